@@ -1,0 +1,117 @@
+//! The one door to bincode: every stored value starts with a magic and a version, uses fixed-width
+//! little-endian integers, is read under a size limit and leaves no byte over.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Nothing that goes through here is larger (tables and records; weights and images do not).
+const LIMIT: usize = 256 << 20;
+
+/// What a stored value is and which version of its layout this program writes.
+#[derive(Debug, Clone, Copy)]
+pub struct Format {
+    /// The first four bytes of the encoded value.
+    pub magic: [u8; 4],
+    /// Bump it when the layout changes; older programs then refuse the value instead of misreading it.
+    pub version: u16,
+    /// What a person calls it ("record", "table").
+    pub name: &'static str,
+}
+
+/// Why bytes could not be read as a value.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// The magic is another one, or there are fewer bytes than a header has.
+    #[error("not a wdpipe {0}")]
+    NotThis(&'static str),
+    /// Written by another version of the layout.
+    #[error("{name} of format version {found}, but this wdpipe reads version {known}: use a newer wdpipe")]
+    Version {
+        /// What a person calls it.
+        name: &'static str,
+        /// The version found.
+        found: u16,
+        /// The version that this program reads.
+        known: u16,
+    },
+    /// Truncated, altered, too large, or followed by bytes that do not belong to it.
+    #[error("damaged {name}: {reason}")]
+    Damaged {
+        /// What a person calls it.
+        name: &'static str,
+        /// What bincode says.
+        reason: String,
+    },
+}
+
+fn config() -> impl bincode::config::Config {
+    bincode::config::legacy().with_limit::<LIMIT>()
+}
+
+/// Encodes a value behind its header.
+///
+/// # Errors
+/// If the value is larger than the limit or holds something that serde cannot write.
+pub fn encode<T: Serialize>(format: Format, value: &T) -> Result<Vec<u8>, CodecError> {
+    let mut bytes = format.magic.to_vec();
+    bytes.extend(format.version.to_le_bytes());
+    bincode::serde::encode_into_std_write(value, &mut bytes, config())
+        .map_err(|error| CodecError::Damaged { name: format.name, reason: error.to_string() })?;
+    Ok(bytes)
+}
+
+/// Decodes what [`encode`] wrote; safe on untrusted bytes.
+///
+/// # Errors
+/// If the bytes are something else, of another version, or damaged.
+pub fn decode<T: DeserializeOwned>(format: Format, bytes: &[u8]) -> Result<T, CodecError> {
+    let (Some(magic), Some(version)) = (bytes.get(..4), bytes.get(4..6)) else {
+        return Err(CodecError::NotThis(format.name));
+    };
+    if magic != format.magic {
+        return Err(CodecError::NotThis(format.name));
+    }
+    let found = u16::from_le_bytes([version[0], version[1]]);
+    if found != format.version {
+        return Err(CodecError::Version { name: format.name, found, known: format.version });
+    }
+    let damaged = |reason: String| CodecError::Damaged { name: format.name, reason };
+    let body = &bytes[6..];
+    let (value, read) = bincode::serde::decode_from_slice(body, config()).map_err(|e| damaged(e.to_string()))?;
+    if read != body.len() {
+        return Err(damaged(format!("{} bytes too many", body.len() - read)));
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORMAT: Format = Format { magic: *b"WDtt", version: 2, name: "test value" };
+
+    #[test]
+    fn values_round_trip() {
+        let value = (7_u32, String::from("sieben"), vec![1.5_f64, -0.0]);
+        let bytes = encode(FORMAT, &value).unwrap();
+        assert_eq!(decode(FORMAT, &bytes), Ok(value));
+    }
+
+    #[test]
+    fn hostile_bytes_are_refused_not_believed() {
+        let good = encode(FORMAT, &vec![1_u64, 2, 3]).unwrap();
+        let read = |bytes: &[u8]| decode::<Vec<u64>>(FORMAT, bytes);
+        assert_eq!(read(b""), Err(CodecError::NotThis("test value")));
+        assert_eq!(read(b"WDxx\x02\x00"), Err(CodecError::NotThis("test value")));
+        let mut newer = good.clone();
+        newer[4] = 3;
+        assert!(matches!(read(&newer), Err(CodecError::Version { found: 3, known: 2, .. })));
+        assert!(matches!(read(&good[..good.len() - 1]), Err(CodecError::Damaged { .. })));
+        let longer = [&good[..], b"x"].concat();
+        assert!(matches!(read(&longer), Err(CodecError::Damaged { .. })));
+        // A length of 2^60 elements must be refused before it is allocated.
+        let mut huge = good[..6].to_vec();
+        huge.extend((1_u64 << 60).to_le_bytes());
+        assert!(matches!(read(&huge), Err(CodecError::Damaged { .. })));
+    }
+}

@@ -1,0 +1,139 @@
+//! A type for every hash, so that an object is never mistaken for a stage's key.
+//!
+//! All are 32 bytes of BLAKE3, written as 64 lower-case hexadecimal digits.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Text that is not a hash: wrong length or a character that is not a lower-case hexadecimal digit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a hash: 64 hexadecimal digits are expected")]
+pub struct NotADigest(String);
+
+macro_rules! digest {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; 32]);
+
+        impl $name {
+            /// Wraps the bytes of a hash.
+            pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+                Self(bytes)
+            }
+
+            /// The bytes of the hash.
+            pub const fn as_bytes(&self) -> &[u8; 32] {
+                &self.0
+            }
+
+            /// The first 12 hexadecimal digits, for people.
+            pub fn short(&self) -> String {
+                self.to_string()[..12].to_owned()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.short())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotADigest;
+
+            fn from_str(text: &str) -> Result<Self, NotADigest> {
+                parse(text).map(Self).ok_or_else(|| NotADigest(text.chars().take(80).collect()))
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+                if out.is_human_readable() { out.collect_str(self) } else { self.0.serialize(out) }
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+                if input.is_human_readable() {
+                    let text = String::deserialize(input)?;
+                    text.parse().map_err(serde::de::Error::custom)
+                } else {
+                    <[u8; 32]>::deserialize(input).map(Self)
+                }
+            }
+        }
+    };
+}
+
+digest! {
+    /// Names an object: BLAKE3 of its raw (uncompressed) bytes.
+    ObjectDigest
+}
+digest! {
+    /// Names a computation: the hash of everything that determines a stage's outputs.
+    StageKey
+}
+digest! {
+    /// Names a record: BLAKE3 of its encoded bytes.
+    RecordDigest
+}
+
+impl ObjectDigest {
+    /// The name of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(blake3::hash(bytes).into())
+    }
+}
+
+impl RecordDigest {
+    /// The name of an encoded record.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(blake3::hash(bytes).into())
+    }
+}
+
+fn parse(text: &str) -> Option<[u8; 32]> {
+    let digits = text.as_bytes();
+    if digits.len() != 64 {
+        return None;
+    }
+    let nibble = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_round_trips_and_is_the_published_blake3_of_nothing() {
+        let digest = ObjectDigest::of(b"");
+        let text = digest.to_string();
+        // BLAKE3 specification, test vector of the empty input.
+        assert_eq!(text, "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262");
+        assert_eq!(text.parse(), Ok(digest));
+        assert_eq!(digest.short(), "af1349b9f5f9");
+    }
+
+    #[test]
+    fn what_is_no_hash_is_refused() {
+        for text in ["", "af13", &"g".repeat(64), &"A".repeat(64), &"é".repeat(32)] {
+            assert!(text.parse::<ObjectDigest>().is_err(), "{text}");
+        }
+    }
+}

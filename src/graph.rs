@@ -1,0 +1,85 @@
+//! The stages of a pipeline as a directed acyclic graph: plain data, in an order in which every stage
+//! comes after those that it reads from.
+
+use std::collections::BTreeMap;
+
+use crate::work::Work;
+
+/// Index of a stage in its [`Graph`].
+pub type StageId = usize;
+
+/// An output of another stage that a stage reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// What the reader calls it, such as `weights`.
+    pub role: String,
+    /// The stage that makes it.
+    pub stage: StageId,
+    /// Which of that stage's outputs.
+    pub output: &'static str,
+}
+
+/// One node of the graph.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stage {
+    /// Unique in the graph: pipeline, stage, sweep values and, for a segment of training, the epoch at
+    /// its end: `fig3/trunk[lr=0.1,seed=0]@3`.
+    pub name: String,
+    /// What it does.
+    pub work: Work,
+    /// What it reads. A data set that is imported has none here: its objects are found when it is keyed.
+    pub inputs: Vec<Input>,
+}
+
+/// Stages in dependency order, and what can be asked for.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Graph {
+    /// Inputs always refer to earlier stages.
+    pub stages: Vec<Stage>,
+    /// Figures and panels by name (`fig3`, `fig3c`), and the stage that draws each.
+    pub figures: BTreeMap<String, StageId>,
+}
+
+impl Graph {
+    /// Which stages are needed for some targets: the targets and all that they depend on.
+    pub fn closure(&self, targets: &[StageId]) -> Vec<bool> {
+        let mut needed = vec![false; self.stages.len()];
+        for &target in targets {
+            needed[target] = true;
+        }
+        for id in (0..self.stages.len()).rev() {
+            if needed[id] {
+                for input in &self.stages[id].inputs {
+                    needed[input.stage] = true;
+                }
+            }
+        }
+        needed
+    }
+
+    /// The readers of every stage.
+    pub fn dependents(&self) -> Vec<Vec<StageId>> {
+        let mut dependents = vec![Vec::new(); self.stages.len()];
+        for (id, stage) in self.stages.iter().enumerate() {
+            for input in &stage.inputs {
+                if dependents[input.stage].last() != Some(&id) {
+                    dependents[input.stage].push(id);
+                }
+            }
+        }
+        dependents
+    }
+
+    /// The stages whose name is `pattern` or begins with it at a boundary (`fig3/trunk`,
+    /// `trunk[lr=0.1]`, `trunk[lr=0.1,seed=0]@3`); the pipeline's name may be left out.
+    pub fn find(&self, pattern: &str) -> Vec<StageId> {
+        let matches = |name: &str| match name.strip_prefix(pattern.trim_end_matches(']')) {
+            Some(rest) => rest.is_empty() || rest.starts_with(['[', ']', ',', '@']),
+            None => false,
+        };
+        let ids = self.stages.iter().enumerate();
+        ids.filter(|(_, s)| matches(&s.name) || s.name.split_once('/').is_some_and(|(_, name)| matches(name)))
+            .map(|(id, _)| id)
+            .collect()
+    }
+}

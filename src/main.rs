@@ -1,0 +1,3 @@
+//! The program: see `wdpipe --help`.
+
+fn main() {}

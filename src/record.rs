@@ -1,0 +1,189 @@
+//! What a stage's key is made of, and what a run of it yielded.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{self, CodecError, Format};
+use crate::digest::{ObjectDigest, RecordDigest, StageKey};
+use crate::value::{Map, Value, feed_length, feed_text};
+
+const FORMAT: Format = Format { magic: *b"WDre", version: 1, name: "record" };
+
+/// Everything that determines a stage's outputs; nothing else enters its key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeyParts {
+    /// The stage's kind.
+    pub kind: String,
+    /// The kind's version.
+    pub version: u32,
+    /// Its parameters.
+    pub parameters: Map,
+    /// The objects it reads, by role.
+    pub inputs: BTreeMap<String, ObjectDigest>,
+    /// How numbers are computed (determinism, threads); empty for kinds without floating point.
+    pub policy: Map,
+}
+
+impl KeyParts {
+    /// The key: BLAKE3 (derived key, see the code) of, in this order, the kind as text, the version in
+    /// 4 bytes little-endian, the parameters, the number of inputs and each role as text with the 32
+    /// bytes of its object in ascending order of the roles, and the policy; encoded as
+    /// [`crate::value`] says.
+    pub fn key(&self) -> StageKey {
+        let Self { kind, version, parameters, inputs, policy } = self;
+        let mut hasher = blake3::Hasher::new_derive_key("wdpipe 2026 stage key v1");
+        feed_text(&mut hasher, kind);
+        hasher.update(&version.to_le_bytes());
+        Value::Map(parameters.clone()).feed(&mut hasher);
+        feed_length(&mut hasher, inputs.len());
+        for (role, object) in inputs {
+            feed_text(&mut hasher, role);
+            hasher.update(object.as_bytes());
+        }
+        Value::Map(policy.clone()).feed(&mut hasher);
+        StageKey::from_bytes(hasher.finalize().into())
+    }
+}
+
+/// One output of a stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Output {
+    /// Its name, such as `weights`.
+    pub name: String,
+    /// The hash of its bytes.
+    pub object: ObjectDigest,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// The bytes themselves if they are few; then they lie in the record and nowhere else.
+    pub inline: Option<Vec<u8>>,
+}
+
+/// Under what circumstances a record came to be. It never enters a key.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// What the stage was called when it ran, such as `fig3/trunk[lr=0.1,seed=0]@3`.
+    pub stage: String,
+    /// Version of wdpipe.
+    pub wdpipe: String,
+    /// When it was finished, in seconds since 1970 (UTC).
+    pub finished: u64,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// Floating-point operations that it was counted to need; 0 if not counted.
+    pub flops: f64,
+    /// The user and host that ran it, as `user@host`.
+    pub who: String,
+    /// The device it ran on, such as `cpu` or `cuda`.
+    pub device: String,
+    /// Class of machines within which the same key gives the same bytes: processor or GPU model,
+    /// instruction set, libtorch version.
+    pub machine: String,
+}
+
+/// What a run of a key yielded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// What was computed.
+    pub parts: KeyParts,
+    /// What came out, in the order that the kind says.
+    pub outputs: Vec<Output>,
+    /// BLAKE3 of every tensor of the end state of training, by name; empty for other kinds.
+    pub tensors: Vec<(String, ObjectDigest)>,
+    /// Circumstances.
+    pub provenance: Provenance,
+}
+
+impl Record {
+    /// The stored form and its name.
+    ///
+    /// # Errors
+    /// If the record is larger than the codec's limit.
+    pub fn to_bytes(&self) -> Result<(RecordDigest, Vec<u8>), CodecError> {
+        let bytes = codec::encode(FORMAT, self)?;
+        Ok((RecordDigest::of(&bytes), bytes))
+    }
+
+    /// Reads the stored form; safe on untrusted bytes. That the bytes have the name they came under is
+    /// for the caller to check.
+    ///
+    /// # Errors
+    /// If the bytes are no record, of another version, or an inline output is not what its hash says.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodecError> {
+        let record: Self = codec::decode(FORMAT, bytes)?;
+        for output in &record.outputs {
+            if let Some(inline) = &output.inline
+                && (ObjectDigest::of(inline) != output.object || inline.len() as u64 != output.bytes)
+            {
+                let reason = format!("output `{}` is not what its hash says", output.name);
+                return Err(CodecError::Damaged { name: FORMAT.name, reason });
+            }
+        }
+        Ok(record)
+    }
+
+    /// The output of a name.
+    pub fn output(&self, name: &str) -> Option<&Output> {
+        self.outputs.iter().find(|output| output.name == name)
+    }
+
+    /// Whether both yielded the same outputs, byte for byte.
+    pub fn same_outputs(&self, other: &Self) -> bool {
+        let names = |record: &Self| -> Vec<_> { record.outputs.iter().map(|o| (o.name.clone(), o.object)).collect() };
+        names(self) == names(other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) fn sample() -> Record {
+        let parts = KeyParts {
+            kind: "train".into(),
+            version: 1,
+            parameters: [("lr".into(), Value::Float(0.1))].into(),
+            inputs: [("weights".into(), ObjectDigest::of(b"w"))].into(),
+            policy: Map::new(),
+        };
+        let output = |inline: &[u8]| Output {
+            name: "metrics".into(),
+            object: ObjectDigest::of(inline),
+            bytes: inline.len() as u64,
+            inline: Some(inline.to_vec()),
+        };
+        Record { parts, outputs: vec![output(b"table")], tensors: vec![], provenance: Provenance::default() }
+    }
+
+    #[test]
+    fn the_key_is_pinned_and_every_part_changes_it() {
+        let parts = sample().parts;
+        // If this fails, every stored result is lost to its key: the derived key's context must say v2.
+        assert_eq!(parts.key().to_string(), PINNED);
+        let changed: [fn(&mut KeyParts); 6] = [
+            |p| p.kind.push('x'),
+            |p| p.version += 1,
+            |p| drop(p.parameters.insert("lr".into(), Value::Float(0.2))),
+            |p| drop(p.inputs.insert("weights".into(), ObjectDigest::of(b"v"))),
+            |p| drop(p.inputs.insert("other".into(), ObjectDigest::of(b"w"))),
+            |p| drop(p.policy.insert("threads".into(), Value::Int(1))),
+        ];
+        for change in changed {
+            let mut other = parts.clone();
+            change(&mut other);
+            assert_ne!(other.key(), parts.key(), "{other:?}");
+        }
+    }
+
+    const PINNED: &str = "153edbce413ecedf5d7adf7050543050ef16edeed568c7255c23615ef4671b48";
+
+    #[test]
+    fn records_round_trip_and_a_wrong_inline_output_is_refused() {
+        let mut record = sample();
+        let (_, bytes) = record.to_bytes().unwrap();
+        assert_eq!(Record::from_bytes(&bytes), Ok(record.clone()));
+        record.outputs[0].inline = Some(b"tablf".to_vec());
+        let (_, bytes) = record.to_bytes().unwrap();
+        assert!(matches!(Record::from_bytes(&bytes), Err(CodecError::Damaged { .. })));
+    }
+}

@@ -1,0 +1,193 @@
+//! Typed tables of numbers: what evaluations record and figures draw.
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{self, CodecError, Format};
+
+const FORMAT: Format = Format { magic: *b"WDta", version: 1, name: "table" };
+
+/// The values of one column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Values {
+    /// Integers.
+    Int(Vec<i64>),
+    /// Numbers; NaN and infinities are allowed and mean what they say.
+    Float(Vec<f64>),
+    /// Text.
+    Text(Vec<String>),
+}
+
+impl Values {
+    fn len(&self) -> usize {
+        match self {
+            Self::Int(values) => values.len(),
+            Self::Float(values) => values.len(),
+            Self::Text(values) => values.len(),
+        }
+    }
+}
+
+/// A column: a name such as `test_error`, and its values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Column {
+    /// The name, unique in the table.
+    pub name: String,
+    /// The values, one a row.
+    pub values: Values,
+}
+
+/// Columns of equal length, in a fixed order.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Table {
+    columns: Vec<Column>,
+}
+
+/// A table that is not one.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum TableError {
+    /// A column has another length than the first, or a name occurs twice.
+    #[error("column `{0}` does not fit the table")]
+    Misfit(String),
+    /// The bytes are no table.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+}
+
+impl Table {
+    /// Makes a table of columns.
+    ///
+    /// # Errors
+    /// If lengths differ or a name occurs twice.
+    pub fn new(columns: Vec<Column>) -> Result<Self, TableError> {
+        for (i, column) in columns.iter().enumerate() {
+            let again = columns[..i].iter().any(|other| other.name == column.name);
+            if again || column.values.len() != columns[0].values.len() {
+                return Err(TableError::Misfit(column.name.clone()));
+            }
+        }
+        Ok(Self { columns })
+    }
+
+    /// Makes a table of number columns, given as rows; every row has one value per name.
+    pub fn of_rows<const N: usize>(names: [&str; N], rows: &[[f64; N]]) -> Self {
+        let column = |i: usize| Column {
+            name: names[i].to_owned(),
+            values: Values::Float(rows.iter().map(|row| row[i]).collect()),
+        };
+        Self { columns: (0..N).map(column).collect() }
+    }
+
+    /// The columns in order.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.columns.first().map_or(0, |column| column.values.len())
+    }
+
+    /// The numbers of a column (integers are converted); `None` if it is absent or holds text.
+    pub fn numbers(&self, name: &str) -> Option<Vec<f64>> {
+        match &self.columns.iter().find(|column| column.name == name)?.values {
+            Values::Int(values) => Some(values.iter().map(|&value| value as f64).collect()),
+            Values::Float(values) => Some(values.clone()),
+            Values::Text(_) => None,
+        }
+    }
+
+    /// The stored form; equal tables give equal bytes.
+    ///
+    /// # Errors
+    /// If the table is larger than the codec's limit.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, TableError> {
+        Ok(codec::encode(FORMAT, self)?)
+    }
+
+    /// Reads the stored form; safe on untrusted bytes.
+    ///
+    /// # Errors
+    /// If the bytes are no table.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, TableError> {
+        let table: Self = codec::decode(FORMAT, bytes)?;
+        Self::new(table.columns)
+    }
+
+    /// Comma-separated values with a heading line (RFC 4180, but lines end in `\n`). Numbers are
+    /// written with the fewest digits that read back as the same number.
+    pub fn to_csv(&self) -> String {
+        let mut text = String::new();
+        let mut line = |cells: Vec<String>| {
+            text.push_str(&cells.join(","));
+            text.push('\n');
+        };
+        line(self.columns.iter().map(|column| quote(&column.name)).collect());
+        for row in 0..self.rows() {
+            line(self.columns.iter().map(|column| cell(&column.values, row)).collect());
+        }
+        text
+    }
+
+    /// The rows as JSON objects. What is not finite becomes text, since JSON has no word for it.
+    pub fn to_json(&self) -> serde_json::Value {
+        let row = |row: usize| {
+            let entry = |column: &Column| {
+                let value = match &column.values {
+                    Values::Int(values) => values[row].into(),
+                    Values::Float(values) if values[row].is_finite() => values[row].into(),
+                    Values::Float(values) => values[row].to_string().into(),
+                    Values::Text(values) => values[row].clone().into(),
+                };
+                (column.name.clone(), value)
+            };
+            self.columns.iter().map(entry).collect::<serde_json::Map<_, _>>().into()
+        };
+        (0..self.rows()).map(row).collect::<Vec<serde_json::Value>>().into()
+    }
+}
+
+fn cell(values: &Values, row: usize) -> String {
+    match values {
+        Values::Int(values) => values[row].to_string(),
+        Values::Float(values) => values[row].to_string(),
+        Values::Text(values) => quote(&values[row]),
+    }
+}
+
+fn quote(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Table {
+        Table::new(vec![
+            Column { name: "epoch".into(), values: Values::Int(vec![0, 1]) },
+            Column { name: "loss".into(), values: Values::Float(vec![0.1, f64::NAN]) },
+            Column { name: "note".into(), values: Values::Text(vec!["a,b".into(), "say \"x\"".into()]) },
+        ])
+        .unwrap()
+    }
+
+    #[test]
+    fn csv_and_json_say_the_same() {
+        assert_eq!(sample().to_csv(), "epoch,loss,note\n0,0.1,\"a,b\"\n1,NaN,\"say \"\"x\"\"\"\n");
+        let json = r#"[{"epoch":0,"loss":0.1,"note":"a,b"},{"epoch":1,"loss":"NaN","note":"say \"x\""}]"#;
+        assert_eq!(sample().to_json().to_string(), json);
+    }
+
+    #[test]
+    fn bytes_round_trip_and_misfits_are_refused() {
+        let table = Table::of_rows(["x", "y"], &[[1.0, 2.0], [3.0, 4.0]]);
+        assert_eq!(Table::from_bytes(&table.to_bytes().unwrap()), Ok(table.clone()));
+        assert_eq!(table.numbers("y"), Some(vec![2.0, 4.0]));
+        assert_eq!(table.numbers("z"), None);
+        let column = |n| Column { name: "x".into(), values: Values::Int(vec![0; n]) };
+        assert!(Table::new(vec![column(1), column(1)]).is_err(), "a name twice");
+        let mut other = column(2);
+        other.name = "y".into();
+        assert!(Table::new(vec![column(1), other]).is_err(), "lengths differ");
+    }
+}
