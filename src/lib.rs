@@ -13,3 +13,5 @@ pub mod table;
 pub mod work;
 
 pub mod graph;
+
+pub mod spec;

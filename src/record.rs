@@ -163,10 +163,10 @@ mod tests {
         let changed: [fn(&mut KeyParts); 6] = [
             |p| p.kind.push('x'),
             |p| p.version += 1,
-            |p| drop(p.parameters.insert("lr".into(), Value::Float(0.2))),
-            |p| drop(p.inputs.insert("weights".into(), ObjectDigest::of(b"v"))),
-            |p| drop(p.inputs.insert("other".into(), ObjectDigest::of(b"w"))),
-            |p| drop(p.policy.insert("threads".into(), Value::Int(1))),
+            |p| p.parameters.extend([("lr".into(), Value::Float(0.2))]),
+            |p| p.inputs.extend([("weights".into(), ObjectDigest::of(b"v"))]),
+            |p| p.inputs.extend([("other".into(), ObjectDigest::of(b"w"))]),
+            |p| p.policy.extend([("threads".into(), Value::Int(1))]),
         ];
         for change in changed {
             let mut other = parts.clone();

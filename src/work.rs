@@ -260,6 +260,19 @@ pub struct Curve {
     pub replicas: Vec<Vec<String>>,
 }
 
+/// Columns of the `metrics` of training and probes, a row for every epoch (of a probe: one, at its end):
+/// index of the epoch from 0 (the row is measured after `epoch + 1` epochs of training), learning rate,
+/// mean cross-entropy in nats and error in percent over the whole training and test set in eval mode,
+/// and ‖w‖₂ over all parameters.
+pub const METRICS: [&str; 7] = ["epoch", "lr", "train_loss", "train_error", "test_loss", "test_error", "norm"];
+
+/// Columns of the `metrics` of averaged weights; see [`METRICS`].
+pub const EMA_METRICS: [&str; 6] = ["epoch", "train_loss", "train_error", "test_loss", "test_error", "norm"];
+
+/// Columns of a `trace`, one row: index of the epoch (see [`METRICS`]), Tr ∇²L and its standard error,
+/// number of draws, the loss L, ‖w‖₂ over all parameters.
+pub const TRACE: [&str; 6] = ["epoch", "trace", "stderr", "draws", "loss", "norm"];
+
 /// What a stage does.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Work {

@@ -1,0 +1,209 @@
+//! From a pipeline to the graph of its stages: every stage once for each combination of the sweeps that
+//! it uses, itself or through the stages that it starts from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::fields::Fields;
+use super::node::{Diagnostic, Node, did_you_mean};
+use super::panels;
+use super::pipeline::Pipeline;
+use super::stages::{self, Instance};
+use super::sweep::{Point, Settings, restrict};
+use crate::graph::Graph;
+
+/// The instances of one stage of the pipeline.
+#[derive(Debug, Default)]
+pub struct Family {
+    /// The stage's kind.
+    pub kind: String,
+    /// The sweeps that multiply it.
+    pub axes: BTreeSet<String>,
+    /// Its instances by their values of the sweeps.
+    pub instances: BTreeMap<Point, Instance>,
+}
+
+/// Checks a pipeline whole and expands it.
+///
+/// # Errors
+/// Everything that is wrong in it, each with its place.
+pub fn expand(pipeline: &Pipeline) -> Result<Graph, Vec<Diagnostic>> {
+    let mut complaints = Vec::new();
+    let settings = Settings::read(&pipeline.settings, &mut complaints);
+    let templates = templates(pipeline, &mut complaints);
+    let order = order(&templates, &mut complaints);
+    if !complaints.is_empty() {
+        return Err(complaints);
+    }
+    let mut graph = Graph::default();
+    let mut families: BTreeMap<String, Family> = BTreeMap::new();
+    for name in order {
+        let template = &templates[&name];
+        let family = instantiate(pipeline, &name, template, &settings, &families, &mut graph, &mut complaints);
+        families.insert(name, family);
+    }
+    if complaints.is_empty() {
+        panels::add_figures(pipeline, &settings, &families, &mut graph, &mut complaints);
+    }
+    unused(pipeline, &settings, &mut complaints);
+    // One mistake in a stage is found again in each of its instances: say it once.
+    let mut said = Vec::new();
+    for complaint in complaints {
+        if !said.contains(&complaint) {
+            said.push(complaint);
+        }
+    }
+    if said.is_empty() { Ok(graph) } else { Err(said) }
+}
+
+/// A stage's table, its kind, and the stages that it names.
+struct Template<'a> {
+    node: &'a Node,
+    kind: &'static str,
+    start: Vec<String>,
+    data: Option<String>,
+}
+
+fn templates<'a>(pipeline: &'a Pipeline, complaints: &mut Vec<Diagnostic>) -> BTreeMap<String, Template<'a>> {
+    let mut templates = BTreeMap::new();
+    for (name, node) in &pipeline.stages {
+        let none = BTreeMap::new();
+        let fields = Fields::new(node, &none);
+        let kinds = stages::KINDS.map(|kind| (kind.0, kind));
+        let Some((kind, references)) = fields.choice("kind", None, &kinds) else {
+            // Only this field was read: what `finish` says about the others would be wrong.
+            complaints.extend(fields.finish(name).into_iter().take(1));
+            continue;
+        };
+        let named = |field: &'static str| match references.contains(&field) {
+            true if field != "data" || fields.has(field) => fields.texts(field),
+            _ => Vec::new(),
+        };
+        let start = [named("start"), named("of")].concat();
+        let data = named("data").into_iter().next();
+        for other in start.iter().chain(&data) {
+            if !pipeline.stages.contains_key(other) {
+                let hint = did_you_mean(other, pipeline.stages.keys().map(String::as_str));
+                complaints.push(node.complain(format!("stage `{name}` names `{other}`, which does not exist{hint}")));
+            }
+        }
+        templates.insert(name.clone(), Template { node, kind, start, data });
+    }
+    templates
+}
+
+/// The stages in an order in which each comes after those that it names.
+fn order(templates: &BTreeMap<String, Template<'_>>, complaints: &mut Vec<Diagnostic>) -> Vec<String> {
+    fn visit<'t>(
+        name: &'t str,
+        templates: &'t BTreeMap<String, Template<'_>>,
+        path: &mut Vec<&'t str>,
+        order: &mut Vec<String>,
+    ) -> Result<(), Diagnostic> {
+        if order.iter().any(|done| done == name) {
+            return Ok(());
+        }
+        let Some(template) = templates.get(name) else { return Ok(()) };
+        if let Some(at) = path.iter().position(|&other| other == name) {
+            let circle = [&path[at..], &[name]].concat().join(" → ");
+            return Err(template.node.complain(format!("these stages start from each other in a circle: {circle}")));
+        }
+        path.push(name);
+        for other in template.start.iter().chain(&template.data) {
+            visit(other, templates, path, order)?;
+        }
+        path.pop();
+        order.push(name.to_owned());
+        Ok(())
+    }
+    let mut order = Vec::new();
+    for name in templates.keys() {
+        if let Err(complaint) = visit(name, templates, &mut Vec::new(), &mut order) {
+            complaints.push(complaint);
+            return order;
+        }
+    }
+    order
+}
+
+/// A setting that no stage uses is a mistake: changing it would change nothing.
+fn unused(pipeline: &Pipeline, settings: &Settings, complaints: &mut Vec<Diagnostic>) {
+    let mut used = BTreeSet::new();
+    for node in pipeline.stages.values() {
+        used.append(&mut settings.used_in(node, complaints));
+    }
+    for (name, node) in pipeline.settings.iter().filter(|(name, _)| !used.contains(*name)) {
+        complaints
+            .push(node.complain(format!("no stage uses the setting `{name}`: use it as \"${name}\", or delete it")));
+    }
+}
+
+fn instantiate(
+    pipeline: &Pipeline,
+    name: &str,
+    template: &Template<'_>,
+    settings: &Settings,
+    families: &BTreeMap<String, Family>,
+    graph: &mut Graph,
+    complaints: &mut Vec<Diagnostic>,
+) -> Family {
+    let mut axes: BTreeSet<String> = settings.used_in(template.node, complaints);
+    axes.retain(|name| settings.swept.contains(name));
+    let named = || template.start.iter().chain(&template.data).filter_map(|name| families.get(name));
+    for family in named() {
+        axes.extend(family.axes.iter().cloned());
+    }
+    if let Some(complaint) = unfit(name, template, families) {
+        complaints.push(complaint);
+        return Family::default();
+    }
+    let points = settings.points(&axes).unwrap_or_else(|message| {
+        complaints.push(template.node.complain(message));
+        Vec::new()
+    });
+    let mut family = Family { kind: template.kind.to_owned(), axes, instances: BTreeMap::new() };
+    for point in points {
+        let at = |family: &Family| family.instances.get(&restrict(&point, &family.axes)).cloned();
+        let start: Vec<_> = template.start.iter().filter_map(|name| at(families.get(name)?)).collect();
+        let data = template.data.as_ref().and_then(|name| at(families.get(name)?));
+        let data = data.and_then(|instance| instance.checkpoints.first().map(|checkpoint| checkpoint.stage));
+        let values = settings.at(&point);
+        let fields = Fields::new(template.node, &values);
+        fields.node("kind");
+        stages::KINDS.iter().filter(|(kind, _)| *kind == template.kind).for_each(|(_, references)| {
+            for field in *references {
+                fields.node(field);
+            }
+        });
+        let full = format!("{}/{name}{}", pipeline.name, settings.suffix(&point));
+        let instance = stages::build(template.kind, &full, &fields, &start, data, &mut graph.stages);
+        complaints.extend(fields.finish(&format!("stage `{name}`")));
+        family.instances.insert(point, instance);
+    }
+    family
+}
+
+/// A complaint if a stage starts from one that has nothing to start from.
+fn unfit(name: &str, template: &Template<'_>, families: &BTreeMap<String, Family>) -> Option<Diagnostic> {
+    let allowed: &[&str] = match template.kind {
+        "probe" | "ema_eval" => &["init", "train"],
+        _ => &["init", "train", "probe"],
+    };
+    let wrong = |other: &String, allowed: &[&str]| {
+        let kind = &families.get(other)?.kind;
+        let message =
+            format!("stage `{name}` needs a stage of kind {}, but `{other}` is a {kind}", allowed.join(" or "));
+        (!kind.is_empty() && !allowed.contains(&kind.as_str())).then(|| template.node.complain(message))
+    };
+    let data = template.data.iter().find_map(|other| wrong(other, &["dataset"]));
+    data.or_else(|| template.start.iter().find_map(|other| wrong(other, allowed)))
+}
+
+/// The columns of the table that a kind of stage makes, and the name of that output.
+pub fn table_of(kind: &str) -> Option<(&'static str, &'static [&'static str])> {
+    match kind {
+        "train" | "probe" => Some(("metrics", &crate::work::METRICS)),
+        "ema_eval" => Some(("metrics", &crate::work::EMA_METRICS)),
+        "hessian_trace" => Some(("trace", &crate::work::TRACE)),
+        _ => None,
+    }
+}

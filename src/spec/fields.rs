@@ -1,0 +1,225 @@
+//! Reading a table of a pipeline: each field is asked for once with its type and range; what was not
+//! asked for is unknown and said so. All complaints are collected.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+
+use super::node::{Data, Diagnostic, Node, did_you_mean};
+
+/// The values of the settings for one instance of a stage.
+pub type Values = BTreeMap<String, Node>;
+
+/// A table being read.
+pub struct Fields<'a> {
+    table: &'a Node,
+    values: &'a Values,
+    asked: RefCell<BTreeSet<&'static str>>,
+    complaints: RefCell<Vec<Diagnostic>>,
+}
+
+impl<'a> Fields<'a> {
+    /// Starts reading `table`, in which `$name` stands for `values[name]`.
+    pub fn new(table: &'a Node, values: &'a Values) -> Self {
+        Self { table, values, asked: RefCell::default(), complaints: RefCell::default() }
+    }
+
+    /// Whether the field is there. It still has to be read.
+    pub fn has(&self, name: &str) -> bool {
+        matches!(&self.table.data, Data::Table(fields) if fields.contains_key(name))
+    }
+
+    /// The field with settings filled in.
+    pub fn node(&self, name: &'static str) -> Option<&'a Node> {
+        self.asked.borrow_mut().insert(name);
+        let Data::Table(fields) = &self.table.data else { return None };
+        let node = fields.get(name)?;
+        match &node.data {
+            Data::Text(text) if text.starts_with('$') => self.values.get(&text[1..]),
+            _ => Some(node),
+        }
+    }
+
+    /// Adds a complaint about a field, or about the table if the field is absent.
+    pub fn complain(&self, name: &'static str, message: impl Into<String>) {
+        let node = self.node(name).unwrap_or(self.table);
+        self.complaints.borrow_mut().push(node.complain(message));
+    }
+
+    fn read<T>(
+        &self,
+        name: &'static str,
+        default: Option<T>,
+        wanted: &str,
+        read: impl Fn(&Data) -> Option<T>,
+    ) -> Option<T> {
+        let Some(node) = self.node(name) else {
+            if default.is_none() {
+                self.complain(name, format!("`{name}` is missing: {wanted}"));
+            }
+            return default;
+        };
+        let value = read(&node.data);
+        if value.is_none() {
+            self.complain(name, format!("`{name}` must be {wanted}, not {}", node.describe()));
+        }
+        value
+    }
+
+    /// An integer in a range.
+    pub fn integer(&self, name: &'static str, default: Option<u32>, range: RangeInclusive<u32>) -> u32 {
+        let wanted = format!("an integer from {} to {}", range.start(), range.end());
+        let read = |data: &Data| match data {
+            Data::Int(value) => u32::try_from(*value).ok().filter(|value| range.contains(value)),
+            _ => None,
+        };
+        self.read(name, default, &wanted, read).unwrap_or(*range.start())
+    }
+
+    /// A seed: an integer from 0.
+    pub fn seed(&self, name: &'static str, default: Option<u64>) -> u64 {
+        let read = |data: &Data| match data {
+            Data::Int(value) => u64::try_from(*value).ok(),
+            _ => None,
+        };
+        self.read(name, default, "an integer from 0", read).unwrap_or_default()
+    }
+
+    /// A number in a range.
+    pub fn number(&self, name: &'static str, default: Option<f64>, range: RangeInclusive<f64>) -> f64 {
+        let wanted = format!("a number from {} to {}", range.start(), range.end());
+        let read = |data: &Data| number(data).filter(|value| range.contains(value));
+        self.read(name, default, &wanted, read).unwrap_or(*range.start())
+    }
+
+    /// A truth value.
+    pub fn truth(&self, name: &'static str, default: bool) -> bool {
+        let read = |data: &Data| match data {
+            Data::Bool(value) => Some(*value),
+            _ => None,
+        };
+        self.read(name, Some(default), "true or false", read).unwrap_or(default)
+    }
+
+    /// Text.
+    pub fn text(&self, name: &'static str, default: Option<&str>) -> String {
+        let read = |data: &Data| match data {
+            Data::Text(value) => Some(value.clone()),
+            _ => None,
+        };
+        self.read(name, default.map(str::to_owned), "text", read).unwrap_or_default()
+    }
+
+    /// One of some words.
+    pub fn choice<T: Copy>(&self, name: &'static str, default: Option<T>, words: &[(&str, T)]) -> Option<T> {
+        let Some(node) = self.node(name) else {
+            if default.is_none() {
+                let all: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+                self.complain(name, format!("`{name}` is missing: one of {}", all.join(", ")));
+            }
+            return default;
+        };
+        let found = match &node.data {
+            Data::Text(text) => words.iter().find(|(word, _)| word == text).map(|(_, value)| *value),
+            _ => None,
+        };
+        if found.is_none() {
+            let all: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+            let hint = did_you_mean(node.describe().trim_matches('"'), all.iter().copied());
+            self.complain(name, format!("`{name}` must be one of {}, not {}{hint}", all.join(", "), node.describe()));
+        }
+        found
+    }
+
+    /// A list of texts; one text counts as a list of one.
+    pub fn texts(&self, name: &'static str) -> Vec<String> {
+        let text = |node: &Node| match &node.data {
+            Data::Text(text) => Some(text.clone()),
+            _ => None,
+        };
+        let read = |data: &Data| match data {
+            Data::Text(value) => Some(vec![value.clone()]),
+            Data::List(values) => values.iter().map(text).collect(),
+            _ => None,
+        };
+        self.read(name, None, "text or a list of texts", read).unwrap_or_default()
+    }
+
+    /// A list of numbers, or nothing.
+    pub fn numbers(&self, name: &'static str) -> Option<Vec<f64>> {
+        let read = |data: &Data| match data {
+            Data::List(values) => values.iter().map(|node| number(&node.data)).collect::<Option<Vec<_>>>().map(Some),
+            _ => None,
+        };
+        self.read(name, Some(None), "a list of numbers", read).flatten()
+    }
+
+    /// A list of tables (empty if absent).
+    pub fn tables(&self, name: &'static str) -> &'a [Node] {
+        match self.node(name).map(|node| &node.data) {
+            Some(Data::List(values)) if values.iter().all(|node| matches!(node.data, Data::Table(_))) => values,
+            None => &[],
+            Some(_) => {
+                self.complain(name, format!("`{name}` must be a list of tables"));
+                &[]
+            }
+        }
+    }
+
+    /// Ends the reading: all complaints, among them one for each field that nobody asked for.
+    pub fn finish(self, what: &str) -> Vec<Diagnostic> {
+        let mut complaints = self.complaints.into_inner();
+        let asked = self.asked.into_inner();
+        match &self.table.data {
+            Data::Table(fields) => {
+                for (name, node) in fields.iter().filter(|(name, _)| !asked.contains(name.as_str())) {
+                    let hint = did_you_mean(name, asked.iter().copied());
+                    let known: Vec<_> = asked.iter().copied().collect();
+                    let known = if hint.is_empty() { format!("; known: {}", known.join(", ")) } else { hint };
+                    complaints.push(node.complain(format!("{what} has no `{name}`{known}")));
+                }
+            }
+            _ => complaints.push(self.table.complain(format!("{what} must be a table"))),
+        }
+        complaints
+    }
+}
+
+fn number(data: &Data) -> Option<f64> {
+    match data {
+        Data::Int(value) => Some(*value as f64),
+        Data::Float(value) => Some(*value),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::node::parse_file;
+    use super::*;
+
+    #[test]
+    fn complaints_name_the_line_the_range_and_the_likely_word() {
+        let text = "batch = 0\nlr = \"x\"\nepocs = 3\nscheme = \"hee\"\nwd = \"$wd\"\n";
+        let table = parse_file("p.toml", text).unwrap();
+        let values = [("wd".to_owned(), parse_file("q.toml", "v = -1").unwrap())].into();
+        let fields = Fields::new(&table, &values);
+        fields.integer("batch", None, 1..=10);
+        fields.number("lr", None, 0.0..=1.0);
+        fields.number("wd", None, 0.0..=1.0);
+        fields.integer("epochs", None, 1..=10);
+        fields.choice("scheme", None, &[("he", 1), ("pytorch", 2)]);
+        let complaints: Vec<String> = fields.finish("stage `t`").iter().map(ToString::to_string).collect();
+        assert_eq!(
+            complaints,
+            [
+                "p.toml:1: `batch` must be an integer from 1 to 10, not 0",
+                "p.toml:2: `lr` must be a number from 0 to 1, not \"x\"",
+                "q.toml:1: `wd` must be a number from 0 to 1, not a table",
+                "p.toml:1: `epochs` is missing: an integer from 1 to 10",
+                "p.toml:4: `scheme` must be one of he, pytorch, not \"hee\"; did you mean `he`?",
+                "p.toml:3: stage `t` has no `epocs`; did you mean `epochs`?",
+            ]
+        );
+    }
+}

@@ -1,0 +1,16 @@
+//! From the text of a pipeline file to a checked graph of stages.
+
+mod expand;
+mod fields;
+mod node;
+mod panels;
+mod pipeline;
+mod stages;
+mod sweep;
+
+pub use expand::expand;
+pub use node::{Diagnostic, Origin, did_you_mean};
+pub use pipeline::Pipeline;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! A pipeline's TOML as a tree in which every value knows where it was written, so that whatever turns
+//! out to be wrong later can be pointed at.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeArray, DeTable, DeValue};
+
+/// Where a value was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A line (from 1) of a file.
+    Line(Arc<str>, usize),
+    /// The text of a `--set`.
+    Set(Arc<str>),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(file, line) => write!(f, "{file}:{line}"),
+            Self::Set(text) => write!(f, "--set '{text}'"),
+        }
+    }
+}
+
+/// Something wrong in a pipeline or a `--set`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Where.
+    pub origin: Origin,
+    /// What, and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.origin, self.message)
+    }
+}
+
+/// What a value is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Data {
+    /// True or false.
+    Bool(bool),
+    /// An integer.
+    Int(i64),
+    /// A number with a point or an exponent.
+    Float(f64),
+    /// Text; `$name` stands for a setting.
+    Text(String),
+    /// Values in order.
+    List(Vec<Node>),
+    /// Values by name.
+    Table(BTreeMap<String, Node>),
+}
+
+/// A value and where it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// Where.
+    pub origin: Origin,
+    /// What.
+    pub data: Data,
+}
+
+impl Node {
+    /// A complaint about this value.
+    pub fn complain(&self, message: impl Into<String>) -> Diagnostic {
+        Diagnostic { origin: self.origin.clone(), message: message.into() }
+    }
+
+    /// What it is, for messages.
+    pub fn describe(&self) -> String {
+        match &self.data {
+            Data::Bool(value) => value.to_string(),
+            Data::Int(value) => value.to_string(),
+            Data::Float(value) => value.to_string(),
+            Data::Text(value) => format!("\"{value}\""),
+            Data::List(_) => "a list".to_owned(),
+            Data::Table(_) => "a table".to_owned(),
+        }
+    }
+}
+
+/// Parses the text of a pipeline file.
+///
+/// # Errors
+/// If it is not TOML, with the line.
+pub fn parse_file(name: &str, text: &str) -> Result<Node, Diagnostic> {
+    let file: Arc<str> = name.into();
+    let at = |offset: usize| {
+        let line = text.as_bytes()[..offset.min(text.len())].iter().filter(|&&byte| byte == b'\n').count() + 1;
+        Origin::Line(file.clone(), line)
+    };
+    let table = DeTable::parse(text).map_err(|error| complaint(&error, &at))?;
+    let origin = at(0);
+    Ok(Node { origin, data: convert_table(table.get_ref(), &at)? })
+}
+
+/// Parses the `VALUE` of a `--set PATH=VALUE`: TOML, or bare text for convenience.
+///
+/// # Errors
+/// If a list, table or number is begun and not ended well.
+pub fn parse_set(assignment: &str, value: &str) -> Result<Node, Diagnostic> {
+    let origin = Origin::Set(assignment.into());
+    let at = |_| origin.clone();
+    let bare = value.starts_with(|c: char| c.is_alphabetic() || c == '$');
+    match DeValue::parse(value) {
+        Ok(parsed) => convert(&parsed, &at),
+        Err(_) if bare => Ok(Node { origin, data: Data::Text(value.to_owned()) }),
+        Err(error) => Err(complaint(&error, &at)),
+    }
+}
+
+fn complaint(error: &toml::de::Error, at: &impl Fn(usize) -> Origin) -> Diagnostic {
+    let origin = at(error.span().map_or(0, |span| span.start));
+    Diagnostic { origin, message: format!("this is not TOML: {}", error.message()) }
+}
+
+fn convert(value: &Spanned<DeValue<'_>>, at: &impl Fn(usize) -> Origin) -> Result<Node, Diagnostic> {
+    let origin = at(value.span().start);
+    let wrong = |message: String| Diagnostic { origin: origin.clone(), message };
+    let data = match value.get_ref() {
+        DeValue::Boolean(value) => Data::Bool(*value),
+        DeValue::Integer(value) => Data::Int(
+            i64::from_str_radix(value.as_str(), value.radix())
+                .map_err(|_| wrong(format!("{value} does not fit into 64 bits")))?,
+        ),
+        DeValue::Float(value) => {
+            Data::Float(value.as_str().parse().map_err(|_| wrong(format!("{} is not a number", value.as_str())))?)
+        }
+        DeValue::String(value) => Data::Text(value.to_string()),
+        DeValue::Datetime(_) => return Err(wrong("a date means nothing here".to_owned())),
+        DeValue::Array(values) => convert_list(values, at)?,
+        DeValue::Table(fields) => convert_table(fields, at)?,
+    };
+    Ok(Node { origin, data })
+}
+
+fn convert_list(values: &DeArray<'_>, at: &impl Fn(usize) -> Origin) -> Result<Data, Diagnostic> {
+    Ok(Data::List(values.iter().map(|value| convert(value, at)).collect::<Result<_, _>>()?))
+}
+
+fn convert_table(fields: &DeTable<'_>, at: &impl Fn(usize) -> Origin) -> Result<Data, Diagnostic> {
+    let entry = |(name, value): (&Spanned<_>, &_)| {
+        let mut node = convert(value, at)?;
+        // A complaint about a table should point at its heading or key.
+        node.origin = at(name.span().start);
+        Ok((std::borrow::Cow::to_string(name.get_ref()), node))
+    };
+    Ok(Data::Table(fields.iter().map(entry).collect::<Result<_, _>>()?))
+}
+
+/// `; did you mean …?` if one of `known` is close to `word`.
+pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let similarity = |candidate: &str| strsim::jaro_winkler(word, candidate);
+    let best = known.into_iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+    match best {
+        Some(best) if similarity(best) > 0.75 => format!("; did you mean `{best}`?"),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_know_their_lines() {
+        let node = parse_file("p.toml", "a = 1\n\n[b]\nc = [1.5,\n  \"x\"]\n").unwrap();
+        let Data::Table(root) = &node.data else { panic!() };
+        assert_eq!(root["a"].origin.to_string(), "p.toml:1");
+        assert_eq!(root["b"].origin.to_string(), "p.toml:3");
+        let Data::Table(b) = &root["b"].data else { panic!() };
+        let Data::List(list) = &b["c"].data else { panic!() };
+        assert_eq!(list[1].origin.to_string(), "p.toml:5");
+        assert_eq!(list[0].data, Data::Float(1.5));
+    }
+
+    #[test]
+    fn what_is_not_toml_is_pointed_at() {
+        let error = parse_file("p.toml", "a = 1\nb = = 2\n").unwrap_err();
+        assert!(error.to_string().starts_with("p.toml:2: this is not TOML:"), "{error}");
+        let error = parse_file("p.toml", "a = 99999999999999999999").unwrap_err();
+        assert!(error.message.contains("64 bits"), "{error}");
+        assert!(parse_file("p.toml", "a = 1979-05-27").is_err());
+    }
+
+    #[test]
+    fn set_values_may_be_bare_words() {
+        let data = |value: &str| parse_set("x", value).map(|node| node.data);
+        assert_eq!(data("shapes10"), Ok(Data::Text("shapes10".into())));
+        assert_eq!(data("true"), Ok(Data::Bool(true)));
+        assert_eq!(data("1e-3"), Ok(Data::Float(0.001)));
+        assert!(data("[1, 2").is_err());
+        assert!(data("").is_err());
+    }
+
+    #[test]
+    fn similar_words_are_suggested() {
+        assert_eq!(did_you_mean("epocs", ["epochs", "batch"]), "; did you mean `epochs`?");
+        assert_eq!(did_you_mean("zzz", ["epochs", "batch"]), "");
+    }
+}

@@ -1,0 +1,231 @@
+//! A pipeline file under a profile and `--set`s: the settings, stages and panels that hold.
+//!
+//! Later wins: the file, then the profile, then every `--set` in order. A path is the name of a setting
+//! (`lr`) or of a stage with its parameter (`trunk.epochs`, `init.model.width`).
+
+use std::collections::BTreeMap;
+
+use super::node::{Data, Diagnostic, Node, did_you_mean, parse_file, parse_set};
+
+/// A pipeline after profile and `--set`s, before it is checked stage by stage.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// The file's stem, such as `fig3`: the figure's name.
+    pub name: String,
+    /// Title of the figure; may be empty.
+    pub title: String,
+    /// What the chosen profile says about itself.
+    pub about: String,
+    /// The settings. A list is a sweep.
+    pub settings: BTreeMap<String, Node>,
+    /// The stages' tables by name.
+    pub stages: BTreeMap<String, Node>,
+    /// Layout of the figure: panels a row.
+    pub figure: Option<Node>,
+    /// The panels in order.
+    pub panels: Vec<Node>,
+    /// The whole file, for complaints that concern all of it.
+    pub root: Node,
+}
+
+/// Keys of a pipeline file.
+const KEYS: [&str; 6] = ["title", "settings", "stage", "figure", "panel", "profile"];
+
+impl Pipeline {
+    /// Reads the text of a pipeline file and applies a profile and `--set PATH=VALUE`s.
+    ///
+    /// # Errors
+    /// Every unknown key, profile or path, with its place.
+    pub fn read(name: &str, file: &str, text: &str, profile: &str, sets: &[String]) -> Result<Self, Vec<Diagnostic>> {
+        let root = parse_file(file, text).map_err(|error| vec![error])?;
+        let mut complaints = Vec::new();
+        let fields = table(&root);
+        for (key, node) in fields.iter().filter(|(key, _)| !KEYS.contains(&key.as_str())) {
+            complaints.push(node.complain(format!("a pipeline has no `{key}`{}", did_you_mean(key, KEYS))));
+        }
+        let mut pipeline = Self {
+            name: name.to_owned(),
+            title: text_of(fields.get("title")),
+            about: String::new(),
+            settings: section(fields.get("settings"), "settings", &mut complaints),
+            stages: section(fields.get("stage"), "stage", &mut complaints),
+            figure: fields.get("figure").cloned(),
+            panels: match fields.get("panel").map(|node| &node.data) {
+                Some(Data::List(panels)) => panels.clone(),
+                _ => Vec::new(),
+            },
+            root: root.clone(),
+        };
+        for (stage, node) in pipeline.stages.iter().filter(|(name, _)| pipeline.settings.contains_key(*name)) {
+            complaints.push(node.complain(format!("`{stage}` is a setting and a stage; rename one")));
+        }
+        let profiles = section(fields.get("profile"), "profile", &mut complaints);
+        match profiles.get(profile) {
+            Some(node) => {
+                for (key, value) in table(node) {
+                    if key == "about" {
+                        pipeline.about = text_of(Some(value));
+                    } else {
+                        pipeline.overlay(&[key], value, &mut complaints);
+                    }
+                }
+            }
+            None => {
+                let known: Vec<_> = profiles.keys().map(String::as_str).collect();
+                complaints.push(root.complain(format!("no profile `{profile}` here; there are: {}", known.join(", "))));
+            }
+        }
+        for set in sets {
+            match split_set(set) {
+                Ok((path, value)) => {
+                    let path: Vec<_> = path.split('.').map(str::trim).collect();
+                    pipeline.overlay(&path, &value, &mut complaints);
+                }
+                Err(complaint) => complaints.push(complaint),
+            }
+        }
+        if complaints.is_empty() { Ok(pipeline) } else { Err(complaints) }
+    }
+
+    /// The profiles of a pipeline file and what they say about themselves.
+    ///
+    /// # Errors
+    /// If the text is not TOML.
+    pub fn profiles(file: &str, text: &str) -> Result<Vec<(String, String)>, Diagnostic> {
+        let root = parse_file(file, text)?;
+        let profiles = section(table(&root).get("profile"), "profile", &mut Vec::new());
+        Ok(profiles.iter().map(|(name, node)| (name.clone(), text_of(table(node).get("about")))).collect())
+    }
+
+    fn overlay(&mut self, path: &[&str], value: &Node, complaints: &mut Vec<Diagnostic>) {
+        let head = path[0];
+        if let Some(setting) = self.settings.get_mut(head) {
+            match path.len() {
+                1 => *setting = value.clone(),
+                _ => complaints.push(value.complain(format!("`{head}` is a setting, it has no `{}`", path[1]))),
+            }
+        } else if let Some(stage) = self.stages.get_mut(head) {
+            match (path.len(), &value.data) {
+                (1, Data::Table(_)) => merge(stage, value),
+                (1, _) => complaints.push(value.complain(format!("`{head}` is a stage: say {head}.PARAMETER = …"))),
+                _ => put(stage, &path[1..], value),
+            }
+        } else {
+            let known = self.settings.keys().chain(self.stages.keys()).map(String::as_str);
+            let hint = did_you_mean(head, known);
+            complaints.push(value.complain(format!("there is no setting or stage `{head}`{hint}")));
+        }
+    }
+}
+
+fn split_set(assignment: &str) -> Result<(&str, Node), Diagnostic> {
+    let Some((path, value)) = assignment.split_once('=') else {
+        let origin = super::node::Origin::Set(assignment.into());
+        return Err(Diagnostic {
+            origin,
+            message: "expected PATH=VALUE, such as lr=[0.1,0.2] or trunk.wd=0".to_owned(),
+        });
+    };
+    Ok((path.trim(), parse_set(assignment, value.trim())?))
+}
+
+/// Sets `stage.path = value`, making tables on the way.
+fn put(node: &mut Node, path: &[&str], value: &Node) {
+    let Data::Table(fields) = &mut node.data else {
+        // The value in the way is no table: it is replaced, and the reader of the stage complains.
+        *node = value.clone();
+        return;
+    };
+    match path {
+        [last] => drop(fields.insert((*last).to_owned(), value.clone())),
+        [first, rest @ ..] => {
+            let empty = Node { origin: value.origin.clone(), data: Data::Table(BTreeMap::new()) };
+            put(fields.entry((*first).to_owned()).or_insert(empty), rest, value);
+        }
+        [] => {}
+    }
+}
+
+/// Merges a table into a table, value by value.
+fn merge(node: &mut Node, with: &Node) {
+    match (&mut node.data, &with.data) {
+        (Data::Table(fields), Data::Table(others)) => {
+            for (name, other) in others {
+                match fields.get_mut(name) {
+                    Some(field) => merge(field, other),
+                    None => drop(fields.insert(name.clone(), other.clone())),
+                }
+            }
+        }
+        _ => *node = with.clone(),
+    }
+}
+
+fn table(node: &Node) -> &BTreeMap<String, Node> {
+    static EMPTY: BTreeMap<String, Node> = BTreeMap::new();
+    match &node.data {
+        Data::Table(fields) => fields,
+        _ => &EMPTY,
+    }
+}
+
+fn text_of(node: Option<&Node>) -> String {
+    match node.map(|node| &node.data) {
+        Some(Data::Text(text)) => text.clone(),
+        _ => String::new(),
+    }
+}
+
+fn section(node: Option<&Node>, name: &str, complaints: &mut Vec<Diagnostic>) -> BTreeMap<String, Node> {
+    match node {
+        None => BTreeMap::new(),
+        Some(Node { data: Data::Table(fields), .. }) => fields.clone(),
+        Some(other) => {
+            complaints.push(other.complain(format!("`{name}` must be a table")));
+            BTreeMap::new()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "title = \"T\"\n[settings]\nlr = [0.1, 0.2]\n[stage.trunk]\nkind = \"train\"\nepochs = 10\n\
+        [stage.init]\nmodel = { width = 64 }\n[profile.smoke]\nabout = \"small\"\nlr = [0.1]\ntrunk.epochs = 2\n\
+        init.model.width = 4\n[profile.paper]\n";
+
+    fn read(profile: &str, sets: &[&str]) -> Result<Pipeline, Vec<String>> {
+        let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
+        Pipeline::read("p", "p.toml", TEXT, profile, &sets)
+            .map_err(|complaints| complaints.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn later_wins() {
+        let epochs = |pipeline: Pipeline| table(&pipeline.stages["trunk"])["epochs"].data.clone();
+        assert_eq!(epochs(read("paper", &[]).unwrap()), Data::Int(10));
+        assert_eq!(epochs(read("smoke", &[]).unwrap()), Data::Int(2));
+        assert_eq!(epochs(read("smoke", &["trunk.epochs=3", "trunk.epochs = 4"]).unwrap()), Data::Int(4));
+        let pipeline = read("smoke", &["lr=0.3", "init.model.width=8"]).unwrap();
+        assert_eq!(pipeline.settings["lr"].data, Data::Float(0.3));
+        assert_eq!(table(&table(&pipeline.stages["init"])["model"])["width"].data, Data::Int(8));
+        assert_eq!((pipeline.title.as_str(), pipeline.about.as_str()), ("T", "small"));
+    }
+
+    #[test]
+    fn what_is_unknown_is_said() {
+        assert_eq!(read("smok", &[]).unwrap_err(), ["p.toml:1: no profile `smok` here; there are: paper, smoke"]);
+        assert_eq!(
+            read("paper", &["trnk.epochs=1", "lr.x=1", "trunk=1", "lr"]).unwrap_err(),
+            [
+                "--set 'trnk.epochs=1': there is no setting or stage `trnk`; did you mean `trunk`?",
+                "--set 'lr.x=1': `lr` is a setting, it has no `x`",
+                "--set 'trunk=1': `trunk` is a stage: say trunk.PARAMETER = …",
+                "--set 'lr': expected PATH=VALUE, such as lr=[0.1,0.2] or trunk.wd=0",
+            ]
+        );
+        let error = Pipeline::read("p", "p.toml", "titel = 1\n[profile.a]\n", "a", &[]).unwrap_err();
+        assert_eq!(error[0].to_string(), "p.toml:1: a pipeline has no `titel`; did you mean `title`?");
+    }
+}

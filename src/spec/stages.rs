@@ -1,0 +1,263 @@
+//! One instance of a stage of a pipeline: its table, with the settings filled in, becomes typed work.
+
+use super::fields::Fields;
+use crate::graph::{Input, Stage, StageId};
+use crate::work::{
+    Dataset, EmaEval, HessianTrace, Init, InitScheme, Model, ModelName, Numerics, Precision, Probe, Source, Train, Work,
+};
+
+/// Weights after some epochs of training.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// Epochs of training behind them.
+    pub epoch: u32,
+    /// The stage that makes them.
+    pub stage: StageId,
+    /// Whether there is a moving average beside them.
+    pub ema: bool,
+}
+
+/// What one instance of a stage gives to others.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Instance {
+    /// The graph's stages behind it, in order: several for training and for evaluations of it.
+    pub checkpoints: Vec<Checkpoint>,
+    /// What the weights are of; absent for data.
+    pub lineage: Option<Lineage>,
+}
+
+/// What is handed down from a run to what starts from it, unless said otherwise.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Lineage {
+    /// The network.
+    pub model: Model,
+    /// Arithmetic.
+    pub numerics: Numerics,
+    /// Images a step.
+    pub batch: u32,
+    /// The stage that makes the data.
+    pub data: Option<StageId>,
+}
+
+const EPOCHS: u32 = 1_000_000;
+
+/// The kinds that a pipeline's `[stage.…]` may have, and the fields that name other stages.
+pub const KINDS: [(&str, &[&str]); 6] = [
+    ("dataset", &[]),
+    ("init", &[]),
+    ("train", &["start", "data"]),
+    ("probe", &["start", "data"]),
+    ("ema_eval", &["of", "data"]),
+    ("hessian_trace", &["of", "data"]),
+];
+
+/// Reads the fields of `kind` and adds its stages to the graph. `start` are the instances that the
+/// stage starts from or evaluates, `data` the stage of its data if it names one.
+pub fn build(
+    kind: &str,
+    name: &str,
+    fields: &Fields<'_>,
+    start: &[Instance],
+    data: Option<StageId>,
+    stages: &mut Vec<Stage>,
+) -> Instance {
+    match kind {
+        "dataset" => dataset(name, fields, stages),
+        "init" => init(name, fields, stages),
+        "train" => train(name, fields, start, data, stages),
+        "probe" => probe(name, fields, start, data, stages),
+        "ema_eval" => ema_eval(name, fields, start, data, stages),
+        _ => hessian_trace(name, fields, start, data, stages),
+    }
+}
+
+fn push(stages: &mut Vec<Stage>, name: String, work: Work, inputs: Vec<Input>) -> StageId {
+    stages.push(Stage { name, work, inputs });
+    stages.len() - 1
+}
+
+fn input(role: &str, stage: StageId, output: &'static str) -> Input {
+    Input { role: role.to_owned(), stage, output }
+}
+
+fn data_inputs(data: Option<StageId>) -> Vec<Input> {
+    data.map(|data| vec![input("train", data, "train"), input("test", data, "test")]).unwrap_or_default()
+}
+
+fn dataset(name: &str, fields: &Fields<'_>, stages: &mut Vec<Stage>) -> Instance {
+    let sources = [("cifar10", Source::Cifar10), ("cifar100", Source::Cifar100), ("shapes10", Source::Shapes10)];
+    let source = fields.choice("source", None, &sources).unwrap_or(Source::Shapes10);
+    let most = match source {
+        Source::Shapes10 => [10_000_000, 10_000_000],
+        Source::Cifar10 | Source::Cifar100 => [50_000, 10_000],
+    };
+    let train = fields.integer("train", None, 1..=most[0]);
+    let test = fields.integer("test", None, 1..=most[1]);
+    let seed = fields.seed("seed", Some(0));
+    let stage = push(stages, name.to_owned(), Work::Dataset(Dataset { source, train, test, seed }), Vec::new());
+    Instance { checkpoints: vec![Checkpoint { epoch: 0, stage, ema: false }], lineage: None }
+}
+
+fn init(name: &str, fields: &Fields<'_>, stages: &mut Vec<Stage>) -> Instance {
+    let model = Model {
+        name: fields
+            .choice("model", None, &[("preact-resnet18", ModelName::PreactResnet18)])
+            .unwrap_or(ModelName::PreactResnet18),
+        width: fields.integer("width", None, 1..=1024),
+        classes: fields.integer("classes", Some(10), 2..=256),
+    };
+    let schemes = [("he", InitScheme::He), ("pytorch", InitScheme::Pytorch)];
+    let scheme = fields.choice("scheme", Some(InitScheme::He), &schemes).unwrap_or(InitScheme::He);
+    let seed = fields.seed("seed", None);
+    let stage = push(stages, name.to_owned(), Work::Init(Init { model, scheme, seed }), Vec::new());
+    let numerics = Numerics { precision: Precision::Fp32, channels_last: false };
+    let lineage = Lineage { model, numerics, batch: 128, data: None };
+    Instance { checkpoints: vec![Checkpoint { epoch: 0, stage, ema: false }], lineage: Some(lineage) }
+}
+
+/// The lineage of `start`, with what this stage says otherwise; and the checks that all share.
+fn inherit(fields: &Fields<'_>, start: &[Instance], data: Option<StageId>) -> Option<Lineage> {
+    let mut lineage = start.iter().find_map(|instance| instance.lineage)?;
+    let precisions = [("fp32", Precision::Fp32), ("tf32", Precision::Tf32), ("bf16", Precision::Bf16)];
+    let precision = fields.choice("precision", Some(lineage.numerics.precision), &precisions);
+    lineage.numerics.precision = precision.unwrap_or(Precision::Fp32);
+    lineage.numerics.channels_last = fields.truth("channels_last", lineage.numerics.channels_last);
+    lineage.batch = fields.integer("batch", Some(lineage.batch), 1..=65_536);
+    lineage.data = data.or(lineage.data);
+    if lineage.data.is_none() {
+        fields.complain("data", "`data` is missing: the name of a stage of kind dataset");
+    }
+    Some(lineage)
+}
+
+fn learning_rate(fields: &Fields<'_>) -> f64 {
+    let lr = fields.number("lr", None, 0.0..=1e3);
+    if lr == 0.0 && fields.has("lr") {
+        fields.complain("lr", "`lr` must be above 0");
+    }
+    lr
+}
+
+fn train(
+    name: &str,
+    fields: &Fields<'_>,
+    start: &[Instance],
+    data: Option<StageId>,
+    stages: &mut Vec<Stage>,
+) -> Instance {
+    let Some(lineage) = inherit(fields, start, data) else { return Instance::default() };
+    let epochs = fields.integer("epochs", None, 1..=EPOCHS);
+    let first = fields.integer("checkpoint_first", Some(1), 1..=EPOCHS);
+    let every = fields.integer("checkpoint_every", Some(1), 1..=EPOCHS);
+    let ema = fields.has("ema").then(|| fields.number("ema", None, 0.0..=1.0));
+    let (lr, wd) = (learning_rate(fields), fields.number("wd", Some(0.0), 0.0..=1e3));
+    let seed = fields.seed("seed", None);
+    let Some(mut at) = start.first().and_then(|instance| instance.checkpoints.last()).cloned() else {
+        return Instance::default();
+    };
+    let end = at.epoch.saturating_add(epochs);
+    let mut checkpoints = Vec::new();
+    while at.epoch < end {
+        // Checkpoints lie after `first + k·every` epochs since the initial weights, whatever stage they
+        // belong to, and at the end: a longer run has those of a shorter one.
+        let next = if at.epoch < first { first } else { first + ((at.epoch - first) / every + 1) * every };
+        let next = next.min(end);
+        let (first_epoch, epochs) = (at.epoch, next - at.epoch);
+        let Lineage { model, numerics, batch, .. } = lineage;
+        let work = Work::Train(Train { model, numerics, batch, lr, wd, ema, first_epoch, epochs, seed });
+        let mut inputs = vec![input("weights", at.stage, "weights")];
+        if ema.is_some() && at.ema {
+            inputs.push(input("ema", at.stage, "ema"));
+        }
+        inputs.extend(data_inputs(lineage.data));
+        let stage = push(stages, format!("{name}@{next}"), work, inputs);
+        at = Checkpoint { epoch: next, stage, ema: ema.is_some() };
+        checkpoints.push(at.clone());
+    }
+    Instance { checkpoints, lineage: Some(lineage) }
+}
+
+fn probe(
+    name: &str,
+    fields: &Fields<'_>,
+    start: &[Instance],
+    data: Option<StageId>,
+    stages: &mut Vec<Stage>,
+) -> Instance {
+    let Some(lineage) = inherit(fields, start, data) else { return Instance::default() };
+    let after = fields.integer("after", None, 0..=EPOCHS);
+    let epochs = fields.integer("epochs", None, 1..=EPOCHS);
+    let (lr, wd) = (learning_rate(fields), fields.number("wd", Some(0.0), 0.0..=1e3));
+    let seed = fields.seed("seed", None);
+    let all = start.iter().flat_map(|instance| &instance.checkpoints);
+    let Some(checkpoint) = all.clone().find(|checkpoint| checkpoint.epoch == after) else {
+        let mut known: Vec<_> = all.take(6).map(|checkpoint| checkpoint.epoch.to_string()).collect();
+        if known.len() == 6 {
+            known[5] = "…".to_owned();
+        }
+        fields.complain(
+            "after",
+            format!(
+                "there is no checkpoint after {after} epochs, only after {}; choose one of those, or change \
+                 `checkpoint_first` or `checkpoint_every` of the training",
+                known.join(", ")
+            ),
+        );
+        return Instance { checkpoints: Vec::new(), lineage: Some(lineage) };
+    };
+    let Lineage { model, numerics, batch, .. } = lineage;
+    let work = Work::Probe(Probe { model, numerics, batch, lr, wd, after, epochs, seed });
+    let inputs = [vec![input("weights", checkpoint.stage, "weights")], data_inputs(lineage.data)].concat();
+    let stage = push(stages, name.to_owned(), work, inputs);
+    Instance { checkpoints: vec![Checkpoint { epoch: after, stage, ema: false }], lineage: Some(lineage) }
+}
+
+fn ema_eval(
+    name: &str,
+    fields: &Fields<'_>,
+    start: &[Instance],
+    data: Option<StageId>,
+    stages: &mut Vec<Stage>,
+) -> Instance {
+    let Some(lineage) = inherit(fields, start, data) else { return Instance::default() };
+    let seed = fields.seed("seed", Some(0));
+    let mut checkpoints = Vec::new();
+    for checkpoint in start.iter().flat_map(|instance| &instance.checkpoints) {
+        if !checkpoint.ema {
+            fields.complain("of", "this training keeps no moving average: give it `ema`, such as ema = 0.999");
+            break;
+        }
+        let Lineage { model, numerics, batch, .. } = lineage;
+        let work = Work::EmaEval(EmaEval { model, numerics, batch, after: checkpoint.epoch, seed });
+        let inputs = [vec![input("ema", checkpoint.stage, "ema")], data_inputs(lineage.data)].concat();
+        let stage = push(stages, format!("{name}@{}", checkpoint.epoch), work, inputs);
+        checkpoints.push(Checkpoint { epoch: checkpoint.epoch, stage, ema: false });
+    }
+    Instance { checkpoints, lineage: None }
+}
+
+fn hessian_trace(
+    name: &str,
+    fields: &Fields<'_>,
+    start: &[Instance],
+    data: Option<StageId>,
+    stages: &mut Vec<Stage>,
+) -> Instance {
+    let Some(lineage) = inherit(fields, start, data) else { return Instance::default() };
+    let images = fields.integer("images", None, 1..=1_000_000);
+    let batch = fields.integer("chunk", Some(250), 1..=65_536);
+    let draws = fields.integer("draws", None, 1..=100_000);
+    let seed = fields.seed("seed", None);
+    let several = start.iter().map(|instance| instance.checkpoints.len()).sum::<usize>() > 1;
+    let mut checkpoints = Vec::new();
+    for checkpoint in start.iter().flat_map(|instance| &instance.checkpoints) {
+        let after = checkpoint.epoch;
+        let work = Work::HessianTrace(HessianTrace { model: lineage.model, images, batch, draws, after, seed });
+        let mut inputs = vec![input("weights", checkpoint.stage, "weights")];
+        inputs.extend(lineage.data.map(|data| input("train", data, "train")));
+        let name = if several { format!("{name}@{after}") } else { name.to_owned() };
+        let stage = push(stages, name, work, inputs);
+        checkpoints.push(Checkpoint { epoch: after, stage, ema: false });
+    }
+    Instance { checkpoints, lineage: None }
+}

@@ -1,0 +1,119 @@
+//! The pipelines that come with the program, and mistakes in them.
+
+use super::{Pipeline, expand};
+use crate::graph::Graph;
+use crate::work::Work;
+
+const FIG3: &str = include_str!("../../pipelines/fig3.toml");
+
+fn graph(profile: &str, sets: &[&str]) -> Result<Graph, Vec<String>> {
+    graph_of(FIG3, profile, sets)
+}
+
+fn graph_of(text: &str, profile: &str, sets: &[&str]) -> Result<Graph, Vec<String>> {
+    let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
+    let strings = |complaints: Vec<super::Diagnostic>| complaints.iter().map(ToString::to_string).collect();
+    let pipeline = Pipeline::read("fig3", "fig3.toml", text, profile, &sets).map_err(strings)?;
+    expand(&pipeline).map_err(strings)
+}
+
+fn count(graph: &Graph, kind: &str) -> usize {
+    graph.stages.iter().filter(|stage| stage.work.kind() == kind).count()
+}
+
+#[test]
+fn figure_3_of_the_paper_has_the_papers_stages() {
+    let graph = graph("paper", &[]).unwrap();
+    // Specification 2.5: three learning rates, five seeds, 100 + 100 epochs, 50 probes each. The trunk
+    // has checkpoints after 1, 3, … 99 and 100 epochs, the rest after 101, … 199 and 200.
+    assert_eq!((count(&graph, "dataset"), count(&graph, "init")), (1, 5));
+    assert_eq!(count(&graph, "train"), 15 * (51 + 51));
+    assert_eq!(count(&graph, "ema_eval"), 15 * (51 + 51));
+    assert_eq!((count(&graph, "probe"), count(&graph, "hessian_trace")), (750, 750));
+    assert_eq!(graph.figures.keys().collect::<Vec<_>>(), ["fig3", "fig3a", "fig3b", "fig3c", "fig3d"]);
+    let epochs: u32 = graph.stages.iter().map(|s| if let Work::Train(t) = &s.work { t.epochs } else { 0 }).sum();
+    assert_eq!(epochs, 15 * 200);
+    for (id, stage) in graph.stages.iter().enumerate() {
+        assert!(stage.inputs.iter().all(|input| input.stage < id), "{} comes before what it reads", stage.name);
+        for input in &stage.inputs {
+            assert!(graph.stages[input.stage].work.outputs().contains(&input.output), "{input:?}");
+        }
+    }
+    let names: std::collections::BTreeSet<_> = graph.stages.iter().map(|stage| &stage.name).collect();
+    assert_eq!(names.len(), graph.stages.len(), "names are unique");
+}
+
+#[test]
+fn every_profile_expands_and_panels_need_less_than_the_figure() {
+    for profile in ["paper", "quick", "smoke"] {
+        let graph = graph(profile, &[]).unwrap();
+        let size = |figure: &str| graph.closure(&[graph.figures[figure]]).iter().filter(|needed| **needed).count();
+        assert!(size("fig3a") < size("fig3"), "{profile}");
+        assert_eq!(size("fig3c"), size("fig3d") + count(&graph, "hessian_trace"), "{profile}");
+    }
+}
+
+#[test]
+fn stages_are_found_by_what_people_call_them() {
+    let graph = graph("smoke", &[]).unwrap();
+    let find = |pattern: &str| graph.find(pattern).len();
+    assert_eq!(find("trunk"), 3 * 5);
+    assert_eq!(find("fig3/trunk[lr=0.1]"), 5);
+    assert_eq!(find("trunk[lr=0.1,seed=0]@3"), 1);
+    assert_eq!((find("fig3"), find("trunk[lr=0.]"), find("tru"), find("")), (1, 0, 0, 0));
+}
+
+#[test]
+fn longer_training_keeps_the_segments_there_are() {
+    let parts = |graph: &Graph| -> Vec<_> {
+        let trains = graph.stages.iter().filter(|stage| stage.name.starts_with("fig3/trunk[lr=0.1,"));
+        trains.map(|stage| stage.work.clone()).collect()
+    };
+    let short = parts(&graph("smoke", &["trunk.epochs=7"]).unwrap());
+    let long = parts(&graph("smoke", &["trunk.epochs=11"]).unwrap());
+    assert_eq!(long[..short.len()], short[..]);
+}
+
+#[test]
+fn mistakes_are_named_with_their_line() {
+    let line = |wanted: &str| FIG3.lines().position(|line| line.starts_with(wanted)).unwrap() + 1;
+    let error = |sets: &[&str]| graph("smoke", sets).unwrap_err().join("\n");
+    let cases = [
+        ("trunk.epocs=3", "stage `trunk` has no `epocs`; did you mean `epochs`?"),
+        ("trunk.lr=-1", "`lr` must be a number from 0 to 1000, not -1"),
+        ("trunk.lr=0", "`lr` must be above 0"),
+        ("lr=[0.1,\"x\"]", "`lr` must be a number from 0 to 1000, not \"x\""),
+        ("trunk.start=ini", "stage `trunk` names `ini`, which does not exist; did you mean `init`?"),
+        ("trunk.start=decay", "in a circle: decay → trunk → decay"),
+        ("trunk.start=data", "stage `trunk` needs a stage of kind init or train or probe, but `data` is a dataset"),
+        ("trunk.lr=0.1", "no stage uses the setting `lr`"),
+        ("trunk.wd=$wdd", "there is no setting `wdd`"),
+        ("after=[2]", "there is no checkpoint after 2 epochs, only after 1, 3, 5, 7, 8"),
+        ("init.model=resnet", "`model` must be one of preact-resnet18"),
+        ("data.train=50001000", "`train` must be an integer from 1 to 10000000"),
+        ("init.kind=inot", "`kind` must be one of dataset, init, train"),
+    ];
+    for (set, wanted) in cases {
+        let error = error(&[set]);
+        assert!(error.contains(wanted), "{set}: {error}");
+    }
+    let bad = FIG3.replace("y     = \"norm\"", "y     = \"nrom\"").replace("epochs = 100", "epochs = 0");
+    let complaints = graph_of(&bad, "paper", &[]).unwrap_err();
+    assert!(
+        complaints.iter().any(|c| c.starts_with(&format!("fig3.toml:{}: `epochs` must be", line("epochs = 100")))),
+        "{complaints:?}"
+    );
+    let bad = FIG3.replacen("y     = \"norm\"", "y     = \"nrom\"", 1);
+    let complaints = graph_of(&bad, "paper", &[]).unwrap_err();
+    let wanted = format!("fig3.toml:{}: `trunk` has no column `nrom`; did you mean `norm`?", line("y     = \"norm\""));
+    assert!(complaints[0].starts_with(&wanted), "{complaints:?}");
+}
+
+#[test]
+fn a_single_value_is_no_sweep_but_still_a_curve() {
+    let graph = graph("smoke", &["lr=0.1", "seed=3"]).unwrap();
+    assert_eq!(graph.find("trunk").len(), 5);
+    let Work::Figure(figure) = &graph.stages[graph.figures["fig3a"]].work else { panic!() };
+    let labels: Vec<_> = figure.panels[0].curves.iter().map(|curve| curve.label.as_str()).collect();
+    assert_eq!(labels, ["SGD, η = 0.1", "EMA, η = 0.1"]);
+}
