@@ -3,15 +3,35 @@
 //! pipeline of stages. `ARCHITECTURE.md` says how it is built; the modules stand here in the order in
 //! which they may use each other, lowest first.
 
+// Types and formats.
 pub mod codec;
 pub mod digest;
 pub mod value;
 
+// What is stored, and what stages are.
 pub mod record;
 pub mod rng;
 pub mod table;
 pub mod work;
 
+// Each knows the above and none of the others.
+pub mod data;
+pub mod figure;
+pub mod fsx;
 pub mod graph;
+pub mod learn;
+#[cfg(feature = "torch")]
+pub mod torch;
 
+// Pipelines to graphs; graphs to plans.
+pub mod cost;
+pub mod plan;
 pub mod spec;
+
+// Bytes on disk; stages that run; the whole.
+pub mod engine;
+pub mod stages;
+pub mod store;
+
+// Arguments, terminal, exit codes.
+pub mod cli;

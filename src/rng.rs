@@ -88,7 +88,7 @@ impl Stream {
 
 /// Natural logarithm of a positive normal number from exactly rounded operations only: the system's
 /// `ln` may differ in the last bit between platforms. Error below 2 units in the last place.
-fn ln(x: f64) -> f64 {
+pub(crate) fn ln(x: f64) -> f64 {
     // x = m · 2^e with m in [√½, √2); ln m = 2 artanh((m - 1) / (m + 1)).
     let bits = x.to_bits();
     let mut exponent = (bits >> 52 & 0x7ff) as i64 - 1023;

@@ -71,6 +71,17 @@ pub enum Source {
     Shapes10,
 }
 
+impl Source {
+    /// The name in pipelines and commands.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cifar10 => "cifar10",
+            Self::Cifar100 => "cifar100",
+            Self::Shapes10 => "shapes10",
+        }
+    }
+}
+
 /// Training and test images. Outputs `train` and `test`; inputs `train` and `test` (the imported
 /// whole) unless the source is built in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

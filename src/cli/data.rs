@@ -1,0 +1,187 @@
+//! `wdpipe data`: images from outside into the store.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+use clap::{Args, Subcommand, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::explain::computed;
+use super::format::{bytes, columns, date};
+use super::make::{cancel_on_interrupt, now, who};
+use super::ui::Ui;
+use super::{ExitCode, Failure, Global};
+use crate::data::{BASE_URL, FetchError, Imported, Options, archive, fetch, import};
+use crate::engine::import_parts;
+use crate::record::{Output, Provenance, Record};
+use crate::store::Store;
+use crate::work::Source;
+
+/// Brings data sets into the store.
+#[derive(Debug, Subcommand)]
+pub enum Data {
+    Import(Import),
+    Fetch(Fetch),
+    List(List),
+}
+
+/// Takes CIFAR-10 or CIFAR-100 from a folder or .tar.gz in the standard binary layout.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The folder or archive.
+    #[arg(value_name = "PATH")]
+    path: PathBuf,
+}
+
+/// Downloads CIFAR-10 or CIFAR-100 from its authors, checks its published checksum and imports it.
+#[derive(Debug, Args)]
+pub struct Fetch {
+    /// Which.
+    #[arg(value_enum, value_name = "NAME")]
+    name: Remote,
+    /// Where the archive is: the authors' site, or a mirror's folder.
+    #[arg(long, value_name = "URL", default_value = BASE_URL)]
+    from: String,
+    /// Where the archive is kept while it comes [default: the folder `downloads` in the cache].
+    #[arg(long, value_name = "DIR")]
+    folder: Option<PathBuf>,
+}
+
+/// Says which data sets are here.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Print a JSON array.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The data sets that are to be had elsewhere.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Remote {
+    Cifar10,
+    Cifar100,
+}
+
+impl Data {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If the data is not what it should be, or cannot be read, downloaded or stored.
+    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+        let store = Store::open(&global.cache)?;
+        match self {
+            Self::Import(command) => take(&store, &command.path, ui),
+            Self::Fetch(command) => command.run(&store, ui),
+            Self::List(command) => command.run(&store, ui),
+        }
+    }
+}
+
+impl Fetch {
+    fn run(&self, store: &Store, ui: &Ui) -> Result<(), Failure> {
+        let source = match self.name {
+            Remote::Cifar10 => Source::Cifar10,
+            Remote::Cifar100 => Source::Cifar100,
+        };
+        let Some(archive) = archive(source) else { return Ok(()) };
+        let folder = self.folder.clone().unwrap_or_else(|| store.root().join("downloads"));
+        let proxy = ureq::Proxy::try_from_env();
+        let options = Options { base_url: self.from.clone(), proxy, ..Options::default() };
+        let cancel = cancel_on_interrupt();
+        let bar = if ui.terminal && !ui.quiet() { ProgressBar::new(archive.bytes) } else { ProgressBar::hidden() };
+        let template = "{bar:30.cyan/blue} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
+        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        ui.say(&format!("fetching {} from {}", archive.file, self.from));
+        let fetched = fetch(&archive, &folder, &options, &cancel, &mut |done, total| {
+            bar.set_length(total);
+            bar.set_position(done);
+        });
+        bar.finish_and_clear();
+        let path = fetched.map_err(|error| {
+            let code = match &error {
+                FetchError::Cancelled => ExitCode::Interrupted,
+                FetchError::File(_) => ExitCode::Storage,
+                FetchError::Address { .. } => ExitCode::Usage,
+                _ => ExitCode::Missing,
+            };
+            Failure::new(code, error.to_string(), "run it again to go on, or say --from URL for a mirror")
+        })?;
+        if cancel.load(Ordering::Relaxed) {
+            return Err(crate::engine::EngineError::Interrupted.into());
+        }
+        take(store, &path, ui)
+    }
+}
+
+/// Imports a folder or archive and records it.
+fn take(store: &Store, path: &std::path::Path, ui: &Ui) -> Result<(), Failure> {
+    let started = std::time::Instant::now();
+    let hint = "the binary version is needed; `wdpipe data fetch cifar10` downloads it";
+    let imported = import(path).map_err(|error| Failure::new(ExitCode::Missing, error.to_string(), hint))?;
+    let Imported { source, train, test } = imported;
+    let store_images = |name: &str, images: &crate::data::Images| -> Result<Output, Failure> {
+        let content = images.to_bytes().map_err(|error| Failure::new(ExitCode::Failed, error.to_string(), ""))?;
+        let object = store.put(&content)?;
+        Ok(Output { name: name.to_owned(), object, bytes: content.len() as u64, inline: None })
+    };
+    let outputs = vec![store_images("train", &train)?, store_images("test", &test)?];
+    let record = Record {
+        parts: import_parts(source)?,
+        outputs,
+        tensors: Vec::new(),
+        provenance: Provenance {
+            stage: format!("data/{}", source.name()),
+            wdpipe: env!("CARGO_PKG_VERSION").to_owned(),
+            finished: now(),
+            seconds: started.elapsed().as_secs_f64(),
+            flops: 0.0,
+            who: who(),
+            device: "cpu".to_owned(),
+            machine: String::new(),
+        },
+    };
+    let key = record.parts.key();
+    let before = store.records(&key)?;
+    if let Some((_, same)) = before.iter().find(|(_, other)| other.same_outputs(&record)) {
+        ui.say(&format!("{} was imported already, on {}", source.name(), date(same.provenance.finished)));
+    } else if !before.is_empty() {
+        ui.warn(&format!(
+            "{} was imported before with other bytes; from now on this import is used, and what was computed \
+             from the other stays cached",
+            source.name()
+        ));
+    }
+    // Recorded again, so that the newest import is the one that is used.
+    store.publish(&record)?;
+    let (train, test) = (train.len(), test.len());
+    ui.say(&format!("imported {}: {train} training and {test} test images", source.name()));
+    Ok(())
+}
+
+impl List {
+    fn run(&self, store: &Store, ui: &Ui) -> Result<(), Failure> {
+        let mut rows = Vec::new();
+        let mut objects = Vec::new();
+        for source in [Source::Cifar10, Source::Cifar100] {
+            let record = store.record(&import_parts(source)?.key())?;
+            let size = record.as_ref().map(|record| record.outputs.iter().map(|output| output.bytes).sum::<u64>());
+            let text = match &record {
+                Some(record) => format!("{}, imported {}", bytes(size.unwrap_or_default()), computed(record)),
+                None => format!("not here; `wdpipe data fetch {}` brings it", source.name()),
+            };
+            rows.push(vec![source.name().to_owned(), text]);
+            objects.push(serde_json::json!({
+                "name": source.name(), "here": record.is_some(), "bytes": size,
+                "outputs": record.map(|r| r.outputs.iter().map(|o| (o.name.clone(), o.object.to_string().into())).collect::<serde_json::Map<_, _>>()),
+            }));
+        }
+        rows.push(vec![Source::Shapes10.name().to_owned(), "built in, any size".to_owned()]);
+        objects.push(serde_json::json!({ "name": Source::Shapes10.name(), "here": true }));
+        if self.json {
+            ui.answer(&serde_json::Value::from(objects).to_string());
+        } else {
+            columns(&rows).iter().for_each(|line| ui.answer(line));
+        }
+        Ok(())
+    }
+}

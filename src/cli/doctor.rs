@@ -1,0 +1,85 @@
+//! `wdpipe doctor`: whether all that a run needs is there, and what to do where not.
+
+use clap::Args;
+
+use super::format::columns;
+use super::select::{Variant, select};
+use super::ui::Ui;
+use super::{ExitCode, Failure, Global};
+use crate::engine::Resolver;
+use crate::graph::Graph;
+use crate::stages::{self, Device};
+use crate::store::Store;
+use crate::work::Source;
+
+/// Checks what a run needs: libtorch, devices, the store, the pipelines, the data.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One thing that was looked at.
+struct Finding {
+    name: &'static str,
+    /// Nothing found that a run could not do without.
+    fine: bool,
+    text: String,
+}
+
+impl Doctor {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If something is missing that `make fig3` in the smoke profile needs.
+    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+        let mut findings = Vec::new();
+        let mut found = |name, result: Result<String, String>| {
+            let fine = result.is_ok();
+            findings.push(Finding { name, fine, text: result.unwrap_or_else(|text| text) });
+        };
+        found("wdpipe", Ok(format!("{}, {}", env!("CARGO_PKG_VERSION"), stages::built_with())));
+        found("libtorch", stages::libraries());
+        found("device", stages::describe(&Device::Auto));
+        found("pipelines", pipelines(global));
+        let store = Store::open(&global.cache);
+        found("cache", store.as_ref().map_err(ToString::to_string).and_then(|store| writable(store)));
+        if let Ok(store) = &store {
+            for source in [Source::Cifar10, Source::Cifar100] {
+                // Data that was not imported is no fault: the smoke profile needs none.
+                let text = match Resolver::new(store, &Graph::default()).imported(source) {
+                    Ok(_) => "imported".to_owned(),
+                    Err(_) => format!("not here; `wdpipe data fetch {0}` or `data import` brings it", source.name()),
+                };
+                found(source.name(), Ok(text));
+            }
+        }
+        let fine = findings.iter().all(|finding| finding.fine);
+        if self.json {
+            let one = |f: &Finding| serde_json::json!({ "name": f.name, "fine": f.fine, "text": f.text });
+            let object = serde_json::json!({ "fine": fine, "findings": findings.iter().map(one).collect::<Vec<_>>() });
+            ui.answer(&object.to_string());
+        } else {
+            let row = |f: &Finding| vec![if f.fine { "ok" } else { "!!" }.to_owned(), f.name.to_owned(), f.text.clone()];
+            columns(&findings.iter().map(row).collect::<Vec<_>>()).iter().for_each(|line| ui.answer(line));
+        }
+        let faults = findings.iter().filter(|finding| !finding.fine).map(|finding| finding.name);
+        match faults.collect::<Vec<_>>()[..] {
+            [] => Ok(()),
+            ref names => Err(Failure::new(ExitCode::Missing, format!("not in order: {}", names.join(", ")), "")),
+        }
+    }
+}
+
+fn pipelines(global: &Global) -> Result<String, String> {
+    let variant = Variant { profile: "smoke".to_owned(), set: Vec::new() };
+    let selection = select(global, &variant, &[]).map_err(|failure| failure.message)?;
+    let figures: Vec<_> = selection.targets.iter().map(|&id| selection.graph.stages[id].name.clone()).collect();
+    Ok(format!("{} in {}", figures.join(", "), global.pipelines.display()))
+}
+
+fn writable(store: &Store) -> Result<String, String> {
+    store.put(b"wdpipe doctor").map_err(|error| error.to_string())?;
+    Ok(format!("{} can be written", store.root().display()))
+}

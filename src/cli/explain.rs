@@ -1,0 +1,167 @@
+//! `wdpipe explain`: what a stage's key is made of, and why it would run or not.
+
+use clap::Args;
+
+use super::format::{bytes, columns, date, duration};
+use super::select::{Variant, find, select};
+use super::ui::Ui;
+use super::{Failure, Global};
+use crate::engine::Resolver;
+use crate::graph::Graph;
+use crate::plan::{Bytes, Knowledge, MissReason, plan};
+use crate::record::{KeyParts, Record};
+use crate::store::Store;
+
+/// Says what a stage computes, from what, and why it would run or not.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// A stage, such as 'fig3/trunk[lr=0.1,seed=0]@3', or a part of its name that several share.
+    #[arg(value_name = "STAGE")]
+    stage: String,
+    #[command(flatten)]
+    variant: Variant,
+    /// Explain this many stages at most.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    limit: usize,
+    /// Print a JSON array.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Explain {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If there is no such stage, or the store cannot be read.
+    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+        let selection = select(global, &self.variant, std::slice::from_ref(&self.stage))?;
+        let graph = &selection.graph;
+        let found = match graph.figures.get(&self.stage) {
+            Some(figure) => vec![*figure],
+            None => find(graph, &self.stage)?,
+        };
+        let store = Store::open(&global.cache)?;
+        let resolver = Resolver::new(&store, graph);
+        let knowledge = resolver.all(&graph.closure(&found))?;
+        let plan = plan(graph, &found, &knowledge);
+        let mut explained = Vec::new();
+        for &id in found.iter().take(self.limit) {
+            let parts = match resolver.inputs(id, &knowledge)? {
+                Some(inputs) => Some(resolver.parts(id, &inputs)?),
+                None => None,
+            };
+            let reason = plan.run.iter().find(|run| run.stage == id).map(|run| &run.reason);
+            if self.json {
+                explained.push(json(graph, id, &knowledge[id], parts.as_ref(), reason));
+            } else {
+                text(graph, id, &knowledge[id], parts.as_ref(), reason, ui);
+            }
+        }
+        if self.json {
+            ui.answer(&serde_json::Value::from(explained).to_string());
+        } else if found.len() > self.limit {
+            ui.say(&format!("… and {} more; --limit N explains more of them", found.len() - self.limit));
+        }
+        Ok(())
+    }
+}
+
+fn text(
+    graph: &Graph,
+    id: usize,
+    knowledge: &Knowledge,
+    parts: Option<&KeyParts>,
+    reason: Option<&MissReason>,
+    ui: &Ui,
+) {
+    let stage = &graph.stages[id];
+    ui.answer(&stage.name);
+    let state = match (reason, knowledge) {
+        (Some(reason), _) => format!("would run: {reason}"),
+        (None, Knowledge::Known { .. }) => "cached".to_owned(),
+        (None, _) => "not needed".to_owned(),
+    };
+    let mut rows = vec![vec!["  state".to_owned(), state]];
+    let mut row = |name: &str, value: String| rows.push(vec![format!("  {name}"), value]);
+    row("kind", format!("{}, version {}", stage.work.kind(), stage.work.version()));
+    if let Some(parts) = parts {
+        row("key", parts.key().to_string());
+        for (name, value) in &parts.parameters {
+            let value = value.to_string();
+            let shown: String = value.chars().take(100).collect();
+            row(name, if shown.len() < value.len() { format!("{shown}…") } else { shown });
+        }
+        for (role, object) in parts.inputs.iter().take(8) {
+            let from = stage.inputs.iter().find(|input| input.role == *role);
+            let from = from.map(|input| format!(" from {}", graph.stages[input.stage].name)).unwrap_or_default();
+            row(&format!("input {role}"), format!("{}{from}", object.short()));
+        }
+        if parts.inputs.len() > 8 {
+            row("inputs", format!("and {} more", parts.inputs.len() - 8));
+        }
+        for (name, value) in &parts.policy {
+            row(&format!("policy {name}"), value.to_string());
+        }
+    } else {
+        for input in &stage.inputs {
+            row(&format!("input {}", input.role), format!("from {}", graph.stages[input.stage].name));
+        }
+    }
+    if let Knowledge::Known { record, bytes: at_hand, .. } = knowledge {
+        for (output, at_hand) in record.outputs.iter().zip(at_hand) {
+            let note = match at_hand {
+                Bytes::Present => "",
+                Bytes::Dropped => ", bytes dropped",
+                Bytes::Damaged => ", bytes damaged",
+            };
+            row(&format!("output {}", output.name), format!("{}  {}{note}", output.object, bytes(output.bytes)));
+        }
+        row("computed", computed(record));
+    }
+    columns(&rows).iter().for_each(|line| ui.answer(line));
+}
+
+/// Who computed a record, where, when and for how long.
+pub fn computed(record: &Record) -> String {
+    let made = &record.provenance;
+    let machine = if made.machine.is_empty() { String::new() } else { format!(" ({})", made.machine) };
+    format!(
+        "{} by {} on {}{machine}, in {}, with wdpipe {}",
+        date(made.finished),
+        made.who,
+        made.device,
+        duration(made.seconds),
+        made.wdpipe
+    )
+}
+
+fn json(
+    graph: &Graph,
+    id: usize,
+    knowledge: &Knowledge,
+    parts: Option<&KeyParts>,
+    reason: Option<&MissReason>,
+) -> serde_json::Value {
+    let record = match knowledge {
+        Knowledge::Known { record, .. } => Some(record),
+        _ => None,
+    };
+    let outputs = record.map(|record| {
+        let output = |output: &crate::record::Output| {
+            (output.name.clone(), serde_json::json!({ "blake3": output.object, "bytes": output.bytes }))
+        };
+        record.outputs.iter().map(output).collect::<serde_json::Map<_, _>>()
+    });
+    serde_json::json!({
+        "stage": graph.stages[id].name,
+        "kind": graph.stages[id].work.kind(),
+        "version": graph.stages[id].work.version(),
+        "would_run": reason.is_some(),
+        "reason": reason,
+        "key": parts.map(|parts| parts.key().to_string()),
+        "parameters": parts.map(|parts| parts.parameters.iter().map(|(k, v)| (k.clone(), v.to_string().into())).collect::<serde_json::Map<_, serde_json::Value>>()),
+        "inputs": parts.map(|parts| &parts.inputs),
+        "outputs": outputs,
+        "provenance": record.map(|record| &record.provenance),
+    })
+}

@@ -1,0 +1,57 @@
+//! Figures from the store to the reports folder.
+
+use std::path::{Path, PathBuf};
+
+use super::Failure;
+use super::select::Selection;
+use crate::digest::ObjectDigest;
+use crate::fsx;
+use crate::plan::Knowledge;
+use crate::store::Store;
+use crate::table::Table;
+use crate::work::Work;
+
+/// A file of the reports folder.
+pub struct Exported {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The hash of its bytes.
+    pub digest: ObjectDigest,
+    /// Whether it was written; otherwise it was as it should be.
+    pub changed: bool,
+}
+
+/// Writes SVG, PNG and numbers (as CSV) of every figure among the targets that was made.
+///
+/// # Errors
+/// If the store cannot be read or the folder not be written.
+pub fn export(
+    selection: &Selection,
+    knowledge: &[Knowledge],
+    store: &Store,
+    folder: &Path,
+) -> Result<Vec<Exported>, Failure> {
+    let mut exported = Vec::new();
+    for &id in &selection.targets {
+        let (Work::Figure(figure), Knowledge::Known { record, .. }) = (&selection.graph.stages[id].work, &knowledge[id])
+        else {
+            continue;
+        };
+        for output in &record.outputs {
+            let bytes = store.output(output)?;
+            let (extension, bytes) = match output.name.as_str() {
+                "numbers" => match Table::from_bytes(&bytes) {
+                    Ok(table) => ("csv", table.to_csv().into_bytes()),
+                    Err(error) => return Err(Failure::new(super::ExitCode::Storage, error.to_string(), "")),
+                },
+                name => (name, bytes),
+            };
+            let path = folder.join(format!("{}.{extension}", figure.name));
+            let changed = fsx::replace(&path, &bytes).map_err(|error| {
+                Failure::new(super::ExitCode::Storage, error.to_string(), "say --reports DIR to write elsewhere")
+            })?;
+            exported.push(Exported { digest: ObjectDigest::of(&bytes), path, changed });
+        }
+    }
+    Ok(exported)
+}

@@ -1,0 +1,103 @@
+//! What can go wrong, as a person meets it: a message, a hint, an exit code.
+
+use crate::engine::EngineError;
+use crate::spec::Diagnostic;
+use crate::store::StoreError;
+use crate::work::Source;
+
+/// The program's exit codes, for `--help`.
+pub const CODES: &str = "Exit codes:
+  0  all is well
+  1  a stage or check failed
+  2  the command line, a pipeline or a --set is wrong
+  3  something is missing: a data set, libtorch, a device
+  4  the cache or another folder cannot be read or written, or is damaged
+  130  interrupted; what was finished is kept";
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitCode {
+    /// All is well.
+    Success = 0,
+    /// A stage or a check failed.
+    Failed = 1,
+    /// The command line, a pipeline or a `--set` is wrong.
+    Usage = 2,
+    /// Something is missing: a data set, libtorch, a device.
+    Missing = 3,
+    /// A folder cannot be read or written, or is damaged.
+    Storage = 4,
+    /// Interrupted by the user.
+    Interrupted = 130,
+}
+
+/// What went wrong and what to do about it.
+#[derive(Debug)]
+pub struct Failure {
+    /// What and where.
+    pub message: String,
+    /// What to do; may be empty.
+    pub hint: String,
+    /// How the program ends.
+    pub code: ExitCode,
+}
+
+impl Failure {
+    /// A failure with a hint.
+    pub fn new(code: ExitCode, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: hint.into(), code }
+    }
+
+    /// A mistake on the command line or in a pipeline.
+    pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(ExitCode::Usage, message, hint)
+    }
+}
+
+impl From<Vec<Diagnostic>> for Failure {
+    fn from(diagnostics: Vec<Diagnostic>) -> Self {
+        let lines: Vec<_> = diagnostics.iter().map(ToString::to_string).collect();
+        Self::usage(lines.join("\n"), "")
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let hint = if error.is_disk_full() {
+            "nothing is lost: make room (`wdpipe cache gc` removes what no pipeline needs), then run it again"
+        } else if error.is_read_only() {
+            "name a folder that you may write with --cache DIR"
+        } else {
+            ""
+        };
+        Self::new(ExitCode::Storage, error.to_string(), hint)
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        let message = error.to_string();
+        match error {
+            EngineError::Store(error) => error.into(),
+            EngineError::NotImported(source) => not_imported(message, source),
+            EngineError::Interrupted => {
+                Self::new(ExitCode::Interrupted, message, "finished stages are kept: run it again to go on")
+            }
+            EngineError::Stage { source, .. } if source.is_missing() => {
+                Self::new(ExitCode::Missing, message, "`wdpipe doctor` tells what is there and what is not")
+            }
+            EngineError::Stage { source, .. } if source.is_storage() => Self::new(ExitCode::Storage, message, ""),
+            EngineError::Stage { .. } => Self::new(ExitCode::Failed, message, "finished stages are kept"),
+            EngineError::NoOutput { .. } | EngineError::Parameters(..) => Self::new(ExitCode::Failed, message, ""),
+        }
+    }
+}
+
+fn not_imported(message: String, source: Source) -> Failure {
+    let name = source.name();
+    Failure::new(
+        ExitCode::Missing,
+        message,
+        format!("`wdpipe data fetch {name}` downloads it, `wdpipe data import PATH` takes a copy that you have"),
+    )
+}

@@ -1,0 +1,85 @@
+//! Numbers as people read them.
+
+/// A duration: `0.4 s`, `12 s`, `3 min 20 s`, `5 h 10 min`.
+pub fn duration(seconds: f64) -> String {
+    if seconds < 10.0 {
+        return format!("{seconds:.1} s");
+    }
+    let whole = seconds.round() as u64;
+    match (whole / 3600, whole / 60 % 60, whole % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, min, 0) => format!("{min} min"),
+        (0, min, s) => format!("{min} min {s} s"),
+        (h, min, _) => format!("{h} h {min} min"),
+    }
+}
+
+/// A number of bytes: `512 B`, `1.5 MiB`.
+pub fn bytes(count: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    let mut value = count as f64;
+    let mut unit = "B";
+    for larger in units {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = larger;
+    }
+    if unit == "B" { format!("{count} B") } else { format!("{value:.1} {unit}") }
+}
+
+/// A count and a noun: `1 stage`, `2 stages`.
+pub fn count(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Seconds since 1970 as a date and time in UTC: `2026-11-23 07:15:00Z`.
+pub fn date(seconds: u64) -> String {
+    // Days to civil date in the proleptic Gregorian calendar, counting years from March.
+    let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (year, month) = if month < 10 { (year, month + 3) } else { (year + 1, month - 9) };
+    let year = year + era * 400;
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+/// Lines of cells in columns as wide as they need; the last column is not padded.
+pub fn columns(rows: &[Vec<String>]) -> Vec<String> {
+    let count = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..count).map(|column| width(column).unwrap_or_default()).collect();
+    let line = |row: &Vec<String>| {
+        let cell = |(column, cell): (usize, &String)| format!("{cell:<width$}", width = widths[column]);
+        row.iter().enumerate().map(cell).collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        let durations: Vec<_> = [0.04, 9.96, 59.6, 200.0, 18_600.0].map(duration).into();
+        assert_eq!(durations, ["0.0 s", "10.0 s", "1 min", "3 min 20 s", "5 h 10 min"]);
+        let sizes: Vec<_> = [0, 1023, 1536, 45 << 20, 3 << 40].map(bytes).into();
+        assert_eq!(sizes, ["0 B", "1023 B", "1.5 KiB", "45.0 MiB", "3.0 TiB"]);
+        assert_eq!(count(1, "stage") + &count(2, "stage"), "1 stage2 stages");
+        // Checked with date -u -d @N.
+        let dates: Vec<_> = [0, 951_782_400, 1_795_418_100, 4_107_542_399].map(date).into();
+        let wanted = ["1970-01-01 00:00:00Z", "2000-02-29 00:00:00Z", "2026-11-23 07:15:00Z", "2100-02-28 23:59:59Z"];
+        assert_eq!(dates, wanted);
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let rows = [vec!["a".to_owned(), "long".into()], vec!["ηλ2".into(), "b".into(), "c".into()]];
+        assert_eq!(columns(&rows), ["a    long", "ηλ2  b     c"]);
+    }
+}

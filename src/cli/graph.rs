@@ -1,0 +1,102 @@
+//! `wdpipe graph`: the stages behind a target and how they hang together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use clap::{Args, ValueEnum};
+
+use super::format::columns;
+use super::select::{Selection, Variant, select};
+use super::status::family;
+use super::ui::Ui;
+use super::{Failure, Global};
+
+/// Shows the stages behind a target and what each reads.
+#[derive(Debug, Args)]
+pub struct GraphCommand {
+    /// Figures, panels or stages [default: all].
+    #[arg(value_name = "TARGET")]
+    targets: Vec<String>,
+    #[command(flatten)]
+    variant: Variant,
+    /// text: one line for stages that differ in sweep values only; dot: for Graphviz; json: every stage.
+    #[arg(long, value_enum, default_value_t = Form::Text)]
+    format: Form,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Form {
+    Text,
+    Dot,
+    Json,
+}
+
+impl GraphCommand {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If a pipeline or target is wrong.
+    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+        let selection = select(global, &self.variant, &self.targets)?;
+        ui.answer(match self.format {
+            Form::Text => text(&selection),
+            Form::Dot => dot(&selection),
+            Form::Json => json(&selection),
+        }
+        .trim_end());
+        Ok(())
+    }
+}
+
+/// Stages of one name: kind, how many, and the names that they read from.
+fn families(selection: &Selection) -> Vec<(String, &'static str, usize, BTreeSet<String>)> {
+    let closure = selection.graph.closure(&selection.targets);
+    let mut index: BTreeMap<String, usize> = BTreeMap::new();
+    let mut families: Vec<(String, &'static str, usize, BTreeSet<String>)> = Vec::new();
+    for (stage, _) in selection.graph.stages.iter().zip(&closure).filter(|(_, needed)| **needed) {
+        let name = family(&stage.name).to_owned();
+        let at = *index.entry(name.clone()).or_insert_with(|| {
+            families.push((name.clone(), stage.work.kind(), 0, BTreeSet::new()));
+            families.len() - 1
+        });
+        families[at].2 += 1;
+        let from = stage.inputs.iter().map(|input| family(&selection.graph.stages[input.stage].name).to_owned());
+        families[at].3.extend(from.filter(|from| *from != name));
+    }
+    families
+}
+
+fn text(selection: &Selection) -> String {
+    let row = |(name, kind, count, from): (String, &str, usize, BTreeSet<String>)| {
+        let from = from.into_iter().collect::<Vec<_>>().join(", ");
+        vec![name, kind.to_owned(), format!("×{count}"), if from.is_empty() { from } else { format!("← {from}") }]
+    };
+    columns(&families(selection).into_iter().map(row).collect::<Vec<_>>()).join("\n")
+}
+
+fn dot(selection: &Selection) -> String {
+    let mut text = String::from("digraph wdpipe {\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\"];\n");
+    for (name, kind, count, from) in families(selection) {
+        let _ = writeln!(text, "  \"{name}\" [label=\"{name}\\n{kind} ×{count}\"];");
+        for from in from {
+            let _ = writeln!(text, "  \"{from}\" -> \"{name}\";");
+        }
+    }
+    text.push('}');
+    text
+}
+
+fn json(selection: &Selection) -> String {
+    let closure = selection.graph.closure(&selection.targets);
+    let stages = selection.graph.stages.iter().zip(&closure).filter(|(_, needed)| **needed).map(|(stage, _)| {
+        let input = |input: &crate::graph::Input| {
+            serde_json::json!({ "role": input.role, "stage": selection.graph.stages[input.stage].name, "output": input.output })
+        };
+        serde_json::json!({
+            "name": stage.name,
+            "kind": stage.work.kind(),
+            "inputs": stage.inputs.iter().map(input).collect::<Vec<_>>(),
+        })
+    });
+    serde_json::Value::from(stages.collect::<Vec<_>>()).to_string()
+}

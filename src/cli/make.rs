@@ -1,0 +1,256 @@
+//! `wdpipe make`: figures, panels or stages, with all that they need.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+
+use super::export::{Exported, export};
+use super::format::{count, duration};
+use super::progress::Progress;
+use super::select::{Selection, Variant, select};
+use super::ui::Ui;
+use super::{ExitCode, Failure, Global};
+use crate::cost;
+use crate::engine::{self, EngineError, Environment, Event, Request};
+use crate::plan::Plan;
+use crate::stages::Device;
+use crate::store::Store;
+
+/// Makes figures: computes what is not known yet, and draws.
+///
+/// A target is a figure (fig3), a panel of it (fig3c), a stage or several (fig3/trunk[lr=0.1]), or all.
+#[derive(Debug, Args)]
+pub struct Make {
+    /// What to make.
+    #[arg(required = true, value_name = "TARGET")]
+    targets: Vec<String>,
+    #[command(flatten)]
+    variant: Variant,
+    /// Where to train: auto (a GPU if there is one), cpu, cuda or cuda:N.
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    device: Device,
+    /// Stages at a time [default: the number of cores; one on a GPU].
+    #[arg(long, short, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// Go on with what does not depend on a stage that failed.
+    #[arg(long, short)]
+    keep_going: bool,
+    /// Only say what would run, why, and what it should cost.
+    #[arg(long, short = 'n')]
+    dry_run: bool,
+    /// Print one JSON object at the end.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Make {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Whatever keeps a target from being made.
+    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+        let started = Instant::now();
+        let selection = select(global, &self.variant, &self.targets)?;
+        let store = Store::open(&global.cache)?;
+        let device = self.device.guess();
+        let jobs = self.jobs.unwrap_or_else(|| default_jobs(&device));
+        let about = selection.about.iter().find(|about| !about.is_empty()).map(|about| format!(" ({about})"));
+        ui.say(&format!(
+            "{}: profile {}{}, device {device}, {}",
+            self.targets.join(" "),
+            self.variant.profile,
+            about.unwrap_or_default(),
+            count(jobs.get(), "job"),
+        ));
+        let estimates = estimates(&selection, &store, &device)?;
+        if self.dry_run {
+            return self.dry(&selection, &store, &estimates, jobs, ui);
+        }
+        let environment = Environment { who: who(), now };
+        let cancel = cancel_on_interrupt();
+        let request = Request {
+            graph: &selection.graph,
+            targets: &selection.targets,
+            store: &store,
+            device: &self.device,
+            jobs,
+            keep_going: self.keep_going,
+            environment: &environment,
+            cancel: &cancel,
+        };
+        let mut progress = Progress::new(&selection.graph, *ui, estimates.clone());
+        let summary = engine::make(&request, &mut |event| {
+            if let Event::Planned(plan) = &event {
+                say_plan(plan, &estimates, jobs, ui);
+                progress.begin(&plan.run.iter().map(|run| run.stage).collect::<Vec<_>>());
+            }
+            progress.show(&event);
+        })?;
+        progress.end();
+        let folder = global.reports.join(&self.variant.profile);
+        let exported = export(&selection, &summary.knowledge, &store, &folder)?;
+        for Exported { path, changed, .. } in &exported {
+            ui.say(&format!("{} {}", if *changed { "wrote" } else { "unchanged" }, path.display()));
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        ui.say(&format!("{} run, {} cached, {}", count(summary.computed, "stage"), summary.cached, duration(seconds)));
+        if self.json {
+            let outputs: Vec<_> = exported
+                .iter()
+                .map(|file| serde_json::json!({ "path": file.path, "blake3": file.digest.to_string() }))
+                .collect();
+            let object = serde_json::json!({
+                "target": self.targets.join(" "),
+                "profile": self.variant.profile,
+                "device": device.to_string(),
+                "stages_total": summary.total,
+                "stages_cached": summary.cached,
+                "stages_run": summary.computed,
+                "seconds": seconds,
+                "outputs": outputs,
+                "errors": summary.errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            });
+            ui.answer(&object.to_string());
+        }
+        let interrupted = cancel.load(Ordering::Relaxed);
+        match summary.errors.into_iter().next() {
+            Some(error) => Err(error.into()),
+            None if interrupted => Err(EngineError::Interrupted.into()),
+            None => Ok(()),
+        }
+    }
+
+    fn dry(
+        &self,
+        selection: &Selection,
+        store: &Store,
+        estimates: &[f64],
+        jobs: NonZeroUsize,
+        ui: &Ui,
+    ) -> Result<(), Failure> {
+        let plan = planned(selection, store)?;
+        say_plan(&plan, estimates, jobs, ui);
+        if self.json {
+            let stage = |run: &crate::plan::ToRun| {
+                serde_json::json!({
+                    "stage": selection.graph.stages[run.stage].name,
+                    "reason": run.reason,
+                    "seconds": estimates[run.stage],
+                    "flops": cost::flops(&selection.graph, run.stage),
+                })
+            };
+            let object = serde_json::json!({
+                "target": self.targets.join(" "),
+                "profile": self.variant.profile,
+                "stages_total": plan.cached + plan.run.len(),
+                "stages_cached": plan.cached,
+                "stages_to_run": plan.run.len(),
+                "seconds": seconds(&plan, estimates, jobs),
+                "run": plan.run.iter().map(stage).collect::<Vec<_>>(),
+            });
+            ui.answer(&object.to_string());
+            return Ok(());
+        }
+        let row = |run: &crate::plan::ToRun| {
+            let cost = if estimates[run.stage] > 0.0 { duration(estimates[run.stage]) } else { String::new() };
+            vec![selection.graph.stages[run.stage].name.clone(), cost, run.reason.to_string()]
+        };
+        for line in super::format::columns(&plan.run.iter().map(row).collect::<Vec<_>>()) {
+            ui.answer(&line);
+        }
+        Ok(())
+    }
+}
+
+/// What would have to run now.
+///
+/// # Errors
+/// If the store cannot be read or a data set is missing.
+pub fn planned(selection: &Selection, store: &Store) -> Result<Plan, Failure> {
+    let resolver = engine::Resolver::new(store, &selection.graph);
+    let knowledge = resolver.all(&selection.graph.closure(&selection.targets))?;
+    Ok(crate::plan::plan(&selection.graph, &selection.targets, &knowledge))
+}
+
+fn say_plan(plan: &Plan, estimates: &[f64], jobs: NonZeroUsize, ui: &Ui) {
+    let total = plan.cached + plan.run.len();
+    let cost = if plan.run.is_empty() {
+        String::new()
+    } else {
+        format!(", about {} of computing", duration(seconds(plan, estimates, jobs)))
+    };
+    ui.say(&format!("{}: {} cached, {} to run{cost}", count(total, "stage"), plan.cached, plan.run.len()));
+}
+
+/// Seconds that a plan should take: all the work spread over the jobs.
+fn seconds(plan: &Plan, estimates: &[f64], jobs: NonZeroUsize) -> f64 {
+    let work: f64 = plan.run.iter().map(|run| estimates[run.stage]).sum();
+    work / jobs.get().min(plan.run.len().max(1)) as f64
+}
+
+/// Seconds that every stage should take, from what like stages took on this device, or assumed.
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn estimates(selection: &Selection, store: &Store, device: &Device) -> Result<Vec<f64>, Failure> {
+    let device = device.to_string();
+    let class = device.split(':').next().unwrap_or_default();
+    let mut rates = std::collections::BTreeMap::new();
+    let mut estimates = Vec::with_capacity(selection.graph.stages.len());
+    for (id, stage) in selection.graph.stages.iter().enumerate() {
+        let flops = cost::flops(&selection.graph, id);
+        let kind = stage.work.kind();
+        let rate = match rates.get(kind) {
+            Some(rate) => *rate,
+            None => {
+                let timings: Vec<_> = store.history(kind, class)?.iter().map(|t| (t.flops, t.seconds)).collect();
+                let rate = cost::measured_rate(&timings).unwrap_or_else(|| cost::assumed_rate(class));
+                rates.insert(kind, rate);
+                rate
+            }
+        };
+        estimates.push(flops / rate);
+    }
+    Ok(estimates)
+}
+
+/// Small networks run best side by side, one to a core; a GPU takes one stage at a time.
+fn default_jobs(device: &Device) -> NonZeroUsize {
+    match device {
+        Device::Cuda(_) => NonZeroUsize::MIN,
+        _ => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+    }
+}
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or_default()
+}
+
+/// `user@host`, as far as the environment tells.
+pub fn who() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".to_owned());
+    let host = crate::fsx::read(std::path::Path::new("/etc/hostname"), 256).unwrap_or_default();
+    let host = String::from_utf8_lossy(&host).trim().to_owned();
+    if host.is_empty() { user } else { format!("{user}@{host}") }
+}
+
+/// Set on Ctrl-C or a polite request to end; a second one ends the program at once.
+pub fn cancel_on_interrupt() -> Arc<AtomicBool> {
+    let cancel = Arc::new(AtomicBool::new(false));
+    let flag = cancel.clone();
+    let handler = move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            // Nothing is half-written at any instant, so this is safe.
+            #[expect(clippy::exit, reason = "the user asked twice")]
+            std::process::exit(ExitCode::Interrupted as i32);
+        }
+    };
+    // Without a handler the default action applies: the process ends at once, which loses as little.
+    let _ = ctrlc::set_handler(handler);
+    cancel
+}
+

@@ -1,0 +1,96 @@
+//! The command line: arguments in, one command's function, an exit code out.
+
+mod cache;
+mod data;
+mod doctor;
+mod explain;
+mod export;
+mod failure;
+mod format;
+mod graph;
+mod make;
+mod progress;
+mod select;
+mod show;
+mod status;
+mod ui;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use failure::{ExitCode, Failure};
+use ui::Ui;
+
+/// Regenerates the figures of "Why Do We Need Weight Decay for Overparameterized Deep Networks?" by real
+/// training. Every stage's outputs are cached by what they were computed from: only what is new or
+/// changed runs.
+#[derive(Debug, Parser)]
+#[command(name = "wdpipe", version, max_term_width = 100, after_help = failure::CODES)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command knows.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// The store: objects, records and their index.
+    #[arg(long, global = true, env = "WDPIPE_CACHE", default_value = "cache", value_name = "DIR", help_heading = "Folders")]
+    cache: PathBuf,
+    /// Where figures are written, in a folder for each profile.
+    #[arg(long, global = true, env = "WDPIPE_REPORTS", default_value = "reports", value_name = "DIR", help_heading = "Folders")]
+    reports: PathBuf,
+    /// The pipelines, a TOML file for each figure.
+    #[arg(long, global = true, env = "WDPIPE_PIPELINES", default_value = "pipelines", value_name = "DIR", help_heading = "Folders")]
+    pipelines: PathBuf,
+    /// Say nothing but errors and what was asked for.
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Say more.
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Make(make::Make),
+    Status(status::Status),
+    Explain(explain::Explain),
+    Graph(graph::GraphCommand),
+    Show(show::Show),
+    #[command(subcommand)]
+    Cache(cache::Cache),
+    #[command(subcommand)]
+    Data(data::Data),
+    Doctor(doctor::Doctor),
+}
+
+/// Runs the program with its arguments (the first is its name); returns its exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return ui::usage(&error),
+    };
+    let ui = Ui::new(cli.global.quiet, cli.global.verbose);
+    let result = match &cli.command {
+        Command::Make(command) => command.run(&cli.global, &ui),
+        Command::Status(command) => command.run(&cli.global, &ui),
+        Command::Explain(command) => command.run(&cli.global, &ui),
+        Command::Graph(command) => command.run(&cli.global, &ui),
+        Command::Show(command) => command.run(&cli.global, &ui),
+        Command::Cache(command) => command.run(&cli.global, &ui),
+        Command::Data(command) => command.run(&cli.global, &ui),
+        Command::Doctor(command) => command.run(&cli.global, &ui),
+    };
+    match result {
+        Ok(()) => ExitCode::Success,
+        Err(failure) => {
+            ui.failure(&failure);
+            failure.code
+        }
+    }
+}

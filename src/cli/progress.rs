@@ -1,0 +1,149 @@
+//! What is shown while stages run: a live view on a terminal, plain lines otherwise.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::format::duration;
+use super::ui::Ui;
+use crate::engine::{Event, Outcome};
+use crate::graph::{Graph, StageId};
+
+/// Shows events.
+pub struct Progress<'a> {
+    graph: &'a Graph,
+    ui: Ui,
+    /// Seconds that each stage should take.
+    estimates: Vec<f64>,
+    started: Instant,
+    /// Estimated seconds of all stages to run, and of those that have ended.
+    work: f64,
+    done: f64,
+    to_run: usize,
+    ended: usize,
+    live: Option<Live>,
+}
+
+struct Live {
+    bars: MultiProgress,
+    overall: ProgressBar,
+    stages: BTreeMap<StageId, ProgressBar>,
+}
+
+/// Resolution of the overall bar, which counts estimated work and not stages.
+const TICKS: u64 = 1000;
+
+impl<'a> Progress<'a> {
+    /// Shows events of a graph whose stages should take `estimates` seconds each.
+    pub fn new(graph: &'a Graph, ui: Ui, estimates: Vec<f64>) -> Self {
+        let (work, done, to_run, ended) = (0.0, 0.0, 0, 0);
+        Self { graph, ui, estimates, started: Instant::now(), work, done, to_run, ended, live: None }
+    }
+
+    /// Begins to show `stages` running.
+    pub fn begin(&mut self, stages: &[StageId]) {
+        self.started = Instant::now();
+        self.to_run = stages.len();
+        self.work = stages.iter().map(|&stage| self.estimates[stage]).sum::<f64>().max(1e-9);
+        if self.ui.terminal && !self.ui.quiet() && !stages.is_empty() {
+            let bars = MultiProgress::new();
+            let overall = bars.add(ProgressBar::new(TICKS).with_style(style("{bar:30.cyan/blue} {msg}")));
+            overall.enable_steady_tick(Duration::from_millis(250));
+            self.live = Some(Live { bars, overall, stages: BTreeMap::new() });
+        }
+    }
+
+    /// Shows one event.
+    pub fn show(&mut self, event: &Event) {
+        match event {
+            Event::Planned(_) => {}
+            Event::Started { stage, reason } => {
+                if self.ui.verbose {
+                    self.line(&format!("      start {} ({reason})", self.graph.stages[*stage].name));
+                }
+                if let Some(live) = &mut self.live {
+                    let bar = ProgressBar::new(TICKS).with_style(style("  {bar:20} {prefix}  {msg}"));
+                    let bar = live.bars.add(bar.with_prefix(self.graph.stages[*stage].name.clone()));
+                    live.stages.insert(*stage, bar);
+                }
+            }
+            Event::Progress { stage, done, loss, images_per_second } => {
+                if let Some(bar) = self.live.as_ref().and_then(|live| live.stages.get(stage)) {
+                    bar.set_position((done * TICKS as f64) as u64);
+                    let loss = loss.map(|loss| format!("loss {loss:.3}")).unwrap_or_default();
+                    let rate = images_per_second.map(|rate| format!("{rate:.0} images/s")).unwrap_or_default();
+                    bar.set_message(format!("{loss}  {rate}"));
+                }
+            }
+            Event::Elsewhere(stage) => {
+                let name = &self.graph.stages[*stage].name;
+                self.line(&format!("    waiting {name}: another process is computing it"));
+            }
+            Event::Ended { stage, outcome } => self.ended(*stage, outcome),
+            Event::Differs { stage, outputs } => {
+                let (name, outputs) = (&self.graph.stages[*stage].name, outputs.join("` and `"));
+                self.line(&format!(
+                    "warning: {name}, computed again, gave another `{outputs}` than recorded; both records are kept"
+                ));
+            }
+        }
+        self.overall();
+    }
+
+    fn ended(&mut self, stage: StageId, outcome: &Outcome) {
+        self.ended += 1;
+        self.done += self.estimates[stage];
+        if let Some(bar) = self.live.as_mut().and_then(|live| live.stages.remove(&stage)) {
+            bar.finish_and_clear();
+        }
+        let name = &self.graph.stages[stage].name;
+        let (ended, to_run) = (self.ended, self.to_run.max(self.ended));
+        match outcome {
+            Outcome::Computed(seconds) => {
+                // On a terminal the live view says it all.
+                if self.live.is_none() || self.ui.verbose {
+                    self.line(&format!("  [{ended:>3}/{to_run}] {name}  {}", duration(*seconds)));
+                }
+            }
+            Outcome::Cached => {
+                if self.ui.verbose {
+                    self.line(&format!("  [{ended:>3}/{to_run}] {name}  known"));
+                }
+            }
+            Outcome::Failed(message) => self.line(&format!("  [{ended:>3}/{to_run}] {message}")),
+        }
+    }
+
+    fn overall(&self) {
+        let Some(live) = &self.live else { return };
+        let share = (self.done / self.work).clamp(0.0, 1.0);
+        let elapsed = self.started.elapsed().as_secs_f64();
+        let left = match share {
+            share if share > 0.02 => format!(", about {} left", duration(elapsed * (1.0 - share) / share)),
+            _ => String::new(),
+        };
+        live.overall.set_position((share * TICKS as f64) as u64);
+        live.overall.set_message(format!("{}/{} stages, {}{left}", self.ended, self.to_run, duration(elapsed)));
+    }
+
+    fn line(&self, text: &str) {
+        match &self.live {
+            Some(live) => drop(live.bars.println(text)),
+            None => self.ui.say(text),
+        }
+    }
+
+    /// Clears the live view.
+    pub fn end(self) {
+        if let Some(live) = self.live {
+            live.stages.values().for_each(ProgressBar::finish_and_clear);
+            live.overall.finish_and_clear();
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    // The templates are constants of this file; a wrong one would only look plain.
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")
+}

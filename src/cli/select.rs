@@ -1,0 +1,135 @@
+//! From what a user types to stages of a graph: pipelines read, targets found.
+
+use std::path::Path;
+
+use clap::Args;
+
+use super::{Failure, Global};
+use crate::fsx;
+use crate::graph::{Graph, Stage, StageId};
+use crate::spec::{Pipeline, did_you_mean, expand};
+
+/// Which profile and settings hold.
+#[derive(Debug, Args)]
+pub struct Variant {
+    /// The scale: smoke (two CPU cores, minutes), quick (one GPU), paper (the paper's own).
+    #[arg(long, default_value = "smoke", value_name = "NAME")]
+    pub profile: String,
+    /// Changes a setting or a stage's parameter, such as 'lr=[0.1,0.25]' or trunk.wd=0.01. Repeatable.
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// The stages of all pipelines that were asked for, and which of them are wanted.
+pub struct Selection {
+    /// All stages.
+    pub graph: Graph,
+    /// What was asked for.
+    pub targets: Vec<StageId>,
+    /// What the pipelines' profiles say about themselves.
+    pub about: Vec<String>,
+}
+
+/// Reads the pipelines that `targets` name under a variant. No target means `all`.
+///
+/// # Errors
+/// If a pipeline is wrong, or a target is unknown.
+pub fn select(global: &Global, variant: &Variant, targets: &[String]) -> Result<Selection, Failure> {
+    let names = pipelines(&global.pipelines)?;
+    let everything = targets.is_empty() || targets.iter().any(|target| target == "all");
+    let wanted: Vec<&String> = match everything {
+        true => names.iter().collect(),
+        // A bare stage name may be in any pipeline, so all are read if one target names none.
+        false if targets.iter().any(|target| owner(&names, target).is_none()) => names.iter().collect(),
+        false => names.iter().filter(|name| targets.iter().any(|t| owner(&names, t) == Some(*name))).collect(),
+    };
+    let mut selection = Selection { graph: Graph::default(), targets: Vec::new(), about: Vec::new() };
+    let mut complaints = Vec::new();
+    for name in wanted {
+        let path = global.pipelines.join(format!("{name}.toml"));
+        let text = read(&path)?;
+        let read = Pipeline::read(name, &path.display().to_string(), &text, &variant.profile, &variant.set);
+        match read.and_then(|pipeline| expand(&pipeline).map(|graph| (graph, pipeline.about))) {
+            Ok((graph, about)) => {
+                append(&mut selection.graph, graph);
+                selection.about.push(about);
+            }
+            Err(found) => complaints.extend(found),
+        }
+    }
+    if !complaints.is_empty() {
+        return Err(complaints.into());
+    }
+    if everything {
+        selection.targets = names.iter().filter_map(|name| selection.graph.figures.get(name).copied()).collect();
+        return Ok(selection);
+    }
+    for target in targets {
+        match selection.graph.figures.get(target) {
+            Some(figure) => selection.targets.push(*figure),
+            None => selection.targets.extend(find(&selection.graph, target)?),
+        }
+    }
+    selection.targets.sort_unstable();
+    selection.targets.dedup();
+    Ok(selection)
+}
+
+/// The stages that a pattern names.
+///
+/// # Errors
+/// If there are none, with what comes close.
+pub fn find(graph: &Graph, pattern: &str) -> Result<Vec<StageId>, Failure> {
+    let found = graph.find(pattern);
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let family = |name: &str| name.split(['[', '@']).next().unwrap_or_default().to_owned();
+    let mut known: Vec<String> = graph.figures.keys().cloned().collect();
+    known.extend(graph.stages.iter().map(|stage| family(&stage.name)));
+    known.extend(graph.stages.iter().filter_map(|s| s.name.split_once('/')).map(|(_, name)| family(name)));
+    known.push("all".to_owned());
+    known.sort_unstable();
+    known.dedup();
+    let close = did_you_mean(pattern, known.iter().map(String::as_str));
+    let figures: Vec<_> = graph.figures.keys().map(String::as_str).collect();
+    Err(Failure::usage(
+        format!("there is no figure, panel or stage `{pattern}`{close}"),
+        format!("figures and panels: {}, all; `wdpipe graph` lists the stages", figures.join(", ")),
+    ))
+}
+
+/// The names of the pipelines in a folder, sorted.
+fn pipelines(folder: &Path) -> Result<Vec<String>, Failure> {
+    let files = fsx::list(folder).map_err(|error| Failure::usage(error.to_string(), ""))?;
+    let names: Vec<String> = files.iter().filter_map(|file| file.strip_suffix(".toml")).map(str::to_owned).collect();
+    if names.is_empty() {
+        let message = format!("there is no pipeline (*.toml) in the folder {}", folder.display());
+        return Err(Failure::usage(message, "run wdpipe in the project's folder, or say --pipelines DIR"));
+    }
+    Ok(names)
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    fsx::read_text(path, 1 << 20).map_err(|error| Failure::usage(error.to_string(), ""))
+}
+
+/// The pipeline that a target names: itself, a panel of it, or a stage behind a slash.
+fn owner<'a>(names: &'a [String], target: &str) -> Option<&'a String> {
+    let head = target.split('/').next().unwrap_or_default();
+    let fits = |name: &&String| {
+        head.strip_prefix(name.as_str()).is_some_and(|rest| rest.len() <= 2 && rest.chars().all(char::is_alphanumeric))
+    };
+    names.iter().filter(fits).max_by_key(|name| name.len())
+}
+
+fn append(graph: &mut Graph, other: Graph) {
+    let offset = graph.stages.len();
+    graph.figures.extend(other.figures.into_iter().map(|(name, id)| (name, id + offset)));
+    graph.stages.extend(other.stages.into_iter().map(|mut stage: Stage| {
+        for input in &mut stage.inputs {
+            input.stage += offset;
+        }
+        stage
+    }));
+}

@@ -1,0 +1,133 @@
+//! `wdpipe show`: what a stage yielded.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::explain::computed;
+use super::format::{bytes, columns};
+use super::select::{Variant, find, select};
+use super::ui::Ui;
+use super::{ExitCode, Failure, Global};
+use crate::engine::Resolver;
+use crate::fsx;
+use crate::plan::Knowledge;
+use crate::record::Record;
+use crate::store::Store;
+use crate::table::Table;
+
+/// Shows what a stage yielded: its numbers, or one output as it is.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// A stage, such as 'fig3/probe[after=3,lr=0.1,seed=0]', or a figure.
+    #[arg(value_name = "STAGE")]
+    stage: String,
+    #[command(flatten)]
+    variant: Variant,
+    /// One output, such as weights (safetensors), metrics, trace, svg.
+    #[arg(long, value_name = "NAME")]
+    output: Option<String>,
+    /// Write that output to a file instead of the terminal.
+    #[arg(long, value_name = "FILE", requires = "output")]
+    to: Option<PathBuf>,
+    /// Print tables as comma-separated values.
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+    /// Print tables as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Show {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If there is no such stage, it was not run yet, or the store cannot be read.
+    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+        let selection = select(global, &self.variant, std::slice::from_ref(&self.stage))?;
+        let graph = &selection.graph;
+        let found = match graph.figures.get(&self.stage) {
+            Some(figure) => vec![*figure],
+            None => find(graph, &self.stage)?,
+        };
+        let store = Store::open(&global.cache)?;
+        let knowledge = Resolver::new(&store, graph).all(&graph.closure(&found))?;
+        let known = found.iter().filter_map(|&id| match &knowledge[id] {
+            Knowledge::Known { record, .. } => Some((graph.stages[id].name.as_str(), record.as_ref())),
+            _ => None,
+        });
+        let known: Vec<_> = known.collect();
+        if known.is_empty() {
+            let message = format!("`{}` was not run yet with these settings", self.stage);
+            return Err(Failure::new(ExitCode::Missing, message, format!("wdpipe make '{}'", self.stage)));
+        }
+        if let Some(name) = &self.output {
+            return self.raw(name, &known, &store, ui);
+        }
+        for (name, record) in known {
+            self.tables(name, record, &store, ui)?;
+        }
+        Ok(())
+    }
+
+    fn raw(&self, name: &str, known: &[(&str, &Record)], store: &Store, ui: &Ui) -> Result<(), Failure> {
+        let [(stage, record)] = known else {
+            let message = format!("`{}` names {} stages; an output is of one", self.stage, known.len());
+            return Err(Failure::usage(message, format!("the first is '{}'", known[0].0)));
+        };
+        let Some(output) = record.output(name) else {
+            let names: Vec<_> = record.outputs.iter().map(|output| output.name.as_str()).collect();
+            return Err(Failure::usage(format!("`{stage}` has no output `{name}`"), format!("it has {}", names.join(", "))));
+        };
+        let mut content = store.output(output)?;
+        if let (Ok(table), true) = (Table::from_bytes(&content), self.csv || self.json) {
+            content = if self.csv { table.to_csv() } else { table.to_json().to_string() }.into_bytes();
+        }
+        match &self.to {
+            Some(path) => {
+                fsx::replace(path, &content)
+                    .map_err(|error| Failure::new(ExitCode::Storage, error.to_string(), ""))?;
+                ui.say(&format!("wrote {} ({})", path.display(), bytes(content.len() as u64)));
+            }
+            None => ui.answer_bytes(&content),
+        }
+        Ok(())
+    }
+
+    fn tables(&self, name: &str, record: &Record, store: &Store, ui: &Ui) -> Result<(), Failure> {
+        if !self.csv && !self.json {
+            ui.answer(name);
+            ui.answer(&format!("  computed {}", computed(record)));
+        }
+        for output in &record.outputs {
+            let table = match output.inline.is_some() || output.name == "numbers" {
+                true => Table::from_bytes(&store.output(output)?).ok(),
+                false => None,
+            };
+            match table {
+                Some(table) if self.csv => ui.answer(table.to_csv().trim_end()),
+                Some(table) if self.json => ui.answer(&table.to_json().to_string()),
+                Some(table) => {
+                    ui.answer(&format!("  {}", output.name));
+                    let rows: Vec<Vec<String>> =
+                        table.to_csv().lines().map(|line| line.split(',').map(shorten).collect()).collect();
+                    columns(&rows).iter().for_each(|line| ui.answer(&format!("    {line}")));
+                }
+                None if self.csv || self.json => {}
+                None => ui.answer(&format!("  {}  {}  {}", output.name, output.object, bytes(output.bytes))),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A number with six significant digits; other text as it is.
+fn shorten(cell: &str) -> String {
+    match cell.parse::<f64>() {
+        Ok(value) if cell.len() > 9 && value.is_finite() => {
+            let digits = 5 - (value.abs().log10().floor() as i32).clamp(-3, 5);
+            format!("{value:.*}", digits.clamp(0, 8) as usize)
+        }
+        _ => cell.to_owned(),
+    }
+}

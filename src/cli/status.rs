@@ -1,0 +1,103 @@
+//! `wdpipe status`: what is known of each stage of a pipeline, and what would run.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+
+use super::format::{columns, duration};
+use super::make::{estimates, planned};
+use super::select::{Variant, select};
+use super::ui::Ui;
+use super::{Failure, Global};
+use crate::plan::MissReason;
+use crate::stages::Device;
+use crate::store::Store;
+
+/// Says how much of a figure is cached, and what would run.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Figures, panels or stages [default: all].
+    #[arg(value_name = "TARGET")]
+    targets: Vec<String>,
+    #[command(flatten)]
+    variant: Variant,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The stages of one name.
+#[derive(Default)]
+struct Family {
+    kind: &'static str,
+    total: usize,
+    to_run: usize,
+    seconds: f64,
+    reason: Option<MissReason>,
+}
+
+impl Status {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If a pipeline or target is wrong, or the store cannot be read.
+    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+        let selection = select(global, &self.variant, &self.targets)?;
+        let store = Store::open(&global.cache)?;
+        let plan = planned(&selection, &store)?;
+        let estimates = estimates(&selection, &store, &Device::Auto.guess())?;
+        let closure = selection.graph.closure(&selection.targets);
+        let mut families: BTreeMap<String, Family> = BTreeMap::new();
+        let mut order = Vec::new();
+        for (stage, _) in selection.graph.stages.iter().zip(&closure).filter(|(_, needed)| **needed) {
+            let name = family(&stage.name).to_owned();
+            if !families.contains_key(&name) {
+                order.push(name.clone());
+            }
+            let family = families.entry(name).or_default();
+            family.kind = stage.work.kind();
+            family.total += 1;
+        }
+        for run in &plan.run {
+            let Some(family) = families.get_mut(family(&selection.graph.stages[run.stage].name)) else { continue };
+            family.to_run += 1;
+            family.seconds += estimates[run.stage];
+            // A real cause says more than that something waits.
+            if family.reason.as_ref().is_none_or(|reason| matches!(reason, MissReason::Waits(_))) {
+                family.reason = Some(run.reason.clone());
+            }
+        }
+        if self.json {
+            let family = |name: &String| {
+                let Family { kind, total, to_run, seconds, reason } = &families[name];
+                serde_json::json!({
+                    "name": name, "kind": kind, "stages": total, "to_run": to_run, "seconds": seconds, "reason": reason,
+                })
+            };
+            let object = serde_json::json!({
+                "profile": self.variant.profile,
+                "stages_total": plan.cached + plan.run.len(),
+                "stages_cached": plan.cached,
+                "stages_to_run": plan.run.len(),
+                "families": order.iter().map(family).collect::<Vec<_>>(),
+            });
+            ui.answer(&object.to_string());
+            return Ok(());
+        }
+        let mut rows = vec![["stage", "kind", "cached", "to run", "cost", "why"].map(str::to_owned).to_vec()];
+        for name in &order {
+            let Family { kind, total, to_run, seconds, reason } = &families[name];
+            let cost = if *seconds > 0.0 { duration(*seconds) } else { String::new() };
+            let why = reason.as_ref().map(ToString::to_string).unwrap_or_default();
+            let cached = format!("{}/{total}", total - to_run);
+            rows.push(vec![name.clone(), (*kind).to_owned(), cached, to_run.to_string(), cost, why]);
+        }
+        columns(&rows).iter().for_each(|line| ui.answer(line));
+        Ok(())
+    }
+}
+
+/// A stage's name without sweep values and epoch.
+pub fn family(name: &str) -> &str {
+    name.split(['[', '@']).next().unwrap_or(name)
+}

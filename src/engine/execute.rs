@@ -1,0 +1,131 @@
+//! One stage: claimed, run, stored, recorded.
+
+use std::time::Instant;
+
+use super::events::Event;
+use super::resolve::{Inputs, Resolver};
+use super::EngineError;
+use crate::cost;
+use crate::graph::{Graph, StageId};
+use crate::plan::{Bytes, Knowledge, MissReason};
+use crate::record::{Output, Provenance, Record};
+use crate::stages::{Progress, StageError, Worker};
+use crate::store::Store;
+
+/// Outputs up to this size travel inside the record: one durable file for a cheap stage.
+const INLINE: usize = 16 << 10;
+
+/// What a record says about where and by whom it was made. It comes from outside, since the library
+/// reads neither the environment nor the clock.
+pub struct Environment {
+    /// `user@host`.
+    pub who: String,
+    /// Seconds since 1970 (UTC).
+    pub now: fn() -> u64,
+}
+
+/// A stage that is ready to run, with all that it needs.
+pub struct Job {
+    /// Which.
+    pub stage: StageId,
+    /// Why it runs.
+    pub reason: MissReason,
+    /// What is known about it: nothing but its key, or a record whose bytes are gone.
+    pub known: Knowledge,
+    /// What it reads.
+    pub inputs: Inputs,
+}
+
+/// What became of a job.
+pub enum Executed {
+    /// It was computed.
+    Computed(Knowledge, f64),
+    /// Another process had computed it by the time it was claimed.
+    Cached(Knowledge),
+    /// Another process is at it.
+    Elsewhere,
+}
+
+/// What all jobs share.
+pub struct Context<'a> {
+    /// The stages.
+    pub graph: &'a Graph,
+    /// Where inputs come from and outputs go.
+    pub store: &'a Store,
+    /// Answers what is known.
+    pub resolver: &'a Resolver<'a>,
+    /// For the records.
+    pub environment: &'a Environment,
+    /// Takes events.
+    pub report: &'a (dyn Fn(Event) + Sync),
+    /// Whether to stop.
+    pub cancelled: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Context<'_> {
+    /// Runs a job on a worker.
+    ///
+    /// # Errors
+    /// If the stage fails, the store does, or the run was interrupted.
+    pub fn execute(&self, worker: &mut Worker, job: &Job) -> Result<Executed, EngineError> {
+        let stage = &self.graph.stages[job.stage];
+        let parts = self.resolver.parts(job.stage, &job.inputs)?;
+        let key = parts.key();
+        let Some(_claim) = self.store.claim(&key)? else { return Ok(Executed::Elsewhere) };
+        if let Knowledge::Absent { .. } = job.known
+            && let Some(known) = self.resolver.known(&key)?
+        {
+            return Ok(Executed::Cached(known));
+        }
+        (self.report)(Event::Started { stage: job.stage, reason: job.reason.clone() });
+        let started = Instant::now();
+        let read = |role: &str| {
+            let output = job.inputs.get(role).ok_or_else(|| StageError::NoInput(role.to_owned()))?;
+            Ok(self.store.output(output)?)
+        };
+        let objects = &parts.inputs;
+        let mut progress = |progress: Progress| {
+            let Progress { done, loss, images_per_second } = progress;
+            (self.report)(Event::Progress { stage: job.stage, done, loss, images_per_second });
+            !(self.cancelled)()
+        };
+        let made = worker.run(&stage.work, objects, &read, &mut progress).map_err(|source| match source {
+            StageError::Cancelled => EngineError::Interrupted,
+            source => EngineError::Stage { stage: stage.name.clone(), source },
+        })?;
+        let seconds = started.elapsed().as_secs_f64();
+        let mut outputs = Vec::new();
+        for (name, bytes) in made.outputs {
+            let small = bytes.len() <= INLINE;
+            let object = if small { crate::digest::ObjectDigest::of(&bytes) } else { self.store.put(&bytes)? };
+            let (length, inline) = (bytes.len() as u64, small.then_some(bytes));
+            outputs.push(Output { name: name.to_owned(), object, bytes: length, inline });
+        }
+        let provenance = Provenance {
+            stage: stage.name.clone(),
+            wdpipe: env!("CARGO_PKG_VERSION").to_owned(),
+            finished: (self.environment.now)(),
+            seconds,
+            flops: cost::flops(self.graph, job.stage),
+            who: self.environment.who.clone(),
+            device: if stage.work.needs_torch() { worker.device() } else { "cpu".to_owned() },
+            machine: if stage.work.needs_torch() { worker.machine() } else { String::new() },
+        };
+        let record = Record { parts, outputs, tensors: made.tensors, provenance };
+        let bytes = vec![Bytes::Present; record.outputs.len()];
+        match &job.known {
+            // Dropped or damaged bytes, computed again: the record is there already.
+            Knowledge::Known { record: old, .. } if old.same_outputs(&record) => {}
+            Knowledge::Known { record: old, .. } => {
+                let differs = |output: &&Output| old.output(&output.name).is_none_or(|o| o.object != output.object);
+                let outputs = record.outputs.iter().filter(differs).map(|output| output.name.clone()).collect();
+                (self.report)(Event::Differs { stage: job.stage, outputs });
+                self.store.publish(&record)?;
+            }
+            _ => {
+                self.store.publish(&record)?;
+            }
+        }
+        Ok(Executed::Computed(Knowledge::Known { key, record: Box::new(record), bytes }, seconds))
+    }
+}

@@ -1,0 +1,54 @@
+//! Runs what has to run: walks the graph, keys every stage, takes what the store has and computes the
+//! rest on several threads.
+//!
+//! A stage is run under a claim on its key, so that two processes on one store share the work. What a
+//! stage made is published before anything that reads it starts; killing the process loses at most the
+//! stages in progress.
+
+mod events;
+mod execute;
+mod resolve;
+mod schedule;
+
+pub use events::{Event, Outcome};
+pub use execute::Environment;
+pub use resolve::{Inputs, Resolver, import_parts, policy};
+pub use schedule::{Request, Summary, make};
+
+use crate::stages::StageError;
+use crate::store::StoreError;
+use crate::value::ValueError;
+use crate::work::Source;
+
+/// Why a figure could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The store cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A data set is needed that nobody imported.
+    #[error("the data set {} is not here", .0.name())]
+    NotImported(Source),
+    /// A record lacks an output that its kind has.
+    #[error("the record of `{stage}` has no output `{output}`")]
+    NoOutput {
+        /// The stage.
+        stage: String,
+        /// The output.
+        output: String,
+    },
+    /// Parameters that cannot be hashed.
+    #[error("parameters of `{0}`: {1}")]
+    Parameters(String, ValueError),
+    /// A stage failed.
+    #[error("stage `{stage}` failed: {source}")]
+    Stage {
+        /// The stage.
+        stage: String,
+        /// Why.
+        source: StageError,
+    },
+    /// Asked to stop (Ctrl-C).
+    #[error("interrupted")]
+    Interrupted,
+}

@@ -1,0 +1,166 @@
+//! What the store knows about the stages of a graph.
+
+use std::collections::BTreeMap;
+
+use super::EngineError;
+use crate::digest::StageKey;
+use crate::graph::{Graph, Stage, StageId};
+use crate::plan::{Bytes, Knowledge, MissReason};
+use crate::record::{KeyParts, Output, Record};
+use crate::store::{ObjectState, Store};
+use crate::value::{Map, Value};
+use crate::work::{Source, Work};
+
+/// Version of the numeric policy; see [`policy`].
+const POLICY: i64 = 1;
+
+/// How numbers are computed, part of the key of every stage that needs libtorch: deterministic
+/// algorithms only, and one thread within an operator, since the order of a sum over threads shows in
+/// its last bits. Stages run side by side instead.
+pub fn policy() -> Map {
+    let text = |text: &str| Value::Text(text.to_owned());
+    [
+        ("determinism".to_owned(), text("strict")),
+        ("threads".to_owned(), Value::Int(1)),
+        ("version".to_owned(), Value::Int(POLICY)),
+    ]
+    .into()
+}
+
+/// The parts of the key under which an imported data set is recorded.
+pub fn import_parts(source: Source) -> Result<KeyParts, EngineError> {
+    let source = Value::of(&source).map_err(|error| EngineError::Parameters("import".to_owned(), error))?;
+    Ok(KeyParts {
+        kind: "import".to_owned(),
+        version: 1,
+        parameters: [("source".to_owned(), source)].into(),
+        inputs: BTreeMap::new(),
+        policy: Map::new(),
+    })
+}
+
+/// What a stage reads, by role.
+pub type Inputs = BTreeMap<String, Output>;
+
+/// Asks a store about the stages of a graph.
+pub struct Resolver<'a> {
+    store: &'a Store,
+    graph: &'a Graph,
+    policy: Map,
+}
+
+impl<'a> Resolver<'a> {
+    /// Asks `store` about `graph`.
+    pub fn new(store: &'a Store, graph: &'a Graph) -> Self {
+        Self { store, graph, policy: policy() }
+    }
+
+    /// What is known about every stage that is needed, in one walk.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or a data set was never imported.
+    pub fn all(&self, needed: &[bool]) -> Result<Vec<Knowledge>, EngineError> {
+        let mut knowledge = vec![Knowledge::Waits; self.graph.stages.len()];
+        for id in (0..self.graph.stages.len()).filter(|&id| needed[id]) {
+            knowledge[id] = self.look(id, &knowledge)?;
+        }
+        Ok(knowledge)
+    }
+
+    /// What is known about one stage, given what is known about those before it.
+    ///
+    /// # Errors
+    /// As for [`Self::all`].
+    pub fn look(&self, id: StageId, knowledge: &[Knowledge]) -> Result<Knowledge, EngineError> {
+        let Some(inputs) = self.inputs(id, knowledge)? else { return Ok(Knowledge::Waits) };
+        let parts = self.parts(id, &inputs)?;
+        let key = parts.key();
+        if let Some((record, bytes)) = self.choose(&key)? {
+            return Ok(Knowledge::Known { key, record: Box::new(record), bytes });
+        }
+        let last = self.store.last_named(&self.graph.stages[id].name)?;
+        let reason = MissReason::between(last.as_ref().map(|last| &last.parts), &parts);
+        Ok(Knowledge::Absent { key, reason })
+    }
+
+    /// What a stage reads, by role; nothing if an input is not known yet.
+    ///
+    /// # Errors
+    /// As for [`Self::all`].
+    pub fn inputs(&self, id: StageId, knowledge: &[Knowledge]) -> Result<Option<Inputs>, EngineError> {
+        let stage = &self.graph.stages[id];
+        let mut inputs = Inputs::new();
+        for input in &stage.inputs {
+            let Knowledge::Known { record, .. } = &knowledge[input.stage] else { return Ok(None) };
+            let output = record.output(input.output).ok_or_else(|| EngineError::NoOutput {
+                stage: self.graph.stages[input.stage].name.clone(),
+                output: input.output.to_owned(),
+            })?;
+            inputs.insert(input.role.clone(), output.clone());
+        }
+        if let Work::Dataset(data) = &stage.work
+            && data.source != Source::Shapes10
+        {
+            let (train, test) = self.imported(data.source)?;
+            inputs.extend([("train".to_owned(), train), ("test".to_owned(), test)]);
+        }
+        Ok(Some(inputs))
+    }
+
+    /// The parts of the key of a stage that reads `inputs`.
+    ///
+    /// # Errors
+    /// If a parameter is NaN.
+    pub fn parts(&self, id: StageId, inputs: &Inputs) -> Result<KeyParts, EngineError> {
+        let Stage { name, work, .. } = &self.graph.stages[id];
+        let parameters = work.parameters().map_err(|error| EngineError::Parameters(name.clone(), error))?;
+        let inputs = inputs.iter().map(|(role, output)| (role.clone(), output.object)).collect();
+        let policy = if work.needs_torch() { self.policy.clone() } else { Map::new() };
+        Ok(KeyParts { kind: work.kind().to_owned(), version: work.version(), parameters, inputs, policy })
+    }
+
+    /// What is known under a key, if there is a record of it.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn known(&self, key: &StageKey) -> Result<Option<Knowledge>, EngineError> {
+        let found = self.choose(key)?;
+        Ok(found.map(|(record, bytes)| Knowledge::Known { key: *key, record: Box::new(record), bytes }))
+    }
+
+    /// The training and test images of an imported data set.
+    ///
+    /// # Errors
+    /// If it was never imported here.
+    pub fn imported(&self, source: Source) -> Result<(Output, Output), EngineError> {
+        let missing = || EngineError::NotImported(source);
+        let (record, _) = self.choose(&import_parts(source)?.key())?.ok_or_else(missing)?;
+        let output = |name| record.output(name).cloned().ok_or_else(missing);
+        Ok((output("train")?, output("test")?))
+    }
+
+    /// Of the records of a key the one that is used: in the store's order of preference (see
+    /// [`Store::records`]) the first whose outputs are all at hand, else the first.
+    fn choose(&self, key: &StageKey) -> Result<Option<(Record, Vec<Bytes>)>, EngineError> {
+        let mut first = None;
+        for (_, record) in self.store.records(key)? {
+            let bytes = record.outputs.iter().map(|output| self.bytes(output)).collect::<Result<Vec<_>, _>>()?;
+            if bytes.iter().all(|bytes| *bytes == Bytes::Present) {
+                return Ok(Some((record, bytes)));
+            }
+            first.get_or_insert((record, bytes));
+        }
+        Ok(first)
+    }
+
+    fn bytes(&self, output: &Output) -> Result<Bytes, EngineError> {
+        if output.inline.is_some() {
+            return Ok(Bytes::Present);
+        }
+        Ok(match self.store.state(&output.object)? {
+            ObjectState::Present => Bytes::Present,
+            ObjectState::Missing => Bytes::Dropped,
+            ObjectState::Damaged => Bytes::Damaged,
+        })
+    }
+}

@@ -1,0 +1,274 @@
+//! Which stage runs next, on which thread.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use super::events::{Event, Outcome};
+use super::execute::{Context, Environment, Executed, Job};
+use super::resolve::Resolver;
+use super::EngineError;
+use crate::cost;
+use crate::graph::{Graph, StageId};
+use crate::plan::{Knowledge, Plan, plan};
+use crate::stages::{Device, Worker};
+use crate::store::Store;
+use crate::work::Work;
+
+/// How often a stage that another process runs is asked for again.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+
+/// What is to be made, and how.
+pub struct Request<'a> {
+    /// The stages.
+    pub graph: &'a Graph,
+    /// The stages whose outputs are wanted.
+    pub targets: &'a [StageId],
+    /// Where inputs come from and outputs go.
+    pub store: &'a Store,
+    /// Where torch's stages run.
+    pub device: &'a Device,
+    /// Stages at a time.
+    pub jobs: NonZeroUsize,
+    /// Whether to go on with what does not depend on a stage that failed.
+    pub keep_going: bool,
+    /// For the records.
+    pub environment: &'a Environment,
+    /// Set it to stop.
+    pub cancel: &'a AtomicBool,
+}
+
+/// What was made.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Stages behind the targets.
+    pub total: usize,
+    /// Of those, the ones whose outputs were known.
+    pub cached: usize,
+    /// Of those, the ones that were computed.
+    pub computed: usize,
+    /// What is known about every stage in the end.
+    pub knowledge: Vec<Knowledge>,
+    /// What went wrong, in order. Empty if all targets were made.
+    pub errors: Vec<EngineError>,
+}
+
+/// What the threads share.
+struct State {
+    knowledge: Vec<Knowledge>,
+    plan: Plan,
+    running: BTreeSet<StageId>,
+    /// Stages that another process runs, and when they were last asked for.
+    elsewhere: BTreeMap<StageId, Instant>,
+    failed: BTreeSet<StageId>,
+    computed: usize,
+    errors: Vec<EngineError>,
+}
+
+/// Makes the targets, telling `on_event` what happens (on the calling thread).
+///
+/// # Errors
+/// If the store cannot be read to begin with. What goes wrong later stands in the summary.
+pub fn make(request: &Request<'_>, on_event: &mut dyn FnMut(Event)) -> Result<Summary, EngineError> {
+    let Request { graph, targets, store, .. } = *request;
+    let resolver = Resolver::new(store, graph);
+    let closure = graph.closure(targets);
+    let knowledge = resolver.all(&closure)?;
+    let first = plan(graph, targets, &knowledge);
+    let total = closure.iter().filter(|needed| **needed).count();
+    on_event(Event::Planned(first.clone()));
+    let state = State {
+        knowledge,
+        plan: first,
+        running: BTreeSet::new(),
+        elsewhere: BTreeMap::new(),
+        failed: BTreeSet::new(),
+        computed: 0,
+        errors: Vec::new(),
+    };
+    let (sender, events) = mpsc::channel();
+    let workers = request.jobs.get().min(state.plan.run.len());
+    let schedule = Schedule {
+        request,
+        resolver: &resolver,
+        dependents: graph.dependents(),
+        closure: &closure,
+        height: heights(graph, &closure),
+        state: Mutex::new(state),
+        wake: Condvar::new(),
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            let (schedule, sender) = (&schedule, sender.clone());
+            scope.spawn(move || schedule.work(&|event| drop(sender.send(event))));
+        }
+        drop(sender);
+        for event in events {
+            on_event(event);
+        }
+    });
+    let state = schedule.state.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let State { knowledge, computed, errors, .. } = state;
+    let known = closure.iter().zip(&knowledge).filter(|(needed, known)| **needed && matches!(known, Knowledge::Known { .. }));
+    let cached = known.count().saturating_sub(computed);
+    Ok(Summary { total, cached, computed, knowledge, errors })
+}
+
+/// For every stage the arithmetic from its start to the end of the longest chain behind it.
+fn heights(graph: &Graph, closure: &[bool]) -> Vec<f64> {
+    let mut heights = vec![0.0_f64; graph.stages.len()];
+    for id in (0..graph.stages.len()).rev().filter(|&id| closure[id]) {
+        heights[id] += cost::flops(graph, id) + 1.0;
+        for input in &graph.stages[id].inputs {
+            heights[input.stage] = heights[input.stage].max(heights[id]);
+        }
+    }
+    heights
+}
+
+struct Schedule<'a> {
+    request: &'a Request<'a>,
+    resolver: &'a Resolver<'a>,
+    dependents: Vec<Vec<StageId>>,
+    closure: &'a [bool],
+    height: Vec<f64>,
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+impl Schedule<'_> {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A worker that panicked left the state whole: it is changed only after a stage has ended.
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// One worker: takes stages until none is left.
+    fn work(&self, report: &(dyn Fn(Event) + Sync)) {
+        let Request { graph, store, environment, cancel, .. } = *self.request;
+        let cancelled = || cancel.load(Ordering::Relaxed);
+        let context =
+            Context { graph, store, resolver: self.resolver, environment, report, cancelled: &cancelled };
+        let mut worker = Worker::new(self.request.device.clone());
+        let mut last = None;
+        while let Some(job) = self.take(last) {
+            let result = context.execute(&mut worker, &job);
+            last = Some(job.stage);
+            self.ended(job.stage, result, report);
+        }
+    }
+
+    /// The next job for a worker that ran `last`; waits for one. Nothing if there will be none.
+    fn take(&self, last: Option<StageId>) -> Option<Job> {
+        let mut state = self.lock();
+        loop {
+            let stop = self.request.cancel.load(Ordering::Relaxed)
+                || (!state.errors.is_empty() && !self.request.keep_going);
+            if stop {
+                return None;
+            }
+            if let Some(job) = self.ready(&mut state, last) {
+                state.running.insert(job.stage);
+                return Some(job);
+            }
+            if state.running.is_empty() && state.elsewhere.is_empty() {
+                return None;
+            }
+            state = match self.wake.wait_timeout(state, ASK_AGAIN) {
+                Ok((state, _)) => state,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+    }
+
+    /// Of the stages that can start the one to start: the next segment of the run that this worker has
+    /// on its device, else the one with the most work behind it.
+    fn ready(&self, state: &mut State, last: Option<StageId>) -> Option<Job> {
+        let waiting: BTreeSet<StageId> = state.plan.run.iter().map(|run| run.stage).collect();
+        let graph = self.request.graph;
+        let can_start = |id: &StageId| {
+            !state.running.contains(id)
+                && !state.failed.contains(id)
+                && state.elsewhere.get(id).is_none_or(|asked| asked.elapsed() >= ASK_AGAIN)
+                && graph.stages[*id].inputs.iter().all(|input| !waiting.contains(&input.stage))
+        };
+        let continues = |id: StageId| {
+            let stage = &graph.stages[id];
+            let weights = stage.inputs.iter().find(|input| input.role == "weights");
+            matches!(stage.work, Work::Train(_)) && weights.map(|input| input.stage) == last && last.is_some()
+        };
+        let urgency = |id: &StageId| (continues(*id), self.height[*id]);
+        let ready = state.plan.run.iter().filter(|run| can_start(&run.stage));
+        let next = ready.max_by(|a, b| {
+            let (a, b) = (urgency(&a.stage), urgency(&b.stage));
+            // Of equals the first, so that the order is that of the pipeline.
+            a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(std::cmp::Ordering::Greater)
+        })?;
+        let (stage, reason) = (next.stage, next.reason.clone());
+        match self.resolver.inputs(stage, &state.knowledge) {
+            Ok(Some(inputs)) => Some(Job { stage, reason, known: state.knowledge[stage].clone(), inputs }),
+            Ok(None) => None,
+            Err(error) => {
+                state.failed.insert(stage);
+                state.errors.push(error);
+                None
+            }
+        }
+    }
+
+    fn ended(&self, id: StageId, result: Result<Executed, EngineError>, report: &(dyn Fn(Event) + Sync)) {
+        let mut state = self.lock();
+        state.running.remove(&id);
+        let end = |outcome| report(Event::Ended { stage: id, outcome });
+        match result {
+            Ok(Executed::Elsewhere) => {
+                if state.elsewhere.insert(id, Instant::now()).is_none() {
+                    report(Event::Elsewhere(id));
+                }
+            }
+            Ok(Executed::Computed(known, seconds)) => {
+                state.computed += 1;
+                end(Outcome::Computed(seconds));
+                self.learn(&mut state, id, known, report);
+            }
+            Ok(Executed::Cached(known)) => {
+                end(Outcome::Cached);
+                self.learn(&mut state, id, known, report);
+            }
+            Err(error) => {
+                if !matches!(error, EngineError::Interrupted) {
+                    end(Outcome::Failed(error.to_string()));
+                    state.errors.push(error);
+                }
+                state.failed.insert(id);
+            }
+        }
+        self.wake.notify_all();
+    }
+
+    /// Takes in what is now known about a stage: its readers can be keyed, and may turn out to be known.
+    fn learn(&self, state: &mut State, id: StageId, known: Knowledge, report: &(dyn Fn(Event) + Sync)) {
+        state.elsewhere.remove(&id);
+        state.knowledge[id] = known;
+        let mut open = vec![id];
+        while let Some(id) = open.pop() {
+            let waits = |reader: &StageId| matches!(state.knowledge[*reader], Knowledge::Waits);
+            let readers: Vec<_> = self.dependents[id].iter().copied().filter(|r| self.closure[*r] && waits(r)).collect();
+            for reader in readers {
+                match self.resolver.look(reader, &state.knowledge) {
+                    Ok(found) => {
+                        if matches!(found, Knowledge::Known { .. }) {
+                            report(Event::Ended { stage: reader, outcome: Outcome::Cached });
+                            open.push(reader);
+                        }
+                        state.knowledge[reader] = found;
+                    }
+                    Err(error) => state.errors.push(error),
+                }
+            }
+        }
+        state.plan = plan(self.request.graph, self.request.targets, &state.knowledge);
+    }
+}

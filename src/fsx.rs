@@ -1,0 +1,395 @@
+//! The one door to the file system: no other module names `std::fs`.
+//!
+//! Every error says what was attempted and where. What is written appears whole under its final name
+//! or not at all, whatever is killed in between; only files with temporary names can be left over.
+
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// An operation on a file or folder that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation} {}: {source}", path.display())]
+pub struct FsError {
+    /// What was attempted: "read", "write", ….
+    pub operation: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl FsError {
+    /// Whether the disk, or the user's share of it, is full.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self.source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+    }
+
+    /// Whether the place may be read but not written.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self.source.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
+    }
+
+    /// Whether there is no such file or folder.
+    pub fn is_missing(&self) -> bool {
+        matches!(self.source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+    }
+}
+
+/// Makes a closure that names the operation and path of an error.
+fn failed(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> FsError {
+    move |source| FsError { operation, path: path.to_owned(), source }
+}
+
+/// "Not there" as a value.
+fn optional<T>(result: Result<T, FsError>) -> Result<Option<T>, FsError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_missing() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The modification time that published files are given. Any later write sets another one, however
+/// coarse the file system's clock: a file that still has it has not been written since.
+const PUBLISHED: Duration = Duration::from_secs(1);
+
+/// Which version of a file's bytes a path stands for, without reading them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Bytes.
+    pub size: u64,
+    /// Time of the last write, in nanoseconds since 1970.
+    pub modified: i64,
+    /// Time of the last change of any kind (names, mode, bytes), in nanoseconds since 1970.
+    pub changed: i64,
+    /// Number of the file in its file system.
+    pub inode: u64,
+}
+
+impl Identity {
+    fn of(metadata: &fs::Metadata) -> Self {
+        let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
+        Self {
+            size: metadata.len(),
+            modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+            changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+            inode: metadata.ino(),
+        }
+    }
+
+    /// Whether every write after `now` (nanoseconds since 1970) gives another identity. A file that was
+    /// changed a moment ago may be changed again within one tick of the file system's clock.
+    pub fn is_settled(&self, now: i64) -> bool {
+        let quiet = |time: i64| now.saturating_sub(time) > 2_000_000_000;
+        self.modified == PUBLISHED.as_nanos() as i64 || (quiet(self.modified) && quiet(self.changed))
+    }
+}
+
+/// Nanoseconds since 1970.
+pub(crate) fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// The identity of a file; `None` if it is not there.
+///
+/// # Errors
+/// If the folder cannot be searched.
+pub fn identity(path: &Path) -> Result<Option<Identity>, FsError> {
+    let metadata = optional(fs::symlink_metadata(path).map_err(failed("inspect", path)))?;
+    Ok(metadata.as_ref().map(Identity::of))
+}
+
+/// Reads a whole file of at most `limit` bytes, and its identity from before it was read.
+///
+/// # Errors
+/// If it cannot be read or is larger; nothing larger than the limit is allocated.
+pub fn read_identified(path: &Path, limit: u64) -> Result<(Vec<u8>, Identity), FsError> {
+    let failed = failed("read", path);
+    let too_large = || io::Error::new(ErrorKind::FileTooLarge, format!("it is larger than {limit} bytes"));
+    let mut file = File::open(path).map_err(&failed)?;
+    let identity = Identity::of(&file.metadata().map_err(&failed)?);
+    if identity.size > limit {
+        return Err(failed(too_large()));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(identity.size).map_err(|_| failed(too_large()))?);
+    (&mut file).take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(&failed)?;
+    if bytes.len() as u64 > limit { Err(failed(too_large())) } else { Ok((bytes, identity)) }
+}
+
+/// Reads a whole file of at most `limit` bytes.
+///
+/// # Errors
+/// If it cannot be read or is larger.
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
+    read_identified(path, limit).map(|(bytes, _)| bytes)
+}
+
+/// Reads the first `length` bytes of a file, fewer if it is shorter.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn read_start(path: &Path, length: u64) -> Result<Vec<u8>, FsError> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(length).read_to_end(&mut bytes));
+    read.map_err(failed("read", path))?;
+    Ok(bytes)
+}
+
+/// Reads a text file of at most `limit` bytes.
+///
+/// # Errors
+/// If it cannot be read, is larger or is not UTF-8.
+pub fn read_text(path: &Path, limit: u64) -> Result<String, FsError> {
+    let bytes = read(path, limit)?;
+    String::from_utf8(bytes).map_err(|e| failed("read", path)(io::Error::new(ErrorKind::InvalidData, e)))
+}
+
+/// A file under a temporary name; removed on drop unless it was moved away.
+struct Temporary {
+    file: File,
+    path: PathBuf,
+}
+
+impl Temporary {
+    /// Creates a file that nobody else has, in `folder`, and writes `parts` to it one after the other.
+    fn write(folder: &Path, prefix: &str, parts: &[&[u8]]) -> Result<Self, FsError> {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        loop {
+            let (process, count) = (std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+            let path = folder.join(format!("{prefix}{process}-{count}-{}", now()));
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(file) => {
+                    let mut temporary = Self { file, path };
+                    for part in parts {
+                        let written = temporary.file.write_all(part);
+                        written.map_err(failed("write", &temporary.path))?;
+                    }
+                    return Ok(temporary);
+                }
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed("write", &path)(error)),
+            }
+        }
+    }
+
+    fn sync(&self) -> Result<(), FsError> {
+        self.file.sync_all().map_err(failed("write", &self.path))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // Left over, it is harmless and swept up later.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Publishes an immutable file: written and synced under a temporary name in `temporary` (on the same
+/// file system), then linked to `target`, which is never replaced. Returns the identity of the new
+/// file, or `None` if there is one already. The folder of `target` is not synced: see [`sync_folder`].
+///
+/// # Errors
+/// If anything cannot be written; then nothing is there under the final name.
+pub fn publish(temporary: &Path, target: &Path, parts: &[&[u8]]) -> Result<Option<Identity>, FsError> {
+    let failed = failed("write", target);
+    let temporary = Temporary::write(temporary, "", parts)?;
+    // Set, not left to the umask: others who share the store must be able to read, nobody to write.
+    temporary.file.set_permissions(Permissions::from_mode(0o444)).map_err(&failed)?;
+    temporary.file.set_modified(UNIX_EPOCH + PUBLISHED).map_err(&failed)?;
+    temporary.sync()?;
+    let mut linked = fs::hard_link(&temporary.path, target);
+    if let (Err(error), Some(folder)) = (&linked, target.parent())
+        && error.kind() == ErrorKind::NotFound
+    {
+        create_folder(folder)?;
+        linked = fs::hard_link(&temporary.path, target);
+    }
+    match linked {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(None),
+        // Some file systems have no links. Renaming may replace a file that another process published in
+        // this instant, by one with the same bytes: the name is their hash.
+        Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied) => {
+            if fs::symlink_metadata(target).is_ok() {
+                return Ok(None);
+            }
+            fs::rename(&temporary.path, target).map_err(|_| failed(error))?;
+        }
+        Err(error) => return Err(failed(error)),
+    }
+    let file = temporary.file.try_clone().map_err(&failed)?;
+    // Removing the temporary name changes the file's identity, so that comes first.
+    drop(temporary);
+    let metadata = file.metadata().map_err(&failed)?;
+    Ok(Some(Identity::of(&metadata)))
+}
+
+/// Replaces a file atomically, or creates it, if its bytes are others; says whether they were.
+///
+/// # Errors
+/// If it cannot be written; then the old one is untouched.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<bool, FsError> {
+    if identity(path)?.is_some_and(|old| old.size == bytes.len() as u64)
+        && read(path, bytes.len() as u64).is_ok_and(|old| old == bytes)
+    {
+        return Ok(false);
+    }
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = Temporary::write(folder, &format!(".{name}."), &[bytes])?;
+    temporary.sync()?;
+    fs::rename(&temporary.path, path).map_err(failed("write", path))?;
+    Ok(true)
+}
+
+/// Creates a folder and those above it; existing ones are left as they are. In a folder that a group
+/// may write to (and not everyone), new ones get the same mode, whatever the umask.
+///
+/// # Errors
+/// If it cannot be created, or is there but no folder.
+pub fn create_folder(path: &Path) -> Result<(), FsError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let failed = failed("create", path);
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    if let Some(parent) = parent {
+        create_folder(parent)?;
+    }
+    match fs::create_dir(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    }
+    let mode = fs::metadata(parent.unwrap_or(Path::new("."))).map_err(&failed)?.mode() & 0o7777;
+    let (group_writes, everyone_writes) = (mode & 0o020 != 0, mode & 0o002 != 0);
+    // A folder like /tmp is no example to follow.
+    if group_writes && !everyone_writes {
+        fs::set_permissions(path, Permissions::from_mode(mode)).map_err(&failed)?;
+    }
+    Ok(())
+}
+
+/// Makes the names in a folder durable.
+///
+/// # Errors
+/// If the folder cannot be opened or synced.
+pub fn sync_folder(path: &Path) -> Result<(), FsError> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(failed("sync", path))
+}
+
+/// The names in a folder, sorted; none if it is not there. Names that are not UTF-8 come with
+/// replacement characters.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn list(path: &Path) -> Result<Vec<String>, FsError> {
+    let Some(entries) = optional(fs::read_dir(path).map_err(failed("list", path)))? else { return Ok(Vec::new()) };
+    let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    let mut names: Vec<_> = names.collect::<io::Result<_>>().map_err(failed("list", path))?;
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// All plain files below a folder with their identities, in the order of their names; links are not
+/// followed.
+///
+/// # Errors
+/// If a folder cannot be read.
+pub fn walk(root: &Path) -> Result<Vec<(PathBuf, Identity)>, FsError> {
+    let mut files = Vec::new();
+    for entry in walkdir::WalkDir::new(root).sort_by_file_name() {
+        let entry = entry.and_then(|entry| Ok((entry.metadata()?, entry)));
+        let (metadata, entry) = entry.map_err(|e| failed("list", root)(e.into()))?;
+        if metadata.is_file() {
+            files.push((entry.into_path(), Identity::of(&metadata)));
+        }
+    }
+    Ok(files)
+}
+
+/// Moves a file to a name that must be free; says whether it was there.
+///
+/// # Errors
+/// If it cannot be moved.
+pub fn rename(from: &Path, to: &Path) -> Result<bool, FsError> {
+    optional(fs::rename(from, to).map_err(failed("move", from))).map(|moved| moved.is_some())
+}
+
+/// Removes a file; says whether it was there.
+///
+/// # Errors
+/// If it cannot be removed.
+pub fn remove(path: &Path) -> Result<bool, FsError> {
+    optional(fs::remove_file(path).map_err(failed("remove", path))).map(|removed| removed.is_some())
+}
+
+/// A file that is locked as long as this value lives, and removed with it. The system unlocks it when
+/// the process dies, however it dies; the file is then left over, and the next one locks it anew.
+#[derive(Debug)]
+pub struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+impl Lock {
+    /// Locks a file, creating it if it is not there; `None` if another process or thread holds it.
+    ///
+    /// # Errors
+    /// If the file cannot be created or the file system has no locks.
+    pub fn try_acquire(path: &Path) -> Result<Option<Self>, FsError> {
+        let failed = failed("lock", path);
+        // Losing a race with a holder that leaves is rare; losing it a hundred times means that the name
+        // cannot be had (a dangling link, say).
+        for _ in 0..100 {
+            let Some(file) = Self::open(path).map_err(&failed)? else { continue };
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
+            // Its last holder may have removed the file between opening and locking: then this lock is
+            // on a file without a name, which excludes nobody.
+            let ours = file.metadata().map_err(&failed)?.ino();
+            if identity(path)?.is_some_and(|there| there.inode == ours) {
+                return Ok(Some(Self { file, path: path.to_owned() }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Opens the file, or creates it; `None` if it came or went meanwhile. Files of other users are
+    /// opened without asking for creation, which hardened systems refuse in shared folders.
+    fn open(path: &Path) -> io::Result<Option<File>> {
+        let opened = match OpenOptions::new().write(true).open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                OpenOptions::new().write(true).create_new(true).mode(0o666).open(path)
+            }
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => File::open(path),
+            other => other,
+        };
+        match opened {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
+            // The folder itself is missing, not just the file: trying again would go on for ever.
+            Err(error) if error.kind() == ErrorKind::NotFound && path.parent().is_some_and(Path::is_dir) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // In this order, so that nobody locks the file between the two and has it removed.
+        let _ = fs::remove_file(&self.path);
+        let _ = self.file.unlock();
+    }
+}

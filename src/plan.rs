@@ -1,0 +1,318 @@
+//! What has to run, and why: decided from what is known about each stage, without touching a disk.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::digest::StageKey;
+use crate::graph::{Graph, StageId};
+use crate::record::{KeyParts, Record};
+use crate::value::{Map, Value};
+
+/// What is known about a stage.
+#[derive(Debug, Clone, Default)]
+pub enum Knowledge {
+    /// Its inputs are not all known yet, so neither is its key.
+    #[default]
+    Waits,
+    /// Its key is known, and no record of it.
+    Absent {
+        /// The key.
+        key: StageKey,
+        /// Why there is no record.
+        reason: MissReason,
+    },
+    /// A record says what its outputs are.
+    Known {
+        /// The key.
+        key: StageKey,
+        /// The record.
+        record: Box<Record>,
+        /// For each output, whether its bytes are at hand.
+        bytes: Vec<Bytes>,
+    },
+}
+
+/// Whether an output's bytes are at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bytes {
+    /// In the record or in the store.
+    Present,
+    /// Dropped to save space, or never fetched: computed again only if something needs them.
+    Dropped,
+    /// Found damaged and moved aside: computed again.
+    Damaged,
+}
+
+/// Why a stage has to run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MissReason {
+    /// No stage of this name was ever run here.
+    New,
+    /// A stage of this name was run, with other settings or inputs.
+    Changed(Vec<String>),
+    /// Something that it reads is not known before another stage has run.
+    Waits(String),
+    /// The record is there, the bytes of this output are not, and something needs them.
+    Dropped(String),
+    /// The bytes of this output were damaged.
+    Damaged(String),
+}
+
+impl fmt::Display for MissReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::New => f.write_str("never run here"),
+            Self::Changed(changes) => f.write_str(&changes.join("; ")),
+            Self::Waits(stage) => write!(f, "waits for {stage}"),
+            Self::Dropped(output) => write!(f, "the bytes of `{output}` were dropped and are needed"),
+            Self::Damaged(output) => write!(f, "the bytes of `{output}` were damaged"),
+        }
+    }
+}
+
+impl MissReason {
+    /// Why a stage whose last run had `last` as its parts has to run for `parts`.
+    pub fn between(last: Option<&KeyParts>, parts: &KeyParts) -> Self {
+        match last.map(|last| changes(last, parts)) {
+            Some(changes) if !changes.is_empty() => Self::Changed(changes),
+            _ => Self::New,
+        }
+    }
+}
+
+/// What differs between two sets of parts, one line each: `lr: 0.1 → 0.2`.
+pub fn changes(old: &KeyParts, new: &KeyParts) -> Vec<String> {
+    let mut found = Vec::new();
+    if old.kind != new.kind {
+        found.push(format!("kind: {} → {}", old.kind, new.kind));
+    }
+    if old.version != new.version {
+        found.push(format!("version of {}: {} → {}", new.kind, old.version, new.version));
+    }
+    map_changes("", &old.parameters, &new.parameters, &mut found);
+    map_changes("policy.", &old.policy, &new.policy, &mut found);
+    for (role, object) in &new.inputs {
+        match old.inputs.get(role) {
+            Some(before) if before != object => {
+                found.push(format!("input {role}: {} → {}", before.short(), object.short()));
+            }
+            Some(_) => {}
+            None => found.push(format!("input {role} is new")),
+        }
+    }
+    let gone = old.inputs.keys().filter(|role| !new.inputs.contains_key(*role));
+    found.extend(gone.map(|role| format!("input {role} is gone")));
+    found
+}
+
+fn map_changes(prefix: &str, old: &Map, new: &Map, found: &mut Vec<String>) {
+    for (name, value) in new {
+        match (old.get(name), value) {
+            (Some(before), _) if before == value => {}
+            (Some(Value::Map(before)), Value::Map(after)) => {
+                map_changes(&format!("{prefix}{name}."), before, after, found);
+            }
+            // The contents of lists (the panels of a figure) are too long to be told in a line.
+            (Some(_), Value::List(_)) => found.push(format!("{prefix}{name} changed")),
+            (Some(before), _) => found.push(format!("{prefix}{name}: {before} → {value}")),
+            (None, _) => found.push(format!("{prefix}{name}: {value} is new")),
+        }
+    }
+    let gone = old.keys().filter(|name| !new.contains_key(*name));
+    found.extend(gone.map(|name| format!("{prefix}{name} is gone")));
+}
+
+/// A stage that has to run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToRun {
+    /// Which.
+    pub stage: StageId,
+    /// Why.
+    pub reason: MissReason,
+}
+
+/// What has to run for some targets, and what need not.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// The stages that have to run, in dependency order. Those that wait may turn out to be known.
+    pub run: Vec<ToRun>,
+    /// The number of stages behind the targets whose outputs are known and that need not run.
+    pub cached: usize,
+}
+
+/// Decides. A stage runs if its outputs are unknown, or if bytes of an output are missing that a running
+/// stage reads or that a target consists of, or if they were damaged.
+pub fn plan(graph: &Graph, targets: &[StageId], knowledge: &[Knowledge]) -> Plan {
+    let closure = graph.closure(targets);
+    let mut demanded: Vec<Vec<&str>> = vec![Vec::new(); graph.stages.len()];
+    for &target in targets {
+        demanded[target].extend(graph.stages[target].work.outputs());
+    }
+    let mut plan = Plan::default();
+    for id in (0..graph.stages.len()).rev().filter(|&id| closure[id]) {
+        let reason = match &knowledge[id] {
+            Knowledge::Waits => Some(waits(graph, id, knowledge)),
+            Knowledge::Absent { reason, .. } => Some(reason.clone()),
+            Knowledge::Known { record, bytes, .. } => {
+                let outputs = || record.outputs.iter().zip(bytes);
+                let damaged = outputs().find(|(_, bytes)| **bytes == Bytes::Damaged);
+                let missing = |(output, bytes): &(&crate::record::Output, &Bytes)| {
+                    **bytes == Bytes::Dropped && demanded[id].contains(&output.name.as_str())
+                };
+                match (damaged, outputs().find(missing)) {
+                    (Some((output, _)), _) => Some(MissReason::Damaged(output.name.clone())),
+                    (None, Some((output, _))) => Some(MissReason::Dropped(output.name.clone())),
+                    (None, None) => None,
+                }
+            }
+        };
+        match reason {
+            Some(reason) => {
+                for input in &graph.stages[id].inputs {
+                    demanded[input.stage].push(input.output);
+                }
+                plan.run.push(ToRun { stage: id, reason });
+            }
+            None => plan.cached += 1,
+        }
+    }
+    plan.run.reverse();
+    plan
+}
+
+fn waits(graph: &Graph, id: StageId, knowledge: &[Knowledge]) -> MissReason {
+    let unknown = |stage: StageId| !matches!(knowledge[stage], Knowledge::Known { .. });
+    let input = graph.stages[id].inputs.iter().find(|input| unknown(input.stage));
+    MissReason::Waits(input.map(|input| graph.stages[input.stage].name.clone()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::digest::ObjectDigest;
+    use crate::graph::{Input, Stage};
+    use crate::record::{Output, Provenance};
+    use crate::work::{Dataset, Source, Work};
+
+    fn parts() -> KeyParts {
+        let model = Value::Map([("width".into(), Value::Int(8))].into());
+        KeyParts {
+            kind: "train".into(),
+            version: 1,
+            parameters: [("lr".into(), Value::Float(0.1)), ("model".into(), model)].into(),
+            inputs: [("weights".into(), ObjectDigest::of(b"a"))].into(),
+            policy: [("threads".into(), Value::Int(1))].into(),
+        }
+    }
+
+    #[test]
+    fn every_cause_has_its_words() {
+        let old = parts();
+        let mut new = old.clone();
+        new.version = 2;
+        new.parameters = [
+            ("lr".into(), Value::Float(0.2)),
+            ("model".into(), Value::Map([("width".into(), Value::Int(16))].into())),
+            ("ema".into(), Value::Float(0.999)),
+        ]
+        .into();
+        new.inputs = [("weights".into(), ObjectDigest::of(b"b")), ("ema".into(), ObjectDigest::of(b"c"))].into();
+        new.policy = Map::new();
+        let wanted = [
+            "version of train: 1 → 2".to_owned(),
+            "ema: 0.999 is new".to_owned(),
+            "lr: 0.1 → 0.2".to_owned(),
+            "model.width: 8 → 16".to_owned(),
+            "policy.threads is gone".to_owned(),
+            "input ema is new".to_owned(),
+            format!("input weights: {} → {}", ObjectDigest::of(b"a").short(), ObjectDigest::of(b"b").short()),
+        ];
+        assert_eq!(changes(&old, &new), wanted);
+        assert_eq!(MissReason::between(Some(&old), &old), MissReason::New);
+        assert_eq!(MissReason::between(None, &new), MissReason::New);
+    }
+
+    /// A graph of data-set stages (their kind does not matter here) with the given edges.
+    fn graph(edges: &[Vec<StageId>]) -> Graph {
+        let work = Work::Dataset(Dataset { source: Source::Shapes10, train: 1, test: 1, seed: 0 });
+        let stage = |(id, inputs): (usize, &Vec<StageId>)| Stage {
+            name: format!("s{id}"),
+            work: work.clone(),
+            inputs: inputs.iter().map(|&stage| Input { role: format!("r{stage}"), stage, output: "train" }).collect(),
+        };
+        Graph { stages: edges.iter().enumerate().map(stage).collect(), figures: Default::default() }
+    }
+
+    fn known(train: Bytes, test: Bytes) -> Knowledge {
+        let output = |name: &str| Output { name: name.into(), object: ObjectDigest::of(b"x"), bytes: 1, inline: None };
+        let record = Record {
+            parts: parts(),
+            outputs: vec![output("train"), output("test")],
+            tensors: vec![],
+            provenance: Provenance::default(),
+        };
+        Knowledge::Known { key: record.parts.key(), record: Box::new(record), bytes: vec![train, test] }
+    }
+
+    #[test]
+    fn dropped_bytes_are_computed_again_only_if_needed() {
+        use Bytes::{Damaged, Dropped, Present};
+        let graph = graph(&[vec![], vec![0], vec![1]]);
+        let run = |knowledge: &[Knowledge]| -> Vec<StageId> {
+            plan(&graph, &[2], knowledge).run.iter().map(|run| run.stage).collect()
+        };
+        let all = known(Present, Present);
+        assert!(run(&[known(Dropped, Dropped), known(Dropped, Present), all.clone()]).is_empty());
+        assert_eq!(run(&[all.clone(), known(Dropped, Present), known(Dropped, Present)]), [1, 2]);
+        // `test` of stage 1 is dropped, but nobody reads it.
+        assert_eq!(run(&[all.clone(), known(Present, Dropped), known(Present, Dropped)]), [2]);
+        assert_eq!(run(&[all.clone(), known(Present, Damaged), all.clone()]), [1]);
+        assert_eq!(run(&[known(Dropped, Present), known(Present, Damaged), all]), [0, 1]);
+    }
+
+    proptest! {
+        /// The oracle says from the definition which stages must run, by asking each stage for its readers.
+        #[test]
+        fn the_plan_is_what_the_definition_says(
+            edges in prop::collection::vec(prop::collection::vec(0_usize..12, 0..3), 1..12),
+            states in prop::collection::vec((0_u8..3, 0_u8..3, 0_u8..3), 12),
+            target in 0_usize..12,
+        ) {
+            let edges: Vec<Vec<StageId>> = edges.iter().enumerate()
+                .map(|(id, inputs)| inputs.iter().copied().filter(|&i| i < id).collect()).collect();
+            let target = target % edges.len();
+            let graph = graph(&edges);
+            let byte = |code: u8| [Bytes::Present, Bytes::Dropped, Bytes::Damaged][code as usize];
+            let absent = || Knowledge::Absent { key: parts().key(), reason: MissReason::New };
+            let knowledge: Vec<Knowledge> = (0..edges.len())
+                .map(|id| match states[id] { (0, ..) => absent(), (_, a, b) => known(byte(a), byte(b)) }).collect();
+
+            fn reachable(edges: &[Vec<StageId>], from: StageId, seen: &mut BTreeSet<StageId>) {
+                if seen.insert(from) { for &next in &edges[from] { reachable(edges, next, seen); } }
+            }
+            let mut behind = BTreeSet::new();
+            reachable(&edges, target, &mut behind);
+            fn runs(id: StageId, target: StageId, edges: &[Vec<StageId>], behind: &BTreeSet<StageId>, states: &[(u8, u8, u8)]) -> bool {
+                let readers = || behind.iter().filter(|&&reader| edges[reader].contains(&id));
+                match states[id] {
+                    (0, ..) => true,
+                    (_, a, b) if a == 2 || b == 2 => true,
+                    (_, a, b) => {
+                        (id == target && (a == 1 || b == 1))
+                            || (a == 1 && readers().any(|&reader| runs(reader, target, edges, behind, states)))
+                    }
+                }
+            }
+            let wanted: Vec<StageId> = behind.iter().copied().filter(|&id| runs(id, target, &edges, &behind, &states)).collect();
+            let plan = plan(&graph, &[target], &knowledge);
+            prop_assert_eq!(plan.run.iter().map(|run| run.stage).collect::<Vec<_>>(), wanted);
+            prop_assert_eq!(plan.cached + plan.run.len(), behind.len());
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Where numeric stages run, as a user names it.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A choice of device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Device {
+    /// The first GPU if there is one, else the processor.
+    Auto,
+    /// The processor.
+    Cpu,
+    /// A GPU by its number.
+    Cuda(usize),
+}
+
+impl FromStr for Device {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => match text.strip_prefix("cuda:").and_then(|number| number.parse().ok()) {
+                Some(number) => Ok(Self::Cuda(number)),
+                None => Err(format!("there is no device `{text}`: say auto, cpu, cuda or cuda:N")),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+        }
+    }
+}
+
+impl Device {
+    /// What `auto` will most likely come to, found without loading anything.
+    pub fn guess(&self) -> Self {
+        match self {
+            Self::Auto if std::path::Path::new("/dev/nvidia0").exists() => Self::Cuda(0),
+            Self::Auto => Self::Cpu,
+            other => other.clone(),
+        }
+    }
+}
+
+/// With what the program was built, for `doctor`.
+pub fn built_with() -> &'static str {
+    if cfg!(feature = "torch") { "with libtorch" } else { "without libtorch" }
+}
+
+/// Which libtorch is loaded, or why none is.
+///
+/// # Errors
+/// If there is none.
+pub fn libraries() -> Result<String, String> {
+    #[cfg(feature = "torch")]
+    return libtorch().map(|loaded| {
+        let cuda = loaded.cuda().map_or("without CUDA".to_owned(), |path| format!("CUDA from {}", path.display()));
+        format!("{} from {}, {}", loaded.version(), loaded.folder().display(), cuda)
+    });
+    #[cfg(not(feature = "torch"))]
+    return Ok("not built in: what is cached can be drawn, nothing can be trained".to_owned());
+}
+
+/// What a choice of device comes to.
+///
+/// # Errors
+/// If the device is not to be had.
+pub fn describe(choice: &Device) -> Result<String, String> {
+    #[cfg(feature = "torch")]
+    return open(choice).map(|(loaded, device)| machine(loaded, device));
+    #[cfg(not(feature = "torch"))]
+    return Ok(format!("{choice}, unused"));
+}
+
+#[cfg(feature = "torch")]
+pub(super) use with_torch::{libtorch, machine, open};
+
+#[cfg(feature = "torch")]
+mod with_torch {
+    use super::Device;
+    use crate::torch::{Libraries, Loaded, load};
+
+    /// Loads libtorch, with its CUDA half where there is a GPU.
+    pub fn libtorch() -> Result<&'static Loaded, String> {
+        let libraries = Libraries {
+            chosen: std::env::var_os("WDPIPE_LIBTORCH").map(Into::into),
+            program: std::env::current_exe().ok(),
+        };
+        let loaded = load(&libraries).map_err(|error| error.to_string())?;
+        // A machine without a GPU is no error.
+        let _ = loaded.load_cuda();
+        Ok(loaded)
+    }
+
+    /// Opens a device.
+    pub fn open(choice: &Device) -> Result<(&'static Loaded, tch::Device), String> {
+        let loaded = libtorch()?;
+        let gpus = if *choice == Device::Cpu { 0 } else { loaded.cuda_devices() };
+        match choice {
+            Device::Auto if gpus > 0 => Ok((loaded, tch::Device::Cuda(0))),
+            Device::Auto | Device::Cpu => Ok((loaded, tch::Device::Cpu)),
+            Device::Cuda(number) if *number < gpus => Ok((loaded, tch::Device::Cuda(*number))),
+            Device::Cuda(number) => {
+                let why = match loaded.load_cuda() {
+                    Err(error) => error.to_string(),
+                    Ok(_) => format!("there are {gpus} GPUs"),
+                };
+                Err(format!("the device cuda:{number} is not there: {why}; --device cpu works everywhere"))
+            }
+        }
+    }
+
+    /// The class of machines within which the same stage gives the same bytes: what computes, and with
+    /// which instructions and libtorch.
+    pub fn machine(loaded: &Loaded, device: tch::Device) -> String {
+        let version = loaded.version();
+        match device {
+            tch::Device::Cuda(number) => {
+                let name = loaded.cuda_name(number).unwrap_or_else(|| "GPU".to_owned());
+                format!("{name}, libtorch {version}")
+            }
+            _ => format!("{} {}, libtorch {version}", std::env::consts::ARCH, loaded.cpu_capability()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_parsed() {
+        let parse = |text: &str| text.parse::<Device>();
+        assert_eq!(parse("auto"), Ok(Device::Auto));
+        assert_eq!(parse("cuda"), Ok(Device::Cuda(0)));
+        assert_eq!(parse("cuda:3"), Ok(Device::Cuda(3)));
+        for text in ["gpu", "cuda:", "cuda:x", "cuda:-1", ""] {
+            assert!(parse(text).is_err_and(|error| error.contains("say auto")), "{text}");
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The stage `figure`.
+
+use std::collections::BTreeMap;
+
+use super::{Made, Read, StageError};
+use crate::digest::ObjectDigest;
+use crate::figure;
+use crate::table::Table;
+use crate::work::Figure;
+
+/// Draws a figure of the tables that it reads.
+pub fn figure(
+    work: &Figure,
+    objects: &BTreeMap<String, ObjectDigest>,
+    read: &Read<'_>,
+) -> Result<Made, StageError> {
+    let table = |role: &String| Ok((role.clone(), Table::from_bytes(&read(role)?)?));
+    let tables = objects.keys().map(table).collect::<Result<BTreeMap<_, _>, StageError>>()?;
+    let drawing = figure::draw(work, &tables)?;
+    let numbers = drawing.numbers.to_bytes()?;
+    let outputs = vec![("svg", drawing.svg.into_bytes()), ("png", drawing.png), ("numbers", numbers)];
+    Ok(Made { outputs, tensors: Vec::new() })
+}

@@ -1,0 +1,183 @@
+//! The one way to run a stage: its work and the objects that it reads in, the bytes of its outputs out.
+//!
+//! A [`Worker`] serves one thread. It keeps what it has on its device, so that segments of training that
+//! follow each other do not load what they have just saved; the bytes are the same either way.
+
+mod dataset;
+mod device;
+mod figure;
+#[cfg(feature = "torch")]
+mod torch;
+
+use std::collections::BTreeMap;
+
+pub use device::{Device, built_with, describe, libraries};
+
+use crate::data::ImagesError;
+use crate::digest::ObjectDigest;
+use crate::figure::FigureError;
+use crate::learn::LearnError;
+use crate::store::StoreError;
+use crate::table::TableError;
+use crate::work::Work;
+
+/// How far a stage is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// Share of the work done, from 0 to 1.
+    pub done: f64,
+    /// Training loss of the latest batch, if it trains.
+    pub loss: Option<f64>,
+    /// Training images a second, if it trains.
+    pub images_per_second: Option<f64>,
+}
+
+/// What a stage made.
+#[derive(Debug, Default)]
+pub struct Made {
+    /// The bytes of its outputs, in the order that the kind says.
+    pub outputs: Vec<(&'static str, Vec<u8>)>,
+    /// Hash of every tensor of the end state, if it trains.
+    pub tensors: Vec<(String, ObjectDigest)>,
+}
+
+/// Why a stage failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// The stage was not given something that its kind reads.
+    #[error("the input `{0}` is missing")]
+    NoInput(String),
+    /// An input cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An input is no set of images, or too small a one.
+    #[error(transparent)]
+    Images(#[from] ImagesError),
+    /// An input is no table.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The numbers could not be computed.
+    #[error(transparent)]
+    Learn(#[from] LearnError),
+    /// The figure could not be drawn.
+    #[error(transparent)]
+    Figure(#[from] FigureError),
+    /// libtorch or the device is not to be had.
+    #[error("{0}")]
+    Device(String),
+    /// This program was built without libtorch.
+    #[error("this wdpipe was built without libtorch and cannot compute it")]
+    NoTorch,
+    /// Asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl StageError {
+    /// Whether something is missing that the user can bring, rather than that the work failed.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Device(_) | Self::NoTorch)
+    }
+
+    /// Whether the store failed.
+    pub fn is_storage(&self) -> bool {
+        matches!(self, Self::Store(_))
+    }
+}
+
+/// Reads an input by its role.
+pub type Read<'a> = dyn Fn(&str) -> Result<Vec<u8>, StageError> + 'a;
+
+/// Takes progress; answers whether to go on.
+pub type Report<'a> = dyn FnMut(Progress) -> bool + 'a;
+
+/// Runs stages one after the other on one thread.
+pub struct Worker {
+    device: Device,
+    #[cfg(feature = "torch")]
+    torch: Option<torch::Torch>,
+}
+
+impl Worker {
+    /// A worker whose numeric stages run on `device`. Nothing is loaded before it is needed.
+    pub fn new(device: Device) -> Self {
+        Self {
+            device,
+            #[cfg(feature = "torch")]
+            torch: None,
+        }
+    }
+
+    /// Runs a stage. `objects` are the hashes of its inputs by role, `read` gives their bytes.
+    ///
+    /// # Errors
+    /// If an input cannot be read or the work cannot be done; [`StageError::Cancelled`] if `report` says
+    /// to stop.
+    pub fn run(
+        &mut self,
+        work: &Work,
+        objects: &BTreeMap<String, ObjectDigest>,
+        read: &Read<'_>,
+        report: &mut Report<'_>,
+    ) -> Result<Made, StageError> {
+        match work {
+            Work::Dataset(data) => dataset::dataset(data, read),
+            Work::Init(init) => {
+                let weights = crate::learn::init::initial_weights(init.model, init.scheme, init.seed)?;
+                Ok(Made { outputs: vec![("weights", weights.to_bytes()?)], tensors: Vec::new() })
+            }
+            Work::Figure(figure) => figure::figure(figure, objects, read),
+            Work::Train(_) | Work::Probe(_) | Work::EmaEval(_) | Work::HessianTrace(_) => {
+                self.compute(work, objects, read, report)
+            }
+        }
+    }
+
+    #[cfg(feature = "torch")]
+    fn compute(
+        &mut self,
+        work: &Work,
+        objects: &BTreeMap<String, ObjectDigest>,
+        read: &Read<'_>,
+        report: &mut Report<'_>,
+    ) -> Result<Made, StageError> {
+        if self.torch.is_none() {
+            self.torch = Some(torch::Torch::start(&self.device)?);
+        }
+        let torch = self.torch.as_mut().ok_or(StageError::NoTorch)?;
+        torch.run(work, objects, read, report).map_err(|error| match error {
+            StageError::Learn(LearnError::Cancelled) => StageError::Cancelled,
+            error => error,
+        })
+    }
+
+    #[cfg(not(feature = "torch"))]
+    #[expect(clippy::unused_self, reason = "has the signature of the other build")]
+    fn compute(
+        &mut self,
+        _: &Work,
+        _: &BTreeMap<String, ObjectDigest>,
+        _: &Read<'_>,
+        _: &mut Report<'_>,
+    ) -> Result<Made, StageError> {
+        Err(StageError::NoTorch)
+    }
+
+    /// The device of numeric stages, such as `cpu` or `cuda`, for records.
+    pub fn device(&self) -> String {
+        #[cfg(feature = "torch")]
+        if let Some(torch) = &self.torch {
+            return torch.device_name();
+        }
+        self.device.to_string()
+    }
+
+    /// The class of machines within which numeric stages give the same bytes, for records.
+    pub fn machine(&self) -> String {
+        #[cfg(feature = "torch")]
+        if let Some(torch) = &self.torch {
+            return torch.machine();
+        }
+        String::new()
+    }
+}

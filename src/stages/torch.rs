@@ -1,0 +1,269 @@
+//! The stages that compute with libtorch: `train`, `probe`, `ema_eval`, `hessian_trace`.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::{Device, Made, Progress, Read, Report, StageError};
+use crate::data;
+use crate::digest::ObjectDigest;
+use crate::learn::LearnError;
+use crate::learn::batches::{Images, Pass, probe_order, refresh_order, training_order};
+use crate::learn::evaluate::{evaluate, refresh_statistics};
+use crate::learn::hessian;
+use crate::learn::layout::{Layout, layout};
+use crate::learn::model::{Arithmetic, Network};
+use crate::learn::train::{Answer, Sgd, State};
+use crate::learn::weights::Weights;
+use crate::table::Table;
+use crate::torch::{Loaded, policy};
+use crate::work::{EMA_METRICS, EmaEval, HessianTrace, METRICS, Model, Numerics, Precision, Probe, TRACE, Train, Work};
+
+/// Images of an evaluation's batch (specification, section 2.1).
+const EVALUATION_BATCH: usize = 1000;
+/// How often the loss is read from the device for the progress report.
+const READ_LOSS: Duration = Duration::from_millis(500);
+/// How many sets of images are kept on the device.
+const KEPT_IMAGES: usize = 4;
+
+/// A set of images by its object, network's classes and memory layout.
+type ImagesKey = (ObjectDigest, u32, bool);
+
+/// libtorch on one thread, and what lies on its device.
+pub struct Torch {
+    loaded: &'static Loaded,
+    device: tch::Device,
+    images: Vec<(ImagesKey, Images)>,
+    /// The state that the last segment of training ended in, by the hashes of its weights and average.
+    resident: Option<((ObjectDigest, Option<ObjectDigest>), Numerics, State)>,
+}
+
+impl Torch {
+    /// Loads libtorch and takes a device.
+    pub fn start(choice: &Device) -> Result<Self, StageError> {
+        let (loaded, device) = super::device::open(choice).map_err(StageError::Device)?;
+        Ok(Self { loaded, device, images: Vec::new(), resident: None })
+    }
+
+    /// The kind of device, for records: `cpu` or `cuda`.
+    pub fn device_name(&self) -> String {
+        if self.device.is_cuda() { "cuda".to_owned() } else { "cpu".to_owned() }
+    }
+
+    /// The class of machines that give the same bytes.
+    pub fn machine(&self) -> String {
+        super::device::machine(self.loaded, self.device)
+    }
+
+    /// Runs one stage.
+    pub fn run(
+        &mut self,
+        work: &Work,
+        objects: &BTreeMap<String, ObjectDigest>,
+        read: &Read<'_>,
+        report: &mut Report<'_>,
+    ) -> Result<Made, StageError> {
+        let precision = match work {
+            Work::Train(work) => work.numerics.precision,
+            Work::Probe(work) => work.numerics.precision,
+            _ => Precision::Fp32,
+        };
+        // In force until the stage ends.
+        let _session = policy::apply(precision).map_err(|error| StageError::Device(error.to_string()))?;
+        let inputs = Inputs { objects, read };
+        match work {
+            Work::Train(work) => self.train(work, &inputs, report),
+            Work::Probe(work) => self.probe(work, &inputs, report),
+            Work::EmaEval(work) => self.ema_eval(work, &inputs),
+            Work::HessianTrace(work) => self.hessian_trace(work, &inputs, report),
+            Work::Dataset(_) | Work::Init(_) | Work::Figure(_) => Err(StageError::NoTorch),
+        }
+    }
+
+    fn arithmetic(&self, numerics: Numerics) -> Arithmetic {
+        Arithmetic::new(self.device, numerics)
+    }
+
+    /// The images of a role, on the device; kept there for the next stage.
+    fn images(&mut self, role: &str, classes: u32, numerics: Numerics, inputs: &Inputs<'_>) -> Result<usize, StageError> {
+        let key = (inputs.object(role)?, classes, numerics.channels_last);
+        if let Some(at) = self.images.iter().position(|(kept, _)| *kept == key) {
+            return Ok(at);
+        }
+        let images = data::Images::from_bytes(&(inputs.read)(role)?)?;
+        let images = Images::new(&images.pixels, &images.labels, classes, self.arithmetic(numerics))?;
+        if self.images.len() == KEPT_IMAGES {
+            self.images.remove(0);
+        }
+        self.images.push((key, images));
+        Ok(self.images.len() - 1)
+    }
+
+    /// Both sets of images, on the device.
+    fn train_and_test(&mut self, model: Model, numerics: Numerics, inputs: &Inputs<'_>) -> Result<(&Images, &Images), StageError> {
+        self.images("train", model.classes, numerics, inputs)?;
+        let test = self.images("test", model.classes, numerics, inputs)?;
+        // Reading `test` may have moved `train`.
+        let train = self.images("train", model.classes, numerics, inputs)?;
+        Ok((&self.images[train].1, &self.images[test].1))
+    }
+
+    fn train(&mut self, work: &Train, inputs: &Inputs<'_>, report: &mut Report<'_>) -> Result<Made, StageError> {
+        let start = (inputs.object("weights")?, inputs.object("ema").ok());
+        let mut state = match self.resident.take() {
+            Some((at, numerics, state)) if at == start && numerics == work.numerics && state.is_averaged() == work.ema.is_some() => state,
+            _ => {
+                let layout = layout(work.model)?;
+                let weights = inputs.weights("weights", &layout)?;
+                let arithmetic = self.arithmetic(work.numerics);
+                match start.1 {
+                    Some(_) => State::resume(work.model, &weights, &inputs.average(&layout)?, arithmetic)?,
+                    None => State::new(work.model, &weights, work.ema.is_some(), arithmetic)?,
+                }
+            }
+        };
+        let (train, test) = self.train_and_test(work.model, work.numerics, inputs)?;
+        let sgd = Sgd { lr: work.lr, wd: work.wd, ema: work.ema.unwrap_or_default() };
+        let mut rows = Vec::new();
+        for i in 0..work.epochs {
+            let epoch = work.first_epoch + i;
+            let order = training_order(work.seed, epoch, train.count());
+            let pass = Pass::new(&order, work.batch as usize, train)?;
+            let span = (f64::from(i) / f64::from(work.epochs), 1.0 / f64::from(work.epochs));
+            run_epoch(&mut state, train, &pass, &sgd, epoch, span, report)?;
+            rows.push(metrics(&state.network, train, test, epoch, work.lr)?);
+        }
+        let weights = state.network.weights()?;
+        let mut made = Made::default();
+        made.tensors = weights.digests().map(|(name, digest)| (name.to_owned(), digest)).collect();
+        let bytes = weights.to_bytes()?;
+        let mut end = (ObjectDigest::of(&bytes), None);
+        made.outputs.push(("weights", bytes));
+        if let Some(average) = state.average()? {
+            made.tensors.extend(average.digests().map(|(name, digest)| (format!("ema.{name}"), digest)));
+            let bytes = average.to_bytes()?;
+            end.1 = Some(ObjectDigest::of(&bytes));
+            made.outputs.push(("ema", bytes));
+        }
+        made.outputs.push(("metrics", Table::of_rows(METRICS, &rows).to_bytes()?));
+        self.resident = Some((end, work.numerics, state));
+        Ok(made)
+    }
+
+    fn probe(&mut self, work: &Probe, inputs: &Inputs<'_>, report: &mut Report<'_>) -> Result<Made, StageError> {
+        let weights = inputs.weights("weights", &layout(work.model)?)?;
+        let mut state = State::new(work.model, &weights, false, self.arithmetic(work.numerics))?;
+        let (train, test) = self.train_and_test(work.model, work.numerics, inputs)?;
+        let sgd = Sgd { lr: work.lr, wd: work.wd, ema: 0.0 };
+        for epoch in 0..work.epochs {
+            let order = probe_order(work.seed, work.after, epoch, train.count());
+            let pass = Pass::new(&order, work.batch as usize, train)?;
+            let span = (f64::from(epoch) / f64::from(work.epochs), 1.0 / f64::from(work.epochs));
+            run_epoch(&mut state, train, &pass, &sgd, epoch, span, report)?;
+        }
+        let row = metrics(&state.network, train, test, work.after.saturating_sub(1), work.lr)?;
+        let weights = state.network.weights()?;
+        let tensors = weights.digests().map(|(name, digest)| (name.to_owned(), digest)).collect();
+        let metrics = Table::of_rows(METRICS, &[row]).to_bytes()?;
+        Ok(Made { outputs: vec![("weights", weights.to_bytes()?), ("metrics", metrics)], tensors })
+    }
+
+    fn ema_eval(&mut self, work: &EmaEval, inputs: &Inputs<'_>) -> Result<Made, StageError> {
+        // Float32 always (specification, section 2.4): the averaged weights are not trained further.
+        let numerics = Numerics { precision: Precision::Fp32, ..work.numerics };
+        let average = inputs.weights_of_average(&layout(work.model)?)?;
+        let mut network = Network::new(work.model, &average, self.arithmetic(numerics))?;
+        let (train, test) = self.train_and_test(work.model, numerics, inputs)?;
+        let order = refresh_order(work.seed, work.after, train.count());
+        refresh_statistics(&mut network, train, &Pass::new(&order, work.batch as usize, train)?)?;
+        let [epoch, _, train_loss, train_error, test_loss, test_error, norm] =
+            metrics(&network, train, test, work.after.saturating_sub(1), 0.0)?;
+        let row = [epoch, train_loss, train_error, test_loss, test_error, norm];
+        let metrics = Table::of_rows(EMA_METRICS, &[row]).to_bytes()?;
+        Ok(Made { outputs: vec![("metrics", metrics)], tensors: Vec::new() })
+    }
+
+    fn hessian_trace(
+        &mut self,
+        work: &HessianTrace,
+        inputs: &Inputs<'_>,
+        report: &mut Report<'_>,
+    ) -> Result<Made, StageError> {
+        let numerics = Numerics { precision: Precision::Fp32, channels_last: false };
+        let arithmetic = self.arithmetic(numerics);
+        let weights = inputs.weights("weights", &layout(work.model)?)?;
+        let network = Network::new(work.model, &weights, arithmetic)?;
+        let images = data::Images::from_bytes(&(inputs.read)("train")?)?.first_per_class(work.images as usize)?;
+        let images = Images::new(&images.pixels, &images.labels, work.model.classes, arithmetic)?;
+        let loss = evaluate(&network, &images, EVALUATION_BATCH)?.loss;
+        let mut watch = |done: usize, total: usize| {
+            report(Progress { done: done as f64 / total as f64, loss: None, images_per_second: None })
+        };
+        let trace = hessian::trace(&network, &images, work.batch as usize, work.draws, work.seed, &mut watch)?;
+        let epoch = f64::from(work.after.saturating_sub(1));
+        let row = [epoch, trace.mean, trace.standard_error, f64::from(work.draws), loss, network.norm()?];
+        Ok(Made { outputs: vec![("trace", Table::of_rows(TRACE, &[row]).to_bytes()?)], tensors: Vec::new() })
+    }
+}
+
+/// What a stage reads.
+struct Inputs<'a> {
+    objects: &'a BTreeMap<String, ObjectDigest>,
+    read: &'a Read<'a>,
+}
+
+impl Inputs<'_> {
+    fn object(&self, role: &str) -> Result<ObjectDigest, StageError> {
+        self.objects.get(role).copied().ok_or_else(|| StageError::NoInput(role.to_owned()))
+    }
+
+    fn weights(&self, role: &str, layout: &Layout) -> Result<Weights, StageError> {
+        Ok(Weights::from_bytes(&(self.read)(role)?, &layout.entries)?)
+    }
+
+    fn average(&self, layout: &Layout) -> Result<Weights, StageError> {
+        Ok(Weights::from_bytes(&(self.read)("ema")?, layout.parameters())?)
+    }
+}
+
+/// One epoch, reported as the part `(start, length)` of the stage.
+fn run_epoch(
+    state: &mut State,
+    images: &Images,
+    pass: &Pass,
+    sgd: &Sgd,
+    epoch: u32,
+    (start, length): (f64, f64),
+    report: &mut Report<'_>,
+) -> Result<(), LearnError> {
+    let started = Instant::now();
+    let mut read = started;
+    let mut last = None;
+    state.run_epoch(images, pass, sgd, epoch, |progress| {
+        if progress.loss.is_none() && read.elapsed() >= READ_LOSS {
+            read = Instant::now();
+            return Answer::Loss;
+        }
+        last = progress.loss.or(last);
+        let share = progress.step as f64 / progress.steps as f64;
+        let rate = (progress.step * pass.batch()) as f64 / started.elapsed().as_secs_f64().max(1e-9);
+        let go_on = report(Progress { done: start + length * share, loss: last, images_per_second: Some(rate) });
+        if go_on { Answer::Continue } else { Answer::Cancel }
+    })?;
+    Ok(())
+}
+
+/// A row of [`METRICS`].
+fn metrics(network: &Network, train: &Images, test: &Images, epoch: u32, lr: f64) -> Result<[f64; 7], LearnError> {
+    let on_train = evaluate(network, train, EVALUATION_BATCH)?;
+    let on_test = evaluate(network, test, EVALUATION_BATCH)?;
+    let norm = network.norm()?;
+    Ok([
+        f64::from(epoch),
+        lr,
+        on_train.loss,
+        on_train.error_percent,
+        on_test.loss,
+        on_test.error_percent,
+        norm,
+    ])
+}

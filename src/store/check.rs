@@ -1,0 +1,196 @@
+//! Looking at everything: statistics, a full check, and bringing the index in line with the files.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::index::{Corrections, KnownObject};
+use super::object::{self, HEADER};
+use super::records::{ReadRecord, Row};
+use super::{ObjectState, Store, StoreError};
+use crate::digest::{ObjectDigest, RecordDigest, StageKey};
+use crate::fsx;
+
+/// How far a check has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Files looked at.
+    pub done: u64,
+    /// Files to look at.
+    pub total: u64,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CheckReport {
+    /// Objects with the right bytes.
+    pub objects: u64,
+    /// Records with the right bytes.
+    pub records: u64,
+    /// Objects with wrong bytes; they are in the quarantine now, or had to stay where they are.
+    pub damaged_objects: Vec<ObjectDigest>,
+    /// Records with wrong bytes, likewise.
+    pub damaged_records: Vec<(StageKey, RecordDigest)>,
+    /// Records that another version of the program wrote; they are left alone.
+    pub foreign_records: Vec<RecordDigest>,
+    /// Objects that a record names and that are not there: removed to save space, or damaged.
+    pub dropped: BTreeSet<ObjectDigest>,
+    /// Entries of the index that were wrong or missing; they are right now.
+    pub index_corrections: u64,
+}
+
+impl CheckReport {
+    /// Whether nothing is damaged. Dropped objects are no damage.
+    pub fn is_sound(&self) -> bool {
+        self.damaged_objects.is_empty() && self.damaged_records.is_empty()
+    }
+}
+
+/// The records of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct KindStats {
+    /// How many.
+    pub records: u64,
+    /// Bytes of their files.
+    pub bytes: u64,
+    /// Seconds of computing that they stand for.
+    pub seconds: f64,
+}
+
+/// What a store holds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Stats {
+    /// Number of objects.
+    pub objects: u64,
+    /// Bytes of the objects when unpacked.
+    pub raw_bytes: u64,
+    /// Bytes of their files.
+    pub stored_bytes: u64,
+    /// Records by kind.
+    pub kinds: BTreeMap<String, KindStats>,
+}
+
+impl Store {
+    /// Counts what is there.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn stats(&self) -> Result<Stats, StoreError> {
+        let (objects, records, _) = self.refresh()?;
+        let mut stats = Stats::default();
+        for object in objects {
+            let Some(identity) = fsx::identity(&self.layout.object(&object.digest))? else { continue };
+            stats.objects += 1;
+            stats.raw_bytes += object.raw;
+            stats.stored_bytes += identity.size;
+        }
+        for row in records {
+            let kind = stats.kinds.entry(row.kind).or_default();
+            kind.records += 1;
+            kind.bytes += row.bytes;
+            kind.seconds += row.seconds;
+        }
+        Ok(stats)
+    }
+
+    /// Hashes every object and record anew, whatever the index says; damaged ones are moved to the
+    /// quarantine.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn check(&self, progress: &mut dyn FnMut(Progress)) -> Result<CheckReport, StoreError> {
+        let (objects, keys) = (self.layout.all_objects()?, self.layout.all_keys()?);
+        let mut report = CheckReport::default();
+        let mut at = Progress { done: 0, total: (objects.len() + keys.len()) as u64 };
+        let mut step = || {
+            at.done += 1;
+            progress(at);
+        };
+        let mut present = BTreeSet::new();
+        for object in objects {
+            match self.get(&object) {
+                Ok(_) => {
+                    report.objects += 1;
+                    present.insert(object);
+                }
+                Err(StoreError::Missing(_)) => {}
+                Err(StoreError::Damaged { .. }) => report.damaged_objects.push(object),
+                Err(error) => return Err(error),
+            }
+            step();
+        }
+        for key in keys {
+            for digest in self.layout.records_of(&key)? {
+                match self.read_record(&key, &digest) {
+                    Ok(ReadRecord::Good { record, .. }) => {
+                        report.records += 1;
+                        let stored = record.outputs.iter().filter(|output| output.inline.is_none());
+                        // One that came in since the objects were listed is there as well.
+                        for output in stored.filter(|output| !present.contains(&output.object)) {
+                            if self.state(&output.object)? != ObjectState::Present {
+                                report.dropped.insert(output.object);
+                            }
+                        }
+                    }
+                    Ok(ReadRecord::Missing) => {}
+                    Ok(ReadRecord::Damaged) => report.damaged_records.push((key, digest)),
+                    Err(StoreError::Record { .. }) => report.foreign_records.push(digest),
+                    Err(error) => return Err(error),
+                }
+            }
+            step();
+        }
+        report.index_corrections = self.refresh()?.2;
+        Ok(report)
+    }
+
+    /// Enters everything into the index, if that has not been done since it was begun.
+    pub(super) fn refresh_if_stale(&self) -> Result<(), StoreError> {
+        if !self.index.is_complete() {
+            self.refresh()?;
+        }
+        Ok(())
+    }
+
+    /// Brings the index in line with the names of the files; reads only what it does not know. Returns
+    /// all objects and records, and how many entries were wrong or missing.
+    fn refresh(&self) -> Result<(Vec<KnownObject>, Vec<Row>, u64), StoreError> {
+        let mut changes = Corrections::default();
+
+        let mut known: BTreeMap<_, _> = self.index.objects().into_iter().map(|known| (known.digest, known)).collect();
+        let mut objects = Vec::new();
+        for digest in self.layout.all_objects()? {
+            if let Some(object) = known.remove(&digest) {
+                objects.push(object);
+                continue;
+            }
+            // One with a bad header is found, and moved aside, when it is read.
+            let start = fsx::read_start(&self.layout.object(&digest), HEADER as u64).unwrap_or_default();
+            if let Ok((_, raw)) = object::declared(&start) {
+                changes.new_objects.push(KnownObject { digest, raw });
+            }
+        }
+        changes.gone_objects.extend(known.into_keys());
+        objects.extend(&changes.new_objects);
+
+        let mut known: BTreeMap<_, _> = self.index.records().into_iter().map(|row| (row.digest, row)).collect();
+        let mut records = Vec::new();
+        for key in self.layout.all_keys()? {
+            for digest in self.layout.records_of(&key)? {
+                if let Some(row) = known.remove(&digest) {
+                    records.push(row);
+                    continue;
+                }
+                match self.read_record(&key, &digest) {
+                    Ok(ReadRecord::Good { record, bytes }) => changes.new_records.push(Row::of(digest, &record, bytes)),
+                    Ok(ReadRecord::Missing | ReadRecord::Damaged) | Err(StoreError::Record { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        changes.gone_records.extend(known.into_keys());
+        records.extend(changes.new_records.iter().cloned());
+
+        let corrections = changes.len();
+        self.index.correct(&changes);
+        Ok((objects, records, corrections))
+    }
+}

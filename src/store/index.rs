@@ -1,0 +1,297 @@
+//! The index: an SQLite file that makes questions fast which the files answer too.
+//!
+//! Nothing depends on it. Every answer from it is checked against the files, a question that it cannot
+//! answer is one that it has no answer to, and what it fails to note it is told again some day. So no
+//! function here returns an error: an index that is locked is passed over, one that is damaged or of
+//! another version is deleted and begun anew, and where there can be none one in memory serves.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row as SqlRow, Transaction, TransactionBehavior, params};
+
+use super::records::{Row, Timing};
+use crate::digest::{ObjectDigest, RecordDigest, StageKey};
+use crate::fsx::{self, Identity};
+
+/// How the tables came to be, one step a version (`user_version` counts the steps done). Append only.
+const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE records (
+        digest BLOB PRIMARY KEY, key BLOB NOT NULL, kind TEXT NOT NULL, stage TEXT NOT NULL, device TEXT NOT NULL,
+        finished INTEGER NOT NULL, seconds REAL NOT NULL, flops REAL NOT NULL, bytes INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX by_stage ON records (stage, finished);
+    CREATE INDEX by_kind ON records (kind, device, finished);
+    -- identity: the file when its bytes were hashed last; NULL if they never were.
+    CREATE TABLE objects (digest BLOB PRIMARY KEY, raw INTEGER NOT NULL, identity BLOB) WITHOUT ROWID;
+    -- Holds a row once all files of the store have been entered.
+    CREATE TABLE complete (yes INTEGER PRIMARY KEY);
+"];
+
+/// What the index knows of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct KnownObject {
+    pub(super) digest: ObjectDigest,
+    /// Bytes when unpacked.
+    pub(super) raw: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Index {
+    path: PathBuf,
+    connection: Mutex<Option<Connection>>,
+}
+
+impl Index {
+    /// Opens the index, or begins one.
+    pub(super) fn open(path: &Path) -> Self {
+        Self { path: path.to_owned(), connection: Mutex::new(connect(path)) }
+    }
+
+    /// Asks or tells the index something. `None` if it cannot; if that is because the file is damaged,
+    /// was replaced or is gone, the index begins anew.
+    fn run<T>(&self, action: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Option<T> {
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let error = match action(connection.as_mut()?) {
+            Ok(value) => return Some(value),
+            Err(error) => error,
+        };
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => return None,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => delete(&self.path),
+            _ => {}
+        }
+        // Closed first, so that it lets go of a file that is being replaced.
+        *connection = None;
+        *connection = connect(&self.path);
+        None
+    }
+
+    fn change<T>(&self, action: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Option<T> {
+        self.run(|connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = action(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        })
+    }
+
+    /// Whether the object's bytes were found right when its file had this identity.
+    pub(super) fn knows_object(&self, object: &ObjectDigest, identity: &Identity) -> bool {
+        let known = self.run(|connection| {
+            let mut query = connection.prepare("SELECT identity FROM objects WHERE digest = ?")?;
+            query.query_row([object.as_bytes()], |row| row.get::<_, Option<Vec<u8>>>(0)).optional()
+        });
+        known.flatten().flatten().is_some_and(|known| known == encode(identity))
+    }
+
+    /// Notes that the object's bytes, `raw` of them, are right while its file has this identity.
+    pub(super) fn remember_object(&self, object: &ObjectDigest, raw: u64, identity: &Identity) {
+        self.change(|transaction| {
+            let mut insert = transaction.prepare("INSERT OR REPLACE INTO objects VALUES (?, ?, ?)")?;
+            insert.execute(params![object.as_bytes(), raw.cast_signed(), encode(identity)])
+        });
+    }
+
+    pub(super) fn forget_objects(&self, objects: &[ObjectDigest]) {
+        self.change(|transaction| delete_rows(transaction, "objects", objects.iter().map(ObjectDigest::as_bytes)));
+    }
+
+    pub(super) fn add_records(&self, rows: &[Row]) {
+        self.change(|transaction| insert_records(transaction, rows));
+    }
+
+    pub(super) fn forget_record(&self, record: &RecordDigest) {
+        self.change(|transaction| delete_rows(transaction, "records", [record.as_bytes()]));
+    }
+
+    /// The records of a stage's name, newest first.
+    pub(super) fn named(&self, stage: &str) -> Vec<(StageKey, RecordDigest)> {
+        let sql = "SELECT key, digest FROM records WHERE stage = ? ORDER BY finished DESC, digest";
+        self.all(sql, &[stage], |row| Ok((StageKey::from_bytes(row.get(0)?), RecordDigest::from_bytes(row.get(1)?))))
+    }
+
+    /// Durations of the latest 50 records of a kind and device, newest first.
+    pub(super) fn history(&self, kind: &str, device: &str) -> Vec<Timing> {
+        let sql =
+            "SELECT flops, seconds FROM records WHERE kind = ? AND device = ? ORDER BY finished DESC, digest LIMIT 50";
+        self.all(sql, &[kind, device], |row| Ok(Timing { flops: row.get(0)?, seconds: row.get(1)? }))
+    }
+
+    /// All records, without what is long.
+    pub(super) fn records(&self) -> Vec<Row> {
+        self.all("SELECT key, digest, kind, stage, device, finished, seconds, flops, bytes FROM records", &[], |row| {
+            Ok(Row {
+                key: StageKey::from_bytes(row.get(0)?),
+                digest: RecordDigest::from_bytes(row.get(1)?),
+                kind: row.get(2)?,
+                stage: row.get(3)?,
+                device: row.get(4)?,
+                finished: row.get::<_, i64>(5)?.cast_unsigned(),
+                seconds: row.get(6)?,
+                flops: row.get(7)?,
+                bytes: row.get::<_, i64>(8)?.cast_unsigned(),
+            })
+        })
+    }
+
+    /// All objects.
+    pub(super) fn objects(&self) -> Vec<KnownObject> {
+        self.all("SELECT digest, raw FROM objects", &[], |row| {
+            Ok(KnownObject {
+                digest: ObjectDigest::from_bytes(row.get(0)?),
+                raw: row.get::<_, i64>(1)?.cast_unsigned(),
+            })
+        })
+    }
+
+    fn all<T>(&self, sql: &str, with: &[&str], read: impl Fn(&SqlRow<'_>) -> rusqlite::Result<T>) -> Vec<T> {
+        let found = self.run(|connection| {
+            let mut query = connection.prepare(sql)?;
+            query.query_map(rusqlite::params_from_iter(with), &read)?.collect()
+        });
+        found.unwrap_or_default()
+    }
+
+    /// Whether all files of the store have been entered since the index was begun.
+    pub(super) fn is_complete(&self) -> bool {
+        self.run(|connection| connection.query_row("SELECT count(*) FROM complete", [], |row| row.get::<_, i64>(0)))
+            .is_some_and(|rows| rows > 0)
+    }
+
+    /// Brings the index in line with the files: adds what it lacks and drops what is gone.
+    pub(super) fn correct(&self, changes: &Corrections) {
+        self.change(|transaction| {
+            insert_records(transaction, &changes.new_records)?;
+            for object in &changes.new_objects {
+                let mut insert = transaction.prepare("INSERT OR IGNORE INTO objects VALUES (?, ?, NULL)")?;
+                insert.execute(params![object.digest.as_bytes(), object.raw.cast_signed()])?;
+            }
+            delete_rows(transaction, "records", changes.gone_records.iter().map(RecordDigest::as_bytes))?;
+            delete_rows(transaction, "objects", changes.gone_objects.iter().map(ObjectDigest::as_bytes))?;
+            transaction.execute("INSERT OR IGNORE INTO complete VALUES (1)", [])
+        });
+    }
+}
+
+/// In what the index differs from the files.
+#[derive(Debug, Default)]
+pub(super) struct Corrections {
+    pub(super) new_records: Vec<Row>,
+    pub(super) gone_records: Vec<RecordDigest>,
+    pub(super) new_objects: Vec<KnownObject>,
+    pub(super) gone_objects: Vec<ObjectDigest>,
+}
+
+impl Corrections {
+    /// How many entries differ.
+    pub(super) fn len(&self) -> u64 {
+        let Self { new_records, gone_records, new_objects, gone_objects } = self;
+        (new_records.len() + gone_records.len() + new_objects.len() + gone_objects.len()) as u64
+    }
+}
+
+fn delete_rows<'a>(
+    transaction: &Transaction<'_>,
+    table: &str,
+    digests: impl IntoIterator<Item = &'a [u8; 32]>,
+) -> rusqlite::Result<()> {
+    let mut delete = transaction.prepare(&format!("DELETE FROM {table} WHERE digest = ?"))?;
+    digests.into_iter().try_for_each(|digest| delete.execute([digest]).map(drop))
+}
+
+fn insert_records(transaction: &Transaction<'_>, rows: &[Row]) -> rusqlite::Result<()> {
+    let mut insert = transaction.prepare(
+        "INSERT OR REPLACE INTO records (key, digest, kind, stage, device, finished, seconds, flops, bytes)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?;
+    for Row { key, digest, kind, stage, device, finished, seconds, flops, bytes } in rows {
+        // SQLite has no NaN (it stores NULL), and integers are signed.
+        let number = |value: &f64| if value.is_nan() { 0.0 } else { *value };
+        insert.execute(params![
+            key.as_bytes(),
+            digest.as_bytes(),
+            kind,
+            stage,
+            device,
+            i64::try_from(*finished).unwrap_or(i64::MAX),
+            number(seconds),
+            number(flops),
+            bytes.cast_signed()
+        ])?;
+    }
+    Ok(())
+}
+
+fn encode(identity: &Identity) -> [u8; 32] {
+    let Identity { size, modified, changed, inode } = identity;
+    let mut bytes = [0; 32];
+    for (to, from) in bytes.chunks_exact_mut(8).zip([*size, modified.cast_unsigned(), changed.cast_unsigned(), *inode])
+    {
+        to.copy_from_slice(&from.to_le_bytes());
+    }
+    bytes
+}
+
+/// A connection to the index file, or else to an index in memory.
+fn connect(path: &Path) -> Option<Connection> {
+    let opened = match prepare(Connection::open(path)) {
+        // Only what is no index of ours is deleted: one that is merely locked is others' work.
+        Err(Refused::NoIndex) => {
+            delete(path);
+            prepare(Connection::open(path))
+        }
+        other => other,
+    };
+    opened.or_else(|_| prepare(Connection::open_in_memory())).ok()
+}
+
+fn delete(path: &Path) {
+    for suffix in ["", "-journal"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        // If it cannot be removed, it cannot be opened either, and an index in memory serves.
+        let _ = fsx::remove(Path::new(&name));
+    }
+}
+
+enum Refused {
+    /// Not an SQLite file, damaged, or of a version that this program does not know.
+    NoIndex,
+    /// Locked for too long, read-only, or no file at all.
+    Unusable,
+}
+
+impl From<rusqlite::Error> for Refused {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::NoIndex,
+            _ => Self::Unusable,
+        }
+    }
+}
+
+fn prepare(connection: rusqlite::Result<Connection>) -> Result<Connection, Refused> {
+    let mut connection = connection?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    // The file may have come with a folder that somebody sent: nothing in it is executed.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    // A journal beside the file keeps it whole when the process is killed; that a power failure may damage
+    // it does not matter. No WAL: it needs memory shared between the processes, which network file systems lack.
+    connection.pragma_update(None, "journal_mode", "TRUNCATE")?;
+    connection.pragma_update(None, "synchronous", "OFF")?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version = transaction.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))?;
+    let Some(steps) = MIGRATIONS.get(version as usize..) else { return Err(Refused::NoIndex) };
+    for step in steps {
+        // A table that is there already belongs to something else.
+        transaction.execute_batch(step).map_err(|_| Refused::NoIndex)?;
+    }
+    // Written even if it stays the same: an index that cannot be written is of no use, and this tells.
+    transaction.pragma_update(None, "user_version", MIGRATIONS.len() as u32)?;
+    transaction.commit()?;
+    Ok(connection)
+}

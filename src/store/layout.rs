@@ -1,0 +1,137 @@
+//! Where things lie in a store's folder. Paths are made of typed hashes only, never of text that
+//! somebody sent.
+
+use std::path::{Path, PathBuf};
+
+use super::StoreError;
+use crate::digest::{ObjectDigest, RecordDigest, StageKey};
+use crate::fsx;
+
+/// The layout that this program reads and writes.
+const VERSION: u32 = 1;
+
+/// The file that makes a folder a store.
+const MARKER: &str = "wdpipe-store";
+
+/// What may lie in a folder that is to become a store: a tag for backup programs, and what an earlier
+/// attempt that was cut off has made.
+const HARMLESS: [&str; 6] = ["CACHEDIR.TAG", "claims", "objects", "quarantine", "records", "tmp"];
+
+/// The paths of one store.
+#[derive(Debug)]
+pub(super) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// Finds a store in a folder, or makes one.
+    pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
+        let marker = root.join(MARKER);
+        let text = match fsx::read_text(&marker, 1 << 10) {
+            Ok(text) => text,
+            Err(error) if error.is_missing() => return Self::create(root, &marker),
+            Err(error) if error.source.kind() == std::io::ErrorKind::PermissionDenied => return Err(error.into()),
+            Err(_) => return Err(StoreError::NotAStore(root.to_owned())),
+        };
+        let version = text.strip_prefix("wdpipe store, layout version ").and_then(|rest| rest.trim_end().parse().ok());
+        match version {
+            Some(VERSION) => Ok(Self { root: root.to_owned() }),
+            Some(found) => Err(StoreError::Version { path: root.to_owned(), found, known: VERSION }),
+            None => Err(StoreError::NotAStore(root.to_owned())),
+        }
+    }
+
+    fn create(root: &Path, marker: &Path) -> Result<Self, StoreError> {
+        if fsx::list(root)?.iter().any(|name| !HARMLESS.contains(&name.as_str())) {
+            // Another process may have made the store since the marker was looked for.
+            return if fsx::identity(marker)?.is_some() {
+                Self::open(root)
+            } else {
+                Err(StoreError::NotAStore(root.to_owned()))
+            };
+        }
+        let layout = Self { root: root.to_owned() };
+        for folder in [layout.temporary(), root.join("claims"), layout.quarantine()] {
+            fsx::create_folder(&folder)?;
+        }
+        for kind in ["objects", "records"] {
+            for shard in 0..=u8::MAX {
+                fsx::create_folder(&root.join(kind).join(format!("{shard:02x}")))?;
+            }
+            fsx::sync_folder(&root.join(kind))?;
+        }
+        // Last, so that a store that was begun is never taken for a whole one.
+        let text = format!("wdpipe store, layout version {VERSION}\n");
+        fsx::publish(&layout.temporary(), marker, &[text.as_bytes()])?;
+        fsx::sync_folder(root)?;
+        Ok(layout)
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn index(&self) -> PathBuf {
+        self.root.join("index.sqlite")
+    }
+
+    pub(super) fn temporary(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    pub(super) fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+
+    pub(super) fn object_shard(&self, object: &ObjectDigest) -> PathBuf {
+        self.root.join("objects").join(format!("{:02x}", object.as_bytes()[0]))
+    }
+
+    pub(super) fn object(&self, object: &ObjectDigest) -> PathBuf {
+        self.object_shard(object).join(&object.to_string()[2..])
+    }
+
+    /// The folder of a key's records.
+    pub(super) fn records(&self, key: &StageKey) -> PathBuf {
+        let name = key.to_string();
+        self.root.join("records").join(&name[..2]).join(&name[2..])
+    }
+
+    pub(super) fn record(&self, key: &StageKey, record: &RecordDigest) -> PathBuf {
+        self.records(key).join(record.to_string())
+    }
+
+    pub(super) fn claim(&self, key: &StageKey) -> PathBuf {
+        self.root.join("claims").join(key.to_string())
+    }
+
+    /// All objects that have a file, by name; files with other names are passed over.
+    pub(super) fn all_objects(&self) -> Result<Vec<ObjectDigest>, StoreError> {
+        self.names("objects", |text| text.parse().ok())
+    }
+
+    /// All keys that have a folder.
+    pub(super) fn all_keys(&self) -> Result<Vec<StageKey>, StoreError> {
+        self.names("records", |text| text.parse().ok())
+    }
+
+    /// The names of the records of a key.
+    pub(super) fn records_of(&self, key: &StageKey) -> Result<Vec<RecordDigest>, StoreError> {
+        Ok(fsx::list(&self.records(key))?.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// The keys that have a file in `claims/`, held or left over.
+    pub(super) fn all_claims(&self) -> Result<Vec<StageKey>, StoreError> {
+        Ok(fsx::list(&self.root.join("claims"))?.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    fn names<T>(&self, kind: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, StoreError> {
+        let mut all = Vec::new();
+        for shard in 0..=u8::MAX {
+            let shard = format!("{shard:02x}");
+            let names = fsx::list(&self.root.join(kind).join(&shard))?;
+            all.extend(names.iter().filter_map(|name| parse(&format!("{shard}{name}"))));
+        }
+        Ok(all)
+    }
+}

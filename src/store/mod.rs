@@ -1,0 +1,270 @@
+//! The store: immutable objects named by their hash, and records of what was computed, as files.
+//!
+//! Files are the truth. An object or record is written under a temporary name, synced and linked into
+//! place, and never changed again; a record is published after its objects. What is read is hashed, and
+//! what does not match its name is moved to `quarantine/`. The SQLite index ([`index`]) only makes
+//! questions fast that the files answer too: it can be deleted at any moment. The store knows nothing
+//! of what the stages compute.
+//!
+//! | path | what |
+//! | --- | --- |
+//! | `wdpipe-store` | the version of this layout |
+//! | `objects/ab/cdef…` | an object: a small header and its bytes ([`object`]) |
+//! | `records/ab/cdef…/<digest>` | a record of the key `abcdef…` |
+//! | `tmp/` | files that are being written |
+//! | `claims/<key>` | locked by the process that works on a key |
+//! | `quarantine/` | what was damaged |
+//! | `index.sqlite` | the index |
+
+mod check;
+mod gc;
+mod index;
+mod layout;
+mod object;
+mod records;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use check::{CheckReport, KindStats, Progress, Stats};
+pub use gc::{GcDone, GcPlan, GcPolicy, PlannedObject};
+pub use object::OBJECT_LIMIT;
+pub use records::Timing;
+
+use crate::codec::CodecError;
+use crate::digest::{ObjectDigest, StageKey};
+use crate::fsx::{self, FsError};
+use index::Index;
+use layout::Layout;
+use object::ObjectError;
+
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file system refused.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// The folder holds something else.
+    #[error("{} is not a wdpipe store and not empty: name an empty or new folder", .0.display())]
+    NotAStore(PathBuf),
+    /// The store was made by a newer program.
+    #[error("the store {} has layout version {found}, but this wdpipe knows version {known}: use a newer wdpipe", path.display())]
+    Version {
+        /// The store.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The version of this program.
+        known: u32,
+    },
+    /// The store has no such object.
+    #[error("object {0} is not in the store")]
+    Missing(ObjectDigest),
+    /// The object's file did not hold the bytes that its name says; it is no longer in use.
+    #[error("object {object} is damaged: {reason}{}", moved(moved_to.as_deref()))]
+    Damaged {
+        /// The object.
+        object: ObjectDigest,
+        /// What is wrong with the file.
+        reason: String,
+        /// Where the file lies now; `None` if it could not be moved.
+        moved_to: Option<PathBuf>,
+    },
+    /// Larger than any object may be.
+    #[error("an object of {bytes} bytes is larger than the limit of {OBJECT_LIMIT} bytes")]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+    },
+    /// A record that this program cannot write, or that another version of it wrote.
+    #[error("record {path}: {source}", path = path.display())]
+    Record {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong.
+        source: CodecError,
+    },
+    /// Objects cannot be removed while stages run whose inputs are not known to be kept.
+    #[error("{} running stage(s) may read what would be removed: wait until they are finished", .0.len())]
+    Busy(Vec<StageKey>),
+}
+
+fn moved(to: Option<&Path>) -> String {
+    to.map_or(" (it could not be moved aside)".to_owned(), |to| format!(" (moved to {})", to.display()))
+}
+
+impl StoreError {
+    /// Whether the disk is full.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Fs(error) if error.is_disk_full())
+    }
+
+    /// Whether the store may be read but not written.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self, Self::Fs(error) if error.is_read_only())
+    }
+}
+
+/// Whether an object can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectState {
+    /// Its bytes are there and are the right ones.
+    Present,
+    /// It is not there.
+    Missing,
+    /// It was there with wrong bytes, which have been moved to the quarantine.
+    Damaged,
+}
+
+/// The right to compute a key, held by one process and thread at a time; ends with this value or with
+/// the process.
+#[derive(Debug)]
+pub struct Claim(#[expect(dead_code, reason = "held for its drop")] fsx::Lock);
+
+/// A store in a folder. Threads share it by reference; any number of processes use one folder at once.
+#[derive(Debug)]
+pub struct Store {
+    layout: Layout,
+    index: Index,
+    /// For every shard of `objects/`: how many objects were put into it, and how many of them have names
+    /// that are known to be durable.
+    shards: Vec<(AtomicU64, AtomicU64)>,
+}
+
+impl Store {
+    /// Opens a store; makes one if the folder is missing, or empty but for a `CACHEDIR.TAG`. A store on
+    /// a read-only file system can be read.
+    ///
+    /// # Errors
+    /// If the folder holds something else, was made by a newer program, or cannot be read or made.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        let layout = Layout::open(root)?;
+        let index = Index::open(&layout.index());
+        let shards = (0..=u8::MAX).map(|_| Default::default()).collect();
+        Ok(Self { layout, index, shards })
+    }
+
+    /// The store's folder.
+    pub fn root(&self) -> &Path {
+        self.layout.root()
+    }
+
+    /// Stores bytes under their hash. The right bytes that are there already are not written again;
+    /// wrong ones are replaced.
+    ///
+    /// # Errors
+    /// If the bytes are more than [`OBJECT_LIMIT`], or cannot be written; then nothing is stored.
+    pub fn put(&self, bytes: &[u8]) -> Result<ObjectDigest, StoreError> {
+        let digest = ObjectDigest::of(bytes);
+        let shard = &self.shards[usize::from(digest.as_bytes()[0])].0;
+        match self.check_object(&digest)? {
+            Ok(ObjectState::Present) => {}
+            Ok(ObjectState::Missing | ObjectState::Damaged) => {
+                let (header, compressed) = object::encode(bytes)?;
+                let body = compressed.as_deref().unwrap_or(bytes);
+                let path = self.layout.object(&digest);
+                if let Some(identity) = fsx::publish(&self.layout.temporary(), &path, &[&header, body])? {
+                    self.index.remember_object(&digest, bytes.len() as u64, &identity);
+                }
+            }
+            Err(unmovable) => return Err(unmovable),
+        }
+        // Also if it was there: whoever wrote it may not have synced the folder yet.
+        shard.fetch_add(1, Ordering::SeqCst);
+        Ok(digest)
+    }
+
+    /// The bytes of an object, always hashed.
+    ///
+    /// # Errors
+    /// If it is missing, unreadable, or damaged; the damaged file is moved to the quarantine first.
+    pub fn get(&self, digest: &ObjectDigest) -> Result<Vec<u8>, StoreError> {
+        let path = self.layout.object(digest);
+        let now = fsx::now();
+        let (file, identity) = match fsx::read_identified(&path, object::FILE_LIMIT) {
+            Ok(read) => read,
+            Err(error) if error.is_missing() => return Err(StoreError::Missing(*digest)),
+            Err(error) if error.source.kind() == std::io::ErrorKind::FileTooLarge => {
+                return Err(self.damaged(digest, "the file is larger than any object", None));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match object::decode(file) {
+            Ok(bytes) if ObjectDigest::of(&bytes) == *digest => {
+                if identity.is_settled(now) {
+                    self.index.remember_object(digest, bytes.len() as u64, &identity);
+                }
+                Ok(bytes)
+            }
+            Ok(_) => Err(self.damaged(digest, "its bytes have another hash", Some(identity))),
+            Err(ObjectError(reason)) => Err(self.damaged(digest, &reason, Some(identity))),
+        }
+    }
+
+    /// Whether an object is there with the right bytes. They are hashed again only if the file is not
+    /// the one whose bytes were hashed last (by size, times and inode); a damaged one is moved to the
+    /// quarantine.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn state(&self, digest: &ObjectDigest) -> Result<ObjectState, StoreError> {
+        Ok(self.check_object(digest)?.unwrap_or(ObjectState::Damaged))
+    }
+
+    /// As [`Store::state`], but damage that could not be moved out of the way is the inner error.
+    fn check_object(&self, digest: &ObjectDigest) -> Result<Result<ObjectState, StoreError>, StoreError> {
+        let Some(identity) = fsx::identity(&self.layout.object(digest))? else {
+            return Ok(Ok(ObjectState::Missing));
+        };
+        if self.index.knows_object(digest, &identity) {
+            return Ok(Ok(ObjectState::Present));
+        }
+        match self.get(digest) {
+            Ok(_) => Ok(Ok(ObjectState::Present)),
+            Err(StoreError::Missing(_)) => Ok(Ok(ObjectState::Missing)),
+            Err(StoreError::Damaged { moved_to: Some(_), .. }) => Ok(Ok(ObjectState::Damaged)),
+            Err(error @ StoreError::Damaged { .. }) => Ok(Err(error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Moves the file of a damaged object aside and says so.
+    fn damaged(&self, object: &ObjectDigest, reason: &str, read: Option<fsx::Identity>) -> StoreError {
+        self.index.forget_objects(&[*object]);
+        let moved_to = self.quarantine(&self.layout.object(object), &format!("object-{object}"), read);
+        StoreError::Damaged { object: *object, reason: reason.to_owned(), moved_to }
+    }
+
+    /// Moves a file to the quarantine, if it still is the one that was read (another process may have
+    /// replaced it by a good one meanwhile); `None` if it is not or cannot be moved.
+    fn quarantine(&self, path: &Path, name: &str, read: Option<fsx::Identity>) -> Option<PathBuf> {
+        let there = fsx::identity(path).ok()??;
+        if read.is_some_and(|read| read != there) {
+            return None;
+        }
+        let aside = self.layout.quarantine().join(format!("{name}-{}", fsx::now()));
+        fsx::create_folder(&self.layout.quarantine()).ok()?;
+        fsx::rename(path, &aside).ok()?.then_some(aside)
+    }
+
+    /// Makes the names of all objects put so far into an object's folder durable.
+    fn sync_object(&self, digest: &ObjectDigest) -> Result<(), StoreError> {
+        let (put, durable) = &self.shards[usize::from(digest.as_bytes()[0])];
+        let until = put.load(Ordering::SeqCst);
+        if durable.load(Ordering::SeqCst) < until {
+            fsx::sync_folder(&self.layout.object_shard(digest))?;
+            durable.fetch_max(until, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+
+    /// Claims a key; `None` if another process or thread has it.
+    ///
+    /// # Errors
+    /// If the lock cannot be created.
+    pub fn claim(&self, key: &StageKey) -> Result<Option<Claim>, StoreError> {
+        Ok(fsx::Lock::try_acquire(&self.layout.claim(key))?.map(Claim))
+    }
+}

@@ -1,0 +1,157 @@
+//! The file of an object: 16 bytes of header, then the object's bytes as they are, or compressed.
+//!
+//! Header: `WDob`, version (2 bytes, little-endian), codec (0 raw, 1 zstd), a zero, the number of raw
+//! bytes (8 bytes, little-endian). Compressed bytes come after the first 8 bytes of their BLAKE3, so
+//! that nothing reaches the decompressor that was not written here, and a flipped bit is found even
+//! where zstd would not mind. Raw bytes need none: they are hashed against the object's name.
+
+use std::io::Read;
+
+use super::StoreError;
+
+const MAGIC: [u8; 4] = *b"WDob";
+const VERSION: u16 = 1;
+const RAW: u8 = 0;
+const ZSTD: u8 = 1;
+
+/// Bytes of the header.
+pub(super) const HEADER: usize = 16;
+
+/// No object has more bytes (4 GiB); what claims to is refused unread.
+pub const OBJECT_LIMIT: u64 = 4 << 30;
+
+/// No object's file has more bytes.
+pub(super) const FILE_LIMIT: u64 = OBJECT_LIMIT + HEADER as u64;
+
+/// What is wrong with the file of an object.
+#[derive(Debug)]
+pub(super) struct ObjectError(pub(super) String);
+
+/// The header and, where that is shorter by a tenth at least, the compressed bytes with their checksum;
+/// otherwise the bytes follow the header as they are.
+pub(super) fn encode(bytes: &[u8]) -> Result<([u8; HEADER], Option<Vec<u8>>), StoreError> {
+    let length = bytes.len() as u64;
+    if length > OBJECT_LIMIT {
+        return Err(StoreError::TooLarge { bytes: length });
+    }
+    let compressed = compress(bytes);
+    let codec = if compressed.is_some() { ZSTD } else { RAW };
+    let mut header = [0; HEADER];
+    header[..4].copy_from_slice(&MAGIC);
+    header[4..6].copy_from_slice(&VERSION.to_le_bytes());
+    header[6] = codec;
+    header[8..].copy_from_slice(&length.to_le_bytes());
+    Ok((header, compressed))
+}
+
+fn compress(bytes: &[u8]) -> Option<Vec<u8>> {
+    const PIECE: usize = 64 << 10;
+    let pays = |before: usize, after: usize| after < before / 10 * 9;
+    if bytes.len() > 4 * PIECE {
+        // Most weights do not compress: three pieces tell, and cost little.
+        let starts = [0, (bytes.len() - PIECE) / 2, bytes.len() - PIECE];
+        let sample: Vec<u8> = starts.iter().flat_map(|&start| &bytes[start..start + PIECE]).copied().collect();
+        if !pays(sample.len(), zstd::bulk::compress(&sample, 1).ok()?.len()) {
+            return None;
+        }
+    }
+    let body = zstd::bulk::compress(bytes, 3).ok()?;
+    let sealed = [&seal(&body)[..], &body].concat();
+    pays(bytes.len(), sealed.len()).then_some(sealed)
+}
+
+fn seal(compressed: &[u8]) -> [u8; 8] {
+    let mut seal = [0; 8];
+    seal.copy_from_slice(&blake3::hash(compressed).as_bytes()[..8]);
+    seal
+}
+
+/// The raw length that a header declares.
+pub(super) fn declared(file: &[u8]) -> Result<(u8, u64), ObjectError> {
+    let wrong = |reason: &str| Err(ObjectError(reason.to_owned()));
+    let Some(header) = file.first_chunk::<HEADER>() else { return wrong("the file is shorter than its header") };
+    let [m0, m1, m2, m3, v0, v1, codec, reserved, length @ ..] = *header;
+    let version = u16::from_le_bytes([v0, v1]);
+    if [m0, m1, m2, m3] != MAGIC || version != VERSION || reserved != 0 {
+        return wrong("the file has no header that this wdpipe knows");
+    }
+    let length = u64::from_le_bytes(length);
+    if length > OBJECT_LIMIT { wrong("the file claims to hold more than any object") } else { Ok((codec, length)) }
+}
+
+/// The object's bytes in the bytes of its file; that they are the right ones is for the caller to
+/// check. Memory is bounded by what the header declares and by what really is there.
+pub(super) fn decode(mut file: Vec<u8>) -> Result<Vec<u8>, ObjectError> {
+    let wrong = |reason: &str| Err(ObjectError(reason.to_owned()));
+    let (codec, length) = declared(&file)?;
+    match codec {
+        RAW if (file.len() - HEADER) as u64 == length => {
+            file.drain(..HEADER);
+            Ok(file)
+        }
+        RAW => wrong("the file has another length than its header says"),
+        ZSTD => {
+            let Some((sealed, body)) = file[HEADER..].split_first_chunk::<8>() else {
+                return wrong("the file ends too soon");
+            };
+            if *sealed != seal(body) {
+                return wrong("the compressed bytes have another checksum");
+            }
+            let mut bytes = Vec::new();
+            let decoder = zstd::stream::read::Decoder::with_buffer(body);
+            let read = decoder.and_then(|decoder| decoder.take(length + 1).read_to_end(&mut bytes));
+            match read {
+                Ok(read) if read as u64 == length => Ok(bytes),
+                Ok(_) => wrong("it unpacks to another length than its header says"),
+                Err(error) => Err(ObjectError(format!("it cannot be unpacked: {error}"))),
+            }
+        }
+        _ => wrong("the file is packed in a way that this wdpipe does not know"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(bytes: &[u8]) -> Vec<u8> {
+        let (header, compressed) = encode(bytes).unwrap();
+        [&header[..], compressed.as_deref().unwrap_or(bytes)].concat()
+    }
+
+    #[test]
+    fn bytes_round_trip_and_only_what_pays_is_compressed() {
+        let text = b"weight decay ".repeat(30_000);
+        let noise: Vec<u8> = (0..20_000_u64).flat_map(|i| *blake3::hash(&i.to_le_bytes()).as_bytes()).collect();
+        for (bytes, packed) in [(&b""[..], false), (b"x", false), (&text, true), (&noise, false)] {
+            let file = file(bytes);
+            assert_eq!(file.len() < bytes.len(), packed);
+            assert_eq!(decode(file).unwrap(), bytes);
+        }
+    }
+
+    #[test]
+    fn lies_are_refused_before_memory_is_spent() {
+        for mut lie in [file(b"x"), file(&[0; 1000])] {
+            for length in [OBJECT_LIMIT + 1, OBJECT_LIMIT, 1 << 31, 999, 0] {
+                lie[8..16].copy_from_slice(&length.to_le_bytes());
+                assert!(decode(lie.clone()).is_err(), "{length}");
+            }
+        }
+        // 1 GiB of zeros in 32 KiB, under a header that says 1000 bytes.
+        let body = zstd::bulk::compress(&vec![0; 1 << 20], 1).unwrap().repeat(1 << 10);
+        let (header, _) = encode(&[0; 1000]).unwrap();
+        let bomb = [&header[..], &seal(&body), &body].concat();
+        assert_eq!(decode(bomb).unwrap_err().0, "it unpacks to another length than its header says");
+    }
+
+    #[test]
+    fn every_cut_is_found() {
+        for whole in [file(b"some bytes"), file(&[7; 1000])] {
+            for length in 0..whole.len() {
+                assert!(decode(whole[..length].to_vec()).is_err(), "{length}");
+            }
+            assert!(decode([&whole[..], b"x"].concat()).is_err());
+        }
+    }
+}

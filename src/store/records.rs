@@ -1,0 +1,192 @@
+//! Publishing and finding records.
+
+use super::{Store, StoreError};
+use crate::codec::CodecError;
+use crate::digest::{RecordDigest, StageKey};
+use crate::fsx;
+use crate::record::{Output, Record};
+
+/// No record's file has more bytes.
+const RECORD_LIMIT: u64 = 256 << 20;
+
+/// What the index keeps of a record.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Row {
+    pub(super) key: StageKey,
+    pub(super) digest: RecordDigest,
+    pub(super) kind: String,
+    pub(super) stage: String,
+    pub(super) device: String,
+    pub(super) finished: u64,
+    pub(super) seconds: f64,
+    pub(super) flops: f64,
+    /// Of the record's file.
+    pub(super) bytes: u64,
+}
+
+impl Row {
+    pub(super) fn of(digest: RecordDigest, record: &Record, bytes: u64) -> Self {
+        let made = &record.provenance;
+        Self {
+            key: record.parts.key(),
+            digest,
+            kind: record.parts.kind.clone(),
+            stage: made.stage.clone(),
+            device: made.device.clone(),
+            finished: made.finished,
+            seconds: made.seconds,
+            flops: made.flops,
+            bytes,
+        }
+    }
+}
+
+/// What a stage was counted to need, and took.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Timing {
+    /// Floating-point operations; 0 if not counted.
+    pub flops: f64,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+}
+
+/// What the file of a record turned out to be.
+pub(super) enum ReadRecord {
+    Good { record: Box<Record>, bytes: u64 },
+    Missing,
+    Damaged,
+}
+
+impl Store {
+    /// Publishes what a run yielded; its objects must have been put before. A record that is there
+    /// already is left as it is.
+    ///
+    /// # Errors
+    /// If it cannot be written; then it is not there.
+    pub fn publish(&self, record: &Record) -> Result<RecordDigest, StoreError> {
+        let key = record.parts.key();
+        let (digest, bytes) =
+            record.to_bytes().map_err(|source| StoreError::Record { path: self.layout.records(&key), source })?;
+        for output in record.outputs.iter().filter(|output| output.inline.is_none()) {
+            self.sync_object(&output.object)?;
+        }
+        let (path, folder) = (self.layout.record(&key, &digest), self.layout.records(&key));
+        let first = fsx::identity(&folder)?.is_none();
+        if fsx::identity(&path)?.is_some() && !matches!(self.read_record(&key, &digest)?, ReadRecord::Good { .. }) {
+            // Damaged: it has been moved aside, or must be known to be in the way.
+            if fsx::identity(&path)?.is_some() {
+                let reason = "its file is damaged and cannot be moved aside".to_owned();
+                return Err(StoreError::Record { path, source: CodecError::Damaged { name: "record", reason } });
+            }
+        }
+        fsx::publish(&self.layout.temporary(), &path, &[&bytes])?;
+        fsx::sync_folder(&folder)?;
+        if let (true, Some(shard)) = (first, folder.parent()) {
+            fsx::sync_folder(shard)?;
+        }
+        self.index.add_records(&[Row::of(digest, record, bytes.len() as u64)]);
+        Ok(digest)
+    }
+
+    /// All outcomes of a key, in the order of their names. Damaged ones are moved to the quarantine and
+    /// left out.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or was written by another version of the program.
+    pub fn records(&self, key: &StageKey) -> Result<Vec<(RecordDigest, Record)>, StoreError> {
+        let mut found = Vec::new();
+        for digest in self.layout.records_of(key)? {
+            if let ReadRecord::Good { record, .. } = self.read_record(key, &digest)? {
+                found.push((digest, *record));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The outcome of a key that is used: of imports the newest, of computations the oldest; of several
+    /// that are equally old, the one whose digest is smallest.
+    ///
+    /// # Errors
+    /// As [`Store::records`].
+    pub fn record(&self, key: &StageKey) -> Result<Option<Record>, StoreError> {
+        let age = |record: &Record| match record.parts.kind.as_str() {
+            "import" => u64::MAX - record.provenance.finished,
+            _ => record.provenance.finished,
+        };
+        let chosen = self.records(key)?.into_iter().min_by_key(|(digest, record)| (age(record), *digest));
+        Ok(chosen.map(|(_, record)| record))
+    }
+
+    /// The outcomes of a key that yielded different bytes, one of each kind; none if all agree.
+    ///
+    /// # Errors
+    /// As [`Store::records`].
+    pub fn conflicts(&self, key: &StageKey) -> Result<Vec<(RecordDigest, Record)>, StoreError> {
+        let mut different: Vec<(RecordDigest, Record)> = Vec::new();
+        for (digest, record) in self.records(key)? {
+            if !different.iter().any(|(_, other)| other.same_outputs(&record)) {
+                different.push((digest, record));
+            }
+        }
+        Ok(if different.len() > 1 { different } else { Vec::new() })
+    }
+
+    /// The bytes of an output, from the record or from the store; hashed in either case.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub fn output(&self, output: &Output) -> Result<Vec<u8>, StoreError> {
+        match &output.inline {
+            Some(bytes) if crate::digest::ObjectDigest::of(bytes) == output.object => Ok(bytes.clone()),
+            _ => self.get(&output.object),
+        }
+    }
+
+    /// The newest record that a stage of this name yielded, whatever its key.
+    ///
+    /// # Errors
+    /// As [`Store::records`].
+    pub fn last_named(&self, stage: &str) -> Result<Option<Record>, StoreError> {
+        self.refresh_if_stale()?;
+        for (key, digest) in self.index.named(stage) {
+            if let ReadRecord::Good { record, .. } = self.read_record(&key, &digest)? {
+                return Ok(Some(*record));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the latest 50 runs of a kind on a device took.
+    ///
+    /// # Errors
+    /// If the index has to be rebuilt and the store cannot be read.
+    pub fn history(&self, kind: &str, device: &str) -> Result<Vec<Timing>, StoreError> {
+        self.refresh_if_stale()?;
+        Ok(self.index.history(kind, device))
+    }
+
+    /// Reads one record, checks its name, its key and its inline outputs, and moves a damaged file to
+    /// the quarantine.
+    pub(super) fn read_record(&self, key: &StageKey, digest: &RecordDigest) -> Result<ReadRecord, StoreError> {
+        let path = self.layout.record(key, digest);
+        let (bytes, identity) = match fsx::read_identified(&path, RECORD_LIMIT) {
+            Ok((bytes, identity)) => (bytes, Some(identity)),
+            Err(error) if error.is_missing() => return Ok(ReadRecord::Missing),
+            Err(error) if error.source.kind() == std::io::ErrorKind::FileTooLarge => (Vec::new(), None),
+            Err(error) => return Err(error.into()),
+        };
+        if RecordDigest::of(&bytes) == *digest {
+            match Record::from_bytes(&bytes) {
+                Ok(record) if record.parts.key() == *key => {
+                    return Ok(ReadRecord::Good { record: Box::new(record), bytes: bytes.len() as u64 });
+                }
+                // Whole, but not for this program to judge.
+                Err(source @ CodecError::Version { .. }) => return Err(StoreError::Record { path, source }),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        self.index.forget_record(digest);
+        self.quarantine(&path, &format!("record-{digest}"), identity);
+        Ok(ReadRecord::Damaged)
+    }
+}
