@@ -1,0 +1,138 @@
+//! Drawing: from recorded tables to numbers, SVG and PNG.
+//!
+//! [`numbers`] aggregates replicas, [`svg`] draws those numbers, [`png`] rasterises the drawing. Each is a
+//! pure function with the same result, to the byte, on every platform: positions come from IEEE-754's exactly
+//! rounded operations only, text is measured and rasterised with the bundled font, and nothing else is read.
+//! **If what is drawn changes, bump the version of the stage kind `figure`.**
+
+mod font;
+mod layout;
+mod legend;
+mod panel;
+mod png;
+mod scale;
+mod series;
+mod style;
+mod svg;
+mod ticks;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use crate::table::Table;
+use crate::work::Figure;
+
+pub use png::png;
+pub use series::numbers;
+pub use svg::svg;
+
+/// A drawn figure.
+#[derive(Debug, Clone)]
+pub struct Drawing {
+    /// The vector drawing, a complete SVG 1.1 document in UTF-8.
+    pub svg: String,
+    /// The pixels of it, at two pixels per unit.
+    pub png: Vec<u8>,
+    /// The numbers that it shows, see [`numbers`].
+    pub numbers: Table,
+}
+
+/// Why a figure cannot be drawn.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum FigureError {
+    /// A replica names a table that is not there.
+    #[error("panel `{panel}`, curve `{curve}`: there is no table `{table}`")]
+    NoTable {
+        /// The panel's id.
+        panel: String,
+        /// The curve's label.
+        curve: String,
+        /// The missing table.
+        table: String,
+    },
+    /// A table lacks a column, or it holds text.
+    #[error("panel `{panel}`, curve `{curve}`: table `{table}` has no column of numbers `{column}`")]
+    NoColumn {
+        /// The panel's id.
+        panel: String,
+        /// The curve's label.
+        curve: String,
+        /// The table.
+        table: String,
+        /// The missing column.
+        column: String,
+    },
+    /// A row has no place on the horizontal axis.
+    #[error("panel `{panel}`, curve `{curve}`: table `{table}` has {value} in column `{column}`, which is no position")]
+    Position {
+        /// The panel's id.
+        panel: String,
+        /// The curve's label.
+        curve: String,
+        /// The table.
+        table: String,
+        /// The column of horizontal values.
+        column: String,
+        /// What it holds.
+        value: f64,
+    },
+    /// The tables of one replica disagree.
+    #[error("panel `{panel}`, curve `{curve}`: replica {replica} has two values at x = {x}")]
+    Conflict {
+        /// The panel's id.
+        panel: String,
+        /// The curve's label.
+        curve: String,
+        /// Index of the replica.
+        replica: usize,
+        /// Where.
+        x: f64,
+    },
+    /// Two panels with one id, or two curves of a panel with one label and dash.
+    #[error("panel `{panel}` has {what} twice: give them different names")]
+    Twice {
+        /// The panel's id.
+        panel: String,
+        /// What occurs twice.
+        what: String,
+    },
+    /// Limits that are no interval of the axis.
+    #[error("panel `{panel}`: the {axis} axis cannot go from {low} to {high}")]
+    Range {
+        /// The panel's id.
+        panel: String,
+        /// `x` or `y`.
+        axis: &'static str,
+        /// Lower limit.
+        low: f64,
+        /// Upper limit.
+        high: f64,
+    },
+    /// A character that the bundled font lacks, so that it would be drawn as a box.
+    #[error("the font has no `{}` (U+{:04X}), which occurs in `{text}`", .character.escape_debug(), u32::from(*.character))]
+    Glyph {
+        /// The character.
+        character: char,
+        /// The text with it.
+        text: String,
+    },
+    /// The numbers are not those of this figure.
+    #[error("the numbers do not fit the figure: {0}")]
+    Numbers(String),
+    /// The drawing cannot be rasterised.
+    #[error("the drawing cannot be turned into pixels: {0}")]
+    Pixels(String),
+}
+
+/// Draws a figure of recorded tables.
+///
+/// # Errors
+/// See [`FigureError`]. Tables without rows or finite numbers are no error: the panel says "no data".
+pub fn draw(figure: &Figure, tables: &BTreeMap<String, Table>) -> Result<Drawing, FigureError> {
+    let numbers = numbers(figure, tables)?;
+    let svg = svg(figure, &numbers)?;
+    let png = png(&svg)?;
+    Ok(Drawing { svg, png, numbers })
+}

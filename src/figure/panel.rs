@@ -1,0 +1,264 @@
+//! One panel: grid, bands, curves, frame, ticks and labels.
+
+use std::fmt::Display;
+
+use super::layout::{Cell, Plot};
+use super::legend::{colour, stroke};
+use super::series::Point;
+use super::style;
+use super::svg::{Path, Px, Writer, line};
+use super::ticks::Tick;
+use crate::work::Curve;
+
+/// Draws a panel; `clip` is an id for the outline of its plot area.
+pub(super) fn draw(out: &mut Writer, cell: &Cell, clip: &str) {
+    let plot = &cell.plot;
+    out.open("g", &[("data-panel", &cell.panel.id)]);
+    out.open("clipPath", &[("id", &clip)]);
+    plot.area.draw(out, &[]);
+    out.close("clipPath");
+    grid(out, cell);
+    // All bands lie below all curves, so that none is hidden.
+    let mut diverging = 0;
+    for part in ["band", "curve"] {
+        for (curve, points) in cell.panel.curves.iter().zip(cell.series) {
+            let (panel, label, dashed) = (&cell.panel.id, &curve.label, u8::from(curve.dashed));
+            let names: [(&str, &dyn Display); 4] =
+                [("data-panel", panel), ("data-curve", label), ("data-dashed", &dashed), ("data-part", &part)];
+            out.open("g", &names);
+            out.open("g", &[("clip-path", &format!("url(#{clip})"))]);
+            if part == "band" {
+                bands(out, plot, curve, points);
+            } else {
+                lines(out, plot, curve, points);
+            }
+            out.close("g");
+            if part == "curve" {
+                dots(out, plot, curve, points);
+                diverging += u32::from(crosses(out, plot, curve, points, diverging));
+            }
+            out.close("g");
+        }
+    }
+    plot.area.draw(out, &[("fill", &"none"), ("stroke", &style::INK), ("stroke-width", &Px(style::FRAME))]);
+    tick_marks(out, cell);
+    labels(out, cell);
+    nothing(out, cell);
+    if let Some((legend, at)) = &cell.legend {
+        legend.draw(out, *at);
+    }
+    out.close("g");
+}
+
+fn thin(out: &mut Writer, path: &str, colour: &str, width: f64) {
+    let look: [(&str, &dyn Display); 4] =
+        [("d", &path), ("fill", &"none"), ("stroke", &colour), ("stroke-width", &Px(width))];
+    out.leaf("path", &look);
+}
+
+fn grid(out: &mut Writer, cell: &Cell) {
+    let (plot, area) = (&cell.plot, cell.plot.area);
+    let named =
+        |ticks: &[Tick]| ticks.iter().filter(|tick| !tick.label.is_empty()).map(|t| t.place).collect::<Vec<_>>();
+    let mut path = String::new();
+    for x in named(&cell.x_ticks).into_iter().map(|place| plot.across(place)) {
+        path += &line((x, area.y), (x, area.y + area.height));
+    }
+    for y in named(&cell.y_ticks).into_iter().map(|place| plot.down(place)) {
+        path += &line((area.x, y), (area.x + area.width, y));
+    }
+    if !path.is_empty() {
+        thin(out, &path, style::GRID, style::GRID_LINE);
+    }
+}
+
+/// The stretches of a curve without a break.
+fn runs<'a>(plot: &Plot, points: &'a [Point]) -> impl Iterator<Item = &'a [Point]> {
+    let plot = *plot;
+    points.split(move |point| plot.at(point.x, point.mean).is_none()).filter(|run| !run.is_empty())
+}
+
+fn bands(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
+    let several = |run: &&[Point]| run.len() > 1 && run.iter().any(|point| point.n > 1);
+    for run in runs(plot, points).filter(several) {
+        let edge = |pick: fn((f64, f64)) -> f64| {
+            thinned(run.iter().filter_map(move |point| Some((plot.at(point.x, point.mean)?.0, pick(plot.band(point))))))
+        };
+        let mut path = Path::default();
+        edge(|(high, _)| high).into_iter().for_each(|at| path.to(at));
+        edge(|(_, low)| low).into_iter().rev().for_each(|at| path.to(at));
+        let look: [(&str, &dyn Display); 3] =
+            [("d", &path.closed()), ("fill", &colour(curve)), ("fill-opacity", &style::BAND_OPACITY)];
+        out.leaf("path", &look);
+    }
+}
+
+/// Of the points of one pixel column the first, highest, lowest and last: what a line through all of them covers.
+fn thinned(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
+    let points: Vec<(f64, f64)> = points.collect();
+    let column = |at: &(f64, f64)| (at.0 * f64::from(style::PNG_SCALE)).floor();
+    let mut kept = Vec::new();
+    for group in points.chunk_by(|a, b| column(a) == column(b)) {
+        let by_height = |&a: &usize, &b: &usize| group[a].1.total_cmp(&group[b].1);
+        let extremes = [(0..group.len()).min_by(by_height), (0..group.len()).max_by(by_height)];
+        let mut keep: Vec<usize> = extremes.into_iter().flatten().chain([0, group.len() - 1]).collect();
+        keep.sort_unstable();
+        keep.dedup();
+        kept.extend(keep.into_iter().map(|i| group[i]));
+    }
+    kept
+}
+
+/// Lines through points that follow each other, an error bar at one that stands alone.
+fn lines(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
+    let colour = colour(curve);
+    for run in runs(plot, points).filter(|run| run.len() > 1) {
+        let mut path = Path::default();
+        thinned(run.iter().filter_map(|point| plot.at(point.x, point.mean))).into_iter().for_each(|at| path.to(at));
+        stroke(out, &path.open(), colour, curve.dashed);
+    }
+    for run in runs(plot, points) {
+        if let [alone] = run {
+            error_bar(out, plot, colour, alone);
+        }
+    }
+}
+
+/// Dots where there are few points or one stands alone. They may reach over the frame, lest half of one be lost.
+fn dots(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
+    let colour = colour(curve);
+    let fill = if curve.dashed { style::BACKGROUND } else { colour };
+    let inside = |point: &&Point| plot.x.inside(point.x).is_some() && plot.y.inside(point.mean).is_some();
+    for run in runs(plot, points).filter(|run| run.len() == 1 || points.len() <= style::FEW) {
+        for (x, y) in run.iter().filter(inside).filter_map(|point| plot.at(point.x, point.mean)) {
+            let look: [(&str, &dyn Display); 6] = [
+                ("cx", &Px(x)),
+                ("cy", &Px(y)),
+                ("r", &Px(style::DOT)),
+                ("fill", &fill),
+                ("stroke", &colour),
+                ("stroke-width", &Px(style::FRAME)),
+            ];
+            out.leaf("circle", &look);
+        }
+    }
+}
+
+fn error_bar(out: &mut Writer, plot: &Plot, colour: &str, point: &Point) {
+    if let (Some((x, _)), true) = (plot.at(point.x, point.mean), point.n > 1) {
+        let (high, low) = plot.band(point);
+        let cap = |y| line((x - style::CROSS, y), (x + style::CROSS, y));
+        thin(out, &[line((x, high), (x, low)), cap(high), cap(low)].concat(), colour, style::FRAME);
+    }
+}
+
+/// Where more replicas diverge than before.
+pub(super) fn divergences(points: &[Point]) -> impl Iterator<Item = &Point> {
+    let mut most = 0;
+    points.iter().filter(move |point| {
+        let before = most;
+        most = before.max(point.diverged);
+        point.diverged > before
+    })
+}
+
+/// Crosses at the top edge where replicas diverge, `row` rows down so that curves do not cover each
+/// other's; whether there is one.
+fn crosses(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point], row: u32) -> bool {
+    let half = style::CROSS;
+    let (left, right) = (plot.area.x + 2.0 * half, plot.area.x + plot.area.width - 2.0 * half);
+    let y = plot.area.y + 2.0 * half + 2.8 * half * f64::from(row);
+    let mut path = String::new();
+    for place in divergences(points).filter_map(|point| plot.x.inside(point.x)) {
+        let x = plot.across(place).clamp(left, right);
+        path += &line((x - half, y - half), (x + half, y + half));
+        path += &line((x - half, y + half), (x + half, y - half));
+    }
+    if !path.is_empty() {
+        thin(out, &path, colour(curve), style::CURVE);
+    }
+    !path.is_empty()
+}
+
+fn tick_marks(out: &mut Writer, cell: &Cell) {
+    let (plot, area) = (&cell.plot, cell.plot.area);
+    let (bottom, left) = (area.y + area.height, area.x);
+    let length = |tick: &Tick| if tick.label.is_empty() { style::MINOR_TICK } else { style::TICK };
+    let mut path = String::new();
+    for tick in &cell.x_ticks {
+        let x = plot.across(tick.place);
+        path += &line((x, bottom), (x, bottom + length(tick)));
+    }
+    for tick in &cell.y_ticks {
+        let y = plot.down(tick.place);
+        path += &line((left - length(tick), y), (left, y));
+    }
+    if !path.is_empty() {
+        thin(out, &path, style::INK, style::FRAME);
+    }
+    for tick in cell.x_ticks.iter().filter(|tick| !tick.label.is_empty()) {
+        let y = bottom + style::TICK + 3.0 + style::ASCENT * style::TICK_LABEL;
+        out.label((plot.across(tick.place), y), "middle", style::TICK_LABEL, &tick.label);
+    }
+    for tick in cell.y_ticks.iter().filter(|tick| !tick.label.is_empty()) {
+        let y = plot.down(tick.place) + style::MIDDLE * style::TICK_LABEL;
+        out.label((left - style::TICK - 3.0, y), "end", style::TICK_LABEL, &tick.label);
+    }
+}
+
+fn labels(out: &mut Writer, cell: &Cell) {
+    let area = cell.plot.area;
+    let centre = (area.x + area.width / 2.0, area.y + area.height / 2.0);
+    let first = area.y - style::PAD - cell.title.len() as f64 * style::LINE * style::PANEL_TITLE;
+    for (i, text) in cell.title.iter().enumerate() {
+        let y = first + (i as f64 * style::LINE + style::ASCENT) * style::PANEL_TITLE;
+        out.label((centre.0, y), "middle", style::PANEL_TITLE, text);
+    }
+    let first = area.y + area.height + style::TICK + 5.0 + style::LINE * style::TICK_LABEL;
+    for (i, text) in cell.x_label.iter().enumerate() {
+        let y = first + (i as f64 * style::LINE + style::ASCENT) * style::AXIS_LABEL;
+        out.label((centre.0, y), "middle", style::AXIS_LABEL, text);
+    }
+    for (i, text) in cell.y_label.iter().enumerate() {
+        let x = area.x - cell.left + (i as f64 * style::LINE + style::ASCENT) * style::AXIS_LABEL;
+        let turn = format!("translate({} {}) rotate(-90)", Px(x), Px(centre.1));
+        let look: [(&str, &dyn Display); 3] =
+            [("transform", &turn), ("text-anchor", &"middle"), ("font-size", &Px(style::AXIS_LABEL))];
+        out.words("text", &look, text);
+    }
+}
+
+/// Says so if there is nothing to see.
+fn nothing(out: &mut Writer, cell: &Cell) {
+    let (plot, area) = (&cell.plot, cell.plot.area);
+    let mut points = cell.series.iter().flatten().filter(|point| plot.at(point.x, point.mean).is_some()).peekable();
+    let text = if points.peek().is_none() { "no data" } else { "no data within these limits" };
+    if !points.any(|point| plot.x.inside(point.x).is_some() && plot.y.inside(point.mean).is_some()) {
+        let (x, y) = (area.x + area.width / 2.0, area.y + area.height / 2.0 + style::MIDDLE * style::AXIS_LABEL);
+        let look: [(&str, &dyn Display); 5] = [
+            ("x", &Px(x)),
+            ("y", &Px(y)),
+            ("text-anchor", &"middle"),
+            ("font-size", &Px(style::AXIS_LABEL)),
+            ("fill", &style::PALE_INK),
+        ];
+        out.words("text", &look, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::thinned;
+
+    #[test]
+    fn thinning_keeps_the_outline_and_few_points() {
+        let sparse: Vec<(f64, f64)> = (0..50).map(|i| (f64::from(i), f64::from(i % 7))).collect();
+        assert_eq!(thinned(sparse.iter().copied()), sparse);
+        let dense = (0..1000).map(|i| (f64::from(i) / 1000.0, f64::from(i * 7 % 101)));
+        let kept = thinned(dense);
+        assert_eq!(
+            kept,
+            [(0.0, 0.0), (0.476, 100.0), (0.499, 59.0), (0.5, 66.0), (0.505, 0.0), (0.981, 100.0), (0.999, 24.0)]
+        );
+    }
+}

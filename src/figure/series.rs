@@ -1,0 +1,300 @@
+//! Aggregation over replicas: what a curve and its band show.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::FigureError;
+use crate::table::{Column, Table, Values};
+use crate::work::{Curve, Figure, Panel};
+
+/// What a curve shows at one x.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Point {
+    pub x: f64,
+    /// Mean of the finite values; NaN if there is none.
+    pub mean: f64,
+    /// Mean minus one sample standard deviation; the mean if there is one value only.
+    pub low: f64,
+    /// Mean plus one sample standard deviation.
+    pub high: f64,
+    /// Sample standard deviation (n − 1); NaN for less than two values.
+    pub std: f64,
+    /// Number of finite values.
+    pub n: i64,
+    /// Number of replicas with a value here that is not finite.
+    pub diverged: i64,
+}
+
+/// The plotted numbers, one row per curve and x, curves in the figure's order and x ascending. Columns:
+/// `panel` (its id), `curve` (its label), `dashed` (1 or 0), `x`, then over the replicas that have this x:
+/// `mean`, `std` (sample standard deviation, n − 1), `low` and `high` (mean ∓ std) of the finite values,
+/// `n` (how many they are) and `diverged` (how many are not finite). One value has std NaN and
+/// low = high = mean. The order of replicas and rows does not matter, to the last bit.
+///
+/// # Errors
+/// If a table or column is missing, an x is not finite, a replica has two values at one x, or panels or
+/// curves cannot be told apart.
+pub fn numbers(figure: &Figure, tables: &BTreeMap<String, Table>) -> Result<Table, FigureError> {
+    names_differ(figure)?;
+    let mut rows: Vec<(&Panel, &Curve, Point)> = Vec::new();
+    for panel in &figure.panels {
+        for curve in &panel.curves {
+            rows.extend(aggregate(panel, curve, tables)?.into_iter().map(|point| (panel, curve, point)));
+        }
+    }
+    let text = |name: &str, value: &dyn Fn(&Panel, &Curve) -> String| Column {
+        name: name.to_owned(),
+        values: Values::Text(rows.iter().map(|(panel, curve, _)| value(panel, curve)).collect()),
+    };
+    let float = |name: &str, value: fn(&Point) -> f64| Column {
+        name: name.to_owned(),
+        values: Values::Float(rows.iter().map(|(_, _, point)| value(point)).collect()),
+    };
+    let int = |name: &str, value: &dyn Fn(&Curve, &Point) -> i64| Column {
+        name: name.to_owned(),
+        values: Values::Int(rows.iter().map(|(_, curve, point)| value(curve, point)).collect()),
+    };
+    let columns = vec![
+        text("panel", &|panel, _| panel.id.clone()),
+        text("curve", &|_, curve| curve.label.clone()),
+        int("dashed", &|curve, _| i64::from(curve.dashed)),
+        float("x", |point| point.x),
+        float("mean", |point| point.mean),
+        float("std", |point| point.std),
+        float("low", |point| point.low),
+        float("high", |point| point.high),
+        int("n", &|_, point| point.n),
+        int("diverged", &|_, point| point.diverged),
+    ];
+    Table::new(columns).map_err(|e| FigureError::Numbers(e.to_string()))
+}
+
+/// The inverse of [`numbers`]: for every panel and curve its points.
+pub(super) fn series(figure: &Figure, numbers: &Table) -> Result<Vec<Vec<Vec<Point>>>, FigureError> {
+    names_differ(figure)?;
+    let mut place = BTreeMap::new();
+    for (p, panel) in figure.panels.iter().enumerate() {
+        for (c, curve) in panel.curves.iter().enumerate() {
+            place.insert((panel.id.as_str(), curve.label.as_str(), curve.dashed), (p, c));
+        }
+    }
+    let absent = |name: &str| FigureError::Numbers(format!("there is no column `{name}`"));
+    let text = |name: &str| match numbers.columns().iter().find(|column| column.name == name).map(|c| &c.values) {
+        Some(Values::Text(values)) => Ok(values),
+        _ => Err(absent(name)),
+    };
+    let float = |name: &str| numbers.numbers(name).ok_or_else(|| absent(name));
+    let (panels, curves, dashed) = (text("panel")?, text("curve")?, float("dashed")?);
+    let (x, mean, std, low) = (float("x")?, float("mean")?, float("std")?, float("low")?);
+    let (high, n, diverged) = (float("high")?, float("n")?, float("diverged")?);
+    let mut series: Vec<Vec<Vec<Point>>> = figure.panels.iter().map(|p| vec![Vec::new(); p.curves.len()]).collect();
+    for row in 0..numbers.rows() {
+        let Some(&(p, c)) = place.get(&(panels[row].as_str(), curves[row].as_str(), dashed[row] != 0.0)) else {
+            let what = format!("it has no curve `{}` in a panel `{}`", curves[row], panels[row]);
+            return Err(FigureError::Numbers(what));
+        };
+        let (n, diverged) = (n[row] as i64, diverged[row] as i64);
+        let point = Point { x: x[row], mean: mean[row], std: std[row], low: low[row], high: high[row], n, diverged };
+        series[p][c].push(point);
+    }
+    Ok(series)
+}
+
+fn names_differ(figure: &Figure) -> Result<(), FigureError> {
+    let mut panels = BTreeSet::new();
+    for panel in &figure.panels {
+        let twice = |what: String| FigureError::Twice { panel: panel.id.clone(), what };
+        if !panels.insert(&panel.id) {
+            return Err(twice("its id".into()));
+        }
+        let mut curves = BTreeSet::new();
+        if let Some(curve) = panel.curves.iter().find(|curve| !curves.insert((&curve.label, curve.dashed))) {
+            return Err(twice(format!("a {}curve `{}`", if curve.dashed { "dashed " } else { "" }, curve.label)));
+        }
+    }
+    Ok(())
+}
+
+fn aggregate(panel: &Panel, curve: &Curve, tables: &BTreeMap<String, Table>) -> Result<Vec<Point>, FigureError> {
+    let mut values: BTreeMap<Ordered, Vec<f64>> = BTreeMap::new();
+    for replica in 0..curve.replicas.len() {
+        for (x, y) in replica_values(panel, curve, replica, tables)? {
+            values.entry(x).or_default().push(y);
+        }
+    }
+    Ok(values.into_iter().map(|(x, values)| summary(x.0, values)).collect())
+}
+
+/// The rows of all tables of a replica, by x.
+fn replica_values(
+    panel: &Panel,
+    curve: &Curve,
+    replica: usize,
+    tables: &BTreeMap<String, Table>,
+) -> Result<BTreeMap<Ordered, f64>, FigureError> {
+    let (panel, label) = (panel.id.clone(), curve.label.clone());
+    let mut values = BTreeMap::new();
+    for name in &curve.replicas[replica] {
+        let Some(table) = tables.get(name) else {
+            return Err(FigureError::NoTable { panel, curve: label, table: name.clone() });
+        };
+        let column = |column: &String| {
+            table.numbers(column).ok_or_else(|| FigureError::NoColumn {
+                panel: panel.clone(),
+                curve: label.clone(),
+                table: name.clone(),
+                column: column.clone(),
+            })
+        };
+        for (x, y) in column(&curve.x)?.into_iter().zip(column(&curve.y)?) {
+            if !x.is_finite() {
+                let (table, column) = (name.clone(), curve.x.clone());
+                return Err(FigureError::Position { panel, curve: label, table, column, value: x });
+            }
+            // Adding 0 makes −0 and 0 one place.
+            let before = values.insert(Ordered(x + 0.0), y);
+            if before.is_some_and(|before: f64| before != y && !(before.is_nan() && y.is_nan())) {
+                return Err(FigureError::Conflict { panel, curve: label, replica, x });
+            }
+        }
+    }
+    Ok(values)
+}
+
+fn summary(x: f64, values: Vec<f64>) -> Point {
+    let mut finite: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
+    // Sums depend on the order; this one does not depend on that of the replicas.
+    finite.sort_by(f64::total_cmp);
+    let (n, diverged) = (finite.len() as i64, (values.len() - finite.len()) as i64);
+    let (mean, std, low, high) = match finite[..] {
+        // Written out, since the sign of a computed NaN differs between processors.
+        [] => (f64::NAN, f64::NAN, f64::NAN, f64::NAN),
+        [only] => (only, f64::NAN, only, only),
+        _ => {
+            let mean = mean(&finite);
+            let std = deviation(&finite, mean);
+            (mean, std, mean - std, mean + std)
+        }
+    };
+    Point { x, mean, std, low, high, n, diverged }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    let count = values.len() as f64;
+    let sum: f64 = values.iter().fold(0.0, |sum, value| sum + value);
+    if sum.is_finite() { sum / count } else { values.iter().fold(0.0, |sum, value| sum + value / count) }
+}
+
+/// Sample standard deviation, scaled so that no square overflows.
+fn deviation(values: &[f64], mean: f64) -> f64 {
+    let largest = values.iter().map(|value| (value - mean).abs()).fold(0.0, f64::max);
+    if largest == 0.0 || largest.is_infinite() {
+        return largest;
+    }
+    let squares = values.iter().map(|value| (value - mean) / largest).fold(0.0, |sum, d| sum + d * d);
+    largest * (squares / (values.len() - 1) as f64).sqrt()
+}
+
+/// A number with its total order.
+#[derive(Clone, Copy)]
+struct Ordered(f64);
+
+impl PartialEq for Ordered {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Ordered {}
+
+impl PartialOrd for Ordered {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Ordered {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::figure::tests::{curve, figure_of};
+
+    fn table(rows: &[[f64; 2]]) -> Table {
+        Table::of_rows(["x", "y"], rows)
+    }
+
+    fn points(replicas: &[&[[f64; 2]]]) -> Vec<Point> {
+        let tables = (0..).zip(replicas).map(|(i, rows): (usize, _)| (format!("t{i}"), table(rows))).collect();
+        let names: Vec<Vec<String>> = (0..replicas.len()).map(|i| vec![format!("t{i}")]).collect();
+        let figure = figure_of(vec![curve("c", names)]);
+        let numbers = numbers(&figure, &tables).unwrap();
+        series(&figure, &numbers).unwrap().remove(0).remove(0)
+    }
+
+    #[test]
+    fn aggregates_agree_with_hand_computed_numbers() {
+        let nan = f64::NAN;
+        let found =
+            points(&[&[[2.0, 5.0], [1.0, 1.0]], &[[1.0, 2.0], [2.0, nan]], &[[1.0, 6.0], [2.0, 7.0], [3.0, 4.0]]]);
+        // x = 1: 1, 2, 6: mean 3, variance (4 + 1 + 9)/2 = 7; x = 2: 5, 7 and a NaN; x = 3: one value.
+        let root = 7_f64.sqrt();
+        let expected = [
+            [1.0, 3.0, root, 3.0 - root, 3.0 + root, 3.0, 0.0],
+            [2.0, 6.0, 2_f64.sqrt(), 6.0 - 2_f64.sqrt(), 6.0 + 2_f64.sqrt(), 2.0, 1.0],
+            [3.0, 4.0, nan, 4.0, 4.0, 1.0, 0.0],
+        ];
+        assert_eq!(found.len(), expected.len());
+        for (p, want) in found.iter().zip(expected) {
+            let have = [p.x, p.mean, p.std, p.low, p.high, p.n as f64, p.diverged as f64];
+            let close = |(a, b): (f64, f64)| (a - b).abs() < 1e-14 || a.is_nan() && b.is_nan();
+            assert!(have.into_iter().zip(want).all(close), "{have:?} {want:?}");
+        }
+        let [only] = points(&[&[[0.0, nan]], &[[-0.0, f64::INFINITY]]])[..] else { panic!("one x") };
+        assert!(only.mean.is_nan() && only.low.is_nan() && (only.n, only.diverged) == (0, 2));
+        let [large] = points(&[&[[0.0, 1.6e308]], &[[0.0, 1.4e308]]])[..] else { panic!("one x") };
+        assert!((large.mean / 1.5e308 - 1.0).abs() < 1e-12 && (large.std / 1.414_213_562_373e307 - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let tables = BTreeMap::from([("t".to_owned(), table(&[[1.0, 2.0]])), ("u".to_owned(), table(&[[1.0, 3.0]]))]);
+        let run = |curve: Curve| numbers(&figure_of(vec![curve]), &tables).unwrap_err().to_string();
+        let with = |names: &[&str]| curve("LR", vec![names.iter().map(|&name| name.to_owned()).collect()]);
+        assert_eq!(run(with(&["t", "v"])), "panel `a`, curve `LR`: there is no table `v`");
+        assert_eq!(run(with(&["t", "u"])), "panel `a`, curve `LR`: replica 0 has two values at x = 1");
+        let other = Curve { y: "loss".into(), ..with(&["t"]) };
+        assert_eq!(run(other), "panel `a`, curve `LR`: table `t` has no column of numbers `loss`");
+        let twice = figure_of(vec![with(&["t"]), with(&["u"])]);
+        assert!(matches!(numbers(&twice, &tables), Err(FigureError::Twice { .. })));
+        let bad = BTreeMap::from([("t".to_owned(), table(&[[f64::NAN, 2.0]]))]);
+        assert!(matches!(numbers(&figure_of(vec![with(&["t"])]), &bad), Err(FigureError::Position { .. })));
+        let good = figure_of(vec![with(&["t"])]);
+        assert!(matches!(series(&good, &table(&[])), Err(FigureError::Numbers(_))));
+        let foreign = numbers(&figure_of(vec![curve("else", vec![vec!["t".into()]])]), &tables).unwrap();
+        assert!(matches!(series(&good, &foreign), Err(FigureError::Numbers(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn order_of_replicas_and_rows_does_not_matter(
+            rows in proptest::collection::vec(proptest::collection::vec(any::<f64>(), 6), 1..6),
+            turn in 0_usize..6,
+        ) {
+            let replicas: Vec<Vec<[f64; 2]>> =
+                rows.iter().map(|ys| (0..).map(f64::from).zip(ys).map(|(x, &y)| [x, y]).collect()).collect();
+            let mut turned: Vec<Vec<[f64; 2]>> = replicas.iter().rev().cloned().collect();
+            turned.iter_mut().for_each(|rows| rows.rotate_left(turn));
+            let all = |replicas: &[Vec<[f64; 2]>]| {
+                let bits = |p: Point| [p.x, p.mean, p.std, p.low, p.high, p.n as f64, p.diverged as f64].map(f64::to_bits);
+                points(&replicas.iter().map(Vec::as_slice).collect::<Vec<_>>()).into_iter().map(bits).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(all(&replicas), all(&turned));
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Every colour, size and width of the drawings. Lengths are in SVG units (CSS pixels).
+
+/// Colours of curves, by index: the paper's four, then four that differ well from them and each other.
+pub const PALETTE: [&str; 8] = ["#1d3557", "#a8dadc", "#faa307", "#a10035", "#4a8f3c", "#8e5bb5", "#e56b9d", "#6c6f73"];
+/// What browsers look for; the bundled font is the first.
+pub const FONTS: &str = "DejaVu Sans, Verdana, sans-serif";
+pub const BACKGROUND: &str = "#ffffff";
+pub const INK: &str = "#222222";
+pub const PALE_INK: &str = "#8a8a8a";
+pub const GRID: &str = "#e6e6e6";
+
+/// Text sizes.
+pub const FIGURE_TITLE: f64 = 15.0;
+pub const PANEL_TITLE: f64 = 13.0;
+pub const AXIS_LABEL: f64 = 12.0;
+pub const TICK_LABEL: f64 = 11.0;
+pub const LEGEND: f64 = 11.0;
+/// Line height, as a multiple of the text size; the font's ascent and descent together are 1.164.
+pub const LINE: f64 = 1.22;
+/// Ascent of the font, as a multiple of the text size.
+pub const ASCENT: f64 = 0.93;
+/// From the baseline to the middle of digits.
+pub const MIDDLE: f64 = 0.365;
+
+/// Plot area of a panel: alone, and beside others.
+pub const PLOT_ALONE: (f64, f64) = (430.0, 290.0);
+pub const PLOT: (f64, f64) = (290.0, 205.0);
+/// Empty border of the figure.
+pub const MARGIN: f64 = 12.0;
+/// Between neighbouring panels.
+pub const GAP: (f64, f64) = (22.0, 20.0);
+/// Between a text and what it belongs to.
+pub const PAD: f64 = 6.0;
+
+pub const CURVE: f64 = 1.7;
+pub const DASH: &str = "5.5 3";
+pub const BAND_OPACITY: f64 = 0.2;
+pub const FRAME: f64 = 0.9;
+pub const GRID_LINE: f64 = 0.7;
+pub const TICK: f64 = 4.0;
+pub const MINOR_TICK: f64 = 2.2;
+pub const DOT: f64 = 2.4;
+/// Curves with at most this many points show each as a dot.
+pub const FEW: usize = 15;
+/// Half the width of the cross of a diverged replica, and of an error bar's cap.
+pub const CROSS: f64 = 3.0;
+
+/// Legend: length of a key, distance between entries, opacity of the box.
+pub const KEY: f64 = 24.0;
+pub const ENTRY_GAP: f64 = 18.0;
+pub const LEGEND_OPACITY: f64 = 0.8;
+
+/// Padding of an axis that the data determine, as a fraction of its span: horizontal, vertical.
+pub const AXIS_PADDING: (f64, f64) = (0.03, 0.06);
+/// At most this many tick labels an axis.
+pub const MOST_TICKS: usize = 7;
+/// Least space between neighbouring tick labels of the horizontal axis.
+pub const TICK_GAP: f64 = 9.0;
+
+/// Pixels per unit of the PNG.
+pub const PNG_SCALE: f32 = 2.0;
+/// Largest PNG, in pixels.
+pub const PNG_PIXELS: f64 = 1e8;

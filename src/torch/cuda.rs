@@ -1,0 +1,92 @@
+//! The CUDA half of libtorch, and the names of the devices.
+
+use std::ffi::{CStr, OsStr, c_char, c_int};
+use std::mem::transmute;
+use std::path::{Path, PathBuf};
+
+use super::library::{Binding, Library};
+use super::loader::file_name;
+
+/// Why CUDA cannot be used, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CudaError {
+    /// No NVIDIA driver: most likely no NVIDIA device.
+    #[error("there is no NVIDIA driver: {0}")]
+    Driver(String),
+    /// The libraries are not installed.
+    #[error("libtorch's CUDA libraries are not in {} or {}: run `ci/setup --cuda`", .beside.display(), .apart.display())]
+    NotFound {
+        /// The folder of libtorch.
+        beside: PathBuf,
+        /// The folder where `ci/setup --cuda` puts them.
+        apart: PathBuf,
+    },
+    /// The library, or one that it needs, cannot be opened.
+    #[error("cannot open {}: {reason}", .path.display())]
+    Open {
+        /// The library.
+        path: PathBuf,
+        /// What the dynamic loader says.
+        reason: String,
+    },
+}
+
+/// Loads the CUDA half that belongs to the libtorch in `folder`: from there, as in a Python package, or from
+/// `cuda` beside that folder. Returns its file.
+pub(super) fn load(folder: &Path) -> Result<PathBuf, CudaError> {
+    driver().map_err(CudaError::Driver)?;
+    let apart = folder.with_file_name("cuda");
+    let file = file_name("torch_cuda");
+    let Some(path) = [folder, &apart].iter().find_map(|folder| folder.join(&file).canonicalize().ok()) else {
+        return Err(CudaError::NotFound { beside: folder.to_owned(), apart });
+    };
+    match Library::open(path.as_os_str(), Binding::NowGlobal) {
+        Ok(_) => Ok(path),
+        Err(reason) => Err(CudaError::Open { path, reason }),
+    }
+}
+
+/// The driver's name of a device. Devices are counted as libtorch does: both see what `CUDA_VISIBLE_DEVICES` lets.
+pub(super) fn name(index: usize) -> Option<String> {
+    type Init = unsafe extern "C" fn(flags: u32) -> c_int;
+    type Device = unsafe extern "C" fn(device: *mut c_int, index: c_int) -> c_int;
+    type Name = unsafe extern "C" fn(name: *mut c_char, length: c_int, device: c_int) -> c_int;
+    let driver = driver().ok()?;
+    // SAFETY: the types are those of cuInit, cuDeviceGet and cuDeviceGetName in the CUDA driver interface.
+    let (init, device_get, device_name) = unsafe {
+        (
+            transmute::<*mut std::ffi::c_void, Init>(driver.symbol(c"cuInit")?.as_ptr()),
+            transmute::<*mut std::ffi::c_void, Device>(driver.symbol(c"cuDeviceGet")?.as_ptr()),
+            transmute::<*mut std::ffi::c_void, Name>(driver.symbol(c"cuDeviceGetName")?.as_ptr()),
+        )
+    };
+    let index = c_int::try_from(index).ok()?;
+    let (mut device, mut text) = (0, [0; 256]);
+    // SAFETY: the pointers are to live variables, and the length is one less than the buffer's, which therefore
+    // ends in NUL.
+    let found = unsafe {
+        init(0) == 0 && device_get(&mut device, index) == 0 && device_name(text.as_mut_ptr(), 255, device) == 0
+    };
+    // SAFETY: NUL-terminated, see above.
+    found.then(|| unsafe { CStr::from_ptr(text.as_ptr()) }.to_string_lossy().into_owned())
+}
+
+fn driver() -> Result<Library, String> {
+    Library::open(OsStr::new("libcuda.so.1"), Binding::LazyLocal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_driver_or_libraries_the_reason_is_named() {
+        let error = load(Path::new("/nowhere/lib")).unwrap_err();
+        if driver().is_ok() {
+            assert!(error.to_string().contains("/nowhere/cuda: run `ci/setup --cuda`"), "{error}");
+        } else {
+            assert!(matches!(error, CudaError::Driver(_)), "{error}");
+            assert_eq!(name(0), None);
+        }
+    }
+}

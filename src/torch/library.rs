@@ -1,0 +1,71 @@
+//! A shared library opened while the program runs.
+
+use std::ffi::{CStr, CString, OsStr, c_int, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::ptr::NonNull;
+
+/// An open shared library. It stays open for the rest of the process: code and data of libtorch are reached
+/// from everywhere, so there is no moment at which closing it would be right.
+#[derive(Debug, Clone, Copy)]
+pub struct Library(NonNull<c_void>);
+
+/// When the names that a library takes from others are resolved, and who sees its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Binding {
+    /// On first use; libraries opened later see its names.
+    LazyGlobal,
+    /// On first use; its names are found through [`Library::symbol`] only.
+    LazyLocal,
+    /// At once, so that a missing one is an error now; libraries opened later see its names.
+    NowGlobal,
+}
+
+impl Library {
+    /// Opens a library by its path, or by its bare name where the system looks for libraries.
+    ///
+    /// # Errors
+    /// What the dynamic loader says.
+    pub fn open(path: &OsStr, binding: Binding) -> Result<Self, String> {
+        let name = CString::new(path.as_bytes()).map_err(|_| "its name holds a NUL byte".to_owned())?;
+        let flags: c_int = match binding {
+            Binding::LazyGlobal => libc::RTLD_LAZY | libc::RTLD_GLOBAL,
+            Binding::LazyLocal => libc::RTLD_LAZY | libc::RTLD_LOCAL,
+            Binding::NowGlobal => libc::RTLD_NOW | libc::RTLD_GLOBAL,
+        };
+        // SAFETY: `name` is a NUL-terminated string that outlives the call. The library's initialisers run: it
+        // is libtorch, its bindings or the NVIDIA driver, named by ci/setup or by the person who runs the program.
+        let handle = unsafe { libc::dlopen(name.as_ptr(), flags) };
+        NonNull::new(handle).map(Self).ok_or_else(last_error)
+    }
+
+    /// The address of a function or variable.
+    pub fn symbol(self, name: &CStr) -> Option<NonNull<c_void>> {
+        // SAFETY: the handle came from dlopen and is never closed; `name` is NUL-terminated.
+        NonNull::new(unsafe { libc::dlsym(self.0.as_ptr(), name.as_ptr()) })
+    }
+}
+
+fn last_error() -> String {
+    // SAFETY: the returned text is NUL-terminated and is copied before anything else could replace it; on
+    // Linux and macOS it belongs to the calling thread.
+    let text = unsafe {
+        let text = libc::dlerror();
+        if text.is_null() { None } else { Some(CStr::from_ptr(text)) }
+    };
+    text.map_or_else(|| "no reason was given".to_owned(), |text| text.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_c_library_is_found_and_a_missing_one_is_named() {
+        let name = if cfg!(target_os = "macos") { "libSystem.B.dylib" } else { "libc.so.6" };
+        let library = Library::open(OsStr::new(name), Binding::LazyLocal).unwrap();
+        assert!(library.symbol(c"strlen").is_some());
+        assert!(library.symbol(c"no_such_function_of_wdpipe").is_none());
+        let error = Library::open(OsStr::new("/nowhere/libnothing.so"), Binding::NowGlobal).unwrap_err();
+        assert!(error.contains("libnothing"), "{error}");
+    }
+}

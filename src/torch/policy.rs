@@ -1,0 +1,198 @@
+//! How numbers are computed: the one place that fixes it.
+//!
+//! **Strict.** Only algorithms that repeat bit by bit are used; an operation that has none is an error. cuDNN
+//! does not benchmark, since the fastest of several algorithms may be another one next time. The cuBLAS
+//! workspace has a fixed size. Sums of 16-bit products are kept in float32.
+//!
+//! **One thread per operation.** The bits of a convolution's gradients depend on the number of threads that
+//! share the work, so it is one everywhere, and stages run side by side instead; that also avoids idle OpenMP
+//! threads, which spin at barriers and slow down everything else on the machine. OpenMP keeps the number per
+//! thread: a new thread has as many as there are processors until [`enter_thread`] or [`apply`] is called in it.
+//!
+//! **Precision** is chosen per stage ([`Precision`]). On CUDA it is a setting of the whole process, so
+//! [`apply`] lets stages run side by side only if they agree on it; the others wait.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::shim;
+use crate::value::{Map, Value};
+
+/// The number of this policy. It enters every key: raise it with any change here or in `shim.cpp` that may
+/// change the bits of a result.
+const VERSION: i64 = 1;
+
+/// What float32 stands for in products (matrix products and convolutions). float64 is itself in all three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// IEEE float32.
+    #[default]
+    Fp32,
+    /// On CUDA the factors are rounded to 10 bits of mantissa (TF32); on the processor like [`Self::Fp32`].
+    Tf32,
+    /// Within [`Session::autocast`] the factors are rounded to bfloat16, and so are the results; weights,
+    /// sums, norms and the loss stay float32.
+    Bf16,
+}
+
+/// libtorch refused a setting; its own words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("libtorch refused the numeric policy: {0}")]
+pub struct PolicyError(String);
+
+/// What of the policy enters a stage's key.
+pub fn parts(precision: Precision) -> Map {
+    let precision = match precision {
+        Precision::Fp32 => "fp32",
+        Precision::Tf32 => "tf32",
+        Precision::Bf16 => "bf16",
+    };
+    let part = |name: &str, value| (name.to_owned(), value);
+    Map::from([
+        part("determinism", Value::Text("strict".into())),
+        part("precision", Value::Text(precision.into())),
+        part("threads", Value::Int(1)),
+        part("version", Value::Int(VERSION)),
+    ])
+}
+
+/// Fixes what holds for the calling thread: one thread per operation, denormal numbers kept. Every thread that
+/// computes calls it first; [`apply`] does so itself.
+///
+/// # Errors
+/// If libtorch refuses.
+pub fn enter_thread() -> Result<(), PolicyError> {
+    shim::enter_thread().map_err(PolicyError)
+}
+
+/// Puts a precision in force, for the calling thread's computations until the session is dropped. Waits while
+/// sessions of a precision run that cannot be had at the same time (TF32 and not), so a thread that holds one
+/// must not ask for another.
+///
+/// # Errors
+/// If libtorch refuses.
+pub fn apply(precision: Precision) -> Result<Session, PolicyError> {
+    let tf32 = precision == Precision::Tf32;
+    let mut running = lock();
+    while running.sessions > 0 && running.tf32 != tf32 {
+        running = CHANGED.wait(running).unwrap_or_else(PoisonError::into_inner);
+    }
+    enter_thread()?;
+    if running.sessions == 0 {
+        shim::set_policy(tf32).map_err(PolicyError)?;
+        running.tf32 = tf32;
+    }
+    running.sessions += 1;
+    Ok(Session { precision })
+}
+
+/// A precision in force. Dropping it lets stages of other precisions run.
+#[derive(Debug)]
+#[must_use = "the precision is in force only while the session lives"]
+pub struct Session {
+    precision: Precision,
+}
+
+impl Session {
+    /// Runs a forward pass and the loss, in bfloat16 where the precision says so. The backward pass belongs
+    /// outside: it follows the types that the forward pass has chosen.
+    pub fn autocast<T>(&self, device: tch::Device, forward: impl FnOnce() -> T) -> T {
+        let _autocast = (self.precision == Precision::Bf16).then(|| Autocast::enter(device.is_cuda()));
+        forward()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        lock().sessions -= 1;
+        CHANGED.notify_all();
+    }
+}
+
+/// Autocast of the calling thread, left on drop.
+struct Autocast {
+    cuda: bool,
+    before: bool,
+}
+
+impl Autocast {
+    fn enter(cuda: bool) -> Self {
+        Self { cuda, before: shim::autocast_enter(cuda) }
+    }
+}
+
+impl Drop for Autocast {
+    fn drop(&mut self) {
+        shim::autocast_leave(self.cuda, self.before);
+    }
+}
+
+/// The sessions that run now, and whether they are those of TF32.
+struct Running {
+    sessions: usize,
+    tf32: bool,
+}
+
+static RUNNING: Mutex<Running> = Mutex::new(Running { sessions: 0, tf32: false });
+static CHANGED: Condvar = Condvar::new();
+
+fn lock() -> MutexGuard<'static, Running> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use tch::{Device, Kind, Tensor};
+
+    use super::*;
+    use crate::torch::{Libraries, load};
+
+    #[test]
+    fn the_policy_is_in_force_and_tf32_waits_for_ieee() {
+        const ALL: i32 = 63; // see wdpipe_torch_policy in shim.cpp
+        const IEEE: i32 = 8 + 16;
+        load(&Libraries::default()).unwrap();
+        let session = apply(Precision::Fp32).unwrap();
+        assert_eq!(shim::policy(), ALL);
+        let beside = std::thread::spawn(|| {
+            let _session = apply(Precision::Bf16).unwrap();
+            shim::policy()
+        });
+        assert_eq!(beside.join().unwrap(), ALL);
+
+        let (send, receive) = channel();
+        let waiting = std::thread::spawn(move || {
+            let _session = apply(Precision::Tf32).unwrap();
+            send.send(shim::policy()).unwrap();
+        });
+        assert!(receive.recv_timeout(Duration::from_millis(50)).is_err());
+        drop(session);
+        assert_eq!(receive.recv().unwrap(), ALL - IEEE);
+        waiting.join().unwrap();
+    }
+
+    #[test]
+    fn autocast_rounds_products_to_bfloat16_and_ends_with_its_scope() {
+        load(&Libraries::default()).unwrap();
+        let session = apply(Precision::Bf16).unwrap();
+        let a = Tensor::from_slice(&[1.0_f32 + 1.0 / 512.0]).reshape([1, 1]);
+        let product = || a.matmul(&a);
+        let inside = session.autocast(Device::Cpu, product);
+        assert_eq!((inside.kind(), inside.double_value(&[0, 0])), (Kind::BFloat16, 1.0));
+        let outside = product();
+        assert_eq!(outside.kind(), Kind::Float);
+        assert!(outside.double_value(&[0, 0]) > 1.0);
+    }
+
+    #[test]
+    fn each_precision_has_its_own_parts() {
+        let text = |precision| Value::Map(parts(precision)).to_string();
+        assert_eq!(text(Precision::Fp32), "{determinism = strict, precision = fp32, threads = 1, version = 1}");
+        assert_ne!(text(Precision::Tf32), text(Precision::Bf16));
+    }
+}
