@@ -200,7 +200,8 @@ pub fn publish(temporary: &Path, target: &Path, parts: &[&[u8]]) -> Result<Optio
     let temporary = Temporary::write(temporary, "", parts)?;
     // Set, not left to the umask: others who share the store must be able to read, nobody to write.
     temporary.file.set_permissions(Permissions::from_mode(0o444)).map_err(&failed)?;
-    temporary.file.set_modified(UNIX_EPOCH + PUBLISHED).map_err(&failed)?;
+    // Where times cannot be set, the file is only hashed more often than it must be.
+    let _ = temporary.file.set_modified(UNIX_EPOCH + PUBLISHED);
     temporary.sync()?;
     let mut linked = fs::hard_link(&temporary.path, target);
     if let (Err(error), Some(folder)) = (&linked, target.parent())
@@ -391,5 +392,81 @@ impl Drop for Lock {
         // In this order, so that nobody locks the file between the two and has it removed.
         let _ = fs::remove_file(&self.path);
         let _ = self.file.unlock();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, reason = "they look at the file system from outside")]
+
+    use super::*;
+
+    #[test]
+    fn a_report_is_replaced_whole_and_only_if_it_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fig3.svg");
+        assert!(replace(&path, b"one").unwrap());
+        let before = identity(&path).unwrap();
+        assert!(!replace(&path, b"one").unwrap());
+        assert_eq!(identity(&path).unwrap(), before);
+        assert!(replace(&path, b"two").unwrap());
+        assert_eq!(read(&path, 3).unwrap(), b"two");
+        assert_eq!(list(folder.path()).unwrap(), ["fig3.svg"]);
+        assert!(replace(&folder.path().join("no/such"), b"").unwrap_err().is_missing());
+    }
+
+    #[test]
+    fn what_is_published_stays_and_its_folder_is_made_if_it_must() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/c");
+        let new = publish(folder.path(), &path, &[b"on", b"", b"e"]).unwrap().unwrap();
+        assert_eq!(identity(&path).unwrap(), Some(new));
+        assert!(new.is_settled(0));
+        assert_eq!(publish(folder.path(), &path, &[b"two"]).unwrap(), None);
+        assert_eq!(read_text(&path, 10).unwrap(), "one");
+        assert_eq!(list(folder.path()).unwrap(), ["a"]);
+        assert_eq!(walk(folder.path()).unwrap(), [(path, new)]);
+    }
+
+    #[test]
+    fn errors_say_what_and_where_and_limits_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        let error = read(&path, 10).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("cannot read {}: No such file or directory (os error 2)", path.display())
+        );
+        fs::write(&path, [0xff; 11]).unwrap();
+        assert!(read(&path, 10).unwrap_err().to_string().ends_with("it is larger than 10 bytes"));
+        assert_eq!(read(&path, 11).unwrap().len(), 11);
+        assert_eq!(read_start(&path, 4).unwrap(), [0xff; 4]);
+        assert!(read_text(&path, 11).is_err());
+        assert_eq!(identity(&folder.path().join("y")).unwrap(), None);
+        assert!(!remove(&folder.path().join("y")).unwrap());
+        assert!(create_folder(&path).is_err());
+    }
+
+    #[test]
+    fn folders_in_a_shared_one_are_shared_whatever_the_umask() {
+        let folder = tempfile::tempdir().unwrap();
+        let lab = folder.path().join("lab");
+        create_folder(&lab).unwrap();
+        fs::set_permissions(&lab, Permissions::from_mode(0o3775)).unwrap();
+        create_folder(&lab.join("a/b")).unwrap();
+        assert_eq!(fs::metadata(lab.join("a/b")).unwrap().mode() & 0o7777, 0o3775);
+        fs::set_permissions(&lab, Permissions::from_mode(0o1777)).unwrap();
+        create_folder(&lab.join("c")).unwrap();
+        assert_eq!(fs::metadata(lab.join("c")).unwrap().mode() & 0o1002, 0);
+    }
+
+    #[test]
+    fn a_lock_on_a_name_that_cannot_be_had_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Lock::try_acquire(&folder.path().join("no/such")).unwrap_err().is_missing());
+        std::os::unix::fs::symlink("nowhere/at/all", folder.path().join("link")).unwrap();
+        assert!(Lock::try_acquire(&folder.path().join("link")).is_ok_and(|lock| lock.is_none()));
+        let lock = Lock::try_acquire(&folder.path().join("a")).unwrap();
+        assert!(lock.is_some() && Lock::try_acquire(&folder.path().join("a")).unwrap().is_none());
     }
 }

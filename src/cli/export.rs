@@ -31,6 +31,9 @@ pub fn export(
     store: &Store,
     folder: &Path,
 ) -> Result<Vec<Exported>, Failure> {
+    let failed = |error: fsx::FsError| {
+        Failure::new(super::ExitCode::Storage, error.to_string(), "say --reports DIR to write elsewhere")
+    };
     let mut exported = Vec::new();
     for &id in &selection.targets {
         let (Work::Figure(figure), Knowledge::Known { record, .. }) = (&selection.graph.stages[id].work, &knowledge[id])
@@ -47,9 +50,8 @@ pub fn export(
                 name => (name, bytes),
             };
             let path = folder.join(format!("{}.{extension}", figure.name));
-            let changed = fsx::replace(&path, &bytes).map_err(|error| {
-                Failure::new(super::ExitCode::Storage, error.to_string(), "say --reports DIR to write elsewhere")
-            })?;
+            fsx::create_folder(folder).map_err(failed)?;
+            let changed = fsx::replace(&path, &bytes).map_err(failed)?;
             exported.push(Exported { digest: ObjectDigest::of(&bytes), path, changed });
         }
     }

@@ -63,7 +63,8 @@ impl Status {
             family.to_run += 1;
             family.seconds += estimates[run.stage];
             // A real cause says more than that something waits.
-            if family.reason.as_ref().is_none_or(|reason| matches!(reason, MissReason::Waits(_))) {
+            let waits = |reason: &MissReason| matches!(reason, MissReason::Waits(_));
+            if family.reason.as_ref().is_none_or(|reason| waits(reason) && !waits(&run.reason)) {
                 family.reason = Some(run.reason.clone());
             }
         }

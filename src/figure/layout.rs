@@ -121,10 +121,11 @@ impl<'a> Layout<'a> {
         for c in 0..columns {
             let left = most(&mut of_column(c, |cell| cell.left));
             width += left + if c > 0 { style::GAP.0 } else { 0.0 };
+            width = width.ceil();
             lefts.push((width, left));
             width += size.0 + most(&mut of_column(c, |cell| cell.right));
         }
-        width += style::MARGIN;
+        width = (width + style::MARGIN).ceil();
 
         let title = font.wrap(&figure.title, style::FIGURE_TITLE, width - 2.0 * style::MARGIN);
         let mut y = style::MARGIN + lines_height(&title, style::FIGURE_TITLE);
@@ -132,6 +133,7 @@ impl<'a> Layout<'a> {
         for (row, (cells, below)) in cells.chunks_mut(columns).zip(below.chunks(columns)).enumerate() {
             y += if row > 0 { style::GAP.1 } else { 0.0 };
             y += most(&mut cells.iter().map(Cell::above));
+            y = y.ceil();
             for (cell, &(x, left)) in cells.iter_mut().zip(&lefts) {
                 cell.move_to(x, y);
                 cell.left = left;

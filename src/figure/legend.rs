@@ -41,7 +41,7 @@ pub(super) fn entries(panel: &Panel, series: &[Vec<Point>]) -> Vec<Entry> {
         width: 0.0,
         colour: colour(curve),
         dashed: curve.dashed,
-        diverged: points.iter().map(|p| (p.diverged, p.n + p.diverged)).max().unwrap_or((0, 0)),
+        diverged: points.iter().map(|p| (p.diverged, p.n.saturating_add(p.diverged))).max().unwrap_or((0, 0)),
     };
     panel.curves.iter().zip(series).filter(|(curve, _)| !curve.label.trim().is_empty()).map(entry).collect()
 }

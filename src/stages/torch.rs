@@ -10,12 +10,13 @@ use crate::learn::LearnError;
 use crate::learn::batches::{Images, Pass, probe_order, refresh_order, training_order};
 use crate::learn::evaluate::{evaluate, refresh_statistics};
 use crate::learn::hessian;
+use crate::learn::init::with_fresh_statistics;
 use crate::learn::layout::{Layout, layout};
 use crate::learn::model::{Arithmetic, Network};
 use crate::learn::train::{Answer, Sgd, State};
 use crate::learn::weights::Weights;
 use crate::table::Table;
-use crate::torch::{Loaded, policy};
+use crate::torch::{Loaded, Session, policy};
 use crate::work::{EMA_METRICS, EmaEval, HessianTrace, METRICS, Model, Numerics, Precision, Probe, TRACE, Train, Work};
 
 /// Images of an evaluation's batch (specification, section 2.1).
@@ -68,8 +69,8 @@ impl Torch {
             _ => Precision::Fp32,
         };
         // In force until the stage ends.
-        let _session = policy::apply(precision).map_err(|error| StageError::Device(error.to_string()))?;
-        let inputs = Inputs { objects, read };
+        let session = policy::apply(precision).map_err(|error| StageError::Device(error.to_string()))?;
+        let inputs = Inputs { objects, read, session: &session };
         match work {
             Work::Train(work) => self.train(work, &inputs, report),
             Work::Probe(work) => self.probe(work, &inputs, report),
@@ -80,7 +81,7 @@ impl Torch {
     }
 
     fn arithmetic(&self, numerics: Numerics) -> Arithmetic {
-        Arithmetic::new(self.device, numerics)
+        Arithmetic { device: self.device, kind: tch::Kind::Float, channels_last: numerics.channels_last }
     }
 
     /// The images of a role, on the device; kept there for the next stage.
@@ -110,7 +111,11 @@ impl Torch {
     fn train(&mut self, work: &Train, inputs: &Inputs<'_>, report: &mut Report<'_>) -> Result<Made, StageError> {
         let start = (inputs.object("weights")?, inputs.object("ema").ok());
         let mut state = match self.resident.take() {
-            Some((at, numerics, state)) if at == start && numerics == work.numerics && state.is_averaged() == work.ema.is_some() => state,
+            Some((end, numerics, state))
+                if end == start && numerics == work.numerics && start.1.is_some() == work.ema.is_some() =>
+            {
+                state
+            }
             _ => {
                 let layout = layout(work.model)?;
                 let weights = inputs.weights("weights", &layout)?;
@@ -129,8 +134,8 @@ impl Torch {
             let order = training_order(work.seed, epoch, train.count());
             let pass = Pass::new(&order, work.batch as usize, train)?;
             let span = (f64::from(i) / f64::from(work.epochs), 1.0 / f64::from(work.epochs));
-            run_epoch(&mut state, train, &pass, &sgd, epoch, span, report)?;
-            rows.push(metrics(&state.network, train, test, epoch, work.lr)?);
+            run_epoch(&mut state, train, &pass, &sgd, epoch, inputs.session, span, report)?;
+            rows.push(metrics(&state.network, train, test, epoch, work.lr, inputs.session)?);
         }
         let weights = state.network.weights()?;
         let mut made = Made::default();
@@ -158,9 +163,9 @@ impl Torch {
             let order = probe_order(work.seed, work.after, epoch, train.count());
             let pass = Pass::new(&order, work.batch as usize, train)?;
             let span = (f64::from(epoch) / f64::from(work.epochs), 1.0 / f64::from(work.epochs));
-            run_epoch(&mut state, train, &pass, &sgd, epoch, span, report)?;
+            run_epoch(&mut state, train, &pass, &sgd, epoch, inputs.session, span, report)?;
         }
-        let row = metrics(&state.network, train, test, work.after.saturating_sub(1), work.lr)?;
+        let row = metrics(&state.network, train, test, work.after.saturating_sub(1), work.lr, inputs.session)?;
         let weights = state.network.weights()?;
         let tensors = weights.digests().map(|(name, digest)| (name.to_owned(), digest)).collect();
         let metrics = Table::of_rows(METRICS, &[row]).to_bytes()?;
@@ -170,13 +175,14 @@ impl Torch {
     fn ema_eval(&mut self, work: &EmaEval, inputs: &Inputs<'_>) -> Result<Made, StageError> {
         // Float32 always (specification, section 2.4): the averaged weights are not trained further.
         let numerics = Numerics { precision: Precision::Fp32, ..work.numerics };
-        let average = inputs.weights_of_average(&layout(work.model)?)?;
-        let mut network = Network::new(work.model, &average, self.arithmetic(numerics))?;
+        let layout = layout(work.model)?;
+        let weights = with_fresh_statistics(&layout, &inputs.average(&layout)?);
+        let mut network = Network::new(work.model, &weights, self.arithmetic(numerics))?;
         let (train, test) = self.train_and_test(work.model, numerics, inputs)?;
         let order = refresh_order(work.seed, work.after, train.count());
         refresh_statistics(&mut network, train, &Pass::new(&order, work.batch as usize, train)?)?;
         let [epoch, _, train_loss, train_error, test_loss, test_error, norm] =
-            metrics(&network, train, test, work.after.saturating_sub(1), 0.0)?;
+            metrics(&network, train, test, work.after.saturating_sub(1), 0.0, inputs.session)?;
         let row = [epoch, train_loss, train_error, test_loss, test_error, norm];
         let metrics = Table::of_rows(EMA_METRICS, &[row]).to_bytes()?;
         Ok(Made { outputs: vec![("metrics", metrics)], tensors: Vec::new() })
@@ -194,7 +200,7 @@ impl Torch {
         let network = Network::new(work.model, &weights, arithmetic)?;
         let images = data::Images::from_bytes(&(inputs.read)("train")?)?.first_per_class(work.images as usize)?;
         let images = Images::new(&images.pixels, &images.labels, work.model.classes, arithmetic)?;
-        let loss = evaluate(&network, &images, EVALUATION_BATCH)?.loss;
+        let loss = evaluate(&network, &images, EVALUATION_BATCH, inputs.session)?.loss;
         let mut watch = |done: usize, total: usize| {
             report(Progress { done: done as f64 / total as f64, loss: None, images_per_second: None })
         };
@@ -209,6 +215,7 @@ impl Torch {
 struct Inputs<'a> {
     objects: &'a BTreeMap<String, ObjectDigest>,
     read: &'a Read<'a>,
+    session: &'a Session,
 }
 
 impl Inputs<'_> {
@@ -232,13 +239,14 @@ fn run_epoch(
     pass: &Pass,
     sgd: &Sgd,
     epoch: u32,
+    session: &Session,
     (start, length): (f64, f64),
     report: &mut Report<'_>,
 ) -> Result<(), LearnError> {
     let started = Instant::now();
     let mut read = started;
     let mut last = None;
-    state.run_epoch(images, pass, sgd, epoch, |progress| {
+    state.run_epoch(images, pass, sgd, epoch, session, |progress| {
         if progress.loss.is_none() && read.elapsed() >= READ_LOSS {
             read = Instant::now();
             return Answer::Loss;
@@ -253,9 +261,16 @@ fn run_epoch(
 }
 
 /// A row of [`METRICS`].
-fn metrics(network: &Network, train: &Images, test: &Images, epoch: u32, lr: f64) -> Result<[f64; 7], LearnError> {
-    let on_train = evaluate(network, train, EVALUATION_BATCH)?;
-    let on_test = evaluate(network, test, EVALUATION_BATCH)?;
+fn metrics(
+    network: &Network,
+    train: &Images,
+    test: &Images,
+    epoch: u32,
+    lr: f64,
+    session: &Session,
+) -> Result<[f64; 7], LearnError> {
+    let on_train = evaluate(network, train, EVALUATION_BATCH, session)?;
+    let on_test = evaluate(network, test, EVALUATION_BATCH, session)?;
     let norm = network.norm()?;
     Ok([
         f64::from(epoch),

@@ -159,17 +159,14 @@ impl Store {
     pub fn put(&self, bytes: &[u8]) -> Result<ObjectDigest, StoreError> {
         let digest = ObjectDigest::of(bytes);
         let shard = &self.shards[usize::from(digest.as_bytes()[0])].0;
-        match self.check_object(&digest)? {
-            Ok(ObjectState::Present) => {}
-            Ok(ObjectState::Missing | ObjectState::Damaged) => {
-                let (header, compressed) = object::encode(bytes)?;
-                let body = compressed.as_deref().unwrap_or(bytes);
-                let path = self.layout.object(&digest);
-                if let Some(identity) = fsx::publish(&self.layout.temporary(), &path, &[&header, body])? {
-                    self.index.remember_object(&digest, bytes.len() as u64, &identity);
-                }
+        if self.state(&digest)? != ObjectState::Present {
+            let (header, compressed) = object::encode(bytes)?;
+            let body = compressed.as_deref().unwrap_or(bytes);
+            match fsx::publish(&self.layout.temporary(), &self.layout.object(&digest), &[&header, body])? {
+                Some(file) => self.remember(&digest, bytes.len(), &file, fsx::now()),
+                // Another process was faster, or a damaged file could not be moved out of the way.
+                None => drop(self.get(&digest)?),
             }
-            Err(unmovable) => return Err(unmovable),
         }
         // Also if it was there: whoever wrote it may not have synced the folder yet.
         shard.fetch_add(1, Ordering::SeqCst);
@@ -193,9 +190,7 @@ impl Store {
         };
         match object::decode(file) {
             Ok(bytes) if ObjectDigest::of(&bytes) == *digest => {
-                if identity.is_settled(now) {
-                    self.index.remember_object(digest, bytes.len() as u64, &identity);
-                }
+                self.remember(digest, bytes.len(), &identity, now);
                 Ok(bytes)
             }
             Ok(_) => Err(self.damaged(digest, "its bytes have another hash", Some(identity))),
@@ -205,28 +200,29 @@ impl Store {
 
     /// Whether an object is there with the right bytes. They are hashed again only if the file is not
     /// the one whose bytes were hashed last (by size, times and inode); a damaged one is moved to the
-    /// quarantine.
+    /// quarantine, if it can be.
     ///
     /// # Errors
     /// If the file cannot be read.
     pub fn state(&self, digest: &ObjectDigest) -> Result<ObjectState, StoreError> {
-        Ok(self.check_object(digest)?.unwrap_or(ObjectState::Damaged))
-    }
-
-    /// As [`Store::state`], but damage that could not be moved out of the way is the inner error.
-    fn check_object(&self, digest: &ObjectDigest) -> Result<Result<ObjectState, StoreError>, StoreError> {
         let Some(identity) = fsx::identity(&self.layout.object(digest))? else {
-            return Ok(Ok(ObjectState::Missing));
+            return Ok(ObjectState::Missing);
         };
         if self.index.knows_object(digest, &identity) {
-            return Ok(Ok(ObjectState::Present));
+            return Ok(ObjectState::Present);
         }
         match self.get(digest) {
-            Ok(_) => Ok(Ok(ObjectState::Present)),
-            Err(StoreError::Missing(_)) => Ok(Ok(ObjectState::Missing)),
-            Err(StoreError::Damaged { moved_to: Some(_), .. }) => Ok(Ok(ObjectState::Damaged)),
-            Err(error @ StoreError::Damaged { .. }) => Ok(Err(error)),
+            Ok(_) => Ok(ObjectState::Present),
+            Err(StoreError::Missing(_)) => Ok(ObjectState::Missing),
+            Err(StoreError::Damaged { .. }) => Ok(ObjectState::Damaged),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Notes that the file held the right bytes at `now`, if it could not have changed unnoticed since.
+    fn remember(&self, object: &ObjectDigest, raw: usize, file: &fsx::Identity, now: i64) {
+        if file.is_settled(now) {
+            self.index.remember_object(object, raw as u64, file);
         }
     }
 

@@ -72,14 +72,11 @@ impl Store {
         }
         let (path, folder) = (self.layout.record(&key, &digest), self.layout.records(&key));
         let first = fsx::identity(&folder)?.is_none();
-        if fsx::identity(&path)?.is_some() && !matches!(self.read_record(&key, &digest)?, ReadRecord::Good { .. }) {
-            // Damaged: it has been moved aside, or must be known to be in the way.
-            if fsx::identity(&path)?.is_some() {
-                let reason = "its file is damaged and cannot be moved aside".to_owned();
-                return Err(StoreError::Record { path, source: CodecError::Damaged { name: "record", reason } });
-            }
+        let is_there = || Ok::<_, StoreError>(matches!(self.read_record(&key, &digest)?, ReadRecord::Good { .. }));
+        if !is_there()? && fsx::publish(&self.layout.temporary(), &path, &[&bytes])?.is_none() && !is_there()? {
+            let reason = "its damaged file is in the way and cannot be moved aside".to_owned();
+            return Err(StoreError::Record { path, source: CodecError::Damaged { name: "record", reason } });
         }
-        fsx::publish(&self.layout.temporary(), &path, &[&bytes])?;
         fsx::sync_folder(&folder)?;
         if let (true, Some(shard)) = (first, folder.parent()) {
             fsx::sync_folder(shard)?;

@@ -40,6 +40,11 @@ pub(super) fn load(folder: &Path) -> Result<PathBuf, CudaError> {
     let Some(path) = [folder, &apart].iter().find_map(|folder| folder.join(&file).canonicalize().ok()) else {
         return Err(CudaError::NotFound { beside: folder.to_owned(), apart });
     };
+    // cuDNN opens the compiler for its kernels by a bare name; it gets the one that is open already. Without it
+    // cuDNN does with its ready-made kernels, so a failure is none here.
+    for neighbour in ["libnvrtc.so.13", "../../nvidia/cu13/lib/libnvrtc.so.13"] {
+        let _ = Library::open(path.with_file_name(neighbour).as_os_str(), Binding::LazyGlobal);
+    }
     match Library::open(path.as_os_str(), Binding::NowGlobal) {
         Ok(_) => Ok(path),
         Err(reason) => Err(CudaError::Open { path, reason }),

@@ -23,6 +23,11 @@ use crate::value::{Map, Value};
 /// change the bits of a result.
 const VERSION: i64 = 1;
 
+/// All settings of the policy as `wdpipe_torch_policy` in `shim.cpp` reports them.
+const ALL: i32 = 63;
+/// Those of them that TF32 turns off.
+const IEEE: i32 = 8 + 16;
+
 /// What float32 stands for in products (matrix products and convolutions). float64 is itself in all three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -83,6 +88,10 @@ pub fn apply(precision: Precision) -> Result<Session, PolicyError> {
     if running.sessions == 0 {
         shim::set_policy(tf32).map_err(PolicyError)?;
         running.tf32 = tf32;
+    }
+    let (found, expected) = (shim::policy(), if tf32 { ALL - IEEE } else { ALL });
+    if found != expected {
+        return Err(PolicyError(format!("the settings {found:#08b} are in force instead of {expected:#08b}")));
     }
     running.sessions += 1;
     Ok(Session { precision })
@@ -154,8 +163,6 @@ mod tests {
 
     #[test]
     fn the_policy_is_in_force_and_tf32_waits_for_ieee() {
-        const ALL: i32 = 63; // see wdpipe_torch_policy in shim.cpp
-        const IEEE: i32 = 8 + 16;
         load(&Libraries::default()).unwrap();
         let session = apply(Precision::Fp32).unwrap();
         assert_eq!(shim::policy(), ALL);

@@ -1,0 +1,139 @@
+//! Images on the device, and the order in which training takes them.
+
+use tch::{Kind, Tensor};
+
+use super::LearnError;
+use super::model::Arithmetic;
+use crate::rng::Stream;
+
+/// Mean of each channel on the 0–255 scale: the authors' constants, for CIFAR-100 too.
+const MEAN: [f64; 3] = [125.307, 122.961, 113.8575];
+/// Standard deviation of each channel: the authors' constants (means over images, not of all pixels).
+const STD: [f64; 3] = [51.5865, 50.847, 51.255];
+/// Bytes of an image, 3×32×32.
+const IMAGE: usize = 3 * 32 * 32;
+
+/// A labelled set of images that lives on the device as bytes; normalised batch by batch.
+pub struct Images {
+    pixels: Tensor, // [n, 3, 32, 32], or [n, 32, 32, 3] if channels_last
+    labels: Tensor,
+    mean: Tensor,
+    std: Tensor,
+    channels_last: bool,
+}
+
+impl Images {
+    /// Puts `pixels`, `[n, 3, 32, 32]`, and `labels`, `[n]`, on the device.
+    ///
+    /// # Errors
+    /// If the lengths do not fit, there is no image, or a label is not below `classes`.
+    pub fn new(pixels: &[u8], labels: &[u8], classes: u32, arithmetic: Arithmetic) -> Result<Self, LearnError> {
+        if labels.is_empty() || pixels.len() != labels.len() * IMAGE {
+            let (pixels, labels) = (pixels.len(), labels.len());
+            return Err(LearnError::Data(format!("{pixels} bytes of pixels are not {labels} images of 3×32×32")));
+        }
+        if let Some(label) = labels.iter().find(|&&label| u32::from(label) >= classes) {
+            return Err(LearnError::Data(format!("label {label} is not one of {classes} classes")));
+        }
+        let Arithmetic { device, kind, channels_last, .. } = arithmetic;
+        let mut on_device =
+            Tensor::f_from_slice(pixels)?.f_view([labels.len() as i64, 3, 32, 32])?.f_to_device(device)?;
+        if channels_last {
+            on_device = on_device.f_permute([0, 2, 3, 1])?.f_contiguous()?;
+        }
+        let channels = |values: [f64; 3]| -> Result<Tensor, LearnError> {
+            Ok(Tensor::f_from_slice(&values)?.f_view([1, 3, 1, 1])?.f_to_kind(kind)?.f_to_device(device)?)
+        };
+        Ok(Self {
+            pixels: on_device,
+            labels: Tensor::f_from_slice(labels)?.f_to_kind(Kind::Int64)?.f_to_device(device)?,
+            mean: channels(MEAN)?,
+            std: channels(STD)?,
+            channels_last,
+        })
+    }
+
+    /// Number of images.
+    pub fn count(&self) -> usize {
+        self.labels.size().first().map_or(0, |&n| n as usize)
+    }
+
+    /// The images and labels at `rows` (int64, `[b]`): normalised `[b, 3, 32, 32]`, and `[b]`.
+    pub(super) fn gather(&self, rows: &Tensor) -> Result<(Tensor, Tensor), LearnError> {
+        let x = self.normalised(self.pixels.f_index_select(0, rows)?)?;
+        Ok((x, self.labels.f_index_select(0, rows)?))
+    }
+
+    /// All images and labels in order, at most `batch` at a time.
+    pub(super) fn chunks(&self, batch: usize) -> impl Iterator<Item = Result<(Tensor, Tensor), LearnError>> {
+        let (count, batch) = (self.count(), batch.max(1));
+        (0..count).step_by(batch).map(move |start| {
+            let (start, length) = (start as i64, batch.min(count - start) as i64);
+            let x = self.normalised(self.pixels.f_narrow(0, start, length)?)?;
+            Ok((x, self.labels.f_narrow(0, start, length)?))
+        })
+    }
+
+    fn normalised(&self, pixels: Tensor) -> Result<Tensor, LearnError> {
+        let pixels = if self.channels_last { pixels.f_permute([0, 3, 1, 2])? } else { pixels };
+        // Cast first: bytes in [n, 32, 32, 3] then become floats of the same memory layout.
+        let mut x = pixels.f_to_kind(self.mean.f_kind()?)?;
+        Ok(x.f_sub_(&self.mean).and_then(|mut x| x.f_div_(&self.std))?)
+    }
+}
+
+/// The order of the images in one epoch of training. It depends on the seed and the epoch only, so that
+/// runs which differ in their learning rate see the same batches, and a resumed run those of an
+/// uninterrupted one.
+pub fn training_order(seed: u64, epoch: u32, images: usize) -> Vec<u32> {
+    Stream::new(seed, "order", &[u64::from(epoch)]).permutation(images)
+}
+
+/// The order in one epoch of the probe that starts after `after` epochs of training.
+pub fn probe_order(seed: u64, after: u32, epoch: u32, images: usize) -> Vec<u32> {
+    Stream::new(seed, "probe-order", &[u64::from(after), u64::from(epoch)]).permutation(images)
+}
+
+/// The order of the pass that re-estimates the batch-norm statistics of averaged weights.
+pub fn refresh_order(seed: u64, after: u32, images: usize) -> Vec<u32> {
+    Stream::new(seed, "refresh-order", &[u64::from(after)]).permutation(images)
+}
+
+/// One pass over images in a given order, cut into batches; the last incomplete one is dropped.
+pub struct Pass {
+    rows: Tensor,
+    batch: usize,
+    steps: usize,
+}
+
+impl Pass {
+    /// Puts `order`, indices of `images`, on the device.
+    ///
+    /// # Errors
+    /// If an index has no image, or there are not enough for one batch.
+    pub fn new(order: &[u32], batch: usize, images: &Images) -> Result<Self, LearnError> {
+        if batch == 0 || order.len() < batch {
+            return Err(LearnError::Data(format!("{} images are not enough for a batch of {batch}", order.len())));
+        }
+        if let Some(index) = order.iter().find(|&&index| index as usize >= images.count()) {
+            return Err(LearnError::Data(format!("index {index} in a set of {} images", images.count())));
+        }
+        let rows: Vec<i64> = order.iter().map(|&index| i64::from(index)).collect();
+        let rows = Tensor::f_from_slice(&rows)?.f_to_device(images.labels.device())?;
+        Ok(Self { rows, batch, steps: order.len() / batch })
+    }
+
+    /// Number of whole batches.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// Images a batch.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    pub(super) fn rows(&self, step: usize) -> Result<Tensor, LearnError> {
+        Ok(self.rows.f_narrow(0, (step * self.batch) as i64, self.batch as i64)?)
+    }
+}

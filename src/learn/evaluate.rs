@@ -1,0 +1,66 @@
+//! Loss and error of a network on a whole set of images.
+
+use tch::{Kind, Reduction, no_grad};
+
+use super::LearnError;
+use super::batches::{Images, Pass};
+use super::model::{Network, Statistics, cross_entropy};
+use crate::torch::Session;
+
+/// How well a network does on a set of images.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Evaluation {
+    /// Mean cross-entropy in nats.
+    pub loss: f64,
+    /// Wrong answers in per cent.
+    pub error_percent: f64,
+    /// Number of wrong answers.
+    pub wrong: u64,
+}
+
+/// Evaluates in eval mode (running statistics) on all images, `batch` at a time (1000 in the paper), forward in
+/// the precision of `session`.
+///
+/// # Errors
+/// If the loss is not finite or libtorch fails.
+pub fn evaluate(network: &Network, images: &Images, batch: usize, session: &Session) -> Result<Evaluation, LearnError> {
+    let arithmetic = network.arithmetic();
+    // Sums per batch stay on the device until the end.
+    let sums = no_grad(|| {
+        let sum = |chunk: Result<_, LearnError>| {
+            let (x, y) = chunk?;
+            let logits = session.autocast(arithmetic.device, || network.logits(&x, Statistics::Running))?;
+            let logits = logits.f_to_kind(arithmetic.kind)?;
+            let wrong = logits.f_argmax(1, false)?.f_ne_tensor(&y)?.f_sum(Kind::Int64)?;
+            Ok::<_, LearnError>((cross_entropy(&logits, &y, Reduction::Sum)?, wrong))
+        };
+        images.chunks(batch).map(sum).collect::<Result<Vec<_>, _>>()
+    })?;
+    let (mut loss, mut wrong) = (0.0, 0);
+    for (batch_loss, batch_wrong) in sums {
+        loss += batch_loss.f_double_value(&[])?;
+        wrong += batch_wrong.f_int64_value(&[])? as u64;
+    }
+    let count = images.count() as f64;
+    let loss = loss / count;
+    if !loss.is_finite() {
+        return Err(LearnError::NotFinite("the loss in evaluation"));
+    }
+    Ok(Evaluation { loss, error_percent: 100.0 * wrong as f64 / count, wrong })
+}
+
+/// Re-estimates the running statistics of averaged weights by one pass in training mode: the cumulative
+/// average of the batches' means and unbiased variances (what PyTorch calls momentum = None). Never in bfloat16.
+///
+/// # Errors
+/// If libtorch fails.
+pub fn refresh_statistics(network: &mut Network, images: &Images, pass: &Pass) -> Result<(), LearnError> {
+    network.reset_statistics()?;
+    no_grad(|| {
+        for step in 0..pass.steps() {
+            let (x, _) = images.gather(&pass.rows(step)?)?;
+            let _ = network.logits(&x, Statistics::Update { momentum: 1.0 / (step + 1) as f64 })?;
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,25 @@
+//! The numbers: networks, training, evaluation and curvature. Knows nothing of stores, stages or
+//! pipelines: weights, images and seeds come in as values.
+//!
+//! [`layout`], [`init`] and [`weights`] are plain Rust. The rest computes with libtorch, which the caller
+//! has loaded before; every refusal of libtorch comes back as a [`LearnError`].
+
+mod error;
+pub mod init;
+pub mod layout;
+pub mod weights;
+
+#[cfg(feature = "torch")]
+pub mod batches;
+#[cfg(feature = "torch")]
+pub mod evaluate;
+#[cfg(feature = "torch")]
+pub mod hessian;
+#[cfg(feature = "torch")]
+pub mod model;
+#[cfg(feature = "torch")]
+pub mod selftest;
+#[cfg(feature = "torch")]
+pub mod train;
+
+pub use error::LearnError;

@@ -1,0 +1,324 @@
+//! A network on a device: its tensors and its forward pass.
+
+use tch::{Device, Kind, Reduction, Tensor, no_grad};
+
+use super::LearnError;
+use super::layout::{Block, Entry, Layout, Role, layout};
+use super::weights::{Array, Weights};
+use crate::work::Model;
+
+/// ε of every batch norm.
+const EPSILON: f64 = 1e-5;
+/// Parameters start at multiples of this many elements of the common buffer, so that each is aligned.
+const ALIGNMENT: usize = 16;
+
+/// Where and how a network is computed. The precision of products is the caller's
+/// [`Session`](crate::torch::Session).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Arithmetic {
+    /// The device.
+    pub device: Device,
+    /// Element type of weights and activations: `Float`, or `Double` for checks.
+    pub kind: Kind,
+    /// NHWC instead of NCHW memory layout.
+    pub channels_last: bool,
+}
+
+/// Which statistics a batch norm divides by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Statistics {
+    /// Those of the batch; the running ones become (1 − m)·running + m·batch, the variance unbiased.
+    Update {
+        /// m: 0.1 in training.
+        momentum: f64,
+    },
+    /// Those of the batch; nothing is updated.
+    Batch,
+    /// The running ones (eval mode).
+    Running,
+}
+
+/// A network with its weights.
+///
+/// All parameters are views of one buffer, so that an update of every one of them is a single operation.
+pub struct Network {
+    layout: Layout,
+    arithmetic: Arithmetic,
+    flat: Tensor,
+    /// By entry of the layout.
+    tensors: Vec<Tensor>,
+}
+
+impl Network {
+    /// Puts `weights` on the device.
+    ///
+    /// # Errors
+    /// If the weights are not those of `model`, or the device has no room for them.
+    pub fn new(model: Model, weights: &Weights, arithmetic: Arithmetic) -> Result<Self, LearnError> {
+        Self::from_tensors(model, arithmetic, |entry| tensor(entry, weights))
+    }
+
+    /// The same from tensors of any kind, on any device, with the elements of each entry in row-major order.
+    pub(super) fn from_tensors(
+        model: Model,
+        arithmetic: Arithmetic,
+        tensor: impl Fn(&Entry) -> Result<Tensor, LearnError>,
+    ) -> Result<Self, LearnError> {
+        let layout = layout(model)?;
+        let values = layout.entries.iter().map(|entry| place(entry, &tensor(entry)?, arithmetic));
+        let values = values.collect::<Result<Vec<_>, _>>()?;
+        let parameters = layout.entries.iter().zip(&values).filter(|(entry, _)| entry.is_parameter());
+        let parameters: Vec<Tensor> = parameters.map(|(_, value)| value.shallow_clone()).collect();
+        let flat = pack(&layout, arithmetic, &parameters)?;
+        Self::assemble(layout, arithmetic, flat, values)
+    }
+
+    /// A network with the parameters `flat` (packed as [`Network::flat`] is, and copied) and statistics of its own.
+    pub(super) fn with_parameters(&self, flat: &Tensor) -> Result<Self, LearnError> {
+        let copies = self.tensors.iter().map(copied).collect::<Result<Vec<_>, _>>()?;
+        Self::assemble(self.layout.clone(), self.arithmetic, copied(flat)?, copies)
+    }
+
+    fn assemble(
+        layout: Layout,
+        arithmetic: Arithmetic,
+        flat: Tensor,
+        mut tensors: Vec<Tensor>,
+    ) -> Result<Self, LearnError> {
+        let mut views = unpack(&layout, arithmetic, &flat)?.into_iter();
+        for (entry, tensor) in layout.entries.iter().zip(&mut tensors).filter(|(entry, _)| entry.is_parameter()) {
+            let view = views.next().ok_or_else(|| misfit(entry, "is not in the buffer"))?;
+            *tensor = view.f_set_requires_grad(true)?;
+        }
+        Ok(Self { layout, arithmetic, flat, tensors })
+    }
+
+    /// Its tensors' names, shapes and roles.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Where and how it is computed.
+    pub fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic
+    }
+
+    /// Every tensor with its name, shape and role, in layout order.
+    pub(super) fn tensors(&self) -> impl Iterator<Item = (&Entry, &Tensor)> {
+        self.layout.entries.iter().zip(&self.tensors)
+    }
+
+    /// All parameters in one buffer, which the network's own tensors are views of.
+    pub(super) fn flat(&self) -> &Tensor {
+        &self.flat
+    }
+
+    /// The trained parameters, in layout order.
+    pub(super) fn parameters(&self) -> Vec<&Tensor> {
+        let entries = self.layout.entries.iter().zip(&self.tensors);
+        entries.filter(|(entry, _)| entry.is_parameter()).map(|(_, tensor)| tensor).collect()
+    }
+
+    /// Parameter-shaped tensors (undefined ones count as zero) as one buffer in the order of [`Network::flat`].
+    pub(super) fn pack(&self, tensors: &[Tensor]) -> Result<Tensor, LearnError> {
+        pack(&self.layout, self.arithmetic, tensors)
+    }
+
+    /// The same for tensors of another kind, on another device.
+    pub(super) fn pack_as(&self, tensors: &[Tensor], kind: Kind, device: Device) -> Result<Tensor, LearnError> {
+        pack(&self.layout, Arithmetic { kind, device, ..self.arithmetic }, tensors)
+    }
+
+    /// The inverse of [`Network::pack`]: views of `flat`.
+    pub(super) fn unpack(&self, flat: &Tensor) -> Result<Vec<Tensor>, LearnError> {
+        unpack(&self.layout, self.arithmetic, flat)
+    }
+
+    /// Parameters and running statistics on the host.
+    ///
+    /// # Errors
+    /// If libtorch fails.
+    pub fn weights(&self) -> Result<Weights, LearnError> {
+        let entries = self.layout.entries.iter().zip(&self.tensors);
+        entries.map(|(entry, tensor)| host(entry, tensor)).collect()
+    }
+
+    /// A buffer like [`Network::flat`] as named tensors on the host: parameters without statistics.
+    pub(super) fn parameter_weights(&self, flat: &Tensor) -> Result<Weights, LearnError> {
+        let tensors = self.unpack(flat)?;
+        self.layout.parameters().zip(&tensors).map(|(entry, tensor)| host(entry, tensor)).collect()
+    }
+
+    /// The inverse: a buffer on the device.
+    pub(super) fn parameter_buffer(&self, weights: &Weights) -> Result<Tensor, LearnError> {
+        let load = |entry| place(entry, &tensor(entry, weights)?, self.arithmetic);
+        self.pack(&self.layout.parameters().map(load).collect::<Result<Vec<_>, _>>()?)
+    }
+
+    /// Sets running means to 0 and variances to 1.
+    pub(super) fn reset_statistics(&mut self) -> Result<(), LearnError> {
+        for (entry, tensor) in self.layout.entries.iter().zip(&mut self.tensors) {
+            match entry.role {
+                Role::Mean => drop(tensor.f_zero_()?),
+                Role::Variance => drop(tensor.f_fill_(1.0)?),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// ‖w‖₂ over all parameters, running statistics left out; accumulated in float64.
+    ///
+    /// # Errors
+    /// If it is not finite.
+    pub fn norm(&self) -> Result<f64, LearnError> {
+        let norm =
+            no_grad(|| self.flat.f_to_kind(Kind::Double)?.f_square()?.f_sum(Kind::Double))?.f_double_value(&[])?;
+        if norm.is_finite() { Ok(norm.sqrt()) } else { Err(LearnError::NotFinite("the norm of the weights")) }
+    }
+
+    /// Logits `[b, classes]` of normalised images `x`, `[b, 3, 32, 32]`.
+    ///
+    /// # Errors
+    /// If libtorch fails, such as by lack of memory.
+    pub fn logits(&self, x: &Tensor, statistics: Statistics) -> Result<Tensor, LearnError> {
+        let wiring = &self.layout.wiring;
+        let x = self.norm_layer(x, wiring.input_norm, statistics)?;
+        let mut x = self.conv(&x, wiring.stem, 1)?;
+        for block in &wiring.blocks {
+            x = self.block(&x, block, statistics)?;
+        }
+        let x =
+            self.norm_layer(&x, wiring.final_norm, statistics)?.f_relu()?.f_mean_dim([2, 3].as_slice(), false, None)?;
+        Ok(x.f_linear(&self.tensors[wiring.head], Some(&self.tensors[wiring.head + 1]))?)
+    }
+
+    /// Mean cross-entropy of a batch, a scalar.
+    pub(super) fn loss(&self, x: &Tensor, y: &Tensor, statistics: Statistics) -> Result<Tensor, LearnError> {
+        let logits = self.logits(x, statistics)?.f_to_kind(self.arithmetic.kind)?;
+        cross_entropy(&logits, y, Reduction::Mean)
+    }
+
+    /// norm, ReLU, 3×3 convolution, norm, ReLU, 3×3 convolution, plus skip. Where the shape changes, the skip
+    /// is a 1×1 convolution of the first activation, not of the input.
+    fn block(&self, x: &Tensor, block: &Block, statistics: Statistics) -> Result<Tensor, LearnError> {
+        let active = self.norm_layer(x, block.norm1, statistics)?.f_relu()?;
+        let h = self.conv(&active, block.conv1, block.stride)?;
+        let h = self.norm_layer(&h, block.norm2, statistics)?.f_relu()?;
+        let h = self.conv(&h, block.conv2, 1)?;
+        Ok(match block.skip {
+            Some(skip) => h.f_add(&self.conv(&active, skip, block.stride)?)?,
+            None => h.f_add(x)?,
+        })
+    }
+
+    fn conv(&self, x: &Tensor, weight: usize, stride: i64) -> Result<Tensor, LearnError> {
+        let padding = i64::from(self.layout.entries[weight].shape[2] == 3);
+        if padding == 0 && self.arithmetic.channels_last && self.arithmetic.device == Device::Cpu {
+            // oneDNN writes past the weight gradient of a strided 1×1 convolution of fewer than 8 channels in
+            // NHWC (libtorch 2.11). Taking every second position first is the same and safe.
+            let x = x.f_slice(2, None, None, stride)?.f_slice(3, None, None, stride)?;
+            return Ok(x.f_conv2d(&self.tensors[weight], None::<&Tensor>, 1, 0, 1, 1)?);
+        }
+        Ok(x.f_conv2d(&self.tensors[weight], None::<&Tensor>, stride, padding, 1, 1)?)
+    }
+
+    fn norm_layer(&self, x: &Tensor, first: usize, statistics: Statistics) -> Result<Tensor, LearnError> {
+        let [scale, shift, mean, variance] = [0, 1, 2, 3].map(|i| &self.tensors[first + i]);
+        let batch = |running: Option<[&Tensor; 2]>, momentum| {
+            let [mean, variance] = [running.map(|r| r[0]), running.map(|r| r[1])];
+            x.f_batch_norm(Some(scale), Some(shift), mean, variance, true, momentum, EPSILON, true)
+        };
+        Ok(match statistics {
+            Statistics::Update { momentum } => batch(Some([mean, variance]), momentum)?,
+            Statistics::Batch => batch(None, 0.0)?,
+            Statistics::Running => {
+                // x·a + b: one operation, cheap to differentiate twice.
+                let a = scale.f_mul(&variance.f_add_scalar(EPSILON)?.f_rsqrt()?)?;
+                let b = shift.f_sub(&mean.f_mul(&a)?)?;
+                b.f_view([1, -1, 1, 1])?.f_addcmul(x, &a.f_view([1, -1, 1, 1])?)?
+            }
+        })
+    }
+}
+
+/// Cross-entropy of logits `[b, c]` and labels `[b]`.
+pub(super) fn cross_entropy(logits: &Tensor, labels: &Tensor, reduction: Reduction) -> Result<Tensor, LearnError> {
+    Ok(logits.f_cross_entropy_loss(labels, None::<&Tensor>, reduction, -100, 0.0)?)
+}
+
+/// A copy with the same memory layout and no history.
+pub(super) fn copied(tensor: &Tensor) -> Result<Tensor, LearnError> {
+    Ok(tensor.f_detach()?.f_to_dtype(tensor.f_kind()?, false, true)?)
+}
+
+fn misfit(entry: &Entry, what: &str) -> LearnError {
+    LearnError::Misfit { name: entry.name.clone(), what: what.to_owned() }
+}
+
+/// An array as a tensor of one dimension, on the host.
+fn tensor(entry: &Entry, weights: &Weights) -> Result<Tensor, LearnError> {
+    let array = weights.get(&entry.name).filter(|array| array.data.len() == entry.count());
+    let array = array.ok_or_else(|| misfit(entry, "is missing or has the wrong size"))?;
+    Ok(Tensor::f_from_slice(&array.data)?)
+}
+
+/// A tensor of one dimension as an entry of a network.
+fn place(entry: &Entry, tensor: &Tensor, arithmetic: Arithmetic) -> Result<Tensor, LearnError> {
+    let shape: Vec<i64> = entry.shape.iter().map(|&size| size as i64).collect();
+    Ok(tensor.f_view(shape.as_slice())?.f_to_kind(arithmetic.kind)?.f_to_device(arithmetic.device)?)
+}
+
+fn host(entry: &Entry, tensor: &Tensor) -> Result<(String, Array), LearnError> {
+    let mut data = vec![0.0_f32; entry.count()];
+    tensor.f_detach()?.f_to_kind(Kind::Float)?.f_copy_data(&mut data, entry.count())?;
+    Ok((entry.name.clone(), Array { shape: entry.shape.clone(), data }))
+}
+
+/// Elements of the buffer that an entry takes.
+fn padded(entry: &Entry) -> usize {
+    entry.count().next_multiple_of(ALIGNMENT)
+}
+
+fn is_spatial(entry: &Entry) -> bool {
+    entry.shape.len() == 4
+}
+
+fn pack(layout: &Layout, arithmetic: Arithmetic, tensors: &[Tensor]) -> Result<Tensor, LearnError> {
+    let options = (arithmetic.kind, arithmetic.device);
+    let padding = Tensor::f_zeros([ALIGNMENT as i64], options)?;
+    let mut parts = Vec::with_capacity(2 * tensors.len());
+    for (entry, tensor) in layout.parameters().zip(tensors) {
+        let count = entry.count() as i64;
+        parts.push(match tensor.defined() {
+            false => Tensor::f_zeros([count], options)?,
+            true if arithmetic.channels_last && is_spatial(entry) => {
+                tensor.f_permute([0, 2, 3, 1])?.f_reshape([count])?
+            }
+            true => tensor.f_reshape([count])?,
+        });
+        let rest = padded(entry) as i64 - count;
+        if rest > 0 {
+            parts.push(padding.f_narrow(0, 0, rest)?);
+        }
+    }
+    Ok(no_grad(|| Tensor::f_cat(&parts, 0))?)
+}
+
+fn unpack(layout: &Layout, arithmetic: Arithmetic, flat: &Tensor) -> Result<Vec<Tensor>, LearnError> {
+    let flat = flat.f_detach()?;
+    let mut start = 0;
+    let view = |entry: &Entry| {
+        let part = flat.f_narrow(0, start, entry.count() as i64)?;
+        start += padded(entry) as i64;
+        let shape: Vec<i64> = entry.shape.iter().map(|&size| size as i64).collect();
+        let whole = match shape[..] {
+            [to, from, height, width] if arithmetic.channels_last => {
+                part.f_view([to, height, width, from])?.f_permute([0, 3, 1, 2])?
+            }
+            _ => part.f_view(shape.as_slice())?,
+        };
+        Ok(whole.f_detach()?)
+    };
+    layout.parameters().map(view).collect()
+}

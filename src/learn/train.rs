@@ -1,0 +1,329 @@
+//! Training by plain SGD with weight decay, and the moving average of the parameters.
+
+use tch::{Kind, Tensor, no_grad};
+
+use super::LearnError;
+use super::batches::{Images, Pass};
+use super::model::{Arithmetic, Network, Statistics, copied};
+use super::weights::Weights;
+use crate::torch::Session;
+use crate::work::Model;
+
+/// Momentum of the running statistics in training: r ← 0.9 r + 0.1 s.
+const STATISTICS: Statistics = Statistics::Update { momentum: 0.1 };
+
+/// A network in training and, if one is kept, the moving average of its parameters.
+pub struct State {
+    /// The network.
+    pub network: Network,
+    average: Option<Tensor>,
+}
+
+/// The update rule.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sgd {
+    /// Learning rate η.
+    pub lr: f64,
+    /// Weight decay λ.
+    pub wd: f64,
+    /// Decay β of the moving average, if the state keeps one.
+    pub ema: f64,
+}
+
+/// How far an epoch is; what the caller is told after every step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// Steps given to the device.
+    pub step: usize,
+    /// Steps of the epoch.
+    pub steps: usize,
+    /// Cross-entropy of the last step's batch, if it was asked for.
+    pub loss: Option<f64>,
+}
+
+/// What the caller answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Go on.
+    Continue,
+    /// Read the loss and tell me again: waits for the device, so ask seldom.
+    Loss,
+    /// Stop with [`LearnError::Cancelled`].
+    Cancel,
+}
+
+/// What an epoch came to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EpochSummary {
+    /// Steps done.
+    pub steps: usize,
+    /// Mean over the steps of the batch's cross-entropy before its update, in training mode.
+    pub loss: f64,
+    /// ‖w‖₂ after the last step, over all parameters.
+    pub norm: f64,
+}
+
+impl State {
+    /// The start of a run: `weights` on the device and, with `averaged`, a moving average that starts there.
+    ///
+    /// # Errors
+    /// If the weights are not those of `model`, or the device has no room for them.
+    pub fn new(model: Model, weights: &Weights, averaged: bool, arithmetic: Arithmetic) -> Result<Self, LearnError> {
+        let network = Network::new(model, weights, arithmetic)?;
+        Self::of(network, averaged)
+    }
+
+    pub(super) fn of(network: Network, averaged: bool) -> Result<Self, LearnError> {
+        let average = averaged.then(|| copied(network.flat())).transpose()?;
+        Ok(Self { network, average })
+    }
+
+    /// A run taken up again: `average` as [`State::average`] gave it.
+    ///
+    /// # Errors
+    /// As [`State::new`], and if the average is not one of `model`.
+    pub fn resume(
+        model: Model,
+        weights: &Weights,
+        average: &Weights,
+        arithmetic: Arithmetic,
+    ) -> Result<Self, LearnError> {
+        let network = Network::new(model, weights, arithmetic)?;
+        let average = Some(network.parameter_buffer(average)?);
+        Ok(Self { network, average })
+    }
+
+    /// The averaged parameters (no running statistics), if an average is kept.
+    ///
+    /// # Errors
+    /// If libtorch fails.
+    pub fn average(&self) -> Result<Option<Weights>, LearnError> {
+        self.average.as_ref().map(|flat| self.network.parameter_weights(flat)).transpose()
+    }
+
+    /// A network of its own with the averaged parameters; its running statistics are those of the trained one.
+    ///
+    /// # Errors
+    /// If libtorch fails.
+    pub fn averaged_network(&self) -> Result<Option<Network>, LearnError> {
+        self.average.as_ref().map(|flat| self.network.with_parameters(flat)).transpose()
+    }
+
+    /// One step: w ← w − η(g + λw) for every parameter, then a ← βa + (1 − β)w. Returns the cross-entropy
+    /// before it, on the device.
+    pub(super) fn step(&mut self, x: &Tensor, y: &Tensor, sgd: &Sgd, session: &Session) -> Result<Tensor, LearnError> {
+        let device = self.network.arithmetic().device;
+        let loss = session.autocast(device, || self.network.loss(x, y, STATISTICS))?;
+        let gradients = Tensor::f_run_backward(&[&loss], &self.network.parameters(), false, false)?;
+        no_grad(|| {
+            let mut gradient = self.network.pack(&gradients)?;
+            let mut flat = self.network.flat().shallow_clone();
+            // As (1 − ηλ)w − ηg, in place.
+            let _ = gradient.f_mul_scalar_(-sgd.lr)?;
+            if sgd.wd != 0.0 {
+                let _ = flat.f_mul_scalar_(1.0 - sgd.lr * sgd.wd)?;
+            }
+            let _ = flat.f_add_(&gradient)?;
+            if let Some(average) = &mut self.average {
+                let _ = average.f_lerp_(&flat, 1.0 - sgd.ema)?;
+            }
+            Ok(loss.f_detach()?)
+        })
+    }
+
+    /// One epoch over `pass`, forward in the precision of `session`. `epoch` is for messages only. `watch` is told of every step.
+    ///
+    /// # Errors
+    /// [`LearnError::Diverged`] if a loss or the weights are not finite (noticed when read: at the end, or
+    /// when `watch` asks), [`LearnError::Cancelled`], or what libtorch says. The state is of no use then.
+    pub fn run_epoch(
+        &mut self,
+        images: &Images,
+        pass: &Pass,
+        sgd: &Sgd,
+        epoch: u32,
+        session: &Session,
+        mut watch: impl FnMut(Progress) -> Answer,
+    ) -> Result<EpochSummary, LearnError> {
+        let steps = pass.steps();
+        let arithmetic = self.network.arithmetic();
+        // Stays on the device, so that no step waits for the one before it.
+        let losses = Tensor::f_zeros([steps as i64], (arithmetic.kind, arithmetic.device))?;
+        let diverged = |losses: &[f64], step: usize| LearnError::Diverged {
+            epoch,
+            step,
+            lr: sgd.lr,
+            last_finite_loss: step.checked_sub(1).and_then(|last| losses.get(last)).copied(),
+        };
+        let read = |count: usize| -> Result<Vec<f64>, LearnError> {
+            let mut values = vec![0.0_f64; count];
+            losses.f_narrow(0, 0, count as i64)?.f_to_kind(Kind::Double)?.f_copy_data(&mut values, count)?;
+            match values.iter().position(|loss| !loss.is_finite()) {
+                Some(step) => Err(diverged(&values, step)),
+                None => Ok(values),
+            }
+        };
+        for step in 0..steps {
+            let (x, y) = images.gather(&pass.rows(step)?)?;
+            let loss = self.step(&x, &y, sgd, session)?;
+            losses.f_narrow(0, step as i64, 1)?.f_copy_(&loss.f_view([1])?)?;
+            let mut progress = Progress { step: step + 1, steps, loss: None };
+            let mut answer = watch(progress);
+            if answer == Answer::Loss {
+                progress.loss = read(step + 1)?.last().copied();
+                answer = watch(progress);
+            }
+            if answer == Answer::Cancel {
+                return Err(LearnError::Cancelled);
+            }
+        }
+        let values = read(steps)?;
+        let norm = self.network.norm().map_err(|error| match error {
+            LearnError::NotFinite(_) => diverged(&values, steps),
+            other => other,
+        })?;
+        Ok(EpochSummary { steps, loss: values.iter().sum::<f64>() / steps as f64, norm })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+    use crate::learn::batches::{probe_order, training_order};
+    use crate::learn::evaluate::{evaluate, refresh_statistics};
+    use crate::learn::init::initial_weights;
+    use crate::rng::Stream;
+    use crate::torch::policy::{self, Precision};
+    use crate::torch::{Libraries, load};
+    use crate::work::{InitScheme, ModelName};
+
+    const MODEL: Model = Model { name: ModelName::PreactResnet18, width: 2, classes: 10 };
+    const FLOAT: Arithmetic = Arithmetic { device: Device::Cpu, kind: Kind::Float, channels_last: false };
+    const SGD: Sgd = Sgd { lr: 0.05, wd: 0.01, ema: 0.9 };
+
+    fn session(precision: Precision) -> Session {
+        load(&Libraries::default()).unwrap();
+        policy::apply(precision).unwrap()
+    }
+
+    fn images(count: usize, arithmetic: Arithmetic) -> Images {
+        let mut stream = Stream::new(5, "pixels", &[]);
+        let pixels: Vec<u8> = (0..count * 3072).map(|_| stream.below(256) as u8).collect();
+        let labels: Vec<u8> = (0..count).map(|i| (i % 10) as u8).collect();
+        Images::new(&pixels, &labels, 10, arithmetic).unwrap()
+    }
+
+    fn start(arithmetic: Arithmetic) -> State {
+        State::new(MODEL, &initial_weights(MODEL, InitScheme::He, 1).unwrap(), true, arithmetic).unwrap()
+    }
+
+    fn epoch(state: &mut State, images: &Images, number: u32, session: &Session) -> EpochSummary {
+        let pass = Pass::new(&training_order(7, number, images.count()), 8, images).unwrap();
+        state.run_epoch(images, &pass, &SGD, number, session, |_| Answer::Continue).unwrap()
+    }
+
+    fn bytes(state: &State) -> (Vec<u8>, Vec<u8>) {
+        let network = state.network.weights().unwrap().to_bytes().unwrap();
+        (network, state.average().unwrap().unwrap().to_bytes().unwrap())
+    }
+
+    #[test]
+    fn repeats_bit_by_bit_and_resumed_is_continued() {
+        let session = session(Precision::Fp32);
+        for channels_last in [false, true] {
+            let arithmetic = Arithmetic { channels_last, ..FLOAT };
+            let images = images(35, arithmetic);
+            let mut state = start(arithmetic);
+            let first = epoch(&mut state, &images, 0, &session);
+            assert_eq!(first.steps, 4); // 35 images: the last 3 are dropped
+            let (saved, averaged) = bytes(&state);
+            let second = epoch(&mut state, &images, 1, &session);
+
+            let layout = crate::learn::layout::layout(MODEL).unwrap();
+            let weights = Weights::from_bytes(&saved, &layout.entries).unwrap();
+            let average = Weights::from_bytes(&averaged, layout.parameters()).unwrap();
+            let mut resumed = State::resume(MODEL, &weights, &average, arithmetic).unwrap();
+            assert_eq!(epoch(&mut resumed, &images, 1, &session), second);
+            assert_eq!(bytes(&resumed), bytes(&state));
+            assert_ne!(saved, bytes(&state).0);
+        }
+    }
+
+    #[test]
+    fn memory_layout_changes_nothing_in_float64() {
+        let session = session(Precision::Fp32);
+        let run = |channels_last| {
+            let arithmetic = Arithmetic { kind: Kind::Double, channels_last, ..FLOAT };
+            let images = images(16, arithmetic);
+            let mut state = start(arithmetic);
+            let summary = epoch(&mut state, &images, 0, &session);
+            let mut averaged = state.averaged_network().unwrap().unwrap();
+            let pass = Pass::new(&probe_order(1, 0, 0, 16), 8, &images).unwrap();
+            refresh_statistics(&mut averaged, &images, &pass).unwrap();
+            [summary.loss, summary.norm, evaluate(&averaged, &images, 7, &session).unwrap().loss]
+        };
+        for (plain, last) in run(false).into_iter().zip(run(true)) {
+            assert!((plain - last).abs() <= 1e-11 * plain.abs(), "{plain} {last}");
+        }
+    }
+
+    #[test]
+    fn it_learns_in_bfloat16_too() {
+        for precision in [Precision::Fp32, Precision::Bf16] {
+            let session = session(precision);
+            let images = images(40, FLOAT);
+            let mut state = start(FLOAT);
+            let losses: Vec<f64> = (0..12).map(|number| epoch(&mut state, &images, number, &session).loss).collect();
+            assert!(losses[11] < 0.8 * losses[0], "{precision:?} {losses:?}");
+            let evaluation = evaluate(&state.network, &images, 1000, &session).unwrap();
+            assert_eq!(evaluation.error_percent, evaluation.wrong as f64 * 100.0 / 40.0);
+        }
+    }
+
+    #[test]
+    fn divergence_is_found_at_its_step() {
+        let session = session(Precision::Fp32);
+        let images = images(40, FLOAT);
+        let pass = Pass::new(&training_order(7, 0, 40), 8, &images).unwrap();
+        let sgd = Sgd { lr: 1e38, ..SGD };
+        let error = start(FLOAT).run_epoch(&images, &pass, &sgd, 3, &session, |_| Answer::Continue).unwrap_err();
+        let LearnError::Diverged { epoch: 3, step, last_finite_loss: Some(loss), .. } = error else {
+            panic!("{error}");
+        };
+        assert!(step >= 1 && loss > 0.0, "{step} {loss}");
+    }
+
+    #[test]
+    fn the_caller_can_ask_and_stop() {
+        let session = session(Precision::Fp32);
+        let images = images(24, FLOAT);
+        let pass = Pass::new(&training_order(7, 0, 24), 8, &images).unwrap();
+        let mut told = Vec::new();
+        let stopped = start(FLOAT).run_epoch(&images, &pass, &SGD, 0, &session, |progress| {
+            told.push((progress.step, progress.loss.is_some()));
+            match progress {
+                Progress { loss: Some(loss), .. } if loss.is_finite() => Answer::Continue,
+                Progress { step: 1, .. } => Answer::Loss,
+                _ => Answer::Cancel,
+            }
+        });
+        assert!(matches!(stopped, Err(LearnError::Cancelled)));
+        assert_eq!(told, [(1, false), (1, true), (2, false)]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let _session = session(Precision::Fp32);
+        assert!(matches!(Images::new(&[0; 3072], &[10], 10, FLOAT), Err(LearnError::Data(_))));
+        assert!(matches!(Images::new(&[0; 3071], &[0], 10, FLOAT), Err(LearnError::Data(_))));
+        assert!(matches!(Images::new(&[], &[], 10, FLOAT), Err(LearnError::Data(_))));
+        let images = images(4, FLOAT);
+        assert!(Pass::new(&[0, 1, 2, 4], 2, &images).is_err());
+        assert!(Pass::new(&[0, 1], 3, &images).is_err());
+        assert!(Pass::new(&[], 0, &images).is_err());
+        let other = initial_weights(Model { width: 3, ..MODEL }, InitScheme::He, 1).unwrap();
+        assert!(matches!(State::new(MODEL, &other, false, FLOAT), Err(LearnError::Misfit { .. })));
+    }
+}

@@ -1,0 +1,62 @@
+//! Nothing that happens to the files of a cache goes unnoticed, and nothing is lost by it.
+
+use super::environment::{Environment, hashes, number};
+
+fn flip_a_byte(path: &std::path::Path, at: usize) {
+    use std::os::unix::fs::PermissionsExt;
+    let mut bytes = std::fs::read(path).unwrap();
+    let at = at % bytes.len();
+    bytes[at] ^= 1;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn the_index_may_vanish() {
+    let environment = Environment::new();
+    let first = environment.make("fig3", &[]);
+    for file in std::fs::read_dir(environment.path("cache")).unwrap().map(|entry| entry.unwrap().path()) {
+        if file.to_string_lossy().contains("sqlite") {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
+    let again = environment.make("fig3", &[]);
+    assert_eq!((number(&again, "stages_run"), hashes(&again)), (0, hashes(&first)));
+}
+
+#[test]
+fn every_damaged_object_is_found_and_made_again() {
+    let environment = Environment::new();
+    let first = environment.make("fig3", &[]);
+    let objects = environment.files("objects");
+    assert!(objects.len() > 10, "{objects:?}");
+    // Found by `make`, one at a time.
+    for (i, object) in objects.iter().enumerate().step_by(4) {
+        flip_a_byte(object, 7919 * i);
+        let again = environment.make("fig3", &[]);
+        assert_eq!(hashes(&again), hashes(&first), "{}", object.display());
+        assert!(number(&again, "stages_run") >= 1, "{} was not missed", object.display());
+    }
+    // Found by `cache check`, all at once.
+    let objects = environment.files("objects");
+    objects.iter().for_each(|object| flip_a_byte(object, 1234));
+    let check = environment.run(&["cache", "check", "--json"]);
+    assert_eq!(check.code, Some(4), "{}", check.stderr);
+    let report: serde_json::Value = serde_json::from_str(&check.stdout).unwrap();
+    assert_eq!(report["damaged_objects"].as_array().unwrap().len(), objects.len());
+    let again = environment.make("fig3", &[]);
+    assert_eq!(hashes(&again), hashes(&first));
+    assert_eq!(environment.run(&["cache", "check"]).code, Some(0));
+}
+
+#[test]
+fn damaged_records_are_computed_again() {
+    let environment = Environment::new();
+    let first = environment.make("fig3", &[]);
+    for (i, record) in environment.files("records").iter().enumerate() {
+        flip_a_byte(record, 31 * i + 5);
+    }
+    let again = environment.make("fig3", &[]);
+    assert_eq!(hashes(&again), hashes(&first));
+    assert_eq!(number(&again, "stages_run"), number(&first, "stages_run"));
+}

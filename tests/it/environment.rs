@@ -1,0 +1,121 @@
+//! A folder of its own for every test, and the program run in it with nothing else in its environment.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// Figure 3 with everything as small as it goes: 23 stages of some hundredths of a second each.
+pub const TINY: [&str; 14] = [
+    "lr=[0.1,0.2]",
+    "seed=[0]",
+    "after=[1]",
+    "data.train=60",
+    "data.test=20",
+    "init.width=1",
+    "trunk.batch=20",
+    "trunk.epochs=2",
+    "decay.epochs=1",
+    "probe.epochs=1",
+    "trace.images=20",
+    "trace.draws=2",
+    "trunk.checkpoint_every=1",
+    "decay.checkpoint_every=1",
+];
+
+/// Stages of [`TINY`]: data and weights; for each of two learning rates 2 + 1 segments of training, as
+/// many evaluations of the average, a probe and its trace; the figure.
+pub const STAGES: u64 = 2 + 2 * (3 + 3 + 1 + 1) + 1;
+
+/// A test's folder.
+pub struct Environment {
+    /// Removed in the end.
+    pub folder: tempfile::TempDir,
+}
+
+/// How a run ended.
+pub struct Ended {
+    /// The exit code; nothing if it was killed.
+    pub code: Option<i32>,
+    /// What it answered.
+    pub stdout: String,
+    /// What it said.
+    pub stderr: String,
+}
+
+impl Environment {
+    /// An empty folder.
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A path in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The program with arguments, the project's pipelines, and the folder's cache and reports.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wdpipe"));
+        command.current_dir(self.folder.path()).env_clear();
+        command.env("WDPIPE_PIPELINES", Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines"));
+        for name in ["PATH", "WDPIPE_LIBTORCH", "LD_LIBRARY_PATH"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command.args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the program to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ended {
+        ended(&self.command(arguments).output().unwrap())
+    }
+
+    /// The arguments of `make TARGET --json` at the smallest size, with further ones.
+    pub fn tiny<'a>(target: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+        let sets = TINY.iter().flat_map(|set| ["--set", *set]);
+        ["make", target, "--json", "--device", "cpu"].into_iter().chain(sets).chain(more.iter().copied()).collect()
+    }
+
+    /// Makes a target at the smallest size; panics with what was said if that fails. Returns the JSON.
+    pub fn make(&self, target: &str, more: &[&str]) -> serde_json::Value {
+        let ended = self.run(&Self::tiny(target, more));
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        serde_json::from_str(&ended.stdout).unwrap()
+    }
+
+    /// Starts making a target at the smallest size.
+    pub fn start(&self, target: &str, more: &[&str]) -> Child {
+        let mut command = self.command(&Self::tiny(target, more));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// All files in a folder of the cache.
+    pub fn files(&self, folder: &str) -> Vec<PathBuf> {
+        let mut files: Vec<_> = walkdir::WalkDir::new(self.path("cache").join(folder))
+            .into_iter()
+            .map(|entry| entry.unwrap())
+            .filter(|entry| entry.file_type().is_file())
+            .map(|entry| entry.into_path())
+            .collect();
+        files.sort();
+        files
+    }
+}
+
+/// What a finished process left.
+pub fn ended(output: &Output) -> Ended {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ended { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+}
+
+/// A number of a JSON object.
+pub fn number(json: &serde_json::Value, name: &str) -> u64 {
+    json[name].as_u64().unwrap_or_else(|| panic!("no number `{name}` in {json}"))
+}
+
+/// The hashes of the files that were made.
+pub fn hashes(json: &serde_json::Value) -> Vec<String> {
+    let outputs = json["outputs"].as_array().unwrap();
+    outputs.iter().map(|output| output["blake3"].as_str().unwrap().to_owned()).collect()
+}
