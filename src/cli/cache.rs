@@ -83,7 +83,8 @@ impl Stats {
         let stats = store.stats()?;
         if self.json {
             let kind = |(name, kind): (&String, &crate::store::KindStats)| {
-                let value = serde_json::json!({ "records": kind.records, "bytes": kind.bytes, "seconds": kind.seconds });
+                let value =
+                    serde_json::json!({ "records": kind.records, "bytes": kind.bytes, "seconds": kind.seconds });
                 (name.clone(), value)
             };
             let kinds: serde_json::Map<_, _> = stats.kinds.iter().map(kind).collect();
@@ -117,7 +118,8 @@ impl Check {
             });
             ui.answer(&object.to_string());
         } else {
-            let (objects, records) = (count(report.objects as usize, "object"), count(report.records as usize, "record"));
+            let (objects, records) =
+                (count(report.objects as usize, "object"), count(report.records as usize, "record"));
             ui.answer(&format!("{objects} and {records} hashed, {damaged} damaged"));
             report.damaged_objects.iter().for_each(|object| ui.answer(&format!("damaged object {object}")));
             report.damaged_records.iter().for_each(|(_, record)| ui.answer(&format!("damaged record {record}")));
@@ -129,7 +131,8 @@ impl Check {
         if report.is_sound() {
             return Ok(());
         }
-        let message = format!("{} damaged; moved to {}", count(damaged, "file"), store.root().join("quarantine").display());
+        let message =
+            format!("{} damaged; moved to {}", count(damaged, "file"), store.root().join("quarantine").display());
         Err(Failure::new(ExitCode::Storage, message, "`wdpipe make` computes again what it needs"))
     }
 }

@@ -61,7 +61,8 @@ impl Doctor {
             let object = serde_json::json!({ "fine": fine, "findings": findings.iter().map(one).collect::<Vec<_>>() });
             ui.answer(&object.to_string());
         } else {
-            let row = |f: &Finding| vec![if f.fine { "ok" } else { "!!" }.to_owned(), f.name.to_owned(), f.text.clone()];
+            let row =
+                |f: &Finding| vec![if f.fine { "ok" } else { "!!" }.to_owned(), f.name.to_owned(), f.text.clone()];
             columns(&findings.iter().map(row).collect::<Vec<_>>()).iter().for_each(|line| ui.answer(line));
         }
         let faults = findings.iter().filter(|finding| !finding.fine).map(|finding| finding.name);

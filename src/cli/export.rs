@@ -36,7 +36,8 @@ pub fn export(
     };
     let mut exported = Vec::new();
     for &id in &selection.targets {
-        let (Work::Figure(figure), Knowledge::Known { record, .. }) = (&selection.graph.stages[id].work, &knowledge[id])
+        let (Work::Figure(figure), Knowledge::Known { record, .. }) =
+            (&selection.graph.stages[id].work, &knowledge[id])
         else {
             continue;
         };

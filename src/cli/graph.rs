@@ -38,12 +38,14 @@ impl GraphCommand {
     /// If a pipeline or target is wrong.
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
         let selection = select(global, &self.variant, &self.targets)?;
-        ui.answer(match self.format {
-            Form::Text => text(&selection),
-            Form::Dot => dot(&selection),
-            Form::Json => json(&selection),
-        }
-        .trim_end());
+        ui.answer(
+            match self.format {
+                Form::Text => text(&selection),
+                Form::Dot => dot(&selection),
+                Form::Json => json(&selection),
+            }
+            .trim_end(),
+        );
         Ok(())
     }
 }

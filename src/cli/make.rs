@@ -253,4 +253,3 @@ pub fn cancel_on_interrupt() -> Arc<AtomicBool> {
     let _ = ctrlc::set_handler(handler);
     cancel
 }
-

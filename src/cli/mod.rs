@@ -39,13 +39,34 @@ struct Cli {
 #[derive(Debug, Args)]
 pub struct Global {
     /// The store: objects, records and their index.
-    #[arg(long, global = true, env = "WDPIPE_CACHE", default_value = "cache", value_name = "DIR", help_heading = "Folders")]
+    #[arg(
+        long,
+        global = true,
+        env = "WDPIPE_CACHE",
+        default_value = "cache",
+        value_name = "DIR",
+        help_heading = "Folders"
+    )]
     cache: PathBuf,
     /// Where figures are written, in a folder for each profile.
-    #[arg(long, global = true, env = "WDPIPE_REPORTS", default_value = "reports", value_name = "DIR", help_heading = "Folders")]
+    #[arg(
+        long,
+        global = true,
+        env = "WDPIPE_REPORTS",
+        default_value = "reports",
+        value_name = "DIR",
+        help_heading = "Folders"
+    )]
     reports: PathBuf,
     /// The pipelines, a TOML file for each figure.
-    #[arg(long, global = true, env = "WDPIPE_PIPELINES", default_value = "pipelines", value_name = "DIR", help_heading = "Folders")]
+    #[arg(
+        long,
+        global = true,
+        env = "WDPIPE_PIPELINES",
+        default_value = "pipelines",
+        value_name = "DIR",
+        help_heading = "Folders"
+    )]
     pipelines: PathBuf,
     /// Say nothing but errors and what was asked for.
     #[arg(short, long, global = true)]

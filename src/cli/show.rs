@@ -77,7 +77,10 @@ impl Show {
         };
         let Some(output) = record.output(name) else {
             let names: Vec<_> = record.outputs.iter().map(|output| output.name.as_str()).collect();
-            return Err(Failure::usage(format!("`{stage}` has no output `{name}`"), format!("it has {}", names.join(", "))));
+            return Err(Failure::usage(
+                format!("`{stage}` has no output `{name}`"),
+                format!("it has {}", names.join(", ")),
+            ));
         };
         let mut content = store.output(output)?;
         if let (Ok(table), true) = (Table::from_bytes(&content), self.csv || self.json) {
@@ -85,8 +88,7 @@ impl Show {
         }
         match &self.to {
             Some(path) => {
-                fsx::replace(path, &content)
-                    .map_err(|error| Failure::new(ExitCode::Storage, error.to_string(), ""))?;
+                fsx::replace(path, &content).map_err(|error| Failure::new(ExitCode::Storage, error.to_string(), ""))?;
                 ui.say(&format!("wrote {} ({})", path.display(), bytes(content.len() as u64)));
             }
             None => ui.answer_bytes(&content),

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
+use super::EngineError;
 use super::events::Event;
 use super::resolve::{Inputs, Resolver};
-use super::EngineError;
 use crate::cost;
 use crate::graph::{Graph, StageId};
 use crate::plan::{Bytes, Knowledge, MissReason};

@@ -7,10 +7,10 @@ use std::sync::mpsc;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use super::EngineError;
 use super::events::{Event, Outcome};
 use super::execute::{Context, Environment, Executed, Job};
 use super::resolve::Resolver;
-use super::EngineError;
 use crate::cost;
 use crate::graph::{Graph, StageId};
 use crate::plan::{Knowledge, Plan, plan};
@@ -112,7 +112,8 @@ pub fn make(request: &Request<'_>, on_event: &mut dyn FnMut(Event)) -> Result<Su
     });
     let state = schedule.state.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let State { knowledge, computed, errors, .. } = state;
-    let known = closure.iter().zip(&knowledge).filter(|(needed, known)| **needed && matches!(known, Knowledge::Known { .. }));
+    let known =
+        closure.iter().zip(&knowledge).filter(|(needed, known)| **needed && matches!(known, Knowledge::Known { .. }));
     let cached = known.count().saturating_sub(computed);
     Ok(Summary { total, cached, computed, knowledge, errors })
 }
@@ -149,8 +150,7 @@ impl Schedule<'_> {
     fn work(&self, report: &(dyn Fn(Event) + Sync)) {
         let Request { graph, store, environment, cancel, .. } = *self.request;
         let cancelled = || cancel.load(Ordering::Relaxed);
-        let context =
-            Context { graph, store, resolver: self.resolver, environment, report, cancelled: &cancelled };
+        let context = Context { graph, store, resolver: self.resolver, environment, report, cancelled: &cancelled };
         let mut worker = Worker::new(self.request.device.clone());
         let mut last = None;
         while let Some(job) = self.take(last) {
@@ -164,8 +164,8 @@ impl Schedule<'_> {
     fn take(&self, last: Option<StageId>) -> Option<Job> {
         let mut state = self.lock();
         loop {
-            let stop = self.request.cancel.load(Ordering::Relaxed)
-                || (!state.errors.is_empty() && !self.request.keep_going);
+            let stop =
+                self.request.cancel.load(Ordering::Relaxed) || (!state.errors.is_empty() && !self.request.keep_going);
             if stop {
                 return None;
             }
@@ -255,7 +255,8 @@ impl Schedule<'_> {
         let mut open = vec![id];
         while let Some(id) = open.pop() {
             let waits = |reader: &StageId| matches!(state.knowledge[*reader], Knowledge::Waits);
-            let readers: Vec<_> = self.dependents[id].iter().copied().filter(|r| self.closure[*r] && waits(r)).collect();
+            let readers: Vec<_> =
+                self.dependents[id].iter().copied().filter(|r| self.closure[*r] && waits(r)).collect();
             for reader in readers {
                 match self.resolver.look(reader, &state.knowledge) {
                     Ok(found) => {

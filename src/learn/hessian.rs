@@ -178,11 +178,11 @@ mod tests {
     use crate::learn::init::initial_weights;
     use crate::learn::model::Arithmetic;
     use crate::torch::{Libraries, Session, load, policy};
-    use crate::work::{InitScheme, Model, ModelName};
+    use crate::work::{InitScheme, Model, ModelName, Precision};
 
     fn setting(images: usize) -> (Session, Network, Images) {
         load(&Libraries::default()).unwrap();
-        let session = policy::apply(policy::Precision::Fp32).unwrap();
+        let session = policy::apply(Precision::Fp32).unwrap();
         let arithmetic = Arithmetic { device: Device::Cpu, kind: Kind::Double, channels_last: false };
         let model = Model { name: ModelName::PreactResnet18, width: 1, classes: 2 };
         let network = Network::new(model, &initial_weights(model, InitScheme::He, 1).unwrap(), arithmetic).unwrap();

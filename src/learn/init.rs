@@ -1,7 +1,7 @@
 //! Initial weights, the same bits on every platform.
 
 use super::LearnError;
-use super::layout::{Entry, Role, layout};
+use super::layout::{Entry, Layout, Role, layout};
 use super::weights::{Array, Weights};
 use crate::rng::Stream;
 use crate::work::{InitScheme, Model};
@@ -20,6 +20,16 @@ pub fn initial_weights(model: Model, scheme: InitScheme, seed: u64) -> Result<We
         (entry.name.clone(), Array { shape: entry.shape.clone(), data })
     };
     Ok(layout.entries.iter().enumerate().map(draw).collect())
+}
+
+/// All tensors of a network with some parameters, and batch-norm statistics as before any training.
+pub fn with_fresh_statistics(layout: &Layout, parameters: &Weights) -> Weights {
+    let tensor = |entry: &Entry| {
+        let fresh =
+            || Array { shape: entry.shape.clone(), data: vec![f32::from(entry.role == Role::Variance); entry.count()] };
+        (entry.name.clone(), parameters.get(&entry.name).cloned().unwrap_or_else(fresh))
+    };
+    layout.entries.iter().map(tensor).collect()
 }
 
 /// One number of a tensor. He: N(0, 2/(k²·out)) for convolutions and N(0, 2/in) for linear layers, biases

@@ -16,7 +16,7 @@ use super::hessian::{Norms, hessian_vector_product, quadratic_forms};
 use super::model::{Arithmetic, Network, Statistics};
 use super::train::{Sgd, State};
 use crate::torch::{Session, policy};
-use crate::work::{Model, ModelName};
+use crate::work::{Model, ModelName, Precision};
 
 /// How far a group of results is from the expected ones.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +42,7 @@ type Results = BTreeMap<String, BTreeMap<String, Vec<f64>>>;
 /// If the bytes are no case of a network of this program in float64, or libtorch fails.
 pub fn compare(case: &[u8]) -> Result<Vec<Deviation>, LearnError> {
     let case = Case::read(case)?;
-    let session = policy::apply(policy::Precision::Fp32).map_err(|error| LearnError::Torch(error.to_string()))?;
+    let session = policy::apply(Precision::Fp32).map_err(|error| LearnError::Torch(error.to_string()))?;
     let got = case.run(&session)?;
     let expected = case.expected()?;
     got.iter().map(|(group, tensors)| deviation(group, tensors, expected.get(group))).collect()

@@ -195,8 +195,9 @@ mod tests {
     use crate::learn::evaluate::{evaluate, refresh_statistics};
     use crate::learn::init::initial_weights;
     use crate::rng::Stream;
-    use crate::torch::policy::{self, Precision};
+    use crate::torch::policy;
     use crate::torch::{Libraries, load};
+    use crate::work::Precision;
     use crate::work::{InitScheme, ModelName};
 
     const MODEL: Model = Model { name: ModelName::PreactResnet18, width: 2, classes: 10 };

@@ -9,11 +9,7 @@ use crate::table::Table;
 use crate::work::Figure;
 
 /// Draws a figure of the tables that it reads.
-pub fn figure(
-    work: &Figure,
-    objects: &BTreeMap<String, ObjectDigest>,
-    read: &Read<'_>,
-) -> Result<Made, StageError> {
+pub fn figure(work: &Figure, objects: &BTreeMap<String, ObjectDigest>, read: &Read<'_>) -> Result<Made, StageError> {
     let table = |role: &String| Ok((role.clone(), Table::from_bytes(&read(role)?)?));
     let tables = objects.keys().map(table).collect::<Result<BTreeMap<_, _>, StageError>>()?;
     let drawing = figure::draw(work, &tables)?;

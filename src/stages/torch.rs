@@ -85,7 +85,13 @@ impl Torch {
     }
 
     /// The images of a role, on the device; kept there for the next stage.
-    fn images(&mut self, role: &str, classes: u32, numerics: Numerics, inputs: &Inputs<'_>) -> Result<usize, StageError> {
+    fn images(
+        &mut self,
+        role: &str,
+        classes: u32,
+        numerics: Numerics,
+        inputs: &Inputs<'_>,
+    ) -> Result<usize, StageError> {
         let key = (inputs.object(role)?, classes, numerics.channels_last);
         if let Some(at) = self.images.iter().position(|(kept, _)| *kept == key) {
             return Ok(at);
@@ -100,7 +106,12 @@ impl Torch {
     }
 
     /// Both sets of images, on the device.
-    fn train_and_test(&mut self, model: Model, numerics: Numerics, inputs: &Inputs<'_>) -> Result<(&Images, &Images), StageError> {
+    fn train_and_test(
+        &mut self,
+        model: Model,
+        numerics: Numerics,
+        inputs: &Inputs<'_>,
+    ) -> Result<(&Images, &Images), StageError> {
         self.images("train", model.classes, numerics, inputs)?;
         let test = self.images("test", model.classes, numerics, inputs)?;
         // Reading `test` may have moved `train`.
@@ -272,13 +283,5 @@ fn metrics(
     let on_train = evaluate(network, train, EVALUATION_BATCH, session)?;
     let on_test = evaluate(network, test, EVALUATION_BATCH, session)?;
     let norm = network.norm()?;
-    Ok([
-        f64::from(epoch),
-        lr,
-        on_train.loss,
-        on_train.error_percent,
-        on_test.loss,
-        on_test.error_percent,
-        norm,
-    ])
+    Ok([f64::from(epoch), lr, on_train.loss, on_train.error_percent, on_test.loss, on_test.error_percent, norm])
 }

@@ -11,7 +11,11 @@ fn mistakes_on_the_command_line() {
         (&["make", "fig33"], 2, "there is no figure, panel or stage `fig33`; did you mean `fig3`?"),
         (&["make", "fig3/trnk"], 2, "did you mean `fig3/trunk`?"),
         (&["make", "fig3", "--profile", "smok"], 2, "no profile `smok` here; there are: paper, quick, smoke"),
-        (&["make", "fig3", "--set", "lrr=1"], 2, "--set 'lrr=1': there is no setting or stage `lrr`; did you mean `lr`?"),
+        (
+            &["make", "fig3", "--set", "lrr=1"],
+            2,
+            "--set 'lrr=1': there is no setting or stage `lrr`; did you mean `lr`?",
+        ),
         (&["make", "fig3", "--set", "trunk.wd=-1"], 2, "`wd` must be a number from 0 to 1000, not -1"),
         (&["make", "fig3", "--set", "trunk.start=decay"], 2, "in a circle"),
         (&["make", "fig3", "--device", "gpu"], 2, "there is no device `gpu`: say auto, cpu, cuda or cuda:N"),

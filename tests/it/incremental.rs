@@ -83,7 +83,9 @@ fn stages_can_be_looked_at() {
         ended.stdout
     };
     let stage = "fig3/trunk[lr=0.1,seed=0]@1";
-    assert!(run(&["show", stage, "--csv"]).starts_with("epoch,lr,train_loss,train_error,test_loss,test_error,norm\n0,0.1,"));
+    assert!(
+        run(&["show", stage, "--csv"]).starts_with("epoch,lr,train_loss,train_error,test_loss,test_error,norm\n0,0.1,")
+    );
     let explained = run(&["explain", stage]);
     for part in ["cached", "input weights", "from fig3/init[seed=0]", "wd", "policy threads"] {
         assert!(explained.contains(part), "{part}: {explained}");

@@ -24,7 +24,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store", &["codec", "digest", "fsx", "record", "value"]),
     ("stages", &["data", "digest", "figure", "learn", "store", "table", "torch", "work"]),
     ("engine", &["cost", "digest", "graph", "plan", "record", "stages", "store", "value", "work"]),
-    ("cli", &["cost", "data", "digest", "engine", "fsx", "graph", "plan", "record", "spec", "stages", "store", "table", "work"]),
+    (
+        "cli",
+        &[
+            "cost", "data", "digest", "engine", "fsx", "graph", "plan", "record", "spec", "stages", "store", "table",
+            "work",
+        ],
+    ),
 ];
 
 #[test]
