@@ -2,9 +2,8 @@
 //! gets the same bytes.
 //!
 //! An image shows one shape or texture in a random place, size, tilt and colour on a shaded background,
-//! often with a smaller distractor of another class, under pixel noise. The shape may be lighter or
-//! darker than the background in each colour, so single pixels say nothing about the class, and a linear
-//! classifier can do little. Every image has a random stream of its own: a larger set extends a smaller
+//! sometimes with a smaller distractor of another class, under pixel noise. Place, size, tilt and colours
+//! vary, so single pixels say nothing about the class, and a linear classifier can do little. Every image has a random stream of its own: a larger set extends a smaller
 //! one.
 
 use super::images::{IMAGE_BYTES, Images};
@@ -14,23 +13,25 @@ use crate::rng::Stream;
 // kind.
 
 /// Largest pixel noise, in grey levels; triangular, so that its standard deviation is 0.41 of it.
-const NOISE: i32 = 48;
+const NOISE: i32 = 30;
 /// Least and largest difference of a shape's colour from the background's, in grey levels per colour.
-const CONTRAST: (i32, i32) = (20, 80);
+const CONTRAST: (i32, i32) = (40, 110);
+/// How many of 256 images have a shape that is lighter than the background; in the others it is darker.
+const LIGHTER: u64 = 224;
 /// How many of 256 images have a distractor.
-const DISTRACTOR: u64 = 128;
+const DISTRACTOR: u64 = 64;
 /// Least and largest size (half the extent) of the shape, in 1/16 pixel.
-const SIZE: (i32, i32) = (88, 192);
+const SIZE: (i32, i32) = (112, 192);
 /// The same of the distractor.
 const DISTRACTOR_SIZE: (i32, i32) = (40, 72);
 /// Largest distance of the shape's centre from the image's, along each axis, in 1/16 pixel.
-const SHIFT: i32 = 96;
+const SHIFT: i32 = 64;
 /// The same of the distractor.
 const DISTRACTOR_SHIFT: i32 = 208;
 /// Largest tilt to either side: 64 times its sine.
-const TILT: i32 = 14;
+const TILT: i32 = 10;
 /// Largest shading of the background towards an edge, in grey levels.
-const SHADE: i32 = 40;
+const SHADE: i32 = 24;
 
 /// The classes, by label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,10 +135,8 @@ impl Figure {
         };
         let phase = [(); 2].map(|()| between(random, (0, 2 * line - 1)));
         let other = random.below(2) == 1;
-        let colour = base.map(|level| {
-            let contrast = between(random, CONTRAST);
-            if random.below(2) == 1 { level + contrast } else { level - contrast }
-        });
+        let sign = if random.below(256) < LIGHTER { 1 } else { -1 };
+        let colour = base.map(|level| level + sign * between(random, CONTRAST));
         Self { class, centre, size, turn: [cosine, sine], line, phase, other, colour }
     }
 

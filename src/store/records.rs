@@ -85,8 +85,9 @@ impl Store {
         Ok(digest)
     }
 
-    /// All outcomes of a key, in the order of their names. Damaged ones are moved to the quarantine and
-    /// left out.
+    /// All outcomes of a key in the order of preference: of imports the newest first, of computations the
+    /// oldest; of several that are equally old, the one whose digest is smallest. Damaged ones are moved to
+    /// the quarantine and left out.
     ///
     /// # Errors
     /// If a file cannot be read, or was written by another version of the program.
@@ -97,21 +98,20 @@ impl Store {
                 found.push((digest, *record));
             }
         }
-        Ok(found)
-    }
-
-    /// The outcome of a key that is used: of imports the newest, of computations the oldest; of several
-    /// that are equally old, the one whose digest is smallest.
-    ///
-    /// # Errors
-    /// As [`Store::records`].
-    pub fn record(&self, key: &StageKey) -> Result<Option<Record>, StoreError> {
         let age = |record: &Record| match record.parts.kind.as_str() {
             "import" => u64::MAX - record.provenance.finished,
             _ => record.provenance.finished,
         };
-        let chosen = self.records(key)?.into_iter().min_by_key(|(digest, record)| (age(record), *digest));
-        Ok(chosen.map(|(_, record)| record))
+        found.sort_by_key(|(digest, record)| (age(record), *digest));
+        Ok(found)
+    }
+
+    /// The outcome of a key that is preferred.
+    ///
+    /// # Errors
+    /// As [`Store::records`].
+    pub fn record(&self, key: &StageKey) -> Result<Option<Record>, StoreError> {
+        Ok(self.records(key)?.into_iter().next().map(|(_, record)| record))
     }
 
     /// The outcomes of a key that yielded different bytes, one of each kind; none if all agree.

@@ -17,4 +17,4 @@ mod shim;
 
 pub use cuda::CudaError;
 pub use loader::{Libraries, LoadError, Loaded, VERSION, load};
-pub use policy::{Precision, Session};
+pub use policy::Session;

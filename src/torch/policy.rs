@@ -1,5 +1,8 @@
 //! How numbers are computed: the one place that fixes it.
 //!
+//! What is fixed here enters the keys of all stages that compute (`engine::policy`): with any change that may
+//! change the bits of a result, raise the version there.
+//!
 //! **Strict.** Only algorithms that repeat bit by bit are used; an operation that has none is an error. cuDNN
 //! does not benchmark, since the fastest of several algorithms may be another one next time. The cuBLAS
 //! workspace has a fixed size. Sums of 16-bit products are kept in float32.
@@ -14,54 +17,18 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
 use super::shim;
-use crate::value::{Map, Value};
-
-/// The number of this policy. It enters every key: raise it with any change here or in `shim.cpp` that may
-/// change the bits of a result.
-const VERSION: i64 = 1;
+use crate::work::Precision;
 
 /// All settings of the policy as `wdpipe_torch_policy` in `shim.cpp` reports them.
 const ALL: i32 = 63;
 /// Those of them that TF32 turns off.
 const IEEE: i32 = 8 + 16;
 
-/// What float32 stands for in products (matrix products and convolutions). float64 is itself in all three.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// IEEE float32.
-    #[default]
-    Fp32,
-    /// On CUDA the factors are rounded to 10 bits of mantissa (TF32); on the processor like [`Self::Fp32`].
-    Tf32,
-    /// Within [`Session::autocast`] the factors are rounded to bfloat16, and so are the results; weights,
-    /// sums, norms and the loss stay float32.
-    Bf16,
-}
-
 /// libtorch refused a setting; its own words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("libtorch refused the numeric policy: {0}")]
 pub struct PolicyError(String);
-
-/// What of the policy enters a stage's key.
-pub fn parts(precision: Precision) -> Map {
-    let precision = match precision {
-        Precision::Fp32 => "fp32",
-        Precision::Tf32 => "tf32",
-        Precision::Bf16 => "bf16",
-    };
-    let part = |name: &str, value| (name.to_owned(), value);
-    Map::from([
-        part("determinism", Value::Text("strict".into())),
-        part("precision", Value::Text(precision.into())),
-        part("threads", Value::Int(1)),
-        part("version", Value::Int(VERSION)),
-    ])
-}
 
 /// Fixes what holds for the calling thread: one thread per operation, denormal numbers kept. Every thread that
 /// computes calls it first; [`apply`] does so itself.
@@ -194,12 +161,5 @@ mod tests {
         let outside = product();
         assert_eq!(outside.kind(), Kind::Float);
         assert!(outside.double_value(&[0, 0]) > 1.0);
-    }
-
-    #[test]
-    fn each_precision_has_its_own_parts() {
-        let text = |precision| Value::Map(parts(precision)).to_string();
-        assert_eq!(text(Precision::Fp32), "{determinism = strict, precision = fp32, threads = 1, version = 1}");
-        assert_ne!(text(Precision::Tf32), text(Precision::Bf16));
     }
 }
