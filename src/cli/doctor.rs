@@ -44,7 +44,7 @@ impl Doctor {
         found("device", stages::describe(&Device::Auto));
         found("pipelines", pipelines(global));
         let store = Store::open(&global.cache);
-        found("cache", store.as_ref().map_err(ToString::to_string).and_then(|store| writable(store)));
+        found("cache", store.as_ref().map_err(ToString::to_string).and_then(writable));
         if let Ok(store) = &store {
             for source in [Source::Cifar10, Source::Cifar100] {
                 // Data that was not imported is no fault: the smoke profile needs none.

@@ -13,15 +13,15 @@ use crate::rng::Stream;
 // kind.
 
 /// Largest pixel noise, in grey levels; triangular, so that its standard deviation is 0.41 of it.
-const NOISE: i32 = 30;
+const NOISE: i32 = 34;
 /// Least and largest difference of a shape's colour from the background's, in grey levels per colour.
-const CONTRAST: (i32, i32) = (40, 110);
+const CONTRAST: (i32, i32) = (36, 105);
 /// How many of 256 images have a shape that is lighter than the background; in the others it is darker.
 const LIGHTER: u64 = 224;
 /// How many of 256 images have a distractor.
-const DISTRACTOR: u64 = 64;
+const DISTRACTOR: u64 = 80;
 /// Least and largest size (half the extent) of the shape, in 1/16 pixel.
-const SIZE: (i32, i32) = (112, 192);
+const SIZE: (i32, i32) = (108, 192);
 /// The same of the distractor.
 const DISTRACTOR_SIZE: (i32, i32) = (40, 72);
 /// Largest distance of the shape's centre from the image's, along each axis, in 1/16 pixel.

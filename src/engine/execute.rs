@@ -91,7 +91,7 @@ impl Context<'_> {
         };
         let made = worker.run(&stage.work, objects, &read, &mut progress).map_err(|source| match source {
             StageError::Cancelled => EngineError::Interrupted,
-            source => EngineError::Stage { stage: stage.name.clone(), source },
+            source => EngineError::Stage { stage: stage.name.clone(), source: Box::new(source) },
         })?;
         let seconds = started.elapsed().as_secs_f64();
         let mut outputs = Vec::new();

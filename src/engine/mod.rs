@@ -46,7 +46,7 @@ pub enum EngineError {
         /// The stage.
         stage: String,
         /// Why.
-        source: StageError,
+        source: Box<StageError>,
     },
     /// Asked to stop (Ctrl-C).
     #[error("interrupted")]

@@ -144,25 +144,29 @@ impl Torch {
             let epoch = work.first_epoch + i;
             let order = training_order(work.seed, epoch, train.count());
             let pass = Pass::new(&order, work.batch as usize, train)?;
-            let span = (f64::from(i) / f64::from(work.epochs), 1.0 / f64::from(work.epochs));
-            run_epoch(&mut state, train, &pass, &sgd, epoch, inputs.session, span, report)?;
+            let part = (f64::from(i) / f64::from(work.epochs), 1.0 / f64::from(work.epochs));
+            run_epoch(
+                &mut state,
+                &Epoch { images: train, pass: &pass, sgd: &sgd, number: epoch, part },
+                inputs.session,
+                report,
+            )?;
             rows.push(metrics(&state.network, train, test, epoch, work.lr, inputs.session)?);
         }
         let weights = state.network.weights()?;
-        let mut made = Made::default();
-        made.tensors = weights.digests().map(|(name, digest)| (name.to_owned(), digest)).collect();
+        let mut tensors: Vec<_> = weights.digests().map(|(name, digest)| (name.to_owned(), digest)).collect();
         let bytes = weights.to_bytes()?;
         let mut end = (ObjectDigest::of(&bytes), None);
-        made.outputs.push(("weights", bytes));
+        let mut outputs = vec![("weights", bytes)];
         if let Some(average) = state.average()? {
-            made.tensors.extend(average.digests().map(|(name, digest)| (format!("ema.{name}"), digest)));
+            tensors.extend(average.digests().map(|(name, digest)| (format!("ema.{name}"), digest)));
             let bytes = average.to_bytes()?;
             end.1 = Some(ObjectDigest::of(&bytes));
-            made.outputs.push(("ema", bytes));
+            outputs.push(("ema", bytes));
         }
-        made.outputs.push(("metrics", Table::of_rows(METRICS, &rows).to_bytes()?));
+        outputs.push(("metrics", Table::of_rows(METRICS, &rows).to_bytes()?));
         self.resident = Some((end, work.numerics, state));
-        Ok(made)
+        Ok(Made { outputs, tensors })
     }
 
     fn probe(&mut self, work: &Probe, inputs: &Inputs<'_>, report: &mut Report<'_>) -> Result<Made, StageError> {
@@ -173,8 +177,9 @@ impl Torch {
         for epoch in 0..work.epochs {
             let order = probe_order(work.seed, work.after, epoch, train.count());
             let pass = Pass::new(&order, work.batch as usize, train)?;
-            let span = (f64::from(epoch) / f64::from(work.epochs), 1.0 / f64::from(work.epochs));
-            run_epoch(&mut state, train, &pass, &sgd, epoch, inputs.session, span, report)?;
+            let part = (f64::from(epoch) / f64::from(work.epochs), 1.0 / f64::from(work.epochs));
+            let epoch = Epoch { images: train, pass: &pass, sgd: &sgd, number: epoch, part };
+            run_epoch(&mut state, &epoch, inputs.session, report)?;
         }
         let row = metrics(&state.network, train, test, work.after.saturating_sub(1), work.lr, inputs.session)?;
         let weights = state.network.weights()?;
@@ -243,21 +248,29 @@ impl Inputs<'_> {
     }
 }
 
-/// One epoch, reported as the part `(start, length)` of the stage.
+/// One epoch of training.
+struct Epoch<'a> {
+    images: &'a Images,
+    pass: &'a Pass,
+    sgd: &'a Sgd,
+    /// For messages.
+    number: u32,
+    /// Where it begins in the stage's work and how much of it it is, as shares.
+    part: (f64, f64),
+}
+
+/// Runs an epoch and reports how far it is.
 fn run_epoch(
     state: &mut State,
-    images: &Images,
-    pass: &Pass,
-    sgd: &Sgd,
-    epoch: u32,
+    epoch: &Epoch<'_>,
     session: &Session,
-    (start, length): (f64, f64),
     report: &mut Report<'_>,
 ) -> Result<(), LearnError> {
+    let Epoch { images, pass, sgd, number, part: (start, length) } = *epoch;
     let started = Instant::now();
     let mut read = started;
     let mut last = None;
-    state.run_epoch(images, pass, sgd, epoch, session, |progress| {
+    state.run_epoch(images, pass, sgd, number, session, |progress| {
         if progress.loss.is_none() && read.elapsed() >= READ_LOSS {
             read = Instant::now();
             return Answer::Loss;

@@ -1,5 +1,7 @@
 //! Drives the real program, as its users do.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
+
 mod bad_input;
 #[cfg(feature = "torch")]
 mod cifar;

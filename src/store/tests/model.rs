@@ -34,7 +34,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Object number `i`: of different lengths, some compressible.
 fn bytes(i: u64) -> Vec<u8> {
-    if i % 2 == 0 { noise(i as usize * 100, i) } else { vec![i as u8; 500] }
+    if i.is_multiple_of(2) { noise(i as usize * 100, i) } else { vec![i as u8; 500] }
 }
 
 fn made(key: i64, finished: u64, yielded: u64) -> Record {
