@@ -69,6 +69,10 @@ impl Make {
         if self.dry_run {
             return self.dry(&selection, &store, &estimates, jobs, ui);
         }
+        if let Device::Cuda(_) = self.device {
+            // Said before anything runs, not by the first stage that trains.
+            crate::stages::describe(&self.device).map_err(|error| Failure::new(ExitCode::Missing, error, ""))?;
+        }
         let environment = Environment { who: who(), now };
         let cancel = cancel_on_interrupt();
         let request = Request {
