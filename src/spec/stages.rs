@@ -116,7 +116,7 @@ fn init(name: &str, fields: &Fields<'_>, stages: &mut Vec<Stage>) -> Instance {
 }
 
 /// The lineage of `start`, with what this stage says otherwise; and the checks that all share.
-fn inherit(fields: &Fields<'_>, start: &[Instance], data: Option<StageId>) -> Option<Lineage> {
+fn inherit(fields: &Fields<'_>, start: &[Instance], data: Option<StageId>, stages: &[Stage]) -> Option<Lineage> {
     let mut lineage = start.iter().find_map(|instance| instance.lineage)?;
     let precisions = [("fp32", Precision::Fp32), ("tf32", Precision::Tf32), ("bf16", Precision::Bf16)];
     let precision = fields.choice("precision", Some(lineage.numerics.precision), &precisions);
@@ -127,7 +127,27 @@ fn inherit(fields: &Fields<'_>, start: &[Instance], data: Option<StageId>) -> Op
     if lineage.data.is_none() {
         fields.complain("data", "`data` is missing: the name of a stage of kind dataset");
     }
+    if let Some(Dataset { source, train, .. }) = dataset_of(lineage, stages) {
+        if lineage.batch > *train {
+            let message = format!("`batch` is {}, but there are only {train} training images", lineage.batch);
+            fields.complain("batch", message);
+        }
+        let classes = if *source == Source::Cifar100 { 100 } else { 10 };
+        if lineage.model.classes < classes {
+            let message =
+                format!("{} has {classes} classes, but the network only {}", source.name(), lineage.model.classes);
+            fields.complain("data", message);
+        }
+    }
     Some(lineage)
+}
+
+/// The data that a lineage is trained on.
+fn dataset_of(lineage: Lineage, stages: &[Stage]) -> Option<&Dataset> {
+    match &stages.get(lineage.data?)?.work {
+        Work::Dataset(data) => Some(data),
+        _ => None,
+    }
 }
 
 fn learning_rate(fields: &Fields<'_>) -> f64 {
@@ -145,7 +165,7 @@ fn train(
     data: Option<StageId>,
     stages: &mut Vec<Stage>,
 ) -> Instance {
-    let Some(lineage) = inherit(fields, start, data) else { return Instance::default() };
+    let Some(lineage) = inherit(fields, start, data, stages) else { return Instance::default() };
     let epochs = fields.integer("epochs", None, 1..=EPOCHS);
     let first = fields.integer("checkpoint_first", Some(1), 1..=EPOCHS);
     let every = fields.integer("checkpoint_every", Some(1), 1..=EPOCHS);
@@ -184,7 +204,7 @@ fn probe(
     data: Option<StageId>,
     stages: &mut Vec<Stage>,
 ) -> Instance {
-    let Some(lineage) = inherit(fields, start, data) else { return Instance::default() };
+    let Some(lineage) = inherit(fields, start, data, stages) else { return Instance::default() };
     let after = fields.integer("after", None, 0..=EPOCHS);
     let epochs = fields.integer("epochs", None, 1..=EPOCHS);
     let (lr, wd) = (learning_rate(fields), fields.number("wd", Some(0.0), 0.0..=1e3));
@@ -219,7 +239,7 @@ fn ema_eval(
     data: Option<StageId>,
     stages: &mut Vec<Stage>,
 ) -> Instance {
-    let Some(lineage) = inherit(fields, start, data) else { return Instance::default() };
+    let Some(lineage) = inherit(fields, start, data, stages) else { return Instance::default() };
     let seed = fields.seed("seed", Some(0));
     let mut checkpoints = Vec::new();
     for checkpoint in start.iter().flat_map(|instance| &instance.checkpoints) {
@@ -243,8 +263,13 @@ fn hessian_trace(
     data: Option<StageId>,
     stages: &mut Vec<Stage>,
 ) -> Instance {
-    let Some(lineage) = inherit(fields, start, data) else { return Instance::default() };
+    let Some(lineage) = inherit(fields, start, data, stages) else { return Instance::default() };
     let images = fields.integer("images", None, 1..=1_000_000);
+    if let Some(data) = dataset_of(lineage, stages)
+        && images > data.train
+    {
+        fields.complain("images", format!("`images` is {images}, but there are only {} training images", data.train));
+    }
     let batch = fields.integer("chunk", Some(250), 1..=65_536);
     let draws = fields.integer("draws", None, 1..=100_000);
     let seed = fields.seed("seed", None);

@@ -91,6 +91,9 @@ fn mistakes_are_named_with_their_line() {
         ("after=[2]", "there is no checkpoint after 2 epochs, only after 1, 3, 5, 7, 9, …"),
         ("init.model=resnet", "`model` must be one of preact-resnet18"),
         ("data.train=50001000", "`train` must be an integer from 1 to 10000000"),
+        ("data.train=100", "`images` is 200, but there are only 100 training images"),
+        ("trunk.batch=5000", "`batch` is 5000, but there are only 500 training images"),
+        ("data.source=cifar100", "cifar100 has 100 classes, but the network only 10"),
         ("init.kind=inot", "`kind` must be one of dataset, init, train"),
     ];
     for (set, wanted) in cases {
