@@ -1,6 +1,6 @@
 //! How much arithmetic a stage needs, counted from its parameters, and how long that should take.
 //!
-//! Counted are convolutions and linear layers, 2 operations per multiply-add (specification, section 6).
+//! Counted are convolutions and linear layers, 2 operations per multiply-add.
 
 use crate::graph::{Graph, StageId};
 use crate::work::{Model, Work};
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn forward_operations_are_those_counted_by_pytorch() {
-        // shared/peers/README.md, counted by hooks on the PyTorch model.
+        // Counted by hooks on the layers of the same network in PyTorch.
         for (width, wanted) in [(8, 17_745_152.0), (16, 70_093_312.0), (64, 1_110_845_440.0)] {
             let model = Model { name: ModelName::PreactResnet18, width, classes: 10 };
             assert_eq!(forward(model), wanted, "width {width}");

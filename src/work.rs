@@ -149,7 +149,7 @@ pub struct Probe {
     pub batch: u32,
     /// Learning rate.
     pub lr: f64,
-    /// Weight decay (0 in the authors' code, D3 of the specification).
+    /// Weight decay (0 in the authors' code; the paper is silent).
     pub wd: f64,
     /// Epochs of training before the probe.
     pub after: u32,

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::format::{bytes, columns, date, duration};
-use super::select::{Variant, find, select};
+use super::select::{Variant, select};
 use super::ui::Ui;
 use super::{Failure, Global};
 use crate::engine::Resolver;
@@ -36,14 +36,11 @@ impl Explain {
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
         let selection = select(global, &self.variant, std::slice::from_ref(&self.stage))?;
         let graph = &selection.graph;
-        let found = match graph.figures.get(&self.stage) {
-            Some(figure) => vec![*figure],
-            None => find(graph, &self.stage)?,
-        };
+        let found = &selection.targets;
         let store = Store::open(&global.cache)?;
         let resolver = Resolver::new(&store, graph);
-        let knowledge = resolver.all(&graph.closure(&found))?;
-        let plan = plan(graph, &found, &knowledge);
+        let knowledge = resolver.all(&graph.closure(found))?;
+        let plan = plan(graph, found, &knowledge);
         let mut explained = Vec::new();
         for &id in found.iter().take(self.limit) {
             let parts = match resolver.inputs(id, &knowledge)? {

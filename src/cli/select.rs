@@ -79,7 +79,7 @@ pub fn select(global: &Global, variant: &Variant, targets: &[String]) -> Result<
 ///
 /// # Errors
 /// If there are none, with what comes close.
-pub fn find(graph: &Graph, pattern: &str) -> Result<Vec<StageId>, Failure> {
+fn find(graph: &Graph, pattern: &str) -> Result<Vec<StageId>, Failure> {
     let found = graph.find(pattern);
     if !found.is_empty() {
         return Ok(found);

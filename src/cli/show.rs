@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::explain::computed;
 use super::format::{bytes, columns};
-use super::select::{Variant, find, select};
+use super::select::{Variant, select};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::engine::Resolver;
@@ -46,12 +46,9 @@ impl Show {
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
         let selection = select(global, &self.variant, std::slice::from_ref(&self.stage))?;
         let graph = &selection.graph;
-        let found = match graph.figures.get(&self.stage) {
-            Some(figure) => vec![*figure],
-            None => find(graph, &self.stage)?,
-        };
+        let found = &selection.targets;
         let store = Store::open(&global.cache)?;
-        let knowledge = Resolver::new(&store, graph).all(&graph.closure(&found))?;
+        let knowledge = Resolver::new(&store, graph).all(&graph.closure(found))?;
         let known = found.iter().filter_map(|&id| match &knowledge[id] {
             Knowledge::Known { record, .. } => Some((graph.stages[id].name.as_str(), record.as_ref())),
             _ => None,

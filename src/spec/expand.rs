@@ -7,7 +7,7 @@ use super::fields::Fields;
 use super::node::{Diagnostic, Node, did_you_mean};
 use super::panels;
 use super::pipeline::Pipeline;
-use super::stages::{self, Instance};
+use super::stages::{self, Instance, Site};
 use super::sweep::{Point, Settings, restrict};
 use crate::graph::Graph;
 
@@ -175,7 +175,8 @@ fn instantiate(
             }
         });
         let full = format!("{}/{name}{}", pipeline.name, settings.suffix(&point));
-        let instance = stages::build(template.kind, &full, &fields, &start, data, &mut graph.stages);
+        let mut site = Site { name: &full, fields: &fields, start: &start, data, stages: &mut graph.stages };
+        let instance = stages::build(template.kind, &mut site);
         complaints.extend(fields.finish(&format!("stage `{name}`")));
         family.instances.insert(point, instance);
     }

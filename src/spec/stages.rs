@@ -51,29 +51,42 @@ pub const KINDS: [(&str, &[&str]); 6] = [
     ("hessian_trace", &["of", "data"]),
 ];
 
-/// Reads the fields of `kind` and adds its stages to the graph. `start` are the instances that the
-/// stage starts from or evaluates, `data` the stage of its data if it names one.
-pub fn build(
-    kind: &str,
-    name: &str,
-    fields: &Fields<'_>,
-    start: &[Instance],
-    data: Option<StageId>,
-    stages: &mut Vec<Stage>,
-) -> Instance {
+/// What an instance is built from, and where its stages go.
+pub struct Site<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its table.
+    pub fields: &'a Fields<'a>,
+    /// The instances that it starts from or evaluates.
+    pub start: &'a [Instance],
+    /// The stage of its data, if it names one.
+    pub data: Option<StageId>,
+    /// The stages of the graph so far.
+    pub stages: &'a mut Vec<Stage>,
+}
+
+/// Reads the fields of `kind` and adds its stages to the graph.
+pub fn build(kind: &str, site: &mut Site<'_>) -> Instance {
     match kind {
-        "dataset" => dataset(name, fields, stages),
-        "init" => init(name, fields, stages),
-        "train" => train(name, fields, start, data, stages),
-        "probe" => probe(name, fields, start, data, stages),
-        "ema_eval" => ema_eval(name, fields, start, data, stages),
-        _ => hessian_trace(name, fields, start, data, stages),
+        "dataset" => dataset(site),
+        "init" => init(site),
+        "train" => train(site),
+        "probe" => probe(site),
+        "ema_eval" => ema_eval(site),
+        _ => hessian_trace(site),
     }
 }
 
-fn push(stages: &mut Vec<Stage>, name: String, work: Work, inputs: Vec<Input>) -> StageId {
-    stages.push(Stage { name, work, inputs });
-    stages.len() - 1
+impl Site<'_> {
+    fn push(&mut self, name: String, work: Work, inputs: Vec<Input>) -> StageId {
+        self.stages.push(Stage { name, work, inputs });
+        self.stages.len() - 1
+    }
+
+    /// All checkpoints of what it starts from or evaluates.
+    fn checkpoints(&self) -> Vec<Checkpoint> {
+        self.start.iter().flat_map(|instance| &instance.checkpoints).cloned().collect()
+    }
 }
 
 fn input(role: &str, stage: StageId, output: &'static str) -> Input {
@@ -84,21 +97,23 @@ fn data_inputs(data: Option<StageId>) -> Vec<Input> {
     data.map(|data| vec![input("train", data, "train"), input("test", data, "test")]).unwrap_or_default()
 }
 
-fn dataset(name: &str, fields: &Fields<'_>, stages: &mut Vec<Stage>) -> Instance {
+fn dataset(site: &mut Site<'_>) -> Instance {
+    let fields = site.fields;
     let sources = [("cifar10", Source::Cifar10), ("cifar100", Source::Cifar100), ("shapes10", Source::Shapes10)];
     let source = fields.choice("source", None, &sources).unwrap_or(Source::Shapes10);
     let most = match source {
-        Source::Shapes10 => [10_000_000, 10_000_000],
+        Source::Shapes10 => [200_000, 200_000],
         Source::Cifar10 | Source::Cifar100 => [50_000, 10_000],
     };
     let train = fields.integer("train", None, 1..=most[0]);
     let test = fields.integer("test", None, 1..=most[1]);
     let seed = fields.seed("seed", Some(0));
-    let stage = push(stages, name.to_owned(), Work::Dataset(Dataset { source, train, test, seed }), Vec::new());
+    let stage = site.push(site.name.to_owned(), Work::Dataset(Dataset { source, train, test, seed }), Vec::new());
     Instance { checkpoints: vec![Checkpoint { epoch: 0, stage, ema: false }], lineage: None }
 }
 
-fn init(name: &str, fields: &Fields<'_>, stages: &mut Vec<Stage>) -> Instance {
+fn init(site: &mut Site<'_>) -> Instance {
+    let fields = site.fields;
     let model = Model {
         name: fields
             .choice("model", None, &[("preact-resnet18", ModelName::PreactResnet18)])
@@ -109,25 +124,26 @@ fn init(name: &str, fields: &Fields<'_>, stages: &mut Vec<Stage>) -> Instance {
     let schemes = [("he", InitScheme::He), ("pytorch", InitScheme::Pytorch)];
     let scheme = fields.choice("scheme", Some(InitScheme::He), &schemes).unwrap_or(InitScheme::He);
     let seed = fields.seed("seed", None);
-    let stage = push(stages, name.to_owned(), Work::Init(Init { model, scheme, seed }), Vec::new());
+    let stage = site.push(site.name.to_owned(), Work::Init(Init { model, scheme, seed }), Vec::new());
     let numerics = Numerics { precision: Precision::Fp32, channels_last: false };
     let lineage = Lineage { model, numerics, batch: 128, data: None };
     Instance { checkpoints: vec![Checkpoint { epoch: 0, stage, ema: false }], lineage: Some(lineage) }
 }
 
 /// The lineage of `start`, with what this stage says otherwise; and the checks that all share.
-fn inherit(fields: &Fields<'_>, start: &[Instance], data: Option<StageId>, stages: &[Stage]) -> Option<Lineage> {
-    let mut lineage = start.iter().find_map(|instance| instance.lineage)?;
+fn inherit(site: &Site<'_>) -> Option<Lineage> {
+    let fields = site.fields;
+    let mut lineage = site.start.iter().find_map(|instance| instance.lineage)?;
     let precisions = [("fp32", Precision::Fp32), ("tf32", Precision::Tf32), ("bf16", Precision::Bf16)];
     let precision = fields.choice("precision", Some(lineage.numerics.precision), &precisions);
     lineage.numerics.precision = precision.unwrap_or(Precision::Fp32);
     lineage.numerics.channels_last = fields.truth("channels_last", lineage.numerics.channels_last);
     lineage.batch = fields.integer("batch", Some(lineage.batch), 1..=65_536);
-    lineage.data = data.or(lineage.data);
+    lineage.data = site.data.or(lineage.data);
     if lineage.data.is_none() {
         fields.complain("data", "`data` is missing: the name of a stage of kind dataset");
     }
-    if let Some(Dataset { source, train, .. }) = dataset_of(lineage, stages) {
+    if let Some(Dataset { source, train, .. }) = dataset_of(lineage, site.stages) {
         if lineage.batch > *train {
             let message = format!("`batch` is {}, but there are only {train} training images", lineage.batch);
             fields.complain("batch", message);
@@ -158,21 +174,16 @@ fn learning_rate(fields: &Fields<'_>) -> f64 {
     lr
 }
 
-fn train(
-    name: &str,
-    fields: &Fields<'_>,
-    start: &[Instance],
-    data: Option<StageId>,
-    stages: &mut Vec<Stage>,
-) -> Instance {
-    let Some(lineage) = inherit(fields, start, data, stages) else { return Instance::default() };
+fn train(site: &mut Site<'_>) -> Instance {
+    let Some(lineage) = inherit(site) else { return Instance::default() };
+    let fields = site.fields;
     let epochs = fields.integer("epochs", None, 1..=EPOCHS);
     let first = fields.integer("checkpoint_first", Some(1), 1..=EPOCHS);
     let every = fields.integer("checkpoint_every", Some(1), 1..=EPOCHS);
     let ema = fields.has("ema").then(|| fields.number("ema", None, 0.0..=1.0));
     let (lr, wd) = (learning_rate(fields), fields.number("wd", Some(0.0), 0.0..=1e3));
     let seed = fields.seed("seed", None);
-    let Some(mut at) = start.first().and_then(|instance| instance.checkpoints.last()).cloned() else {
+    let Some(mut at) = site.start.first().and_then(|instance| instance.checkpoints.last()).cloned() else {
         return Instance::default();
     };
     let end = at.epoch.saturating_add(epochs);
@@ -190,28 +201,23 @@ fn train(
             inputs.push(input("ema", at.stage, "ema"));
         }
         inputs.extend(data_inputs(lineage.data));
-        let stage = push(stages, format!("{name}@{next}"), work, inputs);
+        let stage = site.push(format!("{}@{next}", site.name), work, inputs);
         at = Checkpoint { epoch: next, stage, ema: ema.is_some() };
         checkpoints.push(at.clone());
     }
     Instance { checkpoints, lineage: Some(lineage) }
 }
 
-fn probe(
-    name: &str,
-    fields: &Fields<'_>,
-    start: &[Instance],
-    data: Option<StageId>,
-    stages: &mut Vec<Stage>,
-) -> Instance {
-    let Some(lineage) = inherit(fields, start, data, stages) else { return Instance::default() };
+fn probe(site: &mut Site<'_>) -> Instance {
+    let Some(lineage) = inherit(site) else { return Instance::default() };
+    let fields = site.fields;
     let after = fields.integer("after", None, 0..=EPOCHS);
     let epochs = fields.integer("epochs", None, 1..=EPOCHS);
     let (lr, wd) = (learning_rate(fields), fields.number("wd", Some(0.0), 0.0..=1e3));
     let seed = fields.seed("seed", None);
-    let all = start.iter().flat_map(|instance| &instance.checkpoints);
-    let Some(checkpoint) = all.clone().find(|checkpoint| checkpoint.epoch == after) else {
-        let mut known: Vec<_> = all.take(6).map(|checkpoint| checkpoint.epoch.to_string()).collect();
+    let all = site.checkpoints();
+    let Some(checkpoint) = all.iter().find(|checkpoint| checkpoint.epoch == after) else {
+        let mut known: Vec<_> = all.iter().take(6).map(|checkpoint| checkpoint.epoch.to_string()).collect();
         if known.len() == 6 {
             known[5] = "…".to_owned();
         }
@@ -228,21 +234,16 @@ fn probe(
     let Lineage { model, numerics, batch, .. } = lineage;
     let work = Work::Probe(Probe { model, numerics, batch, lr, wd, after, epochs, seed });
     let inputs = [vec![input("weights", checkpoint.stage, "weights")], data_inputs(lineage.data)].concat();
-    let stage = push(stages, name.to_owned(), work, inputs);
+    let stage = site.push(site.name.to_owned(), work, inputs);
     Instance { checkpoints: vec![Checkpoint { epoch: after, stage, ema: false }], lineage: Some(lineage) }
 }
 
-fn ema_eval(
-    name: &str,
-    fields: &Fields<'_>,
-    start: &[Instance],
-    data: Option<StageId>,
-    stages: &mut Vec<Stage>,
-) -> Instance {
-    let Some(lineage) = inherit(fields, start, data, stages) else { return Instance::default() };
+fn ema_eval(site: &mut Site<'_>) -> Instance {
+    let Some(lineage) = inherit(site) else { return Instance::default() };
+    let fields = site.fields;
     let seed = fields.seed("seed", Some(0));
     let mut checkpoints = Vec::new();
-    for checkpoint in start.iter().flat_map(|instance| &instance.checkpoints) {
+    for checkpoint in site.checkpoints() {
         if !checkpoint.ema {
             fields.complain("of", "this training keeps no moving average: give it `ema`, such as ema = 0.999");
             break;
@@ -250,22 +251,17 @@ fn ema_eval(
         let Lineage { model, numerics, batch, .. } = lineage;
         let work = Work::EmaEval(EmaEval { model, numerics, batch, after: checkpoint.epoch, seed });
         let inputs = [vec![input("ema", checkpoint.stage, "ema")], data_inputs(lineage.data)].concat();
-        let stage = push(stages, format!("{name}@{}", checkpoint.epoch), work, inputs);
+        let stage = site.push(format!("{}@{}", site.name, checkpoint.epoch), work, inputs);
         checkpoints.push(Checkpoint { epoch: checkpoint.epoch, stage, ema: false });
     }
     Instance { checkpoints, lineage: None }
 }
 
-fn hessian_trace(
-    name: &str,
-    fields: &Fields<'_>,
-    start: &[Instance],
-    data: Option<StageId>,
-    stages: &mut Vec<Stage>,
-) -> Instance {
-    let Some(lineage) = inherit(fields, start, data, stages) else { return Instance::default() };
+fn hessian_trace(site: &mut Site<'_>) -> Instance {
+    let Some(lineage) = inherit(site) else { return Instance::default() };
+    let fields = site.fields;
     let images = fields.integer("images", None, 1..=1_000_000);
-    if let Some(data) = dataset_of(lineage, stages)
+    if let Some(data) = dataset_of(lineage, site.stages)
         && images > data.train
     {
         fields.complain("images", format!("`images` is {images}, but there are only {} training images", data.train));
@@ -273,15 +269,15 @@ fn hessian_trace(
     let batch = fields.integer("chunk", Some(250), 1..=65_536);
     let draws = fields.integer("draws", None, 1..=100_000);
     let seed = fields.seed("seed", None);
-    let several = start.iter().map(|instance| instance.checkpoints.len()).sum::<usize>() > 1;
+    let several = site.checkpoints().len() > 1;
     let mut checkpoints = Vec::new();
-    for checkpoint in start.iter().flat_map(|instance| &instance.checkpoints) {
+    for checkpoint in site.checkpoints() {
         let after = checkpoint.epoch;
         let work = Work::HessianTrace(HessianTrace { model: lineage.model, images, batch, draws, after, seed });
         let mut inputs = vec![input("weights", checkpoint.stage, "weights")];
         inputs.extend(lineage.data.map(|data| input("train", data, "train")));
-        let name = if several { format!("{name}@{after}") } else { name.to_owned() };
-        let stage = push(stages, name, work, inputs);
+        let name = if several { format!("{}@{after}", site.name) } else { site.name.to_owned() };
+        let stage = site.push(name, work, inputs);
         checkpoints.push(Checkpoint { epoch: after, stage, ema: false });
     }
     Instance { checkpoints, lineage: None }

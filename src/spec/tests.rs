@@ -24,7 +24,7 @@ fn count(graph: &Graph, kind: &str) -> usize {
 #[test]
 fn figure_3_of_the_paper_has_the_papers_stages() {
     let graph = graph("paper", &[]).unwrap();
-    // Specification 2.5: three learning rates, five seeds, 100 + 100 epochs, 50 probes each. The trunk
+    // Section 4 of the paper: three learning rates, five seeds, 100 + 100 epochs, 50 probes each. The trunk
     // has checkpoints after 1, 3, … 99 and 100 epochs, the rest after 101, … 199 and 200.
     assert_eq!((count(&graph, "dataset"), count(&graph, "init")), (1, 5));
     assert_eq!(count(&graph, "train"), 15 * (51 + 51));
@@ -90,7 +90,7 @@ fn mistakes_are_named_with_their_line() {
         ("trunk.wd=$wdd", "there is no setting `wdd`"),
         ("after=[2]", "there is no checkpoint after 2 epochs, only after 1, 3, 5, 7, 9, …"),
         ("init.model=resnet", "`model` must be one of preact-resnet18"),
-        ("data.train=50001000", "`train` must be an integer from 1 to 10000000"),
+        ("data.train=50001000", "`train` must be an integer from 1 to 200000"),
         ("data.train=100", "`images` is 200, but there are only 100 training images"),
         ("trunk.batch=5000", "`batch` is 5000, but there are only 500 training images"),
         ("data.source=cifar100", "cifar100 has 100 classes, but the network only 10"),

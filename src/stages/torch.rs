@@ -19,7 +19,7 @@ use crate::table::Table;
 use crate::torch::{Loaded, Session, policy};
 use crate::work::{EMA_METRICS, EmaEval, HessianTrace, METRICS, Model, Numerics, Precision, Probe, TRACE, Train, Work};
 
-/// Images of an evaluation's batch (specification, section 2.1).
+/// Images of an evaluation's batch, as in the authors' code.
 const EVALUATION_BATCH: usize = 1000;
 /// How often the loss is read from the device for the progress report.
 const READ_LOSS: Duration = Duration::from_millis(500);
@@ -189,7 +189,7 @@ impl Torch {
     }
 
     fn ema_eval(&mut self, work: &EmaEval, inputs: &Inputs<'_>) -> Result<Made, StageError> {
-        // Float32 always (specification, section 2.4): the averaged weights are not trained further.
+        // Float32 always, as in the authors' code.
         let numerics = Numerics { precision: Precision::Fp32, ..work.numerics };
         let layout = layout(work.model)?;
         let weights = with_fresh_statistics(&layout, &inputs.average(&layout)?);
