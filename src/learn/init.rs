@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn norm_of_the_start_is_that_of_the_paper() {
-        // Spec 2.3: RN18 74.23 with PyTorch's default, He 107.7, at width 64; at width 16 both scale with
+        // Measured on the authors' code: 74.23 with PyTorch's default, He 107.7, at width 64; at width 16 both scale with
         // √(Σ count / fan), computed here from the layout.
         let layout = layout(Model { name: ModelName::PreactResnet18, width: 64, classes: 10 }).unwrap();
         let expected = |scheme| {

@@ -7,6 +7,7 @@ mod bad_input;
 mod cifar;
 #[cfg(feature = "torch")]
 mod damage;
+#[cfg_attr(not(feature = "torch"), expect(dead_code, reason = "only the tests that train need all of it"))]
 mod environment;
 #[cfg(feature = "torch")]
 mod incremental;
