@@ -84,39 +84,45 @@ impl Torch {
         Arithmetic { device: self.device, kind: tch::Kind::Float, channels_last: numerics.channels_last }
     }
 
-    /// The images of a role, on the device; kept there for the next stage.
-    fn images(
+    /// Puts the images of a role on the device, or finds them there; either way they are the last of those
+    /// that are kept.
+    fn load_images(
         &mut self,
         role: &str,
         classes: u32,
         numerics: Numerics,
         inputs: &Inputs<'_>,
-    ) -> Result<usize, StageError> {
+    ) -> Result<(), StageError> {
         let key = (inputs.object(role)?, classes, numerics.channels_last);
-        if let Some(at) = self.images.iter().position(|(kept, _)| *kept == key) {
-            return Ok(at);
-        }
-        let images = data::Images::from_bytes(&(inputs.read)(role)?)?;
-        let images = Images::new(&images.pixels, &images.labels, classes, self.arithmetic(numerics))?;
+        let kept = match self.images.iter().position(|(kept, _)| *kept == key) {
+            Some(at) => self.images.remove(at),
+            None => {
+                let images = data::Images::from_bytes(&(inputs.read)(role)?)?;
+                (key, Images::new(&images.pixels, &images.labels, classes, self.arithmetic(numerics))?)
+            }
+        };
         if self.images.len() == KEPT_IMAGES {
             self.images.remove(0);
         }
-        self.images.push((key, images));
-        Ok(self.images.len() - 1)
+        self.images.push(kept);
+        Ok(())
     }
 
-    /// Both sets of images, on the device.
+    /// Training and test images, on the device.
     fn train_and_test(
         &mut self,
         model: Model,
         numerics: Numerics,
         inputs: &Inputs<'_>,
     ) -> Result<(&Images, &Images), StageError> {
-        self.images("train", model.classes, numerics, inputs)?;
-        let test = self.images("test", model.classes, numerics, inputs)?;
-        // Reading `test` may have moved `train`.
-        let train = self.images("train", model.classes, numerics, inputs)?;
-        Ok((&self.images[train].1, &self.images[test].1))
+        self.load_images("train", model.classes, numerics, inputs)?;
+        self.load_images("test", model.classes, numerics, inputs)?;
+        let same = inputs.object("train")? == inputs.object("test")?;
+        match &self.images[..] {
+            [.., (_, both)] if same => Ok((both, both)),
+            [.., (_, train), (_, test)] => Ok((train, test)),
+            _ => Err(StageError::NoInput("test".to_owned())),
+        }
     }
 
     fn train(&mut self, work: &Train, inputs: &Inputs<'_>, report: &mut Report<'_>) -> Result<Made, StageError> {
