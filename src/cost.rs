@@ -3,23 +3,44 @@
 //! Counted are convolutions and linear layers, 2 operations per multiply-add.
 
 use crate::graph::{Graph, StageId};
-use crate::work::{Model, Work};
+use crate::work::{Loss, Model, ModelName, NormStatistics, Work};
 
 /// Floating-point operations of one forward pass of one 32×32 image.
-///
-/// For the pre-activation ResNet-18 at width w: the stem has 27w·32² multiply-adds, a 3×3 convolution
-/// from a to b channels on an s×s output 9ab·s², a skip ab·s².
 pub fn forward(model: Model) -> f64 {
-    let width = f64::from(model.width);
-    let mut adds = 27.0 * width * 1024.0 + 8.0 * width * f64::from(model.classes);
+    let (width, classes) = (f64::from(model.width), f64::from(model.classes));
+    2.0 * match model.name {
+        ModelName::PreactResnet18 | ModelName::ScaleInvariantResnet18 => residual([2, 2, 2, 2], width, classes),
+        ModelName::PreactResnet34 => residual([3, 4, 6, 3], width, classes),
+        ModelName::Vgg16 => vgg(width, classes),
+    }
+}
+
+/// Multiply-adds of a pre-activation residual network of width w: the stem has 27w·32², a 3×3 convolution from a
+/// to b channels on an s×s output 9ab·s², a skip ab·s².
+fn residual(blocks: [u32; 4], width: f64, classes: f64) -> f64 {
+    let mut adds = 27.0 * width * 1024.0 + 8.0 * width * classes;
     let mut channels = width;
-    for stage in 0..4 {
+    for (stage, blocks) in blocks.into_iter().enumerate() {
         let (out, positions) = (width * f64::from(1 << stage), f64::from(1024 >> (2 * stage)));
         let skip = if stage > 0 { channels * out } else { 0.0 };
-        adds += positions * (9.0 * (channels * out + 3.0 * out * out) + skip);
+        let others = f64::from(2 * blocks - 1);
+        adds += positions * (9.0 * (channels * out + others * out * out) + skip);
         channels = out;
     }
-    2.0 * adds
+    adds
+}
+
+/// Multiply-adds of VGG-16, likewise, with three linear layers.
+fn vgg(width: f64, classes: f64) -> f64 {
+    let (mut adds, mut channels, mut positions) = (0.0, 3.0, 1024.0);
+    for (factor, convolutions) in [(1.0, 2), (2.0, 2), (4.0, 3), (8.0, 3), (8.0, 3)] {
+        for _ in 0..convolutions {
+            adds += positions * 9.0 * channels * factor * width;
+            channels = factor * width;
+        }
+        positions /= 4.0;
+    }
+    adds + channels * (2.0 * channels + classes)
 }
 
 /// Floating-point operations of a stage; 0 for stages that do little arithmetic.
@@ -33,17 +54,24 @@ pub fn flops(graph: &Graph, id: StageId) -> f64 {
         }
     };
     let everything = images("train") + images("test");
+    // A curvature stage that needs so many forward passes of every image.
+    let curvature = |loss: &Loss, passes: f64| {
+        let refreshed = matches!(loss.statistics, NormStatistics::Refreshed { .. });
+        let refresh = if refreshed { images("train") } else { 0.0 };
+        forward(loss.model) * (f64::from(loss.images).min(images("train")) * passes + refresh)
+    };
     match &stage.work {
         // A training step is three forwards; every epoch ends with an evaluation of all images.
         Work::Train(train) => f64::from(train.epochs) * forward(train.model) * (3.0 * images("train") + everything),
         Work::Probe(probe) => forward(probe.model) * (3.0 * f64::from(probe.epochs) * images("train") + everything),
         Work::EmaEval(eval) => forward(eval.model) * (images("train") + everything),
         // The first gradient is built once for all draws: 3 forwards, then 6 a draw.
-        Work::HessianTrace(trace) => {
-            let images = f64::from(trace.images).min(images("train"));
-            forward(trace.model) * images * (3.0 + 6.0 * f64::from(trace.draws))
-        }
-        Work::Dataset(_) | Work::Init(_) | Work::Figure(_) => 0.0,
+        Work::HessianTrace(trace) => curvature(&trace.loss, 3.0 + 6.0 * f64::from(trace.draws)),
+        Work::TopEigenvalue(top) => curvature(&top.loss, 9.0 * f64::from(top.iterations)),
+        // Once for some draws 3; then E v and J v together 6, G v and Σ v 2 each.
+        Work::NoiseCovariance(noise) => curvature(&noise.loss, 3.0 + 10.0 * f64::from(noise.draws)),
+        Work::NoiseScale(noise) => curvature(&noise.loss, 5.0 + 2.0 * f64::from(noise.draws)),
+        Work::Dataset(_) | Work::Init(_) | Work::Imported(_) | Work::Figure(_) => 0.0,
     }
 }
 
@@ -63,14 +91,20 @@ pub fn measured_rate(timings: &[(f64, f64)]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::work::ModelName;
 
     #[test]
     fn forward_operations_are_those_counted_by_pytorch() {
-        // Counted by hooks on the layers of the same network in PyTorch.
-        for (width, wanted) in [(8, 17_745_152.0), (16, 70_093_312.0), (64, 1_110_845_440.0)] {
-            let model = Model { name: ModelName::PreactResnet18, width, classes: 10 };
-            assert_eq!(forward(model), wanted, "width {width}");
+        use ModelName::{PreactResnet18, PreactResnet34, ScaleInvariantResnet18, Vgg16};
+        // Counted by hooks on the layers of the same networks in PyTorch.
+        for (name, width, classes, wanted) in [
+            (PreactResnet18, 8, 10, 17_745_152.0),
+            (PreactResnet18, 16, 10, 70_093_312.0),
+            (PreactResnet18, 64, 10, 1_110_845_440.0),
+            (ScaleInvariantResnet18, 64, 10, 1_110_845_440.0),
+            (PreactResnet34, 64, 100, 2_318_897_152.0),
+            (Vgg16, 64, 10, 627_451_904.0),
+        ] {
+            assert_eq!(forward(Model::new(name, width, classes)), wanted, "{name:?} of width {width}");
         }
     }
 

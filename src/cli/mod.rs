@@ -11,6 +11,7 @@ mod graph;
 mod make;
 mod progress;
 mod select;
+mod selftest;
 mod show;
 mod status;
 mod ui;
@@ -87,6 +88,8 @@ enum Command {
     Cache(cache::Cache),
     #[command(subcommand)]
     Data(data::Data),
+    #[command(subcommand)]
+    Selftest(selftest::Selftest),
     Doctor(doctor::Doctor),
 }
 
@@ -105,6 +108,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Show(command) => command.run(&cli.global, &ui),
         Command::Cache(command) => command.run(&cli.global, &ui),
         Command::Data(command) => command.run(&cli.global, &ui),
+        Command::Selftest(command) => command.run(&ui),
         Command::Doctor(command) => command.run(&cli.global, &ui),
     };
     match result {

@@ -5,11 +5,16 @@ use tch::{Kind, Tensor};
 use super::LearnError;
 use super::model::Arithmetic;
 use crate::rng::Stream;
+use crate::work::{InputScale, Model};
 
 /// Mean of each channel on the 0–255 scale: the authors' constants, for CIFAR-100 too.
 const MEAN: [f64; 3] = [125.307, 122.961, 113.8575];
 /// Standard deviation of each channel: the authors' constants (means over images, not of all pixels).
 const STD: [f64; 3] = [51.5865, 50.847, 51.255];
+/// ImageNet's mean of each channel on the 0–1 scale, which the authors' VGG subtracts once more.
+const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
+/// ImageNet's standard deviation of each channel, likewise.
+const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
 /// Bytes of an image, 3×32×32.
 const IMAGE: usize = 3 * 32 * 32;
 
@@ -23,15 +28,16 @@ pub struct Images {
 }
 
 impl Images {
-    /// Puts `pixels`, `[n, 3, 32, 32]`, and `labels`, `[n]`, on the device.
+    /// Puts `pixels`, `[n, 3, 32, 32]`, and `labels`, `[n]`, on the device, for a network.
     ///
     /// # Errors
-    /// If the lengths do not fit, there is no image, or a label is not below `classes`.
-    pub fn new(pixels: &[u8], labels: &[u8], classes: u32, arithmetic: Arithmetic) -> Result<Self, LearnError> {
+    /// If the lengths do not fit, there is no image, or a label is not one of the network's classes.
+    pub fn new(pixels: &[u8], labels: &[u8], model: Model, arithmetic: Arithmetic) -> Result<Self, LearnError> {
         if labels.is_empty() || pixels.len() != labels.len() * IMAGE {
             let (pixels, labels) = (pixels.len(), labels.len());
             return Err(LearnError::Data(format!("{pixels} bytes of pixels are not {labels} images of 3×32×32")));
         }
+        let classes = model.classes;
         if let Some(label) = labels.iter().find(|&&label| u32::from(label) >= classes) {
             return Err(LearnError::Data(format!("label {label} is not one of {classes} classes")));
         }
@@ -44,11 +50,12 @@ impl Images {
         let channels = |values: [f64; 3]| -> Result<Tensor, LearnError> {
             Ok(Tensor::f_from_slice(&values)?.f_view([1, 3, 1, 1])?.f_to_kind(kind)?.f_to_device(device)?)
         };
+        let (mean, std) = standardisation(model.input);
         Ok(Self {
             pixels: on_device,
             labels: Tensor::f_from_slice(labels)?.f_to_kind(Kind::Int64)?.f_to_device(device)?,
-            mean: channels(MEAN)?,
-            std: channels(STD)?,
+            mean: channels(mean)?,
+            std: channels(std)?,
             channels_last,
         })
     }
@@ -79,6 +86,18 @@ impl Images {
         // Cast first: bytes in [n, 32, 32, 3] then become floats of the same memory layout.
         let mut x = pixels.f_to_kind(self.mean.f_kind()?)?;
         Ok(x.f_sub_(&self.mean).and_then(|mut x| x.f_div_(&self.std))?)
+    }
+}
+
+/// Mean and standard deviation of each channel on the 0–255 scale. Standardised twice is standardised once by
+/// m + s·m' and s·s', where m, s are CIFAR's and m', s' ImageNet's.
+fn standardisation(input: InputScale) -> ([f64; 3], [f64; 3]) {
+    match input {
+        InputScale::Cifar => (MEAN, STD),
+        InputScale::CifarImagenet => (
+            std::array::from_fn(|i| MEAN[i] + STD[i] * IMAGENET_MEAN[i]),
+            std::array::from_fn(|i| STD[i] * IMAGENET_STD[i]),
+        ),
     }
 }
 

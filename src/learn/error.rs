@@ -1,5 +1,31 @@
 //! What can go wrong with the numbers.
 
+use std::fmt;
+
+/// Where training left the finite numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Divergence {
+    /// Epoch: of a run counted from the initial weights, of a probe from its start.
+    pub epoch: u32,
+    /// First step of the epoch with a loss that is not finite; the number of steps if the last update did it.
+    pub step: usize,
+    /// Learning rate.
+    pub lr: f64,
+    /// The last finite loss of the epoch, if any.
+    pub last_finite_loss: Option<f64>,
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { epoch, step, lr, last_finite_loss } = self;
+        write!(f, "epoch {epoch}, step {step}, learning rate {lr}, last finite loss ")?;
+        match last_finite_loss {
+            Some(loss) => write!(f, "{loss:.4}"),
+            None => f.write_str("none in this epoch"),
+        }
+    }
+}
+
 /// A computation that could not be done or whose result is of no use.
 #[derive(Debug, thiserror::Error)]
 pub enum LearnError {
@@ -26,23 +52,8 @@ pub enum LearnError {
     #[error("{0}")]
     Data(String),
     /// Training left the finite numbers.
-    #[error(
-        "training diverged in epoch {epoch}, step {step}, at learning rate {lr} \
-         (last finite loss: {last_finite_loss:?}): lower the learning rate"
-    )]
-    Diverged {
-        /// Epoch, counted from the initial weights.
-        epoch: u32,
-        /// First step of the epoch with a loss that is not finite; the number of steps if it was the last update.
-        step: usize,
-        /// Learning rate.
-        lr: f64,
-        /// The last finite loss of the epoch, if any.
-        last_finite_loss: Option<f64>,
-    },
-    /// A result is not finite.
-    #[error("{0} is not finite")]
-    NotFinite(&'static str),
+    #[error("training diverged: {0}")]
+    Diverged(Divergence),
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,

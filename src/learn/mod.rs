@@ -12,9 +12,9 @@ pub mod weights;
 #[cfg(feature = "torch")]
 pub mod batches;
 #[cfg(feature = "torch")]
-pub mod evaluate;
+pub mod curvature;
 #[cfg(feature = "torch")]
-pub mod hessian;
+pub mod evaluate;
 #[cfg(feature = "torch")]
 pub mod model;
 #[cfg(feature = "torch")]
@@ -22,4 +22,4 @@ pub mod selftest;
 #[cfg(feature = "torch")]
 pub mod train;
 
-pub use error::LearnError;
+pub use error::{Divergence, LearnError};

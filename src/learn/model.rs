@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 
 use super::LearnError;
-use super::layout::{Block, Entry, Layout, Role, layout};
+use super::layout::{Affine, Block, Entry, Feature, Layout, Norm, Role, Wiring, layout};
 use super::weights::{Array, Weights};
 use crate::work::Model;
 
@@ -40,7 +40,7 @@ pub enum Statistics {
 
 /// A network with its weights.
 ///
-/// All parameters are views of one buffer, so that an update of every one of them is a single operation.
+/// All trained parameters are views of one buffer, so that an update of every one of them is a single operation.
 pub struct Network {
     layout: Layout,
     arithmetic: Arithmetic,
@@ -67,13 +67,14 @@ impl Network {
         let layout = layout(model)?;
         let values = layout.entries.iter().map(|entry| place(entry, &tensor(entry)?, arithmetic));
         let values = values.collect::<Result<Vec<_>, _>>()?;
-        let parameters = layout.entries.iter().zip(&values).filter(|(entry, _)| entry.is_parameter());
-        let parameters: Vec<Tensor> = parameters.map(|(_, value)| value.shallow_clone()).collect();
-        let flat = pack(&layout, arithmetic, &parameters)?;
+        let trained = layout.entries.iter().zip(&values).filter(|(entry, _)| entry.is_trained());
+        let trained: Vec<Tensor> = trained.map(|(_, value)| value.shallow_clone()).collect();
+        let flat = pack(&layout, arithmetic, &trained)?;
         Self::assemble(layout, arithmetic, flat, values)
     }
 
-    /// A network with the parameters `flat` (packed as [`Network::flat`] is, and copied) and statistics of its own.
+    /// A network with the trained parameters `flat` (packed as [`Network::flat`] is, and copied), the same frozen
+    /// ones, and statistics of its own.
     pub(super) fn with_parameters(&self, flat: &Tensor) -> Result<Self, LearnError> {
         let copies = self.tensors.iter().map(copied).collect::<Result<Vec<_>, _>>()?;
         Self::assemble(self.layout.clone(), self.arithmetic, copied(flat)?, copies)
@@ -86,7 +87,7 @@ impl Network {
         mut tensors: Vec<Tensor>,
     ) -> Result<Self, LearnError> {
         let mut views = unpack(&layout, arithmetic, &flat)?.into_iter();
-        for (entry, tensor) in layout.entries.iter().zip(&mut tensors).filter(|(entry, _)| entry.is_parameter()) {
+        for (entry, tensor) in layout.entries.iter().zip(&mut tensors).filter(|(entry, _)| entry.is_trained()) {
             let view = views.next().ok_or_else(|| misfit(entry, "is not in the buffer"))?;
             *tensor = view.f_set_requires_grad(true)?;
         }
@@ -108,18 +109,18 @@ impl Network {
         self.layout.entries.iter().zip(&self.tensors)
     }
 
-    /// All parameters in one buffer, which the network's own tensors are views of.
+    /// All trained parameters in one buffer, which the network's own tensors are views of.
     pub(super) fn flat(&self) -> &Tensor {
         &self.flat
     }
 
     /// The trained parameters, in layout order.
-    pub(super) fn parameters(&self) -> Vec<&Tensor> {
+    pub(super) fn trained(&self) -> Vec<&Tensor> {
         let entries = self.layout.entries.iter().zip(&self.tensors);
-        entries.filter(|(entry, _)| entry.is_parameter()).map(|(_, tensor)| tensor).collect()
+        entries.filter(|(entry, _)| entry.is_trained()).map(|(_, tensor)| tensor).collect()
     }
 
-    /// Parameter-shaped tensors (undefined ones count as zero) as one buffer in the order of [`Network::flat`].
+    /// Tensors shaped like the trained parameters (undefined ones count as zero) as one buffer in the order of [`Network::flat`].
     pub(super) fn pack(&self, tensors: &[Tensor]) -> Result<Tensor, LearnError> {
         pack(&self.layout, self.arithmetic, tensors)
     }
@@ -143,16 +144,22 @@ impl Network {
         entries.map(|(entry, tensor)| host(entry, tensor)).collect()
     }
 
-    /// A buffer like [`Network::flat`] as named tensors on the host: parameters without statistics.
+    /// A buffer like [`Network::flat`] as named tensors on the host, and the frozen parameters with it: all
+    /// parameters, without statistics.
     pub(super) fn parameter_weights(&self, flat: &Tensor) -> Result<Weights, LearnError> {
-        let tensors = self.unpack(flat)?;
-        self.layout.parameters().zip(&tensors).map(|(entry, tensor)| host(entry, tensor)).collect()
+        let mut views = self.unpack(flat)?.into_iter();
+        let parameters = self.tensors().filter(|(entry, _)| entry.is_parameter());
+        let values = parameters.map(|(entry, tensor)| match entry.is_trained() {
+            true => host(entry, &views.next().ok_or_else(|| misfit(entry, "is not in the buffer"))?),
+            false => host(entry, tensor),
+        });
+        values.collect()
     }
 
     /// The inverse: a buffer on the device.
     pub(super) fn parameter_buffer(&self, weights: &Weights) -> Result<Tensor, LearnError> {
         let load = |entry| place(entry, &tensor(entry, weights)?, self.arithmetic);
-        self.pack(&self.layout.parameters().map(load).collect::<Result<Vec<_>, _>>()?)
+        self.pack(&self.layout.trained().map(load).collect::<Result<Vec<_>, _>>()?)
     }
 
     /// Sets running means to 0 and variances to 1.
@@ -167,14 +174,23 @@ impl Network {
         Ok(())
     }
 
-    /// ‖w‖₂ over all parameters, running statistics left out; accumulated in float64.
+    /// ‖w‖₂ over all trained parameters; accumulated in float64.
     ///
     /// # Errors
-    /// If it is not finite.
+    /// If libtorch fails.
     pub fn norm(&self) -> Result<f64, LearnError> {
-        let norm =
-            no_grad(|| self.flat.f_to_kind(Kind::Double)?.f_square()?.f_sum(Kind::Double))?.f_double_value(&[])?;
-        if norm.is_finite() { Ok(norm.sqrt()) } else { Err(LearnError::NotFinite("the norm of the weights")) }
+        let square = no_grad(|| self.flat.f_to_kind(Kind::Double)?.f_square()?.f_sum(Kind::Double))?;
+        Ok(square.f_double_value(&[])?.sqrt())
+    }
+
+    /// Scales the trained parameters to ‖w‖₂ = `radius` (the map Π of the paper's Eq. 2). Stays on the device.
+    pub(super) fn project(&mut self, radius: f64) -> Result<(), LearnError> {
+        no_grad(|| {
+            let square = self.flat.f_to_kind(Kind::Double)?.f_square()?.f_sum(Kind::Double)?;
+            let scale = square.f_sqrt()?.f_reciprocal()?.f_mul_scalar(radius)?;
+            let _ = self.flat.shallow_clone().f_mul_(&scale.f_to_kind(self.arithmetic.kind)?)?;
+            Ok(())
+        })
     }
 
     /// Logits `[b, classes]` of normalised images `x`, `[b, 3, 32, 32]`.
@@ -182,15 +198,28 @@ impl Network {
     /// # Errors
     /// If libtorch fails, such as by lack of memory.
     pub fn logits(&self, x: &Tensor, statistics: Statistics) -> Result<Tensor, LearnError> {
-        let wiring = &self.layout.wiring;
-        let x = self.norm_layer(x, wiring.input_norm, statistics)?;
-        let mut x = self.conv(&x, wiring.stem, 1)?;
-        for block in &wiring.blocks {
-            x = self.block(&x, block, statistics)?;
+        match &self.layout.wiring {
+            Wiring::Residual { input_norm, stem, blocks, final_norm, head } => {
+                let x = self.norm_layer(x, *input_norm, statistics)?;
+                let mut x = self.conv(&x, *stem, 1)?;
+                for block in blocks {
+                    x = self.block(&x, block, statistics)?;
+                }
+                let x = self.norm_layer(&x, *final_norm, statistics)?.f_relu()?;
+                self.linear(&x.f_mean_dim([2, 3].as_slice(), false, None)?, *head)
+            }
+            Wiring::Vgg { features, classifier: [first, second, last] } => {
+                let mut x = x.shallow_clone();
+                for feature in features {
+                    x = match feature {
+                        Feature::Conv(conv) => self.conv(&x, *conv, 1)?.f_relu()?,
+                        Feature::Pool => x.f_max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)?,
+                    };
+                }
+                let x = self.linear(&x.f_flatten(1, -1)?, *first)?.f_relu()?;
+                self.linear(&self.linear(&x, *second)?.f_relu()?, *last)
+            }
         }
-        let x =
-            self.norm_layer(&x, wiring.final_norm, statistics)?.f_relu()?.f_mean_dim([2, 3].as_slice(), false, None)?;
-        Ok(x.f_linear(&self.tensors[wiring.head], Some(&self.tensors[wiring.head + 1]))?)
     }
 
     /// Mean cross-entropy of a batch, a scalar.
@@ -207,35 +236,53 @@ impl Network {
         let h = self.norm_layer(&h, block.norm2, statistics)?.f_relu()?;
         let h = self.conv(&h, block.conv2, 1)?;
         Ok(match block.skip {
-            Some(skip) => h.f_add(&self.conv(&active, skip, block.stride)?)?,
+            Some(skip) => {
+                let normed = skip.norm.map(|norm| self.norm_layer(&active, norm, statistics)).transpose()?;
+                h.f_add(&self.conv(normed.as_ref().unwrap_or(&active), skip.conv, block.stride)?)?
+            }
             None => h.f_add(x)?,
         })
     }
 
-    fn conv(&self, x: &Tensor, weight: usize, stride: i64) -> Result<Tensor, LearnError> {
-        let padding = i64::from(self.layout.entries[weight].shape[2] == 3);
+    fn conv(&self, x: &Tensor, layer: Affine, stride: i64) -> Result<Tensor, LearnError> {
+        let (weight, bias) = self.affine(layer);
+        let padding = i64::from(self.layout.entries[layer.weight].shape[2] == 3);
         if padding == 0 && self.arithmetic.channels_last && self.arithmetic.device == Device::Cpu {
             // oneDNN writes past the weight gradient of a strided 1×1 convolution of fewer than 8 channels in
             // NHWC (libtorch 2.11). Taking every second position first is the same and safe.
             let x = x.f_slice(2, None, None, stride)?.f_slice(3, None, None, stride)?;
-            return Ok(x.f_conv2d(&self.tensors[weight], None::<&Tensor>, 1, 0, 1, 1)?);
+            return Ok(x.f_conv2d(weight, bias, 1, 0, 1, 1)?);
         }
-        Ok(x.f_conv2d(&self.tensors[weight], None::<&Tensor>, stride, padding, 1, 1)?)
+        Ok(x.f_conv2d(weight, bias, stride, padding, 1, 1)?)
     }
 
-    fn norm_layer(&self, x: &Tensor, first: usize, statistics: Statistics) -> Result<Tensor, LearnError> {
-        let [scale, shift, mean, variance] = [0, 1, 2, 3].map(|i| &self.tensors[first + i]);
+    fn linear(&self, x: &Tensor, layer: Affine) -> Result<Tensor, LearnError> {
+        let (weight, bias) = self.affine(layer);
+        Ok(x.f_linear(weight, bias)?)
+    }
+
+    /// Weight and bias of a layer.
+    fn affine(&self, layer: Affine) -> (&Tensor, Option<&Tensor>) {
+        (&self.tensors[layer.weight], layer.bias.then(|| &self.tensors[layer.weight + 1]))
+    }
+
+    fn norm_layer(&self, x: &Tensor, norm: Norm, statistics: Statistics) -> Result<Tensor, LearnError> {
+        let at = |i: usize| &self.tensors[norm.first + i];
+        let (scale, shift) = (norm.affine.then(|| at(0)), norm.affine.then(|| at(1)));
+        let (mean, variance) = if norm.affine { (at(2), at(3)) } else { (at(0), at(1)) };
         let batch = |running: Option<[&Tensor; 2]>, momentum| {
             let [mean, variance] = [running.map(|r| r[0]), running.map(|r| r[1])];
-            x.f_batch_norm(Some(scale), Some(shift), mean, variance, true, momentum, EPSILON, true)
+            x.f_batch_norm(scale, shift, mean, variance, true, momentum, EPSILON, true)
         };
         Ok(match statistics {
             Statistics::Update { momentum } => batch(Some([mean, variance]), momentum)?,
             Statistics::Batch => batch(None, 0.0)?,
             Statistics::Running => {
                 // x·a + b: one operation, cheap to differentiate twice.
-                let a = scale.f_mul(&variance.f_add_scalar(EPSILON)?.f_rsqrt()?)?;
-                let b = shift.f_sub(&mean.f_mul(&a)?)?;
+                let inverse = variance.f_add_scalar(EPSILON)?.f_rsqrt()?;
+                let a = scale.map_or_else(|| Ok(inverse.shallow_clone()), |scale| scale.f_mul(&inverse))?;
+                let centre = mean.f_mul(&a)?;
+                let b = shift.map_or_else(|| centre.f_neg(), |shift| shift.f_sub(&centre))?;
                 b.f_view([1, -1, 1, 1])?.f_addcmul(x, &a.f_view([1, -1, 1, 1])?)?
             }
         })
@@ -288,7 +335,7 @@ fn pack(layout: &Layout, arithmetic: Arithmetic, tensors: &[Tensor]) -> Result<T
     let options = (arithmetic.kind, arithmetic.device);
     let padding = Tensor::f_zeros([ALIGNMENT as i64], options)?;
     let mut parts = Vec::with_capacity(2 * tensors.len());
-    for (entry, tensor) in layout.parameters().zip(tensors) {
+    for (entry, tensor) in layout.trained().zip(tensors) {
         let count = entry.count() as i64;
         parts.push(match tensor.defined() {
             false => Tensor::f_zeros([count], options)?,
@@ -320,5 +367,5 @@ fn unpack(layout: &Layout, arithmetic: Arithmetic, flat: &Tensor) -> Result<Vec<
         };
         Ok(whole.f_detach()?)
     };
-    layout.parameters().map(view).collect()
+    layout.trained().map(view).collect()
 }

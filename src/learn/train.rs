@@ -1,22 +1,36 @@
-//! Training by plain SGD with weight decay, and the moving average of the parameters.
+//! Training by SGD with weight decay, freely or on a sphere, and the moving average of the parameters.
 
 use tch::{Kind, Tensor, no_grad};
 
-use super::LearnError;
+use super::{Divergence, LearnError};
 use super::batches::{Images, Pass};
-use super::model::{Arithmetic, Network, Statistics, copied};
+use super::model::{Network, Statistics, copied};
 use super::weights::Weights;
 use crate::torch::Session;
-use crate::work::Model;
+use crate::work::{Projection, Sphere};
 
 /// Momentum of the running statistics in training: r ← 0.9 r + 0.1 s.
 const STATISTICS: Statistics = Statistics::Update { momentum: 0.1 };
 
-/// A network in training and, if one is kept, the moving average of its parameters.
+/// A network in training and what else goes from step to step.
 pub struct State {
     /// The network.
     pub network: Network,
+    /// The moving average of its trained parameters, packed as they are.
     average: Option<Tensor>,
+    /// The momentum buffer, likewise.
+    momentum: Option<Tensor>,
+}
+
+/// Whether a run keeps something beside the weights, and from where.
+#[derive(Debug, Clone, Copy)]
+pub enum Kept<'a> {
+    /// It does not.
+    No,
+    /// It begins here.
+    Fresh,
+    /// It goes on from a checkpoint.
+    From(&'a Weights),
 }
 
 /// The update rule.
@@ -26,8 +40,12 @@ pub struct Sgd {
     pub lr: f64,
     /// Weight decay λ.
     pub wd: f64,
+    /// Momentum μ, if the state keeps it.
+    pub momentum: f64,
     /// Decay β of the moving average, if the state keeps one.
     pub ema: f64,
+    /// The sphere on which the trained parameters are held.
+    pub sphere: Option<Sphere>,
 }
 
 /// How far an epoch is; what the caller is told after every step.
@@ -59,38 +77,24 @@ pub struct EpochSummary {
     pub steps: usize,
     /// Mean over the steps of the batch's cross-entropy before its update, in training mode.
     pub loss: f64,
-    /// ‖w‖₂ after the last step, over all parameters.
+    /// ‖w‖₂ after the epoch, over all trained parameters.
     pub norm: f64,
 }
 
 impl State {
-    /// The start of a run: `weights` on the device and, with `averaged`, a moving average that starts there.
+    /// A run of `network`, at its start or taken up again from what [`State::average`] and [`State::momentum`] gave.
     ///
     /// # Errors
-    /// If the weights are not those of `model`, or the device has no room for them.
-    pub fn new(model: Model, weights: &Weights, averaged: bool, arithmetic: Arithmetic) -> Result<Self, LearnError> {
-        let network = Network::new(model, weights, arithmetic)?;
-        Self::of(network, averaged)
-    }
-
-    pub(super) fn of(network: Network, averaged: bool) -> Result<Self, LearnError> {
-        let average = averaged.then(|| copied(network.flat())).transpose()?;
-        Ok(Self { network, average })
-    }
-
-    /// A run taken up again: `average` as [`State::average`] gave it.
-    ///
-    /// # Errors
-    /// As [`State::new`], and if the average is not one of `model`.
-    pub fn resume(
-        model: Model,
-        weights: &Weights,
-        average: &Weights,
-        arithmetic: Arithmetic,
-    ) -> Result<Self, LearnError> {
-        let network = Network::new(model, weights, arithmetic)?;
-        let average = Some(network.parameter_buffer(average)?);
-        Ok(Self { network, average })
+    /// If an average or momentum is not one of the network, or the device has no room for them.
+    pub fn new(network: Network, average: Kept<'_>, momentum: Kept<'_>) -> Result<Self, LearnError> {
+        let buffer = |kept: Kept<'_>, fresh: fn(&Tensor) -> Result<Tensor, LearnError>| match kept {
+            Kept::No => Ok(None),
+            Kept::Fresh => fresh(network.flat()).map(Some),
+            Kept::From(weights) => network.parameter_buffer(weights).map(Some),
+        };
+        let average = buffer(average, copied)?;
+        let momentum = buffer(momentum, |flat| Ok(flat.f_zeros_like()?))?;
+        Ok(Self { network, average, momentum })
     }
 
     /// The averaged parameters (no running statistics), if an average is kept.
@@ -101,6 +105,14 @@ impl State {
         self.average.as_ref().map(|flat| self.network.parameter_weights(flat)).transpose()
     }
 
+    /// The momentum of every trained parameter, if it is kept (frozen ones stand with their value).
+    ///
+    /// # Errors
+    /// If libtorch fails.
+    pub fn momentum(&self) -> Result<Option<Weights>, LearnError> {
+        self.momentum.as_ref().map(|flat| self.network.parameter_weights(flat)).transpose()
+    }
+
     /// A network of its own with the averaged parameters; its running statistics are those of the trained one.
     ///
     /// # Errors
@@ -109,26 +121,41 @@ impl State {
         self.average.as_ref().map(|flat| self.network.with_parameters(flat)).transpose()
     }
 
-    /// One step: w ← w − η(g + λw) for every parameter, then a ← βa + (1 − β)w. Returns the cross-entropy
-    /// before it, on the device.
+    /// One step: w ← w − η(g + λw) for every trained parameter (with momentum b ← μb + g + λw, w ← w − ηb), then
+    /// back on the sphere if it is one of every step, then a ← βa + (1 − β)w. Returns the cross-entropy before it,
+    /// on the device.
     pub(super) fn step(&mut self, x: &Tensor, y: &Tensor, sgd: &Sgd, session: &Session) -> Result<Tensor, LearnError> {
         let device = self.network.arithmetic().device;
         let loss = session.autocast(device, || self.network.loss(x, y, STATISTICS))?;
-        let gradients = Tensor::f_run_backward(&[&loss], &self.network.parameters(), false, false)?;
+        let gradients = Tensor::f_run_backward(&[&loss], &self.network.trained(), false, false)?;
         no_grad(|| {
-            let mut gradient = self.network.pack(&gradients)?;
-            let mut flat = self.network.flat().shallow_clone();
-            // As (1 − ηλ)w − ηg, in place.
-            let _ = gradient.f_mul_scalar_(-sgd.lr)?;
-            if sgd.wd != 0.0 {
-                let _ = flat.f_mul_scalar_(1.0 - sgd.lr * sgd.wd)?;
+            let gradient = self.network.pack(&gradients)?;
+            self.update(gradient, sgd)?;
+            if let Some(Sphere { radius, every: Projection::Step }) = sgd.sphere {
+                self.network.project(radius)?;
             }
-            let _ = flat.f_add_(&gradient)?;
             if let Some(average) = &mut self.average {
-                let _ = average.f_lerp_(&flat, 1.0 - sgd.ema)?;
+                let _ = average.f_lerp_(self.network.flat(), 1.0 - sgd.ema)?;
             }
             Ok(loss.f_detach()?)
         })
+    }
+
+    fn update(&mut self, mut gradient: Tensor, sgd: &Sgd) -> Result<(), LearnError> {
+        let mut flat = self.network.flat().shallow_clone();
+        if let Some(momentum) = &mut self.momentum {
+            let _ = gradient.f_add_(&flat.f_mul_scalar(sgd.wd)?)?;
+            let _ = momentum.f_mul_scalar_(sgd.momentum)?.f_add_(&gradient)?;
+            let _ = flat.f_sub_(&momentum.f_mul_scalar(sgd.lr)?)?;
+            return Ok(());
+        }
+        // As (1 − ηλ)w − ηg, in place.
+        let _ = gradient.f_mul_scalar_(-sgd.lr)?;
+        if sgd.wd != 0.0 {
+            let _ = flat.f_mul_scalar_(1.0 - sgd.lr * sgd.wd)?;
+        }
+        let _ = flat.f_add_(&gradient)?;
+        Ok(())
     }
 
     /// One epoch over `pass`, forward in the precision of `session`. `epoch` is for messages only. `watch` is told of every step.
@@ -149,11 +176,9 @@ impl State {
         let arithmetic = self.network.arithmetic();
         // Stays on the device, so that no step waits for the one before it.
         let losses = Tensor::f_zeros([steps as i64], (arithmetic.kind, arithmetic.device))?;
-        let diverged = |losses: &[f64], step: usize| LearnError::Diverged {
-            epoch,
-            step,
-            lr: sgd.lr,
-            last_finite_loss: step.checked_sub(1).and_then(|last| losses.get(last)).copied(),
+        let diverged = |losses: &[f64], step: usize| {
+            let last_finite_loss = step.checked_sub(1).and_then(|last| losses.get(last)).copied();
+            LearnError::Diverged(Divergence { epoch, step, lr: sgd.lr, last_finite_loss })
         };
         let read = |count: usize| -> Result<Vec<f64>, LearnError> {
             let mut values = vec![0.0_f64; count];
@@ -178,10 +203,13 @@ impl State {
             }
         }
         let values = read(steps)?;
-        let norm = self.network.norm().map_err(|error| match error {
-            LearnError::NotFinite(_) => diverged(&values, steps),
-            other => other,
-        })?;
+        if let Some(Sphere { radius, every: Projection::Epoch }) = sgd.sphere {
+            self.network.project(radius)?;
+        }
+        let norm = self.network.norm()?;
+        if !norm.is_finite() {
+            return Err(diverged(&values, steps));
+        }
         Ok(EpochSummary { steps, loss: values.iter().sum::<f64>() / steps as f64, norm })
     }
 }
@@ -197,12 +225,14 @@ mod tests {
     use crate::rng::Stream;
     use crate::torch::policy;
     use crate::torch::{Libraries, load};
-    use crate::work::Precision;
-    use crate::work::{InitScheme, ModelName};
+    use crate::learn::model::Arithmetic;
+    use crate::work::{InitScheme, Model, ModelName, Precision};
 
-    const MODEL: Model = Model { name: ModelName::PreactResnet18, width: 2, classes: 10 };
+    fn model() -> Model {
+        Model::new(ModelName::PreactResnet18, 2, 10)
+    }
     const FLOAT: Arithmetic = Arithmetic { device: Device::Cpu, kind: Kind::Float, channels_last: false };
-    const SGD: Sgd = Sgd { lr: 0.05, wd: 0.01, ema: 0.9 };
+    const SGD: Sgd = Sgd { lr: 0.05, wd: 0.01, momentum: 0.0, ema: 0.9, sphere: None };
 
     fn session(precision: Precision) -> Session {
         load(&Libraries::default()).unwrap();
@@ -213,11 +243,12 @@ mod tests {
         let mut stream = Stream::new(5, "pixels", &[]);
         let pixels: Vec<u8> = (0..count * 3072).map(|_| stream.below(256) as u8).collect();
         let labels: Vec<u8> = (0..count).map(|i| (i % 10) as u8).collect();
-        Images::new(&pixels, &labels, 10, arithmetic).unwrap()
+        Images::new(&pixels, &labels, model(), arithmetic).unwrap()
     }
 
     fn start(arithmetic: Arithmetic) -> State {
-        State::new(MODEL, &initial_weights(MODEL, InitScheme::He, 1).unwrap(), true, arithmetic).unwrap()
+        let weights = initial_weights(model(), InitScheme::He, None, 1).unwrap();
+        State::new(Network::new(model(), &weights, arithmetic).unwrap(), Kept::Fresh, Kept::No).unwrap()
     }
 
     fn epoch(state: &mut State, images: &Images, number: u32, session: &Session) -> EpochSummary {
@@ -242,10 +273,11 @@ mod tests {
             let (saved, averaged) = bytes(&state);
             let second = epoch(&mut state, &images, 1, &session);
 
-            let layout = crate::learn::layout::layout(MODEL).unwrap();
+            let layout = crate::learn::layout::layout(model()).unwrap();
             let weights = Weights::from_bytes(&saved, &layout.entries).unwrap();
             let average = Weights::from_bytes(&averaged, layout.parameters()).unwrap();
-            let mut resumed = State::resume(MODEL, &weights, &average, arithmetic).unwrap();
+            let network = Network::new(model(), &weights, arithmetic).unwrap();
+            let mut resumed = State::new(network, Kept::From(&average), Kept::No).unwrap();
             assert_eq!(epoch(&mut resumed, &images, 1, &session), second);
             assert_eq!(bytes(&resumed), bytes(&state));
             assert_ne!(saved, bytes(&state).0);
@@ -290,7 +322,7 @@ mod tests {
         let pass = Pass::new(&training_order(7, 0, 40), 8, &images).unwrap();
         let sgd = Sgd { lr: 1e38, ..SGD };
         let error = start(FLOAT).run_epoch(&images, &pass, &sgd, 3, &session, |_| Answer::Continue).unwrap_err();
-        let LearnError::Diverged { epoch: 3, step, last_finite_loss: Some(loss), .. } = error else {
+        let LearnError::Diverged(Divergence { epoch: 3, step, last_finite_loss: Some(loss), .. }) = error else {
             panic!("{error}");
         };
         assert!(step >= 1 && loss > 0.0, "{step} {loss}");
@@ -317,14 +349,14 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         let _session = session(Precision::Fp32);
-        assert!(matches!(Images::new(&[0; 3072], &[10], 10, FLOAT), Err(LearnError::Data(_))));
-        assert!(matches!(Images::new(&[0; 3071], &[0], 10, FLOAT), Err(LearnError::Data(_))));
-        assert!(matches!(Images::new(&[], &[], 10, FLOAT), Err(LearnError::Data(_))));
+        assert!(matches!(Images::new(&[0; 3072], &[10], model(), FLOAT), Err(LearnError::Data(_))));
+        assert!(matches!(Images::new(&[0; 3071], &[0], model(), FLOAT), Err(LearnError::Data(_))));
+        assert!(matches!(Images::new(&[], &[], model(), FLOAT), Err(LearnError::Data(_))));
         let images = images(4, FLOAT);
         assert!(Pass::new(&[0, 1, 2, 4], 2, &images).is_err());
         assert!(Pass::new(&[0, 1], 3, &images).is_err());
         assert!(Pass::new(&[], 0, &images).is_err());
-        let other = initial_weights(Model { width: 3, ..MODEL }, InitScheme::He, 1).unwrap();
-        assert!(matches!(State::new(MODEL, &other, false, FLOAT), Err(LearnError::Misfit { .. })));
+        let other = initial_weights(Model { width: 3, ..model() }, InitScheme::He, None, 1).unwrap();
+        assert!(matches!(Network::new(model(), &other, FLOAT), Err(LearnError::Misfit { .. })));
     }
 }

@@ -35,6 +35,17 @@ impl Weights {
         self.0.iter().map(|(name, array)| (name.as_str(), array))
     }
 
+    /// Whether every number is finite; those of a run that diverged are not.
+    pub fn is_finite(&self) -> bool {
+        self.0.values().all(|array| array.data.iter().all(|x| x.is_finite()))
+    }
+
+    /// Tensors with nothing but NaN in them, one and the same: what remains of a run that diverged.
+    pub fn diverged<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Self {
+        let nan = |entry: &Entry| Array { shape: entry.shape.clone(), data: vec![f32::NAN; entry.count()] };
+        entries.into_iter().map(|entry| (entry.name.clone(), nan(entry))).collect()
+    }
+
     /// The checkpoint's bytes.
     ///
     /// # Errors

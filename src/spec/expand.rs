@@ -175,7 +175,8 @@ fn instantiate(
             }
         });
         let full = format!("{}/{name}{}", pipeline.name, settings.suffix(&point));
-        let mut site = Site { name: &full, fields: &fields, start: &start, data, stages: &mut graph.stages };
+        let trains = matches!(template.kind, "train" | "probe");
+        let mut site = Site { name: &full, fields: &fields, trains, start: &start, data, stages: &mut graph.stages };
         let instance = stages::build(template.kind, &mut site);
         complaints.extend(fields.finish(&format!("stage `{name}`")));
         family.instances.insert(point, instance);
@@ -186,8 +187,8 @@ fn instantiate(
 /// A complaint if a stage starts from one that has nothing to start from.
 fn unfit(name: &str, template: &Template<'_>, families: &BTreeMap<String, Family>) -> Option<Diagnostic> {
     let allowed: &[&str] = match template.kind {
-        "probe" | "ema_eval" => &["init", "train"],
-        _ => &["init", "train", "probe"],
+        "probe" | "ema_eval" => &["init", "weights", "train"],
+        _ => &["init", "weights", "train", "probe"],
     };
     let wrong = |other: &String, allowed: &[&str]| {
         let kind = &families.get(other)?.kind;
@@ -205,6 +206,9 @@ pub fn table_of(kind: &str) -> Option<(&'static str, &'static [&'static str])> {
         "train" | "probe" => Some(("metrics", &crate::work::METRICS)),
         "ema_eval" => Some(("metrics", &crate::work::EMA_METRICS)),
         "hessian_trace" => Some(("trace", &crate::work::TRACE)),
+        "top_eigenvalue" => Some(("eigenvalues", &crate::work::EIGENVALUES)),
+        "noise_covariance" => Some(("cosines", &crate::work::COSINES)),
+        "noise_scale" => Some(("scale", &crate::work::SCALE)),
         _ => None,
     }
 }

@@ -1,5 +1,6 @@
 //! From the text of a pipeline file to a checked graph of stages.
 
+mod curvature;
 mod expand;
 mod fields;
 mod node;

@@ -3,7 +3,8 @@
 use super::fields::Fields;
 use crate::graph::{Input, Stage, StageId};
 use crate::work::{
-    Dataset, EmaEval, HessianTrace, Init, InitScheme, Model, ModelName, Numerics, Precision, Probe, Source, Train, Work,
+    Dataset, EmaEval, Imported, Init, InitScheme, InputScale, Model, ModelName, Numerics, Precision, Probe, Projection,
+    Source, Sphere, Train, Work,
 };
 
 /// Weights after some epochs of training.
@@ -15,6 +16,15 @@ pub struct Checkpoint {
     pub stage: StageId,
     /// Whether there is a moving average beside them.
     pub ema: bool,
+    /// Whether there is momentum beside them.
+    pub momentum: bool,
+}
+
+impl Checkpoint {
+    /// Weights alone.
+    pub fn of(epoch: u32, stage: StageId) -> Self {
+        Self { epoch, stage, ema: false, momentum: false }
+    }
 }
 
 /// What one instance of a stage gives to others.
@@ -37,18 +47,37 @@ pub struct Lineage {
     pub batch: u32,
     /// The stage that makes the data.
     pub data: Option<StageId>,
+    /// The sphere on which the weights are held.
+    pub radius: Option<f64>,
+    /// When they are put back on it; never but at the start, if absent.
+    pub projection: Option<Projection>,
+    /// Whose conventions hold where the pipeline says nothing.
+    pub variant: Variant,
+}
+
+/// Where the paper's text and its authors' code differ, which of them gives the defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    /// The text.
+    Text,
+    /// The code.
+    OfficialCode,
 }
 
 const EPOCHS: u32 = 1_000_000;
 
 /// The kinds that a pipeline's `[stage.…]` may have, and the fields that name other stages.
-pub const KINDS: [(&str, &[&str]); 6] = [
+pub const KINDS: [(&str, &[&str]); 10] = [
     ("dataset", &[]),
     ("init", &[]),
+    ("weights", &[]),
     ("train", &["start", "data"]),
     ("probe", &["start", "data"]),
     ("ema_eval", &["of", "data"]),
     ("hessian_trace", &["of", "data"]),
+    ("top_eigenvalue", &["of", "data"]),
+    ("noise_covariance", &["of", "data"]),
+    ("noise_scale", &["of", "data"]),
 ];
 
 /// What an instance is built from, and where its stages go.
@@ -57,6 +86,8 @@ pub struct Site<'a> {
     pub name: &'a str,
     /// Its table.
     pub fields: &'a Fields<'a>,
+    /// Whether it trains.
+    pub trains: bool,
     /// The instances that it starts from or evaluates.
     pub start: &'a [Instance],
     /// The stage of its data, if it names one.
@@ -70,26 +101,27 @@ pub fn build(kind: &str, site: &mut Site<'_>) -> Instance {
     match kind {
         "dataset" => dataset(site),
         "init" => init(site),
+        "weights" => imported(site),
         "train" => train(site),
         "probe" => probe(site),
         "ema_eval" => ema_eval(site),
-        _ => hessian_trace(site),
+        _ => super::curvature::build(kind, site),
     }
 }
 
 impl Site<'_> {
-    fn push(&mut self, name: String, work: Work, inputs: Vec<Input>) -> StageId {
+    pub fn push(&mut self, name: String, work: Work, inputs: Vec<Input>) -> StageId {
         self.stages.push(Stage { name, work, inputs });
         self.stages.len() - 1
     }
 
     /// All checkpoints of what it starts from or evaluates.
-    fn checkpoints(&self) -> Vec<Checkpoint> {
+    pub fn checkpoints(&self) -> Vec<Checkpoint> {
         self.start.iter().flat_map(|instance| &instance.checkpoints).cloned().collect()
     }
 }
 
-fn input(role: &str, stage: StageId, output: &'static str) -> Input {
+pub fn input(role: &str, stage: StageId, output: &'static str) -> Input {
     Input { role: role.to_owned(), stage, output }
 }
 
@@ -109,29 +141,73 @@ fn dataset(site: &mut Site<'_>) -> Instance {
     let test = fields.integer("test", None, 1..=most[1]);
     let seed = fields.seed("seed", Some(0));
     let stage = site.push(site.name.to_owned(), Work::Dataset(Dataset { source, train, test, seed }), Vec::new());
-    Instance { checkpoints: vec![Checkpoint { epoch: 0, stage, ema: false }], lineage: None }
+    Instance { checkpoints: vec![Checkpoint::of(0, stage)], lineage: None }
 }
 
 fn init(site: &mut Site<'_>) -> Instance {
     let fields = site.fields;
-    let model = Model {
-        name: fields
-            .choice("model", None, &[("preact-resnet18", ModelName::PreactResnet18)])
-            .unwrap_or(ModelName::PreactResnet18),
-        width: fields.integer("width", None, 1..=1024),
-        classes: fields.integer("classes", Some(10), 2..=256),
+    let lineage = founder(site);
+    let default = match lineage.variant {
+        Variant::Text => InitScheme::He,
+        Variant::OfficialCode => InitScheme::Pytorch,
     };
     let schemes = [("he", InitScheme::He), ("pytorch", InitScheme::Pytorch)];
-    let scheme = fields.choice("scheme", Some(InitScheme::He), &schemes).unwrap_or(InitScheme::He);
+    let scheme = fields.choice("scheme", Some(default), &schemes).unwrap_or(default);
+    // The authors' training script projects at the end of epochs only, so it does not start on the sphere.
+    let radius = lineage.radius.filter(|_| lineage.projection != Some(Projection::Epoch));
     let seed = fields.seed("seed", None);
-    let stage = site.push(site.name.to_owned(), Work::Init(Init { model, scheme, seed }), Vec::new());
+    let work = Work::Init(Init { model: lineage.model, scheme, radius, seed });
+    let stage = site.push(site.name.to_owned(), work, Vec::new());
+    Instance { checkpoints: vec![Checkpoint::of(0, stage)], lineage: Some(lineage) }
+}
+
+fn imported(site: &mut Site<'_>) -> Instance {
+    let lineage = founder(site);
+    let name = site.fields.text("name", None);
+    let work = Work::Imported(Imported { model: lineage.model, name });
+    let stage = site.push(site.name.to_owned(), work, Vec::new());
+    Instance { checkpoints: vec![Checkpoint::of(0, stage)], lineage: Some(lineage) }
+}
+
+/// What a stage says that others start from: the network and what is handed down with it.
+fn founder(site: &Site<'_>) -> Lineage {
+    let fields = site.fields;
+    let variants = [("text", Variant::Text), ("official-code", Variant::OfficialCode)];
+    let variant = fields.choice("variant", Some(Variant::Text), &variants).unwrap_or(Variant::Text);
+    let name = fields.choice("model", None, &ModelName::ALL).unwrap_or(ModelName::PreactResnet18);
+    // Both as the authors' code has them; the text says nothing of the second.
+    let conv_bias = variant == Variant::OfficialCode && name.is_scale_invariant();
+    let input = if name == ModelName::Vgg16 { InputScale::CifarImagenet } else { InputScale::Cifar };
+    let inputs = [("cifar", InputScale::Cifar), ("cifar+imagenet", InputScale::CifarImagenet)];
+    let model = Model {
+        name,
+        width: fields.integer("width", None, 1..=1024),
+        classes: fields.integer("classes", Some(10), 2..=256),
+        conv_bias: fields.truth("conv_bias", conv_bias),
+        input: fields.choice("input_norm", Some(input), &inputs).unwrap_or(input),
+    };
+    if fields.has("conv_bias") && !name.is_residual() {
+        fields.complain("conv_bias", "the convolutions of vgg16 always have biases");
+    }
+    let radius = fields.has("radius").then(|| positive(fields, "radius"));
+    let when = if variant == Variant::OfficialCode { Some(Projection::Epoch) } else { Some(Projection::Step) };
+    let projection = projection(fields, radius, when);
     let numerics = Numerics { precision: Precision::Fp32, channels_last: false };
-    let lineage = Lineage { model, numerics, batch: 128, data: None };
-    Instance { checkpoints: vec![Checkpoint { epoch: 0, stage, ema: false }], lineage: Some(lineage) }
+    Lineage { model, numerics, batch: 128, data: None, radius, projection, variant }
+}
+
+/// When weights are put back on the sphere.
+fn projection(fields: &Fields<'_>, radius: Option<f64>, default: Option<Projection>) -> Option<Projection> {
+    let words = [("step", Some(Projection::Step)), ("epoch", Some(Projection::Epoch)), ("init", None)];
+    let chosen = fields.choice("projection", Some(default), &words).unwrap_or(default);
+    if radius.is_none() && fields.has("projection") {
+        fields.complain("projection", "`projection` needs a `radius`, which the run does not have");
+    }
+    chosen
 }
 
 /// The lineage of `start`, with what this stage says otherwise; and the checks that all share.
-fn inherit(site: &Site<'_>) -> Option<Lineage> {
+pub fn inherit(site: &Site<'_>) -> Option<Lineage> {
     let fields = site.fields;
     let mut lineage = site.start.iter().find_map(|instance| instance.lineage)?;
     let precisions = [("fp32", Precision::Fp32), ("tf32", Precision::Tf32), ("bf16", Precision::Bf16)];
@@ -139,6 +215,7 @@ fn inherit(site: &Site<'_>) -> Option<Lineage> {
     lineage.numerics.precision = precision.unwrap_or(Precision::Fp32);
     lineage.numerics.channels_last = fields.truth("channels_last", lineage.numerics.channels_last);
     lineage.batch = fields.integer("batch", Some(lineage.batch), 1..=65_536);
+    lineage.projection = projection_of(site, lineage);
     lineage.data = site.data.or(lineage.data);
     if lineage.data.is_none() {
         fields.complain("data", "`data` is missing: the name of a stage of kind dataset");
@@ -158,20 +235,35 @@ fn inherit(site: &Site<'_>) -> Option<Lineage> {
     Some(lineage)
 }
 
+/// When a stage that trains puts weights back on the sphere; others do not move them.
+fn projection_of(site: &Site<'_>, lineage: Lineage) -> Option<Projection> {
+    match site.trains {
+        true => projection(site.fields, lineage.radius, lineage.projection),
+        false => lineage.projection,
+    }
+}
+
 /// The data that a lineage is trained on.
-fn dataset_of(lineage: Lineage, stages: &[Stage]) -> Option<&Dataset> {
+pub fn dataset_of(lineage: Lineage, stages: &[Stage]) -> Option<&Dataset> {
     match &stages.get(lineage.data?)?.work {
         Work::Dataset(data) => Some(data),
         _ => None,
     }
 }
 
-fn learning_rate(fields: &Fields<'_>) -> f64 {
-    let lr = fields.number("lr", None, 0.0..=1e3);
-    if lr == 0.0 && fields.has("lr") {
-        fields.complain("lr", "`lr` must be above 0");
+/// A number above 0.
+pub fn positive(fields: &Fields<'_>, name: &'static str) -> f64 {
+    let value = fields.number(name, None, 0.0..=1e3);
+    if value == 0.0 && fields.has(name) {
+        fields.complain(name, format!("`{name}` must be above 0"));
     }
-    lr
+    value
+}
+
+impl Lineage {
+    fn sphere(&self) -> Option<Sphere> {
+        Some(Sphere { radius: self.radius?, every: self.projection? })
+    }
 }
 
 fn train(site: &mut Site<'_>) -> Instance {
@@ -181,7 +273,9 @@ fn train(site: &mut Site<'_>) -> Instance {
     let first = fields.integer("checkpoint_first", Some(1), 1..=EPOCHS);
     let every = fields.integer("checkpoint_every", Some(1), 1..=EPOCHS);
     let ema = fields.has("ema").then(|| fields.number("ema", None, 0.0..=1.0));
-    let (lr, wd) = (learning_rate(fields), fields.number("wd", Some(0.0), 0.0..=1e3));
+    let momentum = fields.number("momentum", Some(0.0), 0.0..=1.0);
+    let sphere = lineage.sphere();
+    let (lr, wd) = (positive(fields, "lr"), fields.number("wd", Some(0.0), 0.0..=1e3));
     let seed = fields.seed("seed", None);
     let Some(mut at) = site.start.first().and_then(|instance| instance.checkpoints.last()).cloned() else {
         return Instance::default();
@@ -195,14 +289,17 @@ fn train(site: &mut Site<'_>) -> Instance {
         let next = next.min(end);
         let (first_epoch, epochs) = (at.epoch, next - at.epoch);
         let Lineage { model, numerics, batch, .. } = lineage;
-        let work = Work::Train(Train { model, numerics, batch, lr, wd, ema, first_epoch, epochs, seed });
+        let work = Train { model, numerics, batch, lr, wd, momentum, sphere, ema, first_epoch, epochs, seed };
         let mut inputs = vec![input("weights", at.stage, "weights")];
         if ema.is_some() && at.ema {
             inputs.push(input("ema", at.stage, "ema"));
         }
+        if momentum != 0.0 && at.momentum {
+            inputs.push(input("momentum", at.stage, "momentum"));
+        }
         inputs.extend(data_inputs(lineage.data));
-        let stage = site.push(format!("{}@{next}", site.name), work, inputs);
-        at = Checkpoint { epoch: next, stage, ema: ema.is_some() };
+        let stage = site.push(format!("{}@{next}", site.name), Work::Train(work), inputs);
+        at = Checkpoint { epoch: next, stage, ema: ema.is_some(), momentum: momentum != 0.0 };
         checkpoints.push(at.clone());
     }
     Instance { checkpoints, lineage: Some(lineage) }
@@ -213,7 +310,7 @@ fn probe(site: &mut Site<'_>) -> Instance {
     let fields = site.fields;
     let after = fields.integer("after", None, 0..=EPOCHS);
     let epochs = fields.integer("epochs", None, 1..=EPOCHS);
-    let (lr, wd) = (learning_rate(fields), fields.number("wd", Some(0.0), 0.0..=1e3));
+    let (lr, wd) = (positive(fields, "lr"), fields.number("wd", Some(0.0), 0.0..=1e3));
     let seed = fields.seed("seed", None);
     let all = site.checkpoints();
     let Some(checkpoint) = all.iter().find(|checkpoint| checkpoint.epoch == after) else {
@@ -232,10 +329,11 @@ fn probe(site: &mut Site<'_>) -> Instance {
         return Instance { checkpoints: Vec::new(), lineage: Some(lineage) };
     };
     let Lineage { model, numerics, batch, .. } = lineage;
-    let work = Work::Probe(Probe { model, numerics, batch, lr, wd, after, epochs, seed });
+    let sphere = lineage.sphere();
+    let work = Work::Probe(Probe { model, numerics, batch, lr, wd, sphere, after, epochs, seed });
     let inputs = [vec![input("weights", checkpoint.stage, "weights")], data_inputs(lineage.data)].concat();
     let stage = site.push(site.name.to_owned(), work, inputs);
-    Instance { checkpoints: vec![Checkpoint { epoch: after, stage, ema: false }], lineage: Some(lineage) }
+    Instance { checkpoints: vec![Checkpoint::of(after, stage)], lineage: Some(lineage) }
 }
 
 fn ema_eval(site: &mut Site<'_>) -> Instance {
@@ -252,33 +350,7 @@ fn ema_eval(site: &mut Site<'_>) -> Instance {
         let work = Work::EmaEval(EmaEval { model, numerics, batch, after: checkpoint.epoch, seed });
         let inputs = [vec![input("ema", checkpoint.stage, "ema")], data_inputs(lineage.data)].concat();
         let stage = site.push(format!("{}@{}", site.name, checkpoint.epoch), work, inputs);
-        checkpoints.push(Checkpoint { epoch: checkpoint.epoch, stage, ema: false });
-    }
-    Instance { checkpoints, lineage: None }
-}
-
-fn hessian_trace(site: &mut Site<'_>) -> Instance {
-    let Some(lineage) = inherit(site) else { return Instance::default() };
-    let fields = site.fields;
-    let images = fields.integer("images", None, 1..=1_000_000);
-    if let Some(data) = dataset_of(lineage, site.stages)
-        && images > data.train
-    {
-        fields.complain("images", format!("`images` is {images}, but there are only {} training images", data.train));
-    }
-    let batch = fields.integer("chunk", Some(250), 1..=65_536);
-    let draws = fields.integer("draws", None, 1..=100_000);
-    let seed = fields.seed("seed", None);
-    let several = site.checkpoints().len() > 1;
-    let mut checkpoints = Vec::new();
-    for checkpoint in site.checkpoints() {
-        let after = checkpoint.epoch;
-        let work = Work::HessianTrace(HessianTrace { model: lineage.model, images, batch, draws, after, seed });
-        let mut inputs = vec![input("weights", checkpoint.stage, "weights")];
-        inputs.extend(lineage.data.map(|data| input("train", data, "train")));
-        let name = if several { format!("{}@{after}", site.name) } else { site.name.to_owned() };
-        let stage = site.push(name, work, inputs);
-        checkpoints.push(Checkpoint { epoch: after, stage, ema: false });
+        checkpoints.push(Checkpoint::of(checkpoint.epoch, stage));
     }
     Instance { checkpoints, lineage: None }
 }

@@ -3,9 +3,13 @@
 //! A [`Worker`] serves one thread. It keeps what it has on its device, so that segments of training that
 //! follow each other do not load what they have just saved; the bytes are the same either way.
 
+#[cfg(feature = "torch")]
+mod curvature;
 mod dataset;
 mod device;
 mod figure;
+#[cfg(feature = "torch")]
+pub mod selftest;
 #[cfg(feature = "torch")]
 mod torch;
 
@@ -16,9 +20,9 @@ pub use device::{Device, built_with, describe, libraries};
 use crate::data::ImagesError;
 use crate::digest::ObjectDigest;
 use crate::figure::FigureError;
-use crate::learn::LearnError;
+use crate::learn::{Divergence, LearnError};
 use crate::store::StoreError;
-use crate::table::TableError;
+use crate::table::{Table, TableError};
 use crate::work::Work;
 
 /// How far a stage is.
@@ -85,6 +89,15 @@ impl StageError {
     }
 }
 
+/// What the output `diverged` of a stage of training says, in words; nothing if the bytes are no such table.
+pub fn divergence(bytes: &[u8]) -> Option<String> {
+    let table = Table::from_bytes(bytes).ok()?;
+    let value = |name: &str| table.numbers(name)?.first().copied();
+    let last_finite_loss = value("last_finite_loss").filter(|loss| loss.is_finite());
+    let (epoch, step) = (value("epoch")? as u32, value("step")? as usize);
+    Some(Divergence { epoch, step, lr: value("lr")?, last_finite_loss }.to_string())
+}
+
 /// Reads an input by its role.
 pub type Read<'a> = dyn Fn(&str) -> Result<Vec<u8>, StageError> + 'a;
 
@@ -123,13 +136,16 @@ impl Worker {
         match work {
             Work::Dataset(data) => dataset::dataset(data, read),
             Work::Init(init) => {
-                let weights = crate::learn::init::initial_weights(init.model, init.scheme, init.seed)?;
+                let weights = crate::learn::init::initial_weights(init.model, init.scheme, init.radius, init.seed)?;
+                Ok(Made { outputs: vec![("weights", weights.to_bytes()?)], tensors: Vec::new() })
+            }
+            Work::Imported(imported) => {
+                let layout = crate::learn::layout::layout(imported.model)?;
+                let weights = crate::learn::weights::Weights::from_bytes(&read("weights")?, &layout.entries)?;
                 Ok(Made { outputs: vec![("weights", weights.to_bytes()?)], tensors: Vec::new() })
             }
             Work::Figure(figure) => figure::figure(figure, objects, read),
-            Work::Train(_) | Work::Probe(_) | Work::EmaEval(_) | Work::HessianTrace(_) => {
-                self.compute(work, objects, read, report)
-            }
+            _ => self.compute(work, objects, read, report),
         }
     }
 

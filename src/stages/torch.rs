@@ -1,4 +1,7 @@
-//! The stages that compute with libtorch: `train`, `probe`, `ema_eval`, `hessian_trace`.
+//! The stages that compute with libtorch: training and evaluation here, curvature in [`super::curvature`].
+//!
+//! A run that leaves the finite numbers is a result: its weights and numbers are NaN from there on, and what
+//! starts from such weights is NaN at once.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -6,36 +9,37 @@ use std::time::{Duration, Instant};
 use super::{Device, Made, Progress, Read, Report, StageError};
 use crate::data;
 use crate::digest::ObjectDigest;
-use crate::learn::LearnError;
 use crate::learn::batches::{Images, Pass, probe_order, refresh_order, training_order};
 use crate::learn::evaluate::{evaluate, refresh_statistics};
-use crate::learn::hessian;
 use crate::learn::init::with_fresh_statistics;
 use crate::learn::layout::{Layout, layout};
 use crate::learn::model::{Arithmetic, Network};
-use crate::learn::train::{Answer, Sgd, State};
+use crate::learn::train::{Answer, Kept, Sgd, State};
 use crate::learn::weights::Weights;
+use crate::learn::{Divergence, LearnError};
 use crate::table::Table;
 use crate::torch::{Loaded, Session, policy};
-use crate::work::{EMA_METRICS, EmaEval, HessianTrace, METRICS, Model, Numerics, Precision, Probe, TRACE, Train, Work};
+use crate::work::{DIVERGED, EMA_METRICS, EmaEval, METRICS, Model, Numerics, Precision, Probe, Train, Work};
 
 /// Images of an evaluation's batch, as in the authors' code.
-const EVALUATION_BATCH: usize = 1000;
+pub(super) const EVALUATION_BATCH: usize = 1000;
 /// How often the loss is read from the device for the progress report.
 const READ_LOSS: Duration = Duration::from_millis(500);
 /// How many sets of images are kept on the device.
 const KEPT_IMAGES: usize = 4;
 
-/// A set of images by its object, network's classes and memory layout.
-type ImagesKey = (ObjectDigest, u32, bool);
+/// A set of images by its object, the network and the memory layout that it was made for.
+type ImagesKey = (ObjectDigest, Model, bool);
+/// The hashes of what a segment of training ends in: weights, average, momentum.
+type End = (ObjectDigest, Option<ObjectDigest>, Option<ObjectDigest>);
 
 /// libtorch on one thread, and what lies on its device.
 pub struct Torch {
     loaded: &'static Loaded,
     device: tch::Device,
     images: Vec<(ImagesKey, Images)>,
-    /// The state that the last segment of training ended in, by the hashes of its weights and average.
-    resident: Option<((ObjectDigest, Option<ObjectDigest>), Numerics, State)>,
+    /// The state that the last segment of training ended in.
+    resident: Option<(End, Numerics, State)>,
 }
 
 impl Torch {
@@ -75,12 +79,11 @@ impl Torch {
             Work::Train(work) => self.train(work, &inputs, report),
             Work::Probe(work) => self.probe(work, &inputs, report),
             Work::EmaEval(work) => self.ema_eval(work, &inputs),
-            Work::HessianTrace(work) => self.hessian_trace(work, &inputs, report),
-            Work::Dataset(_) | Work::Init(_) | Work::Figure(_) => Err(StageError::NoTorch),
+            _ => self.curvature(work, &inputs, report),
         }
     }
 
-    fn arithmetic(&self, numerics: Numerics) -> Arithmetic {
+    pub(super) fn arithmetic(&self, numerics: Numerics) -> Arithmetic {
         Arithmetic { device: self.device, kind: tch::Kind::Float, channels_last: numerics.channels_last }
     }
 
@@ -89,16 +92,16 @@ impl Torch {
     fn load_images(
         &mut self,
         role: &str,
-        classes: u32,
+        model: Model,
         numerics: Numerics,
         inputs: &Inputs<'_>,
     ) -> Result<(), StageError> {
-        let key = (inputs.object(role)?, classes, numerics.channels_last);
+        let key = (inputs.object(role)?, model, numerics.channels_last);
         let kept = match self.images.iter().position(|(kept, _)| *kept == key) {
             Some(at) => self.images.remove(at),
             None => {
                 let images = data::Images::from_bytes(&(inputs.read)(role)?)?;
-                (key, Images::new(&images.pixels, &images.labels, classes, self.arithmetic(numerics))?)
+                (key, Images::new(&images.pixels, &images.labels, model, self.arithmetic(numerics))?)
             }
         };
         if self.images.len() == KEPT_IMAGES {
@@ -115,8 +118,8 @@ impl Torch {
         numerics: Numerics,
         inputs: &Inputs<'_>,
     ) -> Result<(&Images, &Images), StageError> {
-        self.load_images("train", model.classes, numerics, inputs)?;
-        self.load_images("test", model.classes, numerics, inputs)?;
+        self.load_images("train", model, numerics, inputs)?;
+        self.load_images("test", model, numerics, inputs)?;
         let same = inputs.object("train")? == inputs.object("test")?;
         match &self.images[..] {
             [.., (_, both)] if same => Ok((both, both)),
@@ -125,51 +128,67 @@ impl Torch {
         }
     }
 
+    /// The state at the start of a segment: the one that the last segment ended in, if it is that, or loaded. Nothing
+    /// if its weights are not finite.
+    fn state(&mut self, work: &Train, inputs: &Inputs<'_>) -> Result<Option<State>, StageError> {
+        let start = (inputs.object("weights")?, inputs.object("ema").ok(), inputs.object("momentum").ok());
+        let (averages, moves) = (work.ema.is_some(), work.momentum != 0.0);
+        if let Some((end, numerics, state)) = self.resident.take()
+            && (end, numerics) == (start, work.numerics)
+            && (start.1.is_some(), start.2.is_some()) == (averages, moves)
+        {
+            return Ok(Some(state));
+        }
+        let layout = layout(work.model)?;
+        let weights = inputs.weights("weights", &layout)?;
+        if !weights.is_finite() {
+            return Ok(None);
+        }
+        let kept = |role: &str, wanted: bool| match wanted && inputs.object(role).is_ok() {
+            true => inputs.parameters(role, &layout).map(Some),
+            false => Ok(None),
+        };
+        let (average, momentum) = (kept("ema", averages)?, kept("momentum", moves)?);
+        let network = Network::new(work.model, &weights, self.arithmetic(work.numerics))?;
+        Ok(Some(State::new(network, from(averages, average.as_ref()), from(moves, momentum.as_ref()))?))
+    }
+
     fn train(&mut self, work: &Train, inputs: &Inputs<'_>, report: &mut Report<'_>) -> Result<Made, StageError> {
-        let start = (inputs.object("weights")?, inputs.object("ema").ok());
-        let mut state = match self.resident.take() {
-            Some((end, numerics, state))
-                if end == start && numerics == work.numerics && start.1.is_some() == work.ema.is_some() =>
-            {
-                state
-            }
-            _ => {
-                let layout = layout(work.model)?;
-                let weights = inputs.weights("weights", &layout)?;
-                let arithmetic = self.arithmetic(work.numerics);
-                match start.1 {
-                    Some(_) => State::resume(work.model, &weights, &inputs.average(&layout)?, arithmetic)?,
-                    None => State::new(work.model, &weights, work.ema.is_some(), arithmetic)?,
-                }
-            }
+        let Some(mut state) = self.state(work, inputs)? else {
+            return diverged_segment(work, Vec::new(), None);
         };
         let (train, test) = self.train_and_test(work.model, work.numerics, inputs)?;
-        let sgd = Sgd { lr: work.lr, wd: work.wd, ema: work.ema.unwrap_or_default() };
+        let sgd = Sgd {
+            lr: work.lr,
+            wd: work.wd,
+            momentum: work.momentum,
+            ema: work.ema.unwrap_or_default(),
+            sphere: work.sphere,
+        };
         let mut rows = Vec::new();
         for i in 0..work.epochs {
             let epoch = work.first_epoch + i;
             let order = training_order(work.seed, epoch, train.count());
             let pass = Pass::new(&order, work.batch as usize, train)?;
             let part = (f64::from(i) / f64::from(work.epochs), 1.0 / f64::from(work.epochs));
-            run_epoch(
-                &mut state,
-                &Epoch { images: train, pass: &pass, sgd: &sgd, number: epoch, part },
-                inputs.session,
-                report,
-            )?;
+            let ran = Epoch { images: train, pass: &pass, sgd: &sgd, number: epoch, part };
+            match run_epoch(&mut state, &ran, inputs.session, report) {
+                Err(LearnError::Diverged(divergence)) => return diverged_segment(work, rows, Some(divergence)),
+                ended => ended?,
+            }
             rows.push(metrics(&state.network, train, test, epoch, work.lr, inputs.session)?);
         }
         let weights = state.network.weights()?;
         let mut tensors: Vec<_> = weights.digests().map(|(name, digest)| (name.to_owned(), digest)).collect();
-        let bytes = weights.to_bytes()?;
-        let mut end = (ObjectDigest::of(&bytes), None);
-        let mut outputs = vec![("weights", bytes)];
-        if let Some(average) = state.average()? {
-            tensors.extend(average.digests().map(|(name, digest)| (format!("ema.{name}"), digest)));
-            let bytes = average.to_bytes()?;
-            end.1 = Some(ObjectDigest::of(&bytes));
-            outputs.push(("ema", bytes));
+        let mut outputs = vec![("weights", weights.to_bytes()?)];
+        for (name, kept) in [("ema", state.average()?), ("momentum", state.momentum()?)] {
+            if let Some(kept) = kept {
+                tensors.extend(kept.digests().map(|(tensor, digest)| (format!("{name}.{tensor}"), digest)));
+                outputs.push((name, kept.to_bytes()?));
+            }
         }
+        let digest = |name: &str| outputs.iter().find(|(n, _)| *n == name).map(|(_, bytes)| ObjectDigest::of(bytes));
+        let end = (ObjectDigest::of(&outputs[0].1), digest("ema"), digest("momentum"));
         outputs.push(("metrics", Table::of_rows(METRICS, &rows).to_bytes()?));
         self.resident = Some((end, work.numerics, state));
         Ok(Made { outputs, tensors })
@@ -177,17 +196,24 @@ impl Torch {
 
     fn probe(&mut self, work: &Probe, inputs: &Inputs<'_>, report: &mut Report<'_>) -> Result<Made, StageError> {
         let weights = inputs.weights("weights", &layout(work.model)?)?;
-        let mut state = State::new(work.model, &weights, false, self.arithmetic(work.numerics))?;
-        let (train, test) = self.train_and_test(work.model, work.numerics, inputs)?;
-        let sgd = Sgd { lr: work.lr, wd: work.wd, ema: 0.0 };
-        for epoch in 0..work.epochs {
-            let order = probe_order(work.seed, work.after, epoch, train.count());
-            let pass = Pass::new(&order, work.batch as usize, train)?;
-            let part = (f64::from(epoch) / f64::from(work.epochs), 1.0 / f64::from(work.epochs));
-            let epoch = Epoch { images: train, pass: &pass, sgd: &sgd, number: epoch, part };
-            run_epoch(&mut state, &epoch, inputs.session, report)?;
+        if !weights.is_finite() {
+            return diverged_probe(work, None);
         }
-        let row = metrics(&state.network, train, test, work.after.saturating_sub(1), work.lr, inputs.session)?;
+        let network = Network::new(work.model, &weights, self.arithmetic(work.numerics))?;
+        let mut state = State::new(network, Kept::No, Kept::No)?;
+        let (train, test) = self.train_and_test(work.model, work.numerics, inputs)?;
+        let sgd = Sgd { lr: work.lr, wd: work.wd, momentum: 0.0, ema: 0.0, sphere: work.sphere };
+        for number in 0..work.epochs {
+            let order = probe_order(work.seed, work.after, number, train.count());
+            let pass = Pass::new(&order, work.batch as usize, train)?;
+            let part = (f64::from(number) / f64::from(work.epochs), 1.0 / f64::from(work.epochs));
+            let epoch = Epoch { images: train, pass: &pass, sgd: &sgd, number, part };
+            match run_epoch(&mut state, &epoch, inputs.session, report) {
+                Err(LearnError::Diverged(divergence)) => return diverged_probe(work, Some(divergence)),
+                ended => ended?,
+            }
+        }
+        let row = metrics(&state.network, train, test, row_of(work.after), work.lr, inputs.session)?;
         let weights = state.network.weights()?;
         let tensors = weights.digests().map(|(name, digest)| (name.to_owned(), digest)).collect();
         let metrics = Table::of_rows(METRICS, &[row]).to_bytes()?;
@@ -198,46 +224,86 @@ impl Torch {
         // Float32 always, as in the authors' code.
         let numerics = Numerics { precision: Precision::Fp32, ..work.numerics };
         let layout = layout(work.model)?;
-        let weights = with_fresh_statistics(&layout, &inputs.average(&layout)?);
-        let mut network = Network::new(work.model, &weights, self.arithmetic(numerics))?;
-        let (train, test) = self.train_and_test(work.model, numerics, inputs)?;
-        let order = refresh_order(work.seed, work.after, train.count());
-        refresh_statistics(&mut network, train, &Pass::new(&order, work.batch as usize, train)?)?;
-        let [epoch, _, train_loss, train_error, test_loss, test_error, norm] =
-            metrics(&network, train, test, work.after.saturating_sub(1), 0.0, inputs.session)?;
-        let row = [epoch, train_loss, train_error, test_loss, test_error, norm];
+        let average = inputs.parameters("ema", &layout)?;
+        let epoch = row_of(work.after);
+        let mut row = [f64::NAN; EMA_METRICS.len()];
+        row[0] = f64::from(epoch);
+        if average.is_finite() {
+            let weights = with_fresh_statistics(&layout, &average);
+            let mut network = Network::new(work.model, &weights, self.arithmetic(numerics))?;
+            let (train, test) = self.train_and_test(work.model, numerics, inputs)?;
+            let order = refresh_order(work.seed, work.after, train.count());
+            refresh_statistics(&mut network, train, &Pass::new(&order, work.batch as usize, train)?)?;
+            let all = metrics(&network, train, test, epoch, 0.0, inputs.session)?;
+            // All but the learning rate.
+            row[1..].copy_from_slice(&all[2..]);
+        }
         let metrics = Table::of_rows(EMA_METRICS, &[row]).to_bytes()?;
         Ok(Made { outputs: vec![("metrics", metrics)], tensors: Vec::new() })
     }
+}
 
-    fn hessian_trace(
-        &mut self,
-        work: &HessianTrace,
-        inputs: &Inputs<'_>,
-        report: &mut Report<'_>,
-    ) -> Result<Made, StageError> {
-        let numerics = Numerics { precision: Precision::Fp32, channels_last: false };
-        let arithmetic = self.arithmetic(numerics);
-        let weights = inputs.weights("weights", &layout(work.model)?)?;
-        let network = Network::new(work.model, &weights, arithmetic)?;
-        let images = data::Images::from_bytes(&(inputs.read)("train")?)?.first_per_class(work.images as usize)?;
-        let images = Images::new(&images.pixels, &images.labels, work.model.classes, arithmetic)?;
-        let loss = evaluate(&network, &images, EVALUATION_BATCH, inputs.session)?.loss;
-        let mut watch = |done: usize, total: usize| {
-            report(Progress { done: done as f64 / total as f64, loss: None, images_per_second: None })
-        };
-        let trace = hessian::trace(&network, &images, work.batch as usize, work.draws, work.seed, &mut watch)?;
-        let epoch = f64::from(work.after.saturating_sub(1));
-        let row = [epoch, trace.mean, trace.standard_error, f64::from(work.draws), loss, network.norm()?];
-        Ok(Made { outputs: vec![("trace", Table::of_rows(TRACE, &[row]).to_bytes()?)], tensors: Vec::new() })
+/// Where something comes from that a run keeps if it is `wanted`.
+fn from(wanted: bool, kept: Option<&Weights>) -> Kept<'_> {
+    match kept {
+        Some(weights) => Kept::From(weights),
+        None if wanted => Kept::Fresh,
+        None => Kept::No,
     }
 }
 
+/// The index of the row that is measured after so many epochs.
+pub(super) fn row_of(after: u32) -> u32 {
+    after.saturating_sub(1)
+}
+
+/// What remains of a segment that diverged (here, if it says where): the rows up to there, and NaN.
+fn diverged_segment(
+    work: &Train,
+    mut rows: Vec<[f64; METRICS.len()]>,
+    divergence: Option<Divergence>,
+) -> Result<Made, StageError> {
+    for epoch in work.first_epoch + rows.len() as u32..work.first_epoch + work.epochs {
+        rows.push(diverged_row(epoch, work.lr));
+    }
+    let layout = layout(work.model)?;
+    let mut outputs = vec![("weights", Weights::diverged(&layout.entries).to_bytes()?)];
+    for (name, kept) in [("ema", work.ema.is_some()), ("momentum", work.momentum != 0.0)] {
+        if kept {
+            outputs.push((name, Weights::diverged(layout.parameters()).to_bytes()?));
+        }
+    }
+    outputs.push(("metrics", Table::of_rows(METRICS, &rows).to_bytes()?));
+    outputs.extend(divergence.map(diverged_output).transpose()?);
+    Ok(Made { outputs, tensors: Vec::new() })
+}
+
+/// The same of a probe.
+fn diverged_probe(work: &Probe, divergence: Option<Divergence>) -> Result<Made, StageError> {
+    let metrics = Table::of_rows(METRICS, &[diverged_row(row_of(work.after), work.lr)]).to_bytes()?;
+    let weights = Weights::diverged(&layout(work.model)?.entries).to_bytes()?;
+    let mut outputs = vec![("weights", weights), ("metrics", metrics)];
+    outputs.extend(divergence.map(diverged_output).transpose()?);
+    Ok(Made { outputs, tensors: Vec::new() })
+}
+
+fn diverged_row(epoch: u32, lr: f64) -> [f64; METRICS.len()] {
+    let mut row = [f64::NAN; METRICS.len()];
+    (row[0], row[1]) = (f64::from(epoch), lr);
+    row
+}
+
+fn diverged_output(divergence: Divergence) -> Result<(&'static str, Vec<u8>), StageError> {
+    let Divergence { epoch, step, lr, last_finite_loss } = divergence;
+    let row = [f64::from(epoch), step as f64, lr, last_finite_loss.unwrap_or(f64::NAN)];
+    Ok(("diverged", Table::of_rows(DIVERGED, &[row]).to_bytes()?))
+}
+
 /// What a stage reads.
-struct Inputs<'a> {
+pub(super) struct Inputs<'a> {
     objects: &'a BTreeMap<String, ObjectDigest>,
-    read: &'a Read<'a>,
-    session: &'a Session,
+    pub read: &'a Read<'a>,
+    pub session: &'a Session,
 }
 
 impl Inputs<'_> {
@@ -245,12 +311,13 @@ impl Inputs<'_> {
         self.objects.get(role).copied().ok_or_else(|| StageError::NoInput(role.to_owned()))
     }
 
-    fn weights(&self, role: &str, layout: &Layout) -> Result<Weights, StageError> {
+    pub fn weights(&self, role: &str, layout: &Layout) -> Result<Weights, StageError> {
         Ok(Weights::from_bytes(&(self.read)(role)?, &layout.entries)?)
     }
 
-    fn average(&self, layout: &Layout) -> Result<Weights, StageError> {
-        Ok(Weights::from_bytes(&(self.read)("ema")?, layout.parameters())?)
+    /// Parameters without running statistics: an average, or momentum.
+    fn parameters(&self, role: &str, layout: &Layout) -> Result<Weights, StageError> {
+        Ok(Weights::from_bytes(&(self.read)(role)?, layout.parameters())?)
     }
 }
 

@@ -1,15 +1,13 @@
-//! The Hessian of the mean cross-entropy: products with a direction, and Hutchinson's estimate of its trace.
-//!
-//! H v is the gradient of ⟨∇L, v⟩ (double backward). Where L is a mean over chunks of images, so is H v;
-//! the gradient's graph of a chunk is built once and serves all directions, and only one chunk's graph is
-//! alive at a time.
+//! Hutchinson's estimate of the Hessian's trace.
 
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Kind, Tensor};
 
-use super::LearnError;
-use super::batches::Images;
-use super::model::{Network, Statistics};
-use crate::rng::Stream;
+use super::{Components, Objective, Watch, direction};
+use crate::learn::LearnError;
+use crate::work::Stop;
+
+/// Draws that are made before an estimate may stop by its standard error, and at a time from there on.
+const BLOCK: u32 = 8;
 
 /// An estimate of Tr ∇²L.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,76 +31,82 @@ impl Trace {
     }
 }
 
-/// How a chunk's normalisation is differentiated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Norms {
-    /// Eval mode: an affine map with the running statistics. The chunk size does not matter then.
-    Running,
-    /// Through the statistics of each chunk.
-    Batch,
-}
-
-impl From<Norms> for Statistics {
-    fn from(norms: Norms) -> Self {
-        match norms {
-            Norms::Running => Self::Running,
-            Norms::Batch => Self::Batch,
-        }
-    }
-}
-
-/// Hutchinson's estimate of Tr ∇²L over all `images`, `batch` at a time: the mean of vᵀHv over Rademacher
-/// directions (paper: PyHessian, eval mode). Never in
-/// bfloat16; the caller's session must not be one of TF32. `watch` is told of the (direction, chunk) pairs done, of how
-/// many, and says whether to go on.
+/// Hutchinson's estimate of Tr ∇²L: the mean of vᵀHv over at most `draws` Rademacher directions, fewer if `stop`
+/// says that they are enough.
 ///
 /// Memory: one chunk's graph, and a byte for every parameter and direction.
 ///
 /// # Errors
-/// If there are no draws, vᵀHv is not finite, `watch` returns false, or libtorch fails.
+/// If there are no draws, `watch` returns false, or libtorch fails.
 pub fn trace(
-    network: &Network,
-    images: &Images,
-    batch: usize,
+    objective: &Objective<'_>,
     draws: u32,
+    stop: Option<Stop>,
     seed: u64,
-    watch: impl FnMut(usize, usize) -> bool,
+    watch: &mut Watch<'_>,
 ) -> Result<Trace, LearnError> {
     if draws == 0 {
         return Err(LearnError::Data("no trace without a draw".to_owned()));
     }
-    let directions = (0..draws).map(|draw| rademacher(network, seed, draw)).collect::<Result<Vec<_>, _>>()?;
-    let forms = quadratic_forms(network, images, batch, Norms::Running, &directions, watch)?;
-    if forms.iter().any(|form| !form.is_finite()) {
-        return Err(LearnError::NotFinite("the trace of the Hessian"));
+    let block = if stop.is_some() { BLOCK } else { draws };
+    let mut forms = Vec::new();
+    while forms.len() < draws as usize {
+        let first = forms.len() as u32;
+        let numbers = first..draws.min(first + block);
+        let share = numbers.len();
+        let directions =
+            numbers.map(|draw| direction(objective.network, Components::Signs, (seed, "hessian-trace", draw)));
+        let directions = directions.collect::<Result<Vec<_>, _>>()?;
+        let mut within = |done: usize, all: usize| {
+            // In units of one direction's chunk, over the greatest number of draws.
+            let a_draw = all / share;
+            watch(first as usize * a_draw + done, draws as usize * a_draw)
+        };
+        forms.extend(quadratic_forms(objective, &directions, &mut within)?);
+        if let Some(enough) = stop.and_then(|stop| enough(&forms, stop)) {
+            forms.truncate(enough);
+            break;
+        }
     }
     Ok(Trace::of(forms))
 }
 
-/// vᵀHv for every direction, each packed like the network's parameters (of any element type).
-pub(super) fn quadratic_forms(
-    network: &Network,
-    images: &Images,
-    batch: usize,
-    norms: Norms,
+/// How many of the first draws are enough, if some are.
+fn enough(forms: &[f64], stop: Stop) -> Option<usize> {
+    match stop {
+        Stop::StandardError(share) => {
+            let estimate = Trace::of(forms.to_vec());
+            (estimate.standard_error <= share * estimate.mean.abs()).then_some(forms.len())
+        }
+        // PyHessian 0.1, `trace`.
+        Stop::Settled(share) => {
+            let mean = |n: usize| if n == 0 { 0.0 } else { forms[..n].iter().sum::<f64>() / n as f64 };
+            (1..=forms.len()).find(|&n| (mean(n) - mean(n - 1)).abs() / (mean(n - 1).abs() + 1e-6) < share)
+        }
+    }
+}
+
+/// vᵀHv for every direction, each packed like the network's parameters (of any element type). The gradient's
+/// graph of a chunk is built once and serves all directions.
+pub(in crate::learn) fn quadratic_forms(
+    objective: &Objective<'_>,
     directions: &[Tensor],
-    mut watch: impl FnMut(usize, usize) -> bool,
+    watch: &mut Watch<'_>,
 ) -> Result<Vec<f64>, LearnError> {
-    let arithmetic = network.arithmetic();
-    let chunks = images.count().div_ceil(batch.max(1));
+    let arithmetic = objective.network.arithmetic();
     let sums = Tensor::f_zeros([directions.len() as i64], (Kind::Double, arithmetic.device))?;
     let mut done = 0;
-    for chunk in images.chunks(batch) {
-        let (x, y) = chunk?;
-        let weight = y.numel() as f64 / images.count() as f64;
-        let slope = Slope::new(network, &x, &y, norms)?;
+    for chunk in objective.chunks() {
+        let chunk = chunk?;
+        let weight = chunk.count / objective.images.count() as f64;
+        let slope = chunk.slope()?;
         for (draw, direction) in directions.iter().enumerate() {
             let v = direction.f_to_kind(arithmetic.kind)?;
             let hv = slope.derivative(&v, draw + 1 < directions.len())?;
             let form = hv.f_mul(&v)?.f_sum(Kind::Double)?.f_mul_scalar(weight)?;
             let _ = sums.f_narrow(0, draw as i64, 1)?.f_add_(&form)?;
             done += 1;
-            if !watch(done, chunks * directions.len()) {
+            if !watch(done, objective.chunk_count() * directions.len()) {
                 return Err(LearnError::Cancelled);
             }
         }
@@ -110,64 +114,6 @@ pub(super) fn quadratic_forms(
     let mut forms = vec![0.0; directions.len()];
     sums.f_copy_data(&mut forms, directions.len())?;
     Ok(forms)
-}
-
-/// H v over all `images`; `v` and the product are packed like the network's parameters.
-pub(super) fn hessian_vector_product(
-    network: &Network,
-    images: &Images,
-    batch: usize,
-    norms: Norms,
-    v: &Tensor,
-) -> Result<Tensor, LearnError> {
-    let mut product = v.f_zeros_like()?;
-    for chunk in images.chunks(batch) {
-        let (x, y) = chunk?;
-        let weight = y.numel() as f64 / images.count() as f64;
-        let part = Slope::new(network, &x, &y, norms)?.derivative(v, false)?;
-        let _ = product.f_add_(&part.f_mul_scalar(weight)?)?;
-    }
-    Ok(product)
-}
-
-/// The gradient of one chunk's loss, with its graph.
-struct Slope<'a> {
-    network: &'a Network,
-    gradients: Vec<Tensor>,
-}
-
-impl<'a> Slope<'a> {
-    fn new(network: &'a Network, x: &Tensor, y: &Tensor, norms: Norms) -> Result<Self, LearnError> {
-        let loss = network.loss(x, y, norms.into())?;
-        let gradients = Tensor::f_run_backward(&[&loss], &network.parameters(), true, true)?;
-        Ok(Self { network, gradients })
-    }
-
-    /// The derivative of the gradient along `v`, packed.
-    fn derivative(&self, v: &Tensor, keep_graph: bool) -> Result<Tensor, LearnError> {
-        let directions = self.network.unpack(v)?;
-        // A parameter that the loss does not depend on has no gradient; one of constant slope no graph.
-        let live = self.gradients.iter().zip(&directions).filter(|(g, _)| g.defined() && g.requires_grad());
-        let along = live.map(|(g, v)| g.f_mul(v)?.f_sum(None)).collect::<Result<Vec<_>, _>>()?;
-        if along.is_empty() {
-            return Ok(v.f_zeros_like()?);
-        }
-        let along = Tensor::f_stack(&along, 0)?.f_sum(None)?;
-        let products = Tensor::f_run_backward(&[&along], &self.network.parameters(), keep_graph, false)?;
-        no_grad(|| self.network.pack(&products))
-    }
-}
-
-/// The direction of draw number `draw`: independent signs for every parameter, in layout order and
-/// row-major within a tensor, packed like the network's parameters, a byte each.
-fn rademacher(network: &Network, seed: u64, draw: u32) -> Result<Tensor, LearnError> {
-    let mut stream = Stream::new(seed, "hessian-trace", &[u64::from(draw)]);
-    let tensors = network.layout().parameters().map(|entry| {
-        let shape: Vec<i64> = entry.shape.iter().map(|&size| size as i64).collect();
-        Ok(Tensor::f_from_slice(&stream.signs(entry.count()))?.f_view(shape.as_slice())?)
-    });
-    let tensors = tensors.collect::<Result<Vec<_>, LearnError>>()?;
-    network.pack_as(&tensors, Kind::Int8, Device::Cpu)?.f_to_device(network.arithmetic().device).map_err(Into::into)
 }
 
 #[cfg(test)]

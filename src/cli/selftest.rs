@@ -1,0 +1,294 @@
+//! `wdpipe selftest`: whether the numbers are right.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::ui::Ui;
+use super::{ExitCode, Failure};
+
+/// Checks the numbers: against PyTorch, and estimators against exact values.
+#[derive(Debug, Subcommand)]
+pub enum Selftest {
+    Numerics(Numerics),
+    Estimators(Estimators),
+    Report(Report),
+}
+
+/// Repeats runs that PyTorch made, and says how far every result is from PyTorch's.
+#[derive(Debug, Args)]
+pub struct Numerics {
+    /// Case files (safetensors): start, batches and PyTorch's results.
+    #[arg(required = true, value_name = "CASE")]
+    cases: Vec<PathBuf>,
+    /// Write what was computed here, under the names of the expected results. One case only.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Compares every estimator with exact values, on a network whose matrices are built whole.
+#[derive(Debug, Args)]
+pub struct Estimators {
+    /// Estimates of every quantity.
+    #[arg(long, default_value_t = 200, value_name = "N")]
+    repetitions: u32,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Writes both as a page (docs/numerics.md).
+#[derive(Debug, Args)]
+pub struct Report {
+    /// Case files.
+    #[arg(required = true, value_name = "CASE")]
+    cases: Vec<PathBuf>,
+    /// Estimates of every quantity.
+    #[arg(long, default_value_t = 200, value_name = "N")]
+    repetitions: u32,
+    /// The page.
+    #[arg(long, default_value = "docs/numerics.md", value_name = "FILE")]
+    to: PathBuf,
+}
+
+#[cfg(not(feature = "torch"))]
+impl Selftest {
+    /// Says that it cannot be done.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn run(&self, _: &Ui) -> Result<(), Failure> {
+        let message = "this wdpipe was built without libtorch and has no numbers to check";
+        Err(Failure::new(ExitCode::Missing, message, "build it with its default features"))
+    }
+}
+
+#[cfg(feature = "torch")]
+mod with_torch {
+    use std::path::Path;
+
+    use super::super::format::columns;
+    use super::{Estimators, ExitCode, Failure, Numerics, Report, Selftest, Ui};
+    use crate::fsx;
+    use crate::stages::StageError;
+    use crate::stages::selftest::{Checked, Comparison, Coverage, Deviation, STANDARD_ERRORS, check, compare};
+
+    /// Largest case file that is read.
+    const LARGEST: u64 = 1 << 30;
+    /// Least share of estimates that must lie within [`STANDARD_ERRORS`] standard errors.
+    const LEAST: f64 = 0.95;
+
+    impl Selftest {
+        /// Runs the command.
+        ///
+        /// # Errors
+        /// If a case cannot be read, or something disagrees.
+        pub fn run(&self, ui: &Ui) -> Result<(), Failure> {
+            match self {
+                Self::Numerics(command) => command.run(ui),
+                Self::Estimators(command) => command.run(ui),
+                Self::Report(command) => command.run(ui),
+            }
+        }
+    }
+
+    impl Numerics {
+        fn run(&self, ui: &Ui) -> Result<(), Failure> {
+            if self.out.is_some() && self.cases.len() > 1 {
+                return Err(Failure::usage("--out takes the results of one case", "name one case"));
+            }
+            let all = self.cases.iter().map(|case| read_and_compare(case)).collect::<Result<Vec<_>, _>>()?;
+            if let (Some(path), [comparison]) = (&self.out, &all[..]) {
+                fsx::replace(path, &comparison.results).map_err(storage)?;
+                ui.say(&format!("wrote {}", path.display()));
+            }
+            if self.json {
+                let cases: Vec<_> = self.cases.iter().zip(&all).map(|(case, c)| json(case, c)).collect();
+                let agrees = all.iter().all(Comparison::agrees);
+                ui.answer(&serde_json::json!({ "agrees": agrees, "cases": cases }).to_string());
+            } else {
+                for (case, comparison) in self.cases.iter().zip(&all) {
+                    ui.answer(&format!("{}: {}", case.display(), comparison.title));
+                    columns(&table(comparison)).iter().for_each(|line| ui.answer(&format!("  {line}")));
+                }
+            }
+            disagreements(&self.cases, &all)
+        }
+    }
+
+    impl Estimators {
+        fn run(&self, ui: &Ui) -> Result<(), Failure> {
+            let checked = checked(self.repetitions)?;
+            if self.json {
+                let one = |c: &Coverage| {
+                    serde_json::json!({
+                        "quantity": c.quantity, "exact": c.exact, "mean": c.mean, "repetitions": c.repetitions,
+                        "within_1": c.within[0], "within_2": c.within[1], "within_2.5": c.within[2],
+                    })
+                };
+                let products: serde_json::Map<_, _> =
+                    checked.products.iter().map(|(name, worst)| ((*name).to_owned(), (*worst).into())).collect();
+                let coverages: Vec<_> = checked.coverages.iter().map(one).collect();
+                ui.answer(&serde_json::json!({ "products": products, "estimators": coverages }).to_string());
+            } else {
+                columns(&products_table(&checked)).iter().for_each(|line| ui.answer(line));
+                ui.answer("");
+                columns(&coverage_table(&checked)).iter().for_each(|line| ui.answer(line));
+            }
+            uncovered(&checked)
+        }
+    }
+
+    impl Report {
+        fn run(&self, ui: &Ui) -> Result<(), Failure> {
+            let all = self.cases.iter().map(|case| read_and_compare(case)).collect::<Result<Vec<_>, _>>()?;
+            let checked = checked(self.repetitions)?;
+            fsx::replace(&self.to, page(&all, &checked, self.repetitions).as_bytes()).map_err(storage)?;
+            ui.say(&format!("wrote {}", self.to.display()));
+            disagreements(&self.cases, &all)?;
+            uncovered(&checked)
+        }
+    }
+
+    fn storage(error: fsx::FsError) -> Failure {
+        Failure::new(ExitCode::Storage, error.to_string(), "")
+    }
+
+    fn failed(error: StageError) -> Failure {
+        let missing = error.is_missing();
+        let hint = if missing { "`wdpipe doctor` tells what is there and what is not" } else { "" };
+        Failure::new(if missing { ExitCode::Missing } else { ExitCode::Failed }, error.to_string(), hint)
+    }
+
+    fn read_and_compare(path: &Path) -> Result<Comparison, Failure> {
+        let bytes = fsx::read(path, LARGEST).map_err(|error| Failure::new(ExitCode::Missing, error.to_string(), ""))?;
+        compare(&bytes).map_err(|error| {
+            let failure = failed(error);
+            Failure { message: format!("{}: {}", path.display(), failure.message), ..failure }
+        })
+    }
+
+    fn checked(repetitions: u32) -> Result<Checked, Failure> {
+        match repetitions {
+            0 => Err(Failure::usage("--repetitions must be at least 1", "")),
+            _ => check(repetitions).map_err(failed),
+        }
+    }
+
+    fn disagreements(cases: &[std::path::PathBuf], all: &[Comparison]) -> Result<(), Failure> {
+        let wrong = cases.iter().zip(all).filter(|(_, comparison)| !comparison.agrees());
+        let names: Vec<_> = wrong.map(|(case, _)| case.display().to_string()).collect();
+        match names[..] {
+            [] => Ok(()),
+            _ => Err(Failure::new(ExitCode::Failed, format!("disagrees with PyTorch: {}", names.join(", ")), "")),
+        }
+    }
+
+    fn uncovered(checked: &Checked) -> Result<(), Failure> {
+        let wrong = checked.coverages.iter().filter(|coverage| coverage.within[2] < LEAST);
+        let names: Vec<_> = wrong.map(|coverage| coverage.quantity.as_str()).collect();
+        match names[..] {
+            [] => Ok(()),
+            _ => Err(Failure::new(ExitCode::Failed, format!("too far off too often: {}", names.join(", ")), "")),
+        }
+    }
+
+    fn json(case: &Path, comparison: &Comparison) -> serde_json::Value {
+        let one = |d: &Deviation| {
+            serde_json::json!({
+                "group": d.group, "tensors": d.tensors, "distance": d.distance, "worst": d.worst,
+                "worst_tensor": d.worst_tensor, "tolerance": d.tolerance, "agrees": d.agrees,
+            })
+        };
+        serde_json::json!({
+            "case": case, "title": comparison.title, "agrees": comparison.agrees(),
+            "groups": comparison.deviations.iter().map(one).collect::<Vec<_>>(),
+        })
+    }
+
+    fn table(comparison: &Comparison) -> Vec<Vec<String>> {
+        let heading = ["group", "tensors", "distance", "worst", "tolerance", "", "worst tensor"].map(str::to_owned);
+        let row = |d: &Deviation| {
+            let tolerance = d.tolerance.map_or("not judged".to_owned(), |tolerance| format!("{tolerance:.0e}"));
+            let verdict = if d.agrees { "" } else { "DISAGREES" }.to_owned();
+            let (distance, worst) = (format!("{:.1e}", d.distance), format!("{:.1e}", d.worst));
+            vec![d.group.clone(), d.tensors.to_string(), distance, worst, tolerance, verdict, d.worst_tensor.clone()]
+        };
+        std::iter::once(heading.to_vec()).chain(comparison.deviations.iter().map(row)).collect()
+    }
+
+    fn products_table(checked: &Checked) -> Vec<Vec<String>> {
+        let heading = vec!["product".to_owned(), "largest difference from the matrix's".to_owned()];
+        let row = |(name, worst): &(&str, f64)| vec![(*name).to_owned(), format!("{worst:.1e}")];
+        std::iter::once(heading).chain(checked.products.iter().map(row)).collect()
+    }
+
+    fn coverage_table(checked: &Checked) -> Vec<Vec<String>> {
+        let heading = ["quantity", "exact", "mean", "within 1 SE", "2 SE", "2.5 SE"].map(str::to_owned);
+        let row = |c: &Coverage| {
+            let share = |share: f64| format!("{:.1} %", 100.0 * share);
+            let [one, two, most] = c.within.map(share);
+            vec![c.quantity.clone(), format!("{:.6}", c.exact), format!("{:.6}", c.mean), one, two, most]
+        };
+        std::iter::once(heading.to_vec()).chain(checked.coverages.iter().map(row)).collect()
+    }
+
+    /// The page: one table a part.
+    fn page(all: &[Comparison], checked: &Checked, repetitions: u32) -> String {
+        let mut text = format!(
+            "# Numbers\n\nWritten by `wdpipe selftest report` (`ci/numerics` runs it) on {}; `cargo test` makes the \
+             same checks.\n\n## Against PyTorch\n\nA case is a run of SGD that PyTorch 2.11.0 made from given weights \
+             and batches, by an independent program. The same is computed here; a number below is the largest \
+             difference within a tensor over the tensor's largest value (at least 1e-4 of the group's), for the worst \
+             tensor of the group. In float64 at most 1e-9 is allowed. In float32 only the first step can be judged, \
+             by the distance over the norm: logits 1e-4, gradients 5e-2; later a rounding that tips one ReLU over \
+             changes all that follows.\n\n",
+            checked.machine
+        );
+        for (number, comparison) in all.iter().enumerate() {
+            text.push_str(&format!("- case {}: {}\n", number + 1, comparison.title));
+        }
+        text.push('\n');
+        let mut groups: Vec<&str> = all.iter().flat_map(|c| c.deviations.iter().map(|d| d.group.as_str())).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        let heading: Vec<String> = std::iter::once("quantity".to_owned())
+            .chain((1..=all.len()).map(|number| format!("case {number}")))
+            .collect();
+        let row = |group: &&str| {
+            let cell = |comparison: &Comparison| match comparison.deviations.iter().find(|d| d.group == **group) {
+                Some(d) if d.tolerance.is_none() => format!("({:.1e})", d.worst),
+                Some(d) if d.tolerance != Some(1e-9) => format!("distance {:.1e}", d.distance),
+                Some(d) => format!("{:.1e}", d.worst),
+                None => String::new(),
+            };
+            std::iter::once(format!("`{group}`")).chain(all.iter().map(cell)).collect()
+        };
+        text.push_str(&markdown(std::iter::once(heading).chain(groups.iter().map(row)).collect()));
+        text.push_str(&format!(
+            "\nIn brackets: not judged. `logits0`, `grad0`: first step; `loss`, `norm`: every step; `final`, `ema`: \
+             weights and statistics after the last; `eval_…`: eval mode; `…_v0`: products along a direction; `vhv_…`: \
+             v·Hv with running and with batch statistics.\n\n## Estimators against exact values\n\nOn a \
+             pre-activation ResNet-18 of width 1 and six images, in float64, H, G and Σ are built whole, column by \
+             column. A product with any of them agrees with the matrix:\n\n{}\nEach estimator then runs {repetitions} \
+             times with 16 draws of its own; the table says how often it came within so many of its standard errors \
+             (SE) of the exact value. At least {:.0} % must be within {STANDARD_ERRORS}. For the eigenvalue the \
+             interval is the stated bound. The mean cosines have no closed form: their reference is the mean over \
+             2,048 draws with the matrices, whose own error is added to the interval.\n\n{}",
+            markdown(products_table(checked)),
+            100.0 * LEAST,
+            markdown(coverage_table(checked)),
+        ));
+        text
+    }
+
+    fn markdown(rows: Vec<Vec<String>>) -> String {
+        let line = |cells: &Vec<String>| format!("| {} |\n", cells.join(" | "));
+        let rule = rows.first().map(|heading| format!("|{}\n", " --- |".repeat(heading.len()))).unwrap_or_default();
+        let mut lines = rows.iter().map(line);
+        lines.next().into_iter().chain([rule]).chain(lines).collect()
+    }
+}

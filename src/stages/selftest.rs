@@ -1,0 +1,45 @@
+//! Checks of the numbers, with libtorch loaded first.
+
+use super::{StageError, device};
+use crate::learn::selftest::{self, Problem};
+
+pub use crate::learn::selftest::{Comparison, Coverage, Deviation, STANDARD_ERRORS};
+
+/// What the check of the estimators found.
+#[derive(Debug)]
+pub struct Checked {
+    /// The class of machines that computed it.
+    pub machine: String,
+    /// Largest difference of a product from the matrix's, by its name.
+    pub products: [(&'static str, f64); 4],
+    /// How often each estimate was near the exact value.
+    pub coverages: Vec<Coverage>,
+}
+
+/// Compares with PyTorch's results in a case file.
+///
+/// # Errors
+/// If libtorch cannot be loaded, or the bytes are no case.
+pub fn compare(case: &[u8]) -> Result<Comparison, StageError> {
+    device::libtorch().map_err(StageError::Device)?;
+    Ok(selftest::compare(case)?)
+}
+
+/// Compares every estimator with exact values.
+///
+/// # Errors
+/// If libtorch cannot be loaded or fails.
+pub fn check(repetitions: u32) -> Result<Checked, StageError> {
+    let loaded = device::libtorch().map_err(StageError::Device)?;
+    let problem = Problem::new()?;
+    let [hessian, gauss_newton, rest, covariance] = problem.products()?;
+    let products = [("H v", hessian), ("G v", gauss_newton), ("E v", rest), ("Σ v", covariance)];
+    let coverages = [
+        problem.trace(repetitions)?,
+        problem.covariance(repetitions)?,
+        problem.scale(repetitions)?,
+        problem.eigenvalues(repetitions)?,
+    ];
+    let machine = device::machine(loaded, tch::Device::Cpu);
+    Ok(Checked { machine, products, coverages: coverages.concat() })
+}

@@ -1,0 +1,226 @@
+//! What stages do: one typed description per kind, with its version, outputs and cost.
+//!
+//! A stage's parameters are hashed as plain data (see [`crate::value`]), so a new optional field that is
+//! left out when it is not set keeps old keys. **If what a kind computes changes, bump its version.**
+
+mod figure;
+mod model;
+mod stages;
+mod tables;
+
+pub use figure::{Axis, Curve, Figure, Panel, Scale};
+pub use model::{InitScheme, InputScale, Model, ModelName, Numerics, Precision, Projection, Sphere};
+pub use stages::{
+    Dataset, EmaEval, HessianTrace, Imported, Init, Loss, NoiseCovariance, NoiseScale, NormStatistics, Probe, Source,
+    Stop, TopEigenvalue, Train,
+};
+pub use tables::{COSINES, DIVERGED, EIGENVALUES, EMA_METRICS, METRICS, PRODUCTS, SCALE, TRACE};
+
+use crate::value::{Map, Value, ValueError};
+
+/// What a stage does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Work {
+    /// See [`Dataset`].
+    Dataset(Dataset),
+    /// See [`Init`].
+    Init(Init),
+    /// See [`Imported`].
+    Imported(Imported),
+    /// See [`Train`].
+    Train(Train),
+    /// See [`Probe`].
+    Probe(Probe),
+    /// See [`EmaEval`].
+    EmaEval(EmaEval),
+    /// See [`HessianTrace`].
+    HessianTrace(HessianTrace),
+    /// See [`TopEigenvalue`].
+    TopEigenvalue(TopEigenvalue),
+    /// See [`NoiseCovariance`].
+    NoiseCovariance(NoiseCovariance),
+    /// See [`NoiseScale`].
+    NoiseScale(NoiseScale),
+    /// See [`Figure`].
+    Figure(Figure),
+}
+
+/// A stage description that this program cannot run.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WorkError {
+    /// No such kind.
+    #[error("unknown stage kind `{0}`")]
+    Kind(String),
+    /// The kind exists in another version.
+    #[error("stage kind `{kind}` version {found} is wanted, but this wdpipe computes version {known}")]
+    Version {
+        /// The kind.
+        kind: String,
+        /// The version asked for.
+        found: u32,
+        /// The version of this program.
+        known: u32,
+    },
+    /// The parameters do not fit the kind.
+    #[error("parameters of stage kind `{kind}`: {source}")]
+    Parameters {
+        /// The kind.
+        kind: String,
+        /// What is wrong.
+        source: ValueError,
+    },
+}
+
+/// Every kind: name, version. The order is that of [`Work`].
+const KINDS: [(&str, u32); 11] = [
+    ("dataset", 1),
+    ("init", 1),
+    ("weights", 1),
+    ("train", 1),
+    ("probe", 1),
+    ("ema_eval", 1),
+    ("hessian_trace", 1),
+    ("top_eigenvalue", 1),
+    ("noise_covariance", 1),
+    ("noise_scale", 1),
+    ("figure", 1),
+];
+
+impl Work {
+    fn entry(&self) -> (&'static str, u32) {
+        KINDS[match self {
+            Self::Dataset(_) => 0,
+            Self::Init(_) => 1,
+            Self::Imported(_) => 2,
+            Self::Train(_) => 3,
+            Self::Probe(_) => 4,
+            Self::EmaEval(_) => 5,
+            Self::HessianTrace(_) => 6,
+            Self::TopEigenvalue(_) => 7,
+            Self::NoiseCovariance(_) => 8,
+            Self::NoiseScale(_) => 9,
+            Self::Figure(_) => 10,
+        }]
+    }
+
+    /// The names of all kinds.
+    pub fn kinds() -> impl Iterator<Item = &'static str> {
+        KINDS.iter().map(|(name, _)| *name)
+    }
+
+    /// The kind's name.
+    pub fn kind(&self) -> &'static str {
+        self.entry().0
+    }
+
+    /// The kind's version: part of every key, bumped when what the kind computes changes.
+    pub fn version(&self) -> u32 {
+        self.entry().1
+    }
+
+    /// The parameters as plain data.
+    ///
+    /// # Errors
+    /// If a parameter is NaN.
+    pub fn parameters(&self) -> Result<Map, ValueError> {
+        let value = match self {
+            Self::Dataset(p) => Value::of(p),
+            Self::Init(p) => Value::of(p),
+            Self::Imported(p) => Value::of(p),
+            Self::Train(p) => Value::of(p),
+            Self::Probe(p) => Value::of(p),
+            Self::EmaEval(p) => Value::of(p),
+            Self::HessianTrace(p) => Value::of(p),
+            Self::TopEigenvalue(p) => Value::of(p),
+            Self::NoiseCovariance(p) => Value::of(p),
+            Self::NoiseScale(p) => Value::of(p),
+            Self::Figure(p) => Value::of(p),
+        }?;
+        match value {
+            Value::Map(map) => Ok(map),
+            other => Err(ValueError::Unsupported(format!("{other} is not a set of parameters"))),
+        }
+    }
+
+    /// The work that a kind, version and parameters describe: the inverse of the above.
+    ///
+    /// # Errors
+    /// If this program does not know the kind or version, or the parameters do not fit.
+    pub fn from_parameters(kind: &str, version: u32, parameters: &Map) -> Result<Self, WorkError> {
+        let Some(&(_, known)) = KINDS.iter().find(|(name, _)| *name == kind) else {
+            return Err(WorkError::Kind(kind.to_owned()));
+        };
+        if version != known {
+            return Err(WorkError::Version { kind: kind.to_owned(), found: version, known });
+        }
+        let value = Value::Map(parameters.clone());
+        match kind {
+            "dataset" => value.to().map(Self::Dataset),
+            "init" => value.to().map(Self::Init),
+            "weights" => value.to().map(Self::Imported),
+            "train" => value.to().map(Self::Train),
+            "probe" => value.to().map(Self::Probe),
+            "ema_eval" => value.to().map(Self::EmaEval),
+            "hessian_trace" => value.to().map(Self::HessianTrace),
+            "top_eigenvalue" => value.to().map(Self::TopEigenvalue),
+            "noise_covariance" => value.to().map(Self::NoiseCovariance),
+            "noise_scale" => value.to().map(Self::NoiseScale),
+            _ => value.to().map(Self::Figure),
+        }
+        .map_err(|source| WorkError::Parameters { kind: kind.to_owned(), source })
+    }
+
+    /// The names of the outputs, in order. Training that diverges has `diverged` besides.
+    pub fn outputs(&self) -> &'static [&'static str] {
+        match self {
+            Self::Dataset(_) => &["train", "test"],
+            Self::Init(_) | Self::Imported(_) => &["weights"],
+            Self::Train(train) => match (train.ema.is_some(), train.momentum != 0.0) {
+                (false, false) => &["weights", "metrics"],
+                (true, false) => &["weights", "ema", "metrics"],
+                (false, true) => &["weights", "momentum", "metrics"],
+                (true, true) => &["weights", "ema", "momentum", "metrics"],
+            },
+            Self::Probe(_) => &["weights", "metrics"],
+            Self::EmaEval(_) => &["metrics"],
+            Self::HessianTrace(_) => &["trace"],
+            Self::TopEigenvalue(_) => &["eigenvalues"],
+            Self::NoiseCovariance(_) => &["cosines", "products"],
+            Self::NoiseScale(_) => &["scale"],
+            Self::Figure(_) => &["svg", "png", "numbers"],
+        }
+    }
+
+    /// Whether the work is done with libtorch, and so depends on the numeric policy.
+    pub fn needs_torch(&self) -> bool {
+        !matches!(self, Self::Dataset(_) | Self::Init(_) | Self::Imported(_) | Self::Figure(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_round_trip_and_unknown_ones_are_refused() {
+        let work = Work::Train(Train {
+            model: Model::new(ModelName::PreactResnet18, 8, 10),
+            numerics: Numerics { precision: Precision::Fp32, channels_last: false },
+            batch: 128,
+            lr: 0.1,
+            wd: 0.015,
+            momentum: 0.0,
+            sphere: Some(Sphere { radius: 1.0, every: Projection::Step }),
+            ema: Some(0.999),
+            first_epoch: 1,
+            epochs: 2,
+            seed: 3,
+        });
+        let mut parameters = work.parameters().unwrap();
+        assert_eq!(Work::from_parameters("train", work.version(), &parameters).unwrap(), work);
+        assert!(matches!(Work::from_parameters("train", 99, &parameters), Err(WorkError::Version { .. })));
+        assert!(matches!(Work::from_parameters("trian", 1, &parameters), Err(WorkError::Kind(_))));
+        parameters.insert("lrr".into(), Value::Int(1));
+        assert!(matches!(Work::from_parameters("train", 1, &parameters), Err(WorkError::Parameters { .. })));
+    }
+}

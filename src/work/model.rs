@@ -1,0 +1,150 @@
+//! Networks and the arithmetic that they are computed in.
+
+use serde::{Deserialize, Serialize};
+
+/// A network of the paper (paper's section 2 and appendix A), for 32×32 images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ModelName {
+    /// Pre-activation ResNet-18 (He et al. 2016), 3×3 stem, batch norm on the input image.
+    #[serde(rename = "preact-resnet18")]
+    PreactResnet18,
+    /// The same with 3, 4, 6, 3 blocks.
+    #[serde(rename = "preact-resnet34")]
+    PreactResnet34,
+    /// ResNet-18 whose training-mode outputs do not change when all trained parameters are scaled: norms without
+    /// parameters, one more before each skip's convolution, a frozen classifier.
+    #[serde(rename = "preact-resnet18-si")]
+    ScaleInvariantResnet18,
+    /// VGG-16 without batch norm and dropout.
+    #[serde(rename = "vgg16")]
+    Vgg16,
+}
+
+impl ModelName {
+    /// Every network with its name in pipelines.
+    pub const ALL: [(&str, Self); 4] = [
+        ("preact-resnet18", Self::PreactResnet18),
+        ("preact-resnet34", Self::PreactResnet34),
+        ("preact-resnet18-si", Self::ScaleInvariantResnet18),
+        ("vgg16", Self::Vgg16),
+    ];
+
+    /// The name in pipelines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PreactResnet18 => "preact-resnet18",
+            Self::PreactResnet34 => "preact-resnet34",
+            Self::ScaleInvariantResnet18 => "preact-resnet18-si",
+            Self::Vgg16 => "vgg16",
+        }
+    }
+
+    /// Whether it is the scale-invariant one.
+    pub fn is_scale_invariant(self) -> bool {
+        self == Self::ScaleInvariantResnet18
+    }
+
+    /// Whether it is a residual network; otherwise a VGG.
+    pub fn is_residual(self) -> bool {
+        self != Self::Vgg16
+    }
+}
+
+/// How images are standardised before they enter the network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum InputScale {
+    /// By the authors' constants for CIFAR.
+    #[default]
+    #[serde(rename = "cifar")]
+    Cifar,
+    /// By these, and then by ImageNet's once more, as the authors' VGG does.
+    #[serde(rename = "cifar+imagenet")]
+    CifarImagenet,
+}
+
+/// A network with its size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Which network.
+    pub name: ModelName,
+    /// Channels of the first stage (64 in the paper).
+    pub width: u32,
+    /// Number of classes.
+    pub classes: u32,
+    /// Whether the convolutions of a residual network have biases (those of the authors' scale-invariant one do).
+    /// Those of VGG always have.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub conv_bias: bool,
+    /// How images are standardised.
+    #[serde(skip_serializing_if = "is_default", default)]
+    pub input: InputScale,
+}
+
+impl Model {
+    /// A network as the paper's text has it: no biases in residual networks' convolutions, images standardised once.
+    pub fn new(name: ModelName, width: u32, classes: u32) -> Self {
+        Self { name, width, classes, conv_bias: false, input: InputScale::Cifar }
+    }
+}
+
+/// How initial weights are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InitScheme {
+    /// The text: convolutions N(0, 2/(k²·out)), linear layers N(0, 2/in), biases 0.
+    He,
+    /// The authors' code: PyTorch's default, U(±1/√fan_in) for weights and biases; but VGG's convolutions as in
+    /// [`Self::He`], with biases 0.
+    Pytorch,
+}
+
+/// Arithmetic of forward and backward passes. Weights and updates are float32 always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// IEEE float32 everywhere.
+    Fp32,
+    /// Float32 storage, TF32 products (CUDA only; equal to fp32 elsewhere).
+    Tf32,
+    /// Autocast to bfloat16; logits and loss float32.
+    Bf16,
+}
+
+/// Arithmetic and memory layout: they change the bits of what is computed, so keys depend on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Numerics {
+    /// Arithmetic of forward and backward passes.
+    pub precision: Precision,
+    /// NHWC instead of NCHW memory layout.
+    pub channels_last: bool,
+}
+
+/// When parameters are put back on the sphere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Projection {
+    /// After every step (the text, Eq. 2).
+    Step,
+    /// After every epoch (the authors' training script).
+    Epoch,
+}
+
+/// The sphere on which the trained parameters are held, taken together (paper, Eq. 2).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sphere {
+    /// Its radius.
+    pub radius: f64,
+    /// When they are put back.
+    pub every: Projection,
+}
+
+pub(super) fn is_false(value: &bool) -> bool {
+    !value
+}
+
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

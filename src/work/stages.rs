@@ -1,0 +1,249 @@
+//! What each kind of stage is told: a struct a kind.
+
+use serde::{Deserialize, Serialize};
+
+use super::model::{InitScheme, Model, Numerics, Sphere, is_default};
+
+/// A data set by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// CIFAR-10, imported or fetched.
+    Cifar10,
+    /// CIFAR-100 with fine labels, imported or fetched.
+    Cifar100,
+    /// Built-in procedural images, ten classes.
+    Shapes10,
+}
+
+impl Source {
+    /// The name in pipelines and commands.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cifar10 => "cifar10",
+            Self::Cifar100 => "cifar100",
+            Self::Shapes10 => "shapes10",
+        }
+    }
+}
+
+/// Training and test images. Outputs `train` and `test`; inputs `train` and `test` (the imported
+/// whole) unless the source is built in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dataset {
+    /// Where the images come from.
+    pub source: Source,
+    /// Training images: a class-balanced subset of this size (all, in file order, if it is the whole).
+    pub train: u32,
+    /// Test images, likewise.
+    pub test: u32,
+    /// Seed of the subset, or of the procedural images.
+    pub seed: u64,
+}
+
+/// Initial weights and batch-norm statistics. Output `weights`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Init {
+    /// The network.
+    pub model: Model,
+    /// How weights are drawn.
+    pub scheme: InitScheme,
+    /// The trained parameters, taken together, are scaled to this norm; absent: left as drawn.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub radius: Option<f64>,
+    /// Seed of the draw.
+    pub seed: u64,
+}
+
+/// Weights that were imported from a file. Input and output `weights`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Imported {
+    /// The network that they must fit.
+    pub model: Model,
+    /// The name under which they were imported.
+    pub name: String,
+}
+
+/// A segment of training: some epochs of SGD from one checkpoint to the next. Inputs `weights`,
+/// `train`, `test` and, after the first segment of a run that keeps them, `ema` and `momentum`; outputs
+/// `weights`, `metrics` and, if kept, `ema` and `momentum`. A run that leaves the finite numbers has one
+/// output more, `diverged` (see [`super::DIVERGED`]), and NaN for weights and numbers from there on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Train {
+    /// The network.
+    pub model: Model,
+    /// Arithmetic and memory layout.
+    pub numerics: Numerics,
+    /// Images a step; the last incomplete batch of an epoch is dropped.
+    pub batch: u32,
+    /// Learning rate η.
+    pub lr: f64,
+    /// Weight decay λ: w ← w − η(g + λw), on all trained parameters.
+    pub wd: f64,
+    /// Momentum μ: b ← μb + (g + λw), w ← w − ηb; 0 in the paper.
+    #[serde(skip_serializing_if = "is_default", default)]
+    pub momentum: f64,
+    /// The sphere on which the parameters are held; absent: none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sphere: Option<Sphere>,
+    /// Decay β of the moving average of the parameters, after every step; absent: none is kept.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ema: Option<f64>,
+    /// Epochs done before this segment since the initial weights.
+    pub first_epoch: u32,
+    /// Epochs of this segment.
+    pub epochs: u32,
+    /// Seed of the data order.
+    pub seed: u64,
+}
+
+/// Fine-tuning of a checkpoint with a small learning rate (the paper's "early-stopped gradient
+/// flow"). Inputs `weights`, `train`, `test`; outputs `weights`, `metrics`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// The network.
+    pub model: Model,
+    /// Arithmetic and memory layout.
+    pub numerics: Numerics,
+    /// Images a step.
+    pub batch: u32,
+    /// Learning rate.
+    pub lr: f64,
+    /// Weight decay (0 in the authors' code; the paper is silent).
+    pub wd: f64,
+    /// The sphere on which the parameters are held; absent: none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sphere: Option<Sphere>,
+    /// Epochs of training before the probe.
+    pub after: u32,
+    /// Epochs of fine-tuning.
+    pub epochs: u32,
+    /// Seed of the probe's own data order.
+    pub seed: u64,
+}
+
+/// Evaluation of the averaged weights with re-estimated batch-norm statistics. Inputs `ema`, `train`,
+/// `test`; output `metrics`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmaEval {
+    /// The network.
+    pub model: Model,
+    /// Arithmetic and memory layout; the re-estimation is float32 always.
+    pub numerics: Numerics,
+    /// Images a batch when the statistics are re-estimated.
+    pub batch: u32,
+    /// Epochs of training behind the averaged weights.
+    pub after: u32,
+    /// Seed of the order of the re-estimation's batches.
+    pub seed: u64,
+}
+
+/// What the batch norms divide by where the curvature of a loss is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NormStatistics {
+    /// The running statistics of training (eval mode).
+    Running,
+    /// Statistics that are re-estimated over the training set first, as for averaged weights (eval mode).
+    Refreshed {
+        /// Images a batch of the re-estimation.
+        batch: u32,
+    },
+    /// Those of each batch, through which is differentiated (training mode).
+    Batch,
+}
+
+/// The loss whose curvature or noise is measured: the mean cross-entropy L of a network over a part of the
+/// training set. Always in float32.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Loss {
+    /// The network.
+    pub model: Model,
+    /// Images: the first `images / classes` of every class, in the training set's order.
+    pub images: u32,
+    /// Images differentiated at once. Bounds the memory; with [`NormStatistics::Batch`] it also is the batch whose
+    /// statistics are used, and whose gradient's noise is measured.
+    pub batch: u32,
+    /// What the batch norms divide by.
+    pub statistics: NormStatistics,
+}
+
+/// When an estimate stops before its greatest number of draws.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stop {
+    /// When its standard error is at most this share of it.
+    StandardError(f64),
+    /// When one more draw moves it by less than this share (the rule of PyHessian, which the authors used).
+    Settled(f64),
+}
+
+/// Hutchinson's estimate of Tr ∇²L. Inputs `weights`, `train`; output `trace`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HessianTrace {
+    /// Of which loss.
+    pub loss: Loss,
+    /// Greatest number of Rademacher probe vectors.
+    pub draws: u32,
+    /// When fewer are enough; absent: never.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stop: Option<Stop>,
+    /// Epochs of training behind the weights (before a probe).
+    pub after: u32,
+    /// Seed of the probe vectors.
+    pub seed: u64,
+}
+
+/// Largest and smallest eigenvalue of ∇²L by Lanczos' method. Inputs `weights`, `train`; output `eigenvalues`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopEigenvalue {
+    /// Of which loss.
+    pub loss: Loss,
+    /// Greatest number of products with the Hessian.
+    pub iterations: u32,
+    /// Stops when the error bound of the largest is at most this share of it.
+    pub tolerance: f64,
+    /// Epochs of training behind the weights.
+    pub after: u32,
+    /// Seed of the first vector.
+    pub seed: u64,
+}
+
+/// How the Hessian H, its Gauss-Newton part G and the rest E = H − G look along the gradient noise's covariance Σ
+/// (paper, Figure 7). Inputs `weights`, `train`; outputs `cosines` (one row) and `products` (a row a draw).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoiseCovariance {
+    /// Of which loss.
+    pub loss: Loss,
+    /// Number of Gaussian vectors.
+    pub draws: u32,
+    /// Epochs of training behind the weights.
+    pub after: u32,
+    /// Seed of the vectors.
+    pub seed: u64,
+}
+
+/// The scale of the gradient noise, Tr Σ, against the loss (paper, Proposition 3). Inputs `weights`, `train`;
+/// output `scale`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoiseScale {
+    /// Of which loss.
+    pub loss: Loss,
+    /// Number of Gaussian vectors.
+    pub draws: u32,
+    /// Epochs of training behind the weights.
+    pub after: u32,
+    /// Seed of the vectors.
+    pub seed: u64,
+}

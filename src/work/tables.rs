@@ -1,0 +1,83 @@
+//! The columns of the tables that stages record.
+
+/// Columns of the `metrics` of training and probes, a row for every epoch (of a probe: one, at its end):
+/// index of the epoch from 0 (the row is measured after `epoch + 1` epochs of training), learning rate,
+/// mean cross-entropy in nats and error in percent over the whole training and test set in eval mode,
+/// and ‖w‖₂ over all trained parameters.
+pub const METRICS: [&str; 7] = ["epoch", "lr", "train_loss", "train_error", "test_loss", "test_error", "norm"];
+
+/// Columns of the `metrics` of averaged weights; see [`METRICS`].
+pub const EMA_METRICS: [&str; 6] = ["epoch", "train_loss", "train_error", "test_loss", "test_error", "norm"];
+
+/// The one row of `diverged`: epoch (counted from the initial weights) and step at which a loss, or the weights after
+/// the last step, were not finite, the learning rate, and the last finite loss before (NaN if there was none).
+pub const DIVERGED: [&str; 4] = ["epoch", "step", "lr", "last_finite_loss"];
+
+/// Columns of a `trace`, one row: index of the epoch (see [`METRICS`]), Tr ∇²L and its standard error,
+/// number of draws, the loss L, ‖w‖₂ over all trained parameters.
+pub const TRACE: [&str; 6] = ["epoch", "trace", "stderr", "draws", "loss", "norm"];
+
+/// Columns of `eigenvalues`, one row: index of the epoch, largest and smallest eigenvalue of ∇²L with the bound of
+/// their distance from a true one, products with ∇²L, the loss, ‖w‖₂.
+pub const EIGENVALUES: [&str; 8] =
+    ["epoch", "largest", "largest_error", "smallest", "smallest_error", "iterations", "loss", "norm"];
+
+/// Columns of `cosines`, one row: index of the epoch; the mean over the draws v of cos(Xv, Σv) for X = H, G, E with
+/// its standard error; the matrices' own cosine ⟨X, Σ⟩/(‖X‖‖Σ‖) in the Frobenius product (a ratio of means, with the
+/// jackknife's standard error); the traces of H, G, E, Σ with theirs; the mean over the images of ‖J‖² in the
+/// Frobenius norm with its own, J the Jacobian of the logits; number of draws, the loss, ‖w‖₂.
+pub const COSINES: [&str; 26] = [
+    "epoch",
+    "cos_h",
+    "cos_h_stderr",
+    "cos_g",
+    "cos_g_stderr",
+    "cos_e",
+    "cos_e_stderr",
+    "matrix_cos_h",
+    "matrix_cos_h_stderr",
+    "matrix_cos_g",
+    "matrix_cos_g_stderr",
+    "matrix_cos_e",
+    "matrix_cos_e_stderr",
+    "trace_h",
+    "trace_h_stderr",
+    "trace_g",
+    "trace_g_stderr",
+    "trace_e",
+    "trace_e_stderr",
+    "trace_s",
+    "trace_s_stderr",
+    "jacobian",
+    "jacobian_stderr",
+    "draws",
+    "loss",
+    "norm",
+];
+
+/// Columns of `products`, a row a draw v: v·Xv and ‖Xv‖² for X = H, G, E, Σ; ⟨Xv, Σv⟩ for X = H, G, E; the mean over
+/// the images of ‖Jv‖².
+pub const PRODUCTS: [&str; 13] = [
+    "draw", "v_h", "v_g", "v_e", "v_s", "hh", "gg", "ee", "ss", "hs", "gs", "es", "jv",
+];
+
+/// Columns of `scale`, one row: index of the epoch; the loss L; S₁ = mean ‖g_i‖² over the images' gradients with its
+/// standard error; ‖ḡ‖² of their mean; Tr Σ = S₁ − ‖ḡ‖² with its standard error; Tr Σ/L; ‖w‖₂; least, median and
+/// largest estimate of an image's ‖J_i‖ in the Frobenius norm; least ‖r_i‖²/ℓ_i over the images, r_i = p_i − e_y the
+/// residual and ℓ_i the loss of image i; number of draws.
+pub const SCALE: [&str; 14] = [
+    "epoch",
+    "loss",
+    "second_moment",
+    "second_moment_stderr",
+    "mean_gradient",
+    "noise",
+    "noise_stderr",
+    "ratio",
+    "norm",
+    "jacobian_min",
+    "jacobian_median",
+    "jacobian_max",
+    "residual_ratio_min",
+    "draws",
+];
