@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::work::Work;
+use crate::work::{Policy, Work};
 
 /// Index of a stage in its [`Graph`].
 pub type StageId = usize;
@@ -36,6 +36,8 @@ pub struct Stage {
 pub struct Graph {
     /// Inputs always refer to earlier stages.
     pub stages: Vec<Stage>,
+    /// How its numbers are computed.
+    pub policy: Policy,
     /// Figures and panels by name (`fig3`, `fig3c`), and the stage that draws each.
     pub figures: BTreeMap<String, StageId>,
 }

@@ -9,10 +9,9 @@ use super::make::now;
 use super::select::{Variant, select};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
-use crate::engine::{Resolver, import_parts};
+use crate::engine::Resolver;
 use crate::plan::Knowledge;
 use crate::store::{GcPolicy, Store};
-use crate::work::Source;
 
 /// Looks after the store.
 #[derive(Debug, Subcommand)]
@@ -140,9 +139,6 @@ impl Check {
 impl Gc {
     fn run(&self, global: &Global, store: &Store, ui: &Ui) -> Result<(), Failure> {
         let mut keep = BTreeSet::new();
-        for source in [Source::Cifar10, Source::Cifar100] {
-            keep.insert(import_parts(source)?.key());
-        }
         for profile in &self.profile {
             let variant = Variant { profile: profile.clone(), set: Vec::new() };
             let selection = select(global, &variant, &[])?;

@@ -12,7 +12,7 @@ use super::make::{cancel_on_interrupt, now, who};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::data::{BASE_URL, FetchError, Imported, Options, archive, fetch, import};
-use crate::engine::import_parts;
+use crate::engine::Import as Imports;
 use crate::record::{Output, Provenance, Record};
 use crate::store::Store;
 use crate::work::Source;
@@ -126,7 +126,7 @@ fn take(store: &Store, path: &std::path::Path, ui: &Ui) -> Result<(), Failure> {
     };
     let outputs = vec![store_images("train", &train)?, store_images("test", &test)?];
     let record = Record {
-        parts: import_parts(source)?,
+        parts: Imports::Data(source).parts(),
         outputs,
         tensors: Vec::new(),
         provenance: Provenance {
@@ -163,7 +163,7 @@ impl List {
         let mut rows = Vec::new();
         let mut objects = Vec::new();
         for source in [Source::Cifar10, Source::Cifar100] {
-            let record = store.record(&import_parts(source)?.key())?;
+            let record = store.record(&Imports::Data(source).parts().key())?;
             let size = record.as_ref().map(|record| record.outputs.iter().map(|output| output.bytes).sum::<u64>());
             let text = match &record {
                 Some(record) => format!("{}, imported {}", bytes(size.unwrap_or_default()), computed(record)),

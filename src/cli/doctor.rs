@@ -6,7 +6,7 @@ use super::format::columns;
 use super::select::{Variant, select};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
-use crate::engine::Resolver;
+use crate::engine::{Import, Resolver};
 use crate::graph::Graph;
 use crate::stages::{self, Device};
 use crate::store::Store;
@@ -42,13 +42,16 @@ impl Doctor {
         found("wdpipe", Ok(format!("{}, {}", env!("CARGO_PKG_VERSION"), stages::built_with())));
         found("libtorch", stages::libraries());
         found("device", stages::describe(&Device::Auto));
+        let policy = "native: bits agree between machines of that class; policy = \"portable\" in a pipeline makes them \
+                      agree on every x86-64 processor with AVX2";
+        found("policy", Ok(policy.to_owned()));
         found("pipelines", pipelines(global));
         let store = Store::open(&global.cache);
         found("cache", store.as_ref().map_err(ToString::to_string).and_then(writable));
         if let Ok(store) = &store {
             for source in [Source::Cifar10, Source::Cifar100] {
                 // Data that was not imported is no fault: the smoke profile needs none.
-                let text = match Resolver::new(store, &Graph::default()).imported(source) {
+                let text = match Resolver::new(store, &Graph::default()).imported(Import::Data(source)) {
                     Ok(_) => "imported".to_owned(),
                     Err(_) => format!("not here; `wdpipe data fetch {0}` or `data import` brings it", source.name()),
                 };

@@ -80,6 +80,9 @@ impl From<EngineError> for Failure {
         match error {
             EngineError::Store(error) => error.into(),
             EngineError::NotImported(source) => not_imported(message, source),
+            EngineError::NoWeights(name) => {
+                Self::new(ExitCode::Missing, message, format!("`wdpipe import FILE --name {name}` brings them"))
+            }
             EngineError::Interrupted => {
                 Self::new(ExitCode::Interrupted, message, "finished stages are kept: run it again to go on")
             }

@@ -15,7 +15,7 @@ use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::cost;
 use crate::engine::{self, EngineError, Environment, Event, Request};
-use crate::plan::Plan;
+use crate::plan::{Knowledge, Plan};
 use crate::stages::Device;
 use crate::store::Store;
 
@@ -94,6 +94,10 @@ impl Make {
             progress.show(&event);
         })?;
         progress.end();
+        let diverged = diverged(&selection, &summary.knowledge);
+        for (stage, place) in &diverged {
+            ui.warn(&format!("{stage} diverged ({place}); this is recorded and drawn as a result"));
+        }
         let folder = global.reports.join(&self.variant.profile);
         let exported = export(&selection, &summary.knowledge, &store, &folder)?;
         for Exported { path, changed, .. } in &exported {
@@ -115,6 +119,7 @@ impl Make {
                 "stages_run": summary.computed,
                 "seconds": seconds,
                 "outputs": outputs,
+                "diverged": diverged.iter().map(|(stage, _)| stage).collect::<Vec<_>>(),
                 "errors": summary.errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
             });
             ui.answer(&object.to_string());
@@ -167,6 +172,13 @@ impl Make {
         }
         Ok(())
     }
+}
+
+/// The stages behind the targets whose training left the finite numbers, and where.
+fn diverged(selection: &Selection, knowledge: &[Knowledge]) -> Vec<(String, String)> {
+    let needed = selection.graph.closure(&selection.targets);
+    let stages = selection.graph.stages.iter().zip(knowledge).zip(needed).filter(|(_, needed)| *needed);
+    stages.filter_map(|((stage, known), _)| Some((stage.name.clone(), engine::divergence(known)?))).collect()
 }
 
 /// What would have to run now.

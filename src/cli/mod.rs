@@ -3,6 +3,7 @@
 mod cache;
 mod data;
 mod doctor;
+mod exchange;
 mod explain;
 mod export;
 mod failure;
@@ -84,6 +85,8 @@ enum Command {
     Explain(explain::Explain),
     Graph(graph::GraphCommand),
     Show(show::Show),
+    Export(exchange::Export),
+    Import(exchange::Import),
     #[command(subcommand)]
     Cache(cache::Cache),
     #[command(subcommand)]
@@ -106,6 +109,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Explain(command) => command.run(&cli.global, &ui),
         Command::Graph(command) => command.run(&cli.global, &ui),
         Command::Show(command) => command.run(&cli.global, &ui),
+        Command::Export(command) => command.run(&cli.global, &ui),
+        Command::Import(command) => command.run(&cli.global, &ui),
         Command::Cache(command) => command.run(&cli.global, &ui),
         Command::Data(command) => command.run(&cli.global, &ui),
         Command::Selftest(command) => command.run(&ui),

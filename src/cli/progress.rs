@@ -111,6 +111,7 @@ impl<'a> Progress<'a> {
                     self.line(&format!("  [{ended:>3}/{to_run}] {name}  known"));
                 }
             }
+            Outcome::Diverged(_, place) => self.line(&format!("  [{ended:>3}/{to_run}] {name}  diverged: {place}")),
             Outcome::Failed(message) => self.line(&format!("  [{ended:>3}/{to_run}] {message}")),
         }
     }

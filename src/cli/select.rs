@@ -45,12 +45,14 @@ pub fn select(global: &Global, variant: &Variant, targets: &[String]) -> Result<
     };
     let mut selection = Selection { graph: Graph::default(), targets: Vec::new(), about: Vec::new() };
     let mut complaints = Vec::new();
+    let mut policies = Vec::new();
     for name in wanted {
         let path = global.pipelines.join(format!("{name}.toml"));
         let text = read(&path)?;
         let read = Pipeline::read(name, &path.display().to_string(), &text, &variant.profile, &variant.set);
         match read.and_then(|pipeline| expand(&pipeline).map(|graph| (graph, pipeline.about))) {
             Ok((graph, about)) => {
+                policies.push((name, graph.policy));
                 append(&mut selection.graph, graph);
                 selection.about.push(about);
             }
@@ -59,6 +61,10 @@ pub fn select(global: &Global, variant: &Variant, targets: &[String]) -> Result<
     }
     if !complaints.is_empty() {
         return Err(complaints.into());
+    }
+    if let Some([(one, a), (other, b)]) = policies.windows(2).find(|pair| pair[0].1 != pair[1].1) {
+        let message = format!("`{one}` has policy {} and `{other}` {}", a.name(), b.name());
+        return Err(Failure::usage(message, "make them one after the other: a process computes under one policy"));
     }
     if everything {
         selection.targets = names.iter().filter_map(|name| selection.graph.figures.get(name).copied()).collect();
@@ -125,6 +131,7 @@ fn owner<'a>(names: &'a [String], target: &str) -> Option<&'a String> {
 
 fn append(graph: &mut Graph, other: Graph) {
     let offset = graph.stages.len();
+    graph.policy = other.policy;
     graph.figures.extend(other.figures.into_iter().map(|(name, id)| (name, id + offset)));
     graph.stages.extend(other.stages.into_iter().map(|mut stage: Stage| {
         for input in &mut stage.inputs {

@@ -8,6 +8,8 @@ use crate::plan::{MissReason, Plan};
 pub enum Outcome {
     /// It was computed, in so many seconds.
     Computed(f64),
+    /// It was computed, in so many seconds, and left the finite numbers: where.
+    Diverged(f64, String),
     /// It turned out to be known: an input was computed again and came out as before, or another
     /// process computed it.
     Cached,

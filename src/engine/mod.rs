@@ -12,8 +12,8 @@ mod schedule;
 
 pub use events::{Event, Outcome};
 pub use execute::Environment;
-pub use resolve::{Inputs, Resolver, import_parts, policy};
-pub use schedule::{Request, Summary, make};
+pub use resolve::{Import, Inputs, Resolver, policy};
+pub use schedule::{Request, Summary, divergence, make};
 
 use crate::stages::StageError;
 use crate::store::StoreError;
@@ -29,6 +29,9 @@ pub enum EngineError {
     /// A data set is needed that nobody imported.
     #[error("the data set {} is not here", .0.name())]
     NotImported(Source),
+    /// Weights are needed that nobody imported.
+    #[error("no weights were imported here under the name `{0}`")]
+    NoWeights(String),
     /// A record lacks an output that its kind has.
     #[error("the record of `{stage}` has no output `{output}`")]
     NoOutput {

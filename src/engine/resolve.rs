@@ -9,34 +9,52 @@ use crate::plan::{Bytes, Knowledge, MissReason};
 use crate::record::{KeyParts, Output, Record};
 use crate::store::{ObjectState, Store};
 use crate::value::{Map, Value};
-use crate::work::{Source, Work};
+use crate::work::{Policy, Source, Work};
 
 /// Version of the numeric policy; see [`policy`].
 const POLICY: i64 = 1;
 
 /// How numbers are computed, part of the key of every stage that needs libtorch: deterministic
 /// algorithms only, and one thread within an operator, since the order of a sum over threads shows in
-/// its last bits. Stages run side by side instead.
-pub fn policy() -> Map {
+/// its last bits. Stages run side by side instead. Under the portable policy also the instructions.
+pub fn policy(policy: Policy) -> Map {
     let text = |text: &str| Value::Text(text.to_owned());
-    [
+    let mut map: Map = [
         ("determinism".to_owned(), text("strict")),
         ("threads".to_owned(), Value::Int(1)),
         ("version".to_owned(), Value::Int(POLICY)),
     ]
-    .into()
+    .into();
+    if policy == Policy::Portable {
+        map.insert("instructions".to_owned(), text("avx2"));
+    }
+    map
 }
 
-/// The parts of the key under which an imported data set is recorded.
-pub fn import_parts(source: Source) -> Result<KeyParts, EngineError> {
-    let source = Value::of(&source).map_err(|error| EngineError::Parameters("import".to_owned(), error))?;
-    Ok(KeyParts {
-        kind: "import".to_owned(),
-        version: 1,
-        parameters: [("source".to_owned(), source)].into(),
-        inputs: BTreeMap::new(),
-        policy: Map::new(),
-    })
+/// Something that a user brought into the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Import<'a> {
+    /// A data set: outputs `train` and `test`.
+    Data(Source),
+    /// Weights under a name of the user's: output `weights`.
+    Weights(&'a str),
+}
+
+impl Import<'_> {
+    /// The parts of the key under which it is recorded.
+    pub fn parts(self) -> KeyParts {
+        let (kind, name, value) = match self {
+            Self::Data(source) => ("import", "source", source.name()),
+            Self::Weights(name) => ("import_weights", "name", name),
+        };
+        KeyParts {
+            kind: kind.to_owned(),
+            version: 1,
+            parameters: [(name.to_owned(), Value::Text(value.to_owned()))].into(),
+            inputs: BTreeMap::new(),
+            policy: Map::new(),
+        }
+    }
 }
 
 /// What a stage reads, by role.
@@ -52,7 +70,7 @@ pub struct Resolver<'a> {
 impl<'a> Resolver<'a> {
     /// Asks `store` about `graph`.
     pub fn new(store: &'a Store, graph: &'a Graph) -> Self {
-        Self { store, graph, policy: policy() }
+        Self { store, graph, policy: policy(graph.policy) }
     }
 
     /// What is known about every stage that is needed, in one walk.
@@ -98,11 +116,15 @@ impl<'a> Resolver<'a> {
             })?;
             inputs.insert(input.role.clone(), output.clone());
         }
-        if let Work::Dataset(data) = &stage.work
-            && data.source != Source::Shapes10
-        {
-            let (train, test) = self.imported(data.source)?;
-            inputs.extend([("train".to_owned(), train), ("test".to_owned(), test)]);
+        let (import, outputs): (_, &[&str]) = match &stage.work {
+            Work::Dataset(data) if data.source != Source::Shapes10 => (Import::Data(data.source), &["train", "test"]),
+            Work::Imported(weights) => (Import::Weights(&weights.name), &["weights"]),
+            _ => return Ok(Some(inputs)),
+        };
+        let record = self.imported(import)?;
+        for name in outputs {
+            let output = record.output(name).cloned().ok_or_else(|| not_imported(import))?;
+            inputs.insert((*name).to_owned(), output);
         }
         Ok(Some(inputs))
     }
@@ -128,15 +150,13 @@ impl<'a> Resolver<'a> {
         Ok(found.map(|(record, bytes)| Knowledge::Known { key: *key, record: Box::new(record), bytes }))
     }
 
-    /// The training and test images of an imported data set.
+    /// The record of something imported.
     ///
     /// # Errors
     /// If it was never imported here.
-    pub fn imported(&self, source: Source) -> Result<(Output, Output), EngineError> {
-        let missing = || EngineError::NotImported(source);
-        let (record, _) = self.choose(&import_parts(source)?.key())?.ok_or_else(missing)?;
-        let output = |name| record.output(name).cloned().ok_or_else(missing);
-        Ok((output("train")?, output("test")?))
+    pub fn imported(&self, import: Import<'_>) -> Result<Record, EngineError> {
+        let found = self.choose(&import.parts().key())?;
+        found.map(|(record, _)| record).ok_or_else(|| not_imported(import))
     }
 
     /// Of the records of a key the one that is used: in the store's order of preference (see
@@ -162,5 +182,12 @@ impl<'a> Resolver<'a> {
             ObjectState::Missing => Bytes::Dropped,
             ObjectState::Damaged => Bytes::Damaged,
         })
+    }
+}
+
+fn not_imported(import: Import<'_>) -> EngineError {
+    match import {
+        Import::Data(source) => EngineError::NotImported(source),
+        Import::Weights(name) => EngineError::NoWeights(name.to_owned()),
     }
 }

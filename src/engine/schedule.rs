@@ -14,7 +14,7 @@ use super::resolve::Resolver;
 use crate::cost;
 use crate::graph::{Graph, StageId};
 use crate::plan::{Knowledge, Plan, plan};
-use crate::stages::{Device, Worker};
+use crate::stages::{self, Device, Worker};
 use crate::store::Store;
 use crate::work::Work;
 
@@ -118,6 +118,12 @@ pub fn make(request: &Request<'_>, on_event: &mut dyn FnMut(Event)) -> Result<Su
     Ok(Summary { total, cached, computed, knowledge, errors })
 }
 
+/// Where a stage's training left the finite numbers, if it did.
+pub fn divergence(known: &Knowledge) -> Option<String> {
+    let Knowledge::Known { record, .. } = known else { return None };
+    stages::divergence(record.output("diverged")?.inline.as_deref()?)
+}
+
 /// For every stage the arithmetic from its start to the end of the longest chain behind it.
 fn heights(graph: &Graph, closure: &[bool]) -> Vec<f64> {
     let mut heights = vec![0.0_f64; graph.stages.len()];
@@ -151,7 +157,7 @@ impl Schedule<'_> {
         let Request { graph, store, environment, cancel, .. } = *self.request;
         let cancelled = || cancel.load(Ordering::Relaxed);
         let context = Context { graph, store, resolver: self.resolver, environment, report, cancelled: &cancelled };
-        let mut worker = Worker::new(self.request.device.clone());
+        let mut worker = Worker::new(self.request.device.clone(), graph.policy);
         let mut last = None;
         while let Some(job) = self.take(last) {
             let result = context.execute(&mut worker, &job);
@@ -230,7 +236,10 @@ impl Schedule<'_> {
             }
             Ok(Executed::Computed(known, seconds)) => {
                 state.computed += 1;
-                end(Outcome::Computed(seconds));
+                end(match divergence(&known) {
+                    Some(message) => Outcome::Diverged(seconds, message),
+                    None => Outcome::Computed(seconds),
+                });
                 self.learn(&mut state, id, known, report);
             }
             Ok(Executed::Cached(known)) => {

@@ -5,6 +5,7 @@
 //! has loaded before; every refusal of libtorch comes back as a [`LearnError`].
 
 mod error;
+pub mod exchange;
 pub mod init;
 pub mod layout;
 pub mod weights;

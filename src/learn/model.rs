@@ -55,16 +55,15 @@ impl Network {
     /// # Errors
     /// If the weights are not those of `model`, or the device has no room for them.
     pub fn new(model: Model, weights: &Weights, arithmetic: Arithmetic) -> Result<Self, LearnError> {
-        Self::from_tensors(model, arithmetic, |entry| tensor(entry, weights))
+        Self::from_tensors(layout(model)?, arithmetic, |entry| tensor(entry, weights))
     }
 
     /// The same from tensors of any kind, on any device, with the elements of each entry in row-major order.
     pub(super) fn from_tensors(
-        model: Model,
+        layout: Layout,
         arithmetic: Arithmetic,
         tensor: impl Fn(&Entry) -> Result<Tensor, LearnError>,
     ) -> Result<Self, LearnError> {
-        let layout = layout(model)?;
         let values = layout.entries.iter().map(|entry| place(entry, &tensor(entry)?, arithmetic));
         let values = values.collect::<Result<Vec<_>, _>>()?;
         let trained = layout.entries.iter().zip(&values).filter(|(entry, _)| entry.is_trained());
@@ -304,7 +303,7 @@ fn misfit(entry: &Entry, what: &str) -> LearnError {
 }
 
 /// An array as a tensor of one dimension, on the host.
-fn tensor(entry: &Entry, weights: &Weights) -> Result<Tensor, LearnError> {
+pub(super) fn tensor(entry: &Entry, weights: &Weights) -> Result<Tensor, LearnError> {
     let array = weights.get(&entry.name).filter(|array| array.data.len() == entry.count());
     let array = array.ok_or_else(|| misfit(entry, "is missing or has the wrong size"))?;
     Ok(Tensor::f_from_slice(&array.data)?)

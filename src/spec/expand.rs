@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fields::Fields;
-use super::node::{Diagnostic, Node, did_you_mean};
+use super::node::{Data, Diagnostic, Node, did_you_mean};
 use super::panels;
 use super::pipeline::Pipeline;
 use super::stages::{self, Instance, Site};
 use super::sweep::{Point, Settings, restrict};
 use crate::graph::Graph;
+use crate::work::Policy;
 
 /// The instances of one stage of the pipeline.
 #[derive(Debug, Default)]
@@ -34,7 +35,7 @@ pub fn expand(pipeline: &Pipeline) -> Result<Graph, Vec<Diagnostic>> {
     if !complaints.is_empty() {
         return Err(complaints);
     }
-    let mut graph = Graph::default();
+    let mut graph = Graph { policy: policy(pipeline, &mut complaints), ..Graph::default() };
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
     for name in order {
         let template = &templates[&name];
@@ -53,6 +54,20 @@ pub fn expand(pipeline: &Pipeline) -> Result<Graph, Vec<Diagnostic>> {
         }
     }
     if said.is_empty() { Ok(graph) } else { Err(said) }
+}
+
+/// The numeric policy.
+fn policy(pipeline: &Pipeline, complaints: &mut Vec<Diagnostic>) -> Policy {
+    let Some(node) = &pipeline.policy else { return Policy::default() };
+    let named = Policy::ALL.into_iter().find(|(name, _)| node.data == Data::Text((*name).to_owned()));
+    named.map_or_else(
+        || {
+            let words = Policy::ALL.map(|(name, _)| name).join(" or ");
+            complaints.push(node.complain(format!("`policy` must be {words}, not {}", node.describe())));
+            Policy::default()
+        },
+        |(_, policy)| policy,
+    )
 }
 
 /// A stage's table, its kind, and the stages that it names.

@@ -16,6 +16,8 @@ pub struct Pipeline {
     pub title: String,
     /// What the chosen profile says about itself.
     pub about: String,
+    /// The numeric policy, if the pipeline names one.
+    pub policy: Option<Node>,
     /// The settings. A list is a sweep.
     pub settings: BTreeMap<String, Node>,
     /// The stages' tables by name.
@@ -29,7 +31,7 @@ pub struct Pipeline {
 }
 
 /// Keys of a pipeline file.
-const KEYS: [&str; 6] = ["title", "settings", "stage", "figure", "panel", "profile"];
+const KEYS: [&str; 7] = ["title", "policy", "settings", "stage", "figure", "panel", "profile"];
 
 impl Pipeline {
     /// Reads the text of a pipeline file and applies a profile and `--set PATH=VALUE`s.
@@ -47,6 +49,7 @@ impl Pipeline {
             name: name.to_owned(),
             title: text_of(fields.get("title")),
             about: String::new(),
+            policy: fields.get("policy").cloned(),
             settings: section(fields.get("settings"), "settings", &mut complaints),
             stages: section(fields.get("stage"), "stage", &mut complaints),
             figure: fields.get("figure").cloned(),
@@ -99,7 +102,9 @@ impl Pipeline {
 
     fn overlay(&mut self, path: &[&str], value: &Node, complaints: &mut Vec<Diagnostic>) {
         let head = path[0];
-        if let Some(setting) = self.settings.get_mut(head) {
+        if *path == ["policy"] {
+            self.policy = Some(value.clone());
+        } else if let Some(setting) = self.settings.get_mut(head) {
             match path.len() {
                 1 => *setting = value.clone(),
                 _ => complaints.push(value.complain(format!("`{head}` is a setting, it has no `{}`", path[1]))),

@@ -62,7 +62,7 @@ pub fn built_with() -> &'static str {
 /// If there is none.
 pub fn libraries() -> Result<String, String> {
     #[cfg(feature = "torch")]
-    return libtorch().map(|loaded| {
+    return libtorch(crate::work::Policy::Native).map(|loaded| {
         let cuda = loaded.cuda().map_or("without CUDA".to_owned(), |path| format!("CUDA from {}", path.display()));
         format!("{} from {}, {}", loaded.version(), loaded.folder().display(), cuda)
     });
@@ -76,7 +76,7 @@ pub fn libraries() -> Result<String, String> {
 /// If the device is not to be had.
 pub fn describe(choice: &Device) -> Result<String, String> {
     #[cfg(feature = "torch")]
-    return open(choice).map(|(loaded, device)| machine(loaded, device));
+    return open(choice, crate::work::Policy::Native).map(|(loaded, device)| machine(loaded, device));
     #[cfg(not(feature = "torch"))]
     return Ok(format!("{choice}, unused"));
 }
@@ -88,12 +88,14 @@ pub(super) use with_torch::{libtorch, machine, open};
 mod with_torch {
     use super::Device;
     use crate::torch::{Libraries, Loaded, load};
+    use crate::work::Policy;
 
     /// Loads libtorch, with its CUDA half where there is a GPU.
-    pub fn libtorch() -> Result<&'static Loaded, String> {
+    pub fn libtorch(policy: Policy) -> Result<&'static Loaded, String> {
         let libraries = Libraries {
             chosen: std::env::var_os("WDPIPE_LIBTORCH").map(Into::into),
             program: std::env::current_exe().ok(),
+            policy,
         };
         let loaded = load(&libraries).map_err(|error| error.to_string())?;
         // A machine without a GPU is no error.
@@ -102,8 +104,8 @@ mod with_torch {
     }
 
     /// Opens a device.
-    pub fn open(choice: &Device) -> Result<(&'static Loaded, tch::Device), String> {
-        let loaded = libtorch()?;
+    pub fn open(choice: &Device, policy: Policy) -> Result<(&'static Loaded, tch::Device), String> {
+        let loaded = libtorch(policy)?;
         let gpus = if *choice == Device::Cpu { 0 } else { loaded.cuda_devices() };
         match choice {
             Device::Auto if gpus > 0 => Ok((loaded, tch::Device::Cuda(0))),
@@ -120,7 +122,7 @@ mod with_torch {
     }
 
     /// The class of machines within which the same stage gives the same bytes: what computes, and with
-    /// which instructions and libtorch.
+    /// which instructions and libtorch. Under the portable policy which processor it is makes no difference.
     pub fn machine(loaded: &Loaded, device: tch::Device) -> String {
         let version = loaded.version();
         match device {
@@ -128,8 +130,33 @@ mod with_torch {
                 let name = loaded.cuda_name(number).unwrap_or_else(|| "GPU".to_owned());
                 format!("{name}, libtorch {version}")
             }
-            _ => format!("{} {}, libtorch {version}", std::env::consts::ARCH, loaded.cpu_capability()),
+            _ => {
+                let which = match loaded.policy() {
+                    Policy::Portable => "portable".to_owned(),
+                    Policy::Native => processor(),
+                };
+                format!("{} {}, {which}, libtorch {version}", std::env::consts::ARCH, loaded.cpu_capability())
+            }
         }
+    }
+
+    /// Maker, family and model of the processor: oneDNN and MKL choose their kernels by them too.
+    #[cfg(target_arch = "x86_64")]
+    fn processor() -> String {
+        use std::arch::x86_64::__cpuid;
+
+        let (maker, signature) = (__cpuid(0), __cpuid(1).eax);
+        let name: Vec<u8> = [maker.ebx, maker.edx, maker.ecx].iter().flat_map(|part| part.to_le_bytes()).collect();
+        // Intel's Software Developer's Manual, CPUID, and AMD's: the extended family counts from family 15 on.
+        let (model, family) = (signature >> 4 & 0xf | signature >> 12 & 0xf0, signature >> 8 & 0xf);
+        let family = if family == 15 { family + (signature >> 20 & 0xff) } else { family };
+        format!("{} family {family} model {model}", String::from_utf8_lossy(&name))
+    }
+
+    /// Elsewhere the architecture is all that is known.
+    #[cfg(not(target_arch = "x86_64"))]
+    fn processor() -> String {
+        "any processor".to_owned()
     }
 }
 

@@ -23,7 +23,7 @@ use crate::figure::FigureError;
 use crate::learn::{Divergence, LearnError};
 use crate::store::StoreError;
 use crate::table::{Table, TableError};
-use crate::work::Work;
+use crate::work::{Policy, Work};
 
 /// How far a stage is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -107,15 +107,18 @@ pub type Report<'a> = dyn FnMut(Progress) -> bool + 'a;
 /// Runs stages one after the other on one thread.
 pub struct Worker {
     device: Device,
+    #[cfg_attr(not(feature = "torch"), expect(dead_code, reason = "nothing is computed"))]
+    policy: Policy,
     #[cfg(feature = "torch")]
     torch: Option<torch::Torch>,
 }
 
 impl Worker {
-    /// A worker whose numeric stages run on `device`. Nothing is loaded before it is needed.
-    pub fn new(device: Device) -> Self {
+    /// A worker whose numeric stages run on `device` under `policy`. Nothing is loaded before it is needed.
+    pub fn new(device: Device, policy: Policy) -> Self {
         Self {
             device,
+            policy,
             #[cfg(feature = "torch")]
             torch: None,
         }
@@ -158,7 +161,7 @@ impl Worker {
         report: &mut Report<'_>,
     ) -> Result<Made, StageError> {
         if self.torch.is_none() {
-            self.torch = Some(torch::Torch::start(&self.device)?);
+            self.torch = Some(torch::Torch::start(&self.device, self.policy)?);
         }
         let torch = self.torch.as_mut().ok_or(StageError::NoTorch)?;
         torch.run(work, objects, read, report).map_err(|error| match error {

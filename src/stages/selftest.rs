@@ -2,6 +2,7 @@
 
 use super::{StageError, device};
 use crate::learn::selftest::{self, Problem};
+use crate::work::Policy;
 
 pub use crate::learn::selftest::{Comparison, Coverage, Deviation, STANDARD_ERRORS};
 
@@ -21,7 +22,7 @@ pub struct Checked {
 /// # Errors
 /// If libtorch cannot be loaded, or the bytes are no case.
 pub fn compare(case: &[u8]) -> Result<Comparison, StageError> {
-    device::libtorch().map_err(StageError::Device)?;
+    device::libtorch(Policy::Native).map_err(StageError::Device)?;
     Ok(selftest::compare(case)?)
 }
 
@@ -30,7 +31,7 @@ pub fn compare(case: &[u8]) -> Result<Comparison, StageError> {
 /// # Errors
 /// If libtorch cannot be loaded or fails.
 pub fn check(repetitions: u32) -> Result<Checked, StageError> {
-    let loaded = device::libtorch().map_err(StageError::Device)?;
+    let loaded = device::libtorch(Policy::Native).map_err(StageError::Device)?;
     let problem = Problem::new()?;
     let [hessian, gauss_newton, rest, covariance] = problem.products()?;
     let products = [("H v", hessian), ("G v", gauss_newton), ("E v", rest), ("Σ v", covariance)];

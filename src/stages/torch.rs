@@ -19,7 +19,7 @@ use crate::learn::weights::Weights;
 use crate::learn::{Divergence, LearnError};
 use crate::table::Table;
 use crate::torch::{Loaded, Session, policy};
-use crate::work::{DIVERGED, EMA_METRICS, EmaEval, METRICS, Model, Numerics, Precision, Probe, Train, Work};
+use crate::work::{DIVERGED, EMA_METRICS, EmaEval, METRICS, Model, Numerics, Policy, Precision, Probe, Train, Work};
 
 /// Images of an evaluation's batch, as in the authors' code.
 pub(super) const EVALUATION_BATCH: usize = 1000;
@@ -44,8 +44,8 @@ pub struct Torch {
 
 impl Torch {
     /// Loads libtorch and takes a device.
-    pub fn start(choice: &Device) -> Result<Self, StageError> {
-        let (loaded, device) = super::device::open(choice).map_err(StageError::Device)?;
+    pub fn start(choice: &Device, policy: Policy) -> Result<Self, StageError> {
+        let (loaded, device) = super::device::open(choice, policy).map_err(StageError::Device)?;
         Ok(Self { loaded, device, images: Vec::new(), resident: None })
     }
 

@@ -87,7 +87,9 @@ impl Store {
                     kind.clone_from(&record.parts.kind);
                 }
             }
-            if policy.keep.contains(key) || held.contains(key) {
+            // What a user brought in cannot be computed again.
+            let imported = record.parts.kind.starts_with("import");
+            if imported || policy.keep.contains(key) || held.contains(key) {
                 kept.extend(record.outputs.iter().map(|output| output.object));
                 kept.extend(record.parts.inputs.values());
             }

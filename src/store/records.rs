@@ -99,7 +99,7 @@ impl Store {
             }
         }
         let age = |record: &Record| match record.parts.kind.as_str() {
-            "import" => u64::MAX - record.provenance.finished,
+            "import" | "import_weights" => u64::MAX - record.provenance.finished,
             _ => record.provenance.finished,
         };
         found.sort_by_key(|(digest, record)| (age(record), *digest));

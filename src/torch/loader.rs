@@ -8,6 +8,7 @@ use std::sync::{Mutex, OnceLock};
 use super::cuda::{self, CudaError};
 use super::library::{Binding, Library};
 use super::shim;
+use crate::work::Policy;
 
 /// The version of libtorch that tch 0.24 is made for. Another one has other functions, and other numbers.
 pub const VERSION: &str = "2.11.0";
@@ -21,6 +22,8 @@ pub struct Libraries {
     /// The program's own file. Beside it a `libtorch/lib` is looked for, and above it the `.libtorch` of the
     /// checkout that it was built in. After these comes the checkout where it was compiled.
     pub program: Option<PathBuf>,
+    /// The numeric policy. One holds for the whole process.
+    pub policy: Policy,
 }
 
 /// Why libtorch could not be loaded, and what to do.
@@ -58,6 +61,12 @@ pub enum LoadError {
         /// The missing function.
         name: &'static str,
     },
+    /// The portable policy needs instructions that are not there.
+    #[error("the policy `portable` needs an x86-64 processor with AVX2; libtorch would use {0} here")]
+    Portable(String),
+    /// Another policy holds in this process.
+    #[error("libtorch was loaded under another numeric policy in this process")]
+    OtherPolicy,
     /// A library was opened but refused its settings.
     #[error("libtorch refused the numeric policy: {0}")]
     Policy(String),
@@ -69,6 +78,7 @@ pub struct Loaded {
     folder: PathBuf,
     version: String,
     cpu_capability: String,
+    policy: Policy,
     cuda: OnceLock<Result<PathBuf, CudaError>>,
 }
 
@@ -86,6 +96,11 @@ impl Loaded {
     /// The instruction set that libtorch's kernels use on this processor, such as `AVX2`.
     pub fn cpu_capability(&self) -> &str {
         &self.cpu_capability
+    }
+
+    /// The numeric policy that holds.
+    pub fn policy(&self) -> Policy {
+        self.policy
     }
 
     /// Loads the CUDA half, once; later calls repeat the first answer.
@@ -122,13 +137,17 @@ impl Loaded {
 pub fn load(libraries: &Libraries) -> Result<&'static Loaded, LoadError> {
     static LOADED: OnceLock<Loaded> = OnceLock::new();
     static LOADING: Mutex<()> = Mutex::new(());
+    let fits = |loaded: &'static Loaded| match loaded.policy == libraries.policy {
+        true => Ok(loaded),
+        false => Err(LoadError::OtherPolicy),
+    };
     if let Some(loaded) = LOADED.get() {
-        return Ok(loaded);
+        return fits(loaded);
     }
     // The guarded value is empty, so a panic of another holder leaves nothing half-made behind.
     let _loading = LOADING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     match LOADED.get() {
-        Some(loaded) => Ok(loaded),
+        Some(loaded) => fits(loaded),
         None => {
             let loaded = open(libraries)?;
             Ok(LOADED.get_or_init(|| loaded))
@@ -151,12 +170,20 @@ fn open(libraries: &Libraries) -> Result<Loaded, LoadError> {
     let library = open_library(&bindings, Binding::LazyLocal)?;
     connect(library, &bindings)?;
 
+    if libraries.policy == Policy::Portable {
+        // Before anything is asked of a kernel: each chooses its instructions once.
+        shim::pin_instructions().map_err(LoadError::Policy)?;
+    }
     let version = version(&shim::config());
     if version != VERSION {
         return Err(LoadError::Version { folder, found: version });
     }
     shim::set_policy(false).and_then(|()| shim::enter_thread()).map_err(LoadError::Policy)?;
-    Ok(Loaded { folder, version, cpu_capability: shim::cpu_capability(), cuda: OnceLock::new() })
+    let (policy, cpu_capability) = (libraries.policy, shim::cpu_capability());
+    if policy == Policy::Portable && cpu_capability != "AVX2" {
+        return Err(LoadError::Portable(cpu_capability));
+    }
+    Ok(Loaded { folder, version, cpu_capability, policy, cuda: OnceLock::new() })
 }
 
 /// Folders that are searched when the user names none.

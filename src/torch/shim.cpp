@@ -24,6 +24,17 @@ const char *wdpipe_torch_cpu_capability() {
   return "";
 }
 
+// Holds every kernel to AVX2 where there is more: libtorch's own, oneDNN's, and MKL's, which has no setting
+// for AVX2 that processors of other makers follow, but one that is the same on all. Each reads its variable once,
+// when it is first used.
+void wdpipe_torch_pin_instructions() {
+  PROTECT({
+    c10::utils::set_env("ATEN_CPU_CAPABILITY", "avx2");
+    c10::utils::set_env("ONEDNN_MAX_CPU_ISA", "AVX2");
+    c10::utils::set_env("MKL_CBWR", "COMPATIBLE");
+  })
+}
+
 // Settings of the whole process. cuBLAS repeats only with a workspace of fixed size, and libtorch refuses strict
 // mode without this variable; libtorch's own setter is used because its readers share a lock with it.
 void wdpipe_torch_set_policy(bool tf32) {

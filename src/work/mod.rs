@@ -9,7 +9,7 @@ mod stages;
 mod tables;
 
 pub use figure::{Axis, Curve, Figure, Panel, Scale};
-pub use model::{InitScheme, InputScale, Model, ModelName, Numerics, Precision, Projection, Sphere};
+pub use model::{InitScheme, InputScale, Model, ModelName, Numerics, Policy, Precision, Projection, Sphere};
 pub use stages::{
     Dataset, EmaEval, HessianTrace, Imported, Init, Loss, NoiseCovariance, NoiseScale, NormStatistics, Probe, Source,
     Stop, TopEigenvalue, Train,
@@ -188,6 +188,17 @@ impl Work {
             Self::NoiseCovariance(_) => &["cosines", "products"],
             Self::NoiseScale(_) => &["scale"],
             Self::Figure(_) => &["svg", "png", "numbers"],
+        }
+    }
+
+    /// The network whose weights are among the outputs.
+    pub fn network(&self) -> Option<Model> {
+        match self {
+            Self::Init(p) => Some(p.model),
+            Self::Imported(p) => Some(p.model),
+            Self::Train(p) => Some(p.model),
+            Self::Probe(p) => Some(p.model),
+            _ => None,
         }
     }
 

@@ -121,6 +121,29 @@ pub struct Numerics {
     pub channels_last: bool,
 }
 
+/// Between which machines the bits of numeric stages agree. Part of their keys.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// Those with the same processor and libtorch: every kernel uses the best instructions that it has.
+    #[default]
+    Native,
+    /// All x86-64 processors with AVX2: the kernels are held to that. Slower where there is more.
+    Portable,
+}
+
+impl Policy {
+    /// Every policy with its name in pipelines.
+    pub const ALL: [(&str, Self); 2] = [("native", Self::Native), ("portable", Self::Portable)];
+
+    /// The name in pipelines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Portable => "portable",
+        }
+    }
+}
+
 /// When parameters are put back on the sphere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -27,8 +27,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "cost", "data", "digest", "engine", "fsx", "graph", "plan", "record", "spec", "stages", "store", "table",
-            "work",
+            "cost", "data", "digest", "engine", "fsx", "graph", "learn", "plan", "record", "spec", "stages", "store",
+            "table", "work",
         ],
     ),
 ];

@@ -8,6 +8,7 @@ use crate::learn::LearnError;
 use crate::learn::batches::{Images, Pass};
 use crate::learn::curvature::{Norms, Objective, hessian_vector_product, products, quadratic_forms};
 use crate::learn::evaluate::{evaluate, refresh_statistics};
+use crate::learn::layout::layout;
 use crate::learn::model::{Arithmetic, Network, Statistics};
 use crate::learn::train::{Kept, State};
 use crate::torch::{Session, policy};
@@ -22,7 +23,7 @@ pub fn run(case: &Case<'_>) -> Result<Results, LearnError> {
     let arithmetic = Arithmetic { device: Device::Cpu, kind: case.kind(), channels_last: false };
     let images = Images::new(case.bytes("images", Dtype::U8)?, &case.indices("labels")?, case.model, arithmetic)?;
     let pass = Pass::new(&case.indices("batch_index")?, case.batch, &images)?;
-    let network = Network::from_tensors(case.model, arithmetic, |entry| case.initial(entry))?;
+    let network = Network::from_tensors(layout(case.model)?, arithmetic, |entry| case.initial(entry))?;
     let mut results = Results::new();
     let mut state = State::new(network, Kept::Fresh, Kept::No)?;
     first_step(&state.network, &images, &pass, &mut results)?;

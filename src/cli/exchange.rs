@@ -1,0 +1,194 @@
+//! `wdpipe export` and `wdpipe import`: weights to and from other programs.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::format::{bytes, count};
+use super::make::{now, who};
+use super::select::{Variant, select};
+use super::ui::Ui;
+use super::{ExitCode, Failure, Global};
+use crate::engine::{Import as Imported, Resolver};
+use crate::fsx;
+use crate::learn::LearnError;
+use crate::learn::exchange;
+use crate::learn::layout::layout;
+use crate::learn::weights::Weights;
+use crate::plan::Knowledge;
+use crate::record::{Output, Provenance, Record};
+use crate::store::{OBJECT_LIMIT, Store};
+
+/// Writes a stage's weights to a file for PyTorch and others.
+///
+/// Names and shapes are those of a PyTorch state dict; `load_state_dict(safetensors.torch.load_file(FILE))` takes it.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// A stage with weights, such as 'fig3/trunk[lr=0.1,seed=0]@3' or 'fig3/probe[after=3,lr=0.1,seed=0]'.
+    #[arg(value_name = "STAGE")]
+    stage: String,
+    #[command(flatten)]
+    variant: Variant,
+    /// The file's format.
+    #[arg(long, value_enum, default_value_t = Format::Safetensors, value_name = "FORMAT")]
+    format: Format,
+    /// What the tensors are called.
+    #[arg(long, value_enum, default_value_t = Names::Own, value_name = "NAMES")]
+    names: Names,
+    /// Which weights: weights, or ema (the averaged parameters, which have no batch-norm statistics).
+    #[arg(long, default_value = "weights", value_name = "NAME")]
+    output: String,
+    /// The file [default: STAGE.safetensors in this folder].
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+}
+
+/// Takes weights from a safetensors file into the store, for pipelines to start from.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The file, as `wdpipe export` or PyTorch writes it.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// What pipelines call them.
+    #[arg(long, value_name = "NAME")]
+    name: String,
+}
+
+/// A file format.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    /// Named tensors that PyTorch, NumPy and JAX read.
+    Safetensors,
+}
+
+/// What tensors are called.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Names {
+    /// As in this program: stage2.0.norm1.weight.
+    Own,
+    /// As in the paper's authors' checkpoints: layer2.0.bn1.weight.
+    Authors,
+}
+
+fn unreadable(error: LearnError) -> Failure {
+    Failure::new(ExitCode::Failed, error.to_string(), "")
+}
+
+impl Export {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If there is no such stage, it has no such weights or was not run yet, or the file cannot be written.
+    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+        let selection = select(global, &self.variant, std::slice::from_ref(&self.stage))?;
+        let graph = &selection.graph;
+        let [id] = selection.targets[..] else {
+            let message = format!("`{}` names {}", self.stage, count(selection.targets.len(), "stage"));
+            let first = &graph.stages[selection.targets[0]].name;
+            return Err(Failure::usage(message, format!("name one of them; the first is '{first}'")));
+        };
+        let stage = &graph.stages[id];
+        let Some(model) = stage.work.network().filter(|_| stage.work.outputs().contains(&self.output.as_str())) else {
+            let message = format!("`{}` has no weights `{}`", stage.name, self.output);
+            return Err(Failure::usage(message, "stages of kind init, weights, train and probe have `weights`"));
+        };
+        let store = Store::open(&global.cache)?;
+        let knowledge = Resolver::new(&store, graph).all(&graph.closure(&[id]))?;
+        let record = match &knowledge[id] {
+            Knowledge::Known { record, .. } => record,
+            _ => {
+                let message = format!("`{}` was not run yet with these settings", stage.name);
+                return Err(Failure::new(ExitCode::Missing, message, format!("wdpipe make '{}'", stage.name)));
+            }
+        };
+        let Some(output) = record.output(&self.output) else {
+            return Err(Failure::usage(format!("`{}` has no output `{}`", stage.name, self.output), ""));
+        };
+        let layout = layout(model).map_err(unreadable)?;
+        let content = store.output(output)?;
+        let whole = self.output == "weights";
+        let expected = layout.entries.iter().filter(|entry| whole || entry.is_parameter());
+        let weights = Weights::from_bytes(&content, expected).map_err(unreadable)?;
+        let names = match self.names {
+            Names::Own => exchange::Names::Own,
+            Names::Authors => exchange::Names::Authors,
+        };
+        let Format::Safetensors = self.format;
+        let file = exchange::export(&weights, &layout, names).map_err(unreadable)?;
+        let path = self.to.clone().unwrap_or_else(|| PathBuf::from(file_name(&stage.name)));
+        fsx::replace(&path, &file).map_err(|error| Failure::new(ExitCode::Storage, error.to_string(), ""))?;
+        let tensors = count(weights.iter().count(), "tensor");
+        ui.say(&format!(
+            "wrote {}: {tensors} of {}, width {} ({})",
+            path.display(),
+            model.name.name(),
+            model.width,
+            bytes(file.len() as u64)
+        ));
+        Ok(())
+    }
+}
+
+/// A stage's name as that of a file.
+fn file_name(stage: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "=.@-".contains(c) { c } else { '-' };
+    format!("{}.safetensors", stage.replace(']', "").chars().map(plain).collect::<String>())
+}
+
+impl Import {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or its tensors are of no network of this program.
+    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+        if self.name.is_empty() || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
+            let message = format!("`{}` is no name for weights", self.name);
+            return Err(Failure::usage(message, "letters, digits, - _ and . are allowed"));
+        }
+        let started = std::time::Instant::now();
+        let file = fsx::read(&self.file, OBJECT_LIMIT)
+            .map_err(|error| Failure::new(ExitCode::Missing, error.to_string(), ""))?;
+        let (model, weights) = exchange::import(&file).map_err(|error| {
+            let hint = "save it from PyTorch with safetensors.torch.save_file(model.state_dict(), FILE)";
+            Failure::new(ExitCode::Failed, format!("{}: {error}", self.file.display()), hint)
+        })?;
+        let content = weights.to_bytes().map_err(unreadable)?;
+        let store = Store::open(&global.cache)?;
+        let object = store.put(&content)?;
+        let record = Record {
+            parts: Imported::Weights(&self.name).parts(),
+            outputs: vec![Output {
+                name: "weights".to_owned(),
+                object,
+                bytes: content.len() as u64,
+                inline: None,
+            }],
+            tensors: weights.digests().map(|(name, digest)| (name.to_owned(), digest)).collect(),
+            provenance: Provenance {
+                stage: format!("weights/{}", self.name),
+                wdpipe: env!("CARGO_PKG_VERSION").to_owned(),
+                finished: now(),
+                seconds: started.elapsed().as_secs_f64(),
+                flops: 0.0,
+                who: who(),
+                device: "cpu".to_owned(),
+                machine: String::new(),
+            },
+        };
+        let before = store.records(&record.parts.key())?;
+        if before.first().is_some_and(|(_, newest)| !newest.same_outputs(&record)) {
+            ui.warn(&format!("other weights were called `{}` before; from now on these are", self.name));
+        }
+        store.publish(&record)?;
+        ui.say(&format!("imported {} as `{}`; a pipeline starts from them with", object.short(), self.name));
+        ui.answer(&format!(
+            "[stage.start]\nkind    = \"weights\"\nname    = \"{}\"\nmodel   = \"{}\"\nwidth   = {}\nclasses = {}{}",
+            self.name,
+            model.name.name(),
+            model.width,
+            model.classes,
+            if model.conv_bias { "\nconv_bias = true" } else { "" }
+        ));
+        Ok(())
+    }
+}
