@@ -65,6 +65,7 @@ pub fn flops(graph: &Graph, id: StageId) -> f64 {
         Work::Train(train) => f64::from(train.epochs) * forward(train.model) * (3.0 * images("train") + everything),
         Work::Probe(probe) => forward(probe.model) * (3.0 * f64::from(probe.epochs) * images("train") + everything),
         Work::EmaEval(eval) => forward(eval.model) * (images("train") + everything),
+        Work::Predictions(predictions) => forward(predictions.model) * images("test"),
         // The first gradient is built once for all draws: 3 forwards, then 6 a draw.
         Work::HessianTrace(trace) => curvature(&trace.loss, 3.0 + 6.0 * f64::from(trace.draws)),
         Work::TopEigenvalue(top) => curvature(&top.loss, 9.0 * f64::from(top.iterations)),

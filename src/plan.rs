@@ -246,7 +246,7 @@ mod tests {
             work: work.clone(),
             inputs: inputs.iter().map(|&stage| Input { role: format!("r{stage}"), stage, output: "train" }).collect(),
         };
-        Graph { stages: edges.iter().enumerate().map(stage).collect(), figures: Default::default() }
+        Graph { stages: edges.iter().enumerate().map(stage).collect(), ..Graph::default() }
     }
 
     fn known(train: Bytes, test: Bytes) -> Knowledge {

@@ -20,7 +20,8 @@ impl fmt::Display for Divergence {
         let Self { epoch, step, lr, last_finite_loss } = self;
         write!(f, "epoch {epoch}, step {step}, learning rate {lr}, last finite loss ")?;
         match last_finite_loss {
-            Some(loss) => write!(f, "{loss:.4}"),
+            Some(loss) if *loss < 1e4 => write!(f, "{loss:.4}"),
+            Some(loss) => write!(f, "{loss:.3e}"),
             None => f.write_str("none in this epoch"),
         }
     }

@@ -1,6 +1,6 @@
 //! Loss and error of a network on a whole set of images.
 
-use tch::{Kind, Reduction, no_grad};
+use tch::{Kind, Reduction, Tensor, no_grad};
 
 use super::LearnError;
 use super::batches::{Images, Pass};
@@ -43,6 +43,25 @@ pub fn evaluate(network: &Network, images: &Images, batch: usize, session: &Sess
     }
     let count = images.count() as f64;
     Ok(Evaluation { loss: loss / count, error_percent: 100.0 * wrong as f64 / count, wrong })
+}
+
+/// The class with the largest logit and the cross-entropy in nats of every image, in eval mode. NaN where the
+/// network's numbers are not finite.
+///
+/// # Errors
+/// If libtorch fails.
+pub fn predict(network: &Network, images: &Images, batch: usize) -> Result<Vec<(u32, f64)>, LearnError> {
+    let mut found = Vec::with_capacity(images.count());
+    for chunk in images.chunks(batch) {
+        let (x, y) = chunk?;
+        let logits = no_grad(|| network.logits(&x, Statistics::Running))?.f_to_kind(Kind::Double)?;
+        let losses = cross_entropy(&logits, &y, Reduction::None)?;
+        let answers = logits.f_argmax(1, false)?.f_to_kind(Kind::Double)?;
+        let mut values = vec![0.0; 2 * y.numel()];
+        Tensor::f_stack(&[answers, losses], 1)?.f_copy_data(&mut values, 2 * y.numel())?;
+        found.extend(values.chunks_exact(2).map(|pair| (pair[0] as u32, pair[1])));
+    }
+    Ok(found)
 }
 
 /// Re-estimates the running statistics of averaged weights by one pass in training mode: the cumulative

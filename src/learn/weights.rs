@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     fn entry(name: &str, shape: &[usize]) -> Entry {
-        Entry { name: name.to_owned(), shape: shape.to_owned(), role: Role::Scale }
+        Entry { name: name.to_owned(), shape: shape.to_owned(), role: Role::Scale, frozen: false }
     }
 
     fn sample() -> Weights {

@@ -16,15 +16,13 @@ enum Norms {
 pub fn build(kind: &str, site: &mut Site<'_>) -> Instance {
     let Some(lineage) = inherit(site) else { return Instance::default() };
     let fields = site.fields;
-    let several = site.checkpoints().len() > 1;
     let make = reader(kind, fields, site, lineage);
     let mut checkpoints = Vec::new();
     for checkpoint in site.checkpoints() {
         let after = checkpoint.epoch;
         let mut inputs = vec![input("weights", checkpoint.stage, "weights")];
         inputs.extend(lineage.data.map(|data| input("train", data, "train")));
-        let name = if several { format!("{}@{after}", site.name) } else { site.name.to_owned() };
-        let stage = site.push(name, make(after), inputs);
+        let stage = site.push(site.name_after(after), make(after), inputs);
         checkpoints.push(Checkpoint::of(after, stage));
     }
     Instance { checkpoints, lineage: None }

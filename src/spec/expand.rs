@@ -171,6 +171,10 @@ fn instantiate(
         complaints.push(complaint);
         return Family::default();
     }
+    if named().any(|family| family.instances.is_empty()) {
+        // What is wrong with that stage was said there.
+        return Family::default();
+    }
     let points = settings.points(&axes).unwrap_or_else(|message| {
         complaints.push(template.node.complain(message));
         Vec::new()
@@ -220,6 +224,7 @@ pub fn table_of(kind: &str) -> Option<(&'static str, &'static [&'static str])> {
     match kind {
         "train" | "probe" => Some(("metrics", &crate::work::METRICS)),
         "ema_eval" => Some(("metrics", &crate::work::EMA_METRICS)),
+        "predictions" => Some(("predictions", &crate::work::PREDICTIONS)),
         "hessian_trace" => Some(("trace", &crate::work::TRACE)),
         "top_eigenvalue" => Some(("eigenvalues", &crate::work::EIGENVALUES)),
         "noise_covariance" => Some(("cosines", &crate::work::COSINES)),

@@ -92,6 +92,12 @@ impl<'a> Fields<'a> {
         self.read(name, default, &wanted, read).unwrap_or(*range.start())
     }
 
+    /// A number above 0.
+    pub fn positive(&self, name: &'static str, most: f64) -> f64 {
+        let read = |data: &Data| number(data).filter(|value| *value > 0.0 && *value <= most);
+        self.read(name, None, &format!("a number above 0, at most {most}"), read).unwrap_or(1.0)
+    }
+
     /// A truth value.
     pub fn truth(&self, name: &'static str, default: bool) -> bool {
         let read = |data: &Data| match data {

@@ -3,8 +3,8 @@
 use super::fields::Fields;
 use crate::graph::{Input, Stage, StageId};
 use crate::work::{
-    Dataset, EmaEval, Imported, Init, InitScheme, InputScale, Model, ModelName, Numerics, Precision, Probe, Projection,
-    Source, Sphere, Train, Work,
+    Dataset, EmaEval, Imported, Init, InitScheme, InputScale, Model, ModelName, Numerics, Precision, Predictions, Probe,
+    Projection, Source, Sphere, Train, Work,
 };
 
 /// Weights after some epochs of training.
@@ -67,13 +67,14 @@ pub enum Variant {
 const EPOCHS: u32 = 1_000_000;
 
 /// The kinds that a pipeline's `[stage.…]` may have, and the fields that name other stages.
-pub const KINDS: [(&str, &[&str]); 10] = [
+pub const KINDS: [(&str, &[&str]); 11] = [
     ("dataset", &[]),
     ("init", &[]),
     ("weights", &[]),
     ("train", &["start", "data"]),
     ("probe", &["start", "data"]),
     ("ema_eval", &["of", "data"]),
+    ("predictions", &["of", "data"]),
     ("hessian_trace", &["of", "data"]),
     ("top_eigenvalue", &["of", "data"]),
     ("noise_covariance", &["of", "data"]),
@@ -105,6 +106,7 @@ pub fn build(kind: &str, site: &mut Site<'_>) -> Instance {
         "train" => train(site),
         "probe" => probe(site),
         "ema_eval" => ema_eval(site),
+        "predictions" => predictions(site),
         _ => super::curvature::build(kind, site),
     }
 }
@@ -113,6 +115,12 @@ impl Site<'_> {
     pub fn push(&mut self, name: String, work: Work, inputs: Vec<Input>) -> StageId {
         self.stages.push(Stage { name, work, inputs });
         self.stages.len() - 1
+    }
+
+    /// The name of the stage that looks at the checkpoint after some epochs: its own, if there is no other.
+    pub fn name_after(&self, epoch: u32) -> String {
+        let several = self.start.iter().map(|instance| instance.checkpoints.len()).sum::<usize>() > 1;
+        if several { format!("{}@{epoch}", self.name) } else { self.name.to_owned() }
     }
 
     /// All checkpoints of what it starts from or evaluates.
@@ -189,7 +197,7 @@ fn founder(site: &Site<'_>) -> Lineage {
     if fields.has("conv_bias") && !name.is_residual() {
         fields.complain("conv_bias", "the convolutions of vgg16 always have biases");
     }
-    let radius = fields.has("radius").then(|| positive(fields, "radius"));
+    let radius = fields.has("radius").then(|| fields.positive("radius", 1e6));
     let when = if variant == Variant::OfficialCode { Some(Projection::Epoch) } else { Some(Projection::Step) };
     let projection = projection(fields, radius, when);
     let numerics = Numerics { precision: Precision::Fp32, channels_last: false };
@@ -221,7 +229,7 @@ pub fn inherit(site: &Site<'_>) -> Option<Lineage> {
         fields.complain("data", "`data` is missing: the name of a stage of kind dataset");
     }
     if let Some(Dataset { source, train, .. }) = dataset_of(lineage, site.stages) {
-        if lineage.batch > *train {
+        if site.trains && lineage.batch > *train {
             let message = format!("`batch` is {}, but there are only {train} training images", lineage.batch);
             fields.complain("batch", message);
         }
@@ -251,15 +259,6 @@ pub fn dataset_of(lineage: Lineage, stages: &[Stage]) -> Option<&Dataset> {
     }
 }
 
-/// A number above 0.
-pub fn positive(fields: &Fields<'_>, name: &'static str) -> f64 {
-    let value = fields.number(name, None, 0.0..=1e3);
-    if value == 0.0 && fields.has(name) {
-        fields.complain(name, format!("`{name}` must be above 0"));
-    }
-    value
-}
-
 impl Lineage {
     fn sphere(&self) -> Option<Sphere> {
         Some(Sphere { radius: self.radius?, every: self.projection? })
@@ -275,7 +274,7 @@ fn train(site: &mut Site<'_>) -> Instance {
     let ema = fields.has("ema").then(|| fields.number("ema", None, 0.0..=1.0));
     let momentum = fields.number("momentum", Some(0.0), 0.0..=1.0);
     let sphere = lineage.sphere();
-    let (lr, wd) = (positive(fields, "lr"), fields.number("wd", Some(0.0), 0.0..=1e3));
+    let (lr, wd) = (fields.positive("lr", 1e6), fields.number("wd", Some(0.0), 0.0..=1e3));
     let seed = fields.seed("seed", None);
     let Some(mut at) = site.start.first().and_then(|instance| instance.checkpoints.last()).cloned() else {
         return Instance::default();
@@ -310,7 +309,7 @@ fn probe(site: &mut Site<'_>) -> Instance {
     let fields = site.fields;
     let after = fields.integer("after", None, 0..=EPOCHS);
     let epochs = fields.integer("epochs", None, 1..=EPOCHS);
-    let (lr, wd) = (positive(fields, "lr"), fields.number("wd", Some(0.0), 0.0..=1e3));
+    let (lr, wd) = (fields.positive("lr", 1e6), fields.number("wd", Some(0.0), 0.0..=1e3));
     let seed = fields.seed("seed", None);
     let all = site.checkpoints();
     let Some(checkpoint) = all.iter().find(|checkpoint| checkpoint.epoch == after) else {
@@ -350,6 +349,19 @@ fn ema_eval(site: &mut Site<'_>) -> Instance {
         let work = Work::EmaEval(EmaEval { model, numerics, batch, after: checkpoint.epoch, seed });
         let inputs = [vec![input("ema", checkpoint.stage, "ema")], data_inputs(lineage.data)].concat();
         let stage = site.push(format!("{}@{}", site.name, checkpoint.epoch), work, inputs);
+        checkpoints.push(Checkpoint::of(checkpoint.epoch, stage));
+    }
+    Instance { checkpoints, lineage: None }
+}
+
+fn predictions(site: &mut Site<'_>) -> Instance {
+    let Some(lineage) = inherit(site) else { return Instance::default() };
+    let mut checkpoints = Vec::new();
+    for checkpoint in site.checkpoints() {
+        let work = Work::Predictions(Predictions { model: lineage.model });
+        let mut inputs = vec![input("weights", checkpoint.stage, "weights")];
+        inputs.extend(lineage.data.map(|data| input("test", data, "test")));
+        let stage = site.push(site.name_after(checkpoint.epoch), work, inputs);
         checkpoints.push(Checkpoint::of(checkpoint.epoch, stage));
     }
     Instance { checkpoints, lineage: None }

@@ -80,12 +80,12 @@ fn mistakes_are_named_with_their_line() {
     let error = |sets: &[&str]| graph("smoke", sets).unwrap_err().join("\n");
     let cases = [
         ("trunk.epocs=3", "stage `trunk` has no `epocs`; did you mean `epochs`?"),
-        ("trunk.lr=-1", "`lr` must be a number from 0 to 1000, not -1"),
-        ("trunk.lr=0", "`lr` must be above 0"),
-        ("lr=[0.1,\"x\"]", "`lr` must be a number from 0 to 1000, not \"x\""),
+        ("trunk.lr=-1", "`lr` must be a number above 0, at most 1000000, not -1"),
+        ("trunk.lr=0", "`lr` must be a number above 0, at most 1000000, not 0"),
+        ("lr=[0.1,\"x\"]", "`lr` must be a number above 0, at most 1000000, not \"x\""),
         ("trunk.start=ini", "stage `trunk` names `ini`, which does not exist; did you mean `init`?"),
         ("trunk.start=decay", "in a circle: decay → trunk → decay"),
-        ("trunk.start=data", "stage `trunk` needs a stage of kind init or train or probe, but `data` is a dataset"),
+        ("trunk.start=data", "stage `trunk` needs a stage of kind init or weights or train or probe, but `data` is a dataset"),
         ("trunk.lr=0.1", "no stage uses the setting `lr`"),
         ("trunk.wd=$wdd", "there is no setting `wdd`"),
         ("after=[2]", "there is no checkpoint after 2 epochs, only after 1, 3, 5, 7, 9, …"),
@@ -94,7 +94,7 @@ fn mistakes_are_named_with_their_line() {
         ("data.train=100", "`images` is 200, but there are only 100 training images"),
         ("trunk.batch=5000", "`batch` is 5000, but there are only 500 training images"),
         ("data.source=cifar100", "cifar100 has 100 classes, but the network only 10"),
-        ("init.kind=inot", "`kind` must be one of dataset, init, train"),
+        ("init.kind=inot", "`kind` must be one of dataset, init, weights, train"),
     ];
     for (set, wanted) in cases {
         let error = error(&[set]);

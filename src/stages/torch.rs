@@ -10,7 +10,7 @@ use super::{Device, Made, Progress, Read, Report, StageError};
 use crate::data;
 use crate::digest::ObjectDigest;
 use crate::learn::batches::{Images, Pass, probe_order, refresh_order, training_order};
-use crate::learn::evaluate::{evaluate, refresh_statistics};
+use crate::learn::evaluate::{evaluate, predict, refresh_statistics};
 use crate::learn::init::with_fresh_statistics;
 use crate::learn::layout::{Layout, layout};
 use crate::learn::model::{Arithmetic, Network};
@@ -19,7 +19,10 @@ use crate::learn::weights::Weights;
 use crate::learn::{Divergence, LearnError};
 use crate::table::Table;
 use crate::torch::{Loaded, Session, policy};
-use crate::work::{DIVERGED, EMA_METRICS, EmaEval, METRICS, Model, Numerics, Policy, Precision, Probe, Train, Work};
+use crate::work::{
+    DIVERGED, EMA_METRICS, EmaEval, METRICS, Model, Numerics, PREDICTIONS, Policy, Precision, Predictions, Probe, Train,
+    Work,
+};
 
 /// Images of an evaluation's batch, as in the authors' code.
 pub(super) const EVALUATION_BATCH: usize = 1000;
@@ -79,6 +82,7 @@ impl Torch {
             Work::Train(work) => self.train(work, &inputs, report),
             Work::Probe(work) => self.probe(work, &inputs, report),
             Work::EmaEval(work) => self.ema_eval(work, &inputs),
+            Work::Predictions(work) => self.predictions(work, &inputs),
             _ => self.curvature(work, &inputs, report),
         }
     }
@@ -240,6 +244,23 @@ impl Torch {
         }
         let metrics = Table::of_rows(EMA_METRICS, &[row]).to_bytes()?;
         Ok(Made { outputs: vec![("metrics", metrics)], tensors: Vec::new() })
+    }
+}
+
+impl Torch {
+    fn predictions(&mut self, work: &Predictions, inputs: &Inputs<'_>) -> Result<Made, StageError> {
+        let weights = inputs.weights("weights", &layout(work.model)?)?;
+        let arithmetic = self.arithmetic(Numerics { precision: Precision::Fp32, channels_last: false });
+        let network = Network::new(work.model, &weights, arithmetic)?;
+        let raw = data::Images::from_bytes(&(inputs.read)("test")?)?;
+        let images = Images::new(&raw.pixels, &raw.labels, work.model, arithmetic)?;
+        let answers = predict(&network, &images, EVALUATION_BATCH)?;
+        let row = |(image, ((answer, loss), label)): (usize, ((u32, f64), &u8))| {
+            [image as f64, f64::from(*label), f64::from(answer), loss]
+        };
+        let rows: Vec<_> = answers.into_iter().zip(&raw.labels).enumerate().map(row).collect();
+        let table = Table::of_rows(PREDICTIONS, &rows).to_bytes()?;
+        Ok(Made { outputs: vec![("predictions", table)], tensors: Vec::new() })
     }
 }
 

@@ -275,7 +275,7 @@ mod tests {
         let loaded = load(&Libraries::default()).unwrap();
         assert_eq!(loaded.version(), VERSION);
         assert!(!loaded.cpu_capability().is_empty());
-        let again = load(&Libraries { chosen: Some("/nowhere".into()), program: None }).unwrap();
+        let again = load(&Libraries { chosen: Some("/nowhere".into()), ..Libraries::default() }).unwrap();
         assert!(std::ptr::eq(loaded, again));
 
         let a = Tensor::from_slice(&[1.0_f64, 2.0, 3.0, 4.0]).reshape([2, 2]);
@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn a_missing_library_is_reported_with_where_it_was_looked_for() {
-        let libraries = Libraries { chosen: Some("/nowhere".into()), program: None };
+        let libraries = Libraries { chosen: Some("/nowhere".into()), ..Libraries::default() };
         let error = open(&libraries).unwrap_err();
         assert_eq!(
             error,

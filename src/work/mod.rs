@@ -11,10 +11,10 @@ mod tables;
 pub use figure::{Axis, Curve, Figure, Panel, Scale};
 pub use model::{InitScheme, InputScale, Model, ModelName, Numerics, Policy, Precision, Projection, Sphere};
 pub use stages::{
-    Dataset, EmaEval, HessianTrace, Imported, Init, Loss, NoiseCovariance, NoiseScale, NormStatistics, Probe, Source,
+    Dataset, EmaEval, HessianTrace, Imported, Init, Loss, NoiseCovariance, NoiseScale, NormStatistics, Predictions, Probe, Source,
     Stop, TopEigenvalue, Train,
 };
-pub use tables::{COSINES, DIVERGED, EIGENVALUES, EMA_METRICS, METRICS, PRODUCTS, SCALE, TRACE};
+pub use tables::{COSINES, DIVERGED, EIGENVALUES, EMA_METRICS, METRICS, PREDICTIONS, PRODUCTS, SCALE, TRACE};
 
 use crate::value::{Map, Value, ValueError};
 
@@ -33,6 +33,8 @@ pub enum Work {
     Probe(Probe),
     /// See [`EmaEval`].
     EmaEval(EmaEval),
+    /// See [`Predictions`].
+    Predictions(Predictions),
     /// See [`HessianTrace`].
     HessianTrace(HessianTrace),
     /// See [`TopEigenvalue`].
@@ -72,13 +74,14 @@ pub enum WorkError {
 }
 
 /// Every kind: name, version. The order is that of [`Work`].
-const KINDS: [(&str, u32); 11] = [
+const KINDS: [(&str, u32); 12] = [
     ("dataset", 1),
     ("init", 1),
     ("weights", 1),
     ("train", 1),
     ("probe", 1),
     ("ema_eval", 1),
+    ("predictions", 1),
     ("hessian_trace", 1),
     ("top_eigenvalue", 1),
     ("noise_covariance", 1),
@@ -95,11 +98,12 @@ impl Work {
             Self::Train(_) => 3,
             Self::Probe(_) => 4,
             Self::EmaEval(_) => 5,
-            Self::HessianTrace(_) => 6,
-            Self::TopEigenvalue(_) => 7,
-            Self::NoiseCovariance(_) => 8,
-            Self::NoiseScale(_) => 9,
-            Self::Figure(_) => 10,
+            Self::Predictions(_) => 6,
+            Self::HessianTrace(_) => 7,
+            Self::TopEigenvalue(_) => 8,
+            Self::NoiseCovariance(_) => 9,
+            Self::NoiseScale(_) => 10,
+            Self::Figure(_) => 11,
         }]
     }
 
@@ -130,6 +134,7 @@ impl Work {
             Self::Train(p) => Value::of(p),
             Self::Probe(p) => Value::of(p),
             Self::EmaEval(p) => Value::of(p),
+            Self::Predictions(p) => Value::of(p),
             Self::HessianTrace(p) => Value::of(p),
             Self::TopEigenvalue(p) => Value::of(p),
             Self::NoiseCovariance(p) => Value::of(p),
@@ -161,6 +166,7 @@ impl Work {
             "train" => value.to().map(Self::Train),
             "probe" => value.to().map(Self::Probe),
             "ema_eval" => value.to().map(Self::EmaEval),
+            "predictions" => value.to().map(Self::Predictions),
             "hessian_trace" => value.to().map(Self::HessianTrace),
             "top_eigenvalue" => value.to().map(Self::TopEigenvalue),
             "noise_covariance" => value.to().map(Self::NoiseCovariance),
@@ -183,6 +189,7 @@ impl Work {
             },
             Self::Probe(_) => &["weights", "metrics"],
             Self::EmaEval(_) => &["metrics"],
+            Self::Predictions(_) => &["predictions"],
             Self::HessianTrace(_) => &["trace"],
             Self::TopEigenvalue(_) => &["eigenvalues"],
             Self::NoiseCovariance(_) => &["cosines", "products"],

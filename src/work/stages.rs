@@ -144,6 +144,15 @@ pub struct EmaEval {
     pub seed: u64,
 }
 
+/// The answer of a network to every test image, in eval mode and float32. Inputs `weights`, `test`; output
+/// `predictions`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Predictions {
+    /// The network.
+    pub model: Model,
+}
+
 /// What the batch norms divide by where the curvature of a loss is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

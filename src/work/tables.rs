@@ -9,6 +9,10 @@ pub const METRICS: [&str; 7] = ["epoch", "lr", "train_loss", "train_error", "tes
 /// Columns of the `metrics` of averaged weights; see [`METRICS`].
 pub const EMA_METRICS: [&str; 6] = ["epoch", "train_loss", "train_error", "test_loss", "test_error", "norm"];
 
+/// Columns of `predictions`, a row for every test image: its index, its label, the class with the largest logit, and
+/// the cross-entropy in nats.
+pub const PREDICTIONS: [&str; 4] = ["image", "label", "answer", "loss"];
+
 /// The one row of `diverged`: epoch (counted from the initial weights) and step at which a loss, or the weights after
 /// the last step, were not finite, the learning rate, and the last finite loss before (NaN if there was none).
 pub const DIVERGED: [&str; 4] = ["epoch", "step", "lr", "last_finite_loss"];

@@ -71,6 +71,11 @@ impl Environment {
         ended(&self.command(arguments).output().unwrap())
     }
 
+    /// Runs the program to its end with other pipelines.
+    pub fn run_with(&self, pipelines: &Path, arguments: &[&str]) -> Ended {
+        ended(&self.command(arguments).env("WDPIPE_PIPELINES", pipelines).output().unwrap())
+    }
+
     /// The arguments of `make TARGET --json` at the smallest size, with further ones.
     pub fn tiny<'a>(target: &'a str, more: &[&'a str]) -> Vec<&'a str> {
         let sets = TINY.iter().flat_map(|set| ["--set", *set]);

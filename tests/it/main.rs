@@ -7,12 +7,18 @@ mod bad_input;
 mod cifar;
 #[cfg(feature = "torch")]
 mod damage;
+#[cfg(feature = "torch")]
+mod diverged;
 #[cfg_attr(not(feature = "torch"), expect(dead_code, reason = "only the tests that train need all of it"))]
 mod environment;
+#[cfg(feature = "torch")]
+mod exchange;
 #[cfg(feature = "torch")]
 mod incremental;
 #[cfg(feature = "torch")]
 mod interrupted;
+#[cfg(feature = "torch")]
+mod kinds;
 mod layers;
 #[cfg(not(feature = "torch"))]
 mod without_torch;

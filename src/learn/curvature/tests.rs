@@ -1,0 +1,148 @@
+//! Products and noise against what can be computed without them. The estimators as such are checked in
+//! [`crate::learn::selftest`].
+
+use tch::{Device, Kind, Tensor};
+
+use super::*;
+use crate::learn::init::initial_weights;
+use crate::learn::model::Arithmetic;
+use crate::torch::{Libraries, Session, load, policy};
+use crate::work::{InitScheme, Model, ModelName, Precision};
+
+/// A network of width 1 with two classes, and images.
+pub(super) struct Setting {
+    _session: Session,
+    network: Network,
+    images: Images,
+}
+
+impl Setting {
+    pub fn objective(&self, batch: usize) -> Objective<'_> {
+        Objective { network: &self.network, images: &self.images, batch, norms: Norms::Running }
+    }
+}
+
+pub(super) fn setting(images: usize, invariant: bool) -> Setting {
+    load(&Libraries::default()).unwrap();
+    let session = policy::apply(Precision::Fp32).unwrap();
+    let arithmetic = Arithmetic { device: Device::Cpu, kind: Kind::Double, channels_last: false };
+    let name = if invariant { ModelName::ScaleInvariantResnet18 } else { ModelName::PreactResnet18 };
+    let model = Model { conv_bias: invariant, ..Model::new(name, 1, 2) };
+    let weights = initial_weights(model, InitScheme::He, None, 1).unwrap();
+    let network = Network::new(model, &weights, arithmetic).unwrap();
+    let mut stream = Stream::new(5, "pixels", &[]);
+    let pixels: Vec<u8> = (0..images * 3072).map(|_| stream.below(256) as u8).collect();
+    let labels: Vec<u8> = (0..images).map(|i| (i % 2) as u8).collect();
+    Setting { _session: session, network, images: Images::new(&pixels, &labels, model, arithmetic).unwrap() }
+}
+
+/// The packed gradient of the mean loss of some images, one after the other or all at once.
+fn gradient(network: &Network, chunk: (Tensor, Tensor), statistics: Statistics) -> Tensor {
+    let loss = network.loss(&chunk.0, &chunk.1, statistics).unwrap();
+    network.pack(&Tensor::f_run_backward(&[&loss], &network.trained(), false, false).unwrap()).unwrap()
+}
+
+fn relative(have: &Tensor, want: &Tensor) -> f64 {
+    (have - want).abs().max().double_value(&[]) / want.abs().max().double_value(&[])
+}
+
+#[test]
+fn hessian_products_are_derivatives_of_the_gradient() {
+    let setting = setting(2, false);
+    let network = &setting.network;
+    let at = |coordinate: i64, by: f64| {
+        let moved = network.with_parameters(network.flat()).unwrap();
+        let _ = moved.flat().narrow(0, coordinate, 1).f_add_scalar_(by).unwrap();
+        gradient(&moved, setting.images.chunks(2).next().unwrap().unwrap(), Statistics::Running)
+    };
+    let mut compared = 0;
+    for coordinate in (0..network.flat().numel() as i64).step_by(97) {
+        let v = network.flat().detach().zeros_like();
+        let _ = v.narrow(0, coordinate, 1).fill_(1.0);
+        let product = hessian_vector_product(&setting.objective(1), &v).unwrap();
+        // So small a step that no ReLU changes its mind.
+        let step = 1e-8;
+        let slope = (at(coordinate, step) - at(coordinate, -step)) / (2.0 * step);
+        let error = (&product - &slope).abs().max().double_value(&[]);
+        let size = slope.abs().max().double_value(&[]);
+        assert!(error <= 1e-5 * size.max(1.0), "coordinate {coordinate}: {error} of {size}");
+        compared += i32::from(size > 1e-3);
+    }
+    assert!(compared > 10, "only {compared} columns are not zero");
+}
+
+#[test]
+fn gauss_newton_and_the_rest_make_the_hessian() {
+    for invariant in [false, true] {
+        let setting = setting(3, invariant);
+        for norms in [Norms::Running, Norms::Batch] {
+            let objective = Objective { norms, ..setting.objective(3) };
+            let v = direction(&setting.network, Components::Normal, (1, "test", 0)).unwrap();
+            let hessian = hessian_vector_product(&objective, &v).unwrap();
+            let product = products(&objective, &[v], &mut |_, _| true).unwrap().remove(0);
+            let error = relative(&(&product.gauss_newton + &product.rest), &hessian);
+            assert!(error < 1e-12, "{invariant} {norms:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn the_noise_is_that_of_the_gradients_of_examples_or_batches() {
+    let setting = setting(6, false);
+    let network = &setting.network;
+    for (norms, batch, size) in [(Norms::Running, 4, 1), (Norms::Batch, 2, 2)] {
+        let objective = Objective { norms, batch, ..setting.objective(batch) };
+        let gradients = setting.images.chunks(size).map(|chunk| gradient(network, chunk.unwrap(), norms.into()));
+        let gradients = Tensor::stack(&gradients.collect::<Vec<_>>(), 0);
+        let mean = gradients.mean_dim([0].as_slice(), true, None);
+        let spread = &gradients - &mean;
+        let v = direction(network, Components::Normal, (1, "test", 0)).unwrap();
+        let count = gradients.size()[0];
+        let want = spread.transpose(0, 1).matmul(&spread.matmul(&v)) / count;
+        let product = products(&objective, &[v], &mut |_, _| true).unwrap().remove(0);
+        let error = relative(&product.covariance, &want);
+        assert!(error < 1e-12, "{norms:?}: {error}");
+
+        // Tr Σ of single examples; from batches it is their size times the unbiased variance of their mean.
+        let squares = spread.square().sum(Kind::Double).double_value(&[]);
+        let found = scale(&objective, 200, 1, &mut |_, _| true).unwrap();
+        match norms {
+            Norms::Running => {
+                let error = found.noise.value - squares / count as f64;
+                assert!(error.abs() < 4.0 * found.noise.error, "{error} {:?}", found.noise);
+                assert_eq!(found.jacobians.len(), 6);
+            }
+            Norms::Batch => {
+                let want = size as f64 * squares / (count - 1) as f64;
+                assert!((found.noise.value / want - 1.0).abs() < 1e-12, "{} {want}", found.noise.value);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_scale_invariant_loss_has_no_slope_along_the_weights_in_training_mode() {
+    // Exact but for the ε of the norms: the paper's section 2; so ⟨w, g⟩ = 0 and, differentiated, Hw = −g.
+    let setting = setting(4, true);
+    let network = &setting.network;
+    let objective = Objective { norms: Norms::Batch, ..setting.objective(4) };
+    let w = network.flat().detach();
+    let g = gradient(network, setting.images.chunks(4).next().unwrap().unwrap(), Statistics::Batch);
+    let (along, lengths) = (dot(&w, &g).unwrap(), dot(&w, &w).unwrap().sqrt() * dot(&g, &g).unwrap().sqrt());
+    assert!(along.abs() < 1e-3 * lengths, "{along} of {lengths}");
+    let product = hessian_vector_product(&objective, &w).unwrap();
+    assert!(relative(&product.neg(), &g) < 0.02, "{}", relative(&product.neg(), &g));
+}
+
+#[test]
+fn senseless_requests_are_refused() {
+    let setting = setting(5, false);
+    let batches = Objective { norms: Norms::Batch, ..setting.objective(2) };
+    assert!(matches!(scale(&batches, 1, 1, &mut |_, _| true), Err(LearnError::Data(_))), "5 is not divided by 2");
+    assert!(scale(&setting.objective(2), 0, 1, &mut |_, _| true).is_err());
+    assert!(covariance(&setting.objective(2), 0, 1, &mut |_, _| true).is_err());
+    assert!(extremes(&setting.objective(2), 0, 0.1, 1, &mut |_, _| true).is_err());
+    assert!(trace(&setting.objective(2), 0, None, 1, &mut |_, _| true).is_err());
+    assert!(matches!(covariance(&setting.objective(2), 1, 1, &mut |_, _| false), Err(LearnError::Cancelled)));
+    assert!(matches!(extremes(&setting.objective(2), 9, 0.0, 1, &mut |_, _| false), Err(LearnError::Cancelled)));
+}

@@ -118,96 +118,50 @@ pub(in crate::learn) fn quadratic_forms(
 
 #[cfg(test)]
 mod tests {
-    use tch::Device;
-
+    use super::super::tests::setting;
     use super::*;
-    use crate::learn::init::initial_weights;
-    use crate::learn::model::Arithmetic;
-    use crate::torch::{Libraries, Session, load, policy};
-    use crate::work::{InitScheme, Model, ModelName, Precision};
-
-    fn setting(images: usize) -> (Session, Network, Images) {
-        load(&Libraries::default()).unwrap();
-        let session = policy::apply(Precision::Fp32).unwrap();
-        let arithmetic = Arithmetic { device: Device::Cpu, kind: Kind::Double, channels_last: false };
-        let model = Model { name: ModelName::PreactResnet18, width: 1, classes: 2 };
-        let network = Network::new(model, &initial_weights(model, InitScheme::He, 1).unwrap(), arithmetic).unwrap();
-        let mut stream = Stream::new(5, "pixels", &[]);
-        let pixels: Vec<u8> = (0..images * 3072).map(|_| stream.below(256) as u8).collect();
-        let labels: Vec<u8> = (0..images).map(|i| (i % 2) as u8).collect();
-        (session, network, Images::new(&pixels, &labels, 2, arithmetic).unwrap())
-    }
-
-    /// The packed gradient at the parameters moved by `by` along coordinate `at`.
-    fn gradient(network: &Network, images: &Images, at: i64, by: f64) -> Tensor {
-        let moved = network.with_parameters(network.flat()).unwrap();
-        let _ = moved.flat().narrow(0, at, 1).f_add_scalar_(by).unwrap();
-        let (x, y) = images.chunks(images.count()).next().unwrap().unwrap();
-        let loss = moved.loss(&x, &y, Statistics::Running).unwrap();
-        moved.pack(&Tensor::f_run_backward(&[&loss], &moved.parameters(), false, false).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn products_are_derivatives_of_the_gradient() {
-        let (_session, network, images) = setting(2);
-        let length = network.flat().numel() as i64;
-        let mut compared = 0;
-        for at in (0..length).step_by(97) {
-            let v = network.flat().detach().zeros_like();
-            let _ = v.narrow(0, at, 1).fill_(1.0);
-            let product = hessian_vector_product(&network, &images, 1, Norms::Running, &v).unwrap();
-            // So small a step that no ReLU changes its mind.
-            let step = 1e-8;
-            let slope = (gradient(&network, &images, at, step) - gradient(&network, &images, at, -step)) / (2.0 * step);
-            let error = (&product - &slope).abs().max().double_value(&[]);
-            let size = slope.abs().max().double_value(&[]);
-            assert!(error <= 1e-5 * size.max(1.0), "coordinate {at}: {error} of {size}");
-            compared += i32::from(size > 1e-3);
-        }
-        assert!(compared > 10, "only {compared} columns are not zero");
-    }
-
-    /// The whole diagonal would need thousands of products: that of the stem, the last norm and the classifier.
-    #[test]
-    fn the_mean_over_draws_is_the_trace() {
-        let (_session, network, images) = setting(2);
-        let masks = network.layout().parameters().map(|entry| {
-            let chosen = ["stem", "final_norm", "head"].iter().any(|part| entry.name.starts_with(part));
-            let shape: Vec<i64> = entry.shape.iter().map(|&size| size as i64).collect();
-            Tensor::full(shape.as_slice(), f64::from(u8::from(chosen)), (Kind::Double, Device::Cpu))
-        });
-        let mask = network.pack(&masks.collect::<Vec<_>>()).unwrap();
-        let chosen = Vec::<i64>::try_from(mask.nonzero().view([-1])).unwrap();
-        assert_eq!(chosen.len(), 27 + 16 + 18);
-        let unit = |&at: &i64| {
-            let v = mask.zeros_like();
-            let _ = v.narrow(0, at, 1).fill_(1.0);
-            v
-        };
-        let units: Vec<Tensor> = chosen.iter().map(unit).collect();
-        let forms = |v: &[Tensor]| quadratic_forms(&network, &images, 2, Norms::Running, v, |_, _| true).unwrap();
-        let exact: f64 = forms(&units).iter().sum();
-        let draws: Vec<Tensor> = (0..120).map(|draw| rademacher(&network, 3, draw).unwrap() * &mask).collect();
-        let estimate = Trace::of(forms(&draws));
-        let (mean, error) = (estimate.mean, estimate.standard_error);
-        assert!((mean - exact).abs() < 4.0 * error, "{mean} ± {error} is not {exact}");
-        assert!(error < 0.25 * exact.abs(), "{mean} ± {error}");
-    }
 
     #[test]
     fn draws_do_not_depend_on_the_chunk_and_can_be_stopped() {
-        let (_session, network, images) = setting(3);
-        let forms = |batch| trace(&network, &images, batch, 2, 3, |_, _| true).unwrap().forms;
+        let setting = setting(3, false);
+        let forms = |batch| trace(&setting.objective(batch), 2, None, 3, &mut |_, _| true).unwrap().forms;
         for (a, b) in forms(1).into_iter().zip(forms(3)) {
             assert!((a - b).abs() <= 1e-11 * a.abs(), "{a} {b}");
         }
         let mut calls = Vec::new();
-        let stopped = trace(&network, &images, 2, 2, 3, |done, all| {
+        let stopped = trace(&setting.objective(2), 2, None, 3, &mut |done, all| {
             calls.push((done, all));
             done < 3
         });
         assert!(matches!(stopped, Err(LearnError::Cancelled)));
         assert_eq!(calls, [(1, 4), (2, 4), (3, 4)]);
+    }
+
+    #[test]
+    fn fewer_draws_are_the_first_of_many() {
+        let setting = setting(2, false);
+        let all = trace(&setting.objective(2), 24, None, 3, &mut |_, _| true).unwrap();
+        let mut last = (0, 0);
+        let some = trace(&setting.objective(2), 24, Some(Stop::StandardError(1e3)), 3, &mut |done, all| {
+            last = (done, all);
+            true
+        });
+        assert_eq!(some.unwrap().forms, all.forms[..BLOCK as usize]);
+        assert_eq!(last, (8, 24));
+        let never = trace(&setting.objective(2), 24, Some(Stop::StandardError(0.0)), 3, &mut |_, _| true);
+        assert_eq!(never.unwrap(), all);
+    }
+
+    #[test]
+    fn the_rules_to_stop_are_what_they_say() {
+        // Means 10, 11, 11.0, 11.25: the third draw moves nothing.
+        let forms = [10.0, 12.0, 11.0, 12.0];
+        assert_eq!(enough(&forms, Stop::Settled(1e-3)), Some(3));
+        assert_eq!(enough(&forms, Stop::Settled(0.0)), None);
+        assert_eq!(enough(&[1.0, 1e9], Stop::Settled(1e-3)), None);
+        // Mean 11.25, standard error 0.4787.
+        assert_eq!(enough(&forms, Stop::StandardError(0.043)), Some(4));
+        assert_eq!(enough(&forms, Stop::StandardError(0.042)), None);
     }
 
     #[test]

@@ -114,3 +114,121 @@ fn deviation(
     let agrees = tolerance.is_none_or(|tolerance| judged <= tolerance);
     Ok(Deviation { group, tensors: names.len(), distance, worst, worst_tensor, tolerance, agrees })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load() {
+        crate::torch::load(&crate::torch::Libraries::default()).unwrap();
+    }
+
+    fn fixture(name: &str) -> Vec<u8> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/numerics");
+        std::fs::read(folder.join(name).with_extension("safetensors")).unwrap()
+    }
+
+    #[test]
+    fn every_network_agrees_with_pytorch_in_float64() {
+        load();
+        for network in ["resnet18", "resnet34", "resnet18-si", "vgg16"] {
+            let comparison = compare(&fixture(network)).unwrap();
+            let groups: Vec<&str> = comparison.deviations.iter().map(|d| d.group.as_str()).collect();
+            let wanted = [
+                "covariance_v0",
+                "ema",
+                "ema_eval_logits",
+                "ema_eval_loss",
+                "ema_eval_wrong",
+                "eval_logits",
+                "eval_loss",
+                "eval_wrong",
+                "final",
+                "gauss_newton_v0",
+                "grad0",
+                "hessian_v0",
+                "logits0",
+                "loss",
+                "norm",
+                "vhv_batch",
+                "vhv_running",
+            ];
+            assert_eq!(groups, wanted);
+            for deviation in comparison.deviations {
+                assert!(deviation.worst <= 1e-9, "{network}: {deviation:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_step_agrees_with_pytorch_in_float32() {
+        load();
+        for network in ["resnet18", "resnet34", "resnet18-si", "vgg16"] {
+            let comparison = compare(&fixture(&format!("{network}-fp32"))).unwrap();
+            let judged: Vec<_> = comparison.deviations.iter().filter(|d| d.tolerance.is_some()).collect();
+            assert_eq!(judged.len(), 2);
+            assert!(comparison.agrees(), "{network}: {judged:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_has_the_names_and_types_of_the_case() {
+        load();
+        let case = fixture("resnet18-si");
+        let results = compare(&case).unwrap().results;
+        let (case, results) = (Case::read(&case).unwrap(), safetensors::SafeTensors::deserialize(&results).unwrap());
+        assert_eq!(results.len(), case.expected().unwrap().len());
+        assert_eq!(results.tensor("expect/eval_wrong").unwrap().dtype(), safetensors::Dtype::I64);
+        assert_eq!(results.tensor("expect/grad0/stem.weight").unwrap().shape(), [1, 3, 3, 3]);
+    }
+
+    #[test]
+    fn a_wrong_result_is_found() {
+        load();
+        let mut case = fixture("resnet18");
+        let at = safetensors::SafeTensors::deserialize(&case).unwrap().tensor("expect/loss").unwrap().data().as_ptr();
+        let at = at as usize - case.as_ptr() as usize;
+        case[at + 3] ^= 1; // moves the first loss by 1e-8 of itself
+        let comparison = compare(&case).unwrap();
+        let wrong: Vec<_> = comparison.deviations.iter().filter(|d| !d.agrees).map(|d| d.group.as_str()).collect();
+        assert_eq!(wrong, ["loss"]);
+        for bytes in [&b""[..], b"\x02\0\0\0\0\0\0\0{}", &[0xff; 64]] {
+            assert!(compare(bytes).is_err());
+        }
+    }
+
+    fn covered(check: impl Fn(&Problem) -> Result<Vec<Coverage>, LearnError>) {
+        load();
+        for coverage in check(&Problem::new().unwrap()).unwrap() {
+            assert!(coverage.within[2] >= 0.95, "{coverage:?}");
+            // Stated errors that are far too large would cover everything; for eigenvalues they are bounds.
+            assert!(coverage.within[0] <= 0.8 || coverage.quantity.contains("eigenvalue"), "{coverage:?}");
+        }
+    }
+
+    #[test]
+    fn products_agree_with_the_matrices() {
+        load();
+        assert!(Problem::new().unwrap().products().unwrap().into_iter().all(|worst| worst < 1e-12));
+    }
+
+    #[test]
+    fn traces_are_covered_by_their_errors() {
+        covered(|problem| problem.trace(200));
+    }
+
+    #[test]
+    fn cosines_and_traces_of_the_noise_are_covered_by_their_errors() {
+        covered(|problem| problem.covariance(200));
+    }
+
+    #[test]
+    fn the_noise_scale_is_covered_by_its_error() {
+        covered(|problem| problem.scale(200));
+    }
+
+    #[test]
+    fn the_largest_eigenvalue_is_within_its_bound() {
+        covered(|problem| problem.eigenvalues(200));
+    }
+}

@@ -1,0 +1,103 @@
+//! Weights to and from other programs.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use safetensors::SafeTensors;
+
+use super::environment::{Environment, TINY};
+
+/// Names a Python that has torch and safetensors.
+const PYTHON: &str = "WDPIPE_TEST_PYTHON";
+const STAGE: &str = "fig3/trunk[lr=0.1,seed=0]@2";
+
+fn sets() -> Vec<&'static str> {
+    TINY.iter().flat_map(|set| ["--set", *set]).collect()
+}
+
+#[test]
+fn exported_weights_come_back_and_training_starts_from_them() {
+    let environment = Environment::new();
+    environment.make("fig3/trunk", &[]);
+    let run = |arguments: &[&str]| {
+        let ended = environment.run(arguments);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended.stdout
+    };
+    let weights = |name: &str| std::fs::read(environment.path(name)).unwrap();
+    run(&[&["export", STAGE, "--to", "own.safetensors"], &sets()[..]].concat());
+    run(&[&["export", STAGE, "--names", "authors", "--to", "authors.safetensors"], &sets()[..]].concat());
+    run(&[&["export", STAGE, "--output", "ema", "--to", "ema.safetensors"], &sets()[..]].concat());
+    run(&[&["show", STAGE, "--output", "weights", "--to", "raw.safetensors"], &sets()[..]].concat());
+    assert_eq!(weights("own.safetensors"), weights("raw.safetensors"));
+    let authors = weights("authors.safetensors");
+    assert!(SafeTensors::deserialize(&authors).unwrap().tensor("layer2.0.shortcut.0.weight").is_ok());
+    assert!(SafeTensors::deserialize(&weights("ema.safetensors")).unwrap().tensor("head.bias").is_ok());
+
+    let said = run(&["import", "authors.safetensors", "--name", "mine"]);
+    for line in ["kind    = \"weights\"", "name    = \"mine\"", "model   = \"preact-resnet18\"", "width   = 1"] {
+        assert!(said.contains(line), "{said}");
+    }
+    // The same run goes on from the import as from the stage itself: all but the first segments' names is equal.
+    let refused = environment.run(&["import", "ema.safetensors", "--name", "mine"]);
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert!(refused.stderr.contains("its 58 tensors are not those of"), "{}", refused.stderr);
+    for (arguments, code, message) in [
+        (&["import", "nowhere", "--name", "x"][..], 3, "nowhere"),
+        (&["import", "own.safetensors", "--name", "a/b"], 2, "is no name for weights"),
+        (&["export", "fig3/data"], 2, "has no weights"),
+        (&["export", "fig3/init", "--set", "seed=[7,8]"], 2, "names 2 stages"),
+        (&["export", "fig3/init", "--set", "seed=7"], 3, "was not run yet"),
+    ] {
+        let ended = environment.run(arguments);
+        assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(message), "{arguments:?}: {}", ended.stderr);
+    }
+}
+
+/// PyTorch's answers to 500 built-in test images for the committed checkpoint, which `wdpipe export` wrote.
+#[test]
+fn a_checkpoint_gives_the_same_answers_as_in_pytorch_image_by_image() {
+    let environment = Environment::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoint");
+    let pipelines = folder.join("pipelines");
+    let file = folder.join("weights.safetensors");
+    let run = |arguments: &[&str]| {
+        let ended = environment.run_with(&pipelines, arguments);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended.stdout
+    };
+    run(&["import", file.to_str().unwrap(), "--name", "checkpoint"]);
+    run(&["make", "checkpoint/predictions", "--device", "cpu"]);
+    let ours = run(&["show", "checkpoint/predictions", "--csv"]);
+    let column = |text: &str, name: &str| -> Vec<String> {
+        let mut lines = text.lines();
+        let at = lines.next().unwrap().split(',').position(|heading| heading == name).unwrap();
+        lines.map(|line| line.split(',').nth(at).unwrap().to_owned()).collect()
+    };
+    let theirs = std::fs::read_to_string(folder.join("pytorch.csv")).unwrap();
+    compare(&ours, &theirs, column);
+
+    let Some(python) = std::env::var_os(PYTHON) else {
+        println!("skipped: {PYTHON} does not name a Python with torch; compared with what PyTorch answered before");
+        return;
+    };
+    run(&["show", "checkpoint/data", "--output", "test", "--to", "images.safetensors"]);
+    let script: PathBuf = folder.join("answers.py");
+    let output = Command::new(python).arg(script).arg(file).arg(environment.path("images.safetensors")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let now = String::from_utf8(output.stdout).unwrap();
+    compare(&ours, &now, column);
+}
+
+fn compare(ours: &str, theirs: &str, column: impl Fn(&str, &str) -> Vec<String>) {
+    let (have, want) = (column(ours, "answer"), column(theirs, "answer"));
+    assert_eq!(have.len(), 500);
+    let number = |text: &String| text.parse::<f64>().unwrap();
+    for (image, (a, b)) in have.iter().zip(&want).enumerate() {
+        assert_eq!(number(a), number(b), "image {image}");
+    }
+    for (image, (a, b)) in column(ours, "loss").iter().zip(&column(theirs, "loss")).enumerate() {
+        assert!((number(a) - number(b)).abs() <= 1e-4 * number(b).max(1.0), "loss of image {image}: {a} {b}");
+    }
+}
