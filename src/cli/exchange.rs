@@ -157,12 +157,7 @@ impl Import {
         let object = store.put(&content)?;
         let record = Record {
             parts: Imported::Weights(&self.name).parts(),
-            outputs: vec![Output {
-                name: "weights".to_owned(),
-                object,
-                bytes: content.len() as u64,
-                inline: None,
-            }],
+            outputs: vec![Output { name: "weights".to_owned(), object, bytes: content.len() as u64, inline: None }],
             tensors: weights.digests().map(|(name, digest)| (name.to_owned(), digest)).collect(),
             provenance: Provenance {
                 stage: format!("weights/{}", self.name),

@@ -156,3 +156,34 @@ impl Pass {
         Ok(self.rows.f_narrow(0, (step * self.batch) as i64, self.batch as i64)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+    use crate::torch::{Libraries, load};
+    use crate::work::ModelName;
+
+    #[test]
+    fn images_are_standardised_once_or_as_the_authors_vgg_does_twice() {
+        load(&Libraries::default()).unwrap();
+        let arithmetic = Arithmetic { device: Device::Cpu, kind: Kind::Double, channels_last: false };
+        let pixels: Vec<u8> = (0..IMAGE).map(|i| (i % 251) as u8).collect();
+        for input in [InputScale::Cifar, InputScale::CifarImagenet] {
+            let model = Model { input, ..Model::new(ModelName::Vgg16, 1, 2) };
+            let images = Images::new(&pixels, &[1], model, arithmetic).unwrap();
+            let (x, y) = images.chunks(5).next().unwrap().unwrap();
+            assert_eq!((x.size(), y.int64_value(&[0])), (vec![1, 3, 32, 32], 1));
+            for (channel, row, column) in [(0, 0, 0), (1, 3, 31), (2, 31, 7)] {
+                let byte = f64::from(pixels[1024 * channel + 32 * row + column]);
+                let mut want = (byte - MEAN[channel]) / STD[channel];
+                if input == InputScale::CifarImagenet {
+                    want = (want - IMAGENET_MEAN[channel]) / IMAGENET_STD[channel];
+                }
+                let have = x.double_value(&[0, channel as i64, row as i64, column as i64]);
+                assert!((have - want).abs() < 1e-12, "{input:?}: {have} {want}");
+            }
+        }
+    }
+}

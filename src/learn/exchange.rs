@@ -52,9 +52,10 @@ pub fn import(bytes: &[u8]) -> Result<(Model, Weights), LearnError> {
                 found.get(&called(&entry.name, model, names)).is_some_and(|array| array.shape == entry.shape)
             };
             if found.len() == layout.entries.len() && layout.entries.iter().all(|entry| fits(&entry)) {
-                let taken = layout.entries.iter().filter_map(|entry| {
-                    Some((entry.name.clone(), found.remove(&called(&entry.name, model, names))?))
-                });
+                let taken = layout
+                    .entries
+                    .iter()
+                    .filter_map(|entry| Some((entry.name.clone(), found.remove(&called(&entry.name, model, names))?)));
                 return Ok((model, taken.collect()));
             }
         }
@@ -146,7 +147,8 @@ mod tests {
     fn counters_are_passed_over_and_strangers_refused() {
         let model = Model::new(ModelName::PreactResnet18, 1, 10);
         let mut weights = initial_weights(model, InitScheme::He, None, 1).unwrap();
-        let counter = |value| ("final_norm.num_batches_tracked".to_owned(), Array { shape: vec![1], data: vec![value] });
+        let counter =
+            |value| ("final_norm.num_batches_tracked".to_owned(), Array { shape: vec![1], data: vec![value] });
         weights = weights.iter().map(|(n, a)| (n.to_owned(), a.clone())).chain([counter(3.0)]).collect();
         assert_eq!(import(&weights.to_bytes().unwrap()).unwrap().0, model);
         let stranger = |(name, array): (&str, &Array)| (name.replace("stage4", "stage5"), array.clone());

@@ -155,7 +155,9 @@ mod tests {
             let factor = if name == "stem.weight" { 3.0 / norm(&plain) } else { 1.0 };
             if ["stem.weight", "head.weight", "final_norm.running_var"].contains(&name) {
                 let other = &scaled.get(name).unwrap().data;
-                assert!(array.data.iter().zip(other).all(|(a, b)| (f64::from(*a) * factor - f64::from(*b)).abs() < 1e-6));
+                assert!(
+                    array.data.iter().zip(other).all(|(a, b)| (f64::from(*a) * factor - f64::from(*b)).abs() < 1e-6)
+                );
             }
         }
     }

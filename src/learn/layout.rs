@@ -146,11 +146,10 @@ pub fn layout(model: Model) -> Result<Layout, LearnError> {
     if !(1..=1024).contains(&width) || !(2..=1000).contains(&classes) {
         return Err(LearnError::Size { width: model.width, classes: model.classes });
     }
-    let mut builder = Builder { entries: Vec::new(), invariant: model.name.is_scale_invariant(), bias: model.conv_bias };
+    let mut builder =
+        Builder { entries: Vec::new(), invariant: model.name.is_scale_invariant(), bias: model.conv_bias };
     let wiring = match model.name {
-        ModelName::PreactResnet18 | ModelName::ScaleInvariantResnet18 => {
-            builder.residual([2, 2, 2, 2], width, classes)
-        }
+        ModelName::PreactResnet18 | ModelName::ScaleInvariantResnet18 => builder.residual([2, 2, 2, 2], width, classes),
         ModelName::PreactResnet34 => builder.residual([3, 4, 6, 3], width, classes),
         ModelName::Vgg16 => builder.vgg(width, classes),
     };

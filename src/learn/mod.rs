@@ -19,6 +19,8 @@ pub mod evaluate;
 #[cfg(feature = "torch")]
 pub mod model;
 #[cfg(feature = "torch")]
+pub mod scaler;
+#[cfg(feature = "torch")]
 pub mod selftest;
 #[cfg(feature = "torch")]
 pub mod train;

@@ -2,10 +2,11 @@
 
 use tch::{Kind, Tensor, no_grad};
 
-use super::{Divergence, LearnError};
 use super::batches::{Images, Pass};
 use super::model::{Network, Statistics, copied};
+use super::scaler::Scaler;
 use super::weights::Weights;
+use super::{Divergence, LearnError};
 use crate::torch::Session;
 use crate::work::{Projection, Sphere};
 
@@ -20,12 +21,26 @@ pub struct State {
     average: Option<Tensor>,
     /// The momentum buffer, likewise.
     momentum: Option<Tensor>,
+    /// The loss scale of float16.
+    scaler: Option<Scaler>,
 }
 
-/// Whether a run keeps something beside the weights, and from where.
-#[derive(Debug, Clone, Copy)]
+/// What a run keeps beside the weights.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Keeps<'a> {
+    /// The moving average of the parameters.
+    pub average: Kept<'a>,
+    /// The momentum.
+    pub momentum: Kept<'a>,
+    /// The loss scale of float16.
+    pub scaler: Kept<'a>,
+}
+
+/// Whether a run keeps something, and from where.
+#[derive(Debug, Clone, Copy, Default)]
 pub enum Kept<'a> {
     /// It does not.
+    #[default]
     No,
     /// It begins here.
     Fresh,
@@ -82,35 +97,42 @@ pub struct EpochSummary {
 }
 
 impl State {
-    /// A run of `network`, at its start or taken up again from what [`State::average`] and [`State::momentum`] gave.
+    /// A run of `network`, at its start or taken up again from what [`State::kept`] gave.
     ///
     /// # Errors
     /// If an average or momentum is not one of the network, or the device has no room for them.
-    pub fn new(network: Network, average: Kept<'_>, momentum: Kept<'_>) -> Result<Self, LearnError> {
+    pub fn new(network: Network, keeps: Keeps<'_>) -> Result<Self, LearnError> {
         let buffer = |kept: Kept<'_>, fresh: fn(&Tensor) -> Result<Tensor, LearnError>| match kept {
             Kept::No => Ok(None),
             Kept::Fresh => fresh(network.flat()).map(Some),
             Kept::From(weights) => network.parameter_buffer(weights).map(Some),
         };
-        let average = buffer(average, copied)?;
-        let momentum = buffer(momentum, |flat| Ok(flat.f_zeros_like()?))?;
-        Ok(Self { network, average, momentum })
+        let average = buffer(keeps.average, copied)?;
+        let momentum = buffer(keeps.momentum, |flat| Ok(flat.f_zeros_like()?))?;
+        let device = network.arithmetic().device;
+        let scaler = match keeps.scaler {
+            Kept::No => None,
+            Kept::Fresh => Some(Scaler::fresh(device)?),
+            Kept::From(weights) => Some(Scaler::from(weights, device)?),
+        };
+        Ok(Self { network, average, momentum, scaler })
     }
 
-    /// The averaged parameters (no running statistics), if an average is kept.
+    /// What is kept, by the names of [`Train::keeps`](crate::work::Train::keeps): the averaged parameters and the
+    /// momentum (without running statistics; frozen parameters stand with their value), and the loss scale.
     ///
     /// # Errors
     /// If libtorch fails.
-    pub fn average(&self) -> Result<Option<Weights>, LearnError> {
-        self.average.as_ref().map(|flat| self.network.parameter_weights(flat)).transpose()
-    }
-
-    /// The momentum of every trained parameter, if it is kept (frozen ones stand with their value).
-    ///
-    /// # Errors
-    /// If libtorch fails.
-    pub fn momentum(&self) -> Result<Option<Weights>, LearnError> {
-        self.momentum.as_ref().map(|flat| self.network.parameter_weights(flat)).transpose()
+    pub fn kept(&self) -> Result<Vec<(&'static str, Weights)>, LearnError> {
+        let buffers = [("ema", &self.average), ("momentum", &self.momentum)];
+        let mut kept = Vec::new();
+        for (name, flat) in buffers.into_iter().filter_map(|(name, flat)| Some((name, flat.as_ref()?))) {
+            kept.push((name, self.network.parameter_weights(flat)?));
+        }
+        if let Some(scaler) = &self.scaler {
+            kept.push(("scaler", scaler.weights()?));
+        }
+        Ok(kept)
     }
 
     /// A network of its own with the averaged parameters; its running statistics are those of the trained one.
@@ -122,15 +144,23 @@ impl State {
     }
 
     /// One step: w ← w − η(g + λw) for every trained parameter (with momentum b ← μb + g + λw, w ← w − ηb), then
-    /// back on the sphere if it is one of every step, then a ← βa + (1 − β)w. Returns the cross-entropy before it,
-    /// on the device.
+    /// back on the sphere if it is one of every step, then a ← βa + (1 − β)w. With a loss scale w and b stay as they are
+    /// if the gradient is not finite. Returns the cross-entropy before it, on the device.
     pub(super) fn step(&mut self, x: &Tensor, y: &Tensor, sgd: &Sgd, session: &Session) -> Result<Tensor, LearnError> {
         let device = self.network.arithmetic().device;
         let loss = session.autocast(device, || self.network.loss(x, y, STATISTICS))?;
-        let gradients = Tensor::f_run_backward(&[&loss], &self.network.trained(), false, false)?;
+        let scaled = self.scaler.as_ref().map(|scaler| scaler.scaled(&loss)).transpose()?;
+        let source = scaled.as_ref().unwrap_or(&loss);
+        let gradients = Tensor::f_run_backward(&[source], &self.network.trained(), false, false)?;
         no_grad(|| {
-            let gradient = self.network.pack(&gradients)?;
-            self.update(gradient, sgd)?;
+            let mut gradient = self.network.pack(&gradients)?;
+            match &mut self.scaler {
+                None => self.update(gradient, sgd)?,
+                Some(scaler) => {
+                    let finite = scaler.unscale(&mut gradient)?;
+                    self.update_if(&finite, gradient, sgd)?;
+                }
+            }
             if let Some(Sphere { radius, every: Projection::Step }) = sgd.sphere {
                 self.network.project(radius)?;
             }
@@ -139,6 +169,22 @@ impl State {
             }
             Ok(loss.f_detach()?)
         })
+    }
+
+    /// An update that has no effect if the scalar `finite` is false; the device is not asked.
+    fn update_if(&mut self, finite: &Tensor, gradient: Tensor, sgd: &Sgd) -> Result<(), LearnError> {
+        let before = copied(self.network.flat())?;
+        let momentum = self.momentum.as_ref().map(copied).transpose()?;
+        self.update(gradient, sgd)?;
+        let restore = |now: &Tensor, before: &Tensor| -> Result<(), LearnError> {
+            now.shallow_clone().f_copy_(&now.f_where_self(finite, before)?)?;
+            Ok(())
+        };
+        restore(self.network.flat(), &before)?;
+        if let (Some(now), Some(before)) = (&self.momentum, &momentum) {
+            restore(now, before)?;
+        }
+        Ok(())
     }
 
     fn update(&mut self, mut gradient: Tensor, sgd: &Sgd) -> Result<(), LearnError> {
@@ -183,7 +229,9 @@ impl State {
         let read = |count: usize| -> Result<Vec<f64>, LearnError> {
             let mut values = vec![0.0_f64; count];
             losses.f_narrow(0, 0, count as i64)?.f_to_kind(Kind::Double)?.f_copy_data(&mut values, count)?;
-            match values.iter().position(|loss| !loss.is_finite()) {
+            // With a loss scale a loss that is not finite costs its step and no more, unless all are.
+            let lost = values.iter().position(|loss| !loss.is_finite());
+            match lost.filter(|_| !session.scales_loss() || values.iter().all(|loss| !loss.is_finite())) {
                 Some(step) => Err(diverged(&values, step)),
                 None => Ok(values),
             }
@@ -222,10 +270,10 @@ mod tests {
     use crate::learn::batches::{probe_order, training_order};
     use crate::learn::evaluate::{evaluate, refresh_statistics};
     use crate::learn::init::initial_weights;
+    use crate::learn::model::Arithmetic;
     use crate::rng::Stream;
     use crate::torch::policy;
     use crate::torch::{Libraries, load};
-    use crate::learn::model::Arithmetic;
     use crate::work::{InitScheme, Model, ModelName, Precision};
 
     fn model() -> Model {
@@ -233,6 +281,14 @@ mod tests {
     }
     const FLOAT: Arithmetic = Arithmetic { device: Device::Cpu, kind: Kind::Float, channels_last: false };
     const SGD: Sgd = Sgd { lr: 0.05, wd: 0.01, momentum: 0.0, ema: 0.9, sphere: None };
+
+    fn averaged(average: Kept<'_>) -> Keeps<'_> {
+        Keeps { average, ..Keeps::default() }
+    }
+
+    fn moved(momentum: Kept<'_>) -> Keeps<'_> {
+        Keeps { momentum, ..Keeps::default() }
+    }
 
     fn session(precision: Precision) -> Session {
         load(&Libraries::default()).unwrap();
@@ -248,7 +304,7 @@ mod tests {
 
     fn start(arithmetic: Arithmetic) -> State {
         let weights = initial_weights(model(), InitScheme::He, None, 1).unwrap();
-        State::new(Network::new(model(), &weights, arithmetic).unwrap(), Kept::Fresh, Kept::No).unwrap()
+        State::new(Network::new(model(), &weights, arithmetic).unwrap(), averaged(Kept::Fresh)).unwrap()
     }
 
     fn epoch(state: &mut State, images: &Images, number: u32, session: &Session) -> EpochSummary {
@@ -258,7 +314,7 @@ mod tests {
 
     fn bytes(state: &State) -> (Vec<u8>, Vec<u8>) {
         let network = state.network.weights().unwrap().to_bytes().unwrap();
-        (network, state.average().unwrap().unwrap().to_bytes().unwrap())
+        (network, state.kept().unwrap().remove(0).1.to_bytes().unwrap())
     }
 
     #[test]
@@ -270,14 +326,14 @@ mod tests {
             let mut state = start(arithmetic);
             let first = epoch(&mut state, &images, 0, &session);
             assert_eq!(first.steps, 4); // 35 images: the last 3 are dropped
-            let (saved, averaged) = bytes(&state);
+            let (saved, average) = bytes(&state);
             let second = epoch(&mut state, &images, 1, &session);
 
             let layout = crate::learn::layout::layout(model()).unwrap();
             let weights = Weights::from_bytes(&saved, &layout.entries).unwrap();
-            let average = Weights::from_bytes(&averaged, layout.parameters()).unwrap();
+            let average = Weights::from_bytes(&average, layout.parameters()).unwrap();
             let network = Network::new(model(), &weights, arithmetic).unwrap();
-            let mut resumed = State::new(network, Kept::From(&average), Kept::No).unwrap();
+            let mut resumed = State::new(network, averaged(Kept::From(&average))).unwrap();
             assert_eq!(epoch(&mut resumed, &images, 1, &session), second);
             assert_eq!(bytes(&resumed), bytes(&state));
             assert_ne!(saved, bytes(&state).0);
@@ -303,16 +359,94 @@ mod tests {
     }
 
     #[test]
-    fn it_learns_in_bfloat16_too() {
-        for precision in [Precision::Fp32, Precision::Bf16] {
+    fn it_learns_in_16_bits_too() {
+        for precision in [Precision::Fp32, Precision::Bf16, Precision::Fp16] {
             let session = session(precision);
             let images = images(40, FLOAT);
             let mut state = start(FLOAT);
+            state.scaler = session.scales_loss().then(|| Scaler::fresh(Device::Cpu).unwrap());
             let losses: Vec<f64> = (0..12).map(|number| epoch(&mut state, &images, number, &session).loss).collect();
             assert!(losses[11] < 0.8 * losses[0], "{precision:?} {losses:?}");
             let evaluation = evaluate(&state.network, &images, 1000, &session).unwrap();
             assert_eq!(evaluation.error_percent, evaluation.wrong as f64 * 100.0 / 40.0);
         }
+    }
+
+    /// Runs one epoch in float64 with a rule, from the same start; returns the weights before and after, packed, and
+    /// the gradients of the steps as if nothing but them moved the weights.
+    fn after_an_epoch(sgd: &Sgd, momentum: Kept<'_>) -> (Network, State) {
+        let session = session(Precision::Fp32);
+        let arithmetic = Arithmetic { kind: Kind::Double, ..FLOAT };
+        let weights = initial_weights(model(), InitScheme::He, None, 1).unwrap();
+        let network = || Network::new(model(), &weights, arithmetic).unwrap();
+        let images = images(16, arithmetic);
+        let pass = Pass::new(&training_order(7, 0, 16), 8, &images).unwrap();
+        let mut state = State::new(network(), moved(momentum)).unwrap();
+        state.run_epoch(&images, &pass, sgd, 0, &session, |_| Answer::Continue).unwrap();
+        (network(), state)
+    }
+
+    fn distance(a: &Network, b: &Network) -> f64 {
+        (a.flat().detach() - b.flat().detach()).norm().double_value(&[])
+    }
+
+    #[test]
+    fn momentum_of_zero_and_of_a_constant_slope() {
+        // μ = 0 is plain SGD.
+        let plain = after_an_epoch(&SGD, Kept::No).1;
+        let zero = after_an_epoch(&SGD, Kept::Fresh).1;
+        assert!(distance(&plain.network, &zero.network) < 1e-12);
+        // Two steps of b ← μb + g move by g₁ + (g₂ + μg₁): half as much again as plain SGD, if the step is so small
+        // that the slope hardly changes.
+        let tiny = Sgd { lr: 1e-9, momentum: 0.5, ..SGD };
+        let (start, plain) = after_an_epoch(&tiny, Kept::No);
+        let moved = after_an_epoch(&tiny, Kept::Fresh).1;
+        let first = Sgd { lr: 0.0, ..tiny };
+        assert!(distance(&start, &after_an_epoch(&first, Kept::Fresh).1.network) == 0.0);
+        let [a, b] = [&plain, &moved].map(|state| state.network.flat().detach() - start.flat().detach());
+        let extra = (&b - &a).norm().double_value(&[]);
+        // The extra is μ times the first of two like steps.
+        assert!(extra > 0.1 * a.norm().double_value(&[]) && extra < 0.5 * a.norm().double_value(&[]), "{extra}");
+    }
+
+    #[test]
+    fn momentum_goes_on_from_a_checkpoint() {
+        let session = session(Precision::Fp32);
+        let images = images(16, FLOAT);
+        let sgd = Sgd { momentum: 0.9, ..SGD };
+        let pass = |epoch| Pass::new(&training_order(7, epoch, 16), 8, &images).unwrap();
+        let weights = initial_weights(model(), InitScheme::He, None, 1).unwrap();
+        let network = |weights: &Weights| Network::new(model(), weights, FLOAT).unwrap();
+        let mut state = State::new(network(&weights), moved(Kept::Fresh)).unwrap();
+        state.run_epoch(&images, &pass(0), &sgd, 0, &session, |_| Answer::Continue).unwrap();
+        let (saved, momentum) = (state.network.weights().unwrap(), state.kept().unwrap().remove(0).1);
+        state.run_epoch(&images, &pass(1), &sgd, 1, &session, |_| Answer::Continue).unwrap();
+        let run_on = |kept: Kept<'_>| {
+            let mut resumed = State::new(network(&saved), moved(kept)).unwrap();
+            resumed.run_epoch(&images, &pass(1), &sgd, 1, &session, |_| Answer::Continue).unwrap();
+            resumed.network.weights().unwrap()
+        };
+        assert_eq!(run_on(Kept::From(&momentum)), state.network.weights().unwrap());
+        assert_ne!(run_on(Kept::Fresh), state.network.weights().unwrap());
+    }
+
+    #[test]
+    fn the_sphere_holds_the_weights_after_steps_or_epochs() {
+        let run = |every: Option<Projection>| {
+            let sphere = every.map(|every| Sphere { radius: 3.0, every });
+            after_an_epoch(&Sgd { sphere, ..SGD }, Kept::No).1
+        };
+        let free = run(None);
+        assert!(free.network.norm().unwrap() > 5.0);
+        let (step, epoch) = (run(Some(Projection::Step)), run(Some(Projection::Epoch)));
+        for state in [&step, &epoch] {
+            assert!((state.network.norm().unwrap() - 3.0).abs() < 1e-12);
+        }
+        // At the end of the epoch only: the free run, scaled. After every step: another run.
+        let mut scaled = free;
+        scaled.network.project(3.0).unwrap();
+        assert!(distance(&scaled.network, &epoch.network) < 1e-12);
+        assert!(distance(&scaled.network, &step.network) > 1e-3);
     }
 
     #[test]

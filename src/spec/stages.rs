@@ -3,8 +3,8 @@
 use super::fields::Fields;
 use crate::graph::{Input, Stage, StageId};
 use crate::work::{
-    Dataset, EmaEval, Imported, Init, InitScheme, InputScale, Model, ModelName, Numerics, Precision, Predictions, Probe,
-    Projection, Source, Sphere, Train, Work,
+    Dataset, EmaEval, Imported, Init, InitScheme, InputScale, Model, ModelName, Numerics, Precision, Predictions,
+    Probe, Projection, Source, Sphere, Train, Work,
 };
 
 /// Weights after some epochs of training.
@@ -14,16 +14,14 @@ pub struct Checkpoint {
     pub epoch: u32,
     /// The stage that makes them.
     pub stage: StageId,
-    /// Whether there is a moving average beside them.
-    pub ema: bool,
-    /// Whether there is momentum beside them.
-    pub momentum: bool,
+    /// What lies beside them, see [`Train::keeps`].
+    pub kept: Vec<&'static str>,
 }
 
 impl Checkpoint {
     /// Weights alone.
     pub fn of(epoch: u32, stage: StageId) -> Self {
-        Self { epoch, stage, ema: false, momentum: false }
+        Self { epoch, stage, kept: Vec::new() }
     }
 }
 
@@ -200,7 +198,8 @@ fn founder(site: &Site<'_>) -> Lineage {
     let radius = fields.has("radius").then(|| fields.positive("radius", 1e6));
     let when = if variant == Variant::OfficialCode { Some(Projection::Epoch) } else { Some(Projection::Step) };
     let projection = projection(fields, radius, when);
-    let numerics = Numerics { precision: Precision::Fp32, channels_last: false };
+    let precision = if variant == Variant::OfficialCode { Precision::Fp16 } else { Precision::Fp32 };
+    let numerics = Numerics { precision, channels_last: false };
     Lineage { model, numerics, batch: 128, data: None, radius, projection, variant }
 }
 
@@ -218,7 +217,8 @@ fn projection(fields: &Fields<'_>, radius: Option<f64>, default: Option<Projecti
 pub fn inherit(site: &Site<'_>) -> Option<Lineage> {
     let fields = site.fields;
     let mut lineage = site.start.iter().find_map(|instance| instance.lineage)?;
-    let precisions = [("fp32", Precision::Fp32), ("tf32", Precision::Tf32), ("bf16", Precision::Bf16)];
+    let precisions =
+        [("fp32", Precision::Fp32), ("tf32", Precision::Tf32), ("bf16", Precision::Bf16), ("fp16", Precision::Fp16)];
     let precision = fields.choice("precision", Some(lineage.numerics.precision), &precisions);
     lineage.numerics.precision = precision.unwrap_or(Precision::Fp32);
     lineage.numerics.channels_last = fields.truth("channels_last", lineage.numerics.channels_last);
@@ -290,15 +290,11 @@ fn train(site: &mut Site<'_>) -> Instance {
         let Lineage { model, numerics, batch, .. } = lineage;
         let work = Train { model, numerics, batch, lr, wd, momentum, sphere, ema, first_epoch, epochs, seed };
         let mut inputs = vec![input("weights", at.stage, "weights")];
-        if ema.is_some() && at.ema {
-            inputs.push(input("ema", at.stage, "ema"));
-        }
-        if momentum != 0.0 && at.momentum {
-            inputs.push(input("momentum", at.stage, "momentum"));
-        }
+        let kept = work.keeps();
+        inputs.extend(kept.iter().filter(|name| at.kept.contains(name)).map(|name| input(name, at.stage, name)));
         inputs.extend(data_inputs(lineage.data));
         let stage = site.push(format!("{}@{next}", site.name), Work::Train(work), inputs);
-        at = Checkpoint { epoch: next, stage, ema: ema.is_some(), momentum: momentum != 0.0 };
+        at = Checkpoint { epoch: next, stage, kept };
         checkpoints.push(at.clone());
     }
     Instance { checkpoints, lineage: Some(lineage) }
@@ -341,7 +337,7 @@ fn ema_eval(site: &mut Site<'_>) -> Instance {
     let seed = fields.seed("seed", Some(0));
     let mut checkpoints = Vec::new();
     for checkpoint in site.checkpoints() {
-        if !checkpoint.ema {
+        if !checkpoint.kept.contains(&"ema") {
             fields.complain("of", "this training keeps no moving average: give it `ema`, such as ema = 0.999");
             break;
         }

@@ -85,7 +85,10 @@ fn mistakes_are_named_with_their_line() {
         ("lr=[0.1,\"x\"]", "`lr` must be a number above 0, at most 1000000, not \"x\""),
         ("trunk.start=ini", "stage `trunk` names `ini`, which does not exist; did you mean `init`?"),
         ("trunk.start=decay", "in a circle: decay → trunk → decay"),
-        ("trunk.start=data", "stage `trunk` needs a stage of kind init or weights or train or probe, but `data` is a dataset"),
+        (
+            "trunk.start=data",
+            "stage `trunk` needs a stage of kind init or weights or train or probe, but `data` is a dataset",
+        ),
         ("trunk.lr=0.1", "no stage uses the setting `lr`"),
         ("trunk.wd=$wdd", "there is no setting `wdd`"),
         ("after=[2]", "there is no checkpoint after 2 epochs, only after 1, 3, 5, 7, 9, …"),
@@ -119,4 +122,57 @@ fn a_single_value_is_no_sweep_but_still_a_curve() {
     let Work::Figure(figure) = &graph.stages[graph.figures["fig3a"]].work else { panic!() };
     let labels: Vec<_> = figure.panels[0].curves.iter().map(|curve| curve.label.as_str()).collect();
     assert_eq!(labels, ["LR 0.1", "LR 0.1 (EMA)"]);
+}
+
+const KINDS: &str = include_str!("../../tests/fixtures/pipelines/kinds.toml");
+
+fn work(graph: &Graph, name: &str) -> Work {
+    graph.stages.iter().find(|stage| stage.name.starts_with(&format!("fig3/{name}"))).unwrap().work.clone()
+}
+
+#[test]
+fn the_variant_gives_the_defaults_that_the_pipeline_leaves_open() {
+    use crate::work::{InitScheme, NormStatistics, Projection, Stop};
+    let text = KINDS.replace("projection = \"step\"\n", "");
+    for (variant, scheme, start, every, bias) in [
+        ("text", InitScheme::He, Some(1.0), Projection::Step, false),
+        ("official-code", InitScheme::Pytorch, None, Projection::Epoch, true),
+    ] {
+        let sets = [format!("invariant.variant={variant}")];
+        let graph = graph_of(&text, "smoke", &sets.each_ref().map(String::as_str)).unwrap();
+        let Work::Init(init) = work(&graph, "invariant") else { panic!() };
+        assert_eq!((init.scheme, init.radius, init.model.conv_bias), (scheme, start, bias), "{variant}");
+        let Work::Train(train) = work(&graph, "sphere") else { panic!() };
+        assert_eq!(train.sphere.map(|sphere| (sphere.radius, sphere.every)), Some((1.0, every)), "{variant}");
+    }
+    // PyHessian's rule with the code; with the text as many draws as said, and no rule.
+    let trace = |sets: &[&str]| match work(&graph("paper", sets).unwrap(), "trace") {
+        Work::HessianTrace(trace) => (trace.draws, trace.stop, trace.loss.statistics),
+        _ => panic!(),
+    };
+    let running = NormStatistics::Running;
+    assert_eq!(trace(&[]), (64, None, running));
+    assert_eq!(trace(&["variant=official-code"]), (100, Some(Stop::Settled(1e-3)), running));
+    let stop = Some(Stop::StandardError(0.05));
+    assert_eq!(trace(&["trace.draws=9", "trace.stderr=0.05", "trace.statistics=batch"]).1, stop);
+}
+
+#[test]
+fn what_does_not_go_together_is_said() {
+    let error = |set: &str| graph_of(KINDS, "smoke", &[set]).unwrap_err().join("\n");
+    for (set, wanted) in [
+        ("trace.settled=0.1", "`stderr` and `settled` are two rules to stop by: choose one"),
+        ("init.projection=step", "`projection` needs a `radius`, which the run does not have"),
+        ("vgg.conv_bias=true", "the convolutions of vgg16 always have biases"),
+        ("invariant.radius=0", "`radius` must be a number above 0"),
+        ("invariant.variant=code", "`variant` must be one of text, official-code"),
+        ("policy=fast", "`policy` must be native or portable, not \"fast\""),
+        ("scale.statistics=running2", "`statistics` must be one of running, refreshed, batch"),
+        ("top.images=61", "`images` is 61, but there are only 60 training images"),
+    ] {
+        let error = error(set);
+        assert!(error.contains(wanted), "{set}: {error}");
+    }
+    let policy = |sets: &[&str]| graph_of(KINDS, "smoke", sets).unwrap().policy;
+    assert_eq!((policy(&[]).name(), policy(&["policy=portable"]).name()), ("native", "portable"));
 }

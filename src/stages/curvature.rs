@@ -123,15 +123,7 @@ fn top_eigenvalue(
         let found = extremes(&setting.objective(), work.iterations, work.tolerance, work.seed, watch)?;
         let ((largest, largest_error), (smallest, smallest_error)) = (found.largest, found.smallest);
         let (iterations, norm) = (f64::from(found.iterations), setting.network.norm()?);
-        row[1..].copy_from_slice(&[
-            largest,
-            largest_error,
-            smallest,
-            smallest_error,
-            iterations,
-            setting.loss,
-            norm,
-        ]);
+        row[1..].copy_from_slice(&[largest, largest_error, smallest, smallest_error, iterations, setting.loss, norm]);
     }
     made(vec![("eigenvalues", Table::of_rows(EIGENVALUES, &[row]))])
 }

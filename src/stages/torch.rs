@@ -14,14 +14,15 @@ use crate::learn::evaluate::{evaluate, predict, refresh_statistics};
 use crate::learn::init::with_fresh_statistics;
 use crate::learn::layout::{Layout, layout};
 use crate::learn::model::{Arithmetic, Network};
-use crate::learn::train::{Answer, Kept, Sgd, State};
+use crate::learn::scaler;
+use crate::learn::train::{Answer, Keeps, Kept, Sgd, State};
 use crate::learn::weights::Weights;
 use crate::learn::{Divergence, LearnError};
 use crate::table::Table;
 use crate::torch::{Loaded, Session, policy};
 use crate::work::{
-    DIVERGED, EMA_METRICS, EmaEval, METRICS, Model, Numerics, PREDICTIONS, Policy, Precision, Predictions, Probe, Train,
-    Work,
+    DIVERGED, EMA_METRICS, EmaEval, METRICS, Model, Numerics, PREDICTIONS, Policy, Precision, Predictions, Probe,
+    Train, Work,
 };
 
 /// Images of an evaluation's batch, as in the authors' code.
@@ -33,8 +34,8 @@ const KEPT_IMAGES: usize = 4;
 
 /// A set of images by its object, the network and the memory layout that it was made for.
 type ImagesKey = (ObjectDigest, Model, bool);
-/// The hashes of what a segment of training ends in: weights, average, momentum.
-type End = (ObjectDigest, Option<ObjectDigest>, Option<ObjectDigest>);
+/// The hashes of what a segment of training ends in, by name: weights, and what the run keeps.
+type End = BTreeMap<&'static str, ObjectDigest>;
 
 /// libtorch on one thread, and what lies on its device.
 pub struct Torch {
@@ -135,11 +136,12 @@ impl Torch {
     /// The state at the start of a segment: the one that the last segment ended in, if it is that, or loaded. Nothing
     /// if its weights are not finite.
     fn state(&mut self, work: &Train, inputs: &Inputs<'_>) -> Result<Option<State>, StageError> {
-        let start = (inputs.object("weights")?, inputs.object("ema").ok(), inputs.object("momentum").ok());
-        let (averages, moves) = (work.ema.is_some(), work.momentum != 0.0);
+        let keeps = work.keeps();
+        let names = std::iter::once("weights").chain(keeps.iter().copied());
+        let start: End = names.filter_map(|name| Some((name, inputs.object(name).ok()?))).collect();
         if let Some((end, numerics, state)) = self.resident.take()
             && (end, numerics) == (start, work.numerics)
-            && (start.1.is_some(), start.2.is_some()) == (averages, moves)
+            && keeps.iter().all(|name| inputs.object(name).is_ok())
         {
             return Ok(Some(state));
         }
@@ -148,13 +150,22 @@ impl Torch {
         if !weights.is_finite() {
             return Ok(None);
         }
-        let kept = |role: &str, wanted: bool| match wanted && inputs.object(role).is_ok() {
-            true => inputs.parameters(role, &layout).map(Some),
-            false => Ok(None),
+        let mut kept = BTreeMap::new();
+        for name in keeps {
+            let found = match inputs.object(name) {
+                Ok(_) if name == "scaler" => Some(Weights::from_bytes(&(inputs.read)(name)?, &scaler::entries())?),
+                Ok(_) => Some(inputs.parameters(name, &layout)?),
+                Err(_) => None,
+            };
+            kept.insert(name, found);
+        }
+        let from = |name: &str| match kept.get(name) {
+            None => Kept::No,
+            Some(None) => Kept::Fresh,
+            Some(Some(weights)) => Kept::From(weights),
         };
-        let (average, momentum) = (kept("ema", averages)?, kept("momentum", moves)?);
-        let network = Network::new(work.model, &weights, self.arithmetic(work.numerics))?;
-        Ok(Some(State::new(network, from(averages, average.as_ref()), from(moves, momentum.as_ref()))?))
+        let keeps = Keeps { average: from("ema"), momentum: from("momentum"), scaler: from("scaler") };
+        Ok(Some(State::new(Network::new(work.model, &weights, self.arithmetic(work.numerics))?, keeps)?))
     }
 
     fn train(&mut self, work: &Train, inputs: &Inputs<'_>, report: &mut Report<'_>) -> Result<Made, StageError> {
@@ -185,14 +196,11 @@ impl Torch {
         let weights = state.network.weights()?;
         let mut tensors: Vec<_> = weights.digests().map(|(name, digest)| (name.to_owned(), digest)).collect();
         let mut outputs = vec![("weights", weights.to_bytes()?)];
-        for (name, kept) in [("ema", state.average()?), ("momentum", state.momentum()?)] {
-            if let Some(kept) = kept {
-                tensors.extend(kept.digests().map(|(tensor, digest)| (format!("{name}.{tensor}"), digest)));
-                outputs.push((name, kept.to_bytes()?));
-            }
+        for (name, kept) in state.kept()? {
+            tensors.extend(kept.digests().map(|(tensor, digest)| (format!("{name}.{tensor}"), digest)));
+            outputs.push((name, kept.to_bytes()?));
         }
-        let digest = |name: &str| outputs.iter().find(|(n, _)| *n == name).map(|(_, bytes)| ObjectDigest::of(bytes));
-        let end = (ObjectDigest::of(&outputs[0].1), digest("ema"), digest("momentum"));
+        let end = outputs.iter().map(|(name, bytes)| (*name, ObjectDigest::of(bytes))).collect();
         outputs.push(("metrics", Table::of_rows(METRICS, &rows).to_bytes()?));
         self.resident = Some((end, work.numerics, state));
         Ok(Made { outputs, tensors })
@@ -204,7 +212,8 @@ impl Torch {
             return diverged_probe(work, None);
         }
         let network = Network::new(work.model, &weights, self.arithmetic(work.numerics))?;
-        let mut state = State::new(network, Kept::No, Kept::No)?;
+        let scaler = if inputs.session.scales_loss() { Kept::Fresh } else { Kept::No };
+        let mut state = State::new(network, Keeps { scaler, ..Keeps::default() })?;
         let (train, test) = self.train_and_test(work.model, work.numerics, inputs)?;
         let sgd = Sgd { lr: work.lr, wd: work.wd, momentum: 0.0, ema: 0.0, sphere: work.sphere };
         for number in 0..work.epochs {
@@ -264,15 +273,6 @@ impl Torch {
     }
 }
 
-/// Where something comes from that a run keeps if it is `wanted`.
-fn from(wanted: bool, kept: Option<&Weights>) -> Kept<'_> {
-    match kept {
-        Some(weights) => Kept::From(weights),
-        None if wanted => Kept::Fresh,
-        None => Kept::No,
-    }
-}
-
 /// The index of the row that is measured after so many epochs.
 pub(super) fn row_of(after: u32) -> u32 {
     after.saturating_sub(1)
@@ -289,10 +289,12 @@ fn diverged_segment(
     }
     let layout = layout(work.model)?;
     let mut outputs = vec![("weights", Weights::diverged(&layout.entries).to_bytes()?)];
-    for (name, kept) in [("ema", work.ema.is_some()), ("momentum", work.momentum != 0.0)] {
-        if kept {
-            outputs.push((name, Weights::diverged(layout.parameters()).to_bytes()?));
-        }
+    for name in work.keeps() {
+        let lost = match name {
+            "scaler" => Weights::diverged(&scaler::entries()),
+            _ => Weights::diverged(layout.parameters()),
+        };
+        outputs.push((name, lost.to_bytes()?));
     }
     outputs.push(("metrics", Table::of_rows(METRICS, &rows).to_bytes()?));
     outputs.extend(divergence.map(diverged_output).transpose()?);

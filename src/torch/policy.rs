@@ -72,10 +72,16 @@ pub struct Session {
 }
 
 impl Session {
-    /// Runs a forward pass and the loss, in bfloat16 where the precision says so. The backward pass belongs
+    /// Whether float16 needs its loss scaled.
+    pub fn scales_loss(&self) -> bool {
+        self.precision == Precision::Fp16
+    }
+
+    /// Runs a forward pass and the loss, in 16 bits where the precision says so. The backward pass belongs
     /// outside: it follows the types that the forward pass has chosen.
     pub fn autocast<T>(&self, device: tch::Device, forward: impl FnOnce() -> T) -> T {
-        let _autocast = (self.precision == Precision::Bf16).then(|| Autocast::enter(device.is_cuda()));
+        let sixteen = matches!(self.precision, Precision::Bf16 | Precision::Fp16);
+        let _autocast = sixteen.then(|| Autocast::enter(device.is_cuda(), self.precision == Precision::Fp16));
         forward()
     }
 }
@@ -94,8 +100,8 @@ struct Autocast {
 }
 
 impl Autocast {
-    fn enter(cuda: bool) -> Self {
-        Self { cuda, before: shim::autocast_enter(cuda) }
+    fn enter(cuda: bool, half: bool) -> Self {
+        Self { cuda, before: shim::autocast_enter(cuda, half) }
     }
 }
 
@@ -151,13 +157,15 @@ mod tests {
     }
 
     #[test]
-    fn autocast_rounds_products_to_bfloat16_and_ends_with_its_scope() {
+    fn autocast_rounds_products_to_16_bits_and_ends_with_its_scope() {
         load(&Libraries::default()).unwrap();
-        let session = apply(Precision::Bf16).unwrap();
-        let a = Tensor::from_slice(&[1.0_f32 + 1.0 / 512.0]).reshape([1, 1]);
+        let a = Tensor::from_slice(&[1.0_f32 + 1.0 / 4096.0]).reshape([1, 1]);
         let product = || a.matmul(&a);
-        let inside = session.autocast(Device::Cpu, product);
-        assert_eq!((inside.kind(), inside.double_value(&[0, 0])), (Kind::BFloat16, 1.0));
+        for (precision, kind) in [(Precision::Bf16, Kind::BFloat16), (Precision::Fp16, Kind::Half)] {
+            let session = apply(precision).unwrap();
+            let inside = session.autocast(Device::Cpu, product);
+            assert_eq!((inside.kind(), inside.double_value(&[0, 0])), (kind, 1.0));
+        }
         let outside = product();
         assert_eq!(outside.kind(), Kind::Float);
         assert!(outside.double_value(&[0, 0]) > 1.0);

@@ -1,4 +1,4 @@
-// What tch 0.24 does not bind: which libtorch was loaded, the numeric policy and autocast in bfloat16.
+// What tch 0.24 does not bind: which libtorch was loaded, the numeric policy and autocast.
 // ci/setup compiles this file together with tch's own C++ half into .libtorch/lib/libtch.so. Every function
 // is plain C and lets no exception out: PROTECT (torch_api.h) keeps the message for get_and_reset_last_err.
 
@@ -81,12 +81,12 @@ int wdpipe_torch_policy() {
   return 0;
 }
 
-// Turns autocast to bfloat16 on for the calling thread; returns whether it was on already.
-bool wdpipe_torch_autocast_enter(bool cuda) {
+// Turns autocast to float16 or bfloat16 on for the calling thread; returns whether it was on already.
+bool wdpipe_torch_autocast_enter(bool cuda, bool half) {
   PROTECT({
     const auto device = cuda ? at::kCUDA : at::kCPU;
     const bool before = at::autocast::is_autocast_enabled(device);
-    at::autocast::set_autocast_dtype(device, at::kBFloat16);
+    at::autocast::set_autocast_dtype(device, half ? at::kHalf : at::kBFloat16);
     at::autocast::set_autocast_enabled(device, true);
     at::autocast::increment_nesting();
     return before;
@@ -94,7 +94,7 @@ bool wdpipe_torch_autocast_enter(bool cuda) {
   return false;
 }
 
-// Undoes one autocast_enter. The outermost drops the cached bfloat16 copies of the weights, which the next
+// Undoes one autocast_enter. The outermost drops the cached copies of the weights, which the next
 // step changes.
 void wdpipe_torch_autocast_leave(bool cuda, bool before) {
   PROTECT({

@@ -11,7 +11,7 @@ unsafe extern "C" {
     fn wdpipe_torch_set_policy(tf32: bool);
     fn wdpipe_torch_enter_thread();
     fn wdpipe_torch_policy() -> c_int;
-    fn wdpipe_torch_autocast_enter(cuda: bool) -> bool;
+    fn wdpipe_torch_autocast_enter(cuda: bool, half: bool) -> bool;
     fn wdpipe_torch_autocast_leave(cuda: bool, before: bool);
 }
 
@@ -54,10 +54,10 @@ pub(super) fn policy() -> i32 {
     unsafe { wdpipe_torch_policy() }
 }
 
-/// Turns autocast to bfloat16 on for the calling thread; returns whether it was on.
-pub(super) fn autocast_enter(cuda: bool) -> bool {
+/// Turns autocast to float16 (`half`) or bfloat16 on for the calling thread; returns whether it was on.
+pub(super) fn autocast_enter(cuda: bool, half: bool) -> bool {
     // SAFETY: plain values in and out.
-    unsafe { wdpipe_torch_autocast_enter(cuda) }
+    unsafe { wdpipe_torch_autocast_enter(cuda, half) }
 }
 
 /// Undoes one [`autocast_enter`].

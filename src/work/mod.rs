@@ -11,8 +11,8 @@ mod tables;
 pub use figure::{Axis, Curve, Figure, Panel, Scale};
 pub use model::{InitScheme, InputScale, Model, ModelName, Numerics, Policy, Precision, Projection, Sphere};
 pub use stages::{
-    Dataset, EmaEval, HessianTrace, Imported, Init, Loss, NoiseCovariance, NoiseScale, NormStatistics, Predictions, Probe, Source,
-    Stop, TopEigenvalue, Train,
+    Dataset, EmaEval, HessianTrace, Imported, Init, Loss, NoiseCovariance, NoiseScale, NormStatistics, Predictions,
+    Probe, Source, Stop, TopEigenvalue, Train,
 };
 pub use tables::{COSINES, DIVERGED, EIGENVALUES, EMA_METRICS, METRICS, PREDICTIONS, PRODUCTS, SCALE, TRACE};
 
@@ -177,24 +177,19 @@ impl Work {
     }
 
     /// The names of the outputs, in order. Training that diverges has `diverged` besides.
-    pub fn outputs(&self) -> &'static [&'static str] {
+    pub fn outputs(&self) -> Vec<&'static str> {
         match self {
-            Self::Dataset(_) => &["train", "test"],
-            Self::Init(_) | Self::Imported(_) => &["weights"],
-            Self::Train(train) => match (train.ema.is_some(), train.momentum != 0.0) {
-                (false, false) => &["weights", "metrics"],
-                (true, false) => &["weights", "ema", "metrics"],
-                (false, true) => &["weights", "momentum", "metrics"],
-                (true, true) => &["weights", "ema", "momentum", "metrics"],
-            },
-            Self::Probe(_) => &["weights", "metrics"],
-            Self::EmaEval(_) => &["metrics"],
-            Self::Predictions(_) => &["predictions"],
-            Self::HessianTrace(_) => &["trace"],
-            Self::TopEigenvalue(_) => &["eigenvalues"],
-            Self::NoiseCovariance(_) => &["cosines", "products"],
-            Self::NoiseScale(_) => &["scale"],
-            Self::Figure(_) => &["svg", "png", "numbers"],
+            Self::Dataset(_) => vec!["train", "test"],
+            Self::Init(_) | Self::Imported(_) => vec!["weights"],
+            Self::Train(train) => [vec!["weights"], train.keeps(), vec!["metrics"]].concat(),
+            Self::Probe(_) => vec!["weights", "metrics"],
+            Self::EmaEval(_) => vec!["metrics"],
+            Self::Predictions(_) => vec!["predictions"],
+            Self::HessianTrace(_) => vec!["trace"],
+            Self::TopEigenvalue(_) => vec!["eigenvalues"],
+            Self::NoiseCovariance(_) => vec!["cosines", "products"],
+            Self::NoiseScale(_) => vec!["scale"],
+            Self::Figure(_) => vec!["svg", "png", "numbers"],
         }
     }
 

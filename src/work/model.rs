@@ -109,6 +109,8 @@ pub enum Precision {
     Tf32,
     /// Autocast to bfloat16; logits and loss float32.
     Bf16,
+    /// Autocast to float16 with a loss scale; loss float32 (the authors' code).
+    Fp16,
 }
 
 /// Arithmetic and memory layout: they change the bits of what is computed, so keys depend on them.

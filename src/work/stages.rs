@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{InitScheme, Model, Numerics, Sphere, is_default};
+use super::model::{InitScheme, Model, Numerics, Precision, Sphere, is_default};
 
 /// A data set by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -68,8 +68,8 @@ pub struct Imported {
 }
 
 /// A segment of training: some epochs of SGD from one checkpoint to the next. Inputs `weights`,
-/// `train`, `test` and, after the first segment of a run that keeps them, `ema` and `momentum`; outputs
-/// `weights`, `metrics` and, if kept, `ema` and `momentum`. A run that leaves the finite numbers has one
+/// `train`, `test` and, after the first segment, what the run [keeps](Train::keeps); outputs `weights`, what it
+/// keeps, and `metrics`. A run that leaves the finite numbers has one
 /// output more, `diverged` (see [`super::DIVERGED`]), and NaN for weights and numbers from there on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -99,6 +99,19 @@ pub struct Train {
     pub epochs: u32,
     /// Seed of the data order.
     pub seed: u64,
+}
+
+impl Train {
+    /// What goes from segment to segment beside the weights, by the name of its input and output: the moving average,
+    /// the momentum, the loss scale of float16.
+    pub fn keeps(&self) -> Vec<&'static str> {
+        let kept = [
+            ("ema", self.ema.is_some()),
+            ("momentum", self.momentum != 0.0),
+            ("scaler", self.numerics.precision == Precision::Fp16),
+        ];
+        kept.into_iter().filter(|(_, kept)| *kept).map(|(name, _)| name).collect()
+    }
 }
 
 /// Fine-tuning of a checkpoint with a small learning rate (the paper's "early-stopped gradient

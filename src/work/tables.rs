@@ -61,9 +61,7 @@ pub const COSINES: [&str; 26] = [
 
 /// Columns of `products`, a row a draw v: v·Xv and ‖Xv‖² for X = H, G, E, Σ; ⟨Xv, Σv⟩ for X = H, G, E; the mean over
 /// the images of ‖Jv‖².
-pub const PRODUCTS: [&str; 13] = [
-    "draw", "v_h", "v_g", "v_e", "v_s", "hh", "gg", "ee", "ss", "hs", "gs", "es", "jv",
-];
+pub const PRODUCTS: [&str; 13] = ["draw", "v_h", "v_g", "v_e", "v_s", "hh", "gg", "ee", "ss", "hs", "gs", "es", "jv"];
 
 /// Columns of `scale`, one row: index of the epoch; the loss L; S₁ = mean ‖g_i‖² over the images' gradients with its
 /// standard error; ‖ḡ‖² of their mean; Tr Σ = S₁ − ‖ḡ‖² with its standard error; Tr Σ/L; ‖w‖₂; least, median and

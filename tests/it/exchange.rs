@@ -84,7 +84,8 @@ fn a_checkpoint_gives_the_same_answers_as_in_pytorch_image_by_image() {
     };
     run(&["show", "checkpoint/data", "--output", "test", "--to", "images.safetensors"]);
     let script: PathBuf = folder.join("answers.py");
-    let output = Command::new(python).arg(script).arg(file).arg(environment.path("images.safetensors")).output().unwrap();
+    let output =
+        Command::new(python).arg(script).arg(file).arg(environment.path("images.safetensors")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let now = String::from_utf8(output.stdout).unwrap();
     compare(&ours, &now, column);

@@ -55,7 +55,13 @@ fn same(one: &BTreeMap<String, Record>, other: &BTreeMap<String, Record>, how: &
         let other = &other[name];
         assert_eq!(record.parts.key(), other.parts.key(), "{how}: {name} has another key");
         for (a, b) in record.outputs.iter().zip(&other.outputs) {
-            assert_eq!((&a.name, a.object), (&b.name, b.object), "{how}: {} of {name}, a {}", a.name, record.parts.kind);
+            assert_eq!(
+                (&a.name, a.object),
+                (&b.name, b.object),
+                "{how}: {} of {name}, a {}",
+                a.name,
+                record.parts.kind
+            );
         }
     }
 }
@@ -81,7 +87,11 @@ fn bytes_do_not_depend_on_jobs_threads_load_or_interruption() {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| while !stop.load(Ordering::Relaxed) { std::hint::spin_loop() });
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop()
+                }
+            });
         }
         let mut command = busy.command(&["make", "kinds", "--device", "cpu", "--jobs", "2"]);
         command.env("WDPIPE_PIPELINES", kinds()).env("OMP_NUM_THREADS", "2").env("MKL_NUM_THREADS", "2");
@@ -179,7 +189,10 @@ fn every_kind_yields_what_it_always_did() {
     for line in &found {
         let known = golden.iter().find(|other| (&other.machine, &other.stage) == (&line.machine, &line.stage));
         let Some(known) = known else {
-            println!("not judged: {} on {}; `{BLESS}=1 cargo test yields_what` writes it down", line.stage, line.machine);
+            println!(
+                "not judged: {} on {}; `{BLESS}=1 cargo test yields_what` writes it down",
+                line.stage, line.machine
+            );
             continue;
         };
         judged += 1;

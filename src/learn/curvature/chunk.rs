@@ -29,9 +29,9 @@ pub(in crate::learn) fn products(
     let flat = objective.network.flat();
     let images = objective.images.count() as f64;
     let zeros = || -> Result<Tensor, LearnError> { Ok(flat.f_detach()?.f_zeros_like()?) };
-    let sums = directions.iter().map(|_| {
-        Ok(Products { gauss_newton: zeros()?, rest: zeros()?, covariance: zeros()?, jacobian: 0.0 })
-    });
+    let sums = directions
+        .iter()
+        .map(|_| Ok(Products { gauss_newton: zeros()?, rest: zeros()?, covariance: zeros()?, jacobian: 0.0 }));
     let mut sums = sums.collect::<Result<Vec<_>, LearnError>>()?;
     let mut mean = zeros()?;
     let mut along = vec![0.0; directions.len()];

@@ -11,10 +11,10 @@
 //! None is ever formed. All are sums over chunks of images, and one chunk's graph is alive at a time.
 
 mod chunk;
-#[cfg(test)]
-mod tests;
 mod lanczos;
 mod noise;
+#[cfg(test)]
+mod tests;
 mod trace;
 
 use tch::{Device, Kind, Tensor};

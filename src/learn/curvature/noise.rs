@@ -114,8 +114,7 @@ pub fn covariance(
         for (v, products) in directions.iter().zip(products(objective, &directions, &mut within)?) {
             let hessian = products.gauss_newton.f_add(&products.rest)?;
             let all = [&hessian, &products.gauss_newton, &products.rest, &products.covariance];
-            let mut draw =
-                Draw { forms: [0.0; 4], squares: [0.0; 4], overlaps: [0.0; 3], jacobian: products.jacobian };
+            let mut draw = Draw { forms: [0.0; 4], squares: [0.0; 4], overlaps: [0.0; 3], jacobian: products.jacobian };
             for (x, product) in all.into_iter().enumerate() {
                 draw.forms[x] = dot(v, product)?;
                 draw.squares[x] = dot(product, product)?;

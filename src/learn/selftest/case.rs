@@ -44,9 +44,8 @@ impl<'a> Case<'a> {
         let wrong = |key: &str| LearnError::Data(format!("case file: `{key}` is missing or not supported"));
         let metadata = header.metadata().clone().unwrap_or_default();
         let field = |key: &str| metadata.get(key).map(|text| text.trim_matches('"')).ok_or_else(|| wrong(key));
-        let number = |key: &str| {
-            field(key)?.parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(|| wrong(key))
-        };
+        let number =
+            |key: &str| field(key)?.parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(|| wrong(key));
         let whole = |key: &str| field(key)?.parse::<u32>().map_err(|_| wrong(key));
         let named = field("model")?;
         let (_, name) = MODELS.into_iter().find(|(known, _)| *known == named).ok_or_else(|| wrong("model"))?;

@@ -100,7 +100,11 @@ impl Problem {
         let gauss_newton = flat.f_transpose(0, 1)?.f_matmul(&curved.f_matmul(&jacobian)?.f_view([n * c, p])?)?;
         let gradients = tangent.residual.f_unsqueeze(1)?.f_matmul(&jacobian)?.f_view([n, p])?;
         let mean = gradients.f_mean_dim([0].as_slice(), true, None)?;
-        let covariance = gradients.f_transpose(0, 1)?.f_matmul(&gradients)?.f_div_scalar(n)?.f_sub(&mean.f_transpose(0, 1)?.f_matmul(&mean)?)?;
+        let covariance = gradients
+            .f_transpose(0, 1)?
+            .f_matmul(&gradients)?
+            .f_div_scalar(n)?
+            .f_sub(&mean.f_transpose(0, 1)?.f_matmul(&mean)?)?;
         let gauss_newton = gauss_newton.f_div_scalar(n)?;
         drop(slope);
         drop(tangent);

@@ -10,7 +10,7 @@ use crate::learn::curvature::{Norms, Objective, hessian_vector_product, products
 use crate::learn::evaluate::{evaluate, refresh_statistics};
 use crate::learn::layout::layout;
 use crate::learn::model::{Arithmetic, Network, Statistics};
-use crate::learn::train::{Kept, State};
+use crate::learn::train::{Keeps, Kept, State};
 use crate::torch::{Session, policy};
 use crate::work::Precision;
 
@@ -25,7 +25,7 @@ pub fn run(case: &Case<'_>) -> Result<Results, LearnError> {
     let pass = Pass::new(&case.indices("batch_index")?, case.batch, &images)?;
     let network = Network::from_tensors(layout(case.model)?, arithmetic, |entry| case.initial(entry))?;
     let mut results = Results::new();
-    let mut state = State::new(network, Kept::Fresh, Kept::No)?;
+    let mut state = State::new(network, Keeps { average: Kept::Fresh, ..Keeps::default() })?;
     first_step(&state.network, &images, &pass, &mut results)?;
     let (mut losses, mut norms) = (Vec::new(), Vec::new());
     for step in 0..pass.steps() {
@@ -74,12 +74,7 @@ fn evaluation(
     Ok(())
 }
 
-fn curvature(
-    case: &Case<'_>,
-    network: &Network,
-    images: &Images,
-    results: &mut Results,
-) -> Result<(), LearnError> {
+fn curvature(case: &Case<'_>, network: &Network, images: &Images, results: &mut Results) -> Result<(), LearnError> {
     let running = Objective { network, images, batch: case.batch, norms: Norms::Running };
     let together = Objective { batch: images.count(), norms: Norms::Batch, ..running };
     let directions = directions(case, network)?;

@@ -1,0 +1,111 @@
+//! Loss scaling for float16, as PyTorch's `GradScaler` does it with its defaults (the authors' code uses it): the loss
+//! is multiplied by a scale before the backward pass, so that small gradients do not vanish; a step whose gradient is
+//! not finite is left out and halves the scale; 2,000 good steps in a row double it. Nothing waits for the device.
+
+use tch::{Device, Kind, Tensor};
+
+use super::LearnError;
+use super::layout::{Entry, Role};
+use super::weights::{Array, Weights};
+
+/// The scale at the start of a run.
+const START: f32 = 65_536.0;
+/// Good steps in a row that double it.
+const INTERVAL: f64 = 2_000.0;
+
+/// A loss scale, on the device.
+pub struct Scaler {
+    scale: Tensor,  // scalar
+    streak: Tensor, // scalar: good steps since the scale last changed
+}
+
+/// What a scaler consists of, as tensors of a checkpoint.
+pub fn entries() -> [Entry; 2] {
+    ["scale", "streak"].map(|name| Entry { name: name.to_owned(), shape: vec![1], role: Role::Scale, frozen: true })
+}
+
+impl Scaler {
+    /// At the start of a run.
+    pub(super) fn fresh(device: Device) -> Result<Self, LearnError> {
+        Self::at(START, 0.0, device)
+    }
+
+    /// As [`Scaler::weights`] gave it.
+    pub(super) fn from(weights: &Weights, device: Device) -> Result<Self, LearnError> {
+        let value = |name: &str| {
+            let number = weights.get(name).and_then(|array| array.data.first()).copied();
+            number.ok_or_else(|| LearnError::Misfit { name: name.to_owned(), what: "is missing".to_owned() })
+        };
+        Self::at(value("scale")?, value("streak")?, device)
+    }
+
+    fn at(scale: f32, streak: f32, device: Device) -> Result<Self, LearnError> {
+        let scalar = |value: f32| -> Result<Tensor, LearnError> {
+            Ok(Tensor::f_from_slice(&[value])?.f_view([0_i64; 0].as_slice())?.f_to_device(device)?)
+        };
+        Ok(Self { scale: scalar(scale)?, streak: scalar(streak)? })
+    }
+
+    /// Its state on the host.
+    pub(super) fn weights(&self) -> Result<Weights, LearnError> {
+        let parts = [("scale", &self.scale), ("streak", &self.streak)];
+        let array = |(name, tensor): (&str, &Tensor)| {
+            let data = vec![tensor.f_double_value(&[])? as f32];
+            Ok((name.to_owned(), Array { shape: vec![1], data }))
+        };
+        parts.into_iter().map(array).collect()
+    }
+
+    /// The loss to differentiate.
+    pub(super) fn scaled(&self, loss: &Tensor) -> Result<Tensor, LearnError> {
+        Ok(loss.f_mul(&self.scale)?)
+    }
+
+    /// Divides the gradient of [`Scaler::scaled`] by the scale, which changes for the next step. Returns whether the
+    /// gradient is finite, as a scalar on the device.
+    pub(super) fn unscale(&mut self, gradient: &mut Tensor) -> Result<Tensor, LearnError> {
+        let _ = gradient.f_div_(&self.scale)?;
+        let finite = gradient.f_isfinite()?.f_all()?;
+        let good = finite.f_to_kind(Kind::Float)?;
+        let streak = self.streak.f_add_scalar(1.0)?.f_mul(&good)?;
+        let double = streak.f_ge(INTERVAL)?.f_to_kind(Kind::Float)?;
+        // ½ after a bad step, 1 after a good one, 2 after the last of a row.
+        let factor = good.f_mul_scalar(0.5)?.f_add_scalar(0.5)?.f_add(&double)?;
+        self.scale = self.scale.f_mul(&factor)?;
+        self.streak = streak.f_mul(&double.f_neg()?.f_add_scalar(1.0)?)?;
+        Ok(finite)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::torch::{Libraries, load};
+
+    #[test]
+    fn the_scale_halves_after_a_bad_step_and_doubles_after_many_good_ones() {
+        load(&Libraries::default()).unwrap();
+        let mut scaler = Scaler::fresh(Device::Cpu).unwrap();
+        let mut step = |value: f64, times: u32| {
+            let mut finite = false;
+            for _ in 0..times {
+                let mut gradient = Tensor::from_slice(&[65_536.0, value]);
+                finite = scaler.unscale(&mut gradient).unwrap().int64_value(&[]) == 1;
+            }
+            let state = scaler.weights().unwrap();
+            let number = |name: &str| state.get(name).unwrap().data[0];
+            (finite, number("scale"), number("streak"))
+        };
+        assert_eq!(step(1.0, 1999), (true, 65_536.0, 1999.0));
+        assert_eq!(step(1.0, 1), (true, 131_072.0, 0.0));
+        assert_eq!(step(1.0, 3), (true, 131_072.0, 3.0));
+        assert_eq!(step(f64::INFINITY, 1), (false, 65_536.0, 0.0));
+        assert_eq!(step(f64::NAN, 2), (false, 16_384.0, 0.0));
+        let saved = scaler.weights().unwrap();
+        let again = Scaler::from(&saved, Device::Cpu).unwrap();
+        assert_eq!(again.weights().unwrap(), saved);
+        let mut gradient = Tensor::from_slice(&[16_384.0_f64 * 3.0]);
+        let _ = scaler.unscale(&mut gradient).unwrap();
+        assert_eq!(gradient.double_value(&[0]), 3.0);
+    }
+}
