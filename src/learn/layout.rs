@@ -4,6 +4,7 @@
 //! a PyTorch state dict of the same network, in its order.
 
 use super::LearnError;
+use super::wiring::{Affine, Block, Feature, Norm, Skip, Wiring};
 use crate::work::{Model, ModelName};
 
 /// What a tensor does; tells how it is drawn at the start and whether it is trained.
@@ -73,57 +74,6 @@ impl Entry {
             _ => self.count(),
         }
     }
-}
-
-/// A batch norm: index of its first tensor in [`Layout::entries`]. With parameters these are γ, β, mean and
-/// variance, without only the last two.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Norm {
-    pub first: usize,
-    pub affine: bool,
-}
-
-/// A convolution or linear layer: index of its weight, which its bias follows if it has one.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Affine {
-    pub weight: usize,
-    pub bias: bool,
-}
-
-/// The skip of a block that changes the shape: a norm (scale-invariant network only), a 1×1 convolution.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Skip {
-    pub norm: Option<Norm>,
-    pub conv: Affine,
-}
-
-/// A pre-activation residual block.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Block {
-    pub norm1: Norm,
-    pub conv1: Affine,
-    pub norm2: Norm,
-    pub conv2: Affine,
-    pub skip: Option<Skip>,
-    pub stride: i64,
-}
-
-/// One step of VGG's features.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Feature {
-    /// 3×3 convolution and ReLU.
-    Conv(Affine),
-    /// Maximum over 2×2 positions.
-    Pool,
-}
-
-/// How the tensors of a network are used.
-#[derive(Debug, Clone)]
-pub(super) enum Wiring {
-    /// norm, stem, blocks, norm, ReLU, mean over positions, linear layer.
-    Residual { input_norm: Norm, stem: Affine, blocks: Vec<Block>, final_norm: Norm, head: Affine },
-    /// Convolutions and pools, then linear layers with ReLU between them.
-    Vgg { features: Vec<Feature>, classifier: [Affine; 3] },
 }
 
 /// The tensors of a network and their use.

@@ -9,6 +9,8 @@ pub mod exchange;
 pub mod init;
 pub mod layout;
 pub mod weights;
+#[cfg_attr(not(feature = "torch"), expect(dead_code, reason = "only the forward pass reads it"))]
+mod wiring;
 
 #[cfg(feature = "torch")]
 pub mod batches;

@@ -3,8 +3,9 @@
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 
 use super::LearnError;
-use super::layout::{Affine, Block, Entry, Feature, Layout, Norm, Role, Wiring, layout};
+use super::layout::{Entry, Layout, Role, layout};
 use super::weights::{Array, Weights};
+use super::wiring::{Affine, Block, Feature, Norm, Wiring};
 use crate::work::Model;
 
 /// ε of every batch norm.

@@ -1,7 +1,7 @@
 //! A pipeline file under a profile and `--set`s: the settings, stages and panels that hold.
 //!
 //! Later wins: the file, then the profile, then every `--set` in order. A path is the name of a setting
-//! (`lr`) or of a stage with its parameter (`trunk.epochs`, `init.model.width`).
+//! (`lr`) or of a stage with its parameter (`trunk.epochs`), or `policy`.
 
 use std::collections::BTreeMap;
 
