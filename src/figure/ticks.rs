@@ -15,9 +15,11 @@ pub(super) struct Tick {
 ///
 /// `apart(a, b)` says whether the labels of two ticks, a before b, do not touch.
 pub(super) fn ticks(axis: &Axis, scale: &Scale, apart: impl Fn(&Tick, &Tick) -> bool) -> Vec<Tick> {
-    let mut ticks = match &axis.ticks {
-        Some(values) => named(values, scale),
-        None => chosen(scale, &apart),
+    let wanted = axis.ticks.as_ref().map(|values| (values.is_empty(), named(values, scale)));
+    let mut ticks = match wanted {
+        // Wanted ticks of which less than two lie within the data's limits would leave the axis without a scale.
+        Some((none, ticks)) if none || ticks.len() >= 2 => ticks,
+        _ => chosen(scale, &apart),
     };
     let mut last: Option<usize> = None;
     for i in 0..ticks.len() {
@@ -198,6 +200,7 @@ mod tests {
         assert_eq!(labels(Kind::Log, range, Some(&wanted), [1.0, 2.0]), "6 10 20 40");
         assert_eq!(labels(Kind::Linear, Some([0.0, 1.0]), Some(&[0.0, 0.01, 0.5]), [1.0, 2.0]), "0.00 0.50");
         assert_eq!(labels(Kind::Linear, Some([0.0, 1.0]), Some(&[]), [1.0, 2.0]), "");
+        assert_eq!(labels(Kind::Linear, None, Some(&[50.0, 60.0, 90.0]), [10.0, 51.0]), "10 20 30 40 50");
     }
 
     #[test]

@@ -229,9 +229,10 @@ impl State {
         let read = |count: usize| -> Result<Vec<f64>, LearnError> {
             let mut values = vec![0.0_f64; count];
             losses.f_narrow(0, 0, count as i64)?.f_to_kind(Kind::Double)?.f_copy_data(&mut values, count)?;
-            // With a loss scale a loss that is not finite costs its step and no more, unless all are.
-            let lost = values.iter().position(|loss| !loss.is_finite());
-            match lost.filter(|_| !session.scales_loss() || values.iter().all(|loss| !loss.is_finite())) {
+            // With a loss scale a loss that is not finite costs its step and no more, unless all of the epoch are.
+            let finite = values.iter().any(|loss| loss.is_finite());
+            let spared = session.scales_loss() && (finite || count < steps);
+            match values.iter().position(|loss| !loss.is_finite()).filter(|_| !spared) {
                 Some(step) => Err(diverged(&values, step)),
                 None => Ok(values),
             }

@@ -56,7 +56,7 @@ pub struct Axis {
     /// Fixed limits; absent: those of the data.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub range: Option<[f64; 2]>,
-    /// Wanted tick values; those outside the limits are left out. Absent: chosen.
+    /// Wanted tick values; those outside the limits are left out. Absent, or less than two inside: chosen.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ticks: Option<Vec<f64>>,
 }

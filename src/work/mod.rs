@@ -86,7 +86,7 @@ const KINDS: [(&str, u32); 12] = [
     ("top_eigenvalue", 1),
     ("noise_covariance", 1),
     ("noise_scale", 1),
-    ("figure", 1),
+    ("figure", 2),
 ];
 
 impl Work {

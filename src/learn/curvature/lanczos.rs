@@ -51,7 +51,9 @@ pub fn extremes(
         let rest = dot(&next, &next)?.sqrt();
         let found = ritz(&diagonal, &beside, rest)?;
         let done = diagonal.len() as u32;
-        let exhausted = rest <= f64::EPSILON * found.largest.0.abs().max(found.smallest.0.abs());
+        // Nothing is left, or what is left is not a number.
+        let size = found.largest.0.abs().max(found.smallest.0.abs());
+        let exhausted = !rest.is_finite() || rest <= f64::EPSILON * size;
         if done == iterations || exhausted || found.largest.1 <= tolerance * found.largest.0.abs() {
             return Ok(Extremes { iterations: done, ..found });
         }
