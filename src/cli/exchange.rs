@@ -39,7 +39,7 @@ pub struct Export {
     #[arg(long, default_value = "weights", value_name = "NAME")]
     output: String,
     /// The file [default: STAGE.safetensors in this folder].
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, alias = "out", value_name = "FILE")]
     to: Option<PathBuf>,
 }
 
@@ -49,9 +49,9 @@ pub struct Import {
     /// The file, as `wdpipe export` or PyTorch writes it.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// What pipelines call them.
+    /// What pipelines call them [default: the file's name].
     #[arg(long, value_name = "NAME")]
-    name: String,
+    name: Option<String>,
 }
 
 /// A file format.
@@ -141,9 +141,11 @@ impl Import {
     /// # Errors
     /// If the file cannot be read, or its tensors are of no network of this program.
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        if self.name.is_empty() || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
-            let message = format!("`{}` is no name for weights", self.name);
-            return Err(Failure::usage(message, "letters, digits, - _ and . are allowed"));
+        let stem = || self.file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = self.name.clone().unwrap_or_else(stem);
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
+            let message = format!("`{name}` is no name for weights");
+            return Err(Failure::usage(message, "letters, digits, - _ and . are allowed: say --name NAME"));
         }
         let started = std::time::Instant::now();
         let file = fsx::read(&self.file, OBJECT_LIMIT)
@@ -156,11 +158,11 @@ impl Import {
         let store = Store::open(&global.cache)?;
         let object = store.put(&content)?;
         let record = Record {
-            parts: Imported::Weights(&self.name).parts(),
+            parts: Imported::Weights(&name).parts(),
             outputs: vec![Output { name: "weights".to_owned(), object, bytes: content.len() as u64, inline: None }],
             tensors: weights.digests().map(|(name, digest)| (name.to_owned(), digest)).collect(),
             provenance: Provenance {
-                stage: format!("weights/{}", self.name),
+                stage: format!("weights/{name}"),
                 wdpipe: env!("CARGO_PKG_VERSION").to_owned(),
                 finished: now(),
                 seconds: started.elapsed().as_secs_f64(),
@@ -172,13 +174,13 @@ impl Import {
         };
         let before = store.records(&record.parts.key())?;
         if before.first().is_some_and(|(_, newest)| !newest.same_outputs(&record)) {
-            ui.warn(&format!("other weights were called `{}` before; from now on these are", self.name));
+            ui.warn(&format!("other weights were called `{name}` before; from now on these are"));
         }
         store.publish(&record)?;
-        ui.say(&format!("imported {} as `{}`; a pipeline starts from them with", object.short(), self.name));
+        ui.say(&format!("imported {} as `{}`; a pipeline starts from them with", object.short(), name));
         ui.answer(&format!(
             "[stage.start]\nkind    = \"weights\"\nname    = \"{}\"\nmodel   = \"{}\"\nwidth   = {}\nclasses = {}{}",
-            self.name,
+            name,
             model.name.name(),
             model.width,
             model.classes,

@@ -74,7 +74,9 @@ mod with_torch {
     use super::{Estimators, ExitCode, Failure, Numerics, Report, Selftest, Ui};
     use crate::fsx;
     use crate::stages::StageError;
-    use crate::stages::selftest::{Checked, Comparison, Coverage, Deviation, STANDARD_ERRORS, check, compare};
+    use crate::stages::selftest::{
+        Checked, Comparison, Coverage, DRAWS, Deviation, IMAGES, REFERENCE, STANDARD_ERRORS, TRAINED, check, compare,
+    };
 
     /// Largest case file that is read.
     const LARGEST: u64 = 1 << 30;
@@ -272,12 +274,13 @@ mod with_torch {
             "\nIn brackets: not judged. `logits0`, `grad0`: first step; `loss`, `norm`: every step; `final`, `ema`: \
              weights and statistics after the last; `eval_…`: eval mode; `…_v0`: products along a direction; `vhv_…`: \
              v·Hv with running and with batch statistics.\n\n## Estimators against exact values\n\nOn a \
-             pre-activation ResNet-18 of width 1 and six images, in float64, H, G and Σ are built whole, column by \
-             column. A product with any of them agrees with the matrix:\n\n{}\nEach estimator then runs {repetitions} \
-             times with 16 draws of its own; the table says how often it came within so many of its standard errors \
+             pre-activation ResNet-18 of width 1, of which {} are trained, and {IMAGES} images, in float64, H, G and Σ \
+             are built whole, column by column. A product with any of them agrees with the matrix:\n\n{}\nEach \
+             estimator then runs {repetitions} times with {DRAWS} draws of its own; the table says how often it came within so many of its standard errors \
              (SE) of the exact value. At least {:.0} % must be within {STANDARD_ERRORS}. For the eigenvalue the \
              interval is the stated bound. The mean cosines have no closed form: their reference is the mean over \
-             2,048 draws with the matrices, whose own error is added to the interval.\n\n{}",
+             {REFERENCE} draws with the matrices, whose own error is added to the interval.\n\n{}",
+            TRAINED.join(", "),
             markdown(products_table(checked)),
             100.0 * LEAST,
             markdown(coverage_table(checked)),

@@ -4,7 +4,7 @@ use super::{StageError, device};
 use crate::learn::selftest::{self, Problem};
 use crate::work::Policy;
 
-pub use crate::learn::selftest::{Comparison, Coverage, Deviation, STANDARD_ERRORS};
+pub use crate::learn::selftest::{Comparison, Coverage, DRAWS, Deviation, IMAGES, REFERENCE, STANDARD_ERRORS, TRAINED};
 
 /// What the check of the estimators found.
 #[derive(Debug)]

@@ -15,15 +15,16 @@ use crate::rng::Stream;
 use crate::torch::{Session, policy};
 use crate::work::{InitScheme, Model, ModelName, Precision};
 
-/// Images of the loss, and their classes.
-const IMAGES: usize = 24;
+/// Images of the loss.
+pub const IMAGES: usize = 24;
+/// Their classes.
 const CLASSES: u32 = 8;
-/// What is trained in it; the rest is frozen, so that the matrices are small.
-const TRAINED: [&str; 4] = ["stage3.1.conv2", "stage4.0.skip_conv", "final_norm", "head"];
+/// What is trained in the network; the rest is frozen, so that the matrices are small.
+pub const TRAINED: [&str; 4] = ["stage3.1.conv2", "stage4.0.skip_conv", "final_norm", "head"];
 /// Draws of every estimate.
-const DRAWS: u32 = 100;
+pub const DRAWS: u32 = 100;
 /// Draws of the reference for the mean cosines, which have no closed form.
-const REFERENCE: i64 = 20_000;
+pub const REFERENCE: i64 = 20_000;
 /// How many standard errors an estimate may be off; of independent draws a normal one is in 98.8 % of all cases.
 pub const STANDARD_ERRORS: f64 = 2.5;
 

@@ -9,7 +9,7 @@ mod run;
 
 use std::collections::BTreeMap;
 
-pub use estimators::{Coverage, Problem, STANDARD_ERRORS};
+pub use estimators::{Coverage, DRAWS, IMAGES, Problem, REFERENCE, STANDARD_ERRORS, TRAINED};
 
 use super::LearnError;
 use case::{Case, Results};
