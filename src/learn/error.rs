@@ -7,7 +7,8 @@ use std::fmt;
 pub struct Divergence {
     /// Epoch: of a run counted from the initial weights, of a probe from its start.
     pub epoch: u32,
-    /// First step of the epoch with a loss that is not finite; the number of steps if the last update did it.
+    /// First step of the epoch with a loss that is not finite; the number of steps if only the weights or
+    /// the running statistics at its end are not.
     pub step: usize,
     /// Learning rate.
     pub lr: f64,

@@ -183,6 +183,16 @@ impl Network {
         Ok(square.f_double_value(&[])?.sqrt())
     }
 
+    /// Whether all running statistics are finite; with a finite norm all that a checkpoint holds is.
+    pub(super) fn has_finite_statistics(&self) -> Result<bool, LearnError> {
+        let statistics = self.tensors().filter(|(entry, _)| !entry.is_parameter());
+        let sums = statistics.map(|(_, tensor)| tensor.f_abs()?.f_sum(Kind::Double)).collect::<Result<Vec<_>, _>>()?;
+        if sums.is_empty() {
+            return Ok(true);
+        }
+        Ok(Tensor::f_stack(&sums, 0)?.f_sum(Kind::Double)?.f_double_value(&[])?.is_finite())
+    }
+
     /// Scales the trained parameters to ‖w‖₂ = `radius` (the map Π of the paper's Eq. 2). Stays on the device.
     pub(super) fn project(&mut self, radius: f64) -> Result<(), LearnError> {
         no_grad(|| {

@@ -256,7 +256,7 @@ impl State {
             self.network.project(radius)?;
         }
         let norm = self.network.norm()?;
-        if !norm.is_finite() {
+        if !norm.is_finite() || !self.network.has_finite_statistics()? {
             return Err(diverged(&values, steps));
         }
         Ok(EpochSummary { steps, loss: values.iter().sum::<f64>() / steps as f64, norm })

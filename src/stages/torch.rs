@@ -254,9 +254,7 @@ impl Torch {
         let metrics = Table::of_rows(EMA_METRICS, &[row]).to_bytes()?;
         Ok(Made { outputs: vec![("metrics", metrics)], tensors: Vec::new() })
     }
-}
 
-impl Torch {
     fn predictions(&mut self, work: &Predictions, inputs: &Inputs<'_>) -> Result<Made, StageError> {
         let weights = inputs.weights("weights", &layout(work.model)?)?;
         let arithmetic = self.arithmetic(Numerics { precision: Precision::Fp32, channels_last: false });

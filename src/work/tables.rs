@@ -13,8 +13,8 @@ pub const EMA_METRICS: [&str; 6] = ["epoch", "train_loss", "train_error", "test_
 /// the cross-entropy in nats.
 pub const PREDICTIONS: [&str; 4] = ["image", "label", "answer", "loss"];
 
-/// The one row of `diverged`: epoch (counted from the initial weights) and step at which a loss, or the weights after
-/// the last step, were not finite, the learning rate, and the last finite loss before (NaN if there was none).
+/// The one row of `diverged`: epoch (counted from the initial weights) and step at which a loss, or the weights or running
+/// statistics after the last step, were not finite, the learning rate, and the last finite loss before (NaN if there was none).
 pub const DIVERGED: [&str; 4] = ["epoch", "step", "lr", "last_finite_loss"];
 
 /// Columns of a `trace`, one row: index of the epoch (see [`METRICS`]), Tr ∇²L and its standard error,
