@@ -91,7 +91,7 @@ fn stages_can_be_looked_at() {
         assert!(explained.contains(part), "{part}: {explained}");
     }
     let changed = run(&["explain", stage, "--set", "trunk.wd=0.5"]);
-    assert!(changed.contains("would run: wd: 0.03 → 0.5"), "{changed}");
+    assert!(changed.contains("would run: wd: 0.024 → 0.5"), "{changed}");
     assert!(run(&["status"]).contains("fig3/trunk"));
     assert!(run(&["graph", "fig3c"]).contains("fig3/trace"));
     assert!(run(&["graph", "--format", "dot"]).starts_with("digraph"));
