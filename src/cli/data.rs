@@ -8,12 +8,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::explain::computed;
 use super::format::{bytes, columns, date};
-use super::make::{cancel_on_interrupt, now, who};
+use super::make::{brought, cancel_on_interrupt};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::data::{BASE_URL, FetchError, Imported, Options, archive, fetch, import};
 use crate::engine::Import as Imports;
-use crate::record::{Output, Provenance, Record};
+use crate::record::{Output, Record};
 use crate::store::Store;
 use crate::work::Source;
 
@@ -129,16 +129,7 @@ fn take(store: &Store, path: &std::path::Path, ui: &Ui) -> Result<(), Failure> {
         parts: Imports::Data(source).parts(),
         outputs,
         tensors: Vec::new(),
-        provenance: Provenance {
-            stage: format!("data/{}", source.name()),
-            wdpipe: env!("CARGO_PKG_VERSION").to_owned(),
-            finished: now(),
-            seconds: started.elapsed().as_secs_f64(),
-            flops: 0.0,
-            who: who(),
-            device: "cpu".to_owned(),
-            machine: String::new(),
-        },
+        provenance: brought(format!("data/{}", source.name()), started),
     };
     let key = record.parts.key();
     let before = store.records(&key)?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::format::{bytes, count};
-use super::make::{now, who};
+use super::make::brought;
 use super::select::{Variant, select};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
@@ -16,7 +16,7 @@ use crate::learn::exchange;
 use crate::learn::layout::layout;
 use crate::learn::weights::Weights;
 use crate::plan::Knowledge;
-use crate::record::{Output, Provenance, Record};
+use crate::record::{Output, Record};
 use crate::store::{OBJECT_LIMIT, Store};
 
 /// Writes a stage's weights to a file for PyTorch and others.
@@ -161,16 +161,7 @@ impl Import {
             parts: Imported::Weights(&name).parts(),
             outputs: vec![Output { name: "weights".to_owned(), object, bytes: content.len() as u64, inline: None }],
             tensors: weights.digests().map(|(name, digest)| (name.to_owned(), digest)).collect(),
-            provenance: Provenance {
-                stage: format!("weights/{name}"),
-                wdpipe: env!("CARGO_PKG_VERSION").to_owned(),
-                finished: now(),
-                seconds: started.elapsed().as_secs_f64(),
-                flops: 0.0,
-                who: who(),
-                device: "cpu".to_owned(),
-                machine: String::new(),
-            },
+            provenance: brought(format!("weights/{name}"), started),
         };
         let before = store.records(&record.parts.key())?;
         if before.first().is_some_and(|(_, newest)| !newest.same_outputs(&record)) {

@@ -16,6 +16,7 @@ use super::{ExitCode, Failure, Global};
 use crate::cost;
 use crate::engine::{self, EngineError, Environment, Event, Request};
 use crate::plan::{Knowledge, Plan};
+use crate::record::Provenance;
 use crate::stages::Device;
 use crate::store::Store;
 
@@ -254,6 +255,19 @@ pub fn who() -> String {
     let host = crate::fsx::read(std::path::Path::new("/etc/hostname"), 256).unwrap_or_default();
     let host = String::from_utf8_lossy(&host).trim().to_owned();
     if host.is_empty() { user } else { format!("{user}@{host}") }
+}
+
+/// The circumstances of something that was brought into the store since `started`, rather than computed.
+pub fn brought(stage: String, started: Instant) -> Provenance {
+    Provenance {
+        stage,
+        wdpipe: env!("CARGO_PKG_VERSION").to_owned(),
+        finished: now(),
+        seconds: started.elapsed().as_secs_f64(),
+        who: who(),
+        device: "cpu".to_owned(),
+        ..Provenance::default()
+    }
 }
 
 /// Set on Ctrl-C or a polite request to end; a second one ends the program at once.

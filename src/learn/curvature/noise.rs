@@ -150,6 +150,8 @@ pub struct Scale {
 /// are estimated by `draws` Rademacher directions v: E (r_iᵀJ_iv)² = ‖g_i‖², E ‖J_iv‖² = ‖J_i‖². With batch
 /// statistics no draw is needed.
 ///
+/// Memory: one chunk's graph, and a byte for every parameter and direction.
+///
 /// # Errors
 /// If there are no draws, with batch statistics fewer than two chunks or unequal ones, `watch` returns false, or
 /// libtorch fails.
@@ -163,11 +165,11 @@ pub fn scale(objective: &Objective<'_>, draws: u32, seed: u64, watch: &mut Watch
         let message = format!("{images} images are not two or more whole batches of {}", objective.batch);
         return Err(LearnError::Data(message));
     }
-    let directions = (0..if of_batches { 0 } else { draws }).map(|draw| {
-        let signs = direction(objective.network, Components::Signs, (seed, "noise-scale", draw))?;
-        Ok(signs.f_to_kind(objective.network.arithmetic().kind)?)
-    });
-    let directions = directions.collect::<Result<Vec<_>, LearnError>>()?;
+    // A byte for every component, so that all fit beside the graph.
+    let directions = (0..if of_batches { 0 } else { draws })
+        .map(|draw| direction(objective.network, Components::Signs, (seed, "noise-scale", draw)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let kind = objective.network.arithmetic().kind;
     let mut mean = objective.network.flat().f_detach()?.f_zeros_like()?;
     let mut second_moments = vec![0.0; directions.len()];
     let (mut loss, mut ratio, mut jacobians, mut batches) = (0.0, f64::INFINITY, Vec::new(), Vec::new());
@@ -181,10 +183,12 @@ pub fn scale(objective: &Objective<'_>, draws: u32, seed: u64, watch: &mut Watch
         let losses = chunk.losses()?;
         loss += losses.f_sum(Kind::Double)?.f_double_value(&[])? / images as f64;
         let residual = row_sums(&tangent.residual.f_to_kind(Kind::Double)?.f_square()?)?;
-        ratio = ratio.min(residual.f_view([-1])?.f_div(&losses)?.f_min()?.f_double_value(&[])?);
+        // Of an image without loss it is 0, as in the limit.
+        let ratios = residual.f_view([-1])?.f_div(&losses.f_clamp_min(f64::MIN_POSITIVE)?)?;
+        ratio = ratio.min(ratios.f_min()?.f_double_value(&[])?);
         let mut squares = Tensor::f_zeros([losses.numel() as i64], (Kind::Double, losses.device()))?;
         for (v, second_moment) in directions.iter().zip(&mut second_moments) {
-            let jv = tangent.jacobian(v)?.f_to_kind(Kind::Double)?;
+            let jv = tangent.jacobian(&v.f_to_kind(kind)?)?.f_to_kind(Kind::Double)?;
             let slopes = row_sums(&tangent.residual.f_to_kind(Kind::Double)?.f_mul(&jv)?)?;
             *second_moment += slopes.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])? / images as f64;
             let _ = squares.f_add_(&row_sums(&jv.f_square()?)?.f_view([-1])?)?;

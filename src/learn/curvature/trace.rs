@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::{Components, Objective, Watch, direction};
+use super::{Components, Estimate, Objective, Watch, direction};
 use crate::learn::LearnError;
 use crate::work::Stop;
 
@@ -23,11 +23,8 @@ pub struct Trace {
 impl Trace {
     /// Mean and standard error of `forms`.
     pub fn of(forms: Vec<f64>) -> Self {
-        let n = forms.len().max(1) as f64;
-        let mean = forms.iter().sum::<f64>() / n;
-        let squares: f64 = forms.iter().map(|form| (form - mean).powi(2)).sum();
-        let standard_error = if forms.len() > 1 { (squares / (n - 1.0) / n).sqrt() } else { 0.0 };
-        Self { forms, mean, standard_error }
+        let Estimate { value: mean, error } = Estimate::mean(&forms);
+        Self { standard_error: if forms.len() > 1 { error } else { 0.0 }, forms, mean }
     }
 }
 
