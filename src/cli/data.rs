@@ -143,7 +143,7 @@ fn take(store: &Store, path: &std::path::Path, ui: &Ui) -> Result<(), Failure> {
         ));
     }
     // Recorded again, so that the newest import is the one that is used.
-    store.publish(&record)?;
+    store.publish_newest(record)?;
     let (train, test) = (train.len(), test.len());
     ui.say(&format!("imported {}: {train} training and {test} test images", source.name()));
     Ok(())

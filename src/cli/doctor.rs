@@ -10,7 +10,7 @@ use crate::engine::{Import, Resolver};
 use crate::graph::Graph;
 use crate::stages::{self, Device};
 use crate::store::Store;
-use crate::work::Source;
+use crate::work::{Policy, Source};
 
 /// Checks what a run needs: libtorch, devices, the store, the pipelines, the data.
 #[derive(Debug, Args)]
@@ -41,7 +41,7 @@ impl Doctor {
         };
         found("wdpipe", Ok(format!("{}, {}", env!("CARGO_PKG_VERSION"), stages::built_with())));
         found("libtorch", stages::libraries());
-        found("device", stages::describe(&Device::Auto));
+        found("device", stages::describe(&Device::Auto, Policy::Native));
         let policy = "native: bits agree between machines of that class; policy = \"portable\" in a pipeline makes them \
                       agree on every x86-64 processor with AVX2";
         found("policy", Ok(policy.to_owned()));

@@ -35,7 +35,7 @@ pub struct Export {
     /// What the tensors are called.
     #[arg(long, value_enum, default_value_t = Names::Own, value_name = "NAMES")]
     names: Names,
-    /// Which weights: weights, or ema (the averaged parameters, which have no batch-norm statistics).
+    /// Which weights: weights, ema (the averaged parameters) or momentum; the last two have no batch-norm statistics.
     #[arg(long, default_value = "weights", value_name = "NAME")]
     output: String,
     /// The file [default: STAGE.safetensors in this folder].
@@ -88,9 +88,14 @@ impl Export {
             return Err(Failure::usage(message, format!("name one of them; the first is '{first}'")));
         };
         let stage = &graph.stages[id];
-        let Some(model) = stage.work.network().filter(|_| stage.work.outputs().contains(&self.output.as_str())) else {
+        let outputs = stage.work.outputs();
+        let is_theirs = ["weights", "ema", "momentum"].contains(&self.output.as_str());
+        let has_it = is_theirs && outputs.contains(&self.output.as_str());
+        let Some(model) = stage.work.network().filter(|_| has_it) else {
             let message = format!("`{}` has no weights `{}`", stage.name, self.output);
-            return Err(Failure::usage(message, "stages of kind init, weights, train and probe have `weights`"));
+            let hint = "stages of kind init, weights, train and probe have `weights`, some that train also `ema` or \
+                        `momentum`; `wdpipe show` takes any other output";
+            return Err(Failure::usage(message, hint));
         };
         let store = Store::open(&global.cache)?;
         let knowledge = Resolver::new(&store, graph).all(&graph.closure(&[id]))?;
@@ -109,6 +114,12 @@ impl Export {
         let whole = self.output == "weights";
         let expected = layout.entries.iter().filter(|entry| whole || entry.is_parameter());
         let weights = Weights::from_bytes(&content, expected).map_err(unreadable)?;
+        if !weights.is_finite() {
+            ui.warn(&format!(
+                "`{}` diverged: its weights are not numbers, and `wdpipe import` refuses them",
+                stage.name
+            ));
+        }
         let names = match self.names {
             Names::Own => exchange::Names::Own,
             Names::Authors => exchange::Names::Authors,
@@ -167,7 +178,7 @@ impl Import {
         if before.first().is_some_and(|(_, newest)| !newest.same_outputs(&record)) {
             ui.warn(&format!("other weights were called `{name}` before; from now on these are"));
         }
-        store.publish(&record)?;
+        store.publish_newest(record)?;
         ui.say(&format!("imported {} as `{}`; a pipeline starts from them with", object.short(), name));
         ui.answer(&format!(
             "[stage.start]\nkind    = \"weights\"\nname    = \"{}\"\nmodel   = \"{}\"\nwidth   = {}\nclasses = {}{}",
@@ -175,7 +186,12 @@ impl Import {
             model.name.name(),
             model.width,
             model.classes,
-            if model.conv_bias { "\nconv_bias = true" } else { "" }
+            match (model.conv_bias, model.name.is_residual()) {
+                (true, _) => "\nconv_bias = true",
+                // Not told by the tensors.
+                (false, false) => "\ninput_norm = \"cifar+imagenet\"    # or \"cifar\", as it was trained",
+                (false, true) => "",
+            }
         ));
         Ok(())
     }

@@ -56,7 +56,9 @@ impl Make {
         let started = Instant::now();
         let selection = select(global, &self.variant, &self.targets)?;
         let store = Store::open(&global.cache)?;
-        let device = self.device.guess();
+        let policy = selection.graph.policy;
+        let chosen = self.device.under(policy).map_err(|error| Failure::usage(error, "say --device cpu"))?;
+        let device = chosen.guess();
         let jobs = self.jobs.unwrap_or_else(|| default_jobs(&device));
         let about = selection.about.iter().find(|about| !about.is_empty()).map(|about| format!(" ({about})"));
         ui.say(&format!(
@@ -70,9 +72,9 @@ impl Make {
         if self.dry_run {
             return self.dry(&selection, &store, &estimates, jobs, ui);
         }
-        if let Device::Cuda(_) = self.device {
+        if let Device::Cuda(_) = chosen {
             // Said before anything runs, not by the first stage that trains.
-            crate::stages::describe(&self.device).map_err(|error| Failure::new(ExitCode::Missing, error, ""))?;
+            crate::stages::describe(&chosen, policy).map_err(|error| Failure::new(ExitCode::Missing, error, ""))?;
         }
         let environment = Environment { who: who(), now };
         let cancel = cancel_on_interrupt();
@@ -80,7 +82,7 @@ impl Make {
             graph: &selection.graph,
             targets: &selection.targets,
             store: &store,
-            device: &self.device,
+            device: &chosen,
             jobs,
             keep_going: self.keep_going,
             environment: &environment,

@@ -45,7 +45,8 @@ impl Status {
         let selection = select(global, &self.variant, &self.targets)?;
         let store = Store::open(&global.cache)?;
         let plan = planned(&selection, &store)?;
-        let estimates = estimates(&selection, &store, &Device::Auto.guess())?;
+        let device = Device::Auto.under(selection.graph.policy).map_err(|error| Failure::usage(error, ""))?;
+        let estimates = estimates(&selection, &store, &device.guess())?;
         let closure = selection.graph.closure(&selection.targets);
         let mut families: BTreeMap<String, Family> = BTreeMap::new();
         let mut order = Vec::new();

@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use super::EngineError;
 use super::events::Event;
-use super::resolve::{Inputs, Resolver};
+use super::resolve::{Import, Inputs, Resolver};
 use crate::cost;
 use crate::graph::{Graph, StageId};
 use crate::plan::{Bytes, Knowledge, MissReason};
 use crate::record::{Output, Provenance, Record};
 use crate::stages::{Progress, StageError, Worker};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Outputs up to this size travel inside the record: one durable file for a cheap stage.
 const INLINE: usize = 16 << 10;
@@ -91,6 +91,10 @@ impl Context<'_> {
         };
         let made = worker.run(&stage.work, objects, &read, &mut progress).map_err(|source| match source {
             StageError::Cancelled => EngineError::Interrupted,
+            // An import's bytes were dropped: nothing here makes them again.
+            StageError::Store(StoreError::Missing(_)) if let Some(import) = Import::of(&stage.work) => {
+                import.is_missing()
+            }
             source => EngineError::Stage { stage: stage.name.clone(), source: Box::new(source) },
         })?;
         let seconds = started.elapsed().as_secs_f64();
@@ -106,7 +110,7 @@ impl Context<'_> {
             wdpipe: env!("CARGO_PKG_VERSION").to_owned(),
             finished: (self.environment.now)(),
             seconds,
-            flops: cost::flops(self.graph, job.stage),
+            flops: cost::flops(self.graph, job.stage) * made.done,
             who: self.environment.who.clone(),
             device: if stage.work.needs_torch() { worker.device() } else { "cpu".to_owned() },
             machine: if stage.work.needs_torch() { worker.machine() } else { String::new() },

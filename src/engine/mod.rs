@@ -30,7 +30,7 @@ pub enum EngineError {
     #[error("the data set {} is not here", .0.name())]
     NotImported(Source),
     /// Weights are needed that nobody imported.
-    #[error("no weights were imported here under the name `{0}`")]
+    #[error("no weights are here under the name `{0}`")]
     NoWeights(String),
     /// A record lacks an output that its kind has.
     #[error("the record of `{stage}` has no output `{output}`")]

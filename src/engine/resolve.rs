@@ -40,7 +40,31 @@ pub enum Import<'a> {
     Weights(&'a str),
 }
 
-impl Import<'_> {
+impl<'a> Import<'a> {
+    /// What a stage takes from outside the graph.
+    pub fn of(work: &'a Work) -> Option<Self> {
+        match work {
+            Work::Dataset(data) if data.source != Source::Shapes10 => Some(Self::Data(data.source)),
+            Work::Imported(weights) => Some(Self::Weights(&weights.name)),
+            _ => None,
+        }
+    }
+
+    fn outputs(self) -> &'static [&'static str] {
+        match self {
+            Self::Data(_) => &["train", "test"],
+            Self::Weights(_) => &["weights"],
+        }
+    }
+
+    /// That somebody must bring it.
+    pub fn is_missing(self) -> EngineError {
+        match self {
+            Self::Data(source) => EngineError::NotImported(source),
+            Self::Weights(name) => EngineError::NoWeights(name.to_owned()),
+        }
+    }
+
     /// The parts of the key under which it is recorded.
     pub fn parts(self) -> KeyParts {
         let (kind, name, value) = match self {
@@ -116,14 +140,10 @@ impl<'a> Resolver<'a> {
             })?;
             inputs.insert(input.role.clone(), output.clone());
         }
-        let (import, outputs): (_, &[&str]) = match &stage.work {
-            Work::Dataset(data) if data.source != Source::Shapes10 => (Import::Data(data.source), &["train", "test"]),
-            Work::Imported(weights) => (Import::Weights(&weights.name), &["weights"]),
-            _ => return Ok(Some(inputs)),
-        };
+        let Some(import) = Import::of(&stage.work) else { return Ok(Some(inputs)) };
         let record = self.imported(import)?;
-        for name in outputs {
-            let output = record.output(name).cloned().ok_or_else(|| not_imported(import))?;
+        for name in import.outputs() {
+            let output = record.output(name).cloned().ok_or_else(|| import.is_missing())?;
             inputs.insert((*name).to_owned(), output);
         }
         Ok(Some(inputs))
@@ -150,13 +170,13 @@ impl<'a> Resolver<'a> {
         Ok(found.map(|(record, bytes)| Knowledge::Known { key: *key, record: Box::new(record), bytes }))
     }
 
-    /// The record of something imported.
+    /// The record of something imported: the newest, whether or not its bytes are still here, since an older one
+    /// holds something else.
     ///
     /// # Errors
     /// If it was never imported here.
     pub fn imported(&self, import: Import<'_>) -> Result<Record, EngineError> {
-        let found = self.choose(&import.parts().key())?;
-        found.map(|(record, _)| record).ok_or_else(|| not_imported(import))
+        self.store.record(&import.parts().key())?.ok_or_else(|| import.is_missing())
     }
 
     /// Of the records of a key the one that is used: in the store's order of preference (see
@@ -182,12 +202,5 @@ impl<'a> Resolver<'a> {
             ObjectState::Missing => Bytes::Dropped,
             ObjectState::Damaged => Bytes::Damaged,
         })
-    }
-}
-
-fn not_imported(import: Import<'_>) -> EngineError {
-    match import {
-        Import::Data(source) => EngineError::NotImported(source),
-        Import::Weights(name) => EngineError::NoWeights(name.to_owned()),
     }
 }

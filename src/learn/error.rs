@@ -32,7 +32,7 @@ impl fmt::Display for Divergence {
 #[derive(Debug, thiserror::Error)]
 pub enum LearnError {
     /// Sizes that no network of this program has.
-    #[error("a network of width {width} for {classes} classes: the width must be 1 to 1024, the classes 2 to 1000")]
+    #[error("a network of width {width} for {classes} classes: the width must be 1 to 1024, the classes 2 to 256")]
     Size {
         /// Channels of the first stage.
         width: u32,

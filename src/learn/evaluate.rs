@@ -45,21 +45,23 @@ pub fn evaluate(network: &Network, images: &Images, batch: usize, session: &Sess
     Ok(Evaluation { loss: loss / count, error_percent: 100.0 * wrong as f64 / count, wrong })
 }
 
-/// The class with the largest logit and the cross-entropy in nats of every image, in eval mode. NaN where the
+/// The class with the largest logit and the cross-entropy in nats of every image, in eval mode; both NaN where the
 /// network's numbers are not finite.
 ///
 /// # Errors
 /// If libtorch fails.
-pub fn predict(network: &Network, images: &Images, batch: usize) -> Result<Vec<(u32, f64)>, LearnError> {
+pub fn predict(network: &Network, images: &Images, batch: usize) -> Result<Vec<(f64, f64)>, LearnError> {
     let mut found = Vec::with_capacity(images.count());
     for chunk in images.chunks(batch) {
         let (x, y) = chunk?;
         let logits = no_grad(|| network.logits(&x, Statistics::Running))?.f_to_kind(Kind::Double)?;
         let losses = cross_entropy(&logits, &y, Reduction::None)?;
+        // argmax has an answer for NaN too.
         let answers = logits.f_argmax(1, false)?.f_to_kind(Kind::Double)?;
         let mut values = vec![0.0; 2 * y.numel()];
         Tensor::f_stack(&[answers, losses], 1)?.f_copy_data(&mut values, 2 * y.numel())?;
-        found.extend(values.chunks_exact(2).map(|pair| (pair[0] as u32, pair[1])));
+        let answer = |pair: &[f64]| (if pair[1].is_finite() { pair[0] } else { f64::NAN }, pair[1]);
+        found.extend(values.chunks_exact(2).map(answer));
     }
     Ok(found)
 }

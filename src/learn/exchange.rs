@@ -32,7 +32,8 @@ pub fn export(weights: &Weights, layout: &Layout, names: Names) -> Result<Vec<u8
 /// passed over. Safe on untrusted bytes.
 ///
 /// # Errors
-/// If the bytes are no safetensors file or its tensors are not those of a network of this program, in float32.
+/// If the bytes are no safetensors file, or its tensors are not those of a network of this program, in float32, with
+/// finite numbers and variances that are not negative.
 pub fn import(bytes: &[u8]) -> Result<(Model, Weights), LearnError> {
     let file = SafeTensors::deserialize(bytes)?;
     let mut found: BTreeMap<String, Array> = BTreeMap::new();
@@ -41,7 +42,11 @@ pub fn import(bytes: &[u8]) -> Result<(Model, Weights), LearnError> {
             let what = format!("has elements of type {:?}; convert it to float32 first", view.dtype());
             return Err(LearnError::Misfit { name: name.chars().take(80).collect(), what });
         }
-        let data = view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+        let data: Vec<f32> = view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+        let least = if name.ends_with("running_var") { 0.0 } else { f32::MIN };
+        if let Some(bad) = data.iter().find(|x| !(least..=f32::MAX).contains(*x)) {
+            return Err(LearnError::Misfit { name: name.chars().take(80).collect(), what: format!("contains {bad}") });
+        }
         found.insert(name.to_owned(), Array { shape: view.shape().to_vec(), data });
     }
     for (_, name) in ModelName::ALL {
@@ -154,6 +159,20 @@ mod tests {
         let stranger = |(name, array): (&str, &Array)| (name.replace("stage4", "stage5"), array.clone());
         let strange: Weights = weights.iter().map(stranger).collect();
         assert!(matches!(import(&strange.to_bytes().unwrap()), Err(LearnError::Data(_))));
+        for (tensor, value) in
+            [("head.bias", f32::NAN), ("stem.weight", f32::INFINITY), ("final_norm.running_var", -1.0)]
+        {
+            let spoil = |(name, array): (&str, &Array)| {
+                let mut array = array.clone();
+                if name == tensor {
+                    array.data[0] = value;
+                }
+                (name.to_owned(), array)
+            };
+            let spoilt: Weights = weights.iter().map(spoil).collect();
+            let error = import(&spoilt.to_bytes().unwrap()).unwrap_err().to_string();
+            assert!(error.contains(tensor) && error.contains(&format!("contains {value}")), "{error}");
+        }
         assert!(import(b"no file").is_err());
         assert!(import(&Weights::default().to_bytes().unwrap()).is_err());
     }

@@ -38,6 +38,20 @@ pub fn initial_weights(
     Ok(rounded.collect())
 }
 
+/// Scales the trained parameters, taken together, to the norm `radius`; computed in float64, rounded once.
+pub fn scaled_to(radius: f64, layout: &Layout, weights: &Weights) -> Weights {
+    let trained = || layout.entries.iter().filter(|entry| entry.is_trained()).filter_map(|e| weights.get(&e.name));
+    let square = trained().flat_map(|array| &array.data).fold(0.0, |sum, &x| sum + f64::from(x).powi(2));
+    let scale = radius / square.sqrt();
+    let scaled = |(name, array): (&str, &Array)| {
+        let entry = layout.entries.iter().find(|entry| entry.name == name);
+        let by = if entry.is_some_and(Entry::is_trained) { scale } else { 1.0 };
+        let data = array.data.iter().map(|&x| (f64::from(x) * by) as f32).collect();
+        (name.to_owned(), Array { shape: array.shape.clone(), data })
+    };
+    weights.iter().map(scaled).collect()
+}
+
 /// All tensors of a network with some parameters, and batch-norm statistics as before any training.
 pub fn with_fresh_statistics(layout: &Layout, parameters: &Weights) -> Weights {
     let tensor = |entry: &Entry| {
@@ -82,6 +96,20 @@ mod tests {
             ("75e51e366d93", "5d2cf5ddccee")
         );
         assert_ne!(draw(1, InitScheme::He, 1), draw(1, InitScheme::He, 2));
+    }
+
+    #[test]
+    fn weights_are_scaled_to_a_norm_but_for_statistics() {
+        let model = Model::new(ModelName::ScaleInvariantResnet18, 2, 10);
+        let layout = layout(model).unwrap();
+        let drawn = initial_weights(model, InitScheme::He, None, 1).unwrap();
+        let scaled = scaled_to(2.5, &layout, &drawn);
+        let trained = layout.trained().flat_map(|entry| &scaled.get(&entry.name).unwrap().data);
+        let norm = trained.map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+        assert!((norm / 2.5 - 1.0).abs() < 1e-6, "{norm}");
+        for entry in layout.entries.iter().filter(|entry| !entry.is_trained()) {
+            assert_eq!(scaled.get(&entry.name), drawn.get(&entry.name), "{}", entry.name);
+        }
     }
 
     #[test]

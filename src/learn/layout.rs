@@ -90,10 +90,10 @@ pub struct Layout {
 /// The layout of `model`.
 ///
 /// # Errors
-/// If the width is not in 1..=1024 or the number of classes not in 2..=1000.
+/// If the width is not in 1..=1024 or the number of classes not in 2..=256.
 pub fn layout(model: Model) -> Result<Layout, LearnError> {
     let (width, classes) = (model.width as usize, model.classes as usize);
-    if !(1..=1024).contains(&width) || !(2..=1000).contains(&classes) {
+    if !(1..=1024).contains(&width) || !(2..=256).contains(&classes) {
         return Err(LearnError::Size { width: model.width, classes: model.classes });
     }
     let mut builder =

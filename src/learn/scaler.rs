@@ -1,6 +1,7 @@
 //! Loss scaling for float16, as PyTorch's `GradScaler` does it with its defaults (the authors' code uses it): the loss
 //! is multiplied by a scale before the backward pass, so that small gradients do not vanish; a step whose gradient is
-//! not finite is left out and halves the scale; 2,000 good steps in a row double it. Nothing waits for the device.
+//! not finite is left out and halves the scale; 2,000 good steps in a row double it, as long as it stays finite.
+//! Nothing waits for the device.
 
 use tch::{Device, Kind, Tensor};
 
@@ -12,6 +13,8 @@ use super::weights::{Array, Weights};
 const START: f32 = 65_536.0;
 /// Good steps in a row that double it.
 const INTERVAL: f64 = 2_000.0;
+/// The largest power of two in float32.
+const LARGEST: f64 = (1_u128 << 127) as f64;
 
 /// A loss scale, on the device.
 pub struct Scaler {
@@ -71,7 +74,7 @@ impl Scaler {
         let double = streak.f_ge(INTERVAL)?.f_to_kind(Kind::Float)?;
         // ½ after a bad step, 1 after a good one, 2 after the last of a row.
         let factor = good.f_mul_scalar(0.5)?.f_add_scalar(0.5)?.f_add(&double)?;
-        self.scale = self.scale.f_mul(&factor)?;
+        self.scale = self.scale.f_mul(&factor)?.f_clamp_max(LARGEST)?;
         self.streak = streak.f_mul(&double.f_neg()?.f_add_scalar(1.0)?)?;
         Ok(finite)
     }
@@ -101,6 +104,9 @@ mod tests {
         assert_eq!(step(1.0, 3), (true, 131_072.0, 3.0));
         assert_eq!(step(f64::INFINITY, 1), (false, 65_536.0, 0.0));
         assert_eq!(step(f64::NAN, 2), (false, 16_384.0, 0.0));
+        let mut largest = Scaler::at(LARGEST as f32, INTERVAL as f32 - 1.0, Device::Cpu).unwrap();
+        let _ = largest.unscale(&mut Tensor::from_slice(&[1.0])).unwrap();
+        assert_eq!(largest.weights().unwrap().get("scale").unwrap().data, [LARGEST as f32]);
         let saved = scaler.weights().unwrap();
         let again = Scaler::from(&saved, Device::Cpu).unwrap();
         assert_eq!(again.weights().unwrap(), saved);

@@ -48,21 +48,34 @@ fn reader(kind: &str, fields: &Fields<'_>, site: &Site<'_>, lineage: Lineage) ->
         }
         "top_eigenvalue" => {
             let loss = loss(fields, site, lineage, Norms::Running);
-            let iterations = fields.integer("iterations", Some(100), 1..=1000);
+            let iterations = fields.integer("iterations", Some(100), 1..=300);
             let tolerance = fields.number("tolerance", Some(1e-3), 0.0..=1.0);
             Box::new(move |after| Work::TopEigenvalue(TopEigenvalue { loss, iterations, tolerance, after, seed }))
         }
         "noise_covariance" => {
-            let loss = loss(fields, site, lineage, Norms::Refreshed);
+            let loss = noisy(fields, loss(fields, site, lineage, Norms::Refreshed));
             let draws = fields.integer("draws", Some(100), 1..=100_000);
             Box::new(move |after| Work::NoiseCovariance(NoiseCovariance { loss, draws, after, seed }))
         }
         _ => {
-            let loss = loss(fields, site, lineage, Norms::Refreshed);
+            let loss = noisy(fields, loss(fields, site, lineage, Norms::Refreshed));
             let draws = fields.integer("draws", Some(100), 1..=100_000);
             Box::new(move |after| Work::NoiseScale(NoiseScale { loss, draws, after, seed }))
         }
     }
+}
+
+/// A loss whose noise is looked at: that of batches needs two or more of one size.
+fn noisy(fields: &Fields<'_>, loss: Loss) -> Loss {
+    let Loss { images, batch, statistics, .. } = loss;
+    if statistics == NormStatistics::Batch && (images < 2 * batch || !images.is_multiple_of(batch)) {
+        let message = format!(
+            "the noise of batches needs `images` to be a multiple, at least twice, of `chunk`, but they are {images} \
+             and {batch}"
+        );
+        fields.complain("images", message);
+    }
+    loss
 }
 
 fn loss(fields: &Fields<'_>, site: &Site<'_>, lineage: Lineage, default: Norms) -> Loss {

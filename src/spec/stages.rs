@@ -159,8 +159,7 @@ fn init(site: &mut Site<'_>) -> Instance {
     };
     let schemes = [("he", InitScheme::He), ("pytorch", InitScheme::Pytorch)];
     let scheme = fields.choice("scheme", Some(default), &schemes).unwrap_or(default);
-    // The authors' training script projects at the end of epochs only, so it does not start on the sphere.
-    let radius = lineage.radius.filter(|_| lineage.projection != Some(Projection::Epoch));
+    let radius = lineage.start_radius();
     let seed = fields.seed("seed", None);
     let work = Work::Init(Init { model: lineage.model, scheme, radius, seed });
     let stage = site.push(site.name.to_owned(), work, Vec::new());
@@ -170,7 +169,7 @@ fn init(site: &mut Site<'_>) -> Instance {
 fn imported(site: &mut Site<'_>) -> Instance {
     let lineage = founder(site);
     let name = site.fields.text("name", None);
-    let work = Work::Imported(Imported { model: lineage.model, name });
+    let work = Work::Imported(Imported { model: lineage.model, name, radius: lineage.start_radius() });
     let stage = site.push(site.name.to_owned(), work, Vec::new());
     Instance { checkpoints: vec![Checkpoint::of(0, stage)], lineage: Some(lineage) }
 }
@@ -197,16 +196,22 @@ fn founder(site: &Site<'_>) -> Lineage {
     }
     let radius = fields.has("radius").then(|| fields.positive("radius", 1e6));
     let when = if variant == Variant::OfficialCode { Some(Projection::Epoch) } else { Some(Projection::Step) };
-    let projection = projection(fields, radius, when);
-    let precision = if variant == Variant::OfficialCode { Precision::Fp16 } else { Precision::Fp32 };
+    let moments = [("step", Some(Projection::Step)), ("epoch", Some(Projection::Epoch)), ("init", None)];
+    let projection = projection(fields, radius, when, &moments);
+    // The text is silent; bfloat16 needs no loss scale.
+    let precision = if variant == Variant::OfficialCode { Precision::Fp16 } else { Precision::Bf16 };
     let numerics = Numerics { precision, channels_last: false };
     Lineage { model, numerics, batch: 128, data: None, radius, projection, variant }
 }
 
 /// When weights are put back on the sphere.
-fn projection(fields: &Fields<'_>, radius: Option<f64>, default: Option<Projection>) -> Option<Projection> {
-    let words = [("step", Some(Projection::Step)), ("epoch", Some(Projection::Epoch)), ("init", None)];
-    let chosen = fields.choice("projection", Some(default), &words).unwrap_or(default);
+fn projection(
+    fields: &Fields<'_>,
+    radius: Option<f64>,
+    default: Option<Projection>,
+    moments: &[(&'static str, Option<Projection>)],
+) -> Option<Projection> {
+    let chosen = fields.choice("projection", Some(default), moments).unwrap_or(default);
     if radius.is_none() && fields.has("projection") {
         fields.complain("projection", "`projection` needs a `radius`, which the run does not have");
     }
@@ -220,7 +225,7 @@ pub fn inherit(site: &Site<'_>) -> Option<Lineage> {
     let precisions =
         [("fp32", Precision::Fp32), ("tf32", Precision::Tf32), ("bf16", Precision::Bf16), ("fp16", Precision::Fp16)];
     let precision = fields.choice("precision", Some(lineage.numerics.precision), &precisions);
-    lineage.numerics.precision = precision.unwrap_or(Precision::Fp32);
+    lineage.numerics.precision = precision.unwrap_or(lineage.numerics.precision);
     lineage.numerics.channels_last = fields.truth("channels_last", lineage.numerics.channels_last);
     lineage.batch = fields.integer("batch", Some(lineage.batch), 1..=65_536);
     lineage.projection = projection_of(site, lineage);
@@ -246,7 +251,10 @@ pub fn inherit(site: &Site<'_>) -> Option<Lineage> {
 /// When a stage that trains puts weights back on the sphere; others do not move them.
 fn projection_of(site: &Site<'_>, lineage: Lineage) -> Option<Projection> {
     match site.trains {
-        true => projection(site.fields, lineage.radius, lineage.projection),
+        true => {
+            let moments = [("step", Some(Projection::Step)), ("epoch", Some(Projection::Epoch))];
+            projection(site.fields, lineage.radius, lineage.projection, &moments)
+        }
         false => lineage.projection,
     }
 }
@@ -260,6 +268,12 @@ pub fn dataset_of(lineage: Lineage, stages: &[Stage]) -> Option<&Dataset> {
 }
 
 impl Lineage {
+    /// The norm to which the first weights are scaled. The authors' training script projects at the end of epochs
+    /// only, so it does not start on the sphere.
+    fn start_radius(&self) -> Option<f64> {
+        self.radius.filter(|_| self.projection != Some(Projection::Epoch))
+    }
+
     fn sphere(&self) -> Option<Sphere> {
         Some(Sphere { radius: self.radius?, every: self.projection? })
     }

@@ -132,11 +132,11 @@ fn work(graph: &Graph, name: &str) -> Work {
 
 #[test]
 fn the_variant_gives_the_defaults_that_the_pipeline_leaves_open() {
-    use crate::work::{InitScheme, NormStatistics, Projection, Stop};
+    use crate::work::{InitScheme, NormStatistics, Precision, Projection, Stop};
     let text = KINDS.replace("projection = \"step\"\n", "");
-    for (variant, scheme, start, every, bias) in [
-        ("text", InitScheme::He, Some(1.0), Projection::Step, false),
-        ("official-code", InitScheme::Pytorch, None, Projection::Epoch, true),
+    for (variant, scheme, start, every, bias, precision) in [
+        ("text", InitScheme::He, Some(1.0), Projection::Step, false, Precision::Bf16),
+        ("official-code", InitScheme::Pytorch, None, Projection::Epoch, true, Precision::Fp16),
     ] {
         let sets = [format!("invariant.variant={variant}")];
         let graph = graph_of(&text, "smoke", &sets.each_ref().map(String::as_str)).unwrap();
@@ -144,6 +144,11 @@ fn the_variant_gives_the_defaults_that_the_pipeline_leaves_open() {
         assert_eq!((init.scheme, init.radius, init.model.conv_bias), (scheme, start, bias), "{variant}");
         let Work::Train(train) = work(&graph, "sphere") else { panic!() };
         assert_eq!(train.sphere.map(|sphere| (sphere.radius, sphere.every)), Some((1.0, every)), "{variant}");
+        let set = format!("variant={variant}");
+        for (graph, stage) in [(&graph, "sphere"), (&self::graph("paper", &[&set]).unwrap(), "trunk")] {
+            let Work::Train(train) = work(graph, stage) else { panic!() };
+            assert_eq!(train.numerics.precision, precision, "{variant} {stage}");
+        }
     }
     // PyHessian's rule with the code; with the text as many draws as said, and no rule.
     let trace = |sets: &[&str]| match work(&graph("paper", sets).unwrap(), "trace") {
@@ -165,6 +170,9 @@ fn what_does_not_go_together_is_said() {
         ("init.projection=step", "`projection` needs a `radius`, which the run does not have"),
         ("vgg.conv_bias=true", "the convolutions of vgg16 always have biases"),
         ("invariant.radius=0", "`radius` must be a number above 0"),
+        ("sphere.projection=init", "`projection` must be one of step, epoch"),
+        ("noise.chunk=30", "a multiple, at least twice, of `chunk`, but they are 40 and 30"),
+        ("noise.chunk=40", "a multiple, at least twice, of `chunk`, but they are 40 and 40"),
         ("invariant.variant=code", "`variant` must be one of text, official-code"),
         ("policy=fast", "`policy` must be native or portable, not \"fast\""),
         ("scale.statistics=running2", "`statistics` must be one of running, refreshed, batch"),

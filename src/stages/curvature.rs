@@ -1,12 +1,12 @@
 //! The stages that look at the curvature of the loss and at the noise of its gradient.
 
-use super::torch::{EVALUATION_BATCH, Inputs, Torch, row_of};
+use super::torch::{Inputs, Torch, row_of};
 use super::{Made, Progress, Report, StageError};
 use crate::data;
 use crate::learn::LearnError;
 use crate::learn::batches::{Images, Pass, refresh_order};
-use crate::learn::curvature::{Covariance, Estimate, Norms, Objective, covariance, extremes, scale, trace};
-use crate::learn::evaluate::{evaluate, refresh_statistics};
+use crate::learn::curvature::{Covariance, Estimate, Norms, Objective, covariance, extremes, mean_loss, scale, trace};
+use crate::learn::evaluate::refresh_statistics;
 use crate::learn::layout::layout;
 use crate::learn::model::{Arithmetic, Network};
 use crate::table::Table;
@@ -21,7 +21,7 @@ struct Setting {
     images: Images,
     batch: usize,
     norms: Norms,
-    /// Mean cross-entropy with running (or re-estimated) statistics.
+    /// Mean cross-entropy, with the statistics that `norms` says.
     loss: f64,
 }
 
@@ -83,8 +83,9 @@ impl Torch {
         let some = all.first_per_class(loss.images as usize)?;
         let images = Images::new(&some.pixels, &some.labels, loss.model, arithmetic)?;
         let norms = if loss.statistics == NormStatistics::Batch { Norms::Batch } else { Norms::Running };
-        let mean = evaluate(&network, &images, EVALUATION_BATCH, inputs.session)?.loss;
-        Ok(Some(Setting { network, images, batch: loss.batch as usize, norms, loss: mean }))
+        let mut setting = Setting { network, images, batch: loss.batch as usize, norms, loss: f64::NAN };
+        setting.loss = mean_loss(&setting.objective())?;
+        Ok(Some(setting))
     }
 }
 
@@ -105,12 +106,14 @@ fn hessian_trace(
     watch: &mut dyn FnMut(usize, usize) -> bool,
 ) -> Result<Made, StageError> {
     let mut row = nan_row::<{ TRACE.len() }>(work.after);
+    let mut done = 0.0;
     if let Some(setting) = setting {
         let found = trace(&setting.objective(), work.draws, work.stop, work.seed, watch)?;
         let (draws, norm) = (found.forms.len() as f64, setting.network.norm()?);
         row[1..].copy_from_slice(&[found.mean, found.standard_error, draws, setting.loss, norm]);
+        done = draws / f64::from(work.draws);
     }
-    made(vec![("trace", Table::of_rows(TRACE, &[row]))])
+    made(vec![("trace", Table::of_rows(TRACE, &[row]))], done)
 }
 
 fn top_eigenvalue(
@@ -119,13 +122,15 @@ fn top_eigenvalue(
     watch: &mut dyn FnMut(usize, usize) -> bool,
 ) -> Result<Made, StageError> {
     let mut row = nan_row::<{ EIGENVALUES.len() }>(work.after);
+    let mut done = 0.0;
     if let Some(setting) = setting {
         let found = extremes(&setting.objective(), work.iterations, work.tolerance, work.seed, watch)?;
         let ((largest, largest_error), (smallest, smallest_error)) = (found.largest, found.smallest);
         let (iterations, norm) = (f64::from(found.iterations), setting.network.norm()?);
         row[1..].copy_from_slice(&[largest, largest_error, smallest, smallest_error, iterations, setting.loss, norm]);
+        done = iterations / f64::from(work.iterations);
     }
-    made(vec![("eigenvalues", Table::of_rows(EIGENVALUES, &[row]))])
+    made(vec![("eigenvalues", Table::of_rows(EIGENVALUES, &[row]))], done)
 }
 
 fn noise_covariance(
@@ -149,7 +154,8 @@ fn noise_covariance(
         row[1..].copy_from_slice(&values);
         products = draws(&found);
     }
-    made(vec![("cosines", Table::of_rows(COSINES, &[row])), ("products", Table::of_rows(PRODUCTS, &products))])
+    let tables = vec![("cosines", Table::of_rows(COSINES, &[row])), ("products", Table::of_rows(PRODUCTS, &products))];
+    made(tables, f64::from(u8::from(setting.is_some())))
 }
 
 fn draws(found: &Covariance) -> Vec<[f64; PRODUCTS.len()]> {
@@ -190,10 +196,10 @@ fn noise_scale(
             jacobian(0.5),
             jacobian(1.0),
             found.residual_ratio,
-            f64::from(work.draws),
+            f64::from(if setting.norms == Norms::Batch { 0 } else { work.draws }),
         ]);
     }
-    made(vec![("scale", Table::of_rows(SCALE, &[row]))])
+    made(vec![("scale", Table::of_rows(SCALE, &[row]))], f64::from(u8::from(setting.is_some())))
 }
 
 /// A row with the epoch in front and NaN for everything else.
@@ -203,7 +209,7 @@ fn nan_row<const N: usize>(after: u32) -> [f64; N] {
     row
 }
 
-fn made(tables: Vec<(&'static str, Table)>) -> Result<Made, StageError> {
+fn made(tables: Vec<(&'static str, Table)>, done: f64) -> Result<Made, StageError> {
     let outputs = tables.into_iter().map(|(name, table)| Ok((name, table.to_bytes()?)));
-    Ok(Made { outputs: outputs.collect::<Result<_, StageError>>()?, tensors: Vec::new() })
+    Ok(Made { outputs: outputs.collect::<Result<_, StageError>>()?, tensors: Vec::new(), done })
 }

@@ -14,5 +14,5 @@ pub fn dataset(work: &Dataset, read: &Read<'_>) -> Result<Made, StageError> {
         };
         Ok((role, images.to_bytes()?))
     };
-    Ok(Made { outputs: vec![part("train", work.train)?, part("test", work.test)?], tensors: Vec::new() })
+    Ok(Made::whole(vec![part("train", work.train)?, part("test", work.test)?]))
 }

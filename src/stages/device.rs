@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::work::Policy;
+
 /// A choice of device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Device {
@@ -41,6 +43,20 @@ impl fmt::Display for Device {
 }
 
 impl Device {
+    /// The choice that a policy leaves: the portable one fixes the processor's instructions, and binds no GPU.
+    ///
+    /// # Errors
+    /// If a GPU is asked for under it.
+    pub fn under(&self, policy: Policy) -> Result<Self, String> {
+        match (policy, self) {
+            (Policy::Portable, Self::Auto) => Ok(Self::Cpu),
+            (Policy::Portable, Self::Cuda(_)) => Err(format!(
+                "the policy `portable` is for processors, so that their results agree; {self} needs the policy `native`"
+            )),
+            _ => Ok(self.clone()),
+        }
+    }
+
     /// What `auto` will most likely come to, found without loading anything.
     pub fn guess(&self) -> Self {
         match self {
@@ -62,7 +78,7 @@ pub fn built_with() -> &'static str {
 /// If there is none.
 pub fn libraries() -> Result<String, String> {
     #[cfg(feature = "torch")]
-    return libtorch(crate::work::Policy::Native).map(|loaded| {
+    return libtorch(Policy::Native).map(|loaded| {
         let cuda = loaded.cuda().map_or("without CUDA".to_owned(), |path| format!("CUDA from {}", path.display()));
         format!("{} from {}, {}", loaded.version(), loaded.folder().display(), cuda)
     });
@@ -70,15 +86,15 @@ pub fn libraries() -> Result<String, String> {
     return Ok("not built in: what is cached can be drawn, nothing can be trained".to_owned());
 }
 
-/// What a choice of device comes to.
+/// What a choice of device comes to under a policy. A process is bound to the first policy that it asks for.
 ///
 /// # Errors
 /// If the device is not to be had.
-pub fn describe(choice: &Device) -> Result<String, String> {
+pub fn describe(choice: &Device, policy: Policy) -> Result<String, String> {
     #[cfg(feature = "torch")]
-    return open(choice, crate::work::Policy::Native).map(|(loaded, device)| machine(loaded, device));
+    return open(choice, policy).map(|(loaded, device)| machine(loaded, device));
     #[cfg(not(feature = "torch"))]
-    return Ok(format!("{choice}, unused"));
+    return choice.under(policy).map(|device| format!("{device}, unused"));
 }
 
 #[cfg(feature = "torch")]
@@ -105,6 +121,7 @@ mod with_torch {
 
     /// Opens a device.
     pub fn open(choice: &Device, policy: Policy) -> Result<(&'static Loaded, tch::Device), String> {
+        let choice = &choice.under(policy)?;
         let loaded = libtorch(policy)?;
         let gpus = if *choice == Device::Cpu { 0 } else { loaded.cuda_devices() };
         match choice {
@@ -172,6 +189,16 @@ mod tests {
         assert_eq!(parse("cuda:3"), Ok(Device::Cuda(3)));
         for text in ["gpu", "cuda:", "cuda:x", "cuda:-1", ""] {
             assert!(parse(text).is_err_and(|error| error.contains("say auto")), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_portable_policy_stays_on_the_processor() {
+        assert_eq!(Device::Auto.under(Policy::Portable), Ok(Device::Cpu));
+        assert_eq!(Device::Cpu.under(Policy::Portable), Ok(Device::Cpu));
+        assert!(Device::Cuda(1).under(Policy::Portable).is_err_and(|error| error.contains("cuda:1 needs")));
+        for device in [Device::Auto, Device::Cuda(1)] {
+            assert_eq!(device.under(Policy::Native), Ok(device));
         }
     }
 }

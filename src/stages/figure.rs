@@ -15,5 +15,5 @@ pub fn figure(work: &Figure, objects: &BTreeMap<String, ObjectDigest>, read: &Re
     let drawing = figure::draw(work, &tables)?;
     let numbers = drawing.numbers.to_bytes()?;
     let outputs = vec![("svg", drawing.svg.into_bytes()), ("png", drawing.png), ("numbers", numbers)];
-    Ok(Made { outputs, tensors: Vec::new() })
+    Ok(Made::whole(outputs))
 }

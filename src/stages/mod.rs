@@ -37,12 +37,21 @@ pub struct Progress {
 }
 
 /// What a stage made.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Made {
     /// The bytes of its outputs, in the order that the kind says.
     pub outputs: Vec<(&'static str, Vec<u8>)>,
     /// Hash of every tensor of the end state, if it trains.
     pub tensors: Vec<(String, ObjectDigest)>,
+    /// Share of the operations that were counted beforehand ([`crate::cost`]): less than 1 if it ended early.
+    pub done: f64,
+}
+
+impl Made {
+    /// What a stage made that did all of its work and has no end state.
+    fn whole(outputs: Vec<(&'static str, Vec<u8>)>) -> Self {
+        Self { outputs, tensors: Vec::new(), done: 1.0 }
+    }
 }
 
 /// Why a stage failed.
@@ -140,12 +149,16 @@ impl Worker {
             Work::Dataset(data) => dataset::dataset(data, read),
             Work::Init(init) => {
                 let weights = crate::learn::init::initial_weights(init.model, init.scheme, init.radius, init.seed)?;
-                Ok(Made { outputs: vec![("weights", weights.to_bytes()?)], tensors: Vec::new() })
+                Ok(Made::whole(vec![("weights", weights.to_bytes()?)]))
             }
             Work::Imported(imported) => {
                 let layout = crate::learn::layout::layout(imported.model)?;
                 let weights = crate::learn::weights::Weights::from_bytes(&read("weights")?, &layout.entries)?;
-                Ok(Made { outputs: vec![("weights", weights.to_bytes()?)], tensors: Vec::new() })
+                let weights = match imported.radius {
+                    Some(radius) => crate::learn::init::scaled_to(radius, &layout, &weights),
+                    None => weights,
+                };
+                Ok(Made::whole(vec![("weights", weights.to_bytes()?)]))
             }
             Work::Figure(figure) => figure::figure(figure, objects, read),
             _ => self.compute(work, objects, read, report),

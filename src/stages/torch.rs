@@ -203,7 +203,7 @@ impl Torch {
         let end = outputs.iter().map(|(name, bytes)| (*name, ObjectDigest::of(bytes))).collect();
         outputs.push(("metrics", Table::of_rows(METRICS, &rows).to_bytes()?));
         self.resident = Some((end, work.numerics, state));
-        Ok(Made { outputs, tensors })
+        Ok(Made { outputs, tensors, done: 1.0 })
     }
 
     fn probe(&mut self, work: &Probe, inputs: &Inputs<'_>, report: &mut Report<'_>) -> Result<Made, StageError> {
@@ -230,7 +230,8 @@ impl Torch {
         let weights = state.network.weights()?;
         let tensors = weights.digests().map(|(name, digest)| (name.to_owned(), digest)).collect();
         let metrics = Table::of_rows(METRICS, &[row]).to_bytes()?;
-        Ok(Made { outputs: vec![("weights", weights.to_bytes()?), ("metrics", metrics)], tensors })
+        let outputs = vec![("weights", weights.to_bytes()?), ("metrics", metrics)];
+        Ok(Made { outputs, tensors, done: 1.0 })
     }
 
     fn ema_eval(&mut self, work: &EmaEval, inputs: &Inputs<'_>) -> Result<Made, StageError> {
@@ -252,7 +253,8 @@ impl Torch {
             row[1..].copy_from_slice(&all[2..]);
         }
         let metrics = Table::of_rows(EMA_METRICS, &[row]).to_bytes()?;
-        Ok(Made { outputs: vec![("metrics", metrics)], tensors: Vec::new() })
+        let done = f64::from(u8::from(average.is_finite()));
+        Ok(Made { outputs: vec![("metrics", metrics)], tensors: Vec::new(), done })
     }
 
     fn predictions(&mut self, work: &Predictions, inputs: &Inputs<'_>) -> Result<Made, StageError> {
@@ -262,12 +264,12 @@ impl Torch {
         let raw = data::Images::from_bytes(&(inputs.read)("test")?)?;
         let images = Images::new(&raw.pixels, &raw.labels, work.model, arithmetic)?;
         let answers = predict(&network, &images, EVALUATION_BATCH)?;
-        let row = |(image, ((answer, loss), label)): (usize, ((u32, f64), &u8))| {
-            [image as f64, f64::from(*label), f64::from(answer), loss]
+        let row = |(image, ((answer, loss), label)): (usize, ((f64, f64), &u8))| {
+            [image as f64, f64::from(*label), answer, loss]
         };
         let rows: Vec<_> = answers.into_iter().zip(&raw.labels).enumerate().map(row).collect();
         let table = Table::of_rows(PREDICTIONS, &rows).to_bytes()?;
-        Ok(Made { outputs: vec![("predictions", table)], tensors: Vec::new() })
+        Ok(Made::whole(vec![("predictions", table)]))
     }
 }
 
@@ -282,6 +284,7 @@ fn diverged_segment(
     mut rows: Vec<[f64; METRICS.len()]>,
     divergence: Option<Divergence>,
 ) -> Result<Made, StageError> {
+    let done = rows.len() as f64 / f64::from(work.epochs);
     for epoch in work.first_epoch + rows.len() as u32..work.first_epoch + work.epochs {
         rows.push(diverged_row(epoch, work.lr));
     }
@@ -296,7 +299,7 @@ fn diverged_segment(
     }
     outputs.push(("metrics", Table::of_rows(METRICS, &rows).to_bytes()?));
     outputs.extend(divergence.map(diverged_output).transpose()?);
-    Ok(Made { outputs, tensors: Vec::new() })
+    Ok(Made { outputs, tensors: Vec::new(), done })
 }
 
 /// The same of a probe.
@@ -304,8 +307,9 @@ fn diverged_probe(work: &Probe, divergence: Option<Divergence>) -> Result<Made, 
     let metrics = Table::of_rows(METRICS, &[diverged_row(row_of(work.after), work.lr)]).to_bytes()?;
     let weights = Weights::diverged(&layout(work.model)?.entries).to_bytes()?;
     let mut outputs = vec![("weights", weights), ("metrics", metrics)];
+    let done = divergence.map_or(0.0, |divergence| f64::from(divergence.epoch) / f64::from(work.epochs));
     outputs.extend(divergence.map(diverged_output).transpose()?);
-    Ok(Made { outputs, tensors: Vec::new() })
+    Ok(Made { outputs, tensors: Vec::new(), done })
 }
 
 fn diverged_row(epoch: u32, lr: f64) -> [f64; METRICS.len()] {

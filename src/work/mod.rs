@@ -82,10 +82,10 @@ const KINDS: [(&str, u32); 12] = [
     ("probe", 1),
     ("ema_eval", 1),
     ("predictions", 1),
-    ("hessian_trace", 1),
-    ("top_eigenvalue", 1),
-    ("noise_covariance", 1),
-    ("noise_scale", 1),
+    ("hessian_trace", 2),
+    ("top_eigenvalue", 2),
+    ("noise_covariance", 2),
+    ("noise_scale", 2),
     ("figure", 2),
 ];
 

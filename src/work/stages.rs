@@ -65,6 +65,9 @@ pub struct Imported {
     pub model: Model,
     /// The name under which they were imported.
     pub name: String,
+    /// The trained parameters, taken together, are scaled to this norm; absent: left as they are.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub radius: Option<f64>,
 }
 
 /// A segment of training: some epochs of SGD from one checkpoint to the next. Inputs `weights`,
@@ -262,7 +265,7 @@ pub struct NoiseCovariance {
 pub struct NoiseScale {
     /// Of which loss.
     pub loss: Loss,
-    /// Number of Gaussian vectors.
+    /// Number of Rademacher vectors; none is drawn with [`NormStatistics::Batch`].
     pub draws: u32,
     /// Epochs of training behind the weights.
     pub after: u32,

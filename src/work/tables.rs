@@ -13,8 +13,9 @@ pub const EMA_METRICS: [&str; 6] = ["epoch", "train_loss", "train_error", "test_
 /// the cross-entropy in nats.
 pub const PREDICTIONS: [&str; 4] = ["image", "label", "answer", "loss"];
 
-/// The one row of `diverged`: epoch (counted from the initial weights) and step at which a loss, or the weights or running
-/// statistics after the last step, were not finite, the learning rate, and the last finite loss before (NaN if there was none).
+/// The one row of `diverged`: epoch (counted from the initial weights, of a probe from its start) and step at which a
+/// loss, or the weights or running statistics after the last step, were not finite, the learning rate, and the last
+/// finite loss before (NaN if there was none).
 pub const DIVERGED: [&str; 4] = ["epoch", "step", "lr", "last_finite_loss"];
 
 /// Columns of a `trace`, one row: index of the epoch (see [`METRICS`]), Tr ∇²L and its standard error,
@@ -66,7 +67,8 @@ pub const PRODUCTS: [&str; 13] = ["draw", "v_h", "v_g", "v_e", "v_s", "hh", "gg"
 /// Columns of `scale`, one row: index of the epoch; the loss L; S₁ = mean ‖g_i‖² over the images' gradients with its
 /// standard error; ‖ḡ‖² of their mean; Tr Σ = S₁ − ‖ḡ‖² with its standard error; Tr Σ/L; ‖w‖₂; least, median and
 /// largest estimate of an image's ‖J_i‖ in the Frobenius norm; least ‖r_i‖²/ℓ_i over the images, r_i = p_i − e_y the
-/// residual and ℓ_i the loss of image i; number of draws.
+/// residual and ℓ_i the loss of image i; number of draws. With batch statistics the gradients are those of the K batches
+/// of B images each, Tr Σ = B·K/(K − 1)·(S₁ − ‖ḡ‖²) is what one image's would be, and there are no draws and no ‖J_i‖.
 pub const SCALE: [&str; 14] = [
     "epoch",
     "loss",

@@ -21,6 +21,7 @@ fn mistakes_on_the_command_line() {
         (&["make", "fig3", "--device", "gpu"], 2, "there is no device `gpu`: say auto, cpu, cuda or cuda:N"),
         #[cfg(feature = "torch")]
         (&["make", "fig3", "--device", "cuda:77"], 3, "the device cuda:77 is not there"),
+        (&["make", "fig3", "--device", "cuda", "--set", "policy=portable"], 2, "cuda:0 needs the policy `native`"),
         (&["make", "fig3", "--jobs", "0"], 2, "--jobs"),
         (&["make", "fig3", "--pipelines", "nowhere"], 2, "there is no pipeline (*.toml) in the folder nowhere"),
         (&["make", "fig3", "--set", "data.source=cifar10"], 3, "`wdpipe data fetch cifar10`"),

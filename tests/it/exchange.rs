@@ -38,7 +38,6 @@ fn exported_weights_come_back_and_training_starts_from_them() {
     for line in ["kind    = \"weights\"", "name    = \"mine\"", "model   = \"preact-resnet18\"", "width   = 1"] {
         assert!(said.contains(line), "{said}");
     }
-    // The same run goes on from the import as from the stage itself: all but the first segments' names is equal.
     let refused = environment.run(&["import", "ema.safetensors", "--name", "mine"]);
     assert_eq!(refused.code, Some(1), "{}", refused.stderr);
     assert!(refused.stderr.contains("its 58 tensors are not those of"), "{}", refused.stderr);
@@ -53,6 +52,82 @@ fn exported_weights_come_back_and_training_starts_from_them() {
         assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.stderr);
         assert!(ended.stderr.contains(message), "{arguments:?}: {}", ended.stderr);
     }
+}
+
+#[test]
+fn training_from_an_import_is_the_training_from_the_stage() {
+    let environment = Environment::new();
+    environment.make("fig3/trunk", &[]);
+    let export = |stage: &str, file: &str, environment: &Environment| {
+        let ended = environment.run(&[&["export", stage, "--to", file], &sets()[..]].concat());
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        std::fs::read(environment.path(file)).unwrap()
+    };
+    export("fig3/init[seed=0]", "start.safetensors", &environment);
+    let trained = export(STAGE, "trained.safetensors", &environment);
+
+    // Figure 3 with imported weights in place of drawn ones, in another cache.
+    let other = Environment::new();
+    let start = environment.path("start.safetensors");
+    let imported = other.run(&["import", start.to_str().unwrap(), "--name", "start"]);
+    assert_eq!(imported.code, Some(0), "{}", imported.stderr);
+    let pipelines = figure_from(&imported.stdout, &other);
+    let made = other.run_with(&pipelines, &Environment::tiny("fig3/trunk", &[]));
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let arguments = [&["export", STAGE, "--to", "again.safetensors"], &sets()[..]].concat();
+    let ended = other.run_with(&pipelines, &arguments);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(std::fs::read(other.path("again.safetensors")).unwrap() == trained, "other weights after two epochs");
+}
+
+/// Figure 3 from imported weights, as `wdpipe import` says how; the folder of the pipeline.
+fn figure_from(said: &str, environment: &Environment) -> PathBuf {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/fig3.toml")).unwrap();
+    let (before, rest) = text.split_once("[stage.init]\n").unwrap();
+    let (_, after) = rest.split_once("\n\n").unwrap();
+    let table = said.replace("[stage.start]", "[stage.init]");
+    let folder = environment.path("pipelines");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("fig3.toml"), format!("{before}{table}variant = \"$variant\"\n\n{after}")).unwrap();
+    folder
+}
+
+#[test]
+fn the_newest_import_counts_even_when_its_bytes_are_gone() {
+    let environment = Environment::new();
+    let run = |arguments: &[&str], code: i32| {
+        let ended = environment.run(arguments);
+        assert_eq!(ended.code, Some(code), "{}", ended.stderr);
+        ended
+    };
+    for seed in ["1", "2"] {
+        let set = format!("seed={seed}");
+        run(&["make", "fig3/init", "--set", &set, "--set", "init.width=1"], 0);
+        run(&["export", "fig3/init", "--set", &set, "--set", "init.width=1", "--to", seed], 0);
+    }
+    let width = ["--set", "init.width=1"];
+    let make = |pipelines: &Path| environment.run_with(pipelines, &[&["make", "fig3/init"], &width[..]].concat());
+    // All within a second or two, and one of them twice.
+    for name in ["1", "2", "1"] {
+        let pipelines = figure_from(&run(&["import", name, "--name", "w"], 0).stdout, &environment);
+        let ended = make(&pipelines);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let export = [&["export", "fig3/init", "--to", "out"], &width[..]].concat();
+        assert_eq!(environment.run_with(&pipelines, &export).code, Some(0));
+        let bytes = |name: &str| std::fs::read(environment.path(name)).unwrap();
+        assert!(bytes("out") == bytes(name), "not the weights that were imported last");
+    }
+    for path in environment.files("objects") {
+        std::fs::remove_file(path).unwrap();
+    }
+    run(&["import", "2", "--name", "w"], 0);
+    run(&["import", "1", "--name", "w"], 0);
+    let newest = blake3::hash(&std::fs::read(environment.path("1")).unwrap()).to_hex().to_string();
+    let gone = environment.files("objects").into_iter().find(|path| path.to_string_lossy().contains(&newest[4..20]));
+    std::fs::remove_file(gone.unwrap()).unwrap();
+    let ended = make(&environment.path("pipelines"));
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    assert!(ended.stderr.contains("no weights are here under the name `w`"), "{}", ended.stderr);
 }
 
 /// PyTorch's answers to 500 built-in test images for the committed checkpoint, which `wdpipe export` wrote.

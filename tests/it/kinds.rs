@@ -54,6 +54,7 @@ fn same(one: &BTreeMap<String, Record>, other: &BTreeMap<String, Record>, how: &
     for (name, record) in one {
         let other = &other[name];
         assert_eq!(record.parts.key(), other.parts.key(), "{how}: {name} has another key");
+        assert_eq!(record.outputs.len(), other.outputs.len(), "{how}: {name}");
         for (a, b) in record.outputs.iter().zip(&other.outputs) {
             assert_eq!(
                 (&a.name, a.object),

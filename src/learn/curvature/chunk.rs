@@ -39,16 +39,16 @@ pub(in crate::learn) fn products(
     for chunk in objective.chunks() {
         let chunk = chunk?;
         let tangent = chunk.tangent()?;
-        let gradient = chunk.pull_back(&tangent.residual)?;
+        let Softmax { probabilities: p, residual } = &tangent.softmax;
+        let gradient = chunk.pull_back(residual)?;
         let _ = mean.f_add_(&gradient.f_mul_scalar(1.0 / images)?)?;
         for ((sum, v), along) in sums.iter_mut().zip(directions).zip(&mut along) {
             let (jv, rest) = tangent.along(v)?;
-            let p = &tangent.probabilities;
             let curved = p.f_mul(&jv)?.f_sub(&p.f_mul(&row_sums(&p.f_mul(&jv)?)?)?)?;
-            let slopes = row_sums(&tangent.residual.f_mul(&jv)?)?;
+            let slopes = row_sums(&residual.f_mul(&jv)?)?;
             let slope = slopes.f_sum(Kind::Double)?.f_double_value(&[])?;
             let noise = match objective.norms {
-                Norms::Running => chunk.pull_back(&tangent.residual.f_mul(&slopes)?)?,
+                Norms::Running => chunk.pull_back(&residual.f_mul(&slopes)?)?,
                 // The gradient of the chunk is one sample: g_b⟨g_b, v⟩ with the chunk's share of the images.
                 Norms::Batch => gradient.f_mul_scalar(slope / chunk.count)?,
             };
@@ -69,6 +69,19 @@ pub(in crate::learn) fn products(
     Ok(sums)
 }
 
+/// The loss itself.
+///
+/// # Errors
+/// If libtorch fails.
+pub fn mean_loss(objective: &Objective<'_>) -> Result<f64, LearnError> {
+    let losses = no_grad(|| {
+        let sum = |chunk: Result<Chunk<'_>, LearnError>| Ok(chunk?.losses()?.f_sum(Kind::Double)?);
+        objective.chunks().map(sum).collect::<Result<Vec<_>, LearnError>>()
+    })?;
+    let sum = losses.iter().map(|loss| Ok(loss.f_double_value(&[])?)).sum::<Result<f64, LearnError>>()?;
+    Ok(sum / objective.images.count() as f64)
+}
+
 /// H v, by differentiating the gradient; `v` and the product are packed like the network's parameters.
 pub(in crate::learn) fn hessian_vector_product(objective: &Objective<'_>, v: &Tensor) -> Result<Tensor, LearnError> {
     let mut product = v.f_zeros_like()?;
@@ -80,7 +93,7 @@ pub(in crate::learn) fn hessian_vector_product(objective: &Objective<'_>, v: &Te
     Ok(product)
 }
 
-/// The logits of some images with their graph.
+/// The logits of some images with their graph, in float64.
 pub(in crate::learn) struct Chunk<'a> {
     network: &'a Network,
     logits: Tensor, // [b, c]
@@ -95,7 +108,8 @@ impl Objective<'_> {
         self.images.chunks(self.batch).map(|chunk| {
             let (x, labels) = chunk?;
             let logits = self.network.logits(&x, self.norms.into())?;
-            let logits = logits.f_to_kind(self.network.arithmetic().kind)?;
+            // The residual of an image with a small loss is a small difference from 1, lost in float32.
+            let logits = logits.f_to_kind(Kind::Double)?;
             Ok(Chunk { network: self.network, logits, count: labels.numel() as f64, labels })
         })
     }
@@ -116,8 +130,7 @@ impl<'a> Chunk<'a> {
 
     /// The cross-entropy of each image, in float64: `[b]`.
     pub fn losses(&self) -> Result<Tensor, LearnError> {
-        let logits = self.logits.f_detach()?.f_to_kind(Kind::Double)?;
-        cross_entropy(&logits, &self.labels, tch::Reduction::None)
+        cross_entropy(&self.logits.f_detach()?, &self.labels, tch::Reduction::None)
     }
 
     /// Σ_i J_iᵀu_i for `u`, `[b, c]`; packed, without graph.
@@ -127,16 +140,22 @@ impl<'a> Chunk<'a> {
         no_grad(|| self.network.pack(&gradients))
     }
 
-    /// The graph of u ↦ Σ_i J_iᵀu_i, at the residuals.
-    pub fn tangent(&self) -> Result<Tangent<'a>, LearnError> {
+    /// p and r, without graph.
+    pub fn softmax(&self) -> Result<Softmax, LearnError> {
         let probabilities = self.logits.f_detach()?.f_softmax(1, None)?;
         let classes = probabilities.size().get(1).copied().unwrap_or_default();
-        let truth = self.labels.f_one_hot(classes)?.f_to_kind(probabilities.f_kind()?)?;
+        let truth = self.labels.f_one_hot(classes)?.f_to_kind(Kind::Double)?;
         let residual = probabilities.f_sub(&truth)?;
-        let u = copied(&residual)?.f_set_requires_grad(true)?;
+        Ok(Softmax { probabilities, residual })
+    }
+
+    /// The graph of u ↦ Σ_i J_iᵀu_i, at the residuals.
+    pub fn tangent(&self) -> Result<Tangent<'a>, LearnError> {
+        let softmax = self.softmax()?;
+        let u = copied(&softmax.residual)?.f_set_requires_grad(true)?;
         let along = self.logits.f_mul(&u)?.f_sum(None)?;
         let image = Tensor::f_run_backward(&[&along], &self.network.trained(), true, true)?;
-        Ok(Tangent { network: self.network, probabilities, residual, u, image })
+        Ok(Tangent { network: self.network, softmax, u, image })
     }
 }
 
@@ -155,13 +174,18 @@ impl Slope<'_> {
     }
 }
 
-/// The map u ↦ Σ_i J_iᵀu_i of a chunk, with its graph in u and in the parameters.
-pub(in crate::learn) struct Tangent<'a> {
-    network: &'a Network,
+/// What a chunk's network answers.
+pub(in crate::learn) struct Softmax {
     /// p, `[b, c]`.
     pub probabilities: Tensor,
     /// r = p − e_y, `[b, c]`: the gradient of each image's loss by its logits.
     pub residual: Tensor,
+}
+
+/// The map u ↦ Σ_i J_iᵀu_i of a chunk, with its graph in u and in the parameters.
+pub(in crate::learn) struct Tangent<'a> {
+    network: &'a Network,
+    pub softmax: Softmax,
     u: Tensor,
     image: Vec<Tensor>,
 }

@@ -23,6 +23,7 @@ pub use lanczos::{Extremes, extremes};
 pub use noise::{Covariance, Draw, Estimate, Scale, covariance, scale};
 pub use trace::{Trace, trace};
 
+pub use chunk::mean_loss;
 pub(super) use chunk::{hessian_vector_product, products};
 pub(super) use trace::quadratic_forms;
 
@@ -69,7 +70,19 @@ impl Objective<'_> {
     fn chunk_count(&self) -> usize {
         self.images.count().div_ceil(self.batch.max(1))
     }
+
+    /// That the noise of batches can be told: with batch statistics the chunks must be equal, and at least two.
+    fn whole_batches(&self) -> Result<(), LearnError> {
+        let (images, batch) = (self.images.count(), self.batch.max(1));
+        if self.norms == Norms::Running || (images >= 2 * batch && images.is_multiple_of(batch)) {
+            return Ok(());
+        }
+        Err(LearnError::Data(format!("{images} images are not two or more whole batches of {batch}")))
+    }
 }
+
+/// Random directions of bytes that are in memory at a time.
+const DIRECTIONS_AT_ONCE: u32 = 64;
 
 /// How far a computation is, as (done, of how many); answers whether to go on.
 pub type Watch<'a> = dyn FnMut(usize, usize) -> bool + 'a;

@@ -3,11 +3,11 @@
 use tch::{Kind, Tensor};
 
 use super::chunk::row_sums;
-use super::{Components, Norms, Objective, Watch, direction, dot, products};
+use super::{Components, DIRECTIONS_AT_ONCE, Norms, Objective, Watch, direction, dot, products};
 use crate::learn::LearnError;
 
-/// Directions whose products are in memory at a time.
-const AT_ONCE: u32 = 8;
+/// Directions whose products, four vectors each, are in memory at a time.
+const PRODUCTS_AT_ONCE: u32 = 8;
 
 /// An estimate and its standard error (NaN where one draw tells nothing of it).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -102,10 +102,11 @@ pub fn covariance(
     if draws == 0 {
         return Err(LearnError::Data("no cosine without a draw".to_owned()));
     }
+    objective.whole_batches()?;
     let mut found = Vec::new();
     while found.len() < draws as usize {
         let first = found.len() as u32;
-        let numbers = first..draws.min(first + AT_ONCE);
+        let numbers = first..draws.min(first + PRODUCTS_AT_ONCE);
         let directions =
             numbers.map(|draw| direction(objective.network, Components::Normal, (seed, "noise-covariance", draw)));
         let directions = directions.collect::<Result<Vec<_>, _>>()?;
@@ -150,70 +151,107 @@ pub struct Scale {
 /// are estimated by `draws` Rademacher directions v: E (r_iᵀJ_iv)² = ‖g_i‖², E ‖J_iv‖² = ‖J_i‖². With batch
 /// statistics no draw is needed.
 ///
-/// Memory: one chunk's graph, and a byte for every parameter and direction.
+/// Memory: one chunk's graph, and 64 bytes for every parameter.
 ///
 /// # Errors
 /// If there are no draws, with batch statistics fewer than two chunks or unequal ones, `watch` returns false, or
 /// libtorch fails.
 pub fn scale(objective: &Objective<'_>, draws: u32, seed: u64, watch: &mut Watch<'_>) -> Result<Scale, LearnError> {
-    let (images, chunks) = (objective.images.count(), objective.chunk_count());
-    let of_batches = objective.norms == Norms::Batch;
     if draws == 0 {
         return Err(LearnError::Data("no noise scale without a draw".to_owned()));
     }
-    if of_batches && (chunks < 2 || images % objective.batch != 0) {
-        let message = format!("{images} images are not two or more whole batches of {}", objective.batch);
-        return Err(LearnError::Data(message));
-    }
-    // A byte for every component, so that all fit beside the graph.
-    let directions = (0..if of_batches { 0 } else { draws })
-        .map(|draw| direction(objective.network, Components::Signs, (seed, "noise-scale", draw)))
-        .collect::<Result<Vec<_>, _>>()?;
-    let kind = objective.network.arithmetic().kind;
-    let mut mean = objective.network.flat().f_detach()?.f_zeros_like()?;
-    let mut second_moments = vec![0.0; directions.len()];
-    let (mut loss, mut ratio, mut jacobians, mut batches) = (0.0, f64::INFINITY, Vec::new(), Vec::new());
-    let mut done = 0;
-    for chunk in objective.chunks() {
-        let chunk = chunk?;
-        let tangent = chunk.tangent()?;
-        let gradient = chunk.pull_back(&tangent.residual)?;
-        batches.push(dot(&gradient, &gradient)? / chunk.count.powi(2));
-        let _ = mean.f_add_(&gradient.f_mul_scalar(1.0 / images as f64)?)?;
-        let losses = chunk.losses()?;
-        loss += losses.f_sum(Kind::Double)?.f_double_value(&[])? / images as f64;
-        let residual = row_sums(&tangent.residual.f_to_kind(Kind::Double)?.f_square()?)?;
-        // Of an image without loss it is 0, as in the limit.
-        let ratios = residual.f_view([-1])?.f_div(&losses.f_clamp_min(f64::MIN_POSITIVE)?)?;
-        ratio = ratio.min(ratios.f_min()?.f_double_value(&[])?);
-        let mut squares = Tensor::f_zeros([losses.numel() as i64], (Kind::Double, losses.device()))?;
-        for (v, second_moment) in directions.iter().zip(&mut second_moments) {
-            let jv = tangent.jacobian(&v.f_to_kind(kind)?)?.f_to_kind(Kind::Double)?;
-            let slopes = row_sums(&tangent.residual.f_to_kind(Kind::Double)?.f_mul(&jv)?)?;
-            *second_moment += slopes.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])? / images as f64;
-            let _ = squares.f_add_(&row_sums(&jv.f_square()?)?.f_view([-1])?)?;
-            done += 1;
-            if !watch(done, chunks * directions.len()) {
-                return Err(LearnError::Cancelled);
-            }
-        }
-        if !of_batches {
-            let mut found = vec![0.0; losses.numel()];
-            squares.f_copy_data(&mut found, losses.numel())?;
-            jacobians.extend(found.into_iter().map(|square: f64| (square / f64::from(draws)).sqrt()));
-        }
-    }
-    jacobians.sort_by(f64::total_cmp);
-    let mean_gradient = dot(&mean, &mean)?;
-    let (second_moment, noise) = if of_batches {
+    objective.whole_batches()?;
+    let of_batches = objective.norms == Norms::Batch;
+    let chunks = objective.chunk_count();
+    let total = chunks * if of_batches { 1 } else { 1 + draws as usize };
+    let Means { loss, gradient, batches, residual_ratio } = means(objective, &mut |done| watch(done, total))?;
+    let mean_gradient = dot(&gradient, &gradient)?;
+    if of_batches {
         let second_moment = Estimate::mean(&batches);
         // B K/(K − 1) (mean ‖g_b‖² − ‖g‖²): unbiased for independent batches; the mean's own error is neglected.
         let factor = objective.batch as f64 * chunks as f64 / (chunks as f64 - 1.0);
-        let value = factor * (second_moment.value - mean_gradient);
-        (second_moment, Estimate { value, error: factor * second_moment.error })
-    } else {
-        let second_moment = Estimate::mean(&second_moments);
-        (second_moment, Estimate { value: second_moment.value - mean_gradient, ..second_moment })
-    };
-    Ok(Scale { loss, second_moment, mean_gradient, noise, jacobians, residual_ratio: ratio })
+        let noise =
+            Estimate { value: factor * (second_moment.value - mean_gradient), error: factor * second_moment.error };
+        return Ok(Scale { loss, second_moment, mean_gradient, noise, jacobians: Vec::new(), residual_ratio });
+    }
+    let mut second_moments = Vec::new();
+    let mut squares = vec![0.0; objective.images.count()];
+    for first in (0..draws).step_by(DIRECTIONS_AT_ONCE as usize) {
+        let numbers = first..draws.min(first.saturating_add(DIRECTIONS_AT_ONCE));
+        let directions =
+            numbers.map(|draw| direction(objective.network, Components::Signs, (seed, "noise-scale", draw)));
+        let directions = directions.collect::<Result<Vec<_>, _>>()?;
+        let before = chunks * (1 + first as usize);
+        second_moments.extend(slopes(objective, &directions, &mut squares, &mut |done| watch(before + done, total))?);
+    }
+    let mut jacobians: Vec<f64> = squares.into_iter().map(|square| (square / f64::from(draws)).sqrt()).collect();
+    jacobians.sort_by(f64::total_cmp);
+    let second_moment = Estimate::mean(&second_moments);
+    let noise = Estimate { value: second_moment.value - mean_gradient, ..second_moment };
+    Ok(Scale { loss, second_moment, mean_gradient, noise, jacobians, residual_ratio })
+}
+
+/// What needs no draw.
+struct Means {
+    loss: f64,
+    /// g, packed.
+    gradient: Tensor,
+    /// ‖g_b‖² of every chunk's mean gradient.
+    batches: Vec<f64>,
+    residual_ratio: f64,
+}
+
+fn means(objective: &Objective<'_>, watch: &mut dyn FnMut(usize) -> bool) -> Result<Means, LearnError> {
+    let images = objective.images.count() as f64;
+    let gradient = objective.network.flat().f_detach()?.f_zeros_like()?;
+    let mut means = Means { loss: 0.0, gradient, batches: Vec::new(), residual_ratio: f64::INFINITY };
+    for chunk in objective.chunks() {
+        let chunk = chunk?;
+        let residual = chunk.softmax()?.residual;
+        let sum = chunk.pull_back(&residual)?;
+        means.batches.push(dot(&sum, &sum)? / chunk.count.powi(2));
+        let _ = means.gradient.f_add_(&sum.f_mul_scalar(1.0 / images)?)?;
+        let losses = chunk.losses()?;
+        means.loss += losses.f_sum(Kind::Double)?.f_double_value(&[])? / images;
+        // Of an image without loss it is 0, as in the limit.
+        let squares = row_sums(&residual.f_square()?)?.f_view([-1])?;
+        let ratios = squares.f_div(&losses.f_clamp_min(f64::MIN_POSITIVE)?)?.f_mul(&losses.f_gt(0.0)?)?;
+        means.residual_ratio = means.residual_ratio.min(ratios.f_min()?.f_double_value(&[])?);
+        if !watch(means.batches.len()) {
+            return Err(LearnError::Cancelled);
+        }
+    }
+    Ok(means)
+}
+
+/// The mean over the images of (r_iᵀJ_iv)² for every direction v; adds ‖J_iv‖² to `squares` of image i.
+fn slopes(
+    objective: &Objective<'_>,
+    directions: &[Tensor],
+    squares: &mut [f64],
+    watch: &mut dyn FnMut(usize) -> bool,
+) -> Result<Vec<f64>, LearnError> {
+    let kind = objective.network.arithmetic().kind;
+    let images = objective.images.count() as f64;
+    let mut moments = vec![0.0; directions.len()];
+    let mut done = 0;
+    for (chunk, squares) in objective.chunks().zip(squares.chunks_mut(objective.batch.max(1))) {
+        let tangent = chunk?.tangent()?;
+        let residual = &tangent.softmax.residual;
+        let mut sums = Tensor::f_zeros([squares.len() as i64], (Kind::Double, residual.device()))?;
+        for (v, moment) in directions.iter().zip(&mut moments) {
+            let jv = tangent.jacobian(&v.f_to_kind(kind)?)?;
+            let slopes = row_sums(&residual.f_mul(&jv)?)?;
+            *moment += slopes.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])? / images;
+            let _ = sums.f_add_(&row_sums(&jv.f_square()?)?.f_view([-1])?)?;
+            done += 1;
+            if !watch(done) {
+                return Err(LearnError::Cancelled);
+            }
+        }
+        let mut found = vec![0.0; squares.len()];
+        sums.f_copy_data(&mut found, squares.len())?;
+        squares.iter_mut().zip(found).for_each(|(sum, found)| *sum += found);
+    }
+    Ok(moments)
 }

@@ -4,8 +4,10 @@
 use tch::{Device, Kind, Tensor};
 
 use super::*;
+use crate::learn::evaluate::predict;
 use crate::learn::init::initial_weights;
 use crate::learn::model::Arithmetic;
+use crate::learn::weights::Array;
 use crate::torch::{Libraries, Session, load, policy};
 use crate::work::{InitScheme, Model, ModelName, Precision};
 
@@ -135,10 +137,48 @@ fn a_scale_invariant_loss_has_no_slope_along_the_weights_in_training_mode() {
 }
 
 #[test]
+fn the_noise_of_images_with_tiny_losses_survives_float32() {
+    let setting = setting(6, false);
+    let precise = &setting.network;
+    // A head so large that nearly all probability is on one class; then the images are called what it says.
+    let enlarged = |kind: Kind| {
+        let mut weights = initial_weights(precise.layout().model, InitScheme::He, None, 1).unwrap();
+        let of_head = |(name, array): (&str, &Array)| {
+            let factor = if name == "head.weight" { 40.0 } else { 1.0 };
+            let data = array.data.iter().map(|value| value * factor).collect();
+            (name.to_owned(), Array { shape: array.shape.clone(), data })
+        };
+        weights = weights.iter().map(of_head).collect();
+        let arithmetic = Arithmetic { kind, ..precise.arithmetic() };
+        let network = Network::new(precise.layout().model, &weights, arithmetic).unwrap();
+        let mut stream = Stream::new(5, "pixels", &[]);
+        let pixels: Vec<u8> = (0..6 * 3072).map(|_| stream.below(256) as u8).collect();
+        let unnamed = Images::new(&pixels, &[0; 6], precise.layout().model, arithmetic).unwrap();
+        let answers = predict(&network, &unnamed, 6).unwrap();
+        let labels: Vec<u8> = answers.into_iter().map(|(answer, _)| answer as u8).collect();
+        let images = Images::new(&pixels, &labels, precise.layout().model, arithmetic).unwrap();
+        let objective = Objective { network: &network, images: &images, batch: 4, norms: Norms::Running };
+        scale(&objective, 20, 1, &mut |_, _| true).unwrap()
+    };
+    let (double, single) = (enlarged(Kind::Double), enlarged(Kind::Float));
+    // Near twice the least loss of an image.
+    assert!((1e-14..1e-7).contains(&double.residual_ratio), "{}", double.residual_ratio);
+    for (name, want, have) in [
+        ("loss", double.loss, single.loss),
+        ("second moment", double.second_moment.value, single.second_moment.value),
+        ("noise", double.noise.value, single.noise.value),
+        ("residual ratio", double.residual_ratio, single.residual_ratio),
+    ] {
+        assert!((have / want - 1.0).abs() < 1e-3, "{name}: {have} instead of {want}");
+    }
+}
+
+#[test]
 fn senseless_requests_are_refused() {
     let setting = setting(5, false);
     let batches = Objective { norms: Norms::Batch, ..setting.objective(2) };
     assert!(matches!(scale(&batches, 1, 1, &mut |_, _| true), Err(LearnError::Data(_))), "5 is not divided by 2");
+    assert!(matches!(covariance(&batches, 1, 1, &mut |_, _| true), Err(LearnError::Data(_))));
     assert!(scale(&setting.objective(2), 0, 1, &mut |_, _| true).is_err());
     assert!(covariance(&setting.objective(2), 0, 1, &mut |_, _| true).is_err());
     assert!(extremes(&setting.objective(2), 0, 0.1, 1, &mut |_, _| true).is_err());

@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::{Components, Estimate, Objective, Watch, direction};
+use super::{Components, DIRECTIONS_AT_ONCE, Estimate, Objective, Watch, direction};
 use crate::learn::LearnError;
 use crate::work::Stop;
 
@@ -31,7 +31,7 @@ impl Trace {
 /// Hutchinson's estimate of Tr ∇²L: the mean of vᵀHv over at most `draws` Rademacher directions, fewer if `stop`
 /// says that they are enough.
 ///
-/// Memory: one chunk's graph, and a byte for every parameter and direction.
+/// Memory: one chunk's graph, and 64 bytes for every parameter.
 ///
 /// # Errors
 /// If there are no draws, `watch` returns false, or libtorch fails.
@@ -45,11 +45,11 @@ pub fn trace(
     if draws == 0 {
         return Err(LearnError::Data("no trace without a draw".to_owned()));
     }
-    let block = if stop.is_some() { BLOCK } else { draws };
+    let block = if stop.is_some() { BLOCK } else { DIRECTIONS_AT_ONCE };
     let mut forms = Vec::new();
     while forms.len() < draws as usize {
         let first = forms.len() as u32;
-        let numbers = first..draws.min(first + block);
+        let numbers = first..draws.min(first.saturating_add(block));
         let share = numbers.len();
         let directions =
             numbers.map(|draw| direction(objective.network, Components::Signs, (seed, "hessian-trace", draw)));

@@ -25,6 +25,8 @@ pub const TRAINED: [&str; 4] = ["stage3.1.conv2", "stage4.0.skip_conv", "final_n
 pub const DRAWS: u32 = 100;
 /// Draws of the reference for the mean cosines, which have no closed form.
 pub const REFERENCE: i64 = 20_000;
+/// Bound of the largest eigenvalue, as a share of it, at which the search for it ends.
+pub const TOLERANCE: f64 = 1e-3;
 /// How many standard errors an estimate may be off; of independent draws a normal one is in 98.8 % of all cases.
 pub const STANDARD_ERRORS: f64 = 2.5;
 
@@ -37,6 +39,8 @@ pub struct Coverage {
     pub exact: f64,
     /// Mean of the estimates.
     pub mean: f64,
+    /// Mean of their standard errors, or bounds.
+    pub error: f64,
     /// Number of estimates, each from draws of its own.
     pub repetitions: u32,
     /// Share of the estimates within 1, 2 and [`STANDARD_ERRORS`] standard errors; for an eigenvalue within 1, 2
@@ -95,11 +99,11 @@ impl Problem {
         let columns = (0..p).map(|at| slope.derivative(&unit(p, at)?, true));
         let hessian = Tensor::f_stack(&columns.collect::<Result<Vec<_>, _>>()?, 1)?;
         // diag(p) − ppᵀ of every image.
-        let soft = &tangent.probabilities;
+        let soft = &tangent.softmax.probabilities;
         let curved = soft.f_diag_embed(0, -2, -1)?.f_sub(&soft.f_unsqueeze(2)?.f_matmul(&soft.f_unsqueeze(1)?)?)?;
         let flat = jacobian.f_view([n * c, p])?;
         let gauss_newton = flat.f_transpose(0, 1)?.f_matmul(&curved.f_matmul(&jacobian)?.f_view([n * c, p])?)?;
-        let gradients = tangent.residual.f_unsqueeze(1)?.f_matmul(&jacobian)?.f_view([n, p])?;
+        let gradients = tangent.softmax.residual.f_unsqueeze(1)?.f_matmul(&jacobian)?.f_view([n, p])?;
         let mean = gradients.f_mean_dim([0].as_slice(), true, None)?;
         let covariance = gradients
             .f_transpose(0, 1)?
@@ -115,7 +119,7 @@ impl Problem {
 
     /// The loss, differentiated in chunks that do not divide the images.
     fn objective(&self) -> Objective<'_> {
-        Objective { network: &self.network, images: &self.images, batch: 24, norms: Norms::Running }
+        Objective { network: &self.network, images: &self.images, batch: 16, norms: Norms::Running }
     }
 
     /// H, G, E, Σ.
@@ -232,11 +236,15 @@ impl Problem {
         let values = self.hessian.f_linalg_eigvalsh("L")?;
         let exact = [values.f_max()?.f_double_value(&[])?, values.f_min()?.f_double_value(&[])?];
         let found = (0..repetitions)
-            .map(|seed| extremes(&self.objective(), 60, 1e-3, u64::from(seed), &mut |_, _| true))
+            .map(|seed| extremes(&self.objective(), 60, TOLERANCE, u64::from(seed), &mut |_, _| true))
             .collect::<Result<Vec<_>, _>>()?;
         let estimate = |(value, error)| Estimate { value, error };
         let largest: Vec<_> = found.iter().map(|found| estimate(found.largest)).collect();
-        Ok(vec![coverage("largest eigenvalue of H", exact[0], 1e-12 * exact[0], &largest)])
+        let smallest: Vec<_> = found.iter().map(|found| estimate(found.smallest)).collect();
+        Ok(vec![
+            coverage("largest eigenvalue of H", exact[0], 1e-12 * exact[0].abs(), &largest),
+            coverage("smallest eigenvalue of H", exact[1], 1e-12 * exact[1].abs(), &smallest),
+        ])
     }
 }
 
@@ -246,10 +254,12 @@ fn coverage(quantity: &str, exact: f64, uncertainty: f64, estimates: &[Estimate]
         let near = |e: &&Estimate| (e.value - exact).abs() <= errors * (e.error.powi(2) + uncertainty.powi(2)).sqrt();
         estimates.iter().filter(near).count() as f64 / estimates.len() as f64
     };
+    let mean = |of: fn(&Estimate) -> f64| estimates.iter().map(of).sum::<f64>() / estimates.len() as f64;
     Coverage {
         quantity: quantity.to_owned(),
         exact,
-        mean: estimates.iter().map(|estimate| estimate.value).sum::<f64>() / estimates.len() as f64,
+        mean: mean(|estimate| estimate.value),
+        error: mean(|estimate| estimate.error),
         repetitions: estimates.len() as u32,
         within: [share(1.0), share(2.0), share(STANDARD_ERRORS)],
     }
