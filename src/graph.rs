@@ -38,8 +38,21 @@ pub struct Graph {
     pub stages: Vec<Stage>,
     /// How its numbers are computed.
     pub policy: Policy,
-    /// Figures and panels by name (`fig3`, `fig3c`), and the stage that draws each.
-    pub figures: BTreeMap<String, StageId>,
+    /// Figures and panels by name (`fig3`, `fig3c`).
+    pub figures: BTreeMap<String, Drawn>,
+    /// Other names of stages: those of equal stages in other pipelines.
+    pub aliases: BTreeMap<String, StageId>,
+}
+
+/// What is drawn under a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drawn {
+    /// The stage that draws it.
+    pub stage: StageId,
+    /// Whether it is a whole figure, rather than a panel of one that has several.
+    pub whole: bool,
+    /// The pipeline that it belongs to.
+    pub pipeline: String,
 }
 
 impl Graph {
@@ -79,9 +92,12 @@ impl Graph {
             Some(rest) => rest.is_empty() || rest.starts_with(['[', ']', ',', '@']),
             None => false,
         };
-        let ids = self.stages.iter().enumerate();
-        ids.filter(|(_, s)| matches(&s.name) || s.name.split_once('/').is_some_and(|(_, name)| matches(name)))
-            .map(|(id, _)| id)
-            .collect()
+        let named = |name: &str| matches(name) || name.split_once('/').is_some_and(|(_, name)| matches(name));
+        let own = self.stages.iter().enumerate().filter(|(_, stage)| named(&stage.name)).map(|(id, _)| id);
+        let mut ids: Vec<StageId> =
+            own.chain(self.aliases.iter().filter(|(name, _)| named(name)).map(|(_, id)| *id)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
     }
 }

@@ -3,9 +3,10 @@
 //! pipeline of stages. `ARCHITECTURE.md` says how it is built; the modules stand here in the order in
 //! which they may use each other, lowest first.
 
-// Types and formats.
+// Types, formats and arithmetic.
 pub mod codec;
 pub mod digest;
+pub mod expr;
 pub mod value;
 
 // What is stored, and what stages are.

@@ -240,7 +240,7 @@ mod tests {
 
     /// A graph of data-set stages (their kind does not matter here) with the given edges.
     fn graph(edges: &[Vec<StageId>]) -> Graph {
-        let work = Work::Dataset(Dataset { source: Source::Shapes10, train: 1, test: 1, seed: 0 });
+        let work = Work::Dataset(Dataset { source: Source::Shapes10, train: 1, test: 1, classes: None, seed: 0 });
         let stage = |(id, inputs): (usize, &Vec<StageId>)| Stage {
             name: format!("s{id}"),
             work: work.clone(),

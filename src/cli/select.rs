@@ -1,13 +1,15 @@
 //! From what a user types to stages of a graph: pipelines read, targets found.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use clap::Args;
 
 use super::{Failure, Global};
 use crate::fsx;
-use crate::graph::{Graph, Stage, StageId};
+use crate::graph::{Drawn, Graph, Stage, StageId};
 use crate::spec::{Pipeline, did_you_mean, expand};
+use crate::value::{Value, ValueError};
 
 /// Which profile and settings hold.
 #[derive(Debug, Args)]
@@ -46,6 +48,7 @@ pub fn select(global: &Global, variant: &Variant, targets: &[String]) -> Result<
     let mut selection = Selection { graph: Graph::default(), targets: Vec::new(), about: Vec::new() };
     let mut complaints = Vec::new();
     let mut policies = Vec::new();
+    let mut known = HashMap::new();
     for name in wanted {
         let path = global.pipelines.join(format!("{name}.toml"));
         let text = read(&path)?;
@@ -53,7 +56,8 @@ pub fn select(global: &Global, variant: &Variant, targets: &[String]) -> Result<
         match read.and_then(|pipeline| expand(&pipeline).map(|graph| (graph, pipeline.about))) {
             Ok((graph, about)) => {
                 policies.push((name, graph.policy));
-                append(&mut selection.graph, graph);
+                append(&mut selection.graph, graph, &mut known)
+                    .map_err(|error| Failure::usage(format!("{name}: {error}"), ""))?;
                 selection.about.push(about);
             }
             Err(found) => complaints.extend(found),
@@ -67,18 +71,34 @@ pub fn select(global: &Global, variant: &Variant, targets: &[String]) -> Result<
         return Err(Failure::usage(message, "make them one after the other: a process computes under one policy"));
     }
     if everything {
-        selection.targets = names.iter().filter_map(|name| selection.graph.figures.get(name).copied()).collect();
+        let figures = selection.graph.figures.values();
+        selection.targets = figures.filter(|drawn| drawn.whole).map(|drawn| drawn.stage).collect();
+        selection.targets.sort_unstable();
+        selection.targets.dedup();
         return Ok(selection);
     }
     for target in targets {
-        match selection.graph.figures.get(target) {
-            Some(figure) => selection.targets.push(*figure),
-            None => selection.targets.extend(find(&selection.graph, target)?),
+        match drawn(&selection.graph, target)[..] {
+            [] => selection.targets.extend(find(&selection.graph, target)?),
+            ref figures => selection.targets.extend(figures),
         }
     }
     selection.targets.sort_unstable();
     selection.targets.dedup();
     Ok(selection)
+}
+
+/// The figure or panel of a name, or the figures that are panels of one whose panels lie in several pipelines: fig6a
+/// and fig6b for fig6.
+fn drawn(graph: &Graph, name: &str) -> Vec<StageId> {
+    if let Some(drawn) = graph.figures.get(name) {
+        return vec![drawn.stage];
+    }
+    let is_panel = |other: &String| {
+        other.strip_prefix(name).is_some_and(|rest| rest.len() == 1 && rest.chars().all(|c| c.is_ascii_lowercase()))
+    };
+    let panels = graph.figures.iter().filter(|(other, drawn)| drawn.whole && is_panel(other));
+    panels.map(|(_, drawn)| drawn.stage).collect()
 }
 
 /// The stages that a pattern names.
@@ -129,14 +149,42 @@ fn owner<'a>(names: &'a [String], target: &str) -> Option<&'a String> {
     names.iter().filter(fits).max_by_key(|name| name.len())
 }
 
-fn append(graph: &mut Graph, other: Graph) {
-    let offset = graph.stages.len();
+/// Adds the stages of another pipeline; one that is there already, computing the same from the same, is that one.
+fn append(graph: &mut Graph, other: Graph, known: &mut HashMap<blake3::Hash, StageId>) -> Result<(), ValueError> {
     graph.policy = other.policy;
-    graph.figures.extend(other.figures.into_iter().map(|(name, id)| (name, id + offset)));
-    graph.stages.extend(other.stages.into_iter().map(|mut stage: Stage| {
+    let mut ids: Vec<StageId> = Vec::with_capacity(other.stages.len());
+    for mut stage in other.stages {
         for input in &mut stage.inputs {
-            input.stage += offset;
+            input.stage = ids[input.stage];
         }
-        stage
+        let likeness = likeness(&stage)?;
+        let next = graph.stages.len();
+        let id = *known.entry(likeness).or_insert(next);
+        if id == next {
+            graph.stages.push(stage);
+        } else {
+            graph.aliases.insert(stage.name, id);
+        }
+        ids.push(id);
+    }
+    graph.figures.extend(other.figures.into_iter().map(|(name, drawn)| {
+        let stage = ids[drawn.stage];
+        (name, Drawn { stage, ..drawn })
     }));
+    Ok(())
+}
+
+/// A hash of what a stage computes, and of what.
+fn likeness(stage: &Stage) -> Result<blake3::Hash, ValueError> {
+    let mut hasher = blake3::Hasher::new();
+    let mut add = |text: &str| {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    };
+    add(stage.work.kind());
+    add(&Value::Map(stage.work.parameters()?).to_string());
+    for input in &stage.inputs {
+        add(&format!("{} {} {}", input.role, input.stage, input.output));
+    }
+    Ok(hasher.finalize())
 }

@@ -6,8 +6,8 @@ use super::scale::Scale;
 use super::series::Point;
 use super::svg::{Px, Writer};
 use super::ticks::{Tick, ticks};
-use super::{FigureError, style};
-use crate::work::{Figure, Panel, Scale as Kind};
+use super::{FigureError, caption, marks, style};
+use crate::work::{Axis, Figure, Mark, Panel, Scale as Kind};
 
 /// A rectangle; y grows downwards.
 #[derive(Debug, Clone, Copy, Default)]
@@ -80,6 +80,8 @@ pub(super) struct Cell<'a> {
     pub left: f64,
     /// From the frame to the far end of the last tick label.
     right: f64,
+    /// Height of guides' labels above the frame.
+    pub over: f64,
 }
 
 /// A figure's parts and their places.
@@ -88,6 +90,8 @@ pub(super) struct Layout<'a> {
     pub height: f64,
     pub title: Vec<String>,
     pub cells: Vec<Cell<'a>>,
+    /// Lines at the foot, and the baseline of the first.
+    pub caption: (Vec<String>, f64),
     /// The legend of all panels, if they share one.
     pub legend: Option<(Legend, (f64, f64))>,
 }
@@ -106,7 +110,7 @@ impl<'a> Layout<'a> {
         for ((panel, series), entries) in figure.panels.iter().zip(series).zip(entries) {
             let mut cell = Cell::of(panel, series, font, size)?;
             let mut under = cell.under();
-            if shared.is_none() {
+            if shared.is_none() && !is_bars(panel) {
                 cell.place_legend(entries, font, &mut under);
             }
             cells.push(cell);
@@ -150,21 +154,37 @@ impl<'a> Layout<'a> {
             y += legend.height();
             (legend, at)
         });
-        Ok(Self { width, height: (y + style::MARGIN).ceil(), title, cells, legend })
+        let caption = font.wrap(&caption::caption(figure, series), style::CAPTION, width - 2.0 * style::MARGIN);
+        y += if caption.is_empty() { 0.0 } else { style::PAD };
+        let baseline = y + style::ASCENT * style::CAPTION;
+        y += lines_height(&caption, style::CAPTION);
+        Ok(Self { width, height: (y + style::MARGIN).ceil(), title, cells, caption: (caption, baseline), legend })
     }
 }
 
 impl<'a> Cell<'a> {
     /// Measures a panel whose plot area has a size; the area's corner is the origin until it is moved.
     fn of(panel: &'a Panel, series: &'a [Vec<Point>], font: &Font, size: (f64, f64)) -> Result<Self, FigureError> {
-        let points = || series.iter().flatten();
-        let x = Scale::of(&panel.x, "x", &panel.id, points().map(|point| point.x))?;
-        let y = Scale::of(&panel.y, "y", &panel.id, points().flat_map(|point| visible(panel.y.scale, point)))?;
+        let points = || panel.curves.iter().zip(series).flat_map(|(curve, points)| points.iter().map(move |p| (curve, p)));
+        let bars = is_bars(panel);
+        let x_axis = Axis { range: bars.then(|| bar_range(panel)).or(panel.x.range), ..panel.x.clone() };
+        let mut x = Scale::of(&x_axis, "x", &panel.id, points().map(|(_, point)| point.x))?;
+        let foot = (bars && panel.y.scale == Kind::Linear).then_some(0.0);
+        let heights = points().flat_map(|(curve, point)| visible(panel.y.scale, curve.mark, point)).chain(foot);
+        let mut y = Scale::of(&panel.y, "y", &panel.id, heights)?;
+        let cells = || points().filter(|(curve, _)| curve.mark == Mark::Heat).map(|(_, point)| point);
+        if panel.x.range.is_none() && cells().next().is_some() {
+            x = x.around_cells(cells().map(|point| point.x));
+        }
+        if panel.y.range.is_none() && cells().next().is_some() {
+            y = y.around_cells(cells().map(|point| point.y));
+        }
         let plot = Plot { area: Rect { x: 0.0, y: 0.0, width: size.0, height: size.1 }, x, y };
         let width = |tick: &Tick| font.width(&tick.label, style::TICK_LABEL);
         let beside = |a: &Tick, b: &Tick| (b.place - a.place) * size.0 >= (width(a) + width(b)) / 2.0 + style::TICK_GAP;
         let above = |a: &Tick, b: &Tick| (b.place - a.place) * size.1 >= 1.3 * style::TICK_LABEL;
-        let (x_ticks, y_ticks) = (ticks(&panel.x, &x, beside), ticks(&panel.y, &y, above));
+        let x_ticks = if bars { bar_names(panel, &x) } else { ticks(&panel.x, &x, beside) };
+        let y_ticks = ticks(&panel.y, &y, above);
 
         let title = if panel.id.is_empty() { panel.title.clone() } else { format!("({}) {}", panel.id, panel.title) };
         let y_label = font.wrap(&panel.y.label, style::AXIS_LABEL, size.1);
@@ -174,15 +194,22 @@ impl<'a> Cell<'a> {
             let over = |tick: &Tick| width(tick) / 2.0 - from_end(tick.place) * size.0;
             x_ticks.iter().map(over).fold(0.0, f64::max)
         };
+        let guides = || panel.guides.iter().filter_map(|guide| Some((marks::guide(&plot, guide)?, &guide.label)));
+        let beside_guides = guides()
+            .filter(|((_, at, _), _)| at.0 > size.0)
+            .map(|(_, label)| 4.0 + font.width(label, style::CAPTION))
+            .fold(0.0, f64::max);
+        let above_guides = guides().any(|((_, at, _), label)| at.1 < 0.0 && !label.is_empty());
         Ok(Self {
             panel,
             series,
             plot,
+            over: if above_guides { style::LINE * style::CAPTION } else { 0.0 },
             title: font.wrap(&title, style::PANEL_TITLE, size.0),
             x_label: font.wrap(&panel.x.label, style::AXIS_LABEL, size.0),
             y_label,
             left: (style::TICK + 3.0 + widest + label).max(overhang(|place| place)),
-            right: overhang(|place| 1.0 - place),
+            right: overhang(|place| 1.0 - place).max(beside_guides),
             x_ticks,
             y_ticks,
             legend: None,
@@ -210,7 +237,7 @@ impl<'a> Cell<'a> {
 
     /// Height of what stands above the plot area.
     fn above(&self) -> f64 {
-        lines_height(&self.title, style::PANEL_TITLE) + style::PAD
+        lines_height(&self.title, style::PANEL_TITLE) + style::PAD + self.over
     }
 
     /// Height of the tick labels and the name of the horizontal axis.
@@ -226,9 +253,29 @@ impl<'a> Cell<'a> {
     }
 }
 
+/// Whether a panel shows bars and nothing else: then its horizontal axis names them.
+fn is_bars(panel: &Panel) -> bool {
+    !panel.curves.is_empty() && panel.curves.iter().all(|curve| curve.mark == Mark::Bars)
+}
+
+fn bar_range(panel: &Panel) -> [f64; 2] {
+    [-0.6, panel.curves.len() as f64 - 0.4]
+}
+
+fn bar_names(panel: &Panel, scale: &Scale) -> Vec<Tick> {
+    let name = |(i, curve): (usize, &crate::work::Curve)| {
+        Some(Tick { place: scale.inside(i as f64)?, label: curve.label.clone() })
+    };
+    panel.curves.iter().enumerate().filter_map(name).collect()
+}
+
 /// The values of a point that its axis should show. On a log axis a band may reach far down or to nothing;
 /// it is then cut off, lest it squeeze the curves.
-fn visible(kind: Kind, point: &Point) -> impl Iterator<Item = f64> {
+fn visible(kind: Kind, mark: Mark, point: &Point) -> impl Iterator<Item = f64> {
+    let point = match mark {
+        Mark::Heat => Point { mean: point.y, low: point.y, high: point.y, ..*point },
+        _ => *point,
+    };
     let low = if kind == Kind::Log && point.low < point.mean / 10.0 { point.mean } else { point.low };
     // A band without an end is shown as far as the axis goes.
     [point.mean, low, point.high].into_iter().filter(|value| value.is_finite())

@@ -6,8 +6,8 @@ use super::font::Font;
 use super::layout::{Plot, Rect};
 use super::series::Point;
 use super::svg::{Px, Writer, line};
-use super::{panel, style};
-use crate::work::{Curve, Panel};
+use super::{marks, panel, style};
+use crate::work::{Curve, Mark, Panel};
 
 /// A legend, set in rows and columns.
 pub(super) struct Legend {
@@ -24,6 +24,7 @@ pub(super) struct Entry {
     width: f64,
     colour: &'static str,
     dashed: bool,
+    mark: Mark,
     /// Of a replica count, how many diverged at most.
     diverged: (i64, i64),
 }
@@ -41,9 +42,15 @@ pub(super) fn entries(panel: &Panel, series: &[Vec<Point>]) -> Vec<Entry> {
         width: 0.0,
         colour: colour(curve),
         dashed: curve.dashed,
+        mark: curve.mark,
         diverged: points.iter().map(|p| (p.diverged, p.n.saturating_add(p.diverged))).max().unwrap_or((0, 0)),
     };
-    panel.curves.iter().zip(series).filter(|(curve, _)| !curve.label.trim().is_empty()).map(entry).collect()
+    panel.curves.iter().zip(series).filter(|(curve, _)| is_named(curve)).map(entry).collect()
+}
+
+/// Whether a legend has the curve: the cells of a heat map name themselves.
+fn is_named(curve: &Curve) -> bool {
+    !curve.unnamed && curve.mark != Mark::Heat && !curve.label.trim().is_empty()
 }
 
 /// One legend for several panels, if a name means one look in all of them and a look one name.
@@ -52,7 +59,7 @@ pub(super) fn shared(panels: Vec<Vec<Entry>>) -> Option<Vec<Entry>> {
     let mut names = BTreeMap::new();
     let mut all: Vec<Entry> = Vec::new();
     for entry in panels.into_iter().flatten() {
-        let (name, look) = ((entry.label.clone(), entry.dashed), (entry.colour, entry.dashed));
+        let (name, look) = ((entry.label.clone(), entry.dashed), (entry.colour, entry.dashed, entry.mark.name()));
         let same_look = *looks.entry(name).or_insert(entry.colour) == entry.colour;
         let same_name = *names.entry(look).or_insert_with(|| entry.label.clone()) == entry.label;
         if !same_look || !same_name {
@@ -140,7 +147,21 @@ impl Entry {
     fn draw(&self, out: &mut Writer, (x, y): (f64, f64)) {
         let baseline = y + style::ASCENT * style::LEGEND;
         let middle = baseline - style::MIDDLE * style::LEGEND;
-        stroke(out, &line((x, middle), (x + style::KEY, middle)), self.colour, self.dashed);
+        let centre = (x + style::KEY / 2.0, middle);
+        match self.mark {
+            Mark::Line | Mark::Path | Mark::Heat => {
+                stroke(out, &line((x, middle), (x + style::KEY, middle)), self.colour, self.dashed);
+            }
+            Mark::Points => marks::dot(out, centre, style::MEAN_DOT, self.colour, style::PALETTE[0], 1.0),
+            Mark::Dots => marks::dot(out, centre, style::DOT, self.colour, self.colour, 1.0),
+            Mark::Bars => {
+                let side = style::LEGEND;
+                let bar = Rect { x: centre.0 - side / 2.0, y: middle - side / 2.0, width: side, height: side };
+                bar.draw(out, &[("fill", &self.colour)]);
+            }
+            Mark::Arrows => marks::arrow(out, (x, middle), (x + style::KEY, middle), self.colour),
+            Mark::Star => marks::star(out, centre, self.colour),
+        }
         for (i, text) in self.lines.iter().enumerate() {
             let y = baseline + i as f64 * style::LINE * style::LEGEND;
             out.label((x + style::KEY + style::PAD, y), "start", style::LEGEND, text);

@@ -5,11 +5,15 @@
 //! rounded operations only, text is measured and rasterised with the bundled font, and nothing else is read.
 //! **If what is drawn changes, bump the version of the stage kind `figure`.**
 
+mod caption;
 mod font;
+mod heat;
 mod layout;
 mod legend;
+mod marks;
 mod panel;
 mod png;
+mod rows;
 mod scale;
 mod series;
 mod style;
@@ -25,6 +29,7 @@ use crate::table::Table;
 use crate::work::Figure;
 
 pub use png::png;
+pub use rows::{Row, SETTING, rows};
 pub use series::numbers;
 pub use svg::svg;
 
@@ -89,6 +94,18 @@ pub enum FigureError {
         replica: usize,
         /// Where.
         x: f64,
+    },
+    /// A curve's expression cannot be read.
+    #[error("panel `{panel}`, curve `{curve}`: `{text}`: {reason}")]
+    Expression {
+        /// The panel's id.
+        panel: String,
+        /// The curve's label.
+        curve: String,
+        /// The expression.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// Two panels with one id, or two curves of a panel with one label and dash.
     #[error("panel `{panel}` has {what} twice: give them different names")]

@@ -5,10 +5,10 @@ use std::fmt::Display;
 use super::layout::{Cell, Plot};
 use super::legend::{colour, stroke};
 use super::series::Point;
-use super::style;
 use super::svg::{Path, Px, Writer, line};
 use super::ticks::Tick;
-use crate::work::Curve;
+use super::{heat, marks, style};
+use crate::work::{Curve, Mark, Scale};
 
 /// Draws a panel; `clip` is an id for the outline of its plot area.
 pub(super) fn draw(out: &mut Writer, cell: &Cell, clip: &str) {
@@ -18,6 +18,12 @@ pub(super) fn draw(out: &mut Writer, cell: &Cell, clip: &str) {
     plot.area.draw(out, &[]);
     out.close("clipPath");
     grid(out, cell);
+    out.open("g", &[("clip-path", &format!("url(#{clip})"))]);
+    for (_, points) in cell.panel.curves.iter().zip(cell.series).filter(|(curve, _)| curve.mark == Mark::Heat) {
+        heat::cells(out, plot, points, cell.panel.z.as_ref().map_or(Scale::Linear, |axis| axis.scale));
+    }
+    out.close("g");
+    guides(out, cell);
     // All bands lie below all curves, so that none is hidden.
     let mut diverging = 0;
     for part in ["band", "curve"] {
@@ -27,14 +33,24 @@ pub(super) fn draw(out: &mut Writer, cell: &Cell, clip: &str) {
                 [("data-panel", panel), ("data-curve", label), ("data-dashed", &dashed), ("data-part", &part)];
             out.open("g", &names);
             out.open("g", &[("clip-path", &format!("url(#{clip})"))]);
-            if part == "band" {
-                bands(out, plot, curve, points);
-            } else {
-                lines(out, plot, curve, points);
+            match (part, curve.mark) {
+                ("band", Mark::Line) => bands(out, plot, curve, points),
+                ("curve", Mark::Line) => lines(out, plot, curve, points),
+                ("curve", Mark::Bars) => marks::bars(out, plot, curve, points),
+                ("curve", Mark::Path) => path(out, plot, curve, points),
+                ("curve", Mark::Arrows) => marks::arrows(out, plot, curve, points),
+                _ => {}
             }
             out.close("g");
             if part == "curve" {
-                dots(out, plot, curve, points);
+                // What may reach over the frame, lest half of it be lost.
+                match curve.mark {
+                    Mark::Line => dots(out, plot, curve, points),
+                    Mark::Points => marks::points(out, plot, curve, points),
+                    Mark::Dots => marks::dots(out, plot, curve, points),
+                    Mark::Star => marks::stars(out, plot, curve, points),
+                    _ => {}
+                }
                 diverging += u32::from(crosses(out, plot, curve, points, diverging));
             }
             out.close("g");
@@ -50,7 +66,34 @@ pub(super) fn draw(out: &mut Writer, cell: &Cell, clip: &str) {
     out.close("g");
 }
 
-fn thin(out: &mut Writer, path: &str, colour: &str, width: f64) {
+/// The guides, each with its label where it leaves the plot.
+fn guides(out: &mut Writer, cell: &Cell) {
+    for guide in &cell.panel.guides {
+        let Some((path, at, anchor)) = marks::guide(&cell.plot, guide) else { continue };
+        let look: [(&str, &dyn Display); 5] = [
+            ("d", &path),
+            ("fill", &"none"),
+            ("stroke", &style::PALE_INK),
+            ("stroke-width", &Px(style::FRAME)),
+            ("stroke-dasharray", &style::DASH),
+        ];
+        out.leaf("path", &look);
+        if !guide.label.is_empty() {
+            out.tinted(at, anchor, style::CAPTION, style::PALE_INK, &guide.label);
+        }
+    }
+}
+
+/// A thin line through all points in their order.
+fn path(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
+    for run in runs(plot, points).filter(|run| run.len() > 1) {
+        let mut path = Path::default();
+        run.iter().filter_map(|point| plot.at(point.x, point.mean)).for_each(|at| path.to(at));
+        thin(out, &path.open(), colour(curve), style::GRID_LINE);
+    }
+}
+
+pub(super) fn thin(out: &mut Writer, path: &str, colour: &str, width: f64) {
     let look: [(&str, &dyn Display); 4] =
         [("d", &path), ("fill", &"none"), ("stroke", &colour), ("stroke-width", &Px(width))];
     out.leaf("path", &look);
@@ -73,7 +116,7 @@ fn grid(out: &mut Writer, cell: &Cell) {
 }
 
 /// The stretches of a curve without a break.
-fn runs<'a>(plot: &Plot, points: &'a [Point]) -> impl Iterator<Item = &'a [Point]> {
+pub(super) fn runs<'a>(plot: &Plot, points: &'a [Point]) -> impl Iterator<Item = &'a [Point]> {
     let plot = *plot;
     points.split(move |point| plot.at(point.x, point.mean).is_none()).filter(|run| !run.is_empty())
 }
@@ -131,20 +174,12 @@ fn dots(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
     let inside = |point: &&Point| plot.x.inside(point.x).is_some() && plot.y.inside(point.mean).is_some();
     for run in runs(plot, points).filter(|run| run.len() == 1 || points.len() <= style::FEW) {
         for (x, y) in run.iter().filter(inside).filter_map(|point| plot.at(point.x, point.mean)) {
-            let look: [(&str, &dyn Display); 6] = [
-                ("cx", &Px(x)),
-                ("cy", &Px(y)),
-                ("r", &Px(style::DOT)),
-                ("fill", &fill),
-                ("stroke", &colour),
-                ("stroke-width", &Px(style::FRAME)),
-            ];
-            out.leaf("circle", &look);
+            marks::dot(out, (x, y), style::DOT, fill, colour, 1.0);
         }
     }
 }
 
-fn error_bar(out: &mut Writer, plot: &Plot, colour: &str, point: &Point) {
+pub(super) fn error_bar(out: &mut Writer, plot: &Plot, colour: &str, point: &Point) {
     if let (Some((x, _)), true) = (plot.at(point.x, point.mean), point.n > 1) {
         let (high, low) = plot.band(point);
         let cap = |y| line((x - style::CROSS, y), (x + style::CROSS, y));
@@ -209,7 +244,7 @@ fn tick_marks(out: &mut Writer, cell: &Cell) {
 fn labels(out: &mut Writer, cell: &Cell) {
     let area = cell.plot.area;
     let centre = (area.x + area.width / 2.0, area.y + area.height / 2.0);
-    let first = area.y - style::PAD - cell.title.len() as f64 * style::LINE * style::PANEL_TITLE;
+    let first = area.y - style::PAD - cell.over - cell.title.len() as f64 * style::LINE * style::PANEL_TITLE;
     for (i, text) in cell.title.iter().enumerate() {
         let y = first + (i as f64 * style::LINE + style::ASCENT) * style::PANEL_TITLE;
         out.label((centre.0, y), "middle", style::PANEL_TITLE, text);
@@ -231,9 +266,13 @@ fn labels(out: &mut Writer, cell: &Cell) {
 /// Says so if there is nothing to see.
 fn nothing(out: &mut Writer, cell: &Cell) {
     let (plot, area) = (&cell.plot, cell.plot.area);
-    let mut points = cell.series.iter().flatten().filter(|point| plot.at(point.x, point.mean).is_some()).peekable();
+    let heights = cell.panel.curves.iter().zip(cell.series).flat_map(|(curve, points)| {
+        let height = |point: &Point| if curve.mark == Mark::Heat { point.y } else { point.mean };
+        points.iter().map(move |point| (point.x, height(point)))
+    });
+    let mut points = heights.filter(|&(x, y)| plot.at(x, y).is_some()).peekable();
     let text = if points.peek().is_none() { "no data" } else { "no data within these limits" };
-    if !points.any(|point| plot.x.inside(point.x).is_some() && plot.y.inside(point.mean).is_some()) {
+    if !points.any(|(x, y)| plot.x.inside(x).is_some() && plot.y.inside(y).is_some()) {
         let (x, y) = (area.x + area.width / 2.0, area.y + area.height / 2.0 + style::MIDDLE * style::AXIS_LABEL);
         let look: [(&str, &dyn Display); 5] = [
             ("x", &Px(x)),

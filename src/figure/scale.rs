@@ -72,6 +72,24 @@ impl Scale {
         transform(self.kind, value).map(|at| ((at - self.low) / (self.high - self.low)).clamp(-10.0, 11.0))
     }
 
+    /// The value at a place.
+    pub fn value(&self, place: f64) -> f64 {
+        let at = self.low + place * (self.high - self.low);
+        match self.kind {
+            Kind::Linear => 2.0 * at,
+            Kind::Log => libm::exp(at),
+        }
+    }
+
+    /// With half a cell more at both ends, for cells around some values.
+    pub fn around_cells(self, values: impl Iterator<Item = f64>) -> Self {
+        let mut at: Vec<f64> = values.filter_map(|value| transform(self.kind, value)).collect();
+        at.sort_by(f64::total_cmp);
+        at.dedup_by(|a, b| !(*a - *b > 1e-9 * b.abs()));
+        let [first, .., last] = at[..] else { return self };
+        Self { low: first - (at[1] - first) / 2.0, high: last + (last - at[at.len() - 2]) / 2.0, ..self }
+    }
+
     /// The place of a value if it is on the axis, its limits included.
     pub fn inside(&self, value: f64) -> Option<f64> {
         let rounding = 1e-9;

@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::FigureError;
+use super::rows::{Row, rows};
 use crate::table::{Column, Table, Values};
-use crate::work::{Curve, Figure, Panel};
+use crate::work::{Curve, Figure, Mark, Panel};
 
-/// What a curve shows at one x.
+/// What a curve shows at one place.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Point {
     pub x: f64,
+    /// Where a cell of a heat map stands; NaN for other marks.
+    pub y: f64,
     /// Mean of the finite values; NaN if there is none.
     pub mean: f64,
     /// Mean minus one sample standard deviation; the mean if there is one value only.
@@ -29,6 +32,9 @@ pub(super) struct Point {
 /// `mean`, `std` (sample standard deviation, n − 1), `low` and `high` (mean ∓ std) of the finite values,
 /// `n` (how many they are) and `diverged` (how many are not finite). One value has std NaN and
 /// low = high = mean. The order of replicas and rows does not matter, to the last bit.
+///
+/// A figure with a heat map has a column `y` more, and that map one row per x and y. Curves that show every row
+/// ([`Mark::is_mean`]) have them in their order, with the value as `mean`; a row of NaN parts the replicas.
 ///
 /// # Errors
 /// If a table or column is missing, an x is not finite, a replica has two values at one x, or panels or
@@ -53,7 +59,7 @@ pub fn numbers(figure: &Figure, tables: &BTreeMap<String, Table>) -> Result<Tabl
         name: name.to_owned(),
         values: Values::Int(rows.iter().map(|(_, curve, point)| value(curve, point)).collect()),
     };
-    let columns = vec![
+    let mut columns = vec![
         text("panel", &|panel, _| panel.id.clone()),
         text("curve", &|_, curve| curve.label.clone()),
         int("dashed", &|curve, _| i64::from(curve.dashed)),
@@ -65,6 +71,9 @@ pub fn numbers(figure: &Figure, tables: &BTreeMap<String, Table>) -> Result<Tabl
         int("n", &|_, point| point.n),
         int("diverged", &|_, point| point.diverged),
     ];
+    if figure.panels.iter().flat_map(|panel| &panel.curves).any(|curve| curve.mark == Mark::Heat) {
+        columns.insert(4, float("y", |point| point.y));
+    }
     Table::new(columns).map_err(|e| FigureError::Numbers(e.to_string()))
 }
 
@@ -86,6 +95,7 @@ pub(super) fn series(figure: &Figure, numbers: &Table) -> Result<Vec<Vec<Vec<Poi
     let (panels, curves, dashed) = (text("panel")?, text("curve")?, float("dashed")?);
     let (x, mean, std, low) = (float("x")?, float("mean")?, float("std")?, float("low")?);
     let (high, n, diverged) = (float("high")?, float("n")?, float("diverged")?);
+    let y = numbers.numbers("y").unwrap_or_else(|| vec![f64::NAN; numbers.rows()]);
     let mut series: Vec<Vec<Vec<Point>>> = figure.panels.iter().map(|p| vec![Vec::new(); p.curves.len()]).collect();
     for row in 0..numbers.rows() {
         let Some(&(p, c)) = place.get(&(panels[row].as_str(), curves[row].as_str(), dashed[row] != 0.0)) else {
@@ -93,8 +103,11 @@ pub(super) fn series(figure: &Figure, numbers: &Table) -> Result<Vec<Vec<Vec<Poi
             return Err(FigureError::Numbers(what));
         };
         let (n, diverged) = (n[row] as i64, diverged[row] as i64);
-        let point = Point { x: x[row], mean: mean[row], std: std[row], low: low[row], high: high[row], n, diverged };
-        series[p][c].push(point);
+        let (mean, std, low, high) = (mean[row], std[row], low[row], high[row]);
+        let point = Point { x: x[row], y: y[row], mean, std, low, high, n, diverged };
+        // A bar stands where its curve comes in the panel.
+        let x = if figure.panels[p].curves[c].mark == Mark::Bars { c as f64 } else { point.x };
+        series[p][c].push(Point { x, ..point });
     }
     Ok(series)
 }
@@ -115,52 +128,55 @@ fn names_differ(figure: &Figure) -> Result<(), FigureError> {
 }
 
 fn aggregate(panel: &Panel, curve: &Curve, tables: &BTreeMap<String, Table>) -> Result<Vec<Point>, FigureError> {
-    let mut values: BTreeMap<Ordered, Vec<f64>> = BTreeMap::new();
+    let mut values: BTreeMap<(Ordered, Ordered), Vec<f64>> = BTreeMap::new();
+    let mut single = Vec::new();
     for replica in 0..curve.replicas.len() {
-        for (x, y) in replica_values(panel, curve, replica, tables)? {
-            values.entry(x).or_default().push(y);
+        let rows = rows(&panel.id, curve, replica, tables)?;
+        if curve.mark.is_mean() {
+            for row in means_rows(panel, curve, replica, rows)? {
+                values.entry((Ordered(row.x), Ordered(row.y))).or_default().push(row.value);
+            }
+        } else {
+            let shown = rows.into_iter().filter(|row| row.x.is_finite() && row.value.is_finite());
+            let points = shown.map(|row| summary(row.x, f64::NAN, vec![row.value]));
+            if curve.mark == Mark::Path && !single.is_empty() {
+                single.push(summary(f64::NAN, f64::NAN, Vec::new()));
+            }
+            single.extend(points);
         }
     }
-    Ok(values.into_iter().map(|(x, values)| summary(x.0, values)).collect())
+    single.extend(values.into_iter().map(|((x, y), values)| summary(x.0, y.0, values)));
+    Ok(single)
 }
 
-/// The rows of all tables of a replica, by x.
-fn replica_values(
-    panel: &Panel,
-    curve: &Curve,
-    replica: usize,
-    tables: &BTreeMap<String, Table>,
-) -> Result<BTreeMap<Ordered, f64>, FigureError> {
+/// The rows of a replica at places that are some, one at each.
+fn means_rows(panel: &Panel, curve: &Curve, replica: usize, rows: Vec<Row>) -> Result<Vec<Row>, FigureError> {
     let (panel, label) = (panel.id.clone(), curve.label.clone());
-    let mut values = BTreeMap::new();
-    for name in &curve.replicas[replica] {
-        let Some(table) = tables.get(name) else {
-            return Err(FigureError::NoTable { panel, curve: label, table: name.clone() });
-        };
-        let column = |column: &String| {
-            table.numbers(column).ok_or_else(|| FigureError::NoColumn {
-                panel: panel.clone(),
-                curve: label.clone(),
-                table: name.clone(),
-                column: column.clone(),
-            })
-        };
-        for (x, y) in column(&curve.x)?.into_iter().zip(column(&curve.y)?) {
-            if !x.is_finite() {
-                let (table, column) = (name.clone(), curve.x.clone());
-                return Err(FigureError::Position { panel, curve: label, table, column, value: x });
+    let mut found: BTreeMap<(Ordered, Ordered), Row> = BTreeMap::new();
+    for row in rows {
+        let place = if curve.mark == Mark::Heat { row.y } else { 0.0 };
+        for (column, value) in [(&curve.x, row.x), (&curve.y, place)] {
+            if !value.is_finite() {
+                let column = column.clone();
+                return Err(FigureError::Position { panel, curve: label, table: row.table, column, value });
             }
-            // Adding 0 makes −0 and 0 one place.
-            let before = values.insert(Ordered(x + 0.0), y);
-            if before.is_some_and(|before: f64| before != y && !(before.is_nan() && y.is_nan())) {
-                return Err(FigureError::Conflict { panel, curve: label, replica, x });
+        }
+        // Adding 0 makes −0 and 0 one place.
+        let key = (Ordered(row.x + 0.0), Ordered(place + 0.0));
+        match found.get(&key) {
+            Some(before) if curve.last && before.epoch >= row.epoch => {}
+            Some(before) if !curve.last && !before.says_the_same(&row) => {
+                return Err(FigureError::Conflict { panel, curve: label, replica, x: row.x });
+            }
+            _ => {
+                found.insert(key, Row { x: key.0.0, y: if curve.mark == Mark::Heat { place + 0.0 } else { f64::NAN }, ..row });
             }
         }
     }
-    Ok(values)
+    Ok(found.into_values().collect())
 }
 
-fn summary(x: f64, values: Vec<f64>) -> Point {
+fn summary(x: f64, y: f64, values: Vec<f64>) -> Point {
     let mut finite: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
     // Sums depend on the order; this one does not depend on that of the replicas.
     finite.sort_by(f64::total_cmp);
@@ -175,7 +191,7 @@ fn summary(x: f64, values: Vec<f64>) -> Point {
             (mean, std, mean - std, mean + std)
         }
     };
-    Point { x, mean, std, low, high, n, diverged }
+    Point { x, y, mean, std, low, high, n, diverged }
 }
 
 fn mean(values: &[f64]) -> f64 {

@@ -34,12 +34,28 @@ pub const PAD: f64 = 6.0;
 
 pub const CURVE: f64 = 1.7;
 pub const DASH: &str = "5.5 3";
+pub const DOTTED: &str = "1 2.5";
 pub const BAND_OPACITY: f64 = 0.2;
 pub const FRAME: f64 = 0.9;
 pub const GRID_LINE: f64 = 0.7;
 pub const TICK: f64 = 4.0;
 pub const MINOR_TICK: f64 = 2.2;
 pub const DOT: f64 = 2.4;
+/// Dots that stand for means.
+pub const MEAN_DOT: f64 = 3.6;
+/// Opacity of the first of many dots.
+pub const PALEST: f64 = 0.25;
+/// Width of a bar, as a share of the distance between bars.
+pub const BAR: f64 = 0.62;
+/// Length of an arrow's head.
+pub const ARROW: f64 = 6.0;
+/// Radius of a star.
+pub const STAR: f64 = 7.0;
+/// Colours of a heat map from low to high.
+pub const HEAT: [[u8; 3]; 3] = [[0xff, 0xf3, 0xd6], [0x8f, 0xcb, 0xcf], [0x1d, 0x35, 0x57]];
+pub const CELL_LABEL: f64 = 9.5;
+/// The line of text at the foot of a figure.
+pub const CAPTION: f64 = 10.0;
 /// Curves with at most this many points show each as a dot.
 pub const FEW: usize = 15;
 /// Half the width of the cross of a diverged replica, and of an error bar's cap.

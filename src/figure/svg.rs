@@ -49,6 +49,10 @@ pub fn svg(figure: &Figure, numbers: &Table) -> Result<String, FigureError> {
     if let Some((legend, at)) = &layout.legend {
         legend.draw(&mut out, *at);
     }
+    for (i, line) in layout.caption.0.iter().enumerate() {
+        let y = layout.caption.1 + i as f64 * style::LINE * style::CAPTION;
+        out.tinted((style::MARGIN, y), "start", style::CAPTION, style::PALE_INK, line);
+    }
     out.close("svg");
     Ok(out.text)
 }
@@ -57,9 +61,11 @@ pub fn svg(figure: &Figure, numbers: &Table) -> Result<String, FigureError> {
 fn texts(figure: &Figure) -> impl Iterator<Item = &String> {
     let panels = figure.panels.iter().flat_map(|panel| {
         let own = [&panel.id, &panel.title, &panel.x.label, &panel.y.label];
-        own.into_iter().chain(panel.curves.iter().map(|curve| &curve.label))
+        let z = panel.z.iter().map(|axis| &axis.label);
+        let guides = panel.guides.iter().map(|guide| &guide.label);
+        own.into_iter().chain(panel.curves.iter().map(|curve| &curve.label)).chain(z).chain(guides)
     });
-    [&figure.name, &figure.title].into_iter().chain(panels)
+    [&figure.name, &figure.title, &figure.note].into_iter().chain(panels)
 }
 
 fn description(figure: &Figure) -> String {
@@ -186,6 +192,15 @@ impl Writer {
     /// A line of text: where its baseline starts, is halved or ends, by `anchor`.
     pub fn label(&mut self, (x, y): (f64, f64), anchor: &str, size: f64, words: &str) {
         self.words("text", &[("x", &Px(x)), ("y", &Px(y)), ("text-anchor", &anchor), ("font-size", &Px(size))], words);
+    }
+}
+
+impl Writer {
+    /// A line of text in a colour.
+    pub fn tinted(&mut self, (x, y): (f64, f64), anchor: &str, size: f64, colour: &str, words: &str) {
+        let look: [(&str, &dyn Display); 5] =
+            [("x", &Px(x)), ("y", &Px(y)), ("text-anchor", &anchor), ("font-size", &Px(size)), ("fill", &colour)];
+        self.words("text", &look, words);
     }
 }
 

@@ -4,10 +4,22 @@ use resvg::usvg::{self, roxmltree};
 
 use super::*;
 use crate::rng::Stream;
-use crate::work::{Axis, Curve, Panel, Scale};
+use crate::work::{Axis, Curve, Mark, Panel, Rows, Scale};
 
 pub(super) fn curve(label: &str, replicas: Vec<Vec<String>>) -> Curve {
-    Curve { label: label.into(), colour: 0, dashed: false, x: "x".into(), y: "y".into(), replicas }
+    let rows = |table: String| Rows { table, settings: BTreeMap::new() };
+    Curve {
+        label: label.into(),
+        colour: 0,
+        dashed: false,
+        mark: Mark::Line,
+        unnamed: false,
+        x: "x".into(),
+        y: "y".into(),
+        z: None,
+        last: false,
+        replicas: replicas.into_iter().map(|tables| tables.into_iter().map(rows).collect()).collect(),
+    }
 }
 
 fn axis(label: &str, scale: Scale) -> Axis {
@@ -16,12 +28,12 @@ fn axis(label: &str, scale: Scale) -> Axis {
 
 fn panel(id: &str, curves: Vec<Curve>) -> Panel {
     let (x, y) = (axis("epoch", Scale::Linear), axis("test error (%)", Scale::Log));
-    Panel { id: id.into(), title: "Test error".into(), x, y, curves }
+    Panel { id: id.into(), title: "Test error".into(), x, y, z: None, curves, guides: Vec::new() }
 }
 
 /// A figure of one panel `a`.
 pub(super) fn figure_of(curves: Vec<Curve>) -> Figure {
-    Figure { name: "test".into(), title: String::new(), columns: 2, panels: vec![panel("a", curves)] }
+    Figure { name: "test".into(), title: String::new(), note: String::new(), columns: 2, panels: vec![panel("a", curves)] }
 }
 
 /// Four panels with bands, dashes, a diverged replica, a lone point, fixed ticks and an empty panel.
@@ -52,7 +64,7 @@ fn sample() -> (Figure, BTreeMap<String, Table>) {
         Axis { range: Some([10.0, 90.0]), ticks: Some(vec![10.0, 20.0, 40.0, 60.0, 90.0]), ..panels[1].y.clone() };
     panels[2].y.scale = Scale::Linear;
     panels[2].title = "Tr(∇²L) of fine-tuned iterates".into();
-    (Figure { name: "fig".into(), title: "A figure".into(), columns: 2, panels }, tables)
+    (Figure { name: "fig".into(), title: "A figure".into(), note: "Profile test: small.".into(), columns: 2, panels }, tables)
 }
 
 #[test]

@@ -129,6 +129,15 @@ fn named(values: &[f64], scale: &Scale) -> Vec<Tick> {
     placed.iter().map(|&(place, value)| Tick { place, label: label(value) }).collect()
 }
 
+/// A value in three significant digits, without needless zeros.
+pub(super) fn short(value: f64) -> String {
+    if !value.is_finite() {
+        return "–".to_owned();
+    }
+    let rounded: f64 = format!("{value:.2e}").parse().unwrap_or(value);
+    if rounded == 0.0 || (1e-3..1e5).contains(&rounded.abs()) { minus(&format!("{rounded}")) } else { powers(rounded) }
+}
+
 /// The exponent of the first digit.
 fn exponent(value: f64) -> i32 {
     format!("{value:e}").split_once('e').and_then(|(_, exponent)| exponent.parse().ok()).unwrap_or(0)

@@ -18,7 +18,7 @@ pub fn build(kind: &str, site: &mut Site<'_>) -> Instance {
     let fields = site.fields;
     let make = reader(kind, fields, site, lineage);
     let mut checkpoints = Vec::new();
-    for checkpoint in site.checkpoints() {
+    for checkpoint in site.chosen() {
         let after = checkpoint.epoch;
         let mut inputs = vec![input("weights", checkpoint.stage, "weights")];
         inputs.extend(lineage.data.map(|data| input("train", data, "train")));

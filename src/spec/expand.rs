@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::fields::Fields;
 use super::node::{Data, Diagnostic, Node, did_you_mean};
+use super::curves::Sources;
 use super::panels;
 use super::pipeline::Pipeline;
 use super::stages::{self, Instance, Site};
-use super::sweep::{Point, Settings, restrict};
-use crate::graph::Graph;
+use super::sweep::{Point, Settings, label, restrict};
+use crate::graph::{Drawn, Graph};
 use crate::work::Policy;
 
 /// The instances of one stage of the pipeline.
@@ -43,7 +44,12 @@ pub fn expand(pipeline: &Pipeline) -> Result<Graph, Vec<Diagnostic>> {
         families.insert(name, family);
     }
     if complaints.is_empty() {
-        panels::add_figures(pipeline, &settings, &families, &mut graph, &mut complaints);
+        let sources = Sources { settings: &settings, families: &families, graph: &graph };
+        let figures = panels::add_figures(pipeline, sources, &mut complaints);
+        for (name, drawn, stage) in figures {
+            graph.figures.insert(name, Drawn { stage: graph.stages.len(), ..drawn });
+            graph.stages.push(stage);
+        }
     }
     unused(pipeline, &settings, &mut complaints);
     // One mistake in a stage is found again in each of its instances: say it once.
@@ -180,14 +186,20 @@ fn instantiate(
         Vec::new()
     });
     let mut family = Family { kind: template.kind.to_owned(), axes, instances: BTreeMap::new() };
+    let allowed = only(template, settings, complaints);
     for point in points {
         let at = |family: &Family| family.instances.get(&restrict(&point, &family.axes)).cloned();
+        let is_kept = allowed.iter().all(|(name, places)| point.get(name).is_none_or(|place| places.contains(place)));
+        if !is_kept || named().any(|family| at(family).is_none()) {
+            continue;
+        }
         let start: Vec<_> = template.start.iter().filter_map(|name| at(families.get(name)?)).collect();
         let data = template.data.as_ref().and_then(|name| at(families.get(name)?));
         let data = data.and_then(|instance| instance.checkpoints.first().map(|checkpoint| checkpoint.stage));
         let values = settings.at(&point);
         let fields = Fields::new(template.node, &values);
         fields.node("kind");
+        fields.node("only");
         stages::KINDS.iter().filter(|(kind, _)| *kind == template.kind).for_each(|(_, references)| {
             for field in *references {
                 fields.node(field);
@@ -200,7 +212,39 @@ fn instantiate(
         complaints.extend(fields.finish(&format!("stage `{name}`")));
         family.instances.insert(point, instance);
     }
+    if family.instances.is_empty() && complaints.is_empty() {
+        complaints.push(template.node.complain(format!("`only` leaves nothing of stage `{name}`")));
+    }
     family
+}
+
+/// `only = { lr = [0.1, 0.2] }`: the places of those values in the sweep `lr`; values that are not in it are none.
+fn only(
+    template: &Template<'_>,
+    settings: &Settings,
+    complaints: &mut Vec<Diagnostic>,
+) -> BTreeMap<String, BTreeSet<usize>> {
+    let Data::Table(fields) = &template.node.data else { return BTreeMap::new() };
+    let Some(node) = fields.get("only") else { return BTreeMap::new() };
+    let Data::Table(table) = &node.data else {
+        complaints.push(node.complain("`only` is a table of settings and their values: { lr = [0.1, 0.2] }"));
+        return BTreeMap::new();
+    };
+    let mut allowed = BTreeMap::new();
+    for (name, wanted) in table {
+        let Some(values) = settings.values.get(name) else {
+            let hint = did_you_mean(name, settings.values.keys().map(String::as_str));
+            complaints.push(wanted.complain(format!("there is no setting `{name}`{hint}")));
+            continue;
+        };
+        let wanted: Vec<String> = match &wanted.data {
+            Data::List(wanted) => wanted.iter().map(label).collect(),
+            _ => vec![label(wanted)],
+        };
+        let places = (0..values.len()).filter(|&place| wanted.contains(&label(&values[place])));
+        allowed.insert(name.clone(), places.collect());
+    }
+    allowed
 }
 
 /// A complaint if a stage starts from one that has nothing to start from.
@@ -219,16 +263,17 @@ fn unfit(name: &str, template: &Template<'_>, families: &BTreeMap<String, Family
     data.or_else(|| template.start.iter().find_map(|other| wrong(other, allowed)))
 }
 
-/// The columns of the table that a kind of stage makes, and the name of that output.
-pub fn table_of(kind: &str) -> Option<(&'static str, &'static [&'static str])> {
+/// The tables that a kind of stage makes, the usual one first: the name of the output, and its columns.
+pub fn tables_of(kind: &str) -> &'static [(&'static str, &'static [&'static str])] {
+    use crate::work::{COSINES, EIGENVALUES, EMA_METRICS, METRICS, PREDICTIONS, PRODUCTS, SCALE, TRACE};
     match kind {
-        "train" | "probe" => Some(("metrics", &crate::work::METRICS)),
-        "ema_eval" => Some(("metrics", &crate::work::EMA_METRICS)),
-        "predictions" => Some(("predictions", &crate::work::PREDICTIONS)),
-        "hessian_trace" => Some(("trace", &crate::work::TRACE)),
-        "top_eigenvalue" => Some(("eigenvalues", &crate::work::EIGENVALUES)),
-        "noise_covariance" => Some(("cosines", &crate::work::COSINES)),
-        "noise_scale" => Some(("scale", &crate::work::SCALE)),
-        _ => None,
+        "train" | "probe" => &[("metrics", &METRICS)],
+        "ema_eval" => &[("metrics", &EMA_METRICS)],
+        "predictions" => &[("predictions", &PREDICTIONS)],
+        "hessian_trace" => &[("trace", &TRACE)],
+        "top_eigenvalue" => &[("eigenvalues", &EIGENVALUES)],
+        "noise_covariance" => &[("cosines", &COSINES), ("products", &PRODUCTS)],
+        "noise_scale" => &[("scale", &SCALE)],
+        _ => &[],
     }
 }

@@ -116,6 +116,30 @@ impl<'a> Fields<'a> {
         self.read(name, default.map(str::to_owned), "text", read).unwrap_or_default()
     }
 
+    /// Text in which `$name` stands for nothing yet: an expression.
+    pub fn expression(&self, name: &'static str, default: Option<&str>) -> String {
+        self.asked.borrow_mut().insert(name);
+        let node = match &self.table.data {
+            Data::Table(fields) => fields.get(name),
+            _ => None,
+        };
+        match (node.map(|node| &node.data), default) {
+            (Some(Data::Text(text)), _) => text.clone(),
+            (None, Some(default)) => default.to_owned(),
+            (Some(_), _) => {
+                let node = node.unwrap_or(self.table);
+                let message = format!("`{name}` must be an expression in quotes, not {}", node.describe());
+                self.complaints.borrow_mut().push(node.complain(message));
+                String::new()
+            }
+            (None, None) => {
+                let message = format!("`{name}` is missing: a column, or an expression of columns");
+                self.complaints.borrow_mut().push(self.table.complain(message));
+                String::new()
+            }
+        }
+    }
+
     /// One of some words.
     pub fn choice<T: Copy>(&self, name: &'static str, default: Option<T>, words: &[(&str, T)]) -> Option<T> {
         let Some(node) = self.node(name) else {
@@ -135,6 +159,23 @@ impl<'a> Fields<'a> {
             self.complain(name, format!("`{name}` must be one of {}, not {}{hint}", all.join(", "), node.describe()));
         }
         found
+    }
+
+    /// A list of integers, if it is there; one counts as a list of one.
+    pub fn integers(&self, name: &'static str) -> Option<Vec<u32>> {
+        let node = self.node(name)?;
+        let integer = |data: &Data| match data {
+            Data::Int(value) => u32::try_from(*value).ok(),
+            _ => None,
+        };
+        let read = match &node.data {
+            Data::List(nodes) => nodes.iter().map(|node| integer(&node.data)).collect(),
+            data => integer(data).map(|value| vec![value]),
+        };
+        if read.is_none() {
+            self.complain(name, format!("`{name}` must be a list of integers, not {}", node.describe()));
+        }
+        read
     }
 
     /// A list of texts; one text counts as a list of one.

@@ -1,6 +1,7 @@
 //! From the text of a pipeline file to a checked graph of stages.
 
 mod curvature;
+mod curves;
 mod expand;
 mod fields;
 mod node;

@@ -1,80 +1,111 @@
-//! The figure of a pipeline and each of its panels as stages that draw.
+//! The figures of a pipeline and each of their panels as stages that draw.
 
 use std::collections::BTreeMap;
 
-use super::expand::{Family, table_of};
+use super::curves::{self, Curves, Sources};
 use super::fields::Fields;
-use super::node::{Diagnostic, Node, did_you_mean};
+use super::node::{Data, Diagnostic, Node};
 use super::pipeline::Pipeline;
-use super::stages::Checkpoint;
-use super::sweep::{Settings, label};
-use crate::graph::{Graph, Input, Stage};
-use crate::work::{Axis, Curve, Figure, Panel, Scale, Work};
+use crate::expr::Expr;
+use crate::graph::{Drawn, Input, Stage};
+use crate::work::{Axis, Figure, Guide, Panel, Scale, Work};
 
-/// A panel and the tables that its curves are drawn from.
-struct Drawn {
+/// A panel, its figure, and the tables that its curves are drawn from.
+struct Read {
+    figure: String,
     panel: Panel,
     inputs: BTreeMap<String, Input>,
 }
 
-/// Adds a stage that draws the whole figure, and one for each panel if there are several.
+/// How a figure is laid out.
+struct Sheet {
+    title: String,
+    columns: u32,
+}
+
+/// Adds a stage that draws each figure, and one for each of its panels if it has several.
 pub fn add_figures(
     pipeline: &Pipeline,
-    settings: &Settings,
-    families: &BTreeMap<String, Family>,
-    graph: &mut Graph,
+    sources: Sources<'_>,
     complaints: &mut Vec<Diagnostic>,
-) {
-    let mut drawn: Vec<Drawn> = Vec::new();
+) -> Vec<(String, Drawn, Stage)> {
+    let mut panels: Vec<Read> = Vec::new();
     for node in &pipeline.panels {
-        let panel = panel(node, settings, families, graph, complaints);
-        if drawn.iter().any(|other| other.panel.id == panel.panel.id) {
-            complaints.push(node.complain(format!("there are two panels `{}`", panel.panel.id)));
+        let read = panel(node, &pipeline.name, sources, complaints);
+        if panels.iter().any(|other| (&other.figure, &other.panel.id) == (&read.figure, &read.panel.id)) {
+            complaints.push(node.complain(format!("there are two panels `{}`", read.panel.id)));
         }
-        drawn.push(panel);
+        panels.push(read);
     }
-    if drawn.is_empty() {
+    if panels.is_empty() {
         complaints.push(pipeline.root.complain("the pipeline has no [[panel]], so there is nothing to draw"));
     }
-    let none = BTreeMap::new();
-    let columns = match &pipeline.figure {
-        Some(node) => {
-            let fields = Fields::new(node, &none);
-            let columns = fields.integer("columns", Some(2), 1..=8);
-            complaints.extend(fields.finish("the table `figure`"));
-            columns
-        }
-        None => 2,
-    };
-    if drawn.len() > 1 {
-        for one in &drawn {
-            add(&format!("{}{}", pipeline.name, one.panel.id), "", 1, &[one], graph);
-        }
+    let mut sheets = sheets(pipeline, complaints);
+    let mut names: Vec<&String> = panels.iter().map(|panel| &panel.figure).collect();
+    names.sort_unstable();
+    names.dedup();
+    for name in sheets.keys().filter(|name| !names.contains(name) && **name != pipeline.name) {
+        complaints.push(pipeline.root.complain(format!("[figure.{name}] has no [[panel]] with figure = \"{name}\"")));
     }
-    add(&pipeline.name, &pipeline.title, columns, &drawn.iter().collect::<Vec<_>>(), graph);
+    let mut found = Vec::new();
+    for name in names {
+        let own: Vec<&Read> = panels.iter().filter(|panel| panel.figure == *name).collect();
+        if own.len() > 1 {
+            let sheet = Sheet { title: String::new(), columns: 1 };
+            found.extend(own.iter().map(|one| {
+                drawn(&format!("{name}{}", one.panel.id), &sheet, std::slice::from_ref(one), pipeline, false)
+            }));
+        }
+        let sheet = sheets.remove(name).unwrap_or(Sheet { title: String::new(), columns: 2 });
+        found.push(drawn(name, &sheet, &own, pipeline, true));
+    }
+    found
 }
 
-fn add(name: &str, title: &str, columns: u32, drawn: &[&Drawn], graph: &mut Graph) {
-    let inputs: BTreeMap<_, _> = drawn.iter().flat_map(|one| one.inputs.clone()).collect();
-    let panels = drawn.iter().map(|one| one.panel.clone()).collect();
-    let figure = Figure { name: name.to_owned(), title: title.to_owned(), columns, panels };
-    graph.figures.insert(name.to_owned(), graph.stages.len());
-    graph.stages.push(Stage {
-        name: name.to_owned(),
-        work: Work::Figure(figure),
-        inputs: inputs.into_values().collect(),
-    });
+/// `[figure]`, which is about the figure that has the pipeline's name, and every `[figure.NAME]` in it.
+fn sheets(pipeline: &Pipeline, complaints: &mut Vec<Diagnostic>) -> BTreeMap<String, Sheet> {
+    let own = Sheet { title: pipeline.title.clone(), columns: 2 };
+    let mut sheets = BTreeMap::from([(pipeline.name.clone(), own)]);
+    let Some(node) = &pipeline.figure else { return sheets };
+    let Data::Table(table) = &node.data else {
+        complaints.push(node.complain("`figure` must be a table"));
+        return sheets;
+    };
+    let is_sheet = |node: &Node| matches!(node.data, Data::Table(_));
+    let own = table.iter().filter(|(_, node)| !is_sheet(node)).map(|(name, node)| (name.clone(), node.clone()));
+    let own = Node { origin: node.origin.clone(), data: Data::Table(own.collect()) };
+    let others = table.iter().filter(|(_, node)| is_sheet(node));
+    for (name, node) in [(&pipeline.name, &own)].into_iter().chain(others) {
+        let none = BTreeMap::new();
+        let fields = Fields::new(node, &none);
+        let title = if *name == pipeline.name { pipeline.title.as_str() } else { "" };
+        let sheet = Sheet { title: fields.text("title", Some(title)), columns: fields.integer("columns", Some(2), 1..=8) };
+        complaints.extend(fields.finish("the table `figure`"));
+        sheets.insert(name.clone(), sheet);
+    }
+    sheets
 }
 
-fn panel(
-    node: &Node,
-    settings: &Settings,
-    families: &BTreeMap<String, Family>,
-    graph: &Graph,
-    complaints: &mut Vec<Diagnostic>,
-) -> Drawn {
+fn drawn(name: &str, sheet: &Sheet, panels: &[&Read], pipeline: &Pipeline, whole: bool) -> (String, Drawn, Stage) {
+    let inputs: BTreeMap<_, _> = panels.iter().flat_map(|one| one.inputs.clone()).collect();
+    let panels = panels.iter().map(|one| one.panel.clone()).collect();
+    let note = match pipeline.about.as_str() {
+        "" => String::new(),
+        about => format!("Profile {}: {about}.", pipeline.profile),
+    };
+    let figure = Figure { name: name.to_owned(), title: sheet.title.clone(), note, columns: sheet.columns, panels };
+    let stage = Stage { name: name.to_owned(), work: Work::Figure(figure), inputs: inputs.into_values().collect() };
+    (name.to_owned(), Drawn { stage: 0, whole, pipeline: pipeline.name.clone() }, stage)
+}
+
+fn panel(node: &Node, pipeline: &str, sources: Sources<'_>, complaints: &mut Vec<Diagnostic>) -> Read {
     let none = BTreeMap::new();
     let fields = Fields::new(node, &none);
+    let figure = fields.text("figure", Some(pipeline));
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    if figure.is_empty() || !figure.chars().all(plain) {
+        fields.complain("figure", "the name of a figure is lower-case letters, digits, - and _");
+    }
     let id = fields.text("id", None);
     if id.is_empty() || !id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) {
         fields.complain("id", "the `id` of a panel must be lower-case letters or digits, such as \"a\"");
@@ -88,16 +119,31 @@ fn panel(
         }
     };
     let (x, y) = (axis("x"), axis("y"));
-    let (mut curves, mut inputs) = (Vec::new(), BTreeMap::new());
+    let z = fields.has("z").then(|| axis("z"));
+    let mut found = Curves::default();
     let tables = fields.tables("curve");
     if tables.is_empty() {
         fields.complain("curve", "the panel has no [[panel.curve]]");
     }
     for node in tables {
-        read_curves(node, settings, families, graph, &mut curves, &mut inputs, complaints);
+        curves::read(node, sources, &mut found, complaints);
     }
+    let guides = fields.tables("guide").into_iter().map(|node| guide(node, complaints)).collect();
     complaints.extend(fields.finish("a panel"));
-    Drawn { panel: Panel { id, title, x, y, curves }, inputs }
+    Read { figure, panel: Panel { id, title, x, y, z, curves: found.curves, guides }, inputs: found.inputs }
+}
+
+fn guide(node: &Node, complaints: &mut Vec<Diagnostic>) -> Guide {
+    let none = BTreeMap::new();
+    let fields = Fields::new(node, &none);
+    let (label, y) = (fields.text("label", Some("")), fields.expression("y", None));
+    match Expr::parse(&y) {
+        Ok(expression) if expression.names().iter().all(|name| *name == "x") => {}
+        Ok(_) => fields.complain("y", "the height of a guide is an expression in x alone, such as \"0.001 / x\""),
+        Err(error) => fields.complain("y", format!("`y`: {error}")),
+    }
+    complaints.extend(fields.finish("a guide"));
+    Guide { label, y }
 }
 
 fn read_axis(node: &Node, what: &str, complaints: &mut Vec<Diagnostic>) -> Axis {
@@ -121,90 +167,4 @@ fn read_axis(node: &Node, what: &str, complaints: &mut Vec<Diagnostic>) -> Axis 
     }
     complaints.extend(fields.finish(what));
     Axis { label, scale, range, ticks }
-}
-
-/// One `[[panel.curve]]`: a curve for each value of the setting `per`, averaged over the setting `over`.
-fn read_curves(
-    node: &Node,
-    settings: &Settings,
-    families: &BTreeMap<String, Family>,
-    graph: &Graph,
-    curves: &mut Vec<Curve>,
-    inputs: &mut BTreeMap<String, Input>,
-    complaints: &mut Vec<Diagnostic>,
-) {
-    let none = BTreeMap::new();
-    let fields = Fields::new(node, &none);
-    let from = fields.texts("from");
-    let (x, y) = (fields.text("x", Some("epoch")), fields.text("y", None));
-    let (per, over) = (fields.text("per", Some("")), fields.text("over", Some("seed")));
-    let template = fields.text("label", Some(if per.is_empty() { "" } else { "{per}" }));
-    let dashed = fields.truth("dashed", false);
-    let colour = fields.integer("colour", Some(0), 0..=7);
-    if !per.is_empty() && !settings.values.contains_key(&per) {
-        let hint = did_you_mean(&per, settings.values.keys().map(String::as_str));
-        fields.complain("per", format!("there is no setting `{per}`{hint}"));
-    }
-    let mut sources = Vec::new();
-    for name in &from {
-        match families.get(name).map(|family| (family, table_of(&family.kind))) {
-            Some((family, Some((output, columns)))) => {
-                for (field, column) in [("x", &x), ("y", &y)] {
-                    if !columns.contains(&column.as_str()) {
-                        let hint = did_you_mean(column, columns.iter().copied());
-                        let known = columns.join(", ");
-                        fields.complain(field, format!("`{name}` has no column `{column}`{hint} Columns: {known}"));
-                    }
-                }
-                sources.push((family, output));
-            }
-            Some((family, None)) => {
-                fields.complain("from", format!("`{name}` is a {}, which has no numbers to draw", family.kind));
-            }
-            None => {
-                let hint = did_you_mean(name, families.keys().map(String::as_str));
-                fields.complain("from", format!("there is no stage `{name}`{hint}"));
-            }
-        }
-    }
-    complaints.extend(fields.finish("a curve"));
-    let groups = settings.values.get(&per).map_or(1, Vec::len);
-    for group in 0..groups {
-        let replicas = replicas(&sources, settings, (&per, group), &over, graph, inputs);
-        let value = settings.values.get(&per).map(|values| label(&values[group])).unwrap_or_default();
-        curves.push(Curve {
-            label: template.replace("{per}", &value),
-            colour: (colour + group as u32) % 8,
-            dashed,
-            x: x.clone(),
-            y: y.clone(),
-            replicas,
-        });
-    }
-}
-
-/// For every value of the setting `over` the tables of the sources at one value of the setting `per`.
-fn replicas(
-    sources: &[(&Family, &'static str)],
-    settings: &Settings,
-    (per, group): (&str, usize),
-    over: &str,
-    graph: &Graph,
-    inputs: &mut BTreeMap<String, Input>,
-) -> Vec<Vec<String>> {
-    let mut replicas: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-    for (family, output) in sources {
-        for (point, instance) in &family.instances {
-            if settings.swept.contains(per) && point.get(per).is_some_and(|&index| index != group) {
-                continue;
-            }
-            let names = replicas.entry(point.get(over).copied().unwrap_or_default()).or_default();
-            for Checkpoint { stage, .. } in &instance.checkpoints {
-                let role = graph.stages[*stage].name.clone();
-                inputs.insert(role.clone(), Input { role: role.clone(), stage: *stage, output });
-                names.push(role);
-            }
-        }
-    }
-    replicas.into_values().collect()
 }

@@ -14,7 +14,9 @@ pub struct Pipeline {
     pub name: String,
     /// Title of the figure; may be empty.
     pub title: String,
-    /// What the chosen profile says about itself.
+    /// The chosen profile.
+    pub profile: String,
+    /// What it says about itself.
     pub about: String,
     /// The numeric policy, if the pipeline names one.
     pub policy: Option<Node>,
@@ -48,6 +50,7 @@ impl Pipeline {
         let mut pipeline = Self {
             name: name.to_owned(),
             title: text_of(fields.get("title")),
+            profile: profile.to_owned(),
             about: String::new(),
             policy: fields.get("policy").cloned(),
             settings: section(fields.get("settings"), "settings", &mut complaints),

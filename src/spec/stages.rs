@@ -117,13 +117,22 @@ impl Site<'_> {
 
     /// The name of the stage that looks at the checkpoint after some epochs: its own, if there is no other.
     pub fn name_after(&self, epoch: u32) -> String {
-        let several = self.start.iter().map(|instance| instance.checkpoints.len()).sum::<usize>() > 1;
-        if several { format!("{}@{epoch}", self.name) } else { self.name.to_owned() }
+        if self.checkpoints().len() > 1 { format!("{}@{epoch}", self.name) } else { self.name.to_owned() }
     }
 
     /// All checkpoints of what it starts from or evaluates.
     pub fn checkpoints(&self) -> Vec<Checkpoint> {
         self.start.iter().flat_map(|instance| &instance.checkpoints).cloned().collect()
+    }
+
+    /// Those of them that it looks at: `after = [1, 5]` chooses some by their epochs.
+    pub fn chosen(&self) -> Vec<Checkpoint> {
+        let all = self.checkpoints();
+        let Some(wanted) = self.fields.integers("after") else { return all };
+        for epoch in wanted.iter().filter(|epoch| all.iter().all(|checkpoint| checkpoint.epoch != **epoch)) {
+            self.fields.complain("after", no_checkpoint(*epoch, &all));
+        }
+        all.into_iter().filter(|checkpoint| wanted.contains(&checkpoint.epoch)).collect()
     }
 }
 
@@ -146,7 +155,18 @@ fn dataset(site: &mut Site<'_>) -> Instance {
     let train = fields.integer("train", None, 1..=most[0]);
     let test = fields.integer("test", None, 1..=most[1]);
     let seed = fields.seed("seed", Some(0));
-    let stage = site.push(site.name.to_owned(), Work::Dataset(Dataset { source, train, test, seed }), Vec::new());
+    let classes = fields.integers("classes").map(|classes| {
+        let most = if source == Source::Cifar100 { 100 } else { 10 };
+        let mut sorted = classes.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        if sorted.len() != classes.len() || classes.len() < 2 || classes.iter().any(|&class| class >= most) {
+            fields.complain("classes", format!("`classes` are two or more different numbers from 0 to {}", most - 1));
+        }
+        classes.into_iter().map(|class| class.min(255) as u8).collect()
+    });
+    let work = Dataset { source, train, test, classes, seed };
+    let stage = site.push(site.name.to_owned(), Work::Dataset(work), Vec::new());
     Instance { checkpoints: vec![Checkpoint::of(0, stage)], lineage: None }
 }
 
@@ -233,12 +253,13 @@ pub fn inherit(site: &Site<'_>) -> Option<Lineage> {
     if lineage.data.is_none() {
         fields.complain("data", "`data` is missing: the name of a stage of kind dataset");
     }
-    if let Some(Dataset { source, train, .. }) = dataset_of(lineage, site.stages) {
+    if let Some(Dataset { source, train, classes, .. }) = dataset_of(lineage, site.stages) {
         if site.trains && lineage.batch > *train {
             let message = format!("`batch` is {}, but there are only {train} training images", lineage.batch);
             fields.complain("batch", message);
         }
-        let classes = if *source == Source::Cifar100 { 100 } else { 10 };
+        let all = if *source == Source::Cifar100 { 100 } else { 10 };
+        let classes = classes.as_ref().map_or(all, |classes| classes.len() as u32);
         if lineage.model.classes < classes {
             let message =
                 format!("{} has {classes} classes, but the network only {}", source.name(), lineage.model.classes);
@@ -323,18 +344,7 @@ fn probe(site: &mut Site<'_>) -> Instance {
     let seed = fields.seed("seed", None);
     let all = site.checkpoints();
     let Some(checkpoint) = all.iter().find(|checkpoint| checkpoint.epoch == after) else {
-        let mut known: Vec<_> = all.iter().take(6).map(|checkpoint| checkpoint.epoch.to_string()).collect();
-        if known.len() == 6 {
-            known[5] = "…".to_owned();
-        }
-        fields.complain(
-            "after",
-            format!(
-                "there is no checkpoint after {after} epochs, only after {}; choose one of those, or change \
-                 `checkpoint_first` or `checkpoint_every` of the training",
-                known.join(", ")
-            ),
-        );
+        fields.complain("after", no_checkpoint(after, &all));
         return Instance { checkpoints: Vec::new(), lineage: Some(lineage) };
     };
     let Lineage { model, numerics, batch, .. } = lineage;
@@ -345,12 +355,24 @@ fn probe(site: &mut Site<'_>) -> Instance {
     Instance { checkpoints: vec![Checkpoint::of(after, stage)], lineage: Some(lineage) }
 }
 
+fn no_checkpoint(after: u32, all: &[Checkpoint]) -> String {
+    let mut known: Vec<_> = all.iter().take(6).map(|checkpoint| checkpoint.epoch.to_string()).collect();
+    if known.len() == 6 {
+        known[5] = "…".to_owned();
+    }
+    format!(
+        "there is no checkpoint after {after} epochs, only after {}; choose one of those, or change \
+         `checkpoint_first` or `checkpoint_every` of the training",
+        known.join(", ")
+    )
+}
+
 fn ema_eval(site: &mut Site<'_>) -> Instance {
     let Some(lineage) = inherit(site) else { return Instance::default() };
     let fields = site.fields;
     let seed = fields.seed("seed", Some(0));
     let mut checkpoints = Vec::new();
-    for checkpoint in site.checkpoints() {
+    for checkpoint in site.chosen() {
         if !checkpoint.kept.contains(&"ema") {
             fields.complain("of", "this training keeps no moving average: give it `ema`, such as ema = 0.999");
             break;
@@ -367,7 +389,7 @@ fn ema_eval(site: &mut Site<'_>) -> Instance {
 fn predictions(site: &mut Site<'_>) -> Instance {
     let Some(lineage) = inherit(site) else { return Instance::default() };
     let mut checkpoints = Vec::new();
-    for checkpoint in site.checkpoints() {
+    for checkpoint in site.chosen() {
         let work = Work::Predictions(Predictions { model: lineage.model });
         let mut inputs = vec![input("weights", checkpoint.stage, "weights")];
         inputs.extend(lineage.data.map(|data| input("test", data, "test")));

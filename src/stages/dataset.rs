@@ -4,13 +4,24 @@ use super::{Made, Read, StageError};
 use crate::data::{Images, generate};
 use crate::work::{Dataset, Source};
 
+/// Classes of the built-in images.
+const SHAPES: usize = 10;
+
 /// Makes the built-in images, or takes a subset of imported ones.
 pub fn dataset(work: &Dataset, read: &Read<'_>) -> Result<Made, StageError> {
     let part = |role: &'static str, count: u32| -> Result<(&'static str, Vec<u8>), StageError> {
         let count = count as usize;
-        let images = match work.source {
-            Source::Shapes10 => generate(count, work.seed, role),
-            Source::Cifar10 | Source::Cifar100 => Images::from_bytes(&read(role)?)?.subset(count, work.seed, role)?,
+        let images = match (work.source, &work.classes) {
+            (Source::Shapes10, None) => generate(count, work.seed, role),
+            // Classes take turns, so this is enough.
+            (Source::Shapes10, Some(classes)) => {
+                let whole = generate(count.div_ceil(classes.len().max(1)) * SHAPES, work.seed, role);
+                whole.of_classes(classes).first_per_class(count)?
+            }
+            (_, None) => Images::from_bytes(&read(role)?)?.subset(count, work.seed, role)?,
+            (_, Some(classes)) => {
+                Images::from_bytes(&read(role)?)?.of_classes(classes).subset(count, work.seed, role)?
+            }
         };
         Ok((role, images.to_bytes()?))
     };

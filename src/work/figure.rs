@@ -1,6 +1,10 @@
 //! What a figure shows.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+
+use super::model::{is_default, is_false};
 
 /// A drawing of recorded numbers. Inputs: tables, named as the curves name them; outputs `svg`,
 /// `png`, `numbers`.
@@ -11,6 +15,9 @@ pub struct Figure {
     pub name: String,
     /// Title above the panels; may be empty.
     pub title: String,
+    /// What is said at the foot: at which scale it was made.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub note: String,
     /// Panels a row.
     pub columns: u32,
     /// The panels in reading order.
@@ -29,8 +36,14 @@ pub struct Panel {
     pub x: Axis,
     /// Vertical axis.
     pub y: Axis,
+    /// The axis of a heat map's colours; its label says what the numbers in the cells are.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub z: Option<Axis>,
     /// The curves, drawn in order.
     pub curves: Vec<Curve>,
+    /// Lines for orientation, below the curves.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub guides: Vec<Guide>,
 }
 
 /// How an axis counts.
@@ -61,7 +74,55 @@ pub struct Axis {
     pub ticks: Option<Vec<f64>>,
 }
 
-/// One curve: mean over replicas, and a band of one sample standard deviation.
+/// How a curve is drawn. The first three show the mean over the replicas at every x, the others every row of every
+/// replica.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mark {
+    /// A line through the means, and a band of one sample standard deviation.
+    #[default]
+    Line,
+    /// Dots at the means with error bars of one sample standard deviation, joined by a dotted line.
+    Points,
+    /// One bar a curve, beside those of the other curves, with an error bar.
+    Bars,
+    /// A cell at (x, y), coloured and labelled by the mean of z.
+    Heat,
+    /// A dot for every row, paler the earlier it stands.
+    Dots,
+    /// A thin line through the rows in their order.
+    Path,
+    /// An arrow from every row with an even number to the next.
+    Arrows,
+    /// A star for every row.
+    Star,
+}
+
+impl Mark {
+    /// All of them, by name.
+    pub const ALL: [(&str, Self); 8] = [
+        ("line", Self::Line),
+        ("points", Self::Points),
+        ("bars", Self::Bars),
+        ("heat", Self::Heat),
+        ("dots", Self::Dots),
+        ("path", Self::Path),
+        ("arrows", Self::Arrows),
+        ("star", Self::Star),
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, mark)| *mark == self).map_or("", |(name, _)| name)
+    }
+
+    /// Whether it shows means over the replicas, rather than every row.
+    pub fn is_mean(self) -> bool {
+        matches!(self, Self::Line | Self::Points | Self::Bars | Self::Heat)
+    }
+}
+
+/// What a figure says of one thing over replicas (seeds).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Curve {
@@ -70,11 +131,45 @@ pub struct Curve {
     /// Index into the palette.
     pub colour: u32,
     /// Dashed instead of solid.
+    #[serde(skip_serializing_if = "is_false", default)]
     pub dashed: bool,
-    /// Column of the horizontal values.
+    /// How it is drawn.
+    #[serde(skip_serializing_if = "is_default", default)]
+    pub mark: Mark,
+    /// Left out of the legend.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub unnamed: bool,
+    /// Horizontal values: an expression over the columns, and over settings as `setting_NAME` (see [`crate::expr`]).
     pub x: String,
-    /// Column of the vertical values.
+    /// Vertical values, likewise.
     pub y: String,
-    /// The replicas (seeds): for each the names of its input tables, whose rows are put together.
-    pub replicas: Vec<Vec<String>>,
+    /// What [`Mark::Heat`] shows, likewise.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub z: Option<String>,
+    /// Only the last row of a replica counts: the one with the largest value in the column `epoch`.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub last: bool,
+    /// The replicas: for each its tables, whose rows are put together.
+    pub replicas: Vec<Vec<Rows>>,
+}
+
+/// A table that a curve is drawn from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rows {
+    /// The input that it is.
+    pub table: String,
+    /// The values of the settings that the curve's expressions name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub settings: BTreeMap<String, f64>,
+}
+
+/// A thin line for orientation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guide {
+    /// What stands at its end; may be empty.
+    pub label: String,
+    /// Its height, an expression in `x`.
+    pub y: String,
 }

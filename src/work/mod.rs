@@ -8,7 +8,7 @@ mod model;
 mod stages;
 mod tables;
 
-pub use figure::{Axis, Curve, Figure, Panel, Scale};
+pub use figure::{Axis, Curve, Figure, Guide, Mark, Panel, Rows, Scale};
 pub use model::{InitScheme, InputScale, Model, ModelName, Numerics, Policy, Precision, Projection, Sphere};
 pub use stages::{
     Dataset, EmaEval, HessianTrace, Imported, Init, Loss, NoiseCovariance, NoiseScale, NormStatistics, Predictions,
@@ -86,7 +86,7 @@ const KINDS: [(&str, u32); 12] = [
     ("top_eigenvalue", 2),
     ("noise_covariance", 2),
     ("noise_scale", 2),
-    ("figure", 2),
+    ("figure", 3),
 ];
 
 impl Work {

@@ -38,6 +38,9 @@ pub struct Dataset {
     pub train: u32,
     /// Test images, likewise.
     pub test: u32,
+    /// The classes that are kept, which become 0, 1, … in this order; absent: all.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub classes: Option<Vec<u8>>,
     /// Seed of the subset, or of the procedural images.
     pub seed: u64,
 }

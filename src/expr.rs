@@ -1,0 +1,425 @@
+//! Arithmetic over named columns, for pipelines: `norm^2 * trace`, `100 * (1 - test_error / 100)`.
+//!
+//! ```text
+//! sum     = product { ("+" | "-") product }
+//! product = unary { ("*" | "/") unary }
+//! unary   = "-" unary | power
+//! power   = atom [ "^" unary ]
+//! atom    = number | name | function "(" sum { "," sum } ")" | "(" sum ")"
+//! ```
+//!
+//! So `-a^2` is −(a²), `a^b^c` is a^(b^c), and `2^-1` is ½. A number is `12`, `0.5` or `1e-3`; a name is
+//! `[a-z_][a-z0-9_]*` and none of the functions': `sqrt`, `log` (natural), `exp`, `abs` of one argument, `min` and
+//! `max` of two.
+//!
+//! Values are the same to the bit on every platform: `+ - * /` and `sqrt` are exactly rounded, and `log`, `exp` and `^`
+//! come from the crate `libm`, not from the system.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// Longest text, in bytes.
+const MAX_LENGTH: usize = 1000;
+/// Deepest nesting of parentheses, functions, signs and exponents.
+const MAX_DEPTH: usize = 64;
+/// Largest whole exponent that is done by multiplication.
+const MAX_WHOLE: f64 = 16.0;
+
+/// A parsed expression. Its `Display` is an expression again, with the same value and only the parentheses that are
+/// needed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expr(Node);
+
+/// Why a text is no expression. Positions count characters from 1.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExprError {
+    /// Longer than an expression may be.
+    #[error("the expression has {0} bytes, and may have {MAX_LENGTH}")]
+    Long(usize),
+    /// Nested deeper than an expression may be.
+    #[error("at character {0}: the expression is nested deeper than {MAX_DEPTH} levels")]
+    Deep(usize),
+    /// Something else should stand here.
+    #[error("at character {position}: expected {expected}, found {found}")]
+    Unexpected {
+        /// Where.
+        position: usize,
+        /// What could have stood there.
+        expected: String,
+        /// What stands there.
+        found: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Node {
+    /// Finite and not negative.
+    Number(f64),
+    Name(String),
+    Negate(Box<Node>),
+    Binary(Op, Box<Node>, Box<Node>),
+    Call(Function, Vec<Node>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Op {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Power,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Function {
+    Sqrt,
+    Log,
+    Exp,
+    Abs,
+    Min,
+    Max,
+}
+
+/// Every function: name, number of arguments.
+const FUNCTIONS: [(&str, Function, usize); 6] = [
+    ("sqrt", Function::Sqrt, 1),
+    ("log", Function::Log, 1),
+    ("exp", Function::Exp, 1),
+    ("abs", Function::Abs, 1),
+    ("min", Function::Min, 2),
+    ("max", Function::Max, 2),
+];
+
+impl Expr {
+    /// Reads an expression.
+    ///
+    /// # Errors
+    /// If the text is none, is longer than 1000 bytes or nested deeper than 64 levels.
+    pub fn parse(text: &str) -> Result<Self, ExprError> {
+        if text.len() > MAX_LENGTH {
+            return Err(ExprError::Long(text.len()));
+        }
+        let mut parser = Parser { text, at: 0, depth: 0 };
+        let node = parser.sum()?;
+        match parser.peek() {
+            None => Ok(Self(node)),
+            Some(_) => Err(parser.unexpected("an operator or the end")),
+        }
+    }
+
+    /// The names in it.
+    pub fn names(&self) -> BTreeSet<&str> {
+        let mut names = BTreeSet::new();
+        self.0.collect(&mut names);
+        names
+    }
+
+    /// Its value where `value_of` gives that of every name; NaN if one that is needed has none. NaN in gives NaN out:
+    /// NaN^0, 1^NaN and min(1, NaN) are NaN too, so that what has diverged does not become a number again.
+    pub fn eval(&self, value_of: &dyn Fn(&str) -> Option<f64>) -> f64 {
+        let value = self.0.eval(value_of);
+        // Sign and payload of a computed NaN differ between processors.
+        if value.is_nan() { f64::NAN } else { value }
+    }
+}
+
+impl Node {
+    fn collect<'a>(&'a self, names: &mut BTreeSet<&'a str>) {
+        match self {
+            Self::Number(_) => (),
+            Self::Name(name) => {
+                names.insert(name);
+            }
+            Self::Negate(node) => node.collect(names),
+            Self::Binary(_, left, right) => [left, right].into_iter().for_each(|node| node.collect(names)),
+            Self::Call(_, arguments) => arguments.iter().for_each(|node| node.collect(names)),
+        }
+    }
+
+    fn eval(&self, value_of: &dyn Fn(&str) -> Option<f64>) -> f64 {
+        match self {
+            Self::Number(number) => *number,
+            Self::Name(name) => value_of(name).unwrap_or(f64::NAN),
+            Self::Negate(node) => -node.eval(value_of),
+            Self::Binary(op, left, right) => op.apply(left.eval(value_of), right.eval(value_of)),
+            Self::Call(function, arguments) => {
+                let mut values = arguments.iter().map(|node| node.eval(value_of));
+                let first = values.next().unwrap_or(f64::NAN);
+                function.apply(first, values.next())
+            }
+        }
+    }
+
+    /// How tightly it binds: the level of the grammar that it belongs to.
+    fn level(&self) -> u8 {
+        match self {
+            Self::Binary(op, ..) => op.look().1,
+            Self::Negate(_) => 3,
+            Self::Number(_) | Self::Name(_) | Self::Call(..) => 5,
+        }
+    }
+
+    /// In parentheses if it binds less tightly than its place asks for.
+    fn write(&self, f: &mut fmt::Formatter<'_>, least: u8) -> fmt::Result {
+        if self.level() < least {
+            f.write_str("(")?;
+            self.write(f, 0)?;
+            return f.write_str(")");
+        }
+        match self {
+            Self::Number(number) => {
+                // The shortest digits that read back as the same number, with an exponent if that is shorter.
+                let text = format!("{number:?}");
+                f.write_str(text.strip_suffix(".0").unwrap_or(&text))
+            }
+            Self::Name(name) => f.write_str(name),
+            Self::Negate(node) => {
+                f.write_str("-")?;
+                node.write(f, 3)
+            }
+            Self::Binary(op, left, right) => {
+                let (sign, level) = op.look();
+                // What stands to the left of `^` has to bind tighter; to the right of the others.
+                let (of_left, of_right) = if *op == Op::Power { (5, 3) } else { (level, level + 1) };
+                left.write(f, of_left)?;
+                f.write_str(sign)?;
+                right.write(f, of_right)
+            }
+            Self::Call(function, arguments) => {
+                f.write_str(function.name())?;
+                for (i, argument) in arguments.iter().enumerate() {
+                    f.write_str(if i == 0 { "(" } else { ", " })?;
+                    argument.write(f, 0)?;
+                }
+                f.write_str(")")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Expr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f, 0)
+    }
+}
+
+impl Op {
+    /// As written, and its level of the grammar.
+    fn look(self) -> (&'static str, u8) {
+        match self {
+            Self::Add => (" + ", 1),
+            Self::Subtract => (" - ", 1),
+            Self::Multiply => (" * ", 2),
+            Self::Divide => (" / ", 2),
+            Self::Power => ("^", 4),
+        }
+    }
+
+    fn apply(self, left: f64, right: f64) -> f64 {
+        match self {
+            Self::Add => left + right,
+            Self::Subtract => left - right,
+            Self::Multiply => left * right,
+            Self::Divide => left / right,
+            Self::Power => power(left, right),
+        }
+    }
+}
+
+fn power(base: f64, exponent: f64) -> f64 {
+    if base.is_nan() || exponent.is_nan() {
+        return f64::NAN;
+    }
+    if exponent.trunc() != exponent || exponent.abs() > MAX_WHOLE {
+        return libm::pow(base, exponent);
+    }
+    let product = (0..exponent.abs() as u32).fold(1.0, |product, _| product * base);
+    if exponent < 0.0 { 1.0 / product } else { product }
+}
+
+impl Function {
+    fn name(self) -> &'static str {
+        FUNCTIONS.iter().find(|(_, function, _)| *function == self).map_or("", |(name, ..)| name)
+    }
+
+    fn apply(self, first: f64, second: Option<f64>) -> f64 {
+        match (self, second) {
+            (Self::Sqrt, _) => first.sqrt(),
+            (Self::Log, _) => libm::log(first),
+            (Self::Exp, _) => libm::exp(first),
+            (Self::Abs, _) => first.abs(),
+            // By comparison: which of 0 and −0 the system's minimum answers is not defined.
+            (Self::Min, Some(second)) if first <= second => first,
+            (Self::Min, Some(second)) if first > second => second,
+            (Self::Max, Some(second)) if first >= second => first,
+            (Self::Max, Some(second)) if first < second => second,
+            (Self::Min | Self::Max, _) => f64::NAN,
+        }
+    }
+}
+
+/// Recursive descent, one method a line of the grammar.
+struct Parser<'a> {
+    text: &'a str,
+    /// Bytes read.
+    at: usize,
+    depth: usize,
+}
+
+impl Parser<'_> {
+    fn sum(&mut self) -> Result<Node, ExprError> {
+        let mut left = self.product()?;
+        while let Some(op) = self.operator(&[('+', Op::Add), ('-', Op::Subtract)]) {
+            left = Node::Binary(op, Box::new(left), Box::new(self.product()?));
+        }
+        Ok(left)
+    }
+
+    fn product(&mut self) -> Result<Node, ExprError> {
+        let mut left = self.unary()?;
+        while let Some(op) = self.operator(&[('*', Op::Multiply), ('/', Op::Divide)]) {
+            left = Node::Binary(op, Box::new(left), Box::new(self.unary()?));
+        }
+        Ok(left)
+    }
+
+    /// Every nesting comes through here, so the depth is counted here.
+    fn unary(&mut self) -> Result<Node, ExprError> {
+        if self.depth > MAX_DEPTH {
+            return Err(ExprError::Deep(self.position()));
+        }
+        self.depth += 1;
+        let node = if self.take('-') { Node::Negate(Box::new(self.unary()?)) } else { self.power()? };
+        self.depth -= 1;
+        Ok(node)
+    }
+
+    fn power(&mut self) -> Result<Node, ExprError> {
+        let base = self.atom()?;
+        match self.operator(&[('^', Op::Power)]) {
+            Some(op) => Ok(Node::Binary(op, Box::new(base), Box::new(self.unary()?))),
+            None => Ok(base),
+        }
+    }
+
+    fn atom(&mut self) -> Result<Node, ExprError> {
+        match self.peek() {
+            Some('(') => {
+                self.take('(');
+                let inner = self.sum()?;
+                self.closing()?;
+                Ok(inner)
+            }
+            Some(c) if c.is_ascii_digit() => self.number(),
+            Some(c) if c.is_ascii_lowercase() || c == '_' => self.name(),
+            _ => Err(self.unexpected("a number, a name, `-` or `(`")),
+        }
+    }
+
+    fn number(&mut self) -> Result<Node, ExprError> {
+        let start = self.at;
+        self.digits()?;
+        if self.rest().starts_with('.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if self.rest().starts_with(['e', 'E']) {
+            self.at += 1;
+            if self.rest().starts_with(['+', '-']) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        match self.text[start..self.at].parse() {
+            Ok(number) if f64::is_finite(number) => Ok(Node::Number(number)),
+            _ => {
+                self.at = start;
+                Err(self.unexpected("a number below 1.8e308"))
+            }
+        }
+    }
+
+    fn digits(&mut self) -> Result<(), ExprError> {
+        if !self.rest().starts_with(|c: char| c.is_ascii_digit()) {
+            return Err(self.unexpected("a digit"));
+        }
+        self.skip(|c| c.is_ascii_digit());
+        Ok(())
+    }
+
+    fn name(&mut self) -> Result<Node, ExprError> {
+        let start = self.at;
+        self.skip(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        let name = &self.text[start..self.at];
+        let called = self.peek() == Some('(');
+        let Some(&(_, function, count)) = FUNCTIONS.iter().find(|(known, ..)| *known == name) else {
+            if !called {
+                return Ok(Node::Name(name.to_owned()));
+            }
+            self.at = start;
+            return Err(self.unexpected("a function (sqrt, log, exp, abs, min, max) before `(`"));
+        };
+        if !self.take('(') {
+            return Err(self.unexpected(&format!("`(` after the function `{name}`")));
+        }
+        let mut arguments = vec![self.sum()?];
+        while arguments.len() < count {
+            if !self.take(',') {
+                return Err(self.unexpected(&format!("`,` and another argument of `{name}`")));
+            }
+            arguments.push(self.sum()?);
+        }
+        self.closing()?;
+        Ok(Node::Call(function, arguments))
+    }
+
+    fn closing(&mut self) -> Result<(), ExprError> {
+        if self.take(')') { Ok(()) } else { Err(self.unexpected("an operator or `)`")) }
+    }
+
+    fn operator(&mut self, known: &[(char, Op)]) -> Option<Op> {
+        known.iter().find(|(sign, _)| self.take(*sign)).map(|(_, op)| *op)
+    }
+
+    fn take(&mut self, wanted: char) -> bool {
+        let found = self.peek() == Some(wanted);
+        if found {
+            self.at += wanted.len_utf8();
+        }
+        found
+    }
+
+    /// The next character that is no space.
+    fn peek(&mut self) -> Option<char> {
+        self.skip(|c| c.is_ascii_whitespace());
+        self.rest().chars().next()
+    }
+
+    fn skip(&mut self, passes: impl Fn(char) -> bool) {
+        self.at += self.rest().chars().take_while(|c| passes(*c)).map(char::len_utf8).sum::<usize>();
+    }
+
+    fn rest(&self) -> &str {
+        &self.text[self.at..]
+    }
+
+    fn position(&self) -> usize {
+        self.text[..self.at].chars().count() + 1
+    }
+
+    fn unexpected(&self, expected: &str) -> ExprError {
+        let rest = self.rest();
+        // A whole word or number, or one character.
+        let word: String =
+            rest.chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | '.')).take(20).collect();
+        let found = match rest.chars().next() {
+            None => "the end".to_owned(),
+            Some(c) if word.is_empty() => format!("`{}`", c.escape_debug()),
+            Some(_) => format!("`{word}`"),
+        };
+        ExprError::Unexpected { position: self.position(), expected: expected.to_owned(), found }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,294 @@
+//! Curves of a panel or a claim: which tables of which stages they read, at which values of the sweeps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::expand::{Family, tables_of};
+use super::fields::Fields;
+use super::node::{Data, Diagnostic, Node, did_you_mean};
+use super::stages::Checkpoint;
+use super::sweep::{Point, Settings, label, restrict};
+use crate::expr::Expr;
+use crate::figure::SETTING;
+use crate::graph::{Graph, Input};
+use crate::work::{Curve, Mark, Rows};
+
+/// What curves are made of.
+#[derive(Clone, Copy)]
+pub struct Sources<'a> {
+    /// The settings and their values.
+    pub settings: &'a Settings,
+    /// The pipeline's stages.
+    pub families: &'a BTreeMap<String, Family>,
+    /// The graph that they were expanded to.
+    pub graph: &'a Graph,
+}
+
+/// Curves, and the tables that they are drawn from.
+#[derive(Debug, Default)]
+pub struct Curves {
+    /// The curves in order.
+    pub curves: Vec<Curve>,
+    /// The tables by role.
+    pub inputs: BTreeMap<String, Input>,
+}
+
+/// What one `[[panel.curve]]` chooses of the instances.
+struct Choice<'a> {
+    tables: Vec<(&'a Family, &'static str)>,
+    /// The settings with a curve for every combination of their values.
+    per: Vec<String>,
+    over: String,
+    /// Indices of values of settings.
+    pick: BTreeMap<String, usize>,
+    /// Only at points at which this stage exists.
+    only: Option<&'a Family>,
+    /// Settings that the expressions name.
+    named: BTreeSet<String>,
+}
+
+/// Reads one curve's table: a curve for each combination of the values of the settings `per`, its replicas over the
+/// setting `over`.
+pub fn read(node: &Node, sources: Sources<'_>, found: &mut Curves, complaints: &mut Vec<Diagnostic>) {
+    let Sources { settings, families, .. } = sources;
+    let none = BTreeMap::new();
+    let fields = Fields::new(node, &none);
+    let mark = fields.choice("mark", Some(Mark::Line), &Mark::ALL).unwrap_or_default();
+    let from = fields.texts("from");
+    let table = fields.has("table").then(|| fields.text("table", None));
+    let (x, y) = (fields.expression("x", Some("epoch")), fields.expression("y", None));
+    let z = (mark == Mark::Heat).then(|| fields.expression("z", None));
+    let per = if fields.has("per") { fields.texts("per") } else { Vec::new() };
+    let over = fields.text("over", Some("seed"));
+    let template = fields.text("label", Some(if per.is_empty() { "" } else { "{per}" }));
+    let dashed = fields.truth("dashed", false);
+    let last = fields.truth("last", false);
+    let unnamed = !fields.truth("legend", true);
+    let colour = fields.integer("colour", Some(0), 0..=7);
+    let colours = fields.numbers("colours").unwrap_or_default();
+    if colours.iter().any(|&c| c.fract() != 0.0 || !(0.0..=7.0).contains(&c)) {
+        fields.complain("colours", "`colours` are integers from 0 to 7");
+    }
+    for name in per.iter().filter(|name| !settings.values.contains_key(*name)) {
+        let hint = did_you_mean(name, settings.values.keys().map(String::as_str));
+        fields.complain("per", format!("there is no setting `{name}`{hint}"));
+    }
+    let known = known_tables(&fields, &from, table.as_deref(), families);
+    let mut named = BTreeSet::new();
+    let texts = [("x", Some(x.as_str())), ("y", Some(y.as_str())), ("z", z.as_deref())];
+    let rewritten = texts.map(|(field, text)| expression(&fields, field, text?, &known, settings, &mut named));
+    let choice = Choice {
+        tables: known.iter().map(|(_, family, output, _)| (*family, *output)).collect(),
+        pick: picked(&fields, settings),
+        only: only(&fields, families),
+        over,
+        named,
+        per,
+    };
+    complaints.extend(fields.finish("a curve"));
+    let [Some(x), Some(y), z] = rewritten else { return };
+    let axes: BTreeSet<String> = choice.per.iter().filter(|name| settings.swept.contains(*name)).cloned().collect();
+    let mut shown = 0;
+    for group in groups(&choice.per, &axes, settings) {
+        let replicas = replicas(&choice, &group, sources, &mut found.inputs);
+        if replicas.is_empty() && choice.only.is_some() {
+            continue;
+        }
+        let colour = colours.get(shown).map_or((colour + shown as u32) % 8, |&colour| colour as u32);
+        shown += 1;
+        found.curves.push(Curve {
+            label: labelled(&template, &choice.per, &group, settings),
+            colour,
+            dashed,
+            mark,
+            unnamed,
+            x: x.clone(),
+            y: y.clone(),
+            z: z.clone(),
+            last,
+            replicas,
+        });
+    }
+}
+
+type Known<'a> = (&'a String, &'a Family, &'static str, &'static [&'static str]);
+
+/// The tables of the stages that `from` names.
+fn known_tables<'a>(
+    fields: &Fields<'_>,
+    from: &'a [String],
+    wanted: Option<&str>,
+    families: &'a BTreeMap<String, Family>,
+) -> Vec<Known<'a>> {
+    let mut known = Vec::new();
+    for name in from {
+        let Some(family) = families.get(name) else {
+            let hint = did_you_mean(name, families.keys().map(String::as_str));
+            fields.complain("from", format!("there is no stage `{name}`{hint}"));
+            continue;
+        };
+        let tables = tables_of(&family.kind);
+        let found = match wanted {
+            None => tables.first(),
+            Some(wanted) => tables.iter().find(|(output, _)| *output == wanted),
+        };
+        match (found, wanted) {
+            (Some((output, columns)), _) => known.push((name, family, *output, *columns)),
+            (None, None) => {
+                fields.complain("from", format!("`{name}` is a {}, which has no numbers to draw", family.kind));
+            }
+            (None, Some(wanted)) => {
+                let all: Vec<_> = tables.iter().map(|(output, _)| *output).collect();
+                let message = format!("`{name}` has no table `{wanted}`; it has: {}", all.join(", "));
+                fields.complain("table", message);
+            }
+        }
+    }
+    known
+}
+
+/// Checks an expression's names; settings, written `$name`, become `setting_name`.
+fn expression(
+    fields: &Fields<'_>,
+    field: &'static str,
+    text: &str,
+    known: &[Known<'_>],
+    settings: &Settings,
+    named: &mut BTreeSet<String>,
+) -> Option<String> {
+    if text.is_empty() {
+        return None; // What is missing was said.
+    }
+    let text = text.replace('$', SETTING);
+    let parsed = match Expr::parse(&text) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            fields.complain(field, format!("`{field}`: {error}"));
+            return None;
+        }
+    };
+    for name in parsed.names() {
+        if let Some(setting) = name.strip_prefix(SETTING) {
+            let numeric = |values: &Vec<Node>| values.iter().all(|value| label(value).parse::<f64>().is_ok());
+            match settings.values.get(setting) {
+                Some(values) if numeric(values) => {
+                    named.insert(setting.to_owned());
+                }
+                Some(_) => fields.complain(field, format!("the values of `${setting}` are no numbers")),
+                None => {
+                    let hint = did_you_mean(setting, settings.values.keys().map(String::as_str));
+                    fields.complain(field, format!("there is no setting `{setting}`{hint}"));
+                }
+            }
+            continue;
+        }
+        for (stage, _, _, columns) in known.iter().filter(|(.., columns)| !columns.contains(&name)) {
+            let hint = did_you_mean(name, columns.iter().copied());
+            let all = columns.join(", ");
+            fields.complain(field, format!("`{stage}` has no column `{name}`{hint} Columns: {all}"));
+        }
+    }
+    Some(text)
+}
+
+/// `pick = { lr = 0, wd = -1 }`: the first learning rate and the last weight decay.
+fn picked(fields: &Fields<'_>, settings: &Settings) -> BTreeMap<String, usize> {
+    let Some(node) = fields.node("pick") else { return BTreeMap::new() };
+    let Data::Table(table) = &node.data else {
+        fields.complain("pick", "`pick` is a table of settings and places in their lists, such as { lr = 0, wd = -1 }");
+        return BTreeMap::new();
+    };
+    let mut picked = BTreeMap::new();
+    for (name, place) in table {
+        let count = settings.values.get(name).map_or(0, Vec::len) as i64;
+        match place.data {
+            Data::Int(at) if (-count..count).contains(&at) => {
+                picked.insert(name.clone(), at.rem_euclid(count) as usize);
+            }
+            _ if count == 0 => {
+                let hint = did_you_mean(name, settings.values.keys().map(String::as_str));
+                fields.complain("pick", format!("there is no setting `{name}`{hint}"));
+            }
+            _ => fields.complain("pick", format!("`{name}` has the places 0 to {} (or −1 for the last)", count - 1)),
+        }
+    }
+    picked
+}
+
+fn only<'a>(fields: &Fields<'_>, families: &'a BTreeMap<String, Family>) -> Option<&'a Family> {
+    if !fields.has("only") {
+        return None;
+    }
+    let name = fields.text("only", None);
+    let found = families.get(&name);
+    if found.is_none() {
+        let hint = did_you_mean(&name, families.keys().map(String::as_str));
+        fields.complain("only", format!("there is no stage `{name}`{hint}"));
+    }
+    found
+}
+
+/// Every combination of the values of the settings `per`, the last fastest.
+fn groups(per: &[String], axes: &BTreeSet<String>, settings: &Settings) -> Vec<Point> {
+    let mut groups = vec![Point::new()];
+    for name in per.iter().filter(|name| axes.contains(*name)) {
+        let count = settings.values.get(name).map_or(0, Vec::len);
+        let with = |group: &Point, i: usize| group.iter().map(|(k, v)| (k.clone(), *v)).chain([(name.clone(), i)]).collect();
+        groups = groups.iter().flat_map(|group| (0..count).map(move |i| with(group, i)).collect::<Vec<Point>>()).collect();
+    }
+    groups
+}
+
+fn labelled(template: &str, per: &[String], group: &Point, settings: &Settings) -> String {
+    let value = |name: &String| {
+        let values = settings.values.get(name)?;
+        values.get(group.get(name).copied().unwrap_or_default()).map(label)
+    };
+    let mut text = template.replace("{per}", &per.first().and_then(value).unwrap_or_default());
+    for name in per {
+        text = text.replace(&format!("{{{name}}}"), &value(name).unwrap_or_default());
+    }
+    text
+}
+
+/// For every value of the setting `over` the tables at a combination of the values of the settings `per`.
+fn replicas(
+    choice: &Choice<'_>,
+    group: &Point,
+    sources: Sources<'_>,
+    inputs: &mut BTreeMap<String, Input>,
+) -> Vec<Vec<Rows>> {
+    let Sources { settings, graph, .. } = sources;
+    let mut replicas: BTreeMap<usize, Vec<Rows>> = BTreeMap::new();
+    for (family, output) in &choice.tables {
+        for (point, instance) in &family.instances {
+            let differs = |(name, index): (&String, &usize)| point.get(name).is_some_and(|at| at != index);
+            let elsewhere =
+                || choice.only.is_some_and(|only| !only.instances.keys().any(|other| agree(other, point, &only.axes)));
+            if group.iter().any(differs) || choice.pick.iter().any(differs) || elsewhere() {
+                continue;
+            }
+            let number = |name: &String| {
+                let values = settings.values.get(name)?;
+                let value = label(values.get(point.get(name).copied().unwrap_or_default())?).parse().ok()?;
+                Some((name.clone(), value))
+            };
+            let values: BTreeMap<String, f64> = choice.named.iter().filter_map(number).collect();
+            let tables = replicas.entry(point.get(&choice.over).copied().unwrap_or_default()).or_default();
+            for Checkpoint { stage, .. } in &instance.checkpoints {
+                let role = if *output == tables_of(&family.kind)[0].0 {
+                    graph.stages[*stage].name.clone()
+                } else {
+                    format!("{} {output}", graph.stages[*stage].name)
+                };
+                inputs.insert(role.clone(), Input { role: role.clone(), stage: *stage, output });
+                tables.push(Rows { table: role, settings: values.clone() });
+            }
+        }
+    }
+    replicas.into_values().collect()
+}
+
+/// Whether two points have the same values on the axes that both have.
+fn agree(one: &Point, other: &Point, axes: &BTreeSet<String>) -> bool {
+    restrict(other, axes).iter().all(|(name, index)| one.get(name).is_none_or(|at| at == index))
+}
