@@ -2,7 +2,10 @@
 //!
 //! Counted are convolutions and linear layers, 2 operations per multiply-add.
 
+use std::collections::BTreeMap;
+
 use crate::graph::{Graph, StageId};
+use crate::learn::layout::{Entry, layout};
 use crate::work::{Loss, Model, ModelName, NormStatistics, Work};
 
 /// Floating-point operations of one forward pass of one 32×32 image.
@@ -74,6 +77,39 @@ pub fn flops(graph: &Graph, id: StageId) -> f64 {
         Work::NoiseScale(noise) => curvature(&noise.loss, 5.0 + 2.0 * f64::from(noise.draws)),
         Work::Dataset(_) | Work::Init(_) | Work::Imported(_) | Work::Figure(_) => 0.0,
     }
+}
+
+/// Epochs of training in a stage, those of fine-tuning too.
+pub fn epochs(work: &Work) -> u32 {
+    match work {
+        Work::Train(train) => train.epochs,
+        Work::Probe(probe) => probe.epochs,
+        _ => 0,
+    }
+}
+
+/// Bytes that a stage's checkpoint takes in the store, uncompressed; tables are not counted. `sizes` remembers what
+/// was counted of a network: all its numbers, and its parameters.
+pub fn stored_bytes(work: &Work, sizes: &mut BTreeMap<(&'static str, u32, u32, bool), (u64, u64)>) -> u64 {
+    let images = |count: u32| u64::from(count) * (3 * 32 * 32 + 1);
+    if let Work::Dataset(data) = work {
+        return images(data.train) + images(data.test);
+    }
+    let Some(model) = work.network() else { return 0 };
+    let key = (model.name.name(), model.width, model.classes, model.conv_bias);
+    let (all, parameters) = *sizes.entry(key).or_insert_with(|| {
+        layout(model).map_or((0, 0), |layout| {
+            let numbers = |wanted: &dyn Fn(&Entry) -> bool| {
+                layout.entries.iter().filter(|entry| wanted(entry)).map(|entry| entry.count() as u64).sum()
+            };
+            (numbers(&|_| true), numbers(&Entry::is_parameter))
+        })
+    });
+    let kept = match work {
+        Work::Train(train) => train.keeps().iter().filter(|name| **name != "scaler").count() as u64,
+        _ => 0,
+    };
+    4 * (all + kept * parameters)
 }
 
 /// What is assumed before anything was measured: operations a second, on a device.

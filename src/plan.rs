@@ -54,6 +54,8 @@ pub enum MissReason {
     Changed(Vec<String>),
     /// Something that it reads is not known before another stage has run.
     Waits(String),
+    /// What it takes from outside (a data set, weights) was not imported here.
+    NotHere,
     /// The record is there, the bytes of this output are not, and something needs them.
     Dropped(String),
     /// The bytes of this output were damaged.
@@ -66,6 +68,7 @@ impl fmt::Display for MissReason {
             Self::New => f.write_str("never run here"),
             Self::Changed(changes) => f.write_str(&changes.join("; ")),
             Self::Waits(stage) => write!(f, "waits for {stage}"),
+            Self::NotHere => f.write_str("not imported here yet"),
             Self::Dropped(output) => write!(f, "the bytes of `{output}` were dropped and are needed"),
             Self::Damaged(output) => write!(f, "the bytes of `{output}` were damaged"),
         }
@@ -185,7 +188,7 @@ pub fn plan(graph: &Graph, targets: &[StageId], knowledge: &[Knowledge]) -> Plan
 fn waits(graph: &Graph, id: StageId, knowledge: &[Knowledge]) -> MissReason {
     let unknown = |stage: StageId| !matches!(knowledge[stage], Knowledge::Known { .. });
     let input = graph.stages[id].inputs.iter().find(|input| unknown(input.stage));
-    MissReason::Waits(input.map(|input| graph.stages[input.stage].name.clone()).unwrap_or_default())
+    input.map_or(MissReason::NotHere, |input| MissReason::Waits(graph.stages[input.stage].name.clone()))
 }
 
 #[cfg(test)]

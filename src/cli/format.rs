@@ -1,6 +1,6 @@
 //! Numbers as people read them.
 
-/// A duration: `0.4 s`, `12 s`, `3 min 20 s`, `5 h 10 min`.
+/// A duration: `0.4 s`, `12 s`, `3 min 20 s`, `5 h 10 min`, `4 d 3 h`.
 pub fn duration(seconds: f64) -> String {
     if seconds < 10.0 {
         return format!("{seconds:.1} s");
@@ -10,6 +10,7 @@ pub fn duration(seconds: f64) -> String {
         (0, 0, s) => format!("{s} s"),
         (0, min, 0) => format!("{min} min"),
         (0, min, s) => format!("{min} min {s} s"),
+        (h, ..) if h >= 72 => format!("{} d {} h", h / 24, h % 24),
         (h, min, _) => format!("{h} h {min} min"),
     }
 }

@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::export::{Exported, export};
 use super::format::{count, duration};
+use super::dry;
 use super::progress::Progress;
 use super::select::{Selection, Variant, select};
 use super::ui::Ui;
@@ -70,7 +71,8 @@ impl Make {
         ));
         let estimates = estimates(&selection, &store, &device)?;
         if self.dry_run {
-            return self.dry(&selection, &store, &estimates, jobs, ui);
+            let plan = planned(&selection, &store)?;
+            return dry::print(&selection, &plan, &estimates, jobs, (&self.variant.profile, self.json), ui);
         }
         if let Device::Cuda(_) = chosen {
             // Said before anything runs, not by the first stage that trains.
@@ -88,7 +90,7 @@ impl Make {
             environment: &environment,
             cancel: &cancel,
         };
-        let mut progress = Progress::new(&selection.graph, *ui, estimates.clone());
+        let mut progress = Progress::new(&selection.graph, *ui, estimates.seconds.clone());
         let summary = engine::make(&request, &mut |event| {
             if let Event::Planned(plan) = &event {
                 say_plan(plan, &estimates, jobs, ui);
@@ -134,47 +136,6 @@ impl Make {
             None => Ok(()),
         }
     }
-
-    fn dry(
-        &self,
-        selection: &Selection,
-        store: &Store,
-        estimates: &[f64],
-        jobs: NonZeroUsize,
-        ui: &Ui,
-    ) -> Result<(), Failure> {
-        let plan = planned(selection, store)?;
-        say_plan(&plan, estimates, jobs, ui);
-        if self.json {
-            let stage = |run: &crate::plan::ToRun| {
-                serde_json::json!({
-                    "stage": selection.graph.stages[run.stage].name,
-                    "reason": run.reason,
-                    "seconds": estimates[run.stage],
-                    "flops": cost::flops(&selection.graph, run.stage),
-                })
-            };
-            let object = serde_json::json!({
-                "target": self.targets.join(" "),
-                "profile": self.variant.profile,
-                "stages_total": plan.cached + plan.run.len(),
-                "stages_cached": plan.cached,
-                "stages_to_run": plan.run.len(),
-                "seconds": seconds(&plan, estimates, jobs),
-                "run": plan.run.iter().map(stage).collect::<Vec<_>>(),
-            });
-            ui.answer(&object.to_string());
-            return Ok(());
-        }
-        let row = |run: &crate::plan::ToRun| {
-            let cost = if estimates[run.stage] > 0.0 { duration(estimates[run.stage]) } else { String::new() };
-            vec![selection.graph.stages[run.stage].name.clone(), cost, run.reason.to_string()]
-        };
-        for line in super::format::columns(&plan.run.iter().map(row).collect::<Vec<_>>()) {
-            ui.answer(&line);
-        }
-        Ok(())
-    }
 }
 
 /// The stages behind the targets whose training left the finite numbers, and where.
@@ -187,14 +148,14 @@ fn diverged(selection: &Selection, knowledge: &[Knowledge]) -> Vec<(String, Stri
 /// What would have to run now.
 ///
 /// # Errors
-/// If the store cannot be read or a data set is missing.
+/// If the store cannot be read.
 pub fn planned(selection: &Selection, store: &Store) -> Result<Plan, Failure> {
     let resolver = engine::Resolver::new(store, &selection.graph);
-    let knowledge = resolver.all(&selection.graph.closure(&selection.targets))?;
+    let knowledge = resolver.outlook(&selection.graph.closure(&selection.targets))?;
     Ok(crate::plan::plan(&selection.graph, &selection.targets, &knowledge))
 }
 
-fn say_plan(plan: &Plan, estimates: &[f64], jobs: NonZeroUsize, ui: &Ui) {
+pub fn say_plan(plan: &Plan, estimates: &Estimates, jobs: NonZeroUsize, ui: &Ui) {
     let total = plan.cached + plan.run.len();
     let cost = if plan.run.is_empty() {
         String::new()
@@ -205,20 +166,29 @@ fn say_plan(plan: &Plan, estimates: &[f64], jobs: NonZeroUsize, ui: &Ui) {
 }
 
 /// Seconds that a plan should take: all the work spread over the jobs.
-fn seconds(plan: &Plan, estimates: &[f64], jobs: NonZeroUsize) -> f64 {
-    let work: f64 = plan.run.iter().map(|run| estimates[run.stage]).sum();
+pub fn seconds(plan: &Plan, estimates: &Estimates, jobs: NonZeroUsize) -> f64 {
+    let work: f64 = plan.run.iter().map(|run| estimates.seconds[run.stage]).sum();
     work / jobs.get().min(plan.run.len().max(1)) as f64
+}
+
+/// What stages should take.
+#[derive(Debug, Clone, Default)]
+pub struct Estimates {
+    /// Seconds, for every stage of the graph.
+    pub seconds: Vec<f64>,
+    /// Whether like stages were measured on this device, for every kind that computes; else speeds are assumed.
+    pub measured: bool,
 }
 
 /// Seconds that every stage should take, from what like stages took on this device, or assumed.
 ///
 /// # Errors
 /// If the store cannot be read.
-pub fn estimates(selection: &Selection, store: &Store, device: &Device) -> Result<Vec<f64>, Failure> {
+pub fn estimates(selection: &Selection, store: &Store, device: &Device) -> Result<Estimates, Failure> {
     let device = device.to_string();
     let class = device.split(':').next().unwrap_or_default();
     let mut rates = std::collections::BTreeMap::new();
-    let mut estimates = Vec::with_capacity(selection.graph.stages.len());
+    let mut estimates = Estimates { seconds: Vec::with_capacity(selection.graph.stages.len()), measured: true };
     for (id, stage) in selection.graph.stages.iter().enumerate() {
         let flops = cost::flops(&selection.graph, id);
         let kind = stage.work.kind();
@@ -226,12 +196,14 @@ pub fn estimates(selection: &Selection, store: &Store, device: &Device) -> Resul
             Some(rate) => *rate,
             None => {
                 let timings: Vec<_> = store.history(kind, class)?.iter().map(|t| (t.flops, t.seconds)).collect();
-                let rate = cost::measured_rate(&timings).unwrap_or_else(|| cost::assumed_rate(class));
+                let measured = cost::measured_rate(&timings);
+                estimates.measured &= measured.is_some() || flops == 0.0;
+                let rate = measured.unwrap_or_else(|| cost::assumed_rate(class));
                 rates.insert(kind, rate);
                 rate
             }
         };
-        estimates.push(flops / rate);
+        estimates.seconds.push(flops / rate);
     }
     Ok(estimates)
 }

@@ -3,6 +3,7 @@
 mod cache;
 mod data;
 mod doctor;
+mod dry;
 mod exchange;
 mod explain;
 mod export;

@@ -1,15 +1,15 @@
 //! `wdpipe status`: what is known of each stage of a pipeline, and what would run.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use clap::Args;
 
 use super::format::{columns, duration};
 use super::make::{estimates, planned};
-use super::select::{Variant, select};
+use super::select::{Selection, Variant, select};
 use super::ui::Ui;
 use super::{Failure, Global};
-use crate::plan::MissReason;
+use crate::plan::{MissReason, Plan};
 use crate::stages::Device;
 use crate::store::Store;
 
@@ -28,7 +28,7 @@ pub struct Status {
 
 /// The stages of one name.
 #[derive(Default)]
-struct Family {
+pub struct Family {
     kind: &'static str,
     total: usize,
     to_run: usize,
@@ -47,31 +47,10 @@ impl Status {
         let plan = planned(&selection, &store)?;
         let device = Device::Auto.under(selection.graph.policy).map_err(|error| Failure::usage(error, ""))?;
         let estimates = estimates(&selection, &store, &device.guess())?;
-        let closure = selection.graph.closure(&selection.targets);
-        let mut families: BTreeMap<String, Family> = BTreeMap::new();
-        let mut order = Vec::new();
-        for (stage, _) in selection.graph.stages.iter().zip(&closure).filter(|(_, needed)| **needed) {
-            let name = family(&stage.name).to_owned();
-            if !families.contains_key(&name) {
-                order.push(name.clone());
-            }
-            let family = families.entry(name).or_default();
-            family.kind = stage.work.kind();
-            family.total += 1;
-        }
-        for run in &plan.run {
-            let Some(family) = families.get_mut(family(&selection.graph.stages[run.stage].name)) else { continue };
-            family.to_run += 1;
-            family.seconds += estimates[run.stage];
-            // A real cause says more than that something waits.
-            let waits = |reason: &MissReason| matches!(reason, MissReason::Waits(_));
-            if family.reason.as_ref().is_none_or(|reason| waits(reason) && !waits(&run.reason)) {
-                family.reason = Some(run.reason.clone());
-            }
-        }
+        let families = families(&selection, &plan, &estimates.seconds);
         if self.json {
-            let family = |name: &String| {
-                let Family { kind, total, to_run, seconds, reason } = &families[name];
+            let family = |(name, family): &(String, Family)| {
+                let Family { kind, total, to_run, seconds, reason } = family;
                 serde_json::json!({
                     "name": name, "kind": kind, "stages": total, "to_run": to_run, "seconds": seconds, "reason": reason,
                 })
@@ -81,21 +60,57 @@ impl Status {
                 "stages_total": plan.cached + plan.run.len(),
                 "stages_cached": plan.cached,
                 "stages_to_run": plan.run.len(),
-                "families": order.iter().map(family).collect::<Vec<_>>(),
+                "families": families.0.iter().map(family).collect::<Vec<_>>(),
             });
             ui.answer(&object.to_string());
             return Ok(());
         }
+        families.lines().iter().for_each(|line| ui.answer(line));
+        Ok(())
+    }
+}
+
+/// The families of stages behind some targets, in the graph's order.
+pub struct Families(Vec<(String, Family)>);
+
+/// Groups the stages behind the targets by their names without sweep values and epochs.
+pub fn families(selection: &Selection, plan: &Plan, seconds: &[f64]) -> Families {
+    let closure = selection.graph.closure(&selection.targets);
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut families: Vec<(String, Family)> = Vec::new();
+    for (stage, _) in selection.graph.stages.iter().zip(&closure).filter(|(_, needed)| **needed) {
+        let name = family(&stage.name);
+        let place = *places.entry(name.to_owned()).or_insert_with(|| {
+            families.push((name.to_owned(), Family { kind: stage.work.kind(), ..Family::default() }));
+            families.len() - 1
+        });
+        families[place].1.total += 1;
+    }
+    for run in &plan.run {
+        let Some(&place) = places.get(family(&selection.graph.stages[run.stage].name)) else { continue };
+        let family = &mut families[place].1;
+        family.to_run += 1;
+        family.seconds += seconds[run.stage];
+        // A real cause says more than that something waits.
+        let waits = |reason: &MissReason| matches!(reason, MissReason::Waits(_));
+        if family.reason.as_ref().is_none_or(|reason| waits(reason) && !waits(&run.reason)) {
+            family.reason = Some(run.reason.clone());
+        }
+    }
+    Families(families)
+}
+
+impl Families {
+    /// A table of them.
+    pub fn lines(&self) -> Vec<String> {
         let mut rows = vec![["stage", "kind", "cached", "to run", "cost", "why"].map(str::to_owned).to_vec()];
-        for name in &order {
-            let Family { kind, total, to_run, seconds, reason } = &families[name];
+        for (name, Family { kind, total, to_run, seconds, reason }) in &self.0 {
             let cost = if *seconds > 0.0 { duration(*seconds) } else { String::new() };
             let why = reason.as_ref().map(ToString::to_string).unwrap_or_default();
             let cached = format!("{}/{total}", total - to_run);
             rows.push(vec![name.clone(), (*kind).to_owned(), cached, to_run.to_string(), cost, why]);
         }
-        columns(&rows).iter().for_each(|line| ui.answer(line));
-        Ok(())
+        columns(&rows)
     }
 }
 

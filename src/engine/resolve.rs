@@ -109,6 +109,21 @@ impl<'a> Resolver<'a> {
         Ok(knowledge)
     }
 
+    /// The same for a plan: a stage whose import is not here waits for it.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn outlook(&self, needed: &[bool]) -> Result<Vec<Knowledge>, EngineError> {
+        let mut knowledge = vec![Knowledge::Waits; self.graph.stages.len()];
+        for id in (0..self.graph.stages.len()).filter(|&id| needed[id]) {
+            knowledge[id] = match self.look(id, &knowledge) {
+                Err(EngineError::NotImported(_) | EngineError::NoWeights(_)) => Knowledge::Waits,
+                found => found?,
+            };
+        }
+        Ok(knowledge)
+    }
+
     /// What is known about one stage, given what is known about those before it.
     ///
     /// # Errors

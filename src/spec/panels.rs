@@ -53,13 +53,18 @@ pub fn add_figures(
         if own.len() > 1 {
             let sheet = Sheet { title: String::new(), columns: 1 };
             found.extend(own.iter().map(|one| {
-                drawn(&format!("{name}{}", one.panel.id), &sheet, std::slice::from_ref(one), pipeline, false)
+                drawn(&panel_name(name, &one.panel.id), &sheet, std::slice::from_ref(one), pipeline, false)
             }));
         }
         let sheet = sheets.remove(name).unwrap_or(Sheet { title: String::new(), columns: 2 });
         found.push(drawn(name, &sheet, &own, pipeline, true));
     }
     found
+}
+
+/// fig3c for panel c of fig3, effective-lr-c for panel c of effective-lr.
+fn panel_name(figure: &str, panel: &str) -> String {
+    if figure.ends_with(|c: char| c.is_ascii_digit()) { format!("{figure}{panel}") } else { format!("{figure}-{panel}") }
 }
 
 /// `[figure]`, which is about the figure that has the pipeline's name, and every `[figure.NAME]` in it.
