@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::work::{Policy, Work};
+use crate::claim::{Statement, Window};
+use crate::work::{Curve, Policy, Work};
 
 /// Index of a stage in its [`Graph`].
 pub type StageId = usize;
@@ -40,8 +41,72 @@ pub struct Graph {
     pub policy: Policy,
     /// Figures and panels by name (`fig3`, `fig3c`).
     pub figures: BTreeMap<String, Drawn>,
+    /// What is claimed of the numbers behind the figures.
+    pub claims: Vec<Claim>,
+    /// What was published.
+    pub published: Vec<Published>,
     /// Other names of stages: those of equal stages in other pipelines.
     pub aliases: BTreeMap<String, StageId>,
+}
+
+/// A claim about the numbers of a figure.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claim {
+    /// Its name, such as `ema-below-sgd`.
+    pub id: String,
+    /// The figure that it is about.
+    pub figure: String,
+    /// In words.
+    pub text: String,
+    /// What is tested.
+    pub statement: Statement,
+    /// Over which part of the horizontal range.
+    pub window: Window,
+    /// The curves that are compared.
+    pub sets: Vec<Vec<Curve>>,
+    /// The tables that they are read from.
+    pub inputs: Vec<Input>,
+}
+
+/// Published values of a panel's curves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Published {
+    /// The figure.
+    pub figure: String,
+    /// The panel.
+    pub panel: String,
+    /// Number of epochs of the published runs, if the horizontal axis counts them.
+    pub epochs: Option<f64>,
+    /// Runs behind every value.
+    pub runs: u32,
+    /// Reading uncertainty and what else may differ: a share of the value, or absolute.
+    pub tolerance: Tolerance,
+    /// Where the values are from.
+    pub source: String,
+    /// The values.
+    pub values: Vec<PublishedValue>,
+}
+
+/// How far a value may be off besides the spread of runs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Tolerance {
+    /// In the value's unit.
+    Absolute(f64),
+    /// As a share of it.
+    Relative(f64),
+}
+
+/// One published value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PublishedValue {
+    /// The curve's label.
+    pub curve: String,
+    /// From where to where on the horizontal axis it is the mean.
+    pub x: [f64; 2],
+    /// The mean over runs.
+    pub mean: f64,
+    /// The sample standard deviation over runs, if it is known.
+    pub std: Option<f64>,
 }
 
 /// What is drawn under a name.
@@ -49,6 +114,8 @@ pub struct Graph {
 pub struct Drawn {
     /// The stage that draws it.
     pub stage: StageId,
+    /// The figure that it is, or is a panel of.
+    pub figure: String,
     /// Whether it is a whole figure, rather than a panel of one that has several.
     pub whole: bool,
     /// The pipeline that it belongs to.

@@ -7,6 +7,7 @@
 pub mod codec;
 pub mod digest;
 pub mod expr;
+pub mod stats;
 pub mod value;
 
 // What is stored, and what stages are.
@@ -16,6 +17,7 @@ pub mod table;
 pub mod work;
 
 // Each knows the above and none of the others.
+pub mod claim;
 pub mod data;
 pub mod figure;
 pub mod fsx;

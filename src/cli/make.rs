@@ -10,6 +10,7 @@ use clap::Args;
 use super::export::{Exported, export};
 use super::format::{count, duration};
 use super::dry;
+use super::narrow::{self, Limits};
 use super::progress::Progress;
 use super::select::{Selection, Variant, select};
 use super::ui::Ui;
@@ -46,6 +47,24 @@ pub struct Make {
     /// Print one JSON object at the end.
     #[arg(long)]
     json: bool,
+    /// Add seeds until the 95 % confidence interval of every point's mean is at most so wide, in the unit of the axis.
+    #[arg(long, value_name = "WIDTH", value_parser = narrow::width)]
+    ci: Option<f64>,
+    /// With --ci: stop adding seeds before this time is spent, such as 90s, 20min or 2h.
+    #[arg(long, value_name = "TIME", requires = "ci", value_parser = narrow::time)]
+    budget: Option<f64>,
+}
+
+/// What one run of `make` came to.
+pub struct Once {
+    /// What was made.
+    pub selection: Selection,
+    /// Counts, records and errors.
+    pub summary: engine::Summary,
+    /// Jobs at a time.
+    pub jobs: NonZeroUsize,
+    /// The device, as chosen and as it should come to.
+    pub devices: (Device, Device),
 }
 
 impl Make {
@@ -55,40 +74,74 @@ impl Make {
     /// Whatever keeps a target from being made.
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
         let started = Instant::now();
-        let selection = select(global, &self.variant, &self.targets)?;
         let store = Store::open(&global.cache)?;
+        let cancel = cancel_on_interrupt();
+        let first = self.selected(global, &self.variant, ui)?;
+        if self.dry_run {
+            let estimates = estimates(&first.0, &store, &first.2.1)?;
+            let plan = planned(&first.0, &store)?;
+            return dry::print(&first.0, &plan, &estimates, first.1, (&self.variant.profile, self.json), ui);
+        }
+        let mut once = self.once(first, &store, &cancel, ui)?;
+        if let Some(width) = self.ci {
+            let limits = Limits { width, budget: self.budget, started };
+            while once.summary.errors.is_empty() && !cancel.load(Ordering::Relaxed) {
+                let Some(variant) = narrow::more_seeds(&once, &store, global, &self.variant, &self.targets, &limits, ui)?
+                else {
+                    break;
+                };
+                once = self.once(self.selected(global, &variant, ui)?, &store, &cancel, ui)?;
+            }
+        }
+        self.finish(once, &store, global, (started, cancel.load(Ordering::Relaxed)), ui)
+    }
+
+    /// Reads the pipelines and says what is about to be made.
+    fn selected(
+        &self,
+        global: &Global,
+        variant: &Variant,
+        ui: &Ui,
+    ) -> Result<(Selection, NonZeroUsize, (Device, Device)), Failure> {
+        let selection = select(global, variant, &self.targets)?;
         let policy = selection.graph.policy;
         let chosen = self.device.under(policy).map_err(|error| Failure::usage(error, "say --device cpu"))?;
         let device = chosen.guess();
         let jobs = self.jobs.unwrap_or_else(|| default_jobs(&device));
-        let about = selection.about.iter().find(|about| !about.is_empty()).map(|about| format!(" ({about})"));
-        ui.say(&format!(
-            "{}: profile {}{}, device {device}, {}",
-            self.targets.join(" "),
-            self.variant.profile,
-            about.unwrap_or_default(),
-            count(jobs.get(), "job"),
-        ));
-        let estimates = estimates(&selection, &store, &device)?;
-        if self.dry_run {
-            let plan = planned(&selection, &store)?;
-            return dry::print(&selection, &plan, &estimates, jobs, (&self.variant.profile, self.json), ui);
-        }
+        let about = match &selection.about[..] {
+            [about] if !about.is_empty() => format!(" ({about})"),
+            _ => String::new(),
+        };
+        let targets = self.targets.join(" ");
+        ui.say(&format!("{targets}: profile {}{about}, device {device}, {}", variant.profile, count(jobs.get(), "job")));
+        Ok((selection, jobs, (chosen, device)))
+    }
+
+    /// Computes what is not known yet.
+    fn once(
+        &self,
+        (selection, jobs, devices): (Selection, NonZeroUsize, (Device, Device)),
+        store: &Store,
+        cancel: &AtomicBool,
+        ui: &Ui,
+    ) -> Result<Once, Failure> {
+        let (chosen, device) = &devices;
+        let estimates = estimates(&selection, store, device)?;
         if let Device::Cuda(_) = chosen {
             // Said before anything runs, not by the first stage that trains.
-            crate::stages::describe(&chosen, policy).map_err(|error| Failure::new(ExitCode::Missing, error, ""))?;
+            crate::stages::describe(chosen, selection.graph.policy)
+                .map_err(|error| Failure::new(ExitCode::Missing, error, ""))?;
         }
         let environment = Environment { who: who(), now };
-        let cancel = cancel_on_interrupt();
         let request = Request {
             graph: &selection.graph,
             targets: &selection.targets,
-            store: &store,
-            device: &chosen,
+            store,
+            device: chosen,
             jobs,
             keep_going: self.keep_going,
             environment: &environment,
-            cancel: &cancel,
+            cancel,
         };
         let mut progress = Progress::new(&selection.graph, *ui, estimates.seconds.clone());
         let summary = engine::make(&request, &mut |event| {
@@ -99,12 +152,25 @@ impl Make {
             progress.show(&event);
         })?;
         progress.end();
+        Ok(Once { selection, summary, jobs, devices })
+    }
+
+    /// Writes the figures and says what was done.
+    fn finish(
+        &self,
+        once: Once,
+        store: &Store,
+        global: &Global,
+        (started, interrupted): (Instant, bool),
+        ui: &Ui,
+    ) -> Result<(), Failure> {
+        let Once { selection, summary, devices, .. } = once;
         let diverged = diverged(&selection, &summary.knowledge);
         for (stage, place) in &diverged {
             ui.warn(&format!("{stage} diverged ({place}); this is recorded and drawn as a result"));
         }
         let folder = global.reports.join(&self.variant.profile);
-        let exported = export(&selection, &summary.knowledge, &store, &folder)?;
+        let exported = export(&selection, &summary.knowledge, store, &folder)?;
         for Exported { path, changed, .. } in &exported {
             ui.say(&format!("{} {}", if *changed { "wrote" } else { "unchanged" }, path.display()));
         }
@@ -118,7 +184,7 @@ impl Make {
             let object = serde_json::json!({
                 "target": self.targets.join(" "),
                 "profile": self.variant.profile,
-                "device": device.to_string(),
+                "device": devices.1.to_string(),
                 "stages_total": summary.total,
                 "stages_cached": summary.cached,
                 "stages_run": summary.computed,
@@ -129,7 +195,6 @@ impl Make {
             });
             ui.answer(&object.to_string());
         }
-        let interrupted = cancel.load(Ordering::Relaxed);
         match summary.errors.into_iter().next() {
             Some(error) => Err(error.into()),
             None if interrupted => Err(EngineError::Interrupted.into()),

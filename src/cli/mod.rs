@@ -1,6 +1,7 @@
 //! The command line: arguments in, one command's function, an exit code out.
 
 mod cache;
+mod compare;
 mod data;
 mod doctor;
 mod dry;
@@ -10,7 +11,9 @@ mod export;
 mod failure;
 mod format;
 mod graph;
+mod judged;
 mod make;
+mod narrow;
 mod progress;
 mod select;
 mod selftest;
@@ -84,6 +87,7 @@ enum Command {
     Make(make::Make),
     Status(status::Status),
     Explain(explain::Explain),
+    Compare(compare::Compare),
     Graph(graph::GraphCommand),
     Show(show::Show),
     Export(exchange::Export),
@@ -108,6 +112,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Make(command) => command.run(&cli.global, &ui),
         Command::Status(command) => command.run(&cli.global, &ui),
         Command::Explain(command) => command.run(&cli.global, &ui),
+        Command::Compare(command) => command.run(&cli.global, &ui),
         Command::Graph(command) => command.run(&cli.global, &ui),
         Command::Show(command) => command.run(&cli.global, &ui),
         Command::Export(command) => command.run(&cli.global, &ui),

@@ -12,7 +12,7 @@ use crate::spec::{Pipeline, did_you_mean, expand};
 use crate::value::{Value, ValueError};
 
 /// Which profile and settings hold.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Variant {
     /// The scale: smoke (two CPU cores, minutes), quick (one GPU), paper (the paper's own).
     #[arg(long, default_value = "smoke", value_name = "NAME")]
@@ -167,6 +167,11 @@ fn append(graph: &mut Graph, other: Graph, known: &mut HashMap<blake3::Hash, Sta
         }
         ids.push(id);
     }
+    graph.claims.extend(other.claims.into_iter().map(|mut claim| {
+        claim.inputs.iter_mut().for_each(|input| input.stage = ids[input.stage]);
+        claim
+    }));
+    graph.published.extend(other.published);
     graph.figures.extend(other.figures.into_iter().map(|(name, drawn)| {
         let stage = ids[drawn.stage];
         (name, Drawn { stage, ..drawn })

@@ -36,6 +36,13 @@ pub(super) fn cells(out: &mut Writer, plot: &Plot, points: &[Point], scale: Scal
     }
 }
 
+/// The boxes of the numbers in the cells, large enough for any of them.
+pub(super) fn labels(plot: &Plot, points: &[Point]) -> Vec<Rect> {
+    let (width, height) = (5.5 * style::CELL_LABEL, 1.4 * style::CELL_LABEL);
+    let at = |point: &Point| plot.at(point.x, point.y);
+    points.iter().filter_map(at).map(|(x, y)| Rect { x: x - width / 2.0, y: y - height / 2.0, width, height }).collect()
+}
+
 /// Where cells around some places end: halfway between neighbours, and as far out at both ends.
 fn edges(places: impl Iterator<Item = f64>) -> Vec<(f64, f64, f64)> {
     let mut places: Vec<f64> = places.collect();

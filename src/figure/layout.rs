@@ -179,12 +179,23 @@ impl<'a> Cell<'a> {
         if panel.y.range.is_none() && cells().next().is_some() {
             y = y.around_cells(cells().map(|point| point.y));
         }
+        if bars && panel.y.range.is_none() && y.values.0 == 0.0 {
+            // Bars stand on the frame.
+            y.low = 0.0;
+        }
         let plot = Plot { area: Rect { x: 0.0, y: 0.0, width: size.0, height: size.1 }, x, y };
         let width = |tick: &Tick| font.width(&tick.label, style::TICK_LABEL);
         let beside = |a: &Tick, b: &Tick| (b.place - a.place) * size.0 >= (width(a) + width(b)) / 2.0 + style::TICK_GAP;
         let above = |a: &Tick, b: &Tick| (b.place - a.place) * size.1 >= 1.3 * style::TICK_LABEL;
-        let x_ticks = if bars { bar_names(panel, &x) } else { ticks(&panel.x, &x, beside) };
-        let y_ticks = ticks(&panel.y, &y, above);
+        // The rows and columns of cells are named where they stand.
+        let named = |axis: &Axis, values: Vec<f64>| match axis.ticks {
+            None if !values.is_empty() => Axis { ticks: Some(values), ..axis.clone() },
+            _ => axis.clone(),
+        };
+        let x_axis = named(&panel.x, cells().map(|point| point.x).collect());
+        let y_axis = named(&panel.y, cells().map(|point| point.y).collect());
+        let x_ticks = if bars { bar_names(panel, &x) } else { ticks(&x_axis, &x, beside) };
+        let y_ticks = ticks(&y_axis, &y, above);
 
         let title = if panel.id.is_empty() { panel.title.clone() } else { format!("({}) {}", panel.id, panel.title) };
         let y_label = font.wrap(&panel.y.label, style::AXIS_LABEL, size.1);
@@ -194,7 +205,8 @@ impl<'a> Cell<'a> {
             let over = |tick: &Tick| width(tick) / 2.0 - from_end(tick.place) * size.0;
             x_ticks.iter().map(over).fold(0.0, f64::max)
         };
-        let guides = || panel.guides.iter().filter_map(|guide| Some((marks::guide(&plot, guide)?, &guide.label)));
+        let outside = panel.guides.iter().filter(|_| cells().next().is_none());
+        let guides = || outside.clone().filter_map(|guide| Some((marks::guide(&plot, guide)?, &guide.label)));
         let beside_guides = guides()
             .filter(|((_, at, _), _)| at.0 > size.0)
             .map(|(_, label)| 4.0 + font.width(label, style::CAPTION))

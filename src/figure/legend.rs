@@ -48,9 +48,9 @@ pub(super) fn entries(panel: &Panel, series: &[Vec<Point>]) -> Vec<Entry> {
     panel.curves.iter().zip(series).filter(|(curve, _)| is_named(curve)).map(entry).collect()
 }
 
-/// Whether a legend has the curve: the cells of a heat map name themselves.
+/// Whether a legend has the curve: the cells of a heat map and bars with an axis of names do without.
 fn is_named(curve: &Curve) -> bool {
-    !curve.unnamed && curve.mark != Mark::Heat && !curve.label.trim().is_empty()
+    !curve.unnamed && !matches!(curve.mark, Mark::Heat | Mark::Bars) && !curve.label.trim().is_empty()
 }
 
 /// One legend for several panels, if a name means one look in all of them and a look one name.
@@ -149,16 +149,11 @@ impl Entry {
         let middle = baseline - style::MIDDLE * style::LEGEND;
         let centre = (x + style::KEY / 2.0, middle);
         match self.mark {
-            Mark::Line | Mark::Path | Mark::Heat => {
+            Mark::Line | Mark::Path | Mark::Heat | Mark::Bars => {
                 stroke(out, &line((x, middle), (x + style::KEY, middle)), self.colour, self.dashed);
             }
             Mark::Points => marks::dot(out, centre, style::MEAN_DOT, self.colour, style::PALETTE[0], 1.0),
             Mark::Dots => marks::dot(out, centre, style::DOT, self.colour, self.colour, 1.0),
-            Mark::Bars => {
-                let side = style::LEGEND;
-                let bar = Rect { x: centre.0 - side / 2.0, y: middle - side / 2.0, width: side, height: side };
-                bar.draw(out, &[("fill", &self.colour)]);
-            }
             Mark::Arrows => marks::arrow(out, (x, middle), (x + style::KEY, middle), self.colour),
             Mark::Star => marks::star(out, centre, self.colour),
         }

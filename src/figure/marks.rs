@@ -134,16 +134,21 @@ pub(super) fn star(out: &mut Writer, (x, y): (f64, f64), colour: &str) {
     out.leaf("path", &look);
 }
 
-/// A guide across the plot: its path, and where it leaves over the top or the right edge or else begins.
-pub(super) fn guide(plot: &Plot, guide: &Guide) -> Option<(String, (f64, f64), &'static str)> {
+/// The places of a guide that are inside of the plot, from left to right.
+fn along(plot: &Plot, guide: &Guide) -> Vec<(f64, f64)> {
     const STEPS: u32 = 200;
-    let expression = Expr::parse(&guide.y).ok()?;
+    let Ok(expression) = Expr::parse(&guide.y) else { return Vec::new() };
     let at = |step: u32| {
         let x = plot.x.value(f64::from(step) / f64::from(STEPS));
         let y = expression.eval(&|name| (name == "x").then_some(x));
         plot.at(x, y).filter(|(_, y)| (plot.area.y..=plot.area.y + plot.area.height).contains(y))
     };
-    let inside: Vec<(f64, f64)> = (0..=STEPS).filter_map(at).collect();
+    (0..=STEPS).filter_map(at).collect()
+}
+
+/// A guide across the plot: its path, and where it leaves over the top or the right edge or else begins.
+pub(super) fn guide(plot: &Plot, guide: &Guide) -> Option<(String, (f64, f64), &'static str)> {
+    let inside = along(plot, guide);
     let (first, last) = (*inside.first()?, *inside.last()?);
     let mut path = Path::default();
     inside.iter().for_each(|&at| path.to(at));
@@ -156,4 +161,25 @@ pub(super) fn guide(plot: &Plot, guide: &Guide) -> Option<(String, (f64, f64), &
         ((first.0 + 4.0, first.1 - 4.0), "start")
     };
     Some((path.open(), place.0, place.1))
+}
+
+/// A place on a guide for its label that touches nothing of what is taken; the one nearest to the guide's middle.
+pub(super) fn free_place(plot: &Plot, guide: &Guide, taken: &[Rect]) -> Option<Rect> {
+    let inside = along(plot, guide);
+    let (width, height) = (0.62 * style::CAPTION * guide.label.chars().count() as f64, 1.3 * style::CAPTION);
+    let area = plot.area;
+    let fits = |rect: &Rect| {
+        let within = rect.x >= area.x && rect.x + rect.width <= area.x + area.width;
+        let within = within && rect.y >= area.y && rect.y + rect.height <= area.y + area.height;
+        within && taken.iter().all(|other| !touch(rect, other))
+    };
+    let middle = inside.len() as f64 / 2.0;
+    let mut order: Vec<usize> = (0..inside.len()).collect();
+    order.sort_by(|a, b| (*a as f64 - middle).abs().total_cmp(&(*b as f64 - middle).abs()));
+    let rect = |i: usize| Rect { x: inside[i].0 - width / 2.0, y: inside[i].1 - height / 2.0, width, height };
+    order.into_iter().map(rect).find(fits)
+}
+
+fn touch(a: &Rect, b: &Rect) -> bool {
+    a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height
 }

@@ -30,7 +30,7 @@ use crate::work::Figure;
 
 pub use png::png;
 pub use rows::{Row, SETTING, rows};
-pub use series::numbers;
+pub use series::{numbers, replica_points};
 pub use svg::svg;
 
 /// A drawn figure.

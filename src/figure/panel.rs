@@ -68,6 +68,9 @@ pub(super) fn draw(out: &mut Writer, cell: &Cell, clip: &str) {
 
 /// The guides, each with its label where it leaves the plot.
 fn guides(out: &mut Writer, cell: &Cell) {
+    let heat = cell.panel.curves.iter().zip(cell.series).filter(|(curve, _)| curve.mark == Mark::Heat);
+    let cells: Vec<Point> = heat.flat_map(|(_, points)| points).copied().collect();
+    let mut taken = heat::labels(&cell.plot, &cells);
     for guide in &cell.panel.guides {
         let Some((path, at, anchor)) = marks::guide(&cell.plot, guide) else { continue };
         let look: [(&str, &dyn Display); 5] = [
@@ -78,8 +81,16 @@ fn guides(out: &mut Writer, cell: &Cell) {
             ("stroke-dasharray", &style::DASH),
         ];
         out.leaf("path", &look);
-        if !guide.label.is_empty() {
+        if guide.label.is_empty() {
+            continue;
+        }
+        if cells.is_empty() {
             out.tinted(at, anchor, style::CAPTION, style::PALE_INK, &guide.label);
+        } else if let Some(place) = marks::free_place(&cell.plot, guide, &taken) {
+            place.draw(out, &[("fill", &style::BACKGROUND), ("fill-opacity", &style::LEGEND_OPACITY)]);
+            let at = (place.x + place.width / 2.0, place.y + place.height / 2.0 + style::MIDDLE * style::CAPTION);
+            out.tinted(at, "middle", style::CAPTION, style::INK, &guide.label);
+            taken.push(place);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::FigureError;
 use super::rows::{Row, rows};
+use crate::stats;
 use crate::table::{Column, Table, Values};
 use crate::work::{Curve, Figure, Mark, Panel};
 
@@ -133,7 +134,7 @@ fn aggregate(panel: &Panel, curve: &Curve, tables: &BTreeMap<String, Table>) -> 
     for replica in 0..curve.replicas.len() {
         let rows = rows(&panel.id, curve, replica, tables)?;
         if curve.mark.is_mean() {
-            for row in means_rows(panel, curve, replica, rows)? {
+            for row in one_at_a_place(&panel.id, curve, replica, rows)? {
                 values.entry((Ordered(row.x), Ordered(row.y))).or_default().push(row.value);
             }
         } else {
@@ -149,9 +150,25 @@ fn aggregate(panel: &Panel, curve: &Curve, tables: &BTreeMap<String, Table>) -> 
     Ok(single)
 }
 
+/// The points (x, y) of every replica of a curve, x ascending. `what` names in messages what it belongs to.
+///
+/// # Errors
+/// As [`numbers`].
+pub fn replica_points(
+    what: &str,
+    curve: &Curve,
+    tables: &BTreeMap<String, Table>,
+) -> Result<Vec<Vec<(f64, f64)>>, FigureError> {
+    let points = |replica| {
+        let rows = one_at_a_place(what, curve, replica, rows(what, curve, replica, tables)?)?;
+        Ok(rows.into_iter().map(|row| (row.x, row.value)).collect())
+    };
+    (0..curve.replicas.len()).map(points).collect()
+}
+
 /// The rows of a replica at places that are some, one at each.
-fn means_rows(panel: &Panel, curve: &Curve, replica: usize, rows: Vec<Row>) -> Result<Vec<Row>, FigureError> {
-    let (panel, label) = (panel.id.clone(), curve.label.clone());
+fn one_at_a_place(panel: &str, curve: &Curve, replica: usize, rows: Vec<Row>) -> Result<Vec<Row>, FigureError> {
+    let (panel, label) = (panel.to_owned(), curve.label.clone());
     let mut found: BTreeMap<(Ordered, Ordered), Row> = BTreeMap::new();
     for row in rows {
         let place = if curve.mark == Mark::Heat { row.y } else { 0.0 };
@@ -186,28 +203,11 @@ fn summary(x: f64, y: f64, values: Vec<f64>) -> Point {
         [] => (f64::NAN, f64::NAN, f64::NAN, f64::NAN),
         [only] => (only, f64::NAN, only, only),
         _ => {
-            let mean = mean(&finite);
-            let std = deviation(&finite, mean);
+            let (mean, std) = (stats::mean(&finite), stats::deviation(&finite));
             (mean, std, mean - std, mean + std)
         }
     };
     Point { x, y, mean, std, low, high, n, diverged }
-}
-
-fn mean(values: &[f64]) -> f64 {
-    let count = values.len() as f64;
-    let sum: f64 = values.iter().fold(0.0, |sum, value| sum + value);
-    if sum.is_finite() { sum / count } else { values.iter().fold(0.0, |sum, value| sum + value / count) }
-}
-
-/// Sample standard deviation, scaled so that no square overflows.
-fn deviation(values: &[f64], mean: f64) -> f64 {
-    let largest = values.iter().map(|value| (value - mean).abs()).fold(0.0, f64::max);
-    if largest == 0.0 || largest.is_infinite() {
-        return largest;
-    }
-    let squares = values.iter().map(|value| (value - mean) / largest).fold(0.0, |sum, d| sum + d * d);
-    largest * (squares / (values.len() - 1) as f64).sqrt()
 }
 
 /// A number with its total order.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::fields::Fields;
 use super::node::{Data, Diagnostic, Node, did_you_mean};
+use super::claims;
 use super::curves::Sources;
 use super::panels;
 use super::pipeline::Pipeline;
@@ -46,6 +47,12 @@ pub fn expand(pipeline: &Pipeline) -> Result<Graph, Vec<Diagnostic>> {
     if complaints.is_empty() {
         let sources = Sources { settings: &settings, families: &families, graph: &graph };
         let figures = panels::add_figures(pipeline, sources, &mut complaints);
+        let drawn = || figures.iter().filter(|(_, drawn, _)| drawn.whole).map(|(name, ..)| name.as_str());
+        claims::misnamed(&pipeline.claims, drawn(), &mut complaints);
+        claims::misnamed(&pipeline.published, drawn(), &mut complaints);
+        let (claims, published) =
+            (claims::claims(pipeline, sources, &mut complaints), claims::published(pipeline, &mut complaints));
+        (graph.claims, graph.published) = (claims, published);
         for (name, drawn, stage) in figures {
             graph.figures.insert(name, Drawn { stage: graph.stages.len(), ..drawn });
             graph.stages.push(stage);

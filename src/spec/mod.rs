@@ -1,5 +1,6 @@
 //! From the text of a pipeline file to a checked graph of stages.
 
+mod claims;
 mod curvature;
 mod curves;
 mod expand;

@@ -53,11 +53,11 @@ pub fn add_figures(
         if own.len() > 1 {
             let sheet = Sheet { title: String::new(), columns: 1 };
             found.extend(own.iter().map(|one| {
-                drawn(&panel_name(name, &one.panel.id), &sheet, std::slice::from_ref(one), pipeline, false)
+                drawn((&panel_name(name, &one.panel.id), name), &sheet, std::slice::from_ref(one), pipeline)
             }));
         }
         let sheet = sheets.remove(name).unwrap_or(Sheet { title: String::new(), columns: 2 });
-        found.push(drawn(name, &sheet, &own, pipeline, true));
+        found.push(drawn((name, name), &sheet, &own, pipeline));
     }
     found
 }
@@ -91,7 +91,12 @@ fn sheets(pipeline: &Pipeline, complaints: &mut Vec<Diagnostic>) -> BTreeMap<Str
     sheets
 }
 
-fn drawn(name: &str, sheet: &Sheet, panels: &[&Read], pipeline: &Pipeline, whole: bool) -> (String, Drawn, Stage) {
+fn drawn(
+    (name, figure_name): (&str, &str),
+    sheet: &Sheet,
+    panels: &[&Read],
+    pipeline: &Pipeline,
+) -> (String, Drawn, Stage) {
     let inputs: BTreeMap<_, _> = panels.iter().flat_map(|one| one.inputs.clone()).collect();
     let panels = panels.iter().map(|one| one.panel.clone()).collect();
     let note = match pipeline.about.as_str() {
@@ -100,7 +105,8 @@ fn drawn(name: &str, sheet: &Sheet, panels: &[&Read], pipeline: &Pipeline, whole
     };
     let figure = Figure { name: name.to_owned(), title: sheet.title.clone(), note, columns: sheet.columns, panels };
     let stage = Stage { name: name.to_owned(), work: Work::Figure(figure), inputs: inputs.into_values().collect() };
-    (name.to_owned(), Drawn { stage: 0, whole, pipeline: pipeline.name.clone() }, stage)
+    let (whole, pipeline) = (name == figure_name, pipeline.name.clone());
+    (name.to_owned(), Drawn { stage: 0, figure: figure_name.to_owned(), whole, pipeline }, stage)
 }
 
 fn panel(node: &Node, pipeline: &str, sources: Sources<'_>, complaints: &mut Vec<Diagnostic>) -> Read {

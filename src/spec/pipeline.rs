@@ -28,12 +28,25 @@ pub struct Pipeline {
     pub figure: Option<Node>,
     /// The panels in order.
     pub panels: Vec<Node>,
+    /// What is claimed.
+    pub claims: Vec<Node>,
+    /// What was published.
+    pub published: Vec<Node>,
     /// The whole file, for complaints that concern all of it.
     pub root: Node,
 }
 
 /// Keys of a pipeline file.
-const KEYS: [&str; 7] = ["title", "policy", "settings", "stage", "figure", "panel", "profile"];
+const KEYS: [&str; 9] =
+    ["title", "policy", "settings", "stage", "figure", "panel", "claim", "published", "profile"];
+
+/// The tables of a `[[list]]`.
+fn list(node: Option<&Node>) -> Vec<Node> {
+    match node.map(|node| &node.data) {
+        Some(Data::List(nodes)) => nodes.clone(),
+        _ => Vec::new(),
+    }
+}
 
 impl Pipeline {
     /// Reads the text of a pipeline file and applies a profile and `--set PATH=VALUE`s.
@@ -56,10 +69,9 @@ impl Pipeline {
             settings: section(fields.get("settings"), "settings", &mut complaints),
             stages: section(fields.get("stage"), "stage", &mut complaints),
             figure: fields.get("figure").cloned(),
-            panels: match fields.get("panel").map(|node| &node.data) {
-                Some(Data::List(panels)) => panels.clone(),
-                _ => Vec::new(),
-            },
+            panels: list(fields.get("panel")),
+            claims: list(fields.get("claim")),
+            published: list(fields.get("published")),
             root: root.clone(),
         };
         for (stage, node) in pipeline.stages.iter().filter(|(name, _)| pipeline.settings.contains_key(*name)) {
