@@ -14,6 +14,7 @@ mod graph;
 mod judged;
 mod make;
 mod narrow;
+mod new;
 mod progress;
 mod select;
 mod selftest;
@@ -88,6 +89,7 @@ enum Command {
     Status(status::Status),
     Explain(explain::Explain),
     Compare(compare::Compare),
+    New(new::New),
     Graph(graph::GraphCommand),
     Show(show::Show),
     Export(exchange::Export),
@@ -112,6 +114,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Make(command) => command.run(&cli.global, &ui),
         Command::Status(command) => command.run(&cli.global, &ui),
         Command::Explain(command) => command.run(&cli.global, &ui),
+        Command::New(command) => command.run(&cli.global, &ui),
         Command::Compare(command) => command.run(&cli.global, &ui),
         Command::Graph(command) => command.run(&cli.global, &ui),
         Command::Show(command) => command.run(&cli.global, &ui),

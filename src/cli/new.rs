@@ -1,0 +1,60 @@
+//! `wdpipe new`: a pipeline to start from.
+
+use clap::Args;
+
+use super::ui::Ui;
+use super::{ExitCode, Failure, Global};
+use crate::fsx;
+
+/// The text, in which NAME stands for the pipeline's name.
+const TEXT: &str = include_str!("new.toml");
+
+/// Writes a commented pipeline to start from: pipelines/NAME.toml.
+#[derive(Debug, Args)]
+pub struct New {
+    /// The figure's name: lower-case letters, digits, - and _.
+    #[arg(value_name = "NAME")]
+    name: String,
+}
+
+impl New {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If the name is none, there is such a pipeline already, or it cannot be written.
+    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+        let name = &self.name;
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+        if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(plain) || name == "all" {
+            let message = format!("`{name}` is no name for a figure");
+            return Err(Failure::usage(message, "take a lower-case letter, then those, digits, - and _"));
+        }
+        let path = global.pipelines.join(format!("{name}.toml"));
+        let storage = |error: fsx::FsError| Failure::new(ExitCode::Storage, error.to_string(), "");
+        if fsx::identity(&path).map_err(storage)?.is_some() {
+            let message = format!("{} is there already", path.display());
+            return Err(Failure::usage(message, "choose another name, or edit that file"));
+        }
+        fsx::create_folder(&global.pipelines).map_err(storage)?;
+        fsx::replace(&path, TEXT.replace("NAME", name).as_bytes()).map_err(storage)?;
+        ui.say(&format!("wrote {}; make it with", path.display()));
+        ui.answer(&format!("wdpipe make {name}"));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{Pipeline, expand};
+
+    #[test]
+    fn the_text_is_a_pipeline_in_every_profile() {
+        for profile in ["smoke", "quick", "paper"] {
+            let pipeline = Pipeline::read("mine", "mine.toml", &TEXT.replace("NAME", "mine"), profile, &[]).unwrap();
+            let graph = expand(&pipeline).unwrap();
+            assert_eq!(graph.figures.keys().collect::<Vec<_>>(), ["mine", "mine-a", "mine-b"]);
+            assert_eq!(graph.claims.len(), 1);
+        }
+    }
+}
