@@ -23,6 +23,7 @@ pub mod figure;
 pub mod fsx;
 pub mod graph;
 pub mod learn;
+pub mod page;
 #[cfg(feature = "torch")]
 pub mod torch;
 

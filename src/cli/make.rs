@@ -12,6 +12,7 @@ use super::format::{count, duration};
 use super::dry;
 use super::narrow::{self, Limits};
 use super::progress::Progress;
+use super::report;
 use super::select::{Selection, Variant, select};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
@@ -173,6 +174,10 @@ impl Make {
         let exported = export(&selection, &summary.knowledge, store, &folder)?;
         for Exported { path, changed, .. } in &exported {
             ui.say(&format!("{} {}", if *changed { "wrote" } else { "unchanged" }, path.display()));
+        }
+        if self.targets.iter().any(|target| target == "all") && summary.errors.is_empty() && !interrupted {
+            let (path, changed) = report::write(&selection, &self.variant, store, global)?;
+            ui.say(&format!("{} {}", if changed { "wrote" } else { "unchanged" }, path.display()));
         }
         let seconds = started.elapsed().as_secs_f64();
         ui.say(&format!("{} run, {} cached, {}", count(summary.computed, "stage"), summary.cached, duration(seconds)));

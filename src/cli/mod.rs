@@ -16,6 +16,7 @@ mod make;
 mod narrow;
 mod new;
 mod progress;
+mod report;
 mod select;
 mod selftest;
 mod show;
@@ -89,6 +90,7 @@ enum Command {
     Status(status::Status),
     Explain(explain::Explain),
     Compare(compare::Compare),
+    Report(report::Report),
     New(new::New),
     Graph(graph::GraphCommand),
     Show(show::Show),
@@ -115,6 +117,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status(command) => command.run(&cli.global, &ui),
         Command::Explain(command) => command.run(&cli.global, &ui),
         Command::New(command) => command.run(&cli.global, &ui),
+        Command::Report(command) => command.run(&cli.global, &ui),
         Command::Compare(command) => command.run(&cli.global, &ui),
         Command::Graph(command) => command.run(&cli.global, &ui),
         Command::Show(command) => command.run(&cli.global, &ui),

@@ -31,7 +31,7 @@ pub(super) struct Entry {
 
 /// The colour of a curve.
 pub(super) fn colour(curve: &Curve) -> &'static str {
-    style::PALETTE[curve.colour as usize % style::PALETTE.len()]
+    super::colour(curve.colour)
 }
 
 /// The entries of a panel, in the curves' order; curves without a label have none.

@@ -143,6 +143,19 @@ pub enum FigureError {
     Pixels(String),
 }
 
+/// The colour, `#rrggbb`, of an index into the palette.
+pub fn colour(index: u32) -> &'static str {
+    style::PALETTE[index as usize % style::PALETTE.len()]
+}
+
+/// On how many runs the numbers of a figure rest, in a sentence; empty if no curve shows means.
+///
+/// # Errors
+/// If the numbers are not this figure's.
+pub fn runs(figure: &Figure, numbers: &Table) -> Result<String, FigureError> {
+    Ok(caption::runs(figure, &series::series(figure, numbers)?))
+}
+
 /// Draws a figure of recorded tables.
 ///
 /// # Errors

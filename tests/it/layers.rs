@@ -20,6 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("fsx", &[]),
     ("graph", &["claim", "work"]),
     ("learn", &["digest", "rng", "torch", "work"]),
+    ("page", &["table"]),
     ("torch", &["work"]),
     ("cost", &["graph", "learn", "work"]),
     ("plan", &["digest", "graph", "record", "value", "work"]),
@@ -30,8 +31,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "claim", "cost", "data", "digest", "engine", "figure", "fsx", "graph", "learn", "plan", "record", "spec",
-            "stages", "stats", "store", "table", "value", "work",
+            "claim", "cost", "data", "digest", "engine", "figure", "fsx", "graph", "learn", "page", "plan", "record",
+            "spec", "stages", "stats", "store", "table", "value", "work",
         ],
     ),
 ];

@@ -1,0 +1,99 @@
+//! One figure's part of the page.
+
+use super::text::{esc, json, link, plural};
+use super::{ClaimInfo, Section, data, stages, svg};
+
+/// The verdicts, with the class of their badge and a sign, so that colour is not all that tells them apart.
+pub(super) const VERDICTS: [(&str, &str, &str); 3] =
+    [("reproduced", "yes", "✓"), ("not reproduced", "no", "✗"), ("undecided", "open", "?")];
+
+/// The section of a figure; `anchor` is its id.
+pub(super) fn section(figure: &Section, anchor: &str) -> String {
+    let title = match figure.title.trim() {
+        "" => String::new(),
+        title => format!(": {}", esc(title)),
+    };
+    let mut out = format!("<section id=\"{anchor}\" aria-labelledby=\"{anchor}-heading\">\n");
+    out.push_str(&format!("<h2 id=\"{anchor}-heading\">{}{title}</h2>\n", esc(&figure.name)));
+    out.push_str(&drawing(figure, anchor));
+    out.push_str(&claims(&figure.claims));
+    out.push_str(&making(figure));
+    out.push_str(&pipeline(&figure.pipeline.0, &figure.pipeline.1));
+    out.push_str(&stages::stages(&figure.stages, &figure.name));
+    out.push_str("<p class=\"back\"><a href=\"#contents\">Back to the contents</a></p>\n</section>\n");
+    out
+}
+
+/// The drawing, and what the script needs to draw it anew. The button is shown by the script: without it, there
+/// would be nothing to press it for.
+fn drawing(figure: &Section, anchor: &str) -> String {
+    let drawing = svg::drawing(&figure.svg, &format!("{} {}", figure.name, figure.title));
+    let caption = match figure.runs.trim() {
+        "" => String::new(),
+        runs => format!("<figcaption>{}.</figcaption>\n", esc(runs)),
+    };
+    let mut out = format!("<figure>\n<div class=\"card drawing\">\n{drawing}\n</div>\n{caption}</figure>\n");
+    if let Some(panels) = data::explorable(figure) {
+        out.push_str(&format!(
+            "<p class=\"controls\"><button type=\"button\" class=\"explore\" aria-expanded=\"false\" \
+             aria-controls=\"{anchor}-panels\" hidden>Explore <span class=\"unseen\">{}</span></button></p>\n\
+             <div class=\"panels\" id=\"{anchor}-panels\" hidden></div>\n\
+             <script type=\"application/json\" class=\"numbers\">{}</script>\n",
+            esc(&figure.name),
+            json(&panels),
+        ));
+    }
+    out
+}
+
+fn claims(claims: &[ClaimInfo]) -> String {
+    if claims.is_empty() {
+        return String::new();
+    }
+    let mut out = "<h3>Claims</h3>\n<ul class=\"claims\">\n".to_owned();
+    for claim in claims {
+        let known = VERDICTS.iter().find(|verdict| verdict.0 == claim.verdict);
+        let (class, sign) = known.map_or(("open", "?"), |&(_, class, sign)| (class, sign));
+        let statistics = match claim.statistics.trim() {
+            "" => String::new(),
+            lines => format!("<p class=\"statistics\">{}</p>\n", esc(lines)),
+        };
+        out.push_str(&format!(
+            "<li>\n<p><span class=\"badge {class}\"><span aria-hidden=\"true\">{sign}</span> {}</span> {} \
+             <span class=\"note\">{}</span></p>\n{statistics}</li>\n",
+            esc(&claim.verdict),
+            esc(&claim.text),
+            esc(&claim.id),
+        ));
+    }
+    out.push_str("</ul>\n");
+    out
+}
+
+/// Files, and the command that makes them anew.
+fn making(figure: &Section) -> String {
+    let mut out = String::new();
+    if !figure.files.is_empty() {
+        let anchor = |(label, path): &(String, String)| format!("<a href=\"{}\">{}</a>", esc(&link(path)), esc(label));
+        let links: Vec<String> = figure.files.iter().map(anchor).collect();
+        out.push_str(&format!("<p class=\"files\">Files: {}</p>\n", links.join(" · ")));
+    }
+    if !figure.command.trim().is_empty() {
+        let command = esc(&figure.command);
+        out.push_str(&format!("<p class=\"command\">To make it anew: <code>{command}</code></p>\n"));
+    }
+    out
+}
+
+fn pipeline(name: &str, text: &str) -> String {
+    if text.is_empty() {
+        return String::new();
+    }
+    let (name, lines) = (esc(name), plural(text.lines().count(), "line"));
+    format!(
+        "<details>\n<summary>Pipeline: {name}, {lines}</summary>\n\
+         <pre class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Text of {name}\"><code>{}</code></pre>\n\
+         </details>\n",
+        esc(text),
+    )
+}

@@ -1,0 +1,115 @@
+//! The stages behind a figure: totals of each kind, then one by one.
+
+use std::collections::BTreeSet;
+
+use super::StageInfo;
+use super::text::{esc, time};
+
+/// With more stages than these, only totals are shown.
+pub(super) const MOST_ROWS: usize = 2000;
+/// As many digits of a hash are shown; the whole is the tooltip.
+const DIGITS: usize = 12;
+/// As many devices or machines of a kind are named.
+const MOST_NAMES: usize = 4;
+
+/// The stages, folded away under how many they are and how long they took.
+pub(super) fn stages(stages: &[StageInfo], figure: &str) -> String {
+    if stages.is_empty() {
+        return String::new();
+    }
+    let took = match total(stages.iter()) {
+        unknown if unknown.is_nan() => "of unknown time".to_owned(),
+        seconds => format!("{} in all", time(seconds)),
+    };
+    let count = stages.len();
+    let rows = match stages.len() {
+        1..=MOST_ROWS => rows(stages, figure),
+        many => format!("<p>{many} stages are too many to list here, so only the totals are shown.</p>\n"),
+    };
+    let totals = totals(stages, figure);
+    format!("<details>\n<summary>Stages: {count}, {took}</summary>\n{totals}{rows}</details>\n")
+}
+
+/// The sum of the times that are known; not a number if none is.
+fn total<'a>(stages: impl Iterator<Item = &'a StageInfo>) -> f64 {
+    stages.map(|stage| stage.seconds).filter(|seconds| seconds.is_finite()).reduce(|a, b| a + b).unwrap_or(f64::NAN)
+}
+
+fn totals(stages: &[StageInfo], figure: &str) -> String {
+    let mut kinds: Vec<&str> = Vec::new();
+    for stage in stages {
+        if !kinds.contains(&stage.kind.as_str()) {
+            kinds.push(&stage.kind);
+        }
+    }
+    let mut out = table(figure, "Totals of each kind", &["Kind", "Stages", "Time", "Longest", "Devices", "Machines"]);
+    for kind in kinds {
+        let of_kind: Vec<&StageInfo> = stages.iter().filter(|stage| stage.kind == kind).collect();
+        let longest = of_kind.iter().map(|stage| stage.seconds).fold(f64::NAN, f64::max);
+        out.push_str(&format!(
+            "<tr><th scope=\"row\">{}</th><td class=\"number\">{}</td><td class=\"number\">{}</td>\
+             <td class=\"number\">{}</td><td>{}</td><td class=\"machine\">{}</td></tr>\n",
+            esc(kind),
+            of_kind.len(),
+            time(total(of_kind.iter().copied())),
+            time(longest),
+            names(of_kind.iter().map(|stage| stage.device.as_str())),
+            names(of_kind.iter().map(|stage| stage.machine.as_str())),
+        ));
+    }
+    out.push_str("</tbody>\n</table>\n</div>\n");
+    out
+}
+
+fn rows(stages: &[StageInfo], figure: &str) -> String {
+    let mut out = table(figure, "Each stage", &["Stage", "Kind", "Time", "Device", "Machine", "Key", "Outputs"]);
+    for stage in stages {
+        let outputs: Vec<String> =
+            stage.outputs.iter().map(|(name, digits)| format!("{} {}", esc(name), hash(digits))).collect();
+        out.push_str(&format!(
+            "<tr><th scope=\"row\">{}</th><td>{}</td><td class=\"number\">{}</td><td>{}</td>\
+             <td class=\"machine\">{}</td><td>{}</td>\
+             <td class=\"outputs\">{}</td></tr>\n",
+            // Long names break at commas first.
+            esc(&stage.name).to_string().replace(',', ",<wbr>"),
+            esc(&stage.kind),
+            time(stage.seconds),
+            esc(&stage.device),
+            esc(&stage.machine),
+            hash(&stage.key),
+            outputs.join("<br>"),
+        ));
+    }
+    out.push_str("</tbody>\n</table>\n</div>\n");
+    out
+}
+
+/// The beginning of a table in a box that scrolls; the keyboard can reach it.
+fn table(figure: &str, caption: &str, headings: &[&str]) -> String {
+    let cell = |heading: &&str| match ["Stages", "Time", "Longest"].contains(heading) {
+        true => format!("<th scope=\"col\" class=\"number\">{heading}</th>"),
+        false => format!("<th scope=\"col\">{heading}</th>"),
+    };
+    let cells: String = headings.iter().map(cell).collect();
+    format!(
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}, {}\">\n<table>\n\
+         <caption>{caption}</caption>\n<thead><tr>{cells}</tr></thead>\n<tbody>\n",
+        esc(figure),
+    )
+}
+
+/// The different names in alphabetical order, unless they are too many.
+fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
+    let different: BTreeSet<&str> = all.collect();
+    let more = different.len().saturating_sub(MOST_NAMES);
+    let mut shown: Vec<String> = different.iter().take(MOST_NAMES).map(|name| esc(name).to_string()).collect();
+    if more > 0 {
+        shown.push(format!("{more} more"));
+    }
+    shown.join("; ")
+}
+
+fn hash(digits: &str) -> String {
+    let short: String = digits.chars().take(DIGITS).collect();
+    format!("<code title=\"{}\">{}</code>", esc(digits), esc(&short))
+}
