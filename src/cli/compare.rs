@@ -105,12 +105,8 @@ fn place(x: [f64; 2]) -> String {
 
 fn row(beside: &Beside<'_>) -> Vec<String> {
     let Beside { published, value, ours } = beside;
-    let mut row = vec![
-        published.panel.clone(),
-        value.curve.clone(),
-        place(value.x),
-        with_spread(value.mean, value.std),
-    ];
+    let mut row =
+        vec![published.panel.clone(), value.curve.clone(), place(value.x), with_spread(value.mean, value.std)];
     row.extend(match ours {
         Some(ours) => {
             let word = if ours.agrees { "agrees" } else { "differs" };

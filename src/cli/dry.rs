@@ -95,7 +95,10 @@ pub fn print(
     let rows = std::iter::once(heading.to_vec()).chain(bills.iter().map(row)).collect::<Vec<_>>();
     columns(&rows).iter().for_each(|line| ui.answer(line));
     let basis = if estimates.measured { "measured on this device" } else { "assumed, since nothing was measured here" };
-    ui.answer(&format!("Time is for {}, at the throughput {basis}; shared stages count in every target.", count(jobs.get(), "job")));
+    ui.answer(&format!(
+        "Time is for {}, at the throughput {basis}; shared stages count in every target.",
+        count(jobs.get(), "job")
+    ));
     Ok(())
 }
 

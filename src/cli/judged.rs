@@ -77,11 +77,8 @@ fn judged<'a>(claim: &'a Claim, knowledge: &[Knowledge], store: &Store) -> Resul
                 let replicas = replica_points(&claim.id, curve, &tables).map_err(unfit)?;
                 Ok::<_, Failure>(Series { label: curve.label.clone(), replicas })
             };
-            let sets: Vec<Vec<Series>> = claim
-                .sets
-                .iter()
-                .map(|set| set.iter().map(series).collect())
-                .collect::<Result<_, Failure>>()?;
+            let sets: Vec<Vec<Series>> =
+                claim.sets.iter().map(|set| set.iter().map(series).collect()).collect::<Result<_, Failure>>()?;
             // A sweep of one value, or a window that no point of a short run lies in, decides nothing.
             judge(&claim.statement, &sets, claim.window).unwrap_or_else(|error| undecided(error.to_string()))
         }

@@ -7,9 +7,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
+use super::dry;
 use super::export::{Exported, export};
 use super::format::{count, duration};
-use super::dry;
 use super::narrow::{self, Limits};
 use super::progress::Progress;
 use super::report;
@@ -87,7 +87,8 @@ impl Make {
         if let Some(width) = self.ci {
             let limits = Limits { width, budget: self.budget, started };
             while once.summary.errors.is_empty() && !cancel.load(Ordering::Relaxed) {
-                let Some(variant) = narrow::more_seeds(&once, &store, global, &self.variant, &self.targets, &limits, ui)?
+                let Some(variant) =
+                    narrow::more_seeds(&once, &store, global, &self.variant, &self.targets, &limits, ui)?
                 else {
                     break;
                 };
@@ -114,7 +115,11 @@ impl Make {
             _ => String::new(),
         };
         let targets = self.targets.join(" ");
-        ui.say(&format!("{targets}: profile {}{about}, device {device}, {}", variant.profile, count(jobs.get(), "job")));
+        ui.say(&format!(
+            "{targets}: profile {}{about}, device {device}, {}",
+            variant.profile,
+            count(jobs.get(), "job")
+        ));
         Ok((selection, jobs, (chosen, device)))
     }
 

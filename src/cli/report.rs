@@ -67,6 +67,8 @@ pub fn write(
             figures.push(section((name, drawn, work, record), selection, variant, &knowledge, store, global)?);
         }
     }
+    // The paper's figures come first.
+    figures.sort_by_key(|figure| (!figure.name.starts_with("fig"), figure.name.clone()));
     if figures.is_empty() {
         return Err(Failure::new(ExitCode::Missing, "no figure was made yet with these settings", "wdpipe make all"));
     }
@@ -121,7 +123,7 @@ fn section(
         svg,
         numbers,
         panels: work.panels.iter().map(panel).collect(),
-        runs,
+        runs: runs.trim_end_matches('.').to_owned(),
         claims: claims.into_iter().map(claim).collect(),
         pipeline: (format!("pipelines/{file}"), text),
         command: format!("wdpipe make {name} --profile {}{sets}", variant.profile),

@@ -12,7 +12,8 @@ pub fn caption(figure: &Figure, series: &[Vec<Vec<Point>>]) -> String {
 pub fn runs(figure: &Figure, series: &[Vec<Vec<Point>>]) -> String {
     let curves = || figure.panels.iter().zip(series).flat_map(|(panel, all)| panel.curves.iter().zip(all));
     let runs_of = |points: &Vec<Point>| points.iter().map(|point| point.n.saturating_add(point.diverged)).max();
-    let means: Vec<i64> = curves().filter(|(c, _)| c.mark.is_mean()).filter_map(|(_, points)| runs_of(points)).collect();
+    let means: Vec<i64> =
+        curves().filter(|(c, _)| c.mark.is_mean()).filter_map(|(_, points)| runs_of(points)).collect();
     let (Some(&least), Some(&most)) = (means.iter().min(), means.iter().max()) else { return String::new() };
     let marks = |wanted: &[Mark]| curves().any(|(curve, _)| wanted.contains(&curve.mark));
     let spread = match (marks(&[Mark::Line]), marks(&[Mark::Points, Mark::Bars])) {

@@ -21,7 +21,8 @@ pub(super) fn cells(out: &mut Writer, plot: &Plot, points: &[Point], scale: Scal
         let (Some(x), Some(y)) = (plot.x.place(point.x), plot.y.place(point.y)) else { continue };
         let (Some((left, right)), Some((low, high))) = (edge(&across, x), edge(&down, y)) else { continue };
         let corner = (plot.across(left), plot.down(high));
-        let cell = Rect { x: corner.0, y: corner.1, width: plot.across(right) - corner.0, height: plot.down(low) - corner.1 };
+        let cell =
+            Rect { x: corner.0, y: corner.1, width: plot.across(right) - corner.0, height: plot.down(low) - corner.1 };
         let share = height(point.mean).map(|height| if most > least { (height - least) / (most - least) } else { 0.5 });
         let (fill, ink, text) = match share {
             Some(share) => {
@@ -30,7 +31,10 @@ pub(super) fn cells(out: &mut Writer, plot: &Plot, points: &[Point], scale: Scal
             }
             None => (style::GRID.to_owned(), style::PALE_INK, "×".to_owned()),
         };
-        cell.draw(out, &[("fill", &fill), ("stroke", &style::BACKGROUND), ("stroke-width", &super::svg::Px(style::FRAME))]);
+        cell.draw(
+            out,
+            &[("fill", &fill), ("stroke", &style::BACKGROUND), ("stroke-width", &super::svg::Px(style::FRAME))],
+        );
         let at = (cell.x + cell.width / 2.0, cell.y + cell.height / 2.0 + style::MIDDLE * style::CELL_LABEL);
         out.tinted(at, "middle", style::CELL_LABEL, ink, &text);
     }
@@ -54,8 +58,7 @@ fn edges(places: impl Iterator<Item = f64>) -> Vec<(f64, f64, f64)> {
         let before = (i > 0).then(|| (here - places[i - 1]) / 2.0);
         let after = (i + 1 < count).then(|| (places[i + 1] - here) / 2.0);
         let alone = 0.5;
-        let (before, after) =
-            (before.or(after).unwrap_or(alone), after.or(before).unwrap_or(alone));
+        let (before, after) = (before.or(after).unwrap_or(alone), after.or(before).unwrap_or(alone));
         (here - before, here, here + after)
     };
     (0..count).map(cell).collect()

@@ -165,7 +165,8 @@ impl<'a> Layout<'a> {
 impl<'a> Cell<'a> {
     /// Measures a panel whose plot area has a size; the area's corner is the origin until it is moved.
     fn of(panel: &'a Panel, series: &'a [Vec<Point>], font: &Font, size: (f64, f64)) -> Result<Self, FigureError> {
-        let points = || panel.curves.iter().zip(series).flat_map(|(curve, points)| points.iter().map(move |p| (curve, p)));
+        let points =
+            || panel.curves.iter().zip(series).flat_map(|(curve, points)| points.iter().map(move |p| (curve, p)));
         let bars = is_bars(panel);
         let x_axis = Axis { range: bars.then(|| bar_range(panel)).or(panel.x.range), ..panel.x.clone() };
         let mut x = Scale::of(&x_axis, "x", &panel.id, points().map(|(_, point)| point.x))?;

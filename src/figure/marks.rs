@@ -125,12 +125,8 @@ pub(super) fn star(out: &mut Writer, (x, y): (f64, f64), colour: &str) {
         let radius = if i % 2 == 0 { style::STAR } else { 0.45 * style::STAR };
         path.to((x + radius * dx, y + radius * dy));
     }
-    let look: [(&str, &dyn Display); 4] = [
-        ("d", &path.closed()),
-        ("fill", &colour),
-        ("stroke", &style::INK),
-        ("stroke-width", &Px(style::GRID_LINE)),
-    ];
+    let look: [(&str, &dyn Display); 4] =
+        [("d", &path.closed()), ("fill", &colour), ("stroke", &style::INK), ("stroke-width", &Px(style::GRID_LINE))];
     out.leaf("path", &look);
 }
 

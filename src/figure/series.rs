@@ -186,7 +186,10 @@ fn one_at_a_place(panel: &str, curve: &Curve, replica: usize, rows: Vec<Row>) ->
                 return Err(FigureError::Conflict { panel, curve: label, replica, x: row.x });
             }
             _ => {
-                found.insert(key, Row { x: key.0.0, y: if curve.mark == Mark::Heat { place + 0.0 } else { f64::NAN }, ..row });
+                found.insert(
+                    key,
+                    Row { x: key.0.0, y: if curve.mark == Mark::Heat { place + 0.0 } else { f64::NAN }, ..row },
+                );
             }
         }
     }

@@ -4,7 +4,7 @@ use resvg::usvg::{self, roxmltree};
 
 use super::*;
 use crate::rng::Stream;
-use crate::work::{Axis, Curve, Mark, Panel, Rows, Scale};
+use crate::work::{Axis, Curve, Guide, Mark, Panel, Rows, Scale};
 
 pub(super) fn curve(label: &str, replicas: Vec<Vec<String>>) -> Curve {
     let rows = |table: String| Rows { table, settings: BTreeMap::new() };
@@ -33,7 +33,13 @@ fn panel(id: &str, curves: Vec<Curve>) -> Panel {
 
 /// A figure of one panel `a`.
 pub(super) fn figure_of(curves: Vec<Curve>) -> Figure {
-    Figure { name: "test".into(), title: String::new(), note: String::new(), columns: 2, panels: vec![panel("a", curves)] }
+    Figure {
+        name: "test".into(),
+        title: String::new(),
+        note: String::new(),
+        columns: 2,
+        panels: vec![panel("a", curves)],
+    }
 }
 
 /// Four panels with bands, dashes, a diverged replica, a lone point, fixed ticks and an empty panel.
@@ -64,7 +70,16 @@ fn sample() -> (Figure, BTreeMap<String, Table>) {
         Axis { range: Some([10.0, 90.0]), ticks: Some(vec![10.0, 20.0, 40.0, 60.0, 90.0]), ..panels[1].y.clone() };
     panels[2].y.scale = Scale::Linear;
     panels[2].title = "Tr(∇²L) of fine-tuned iterates".into();
-    (Figure { name: "fig".into(), title: "A figure".into(), note: "Profile test: small.".into(), columns: 2, panels }, tables)
+    (
+        Figure {
+            name: "fig".into(),
+            title: "A figure".into(),
+            note: "Profile test: small.".into(),
+            columns: 2,
+            panels,
+        },
+        tables,
+    )
 }
 
 #[test]
@@ -80,7 +95,7 @@ fn the_drawing_is_pinned() {
     );
 }
 
-const PINNED: [&str; 3] = ["1adcf23585923ec1", "11d05a37a091fe6d", "995411df21c43f78"];
+const PINNED: [&str; 3] = ["1adcf23585923ec1", "bb8c685dc13d7f59", "f381b2646d495c2c"];
 
 #[test]
 fn drawings_are_well_formed_and_name_their_parts() {
@@ -323,4 +338,65 @@ fn a_drawing_can_be_too_large_for_pixels_but_is_never_attempted() {
     let huge = r#"<svg xmlns="http://www.w3.org/2000/svg" width="100000" height="100000"/>"#;
     assert!(matches!(png(huge), Err(FigureError::Pixels(_))));
     assert!(matches!(png("<svg"), Err(FigureError::Pixels(_))));
+}
+
+/// Panels with every mark, guides and a colour axis.
+fn marked() -> (Figure, BTreeMap<String, Table>) {
+    let mut tables = BTreeMap::new();
+    let with = |label: &str, mark: Mark, colour: u32| Curve { mark, colour, ..curve(label, vec![vec!["t".into()]]) };
+    tables.insert("t".to_owned(), Table::of_rows(["x", "y"], &[[1.0, 20.0], [2.0, 12.0], [4.0, 15.0], [3.0, 30.0]]));
+    let grid: Vec<[f64; 3]> =
+        (1..4).flat_map(|x| (1..4).map(move |y| [f64::from(x), f64::from(y), f64::from(x * y)])).collect();
+    tables.insert("grid".to_owned(), Table::of_rows(["x", "y", "z"], &grid));
+    let heat = Curve { z: Some("z".into()), ..curve("cells", vec![vec!["grid".into()]]) };
+    let guide = |label: &str, y: &str| Guide { label: label.into(), y: y.into() };
+    let mut panels = vec![
+        panel("a", vec![with("means", Mark::Points, 2)]),
+        panel("b", vec![with("H", Mark::Bars, 0), with("G", Mark::Bars, 1)]),
+        panel("c", vec![with("dots", Mark::Dots, 0), with("path", Mark::Path, 1), with("star", Mark::Star, 2)]),
+        panel("d", vec![with("arrows", Mark::Arrows, 3)]),
+        panel("e", vec![Curve { mark: Mark::Heat, ..heat }]),
+    ];
+    panels[4].z = Some(axis("value", Scale::Log));
+    panels[4].guides = vec![guide("xy = 2.6", "2.6 / x"), guide("xy = 5", "5 / x")];
+    panels[2].guides = vec![guide("slope 1", "10 * x"), guide("", "5 * x^2")];
+    (Figure { name: "marks".into(), title: String::new(), note: String::new(), columns: 3, panels }, tables)
+}
+
+#[test]
+fn every_mark_is_drawn_and_labels_keep_apart() {
+    let (figure, tables) = marked();
+    check_labels(&figure, &tables);
+    let text = drawn(&figure, &tables);
+    for part in [">xy = 5<", ">slope 1<", ">H<", ">9<", "stroke-dasharray=\"1 2.5\""] {
+        assert!(text.contains(part), "{part} is missing");
+    }
+    assert!(text.contains("Every curve is one run."), "{text}");
+    let numbers = numbers(&figure, &tables).unwrap();
+    assert_eq!(svg(&figure, &numbers).unwrap(), text);
+    // Rows in their order where every row is shown, sorted where means are.
+    let of = |id: &str| {
+        let panel = figure.panels.iter().position(|panel| panel.id == id).unwrap();
+        series::series(&figure, &numbers).unwrap()[panel][0].iter().map(|point| point.x).collect::<Vec<_>>()
+    };
+    assert_eq!((of("a"), of("c")), (vec![1.0, 2.0, 3.0, 4.0], vec![1.0, 2.0, 4.0, 3.0]));
+}
+
+#[test]
+fn expressions_settings_and_last_rows_make_the_points() {
+    let rows: Vec<[f64; 3]> = vec![[0.0, 1.0, 4.0], [1.0, 2.0, 9.0]];
+    let tables = BTreeMap::from([("t".to_owned(), Table::of_rows(["epoch", "lr", "y"], &rows))]);
+    let settings = BTreeMap::from([("eta".to_owned(), 0.5)]);
+    let made = Curve {
+        x: "setting_eta".into(),
+        y: "sqrt(y) + lr".into(),
+        last: true,
+        replicas: vec![vec![Rows { table: "t".into(), settings }]],
+        ..curve("c", Vec::new())
+    };
+    assert_eq!(replica_points("a", &made, &tables).unwrap(), [vec![(0.5, 5.0)]]);
+    let all = Curve { last: false, ..made.clone() };
+    assert!(matches!(replica_points("a", &all, &tables), Err(FigureError::Conflict { .. })));
+    let bad = Curve { y: "sqrt(".into(), ..made };
+    assert!(matches!(replica_points("a", &bad, &tables), Err(FigureError::Expression { .. })));
 }

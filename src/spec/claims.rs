@@ -100,7 +100,10 @@ fn published_values(node: &Node, pipeline: &str, complaints: &mut Vec<Diagnostic
         (true, false) => Tolerance::Absolute(fields.number("within", None, 0.0..=1e9)),
         (false, true) => Tolerance::Relative(fields.number("within_share", None, 0.0..=1e3)),
         _ => {
-            fields.complain("within", "say `within` (in the value's unit) or `within_share`, what may differ besides noise");
+            fields.complain(
+                "within",
+                "say `within` (in the value's unit) or `within_share`, what may differ besides noise",
+            );
             Tolerance::Absolute(0.0)
         }
     };
@@ -146,11 +149,7 @@ fn value(row: &Node) -> Option<PublishedValue> {
 }
 
 /// Complains of a claim or values of a figure or panel that the pipeline does not draw.
-pub fn misnamed<'a>(
-    what: &[Node],
-    figures: impl Iterator<Item = &'a str> + Clone,
-    complaints: &mut Vec<Diagnostic>,
-) {
+pub fn misnamed<'a>(what: &[Node], figures: impl Iterator<Item = &'a str> + Clone, complaints: &mut Vec<Diagnostic>) {
     for node in what {
         let Data::Table(table) = &node.data else { continue };
         let Some(Data::Text(name)) = table.get("figure").map(|node| &node.data) else { continue };

@@ -232,8 +232,10 @@ fn groups(per: &[String], axes: &BTreeSet<String>, settings: &Settings) -> Vec<P
     let mut groups = vec![Point::new()];
     for name in per.iter().filter(|name| axes.contains(*name)) {
         let count = settings.values.get(name).map_or(0, Vec::len);
-        let with = |group: &Point, i: usize| group.iter().map(|(k, v)| (k.clone(), *v)).chain([(name.clone(), i)]).collect();
-        groups = groups.iter().flat_map(|group| (0..count).map(move |i| with(group, i)).collect::<Vec<Point>>()).collect();
+        let with =
+            |group: &Point, i: usize| group.iter().map(|(k, v)| (k.clone(), *v)).chain([(name.clone(), i)]).collect();
+        groups =
+            groups.iter().flat_map(|group| (0..count).map(move |i| with(group, i)).collect::<Vec<Point>>()).collect();
     }
     groups
 }

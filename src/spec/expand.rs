@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::fields::Fields;
-use super::node::{Data, Diagnostic, Node, did_you_mean};
 use super::claims;
 use super::curves::Sources;
+use super::fields::Fields;
+use super::node::{Data, Diagnostic, Node, did_you_mean};
 use super::panels;
 use super::pipeline::Pipeline;
 use super::stages::{self, Instance, Site};

@@ -64,7 +64,11 @@ pub fn add_figures(
 
 /// fig3c for panel c of fig3, effective-lr-c for panel c of effective-lr.
 fn panel_name(figure: &str, panel: &str) -> String {
-    if figure.ends_with(|c: char| c.is_ascii_digit()) { format!("{figure}{panel}") } else { format!("{figure}-{panel}") }
+    if figure.ends_with(|c: char| c.is_ascii_digit()) {
+        format!("{figure}{panel}")
+    } else {
+        format!("{figure}-{panel}")
+    }
 }
 
 /// `[figure]`, which is about the figure that has the pipeline's name, and every `[figure.NAME]` in it.
@@ -84,7 +88,8 @@ fn sheets(pipeline: &Pipeline, complaints: &mut Vec<Diagnostic>) -> BTreeMap<Str
         let none = BTreeMap::new();
         let fields = Fields::new(node, &none);
         let title = if *name == pipeline.name { pipeline.title.as_str() } else { "" };
-        let sheet = Sheet { title: fields.text("title", Some(title)), columns: fields.integer("columns", Some(2), 1..=8) };
+        let sheet =
+            Sheet { title: fields.text("title", Some(title)), columns: fields.integer("columns", Some(2), 1..=8) };
         complaints.extend(fields.finish("the table `figure`"));
         sheets.insert(name.clone(), sheet);
     }

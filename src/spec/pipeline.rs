@@ -37,8 +37,7 @@ pub struct Pipeline {
 }
 
 /// Keys of a pipeline file.
-const KEYS: [&str; 9] =
-    ["title", "policy", "settings", "stage", "figure", "panel", "claim", "published", "profile"];
+const KEYS: [&str; 9] = ["title", "policy", "settings", "stage", "figure", "panel", "claim", "published", "profile"];
 
 /// The tables of a `[[list]]`.
 fn list(node: Option<&Node>) -> Vec<Node> {

@@ -11,9 +11,13 @@ fn graph(profile: &str, sets: &[&str]) -> Result<Graph, Vec<String>> {
 }
 
 fn graph_of(text: &str, profile: &str, sets: &[&str]) -> Result<Graph, Vec<String>> {
+    graph_named("fig3", text, profile, sets)
+}
+
+fn graph_named(name: &str, text: &str, profile: &str, sets: &[&str]) -> Result<Graph, Vec<String>> {
     let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
     let strings = |complaints: Vec<super::Diagnostic>| complaints.iter().map(ToString::to_string).collect();
-    let pipeline = Pipeline::read("fig3", "fig3.toml", text, profile, &sets).map_err(strings)?;
+    let pipeline = Pipeline::read(name, &format!("{name}.toml"), text, profile, &sets).map_err(strings)?;
     expand(&pipeline).map_err(strings)
 }
 
@@ -30,7 +34,19 @@ fn figure_3_of_the_paper_has_the_papers_stages() {
     assert_eq!(count(&graph, "train"), 15 * (51 + 51));
     assert_eq!(count(&graph, "ema_eval"), 15 * (51 + 51));
     assert_eq!((count(&graph, "probe"), count(&graph, "hessian_trace")), (750, 750));
-    assert_eq!(graph.figures.keys().collect::<Vec<_>>(), ["fig3", "fig3a", "fig3b", "fig3c", "fig3d"]);
+    let figures = [
+        "effective-lr",
+        "effective-lr-a",
+        "effective-lr-b",
+        "effective-lr-c",
+        "fig3",
+        "fig3a",
+        "fig3b",
+        "fig3c",
+        "fig3d",
+        "fig6a",
+    ];
+    assert_eq!(graph.figures.keys().collect::<Vec<_>>(), figures);
     let epochs: u32 = graph.stages.iter().map(|s| if let Work::Train(t) = &s.work { t.epochs } else { 0 }).sum();
     assert_eq!(epochs, 15 * 200);
     for (id, stage) in graph.stages.iter().enumerate() {
@@ -47,7 +63,8 @@ fn figure_3_of_the_paper_has_the_papers_stages() {
 fn every_profile_expands_and_panels_need_less_than_the_figure() {
     for profile in ["paper", "quick", "smoke"] {
         let graph = graph(profile, &[]).unwrap();
-        let size = |figure: &str| graph.closure(&[graph.figures[figure].stage]).iter().filter(|needed| **needed).count();
+        let size =
+            |figure: &str| graph.closure(&[graph.figures[figure].stage]).iter().filter(|needed| **needed).count();
         assert!(size("fig3a") < size("fig3"), "{profile}");
         assert_eq!(size("fig3c"), size("fig3d") + count(&graph, "hessian_trace"), "{profile}");
     }
@@ -183,4 +200,79 @@ fn what_does_not_go_together_is_said() {
     }
     let policy = |sets: &[&str]| graph_of(KINDS, "smoke", sets).unwrap().policy;
     assert_eq!((policy(&[]).name(), policy(&["policy=portable"]).name()), ("native", "portable"));
+}
+
+#[test]
+fn every_pipeline_expands_in_every_profile() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
+    let mut found = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        for profile in ["paper", "quick", "smoke"] {
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            let graph = graph_named(name, &text, profile, &[]).unwrap_or_else(|errors| panic!("{}: {errors:?}", path.display()));
+            for figure in graph.figures.values() {
+                let Work::Figure(work) = &graph.stages[figure.stage].work else { panic!() };
+                for curve in work.panels.iter().flat_map(|panel| &panel.curves) {
+                    assert!(!curve.replicas.is_empty(), "{}, {profile}: {} is empty", work.name, curve.label);
+                }
+            }
+            for claim in &graph.claims {
+                assert!(claim.sets.iter().flatten().all(|curve| !curve.replicas.is_empty()), "{}, {profile}", claim.id);
+            }
+            found += 1;
+        }
+    }
+    assert!(found >= 7 * 3);
+}
+
+#[test]
+fn curves_choose_among_the_sweeps() {
+    const FIG1: &str = include_str!("../../pipelines/fig1.toml");
+    const FIG2: &str = include_str!("../../pipelines/fig2.toml");
+    let figure = |graph: &Graph, name: &str| match &graph.stages[graph.figures[name].stage].work {
+        Work::Figure(figure) => figure.clone(),
+        _ => panic!(),
+    };
+    // A curve for every combination of two settings, each in its own colour.
+    let fig1 = graph_named("fig1", FIG1, "paper", &[]).unwrap();
+    let curves = &figure(&fig1, "fig1b").panels[0].curves;
+    let looks: Vec<_> = curves.iter().map(|curve| (curve.label.as_str(), curve.colour)).collect();
+    assert_eq!(
+        looks,
+        [("LR 0.08, WD 0.0125", 1), ("LR 0.08, WD 0", 2), ("LR 0.001, WD 0.0125", 0), ("LR 0.001, WD 0", 3)]
+    );
+    assert!(curves.iter().all(|curve| curve.replicas.len() == 5));
+    // Nine rates on one axis; three of them where there are probes.
+    let fig2 = graph_named("fig2", FIG2, "paper", &[]).unwrap();
+    let against = &figure(&fig2, "fig2a").panels[0].curves[0];
+    let rates: Vec<f64> = against.replicas[0].iter().map(|rows| rows.settings["lr"]).collect();
+    assert_eq!(rates, [1e-4, 2.5e-4, 5e-4, 7.5e-4, 1e-3, 2e-3, 3e-3, 4e-3, 5e-3]);
+    assert_eq!(figure(&fig2, "fig2b").panels[0].curves.len(), 3);
+    assert_eq!(count(&fig2, "noise_covariance"), 5);
+
+    let error = |old: &str, new: &str| {
+        let text = FIG1.replacen(old, new, 1);
+        assert_ne!(text, FIG1, "{old}");
+        graph_named("fig1", &text, "paper", &[]).unwrap_err().join("\n")
+    };
+    let y = "y       = \"test_error\"";
+    for (old, new, wanted) in [
+        (y, "y = \"test_eror\"", "has no column `test_eror`; did you mean `test_error`?"),
+        (y, "y = \"test_error *\"", "`y`: at character"),
+        (y, "y = \"$lr_q\"", "there is no setting `lr_q`"),
+        (y, "y = \"$variant\"", "the values of `$variant` are no numbers"),
+        (y, "y = 3", "`y` must be an expression in quotes, not 3"),
+        ("per     = [\"lr_a\"", "per = [\"lr_q\"", "there is no setting `lr_q`"),
+        ("pick  = { lr_a = 0, wd_a = 0 }", "pick  = { lr_a = 2, wd_a = 0 }", "`lr_a` has the places 0 to 1"),
+        ("colours = [1, 2, 0, 3]", "colours = [1, 9]", "`colours` are integers from 0 to 7"),
+        ("figure = \"fig5\"\nid    = \"a\"", "figure = \"Fig 5\"\nid    = \"a\"", "the name of a figure is lower-case"),
+        ("kind   = \"steady\"", "kind   = \"stedy\"", "`kind` must be one of below"),
+        ("window = [0.5, 1.0]", "window = [0.5, 2.0]", "is a part of the range in shares"),
+        ("within = 0.3", "wthin = 0.3", "say `within`"),
+    ] {
+        let error = error(old, new);
+        assert!(error.contains(wanted), "{new}: {error}");
+    }
 }

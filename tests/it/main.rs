@@ -13,6 +13,7 @@ mod diverged;
 mod environment;
 #[cfg(feature = "torch")]
 mod exchange;
+mod figures;
 #[cfg(feature = "torch")]
 mod incremental;
 #[cfg(feature = "torch")]

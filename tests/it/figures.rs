@@ -1,0 +1,149 @@
+//! Figures as their readers meet them: all of them, drawn purely, compared with the paper, extended, collected on a page.
+
+use std::path::Path;
+
+use super::environment::{Environment, TINY, ended, hashes, number};
+
+fn tiny<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    arguments.iter().copied().chain(TINY.iter().flat_map(|set| ["--set", *set])).collect()
+}
+
+#[test]
+fn every_figure_is_planned_at_the_papers_scale_without_its_data() {
+    let environment = Environment::new();
+    let ended = environment.run(&["make", "all", "--profile", "paper", "--dry-run", "--json"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    let targets = json["targets"].as_array().unwrap();
+    let find = |name: &str| targets.iter().find(|target| target["target"] == name).unwrap_or_else(|| panic!("{name}"));
+    // Sections 2 to 4 of the paper: epochs of training and fine-tuning, five seeds.
+    for (figure, epochs) in [
+        ("fig1", 3 * 4 * 5 * 1000),
+        ("fig5", 3 * 4 * 5 * 1000),
+        ("fig2", 9 * 5 * 200 + 3 * 5 * 50 * 100),
+        ("fig3", 3 * 5 * 200 + 3 * 5 * 50 * 100),
+        ("fig6a", 3 * 5 * 200),
+        ("fig6b", 3 * 5 * 200),
+        ("fig7", 5),
+    ] {
+        assert_eq!(number(find(figure), "epochs"), epochs, "{figure}");
+        assert!(find(figure)["seconds"].as_f64().unwrap() > 0.0 && number(find(figure), "bytes") > 0, "{figure}");
+    }
+    // What several figures need is one stage.
+    let sum: u64 = targets.iter().filter(|t| t["target"] != "together").map(|t| number(t, "stages")).sum();
+    let together = number(find("together"), "stages");
+    assert!(together < sum && together == number(&json, "stages_total"), "{together} of {sum}");
+    assert_eq!(number(find("fig1"), "stages"), number(find("fig5"), "stages"));
+
+    let text = environment.run(&["make", "fig6", "--profile", "paper", "--dry-run"]);
+    assert!(text.stdout.contains("not imported here yet") && text.stdout.contains("together"), "{}", text.stdout);
+    let missing = environment.run(&["make", "fig6", "--profile", "paper"]);
+    assert_eq!(missing.code, Some(3), "{}", missing.stderr);
+}
+
+#[test]
+fn a_drawing_depends_on_its_numbers_alone() {
+    let environment = Environment::new();
+    let first = environment.make("fig3", &[]);
+    for variables in [[("LC_ALL", "de_DE.UTF-8"), ("TZ", "Asia/Tokyo")], [("LANG", "tr_TR"), ("OMP_NUM_THREADS", "2")]]
+    {
+        // Drawn anew: the records of the figure are gone.
+        for path in environment.files("records") {
+            let record = wdpipe::record::Record::from_bytes(&std::fs::read(&path).unwrap()).unwrap();
+            if record.parts.kind == "figure" {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+        let mut command = environment.command(&Environment::tiny("fig3", &["--jobs", "1"]));
+        let ended = ended(&command.envs(variables).output().unwrap());
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+        assert_eq!((number(&json, "stages_run"), hashes(&json)), (1, hashes(&first)), "{variables:?}");
+    }
+    // Another look needs no training.
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/fig3.toml")).unwrap();
+    let pipelines = environment.path("pipelines");
+    std::fs::create_dir(&pipelines).unwrap();
+    std::fs::write(pipelines.join("fig3.toml"), text.replace("Norm of the weights", "Size of the weights")).unwrap();
+    let ended = environment.run_with(&pipelines, &Environment::tiny("fig3", &[]));
+    let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(number(&json, "stages_run"), 1);
+}
+
+#[test]
+fn claims_and_published_values_are_compared() {
+    let environment = Environment::new();
+    let before = environment.run(&tiny(&["compare", "fig3"]));
+    assert!(before.stdout.contains("undecided: The averaged weights err less than SGD itself."), "{}", before.stdout);
+    assert!(before.stdout.contains("are not recorded yet"), "{}", before.stdout);
+    environment.make("fig3", &[]);
+    let ended = environment.run(&tiny(&["compare", "fig3", "--json"]));
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    let claims = json["figures"][0]["claims"].as_array().unwrap();
+    // One seed decides nothing.
+    assert!(claims.len() >= 5 && claims.iter().all(|claim| claim["verdict"] == "undecided"), "{claims:?}");
+    let published = json["figures"][0]["published"].as_array().unwrap();
+    let value = |panel: &str, curve: &str, x: f64| {
+        let is = |v: &&serde_json::Value| v["panel"] == panel && v["curve"] == curve && v["x"][0] == x;
+        published.iter().find(is).unwrap()
+    };
+    assert_eq!(value("b", "LR 0.1", 199.0)["published"], 10.25);
+    assert_eq!(value("b", "LR 0.1", 199.0)["ours"]["x"][0], 2.0, "the last of three epochs");
+    assert!(value("b", "LR 0.15", 199.0)["ours"].is_null(), "which was not trained");
+    assert_eq!(environment.run(&["compare", "fig3/trunk"]).code, Some(2));
+}
+
+#[test]
+fn seeds_are_added_until_the_intervals_are_narrow() {
+    let environment = Environment::new();
+    let stopped = environment.run(&Environment::tiny("fig3b", &["--ci", "1000", "--budget", "0s"]));
+    assert_eq!(stopped.code, Some(0), "{}", stopped.stderr);
+    assert!(stopped.stderr.contains("stopped at 1 seed: "), "{}", stopped.stderr);
+    let ended = environment.run(&Environment::tiny("fig3b", &["--ci", "1000"]));
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    for part in ["1 seed: the widest 95 % interval is not known yet", "all intervals are at most 1000 wide"] {
+        assert!(ended.stderr.contains(part), "{part}: {}", ended.stderr);
+    }
+    let numbers = std::fs::read_to_string(environment.path("reports/smoke/fig3b.csv")).unwrap();
+    let heading = numbers.lines().next().unwrap().split(',').position(|name| name == "n").unwrap();
+    assert!(numbers.lines().skip(1).all(|line| line.split(',').nth(heading) != Some("1")), "{numbers}");
+    let svg = std::fs::read_to_string(environment.path("reports/smoke/fig3b.svg")).unwrap();
+    assert!(svg.contains("Means over 3 runs"), "the figure says on how many runs it rests");
+    for (arguments, message) in [
+        (&["make", "fig3b", "--ci", "x"][..], "a number above 0 is wanted"),
+        (&["make", "fig3b", "--budget", "2h"], "--ci"),
+        (&["make", "fig3/init", "--ci", "1"], "--ci needs a figure"),
+    ] {
+        let ended = environment.run(arguments);
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        assert!(ended.stderr.contains(message), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_new_pipeline_is_made_as_it_is_and_shown_on_a_page() {
+    let environment = Environment::new();
+    let pipelines = environment.path("mine");
+    let run = |arguments: &[&str], code: i32| {
+        let ended = environment.run_with(&pipelines, arguments);
+        assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.stderr);
+        ended
+    };
+    run(&["new", "my-figure"], 0);
+    let again = run(&["new", "my-figure"], 2);
+    assert!(again.stderr.contains("is there already"), "{}", again.stderr);
+    for name in ["all", "Fig", "../x", "", "1a"] {
+        run(&["new", name], 2);
+    }
+    run(&["report"], 3);
+    let small =
+        ["--set", "init.width=1", "--set", "run.epochs=1", "--set", "data.train=60", "--set", "trace.images=20"];
+    run(&[&["make", "all", "--device", "cpu"], &small[..]].concat(), 0);
+    let page = std::fs::read_to_string(environment.path("reports/smoke/index.html")).unwrap();
+    for part in ["my-figure", "The large learning rate ends at a lower test error.", "undecided", "Pipeline: "] {
+        assert!(page.contains(part), "{part}");
+    }
+    run(&[&["report"], &small[..]].concat(), 0);
+    assert_eq!(page, std::fs::read_to_string(environment.path("reports/smoke/index.html")).unwrap());
+}
