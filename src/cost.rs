@@ -75,7 +75,7 @@ pub fn flops(graph: &Graph, id: StageId) -> f64 {
         // Once for some draws 3; then E v and J v together 6, G v and Σ v 2 each.
         Work::NoiseCovariance(noise) => curvature(&noise.loss, 3.0 + 10.0 * f64::from(noise.draws)),
         Work::NoiseScale(noise) => curvature(&noise.loss, 5.0 + 2.0 * f64::from(noise.draws)),
-        Work::Dataset(_) | Work::Init(_) | Work::Imported(_) | Work::Figure(_) => 0.0,
+        Work::Dataset(_) | Work::Init(_) | Work::Imported(_) | Work::Valley(_) | Work::Figure(_) => 0.0,
     }
 }
 

@@ -26,6 +26,7 @@ pub mod learn;
 pub mod page;
 #[cfg(feature = "torch")]
 pub mod torch;
+pub mod valley;
 
 // Pipelines to graphs; graphs to plans.
 pub mod cost;

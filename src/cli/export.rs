@@ -21,7 +21,7 @@ pub struct Exported {
     pub changed: bool,
 }
 
-/// Writes SVG, PNG and numbers (as CSV) of every figure among the targets that was made.
+/// Writes SVG, PNG, PDF and numbers (as CSV) of every figure among the targets that was made.
 ///
 /// # Errors
 /// If the store cannot be read or the folder not be written.

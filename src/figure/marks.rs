@@ -17,7 +17,7 @@ pub(super) fn dot(out: &mut Writer, (x, y): (f64, f64), radius: f64, fill: &str,
     let mut look: Vec<(&str, &dyn Display)> =
         vec![("cx", &x), ("cy", &y), ("r", &radius), ("fill", &fill), ("stroke", &edge), ("stroke-width", &width)];
     if opacity < 1.0 {
-        look.push(("opacity", &opacity));
+        look.extend([("fill-opacity", &opacity as &dyn Display), ("stroke-opacity", &opacity)]);
     }
     out.leaf("circle", &look);
 }

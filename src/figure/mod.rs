@@ -1,7 +1,7 @@
-//! Drawing: from recorded tables to numbers, SVG and PNG.
+//! Drawing: from recorded tables to numbers, SVG, PNG and PDF.
 //!
-//! [`numbers`] aggregates replicas, [`svg`] draws those numbers, [`png`] rasterises the drawing. Each is a
-//! pure function with the same result, to the byte, on every platform: positions come from IEEE-754's exactly
+//! [`numbers`] aggregates replicas, [`svg`] draws those numbers, [`png`] rasterises the drawing, [`pdf`] makes a page
+//! of it. Each is a pure function with the same result, to the byte, on every platform: positions come from IEEE-754's exactly
 //! rounded operations only, text is measured and rasterised with the bundled font, and nothing else is read.
 //! **If what is drawn changes, bump the version of the stage kind `figure`.**
 
@@ -12,6 +12,7 @@ mod layout;
 mod legend;
 mod marks;
 mod panel;
+mod pdf;
 mod png;
 mod rows;
 mod scale;
@@ -28,6 +29,7 @@ use std::collections::BTreeMap;
 use crate::table::Table;
 use crate::work::Figure;
 
+pub use pdf::pdf;
 pub use png::png;
 pub use rows::{Row, SETTING, rows};
 pub use series::{numbers, replica_points};
@@ -40,6 +42,8 @@ pub struct Drawing {
     pub svg: String,
     /// The pixels of it, at two pixels per unit.
     pub png: Vec<u8>,
+    /// The same as a page of PDF.
+    pub pdf: Vec<u8>,
     /// The numbers that it shows, see [`numbers`].
     pub numbers: Table,
 }
@@ -141,6 +145,9 @@ pub enum FigureError {
     /// The drawing cannot be rasterised.
     #[error("the drawing cannot be turned into pixels: {0}")]
     Pixels(String),
+    /// The drawing has something that has no place in our PDF.
+    #[error("the drawing cannot be turned into a PDF: {0}")]
+    Pdf(String),
 }
 
 /// The colour, `#rrggbb`, of an index into the palette.
@@ -164,5 +171,6 @@ pub fn draw(figure: &Figure, tables: &BTreeMap<String, Table>) -> Result<Drawing
     let numbers = numbers(figure, tables)?;
     let svg = svg(figure, &numbers)?;
     let png = png(&svg)?;
-    Ok(Drawing { svg, png, numbers })
+    let pdf = pdf(&svg)?;
+    Ok(Drawing { svg, png, pdf, numbers })
 }

@@ -12,7 +12,7 @@ use super::{FigureError, font, style};
 /// If the text is no SVG, or would be larger than 10⁸ pixels.
 pub fn png(svg: &str) -> Result<Vec<u8>, FigureError> {
     let fail = |reason: String| FigureError::Pixels(reason);
-    let tree = tree(svg)?;
+    let tree = tree(svg).map_err(|e| fail(e.to_string()))?;
     let size = tree.size();
     let (width, height) = ((size.width() * style::PNG_SCALE).ceil(), (size.height() * style::PNG_SCALE).ceil());
     if f64::from(width) * f64::from(height) > style::PNG_PIXELS {
@@ -25,8 +25,8 @@ pub fn png(svg: &str) -> Result<Vec<u8>, FigureError> {
     pixmap.encode_png().map_err(|e| fail(e.to_string()))
 }
 
-/// The drawing as the rasteriser sees it.
-pub(super) fn tree(svg: &str) -> Result<usvg::Tree, FigureError> {
+/// The drawing as the rasteriser sees it: text laid out, styles resolved.
+pub(super) fn tree(svg: &str) -> Result<usvg::Tree, usvg::Error> {
     let mut fonts = usvg::fontdb::Database::new();
     fonts.load_font_source(usvg::fontdb::Source::Binary(Arc::new(font::BYTES)));
     // A drawing reads nothing from outside: images by name are not loaded.
@@ -37,5 +37,5 @@ pub(super) fn tree(svg: &str) -> Result<usvg::Tree, FigureError> {
         image_href_resolver: images,
         ..Default::default()
     };
-    usvg::Tree::from_str(svg, &options).map_err(|e| FigureError::Pixels(e.to_string()))
+    usvg::Tree::from_str(svg, &options)
 }

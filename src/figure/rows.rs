@@ -29,7 +29,7 @@ impl Row {
     }
 }
 
-/// The rows of a replica of a curve, table by table.
+/// The rows of a replica of a curve, table by table; of arrows every tip behind its start.
 ///
 /// # Errors
 /// If a table or column is missing, or an expression is none.
@@ -52,7 +52,12 @@ pub fn rows(
         Some(z) if curve.mark == Mark::Heat => parse(z)?,
         _ => y.clone(),
     };
-    let names: BTreeSet<&str> = [&x, &y, &value].into_iter().flat_map(Expr::names).collect();
+    let tip = match &curve.to {
+        Some((x, y)) => Some((parse(x)?, parse(y)?)),
+        None => None,
+    };
+    let tips = tip.iter().flat_map(|(x, y)| [x, y]);
+    let names: BTreeSet<&str> = [&x, &y, &value].into_iter().chain(tips).flat_map(Expr::names).collect();
     let mut rows = Vec::new();
     for source in curve.replicas.get(replica).into_iter().flatten() {
         let name = &source.table;
@@ -74,13 +79,18 @@ pub fn rows(
         let epochs = table.numbers("epoch");
         for row in 0..table.rows() {
             let value_of = |name: &str| setting(name).or_else(|| columns.get(name)?.get(row).copied());
-            rows.push(Row {
+            let made = Row {
                 table: name.clone(),
                 x: x.eval(&value_of),
                 y: y.eval(&value_of),
                 value: value.eval(&value_of),
                 epoch: epochs.as_ref().and_then(|epochs| epochs.get(row).copied()).unwrap_or(f64::NEG_INFINITY),
-            });
+            };
+            rows.push(made.clone());
+            if let Some((x, y)) = &tip {
+                let (x, y) = (x.eval(&value_of), y.eval(&value_of));
+                rows.push(Row { x, y, value: y, ..made });
+            }
         }
     }
     Ok(rows)

@@ -17,6 +17,7 @@ pub(super) fn curve(label: &str, replicas: Vec<Vec<String>>) -> Curve {
         x: "x".into(),
         y: "y".into(),
         z: None,
+        to: None,
         last: false,
         replicas: replicas.into_iter().map(|tables| tables.into_iter().map(rows).collect()).collect(),
     }
@@ -87,7 +88,12 @@ fn the_drawing_is_pinned() {
     let (figure, tables) = sample();
     let drawing = draw(&figure, &tables).unwrap();
     let hash = |bytes: &[u8]| blake3::hash(bytes).to_hex().as_str()[..16].to_owned();
-    let hashes = [hash(drawing.numbers.to_csv().as_bytes()), hash(drawing.svg.as_bytes()), hash(&drawing.png)];
+    let hashes = [
+        hash(drawing.numbers.to_csv().as_bytes()),
+        hash(drawing.svg.as_bytes()),
+        hash(&drawing.png),
+        hash(&drawing.pdf),
+    ];
     assert_eq!(
         hashes, PINNED,
         "the numbers, drawing or pixels of a figure have changed. If that is meant, bump the version of the \
@@ -95,7 +101,7 @@ fn the_drawing_is_pinned() {
     );
 }
 
-const PINNED: [&str; 3] = ["1adcf23585923ec1", "bb8c685dc13d7f59", "f381b2646d495c2c"];
+const PINNED: [&str; 4] = ["1adcf23585923ec1", "bb8c685dc13d7f59", "f381b2646d495c2c", "504db1406d10928c"];
 
 #[test]
 fn drawings_are_well_formed_and_name_their_parts() {
@@ -354,7 +360,7 @@ fn marked() -> (Figure, BTreeMap<String, Table>) {
         panel("a", vec![with("means", Mark::Points, 2)]),
         panel("b", vec![with("H", Mark::Bars, 0), with("G", Mark::Bars, 1)]),
         panel("c", vec![with("dots", Mark::Dots, 0), with("path", Mark::Path, 1), with("star", Mark::Star, 2)]),
-        panel("d", vec![with("arrows", Mark::Arrows, 3)]),
+        panel("d", vec![Curve { to: Some(("x + 0.5".into(), "y + 5".into())), ..with("arrows", Mark::Arrows, 3) }]),
         panel("e", vec![Curve { mark: Mark::Heat, ..heat }]),
     ];
     panels[4].z = Some(axis("value", Scale::Log));

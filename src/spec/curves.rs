@@ -56,6 +56,7 @@ pub fn read(node: &Node, sources: Sources<'_>, found: &mut Curves, complaints: &
     let from = fields.texts("from");
     let table = fields.has("table").then(|| fields.text("table", None));
     let (x, y) = (fields.expression("x", Some("epoch")), fields.expression("y", None));
+    let tip = (mark == Mark::Arrows).then(|| (fields.expression("to_x", None), fields.expression("to_y", None)));
     let z = (mark == Mark::Heat).then(|| fields.expression("z", None));
     let per = if fields.has("per") { fields.texts("per") } else { Vec::new() };
     let over = fields.text("over", Some("seed"));
@@ -74,7 +75,14 @@ pub fn read(node: &Node, sources: Sources<'_>, found: &mut Curves, complaints: &
     }
     let known = known_tables(&fields, &from, table.as_deref(), families);
     let mut named = BTreeSet::new();
-    let texts = [("x", Some(x.as_str())), ("y", Some(y.as_str())), ("z", z.as_deref())];
+    let (to_x, to_y) = tip.unzip();
+    let texts = [
+        ("x", Some(x.as_str())),
+        ("y", Some(y.as_str())),
+        ("z", z.as_deref()),
+        ("to_x", to_x.as_deref()),
+        ("to_y", to_y.as_deref()),
+    ];
     let rewritten = texts.map(|(field, text)| expression(&fields, field, text?, &known, settings, &mut named));
     let choice = Choice {
         tables: known.iter().map(|(_, family, output, _)| (*family, *output)).collect(),
@@ -85,7 +93,7 @@ pub fn read(node: &Node, sources: Sources<'_>, found: &mut Curves, complaints: &
         per,
     };
     complaints.extend(fields.finish("a curve"));
-    let [Some(x), Some(y), z] = rewritten else { return };
+    let [Some(x), Some(y), z, to_x, to_y] = rewritten else { return };
     let axes: BTreeSet<String> = choice.per.iter().filter(|name| settings.swept.contains(*name)).cloned().collect();
     let mut shown = 0;
     for group in groups(&choice.per, &axes, settings) {
@@ -104,6 +112,7 @@ pub fn read(node: &Node, sources: Sources<'_>, found: &mut Curves, complaints: &
             x: x.clone(),
             y: y.clone(),
             z: z.clone(),
+            to: to_x.clone().zip(to_y.clone()),
             last,
             replicas,
         });
@@ -138,7 +147,7 @@ fn known_tables<'a>(
             }
             (None, Some(wanted)) => {
                 let all: Vec<_> = tables.iter().map(|(output, _)| *output).collect();
-                let message = format!("`{name}` has no table `{wanted}`; it has: {}", all.join(", "));
+                let message = format!("`{name}` has no table `{wanted}`, only {}", all.join(", "));
                 fields.complain("table", message);
             }
         }
@@ -280,7 +289,7 @@ fn replicas(
                 let role = if *output == tables_of(&family.kind)[0].0 {
                     graph.stages[*stage].name.clone()
                 } else {
-                    format!("{} {output}", graph.stages[*stage].name)
+                    format!("{}:{output}", graph.stages[*stage].name)
                 };
                 inputs.insert(role.clone(), Input { role: role.clone(), stage: *stage, output });
                 tables.push(Rows { table: role, settings: values.clone() });

@@ -272,7 +272,8 @@ fn unfit(name: &str, template: &Template<'_>, families: &BTreeMap<String, Family
 
 /// The tables that a kind of stage makes, the usual one first: the name of the output, and its columns.
 pub fn tables_of(kind: &str) -> &'static [(&'static str, &'static [&'static str])] {
-    use crate::work::{COSINES, EIGENVALUES, EMA_METRICS, METRICS, PREDICTIONS, PRODUCTS, SCALE, TRACE};
+    use crate::work::{COSINES, EIGENVALUES, EMA_METRICS, LANDSCAPE, METRICS, OPTIMUM, PATH};
+    use crate::work::{PREDICTIONS, PRODUCTS, SCALE, TRACE, TUNED};
     match kind {
         "train" | "probe" => &[("metrics", &METRICS)],
         "ema_eval" => &[("metrics", &EMA_METRICS)],
@@ -281,6 +282,7 @@ pub fn tables_of(kind: &str) -> &'static [(&'static str, &'static [&'static str]
         "top_eigenvalue" => &[("eigenvalues", &EIGENVALUES)],
         "noise_covariance" => &[("cosines", &COSINES), ("products", &PRODUCTS)],
         "noise_scale" => &[("scale", &SCALE)],
+        "valley" => &[("path", &PATH), ("tuned", &TUNED), ("optimum", &OPTIMUM), ("landscape", &LANDSCAPE)],
         _ => &[],
     }
 }

@@ -93,9 +93,9 @@ impl<'a> Fields<'a> {
     }
 
     /// A number above 0.
-    pub fn positive(&self, name: &'static str, most: f64) -> f64 {
+    pub fn positive(&self, name: &'static str, default: Option<f64>, most: f64) -> f64 {
         let read = |data: &Data| number(data).filter(|value| *value > 0.0 && *value <= most);
-        self.read(name, None, &format!("a number above 0, at most {most}"), read).unwrap_or(1.0)
+        self.read(name, default, &format!("a number above 0, at most {most}"), read).unwrap_or(1.0)
     }
 
     /// A truth value.

@@ -10,6 +10,7 @@ mod panels;
 mod pipeline;
 mod stages;
 mod sweep;
+mod valley;
 
 pub use expand::expand;
 pub use node::{Diagnostic, Origin, did_you_mean};

@@ -65,7 +65,7 @@ pub enum Variant {
 const EPOCHS: u32 = 1_000_000;
 
 /// The kinds that a pipeline's `[stage.…]` may have, and the fields that name other stages.
-pub const KINDS: [(&str, &[&str]); 11] = [
+pub const KINDS: [(&str, &[&str]); 12] = [
     ("dataset", &[]),
     ("init", &[]),
     ("weights", &[]),
@@ -77,6 +77,7 @@ pub const KINDS: [(&str, &[&str]); 11] = [
     ("top_eigenvalue", &["of", "data"]),
     ("noise_covariance", &["of", "data"]),
     ("noise_scale", &["of", "data"]),
+    ("valley", &[]),
 ];
 
 /// What an instance is built from, and where its stages go.
@@ -105,6 +106,7 @@ pub fn build(kind: &str, site: &mut Site<'_>) -> Instance {
         "probe" => probe(site),
         "ema_eval" => ema_eval(site),
         "predictions" => predictions(site),
+        "valley" => super::valley::build(site),
         _ => super::curvature::build(kind, site),
     }
 }
@@ -214,7 +216,7 @@ fn founder(site: &Site<'_>) -> Lineage {
     if fields.has("conv_bias") && !name.is_residual() {
         fields.complain("conv_bias", "the convolutions of vgg16 always have biases");
     }
-    let radius = fields.has("radius").then(|| fields.positive("radius", 1e6));
+    let radius = fields.has("radius").then(|| fields.positive("radius", None, 1e6));
     let when = if variant == Variant::OfficialCode { Some(Projection::Epoch) } else { Some(Projection::Step) };
     let moments = [("step", Some(Projection::Step)), ("epoch", Some(Projection::Epoch)), ("init", None)];
     let projection = projection(fields, radius, when, &moments);
@@ -309,7 +311,7 @@ fn train(site: &mut Site<'_>) -> Instance {
     let ema = fields.has("ema").then(|| fields.number("ema", None, 0.0..=1.0));
     let momentum = fields.number("momentum", Some(0.0), 0.0..=1.0);
     let sphere = lineage.sphere();
-    let (lr, wd) = (fields.positive("lr", 1e6), fields.number("wd", Some(0.0), 0.0..=1e3));
+    let (lr, wd) = (fields.positive("lr", None, 1e6), fields.number("wd", Some(0.0), 0.0..=1e3));
     let seed = fields.seed("seed", None);
     let Some(mut at) = site.start.first().and_then(|instance| instance.checkpoints.last()).cloned() else {
         return Instance::default();
@@ -340,7 +342,7 @@ fn probe(site: &mut Site<'_>) -> Instance {
     let fields = site.fields;
     let after = fields.integer("after", None, 0..=EPOCHS);
     let epochs = fields.integer("epochs", None, 1..=EPOCHS);
-    let (lr, wd) = (fields.positive("lr", 1e6), fields.number("wd", Some(0.0), 0.0..=1e3));
+    let (lr, wd) = (fields.positive("lr", None, 1e6), fields.number("wd", Some(0.0), 0.0..=1e3));
     let seed = fields.seed("seed", None);
     let all = site.checkpoints();
     let Some(checkpoint) = all.iter().find(|checkpoint| checkpoint.epoch == after) else {

@@ -211,7 +211,8 @@ fn every_pipeline_expands_in_every_profile() {
         let text = std::fs::read_to_string(&path).unwrap();
         for profile in ["paper", "quick", "smoke"] {
             let name = path.file_stem().unwrap().to_str().unwrap();
-            let graph = graph_named(name, &text, profile, &[]).unwrap_or_else(|errors| panic!("{}: {errors:?}", path.display()));
+            let graph = graph_named(name, &text, profile, &[])
+                .unwrap_or_else(|errors| panic!("{}: {errors:?}", path.display()));
             for figure in graph.figures.values() {
                 let Work::Figure(work) = &graph.stages[figure.stage].work else { panic!() };
                 for curve in work.panels.iter().flat_map(|panel| &panel.curves) {
@@ -275,4 +276,25 @@ fn curves_choose_among_the_sweeps() {
         let error = error(old, new);
         assert!(error.contains(wanted), "{new}: {error}");
     }
+}
+
+#[test]
+fn a_curve_may_be_drawn_from_another_table_of_its_stage() {
+    let graph = graph_of(KINDS, "smoke", &[]).unwrap();
+    let stage = &graph.stages[graph.figures["fig3e"].stage];
+    let inputs: Vec<_> = stage.inputs.iter().map(|input| (input.role.as_str(), input.output)).collect();
+    let name = "fig3/valley[seed=0]";
+    assert_eq!(inputs, [(name, "path"), (&*format!("{name}:tuned"), "tuned")]);
+    let Work::Figure(figure) = &stage.work else { panic!() };
+    let tables: Vec<_> = figure.panels[0].curves.iter().map(|curve| curve.replicas[0][0].table.as_str()).collect();
+    assert!(tables.iter().eq(inputs.iter().map(|(role, _)| role)), "{tables:?}");
+    let error = |from: &str, to: &str| graph_of(&KINDS.replace(from, to), "smoke", &[]).unwrap_err().join("\n");
+    let wrong = error("table  = \"tuned\"", "table  = \"tunde\"");
+    assert!(wrong.contains("`valley` has no table `tunde`, only path, tuned, optimum, landscape"), "{wrong}");
+    let wrong = error("table  = \"tuned\"", "table  = \"path\"");
+    assert!(wrong.contains("`valley` has no column `trace`"), "{wrong}");
+    let wrong = error("from  = \"valley\"", "from  = \"data\"");
+    assert!(wrong.contains("`data` is a dataset, which has no numbers to draw"), "{wrong}");
+    let products = KINDS.replace("y     = \"cos_g\"", "x = \"draw\"\ny = \"ss\"\ntable = \"products\"");
+    assert!(graph_of(&products, "smoke", &[]).is_ok());
 }

@@ -14,6 +14,6 @@ pub fn figure(work: &Figure, objects: &BTreeMap<String, ObjectDigest>, read: &Re
     let tables = objects.keys().map(table).collect::<Result<BTreeMap<_, _>, StageError>>()?;
     let drawing = figure::draw(work, &tables)?;
     let numbers = drawing.numbers.to_bytes()?;
-    let outputs = vec![("svg", drawing.svg.into_bytes()), ("png", drawing.png), ("numbers", numbers)];
-    Ok(Made::whole(outputs))
+    let outputs = [("svg", drawing.svg.into_bytes()), ("png", drawing.png), ("pdf", drawing.pdf), ("numbers", numbers)];
+    Ok(Made::whole(outputs.into()))
 }

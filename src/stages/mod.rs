@@ -12,6 +12,7 @@ mod figure;
 pub mod selftest;
 #[cfg(feature = "torch")]
 mod torch;
+mod valley;
 
 use std::collections::BTreeMap;
 
@@ -160,6 +161,7 @@ impl Worker {
                 };
                 Ok(Made::whole(vec![("weights", weights.to_bytes()?)]))
             }
+            Work::Valley(work) => valley::valley(work, report),
             Work::Figure(figure) => figure::figure(figure, objects, read),
             _ => self.compute(work, objects, read, report),
         }

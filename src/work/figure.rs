@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::model::{is_default, is_false};
 
 /// A drawing of recorded numbers. Inputs: tables, named as the curves name them; outputs `svg`,
-/// `png`, `numbers`.
+/// `png`, `pdf`, `numbers`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Figure {
@@ -92,7 +92,7 @@ pub enum Mark {
     Dots,
     /// A thin line through the rows in their order.
     Path,
-    /// An arrow from every row with an even number to the next.
+    /// An arrow from every row's place to its tip, see [`Curve::to`].
     Arrows,
     /// A star for every row.
     Star,
@@ -146,6 +146,9 @@ pub struct Curve {
     /// What [`Mark::Heat`] shows, likewise.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub z: Option<String>,
+    /// Where the tips of [`Mark::Arrows`] are, likewise.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub to: Option<(String, String)>,
     /// Only the last row of a replica counts: the one with the largest value in the column `epoch`.
     #[serde(skip_serializing_if = "is_false", default)]
     pub last: bool,

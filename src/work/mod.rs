@@ -12,9 +12,12 @@ pub use figure::{Axis, Curve, Figure, Guide, Mark, Panel, Rows, Scale};
 pub use model::{InitScheme, InputScale, Model, ModelName, Numerics, Policy, Precision, Projection, Sphere};
 pub use stages::{
     Dataset, EmaEval, HessianTrace, Imported, Init, Loss, NoiseCovariance, NoiseScale, NormStatistics, Predictions,
-    Probe, Source, Stop, TopEigenvalue, Train,
+    Probe, Source, Stop, TopEigenvalue, Train, Valley,
 };
-pub use tables::{COSINES, DIVERGED, EIGENVALUES, EMA_METRICS, METRICS, PREDICTIONS, PRODUCTS, SCALE, TRACE};
+pub use tables::{
+    COSINES, DIVERGED, EIGENVALUES, EMA_METRICS, LANDSCAPE, METRICS, OPTIMUM, PATH, PREDICTIONS, PRODUCTS, SCALE,
+    TRACE, TUNED,
+};
 
 use crate::value::{Map, Value, ValueError};
 
@@ -43,6 +46,8 @@ pub enum Work {
     NoiseCovariance(NoiseCovariance),
     /// See [`NoiseScale`].
     NoiseScale(NoiseScale),
+    /// See [`Valley`].
+    Valley(Valley),
     /// See [`Figure`].
     Figure(Figure),
 }
@@ -74,7 +79,7 @@ pub enum WorkError {
 }
 
 /// Every kind: name, version. The order is that of [`Work`].
-const KINDS: [(&str, u32); 12] = [
+const KINDS: [(&str, u32); 13] = [
     ("dataset", 1),
     ("init", 1),
     ("weights", 1),
@@ -86,6 +91,7 @@ const KINDS: [(&str, u32); 12] = [
     ("top_eigenvalue", 2),
     ("noise_covariance", 2),
     ("noise_scale", 2),
+    ("valley", 1),
     ("figure", 3),
 ];
 
@@ -103,7 +109,8 @@ impl Work {
             Self::TopEigenvalue(_) => 8,
             Self::NoiseCovariance(_) => 9,
             Self::NoiseScale(_) => 10,
-            Self::Figure(_) => 11,
+            Self::Valley(_) => 11,
+            Self::Figure(_) => 12,
         }]
     }
 
@@ -139,6 +146,7 @@ impl Work {
             Self::TopEigenvalue(p) => Value::of(p),
             Self::NoiseCovariance(p) => Value::of(p),
             Self::NoiseScale(p) => Value::of(p),
+            Self::Valley(p) => Value::of(p),
             Self::Figure(p) => Value::of(p),
         }?;
         match value {
@@ -171,6 +179,7 @@ impl Work {
             "top_eigenvalue" => value.to().map(Self::TopEigenvalue),
             "noise_covariance" => value.to().map(Self::NoiseCovariance),
             "noise_scale" => value.to().map(Self::NoiseScale),
+            "valley" => value.to().map(Self::Valley),
             _ => value.to().map(Self::Figure),
         }
         .map_err(|source| WorkError::Parameters { kind: kind.to_owned(), source })
@@ -189,7 +198,8 @@ impl Work {
             Self::TopEigenvalue(_) => vec!["eigenvalues"],
             Self::NoiseCovariance(_) => vec!["cosines", "products"],
             Self::NoiseScale(_) => vec!["scale"],
-            Self::Figure(_) => vec!["svg", "png", "numbers"],
+            Self::Valley(_) => vec!["path", "tuned", "optimum", "landscape"],
+            Self::Figure(_) => vec!["svg", "png", "pdf", "numbers"],
         }
     }
 
@@ -206,7 +216,7 @@ impl Work {
 
     /// Whether the work is done with libtorch, and so depends on the numeric policy.
     pub fn needs_torch(&self) -> bool {
-        !matches!(self, Self::Dataset(_) | Self::Init(_) | Self::Imported(_) | Self::Figure(_))
+        !matches!(self, Self::Dataset(_) | Self::Init(_) | Self::Imported(_) | Self::Valley(_) | Self::Figure(_))
     }
 }
 

@@ -275,3 +275,25 @@ pub struct NoiseScale {
     /// Seed of the vectors.
     pub seed: u64,
 }
+
+/// The toy of the paper's Figure 4: label-noise SGD w ← w − η(f − ξ)∇f, ξ ~ N(0, σ²), in a valley of minima of
+/// L = f²/2, and gradient flows on L from some of its iterates (see [`crate::valley`]). No inputs; outputs `path`,
+/// `tuned`, `optimum`, `landscape`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Valley {
+    /// Learning rate η.
+    pub lr: f64,
+    /// Standard deviation σ of the labels.
+    pub noise: f64,
+    /// Steps of SGD.
+    pub steps: u32,
+    /// Steps from one fine-tuned iterate to the next; the first is the start.
+    pub every: u32,
+    /// Step of the gradient flow.
+    pub flow_lr: f64,
+    /// Number of its steps.
+    pub flow_steps: u32,
+    /// Seed of the labels.
+    pub seed: u64,
+}

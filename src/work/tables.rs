@@ -85,3 +85,18 @@ pub const SCALE: [&str; 14] = [
     "residual_ratio_min",
     "draws",
 ];
+
+/// Columns of the `path` of a `valley`, a row for the start and every step: number of steps, the iterate w_t, L(w_t).
+pub const PATH: [&str; 4] = ["step", "x", "y", "loss"];
+
+/// Columns of `tuned`, a row for every fine-tuned iterate: number of steps of SGD before it, the iterate w_t, the end w̃_t
+/// of the gradient flow from there, Tr ∇²L(w̃_t), and L(w_t) (L(w̃_t) is 0 up to what the flow leaves).
+pub const TUNED: [&str; 7] = ["step", "x", "y", "tuned_x", "tuned_y", "trace", "loss"];
+
+/// Columns of `optimum`, one row: the least w*_η of L + ησ²·Tr ∇²L, and Tr ∇²L(w*_η).
+pub const OPTIMUM: [&str; 3] = ["x", "y", "trace"];
+
+/// Columns of `landscape`, a row for every x from −0.5 to 2.6 by 0.02: x; the valley's y; the two y with a loss of
+/// 0.05 (`up1`, `down1`), 0.2, 0.5 and 1; Tr ∇²L on the valley.
+pub const LANDSCAPE: [&str; 11] =
+    ["x", "valley", "up1", "down1", "up2", "down2", "up3", "down3", "up4", "down4", "trace"];

@@ -16,7 +16,7 @@ fn a_figure_is_made_once() {
     let first = environment.make("fig3", &[]);
     assert_eq!((number(&first, "stages_total"), number(&first, "stages_run")), (STAGES, STAGES));
     let outputs = first["outputs"].as_array().unwrap();
-    for (output, extension) in outputs.iter().zip(["svg", "png", "csv"]) {
+    for (output, extension) in outputs.iter().zip(["svg", "png", "pdf", "csv"]) {
         let path = output["path"].as_str().unwrap();
         assert_eq!(path, format!("reports/smoke/fig3.{extension}"));
         let bytes = std::fs::read(environment.path(path)).unwrap();

@@ -22,11 +22,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("learn", &["digest", "rng", "torch", "work"]),
     ("page", &["table"]),
     ("torch", &["work"]),
+    ("valley", &["rng", "table", "work"]),
     ("cost", &["graph", "learn", "work"]),
     ("plan", &["digest", "graph", "record", "value", "work"]),
     ("spec", &["claim", "expr", "figure", "graph", "work"]),
     ("store", &["codec", "digest", "fsx", "record", "value"]),
-    ("stages", &["data", "digest", "figure", "learn", "store", "table", "torch", "work"]),
+    ("stages", &["data", "digest", "figure", "learn", "store", "table", "torch", "valley", "work"]),
     ("engine", &["cost", "digest", "graph", "plan", "record", "stages", "store", "value", "work"]),
     (
         "cli",

@@ -1,0 +1,26 @@
+//! The stage `valley`.
+
+use super::{Made, Progress, Report, StageError};
+use crate::table::Table;
+use crate::valley;
+use crate::work::{TUNED, Valley};
+
+/// Runs the toy, and fine-tunes every so many of its iterates.
+pub fn valley(work: &Valley, report: &mut Report<'_>) -> Result<Made, StageError> {
+    let iterates = valley::iterates(work);
+    let every = (work.every as usize).max(1);
+    let mut rows = Vec::new();
+    for (step, iterate) in iterates.iter().enumerate().step_by(every) {
+        let done = step as f64 / iterates.len() as f64;
+        if !report(Progress { done, loss: None, images_per_second: None }) {
+            return Err(StageError::Cancelled);
+        }
+        rows.push(valley::tuned_row(step, *iterate, valley::tuned(work, *iterate)));
+    }
+    Ok(Made::whole(vec![
+        ("path", valley::path_table(&iterates).to_bytes()?),
+        ("tuned", Table::of_rows(TUNED, &rows).to_bytes()?),
+        ("optimum", valley::optimum_table(valley::optimum(work)).to_bytes()?),
+        ("landscape", valley::landscape_table().to_bytes()?),
+    ]))
+}
