@@ -41,18 +41,30 @@ pub fn select(global: &Global, variant: &Variant, targets: &[String]) -> Result<
     let everything = targets.is_empty() || targets.iter().any(|target| target == "all");
     let wanted: Vec<&String> = match everything {
         true => names.iter().collect(),
-        // A bare stage name may be in any pipeline, so all are read if one target names none.
-        false if targets.iter().any(|target| owner(&names, target).is_none()) => names.iter().collect(),
-        false => names.iter().filter(|name| targets.iter().any(|t| owner(&names, t) == Some(*name))).collect(),
+        false => {
+            let mut wanted: Vec<&String> = targets.iter().filter_map(|target| owner(&names, target)).collect();
+            for target in targets.iter().filter(|target| owner(&names, target).is_none()) {
+                wanted.extend(drawing(global, variant, &names, target)?);
+            }
+            wanted.sort_unstable();
+            wanted.dedup();
+            wanted
+        }
     };
     let mut selection = Selection { graph: Graph::default(), targets: Vec::new(), about: Vec::new() };
     let mut complaints = Vec::new();
     let mut policies = Vec::new();
     let mut known = HashMap::new();
-    for name in wanted {
-        let path = global.pipelines.join(format!("{name}.toml"));
-        let text = read(&path)?;
-        let read = Pipeline::read(name, &path.display().to_string(), &text, &variant.profile, &variant.set);
+    let texts: Vec<(&String, String, String)> = wanted
+        .into_iter()
+        .map(|name| {
+            let path = global.pipelines.join(format!("{name}.toml"));
+            Ok((name, path.display().to_string(), read(&path)?))
+        })
+        .collect::<Result<_, Failure>>()?;
+    let sets = shared_out(&texts, variant)?;
+    for ((name, path, text), sets) in texts.into_iter().zip(sets) {
+        let read = Pipeline::read(name, &path, &text, &variant.profile, &sets);
         match read.and_then(|pipeline| expand(&pipeline).map(|graph| (graph, pipeline.about))) {
             Ok((graph, about)) => {
                 policies.push((name, graph.policy));
@@ -86,6 +98,51 @@ pub fn select(global: &Global, variant: &Variant, targets: &[String]) -> Result<
     selection.targets.sort_unstable();
     selection.targets.dedup();
     Ok(selection)
+}
+
+/// Which `--set`s hold for which of several pipelines: those whose setting or stage it has. One alone takes all, and
+/// complains of what it does not know.
+///
+/// # Errors
+/// If none of several knows one.
+fn shared_out(texts: &[(&String, String, String)], variant: &Variant) -> Result<Vec<Vec<String>>, Failure> {
+    if texts.len() < 2 || variant.set.is_empty() {
+        return Ok(vec![variant.set.clone(); texts.len()]);
+    }
+    // A pipeline that cannot be read takes part, so that it complains.
+    let bare = |(name, path, text): &(&String, String, String)| Pipeline::read(name, path, text, &variant.profile, &[]);
+    let pipelines: Vec<Option<Pipeline>> = texts.iter().map(|text| bare(text).ok()).collect();
+    let knows = |pipeline: &Option<Pipeline>, set: &str| pipeline.as_ref().is_none_or(|pipeline| pipeline.knows(set));
+    if let Some(set) = variant.set.iter().find(|set| !pipelines.iter().any(|pipeline| knows(pipeline, set))) {
+        let root = set.split(['.', '=']).next().unwrap_or_default().trim();
+        let message = format!("--set '{set}': no pipeline has a setting or stage `{root}`");
+        return Err(Failure::usage(message, "`wdpipe graph` lists the stages"));
+    }
+    let own = |pipeline| variant.set.iter().filter(|set| knows(pipeline, set)).cloned().collect();
+    Ok(pipelines.iter().map(own).collect())
+}
+
+/// The pipelines that may draw a target which does not begin with the name of one: those with such a figure or, if it is
+/// none (a bare stage's name, or a mistake), all.
+fn drawing<'a>(
+    global: &Global,
+    variant: &Variant,
+    names: &'a [String],
+    target: &str,
+) -> Result<Vec<&'a String>, Failure> {
+    let draws = |name: &&String| -> Result<bool, Failure> {
+        let path = global.pipelines.join(format!("{name}.toml"));
+        let pipeline = Pipeline::read(name, &path.display().to_string(), &read(&path)?, &variant.profile, &[]);
+        // What is wrong in a pipeline is said when it is wanted.
+        Ok(pipeline.and_then(|pipeline| expand(&pipeline)).is_ok_and(|graph| !drawn(&graph, target).is_empty()))
+    };
+    let mut found = Vec::new();
+    for name in names {
+        if draws(&name)? {
+            found.push(name);
+        }
+    }
+    Ok(if found.is_empty() { names.iter().collect() } else { found })
 }
 
 /// The figure or panel of a name, or the figures that are panels of one whose panels lie in several pipelines: fig6a

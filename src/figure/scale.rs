@@ -85,7 +85,7 @@ impl Scale {
     pub fn around_cells(self, values: impl Iterator<Item = f64>) -> Self {
         let mut at: Vec<f64> = values.filter_map(|value| transform(self.kind, value)).collect();
         at.sort_by(f64::total_cmp);
-        at.dedup_by(|a, b| !(*a - *b > 1e-9 * b.abs()));
+        at.dedup_by(|a, b| *a - *b <= 1e-9 * b.abs());
         let [first, .., last] = at[..] else { return self };
         Self { low: first - (at[1] - first) / 2.0, high: last + (last - at[at.len() - 2]) / 2.0, ..self }
     }

@@ -151,8 +151,11 @@ fn drawn(figure: &Figure, tables: &BTreeMap<String, Table>) -> String {
 }
 
 fn check_labels(figure: &Figure, tables: &BTreeMap<String, Table>) {
-    let svg = drawn(figure, tables);
-    let tree = png::tree(&svg).unwrap();
+    check_drawing(&drawn(figure, tables));
+}
+
+fn check_drawing(svg: &str) {
+    let tree = png::tree(svg).unwrap();
     let mut texts = Vec::new();
     boxes(tree.root(), &mut texts);
     for (i, (words, a)) in texts.iter().enumerate() {
@@ -165,6 +168,22 @@ fn check_labels(figure: &Figure, tables: &BTreeMap<String, Table>) {
             assert!(apart, "`{words}` and `{other}` overlap: {a:?} {b:?}");
         }
     }
+}
+
+#[test]
+fn the_committed_figures_are_whole_and_their_labels_keep_apart() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("reports");
+    let mut found = 0;
+    for entry in walkdir::WalkDir::new(folder).into_iter().map(|entry| entry.unwrap()) {
+        if entry.path().extension().is_some_and(|extension| extension == "svg") {
+            let svg = std::fs::read_to_string(entry.path()).unwrap();
+            check_drawing(&svg);
+            assert!(!svg.contains(">no data"), "{} has an empty panel", entry.path().display());
+            assert!(pdf(&svg).is_ok() && svg.contains(" run"), "{}", entry.path().display());
+            found += 1;
+        }
+    }
+    assert!(found >= 11, "{found} figures are committed");
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn panel(node: &Node, pipeline: &str, sources: Sources<'_>, complaints: &mut Vec
     for node in tables {
         curves::read(node, sources, &mut found, complaints);
     }
-    let guides = fields.tables("guide").into_iter().map(|node| guide(node, complaints)).collect();
+    let guides = fields.tables("guide").iter().map(|node| guide(node, complaints)).collect();
     complaints.extend(fields.finish("a panel"));
     Read { figure, panel: Panel { id, title, x, y, z, curves: found.curves, guides }, inputs: found.inputs }
 }

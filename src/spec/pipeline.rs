@@ -48,6 +48,14 @@ fn list(node: Option<&Node>) -> Vec<Node> {
 }
 
 impl Pipeline {
+    /// Whether a `--set` changes something that this pipeline has. One that cannot be read does: it is complained of
+    /// where it is applied.
+    pub fn knows(&self, set: &str) -> bool {
+        let Ok((path, _)) = split_set(set) else { return true };
+        let root = path.split('.').next().unwrap_or_default().trim();
+        root == "policy" || self.settings.contains_key(root) || self.stages.contains_key(root)
+    }
+
     /// Reads the text of a pipeline file and applies a profile and `--set PATH=VALUE`s.
     ///
     /// # Errors

@@ -27,7 +27,8 @@ fn mistakes_on_the_command_line() {
         (&["make", "fig3", "--set", "data.source=cifar10"], 3, "`wdpipe data fetch cifar10`"),
         (&["data", "import", "nowhere"], 3, "nowhere"),
         (&["show", "fig3/trunk"], 3, "was not run yet"),
-        (&["explain", "fig4"], 2, "there is no figure"),
+        (&["explain", "fig44"], 2, "there is no figure"),
+        (&["status", "--set", "lrr=1"], 2, "no pipeline has a setting or stage `lrr`"),
     ];
     for (arguments, code, message) in cases {
         let ended = environment.run(arguments);

@@ -52,8 +52,8 @@ fn longer_training_adds_segments() {
     let wanted = [
         "fig3/decay[lr=0.1,seed=0]@4",
         "fig3/decay[lr=0.2,seed=0]@4",
-        "fig3/ema[lr=0.1,seed=0]@4",
-        "fig3/ema[lr=0.2,seed=0]@4",
+        "fig3/ema_decay[lr=0.1,seed=0]@4",
+        "fig3/ema_decay[lr=0.2,seed=0]@4",
         "fig3a",
     ];
     assert_eq!(run, wanted);
@@ -92,9 +92,9 @@ fn stages_can_be_looked_at() {
     }
     let changed = run(&["explain", stage, "--set", "trunk.wd=0.5"]);
     assert!(changed.contains("would run: wd: 0.024 → 0.5"), "{changed}");
-    assert!(run(&["status"]).contains("fig3/trunk"));
+    assert!(run(&["status", "fig3"]).contains("fig3/trunk"));
     assert!(run(&["graph", "fig3c"]).contains("fig3/trace"));
-    assert!(run(&["graph", "--format", "dot"]).starts_with("digraph"));
+    assert!(run(&["graph", "fig3", "--format", "dot"]).starts_with("digraph"));
     let weights = run(&["show", stage, "--output", "weights", "--to", "w.safetensors"]);
     assert!(weights.is_empty());
     let file = std::fs::read(environment.path("w.safetensors")).unwrap();
