@@ -176,7 +176,8 @@ fn widest(once: &Once, store: &Store) -> Result<Option<Widest>, Failure> {
                 _ => f64::INFINITY,
             };
             if widest.as_ref().is_none_or(|widest| width > widest.width) {
-                let place = format!("panel {}, {}, x = {}", panels[row], curves[row], x[row]);
+                let name = if curves[row].is_empty() { String::new() } else { format!(", {}", curves[row]) };
+                let place = format!("panel {}{name}, x = {}", panels[row], x[row]);
                 widest = Some(Widest { place, width, std, runs });
             }
         }

@@ -104,14 +104,26 @@ fn drawn(
 ) -> (String, Drawn, Stage) {
     let inputs: BTreeMap<_, _> = panels.iter().flat_map(|one| one.inputs.clone()).collect();
     let panels = panels.iter().map(|one| one.panel.clone()).collect();
-    let note = match pipeline.about.as_str() {
-        "" => String::new(),
-        about => format!("Profile {}: {about}.", pipeline.profile),
-    };
+    let note = note(pipeline);
     let figure = Figure { name: name.to_owned(), title: sheet.title.clone(), note, columns: sheet.columns, panels };
     let stage = Stage { name: name.to_owned(), work: Work::Figure(figure), inputs: inputs.into_values().collect() };
     let (whole, pipeline) = (name == figure_name, pipeline.name.clone());
     (name.to_owned(), Drawn { stage: 0, figure: figure_name.to_owned(), whole, pipeline }, stage)
+}
+
+/// At which scale it was made, and what was changed for it. How many seeds there are is counted, so it is not told here.
+fn note(pipeline: &Pipeline) -> String {
+    let other = |set: &&str| !["seed", "policy"].iter().any(|name| set.trim_start().starts_with(name));
+    let changed: Vec<&str> = pipeline.sets.iter().map(String::as_str).filter(other).collect();
+    let changed = match changed.len() {
+        0 => String::new(),
+        1..=3 => format!(" with {}", changed.join(", ")),
+        count => format!(" with {count} changes"),
+    };
+    match pipeline.about.as_str() {
+        "" => format!("Profile {}{changed}.", pipeline.profile),
+        about => format!("Profile {}{changed}: {about}.", pipeline.profile),
+    }
 }
 
 fn panel(node: &Node, pipeline: &str, sources: Sources<'_>, complaints: &mut Vec<Diagnostic>) -> Read {

@@ -18,6 +18,8 @@ pub struct Pipeline {
     pub profile: String,
     /// What it says about itself.
     pub about: String,
+    /// The `--set`s that hold besides.
+    pub sets: Vec<String>,
     /// The numeric policy, if the pipeline names one.
     pub policy: Option<Node>,
     /// The settings. A list is a sweep.
@@ -72,6 +74,7 @@ impl Pipeline {
             title: text_of(fields.get("title")),
             profile: profile.to_owned(),
             about: String::new(),
+            sets: sets.to_vec(),
             policy: fields.get("policy").cloned(),
             settings: section(fields.get("settings"), "settings", &mut complaints),
             stages: section(fields.get("stage"), "stage", &mut complaints),
