@@ -13,6 +13,7 @@ mod diverged;
 mod environment;
 #[cfg(feature = "torch")]
 mod exchange;
+#[cfg(feature = "torch")]
 mod figures;
 #[cfg(feature = "torch")]
 mod incremental;
