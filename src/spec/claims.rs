@@ -10,17 +10,7 @@ use crate::claim::{Statement, Window};
 use crate::graph::{Claim, Published, PublishedValue, Tolerance};
 
 /// The words of a pipeline for [`Statement`]s.
-const WORDS: [(&str, &str); 9] = [
-    ("below", "below"),
-    ("ascending", "ascending"),
-    ("descending", "descending"),
-    ("drops", "drops"),
-    ("grows", "grows"),
-    ("u-shape", "u-shape"),
-    ("steady", "steady"),
-    ("alike", "alike"),
-    ("slope", "slope"),
-];
+const WORDS: [&str; 9] = ["below", "ascending", "descending", "drops", "grows", "u-shape", "steady", "alike", "slope"];
 
 /// Reads every `[[claim]]`.
 pub fn claims(pipeline: &Pipeline, sources: Sources<'_>, complaints: &mut Vec<Diagnostic>) -> Vec<Claim> {
@@ -40,7 +30,7 @@ fn claim(node: &Node, pipeline: &str, sources: Sources<'_>, complaints: &mut Vec
     let fields = Fields::new(node, &none);
     let (id, text) = (fields.text("id", None), fields.text("text", None));
     let figure = fields.text("figure", Some(pipeline));
-    let word = fields.choice("kind", None, &WORDS).unwrap_or("below");
+    let word = fields.choice("kind", None, &WORDS.map(|word| (word, word))).unwrap_or("below");
     let log = fields.truth("log", false);
     let window = |name: &'static str| -> Window {
         match fields.numbers(name).as_deref() {
@@ -128,7 +118,7 @@ fn published_values(node: &Node, pipeline: &str, complaints: &mut Vec<Diagnostic
 fn value(row: &Node) -> Option<PublishedValue> {
     let number = |node: &Node| match node.data {
         Data::Int(value) => Some(value as f64),
-        Data::Float(value) => Some(value),
+        Data::Float(value) if value.is_finite() => Some(value),
         _ => None,
     };
     let Data::List(cells) = &row.data else { return None };

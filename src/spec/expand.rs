@@ -219,8 +219,12 @@ fn instantiate(
         complaints.extend(fields.finish(&format!("stage `{name}`")));
         family.instances.insert(point, instance);
     }
-    if family.instances.is_empty() && complaints.is_empty() {
-        complaints.push(template.node.complain(format!("`only` leaves nothing of stage `{name}`")));
+    if family.instances.is_empty() && !allowed.is_empty() {
+        let message = format!(
+            "`only` leaves nothing of stage `{name}`: none of its values is in the sweep any more. Change it with the \
+             sweep, such as --set '{name}.only={{lr=[0.1]}}'"
+        );
+        complaints.push(template.node.complain(message));
     }
     family
 }

@@ -253,6 +253,10 @@ fn curves_choose_among_the_sweeps() {
     assert_eq!(figure(&fig2, "fig2b").panels[0].curves.len(), 3);
     assert_eq!(count(&fig2, "noise_covariance"), 5);
 
+    let gone = graph_named("fig2", FIG2, "paper", &["lr=[0.7]"]).unwrap_err().join("\n");
+    assert!(gone.contains("`only` leaves nothing of stage `probe`") && gone.contains("probe.only="), "{gone}");
+    let both = graph_named("fig2", FIG2, "paper", &["lr=[0.7]", "probe.only={lr=[0.7]}", "cosines.only={lr=[0.7]}"]);
+    assert_eq!(count(&both.unwrap(), "probe"), 50 * 5);
     let error = |old: &str, new: &str| {
         let text = FIG1.replacen(old, new, 1);
         assert_ne!(text, FIG1, "{old}");
@@ -272,6 +276,7 @@ fn curves_choose_among_the_sweeps() {
         ("kind   = \"steady\"", "kind   = \"stedy\"", "`kind` must be one of below"),
         ("window = [0.5, 1.0]", "window = [0.5, 2.0]", "is a part of the range in shares"),
         ("within = 0.3", "wthin = 0.3", "say `within`"),
+        ("24.4]", "nan]", "a published value is"),
     ] {
         let error = error(old, new);
         assert!(error.contains(wanted), "{new}: {error}");
