@@ -118,7 +118,10 @@ impl<'a> Progress<'a> {
 
     fn overall(&self) {
         let Some(live) = &self.live else { return };
-        let share = (self.done / self.work).clamp(0.0, 1.0);
+        let part =
+            |(&stage, bar): (&StageId, &ProgressBar)| self.estimates[stage] * bar.position() as f64 / TICKS as f64;
+        let running: f64 = live.stages.iter().map(part).sum();
+        let share = ((self.done + running) / self.work).clamp(0.0, 1.0);
         let elapsed = self.started.elapsed().as_secs_f64();
         let left = match share {
             share if share > 0.02 => format!(", about {} left", duration(elapsed * (1.0 - share) / share)),
