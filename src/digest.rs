@@ -85,6 +85,15 @@ digest! {
     RecordDigest
 }
 
+digest! {
+    /// Names all that is behind a figure: the hash of every stage's key and outputs ([`crate::closure`]).
+    ClosureRoot
+}
+digest! {
+    /// Names a batch of signatures: BLAKE3 of its encoded bytes.
+    BatchDigest
+}
+
 impl ObjectDigest {
     /// The name of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
@@ -94,6 +103,13 @@ impl ObjectDigest {
 
 impl RecordDigest {
     /// The name of an encoded record.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(blake3::hash(bytes).into())
+    }
+}
+
+impl BatchDigest {
+    /// The name of an encoded batch.
     pub fn of(bytes: &[u8]) -> Self {
         Self(blake3::hash(bytes).into())
     }

@@ -11,6 +11,7 @@ pub mod stats;
 pub mod value;
 
 // What is stored, and what stages are.
+pub mod closure;
 pub mod record;
 pub mod rng;
 pub mod table;

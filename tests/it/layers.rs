@@ -10,6 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("expr", &[]),
     ("stats", &[]),
     ("value", &[]),
+    ("closure", &["digest", "record"]),
     ("record", &["codec", "digest", "value"]),
     ("rng", &["value"]),
     ("table", &["codec"]),
