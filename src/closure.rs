@@ -18,7 +18,7 @@ pub struct Member {
     pub record: Record,
 }
 
-/// A stage's key and its outputs, by name: what the root of a closure is made of.
+/// A stage's key and its outputs, in ascending order of their names: what the root of a closure is made of.
 pub type Outcome<'a> = (StageKey, Vec<(&'a str, ObjectDigest)>);
 
 /// The hash of stages and their outputs: BLAKE3 (derived key, see the code) of their number, and for every stage, in
@@ -53,7 +53,8 @@ pub struct Closure {
 impl Member {
     /// Key and outputs.
     pub fn outcome(&self) -> Outcome<'_> {
-        (self.key, self.record.outputs.iter().map(|output| (output.name.as_str(), output.object)).collect())
+        let outputs = self.record.outputs.iter().map(|output| (output.name.as_str(), output.object));
+        (self.key, outputs.collect::<BTreeMap<_, _>>().into_iter().collect())
     }
 }
 

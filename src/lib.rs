@@ -12,6 +12,7 @@ pub mod value;
 
 // What is stored, and what stages are.
 pub mod closure;
+pub mod lock;
 pub mod record;
 pub mod rng;
 pub mod table;

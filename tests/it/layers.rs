@@ -11,6 +11,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("stats", &[]),
     ("value", &[]),
     ("closure", &["digest", "record"]),
+    ("lock", &["closure", "digest"]),
     ("record", &["codec", "digest", "value"]),
     ("rng", &["value"]),
     ("table", &["codec"]),
