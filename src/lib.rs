@@ -37,6 +37,7 @@ pub mod spec;
 
 // Bytes on disk; stages that run; the whole.
 pub mod engine;
+pub mod reports;
 pub mod stages;
 pub mod store;
 

@@ -144,7 +144,9 @@ impl Gc {
             let selection = select(global, &variant, &[])?;
             let needed = vec![true; selection.graph.stages.len()];
             // What needs data that was never imported was never run either: there is nothing to keep.
-            let Ok(knowledge) = Resolver::new(store, &selection.graph).all(&needed) else { continue };
+            let Ok(knowledge) = Resolver::new(store, &selection.graph, &selection.preference).all(&needed) else {
+                continue;
+            };
             keep.extend(knowledge.iter().filter_map(|known| match known {
                 Knowledge::Known { key, .. } => Some(*key),
                 _ => None,

@@ -42,7 +42,8 @@ impl Compare {
         let mut targets: Vec<usize> = wanted.map(|drawn| drawn.stage).collect();
         let claims = selection.graph.claims.iter().filter(|claim| figures.contains(&claim.figure));
         targets.extend(claims.flat_map(|claim| claim.inputs.iter().map(|input| input.stage)));
-        let knowledge = Resolver::new(&store, &selection.graph).outlook(&selection.graph.closure(&targets))?;
+        let knowledge = Resolver::new(&store, &selection.graph, &selection.preference)
+            .outlook(&selection.graph.closure(&targets))?;
         if self.variant.profile != "paper" {
             let profile = &self.variant.profile;
             ui.say(&format!("profile {profile} is not the paper's scale: its values need not be the published ones"));

@@ -6,7 +6,7 @@ use super::format::columns;
 use super::select::{Variant, select};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
-use crate::engine::{Import, Resolver};
+use crate::engine::{Import, Indifferent, Resolver};
 use crate::graph::Graph;
 use crate::stages::{self, Device};
 use crate::store::Store;
@@ -51,7 +51,7 @@ impl Doctor {
         if let Ok(store) = &store {
             for source in [Source::Cifar10, Source::Cifar100] {
                 // Data that was not imported is no fault: the smoke profile needs none.
-                let text = match Resolver::new(store, &Graph::default()).imported(Import::Data(source)) {
+                let text = match Resolver::new(store, &Graph::default(), &Indifferent).imported(Import::Data(source)) {
                     Ok(_) => "imported".to_owned(),
                     Err(_) => format!("not here; `wdpipe data fetch {0}` or `data import` brings it", source.name()),
                 };

@@ -98,7 +98,7 @@ impl Export {
             return Err(Failure::usage(message, hint));
         };
         let store = Store::open(&global.cache)?;
-        let knowledge = Resolver::new(&store, graph).all(&graph.closure(&[id]))?;
+        let knowledge = Resolver::new(&store, graph, &selection.preference).all(&graph.closure(&[id]))?;
         let record = match &knowledge[id] {
             Knowledge::Known { record, .. } => record,
             _ => {

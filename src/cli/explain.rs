@@ -38,7 +38,7 @@ impl Explain {
         let graph = &selection.graph;
         let found = &selection.targets;
         let store = Store::open(&global.cache)?;
-        let resolver = Resolver::new(&store, graph);
+        let resolver = Resolver::new(&store, graph, &selection.preference);
         let knowledge = resolver.all(&graph.closure(found))?;
         let plan = plan(graph, found, &knowledge);
         let mut explained = Vec::new();

@@ -143,6 +143,7 @@ impl Make {
             graph: &selection.graph,
             targets: &selection.targets,
             store,
+            preference: &selection.preference,
             device: chosen,
             jobs,
             keep_going: self.keep_going,
@@ -225,7 +226,7 @@ fn diverged(selection: &Selection, knowledge: &[Knowledge]) -> Vec<(String, Stri
 /// # Errors
 /// If the store cannot be read.
 pub fn planned(selection: &Selection, store: &Store) -> Result<Plan, Failure> {
-    let resolver = engine::Resolver::new(store, &selection.graph);
+    let resolver = engine::Resolver::new(store, &selection.graph, &selection.preference);
     let knowledge = resolver.outlook(&selection.graph.closure(&selection.targets))?;
     Ok(crate::plan::plan(&selection.graph, &selection.targets, &knowledge))
 }

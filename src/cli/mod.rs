@@ -15,6 +15,7 @@ mod judged;
 mod make;
 mod narrow;
 mod new;
+mod prefer;
 mod progress;
 mod report;
 mod select;

@@ -58,7 +58,7 @@ pub fn write(
     let graph = &selection.graph;
     let mut targets = selection.targets.clone();
     targets.extend(graph.claims.iter().flat_map(|claim| claim.inputs.iter().map(|input| input.stage)));
-    let knowledge = Resolver::new(store, graph).outlook(&graph.closure(&targets))?;
+    let knowledge = Resolver::new(store, graph, &selection.preference).outlook(&graph.closure(&targets))?;
     let mut figures = Vec::new();
     for (name, drawn) in graph.figures.iter().filter(|(_, drawn)| selection.targets.contains(&drawn.stage)) {
         if let (Work::Figure(work), Knowledge::Known { record, .. }) =

@@ -5,9 +5,11 @@ use std::path::Path;
 
 use clap::Args;
 
+use super::prefer::Preferred;
 use super::{Failure, Global};
 use crate::fsx;
 use crate::graph::{Drawn, Graph, Stage, StageId};
+use crate::reports::Place;
 use crate::spec::{Pipeline, did_you_mean, expand};
 use crate::value::{Value, ValueError};
 
@@ -30,6 +32,8 @@ pub struct Selection {
     pub targets: Vec<StageId>,
     /// What the pipelines' profiles say about themselves.
     pub about: Vec<String>,
+    /// Which of several records of a key is used: those that the committed locks hold.
+    pub preference: Preferred,
 }
 
 /// Reads the pipelines that `targets` name under a variant. No target means `all`.
@@ -51,7 +55,8 @@ pub fn select(global: &Global, variant: &Variant, targets: &[String]) -> Result<
             wanted
         }
     };
-    let mut selection = Selection { graph: Graph::default(), targets: Vec::new(), about: Vec::new() };
+    let (graph, preference) = (Graph::default(), Preferred::default());
+    let mut selection = Selection { graph, targets: Vec::new(), about: Vec::new(), preference };
     let mut complaints = Vec::new();
     let mut policies = Vec::new();
     let mut known = HashMap::new();
@@ -82,6 +87,9 @@ pub fn select(global: &Global, variant: &Variant, targets: &[String]) -> Result<
         let message = format!("`{one}` has policy {} and `{other}` {}", a.name(), b.name());
         return Err(Failure::usage(message, "make them one after the other: a process computes under one policy"));
     }
+    let folder = global.reports.join(&variant.profile);
+    let place = |figure: &String| Place { folder: folder.clone(), figure: figure.clone() };
+    selection.preference = Preferred::new(selection.graph.figures.keys().map(place).collect());
     if everything {
         let figures = selection.graph.figures.values();
         selection.targets = figures.filter(|drawn| drawn.whole).map(|drawn| drawn.stage).collect();

@@ -48,7 +48,7 @@ impl Show {
         let graph = &selection.graph;
         let found = &selection.targets;
         let store = Store::open(&global.cache)?;
-        let knowledge = Resolver::new(&store, graph).all(&graph.closure(found))?;
+        let knowledge = Resolver::new(&store, graph, &selection.preference).all(&graph.closure(found))?;
         let known = found.iter().filter_map(|&id| match &knowledge[id] {
             Knowledge::Known { record, .. } => Some((graph.stages[id].name.as_str(), record.as_ref())),
             _ => None,

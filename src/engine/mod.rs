@@ -7,11 +7,15 @@
 
 mod events;
 mod execute;
+mod preference;
+mod rerun;
 mod resolve;
 mod schedule;
 
 pub use events::{Event, Outcome};
 pub use execute::Environment;
+pub use preference::{Indifferent, Preference, Recorded, Standing};
+pub use rerun::{Again, RerunError, Rerunner};
 pub use resolve::{Import, Inputs, Resolver, policy};
 pub use schedule::{Request, Summary, divergence, make};
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::EngineError;
+use super::preference::{Preference, Recorded, Standing};
 use crate::digest::StageKey;
 use crate::graph::{Graph, Stage, StageId};
 use crate::plan::{Bytes, Knowledge, MissReason};
 use crate::record::{KeyParts, Output, Record};
-use crate::store::{ObjectState, Store};
+use crate::store::ObjectState;
 use crate::value::{Map, Value};
 use crate::work::{Policy, Source, Work};
 
@@ -84,17 +85,18 @@ impl<'a> Import<'a> {
 /// What a stage reads, by role.
 pub type Inputs = BTreeMap<String, Output>;
 
-/// Asks a store about the stages of a graph.
+/// Asks a store, or whatever else has records, about the stages of a graph.
 pub struct Resolver<'a> {
-    store: &'a Store,
+    store: &'a dyn Recorded,
     graph: &'a Graph,
     policy: Map,
+    preference: &'a dyn Preference,
 }
 
 impl<'a> Resolver<'a> {
     /// Asks `store` about `graph`.
-    pub fn new(store: &'a Store, graph: &'a Graph) -> Self {
-        Self { store, graph, policy: policy(graph.policy) }
+    pub fn new(store: &'a dyn Recorded, graph: &'a Graph, preference: &'a dyn Preference) -> Self {
+        Self { store, graph, policy: policy(graph.policy), preference }
     }
 
     /// What is known about every stage that is needed, in one walk.
@@ -191,16 +193,32 @@ impl<'a> Resolver<'a> {
     /// # Errors
     /// If it was never imported here.
     pub fn imported(&self, import: Import<'_>) -> Result<Record, EngineError> {
-        self.store.record(&import.parts().key())?.ok_or_else(|| import.is_missing())
+        let newest = self.store.records(&import.parts().key())?.into_iter().next();
+        newest.map(|(_, record)| record).ok_or_else(|| import.is_missing())
     }
 
-    /// Of the records of a key the one that is used: in the store's order of preference (see
-    /// [`Store::records`]) the first whose outputs are all at hand, else the first.
+    /// Of the records of a key the one that is used: what a lock holds, whether or not its bytes are at hand; else, of
+    /// those with the best standing in the store's order (see [`Store::records`]), the first whose outputs are all at
+    /// hand, else the first.
     fn choose(&self, key: &StageKey) -> Result<Option<(Record, Vec<Bytes>)>, EngineError> {
+        let mut records = Vec::new();
+        let found = self.store.records(key)?;
+        let matters = found.len() > 1 || self.preference.is_strict();
+        for (digest, record) in found {
+            let standing = match matters {
+                true => self.preference.standing(&digest, &record)?,
+                false => Standing::Known,
+            };
+            records.push((standing, record));
+        }
+        records.retain(|(standing, _)| *standing != Standing::Refused);
+        // Stable: of equals the store's order holds.
+        records.sort_by_key(|(standing, _)| *standing);
+        let best = records.first().map(|(standing, _)| *standing);
         let mut first = None;
-        for (_, record) in self.store.records(key)? {
+        for (standing, record) in records.into_iter().filter(|(standing, _)| Some(*standing) == best) {
             let bytes = record.outputs.iter().map(|output| self.bytes(output)).collect::<Result<Vec<_>, _>>()?;
-            if bytes.iter().all(|bytes| *bytes == Bytes::Present) {
+            if standing == Standing::Locked || bytes.iter().all(|bytes| *bytes == Bytes::Present) {
                 return Ok(Some((record, bytes)));
             }
             first.get_or_insert((record, bytes));

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::EngineError;
 use super::events::{Event, Outcome};
 use super::execute::{Context, Environment, Executed, Job};
+use super::preference::Preference;
 use super::resolve::Resolver;
 use crate::cost;
 use crate::graph::{Graph, StageId};
@@ -29,6 +30,8 @@ pub struct Request<'a> {
     pub targets: &'a [StageId],
     /// Where inputs come from and outputs go.
     pub store: &'a Store,
+    /// Which of several records of a key is used.
+    pub preference: &'a dyn Preference,
     /// Where torch's stages run.
     pub device: &'a Device,
     /// Stages at a time.
@@ -73,8 +76,8 @@ struct State {
 /// # Errors
 /// If the store cannot be read to begin with. What goes wrong later stands in the summary.
 pub fn make(request: &Request<'_>, on_event: &mut dyn FnMut(Event)) -> Result<Summary, EngineError> {
-    let Request { graph, targets, store, .. } = *request;
-    let resolver = Resolver::new(store, graph);
+    let Request { graph, targets, store, preference, .. } = *request;
+    let resolver = Resolver::new(store, graph, preference);
     let closure = graph.closure(targets);
     let knowledge = resolver.all(&closure)?;
     let first = plan(graph, targets, &knowledge);

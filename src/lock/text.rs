@@ -224,7 +224,7 @@ fn check_text(text: &str) -> Result<Parsed, LockError> {
         return Err(LockError::Version(version));
     }
     let end = text.rfind(CHECKSUM).ok_or_else(|| altered("the checksum at its end is missing"))?;
-    if text[end..] != format!("{CHECKSUM}{}\n", ObjectDigest::of(text[..end].as_bytes())) {
+    if text[end..] != format!("{CHECKSUM}{}\n", ObjectDigest::of(&text.as_bytes()[..end])) {
         return Err(altered("the checksum at its end is another one"));
     }
     let parsed: Parsed = toml::from_str(text).map_err(syntax)?;

@@ -29,13 +29,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("plan", &["digest", "graph", "record", "value", "work"]),
     ("spec", &["claim", "expr", "figure", "graph", "work"]),
     ("store", &["codec", "digest", "fsx", "record", "value"]),
+    ("reports", &["digest", "fsx", "lock"]),
     ("stages", &["data", "digest", "figure", "learn", "store", "table", "torch", "valley", "work"]),
     ("engine", &["cost", "digest", "graph", "plan", "record", "stages", "store", "value", "work"]),
     (
         "cli",
         &[
             "claim", "cost", "data", "digest", "engine", "figure", "fsx", "graph", "learn", "page", "plan", "record",
-            "spec", "stages", "stats", "store", "table", "value", "work",
+            "reports", "spec", "stages", "stats", "store", "table", "value", "work",
         ],
     ),
 ];

@@ -1,0 +1,55 @@
+//! Which records of a key are used: those of the committed locks first.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::OnceLock;
+
+use crate::digest::{ObjectDigest, RecordDigest, StageKey};
+use crate::engine::{Preference, Standing};
+use crate::record::Record;
+use crate::reports::Place;
+use crate::store::StoreError;
+
+/// What locks hold of each key.
+type Held = HashMap<StageKey, Vec<BTreeMap<String, ObjectDigest>>>;
+
+/// The locks of some figures. They are read when a key first turns out to have several records.
+#[derive(Debug, Default)]
+pub struct Preferred {
+    places: Vec<Place>,
+    held: OnceLock<Held>,
+}
+
+impl Preferred {
+    /// Prefers what the locks at these places hold, where there are any.
+    pub fn new(places: Vec<Place>) -> Self {
+        Self { places, held: OnceLock::new() }
+    }
+
+    fn held(&self) -> &Held {
+        self.held.get_or_init(|| {
+            let mut held = Held::new();
+            // One that cannot be read prefers nothing; `make` and `verify` say what is wrong with it.
+            for lock in self.places.iter().filter_map(|place| place.lock().ok()?) {
+                for stage in lock.stages {
+                    held.entry(stage.key).or_default().push(stage.outputs);
+                }
+            }
+            held
+        })
+    }
+}
+
+impl Preference for Preferred {
+    fn standing(&self, _: &RecordDigest, record: &Record) -> Result<Standing, StoreError> {
+        let yields = |outputs: &BTreeMap<String, ObjectDigest>| {
+            outputs.len() == record.outputs.len()
+                && record.outputs.iter().all(|output| outputs.get(&output.name) == Some(&output.object))
+        };
+        let locked = self.held().get(&record.parts.key()).is_some_and(|held| held.iter().any(yields));
+        Ok(if locked { Standing::Locked } else { Standing::Known })
+    }
+
+    fn is_strict(&self) -> bool {
+        false
+    }
+}

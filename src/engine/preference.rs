@@ -1,0 +1,78 @@
+//! Where records are looked for, and which of several records of one key is used.
+
+use crate::digest::{ObjectDigest, RecordDigest, StageKey};
+use crate::record::Record;
+use crate::store::{ObjectState, Store, StoreError};
+
+/// Something that has records: a store, or an archive in memory.
+pub trait Recorded: Sync {
+    /// All outcomes of a key, see [`Store::records`].
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    fn records(&self, key: &StageKey) -> Result<Vec<(RecordDigest, Record)>, StoreError>;
+
+    /// The newest record that a stage of this name yielded, whatever its key.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn last_named(&self, stage: &str) -> Result<Option<Record>, StoreError>;
+
+    /// Whether an object can be read.
+    ///
+    /// # Errors
+    /// If its file cannot be read.
+    fn state(&self, object: &ObjectDigest) -> Result<ObjectState, StoreError>;
+}
+
+impl Recorded for Store {
+    fn records(&self, key: &StageKey) -> Result<Vec<(RecordDigest, Record)>, StoreError> {
+        Self::records(self, key)
+    }
+
+    fn last_named(&self, stage: &str) -> Result<Option<Record>, StoreError> {
+        Self::last_named(self, stage)
+    }
+
+    fn state(&self, object: &ObjectDigest) -> Result<ObjectState, StoreError> {
+        Self::state(self, object)
+    }
+}
+
+/// How a record stands; of several the smallest is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// A lock holds what it yielded.
+    Locked,
+    /// Somebody who is trusted signed it.
+    Trusted,
+    /// It is there.
+    Known,
+    /// It must not be used.
+    Refused,
+}
+
+/// Says how records stand.
+pub trait Preference: Sync {
+    /// The standing of a record.
+    ///
+    /// # Errors
+    /// If it cannot be told.
+    fn standing(&self, digest: &RecordDigest, record: &Record) -> Result<Standing, StoreError>;
+
+    /// Whether any record may be refused, so that the only one of a key must be asked for too.
+    fn is_strict(&self) -> bool;
+}
+
+/// No lock, nobody trusted or refused.
+pub struct Indifferent;
+
+impl Preference for Indifferent {
+    fn standing(&self, _: &RecordDigest, _: &Record) -> Result<Standing, StoreError> {
+        Ok(Standing::Known)
+    }
+
+    fn is_strict(&self) -> bool {
+        false
+    }
+}

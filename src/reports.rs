@@ -1,0 +1,120 @@
+//! The reports folder: what is committed of a figure. Beside `fig3.svg`, `.png`, `.pdf` and `.csv` lie
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `fig3.lock` | what it was made from ([`crate::lock`]) |
+//! | `fig3.stages.zst` | the stages, if they are too many for the lock |
+//! | `fig3.wdpipe` | the records and numbers behind it, an archive |
+//! | `fig3.receipts` | who computed parts of it again |
+
+use std::path::{Path, PathBuf};
+
+use crate::digest::ObjectDigest;
+use crate::fsx::{self, FsError};
+use crate::lock::{LIST_LIMIT, Lock, LockError, TEXT_LIMIT};
+
+/// No file of a figure has more bytes.
+const FILE_LIMIT: u64 = 64 << 20;
+
+/// What is wrong with a file of the reports folder.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// It cannot be read or written.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// It is no lock, or was altered.
+    #[error("{}: {source}", path.display())]
+    Lock {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: LockError,
+    },
+}
+
+impl From<LockError> for ReportError {
+    fn from(source: LockError) -> Self {
+        Self::Lock { path: PathBuf::new(), source }
+    }
+}
+
+/// Where the files of a figure lie.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The folder of a profile.
+    pub folder: PathBuf,
+    /// The figure's name.
+    pub figure: String,
+}
+
+impl Place {
+    /// The figures of a folder that have a lock, in the order of their names.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn all(folder: &Path) -> Result<Vec<Self>, FsError> {
+        let names = fsx::list(folder)?;
+        let figures = names.iter().filter_map(|name| name.strip_suffix(".lock")).filter(|name| !name.is_empty());
+        Ok(figures.map(|figure| Self { folder: folder.to_owned(), figure: figure.to_owned() }).collect())
+    }
+
+    /// The path of a file, by its extension.
+    pub fn path(&self, extension: &str) -> PathBuf {
+        self.folder.join(format!("{}.{extension}", self.figure))
+    }
+
+    /// The bytes of a file; nothing if it is not there.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is too large to be a figure's.
+    pub fn read(&self, extension: &str) -> Result<Option<Vec<u8>>, FsError> {
+        match fsx::read(&self.path(extension), FILE_LIMIT) {
+            Err(error) if error.is_missing() => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
+    /// The lock; nothing if there is none.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is none.
+    pub fn lock(&self) -> Result<Option<Lock>, ReportError> {
+        let path = self.path("lock");
+        let bytes = match fsx::read(&path, TEXT_LIMIT) {
+            Err(error) if error.is_missing() => return Ok(None),
+            read => read?,
+        };
+        let at = |source| ReportError::Lock { path: path.clone(), source };
+        let text = String::from_utf8(bytes).map_err(|error| at(LockError::Syntax(error.to_string())))?;
+        let list = || Ok(fsx::read(&self.path("stages.zst"), LIST_LIMIT)?);
+        let lock = Lock::from_text(&text, list).map_err(|error| match error {
+            ReportError::Lock { source, .. } => at(source),
+            error @ ReportError::Fs(_) => error,
+        })?;
+        if lock.figure != self.figure {
+            return Err(at(LockError::Altered(format!("it is the lock of `{}`", lock.figure))));
+        }
+        Ok(Some(lock))
+    }
+
+    /// Writes the lock, after what stands beside it; returns whether it was another one before.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_lock(&self, lock: &Lock) -> Result<bool, ReportError> {
+        let text = lock.to_text().map_err(|source| ReportError::Lock { path: self.path("lock"), source })?;
+        match &text.list {
+            Some(list) => drop(fsx::replace(&self.path("stages.zst"), list)?),
+            None => drop(fsx::remove(&self.path("stages.zst"))?),
+        }
+        Ok(fsx::replace(&self.path("lock"), text.lock.as_bytes())?)
+    }
+
+    /// The hash of a file; nothing if it is not there.
+    ///
+    /// # Errors
+    /// As [`Place::read`].
+    pub fn hash(&self, extension: &str) -> Result<Option<ObjectDigest>, FsError> {
+        Ok(self.read(extension)?.map(|bytes| ObjectDigest::of(&bytes)))
+    }
+}
