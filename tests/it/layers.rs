@@ -29,7 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("spec", &["claim", "expr", "figure", "graph", "work"]),
     ("store", &["codec", "digest", "fsx", "record", "value"]),
     ("stages", &["data", "digest", "figure", "learn", "store", "table", "torch", "valley", "work"]),
-    ("engine", &["cost", "digest", "graph", "plan", "record", "stages", "store", "value", "work"]),
+    ("engine", &["closure", "cost", "digest", "graph", "plan", "record", "stages", "store", "value", "work"]),
     (
         "cli",
         &[
