@@ -83,6 +83,7 @@ impl From<EngineError> for Failure {
             EngineError::NoWeights(name) => {
                 Self::new(ExitCode::Missing, message, format!("`wdpipe import FILE --name {name}` brings them"))
             }
+            EngineError::NotMade(stage) => Self::new(ExitCode::Missing, message, format!("wdpipe make '{stage}'")),
             EngineError::Interrupted => {
                 Self::new(ExitCode::Interrupted, message, "finished stages are kept: run it again to go on")
             }

@@ -5,6 +5,7 @@
 //! stage made is published before anything that reads it starts; killing the process loses at most the
 //! stages in progress.
 
+mod closure;
 mod events;
 mod execute;
 mod preference;
@@ -12,6 +13,7 @@ mod rerun;
 mod resolve;
 mod schedule;
 
+pub use closure::closure;
 pub use events::{Event, Outcome};
 pub use execute::Environment;
 pub use preference::{Indifferent, Preference, Recorded, Standing};
@@ -36,6 +38,9 @@ pub enum EngineError {
     /// Weights are needed that nobody imported.
     #[error("no weights are here under the name `{0}`")]
     NoWeights(String),
+    /// A stage was not run yet with these settings.
+    #[error("`{0}` was not run yet with these settings")]
+    NotMade(String),
     /// A record lacks an output that its kind has.
     #[error("the record of `{stage}` has no output `{output}`")]
     NoOutput {

@@ -1,6 +1,7 @@
 //! What the store knows about the stages of a graph.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::EngineError;
 use super::preference::{Preference, Recorded, Standing};
@@ -78,6 +79,15 @@ impl<'a> Import<'a> {
             parameters: [(name.to_owned(), Value::Text(value.to_owned()))].into(),
             inputs: BTreeMap::new(),
             policy: Map::new(),
+        }
+    }
+}
+
+impl fmt::Display for Import<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Data(source) => write!(f, "import {}", source.name()),
+            Self::Weights(name) => write!(f, "import weights/{name}"),
         }
     }
 }

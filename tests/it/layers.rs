@@ -31,7 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store", &["codec", "digest", "fsx", "record", "value"]),
     ("reports", &["digest", "fsx", "lock"]),
     ("stages", &["data", "digest", "figure", "learn", "store", "table", "torch", "valley", "work"]),
-    ("engine", &["cost", "digest", "graph", "plan", "record", "stages", "store", "value", "work"]),
+    ("engine", &["closure", "cost", "digest", "graph", "plan", "record", "stages", "store", "value", "work"]),
     (
         "cli",
         &[

@@ -1,0 +1,129 @@
+//! What is behind a stage: its closure, as a graph and what the store knows of it say.
+
+use std::collections::BTreeSet;
+
+use super::EngineError;
+use super::resolve::Import;
+use crate::closure::{Closure, Member};
+use crate::digest::RecordDigest;
+use crate::graph::{Graph, StageId};
+use crate::plan::Knowledge;
+use crate::record::Record;
+use crate::store::{Store, StoreError};
+
+/// The closure of a stage: the stages that it needs in the graph's order and under the graph's names, itself last. Where
+/// something imported is read, its record stands before its first reader, as `import cifar10` or `import weights/NAME`.
+///
+/// # Errors
+/// If one of the stages is not known, or what it reads was imported and that record is gone.
+pub fn closure(graph: &Graph, knowledge: &[Knowledge], target: StageId, store: &Store) -> Result<Closure, EngineError> {
+    let (mut members, mut imported) = (Vec::new(), BTreeSet::new());
+    let needed = graph.closure(&[target]);
+    for id in (0..=target).filter(|&id| needed[id]) {
+        let stage = &graph.stages[id];
+        let Some(Knowledge::Known { record, .. }) = knowledge.get(id) else {
+            return Err(EngineError::NotMade(stage.name.clone()));
+        };
+        if let Some(import) = Import::of(&stage.work) {
+            let (digest, brought) = brought(import, record, store)?;
+            if imported.insert(digest) {
+                members.push(member(import.to_string(), brought)?);
+            }
+        }
+        members.push(member(stage.name.clone(), record.as_ref().clone())?);
+    }
+    Ok(Closure { members })
+}
+
+/// The record of an import that yielded what `reader` read: the preferred one of those that did. It need not be the
+/// newest, since something else may have been imported since the stage was looked at.
+fn brought(import: Import<'_>, reader: &Record, store: &Store) -> Result<(RecordDigest, Record), EngineError> {
+    let yields = |record: &Record| {
+        let yielded: BTreeSet<_> = record.outputs.iter().map(|output| output.object).collect();
+        reader.parts.inputs.values().all(|object| yielded.contains(object))
+    };
+    let records = store.records(&import.parts().key())?;
+    records.into_iter().find(|(_, record)| yields(record)).ok_or_else(|| import.is_missing())
+}
+
+fn member(name: String, record: Record) -> Result<Member, EngineError> {
+    let (digest, _) = record
+        .to_bytes()
+        .map_err(|source| EngineError::Store(StoreError::Record { path: name.clone().into(), source }))?;
+    Ok(Member { name, key: record.parts.key(), digest, record })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::ObjectDigest;
+    use crate::engine::Resolver;
+    use crate::graph::{Input, Stage};
+    use crate::record::{KeyParts, Output, Provenance};
+    use crate::work::{Dataset, Init, InitScheme, Model, ModelName, Source, Work};
+
+    fn record(parts: KeyParts, outputs: &[&str]) -> Record {
+        let bytes = |name: &&str| format!("{} of {}", name, parts.key()).into_bytes();
+        let output = |name: &&str| Output {
+            name: (*name).into(),
+            object: ObjectDigest::of(&bytes(name)),
+            bytes: bytes(name).len() as u64,
+            inline: Some(bytes(name)),
+        };
+        let outputs = outputs.iter().map(output).collect();
+        Record { parts, outputs, tensors: Vec::new(), provenance: Provenance::default() }
+    }
+
+    /// A subset of CIFAR-10, the whole of it, one initial network from each, and one that nobody needs.
+    fn graph() -> Graph {
+        let data = |train| Work::Dataset(Dataset { source: Source::Cifar10, train, test: 10, classes: None, seed: 0 });
+        let init = |seed| {
+            let model = Model::new(ModelName::PreactResnet18, 1, 10);
+            Work::Init(Init { model, scheme: InitScheme::He, radius: None, seed })
+        };
+        let stage = |name: &str, work, from: &[(&str, StageId, &'static str)]| Stage {
+            name: name.into(),
+            work,
+            inputs: from.iter().map(|&(role, stage, output)| Input { role: role.into(), stage, output }).collect(),
+        };
+        let stages = vec![
+            stage("f/some", data(10), &[]),
+            stage("f/all", data(20), &[]),
+            stage("f/unneeded", init(7), &[]),
+            stage("f/a", init(0), &[("train", 0, "train")]),
+            stage("f/b", init(1), &[("train", 1, "train"), ("weights", 3, "weights")]),
+        ];
+        Graph { stages, ..Graph::default() }
+    }
+
+    #[test]
+    fn a_closure_is_whole_and_has_each_import_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, graph) = (Store::open(folder.path()).unwrap(), graph());
+        let resolver = Resolver::new(&store, &graph);
+        let look = || resolver.outlook(&[true; 5]).unwrap();
+        assert!(matches!(closure(&graph, &look(), 4, &store), Err(EngineError::NotMade(name)) if name == "f/some"));
+
+        store.publish(&record(Import::Data(Source::Cifar10).parts(), &["train", "test"])).unwrap();
+        for id in [0, 1, 3, 4] {
+            let parts = resolver.parts(id, &resolver.inputs(id, &look()).unwrap().unwrap()).unwrap();
+            store.publish(&record(parts, &graph.stages[id].work.outputs())).unwrap();
+        }
+        let knowledge = look();
+        let found = closure(&graph, &knowledge, 4, &store).unwrap();
+        let names: Vec<_> = found.members.iter().map(|member| member.name.as_str()).collect();
+        assert_eq!(names, ["import cifar10", "f/some", "f/all", "f/a", "f/b"]);
+        assert!(found.gaps().is_empty());
+        for member in &found.members {
+            assert!(store.records(&member.key).unwrap().iter().any(|(digest, _)| *digest == member.digest));
+        }
+
+        // Other images imported since: the stages were computed from the older ones.
+        let mut newer = record(Import::Data(Source::Cifar10).parts(), &["train", "test"]);
+        for output in &mut newer.outputs {
+            (output.object, output.inline, output.bytes) = (ObjectDigest::of(b"x"), Some(b"x".to_vec()), 1);
+        }
+        store.publish_newest(newer).unwrap();
+        assert_eq!(closure(&graph, &knowledge, 4, &store).unwrap(), found);
+    }
+}
