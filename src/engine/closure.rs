@@ -100,7 +100,7 @@ mod tests {
     fn a_closure_is_whole_and_has_each_import_once() {
         let folder = tempfile::tempdir().unwrap();
         let (store, graph) = (Store::open(folder.path()).unwrap(), graph());
-        let resolver = Resolver::new(&store, &graph);
+        let resolver = Resolver::new(&store, &graph, &crate::engine::Indifferent);
         let look = || resolver.outlook(&[true; 5]).unwrap();
         assert!(matches!(closure(&graph, &look(), 4, &store), Err(EngineError::NotMade(name)) if name == "f/some"));
 
