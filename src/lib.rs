@@ -37,9 +37,11 @@ pub mod spec;
 
 // Bytes on disk; stages that run; the whole.
 pub mod engine;
+pub mod receipt;
 pub mod reports;
 pub mod stages;
 pub mod store;
+pub mod verify;
 
 // Arguments, terminal, exit codes.
 pub mod cli;

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use crate::digest::ObjectDigest;
 use crate::fsx::{self, FsError};
 use crate::lock::{LIST_LIMIT, Lock, LockError, TEXT_LIMIT};
+use crate::receipt::{self, Receipt, ReceiptError};
+use crate::stamp::{self, Format, Stamp, StampError};
 
 /// No file of a figure has more bytes.
 const FILE_LIMIT: u64 = 64 << 20;
@@ -29,6 +31,14 @@ pub enum ReportError {
         path: PathBuf,
         /// Why.
         source: LockError,
+    },
+    /// It holds no receipts, or a forged one.
+    #[error("{}: {source}", path.display())]
+    Receipt {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ReceiptError,
     },
 }
 
@@ -110,11 +120,67 @@ impl Place {
         Ok(fsx::replace(&self.path("lock"), text.lock.as_bytes())?)
     }
 
+    /// The receipts; none if there is no file.
+    ///
+    /// # Errors
+    /// If they cannot be read, or one is forged.
+    pub fn receipts(&self) -> Result<Vec<Receipt>, ReportError> {
+        let path = self.path("receipts");
+        match fsx::read_text(&path, receipt::LIMIT) {
+            Err(error) if error.is_missing() => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+            Ok(text) => Receipt::read(&text).map_err(|source| ReportError::Receipt { path, source }),
+        }
+    }
+
+    /// Appends a receipt.
+    ///
+    /// # Errors
+    /// If those that are there cannot be read, or the file cannot be written.
+    pub fn append_receipt(&self, receipt: &Receipt) -> Result<(), ReportError> {
+        self.receipts()?;
+        let path = self.path("receipts");
+        let old = match fsx::read_text(&path, receipt::LIMIT) {
+            Err(error) if error.is_missing() => String::new(),
+            text => text?,
+        };
+        fsx::replace(&path, format!("{old}{}", receipt.to_text()).as_bytes())?;
+        Ok(())
+    }
+
     /// The hash of a file; nothing if it is not there.
     ///
     /// # Errors
     /// As [`Place::read`].
     pub fn hash(&self, extension: &str) -> Result<Option<ObjectDigest>, FsError> {
         Ok(self.read(extension)?.map(|bytes| ObjectDigest::of(&bytes)))
+    }
+}
+
+/// What the files of a locked figure say of themselves.
+pub fn stamp_of(lock: &Lock) -> Option<Stamp> {
+    Some(Stamp { figure: lock.figure.clone(), key: lock.drawing()?.key, root: lock.root() })
+}
+
+/// The bytes of a figure's output, by its extension, as they are written to a file: with a stamp where the format has
+/// room for one.
+///
+/// # Errors
+/// If they are not what this program draws.
+pub fn stamped(extension: &str, bytes: &[u8], stamp: &Stamp) -> Result<Vec<u8>, StampError> {
+    match Format::of_extension(extension) {
+        Some(format) => stamp::stamp(format, bytes, stamp),
+        None => Ok(bytes.to_vec()),
+    }
+}
+
+/// A file without its stamp, and the stamp.
+///
+/// # Errors
+/// If it has one that was altered.
+pub fn bare(extension: &str, bytes: &[u8]) -> Result<(Vec<u8>, Option<Stamp>), StampError> {
+    match Format::of_extension(extension) {
+        Some(format) => stamp::unstamp(format, bytes),
+        None => Ok((bytes.to_vec(), None)),
     }
 }

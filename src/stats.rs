@@ -194,20 +194,45 @@ pub fn paired(a: &[f64], b: &[f64]) -> Option<TTest> {
     TTest::new(mean(&differences), standard_error(&differences), dof as f64, size(a).max(size(b)))
 }
 
+/// What is known of a sample: mean, sample standard deviation and number of values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample {
+    /// See [`mean`].
+    pub mean: f64,
+    /// See [`deviation`].
+    pub std: f64,
+    /// How many values.
+    pub n: usize,
+}
+
+impl Sample {
+    /// Of values.
+    pub fn of(values: &[f64]) -> Self {
+        Self { mean: mean(values), std: deviation(values), n: values.len() }
+    }
+}
+
 /// Welch's test of mean(a) − mean(b), whose variances may differ, with the degrees of freedom of Welch and
 /// Satterthwaite (Welch 1947). `None` if a sample has less than two values, or one that is not finite, or if neither
 /// sample has spread; one without spread beside one with it is fine.
 pub fn welch(a: &[f64], b: &[f64]) -> Option<TTest> {
-    if a.len() < 2 || b.len() < 2 {
+    welch_of(Sample::of(a), Sample::of(b), size(a).max(size(b)))
+}
+
+/// The same of samples of which no more is known; `size` is that of the values, against which a spread may be nothing
+/// but rounding.
+pub fn welch_of(a: Sample, b: Sample, size: f64) -> Option<TTest> {
+    if a.n < 2 || b.n < 2 {
         return None;
     }
-    let (of_a, of_b) = (standard_error(a), standard_error(b));
+    let error = |sample: Sample| sample.std / (sample.n as f64).sqrt();
+    let (of_a, of_b) = (error(a), error(b));
     let larger = of_a.max(of_b);
     let (squared_a, squared_b) = (of_a / larger * (of_a / larger), of_b / larger * (of_b / larger));
     let stderr = larger * (squared_a + squared_b).sqrt();
     let (share_a, share_b) = (squared_a / (squared_a + squared_b), squared_b / (squared_a + squared_b));
-    let dof = 1.0 / (share_a * share_a / (a.len() - 1) as f64 + share_b * share_b / (b.len() - 1) as f64);
-    TTest::new(mean(a) - mean(b), stderr, dof, size(a).max(size(b)))
+    let dof = 1.0 / (share_a * share_a / (a.n - 1) as f64 + share_b * share_b / (b.n - 1) as f64);
+    TTest::new(a.mean - b.mean, stderr, dof, size)
 }
 
 #[cfg(test)]

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use super::Failure;
 use super::select::Selection;
 use crate::digest::ObjectDigest;
+use crate::engine;
 use crate::fsx;
 use crate::plan::Knowledge;
+use crate::reports::stamped;
+use crate::stamp::Stamp;
 use crate::store::Store;
 use crate::table::Table;
 use crate::work::Work;
@@ -36,11 +39,14 @@ pub fn export(
     };
     let mut exported = Vec::new();
     for &id in &selection.targets {
-        let (Work::Figure(figure), Knowledge::Known { record, .. }) =
+        let (Work::Figure(figure), Knowledge::Known { key, record, .. }) =
             (&selection.graph.stages[id].work, &knowledge[id])
         else {
             continue;
         };
+        // What the files say of themselves.
+        let root = engine::closure(&selection.graph, knowledge, id, store)?.root();
+        let stamp = Stamp { figure: figure.name.clone(), key: *key, root };
         for output in &record.outputs {
             let bytes = store.output(output)?;
             let (extension, bytes) = match output.name.as_str() {
@@ -48,7 +54,11 @@ pub fn export(
                     Ok(table) => ("csv", table.to_csv().into_bytes()),
                     Err(error) => return Err(Failure::new(super::ExitCode::Storage, error.to_string(), "")),
                 },
-                name => (name, bytes),
+                name => {
+                    let damaged =
+                        |error| Failure::new(super::ExitCode::Storage, format!("{}: {error}", figure.name), "");
+                    (name, stamped(name, &bytes, &stamp).map_err(damaged)?)
+                }
             };
             let path = folder.join(format!("{}.{extension}", figure.name));
             fsx::create_folder(folder).map_err(failed)?;

@@ -10,6 +10,8 @@ use clap::Args;
 use super::dry;
 use super::export::{Exported, export};
 use super::format::{count, duration};
+use super::keys;
+use super::lock;
 use super::narrow::{self, Limits};
 use super::progress::Progress;
 use super::report;
@@ -17,9 +19,11 @@ use super::select::{Selection, Variant, select};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::cost;
+use crate::digest::RecordDigest;
 use crate::engine::{self, EngineError, Environment, Event, Request};
 use crate::plan::{Knowledge, Plan};
 use crate::record::Provenance;
+use crate::sign::{Batch, SecretKey};
 use crate::stages::Device;
 use crate::store::Store;
 
@@ -83,7 +87,7 @@ impl Make {
             let plan = planned(&first.0, &store)?;
             return dry::print(&first.0, &plan, &estimates, first.1, (&self.variant.profile, self.json), ui);
         }
-        let mut once = self.once(first, &store, &cancel, ui)?;
+        let mut once = self.once(first, (&store, global), &cancel, ui)?;
         if let Some(width) = self.ci {
             let limits = Limits { width, budget: self.budget, started };
             while once.summary.errors.is_empty() && !cancel.load(Ordering::Relaxed) {
@@ -92,7 +96,7 @@ impl Make {
                 else {
                     break;
                 };
-                once = self.once(self.selected(global, &variant, ui)?, &store, &cancel, ui)?;
+                once = self.once(self.selected(global, &variant, ui)?, (&store, global), &cancel, ui)?;
             }
         }
         self.finish(once, &store, global, (started, cancel.load(Ordering::Relaxed)), ui)
@@ -127,11 +131,13 @@ impl Make {
     fn once(
         &self,
         (selection, jobs, devices): (Selection, NonZeroUsize, (Device, Device)),
-        store: &Store,
+        (store, global): (&Store, &Global),
         cancel: &AtomicBool,
         ui: &Ui,
     ) -> Result<Once, Failure> {
         let (chosen, device) = &devices;
+        // A key that cannot be used is said before anything runs.
+        let signing = keys::signing_key(global)?;
         let estimates = estimates(&selection, store, device)?;
         if let Device::Cuda(_) = chosen {
             // Said before anything runs, not by the first stage that trains.
@@ -159,6 +165,10 @@ impl Make {
             progress.show(&event);
         })?;
         progress.end();
+        if let (Some((name, key)), false) = (&signing, summary.published.is_empty()) {
+            sign(store, &summary.published, key)?;
+            ui.say(&format!("{} signed by `{name}`", count(summary.published.len(), "record")));
+        }
         Ok(Once { selection, summary, jobs, devices })
     }
 
@@ -181,6 +191,7 @@ impl Make {
         for Exported { path, changed, .. } in &exported {
             ui.say(&format!("{} {}", if *changed { "wrote" } else { "unchanged" }, path.display()));
         }
+        lock::left(&selection, &summary.knowledge, store, &folder, ui);
         if self.targets.iter().any(|target| target == "all") && summary.errors.is_empty() && !interrupted {
             let (path, changed) = report::write(&selection, &self.variant, store, global)?;
             ui.say(&format!("{} {}", if changed { "wrote" } else { "unchanged" }, path.display()));
@@ -212,6 +223,14 @@ impl Make {
             None => Ok(()),
         }
     }
+}
+
+/// Signs records, all with one signature.
+fn sign(store: &Store, records: &[RecordDigest], key: &SecretKey) -> Result<(), Failure> {
+    let batch = Batch::sign(key, records.iter().copied());
+    let batch = batch.map_err(|error| Failure::new(ExitCode::Storage, error.to_string(), ""))?;
+    store.publish_signatures(&batch)?;
+    Ok(())
 }
 
 /// The stages behind the targets whose training left the finite numbers, and where.

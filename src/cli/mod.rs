@@ -1,5 +1,6 @@
 //! The command line: arguments in, one command's function, an exit code out.
 
+mod audit;
 mod cache;
 mod compare;
 mod data;
@@ -12,6 +13,7 @@ mod failure;
 mod format;
 mod graph;
 mod judged;
+mod lock;
 mod make;
 mod narrow;
 mod new;
@@ -23,6 +25,8 @@ mod selftest;
 mod show;
 mod status;
 mod ui;
+mod verify;
+mod whois;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -92,6 +96,10 @@ enum Command {
     Explain(explain::Explain),
     Compare(compare::Compare),
     Report(report::Report),
+    Lock(lock::LockCommand),
+    Verify(verify::Verify),
+    Audit(audit::Audit),
+    Whois(whois::Whois),
     New(new::New),
     Graph(graph::GraphCommand),
     Show(show::Show),
@@ -119,6 +127,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Explain(command) => command.run(&cli.global, &ui),
         Command::New(command) => command.run(&cli.global, &ui),
         Command::Report(command) => command.run(&cli.global, &ui),
+        Command::Lock(command) => command.run(&cli.global, &ui),
+        Command::Verify(command) => command.run(&cli.global, &ui),
+        Command::Audit(command) => command.run(&cli.global, &ui),
+        Command::Whois(command) => command.run(&cli.global, &ui),
         Command::Compare(command) => command.run(&cli.global, &ui),
         Command::Graph(command) => command.run(&cli.global, &ui),
         Command::Show(command) => command.run(&cli.global, &ui),

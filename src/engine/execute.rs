@@ -6,6 +6,7 @@ use super::EngineError;
 use super::events::Event;
 use super::resolve::{Import, Inputs, Resolver};
 use crate::cost;
+use crate::digest::RecordDigest;
 use crate::graph::{Graph, StageId};
 use crate::plan::{Bytes, Knowledge, MissReason};
 use crate::record::{Output, Provenance, Record};
@@ -38,8 +39,8 @@ pub struct Job {
 
 /// What became of a job.
 pub enum Executed {
-    /// It was computed.
-    Computed(Knowledge, f64),
+    /// It was computed, in so many seconds; with the new record's name, unless the record was there already.
+    Computed(Knowledge, f64, Option<RecordDigest>),
     /// Another process had computed it by the time it was claimed.
     Cached(Knowledge),
     /// Another process is at it.
@@ -117,19 +118,17 @@ impl Context<'_> {
         };
         let record = Record { parts, outputs, tensors: made.tensors, provenance };
         let bytes = vec![Bytes::Present; record.outputs.len()];
-        match &job.known {
+        let published = match &job.known {
             // Dropped or damaged bytes, computed again: the record is there already.
-            Knowledge::Known { record: old, .. } if old.same_outputs(&record) => {}
+            Knowledge::Known { record: old, .. } if old.same_outputs(&record) => None,
             Knowledge::Known { record: old, .. } => {
                 let differs = |output: &&Output| old.output(&output.name).is_none_or(|o| o.object != output.object);
                 let outputs = record.outputs.iter().filter(differs).map(|output| output.name.clone()).collect();
                 (self.report)(Event::Differs { stage: job.stage, outputs });
-                self.store.publish(&record)?;
+                Some(self.store.publish(&record)?)
             }
-            _ => {
-                self.store.publish(&record)?;
-            }
-        }
-        Ok(Executed::Computed(Knowledge::Known { key, record: Box::new(record), bytes }, seconds))
+            _ => Some(self.store.publish(&record)?),
+        };
+        Ok(Executed::Computed(Knowledge::Known { key, record: Box::new(record), bytes }, seconds, published))
     }
 }

@@ -13,6 +13,7 @@ use super::execute::{Context, Environment, Executed, Job};
 use super::preference::Preference;
 use super::resolve::Resolver;
 use crate::cost;
+use crate::digest::RecordDigest;
 use crate::graph::{Graph, StageId};
 use crate::plan::{Knowledge, Plan, plan};
 use crate::stages::{self, Device, Worker};
@@ -55,6 +56,8 @@ pub struct Summary {
     pub computed: usize,
     /// What is known about every stage in the end.
     pub knowledge: Vec<Knowledge>,
+    /// The records that came into being.
+    pub published: Vec<RecordDigest>,
     /// What went wrong, in order. Empty if all targets were made.
     pub errors: Vec<EngineError>,
 }
@@ -68,6 +71,7 @@ struct State {
     elsewhere: BTreeMap<StageId, Instant>,
     failed: BTreeSet<StageId>,
     computed: usize,
+    published: Vec<RecordDigest>,
     errors: Vec<EngineError>,
 }
 
@@ -90,6 +94,7 @@ pub fn make(request: &Request<'_>, on_event: &mut dyn FnMut(Event)) -> Result<Su
         elsewhere: BTreeMap::new(),
         failed: BTreeSet::new(),
         computed: 0,
+        published: Vec::new(),
         errors: Vec::new(),
     };
     let (sender, events) = mpsc::channel();
@@ -114,11 +119,11 @@ pub fn make(request: &Request<'_>, on_event: &mut dyn FnMut(Event)) -> Result<Su
         }
     });
     let state = schedule.state.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let State { knowledge, computed, errors, .. } = state;
+    let State { knowledge, computed, published, errors, .. } = state;
     let known =
         closure.iter().zip(&knowledge).filter(|(needed, known)| **needed && matches!(known, Knowledge::Known { .. }));
     let cached = known.count().saturating_sub(computed);
-    Ok(Summary { total, cached, computed, knowledge, errors })
+    Ok(Summary { total, cached, computed, knowledge, published, errors })
 }
 
 /// Where a stage's training left the finite numbers, if it did.
@@ -237,8 +242,9 @@ impl Schedule<'_> {
                     report(Event::Elsewhere(id));
                 }
             }
-            Ok(Executed::Computed(known, seconds)) => {
+            Ok(Executed::Computed(known, seconds, published)) => {
                 state.computed += 1;
+                state.published.extend(published);
                 end(match divergence(&known) {
                     Some(message) => Outcome::Diverged(seconds, message),
                     None => Outcome::Computed(seconds),

@@ -29,9 +29,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("plan", &["digest", "graph", "record", "value", "work"]),
     ("spec", &["claim", "expr", "figure", "graph", "work"]),
     ("store", &["codec", "digest", "fsx", "record", "value"]),
-    ("reports", &["digest", "fsx", "lock"]),
+    ("receipt", &["closure", "codec", "digest", "lock", "sign"]),
+    ("reports", &["digest", "fsx", "lock", "receipt", "stamp"]),
     ("stages", &["data", "digest", "figure", "learn", "store", "table", "torch", "valley", "work"]),
     ("engine", &["closure", "cost", "digest", "graph", "plan", "record", "stages", "store", "value", "work"]),
+    (
+        "verify",
+        &[
+            "archive", "closure", "digest", "engine", "fsx", "lock", "record", "reports", "rng", "stages", "stats",
+            "store", "table", "work",
+        ],
+    ),
     (
         "cli",
         &[

@@ -1,0 +1,116 @@
+//! `wdpipe audit`: random segments of a figure's training, computed again, and a receipt for it.
+
+use clap::Args;
+
+use super::format::count;
+use super::keys::signing_key;
+use super::make::{cancel_on_interrupt, now, who};
+use super::ui::Ui;
+use super::verify::{Subject, random_seed};
+use super::{ExitCode, Failure, Global};
+use crate::receipt::{Receipt, Segment, Testimony};
+use crate::reports::Place;
+use crate::stages::Device;
+use crate::store::Store;
+use crate::verify::{self, Agreement, Evidence, Pick, Verdict};
+
+/// Computes random segments of a figure's training again, from their checkpoints, and adds a signed receipt.
+///
+/// The receipt is appended to reports/PROFILE/FIGURE.receipts, to be committed: `verify` says how much of a figure was
+/// computed again, and by how many keys. Exit code 1 if a segment came out differently; the receipt says that too.
+#[derive(Debug, Args)]
+pub struct Audit {
+    /// A figure that has a lock.
+    #[arg(value_name = "FIGURE")]
+    figure: String,
+    /// How many segments.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    segments: usize,
+    /// What the choice depends on [default: drawn at random]. One that the figure's author could not foresee is best,
+    /// such as the hash of the commit that brought the figure.
+    #[arg(long, value_name = "TEXT")]
+    seed: Option<String>,
+    /// The profile.
+    #[arg(long, default_value = "smoke", value_name = "NAME")]
+    profile: String,
+    /// Where to compute: auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    device: Device,
+}
+
+impl Audit {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If there is no lock or key, checkpoints are missing, or a segment comes out differently.
+    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+        let Some((name, key)) = signing_key(global)? else {
+            let message = "a receipt must be signed, and you have no key";
+            return Err(Failure::new(ExitCode::Missing, message, "`wdpipe keys generate` makes one"));
+        };
+        let place = Place { folder: global.reports.join(&self.profile), figure: self.figure.clone() };
+        let lock = place.lock()?.ok_or_else(|| {
+            let message = format!("{} is not there", place.path("lock").display());
+            Failure::new(ExitCode::Missing, message, format!("`wdpipe lock {}` writes it", self.figure))
+        })?;
+        let store = Store::open(&global.cache)?;
+        let subject = Subject { profile: self.profile.clone(), place: place.clone() };
+        let beside = subject.beside();
+        let evidence = Evidence::gather(&lock, &beside.0, &beside.1, Some(&store))?;
+        let seed = self.seed.clone().unwrap_or_else(random_seed);
+        let pick = |count| verify::pick(&evidence, Pick { count, seed: &seed, training: true });
+        let picked = pick(Some(self.segments));
+        let out_of = lock.stages.iter().filter(|stage| stage.kind == "train").count();
+        ui.say(&format!("{} of {out_of} segments of training, chosen by seed {seed}", picked.len()));
+        let cancel = cancel_on_interrupt();
+        let jobs = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let tell = |rebuilt: &verify::Rebuilt| {
+            let how = match &rebuilt.agreement {
+                Ok(Agreement::Equal) => "equal bit by bit".to_owned(),
+                Ok(Agreement::Within(worst)) => format!("within tolerance ({worst})"),
+                Ok(Agreement::Differs(what)) => format!("DIFFERS: {}", what.join("; ")),
+                Ok(Agreement::Unjudged(why)) => format!("not judged: {why}"),
+                Err(error) => format!("not computed: {error}"),
+            };
+            ui.answer(&format!("{} {:.1} s: {how}", rebuilt.name, rebuilt.seconds));
+        };
+        let all = verify::rebuild(&evidence, &picked, (&self.device, jobs), &cancel, &tell);
+        let check = verify::rebuilt(&evidence, picked.len(), &all, &seed);
+        let stage = |key| lock.stages.iter().find(|stage| stage.key == key).map(Segment::of);
+        let those = |wanted: fn(&Agreement) -> bool| -> Vec<Segment> {
+            let fits = |rebuilt: &&verify::Rebuilt| rebuilt.agreement.as_ref().is_ok_and(wanted);
+            all.iter().filter(fits).filter_map(|rebuilt| stage(rebuilt.key)).collect()
+        };
+        let said = Testimony {
+            figure: self.figure.clone(),
+            root: lock.root(),
+            out_of: u32::try_from(out_of).unwrap_or(u32::MAX),
+            equal: those(|agreement| matches!(agreement, Agreement::Equal)),
+            within: those(|agreement| matches!(agreement, Agreement::Within(_))),
+            differs: those(|agreement| matches!(agreement, Agreement::Differs(_))),
+            machine: all.iter().map(|rebuilt| rebuilt.machine.clone()).max().unwrap_or_default(),
+            who: who(),
+            finished: now(),
+            wdpipe: env!("CARGO_PKG_VERSION").to_owned(),
+            seed,
+        };
+        let judged = said.equal.len() + said.within.len() + said.differs.len();
+        if judged > 0 {
+            let failed = |error: crate::receipt::ReceiptError| Failure::new(ExitCode::Storage, error.to_string(), "");
+            place.append_receipt(&Receipt::sign(said, &key).map_err(failed)?)?;
+            let path = place.path("receipts");
+            ui.say(&format!("{} signed by `{name}` in {}", count(judged, "segment"), path.display()));
+        }
+        match check.verdict {
+            Verdict::Holds => Ok(()),
+            Verdict::Differs => {
+                let message = "segments came out differently from what is recorded";
+                Err(Failure::new(ExitCode::Failed, message, format!("`wdpipe bisect` compares runs: {}", self.figure)))
+            }
+            Verdict::Missing => {
+                let message = format!("not all segments could be computed: {}", check.findings.join("; "));
+                Err(Failure::new(ExitCode::Missing, message, "their checkpoints must be in the cache (--cache DIR)"))
+            }
+        }
+    }
+}

@@ -1,0 +1,435 @@
+//! `wdpipe verify`: whether committed figures are what was computed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use clap::Args;
+
+use super::format::count;
+use super::make::cancel_on_interrupt;
+use super::select::{Variant, select};
+use super::ui::Ui;
+use super::{ExitCode, Failure, Global};
+use crate::archive::{self, ArchiveError, Numbers};
+use crate::digest::{ObjectDigest, RecordDigest, StageKey};
+use crate::engine::{Indifferent, Preference, Recorded, Resolver, Standing};
+use crate::fsx;
+use crate::lock::Lock;
+use crate::plan::Knowledge;
+use crate::receipt::{Coverage, coverage};
+use crate::record::Record;
+use crate::reports::{Place, ReportError};
+use crate::stages::Device;
+use crate::store::{ObjectState, Store, StoreError};
+use crate::table::Table;
+use crate::verify::{self, Check, Evidence, Level, Pick, Verdict};
+
+/// Checks that committed figures are what was computed. Exit code 0: all as it should be; 1: something differs;
+/// 3: something needed is missing.
+///
+/// Without options it needs no cache, no GPU and no libtorch: the files, the records beside them and the pipelines are
+/// compared with the locks. Each option checks more; at the end is said what each level shows and what it leaves open.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Figures [default: all that have a lock].
+    #[arg(value_name = "FIGURE")]
+    targets: Vec<String>,
+    /// The profile [default: all].
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// Hash every object behind the figures in the cache.
+    #[arg(long)]
+    objects: bool,
+    /// Draw the figures again from the recorded tables.
+    #[arg(long)]
+    render: bool,
+    /// Compute so many stages of each figure again, or all, and compare.
+    #[arg(long, value_name = "N|all", value_parser = stages_wanted)]
+    rebuild: Option<Wanted>,
+    /// What --rebuild's choice depends on [default: drawn at random, and printed].
+    #[arg(long, value_name = "TEXT", requires = "rebuild")]
+    seed: Option<String>,
+    /// Where --rebuild computes: auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    device: Device,
+    /// Compare the committed figures with what was computed in this cache on another machine, as samples.
+    #[arg(long)]
+    statistics: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How many stages.
+#[derive(Debug, Clone, Copy)]
+enum Wanted {
+    All,
+    Some(usize),
+}
+
+fn stages_wanted(text: &str) -> Result<Wanted, String> {
+    match text {
+        "all" => Ok(Wanted::All),
+        _ => text.parse().map(Wanted::Some).map_err(|_| "a number of stages is expected, or all".to_owned()),
+    }
+}
+
+/// A figure that is checked.
+pub struct Subject {
+    /// Its profile.
+    pub profile: String,
+    /// Where its files lie.
+    pub place: Place,
+}
+
+impl Subject {
+    /// What lies beside the lock: the records and numbers behind the figure, nothing if there is no such file.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    fn numbers(&self) -> Result<Option<Numbers>, ArchiveError> {
+        match archive::read(&self.place.path("wdpipe")) {
+            Err(error) if error.is_missing() => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
+    /// The records and objects of [`Subject::numbers`]; empty if they are not there or damaged.
+    pub fn beside(&self) -> (BTreeMap<RecordDigest, Record>, BTreeMap<ObjectDigest, Vec<u8>>) {
+        match self.numbers() {
+            Ok(Some(numbers)) => (numbers.records, numbers.objects),
+            _ => Default::default(),
+        }
+    }
+}
+
+/// What came out.
+struct Verified {
+    subject: Subject,
+    checks: Vec<Check>,
+}
+
+impl Verified {
+    fn verdict(&self) -> Verdict {
+        self.checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Missing)
+    }
+}
+
+impl Verify {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If something differs or is missing, or a folder cannot be read.
+    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+        let subjects = self.subjects(global)?;
+        let needs_store = self.objects || self.rebuild.is_some() || self.statistics;
+        let store = if needs_store { Some(Store::open(&global.cache)?) } else { None };
+        let seed = self.seed.clone().unwrap_or_else(random_seed);
+        let verified = each(subjects, |subject| {
+            let checks = self.verify(&subject, global, store.as_ref(), (&seed, ui))?;
+            Ok(Verified { subject, checks })
+        })?;
+        let verdict = verified.iter().map(Verified::verdict).max().unwrap_or(Verdict::Holds);
+        if self.json {
+            ui.answer(&json(&verified, verdict).to_string());
+        } else {
+            text(&verified, ui);
+        }
+        let count = |verdict| verified.iter().filter(|figure| figure.verdict() == verdict).count();
+        let message = format!(
+            "of {} figures {} differ from what is locked, and of {} something is missing",
+            verified.len(),
+            count(Verdict::Differs),
+            count(Verdict::Missing)
+        );
+        match verdict {
+            Verdict::Holds => Ok(()),
+            Verdict::Differs => Err(Failure::new(ExitCode::Failed, message, "the lines marked DIFFERS say where")),
+            Verdict::Missing => Err(Failure::new(ExitCode::Missing, message, "the lines marked missing say what")),
+        }
+    }
+
+    fn subjects(&self, global: &Global) -> Result<Vec<Subject>, Failure> {
+        let storage = |error: fsx::FsError| Failure::from(ReportError::from(error));
+        let profiles = match &self.profile {
+            Some(profile) => vec![profile.clone()],
+            None => fsx::list(&global.reports).map_err(storage)?,
+        };
+        let mut subjects = Vec::new();
+        for profile in profiles {
+            // A plain file of that name has nothing in it.
+            let Ok(places) = Place::all(&global.reports.join(&profile)) else { continue };
+            subjects.extend(places.into_iter().map(|place| Subject { profile: profile.clone(), place }));
+        }
+        let found: BTreeSet<_> = subjects.iter().map(|subject| subject.place.figure.clone()).collect();
+        let everything = self.targets.is_empty() || self.targets.iter().any(|target| target == "all");
+        if let Some(target) = self.targets.iter().find(|target| !everything && !found.contains(*target)) {
+            let message = format!("no figure `{target}` has a lock in {}", global.reports.display());
+            return Err(Failure::new(ExitCode::Missing, message, format!("`wdpipe lock {target}` writes one")));
+        }
+        if found.is_empty() {
+            let message = format!("no figure has a lock in {}", global.reports.display());
+            return Err(Failure::new(ExitCode::Missing, message, "`wdpipe lock all` writes them"));
+        }
+        subjects.retain(|subject| everything || self.targets.contains(&subject.place.figure));
+        Ok(subjects)
+    }
+
+    fn verify(
+        &self,
+        subject: &Subject,
+        global: &Global,
+        store: Option<&Store>,
+        (seed, ui): (&str, &Ui),
+    ) -> Result<Vec<Check>, Failure> {
+        let place = &subject.place;
+        let lock = match place.lock() {
+            Ok(Some(lock)) => lock,
+            Ok(None) => return Ok(vec![Check::failed(Level::Files, Verdict::Missing, "the lock is gone")]),
+            Err(error) => return Ok(vec![Check::failed(Level::Files, Verdict::Differs, &error.to_string())]),
+        };
+        let fs = |error: fsx::FsError| Failure::from(ReportError::from(error));
+        let mut checks = vec![verify::files(&lock, place).map_err(fs)?];
+        let numbers = match subject.numbers() {
+            Ok(numbers) => numbers,
+            Err(error) => {
+                checks.push(Check::failed(Level::Records, Verdict::Differs, &error.to_string()));
+                return Ok(checks);
+            }
+        };
+        let nothing = (BTreeMap::new(), BTreeMap::new());
+        let (records, objects) = numbers.as_ref().map_or((&nothing.0, &nothing.1), |n| (&n.records, &n.objects));
+        let evidence = Evidence::gather(&lock, records, objects, store)?;
+        if let Some(numbers) = &numbers {
+            checks.push(verify::recorded(&lock, numbers, &evidence));
+            checks.push(current(&lock, &subject.profile, numbers, global)?);
+        }
+        checks.extend(audits(&lock, place));
+        if let (true, Some(store)) = (self.objects, store) {
+            checks.push(verify::objects(&evidence, store)?);
+        }
+        if self.render {
+            checks.push(verify::render(&evidence, place).map_err(fs)?);
+        }
+        if let Some(wanted) = self.rebuild {
+            let count = if let Wanted::Some(count) = wanted { Some(count) } else { None };
+            let picked = verify::pick(&evidence, Pick { count, seed, training: false });
+            let jobs = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            let cancel = cancel_on_interrupt();
+            let tell = |rebuilt: &verify::Rebuilt| ui.say(&format!("{} {:.1} s", rebuilt.name, rebuilt.seconds));
+            let all = verify::rebuild(&evidence, &picked, (&self.device, jobs), &cancel, &tell);
+            checks.push(verify::rebuilt(&evidence, picked.len(), &all, seed));
+        }
+        if let (true, Some(store)) = (self.statistics, store) {
+            checks.push(samples(&lock, &subject.profile, &evidence, (global, store))?);
+        }
+        Ok(checks)
+    }
+}
+
+/// Prefers what no lock holds: what was computed here, rather than what was committed.
+struct Others<'a>(&'a dyn Preference);
+
+impl Preference for Others<'_> {
+    fn standing(&self, digest: &RecordDigest, record: &Record) -> Result<Standing, StoreError> {
+        Ok(match self.0.standing(digest, record)? {
+            Standing::Locked => Standing::Known,
+            Standing::Known => Standing::Trusted,
+            other => other,
+        })
+    }
+
+    fn is_strict(&self) -> bool {
+        self.0.is_strict()
+    }
+}
+
+/// The committed figure against the one that was computed in this store.
+fn samples(
+    lock: &Lock,
+    profile: &str,
+    evidence: &Evidence<'_>,
+    (global, store): (&Global, &Store),
+) -> Result<Check, Failure> {
+    let missing = |what: &str| Ok(Check::failed(Level::Statistics, Verdict::Missing, what));
+    let variant = Variant { profile: profile.to_owned(), set: lock.set.clone() };
+    let selection = select(global, &variant, std::slice::from_ref(&lock.figure))?;
+    let preference = Others(&selection.preference);
+    let resolver = Resolver::new(store, &selection.graph, &preference);
+    let knowledge = resolver.outlook(&selection.graph.closure(&selection.targets))?;
+    let here = selection.targets.iter().find_map(|&id| match &knowledge[id] {
+        Knowledge::Known { record, .. } => record.output("numbers"),
+        _ => None,
+    });
+    let Some(here) = here else {
+        return missing(&format!("`{}` was not made in this cache", lock.figure));
+    };
+    let locked = lock.output("numbers");
+    if locked == Some(here.object) {
+        return missing("this cache has just what is locked: make the figure on another machine to compare");
+    }
+    let table = |bytes: Vec<u8>| Table::from_bytes(&bytes).ok();
+    let there = locked.and_then(|object| evidence.read(&object).ok()).and_then(table);
+    match (there, table(store.output(here)?)) {
+        (Some(there), Some(here)) => Ok(verify::statistics(&there, &here)),
+        _ => missing("the committed numbers are neither beside the lock nor in the cache"),
+    }
+}
+
+/// How much of a figure was computed again, as receipts say; nothing if there are none.
+fn audits(lock: &Lock, place: &Place) -> Option<Check> {
+    let receipts = match place.receipts() {
+        Ok(receipts) if receipts.is_empty() => return None,
+        Ok(receipts) => receipts,
+        Err(error) => return Some(Check::failed(Level::Audits, Verdict::Differs, &error.to_string())),
+    };
+    let coverage = coverage(lock, &receipts);
+    let Coverage { segments, covered, keys, .. } = &coverage;
+    let share = 100.0 * *covered as f64 / (*segments).max(1) as f64;
+    let summary = format!(
+        "{covered} of {segments} segments of training ({share:.0} %) computed again, by {}; one forged segment would \
+         have escaped with probability {:.2}",
+        count(keys.len(), "key"),
+        1.0 - share / 100.0
+    );
+    let mut check = Check::done(Level::Audits, summary);
+    for name in &coverage.disputed {
+        check.found(Verdict::Differs, format!("{name} came out differently when it was computed again"));
+    }
+    if coverage.elsewhere > 0 {
+        let text = format!("{} say nothing of the figure as it is locked", count(coverage.elsewhere, "receipt"));
+        check.findings.push(text);
+    }
+    Some(check)
+}
+
+/// Whether the pipeline, as it stands, asks for just what is locked.
+fn current(lock: &Lock, profile: &str, numbers: &Numbers, global: &Global) -> Result<Check, Failure> {
+    let variant = Variant { profile: profile.to_owned(), set: lock.set.clone() };
+    let selection = match select(global, &variant, std::slice::from_ref(&lock.figure)) {
+        Ok(selection) => selection,
+        Err(failure) => return Ok(Check::failed(Level::Pipeline, Verdict::Missing, &failure.message)),
+    };
+    let beside = Beside::of(&numbers.records);
+    let resolver = Resolver::new(&beside, &selection.graph, &Indifferent);
+    let needed = selection.graph.closure(&selection.targets);
+    let knowledge = resolver.outlook(&needed)?;
+    let stages = needed.iter().filter(|needed| **needed).count();
+    let mut absent = knowledge.iter().zip(&selection.graph.stages).filter_map(|(known, stage)| match known {
+        Knowledge::Absent { reason, .. } => Some(format!("{}: {reason}", stage.name)),
+        _ => None,
+    });
+    let mut check = Check::done(Level::Pipeline, format!("{}.toml asks for these {stages} stages", lock.pipeline));
+    let key = selection.targets.iter().map(|&id| &knowledge[id]).next();
+    if !matches!(key, Some(Knowledge::Known { key, .. }) if Some(*key) == lock.drawing().map(|drawing| drawing.key)) {
+        let first = absent.next().unwrap_or_else(|| "the drawing is another one".to_owned());
+        check.found(Verdict::Differs, format!("{}.toml asks for something else: {first}", lock.pipeline));
+    }
+    Ok(check)
+}
+
+/// The records of an archive, to be asked for as a store is.
+struct Beside<'a> {
+    by_key: BTreeMap<StageKey, Vec<(RecordDigest, &'a Record)>>,
+    by_name: BTreeMap<&'a str, &'a Record>,
+}
+
+impl<'a> Beside<'a> {
+    fn of(records: &'a BTreeMap<RecordDigest, Record>) -> Self {
+        let mut beside = Self { by_key: BTreeMap::new(), by_name: BTreeMap::new() };
+        for (digest, record) in records {
+            beside.by_key.entry(record.parts.key()).or_default().push((*digest, record));
+            beside.by_name.insert(&record.provenance.stage, record);
+        }
+        beside
+    }
+}
+
+impl Recorded for Beside<'_> {
+    fn records(&self, key: &StageKey) -> Result<Vec<(RecordDigest, Record)>, StoreError> {
+        let found = self.by_key.get(key).into_iter().flatten();
+        Ok(found.map(|(digest, record)| (*digest, (*record).clone())).collect())
+    }
+
+    fn last_named(&self, stage: &str) -> Result<Option<Record>, StoreError> {
+        Ok(self.by_name.get(stage).map(|record| (*record).clone()))
+    }
+
+    fn state(&self, _: &ObjectDigest) -> Result<ObjectState, StoreError> {
+        // What the stages yielded is known, whether or not its bytes are here.
+        Ok(ObjectState::Present)
+    }
+}
+
+/// Does the same with each of some things, as many at a time as there are cores; in order.
+fn each<T: Send, R: Send>(things: Vec<T>, run: impl Fn(T) -> Result<R, Failure> + Sync) -> Result<Vec<R>, Failure> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(things.len());
+    let things: Vec<Mutex<Option<T>>> = things.into_iter().map(|thing| Mutex::new(Some(thing))).collect();
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let unpoisoned = std::sync::PoisonError::into_inner;
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(thing) = things.get(place) else { return };
+                    let Some(thing) = thing.lock().unwrap_or_else(unpoisoned).take() else { return };
+                    let result = run(thing);
+                    done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((place, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// A seed that nobody could foresee.
+pub fn random_seed() -> String {
+    use std::hash::{BuildHasher, Hasher};
+    format!("{:016x}", std::collections::hash_map::RandomState::new().build_hasher().finish())
+}
+
+fn text(verified: &[Verified], ui: &Ui) {
+    let mut levels = BTreeSet::new();
+    for figure in verified {
+        ui.answer(&format!(
+            "{} ({}): {}",
+            figure.subject.place.figure,
+            figure.subject.profile,
+            figure.verdict().name()
+        ));
+        for check in &figure.checks {
+            levels.insert(check.level);
+            ui.answer(&format!("  {:<10}  {:<7}  {}", check.level.name(), check.verdict.name(), check.summary));
+            check.findings.iter().for_each(|finding| ui.answer(&format!("              {finding}")));
+        }
+    }
+    ui.answer("");
+    for level in levels {
+        let [shows, leaves_open] = level.meaning();
+        ui.answer(&format!("{}: shows that {shows}. It leaves open {leaves_open}.", level.name()));
+    }
+}
+
+fn json(verified: &[Verified], verdict: Verdict) -> serde_json::Value {
+    let check = |check: &Check| {
+        serde_json::json!({
+            "level": check.level.name(), "verdict": check.verdict.name().to_lowercase(),
+            "summary": check.summary, "findings": check.findings,
+        })
+    };
+    let figure = |figure: &Verified| {
+        serde_json::json!({
+            "figure": figure.subject.place.figure, "profile": figure.subject.profile,
+            "verdict": figure.verdict().name().to_lowercase(),
+            "checks": figure.checks.iter().map(check).collect::<Vec<_>>(),
+        })
+    };
+    serde_json::json!({
+        "verdict": verdict.name().to_lowercase(), "figures": verified.iter().map(figure).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,230 @@
+//! `wdpipe whois`: where a figure that was found somewhere comes from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::format::{columns, count, date};
+use super::ui::Ui;
+use super::verify::Subject;
+use super::{ExitCode, Failure, Global};
+use crate::digest::ObjectDigest;
+use crate::fsx;
+use crate::lock::Lock;
+use crate::record::{Provenance, Record};
+use crate::reports::{Place, bare};
+use crate::stamp::{Stamp, find};
+use crate::store::Store;
+use crate::value::{Map, Value};
+use crate::verify::Evidence;
+
+/// No file that is asked about has more bytes.
+const LIMIT: u64 = 256 << 20;
+
+/// Says which pipeline, settings and stages are behind a figure: any copy of its SVG, PNG, PDF or CSV, or a document that
+/// contains one.
+#[derive(Debug, Args)]
+pub struct Whois {
+    /// The file.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// List all stages.
+    #[arg(long)]
+    stages: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A figure that the file shows.
+struct Traced {
+    stamp: Stamp,
+    /// Its lock, if there is one here, and whether the file is, byte for byte, the committed one.
+    locked: Option<(Subject, Lock)>,
+    identical: bool,
+    /// How its content compares with the committed one, in words.
+    content: &'static str,
+    records: Vec<(String, Record)>,
+}
+
+impl Whois {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or nothing in it says where it is from.
+    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+        let bytes = fsx::read(&self.file, LIMIT).map_err(|error| Failure::usage(error.to_string(), ""))?;
+        let locks = locks(global)?;
+        let hash = ObjectDigest::of(&bytes);
+        let mut stamps = find(&bytes);
+        // A CSV carries no stamp, but may be the committed one.
+        for (_, lock) in locks.iter().filter(|(_, lock)| lock.files.values().any(|file| *file == hash)) {
+            stamps.extend(crate::reports::stamp_of(lock));
+        }
+        let mut seen = BTreeSet::new();
+        stamps.retain(|stamp| seen.insert((stamp.figure.clone(), stamp.key, stamp.root)));
+        if stamps.is_empty() {
+            let message = format!("nothing in {} says which figure it shows", self.file.display());
+            return Err(Failure::new(
+                ExitCode::Missing,
+                message,
+                "it was not drawn by wdpipe, or passed through a program that drops what a file says of itself",
+            ));
+        }
+        let store =
+            if fsx::identity(&global.cache).ok().flatten().is_some() { Store::open(&global.cache).ok() } else { None };
+        let mut all = Vec::new();
+        for stamp in stamps {
+            all.push(self.trace(stamp, &bytes, &locks, store.as_ref())?);
+        }
+        if self.json {
+            ui.answer(&serde_json::Value::from(all.iter().map(json).collect::<Vec<_>>()).to_string());
+        } else {
+            all.iter().for_each(|traced| self.text(traced, ui));
+        }
+        Ok(())
+    }
+
+    fn trace(
+        &self,
+        stamp: Stamp,
+        bytes: &[u8],
+        locks: &[(Subject, Lock)],
+        store: Option<&Store>,
+    ) -> Result<Traced, Failure> {
+        let hash = ObjectDigest::of(bytes);
+        let of = locks.iter().find(|(_, lock)| crate::reports::stamp_of(lock).as_ref() == Some(&stamp));
+        let Some((subject, lock)) = of else {
+            // Not locked here: the store may have the drawing.
+            let records = store.map(|store| store.records(&stamp.key)).transpose()?.unwrap_or_default();
+            let records = records.into_iter().map(|(_, record)| (record.provenance.stage.clone(), record)).collect();
+            return Ok(Traced { stamp, locked: None, identical: false, content: "", records });
+        };
+        let identical = lock.files.values().any(|file| *file == hash);
+        let extension = self.file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        let content = match bare(extension, bytes) {
+            _ if identical => "byte for byte the committed file",
+            Ok((bare, Some(_))) if Some(ObjectDigest::of(&bare)) == lock.output(extension) => "the committed drawing",
+            _ => "NOT the committed bytes: a copy that was converted or changed, or a document that contains it",
+        };
+        let beside = subject.beside();
+        let evidence = Evidence::gather(lock, &beside.0, &beside.1, store)?;
+        let records = evidence.known().map(|(stage, record)| (stage.name.clone(), record.clone())).collect();
+        let (place, profile) = (subject.place.clone(), subject.profile.clone());
+        let locked = Some((Subject { place, profile }, lock.clone()));
+        Ok(Traced { stamp, locked, identical, content, records })
+    }
+
+    fn text(&self, traced: &Traced, ui: &Ui) {
+        let Traced { stamp, locked, content, records, .. } = traced;
+        let mut rows: Vec<Vec<String>> = Vec::new();
+        let mut row = |name: &str, value: String| rows.push(vec![format!("  {name}"), value]);
+        row("key", stamp.key.to_string());
+        row("root", stamp.root.to_string());
+        match locked {
+            Some((subject, lock)) => {
+                let sets: String = lock.set.iter().map(|set| format!(" --set '{set}'")).collect();
+                row("lock", format!("{}: {content}", subject.place.path("lock").display()));
+                row("pipeline", format!("{}.toml, profile {}{sets}", lock.pipeline, lock.profile));
+                let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+                lock.stages.iter().for_each(|stage| *kinds.entry(&stage.kind).or_default() += 1);
+                let kinds: Vec<_> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+                row("stages", format!("{}: {}", lock.stages.len(), kinds.join(", ")));
+                row("again", format!("wdpipe make {} --profile {}{sets}", lock.figure, lock.profile));
+            }
+            None => row("lock", "none in the reports folder has this key and root".to_owned()),
+        }
+        for (name, values) in settings(records) {
+            row(&name, values);
+        }
+        for made in made(records) {
+            row("computed", made);
+        }
+        if records.is_empty() {
+            row("records", "neither beside a lock nor in the cache".to_owned());
+        }
+        ui.answer(&stamp.figure);
+        columns(&rows).iter().for_each(|line| ui.answer(line));
+        if self.stages {
+            let line = |(name, record): &(String, Record)| {
+                vec![format!("  {name}"), record.parts.kind.clone(), record.parts.key().short()]
+            };
+            columns(&records.iter().map(line).collect::<Vec<_>>()).iter().for_each(|line| ui.answer(line));
+        }
+    }
+}
+
+/// All locks in the reports folder; those that are damaged are passed over: `verify` tells of them.
+fn locks(global: &Global) -> Result<Vec<(Subject, Lock)>, Failure> {
+    let mut locks = Vec::new();
+    for profile in fsx::list(&global.reports).unwrap_or_default() {
+        for place in Place::all(&global.reports.join(&profile)).unwrap_or_default() {
+            if let Ok(Some(lock)) = place.lock() {
+                locks.push((Subject { profile: profile.clone(), place }, lock));
+            }
+        }
+    }
+    Ok(locks)
+}
+
+/// The settings of the training behind a figure: each with all values that it has.
+fn settings(records: &[(String, Record)]) -> Vec<(String, String)> {
+    let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (_, record) in records.iter().filter(|(_, record)| ["train", "dataset"].contains(&record.parts.kind.as_str())) {
+        collect("", &record.parts.parameters, &mut values);
+    }
+    // Where each segment begins is no setting.
+    values.remove("first_epoch");
+    let shown = |values: BTreeSet<String>| values.into_iter().collect::<Vec<_>>().join(", ");
+    values.into_iter().map(|(name, values)| (name, shown(values))).collect()
+}
+
+fn collect(prefix: &str, map: &Map, values: &mut BTreeMap<String, BTreeSet<String>>) {
+    for (name, value) in map {
+        match value {
+            Value::Map(map) => collect(&format!("{prefix}{name}."), map, values),
+            value => drop(values.entry(format!("{prefix}{name}")).or_default().insert(value.to_string())),
+        }
+    }
+}
+
+/// Who computed the stages, when and where, a line for each.
+fn made(records: &[(String, Record)]) -> Vec<String> {
+    let mut all: BTreeMap<(&str, &str, &str), (usize, u64, u64)> = BTreeMap::new();
+    for (_, record) in records {
+        let Provenance { who, machine, wdpipe, finished, .. } = &record.provenance;
+        let of = all.entry((who, machine, wdpipe)).or_insert((0, u64::MAX, 0));
+        *of = (of.0 + 1, of.1.min(*finished), of.2.max(*finished));
+    }
+    let line = |((who, machine, wdpipe), (stages, first, last)): (&(&str, &str, &str), &(usize, u64, u64))| {
+        let on = if machine.is_empty() { String::new() } else { format!(" on {machine}") };
+        let (first, last) = (date(*first), date(*last));
+        format!("{} by {who}{on}, wdpipe {wdpipe}, {first} to {last}", count(*stages, "stage"))
+    };
+    all.iter().map(line).collect()
+}
+
+fn json(traced: &Traced) -> serde_json::Value {
+    let Traced { stamp, locked, identical, content, records } = traced;
+    let settings: serde_json::Map<_, _> =
+        settings(records).into_iter().map(|(name, values)| (name, values.into())).collect();
+    let stages: Vec<_> = records
+        .iter()
+        .map(|(name, record)| {
+            let Provenance { who, machine, finished, .. } = &record.provenance;
+            serde_json::json!({
+                "name": name, "kind": record.parts.kind, "key": record.parts.key().to_string(),
+                "who": who, "machine": machine, "finished": finished,
+            })
+        })
+        .collect();
+    serde_json::json!({
+        "figure": stamp.figure, "key": stamp.key.to_string(), "root": stamp.root.to_string(),
+        "lock": locked.as_ref().map(|(subject, _)| subject.place.path("lock")),
+        "pipeline": locked.as_ref().map(|(_, lock)| &lock.pipeline),
+        "profile": locked.as_ref().map(|(_, lock)| &lock.profile),
+        "set": locked.as_ref().map(|(_, lock)| &lock.set),
+        "identical": identical, "content": content, "settings": settings, "stages": stages,
+    })
+}

@@ -1,0 +1,140 @@
+//! Whether what was computed again agrees with what is recorded.
+
+use crate::digest::ObjectDigest;
+use crate::engine::Again;
+use crate::record::{Output, Record};
+use crate::table::{Table, Values};
+use crate::work::{Contract, Work, tolerance};
+
+/// How what was computed again compares.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Agreement {
+    /// Bit by bit.
+    Equal,
+    /// Other bits, as its contract allows between classes of machines; all numbers within their tolerances. With the
+    /// number that is farthest off.
+    Within(String),
+    /// Other bits where they must be the same, or numbers beyond their tolerances.
+    Differs(Vec<String>),
+    /// Other bits, and the recorded numbers are not at hand.
+    Unjudged(String),
+}
+
+/// Compares, `read` giving the bytes of a recorded output.
+pub fn agreement(record: &Record, work: &Work, again: &Again, read: &dyn Fn(&Output) -> Option<Vec<u8>>) -> Agreement {
+    let made = |name: &str| again.made.outputs.iter().find(|(made, _)| *made == name).map(|(_, bytes)| bytes);
+    let differs = |output: &&Output| made(&output.name).is_none_or(|bytes| ObjectDigest::of(bytes) != output.object);
+    let others: Vec<&Output> = record.outputs.iter().filter(differs).collect();
+    if others.is_empty() && record.outputs.len() == again.made.outputs.len() {
+        return Agreement::Equal;
+    }
+    let names = || others.iter().map(|output| format!("`{}` has other bytes", output.name)).collect();
+    let same_class = again.machine == record.provenance.machine;
+    if work.contract() == Contract::Everywhere || same_class || others.is_empty() {
+        return Agreement::Differs(names());
+    }
+    let (mut beyond, mut worst) = (Vec::new(), (0.0, String::from("the weights differ, no number does")));
+    for output in others {
+        let Some(old) = read(output) else { return Agreement::Unjudged(format!("`{}` is not at hand", output.name)) };
+        // Weights are judged by the numbers that were measured on them.
+        let (Ok(old), Some(Ok(new))) = (Table::from_bytes(&old), made(&output.name).map(|b| Table::from_bytes(b)))
+        else {
+            continue;
+        };
+        match farthest(&old, &new) {
+            Err(what) => beyond.push(format!("`{}`: {what}", output.name)),
+            Ok(found) => {
+                if let Some((column, row, a, b)) = found {
+                    let off = (a - b).abs() / a.abs().max(b.abs());
+                    let text = format!("{column} in row {row}: {a} recorded, {b} now");
+                    if !tolerance(&column).holds(a, b) {
+                        beyond.push(text);
+                    } else if off > worst.0 {
+                        worst = (off, text);
+                    }
+                }
+            }
+        }
+    }
+    if beyond.is_empty() { Agreement::Within(worst.1) } else { Agreement::Differs(beyond) }
+}
+
+/// The number that is farthest off: first one beyond its tolerance, else by share. Nothing if all are equal.
+fn farthest(old: &Table, new: &Table) -> Result<Option<(String, usize, f64, f64)>, String> {
+    let names = |table: &Table| table.columns().iter().map(|column| column.name.clone()).collect::<Vec<_>>();
+    if names(old) != names(new) || old.rows() != new.rows() {
+        return Err(format!("{} rows recorded, {} now, or other columns", old.rows(), new.rows()));
+    }
+    let mut found: Option<(bool, f64, (String, usize, f64, f64))> = None;
+    for (a, b) in old.columns().iter().zip(new.columns()) {
+        if let (Values::Text(a_texts), Values::Text(b_texts)) = (&a.values, &b.values) {
+            if a_texts != b_texts {
+                return Err(format!("the texts of `{}` differ", a.name));
+            }
+            continue;
+        }
+        let (Some(olds), Some(news)) = (old.numbers(&a.name), new.numbers(&b.name)) else {
+            return Err(format!("`{}` holds something else", a.name));
+        };
+        for (row, (a_value, b_value)) in olds.into_iter().zip(news).enumerate() {
+            if a_value.to_bits() == b_value.to_bits() {
+                continue;
+            }
+            let beyond = !tolerance(&a.name).holds(a_value, b_value);
+            let off = (a_value - b_value).abs() / a_value.abs().max(b_value.abs());
+            if found.as_ref().is_none_or(|(was, share, _)| (beyond, off) > (*was, *share)) {
+                found = Some((beyond, off, (a.name.clone(), row, a_value, b_value)));
+            }
+        }
+    }
+    Ok(found.map(|(_, _, found)| found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{KeyParts, Provenance};
+    use crate::stages::Made;
+    use crate::work::{Dataset, METRICS, Model, ModelName, Predictions, Source};
+
+    fn metrics(norm: f64) -> Vec<u8> {
+        Table::of_rows(METRICS, &[[0.0, 0.1, 1.0, 20.0, 1.0, 20.0, norm]]).to_bytes().unwrap()
+    }
+
+    fn compare(old: f64, new: f64, machine: &str, work: &Work) -> Agreement {
+        let table = metrics(old);
+        let output = Output {
+            name: "metrics".into(),
+            object: ObjectDigest::of(&table),
+            bytes: table.len() as u64,
+            inline: Some(table),
+        };
+        let parts = KeyParts {
+            kind: work.kind().into(),
+            version: 1,
+            parameters: Default::default(),
+            inputs: Default::default(),
+            policy: Default::default(),
+        };
+        let provenance = Provenance { machine: "a".into(), ..Provenance::default() };
+        let record = Record { parts, outputs: vec![output], tensors: Vec::new(), provenance };
+        let made = Made { outputs: vec![("metrics", metrics(new))], tensors: Vec::new(), done: 1.0 };
+        agreement(&record, work, &Again { made, machine: machine.into() }, &|output| output.inline.clone())
+    }
+
+    #[test]
+    fn bits_within_a_class_and_tolerances_across_classes() {
+        let model = Model::new(ModelName::PreactResnet18, 1, 10);
+        let torch = &Work::Predictions(Predictions { model });
+        let data = Dataset { source: Source::Shapes10, train: 1, test: 1, classes: None, seed: 0 };
+        assert_eq!(compare(30.0, 30.0, "a", torch), Agreement::Equal);
+        assert!(matches!(compare(30.0, 30.000_001, "a", torch), Agreement::Differs(_)), "the same class");
+        assert!(matches!(compare(30.0, 30.000_001, "b", torch), Agreement::Within(_)), "another class");
+        assert!(matches!(compare(30.0, 40.0, "b", torch), Agreement::Differs(_)), "too far off");
+        assert!(matches!(compare(30.0, f64::NAN, "b", torch), Agreement::Differs(_)), "diverged");
+        assert!(
+            matches!(compare(30.0, 30.000_001, "b", &Work::Dataset(data)), Agreement::Differs(_)),
+            "the same everywhere"
+        );
+    }
+}

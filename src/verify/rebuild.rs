@@ -1,0 +1,148 @@
+//! Level *rebuild*: stages computed again from their recorded inputs.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use super::{Agreement, Check, Evidence, Level, Verdict, agreement};
+use crate::digest::StageKey;
+use crate::engine::{RerunError, Rerunner};
+use crate::lock::Locked;
+use crate::record::Record;
+use crate::stages::{Device, StageError};
+use crate::store::StoreError;
+
+/// Which stages are computed again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pick<'a> {
+    /// How many; nothing for all.
+    pub count: Option<usize>,
+    /// What chance depends on. One that was fixed before the figure was committed cannot have been forged around.
+    pub seed: &'a str,
+    /// Only segments of training.
+    pub training: bool,
+}
+
+/// A stage that was computed again.
+#[derive(Debug, Clone)]
+pub struct Rebuilt {
+    /// Its name.
+    pub name: String,
+    /// Its key.
+    pub key: StageKey,
+    /// How it compares.
+    pub agreement: Result<Agreement, String>,
+    /// Whether it could not be computed for want of bytes, program or device.
+    pub missing: bool,
+    /// The class of this machine; empty where it makes no difference.
+    pub machine: String,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// The stages to compute again: those with the smallest BLAKE3 of the seed's and the key's bytes, in the lock's order.
+/// What was imported is never among them.
+pub fn pick<'a>(evidence: &'a Evidence<'_>, pick: Pick<'_>) -> Vec<(&'a Locked, &'a Record)> {
+    let fits = |kind: &str| if pick.training { kind == "train" } else { !kind.starts_with("import") };
+    let candidates: Vec<_> = evidence.known().filter(|(stage, _)| fits(&stage.kind)).collect();
+    let rank = |key: &StageKey| {
+        let mut hasher = blake3::Hasher::new_derive_key("wdpipe 2026 choice of stages v1");
+        hasher.update(&(pick.seed.len() as u64).to_le_bytes()).update(pick.seed.as_bytes()).update(key.as_bytes());
+        *hasher.finalize().as_bytes()
+    };
+    let mut order: Vec<usize> = (0..candidates.len()).collect();
+    order.sort_by_cached_key(|&place| rank(&candidates[place].0.key));
+    order.truncate(pick.count.unwrap_or(usize::MAX));
+    order.sort_unstable();
+    order.into_iter().map(|place| candidates[place]).collect()
+}
+
+/// Computes stages again on a device, `jobs` at a time; `tell` hears of each that is done.
+pub fn rebuild(
+    evidence: &Evidence<'_>,
+    picked: &[(&Locked, &Record)],
+    (device, jobs): (&Device, usize),
+    cancel: &AtomicBool,
+    tell: &(dyn Fn(&Rebuilt) + Sync),
+) -> Vec<Rebuilt> {
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.min(picked.len()) {
+            scope.spawn(|| {
+                let mut rerunner = Rerunner::new(device.clone());
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    let Some((stage, record)) = picked.get(place).filter(|_| !cancel.load(Ordering::Relaxed)) else {
+                        return;
+                    };
+                    let rebuilt = one(evidence, stage, record, &mut rerunner, cancel);
+                    tell(&rebuilt);
+                    done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((place, rebuilt));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, rebuilt)| rebuilt).collect()
+}
+
+fn one(
+    evidence: &Evidence<'_>,
+    stage: &Locked,
+    record: &Record,
+    rerunner: &mut Rerunner,
+    cancel: &AtomicBool,
+) -> Rebuilt {
+    let started = Instant::now();
+    let again = rerunner.rerun(record, &|object| evidence.read(object), &mut |_| !cancel.load(Ordering::Relaxed));
+    let seconds = started.elapsed().as_secs_f64();
+    let (name, key) = (stage.name.clone(), stage.key);
+    let read = |output: &crate::record::Output| evidence.read(&output.object).ok();
+    match again.and_then(|again| Ok((agreement(record, &Rerunner::work(record)?.0, &again, &read), again.machine))) {
+        Ok((agreement, machine)) => {
+            let missing = matches!(agreement, Agreement::Unjudged(_));
+            Rebuilt { name, key, agreement: Ok(agreement), missing, machine, seconds }
+        }
+        Err(error) => {
+            let missing = match &error {
+                RerunError::Stage(StageError::Store(StoreError::Missing(_)) | StageError::Cancelled) => true,
+                RerunError::Stage(error) => error.is_missing(),
+                RerunError::Work(_) | RerunError::Policy | RerunError::Imported => true,
+            };
+            Rebuilt { name, key, agreement: Err(error.to_string()), missing, machine: String::new(), seconds }
+        }
+    }
+}
+
+/// What stages that were computed again say about a figure.
+pub fn rebuilt(evidence: &Evidence<'_>, picked: usize, all: &[Rebuilt], seed: &str) -> Check {
+    let mut check = Check::new(Level::Rebuild);
+    let (mut equal, mut within) = (0, Vec::new());
+    for Rebuilt { name, agreement, missing, .. } in all {
+        match agreement {
+            Ok(Agreement::Equal) => equal += 1,
+            Ok(Agreement::Within(worst)) => within.push(format!("{name}: {worst}")),
+            Ok(Agreement::Differs(what)) => check.found(Verdict::Differs, format!("{name}: {}", what.join("; "))),
+            Ok(Agreement::Unjudged(why)) => check.found(Verdict::Missing, format!("{name}: {why}")),
+            Err(error) if *missing => check.found(Verdict::Missing, format!("{name}: {error}")),
+            Err(error) => check.found(Verdict::Differs, format!("{name}: {error}")),
+        }
+    }
+    let near = within.len();
+    check.findings.extend(within.into_iter().map(|text| format!("within tolerance: {text}")));
+    let unknown = evidence.unknown().count();
+    if unknown > 0 {
+        check.found(Verdict::Missing, format!("{unknown} stages have no record here and could not be picked"));
+    }
+    if all.len() < picked {
+        check.found(Verdict::Missing, format!("interrupted: {} of {picked} stages were not begun", picked - all.len()));
+    }
+    let seconds: f64 = all.iter().map(|rebuilt| rebuilt.seconds).sum();
+    let stages = evidence.lock.stages.len();
+    let near = if near > 0 { format!(", {near} within tolerance") } else { String::new() };
+    check.summed_up(format!(
+        "{} of {stages} stages computed again (seed {seed}): {equal} equal bit by bit{near}; {seconds:.1} s",
+        all.len()
+    ))
+}

@@ -1,0 +1,200 @@
+//! Nothing that was tampered with is accepted, whatever was tampered with and how.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::environment::Environment;
+
+/// No run may take more memory, in KiB.
+const MEMORY: i64 = 256 << 10;
+
+/// A committed figure of this project that has all kinds of files.
+const FIGURE: &str = "prop3";
+
+/// What is done to a file.
+#[derive(Debug, Clone, Copy)]
+enum Tampering {
+    /// A bit of a byte is flipped: at which share of the file, which bit.
+    Flip(f64, u8),
+    /// The file ends there.
+    Cut(f64),
+    /// So many bytes come behind it.
+    Append(usize),
+    /// A byte is left out.
+    Drop(f64),
+    /// It is empty.
+    Empty,
+}
+
+impl Tampering {
+    /// `count` flips over the whole file, and some of everything else.
+    fn all(count: usize) -> Vec<Self> {
+        let share = |i: usize| (i as f64 + 0.5) / count as f64;
+        let mut all: Vec<Self> = (0..count).map(|i| Self::Flip(share(i), (i % 8) as u8)).collect();
+        all.extend([0.1, 0.5, 0.9, 0.999].map(Self::Cut));
+        all.extend([0.0, 0.3, 0.7].map(Self::Drop));
+        all.extend([Self::Append(1), Self::Append(10_000), Self::Empty]);
+        all
+    }
+
+    fn apply(self, bytes: &[u8]) -> Vec<u8> {
+        let at = |share: f64| ((bytes.len() as f64 * share) as usize).min(bytes.len() - 1);
+        let mut bytes = bytes.to_vec();
+        match self {
+            Self::Flip(share, bit) => {
+                let at = at(share);
+                bytes[at] ^= 1 << bit;
+            }
+            Self::Cut(share) => bytes.truncate(at(share)),
+            Self::Append(count) => bytes.extend(vec![b'x'; count]),
+            Self::Drop(share) => drop(bytes.remove(at(share))),
+            Self::Empty => bytes.clear(),
+        }
+        bytes
+    }
+}
+
+fn reports() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("reports")
+}
+
+/// A folder with the committed figure and the program in it.
+fn with_figure() -> Environment {
+    let environment = Environment::new();
+    let folder = environment.path("reports/smoke");
+    std::fs::create_dir_all(&folder).unwrap();
+    for entry in std::fs::read_dir(reports().join("smoke")).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        if name.split('.').next() == Some(FIGURE) {
+            std::fs::copy(entry.path(), folder.join(name)).unwrap();
+        }
+    }
+    environment
+}
+
+/// The exit code, what was said, and the largest memory in KiB of a run.
+fn measured(environment: &Environment, arguments: &[&str]) -> (i32, String, i64) {
+    let mut command = environment.command(arguments);
+    let errors = environment.path(&format!("said-{:?}", std::thread::current().id()));
+    let file = std::fs::File::create(&errors).unwrap();
+    #[expect(clippy::zombie_processes, reason = "waited for below, with its memory")]
+    let child = command.stdout(Stdio::null()).stderr(file).spawn().unwrap();
+    let mut status = 0;
+    // SAFETY: all zeros is a value of the plain structure.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: waits for a child of ours that nobody else waits for; the pointers are to live variables.
+    let waited = unsafe { libc::wait4(child.id() as i32, &raw mut status, 0, &raw mut usage) };
+    assert_eq!(waited, child.id() as i32);
+    let code = if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -libc::WTERMSIG(status) };
+    (code, std::fs::read_to_string(errors).unwrap(), usage.ru_maxrss)
+}
+
+/// Tampers with files of copies of an environment in many ways and checks that the command refuses each. Returns the
+/// number of cases.
+fn refused(make: &(dyn Fn() -> Environment + Sync), cases: Vec<(PathBuf, Tampering)>, arguments: &[&str]) -> usize {
+    let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().unwrap().get() {
+            scope.spawn(|| {
+                let environment = make();
+                let (code, said, memory) = measured(&environment, arguments);
+                assert_eq!(code, 0, "untouched: {said}");
+                assert!(memory < MEMORY, "untouched: {memory} KiB");
+                while let Some((file, tampering)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let path = environment.path(file.to_str().unwrap());
+                    let good = std::fs::read(&path).unwrap();
+                    let mode = std::fs::metadata(&path).unwrap().permissions();
+                    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+                    std::fs::write(&path, tampering.apply(&good)).unwrap();
+                    let (code, said, memory) = measured(&environment, arguments);
+                    // 101 is a panic, a negative one a signal.
+                    if ![1, 3, 4].contains(&code) || memory >= MEMORY {
+                        failed.lock().unwrap().push(format!("{file:?} {tampering:?}: {code}, {memory} KiB: {said}"));
+                    }
+                    // The program may have moved a damaged file of a store aside.
+                    let _ = std::fs::remove_file(&path);
+                    std::fs::write(&path, &good).unwrap();
+                    std::fs::set_permissions(&path, mode).unwrap();
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap();
+    assert!(failed.is_empty(), "{} accepted, such as {:#?}", failed.len(), &failed[..failed.len().min(5)]);
+    cases.len()
+}
+
+fn every(files: &[PathBuf], count: usize) -> Vec<(PathBuf, Tampering)> {
+    let of = |file: &PathBuf| Tampering::all(count).into_iter().map(move |tampering| (file.clone(), tampering));
+    files.iter().flat_map(of).collect()
+}
+
+#[test]
+fn tampered_figures_locks_and_archives_are_refused() {
+    let file = |extension: &str| PathBuf::from(format!("reports/smoke/{FIGURE}.{extension}"));
+    let files: Vec<_> = ["svg", "png", "pdf", "csv", "lock", "wdpipe"].iter().map(|e| file(e)).collect();
+    let cases = refused(&with_figure, every(&files, 90), &["verify", FIGURE]);
+    assert!(cases >= 600);
+}
+
+#[test]
+fn a_file_in_the_place_of_another_is_refused() {
+    let other = "effective-lr";
+    for extension in ["svg", "png", "pdf", "csv", "lock", "wdpipe"] {
+        let environment = with_figure();
+        let path = environment.path(&format!("reports/smoke/{FIGURE}.{extension}"));
+        std::fs::copy(reports().join(format!("smoke/{other}.{extension}")), &path).unwrap();
+        let (code, said, _) = measured(&environment, &["verify", FIGURE]);
+        assert_eq!(code, 1, "{extension}: {said}");
+        std::fs::remove_file(&path).unwrap();
+        let (code, said, _) = measured(&environment, &["verify", "--render", FIGURE]);
+        assert_eq!(code, 3, "{extension} is missing, not different: {said}");
+    }
+}
+
+/// A folder with the committed figure and a cache with its records and numbers, which do not lie beside the lock.
+fn with_store() -> Environment {
+    let environment = with_figure();
+    let archive = environment.path(&format!("reports/smoke/{FIGURE}.wdpipe"));
+    let imported = environment.run(&["cache", "import", archive.to_str().unwrap(), "--accept", "unsigned"]);
+    assert_eq!(imported.code, Some(0), "{}", imported.stderr);
+    std::fs::remove_file(archive).unwrap();
+    // All is asked of the store's files, nothing of what was remembered about them.
+    environment
+}
+
+#[test]
+fn tampered_stores_are_refused() {
+    let environment = with_store();
+    let relative = |path: PathBuf| path.strip_prefix(environment.folder.path()).unwrap().to_owned();
+    let some = |folder: &str, count: usize| -> Vec<PathBuf> {
+        let files = environment.files(folder);
+        let step = (files.len() / count).max(1);
+        files.into_iter().step_by(step).take(count).map(relative).collect()
+    };
+    let files = [some("records", 8), some("objects", 4)].concat();
+    assert!(files.len() > 8, "{files:?}");
+    let cases = refused(&with_store, every(&files, 30), &["verify", "--render", FIGURE]);
+    assert!(cases >= 300);
+}
+
+#[test]
+fn archives_that_lie_are_not_imported() {
+    let archive = |environment: &Environment| environment.path(&format!("reports/smoke/{FIGURE}.wdpipe"));
+    let environment = with_figure();
+    let path = archive(&environment);
+    let good = std::fs::read(&path).unwrap();
+    let import = ["cache", "import", path.to_str().unwrap(), "--accept", "unsigned"];
+    for tampering in Tampering::all(60) {
+        std::fs::write(&path, tampering.apply(&good)).unwrap();
+        let (code, said, memory) = measured(&environment, &import);
+        assert!([1, 2, 3, 4].contains(&code) && memory < MEMORY, "{tampering:?}: {code}, {memory} KiB: {said}");
+        assert!(environment.files("records").is_empty(), "{tampering:?}: nothing may come in");
+    }
+    std::fs::write(&path, good).unwrap();
+    assert_eq!(measured(&environment, &import).0, 0);
+}
