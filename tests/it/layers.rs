@@ -27,14 +27,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("cost", &["graph", "learn", "work"]),
     ("plan", &["digest", "graph", "record", "value", "work"]),
     ("spec", &["claim", "expr", "figure", "graph", "work"]),
-    ("store", &["codec", "digest", "fsx", "record", "value"]),
+    ("sign", &["codec", "digest", "fsx"]),
+    ("store", &["codec", "digest", "fsx", "record", "sign", "value"]),
     ("stages", &["data", "digest", "figure", "learn", "store", "table", "torch", "valley", "work"]),
     ("engine", &["cost", "digest", "graph", "plan", "record", "stages", "store", "value", "work"]),
     (
         "cli",
         &[
             "claim", "cost", "data", "digest", "engine", "figure", "fsx", "graph", "learn", "page", "plan", "record",
-            "spec", "stages", "stats", "store", "table", "value", "work",
+            "sign", "spec", "stages", "stats", "store", "table", "value", "work",
         ],
     ),
 ];
