@@ -35,7 +35,7 @@ macro_rules! digest {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                write_hex(f, &self.0)
             }
         }
 
@@ -49,7 +49,7 @@ macro_rules! digest {
             type Err = NotADigest;
 
             fn from_str(text: &str) -> Result<Self, NotADigest> {
-                parse(text).map(Self).ok_or_else(|| NotADigest(text.chars().take(80).collect()))
+                from_hex(text).map(Self).ok_or_else(|| NotADigest(text.chars().take(80).collect()))
             }
         }
 
@@ -115,9 +115,18 @@ impl BatchDigest {
     }
 }
 
-fn parse(text: &str) -> Option<[u8; 32]> {
+/// Writes bytes as lower-case hexadecimal digits.
+///
+/// # Errors
+/// If the formatter refuses.
+pub fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+/// Reads `2 N` lower-case hexadecimal digits, and nothing else: bytes have one text.
+pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
-    if digits.len() != 64 {
+    if digits.len() != 2 * N {
         return None;
     }
     let nibble = |digit: u8| match digit {
@@ -125,7 +134,7 @@ fn parse(text: &str) -> Option<[u8; 32]> {
         b'a'..=b'f' => Some(digit - b'a' + 10),
         _ => None,
     };
-    let mut bytes = [0; 32];
+    let mut bytes = [0; N];
     for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
         *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
     }

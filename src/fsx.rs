@@ -3,12 +3,16 @@
 //! Every error says what was attempted and where. What is written appears whole under its final name
 //! or not at all, whatever is killed in between; only files with temporary names can be left over.
 
+mod private;
+
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub use private::{create_private, read_private};
 
 /// An operation on a file or folder that failed.
 #[derive(Debug, thiserror::Error)]
@@ -110,15 +114,20 @@ pub fn identity(path: &Path) -> Result<Option<Identity>, FsError> {
 /// If it cannot be read or is larger; nothing larger than the limit is allocated.
 pub fn read_identified(path: &Path, limit: u64) -> Result<(Vec<u8>, Identity), FsError> {
     let failed = failed("read", path);
-    let too_large = || io::Error::new(ErrorKind::FileTooLarge, format!("it is larger than {limit} bytes"));
     let mut file = File::open(path).map_err(&failed)?;
     let identity = Identity::of(&file.metadata().map_err(&failed)?);
-    if identity.size > limit {
-        return Err(failed(too_large()));
+    Ok((read_limited(&mut file, identity.size, limit).map_err(failed)?, identity))
+}
+
+/// Reads an open file, which should have `size` bytes, and must have no more than `limit`.
+fn read_limited(file: &mut File, size: u64, limit: u64) -> io::Result<Vec<u8>> {
+    let too_large = || io::Error::new(ErrorKind::FileTooLarge, format!("it is larger than {limit} bytes"));
+    if size > limit {
+        return Err(too_large());
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(identity.size).map_err(|_| failed(too_large()))?);
-    (&mut file).take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(&failed)?;
-    if bytes.len() as u64 > limit { Err(failed(too_large())) } else { Ok((bytes, identity)) }
+    let mut bytes = Vec::with_capacity(usize::try_from(size).map_err(|_| too_large())?);
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
 }
 
 /// Reads a whole file of at most `limit` bytes.
@@ -156,13 +165,14 @@ struct Temporary {
 }
 
 impl Temporary {
-    /// Creates a file that nobody else has, in `folder`, and writes `parts` to it one after the other.
-    fn write(folder: &Path, prefix: &str, parts: &[&[u8]]) -> Result<Self, FsError> {
+    /// Creates a file that nobody else has, in `folder`, with a mode (less the umask) from the start, and writes `parts`
+    /// to it one after the other.
+    fn write(folder: &Path, prefix: &str, mode: u32, parts: &[&[u8]]) -> Result<Self, FsError> {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         loop {
             let (process, count) = (std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
             let path = folder.join(format!("{prefix}{process}-{count}-{}", now()));
-            match OpenOptions::new().write(true).create_new(true).open(&path) {
+            match OpenOptions::new().write(true).create_new(true).mode(mode).open(&path) {
                 Ok(file) => {
                     let mut temporary = Self { file, path };
                     for part in parts {
@@ -197,7 +207,7 @@ impl Drop for Temporary {
 /// If anything cannot be written; then nothing is there under the final name.
 pub fn publish(temporary: &Path, target: &Path, parts: &[&[u8]]) -> Result<Option<Identity>, FsError> {
     let failed = failed("write", target);
-    let temporary = Temporary::write(temporary, "", parts)?;
+    let temporary = Temporary::write(temporary, "", 0o666, parts)?;
     // Set, not left to the umask: others who share the store must be able to read, nobody to write.
     temporary.file.set_permissions(Permissions::from_mode(0o444)).map_err(&failed)?;
     // Where times cannot be set, the file is only hashed more often than it must be.
@@ -245,7 +255,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<bool, FsError> {
         _ => Path::new("."),
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = Temporary::write(folder, &format!(".{name}."), &[bytes])?;
+    let temporary = Temporary::write(folder, &format!(".{name}."), 0o666, &[bytes])?;
     temporary.sync()?;
     fs::rename(&temporary.path, path).map_err(failed("write", path))?;
     Ok(true)

@@ -35,6 +35,9 @@ pub mod cost;
 pub mod plan;
 pub mod spec;
 
+// Who vouches for what.
+pub mod sign;
+
 // Bytes on disk; stages that run; the whole.
 pub mod engine;
 pub mod receipt;

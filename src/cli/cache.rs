@@ -107,13 +107,14 @@ impl Stats {
 impl Check {
     fn run(&self, store: &Store, ui: &Ui) -> Result<(), Failure> {
         let report = store.check(&mut |_| {})?;
-        let damaged = report.damaged_objects.len() + report.damaged_records.len();
+        let damaged = report.damaged_objects.len() + report.damaged_records.len() + report.damaged_signatures.len();
         if self.json {
             let objects: Vec<_> = report.damaged_objects.iter().map(ToString::to_string).collect();
             let records: Vec<_> = report.damaged_records.iter().map(|(_, digest)| digest.to_string()).collect();
+            let signatures: Vec<_> = report.damaged_signatures.iter().map(ToString::to_string).collect();
             let object = serde_json::json!({
                 "objects": report.objects, "records": report.records, "damaged_objects": objects,
-                "damaged_records": records, "dropped": report.dropped.len(), "index_corrections": report.index_corrections,
+                "damaged_records": records, "signatures": report.signatures, "damaged_signatures": signatures, "dropped": report.dropped.len(), "index_corrections": report.index_corrections,
             });
             ui.answer(&object.to_string());
         } else {
@@ -122,6 +123,7 @@ impl Check {
             ui.answer(&format!("{objects} and {records} hashed, {damaged} damaged"));
             report.damaged_objects.iter().for_each(|object| ui.answer(&format!("damaged object {object}")));
             report.damaged_records.iter().for_each(|(_, record)| ui.answer(&format!("damaged record {record}")));
+            report.damaged_signatures.iter().for_each(|batch| ui.answer(&format!("damaged signatures {batch}")));
             if !report.dropped.is_empty() {
                 let objects = count(report.dropped.len(), "object");
                 ui.answer(&format!("{objects} named by records are not here; they are computed again if needed"));
@@ -132,7 +134,13 @@ impl Check {
         }
         let message =
             format!("{} damaged; moved to {}", count(damaged, "file"), store.root().join("quarantine").display());
-        Err(Failure::new(ExitCode::Storage, message, "`wdpipe make` computes again what it needs"))
+        let hint = match report.damaged_signatures.is_empty() {
+            true => "`wdpipe make` computes again what it needs",
+            false => {
+                "`wdpipe make` computes again what it needs; `wdpipe keys sign` signs again what your key had signed"
+            }
+        };
+        Err(Failure::new(ExitCode::Storage, message, hint))
     }
 }
 

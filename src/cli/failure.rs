@@ -1,6 +1,7 @@
 //! What can go wrong, as a person meets it: a message, a hint, an exit code.
 
 use crate::engine::EngineError;
+use crate::sign::{KeyringError, TrustError};
 use crate::spec::Diagnostic;
 use crate::store::StoreError;
 use crate::work::Source;
@@ -94,6 +95,26 @@ impl From<EngineError> for Failure {
             EngineError::Stage { .. } => Self::new(ExitCode::Failed, message, "finished stages are kept"),
             EngineError::NoOutput { .. } | EngineError::Parameters(..) => Self::new(ExitCode::Failed, message, ""),
         }
+    }
+}
+
+impl From<TrustError> for Failure {
+    fn from(error: TrustError) -> Self {
+        let code = if let TrustError::Fs(_) = error { ExitCode::Storage } else { ExitCode::Usage };
+        Self::new(code, error.to_string(), "")
+    }
+}
+
+impl From<KeyringError> for Failure {
+    fn from(error: KeyringError) -> Self {
+        let (code, hint) = match error {
+            KeyringError::Fs(_) => (ExitCode::Storage, ""),
+            KeyringError::NotAKey(_) => (ExitCode::Storage, "move the file away"),
+            KeyringError::Missing { .. } => (ExitCode::Missing, "`wdpipe keys list` shows those that there are"),
+            KeyringError::Exists { .. } => (ExitCode::Usage, ""),
+            KeyringError::Random(_) => (ExitCode::Failed, ""),
+        };
+        Self::new(code, error.to_string(), hint)
     }
 }
 

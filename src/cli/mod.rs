@@ -13,6 +13,7 @@ mod failure;
 mod format;
 mod graph;
 mod judged;
+mod keys;
 mod lock;
 mod make;
 mod narrow;
@@ -81,6 +82,16 @@ pub struct Global {
         help_heading = "Folders"
     )]
     pipelines: PathBuf,
+    /// The keys that the project trusts, and what they are asked for; without the file nobody is trusted.
+    #[arg(
+        long,
+        global = true,
+        env = "WDPIPE_TRUST",
+        default_value = "trust.toml",
+        value_name = "FILE",
+        help_heading = "Folders"
+    )]
+    trust: PathBuf,
     /// Say nothing but errors and what was asked for.
     #[arg(short, long, global = true)]
     quiet: bool,
@@ -107,6 +118,8 @@ enum Command {
     Import(exchange::Import),
     #[command(subcommand)]
     Cache(cache::Cache),
+    #[command(subcommand)]
+    Keys(keys::Keys),
     #[command(subcommand)]
     Data(data::Data),
     #[command(subcommand)]
@@ -137,6 +150,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Export(command) => command.run(&cli.global, &ui),
         Command::Import(command) => command.run(&cli.global, &ui),
         Command::Cache(command) => command.run(&cli.global, &ui),
+        Command::Keys(command) => command.run(&cli.global, &ui),
         Command::Data(command) => command.run(&cli.global, &ui),
         Command::Selftest(command) => command.run(&ui),
         Command::Doctor(command) => command.run(&cli.global, &ui),

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::index::{Corrections, KnownObject};
 use super::object::{self, HEADER};
 use super::records::{ReadRecord, Row};
+use super::signatures::ReadBatch;
 use super::{ObjectState, Store, StoreError};
-use crate::digest::{ObjectDigest, RecordDigest, StageKey};
+use crate::digest::{BatchDigest, ObjectDigest, RecordDigest, StageKey};
 use crate::fsx;
 
 /// How far a check has come.
@@ -25,12 +26,18 @@ pub struct CheckReport {
     pub objects: u64,
     /// Records with the right bytes.
     pub records: u64,
+    /// Batches of signatures that are valid.
+    pub signatures: u64,
     /// Objects with wrong bytes; they are in the quarantine now, or had to stay where they are.
     pub damaged_objects: Vec<ObjectDigest>,
     /// Records with wrong bytes, likewise.
     pub damaged_records: Vec<(StageKey, RecordDigest)>,
+    /// Batches of signatures with wrong bytes or a wrong signature, likewise.
+    pub damaged_signatures: Vec<BatchDigest>,
     /// Records that another version of the program wrote; they are left alone.
     pub foreign_records: Vec<RecordDigest>,
+    /// Batches of signatures that another version of the program wrote; they are left alone and not counted.
+    pub foreign_signatures: Vec<BatchDigest>,
     /// Objects that a record names and that are not there: removed to save space, or damaged.
     pub dropped: BTreeSet<ObjectDigest>,
     /// Entries of the index that were wrong or missing; they are right now.
@@ -40,7 +47,7 @@ pub struct CheckReport {
 impl CheckReport {
     /// Whether nothing is damaged. Dropped objects are no damage.
     pub fn is_sound(&self) -> bool {
-        self.damaged_objects.is_empty() && self.damaged_records.is_empty()
+        self.damaged_objects.is_empty() && self.damaged_records.is_empty() && self.damaged_signatures.is_empty()
     }
 }
 
@@ -91,15 +98,16 @@ impl Store {
         Ok(stats)
     }
 
-    /// Hashes every object and record anew, whatever the index says; damaged ones are moved to the
-    /// quarantine.
+    /// Hashes every object and record anew, whatever the index says, and verifies every signature; damaged
+    /// ones are moved to the quarantine.
     ///
     /// # Errors
     /// If the store cannot be read.
     pub fn check(&self, progress: &mut dyn FnMut(Progress)) -> Result<CheckReport, StoreError> {
-        let (objects, keys) = (self.layout.all_objects()?, self.layout.all_keys()?);
+        let (objects, keys, batches) =
+            (self.layout.all_objects()?, self.layout.all_keys()?, self.layout.all_batches()?);
         let mut report = CheckReport::default();
-        let mut at = Progress { done: 0, total: (objects.len() + keys.len()) as u64 };
+        let mut at = Progress { done: 0, total: (objects.len() + keys.len() + batches.len()) as u64 };
         let mut step = || {
             at.done += 1;
             progress(at);
@@ -135,6 +143,15 @@ impl Store {
                     Err(StoreError::Record { .. }) => report.foreign_records.push(digest),
                     Err(error) => return Err(error),
                 }
+            }
+            step();
+        }
+        for digest in batches {
+            match self.read_batch(&digest)? {
+                ReadBatch::Good(_) => report.signatures += 1,
+                ReadBatch::Foreign => report.foreign_signatures.push(digest),
+                ReadBatch::Damaged => report.damaged_signatures.push(digest),
+                ReadBatch::Missing => {}
             }
             step();
         }

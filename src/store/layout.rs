@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
-use crate::digest::{ObjectDigest, RecordDigest, StageKey};
+use crate::digest::{BatchDigest, ObjectDigest, RecordDigest, StageKey};
 use crate::fsx;
 
 /// The layout that this program reads and writes.
@@ -15,7 +15,7 @@ const MARKER: &str = "wdpipe-store";
 
 /// What may lie in a folder that is to become a store: a tag for backup programs, and what an earlier
 /// attempt that was cut off has made.
-const HARMLESS: [&str; 6] = ["CACHEDIR.TAG", "claims", "objects", "quarantine", "records", "tmp"];
+const HARMLESS: [&str; 7] = ["CACHEDIR.TAG", "claims", "objects", "quarantine", "records", "signatures", "tmp"];
 
 /// The paths of one store.
 #[derive(Debug)]
@@ -101,6 +101,15 @@ impl Layout {
         self.records(key).join(record.to_string())
     }
 
+    /// The folder of the batches of signatures; stores from before there were any lack it.
+    pub(super) fn signatures(&self) -> PathBuf {
+        self.root.join("signatures")
+    }
+
+    pub(super) fn batch(&self, batch: &BatchDigest) -> PathBuf {
+        self.signatures().join(batch.to_string())
+    }
+
     pub(super) fn claim(&self, key: &StageKey) -> PathBuf {
         self.root.join("claims").join(key.to_string())
     }
@@ -118,6 +127,11 @@ impl Layout {
     /// The names of the records of a key.
     pub(super) fn records_of(&self, key: &StageKey) -> Result<Vec<RecordDigest>, StoreError> {
         Ok(fsx::list(&self.records(key))?.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// All batches of signatures that have a file.
+    pub(super) fn all_batches(&self) -> Result<Vec<BatchDigest>, StoreError> {
+        Ok(fsx::list(&self.signatures())?.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
     /// The keys that have a file in `claims/`, held or left over.

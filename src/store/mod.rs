@@ -11,6 +11,7 @@
 //! | `wdpipe-store` | the version of this layout |
 //! | `objects/ab/cdef…` | an object: a small header and its bytes ([`object`]) |
 //! | `records/ab/cdef…/<digest>` | a record of the key `abcdef…` |
+//! | `signatures/<digest>` | a batch of signatures under records ([`crate::sign::Batch`]); the folder is made with the first |
 //! | `tmp/` | files that are being written |
 //! | `claims/<key>` | locked by the process that works on a key |
 //! | `quarantine/` | what was damaged |
@@ -22,10 +23,12 @@ mod index;
 mod layout;
 mod object;
 mod records;
+mod signatures;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use check::{CheckReport, KindStats, Progress, Stats};
@@ -39,6 +42,7 @@ use crate::fsx::{self, FsError};
 use index::Index;
 use layout::Layout;
 use object::ObjectError;
+use signatures::Signers;
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +85,14 @@ pub enum StoreError {
     /// A record that this program cannot write, or that another version of it wrote.
     #[error("record {path}: {source}", path = path.display())]
     Record {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong.
+        source: CodecError,
+    },
+    /// A batch of signatures that cannot be written.
+    #[error("signatures {path}: {source}", path = path.display())]
+    Signatures {
         /// Its file.
         path: PathBuf,
         /// What is wrong.
@@ -131,6 +143,8 @@ pub struct Store {
     /// For every shard of `objects/`: how many objects were put into it, and how many of them have names
     /// that are known to be durable.
     shards: Vec<(AtomicU64, AtomicU64)>,
+    /// Who signed which record; read when it is first asked for.
+    signers: Mutex<Option<Signers>>,
 }
 
 impl Store {
@@ -143,7 +157,7 @@ impl Store {
         let layout = Layout::open(root)?;
         let index = Index::open(&layout.index());
         let shards = (0..=u8::MAX).map(|_| Default::default()).collect();
-        Ok(Self { layout, index, shards })
+        Ok(Self { layout, index, shards, signers: Mutex::default() })
     }
 
     /// The store's folder.

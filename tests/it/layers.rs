@@ -28,7 +28,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("cost", &["graph", "learn", "work"]),
     ("plan", &["digest", "graph", "record", "value", "work"]),
     ("spec", &["claim", "expr", "figure", "graph", "work"]),
-    ("store", &["codec", "digest", "fsx", "record", "value"]),
+    ("sign", &["codec", "digest", "fsx"]),
+    ("store", &["codec", "digest", "fsx", "record", "sign", "value"]),
     ("receipt", &["closure", "codec", "digest", "lock", "sign"]),
     ("reports", &["digest", "fsx", "lock", "receipt", "stamp"]),
     ("stages", &["data", "digest", "figure", "learn", "store", "table", "torch", "valley", "work"]),
@@ -43,8 +44,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "claim", "cost", "data", "digest", "engine", "figure", "fsx", "graph", "learn", "page", "plan", "record",
-            "reports", "spec", "stages", "stats", "store", "table", "value", "work",
+            "archive", "claim", "closure", "cost", "data", "digest", "engine", "figure", "fsx", "graph", "learn", "lock", "page", "plan", "record",
+            "receipt", "reports", "sign", "spec", "stages", "stats", "store", "table", "value", "work",
         ],
     ),
 ];

@@ -19,6 +19,7 @@ mod figures;
 mod incremental;
 #[cfg(feature = "torch")]
 mod interrupted;
+mod keys;
 #[cfg(feature = "torch")]
 mod kinds;
 mod layers;

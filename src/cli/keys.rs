@@ -1,0 +1,261 @@
+//! `wdpipe keys`: own keys, whom the project trusts, and signing what was computed before.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::format::{columns, count};
+use super::make::who;
+use super::select::{Variant, select};
+use super::ui::Ui;
+use super::{ExitCode, Failure, Global};
+use crate::engine::{Import, Resolver};
+use crate::plan::Knowledge;
+use crate::sign::{Batch, KeyName, Keyring, PublicKey, SecretKey, Trust};
+use crate::store::Store;
+
+/// Keys that sign results: your own, and those that the project trusts.
+///
+/// With a key of your own, `make` signs what it computes. Of several, WDPIPE_KEY=NAME chooses one, else the one called
+/// `default` signs. They lie in $WDPIPE_KEYS, or in wdpipe/keys in $XDG_CONFIG_HOME or ~/.config.
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    Generate(Generate),
+    List(List),
+    Trust(TrustKey),
+    Revoke(Revoke),
+    Sign(Sign),
+}
+
+/// Makes a key of your own; never replaces one.
+#[derive(Debug, Args)]
+pub struct Generate {
+    /// What you call it.
+    #[arg(default_value = "default", value_name = "NAME")]
+    name: KeyName,
+}
+
+/// Shows your own keys and those that the project trusts.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Adds a key to those that the project trusts.
+///
+/// Whoever has its secret part can then vouch for any result. Have the public part from its owner, not from who sends
+/// the results.
+#[derive(Debug, Args)]
+pub struct TrustKey {
+    /// What the project calls it.
+    #[arg(value_name = "NAME")]
+    name: KeyName,
+    /// The public part: ed25519: and 64 digits.
+    #[arg(value_name = "PUBLIC")]
+    public: PublicKey,
+}
+
+/// Trusts a key of the project no more.
+///
+/// None of its signatures counts then, old ones neither: when a signature was made, only its maker knows.
+#[derive(Debug, Args)]
+pub struct Revoke {
+    /// What the project calls it.
+    #[arg(value_name = "NAME")]
+    name: KeyName,
+    /// Why, for those who find results that do not count any more.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+/// Signs what you computed before you had a key, or in a run that was cut off.
+#[derive(Debug, Args)]
+pub struct Sign {
+    /// Figures, panels or stages, or all: signed is all that is behind them.
+    #[arg(required = true, value_name = "TARGET")]
+    targets: Vec<String>,
+    #[command(flatten)]
+    variant: Variant,
+    /// Sign what others computed too: you vouch for it.
+    #[arg(long)]
+    all: bool,
+}
+
+impl Keys {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If a key or file cannot be read or written, or what was asked for makes no sense.
+    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+        match self {
+            Self::Generate(command) => command.run(ui),
+            Self::List(command) => command.run(global, ui),
+            Self::Trust(TrustKey { name, public }) => {
+                let (file, shown) = (&global.trust, global.trust.display());
+                match Trust::add(file, name, public)? {
+                    true => ui.say(&format!("{shown} trusts `{name}`; its signatures count from now on")),
+                    false => ui.say(&format!("{shown} trusts `{name}` already")),
+                }
+                Ok(())
+            }
+            Self::Revoke(Revoke { name, reason }) => {
+                let (file, shown) = (&global.trust, global.trust.display());
+                match Trust::revoke(file, name, reason)? {
+                    true => ui.say(&format!("{shown} trusts `{name}` no more; none of its signatures counts")),
+                    false => ui.say(&format!("`{name}` is revoked in {shown} already")),
+                }
+                Ok(())
+            }
+            Self::Sign(command) => command.run(global, ui),
+        }
+    }
+}
+
+impl Generate {
+    fn run(&self, ui: &Ui) -> Result<(), Failure> {
+        let Some(keyring) = keyring() else {
+            let message = "it is not known where your keys are to lie: HOME is not set";
+            return Err(Failure::new(ExitCode::Missing, message, "name a folder with WDPIPE_KEYS=DIR"));
+        };
+        let public = keyring.generate(&self.name)?;
+        let owner = who().split('@').next().and_then(|user| user.parse().ok());
+        let name = owner.filter(|_| self.name.as_str() == "default").unwrap_or_else(|| self.name.clone());
+        ui.answer(&public.to_string());
+        ui.say(&format!("the secret part lies in {}: keep it to yourself", keyring.path(&self.name).display()));
+        ui.say(&format!("others, and your own project, trust it with\n  wdpipe keys trust {name} {public}"));
+        Ok(())
+    }
+}
+
+impl List {
+    fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+        let (keyring, trust) = (keyring(), Trust::load(&global.trust)?);
+        let mut own = Vec::new();
+        let mut signs = None;
+        if let Some(keyring) = &keyring {
+            signs = keyring.chosen(wanted()?.as_ref())?;
+            for name in keyring.names()? {
+                let public = keyring.load(&name)?.public();
+                own.push((public, keyring.path(&name), signs.as_ref() == Some(&name), name));
+            }
+        }
+        let policy = trust.policy;
+        if self.json {
+            let own = own.iter().map(|(public, path, signs, name)| {
+                serde_json::json!({ "name": name.as_str(), "public": public, "path": path, "signs": signs })
+            });
+            let keys = trust.keys().iter().map(
+                |key| serde_json::json!({ "name": key.name.as_str(), "public": key.public, "revoked": key.revoked }),
+            );
+            let object = serde_json::json!({
+                "own": own.collect::<Vec<_>>(),
+                "trust": {
+                    "file": global.trust, "use": policy.using.name(), "import": policy.import.name(),
+                    "keys": keys.collect::<Vec<_>>(),
+                },
+            });
+            ui.answer(&object.to_string());
+            return Ok(());
+        }
+        match &keyring {
+            Some(keyring) if !own.is_empty() => ui.answer(&format!("your keys, in {}", keyring.folder().display())),
+            _ => ui.answer("you have no key; `wdpipe keys generate` makes one"),
+        }
+        let row = |(public, _, signs, name): &(_, _, bool, KeyName)| {
+            vec![format!("  {name}"), PublicKey::to_string(public), if *signs { "signs" } else { "" }.to_owned()]
+        };
+        columns(&own.iter().map(row).collect::<Vec<_>>()).iter().for_each(|line| ui.answer(line));
+        if !own.is_empty() && signs.is_none() {
+            ui.answer("  none of them signs: say which with WDPIPE_KEY=NAME");
+        }
+        let (file, using, import) = (global.trust.display(), policy.using.name(), policy.import.name());
+        ui.answer(&format!("{} in {file} (use: {using}, import: {import})", count(trust.keys().len(), "key")));
+        let rows = trust.keys().iter().map(|key| {
+            let standing = key.revoked.as_ref().map_or("trusted".to_owned(), |reason| format!("revoked: {reason}"));
+            vec![format!("  {}", key.name), key.public.to_string(), standing]
+        });
+        columns(&rows.collect::<Vec<_>>()).iter().for_each(|line| ui.answer(line));
+        Ok(())
+    }
+}
+
+impl Sign {
+    fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+        let selection = select(global, &self.variant, &self.targets)?;
+        let Some((name, secret)) = signing_key()? else {
+            let hint = "`wdpipe keys generate` makes one; of several, WDPIPE_KEY=NAME chooses";
+            return Err(Failure::new(ExitCode::Missing, "there is no key to sign with", hint));
+        };
+        let store = Store::open(&global.cache)?;
+        let resolver = Resolver::new(&store, &selection.graph);
+        let knowledge = resolver.outlook(&selection.graph.closure(&selection.targets))?;
+        let (public, me) = (secret.public(), who());
+        let [mut signed, mut own, mut others] = [const { BTreeSet::new() }; 3];
+        for (stage, known) in selection.graph.stages.iter().zip(&knowledge) {
+            let Knowledge::Known { record, .. } = known else { continue };
+            let import = Import::of(&stage.work).map(|import| resolver.imported(import)).transpose()?;
+            for used in [Some(&**record), import.as_ref()].into_iter().flatten() {
+                for (digest, record) in store.records(&used.parts.key())? {
+                    let mine = record.provenance.who == me;
+                    if store.signers(&digest)?.contains(&public) {
+                        signed.insert(digest);
+                    } else if mine {
+                        own.insert(digest);
+                    } else if record == *used {
+                        // Another outcome of somebody else's, which is not used, is not for this user to vouch for.
+                        others.insert(digest);
+                    }
+                }
+            }
+        }
+        let left = if self.all { 0 } else { others.len() };
+        let chosen: BTreeSet<_> = if self.all { own.union(&others).copied().collect() } else { own };
+        if chosen.is_empty() {
+            ui.say(&format!("nothing to sign; {} signed already with `{name}`", count(signed.len(), "record")));
+        } else {
+            let total = chosen.len();
+            let batch = Batch::sign(&secret, chosen);
+            store
+                .publish_signatures(&batch.map_err(|error| Failure::usage(error.to_string(), "name fewer targets"))?)?;
+            ui.say(&format!("signed {} with `{name}`; {} signed already", count(total, "record"), signed.len()));
+        }
+        if self.all && !others.is_empty() {
+            ui.say(&format!("{} of them others computed: you vouch for these too", others.len()));
+        }
+        if left > 0 {
+            ui.say(&format!("{} computed by others, not signed; --all vouches for them", count(left, "record")));
+        }
+        Ok(())
+    }
+}
+
+/// The key that signs what this user computes, and what the user calls it; `None` if nothing is to be signed.
+///
+/// # Errors
+/// If WDPIPE_KEY names none that is there, or the key's file is open to others or holds something else.
+pub fn signing_key() -> Result<Option<(KeyName, SecretKey)>, Failure> {
+    let Some(keyring) = keyring() else { return Ok(None) };
+    let Some(name) = keyring.chosen(wanted()?.as_ref())? else { return Ok(None) };
+    let key = keyring.load(&name)?;
+    Ok(Some((name, key)))
+}
+
+/// Where this user's keys lie, as far as the environment tells.
+fn keyring() -> Option<Keyring> {
+    let folder = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    // The standard for XDG_CONFIG_HOME says that a relative path is to be ignored.
+    let config = folder("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
+    let config = config.or_else(|| folder("HOME").map(|home| home.join(".config")));
+    folder("WDPIPE_KEYS").or_else(|| config.map(|config| config.join("wdpipe/keys"))).map(Keyring::new)
+}
+
+/// The key that the environment asks for.
+fn wanted() -> Result<Option<KeyName>, Failure> {
+    let Some(name) = env::var_os("WDPIPE_KEY").filter(|name| !name.is_empty()) else { return Ok(None) };
+    let name = name.to_string_lossy().parse();
+    name.map(Some).map_err(|error| Failure::usage(format!("WDPIPE_KEY: {error}"), ""))
+}

@@ -1,0 +1,17 @@
+//! Who vouches for what: Ed25519 signatures under results, and whose signatures a project believes.
+//!
+//! A record does not hold its own signature: it is named by its hash, and one signature over many such names
+//! ([`Batch`]) costs as much as one over one. So results can also be signed later, and by several people.
+
+mod batch;
+mod edit;
+mod key;
+mod keyring;
+mod name;
+mod trust;
+
+pub use batch::{BATCH_LIMIT, Batch, BatchError};
+pub use key::{NotAKey, NotASignature, PublicKey, Purpose, SecretKey, Signature};
+pub use keyring::{Keyring, KeyringError};
+pub use name::{KeyName, NotAName};
+pub use trust::{Accept, Policy, Standing, Trust, TrustError, TrustedKey};
