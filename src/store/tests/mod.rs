@@ -4,6 +4,7 @@
 mod damage;
 mod model;
 mod processes;
+mod stream;
 
 use std::fs;
 use std::path::{Path, PathBuf};
