@@ -94,32 +94,82 @@ impl Closure {
         gaps
     }
 
-    /// The closure of one record among many: itself and, for every object that a stage of it reads, the first of
-    /// `records` that yields it. Names are those that the stages had when they ran.
+    /// The closure of one record among those of an archive or a store: itself and, for every object that a stage of it
+    /// reads, all of `records` that yield it. All, since stages may yield the same bytes by chance (the weights of two
+    /// runs that diverged), or by what they do (a data stage that takes the whole of an import), and no choice among them
+    /// would be the right one. Names are those that the stages had when they ran.
     pub fn of(figure: RecordDigest, records: &BTreeMap<RecordDigest, Record>) -> Self {
-        let mut producer: BTreeMap<ObjectDigest, RecordDigest> = BTreeMap::new();
+        let mut producers: BTreeMap<ObjectDigest, Vec<RecordDigest>> = BTreeMap::new();
         for (digest, record) in records {
             for output in &record.outputs {
-                producer.entry(output.object).or_insert(*digest);
+                let of_it = producers.entry(output.object).or_default();
+                // An output of a record may have the bytes of another.
+                if of_it.last() != Some(digest) {
+                    of_it.push(*digest);
+                }
             }
         }
-        // Depth first, without recursion: a chain of segments may be long.
-        let (mut members, mut seen) = (Vec::new(), BTreeSet::new());
-        let mut open = vec![(figure, false)];
-        while let Some((digest, done)) = open.pop() {
-            let Some(record) = records.get(&digest) else { continue };
-            if done {
-                let (name, key) = (record.provenance.stage.clone(), record.parts.key());
-                members.push(Member { name, key, digest, record: record.clone() });
-            } else if seen.insert(digest) {
-                open.push((digest, true));
-                open.extend(
-                    record.parts.inputs.values().rev().filter_map(|object| producer.get(object)).map(|d| (*d, false)),
-                );
+        // Depth first, without recursion: a chain of segments may be long. Every object is opened once, so that hostile
+        // records that all yield and read the same take no longer than others.
+        let (mut found, mut seen, mut seen_objects) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+        let mut open = vec![Open::Record(figure)];
+        while let Some(next) = open.pop() {
+            match next {
+                Open::Record(digest) if seen.insert(digest) => {
+                    let Some(record) = records.get(&digest) else { continue };
+                    open.push(Open::Done(digest, record));
+                    open.extend(record.parts.inputs.values().rev().map(|object| Open::Object(*object)));
+                }
+                Open::Object(object) if seen_objects.insert(object) => {
+                    open.extend(producers.get(&object).into_iter().flatten().rev().map(|digest| Open::Record(*digest)));
+                }
+                Open::Done(digest, record) => found.push((digest, record)),
+                Open::Record(_) | Open::Object(_) => {}
             }
         }
-        Self { members }
+        let member = |(digest, record): (RecordDigest, &Record)| {
+            let (name, key) = (record.provenance.stage.clone(), record.parts.key());
+            Member { name, key, digest, record: record.clone() }
+        };
+        Self { members: settled(found).into_iter().map(member).collect() }
     }
+}
+
+/// What [`Closure::of`] has yet to look at.
+enum Open<'a> {
+    Record(RecordDigest),
+    Object(ObjectDigest),
+    /// All that is behind the record has been found.
+    Done(RecordDigest, &'a Record),
+}
+
+/// Puts records, the figure's last, in such an order that each comes after a producer of everything that it reads, as
+/// near to the given order as can be. What reads something that none yields, or only in a circle, comes late.
+fn settled(found: Vec<(RecordDigest, &Record)>) -> Vec<(RecordDigest, &Record)> {
+    let mut readers: BTreeMap<ObjectDigest, Vec<usize>> = BTreeMap::new();
+    let mut lacking = Vec::with_capacity(found.len());
+    for (place, (_, record)) in found.iter().enumerate() {
+        let inputs: BTreeSet<_> = record.parts.inputs.values().collect();
+        lacking.push(inputs.len());
+        inputs.into_iter().for_each(|object| readers.entry(*object).or_default().push(place));
+    }
+    let Some(figure) = found.len().checked_sub(1) else { return found };
+    let mut ready: BTreeSet<usize> = (0..figure).filter(|&place| lacking[place] == 0).collect();
+    let (mut order, mut placed) = (Vec::with_capacity(found.len()), vec![false; found.len()]);
+    while let Some(place) = ready.pop_first() {
+        placed[place] = true;
+        order.push(found[place]);
+        for output in &found[place].1.outputs {
+            for reader in readers.remove(&output.object).unwrap_or_default() {
+                lacking[reader] -= 1;
+                if lacking[reader] == 0 && reader < figure {
+                    ready.insert(reader);
+                }
+            }
+        }
+    }
+    order.extend((0..=figure).filter(|&place| !placed[place]).map(|place| found[place]));
+    order
 }
 
 #[cfg(test)]
@@ -165,6 +215,35 @@ mod tests {
         assert_ne!(closure.root(), whole);
         closure.members.reverse();
         assert_eq!(closure.gaps().len(), 2, "train and probe read `a`");
+    }
+
+    #[test]
+    fn all_that_yield_the_same_are_in_it_and_what_yields_what_it_reads_comes_after_another() {
+        // `whole` passes the images of the import on; both runs end in the same bytes.
+        let all = [
+            record("figure", &["end", "a", "b"], &["svg"]),
+            record("import", &[], &["images"]),
+            record("whole", &["images"], &["images"]),
+            record("one", &["images"], &["end", "a"]),
+            record("two", &["images"], &["end", "b"]),
+            record("three", &["end"], &["end"]),
+        ];
+        // Whatever the digests are: they depend on the versions.
+        for version in 0..10 {
+            let mut all = all.clone();
+            all.iter_mut().for_each(|record| record.parts.version = version);
+            let records: BTreeMap<_, _> = all.iter().map(|r| (r.to_bytes().unwrap().0, r.clone())).collect();
+            let closure = Closure::of(all[0].to_bytes().unwrap().0, &records);
+            let names = names(&closure);
+            assert_eq!((names.len(), names[0], names[5]), (6, "import", "figure"), "{names:?}");
+            assert!(closure.gaps().is_empty(), "{names:?}");
+        }
+        // A circle without a beginning is a gap.
+        let circle = [record("figure", &["a"], &["svg"]), record("x", &["a"], &["b"]), record("y", &["b"], &["a"])];
+        let records: BTreeMap<_, _> = circle.iter().map(|r| (r.to_bytes().unwrap().0, r.clone())).collect();
+        let closure = Closure::of(circle[0].to_bytes().unwrap().0, &records);
+        assert_eq!((closure.members.len(), closure.gaps().len()), (3, 1));
+        assert_eq!(closure.figure().unwrap().name, "figure");
     }
 
     #[test]

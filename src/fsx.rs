@@ -3,15 +3,16 @@
 //! Every error says what was attempted and where. What is written appears whole under its final name
 //! or not at all, whatever is killed in between; only files with temporary names can be left over.
 
+mod draft;
 mod private;
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Seek};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+pub use draft::{Draft, publish, replace};
 pub use private::{create_private, read_private};
 
 /// An operation on a file or folder that failed.
@@ -46,6 +47,11 @@ impl FsError {
 /// Makes a closure that names the operation and path of an error.
 fn failed(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> FsError {
     move |source| FsError { operation, path: path.to_owned(), source }
+}
+
+/// The folder that a file lies in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
 }
 
 /// "Not there" as a value.
@@ -158,107 +164,14 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, FsError> {
     String::from_utf8(bytes).map_err(|e| failed("read", path)(io::Error::new(ErrorKind::InvalidData, e)))
 }
 
-/// A file under a temporary name; removed on drop unless it was moved away.
-struct Temporary {
-    file: File,
-    path: PathBuf,
-}
-
-impl Temporary {
-    /// Creates a file that nobody else has, in `folder`, with a mode (less the umask) from the start, and writes `parts`
-    /// to it one after the other.
-    fn write(folder: &Path, prefix: &str, mode: u32, parts: &[&[u8]]) -> Result<Self, FsError> {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
-        loop {
-            let (process, count) = (std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
-            let path = folder.join(format!("{prefix}{process}-{count}-{}", now()));
-            match OpenOptions::new().write(true).create_new(true).mode(mode).open(&path) {
-                Ok(file) => {
-                    let mut temporary = Self { file, path };
-                    for part in parts {
-                        let written = temporary.file.write_all(part);
-                        written.map_err(failed("write", &temporary.path))?;
-                    }
-                    return Ok(temporary);
-                }
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(failed("write", &path)(error)),
-            }
-        }
-    }
-
-    fn sync(&self) -> Result<(), FsError> {
-        self.file.sync_all().map_err(failed("write", &self.path))
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // Left over, it is harmless and swept up later.
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-/// Publishes an immutable file: written and synced under a temporary name in `temporary` (on the same
-/// file system), then linked to `target`, which is never replaced. Returns the identity of the new
-/// file, or `None` if there is one already. The folder of `target` is not synced: see [`sync_folder`].
+/// Opens a file for reading bit by bit; with its identity from before it is read.
 ///
 /// # Errors
-/// If anything cannot be written; then nothing is there under the final name.
-pub fn publish(temporary: &Path, target: &Path, parts: &[&[u8]]) -> Result<Option<Identity>, FsError> {
-    let failed = failed("write", target);
-    let temporary = Temporary::write(temporary, "", 0o666, parts)?;
-    // Set, not left to the umask: others who share the store must be able to read, nobody to write.
-    temporary.file.set_permissions(Permissions::from_mode(0o444)).map_err(&failed)?;
-    // Where times cannot be set, the file is only hashed more often than it must be.
-    let _ = temporary.file.set_modified(UNIX_EPOCH + PUBLISHED);
-    temporary.sync()?;
-    let mut linked = fs::hard_link(&temporary.path, target);
-    if let (Err(error), Some(folder)) = (&linked, target.parent())
-        && error.kind() == ErrorKind::NotFound
-    {
-        create_folder(folder)?;
-        linked = fs::hard_link(&temporary.path, target);
-    }
-    match linked {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(None),
-        // Some file systems have no links. Renaming may replace a file that another process published in
-        // this instant, by one with the same bytes: the name is their hash.
-        Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied) => {
-            if fs::symlink_metadata(target).is_ok() {
-                return Ok(None);
-            }
-            fs::rename(&temporary.path, target).map_err(|_| failed(error))?;
-        }
-        Err(error) => return Err(failed(error)),
-    }
-    let file = temporary.file.try_clone().map_err(&failed)?;
-    // Removing the temporary name changes the file's identity, so that comes first.
-    drop(temporary);
-    let metadata = file.metadata().map_err(&failed)?;
-    Ok(Some(Identity::of(&metadata)))
-}
-
-/// Replaces a file atomically, or creates it, if its bytes are others; says whether they were.
-///
-/// # Errors
-/// If it cannot be written; then the old one is untouched.
-pub fn replace(path: &Path, bytes: &[u8]) -> Result<bool, FsError> {
-    if identity(path)?.is_some_and(|old| old.size == bytes.len() as u64)
-        && read(path, bytes.len() as u64).is_ok_and(|old| old == bytes)
-    {
-        return Ok(false);
-    }
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = Temporary::write(folder, &format!(".{name}."), 0o666, &[bytes])?;
-    temporary.sync()?;
-    fs::rename(&temporary.path, path).map_err(failed("write", path))?;
-    Ok(true)
+/// If it cannot be opened.
+pub fn open(path: &Path) -> Result<(impl Read + Seek + use<>, Identity), FsError> {
+    let file = File::open(path).map_err(failed("read", path))?;
+    let metadata = file.metadata().map_err(failed("read", path))?;
+    Ok((file, Identity::of(&metadata)))
 }
 
 /// Creates a folder and those above it; existing ones are left as they are. In a folder that a group

@@ -10,6 +10,10 @@ use crate::value::{Map, Value, feed_length, feed_text};
 
 const FORMAT: Format = Format { magic: *b"WDre", version: 1, name: "record" };
 
+/// No record has more bytes: reading the worst one of that size takes 110 MiB of memory (a list of maps with one entry
+/// each, 27 times the bytes). Those of figures are the largest, with 40 kB at smoke scale.
+pub const RECORD_LIMIT: u64 = 4 << 20;
+
 /// Everything that determines a stage's outputs; nothing else enters its key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KeyParts {
@@ -98,9 +102,10 @@ impl Record {
     /// The stored form and its name.
     ///
     /// # Errors
-    /// If the record is larger than the codec's limit.
+    /// If the record is larger than [`RECORD_LIMIT`].
     pub fn to_bytes(&self) -> Result<(RecordDigest, Vec<u8>), CodecError> {
         let bytes = codec::encode(FORMAT, self)?;
+        within_limit(&bytes)?;
         Ok((RecordDigest::of(&bytes), bytes))
     }
 
@@ -108,8 +113,10 @@ impl Record {
     /// for the caller to check.
     ///
     /// # Errors
-    /// If the bytes are no record, of another version, or an inline output is not what its hash says.
+    /// If the bytes are no record, more than [`RECORD_LIMIT`], of another version, or an inline output is not what its
+    /// hash says.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodecError> {
+        within_limit(bytes)?;
         let record: Self = codec::decode(FORMAT, bytes)?;
         for output in &record.outputs {
             if let Some(inline) = &output.inline
@@ -132,6 +139,12 @@ impl Record {
         let names = |record: &Self| -> Vec<_> { record.outputs.iter().map(|o| (o.name.clone(), o.object)).collect() };
         names(self) == names(other)
     }
+}
+
+fn within_limit(bytes: &[u8]) -> Result<(), CodecError> {
+    let length = bytes.len() as u64;
+    let reason = || format!("its {length} bytes are more than the {RECORD_LIMIT} that a record may have");
+    if length > RECORD_LIMIT { Err(CodecError::Damaged { name: FORMAT.name, reason: reason() }) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -185,5 +198,19 @@ mod tests {
         record.outputs[0].inline = Some(b"tablf".to_vec());
         let (_, bytes) = record.to_bytes().unwrap();
         assert!(matches!(Record::from_bytes(&bytes), Err(CodecError::Damaged { .. })));
+    }
+
+    #[test]
+    fn hostile_bytes_end_neither_the_stack_nor_the_memory() {
+        // A million lists, each in the one before.
+        let list = [&4_u32.to_le_bytes()[..], &1_u64.to_le_bytes()].concat();
+        let bytes = [&b"WDre\x01\x00"[..], &list.repeat(1_000_000)].concat();
+        assert!(matches!(codec::decode::<Value>(FORMAT, &bytes), Err(CodecError::Damaged { .. })));
+
+        let mut record = sample();
+        record.provenance.who = "x".repeat(RECORD_LIMIT as usize);
+        assert!(record.to_bytes().unwrap_err().to_string().contains("more than the 4194304"));
+        let bytes = codec::encode(FORMAT, &record).unwrap();
+        assert!(Record::from_bytes(&bytes).unwrap_err().to_string().contains("more than the 4194304"));
     }
 }

@@ -6,10 +6,11 @@
 //! for a map its length and, in ascending order of the names' bytes, each name (as text without tag)
 //! and its value. The encoding is injective: different values never give the same bytes.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Named values, in order of their names.
 pub type Map = BTreeMap<String, Value>;
@@ -26,9 +27,9 @@ pub enum Value {
     /// Text.
     Text(String),
     /// Values in order.
-    List(Vec<Value>),
+    List(#[serde(deserialize_with = "nested")] Vec<Value>),
     /// Values by name.
-    Map(Map),
+    Map(#[serde(deserialize_with = "nested")] Map),
 }
 
 /// Parameters that cannot be hashed, and where they are.
@@ -127,6 +128,22 @@ impl Value {
     }
 }
 
+/// Lists and maps within each other are read this deep; a figure's are 8 deep. Twelve bytes open one more, and
+/// what is read recursively would run out of stack.
+const DEPTH: u32 = 32;
+
+/// Reads what is in a list or map, unless it is too deep within others.
+fn nested<'de, D: Deserializer<'de>, T: Deserialize<'de>>(input: D) -> Result<T, D::Error> {
+    thread_local!(static DEEP: Cell<u32> = const { Cell::new(0) });
+    if DEEP.get() == DEPTH {
+        return Err(serde::de::Error::custom(format!("lists and maps are more than {DEPTH} deep")));
+    }
+    DEEP.set(DEEP.get() + 1);
+    let read = T::deserialize(input);
+    DEEP.set(DEEP.get() - 1);
+    read
+}
+
 /// Feeds the length of a sequence: 8 bytes, little-endian.
 pub fn feed_length(hasher: &mut blake3::Hasher, length: usize) {
     hasher.update(&(length as u64).to_le_bytes());
@@ -218,6 +235,15 @@ mod tests {
         ];
         let hashes: std::collections::BTreeSet<_> = values.iter().map(hash).collect();
         assert_eq!(hashes.len(), values.len());
+    }
+
+    #[test]
+    fn what_is_nested_too_deeply_is_refused_before_the_stack_ends() {
+        let nest = |depth| (0..depth).fold(Value::Int(1), |value, _| Value::List(vec![value]));
+        let read = |value: &Value| serde_json::from_str::<Value>(&serde_json::to_string(value).unwrap());
+        assert_eq!(read(&nest(32)).unwrap(), nest(32));
+        assert!(read(&nest(33)).unwrap_err().to_string().contains("more than 32 deep"));
+        assert_eq!(read(&nest(32)).unwrap(), nest(32), "counted anew after a refusal");
     }
 
     #[test]

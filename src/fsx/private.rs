@@ -5,7 +5,8 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use super::{FsError, Temporary, create_folder, failed, read_limited, sync_folder};
+use super::draft::Draft;
+use super::{FsError, create_folder, failed, folder_of, read_limited, sync_folder};
 
 /// Reads a file that nobody else can read, of at most `limit` bytes.
 ///
@@ -50,13 +51,11 @@ pub fn create_private(path: &Path, bytes: &[u8]) -> Result<bool, FsError> {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed("create", folder)(error)),
         _ => check_folder(folder)?,
     }
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = Temporary::write(folder, &format!(".{name}."), 0o600, &[bytes])?;
-    temporary.sync()?;
+    let mut draft = Draft::private(path)?;
+    draft.append(bytes)?;
     // Where there are no links there are no modes either, and this is no place for secrets.
-    match fs::hard_link(&temporary.path, path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
-        linked => linked.map_err(failed("write", path))?,
+    if !draft.link(path)? {
+        return Ok(false);
     }
     sync_folder(folder)?;
     Ok(true)
@@ -81,10 +80,6 @@ fn belongs_to_other(metadata: &Metadata) -> Option<String> {
     // SAFETY: takes nothing, always succeeds and changes nothing.
     let own = unsafe { libc::geteuid() };
     (metadata.uid() != own).then(|| format!("it belongs to user number {}, and you are number {own}", metadata.uid()))
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod layout;
 mod object;
 mod records;
 mod signatures;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -82,6 +83,12 @@ pub enum StoreError {
         /// Its size.
         bytes: u64,
     },
+    /// The bytes that were to be stored could not be read.
+    #[error("cannot read what was to be stored: {0}")]
+    Source(std::io::Error),
+    /// The bytes that were given are not those of the object.
+    #[error("the bytes given for object {0} have another hash or length")]
+    Another(ObjectDigest),
     /// A record that this program cannot write, or that another version of it wrote.
     #[error("record {path}: {source}", path = path.display())]
     Record {
@@ -177,7 +184,7 @@ impl Store {
             let (header, compressed) = object::encode(bytes)?;
             let body = compressed.as_deref().unwrap_or(bytes);
             match fsx::publish(&self.layout.temporary(), &self.layout.object(&digest), &[&header, body])? {
-                Some(file) => self.remember(&digest, bytes.len(), &file, fsx::now()),
+                Some(file) => self.remember(&digest, bytes.len() as u64, &file, fsx::now()),
                 // Another process was faster, or a damaged file could not be moved out of the way.
                 None => drop(self.get(&digest)?),
             }
@@ -204,7 +211,7 @@ impl Store {
         };
         match object::decode(file) {
             Ok(bytes) if ObjectDigest::of(&bytes) == *digest => {
-                self.remember(digest, bytes.len(), &identity, now);
+                self.remember(digest, bytes.len() as u64, &identity, now);
                 Ok(bytes)
             }
             Ok(_) => Err(self.damaged(digest, "its bytes have another hash", Some(identity))),
@@ -242,9 +249,9 @@ impl Store {
     }
 
     /// Notes that the file held the right bytes at `now`, if it could not have changed unnoticed since.
-    fn remember(&self, object: &ObjectDigest, raw: usize, file: &fsx::Identity, now: i64) {
+    fn remember(&self, object: &ObjectDigest, raw: u64, file: &fsx::Identity, now: i64) {
         if file.is_settled(now) {
-            self.index.remember_object(object, raw as u64, file);
+            self.index.remember_object(object, raw, file);
         }
     }
 

@@ -11,11 +11,17 @@ use super::StoreError;
 
 const MAGIC: [u8; 4] = *b"WDob";
 const VERSION: u16 = 1;
-const RAW: u8 = 0;
-const ZSTD: u8 = 1;
+pub(super) const RAW: u8 = 0;
+pub(super) const ZSTD: u8 = 1;
+
+/// How hard is compressed: beyond this, weights take longer and get no shorter.
+pub(super) const LEVEL: i32 = 3;
 
 /// Bytes of the header.
 pub(super) const HEADER: usize = 16;
+
+/// Bytes of the checksum before compressed ones.
+pub(super) const SEAL: usize = 8;
 
 /// No object has more bytes (4 GiB); what claims to is refused unread.
 pub const OBJECT_LIMIT: u64 = 4 << 30;
@@ -35,34 +41,57 @@ pub(super) fn encode(bytes: &[u8]) -> Result<([u8; HEADER], Option<Vec<u8>>), St
         return Err(StoreError::TooLarge { bytes: length });
     }
     let compressed = compress(bytes);
-    let codec = if compressed.is_some() { ZSTD } else { RAW };
+    Ok((header(if compressed.is_some() { ZSTD } else { RAW }, length), compressed))
+}
+
+pub(super) fn header(codec: u8, length: u64) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     header[..4].copy_from_slice(&MAGIC);
     header[4..6].copy_from_slice(&VERSION.to_le_bytes());
     header[6] = codec;
     header[8..].copy_from_slice(&length.to_le_bytes());
-    Ok((header, compressed))
+    header
+}
+
+/// Whether so many bytes instead of so many are worth unpacking them.
+pub(super) fn pays(before: u64, after: u64) -> bool {
+    after < before / 10 * 9
+}
+
+/// Whether bytes, which `read` takes from a place on, may become shorter. Most weights do not: three pieces tell, and
+/// cost little.
+pub(super) fn is_compressible<E>(length: u64, read: impl Fn(u64, &mut [u8]) -> Result<(), E>) -> Result<bool, E> {
+    const PIECE: usize = 64 << 10;
+    let piece = PIECE as u64;
+    if length <= 4 * piece {
+        return Ok(true);
+    }
+    let mut sample = vec![0; 3 * PIECE];
+    for (part, start) in sample.chunks_exact_mut(PIECE).zip([0, (length - piece) / 2, length - piece]) {
+        read(start, part)?;
+    }
+    let packed = zstd::bulk::compress(&sample, 1);
+    Ok(packed.is_ok_and(|packed| pays(sample.len() as u64, packed.len() as u64)))
 }
 
 fn compress(bytes: &[u8]) -> Option<Vec<u8>> {
-    const PIECE: usize = 64 << 10;
-    let pays = |before: usize, after: usize| after < before / 10 * 9;
-    if bytes.len() > 4 * PIECE {
-        // Most weights do not compress: three pieces tell, and cost little.
-        let starts = [0, (bytes.len() - PIECE) / 2, bytes.len() - PIECE];
-        let sample: Vec<u8> = starts.iter().flat_map(|&start| &bytes[start..start + PIECE]).copied().collect();
-        if !pays(sample.len(), zstd::bulk::compress(&sample, 1).ok()?.len()) {
-            return None;
-        }
+    let read = |start: u64, part: &mut [u8]| {
+        let start = usize::try_from(start).map_err(drop)?;
+        part.copy_from_slice(bytes.get(start..start + part.len()).ok_or(())?);
+        Ok::<_, ()>(())
+    };
+    if !is_compressible(bytes.len() as u64, read).ok()? {
+        return None;
     }
-    let body = zstd::bulk::compress(bytes, 3).ok()?;
-    let sealed = [&seal(&body)[..], &body].concat();
-    pays(bytes.len(), sealed.len()).then_some(sealed)
+    let body = zstd::bulk::compress(bytes, LEVEL).ok()?;
+    let sealed = [&seal(blake3::hash(&body))[..], &body].concat();
+    pays(bytes.len() as u64, sealed.len() as u64).then_some(sealed)
 }
 
-fn seal(compressed: &[u8]) -> [u8; 8] {
-    let mut seal = [0; 8];
-    seal.copy_from_slice(&blake3::hash(compressed).as_bytes()[..8]);
+/// What stands before compressed bytes of a hash.
+pub(super) fn seal(compressed: blake3::Hash) -> [u8; SEAL] {
+    let mut seal = [0; SEAL];
+    seal.copy_from_slice(&compressed.as_bytes()[..SEAL]);
     seal
 }
 
@@ -91,10 +120,10 @@ pub(super) fn decode(mut file: Vec<u8>) -> Result<Vec<u8>, ObjectError> {
         }
         RAW => wrong("the file has another length than its header says"),
         ZSTD => {
-            let Some((sealed, body)) = file[HEADER..].split_first_chunk::<8>() else {
+            let Some((sealed, body)) = file[HEADER..].split_first_chunk::<SEAL>() else {
                 return wrong("the file ends too soon");
             };
-            if *sealed != seal(body) {
+            if *sealed != seal(blake3::hash(body)) {
                 return wrong("the compressed bytes have another checksum");
             }
             let mut bytes = Vec::new();
@@ -141,7 +170,7 @@ mod tests {
         // 1 GiB of zeros in 32 KiB, under a header that says 1000 bytes.
         let body = zstd::bulk::compress(&vec![0; 1 << 20], 1).unwrap().repeat(1 << 10);
         let (header, _) = encode(&[0; 1000]).unwrap();
-        let bomb = [&header[..], &seal(&body), &body].concat();
+        let bomb = [&header[..], &seal(blake3::hash(&body)), &body].concat();
         assert_eq!(decode(bomb).unwrap_err().0, "it unpacks to another length than its header says");
     }
 

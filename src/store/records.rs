@@ -4,10 +4,7 @@ use super::{Store, StoreError};
 use crate::codec::CodecError;
 use crate::digest::{RecordDigest, StageKey};
 use crate::fsx;
-use crate::record::{Output, Record};
-
-/// No record's file has more bytes.
-const RECORD_LIMIT: u64 = 256 << 20;
+use crate::record::{Output, RECORD_LIMIT, Record};
 
 /// What the index keeps of a record.
 #[derive(Debug, Clone, PartialEq)]

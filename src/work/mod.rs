@@ -3,12 +3,14 @@
 //! A stage's parameters are hashed as plain data (see [`crate::value`]), so a new optional field that is
 //! left out when it is not set keeps old keys. **If what a kind computes changes, bump its version.**
 
+mod bulk;
 mod contract;
 mod figure;
 mod model;
 mod stages;
 mod tables;
 
+pub use bulk::is_bulk;
 pub use contract::{Contract, Tolerance, tolerance};
 pub use figure::{Axis, Curve, Figure, Guide, Mark, Panel, Rows, Scale};
 pub use model::{InitScheme, InputScale, Model, ModelName, Numerics, Policy, Precision, Projection, Sphere};

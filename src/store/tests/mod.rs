@@ -5,6 +5,7 @@ mod damage;
 mod model;
 mod processes;
 mod signatures;
+mod stream;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,188 @@
+//! Files that appear whole: written under a temporary name, then linked or moved to their own.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::UNIX_EPOCH;
+
+use super::{FsError, Identity, PUBLISHED, create_folder, failed, folder_of, identity, now, read};
+
+/// A file under a temporary name, written bit by bit; removed on drop unless it was published or put in a place.
+#[derive(Debug)]
+pub struct Draft {
+    file: File,
+    path: PathBuf,
+}
+
+impl Draft {
+    /// Creates a file that nobody else has in `folder`.
+    ///
+    /// # Errors
+    /// If it cannot be created.
+    pub fn new(folder: &Path) -> Result<Self, FsError> {
+        Self::create(folder, "", 0o666)
+    }
+
+    /// Creates one that is to be put in the place `path`.
+    ///
+    /// # Errors
+    /// If it cannot be created.
+    pub fn of(path: &Path) -> Result<Self, FsError> {
+        Self::beside(path, 0o666)
+    }
+
+    /// The same, and nobody else can read it at any moment.
+    pub(super) fn private(path: &Path) -> Result<Self, FsError> {
+        Self::beside(path, 0o600)
+    }
+
+    fn beside(path: &Path, mode: u32) -> Result<Self, FsError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Self::create(folder_of(path), &format!(".{name}."), mode)
+    }
+
+    /// The mode (less the umask) is the file's from the start.
+    fn create(folder: &Path, prefix: &str, mode: u32) -> Result<Self, FsError> {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        loop {
+            let (process, count) = (std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+            let path = folder.join(format!("{prefix}{process}-{count}-{}", now()));
+            match OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&path) {
+                Ok(file) => return Ok(Self { file, path }),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed("write", &path)(error)),
+            }
+        }
+    }
+
+    /// Appends bytes.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), FsError> {
+        self.file.write_all(bytes).map_err(failed("write", &self.path))
+    }
+
+    /// Replaces bytes that were written; what is appended later comes at the end as before.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn write_at(&self, start: u64, bytes: &[u8]) -> Result<(), FsError> {
+        self.file.write_all_at(bytes, start).map_err(failed("write", &self.path))
+    }
+
+    /// Fills `bytes` with what was written.
+    ///
+    /// # Errors
+    /// If it cannot be read or is not so long.
+    pub fn read_at(&self, start: u64, bytes: &mut [u8]) -> Result<(), FsError> {
+        self.file.read_exact_at(bytes, start).map_err(failed("read", &self.path))
+    }
+
+    /// Gives it a name beside its own, if that is free; says whether.
+    pub(super) fn link(&self, path: &Path) -> Result<bool, FsError> {
+        self.sync()?;
+        match fs::hard_link(&self.path, path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            linked => linked.map(|()| true).map_err(failed("write", path)),
+        }
+    }
+
+    fn sync(&self) -> Result<(), FsError> {
+        self.file.sync_all().map_err(failed("write", &self.path))
+    }
+
+    /// Publishes it as an immutable file: synced, then linked to `target` (on the same file system), which is never
+    /// replaced. Returns the identity of the new file, or `None` if there is one already. The folder of `target` is not
+    /// synced: see [`super::sync_folder`].
+    ///
+    /// # Errors
+    /// If anything cannot be written; then nothing is there under the final name.
+    pub fn publish(self, target: &Path) -> Result<Option<Identity>, FsError> {
+        let failed = failed("write", target);
+        // Set, not left to the umask: others who share the store must be able to read, nobody to write.
+        self.file.set_permissions(Permissions::from_mode(0o444)).map_err(&failed)?;
+        // Where times cannot be set, the file is only hashed more often than it must be.
+        let _ = self.file.set_modified(UNIX_EPOCH + PUBLISHED);
+        self.sync()?;
+        let mut linked = fs::hard_link(&self.path, target);
+        if let (Err(error), Some(folder)) = (&linked, target.parent())
+            && error.kind() == ErrorKind::NotFound
+        {
+            create_folder(folder)?;
+            linked = fs::hard_link(&self.path, target);
+        }
+        match linked {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(None),
+            // Some file systems have no links. Renaming may replace a file that another process published in
+            // this instant, by one with the same bytes: the name is their hash.
+            Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied) => {
+                if fs::symlink_metadata(target).is_ok() {
+                    return Ok(None);
+                }
+                fs::rename(&self.path, target).map_err(|_| failed(error))?;
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        let file = self.file.try_clone().map_err(&failed)?;
+        // Removing the temporary name changes the file's identity, so that comes first.
+        drop(self);
+        let metadata = file.metadata().map_err(&failed)?;
+        Ok(Some(Identity::of(&metadata)))
+    }
+
+    /// Puts it in a place (on the same file system), atomically and instead of what is there.
+    ///
+    /// # Errors
+    /// If it cannot be written; then what is there is untouched.
+    pub fn put(self, path: &Path) -> Result<(), FsError> {
+        self.sync()?;
+        fs::rename(&self.path, path).map_err(failed("write", path))
+    }
+}
+
+impl Write for Draft {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // Left over, it is harmless and swept up later.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Publishes an immutable file of the given parts: see [`Draft::publish`]. It is written in the folder `temporary`.
+///
+/// # Errors
+/// If anything cannot be written; then nothing is there under the final name.
+pub fn publish(temporary: &Path, target: &Path, parts: &[&[u8]]) -> Result<Option<Identity>, FsError> {
+    let mut draft = Draft::new(temporary)?;
+    parts.iter().try_for_each(|part| draft.append(part))?;
+    draft.publish(target)
+}
+
+/// Replaces a file atomically, or creates it, if its bytes are others; says whether they were.
+///
+/// # Errors
+/// If it cannot be written; then the old one is untouched.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<bool, FsError> {
+    if identity(path)?.is_some_and(|old| old.size == bytes.len() as u64)
+        && read(path, bytes.len() as u64).is_ok_and(|old| old == bytes)
+    {
+        return Ok(false);
+    }
+    let mut draft = Draft::of(path)?;
+    draft.append(bytes)?;
+    draft.put(path)?;
+    Ok(true)
+}
