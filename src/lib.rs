@@ -26,6 +26,7 @@ pub mod fsx;
 pub mod graph;
 pub mod learn;
 pub mod page;
+pub mod stamp;
 #[cfg(feature = "torch")]
 pub mod torch;
 pub mod valley;
@@ -39,6 +40,7 @@ pub mod spec;
 pub mod sign;
 
 // Bytes on disk; stages that run; the whole.
+pub mod archive;
 pub mod engine;
 pub mod receipt;
 pub mod reports;

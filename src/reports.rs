@@ -99,7 +99,7 @@ impl Place {
         let list = || Ok(fsx::read(&self.path("stages.zst"), LIST_LIMIT)?);
         let lock = Lock::from_text(&text, list).map_err(|error| match error {
             ReportError::Lock { source, .. } => at(source),
-            error @ ReportError::Fs(_) => error,
+            error => error,
         })?;
         if lock.figure != self.figure {
             return Err(at(LockError::Altered(format!("it is the lock of `{}`", lock.figure))));

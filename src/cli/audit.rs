@@ -44,7 +44,7 @@ impl Audit {
     /// # Errors
     /// If there is no lock or key, checkpoints are missing, or a segment comes out differently.
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let Some((name, key)) = signing_key(global)? else {
+        let Some((name, key)) = signing_key()? else {
             let message = "a receipt must be signed, and you have no key";
             return Err(Failure::new(ExitCode::Missing, message, "`wdpipe keys generate` makes one"));
         };

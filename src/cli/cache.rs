@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::{Args, Subcommand};
 
+use super::archive::{Export, Import};
 use super::format::{bytes, columns, count, duration};
 use super::make::now;
 use super::select::{Variant, select};
@@ -19,6 +20,8 @@ pub enum Cache {
     Stats(Stats),
     Check(Check),
     Gc(Gc),
+    Export(Export),
+    Import(Import),
 }
 
 /// Says how much is in the store, by kind of stage.
@@ -73,6 +76,8 @@ impl Cache {
             Self::Stats(command) => command.run(&store, ui),
             Self::Check(command) => command.run(&store, ui),
             Self::Gc(command) => command.run(global, &store, ui),
+            Self::Export(command) => command.run(global, &store, ui),
+            Self::Import(command) => command.run(&store, ui),
         }
     }
 }

@@ -194,7 +194,7 @@ impl Sign {
             return Err(Failure::new(ExitCode::Missing, "there is no key to sign with", hint));
         };
         let store = Store::open(&global.cache)?;
-        let resolver = Resolver::new(&store, &selection.graph);
+        let resolver = Resolver::new(&store, &selection.graph, &selection.preference);
         let knowledge = resolver.outlook(&selection.graph.closure(&selection.targets))?;
         let (public, me) = (secret.public(), who());
         let [mut signed, mut own, mut others] = [const { BTreeSet::new() }; 3];

@@ -2,12 +2,13 @@
 
 use clap::Args;
 
+use super::archive;
 use super::export::export;
 use super::format::{bytes, count};
 use super::select::{Selection, Variant, select};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
-use crate::archive;
+use crate::archive::Scope;
 use crate::closure::Closure;
 use crate::engine::{self, Indifferent, Preference, Resolver};
 use crate::lock::{FILES, Lock};
@@ -85,9 +86,9 @@ impl LockCommand {
         let names = (place.figure.as_str(), pipeline, self.variant.profile.as_str());
         let lock = Lock::of(names, &self.variant.set, closure, files);
         // First the evidence, then the lock that refers to it.
-        let size = archive::write(&place.path("wdpipe"), closure, archive::Contents::Numbers, store)?.bytes;
+        let exported = archive::write(&place.path("wdpipe"), closure, Scope::Numbers, store)?;
         place.write_lock(&lock)?;
-        Ok(size)
+        Ok(exported.bytes)
     }
 }
 
@@ -96,6 +97,7 @@ impl From<ReportError> for Failure {
         let hint = match &error {
             ReportError::Fs(_) => "say --reports DIR if the figures lie elsewhere",
             ReportError::Lock { .. } => "restore the committed file, or write it anew with `wdpipe lock`",
+            ReportError::Receipt { .. } => "restore the committed file; a receipt cannot be mended",
         };
         Self::new(ExitCode::Storage, error.to_string(), hint)
     }

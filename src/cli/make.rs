@@ -87,7 +87,7 @@ impl Make {
             let plan = planned(&first.0, &store)?;
             return dry::print(&first.0, &plan, &estimates, first.1, (&self.variant.profile, self.json), ui);
         }
-        let mut once = self.once(first, (&store, global), &cancel, ui)?;
+        let mut once = self.once(first, &store, &cancel, ui)?;
         if let Some(width) = self.ci {
             let limits = Limits { width, budget: self.budget, started };
             while once.summary.errors.is_empty() && !cancel.load(Ordering::Relaxed) {
@@ -96,7 +96,7 @@ impl Make {
                 else {
                     break;
                 };
-                once = self.once(self.selected(global, &variant, ui)?, (&store, global), &cancel, ui)?;
+                once = self.once(self.selected(global, &variant, ui)?, &store, &cancel, ui)?;
             }
         }
         self.finish(once, &store, global, (started, cancel.load(Ordering::Relaxed)), ui)
@@ -131,13 +131,13 @@ impl Make {
     fn once(
         &self,
         (selection, jobs, devices): (Selection, NonZeroUsize, (Device, Device)),
-        (store, global): (&Store, &Global),
+        store: &Store,
         cancel: &AtomicBool,
         ui: &Ui,
     ) -> Result<Once, Failure> {
         let (chosen, device) = &devices;
         // A key that cannot be used is said before anything runs.
-        let signing = keys::signing_key(global)?;
+        let signing = keys::signing_key()?;
         let estimates = estimates(&selection, store, device)?;
         if let Device::Cuda(_) = chosen {
             // Said before anything runs, not by the first stage that trains.

@@ -1,5 +1,6 @@
 //! The command line: arguments in, one command's function, an exit code out.
 
+mod archive;
 mod audit;
 mod cache;
 mod compare;

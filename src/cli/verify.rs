@@ -1,7 +1,6 @@
 //! `wdpipe verify`: whether committed figures are what was computed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -90,8 +89,8 @@ impl Subject {
     /// # Errors
     /// If the file is damaged.
     fn numbers(&self) -> Result<Option<Numbers>, ArchiveError> {
-        match archive::read(&self.place.path("wdpipe")) {
-            Err(error) if error.is_missing() => Ok(None),
+        match archive::read_numbers(&self.place.path("wdpipe")) {
+            Err(ArchiveError::Fs(error)) if error.is_missing() => Ok(None),
             read => read.map(Some),
         }
     }

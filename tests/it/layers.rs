@@ -23,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("graph", &["claim", "work"]),
     ("learn", &["digest", "rng", "torch", "work"]),
     ("page", &["table"]),
+    ("stamp", &["digest"]),
     ("torch", &["work"]),
     ("valley", &["rng", "table", "work"]),
     ("cost", &["graph", "learn", "work"]),
@@ -30,6 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("spec", &["claim", "expr", "figure", "graph", "work"]),
     ("sign", &["codec", "digest", "fsx"]),
     ("store", &["codec", "digest", "fsx", "record", "sign", "value"]),
+    ("archive", &["closure", "codec", "digest", "fsx", "record", "store", "value", "work"]),
     ("receipt", &["closure", "codec", "digest", "lock", "sign"]),
     ("reports", &["digest", "fsx", "lock", "receipt", "stamp"]),
     ("stages", &["data", "digest", "figure", "learn", "store", "table", "torch", "valley", "work"]),
@@ -44,8 +46,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "archive", "claim", "closure", "cost", "data", "digest", "engine", "figure", "fsx", "graph", "learn", "lock", "page", "plan", "record",
-            "receipt", "reports", "sign", "spec", "stages", "stats", "store", "table", "value", "work",
+            "archive", "claim", "closure", "cost", "data", "digest", "engine", "figure", "fsx", "graph", "learn",
+            "lock", "page", "plan", "record", "receipt", "reports", "sign", "spec", "stages", "stats", "store",
+            "table", "value", "work",
         ],
     ),
 ];
