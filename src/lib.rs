@@ -26,6 +26,7 @@ pub mod fsx;
 pub mod graph;
 pub mod learn;
 pub mod page;
+pub mod stamp;
 #[cfg(feature = "torch")]
 pub mod torch;
 pub mod valley;

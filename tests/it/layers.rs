@@ -23,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("graph", &["claim", "work"]),
     ("learn", &["digest", "rng", "torch", "work"]),
     ("page", &["table"]),
+    ("stamp", &["digest"]),
     ("torch", &["work"]),
     ("valley", &["rng", "table", "work"]),
     ("cost", &["graph", "learn", "work"]),
