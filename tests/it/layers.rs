@@ -10,6 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("expr", &[]),
     ("stats", &[]),
     ("value", &[]),
+    ("changes", &["digest", "record", "value"]),
     ("closure", &["digest", "record"]),
     ("record", &["codec", "digest", "value"]),
     ("rng", &["value"]),
@@ -17,6 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("work", &["value"]),
     ("claim", &["rng", "stats"]),
     ("data", &["rng", "work"]),
+    ("differ", &["changes", "closure", "digest", "record", "table"]),
     ("figure", &["expr", "rng", "stats", "table", "work"]),
     ("fsx", &[]),
     ("graph", &["claim", "work"]),
@@ -25,7 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("torch", &["work"]),
     ("valley", &["rng", "table", "work"]),
     ("cost", &["graph", "learn", "work"]),
-    ("plan", &["digest", "graph", "record", "value", "work"]),
+    ("plan", &["changes", "digest", "graph", "record", "value", "work"]),
     ("spec", &["claim", "expr", "figure", "graph", "work"]),
     ("store", &["codec", "digest", "fsx", "record", "value"]),
     ("stages", &["data", "digest", "figure", "learn", "store", "table", "torch", "valley", "work"]),
@@ -33,8 +35,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "claim", "cost", "data", "digest", "engine", "figure", "fsx", "graph", "learn", "page", "plan", "record",
-            "spec", "stages", "stats", "store", "table", "value", "work",
+            "claim", "closure", "cost", "data", "differ", "digest", "engine", "figure", "fsx", "graph", "learn",
+            "page", "plan", "record", "spec", "stages", "stats", "store", "table", "value", "work",
         ],
     ),
 ];
