@@ -1,8 +1,11 @@
 //! The command line: arguments in, one command's function, an exit code out.
 
+mod bisect;
 mod cache;
+mod closures;
 mod compare;
 mod data;
+mod diff;
 mod doctor;
 mod dry;
 mod exchange;
@@ -44,7 +47,7 @@ struct Cli {
 }
 
 /// What every command knows.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Global {
     /// The store: objects, records and their index.
     #[arg(
@@ -90,6 +93,8 @@ enum Command {
     Status(status::Status),
     Explain(explain::Explain),
     Compare(compare::Compare),
+    Diff(diff::Diff),
+    Bisect(bisect::Bisect),
     Report(report::Report),
     New(new::New),
     Graph(graph::GraphCommand),
@@ -119,6 +124,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::New(command) => command.run(&cli.global, &ui),
         Command::Report(command) => command.run(&cli.global, &ui),
         Command::Compare(command) => command.run(&cli.global, &ui),
+        Command::Diff(command) => command.run(&cli.global, &ui),
+        Command::Bisect(command) => command.run(&cli.global, &ui),
         Command::Graph(command) => command.run(&cli.global, &ui),
         Command::Show(command) => command.run(&cli.global, &ui),
         Command::Export(command) => command.run(&cli.global, &ui),
