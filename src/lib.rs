@@ -11,6 +11,7 @@ pub mod stats;
 pub mod value;
 
 // What is stored, and what stages are.
+pub mod changes;
 pub mod closure;
 pub mod lock;
 pub mod record;
@@ -21,6 +22,7 @@ pub mod work;
 // Each knows the above and none of the others.
 pub mod claim;
 pub mod data;
+pub mod differ;
 pub mod figure;
 pub mod fsx;
 pub mod graph;

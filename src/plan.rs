@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::changes;
 use crate::digest::StageKey;
 use crate::graph::{Graph, StageId};
 use crate::record::{KeyParts, Record};
-use crate::value::{Map, Value};
 
 /// What is known about a stage.
 #[derive(Debug, Clone, Default)]
@@ -78,53 +78,12 @@ impl fmt::Display for MissReason {
 impl MissReason {
     /// Why a stage whose last run had `last` as its parts has to run for `parts`.
     pub fn between(last: Option<&KeyParts>, parts: &KeyParts) -> Self {
-        match last.map(|last| changes(last, parts)) {
-            Some(changes) if !changes.is_empty() => Self::Changed(changes),
-            _ => Self::New,
+        let changes = last.map(|last| changes::all(last, parts)).unwrap_or_default();
+        match changes.is_empty() {
+            true => Self::New,
+            false => Self::Changed(changes.iter().map(ToString::to_string).collect()),
         }
     }
-}
-
-/// What differs between two sets of parts, one line each: `lr: 0.1 → 0.2`.
-pub fn changes(old: &KeyParts, new: &KeyParts) -> Vec<String> {
-    let mut found = Vec::new();
-    if old.kind != new.kind {
-        found.push(format!("kind: {} → {}", old.kind, new.kind));
-    }
-    if old.version != new.version {
-        found.push(format!("version of {}: {} → {}", new.kind, old.version, new.version));
-    }
-    map_changes("", &old.parameters, &new.parameters, &mut found);
-    map_changes("policy.", &old.policy, &new.policy, &mut found);
-    for (role, object) in &new.inputs {
-        match old.inputs.get(role) {
-            Some(before) if before != object => {
-                found.push(format!("input {role}: {} → {}", before.short(), object.short()));
-            }
-            Some(_) => {}
-            None => found.push(format!("input {role} is new")),
-        }
-    }
-    let gone = old.inputs.keys().filter(|role| !new.inputs.contains_key(*role));
-    found.extend(gone.map(|role| format!("input {role} is gone")));
-    found
-}
-
-fn map_changes(prefix: &str, old: &Map, new: &Map, found: &mut Vec<String>) {
-    for (name, value) in new {
-        match (old.get(name), value) {
-            (Some(before), _) if before == value => {}
-            (Some(Value::Map(before)), Value::Map(after)) => {
-                map_changes(&format!("{prefix}{name}."), before, after, found);
-            }
-            // The contents of lists (the panels of a figure) are too long to be told in a line.
-            (Some(_), Value::List(_)) => found.push(format!("{prefix}{name} changed")),
-            (Some(before), _) => found.push(format!("{prefix}{name}: {before} → {value}")),
-            (None, _) => found.push(format!("{prefix}{name}: {value} is new")),
-        }
-    }
-    let gone = old.keys().filter(|name| !new.contains_key(*name));
-    found.extend(gone.map(|name| format!("{prefix}{name} is gone")));
 }
 
 /// A stage that has to run.
@@ -201,6 +160,7 @@ mod tests {
     use crate::digest::ObjectDigest;
     use crate::graph::{Input, Stage};
     use crate::record::{Output, Provenance};
+    use crate::value::Value;
     use crate::work::{Dataset, Source, Work};
 
     fn parts() -> KeyParts {
@@ -215,29 +175,12 @@ mod tests {
     }
 
     #[test]
-    fn every_cause_has_its_words() {
-        let old = parts();
-        let mut new = old.clone();
+    fn a_stage_that_was_never_run_differs_from_nothing() {
+        let (old, mut new) = (parts(), parts());
+        assert_eq!(MissReason::between(Some(&old), &new), MissReason::New);
         new.version = 2;
-        new.parameters = [
-            ("lr".into(), Value::Float(0.2)),
-            ("model".into(), Value::Map([("width".into(), Value::Int(16))].into())),
-            ("ema".into(), Value::Float(0.999)),
-        ]
-        .into();
-        new.inputs = [("weights".into(), ObjectDigest::of(b"b")), ("ema".into(), ObjectDigest::of(b"c"))].into();
-        new.policy = Map::new();
-        let wanted = [
-            "version of train: 1 → 2".to_owned(),
-            "ema: 0.999 is new".to_owned(),
-            "lr: 0.1 → 0.2".to_owned(),
-            "model.width: 8 → 16".to_owned(),
-            "policy.threads is gone".to_owned(),
-            "input ema is new".to_owned(),
-            format!("input weights: {} → {}", ObjectDigest::of(b"a").short(), ObjectDigest::of(b"b").short()),
-        ];
-        assert_eq!(changes(&old, &new), wanted);
-        assert_eq!(MissReason::between(Some(&old), &old), MissReason::New);
+        let wanted = MissReason::Changed(vec!["version of train: 1 → 2".to_owned()]);
+        assert_eq!(MissReason::between(Some(&old), &new), wanted);
         assert_eq!(MissReason::between(None, &new), MissReason::New);
     }
 

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::format::columns;
+use super::format::{columns, short};
 use super::judged::{self, Beside, Judged};
 use super::select::{Variant, select};
 use super::ui::Ui;
@@ -85,12 +85,6 @@ fn print(figure: &str, claims: &[Judged<'_>], published: &[Beside<'_>], all: boo
         let left = published.len() - shown.len();
         ui.answer(&format!("  {left} published values have nothing beside them in this profile (-v shows them)"));
     }
-}
-
-/// A number in four significant digits.
-fn short(value: f64) -> String {
-    let rounded: f64 = format!("{value:.3e}").parse().unwrap_or(value);
-    if rounded == 0.0 || (1e-3..1e6).contains(&rounded.abs()) { format!("{rounded}") } else { format!("{rounded:e}") }
 }
 
 fn with_spread(mean: f64, std: Option<f64>) -> String {

@@ -9,7 +9,7 @@ use crate::work::Source;
 /// The program's exit codes, for `--help`.
 pub const CODES: &str = "Exit codes:
   0  all is well
-  1  a stage or check failed
+  1  a stage or check failed; what was compared differs
   2  the command line, a pipeline or a --set is wrong
   3  something is missing: a data set, libtorch, a device
   4  the cache or another folder cannot be read or written, or is damaged
@@ -20,7 +20,7 @@ pub const CODES: &str = "Exit codes:
 pub enum ExitCode {
     /// All is well.
     Success = 0,
-    /// A stage or a check failed.
+    /// A stage or a check failed, or what was compared differs.
     Failed = 1,
     /// The command line, a pipeline or a `--set` is wrong.
     Usage = 2,
@@ -35,7 +35,7 @@ pub enum ExitCode {
 /// What went wrong and what to do about it.
 #[derive(Debug)]
 pub struct Failure {
-    /// What and where.
+    /// What and where; empty if the answer has said it.
     pub message: String,
     /// What to do; may be empty.
     pub hint: String,
@@ -47,6 +47,11 @@ impl Failure {
     /// A failure with a hint.
     pub fn new(code: ExitCode, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { message: message.into(), hint: hint.into(), code }
+    }
+
+    /// A comparison whose sides differ: the answer has said in what.
+    pub fn differ() -> Self {
+        Self::new(ExitCode::Failed, "", "")
     }
 
     /// A mistake on the command line or in a pipeline.

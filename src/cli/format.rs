@@ -35,6 +35,28 @@ pub fn count(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
+/// A number in four significant digits.
+pub fn short(value: f64) -> String {
+    let rounded: f64 = format!("{value:.3e}").parse().unwrap_or(value);
+    if rounded == 0.0 || (1e-3..1e6).contains(&rounded.abs()) { format!("{rounded}") } else { format!("{rounded:e}") }
+}
+
+/// A share in percent: `22 %`, `3.1 %`, `2e-5 %`.
+pub fn percent(share: f64) -> String {
+    let percent = 100.0 * share;
+    match percent.abs() {
+        0.0 => "0 %".to_owned(),
+        size if size < 0.01 => format!("{percent:.0e} %"),
+        size if size < 9.95 => format!("{percent:.1} %"),
+        _ => format!("{percent:.0} %"),
+    }
+}
+
+/// Text that others wrote, such as a stage's name in an archive: characters that steer a terminal are replaced.
+pub fn plain(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
 /// Seconds since 1970 as a date and time in UTC: `2026-11-23 07:15:00Z`.
 pub fn date(seconds: u64) -> String {
     // Days to civil date in the proleptic Gregorian calendar, counting years from March.
@@ -71,6 +93,10 @@ mod tests {
         assert_eq!(durations, ["0.0 s", "10.0 s", "1 min", "3 min 20 s", "5 h 10 min"]);
         let sizes: Vec<_> = [0, 1023, 1536, 45 << 20, 3 << 40].map(bytes).into();
         assert_eq!(sizes, ["0 B", "1023 B", "1.5 KiB", "45.0 MiB", "3.0 TiB"]);
+        let percents: Vec<_> = [0.0, 0.2249, 0.0312, 2e-7, f64::INFINITY].map(percent).into();
+        assert_eq!(percents, ["0 %", "22 %", "3.1 %", "2e-5 %", "inf %"]);
+        assert_eq!([0.12345, 1e-9, 2.0].map(short), ["0.1235", "1e-9", "2"]);
+        assert_eq!(plain("a\x1b[2Jb\nc"), "a\u{fffd}[2Jb\u{fffd}c");
         assert_eq!(count(1, "stage") + &count(2, "stage"), "1 stage2 stages");
         // Checked with date -u -d @N.
         let dates: Vec<_> = [0, 951_782_400, 1_795_418_100, 4_107_542_399].map(date).into();

@@ -2,9 +2,12 @@
 
 mod archive;
 mod audit;
+mod bisect;
 mod cache;
+mod closures;
 mod compare;
 mod data;
+mod diff;
 mod doctor;
 mod dry;
 mod exchange;
@@ -51,7 +54,7 @@ struct Cli {
 }
 
 /// What every command knows.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Global {
     /// The store: objects, records and their index.
     #[arg(
@@ -107,6 +110,8 @@ enum Command {
     Status(status::Status),
     Explain(explain::Explain),
     Compare(compare::Compare),
+    Diff(diff::Diff),
+    Bisect(bisect::Bisect),
     Report(report::Report),
     Lock(lock::LockCommand),
     Verify(verify::Verify),
@@ -146,6 +151,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Audit(command) => command.run(&cli.global, &ui),
         Command::Whois(command) => command.run(&cli.global, &ui),
         Command::Compare(command) => command.run(&cli.global, &ui),
+        Command::Diff(command) => command.run(&cli.global, &ui),
+        Command::Bisect(command) => command.run(&cli.global, &ui),
         Command::Graph(command) => command.run(&cli.global, &ui),
         Command::Show(command) => command.run(&cli.global, &ui),
         Command::Export(command) => command.run(&cli.global, &ui),

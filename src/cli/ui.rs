@@ -51,6 +51,9 @@ impl Ui {
 
     /// Why the program ends.
     pub fn failure(&self, failure: &Failure) {
+        if failure.message.is_empty() {
+            return;
+        }
         let mut out = std::io::stderr().lock();
         let _ = writeln!(out, "error: {}", failure.message.replace('\n', "\n       "));
         if !failure.hint.is_empty() {

@@ -18,6 +18,7 @@
 //! | `index.sqlite` | the index |
 
 mod check;
+mod find;
 mod gc;
 mod index;
 mod layout;

@@ -10,6 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("expr", &[]),
     ("stats", &[]),
     ("value", &[]),
+    ("changes", &["digest", "record", "value"]),
     ("closure", &["digest", "record"]),
     ("lock", &["closure", "digest"]),
     ("record", &["codec", "digest", "value"]),
@@ -18,6 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("work", &["value"]),
     ("claim", &["rng", "stats"]),
     ("data", &["rng", "work"]),
+    ("differ", &["changes", "closure", "digest", "record", "table"]),
     ("figure", &["expr", "rng", "stats", "table", "work"]),
     ("fsx", &[]),
     ("graph", &["claim", "work"]),
@@ -27,7 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("torch", &["work"]),
     ("valley", &["rng", "table", "work"]),
     ("cost", &["graph", "learn", "work"]),
-    ("plan", &["digest", "graph", "record", "value", "work"]),
+    ("plan", &["changes", "digest", "graph", "record", "value", "work"]),
     ("spec", &["claim", "expr", "figure", "graph", "work"]),
     ("sign", &["codec", "digest", "fsx"]),
     ("store", &["codec", "digest", "fsx", "record", "sign", "value"]),
@@ -46,7 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "archive", "claim", "closure", "cost", "data", "digest", "engine", "figure", "fsx", "graph", "learn",
+            "archive", "claim", "closure", "cost", "data", "differ", "digest", "engine", "figure", "fsx", "graph", "learn",
             "lock", "page", "plan", "record", "receipt", "reports", "sign", "spec", "stages", "stats", "store",
             "table", "value", "work",
         ],

@@ -1,0 +1,176 @@
+//! `wdpipe bisect`: the first segment, tensor and number in which two runs of training part.
+
+use clap::Args;
+
+use super::closures::{Extent, Loaded, Operands};
+use super::format::{columns, count, plain, short};
+use super::ui::Ui;
+use super::{Failure, Global};
+use crate::differ::Side;
+use crate::differ::bisect::{Bisection, FirstTensor, InputChange, Parting, bisect};
+use crate::differ::tensor::{Distance, tensor_of};
+use crate::digest::ObjectDigest;
+
+/// So many partings are enough for people; -v prints all.
+const PARTINGS: usize = 4;
+
+/// Finds where two runs of training part: the first segment, the first tensor, the first number, and how far apart.
+///
+///   wdpipe bisect 'fig3/trunk[lr=0.1,seed=0]' --cache-b ../other/cache
+///   wdpipe bisect 4be1a86afe17 2d3fb0c8b8d1     two records
+///   wdpipe bisect 53a1f00d                      a key: says whether it has several outcomes
+///
+/// Nothing is computed: the records hold a hash of every tensor after every segment, and the bytes of two tensors are
+/// read. Runs that were made in part are compared as far as they go. The exit code is 0 if all are the same, and 1 if
+/// they part.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Bisect {
+    #[command(flatten)]
+    operands: Operands,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Bisect {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If a side cannot be loaded or has no training; without a message if runs part.
+    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+        let sides = self.operands.load(global, Extent::Known)?;
+        for side in &sides {
+            if !side.closure.members.iter().any(|member| member.record.parts.kind == "train") {
+                let message = format!("behind `{}` is no training that was made", side.title);
+                return Err(Failure::usage(message, "name a figure or a stage of kind `train`, such as 'fig3/trunk'"));
+            }
+        }
+        let mut checkpoints = [None, None];
+        let found = bisect(&sides[0].closure, &sides[1].closure, &mut |side, object, name| {
+            let place = usize::from(side == Side::B);
+            tensor_of(checkpoint(&sides[place], object, &mut checkpoints[place])?, name).ok()
+        });
+        if self.json {
+            ui.answer(&serde_json::to_value(&found).unwrap_or_default().to_string());
+        } else {
+            let most = if ui.verbose { usize::MAX } else { PARTINGS };
+            lines(&found, &sides, most).iter().for_each(|line| ui.answer(&plain(line)));
+        }
+        if found.partings.is_empty() { Ok(()) } else { Err(Failure::differ()) }
+    }
+}
+
+/// The bytes of a checkpoint. The last one stays at hand, since several of its tensors may be asked for.
+fn checkpoint<'a>(
+    side: &Loaded,
+    object: &ObjectDigest,
+    last: &'a mut Option<(ObjectDigest, Vec<u8>)>,
+) -> Option<&'a [u8]> {
+    if last.as_ref().is_none_or(|(known, _)| known != object) {
+        *last = Some((*object, side.bytes(object)?));
+    }
+    last.as_ref().map(|(_, bytes)| bytes.as_slice())
+}
+
+fn lines(found: &Bisection, sides: &[Loaded; 2], most: usize) -> Vec<String> {
+    let parted: usize = found.partings.iter().map(|parting| parting.runs.len()).sum();
+    let mut lines: Vec<String> =
+        ["A", "B"].iter().zip(sides).map(|(name, side)| format!("{name}  {}", side.title)).collect();
+    lines.push(match parted {
+        0 => format!("{}: the same to the end", count(found.equal, "run")),
+        _ => format!("{}: {} the same to the end, {parted} part", count(found.equal + parted, "run"), found.equal),
+    });
+    for parting in found.partings.iter().take(most) {
+        lines.extend(parting_lines(parting));
+    }
+    if found.partings.len() > most {
+        lines.push(format!("and {} more (-v shows them)", found.partings.len() - most));
+    }
+    for ((name, only), gaps) in ["A", "B"].iter().zip(&found.only).zip(found.gaps) {
+        if let [first, ..] = &only[..] {
+            lines.push(format!("in {name} alone: {}, such as {first}", count(only.len(), "run")));
+        }
+        if gaps > 0 {
+            lines.push(format!("{name} is not whole: {} come from no stage in it", count(gaps, "input")));
+        }
+    }
+    lines
+}
+
+fn parting_lines(parting: &Parting) -> Vec<String> {
+    let segment = &parting.segment;
+    let [a, b] = &segment.stage;
+    let other = if a == b { String::new() } else { format!(", in B {b}") };
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut row = |name: &str, text: String| rows.push(vec![name.to_owned(), text]);
+    match (parting.same_key, &parting.changes[..], &parting.inputs[..]) {
+        (true, ..) => {
+            row("why", "same key, other outputs: a run that does not repeat, or a record that is wrong".to_owned())
+        }
+        (false, [], []) => row("why", "other inputs".to_owned()),
+        (false, changes, inputs) => {
+            changes.iter().for_each(|change| row("set differently", change.clone()));
+            inputs.iter().for_each(|input| row("reads other", input_text(input)));
+        }
+    }
+    if parting.same_key {
+        for (side, name) in ["A", "B"].iter().enumerate() {
+            row(name, format!("{} on {} ({})", segment.who[side], segment.device[side], segment.machine[side]));
+        }
+    }
+    row("outputs", segment.outputs.join(", "));
+    if let Some(first) = &parting.tensors.first {
+        let whole = match parting.tensors.differing {
+            Some(differing) => format!("{differing} of {} differ, first ", parting.tensors.of),
+            None => "first ".to_owned(),
+        };
+        let begun = parting.inputs.iter().any(|input| input.role == "weights");
+        let when = if begun { "at the start, " } else { "" };
+        row("tensors", format!("{when}{whole}{} of {}", first.name, first.output));
+        first_rows(first).into_iter().for_each(|[name, text]| row(&name, text));
+    }
+    if let [_, _, ..] = &parting.runs[..] {
+        row("runs", format!("{}, such as {}", parting.runs.len(), parting.runs[0]));
+    }
+    let mut lines = vec![format!("{a} (segment {} of {}){other}", parting.number, parting.of)];
+    lines.extend(columns(&rows).iter().map(|line| format!("  {line}")));
+    lines
+}
+
+fn input_text(input: &InputChange) -> String {
+    let from = |side: usize| input.stages[side].clone().unwrap_or_else(|| "a stage that is not here".to_owned());
+    let (a, b) = (from(0), from(1));
+    let from = if a == b { a } else { format!("{a} and {b}") };
+    let changes = if input.changes.is_empty() { String::new() } else { format!(": {}", input.changes.join("; ")) };
+    format!("{} from {from}{changes}", input.role)
+}
+
+fn first_rows(first: &FirstTensor) -> Vec<[String; 2]> {
+    let mut rows = Vec::new();
+    for side in &first.misstated {
+        rows.push(["but".to_owned(), format!("the record of {side:?} lists another hash than this tensor has")]);
+    }
+    match &first.distance {
+        Some(distance) => rows.extend(distance_rows(distance)),
+        None => rows.push(["values".to_owned(), first.reason.clone()]),
+    }
+    rows
+}
+
+fn distance_rows(distance: &Distance) -> Vec<[String; 2]> {
+    let Distance { dtype, shape, differing, first, values, max_ulps, median_ulps, nan, max_absolute, .. } = distance;
+    let all: usize = shape.iter().product();
+    let [a, b] = values;
+    let values = format!("{differing} of {all} differ ({dtype:?} {shape:?}), first at {first:?}: {a} → {b}");
+    let mut far = match (max_ulps, median_ulps) {
+        (Some(max), Some(median)) => {
+            vec![format!("{max} ULP at most, {median} in the median, |a − b| at most {}", short(*max_absolute))]
+        }
+        _ => Vec::new(),
+    };
+    if *nan > 0 {
+        far.push(format!("{nan} NaN in one only"));
+    }
+    vec![["values".to_owned(), values], ["distance".to_owned(), far.join("; ")]]
+}

@@ -1,0 +1,147 @@
+//! `wdpipe diff`: what was set differently behind two figures, and what moved with it.
+
+use clap::Args;
+
+use super::closures::{Extent, Loaded, Operands};
+use super::format::{columns, count, percent, plain, short};
+use super::ui::Ui;
+use super::{Failure, Global};
+use crate::differ::{CurveChange, Difference, Family, FigureChange, Moved, Side, Unequal, diff};
+
+/// So many lines of a kind are enough for people; -v prints all.
+const LINES: usize = 8;
+
+/// Compares two figures down to the settings: what was set differently, what moved with it and by how much, and what
+/// stayed the same.
+///
+///   wdpipe diff fig3 --set-b lr=[0.1,0.25]     two settings, both made before
+///   wdpipe diff fig3 --cache-b ../other/cache  two checkouts
+///
+/// Nothing is computed. The exit code is 0 if both are the same, and 1 if they differ.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Diff {
+    #[command(flatten)]
+    operands: Operands,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Diff {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If a side cannot be loaded; without a message if they differ.
+    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+        let [a, b] = self.operands.load(global, Extent::Whole)?;
+        let side = |side| if side == Side::A { &a } else { &b };
+        let difference = diff(&a.closure, &b.closure, &|at, output| side(at).bytes(&output.object));
+        if self.json {
+            ui.answer(&serde_json::to_value(&difference).unwrap_or_default().to_string());
+        } else {
+            let most = if ui.verbose { usize::MAX } else { LINES };
+            lines(&difference, [&a, &b], most).iter().for_each(|line| ui.answer(&plain(line)));
+        }
+        if difference.is_none() { Ok(()) } else { Err(Failure::differ()) }
+    }
+}
+
+/// What is to be said of a difference, at most so many lines of each kind.
+fn lines(difference: &Difference, sides: [&Loaded; 2], most: usize) -> Vec<String> {
+    let Difference { roots, same, early_cutoff, causes, nondeterminism, moved, figures, only, gaps } = difference;
+    if difference.is_none() {
+        return vec![format!("the same: {} with the same outputs, root {}", count(*same, "stage"), roots[0].short())];
+    }
+    let mut lines: Vec<String> =
+        ["A", "B"].iter().zip(sides).map(|(name, side)| format!("{name}  {}", side.title)).collect();
+    let mut section = |title: &str, rows: Vec<Vec<String>>| {
+        if rows.is_empty() {
+            return;
+        }
+        let more = rows.len().saturating_sub(most);
+        lines.push(title.to_owned());
+        lines.extend(columns(&rows[..rows.len() - more]).iter().map(|line| format!("  {line}")));
+        if more > 0 {
+            lines.push(format!("  and {more} more (-v shows them)"));
+        }
+    };
+    let cause = |cause: &crate::differ::Cause| {
+        let still = match cause.stages - cause.moved {
+            0 => String::new(),
+            still => format!(", {still} with the same outputs"),
+        };
+        vec![cause.families.join(", "), cause.change.clone(), format!("{}{still}", count(cause.stages, "stage"))]
+    };
+    section("set differently", causes.iter().map(cause).collect());
+    section(
+        "other outputs under one key: another machine, or a run that does not repeat",
+        nondeterminism.iter().flat_map(unequal).collect(),
+    );
+    section("outputs that moved", moved.iter().map(moved_row).collect());
+    let curves = figures.iter().flat_map(|figure| figure.moved.iter().map(|curve| curve_row(figure, curve)));
+    section("curves that moved most", curves.collect());
+    section("the same", unmoved(*same, *early_cutoff, figures));
+    for (name, only, figure) in [("A", &only[0], 0), ("B", &only[1], 1)] {
+        let stages = |only: &Family| vec![only.family.clone(), count(only.stages, "stage"), only.first.clone()];
+        let curve =
+            |figure: &FigureChange, curve: &String| vec!["curve".to_owned(), curve.clone(), figure.figure.clone()];
+        let curves = figures.iter().flat_map(|change| change.only[figure].iter().map(move |name| curve(change, name)));
+        section(&format!("in {name} alone"), only.iter().map(stages).chain(curves).collect());
+    }
+    let unread = figures.iter().filter(|figure| !figure.compared);
+    lines.extend(
+        unread.map(|figure| format!("the numbers of {} are not at hand: its curves were not compared", figure.figure)),
+    );
+    for (name, gaps) in ["A", "B"].iter().zip(gaps).filter(|(_, gaps)| **gaps > 0) {
+        lines.push(format!("{name} is not whole: {} come from no stage in it", count(*gaps, "input")));
+    }
+    lines
+}
+
+fn unequal(found: &Unequal) -> Vec<Vec<String>> {
+    let made = |side: usize| format!("{} on {} ({})", found.who[side], found.device[side], found.machine[side]);
+    let row = |name: &str, what: String, by: String| vec![name.to_owned(), what, by];
+    vec![
+        row(&found.stage[0], found.outputs.join(", "), format!("A: {}", made(0))),
+        row("", String::new(), format!("B: {}", made(1))),
+    ]
+}
+
+fn moved_row(moved: &Moved) -> Vec<String> {
+    let stages = moved.themselves + moved.followed;
+    // Where one side is not finite, no other number says more.
+    let most = moved.columns.iter().max_by(|a, b| a.relative.change.total_cmp(&b.relative.change));
+    let worst = most.map_or_else(String::new, |column| {
+        let most = &column.relative;
+        let [a, b] = most.values.map(short);
+        let share = if most.change.is_finite() { format!(" ({})", percent(most.change)) } else { String::new() };
+        format!("most {} {a} → {b}{share} at {} of {}", column.column, most.row, most.stage)
+    });
+    vec![moved.family.clone(), count(stages, "stage"), worst]
+}
+
+fn curve_row(figure: &FigureChange, curve: &CurveChange) -> Vec<String> {
+    let [a, b] = curve.values.map(short);
+    let y = curve.y.map(|y| format!(", y = {}", short(y))).unwrap_or_default();
+    let deviations = curve.deviations.map(|deviations| format!("{} deviations", short(deviations))).unwrap_or_default();
+    let share = if curve.relative.is_finite() { percent(curve.relative) } else { String::new() };
+    vec![
+        figure.figure.clone(),
+        curve.curve.clone(),
+        format!("{a} → {b}"),
+        share,
+        deviations,
+        format!("at x = {}{y}", short(curve.x)),
+    ]
+}
+
+fn unmoved(same: usize, early_cutoff: usize, figures: &[FigureChange]) -> Vec<Vec<String>> {
+    let curves: usize = figures.iter().map(|figure| figure.same.len()).sum();
+    let all = [
+        (same, format!("{} with the same key and outputs", count(same, "stage"))),
+        (early_cutoff, format!("{} with another key and the same outputs", count(early_cutoff, "stage"))),
+        (curves, format!("{} to the last bit", count(curves, "curve"))),
+    ];
+    all.into_iter().filter(|(number, _)| *number > 0).map(|(_, text)| vec![text]).collect()
+}

@@ -1,0 +1,495 @@
+//! Closures made up for the purpose, whose keys and outputs follow from what their stages are set to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use safetensors::tensor::{Dtype, TensorView};
+
+use super::bisect::{Bisection, bisect};
+use super::*;
+use crate::closure::Closure;
+use crate::digest::ObjectDigest;
+use crate::record::{KeyParts, Provenance, Record};
+use crate::table::{Column, Values};
+use crate::value::{Map, Value};
+
+/// A stage: its name, kind and parameters; by role the stage and the output that it reads; its outputs, if their bytes
+/// matter.
+#[derive(Debug, Clone, Default)]
+struct Stage {
+    name: String,
+    kind: &'static str,
+    parameters: Map,
+    inputs: Vec<(String, usize, &'static str)>,
+    outputs: Vec<(&'static str, Vec<u8>)>,
+    tensors: Vec<(String, ObjectDigest)>,
+    /// Makes other outputs under the same key.
+    chance: u8,
+}
+
+/// Outputs whose bytes are not given are `weights` and `metrics`, made of the key.
+fn closure(stages: &[Stage]) -> Closure {
+    let mut members: Vec<Member> = Vec::new();
+    for stage in stages {
+        let input = |(role, place, output): &(String, usize, &str)| {
+            (role.clone(), members[*place].record.output(output).unwrap().object)
+        };
+        let inputs = stage.inputs.iter().map(input).collect();
+        let parts = KeyParts {
+            kind: stage.kind.into(),
+            version: 1,
+            parameters: stage.parameters.clone(),
+            inputs,
+            policy: Map::new(),
+        };
+        let key = parts.key();
+        let made = |name: &'static str| (name, format!("{name} of {key} {}", stage.chance).into_bytes());
+        let outputs =
+            if stage.outputs.is_empty() { ["weights", "metrics"].map(made).into() } else { stage.outputs.clone() };
+        let output = |(name, bytes): (&str, Vec<u8>)| Output {
+            name: name.into(),
+            object: ObjectDigest::of(&bytes),
+            bytes: bytes.len() as u64,
+            inline: Some(bytes),
+        };
+        let outputs = outputs.into_iter().map(output).collect();
+        let provenance = Provenance { machine: format!("machine {}", stage.chance), ..Provenance::default() };
+        let record = Record { parts, outputs, tensors: stage.tensors.clone(), provenance };
+        members.push(Member { name: stage.name.clone(), key, digest: record.to_bytes().unwrap().0, record });
+    }
+    Closure { members }
+}
+
+fn compare(a: &[Stage], b: &[Stage]) -> Difference {
+    diff(&closure(a), &closure(b), &|_, _| None)
+}
+
+fn float(name: &str, value: f64) -> (String, Value) {
+    (name.to_owned(), Value::Float(value))
+}
+
+fn read(role: &str, stage: usize) -> (String, usize, &'static str) {
+    (role.to_owned(), stage, "weights")
+}
+
+/// One initial network a seed; a trunk a learning rate in segments, each with a probe; then a decay.
+fn figure(lrs: &[f64], seeds: u32, segments: u32) -> Vec<Stage> {
+    let mut stages = Vec::new();
+    let mut add = |name: String, kind, parameters: Map, inputs| {
+        stages.push(Stage { name, kind, parameters, inputs, ..Stage::default() });
+        stages.len() - 1
+    };
+    let mut drawn = Vec::new();
+    for seed in 0..seeds {
+        let init = add(format!("f/init[seed={seed}]"), "init", [float("seed", seed.into())].into(), vec![]);
+        for &lr in lrs {
+            let mut last = init;
+            for segment in 1..=segments {
+                let name = format!("f/trunk[lr={lr},seed={seed}]@{segment}");
+                let parameters =
+                    [float("lr", lr), float("seed", seed.into()), float("first_epoch", segment.into())].into();
+                last = add(name, "train", parameters, vec![read("weights", last)]);
+                let name = format!("f/probe[lr={lr},seed={seed}]@{segment}");
+                drawn.push(add(name, "probe", [float("after", segment.into())].into(), vec![read("weights", last)]));
+            }
+            let parameters = [float("lr", lr), float("factor", 0.1)].into();
+            add(format!("f/decay[lr={lr},seed={seed}]@99"), "train", parameters, vec![read("weights", last)]);
+        }
+    }
+    let inputs = drawn.iter().map(|&place| (format!("table {place}"), place, "metrics")).collect();
+    add("f".to_owned(), "figure", Map::new(), inputs);
+    stages
+}
+
+#[test]
+fn one_changed_learning_rate_is_one_cause() {
+    let difference = compare(&figure(&[0.1, 0.15, 0.2], 2, 4), &figure(&[0.1, 0.25, 0.2], 2, 4));
+    let families = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let cause =
+        Cause { change: "lr: 0.15 → 0.25".into(), families: families(&["trunk", "decay"]), stages: 10, moved: 10 };
+    assert_eq!(difference.causes, [cause]);
+    assert_eq!(difference.only, [vec![], vec![]]);
+    assert!(difference.nondeterminism.is_empty() && !difference.is_none());
+    let moved: Vec<_> = difference.moved.iter().map(|m| (m.family.as_str(), m.themselves, m.followed)).collect();
+    assert_eq!(moved, [("trunk", 8, 0), ("probe", 0, 8), ("decay", 2, 0), ("f", 0, 1)]);
+    assert_eq!((difference.same, difference.early_cutoff, difference.gaps), (2 * (1 + 2 * 9), 0, [0, 0]));
+
+    let stages = figure(&[0.1], 1, 2);
+    let same = compare(&stages, &stages);
+    assert!(same.is_none() && same.causes.is_empty() && same.moved.is_empty());
+    assert_eq!(same.same, stages.len());
+}
+
+#[test]
+fn a_whole_sweep_that_changed_is_paired_in_its_order() {
+    let difference = compare(&figure(&[0.1, 0.15], 3, 2), &figure(&[0.2, 0.3, 0.4], 3, 2));
+    let causes: Vec<_> = difference.causes.iter().map(|cause| (cause.change.as_str(), cause.stages)).collect();
+    assert_eq!(causes, [("lr: 0.1 → 0.2", 9), ("lr: 0.15 → 0.3", 9)]);
+    assert_eq!(difference.only[0], []);
+    let only: Vec<_> = difference.only[1].iter().map(|only| (only.family.as_str(), only.stages)).collect();
+    assert_eq!(only, [("trunk", 6), ("probe", 6), ("decay", 3)]);
+}
+
+#[test]
+fn segments_are_paired_by_their_epochs_when_a_run_is_cut_otherwise() {
+    let coarse = |stages: Vec<Stage>| -> Vec<Stage> {
+        // Without the second segment, and what starts from it.
+        let gone = |name: &str| name.ends_with("@2") || name == "f";
+        let kept: Vec<usize> = (0..stages.len()).filter(|&place| !gone(&stages[place].name)).collect();
+        let mut stages = stages;
+        for place in &kept {
+            for input in &mut stages[*place].inputs {
+                let source = stages_before(&kept, input.1);
+                input.1 = source;
+            }
+        }
+        kept.iter().map(|&place| stages[place].clone()).collect()
+    };
+    fn stages_before(kept: &[usize], place: usize) -> usize {
+        kept.partition_point(|&other| other <= place).saturating_sub(1)
+    }
+    let (a, mut b) = (figure(&[0.1], 1, 4), coarse(figure(&[0.25], 1, 4)));
+    b.push(Stage { name: "f".into(), kind: "figure", ..Stage::default() });
+    let pairs = pair::pair(&closure(&a), &closure(&b));
+    for (i, j) in pairs.both {
+        assert_eq!(a[i].name.replace("0.1", "0.25"), b[j].name);
+    }
+    assert_eq!(pairs.only[0].len(), 2, "trunk and probe at 2");
+    assert!(pairs.only[1].is_empty());
+}
+
+#[test]
+fn other_bytes_under_one_key_are_named_and_equal_bytes_end_it() {
+    let a = figure(&[0.1], 1, 3);
+    let mut b = a.clone();
+    let forged = b.iter().position(|stage| stage.name.ends_with("trunk[lr=0.1,seed=0]@2")).unwrap();
+    b[forged].chance = 1;
+    let difference = compare(&a, &b);
+    let [unequal] = &difference.nondeterminism[..] else { panic!("{:?}", difference.nondeterminism) };
+    assert_eq!(unequal.stage, [a[forged].name.clone(), a[forged].name.clone()]);
+    assert_eq!(
+        (&unequal.outputs[..], &unequal.machine[1]),
+        (&["weights".to_owned(), "metrics".into()][..], &"machine 1".into())
+    );
+    assert!(difference.causes.is_empty());
+    assert_eq!((difference.same, difference.moved.iter().map(|moved| moved.followed).sum::<usize>()), (3, 5));
+
+    let mut b = a.clone();
+    b[forged].parameters.extend([float("unused", 1.0)]);
+    let outputs = &closure(&a).members[forged].record.outputs;
+    let kept = |name: &'static str| {
+        let output = outputs.iter().find(|output| output.name == name).unwrap();
+        (name, output.inline.clone().unwrap())
+    };
+    b[forged].outputs = vec![kept("weights"), kept("metrics")];
+    let difference = compare(&a, &b);
+    assert_eq!((difference.early_cutoff, difference.same), (1, a.len() - 1));
+    assert_eq!((difference.causes[0].change.as_str(), difference.causes[0].moved), ("unused: 1 is new", 0));
+}
+
+#[test]
+fn tables_and_curves_are_looked_into() {
+    let metrics = |error: f64| Table::of_rows(["epoch", "error"], &[[0.0, 50.0], [1.0, error]]).to_bytes().unwrap();
+    let numbers = |mean: f64| {
+        let float = |name: &str, value| Column { name: name.into(), values: Values::Float(vec![value]) };
+        let text = |name: &str| Column { name: name.into(), values: Values::Text(vec![name.into()]) };
+        let columns =
+            [("x", 1.0), ("mean", mean), ("std", 0.5), ("low", 0.0), ("high", 0.0), ("n", 3.0), ("diverged", 0.0)];
+        let columns = columns.map(|(name, value)| float(name, value));
+        let columns = [vec![text("panel"), text("curve"), float("dashed", 0.0)], columns.into()].concat();
+        Table::new(columns).unwrap().to_bytes().unwrap()
+    };
+    let stages = |lr: f64, error: f64| {
+        let run = Stage {
+            name: "f/run@1".into(),
+            kind: "train",
+            parameters: [float("lr", lr)].into(),
+            outputs: vec![("weights", vec![error as u8]), ("metrics", metrics(error))],
+            ..Stage::default()
+        };
+        let figure = Stage {
+            name: "f".into(),
+            kind: "figure",
+            inputs: vec![("t".into(), 0, "metrics")],
+            outputs: vec![("numbers", numbers(error))],
+            ..Stage::default()
+        };
+        vec![run, figure]
+    };
+    let difference = compare(&stages(0.1, 20.0), &stages(0.2, 30.0));
+    let [column] = &difference.moved[0].columns[..] else { panic!("{:?}", difference.moved) };
+    assert_eq!(
+        (column.column.as_str(), column.absolute.change, column.relative.row.as_str()),
+        ("error", 10.0, "epoch 1")
+    );
+    let [figure] = &difference.figures[..] else { panic!("{:?}", difference.figures) };
+    assert_eq!((figure.moved[0].values, figure.moved[0].deviations), ([20.0, 30.0], Some(20.0)));
+    let json = serde_json::to_value(&difference).unwrap();
+    assert_eq!(json["causes"][0]["change"], "lr: 0.1 → 0.2");
+}
+
+/// A graph of stages of three kinds that read some before them.
+fn graph() -> impl Strategy<Value = Vec<Stage>> {
+    prop::collection::vec((0_usize..3, prop::collection::vec(0_usize..30, 0..3)), 1..30).prop_map(|nodes| {
+        let stage = |(place, (kind, inputs)): (usize, &(usize, Vec<usize>))| Stage {
+            name: format!("p/s{place}[x=0]"),
+            kind: ["train", "probe", "init"][*kind],
+            parameters: [float("x", 0.0), float("place", place as f64)].into(),
+            inputs: inputs.iter().filter(|&&i| i < place).map(|&i| read(&format!("r{i}"), i)).collect(),
+            ..Stage::default()
+        };
+        nodes.iter().enumerate().map(stage).collect()
+    })
+}
+
+fn behind(stages: &[Stage], first: usize) -> BTreeSet<usize> {
+    let mut found = BTreeSet::from([first]);
+    for (place, stage) in stages.iter().enumerate() {
+        if stage.inputs.iter().any(|(_, source, _)| found.contains(source)) {
+            found.insert(place);
+        }
+    }
+    found
+}
+
+proptest! {
+    /// One parameter of one stage is another; in a sweep, it stands in the names of all that depends on it.
+    #[test]
+    fn one_changed_parameter_is_the_only_cause(a in graph(), at in 0_usize..30, named: bool) {
+        let at = at % a.len();
+        let mut b = a.clone();
+        b[at].parameters.extend([float("x", 1.0)]);
+        let moved = behind(&a, at);
+        if named {
+            moved.iter().for_each(|&place| b[place].name = b[place].name.replace("x=0", "x=1"));
+        }
+        let difference = compare(&a, &b);
+        let cause = Cause { change: "x: 0 → 1".into(), families: vec![format!("s{at}")], stages: 1, moved: 1 };
+        prop_assert_eq!(difference.causes, [cause]);
+        prop_assert_eq!(difference.only, [vec![], vec![]]);
+        prop_assert_eq!(difference.same, a.len() - moved.len());
+        let counts = difference.moved.iter().fold((0, 0), |sum, m| (sum.0 + m.themselves, sum.1 + m.followed));
+        prop_assert_eq!(counts, (1, moved.len() - 1));
+    }
+
+    /// Whatever the closures, every stage is in one pair at most and none is lost.
+    #[test]
+    fn pairs_are_a_matching(a in graph(), b in graph()) {
+        let (a, b) = (closure(&a), closure(&b));
+        let pairs = pair::pair(&a, &b);
+        let (i, j): (Vec<usize>, Vec<usize>) = pairs.both.iter().copied().unzip();
+        for (closure, paired, only) in [(&a, i, &pairs.only[0]), (&b, j, &pairs.only[1])] {
+            let mut all = [&paired[..], &only[..]].concat();
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..closure.members.len()).collect::<Vec<_>>());
+        }
+        prop_assert!(pairs.both.iter().all(|&(i, j)| a.members[i].record.parts.kind == b.members[j].record.parts.kind));
+    }
+}
+
+/// The tensors of a state, by name.
+type State = BTreeMap<&'static str, Vec<f32>>;
+
+fn checkpoint(state: &State) -> Vec<u8> {
+    let raw: Vec<Vec<u8>> =
+        state.values().map(|values| values.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
+    let views = state
+        .iter()
+        .zip(&raw)
+        .map(|((name, values), bytes)| (*name, TensorView::new(Dtype::F32, vec![values.len() / 2, 2], bytes).unwrap()));
+    safetensors::serialize(views, None).unwrap()
+}
+
+fn state(seed: u32) -> State {
+    let values = |salt: u32| (0..6).map(|i| ((seed * 31 + salt * 7 + i) as f32).sin()).collect();
+    [("a.weight", values(0)), ("b.weight", values(1)), ("c.weight", values(2))].into()
+}
+
+fn listed(state: &State, prefix: &str) -> Vec<(String, ObjectDigest)> {
+    let hash = |values: &Vec<f32>| ObjectDigest::of(&values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>());
+    state.iter().map(|(name, values)| (format!("{prefix}{name}"), hash(values))).collect()
+}
+
+/// A run from the first state, a segment to each of the others; each keeps momentum, too.
+fn run(states: &[(State, State)]) -> Vec<Stage> {
+    let outputs = |(weights, momentum): &(State, State)| {
+        vec![("weights", checkpoint(weights)), ("momentum", checkpoint(momentum)), ("metrics", vec![])]
+    };
+    let stage = |(place, pair): (usize, &(State, State))| match place {
+        0 => Stage { name: "f/init".into(), kind: "init", outputs: outputs(pair), ..Stage::default() },
+        _ => Stage {
+            name: format!("f/run@{place}"),
+            kind: "train",
+            parameters: [float("first_epoch", place as f64), float("lr", 0.1)].into(),
+            inputs: vec![read("weights", place - 1), ("momentum".into(), place - 1, "momentum")],
+            outputs: outputs(pair),
+            tensors: [listed(&pair.0, ""), listed(&pair.1, "momentum.")].concat(),
+            chance: 0,
+        },
+    };
+    states.iter().enumerate().map(stage).collect()
+}
+
+/// Bisects and counts the tensors that were fetched.
+fn bisected(a: &[Stage], b: &[Stage]) -> (Bisection, usize) {
+    let sides = [closure(a), closure(b)];
+    let mut fetched = 0;
+    let found = bisect(&sides[0], &sides[1], &mut |side, object, name| {
+        fetched += 1;
+        let outputs = sides[side as usize].members.iter().flat_map(|member| &member.record.outputs);
+        let bytes = outputs.clone().find(|output| output.object == *object)?.inline.as_ref()?;
+        tensor::tensor_of(bytes, name).ok()
+    });
+    (found, fetched)
+}
+
+fn states(count: u32) -> Vec<(State, State)> {
+    (0..count).map(|segment| (state(segment), state(segment + 100))).collect()
+}
+
+proptest! {
+    /// One bit of one value is flipped in some segment, and all later states are others.
+    #[test]
+    fn a_flipped_bit_is_found(
+        segments in 1_u32..8, at in 0_usize..8, kept: bool, tensor in 0_usize..3, place in 0_usize..6, bit in 0_u32..23,
+    ) {
+        let at = 1 + at % segments as usize;
+        let a = states(segments + 1);
+        let mut b = a.clone();
+        let altered = if kept { &mut b[at].1 } else { &mut b[at].0 };
+        let (name, values) = altered.iter_mut().nth(tensor).unwrap();
+        values[place] = f32::from_bits(values[place].to_bits() ^ 1 << bit);
+        let name = *name;
+        for later in &mut b[at + 1..] {
+            *later = (state(999), state(998));
+        }
+        let (found, fetched) = bisected(&run(&a), &run(&b));
+        prop_assert_eq!((found.equal, found.partings.len(), fetched), (0, 1, 2));
+        let parting = &found.partings[0];
+        prop_assert_eq!((parting.number, parting.of, parting.same_key), (at, segments as usize, true));
+        prop_assert_eq!(&parting.segment.stage[0], &format!("f/run@{at}"));
+        prop_assert!(parting.inputs.is_empty() && parting.changes.is_empty());
+        prop_assert_eq!((parting.tensors.differing, parting.tensors.of), (Some(1), 6));
+        let first = parting.tensors.first.as_ref().unwrap();
+        prop_assert_eq!((first.output.as_str(), first.name.as_str()), (if kept { "momentum" } else { "weights" }, name));
+        prop_assert!(first.misstated.is_empty());
+        let distance = first.distance.as_ref().unwrap();
+        prop_assert_eq!((distance.differing, &distance.first[..]), (1, &[place / 2, place % 2][..]));
+        prop_assert_eq!((distance.max_ulps, distance.first_ulps), (Some(1 << bit), Some(1 << bit)));
+    }
+}
+
+#[test]
+fn equal_runs_are_counted_and_why_others_part_is_said() {
+    let whole = run(&states(4));
+    let (found, fetched) = bisected(&whole, &whole[..3]);
+    assert_eq!((found.equal, found.partings.len(), fetched), (1, 0, 0), "as far as both go");
+
+    // Another learning rate from the second segment on.
+    let mut states_b = states(4);
+    (states_b[2], states_b[3]) = ((state(50), state(51)), (state(52), state(53)));
+    let mut other = run(&states_b);
+    other[2].parameters.extend([float("lr", 0.2)]);
+    let parting = bisected(&whole, &other).0.partings.remove(0);
+    assert_eq!((parting.number, parting.same_key, parting.changes), (2, false, vec!["lr: 0.1 → 0.2".to_owned()]));
+
+    // Another start.
+    let mut states_b: Vec<_> = (0..4).map(|i| (state(i + 60), state(i + 70))).collect();
+    states_b[0].1 = states(1)[0].1.clone();
+    let mut other = run(&states_b);
+    other[0].parameters.extend([float("seed", 1.0)]);
+    let parting = bisected(&whole, &other).0.partings.remove(0);
+    assert_eq!((parting.number, parting.changes.len(), parting.inputs.len()), (1, 0, 1));
+    assert_eq!(parting.inputs[0].changes, ["seed: 1 is new"]);
+    assert_eq!(parting.inputs[0].stages, [Some("f/init".to_owned()), Some("f/init".to_owned())]);
+    let first = parting.tensors.first.unwrap();
+    assert_eq!((first.name.as_str(), first.distance.unwrap().differing), ("a.weight", 6));
+
+    // Nothing to compare with.
+    let (found, _) = bisected(&whole, &[]);
+    assert_eq!(found.only, [vec!["f/run@3".to_owned()], vec![]]);
+    assert_eq!(bisected(&[], &whole).0.only, [vec![], vec!["f/run@3".to_owned()]]);
+}
+
+#[test]
+fn runs_that_share_their_beginning_part_once() {
+    let mut a = run(&states(3));
+    let branch = Stage { name: "f/decay@3".into(), ..a[2].clone() };
+    a.push(branch);
+    a[3].parameters.extend([float("lr", 0.01)]);
+    let mut b = a.clone();
+    let mut altered = states(3);
+    altered[1].0.get_mut("b.weight").unwrap()[0] += 1.0;
+    b[1] = run(&altered).remove(1);
+    let found = bisected(&a, &b).0;
+    assert_eq!(found.partings.len(), 1);
+    assert_eq!(found.partings[0].runs, ["f/run@2", "f/decay@3"]);
+}
+
+#[test]
+fn records_that_hide_what_differs_are_seen_through() {
+    let a = run(&states(2));
+    let mut altered = states(2);
+    altered[1].0.get_mut("b.weight").unwrap()[3] = 7.0;
+    let mut b = run(&altered);
+    b[1].tensors = a[1].tensors.clone();
+    let parting = bisected(&a, &b).0.partings.remove(0);
+    assert_eq!(parting.tensors.differing, Some(0));
+    let first = parting.tensors.first.unwrap();
+    assert_eq!((first.name.as_str(), first.misstated), ("b.weight", vec![Side::B]));
+
+    // One that diverged lists nothing.
+    b[1].tensors.clear();
+    let parting = bisected(&a, &b).0.partings.remove(0);
+    assert_eq!((parting.tensors.differing, parting.tensors.first.unwrap().name.as_str()), (None, "b.weight"));
+
+    // Bytes that are not at hand.
+    let b = closure(&run(&altered));
+    let first = bisect(&closure(&a), &b, &mut |_, _, _| None).partings.remove(0).tensors.first.unwrap();
+    assert_eq!(
+        (first.name.as_str(), first.distance, first.reason.as_str()),
+        ("b.weight", None, "the bytes are not at hand")
+    );
+}
+
+/// `cargo test --release --no-default-features --lib -- --ignored --nocapture large_closures`.
+#[test]
+#[ignore = "measures"]
+fn large_closures_are_compared_in_a_second() {
+    let lrs = |from: f64| (0..10).map(|i| from + f64::from(i)).collect::<Vec<_>>();
+    let table = |stage: &mut Stage, salt: f64| {
+        let rows = [[0.0, salt, 1.0, 2.0, 3.0, 4.0, 5.0], [1.0, salt + 1.0, 1.0, 2.0, 3.0, 4.0, 5.0]];
+        let table = Table::of_rows(["epoch", "lr", "a", "b", "c", "d", "e"], &rows).to_bytes().unwrap();
+        let weights = format!("{salt} {}", stage.name).into_bytes();
+        stage.outputs = vec![("weights", weights), ("metrics", table)];
+    };
+    let (mut a, mut b) = (figure(&lrs(0.0), 5, 100), figure(&lrs(20.0), 5, 100));
+    a.iter_mut().for_each(|stage| table(stage, 0.0));
+    b.iter_mut().for_each(|stage| table(stage, 7.0));
+    // All at one place, and no name the same.
+    let many = |offset: usize| {
+        (0..10_000).map(move |i| Stage {
+            name: format!("f/init[seed={}]", i + offset),
+            kind: "init",
+            parameters: [float("seed", (i + offset) as f64)].into(),
+            ..Stage::default()
+        })
+    };
+    let (c, d): (Vec<_>, Vec<_>) = (many(0).collect(), many(10_000).collect());
+    for (name, a, b) in [("every key other", &a, &b), ("nothing other", &a, &a), ("one place", &c, &d)] {
+        let (a, b) = (closure(a), closure(b));
+        let start = std::time::Instant::now();
+        let difference = diff(&a, &b, &|_, _| None);
+        let diffed = start.elapsed();
+        let start = std::time::Instant::now();
+        let runs = bisect(&a, &b, &mut |_, _, _| None);
+        let (members, bisected) = (a.members.len(), start.elapsed());
+        println!(
+            "{name}: {members} stages; diff {diffed:?}, {} same, {} causes; bisect {bisected:?}, {} part",
+            difference.same,
+            difference.causes.len(),
+            runs.partings.len()
+        );
+        assert!(diffed.as_secs_f64() < 1.0 && bisected.as_secs_f64() < 1.0);
+    }
+}

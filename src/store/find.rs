@@ -1,0 +1,51 @@
+//! Finding records by the beginning of a hash, and reading all of them. Files are looked at, not the index: it does not
+//! know which record yields which object.
+
+use std::collections::BTreeMap;
+
+use super::records::ReadRecord;
+use super::{Store, StoreError};
+use crate::digest::{RecordDigest, StageKey};
+use crate::record::Record;
+
+impl Store {
+    /// The records whose own digest or whose key begins with these hexadecimal digits, in the order of their keys and
+    /// of [`Store::records`]. Damaged ones are left out.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or was written by another version of the program.
+    pub fn find(&self, prefix: &str) -> Result<Vec<(RecordDigest, Record)>, StoreError> {
+        let mut found = Vec::new();
+        for key in self.layout.all_keys()? {
+            let whole = key.to_string().starts_with(prefix);
+            if whole || self.layout.records_of(&key)?.iter().any(|digest| digest.to_string().starts_with(prefix)) {
+                let records = self.records(&key)?.into_iter();
+                found.extend(records.filter(|(digest, _)| whole || digest.to_string().starts_with(prefix)));
+            }
+        }
+        Ok(found)
+    }
+
+    /// All records that can be read; those of another version of the program are left out.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn every_record(&self) -> Result<BTreeMap<RecordDigest, Record>, StoreError> {
+        let mut all = BTreeMap::new();
+        for key in self.layout.all_keys()? {
+            self.add_records(&key, &mut all)?;
+        }
+        Ok(all)
+    }
+
+    fn add_records(&self, key: &StageKey, all: &mut BTreeMap<RecordDigest, Record>) -> Result<(), StoreError> {
+        for digest in self.layout.records_of(key)? {
+            match self.read_record(key, &digest) {
+                Ok(ReadRecord::Good { record, .. }) => drop(all.insert(digest, *record)),
+                Ok(ReadRecord::Missing | ReadRecord::Damaged) | Err(StoreError::Record { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
