@@ -154,7 +154,7 @@ impl Import {
 }
 
 /// What went wrong with an archive, as a person meets it.
-fn failure(error: ArchiveError, file: &std::path::Path) -> Failure {
+pub fn failure(error: ArchiveError, file: &std::path::Path) -> Failure {
     let message = format!("{}: {error}", file.display());
     match error {
         ArchiveError::Store(error) => error.into(),

@@ -6,14 +6,18 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::select::{Variant, select};
+use super::verify::Subject;
 use super::{ExitCode, Failure, Global};
+use crate::archive;
 use crate::closure::Closure;
 use crate::digest::{ObjectDigest, RecordDigest};
 use crate::engine::{self, EngineError, Resolver};
 use crate::fsx;
 use crate::plan::Knowledge;
 use crate::record::Record;
+use crate::reports::Place;
 use crate::store::Store;
+use crate::verify::Evidence;
 
 /// Fewer digits of a hash are taken for a name.
 const DIGITS: usize = 8;
@@ -21,7 +25,8 @@ const DIGITS: usize = 8;
 /// What two commands that compare have in common.
 #[derive(Debug, Args)]
 pub struct Operands {
-    /// A figure, a panel or stages of the pipelines; or at least 8 digits of a record's digest or key.
+    /// A figure, a panel or stages of the pipelines; a lock (FILE.lock); an archive of numbers (FILE.wdpipe); or at least 8
+    /// digits of a record's digest or key.
     #[arg(value_name = "A")]
     a: String,
     /// The same for the other side. May be left out with --set-b, --cache-b or --pipelines-b: then it is A there.
@@ -123,7 +128,8 @@ impl Operands {
     }
 }
 
-/// Loads what an operand names: a record in the store by the beginning of its digest or key, or what the pipelines say.
+/// Loads what an operand names: a record in the store by the beginning of its digest or key, a lock, an archive, or what
+/// the pipelines say.
 ///
 /// # Errors
 /// If it names nothing, or what was not made.
@@ -131,9 +137,10 @@ pub fn load(global: &Global, variant: &Variant, operand: &str, extent: Extent) -
     let is_file = || fsx::read_start(Path::new(operand), 1).is_ok();
     if is_hash(operand) {
         recorded(Store::open(&global.cache)?, operand)
-    } else if operand.ends_with(".lock") || is_file() {
-        let hint = "name a figure or stage of the pipelines, or a record or key in the store by its first 8 digits";
-        Err(Failure::usage(format!("`{operand}` is a file, and files are not compared"), hint))
+    } else if operand.ends_with(".lock") {
+        locked(global, Path::new(operand))
+    } else if is_file() {
+        archived(Path::new(operand))
     } else {
         planned(global, variant, operand, extent)
     }
@@ -178,11 +185,44 @@ fn recorded(store: Store, prefix: &str) -> Result<Loaded, Failure> {
     Ok(Loaded::of_store(&format!("{} ({})", digest.short(), record.provenance.stage), closure, store))
 }
 
+/// The store of the cache folder, if there is one: none is made for the sake of a comparison.
+pub fn store_of(global: &Global) -> Option<Store> {
+    let there = fsx::identity(&global.cache).ok().flatten().is_some();
+    if there { Store::open(&global.cache).ok() } else { None }
+}
+
+/// What a lock holds, with the records beside it or in the store.
+fn locked(global: &Global, path: &Path) -> Result<Loaded, Failure> {
+    let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    let place = Place { folder, figure: name.to_owned() };
+    let missing = |message: String| Failure::new(ExitCode::Missing, message, "its records lie beside it or in a cache");
+    let lock = place.lock()?.ok_or_else(|| missing(format!("{} is not there", path.display())))?;
+    let store = store_of(global);
+    let (records, objects) = Subject { profile: lock.profile.clone(), place }.beside();
+    let evidence = Evidence::gather(&lock, &records, &objects, store.as_ref())?;
+    let closure = evidence.closure();
+    let (found, all) = (closure.members.len(), lock.stages.len());
+    if found < all {
+        return Err(missing(format!("{}: {} of {all} stages have no record here", path.display(), all - found)));
+    }
+    let read = move |object: &ObjectDigest| objects.get(object).cloned().or_else(|| store.as_ref()?.get(object).ok());
+    Ok(Loaded { title: path.display().to_string(), closure, read: Box::new(read) })
+}
+
+/// What an archive of numbers holds.
+fn archived(path: &Path) -> Result<Loaded, Failure> {
+    let numbers = archive::read_numbers(path).map_err(|error| super::archive::failure(error, path))?;
+    let (closure, objects) = (numbers.closure(), numbers.objects);
+    let read = move |object: &ObjectDigest| objects.get(object).cloned();
+    Ok(Loaded { title: path.display().to_string(), closure, read: Box::new(read) })
+}
+
 fn planned(global: &Global, variant: &Variant, operand: &str, extent: Extent) -> Result<Loaded, Failure> {
     let selection = select(global, variant, &[operand.to_owned()])?;
     let (graph, store) = (&selection.graph, Store::open(&global.cache)?);
     let needed = graph.closure(&selection.targets);
-    let knowledge = Resolver::new(&store, graph).outlook(&needed)?;
+    let knowledge = Resolver::new(&store, graph, &selection.preference).outlook(&needed)?;
     let is_known = |id: &usize| matches!(knowledge[*id], Knowledge::Known { .. });
     let ids: Vec<usize> = match extent {
         Extent::Whole => selection.targets.clone(),

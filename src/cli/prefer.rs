@@ -1,12 +1,13 @@
-//! Which records of a key are used: those of the committed locks first.
+//! Which records of a key are used: those of the committed locks first, then those that a trusted key signed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 
 use crate::digest::{ObjectDigest, RecordDigest, StageKey};
-use crate::engine::{Preference, Standing};
+use crate::engine::{Preference, Recorded, Standing};
 use crate::record::Record;
 use crate::reports::Place;
+use crate::sign::{Accept, Trust};
 use crate::store::StoreError;
 
 /// What locks hold of each key.
@@ -17,12 +18,13 @@ type Held = HashMap<StageKey, Vec<BTreeMap<String, ObjectDigest>>>;
 pub struct Preferred {
     places: Vec<Place>,
     held: OnceLock<Held>,
+    trust: Trust,
 }
 
 impl Preferred {
-    /// Prefers what the locks at these places hold, where there are any.
-    pub fn new(places: Vec<Place>) -> Self {
-        Self { places, held: OnceLock::new() }
+    /// Prefers what the locks at these places hold, where there are any, then what is signed by those who are trusted.
+    pub fn new(places: Vec<Place>, trust: Trust) -> Self {
+        Self { places, held: OnceLock::new(), trust }
     }
 
     fn held(&self) -> &Held {
@@ -40,16 +42,23 @@ impl Preferred {
 }
 
 impl Preference for Preferred {
-    fn standing(&self, _: &RecordDigest, record: &Record) -> Result<Standing, StoreError> {
+    fn standing(&self, source: &dyn Recorded, digest: &RecordDigest, record: &Record) -> Result<Standing, StoreError> {
         let yields = |outputs: &BTreeMap<String, ObjectDigest>| {
             outputs.len() == record.outputs.len()
                 && record.outputs.iter().all(|output| outputs.get(&output.name) == Some(&output.object))
         };
         let locked = self.held().get(&record.parts.key()).is_some_and(|held| held.iter().any(yields));
-        Ok(if locked { Standing::Locked } else { Standing::Known })
+        // Without trusted keys nobody has to be asked who signed.
+        let trusted = !self.trust.keys().is_empty() && self.trust.vouches(&source.signers(digest)?);
+        Ok(match (self.is_strict() && !trusted, locked, trusted) {
+            (true, ..) => Standing::Refused,
+            (_, true, _) => Standing::Locked,
+            (_, _, true) => Standing::Trusted,
+            _ => Standing::Known,
+        })
     }
 
     fn is_strict(&self) -> bool {
-        false
+        self.trust.policy.using == Accept::Signed
     }
 }

@@ -10,6 +10,7 @@ use super::{Failure, Global};
 use crate::fsx;
 use crate::graph::{Drawn, Graph, Stage, StageId};
 use crate::reports::Place;
+use crate::sign::Trust;
 use crate::spec::{Pipeline, did_you_mean, expand};
 use crate::value::{Value, ValueError};
 
@@ -89,7 +90,8 @@ pub fn select(global: &Global, variant: &Variant, targets: &[String]) -> Result<
     }
     let folder = global.reports.join(&variant.profile);
     let place = |figure: &String| Place { folder: folder.clone(), figure: figure.clone() };
-    selection.preference = Preferred::new(selection.graph.figures.keys().map(place).collect());
+    selection.preference =
+        Preferred::new(selection.graph.figures.keys().map(place).collect(), Trust::load(&global.trust)?);
     if everything {
         let figures = selection.graph.figures.values();
         selection.targets = figures.filter(|drawn| drawn.whole).map(|drawn| drawn.stage).collect();

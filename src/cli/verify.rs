@@ -20,6 +20,7 @@ use crate::plan::Knowledge;
 use crate::receipt::{Coverage, coverage};
 use crate::record::Record;
 use crate::reports::{Place, ReportError};
+use crate::sign::{PublicKey, Trust};
 use crate::stages::Device;
 use crate::store::{ObjectState, Store, StoreError};
 use crate::table::Table;
@@ -203,6 +204,7 @@ impl Verify {
         let evidence = Evidence::gather(&lock, records, objects, store)?;
         if let Some(numbers) = &numbers {
             checks.push(verify::recorded(&lock, numbers, &evidence));
+            checks.push(verify::signatures(&evidence, &numbers.batches, &Trust::load(&global.trust)?));
             checks.push(current(&lock, &subject.profile, numbers, global)?);
         }
         checks.extend(audits(&lock, place));
@@ -232,8 +234,8 @@ impl Verify {
 struct Others<'a>(&'a dyn Preference);
 
 impl Preference for Others<'_> {
-    fn standing(&self, digest: &RecordDigest, record: &Record) -> Result<Standing, StoreError> {
-        Ok(match self.0.standing(digest, record)? {
+    fn standing(&self, source: &dyn Recorded, digest: &RecordDigest, record: &Record) -> Result<Standing, StoreError> {
+        Ok(match self.0.standing(source, digest, record)? {
             Standing::Locked => Standing::Known,
             Standing::Known => Standing::Trusted,
             other => other,
@@ -359,6 +361,11 @@ impl Recorded for Beside<'_> {
     fn state(&self, _: &ObjectDigest) -> Result<ObjectState, StoreError> {
         // What the stages yielded is known, whether or not its bytes are here.
         Ok(ObjectState::Present)
+    }
+
+    fn signers(&self, _: &RecordDigest) -> Result<Vec<PublicKey>, StoreError> {
+        // Whoever signed: that is another level's question.
+        Ok(Vec::new())
     }
 }
 

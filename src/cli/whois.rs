@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::closures::store_of;
 use super::format::{columns, count, date};
 use super::ui::Ui;
 use super::verify::Subject;
@@ -72,8 +73,7 @@ impl Whois {
                 "it was not drawn by wdpipe, or passed through a program that drops what a file says of itself",
             ));
         }
-        let store =
-            if fsx::identity(&global.cache).ok().flatten().is_some() { Store::open(&global.cache).ok() } else { None };
+        let store = store_of(global);
         let mut all = Vec::new();
         for stamp in stamps {
             all.push(self.trace(stamp, &bytes, &locks, store.as_ref())?);

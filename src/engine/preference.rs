@@ -2,6 +2,7 @@
 
 use crate::digest::{ObjectDigest, RecordDigest, StageKey};
 use crate::record::Record;
+use crate::sign::PublicKey;
 use crate::store::{ObjectState, Store, StoreError};
 
 /// Something that has records: a store, or an archive in memory.
@@ -23,6 +24,12 @@ pub trait Recorded: Sync {
     /// # Errors
     /// If its file cannot be read.
     fn state(&self, object: &ObjectDigest) -> Result<ObjectState, StoreError>;
+
+    /// The keys that signed a record.
+    ///
+    /// # Errors
+    /// If signatures cannot be read.
+    fn signers(&self, record: &RecordDigest) -> Result<Vec<PublicKey>, StoreError>;
 }
 
 impl Recorded for Store {
@@ -36,6 +43,10 @@ impl Recorded for Store {
 
     fn state(&self, object: &ObjectDigest) -> Result<ObjectState, StoreError> {
         Self::state(self, object)
+    }
+
+    fn signers(&self, record: &RecordDigest) -> Result<Vec<PublicKey>, StoreError> {
+        Self::signers(self, record)
     }
 }
 
@@ -54,11 +65,11 @@ pub enum Standing {
 
 /// Says how records stand.
 pub trait Preference: Sync {
-    /// The standing of a record.
+    /// The standing of a record that was found in `source`.
     ///
     /// # Errors
-    /// If it cannot be told.
-    fn standing(&self, digest: &RecordDigest, record: &Record) -> Result<Standing, StoreError>;
+    /// If signatures cannot be read.
+    fn standing(&self, source: &dyn Recorded, digest: &RecordDigest, record: &Record) -> Result<Standing, StoreError>;
 
     /// Whether any record may be refused, so that the only one of a key must be asked for too.
     fn is_strict(&self) -> bool;
@@ -68,7 +79,7 @@ pub trait Preference: Sync {
 pub struct Indifferent;
 
 impl Preference for Indifferent {
-    fn standing(&self, _: &RecordDigest, _: &Record) -> Result<Standing, StoreError> {
+    fn standing(&self, _: &dyn Recorded, _: &RecordDigest, _: &Record) -> Result<Standing, StoreError> {
         Ok(Standing::Known)
     }
 

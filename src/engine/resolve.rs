@@ -216,7 +216,7 @@ impl<'a> Resolver<'a> {
         let matters = found.len() > 1 || self.preference.is_strict();
         for (digest, record) in found {
             let standing = match matters {
-                true => self.preference.standing(&digest, &record)?,
+                true => self.preference.standing(self.store, &digest, &record)?,
                 false => Standing::Known,
             };
             records.push((standing, record));

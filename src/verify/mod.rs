@@ -7,6 +7,7 @@ mod files;
 mod objects;
 mod rebuild;
 mod render;
+mod signatures;
 mod statistics;
 
 pub use agree::{Agreement, agreement};
@@ -15,6 +16,7 @@ pub use files::{files, recorded};
 pub use objects::objects;
 pub use rebuild::{Pick, Rebuilt, pick, rebuild, rebuilt};
 pub use render::render;
+pub use signatures::signatures;
 pub use statistics::statistics;
 
 /// What is checked.
@@ -22,8 +24,10 @@ pub use statistics::statistics;
 pub enum Level {
     /// The files against the lock.
     Files,
-    /// The records beside the lock, and who signed them.
+    /// The records beside the lock.
     Records,
+    /// Who signed them.
+    Signatures,
     /// The pipeline against the lock.
     Pipeline,
     /// The objects in the store.
@@ -44,6 +48,7 @@ impl Level {
         match self {
             Self::Files => "files",
             Self::Records => "records",
+            Self::Signatures => "signatures",
             Self::Pipeline => "pipeline",
             Self::Objects => "objects",
             Self::Render => "render",
@@ -62,8 +67,12 @@ impl Level {
             ],
             Self::Records => [
                 "the records behind the figure form one chain from data to drawing, whose keys are the hashes of \
-                 their settings and inputs, and yield what the lock says; signatures say who vouches for them",
+                 their settings and inputs, and yield what the lock says",
                 "that what a record says was really computed",
+            ],
+            Self::Signatures => [
+                "the holders of these keys vouch for these records, as they are to the byte",
+                "whether they are to be believed: trust.toml says whom the project trusts",
             ],
             Self::Pipeline => [
                 "the pipeline as it stands, expanded now, asks for just the stages that the lock holds",

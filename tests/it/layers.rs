@@ -37,20 +37,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("receipt", &["closure", "codec", "digest", "lock", "sign"]),
     ("reports", &["digest", "fsx", "lock", "receipt", "stamp"]),
     ("stages", &["data", "digest", "figure", "learn", "store", "table", "torch", "valley", "work"]),
-    ("engine", &["closure", "cost", "digest", "graph", "plan", "record", "stages", "store", "value", "work"]),
+    ("engine", &["closure", "cost", "digest", "graph", "plan", "record", "sign", "stages", "store", "value", "work"]),
     (
         "verify",
         &[
-            "archive", "closure", "digest", "engine", "fsx", "lock", "record", "reports", "rng", "stages", "stats",
-            "store", "table", "work",
+            "archive", "closure", "digest", "engine", "fsx", "lock", "record", "reports", "rng", "sign", "stages",
+            "stats", "store", "table", "work",
         ],
     ),
     (
         "cli",
         &[
-            "archive", "claim", "closure", "cost", "data", "differ", "digest", "engine", "figure", "fsx", "graph", "learn",
-            "lock", "page", "plan", "record", "receipt", "reports", "sign", "spec", "stages", "stats", "store",
-            "table", "value", "work",
+            "archive", "claim", "closure", "cost", "data", "differ", "digest", "engine", "figure", "fsx", "graph",
+            "learn", "lock", "page", "plan", "record", "receipt", "reports", "sign", "spec", "stages", "stats",
+            "store", "table", "value", "work",
         ],
     ),
 ];

@@ -1,0 +1,46 @@
+//! Level *signatures*: who vouches for the records behind a figure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Check, Evidence, Level, Verdict};
+use crate::sign::{Accept, Batch, PublicKey, Standing, Trust};
+
+/// Tells who signed the records of a lock. `batches` are the signatures that lie beside it. Under a policy that uses
+/// signed records only, one that nobody who is trusted signed is wrong, as is a signature that is none.
+pub fn signatures(evidence: &Evidence<'_>, batches: &[Vec<u8>], trust: &Trust) -> Check {
+    let mut check = Check::new(Level::Signatures);
+    let digests: BTreeSet<_> = evidence.records.iter().flatten().map(|(digest, _)| *digest).collect();
+    let mut signed: BTreeMap<PublicKey, BTreeSet<_>> = BTreeMap::new();
+    for batch in batches {
+        match Batch::from_bytes(batch) {
+            Ok(batch) => signed.entry(*batch.by()).or_default().extend(batch.records().iter().copied()),
+            Err(error) => check.found(Verdict::Differs, error.to_string()),
+        }
+    }
+    let mut vouched = BTreeSet::new();
+    let mut parts = Vec::new();
+    for (key, records) in &signed {
+        let count = records.intersection(&digests).count();
+        let who = match trust.standing(key) {
+            Standing::Trusted(name) => {
+                vouched.extend(records.intersection(&digests).copied());
+                format!("{name} (trusted)")
+            }
+            Standing::Revoked(name, reason) => format!("{name} (REVOKED: {reason})"),
+            Standing::Unknown => format!("{key} (not in trust.toml)"),
+        };
+        if count > 0 {
+            parts.push(format!("{count} by {who}"));
+        }
+    }
+    let unsigned = digests.len() - digests.iter().filter(|digest| signed.values().any(|s| s.contains(digest))).count();
+    if unsigned > 0 {
+        parts.push(format!("{unsigned} unsigned"));
+    }
+    if trust.policy.using == Accept::Signed && vouched.len() < digests.len() {
+        let count = digests.len() - vouched.len();
+        check
+            .found(Verdict::Differs, format!("{count} records are not signed by a trusted key, as trust.toml demands"));
+    }
+    check.summed_up(format!("of {} records {}", digests.len(), parts.join(", ")))
+}
