@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::dry;
 use super::export::{Exported, export};
-use super::format::{count, duration};
+use super::format::{count, date, duration};
 use super::keys;
 use super::lock;
 use super::narrow::{self, Limits};
@@ -186,6 +186,7 @@ impl Make {
         for (stage, place) in &diverged {
             ui.warn(&format!("{stage} diverged ({place}); this is recorded and drawn as a result"));
         }
+        say_several(&selection, &summary, ui);
         let folder = global.reports.join(&self.variant.profile);
         let exported = export(&selection, &summary.knowledge, store, &folder)?;
         for Exported { path, changed, .. } in &exported {
@@ -222,6 +223,29 @@ impl Make {
             None if interrupted => Err(EngineError::Interrupted.into()),
             None => Ok(()),
         }
+    }
+}
+
+/// Says which stages have several different results, and which of them was used.
+fn say_several(selection: &Selection, summary: &engine::Summary, ui: &Ui) {
+    let stages = selection.graph.stages.iter().zip(&summary.knowledge);
+    let several: Vec<_> = stages
+        .filter_map(|(stage, known)| match known {
+            Knowledge::Known { key, record, .. } if summary.several.contains(key) => Some((stage, key, record)),
+            _ => None,
+        })
+        .collect();
+    if let [(stage, key, record), ..] = &several[..] {
+        let made = &record.provenance;
+        ui.warn(&format!(
+            "{} came out differently in different runs, first {}; used is that by {} of {} (what a lock holds comes \
+             first, then what a trusted key signed, then what is oldest). `wdpipe bisect {}` lists them",
+            count(several.len(), "stage"),
+            stage.name,
+            made.who,
+            date(made.finished),
+            key.short()
+        ));
     }
 }
 

@@ -326,7 +326,8 @@ fn current(lock: &Lock, profile: &str, numbers: &Numbers, global: &Global) -> Re
     let key = selection.targets.iter().map(|&id| &knowledge[id]).next();
     if !matches!(key, Some(Knowledge::Known { key, .. }) if Some(*key) == lock.drawing().map(|drawing| drawing.key)) {
         let first = absent.next().unwrap_or_else(|| "the drawing is another one".to_owned());
-        check.found(Verdict::Differs, format!("{}.toml asks for something else: {first}", lock.pipeline));
+        check.summary = format!("{}.toml asks for something else", lock.pipeline);
+        check.found(Verdict::Differs, first);
     }
     Ok(check)
 }

@@ -1,7 +1,8 @@
 //! What the store knows about the stages of a graph.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Mutex;
 
 use super::EngineError;
 use super::preference::{Preference, Recorded, Standing};
@@ -101,12 +102,19 @@ pub struct Resolver<'a> {
     graph: &'a Graph,
     policy: Map,
     preference: &'a dyn Preference,
+    /// Keys that turned out to have several different outcomes.
+    several: Mutex<BTreeSet<StageKey>>,
 }
 
 impl<'a> Resolver<'a> {
     /// Asks `store` about `graph`.
     pub fn new(store: &'a dyn Recorded, graph: &'a Graph, preference: &'a dyn Preference) -> Self {
-        Self { store, graph, policy: policy(graph.policy), preference }
+        Self { store, graph, policy: policy(graph.policy), preference, several: Mutex::default() }
+    }
+
+    /// The keys, among those that were asked for, that have several different outcomes.
+    pub fn several(&self) -> BTreeSet<StageKey> {
+        self.several.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// What is known about every stage that is needed, in one walk.
@@ -214,6 +222,9 @@ impl<'a> Resolver<'a> {
         let mut records = Vec::new();
         let found = self.store.records(key)?;
         let matters = found.len() > 1 || self.preference.is_strict();
+        if found.windows(2).any(|pair| !pair[0].1.same_outputs(&pair[1].1)) {
+            self.several.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(*key);
+        }
         for (digest, record) in found {
             let standing = match matters {
                 true => self.preference.standing(self.store, &digest, &record)?,

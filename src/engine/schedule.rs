@@ -13,7 +13,7 @@ use super::execute::{Context, Environment, Executed, Job};
 use super::preference::Preference;
 use super::resolve::Resolver;
 use crate::cost;
-use crate::digest::RecordDigest;
+use crate::digest::{RecordDigest, StageKey};
 use crate::graph::{Graph, StageId};
 use crate::plan::{Knowledge, Plan, plan};
 use crate::stages::{self, Device, Worker};
@@ -58,6 +58,8 @@ pub struct Summary {
     pub knowledge: Vec<Knowledge>,
     /// The records that came into being.
     pub published: Vec<RecordDigest>,
+    /// Keys with several different outcomes in the store.
+    pub several: BTreeSet<StageKey>,
     /// What went wrong, in order. Empty if all targets were made.
     pub errors: Vec<EngineError>,
 }
@@ -123,7 +125,8 @@ pub fn make(request: &Request<'_>, on_event: &mut dyn FnMut(Event)) -> Result<Su
     let known =
         closure.iter().zip(&knowledge).filter(|(needed, known)| **needed && matches!(known, Knowledge::Known { .. }));
     let cached = known.count().saturating_sub(computed);
-    Ok(Summary { total, cached, computed, knowledge, published, errors })
+    let several = resolver.several();
+    Ok(Summary { total, cached, computed, knowledge, published, several, errors })
 }
 
 /// Where a stage's training left the finite numbers, if it did.

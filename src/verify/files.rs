@@ -47,7 +47,10 @@ pub fn files(lock: &Lock, place: &Place) -> Result<Check, FsError> {
             let what = format!("{}: what is drawn is the lock's, but it says other things of itself", path.display());
             check.found(Verdict::Differs, what);
         } else {
-            check.found(Verdict::Differs, format!("{}: {} differ from the lock's", path.display(), layer(extension)));
+            check.found(
+                Verdict::Differs,
+                format!("{}: other bytes than the lock's: {}", path.display(), layer(extension)),
+            );
         }
     }
     let root = lock.root().short();

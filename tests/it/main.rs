@@ -23,5 +23,8 @@ mod keys;
 #[cfg(feature = "torch")]
 mod kinds;
 mod layers;
+#[cfg(feature = "torch")]
+mod proof;
+mod tampered;
 #[cfg(not(feature = "torch"))]
 mod without_torch;
