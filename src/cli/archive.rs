@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::admit::Accepting;
 use super::format::{bytes, count};
 use super::select::{Variant, select};
 use super::ui::Ui;
@@ -13,6 +14,8 @@ use crate::archive::{self, Admission, ArchiveError, Exported, Imported, Scope};
 use crate::closure::Closure;
 use crate::engine::{EngineError, Resolver, closure};
 use crate::fsx::{Draft, FsError};
+use crate::record::Record;
+use crate::sign::Batch;
 use crate::store::Store;
 use crate::work::Work;
 
@@ -42,6 +45,8 @@ pub struct Import {
     /// The file.
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    #[command(flatten)]
+    accepting: Accepting,
     /// Only check the file, and say what would come in.
     #[arg(long, short = 'n')]
     dry_run: bool,
@@ -122,8 +127,15 @@ impl Import {
     ///
     /// # Errors
     /// If the file is not what it must be, or the store cannot be written.
-    pub fn run(&self, store: &Store, ui: &Ui) -> Result<(), Failure> {
-        let admission = Admission { admitted: &|_, _, _| Ok(()), keep: &|_| Ok(false) };
+    pub fn run(&self, global: &Global, store: &Store, ui: &Ui) -> Result<(), Failure> {
+        let gate = self.accepting.gate(global)?;
+        let keep = |batch: &[u8]| match Batch::from_bytes(batch) {
+            Ok(batch) => store.publish_signatures(&batch).map(|_| true),
+            // One that is none says nothing.
+            Err(_) => Ok(false),
+        };
+        let admitted = |record: &Record, digest, batches: &[Vec<u8>]| gate.admits(record, digest, batches);
+        let admission = Admission { admitted: &admitted, keep: &keep };
         let Imported { header, new_objects, new_bytes, new_records, new_batches, differing } =
             archive::import(&self.file, store, &admission, self.dry_run).map_err(|error| failure(error, &self.file))?;
         for stage in &differing {

@@ -8,21 +8,23 @@ use super::ui::Ui;
 use super::{Failure, Global};
 use crate::differ::Side;
 use crate::differ::bisect::{Bisection, FirstTensor, InputChange, Parting, bisect};
-use crate::differ::tensor::{Distance, tensor_of};
+use crate::differ::distance::Distance;
+use crate::differ::tensor::tensor_of;
 use crate::digest::ObjectDigest;
 
 /// So many partings are enough for people; -v prints all.
 const PARTINGS: usize = 4;
 
-/// Finds where two runs of training part: the first segment, the first tensor, the first number, and how far apart.
+/// Finds where two runs of training part: the first segment, the first tensor, the first number,
+/// and how far apart they are.
 ///
 ///   wdpipe bisect 'fig3/trunk[lr=0.1,seed=0]' --cache-b ../other/cache
-///   wdpipe bisect 4be1a86afe17 2d3fb0c8b8d1     two records
-///   wdpipe bisect 53a1f00d                      a key: says whether it has several outcomes
+///   wdpipe bisect 4be1a86afe17 2d3fb0c8b8d1      two records
+///   wdpipe bisect 53a1f00d                       a key: says whether it has several outcomes
 ///
-/// Nothing is computed: the records hold a hash of every tensor after every segment, and the bytes of two tensors are
-/// read. Runs that were made in part are compared as far as they go. The exit code is 0 if all are the same, and 1 if
-/// they part.
+/// Nothing is computed: the records hold a hash of every tensor after every segment, and the bytes
+/// of two tensors are read. Runs that were made in part are compared as far as they go. The exit
+/// code is 0 if all are the same, and 1 if they part.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct Bisect {

@@ -77,7 +77,7 @@ impl Cache {
             Self::Check(command) => command.run(&store, ui),
             Self::Gc(command) => command.run(global, &store, ui),
             Self::Export(command) => command.run(global, &store, ui),
-            Self::Import(command) => command.run(&store, ui),
+            Self::Import(command) => command.run(global, &store, ui),
         }
     }
 }

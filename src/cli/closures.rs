@@ -37,7 +37,7 @@ pub struct Operands {
     /// Changes a setting for B alone. Repeatable.
     #[arg(long, value_name = "PATH=VALUE")]
     set_b: Vec<String>,
-    /// The store of B, such as another checkout's [default: that of A].
+    /// The store of B, such as that of another checkout [default: that of A].
     #[arg(long, value_name = "DIR")]
     cache_b: Option<PathBuf>,
     /// The pipelines of B [default: those of A].
@@ -54,20 +54,32 @@ pub enum Extent {
     Known,
 }
 
+/// The bytes of an object, if they are at hand.
+type Objects = dyn Fn(&ObjectDigest) -> Option<Vec<u8>>;
+
 /// A closure, and the bytes of what its stages yielded.
 pub struct Loaded {
     /// What it is of, for people.
     pub title: String,
     /// The stages.
     pub closure: Closure,
-    /// The bytes of an object that lies in no record, if they are at hand.
-    read: Box<dyn Fn(&ObjectDigest) -> Option<Vec<u8>>>,
+    /// Where objects are that lie in no record.
+    read: Box<Objects>,
 }
 
 impl Loaded {
-    fn of_store(title: &str, closure: Closure, store: Store) -> Self {
+    /// A closure and from where the bytes of objects are that lie in no record.
+    pub fn new(
+        title: impl Into<String>,
+        closure: Closure,
+        read: impl Fn(&ObjectDigest) -> Option<Vec<u8>> + 'static,
+    ) -> Self {
+        Self { title: title.into(), closure, read: Box::new(read) }
+    }
+
+    fn of_store(title: impl Into<String>, closure: Closure, store: Store) -> Self {
         // What is damaged is as good as not there: a comparison goes on without it.
-        Self { title: title.to_owned(), closure, read: Box::new(move |object| store.get(object).ok()) }
+        Self::new(title, closure, move |object| store.get(object).ok())
     }
 
     /// The bytes of an object, from the records or from beside them, if they are at hand.
@@ -100,8 +112,11 @@ impl Operands {
         }
         let set = [&self.variant.set[..], &self.set_b].concat();
         let variant = Variant { profile: self.variant.profile.clone(), set };
-        let mut a = load(global, &self.variant, &self.a, extent)?;
-        let mut b = load(&of_b, &variant, self.b.as_ref().unwrap_or(&self.a), extent)?;
+        let on = |side: &'static str| {
+            move |failure: Failure| Failure { message: format!("{side}: {}", failure.message), ..failure }
+        };
+        let mut a = load(global, &self.variant, &self.a, extent).map_err(on("A"))?;
+        let mut b = load(&of_b, &variant, self.b.as_ref().unwrap_or(&self.a), extent).map_err(on("B"))?;
         if self.cache_b.is_some() {
             a.title += &format!(" in {}", global.cache.display());
             b.title += &format!(" in {}", of_b.cache.display());
@@ -117,8 +132,8 @@ impl Operands {
 
     /// What to say if nothing is named to compare with: a key may have several outcomes.
     fn one_alone(&self, global: &Global) -> Result<Failure, Failure> {
-        if is_hash(&self.a)
-            && let Err(several) = outcome(&Store::open(&global.cache)?, &self.a)
+        if let Operand::Record(prefix) = Operand::of(&self.a)
+            && let Err(several) = outcome(&Store::open(&global.cache)?, prefix)
         {
             return Ok(several);
         }
@@ -128,27 +143,45 @@ impl Operands {
     }
 }
 
+/// What an operand may be.
+enum Operand<'a> {
+    /// The beginning of a record's digest or key.
+    Record(&'a str),
+    /// A lock file.
+    Lock,
+    /// Any other file.
+    Archive,
+    /// A figure, a panel or stages.
+    Target,
+}
+
+impl<'a> Operand<'a> {
+    fn of(operand: &'a str) -> Self {
+        let digits = operand.bytes().all(|digit| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit));
+        if digits && (DIGITS..=64).contains(&operand.len()) {
+            Self::Record(operand)
+        } else if Path::new(operand).extension().is_some_and(|extension| extension == "lock") {
+            Self::Lock
+        } else if fsx::read_start(Path::new(operand), 1).is_ok() {
+            Self::Archive
+        } else {
+            Self::Target
+        }
+    }
+}
+
 /// Loads what an operand names: a record in the store by the beginning of its digest or key, a lock, an archive, or what
 /// the pipelines say.
 ///
 /// # Errors
 /// If it names nothing, or what was not made.
 pub fn load(global: &Global, variant: &Variant, operand: &str, extent: Extent) -> Result<Loaded, Failure> {
-    let is_file = || fsx::read_start(Path::new(operand), 1).is_ok();
-    if is_hash(operand) {
-        recorded(Store::open(&global.cache)?, operand)
-    } else if operand.ends_with(".lock") {
-        locked(global, Path::new(operand))
-    } else if is_file() {
-        archived(Path::new(operand))
-    } else {
-        planned(global, variant, operand, extent)
+    match Operand::of(operand) {
+        Operand::Record(prefix) => recorded(Store::open(&global.cache)?, prefix),
+        Operand::Lock => locked(global, Path::new(operand)),
+        Operand::Archive => archived(Path::new(operand)),
+        Operand::Target => planned(global, variant, operand, extent),
     }
-}
-
-fn is_hash(operand: &str) -> bool {
-    let digits = operand.bytes().all(|digit| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit));
-    digits && (DIGITS..=64).contains(&operand.len())
 }
 
 /// The record that a prefix names.
@@ -182,7 +215,7 @@ fn outcome(store: &Store, prefix: &str) -> Result<(RecordDigest, Record), Failur
 fn recorded(store: Store, prefix: &str) -> Result<Loaded, Failure> {
     let (digest, record) = outcome(&store, prefix)?;
     let closure = Closure::of(digest, &store.every_record()?);
-    Ok(Loaded::of_store(&format!("{} ({})", digest.short(), record.provenance.stage), closure, store))
+    Ok(Loaded::of_store(format!("{} ({})", digest.short(), record.provenance.stage), closure, store))
 }
 
 /// The store of the cache folder, if there is one: none is made for the sake of a comparison.

@@ -6,16 +6,19 @@ use super::closures::{Extent, Loaded, Operands};
 use super::format::{columns, count, percent, plain, short};
 use super::ui::Ui;
 use super::{Failure, Global};
-use crate::differ::{CurveChange, Difference, Family, FigureChange, Moved, Side, Unequal, diff};
+use crate::differ::{Cause, CurveChange, Difference, Family, FigureChange, Moved, Side, Unequal, diff};
 
 /// So many lines of a kind are enough for people; -v prints all.
 const LINES: usize = 8;
 
-/// Compares two figures down to the settings: what was set differently, what moved with it and by how much, and what
-/// stayed the same.
+/// So many names are enough in a line.
+const NAMES: usize = 4;
+
+/// Compares two figures down to the settings: what was set differently, what moved with it and
+/// by how much, and what stayed the same.
 ///
-///   wdpipe diff fig3 --set-b lr=[0.1,0.25]     two settings, both made before
-///   wdpipe diff fig3 --cache-b ../other/cache  two checkouts
+///   wdpipe diff fig3 --set-b lr=[0.1,0.25]       two settings, both made before
+///   wdpipe diff fig3 --cache-b ../other/cache    two checkouts
 ///
 /// Nothing is computed. The exit code is 0 if both are the same, and 1 if they differ.
 #[derive(Debug, Args)]
@@ -66,12 +69,12 @@ fn lines(difference: &Difference, sides: [&Loaded; 2], most: usize) -> Vec<Strin
             lines.push(format!("  and {more} more (-v shows them)"));
         }
     };
-    let cause = |cause: &crate::differ::Cause| {
+    let cause = |cause: &Cause| {
         let still = match cause.stages - cause.moved {
             0 => String::new(),
             still => format!(", {still} with the same outputs"),
         };
-        vec![cause.families.join(", "), cause.change.clone(), format!("{}{still}", count(cause.stages, "stage"))]
+        vec![cause.families.join(", "), format!("{}{still}", count(cause.stages, "stage")), cause.change.clone()]
     };
     section("set differently", causes.iter().map(cause).collect());
     section(
@@ -84,9 +87,13 @@ fn lines(difference: &Difference, sides: [&Loaded; 2], most: usize) -> Vec<Strin
     section("the same", unmoved(*same, *early_cutoff, figures));
     for (name, only, figure) in [("A", &only[0], 0), ("B", &only[1], 1)] {
         let stages = |only: &Family| vec![only.family.clone(), count(only.stages, "stage"), only.first.clone()];
-        let curve =
-            |figure: &FigureChange, curve: &String| vec!["curve".to_owned(), curve.clone(), figure.figure.clone()];
-        let curves = figures.iter().flat_map(|change| change.only[figure].iter().map(move |name| curve(change, name)));
+        let curves = figures.iter().filter(|change| !change.only[figure].is_empty());
+        let curves = curves.map(|change| {
+            let names = &change.only[figure];
+            let more = if names.len() > NAMES { ", …" } else { "" };
+            let names = names.iter().take(NAMES).cloned().collect::<Vec<_>>().join("; ");
+            vec![change.figure.clone(), count(change.only[figure].len(), "curve"), names + more]
+        });
         section(&format!("in {name} alone"), only.iter().map(stages).chain(curves).collect());
     }
     let unread = figures.iter().filter(|figure| !figure.compared);
@@ -110,8 +117,9 @@ fn unequal(found: &Unequal) -> Vec<Vec<String>> {
 
 fn moved_row(moved: &Moved) -> Vec<String> {
     let stages = moved.themselves + moved.followed;
-    // Where one side is not finite, no other number says more.
-    let most = moved.columns.iter().max_by(|a, b| a.relative.change.total_cmp(&b.relative.change));
+    // A standard error tells less than what it is of.
+    let columns = moved.columns.iter().filter(|column| !column.column.ends_with("stderr"));
+    let most = columns.max_by(|a, b| a.relative.change.total_cmp(&b.relative.change));
     let worst = most.map_or_else(String::new, |column| {
         let most = &column.relative;
         let [a, b] = most.values.map(short);

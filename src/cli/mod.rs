@@ -1,5 +1,6 @@
 //! The command line: arguments in, one command's function, an exit code out.
 
+mod admit;
 mod archive;
 mod audit;
 mod bisect;

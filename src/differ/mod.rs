@@ -6,6 +6,7 @@
 pub mod bisect;
 mod causes;
 mod curves;
+pub mod distance;
 mod name;
 mod pair;
 mod tables;

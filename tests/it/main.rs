@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 mod bad_input;
+mod bisect;
 #[cfg(feature = "torch")]
 mod cifar;
 #[cfg(feature = "torch")]

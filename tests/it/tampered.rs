@@ -129,8 +129,8 @@ fn refused(make: &(dyn Fn() -> Environment + Sync), cases: Vec<(PathBuf, Tamperi
 }
 
 fn every(files: &[PathBuf], count: usize) -> Vec<(PathBuf, Tampering)> {
-    let of = |file: &PathBuf| Tampering::all(count).into_iter().map(move |tampering| (file.clone(), tampering));
-    files.iter().flat_map(of).collect()
+    let all = || Tampering::all(count).into_iter();
+    files.iter().flat_map(|file| all().map(|tampering| (file.clone(), tampering))).collect()
 }
 
 #[test]

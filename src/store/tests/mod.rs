@@ -278,3 +278,26 @@ fn the_store_is_measured() {
     timed("last_named", 1, &mut || assert!(anew.last_named("fig/train@7").unwrap().is_some()));
     timed("check of it all", 1, &mut || drop(sound(&store)));
 }
+
+#[test]
+fn records_are_found_by_the_beginning_of_their_digest_or_key() {
+    let (folder, store) = store();
+    let records =
+        [record("train", 1, 1, b"a", &[]), record("train", 1, 2, b"b", &[]), record("probe", 2, 1, b"c", &[])];
+    let digests: Vec<_> = records.iter().map(|record| store.publish(record).unwrap()).collect();
+    let find = |prefix: &str| -> Vec<_> { store.find(prefix).unwrap().into_iter().map(|(digest, _)| digest).collect() };
+    assert_eq!(find(&records[0].parts.key().to_string()[..16]), digests[..2], "the older one first");
+    assert_eq!(find(&digests[1].to_string()), [digests[1]]);
+    assert_eq!(find("").len(), 3);
+    assert!(find("0123456789abcdef").is_empty());
+
+    // The index is not asked, and damaged files are none.
+    fs::remove_file(folder.path().join("index.sqlite")).unwrap();
+    let (key, digest) = (records[2].parts.key().to_string(), digests[2].to_string());
+    let path = folder.path().join("records").join(&key[..2]).join(&key[2..]).join(&digest);
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, b"no record").unwrap();
+    let all: Vec<_> = store.every_record().unwrap().into_keys().collect();
+    assert_eq!(all, std::collections::BTreeSet::from([digests[0], digests[1]]).into_iter().collect::<Vec<_>>());
+    assert!(find(&digest).is_empty());
+}

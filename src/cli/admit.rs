@@ -1,0 +1,82 @@
+//! Which records may come into the store from elsewhere.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+
+use super::{Failure, Global};
+use crate::digest::RecordDigest;
+use crate::record::Record;
+use crate::sign::{Accept, Batch, PublicKey, Standing, Trust};
+
+/// What is accepted beyond what the project trusts.
+#[derive(Debug, Clone, Args)]
+pub struct Accepting {
+    /// Accept records that nobody who is trusted signed: `unsigned`, or the public key (ed25519:…) of who signed them.
+    /// Repeatable.
+    #[arg(long, value_name = "WHOSE", value_parser = whose)]
+    accept: Vec<Whose>,
+}
+
+/// Whose records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Whose {
+    /// Nobody's: those without a signature.
+    Unsigned,
+    /// Those that this key signed.
+    Key(PublicKey),
+}
+
+fn whose(text: &str) -> Result<Whose, String> {
+    match text {
+        "unsigned" => Ok(Whose::Unsigned),
+        key => key.parse().map(Whose::Key).map_err(|_| "`unsigned` or a public key (ed25519:…) is expected".to_owned()),
+    }
+}
+
+/// Decides what comes in.
+pub struct Gate {
+    trust: Trust,
+    accept: Vec<Whose>,
+}
+
+impl Accepting {
+    /// The project's policy, with what the user accepts beyond it.
+    ///
+    /// # Errors
+    /// If the project's trust file is wrong.
+    pub fn gate(&self, global: &Global) -> Result<Gate, Failure> {
+        Ok(Gate { trust: Trust::load(&global.trust)?, accept: self.accept.clone() })
+    }
+}
+
+impl Gate {
+    /// Whether a record may come in, with batches of signatures beside it; otherwise why not.
+    ///
+    /// # Errors
+    /// With the reason, and what the user may say to let it in.
+    pub fn admits(&self, _: &Record, digest: RecordDigest, batches: &[Vec<u8>]) -> Result<(), String> {
+        let valid = batches.iter().filter_map(|batch| Batch::from_bytes(batch).ok());
+        let signers: BTreeSet<PublicKey> =
+            valid.filter(|batch| batch.records().binary_search(&digest).is_ok()).map(|batch| *batch.by()).collect();
+        let revoked = |key: &PublicKey| matches!(self.trust.standing(key), Standing::Revoked(..));
+        let accepted = |key: &PublicKey| {
+            matches!(self.trust.standing(key), Standing::Trusted(_))
+                || (self.accept.contains(&Whose::Key(*key)) && !revoked(key))
+        };
+        if self.trust.policy.import == Accept::Any || signers.iter().any(accepted) {
+            return Ok(());
+        }
+        if signers.iter().all(revoked) && self.accept.contains(&Whose::Unsigned) {
+            return Ok(());
+        }
+        Err(match signers.iter().find(|key| !revoked(key)) {
+            Some(key) => format!(
+                "it is signed by {key}, whom trust.toml does not name: `wdpipe keys trust NAME {key}` trusts them, \
+                 `--accept {key}` lets it in once"
+            ),
+            None if signers.is_empty() => "nobody signed it: `--accept unsigned` lets it in".to_owned(),
+            None => "only revoked keys signed it: `--accept unsigned` lets it in".to_owned(),
+        })
+    }
+}
