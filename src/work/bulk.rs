@@ -1,10 +1,11 @@
-//! Which outputs are numbers and drawings, and which are bulk.
+//! Which outputs are numbers, and which are bulk.
 
 /// Outputs that training needs and no person reads: weights and what goes with them from segment to segment, and images.
-const BULK: [&str; 6] = ["ema", "momentum", "scaler", "test", "train", "weights"];
+/// And drawings, which come out of the numbers again in less than a second.
+const BULK: [&str; 9] = ["ema", "momentum", "pdf", "png", "scaler", "svg", "test", "train", "weights"];
 
 /// Whether an output of this name is bulk: large, computed or fetched again if it is needed, and left out where only
-/// numbers count. Everything else (tables, drawings) is small and is what a figure says.
+/// numbers count. Everything else (tables) is small and is what a figure says.
 pub fn is_bulk(output: &str) -> bool {
     BULK.contains(&output)
 }
@@ -39,7 +40,7 @@ mod tests {
     ];
 
     /// Every output that is not bulk.
-    const NUMBERS: [&str; 16] = [
+    const NUMBERS: [&str; 13] = [
         "cosines",
         "eigenvalues",
         "landscape",
@@ -47,12 +48,9 @@ mod tests {
         "numbers",
         "optimum",
         "path",
-        "pdf",
-        "png",
         "predictions",
         "products",
         "scale",
-        "svg",
         "trace",
         "tuned",
         "diverged",

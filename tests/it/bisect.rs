@@ -143,5 +143,5 @@ fn what_cannot_be_compared_is_said() {
     let (code, text) = said(&["diff", "fig3", "reports/smoke/fig3.lock"]);
     assert!(code == Some(3) && text.contains("A: "), "{text}");
     let (code, text) = said(&["diff", "reports/smoke/fig3.lock", "fig3"]);
-    assert!(code == Some(2) && text.contains("locks are not compared"), "{text}");
+    assert!(code == Some(3) && text.contains("fig3.lock is not there"), "{text}");
 }

@@ -57,7 +57,7 @@ impl Environment {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wdpipe"));
         command.current_dir(self.folder.path()).env_clear();
         command.env("WDPIPE_PIPELINES", Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines"));
-        command.env("WDPIPE_KEYS", self.path("keys"));
+        command.env("HOME", self.path("home"));
         for name in ["PATH", "WDPIPE_LIBTORCH", "LD_LIBRARY_PATH"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);

@@ -49,8 +49,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "cli",
         &[
             "archive", "claim", "closure", "cost", "data", "differ", "digest", "engine", "figure", "fsx", "graph",
-            "learn", "lock", "page", "plan", "record", "receipt", "reports", "sign", "spec", "stages", "stats",
-            "store", "table", "value", "work",
+            "learn", "lock", "page", "plan", "record", "receipt", "reports", "sign", "spec", "stages", "stamp",
+            "stats", "store", "table", "value", "verify", "work",
         ],
     ),
 ];
