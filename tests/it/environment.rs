@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-/// Figure 3 with everything as small as it goes: 23 stages of some hundredths of a second each.
+/// Figure 3 with everything as small as it goes: 19 stages of some hundredths of a second each.
 pub const TINY: [&str; 14] = [
     "lr=[0.1,0.2]",
     "seed=[0]",

@@ -1,0 +1,27 @@
+//! Locks: what is read is consistent, and written as a text that reads as the same. With an odd first byte the checksum
+//! at the end is made right, so that what is behind it is reached.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use wdpipe::digest::ObjectDigest;
+use wdpipe::lock::{Lock, LockError};
+use wdpipe_fuzz::mode;
+
+fuzz_target!(|input: &[u8]| {
+    let Some((mode, bytes)) = mode(input) else { return };
+    // The list beside the lock, if it wants one, comes behind a zero.
+    let (text, list) = bytes.split_at(bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len()));
+    let Ok(mut text) = String::from_utf8(text.to_vec()) else { return };
+    if mode % 2 == 1 {
+        text.truncate(text.rfind("# checksum ").unwrap_or(text.len()));
+        text += &format!("# checksum {}\n", ObjectDigest::of(text.as_bytes()));
+    }
+    let list = || Ok::<_, LockError>(list.get(1..).unwrap_or_default().to_vec());
+    let Ok(lock) = Lock::from_text(&text, list) else { return };
+    let drawing = lock.drawing().expect("a lock that was read has a drawing");
+    assert_eq!(drawing.kind, "figure");
+    let written = lock.to_text().expect("what was read can be written");
+    let again = Lock::from_text(&written.lock, || Ok::<_, LockError>(written.list.clone().unwrap_or_default()));
+    assert_eq!(again.as_ref(), Ok(&lock));
+    assert_eq!(again.expect("as above").root(), lock.root());
+});

@@ -1,0 +1,24 @@
+//! Records: what is read is written as the same again, has the same key, and describes work that describes it.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use wdpipe::record::Record;
+use wdpipe::work::Work;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(record) = Record::from_bytes(bytes) else { return };
+    let (name, written) = record.to_bytes().expect("what was read can be written");
+    let again = Record::from_bytes(&written).expect("what was written can be read");
+    assert_eq!(again.to_bytes().expect("as before"), (name, written));
+    assert_eq!(again.parts.key(), record.parts.key());
+    assert!(again.same_outputs(&record));
+    for output in &record.outputs {
+        assert!(output.inline.as_ref().is_none_or(|inline| inline.len() as u64 == output.bytes));
+    }
+    let parts = &record.parts;
+    let Ok(work) = Work::from_parameters(&parts.kind, parts.version, &parts.parameters) else { return };
+    assert_eq!((work.kind(), work.version()), (parts.kind.as_str(), parts.version));
+    let Ok(parameters) = work.parameters() else { return };
+    let again = Work::from_parameters(work.kind(), work.version(), &parameters).expect("its own parameters");
+    assert_eq!(again, work);
+});

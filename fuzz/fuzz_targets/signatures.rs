@@ -1,0 +1,20 @@
+//! Batches of signatures: what is read is written as the same bytes, and is signed by whom it says.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use wdpipe::sign::{Batch, PublicKey, Signature};
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(batch) = Batch::from_bytes(bytes) {
+        assert_eq!(batch.to_bytes().expect("what was read can be written").1, bytes);
+        assert!(batch.records().windows(2).all(|pair| pair[0] < pair[1]));
+    }
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        if let Ok(key) = text.parse::<PublicKey>() {
+            assert_eq!(key.to_string(), text, "a key has one text");
+        }
+        if let Ok(signature) = text.parse::<Signature>() {
+            assert_eq!(signature.to_string(), text);
+        }
+    }
+});

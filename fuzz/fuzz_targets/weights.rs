@@ -1,0 +1,33 @@
+//! Checkpoints: what is read has the tensors that are expected and is written as the same numbers again; what is
+//! imported is a whole network.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use wdpipe::learn::exchange::import;
+use wdpipe::learn::layout::{Entry, Role, layout};
+use wdpipe::learn::weights::Weights;
+
+fuzz_target!(|bytes: &[u8]| {
+    let entry = |name: &str, shape: &[usize]| Entry {
+        name: name.to_owned(),
+        shape: shape.to_vec(),
+        role: Role::Scale,
+        frozen: false,
+    };
+    let expected = [entry("a", &[1, 2]), entry("b", &[3])];
+    if let Ok(weights) = Weights::from_bytes(bytes, &expected) {
+        let tensors: Vec<_> = weights.iter().map(|(name, array)| (name, &array.shape[..], array.data.len())).collect();
+        assert_eq!(tensors, [("a", &[1, 2][..], 2), ("b", &[3][..], 3)]);
+        let written = weights.to_bytes().expect("what was read can be written");
+        let again = Weights::from_bytes(&written, &expected).expect("what was written can be read");
+        assert!(again.digests().eq(weights.digests()));
+        assert_eq!(again.to_bytes().expect("as before"), written);
+    }
+    if let Ok((model, weights)) = import(bytes) {
+        let layout = layout(model).expect("a network that there is");
+        assert!(weights.is_finite() && weights.iter().count() == layout.entries.len());
+        let written = weights.to_bytes().expect("what was read can be written");
+        let again = Weights::from_bytes(&written, &layout.entries).expect("a whole network");
+        assert_eq!(again, weights);
+    }
+});
