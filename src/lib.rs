@@ -35,6 +35,7 @@ pub mod plan;
 pub mod spec;
 
 // Bytes on disk; stages that run; the whole.
+pub mod archive;
 pub mod engine;
 pub mod stages;
 pub mod store;

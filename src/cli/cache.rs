@@ -1,9 +1,10 @@
-//! `wdpipe cache`: how full the store is, whether it is sound, and what may go.
+//! `wdpipe cache`: how full the store is, whether it is sound, and what may go; archives out of it and into it.
 
 use std::collections::BTreeSet;
 
 use clap::{Args, Subcommand};
 
+use super::archive::{Export, Import};
 use super::format::{bytes, columns, count, duration};
 use super::make::now;
 use super::select::{Variant, select};
@@ -19,6 +20,8 @@ pub enum Cache {
     Stats(Stats),
     Check(Check),
     Gc(Gc),
+    Export(Export),
+    Import(Import),
 }
 
 /// Says how much is in the store, by kind of stage.
@@ -66,13 +69,15 @@ impl Cache {
     /// Runs the command.
     ///
     /// # Errors
-    /// If the store cannot be read, or is damaged.
+    /// If the store cannot be read, or is damaged; or an archive cannot be made, or not be taken.
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
         let store = Store::open(&global.cache)?;
         match self {
             Self::Stats(command) => command.run(&store, ui),
             Self::Check(command) => command.run(&store, ui),
             Self::Gc(command) => command.run(global, &store, ui),
+            Self::Export(command) => command.run(global, &store, ui),
+            Self::Import(command) => command.run(&store, ui),
         }
     }
 }

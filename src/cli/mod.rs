@@ -1,5 +1,6 @@
 //! The command line: arguments in, one command's function, an exit code out.
 
+mod archive;
 mod cache;
 mod compare;
 mod data;

@@ -10,7 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("expr", &[]),
     ("stats", &[]),
     ("value", &[]),
-    ("closure", &["digest", "record"]),
+    ("closure", &["digest", "record", "value"]),
     ("record", &["codec", "digest", "value"]),
     ("rng", &["value"]),
     ("table", &["codec"]),
@@ -28,13 +28,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("plan", &["digest", "graph", "record", "value", "work"]),
     ("spec", &["claim", "expr", "figure", "graph", "work"]),
     ("store", &["codec", "digest", "fsx", "record", "value"]),
+    ("archive", &["closure", "codec", "digest", "fsx", "record", "store", "value", "work"]),
     ("stages", &["data", "digest", "figure", "learn", "store", "table", "torch", "valley", "work"]),
     ("engine", &["closure", "cost", "digest", "graph", "plan", "record", "stages", "store", "value", "work"]),
     (
         "cli",
         &[
-            "claim", "cost", "data", "digest", "engine", "figure", "fsx", "graph", "learn", "page", "plan", "record",
-            "spec", "stages", "stats", "store", "table", "value", "work",
+            "archive", "claim", "cost", "data", "digest", "engine", "figure", "fsx", "graph", "learn", "page", "plan",
+            "record", "spec", "stages", "stats", "store", "table", "value", "work",
         ],
     ),
 ];

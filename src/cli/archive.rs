@@ -1,0 +1,158 @@
+//! `wdpipe cache export` and `import`: a figure with all that is behind it, in one file.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::format::{bytes, count};
+use super::select::{Variant, select};
+use super::ui::Ui;
+use super::{ExitCode, Failure, Global};
+use crate::archive::{self, Admission, ArchiveError, Imported, Scope};
+use crate::engine::{EngineError, Resolver, closure};
+use crate::fsx::{Draft, FsError};
+use crate::store::Store;
+use crate::work::Work;
+
+/// Writes a figure with all that is behind it to one file.
+///
+/// The same results give the same file, byte for byte. Bulk data (weights, images) that was dropped is left out.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// A figure or panel, such as fig3 or fig3c.
+    #[arg(value_name = "FIGURE")]
+    target: String,
+    /// The file.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Only records, tables and drawings: small enough to be committed, and all that is needed to check the figure.
+    #[arg(long)]
+    numbers: bool,
+    #[command(flatten)]
+    variant: Variant,
+}
+
+/// Takes a figure with all that is behind it from a file that `cache export` wrote.
+///
+/// First the whole file is checked; what is in the store already is not written again.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The file.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Only check the file, and say what would come in.
+    #[arg(long, short = 'n')]
+    dry_run: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Export {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If there is no such figure, a stage or table of it is not there, or the file cannot be written.
+    pub fn run(&self, global: &Global, store: &Store, ui: &Ui) -> Result<(), Failure> {
+        let Self { target, file, .. } = self;
+        let selection = select(global, &self.variant, std::slice::from_ref(target))?;
+        let graph = &selection.graph;
+        let [id] = selection.targets[..] else {
+            let found = count(selection.targets.len(), "stage");
+            return Err(Failure::usage(format!("`{target}` names {found}"), "an archive is of one figure or panel"));
+        };
+        if !matches!(graph.stages[id].work, Work::Figure(_)) {
+            let hint = "an archive is of a figure or panel, such as fig3 or fig3c";
+            return Err(Failure::usage(format!("`{target}` is no figure"), hint));
+        }
+        let make = || format!("wdpipe make {target}");
+        let knowledge = Resolver::new(store, graph).outlook(&graph.closure(&[id]))?;
+        let closure = closure(graph, &knowledge, id, store).map_err(|error| match error {
+            EngineError::NotMade(_) => Failure::new(ExitCode::Missing, error.to_string(), make()),
+            error => error.into(),
+        })?;
+        let scope = if self.numbers { Scope::Numbers } else { Scope::All };
+        let write = || {
+            let mut draft = Draft::of(file)?;
+            let exported = archive::export(store, &closure, &[], scope, &mut draft)?;
+            draft.put(file)?;
+            Ok(exported)
+        };
+        let exported = write().map_err(|error: ArchiveError| match error {
+            ArchiveError::Missing { .. } => Failure::new(ExitCode::Missing, error.to_string(), make()),
+            error => failure(error, file),
+        })?;
+        let header = exported.header;
+        ui.say(&format!(
+            "wrote {}: {} and {}, {}",
+            file.display(),
+            count(header.records as usize, "record"),
+            count((header.objects + header.bulk) as usize, "object"),
+            bytes(exported.bytes)
+        ));
+        if exported.dropped > 0 {
+            let objects = count(exported.dropped, "bulk object");
+            ui.say(&format!("{objects} of it are not here (dropped to save space) and not in the archive"));
+        }
+        Ok(())
+    }
+}
+
+impl Import {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If the file is not what it must be, or the store cannot be written.
+    pub fn run(&self, store: &Store, ui: &Ui) -> Result<(), Failure> {
+        let admission = Admission { admitted: &|_, _, _| Ok(()), keep: &|_| Ok(false) };
+        let Imported { header, new_objects, new_bytes, new_records, new_batches, differing } =
+            archive::import(&self.file, store, &admission, self.dry_run).map_err(|error| failure(error, &self.file))?;
+        for stage in &differing {
+            ui.warn(&format!("{stage:?} yielded something else here; both records are kept"));
+        }
+        if header.batches > 0 && new_batches == 0 && !self.dry_run {
+            ui.say("its signatures are not kept: they are here already, or this wdpipe has no place for them");
+        }
+        if self.json {
+            let object = serde_json::json!({
+                "figure": header.figure, "key": header.key, "root": header.root, "record": header.record,
+                "records": header.records, "batches": header.batches, "objects": header.objects, "bulk": header.bulk,
+                "new_records": new_records, "new_objects": new_objects, "new_bytes": new_bytes,
+                "new_batches": new_batches, "differing": differing, "dry_run": self.dry_run,
+            });
+            ui.answer(&object.to_string());
+            return Ok(());
+        }
+        let verb = if self.dry_run { "would bring" } else { "brought" };
+        ui.say(&format!(
+            "{} with {} and {} {verb} {} and {} ({}) that were not here",
+            header.figure,
+            count(header.records as usize, "record"),
+            count((header.objects + header.bulk) as usize, "object"),
+            count(new_records, "record"),
+            count(new_objects, "object"),
+            bytes(new_bytes)
+        ));
+        Ok(())
+    }
+}
+
+/// What went wrong with an archive, as a person meets it.
+fn failure(error: ArchiveError, file: &std::path::Path) -> Failure {
+    let message = format!("{}: {error}", file.display());
+    match error {
+        ArchiveError::Store(error) => error.into(),
+        ArchiveError::Fs(FsError { operation: "read", .. }) => Failure::new(ExitCode::Missing, error.to_string(), ""),
+        ArchiveError::Fs(_) => Failure::new(ExitCode::Storage, error.to_string(), ""),
+        ArchiveError::Io(_) | ArchiveError::Checksum => Failure::new(ExitCode::Storage, message, ""),
+        ArchiveError::OtherImport(_) => {
+            let hint = "figures here would start from other data: import it into a cache of its own, with --cache DIR";
+            Failure::new(ExitCode::Failed, message, hint)
+        }
+        ArchiveError::Missing { .. } => Failure::new(ExitCode::Missing, message, ""),
+        ArchiveError::NotThis
+        | ArchiveError::Version { .. }
+        | ArchiveError::Refused(_)
+        | ArchiveError::NotAdmitted { .. } => Failure::new(ExitCode::Failed, message, ""),
+    }
+}
