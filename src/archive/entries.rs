@@ -31,7 +31,7 @@ impl<R: Read + Seek> Entries<R> {
         let mut unpacked = zstd::stream::read::Decoder::with_buffer(packed)?;
         unpacked.window_log_max(WINDOW_LOG)?;
         let mut left = NUMBERS_LIMIT;
-        let header = number(&mut unpacked, &mut left, "header", HEADER_LIMIT)?;
+        let header = number(&mut unpacked, &mut left, "a header", HEADER_LIMIT)?;
         let header = Header::from_bytes(&header).map_err(|error| ArchiveError::Refused(error.to_string()))?;
         if header.entries() > ENTRY_LIMIT {
             return refused(format!("it claims to have {} entries", header.entries()));
@@ -89,7 +89,7 @@ fn length(unpacked: &mut impl Read) -> Result<u64, ArchiveError> {
 fn number(unpacked: &mut impl Read, left: &mut u64, what: &str, limit: u64) -> Result<Vec<u8>, ArchiveError> {
     let length = length(unpacked)?;
     if length > limit {
-        return refused(format!("a {what} of {length} bytes is larger than the limit of {limit}"));
+        return refused(format!("{what} of {length} bytes is larger than the limit of {limit}"));
     }
     let Some(rest) = left.checked_sub(length.saturating_add(8)) else {
         return refused(format!("its numbers are more than {NUMBERS_LIMIT} bytes"));
@@ -97,7 +97,7 @@ fn number(unpacked: &mut impl Read, left: &mut u64, what: &str, limit: u64) -> R
     *left = rest;
     let mut bytes = Vec::new();
     unpacked.take(length).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 == length { Ok(bytes) } else { refused(format!("it ends within a {what}")) }
+    if bytes.len() as u64 == length { Ok(bytes) } else { refused(format!("it ends within {what}")) }
 }
 
 /// Why entries could not be read: what is packed is not what was packed.

@@ -13,8 +13,8 @@
 //! entry's name is the hash of its bytes and not written, so nothing can go under another's; entries of a kind are in
 //! ascending order of their names, each once.
 //!
-//! Records and tables are many and alike: they share a frame, compressed hard. Weights hardly compress: theirs is
-//! compressed lightly. So an archive of numbers is small enough to be committed beside its figure, and that of
+//! Records and tables are many and alike: they share a frame, with a window over all of them. Weights hardly compress:
+//! theirs is compressed lightly. So an archive of numbers is small enough to be committed beside its figure, and that of
 //! everything is the same with a second frame.
 //!
 //! An archive is hostile until it is checked: it is hashed whole before anything in it is looked at; every size is held

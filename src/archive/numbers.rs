@@ -63,7 +63,7 @@ impl Numbers {
         let (mut records, mut batches, mut objects) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
         let mut memory = 0;
         for _ in 0..header.records {
-            let bytes = entries.number("record", RECORD_LIMIT)?;
+            let bytes = entries.number("a record", RECORD_LIMIT)?;
             let digest = RecordDigest::of(&bytes);
             in_order(records.last_key_value().is_none_or(|(last, _)| *last < digest), "records")?;
             let record = Record::from_bytes(&bytes).map_err(|error| ArchiveError::Refused(error.to_string()))?;
@@ -79,7 +79,7 @@ impl Numbers {
         }
         let mut last = None;
         for _ in 0..header.batches {
-            let bytes = entries.number("batch of signatures", BATCH_LIMIT)?;
+            let bytes = entries.number("a batch of signatures", BATCH_LIMIT)?;
             let digest = BatchDigest::of(&bytes);
             in_order(last.is_none_or(|last| last < digest), "batches")?;
             if !bytes.starts_with(&BATCH_MAGIC) {
@@ -89,7 +89,7 @@ impl Numbers {
             batches.push(bytes);
         }
         for _ in 0..header.objects {
-            let bytes = entries.number("object", NUMBERS_LIMIT)?;
+            let bytes = entries.number("an object", NUMBERS_LIMIT)?;
             let digest = ObjectDigest::of(&bytes);
             in_order(objects.last_key_value().is_none_or(|(last, _)| *last < digest), "objects")?;
             objects.insert(digest, bytes);

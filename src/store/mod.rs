@@ -241,7 +241,7 @@ impl Store {
         if self.index.knows_object(digest, &identity) {
             return Ok(ObjectState::Present);
         }
-        match self.get(digest) {
+        match self.read_object::<StoreError>(digest, &mut |_| Ok(())) {
             Ok(_) => Ok(ObjectState::Present),
             Err(StoreError::Missing(_)) => Ok(ObjectState::Missing),
             Err(StoreError::Damaged { .. }) => Ok(ObjectState::Damaged),

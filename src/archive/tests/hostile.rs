@@ -78,20 +78,26 @@ fn sample_forged() -> (Closure, Forged, Vec<u8>) {
 fn every_flip_cut_and_addition_is_refused_with_or_without_a_right_checksum() {
     let (_, forged, bytes) = sample_forged();
     let good = Numbers::from_bytes(&bytes).unwrap();
+    let root = good.header.root;
     assert_eq!(Numbers::from_bytes(&forged.bytes()).as_ref().ok(), Some(&good));
     let body = bytes.len() - TRAILER as usize;
-    // Where the checksum is made right again, zstd may read the same from other bytes; nothing else may come of them.
-    let harmless = |bad: Vec<u8>| Numbers::from_bytes(&sealed(bad)).is_ok_and(|numbers| numbers != good);
+    // Whoever makes the checksum right again can say something else of who ran a stage other than the figure, and when:
+    // signatures tell. What was computed, from what, and what came out is another root.
+    let harmless = |bad: &[u8]| {
+        let same =
+            |n: Numbers| (n.closure().root(), n.header, n.objects) == (root, good.header.clone(), good.objects.clone());
+        Numbers::from_bytes(bad).map_or(true, same)
+    };
     for at in 0..bytes.len() {
         for bit in [1, 0x80] {
             let mut bad = bytes.clone();
             bad[at] ^= bit;
             assert!(Numbers::from_bytes(&bad).is_err(), "{at}");
             bad.truncate(body);
-            assert!(!harmless(bad), "{at}");
+            assert!(harmless(&sealed(bad)), "{at}");
         }
         assert!(Numbers::from_bytes(&bytes[..at]).is_err(), "{at}");
-        assert!(at >= body || !harmless(bytes[..at].to_vec()), "{at}");
+        assert!(at >= body || Numbers::from_bytes(&sealed(bytes[..at].to_vec())).is_err(), "{at}");
     }
     for more in [&b"x"[..], &[0; 32], &bytes] {
         assert!(matches!(Numbers::from_bytes(&[&bytes[..], more].concat()), Err(ArchiveError::Checksum)));
@@ -102,8 +108,7 @@ fn every_flip_cut_and_addition_is_refused_with_or_without_a_right_checksum() {
     for at in 0..unpacked.len() {
         let mut bad = unpacked.clone();
         bad[at] ^= 1;
-        let taken = Numbers::from_bytes(&packed(&bad));
-        assert!(taken.is_err(), "{at} of {}", unpacked.len());
+        assert!(harmless(&packed(&bad)), "{at} of {}", unpacked.len());
         assert!(at % 16 > 0 || Numbers::from_bytes(&packed(&unpacked[..at])).is_err(), "{at}");
     }
     assert!(Numbers::from_bytes(&packed(&[&unpacked[..], b"x"].concat())).is_err());
@@ -127,8 +132,8 @@ fn the_header_is_no_other_than_the_records_say() {
         (&|h| h.record = other, "another key"),
         (&|h| h.scope = Scope::All, "holds more than numbers"),
         (&|h| h.bulk = 1, "holds more than numbers"),
-        (&|h| h.records += 1, "damaged record"),
-        (&|h| h.records -= 1, "missing"),
+        (&|h| h.records += 1, "not to be used"),
+        (&|h| h.records -= 1, "not to be used"),
         (&|h| h.objects += 1, "cannot be unpacked"),
         (&|h| h.objects -= 1, "is missing"),
         (&|h| h.batches = 1, "is no batch of signatures"),

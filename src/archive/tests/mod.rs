@@ -82,7 +82,7 @@ fn empty() -> (TempDir, Store) {
 fn full() -> (TempDir, Store, Closure) {
     let (folder, store) = empty();
     let (closure, objects) = sample();
-    objects.iter().for_each(|bytes| drop(store.put(bytes).unwrap()));
+    objects.iter().for_each(|bytes| _ = store.put(bytes).unwrap());
     (folder, store, closure)
 }
 
@@ -203,14 +203,14 @@ fn what_is_damaged_in_the_store_is_replaced() {
 fn dropped_bulk_is_left_out_and_a_missing_table_is_said() {
     let (_folder, store) = empty();
     let (closure, objects) = sample();
-    objects[4..].iter().for_each(|bytes| drop(store.put(bytes).unwrap()));
+    objects[4..].iter().for_each(|bytes| _ = store.put(bytes).unwrap());
     let mut bytes = Vec::new();
     let exported = export(&store, &closure, &[], Scope::All, &mut bytes).unwrap();
     assert_eq!((exported.header.bulk, exported.dropped), (0, 4));
     assert_eq!(take(&empty().1, &bytes).unwrap().new_objects, 2);
 
     let (_folder, store) = empty();
-    drop(store.put(&objects[5]).unwrap());
+    store.put(&objects[5]).unwrap();
     let error = export(&store, &closure, &[], Scope::Numbers, &mut Vec::new()).unwrap_err();
     let said = "the bytes of output `predictions` of `f/train` are not here";
     assert!(matches!(&error, ArchiveError::Missing { .. }) && error.to_string().starts_with(said), "{error}");
