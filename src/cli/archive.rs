@@ -30,7 +30,8 @@ pub struct Export {
     /// The file.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Only records, tables and drawings: small enough to be committed, and all that is needed to check the figure.
+    /// Only records, tables and signatures: small enough to be committed, and all that is needed to check the figure and
+    /// draw it again.
     #[arg(long)]
     numbers: bool,
     #[command(flatten)]

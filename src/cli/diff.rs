@@ -130,6 +130,11 @@ fn moved_row(moved: &Moved) -> Vec<String> {
 }
 
 fn curve_row(figure: &FigureChange, curve: &CurveChange) -> Vec<String> {
+    if curve.values.iter().all(|value| value.is_nan()) {
+        // Its points lie at other places: there is nothing to subtract.
+        let [a, b] = curve.points_only;
+        return vec![figure.figure.clone(), curve.curve.clone(), format!("{a} points at other places than {b} in B")];
+    }
     let [a, b] = curve.values.map(short);
     let y = curve.y.map(|y| format!(", y = {}", short(y))).unwrap_or_default();
     let deviations = curve.deviations.map(|deviations| format!("{} deviations", short(deviations))).unwrap_or_default();

@@ -33,7 +33,8 @@ pub fn agreement(record: &Record, work: &Work, again: &Again, read: &dyn Fn(&Out
     if work.contract() == Contract::Everywhere || same_class || others.is_empty() {
         return Agreement::Differs(names());
     }
-    let (mut beyond, mut worst) = (Vec::new(), (0.0, String::from("the weights differ, no number does")));
+    let (mut beyond, mut worst) =
+        (Vec::new(), (0.0, String::from("the weights differ, no number that is judged does")));
     for output in others {
         let Some(old) = read(output) else { return Agreement::Unjudged(format!("`{}` is not at hand", output.name)) };
         // Weights are judged by the numbers that were measured on them.
@@ -41,13 +42,13 @@ pub fn agreement(record: &Record, work: &Work, again: &Again, read: &dyn Fn(&Out
         else {
             continue;
         };
-        match farthest(&old, &new) {
+        match farthest(&record.parts.kind, &old, &new) {
             Err(what) => beyond.push(format!("`{}`: {what}", output.name)),
             Ok(found) => {
                 if let Some((column, row, a, b)) = found {
                     let off = (a - b).abs() / a.abs().max(b.abs());
                     let text = format!("{column} in row {row}: {a} recorded, {b} now");
-                    if !tolerance(&column).holds(a, b) {
+                    if tolerance(&record.parts.kind, &column).is_some_and(|tolerance| !tolerance.holds(a, b)) {
                         beyond.push(text);
                     } else if off > worst.0 {
                         worst = (off, text);
@@ -59,13 +60,16 @@ pub fn agreement(record: &Record, work: &Work, again: &Again, read: &dyn Fn(&Out
     if beyond.is_empty() { Agreement::Within(worst.1) } else { Agreement::Differs(beyond) }
 }
 
+/// A number of a table: column, row, value recorded, value now.
+type Number = (String, usize, f64, f64);
+
 /// The number that is farthest off: first one beyond its tolerance, else by share. Nothing if all are equal.
-fn farthest(old: &Table, new: &Table) -> Result<Option<(String, usize, f64, f64)>, String> {
+fn farthest(kind: &str, old: &Table, new: &Table) -> Result<Option<Number>, String> {
     let names = |table: &Table| table.columns().iter().map(|column| column.name.clone()).collect::<Vec<_>>();
     if names(old) != names(new) || old.rows() != new.rows() {
         return Err(format!("{} rows recorded, {} now, or other columns", old.rows(), new.rows()));
     }
-    let mut found: Option<(bool, f64, (String, usize, f64, f64))> = None;
+    let mut found: Option<(bool, f64, Number)> = None;
     for (a, b) in old.columns().iter().zip(new.columns()) {
         if let (Values::Text(a_texts), Values::Text(b_texts)) = (&a.values, &b.values) {
             if a_texts != b_texts {
@@ -76,11 +80,12 @@ fn farthest(old: &Table, new: &Table) -> Result<Option<(String, usize, f64, f64)
         let (Some(olds), Some(news)) = (old.numbers(&a.name), new.numbers(&b.name)) else {
             return Err(format!("`{}` holds something else", a.name));
         };
+        let Some(tolerance) = tolerance(kind, &a.name) else { continue };
         for (row, (a_value, b_value)) in olds.into_iter().zip(news).enumerate() {
             if a_value.to_bits() == b_value.to_bits() {
                 continue;
             }
-            let beyond = !tolerance(&a.name).holds(a_value, b_value);
+            let beyond = !tolerance.holds(a_value, b_value);
             let off = (a_value - b_value).abs() / a_value.abs().max(b_value.abs());
             if found.as_ref().is_none_or(|(was, share, _)| (beyond, off) > (*was, *share)) {
                 found = Some((beyond, off, (a.name.clone(), row, a_value, b_value)));

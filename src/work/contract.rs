@@ -45,19 +45,26 @@ impl Work {
     }
 }
 
-/// The tolerance of a column of a recorded table. One segment amplifies differences in the last bits only so far: the
-/// values are a few times what one segment of the `smoke` figures showed between instruction sets
-/// (docs/performance.md). Errors are in percent of images, and move in steps of one image.
-pub fn tolerance(column: &str) -> Tolerance {
-    let (absolute, relative) = match column {
+/// The tolerance of a column of a table that a kind of stage records; nothing if it is not judged.
+///
+/// Training with a large learning rate is chaotic: of the last bits, in which classes of machines differ, one epoch may
+/// make anything (measured: docs/performance.md). So a segment of it is judged by the norm of its weights alone, and its
+/// losses and errors only as samples ([`crate::verify::statistics`]). Fine-tuning with a small rate, and all that is
+/// measured on given weights, is not. The values are several times what was seen between AVX2 and AVX-512. Errors are in
+/// percent of images, and move in steps of one image.
+pub fn tolerance(kind: &str, column: &str) -> Option<Tolerance> {
+    let (absolute, relative) = match (kind, column) {
         // What is counted or set, not computed.
-        "epoch" | "lr" | "draws" | "iterations" | "image" | "label" => (0.0, 0.0),
-        "norm" => (0.0, 0.01),
-        name if name.ends_with("error") => (3.0, 0.2),
-        name if name.contains("cos") => (0.1, 0.2),
-        _ => (1e-3, 0.2),
+        (_, "epoch" | "lr" | "draws" | "iterations" | "image" | "label") => (0.0, 0.0),
+        ("train", "norm") => (0.0, 0.05),
+        ("train", _) => return None,
+        ("probe", name) if name.ends_with("error") => (3.0, 0.0),
+        ("probe", _) => (1e-3, 0.05),
+        (_, "train_error" | "test_error") => (1.0, 0.0),
+        (_, name) if name.contains("cos") => (0.02, 0.0),
+        _ => (1e-6, 0.01),
     };
-    Tolerance { absolute, relative }
+    Some(Tolerance { absolute, relative })
 }
 
 #[cfg(test)]
@@ -66,12 +73,14 @@ mod tests {
 
     #[test]
     fn numbers_agree_within_their_tolerance_and_not_beyond() {
-        let error = tolerance("test_error");
+        let of = |kind: &str, column: &str| tolerance(kind, column).unwrap();
+        let error = of("probe", "test_error");
         assert!(error.holds(20.0, 22.9) && !error.holds(20.0, 30.0));
-        assert!(tolerance("epoch").holds(3.0, 3.0) && !tolerance("epoch").holds(3.0, 3.1));
-        assert!(tolerance("norm").holds(f64::NAN, f64::NAN) && !tolerance("norm").holds(f64::NAN, 1.0));
-        assert!(
-            tolerance("trace").holds(f64::INFINITY, f64::INFINITY) && !tolerance("trace").holds(1.0, f64::INFINITY)
-        );
+        assert!(of("train", "epoch").holds(3.0, 3.0) && !of("train", "epoch").holds(3.0, 3.1));
+        let norm = of("train", "norm");
+        assert!(norm.holds(f64::NAN, f64::NAN) && !norm.holds(f64::NAN, 1.0) && norm.holds(1.0, 1.04));
+        let trace = of("hessian_trace", "trace");
+        assert!(trace.holds(f64::INFINITY, f64::INFINITY) && !trace.holds(1.0, f64::INFINITY));
+        assert_eq!(tolerance("train", "test_loss"), None);
     }
 }
