@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+mod archives;
 mod bad_input;
 mod bisect;
 #[cfg(feature = "torch")]

@@ -234,6 +234,11 @@ fn records_must_be_admitted_and_another_import_is_not() {
     assert!(matches!(take(&other, &bytes), Err(ArchiveError::OtherImport(stage)) if stage == "f/import"));
     assert_eq!((files(&other, "objects"), files(&other, "records")), (0, 1));
 
+    // With newer ones here, that of the archive changes nothing.
+    other.publish_newest(record("import", &[], &[("train", b"newest".to_vec()), ("test", b"x".to_vec())])).unwrap();
+    assert_eq!(take(&other, &bytes).unwrap().differing, ["f/import"]);
+    assert_eq!(other.record(&closure.members[0].key).unwrap().unwrap().outputs[0].bytes, 6);
+
     // Another outcome of a computation is evidence.
     let (_third_folder, third) = empty();
     let mut differing = closure.members[2].record.clone();
