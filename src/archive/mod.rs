@@ -57,7 +57,7 @@ fn hasher() -> blake3::Hasher {
 /// How much of a figure's closure is in an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scope {
-    /// Records, signatures, tables and drawings.
+    /// Records, signatures and tables.
     Numbers,
     /// Also weights and images, as far as they were there.
     All,

@@ -26,7 +26,7 @@ pub struct Numbers {
     pub records: BTreeMap<RecordDigest, Record>,
     /// Batches of signatures, as they are stored; whose they are and what they sign is not checked here.
     pub batches: Vec<Vec<u8>>,
-    /// Tables and drawings that are not in their records.
+    /// Tables that are not in their records.
     pub objects: BTreeMap<ObjectDigest, Vec<u8>>,
 }
 

@@ -113,7 +113,7 @@ fn fits(
     }
     // The records, encoded, are less than they are in memory.
     if memory > MEMORY_LIMIT || numbers.saturating_add(memory) > NUMBERS_LIMIT || header.entries() > ENTRY_LIMIT {
-        return refused(format!("its records, tables and drawings are larger than the limit of {NUMBERS_LIMIT} bytes"));
+        return refused(format!("its records and tables are larger than the limit of {NUMBERS_LIMIT} bytes"));
     }
     Ok(())
 }

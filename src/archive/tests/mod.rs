@@ -48,7 +48,7 @@ fn record(kind: &str, reads: &[(&str, &[u8])], yields: Outputs<'_>) -> Record {
 fn sample() -> (Closure, Vec<Vec<u8>>) {
     let (images, test, some) = (noise(3000, 1), noise(300, 2), noise(1000, 3));
     let (weights, table) = (noise(200_000, 4), b"a table of many numbers ".repeat(300));
-    let (metrics, svg) = (b"short".to_vec(), b"<svg>drawing</svg>".repeat(20));
+    let (metrics, plotted) = (b"short".to_vec(), b"plotted numbers".repeat(20));
     let records = [
         record("import", &[], &[("train", images.clone()), ("test", test.clone())]),
         record("dataset", &[("train", &images), ("test", &test)], &[("train", some.clone()), ("test", test.clone())]),
@@ -57,9 +57,9 @@ fn sample() -> (Closure, Vec<Vec<u8>>) {
             &[("train", &some), ("test", &test)],
             &[("weights", weights.clone()), ("metrics", metrics.clone()), ("predictions", table.clone())],
         ),
-        record("figure", &[("a", &metrics), ("b", &table)], &[("svg", svg.clone()), ("numbers", b"n".to_vec())]),
+        record("figure", &[("a", &metrics), ("b", &table)], &[("numbers", plotted.clone()), ("landscape", b"n".to_vec())]),
     ];
-    (closure_of(&records), vec![images, test, some, weights, table, svg])
+    (closure_of(&records), vec![images, test, some, weights, table, plotted])
 }
 
 /// The closure of the last of some records.
