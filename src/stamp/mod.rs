@@ -102,7 +102,14 @@ impl Format {
 pub fn stamp(format: Format, bytes: &[u8], stamp: &Stamp) -> Result<Vec<u8>, StampError> {
     stamp.check()?;
     let (original, _) = unstamp(format, bytes)?;
-    format.put(&original, &stamp.to_string()).ok_or(StampError::Foreign(format.name()))
+    let text = stamp.to_string();
+    let stamped = format.put(&original, &text).ok_or(StampError::Foreign(format.name()))?;
+    // What pretends to be one of our files may hold what misleads the reader: then it is none.
+    if format.take(&stamped) == Some((original, text.as_bytes())) {
+        Ok(stamped)
+    } else {
+        Err(StampError::Foreign(format.name()))
+    }
 }
 
 /// The file as it was before it was stamped, and the stamp; the file itself if it has none.

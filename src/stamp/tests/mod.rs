@@ -85,6 +85,18 @@ fn a_drawing_without_a_title_has_a_place_too() {
 }
 
 #[test]
+fn a_dictionary_with_a_stamp_among_its_lines_is_not_ours() {
+    let [.., (_, pdf)] = drawings();
+    let place = position(&pdf, b"  /Title").unwrap();
+    let lines = format!("  /WdpipeFigure ({})\n", sample("x"));
+    // In place of as many bytes of the title, so that the table of references stays right.
+    let misleading = [&pdf[..place], lines.as_bytes(), &pdf[place + lines.len()..]].concat();
+    assert_eq!(unstamp(Format::Pdf, &misleading), Ok((misleading.clone(), None)));
+    assert!(Format::Pdf.put(&misleading, "y").is_some(), "it does look like one of ours");
+    assert_eq!(stamp(Format::Pdf, &misleading, &sample("y")), Err(StampError::Foreign("PDF")));
+}
+
+#[test]
 fn two_stamps_in_one_place_are_refused() {
     for (format, bare) in drawings() {
         let once = stamp(format, &bare, &sample("a")).unwrap();
