@@ -11,7 +11,7 @@ pub const CODES: &str = "Exit codes:
   0  all is well
   1  a stage or check failed; what was compared differs
   2  the command line, a pipeline or a --set is wrong
-  3  something is missing: a data set, libtorch, a device
+  3  something is missing: a data set, libtorch, a device, the evidence for a check
   4  the cache or another folder cannot be read or written, or is damaged
   130  interrupted; what was finished is kept";
 

@@ -120,7 +120,10 @@ fn proofs(root: &Path) -> Done {
     }
     batches.add(&[key.public().to_string().as_bytes()])?;
     let mut trust = Corpus::new(root, "trust")?;
-    let one = format!("[policy]\nuse = \"signed\"\nimport = \"any\"\n\n[[key]]\nname = \"a\"\npublic = \"{}\"\n", key.public());
+    let one = format!(
+        "[policy]\nuse = \"signed\"\nimport = \"any\"\n\n[[key]]\nname = \"a\"\npublic = \"{}\"\n",
+        key.public()
+    );
     let other = SecretKey::generate()?.public();
     trust.add(&[one.as_bytes()])?;
     trust.add(&[format!("{one}\n[[key]]\nname = \"b\"\npublic = \"{other}\"\nrevoked = \"lost\"\n").as_bytes()])?;
@@ -134,14 +137,21 @@ fn texts(root: &Path) -> Done {
         texts.add(&[text.as_bytes()])?;
     }
     texts.add(&[include_bytes!("../../../src/cli/new.toml")])?;
-    for text in ["-a^2", "norm^2 * trace", "100 * (1 - x / 1e2)", "min(a, max(0.5, b))", "a^-b^2", "sqrt(log(exp(abs(x))))"] {
+    for text in
+        ["-a^2", "norm^2 * trace", "100 * (1 - x / 1e2)", "min(a, max(0.5, b))", "a^-b^2", "sqrt(log(exp(abs(x))))"]
+    {
         expressions.add(&[text.as_bytes()])?;
     }
     Ok(())
 }
 
 fn object(bytes: &[u8]) -> Output {
-    Output { name: "metrics".into(), object: ObjectDigest::of(bytes), bytes: bytes.len() as u64, inline: Some(bytes.into()) }
+    Output {
+        name: "metrics".into(),
+        object: ObjectDigest::of(bytes),
+        bytes: bytes.len() as u64,
+        inline: Some(bytes.into()),
+    }
 }
 
 /// Records of every kind that pipelines have, tables, files of objects.
@@ -191,7 +201,8 @@ fn values(root: &Path) -> Done {
 fn learning(root: &Path) -> Done {
     let mut weights = Corpus::new(root, "weights")?;
     let array = |shape: &[usize], data: &[f32]| Array { shape: shape.to_vec(), data: data.to_vec() };
-    let small = [("a".to_owned(), array(&[1, 2], &[0.5, -0.0])), ("b".to_owned(), array(&[3], &[1.0, f32::MAX, 1e-40]))];
+    let small =
+        [("a".to_owned(), array(&[1, 2], &[0.5, -0.0])), ("b".to_owned(), array(&[3], &[1.0, f32::MAX, 1e-40]))];
     weights.add(&[&small.into_iter().collect::<Weights>().to_bytes()?])?;
     for (_, name) in ModelName::ALL {
         let model = Model::new(name, 1, 2);
@@ -219,11 +230,8 @@ fn learning(root: &Path) -> Done {
 fn figures(root: &Path) -> Done {
     let (mut drawings, mut search) = (Corpus::new(root, "stamp_unstamp")?, Corpus::new(root, "stamp_find")?);
     let mut pages = Corpus::new(root, "svg_page")?;
-    let named = Stamp {
-        figure: "fig 3".into(),
-        key: StageKey::from_bytes([0xab; 32]),
-        root: ClosureRoot::from_bytes([7; 32]),
-    };
+    let named =
+        Stamp { figure: "fig 3".into(), key: StageKey::from_bytes([0xab; 32]), root: ClosureRoot::from_bytes([7; 32]) };
     let small = |format| -> io::Result<Vec<u8>> {
         let extension = ["svg", "png", "pdf"][format];
         let mut all = files("reports/smoke", extension)?.iter().map(fs::read).collect::<io::Result<Vec<_>>>()?;
@@ -239,7 +247,8 @@ fn figures(root: &Path) -> Done {
     // The same, short: fuzzing is fast on these.
     let svg = b"<svg>\n<title>t</title>\n<desc>d</desc>\n<path d=\"M0 0\"/>\n</svg>\n";
     let png = [&b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"[..], &[1; 13], &[2; 4], b"\0\0\0\0IEND\xae\x42\x60\x82"].concat();
-    let pdf = b"%PDF-1.7\n1 0 obj\n<<\n  /Title (t)\n>>\nendobj\n\nxref\n0 2\n0000000000 65535 f\r\n0000000009 00000 n\r\n\
+    let pdf =
+        b"%PDF-1.7\n1 0 obj\n<<\n  /Title (t)\n>>\nendobj\n\nxref\n0 2\n0000000000 65535 f\r\n0000000009 00000 n\r\n\
                 trailer\n<<\n  /Size 2\n  /Root 1 0 R\n  /Info 1 0 R\n>>\nstartxref\n44\n%%EOF";
     for (mode, format, bytes) in [(0, Format::Svg, &svg[..]), (1, Format::Png, &png), (2, Format::Pdf, pdf)] {
         let stamped = stamp(format, bytes, &named)?;
