@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use wdpipe::store::Store;
 
-use super::environment::{Ended, Environment, STAGES, TINY, hashes, number};
+use super::environment::{Ended, Environment, STAGES, TINY, ended, hashes, number};
 
 /// Makes the tiny figure 3 with further settings.
 fn made(environment: &Environment, more: &[&str]) -> serde_json::Value {
@@ -234,4 +234,34 @@ fn whois_traces_renamed_copies_of_every_format() {
     let nothing = environment.path("nothing.png");
     std::fs::write(&nothing, b"not one of ours").unwrap();
     assert_eq!(environment.run(&["whois", nothing.to_str().unwrap()]).code, Some(3));
+}
+
+#[test]
+fn another_class_of_machines_is_told_and_compared_as_samples() {
+    let (here, there) = (Environment::new(), Environment::new());
+    let seeds = ["--set", "seed=[0,1,2]"];
+    made(&here, &seeds);
+    lock(&here, &seeds);
+    // What is committed, brought from here to there.
+    let copied = || {
+        let _ = std::fs::remove_dir_all(there.path("reports"));
+        std::fs::create_dir_all(there.path("reports")).unwrap();
+        let mut copy = std::process::Command::new("cp");
+        copy.arg("-r").arg(here.path("reports/smoke")).arg(there.path("reports"));
+        assert!(copy.status().unwrap().success());
+    };
+    copied();
+    // Fewer instructions make another class: other last bits.
+    let run =
+        |arguments: &[&str]| ended(&there.command(arguments).env("ATEN_CPU_CAPABILITY", "default").output().unwrap());
+    let made = run(&Environment::tiny("fig3", &seeds));
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    if !made.stderr.contains("came out differently here") {
+        println!("skipped: this processor has one class only");
+        return;
+    }
+    copied();
+    let compared = run(&["verify", "fig3", "--statistics"]);
+    let line = compared.stdout.lines().find(|line| line.contains("statistics")).unwrap_or_default();
+    assert!(line.contains("tested, 0 differ"), "{}{}", compared.stdout, compared.stderr);
 }

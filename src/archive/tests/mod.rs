@@ -57,7 +57,11 @@ fn sample() -> (Closure, Vec<Vec<u8>>) {
             &[("train", &some), ("test", &test)],
             &[("weights", weights.clone()), ("metrics", metrics.clone()), ("predictions", table.clone())],
         ),
-        record("figure", &[("a", &metrics), ("b", &table)], &[("numbers", plotted.clone()), ("landscape", b"n".to_vec())]),
+        record(
+            "figure",
+            &[("a", &metrics), ("b", &table)],
+            &[("numbers", plotted.clone()), ("landscape", b"n".to_vec())],
+        ),
     ];
     (closure_of(&records), vec![images, test, some, weights, table, plotted])
 }
