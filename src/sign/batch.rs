@@ -7,7 +7,7 @@ use crate::codec::{self, CodecError, Format};
 use crate::digest::{BatchDigest, RecordDigest};
 
 /// No batch has more records.
-pub const BATCH_LIMIT: usize = 1_000_000;
+pub const BATCH_LIMIT: usize = 400_000;
 
 const FORMAT: Format = Format { magic: *b"WDsg", version: 1, name: "batch of signatures" };
 
