@@ -2,11 +2,9 @@
 
 use std::path::PathBuf;
 
-/// A folder for one target's files: in memory if the system has such a place, removed by nobody, used again.
+/// A folder for one target's files, in the system's folder for such (`TMPDIR`), which ci/fuzz makes and removes.
 pub fn folder(target: &str) -> PathBuf {
-    let memory = PathBuf::from("/dev/shm");
-    let base = if memory.is_dir() { memory } else { std::env::temp_dir() };
-    let folder = base.join(format!("wdpipe-fuzz-{target}-{}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("wdpipe-fuzz-{target}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder for the target");
     folder
 }

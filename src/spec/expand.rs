@@ -1,7 +1,7 @@
 //! From a pipeline to the graph of its stages: every stage once for each combination of the sweeps that
 //! it uses, itself or through the stages that it starts from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::claims;
 use super::curves::Sources;
@@ -10,9 +10,12 @@ use super::node::{Data, Diagnostic, Node, did_you_mean};
 use super::panels;
 use super::pipeline::Pipeline;
 use super::stages::{self, Instance, Site};
-use super::sweep::{Point, Settings, label, restrict};
+use super::sweep::{MOST, Point, Settings, label, restrict};
 use crate::graph::{Drawn, Graph};
 use crate::work::Policy;
+
+/// The largest number of stages, and of settings, that a file may name: chains of stages are followed recursively.
+const NAMES: usize = 1000;
 
 /// The instances of one stage of the pipeline.
 #[derive(Debug, Default)]
@@ -31,6 +34,14 @@ pub struct Family {
 /// Everything that is wrong in it, each with its place.
 pub fn expand(pipeline: &Pipeline) -> Result<Graph, Vec<Diagnostic>> {
     let mut complaints = Vec::new();
+    for (what, count) in [("stages", pipeline.stages.len()), ("settings", pipeline.settings.len())] {
+        if count > NAMES {
+            complaints.push(pipeline.root.complain(format!("the file has {count} {what}, more than {NAMES}")));
+        }
+    }
+    if !complaints.is_empty() {
+        return Err(complaints);
+    }
     let settings = Settings::read(&pipeline.settings, &mut complaints);
     let templates = templates(pipeline, &mut complaints);
     let order = order(&templates, &mut complaints);
@@ -43,6 +54,9 @@ pub fn expand(pipeline: &Pipeline) -> Result<Graph, Vec<Diagnostic>> {
         let template = &templates[&name];
         let family = instantiate(pipeline, &name, template, &settings, &families, &mut graph, &mut complaints);
         families.insert(name, family);
+        if graph.stages.len() > MOST {
+            break;
+        }
     }
     if complaints.is_empty() {
         let sources = Sources { settings: &settings, families: &families, graph: &graph };
@@ -60,13 +74,9 @@ pub fn expand(pipeline: &Pipeline) -> Result<Graph, Vec<Diagnostic>> {
     }
     unused(pipeline, &settings, &mut complaints);
     // One mistake in a stage is found again in each of its instances: say it once.
-    let mut said = Vec::new();
-    for complaint in complaints {
-        if !said.contains(&complaint) {
-            said.push(complaint);
-        }
-    }
-    if said.is_empty() { Ok(graph) } else { Err(said) }
+    let mut said = HashSet::new();
+    complaints.retain(|complaint| said.insert(complaint.clone()));
+    if complaints.is_empty() { Ok(graph) } else { Err(complaints) }
 }
 
 /// The numeric policy.
@@ -218,6 +228,11 @@ fn instantiate(
         let instance = stages::build(template.kind, &mut site);
         complaints.extend(fields.finish(&format!("stage `{name}`")));
         family.instances.insert(point, instance);
+        if graph.stages.len() > MOST {
+            let message = format!("with stage `{name}` the pipeline has more than {MOST} stages");
+            complaints.push(template.node.complain(message));
+            break;
+        }
     }
     if family.instances.is_empty() && !allowed.is_empty() {
         let message = format!(

@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
 /// Where a value was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// A line (from 1) of a file.
     Line(Arc<str>, usize),
@@ -27,7 +27,7 @@ impl fmt::Display for Origin {
 }
 
 /// Something wrong in a pipeline or a `--set`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Diagnostic {
     /// Where.
     pub origin: Origin,
@@ -92,10 +92,8 @@ impl Node {
 /// If it is not TOML, with the line.
 pub fn parse_file(name: &str, text: &str) -> Result<Node, Diagnostic> {
     let file: Arc<str> = name.into();
-    let at = |offset: usize| {
-        let line = text.as_bytes()[..offset.min(text.len())].iter().filter(|&&byte| byte == b'\n').count() + 1;
-        Origin::Line(file.clone(), line)
-    };
+    let ends: Vec<usize> = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+    let at = |offset: usize| Origin::Line(file.clone(), ends.partition_point(|&end| end < offset) + 1);
     let table = DeTable::parse(text).map_err(|error| complaint(&error, &at))?;
     let origin = at(0);
     Ok(Node { origin, data: convert_table(table.get_ref(), &at)? })

@@ -1,6 +1,7 @@
 //! One instance of a stage of a pipeline: its table, with the settings filled in, becomes typed work.
 
 use super::fields::Fields;
+use super::sweep::MOST;
 use crate::graph::{Input, Stage, StageId};
 use crate::work::{
     Dataset, EmaEval, Imported, Init, InitScheme, InputScale, Model, ModelName, Numerics, Precision, Predictions,
@@ -318,7 +319,8 @@ fn train(site: &mut Site<'_>) -> Instance {
     };
     let end = at.epoch.saturating_add(epochs);
     let mut checkpoints = Vec::new();
-    while at.epoch < end {
+    // Too many stages are complained of by the caller; here they only must not fill the memory.
+    while at.epoch < end && checkpoints.len() <= MOST {
         // Checkpoints lie after `first + k·every` epochs since the initial weights, whatever stage they
         // belong to, and at the end: a longer run has those of a shorter one.
         let next = if at.epoch < first { first } else { first + ((at.epoch - first) / every + 1) * every };

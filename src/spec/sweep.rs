@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::fields::Values;
 use super::node::{Data, Diagnostic, Node};
 
-/// The largest number of values of one setting, and of instances of one stage.
-const MOST: usize = 100_000;
+/// The largest number of values of one setting, of instances of one stage, and of stages in all.
+pub const MOST: usize = 100_000;
 
 /// All settings with the list of their values; `swept` tells those that were given as lists or ranges.
 #[derive(Debug, Default)]
@@ -31,8 +31,9 @@ impl Settings {
                     if values.is_empty() {
                         complaints.push(node.complain(format!("the sweep `{name}` has no value")));
                     }
-                    for (i, value) in values.iter().enumerate() {
-                        if values[..i].iter().any(|other| label(other) == label(value)) {
+                    let mut labels = BTreeSet::new();
+                    for value in values {
+                        if !labels.insert(label(value)) {
                             complaints.push(value.complain(format!("the sweep `{name}` has {} twice", label(value))));
                         }
                         if matches!(value.data, Data::List(_) | Data::Table(_)) {

@@ -132,6 +132,41 @@ fn mistakes_are_named_with_their_line() {
     assert!(complaints[0].starts_with(&wanted), "{complaints:?}");
 }
 
+/// Data, a network and what follows.
+fn small(settings: &str, stages: &str) -> String {
+    format!(
+        "[settings]\nseed = {settings}\n[stage.data]\nkind = \"dataset\"\nsource = \"shapes10\"\ntrain = 100\ntest = 100\n\
+         [stage.init]\nkind = \"init\"\nmodel = \"preact-resnet18\"\nwidth = 4\nseed = \"$seed\"\n{stages}[profile.p]\n"
+    )
+}
+
+#[test]
+fn what_a_short_text_asks_for_is_bounded() {
+    let start = std::time::Instant::now();
+    let train = |name: &str, from: &str, lr: &str| {
+        format!(
+            "[stage.{name}]\nkind = \"train\"\nstart = \"{from}\"\ndata = \"data\"\nlr = {lr}\nbatch = 10\n\
+             epochs = 1000000\nseed = \"$seed\"\n"
+        )
+    };
+    // Ten stages of 10⁴ instances of 10⁶ segments each.
+    let stages: String = (0..10).map(|i| train(&format!("run{i}"), "init", "0.1")).collect();
+    let complaints = graph_of(&small("{ from = 0, to = 9999 }", &stages), "p", &[]).unwrap_err();
+    assert_eq!(complaints, ["fig3.toml:13: with stage `run0` the pipeline has more than 100000 stages"]);
+    // A mistake in every instance, each with another value.
+    let many = graph_of(&small("{ from = -20000, to = 0 }", &train("run", "init", "\"$seed\"")), "p", &[]);
+    assert!(many.unwrap_err().len() > 20_000);
+    // A list of very many values, each on its line.
+    let values: String = (0..20_000).map(|i| format!("{i},\n")).collect();
+    assert!(graph_of(&small(&format!("[{values}]"), "epochs = 1\n"), "p", &[]).is_err());
+    // Stages that start from each other in a very long chain.
+    let chain: String =
+        (1..20_000).map(|i| format!("[stage.s{}]\nkind = \"probe\"\nstart = \"s{i}\"\n", i - 1)).collect();
+    let complaints = graph_of(&small("[0]", &chain), "p", &[]).unwrap_err();
+    assert_eq!(complaints, ["fig3.toml:1: the file has 20001 stages, more than 1000"]);
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
+}
+
 #[test]
 fn a_single_value_is_no_sweep_but_still_a_curve() {
     let graph = graph("smoke", &["lr=0.1", "seed=3"]).unwrap();
