@@ -1,13 +1,16 @@
 //! `wdpipe audit`: random segments of a figure's training, computed again, and a receipt for it.
 
+use std::sync::atomic::Ordering;
+
 use clap::Args;
 
 use super::format::count;
 use super::keys::signing_key;
 use super::make::{cancel_on_interrupt, now, who};
 use super::ui::Ui;
-use super::verify::{Subject, random_seed};
+use super::verify::{Subject, cores, random_seed};
 use super::{ExitCode, Failure, Global};
+use crate::engine::EngineError;
 use crate::receipt::{Receipt, Segment, Testimony};
 use crate::reports::Place;
 use crate::stages::Device;
@@ -58,12 +61,10 @@ impl Audit {
         let beside = subject.beside();
         let evidence = Evidence::gather(&lock, &beside.0, &beside.1, Some(&store))?;
         let seed = self.seed.clone().unwrap_or_else(random_seed);
-        let pick = |count| verify::pick(&evidence, Pick { count, seed: &seed, training: true });
-        let picked = pick(Some(self.segments));
+        let picked = verify::pick(&evidence, Pick { count: Some(self.segments), seed: &seed, training: true });
         let out_of = lock.stages.iter().filter(|stage| stage.kind == "train").count();
         ui.say(&format!("{} of {out_of} segments of training, chosen by seed {seed}", picked.len()));
         let cancel = cancel_on_interrupt();
-        let jobs = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let tell = |rebuilt: &verify::Rebuilt| {
             let how = match &rebuilt.agreement {
                 Ok(Agreement::Equal) => "equal bit by bit".to_owned(),
@@ -74,7 +75,7 @@ impl Audit {
             };
             ui.answer(&format!("{} {:.1} s: {how}", rebuilt.name, rebuilt.seconds));
         };
-        let all = verify::rebuild(&evidence, &picked, (&self.device, jobs), &cancel, &tell);
+        let all = verify::rebuild(&evidence, &picked, (&self.device, cores()), &cancel, &tell);
         let check = verify::rebuilt(&evidence, picked.len(), &all, &seed);
         let stage = |key| lock.stages.iter().find(|stage| stage.key == key).map(Segment::of);
         let those = |wanted: fn(&Agreement) -> bool| -> Vec<Segment> {
@@ -100,6 +101,9 @@ impl Audit {
             place.append_receipt(&Receipt::sign(said, &key).map_err(failed)?)?;
             let path = place.path("receipts");
             ui.say(&format!("{} signed by `{name}` in {}", count(judged, "segment"), path.display()));
+        }
+        if cancel.load(Ordering::Relaxed) {
+            return Err(EngineError::Interrupted.into());
         }
         match check.verdict {
             Verdict::Holds => Ok(()),

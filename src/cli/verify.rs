@@ -1,28 +1,25 @@
 //! `wdpipe verify`: whether committed figures are what was computed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 
-use super::format::count;
 use super::make::cancel_on_interrupt;
 use super::select::{Variant, select};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::archive::{self, ArchiveError, Numbers};
-use crate::digest::{ObjectDigest, RecordDigest, StageKey};
-use crate::engine::{Indifferent, Preference, Recorded, Resolver, Standing};
+use crate::digest::{ObjectDigest, RecordDigest};
+use crate::engine::{EngineError, Indifferent, Preference, Recorded, Resolver, Standing};
 use crate::fsx;
 use crate::lock::Lock;
 use crate::plan::Knowledge;
-use crate::receipt::{Coverage, coverage};
 use crate::record::Record;
 use crate::reports::{Place, ReportError};
-use crate::sign::{PublicKey, Trust};
+use crate::sign::Trust;
 use crate::stages::Device;
-use crate::store::{ObjectState, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::table::Table;
 use crate::verify::{self, Check, Evidence, Level, Pick, Verdict};
 
@@ -105,6 +102,13 @@ impl Subject {
     }
 }
 
+/// How stages are computed again.
+struct Again<'a> {
+    seed: &'a str,
+    cancel: &'a AtomicBool,
+    ui: &'a Ui,
+}
+
 /// What came out.
 struct Verified {
     subject: Subject,
@@ -127,10 +131,18 @@ impl Verify {
         let needs_store = self.objects || self.rebuild.is_some() || self.statistics;
         let store = if needs_store { Some(Store::open(&global.cache)?) } else { None };
         let seed = self.seed.clone().unwrap_or_else(random_seed);
-        let verified = each(subjects, |subject| {
-            let checks = self.verify(&subject, global, store.as_ref(), (&seed, ui))?;
-            Ok(Verified { subject, checks })
-        })?;
+        let (cancel, cores) = (cancel_on_interrupt(), cores());
+        let run = |_: &mut (), subject: &Subject| {
+            Some(self.verify(subject, global, store.as_ref(), &Again { seed: &seed, cancel: &cancel, ui }))
+        };
+        // Stages that are computed again take all cores: then figures come one after the other.
+        let jobs = if self.rebuild.is_some() { 1 } else { cores };
+        let checks = verify::parallel(jobs, &subjects, || (), run).into_iter().collect::<Result<Vec<_>, _>>()?;
+        if cancel.load(Ordering::Relaxed) {
+            return Err(EngineError::Interrupted.into());
+        }
+        let verified: Vec<Verified> =
+            subjects.into_iter().zip(checks).map(|(subject, checks)| Verified { subject, checks }).collect();
         let verdict = verified.iter().map(Verified::verdict).max().unwrap_or(Verdict::Holds);
         if self.json {
             ui.answer(&json(&verified, verdict).to_string());
@@ -182,7 +194,7 @@ impl Verify {
         subject: &Subject,
         global: &Global,
         store: Option<&Store>,
-        (seed, ui): (&str, &Ui),
+        again: &Again<'_>,
     ) -> Result<Vec<Check>, Failure> {
         let place = &subject.place;
         let lock = match place.lock() {
@@ -210,7 +222,7 @@ impl Verify {
             let summary = format!("none lie beside the lock: `wdpipe lock {}` puts them there", lock.figure);
             checks.push(Check::done(Level::Records, summary));
         }
-        checks.extend(audits(&lock, place));
+        checks.extend(verify::audits(&lock, place));
         if let (true, Some(store)) = (self.objects, store) {
             checks.push(verify::objects(&evidence, store)?);
         }
@@ -219,11 +231,10 @@ impl Verify {
         }
         if let Some(wanted) = self.rebuild {
             let count = if let Wanted::Some(count) = wanted { Some(count) } else { None };
+            let Again { seed, cancel, ui } = *again;
             let picked = verify::pick(&evidence, Pick { count, seed, training: false });
-            let jobs = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-            let cancel = cancel_on_interrupt();
             let tell = |rebuilt: &verify::Rebuilt| ui.say(&format!("{} {:.1} s", rebuilt.name, rebuilt.seconds));
-            let all = verify::rebuild(&evidence, &picked, (&self.device, jobs), &cancel, &tell);
+            let all = verify::rebuild(&evidence, &picked, (&self.device, cores()), cancel, &tell);
             checks.push(verify::rebuilt(&evidence, picked.len(), &all, seed));
         }
         if let (true, Some(store)) = (self.statistics, store) {
@@ -282,33 +293,6 @@ fn samples(
     }
 }
 
-/// How much of a figure was computed again, as receipts say; nothing if there are none.
-fn audits(lock: &Lock, place: &Place) -> Option<Check> {
-    let receipts = match place.receipts() {
-        Ok(receipts) if receipts.is_empty() => return None,
-        Ok(receipts) => receipts,
-        Err(error) => return Some(Check::failed(Level::Audits, Verdict::Differs, &error.to_string())),
-    };
-    let coverage = coverage(lock, &receipts);
-    let Coverage { segments, covered, keys, .. } = &coverage;
-    let share = 100.0 * *covered as f64 / (*segments).max(1) as f64;
-    let summary = format!(
-        "{covered} of {segments} segments of training ({share:.0} %) computed again, by {}; one forged segment would \
-         have escaped with probability {:.2}",
-        count(keys.len(), "key"),
-        1.0 - share / 100.0
-    );
-    let mut check = Check::done(Level::Audits, summary);
-    for name in &coverage.disputed {
-        check.found(Verdict::Differs, format!("{name} came out differently when it was computed again"));
-    }
-    if coverage.elsewhere > 0 {
-        let text = format!("{} say nothing of the figure as it is locked", count(coverage.elsewhere, "receipt"));
-        check.findings.push(text);
-    }
-    Some(check)
-}
-
 /// Whether the pipeline, as it stands, asks for just what is locked.
 fn current(lock: &Lock, profile: &str, numbers: &Numbers, global: &Global) -> Result<Check, Failure> {
     let variant = Variant { profile: profile.to_owned(), set: lock.set.clone() };
@@ -316,7 +300,7 @@ fn current(lock: &Lock, profile: &str, numbers: &Numbers, global: &Global) -> Re
         Ok(selection) => selection,
         Err(failure) => return Ok(Check::failed(Level::Pipeline, Verdict::Missing, &failure.message)),
     };
-    let beside = Beside::of(&numbers.records);
+    let beside = verify::Beside::of(&numbers.records);
     let resolver = Resolver::new(&beside, &selection.graph, &Indifferent);
     let needed = selection.graph.closure(&selection.targets);
     let knowledge = resolver.outlook(&needed)?;
@@ -335,66 +319,9 @@ fn current(lock: &Lock, profile: &str, numbers: &Numbers, global: &Global) -> Re
     Ok(check)
 }
 
-/// The records of an archive, to be asked for as a store is.
-struct Beside<'a> {
-    by_key: BTreeMap<StageKey, Vec<(RecordDigest, &'a Record)>>,
-    by_name: BTreeMap<&'a str, &'a Record>,
-}
-
-impl<'a> Beside<'a> {
-    fn of(records: &'a BTreeMap<RecordDigest, Record>) -> Self {
-        let mut beside = Self { by_key: BTreeMap::new(), by_name: BTreeMap::new() };
-        for (digest, record) in records {
-            beside.by_key.entry(record.parts.key()).or_default().push((*digest, record));
-            beside.by_name.insert(&record.provenance.stage, record);
-        }
-        beside
-    }
-}
-
-impl Recorded for Beside<'_> {
-    fn records(&self, key: &StageKey) -> Result<Vec<(RecordDigest, Record)>, StoreError> {
-        let found = self.by_key.get(key).into_iter().flatten();
-        Ok(found.map(|(digest, record)| (*digest, (*record).clone())).collect())
-    }
-
-    fn last_named(&self, stage: &str) -> Result<Option<Record>, StoreError> {
-        Ok(self.by_name.get(stage).map(|record| (*record).clone()))
-    }
-
-    fn state(&self, _: &ObjectDigest) -> Result<ObjectState, StoreError> {
-        // What the stages yielded is known, whether or not its bytes are here.
-        Ok(ObjectState::Present)
-    }
-
-    fn signers(&self, _: &RecordDigest) -> Result<Vec<PublicKey>, StoreError> {
-        // Whoever signed: that is another level's question.
-        Ok(Vec::new())
-    }
-}
-
-/// Does the same with each of some things, as many at a time as there are cores; in order.
-fn each<T: Send, R: Send>(things: Vec<T>, run: impl Fn(T) -> Result<R, Failure> + Sync) -> Result<Vec<R>, Failure> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(things.len());
-    let things: Vec<Mutex<Option<T>>> = things.into_iter().map(|thing| Mutex::new(Some(thing))).collect();
-    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let unpoisoned = std::sync::PoisonError::into_inner;
-    std::thread::scope(|scope| {
-        for _ in 0..cores {
-            scope.spawn(|| {
-                loop {
-                    let place = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(thing) = things.get(place) else { return };
-                    let Some(thing) = thing.lock().unwrap_or_else(unpoisoned).take() else { return };
-                    let result = run(thing);
-                    done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((place, result));
-                }
-            });
-        }
-    });
-    let mut done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    done.sort_by_key(|(place, _)| *place);
-    done.into_iter().map(|(_, result)| result).collect()
+/// How many threads the machine runs at a time.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// A seed that nobody could foresee.

@@ -2,18 +2,24 @@
 //! it leaves open.
 
 mod agree;
+mod audits;
+mod beside;
 mod evidence;
 mod files;
 mod objects;
+mod parallel;
 mod rebuild;
 mod render;
 mod signatures;
 mod statistics;
 
 pub use agree::{Agreement, agreement};
+pub use audits::audits;
+pub use beside::Beside;
 pub use evidence::Evidence;
 pub use files::{files, recorded};
 pub use objects::objects;
+pub use parallel::parallel;
 pub use rebuild::{Pick, Rebuilt, pick, rebuild, rebuilt};
 pub use render::render;
 pub use signatures::signatures;

@@ -1,10 +1,9 @@
 //! Level *rebuild*: stages computed again from their recorded inputs.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::{Agreement, Check, Evidence, Level, Verdict, agreement};
+use super::{Agreement, Check, Evidence, Level, Verdict, agreement, parallel};
 use crate::digest::StageKey;
 use crate::engine::{RerunError, Rerunner};
 use crate::lock::Locked;
@@ -65,26 +64,19 @@ pub fn rebuild(
     cancel: &AtomicBool,
     tell: &(dyn Fn(&Rebuilt) + Sync),
 ) -> Vec<Rebuilt> {
-    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.min(picked.len()) {
-            scope.spawn(|| {
-                let mut rerunner = Rerunner::new(device.clone());
-                loop {
-                    let place = next.fetch_add(1, Ordering::Relaxed);
-                    let Some((stage, record)) = picked.get(place).filter(|_| !cancel.load(Ordering::Relaxed)) else {
-                        return;
-                    };
-                    let rebuilt = one(evidence, stage, record, &mut rerunner, cancel);
-                    tell(&rebuilt);
-                    done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((place, rebuilt));
-                }
-            });
-        }
-    });
-    let mut done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    done.sort_by_key(|(place, _)| *place);
-    done.into_iter().map(|(_, rebuilt)| rebuilt).collect()
+    parallel(
+        jobs,
+        picked,
+        || Rerunner::new(device.clone()),
+        |rerunner, (stage, record)| {
+            if cancel.load(Ordering::Relaxed) {
+                return None;
+            }
+            let rebuilt = one(evidence, stage, record, rerunner, cancel);
+            tell(&rebuilt);
+            Some(rebuilt)
+        },
+    )
 }
 
 fn one(

@@ -41,8 +41,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "verify",
         &[
-            "archive", "closure", "digest", "engine", "fsx", "lock", "record", "reports", "rng", "sign", "stages",
-            "stats", "store", "table", "work",
+            "archive", "closure", "digest", "engine", "fsx", "lock", "receipt", "record", "reports", "rng", "sign",
+            "stages", "stats", "store", "table", "work",
         ],
     ),
     (

@@ -1,0 +1,35 @@
+//! Level *audits*: how much of a figure was computed again, as receipts say.
+
+use super::{Check, Level, Verdict};
+use crate::lock::Lock;
+use crate::receipt::{Coverage, coverage};
+use crate::reports::Place;
+
+/// Reads the receipts beside a lock; nothing if there are none.
+pub fn audits(lock: &Lock, place: &Place) -> Option<Check> {
+    let receipts = match place.receipts() {
+        Ok(receipts) if receipts.is_empty() => return None,
+        Ok(receipts) => receipts,
+        Err(error) => return Some(Check::failed(Level::Audits, Verdict::Differs, &error.to_string())),
+    };
+    let Coverage { segments, covered, disputed, keys, elsewhere } = coverage(lock, &receipts);
+    let share = covered as f64 / segments.max(1) as f64;
+    let keys = match keys.len() {
+        1 => "1 key".to_owned(),
+        keys => format!("{keys} keys"),
+    };
+    let summary = format!(
+        "{covered} of {segments} segments of training ({:.0} %) computed again, by {keys}; one forged segment would have \
+         escaped with probability {:.2}",
+        100.0 * share,
+        1.0 - share
+    );
+    let mut check = Check::done(Level::Audits, summary);
+    for name in disputed {
+        check.found(Verdict::Differs, format!("{name} came out differently when it was computed again"));
+    }
+    if elsewhere > 0 {
+        check.findings.push(format!("receipts that say nothing of the figure as it is locked: {elsewhere}"));
+    }
+    Some(check)
+}
