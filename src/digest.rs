@@ -3,6 +3,7 @@
 //! All are 32 bytes of BLAKE3, written as 64 lower-case hexadecimal digits.
 
 use std::fmt;
+use std::io::{self, Write};
 use std::str::FromStr;
 
 /// Text that is not a hash: wrong length or a character that is not a lower-case hexadecimal digit.
@@ -139,6 +140,36 @@ pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
         *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
     }
     Some(bytes)
+}
+
+/// Hashes and counts what is written through it.
+pub struct Hashing<W> {
+    /// Where it goes.
+    pub out: W,
+    /// The hash so far.
+    pub hasher: blake3::Hasher,
+    /// The bytes so far.
+    pub length: u64,
+}
+
+impl<W> Hashing<W> {
+    /// Nothing written yet; `hasher` says in which domain.
+    pub fn new(out: W, hasher: blake3::Hasher) -> Self {
+        Self { out, hasher, length: 0 }
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        self.length += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 #[cfg(test)]

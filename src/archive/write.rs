@@ -1,13 +1,13 @@
 //! Writing an archive.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::Write;
 
 use super::limits::{ENTRY_LIMIT, MEMORY_LIMIT, NUMBERS_LIMIT, WINDOW_LOG, weight};
 use super::numbers::sizes;
 use super::{ArchiveError, Header, MAGIC, Scope, VERSION, hasher, refused};
 use crate::closure::Closure;
-use crate::digest::{BatchDigest, ObjectDigest, RecordDigest};
+use crate::digest::{BatchDigest, Hashing, ObjectDigest, RecordDigest};
 use crate::record::Record;
 use crate::store::{ObjectState, Store, StoreError};
 use crate::work::is_bulk;
@@ -69,7 +69,7 @@ pub fn export(
     };
     fits(&header, closure, batches.values().map(|batch| batch.len() as u64), objects.values().copied())?;
 
-    let mut hashed = Hashed { out, hasher: hasher(), length: 0 };
+    let mut hashed = Hashing::new(out, hasher());
     hashed.write_all(&MAGIC)?;
     hashed.write_all(&VERSION.to_le_bytes())?;
     let mut numbers = zstd::stream::write::Encoder::new(hashed, NUMBERS_LEVEL)?;
@@ -93,7 +93,7 @@ pub fn export(
         }
         hashed = packed.finish()?;
     }
-    let Hashed { out, hasher, length } = hashed;
+    let Hashing { out, hasher, length } = hashed;
     let trailer: [u8; 32] = hasher.finalize().into();
     out.write_all(&trailer)?;
     Ok(Exported { header, dropped, bytes: length + trailer.len() as u64 })
@@ -136,24 +136,4 @@ fn copy(store: &Store, object: &ObjectDigest, length: u64, out: &mut impl Write)
     out.write_all(&length.to_le_bytes())?;
     let written = store.read_object::<ArchiveError>(object, &mut |piece| Ok(out.write_all(piece)?))?;
     if written == length { Ok(()) } else { refused(format!("object {object} has another length than its record says")) }
-}
-
-/// Hashes and counts what goes out.
-struct Hashed<'a> {
-    out: &'a mut dyn Write,
-    hasher: blake3::Hasher,
-    length: u64,
-}
-
-impl Write for Hashed<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.hasher.update(&bytes[..written]);
-        self.length += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
 }

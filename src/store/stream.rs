@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::object::{self, HEADER, LEVEL, OBJECT_LIMIT, RAW, SEAL, ZSTD};
 use super::{ObjectState, Store, StoreError};
-use crate::digest::ObjectDigest;
+use crate::digest::{Hashing, ObjectDigest};
 use crate::fsx::{self, Draft, FsError};
 
 /// Bytes of a piece.
@@ -100,9 +100,9 @@ impl Store {
             return Ok(None);
         }
         let draft = Draft::new(&self.layout.temporary())?;
-        let mut sealed = Sealed { draft, hasher: blake3::Hasher::new(), length: 0 };
-        sealed.draft.append(&object::header(ZSTD, length))?;
-        sealed.draft.append(&[0; SEAL])?;
+        let mut sealed = Hashing::new(draft, blake3::Hasher::new());
+        sealed.out.append(&object::header(ZSTD, length))?;
+        sealed.out.append(&[0; SEAL])?;
         let failed = |source| FsError { operation: "write", path: self.layout.temporary(), source };
         let mut encoder = zstd::stream::write::Encoder::new(sealed, LEVEL).map_err(failed)?;
         let mut piece = vec![0; PIECE];
@@ -113,7 +113,7 @@ impl Store {
             encoder.write_all(part).map_err(failed)?;
             start += part.len() as u64;
         }
-        let Sealed { draft, hasher, length: packed } = encoder.finish().map_err(failed)?;
+        let Hashing { out: draft, hasher, length: packed } = encoder.finish().map_err(failed)?;
         draft.write_at(HEADER as u64, &object::seal(hasher.finalize()))?;
         Ok(object::pays(length, SEAL as u64 + packed).then_some(draft))
     }
@@ -185,25 +185,5 @@ fn pieces<E>(source: &mut impl BufRead, mut take: impl FnMut(&[u8]) -> Result<()
         let length = piece.len();
         count += length as u64;
         source.consume(length);
-    }
-}
-
-/// Hashes and counts what goes to a file.
-struct Sealed {
-    draft: Draft,
-    hasher: blake3::Hasher,
-    length: u64,
-}
-
-impl Write for Sealed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.draft.write(bytes)?;
-        self.hasher.update(&bytes[..written]);
-        self.length += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
