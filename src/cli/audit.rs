@@ -58,7 +58,7 @@ impl Audit {
         })?;
         let store = Store::open(&global.cache)?;
         let subject = Subject { profile: self.profile.clone(), place: place.clone() };
-        let beside = subject.beside();
+        let beside = subject.beside()?;
         let evidence = Evidence::gather(&lock, &beside.0, &beside.1, Some(&store))?;
         let seed = self.seed.clone().unwrap_or_else(random_seed);
         let picked = verify::pick(&evidence, Pick { count: Some(self.segments), seed: &seed, training: true });

@@ -232,7 +232,7 @@ fn locked(global: &Global, path: &Path) -> Result<Loaded, Failure> {
     let missing = |message: String| Failure::new(ExitCode::Missing, message, "its records lie beside it or in a cache");
     let lock = place.lock()?.ok_or_else(|| missing(format!("{} is not there", path.display())))?;
     let store = store_of(global);
-    let (records, objects) = Subject { profile: lock.profile.clone(), place }.beside();
+    let (records, objects) = Subject { profile: lock.profile.clone(), place }.beside()?;
     let evidence = Evidence::gather(&lock, &records, &objects, store.as_ref())?;
     let closure = evidence.closure();
     let (found, all) = (closure.members.len(), lock.stages.len());

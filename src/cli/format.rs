@@ -71,6 +71,22 @@ pub fn date(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
+/// Text in lines of at most so many characters, broken between words.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.len() - 1;
+        let line = &mut lines[last];
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(word.to_owned());
+        } else {
+            line.push_str(if line.is_empty() { "" } else { " " });
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
 /// Lines of cells in columns as wide as they need; the last column is not padded.
 pub fn columns(rows: &[Vec<String>]) -> Vec<String> {
     let count = rows.iter().map(Vec::len).max().unwrap_or_default();
@@ -97,6 +113,8 @@ mod tests {
         assert_eq!(percents, ["0 %", "22 %", "3.1 %", "2e-5 %", "inf %"]);
         assert_eq!([0.12345, 1e-9, 2.0].map(short), ["0.1235", "1e-9", "2"]);
         assert_eq!(plain("a\x1b[2Jb\nc"), "a\u{fffd}[2Jb\u{fffd}c");
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("a-long-word b", 3), ["a-long-word", "b"]);
         assert_eq!(count(1, "stage") + &count(2, "stage"), "1 stage2 stages");
         // Checked with date -u -d @N.
         let dates: Vec<_> = [0, 951_782_400, 1_795_418_100, 4_107_542_399].map(date).into();

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 
+use super::format::wrapped;
 use super::make::cancel_on_interrupt;
 use super::select::{Variant, select};
 use super::ui::Ui;
@@ -59,6 +60,9 @@ pub struct Verify {
     json: bool,
 }
 
+/// Characters of a line of explanation.
+const WIDTH: usize = 86;
+
 /// How many stages.
 #[derive(Debug, Clone, Copy)]
 enum Wanted {
@@ -72,6 +76,9 @@ fn stages_wanted(text: &str) -> Result<Wanted, String> {
         _ => text.parse().map(Wanted::Some).map_err(|_| "a number of stages is expected, or all".to_owned()),
     }
 }
+
+type Records = BTreeMap<RecordDigest, Record>;
+type Objects = BTreeMap<ObjectDigest, Vec<u8>>;
 
 /// A figure that is checked.
 pub struct Subject {
@@ -93,12 +100,13 @@ impl Subject {
         }
     }
 
-    /// The records and objects of [`Subject::numbers`]; empty if they are not there or damaged.
-    pub fn beside(&self) -> (BTreeMap<RecordDigest, Record>, BTreeMap<ObjectDigest, Vec<u8>>) {
-        match self.numbers() {
-            Ok(Some(numbers)) => (numbers.records, numbers.objects),
-            _ => Default::default(),
-        }
+    /// The records and objects of [`Subject::numbers`]; empty if they are not there.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub fn beside(&self) -> Result<(Records, Objects), Failure> {
+        let numbers = self.numbers().map_err(|error| super::archive::failure(error, &self.place.path("wdpipe")))?;
+        Ok(numbers.map_or_else(Default::default, |numbers| (numbers.records, numbers.objects)))
     }
 }
 
@@ -348,7 +356,10 @@ fn text(verified: &[Verified], ui: &Ui) {
     ui.answer("");
     for level in levels {
         let [shows, leaves_open] = level.meaning();
-        ui.answer(&format!("{}: shows that {shows}. It leaves open {leaves_open}.", level.name()));
+        let meaning = format!("shows that {shows}. It leaves open {leaves_open}.");
+        for (i, line) in wrapped(&meaning, WIDTH).iter().enumerate() {
+            ui.answer(&format!("  {:<10}  {line}", if i == 0 { level.name() } else { "" }));
+        }
     }
 }
 

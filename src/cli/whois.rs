@@ -108,7 +108,8 @@ impl Whois {
             Ok((bare, Some(_))) if Some(ObjectDigest::of(&bare)) == lock.output(extension) => "the committed drawing",
             _ => "NOT the committed bytes: a copy that was converted or changed, or a document that contains it",
         };
-        let beside = subject.beside();
+        // What is damaged is as good as not there: `verify` tells of it.
+        let beside = subject.beside().unwrap_or_default();
         let evidence = Evidence::gather(lock, &beside.0, &beside.1, store)?;
         let records = evidence.known().map(|(stage, record)| (stage.name.clone(), record.clone())).collect();
         let (place, profile) = (subject.place.clone(), subject.profile.clone());

@@ -82,7 +82,6 @@ pub fn recorded(lock: &Lock, numbers: &Numbers, evidence: &Evidence<'_>) -> Chec
             *machines.entry(&stage.machine).or_default() += 1;
         }
     }
-    let machines: Vec<_> = machines.iter().map(|(machine, count)| format!("{count} on {machine}")).collect();
-    let on = if machines.is_empty() { String::new() } else { format!(" ({})", machines.join("; ")) };
-    check.summed_up(format!("{} records form one chain{on}", numbers.records.len()))
+    check.findings.extend(machines.iter().map(|(machine, count)| format!("{count} computed on {machine}")));
+    check.summed_up(format!("{} records form one chain", numbers.records.len()))
 }
