@@ -6,7 +6,6 @@ use clap::Args;
 
 use super::{Failure, Global};
 use crate::digest::RecordDigest;
-use crate::record::Record;
 use crate::sign::{Accept, Batch, PublicKey, Standing, Trust};
 
 /// What is accepted beyond what the project trusts.
@@ -55,7 +54,7 @@ impl Gate {
     ///
     /// # Errors
     /// With the reason, and what the user may say to let it in.
-    pub fn admits(&self, _: &Record, digest: RecordDigest, batches: &[Vec<u8>]) -> Result<(), String> {
+    pub fn admits(&self, digest: RecordDigest, batches: &[Vec<u8>]) -> Result<(), String> {
         let valid = batches.iter().filter_map(|batch| Batch::from_bytes(batch).ok());
         let signers: BTreeSet<PublicKey> =
             valid.filter(|batch| batch.records().binary_search(&digest).is_ok()).map(|batch| *batch.by()).collect();

@@ -135,7 +135,7 @@ impl Import {
             // One that is none says nothing.
             Err(_) => Ok(false),
         };
-        let admitted = |record: &Record, digest, batches: &[Vec<u8>]| gate.admits(record, digest, batches);
+        let admitted = |_: &Record, digest, batches: &[Vec<u8>]| gate.admits(digest, batches);
         let admission = Admission { admitted: &admitted, keep: &keep };
         let Imported { header, new_objects, new_bytes, new_records, new_batches, differing } =
             archive::import(&self.file, store, &admission, self.dry_run).map_err(|error| failure(error, &self.file))?;
