@@ -3,6 +3,7 @@
 //! Every error says what was attempted and where. What is written appears whole under its final name
 //! or not at all, whatever is killed in between; only files with temporary names can be left over.
 
+mod batch;
 mod draft;
 mod private;
 
@@ -12,6 +13,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+pub use batch::Batch;
 pub use draft::{Draft, publish, replace};
 pub use private::{create_private, read_private};
 

@@ -7,6 +7,7 @@
 pub mod codec;
 pub mod digest;
 pub mod expr;
+pub mod parallel;
 pub mod stats;
 pub mod value;
 
@@ -45,6 +46,7 @@ pub mod sign;
 pub mod archive;
 pub mod engine;
 pub mod receipt;
+pub mod remote;
 pub mod reports;
 pub mod stages;
 pub mod store;

@@ -15,6 +15,7 @@ use crate::digest::{ObjectDigest, RecordDigest};
 use crate::engine::{EngineError, Indifferent, Preference, Recorded, Resolver, Standing};
 use crate::fsx;
 use crate::lock::Lock;
+use crate::parallel::parallel;
 use crate::plan::Knowledge;
 use crate::record::Record;
 use crate::reports::{Place, ReportError};
@@ -145,7 +146,7 @@ impl Verify {
         };
         // Stages that are computed again take all cores: then figures come one after the other.
         let jobs = if self.rebuild.is_some() { 1 } else { cores };
-        let checks = verify::parallel(jobs, &subjects, || (), run).into_iter().collect::<Result<Vec<_>, _>>()?;
+        let checks = parallel(jobs, &subjects, || (), run).into_iter().collect::<Result<Vec<_>, _>>()?;
         if cancel.load(Ordering::Relaxed) {
             return Err(EngineError::Interrupted.into());
         }

@@ -1,8 +1,8 @@
 //! Files that appear whole: written under a temporary name, then linked or moved to their own.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
@@ -14,6 +14,8 @@ use super::{FsError, Identity, PUBLISHED, create_folder, failed, folder_of, iden
 pub struct Draft {
     file: File,
     path: PathBuf,
+    /// Whether the file stays when this value goes.
+    stays: bool,
 }
 
 impl Draft {
@@ -50,11 +52,52 @@ impl Draft {
             let (process, count) = (std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
             let path = folder.join(format!("{prefix}{process}-{count}-{}", now()));
             match OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&path) {
-                Ok(file) => return Ok(Self { file, path }),
+                Ok(file) => return Ok(Self { file, path, stays: false }),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(failed("write", &path)(error)),
             }
         }
+    }
+
+    /// Goes on with the file `name` in `folder` that an earlier attempt left, or begins it; it is left for the next one
+    /// unless it is published. `None` if another process is at it, or it cannot be had.
+    pub fn resumed(folder: &Path, name: &str) -> Option<Self> {
+        let path = folder.join(name);
+        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path).ok()?;
+        file.try_lock().ok()?;
+        // Its last holder may have published or removed it between opening and locking.
+        let there = fs::symlink_metadata(&path).ok()?;
+        let ours = file.metadata().ok()?;
+        (there.ino() == ours.ino() && there.is_file()).then_some(Self { file, path, stays: true })
+    }
+
+    /// Bytes written so far.
+    ///
+    /// # Errors
+    /// If the file cannot be inspected.
+    pub fn length(&self) -> Result<u64, FsError> {
+        Ok(self.file.metadata().map_err(failed("inspect", &self.path))?.len())
+    }
+
+    /// Throws away what was written.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn restart(&mut self) -> Result<(), FsError> {
+        self.file.set_len(0).map_err(failed("write", &self.path))
+    }
+
+    /// Removes it, also if it would be left for another attempt.
+    pub fn discard(mut self) {
+        self.stays = false;
+    }
+
+    /// Reads what was written, from its start.
+    ///
+    /// # Errors
+    /// If it cannot be opened again.
+    pub fn reader(&self) -> Result<impl Read + Seek + use<>, FsError> {
+        File::open(&self.path).map_err(failed("read", &self.path))
     }
 
     /// Appends bytes.
@@ -100,38 +143,41 @@ impl Draft {
     ///
     /// # Errors
     /// If anything cannot be written; then nothing is there under the final name.
-    pub fn publish(self, target: &Path) -> Result<Option<Identity>, FsError> {
-        let failed = failed("write", target);
-        // Set, not left to the umask: others who share the store must be able to read, nobody to write.
-        self.file.set_permissions(Permissions::from_mode(0o444)).map_err(&failed)?;
-        // Where times cannot be set, the file is only hashed more often than it must be.
-        let _ = self.file.set_modified(UNIX_EPOCH + PUBLISHED);
+    pub fn publish(mut self, target: &Path) -> Result<Option<Identity>, FsError> {
+        self.make_immutable()?;
         self.sync()?;
-        let mut linked = fs::hard_link(&self.path, target);
-        if let (Err(error), Some(folder)) = (&linked, target.parent())
-            && error.kind() == ErrorKind::NotFound
-        {
-            create_folder(folder)?;
-            linked = fs::hard_link(&self.path, target);
+        let linked = link_or_move(&self.path, target)?;
+        self.stays = false;
+        if !linked {
+            return Ok(None);
         }
-        match linked {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(None),
-            // Some file systems have no links. Renaming may replace a file that another process published in
-            // this instant, by one with the same bytes: the name is their hash.
-            Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied) => {
-                if fs::symlink_metadata(target).is_ok() {
-                    return Ok(None);
-                }
-                fs::rename(&self.path, target).map_err(|_| failed(error))?;
-            }
-            Err(error) => return Err(failed(error)),
-        }
-        let file = self.file.try_clone().map_err(&failed)?;
+        let file = self.file.try_clone().map_err(failed("write", target))?;
         // Removing the temporary name changes the file's identity, so that comes first.
         drop(self);
-        let metadata = file.metadata().map_err(&failed)?;
+        let metadata = file.metadata().map_err(failed("write", target))?;
         Ok(Some(Identity::of(&metadata)))
+    }
+
+    /// Makes it what is published later: immutable and closed, under its temporary name, which is the caller's to remove.
+    pub(super) fn finish(mut self) -> Result<PathBuf, FsError> {
+        self.make_immutable()?;
+        if self.stays {
+            // Nobody goes on with what is finished.
+            let mut own = Self::create(folder_of(&self.path), "", 0o600)?;
+            fs::rename(&self.path, &own.path).map_err(failed("move", &self.path))?;
+            own.stays = true;
+            self.path.clone_from(&own.path);
+        }
+        self.stays = true;
+        Ok(self.path.clone())
+    }
+
+    fn make_immutable(&mut self) -> Result<(), FsError> {
+        // Set, not left to the umask: others who share the store must be able to read, nobody to write.
+        self.file.set_permissions(Permissions::from_mode(0o444)).map_err(failed("write", &self.path))?;
+        // Where times cannot be set, the file is only hashed more often than it must be.
+        let _ = self.file.set_modified(UNIX_EPOCH + PUBLISHED);
+        Ok(())
     }
 
     /// Puts it in a place (on the same file system), atomically and instead of what is there.
@@ -156,8 +202,37 @@ impl Write for Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // Left over, it is harmless and swept up later.
-        let _ = fs::remove_file(&self.path);
+        if !self.stays {
+            // Left over, it is harmless and swept up later.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Gives a finished file its name, in a folder that is made if it must; says whether that was free. The temporary name
+/// may be gone afterwards.
+pub(super) fn link_or_move(temporary: &Path, target: &Path) -> Result<bool, FsError> {
+    let failed = failed("write", target);
+    let mut linked = fs::hard_link(temporary, target);
+    if let (Err(error), Some(folder)) = (&linked, target.parent())
+        && error.kind() == ErrorKind::NotFound
+    {
+        create_folder(folder)?;
+        linked = fs::hard_link(temporary, target);
+    }
+    match linked {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        // Some file systems have no links. Renaming may replace a file that another process published in
+        // this instant, by one with the same bytes: the name is their hash.
+        Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied) => {
+            if fs::symlink_metadata(target).is_ok() {
+                return Ok(false);
+            }
+            fs::rename(temporary, target).map_err(|_| failed(error))?;
+            Ok(true)
+        }
+        Err(error) => Err(failed(error)),
     }
 }
 

@@ -15,7 +15,29 @@ const MARKER: &str = "wdpipe-store";
 
 /// What may lie in a folder that is to become a store: a tag for backup programs, and what an earlier
 /// attempt that was cut off has made.
-const HARMLESS: [&str; 7] = ["CACHEDIR.TAG", "claims", "objects", "quarantine", "records", "signatures", "tmp"];
+const HARMLESS: [&str; 8] = ["CACHEDIR.TAG", "catalogue", "claims", "objects", "quarantine", "records", "signatures", "tmp"];
+
+/// The text of the file that marks a store.
+pub fn marker() -> String {
+    format!("wdpipe store, layout version {VERSION}\n")
+}
+
+/// Where an object lies below a store's folder.
+pub fn object_path(object: &ObjectDigest) -> String {
+    let name = object.to_string();
+    format!("objects/{}/{}", &name[..2], &name[2..])
+}
+
+/// Where a record lies below a store's folder.
+pub fn record_path(key: &StageKey, record: &RecordDigest) -> String {
+    let name = key.to_string();
+    format!("records/{}/{}/{record}", &name[..2], &name[2..])
+}
+
+/// Where a batch of signatures lies below a store's folder.
+pub fn batch_path(batch: &BatchDigest) -> String {
+    format!("signatures/{batch}")
+}
 
 /// The paths of one store.
 #[derive(Debug)]
@@ -61,8 +83,7 @@ impl Layout {
             fsx::sync_folder(&root.join(kind))?;
         }
         // Last, so that a store that was begun is never taken for a whole one.
-        let text = format!("wdpipe store, layout version {VERSION}\n");
-        fsx::publish(&layout.temporary(), marker, &[text.as_bytes()])?;
+        fsx::publish(&layout.temporary(), marker, &[self::marker().as_bytes()])?;
         fsx::sync_folder(root)?;
         Ok(layout)
     }

@@ -12,11 +12,14 @@
 //! | `objects/ab/cdef…` | an object: a small header and its bytes ([`object`]) |
 //! | `records/ab/cdef…/<digest>` | a record of the key `abcdef…` |
 //! | `signatures/<digest>` | a batch of signatures under records ([`crate::sign::Batch`]); the folder is made with the first |
+//! | `catalogue/NUMBER` | what others may have from here ([`catalogue`]); the folder is made with the first |
 //! | `tmp/` | files that are being written |
 //! | `claims/<key>` | locked by the process that works on a key |
 //! | `quarantine/` | what was damaged |
 //! | `index.sqlite` | the index |
 
+mod bulk;
+mod catalogue;
 mod check;
 mod find;
 mod gc;
@@ -33,8 +36,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use bulk::{Bulk, BulkDone, Examined};
+pub use catalogue::{
+    Catalogue, FOLDER as CATALOGUE, Listed, ListedOutput, PART_LIMIT, Part, Signed, part_name, part_number, parts_to_read,
+};
 pub use check::{CheckReport, KindStats, Progress, Stats};
 pub use gc::{GcDone, GcPlan, GcPolicy, PlannedObject};
+pub use layout::{batch_path, marker, object_path, record_path};
 pub use object::OBJECT_LIMIT;
 pub use records::Timing;
 

@@ -41,11 +41,16 @@ impl Store {
         if first {
             fsx::sync_folder(self.root())?;
         }
-        // After it is there: who reads all batches meanwhile finds it, and to enter it twice does no harm.
+        self.enter_signers(batch);
+        Ok(digest)
+    }
+
+    /// Notes signatures that were published. Only then: who reads all batches meanwhile finds them, and to enter them
+    /// twice does no harm.
+    pub(super) fn enter_signers(&self, batch: &Batch) {
         if let Some(signers) = self.signers.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             enter(signers, batch);
         }
-        Ok(digest)
     }
 
     /// All batches of signatures that are valid, in the order of their names. Damaged ones are moved to the quarantine

@@ -119,6 +119,20 @@ impl Store {
     }
 }
 
+/// As [`unpack`]; what is wrong with the file comes as a value.
+pub(super) fn unpacked<E>(
+    file: &mut (impl Read + Seek),
+    size: u64,
+    failed: &dyn Fn(io::Error) -> E,
+    take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+) -> Result<Result<u64, String>, E> {
+    match unpack(file, size, failed, take) {
+        Ok(length) => Ok(Ok(length)),
+        Err(Stopped::Wrong(reason)) => Ok(Err(reason)),
+        Err(Stopped::By(error)) => Err(error),
+    }
+}
+
 /// Gives the raw bytes of an object's file, `size` bytes long, to `take`; they are as many as its header says.
 fn unpack<E>(
     file: &mut (impl Read + Seek),

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::{Agreement, Check, Evidence, Level, Verdict, agreement, parallel};
+use super::{Agreement, Check, Evidence, Level, Verdict, agreement};
+use crate::parallel::parallel;
 use crate::digest::StageKey;
 use crate::engine::{RerunError, Rerunner};
 use crate::lock::Locked;

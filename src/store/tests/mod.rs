@@ -17,7 +17,7 @@ use crate::digest::ObjectDigest;
 use crate::record::{KeyParts, Output, Provenance, Record};
 use crate::value::{Map, Value};
 
-fn store() -> (TempDir, Store) {
+pub(super) fn store() -> (TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     (folder, store)
@@ -31,7 +31,7 @@ fn noise(length: usize, seed: u64) -> Vec<u8> {
 }
 
 /// A record of the key number `key`, finished at a time, that yielded some bytes inline and some objects.
-fn record(kind: &str, key: i64, finished: u64, inline: &[u8], objects: &[&[u8]]) -> Record {
+pub(super) fn record(kind: &str, key: i64, finished: u64, inline: &[u8], objects: &[&[u8]]) -> Record {
     let output = |(i, bytes): (usize, &&[u8])| Output {
         name: format!("o{i}"),
         object: ObjectDigest::of(bytes),

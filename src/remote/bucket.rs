@@ -1,0 +1,257 @@
+//! A remote in a bucket of Amazon (or what speaks like it), Google or Azure.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::path::Path;
+use object_store::{
+    ClientOptions, Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    RetryConfig, WriteMultipart,
+};
+use tokio::runtime::Runtime;
+
+use super::credentials::Surroundings;
+use super::location::Service;
+use super::{Outgoing, RemoteError, Transport};
+
+/// Larger files are sent in parts of this size.
+const PART: usize = 8 << 20;
+
+/// Parts of one file on their way at a time.
+const PARTS: usize = 3;
+
+/// A bucket.
+pub struct Bucket {
+    store: Arc<dyn ObjectStore>,
+    prefix: String,
+    name: String,
+    runtime: Runtime,
+    requests: AtomicU64,
+}
+
+impl Bucket {
+    /// Finds the credentials; nothing is asked for yet.
+    pub fn new(
+        service: Service,
+        bucket: &str,
+        prefix: &str,
+        name: String,
+        around: &Surroundings,
+    ) -> Result<Self, RemoteError> {
+        let refused = |reason: String| RemoteError::Refused { at: name.clone(), reason };
+        // The only door to cryptography that this program has; it may be open already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.map_err(|error| refused(error.to_string()))?;
+        let store = match service {
+            Service::S3 => amazon(bucket, around).map(|store| Arc::new(store) as Arc<dyn ObjectStore>),
+            Service::Google => google(bucket, around).map(|store| Arc::new(store) as Arc<dyn ObjectStore>),
+            Service::Azure => azure(bucket, around).map(|store| Arc::new(store) as Arc<dyn ObjectStore>),
+        };
+        let store = store.map_err(|error| refused(without_queries(&error.to_string())))?;
+        Ok(Self { store, prefix: prefix.to_owned(), name, runtime, requests: AtomicU64::new(0) })
+    }
+
+    fn path(&self, path: &str) -> Result<Path, RemoteError> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let whole = if self.prefix.is_empty() { path.to_owned() } else { format!("{}/{path}", self.prefix) };
+        Path::parse(whole).map_err(|error| self.error(path, error.into()))
+    }
+
+    fn error(&self, path: &str, error: Error) -> RemoteError {
+        let (at, path) = (self.name.clone(), path.to_owned());
+        let reason = without_queries(&error.to_string());
+        match error {
+            Error::NotFound { .. } => RemoteError::Missing { at, path },
+            Error::Generic { .. } | Error::JoinError { .. } => RemoteError::Unreachable { at, reason },
+            _ => RemoteError::Refused { at, reason },
+        }
+    }
+}
+
+/// How the client behaves: it tries a little, since whoever calls it tries again and goes on where it was.
+fn client() -> (ClientOptions, RetryConfig) {
+    let options = ClientOptions::new()
+        .with_connect_timeout(Duration::from_secs(10))
+        .with_read_timeout(Duration::from_secs(30))
+        .with_timeout_disabled();
+    let retry = RetryConfig { max_retries: 2, retry_timeout: Duration::from_secs(30), ..RetryConfig::default() };
+    (options, retry)
+}
+
+fn amazon(bucket: &str, around: &Surroundings) -> object_store::Result<object_store::aws::AmazonS3> {
+    let (options, retry) = client();
+    let mut builder = AmazonS3Builder::new().with_client_options(options).with_retry(retry);
+    let files = around.amazon();
+    let files = files.iter().map(|(name, value)| (name.clone(), value.clone()));
+    let variables = around.beginning("AWS_").map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
+    // In this order: variables go before files.
+    for (name, value) in files.chain(variables) {
+        if name.contains("endpoint") && value.starts_with("http://") {
+            builder = builder.with_allow_http(true);
+        }
+        if let Ok(key) = name.parse::<AmazonS3ConfigKey>() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    builder.with_bucket_name(bucket).build()
+}
+
+fn google(bucket: &str, around: &Surroundings) -> object_store::Result<object_store::gcp::GoogleCloudStorage> {
+    let (options, retry) = client();
+    let mut builder = GoogleCloudStorageBuilder::new().with_client_options(options).with_retry(retry);
+    for (name, value) in around.beginning("GOOGLE_").chain(around.beginning("SERVICE_ACCOUNT")) {
+        if let Ok(key) = name.to_ascii_lowercase().parse::<GoogleConfigKey>() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    builder.with_bucket_name(bucket).build()
+}
+
+fn azure(container: &str, around: &Surroundings) -> object_store::Result<object_store::azure::MicrosoftAzure> {
+    let (options, retry) = client();
+    let mut builder = MicrosoftAzureBuilder::new().with_client_options(options).with_retry(retry);
+    for (name, value) in around.beginning("AZURE_") {
+        if name.contains("ENDPOINT") && value.starts_with("http://") {
+            builder = builder.with_allow_http(true);
+        }
+        if let Ok(key) = name.to_ascii_lowercase().parse::<AzureConfigKey>() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    builder.with_container_name(container).build()
+}
+
+/// Text without what stands behind the question mark of a URL, which may be a signature.
+fn without_queries(text: &str) -> String {
+    let mut clean = String::new();
+    for word in text.split_inclusive(char::is_whitespace) {
+        match (word.contains("://"), word.split_once('?')) {
+            (true, Some((before, _))) => clean.extend([before, " "]),
+            _ => clean.push_str(word),
+        }
+    }
+    clean.trim_end().to_owned()
+}
+
+impl Transport for Bucket {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn list(&self, folder: &str) -> Result<Option<Vec<String>>, RemoteError> {
+        let prefix = self.path(folder)?;
+        let found = self.runtime.block_on(self.store.list_with_delimiter(Some(&prefix)));
+        let found = found.map_err(|error| self.error(folder, error))?;
+        // The client pages by a thousand.
+        self.requests.fetch_add(found.objects.len() as u64 / 1000, Ordering::Relaxed);
+        Ok(Some(found.objects.iter().filter_map(|object| Some(object.location.filename()?.to_owned())).collect()))
+    }
+
+    fn has(&self, path: &str) -> Result<bool, RemoteError> {
+        let at = self.path(path)?;
+        match self.runtime.block_on(self.store.head(&at)).map_err(|error| self.error(path, error)) {
+            Ok(_) => Ok(true),
+            Err(RemoteError::Missing { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn get(
+        &self,
+        path: &str,
+        from: u64,
+        take: &mut dyn FnMut(u64, &[u8]) -> Result<(), RemoteError>,
+    ) -> Result<(), RemoteError> {
+        let at = self.path(path)?;
+        let range = (from > 0).then_some(GetRange::Offset(from));
+        self.runtime.block_on(async {
+            let options = GetOptions { range, ..GetOptions::default() };
+            let found = self.store.get_opts(&at, options).await.map_err(|error| self.error(path, error))?;
+            let (mut place, end) = (found.range.start, found.range.end);
+            let mut stream = found.into_stream();
+            while let Some(piece) = stream.next().await {
+                let piece = piece.map_err(|error| self.error(path, error))?;
+                take(place, &piece)?;
+                place += piece.len() as u64;
+            }
+            let reason = || "the connection ended too soon".to_owned();
+            match place >= end {
+                true => Ok(()),
+                false => Err(RemoteError::Unreachable { at: self.name.clone(), reason: reason() }),
+            }
+        })
+    }
+
+    fn put(&self, file: &Outgoing<'_>) -> Result<(), RemoteError> {
+        let at = self.path(file.path)?;
+        let mut source = (file.open)()?;
+        let unreadable = |error: std::io::Error| RemoteError::Refused {
+            at: file.path.to_owned(),
+            reason: format!("it cannot be read here: {error}"),
+        };
+        if file.length <= PART as u64 {
+            let mut bytes = Vec::new();
+            std::io::Read::read_to_end(&mut source, &mut bytes).map_err(unreadable)?;
+            let sent = self.runtime.block_on(self.store.put(&at, bytes.into()));
+            return sent.map(drop).map_err(|error| self.error(file.path, error));
+        }
+        let upload = self.runtime.block_on(self.store.put_multipart(&at));
+        let upload = upload.map_err(|error| self.error(file.path, error))?;
+        let mut writer = WriteMultipart::new_with_chunk_size(upload, PART);
+        let mut write = |piece: &[u8]| {
+            // Within the runtime, since each full part is sent from there.
+            self.runtime.block_on(async {
+                writer.wait_for_capacity(PARTS).await?;
+                writer.write(piece);
+                Ok::<_, Error>(())
+            })
+        };
+        let written = super::transfer::pieces(&mut source, &unreadable, 0, &mut |_, piece| {
+            write(piece).map_err(|error| self.error(file.path, error))
+        });
+        let ended = match &written {
+            Ok(()) => self.runtime.block_on(writer.finish()).map(drop),
+            Err(_) => self.runtime.block_on(writer.abort()),
+        };
+        self.requests.fetch_add(file.length / PART as u64 + 2, Ordering::Relaxed);
+        written?;
+        ended.map_err(|error| self.error(file.path, error))
+    }
+
+    fn create(&self, path: &str, bytes: &[u8]) -> Result<bool, RemoteError> {
+        let at = self.path(path)?;
+        let payload = || PutPayload::from(bytes.to_vec());
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        match self.runtime.block_on(self.store.put_opts(&at, payload(), options)) {
+            Ok(_) => Ok(true),
+            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
+            Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) if self.has(path)? => Ok(false),
+            Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => {
+                self.runtime.block_on(self.store.put(&at, payload())).map_err(|error| self.error(path, error))?;
+                Ok(true)
+            }
+            Err(error) => Err(self.error(path, error)),
+        }
+    }
+
+    fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_a_signature_is_not_shown() {
+        let text = "error for https://a.blob.core.windows.net/c/x?sv=1&sig=SECRET after 2 tries?";
+        assert_eq!(without_queries(text), "error for https://a.blob.core.windows.net/c/x after 2 tries?");
+    }
+}

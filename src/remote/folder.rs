@@ -1,0 +1,118 @@
+//! A remote in a folder.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::{Outgoing, RemoteError, Transport};
+use crate::fsx::{self, Batch, Draft, FsError};
+use crate::store::{CATALOGUE, Catalogue, Store};
+
+/// Files are published together, after so many at the latest.
+const TOGETHER: usize = 20_000;
+
+/// A remote in a folder.
+pub struct Folder {
+    store: Store,
+    root: PathBuf,
+    name: String,
+    waiting: Mutex<Batch>,
+    requests: AtomicU64,
+}
+
+impl Folder {
+    /// A folder that holds a store; `make` says whether one is made where there is none.
+    pub fn open(root: &Path, make: bool) -> Result<Self, RemoteError> {
+        let name = root.display().to_string();
+        if !make && fsx::identity(&root.join("wdpipe-store")).map_err(refused(&name))?.is_none() {
+            return Err(RemoteError::Missing { at: name, path: "wdpipe-store: it is no store".to_owned() });
+        }
+        let store = Store::open(root)?;
+        Ok(Self { store, root: root.to_owned(), name, waiting: Mutex::default(), requests: AtomicU64::new(0) })
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.root.join(path)
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Batch> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn refused(at: &str) -> impl Fn(FsError) -> RemoteError {
+    move |error| RemoteError::Refused { at: at.to_owned(), reason: error.to_string() }
+}
+
+impl Transport for Folder {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn list(&self, folder: &str) -> Result<Option<Vec<String>>, RemoteError> {
+        Ok(Some(fsx::list(&self.path(folder)).map_err(refused(&self.name))?))
+    }
+
+    fn has(&self, path: &str) -> Result<bool, RemoteError> {
+        Ok(fsx::identity(&self.path(path)).map_err(refused(&self.name))?.is_some())
+    }
+
+    fn get(
+        &self,
+        path: &str,
+        from: u64,
+        take: &mut dyn FnMut(u64, &[u8]) -> Result<(), RemoteError>,
+    ) -> Result<(), RemoteError> {
+        let (mut file, _) = fsx::open(&self.path(path)).map_err(|error| match error.is_missing() {
+            true => RemoteError::Missing { at: self.name.clone(), path: path.to_owned() },
+            false => refused(&self.name)(error),
+        })?;
+        let broken = |error: std::io::Error| RemoteError::Refused { at: self.name.clone(), reason: error.to_string() };
+        std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(from)).map_err(broken)?;
+        super::transfer::pieces(&mut file, &broken, from, take)
+    }
+
+    fn put(&self, file: &Outgoing<'_>) -> Result<(), RemoteError> {
+        let target = self.path(file.path);
+        let refused = refused(&self.name);
+        if fsx::identity(&target).map_err(&refused)?.is_some() {
+            return Ok(());
+        }
+        let mut draft = Draft::new(&self.root.join("tmp")).map_err(&refused)?;
+        let broken = |error: std::io::Error| RemoteError::Refused { at: self.name.clone(), reason: error.to_string() };
+        super::transfer::pieces(&mut (file.open)()?, &broken, 0, &mut |_, piece| draft.append(piece).map_err(&refused))?;
+        let mut waiting = self.waiting();
+        waiting.add(draft, target).map_err(&refused)?;
+        if waiting.len() >= TOGETHER {
+            waiting.publish().map_err(&refused)?;
+        }
+        Ok(())
+    }
+
+    fn create(&self, path: &str, bytes: &[u8]) -> Result<bool, RemoteError> {
+        let published = fsx::publish(&self.root.join("tmp"), &self.path(path), &[bytes]).map_err(refused(&self.name))?;
+        Ok(published.is_some())
+    }
+
+    fn settle(&self) -> Result<(), RemoteError> {
+        self.waiting().publish().map(drop).map_err(refused(&self.name))
+    }
+
+    fn contents(&self) -> Result<Option<Catalogue>, RemoteError> {
+        // One that was never asked for its catalogue may have none: then all is looked at.
+        let has_catalogue = fsx::identity(&self.path(CATALOGUE)).map_err(refused(&self.name))?.is_some();
+        match has_catalogue {
+            true => Ok(None),
+            false => Ok(Some(self.store.contents()?)),
+        }
+    }
+
+    fn is_near(&self) -> bool {
+        true
+    }
+
+    fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+}
