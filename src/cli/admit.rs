@@ -40,6 +40,15 @@ pub struct Gate {
 }
 
 impl Accepting {
+    /// What was said, as words.
+    pub fn words(&self) -> Vec<String> {
+        let word = |whose: &Whose| match whose {
+            Whose::Unsigned => "unsigned".to_owned(),
+            Whose::Key(key) => key.to_string(),
+        };
+        self.accept.iter().map(word).collect()
+    }
+
     /// The project's policy, with what the user accepts beyond it.
     ///
     /// # Errors
@@ -50,14 +59,25 @@ impl Accepting {
 }
 
 impl Gate {
+    /// The same, and what a list of words says as `--accept` does.
+    ///
+    /// # Errors
+    /// If a word is none.
+    pub fn and(mut self, words: &[String]) -> Result<Self, Failure> {
+        for word in words {
+            let whose = whose(word).map_err(|error| Failure::usage(format!("`{word}`: {error}"), ""))?;
+            self.accept.push(whose);
+        }
+        Ok(self)
+    }
+
     /// Whether a record may come in, with batches of signatures beside it; otherwise why not.
     ///
     /// # Errors
     /// With the reason, and what the user may say to let it in.
-    pub fn admits(&self, digest: RecordDigest, batches: &[Vec<u8>]) -> Result<(), String> {
-        let valid = batches.iter().filter_map(|batch| Batch::from_bytes(batch).ok());
-        let signers: BTreeSet<PublicKey> =
-            valid.filter(|batch| batch.records().binary_search(&digest).is_ok()).map(|batch| *batch.by()).collect();
+    pub fn admits(&self, digest: RecordDigest, batches: &[Batch]) -> Result<(), String> {
+        let signs = |batch: &&Batch| batch.records().binary_search(&digest).is_ok();
+        let signers: BTreeSet<PublicKey> = batches.iter().filter(signs).map(|batch| *batch.by()).collect();
         let revoked = |key: &PublicKey| matches!(self.trust.standing(key), Standing::Revoked(..));
         let accepted = |key: &PublicKey| {
             matches!(self.trust.standing(key), Standing::Trusted(_))

@@ -1,5 +1,6 @@
 //! `wdpipe cache export` and `import`: a figure with all that is behind it, in one file.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -135,7 +136,12 @@ impl Import {
             // One that is none says nothing.
             Err(_) => Ok(false),
         };
-        let admitted = |_: &Record, digest, batches: &[Vec<u8>]| gate.admits(digest, batches);
+        let valid = OnceCell::new();
+        let admitted = |_: &Record, digest, batches: &[Vec<u8>]| {
+            let batches: &Vec<Batch> =
+                valid.get_or_init(|| batches.iter().filter_map(|batch| Batch::from_bytes(batch).ok()).collect());
+            gate.admits(digest, batches)
+        };
         let admission = Admission { admitted: &admitted, keep: &keep };
         let Imported { header, new_objects, new_bytes, new_records, new_batches, differing } =
             archive::import(&self.file, store, &admission, self.dry_run).map_err(|error| failure(error, &self.file))?;

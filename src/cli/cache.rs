@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use clap::{Args, Subcommand};
 
 use super::archive::{Export, Import};
+use super::catalogue::Catalogue;
 use super::format::{bytes, columns, count, duration};
 use super::make::now;
 use super::select::{Variant, select};
@@ -20,6 +21,7 @@ pub enum Cache {
     Stats(Stats),
     Check(Check),
     Gc(Gc),
+    Catalogue(Catalogue),
     Export(Export),
     Import(Import),
 }
@@ -76,6 +78,7 @@ impl Cache {
             Self::Stats(command) => command.run(&store, ui),
             Self::Check(command) => command.run(&store, ui),
             Self::Gc(command) => command.run(global, &store, ui),
+            Self::Catalogue(command) => command.run(&store, ui),
             Self::Export(command) => command.run(global, &store, ui),
             Self::Import(command) => command.run(global, &store, ui),
         }

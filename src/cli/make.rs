@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
+use super::admit::Accepting;
 use super::dry;
 use super::export::{Exported, export};
 use super::format::{count, date, duration};
@@ -14,6 +15,7 @@ use super::keys;
 use super::lock;
 use super::narrow::{self, Limits};
 use super::progress::Progress;
+use super::remote::Through;
 use super::report;
 use super::select::{Selection, Variant, select};
 use super::ui::Ui;
@@ -46,6 +48,11 @@ pub struct Make {
     /// Go on with what does not depend on a stage that failed.
     #[arg(long, short)]
     keep_going: bool,
+    /// Use what others computed: a name of the project's remotes, or a URL [without a value: the only one of the list].
+    #[arg(long, value_name = "REMOTE", num_args = 0..=1, require_equals = true)]
+    remote: Option<Option<String>>,
+    #[command(flatten)]
+    accepting: Accepting,
     /// Only say what would run, why, and what it should cost.
     #[arg(long, short = 'n')]
     dry_run: bool,
@@ -82,6 +89,15 @@ impl Make {
         let store = Store::open(&global.cache)?;
         let cancel = cancel_on_interrupt();
         let first = self.selected(global, &self.variant, ui)?;
+        if let Some(remote) = &self.remote {
+            let through = Through::open(global, remote.as_deref(), &self.accepting, Arc::clone(&cancel), ui)?;
+            let records = through.records(&first.0, &store)?;
+            let objects = through.bytes(&first.0, &store)?;
+            if records + objects > 0 {
+                let (records, objects) = (count(records, "record"), count(objects, "object"));
+                ui.say(&format!("fetched {records} and {objects} ({})", through.moved().0));
+            }
+        }
         if self.dry_run {
             let estimates = estimates(&first.0, &store, &first.2.1)?;
             let plan = planned(&first.0, &store)?;
@@ -193,6 +209,11 @@ impl Make {
             ui.say(&format!("{} {}", if *changed { "wrote" } else { "unchanged" }, path.display()));
         }
         lock::left(&selection, &summary.knowledge, store, &folder, ui);
+        if !summary.published.is_empty() {
+            let needed = selection.graph.closure(&selection.targets);
+            let known = engine::known(&selection.graph, &summary.knowledge, &needed, store)?;
+            store.list(&known.iter().map(|member| (member.key, member.digest)).collect::<Vec<_>>(), &[])?;
+        }
         if self.targets.iter().any(|target| target == "all") && summary.errors.is_empty() && !interrupted {
             let (path, changed) = report::write(&selection, &self.variant, store, global)?;
             ui.say(&format!("{} {}", if changed { "wrote" } else { "unchanged" }, path.display()));

@@ -5,6 +5,7 @@ mod archive;
 mod audit;
 mod bisect;
 mod cache;
+mod catalogue;
 mod closures;
 mod compare;
 mod data;
@@ -25,6 +26,7 @@ mod narrow;
 mod new;
 mod prefer;
 mod progress;
+mod remote;
 mod report;
 mod select;
 mod selftest;
@@ -97,6 +99,16 @@ pub struct Global {
         help_heading = "Folders"
     )]
     trust: PathBuf,
+    /// Where results are shared: the project's remotes, without secrets.
+    #[arg(
+        long,
+        global = true,
+        env = "WDPIPE_REMOTES",
+        default_value = "remotes.toml",
+        value_name = "FILE",
+        help_heading = "Folders"
+    )]
+    remotes: PathBuf,
     /// Say nothing but errors and what was asked for.
     #[arg(short, long, global = true)]
     quiet: bool,
@@ -123,6 +135,10 @@ enum Command {
     Show(show::Show),
     Export(exchange::Export),
     Import(exchange::Import),
+    Push(remote::Push),
+    Pull(remote::Pull),
+    #[command(subcommand)]
+    Remote(remote::Remote),
     #[command(subcommand)]
     Cache(cache::Cache),
     #[command(subcommand)]
@@ -158,6 +174,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Show(command) => command.run(&cli.global, &ui),
         Command::Export(command) => command.run(&cli.global, &ui),
         Command::Import(command) => command.run(&cli.global, &ui),
+        Command::Push(command) => command.run(&cli.global, &ui),
+        Command::Pull(command) => command.run(&cli.global, &ui),
+        Command::Remote(command) => command.run(&cli.global, &ui),
         Command::Cache(command) => command.run(&cli.global, &ui),
         Command::Keys(command) => command.run(&cli.global, &ui),
         Command::Data(command) => command.run(&cli.global, &ui),

@@ -17,13 +17,29 @@ use crate::store::{Store, StoreError};
 /// # Errors
 /// If one of the stages is not known, or what it reads was imported and that record is gone.
 pub fn closure(graph: &Graph, knowledge: &[Knowledge], target: StageId, store: &Store) -> Result<Closure, EngineError> {
-    let (mut members, mut imported) = (Vec::new(), BTreeSet::new());
     let needed = graph.closure(&[target]);
     for id in (0..=target).filter(|&id| needed[id]) {
-        let stage = &graph.stages[id];
-        let Some(Knowledge::Known { record, .. }) = knowledge.get(id) else {
-            return Err(EngineError::NotMade(stage.name.clone()));
+        let Some(Knowledge::Known { .. }) = knowledge.get(id) else {
+            return Err(EngineError::NotMade(graph.stages[id].name.clone()));
         };
+    }
+    let members = known(graph, knowledge, &needed, store)?;
+    Ok(Closure { members })
+}
+
+/// Of the stages that are needed those that are known, as [`closure`] gives them, with the imports that they read.
+///
+/// # Errors
+/// If what a stage reads was imported and that record is gone.
+pub fn known(
+    graph: &Graph,
+    knowledge: &[Knowledge],
+    needed: &[bool],
+    store: &Store,
+) -> Result<Vec<Member>, EngineError> {
+    let (mut members, mut imported) = (Vec::new(), BTreeSet::new());
+    for (id, stage) in graph.stages.iter().enumerate().filter(|(id, _)| needed[*id]) {
+        let Some(Knowledge::Known { record, .. }) = knowledge.get(id) else { continue };
         if let Some(import) = Import::of(&stage.work) {
             let (digest, brought) = brought(import, record, store)?;
             if imported.insert(digest) {
@@ -32,7 +48,7 @@ pub fn closure(graph: &Graph, knowledge: &[Knowledge], target: StageId, store: &
         }
         members.push(member(stage.name.clone(), record.as_ref().clone())?);
     }
-    Ok(Closure { members })
+    Ok(members)
 }
 
 /// The record of an import that yielded what `reader` read: the preferred one of those that did. It need not be the

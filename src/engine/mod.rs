@@ -5,6 +5,7 @@
 //! stage made is published before anything that reads it starts; killing the process loses at most the
 //! stages in progress.
 
+mod ahead;
 mod closure;
 mod events;
 mod execute;
@@ -13,7 +14,8 @@ mod rerun;
 mod resolve;
 mod schedule;
 
-pub use closure::closure;
+pub use ahead::Ahead;
+pub use closure::{closure, known};
 pub use events::{Event, Outcome};
 pub use execute::Environment;
 pub use preference::{Indifferent, Preference, Recorded, Standing};

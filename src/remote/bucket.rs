@@ -240,6 +240,11 @@ impl Transport for Bucket {
         }
     }
 
+    fn remove(&self, path: &str) -> Result<(), RemoteError> {
+        let at = self.path(path)?;
+        self.runtime.block_on(self.store.delete(&at)).map_err(|error| self.error(path, error))
+    }
+
     fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }

@@ -95,6 +95,10 @@ impl Transport for Folder {
         Ok(published.is_some())
     }
 
+    fn remove(&self, path: &str) -> Result<(), RemoteError> {
+        fsx::remove(&self.path(path)).map(drop).map_err(refused(&self.name))
+    }
+
     fn settle(&self) -> Result<(), RemoteError> {
         self.waiting().publish().map(drop).map_err(refused(&self.name))
     }

@@ -122,6 +122,10 @@ impl Transport for Http {
         Err(RemoteError::ReadOnly(self.url.clone()))
     }
 
+    fn remove(&self, _: &str) -> Result<(), RemoteError> {
+        Err(RemoteError::ReadOnly(self.url.clone()))
+    }
+
     fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }

@@ -8,6 +8,7 @@ mod bucket;
 mod credentials;
 mod folder;
 mod http;
+mod list;
 mod location;
 mod retry;
 mod sftp;
@@ -16,6 +17,7 @@ mod transfer;
 use std::io::Read;
 
 pub use credentials::Surroundings;
+pub use list::{ListError, Named, Remotes};
 pub use location::{Location, LocationError};
 pub use transfer::{Admits, Fetch, Fetched, Sent, Watch, catalogue, fetch, send};
 
@@ -64,6 +66,16 @@ pub enum RemoteError {
     /// The store on this side.
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
+    /// A record may not come in.
+    #[error("the record of `{stage}` from {at} is not admitted: {reason}")]
+    NotAdmitted {
+        /// The remote.
+        at: String,
+        /// The stage.
+        stage: String,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -128,6 +140,12 @@ pub trait Transport: Sync {
     /// # Errors
     /// If it cannot be written.
     fn create(&self, path: &str, bytes: &[u8]) -> Result<bool, RemoteError>;
+
+    /// Removes a file; for trying a remote out.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    fn remove(&self, path: &str) -> Result<(), RemoteError>;
 
     /// Makes everything that was put durable and seen.
     ///

@@ -301,6 +301,11 @@ impl Transport for Sftp {
         self.publish(path, &mut &bytes[..])
     }
 
+    fn remove(&self, path: &str) -> Result<(), RemoteError> {
+        let at = self.path(path);
+        self.with(path, async |client| Ok(client.fs().remove_file(&at).await?))
+    }
+
     fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::retry::retried;
@@ -20,18 +19,17 @@ const PIECE: usize = 128 << 10;
 /// What has come in is published after so many bytes or files, so that not all is lost with the process.
 const TOGETHER: (u64, usize) = (512 << 20, 2000);
 
-/// Says how far it is, and whether to go on.
-pub struct Watch<'a> {
-    /// Set by whoever wants it to end.
-    pub cancel: &'a AtomicBool,
-    /// Told of files that are finished, and of bytes that are moved.
-    pub moved: &'a (dyn Fn(usize, u64) + Sync),
+/// Is told how far a transfer is, and says whether to go on.
+pub trait Watch: Sync {
+    /// Whether it is to end.
+    fn is_cancelled(&self) -> bool;
+
+    /// Files are finished, and bytes were moved.
+    fn moved(&self, files: usize, bytes: u64);
 }
 
-impl Watch<'_> {
-    fn go_on(&self) -> Result<(), RemoteError> {
-        if self.cancel.load(Ordering::Relaxed) { Err(RemoteError::Interrupted) } else { Ok(()) }
-    }
+fn go_on(watch: &dyn Watch) -> Result<(), RemoteError> {
+    if watch.is_cancelled() { Err(RemoteError::Interrupted) } else { Ok(()) }
 }
 
 /// Gives everything that can be read to `take`, with its place.
@@ -56,9 +54,9 @@ pub(super) fn pieces(
 }
 
 /// A whole small file.
-fn small(transport: &dyn Transport, path: &str, limit: u64, watch: &Watch<'_>) -> Result<Vec<u8>, RemoteError> {
+fn small(transport: &dyn Transport, path: &str, limit: u64, watch: &dyn Watch) -> Result<Vec<u8>, RemoteError> {
     retried(|_| {
-        watch.go_on()?;
+        go_on(watch)?;
         let mut bytes = Vec::new();
         transport.get(path, 0, &mut |_, piece| {
             if (bytes.len() + piece.len()) as u64 > limit {
@@ -86,6 +84,9 @@ fn last_part(transport: &dyn Transport) -> Result<u64, RemoteError> {
     let (mut there, mut gone) = (0, 1);
     while has(gone)? {
         (there, gone) = (gone, gone * 2);
+        if gone > 1 << 32 {
+            return Err(wrong(transport, store::CATALOGUE, "it says yes to whatever it is asked for"));
+        }
     }
     while there + 1 < gone {
         let middle = there + (gone - there) / 2;
@@ -98,7 +99,7 @@ fn last_part(transport: &dyn Transport) -> Result<u64, RemoteError> {
 ///
 /// # Errors
 /// If it cannot be reached, or its catalogue is damaged.
-pub fn catalogue(transport: &dyn Transport, watch: &Watch<'_>) -> Result<Catalogue, RemoteError> {
+pub fn catalogue(transport: &dyn Transport, watch: &dyn Watch) -> Result<Catalogue, RemoteError> {
     if let Some(catalogue) = transport.contents()? {
         return Ok(catalogue);
     }
@@ -155,7 +156,7 @@ pub fn fetch(
     store: &Store,
     wanted: &Fetch<'_>,
     admits: Admits<'_>,
-    watch: &Watch<'_>,
+    watch: &dyn Watch,
 ) -> Result<Fetched, RemoteError> {
     let mut done = Fetched::default();
     let batches = fetch_signatures(transport, &wanted.signatures, watch)?;
@@ -181,7 +182,7 @@ pub fn fetch(
 fn fetch_signatures(
     transport: &dyn Transport,
     wanted: &[&Signed],
-    watch: &Watch<'_>,
+    watch: &dyn Watch,
 ) -> Result<Vec<sign::Batch>, RemoteError> {
     let batches = parallel(lanes(transport), wanted, || (), |(), signed| {
         let path = store::batch_path(&signed.batch);
@@ -189,7 +190,7 @@ fn fetch_signatures(
             Ok(bytes) => bytes,
             Err(error) => return Some(Err(error)),
         };
-        watch_file(watch, bytes.len());
+        watch.moved(1, bytes.len() as u64);
         // One that is none says nothing: then its records count as unsigned.
         let is_it = BatchDigest::of(&bytes) == signed.batch;
         Some(Ok(is_it.then(|| sign::Batch::from_bytes(&bytes).ok()).flatten()))
@@ -197,14 +198,10 @@ fn fetch_signatures(
     Ok(batches.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
-fn watch_file(watch: &Watch<'_>, bytes: usize) {
-    (watch.moved)(1, bytes as u64);
-}
-
-fn fetch_record(transport: &dyn Transport, listed: &Listed, watch: &Watch<'_>) -> Result<Record, RemoteError> {
+fn fetch_record(transport: &dyn Transport, listed: &Listed, watch: &dyn Watch) -> Result<Record, RemoteError> {
     let path = store::record_path(&listed.key, &listed.record);
     let bytes = small(transport, &path, RECORD_LIMIT, watch)?;
-    watch_file(watch, bytes.len());
+    watch.moved(1, bytes.len() as u64);
     if RecordDigest::of(&bytes) != listed.record {
         return Err(wrong(transport, &path, "its bytes have another hash"));
     }
@@ -220,7 +217,7 @@ fn fetch_objects(
     transport: &dyn Transport,
     store: &Store,
     wanted: &[(ObjectDigest, u64)],
-    watch: &Watch<'_>,
+    watch: &dyn Watch,
     done: &mut Fetched,
 ) -> Result<(), RemoteError> {
     let bulk = Mutex::new((store.bulk(), 0));
@@ -258,12 +255,12 @@ fn fetch_object(
     store: &Store,
     object: &ObjectDigest,
     size: u64,
-    watch: &Watch<'_>,
+    watch: &dyn Watch,
 ) -> Result<store::Examined, RemoteError> {
     let path = store::object_path(object);
     let mut draft = store.incoming(object)?;
     retried(|reached| {
-        watch.go_on()?;
+        go_on(watch)?;
         let from = draft.length().map_err(StoreError::from)?;
         *reached = from;
         if from == size {
@@ -275,7 +272,7 @@ fn fetch_object(
             length = 0;
         }
         transport.get(&path, length, &mut |place, piece| {
-            watch.go_on()?;
+            go_on(watch)?;
             // A remote that cannot begin in the middle sends again what is here.
             let known = usize::try_from(length.saturating_sub(place)).unwrap_or(usize::MAX).min(piece.len());
             let new = &piece[known..];
@@ -285,11 +282,11 @@ fn fetch_object(
             draft.append(new).map_err(StoreError::from)?;
             length += new.len() as u64;
             *reached = length;
-            (watch.moved)(0, new.len() as u64);
+            watch.moved(0, new.len() as u64);
             Ok(())
         })
     })?;
-    (watch.moved)(1, 0);
+    watch.moved(1, 0);
     store.examined(object, draft).map_err(|error| match error {
         StoreError::Source(reason) => wrong(transport, &path, reason.to_string()),
         error => error.into(),
@@ -320,7 +317,7 @@ pub fn send(
     store: &Store,
     records: &[(RecordDigest, &Record)],
     is_wanted: &(dyn Fn(&str) -> bool + Sync),
-    watch: &Watch<'_>,
+    watch: &dyn Watch,
 ) -> Result<Sent, RemoteError> {
     let there = catalogue(transport, watch)?;
     let (mut part, mut done) = (Part::default(), Sent::default());
@@ -376,9 +373,9 @@ fn send_object(
     store: &Store,
     there: &Catalogue,
     object: &ObjectDigest,
-    watch: &Watch<'_>,
+    watch: &dyn Watch,
 ) -> Result<Option<(u64, bool)>, RemoteError> {
-    watch.go_on()?;
+    go_on(watch)?;
     let path = store::object_path(object);
     if let Some(size) = there.object(object)
         && (!transport.is_near() || transport.has(&path)?)
@@ -392,10 +389,10 @@ fn send_object(
     };
     let open = || Ok(Box::new(store.object_file(object)?.0) as Box<dyn Read + Send>);
     retried(|_| {
-        watch.go_on()?;
+        go_on(watch)?;
         transport.put(&Outgoing { path: &path, length: size, open: &open })
     })?;
-    (watch.moved)(1, size);
+    watch.moved(1, size);
     Ok(Some((size, true)))
 }
 
@@ -403,7 +400,7 @@ fn send_record(
     transport: &dyn Transport,
     digest: RecordDigest,
     record: &Record,
-    watch: &Watch<'_>,
+    watch: &dyn Watch,
 ) -> Result<Listed, RemoteError> {
     let key: StageKey = record.parts.key();
     let path = store::record_path(&key, &digest);
@@ -412,13 +409,13 @@ fn send_record(
     Ok(Listed::of(digest, record, bytes.len() as u64))
 }
 
-fn put_small(transport: &dyn Transport, path: &str, bytes: &[u8], watch: &Watch<'_>) -> Result<(), RemoteError> {
+fn put_small(transport: &dyn Transport, path: &str, bytes: &[u8], watch: &dyn Watch) -> Result<(), RemoteError> {
     let open = || Ok(Box::new(io::Cursor::new(bytes.to_vec())) as Box<dyn Read + Send>);
     retried(|_| {
-        watch.go_on()?;
+        go_on(watch)?;
         transport.put(&Outgoing { path, length: bytes.len() as u64, open: &open })
     })?;
-    watch_file(watch, bytes.len());
+    watch.moved(1, bytes.len() as u64);
     Ok(())
 }
 
@@ -428,7 +425,7 @@ fn announce(
     transport: &dyn Transport,
     mut there: Catalogue,
     part: Part,
-    watch: &Watch<'_>,
+    watch: &dyn Watch,
 ) -> Result<(), RemoteError> {
     if part.is_empty() {
         return Ok(());

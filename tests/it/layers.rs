@@ -8,6 +8,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("codec", &[]),
     ("digest", &[]),
     ("expr", &[]),
+    ("parallel", &[]),
     ("stats", &[]),
     ("value", &[]),
     ("changes", &["digest", "record", "value"]),
@@ -35,13 +36,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store", &["codec", "digest", "fsx", "record", "sign", "value"]),
     ("archive", &["closure", "codec", "digest", "fsx", "record", "store", "value", "work"]),
     ("receipt", &["closure", "codec", "digest", "lock", "sign"]),
+    ("remote", &["codec", "digest", "fsx", "parallel", "record", "sign", "store"]),
     ("reports", &["digest", "fsx", "lock", "receipt", "stamp"]),
     ("stages", &["data", "digest", "figure", "learn", "store", "table", "torch", "valley", "work"]),
     ("engine", &["closure", "cost", "digest", "graph", "plan", "record", "sign", "stages", "store", "value", "work"]),
     (
         "verify",
         &[
-            "archive", "closure", "digest", "engine", "fsx", "lock", "receipt", "record", "reports", "rng", "sign",
+            "archive", "closure", "digest", "engine", "fsx", "lock", "parallel", "receipt", "record", "reports", "rng", "sign",
             "stages", "stats", "store", "table", "work",
         ],
     ),
@@ -49,7 +51,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "cli",
         &[
             "archive", "claim", "closure", "cost", "data", "differ", "digest", "engine", "figure", "fsx", "graph",
-            "learn", "lock", "page", "plan", "record", "receipt", "reports", "sign", "spec", "stages", "stamp",
+            "learn", "lock", "page", "parallel", "plan", "record", "receipt", "remote", "reports", "sign", "spec", "stages", "stamp",
             "stats", "store", "table", "value", "verify", "work",
         ],
     ),

@@ -21,12 +21,15 @@ mod figures;
 mod incremental;
 #[cfg(feature = "torch")]
 mod interrupted;
+mod harsh;
 mod keys;
 #[cfg(feature = "torch")]
 mod kinds;
 mod layers;
 #[cfg(feature = "torch")]
 mod proof;
+mod remotes;
+mod servers;
 mod tampered;
 #[cfg(not(feature = "torch"))]
 mod without_torch;

@@ -34,7 +34,8 @@ pub fn part_number(name: &str) -> Option<u64> {
 
 /// The parts that tell everything if `last` is the last one, newest first.
 pub fn parts_to_read(last: u64) -> Vec<u64> {
-    std::iter::successors(Some(last), |number| Some(number & (number - 1))).take_while(|number| *number > 0).collect()
+    let before = |number: &u64| number.checked_sub(1).map(|less| number & less);
+    std::iter::successors(Some(last), before).take_while(|number| *number > 0).collect()
 }
 
 /// What a store has, as its catalogue says.

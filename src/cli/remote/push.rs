@@ -1,0 +1,75 @@
+//! `wdpipe push`: what was computed here, for others.
+
+use clap::Args;
+
+use super::super::format::count;
+use super::super::make::cancel_on_interrupt;
+use super::super::select::{Variant, select};
+use super::super::ui::Ui;
+use super::super::{ExitCode, Failure, Global};
+use super::Chosen;
+use super::watch::Moving;
+use crate::engine::{self, Resolver};
+use crate::remote;
+use crate::store::Store;
+use crate::work::is_bulk;
+
+/// Sends what was computed here to a remote: records, signatures, and the bytes that are here.
+///
+/// What is there already is not sent again.
+#[derive(Debug, Args)]
+pub struct Push {
+    /// Figures, panels or stages, or all.
+    #[arg(required = true, value_name = "TARGET")]
+    targets: Vec<String>,
+    #[command(flatten)]
+    variant: Variant,
+    /// The remote: a name of the project's list, or a URL [default: the only one of the list].
+    #[arg(long, value_name = "REMOTE")]
+    to: Option<String>,
+    /// Send records, numbers and signatures only; no weights, images and drawings.
+    #[arg(long)]
+    numbers: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Push {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If nothing of the targets was made, or the remote fails or can only be read.
+    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+        let store = Store::open(&global.cache)?;
+        let selection = select(global, &self.variant, &self.targets)?;
+        let needed = selection.graph.closure(&selection.targets);
+        let knowledge = Resolver::new(&store, &selection.graph, &selection.preference).outlook(&needed)?;
+        let known = engine::known(&selection.graph, &knowledge, &needed, &store)?;
+        if known.is_empty() {
+            let message = format!("nothing of {} was made with these settings", self.targets.join(" "));
+            return Err(Failure::new(ExitCode::Missing, message, "`wdpipe make` makes it"));
+        }
+        let chosen = Chosen::find(global, self.to.as_deref())?;
+        let there = chosen.open(true)?;
+        let records: Vec<_> = known.iter().map(|member| (member.digest, &member.record)).collect();
+        let is_wanted = |output: &str| !self.numbers || !is_bulk(output);
+        let moving = Moving::new("sent", cancel_on_interrupt(), ui);
+        let sent = remote::send(there.as_ref(), &store, &records, &is_wanted, &moving)?;
+        if self.json {
+            let object = serde_json::json!({
+                "stages": known.len(), "records": sent.records, "objects": sent.objects, "bytes": sent.bytes,
+                "not_here": sent.missing, "requests": there.requests(),
+            });
+            ui.answer(&object.to_string());
+            return Ok(());
+        }
+        let (records, objects) = (count(sent.records, "record"), count(sent.objects, "object"));
+        ui.say(&format!("sent {records} and {objects} to {} ({})", chosen.name, moving.so_far()));
+        if sent.missing > 0 {
+            let objects = count(sent.missing, "object");
+            ui.say(&format!("{objects} of it are not here (dropped to save space) and were not sent"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,84 @@
+//! Looking ahead: what a catalogue says of keys that are not recorded here, so that all that a figure needs from
+//! elsewhere is known before any of it is fetched.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use super::preference::Recorded;
+use crate::digest::{ObjectDigest, RecordDigest, StageKey};
+use crate::record::{KeyParts, Output, Provenance, Record};
+use crate::sign::PublicKey;
+use crate::store::{Catalogue, Listed, ObjectState, Store, StoreError};
+use crate::value::Map;
+
+/// A store together with what a catalogue lists beyond it.
+pub struct Ahead<'a> {
+    store: &'a Store,
+    catalogue: &'a Catalogue,
+    lacking: Mutex<BTreeMap<StageKey, BTreeSet<RecordDigest>>>,
+}
+
+impl<'a> Ahead<'a> {
+    /// Nothing was asked for yet.
+    pub fn new(store: &'a Store, catalogue: &'a Catalogue) -> Self {
+        Self { store, catalogue, lacking: Mutex::default() }
+    }
+
+    /// The records, of keys that were asked for, that the catalogue lists and that are not here.
+    pub fn lacking(&self) -> Vec<&'a Listed> {
+        let lacking = self.lacking.lock().unwrap_or_else(PoisonError::into_inner);
+        let listed = lacking.keys().flat_map(|key| self.catalogue.outcomes(key));
+        listed.filter(|listed| lacking.get(&listed.key).is_some_and(|some| some.contains(&listed.record))).collect()
+    }
+}
+
+/// As much of a record as a catalogue tells: its outputs. It serves to find the keys of what follows, and nothing else.
+fn outline(listed: &Listed) -> Record {
+    let outputs = listed.outputs.iter().map(|output| Output {
+        name: output.name.clone(),
+        object: output.object,
+        bytes: output.bytes,
+        inline: output.inline.then(Vec::new),
+    });
+    let parts = KeyParts {
+        kind: String::new(),
+        version: 0,
+        parameters: Map::new(),
+        inputs: BTreeMap::new(),
+        policy: Map::new(),
+    };
+    Record { parts, outputs: outputs.collect(), tensors: Vec::new(), provenance: Provenance::default() }
+}
+
+impl Recorded for Ahead<'_> {
+    fn records(&self, key: &StageKey) -> Result<Vec<(RecordDigest, Record)>, StoreError> {
+        let mut found = self.store.records(key)?;
+        let here: BTreeSet<RecordDigest> = found.iter().map(|(digest, _)| *digest).collect();
+        let lacking: Vec<_> =
+            self.catalogue.outcomes(key).iter().filter(|listed| !here.contains(&listed.record)).collect();
+        if !lacking.is_empty() {
+            let mut all = self.lacking.lock().unwrap_or_else(PoisonError::into_inner);
+            all.entry(*key).or_default().extend(lacking.iter().map(|listed| listed.record));
+        }
+        if found.is_empty() {
+            found.extend(lacking.into_iter().map(|listed| (listed.record, outline(listed))));
+        }
+        Ok(found)
+    }
+
+    fn last_named(&self, _: &str) -> Result<Option<Record>, StoreError> {
+        // Nobody is told why something would run.
+        Ok(None)
+    }
+
+    fn state(&self, object: &ObjectDigest) -> Result<ObjectState, StoreError> {
+        match self.store.state(object)? {
+            ObjectState::Missing if self.catalogue.object(object).is_some() => Ok(ObjectState::Present),
+            state => Ok(state),
+        }
+    }
+
+    fn signers(&self, record: &RecordDigest) -> Result<Vec<PublicKey>, StoreError> {
+        self.store.signers(record)
+    }
+}
