@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::records::ReadRecord;
 use super::{Store, StoreError};
 use crate::digest::{RecordDigest, StageKey};
+use crate::makers::Making;
 use crate::record::Record;
 
 impl Store {
@@ -36,6 +37,33 @@ impl Store {
             self.add_records(&key, &mut all)?;
         }
         Ok(all)
+    }
+
+    /// What matters of all records for having objects again.
+    ///
+    /// # Errors
+    /// If one cannot be read, or another version of the program wrote it.
+    pub fn makings(&self) -> Result<Vec<Making>, StoreError> {
+        let mut makings = Vec::new();
+        for key in self.layout.all_keys()? {
+            for digest in self.layout.records_of(&key)? {
+                if let ReadRecord::Good { record, .. } = self.read_record(&key, &digest)? {
+                    makings.push(Making::of(digest, &record));
+                }
+            }
+        }
+        Ok(makings)
+    }
+
+    /// The record of a name.
+    ///
+    /// # Errors
+    /// If it cannot be read, or another version of the program wrote it.
+    pub fn recorded(&self, key: &StageKey, digest: &RecordDigest) -> Result<Option<Record>, StoreError> {
+        match self.read_record(key, digest)? {
+            ReadRecord::Good { record, .. } => Ok(Some(*record)),
+            ReadRecord::Missing | ReadRecord::Damaged => Ok(None),
+        }
     }
 
     fn add_records(&self, key: &StageKey, all: &mut BTreeMap<RecordDigest, Record>) -> Result<(), StoreError> {

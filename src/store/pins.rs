@@ -229,6 +229,19 @@ mod tests {
         assert!(read.reason.starts_with("two lines x") && read.reason.len() == LINE_LIMIT);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_text_ends_the_program(text in "\\PC*", at in 0..400_usize, with in "[a-z0-9 \n]{0,3}") {
+            let whole = sample().to_text();
+            let cut: String = whole.chars().take(at).chain(with.chars()).chain(whole.chars().skip(at + 1)).collect();
+            for text in [text, cut] {
+                if let Ok(pin) = Pin::from_text(sample().name, &text) {
+                    proptest::prop_assert_eq!(pin.to_text(), text);
+                }
+            }
+        }
+    }
+
     #[test]
     fn names_are_no_paths() {
         for name in ["a", "fig3@smoke", "Ann_2-x.y"] {
