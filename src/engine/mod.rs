@@ -18,7 +18,7 @@ pub use closure::closure;
 pub use events::{Event, Outcome};
 pub use execute::Environment;
 pub use preference::{Indifferent, Preference, Recorded, Standing};
-pub use repair::{Elsewhere, Repair, Repaired, Rerun};
+pub use repair::{Elsewhere, Repair, Repaired};
 pub use rerun::{Again, RerunError, Rerunner};
 pub use resolve::{Import, Inputs, Resolver, policy};
 pub use schedule::{Request, Summary, divergence, make};

@@ -34,15 +34,6 @@ pub enum Repaired {
     Cannot(String),
 }
 
-/// A stage that is run for the sake of an object.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rerun<'a> {
-    /// What it was called.
-    pub stage: &'a str,
-    /// How long it took, and what went wrong if something did.
-    pub ended: Result<f64, String>,
-}
-
 /// Where repairs get what they need.
 pub struct Repair<'a> {
     /// The store that is repaired.
@@ -56,7 +47,8 @@ pub struct Repair<'a> {
 }
 
 impl Repair<'_> {
-    /// Has objects again, and with them whatever is gone that computing them reads. `tell` hears of every stage run.
+    /// Has objects again, and with them whatever is gone that computing them reads. `tell` hears of every stage that was
+    /// computed, and how long it took.
     ///
     /// # Errors
     /// If the store cannot be read or written.
@@ -64,7 +56,7 @@ impl Repair<'_> {
         &self,
         wanted: &BTreeSet<ObjectDigest>,
         rerunner: &mut Rerunner,
-        tell: &dyn Fn(&Rerun<'_>),
+        tell: &dyn Fn(&str, f64),
     ) -> Result<BTreeMap<ObjectDigest, Repaired>, StoreError> {
         let mut repaired = BTreeMap::new();
         for object in wanted {
@@ -88,14 +80,9 @@ impl Repair<'_> {
         for &place in &again.run {
             let making = &self.makers.makings()[place];
             let started = Instant::now();
-            let trouble = self.compute(making, rerunner, &troubles)?;
-            let ended = match &trouble {
-                None => Ok(started.elapsed().as_secs_f64()),
-                Some(trouble) => Err(trouble.to_string()),
-            };
-            tell(&Rerun { stage: &making.stage, ended });
-            if let Some(trouble) = trouble {
-                troubles.extend(making.outputs.iter().map(|object| (*object, trouble.clone())));
+            match self.compute(making, rerunner, &troubles)? {
+                None => tell(&making.stage, started.elapsed().as_secs_f64()),
+                Some(trouble) => troubles.extend(making.outputs.iter().map(|object| (*object, trouble.clone()))),
             }
         }
         for object in missing {
@@ -141,8 +128,11 @@ impl Repair<'_> {
         if (self.cancelled)() {
             return cannot("interrupted".to_owned());
         }
-        if let Some((_, trouble)) = making.inputs.iter().find_map(|input| troubles.get_key_value(input)) {
-            return cannot(format!("`{}` reads what cannot be had: {trouble}", making.stage));
+        // What went wrong first is the reason for all that comes after it.
+        match making.inputs.iter().find_map(|input| troubles.get(input)) {
+            Some(Repaired::Cannot(why)) => return cannot(why.clone()),
+            Some(trouble) => return cannot(trouble.to_string()),
+            None => {}
         }
         let Some(record) = self.store.recorded(&making.key, &making.record)? else {
             return cannot(format!("the record of `{}` is gone", making.stage));
@@ -231,7 +221,7 @@ mod tests {
     fn repair(store: &Store, source: &Elsewhere<'_>, wanted: &BTreeSet<ObjectDigest>) -> Vec<Repaired> {
         let makers = Makers::new(store.makings().unwrap());
         let repair = Repair { store, makers: &makers, source, cancelled: &|| false };
-        let all = repair.run(wanted, &mut Rerunner::new(Device::Cpu), &|_| {}).unwrap();
+        let all = repair.run(wanted, &mut Rerunner::new(Device::Cpu), &|_, _| {}).unwrap();
         assert!(all.keys().eq(wanted));
         all.into_values().collect()
     }

@@ -3,7 +3,8 @@
 //! Nothing depends on it. Every answer from it is checked against the files, a question that it cannot
 //! answer is one that it has no answer to, and what it fails to note it is told again some day. So no
 //! function here returns an error: an index that is locked is passed over, one that is damaged or of
-//! another version is deleted and begun anew, and where there can be none one in memory serves.
+//! another version is deleted and begun anew, and where there can be none one in memory serves. Only when
+//! objects were last used no file tells: that is a hint for `gc`, which keeps less without it.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -12,7 +12,7 @@ use crate::cli::make::cancel_on_interrupt;
 use crate::cli::ui::Ui;
 use crate::cli::{ExitCode, Failure, Global};
 use crate::digest::ObjectDigest;
-use crate::engine::{EngineError, Repair, Repaired, Rerun, Rerunner};
+use crate::engine::{EngineError, Repair, Repaired, Rerunner};
 use crate::makers::Makers;
 use crate::stages::Device;
 use crate::store::{CheckReport, ObjectState, Store};
@@ -88,10 +88,7 @@ impl Check {
         let cancel = cancel_on_interrupt();
         let cancelled = || cancel.load(Ordering::Relaxed);
         let repair = Repair { store, makers: &makers, source: &|_| None, cancelled: &cancelled };
-        let tell = |rerun: &Rerun<'_>| match &rerun.ended {
-            Ok(seconds) => ui.say(&format!("{} computed again in {seconds:.1} s", plain(rerun.stage))),
-            Err(why) => ui.say(&format!("{}: {}", plain(rerun.stage), plain(why))),
-        };
+        let tell = |stage: &str, seconds| ui.say(&format!("{} computed again in {seconds:.1} s", plain(stage)));
         let mut rerunner = Rerunner::new(self.device.clone());
         let repaired = repair.run(&wanted.keys().copied().collect(), &mut rerunner, &tell)?;
         if cancelled() {

@@ -116,7 +116,11 @@ impl Gc {
         let mut lines = Vec::new();
         for (kind, Row { objects, bytes: size, needed, seconds }) in rows(plan) {
             let kind = if kind.is_empty() { "of no stage" } else { kind };
-            let needed = if needed > 0 { format!("{} of it needed", bytes(needed)) } else { "not needed".to_owned() };
+            let needed = match needed {
+                0 => "not needed".to_owned(),
+                all if all == size => "needed".to_owned(),
+                part => format!("{} of it needed", bytes(part)),
+            };
             let again = format!("again in {}", duration(seconds));
             lines.push(match objects {
                 0 => vec![format!("  {kind}"), "gone before".into(), String::new(), String::new(), again],
