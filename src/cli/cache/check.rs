@@ -83,7 +83,7 @@ impl Check {
 
     fn repair(&self, global: &Global, store: &Store, report: &CheckReport, ui: &Ui) -> Result<Outcomes, Failure> {
         let roots = Roots::gather(global, &self.profiles, store)?;
-        let makers = Makers::new(store.makings()?);
+        let makers = Makers::new(store.known_makings()?);
         let wanted = wanted(&roots, &makers, store, report)?;
         let cancel = cancel_on_interrupt();
         let cancelled = || cancel.load(Ordering::Relaxed);
