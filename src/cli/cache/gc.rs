@@ -101,7 +101,7 @@ impl Gc {
             .collect();
         serde_json::json!({
             "objects": plan.object_count(), "bytes": plan.bytes(), "files": plan.files.len(), "kinds": kinds,
-            "seconds_again": plan.again.values().sum::<f64>(), "not_again": plan.lost, "stays_bytes": plan.stays,
+            "seconds_again": plan.again.values().sum::<f64>(), "not_again": plan.lost, "stays_bytes": stays(plan, done),
             "keep_bytes": self.keep_bytes, "running": plan.running,
             "removed_objects": done.map(|done| done.objects), "removed_bytes": done.map(|done| done.bytes),
             "left": done.map(|done| done.left),
@@ -112,7 +112,8 @@ impl Gc {
         let verb = if done.is_some() { "removed" } else { "would remove" };
         let size = done.map_or(plan.bytes(), |done| done.bytes);
         let objects = done.map_or(plan.object_count(), |done| done.objects as usize);
-        ui.answer(&format!("{verb} {}, {}; {} stay", count(objects, "object"), bytes(size), bytes(plan.stays)));
+        let stays = stays(plan, done);
+        ui.answer(&format!("{verb} {}, {}; {} stay", count(objects, "object"), bytes(size), bytes(stays)));
         let mut lines = Vec::new();
         for (kind, Row { objects, bytes: size, needed, seconds }) in rows(plan) {
             let kind = if kind.is_empty() { "of no stage" } else { kind };
@@ -147,6 +148,11 @@ impl Gc {
             ui.answer(&format!("that is {} more than asked for: {why}", bytes(plan.stays - limit)));
         }
     }
+}
+
+/// Bytes that stay, those counted that should have gone and could not.
+fn stays(plan: &GcPlan, done: Option<&GcDone>) -> u64 {
+    plan.stays + done.map_or(0, |done| done.left_bytes)
 }
 
 /// What of one kind goes, and is to be computed to have all again.

@@ -60,6 +60,7 @@ impl GcDone {
             }
             Err(error) => {
                 self.left += 1;
+                self.left_bytes += bytes;
                 self.why.get_or_insert_with(|| error.to_string());
                 false
             }

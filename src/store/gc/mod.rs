@@ -91,6 +91,8 @@ pub struct GcDone {
     pub bytes: u64,
     /// Files that could not be removed, such as those of another account in a shared folder.
     pub left: u64,
+    /// Their bytes.
+    pub left_bytes: u64,
     /// Why the first of them could not.
     pub why: Option<String>,
 }

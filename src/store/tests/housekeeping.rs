@@ -117,7 +117,7 @@ fn what_cannot_be_removed_is_left_and_counted() {
     let plan = store.plan_gc(&GcPolicy::default(), now() + DAY).unwrap();
     assert_eq!(plan.object_count(), 2);
     let done = store.execute_gc(&plan).unwrap();
-    assert_eq!((done.objects, done.left), (1, 1));
+    assert_eq!((done.objects, done.left, done.bytes + done.left_bytes), (1, 1, plan.bytes()));
     assert!(done.why.unwrap().contains("cannot remove"));
 }
 
