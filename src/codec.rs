@@ -26,7 +26,11 @@ pub enum CodecError {
     #[error("not a wdpipe {0}")]
     NotThis(&'static str),
     /// Written by another version of the layout.
-    #[error("{name} of format version {found}, but this wdpipe reads version {known}: use a newer wdpipe")]
+    #[error(
+        "{name} of format version {found}, but this wdpipe ({}) reads version {known}: use a newer wdpipe, one that reads \
+         {found}",
+        env!("CARGO_PKG_VERSION")
+    )]
     Version {
         /// What a person calls it.
         name: &'static str,

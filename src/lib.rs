@@ -15,6 +15,7 @@ pub mod value;
 pub mod changes;
 pub mod closure;
 pub mod lock;
+pub mod makers;
 pub mod record;
 pub mod rng;
 pub mod table;

@@ -9,7 +9,7 @@ use crate::digest::RecordDigest;
 use crate::sign::{Accept, Batch, PublicKey, Standing, Trust};
 
 /// What is accepted beyond what the project trusts.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct Accepting {
     /// Accept records that nobody who is trusted signed: `unsigned`, or the public key (ed25519:…) of who signed them.
     /// Repeatable.

@@ -70,7 +70,7 @@ impl From<Vec<Diagnostic>> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let hint = if error.is_disk_full() {
-            "nothing is lost: make room (`wdpipe cache gc` removes what no pipeline needs), then run it again"
+            "nothing is lost: make room (`wdpipe cache gc`, or with --keep-bytes SIZE if that is not enough), then run it again"
         } else if error.is_read_only() {
             "name a folder that you may write with --cache DIR"
         } else {

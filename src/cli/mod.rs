@@ -5,7 +5,6 @@ mod archive;
 mod audit;
 mod bisect;
 mod cache;
-mod catalogue;
 mod closures;
 mod compare;
 mod data;

@@ -56,16 +56,57 @@ pub fn select(global: &Global, variant: &Variant, targets: &[String]) -> Result<
             wanted
         }
     };
+    let mut selection = read_all(global, variant, &wanted)?;
+    if everything {
+        let figures = selection.graph.figures.values();
+        selection.targets = figures.filter(|drawn| drawn.whole).map(|drawn| drawn.stage).collect();
+        selection.targets.sort_unstable();
+        selection.targets.dedup();
+        return Ok(selection);
+    }
+    for target in targets {
+        match drawn(&selection.graph, target)[..] {
+            [] => selection.targets.extend(find(&selection.graph, target)?),
+            ref figures => selection.targets.extend(figures),
+        }
+    }
+    selection.targets.sort_unstable();
+    selection.targets.dedup();
+    Ok(selection)
+}
+
+/// Every pipeline alone under every profile that it has, or those of the given ones that it has; nothing is targeted.
+///
+/// # Errors
+/// If a pipeline is wrong, or none has a given profile.
+pub fn select_each(global: &Global, profiles: &[String]) -> Result<Vec<(String, Selection)>, Failure> {
+    let mut found = Vec::new();
+    for name in pipelines(&global.pipelines)? {
+        let path = global.pipelines.join(format!("{name}.toml"));
+        let has = Pipeline::profiles(&path.display().to_string(), &read(&path)?).map_err(|error| vec![error])?;
+        for (profile, _) in has.into_iter().filter(|(profile, _)| profiles.is_empty() || profiles.contains(profile)) {
+            let variant = Variant { profile: profile.clone(), set: Vec::new() };
+            found.push((profile, read_all(global, &variant, &[&name])?));
+        }
+    }
+    match profiles.iter().find(|wanted| !found.iter().any(|(profile, _)| profile == *wanted)) {
+        Some(wanted) => Err(Failure::usage(format!("no pipeline has a profile `{wanted}`"), "")),
+        None => Ok(found),
+    }
+}
+
+/// The stages of some pipelines as one graph.
+fn read_all(global: &Global, variant: &Variant, wanted: &[&String]) -> Result<Selection, Failure> {
     let (graph, preference) = (Graph::default(), Preferred::default());
     let mut selection = Selection { graph, targets: Vec::new(), about: Vec::new(), preference };
     let mut complaints = Vec::new();
     let mut policies = Vec::new();
     let mut known = HashMap::new();
     let texts: Vec<(&String, String, String)> = wanted
-        .into_iter()
+        .iter()
         .map(|name| {
             let path = global.pipelines.join(format!("{name}.toml"));
-            Ok((name, path.display().to_string(), read(&path)?))
+            Ok((*name, path.display().to_string(), read(&path)?))
         })
         .collect::<Result<_, Failure>>()?;
     let sets = shared_out(&texts, variant)?;
@@ -92,21 +133,6 @@ pub fn select(global: &Global, variant: &Variant, targets: &[String]) -> Result<
     let place = |figure: &String| Place { folder: folder.clone(), figure: figure.clone() };
     selection.preference =
         Preferred::new(selection.graph.figures.keys().map(place).collect(), Trust::load(&global.trust)?);
-    if everything {
-        let figures = selection.graph.figures.values();
-        selection.targets = figures.filter(|drawn| drawn.whole).map(|drawn| drawn.stage).collect();
-        selection.targets.sort_unstable();
-        selection.targets.dedup();
-        return Ok(selection);
-    }
-    for target in targets {
-        match drawn(&selection.graph, target)[..] {
-            [] => selection.targets.extend(find(&selection.graph, target)?),
-            ref figures => selection.targets.extend(figures),
-        }
-    }
-    selection.targets.sort_unstable();
-    selection.targets.dedup();
     Ok(selection)
 }
 

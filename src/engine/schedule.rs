@@ -15,7 +15,7 @@ use super::resolve::Resolver;
 use crate::cost;
 use crate::digest::{RecordDigest, StageKey};
 use crate::graph::{Graph, StageId};
-use crate::plan::{Knowledge, Plan, plan};
+use crate::plan::{Bytes, Knowledge, Plan, plan};
 use crate::stages::{self, Device, Worker};
 use crate::store::Store;
 use crate::work::Work;
@@ -126,7 +126,20 @@ pub fn make(request: &Request<'_>, on_event: &mut dyn FnMut(Event)) -> Result<Su
         closure.iter().zip(&knowledge).filter(|(needed, known)| **needed && matches!(known, Knowledge::Known { .. }));
     let cached = known.count().saturating_sub(computed);
     let several = resolver.several();
+    note_uses(store, &closure, &knowledge);
     Ok(Summary { total, cached, computed, knowledge, published, several, errors })
+}
+
+/// Notes that what the targets rest on is in use: all outputs behind them whose bytes are there.
+fn note_uses(store: &Store, closure: &[bool], knowledge: &[Knowledge]) {
+    let mut used = Vec::new();
+    for (_, known) in closure.iter().zip(knowledge).filter(|(needed, _)| **needed) {
+        let Knowledge::Known { record, bytes, .. } = known else { continue };
+        let outputs = record.outputs.iter().zip(bytes);
+        let there = outputs.filter(|(output, bytes)| output.inline.is_none() && **bytes == Bytes::Present);
+        used.extend(there.map(|(output, _)| (output.object, output.bytes)));
+    }
+    store.note_uses(&used);
 }
 
 /// Where a stage's training left the finite numbers, if it did.

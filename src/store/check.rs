@@ -34,10 +34,14 @@ pub struct CheckReport {
     pub damaged_records: Vec<(StageKey, RecordDigest)>,
     /// Batches of signatures with wrong bytes or a wrong signature, likewise.
     pub damaged_signatures: Vec<BatchDigest>,
+    /// Objects that a newer program wrote; they are left alone.
+    pub foreign_objects: Vec<ObjectDigest>,
     /// Records that another version of the program wrote; they are left alone.
     pub foreign_records: Vec<RecordDigest>,
     /// Batches of signatures that another version of the program wrote; they are left alone and not counted.
     pub foreign_signatures: Vec<BatchDigest>,
+    /// What is said of one of each of these: which version it takes.
+    pub foreign: Vec<String>,
     /// Objects that a record names and that are not there: removed to save space, or damaged.
     pub dropped: BTreeSet<ObjectDigest>,
     /// Entries of the index that were wrong or missing; they are right now.
@@ -121,6 +125,13 @@ impl Store {
                 }
                 Err(StoreError::Missing(_)) => {}
                 Err(StoreError::Damaged { .. }) => report.damaged_objects.push(object),
+                Err(error @ StoreError::NewerObject { .. }) => {
+                    if report.foreign_objects.is_empty() {
+                        report.foreign.push(error.to_string());
+                    }
+                    report.foreign_objects.push(object);
+                    present.insert(object);
+                }
                 Err(error) => return Err(error),
             }
             step();
@@ -140,7 +151,12 @@ impl Store {
                     }
                     Ok(ReadRecord::Missing) => {}
                     Ok(ReadRecord::Damaged) => report.damaged_records.push((key, digest)),
-                    Err(StoreError::Record { .. }) => report.foreign_records.push(digest),
+                    Err(error @ StoreError::Record { .. }) => {
+                        if report.foreign_records.is_empty() {
+                            report.foreign.push(error.to_string());
+                        }
+                        report.foreign_records.push(digest);
+                    }
                     Err(error) => return Err(error),
                 }
             }
@@ -149,7 +165,14 @@ impl Store {
         for digest in batches {
             match self.read_batch(&digest)? {
                 ReadBatch::Good(_) => report.signatures += 1,
-                ReadBatch::Foreign => report.foreign_signatures.push(digest),
+                ReadBatch::Foreign(source) => {
+                    if report.foreign_signatures.is_empty() {
+                        report
+                            .foreign
+                            .push(StoreError::Signatures { path: self.layout.batch(&digest), source }.to_string());
+                    }
+                    report.foreign_signatures.push(digest);
+                }
                 ReadBatch::Damaged => report.damaged_signatures.push(digest),
                 ReadBatch::Missing => {}
             }
@@ -169,7 +192,7 @@ impl Store {
 
     /// Brings the index in line with the names of the files; reads only what it does not know. Returns
     /// all objects and records, and how many entries were wrong or missing.
-    fn refresh(&self) -> Result<(Vec<KnownObject>, Vec<Row>, u64), StoreError> {
+    pub(super) fn refresh(&self) -> Result<(Vec<KnownObject>, Vec<Row>, u64), StoreError> {
         let mut changes = Corrections::default();
 
         let mut known: BTreeMap<_, _> = self.index.objects().into_iter().map(|known| (known.digest, known)).collect();

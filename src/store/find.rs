@@ -1,11 +1,12 @@
 //! Finding records by the beginning of a hash, and reading all of them. Files are looked at, not the index: it does not
-//! know which record yields which object.
+//! have whole records.
 
 use std::collections::BTreeMap;
 
 use super::records::ReadRecord;
 use super::{Store, StoreError};
 use crate::digest::{RecordDigest, StageKey};
+use crate::makers::Making;
 use crate::record::Record;
 
 impl Store {
@@ -32,20 +33,54 @@ impl Store {
     /// If a file cannot be read.
     pub fn every_record(&self) -> Result<BTreeMap<RecordDigest, Record>, StoreError> {
         let mut all = BTreeMap::new();
-        for key in self.layout.all_keys()? {
-            self.add_records(&key, &mut all)?;
-        }
+        self.each_record(|digest, record| drop(all.insert(digest, record)))?;
         Ok(all)
     }
 
-    fn add_records(&self, key: &StageKey, all: &mut BTreeMap<RecordDigest, Record>) -> Result<(), StoreError> {
-        for digest in self.layout.records_of(key)? {
-            match self.read_record(key, &digest) {
-                Ok(ReadRecord::Good { record, .. }) => drop(all.insert(digest, *record)),
-                Ok(ReadRecord::Missing | ReadRecord::Damaged) | Err(StoreError::Record { .. }) => {}
-                Err(error) => return Err(error),
+    /// What matters of all records for having objects again.
+    ///
+    /// # Errors
+    /// If one cannot be read, or another version of the program wrote it.
+    pub fn makings(&self) -> Result<Vec<Making>, StoreError> {
+        let mut makings = Vec::new();
+        let foreign = self.each_record(|digest, record| makings.push(Making::of(digest, &record)))?;
+        foreign.map_or(Ok(makings), Err)
+    }
+
+    /// The same of all records that this program can read.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn known_makings(&self) -> Result<Vec<Making>, StoreError> {
+        let mut makings = Vec::new();
+        self.each_record(|digest, record| makings.push(Making::of(digest, &record)))?;
+        Ok(makings)
+    }
+
+    /// The record of a name.
+    ///
+    /// # Errors
+    /// If it cannot be read, or another version of the program wrote it.
+    pub fn recorded(&self, key: &StageKey, digest: &RecordDigest) -> Result<Option<Record>, StoreError> {
+        match self.read_record(key, digest)? {
+            ReadRecord::Good { record, .. } => Ok(Some(*record)),
+            ReadRecord::Missing | ReadRecord::Damaged => Ok(None),
+        }
+    }
+
+    /// Reads all records; returns what is wrong with the first that another version of the program wrote.
+    fn each_record(&self, mut visit: impl FnMut(RecordDigest, Record)) -> Result<Option<StoreError>, StoreError> {
+        let mut foreign = None;
+        for key in self.layout.all_keys()? {
+            for digest in self.layout.records_of(&key)? {
+                match self.read_record(&key, &digest) {
+                    Ok(ReadRecord::Good { record, .. }) => visit(digest, *record),
+                    Ok(ReadRecord::Missing | ReadRecord::Damaged) => {}
+                    Err(error @ StoreError::Record { .. }) => drop(foreign.get_or_insert(error)),
+                    Err(error) => return Err(error),
+                }
             }
         }
-        Ok(())
+        Ok(foreign)
     }
 }

@@ -3,8 +3,10 @@
 //! Nothing depends on it. Every answer from it is checked against the files, a question that it cannot
 //! answer is one that it has no answer to, and what it fails to note it is told again some day. So no
 //! function here returns an error: an index that is locked is passed over, one that is damaged or of
-//! another version is deleted and begun anew, and where there can be none one in memory serves.
+//! another version is deleted and begun anew, and where there can be none one in memory serves. Only when
+//! objects were last used no file tells: that is a hint for `gc`, which keeps less without it.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -17,7 +19,8 @@ use crate::digest::{ObjectDigest, RecordDigest, StageKey};
 use crate::fsx::{self, Identity};
 
 /// How the tables came to be, one step a version (`user_version` counts the steps done). Append only.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE records (
         digest BLOB PRIMARY KEY, key BLOB NOT NULL, kind TEXT NOT NULL, stage TEXT NOT NULL, device TEXT NOT NULL,
         finished INTEGER NOT NULL, seconds REAL NOT NULL, flops REAL NOT NULL, bytes INTEGER NOT NULL
@@ -28,7 +31,16 @@ const MIGRATIONS: [&str; 1] = ["
     CREATE TABLE objects (digest BLOB PRIMARY KEY, raw INTEGER NOT NULL, identity BLOB) WITHOUT ROWID;
     -- Holds a row once all files of the store have been entered.
     CREATE TABLE complete (yes INTEGER PRIMARY KEY);
-"];
+",
+    "
+    -- The day since 1970 on which this user's programs last needed it; 0 if they never did.
+    ALTER TABLE objects ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
+    -- Which objects a record yields, besides those that lie in it. Records that were entered without are entered again.
+    CREATE TABLE yields (digest BLOB NOT NULL, object BLOB NOT NULL, PRIMARY KEY (digest, object)) WITHOUT ROWID;
+    DELETE FROM records;
+    DELETE FROM complete;
+",
+];
 
 /// What the index knows of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +102,10 @@ impl Index {
     /// Notes that the object's bytes, `raw` of them, are right while its file has this identity.
     pub(super) fn remember_object(&self, object: &ObjectDigest, raw: u64, identity: &Identity) {
         self.change(|transaction| {
-            let mut insert = transaction.prepare("INSERT OR REPLACE INTO objects VALUES (?, ?, ?)")?;
+            let mut insert = transaction.prepare(
+                "INSERT INTO objects (digest, raw, identity) VALUES (?, ?, ?)
+                 ON CONFLICT (digest) DO UPDATE SET raw = excluded.raw, identity = excluded.identity",
+            )?;
             insert.execute(params![object.as_bytes(), raw.cast_signed(), encode(identity)])
         });
     }
@@ -99,12 +114,55 @@ impl Index {
         self.change(|transaction| delete_rows(transaction, "objects", objects.iter().map(ObjectDigest::as_bytes)));
     }
 
+    /// Notes that objects, with their raw bytes, were needed on a day. Where that is noted already nothing is written.
+    pub(super) fn note_uses(&self, objects: &[(ObjectDigest, u64)], day: u64) {
+        let day = i64::try_from(day).unwrap_or(i64::MAX);
+        let stale = self.run(|connection| {
+            let mut query = connection.prepare("SELECT 1 FROM objects WHERE digest = ? AND used >= ?")?;
+            let mut stale = Vec::new();
+            for (object, raw) in objects {
+                if !query.exists(params![object.as_bytes(), day])? {
+                    stale.push((*object, *raw));
+                }
+            }
+            Ok(stale)
+        });
+        let Some(stale) = stale.filter(|stale| !stale.is_empty()) else { return };
+        self.change(|transaction| {
+            let mut note = transaction.prepare(
+                "INSERT INTO objects (digest, raw, used) VALUES (?, ?, ?)
+                 ON CONFLICT (digest) DO UPDATE SET used = excluded.used",
+            )?;
+            let mut all = stale.iter();
+            all.try_for_each(|(object, raw)| note.execute(params![object.as_bytes(), raw.cast_signed(), day]).map(drop))
+        });
+    }
+
+    /// The days on which objects were last needed.
+    pub(super) fn uses(&self) -> HashMap<ObjectDigest, u64> {
+        let sql = "SELECT digest, used FROM objects WHERE used > 0";
+        let read =
+            |row: &SqlRow<'_>| Ok((ObjectDigest::from_bytes(row.get(0)?), row.get::<_, i64>(1)?.cast_unsigned()));
+        self.all(sql, &[], read).into_iter().collect()
+    }
+
+    /// Which stages yield which objects: the first by kind and name of each, without sweep values and epochs.
+    pub(super) fn origins(&self) -> HashMap<ObjectDigest, (String, String)> {
+        let sql = "SELECT object, kind, stage FROM yields JOIN records USING (digest) ORDER BY kind DESC, stage DESC";
+        self.all(sql, &[], |row| Ok((ObjectDigest::from_bytes(row.get(0)?), (row.get(1)?, row.get(2)?))))
+            .into_iter()
+            .collect()
+    }
+
     pub(super) fn add_records(&self, rows: &[Row]) {
         self.change(|transaction| insert_records(transaction, rows));
     }
 
     pub(super) fn forget_record(&self, record: &RecordDigest) {
-        self.change(|transaction| delete_rows(transaction, "records", [record.as_bytes()]));
+        self.change(|transaction| {
+            delete_rows(transaction, "records", [record.as_bytes()])?;
+            delete_rows(transaction, "yields", [record.as_bytes()])
+        });
     }
 
     /// The records of a stage's name, newest first.
@@ -120,7 +178,7 @@ impl Index {
         self.all(sql, &[kind, device], |row| Ok(Timing { flops: row.get(0)?, seconds: row.get(1)? }))
     }
 
-    /// All records, without what is long.
+    /// All records, without what is long and what they yield.
     pub(super) fn records(&self) -> Vec<Row> {
         self.all("SELECT key, digest, kind, stage, device, finished, seconds, flops, bytes FROM records", &[], |row| {
             Ok(Row {
@@ -133,6 +191,7 @@ impl Index {
                 seconds: row.get(6)?,
                 flops: row.get(7)?,
                 bytes: row.get::<_, i64>(8)?.cast_unsigned(),
+                yields: Vec::new(),
             })
         })
     }
@@ -166,10 +225,12 @@ impl Index {
         self.change(|transaction| {
             insert_records(transaction, &changes.new_records)?;
             for object in &changes.new_objects {
-                let mut insert = transaction.prepare("INSERT OR IGNORE INTO objects VALUES (?, ?, NULL)")?;
+                let mut insert = transaction.prepare("INSERT OR IGNORE INTO objects (digest, raw) VALUES (?, ?)")?;
                 insert.execute(params![object.digest.as_bytes(), object.raw.cast_signed()])?;
             }
-            delete_rows(transaction, "records", changes.gone_records.iter().map(RecordDigest::as_bytes))?;
+            for table in ["records", "yields"] {
+                delete_rows(transaction, table, changes.gone_records.iter().map(RecordDigest::as_bytes))?;
+            }
             delete_rows(transaction, "objects", changes.gone_objects.iter().map(ObjectDigest::as_bytes))?;
             transaction.execute("INSERT OR IGNORE INTO complete VALUES (1)", [])
         });
@@ -207,7 +268,8 @@ fn insert_records(transaction: &Transaction<'_>, rows: &[Row]) -> rusqlite::Resu
         "INSERT OR REPLACE INTO records (key, digest, kind, stage, device, finished, seconds, flops, bytes)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
-    for Row { key, digest, kind, stage, device, finished, seconds, flops, bytes } in rows {
+    let mut insert_yield = transaction.prepare("INSERT OR IGNORE INTO yields VALUES (?, ?)")?;
+    for Row { key, digest, kind, stage, device, finished, seconds, flops, bytes, yields } in rows {
         // SQLite has no NaN (it stores NULL), and integers are signed.
         let number = |value: &f64| if value.is_nan() { 0.0 } else { *value };
         insert.execute(params![
@@ -221,6 +283,9 @@ fn insert_records(transaction: &Transaction<'_>, rows: &[Row]) -> rusqlite::Resu
             number(flops),
             bytes.cast_signed()
         ])?;
+        for object in yields {
+            insert_yield.execute(params![digest.as_bytes(), object.as_bytes()])?;
+        }
     }
     Ok(())
 }

@@ -1,9 +1,9 @@
-//! Where things lie in a store's folder. Paths are made of typed hashes only, never of text that
-//! somebody sent.
+//! Where things lie in a store's folder. Paths are made of typed hashes and checked names only, never of
+//! text that somebody sent.
 
 use std::path::{Path, PathBuf};
 
-use super::StoreError;
+use super::{PinName, StoreError};
 use crate::digest::{BatchDigest, ObjectDigest, RecordDigest, StageKey};
 use crate::fsx;
 
@@ -13,9 +13,13 @@ const VERSION: u32 = 1;
 /// The file that makes a folder a store.
 const MARKER: &str = "wdpipe-store";
 
+/// Before the version of wdpipe that a layout needs, in the marker of a layout later than the first.
+const NEEDS: &str = "needs wdpipe ";
+
 /// What may lie in a folder that is to become a store: a tag for backup programs, and what an earlier
 /// attempt that was cut off has made.
-const HARMLESS: [&str; 8] = ["CACHEDIR.TAG", "catalogue", "claims", "objects", "quarantine", "records", "signatures", "tmp"];
+const HARMLESS: [&str; 9] =
+    ["CACHEDIR.TAG", "catalogue", "claims", "objects", "pins", "quarantine", "records", "signatures", "tmp"];
 
 /// The text of the file that marks a store.
 pub fn marker() -> String {
@@ -55,10 +59,15 @@ impl Layout {
             Err(error) if error.source.kind() == std::io::ErrorKind::PermissionDenied => return Err(error.into()),
             Err(_) => return Err(StoreError::NotAStore(root.to_owned())),
         };
-        let version = text.strip_prefix("wdpipe store, layout version ").and_then(|rest| rest.trim_end().parse().ok());
+        // A later program may say more in further lines, such as which wdpipe it takes.
+        let mut lines = text.lines();
+        let version = lines.next().and_then(|line| line.strip_prefix("wdpipe store, layout version ")?.parse().ok());
         match version {
             Some(VERSION) => Ok(Self { root: root.to_owned() }),
-            Some(found) => Err(StoreError::Version { path: root.to_owned(), found, known: VERSION }),
+            Some(found) => {
+                let needs = lines.find_map(|line| line.strip_prefix(NEEDS)).and_then(version_number);
+                Err(StoreError::Version { path: root.to_owned(), found, known: VERSION, needs })
+            }
             None => Err(StoreError::NotAStore(root.to_owned())),
         }
     }
@@ -122,6 +131,15 @@ impl Layout {
         self.records(key).join(record.to_string())
     }
 
+    /// The folder of the pins; stores in which nothing was ever pinned lack it.
+    pub(super) fn pins(&self) -> PathBuf {
+        self.root.join("pins")
+    }
+
+    pub(super) fn pin(&self, name: &PinName) -> PathBuf {
+        self.pins().join(name.as_str())
+    }
+
     /// The folder of the batches of signatures; stores from before there were any lack it.
     pub(super) fn signatures(&self) -> PathBuf {
         self.root.join("signatures")
@@ -169,4 +187,10 @@ impl Layout {
         }
         Ok(all)
     }
+}
+
+/// The text of a version, if it is no more than that.
+fn version_number(text: &str) -> Option<String> {
+    let fits = (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    fits.then(|| text.to_owned())
 }

@@ -13,6 +13,7 @@
 //! | `records/ab/cdef…/<digest>` | a record of the key `abcdef…` |
 //! | `signatures/<digest>` | a batch of signatures under records ([`crate::sign::Batch`]); the folder is made with the first |
 //! | `catalogue/NUMBER` | what others may have from here ([`catalogue`]); the folder is made with the first |
+//! | `pins/<name>` | what somebody wants to keep ([`Pin`]); the folder is made with the first |
 //! | `tmp/` | files that are being written |
 //! | `claims/<key>` | locked by the process that works on a key |
 //! | `quarantine/` | what was damaged |
@@ -26,11 +27,13 @@ mod gc;
 mod index;
 mod layout;
 mod object;
+mod pins;
 mod records;
 mod signatures;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -44,7 +47,9 @@ pub use check::{CheckReport, KindStats, Progress, Stats};
 pub use gc::{GcDone, GcPlan, GcPolicy, PlannedObject};
 pub use layout::{batch_path, marker, object_path, record_path};
 pub use object::OBJECT_LIMIT;
+pub use pins::{NotAPinName, Pin, PinName};
 pub use records::Timing;
+pub use usage::Occupied;
 
 use crate::codec::CodecError;
 use crate::digest::{ObjectDigest, StageKey};
@@ -64,7 +69,8 @@ pub enum StoreError {
     #[error("{} is not a wdpipe store and not empty: name an empty or new folder", .0.display())]
     NotAStore(PathBuf),
     /// The store was made by a newer program.
-    #[error("the store {} has layout version {found}, but this wdpipe knows version {known}: use a newer wdpipe", path.display())]
+    #[error("the store {} has layout version {found}, but this wdpipe ({PROGRAM}) knows version {known}: use {}",
+        path.display(), wanted(needs.as_deref(), *found))]
     Version {
         /// The store.
         path: PathBuf,
@@ -72,6 +78,8 @@ pub enum StoreError {
         found: u32,
         /// The version of this program.
         known: u32,
+        /// The wdpipe that it says it needs.
+        needs: Option<String>,
     },
     /// The store has no such object.
     #[error("object {0} is not in the store")]
@@ -85,6 +93,27 @@ pub enum StoreError {
         reason: String,
         /// Where the file lies now; `None` if it could not be moved.
         moved_to: Option<PathBuf>,
+    },
+    /// A newer program wrote it; it is left alone.
+    #[error(
+        "object {object} has format version {found}, but this wdpipe ({PROGRAM}) reads version {known}: use a wdpipe that \
+         reads {found}"
+    )]
+    NewerObject {
+        /// The object.
+        object: ObjectDigest,
+        /// The version of its file.
+        found: u16,
+        /// The version of this program.
+        known: u16,
+    },
+    /// A pin that cannot be read or made.
+    #[error("pin {}: {reason}", path.display())]
+    Pin {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
     },
     /// Larger than any object may be.
     #[error("an object of {bytes} bytes is larger than the limit of {OBJECT_LIMIT} bytes")]
@@ -117,6 +146,17 @@ pub enum StoreError {
     /// Objects cannot be removed while stages run whose inputs are not known to be kept.
     #[error("{} running stage(s) may read what would be removed: wait until they are finished", .0.len())]
     Busy(Vec<StageKey>),
+}
+
+/// The version of this program.
+const PROGRAM: &str = env!("CARGO_PKG_VERSION");
+
+/// What is to be used for a layout.
+fn wanted(needs: Option<&str>, layout: u32) -> String {
+    needs.map_or_else(
+        || format!("a newer wdpipe, one that knows layout {layout}"),
+        |needs| format!("wdpipe {needs} or newer"),
+    )
 }
 
 fn moved(to: Option<&Path>) -> String {
@@ -206,7 +246,8 @@ impl Store {
     /// The bytes of an object, always hashed.
     ///
     /// # Errors
-    /// If it is missing, unreadable, or damaged; the damaged file is moved to the quarantine first.
+    /// If it is missing, unreadable, written by a newer program (then it is left alone), or damaged; the damaged file is
+    /// moved to the quarantine first.
     pub fn get(&self, digest: &ObjectDigest) -> Result<Vec<u8>, StoreError> {
         let path = self.layout.object(digest);
         let now = fsx::now();
@@ -218,6 +259,12 @@ impl Store {
             }
             Err(error) => return Err(error.into()),
         };
+        if let Some(found) = object::newer(&file) {
+            return Err(match object::is_of_this_version(file, digest) {
+                true => self.damaged(digest, "its header has another version than its bytes", Some(identity)),
+                false => StoreError::NewerObject { object: *digest, found, known: object::VERSION },
+            });
+        }
         match object::decode(file) {
             Ok(bytes) if ObjectDigest::of(&bytes) == *digest => {
                 self.remember(digest, bytes.len() as u64, &identity, now);
@@ -241,7 +288,7 @@ impl Store {
     /// quarantine, if it can be.
     ///
     /// # Errors
-    /// If the file cannot be read.
+    /// If the file cannot be read, or a newer program wrote it.
     pub fn state(&self, digest: &ObjectDigest) -> Result<ObjectState, StoreError> {
         let Some(identity) = fsx::identity(&self.layout.object(digest))? else {
             return Ok(ObjectState::Missing);

@@ -8,9 +8,10 @@
 use std::io::Read;
 
 use super::StoreError;
+use crate::digest::ObjectDigest;
 
 const MAGIC: [u8; 4] = *b"WDob";
-const VERSION: u16 = 1;
+pub(super) const VERSION: u16 = 1;
 pub(super) const RAW: u8 = 0;
 pub(super) const ZSTD: u8 = 1;
 
@@ -93,6 +94,22 @@ pub(super) fn seal(compressed: blake3::Hash) -> [u8; SEAL] {
     let mut seal = [0; SEAL];
     seal.copy_from_slice(&compressed.as_bytes()[..SEAL]);
     seal
+}
+
+/// The version of a file that a newer program wrote, or whose header says so.
+pub(super) fn newer(file: &[u8]) -> Option<u16> {
+    let [m0, m1, m2, m3, v0, v1] = *file.first_chunk()?;
+    let version = u16::from_le_bytes([v0, v1]);
+    ([m0, m1, m2, m3] == MAGIC && version > VERSION).then_some(version)
+}
+
+/// Whether a file that says it is of a newer version is one of this version in whose header a bit was flipped: then all
+/// the rest is right.
+pub(super) fn is_of_this_version(mut file: Vec<u8>, object: &ObjectDigest) -> bool {
+    if let Some(version) = file.get_mut(4..6) {
+        version.copy_from_slice(&VERSION.to_le_bytes());
+    }
+    decode(file).is_ok_and(|bytes| ObjectDigest::of(&bytes) == *object)
 }
 
 /// The raw length that a header declares.

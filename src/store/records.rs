@@ -2,7 +2,7 @@
 
 use super::{Store, StoreError};
 use crate::codec::CodecError;
-use crate::digest::{RecordDigest, StageKey};
+use crate::digest::{ObjectDigest, RecordDigest, StageKey};
 use crate::fsx;
 use crate::record::{Output, RECORD_LIMIT, Record};
 
@@ -19,6 +19,8 @@ pub(super) struct Row {
     pub(super) flops: f64,
     /// Of the record's file.
     pub(super) bytes: u64,
+    /// The objects that it yielded, besides those that lie in it.
+    pub(super) yields: Vec<ObjectDigest>,
 }
 
 impl Row {
@@ -34,6 +36,7 @@ impl Row {
             seconds: made.seconds,
             flops: made.flops,
             bytes,
+            yields: record.outputs.iter().filter(|o| o.inline.is_none()).map(|o| o.object).collect(),
         }
     }
 }
@@ -141,7 +144,7 @@ impl Store {
     /// As [`Store::get`].
     pub fn output(&self, output: &Output) -> Result<Vec<u8>, StoreError> {
         match &output.inline {
-            Some(bytes) if crate::digest::ObjectDigest::of(bytes) == output.object => Ok(bytes.clone()),
+            Some(bytes) if ObjectDigest::of(bytes) == output.object => Ok(bytes.clone()),
             _ => self.get(&output.object),
         }
     }

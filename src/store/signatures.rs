@@ -18,7 +18,7 @@ pub(super) enum ReadBatch {
     Missing,
     Damaged,
     /// Whole, but of another version of the format.
-    Foreign,
+    Foreign(CodecError),
 }
 
 impl Store {
@@ -100,7 +100,7 @@ impl Store {
             match Batch::from_bytes(&bytes) {
                 Ok(batch) => return Ok(ReadBatch::Good(batch)),
                 // Not for this program to judge, and not needed: a signature less is no more than that.
-                Err(BatchError::Codec(CodecError::Version { .. })) => return Ok(ReadBatch::Foreign),
+                Err(BatchError::Codec(source @ CodecError::Version { .. })) => return Ok(ReadBatch::Foreign(source)),
                 Err(_) => {}
             }
         }

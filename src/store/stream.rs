@@ -18,6 +18,8 @@ const WINDOW_LOG: u32 = 23;
 enum Stopped<E> {
     /// The file is not what it should be.
     Wrong(String),
+    /// A newer program wrote it, or it says so.
+    Newer,
     /// It cannot be read, or the taker had enough.
     By(E),
 }
@@ -54,6 +56,10 @@ impl Store {
             }
             Ok(_) => "its bytes have another hash".to_owned(),
             Err(Stopped::Wrong(reason)) => reason,
+            Err(Stopped::Newer) => {
+                let bytes = self.get(digest)?;
+                return take(&bytes).map(|()| bytes.len() as u64);
+            }
             Err(Stopped::By(error)) => return Err(error),
         };
         Err(self.damaged(digest, &reason, Some(identity)).into())
@@ -144,6 +150,9 @@ fn unpack<E>(
     let by = |error| Stopped::By(failed(error));
     let mut start = Vec::new();
     file.take(HEADER as u64).read_to_end(&mut start).map_err(by)?;
+    if object::newer(&start).is_some() {
+        return Err(Stopped::Newer);
+    }
     let (codec, length) = object::declared(&start).map_err(|error| Stopped::Wrong(error.0))?;
     let given = |read: io::Result<Result<u64, E>>| read.map_err(by)?.map_err(Stopped::By);
     match codec {

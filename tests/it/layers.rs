@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("changes", &["digest", "record", "value"]),
     ("closure", &["digest", "record", "value"]),
     ("lock", &["closure", "digest"]),
+    ("makers", &["digest", "record"]),
     ("record", &["codec", "digest", "value"]),
     ("rng", &["value"]),
     ("table", &["codec"]),
@@ -33,13 +34,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("plan", &["changes", "digest", "graph", "record", "value", "work"]),
     ("spec", &["claim", "expr", "figure", "graph", "work"]),
     ("sign", &["codec", "digest", "fsx"]),
-    ("store", &["codec", "digest", "fsx", "record", "sign", "value"]),
+    ("store", &["codec", "digest", "fsx", "makers", "record", "sign", "value"]),
     ("archive", &["closure", "codec", "digest", "fsx", "record", "store", "value", "work"]),
     ("receipt", &["closure", "codec", "digest", "lock", "sign"]),
     ("remote", &["codec", "digest", "fsx", "parallel", "record", "sign", "store"]),
     ("reports", &["digest", "fsx", "lock", "receipt", "stamp"]),
     ("stages", &["data", "digest", "figure", "learn", "store", "table", "torch", "valley", "work"]),
-    ("engine", &["closure", "cost", "digest", "graph", "plan", "record", "sign", "stages", "store", "value", "work"]),
+    (
+        "engine",
+        &["closure", "cost", "digest", "graph", "makers", "plan", "record", "sign", "stages", "store", "value", "work"],
+    ),
     (
         "verify",
         &[
@@ -51,8 +55,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "cli",
         &[
             "archive", "claim", "closure", "cost", "data", "differ", "digest", "engine", "figure", "fsx", "graph",
-            "learn", "lock", "page", "parallel", "plan", "record", "receipt", "remote", "reports", "sign", "spec", "stages", "stamp",
-            "stats", "store", "table", "value", "verify", "work",
+            "learn", "lock", "makers", "page", "parallel", "plan", "record", "receipt", "remote", "reports", "sign", "spec",
+            "stages", "stamp", "stats", "store", "table", "value", "verify", "work",
         ],
     ),
 ];

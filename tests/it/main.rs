@@ -17,6 +17,7 @@ mod environment;
 mod exchange;
 #[cfg(feature = "torch")]
 mod figures;
+mod housekeeping;
 #[cfg(feature = "torch")]
 mod incremental;
 #[cfg(feature = "torch")]
@@ -26,6 +27,7 @@ mod keys;
 #[cfg(feature = "torch")]
 mod kinds;
 mod layers;
+mod old_stores;
 #[cfg(feature = "torch")]
 mod proof;
 mod remotes;

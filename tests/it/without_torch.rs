@@ -20,3 +20,21 @@ fn training_is_refused_clearly() {
     // What could be made is kept.
     assert_eq!(number(&environment.make("fig3/data", &[]), "stages_run"), 0);
 }
+
+#[test]
+fn what_needs_training_is_not_repaired_and_that_is_said_of_each_object() {
+    let environment = Environment::new();
+    let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/reports/smoke/fig3.wdpipe");
+    let run = |arguments: &[&str], code| {
+        let ended = environment.run(arguments);
+        assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.stderr);
+        ended.stdout + &ended.stderr
+    };
+    run(&["cache", "import", archive, "--accept", "unsigned"], 0);
+    let pinned = run(&["cache", "pin", "fig3"], 0);
+    assert!(pinned.contains("behind it are not here"), "{pinned}");
+    let said = run(&["cache", "check", "--repair"], 3);
+    assert!(said.contains("built without libtorch") && said.contains("pin fig3@smoke keeps it"), "{said}");
+    // What needs no training is there again.
+    assert!(said.contains("computed again, the same bytes"), "{said}");
+}

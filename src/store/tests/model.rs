@@ -13,7 +13,9 @@ enum Step {
     Publish { key: i64, finished: u64, yielded: u64 },
     Flip { object: u64, at: usize },
     Remove(u64),
-    Collect { keep: Vec<i64> },
+    Collect { keep: Vec<i64>, limit: Option<u64> },
+    Pin(i64),
+    Unpin(i64),
     DeleteIndex,
     SpoilIndex,
     Reopen,
@@ -25,7 +27,10 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0..4_i64, 0..3_u64, 0..8_u64).prop_map(|(key, finished, yielded)| Step::Publish { key, finished, yielded }),
         2 => (0..8_u64, any::<usize>()).prop_map(|(object, at)| Step::Flip { object, at }),
         1 => (0..8_u64).prop_map(Step::Remove),
-        1 => prop::collection::vec(0..4_i64, 0..3).prop_map(|keep| Step::Collect { keep }),
+        2 => (prop::collection::vec(0..4_i64, 0..3), prop::option::of(0..2500_u64))
+            .prop_map(|(keep, limit)| Step::Collect { keep, limit }),
+        1 => (0..4_i64).prop_map(Step::Pin),
+        1 => (0..4_i64).prop_map(Step::Unpin),
         1 => Just(Step::DeleteIndex),
         1 => Just(Step::SpoilIndex),
         2 => Just(Step::Reopen),
@@ -45,6 +50,46 @@ fn made(key: i64, finished: u64, yielded: u64) -> Record {
 struct Model {
     objects: BTreeSet<u64>,
     records: BTreeMap<StageKey, BTreeMap<RecordDigest, Record>>,
+    pins: BTreeSet<i64>,
+}
+
+impl Model {
+    /// The objects that records of some keys name.
+    fn named(&self, keys: impl IntoIterator<Item = i64>) -> BTreeSet<u64> {
+        let digests: BTreeSet<_> = keys
+            .into_iter()
+            .filter_map(|key| self.records.get(&made(key, 0, 0).parts.key()))
+            .flat_map(|of| of.values().map(|record| record.outputs[0].object))
+            .collect();
+        (0..8).filter(|&i| digests.contains(&ObjectDigest::of(&bytes(i)))).collect()
+    }
+
+    /// Checks that what is there after a collection is what may be, and takes it over. Every object that is named can be
+    /// made again here, since no stage reads anything.
+    fn collected(&mut self, keep: &[i64], limit: Option<u64>, sizes: &BTreeMap<u64, u64>, there: BTreeSet<u64>) {
+        let pinned = self.named(self.pins.iter().copied());
+        let needed = &self.named(keep.iter().copied()) - &pinned;
+        let gone = &self.objects - &there;
+        let loose: BTreeSet<_> =
+            self.objects.iter().filter(|i| !pinned.contains(i) && !needed.contains(i)).copied().collect();
+        assert!(there.is_subset(&self.objects) && gone.is_disjoint(&pinned));
+        match limit {
+            None => assert_eq!(gone, loose),
+            Some(limit) => {
+                let stays: u64 = there.iter().map(|i| sizes[i]).sum();
+                let last = if gone.is_disjoint(&needed) { &loose } else { &needed };
+                assert!(gone.is_disjoint(&needed) || loose.is_subset(&gone), "what is loose goes first");
+                assert!(gone.intersection(last).all(|i| stays + sizes[i] > limit), "no more than must");
+                assert!(stays <= limit || there.is_subset(&pinned), "no less than may");
+            }
+        }
+        self.objects = there;
+    }
+}
+
+fn pin(key: i64) -> crate::store::Pin {
+    let (name, keys) = (format!("k{key}").parse().unwrap(), [made(key, 0, 0).parts.key()].into());
+    crate::store::Pin { name, made: 1, who: "me".into(), reason: String::new(), keys, objects: BTreeSet::new() }
 }
 
 proptest! {
@@ -83,16 +128,22 @@ proptest! {
                         fs::remove_file(object_file(&store, &bytes(i))).unwrap();
                     }
                 }
-                Step::Collect { keep } => {
-                    let keep: BTreeSet<_> = keep.iter().map(|&key| made(key, 0, 0).parts.key()).collect();
-                    let policy = GcPolicy { keep: keep.clone(), grace: 0, quarantine: false };
-                    let plan = store.plan_gc(&policy, u64::MAX).unwrap();
-                    let removed = store.execute_gc(&plan).unwrap().objects;
-                    let named: Vec<_> = keep.iter().filter_map(|key| model.records.get(key)).flat_map(|of| of.values()).collect();
-                    let before = model.objects.len();
-                    model.objects.retain(|&i| named.iter().any(|r| r.outputs[0].object == ObjectDigest::of(&bytes(i))));
-                    prop_assert_eq!(removed as usize, before - model.objects.len());
+                Step::Collect { keep, limit } => {
+                    let keys = keep.iter().map(|&key| made(key, 0, 0).parts.key()).collect();
+                    let size = |i: &u64| (*i, fs::metadata(object_file(&store, &bytes(*i))).unwrap().len());
+                    let sizes: BTreeMap<_, _> = model.objects.iter().map(size).collect();
+                    let plan = store.plan_gc(&GcPolicy { keys, keep_bytes: limit, ..GcPolicy::default() }, u64::MAX).unwrap();
+                    let done = store.execute_gc(&plan).unwrap();
+                    let there: BTreeSet<_> = model.objects.iter().copied().filter(|&i| object_file(&store, &bytes(i)).exists()).collect();
+                    prop_assert_eq!(done.objects as usize, model.objects.len() - there.len());
+                    prop_assert_eq!(plan.stays, there.iter().map(|i| sizes[i]).sum::<u64>());
+                    model.collected(&keep, limit, &sizes, there);
                 }
+                Step::Pin(key) => {
+                    store.pin(&pin(key)).unwrap();
+                    model.pins.insert(key);
+                }
+                Step::Unpin(key) => prop_assert_eq!(store.unpin(&pin(key).name).unwrap(), model.pins.remove(&key)),
                 Step::DeleteIndex => drop(fs::remove_file(folder.path().join("index.sqlite"))),
                 Step::SpoilIndex => fs::write(folder.path().join("index.sqlite"), noise(9000, 1)).unwrap(),
                 Step::Reopen => store = Store::open(folder.path()).unwrap(),

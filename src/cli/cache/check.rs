@@ -1,0 +1,209 @@
+//! `wdpipe cache check`: whether the store is sound, and what can be repaired.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Cursor, Read};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use clap::Args;
+
+use super::Profiles;
+use super::roots::Roots;
+use crate::cli::admit::Accepting;
+use crate::cli::format::{count, plain};
+use crate::cli::make::cancel_on_interrupt;
+use crate::cli::remote::Through;
+use crate::cli::ui::Ui;
+use crate::cli::{ExitCode, Failure, Global};
+use crate::digest::ObjectDigest;
+use crate::engine::{EngineError, Repair, Repaired, Rerunner};
+use crate::makers::Makers;
+use crate::stages::Device;
+use crate::store::{CheckReport, ObjectState, Store};
+
+/// Hashes everything in the store again; what is damaged is moved aside.
+///
+/// The next `make` computes it again if it is needed. The exit code is 4 if anything was damaged. With --repair what is
+/// damaged and current, what current figures consist of and what is pinned is computed again at once, as its record says;
+/// it is put in only if it has the recorded hash. The exit code then is 0 if all is there again, 1 if something came out
+/// differently, 3 if something cannot be had here.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Have again what is damaged or gone and something current needs.
+    #[arg(long)]
+    repair: bool,
+    #[command(flatten)]
+    profiles: Profiles,
+    /// With --repair: have it from this remote if it is there, before anything is computed.
+    #[arg(long, value_name = "REMOTE", requires = "repair")]
+    from: Option<String>,
+    /// Where --repair computes: auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    device: Device,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// An object that was to be had again: for what, and what became of it.
+type Outcomes = BTreeMap<ObjectDigest, (String, Repaired)>;
+
+impl Check {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or is damaged and was not repaired.
+    pub fn run(&self, global: &Global, store: &Store, ui: &Ui) -> Result<(), Failure> {
+        let report = store.check(&mut |_| {})?;
+        let outcomes = if self.repair { self.repair(global, store, &report, ui)? } else { Outcomes::new() };
+        if self.json {
+            ui.answer(&json(&report, &outcomes, self.repair).to_string());
+        } else {
+            tell(&report, &outcomes, ui);
+        }
+        let those = |wanted: fn(&Repaired) -> bool| outcomes.values().filter(|(_, how)| wanted(how)).count();
+        let differing = those(|how| matches!(how, Repaired::Differs { .. }));
+        let lacking = those(|how| matches!(how, Repaired::Cannot(_)));
+        if differing > 0 {
+            let message = format!("{} came out differently from what is recorded", count(differing, "object"));
+            let hint = "nothing of it was put in; `wdpipe make` keeps what comes out here as a second result";
+            return Err(Failure::new(ExitCode::Failed, message, hint));
+        }
+        if lacking > 0 {
+            let message = format!("{} that something needs cannot be had again here", count(lacking, "object"));
+            return Err(Failure::new(ExitCode::Missing, message, "the lines above say why"));
+        }
+        let damaged = damaged(&report) - if self.repair { report.damaged_objects.len() } else { 0 };
+        if damaged == 0 {
+            return Ok(());
+        }
+        let message =
+            format!("{} damaged; moved to {}", count(damaged, "file"), store.root().join("quarantine").display());
+        let hint = match report.damaged_signatures.is_empty() {
+            true => "`wdpipe make` computes again what it needs",
+            false => {
+                "`wdpipe make` computes again what it needs; `wdpipe keys sign` signs again what your key had signed"
+            }
+        };
+        Err(Failure::new(ExitCode::Storage, message, hint))
+    }
+
+    fn repair(&self, global: &Global, store: &Store, report: &CheckReport, ui: &Ui) -> Result<Outcomes, Failure> {
+        let roots = Roots::gather(global, &self.profiles, store)?;
+        let makers = Makers::new(store.known_makings()?);
+        let wanted = wanted(&roots, &makers, store, report)?;
+        let cancel = cancel_on_interrupt();
+        let cancelled = || cancel.load(Ordering::Relaxed);
+        let through = match &self.from {
+            Some(name) => Some(Through::open(global, Some(name), &Accepting::default(), Arc::clone(&cancel), ui)?),
+            None => None,
+        };
+        // What a remote has comes into the store, hashed; whoever asks then finds it there.
+        let source = |object: &ObjectDigest| -> Option<(u64, Box<dyn Read>)> {
+            through.as_ref()?.objects(store, [*object]).ok()?;
+            let bytes = store.get(object).ok()?;
+            Some((bytes.len() as u64, Box::new(Cursor::new(bytes))))
+        };
+        let repair = Repair { store, makers: &makers, source: &source, cancelled: &cancelled };
+        let tell = |stage: &str, seconds| ui.say(&format!("{} computed again in {seconds:.1} s", plain(stage)));
+        let mut rerunner = Rerunner::new(self.device.clone());
+        let repaired = repair.run(&wanted.keys().copied().collect(), &mut rerunner, &tell)?;
+        if cancelled() {
+            return Err(EngineError::Interrupted.into());
+        }
+        let why = |object: &ObjectDigest| wanted.get(object).cloned().unwrap_or_default();
+        Ok(repaired.into_iter().map(|(object, how)| (object, (why(&object), how))).collect())
+    }
+}
+
+/// What is to be had again, and for what: of the objects that are not there those that current figures consist of, those
+/// that are pinned, and of damaged ones those that a current stage read or yielded. What was dropped to save space and is
+/// only passed through is not: `make` computes it when it needs it.
+fn wanted(
+    roots: &Roots,
+    makers: &Makers,
+    store: &Store,
+    report: &CheckReport,
+) -> Result<BTreeMap<ObjectDigest, String>, Failure> {
+    let mut wanted = BTreeMap::new();
+    let figures = roots.locked_figures.iter().chain(&roots.figures_of_pipelines);
+    // A lock may hold what was never in this store: of that no record tells.
+    for (object, name) in figures.filter(|(object, _)| makers.maker(object).is_some()) {
+        wanted.insert(*object, format!("{name} consists of it"));
+    }
+    let mut damaged: BTreeSet<ObjectDigest> = store.quarantined()?;
+    damaged.extend(&report.damaged_objects);
+    let pins = store.pins()?;
+    for making in makers.makings() {
+        for pin in pins.iter().filter(|pin| pin.keys.contains(&making.key)) {
+            wanted.extend(making.outputs.iter().map(|object| (*object, format!("pin {} keeps it", pin.name))));
+        }
+        let Some(name) = roots.keys.get(&making.key) else { continue };
+        for object in making.outputs.iter().filter(|object| damaged.contains(object)) {
+            wanted.entry(*object).or_insert_with(|| format!("`{name}` yielded it"));
+        }
+        for object in making.inputs.iter().filter(|object| damaged.contains(object)) {
+            wanted.entry(*object).or_insert_with(|| format!("`{name}` reads it"));
+        }
+    }
+    for pin in &pins {
+        wanted.extend(pin.objects.iter().map(|object| (*object, format!("pin {} keeps it", pin.name))));
+    }
+    let mut missing = BTreeMap::new();
+    for (object, why) in wanted.into_iter().filter(|(object, _)| makers.holder(object).is_none()) {
+        if store.state(&object)? != ObjectState::Present {
+            missing.insert(object, why);
+        }
+    }
+    Ok(missing)
+}
+
+fn damaged(report: &CheckReport) -> usize {
+    report.damaged_objects.len() + report.damaged_records.len() + report.damaged_signatures.len()
+}
+
+fn json(report: &CheckReport, outcomes: &Outcomes, repair: bool) -> serde_json::Value {
+    let objects: Vec<_> = report.damaged_objects.iter().map(ToString::to_string).collect();
+    let records: Vec<_> = report.damaged_records.iter().map(|(_, digest)| digest.to_string()).collect();
+    let signatures: Vec<_> = report.damaged_signatures.iter().map(ToString::to_string).collect();
+    let outcome = |(object, (needed_by, how)): (&ObjectDigest, &(String, Repaired))| {
+        let done = matches!(how, Repaired::There | Repaired::Fetched | Repaired::Computed);
+        serde_json::json!({ "object": object, "for": needed_by, "repaired": done, "how": how.to_string() })
+    };
+    let repaired: Vec<_> = outcomes.iter().map(outcome).collect();
+    serde_json::json!({
+        "objects": report.objects, "records": report.records, "damaged_objects": objects,
+        "damaged_records": records, "signatures": report.signatures, "damaged_signatures": signatures,
+        "dropped": report.dropped.len(), "index_corrections": report.index_corrections,
+        "foreign_objects": report.foreign_objects.len(), "foreign_records": report.foreign_records.len(),
+        "foreign_signatures": report.foreign_signatures.len(), "foreign": report.foreign,
+        "repair": repair.then_some(repaired),
+    })
+}
+
+fn tell(report: &CheckReport, outcomes: &Outcomes, ui: &Ui) {
+    let damaged = damaged(report);
+    let (objects, records) = (count(report.objects as usize, "object"), count(report.records as usize, "record"));
+    ui.answer(&format!("{objects} and {records} hashed, {damaged} damaged"));
+    report.damaged_objects.iter().for_each(|object| ui.answer(&format!("damaged object {object}")));
+    report.damaged_records.iter().for_each(|(_, record)| ui.answer(&format!("damaged record {record}")));
+    report.damaged_signatures.iter().for_each(|batch| ui.answer(&format!("damaged signatures {batch}")));
+    let foreign = report.foreign_objects.len() + report.foreign_records.len() + report.foreign_signatures.len();
+    if foreign > 0 {
+        ui.answer(&format!("{} of another wdpipe left alone:", count(foreign, "file")));
+        report.foreign.iter().for_each(|what| ui.answer(&format!("  {what}")));
+    }
+    for (object, (needed_by, how)) in outcomes {
+        ui.answer(&format!("object {}: {}; {}", object.short(), plain(&how.to_string()), plain(needed_by)));
+    }
+    let back = |object: &&ObjectDigest| {
+        outcomes.get(*object).is_some_and(|(_, how)| matches!(how, Repaired::Fetched | Repaired::Computed))
+    };
+    let gone = report.dropped.iter().filter(|object| !back(object)).count();
+    if gone > 0 {
+        ui.answer(&format!(
+            "{} named by records are not here; they are computed again if needed",
+            count(gone, "object")
+        ));
+    }
+}

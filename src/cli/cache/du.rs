@@ -1,0 +1,104 @@
+//! `wdpipe cache du`: what takes the space.
+
+use std::collections::{BTreeMap, HashMap};
+
+use clap::{Args, ValueEnum};
+
+use super::Profiles;
+use super::roots::Roots;
+use crate::cli::format::{bytes, columns, count, plain};
+use crate::cli::status::family;
+use crate::cli::ui::Ui;
+use crate::cli::{Failure, Global};
+use crate::digest::ObjectDigest;
+use crate::store::{Occupied, Store};
+
+/// Says what takes the space, largest first.
+///
+/// An object that several stages yielded counts for the first of them in order. By figure it counts for every figure
+/// that has it: those rows add up to more than there is.
+#[derive(Debug, Args)]
+pub struct Du {
+    /// What is summed up.
+    #[arg(long, value_enum, default_value_t = By::Stage)]
+    by: By,
+    #[command(flatten)]
+    profiles: Profiles,
+    /// So many rows; 0 for all.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    rows: usize,
+    /// Print one JSON object, with all rows.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is summed up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum By {
+    /// Stages of one name, without sweep values and epochs.
+    Stage,
+    /// Kinds of stages.
+    Kind,
+    /// Figures of the pipelines.
+    Figure,
+}
+
+/// Objects of one row, and their bytes.
+#[derive(Default)]
+struct Sum {
+    objects: usize,
+    bytes: u64,
+}
+
+impl Du {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If the store cannot be read or, by figure, a pipeline is wrong.
+    pub fn run(&self, global: &Global, store: &Store, ui: &Ui) -> Result<(), Failure> {
+        let occupied = store.occupied()?;
+        let mut figures: HashMap<ObjectDigest, Vec<String>> = HashMap::new();
+        if self.by == By::Figure {
+            for figure in Roots::gather(global, &self.profiles, store)?.figures {
+                let name = format!("{} ({})", figure.name, figure.profile);
+                figure.objects.into_iter().for_each(|object| figures.entry(object).or_default().push(name.clone()));
+            }
+        }
+        let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
+        let (mut objects, mut total) = (0, 0);
+        for Occupied { object, bytes, kind, stage } in &occupied {
+            let or = |name: &str, otherwise: &str| if name.is_empty() { otherwise.to_owned() } else { plain(name) };
+            let names = match self.by {
+                By::Stage => vec![or(family(stage), "of no stage")],
+                By::Kind => vec![or(kind, "of no stage")],
+                By::Figure => figures.remove(object).unwrap_or_else(|| vec!["of no current figure".to_owned()]),
+            };
+            for name in names {
+                let sum = sums.entry(name).or_default();
+                (sum.objects, sum.bytes) = (sum.objects + 1, sum.bytes + bytes);
+            }
+            (objects, total) = (objects + 1, total + bytes);
+        }
+        let mut sums: Vec<_> = sums.into_iter().collect();
+        sums.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.bytes));
+        if self.json {
+            let row = |(name, sum): &(String, Sum)| serde_json::json!({ "name": name, "objects": sum.objects, "bytes": sum.bytes });
+            let rows: Vec<_> = sums.iter().map(row).collect();
+            ui.answer(&serde_json::json!({ "objects": objects, "bytes": total, "rows": rows }).to_string());
+            return Ok(());
+        }
+        let shown = if self.rows == 0 { sums.len() } else { self.rows };
+        let row = |(name, sum): &(String, Sum)| vec![bytes(sum.bytes), count(sum.objects, "object"), name.clone()];
+        let mut rows: Vec<_> = sums.iter().take(shown).map(row).collect();
+        let rest = sums.iter().skip(shown).fold(Sum::default(), |all, (_, sum)| Sum {
+            objects: all.objects + sum.objects,
+            bytes: all.bytes + sum.bytes,
+        });
+        if sums.len() > shown {
+            rows.push(row(&(format!("{} more (--rows 0 lists them)", sums.len() - shown), rest)));
+        }
+        rows.push(row(&("in all".to_owned(), Sum { objects, bytes: total })));
+        columns(&rows).iter().for_each(|line| ui.answer(line));
+        Ok(())
+    }
+}

@@ -1,0 +1,61 @@
+//! `wdpipe cache`: how full the store is, whether it is sound, what is kept, and what may go.
+
+mod catalogue;
+mod check;
+mod du;
+mod gc;
+mod pin;
+mod roots;
+mod stats;
+
+use clap::{Args, Subcommand};
+
+use super::archive::{Export, Import};
+use super::ui::Ui;
+use super::{Failure, Global};
+use crate::store::Store;
+
+/// Looks after the store.
+#[derive(Debug, Subcommand)]
+pub enum Cache {
+    Stats(stats::Stats),
+    Du(du::Du),
+    Check(check::Check),
+    Gc(gc::Gc),
+    Pin(pin::Pin),
+    Unpin(pin::Unpin),
+    Pins(pin::Pins),
+    Catalogue(catalogue::Catalogue),
+    Export(Export),
+    Import(Import),
+}
+
+/// Which pipelines are current.
+#[derive(Debug, Clone, Args)]
+pub struct Profiles {
+    /// The profiles under which pipelines are current [default: all that they have]. Repeatable.
+    #[arg(long, value_name = "NAME")]
+    profile: Vec<String>,
+}
+
+impl Cache {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or is damaged.
+    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+        let store = Store::open(&global.cache)?;
+        match self {
+            Self::Stats(command) => command.run(global, &store, ui),
+            Self::Du(command) => command.run(global, &store, ui),
+            Self::Check(command) => command.run(global, &store, ui),
+            Self::Gc(command) => command.run(global, &store, ui),
+            Self::Pin(command) => command.run(global, &store, ui),
+            Self::Unpin(command) => command.run(&store, ui),
+            Self::Pins(command) => command.run(&store, ui),
+            Self::Catalogue(command) => command.run(&store, ui),
+            Self::Export(command) => command.run(global, &store, ui),
+            Self::Import(command) => command.run(global, &store, ui),
+        }
+    }
+}

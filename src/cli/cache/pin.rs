@@ -1,0 +1,179 @@
+//! `wdpipe cache pin`, `unpin` and `pins`: what is kept whatever else goes.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+
+use crate::cli::format::{bytes, columns, count, date, plain};
+use crate::cli::make::{now, who};
+use crate::cli::select::{Variant, select};
+use crate::cli::ui::Ui;
+use crate::cli::{ExitCode, Failure, Global};
+use crate::closure::Closure;
+use crate::digest::{ObjectDigest, StageKey};
+use crate::engine::{self, Resolver};
+use crate::store::{self, PinName, Store};
+
+/// Fewer digits of a hash are taken for a name.
+const DIGITS: usize = 8;
+
+/// Keeps a figure, a stage or an object, with all that is behind it, whatever `cache gc` is asked for.
+///
+/// What is gone already does not come back by that: `make` or `cache check --repair` has it again. Without a target the
+/// pins are listed.
+#[derive(Debug, Args)]
+pub struct Pin {
+    /// A figure, panel or stages; or at least 8 digits of a key, a record or an object.
+    #[arg(value_name = "TARGET")]
+    target: Option<String>,
+    /// Why, for those who find it.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+    /// What the pin is called [default: after the target].
+    #[arg(long, value_name = "NAME")]
+    name: Option<PinName>,
+    #[command(flatten)]
+    variant: Variant,
+}
+
+/// Removes a pin; what it kept stays until `cache gc` is asked for.
+#[derive(Debug, Args)]
+pub struct Unpin {
+    /// What the pin is called: see `cache pins`.
+    #[arg(value_name = "NAME")]
+    name: PinName,
+}
+
+/// Lists the pins.
+#[derive(Debug, Args)]
+pub struct Pins {
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Pin {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If the target is unknown or was not made, or the pin cannot be written.
+    pub fn run(&self, global: &Global, store: &Store, ui: &Ui) -> Result<(), Failure> {
+        let Some(target) = &self.target else { return Pins { json: false }.run(store, ui) };
+        let digits = target.bytes().all(|digit| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit));
+        let (what, objects) = match digits && (DIGITS..=64).contains(&target.len()) {
+            true => by_hash(store, target)?,
+            false => (self.by_name(global, store, target)?, BTreeSet::new()),
+        };
+        let name = self.name.clone().unwrap_or_else(|| match digits {
+            true => PinName::like(&target[..target.len().min(12)]),
+            false => PinName::like(&format!("{target}@{}", self.variant.profile)),
+        });
+        let keys: BTreeSet<StageKey> = what.members.iter().map(|member| member.key).collect();
+        let pin =
+            store::Pin { name, made: now(), who: who(), reason: self.reason.clone(), keys, objects: objects.clone() };
+        store.pin(&pin)?;
+        let outputs = what.members.iter().flat_map(|member| &member.record.outputs);
+        let mut all: BTreeSet<ObjectDigest> =
+            outputs.filter(|output| output.inline.is_none()).map(|output| output.object).collect();
+        all.extend(objects);
+        let (mut here, mut size) = (0, 0);
+        for object in &all {
+            if let Some(bytes) = store.stored_bytes(object)? {
+                (here, size) = (here + 1, size + bytes);
+            }
+        }
+        let (stages, kept) = (count(pin.keys.len(), "stage"), count(here, "object"));
+        ui.say(&format!("pinned {}: {stages}, {kept}, {}", pin.name, bytes(size)));
+        if here < all.len() {
+            let gone = count(all.len() - here, "object");
+            ui.say(&format!("{gone} behind it are not here; `wdpipe cache check --repair` has them again"));
+        }
+        Ok(())
+    }
+
+    /// All that is behind what the pipelines have under a name.
+    fn by_name(&self, global: &Global, store: &Store, target: &str) -> Result<Closure, Failure> {
+        let selection = select(global, &self.variant, &[target.to_owned()])?;
+        let graph = &selection.graph;
+        let needed = graph.closure(&selection.targets);
+        let knowledge = Resolver::new(store, graph, &selection.preference).outlook(&needed)?;
+        let mut all = Closure::default();
+        for &id in &selection.targets {
+            all.members.extend(engine::closure(graph, &knowledge, id, store)?.members);
+        }
+        Ok(all)
+    }
+}
+
+/// All that is behind the records that a hash names, or else the objects that it names.
+fn by_hash(store: &Store, prefix: &str) -> Result<(Closure, BTreeSet<ObjectDigest>), Failure> {
+    let found = store.find(prefix)?;
+    let keys: BTreeSet<_> = found.iter().map(|(_, record)| record.parts.key()).collect();
+    let several = |names: Vec<String>| {
+        let names = names.iter().take(8).map(|name| format!("\n{name}")).collect::<String>();
+        Err(Failure::usage(format!("{prefix} is the beginning of several:{names}"), "give more digits"))
+    };
+    if keys.len() > 1 {
+        return several(keys.iter().map(ToString::to_string).collect());
+    }
+    if !found.is_empty() {
+        let records = store.every_record()?;
+        let members = found.iter().flat_map(|(digest, _)| Closure::of(*digest, &records).members).collect();
+        return Ok((Closure { members }, BTreeSet::new()));
+    }
+    match store.find_objects(prefix)?[..] {
+        [object] => Ok((Closure::default(), [object].into())),
+        [] => {
+            let message = format!("no key, record or object in {} begins with {prefix}", store.root().display());
+            Err(Failure::new(ExitCode::Missing, message, "`wdpipe explain STAGE` tells a stage's key"))
+        }
+        ref objects => several(objects.iter().map(ToString::to_string).collect()),
+    }
+}
+
+impl Unpin {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If there is no such pin, or it cannot be removed.
+    pub fn run(&self, store: &Store, ui: &Ui) -> Result<(), Failure> {
+        if !store.unpin(&self.name)? {
+            let message = format!("there is no pin `{}` in {}", self.name, store.root().display());
+            return Err(Failure::new(ExitCode::Missing, message, "`wdpipe cache pins` lists those that there are"));
+        }
+        ui.say(&format!("unpinned {}; what it kept stays until `wdpipe cache gc`", self.name));
+        Ok(())
+    }
+}
+
+impl Pins {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If a pin cannot be read.
+    pub fn run(&self, store: &Store, ui: &Ui) -> Result<(), Failure> {
+        let pins = store.pins()?;
+        if self.json {
+            let pin = |pin: &store::Pin| {
+                serde_json::json!({
+                    "name": pin.name.as_str(), "made": pin.made, "who": pin.who, "reason": pin.reason, "keys": pin.keys,
+                    "objects": pin.objects,
+                })
+            };
+            ui.answer(&serde_json::json!({ "pins": pins.iter().map(pin).collect::<Vec<_>>() }).to_string());
+            return Ok(());
+        }
+        let row = |pin: &store::Pin| {
+            let kept = match pin.objects.len() {
+                0 => count(pin.keys.len(), "stage"),
+                objects => count(objects, "object"),
+            };
+            vec![pin.name.to_string(), kept, date(pin.made), plain(&pin.who), plain(&pin.reason)]
+        };
+        match pins.is_empty() {
+            true => ui.say("nothing is pinned"),
+            false => columns(&pins.iter().map(row).collect::<Vec<_>>()).iter().for_each(|line| ui.answer(line)),
+        }
+        Ok(())
+    }
+}

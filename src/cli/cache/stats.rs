@@ -1,0 +1,101 @@
+//! `wdpipe cache stats`: how much is in the store, by figure and by kind of stage.
+
+use std::collections::HashMap;
+
+use clap::Args;
+
+use super::Profiles;
+use super::roots::{Figure, Roots};
+use crate::cli::format::{bytes, columns, count, duration};
+use crate::cli::ui::Ui;
+use crate::cli::{Failure, Global};
+use crate::digest::ObjectDigest;
+use crate::store::{KindStats, Store};
+
+/// Says how much is in the store, by figure and by kind of stage.
+///
+/// Of a figure: how many of the stages behind it were run, how many have all their bytes here, and what these take: the
+/// figure's own, and what it shares with other figures.
+#[derive(Debug, Args)]
+pub struct Stats {
+    #[command(flatten)]
+    profiles: Profiles,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Stats {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If a pipeline is wrong, or the store cannot be read.
+    pub fn run(&self, global: &Global, store: &Store, ui: &Ui) -> Result<(), Failure> {
+        let stats = store.stats()?;
+        let figures = Roots::gather(global, &self.profiles, store)?.figures;
+        let sizes = sizes(&figures, store)?;
+        if self.json {
+            let kind = |(name, kind): (&String, &KindStats)| {
+                let value =
+                    serde_json::json!({ "records": kind.records, "bytes": kind.bytes, "seconds": kind.seconds });
+                (name.clone(), value)
+            };
+            let kinds: serde_json::Map<_, _> = stats.kinds.iter().map(kind).collect();
+            let figure = |(figure, (own, shared)): (&Figure, &(u64, u64))| {
+                serde_json::json!({
+                    "name": figure.name, "profile": figure.profile, "stages": figure.stages, "known": figure.known,
+                    "present": figure.present, "own_bytes": own, "shared_bytes": shared,
+                })
+            };
+            let object = serde_json::json!({
+                "objects": stats.objects, "raw_bytes": stats.raw_bytes, "stored_bytes": stats.stored_bytes,
+                "kinds": kinds, "figures": figures.iter().zip(&sizes).map(figure).collect::<Vec<_>>(),
+            });
+            ui.answer(&object.to_string());
+            return Ok(());
+        }
+        let (raw, stored) = (bytes(stats.raw_bytes), bytes(stats.stored_bytes));
+        ui.answer(&format!("{}, {raw}, stored in {stored}", count(stats.objects as usize, "object")));
+        let mut rows = vec![["kind", "records", "outputs", "computing"].map(str::to_owned).to_vec()];
+        for (name, kind) in &stats.kinds {
+            rows.push(vec![name.clone(), kind.records.to_string(), bytes(kind.bytes), duration(kind.seconds)]);
+        }
+        columns(&rows).iter().for_each(|line| ui.answer(line));
+        let head = ["figure", "profile", "run", "here", "its own", "shared"];
+        let mut rows = vec![head.map(str::to_owned).to_vec()];
+        let all = figures.len();
+        for (figure, (own, shared)) in figures.into_iter().zip(sizes).filter(|(figure, _)| figure.known > 0) {
+            let (run, here) = (format!("{}/{}", figure.known, figure.stages), figure.present.to_string());
+            rows.push(vec![figure.name, figure.profile, run, here, bytes(own), bytes(shared)]);
+        }
+        let nothing = all + 1 - rows.len();
+        ui.answer("");
+        columns(&rows).iter().for_each(|line| ui.answer(line));
+        if nothing > 0 {
+            ui.answer(&format!("nothing of {} is here", count(nothing, "further figure")));
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of each figure's objects: those that no other has, and the others.
+///
+/// # Errors
+/// If the store cannot be read.
+fn sizes(figures: &[Figure], store: &Store) -> Result<Vec<(u64, u64)>, Failure> {
+    let mut owners: HashMap<ObjectDigest, (usize, u64)> = HashMap::new();
+    for object in figures.iter().flat_map(|figure| &figure.objects) {
+        match owners.entry(*object) {
+            std::collections::hash_map::Entry::Occupied(mut known) => known.get_mut().0 += 1,
+            std::collections::hash_map::Entry::Vacant(new) => {
+                new.insert((1, store.stored_bytes(object)?.unwrap_or(0)));
+            }
+        }
+    }
+    let size = |figure: &Figure| {
+        figure.objects.iter().filter_map(|object| owners.get(object)).fold((0, 0), |(own, shared), (owners, bytes)| {
+            if *owners == 1 { (own + bytes, shared) } else { (own, shared + bytes) }
+        })
+    };
+    Ok(figures.iter().map(size).collect())
+}

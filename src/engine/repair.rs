@@ -1,0 +1,270 @@
+//! Objects had again whose bytes are damaged or gone: from somewhere that has them, or by computing what a record says
+//! was computed. Nothing is put in whose hash is not the recorded one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::time::Instant;
+
+use super::rerun::{RerunError, Rerunner};
+use crate::digest::ObjectDigest;
+use crate::makers::{Makers, Making};
+use crate::stages::StageError;
+use crate::store::{ObjectState, Store, StoreError};
+
+/// Somewhere else that may have an object: how many bytes it has, and the bytes. They are not trusted.
+pub type Elsewhere<'a> = dyn Fn(&ObjectDigest) -> Option<(u64, Box<dyn Read>)> + 'a;
+
+/// What became of an object.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Repaired {
+    /// It was there.
+    There,
+    /// The source had it.
+    Fetched,
+    /// A stage was run again and yielded it.
+    Computed,
+    /// A stage was run again and yielded something else in these outputs; nothing of it was put in.
+    Differs {
+        /// What the stage was called.
+        stage: String,
+        /// The outputs.
+        outputs: Vec<String>,
+    },
+    /// It cannot be had here: why.
+    Cannot(String),
+}
+
+/// Where repairs get what they need.
+pub struct Repair<'a> {
+    /// The store that is repaired.
+    pub store: &'a Store,
+    /// Who yields what.
+    pub makers: &'a Makers,
+    /// What is asked before anything is computed.
+    pub source: &'a Elsewhere<'a>,
+    /// Whether to stop.
+    pub cancelled: &'a dyn Fn() -> bool,
+}
+
+impl Repair<'_> {
+    /// Has objects again, and with them whatever is gone that computing them reads. `tell` hears of every stage that was
+    /// computed, and how long it took.
+    ///
+    /// # Errors
+    /// If the store cannot be read or written.
+    pub fn run(
+        &self,
+        wanted: &BTreeSet<ObjectDigest>,
+        rerunner: &mut Rerunner,
+        tell: &dyn Fn(&str, f64),
+    ) -> Result<BTreeMap<ObjectDigest, Repaired>, StoreError> {
+        let mut repaired = BTreeMap::new();
+        for object in wanted {
+            if let Some(how) = self.at_hand(object)? {
+                repaired.insert(*object, how);
+            }
+        }
+        let missing: BTreeSet<_> = wanted.iter().copied().filter(|object| !repaired.contains_key(object)).collect();
+        let mut failed = None;
+        let again = self.makers.again(missing.iter().copied(), &mut |object| match self.at_hand(object) {
+            Ok(at_hand) => at_hand.is_none(),
+            Err(error) => {
+                failed.get_or_insert(error);
+                false
+            }
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let mut troubles: BTreeMap<ObjectDigest, Repaired> = BTreeMap::new();
+        for &place in &again.run {
+            let making = &self.makers.makings()[place];
+            let started = Instant::now();
+            match self.compute(making, rerunner, &troubles)? {
+                None => tell(&making.stage, started.elapsed().as_secs_f64()),
+                Some(trouble) => troubles.extend(making.outputs.iter().map(|object| (*object, trouble.clone()))),
+            }
+        }
+        for object in missing {
+            let how = match troubles.remove(&object) {
+                Some(trouble) => trouble,
+                None if again.lost.contains(&object) => self.lost(&object),
+                None => Repaired::Computed,
+            };
+            repaired.insert(object, how);
+        }
+        Ok(repaired)
+    }
+
+    /// Whether an object is there, or was brought from the source just now.
+    fn at_hand(&self, object: &ObjectDigest) -> Result<Option<Repaired>, StoreError> {
+        if self.store.state(object)? == ObjectState::Present {
+            return Ok(Some(Repaired::There));
+        }
+        let Some((length, mut bytes)) = (self.source)(object) else { return Ok(None) };
+        match self.store.put_from(object, length, &mut bytes) {
+            Ok(_) => Ok(Some(Repaired::Fetched)),
+            // It lies, or broke off: then it has not got it.
+            Err(StoreError::Another(_) | StoreError::Source(_) | StoreError::TooLarge { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn lost(&self, object: &ObjectDigest) -> Repaired {
+        Repaired::Cannot(match self.makers.maker(object) {
+            Some(making) => format!("`{}` was imported: import it again", making.stage),
+            None => "no record here says how it was made".to_owned(),
+        })
+    }
+
+    /// Runs a stage again and puts in what it yields; or says why not.
+    fn compute(
+        &self,
+        making: &Making,
+        rerunner: &mut Rerunner,
+        troubles: &BTreeMap<ObjectDigest, Repaired>,
+    ) -> Result<Option<Repaired>, StoreError> {
+        let cannot = |why: String| Ok(Some(Repaired::Cannot(why)));
+        if (self.cancelled)() {
+            return cannot("interrupted".to_owned());
+        }
+        // What went wrong first is the reason for all that comes after it.
+        match making.inputs.iter().find_map(|input| troubles.get(input)) {
+            Some(Repaired::Cannot(why)) => return cannot(why.clone()),
+            Some(trouble) => return cannot(trouble.to_string()),
+            None => {}
+        }
+        let Some(record) = self.store.recorded(&making.key, &making.record)? else {
+            return cannot(format!("the record of `{}` is gone", making.stage));
+        };
+        let read = |object: &ObjectDigest| self.read(object).map_err(StageError::from);
+        let again = match rerunner.rerun(&record, &read, &mut |_| !(self.cancelled)()) {
+            Ok(again) => again,
+            // A disk that is full or broken is not the stage's fault.
+            Err(RerunError::Stage(StageError::Store(error))) if !matches!(error, StoreError::Missing(_)) => {
+                return Err(error);
+            }
+            Err(error) => return cannot(format!("`{}`: {error}", making.stage)),
+        };
+        let made: BTreeMap<_, _> = again.made.outputs.iter().map(|(name, bytes)| (*name, bytes)).collect();
+        let differs = |output: &&crate::record::Output| {
+            made.get(output.name.as_str()).is_none_or(|bytes| ObjectDigest::of(bytes) != output.object)
+        };
+        let outputs: Vec<_> = record.outputs.iter().filter(differs).map(|output| output.name.clone()).collect();
+        if !outputs.is_empty() {
+            return Ok(Some(Repaired::Differs { stage: making.stage.clone(), outputs }));
+        }
+        for output in record.outputs.iter().filter(|output| output.inline.is_none()) {
+            if let Some(bytes) = made.get(output.name.as_str()) {
+                self.store.put(bytes)?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// The bytes of an object, which may lie in a record.
+    fn read(&self, object: &ObjectDigest) -> Result<Vec<u8>, StoreError> {
+        let Some(holder) = self.makers.holder(object) else { return self.store.get(object) };
+        let record = self.store.recorded(&holder.key, &holder.record)?;
+        let outputs = record.iter().flat_map(|record| &record.outputs);
+        let mut inline = outputs.filter(|output| output.object == *object).filter_map(|output| output.inline.clone());
+        inline.next().map_or_else(|| self.store.get(object), Ok)
+    }
+}
+
+impl std::fmt::Display for Repaired {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::There => f.write_str("there already"),
+            Self::Fetched => f.write_str("fetched"),
+            Self::Computed => f.write_str("computed again, the same bytes"),
+            Self::Differs { stage, outputs } => {
+                write!(f, "`{stage}` came out differently ({}); nothing was put in", outputs.join(", "))
+            }
+            Self::Cannot(why) => f.write_str(why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{KeyParts, Output, Provenance, Record};
+    use crate::stages::Device;
+    use crate::value::Map;
+    use crate::work::{Dataset, Source, Work};
+
+    /// A stage that makes images here, its record (whose outputs were not stored), and their bytes.
+    fn images(lie: bool) -> (Record, Vec<Vec<u8>>) {
+        let work = Work::Dataset(Dataset { source: Source::Shapes10, train: 60, test: 20, classes: None, seed: 3 });
+        let parts = KeyParts {
+            kind: work.kind().into(),
+            version: work.version(),
+            parameters: work.parameters().unwrap(),
+            inputs: BTreeMap::new(),
+            policy: Map::new(),
+        };
+        let bare = Record { parts, outputs: vec![], tensors: vec![], provenance: Provenance::default() };
+        let made = Rerunner::new(Device::Cpu).rerun(&bare, &|o| Err(StoreError::Missing(*o).into()), &mut |_| true);
+        let made = made.unwrap_or_else(|error| panic!("{error}")).made.outputs;
+        let output = |(name, bytes): &(&str, Vec<u8>)| Output {
+            name: (*name).to_owned(),
+            object: ObjectDigest::of(if lie && *name == "test" { b"another" } else { bytes }),
+            bytes: bytes.len() as u64,
+            inline: None,
+        };
+        let provenance = Provenance { stage: "f/data".into(), ..Provenance::default() };
+        let record = Record { outputs: made.iter().map(output).collect(), provenance, ..bare };
+        (record, made.into_iter().map(|(_, bytes)| bytes).collect())
+    }
+
+    fn repair(store: &Store, source: &Elsewhere<'_>, wanted: &BTreeSet<ObjectDigest>) -> Vec<Repaired> {
+        let makers = Makers::new(store.makings().unwrap());
+        let repair = Repair { store, makers: &makers, source, cancelled: &|| false };
+        let all = repair.run(wanted, &mut Rerunner::new(Device::Cpu), &|_, _| {}).unwrap();
+        assert!(all.keys().eq(wanted));
+        all.into_values().collect()
+    }
+
+    #[test]
+    fn what_is_gone_is_computed_again_or_fetched_and_a_lie_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let (record, bytes) = images(false);
+        store.publish(&record).unwrap();
+        let wanted: BTreeSet<_> = record.outputs.iter().map(|output| output.object).collect();
+        let nothing: &Elsewhere<'_> = &|_| None;
+        let first = bytes[0].clone();
+        let has_first = |object: &ObjectDigest| -> Option<(u64, Box<dyn Read>)> {
+            let bytes = if *object == ObjectDigest::of(&first) { first.clone() } else { b"a lie".to_vec() };
+            Some((bytes.len() as u64, Box::new(std::io::Cursor::new(bytes))))
+        };
+        let mut how = repair(&store, &has_first, &wanted);
+        how.sort_by_key(ToString::to_string);
+        assert_eq!(how, [Repaired::Computed, Repaired::Fetched], "the lie was not taken");
+        assert_eq!(repair(&store, nothing, &wanted), [Repaired::There, Repaired::There]);
+        assert_eq!(store.get(&record.outputs[1].object).unwrap(), bytes[1]);
+        let unknown = ObjectDigest::of(b"unknown");
+        assert!(
+            matches!(&repair(&store, nothing, &[unknown].into())[..], [Repaired::Cannot(why)] if why.contains("no record"))
+        );
+    }
+
+    #[test]
+    fn what_comes_out_differently_is_not_put_in_and_what_reads_it_is_not_computed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let (record, bytes) = images(true);
+        store.publish(&record).unwrap();
+        let mut reader = images(false).0;
+        reader.parts.inputs.insert("train".into(), record.outputs[1].object);
+        reader.outputs.iter_mut().for_each(|output| output.object = ObjectDigest::of(output.name.as_bytes()));
+        store.publish(&reader).unwrap();
+        let wanted = [record.outputs[0].object, reader.outputs[0].object].into();
+        let mut how = repair(&store, &|_| None, &wanted);
+        how.sort_by_key(|how| matches!(how, Repaired::Cannot(_)));
+        assert_eq!(how[0], Repaired::Differs { stage: "f/data".into(), outputs: vec!["test".into()] });
+        assert!(matches!(&how[1], Repaired::Cannot(why) if why.contains("came out differently")), "{how:?}");
+        assert_eq!(store.state(&ObjectDigest::of(&bytes[0])).unwrap(), ObjectState::Missing);
+    }
+}

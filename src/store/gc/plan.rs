@@ -1,0 +1,118 @@
+//! What can be removed: the store's files and records looked at, and the decision put in words.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::decide::{Held, Present, Standing, decide};
+use super::{GcPlan, GcPolicy, PlannedObject};
+use crate::digest::{ObjectDigest, StageKey};
+use crate::fsx;
+use crate::makers::Makers;
+use crate::store::{Store, StoreError};
+
+/// Leftovers of processes that died are swept up when they are this old, in seconds.
+const DAY: u64 = 24 * 60 * 60;
+
+impl Store {
+    /// Finds out what can be removed. `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or has a pin or record that this program does not know to read.
+    pub fn plan_gc(&self, policy: &GcPolicy, now: u64) -> Result<GcPlan, StoreError> {
+        let held: BTreeSet<_> = self.held_claims()?.into_iter().collect();
+        let makers = Makers::new(self.makings()?);
+        let (needed, fast) = self.roots(policy, &makers, &held, now)?;
+        let (mut present, mut files) = (Present::new(), BTreeMap::new());
+        for object in self.layout.all_objects()? {
+            let Some(identity) = fsx::identity(&self.layout.object(&object))? else { continue };
+            let standing = if fast.contains(&object) || !is_older(&identity, policy.grace, now) {
+                Standing::Fast
+            } else if needed.contains(&object) {
+                Standing::Needed
+            } else {
+                Standing::Loose
+            };
+            present.insert(object, Held { bytes: identity.size, standing });
+            files.insert(object, identity);
+        }
+        let going = decide(&makers, &present, policy.keep_bytes, !held.is_empty());
+        let mut plan = Self::plan(&makers, &present, &going, &files);
+        (plan.keys, plan.running) = (policy.keys.clone(), held.len());
+        let mut leftovers = vec![(self.layout.temporary(), DAY)];
+        if policy.quarantine {
+            leftovers.push((self.layout.quarantine(), policy.grace));
+        }
+        for (folder, age) in leftovers.into_iter().filter(|(folder, _)| folder.is_dir()) {
+            let old = fsx::walk(&folder)?.into_iter().filter(|(_, identity)| is_older(identity, age, now));
+            plan.files.extend(old.map(|(path, identity)| (path, identity.size)));
+        }
+        Ok(plan)
+    }
+
+    /// The objects that are needed, and those that stay whatever is asked for.
+    fn roots(
+        &self,
+        policy: &GcPolicy,
+        makers: &Makers,
+        held: &BTreeSet<StageKey>,
+        now: u64,
+    ) -> Result<(BTreeSet<ObjectDigest>, BTreeSet<ObjectDigest>), StoreError> {
+        let (mut needed, mut fast) = (policy.objects.clone(), policy.fast.clone());
+        let mut pinned = BTreeSet::new();
+        for pin in self.pins()? {
+            pinned.extend(pin.keys);
+            fast.extend(pin.objects);
+        }
+        for making in makers.makings() {
+            let kept = making.inputs.iter().chain(&making.outputs);
+            // What a user brought in cannot be computed again.
+            if making.is_import() || pinned.contains(&making.key) || held.contains(&making.key) {
+                fast.extend(kept);
+            } else if policy.keys.contains(&making.key) {
+                needed.extend(kept);
+            }
+        }
+        let today = now / DAY;
+        let uses = self.index.uses().into_iter();
+        needed.extend(uses.filter(|(_, day)| today.saturating_sub(*day) < policy.recent).map(|(object, _)| object));
+        Ok((needed, fast))
+    }
+
+    fn plan(
+        makers: &Makers,
+        present: &Present,
+        going: &[ObjectDigest],
+        files: &BTreeMap<ObjectDigest, fsx::Identity>,
+    ) -> GcPlan {
+        let mut plan = GcPlan { stays: present.values().map(|held| held.bytes).sum(), ..GcPlan::default() };
+        let mut kinds: BTreeMap<ObjectDigest, &str> = BTreeMap::new();
+        for making in makers.makings() {
+            for object in &making.outputs {
+                let kind = kinds.entry(*object).or_insert(&making.kind);
+                *kind = (*kind).min(&making.kind);
+            }
+        }
+        for object in going {
+            let (Some(held), Some(identity)) = (present.get(object), files.get(object)) else { continue };
+            let needed = held.standing == Standing::Needed;
+            let planned = PlannedObject { object: *object, bytes: held.bytes, needed, identity: *identity };
+            let kind = kinds.get(object).copied().unwrap_or_default().to_owned();
+            plan.objects.entry(kind).or_default().push(planned);
+            plan.stays -= held.bytes;
+        }
+        let gone: BTreeSet<_> = going.iter().copied().collect();
+        let again =
+            makers.again(going.iter().copied(), &mut |object| gone.contains(object) || !present.contains_key(object));
+        plan.lost = again.lost.intersection(&gone).count();
+        for &place in &again.run {
+            let making = &makers.makings()[place];
+            *plan.again.entry(making.kind.clone()).or_default() += making.seconds;
+        }
+        plan
+    }
+}
+
+fn is_older(file: &fsx::Identity, seconds: u64, now: u64) -> bool {
+    // The time of the last change: published files have no other.
+    let changed = u64::try_from(file.changed / 1_000_000_000).unwrap_or(0);
+    changed.saturating_add(seconds) <= now
+}
