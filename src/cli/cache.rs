@@ -8,6 +8,7 @@ use super::archive::{Export, Import};
 use super::format::{bytes, columns, count, duration};
 use super::make::now;
 use super::select::{Variant, select};
+use super::share::{self, Share};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::engine::Resolver;
@@ -22,6 +23,7 @@ pub enum Cache {
     Gc(Gc),
     Export(Export),
     Import(Import),
+    Share(Share),
 }
 
 /// Says how much is in the store, by kind of stage.
@@ -32,7 +34,8 @@ pub struct Stats {
     json: bool,
 }
 
-/// Hashes everything in the store again; what is damaged is moved aside.
+/// Hashes everything in the store again; what is damaged is moved aside. Where several accounts use it, modes are looked
+/// at too.
 ///
 /// The next `make` computes it again if it is needed. The exit code is 4 if anything was damaged.
 #[derive(Debug, Args)]
@@ -57,6 +60,9 @@ pub struct Gc {
     /// Also remove damaged files that were moved aside.
     #[arg(long)]
     quarantine: bool,
+    /// In a cache that several accounts use: also remove what others wrote. The folder's owner can.
+    #[arg(long)]
+    others: bool,
     /// Only say what would be removed.
     #[arg(long, short = 'n')]
     dry_run: bool,
@@ -71,13 +77,13 @@ impl Cache {
     /// # Errors
     /// If the store cannot be read, or is damaged.
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let store = Store::open(&global.cache)?;
         match self {
-            Self::Stats(command) => command.run(&store, ui),
-            Self::Check(command) => command.run(&store, ui),
-            Self::Gc(command) => command.run(global, &store, ui),
-            Self::Export(command) => command.run(global, &store, ui),
-            Self::Import(command) => command.run(global, &store, ui),
+            Self::Stats(command) => command.run(&global.store()?, ui),
+            Self::Check(command) => command.run(&global.store()?, ui),
+            Self::Gc(command) => command.run(global, &global.store()?, ui),
+            Self::Export(command) => command.run(global, &global.store()?, ui),
+            Self::Import(command) => command.run(global, &global.store()?, ui),
+            Self::Share(command) => command.run(ui),
         }
     }
 }
@@ -112,6 +118,7 @@ impl Stats {
 impl Check {
     fn run(&self, store: &Store, ui: &Ui) -> Result<(), Failure> {
         let report = store.check(&mut |_| {})?;
+        let findings = store.sharing_thoroughly()?;
         let damaged = report.damaged_objects.len() + report.damaged_records.len() + report.damaged_signatures.len();
         if self.json {
             let objects: Vec<_> = report.damaged_objects.iter().map(ToString::to_string).collect();
@@ -120,6 +127,7 @@ impl Check {
             let object = serde_json::json!({
                 "objects": report.objects, "records": report.records, "damaged_objects": objects,
                 "damaged_records": records, "signatures": report.signatures, "damaged_signatures": signatures, "dropped": report.dropped.len(), "index_corrections": report.index_corrections,
+                "sharing": share::as_json(&findings),
             });
             ui.answer(&object.to_string());
         } else {
@@ -133,9 +141,10 @@ impl Check {
                 let objects = count(report.dropped.len(), "object");
                 ui.answer(&format!("{objects} named by records are not here; they are computed again if needed"));
             }
+            share::lines(&findings).iter().for_each(|line| ui.answer(line));
         }
         if report.is_sound() {
-            return Ok(());
+            return share::fails(&findings, &store.root().display().to_string());
         }
         let message =
             format!("{} damaged; moved to {}", count(damaged, "file"), store.root().join("quarantine").display());
@@ -165,7 +174,9 @@ impl Gc {
                 _ => None,
             }));
         }
-        let plan = store.plan_gc(&GcPolicy { keep, grace: self.grace * 3600, quarantine: self.quarantine }, now())?;
+        let Self { grace, quarantine, others, .. } = *self;
+        let policy = GcPolicy { keep, grace: grace.saturating_mul(3600), quarantine, others };
+        let plan = store.plan_gc(&policy, now())?;
         let mut rows = Vec::new();
         for (kind, objects) in &plan.objects {
             let size = objects.iter().map(|object| object.bytes).sum();
@@ -182,6 +193,7 @@ impl Gc {
                 "objects": plan.object_count(), "bytes": plan.bytes(), "files": plan.files.len(),
                 "removed_objects": removed.as_ref().map(|done| done.objects),
                 "removed_bytes": removed.as_ref().map(|done| done.bytes),
+                "left": removed.as_ref().map(|done| done.left),
             });
             ui.answer(&object.to_string());
             return Ok(());
@@ -191,6 +203,10 @@ impl Gc {
         let objects = removed.as_ref().map_or(plan.object_count(), |done| done.objects as usize);
         ui.answer(&format!("{verb} {}, {}", count(objects, "object"), bytes(size)));
         columns(&rows).iter().for_each(|line| ui.answer(line));
+        if let Some(left @ 1..) = removed.map(|done| done.left) {
+            let files = count(left as usize, "file");
+            ui.say(&format!("{files} of other accounts left: their owners can remove them, and the folder's"));
+        }
         Ok(())
     }
 }

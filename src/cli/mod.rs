@@ -28,6 +28,7 @@ mod progress;
 mod report;
 mod select;
 mod selftest;
+mod share;
 mod show;
 mod status;
 mod ui;

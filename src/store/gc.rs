@@ -2,7 +2,8 @@
 //! were, so that these can be computed again and compared.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use super::records::ReadRecord;
 use super::{Store, StoreError};
@@ -22,6 +23,8 @@ pub struct GcPolicy {
     pub grace: u64,
     /// Whether damaged files that were moved aside are removed, if older than the grace time.
     pub quarantine: bool,
+    /// Whether files of other accounts are removed too, where this one may: in a shared store the owner may.
+    pub others: bool,
 }
 
 /// An object that is to be removed.
@@ -69,6 +72,8 @@ pub struct GcDone {
     pub files: u64,
     /// Bytes freed.
     pub bytes: u64,
+    /// Files that only their owners, or the store's, may remove.
+    pub left: u64,
 }
 
 impl Store {
@@ -98,6 +103,7 @@ impl Store {
             if let Some(identity) = fsx::identity(&self.layout.object(&object))?
                 && !kept.contains(&object)
                 && is_older(&identity, policy.grace, now)
+                && (policy.others || self.is_mine(&self.layout.object(&object))?)
             {
                 let kind = kinds.get(&object).cloned().unwrap_or_default();
                 let planned = PlannedObject { object, bytes: identity.size, identity };
@@ -108,9 +114,16 @@ impl Store {
         if policy.quarantine {
             leftovers.push((self.layout.quarantine(), policy.grace));
         }
-        for (folder, age) in leftovers.into_iter().filter(|(folder, _)| folder.is_dir()) {
-            let old = fsx::walk(&folder)?.into_iter().filter(|(_, identity)| is_older(identity, age, now));
-            plan.files.extend(old.map(|(path, identity)| (path, identity.size)));
+        for (folder, age) in leftovers {
+            // Not walked: what another account left over may be closed to this one.
+            for path in fsx::list(&folder)?.iter().map(|name| folder.join(name)) {
+                if let Some(identity) = fsx::identity(&path)?
+                    && is_older(&identity, age, now)
+                    && (policy.others || self.is_mine(&path)?)
+                {
+                    plan.files.push((path, identity.size));
+                }
+            }
         }
         Ok(plan)
     }
@@ -128,7 +141,7 @@ impl Store {
         let mut done = GcDone::default();
         for planned in plan.objects.values().flatten() {
             let path = self.layout.object(&planned.object);
-            if fsx::identity(&path)? == Some(planned.identity) && fsx::remove(&path)? {
+            if fsx::identity(&path)? == Some(planned.identity) && self.removed(&path, &mut done)? {
                 done.objects += 1;
                 done.bytes += planned.bytes;
             }
@@ -136,12 +149,30 @@ impl Store {
         let removed: Vec<_> = plan.objects.values().flatten().map(|planned| planned.object).collect();
         self.index.forget_objects(&removed);
         for (path, bytes) in &plan.files {
-            if fsx::remove(path)? {
+            if self.removed(path, &mut done)? {
                 done.files += 1;
                 done.bytes += bytes;
             }
         }
         Ok(done)
+    }
+
+    /// Whether a file belongs to this account, or to nobody else who could need it: a store that is not shared is its
+    /// owner's to tidy up.
+    fn is_mine(&self, path: &Path) -> Result<bool, StoreError> {
+        let me = self.sharing.account.user;
+        Ok(!self.sharing.access.is_shared() || fsx::access(path)?.is_none_or(|file| file.owner == me))
+    }
+
+    /// Removes a file, unless it is another account's and has to stay; says whether it did.
+    fn removed(&self, path: &Path, done: &mut GcDone) -> Result<bool, StoreError> {
+        match fsx::remove(path) {
+            Err(error) if error.source.kind() == ErrorKind::PermissionDenied && !self.is_mine(path)? => {
+                done.left += 1;
+                Ok(false)
+            }
+            removed => Ok(removed?),
+        }
     }
 
     /// The keys that are being worked on. Lock files of dead processes are removed in passing.

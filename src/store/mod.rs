@@ -15,7 +15,7 @@
 //! | `tmp/` | files that are being written |
 //! | `claims/<key>` | locked by the process that works on a key |
 //! | `quarantine/` | what was damaged |
-//! | `index.sqlite` | the index |
+//! | `index.sqlite` | the index, if nobody else writes to the store ([`Options::private`]) |
 
 mod check;
 mod find;
@@ -24,6 +24,8 @@ mod index;
 mod layout;
 mod object;
 mod records;
+mod share;
+mod sharing;
 mod signatures;
 mod stream;
 #[cfg(test)]
@@ -37,6 +39,8 @@ pub use check::{CheckReport, KindStats, Progress, Stats};
 pub use gc::{GcDone, GcPlan, GcPolicy, PlannedObject};
 pub use object::OBJECT_LIMIT;
 pub use records::Timing;
+pub use share::{Shared, share};
+pub use sharing::{Finding, Options};
 
 use crate::codec::CodecError;
 use crate::digest::{ObjectDigest, StageKey};
@@ -44,6 +48,7 @@ use crate::fsx::{self, FsError};
 use index::Index;
 use layout::Layout;
 use object::ObjectError;
+use sharing::Sharing;
 use signatures::Signers;
 
 /// Why the store could not do what was asked.
@@ -69,20 +74,29 @@ pub enum StoreError {
     #[error("object {0} is not in the store")]
     Missing(ObjectDigest),
     /// The object's file did not hold the bytes that its name says; it is no longer in use.
-    #[error("object {object} is damaged: {reason}{}", moved(moved_to.as_deref()))]
+    #[error("object {object} is damaged: {reason}{}", aside(moved_to))]
     Damaged {
         /// The object.
         object: ObjectDigest,
         /// What is wrong with the file.
         reason: String,
-        /// Where the file lies now; `None` if it could not be moved.
-        moved_to: Option<PathBuf>,
+        /// Where the file lies now, or why it lies where it did, and who can help.
+        moved_to: Result<PathBuf, String>,
     },
     /// Larger than any object may be.
     #[error("an object of {bytes} bytes is larger than the limit of {OBJECT_LIMIT} bytes")]
     TooLarge {
         /// Its size.
         bytes: u64,
+    },
+    /// A store cannot be given to a group by an account that is not in it.
+    #[error(
+        "you are not in the group {group}, so you cannot share anything with it: if you were added to it since you \
+             logged in, `newgrp {group}`; else ask who manages this machine"
+    )]
+    NotInGroup {
+        /// Its name.
+        group: String,
     },
     /// The bytes that were to be stored could not be read.
     #[error("cannot read what was to be stored: {0}")]
@@ -111,8 +125,11 @@ pub enum StoreError {
     Busy(Vec<StageKey>),
 }
 
-fn moved(to: Option<&Path>) -> String {
-    to.map_or(" (it could not be moved aside)".to_owned(), |to| format!(" (moved to {})", to.display()))
+fn aside(moved: &Result<PathBuf, String>) -> String {
+    match moved {
+        Ok(to) => format!(" (moved to {})", to.display()),
+        Err(why) => format!("; {why}"),
+    }
 }
 
 impl StoreError {
@@ -147,6 +164,7 @@ pub struct Claim(#[expect(dead_code, reason = "held for its drop")] fsx::Lock);
 #[derive(Debug)]
 pub struct Store {
     layout: Layout,
+    sharing: Sharing,
     index: Index,
     /// For every shard of `objects/`: how many objects were put into it, and how many of them have names
     /// that are known to be durable.
@@ -162,10 +180,19 @@ impl Store {
     /// # Errors
     /// If the folder holds something else, was made by a newer program, or cannot be read or made.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
+        Self::open_with(root, &Options::default())
+    }
+
+    /// The same, knowing where this account may keep what others must not share.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_with(root: &Path, options: &Options) -> Result<Self, StoreError> {
         let layout = Layout::open(root)?;
-        let index = Index::open(&layout.index());
+        let sharing = Sharing::of(root)?;
+        let index = Index::open(sharing.index(&layout, options));
         let shards = (0..=u8::MAX).map(|_| Default::default()).collect();
-        Ok(Self { layout, index, shards, signers: Mutex::default() })
+        Ok(Self { layout, sharing, index, shards, signers: Mutex::default() })
     }
 
     /// The store's folder.
@@ -259,7 +286,8 @@ impl Store {
     /// Moves the file of a damaged object aside and says so.
     fn damaged(&self, object: &ObjectDigest, reason: &str, read: Option<fsx::Identity>) -> StoreError {
         self.index.forget_objects(&[*object]);
-        let moved_to = self.quarantine(&self.layout.object(object), &format!("object-{object}"), read);
+        let path = self.layout.object(object);
+        let moved_to = self.quarantine(&path, &format!("object-{object}"), read).ok_or_else(|| self.in_the_way(&path));
         StoreError::Damaged { object: *object, reason: reason.to_owned(), moved_to }
     }
 
@@ -273,6 +301,20 @@ impl Store {
         let aside = self.layout.quarantine().join(format!("{name}-{}", fsx::now()));
         fsx::create_folder(&self.layout.quarantine()).ok()?;
         fsx::rename(path, &aside).ok()?.then_some(aside)
+    }
+
+    /// Why a damaged file could not be moved aside, and who can: in a shared store its owner, and the store's.
+    fn in_the_way(&self, path: &Path) -> String {
+        let (file, me, root) = (fsx::access(path), &self.sharing.account, self.root().display());
+        let Some(owner) = file.ok().flatten().map(|file| file.owner).filter(|owner| *owner != me.user) else {
+            return "it could not be moved aside".to_owned();
+        };
+        let (file, owner, keeper) = (path.display(), fsx::user_name(owner), fsx::user_name(self.sharing.access.owner));
+        let who = if owner == keeper { owner.clone() } else { format!("{owner} (or {keeper}, whose the store is)") };
+        format!(
+            "{file} belongs to {owner} and is in the way: ask {who} to run `wdpipe cache check --cache {root}`, which \
+                 moves it aside; until then work in another folder (--cache DIR)"
+        )
     }
 
     /// Makes the names of all objects put so far into an object's folder durable.
@@ -291,6 +333,6 @@ impl Store {
     /// # Errors
     /// If the lock cannot be created.
     pub fn claim(&self, key: &StageKey) -> Result<Option<Claim>, StoreError> {
-        Ok(fsx::Lock::try_acquire(&self.layout.claim(key))?.map(Claim))
+        Ok(fsx::Lock::try_acquire(&self.layout.claim(key), &self.layout.temporary())?.map(Claim))
     }
 }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+#[cfg(target_os = "linux")]
+mod accounts;
 mod archives;
 mod bad_input;
 mod bisect;
@@ -24,6 +26,8 @@ mod interrupted;
 mod keys;
 #[cfg(feature = "torch")]
 mod kinds;
+#[cfg(target_os = "linux")]
+mod lab;
 mod layers;
 #[cfg(feature = "torch")]
 mod proof;

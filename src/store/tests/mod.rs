@@ -208,7 +208,7 @@ fn collecting_drops_what_no_kept_key_needs_and_no_record() {
     fs::write(folder.path().join("tmp/1-2-3"), "left over").unwrap();
     let now = crate::fsx::now() as u64 / 1_000_000_000;
 
-    let policy = GcPolicy { keep: [keeper.parts.key()].into(), grace: 1000, quarantine: false };
+    let policy = GcPolicy { keep: [keeper.parts.key()].into(), grace: 1000, ..GcPolicy::default() };
     assert_eq!(store.plan_gc(&policy, now + 999 - 60).unwrap().object_count(), 0);
     let plan = store.plan_gc(&policy, now + 2 * 86400).unwrap();
     let planned: Vec<_> = plan.objects.iter().map(|(kind, objects)| (kind.as_str(), objects[0].object)).collect();

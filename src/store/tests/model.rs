@@ -85,7 +85,7 @@ proptest! {
                 }
                 Step::Collect { keep } => {
                     let keep: BTreeSet<_> = keep.iter().map(|&key| made(key, 0, 0).parts.key()).collect();
-                    let policy = GcPolicy { keep: keep.clone(), grace: 0, quarantine: false };
+                    let policy = GcPolicy { keep: keep.clone(), grace: 0, ..GcPolicy::default() };
                     let plan = store.plan_gc(&policy, u64::MAX).unwrap();
                     let removed = store.execute_gc(&plan).unwrap().objects;
                     let named: Vec<_> = keep.iter().filter_map(|key| model.records.get(key)).flat_map(|of| of.values()).collect();
