@@ -48,6 +48,7 @@ pub mod receipt;
 pub mod reports;
 pub mod stages;
 pub mod store;
+pub mod torture;
 pub mod verify;
 
 // Arguments, terminal, exit codes.

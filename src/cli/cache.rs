@@ -9,6 +9,7 @@ use super::format::{bytes, columns, count, duration};
 use super::make::now;
 use super::select::{Variant, select};
 use super::share::{self, Share};
+use super::torture::{Child, Torture};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::engine::Resolver;
@@ -24,6 +25,9 @@ pub enum Cache {
     Export(Export),
     Import(Import),
     Share(Share),
+    Torture(Torture),
+    #[command(hide = true)]
+    TortureChild(Child),
 }
 
 /// Says how much is in the store, by kind of stage.
@@ -84,6 +88,8 @@ impl Cache {
             Self::Export(command) => command.run(global, &global.store()?, ui),
             Self::Import(command) => command.run(global, &global.store()?, ui),
             Self::Share(command) => command.run(ui),
+            Self::Torture(command) => command.run(ui),
+            Self::TortureChild(command) => command.run(ui),
         }
     }
 }
@@ -135,6 +141,7 @@ impl Check {
                 (count(report.objects as usize, "object"), count(report.records as usize, "record"));
             ui.answer(&format!("{objects} and {records} hashed, {damaged} damaged"));
             report.damaged_objects.iter().for_each(|object| ui.answer(&format!("damaged object {object}")));
+            report.in_the_way.iter().for_each(|why| ui.answer(why));
             report.damaged_records.iter().for_each(|(_, record)| ui.answer(&format!("damaged record {record}")));
             report.damaged_signatures.iter().for_each(|batch| ui.answer(&format!("damaged signatures {batch}")));
             if !report.dropped.is_empty() {
@@ -146,8 +153,12 @@ impl Check {
         if report.is_sound() {
             return share::fails(&findings, &store.root().display().to_string());
         }
-        let message =
-            format!("{} damaged; moved to {}", count(damaged, "file"), store.root().join("quarantine").display());
+        let quarantine = store.root().join("quarantine");
+        let moved = match report.in_the_way.len() {
+            0 => format!("moved to {}", quarantine.display()),
+            stay => format!("{} had to stay, the others were moved to {}", count(stay, "file"), quarantine.display()),
+        };
+        let message = format!("{} damaged; {moved}", count(damaged, "file"));
         let hint = match report.damaged_signatures.is_empty() {
             true => "`wdpipe make` computes again what it needs",
             false => {

@@ -31,6 +31,7 @@ mod selftest;
 mod share;
 mod show;
 mod status;
+mod torture;
 mod ui;
 mod verify;
 mod whois;

@@ -94,6 +94,17 @@ fn neither_can_damage_what_the_other_wrote() {
 }
 
 #[test]
+fn without_the_sticky_bit_the_same_attempts_succeed() {
+    let Some(lab) = Lab::shared() else { return };
+    lab.makes(ALICE, 1);
+    let path = lab.files("objects", ALICE).remove(0);
+    fs::set_permissions(path.parent().unwrap(), Permissions::from_mode(0o2775)).unwrap();
+    let tried = BOB.does(|| attack(&path));
+    let worked: Vec<_> = tried.iter().filter(|(_, result)| result.is_ok()).map(|(what, _)| *what).collect();
+    assert!(worked.contains(&"rename over"), "{worked:?}");
+}
+
+#[test]
 fn wrong_bytes_under_a_right_name_are_served_to_nobody_else() {
     let (Some(honest), Some(lab)) = (Lab::shared(), Lab::shared()) else { return };
     let right = honest.makes(ALICE, 1);
@@ -113,6 +124,9 @@ fn wrong_bytes_under_a_right_name_are_served_to_nobody_else() {
     for part in ["belongs to user number 61002", "ask user number 61002 (or root, whose the store is)", "cache check"] {
         assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
     }
+    // A check of hers tells too, and can do no more.
+    let check = lab.tries(ALICE, &["cache", "check"]);
+    assert!(check.code == Some(4) && check.stderr.contains("had to stay"), "{}", check.stderr);
     assert_eq!(lab.tries(BOB, &["cache", "check"]).code, Some(4));
     assert_eq!(hashes(&lab.makes(ALICE, 1)), hashes(&right));
 

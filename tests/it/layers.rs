@@ -33,6 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("spec", &["claim", "expr", "figure", "graph", "work"]),
     ("sign", &["codec", "digest", "fsx"]),
     ("store", &["codec", "digest", "fsx", "record", "sign", "value"]),
+    ("torture", &["digest", "fsx", "record", "rng", "store", "value"]),
     ("archive", &["closure", "codec", "digest", "fsx", "record", "store", "value", "work"]),
     ("receipt", &["closure", "codec", "digest", "lock", "sign"]),
     ("reports", &["digest", "fsx", "lock", "receipt", "stamp"]),
@@ -50,7 +51,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "archive", "claim", "closure", "cost", "data", "differ", "digest", "engine", "figure", "fsx", "graph",
             "learn", "lock", "page", "plan", "record", "receipt", "reports", "sign", "spec", "stages", "stamp",
-            "stats", "store", "table", "value", "verify", "work",
+            "stats", "store", "table", "torture", "value", "verify", "work",
         ],
     ),
 ];

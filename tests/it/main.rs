@@ -32,5 +32,6 @@ mod layers;
 #[cfg(feature = "torch")]
 mod proof;
 mod tampered;
+mod torture;
 #[cfg(not(feature = "torch"))]
 mod without_torch;
