@@ -18,6 +18,7 @@
 //! | `index.sqlite` | the index, if nobody else writes to the store ([`Options::private`]) |
 
 mod check;
+mod faults;
 mod find;
 mod gc;
 mod index;
@@ -262,9 +263,12 @@ impl Store {
     /// # Errors
     /// If the file cannot be read.
     pub fn state(&self, digest: &ObjectDigest) -> Result<ObjectState, StoreError> {
-        let Some(identity) = fsx::identity(&self.layout.object(digest))? else {
-            return Ok(ObjectState::Missing);
-        };
+        let path = self.layout.object(digest);
+        let mut there = fsx::identity(&path)?;
+        if there.is_none() && self.is_seen_anew(&path) {
+            there = fsx::identity(&path)?;
+        }
+        let Some(identity) = there else { return Ok(ObjectState::Missing) };
         if self.index.knows_object(digest, &identity) {
             return Ok(ObjectState::Present);
         }
@@ -274,6 +278,14 @@ impl Store {
             Err(StoreError::Damaged { .. }) => Ok(ObjectState::Damaged),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether a name that was looked for in vain is there after all: on a network it may stay unseen for half a minute
+    /// after another machine has published it, unless its folder is listed.
+    fn is_seen_anew(&self, path: &Path) -> bool {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let listed = path.parent().filter(|_| self.sharing.system.is_network).map(fsx::list);
+        matches!(listed, Some(Ok(names)) if names.iter().any(|there| *there == *name))
     }
 
     /// Notes that the file held the right bytes at `now`, if it could not have changed unnoticed since.

@@ -100,7 +100,11 @@ impl Store {
     /// If a file cannot be read, or was written by another version of the program.
     pub fn records(&self, key: &StageKey) -> Result<Vec<(RecordDigest, Record)>, StoreError> {
         let mut found = Vec::new();
-        for digest in self.layout.records_of(key)? {
+        let mut digests = self.layout.records_of(key)?;
+        if digests.is_empty() && self.is_seen_anew(&self.layout.records(key)) {
+            digests = self.layout.records_of(key)?;
+        }
+        for digest in digests {
             if let ReadRecord::Good { record, .. } = self.read_record(key, &digest)? {
                 found.push((digest, *record));
             }

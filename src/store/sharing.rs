@@ -5,14 +5,14 @@
 //! store's owner. Permissions keep nobody from publishing wrong bytes under a right name: what another account wrote is
 //! hashed when this one first meets it, since the index is each account's own.
 
-use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::faults::{Fault, Faults};
 use super::layout::Layout;
 use super::{Store, StoreError};
 use crate::digest::ObjectDigest;
-use crate::fsx::{self, Access, Account, FsError, Lock, SHARED_FILE, System};
+use crate::fsx::{self, Access, Account, FsError, Lock, System};
 
 /// What a store is opened with.
 #[derive(Debug, Clone, Default)]
@@ -71,58 +71,6 @@ impl Sharing {
     }
 }
 
-/// What may be wrong with a file or folder of a shared store, worst first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Fault {
-    AnyoneWrites,
-    NoSticky,
-    NotTheOwners(u32),
-    FileWritable,
-    OtherGroup(u32),
-    NoSetgid,
-    GroupCannotAdd,
-    CannotAdd,
-    Unreadable,
-    FileUnreadable,
-}
-
-/// Faults, each with the first place that has it and how many have it.
-#[derive(Default)]
-struct Faults(BTreeMap<Fault, (PathBuf, u32, usize)>);
-
-impl Faults {
-    fn add(&mut self, fault: Fault, path: &Path, owner: u32) {
-        self.0.entry(fault).or_insert_with(|| (path.to_owned(), owner, 0)).2 += 1;
-    }
-
-    fn folder(&mut self, path: &Path, access: &Access, root: &Access, account: &Account) {
-        let mut add = |fault| self.add(fault, path, access.owner);
-        let mode = access.mode;
-        [
-            (mode & 0o002 != 0, Fault::AnyoneWrites),
-            (mode & 0o1000 == 0, Fault::NoSticky),
-            (access.group != root.group, Fault::OtherGroup(access.group)),
-            (mode & 0o2000 == 0, Fault::NoSetgid),
-            (mode & 0o070 != 0o070, Fault::GroupCannotAdd),
-        ]
-        .into_iter()
-        .filter(|(is_so, _)| *is_so)
-        .for_each(|(_, fault)| add(fault));
-        if mode & 0o020 != 0 && account.is_in(access.group) && !fsx::may_add(path) {
-            add(Fault::CannotAdd);
-        }
-    }
-
-    fn file(&mut self, path: &Path, access: &Access) {
-        if access.mode & 0o222 != 0 {
-            self.add(Fault::FileWritable, path, access.owner);
-        }
-        if access.mode & SHARED_FILE != SHARED_FILE {
-            self.add(Fault::FileUnreadable, path, access.owner);
-        }
-    }
-}
-
 impl Store {
     /// What keeps several accounts from using this store together, as far as a look at its main folders tells. Of a
     /// store that is this account's own there is nothing to tell.
@@ -141,10 +89,13 @@ impl Store {
                 }
             }
         }
-        Ok(self.findings(faults))
+        let mut findings = self.about_me();
+        findings.extend(self.in_words(faults));
+        Ok(findings)
     }
 
-    /// The same after a look at every folder and file, and a try of what the file system can do.
+    /// The same after a look at every folder and file, and a try of what the file system can do. That this account may
+    /// only read is no fault here.
     ///
     /// # Errors
     /// If a folder cannot be looked at.
@@ -175,103 +126,47 @@ impl Store {
                 faults.folder(self.root(), &access, &root, &self.sharing.account);
             }
         }
-        let mut findings = self.findings(faults);
+        let mut findings = self.about_me();
+        findings.iter_mut().for_each(|finding| finding.is_fault = false);
+        findings.extend(self.in_words(faults));
         findings.extend(self.unreachable()?);
         findings.extend(self.incapable());
         Ok(findings)
     }
 
-    /// Faults in words, and what else is to be known.
-    fn findings(&self, faults: Faults) -> Vec<Finding> {
+    /// What this account should know of its own place here, and where the store lies.
+    fn about_me(&self) -> Vec<Finding> {
         let Sharing { access: root, account, system } = &self.sharing;
         let mut findings = Vec::new();
         let place = self.root().display();
         if system.is_network {
             let what = format!("{place} lies on {}: your index of it is kept elsewhere", system.name);
-            findings.push(Finding {
-                is_fault: false,
-                what,
-                mend: format!(
-                    "`wdpipe cache torture` tries in an empty \
-                folder beside it what this file system guarantees"
-                ),
-            });
+            let mend =
+                "`wdpipe cache torture DIR`, in an empty folder beside it, tries what this file system guarantees";
+            findings.push(Finding { is_fault: false, what, mend: mend.to_owned() });
         }
         let (owner, group) = (fsx::user_name(root.owner), fsx::group_name(root.group));
-        if !root.is_shared() {
-            if root.owner != account.user {
-                let what = format!("{place} belongs to {owner}, who does not share it: you may read what is there");
-                let mend = format!(
-                    "to add to it, ask {owner} to run `wdpipe cache share {place} --group GROUP`, GROUP \
-                    being one that you both are in"
-                );
-                findings.push(Finding { is_fault: !fsx::may_add(&self.layout.temporary()), what, mend });
-            }
+        if root.owner == account.user || root.mode & 0o002 != 0 {
             return findings;
         }
-        if !account.is_in(root.group) && root.mode & 0o002 == 0 && root.owner != account.user {
+        let is_fault = !fsx::may_add(&self.layout.temporary());
+        if !root.is_shared() {
+            let what = format!("{place} belongs to {owner}, who does not share it: you may read what is there");
+            let mend = format!(
+                "to add to it, ask {owner} to run `wdpipe cache share {place} --group GROUP`, GROUP being one that you \
+                 both are in"
+            );
+            findings.push(Finding { is_fault, what, mend });
+        } else if !account.is_in(root.group) {
             let what = format!("you are not in the group {group} that shares {place}: you may read what is there");
             let mend = format!(
-                "if you were added to it since you logged in, `newgrp {group}`; else ask who manages this \
-                machine to add you (`usermod -aG {group} {}`)",
+                "if you were added to it since you logged in, `newgrp {group}`; else ask who manages this machine to add \
+                 you (`usermod -aG {group} {}`)",
                 fsx::user_name(account.user)
             );
-            findings.push(Finding { is_fault: true, what, mend });
-        }
-        for (fault, (path, owner, count)) in faults.0 {
-            let owner = fsx::user_name(owner);
-            findings.push(Finding {
-                is_fault: true,
-                what: self.told(fault, &path, &owner, count),
-                mend: self.mend(fault, &owner),
-            });
+            findings.push(Finding { is_fault, what, mend });
         }
         findings
-    }
-
-    fn told(&self, fault: Fault, path: &Path, owner: &str, count: usize) -> String {
-        let more = match count {
-            0 | 1 => String::new(),
-            count => format!(" (and {} more)", count - 1),
-        };
-        let what = match fault {
-            Fault::AnyoneWrites => "anyone on this machine may write there",
-            Fault::NoSticky => "whoever may write there may remove and replace what others wrote (no sticky bit)",
-            Fault::NotTheOwners(_) => {
-                return format!(
-                    "{}{more} belongs to {owner}, who may remove what others wrote \
-                there: it should belong to the store's owner, {}",
-                    path.display(),
-                    fsx::user_name(self.sharing.access.owner)
-                );
-            }
-            Fault::FileWritable => "the file can be changed",
-            Fault::OtherGroup(group) => {
-                return format!(
-                    "{}{more} belongs to the group {}, the store to {}",
-                    path.display(),
-                    fsx::group_name(group),
-                    fsx::group_name(self.sharing.access.group)
-                );
-            }
-            Fault::NoSetgid => "what is made there does not come to the group (no setgid bit)",
-            Fault::GroupCannotAdd => "the group cannot add to it",
-            Fault::CannotAdd => "you cannot add to it, though your group may: is the disk mounted read-only?",
-            Fault::Unreadable => "the folder cannot be read",
-            Fault::FileUnreadable => "the file cannot be read by all",
-        };
-        format!("{}{more}: {what}", path.display())
-    }
-
-    fn mend(&self, fault: Fault, owner: &str) -> String {
-        let Sharing { access: root, account, .. } = &self.sharing;
-        let command = format!("`wdpipe cache share {} --group {}`", self.root().display(), fsx::group_name(root.group));
-        match fault {
-            Fault::CannotAdd => String::new(),
-            Fault::NotTheOwners(_) => format!("as root, `chown {} FOLDER`", fsx::user_name(root.owner)),
-            _ if account.user == 0 || fsx::user_name(account.user) == owner => command,
-            _ => format!("ask {owner} to run {command}"),
-        }
     }
 
     /// Folders above the store that keep the group from reaching it.

@@ -261,6 +261,7 @@ fn what_is_wrong_with_a_folder_is_said_and_mended() {
     // Somebody who is not in the group reads, and is told how to do more.
     assert!(lab.tries(GUEST, &["doctor"]).stdout.contains("`newgrp 61000`"));
     lab.runs(GUEST, &["status"]);
+    lab.runs(GUEST, &["cache", "check"]);
     let again = lab.makes(GUEST, 1);
     assert_eq!((run(&again), hashes(&again)), (0, hashes(&made)));
     let refused = lab.tries(GUEST, &make("seed=[2]"));

@@ -4,6 +4,7 @@
 mod damage;
 mod model;
 mod processes;
+mod sharing;
 mod signatures;
 mod stream;
 
