@@ -5,17 +5,26 @@
 
 mod batch;
 mod draft;
+mod lock;
+mod modes;
 mod private;
+mod system;
 
-use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Read, Seek};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use batch::Batch;
 pub use draft::{Draft, publish, replace};
-pub use private::{create_private, read_private};
+pub use lock::Lock;
+pub use modes::{
+    Access, Account, SHARED_FILE, SHARED_FOLDER, access, group_name, group_number, may_add, publish_folder, set_access,
+    survey, user_name,
+};
+pub use private::{create_private, private_folder, read_private};
+pub use system::{System, can_link, can_reflink, change_shows, free_space, system};
 
 /// An operation on a file or folder that failed.
 #[derive(Debug, thiserror::Error)]
@@ -250,74 +259,39 @@ pub fn rename(from: &Path, to: &Path) -> Result<bool, FsError> {
     optional(fs::rename(from, to).map_err(failed("move", from))).map(|moved| moved.is_some())
 }
 
-/// Removes a file; says whether it was there.
+/// Removes a file or an empty folder; says whether it was there.
 ///
 /// # Errors
 /// If it cannot be removed.
 pub fn remove(path: &Path) -> Result<bool, FsError> {
-    optional(fs::remove_file(path).map_err(failed("remove", path))).map(|removed| removed.is_some())
-}
-
-/// A file that is locked as long as this value lives, and removed with it. The system unlocks it when
-/// the process dies, however it dies; the file is then left over, and the next one locks it anew.
-#[derive(Debug)]
-pub struct Lock {
-    file: File,
-    path: PathBuf,
-}
-
-impl Lock {
-    /// Locks a file, creating it if it is not there; `None` if another process or thread holds it.
-    ///
-    /// # Errors
-    /// If the file cannot be created or the file system has no locks.
-    pub fn try_acquire(path: &Path) -> Result<Option<Self>, FsError> {
-        let failed = failed("lock", path);
-        // Losing a race with a holder that leaves is rare; losing it a hundred times means that the name
-        // cannot be had (a dangling link, say).
-        for _ in 0..100 {
-            let Some(file) = Self::open(path).map_err(&failed)? else { continue };
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(error)) => return Err(failed(error)),
-            }
-            // Its last holder may have removed the file between opening and locking: then this lock is
-            // on a file without a name, which excludes nobody.
-            let ours = file.metadata().map_err(&failed)?.ino();
-            if identity(path)?.is_some_and(|there| there.inode == ours) {
-                return Ok(Some(Self { file, path: path.to_owned() }));
+    let removed = match fs::remove_file(path) {
+        // What the two mean differs between systems: a folder is no file.
+        Err(error) if matches!(error.kind(), ErrorKind::IsADirectory | ErrorKind::PermissionDenied) => {
+            if fs::symlink_metadata(path).is_ok_and(|there| there.is_dir()) {
+                fs::remove_dir(path)
+            } else {
+                Err(error)
             }
         }
-        Ok(None)
-    }
-
-    /// Opens the file, or creates it; `None` if it came or went meanwhile. Files of other users are
-    /// opened without asking for creation, which hardened systems refuse in shared folders.
-    fn open(path: &Path) -> io::Result<Option<File>> {
-        let opened = match OpenOptions::new().write(true).open(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                OpenOptions::new().write(true).create_new(true).mode(0o666).open(path)
-            }
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => File::open(path),
-            other => other,
-        };
-        match opened {
-            Ok(file) => Ok(Some(file)),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
-            // The folder itself is missing, not just the file: trying again would go on for ever.
-            Err(error) if error.kind() == ErrorKind::NotFound && path.parent().is_some_and(Path::is_dir) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
+        other => other,
+    };
+    optional(removed.map_err(failed("remove", path))).map(|removed| removed.is_some())
 }
 
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // In this order, so that nobody locks the file between the two and has it removed.
-        let _ = fs::remove_file(&self.path);
-        let _ = self.file.unlock();
-    }
+/// Removes a folder with all that is in it; links are removed, not followed.
+///
+/// # Errors
+/// If anything cannot be removed.
+pub fn remove_all(path: &Path) -> Result<(), FsError> {
+    optional(fs::remove_dir_all(path).map_err(failed("remove", path))).map(drop)
+}
+
+/// A path without links and detours.
+///
+/// # Errors
+/// If it is not there.
+pub fn canonical(path: &Path) -> Result<PathBuf, FsError> {
+    fs::canonicalize(path).map_err(failed("find", path))
 }
 
 #[cfg(test)]
@@ -383,15 +357,5 @@ mod tests {
         fs::set_permissions(&lab, Permissions::from_mode(0o1777)).unwrap();
         create_folder(&lab.join("c")).unwrap();
         assert_eq!(fs::metadata(lab.join("c")).unwrap().mode() & 0o1002, 0);
-    }
-
-    #[test]
-    fn a_lock_on_a_name_that_cannot_be_had_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(Lock::try_acquire(&folder.path().join("no/such")).unwrap_err().is_missing());
-        std::os::unix::fs::symlink("nowhere/at/all", folder.path().join("link")).unwrap();
-        assert!(Lock::try_acquire(&folder.path().join("link")).is_ok_and(|lock| lock.is_none()));
-        let lock = Lock::try_acquire(&folder.path().join("a")).unwrap();
-        assert!(lock.is_some() && Lock::try_acquire(&folder.path().join("a")).unwrap().is_none());
     }
 }

@@ -51,6 +51,7 @@ pub mod remote;
 pub mod reports;
 pub mod stages;
 pub mod store;
+pub mod torture;
 pub mod verify;
 
 // Arguments, terminal, exit codes.

@@ -14,7 +14,6 @@ use crate::engine::EngineError;
 use crate::receipt::{Receipt, Segment, Testimony};
 use crate::reports::Place;
 use crate::stages::Device;
-use crate::store::Store;
 use crate::verify::{self, Agreement, Evidence, Pick, Verdict};
 
 /// Computes random segments of a figure's training again, from their checkpoints, and adds a signed receipt.
@@ -56,7 +55,7 @@ impl Audit {
             let message = format!("{} is not there", place.path("lock").display());
             Failure::new(ExitCode::Missing, message, format!("`wdpipe lock {}` writes it", self.figure))
         })?;
-        let store = Store::open(&global.cache)?;
+        let store = global.store()?;
         let subject = Subject { profile: self.profile.clone(), place: place.clone() };
         let beside = subject.beside()?;
         let evidence = Evidence::gather(&lock, &beside.0, &beside.1, Some(&store))?;

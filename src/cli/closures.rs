@@ -133,7 +133,7 @@ impl Operands {
     /// What to say if nothing is named to compare with: a key may have several outcomes.
     fn one_alone(&self, global: &Global) -> Result<Failure, Failure> {
         if let Operand::Record(prefix) = Operand::of(&self.a)
-            && let Err(several) = outcome(&Store::open(&global.cache)?, prefix)
+            && let Err(several) = outcome(&global.store()?, prefix)
         {
             return Ok(several);
         }
@@ -177,7 +177,7 @@ impl<'a> Operand<'a> {
 /// If it names nothing, or what was not made.
 pub fn load(global: &Global, variant: &Variant, operand: &str, extent: Extent) -> Result<Loaded, Failure> {
     match Operand::of(operand) {
-        Operand::Record(prefix) => recorded(Store::open(&global.cache)?, prefix),
+        Operand::Record(prefix) => recorded(global.store()?, prefix),
         Operand::Lock => locked(global, Path::new(operand)),
         Operand::Archive => archived(Path::new(operand)),
         Operand::Target => planned(global, variant, operand, extent),
@@ -221,7 +221,7 @@ fn recorded(store: Store, prefix: &str) -> Result<Loaded, Failure> {
 /// The store of the cache folder, if there is one: none is made for the sake of a comparison.
 pub fn store_of(global: &Global) -> Option<Store> {
     let there = fsx::identity(&global.cache).ok().flatten().is_some();
-    if there { Store::open(&global.cache).ok() } else { None }
+    if there { global.store().ok() } else { None }
 }
 
 /// What a lock holds, with the records beside it or in the store.
@@ -253,7 +253,7 @@ fn archived(path: &Path) -> Result<Loaded, Failure> {
 
 fn planned(global: &Global, variant: &Variant, operand: &str, extent: Extent) -> Result<Loaded, Failure> {
     let selection = select(global, variant, &[operand.to_owned()])?;
-    let (graph, store) = (&selection.graph, Store::open(&global.cache)?);
+    let (graph, store) = (&selection.graph, global.store()?);
     let needed = graph.closure(&selection.targets);
     let knowledge = Resolver::new(&store, graph, &selection.preference).outlook(&needed)?;
     let is_known = |id: &usize| matches!(knowledge[*id], Knowledge::Known { .. });

@@ -8,7 +8,6 @@ use super::select::{Variant, select};
 use super::ui::Ui;
 use super::{Failure, Global};
 use crate::engine::Resolver;
-use crate::store::Store;
 
 /// Compares figures with the paper: claims with a verdict, published values beside those computed here.
 ///
@@ -37,7 +36,7 @@ impl Compare {
         if figures.is_empty() {
             return Err(Failure::usage("the target is no figure", "name figures, such as fig3, or none for all"));
         }
-        let store = Store::open(&global.cache)?;
+        let store = global.store()?;
         let wanted = selection.graph.figures.values().filter(|drawn| figures.contains(&drawn.figure));
         let mut targets: Vec<usize> = wanted.map(|drawn| drawn.stage).collect();
         let claims = selection.graph.claims.iter().filter(|claim| figures.contains(&claim.figure));

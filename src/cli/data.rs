@@ -68,7 +68,7 @@ impl Data {
     /// # Errors
     /// If the data is not what it should be, or cannot be read, downloaded or stored.
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let store = Store::open(&global.cache)?;
+        let store = global.store()?;
         match self {
             Self::Import(command) => take(&store, &command.path, ui),
             Self::Fetch(command) => command.run(&store, ui),

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::format::columns;
 use super::select::{Variant, select};
+use super::share;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::engine::{Import, Indifferent, Resolver};
@@ -46,9 +47,13 @@ impl Doctor {
                       agree on every x86-64 processor with AVX2";
         found("policy", Ok(policy.to_owned()));
         found("pipelines", pipelines(global));
-        let store = Store::open(&global.cache);
+        let store = global.store();
         found("cache", store.as_ref().map_err(ToString::to_string).and_then(writable));
         if let Ok(store) = &store {
+            for finding in store.sharing()? {
+                let text = share::lines(std::slice::from_ref(&finding)).join(": ").replace(":   ", ": ");
+                found("sharing", if finding.is_fault { Err(text) } else { Ok(text) });
+            }
             for source in [Source::Cifar10, Source::Cifar100] {
                 // Data that was not imported is no fault: the smoke profile needs none.
                 let text = match Resolver::new(store, &Graph::default(), &Indifferent).imported(Import::Data(source)) {

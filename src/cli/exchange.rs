@@ -17,7 +17,7 @@ use crate::learn::layout::layout;
 use crate::learn::weights::Weights;
 use crate::plan::Knowledge;
 use crate::record::{Output, Record};
-use crate::store::{OBJECT_LIMIT, Store};
+use crate::store::OBJECT_LIMIT;
 
 /// Writes a stage's weights to a file for PyTorch and others.
 ///
@@ -97,7 +97,7 @@ impl Export {
                         `momentum`; `wdpipe show` takes any other output";
             return Err(Failure::usage(message, hint));
         };
-        let store = Store::open(&global.cache)?;
+        let store = global.store()?;
         let knowledge = Resolver::new(&store, graph, &selection.preference).all(&graph.closure(&[id]))?;
         let record = match &knowledge[id] {
             Knowledge::Known { record, .. } => record,
@@ -166,7 +166,7 @@ impl Import {
             Failure::new(ExitCode::Failed, format!("{}: {error}", self.file.display()), hint)
         })?;
         let content = weights.to_bytes().map_err(unreadable)?;
-        let store = Store::open(&global.cache)?;
+        let store = global.store()?;
         let object = store.put(&content)?;
         let record = Record {
             parts: Imported::Weights(&name).parts(),

@@ -10,7 +10,6 @@ use crate::engine::Resolver;
 use crate::graph::Graph;
 use crate::plan::{Bytes, Knowledge, MissReason, plan};
 use crate::record::{KeyParts, Record};
-use crate::store::Store;
 
 /// Says what a stage computes, from what, and why it would run or not.
 #[derive(Debug, Args)]
@@ -37,7 +36,7 @@ impl Explain {
         let selection = select(global, &self.variant, std::slice::from_ref(&self.stage))?;
         let graph = &selection.graph;
         let found = &selection.targets;
-        let store = Store::open(&global.cache)?;
+        let store = global.store()?;
         let resolver = Resolver::new(&store, graph, &selection.preference);
         let knowledge = resolver.all(&graph.closure(found))?;
         let plan = plan(graph, found, &knowledge);

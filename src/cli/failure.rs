@@ -72,7 +72,7 @@ impl From<StoreError> for Failure {
         let hint = if error.is_disk_full() {
             "nothing is lost: make room (`wdpipe cache gc`, or with --keep-bytes SIZE if that is not enough), then run it again"
         } else if error.is_read_only() {
-            "name a folder that you may write with --cache DIR"
+            "name a folder that you may write with --cache DIR; `wdpipe doctor` says why this one is none"
         } else {
             ""
         };

@@ -14,7 +14,6 @@ use super::{ExitCode, Failure, Global};
 use crate::engine::{Import, Resolver};
 use crate::plan::Knowledge;
 use crate::sign::{Batch, KeyName, Keyring, PublicKey, SecretKey, Trust};
-use crate::store::Store;
 
 /// Keys that sign results: your own, and those that the project trusts.
 ///
@@ -193,7 +192,7 @@ impl Sign {
             let hint = "`wdpipe keys generate` makes one; of several, WDPIPE_KEY=NAME chooses";
             return Err(Failure::new(ExitCode::Missing, "there is no key to sign with", hint));
         };
-        let store = Store::open(&global.cache)?;
+        let store = global.store()?;
         let resolver = Resolver::new(&store, &selection.graph, &selection.preference);
         let knowledge = resolver.outlook(&selection.graph.closure(&selection.targets))?;
         let (public, me) = (secret.public(), who());

@@ -44,7 +44,7 @@ impl LockCommand {
         if selection.targets.is_empty() {
             return Err(Failure::usage("only figures and panels have locks", "name one, or say all"));
         }
-        let store = Store::open(&global.cache)?;
+        let store = global.store()?;
         let preference: &dyn Preference = if self.anew { &Indifferent } else { &selection.preference };
         let resolver = Resolver::new(&store, &selection.graph, preference);
         let knowledge = resolver.outlook(&selection.graph.closure(&selection.targets))?;

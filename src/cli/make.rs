@@ -18,6 +18,7 @@ use super::progress::Progress;
 use super::remote::Through;
 use super::report;
 use super::select::{Selection, Variant, select};
+use super::share;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::cost;
@@ -86,7 +87,8 @@ impl Make {
     /// Whatever keeps a target from being made.
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
         let started = Instant::now();
-        let store = Store::open(&global.cache)?;
+        let store = global.store()?;
+        share::warn(&store, ui)?;
         let cancel = cancel_on_interrupt();
         let first = self.selected(global, &self.variant, ui)?;
         if let Some(remote) = &self.remote {

@@ -38,7 +38,7 @@ impl Report {
     /// If a pipeline or target is wrong, nothing was made yet, or the page cannot be written.
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
         let selection = select(global, &self.variant, &self.targets)?;
-        let store = Store::open(&global.cache)?;
+        let store = global.store()?;
         let (path, changed) = write(&selection, &self.variant, &store, global)?;
         ui.say(&format!("{} {}", if changed { "wrote" } else { "unchanged" }, path.display()));
         Ok(())

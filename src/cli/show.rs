@@ -47,7 +47,7 @@ impl Show {
         let selection = select(global, &self.variant, std::slice::from_ref(&self.stage))?;
         let graph = &selection.graph;
         let found = &selection.targets;
-        let store = Store::open(&global.cache)?;
+        let store = global.store()?;
         let knowledge = Resolver::new(&store, graph, &selection.preference).all(&graph.closure(found))?;
         let known = found.iter().filter_map(|&id| match &knowledge[id] {
             Knowledge::Known { record, .. } => Some((graph.stages[id].name.as_str(), record.as_ref())),

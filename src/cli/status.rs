@@ -11,7 +11,6 @@ use super::ui::Ui;
 use super::{Failure, Global};
 use crate::plan::{MissReason, Plan};
 use crate::stages::Device;
-use crate::store::Store;
 
 /// Says how much of a figure is cached, and what would run.
 #[derive(Debug, Args)]
@@ -43,7 +42,7 @@ impl Status {
     /// If a pipeline or target is wrong, or the store cannot be read.
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
         let selection = select(global, &self.variant, &self.targets)?;
-        let store = Store::open(&global.cache)?;
+        let store = global.store()?;
         let plan = planned(&selection, &store)?;
         let device = Device::Auto.under(selection.graph.policy).map_err(|error| Failure::usage(error, ""))?;
         let estimates = estimates(&selection, &store, &device.guess())?;

@@ -138,7 +138,7 @@ impl Verify {
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
         let subjects = self.subjects(global)?;
         let needs_store = self.objects || self.rebuild.is_some() || self.statistics;
-        let store = if needs_store { Some(Store::open(&global.cache)?) } else { None };
+        let store = if needs_store { Some(global.store()?) } else { None };
         let seed = self.seed.clone().unwrap_or_else(random_seed);
         let (cancel, cores) = (cancel_on_interrupt(), cores());
         let run = |_: &mut (), subject: &Subject| {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
-use super::{FsError, Identity, PUBLISHED, create_folder, failed, folder_of, identity, now, read};
+use super::{FsError, Identity, PUBLISHED, SHARED_FILE, failed, folder_of, identity, now, publish_folder, read};
 
 /// A file under a temporary name, written bit by bit; removed on drop unless it was published or put in a place.
 #[derive(Debug)]
@@ -19,12 +19,13 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Creates a file that nobody else has in `folder`.
+    /// Creates a file that nobody else has, and nobody else can open before it is published, in `folder`: whoever could
+    /// open it for writing now could write to it ever after.
     ///
     /// # Errors
     /// If it cannot be created.
     pub fn new(folder: &Path) -> Result<Self, FsError> {
-        Self::create(folder, "", 0o666)
+        Self::create(folder, "", 0o600)
     }
 
     /// Creates one that is to be put in the place `path`.
@@ -47,10 +48,8 @@ impl Draft {
 
     /// The mode (less the umask) is the file's from the start.
     fn create(folder: &Path, prefix: &str, mode: u32) -> Result<Self, FsError> {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
         loop {
-            let (process, count) = (std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
-            let path = folder.join(format!("{prefix}{process}-{count}-{}", now()));
+            let path = temporary_name(folder, prefix);
             match OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&path) {
                 Ok(file) => return Ok(Self { file, path, stays: false }),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -174,7 +173,7 @@ impl Draft {
 
     fn make_immutable(&mut self) -> Result<(), FsError> {
         // Set, not left to the umask: others who share the store must be able to read, nobody to write.
-        self.file.set_permissions(Permissions::from_mode(0o444)).map_err(failed("write", &self.path))?;
+        self.file.set_permissions(Permissions::from_mode(SHARED_FILE)).map_err(failed("write", &self.path))?;
         // Where times cannot be set, the file is only hashed more often than it must be.
         let _ = self.file.set_modified(UNIX_EPOCH + PUBLISHED);
         Ok(())
@@ -188,6 +187,13 @@ impl Draft {
         self.sync()?;
         fs::rename(&self.path, path).map_err(failed("write", path))
     }
+}
+
+/// A name that nobody else should have.
+pub(super) fn temporary_name(folder: &Path, prefix: &str) -> PathBuf {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let (process, count) = (std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+    folder.join(format!("{prefix}{process}-{count}-{}", now()))
 }
 
 impl Write for Draft {
@@ -217,7 +223,7 @@ pub(super) fn link_or_move(temporary: &Path, target: &Path) -> Result<bool, FsEr
     if let (Err(error), Some(folder)) = (&linked, target.parent())
         && error.kind() == ErrorKind::NotFound
     {
-        create_folder(folder)?;
+        publish_folder(folder_of(temporary), folder)?;
         linked = fs::hard_link(temporary, target);
     }
     match linked {

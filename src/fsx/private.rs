@@ -44,13 +44,7 @@ pub fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
 /// If it cannot be written, or others may write to its folder.
 pub fn create_private(path: &Path, bytes: &[u8]) -> Result<bool, FsError> {
     let folder = folder_of(path);
-    if let Some(parent) = folder.parent().filter(|parent| *parent != Path::new("")) {
-        create_folder(parent)?;
-    }
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed("create", folder)(error)),
-        _ => check_folder(folder)?,
-    }
+    private_folder(folder)?;
     let mut draft = Draft::private(path)?;
     draft.append(bytes)?;
     // Where there are no links there are no modes either, and this is no place for secrets.
@@ -59,6 +53,20 @@ pub fn create_private(path: &Path, bytes: &[u8]) -> Result<bool, FsError> {
     }
     sync_folder(folder)?;
     Ok(true)
+}
+
+/// Creates a folder that is for its owner alone; one that is there stays as it is.
+///
+/// # Errors
+/// If it cannot be created, or others may write to it.
+pub fn private_folder(folder: &Path) -> Result<(), FsError> {
+    if let Some(parent) = folder.parent().filter(|parent| *parent != Path::new("")) {
+        create_folder(parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed("create", folder)(error)),
+        _ => check_folder(folder),
+    }
 }
 
 /// Refuses a folder in which others could exchange files.

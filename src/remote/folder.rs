@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{Outgoing, RemoteError, Transport};
 use crate::fsx::{self, Batch, Draft, FsError};
-use crate::store::{CATALOGUE, Catalogue, Store};
+use crate::store::{Catalogue, Store};
 
 /// Files are published together, after so many at the latest.
 const TOGETHER: usize = 20_000;
@@ -104,12 +104,13 @@ impl Transport for Folder {
     }
 
     fn contents(&self) -> Result<Option<Catalogue>, RemoteError> {
-        // One that was never asked for its catalogue may have none: then all is looked at.
-        let has_catalogue = fsx::identity(&self.path(CATALOGUE)).map_err(refused(&self.name))?.is_some();
-        match has_catalogue {
-            true => Ok(None),
-            false => Ok(Some(self.store.contents()?)),
-        }
+        Ok(Some(self.store.contents()?))
+    }
+
+    fn relist(&self) -> Result<bool, RemoteError> {
+        // Others who read this folder through a server see what was computed here as well.
+        self.store.list_all()?;
+        Ok(true)
     }
 
     fn is_near(&self) -> bool {

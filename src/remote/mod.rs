@@ -163,6 +163,14 @@ pub trait Transport: Sync {
         Ok(None)
     }
 
+    /// Makes its catalogue list all that is there, if it can do so by itself; says whether it did.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    fn relist(&self) -> Result<bool, RemoteError> {
+        Ok(false)
+    }
+
     /// Whether files are cheap to ask for one by one, so that the catalogue need not be believed.
     fn is_near(&self) -> bool {
         false

@@ -427,7 +427,7 @@ fn announce(
     part: Part,
     watch: &dyn Watch,
 ) -> Result<(), RemoteError> {
-    if part.is_empty() {
+    if part.is_empty() || transport.relist()? {
         return Ok(());
     }
     for _ in 0..100 {

@@ -30,6 +30,8 @@ pub struct CheckReport {
     pub signatures: u64,
     /// Objects with wrong bytes; they are in the quarantine now, or had to stay where they are.
     pub damaged_objects: Vec<ObjectDigest>,
+    /// Of those that had to stay, why, and who can help.
+    pub in_the_way: Vec<String>,
     /// Records with wrong bytes, likewise.
     pub damaged_records: Vec<(StageKey, RecordDigest)>,
     /// Batches of signatures with wrong bytes or a wrong signature, likewise.
@@ -124,7 +126,10 @@ impl Store {
                     present.insert(object);
                 }
                 Err(StoreError::Missing(_)) => {}
-                Err(StoreError::Damaged { .. }) => report.damaged_objects.push(object),
+                Err(StoreError::Damaged { moved_to, .. }) => {
+                    report.damaged_objects.push(object);
+                    report.in_the_way.extend(moved_to.err());
+                }
                 Err(error @ StoreError::NewerObject { .. }) => {
                     if report.foreign_objects.is_empty() {
                         report.foreign.push(error.to_string());

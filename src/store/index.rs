@@ -52,14 +52,21 @@ pub(super) struct KnownObject {
 
 #[derive(Debug)]
 pub(super) struct Index {
-    path: PathBuf,
+    /// In memory if there is none.
+    path: Option<PathBuf>,
     connection: Mutex<Option<Connection>>,
 }
 
 impl Index {
-    /// Opens the index, or begins one.
-    pub(super) fn open(path: &Path) -> Self {
-        Self { path: path.to_owned(), connection: Mutex::new(connect(path)) }
+    /// Opens the index, or begins one; in memory if it has no place.
+    pub(super) fn open(path: Option<PathBuf>) -> Self {
+        let connection = Mutex::new(connect(path.as_deref()));
+        Self { path, connection }
+    }
+
+    /// Deletes an index that is of no use any more.
+    pub(super) fn remove(path: &Path) {
+        delete(path);
     }
 
     /// Asks or tells the index something. `None` if it cannot; if that is because the file is damaged,
@@ -72,12 +79,14 @@ impl Index {
         };
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => return None,
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => delete(&self.path),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                self.path.as_deref().map(delete);
+            }
             _ => {}
         }
         // Closed first, so that it lets go of a file that is being replaced.
         *connection = None;
-        *connection = connect(&self.path);
+        *connection = connect(self.path.as_deref());
         None
     }
 
@@ -301,16 +310,25 @@ fn encode(identity: &Identity) -> [u8; 32] {
 }
 
 /// A connection to the index file, or else to an index in memory.
-fn connect(path: &Path) -> Option<Connection> {
-    let opened = match prepare(Connection::open(path)) {
+fn connect(path: Option<&Path>) -> Option<Connection> {
+    let opened = path.map(|path| match open(path) {
         // Only what is no index of ours is deleted: one that is merely locked is others' work.
         Err(Refused::NoIndex) => {
             delete(path);
-            prepare(Connection::open(path))
+            open(path)
         }
         other => other,
-    };
+    });
+    let opened = opened.unwrap_or(Err(Refused::Unusable));
     opened.or_else(|_| prepare(Connection::open_in_memory())).ok()
+}
+
+fn open(path: &Path) -> Result<Connection, Refused> {
+    if fsx::identity(path).is_ok_and(|there| there.is_none()) {
+        // Nobody else has anything to do with it. SQLite's journals take its mode; an empty file is an empty index.
+        let _ = fsx::create_private(path, b"");
+    }
+    prepare(Connection::open(path))
 }
 
 fn delete(path: &Path) {

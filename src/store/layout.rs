@@ -1,6 +1,7 @@
 //! Where things lie in a store's folder. Paths are made of typed hashes and checked names only, never of
 //! text that somebody sent.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::{PinName, StoreError};
@@ -15,6 +16,9 @@ const MARKER: &str = "wdpipe-store";
 
 /// Before the version of wdpipe that a layout needs, in the marker of a layout later than the first.
 const NEEDS: &str = "needs wdpipe ";
+
+/// The folders that have a shard for every first byte of a name.
+const SHARDED: [&str; 2] = ["objects", "records"];
 
 /// What may lie in a folder that is to become a store: a tag for backup programs, and what an earlier
 /// attempt that was cut off has made.
@@ -82,23 +86,83 @@ impl Layout {
             };
         }
         let layout = Self { root: root.to_owned() };
-        for folder in [layout.temporary(), root.join("claims"), layout.quarantine()] {
-            fsx::create_folder(&folder)?;
-        }
-        for kind in ["objects", "records"] {
-            for shard in 0..=u8::MAX {
-                fsx::create_folder(&root.join(kind).join(format!("{shard:02x}")))?;
-            }
-            fsx::sync_folder(&root.join(kind))?;
-        }
+        layout.create_folders()?;
         // Last, so that a store that was begun is never taken for a whole one.
         fsx::publish(&layout.temporary(), marker, &[self::marker().as_bytes()])?;
         fsx::sync_folder(root)?;
         Ok(layout)
     }
 
+    /// The folders that every store has; those that are there are left as they are.
+    fn create_folders(&self) -> Result<(), StoreError> {
+        for folder in [self.temporary(), self.claims(), self.quarantine()] {
+            fsx::create_folder(&folder)?;
+        }
+        for kind in SHARDED {
+            for shard in 0..=u8::MAX {
+                fsx::create_folder(&self.root.join(kind).join(format!("{shard:02x}")))?;
+            }
+            fsx::sync_folder(&self.root.join(kind))?;
+        }
+        Ok(())
+    }
+
+    /// Also the folders that a store gets when they are first needed: those of a shared one must be its owner's.
+    pub(super) fn complete(&self) -> Result<(), StoreError> {
+        self.create_folders()?;
+        for folder in self.later_folders() {
+            fsx::create_folder(&folder)?;
+        }
+        Ok(())
+    }
+
+    /// The folders that a store of one account gets when they are first needed.
+    fn later_folders(&self) -> [PathBuf; 3] {
+        [self.signatures(), self.pins(), self.root.join(super::CATALOGUE)]
+    }
+
+    /// The folders right in the store's.
+    pub(super) fn top_folders(&self) -> Vec<PathBuf> {
+        let mut folders = vec![self.temporary(), self.claims(), self.quarantine()];
+        folders.extend(self.later_folders());
+        folders.extend(SHARDED.map(|kind| self.root.join(kind)));
+        folders
+    }
+
+    /// The folders that must be the owner's: the store's, those right in it, and the shards.
+    pub(super) fn owned_folders(&self) -> BTreeSet<PathBuf> {
+        let shards = SHARDED
+            .into_iter()
+            .flat_map(|kind| (0..=u8::MAX).map(move |shard| Path::new(kind).join(format!("{shard:02x}"))));
+        let mut folders: BTreeSet<_> = shards.map(|shard| self.root.join(shard)).collect();
+        folders.extend(self.top_folders());
+        folders.insert(self.root.clone());
+        folders
+    }
+
+    /// A few of them, from which the others can be told.
+    pub(super) fn main_folders(&self) -> Vec<PathBuf> {
+        let mut folders = vec![self.root.clone()];
+        folders.extend(self.top_folders());
+        folders.extend(SHARDED.map(|kind| self.root.join(kind).join("00")));
+        folders
+    }
+
+    /// Whether the files in a folder right in the store's never change.
+    pub(super) fn holds_published(&self, top: &Path) -> bool {
+        top != self.temporary() && top != self.claims()
+    }
+
+    pub(super) fn marker(&self) -> PathBuf {
+        self.root.join(MARKER)
+    }
+
     pub(super) fn root(&self) -> &Path {
         &self.root
+    }
+
+    pub(super) fn claims(&self) -> PathBuf {
+        self.root.join("claims")
     }
 
     pub(super) fn index(&self) -> PathBuf {
@@ -150,7 +214,7 @@ impl Layout {
     }
 
     pub(super) fn claim(&self, key: &StageKey) -> PathBuf {
-        self.root.join("claims").join(key.to_string())
+        self.claims().join(key.to_string())
     }
 
     /// All objects that have a file, by name; files with other names are passed over.
@@ -175,7 +239,7 @@ impl Layout {
 
     /// The keys that have a file in `claims/`, held or left over.
     pub(super) fn all_claims(&self) -> Result<Vec<StageKey>, StoreError> {
-        Ok(fsx::list(&self.root.join("claims"))?.iter().filter_map(|name| name.parse().ok()).collect())
+        Ok(fsx::list(&self.claims())?.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
     fn names<T>(&self, kind: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, StoreError> {

@@ -17,11 +17,12 @@
 //! | `tmp/` | files that are being written |
 //! | `claims/<key>` | locked by the process that works on a key |
 //! | `quarantine/` | what was damaged |
-//! | `index.sqlite` | the index |
+//! | `index.sqlite` | the index, if nobody else writes to the store ([`Options::private`]) |
 
 mod bulk;
 mod catalogue;
 mod check;
+mod faults;
 mod find;
 mod gc;
 mod index;
@@ -29,6 +30,8 @@ mod layout;
 mod object;
 mod pins;
 mod records;
+mod share;
+mod sharing;
 mod signatures;
 mod stream;
 #[cfg(test)]
@@ -49,6 +52,8 @@ pub use layout::{batch_path, marker, object_path, record_path};
 pub use object::OBJECT_LIMIT;
 pub use pins::{NotAPinName, Pin, PinName};
 pub use records::Timing;
+pub use share::{Shared, share};
+pub use sharing::{Finding, Options};
 pub use usage::Occupied;
 
 use crate::codec::CodecError;
@@ -57,6 +62,7 @@ use crate::fsx::{self, FsError};
 use index::Index;
 use layout::Layout;
 use object::ObjectError;
+use sharing::Sharing;
 use signatures::Signers;
 
 /// Why the store could not do what was asked.
@@ -85,14 +91,14 @@ pub enum StoreError {
     #[error("object {0} is not in the store")]
     Missing(ObjectDigest),
     /// The object's file did not hold the bytes that its name says; it is no longer in use.
-    #[error("object {object} is damaged: {reason}{}", moved(moved_to.as_deref()))]
+    #[error("object {object} is damaged: {reason}{}", aside(moved_to))]
     Damaged {
         /// The object.
         object: ObjectDigest,
         /// What is wrong with the file.
         reason: String,
-        /// Where the file lies now; `None` if it could not be moved.
-        moved_to: Option<PathBuf>,
+        /// Where the file lies now, or why it lies where it did, and who can help.
+        moved_to: Result<PathBuf, String>,
     },
     /// A newer program wrote it; it is left alone.
     #[error(
@@ -120,6 +126,15 @@ pub enum StoreError {
     TooLarge {
         /// Its size.
         bytes: u64,
+    },
+    /// A store cannot be given to a group by an account that is not in it.
+    #[error(
+        "you are not in the group {group}, so you cannot share anything with it: if you were added to it since you \
+             logged in, `newgrp {group}`; else ask who manages this machine"
+    )]
+    NotInGroup {
+        /// Its name.
+        group: String,
     },
     /// The bytes that were to be stored could not be read.
     #[error("cannot read what was to be stored: {0}")]
@@ -159,8 +174,11 @@ fn wanted(needs: Option<&str>, layout: u32) -> String {
     )
 }
 
-fn moved(to: Option<&Path>) -> String {
-    to.map_or(" (it could not be moved aside)".to_owned(), |to| format!(" (moved to {})", to.display()))
+fn aside(moved: &Result<PathBuf, String>) -> String {
+    match moved {
+        Ok(to) => format!(" (moved to {})", to.display()),
+        Err(why) => format!("; {why}"),
+    }
 }
 
 impl StoreError {
@@ -195,6 +213,7 @@ pub struct Claim(#[expect(dead_code, reason = "held for its drop")] fsx::Lock);
 #[derive(Debug)]
 pub struct Store {
     layout: Layout,
+    sharing: Sharing,
     index: Index,
     /// For every shard of `objects/`: how many objects were put into it, and how many of them have names
     /// that are known to be durable.
@@ -210,10 +229,19 @@ impl Store {
     /// # Errors
     /// If the folder holds something else, was made by a newer program, or cannot be read or made.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
+        Self::open_with(root, &Options::default())
+    }
+
+    /// The same, knowing where this account may keep what others must not share.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_with(root: &Path, options: &Options) -> Result<Self, StoreError> {
         let layout = Layout::open(root)?;
-        let index = Index::open(&layout.index());
+        let sharing = Sharing::of(root)?;
+        let index = Index::open(sharing.index(&layout, options));
         let shards = (0..=u8::MAX).map(|_| Default::default()).collect();
-        Ok(Self { layout, index, shards, signers: Mutex::default() })
+        Ok(Self { layout, sharing, index, shards, signers: Mutex::default() })
     }
 
     /// The store's folder.
@@ -290,9 +318,12 @@ impl Store {
     /// # Errors
     /// If the file cannot be read, or a newer program wrote it.
     pub fn state(&self, digest: &ObjectDigest) -> Result<ObjectState, StoreError> {
-        let Some(identity) = fsx::identity(&self.layout.object(digest))? else {
-            return Ok(ObjectState::Missing);
-        };
+        let path = self.layout.object(digest);
+        let mut there = fsx::identity(&path)?;
+        if there.is_none() && self.is_seen_anew(&path) {
+            there = fsx::identity(&path)?;
+        }
+        let Some(identity) = there else { return Ok(ObjectState::Missing) };
         if self.index.knows_object(digest, &identity) {
             return Ok(ObjectState::Present);
         }
@@ -302,6 +333,14 @@ impl Store {
             Err(StoreError::Damaged { .. }) => Ok(ObjectState::Damaged),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether a name that was looked for in vain is there after all: on a network it may stay unseen for half a minute
+    /// after another machine has published it, unless its folder is listed.
+    fn is_seen_anew(&self, path: &Path) -> bool {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let listed = path.parent().filter(|_| self.sharing.system.is_network).map(fsx::list);
+        matches!(listed, Some(Ok(names)) if names.iter().any(|there| *there == *name))
     }
 
     /// Notes that the file held the right bytes at `now`, if it could not have changed unnoticed since.
@@ -314,7 +353,8 @@ impl Store {
     /// Moves the file of a damaged object aside and says so.
     fn damaged(&self, object: &ObjectDigest, reason: &str, read: Option<fsx::Identity>) -> StoreError {
         self.index.forget_objects(&[*object]);
-        let moved_to = self.quarantine(&self.layout.object(object), &format!("object-{object}"), read);
+        let path = self.layout.object(object);
+        let moved_to = self.quarantine(&path, &format!("object-{object}"), read).ok_or_else(|| self.in_the_way(&path));
         StoreError::Damaged { object: *object, reason: reason.to_owned(), moved_to }
     }
 
@@ -328,6 +368,20 @@ impl Store {
         let aside = self.layout.quarantine().join(format!("{name}-{}", fsx::now()));
         fsx::create_folder(&self.layout.quarantine()).ok()?;
         fsx::rename(path, &aside).ok()?.then_some(aside)
+    }
+
+    /// Why a damaged file could not be moved aside, and who can: in a shared store its owner, and the store's.
+    fn in_the_way(&self, path: &Path) -> String {
+        let (file, me, root) = (fsx::access(path), &self.sharing.account, self.root().display());
+        let Some(owner) = file.ok().flatten().map(|file| file.owner).filter(|owner| *owner != me.user) else {
+            return "it could not be moved aside".to_owned();
+        };
+        let (file, owner, keeper) = (path.display(), fsx::user_name(owner), fsx::user_name(self.sharing.access.owner));
+        let who = if owner == keeper { owner.clone() } else { format!("{owner} (or {keeper}, whose the store is)") };
+        format!(
+            "{file} belongs to {owner} and is in the way: ask {who} to run `wdpipe cache check --cache {root}`, which \
+                 moves it aside; until then work in another folder (--cache DIR)"
+        )
     }
 
     /// Makes the names of all objects put so far into an object's folder durable.
@@ -346,6 +400,6 @@ impl Store {
     /// # Errors
     /// If the lock cannot be created.
     pub fn claim(&self, key: &StageKey) -> Result<Option<Claim>, StoreError> {
-        Ok(fsx::Lock::try_acquire(&self.layout.claim(key))?.map(Claim))
+        Ok(fsx::Lock::try_acquire(&self.layout.claim(key), &self.layout.temporary())?.map(Claim))
     }
 }

@@ -74,7 +74,7 @@ impl Store {
         let first = fsx::identity(&folder)?.is_none();
         let is_there = || Ok::<_, StoreError>(matches!(self.read_record(&key, &digest)?, ReadRecord::Good { .. }));
         if !is_there()? && fsx::publish(&self.layout.temporary(), &path, &[&bytes])?.is_none() && !is_there()? {
-            let reason = "its damaged file is in the way and cannot be moved aside".to_owned();
+            let reason = format!("its file is damaged; {}", self.in_the_way(&path));
             return Err(StoreError::Record { path, source: CodecError::Damaged { name: "record", reason } });
         }
         fsx::sync_folder(&folder)?;
@@ -103,7 +103,11 @@ impl Store {
     /// If a file cannot be read, or was written by another version of the program.
     pub fn records(&self, key: &StageKey) -> Result<Vec<(RecordDigest, Record)>, StoreError> {
         let mut found = Vec::new();
-        for digest in self.layout.records_of(key)? {
+        let mut digests = self.layout.records_of(key)?;
+        if digests.is_empty() && self.is_seen_anew(&self.layout.records(key)) {
+            digests = self.layout.records_of(key)?;
+        }
+        for digest in digests {
             if let ReadRecord::Good { record, .. } = self.read_record(key, &digest)? {
                 found.push((digest, *record));
             }

@@ -135,6 +135,7 @@ pub(super) fn unpacked<E>(
     match unpack(file, size, failed, take) {
         Ok(length) => Ok(Ok(length)),
         Err(Stopped::Wrong(reason)) => Ok(Err(reason)),
+        Err(Stopped::Newer) => Ok(Err("a newer wdpipe wrote it: use a newer one".to_owned())),
         Err(Stopped::By(error)) => Err(error),
     }
 }

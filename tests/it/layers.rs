@@ -35,6 +35,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("spec", &["claim", "expr", "figure", "graph", "work"]),
     ("sign", &["codec", "digest", "fsx"]),
     ("store", &["codec", "digest", "fsx", "makers", "record", "sign", "value"]),
+    ("torture", &["digest", "fsx", "record", "rng", "store", "value"]),
     ("archive", &["closure", "codec", "digest", "fsx", "record", "store", "value", "work"]),
     ("receipt", &["closure", "codec", "digest", "lock", "sign"]),
     ("remote", &["codec", "digest", "fsx", "parallel", "record", "sign", "store"]),

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+#[cfg(target_os = "linux")]
+mod accounts;
 mod archives;
 mod bad_input;
 mod bisect;
@@ -26,6 +28,8 @@ mod harsh;
 mod keys;
 #[cfg(feature = "torch")]
 mod kinds;
+#[cfg(target_os = "linux")]
+mod lab;
 mod layers;
 mod old_stores;
 #[cfg(feature = "torch")]
@@ -33,5 +37,6 @@ mod proof;
 mod remotes;
 mod servers;
 mod tampered;
+mod torture;
 #[cfg(not(feature = "torch"))]
 mod without_torch;

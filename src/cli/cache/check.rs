@@ -13,6 +13,7 @@ use crate::cli::admit::Accepting;
 use crate::cli::format::{count, plain};
 use crate::cli::make::cancel_on_interrupt;
 use crate::cli::remote::Through;
+use crate::cli::share;
 use crate::cli::ui::Ui;
 use crate::cli::{ExitCode, Failure, Global};
 use crate::digest::ObjectDigest;
@@ -21,7 +22,8 @@ use crate::makers::Makers;
 use crate::stages::Device;
 use crate::store::{CheckReport, ObjectState, Store};
 
-/// Hashes everything in the store again; what is damaged is moved aside.
+/// Hashes everything in the store again; what is damaged is moved aside. Where several accounts use it, modes are looked
+/// at too.
 ///
 /// The next `make` computes it again if it is needed. The exit code is 4 if anything was damaged. With --repair what is
 /// damaged and current, what current figures consist of and what is pinned is computed again at once, as its record says;
@@ -55,11 +57,15 @@ impl Check {
     /// If the store cannot be read, or is damaged and was not repaired.
     pub fn run(&self, global: &Global, store: &Store, ui: &Ui) -> Result<(), Failure> {
         let report = store.check(&mut |_| {})?;
+        let findings = store.sharing_thoroughly()?;
         let outcomes = if self.repair { self.repair(global, store, &report, ui)? } else { Outcomes::new() };
         if self.json {
-            ui.answer(&json(&report, &outcomes, self.repair).to_string());
+            let mut object = json(&report, &outcomes, self.repair);
+            object["sharing"] = share::as_json(&findings);
+            ui.answer(&object.to_string());
         } else {
             tell(&report, &outcomes, ui);
+            share::lines(&findings).iter().for_each(|line| ui.answer(line));
         }
         let those = |wanted: fn(&Repaired) -> bool| outcomes.values().filter(|(_, how)| wanted(how)).count();
         let differing = those(|how| matches!(how, Repaired::Differs { .. }));
@@ -75,10 +81,14 @@ impl Check {
         }
         let damaged = damaged(&report) - if self.repair { report.damaged_objects.len() } else { 0 };
         if damaged == 0 {
-            return Ok(());
+            return share::fails(&findings, &store.root().display().to_string());
         }
-        let message =
-            format!("{} damaged; moved to {}", count(damaged, "file"), store.root().join("quarantine").display());
+        let quarantine = store.root().join("quarantine");
+        let moved = match report.in_the_way.len() {
+            0 => format!("moved to {}", quarantine.display()),
+            stay => format!("{} had to stay, the others were moved to {}", count(stay, "file"), quarantine.display()),
+        };
+        let message = format!("{} damaged; {moved}", count(damaged, "file"));
         let hint = match report.damaged_signatures.is_empty() {
             true => "`wdpipe make` computes again what it needs",
             false => {
@@ -186,6 +196,7 @@ fn tell(report: &CheckReport, outcomes: &Outcomes, ui: &Ui) {
     let (objects, records) = (count(report.objects as usize, "object"), count(report.records as usize, "record"));
     ui.answer(&format!("{objects} and {records} hashed, {damaged} damaged"));
     report.damaged_objects.iter().for_each(|object| ui.answer(&format!("damaged object {object}")));
+    report.in_the_way.iter().for_each(|why| ui.answer(why));
     report.damaged_records.iter().for_each(|(_, record)| ui.answer(&format!("damaged record {record}")));
     report.damaged_signatures.iter().for_each(|batch| ui.answer(&format!("damaged signatures {batch}")));
     let foreign = report.foreign_objects.len() + report.foreign_records.len() + report.foreign_signatures.len();

@@ -35,6 +35,9 @@ pub struct Gc {
     /// Also remove damaged files that were moved aside.
     #[arg(long)]
     quarantine: bool,
+    /// In a cache that several accounts use: also remove what others wrote. The folder's owner can.
+    #[arg(long)]
+    others: bool,
     /// Only say what would be removed.
     #[arg(long, short = 'n')]
     dry_run: bool,
@@ -75,6 +78,7 @@ impl Gc {
             recent: self.recent,
             keep_bytes: self.keep_bytes,
             quarantine: self.quarantine,
+            others: self.others,
         };
         let plan = store.plan_gc(&policy, now())?;
         let done = if self.dry_run { None } else { Some(store.execute_gc(&plan)?) };

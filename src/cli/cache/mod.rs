@@ -11,9 +11,10 @@ mod stats;
 use clap::{Args, Subcommand};
 
 use super::archive::{Export, Import};
+use super::share::Share;
+use super::torture::{Child, Torture};
 use super::ui::Ui;
 use super::{Failure, Global};
-use crate::store::Store;
 
 /// Looks after the store.
 #[derive(Debug, Subcommand)]
@@ -28,6 +29,10 @@ pub enum Cache {
     Catalogue(catalogue::Catalogue),
     Export(Export),
     Import(Import),
+    Share(Share),
+    Torture(Torture),
+    #[command(hide = true)]
+    TortureChild(Child),
 }
 
 /// Which pipelines are current.
@@ -44,18 +49,21 @@ impl Cache {
     /// # Errors
     /// If the store cannot be read, or is damaged.
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let store = Store::open(&global.cache)?;
+        let store = || global.store();
         match self {
-            Self::Stats(command) => command.run(global, &store, ui),
-            Self::Du(command) => command.run(global, &store, ui),
-            Self::Check(command) => command.run(global, &store, ui),
-            Self::Gc(command) => command.run(global, &store, ui),
-            Self::Pin(command) => command.run(global, &store, ui),
-            Self::Unpin(command) => command.run(&store, ui),
-            Self::Pins(command) => command.run(&store, ui),
-            Self::Catalogue(command) => command.run(&store, ui),
-            Self::Export(command) => command.run(global, &store, ui),
-            Self::Import(command) => command.run(global, &store, ui),
+            Self::Stats(command) => command.run(global, &store()?, ui),
+            Self::Du(command) => command.run(global, &store()?, ui),
+            Self::Check(command) => command.run(global, &store()?, ui),
+            Self::Gc(command) => command.run(global, &store()?, ui),
+            Self::Pin(command) => command.run(global, &store()?, ui),
+            Self::Unpin(command) => command.run(&store()?, ui),
+            Self::Pins(command) => command.run(&store()?, ui),
+            Self::Catalogue(command) => command.run(&store()?, ui),
+            Self::Export(command) => command.run(global, &store()?, ui),
+            Self::Import(command) => command.run(global, &store()?, ui),
+            Self::Share(command) => command.run(ui),
+            Self::Torture(command) => command.run(ui),
+            Self::TortureChild(command) => command.run(ui),
         }
     }
 }

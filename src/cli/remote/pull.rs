@@ -13,7 +13,7 @@ use super::super::{ExitCode, Failure, Global};
 use super::Through;
 use crate::engine::{self, Resolver};
 use crate::plan::Knowledge;
-use crate::store::{ObjectState, Store};
+use crate::store::ObjectState;
 use crate::work::is_bulk;
 
 /// Fetches what others computed: by default records and numbers, from which figures are drawn here.
@@ -45,7 +45,7 @@ impl Pull {
     /// # Errors
     /// If the remote fails or has nothing of the targets, or the store cannot be written.
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let store = Store::open(&global.cache)?;
+        let store = global.store()?;
         let selection = select(global, &self.variant, &self.targets)?;
         let through = Through::open(global, self.from.as_deref(), &self.accepting, cancel_on_interrupt(), ui)?;
         let records = through.records(&selection, &store)?;

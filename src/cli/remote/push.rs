@@ -11,7 +11,6 @@ use super::Chosen;
 use super::watch::Moving;
 use crate::engine::{self, Resolver};
 use crate::remote;
-use crate::store::Store;
 use crate::work::is_bulk;
 
 /// Sends what was computed here to a remote: records, signatures, and the bytes that are here.
@@ -41,7 +40,7 @@ impl Push {
     /// # Errors
     /// If nothing of the targets was made, or the remote fails or can only be read.
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let store = Store::open(&global.cache)?;
+        let store = global.store()?;
         let selection = select(global, &self.variant, &self.targets)?;
         let needed = selection.graph.closure(&selection.targets);
         let knowledge = Resolver::new(&store, &selection.graph, &selection.preference).outlook(&needed)?;

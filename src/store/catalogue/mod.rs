@@ -155,19 +155,19 @@ impl Store {
     /// If the catalogue cannot be read or written, or the store not be read.
     pub fn list(&self, records: &[(StageKey, RecordDigest)], batches: &[BatchDigest]) -> Result<(), StoreError> {
         match self.catalogue()? {
-            Some(catalogue) => self.add_part(catalogue, records, batches, false),
-            None => Ok(()),
+            Some(catalogue) if catalogue.last > 0 => self.add_part(catalogue, records, batches, false),
+            _ => Ok(()),
         }
     }
 
-    /// What a catalogue would say that lists all that is here.
+    /// What a catalogue would say that lists all that is here: what it says, and what it does not say yet.
     ///
     /// # Errors
     /// If the store cannot be read.
     pub fn contents(&self) -> Result<Catalogue, StoreError> {
+        let mut catalogue = self.catalogue()?.unwrap_or_default();
         let (records, batches) = self.everything()?;
-        let part = self.part(&Catalogue::default(), &records, &batches)?;
-        let mut catalogue = Catalogue::default();
+        let part = self.part(&catalogue, &records, &batches)?;
         catalogue.enter(&part);
         Ok(catalogue)
     }

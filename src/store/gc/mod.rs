@@ -31,6 +31,8 @@ pub struct GcPolicy {
     pub keep_bytes: Option<u64>,
     /// Whether damaged files that were moved aside are removed, if older than the grace time.
     pub quarantine: bool,
+    /// Whether files of other accounts go too, where this one may remove them: in a shared store its owner may.
+    pub others: bool,
 }
 
 /// An object that is to be removed.

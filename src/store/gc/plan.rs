@@ -1,6 +1,7 @@
 //! What can be removed: the store's files and records looked at, and the decision put in words.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use super::decide::{Held, Present, Standing, decide};
 use super::{GcPlan, GcPolicy, PlannedObject};
@@ -24,7 +25,8 @@ impl Store {
         let (mut present, mut files) = (Present::new(), BTreeMap::new());
         for object in self.layout.all_objects()? {
             let Some(identity) = fsx::identity(&self.layout.object(&object))? else { continue };
-            let standing = if fast.contains(&object) || !is_older(&identity, policy.grace, now) {
+            let stays = fast.contains(&object) || !is_older(&identity, policy.grace, now);
+            let standing = if stays || !(policy.others || self.is_mine(&self.layout.object(&object))?) {
                 Standing::Fast
             } else if needed.contains(&object) {
                 Standing::Needed
@@ -41,11 +43,25 @@ impl Store {
         if policy.quarantine {
             leftovers.push((self.layout.quarantine(), policy.grace));
         }
-        for (folder, age) in leftovers.into_iter().filter(|(folder, _)| folder.is_dir()) {
-            let old = fsx::walk(&folder)?.into_iter().filter(|(_, identity)| is_older(identity, age, now));
-            plan.files.extend(old.map(|(path, identity)| (path, identity.size)));
+        for (folder, age) in leftovers {
+            // Not walked: what another account left over may be closed to this one.
+            for path in fsx::list(&folder)?.iter().map(|name| folder.join(name)) {
+                if let Some(identity) = fsx::identity(&path)?
+                    && is_older(&identity, age, now)
+                    && (policy.others || self.is_mine(&path)?)
+                {
+                    plan.files.push((path, identity.size));
+                }
+            }
         }
         Ok(plan)
+    }
+
+    /// Whether a file belongs to this account, or to nobody else who could need it: a store that is not shared is its
+    /// owner's to tidy up.
+    fn is_mine(&self, path: &Path) -> Result<bool, StoreError> {
+        let me = self.sharing.account.user;
+        Ok(!self.sharing.access.is_shared() || fsx::access(path)?.is_none_or(|file| file.owner == me))
     }
 
     /// The objects that are needed, and those that stay whatever is asked for.

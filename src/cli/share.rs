@@ -1,0 +1,127 @@
+//! `wdpipe cache share`, and what is said of a store that several accounts use.
+
+use std::env;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::format::count;
+use super::ui::Ui;
+use super::{ExitCode, Failure, Global};
+use crate::fsx;
+use crate::store::{self, Finding, Options, Shared, Store, StoreError};
+
+/// Makes a cache that a group uses together, or mends one.
+///
+/// Members of the group can then read and add; nobody can change, replace or remove what another wrote, but the owner
+/// of the folder, who is whoever runs this first. What is right already stays as it is.
+#[derive(Debug, Args)]
+pub struct Share {
+    /// The cache: a new folder, or one that was used by its owner alone.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// The group, by name or number. You must be in it.
+    #[arg(long, value_name = "GROUP")]
+    group: String,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Share {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If there is no such group, or the folder cannot be shared with it.
+    pub fn run(&self, ui: &Ui) -> Result<(), Failure> {
+        let Self { folder, group, json } = self;
+        let Some(number) = fsx::group_number(group) else {
+            let hint = "`id` lists yours; who manages this machine makes one with `groupadd lab` and adds people with \
+                        `usermod -aG lab NAME`";
+            return Err(Failure::usage(format!("this machine has no group `{group}`"), hint));
+        };
+        let Shared { folders, files, others, findings } = store::share(folder, number)?;
+        if *json {
+            let object = serde_json::json!({
+                "group": number, "folders_set": folders, "files_set": files,
+                "others": others.as_ref().map_or(0, |(.., count)| *count), "findings": as_json(&findings),
+            });
+            ui.answer(&object.to_string());
+        } else {
+            let (place, name) = (folder.display(), fsx::group_name(number));
+            let (folders, files) = (count(folders as usize, "folder"), count(files as usize, "file"));
+            ui.answer(&format!("{place} is shared with the group {name}: {folders} and {files} set right"));
+            if let Some((path, owner, number)) = &others {
+                let (owner, files) = (fsx::user_name(*owner), count(*number as usize, "file"));
+                ui.warn(&format!(
+                    "{files} of others left as they are, such as {} of {owner}: they run the same command",
+                    path.display()
+                ));
+            }
+            lines(&findings).iter().for_each(|line| ui.answer(line));
+            ui.say(&format!("members use it with --cache {place}, or WDPIPE_CACHE={place}"));
+        }
+        fails(&findings, &folder.display().to_string())
+    }
+}
+
+impl Global {
+    /// The cache.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub(super) fn store(&self) -> Result<Store, StoreError> {
+        Store::open_with(&self.cache, &Options { private: private() })
+    }
+}
+
+/// Where this account keeps indexes of stores that others write to, as far as the environment tells.
+fn private() -> Option<PathBuf> {
+    let folder = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    // The standard for XDG_CACHE_HOME says that a relative path is to be ignored.
+    let cache = folder("XDG_CACHE_HOME").filter(|path| path.is_absolute());
+    cache.or_else(|| folder("HOME").map(|home| home.join(".cache"))).map(|cache| cache.join("wdpipe"))
+}
+
+/// Says what keeps others, or this account, from using a store.
+///
+/// # Errors
+/// If the store cannot be looked at.
+pub fn warn(store: &Store, ui: &Ui) -> Result<(), Failure> {
+    for Finding { what, mend, .. } in store.sharing()?.into_iter().filter(|finding| finding.is_fault) {
+        ui.warn(&format!("{what}{}{mend}", if mend.is_empty() { "" } else { "\n  " }));
+    }
+    Ok(())
+}
+
+/// Findings with what to do, for people.
+pub fn lines(findings: &[Finding]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for Finding { what, mend, .. } in findings {
+        lines.push(what.clone());
+        if !mend.is_empty() {
+            lines.push(format!("  {mend}"));
+        }
+    }
+    lines
+}
+
+/// The same for programs.
+pub fn as_json(findings: &[Finding]) -> serde_json::Value {
+    let one = |f: &Finding| serde_json::json!({ "fault": f.is_fault, "what": f.what, "mend": f.mend });
+    findings.iter().map(one).collect()
+}
+
+/// Whether any of them is a fault.
+///
+/// # Errors
+/// If so; the findings have been said.
+pub fn fails(findings: &[Finding], place: &str) -> Result<(), Failure> {
+    match findings.iter().filter(|finding| finding.is_fault).count() {
+        0 => Ok(()),
+        faults => {
+            let message = format!("{} in how {place} is shared", count(faults, "fault"));
+            Err(Failure::new(ExitCode::Storage, message, "each is said above, with what mends it"))
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! `wdpipe cache torture`: what a file system guarantees.
+
+use std::os::unix::process::parent_id;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::format::columns;
+use super::make::{cancel_on_interrupt, now};
+use super::ui::Ui;
+use super::{ExitCode, Failure};
+use crate::torture::{Guarantee, Report, Role, Task, TortureError, Trial, torture};
+
+/// Tries what a file system guarantees, before a cache is trusted to it.
+///
+/// Processes race to write, read and collect in a cache made for it, and are killed at random instants; then everything is
+/// checked. The exit code is 1 if something is lacking that wdpipe needs.
+#[derive(Debug, Args)]
+pub struct Torture {
+    /// An empty or new folder there. What is made in it is removed again.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// How long the race lasts.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    /// What all chance comes from [default: the time].
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One of the processes of `cache torture`.
+#[derive(Debug, Args)]
+pub struct Child {
+    #[arg(value_parser = role)]
+    role: Role,
+    folder: PathBuf,
+    seed: u64,
+    old: u64,
+}
+
+fn role(name: &str) -> Result<Role, String> {
+    Role::ALL.into_iter().find(|role| role.name() == name).ok_or_else(|| format!("`{name}` is no part of the race"))
+}
+
+impl Torture {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If the folder cannot be used, or lacks what wdpipe needs.
+    pub fn run(&self, ui: &Ui) -> Result<(), Failure> {
+        let seed = self.seed.unwrap_or_else(now);
+        let program = std::env::current_exe()
+            .map_err(|error| Failure::new(ExitCode::Failed, format!("this program cannot find itself: {error}"), ""))?;
+        ui.say(&format!("torturing {} for {} s, seed {seed}", self.folder.display(), self.seconds));
+        let child = |task: &Task| {
+            let Task { role, folder, seed, old } = task;
+            let mut command = Command::new(&program);
+            command.args(["cache", "torture-child", role.name()]).arg(folder);
+            command.args([seed, old].map(u64::to_string));
+            command
+        };
+        let cancel = cancel_on_interrupt();
+        let cancelled = || cancel.load(Ordering::Relaxed);
+        let length = Duration::from_secs(self.seconds);
+        let trial = Trial { folder: &self.folder, length, seed, child: &child, cancelled: &cancelled };
+        let report = torture(&trial).map_err(|error| if cancelled() { TortureError::Interrupted } else { error })?;
+        self.print(&report, seed, ui);
+        let lacking: Vec<_> = report.lacking().collect();
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> = lacking.iter().map(|guarantee| format!("`{}`", guarantee.name)).collect();
+        let message = format!("{} lacks what wdpipe needs: {}", self.folder.display(), names.join(", "));
+        let mut hints: Vec<_> = lacking.iter().map(|guarantee| guarantee.without).collect();
+        hints.dedup();
+        Err(Failure::new(ExitCode::Failed, message, hints.join("\n")))
+    }
+
+    fn print(&self, report: &Report, seed: u64, ui: &Ui) {
+        if self.json {
+            let one = |g: &Guarantee| {
+                serde_json::json!({
+                    "name": g.name, "given": g.is_given, "needed": g.is_needed, "seen": g.seen, "without": g.without,
+                })
+            };
+            let object = serde_json::json!({
+                "system": report.system, "seed": seed, "fine": report.lacking().next().is_none(),
+                "guarantees": report.guarantees.iter().map(one).collect::<Vec<_>>(),
+            });
+            ui.answer(&object.to_string());
+            return;
+        }
+        ui.answer(&format!("{}, seed {seed}", report.system));
+        let rows = report.guarantees.iter().map(|g| {
+            let given = match (g.is_given, g.is_needed) {
+                (true, _) => "yes",
+                (false, true) => "NO",
+                (false, false) => "no",
+            };
+            let without = if g.is_given { String::new() } else { format!(": {}", g.without) };
+            vec![given.to_owned(), g.name.to_owned(), format!("{}{without}", g.seen)]
+        });
+        columns(&rows.collect::<Vec<_>>()).iter().for_each(|line| ui.answer(line));
+    }
+}
+
+impl Child {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If the store fails; the parent is told as well.
+    pub fn run(&self, ui: &Ui) -> Result<(), Failure> {
+        let Self { role, folder, seed, old } = self;
+        let task = Task { role: *role, folder: folder.clone(), seed: *seed, old: *old };
+        let parent = parent_id();
+        let done = task.run(&|| parent_id() == parent, &mut |line| ui.answer(line));
+        if let Err(error) = &done {
+            ui.answer(&format!("error {error}"));
+        }
+        Ok(done?)
+    }
+}
+
+impl From<TortureError> for Failure {
+    fn from(error: TortureError) -> Self {
+        let message = error.to_string();
+        match error {
+            TortureError::Fs(error) => crate::store::StoreError::Fs(error).into(),
+            TortureError::Store(error) => error.into(),
+            TortureError::NotEmpty(_) => Self::usage(message, ""),
+            TortureError::Full { .. } => Self::new(ExitCode::Storage, message, "make room, or name another folder"),
+            TortureError::Child(_) => {
+                Self::new(ExitCode::Storage, message, "nothing was found out; mend that, and try again")
+            }
+            TortureError::Interrupted => Self::new(ExitCode::Interrupted, message, ""),
+        }
+    }
+}

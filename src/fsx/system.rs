@@ -1,0 +1,161 @@
+//! What kind of file system a folder lies on, and what it can do.
+
+use std::ffi::CString;
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use super::draft::temporary_name;
+use super::modes::clone_file;
+use super::{FsError, PUBLISHED, failed, identity};
+
+/// A kind of file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct System {
+    /// What it is called.
+    pub name: &'static str,
+    /// Whether other machines may write to it too, or locks may not work as on a disk of one's own.
+    pub is_network: bool,
+}
+
+/// Magic numbers of file systems, from linux/magic.h and their own sources.
+#[cfg(target_os = "linux")]
+const KNOWN: [(u32, &str, bool); 24] = [
+    (0x6969, "NFS", true),
+    (0xff53_4d42, "CIFS", true),
+    (0xfe53_4d42, "SMB2", true),
+    (0x517b, "SMB", true),
+    (0x6573_5546, "FUSE", true),
+    (0x0bd0_0bd0, "Lustre", true),
+    (0x4750_4653, "GPFS", true),
+    (0x00c3_6400, "Ceph", true),
+    (0x1983_0326, "BeeGFS", true),
+    (0x0102_1997, "9P", true),
+    (0x5346_414f, "AFS", true),
+    (0x7461_636f, "OCFS2", true),
+    (0x0116_1970, "GFS2", true),
+    (0x786f_4256, "VirtualBox shared folder", true),
+    (0x00c0_ffee, "hostfs", true),
+    (0xef53, "ext4", false),
+    (0x5846_5342, "XFS", false),
+    (0x9123_683e, "Btrfs", false),
+    (0xca45_1a4e, "bcachefs", false),
+    (0x2fc1_2fc1, "ZFS", false),
+    (0xf2f5_2010, "F2FS", false),
+    (0x0102_1994, "tmpfs", false),
+    (0x794c_7630, "overlayfs", false),
+    (0x4d44, "FAT", false),
+];
+
+/// The kind of file system that a folder lies on.
+///
+/// # Errors
+/// If it cannot be asked.
+pub fn system(folder: &Path) -> Result<System, FsError> {
+    #[cfg(target_os = "linux")]
+    {
+        let path = c_path(folder)?;
+        // SAFETY: all zeros is a valid value; the call fills it and reads a string with its end.
+        let mut about: libc::statfs = unsafe { std::mem::zeroed() };
+        // SAFETY: as above.
+        if unsafe { libc::statfs(path.as_ptr(), &raw mut about) } != 0 {
+            return Err(failed("inspect", folder)(io::Error::last_os_error()));
+        }
+        let magic = about.f_type as u32;
+        let known = KNOWN.iter().find(|(number, ..)| *number == magic);
+        Ok(known.map_or(UNKNOWN, |&(_, name, is_network)| System { name, is_network }))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        fs::metadata(folder).map_err(failed("inspect", folder))?;
+        Ok(UNKNOWN)
+    }
+}
+
+const UNKNOWN: System = System { name: "a file system unknown to wdpipe", is_network: false };
+
+/// Bytes that this account may still write to the file system of a folder.
+///
+/// # Errors
+/// If it cannot be asked.
+pub fn free_space(folder: &Path) -> Result<u64, FsError> {
+    let path = c_path(folder)?;
+    // SAFETY: all zeros is a valid value; the call fills it and reads a string with its end.
+    let mut about: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: as above.
+    if unsafe { libc::statvfs(path.as_ptr(), &raw mut about) } != 0 {
+        return Err(failed("inspect", folder)(io::Error::last_os_error()));
+    }
+    Ok((about.f_bavail as u64).saturating_mul(about.f_frsize as u64))
+}
+
+fn c_path(path: &Path) -> Result<CString, FsError> {
+    let text = CString::new(path.as_os_str().as_bytes());
+    text.map_err(|error| failed("inspect", path)(io::Error::new(ErrorKind::InvalidInput, error)))
+}
+
+/// Whether a file may have two names.
+///
+/// # Errors
+/// If no file can be made in the folder.
+pub fn can_link(folder: &Path) -> Result<bool, FsError> {
+    with_files(folder, &mut |one, two| fs::hard_link(one, two).is_ok())
+}
+
+/// Whether a file can be cloned without copying its bytes.
+///
+/// # Errors
+/// If no file can be made in the folder.
+pub fn can_reflink(folder: &Path) -> Result<bool, FsError> {
+    with_files(folder, &mut |one, two| {
+        let from = fs::write(one, [7; 8192]).and_then(|()| OpenOptions::new().read(true).open(one));
+        let to = OpenOptions::new().write(true).create_new(true).open(two);
+        matches!((from, to), (Ok(from), Ok(to)) if clone_file(&from, &to).is_ok())
+    })
+}
+
+/// Whether a write to a published file gives it another identity: then no damage goes unnoticed.
+///
+/// # Errors
+/// If no file can be made in the folder.
+pub fn change_shows(folder: &Path) -> Result<bool, FsError> {
+    with_files(folder, &mut |one, _| {
+        let published = fs::write(one, "right").and_then(|()| OpenOptions::new().write(true).open(one));
+        let _ = published.and_then(|file| file.set_modified(UNIX_EPOCH + PUBLISHED));
+        let before = identity(one);
+        let written = fs::write(one, "wrong");
+        matches!((before, identity(one)), (Ok(before), Ok(after)) if written.is_ok() && before != after)
+    })
+}
+
+/// Tries something with a new file and a free name, which are gone afterwards.
+fn with_files(folder: &Path, attempt: &mut dyn FnMut(&Path, &Path) -> bool) -> Result<bool, FsError> {
+    let (one, two) = (temporary_name(folder, "try-"), temporary_name(folder, "try-"));
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&one).map_err(failed("write", &one))?;
+    let worked = attempt(&one, &two);
+    for path in [one, two] {
+        let _ = fs::remove_file(path);
+    }
+    Ok(worked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_of_this_machine_is_known_and_nothing_is_left_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!system(folder.path()).unwrap().is_network);
+        assert!(free_space(folder.path()).unwrap() > 0);
+        assert!(can_link(folder.path()).unwrap() && change_shows(folder.path()).unwrap());
+        can_reflink(folder.path()).unwrap();
+        assert!(super::super::list(folder.path()).unwrap().is_empty());
+        for fails in [system(&folder.path().join("no")).is_err(), can_link(&folder.path().join("no")).is_err()] {
+            assert!(fails);
+        }
+    }
+}

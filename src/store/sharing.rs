@@ -1,0 +1,216 @@
+//! Whose a store is, and what is wrong with it where several accounts use it.
+//!
+//! A shared store's folders let a group add files, and nobody remove or replace another's (mode 3775: setgid and
+//! sticky); its files can only be read. The owner of a folder may remove what is in it, so all shards belong to the
+//! store's owner. Permissions keep nobody from publishing wrong bytes under a right name: what another account wrote is
+//! hashed when this one first meets it, since the index is each account's own.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::faults::{Fault, Faults};
+use super::layout::Layout;
+use super::{Store, StoreError};
+use crate::digest::ObjectDigest;
+use crate::fsx::{self, Access, Account, FsError, Lock, System};
+
+/// What a store is opened with.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// A folder of this account alone, on a disk of this machine: the index lies there if the store is not this
+    /// account's own, or on a network. Without one it is in memory.
+    pub private: Option<PathBuf>,
+}
+
+/// Something about a store that keeps others from using it, or that they should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Whether it is a fault; else it is only good to know.
+    pub is_fault: bool,
+    /// What is so, and where.
+    pub what: String,
+    /// What to do; may be empty.
+    pub mend: String,
+}
+
+/// Whose a store is.
+#[derive(Debug, Clone)]
+pub(super) struct Sharing {
+    /// The store's folder.
+    pub(super) access: Access,
+    pub(super) account: Account,
+    pub(super) system: System,
+}
+
+impl Sharing {
+    pub(super) fn of(root: &Path) -> Result<Self, FsError> {
+        // The folder itself, should it be named by a link.
+        let found = fsx::access(&fsx::canonical(root)?)?;
+        let access = found.unwrap_or(Access { owner: 0, group: 0, mode: 0, is_folder: true });
+        Ok(Self { access, account: Account::current(), system: fsx::system(root)? })
+    }
+
+    /// Whether nobody else writes there.
+    pub(super) fn is_own(&self) -> bool {
+        self.access.owner == self.account.user && !self.access.is_shared()
+    }
+
+    /// Where the index lies: beside the files if nobody else writes there, else in the private folder, if there is one.
+    /// SQLite loses rows on network file systems, and in a shared folder one account's crash locks the others out.
+    pub(super) fn index(&self, layout: &Layout, options: &Options) -> Option<PathBuf> {
+        if self.is_own() && !self.system.is_network {
+            return Some(layout.index());
+        }
+        let folder = options.private.as_ref()?;
+        let place = fsx::canonical(layout.root()).ok()?;
+        // The inode too: another store may come to lie at the same place.
+        let inode = fsx::identity(&place).ok()??.inode;
+        let name = ObjectDigest::of(&[place.as_os_str().as_bytes(), &[0], &inode.to_le_bytes()].concat()).to_string();
+        fsx::private_folder(folder).ok()?;
+        Some(folder.join(format!("index-{}.sqlite", &name[..32])))
+    }
+}
+
+impl Store {
+    /// What keeps several accounts from using this store together, as far as a look at its main folders tells. Of a
+    /// store that is this account's own there is nothing to tell.
+    ///
+    /// # Errors
+    /// If a folder cannot be looked at.
+    pub fn sharing(&self) -> Result<Vec<Finding>, StoreError> {
+        let mut faults = Faults::default();
+        if self.sharing.access.is_shared() {
+            for path in self.layout.main_folders() {
+                if let Some(access) = fsx::access(&path)? {
+                    faults.folder(&path, &access, &self.sharing.access, &self.sharing.account);
+                    if access.owner != self.sharing.access.owner {
+                        faults.add(Fault::NotTheOwners(access.owner), &path, access.owner);
+                    }
+                }
+            }
+        }
+        let mut findings = self.about_me();
+        findings.extend(self.in_words(faults));
+        Ok(findings)
+    }
+
+    /// The same after a look at every folder and file, and a try of what the file system can do. That this account may
+    /// only read is no fault here.
+    ///
+    /// # Errors
+    /// If a folder cannot be looked at.
+    pub fn sharing_thoroughly(&self) -> Result<Vec<Finding>, StoreError> {
+        let mut faults = Faults::default();
+        let root = self.sharing.access;
+        if root.is_shared() {
+            // What belongs to others in key folders is as it should be; above them only the owner's do.
+            let owned = self.layout.owned_folders();
+            for top in self.layout.top_folders() {
+                let has_files = self.layout.holds_published(&top);
+                let unreadable = fsx::survey(&top, &mut |path, access| match access.is_folder {
+                    true if path.starts_with(self.layout.temporary()) && path != self.layout.temporary() => {}
+                    true => {
+                        faults.folder(path, &access, &root, &self.sharing.account);
+                        if access.owner != root.owner && owned.contains(path) {
+                            faults.add(Fault::NotTheOwners(access.owner), path, access.owner);
+                        }
+                    }
+                    false if has_files => faults.file(path, &access),
+                    false => {}
+                });
+                for path in unreadable.iter().filter(|path| !path.starts_with(self.layout.temporary())) {
+                    faults.add(Fault::Unreadable, path, fsx::access(path)?.map_or(root.owner, |access| access.owner));
+                }
+            }
+            if let Some(access) = fsx::access(self.root())? {
+                faults.folder(self.root(), &access, &root, &self.sharing.account);
+            }
+        }
+        let mut findings = self.about_me();
+        findings.iter_mut().for_each(|finding| finding.is_fault = false);
+        findings.extend(self.in_words(faults));
+        findings.extend(self.unreachable()?);
+        findings.extend(self.incapable());
+        Ok(findings)
+    }
+
+    /// What this account should know of its own place here, and where the store lies.
+    fn about_me(&self) -> Vec<Finding> {
+        let Sharing { access: root, account, system } = &self.sharing;
+        let mut findings = Vec::new();
+        let place = self.root().display();
+        if system.is_network {
+            let what = format!("{place} lies on {}: your index of it is kept elsewhere", system.name);
+            let mend =
+                "`wdpipe cache torture DIR`, in an empty folder beside it, tries what this file system guarantees";
+            findings.push(Finding { is_fault: false, what, mend: mend.to_owned() });
+        }
+        let (owner, group) = (fsx::user_name(root.owner), fsx::group_name(root.group));
+        if root.owner == account.user || root.mode & 0o002 != 0 {
+            return findings;
+        }
+        let is_fault = !fsx::may_add(&self.layout.temporary());
+        if !root.is_shared() {
+            let what = format!("{place} belongs to {owner}, who does not share it: you may read what is there");
+            let mend = format!(
+                "to add to it, ask {owner} to run `wdpipe cache share {place} --group GROUP`, GROUP being one that you \
+                 both are in"
+            );
+            findings.push(Finding { is_fault, what, mend });
+        } else if !account.is_in(root.group) {
+            let what = format!("you are not in the group {group} that shares {place}: you may read what is there");
+            let mend = format!(
+                "if you were added to it since you logged in, `newgrp {group}`; else ask who manages this machine to add \
+                 you (`usermod -aG {group} {}`)",
+                fsx::user_name(account.user)
+            );
+            findings.push(Finding { is_fault, what, mend });
+        }
+        findings
+    }
+
+    /// Folders above the store that keep the group from reaching it.
+    fn unreachable(&self) -> Result<Vec<Finding>, StoreError> {
+        let root = &self.sharing.access;
+        let mut findings = Vec::new();
+        if !root.is_shared() {
+            return Ok(findings);
+        }
+        for above in fsx::canonical(self.root())?.ancestors().skip(1) {
+            let Some(access) = fsx::access(above)? else { continue };
+            let opens = access.mode & 0o001 != 0 || (access.group == root.group && access.mode & 0o010 != 0);
+            if !opens {
+                let (path, owner) = (above.display(), fsx::user_name(access.owner));
+                findings.push(Finding {
+                    is_fault: true,
+                    what: format!("others than {owner} cannot reach the store through {path}"),
+                    mend: format!(
+                        "{owner} lets them pass, not look, with `chmod o+x {path}`; or choose a place outside"
+                    ),
+                });
+            }
+        }
+        Ok(findings)
+    }
+
+    /// What the file system lacks, tried where this account may write.
+    fn incapable(&self) -> Vec<Finding> {
+        let folder = self.layout.temporary();
+        if !fsx::may_add(&folder) {
+            return Vec::new();
+        }
+        let fault = |what: &str| Finding {
+            is_fault: true,
+            what: format!("{} lies on {}, {what}", self.root().display(), self.sharing.system.name),
+            mend: "move it to another file system".to_owned(),
+        };
+        let mut findings = Vec::new();
+        if self.sharing.access.is_shared() && fsx::can_link(&folder).is_ok_and(|can| !can) {
+            findings.push(fault("where a file has one name only: two accounts may replace each other's files"));
+        }
+        if Lock::try_acquire(&folder.join(format!("try-{}", fsx::now())), &folder).is_err() {
+            findings.push(fault("where nothing can be locked: stages may be computed twice"));
+        }
+        findings
+    }
+}

@@ -1,0 +1,42 @@
+use super::work::{content, key, record};
+use super::*;
+
+#[test]
+fn what_is_written_follows_from_its_number() {
+    let contents: std::collections::BTreeSet<_> = (0..60).map(content).collect();
+    assert_eq!(contents.len(), 60);
+    assert!(contents.iter().any(|bytes| bytes.len() > 20_000) && contents.iter().all(|bytes| bytes.len() < 256 << 10));
+    assert_eq!(content(7), content(7));
+    assert_eq!(record(7).parts.key(), key(7));
+    assert_ne!(key(7), key(8));
+}
+
+#[test]
+fn only_what_is_needed_and_not_given_is_lacking() {
+    let one = |is_needed, is_given| Guarantee { name: "", is_given, is_needed, seen: String::new(), without: "" };
+    let report =
+        Report { system: "", guarantees: vec![one(true, true), one(false, false), one(true, false), one(false, true)] };
+    assert_eq!(report.lacking().collect::<Vec<_>>(), [&one(true, false)]);
+}
+
+#[test]
+fn a_folder_that_holds_something_or_cannot_be_written_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let tried = |path: &Path| {
+        let trial = Trial {
+            folder: path,
+            length: Duration::from_secs(1),
+            seed: 1,
+            child: &|_| Command::new("false"),
+            cancelled: &|| false,
+        };
+        torture(&trial).unwrap_err()
+    };
+    // A child that fails is said, and nothing stays.
+    let new = folder.path().join("new");
+    assert!(matches!(tried(&new), TortureError::Child(_)));
+    assert!(fsx::list(folder.path()).unwrap().is_empty());
+    fsx::create_folder(&new).unwrap();
+    assert!(matches!(tried(folder.path()), TortureError::NotEmpty(_)));
+    assert!(matches!(tried(Path::new("/proc/wdpipe")), TortureError::Fs(_)));
+}
