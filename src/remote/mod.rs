@@ -183,11 +183,12 @@ pub trait Transport: Sync {
 /// Opens a remote. Nothing is asked for yet, but a folder must hold a store, or is made one if it is to be `written`.
 ///
 /// # Errors
-/// If it cannot be one: no store, or no credentials.
+/// If it cannot be one: no store, no credentials, or it can only be read.
 pub fn open(location: &Location, around: &Surroundings, written: bool) -> Result<Box<dyn Transport>, RemoteError> {
     let name = location.to_string();
     Ok(match location {
         Location::Folder(path) => Box::new(folder::Folder::open(path, written)?),
+        Location::Http(_) if written => return Err(RemoteError::ReadOnly(name)),
         Location::Http(url) => Box::new(http::Http::new(url)),
         Location::Bucket { service, bucket, prefix } => {
             Box::new(bucket::Bucket::new(*service, bucket, prefix, name, around)?)

@@ -208,7 +208,8 @@ impl Store {
         if thoroughly {
             self.note_dropped(&catalogue, &mut part)?;
         }
-        if part.is_empty() {
+        // One that lists nothing begins a catalogue.
+        if part.is_empty() && catalogue.last > 0 {
             return Ok(());
         }
         // Another process may be faster: then its part comes first. It cannot be so for ever.

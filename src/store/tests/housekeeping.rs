@@ -112,8 +112,8 @@ fn the_plan_says_what_having_it_again_costs_and_running_stages_protect_what_is_n
 fn what_cannot_be_removed_is_left_and_counted() {
     let (_folder, store) = store();
     store.put(b"removable").unwrap();
-    // Nobody may remove a folder as if it were a file.
-    fs::create_dir(object_file(&store, b"stubborn")).unwrap();
+    // Nobody may remove a folder that holds something as if it were a file.
+    fs::create_dir_all(object_file(&store, b"stubborn").join("inside")).unwrap();
     let plan = store.plan_gc(&GcPolicy::default(), now() + DAY).unwrap();
     assert_eq!(plan.object_count(), 2);
     let done = store.execute_gc(&plan).unwrap();
