@@ -26,7 +26,10 @@ impl Surroundings {
 
     /// The variables whose names begin so.
     pub fn beginning(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().filter(move |(name, _)| name.starts_with(prefix)).map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0
+            .iter()
+            .filter(move |(name, _)| name.starts_with(prefix))
+            .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     fn path(&self, variable: &str, in_home: &str) -> Option<PathBuf> {

@@ -81,7 +81,9 @@ impl Transport for Folder {
         }
         let mut draft = Draft::new(&self.root.join("tmp")).map_err(&refused)?;
         let broken = |error: std::io::Error| RemoteError::Refused { at: self.name.clone(), reason: error.to_string() };
-        super::transfer::pieces(&mut (file.open)()?, &broken, 0, &mut |_, piece| draft.append(piece).map_err(&refused))?;
+        super::transfer::pieces(&mut (file.open)()?, &broken, 0, &mut |_, piece| {
+            draft.append(piece).map_err(&refused)
+        })?;
         let mut waiting = self.waiting();
         waiting.add(draft, target).map_err(&refused)?;
         if waiting.len() >= TOGETHER {
@@ -91,7 +93,8 @@ impl Transport for Folder {
     }
 
     fn create(&self, path: &str, bytes: &[u8]) -> Result<bool, RemoteError> {
-        let published = fsx::publish(&self.root.join("tmp"), &self.path(path), &[bytes]).map_err(refused(&self.name))?;
+        let published =
+            fsx::publish(&self.root.join("tmp"), &self.path(path), &[bytes]).map_err(refused(&self.name))?;
         Ok(published.is_some())
     }
 

@@ -49,11 +49,23 @@ mod tests {
         assert_eq!(done.unwrap(), 8);
 
         let mut tries = 0;
-        assert!(retried(|_| -> Result<(), _> { tries += 1; Err(gone()) }).is_err());
+        assert!(
+            retried(|_| -> Result<(), _> {
+                tries += 1;
+                Err(gone())
+            })
+            .is_err()
+        );
         assert_eq!(tries, ATTEMPTS);
 
         let mut tries = 0;
-        assert!(retried(|_| -> Result<(), _> { tries += 1; Err(RemoteError::ReadOnly("x".into())) }).is_err());
+        assert!(
+            retried(|_| -> Result<(), _> {
+                tries += 1;
+                Err(RemoteError::ReadOnly("x".into()))
+            })
+            .is_err()
+        );
         assert_eq!(tries, 1, "what does not pass is not tried again");
     }
 }

@@ -42,7 +42,8 @@ struct Session {
 impl Sftp {
     /// Nothing is asked for yet. `ssh` is the program with arguments that come first.
     pub fn new(ssh: &[String], host: &str, port: Option<u16>, folder: &str, name: String) -> Result<Self, RemoteError> {
-        let options = ["ConnectTimeout=20", "ServerAliveInterval=15", "ServerAliveCountMax=4", "ClearAllForwardings=yes"];
+        let options =
+            ["ConnectTimeout=20", "ServerAliveInterval=15", "ServerAliveCountMax=4", "ClearAllForwardings=yes"];
         let mut command = ssh.to_vec();
         command.extend(options.iter().flat_map(|option| ["-o".to_owned(), (*option).to_owned()]));
         if let Some(port) = port {
@@ -50,8 +51,7 @@ impl Sftp {
         }
         command.extend(["-s".to_owned(), "--".to_owned(), host.to_owned(), "sftp".to_owned()]);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let runtime =
-            runtime.map_err(|error| RemoteError::Refused { at: name.clone(), reason: error.to_string() })?;
+        let runtime = runtime.map_err(|error| RemoteError::Refused { at: name.clone(), reason: error.to_string() })?;
         // A path that does not begin at the root begins where a session does: in the home folder.
         let folder = folder.strip_prefix("~/").unwrap_or(folder).to_owned();
         let (session, is_store) = (Mutex::default(), Mutex::default());
@@ -76,7 +76,8 @@ impl Sftp {
 
     async fn connect(&self) -> Result<Session, RemoteError> {
         let unreachable = |reason: String| RemoteError::Unreachable { at: self.name.clone(), reason };
-        let (program, arguments) = self.command.split_first().ok_or_else(|| unreachable("no ssh program".to_owned()))?;
+        let (program, arguments) =
+            self.command.split_first().ok_or_else(|| unreachable("no ssh program".to_owned()))?;
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut ssh = command.spawn().map_err(|error| RemoteError::Refused {
@@ -110,11 +111,7 @@ impl Sftp {
     }
 
     /// Runs what needs a session; one that broke is not used again.
-    fn with<T>(
-        &self,
-        path: &str,
-        action: impl AsyncFnOnce(&Client) -> Result<T, Trouble>,
-    ) -> Result<T, RemoteError> {
+    fn with<T>(&self, path: &str, action: impl AsyncFnOnce(&Client) -> Result<T, Trouble>) -> Result<T, RemoteError> {
         let session = self.session()?;
         let ended = self.runtime.block_on(action(&session.client));
         ended.map_err(|trouble| match trouble {

@@ -104,14 +104,18 @@ pub fn catalogue(transport: &dyn Transport, watch: &dyn Watch) -> Result<Catalog
         return Ok(catalogue);
     }
     let numbers = store::parts_to_read(last_part(transport)?);
-    let read = parallel(lanes(transport), &numbers, || (), |(), number| {
-        let path = format!("{}/{}", store::CATALOGUE, store::part_name(*number));
-        let bytes = small(transport, &path, store::PART_LIMIT, watch);
-        let part = bytes.and_then(|bytes| {
-            Part::from_bytes(&bytes).map_err(|error| wrong(transport, &path, error.to_string()))
-        });
-        Some(part.map(|part| (*number, part)))
-    });
+    let read = parallel(
+        lanes(transport),
+        &numbers,
+        || (),
+        |(), number| {
+            let path = format!("{}/{}", store::CATALOGUE, store::part_name(*number));
+            let bytes = small(transport, &path, store::PART_LIMIT, watch);
+            let part = bytes
+                .and_then(|bytes| Part::from_bytes(&bytes).map_err(|error| wrong(transport, &path, error.to_string())));
+            Some(part.map(|part| (*number, part)))
+        },
+    );
     let parts = read.into_iter().collect::<Result<BTreeMap<u64, Part>, _>>()?;
     Ok(Catalogue::new(parts))
 }
@@ -160,9 +164,8 @@ pub fn fetch(
 ) -> Result<Fetched, RemoteError> {
     let mut done = Fetched::default();
     let batches = fetch_signatures(transport, &wanted.signatures, watch)?;
-    let records = parallel(lanes(transport), &wanted.records, || (), |(), listed| {
-        Some(fetch_record(transport, listed, watch))
-    });
+    let records =
+        parallel(lanes(transport), &wanted.records, || (), |(), listed| Some(fetch_record(transport, listed, watch)));
     let records = records.into_iter().collect::<Result<Vec<_>, _>>()?;
     for (listed, record) in wanted.records.iter().zip(&records) {
         admits(listed.record, record, &batches)?;
@@ -184,17 +187,22 @@ fn fetch_signatures(
     wanted: &[&Signed],
     watch: &dyn Watch,
 ) -> Result<Vec<sign::Batch>, RemoteError> {
-    let batches = parallel(lanes(transport), wanted, || (), |(), signed| {
-        let path = store::batch_path(&signed.batch);
-        let bytes = match small(transport, &path, sign::Batch::MAX_BYTES, watch) {
-            Ok(bytes) => bytes,
-            Err(error) => return Some(Err(error)),
-        };
-        watch.moved(1, bytes.len() as u64);
-        // One that is none says nothing: then its records count as unsigned.
-        let is_it = BatchDigest::of(&bytes) == signed.batch;
-        Some(Ok(is_it.then(|| sign::Batch::from_bytes(&bytes).ok()).flatten()))
-    });
+    let batches = parallel(
+        lanes(transport),
+        wanted,
+        || (),
+        |(), signed| {
+            let path = store::batch_path(&signed.batch);
+            let bytes = match small(transport, &path, sign::Batch::MAX_BYTES, watch) {
+                Ok(bytes) => bytes,
+                Err(error) => return Some(Err(error)),
+            };
+            watch.moved(1, bytes.len() as u64);
+            // One that is none says nothing: then its records count as unsigned.
+            let is_it = BatchDigest::of(&bytes) == signed.batch;
+            Some(Ok(is_it.then(|| sign::Batch::from_bytes(&bytes).ok()).flatten()))
+        },
+    );
     Ok(batches.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
@@ -222,24 +230,29 @@ fn fetch_objects(
 ) -> Result<(), RemoteError> {
     let bulk = Mutex::new((store.bulk(), 0));
     let published = |bulk: store::Bulk<'_>| bulk.publish().map(|published| published.objects);
-    let fetched = parallel(lanes(transport), wanted, || (), |(), (object, size)| {
-        let ready = match fetch_object(transport, store, object, *size, watch) {
-            Ok(ready) => ready,
-            Err(RemoteError::Missing { .. }) => return Some(Ok((0, 1))),
-            Err(error) => return Some(Err(error)),
-        };
-        let mut waiting = bulk.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.1 += size;
-        let mut objects = 0;
-        let taken = waiting.0.object(ready).map_err(RemoteError::from).and_then(|()| {
-            if waiting.1 >= TOGETHER.0 || waiting.0.len() >= TOGETHER.1 {
-                waiting.1 = 0;
-                objects = published(std::mem::replace(&mut waiting.0, store.bulk()))?;
-            }
-            Ok((objects, 0))
-        });
-        Some(taken)
-    });
+    let fetched = parallel(
+        lanes(transport),
+        wanted,
+        || (),
+        |(), (object, size)| {
+            let ready = match fetch_object(transport, store, object, *size, watch) {
+                Ok(ready) => ready,
+                Err(RemoteError::Missing { .. }) => return Some(Ok((0, 1))),
+                Err(error) => return Some(Err(error)),
+            };
+            let mut waiting = bulk.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.1 += size;
+            let mut objects = 0;
+            let taken = waiting.0.object(ready).map_err(RemoteError::from).and_then(|()| {
+                if waiting.1 >= TOGETHER.0 || waiting.0.len() >= TOGETHER.1 {
+                    waiting.1 = 0;
+                    objects = published(std::mem::replace(&mut waiting.0, store.bulk()))?;
+                }
+                Ok((objects, 0))
+            });
+            Some(taken)
+        },
+    );
     let last = published(bulk.into_inner().unwrap_or_else(PoisonError::into_inner).0);
     for fetched in fetched {
         let (objects, missing) = fetched?;
@@ -326,9 +339,12 @@ pub fn send(
     let stored = outputs.filter(|output| output.inline.is_none() && is_wanted(&output.name));
     let mut seen = HashSet::new();
     let objects: Vec<_> = stored.map(|output| output.object).filter(|object| seen.insert(*object)).collect();
-    let sent = parallel(lanes(transport), &objects, || (), |(), object| {
-        Some(send_object(transport, store, &there, object, watch))
-    });
+    let sent = parallel(
+        lanes(transport),
+        &objects,
+        || (),
+        |(), object| Some(send_object(transport, store, &there, object, watch)),
+    );
     for (object, sent) in objects.iter().zip(sent) {
         match sent? {
             Some((size, new)) => {
@@ -344,9 +360,12 @@ pub fn send(
     transport.settle()?;
 
     let new: Vec<_> = records.iter().filter(|(digest, _)| !there.has_record(digest)).collect();
-    let sent = parallel(lanes(transport), &new, || (), |(), (digest, record)| {
-        Some(send_record(transport, *digest, record, watch))
-    });
+    let sent = parallel(
+        lanes(transport),
+        &new,
+        || (),
+        |(), (digest, record)| Some(send_record(transport, *digest, record, watch)),
+    );
     for sent in sent {
         let listed: Listed = sent?;
         done.records += 1;
@@ -421,12 +440,7 @@ fn put_small(transport: &dyn Transport, path: &str, bytes: &[u8], watch: &dyn Wa
 
 /// Adds a part to a remote's catalogue. Another writer may take the number first: then its part is read, and the next
 /// number is tried.
-fn announce(
-    transport: &dyn Transport,
-    mut there: Catalogue,
-    part: Part,
-    watch: &dyn Watch,
-) -> Result<(), RemoteError> {
+fn announce(transport: &dyn Transport, mut there: Catalogue, part: Part, watch: &dyn Watch) -> Result<(), RemoteError> {
     if part.is_empty() || transport.relist()? {
         return Ok(());
     }

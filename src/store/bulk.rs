@@ -106,9 +106,8 @@ impl Bulk<'_> {
     /// If they cannot be written.
     pub fn signatures(&mut self, batch: sign::Batch) -> Result<BatchDigest, StoreError> {
         let layout = &self.store.layout;
-        let (digest, bytes) = batch
-            .to_bytes()
-            .map_err(|source| StoreError::Signatures { path: layout.signatures(), source })?;
+        let (digest, bytes) =
+            batch.to_bytes().map_err(|source| StoreError::Signatures { path: layout.signatures(), source })?;
         if self.seen.insert(*digest.as_bytes()) {
             let mut draft = Draft::new(&layout.temporary())?;
             draft.append(&bytes)?;
@@ -188,8 +187,7 @@ impl Store {
     }
 
     fn raw_length(&self, digest: &ObjectDigest, file: &Draft) -> Result<u64, StoreError> {
-        let unreadable =
-            |source| StoreError::Fs(FsError { operation: "read", path: self.layout.temporary(), source });
+        let unreadable = |source| StoreError::Fs(FsError { operation: "read", path: self.layout.temporary(), source });
         let wrong = |reason: String| StoreError::Source(io::Error::new(io::ErrorKind::InvalidData, reason));
         let mut hasher = blake3::Hasher::new();
         let mut take = |piece: &[u8]| {

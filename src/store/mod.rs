@@ -44,7 +44,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use bulk::{Bulk, BulkDone, Examined};
 pub use catalogue::{
-    Catalogue, FOLDER as CATALOGUE, Listed, ListedOutput, PART_LIMIT, Part, Signed, part_name, part_number, parts_to_read,
+    Catalogue, FOLDER as CATALOGUE, Listed, ListedOutput, PART_LIMIT, Part, Signed, part_name, part_number,
+    parts_to_read,
 };
 pub use check::{CheckReport, KindStats, Progress, Stats};
 pub use gc::{GcDone, GcPlan, GcPolicy, PlannedObject};

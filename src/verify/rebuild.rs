@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::{Agreement, Check, Evidence, Level, Verdict, agreement};
-use crate::parallel::parallel;
 use crate::digest::StageKey;
 use crate::engine::{RerunError, Rerunner};
 use crate::lock::Locked;
+use crate::parallel::parallel;
 use crate::record::Record;
 use crate::stages::{Device, StageError};
 use crate::store::StoreError;

@@ -189,7 +189,7 @@ fn what_a_crash_leaves_stops_nobody() {
     });
     assert_eq!(hashes(&lab.makes(BOB, 1)), hashes(&right));
     lab.runs(BOB, &["cache", "check"]);
-    lab.runs(BOB, &["cache", "gc", "--grace", "0"]);
+    lab.runs(BOB, &["cache", "gc", "--recent", "0", "--grace", "0"]);
     // What lies there for good is swept up by those who may.
     assert_eq!(hashes(&lab.makes(ALICE, 1)), hashes(&right));
 }
@@ -203,15 +203,15 @@ fn gc_removes_nothing_of_others() {
     assert!(!alices.is_empty() && !bobs.is_empty());
     // The pipeline as it stands asks for neither seed.
     std::thread::sleep(Duration::from_millis(1100));
-    lab.runs(BOB, &["cache", "gc", "--grace", "0"]);
+    lab.runs(BOB, &["cache", "gc", "--recent", "0", "--grace", "0"]);
     assert!(alices.iter().all(|path| path.exists()) && !bobs.iter().any(|path| path.exists()));
-    lab.runs(ROOT, &["cache", "gc", "--grace", "0"]);
+    lab.runs(ROOT, &["cache", "gc", "--recent", "0", "--grace", "0"]);
     let again = lab.makes(ALICE, 7);
     assert_eq!((run(&again), hashes(&again)), (0, hashes(&made)));
     // Not even if he asks for it; the owner of the store can.
-    let others = ["cache", "gc", "--grace", "0", "--others"];
+    let others = ["cache", "gc", "--recent", "0", "--grace", "0", "--others"];
     let refused = lab.tries(BOB, &others);
-    assert!(refused.stderr.contains("of other accounts left") && alices.iter().all(|path| path.exists()));
+    assert!(refused.stderr.contains("could not be removed and stayed") && alices.iter().all(|path| path.exists()));
     lab.runs(ROOT, &others);
     assert!(!alices.iter().any(|path| path.exists()));
     let again = lab.makes(BOB, 7);

@@ -47,12 +47,7 @@ fn remove(path: &Path) {
 }
 
 /// Kills a command at random instants, each time from the same beginning; `after` then looks at what is left.
-fn kill_often(
-    here: &Environment,
-    arguments: &[&str],
-    begin: &dyn Fn(),
-    after: &dyn Fn(&Environment),
-) {
+fn kill_often(here: &Environment, arguments: &[&str], begin: &dyn Fn(), after: &dyn Fn(&Environment)) {
     let mut dice = Dice::new(&arguments.join(" "));
     begin();
     let started = Instant::now();
@@ -139,7 +134,7 @@ fn gc_is_killed() {
     let here = Environment::new();
     fine(&here, &["--cache", "whole", "make", "fig4"]);
     fine(&here, &["--cache", "whole", "make", "fig4", "--set", "valley.noise=0.4"]);
-    let gc = ["cache", "gc", "--grace", "0"];
+    let gc = ["cache", "gc", "--grace", "0", "--recent", "0"];
     let begin = || {
         remove(&here.path("cache"));
         let copied = Command::new("cp").args(["-a", "whole", "cache"]).current_dir(here.folder.path()).status();

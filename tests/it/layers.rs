@@ -48,16 +48,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "verify",
         &[
-            "archive", "closure", "digest", "engine", "fsx", "lock", "parallel", "receipt", "record", "reports", "rng", "sign",
-            "stages", "stats", "store", "table", "work",
+            "archive", "closure", "digest", "engine", "fsx", "lock", "parallel", "receipt", "record", "reports", "rng",
+            "sign", "stages", "stats", "store", "table", "work",
         ],
     ),
     (
         "cli",
         &[
             "archive", "claim", "closure", "cost", "data", "differ", "digest", "engine", "figure", "fsx", "graph",
-            "learn", "lock", "makers", "page", "parallel", "plan", "record", "receipt", "remote", "reports", "sign", "spec",
-            "stages", "stamp", "stats", "store", "table", "value", "verify", "work",
+            "learn", "lock", "makers", "page", "parallel", "plan", "record", "receipt", "remote", "reports", "sign",
+            "spec", "stages", "stamp", "stats", "store", "table", "torture", "value", "verify", "work",
         ],
     ),
 ];

@@ -19,12 +19,12 @@ mod environment;
 mod exchange;
 #[cfg(feature = "torch")]
 mod figures;
+mod harsh;
 mod housekeeping;
 #[cfg(feature = "torch")]
 mod incremental;
 #[cfg(feature = "torch")]
 mod interrupted;
-mod harsh;
 mod keys;
 #[cfg(feature = "torch")]
 mod kinds;

@@ -134,7 +134,8 @@ pub fn ssh(folder: &Path) -> Option<(Server, PathBuf)> {
         path("known")
     );
     std::fs::write(path("ssh_config"), client).unwrap();
-    let child = Command::new(sshd).args(["-D", "-e", "-f", &path("sshd_config")]).stderr(Stdio::null()).spawn().unwrap();
+    let child =
+        Command::new(sshd).args(["-D", "-e", "-f", &path("sshd_config")]).stderr(Stdio::null()).spawn().unwrap();
     let server = Server { child, port };
     wait_for(port);
     Some((server, folder.join("ssh_config")))
@@ -167,8 +168,8 @@ pub fn wire(server: u16, fault: Fault, times: usize) -> u16 {
             let left = Arc::clone(&left);
             std::thread::spawn(move || {
                 let hit = |fault: Fault| fault != Fault::None && (fault != Fault::Error || number % 2 == 0);
-                let breaks =
-                    hit(fault) && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
+                let breaks = hit(fault)
+                    && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
                 let _ = carry(client, server, if breaks { fault } else { Fault::None });
             });
         }

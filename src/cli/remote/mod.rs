@@ -88,7 +88,8 @@ impl Remote {
                         .all()
                         .iter()
                         .map(|(name, remote)| {
-                            let value = serde_json::json!({ "url": remote.location.to_string(), "accept": remote.accept });
+                            let value =
+                                serde_json::json!({ "url": remote.location.to_string(), "accept": remote.accept });
                             (name.clone(), value)
                         })
                         .collect();

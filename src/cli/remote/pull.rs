@@ -77,11 +77,7 @@ impl Pull {
             });
             ui.answer(&object.to_string());
         } else {
-            ui.say(&format!(
-                "fetched {} and {} ({moved})",
-                count(records, "record"),
-                count(fetched.objects, "object")
-            ));
+            ui.say(&format!("fetched {} and {} ({moved})", count(records, "record"), count(fetched.objects, "object")));
             if not_there > 0 {
                 ui.say(&format!("{} of it are not there either (dropped to save space)", count(not_there, "object")));
             }

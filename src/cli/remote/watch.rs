@@ -37,7 +37,8 @@ impl Moving {
     pub fn so_far(&self) -> String {
         let (files, moved) = (self.files.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
         let seconds = self.started.elapsed().as_secs_f64();
-        let rate = if seconds > 0.5 { format!(", {}/s", bytes((moved as f64 / seconds) as u64)) } else { String::new() };
+        let rate =
+            if seconds > 0.5 { format!(", {}/s", bytes((moved as f64 / seconds) as u64)) } else { String::new() };
         format!("{}, {} in {}{rate}", count(files, "file"), bytes(moved), duration(seconds))
     }
 

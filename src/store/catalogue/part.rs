@@ -127,7 +127,7 @@ impl Part {
     /// In blocks that are small enough for the codec.
     fn blocks(&self) -> Vec<Self> {
         let mut blocks = Vec::new();
-    
+
         blocks.extend(self.gone.chunks(BLOCK).map(|gone| Self { gone: gone.to_vec(), ..Self::default() }));
         blocks.extend(self.objects.chunks(BLOCK).map(|o| Self { objects: o.to_vec(), ..Self::default() }));
         blocks.extend(self.records.chunks(BLOCK).map(|r| Self { records: r.to_vec(), ..Self::default() }));
@@ -159,7 +159,9 @@ impl Part {
     /// # Errors
     /// If it is no such file, damaged, or of another version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodecError> {
-        let Some((mut rest, checksum)) = bytes.split_last_chunk::<32>() else { return Err(damaged("it ends too soon")) };
+        let Some((mut rest, checksum)) = bytes.split_last_chunk::<32>() else {
+            return Err(damaged("it ends too soon"));
+        };
         if blake3::hash(rest) != *checksum {
             return Err(damaged("it has another checksum"));
         }
