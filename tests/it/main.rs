@@ -19,6 +19,8 @@ mod environment;
 mod exchange;
 #[cfg(feature = "torch")]
 mod figures;
+// They kill processes for minutes: once, with the program that is built faster.
+#[cfg(not(feature = "torch"))]
 mod harsh;
 mod housekeeping;
 #[cfg(feature = "torch")]
@@ -31,6 +33,8 @@ mod kinds;
 #[cfg(target_os = "linux")]
 mod lab;
 mod layers;
+#[cfg(not(feature = "torch"))]
+mod many;
 mod old_stores;
 #[cfg(feature = "torch")]
 mod proof;

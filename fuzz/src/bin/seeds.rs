@@ -20,6 +20,7 @@ use wdpipe::record::{KeyParts, Output, Provenance, Record};
 use wdpipe::sign::{Batch, SecretKey};
 use wdpipe::spec::{Pipeline, expand};
 use wdpipe::stamp::{Format, Stamp, stamp};
+use wdpipe::store::{Listed, ListedOutput, Part};
 use wdpipe::table::{Column, Table, Values};
 use wdpipe::work::{InitScheme, Model, ModelName};
 
@@ -187,6 +188,23 @@ fn values(root: &Path) -> Done {
     ];
     tables.add(&[&Table::new(columns)?.to_bytes()?])?;
     tables.add(&[&Table::default().to_bytes()?])?;
+    let mut parts = Corpus::new(root, "catalogue")?;
+    let listed = ListedOutput { name: "weights".into(), object: ObjectDigest::of(b"w"), bytes: 9, inline: false };
+    let record = Listed {
+        key: StageKey::from_bytes([1; 32]),
+        record: RecordDigest::from_bytes([2; 32]),
+        bytes: 7,
+        outputs: vec![listed],
+    };
+    let part = Part {
+        gone: vec![ObjectDigest::of(b"gone")],
+        objects: vec![(ObjectDigest::of(b"w"), 9)],
+        records: vec![record],
+        ..Part::default()
+    };
+    // The target makes the checksum itself.
+    let bytes = part.to_bytes()?;
+    parts.add(&[&bytes[..bytes.len() - 32]])?;
     let mut objects = Corpus::new(root, "object")?;
     let text = b"weight decay ".repeat(30);
     let length = (text.len() as u64).to_le_bytes();
