@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 
 use super::credentials::Surroundings;
 use super::location::Service;
-use super::{Outgoing, RemoteError, Transport};
+use super::{Outgoing, RemoteError, Take, Transport};
 
 /// Larger files are sent in parts of this size.
 const PART: usize = 8 << 20;
@@ -162,12 +162,7 @@ impl Transport for Bucket {
         }
     }
 
-    fn get(
-        &self,
-        path: &str,
-        from: u64,
-        take: &mut dyn FnMut(u64, &[u8]) -> Result<(), RemoteError>,
-    ) -> Result<(), RemoteError> {
+    fn get(&self, path: &str, from: u64, take: &mut Take<'_>) -> Result<(), RemoteError> {
         let at = self.path(path)?;
         let range = (from > 0).then_some(GetRange::Offset(from));
         self.runtime.block_on(async {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::{Outgoing, RemoteError, Transport};
+use super::{Outgoing, RemoteError, Take, Transport};
 use crate::fsx::{self, Batch, Draft, FsError};
 use crate::store::{Catalogue, Store};
 
@@ -58,12 +58,7 @@ impl Transport for Folder {
         Ok(fsx::identity(&self.path(path)).map_err(refused(&self.name))?.is_some())
     }
 
-    fn get(
-        &self,
-        path: &str,
-        from: u64,
-        take: &mut dyn FnMut(u64, &[u8]) -> Result<(), RemoteError>,
-    ) -> Result<(), RemoteError> {
+    fn get(&self, path: &str, from: u64, take: &mut Take<'_>) -> Result<(), RemoteError> {
         let (mut file, _) = fsx::open(&self.path(path)).map_err(|error| match error.is_missing() {
             true => RemoteError::Missing { at: self.name.clone(), path: path.to_owned() },
             false => refused(&self.name)(error),

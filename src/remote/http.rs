@@ -7,7 +7,7 @@ use std::time::Duration;
 use ureq::http::{Response, StatusCode, header};
 use ureq::{Agent, Body};
 
-use super::{Outgoing, RemoteError, Transport};
+use super::{Outgoing, RemoteError, Take, Transport};
 
 /// Who says nothing for so long is gone.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -85,12 +85,7 @@ impl Transport for Http {
         }
     }
 
-    fn get(
-        &self,
-        path: &str,
-        from: u64,
-        take: &mut dyn FnMut(u64, &[u8]) -> Result<(), RemoteError>,
-    ) -> Result<(), RemoteError> {
+    fn get(&self, path: &str, from: u64, take: &mut Take<'_>) -> Result<(), RemoteError> {
         let mut request = self.agent.get(format!("{}/{path}", self.url));
         // What is named by a hash needs no other encoding, and lengths must be those of the file.
         request = request.header(header::ACCEPT_ENCODING, "identity");

@@ -98,6 +98,9 @@ pub struct Outgoing<'a> {
     pub open: &'a (dyn Fn() -> Result<Box<dyn Read + Send>, RemoteError> + Sync),
 }
 
+/// Takes a piece of a file, and the place in the file where it belongs.
+pub type Take<'a> = dyn FnMut(u64, &[u8]) -> Result<(), RemoteError> + 'a;
+
 /// Moves files by name. Nothing that is there is ever changed: names are hashes, or are created by one writer only.
 pub trait Transport: Sync {
     /// What a person calls it; without secrets.
@@ -120,12 +123,7 @@ pub trait Transport: Sync {
     ///
     /// # Errors
     /// If it is not there or breaks off.
-    fn get(
-        &self,
-        path: &str,
-        from: u64,
-        take: &mut dyn FnMut(u64, &[u8]) -> Result<(), RemoteError>,
-    ) -> Result<(), RemoteError>;
+    fn get(&self, path: &str, from: u64, take: &mut Take<'_>) -> Result<(), RemoteError>;
 
     /// Sends a file whose name is the hash of its bytes; if it is there already, nothing need happen. It may become
     /// durable, and be seen, only with [`Transport::settle`].

@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tokio::runtime::Runtime;
 
-use super::{Outgoing, RemoteError, Transport};
+use super::{Outgoing, RemoteError, Take, Transport};
 
 /// Bytes asked for at a time.
 const PIECE: u32 = 128 << 10;
@@ -267,12 +267,7 @@ impl Transport for Sftp {
         }
     }
 
-    fn get(
-        &self,
-        path: &str,
-        from: u64,
-        take: &mut dyn FnMut(u64, &[u8]) -> Result<(), RemoteError>,
-    ) -> Result<(), RemoteError> {
+    fn get(&self, path: &str, from: u64, take: &mut Take<'_>) -> Result<(), RemoteError> {
         let at = self.path(path);
         self.with(path, async |client| {
             let mut file = std::pin::pin!(client.open(&at).await?);

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::sync::{Mutex, PoisonError};
 
 use super::retry::retried;
-use super::{Outgoing, RemoteError, Transport};
+use super::{Outgoing, RemoteError, Take, Transport};
 use crate::codec::CodecError;
 use crate::digest::{BatchDigest, ObjectDigest, RecordDigest, StageKey};
 use crate::parallel::parallel;
@@ -37,7 +37,7 @@ pub(super) fn pieces(
     source: &mut dyn Read,
     failed: &dyn Fn(io::Error) -> RemoteError,
     from: u64,
-    take: &mut dyn FnMut(u64, &[u8]) -> Result<(), RemoteError>,
+    take: &mut Take<'_>,
 ) -> Result<(), RemoteError> {
     let (mut buffer, mut place) = (vec![0; PIECE], from);
     loop {

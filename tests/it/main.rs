@@ -1,6 +1,7 @@
 //! Drives the real program, as its users do.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
+#![expect(clippy::print_stdout, reason = "skipped checks and measured figures are printed")]
 
 #[cfg(target_os = "linux")]
 mod accounts;

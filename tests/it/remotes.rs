@@ -90,6 +90,14 @@ fn a_folder() {
     let url = two.environment.path("shared").display().to_string();
     two.push(&url);
     two.pull(&url);
+    // What is damaged here is had again from there.
+    let drawings = walkdir::WalkDir::new(two.environment.path("other/objects")).into_iter().map(|entry| entry.unwrap());
+    let drawing = drawings.into_iter().find(|entry| entry.file_type().is_file()).unwrap().into_path();
+    std::fs::remove_file(&drawing).unwrap();
+    std::fs::write(&drawing, "something else").unwrap();
+    let repaired = two.fine("other", &["cache", "check", "--repair", "--from", &url]);
+    assert!(repaired.contains("1 damaged") && repaired.contains("fetched"), "{repaired}");
+    two.fine("other", &["cache", "check"]);
     // A remote is a store: whoever may write there can work in it.
     two.fine("shared", &["cache", "check"]);
     let made = two.json("shared", &["make", "fig4"]);

@@ -50,7 +50,6 @@ fn a_folder_in_use_is_left_alone() {
 struct Mounted(tempfile::TempDir);
 
 impl Mounted {
-    #[expect(clippy::print_stdout, reason = "whoever runs the tests should know")]
     fn new(options: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mut mount = Command::new("mount");

@@ -19,6 +19,9 @@ use crate::digest::{BatchDigest, ObjectDigest, RecordDigest, StageKey};
 use crate::fsx;
 use crate::record::Record;
 
+/// All records and batches of signatures of a store.
+type Everything = (Vec<(StageKey, RecordDigest)>, Vec<BatchDigest>);
+
 /// The folder of the parts.
 pub const FOLDER: &str = "catalogue";
 
@@ -173,7 +176,7 @@ impl Store {
     }
 
     /// All records and batches of signatures by name.
-    fn everything(&self) -> Result<(Vec<(StageKey, RecordDigest)>, Vec<BatchDigest>), StoreError> {
+    fn everything(&self) -> Result<Everything, StoreError> {
         let mut records = Vec::new();
         for key in self.layout.all_keys()? {
             records.extend(self.layout.records_of(&key)?.into_iter().map(|digest| (key, digest)));
