@@ -26,7 +26,10 @@ const PARTINGS: usize = 4;
 /// of two tensors are read. Runs that were made in part are compared as far as they go. The exit
 /// code is 0 if all are the same, and 1 if they part.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    verbatim_doc_comment,
+    about = "Finds where two runs of training part: the first segment, tensor and number, and how far"
+)]
 pub struct Bisect {
     #[command(flatten)]
     operands: Operands,

@@ -22,7 +22,10 @@ const NAMES: usize = 4;
 ///
 /// Nothing is computed. The exit code is 0 if both are the same, and 1 if they differ.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    verbatim_doc_comment,
+    about = "Compares two figures down to the settings: what was set differently, and what moved with it"
+)]
 pub struct Diff {
     #[command(flatten)]
     operands: Operands,

@@ -165,6 +165,25 @@ fn remotes_have_names() {
     assert_eq!(two.run("other", &["pull", "fig4"]).code, Some(2));
 }
 
+/// A stage has two results there: one that nobody signed, and one by somebody who is trusted. The first stops nobody.
+#[test]
+fn of_two_results_the_trusted_one_comes_in() {
+    let two = Two::new([]);
+    two.fine("cache", &["push", "fig4", "--to", "./shared"]);
+    let public = two.fine("signed", &["keys", "generate"]);
+    two.fine("signed", &["make", "fig4"]);
+    let sent = two.json("signed", &["push", "fig4", "--to", "./shared"]);
+    assert!(number(&sent, "records") > 0, "who signs has other records: {sent}");
+    let pull = ["pull", "fig4", "--all", "--from", "./shared"];
+    assert_eq!(two.run("other", &pull).code, Some(1));
+    two.fine("other", &["keys", "trust", "ann", public.trim()]);
+    two.fine("other", &pull);
+    let made = two.json("other", &["make", "fig4"]);
+    assert_eq!(number(&made, "stages_run"), 0);
+    let again = two.json("other", &[&pull[..], &["--accept", "unsigned"]].concat());
+    assert!(number(&again, "records") > 0, "now the other result may come in too: {again}");
+}
+
 /// A wire that fails some times loses nothing, and what comes in wrong never gets in.
 #[test]
 fn a_wire_that_fails() {

@@ -60,10 +60,10 @@ impl Through {
     /// Brings in the records that the targets need and that are not here.
     ///
     /// # Errors
-    /// If the remote fails, a record may not come in, or the store cannot be written.
+    /// If the remote fails, no record of a stage that it has may come in, or the store cannot be written.
     pub fn records(&self, selection: &Selection, store: &Store) -> Result<usize, Failure> {
         let needed = selection.graph.closure(&selection.targets);
-        let mut brought = 0;
+        let (mut brought, mut refused) = (0, BTreeMap::new());
         // What only signatures admit is found without them first: they come with the records.
         let first: &dyn Preference =
             if selection.preference.is_strict() { &Indifferent } else { &selection.preference };
@@ -71,14 +71,23 @@ impl Through {
         loop {
             let ahead = Ahead::new(store, &self.catalogue);
             Resolver::new(&ahead, &selection.graph, preference).outlook(&needed)?;
-            let lacking = ahead.lacking();
+            let mut lacking = ahead.lacking();
+            lacking.retain(|listed| !refused.contains_key(&listed.record));
             if lacking.is_empty() {
                 return Ok(brought);
             }
             let digests: HashSet<RecordDigest> = lacking.iter().map(|listed| listed.record).collect();
             let signatures = self.catalogue.batches_for(&digests);
             let wanted = Fetch { records: lacking, signatures, objects: Vec::new() };
-            brought += self.fetch(store, &wanted)?.records;
+            let fetched = self.fetch(store, &wanted)?;
+            brought += fetched.records;
+            for (key, record, error) in fetched.refused {
+                // Where another outcome may come in, or is here, this one is no reason to stop.
+                if store.records(&key)?.is_empty() {
+                    return Err(error.into());
+                }
+                refused.insert(record, error);
+            }
             preference = &selection.preference;
         }
     }

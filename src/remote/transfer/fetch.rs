@@ -1,0 +1,176 @@
+//! From a remote into a store.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::{Watch, each, go_on, retried, small, wrong};
+use crate::codec::CodecError;
+use crate::digest::{BatchDigest, ObjectDigest, RecordDigest, StageKey};
+use crate::record::{RECORD_LIMIT, Record};
+use crate::remote::{RemoteError, Transport};
+use crate::sign;
+use crate::store::{self, Listed, Signed, Store, StoreError};
+
+/// What has come in is published after so many bytes or files, so that not all is lost with the process.
+const TOGETHER: (u64, usize) = (512 << 20, 2000);
+
+/// What is to be fetched.
+#[derive(Debug, Default)]
+pub struct Fetch<'a> {
+    /// Records.
+    pub records: Vec<&'a Listed>,
+    /// Signatures that may be under them.
+    pub signatures: Vec<&'a Signed>,
+    /// Objects with the bytes of their files.
+    pub objects: Vec<(ObjectDigest, u64)>,
+}
+
+/// What was fetched.
+#[derive(Debug, Default)]
+pub struct Fetched {
+    /// Records that were not here.
+    pub records: usize,
+    /// Objects that were not here.
+    pub objects: usize,
+    /// Objects that the remote lists and does not have.
+    pub missing: usize,
+    /// Records that may not come in, and why not.
+    pub refused: Vec<(StageKey, RecordDigest, RemoteError)>,
+}
+
+/// Whether a record may come in, with the batches of signatures that were fetched; else why not.
+pub type Admits<'a> = &'a (dyn Fn(RecordDigest, &Record, &[sign::Batch]) -> Result<(), RemoteError> + Sync);
+
+/// Brings things into a store; each is hashed before it is there. What is there already must be left out by the caller.
+///
+/// # Errors
+/// If the remote fails, or the store cannot be written. What was published before stays, and
+/// what was fetched in part goes on from there next time.
+pub fn fetch(
+    transport: &dyn Transport,
+    store: &Store,
+    wanted: &Fetch<'_>,
+    admits: Admits<'_>,
+    watch: &dyn Watch,
+) -> Result<Fetched, RemoteError> {
+    let mut done = Fetched::default();
+    let batches = fetch_signatures(transport, &wanted.signatures, watch)?;
+    let records = each(transport, &wanted.records, |listed| fetch_record(transport, listed, watch))?;
+    let mut bulk = store.bulk();
+    for (listed, record) in wanted.records.iter().zip(&records) {
+        match admits(listed.record, record, &batches) {
+            Ok(()) => drop(bulk.record(record)?),
+            Err(error) => done.refused.push((listed.key, listed.record, error)),
+        }
+    }
+    for batch in batches {
+        bulk.signatures(batch)?;
+    }
+    done.records = bulk.publish()?.records;
+    fetch_objects(transport, store, &wanted.objects, watch, &mut done)?;
+    Ok(done)
+}
+
+fn fetch_signatures(
+    transport: &dyn Transport,
+    wanted: &[&Signed],
+    watch: &dyn Watch,
+) -> Result<Vec<sign::Batch>, RemoteError> {
+    let batches = each(transport, wanted, |signed| {
+        let bytes = small(transport, &store::batch_path(&signed.batch), sign::Batch::MAX_BYTES, watch)?;
+        watch.moved(1, bytes.len() as u64);
+        // One that is none says nothing: then its records count as unsigned.
+        let is_it = BatchDigest::of(&bytes) == signed.batch;
+        Ok(is_it.then(|| sign::Batch::from_bytes(&bytes).ok()).flatten())
+    });
+    Ok(batches?.into_iter().flatten().collect())
+}
+
+fn fetch_record(transport: &dyn Transport, listed: &Listed, watch: &dyn Watch) -> Result<Record, RemoteError> {
+    let path = store::record_path(&listed.key, &listed.record);
+    let bytes = small(transport, &path, RECORD_LIMIT, watch)?;
+    watch.moved(1, bytes.len() as u64);
+    if RecordDigest::of(&bytes) != listed.record {
+        return Err(wrong(transport, &path, "its bytes have another hash"));
+    }
+    match Record::from_bytes(&bytes) {
+        Ok(record) if record.parts.key() == listed.key => Ok(record),
+        Ok(_) => Err(wrong(transport, &path, "it is of another key")),
+        Err(CodecError::Version { .. }) => Err(wrong(transport, &path, "a newer wdpipe wrote it: use a newer one")),
+        Err(error) => Err(wrong(transport, &path, error.to_string())),
+    }
+}
+
+fn fetch_objects(
+    transport: &dyn Transport,
+    store: &Store,
+    wanted: &[(ObjectDigest, u64)],
+    watch: &dyn Watch,
+    done: &mut Fetched,
+) -> Result<(), RemoteError> {
+    let bulk = Mutex::new((store.bulk(), 0));
+    let published = |bulk: store::Bulk<'_>| bulk.publish().map(|published| published.objects);
+    let fetched = each(transport, wanted, |(object, size)| {
+        let ready = match fetch_object(transport, store, object, *size, watch) {
+            Err(RemoteError::Missing { .. }) => return Ok((0, 1)),
+            ready => ready?,
+        };
+        let mut waiting = bulk.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.1 += size;
+        waiting.0.object(ready)?;
+        if waiting.1 < TOGETHER.0 && waiting.0.len() < TOGETHER.1 {
+            return Ok((0, 0));
+        }
+        waiting.1 = 0;
+        Ok((published(std::mem::replace(&mut waiting.0, store.bulk()))?, 0))
+    });
+    // Also if something failed: what has arrived is not fetched again.
+    done.objects += published(bulk.into_inner().unwrap_or_else(PoisonError::into_inner).0)?;
+    for (objects, missing) in fetched? {
+        done.objects += objects;
+        done.missing += missing;
+    }
+    Ok(())
+}
+
+fn fetch_object(
+    transport: &dyn Transport,
+    store: &Store,
+    object: &ObjectDigest,
+    size: u64,
+    watch: &dyn Watch,
+) -> Result<store::Examined, RemoteError> {
+    let path = store::object_path(object);
+    let mut draft = store.incoming(object)?;
+    retried(|reached| {
+        go_on(watch)?;
+        let from = draft.length().map_err(StoreError::from)?;
+        *reached = from;
+        if from == size {
+            return Ok(());
+        }
+        let mut length = from;
+        if from > size {
+            draft.restart().map_err(StoreError::from)?;
+            length = 0;
+        }
+        transport.get(&path, length, &mut |place, piece| {
+            go_on(watch)?;
+            // A remote that cannot begin in the middle sends again what is here.
+            let known = usize::try_from(length.saturating_sub(place)).unwrap_or(usize::MAX).min(piece.len());
+            let new = &piece[known..];
+            if length + new.len() as u64 > size {
+                return Err(wrong(transport, &path, format!("it is larger than the {size} bytes that are listed")));
+            }
+            draft.append(new).map_err(StoreError::from)?;
+            length += new.len() as u64;
+            *reached = length;
+            watch.moved(0, new.len() as u64);
+            Ok(())
+        })
+    })?;
+    watch.moved(1, 0);
+    store.examined(object, draft).map_err(|error| match error {
+        StoreError::Source(reason) => wrong(transport, &path, reason.to_string()),
+        error => error.into(),
+    })
+}
