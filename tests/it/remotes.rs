@@ -91,10 +91,12 @@ fn a_folder() {
     two.push(&url);
     two.pull(&url);
     // What is damaged here is had again from there.
-    let drawings = walkdir::WalkDir::new(two.environment.path("other/objects")).into_iter().map(|entry| entry.unwrap());
-    let drawing = drawings.into_iter().find(|entry| entry.file_type().is_file()).unwrap().into_path();
-    std::fs::remove_file(&drawing).unwrap();
-    std::fs::write(&drawing, "something else").unwrap();
+    let ours = two.environment.path("other/objects");
+    let files = walkdir::WalkDir::new(&ours).into_iter().map(|entry| entry.unwrap().into_path());
+    let there = |path: &PathBuf| two.environment.path("shared/objects").join(path.strip_prefix(&ours).unwrap());
+    let both = files.into_iter().find(|path| path.is_file() && there(path).is_file()).unwrap();
+    std::fs::remove_file(&both).unwrap();
+    std::fs::write(&both, "something else").unwrap();
     let repaired = two.fine("other", &["cache", "check", "--repair", "--from", &url]);
     assert!(repaired.contains("1 damaged") && repaired.contains("fetched"), "{repaired}");
     two.fine("other", &["cache", "check"]);
