@@ -211,7 +211,7 @@ impl Make {
             ui.say(&format!("{} {}", if *changed { "wrote" } else { "unchanged" }, path.display()));
         }
         lock::left(&selection, &summary.knowledge, store, &folder, ui);
-        if !summary.published.is_empty() {
+        if !summary.published.is_empty() && store.has_catalogue()? {
             let needed = selection.graph.closure(&selection.targets);
             let known = engine::known(&selection.graph, &summary.knowledge, &needed, store)?;
             store.list(&known.iter().map(|member| (member.key, member.digest)).collect::<Vec<_>>(), &[])?;

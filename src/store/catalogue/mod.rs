@@ -152,6 +152,14 @@ impl Store {
         Ok(Some(Catalogue::new(parts)))
     }
 
+    /// Whether others are told what is here, so that what is new has to be listed.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn has_catalogue(&self) -> Result<bool, StoreError> {
+        Ok(fsx::list(&self.root().join(FOLDER))?.iter().any(|name| part_number(name).is_some()))
+    }
+
     /// Adds records that were published here, with their objects, to the catalogue, if there is one.
     ///
     /// # Errors
