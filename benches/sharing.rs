@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use wdpipe::digest::ObjectDigest;
 use wdpipe::record::{KeyParts, Output, Provenance, Record};
 use wdpipe::remote::{self, RemoteError, Surroundings, Watch};
-use wdpipe::store::{Store, StoreError};
+use wdpipe::store::Store;
 use wdpipe::value::{Map, Value};
 
 /// Checkpoints of 64 MiB that do not compress, 1 GiB in all.
@@ -103,9 +103,7 @@ fn large(folder: &Path) {
     let names: Vec<_> = checkpoints.iter().map(|bytes| ObjectDigest::of(bytes)).collect();
     let restoring = median(|round| {
         for (number, name) in names.iter().enumerate() {
-            let mut file = File::create(path(&format!("restored{round}-{number}"))).unwrap();
-            let mut write = |piece: &[u8]| file.write_all(piece).map_err(StoreError::Source);
-            store.read_object(name, &mut write).unwrap();
+            store.restore(name, &folder.join(format!("restored{round}-{number}"))).unwrap();
         }
     });
     println!(

@@ -4,6 +4,7 @@
 //! or not at all, whatever is killed in between; only files with temporary names can be left over.
 
 mod batch;
+mod copy;
 mod draft;
 mod lock;
 mod modes;
@@ -11,7 +12,7 @@ mod private;
 mod system;
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, ErrorKind, Read, Seek};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -179,7 +180,7 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, FsError> {
 ///
 /// # Errors
 /// If it cannot be opened.
-pub fn open(path: &Path) -> Result<(impl Read + Seek + use<>, Identity), FsError> {
+pub fn open(path: &Path) -> Result<(File, Identity), FsError> {
     let file = File::open(path).map_err(failed("read", path))?;
     let metadata = file.metadata().map_err(failed("read", path))?;
     Ok((file, Identity::of(&metadata)))

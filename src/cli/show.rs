@@ -79,6 +79,11 @@ impl Show {
                 format!("it has {}", names.join(", ")),
             ));
         };
+        if let (Some(path), None, false) = (&self.to, &output.inline, self.csv || self.json) {
+            let length = store.restore(&output.object, path)?;
+            ui.say(&format!("wrote {} ({})", path.display(), bytes(length)));
+            return Ok(());
+        }
         let mut content = store.output(output)?;
         if let (Ok(table), true) = (Table::from_bytes(&content), self.csv || self.json) {
             content = if self.csv { table.to_csv() } else { table.to_json().to_string() }.into_bytes();

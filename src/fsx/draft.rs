@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
+use super::copy::{clone_range, copy_range};
 use super::{FsError, Identity, PUBLISHED, SHARED_FILE, failed, folder_of, identity, now, publish_folder, read};
 
 /// A file under a temporary name, written bit by bit; removed on drop unless it was published or put in a place.
@@ -83,7 +84,21 @@ impl Draft {
     /// # Errors
     /// If the file cannot be written.
     pub fn restart(&mut self) -> Result<(), FsError> {
-        self.file.set_len(0).map_err(failed("write", &self.path))
+        self.file.set_len(0).and_then(|()| self.file.rewind()).map_err(failed("write", &self.path))
+    }
+
+    /// Makes it a part of a file, `length` bytes from `start` on; says again and again how many are there, and can be read
+    /// meanwhile. It must be empty.
+    ///
+    /// # Errors
+    /// If the file is shorter, or anything cannot be read or written.
+    pub fn copy_range(&self, from: &File, start: u64, length: u64, copied: &mut dyn FnMut(u64)) -> Result<(), FsError> {
+        copy_range(from, start, length, &self.file, copied).map_err(failed("write", &self.path))
+    }
+
+    /// The same, but both files share the bytes on the disk; says whether the file system did so.
+    pub fn clone_range(&self, from: &File, start: u64, length: u64) -> bool {
+        clone_range(from, start, length, &self.file).is_ok()
     }
 
     /// Removes it, also if it would be left for another attempt.
@@ -179,13 +194,23 @@ impl Draft {
         Ok(())
     }
 
+    /// As [`Draft::put`], but after a crash of the system what stands there may be incomplete: for copies of what is kept.
+    ///
+    /// # Errors
+    /// If it cannot be moved there; then what is there is untouched.
+    pub fn put_unsynced(mut self, path: &Path) -> Result<(), FsError> {
+        fs::rename(&self.path, path).map_err(failed("write", path))?;
+        self.stays = true;
+        Ok(())
+    }
+
     /// Puts it in a place (on the same file system), atomically and instead of what is there.
     ///
     /// # Errors
     /// If it cannot be written; then what is there is untouched.
     pub fn put(self, path: &Path) -> Result<(), FsError> {
         self.sync()?;
-        fs::rename(&self.path, path).map_err(failed("write", path))
+        self.put_unsynced(path)
     }
 }
 

@@ -3,7 +3,6 @@
 use std::ffi::{CStr, CString};
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -210,23 +209,6 @@ fn looked_up<T>(mut ask: impl FnMut(&mut [u8], *mut *mut T) -> libc::c_int) -> O
 fn text(name: *const libc::c_char) -> String {
     // SAFETY: it points into the buffer, which is alive in the caller, and ends with a zero.
     unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned()
-}
-
-/// Whether two files share bytes on the disk once the one is cloned to the other.
-pub(super) fn clone_file(from: &File, to: &File) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    {
-        // SAFETY: a system call on two open files.
-        match unsafe { libc::ioctl(to.as_raw_fd(), libc::FICLONE, from.as_raw_fd()) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = (from.as_raw_fd(), to.as_raw_fd());
-        Err(ErrorKind::Unsupported.into())
-    }
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
+use super::copy::clone_range;
 use super::draft::temporary_name;
-use super::modes::clone_file;
 use super::{FsError, PUBLISHED, failed, identity};
 
 /// A kind of file system.
@@ -113,7 +113,7 @@ pub fn can_reflink(folder: &Path) -> Result<bool, FsError> {
     with_files(folder, &mut |one, two| {
         let from = fs::write(one, [7; 8192]).and_then(|()| OpenOptions::new().read(true).open(one));
         let to = OpenOptions::new().write(true).create_new(true).open(two);
-        matches!((from, to), (Ok(from), Ok(to)) if clone_file(&from, &to).is_ok())
+        matches!((from, to), (Ok(from), Ok(to)) if clone_range(&from, 0, 0, &to).is_ok())
     })
 }
 

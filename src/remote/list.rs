@@ -76,14 +76,7 @@ impl Remotes {
             Err(error) if error.is_missing() => String::new(),
             Err(error) => return Err(error.into()),
         };
-        let wrong = |reason: String| ListError::Wrong { path: path.to_owned(), reason };
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
-        let mut by_name = BTreeMap::new();
-        for (name, value) in table {
-            check_name(&name)?;
-            let named = named(&value).map_err(|reason| wrong(format!("[{name}] {reason}")))?;
-            by_name.insert(name, named);
-        }
+        let by_name = parse(path, &text)?;
         Ok(Self { path: path.to_owned(), text, by_name })
     }
 
@@ -123,9 +116,9 @@ impl Remotes {
             let words: Vec<_> = remote.accept.iter().map(|word| quoted(word)).collect();
             text.push_str(&format!("accept = [{}]\n", words.join(", ")));
         }
-        self.write(text)?;
-        self.by_name.insert(name.to_owned(), remote);
-        Ok(())
+        let mut by_name = self.by_name.clone();
+        by_name.insert(name.to_owned(), remote);
+        self.write(text, by_name)
     }
 
     /// Takes a remote off the list.
@@ -143,16 +136,33 @@ impl Remotes {
                 text.push_str(line);
             }
         }
-        self.write(format!("{}\n", text.trim_end()))?;
-        self.by_name.remove(name);
-        Ok(())
+        let mut by_name = self.by_name.clone();
+        by_name.remove(name);
+        self.write(format!("{}\n", text.trim_end()), by_name)
     }
 
-    fn write(&mut self, text: String) -> Result<(), ListError> {
+    /// Writes an edited text, if it says what it should: people may write a table in ways that line by line are not seen.
+    fn write(&mut self, text: String, by_name: BTreeMap<String, Named>) -> Result<(), ListError> {
+        if !parse(&self.path, &text).is_ok_and(|said| said == by_name) {
+            let reason = "it is written in a way that only a person can edit: change it by hand".to_owned();
+            return Err(ListError::Wrong { path: self.path.clone(), reason });
+        }
         fsx::replace(&self.path, text.as_bytes())?;
-        self.text = text;
+        (self.text, self.by_name) = (text, by_name);
         Ok(())
     }
+}
+
+fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, Named>, ListError> {
+    let wrong = |reason: String| ListError::Wrong { path: path.to_owned(), reason };
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
+    let mut by_name = BTreeMap::new();
+    for (name, value) in table {
+        check_name(&name)?;
+        let named = named(&value).map_err(|reason| wrong(format!("[{name}] {reason}")))?;
+        by_name.insert(name, named);
+    }
+    Ok(by_name)
 }
 
 fn check_name(name: &str) -> Result<(), ListError> {
@@ -209,6 +219,19 @@ mod tests {
         assert!(text.contains("# mine") && text.contains("[web]") && !text.contains("lab"), "{text}");
         let error = Remotes::load(&path).unwrap().get("lab").unwrap_err().to_string();
         assert!(error.ends_with("; there are: web"), "{error}");
+    }
+
+    #[test]
+    fn a_text_that_cannot_be_edited_line_by_line_is_left_to_its_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("remotes.toml");
+        for text in ["lab = { url = '/a' }\n", "lab.url = '/a'\nweb.url = '/b'\n"] {
+            fsx::replace(&path, text.as_bytes()).unwrap();
+            let mut remotes = Remotes::load(&path).unwrap();
+            assert!(remotes.remove("lab").unwrap_err().to_string().contains("by hand"));
+            assert_eq!(fsx::read_text(&path, 1000).unwrap(), text);
+            assert!(remotes.all().contains_key("lab"));
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::index::{Corrections, KnownObject};
-use super::object::{self, HEADER};
+use super::object::{BLOCK, Header};
 use super::records::{ReadRecord, Row};
 use super::signatures::ReadBatch;
 use super::{ObjectState, Store, StoreError};
@@ -208,9 +208,9 @@ impl Store {
                 continue;
             }
             // One with a bad header is found, and moved aside, when it is read.
-            let start = fsx::read_start(&self.layout.object(&digest), HEADER as u64).unwrap_or_default();
-            if let Ok((_, raw)) = object::declared(&start) {
-                changes.new_objects.push(KnownObject { digest, raw });
+            let start = fsx::read_start(&self.layout.object(&digest), BLOCK as u64).unwrap_or_default();
+            if let Ok(header) = Header::from_start(&start) {
+                changes.new_objects.push(KnownObject { digest, raw: header.length });
             }
         }
         changes.gone_objects.extend(known.into_keys());

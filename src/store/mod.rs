@@ -9,7 +9,7 @@
 //! | path | what |
 //! | --- | --- |
 //! | `wdpipe-store` | the version of this layout |
-//! | `objects/ab/cdef…` | an object: a small header and its bytes ([`object`]) |
+//! | `objects/ab/cdef…` | an object: a header and its bytes ([`object`]) |
 //! | `records/ab/cdef…/<digest>` | a record of the key `abcdef…` |
 //! | `signatures/<digest>` | a batch of signatures under records ([`crate::sign::Batch`]); the folder is made with the first |
 //! | `catalogue/NUMBER` | what others may have from here ([`catalogue`]); the folder is made with the first |
@@ -30,6 +30,7 @@ mod layout;
 mod object;
 mod pins;
 mod records;
+mod restore;
 mod share;
 mod sharing;
 mod signatures;
@@ -289,7 +290,7 @@ impl Store {
             Err(error) => return Err(error.into()),
         };
         if let Some(found) = object::newer(&file) {
-            return Err(match object::is_of_this_version(file, digest) {
+            return Err(match object::is_of_known_version(file, digest) {
                 true => self.damaged(digest, "its header has another version than its bytes", Some(identity)),
                 false => StoreError::NewerObject { object: *digest, found, known: object::VERSION },
             });

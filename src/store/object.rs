@@ -1,9 +1,12 @@
-//! The file of an object: 16 bytes of header, then the object's bytes as they are, or compressed.
+//! The file of an object: a header, then the object's bytes as they are, or compressed.
 //!
 //! Header: `WDob`, version (2 bytes, little-endian), codec (0 raw, 1 zstd), a zero, the number of raw
 //! bytes (8 bytes, little-endian). Compressed bytes come after the first 8 bytes of their BLAKE3, so
 //! that nothing reaches the decompressor that was not written here, and a flipped bit is found even
 //! where zstd would not mind. Raw bytes need none: they are hashed against the object's name.
+//!
+//! Version 2 is for large raw objects: zeros fill its header up to a block, so that file systems that
+//! clone can give the object's bytes to another file without copying them. Everything else has version 1.
 
 use std::io::Read;
 
@@ -11,15 +14,23 @@ use super::StoreError;
 use crate::digest::ObjectDigest;
 
 const MAGIC: [u8; 4] = *b"WDob";
-pub(super) const VERSION: u16 = 1;
+/// The newest version that is read.
+pub(super) const VERSION: u16 = 2;
+const ALIGNED: u16 = 2;
 pub(super) const RAW: u8 = 0;
 pub(super) const ZSTD: u8 = 1;
 
 /// How hard is compressed: beyond this, weights take longer and get no shorter.
 pub(super) const LEVEL: i32 = 3;
 
-/// Bytes of the header.
+/// Bytes that every header begins with; all of it in version 1.
 pub(super) const HEADER: usize = 16;
+
+/// Bytes of a header of version 2: no file system that clones has larger blocks by default.
+pub(super) const BLOCK: usize = 4096;
+
+/// Raw objects of so many bytes have version 2.
+pub(super) const LARGE: u64 = 1 << 20;
 
 /// Bytes of the checksum before compressed ones.
 pub(super) const SEAL: usize = 8;
@@ -28,30 +39,63 @@ pub(super) const SEAL: usize = 8;
 pub const OBJECT_LIMIT: u64 = 4 << 30;
 
 /// No object's file has more bytes.
-pub(super) const FILE_LIMIT: u64 = OBJECT_LIMIT + HEADER as u64;
+pub(super) const FILE_LIMIT: u64 = OBJECT_LIMIT + BLOCK as u64;
 
 /// What is wrong with the file of an object.
 #[derive(Debug)]
 pub(super) struct ObjectError(pub(super) String);
 
+/// What the header of an object's file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) codec: u8,
+    /// The number of raw bytes.
+    pub(super) length: u64,
+    version: u16,
+}
+
+impl Header {
+    pub(super) fn new(codec: u8, length: u64) -> Self {
+        let version = if codec == RAW && length >= LARGE { ALIGNED } else { 1 };
+        Self { codec, length, version }
+    }
+
+    /// Bytes of the header.
+    pub(super) fn size(&self) -> usize {
+        if self.version == ALIGNED { BLOCK } else { HEADER }
+    }
+
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        let mut bytes =
+            [&MAGIC[..], &self.version.to_le_bytes(), &[self.codec, 0], &self.length.to_le_bytes()].concat();
+        bytes.resize(self.size(), 0);
+        bytes
+    }
+
+    /// Reads the start of a file, of which the caller has at least a block or all there is.
+    pub(super) fn from_start(file: &[u8]) -> Result<Self, ObjectError> {
+        let wrong = |reason: &str| Err(ObjectError(reason.to_owned()));
+        let Some(start) = file.first_chunk::<HEADER>() else { return wrong("the file is shorter than its header") };
+        let [_, _, _, _, v0, v1, codec, _, length @ ..] = *start;
+        let header = Self { codec, length: u64::from_le_bytes(length), version: u16::from_le_bytes([v0, v1]) };
+        // Early programs gave version 1 to large objects too.
+        let has_version = header.version == 1 || header.version == Self::new(codec, header.length).version;
+        if !has_version || file.get(..header.size()) != Some(&header.to_bytes()[..]) {
+            return wrong("the file has no header that this wdpipe knows");
+        }
+        if header.length > OBJECT_LIMIT { wrong("the file claims to hold more than any object") } else { Ok(header) }
+    }
+}
+
 /// The header and, where that is shorter by a tenth at least, the compressed bytes with their checksum;
 /// otherwise the bytes follow the header as they are.
-pub(super) fn encode(bytes: &[u8]) -> Result<([u8; HEADER], Option<Vec<u8>>), StoreError> {
+pub(super) fn encode(bytes: &[u8]) -> Result<(Vec<u8>, Option<Vec<u8>>), StoreError> {
     let length = bytes.len() as u64;
     if length > OBJECT_LIMIT {
         return Err(StoreError::TooLarge { bytes: length });
     }
     let compressed = compress(bytes);
-    Ok((header(if compressed.is_some() { ZSTD } else { RAW }, length), compressed))
-}
-
-pub(super) fn header(codec: u8, length: u64) -> [u8; HEADER] {
-    let mut header = [0; HEADER];
-    header[..4].copy_from_slice(&MAGIC);
-    header[4..6].copy_from_slice(&VERSION.to_le_bytes());
-    header[6] = codec;
-    header[8..].copy_from_slice(&length.to_le_bytes());
-    header
+    Ok((Header::new(if compressed.is_some() { ZSTD } else { RAW }, length).to_bytes(), compressed))
 }
 
 /// Whether so many bytes instead of so many are worth unpacking them.
@@ -103,36 +147,25 @@ pub(super) fn newer(file: &[u8]) -> Option<u16> {
     ([m0, m1, m2, m3] == MAGIC && version > VERSION).then_some(version)
 }
 
-/// Whether a file that says it is of a newer version is one of this version in whose header a bit was flipped: then all
-/// the rest is right.
-pub(super) fn is_of_this_version(mut file: Vec<u8>, object: &ObjectDigest) -> bool {
-    if let Some(version) = file.get_mut(4..6) {
-        version.copy_from_slice(&VERSION.to_le_bytes());
-    }
+/// Whether a file that says it is of a newer version is one of a known version in whose header a bit was flipped: then
+/// all the rest is right.
+pub(super) fn is_of_known_version(mut file: Vec<u8>, object: &ObjectDigest) -> bool {
+    let Some(&[_, _, _, _, _, _, _, _, ref length @ ..]) = file.first_chunk::<HEADER>() else { return false };
+    let is_aligned = u64::from_le_bytes(*length).checked_add(BLOCK as u64) == Some(file.len() as u64);
+    let version: u16 = if is_aligned { ALIGNED } else { 1 };
+    file[4..6].copy_from_slice(&version.to_le_bytes());
     decode(file).is_ok_and(|bytes| ObjectDigest::of(&bytes) == *object)
-}
-
-/// The raw length that a header declares.
-pub(super) fn declared(file: &[u8]) -> Result<(u8, u64), ObjectError> {
-    let wrong = |reason: &str| Err(ObjectError(reason.to_owned()));
-    let Some(header) = file.first_chunk::<HEADER>() else { return wrong("the file is shorter than its header") };
-    let [m0, m1, m2, m3, v0, v1, codec, reserved, length @ ..] = *header;
-    let version = u16::from_le_bytes([v0, v1]);
-    if [m0, m1, m2, m3] != MAGIC || version != VERSION || reserved != 0 {
-        return wrong("the file has no header that this wdpipe knows");
-    }
-    let length = u64::from_le_bytes(length);
-    if length > OBJECT_LIMIT { wrong("the file claims to hold more than any object") } else { Ok((codec, length)) }
 }
 
 /// The object's bytes in the bytes of its file; that they are the right ones is for the caller to
 /// check. Memory is bounded by what the header declares and by what really is there.
 pub(super) fn decode(mut file: Vec<u8>) -> Result<Vec<u8>, ObjectError> {
     let wrong = |reason: &str| Err(ObjectError(reason.to_owned()));
-    let (codec, length) = declared(&file)?;
-    match codec {
-        RAW if (file.len() - HEADER) as u64 == length => {
-            file.drain(..HEADER);
+    let header = Header::from_start(&file)?;
+    let length = header.length;
+    match header.codec {
+        RAW if (file.len() - header.size()) as u64 == length => {
+            file.drain(..header.size());
             Ok(file)
         }
         RAW => wrong("the file has another length than its header says"),
@@ -174,6 +207,38 @@ mod tests {
             assert_eq!(file.len() < bytes.len(), packed);
             assert_eq!(decode(file).unwrap(), bytes);
         }
+    }
+
+    #[test]
+    fn large_raw_objects_begin_on_a_block_and_those_of_early_programs_are_read() {
+        let noise = |length: usize| {
+            let mut bytes = vec![0; length];
+            blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+            bytes
+        };
+        let large = noise(1 << 20);
+        let whole = file(&large);
+        assert_eq!((whole.len(), whole[4]), (large.len() + BLOCK, 2));
+        assert_eq!(file(&large[1..]).len(), large.len() - 1 + HEADER);
+        assert_eq!(decode(whole.clone()).unwrap(), large);
+        let mut early = [&whole[..HEADER], &large].concat();
+        early[4] = 1;
+        assert_eq!(decode(early.clone()).unwrap(), large);
+
+        for at in 0..BLOCK {
+            let mut bad = whole.clone();
+            bad[at] ^= 4;
+            assert!(decode(bad).is_err(), "{at}");
+        }
+        // A flipped bit does not make either a file of a newer program.
+        let object = ObjectDigest::of(&large);
+        for mut file in [whole, early] {
+            file[5] ^= 1;
+            assert!(newer(&file).is_some() && is_of_known_version(file, &object));
+        }
+        let mut small = self::file(b"x");
+        small[4] = 2;
+        assert!(decode(small).is_err());
     }
 
     #[test]

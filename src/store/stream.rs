@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::sync::atomic::Ordering;
 
-use super::object::{self, HEADER, LEVEL, OBJECT_LIMIT, RAW, SEAL, ZSTD};
+use super::object::{self, BLOCK, HEADER, Header, LEVEL, OBJECT_LIMIT, RAW, SEAL, ZSTD};
 use super::{ObjectState, Store, StoreError};
 use crate::digest::{Hashing, ObjectDigest};
 use crate::fsx::{self, Draft, FsError};
@@ -77,7 +77,7 @@ impl Store {
         let is_there = self.state(digest)? == ObjectState::Present;
         if !is_there {
             let mut raw = Draft::new(&self.layout.temporary())?;
-            raw.append(&object::header(RAW, length))?;
+            raw.append(&Header::new(RAW, length).to_bytes())?;
             let mut hasher = blake3::Hasher::new();
             let mut bytes = BufReader::with_capacity(PIECE, source.take(length));
             let copied = pieces(&mut bytes, |piece| {
@@ -102,12 +102,13 @@ impl Store {
 
     /// The compressed form of an object's file, if that pays.
     fn packed(&self, raw: &Draft, length: u64) -> Result<Option<Draft>, StoreError> {
-        if !object::is_compressible(length, |start, part| raw.read_at(HEADER as u64 + start, part))? {
+        let body = Header::new(RAW, length).size() as u64;
+        if !object::is_compressible(length, |start, part| raw.read_at(body + start, part))? {
             return Ok(None);
         }
         let draft = Draft::new(&self.layout.temporary())?;
         let mut sealed = Hashing::new(draft, blake3::Hasher::new());
-        sealed.out.append(&object::header(ZSTD, length))?;
+        sealed.out.append(&Header::new(ZSTD, length).to_bytes())?;
         sealed.out.append(&[0; SEAL])?;
         let failed = |source| FsError { operation: "write", path: self.layout.temporary(), source };
         let mut encoder = zstd::stream::write::Encoder::new(sealed, LEVEL).map_err(failed)?;
@@ -115,7 +116,7 @@ impl Store {
         let mut start = 0;
         while start < length {
             let part = &mut piece[..usize::try_from(length - start).unwrap_or(PIECE).min(PIECE)];
-            raw.read_at(HEADER as u64 + start, part)?;
+            raw.read_at(body + start, part)?;
             encoder.write_all(part).map_err(failed)?;
             start += part.len() as u64;
         }
@@ -150,14 +151,16 @@ fn unpack<E>(
     let wrong = |reason: &str| Err(Stopped::Wrong(reason.to_owned()));
     let by = |error| Stopped::By(failed(error));
     let mut start = Vec::new();
-    file.take(HEADER as u64).read_to_end(&mut start).map_err(by)?;
+    file.take(BLOCK as u64).read_to_end(&mut start).map_err(by)?;
     if object::newer(&start).is_some() {
         return Err(Stopped::Newer);
     }
-    let (codec, length) = object::declared(&start).map_err(|error| Stopped::Wrong(error.0))?;
+    let header = Header::from_start(&start).map_err(|error| Stopped::Wrong(error.0))?;
+    let length = header.length;
+    file.seek(SeekFrom::Start(header.size() as u64)).map_err(by)?;
     let given = |read: io::Result<Result<u64, E>>| read.map_err(by)?.map_err(Stopped::By);
-    match codec {
-        RAW if size.checked_sub(HEADER as u64) != Some(length) => {
+    match header.codec {
+        RAW if size.checked_sub(header.size() as u64) != Some(length) => {
             wrong("the file has another length than its header says")
         }
         RAW => match given(pieces(&mut BufReader::with_capacity(PIECE, file.take(length)), take))? {

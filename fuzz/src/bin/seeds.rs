@@ -143,6 +143,16 @@ fn texts(root: &Path) -> Done {
     {
         expressions.add(&[text.as_bytes()])?;
     }
+    let (mut pins, mut remotes) = (Corpus::new(root, "pin")?, Corpus::new(root, "remotes")?);
+    pins.add(&[&[0], wdpipe::store::marker().as_bytes(), b"needs wdpipe 0.4\n"])?;
+    let digits = "5a".repeat(32);
+    for kept in ["", &format!("key {digits}\n"), &format!("key {digits}\nobject {digits}\n")] {
+        pins.add(&[&[1], b"wdpipe pin, version 1\nmade 1795418100\nwho ann@lab\nreason none\n", kept.as_bytes()])?;
+    }
+    for url in ["/mnt/shared", "s3://bucket/a", "gs://bucket", "az://box/a", "https://example.org/c", "ssh://me@host:22/c"] {
+        let list = format!("# Ours.\n[lab]\nurl = '{url}'\naccept = ['unsigned']\n\n[b]\nurl = \"\"\"{url}\"\"\"\n");
+        remotes.add(&[list.as_bytes()])?;
+    }
     Ok(())
 }
 

@@ -39,11 +39,11 @@ fn a_newer_object_is_left_alone_and_a_flipped_version_is_damage() {
     let digest = store.put(b"some bytes").unwrap();
     let path = object_file(&store, b"some bytes");
     let good = fs::read(&path).unwrap();
-    let newer = [&good[..4], &2_u16.to_le_bytes(), b"something that only a newer program understands"].concat();
+    let newer = [&good[..4], &3_u16.to_le_bytes(), b"something that only a newer program understands"].concat();
     overwrite(&path, &newer);
     let refused = store.get(&digest).unwrap_err();
-    assert!(matches!(refused, StoreError::NewerObject { found: 2, known: 1, .. }), "{refused}");
-    assert!(refused.to_string().contains("use a wdpipe that reads 2"), "{refused}");
+    assert!(matches!(refused, StoreError::NewerObject { found: 3, known: 2, .. }), "{refused}");
+    assert!(refused.to_string().contains("use a wdpipe that reads 3"), "{refused}");
     assert!(matches!(store.state(&digest), Err(StoreError::NewerObject { .. })));
     assert!(matches!(store.put(b"some bytes"), Err(StoreError::NewerObject { .. })));
     let report = sound(&store);

@@ -25,7 +25,17 @@ fn samples() -> Vec<Vec<u8>> {
     for start in [0, 467_232, 934_464] {
         mostly[start..start + (64 << 10)].fill(7);
     }
-    vec![vec![], vec![7], vec![7; 1000], noise(300_000, 1), b"weight decay".repeat(60_000), noise(100, 2), mostly]
+    let large = noise(3_000_001, 4);
+    vec![
+        vec![],
+        vec![7],
+        vec![7; 1000],
+        noise(300_000, 1),
+        b"weight decay".repeat(60_000),
+        noise(100, 2),
+        mostly,
+        large,
+    ]
 }
 
 #[test]
@@ -37,6 +47,11 @@ fn both_ways_give_the_same_files() {
         assert_eq!(read(&whole, &digest).unwrap(), bytes);
         assert_eq!(read(&pieces, &digest).unwrap(), bytes);
         assert_eq!(pieces.get(&digest).unwrap(), bytes);
+        let path = pieces.root().join("restored");
+        for store in [&whole, &pieces] {
+            assert_eq!(store.restore(&digest, &path).unwrap(), bytes.len() as u64);
+            assert!(fs::read(&path).unwrap() == bytes);
+        }
         let [a, b] = [&whole, &pieces].map(|store| fs::metadata(object_file(store, &bytes)).unwrap().len());
         // zstd knows the length beforehand in one case, which may change a few choices.
         assert!(a.abs_diff(b) <= 16 + a / 1000, "{a} {b} bytes for {}", bytes.len());
@@ -97,6 +112,30 @@ fn damage_is_found_moved_aside_and_mended() {
             assert!(store.put_from(&digest, bytes.len() as u64, &mut &bytes[..]).unwrap());
             assert_eq!(read(&store, &digest).unwrap(), bytes);
         }
+    }
+}
+
+#[test]
+fn what_is_wrong_is_not_restored() {
+    for bytes in [noise(3_000_000, 1), noise(4000, 1), vec![7; 3000]] {
+        let (folder, store) = store();
+        let digest = store.put(&bytes).unwrap();
+        let (object, path) = (object_file(&store, &bytes), folder.path().join("restored"));
+        fs::write(&path, "as before").unwrap();
+        let mut bad = fs::read(&object).unwrap();
+        *bad.last_mut().unwrap() ^= 1;
+        overwrite(&object, &bad);
+        assert!(matches!(store.restore(&digest, &path), Err(StoreError::Damaged { moved_to: Ok(_), .. })));
+        assert!(matches!(store.restore(&digest, &path), Err(StoreError::Missing(_))));
+        let nowhere = folder.path().join("no/folder/file");
+        assert!(store.put(&bytes).is_ok() && store.restore(&digest, &nowhere).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"as before");
+        assert!(store.restore(&digest, &path).is_ok() && fs::read(&path).unwrap() == bytes);
+        assert!(
+            !fs::read_dir(folder.path())
+                .unwrap()
+                .any(|entry| { entry.unwrap().file_name().to_string_lossy().starts_with(".restored") })
+        );
     }
 }
 
