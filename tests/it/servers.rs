@@ -80,16 +80,25 @@ pub fn s3() -> Option<Server> {
         .unwrap();
     let server = Server { child, port };
     wait_for(port);
+    s3_put(port, "/cache", "");
+    Some(server)
+}
+
+/// Lets whoever comes without a signature read a file of the bucket, as from a web server.
+pub fn s3_open(port: u16, path: &str) {
+    s3_put(port, &format!("/cache/{path}?acl"), "x-amz-acl: public-read\r\n");
+}
+
+fn s3_put(port: u16, path: &str, header: &str) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let request = format!(
-        "PUT /cache HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: AWS4-HMAC-SHA256 \
-         Credential=test/20260101/us-east-1/s3/aws4_request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        "PUT {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: AWS4-HMAC-SHA256 \
+         Credential=test/20260101/us-east-1/s3/aws4_request\r\n{header}Content-Length: 0\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.contains(" 200 "), "{answer}");
-    Some(server)
 }
 
 /// The variables with which an S3 server is reached.
@@ -159,25 +168,31 @@ pub enum Fault {
 /// A wire to a server on this machine: it listens on a port of its own for as long as the process lives, and breaks at
 /// most `times` connections.
 pub fn wire(server: u16, fault: Fault, times: usize) -> u16 {
+    counting_wire(server, fault, times).0
+}
+
+/// The same, and the bytes that came from the server so far.
+pub fn counting_wire(server: u16, fault: Fault, times: usize) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let left = Arc::new(AtomicUsize::new(times));
+    let (left, carried) = (Arc::new(AtomicUsize::new(times)), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&carried);
     std::thread::spawn(move || {
         for (number, client) in listener.incoming().enumerate() {
             let Ok(client) = client else { continue };
-            let left = Arc::clone(&left);
+            let (left, count) = (Arc::clone(&left), Arc::clone(&count));
             std::thread::spawn(move || {
                 let hit = |fault: Fault| fault != Fault::None && (fault != Fault::Error || number % 2 == 0);
                 let breaks = hit(fault)
                     && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
-                let _ = carry(client, server, if breaks { fault } else { Fault::None });
+                let _ = carry(client, server, if breaks { fault } else { Fault::None }, &count);
             });
         }
     });
-    port
+    (port, carried)
 }
 
-fn carry(mut client: TcpStream, server: u16, fault: Fault) -> std::io::Result<()> {
+fn carry(mut client: TcpStream, server: u16, fault: Fault, count: &AtomicUsize) -> std::io::Result<()> {
     if fault == Fault::Error {
         let mut request = [0; 4096];
         let _ = client.read(&mut request)?;
@@ -200,7 +215,9 @@ fn carry(mut client: TcpStream, server: u16, fault: Fault) -> std::io::Result<()
         let mut piece = buffer[..read].to_vec();
         match fault {
             Fault::Cut(after) if carried + read > after => {
-                client.write_all(&piece[..after.saturating_sub(carried)])?;
+                let rest = after.saturating_sub(carried);
+                client.write_all(&piece[..rest])?;
+                count.fetch_add(rest, Ordering::Relaxed);
                 break;
             }
             Fault::Slow => std::thread::sleep(Duration::from_millis(3)),
@@ -213,6 +230,7 @@ fn carry(mut client: TcpStream, server: u16, fault: Fault) -> std::io::Result<()
         }
         client.write_all(&piece)?;
         carried += read;
+        count.fetch_add(read, Ordering::Relaxed);
     }
     let _ = client.shutdown(std::net::Shutdown::Both);
     let _ = there.shutdown(std::net::Shutdown::Both);
