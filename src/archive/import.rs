@@ -40,7 +40,7 @@ pub struct Imported {
 }
 
 /// Takes an archive into a store. First all of it is read and checked; only then anything is written: objects, then
-/// records, each after those that it depends on, then batches. So whatever ends it in between, the store holds nothing
+/// records, in the order of what they depend on, then batches. So whatever ends it in between, the store holds nothing
 /// that it would not hold otherwise. With `dry_run` nothing is written.
 ///
 /// # Errors
@@ -87,14 +87,14 @@ pub fn import(path: &Path, store: &Store, admission: &Admission<'_>, dry_run: bo
         }
         return Ok(done);
     }
+    take_bulk(&mut file, identity.size, &bulk, store, &mut done)?;
+    let mut together = store.bulk();
     for (object, bytes) in &numbers.objects {
         let length = bytes.len() as u64;
-        done.count(store.put_from(object, length, &mut &bytes[..])?, length);
+        done.count(together.put_from(object, length, &mut &bytes[..])?, length);
     }
-    take_bulk(&mut file, identity.size, &bulk, store, &mut done)?;
-    for record in &new {
-        store.publish(record)?;
-    }
+    new.iter().try_for_each(|record| together.record(record).map(drop))?;
+    together.publish()?;
     for batch in &numbers.batches {
         done.new_batches += usize::from((admission.keep)(batch)?);
     }

@@ -1,7 +1,7 @@
 //! Many objects, records and signatures published together: they cost three syncs, not one each.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, Read};
 
 use super::records::{ReadRecord, Row};
 use super::{Store, StoreError};
@@ -83,7 +83,20 @@ impl Bulk<'_> {
         Ok(())
     }
 
-    /// Takes a record.
+    /// Takes an object, as [`Store::put_from`]; says whether it was not there.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn put_from(&mut self, digest: &ObjectDigest, length: u64, source: &mut dyn Read) -> Result<bool, StoreError> {
+        let written = self.store.written(digest, length, source)?;
+        let is_new = written.is_some();
+        if let Some(file) = written {
+            self.object(Examined { digest: *digest, length, file })?;
+        }
+        Ok(is_new)
+    }
+
+    /// Takes a record. Its objects may have been put before, or are published with it.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -135,6 +148,7 @@ impl Bulk<'_> {
                 None => drop(self.store.state(digest)?),
             }
         }
+        self.rows.iter().flat_map(|row| &row.yields).try_for_each(|object| self.store.sync_object(object))?;
         let published = self.records.publish()?;
         for (row, file) in self.rows.iter().zip(published) {
             match file {

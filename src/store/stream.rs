@@ -71,24 +71,9 @@ impl Store {
     /// # Errors
     /// If the bytes are not that object, cannot be read or not be written; then nothing is stored.
     pub fn put_from(&self, digest: &ObjectDigest, length: u64, source: &mut dyn Read) -> Result<bool, StoreError> {
-        if length > OBJECT_LIMIT {
-            return Err(StoreError::TooLarge { bytes: length });
-        }
-        let is_there = self.state(digest)? == ObjectState::Present;
-        if !is_there {
-            let mut raw = Draft::new(&self.layout.temporary())?;
-            raw.append(&Header::new(RAW, length).to_bytes())?;
-            let mut hasher = blake3::Hasher::new();
-            let mut bytes = BufReader::with_capacity(PIECE, source.take(length));
-            let copied = pieces(&mut bytes, |piece| {
-                hasher.update(piece);
-                raw.append(piece)
-            });
-            let copied = copied.map_err(StoreError::Source)??;
-            if copied != length || hasher.finalize() != *digest.as_bytes() {
-                return Err(StoreError::Another(*digest));
-            }
-            let draft = self.packed(&raw, length)?.unwrap_or(raw);
+        let written = self.written(digest, length, source)?;
+        let is_new = written.is_some();
+        if let Some(draft) = written {
             match draft.publish(&self.layout.object(digest))? {
                 Some(file) => self.remember(digest, length, &file, fsx::now()),
                 // Another process was faster, or a damaged file could not be moved out of the way.
@@ -97,7 +82,35 @@ impl Store {
         }
         // As in `put`: whoever wrote it may not have synced the folder yet.
         self.shards[usize::from(digest.as_bytes()[0])].0.fetch_add(1, Ordering::SeqCst);
-        Ok(!is_there)
+        Ok(is_new)
+    }
+
+    /// Writes the file of an object, if there is none, from the next `length` bytes of a source, which must be its own.
+    pub(super) fn written(
+        &self,
+        digest: &ObjectDigest,
+        length: u64,
+        source: &mut dyn Read,
+    ) -> Result<Option<Draft>, StoreError> {
+        if length > OBJECT_LIMIT {
+            return Err(StoreError::TooLarge { bytes: length });
+        }
+        if self.state(digest)? == ObjectState::Present {
+            return Ok(None);
+        }
+        let mut raw = Draft::new(&self.layout.temporary())?;
+        raw.append(&Header::new(RAW, length).to_bytes())?;
+        let mut hasher = blake3::Hasher::new();
+        let mut bytes = BufReader::with_capacity(PIECE, source.take(length));
+        let copied = pieces(&mut bytes, |piece| {
+            hasher.update(piece);
+            raw.append(piece)
+        });
+        let copied = copied.map_err(StoreError::Source)??;
+        if copied != length || hasher.finalize() != *digest.as_bytes() {
+            return Err(StoreError::Another(*digest));
+        }
+        Ok(Some(self.packed(&raw, length)?.unwrap_or(raw)))
     }
 
     /// The compressed form of an object's file, if that pays.

@@ -70,7 +70,7 @@ pub fn statistics(locked: &Table, here: &Table) -> Check {
     if count == 0 && same < a.len() && check.verdict == Verdict::Holds {
         check.found(Verdict::Missing, "no point has two runs on both sides: add seeds (`make --ci`) to judge");
     }
-    let smallest = tests.first().map_or(String::new(), |(p, ..)| format!(", smallest p = {p:.2}"));
+    let smallest = tests.first().map_or(String::new(), |(p, ..)| format!(", smallest p = {p:.2e}"));
     check.summed_up(format!("{} points: {same} equal, {count} tested, {significant} differ{smallest}", a.len()))
 }
 
