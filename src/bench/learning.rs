@@ -2,7 +2,7 @@
 //!
 //! Chains run on a thread each, as stages do; what is timed is then one step of all of them.
 
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier, OnceLock};
 use std::time::{Duration, Instant};
 
 use tch::{Kind, Tensor, no_grad};
@@ -17,7 +17,7 @@ use crate::learn::init::initial_weights;
 use crate::learn::model::{Arithmetic, Network};
 use crate::learn::train::{Answer, Keeps, Kept, Sgd, State};
 use crate::stages::{Device, StageError, open};
-use crate::torch::{Session, policy};
+use crate::torch::{Session, own_stream, policy};
 use crate::work::{InitScheme, Model, Policy, Precision};
 
 /// Images that training takes its batches from.
@@ -26,8 +26,8 @@ const IMAGES: usize = 2048;
 const EVALUATED: usize = 1000;
 /// Draws of a trace, over so many images in so many chunks.
 const TRACE: (u32, usize, usize) = (4, 100, 50);
-/// A round of steps takes at least so many seconds, so that reading its losses costs little.
-const ROUND: f64 = 0.2;
+/// A round of steps takes at least so many seconds and has so many steps, since what ends an epoch of training is in it.
+const ROUND: (f64, usize) = (0.5, 8);
 
 /// What is measured.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +64,7 @@ impl Bench {
     /// # Errors
     /// If there is none, or no libtorch.
     pub fn new(choice: &Device, budget: Duration) -> Result<Self, StageError> {
-        let (_, device) = open(choice, Policy::Native).map_err(StageError::Device)?;
+        let (_, device) = open(choice, Policy::Native, 0).map_err(StageError::Device)?;
         Ok(Self { device, budget, ceilings: Vec::new() })
     }
 
@@ -108,6 +108,7 @@ impl Bench {
     /// If a size makes no sense, or libtorch fails.
     pub fn training(&self, setting: &Setting) -> Result<Measured, StageError> {
         let sgd = Sgd { lr: 0.01, wd: 0.0125, momentum: 0.0, ema: 0.999, sphere: None };
+        let how = Arc::new(OnceLock::new());
         let seconds = self.side_by_side(setting, |number, session| {
             let (images, network) = self.start(setting, number, IMAGES.max(setting.batch))?;
             let keeps = Keeps {
@@ -118,27 +119,36 @@ impl Bench {
             let mut state = State::new(network, keeps)?;
             let order = training_order(number as u64, 0, images.count());
             let batch = setting.batch;
+            let how = Arc::clone(&how);
             let mut epoch = move |steps: usize, session: &Session| -> Result<u32, LearnError> {
                 let order: Vec<u32> = order.iter().copied().cycle().take(steps * batch).collect();
                 let pass = Pass::new(&order, batch, &images)?;
                 state.run_epoch(&images, &pass, &sgd, 0, session, |_| Answer::Continue)?;
+                if let Some(reason) = state.not_recorded() {
+                    let _ = how.set(format!("one by one ({reason})"));
+                }
                 Ok(steps as u32)
             };
-            // In the first kernels are chosen and memory is taken.
-            epoch(1, session)?;
+            // In the first kernels are chosen, memory is taken and, on a GPU, a step is recorded.
+            epoch(if self.device.is_cuda() { 8 } else { 1 }, session)?;
             let started = Instant::now();
             epoch(1, session)?;
-            let steps = (ROUND / started.elapsed().as_secs_f64().max(1e-4)).ceil() as usize;
+            let steps = (ROUND.0 / started.elapsed().as_secs_f64().max(1e-4)).ceil() as usize;
+            let steps = steps.max(ROUND.1);
             Ok(Box::new(move |session: &Session| epoch(steps, session)))
         })?;
         let images = (setting.batch * setting.chains) as f64;
         let passes = 3.0 * setting.chains as f64;
+        let mut measured = self.measured(setting, seconds);
+        if self.device.is_cuda() {
+            measured.settings.push(("steps", how.get().cloned().unwrap_or_else(|| "recorded".to_owned())));
+        }
         Ok(Measured {
             what: "training step",
             flops: 3.0 * images * cost::forward(setting.model),
             bytes: passes * cost::traffic(setting.model, setting.batch as f64) * bytes_of(setting.precision),
             items: (images, "images"),
-            ..self.measured(setting, seconds)
+            ..measured
         })
     }
 
@@ -195,9 +205,13 @@ impl Bench {
         let relaxed = (!setting.strict).then(policy::relax);
         let barrier = Barrier::new(setting.chains);
         let run = |number: usize| -> Result<Vec<f64>, StageError> {
-            let session = policy::apply(setting.precision);
-            let session = session.map_err(|error| StageError::Device(error.to_string()));
-            let round = session.and_then(|session| Ok((prepare(number, &session)?, session)));
+            let prepared = || {
+                own_stream(self.device).map_err(StageError::Device)?;
+                let session = policy::apply(setting.precision);
+                let session = session.map_err(|error| StageError::Device(error.to_string()))?;
+                Ok::<_, StageError>((prepare(number, &session)?, session))
+            };
+            let round = prepared();
             // Also who cannot begin is waited for.
             barrier.wait();
             let (mut round, session) = round?;

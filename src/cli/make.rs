@@ -170,6 +170,7 @@ impl Make {
             preference: &selection.preference,
             device: chosen,
             jobs,
+            grow: self.jobs.is_none() && matches!(device, Device::Cuda(_)),
             keep_going: self.keep_going,
             environment: &environment,
             cancel,
@@ -350,13 +351,16 @@ pub fn estimates(selection: &Selection, store: &Store, device: &Device) -> Resul
     Ok(estimates)
 }
 
-/// Small networks run best side by side, one to a core; a GPU takes one stage at a time.
+/// Small networks run best side by side, one to a core; how many share a GPU is found out while they run.
 fn default_jobs(device: &Device) -> NonZeroUsize {
     match device {
-        Device::Cuda(_) => NonZeroUsize::MIN,
+        Device::Cuda(_) => SHARE_GPUS,
         _ => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
     }
 }
+
+/// So many stages at most share the GPUs, unless `--jobs` says otherwise.
+const SHARE_GPUS: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
 /// Seconds since 1970.
 pub fn now() -> u64 {

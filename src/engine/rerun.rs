@@ -78,7 +78,7 @@ impl Rerunner {
         };
         let worker = match self.worker.take() {
             Some((of, worker)) if of == policy => worker,
-            _ => Worker::new(self.device.clone(), policy),
+            _ => Worker::new(self.device.clone(), policy, 0),
         };
         let (_, worker) = self.worker.insert((policy, worker));
         let made = worker.run(&work, inputs, &read, report)?;

@@ -11,6 +11,7 @@ use super::EngineError;
 use super::events::{Event, Outcome};
 use super::execute::{Context, Environment, Executed, Job};
 use super::keep::{OnTheWay, Unstored};
+use super::packing::Packing;
 use super::preference::Preference;
 use super::resolve::Resolver;
 use crate::cost;
@@ -39,8 +40,10 @@ pub struct Request<'a> {
     pub preference: &'a dyn Preference,
     /// Where torch's stages run.
     pub device: &'a Device,
-    /// Stages at a time.
+    /// Stages at a time, at most.
     pub jobs: NonZeroUsize,
+    /// Whether to find out how many of them make it faster, rather than to begin with all.
+    pub grow: bool,
     /// Whether to go on with what does not depend on a stage that failed.
     pub keep_going: bool,
     /// For the records.
@@ -80,6 +83,9 @@ struct State {
     unstored: VecDeque<Box<Unstored>>,
     /// Workers that have not ended.
     workers: usize,
+    packing: Packing,
+    /// How far the stages that run are, in operations.
+    progress: BTreeMap<StageId, f64>,
     computed: usize,
     published: Vec<RecordDigest>,
     errors: Vec<EngineError>,
@@ -106,6 +112,8 @@ pub fn make(request: &Request<'_>, on_event: &mut dyn FnMut(Event)) -> Result<Su
         failed: BTreeSet::new(),
         unstored: VecDeque::new(),
         workers,
+        packing: if request.grow { Packing::growing(workers) } else { Packing::fixed(workers) },
+        progress: BTreeMap::new(),
         computed: 0,
         published: Vec::new(),
         errors: Vec::new(),
@@ -120,12 +128,13 @@ pub fn make(request: &Request<'_>, on_event: &mut dyn FnMut(Event)) -> Result<Su
         state: Mutex::new(state),
         wake: Condvar::new(),
         on_the_way: OnTheWay::default(),
+        started: Instant::now(),
     };
     std::thread::scope(|scope| {
         let schedule = &schedule;
-        for _ in 0..workers {
+        for number in 0..workers {
             let sender = sender.clone();
-            scope.spawn(move || schedule.work(&|event| drop(sender.send(event))));
+            scope.spawn(move || schedule.work(number, &|event| drop(sender.send(event))));
         }
         scope.spawn(move || schedule.keep(&|event| drop(sender.send(event))));
         for event in events {
@@ -181,6 +190,7 @@ struct Schedule<'a> {
     state: Mutex<State>,
     wake: Condvar,
     on_the_way: OnTheWay,
+    started: Instant,
 }
 
 /// A worker, until it ends, however it does.
@@ -200,17 +210,33 @@ impl Schedule<'_> {
     }
 
     /// One worker: takes stages until none is left, and hands on what they made.
-    fn work(&self, report: &(dyn Fn(Event) + Sync)) {
+    fn work(&self, number: usize, report: &(dyn Fn(Event) + Sync)) {
         let _working = Working(self);
         let Request { graph, store, environment, cancel, .. } = *self.request;
         let (resolver, on_the_way) = (self.resolver, &self.on_the_way);
         let cancelled = || cancel.load(Ordering::Relaxed);
+        let watched = |event: Event| {
+            if let Event::Progress { stage, done, .. } = event {
+                self.progressed(stage, done);
+            }
+            report(event);
+        };
+        let report: &(dyn Fn(Event) + Sync) = &watched;
         let context = Context { graph, store, on_the_way, resolver, environment, report, cancelled: &cancelled };
-        let mut worker = Worker::new(self.request.device.clone(), graph.policy);
+        let mut worker = Worker::new(self.request.device.clone(), graph.policy, number);
         let mut last = None;
-        while let Some(job) = self.take(last) {
+        while let Some(job) = self.take(number, last) {
             let result = context.execute(&mut worker, &job);
             last = Some(job.stage);
+            if let Err(EngineError::Stage { source, .. }) = &result
+                && source.is_out_of_memory()
+                && self.makes_room(job.stage)
+            {
+                // Others need the memory; the stage is begun again when one of them has ended.
+                worker = Worker::new(self.request.device.clone(), graph.policy, number);
+                last = None;
+                continue;
+            }
             self.ended(job.stage, result, report);
         }
     }
@@ -244,6 +270,33 @@ impl Schedule<'_> {
         }
     }
 
+    /// Notes how far a stage is.
+    fn progressed(&self, id: StageId, done: f64) {
+        let mut state = self.lock();
+        let now = done * cost::flops(self.request.graph, id);
+        let before = state.progress.insert(id, now).unwrap_or_default();
+        let running = state.running.len();
+        let limit = state.packing.limit();
+        let room = || stages::has_room(self.request.device, running);
+        state.packing.done(now - before, running, self.started.elapsed().as_secs_f64(), room);
+        if state.packing.limit() > limit {
+            self.wake.notify_all();
+        }
+    }
+
+    /// Puts back a stage for which the device had no room, if fewer at a time can help.
+    fn makes_room(&self, id: StageId) -> bool {
+        let mut state = self.lock();
+        let running = state.running.len();
+        if !state.packing.out_of_memory(running) {
+            return false;
+        }
+        state.running.remove(&id);
+        state.progress.remove(&id);
+        self.wake.notify_all();
+        true
+    }
+
     /// What is to be stored next; waits for it. Nothing once all workers have ended.
     fn next_unstored(&self) -> Option<Box<Unstored>> {
         let mut state = self.lock();
@@ -260,8 +313,9 @@ impl Schedule<'_> {
         }
     }
 
-    /// The next job for a worker that ran `last`; waits for one. Nothing if there will be none.
-    fn take(&self, last: Option<StageId>) -> Option<Job> {
+    /// The next job for a worker that ran `last`; waits for one. Nothing if there will be none. Of the workers those with
+    /// low numbers come first.
+    fn take(&self, number: usize, last: Option<StageId>) -> Option<Job> {
         let mut state = self.lock();
         loop {
             let stop =
@@ -270,12 +324,14 @@ impl Schedule<'_> {
                 return None;
             }
             if state.unstored.len() < UNSTORED {
-                if let Some(job) = self.ready(&mut state, last) {
-                    state.running.insert(job.stage);
-                    return Some(job);
-                }
-                if state.running.is_empty() && state.elsewhere.is_empty() {
-                    return None;
+                let limit = state.packing.limit();
+                match self.ready(&mut state, last) {
+                    Some(job) if number < limit && state.running.len() < limit => {
+                        state.running.insert(job.stage);
+                        return Some(job);
+                    }
+                    None if state.running.is_empty() && state.elsewhere.is_empty() => return None,
+                    _ => {}
                 }
             }
             state = match self.wake.wait_timeout(state, ASK_AGAIN) {
@@ -324,6 +380,7 @@ impl Schedule<'_> {
     fn ended(&self, id: StageId, result: Result<Executed, EngineError>, report: &(dyn Fn(Event) + Sync)) {
         let mut state = self.lock();
         state.running.remove(&id);
+        state.progress.remove(&id);
         let end = |outcome| report(Event::Ended { stage: id, outcome });
         match result {
             Ok(Executed::Elsewhere) => {

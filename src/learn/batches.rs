@@ -65,6 +65,11 @@ impl Images {
         self.labels.size().first().map_or(0, |&n| n as usize)
     }
 
+    /// Where the pixels lie on the device.
+    pub(super) fn address(&self) -> *mut std::ffi::c_void {
+        self.pixels.data_ptr()
+    }
+
     /// The images and labels at `rows` (int64, `[b]`): normalised `[b, 3, 32, 32]`, and `[b]`.
     pub(super) fn gather(&self, rows: &Tensor) -> Result<(Tensor, Tensor), LearnError> {
         let x = self.normalised(self.pixels.f_index_select(0, rows)?)?;

@@ -140,8 +140,8 @@ impl Network {
     /// # Errors
     /// If libtorch fails.
     pub fn weights(&self) -> Result<Weights, LearnError> {
-        let entries = self.layout.entries.iter().zip(&self.tensors);
-        entries.map(|(entry, tensor)| host(entry, tensor)).collect()
+        let all: Vec<_> = self.tensors().map(|(entry, tensor)| (entry, tensor.shallow_clone())).collect();
+        host(&all)
     }
 
     /// A buffer like [`Network::flat`] as named tensors on the host, and the frozen parameters with it: all
@@ -150,10 +150,10 @@ impl Network {
         let mut views = self.unpack(flat)?.into_iter();
         let parameters = self.tensors().filter(|(entry, _)| entry.is_parameter());
         let values = parameters.map(|(entry, tensor)| match entry.is_trained() {
-            true => host(entry, &views.next().ok_or_else(|| misfit(entry, "is not in the buffer"))?),
-            false => host(entry, tensor),
+            true => Ok((entry, views.next().ok_or_else(|| misfit(entry, "is not in the buffer"))?)),
+            false => Ok((entry, tensor.shallow_clone())),
         });
-        values.collect()
+        host(&values.collect::<Result<Vec<_>, LearnError>>()?)
     }
 
     /// The inverse: a buffer on the device.
@@ -327,10 +327,20 @@ fn place(entry: &Entry, tensor: &Tensor, arithmetic: Arithmetic) -> Result<Tenso
     Ok(tensor.f_view(shape.as_slice())?.f_to_kind(arithmetic.kind)?.f_to_device(arithmetic.device)?)
 }
 
-fn host(entry: &Entry, tensor: &Tensor) -> Result<(String, Array), LearnError> {
-    let mut data = vec![0.0_f32; entry.count()];
-    tensor.f_detach()?.f_to_kind(Kind::Float)?.f_copy_data(&mut data, entry.count())?;
-    Ok((entry.name.clone(), Array { shape: entry.shape.clone(), data }))
+/// Tensors on the host, by one copy from the device.
+fn host(tensors: &[(&Entry, Tensor)]) -> Result<Weights, LearnError> {
+    let rows = tensors.iter().map(|(_, tensor)| Ok(tensor.f_detach()?.f_to_kind(Kind::Float)?.f_reshape([-1])?));
+    let rows = rows.collect::<Result<Vec<_>, LearnError>>()?;
+    let count = tensors.iter().map(|(entry, _)| entry.count()).sum();
+    let mut all = vec![0.0_f32; count];
+    Tensor::f_cat(&rows, 0)?.f_copy_data(&mut all, count)?;
+    let mut rest = &all[..];
+    let array = |(entry, _): &(&Entry, Tensor)| {
+        let (data, others) = rest.split_at(entry.count());
+        rest = others;
+        (entry.name.clone(), Array { shape: entry.shape.clone(), data: data.to_vec() })
+    };
+    Ok(tensors.iter().map(array).collect())
 }
 
 /// Elements of the buffer that an entry takes.

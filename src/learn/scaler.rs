@@ -74,8 +74,9 @@ impl Scaler {
         let double = streak.f_ge(INTERVAL)?.f_to_kind(Kind::Float)?;
         // ½ after a bad step, 1 after a good one, 2 after the last of a row.
         let factor = good.f_mul_scalar(0.5)?.f_add_scalar(0.5)?.f_add(&double)?;
-        self.scale = self.scale.f_mul(&factor)?.f_clamp_max(LARGEST)?;
-        self.streak = streak.f_mul(&double.f_neg()?.f_add_scalar(1.0)?)?;
+        // In place: a step that was recorded finds them where they were.
+        self.scale.f_copy_(&self.scale.f_mul(&factor)?.f_clamp_max(LARGEST)?)?;
+        self.streak.f_copy_(&streak.f_mul(&double.f_neg()?.f_add_scalar(1.0)?)?)?;
         Ok(finite)
     }
 }

@@ -1,5 +1,8 @@
 //! Training by SGD with weight decay, freely or on a sphere, and the moving average of the parameters.
 
+mod recorded;
+mod update;
+
 use tch::{Kind, Tensor, no_grad};
 
 use super::batches::{Images, Pass};
@@ -9,6 +12,7 @@ use super::weights::Weights;
 use super::{Divergence, LearnError};
 use crate::torch::Session;
 use crate::work::{Projection, Sphere};
+use recorded::Steps;
 
 /// Momentum of the running statistics in training: r ← 0.9 r + 0.1 s.
 const STATISTICS: Statistics = Statistics::Update { momentum: 0.1 };
@@ -23,6 +27,8 @@ pub struct State {
     momentum: Option<Tensor>,
     /// The loss scale of float16.
     scaler: Option<Scaler>,
+    /// How a GPU does them.
+    steps: Steps,
 }
 
 /// What a run keeps beside the weights.
@@ -115,7 +121,7 @@ impl State {
             Kept::Fresh => Some(Scaler::fresh(device)?),
             Kept::From(weights) => Some(Scaler::from(weights, device)?),
         };
-        Ok(Self { network, average, momentum, scaler })
+        Ok(Self { network, average, momentum, scaler, steps: Steps::default() })
     }
 
     /// What is kept, by the names of [`Train::keeps`](crate::work::Train::keeps): the averaged parameters and the
@@ -153,10 +159,11 @@ impl State {
         let source = scaled.as_ref().unwrap_or(&loss);
         let gradients = Tensor::f_run_backward(&[source], &self.network.trained(), false, false)?;
         no_grad(|| {
-            let mut gradient = self.network.pack(&gradients)?;
             match &mut self.scaler {
-                None => self.update(gradient, sgd)?,
+                None if self.momentum.is_none() && update::in_one_pass(&self.network, &gradients, sgd)? => {}
+                None => self.update(self.network.pack(&gradients)?, sgd)?,
                 Some(scaler) => {
+                    let mut gradient = self.network.pack(&gradients)?;
                     let finite = scaler.unscale(&mut gradient)?;
                     self.update_if(&finite, gradient, sgd)?;
                 }
@@ -238,8 +245,7 @@ impl State {
             }
         };
         for step in 0..steps {
-            let (x, y) = images.gather(&pass.rows(step)?)?;
-            let loss = self.step(&x, &y, sgd, session)?;
+            let loss = self.next_step(images, &pass.rows(step)?, sgd, session)?;
             losses.f_narrow(0, step as i64, 1)?.f_copy_(&loss.f_view([1])?)?;
             let mut progress = Progress { step: step + 1, steps, loss: None };
             let mut answer = watch(progress);

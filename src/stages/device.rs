@@ -92,9 +92,21 @@ pub fn libraries() -> Result<String, String> {
 /// If the device is not to be had.
 pub fn describe(choice: &Device, policy: Policy) -> Result<String, String> {
     #[cfg(feature = "torch")]
-    return open(choice, policy).map(|(loaded, device)| machine(loaded, device));
+    return open(choice, policy, 0).map(|(loaded, device)| machine(loaded, device));
     #[cfg(not(feature = "torch"))]
     return choice.under(policy).map(|device| format!("{device}, unused"));
+}
+
+/// Whether the memory of a device holds another stage like the `running` ones that share it; where that cannot be known it
+/// does.
+pub fn has_room(choice: &Device, running: usize) -> bool {
+    #[cfg(feature = "torch")]
+    if let (Device::Auto | Device::Cuda(_), Ok(gpu)) = (choice, crate::torch::gpu()) {
+        let number = if let Device::Cuda(number) = choice { *number } else { 0 };
+        return gpu.memory(number).is_none_or(|(free, total)| free >= (total - free) / running.max(1) as u64);
+    }
+    let _ = (choice, running);
+    true
 }
 
 #[cfg(feature = "torch")]
@@ -119,13 +131,13 @@ mod with_torch {
         Ok(loaded)
     }
 
-    /// Opens a device.
-    pub fn open(choice: &Device, policy: Policy) -> Result<(&'static Loaded, tch::Device), String> {
+    /// Opens a device for the worker of a number: where it may be any, workers take turns among the GPUs.
+    pub fn open(choice: &Device, policy: Policy, worker: usize) -> Result<(&'static Loaded, tch::Device), String> {
         let choice = &choice.under(policy)?;
         let loaded = libtorch(policy)?;
         let gpus = if *choice == Device::Cpu { 0 } else { loaded.cuda_devices() };
         match choice {
-            Device::Auto if gpus > 0 => Ok((loaded, tch::Device::Cuda(0))),
+            Device::Auto if gpus > 0 => Ok((loaded, tch::Device::Cuda(worker % gpus))),
             Device::Auto | Device::Cpu => Ok((loaded, tch::Device::Cpu)),
             Device::Cuda(number) if *number < gpus => Ok((loaded, tch::Device::Cuda(*number))),
             Device::Cuda(number) => {

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 #[cfg(feature = "torch")]
 pub(crate) use device::open;
-pub use device::{Device, built_with, describe, libraries};
+pub use device::{Device, built_with, describe, has_room, libraries};
 
 use crate::data::ImagesError;
 use crate::digest::ObjectDigest;
@@ -95,6 +95,11 @@ impl StageError {
         matches!(self, Self::Device(_) | Self::NoTorch)
     }
 
+    /// Whether the device had no room, as libtorch says it.
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self, Self::Learn(LearnError::Torch(text)) if text.contains("out of memory"))
+    }
+
     /// Whether the store failed.
     pub fn is_storage(&self) -> bool {
         matches!(self, Self::Store(_))
@@ -121,16 +126,20 @@ pub struct Worker {
     device: Device,
     #[cfg_attr(not(feature = "torch"), expect(dead_code, reason = "nothing is computed"))]
     policy: Policy,
+    #[cfg_attr(not(feature = "torch"), expect(dead_code, reason = "nothing is computed"))]
+    number: usize,
     #[cfg(feature = "torch")]
     torch: Option<torch::Torch>,
 }
 
 impl Worker {
-    /// A worker whose numeric stages run on `device` under `policy`. Nothing is loaded before it is needed.
-    pub fn new(device: Device, policy: Policy) -> Self {
+    /// A worker whose numeric stages run on `device` under `policy`; its number says on which of several GPUs, if the device
+    /// leaves that open. Nothing is loaded before it is needed.
+    pub fn new(device: Device, policy: Policy, number: usize) -> Self {
         Self {
             device,
             policy,
+            number,
             #[cfg(feature = "torch")]
             torch: None,
         }
@@ -178,7 +187,7 @@ impl Worker {
         report: &mut Report<'_>,
     ) -> Result<Made, StageError> {
         if self.torch.is_none() {
-            self.torch = Some(torch::Torch::start(&self.device, self.policy)?);
+            self.torch = Some(torch::Torch::start(&self.device, self.policy, self.number)?);
         }
         let torch = self.torch.as_mut().ok_or(StageError::NoTorch)?;
         torch.run(work, objects, read, report).map_err(|error| match error {

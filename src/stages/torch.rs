@@ -19,7 +19,7 @@ use crate::learn::train::{Answer, Keeps, Kept, Sgd, State};
 use crate::learn::weights::Weights;
 use crate::learn::{Divergence, LearnError};
 use crate::table::Table;
-use crate::torch::{Loaded, Session, policy};
+use crate::torch::{Loaded, Session, own_stream, policy};
 use crate::work::{
     DIVERGED, EMA_METRICS, EmaEval, METRICS, Model, Numerics, PREDICTIONS, Policy, Precision, Predictions, Probe,
     Train, Work,
@@ -48,8 +48,9 @@ pub struct Torch {
 
 impl Torch {
     /// Loads libtorch and takes a device.
-    pub fn start(choice: &Device, policy: Policy) -> Result<Self, StageError> {
-        let (loaded, device) = super::device::open(choice, policy).map_err(StageError::Device)?;
+    pub fn start(choice: &Device, policy: Policy, worker: usize) -> Result<Self, StageError> {
+        let (loaded, device) = super::device::open(choice, policy, worker).map_err(StageError::Device)?;
+        own_stream(device).map_err(StageError::Device)?;
         Ok(Self { loaded, device, images: Vec::new(), resident: None })
     }
 

@@ -18,6 +18,8 @@ pub enum Binding {
     LazyLocal,
     /// At once, so that a missing one is an error now; libraries opened later see its names.
     NowGlobal,
+    /// At once; its names are found through [`Library::symbol`] only.
+    NowLocal,
 }
 
 impl Library {
@@ -31,6 +33,7 @@ impl Library {
             Binding::LazyGlobal => libc::RTLD_LAZY | libc::RTLD_GLOBAL,
             Binding::LazyLocal => libc::RTLD_LAZY | libc::RTLD_LOCAL,
             Binding::NowGlobal => libc::RTLD_NOW | libc::RTLD_GLOBAL,
+            Binding::NowLocal => libc::RTLD_NOW | libc::RTLD_LOCAL,
         };
         // SAFETY: `name` is a NUL-terminated string that outlives the call. The library's initialisers run: it
         // is libtorch, its bindings or the NVIDIA driver, named by ci/setup or by the person who runs the program.

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Mutex, OnceLock};
 
 use super::cuda::{self, CudaError};
+use super::gpu;
 use super::library::{Binding, Library};
 use super::shim;
 use crate::work::Policy;
@@ -76,6 +77,8 @@ pub enum LoadError {
 #[derive(Debug)]
 pub struct Loaded {
     folder: PathBuf,
+    /// Where tch's C++ half lies, and what was compiled with it.
+    bindings: PathBuf,
     version: String,
     cpu_capability: String,
     policy: Policy,
@@ -108,7 +111,12 @@ impl Loaded {
     /// # Errors
     /// If there is no NVIDIA driver, the libraries are not installed or cannot be opened.
     pub fn load_cuda(&self) -> Result<&Path, CudaError> {
-        self.cuda.get_or_init(|| cuda::load(&self.folder)).as_deref().map_err(Clone::clone)
+        let loaded = self.cuda.get_or_init(|| {
+            let path = cuda::load(&self.folder)?;
+            gpu::open(&self.bindings);
+            Ok(path)
+        });
+        loaded.as_deref().map_err(Clone::clone)
     }
 
     /// The file of the CUDA half, if it was loaded.
@@ -183,7 +191,8 @@ fn open(libraries: &Libraries) -> Result<Loaded, LoadError> {
     if policy == Policy::Portable && cpu_capability != "AVX2" {
         return Err(LoadError::Portable(cpu_capability));
     }
-    Ok(Loaded { folder, version, cpu_capability, policy, cuda: OnceLock::new() })
+    let bindings = bindings.parent().unwrap_or(Path::new("/")).to_owned();
+    Ok(Loaded { folder, bindings, version, cpu_capability, policy, cuda: OnceLock::new() })
 }
 
 /// Folders that are searched when the user names none.

@@ -6,15 +6,18 @@
 //! ends the process with a clear message. [`Loaded::load_cuda`] brings the CUDA half in where there is one, so
 //! that the same program serves both.
 //!
-//! What tch does not bind is in `shim.cpp`; [`shim`] is the only module that calls it. [`policy`] is the only
+//! What tch does not bind is in `shim.cpp`; [`shim`] is the only module that calls it. What needs CUDA besides is in
+//! `gpu.cpp` and [`gpu`](fn@gpu). [`policy`] is the only
 //! one that sets how numbers are computed.
 
 mod cuda;
+mod gpu;
 mod library;
 mod loader;
 pub mod policy;
 mod shim;
 
 pub use cuda::CudaError;
+pub use gpu::{Gpu, Recording, gpu, own_stream};
 pub use loader::{Libraries, LoadError, Loaded, VERSION, load};
 pub use policy::Session;

@@ -229,3 +229,29 @@ fn what_does_not_fit_is_refused() {
     let other = initial_weights(Model { width: 3, ..model() }, InitScheme::He, None, 1).unwrap();
     assert!(matches!(Network::new(model(), &other, FLOAT), Err(LearnError::Misfit { .. })));
 }
+
+#[test]
+fn one_pass_gives_the_bits_of_the_tensor_operations() {
+    let _session = session(Precision::Fp32);
+    for channels_last in [false, true] {
+        let arithmetic = Arithmetic { channels_last, ..FLOAT };
+        let (one, mut other) = (start(arithmetic), start(arithmetic));
+        let like = |tensor: &Tensor| tensor.detach().randn_like() * 0.01;
+        let mut gradients: Vec<Tensor> = one.network.trained().into_iter().map(like).collect();
+        gradients[3] = Tensor::new();
+        for sgd in [SGD, Sgd { wd: 0.0, lr: 0.3, ..SGD }] {
+            no_grad(|| {
+                assert!(update::in_one_pass(&one.network, &gradients, &sgd).unwrap());
+                let packed = other.network.pack(&gradients).unwrap();
+                other.update(packed, &sgd).unwrap();
+            });
+            assert!(bytes(&one) == bytes(&other), "{channels_last} {sgd:?}");
+        }
+        // Gradients that lie otherwise are left to the tensor operations.
+        let weight = one.network.trained().into_iter().position(|tensor| tensor.dim() == 4).unwrap();
+        let [a, b, c, d] = gradients[weight].size()[..] else { panic!("four dimensions") };
+        gradients[weight] = Tensor::randn([d, c, b, a], (Kind::Float, Device::Cpu)).permute([3, 2, 1, 0]);
+        assert!(!update::in_one_pass(&one.network, &gradients, &SGD).unwrap());
+        assert!(bytes(&one) == bytes(&other));
+    }
+}

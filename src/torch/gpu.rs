@@ -1,0 +1,167 @@
+//! What CUDA does beyond tch: a stream for each thread, steps that are recorded once and replayed, free memory. The
+//! functions are those of `gpu.cpp`, which `ci/setup` compiles; without them all works, but slower.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::mem::transmute;
+use std::path::Path;
+use std::ptr::NonNull;
+use std::sync::OnceLock;
+
+use super::library::{Binding, Library};
+use super::loader::file_name;
+
+static GPU: OnceLock<Result<Gpu, String>> = OnceLock::new();
+
+/// The functions, once the CUDA half of libtorch was loaded.
+///
+/// # Errors
+/// Why they are not there.
+pub fn gpu() -> Result<&'static Gpu, String> {
+    GPU.get().map_or_else(|| Err("CUDA was not loaded".to_owned()), |gpu| gpu.as_ref().map_err(Clone::clone))
+}
+
+/// Gives the calling thread a stream of its own on a GPU, so that threads share it at the same time; on a processor there is
+/// nothing to do.
+///
+/// # Errors
+/// What CUDA says.
+pub fn own_stream(device: tch::Device) -> Result<(), String> {
+    match (device, gpu()) {
+        (tch::Device::Cuda(number), Ok(gpu)) => gpu.own_stream(number),
+        // Without the functions all share the default stream.
+        _ => Ok(()),
+    }
+}
+
+/// Opens `libwdpipe_cuda` in `folder`, after the CUDA half of libtorch, from which it takes what it needs.
+pub(super) fn open(folder: &Path) {
+    GPU.get_or_init(|| {
+        let path = folder.join(file_name("wdpipe_cuda"));
+        let library = Library::open(path.as_os_str(), Binding::NowLocal)?;
+        Gpu::of(library).ok_or_else(|| format!("{} lacks a function: run ci/setup", path.display()))
+    });
+}
+
+/// The functions of `gpu.cpp`.
+#[derive(Debug)]
+pub struct Gpu {
+    error: unsafe extern "C" fn() -> *const c_char,
+    own_stream: unsafe extern "C" fn(device: c_int) -> bool,
+    capture_begin: unsafe extern "C" fn(graph: *mut *mut c_void) -> bool,
+    capture_end: unsafe extern "C" fn(graph: *mut c_void) -> bool,
+    replay: unsafe extern "C" fn(graph: *mut c_void) -> bool,
+    free: unsafe extern "C" fn(graph: *mut c_void) -> bool,
+    memory: unsafe extern "C" fn(device: c_int, free: *mut usize, total: *mut usize) -> bool,
+}
+
+impl Gpu {
+    fn of(library: Library) -> Option<Self> {
+        let symbol = |name: &CStr| library.symbol(name).map(NonNull::as_ptr);
+        // SAFETY: the types are those of the functions in gpu.cpp.
+        unsafe {
+            Some(Self {
+                error: transmute::<*mut c_void, unsafe extern "C" fn() -> *const c_char>(symbol(c"wdpipe_gpu_error")?),
+                own_stream: transmute::<*mut c_void, unsafe extern "C" fn(c_int) -> bool>(symbol(
+                    c"wdpipe_gpu_own_stream",
+                )?),
+                capture_begin: transmute::<*mut c_void, unsafe extern "C" fn(*mut *mut c_void) -> bool>(symbol(
+                    c"wdpipe_gpu_capture_begin",
+                )?),
+                capture_end: on_graph(symbol(c"wdpipe_gpu_capture_end")?),
+                replay: on_graph(symbol(c"wdpipe_gpu_replay")?),
+                free: on_graph(symbol(c"wdpipe_gpu_free")?),
+                memory: transmute::<*mut c_void, unsafe extern "C" fn(c_int, *mut usize, *mut usize) -> bool>(symbol(
+                    c"wdpipe_gpu_memory",
+                )?),
+            })
+        }
+    }
+
+    fn own_stream(&self, device: usize) -> Result<(), String> {
+        // SAFETY: a plain value in.
+        self.done(unsafe { (self.own_stream)(c_int::try_from(device).unwrap_or(c_int::MAX)) })
+    }
+
+    /// Records what `action` gives the calling thread's stream, instead of doing it; with what `action` returned. Tensors
+    /// that it made live as long as the recording.
+    ///
+    /// # Errors
+    /// What `action` or CUDA says; nothing was done then.
+    pub fn record<T>(&'static self, action: impl FnOnce() -> Result<T, String>) -> Result<(Recording, T), String> {
+        let mut graph = std::ptr::null_mut();
+        // SAFETY: a pointer to a live variable.
+        self.done(unsafe { (self.capture_begin)(&raw mut graph) })?;
+        let graph = NonNull::new(graph).ok_or("there is no graph")?;
+        let recording = Recording { gpu: self, graph };
+        let made = action();
+        // SAFETY: the graph is one that was begun, by this thread.
+        self.done(unsafe { (self.capture_end)(graph.as_ptr()) })?;
+        Ok((recording, made?))
+    }
+
+    /// Bytes of a device that no process holds, and all of them; `None` if CUDA does not say.
+    pub fn memory(&self, device: usize) -> Option<(u64, u64)> {
+        let (mut free, mut total) = (0, 0);
+        let device = c_int::try_from(device).unwrap_or(c_int::MAX);
+        // SAFETY: pointers to live variables.
+        let told = unsafe { (self.memory)(device, &raw mut free, &raw mut total) };
+        told.then_some((free as u64, total as u64))
+    }
+
+    fn done(&self, well: bool) -> Result<(), String> {
+        if well {
+            return Ok(());
+        }
+        // SAFETY: a NUL-terminated text of the calling thread, copied before its next call.
+        Err(unsafe { CStr::from_ptr((self.error)()) }.to_string_lossy().into_owned())
+    }
+}
+
+/// # Safety
+/// The address must be that of a function of this type.
+unsafe fn on_graph(address: *mut c_void) -> unsafe extern "C" fn(*mut c_void) -> bool {
+    // SAFETY: promised by the caller.
+    unsafe { transmute::<*mut c_void, unsafe extern "C" fn(*mut c_void) -> bool>(address) }
+}
+
+/// Work of a GPU that was recorded once. It reads and writes the memory of the tensors that it was recorded with, which the
+/// caller keeps.
+#[derive(Debug)]
+pub struct Recording {
+    gpu: &'static Gpu,
+    graph: NonNull<c_void>,
+}
+
+// SAFETY: a graph belongs to no thread; it is only used by the one that has it.
+unsafe impl Send for Recording {}
+
+impl Recording {
+    /// Gives the calling thread's stream what was recorded.
+    ///
+    /// # Errors
+    /// What CUDA says.
+    pub fn replay(&self) -> Result<(), String> {
+        // SAFETY: the graph lives, and was ended.
+        self.gpu.done(unsafe { (self.gpu.replay)(self.graph.as_ptr()) })
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        // SAFETY: nobody else has it.
+        unsafe { (self.gpu.free)(self.graph.as_ptr()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_gpu_the_reason_is_said() {
+        if let Err(reason) = gpu() {
+            assert!(!reason.is_empty());
+        }
+        assert!(Library::open(Path::new("/nowhere/libwdpipe_cuda.so").as_os_str(), Binding::NowLocal).is_err());
+    }
+}
