@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tch::{Kind, Tensor, no_grad};
 
-use super::{Measured, repeated};
+use super::{Measured, Timings, repeated};
 use crate::cost;
 use crate::learn::LearnError;
 use crate::learn::batches::{Images, Pass, training_order};
@@ -201,10 +201,10 @@ impl Bench {
         &self,
         setting: &Setting,
         prepare: impl Fn(usize, &Session) -> Result<Round, StageError> + Sync,
-    ) -> Result<Vec<f64>, StageError> {
+    ) -> Result<Timings, StageError> {
         let relaxed = (!setting.strict).then(policy::relax);
         let barrier = Barrier::new(setting.chains);
-        let run = |number: usize| -> Result<Vec<f64>, StageError> {
+        let run = |number: usize| -> Result<Timings, StageError> {
             let prepared = || {
                 own_stream(self.device).map_err(StageError::Device)?;
                 let session = policy::apply(setting.precision);
@@ -225,10 +225,9 @@ impl Bench {
         drop(relaxed);
         let mut all = Vec::new();
         for seconds in ended {
-            all.extend(seconds.unwrap_or_else(|_| Err(StageError::Device("a chain ended early".to_owned())))?);
+            all.push(seconds.unwrap_or_else(|_| Err(StageError::Device("a chain ended early".to_owned())))?);
         }
-        all.sort_by(f64::total_cmp);
-        Ok(all)
+        Ok(Timings::merged(all))
     }
 
     /// Images of noise, and a network at its start.
@@ -243,7 +242,7 @@ impl Bench {
         Ok((images, no_grad(|| Network::new(model, &weights, arithmetic))?))
     }
 
-    fn measured(&self, setting: &Setting, seconds: Vec<f64>) -> Measured {
+    fn measured(&self, setting: &Setting, timings: Timings) -> Measured {
         let ceiling = self.ceilings.iter().find(|(precision, _)| *precision == setting.precision);
         let chains = setting.chains as f64;
         Measured {
@@ -258,7 +257,7 @@ impl Bench {
             ],
             // That of one thread on a processor.
             ceiling: ceiling.map(|(_, flops)| if self.device.is_cuda() { *flops } else { flops * chains }),
-            ..Measured::new("", (0.0, ""), 0.0, seconds)
+            ..Measured::new("", (0.0, ""), 0.0, timings)
         }
     }
 }

@@ -21,25 +21,57 @@ pub struct Measured {
     pub items: (f64, &'static str),
     /// Floating-point operations a second that the device does at most, as measured.
     pub ceiling: Option<f64>,
-    /// Seconds of each, sorted; never empty.
-    seconds: Vec<f64>,
+    timings: Timings,
+}
+
+/// How long the same thing took, again and again.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Timings {
+    /// Seconds of each, sorted.
+    pub seconds: Vec<f64>,
+    /// Seconds of processor time of each, on its own thread, sorted: what else the machine does hardly matters to them.
+    pub processor: Vec<f64>,
+}
+
+impl Timings {
+    /// Those of several threads as one.
+    pub fn merged(all: Vec<Self>) -> Self {
+        let mut merged = Self::default();
+        for one in all {
+            merged.seconds.extend(one.seconds);
+            merged.processor.extend(one.processor);
+        }
+        merged.seconds.sort_by(f64::total_cmp);
+        merged.processor.sort_by(f64::total_cmp);
+        merged
+    }
+}
+
+/// Of sorted numbers the one such that a share of them is not larger.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let last = sorted.len().saturating_sub(1);
+    sorted.get((share * last as f64).round() as usize).copied().unwrap_or(f64::NAN)
 }
 
 impl Measured {
     /// Timings, sorted, of something that consists of items and moves bytes, without arithmetic.
-    pub fn new(what: &'static str, items: (f64, &'static str), bytes: f64, seconds: Vec<f64>) -> Self {
-        Self { what, settings: Vec::new(), flops: 0.0, bytes, items, ceiling: None, seconds }
+    pub fn new(what: &'static str, items: (f64, &'static str), bytes: f64, timings: Timings) -> Self {
+        Self { what, settings: Vec::new(), flops: 0.0, bytes, items, ceiling: None, timings }
     }
 
     /// Seconds, such that a share of the timings is not longer: 0.5 gives the median.
     pub fn seconds(&self, share: f64) -> f64 {
-        let last = self.seconds.len().saturating_sub(1);
-        self.seconds.get((share * last as f64).round() as usize).copied().unwrap_or(f64::NAN)
+        quantile(&self.timings.seconds, share)
+    }
+
+    /// Seconds of processor time, likewise.
+    pub fn processor(&self, share: f64) -> f64 {
+        quantile(&self.timings.processor, share)
     }
 
     /// How many were timed.
     pub fn count(&self) -> usize {
-        self.seconds.len()
+        self.timings.seconds.len()
     }
 
     /// Items a second, at the median.
@@ -63,17 +95,25 @@ impl Measured {
 ///
 /// # Errors
 /// If a round fails.
-pub fn repeated<E>(budget: Duration, mut round: impl FnMut() -> Result<u32, E>) -> Result<Vec<f64>, E> {
+pub fn repeated<E>(budget: Duration, mut round: impl FnMut() -> Result<u32, E>) -> Result<Timings, E> {
     round()?;
     let begun = Instant::now();
-    let mut seconds = Vec::new();
-    while seconds.len() < 3 || begun.elapsed() < budget {
-        let started = Instant::now();
-        let done = round()?;
-        seconds.push(started.elapsed().as_secs_f64() / f64::from(done.max(1)));
+    let mut timings = Timings::default();
+    while timings.seconds.len() < 3 || begun.elapsed() < budget {
+        let (started, busy) = (Instant::now(), processor_time());
+        let done = f64::from(round()?.max(1));
+        timings.seconds.push(started.elapsed().as_secs_f64() / done);
+        timings.processor.push((processor_time() - busy) / done);
     }
-    seconds.sort_by(f64::total_cmp);
-    Ok(seconds)
+    Ok(Timings::merged(vec![timings]))
+}
+
+/// Seconds that the calling thread has had a processor.
+fn processor_time() -> f64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a pointer to a live variable, which the call fills.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 #[cfg(test)]
@@ -83,14 +123,15 @@ mod tests {
     #[test]
     fn timings_are_of_one_and_sorted() {
         let mut rounds = 0;
-        let seconds = repeated(Duration::ZERO, || {
+        let timings = repeated(Duration::ZERO, || {
             rounds += 1;
             std::thread::sleep(Duration::from_millis(4));
             Ok::<_, ()>(2)
         });
-        let seconds = seconds.unwrap();
-        assert_eq!((rounds, seconds.len()), (4, 3));
+        let Timings { seconds, processor } = timings.unwrap();
+        assert_eq!((rounds, seconds.len(), processor.len()), (4, 3, 3));
         assert!(seconds.is_sorted() && seconds[0] >= 0.002, "{seconds:?}");
+        assert!(processor[0] >= 0.0 && processor[0] < seconds[0], "who sleeps has no processor: {processor:?}");
         assert_eq!(repeated(Duration::ZERO, || Err::<u32, _>("no")), Err("no"));
     }
 
@@ -103,10 +144,11 @@ mod tests {
             bytes: 0.0,
             items: (4.0, "images"),
             ceiling: Some(8.0),
-            seconds: vec![1.0, 2.0, 10.0],
+            timings: Timings { seconds: vec![1.0, 2.0, 10.0], processor: vec![0.5, 1.5] },
         };
         assert_eq!((measured.seconds(0.0), measured.seconds(0.5), measured.seconds(1.0)), (1.0, 2.0, 10.0));
         assert_eq!((measured.rate(), measured.flops_per_second(), measured.share()), (2.0, Some(4.0), Some(0.5)));
+        assert_eq!(measured.processor(0.0), 0.5);
         assert_eq!(Measured { flops: 0.0, ..measured }.share(), None);
     }
 }

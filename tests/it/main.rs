@@ -40,7 +40,6 @@ mod old_stores;
 #[cfg(feature = "torch")]
 mod proof;
 mod remotes;
-#[cfg(not(feature = "torch"))]
 mod resumed;
 mod servers;
 mod tampered;
