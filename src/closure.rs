@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::digest::{ClosureRoot, ObjectDigest, RecordDigest, StageKey};
-use crate::record::Record;
+use crate::record::{Output, Record};
 
 /// A stage and what a run of it yielded.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +20,12 @@ pub struct Member {
 
 /// A stage's key and its outputs, in ascending order of their names: what the root of a closure is made of.
 pub type Outcome<'a> = (StageKey, Vec<(&'a str, ObjectDigest)>);
+
+/// A key with the outputs of its record.
+pub fn outcome(key: StageKey, outputs: &[Output]) -> Outcome<'_> {
+    let outputs = outputs.iter().map(|output| (output.name.as_str(), output.object));
+    (key, outputs.collect::<BTreeMap<_, _>>().into_iter().collect())
+}
 
 /// The hash of stages and their outputs: BLAKE3 (derived key, see the code) of their number, and for every stage, in
 /// ascending order of the keys, of the 32 bytes of its key, the number of its outputs and each output's name and
@@ -53,8 +59,7 @@ pub struct Closure {
 impl Member {
     /// Key and outputs.
     pub fn outcome(&self) -> Outcome<'_> {
-        let outputs = self.record.outputs.iter().map(|output| (output.name.as_str(), output.object));
-        (self.key, outputs.collect::<BTreeMap<_, _>>().into_iter().collect())
+        outcome(self.key, &self.record.outputs)
     }
 }
 
@@ -175,7 +180,7 @@ fn settled(found: Vec<(RecordDigest, &Record)>) -> Vec<(RecordDigest, &Record)> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{KeyParts, Output, Provenance};
+    use crate::record::{KeyParts, Provenance};
     use crate::value::Map;
 
     /// A record that reads and yields objects made of the given texts.

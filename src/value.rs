@@ -6,11 +6,15 @@
 //! for a map its length and, in ascending order of the names' bytes, each name (as text without tag)
 //! and its value. The encoding is injective: different values never give the same bytes.
 
+mod plain;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
+
+use plain::Plain;
 
 /// Named values, in order of their names.
 pub type Map = BTreeMap<String, Value>;
@@ -47,10 +51,9 @@ impl Value {
     /// Turns parameters into plain data; a struct becomes a map of its fields.
     ///
     /// # Errors
-    /// If a number is NaN, or the type holds what TOML cannot say.
+    /// If a number is NaN, or the type holds what no parameter is.
     pub fn of<T: Serialize>(parameters: &T) -> Result<Self, ValueError> {
-        let value = toml::Value::try_from(parameters).map_err(|e| ValueError::Unsupported(e.to_string()))?;
-        Self::from_toml("the parameter", value)
+        Plain("the parameter").present(parameters)
     }
 
     /// Turns plain data back into typed parameters.
@@ -59,27 +62,6 @@ impl Value {
     /// If a field is missing, unknown or of another type.
     pub fn to<T: serde::de::DeserializeOwned>(&self) -> Result<T, ValueError> {
         self.to_toml().try_into().map_err(|e: toml::de::Error| ValueError::Unsupported(e.message().to_owned()))
-    }
-
-    fn from_toml(path: &str, value: toml::Value) -> Result<Self, ValueError> {
-        Ok(match value {
-            toml::Value::Boolean(value) => Self::Bool(value),
-            toml::Value::Integer(value) => Self::Int(value),
-            toml::Value::Float(value) if value.is_nan() => return Err(ValueError::NotANumber(path.to_owned())),
-            toml::Value::Float(value) => Self::Float(value),
-            toml::Value::String(value) => Self::Text(value),
-            toml::Value::Datetime(_) => return Err(ValueError::Unsupported(format!("{path} is a date"))),
-            toml::Value::Array(values) => {
-                Self::List(values.into_iter().map(|v| Self::from_toml(path, v)).collect::<Result<_, _>>()?)
-            }
-            toml::Value::Table(fields) => {
-                let entry = |(name, value): (String, toml::Value)| {
-                    let value = Self::from_toml(&name, value)?;
-                    Ok((name, value))
-                };
-                Self::Map(fields.into_iter().map(entry).collect::<Result<_, _>>()?)
-            }
-        })
     }
 
     fn to_toml(&self) -> toml::Value {
@@ -95,35 +77,28 @@ impl Value {
         }
     }
 
-    /// Feeds the canonical encoding to a hasher.
-    pub fn feed(&self, hasher: &mut blake3::Hasher) {
+    /// Appends the canonical encoding.
+    pub fn encode(&self, to: &mut Vec<u8>) {
         match self {
-            Self::Bool(value) => {
-                hasher.update(&[1, u8::from(*value)]);
-            }
+            Self::Bool(value) => to.extend([1, u8::from(*value)]),
             Self::Int(value) => {
-                hasher.update(&[2]).update(&value.to_le_bytes());
+                to.push(2);
+                to.extend(value.to_le_bytes());
             }
             Self::Float(value) => {
-                hasher.update(&[3]).update(&value.to_bits().to_le_bytes());
+                to.push(3);
+                to.extend(value.to_bits().to_le_bytes());
             }
             Self::Text(value) => {
-                hasher.update(&[4]);
-                feed_text(hasher, value);
+                to.push(4);
+                encode_text(to, value);
             }
             Self::List(values) => {
-                hasher.update(&[5]);
-                feed_length(hasher, values.len());
-                values.iter().for_each(|value| value.feed(hasher));
+                to.push(5);
+                encode_length(to, values.len());
+                values.iter().for_each(|value| value.encode(to));
             }
-            Self::Map(fields) => {
-                hasher.update(&[6]);
-                feed_length(hasher, fields.len());
-                for (name, value) in fields {
-                    feed_text(hasher, name);
-                    value.feed(hasher);
-                }
-            }
+            Self::Map(fields) => encode_map(to, fields),
         }
     }
 }
@@ -144,15 +119,25 @@ fn nested<'de, D: Deserializer<'de>, T: Deserialize<'de>>(input: D) -> Result<T,
     read
 }
 
-/// Feeds the length of a sequence: 8 bytes, little-endian.
-pub fn feed_length(hasher: &mut blake3::Hasher, length: usize) {
-    hasher.update(&(length as u64).to_le_bytes());
+/// Appends the canonical encoding of a map.
+pub fn encode_map(to: &mut Vec<u8>, fields: &Map) {
+    to.push(6);
+    encode_length(to, fields.len());
+    for (name, value) in fields {
+        encode_text(to, name);
+        value.encode(to);
+    }
 }
 
-/// Feeds text: its length in bytes, then its bytes.
-pub fn feed_text(hasher: &mut blake3::Hasher, text: &str) {
-    feed_length(hasher, text.len());
-    hasher.update(text.as_bytes());
+/// Appends the length of a sequence: 8 bytes, little-endian.
+pub fn encode_length(to: &mut Vec<u8>, length: usize) {
+    to.extend((length as u64).to_le_bytes());
+}
+
+/// Appends text: its length in bytes, then its bytes.
+pub fn encode_text(to: &mut Vec<u8>, text: &str) {
+    encode_length(to, text.len());
+    to.extend(text.as_bytes());
 }
 
 impl fmt::Display for Value {
@@ -185,9 +170,9 @@ mod tests {
     use super::*;
 
     fn hash(value: &Value) -> String {
-        let mut hasher = blake3::Hasher::new();
-        value.feed(&mut hasher);
-        hasher.finalize().to_hex().to_string()
+        let mut bytes = Vec::new();
+        value.encode(&mut bytes);
+        blake3::hash(&bytes).to_hex().to_string()
     }
 
     fn sample() -> Value {

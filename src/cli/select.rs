@@ -8,11 +8,11 @@ use clap::Args;
 use super::prefer::Preferred;
 use super::{Failure, Global};
 use crate::fsx;
-use crate::graph::{Drawn, Graph, Stage, StageId};
+use crate::graph::{Drawn, Graph, Input, Stage, StageId};
 use crate::reports::Place;
 use crate::sign::Trust;
 use crate::spec::{Pipeline, did_you_mean, expand};
-use crate::value::{Value, ValueError};
+use crate::value::{ValueError, encode_length, encode_map, encode_text};
 
 /// Which profile and settings hold.
 #[derive(Debug, Clone, Args)]
@@ -274,15 +274,13 @@ fn append(graph: &mut Graph, other: Graph, known: &mut HashMap<blake3::Hash, Sta
 
 /// A hash of what a stage computes, and of what.
 fn likeness(stage: &Stage) -> Result<blake3::Hash, ValueError> {
-    let mut hasher = blake3::Hasher::new();
-    let mut add = |text: &str| {
-        hasher.update(&(text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
-    };
-    add(stage.work.kind());
-    add(&Value::Map(stage.work.parameters()?).to_string());
-    for input in &stage.inputs {
-        add(&format!("{} {} {}", input.role, input.stage, input.output));
+    let mut bytes = Vec::with_capacity(1 << 10);
+    encode_text(&mut bytes, stage.work.kind());
+    encode_map(&mut bytes, &stage.work.parameters()?);
+    for Input { role, stage, output } in &stage.inputs {
+        encode_text(&mut bytes, role);
+        encode_length(&mut bytes, *stage);
+        encode_text(&mut bytes, output);
     }
-    Ok(hasher.finalize())
+    Ok(blake3::hash(&bytes))
 }

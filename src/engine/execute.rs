@@ -118,17 +118,18 @@ impl Context<'_> {
         };
         let record = Record { parts, outputs, tensors: made.tensors, provenance };
         let bytes = vec![Bytes::Present; record.outputs.len()];
-        let published = match &job.known {
-            // Dropped or damaged bytes, computed again: the record is there already.
-            Knowledge::Known { record: old, .. } if old.same_outputs(&record) => None,
-            Knowledge::Known { record: old, .. } => {
-                let differs = |output: &&Output| old.output(&output.name).is_none_or(|o| o.object != output.object);
-                let outputs = record.outputs.iter().filter(differs).map(|output| output.name.clone()).collect();
-                (self.report)(Event::Differs { stage: job.stage, outputs });
-                Some(self.store.publish(&record)?)
+        // Dropped or damaged bytes, computed again: the record is there already.
+        if let Knowledge::Known { outline: old, .. } = &job.known {
+            let differs = |output: &&Output| old.output(&output.name).is_none_or(|o| o.object != output.object);
+            let outputs: Vec<_> = record.outputs.iter().filter(differs).map(|output| output.name.clone()).collect();
+            if outputs.is_empty() && old.outputs.len() == record.outputs.len() {
+                let outline = record.into_outline(old.digest);
+                return Ok(Executed::Computed(Knowledge::Known { key, outline, bytes }, seconds, None));
             }
-            _ => Some(self.store.publish(&record)?),
-        };
-        Ok(Executed::Computed(Knowledge::Known { key, record: Box::new(record), bytes }, seconds, published))
+            (self.report)(Event::Differs { stage: job.stage, outputs });
+        }
+        let published = self.store.publish(&record)?;
+        let outline = record.into_outline(published);
+        Ok(Executed::Computed(Knowledge::Known { key, outline, bytes }, seconds, Some(published)))
     }
 }

@@ -225,13 +225,13 @@ impl Store {
                     continue;
                 }
                 match self.read_record(&key, &digest) {
-                    Ok(ReadRecord::Good { record, bytes }) => changes.new_records.push(Row::of(digest, &record, bytes)),
+                    Ok(ReadRecord::Good { record, bytes, .. }) => changes.new_records.push(Row::of(digest, &record, bytes)),
                     Ok(ReadRecord::Missing | ReadRecord::Damaged) | Err(StoreError::Record { .. }) => {}
                     Err(error) => return Err(error),
                 }
             }
         }
-        changes.gone_records.extend(known.into_keys());
+        changes.gone_records.extend(known.into_values().map(|row| (row.key, row.digest)));
         records.extend(changes.new_records.iter().cloned());
 
         let corrections = changes.len();

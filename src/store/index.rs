@@ -6,6 +6,8 @@
 //! another version is deleted and begun anew, and where there can be none one in memory serves. Only when
 //! objects were last used no file tells: that is a hint for `gc`, which keeps less without it.
 
+mod outcomes;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -14,12 +16,14 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row as SqlRow, Transaction, TransactionBehavior, params};
 
+pub(super) use outcomes::{Memory, Remembered};
+
 use super::records::{Row, Timing};
 use crate::digest::{ObjectDigest, RecordDigest, StageKey};
 use crate::fsx::{self, Identity};
 
 /// How the tables came to be, one step a version (`user_version` counts the steps done). Append only.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE records (
         digest BLOB PRIMARY KEY, key BLOB NOT NULL, kind TEXT NOT NULL, stage TEXT NOT NULL, device TEXT NOT NULL,
@@ -39,6 +43,12 @@ const MIGRATIONS: [&str; 2] = [
     CREATE TABLE yields (digest BLOB NOT NULL, object BLOB NOT NULL, PRIMARY KEY (digest, object)) WITHOUT ROWID;
     DELETE FROM records;
     DELETE FROM complete;
+",
+    "
+    -- What came out of keys with one record, and the files that said so.
+    CREATE TABLE outcomes (
+        id INTEGER PRIMARY KEY, key BLOB NOT NULL, folder BLOB NOT NULL, file BLOB NOT NULL, outline BLOB NOT NULL
+    );
 ",
 ];
 
@@ -101,11 +111,16 @@ impl Index {
 
     /// Whether the object's bytes were found right when its file had this identity.
     pub(super) fn knows_object(&self, object: &ObjectDigest, identity: &Identity) -> bool {
+        self.file(object).is_some_and(|known| known == *identity)
+    }
+
+    /// The file of an object when its bytes were found right.
+    fn file(&self, object: &ObjectDigest) -> Option<Identity> {
         let known = self.run(|connection| {
             let mut query = connection.prepare("SELECT identity FROM objects WHERE digest = ?")?;
-            query.query_row([object.as_bytes()], |row| row.get::<_, Option<Vec<u8>>>(0)).optional()
+            query.query_row([object.as_bytes()], |row| row.get::<_, Option<[u8; 32]>>(0)).optional()
         });
-        known.flatten().flatten().is_some_and(|known| known == encode(identity))
+        known.flatten().flatten().as_ref().map(decode)
     }
 
     /// Notes that the object's bytes, `raw` of them, are right while its file has this identity.
@@ -121,30 +136,6 @@ impl Index {
 
     pub(super) fn forget_objects(&self, objects: &[ObjectDigest]) {
         self.change(|transaction| delete_rows(transaction, "objects", objects.iter().map(ObjectDigest::as_bytes)));
-    }
-
-    /// Notes that objects, with their raw bytes, were needed on a day. Where that is noted already nothing is written.
-    pub(super) fn note_uses(&self, objects: &[(ObjectDigest, u64)], day: u64) {
-        let day = i64::try_from(day).unwrap_or(i64::MAX);
-        let stale = self.run(|connection| {
-            let mut query = connection.prepare("SELECT 1 FROM objects WHERE digest = ? AND used >= ?")?;
-            let mut stale = Vec::new();
-            for (object, raw) in objects {
-                if !query.exists(params![object.as_bytes(), day])? {
-                    stale.push((*object, *raw));
-                }
-            }
-            Ok(stale)
-        });
-        let Some(stale) = stale.filter(|stale| !stale.is_empty()) else { return };
-        self.change(|transaction| {
-            let mut note = transaction.prepare(
-                "INSERT INTO objects (digest, raw, used) VALUES (?, ?, ?)
-                 ON CONFLICT (digest) DO UPDATE SET used = excluded.used",
-            )?;
-            let mut all = stale.iter();
-            all.try_for_each(|(object, raw)| note.execute(params![object.as_bytes(), raw.cast_signed(), day]).map(drop))
-        });
     }
 
     /// The days on which objects were last needed.
@@ -238,8 +229,10 @@ impl Index {
                 insert.execute(params![object.digest.as_bytes(), object.raw.cast_signed()])?;
             }
             for table in ["records", "yields"] {
-                delete_rows(transaction, table, changes.gone_records.iter().map(RecordDigest::as_bytes))?;
+                delete_rows(transaction, table, changes.gone_records.iter().map(|(_, record)| record.as_bytes()))?;
             }
+            let mut forget = transaction.prepare("DELETE FROM outcomes WHERE id = ?")?;
+            changes.gone_records.iter().try_for_each(|(key, _)| forget.execute([outcomes::number(key)]).map(drop))?;
             delete_rows(transaction, "objects", changes.gone_objects.iter().map(ObjectDigest::as_bytes))?;
             transaction.execute("INSERT OR IGNORE INTO complete VALUES (1)", [])
         });
@@ -250,7 +243,7 @@ impl Index {
 #[derive(Debug, Default)]
 pub(super) struct Corrections {
     pub(super) new_records: Vec<Row>,
-    pub(super) gone_records: Vec<RecordDigest>,
+    pub(super) gone_records: Vec<(StageKey, RecordDigest)>,
     pub(super) new_objects: Vec<KnownObject>,
     pub(super) gone_objects: Vec<ObjectDigest>,
 }
@@ -307,6 +300,12 @@ fn encode(identity: &Identity) -> [u8; 32] {
         to.copy_from_slice(&from.to_le_bytes());
     }
     bytes
+}
+
+fn decode(bytes: &[u8; 32]) -> Identity {
+    let mut numbers = bytes.chunks_exact(8).map(|part| part.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
+    let mut next = || numbers.next().unwrap_or_default();
+    Identity { size: next(), modified: next().cast_signed(), changed: next().cast_signed(), inode: next() }
 }
 
 /// A connection to the index file, or else to an index in memory.

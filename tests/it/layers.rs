@@ -43,7 +43,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("stages", &["data", "digest", "figure", "learn", "store", "table", "torch", "valley", "work"]),
     (
         "engine",
-        &["closure", "cost", "digest", "graph", "makers", "plan", "record", "sign", "stages", "store", "value", "work"],
+        &[
+            "closure", "cost", "digest", "graph", "makers", "parallel", "plan", "record", "sign", "stages", "store",
+            "value", "work",
+        ],
     ),
     (
         "verify",
