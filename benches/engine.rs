@@ -198,6 +198,8 @@ fn add(bulk: &mut wdpipe::store::Bulk<'_>, parts: KeyParts, outputs: Vec<Made>, 
         flops: 1e10,
         who: "somebody@somewhere".into(),
         device: "cpu".into(),
+        // No two ended at once.
+        finished: bulk.len() as u64,
         ..Provenance::default()
     };
     let outputs = outputs.into_iter().map(|(output, _)| output).collect();

@@ -23,15 +23,22 @@ pub type Outcome<'a> = (StageKey, Vec<(&'a str, ObjectDigest)>);
 
 /// A key with the outputs of its record.
 pub fn outcome(key: StageKey, outputs: &[Output]) -> Outcome<'_> {
-    let outputs = outputs.iter().map(|output| (output.name.as_str(), output.object));
-    (key, outputs.collect::<BTreeMap<_, _>>().into_iter().collect())
+    let mut outputs: Vec<_> = outputs.iter().map(|output| (output.name.as_str(), output.object)).collect();
+    outputs.sort_by_key(|(name, _)| *name);
+    // Of several of a name the last counts.
+    outputs.reverse();
+    outputs.dedup_by_key(|(name, _)| *name);
+    outputs.reverse();
+    (key, outputs)
 }
 
 /// The hash of stages and their outputs: BLAKE3 (derived key, see the code) of their number, and for every stage, in
 /// ascending order of the keys, of the 32 bytes of its key, the number of its outputs and each output's name and
 /// object; numbers in 8 bytes little-endian, names behind their length. What stands twice counts once.
 pub fn root<'a>(outcomes: impl IntoIterator<Item = Outcome<'a>>) -> ClosureRoot {
-    let outcomes: BTreeSet<Outcome<'a>> = outcomes.into_iter().collect();
+    let mut outcomes: Vec<Outcome<'a>> = outcomes.into_iter().collect();
+    outcomes.sort_unstable();
+    outcomes.dedup();
     let mut hasher = blake3::Hasher::new_derive_key("wdpipe 2026 closure root v1");
     let length = |hasher: &mut blake3::Hasher, length: usize| {
         hasher.update(&(length as u64).to_le_bytes());

@@ -158,8 +158,8 @@ mod tests {
 
     use super::*;
     use crate::digest::ObjectDigest;
-    use crate::graph::{Input, Stage};
     use crate::digest::RecordDigest;
+    use crate::graph::{Input, Stage};
     use crate::record::Output;
     use crate::value::Value;
     use crate::work::{Dataset, Source, Work};
@@ -198,8 +198,7 @@ mod tests {
 
     fn known(train: Bytes, test: Bytes) -> Knowledge {
         let output = |name: &str| Output { name: name.into(), object: ObjectDigest::of(b"x"), bytes: 1, inline: None };
-        let outline =
-            Outline { digest: RecordDigest::of(b"r"), outputs: vec![output("train"), output("test")] };
+        let outline = Outline { digest: RecordDigest::of(b"r"), outputs: vec![output("train"), output("test")] };
         Knowledge::Known { key: parts().key(), outline, bytes: vec![train, test] }
     }
 

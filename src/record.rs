@@ -36,19 +36,31 @@ impl KeyParts {
     /// [`crate::value`] says.
     pub fn key(&self) -> StageKey {
         let Self { kind, version, parameters, inputs, policy } = self;
-        // At once: a hasher that is fed word by word takes several times as long.
-        let mut bytes = Vec::with_capacity(1 << 10);
-        encode_text(&mut bytes, kind);
-        bytes.extend(version.to_le_bytes());
-        encode_map(&mut bytes, parameters);
-        encode_length(&mut bytes, inputs.len());
-        for (role, object) in inputs {
-            encode_text(&mut bytes, role);
-            bytes.extend(object.as_bytes());
-        }
-        encode_map(&mut bytes, policy);
-        StageKey::from_bytes(blake3::derive_key("wdpipe 2026 stage key v1", &bytes))
+        key(kind, *version, parameters, inputs.iter().map(|(role, object)| (role.as_str(), object)), policy)
     }
+}
+
+/// The key of parts that need not be brought together first; see [`KeyParts::key`]. The inputs come in ascending order of
+/// their roles.
+pub fn key<'a>(
+    kind: &str,
+    version: u32,
+    parameters: &Map,
+    inputs: impl ExactSizeIterator<Item = (&'a str, &'a ObjectDigest)>,
+    policy: &Map,
+) -> StageKey {
+    // Hashed at once: a hasher that is fed word by word takes several times as long.
+    let mut bytes = Vec::with_capacity(1 << 10);
+    encode_text(&mut bytes, kind);
+    bytes.extend(version.to_le_bytes());
+    encode_map(&mut bytes, parameters);
+    encode_length(&mut bytes, inputs.len());
+    for (role, object) in inputs {
+        encode_text(&mut bytes, role);
+        bytes.extend(object.as_bytes());
+    }
+    encode_map(&mut bytes, policy);
+    StageKey::from_bytes(blake3::derive_key("wdpipe 2026 stage key v1", &bytes))
 }
 
 /// One output of a stage.
@@ -181,6 +193,7 @@ fn within_limit(bytes: &[u8]) -> Result<(), CodecError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::Value;
 
     pub(crate) fn sample() -> Record {
         let parts = KeyParts {

@@ -232,6 +232,42 @@ mod tests {
     }
 
     #[test]
+    fn what_is_taken_down_is_what_toml_says() {
+        #[derive(Serialize)]
+        enum Choice {
+            Plain,
+            One(f64),
+            Two(u8, i32),
+            #[serde(rename = "named")]
+            Named {
+                flag: bool,
+                nothing: Option<u8>,
+            },
+        }
+        #[derive(Serialize)]
+        struct Inner(f32);
+        #[derive(Serialize)]
+        struct All {
+            choices: Vec<Choice>,
+            pair: (u64, char),
+            map: BTreeMap<String, Option<Inner>>,
+            absent: Option<String>,
+            infinite: f64,
+        }
+        let named = |nothing| Choice::Named { flag: true, nothing };
+        let all = All {
+            choices: vec![Choice::Plain, Choice::One(-0.0), Choice::Two(1, -2), named(None), named(Some(3))],
+            pair: (7, 'ä'),
+            map: [("b".to_owned(), Some(Inner(0.5))), ("a".to_owned(), None)].into(),
+            absent: None,
+            infinite: f64::INFINITY,
+        };
+        assert_eq!(Value::of(&all).unwrap().to_toml(), toml::Value::try_from(&all).unwrap());
+        assert!(Value::of(&u64::MAX).is_err() && Value::of(&()).is_err() && Value::of(&[None::<u8>]).is_err());
+        assert_eq!(Value::of(&[("x", f64::NAN)]).unwrap_err(), ValueError::NotANumber("the parameter".to_owned()));
+    }
+
+    #[test]
     fn typed_parameters_round_trip_and_nan_is_refused() {
         #[derive(Debug, PartialEq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]

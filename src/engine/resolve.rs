@@ -6,20 +6,17 @@ use std::sync::Mutex;
 
 use super::EngineError;
 use super::preference::{Preference, Recorded, Standing};
-use crate::digest::{ObjectDigest, StageKey};
+use crate::digest::StageKey;
 use crate::graph::{Graph, Stage, StageId};
-use crate::parallel::parallel;
+use crate::parallel::beside;
 use crate::plan::{Bytes, Knowledge, MissReason};
-use crate::record::{KeyParts, Outline, Output};
+use crate::record::{self, KeyParts, Outline, Output};
 use crate::store::{ObjectState, Store, Witnesses};
 use crate::value::{Map, Value};
 use crate::work::{Policy, Source, Work};
 
 /// Version of the numeric policy; see [`policy`].
 const POLICY: i64 = 1;
-
-/// So many stages are held against the files at a time, by one of several threads.
-const TOGETHER: usize = 256;
 
 /// How numbers are computed, part of the key of every stage that needs libtorch: deterministic
 /// algorithms only, and one thread within an operator, since the order of a sum over threads shows in
@@ -174,30 +171,54 @@ impl<'a> Resolver<'a> {
         holds: &mut [bool],
     ) -> Result<(), EngineError> {
         let mut recall = store.recall(needed.iter().filter(|needed| **needed).count());
-        let mut recalled = Vec::new();
-        for id in (0..self.graph.stages.len()).filter(|&id| needed[id]) {
-            // What is missing is complained of when it is looked at.
-            let Ok(Some(inputs)) = self.objects(id, knowledge) else { continue };
-            let key = self.key_parts(id, inputs)?.key();
-            if let Some((outline, witnesses)) = recall.outline(&key) {
-                knowledge[id] = Knowledge::Known { key, outline, bytes: Vec::new() };
-                recalled.push((id, witnesses));
-            }
-        }
-        let look = |(id, witnesses): &(StageId, Witnesses)| match &knowledge[*id] {
-            Knowledge::Known { key, outline, .. } => store.holds(key, outline, witnesses),
-            _ => None,
-        };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let parts: Vec<_> = recalled.chunks(TOGETHER).collect();
-        let found = parallel(cores, &parts, || (), |(), part| Some(part.iter().map(look).collect::<Vec<_>>()));
-        for ((id, _), found) in recalled.iter().zip(found.into_iter().flatten()) {
-            if let (Knowledge::Known { bytes, .. }, Some(states)) = (&mut knowledge[*id], found) {
-                bytes.extend(states.into_iter().map(Bytes::from));
-                holds[*id] = true;
+        let hold = |(id, witnesses): (StageId, Witnesses)| (id, store.hold(&witnesses));
+        let (recalled, held) = beside(cores, hold, |give| {
+            for id in (0..self.graph.stages.len()).filter(|&id| needed[id]) {
+                if let Some(key) = self.key(id, knowledge)?
+                    && let Some((outline, witnesses)) = recall.outline(&key)
+                {
+                    knowledge[id] = Knowledge::Known { key, outline, bytes: Vec::new() };
+                    give((id, witnesses));
+                }
+            }
+            Ok::<_, EngineError>(())
+        });
+        recalled?;
+        for (id, states) in held {
+            if let (Knowledge::Known { outline, bytes, .. }, Some(states)) = (&mut knowledge[id], states) {
+                let mut apart = states.into_iter().map(Bytes::from);
+                let at_hand = |output: &Output| if output.inline.is_some() { None } else { apart.next() };
+                bytes.extend(outline.outputs.iter().map(at_hand).map(|state| state.unwrap_or(Bytes::Present)));
+                holds[id] = true;
             }
         }
         Ok(())
+    }
+
+    /// The key of a stage; nothing if an input is not known, or not at all. What is wrong is complained of when the stage
+    /// is looked at.
+    fn key(&self, id: StageId, knowledge: &[Knowledge]) -> Result<Option<StageKey>, EngineError> {
+        let Stage { name, work, inputs } = &self.graph.stages[id];
+        let mut objects = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let Knowledge::Known { outline, .. } = &knowledge[input.stage] else { return Ok(None) };
+            let Some(output) = outline.output(input.output) else { return Ok(None) };
+            objects.push((input.role.as_str(), &output.object));
+        }
+        let brought = Import::of(work).map(|import| (import, self.imported(import)));
+        if let Some((import, brought)) = &brought {
+            let Ok(brought) = brought else { return Ok(None) };
+            for name in import.outputs() {
+                let Some(output) = brought.output(name) else { return Ok(None) };
+                objects.push((name, &output.object));
+            }
+        }
+        objects.sort_by_key(|(role, _)| *role);
+        let parameters = work.parameters().map_err(|error| EngineError::Parameters(name.clone(), error))?;
+        let none = Map::new();
+        let policy = if work.needs_torch() { &self.policy } else { &none };
+        Ok(Some(record::key(work.kind(), work.version(), &parameters, objects.into_iter(), policy)))
     }
 
     /// What is known about one stage, given what is known about those before it.
@@ -205,8 +226,8 @@ impl<'a> Resolver<'a> {
     /// # Errors
     /// As for [`Self::all`].
     pub fn look(&self, id: StageId, knowledge: &[Knowledge]) -> Result<Knowledge, EngineError> {
-        let Some(inputs) = self.objects(id, knowledge)? else { return Ok(Knowledge::Waits) };
-        let parts = self.key_parts(id, inputs)?;
+        let Some(inputs) = self.inputs(id, knowledge)? else { return Ok(Knowledge::Waits) };
+        let parts = self.parts(id, &inputs)?;
         let key = parts.key();
         if let Some(known) = self.known(&key)? {
             return Ok(known);
@@ -221,39 +242,21 @@ impl<'a> Resolver<'a> {
     /// # Errors
     /// As for [`Self::all`].
     pub fn inputs(&self, id: StageId, knowledge: &[Knowledge]) -> Result<Option<Inputs>, EngineError> {
-        self.reads(id, knowledge, Output::clone)
-    }
-
-    /// The objects that a stage reads, likewise.
-    fn objects(
-        &self,
-        id: StageId,
-        knowledge: &[Knowledge],
-    ) -> Result<Option<BTreeMap<String, ObjectDigest>>, EngineError> {
-        self.reads(id, knowledge, |output| output.object)
-    }
-
-    fn reads<T>(
-        &self,
-        id: StageId,
-        knowledge: &[Knowledge],
-        take: impl Fn(&Output) -> T,
-    ) -> Result<Option<BTreeMap<String, T>>, EngineError> {
         let stage = &self.graph.stages[id];
-        let mut inputs = BTreeMap::new();
+        let mut inputs = Inputs::new();
         for input in &stage.inputs {
             let Knowledge::Known { outline, .. } = &knowledge[input.stage] else { return Ok(None) };
             let output = outline.output(input.output).ok_or_else(|| EngineError::NoOutput {
                 stage: self.graph.stages[input.stage].name.clone(),
                 output: input.output.to_owned(),
             })?;
-            inputs.insert(input.role.clone(), take(output));
+            inputs.insert(input.role.clone(), output.clone());
         }
         let Some(import) = Import::of(&stage.work) else { return Ok(Some(inputs)) };
         let brought = self.imported(import)?;
         for name in import.outputs() {
-            let output = brought.output(name).ok_or_else(|| import.is_missing())?;
-            inputs.insert((*name).to_owned(), take(output));
+            let output = brought.output(name).cloned().ok_or_else(|| import.is_missing())?;
+            inputs.insert((*name).to_owned(), output);
         }
         Ok(Some(inputs))
     }
@@ -263,12 +266,9 @@ impl<'a> Resolver<'a> {
     /// # Errors
     /// If a parameter is NaN.
     pub fn parts(&self, id: StageId, inputs: &Inputs) -> Result<KeyParts, EngineError> {
-        self.key_parts(id, inputs.iter().map(|(role, output)| (role.clone(), output.object)).collect())
-    }
-
-    fn key_parts(&self, id: StageId, inputs: BTreeMap<String, ObjectDigest>) -> Result<KeyParts, EngineError> {
         let Stage { name, work, .. } = &self.graph.stages[id];
         let parameters = work.parameters().map_err(|error| EngineError::Parameters(name.clone(), error))?;
+        let inputs = inputs.iter().map(|(role, output)| (role.clone(), output.object)).collect();
         let policy = if work.needs_torch() { self.policy.clone() } else { Map::new() };
         Ok(KeyParts { kind: work.kind().to_owned(), version: work.version(), parameters, inputs, policy })
     }

@@ -225,7 +225,9 @@ impl Store {
                     continue;
                 }
                 match self.read_record(&key, &digest) {
-                    Ok(ReadRecord::Good { record, bytes, .. }) => changes.new_records.push(Row::of(digest, &record, bytes)),
+                    Ok(ReadRecord::Good { record, bytes, .. }) => {
+                        changes.new_records.push(Row::of(digest, &record, bytes))
+                    }
                     Ok(ReadRecord::Missing | ReadRecord::Damaged) | Err(StoreError::Record { .. }) => {}
                     Err(error) => return Err(error),
                 }

@@ -303,7 +303,8 @@ fn encode(identity: &Identity) -> [u8; 32] {
 }
 
 fn decode(bytes: &[u8; 32]) -> Identity {
-    let mut numbers = bytes.chunks_exact(8).map(|part| part.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
+    let mut numbers =
+        bytes.chunks_exact(8).map(|part| part.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
     let mut next = || numbers.next().unwrap_or_default();
     Identity { size: next(), modified: next().cast_signed(), changed: next().cast_signed(), inode: next() }
 }

@@ -10,30 +10,33 @@ use std::sync::{MutexGuard, PoisonError};
 use super::index::{Memory, Remembered};
 use super::records::Found;
 use super::{ObjectState, Store, StoreError};
-use crate::digest::StageKey;
+use crate::digest::{ObjectDigest, RecordDigest, StageKey};
 use crate::fsx::{self, Identity};
-use crate::record::{Outline, Output};
+use crate::record::Outline;
 
 /// What the index remembers; asked for each key once.
 #[derive(Debug)]
 pub struct Recall<'a>(Memory<'a>);
 
-/// The files that must be the same for something remembered to hold.
+/// The files that must be the same for what is remembered of a key to hold.
 #[derive(Debug, Clone)]
 pub struct Witnesses {
+    key: StageKey,
+    record: RecordDigest,
     folder: Identity,
-    record: Identity,
-    /// Of the outputs that do not lie in the record, in order; nothing where the right bytes were never there.
-    objects: Vec<Option<Identity>>,
+    file: Identity,
+    /// The outputs that do not lie in the record, in order; without a file where the right bytes were never there.
+    objects: Vec<(ObjectDigest, Option<Identity>)>,
 }
 
 impl Recall<'_> {
-    /// What came out of a key, if it has one record; see [`Store::holds`].
+    /// What came out of a key, if it has one record; see [`Store::hold`].
     pub fn outline(&mut self, key: &StageKey) -> Option<(Outline, Witnesses)> {
         let Remembered { outline, folder, file } = self.0.outcome(key)?;
         let apart = outline.outputs.iter().filter(|output| output.inline.is_none());
-        let objects = apart.map(|output| self.0.file(&output.object)).collect();
-        Some((outline, Witnesses { folder, record: file, objects }))
+        let objects = apart.map(|output| (output.object, self.0.file(&output.object))).collect();
+        let witnesses = Witnesses { key: *key, record: outline.digest, folder, file, objects };
+        Some((outline, witnesses))
     }
 }
 
@@ -43,30 +46,23 @@ impl Store {
         Recall(self.index.memory(keys))
     }
 
-    /// For each output of a key whether it is there, if what is remembered of the key still holds: no record was added or
-    /// removed, and the record's file and those of the objects, as far as they are there, are the ones whose bytes were
-    /// hashed.
-    pub fn holds(&self, key: &StageKey, outline: &Outline, witnesses: &Witnesses) -> Option<Vec<ObjectState>> {
-        let file = |path: &Path| fsx::identity(path).ok();
-        let folder = self.layout.records(key);
-        if file(&folder)? != Some(witnesses.folder)
-            || file(&folder.join(outline.digest.to_string()))? != Some(witnesses.record)
-        {
+    /// For each output of a key that does not lie in the record whether it is there, if what is remembered of the key
+    /// still holds: no record was added or removed, and the record's file and those of the objects, as far as they are
+    /// there, are the ones whose bytes were hashed.
+    pub fn hold(&self, witnesses: &Witnesses) -> Option<Vec<ObjectState>> {
+        let Witnesses { key, record, folder, file, objects } = witnesses;
+        let identity = |path: &Path| fsx::identity(path).ok();
+        let records = self.layout.records(key);
+        if identity(&records)? != Some(*folder) || identity(&records.join(record.to_string()))? != Some(*file) {
             return None;
         }
-        let mut known = witnesses.objects.iter();
-        let state = |output: &Output| {
-            if output.inline.is_some() {
-                return Some(ObjectState::Present);
-            }
-            match (file(&self.layout.object(&output.object))?, known.next()?) {
-                (Some(there), Some(known)) if there == *known => Some(ObjectState::Present),
-                // On a network that may be told before it is true.
-                (None, _) if !self.sharing.system.is_network => Some(ObjectState::Missing),
-                _ => None,
-            }
+        let state = |(object, known): &(ObjectDigest, Option<Identity>)| match identity(&self.layout.object(object))? {
+            there @ Some(_) if there == *known => Some(ObjectState::Present),
+            // On a network that may be told before it is true.
+            None if !self.sharing.system.is_network => Some(ObjectState::Missing),
+            _ => None,
         };
-        outline.outputs.iter().map(state).collect()
+        objects.iter().map(state).collect()
     }
 
     /// What came out of a key, by all its records in the order of [`Store::records`].
@@ -78,7 +74,8 @@ impl Store {
         let folder = fsx::identity(&self.layout.records(key))?;
         let found = self.found(key)?;
         let only = if let [Found { identity, .. }] = found[..] { Some(identity) } else { None };
-        let outlines: Vec<_> = found.into_iter().map(|Found { digest, record, .. }| record.into_outline(digest)).collect();
+        let outlines: Vec<_> =
+            found.into_iter().map(|Found { digest, record, .. }| record.into_outline(digest)).collect();
         if let (Some(folder), Some(file), [outline]) = (folder, only, &outlines[..])
             && folder.is_settled(now)
             && file.is_settled(now)

@@ -53,7 +53,11 @@ pub struct Timing {
 /// What the file of a record turned out to be.
 pub(super) enum ReadRecord {
     /// With the bytes of its file, and which these were.
-    Good { record: Box<Record>, bytes: u64, identity: Identity },
+    Good {
+        record: Box<Record>,
+        bytes: u64,
+        identity: Identity,
+    },
     Missing,
     Damaged,
 }

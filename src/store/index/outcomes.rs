@@ -1,6 +1,7 @@
 //! What the index remembers of records: what came out, as long as the files that said so are the same.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 
 use rusqlite::{OptionalExtension, Row as SqlRow, params};
 
@@ -73,19 +74,35 @@ impl Index {
     }
 
     fn outcomes(&self) -> HashMap<StageKey, Remembered> {
-        self.all("SELECT key, folder, file, outline FROM outcomes", &[], read_outcome).into_iter().flatten().collect()
+        self.map("SELECT key, folder, file, outline FROM outcomes", read_outcome)
     }
 
     fn files(&self) -> HashMap<ObjectDigest, Identity> {
-        let sql = "SELECT digest, identity FROM objects WHERE identity NOT NULL";
-        let read = |row: &SqlRow<'_>| Ok((ObjectDigest::from_bytes(row.get(0)?), decode(&row.get(1)?)));
-        self.all(sql, &[], read).into_iter().collect()
+        self.map("SELECT digest, identity FROM objects WHERE identity NOT NULL", |row| {
+            Ok(Some((ObjectDigest::from_bytes(row.get(0)?), decode(&row.get(1)?))))
+        })
+    }
+
+    fn map<K: Eq + Hash, V>(
+        &self,
+        sql: &str,
+        read: impl Fn(&SqlRow<'_>) -> rusqlite::Result<Option<(K, V)>>,
+    ) -> HashMap<K, V> {
+        let mut map = HashMap::new();
+        self.run(|connection| {
+            let mut query = connection.prepare(sql)?;
+            let mut rows = query.query([])?;
+            while let Some(row) = rows.next()? {
+                map.extend(read(row)?);
+            }
+            Ok(())
+        });
+        map
     }
 
     fn outcome(&self, key: &StageKey) -> Option<Remembered> {
         let found = self.run(|connection| {
-            let mut query =
-                connection.prepare("SELECT key, folder, file, outline FROM outcomes WHERE id = ?")?;
+            let mut query = connection.prepare("SELECT key, folder, file, outline FROM outcomes WHERE id = ?")?;
             query.query_row([number(key)], read_outcome).optional()
         });
         found.flatten().flatten().filter(|(found, _)| found == key).map(|(_, remembered)| remembered)
