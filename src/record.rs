@@ -36,30 +36,35 @@ impl KeyParts {
     /// [`crate::value`] says.
     pub fn key(&self) -> StageKey {
         let Self { kind, version, parameters, inputs, policy } = self;
-        key(kind, *version, parameters, inputs.iter().map(|(role, object)| (role.as_str(), object)), policy)
+        let inputs = inputs.iter().map(|(role, object)| (role.as_str(), object));
+        let encoded = |map| {
+            let mut bytes = Vec::with_capacity(1 << 9);
+            encode_map(&mut bytes, map);
+            bytes
+        };
+        key(kind, *version, &encoded(parameters), inputs, &encoded(policy))
     }
 }
 
-/// The key of parts that need not be brought together first; see [`KeyParts::key`]. The inputs come in ascending order of
-/// their roles.
+/// The key of parts that were encoded before; see [`KeyParts::key`]. The inputs come in ascending order of their roles.
 pub fn key<'a>(
     kind: &str,
     version: u32,
-    parameters: &Map,
+    parameters: &[u8],
     inputs: impl ExactSizeIterator<Item = (&'a str, &'a ObjectDigest)>,
-    policy: &Map,
+    policy: &[u8],
 ) -> StageKey {
     // Hashed at once: a hasher that is fed word by word takes several times as long.
     let mut bytes = Vec::with_capacity(1 << 10);
     encode_text(&mut bytes, kind);
     bytes.extend(version.to_le_bytes());
-    encode_map(&mut bytes, parameters);
+    bytes.extend(parameters);
     encode_length(&mut bytes, inputs.len());
     for (role, object) in inputs {
         encode_text(&mut bytes, role);
         bytes.extend(object.as_bytes());
     }
-    encode_map(&mut bytes, policy);
+    bytes.extend(policy);
     StageKey::from_bytes(blake3::derive_key("wdpipe 2026 stage key v1", &bytes))
 }
 

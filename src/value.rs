@@ -6,7 +6,7 @@
 //! for a map its length and, in ascending order of the names' bytes, each name (as text without tag)
 //! and its value. The encoding is injective: different values never give the same bytes.
 
-mod plain;
+mod encode;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use plain::Plain;
+use encode::Encoder;
 
 /// Named values, in order of their names.
 pub type Map = BTreeMap<String, Value>;
@@ -53,7 +53,8 @@ impl Value {
     /// # Errors
     /// If a number is NaN, or the type holds what no parameter is.
     pub fn of<T: Serialize>(parameters: &T) -> Result<Self, ValueError> {
-        Plain("the parameter").present(parameters)
+        let bytes = encoded(parameters)?;
+        Self::decode(&mut &bytes[..]).ok_or_else(|| ValueError::Unsupported("the parameter is too large".to_owned()))
     }
 
     /// Turns plain data back into typed parameters.
@@ -75,6 +76,28 @@ impl Value {
                 toml::Value::Table(fields.iter().map(|(name, value)| (name.clone(), value.to_toml())).collect())
             }
         }
+    }
+
+    /// Reads the canonical encoding off the beginning of bytes that [`encoded`] wrote.
+    fn decode(bytes: &mut &[u8]) -> Option<Self> {
+        let (tag, rest) = bytes.split_first()?;
+        *bytes = rest;
+        Some(match tag {
+            1 => Self::Bool(take::<1>(bytes)? == [1]),
+            2 => Self::Int(i64::from_le_bytes(take(bytes)?)),
+            3 => Self::Float(f64::from_bits(u64::from_le_bytes(take(bytes)?))),
+            4 => Self::Text(decode_text(bytes)?),
+            5 => {
+                let count = decode_length(bytes)?;
+                Self::List((0..count).map(|_| Self::decode(bytes)).collect::<Option<_>>()?)
+            }
+            6 => {
+                let count = decode_length(bytes)?;
+                let fields = (0..count).map(|_| Some((decode_text(bytes)?, Self::decode(bytes)?)));
+                Self::Map(fields.collect::<Option<_>>()?)
+            }
+            _ => return None,
+        })
     }
 
     /// Appends the canonical encoding.
@@ -117,6 +140,35 @@ fn nested<'de, D: Deserializer<'de>, T: Deserialize<'de>>(input: D) -> Result<T,
     let read = T::deserialize(input);
     DEEP.set(DEEP.get() - 1);
     read
+}
+
+/// The canonical encoding of parameters, as [`Value::of`] them would have it.
+///
+/// # Errors
+/// As there.
+pub fn encoded<T: Serialize>(parameters: &T) -> Result<Vec<u8>, ValueError> {
+    let (name, mut bytes) = ("the parameter", Vec::with_capacity(1 << 9));
+    match parameters.serialize(Encoder { name, to: &mut bytes })? {
+        true => Ok(bytes),
+        false => Err(ValueError::Unsupported(format!("{name} is absent"))),
+    }
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(*taken)
+}
+
+fn decode_length(bytes: &mut &[u8]) -> Option<u64> {
+    take(bytes).map(u64::from_le_bytes)
+}
+
+fn decode_text(bytes: &mut &[u8]) -> Option<String> {
+    let length = usize::try_from(decode_length(bytes)?).ok()?;
+    let (text, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    String::from_utf8(text.to_vec()).ok()
 }
 
 /// Appends the canonical encoding of a map.
@@ -262,7 +314,11 @@ mod tests {
             absent: None,
             infinite: f64::INFINITY,
         };
-        assert_eq!(Value::of(&all).unwrap().to_toml(), toml::Value::try_from(&all).unwrap());
+        let value = Value::of(&all).unwrap();
+        assert_eq!(value.to_toml(), toml::Value::try_from(&all).unwrap());
+        let mut bytes = Vec::new();
+        value.encode(&mut bytes);
+        assert_eq!(encoded(&all).unwrap(), bytes);
         assert!(Value::of(&u64::MAX).is_err() && Value::of(&()).is_err() && Value::of(&[None::<u8>]).is_err());
         assert_eq!(Value::of(&[("x", f64::NAN)]).unwrap_err(), ValueError::NotANumber("the parameter".to_owned()));
     }

@@ -12,7 +12,7 @@ use crate::graph::{Drawn, Graph, Input, Stage, StageId};
 use crate::reports::Place;
 use crate::sign::Trust;
 use crate::spec::{Pipeline, did_you_mean, expand};
-use crate::value::{ValueError, encode_length, encode_map, encode_text};
+use crate::value::{ValueError, encode_length, encode_text};
 
 /// Which profile and settings hold.
 #[derive(Debug, Clone, Args)]
@@ -274,9 +274,8 @@ fn append(graph: &mut Graph, other: Graph, known: &mut HashMap<blake3::Hash, Sta
 
 /// A hash of what a stage computes, and of what.
 fn likeness(stage: &Stage) -> Result<blake3::Hash, ValueError> {
-    let mut bytes = Vec::with_capacity(1 << 10);
+    let mut bytes = stage.work.encoded()?;
     encode_text(&mut bytes, stage.work.kind());
-    encode_map(&mut bytes, &stage.work.parameters()?);
     for Input { role, stage, output } in &stage.inputs {
         encode_text(&mut bytes, role);
         encode_length(&mut bytes, *stage);

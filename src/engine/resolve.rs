@@ -12,7 +12,7 @@ use crate::parallel::beside;
 use crate::plan::{Bytes, Knowledge, MissReason};
 use crate::record::{self, KeyParts, Outline, Output};
 use crate::store::{ObjectState, Store, Witnesses};
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, encode_map};
 use crate::work::{Policy, Source, Work};
 
 /// Version of the numeric policy; see [`policy`].
@@ -173,9 +173,14 @@ impl<'a> Resolver<'a> {
         let mut recall = store.recall(needed.iter().filter(|needed| **needed).count());
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let hold = |(id, witnesses): (StageId, Witnesses)| (id, store.hold(&witnesses));
+        let policies = [&Map::new(), &self.policy].map(|policy| {
+            let mut bytes = Vec::new();
+            encode_map(&mut bytes, policy);
+            bytes
+        });
         let (recalled, held) = beside(cores, hold, |give| {
             for id in (0..self.graph.stages.len()).filter(|&id| needed[id]) {
-                if let Some(key) = self.key(id, knowledge)?
+                if let Some(key) = self.key(id, knowledge, &policies)?
                     && let Some((outline, witnesses)) = recall.outline(&key)
                 {
                     knowledge[id] = Knowledge::Known { key, outline, bytes: Vec::new() };
@@ -196,9 +201,14 @@ impl<'a> Resolver<'a> {
         Ok(())
     }
 
-    /// The key of a stage; nothing if an input is not known, or not at all. What is wrong is complained of when the stage
-    /// is looked at.
-    fn key(&self, id: StageId, knowledge: &[Knowledge]) -> Result<Option<StageKey>, EngineError> {
+    /// The key of a stage, given the encoded policy of stages without libtorch and of those with it; nothing if an input is
+    /// not known. What is wrong is complained of when the stage is looked at.
+    fn key(
+        &self,
+        id: StageId,
+        knowledge: &[Knowledge],
+        policies: &[Vec<u8>; 2],
+    ) -> Result<Option<StageKey>, EngineError> {
         let Stage { name, work, inputs } = &self.graph.stages[id];
         let mut objects = Vec::with_capacity(inputs.len());
         for input in inputs {
@@ -215,9 +225,9 @@ impl<'a> Resolver<'a> {
             }
         }
         objects.sort_by_key(|(role, _)| *role);
-        let parameters = work.parameters().map_err(|error| EngineError::Parameters(name.clone(), error))?;
-        let none = Map::new();
-        let policy = if work.needs_torch() { &self.policy } else { &none };
+        let parameters = work.encoded().map_err(|error| EngineError::Parameters(name.clone(), error))?;
+        let [none, policy] = policies;
+        let policy = if work.needs_torch() { policy } else { none };
         Ok(Some(record::key(work.kind(), work.version(), &parameters, objects.into_iter(), policy)))
     }
 
