@@ -33,9 +33,10 @@ pub fn parallel<T: Sync, S, R: Send>(
 }
 
 /// So many things are handed over at a time.
-const TOGETHER: usize = 256;
+const TOGETHER: usize = 64;
 
-/// Runs `run` on each thing that `make` gives away, on further threads, while `make` goes on. Results come in any order.
+/// Runs `run` on each thing that `make` gives away, on further threads, while `make` goes on and then on this one too, so
+/// that `jobs` work. Results come in any order.
 pub fn beside<T: Send, R: Send, M>(
     jobs: usize,
     run: impl Fn(T) -> R + Sync,
@@ -52,19 +53,21 @@ pub fn beside<T: Send, R: Send, M>(
         }
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (1..jobs).map(|_| scope.spawn(work)).collect();
         let mut waiting = Vec::with_capacity(TOGETHER);
         let made = make(&mut |thing| {
             waiting.push(thing);
             if waiting.len() == TOGETHER {
-                // Nobody takes it only if all have panicked, which ends this thread too.
+                // It is received at the latest by this thread.
                 let _ = sender.send(std::mem::replace(&mut waiting, Vec::with_capacity(TOGETHER)));
             }
         });
         let _ = sender.send(waiting);
         drop(sender);
+        let mut all = work();
         let done = |worker: ScopedJoinHandle<'_, Vec<R>>| worker.join().unwrap_or_else(|panic| resume_unwind(panic));
-        (made, workers.into_iter().flat_map(done).collect())
+        all.extend(workers.into_iter().flat_map(done));
+        (made, all)
     })
 }
 
@@ -75,9 +78,11 @@ mod tests {
     #[test]
     fn what_is_made_meanwhile_is_all_done() {
         for count in [0, 1, 256, 1000] {
-            let (made, mut done) = beside(3, |thing: u32| 2 * thing, |give| (0..count).map(give).count());
-            done.sort_unstable();
-            assert_eq!((made, done), (count as usize, (0..count).map(|thing| 2 * thing).collect()));
+            for jobs in [0, 1, 3] {
+                let (made, mut done) = beside(jobs, |thing: u32| 2 * thing, |give| (0..count).map(give).count());
+                done.sort_unstable();
+                assert_eq!((made, done), (count as usize, (0..count).map(|thing| 2 * thing).collect()));
+            }
         }
     }
 
