@@ -8,42 +8,88 @@ use crate::graph::{Graph, StageId};
 use crate::learn::layout::{Entry, layout};
 use crate::work::{Loss, Model, ModelName, NormStatistics, Work};
 
+/// A convolution or linear layer, as far as it costs something.
+#[derive(Debug, Clone, Copy)]
+struct Layer {
+    /// Channels in and out.
+    channels: (f64, f64),
+    /// Positions of the input and the output.
+    positions: (f64, f64),
+    /// Positions of the input that each output sees.
+    kernel: f64,
+}
+
+impl Layer {
+    fn flops(self) -> f64 {
+        2.0 * self.weights() * self.positions.1
+    }
+
+    fn weights(self) -> f64 {
+        self.kernel * self.channels.0 * self.channels.1
+    }
+
+    fn activations(self) -> f64 {
+        self.channels.0 * self.positions.0 + self.channels.1 * self.positions.1
+    }
+}
+
 /// Floating-point operations of one forward pass of one 32×32 image.
 pub fn forward(model: Model) -> f64 {
+    layers(model).into_iter().map(Layer::flops).sum()
+}
+
+/// Numbers that one forward pass of a batch moves at the least: every layer reads its input and its weights, and writes
+/// its output. A backward pass moves twice as many.
+pub fn traffic(model: Model, batch: f64) -> f64 {
+    layers(model).into_iter().map(|layer| batch * layer.activations() + layer.weights()).sum()
+}
+
+fn layers(model: Model) -> Vec<Layer> {
     let (width, classes) = (f64::from(model.width), f64::from(model.classes));
-    2.0 * match model.name {
+    match model.name {
         ModelName::PreactResnet18 | ModelName::ScaleInvariantResnet18 => residual([2, 2, 2, 2], width, classes),
         ModelName::PreactResnet34 => residual([3, 4, 6, 3], width, classes),
         ModelName::Vgg16 => vgg(width, classes),
     }
 }
 
-/// Multiply-adds of a pre-activation residual network of width w: the stem has 27w·32², a 3×3 convolution from a
-/// to b channels on an s×s output 9ab·s², a skip ab·s².
-fn residual(blocks: [u32; 4], width: f64, classes: f64) -> f64 {
-    let mut adds = 27.0 * width * 1024.0 + 8.0 * width * classes;
-    let mut channels = width;
+/// A pre-activation residual network: the stem, then stages of blocks of two 3×3 convolutions each, the first block of
+/// all stages but the first with stride 2 and a 1×1 convolution beside it.
+fn residual(blocks: [u32; 4], width: f64, classes: f64) -> Vec<Layer> {
+    let mut layers = vec![Layer { channels: (3.0, width), positions: (1024.0, 1024.0), kernel: 9.0 }];
+    let (mut channels, mut positions) = (width, 1024.0);
     for (stage, blocks) in blocks.into_iter().enumerate() {
-        let (out, positions) = (width * f64::from(1 << stage), f64::from(1024 >> (2 * stage)));
-        let skip = if stage > 0 { channels * out } else { 0.0 };
-        let others = f64::from(2 * blocks - 1);
-        adds += positions * (9.0 * (channels * out + others * out * out) + skip);
-        channels = out;
+        let (out, after) = (width * f64::from(1 << stage), f64::from(1024 >> (2 * stage)));
+        let first = Layer { channels: (channels, out), positions: (positions, after), kernel: 9.0 };
+        layers.push(first);
+        if stage > 0 {
+            layers.push(Layer { kernel: 1.0, ..first });
+        }
+        let other = Layer { channels: (out, out), positions: (after, after), kernel: 9.0 };
+        layers.extend(std::iter::repeat_n(other, 2 * blocks as usize - 1));
+        (channels, positions) = (out, after);
     }
-    adds
+    layers.push(linear(channels, classes));
+    layers
 }
 
-/// Multiply-adds of VGG-16, likewise, with three linear layers.
-fn vgg(width: f64, classes: f64) -> f64 {
-    let (mut adds, mut channels, mut positions) = (0.0, 3.0, 1024.0);
+/// VGG-16: convolutions and pools, then three linear layers.
+fn vgg(width: f64, classes: f64) -> Vec<Layer> {
+    let (mut layers, mut channels, mut positions) = (Vec::new(), 3.0, 1024.0);
     for (factor, convolutions) in [(1.0, 2), (2.0, 2), (4.0, 3), (8.0, 3), (8.0, 3)] {
         for _ in 0..convolutions {
-            adds += positions * 9.0 * channels * factor * width;
-            channels = factor * width;
+            let out = factor * width;
+            layers.push(Layer { channels: (channels, out), positions: (positions, positions), kernel: 9.0 });
+            channels = out;
         }
         positions /= 4.0;
     }
-    adds + channels * (2.0 * channels + classes)
+    layers.extend([linear(channels, channels), linear(channels, channels), linear(channels, classes)]);
+    layers
+}
+
+fn linear(from: f64, to: f64) -> Layer {
+    Layer { channels: (from, to), positions: (1.0, 1.0), kernel: 1.0 }
 }
 
 /// Floating-point operations of a stage; 0 for stages that do little arithmetic.
@@ -143,6 +189,18 @@ mod tests {
         ] {
             assert_eq!(forward(Model::new(name, width, classes)), wanted, "{name:?} of width {width}");
         }
+    }
+
+    #[test]
+    fn what_a_pass_moves_is_counted_layer_by_layer() {
+        // Two linear layers of 8·1 channels and one of 2, after 13 convolutions, of one image.
+        let tiny = Model::new(ModelName::Vgg16, 1, 2);
+        let channels = [3, 1, 1, 2, 2, 4, 4, 4, 8, 8, 8, 8, 8, 8];
+        let positions = [1024, 1024, 256, 256, 64, 64, 64, 16, 16, 16, 4, 4, 4];
+        let pairs = || channels.windows(2).map(|pair| (pair[0], pair[1]));
+        let moved: i32 = pairs().zip(positions).map(|((from, to), at)| at * (from + to) + 9 * from * to).sum();
+        let linear = 2 * (16 + 64) + 10 + 16;
+        assert_eq!(traffic(tiny, 1.0), f64::from(moved + linear));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use batch::Batch;
-pub use draft::{Draft, publish, replace};
+pub use draft::{Draft, freshen, publish, replace};
 pub use lock::Lock;
 pub use modes::{
     Access, Account, SHARED_FILE, SHARED_FOLDER, access, group_name, group_number, may_add, publish_folder, set_access,

@@ -45,6 +45,7 @@ pub mod sign;
 
 // Bytes on disk; stages that run; the whole.
 pub mod archive;
+pub mod bench;
 pub mod engine;
 pub mod receipt;
 pub mod remote;

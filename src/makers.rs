@@ -76,7 +76,9 @@ pub struct Makers {
 impl Makers {
     /// Finds out from all records that there are. Of several that yield an object, quick ones are preferred.
     pub fn new(mut makings: Vec<Making>) -> Self {
-        makings.sort_by(|a, b| a.seconds.total_cmp(&b.seconds).then(a.record.cmp(&b.record)));
+        // What somebody brought may have been computed here as well, such as weights that were exported before.
+        let by_seconds = |a: &Making, b: &Making| a.seconds.total_cmp(&b.seconds).then(a.record.cmp(&b.record));
+        makings.sort_by(|a, b| a.is_import().cmp(&b.is_import()).then(by_seconds(a, b)));
         let yielded: BTreeSet<ObjectDigest> = makings.iter().flat_map(outcomes).collect();
         let mut readers: BTreeMap<ObjectDigest, Vec<usize>> = BTreeMap::new();
         let mut lacking = vec![0_usize; makings.len()];
@@ -240,5 +242,12 @@ pub(crate) mod tests {
         assert_eq!(makers.maker(&object("x")).unwrap().kind, "quick");
         assert_eq!(again(&makers, "p", &["q"]).2, 1);
         assert_eq!(makers.makings().len(), 6);
+    }
+
+    #[test]
+    fn what_was_computed_and_imported_too_can_be_computed_again() {
+        let makers = Makers::new(vec![making("import_weights", 0.0, &[], &["x"]), making("train", 9.0, &[], &["x"])]);
+        assert_eq!(makers.maker(&object("x")).unwrap().kind, "train");
+        assert_eq!(again(&makers, "x", &[]), (vec!["train".to_owned()], 9.0, 0));
     }
 }

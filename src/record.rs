@@ -181,7 +181,12 @@ impl Outline {
 
     /// Whether both runs yielded the same outputs, byte for byte.
     pub fn same_outputs(&self, other: &Self) -> bool {
-        same(&self.outputs, &other.outputs)
+        self.says(&other.outputs)
+    }
+
+    /// Whether it says that just these came out.
+    pub fn says(&self, outputs: &[Output]) -> bool {
+        same(&self.outputs, outputs)
     }
 }
 

@@ -10,7 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(part) = Part::from_bytes(&sealed) else { return };
     let written = part.to_bytes().expect("what was read can be written");
     assert_eq!(Part::from_bytes(&written).expect("what was written can be read"), part);
-    let number = u64::from(bytes[0]) + 1;
+    let number = u64::from(bytes.first().copied().unwrap_or(0)) + 1;
     assert!(parts_to_read(number).len() <= 9);
     let catalogue = Catalogue::new([(number, part.clone())].into());
     for listed in &part.records {

@@ -3,6 +3,7 @@
 mod admit;
 mod archive;
 mod audit;
+mod bench;
 mod bisect;
 mod cache;
 mod closures;
@@ -148,6 +149,7 @@ enum Command {
     Data(data::Data),
     #[command(subcommand)]
     Selftest(selftest::Selftest),
+    Bench(bench::Bench),
     Doctor(doctor::Doctor),
 }
 
@@ -182,6 +184,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Keys(command) => command.run(&cli.global, &ui),
         Command::Data(command) => command.run(&cli.global, &ui),
         Command::Selftest(command) => command.run(&ui),
+        Command::Bench(command) => command.run(&cli.global, &ui),
         Command::Doctor(command) => command.run(&cli.global, &ui),
     };
     match result {

@@ -1,14 +1,16 @@
-//! One stage: claimed, run, stored, recorded.
+//! One stage: claimed and run.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::EngineError;
 use super::events::Event;
+use super::keep::{OnTheWay, Unstored};
 use super::resolve::{Import, Inputs, Resolver};
 use crate::cost;
-use crate::digest::RecordDigest;
+use crate::digest::ObjectDigest;
 use crate::graph::{Graph, StageId};
-use crate::plan::{Bytes, Knowledge, MissReason};
+use crate::plan::{Knowledge, MissReason};
 use crate::record::{Output, Provenance, Record};
 use crate::stages::{Progress, StageError, Worker};
 use crate::store::{Store, StoreError};
@@ -39,8 +41,8 @@ pub struct Job {
 
 /// What became of a job.
 pub enum Executed {
-    /// It was computed, in so many seconds; with the new record's name, unless the record was there already.
-    Computed(Knowledge, f64, Option<RecordDigest>),
+    /// It was computed, and is to be stored.
+    Made(Box<Unstored>),
     /// Another process had computed it by the time it was claimed.
     Cached(Knowledge),
     /// Another process is at it.
@@ -51,8 +53,10 @@ pub enum Executed {
 pub struct Context<'a> {
     /// The stages.
     pub graph: &'a Graph,
-    /// Where inputs come from and outputs go.
+    /// Where inputs come from.
     pub store: &'a Store,
+    /// Where they may be as well.
+    pub on_the_way: &'a OnTheWay,
     /// Answers what is known.
     pub resolver: &'a Resolver<'a>,
     /// For the records.
@@ -72,7 +76,7 @@ impl Context<'_> {
         let stage = &self.graph.stages[job.stage];
         let parts = self.resolver.parts(job.stage, &job.inputs)?;
         let key = parts.key();
-        let Some(_claim) = self.store.claim(&key)? else { return Ok(Executed::Elsewhere) };
+        let Some(claim) = self.store.claim(&key)? else { return Ok(Executed::Elsewhere) };
         if let Knowledge::Absent { .. } = job.known
             && let Some(known) = self.resolver.known(&key)?
         {
@@ -82,7 +86,10 @@ impl Context<'_> {
         let started = Instant::now();
         let read = |role: &str| {
             let output = job.inputs.get(role).ok_or_else(|| StageError::NoInput(role.to_owned()))?;
-            Ok(self.store.output(output)?)
+            match self.on_the_way.get(&output.object) {
+                Some(bytes) => Ok(bytes.to_vec()),
+                None => Ok(self.store.output(output)?),
+            }
         };
         let objects = &parts.inputs;
         let mut progress = |progress: Progress| {
@@ -99,11 +106,16 @@ impl Context<'_> {
             source => EngineError::Stage { stage: stage.name.clone(), source: Box::new(source) },
         })?;
         let seconds = started.elapsed().as_secs_f64();
-        let mut outputs = Vec::new();
+        let (mut outputs, mut objects) = (Vec::new(), Vec::new());
         for (name, bytes) in made.outputs {
-            let small = bytes.len() <= INLINE;
-            let object = if small { crate::digest::ObjectDigest::of(&bytes) } else { self.store.put(&bytes)? };
-            let (length, inline) = (bytes.len() as u64, small.then_some(bytes));
+            let (object, length) = (ObjectDigest::of(&bytes), bytes.len() as u64);
+            let inline = match bytes.len() <= INLINE {
+                true => Some(bytes),
+                false => {
+                    objects.push((object, Arc::new(bytes)));
+                    None
+                }
+            };
             outputs.push(Output { name: name.to_owned(), object, bytes: length, inline });
         }
         let provenance = Provenance {
@@ -117,19 +129,14 @@ impl Context<'_> {
             machine: if stage.work.needs_torch() { worker.machine() } else { String::new() },
         };
         let record = Record { parts, outputs, tensors: made.tensors, provenance };
-        let bytes = vec![Bytes::Present; record.outputs.len()];
-        // Dropped or damaged bytes, computed again: the record is there already.
-        if let Knowledge::Known { outline: old, .. } = &job.known {
-            let differs = |output: &&Output| old.output(&output.name).is_none_or(|o| o.object != output.object);
-            let outputs: Vec<_> = record.outputs.iter().filter(differs).map(|output| output.name.clone()).collect();
-            if outputs.is_empty() && old.outputs.len() == record.outputs.len() {
-                let outline = record.into_outline(old.digest);
-                return Ok(Executed::Computed(Knowledge::Known { key, outline, bytes }, seconds, None));
+        let (stage, before) = (job.stage, job.known.clone());
+        let digest = match &before {
+            // Dropped or damaged bytes, computed again: the record is there already.
+            Knowledge::Known { outline, .. } if outline.says(&record.outputs) => outline.digest,
+            _ => {
+                record.to_bytes().map_err(|source| StoreError::Record { path: self.store.root().to_owned(), source })?.0
             }
-            (self.report)(Event::Differs { stage: job.stage, outputs });
-        }
-        let published = self.store.publish(&record)?;
-        let outline = record.into_outline(published);
-        Ok(Executed::Computed(Knowledge::Known { key, outline, bytes }, seconds, Some(published)))
+        };
+        Ok(Executed::Made(Box::new(Unstored { stage, seconds, before, digest, record, objects, claim })))
     }
 }

@@ -2,13 +2,14 @@
 //! rest on several threads.
 //!
 //! A stage is run under a claim on its key, so that two processes on one store share the work. What a
-//! stage made is published before anything that reads it starts; killing the process loses at most the
-//! stages in progress.
+//! stage made is stored by another thread while the next ones run, always before what was made from it;
+//! killing the process loses at most the stages in progress and the few that wait to be stored.
 
 mod ahead;
 mod closure;
 mod events;
 mod execute;
+mod keep;
 mod preference;
 mod repair;
 mod rerun;

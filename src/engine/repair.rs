@@ -76,22 +76,24 @@ impl Repair<'_> {
         if let Some(error) = failed {
             return Err(error);
         }
-        let mut troubles: BTreeMap<ObjectDigest, Repaired> = BTreeMap::new();
+        let mut troubles: BTreeMap<_, _> = again.lost.iter().map(|object| (*object, self.lost(object))).collect();
         for &place in &again.run {
             let making = &self.makers.makings()[place];
             let started = Instant::now();
             match self.compute(making, rerunner, &troubles)? {
                 None => tell(&making.stage, started.elapsed().as_secs_f64()),
-                Some(trouble) => troubles.extend(making.outputs.iter().map(|object| (*object, trouble.clone()))),
+                Some(trouble) => {
+                    for object in &making.outputs {
+                        // One that is there can be read, whatever became of those beside it.
+                        if self.store.state(object)? != ObjectState::Present {
+                            troubles.insert(*object, trouble.clone());
+                        }
+                    }
+                }
             }
         }
         for object in missing {
-            let how = match troubles.remove(&object) {
-                Some(trouble) => trouble,
-                None if again.lost.contains(&object) => self.lost(&object),
-                None => Repaired::Computed,
-            };
-            repaired.insert(object, how);
+            repaired.insert(object, troubles.remove(&object).unwrap_or(Repaired::Computed));
         }
         Ok(repaired)
     }
@@ -106,6 +108,8 @@ impl Repair<'_> {
             Ok(_) => Ok(Some(Repaired::Fetched)),
             // It lies, or broke off: then it has not got it.
             Err(StoreError::Another(_) | StoreError::Source(_) | StoreError::TooLarge { .. }) => Ok(None),
+            // A damaged file has the name and cannot be moved: that is said before anything is computed for it.
+            Err(StoreError::Damaged { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -137,6 +141,9 @@ impl Repair<'_> {
         let Some(record) = self.store.recorded(&making.key, &making.record)? else {
             return cannot(format!("the record of `{}` is gone", making.stage));
         };
+        if let Some(why) = self.in_the_way(making)? {
+            return cannot(why);
+        }
         let read = |object: &ObjectDigest| self.read(object).map_err(StageError::from);
         let again = match rerunner.rerun(&record, &read, &mut |_| !(self.cancelled)()) {
             Ok(again) => again,
@@ -157,6 +164,18 @@ impl Repair<'_> {
         for output in record.outputs.iter().filter(|output| output.inline.is_none()) {
             if let Some(bytes) = made.get(output.name.as_str()) {
                 self.store.put(bytes)?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// What keeps a stage's outputs from being put in, however long it computes: another account's damaged file.
+    fn in_the_way(&self, making: &Making) -> Result<Option<String>, StoreError> {
+        for object in &making.outputs {
+            if self.store.state(object)? == ObjectState::Damaged
+                && let Err(error @ StoreError::Damaged { moved_to: Err(_), .. }) = self.store.verify(object)
+            {
+                return Ok(Some(error.to_string()));
             }
         }
         Ok(None)
@@ -266,5 +285,59 @@ mod tests {
         assert_eq!(how[0], Repaired::Differs { stage: "f/data".into(), outputs: vec!["test".into()] });
         assert!(matches!(&how[1], Repaired::Cannot(why) if why.contains("came out differently")), "{how:?}");
         assert_eq!(store.state(&ObjectDigest::of(&bytes[0])).unwrap(), ObjectState::Missing);
+    }
+
+    #[test]
+    fn what_is_lost_is_the_reason_and_what_is_there_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let (liar, bytes) = images(true);
+        store.publish(&liar).unwrap();
+        // One of the liar's outputs is there, the other will not come.
+        let train = store.put(&bytes[0]).unwrap();
+        assert_eq!((liar.outputs[0].object, liar.outputs[0].name.as_str()), (train, "train"));
+        let mut reader = images(false).0;
+        reader.parts.inputs.insert("train".into(), train);
+        reader.outputs.retain(|output| output.name == "test");
+        store.publish(&reader).unwrap();
+        let mut of_lost = images(false).0;
+        let lost = ObjectDigest::of(b"brought");
+        of_lost.parts.inputs.insert("raw".into(), lost);
+        of_lost.outputs = vec![Output { object: ObjectDigest::of(b"never"), ..of_lost.outputs[0].clone() }];
+        store.publish(&of_lost).unwrap();
+        let import = Record {
+            parts: KeyParts { kind: "import".into(), ..reader.parts.clone() },
+            outputs: vec![Output { object: lost, ..of_lost.outputs[0].clone() }],
+            provenance: Provenance { stage: "import/raw".into(), ..Provenance::default() },
+            ..reader.clone()
+        };
+        store.publish(&import).unwrap();
+        let wanted: Vec<_> = [&liar.outputs[1], &reader.outputs[0], &of_lost.outputs[0]].map(|o| o.object).into();
+        let makers = Makers::new(store.makings().unwrap());
+        let repair = Repair { store: &store, makers: &makers, source: &|_| None, cancelled: &|| false };
+        let all = repair.run(&wanted.iter().copied().collect(), &mut Rerunner::new(Device::Cpu), &|_, _| {}).unwrap();
+        assert!(matches!(&all[&wanted[0]], Repaired::Differs { .. }), "{all:?}");
+        assert_eq!(all[&wanted[1]], Repaired::Computed);
+        assert_eq!(all[&wanted[2]], Repaired::Cannot("`import/raw` was imported: import it again".into()));
+    }
+
+    #[test]
+    fn nothing_is_computed_for_a_name_that_cannot_be_had() {
+        #![allow(clippy::disallowed_methods, reason = "it damages the store from outside")]
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let (record, bytes) = images(false);
+        store.publish(&record).unwrap();
+        let object = record.outputs[0].object;
+        let path = folder.path().join(crate::store::object_path(&object));
+        std::fs::write(&path, "wrong").unwrap();
+        // Nothing can be moved aside.
+        std::fs::remove_dir(folder.path().join("quarantine")).unwrap();
+        std::fs::write(folder.path().join("quarantine"), "").unwrap();
+        let has = |_: &ObjectDigest| -> Option<(u64, Box<dyn Read>)> {
+            Some((bytes[0].len() as u64, Box::new(std::io::Cursor::new(bytes[0].clone()))))
+        };
+        let how = repair(&store, &has, &[object].into());
+        assert!(matches!(&how[..], [Repaired::Cannot(why)] if why.contains("could not be moved aside")), "{how:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! Which stage runs next, on which thread.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::EngineError;
 use super::events::{Event, Outcome};
 use super::execute::{Context, Environment, Executed, Job};
+use super::keep::{OnTheWay, Unstored};
 use super::preference::Preference;
 use super::resolve::Resolver;
 use crate::cost;
@@ -19,6 +20,9 @@ use crate::plan::{Bytes, Knowledge, Plan, plan};
 use crate::stages::{self, Device, Worker};
 use crate::store::Store;
 use crate::work::Work;
+
+/// So many stages may be computed and wait to be stored; then who computes waits, too.
+const UNSTORED: usize = 4;
 
 /// How often a stage that another process runs is asked for again.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
@@ -72,6 +76,10 @@ struct State {
     /// Stages that another process runs, and when they were last asked for.
     elsewhere: BTreeMap<StageId, Instant>,
     failed: BTreeSet<StageId>,
+    /// What was made and is to be stored, in the order in which it was made.
+    unstored: VecDeque<Box<Unstored>>,
+    /// Workers that have not ended.
+    workers: usize,
     computed: usize,
     published: Vec<RecordDigest>,
     errors: Vec<EngineError>,
@@ -89,18 +97,20 @@ pub fn make(request: &Request<'_>, on_event: &mut dyn FnMut(Event)) -> Result<Su
     let first = plan(graph, targets, &knowledge);
     let total = closure.iter().filter(|needed| **needed).count();
     on_event(Event::Planned(first.clone()));
+    let workers = request.jobs.get().min(first.run.len());
     let state = State {
         knowledge,
         plan: first,
         running: BTreeSet::new(),
         elsewhere: BTreeMap::new(),
         failed: BTreeSet::new(),
+        unstored: VecDeque::new(),
+        workers,
         computed: 0,
         published: Vec::new(),
         errors: Vec::new(),
     };
     let (sender, events) = mpsc::channel();
-    let workers = request.jobs.get().min(state.plan.run.len());
     let schedule = Schedule {
         request,
         resolver: &resolver,
@@ -109,13 +119,15 @@ pub fn make(request: &Request<'_>, on_event: &mut dyn FnMut(Event)) -> Result<Su
         height: heights(graph, &closure),
         state: Mutex::new(state),
         wake: Condvar::new(),
+        on_the_way: OnTheWay::default(),
     };
     std::thread::scope(|scope| {
+        let schedule = &schedule;
         for _ in 0..workers {
-            let (schedule, sender) = (&schedule, sender.clone());
+            let sender = sender.clone();
             scope.spawn(move || schedule.work(&|event| drop(sender.send(event))));
         }
-        drop(sender);
+        scope.spawn(move || schedule.keep(&|event| drop(sender.send(event))));
         for event in events {
             on_event(event);
         }
@@ -168,6 +180,17 @@ struct Schedule<'a> {
     height: Vec<f64>,
     state: Mutex<State>,
     wake: Condvar,
+    on_the_way: OnTheWay,
+}
+
+/// A worker, until it ends, however it does.
+struct Working<'a>(&'a Schedule<'a>);
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.lock().workers -= 1;
+        self.0.wake.notify_all();
+    }
 }
 
 impl Schedule<'_> {
@@ -176,17 +199,64 @@ impl Schedule<'_> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// One worker: takes stages until none is left.
+    /// One worker: takes stages until none is left, and hands on what they made.
     fn work(&self, report: &(dyn Fn(Event) + Sync)) {
+        let _working = Working(self);
         let Request { graph, store, environment, cancel, .. } = *self.request;
+        let (resolver, on_the_way) = (self.resolver, &self.on_the_way);
         let cancelled = || cancel.load(Ordering::Relaxed);
-        let context = Context { graph, store, resolver: self.resolver, environment, report, cancelled: &cancelled };
+        let context = Context { graph, store, on_the_way, resolver, environment, report, cancelled: &cancelled };
         let mut worker = Worker::new(self.request.device.clone(), graph.policy);
         let mut last = None;
         while let Some(job) = self.take(last) {
             let result = context.execute(&mut worker, &job);
             last = Some(job.stage);
             self.ended(job.stage, result, report);
+        }
+    }
+
+    /// Stores what the workers make, until they have ended.
+    fn keep(&self, report: &(dyn Fn(Event) + Sync)) {
+        while let Some(made) = self.next_unstored() {
+            let (id, seconds, before, known) = (made.stage, made.seconds, made.before.clone(), made.known());
+            let stored = made.store(self.request.store, &self.on_the_way, report);
+            let mut state = self.lock();
+            let outcome = match stored {
+                Ok(published) => {
+                    state.computed += 1;
+                    state.published.extend(published);
+                    match divergence(&known) {
+                        Some(message) => Outcome::Diverged(seconds, message),
+                        None => Outcome::Computed(seconds),
+                    }
+                }
+                Err(error) => {
+                    let message = error.to_string();
+                    state.errors.push(error);
+                    state.failed.insert(id);
+                    state.knowledge[id] = before;
+                    state.plan = plan(self.request.graph, self.request.targets, &state.knowledge);
+                    Outcome::Failed(message)
+                }
+            };
+            report(Event::Ended { stage: id, outcome });
+            self.wake.notify_all();
+        }
+    }
+
+    /// What is to be stored next; waits for it. Nothing once all workers have ended.
+    fn next_unstored(&self) -> Option<Box<Unstored>> {
+        let mut state = self.lock();
+        loop {
+            if let Some(made) = state.unstored.pop_front() {
+                // A worker may wait for the place.
+                self.wake.notify_all();
+                return Some(made);
+            }
+            if state.workers == 0 {
+                return None;
+            }
+            state = self.wake.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
         }
     }
 
@@ -199,12 +269,14 @@ impl Schedule<'_> {
             if stop {
                 return None;
             }
-            if let Some(job) = self.ready(&mut state, last) {
-                state.running.insert(job.stage);
-                return Some(job);
-            }
-            if state.running.is_empty() && state.elsewhere.is_empty() {
-                return None;
+            if state.unstored.len() < UNSTORED {
+                if let Some(job) = self.ready(&mut state, last) {
+                    state.running.insert(job.stage);
+                    return Some(job);
+                }
+                if state.running.is_empty() && state.elsewhere.is_empty() {
+                    return None;
+                }
             }
             state = match self.wake.wait_timeout(state, ASK_AGAIN) {
                 Ok((state, _)) => state,
@@ -248,6 +320,7 @@ impl Schedule<'_> {
         }
     }
 
+    /// Takes in what became of a stage; what it made is left to be stored, and its readers may start meanwhile.
     fn ended(&self, id: StageId, result: Result<Executed, EngineError>, report: &(dyn Fn(Event) + Sync)) {
         let mut state = self.lock();
         state.running.remove(&id);
@@ -258,14 +331,11 @@ impl Schedule<'_> {
                     report(Event::Elsewhere(id));
                 }
             }
-            Ok(Executed::Computed(known, seconds, published)) => {
-                state.computed += 1;
-                state.published.extend(published);
-                end(match divergence(&known) {
-                    Some(message) => Outcome::Diverged(seconds, message),
-                    None => Outcome::Computed(seconds),
-                });
-                self.learn(&mut state, id, known, report);
+            Ok(Executed::Made(unstored)) => {
+                self.on_the_way.begin(&unstored);
+                self.learn(&mut state, id, unstored.known(), report);
+                // Before a reader can start: it is stored after this one.
+                state.unstored.push_back(unstored);
             }
             Ok(Executed::Cached(known)) => {
                 end(Outcome::Cached);

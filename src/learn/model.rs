@@ -203,7 +203,8 @@ impl Network {
         })
     }
 
-    /// Logits `[b, classes]` of normalised images `x`, `[b, 3, 32, 32]`.
+    /// Logits `[b, classes]` of normalised images `x`, `[b, 3, 32, 32]`. What no derivative needs is overwritten: ReLUs and
+    /// sums work in the memory of what they are applied to.
     ///
     /// # Errors
     /// If libtorch fails, such as by lack of memory.
@@ -215,19 +216,19 @@ impl Network {
                 for block in blocks {
                     x = self.block(&x, block, statistics)?;
                 }
-                let x = self.norm_layer(&x, *final_norm, statistics)?.f_relu()?;
+                let x = self.norm_layer(&x, *final_norm, statistics)?.f_relu_()?;
                 self.linear(&x.f_mean_dim([2, 3].as_slice(), false, None)?, *head)
             }
             Wiring::Vgg { features, classifier: [first, second, last] } => {
                 let mut x = x.shallow_clone();
                 for feature in features {
                     x = match feature {
-                        Feature::Conv(conv) => self.conv(&x, *conv, 1)?.f_relu()?,
+                        Feature::Conv(conv) => self.conv(&x, *conv, 1)?.f_relu_()?,
                         Feature::Pool => x.f_max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)?,
                     };
                 }
-                let x = self.linear(&x.f_flatten(1, -1)?, *first)?.f_relu()?;
-                self.linear(&self.linear(&x, *second)?.f_relu()?, *last)
+                let x = self.linear(&x.f_flatten(1, -1)?, *first)?.f_relu_()?;
+                self.linear(&self.linear(&x, *second)?.f_relu_()?, *last)
             }
         }
     }
@@ -241,16 +242,16 @@ impl Network {
     /// norm, ReLU, 3×3 convolution, norm, ReLU, 3×3 convolution, plus skip. Where the shape changes, the skip
     /// is a 1×1 convolution of the first activation, not of the input.
     fn block(&self, x: &Tensor, block: &Block, statistics: Statistics) -> Result<Tensor, LearnError> {
-        let active = self.norm_layer(x, block.norm1, statistics)?.f_relu()?;
+        let active = self.norm_layer(x, block.norm1, statistics)?.f_relu_()?;
         let h = self.conv(&active, block.conv1, block.stride)?;
-        let h = self.norm_layer(&h, block.norm2, statistics)?.f_relu()?;
-        let h = self.conv(&h, block.conv2, 1)?;
+        let h = self.norm_layer(&h, block.norm2, statistics)?.f_relu_()?;
+        let mut h = self.conv(&h, block.conv2, 1)?;
         Ok(match block.skip {
             Some(skip) => {
                 let normed = skip.norm.map(|norm| self.norm_layer(&active, norm, statistics)).transpose()?;
-                h.f_add(&self.conv(normed.as_ref().unwrap_or(&active), skip.conv, block.stride)?)?
+                h.f_add_(&self.conv(normed.as_ref().unwrap_or(&active), skip.conv, block.stride)?)?
             }
-            None => h.f_add(x)?,
+            None => h.f_add_(x)?,
         })
     }
 

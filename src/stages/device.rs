@@ -98,7 +98,7 @@ pub fn describe(choice: &Device, policy: Policy) -> Result<String, String> {
 }
 
 #[cfg(feature = "torch")]
-pub(super) use with_torch::{libtorch, machine, open};
+pub(crate) use with_torch::{libtorch, machine, open};
 
 #[cfg(feature = "torch")]
 mod with_torch {

@@ -16,6 +16,8 @@ mod valley;
 
 use std::collections::BTreeMap;
 
+#[cfg(feature = "torch")]
+pub(crate) use device::open;
 pub use device::{Device, built_with, describe, libraries};
 
 use crate::data::ImagesError;

@@ -263,7 +263,9 @@ impl Store {
     pub fn put(&self, bytes: &[u8]) -> Result<ObjectDigest, StoreError> {
         let digest = ObjectDigest::of(bytes);
         let shard = &self.shards[usize::from(digest.as_bytes()[0])].0;
-        if self.state(&digest)? != ObjectState::Present {
+        if self.state(&digest)? == ObjectState::Present {
+            self.keep(&digest, bytes.len() as u64);
+        } else {
             let (header, compressed) = object::encode(bytes)?;
             let body = compressed.as_deref().unwrap_or(bytes);
             match fsx::publish(&self.layout.temporary(), &self.layout.object(&digest), &[&header, body])? {
@@ -347,6 +349,14 @@ impl Store {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let listed = path.parent().filter(|_| self.sharing.system.is_network).map(fsx::list);
         matches!(listed, Some(Ok(names)) if names.iter().any(|there| *there == *name))
+    }
+
+    /// Saves an object that is there, and is about to be referred to, from a collector that has seen it without a record.
+    /// One of another account is left as it is.
+    fn keep(&self, object: &ObjectDigest, raw: u64) {
+        if let Some(file) = fsx::freshen(&self.layout.object(object)) {
+            self.remember(object, raw, &file, fsx::now());
+        }
     }
 
     /// Notes that the file held the right bytes at `now`, if it could not have changed unnoticed since.

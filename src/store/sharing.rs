@@ -178,14 +178,15 @@ impl Store {
         }
         for above in fsx::canonical(self.root())?.ancestors().skip(1) {
             let Some(access) = fsx::access(above)? else { continue };
-            let opens = access.mode & 0o001 != 0 || (access.group == root.group && access.mode & 0o010 != 0);
-            if !opens {
+            // Where a folder has the same group, only its bit counts for the members.
+            let (who, bit) = if access.group == root.group { ('g', 0o010) } else { ('o', 0o001) };
+            if access.mode & bit == 0 {
                 let (path, owner) = (above.display(), fsx::user_name(access.owner));
                 findings.push(Finding {
                     is_fault: true,
                     what: format!("others than {owner} cannot reach the store through {path}"),
                     mend: format!(
-                        "{owner} lets them pass, not look, with `chmod o+x {path}`; or choose a place outside"
+                        "{owner} lets them pass, not look, with `chmod {who}+x {path}`; or choose a place outside"
                     ),
                 });
             }
@@ -208,7 +209,8 @@ impl Store {
         if self.sharing.access.is_shared() && fsx::can_link(&folder).is_ok_and(|can| !can) {
             findings.push(fault("where a file has one name only: two accounts may replace each other's files"));
         }
-        if Lock::try_acquire(&folder.join(format!("try-{}", fsx::now())), &folder).is_err() {
+        let locked = Lock::try_acquire(&folder.join(format!("try-{}", fsx::now())), &folder);
+        if locked.is_err_and(|error| !error.is_disk_full()) {
             findings.push(fault("where nothing can be locked: stages may be computed twice"));
         }
         findings

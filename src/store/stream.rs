@@ -96,6 +96,7 @@ impl Store {
             return Err(StoreError::TooLarge { bytes: length });
         }
         if self.state(digest)? == ObjectState::Present {
+            self.keep(digest, length);
             return Ok(None);
         }
         let mut raw = Draft::new(&self.layout.temporary())?;

@@ -178,7 +178,7 @@ fn open(libraries: &Libraries) -> Result<Loaded, LoadError> {
     if version != VERSION {
         return Err(LoadError::Version { folder, found: version });
     }
-    shim::set_policy(false).and_then(|()| shim::enter_thread()).map_err(LoadError::Policy)?;
+    shim::set_policy(false, true).and_then(|()| shim::enter_thread()).map_err(LoadError::Policy)?;
     let (policy, cpu_capability) = (libraries.policy, shim::cpu_capability());
     if policy == Policy::Portable && cpu_capability != "AVX2" {
         return Err(LoadError::Portable(cpu_capability));

@@ -24,6 +24,8 @@ use crate::work::Precision;
 const ALL: i32 = 63;
 /// Those of them that TF32 turns off.
 const IEEE: i32 = 8 + 16;
+/// Those that are off where results need not repeat.
+const STRICT: i32 = 1 + 2 + 4;
 
 /// libtorch refused a setting; its own words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,15 +55,39 @@ pub fn apply(precision: Precision) -> Result<Session, PolicyError> {
     }
     enter_thread()?;
     if running.sessions == 0 {
-        shim::set_policy(tf32).map_err(PolicyError)?;
+        shim::set_policy(tf32, !running.relaxed).map_err(PolicyError)?;
         running.tf32 = tf32;
     }
-    let (found, expected) = (shim::policy(), if tf32 { ALL - IEEE } else { ALL });
+    let off = if tf32 { IEEE } else { 0 } + if running.relaxed { STRICT } else { 0 };
+    let (found, expected) = (shim::policy(), ALL - off);
     if found != expected {
         return Err(PolicyError(format!("the settings {found:#08b} are in force instead of {expected:#08b}")));
     }
     running.sessions += 1;
     Ok(Session { precision })
+}
+
+/// Lets sessions use algorithms that do not repeat bit by bit, until the value is dropped: to measure what repeating
+/// costs, and for nothing else. Waits for the sessions that run, so a thread that holds one must not call it.
+pub fn relax() -> Relaxed {
+    let mut running = lock();
+    while running.sessions > 0 || running.relaxed {
+        running = CHANGED.wait(running).unwrap_or_else(PoisonError::into_inner);
+    }
+    running.relaxed = true;
+    Relaxed(())
+}
+
+/// Nothing needs to repeat while this lives.
+#[derive(Debug)]
+#[must_use = "results need not repeat only while it lives"]
+pub struct Relaxed(());
+
+impl Drop for Relaxed {
+    fn drop(&mut self) {
+        lock().relaxed = false;
+        CHANGED.notify_all();
+    }
 }
 
 /// A precision in force. Dropping it lets stages of other precisions run.
@@ -115,9 +141,10 @@ impl Drop for Autocast {
 struct Running {
     sessions: usize,
     tf32: bool,
+    relaxed: bool,
 }
 
-static RUNNING: Mutex<Running> = Mutex::new(Running { sessions: 0, tf32: false });
+static RUNNING: Mutex<Running> = Mutex::new(Running { sessions: 0, tf32: false, relaxed: false });
 static CHANGED: Condvar = Condvar::new();
 
 fn lock() -> MutexGuard<'static, Running> {
@@ -154,6 +181,14 @@ mod tests {
         drop(session);
         assert_eq!(receive.recv().unwrap(), ALL - IEEE);
         waiting.join().unwrap();
+
+        let relaxed = relax();
+        let session = apply(Precision::Fp32).unwrap();
+        assert_eq!(shim::policy(), ALL - STRICT);
+        drop((session, relaxed));
+        let session = apply(Precision::Fp32).unwrap();
+        assert_eq!(shim::policy(), ALL);
+        drop(session);
     }
 
     #[test]

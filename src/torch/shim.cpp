@@ -37,14 +37,14 @@ void wdpipe_torch_pin_instructions() {
 
 // Settings of the whole process. cuBLAS repeats only with a workspace of fixed size, and libtorch refuses strict
 // mode without this variable; libtorch's own setter is used because its readers share a lock with it.
-void wdpipe_torch_set_policy(bool tf32) {
+void wdpipe_torch_set_policy(bool tf32, bool strict) {
   PROTECT({
     c10::utils::set_env("CUBLAS_WORKSPACE_CONFIG", ":4096:8");
     at::Context &context = at::globalContext();
-    context.setDeterministicAlgorithms(true, /*warn_only=*/false);
+    context.setDeterministicAlgorithms(strict, /*warn_only=*/false);
     context.setDeterministicFillUninitializedMemory(false);
-    context.setDeterministicCuDNN(true);
-    context.setBenchmarkCuDNN(false);
+    context.setDeterministicCuDNN(strict);
+    context.setBenchmarkCuDNN(!strict);
     const auto products = tf32 ? at::Float32Precision::TF32 : at::Float32Precision::IEEE;
     for (const auto op : {at::Float32Op::MATMUL, at::Float32Op::CONV, at::Float32Op::RNN}) {
       context.setFloat32Precision(at::Float32Backend::CUDA, op, products);

@@ -8,7 +8,7 @@ unsafe extern "C" {
     fn wdpipe_torch_config() -> *const c_char;
     fn wdpipe_torch_cpu_capability() -> *const c_char;
     fn wdpipe_torch_pin_instructions();
-    fn wdpipe_torch_set_policy(tf32: bool);
+    fn wdpipe_torch_set_policy(tf32: bool, strict: bool);
     fn wdpipe_torch_enter_thread();
     fn wdpipe_torch_policy() -> c_int;
     fn wdpipe_torch_autocast_enter(cuda: bool, half: bool) -> bool;
@@ -35,9 +35,9 @@ pub(super) fn pin_instructions() -> Result<(), String> {
 }
 
 /// Sets what holds for the whole process.
-pub(super) fn set_policy(tf32: bool) -> Result<(), String> {
+pub(super) fn set_policy(tf32: bool, strict: bool) -> Result<(), String> {
     // SAFETY: plain values in, nothing out.
-    unsafe { wdpipe_torch_set_policy(tf32) };
+    unsafe { wdpipe_torch_set_policy(tf32, strict) };
     last_error()
 }
 

@@ -109,8 +109,10 @@ fn seen_at_once(folder: &Path) -> Result<Guarantee, TortureError> {
         let waited = std::thread::scope(|scope| {
             let looker = scope.spawn(|| {
                 let is_there = || Ok::<_, fsx::FsError>(fsx::identity(&target)?.is_some());
-                is_there()?;
+                // Whoever fails must come to the meeting too, else the other waits for ever.
+                let first = is_there();
                 looking.wait();
+                first?;
                 let start = Instant::now();
                 while !is_there()? && start.elapsed() < PATIENCE {
                     std::thread::yield_now();
@@ -159,16 +161,14 @@ fn released(trial: &Trial<'_>, folder: &Path) -> Result<Guarantee, TortureError>
     fsx::create_folder(&folder.join("witness"))?;
     let task = Task { role: Role::Holder, folder: folder.to_owned(), seed: trial.seed, old: 0 };
     let (mut child, out) = start(trial, &task)?;
-    let told = std::io::BufReader::new(out).lines().next();
-    let held = match told {
-        Some(Ok(line)) if line == "held" => Lock::try_acquire(&path, folder)?.is_none(),
-        told => {
-            let _ = (child.kill(), child.wait());
-            let line = told.and_then(Result::ok).unwrap_or_else(|| "it ended without a word".to_owned());
-            return Err(TortureError::Child(line));
-        }
-    };
+    let told = std::io::BufReader::new(out).lines().next().and_then(Result::ok);
+    let held = Lock::try_acquire(&path, folder).map(|lock| lock.is_none());
+    // Before anything is returned: it would live on.
     let _ = (child.kill(), child.wait());
+    if told.as_deref() != Some("held") {
+        return Err(TortureError::Child(told.unwrap_or_else(|| "it ended without a word".to_owned())));
+    }
+    let held = held?;
     let start = Instant::now();
     let mut is_free = false;
     while !is_free && start.elapsed() < PATIENCE {

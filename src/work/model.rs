@@ -113,6 +113,17 @@ pub enum Precision {
     Fp16,
 }
 
+impl Precision {
+    /// Every precision with its name in pipelines.
+    pub const ALL: [(&str, Self); 4] =
+        [("fp32", Self::Fp32), ("tf32", Self::Tf32), ("bf16", Self::Bf16), ("fp16", Self::Fp16)];
+
+    /// The name in pipelines.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, precision)| *precision == self).map_or("", |(name, _)| name)
+    }
+}
+
 /// Arithmetic and memory layout: they change the bits of what is computed, so keys depend on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,5 +1,6 @@
 //! `wdpipe cache check`: whether the store is sound, and what can be repaired.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Read};
 use std::sync::Arc;
@@ -108,9 +109,16 @@ impl Check {
             Some(name) => Some(Through::open(global, Some(name), &Accepting::default(), Arc::clone(&cancel), ui)?),
             None => None,
         };
+        let warned = Cell::new(false);
+        let warn = |failure: Failure| {
+            // Once: a remote that is out of reach fails for every object.
+            if !cancelled() && !warned.replace(true) {
+                ui.warn(&format!("{}; what the remote does not give is computed, if it can be", failure.message));
+            }
+        };
         // What a remote has comes into the store, hashed; whoever asks then finds it there.
         let source = |object: &ObjectDigest| -> Option<(u64, Box<dyn Read>)> {
-            through.as_ref()?.objects(store, [*object]).ok()?;
+            through.as_ref()?.objects(store, [*object]).map_err(warn).ok()?;
             let bytes = store.get(object).ok()?;
             Some((bytes.len() as u64, Box::new(Cursor::new(bytes))))
         };

@@ -23,7 +23,7 @@ use crate::store::{GcDone, GcPlan, GcPolicy, Store};
 pub struct Gc {
     #[command(flatten)]
     profiles: Profiles,
-    /// Keep what is younger than this many hours.
+    /// Keep what is younger than this many hours; 0 only where nobody else is at work, whose bytes may have no record yet.
     #[arg(long, value_name = "HOURS", default_value_t = 24)]
     grace: u64,
     /// Keep what your own `make` needed within this many days, today counted; 0 for none.
@@ -146,7 +146,9 @@ impl Gc {
         }
         if let Some(limit) = self.keep_bytes.filter(|limit| plan.stays > *limit) {
             let why = match plan.running {
-                0 => "what stays is pinned, locked, imported, young (--grace) or cannot be computed again".to_owned(),
+                0 => "what stays is pinned, locked, imported, young (--grace), another account's (--others) or cannot be \
+                      computed again"
+                    .to_owned(),
                 running => format!("{} running, so nothing goes that is needed", count(running, "stage")),
             };
             ui.answer(&format!("that is {} more than asked for: {why}", bytes(plan.stays - limit)));

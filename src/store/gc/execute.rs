@@ -11,13 +11,18 @@ impl Store {
     ///
     /// # Errors
     /// If a key is being worked on that the policy did not have (what it reads cannot be known), or any while something
-    /// needed is to go; nothing is removed then. Or if the store cannot be read.
+    /// needed is to go; or if something was pinned since the plan was made. Nothing is removed then. Or if the store
+    /// cannot be read.
     pub fn execute_gc(&self, plan: &GcPlan) -> Result<GcDone, StoreError> {
         let takes_needed = plan.objects.values().flatten().any(|planned| planned.needed);
         let mut running = self.held_claims()?;
         running.retain(|key| takes_needed || !plan.keys.contains(key));
         if !running.is_empty() && !plan.objects.is_empty() {
             return Err(StoreError::Busy(running));
+        }
+        if let Some(new) = self.pins()?.iter().find(|pin| !plan.pins.contains(pin)) {
+            let reason = "it was made while it was found out what may go: run that again".to_owned();
+            return Err(StoreError::Pin { path: self.layout.pin(&new.name), reason });
         }
         let (mut done, mut removed) = (GcDone::default(), Vec::new());
         for planned in plan.objects.values().flatten() {

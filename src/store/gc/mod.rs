@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use crate::digest::{ObjectDigest, StageKey};
 use crate::fsx;
+use crate::store::Pin;
 
 /// What to keep, besides pins, imported data and what running stages have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub struct GcPlan {
     pub running: usize,
     /// The policy's keys: at the execution no other key may be claimed.
     keys: BTreeSet<StageKey>,
+    /// The pins that there were: at the execution there may be no other.
+    pins: Vec<Pin>,
 }
 
 impl GcPlan {

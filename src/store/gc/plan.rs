@@ -8,7 +8,7 @@ use super::{GcPlan, GcPolicy, PlannedObject};
 use crate::digest::{ObjectDigest, StageKey};
 use crate::fsx;
 use crate::makers::Makers;
-use crate::store::{Store, StoreError};
+use crate::store::{Pin, Store, StoreError};
 
 /// Leftovers of processes that died are swept up when they are this old, in seconds.
 const DAY: u64 = 24 * 60 * 60;
@@ -19,26 +19,30 @@ impl Store {
     /// # Errors
     /// If the store cannot be read, or has a pin or record that this program does not know to read.
     pub fn plan_gc(&self, policy: &GcPolicy, now: u64) -> Result<GcPlan, StoreError> {
+        // Before records are read: what comes later does not go, and what was there may have got a record meanwhile.
+        let mut files = BTreeMap::new();
+        for object in self.layout.all_objects()? {
+            files.extend(fsx::identity(&self.layout.object(&object))?.map(|identity| (object, identity)));
+        }
         let held: BTreeSet<_> = self.held_claims()?.into_iter().collect();
         let makers = Makers::new(self.makings()?);
-        let (needed, fast) = self.roots(policy, &makers, &held, now)?;
-        let (mut present, mut files) = (Present::new(), BTreeMap::new());
-        for object in self.layout.all_objects()? {
-            let Some(identity) = fsx::identity(&self.layout.object(&object))? else { continue };
-            let stays = fast.contains(&object) || !is_older(&identity, policy.grace, now);
-            let standing = if stays || !(policy.others || self.is_mine(&self.layout.object(&object))?) {
+        let pins = self.pins()?;
+        let (needed, fast) = self.roots(policy, &makers, &held, &pins, now);
+        let mut present = Present::new();
+        for (object, identity) in &files {
+            let stays = fast.contains(object) || !is_older(identity, policy.grace, now);
+            let standing = if stays || !(policy.others || self.is_mine(&self.layout.object(object))?) {
                 Standing::Fast
-            } else if needed.contains(&object) {
+            } else if needed.contains(object) {
                 Standing::Needed
             } else {
                 Standing::Loose
             };
-            present.insert(object, Held { bytes: identity.size, standing });
-            files.insert(object, identity);
+            present.insert(*object, Held { bytes: identity.size, standing });
         }
         let going = decide(&makers, &present, policy.keep_bytes, !held.is_empty());
         let mut plan = Self::plan(&makers, &present, &going, &files);
-        (plan.keys, plan.running) = (policy.keys.clone(), held.len());
+        (plan.keys, plan.running, plan.pins) = (policy.keys.clone(), held.len(), pins);
         let mut leftovers = vec![(self.layout.temporary(), DAY)];
         if policy.quarantine {
             leftovers.push((self.layout.quarantine(), policy.grace));
@@ -70,14 +74,12 @@ impl Store {
         policy: &GcPolicy,
         makers: &Makers,
         held: &BTreeSet<StageKey>,
+        pins: &[Pin],
         now: u64,
-    ) -> Result<(BTreeSet<ObjectDigest>, BTreeSet<ObjectDigest>), StoreError> {
+    ) -> (BTreeSet<ObjectDigest>, BTreeSet<ObjectDigest>) {
         let (mut needed, mut fast) = (policy.objects.clone(), policy.fast.clone());
-        let mut pinned = BTreeSet::new();
-        for pin in self.pins()? {
-            pinned.extend(pin.keys);
-            fast.extend(pin.objects);
-        }
+        let pinned: BTreeSet<_> = pins.iter().flat_map(|pin| &pin.keys).collect();
+        fast.extend(pins.iter().flat_map(|pin| &pin.objects));
         for making in makers.makings() {
             let kept = making.inputs.iter().chain(&making.outputs);
             // What a user brought in cannot be computed again.
@@ -90,7 +92,7 @@ impl Store {
         let today = now / DAY;
         let uses = self.index.uses().into_iter();
         needed.extend(uses.filter(|(_, day)| today.saturating_sub(*day) < policy.recent).map(|(object, _)| object));
-        Ok((needed, fast))
+        (needed, fast)
     }
 
     fn plan(

@@ -8,6 +8,7 @@ use super::decide::{Held, Present, Standing, decide};
 use crate::digest::ObjectDigest;
 use crate::makers::tests::{making, object};
 use crate::makers::{Makers, Making};
+use crate::store::{GcPolicy, Pin, Store, StoreError};
 
 /// The objects of these tests.
 const NAMES: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
@@ -150,4 +151,34 @@ fn chosen_makers_lose(
 ) -> bool {
     let again = makers.again([*wanted], &mut |object| gone.contains(object) || !present.contains_key(object));
     !again.lost.is_empty()
+}
+
+#[test]
+fn what_is_pinned_after_the_plan_was_made_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let object = store.put(b"pinned late").unwrap();
+    let plan = store.plan_gc(&GcPolicy::default(), u64::MAX).unwrap();
+    let (who, reason) = (String::new(), String::new());
+    let pin =
+        Pin { name: "late".parse().unwrap(), made: 1, who, reason, keys: BTreeSet::new(), objects: [object].into() };
+    store.pin(&pin).unwrap();
+    let refused = store.execute_gc(&plan).unwrap_err();
+    assert!(matches!(&refused, StoreError::Pin { .. }) && refused.to_string().contains("run that again"), "{refused}");
+    assert_eq!(store.get(&object).unwrap(), b"pinned late");
+    let plan = store.plan_gc(&GcPolicy::default(), u64::MAX).unwrap();
+    assert_eq!((plan.object_count(), store.execute_gc(&plan).unwrap().objects), (0, 0));
+}
+
+#[test]
+fn what_is_stored_again_after_the_plan_was_made_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let [again, loose] = [b"stored again".as_slice(), b"loose"].map(|bytes| store.put(bytes).unwrap());
+    let plan = store.plan_gc(&GcPolicy::default(), u64::MAX).unwrap();
+    assert_eq!(plan.object_count(), 2);
+    store.put(b"stored again").unwrap();
+    assert_eq!(store.execute_gc(&plan).unwrap().objects, 1);
+    assert_eq!(store.get(&again).unwrap(), b"stored again");
+    assert!(matches!(store.get(&loose), Err(StoreError::Missing(_))));
 }

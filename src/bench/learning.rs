@@ -1,0 +1,255 @@
+//! Training, evaluation and Hessian traces, on synthetic images, beside what the device does at most.
+//!
+//! Chains run on a thread each, as stages do; what is timed is then one step of all of them.
+
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use tch::{Kind, Tensor, no_grad};
+
+use super::{Measured, repeated};
+use crate::cost;
+use crate::learn::LearnError;
+use crate::learn::batches::{Images, Pass, training_order};
+use crate::learn::curvature::{Norms, Objective, trace};
+use crate::learn::evaluate::evaluate;
+use crate::learn::init::initial_weights;
+use crate::learn::model::{Arithmetic, Network};
+use crate::learn::train::{Answer, Keeps, Kept, Sgd, State};
+use crate::stages::{Device, StageError, open};
+use crate::torch::{Session, policy};
+use crate::work::{InitScheme, Model, Policy, Precision};
+
+/// Images that training takes its batches from.
+const IMAGES: usize = 2048;
+/// Images of an evaluation, in batches as stages evaluate them.
+const EVALUATED: usize = 1000;
+/// Draws of a trace, over so many images in so many chunks.
+const TRACE: (u32, usize, usize) = (4, 100, 50);
+/// A round of steps takes at least so many seconds, so that reading its losses costs little.
+const ROUND: f64 = 0.2;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// The network.
+    pub model: Model,
+    /// Images a step.
+    pub batch: usize,
+    /// How products are computed.
+    pub precision: Precision,
+    /// NHWC instead of NCHW memory layout.
+    pub channels_last: bool,
+    /// Whether a moving average of the parameters is kept.
+    pub average: bool,
+    /// Runs side by side.
+    pub chains: usize,
+    /// Whether only algorithms are used that repeat bit by bit; stages always do.
+    pub strict: bool,
+}
+
+/// One round of a chain; says how many steps it took.
+type Round = Box<dyn FnMut(&Session) -> Result<u32, LearnError>>;
+
+/// A device that is measured.
+pub struct Bench {
+    device: tch::Device,
+    budget: Duration,
+    ceilings: Vec<(Precision, f64)>,
+}
+
+impl Bench {
+    /// Takes a device, to be timed for about `budget` each.
+    ///
+    /// # Errors
+    /// If there is none, or no libtorch.
+    pub fn new(choice: &Device, budget: Duration) -> Result<Self, StageError> {
+        let (_, device) = open(choice, Policy::Native).map_err(StageError::Device)?;
+        Ok(Self { device, budget, ceilings: Vec::new() })
+    }
+
+    /// Products of large square matrices: the most that the device does in a precision, on one thread of a processor.
+    ///
+    /// # Errors
+    /// If libtorch fails.
+    pub fn ceiling(&mut self, precision: Precision) -> Result<Measured, StageError> {
+        let session = policy::apply(precision).map_err(|error| StageError::Device(error.to_string()))?;
+        let size: i64 = if self.device.is_cuda() { 8192 } else { 1024 };
+        let kind = match precision {
+            Precision::Bf16 => Kind::BFloat16,
+            Precision::Fp16 => Kind::Half,
+            _ => Kind::Float,
+        };
+        let product = || -> Result<(), LearnError> {
+            let a = Tensor::f_rand([size, size], (kind, self.device))?;
+            for _ in 0..8 {
+                let _ = std::hint::black_box(a.f_matmul(&a)?);
+            }
+            // Waits for the device.
+            a.f_sum(Kind::Float)?.f_double_value(&[])?;
+            Ok(())
+        };
+        let seconds = repeated(self.budget, || product().map(|()| 8))?;
+        drop(session);
+        let bytes = 3.0 * (size as f64).powi(2) * bytes_of(precision);
+        let measured = Measured {
+            settings: vec![("product of", size.to_string()), ("precision", precision.name().to_owned())],
+            flops: 2.0 * (size as f64).powi(3),
+            ..Measured::new("ceiling", (1.0, "products"), bytes, seconds)
+        };
+        self.ceilings.retain(|(known, _)| *known != precision);
+        self.ceilings.extend(measured.flops_per_second().map(|flops| (precision, flops)));
+        Ok(measured)
+    }
+
+    /// A step of SGD.
+    ///
+    /// # Errors
+    /// If a size makes no sense, or libtorch fails.
+    pub fn training(&self, setting: &Setting) -> Result<Measured, StageError> {
+        let sgd = Sgd { lr: 0.01, wd: 0.0125, momentum: 0.0, ema: 0.999, sphere: None };
+        let seconds = self.side_by_side(setting, |number, session| {
+            let (images, network) = self.start(setting, number, IMAGES.max(setting.batch))?;
+            let keeps = Keeps {
+                average: if setting.average { Kept::Fresh } else { Kept::No },
+                scaler: if session.scales_loss() { Kept::Fresh } else { Kept::No },
+                momentum: Kept::No,
+            };
+            let mut state = State::new(network, keeps)?;
+            let order = training_order(number as u64, 0, images.count());
+            let batch = setting.batch;
+            let mut epoch = move |steps: usize, session: &Session| -> Result<u32, LearnError> {
+                let order: Vec<u32> = order.iter().copied().cycle().take(steps * batch).collect();
+                let pass = Pass::new(&order, batch, &images)?;
+                state.run_epoch(&images, &pass, &sgd, 0, session, |_| Answer::Continue)?;
+                Ok(steps as u32)
+            };
+            // In the first kernels are chosen and memory is taken.
+            epoch(1, session)?;
+            let started = Instant::now();
+            epoch(1, session)?;
+            let steps = (ROUND / started.elapsed().as_secs_f64().max(1e-4)).ceil() as usize;
+            Ok(Box::new(move |session: &Session| epoch(steps, session)))
+        })?;
+        let images = (setting.batch * setting.chains) as f64;
+        let passes = 3.0 * setting.chains as f64;
+        Ok(Measured {
+            what: "training step",
+            flops: 3.0 * images * cost::forward(setting.model),
+            bytes: passes * cost::traffic(setting.model, setting.batch as f64) * bytes_of(setting.precision),
+            items: (images, "images"),
+            ..self.measured(setting, seconds)
+        })
+    }
+
+    /// An evaluation of 1000 images.
+    ///
+    /// # Errors
+    /// If a size makes no sense, or libtorch fails.
+    pub fn evaluation(&self, setting: &Setting) -> Result<Measured, StageError> {
+        let seconds = self.side_by_side(setting, |number, _| {
+            let (images, network) = self.start(setting, number, EVALUATED)?;
+            Ok(Box::new(move |session| evaluate(&network, &images, EVALUATED, session).map(|_| 1)))
+        })?;
+        let images = (EVALUATED * setting.chains) as f64;
+        Ok(Measured {
+            what: "evaluation",
+            flops: images * cost::forward(setting.model),
+            bytes: cost::traffic(setting.model, images) * bytes_of(setting.precision),
+            items: (images, "images"),
+            ..self.measured(setting, seconds)
+        })
+    }
+
+    /// An estimate of Tr ∇²L: four draws over 100 images. Always in float32.
+    ///
+    /// # Errors
+    /// If a size makes no sense, or libtorch fails.
+    pub fn trace(&self, setting: &Setting) -> Result<Measured, StageError> {
+        let setting = &Setting { precision: Precision::Fp32, ..*setting };
+        let (draws, count, batch) = TRACE;
+        let seconds = self.side_by_side(setting, |number, _| {
+            let (images, network) = self.start(setting, number, count)?;
+            Ok(Box::new(move |_| {
+                let objective = Objective { network: &network, images: &images, batch, norms: Norms::Running };
+                trace(&objective, draws, None, 0, &mut |_, _| true).map(|_| 1)
+            }))
+        })?;
+        let images = (count * setting.chains) as f64;
+        let passes = 3.0 + 6.0 * f64::from(draws);
+        Ok(Measured {
+            what: "Hessian trace",
+            flops: passes * images * cost::forward(setting.model),
+            bytes: passes * cost::traffic(setting.model, images) * bytes_of(setting.precision),
+            items: (images * f64::from(draws), "image draws"),
+            ..self.measured(setting, seconds)
+        })
+    }
+
+    /// Prepares the chains of a setting on a thread each, and times their rounds from when the last is ready.
+    fn side_by_side(
+        &self,
+        setting: &Setting,
+        prepare: impl Fn(usize, &Session) -> Result<Round, StageError> + Sync,
+    ) -> Result<Vec<f64>, StageError> {
+        let relaxed = (!setting.strict).then(policy::relax);
+        let barrier = Barrier::new(setting.chains);
+        let run = |number: usize| -> Result<Vec<f64>, StageError> {
+            let session = policy::apply(setting.precision);
+            let session = session.map_err(|error| StageError::Device(error.to_string()));
+            let round = session.and_then(|session| Ok((prepare(number, &session)?, session)));
+            // Also who cannot begin is waited for.
+            barrier.wait();
+            let (mut round, session) = round?;
+            Ok(repeated(self.budget, || round(&session))?)
+        };
+        let ended: Vec<_> = std::thread::scope(|scope| {
+            let run = &run;
+            let chains: Vec<_> = (0..setting.chains).map(|number| scope.spawn(move || run(number))).collect();
+            chains.into_iter().map(|chain| chain.join()).collect()
+        });
+        drop(relaxed);
+        let mut all = Vec::new();
+        for seconds in ended {
+            all.extend(seconds.unwrap_or_else(|_| Err(StageError::Device("a chain ended early".to_owned())))?);
+        }
+        all.sort_by(f64::total_cmp);
+        Ok(all)
+    }
+
+    /// Images of noise, and a network at its start.
+    fn start(&self, setting: &Setting, number: usize, count: usize) -> Result<(Images, Network), StageError> {
+        let Setting { model, channels_last, .. } = *setting;
+        let arithmetic = Arithmetic { device: self.device, kind: Kind::Float, channels_last };
+        let mut pixels = vec![0; count * 3 * 32 * 32];
+        blake3::Hasher::new().update(&number.to_le_bytes()).finalize_xof().fill(&mut pixels);
+        let labels: Vec<u8> = (0..count).map(|image| (image % model.classes as usize) as u8).collect();
+        let images = Images::new(&pixels, &labels, model, arithmetic)?;
+        let weights = initial_weights(model, InitScheme::He, None, number as u64)?;
+        Ok((images, no_grad(|| Network::new(model, &weights, arithmetic))?))
+    }
+
+    fn measured(&self, setting: &Setting, seconds: Vec<f64>) -> Measured {
+        let ceiling = self.ceilings.iter().find(|(precision, _)| *precision == setting.precision);
+        let chains = setting.chains as f64;
+        Measured {
+            settings: vec![
+                ("network", setting.model.name.name().to_owned()),
+                ("width", setting.model.width.to_string()),
+                ("batch", setting.batch.to_string()),
+                ("precision", setting.precision.name().to_owned()),
+                ("layout", if setting.channels_last { "NHWC" } else { "NCHW" }.to_owned()),
+                ("chains", setting.chains.to_string()),
+                ("bits", if setting.strict { "repeat" } else { "need not repeat" }.to_owned()),
+            ],
+            // That of one thread on a processor.
+            ceiling: ceiling.map(|(_, flops)| if self.device.is_cuda() { *flops } else { flops * chains }),
+            ..Measured::new("", (0.0, ""), 0.0, seconds)
+        }
+    }
+}
+
+/// Bytes of an activation.
+fn bytes_of(precision: Precision) -> f64 {
+    if matches!(precision, Precision::Bf16 | Precision::Fp16) { 2.0 } else { 4.0 }
+}

@@ -1,0 +1,253 @@
+//! `wdpipe bench`: how fast this machine is.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::format::{columns, percent, short};
+use super::make::planned;
+use super::select::{Variant, select};
+use super::ui::Ui;
+use super::{ExitCode, Failure, Global};
+use crate::bench::{Measured, repeated, storage};
+use crate::fsx;
+use crate::stages::{Device, describe};
+use crate::work::{ModelName, Policy, Precision};
+
+/// Measures how fast this machine trains, evaluates, stores and plans.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// What to measure; everything if nothing is named.
+    #[arg(value_name = "WHAT")]
+    what: Vec<What>,
+    /// Networks.
+    #[arg(long, value_delimiter = ',', default_value = "preact-resnet18", value_name = "NAME,…", value_parser = network)]
+    network: Vec<ModelName>,
+    /// Widths: channels of the first stage.
+    #[arg(long, value_delimiter = ',', default_value = "8,16", value_name = "N,…")]
+    width: Vec<u32>,
+    /// Images a training step.
+    #[arg(long, value_delimiter = ',', default_value = "128", value_name = "N,…", value_parser = clap::value_parser!(u32).range(1..=1 << 16))]
+    batch: Vec<u32>,
+    /// Precisions: fp32, tf32, bf16, fp16.
+    #[arg(long, value_delimiter = ',', default_value = "fp32", value_name = "NAME,…", value_parser = precision)]
+    precision: Vec<Precision>,
+    /// Runs side by side, such as 1,2.
+    #[arg(long, value_delimiter = ',', default_value = "1", value_name = "N,…", value_parser = clap::value_parser!(u32).range(1..=64))]
+    chains: Vec<u32>,
+    /// NHWC instead of NCHW memory layout.
+    #[arg(long)]
+    channels_last: bool,
+    /// Keep a moving average of the parameters too.
+    #[arg(long)]
+    ema: bool,
+    /// Also let libtorch use algorithms that do not repeat bit by bit, which stages never do: what repeating costs.
+    #[arg(long)]
+    relaxed: bool,
+    /// Where: auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    device: Device,
+    /// About how long each is timed.
+    #[arg(long, default_value_t = 3.0, value_name = "SECONDS")]
+    seconds: f64,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// A training step.
+    Train,
+    /// An evaluation of 1000 images.
+    Evaluate,
+    /// A Hessian trace.
+    Trace,
+    /// Writing and reading checkpoints.
+    Store,
+    /// From pipelines to a plan, at the paper's scale.
+    Plan,
+}
+
+fn network(text: &str) -> Result<ModelName, String> {
+    let short = |name: &str| name == text || name.strip_prefix("preact-") == Some(text);
+    let names = ModelName::ALL.map(|(name, _)| name).join(", ");
+    let found = ModelName::ALL.into_iter().find(|(name, _)| short(name));
+    found.map(|(_, network)| network).ok_or_else(|| format!("there are {names}"))
+}
+
+fn precision(text: &str) -> Result<Precision, String> {
+    let found = Precision::ALL.into_iter().find(|(name, _)| *name == text);
+    found.map(|(_, precision)| precision).ok_or_else(|| "there are fp32, tf32, bf16 and fp16".to_owned())
+}
+
+impl Bench {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If a size makes no sense, or something that is needed is missing.
+    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+        let mut all = Vec::new();
+        let budget = Duration::try_from_secs_f64(self.seconds).unwrap_or(Duration::MAX);
+        let mut done = |measured: Measured| {
+            ui.say(&format!("{}: {}", measured.what, milliseconds(measured.seconds(0.5))));
+            all.push(measured);
+        };
+        self.learning(budget, &mut done)?;
+        if self.wants(What::Store) {
+            stored(global, budget)?.into_iter().for_each(&mut done);
+        }
+        if self.wants(What::Plan) {
+            done(plan(global, budget)?);
+        }
+        let machine = describe(&self.device, Policy::Native).unwrap_or_else(|reason| reason);
+        if self.json {
+            let measured: Vec<_> = all.iter().map(json).collect();
+            ui.answer(&serde_json::json!({ "machine": machine, "measured": measured }).to_string());
+        } else {
+            ui.answer(&machine);
+            columns(&table(&all)).iter().for_each(|line| ui.answer(line));
+        }
+        Ok(())
+    }
+
+    fn wants(&self, what: What) -> bool {
+        self.what.is_empty() || self.what.contains(&what)
+    }
+}
+
+#[cfg(feature = "torch")]
+impl Bench {
+    /// What needs libtorch: first the ceiling of every precision, then every setting.
+    fn learning(&self, budget: Duration, done: &mut dyn FnMut(Measured)) -> Result<(), Failure> {
+        use crate::bench::learning;
+        use crate::work::Model;
+
+        if ![What::Train, What::Evaluate, What::Trace].iter().any(|what| self.wants(*what)) {
+            return Ok(());
+        }
+        let failed = |error: crate::stages::StageError| {
+            let code = if error.is_missing() { ExitCode::Missing } else { ExitCode::Failed };
+            Failure::new(code, error.to_string(), "`wdpipe doctor` says what there is")
+        };
+        let mut bench = learning::Bench::new(&self.device, budget).map_err(failed)?;
+        for &precision in &self.precision {
+            done(bench.ceiling(precision).map_err(failed)?);
+        }
+        for (name, width) in self.network.iter().flat_map(|name| self.width.iter().map(move |width| (*name, *width))) {
+            let classes = if name == ModelName::PreactResnet34 { 100 } else { 10 };
+            let model = Model::new(name, width, classes);
+            for (&precision, &chains) in self.precision.iter().flat_map(|one| self.chains.iter().map(move |n| (one, n)))
+            {
+                let setting = learning::Setting {
+                    model,
+                    batch: 1,
+                    precision,
+                    channels_last: self.channels_last,
+                    average: self.ema,
+                    chains: chains as usize,
+                    strict: true,
+                };
+                for &batch in self.batch.iter().filter(|_| self.wants(What::Train)) {
+                    let setting = learning::Setting { batch: batch as usize, ..setting };
+                    done(bench.training(&setting).map_err(failed)?);
+                    if self.relaxed {
+                        done(bench.training(&learning::Setting { strict: false, ..setting }).map_err(failed)?);
+                    }
+                }
+                if self.wants(What::Evaluate) {
+                    done(bench.evaluation(&setting).map_err(failed)?);
+                }
+                if self.wants(What::Trace) {
+                    done(bench.trace(&setting).map_err(failed)?);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(not(feature = "torch"))]
+impl Bench {
+    /// Says that it cannot be done, if it was asked for.
+    fn learning(&self, _: Duration, _: &mut dyn FnMut(Measured)) -> Result<(), Failure> {
+        match self.what.iter().find(|what| matches!(what, What::Train | What::Evaluate | What::Trace)) {
+            None => Ok(()),
+            Some(_) => {
+                let message = "this wdpipe was built without libtorch: it can measure `store` and `plan`";
+                Err(Failure::new(ExitCode::Missing, message, "build it with its default features"))
+            }
+        }
+    }
+}
+
+/// On the disk of the cache; nothing is left there.
+fn stored(global: &Global, budget: Duration) -> Result<Vec<Measured>, Failure> {
+    let store = global.store()?;
+    let folder = store.root().join("tmp").join(format!("bench-{}", std::process::id()));
+    let measured = storage::storage(&folder, budget);
+    let removed = fsx::remove_all(&folder).map_err(|error| Failure::new(ExitCode::Storage, error.to_string(), ""));
+    let measured = measured?;
+    removed.map(|()| measured)
+}
+
+/// Every pipeline at the paper's scale, against the cache.
+fn plan(global: &Global, budget: Duration) -> Result<Measured, Failure> {
+    let store = global.store()?;
+    let variant = Variant { profile: "paper".to_owned(), set: Vec::new() };
+    let mut stages = 0;
+    let seconds = repeated(budget, || {
+        let selection = select(global, &variant, &[])?;
+        stages = selection.graph.stages.len();
+        planned(&selection, &store).map(|_| 1)
+    })?;
+    Ok(Measured::new("plan of the paper's profile", (stages as f64, "stages"), 0.0, seconds))
+}
+
+fn milliseconds(seconds: f64) -> String {
+    format!("{} ms", short(1e3 * seconds))
+}
+
+fn table(all: &[Measured]) -> Vec<Vec<String>> {
+    let heads =
+        ["what", "with", "median", "p10 to p90", "timings", "a second", "TFLOP/s", "of ceiling", "GB/s at least"];
+    let row = |m: &Measured| {
+        let with: Vec<_> = m.settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let spread = format!("{} to {}", short(1e3 * m.seconds(0.1)), milliseconds(m.seconds(0.9)));
+        let (_, items) = m.items;
+        let bytes = (m.bytes > 0.0).then(|| short(m.bytes / m.seconds(0.5) / 1e9));
+        vec![
+            m.what.to_owned(),
+            with.join(", "),
+            milliseconds(m.seconds(0.5)),
+            spread,
+            m.count().to_string(),
+            format!("{} {items}", short(m.rate())),
+            m.flops_per_second().map_or(String::new(), |flops| short(flops / 1e12)),
+            m.share().map_or(String::new(), percent),
+            bytes.unwrap_or_default(),
+        ]
+    };
+    std::iter::once(heads.map(str::to_owned).to_vec()).chain(all.iter().map(row)).collect()
+}
+
+fn json(m: &Measured) -> serde_json::Value {
+    let with: serde_json::Map<_, _> =
+        m.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into())).collect();
+    serde_json::json!({
+        "what": m.what,
+        "with": with,
+        "ms_median": 1e3 * m.seconds(0.5),
+        "ms_min": 1e3 * m.seconds(0.0),
+        "ms_p10": 1e3 * m.seconds(0.1),
+        "ms_p90": 1e3 * m.seconds(0.9),
+        "timings": m.count(),
+        "items": m.items.1,
+        "items_per_s": m.rate(),
+        "flops": m.flops,
+        "bytes": m.bytes,
+        "tflops": m.flops_per_second().map(|flops| flops / 1e12),
+        "share_of_ceiling": m.share(),
+    })
+}
