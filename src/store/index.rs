@@ -8,9 +8,9 @@
 
 mod outcomes;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -58,6 +58,22 @@ pub(super) struct KnownObject {
     pub(super) digest: ObjectDigest,
     /// Bytes when unpacked.
     pub(super) raw: u64,
+}
+
+/// What counts of a record.
+#[derive(Debug, Clone)]
+pub(super) struct Counted {
+    pub(super) key: StageKey,
+    pub(super) kind: Arc<str>,
+    /// Of its file.
+    pub(super) bytes: u64,
+    pub(super) seconds: f64,
+}
+
+impl Counted {
+    pub(super) fn of(row: &Row) -> Self {
+        Self { key: row.key, kind: row.kind.as_str().into(), bytes: row.bytes, seconds: row.seconds }
+    }
 }
 
 #[derive(Debug)]
@@ -178,22 +194,23 @@ impl Index {
         self.all(sql, &[kind, device], |row| Ok(Timing { flops: row.get(0)?, seconds: row.get(1)? }))
     }
 
-    /// All records, without what is long and what they yield.
-    pub(super) fn records(&self) -> Vec<Row> {
-        self.all("SELECT key, digest, kind, stage, device, finished, seconds, flops, bytes FROM records", &[], |row| {
-            Ok(Row {
-                key: StageKey::from_bytes(row.get(0)?),
-                digest: RecordDigest::from_bytes(row.get(1)?),
-                kind: row.get(2)?,
-                stage: row.get(3)?,
-                device: row.get(4)?,
-                finished: row.get::<_, i64>(5)?.cast_unsigned(),
-                seconds: row.get(6)?,
-                flops: row.get(7)?,
-                bytes: row.get::<_, i64>(8)?.cast_unsigned(),
-                yields: Vec::new(),
-            })
-        })
+    /// What counts of all records. There may be very many: kinds are held once, and names of stages not at all.
+    pub(super) fn records(&self) -> HashMap<RecordDigest, Counted> {
+        let (mut all, mut kinds) = (HashMap::new(), BTreeSet::<Arc<str>>::new());
+        self.run(|connection| {
+            let mut query = connection.prepare("SELECT digest, key, kind, bytes, seconds FROM records")?;
+            let mut rows = query.query([])?;
+            while let Some(row) = rows.next()? {
+                let kind = row.get_ref(2)?.as_str()?;
+                let kind = kinds.get(kind).cloned().unwrap_or_else(|| kind.into());
+                kinds.insert(Arc::clone(&kind));
+                let (key, bytes) = (StageKey::from_bytes(row.get(1)?), row.get::<_, i64>(3)?.cast_unsigned());
+                let counted = Counted { key, kind, bytes, seconds: row.get(4)? };
+                all.insert(RecordDigest::from_bytes(row.get(0)?), counted);
+            }
+            Ok(())
+        });
+        all
     }
 
     /// All objects.
