@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use wdpipe::digest::ObjectDigest;
 use wdpipe::engine;
-use wdpipe::graph::{Graph, Stage};
+use wdpipe::graph::Graph;
 use wdpipe::record::{KeyParts, Output, Provenance, Record};
 use wdpipe::spec::{Pipeline, expand};
 use wdpipe::store::Store;
@@ -25,11 +25,19 @@ use wdpipe::value::{Map, Value};
 use wdpipe::work::{METRICS, Work};
 
 const ROUNDS: usize = 7;
+/// The first argument of a process that only writes.
+const PREPARE: &str = "prepare";
 /// Records that are published together.
 const TOGETHER: i64 = 50_000;
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with('-'));
+    let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    if let [first, folder, rest @ ..] = &arguments[..]
+        && first == PREPARE
+    {
+        return prepare(Path::new(folder), &rest.iter().map(|number| number.parse().unwrap()).collect::<Vec<_>>());
+    }
+    let mut arguments = arguments.into_iter();
     let disk = arguments.next().map_or_else(std::env::temp_dir, Into::into);
     let records = arguments.next().map_or(1_000_000, |count| count.parse().unwrap());
     let folder = tempfile::tempdir_in(&disk).unwrap();
@@ -40,11 +48,40 @@ fn main() {
     small.ninja(make);
     Project::new(&large, 1010, 97).plans();
     fs::remove_dir_all(&large).unwrap();
-    small.fill(records);
+    prepared(small.folder, &[records]);
     small.plans();
     small.measure("make of one stage", &["make", "sweep/init[seed=3]"]);
     small.measure("explain", &["explain", "sweep/trunk[seed=3]@5"]);
     small.measure("cache stats", &["cache", "stats"]);
+}
+
+/// Writes into a store, in a process of its own: the system counts the memory of whoever starts a program as the program's.
+fn prepare(folder: &Path, numbers: &[usize]) {
+    let started = Instant::now();
+    let store = Store::open(&folder.join("cache")).unwrap();
+    match *numbers {
+        [seeds, epochs] => {
+            let graph = graph(&pipeline(seeds, epochs));
+            let objects = publish(&graph, &store);
+            print!("{} stages, {objects} with an object of their own", graph.stages.len());
+        }
+        [records] => {
+            fill(&store, records as i64);
+            print!("{records} further records");
+        }
+        _ => panic!("{numbers:?}"),
+    }
+    println!(" (published in {:.0} s)", started.elapsed().as_secs_f64());
+}
+
+fn prepared(folder: &Path, numbers: &[usize]) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.arg(PREPARE).arg(folder).args(numbers.iter().map(ToString::to_string));
+    assert!(command.status().unwrap().success());
+}
+
+fn graph(text: &str) -> Graph {
+    expand(&Pipeline::read("sweep", "sweep.toml", text, "smoke", &[]).unwrap()).unwrap()
 }
 
 /// Training in segments for a number of seeds, what follows from the last of each, and a figure of that.
@@ -96,7 +133,8 @@ fn pipeline(seeds: usize, epochs: usize) -> String {
 /// A folder with a pipeline and a store that holds all its stages.
 struct Project<'a> {
     folder: &'a Path,
-    stages: Vec<Stage>,
+    /// Its pipeline.
+    text: String,
 }
 
 impl<'a> Project<'a> {
@@ -104,12 +142,8 @@ impl<'a> Project<'a> {
         let text = pipeline(seeds, epochs);
         fs::create_dir_all(folder.join("pipelines")).unwrap();
         fs::write(folder.join("pipelines/sweep.toml"), &text).unwrap();
-        let graph = expand(&Pipeline::read("sweep", "sweep.toml", &text, "smoke", &[]).unwrap()).unwrap();
-        let started = Instant::now();
-        let objects = publish(&graph, &Store::open(&folder.join("cache")).unwrap());
-        let seconds = started.elapsed().as_secs_f64();
-        println!("{} stages, {objects} with an object of their own (published in {seconds:.1} s)", graph.stages.len());
-        let project = Self { folder, stages: graph.stages };
+        prepared(folder, &[seeds, epochs]);
+        let project = Self { folder, text };
         // Draws the figure, which is a stage like the others. A folder that was changed within two seconds is read anew.
         project.run(&["make", "sweep"]);
         std::thread::sleep(std::time::Duration::from_millis(2100));
@@ -141,7 +175,7 @@ impl<'a> Project<'a> {
     fn ninja(&self, make: f64) {
         let ninja = std::env::var("NINJA").unwrap_or_else(|_| "ninja".to_owned());
         let mut text = String::from("rule touch\n  command = touch $out\n");
-        for (id, stage) in self.stages.iter().enumerate() {
+        for (id, stage) in graph(&self.text).stages.iter().enumerate() {
             write!(text, "build out/{id}: touch").unwrap();
             stage.inputs.iter().for_each(|input| write!(text, " out/{}", input.stage).unwrap());
             text.push('\n');
@@ -154,28 +188,25 @@ impl<'a> Project<'a> {
         let (seconds, mib) = median(|| run(&ninja, &[], self.folder));
         println!("  ninja: {:.1} ms, {mib:.0} MiB; ratio {:.2}", 1e3 * seconds, make / seconds);
     }
+}
 
-    /// Adds records of other things, a third of which have an object.
-    fn fill(&self, records: i64) {
-        let started = Instant::now();
-        let store = Store::open(&self.folder.join("cache")).unwrap();
-        for start in (0..records).step_by(TOGETHER as usize) {
-            let mut bulk = store.bulk();
-            for number in start..records.min(start + TOGETHER) {
-                let parts = KeyParts {
-                    kind: "train".into(),
-                    version: 1,
-                    parameters: [("number".into(), Value::Int(number))].into(),
-                    inputs: [].into(),
-                    policy: Map::new(),
-                };
-                let bytes = number.to_le_bytes().repeat(20);
-                let outputs = vec![output("metrics", bytes, number % 3 != 0)];
-                add(&mut bulk, parts, outputs, format!("other/trunk[seed={}]@{}", number / 100, number % 100));
-            }
-            bulk.publish().unwrap();
+/// Adds records of other things, a third of which have an object.
+fn fill(store: &Store, records: i64) {
+    for start in (0..records).step_by(TOGETHER as usize) {
+        let mut bulk = store.bulk();
+        for number in start..records.min(start + TOGETHER) {
+            let parts = KeyParts {
+                kind: "train".into(),
+                version: 1,
+                parameters: [("number".into(), Value::Int(number))].into(),
+                inputs: [].into(),
+                policy: Map::new(),
+            };
+            let bytes = number.to_le_bytes().repeat(20);
+            let outputs = vec![output("metrics", bytes, number % 3 != 0)];
+            add(&mut bulk, parts, outputs, format!("other/trunk[seed={}]@{}", number / 100, number % 100));
         }
-        println!("{records} further records (published in {:.0} s)", started.elapsed().as_secs_f64());
+        bulk.publish().unwrap();
     }
 }
 
