@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::digest::{ClosureRoot, ObjectDigest, RecordDigest, StageKey};
-use crate::record::Record;
+use crate::record::{Output, Record};
 
 /// A stage and what a run of it yielded.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,11 +21,24 @@ pub struct Member {
 /// A stage's key and its outputs, in ascending order of their names: what the root of a closure is made of.
 pub type Outcome<'a> = (StageKey, Vec<(&'a str, ObjectDigest)>);
 
+/// A key with the outputs of its record.
+pub fn outcome(key: StageKey, outputs: &[Output]) -> Outcome<'_> {
+    let mut outputs: Vec<_> = outputs.iter().map(|output| (output.name.as_str(), output.object)).collect();
+    outputs.sort_by_key(|(name, _)| *name);
+    // Of several of a name the last counts.
+    outputs.reverse();
+    outputs.dedup_by_key(|(name, _)| *name);
+    outputs.reverse();
+    (key, outputs)
+}
+
 /// The hash of stages and their outputs: BLAKE3 (derived key, see the code) of their number, and for every stage, in
 /// ascending order of the keys, of the 32 bytes of its key, the number of its outputs and each output's name and
 /// object; numbers in 8 bytes little-endian, names behind their length. What stands twice counts once.
 pub fn root<'a>(outcomes: impl IntoIterator<Item = Outcome<'a>>) -> ClosureRoot {
-    let outcomes: BTreeSet<Outcome<'a>> = outcomes.into_iter().collect();
+    let mut outcomes: Vec<Outcome<'a>> = outcomes.into_iter().collect();
+    outcomes.sort_unstable();
+    outcomes.dedup();
     let mut hasher = blake3::Hasher::new_derive_key("wdpipe 2026 closure root v1");
     let length = |hasher: &mut blake3::Hasher, length: usize| {
         hasher.update(&(length as u64).to_le_bytes());
@@ -53,8 +66,7 @@ pub struct Closure {
 impl Member {
     /// Key and outputs.
     pub fn outcome(&self) -> Outcome<'_> {
-        let outputs = self.record.outputs.iter().map(|output| (output.name.as_str(), output.object));
-        (self.key, outputs.collect::<BTreeMap<_, _>>().into_iter().collect())
+        outcome(self.key, &self.record.outputs)
     }
 }
 
@@ -175,7 +187,7 @@ fn settled(found: Vec<(RecordDigest, &Record)>) -> Vec<(RecordDigest, &Record)> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{KeyParts, Output, Provenance};
+    use crate::record::{KeyParts, Provenance};
     use crate::value::Map;
 
     /// A record that reads and yields objects made of the given texts.

@@ -1,7 +1,9 @@
 //! The same done with many things, several at a time.
 
-use std::sync::Mutex;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread::ScopedJoinHandle;
 
 /// Runs `run` on each thing, at most `jobs` at a time; each thread has a state of its own, made by `start`. Results come
 /// in the order of the things; a thread that gets nothing stops, and what it did not begin has no result.
@@ -20,19 +22,69 @@ pub fn parallel<T: Sync, S, R: Send>(
                     let place = next.fetch_add(1, Ordering::Relaxed);
                     let Some(result) = things.get(place).and_then(|thing| run(&mut state, thing)) else { return };
                     // Whoever panicked did so outside: the list is whole.
-                    done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((place, result));
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((place, result));
                 }
             });
         }
     });
-    let mut done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(place, _)| *place);
     done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// So many things are handed over at a time.
+const TOGETHER: usize = 64;
+
+/// Runs `run` on each thing that `make` gives away, on further threads, while `make` goes on and then on this one too, so
+/// that `jobs` work. Results come in any order.
+pub fn beside<T: Send, R: Send, M>(
+    jobs: usize,
+    run: impl Fn(T) -> R + Sync,
+    make: impl FnOnce(&mut dyn FnMut(T)) -> M,
+) -> (M, Vec<R>) {
+    let (sender, receiver) = mpsc::channel::<Vec<T>>();
+    let receiver = Mutex::new(receiver);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(things) = next else { return done };
+            done.extend(things.into_iter().map(&run));
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (1..jobs).map(|_| scope.spawn(work)).collect();
+        let mut waiting = Vec::with_capacity(TOGETHER);
+        let made = make(&mut |thing| {
+            waiting.push(thing);
+            if waiting.len() == TOGETHER {
+                // It is received at the latest by this thread.
+                let _ = sender.send(std::mem::replace(&mut waiting, Vec::with_capacity(TOGETHER)));
+            }
+        });
+        let _ = sender.send(waiting);
+        drop(sender);
+        let mut all = work();
+        let done = |worker: ScopedJoinHandle<'_, Vec<R>>| worker.join().unwrap_or_else(|panic| resume_unwind(panic));
+        all.extend(workers.into_iter().flat_map(done));
+        (made, all)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_made_meanwhile_is_all_done() {
+        for count in [0, 1, 256, 1000] {
+            for jobs in [0, 1, 3] {
+                let (made, mut done) = beside(jobs, |thing: u32| 2 * thing, |give| (0..count).map(give).count());
+                done.sort_unstable();
+                assert_eq!((made, done), (count as usize, (0..count).map(|thing| 2 * thing).collect()));
+            }
+        }
+    }
 
     #[test]
     fn results_come_in_order_and_stop_where_nothing_comes() {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::changes;
 use crate::digest::StageKey;
 use crate::graph::{Graph, StageId};
-use crate::record::{KeyParts, Record};
+use crate::record::{KeyParts, Outline};
 
 /// What is known about a stage.
 #[derive(Debug, Clone, Default)]
@@ -26,8 +26,8 @@ pub enum Knowledge {
     Known {
         /// The key.
         key: StageKey,
-        /// The record.
-        record: Box<Record>,
+        /// What the record says came out.
+        outline: Outline,
         /// For each output, whether its bytes are at hand.
         bytes: Vec<Bytes>,
     },
@@ -117,8 +117,8 @@ pub fn plan(graph: &Graph, targets: &[StageId], knowledge: &[Knowledge]) -> Plan
         let reason = match &knowledge[id] {
             Knowledge::Waits => Some(waits(graph, id, knowledge)),
             Knowledge::Absent { reason, .. } => Some(reason.clone()),
-            Knowledge::Known { record, bytes, .. } => {
-                let outputs = || record.outputs.iter().zip(bytes);
+            Knowledge::Known { outline, bytes, .. } => {
+                let outputs = || outline.outputs.iter().zip(bytes);
                 let damaged = outputs().find(|(_, bytes)| **bytes == Bytes::Damaged);
                 let missing = |(output, bytes): &(&crate::record::Output, &Bytes)| {
                     **bytes == Bytes::Dropped && demanded[id].contains(&output.name.as_str())
@@ -158,8 +158,9 @@ mod tests {
 
     use super::*;
     use crate::digest::ObjectDigest;
+    use crate::digest::RecordDigest;
     use crate::graph::{Input, Stage};
-    use crate::record::{Output, Provenance};
+    use crate::record::Output;
     use crate::value::Value;
     use crate::work::{Dataset, Source, Work};
 
@@ -197,13 +198,8 @@ mod tests {
 
     fn known(train: Bytes, test: Bytes) -> Knowledge {
         let output = |name: &str| Output { name: name.into(), object: ObjectDigest::of(b"x"), bytes: 1, inline: None };
-        let record = Record {
-            parts: parts(),
-            outputs: vec![output("train"), output("test")],
-            tensors: vec![],
-            provenance: Provenance::default(),
-        };
-        Knowledge::Known { key: record.parts.key(), record: Box::new(record), bytes: vec![train, test] }
+        let outline = Outline { digest: RecordDigest::of(b"r"), outputs: vec![output("train"), output("test")] };
+        Knowledge::Known { key: parts().key(), outline, bytes: vec![train, test] }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! A stream is BLAKE3's extendable output over the seed, the purpose and its coordinates. Integers come
 //! from its bytes; normal deviates from integers by arithmetic that IEEE-754 defines exactly.
 
-use crate::value::feed_text;
+use crate::value::encode_text;
 
 /// A stream of random numbers.
 pub struct Stream {
@@ -17,8 +17,9 @@ impl Stream {
     /// The stream of `purpose` (such as `"order"`) at some coordinates (such as the epoch).
     pub fn new(seed: u64, purpose: &str, coordinates: &[u64]) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("wdpipe 2026 random stream v1");
-        hasher.update(&seed.to_le_bytes());
-        feed_text(&mut hasher, purpose);
+        let mut start = seed.to_le_bytes().to_vec();
+        encode_text(&mut start, purpose);
+        hasher.update(&start);
         for coordinate in coordinates {
             hasher.update(&coordinate.to_le_bytes());
         }

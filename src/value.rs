@@ -6,11 +6,15 @@
 //! for a map its length and, in ascending order of the names' bytes, each name (as text without tag)
 //! and its value. The encoding is injective: different values never give the same bytes.
 
+mod encode;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
+
+use encode::Encoder;
 
 /// Named values, in order of their names.
 pub type Map = BTreeMap<String, Value>;
@@ -47,10 +51,10 @@ impl Value {
     /// Turns parameters into plain data; a struct becomes a map of its fields.
     ///
     /// # Errors
-    /// If a number is NaN, or the type holds what TOML cannot say.
+    /// If a number is NaN, or the type holds what no parameter is.
     pub fn of<T: Serialize>(parameters: &T) -> Result<Self, ValueError> {
-        let value = toml::Value::try_from(parameters).map_err(|e| ValueError::Unsupported(e.to_string()))?;
-        Self::from_toml("the parameter", value)
+        let bytes = encoded(parameters)?;
+        Self::decode(&mut &bytes[..]).ok_or_else(|| ValueError::Unsupported("the parameter is too large".to_owned()))
     }
 
     /// Turns plain data back into typed parameters.
@@ -59,27 +63,6 @@ impl Value {
     /// If a field is missing, unknown or of another type.
     pub fn to<T: serde::de::DeserializeOwned>(&self) -> Result<T, ValueError> {
         self.to_toml().try_into().map_err(|e: toml::de::Error| ValueError::Unsupported(e.message().to_owned()))
-    }
-
-    fn from_toml(path: &str, value: toml::Value) -> Result<Self, ValueError> {
-        Ok(match value {
-            toml::Value::Boolean(value) => Self::Bool(value),
-            toml::Value::Integer(value) => Self::Int(value),
-            toml::Value::Float(value) if value.is_nan() => return Err(ValueError::NotANumber(path.to_owned())),
-            toml::Value::Float(value) => Self::Float(value),
-            toml::Value::String(value) => Self::Text(value),
-            toml::Value::Datetime(_) => return Err(ValueError::Unsupported(format!("{path} is a date"))),
-            toml::Value::Array(values) => {
-                Self::List(values.into_iter().map(|v| Self::from_toml(path, v)).collect::<Result<_, _>>()?)
-            }
-            toml::Value::Table(fields) => {
-                let entry = |(name, value): (String, toml::Value)| {
-                    let value = Self::from_toml(&name, value)?;
-                    Ok((name, value))
-                };
-                Self::Map(fields.into_iter().map(entry).collect::<Result<_, _>>()?)
-            }
-        })
     }
 
     fn to_toml(&self) -> toml::Value {
@@ -95,35 +78,50 @@ impl Value {
         }
     }
 
-    /// Feeds the canonical encoding to a hasher.
-    pub fn feed(&self, hasher: &mut blake3::Hasher) {
-        match self {
-            Self::Bool(value) => {
-                hasher.update(&[1, u8::from(*value)]);
+    /// Reads the canonical encoding off the beginning of bytes that [`encoded`] wrote.
+    fn decode(bytes: &mut &[u8]) -> Option<Self> {
+        let (tag, rest) = bytes.split_first()?;
+        *bytes = rest;
+        Some(match tag {
+            1 => Self::Bool(take::<1>(bytes)? == [1]),
+            2 => Self::Int(i64::from_le_bytes(take(bytes)?)),
+            3 => Self::Float(f64::from_bits(u64::from_le_bytes(take(bytes)?))),
+            4 => Self::Text(decode_text(bytes)?),
+            5 => {
+                let count = decode_length(bytes)?;
+                Self::List((0..count).map(|_| Self::decode(bytes)).collect::<Option<_>>()?)
             }
+            6 => {
+                let count = decode_length(bytes)?;
+                let fields = (0..count).map(|_| Some((decode_text(bytes)?, Self::decode(bytes)?)));
+                Self::Map(fields.collect::<Option<_>>()?)
+            }
+            _ => return None,
+        })
+    }
+
+    /// Appends the canonical encoding.
+    pub fn encode(&self, to: &mut Vec<u8>) {
+        match self {
+            Self::Bool(value) => to.extend([1, u8::from(*value)]),
             Self::Int(value) => {
-                hasher.update(&[2]).update(&value.to_le_bytes());
+                to.push(2);
+                to.extend(value.to_le_bytes());
             }
             Self::Float(value) => {
-                hasher.update(&[3]).update(&value.to_bits().to_le_bytes());
+                to.push(3);
+                to.extend(value.to_bits().to_le_bytes());
             }
             Self::Text(value) => {
-                hasher.update(&[4]);
-                feed_text(hasher, value);
+                to.push(4);
+                encode_text(to, value);
             }
             Self::List(values) => {
-                hasher.update(&[5]);
-                feed_length(hasher, values.len());
-                values.iter().for_each(|value| value.feed(hasher));
+                to.push(5);
+                encode_length(to, values.len());
+                values.iter().for_each(|value| value.encode(to));
             }
-            Self::Map(fields) => {
-                hasher.update(&[6]);
-                feed_length(hasher, fields.len());
-                for (name, value) in fields {
-                    feed_text(hasher, name);
-                    value.feed(hasher);
-                }
-            }
+            Self::Map(fields) => encode_map(to, fields),
         }
     }
 }
@@ -144,15 +142,54 @@ fn nested<'de, D: Deserializer<'de>, T: Deserialize<'de>>(input: D) -> Result<T,
     read
 }
 
-/// Feeds the length of a sequence: 8 bytes, little-endian.
-pub fn feed_length(hasher: &mut blake3::Hasher, length: usize) {
-    hasher.update(&(length as u64).to_le_bytes());
+/// The canonical encoding of parameters, as [`Value::of`] them would have it.
+///
+/// # Errors
+/// As there.
+pub fn encoded<T: Serialize>(parameters: &T) -> Result<Vec<u8>, ValueError> {
+    let (name, mut bytes) = ("the parameter", Vec::with_capacity(1 << 9));
+    match parameters.serialize(Encoder { name, to: &mut bytes })? {
+        true => Ok(bytes),
+        false => Err(ValueError::Unsupported(format!("{name} is absent"))),
+    }
 }
 
-/// Feeds text: its length in bytes, then its bytes.
-pub fn feed_text(hasher: &mut blake3::Hasher, text: &str) {
-    feed_length(hasher, text.len());
-    hasher.update(text.as_bytes());
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(*taken)
+}
+
+fn decode_length(bytes: &mut &[u8]) -> Option<u64> {
+    take(bytes).map(u64::from_le_bytes)
+}
+
+fn decode_text(bytes: &mut &[u8]) -> Option<String> {
+    let length = usize::try_from(decode_length(bytes)?).ok()?;
+    let (text, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    String::from_utf8(text.to_vec()).ok()
+}
+
+/// Appends the canonical encoding of a map.
+pub fn encode_map(to: &mut Vec<u8>, fields: &Map) {
+    to.push(6);
+    encode_length(to, fields.len());
+    for (name, value) in fields {
+        encode_text(to, name);
+        value.encode(to);
+    }
+}
+
+/// Appends the length of a sequence: 8 bytes, little-endian.
+pub fn encode_length(to: &mut Vec<u8>, length: usize) {
+    to.extend((length as u64).to_le_bytes());
+}
+
+/// Appends text: its length in bytes, then its bytes.
+pub fn encode_text(to: &mut Vec<u8>, text: &str) {
+    encode_length(to, text.len());
+    to.extend(text.as_bytes());
 }
 
 impl fmt::Display for Value {
@@ -185,9 +222,9 @@ mod tests {
     use super::*;
 
     fn hash(value: &Value) -> String {
-        let mut hasher = blake3::Hasher::new();
-        value.feed(&mut hasher);
-        hasher.finalize().to_hex().to_string()
+        let mut bytes = Vec::new();
+        value.encode(&mut bytes);
+        blake3::hash(&bytes).to_hex().to_string()
     }
 
     fn sample() -> Value {
@@ -244,6 +281,46 @@ mod tests {
         assert_eq!(read(&nest(32)).unwrap(), nest(32));
         assert!(read(&nest(33)).unwrap_err().to_string().contains("more than 32 deep"));
         assert_eq!(read(&nest(32)).unwrap(), nest(32), "counted anew after a refusal");
+    }
+
+    #[test]
+    fn what_is_taken_down_is_what_toml_says() {
+        #[derive(Serialize)]
+        enum Choice {
+            Plain,
+            One(f64),
+            Two(u8, i32),
+            #[serde(rename = "named")]
+            Named {
+                flag: bool,
+                nothing: Option<u8>,
+            },
+        }
+        #[derive(Serialize)]
+        struct Inner(f32);
+        #[derive(Serialize)]
+        struct All {
+            choices: Vec<Choice>,
+            pair: (u64, char),
+            map: BTreeMap<String, Option<Inner>>,
+            absent: Option<String>,
+            infinite: f64,
+        }
+        let named = |nothing| Choice::Named { flag: true, nothing };
+        let all = All {
+            choices: vec![Choice::Plain, Choice::One(-0.0), Choice::Two(1, -2), named(None), named(Some(3))],
+            pair: (7, 'ä'),
+            map: [("b".to_owned(), Some(Inner(0.5))), ("a".to_owned(), None)].into(),
+            absent: None,
+            infinite: f64::INFINITY,
+        };
+        let value = Value::of(&all).unwrap();
+        assert_eq!(value.to_toml(), toml::Value::try_from(&all).unwrap());
+        let mut bytes = Vec::new();
+        value.encode(&mut bytes);
+        assert_eq!(encoded(&all).unwrap(), bytes);
+        assert!(Value::of(&u64::MAX).is_err() && Value::of(&()).is_err() && Value::of(&[None::<u8>]).is_err());
+        assert_eq!(Value::of(&[("x", f64::NAN)]).unwrap_err(), ValueError::NotANumber("the parameter".to_owned()));
     }
 
     #[test]

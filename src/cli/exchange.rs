@@ -99,14 +99,14 @@ impl Export {
         };
         let store = global.store()?;
         let knowledge = Resolver::new(&store, graph, &selection.preference).all(&graph.closure(&[id]))?;
-        let record = match &knowledge[id] {
-            Knowledge::Known { record, .. } => record,
+        let outline = match &knowledge[id] {
+            Knowledge::Known { outline, .. } => outline,
             _ => {
                 let message = format!("`{}` was not run yet with these settings", stage.name);
                 return Err(Failure::new(ExitCode::Missing, message, format!("wdpipe make '{}'", stage.name)));
             }
         };
-        let Some(output) = record.output(&self.output) else {
+        let Some(output) = outline.output(&self.output) else {
             return Err(Failure::usage(format!("`{}` has no output `{}`", stage.name, self.output), ""));
         };
         let layout = layout(model).map_err(unreadable)?;

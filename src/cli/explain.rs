@@ -47,10 +47,14 @@ impl Explain {
                 None => None,
             };
             let reason = plan.run.iter().find(|run| run.stage == id).map(|run| &run.reason);
+            let record = match &knowledge[id] {
+                Knowledge::Known { key, outline, .. } => store.recorded(key, &outline.digest)?,
+                _ => None,
+            };
             if self.json {
-                explained.push(json(graph, id, &knowledge[id], parts.as_ref(), reason));
+                explained.push(json(graph, id, record.as_ref(), parts.as_ref(), reason));
             } else {
-                text(graph, id, &knowledge[id], parts.as_ref(), reason, ui);
+                text(graph, id, (&knowledge[id], record.as_ref()), parts.as_ref(), reason, ui);
             }
         }
         if self.json {
@@ -65,7 +69,7 @@ impl Explain {
 fn text(
     graph: &Graph,
     id: usize,
-    knowledge: &Knowledge,
+    (knowledge, record): (&Knowledge, Option<&Record>),
     parts: Option<&KeyParts>,
     reason: Option<&MissReason>,
     ui: &Ui,
@@ -103,8 +107,8 @@ fn text(
             row(&format!("input {}", input.role), format!("from {}", graph.stages[input.stage].name));
         }
     }
-    if let Knowledge::Known { record, bytes: at_hand, .. } = knowledge {
-        for (output, at_hand) in record.outputs.iter().zip(at_hand) {
+    if let Knowledge::Known { outline, bytes: at_hand, .. } = knowledge {
+        for (output, at_hand) in outline.outputs.iter().zip(at_hand) {
             let note = match at_hand {
                 Bytes::Present => "",
                 Bytes::Dropped => ", bytes dropped",
@@ -112,6 +116,8 @@ fn text(
             };
             row(&format!("output {}", output.name), format!("{}  {}{note}", output.object, bytes(output.bytes)));
         }
+    }
+    if let Some(record) = record {
         row("computed", computed(record));
     }
     columns(&rows).iter().for_each(|line| ui.answer(line));
@@ -134,14 +140,10 @@ pub fn computed(record: &Record) -> String {
 fn json(
     graph: &Graph,
     id: usize,
-    knowledge: &Knowledge,
+    record: Option<&Record>,
     parts: Option<&KeyParts>,
     reason: Option<&MissReason>,
 ) -> serde_json::Value {
-    let record = match knowledge {
-        Knowledge::Known { record, .. } => Some(record),
-        _ => None,
-    };
     let outputs = record.map(|record| {
         let output = |output: &crate::record::Output| {
             (output.name.clone(), serde_json::json!({ "blake3": output.object, "bytes": output.bytes }))

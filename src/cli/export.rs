@@ -39,15 +39,15 @@ pub fn export(
     };
     let mut exported = Vec::new();
     for &id in &selection.targets {
-        let (Work::Figure(figure), Knowledge::Known { key, record, .. }) =
+        let (Work::Figure(figure), Knowledge::Known { key, outline, .. }) =
             (&selection.graph.stages[id].work, &knowledge[id])
         else {
             continue;
         };
         // What the files say of themselves.
-        let root = engine::closure(&selection.graph, knowledge, id, store)?.root();
+        let root = engine::closure_root(&selection.graph, knowledge, id, store)?;
         let stamp = Stamp { figure: figure.name.clone(), key: *key, root };
-        for output in &record.outputs {
+        for output in &outline.outputs {
             let bytes = store.output(output)?;
             let (extension, bytes) = match output.name.as_str() {
                 "numbers" => match Table::from_bytes(&bytes) {

@@ -100,7 +100,7 @@ fn tables(
     let mut missing = 0;
     for input in inputs {
         let output = match &knowledge[input.stage] {
-            Knowledge::Known { record, .. } => record.output(input.output),
+            Knowledge::Known { outline, .. } => outline.output(input.output),
             _ => None,
         };
         let Some(output) = output else {

@@ -198,16 +198,19 @@ impl Sign {
         let (public, me) = (secret.public(), who());
         let [mut signed, mut own, mut others] = [const { BTreeSet::new() }; 3];
         for (stage, known) in selection.graph.stages.iter().zip(&knowledge) {
-            let Knowledge::Known { record, .. } = known else { continue };
-            let import = Import::of(&stage.work).map(|import| resolver.imported(import)).transpose()?;
-            for used in [Some(&**record), import.as_ref()].into_iter().flatten() {
-                for (digest, record) in store.records(&used.parts.key())? {
+            let Knowledge::Known { key, outline, .. } = known else { continue };
+            let mut all_used = vec![(*key, outline.digest)];
+            if let Some(import) = Import::of(&stage.work) {
+                all_used.push((import.parts().key(), resolver.imported(import)?.digest));
+            }
+            for (key, used) in all_used {
+                for (digest, record) in store.records(&key)? {
                     let mine = record.provenance.who == me;
                     if store.signers(&digest)?.contains(&public) {
                         signed.insert(digest);
                     } else if mine {
                         own.insert(digest);
-                    } else if record == *used {
+                    } else if digest == used {
                         // Another outcome of somebody else's, which is not used, is not for this user to vouch for.
                         others.insert(digest);
                     }

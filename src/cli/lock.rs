@@ -106,7 +106,7 @@ impl From<ReportError> for Failure {
 /// Says where figures that were made are not what their locks hold.
 pub fn left(selection: &Selection, knowledge: &[Knowledge], store: &Store, folder: &std::path::Path, ui: &Ui) {
     for &id in &selection.targets {
-        let (Work::Figure(figure), Knowledge::Known { key, record, .. }) =
+        let (Work::Figure(figure), Knowledge::Known { key, outline, .. }) =
             (&selection.graph.stages[id].work, &knowledge[id])
         else {
             continue;
@@ -120,7 +120,7 @@ pub fn left(selection: &Selection, knowledge: &[Knowledge], store: &Store, folde
                 continue;
             }
         };
-        let same = record.outputs.iter().all(|output| lock.output(&output.name) == Some(output.object));
+        let same = outline.outputs.iter().all(|output| lock.output(&output.name) == Some(output.object));
         if lock.drawing().is_some_and(|drawing| drawing.key == *key) && same {
             continue;
         }

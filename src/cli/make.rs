@@ -205,7 +205,7 @@ impl Make {
         for (stage, place) in &diverged {
             ui.warn(&format!("{stage} diverged ({place}); this is recorded and drawn as a result"));
         }
-        say_several(&selection, &summary, ui);
+        say_several(&selection, &summary, store, ui)?;
         let folder = global.reports.join(&self.variant.profile);
         let exported = export(&selection, &summary.knowledge, store, &folder)?;
         for Exported { path, changed, .. } in &exported {
@@ -242,7 +242,10 @@ impl Make {
             });
             ui.answer(&object.to_string());
         }
-        match summary.errors.into_iter().next() {
+        let first = summary.errors.into_iter().next();
+        // The program ends: taking a large graph apart first would be a tenth of what it does.
+        std::mem::forget((selection, summary.knowledge));
+        match first {
             Some(error) => Err(error.into()),
             None if interrupted => Err(EngineError::Interrupted.into()),
             None => Ok(()),
@@ -251,15 +254,20 @@ impl Make {
 }
 
 /// Says which stages have several different results, and which of them was used.
-fn say_several(selection: &Selection, summary: &engine::Summary, ui: &Ui) {
+///
+/// # Errors
+/// If a record cannot be read.
+fn say_several(selection: &Selection, summary: &engine::Summary, store: &Store, ui: &Ui) -> Result<(), Failure> {
     let stages = selection.graph.stages.iter().zip(&summary.knowledge);
     let several: Vec<_> = stages
         .filter_map(|(stage, known)| match known {
-            Knowledge::Known { key, record, .. } if summary.several.contains(key) => Some((stage, key, record)),
+            Knowledge::Known { key, outline, .. } if summary.several.contains(key) => Some((stage, key, outline)),
             _ => None,
         })
         .collect();
-    if let [(stage, key, record), ..] = &several[..] {
+    if let [(stage, key, outline), ..] = &several[..]
+        && let Some(record) = store.recorded(key, &outline.digest)?
+    {
         let made = &record.provenance;
         ui.warn(&format!(
             "{} came out differently in different runs, first {}; used is that by {} of {} (what a lock holds comes \
@@ -271,6 +279,7 @@ fn say_several(selection: &Selection, summary: &engine::Summary, ui: &Ui) {
             key.short()
         ));
     }
+    Ok(())
 }
 
 /// Signs records, all with one signature.

@@ -150,12 +150,12 @@ fn seeds(once: &Once) -> usize {
 fn widest(once: &Once, store: &Store) -> Result<Option<Widest>, Failure> {
     let mut widest: Option<Widest> = None;
     for &id in &once.selection.targets {
-        let (Work::Figure(figure), Knowledge::Known { record, .. }) =
+        let (Work::Figure(figure), Knowledge::Known { outline, .. }) =
             (&once.selection.graph.stages[id].work, &once.summary.knowledge[id])
         else {
             continue;
         };
-        let Some(output) = record.output("numbers") else { continue };
+        let Some(output) = outline.output("numbers") else { continue };
         let table = Table::from_bytes(&store.output(output)?)
             .map_err(|error| Failure::new(super::ExitCode::Storage, error.to_string(), ""))?;
         let column = |name: &str| table.numbers(name).unwrap_or_default();

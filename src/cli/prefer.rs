@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 
-use crate::digest::{ObjectDigest, RecordDigest, StageKey};
+use crate::digest::{ObjectDigest, StageKey};
 use crate::engine::{Preference, Recorded, Standing};
-use crate::record::Record;
+use crate::record::Outline;
 use crate::reports::Place;
 use crate::sign::{Accept, Trust};
 use crate::store::StoreError;
@@ -42,14 +42,14 @@ impl Preferred {
 }
 
 impl Preference for Preferred {
-    fn standing(&self, source: &dyn Recorded, digest: &RecordDigest, record: &Record) -> Result<Standing, StoreError> {
+    fn standing(&self, source: &dyn Recorded, key: &StageKey, outline: &Outline) -> Result<Standing, StoreError> {
         let yields = |outputs: &BTreeMap<String, ObjectDigest>| {
-            outputs.len() == record.outputs.len()
-                && record.outputs.iter().all(|output| outputs.get(&output.name) == Some(&output.object))
+            outputs.len() == outline.outputs.len()
+                && outline.outputs.iter().all(|output| outputs.get(&output.name) == Some(&output.object))
         };
-        let locked = self.held().get(&record.parts.key()).is_some_and(|held| held.iter().any(yields));
+        let locked = self.held().get(key).is_some_and(|held| held.iter().any(yields));
         // Without trusted keys nobody has to be asked who signed.
-        let trusted = !self.trust.keys().is_empty() && self.trust.vouches(&source.signers(digest)?);
+        let trusted = !self.trust.keys().is_empty() && self.trust.vouches(&source.signers(&outline.digest)?);
         Ok(match (self.is_strict() && !trusted, locked, trusted) {
             (true, ..) => Standing::Refused,
             (_, true, _) => Standing::Locked,

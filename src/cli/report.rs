@@ -14,7 +14,7 @@ use crate::fsx;
 use crate::graph::{Drawn, StageId};
 use crate::page::{ClaimInfo, CurveInfo, Page, PanelInfo, Section, StageInfo, html};
 use crate::plan::Knowledge;
-use crate::record::Record;
+use crate::record::Outline;
 use crate::store::Store;
 use crate::table::Table;
 use crate::work::{Figure, Mark, Panel, Scale, Work};
@@ -61,10 +61,10 @@ pub fn write(
     let knowledge = Resolver::new(store, graph, &selection.preference).outlook(&graph.closure(&targets))?;
     let mut figures = Vec::new();
     for (name, drawn) in graph.figures.iter().filter(|(_, drawn)| selection.targets.contains(&drawn.stage)) {
-        if let (Work::Figure(work), Knowledge::Known { record, .. }) =
+        if let (Work::Figure(work), Knowledge::Known { outline, .. }) =
             (&graph.stages[drawn.stage].work, &knowledge[drawn.stage])
         {
-            figures.push(section((name, drawn, work, record), selection, variant, &knowledge, store, global)?);
+            figures.push(section((name, drawn, work, outline), selection, variant, &knowledge, store, global)?);
         }
     }
     // The paper's figures come first.
@@ -88,7 +88,7 @@ pub fn write(
 }
 
 fn section(
-    (name, drawn, work, record): (&str, &Drawn, &Figure, &Record),
+    (name, drawn, work, outline): (&str, &Drawn, &Figure, &Outline),
     selection: &Selection,
     variant: &Variant,
     knowledge: &[Knowledge],
@@ -96,7 +96,7 @@ fn section(
     global: &Global,
 ) -> Result<Section, Failure> {
     let storage = |message: String| Failure::new(ExitCode::Storage, message, "");
-    let output = |name: &str| match record.output(name) {
+    let output = |name: &str| match outline.output(name) {
         Some(output) => Ok(store.output(output)?),
         None => Err(storage(format!("the record of `{}` has no output `{name}`", work.name))),
     };
@@ -127,7 +127,7 @@ fn section(
         claims: claims.into_iter().map(claim).collect(),
         pipeline: (format!("pipelines/{file}"), text),
         command: format!("wdpipe make {name} --profile {}{sets}", variant.profile),
-        stages: stages(drawn.stage, selection, knowledge),
+        stages: stages(drawn.stage, selection, knowledge, store)?,
         files: linked.map(|(label, extension)| ((*label).to_owned(), format!("{name}.{extension}"))).collect(),
     })
 }
@@ -152,22 +152,28 @@ fn panel(panel: &Panel) -> PanelInfo {
 }
 
 /// The stages behind a figure, as their records have them.
-fn stages(figure: StageId, selection: &Selection, knowledge: &[Knowledge]) -> Vec<StageInfo> {
+fn stages(
+    figure: StageId,
+    selection: &Selection,
+    knowledge: &[Knowledge],
+    store: &Store,
+) -> Result<Vec<StageInfo>, Failure> {
     let graph = &selection.graph;
     let needed = graph.closure(&[figure]);
-    let known = graph.stages.iter().zip(knowledge).zip(needed).filter(|(_, needed)| *needed);
-    let info = |((stage, knowledge), _): ((&crate::graph::Stage, &Knowledge), bool)| {
-        let Knowledge::Known { key, record, .. } = knowledge else { return None };
-        let made = &record.provenance;
-        Some(StageInfo {
+    let mut infos = Vec::new();
+    for ((stage, knowledge), _) in graph.stages.iter().zip(knowledge).zip(needed).filter(|(_, needed)| *needed) {
+        let Knowledge::Known { key, outline, .. } = knowledge else { continue };
+        let Some(record) = store.recorded(key, &outline.digest)? else { continue };
+        let made = record.provenance;
+        infos.push(StageInfo {
             name: stage.name.clone(),
-            kind: record.parts.kind.clone(),
+            kind: record.parts.kind,
             seconds: made.seconds,
-            device: made.device.clone(),
-            machine: made.machine.clone(),
+            device: made.device,
+            machine: made.machine,
             key: key.to_string(),
-            outputs: record.outputs.iter().map(|o| (o.name.clone(), o.object.to_string())).collect(),
-        })
-    };
-    known.filter_map(info).collect()
+            outputs: outline.outputs.iter().map(|o| (o.name.clone(), o.object.to_string())).collect(),
+        });
+    }
+    Ok(infos)
 }

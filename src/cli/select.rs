@@ -1,6 +1,7 @@
 //! From what a user types to stages of a graph: pipelines read, targets found.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 use clap::Args;
@@ -8,11 +9,11 @@ use clap::Args;
 use super::prefer::Preferred;
 use super::{Failure, Global};
 use crate::fsx;
-use crate::graph::{Drawn, Graph, Stage, StageId};
+use crate::graph::{Drawn, Graph, Input, Stage, StageId};
 use crate::reports::Place;
 use crate::sign::Trust;
 use crate::spec::{Pipeline, did_you_mean, expand};
-use crate::value::{Value, ValueError};
+use crate::value::ValueError;
 
 /// Which profile and settings hold.
 #[derive(Debug, Clone, Args)]
@@ -243,22 +244,23 @@ fn owner<'a>(names: &'a [String], target: &str) -> Option<&'a String> {
 }
 
 /// Adds the stages of another pipeline; one that is there already, computing the same from the same, is that one.
-fn append(graph: &mut Graph, other: Graph, known: &mut HashMap<blake3::Hash, StageId>) -> Result<(), ValueError> {
+fn append(graph: &mut Graph, other: Graph, known: &mut HashMap<u64, StageId>) -> Result<(), ValueError> {
     graph.policy = other.policy;
     let mut ids: Vec<StageId> = Vec::with_capacity(other.stages.len());
     for mut stage in other.stages {
         for input in &mut stage.inputs {
             input.stage = ids[input.stage];
         }
-        let likeness = likeness(&stage)?;
         let next = graph.stages.len();
-        let id = *known.entry(likeness).or_insert(next);
-        if id == next {
-            graph.stages.push(stage);
-        } else {
+        let id = *known.entry(likeness(&stage)?).or_insert(next);
+        let equal =
+            graph.stages.get(id).is_some_and(|other| (&other.work, &other.inputs) == (&stage.work, &stage.inputs));
+        ids.push(if equal { id } else { next });
+        if equal {
             graph.aliases.insert(stage.name, id);
+        } else {
+            graph.stages.push(stage);
         }
-        ids.push(id);
     }
     graph.claims.extend(other.claims.into_iter().map(|mut claim| {
         claim.inputs.iter_mut().for_each(|input| input.stage = ids[input.stage]);
@@ -272,17 +274,12 @@ fn append(graph: &mut Graph, other: Graph, known: &mut HashMap<blake3::Hash, Sta
     Ok(())
 }
 
-/// A hash of what a stage computes, and of what.
-fn likeness(stage: &Stage) -> Result<blake3::Hash, ValueError> {
-    let mut hasher = blake3::Hasher::new();
-    let mut add = |text: &str| {
-        hasher.update(&(text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
-    };
-    add(stage.work.kind());
-    add(&Value::Map(stage.work.parameters()?).to_string());
-    for input in &stage.inputs {
-        add(&format!("{} {} {}", input.role, input.stage, input.output));
+/// A number that is the same for stages that compute the same of the same, and hardly for others.
+fn likeness(stage: &Stage) -> Result<u64, ValueError> {
+    let mut hasher = DefaultHasher::new();
+    stage.work.encoded()?.hash(&mut hasher);
+    for Input { role, stage, output } in &stage.inputs {
+        (role, stage, output).hash(&mut hasher);
     }
-    Ok(hasher.finalize())
+    Ok(hasher.finish())
 }

@@ -50,10 +50,14 @@ impl Show {
         let store = global.store()?;
         let knowledge = Resolver::new(&store, graph, &selection.preference).all(&graph.closure(found))?;
         let known = found.iter().filter_map(|&id| match &knowledge[id] {
-            Knowledge::Known { record, .. } => Some((graph.stages[id].name.as_str(), record.as_ref())),
+            Knowledge::Known { key, outline, .. } => Some((graph.stages[id].name.as_str(), key, outline)),
             _ => None,
         });
-        let known: Vec<_> = known.collect();
+        let mut records = Vec::new();
+        for (name, key, outline) in known {
+            records.extend(store.recorded(key, &outline.digest)?.map(|record| (name, record)));
+        }
+        let known: Vec<_> = records.iter().map(|(name, record)| (*name, record)).collect();
         if known.is_empty() {
             let message = format!("`{}` was not run yet with these settings", self.stage);
             return Err(Failure::new(ExitCode::Missing, message, format!("wdpipe make '{}'", self.stage)));

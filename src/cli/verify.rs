@@ -11,13 +11,13 @@ use super::select::{Variant, select};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::archive::{self, ArchiveError, Numbers};
-use crate::digest::{ObjectDigest, RecordDigest};
+use crate::digest::{ObjectDigest, RecordDigest, StageKey};
 use crate::engine::{EngineError, Indifferent, Preference, Recorded, Resolver, Standing};
 use crate::fsx;
 use crate::lock::Lock;
 use crate::parallel::parallel;
 use crate::plan::Knowledge;
-use crate::record::Record;
+use crate::record::{Outline, Record};
 use crate::reports::{Place, ReportError};
 use crate::sign::Trust;
 use crate::stages::Device;
@@ -257,8 +257,8 @@ impl Verify {
 struct Others<'a>(&'a dyn Preference);
 
 impl Preference for Others<'_> {
-    fn standing(&self, source: &dyn Recorded, digest: &RecordDigest, record: &Record) -> Result<Standing, StoreError> {
-        Ok(match self.0.standing(source, digest, record)? {
+    fn standing(&self, source: &dyn Recorded, key: &StageKey, outline: &Outline) -> Result<Standing, StoreError> {
+        Ok(match self.0.standing(source, key, outline)? {
             Standing::Locked => Standing::Known,
             Standing::Known => Standing::Trusted,
             other => other,
@@ -284,7 +284,7 @@ fn samples(
     let resolver = Resolver::new(store, &selection.graph, &preference);
     let knowledge = resolver.outlook(&selection.graph.closure(&selection.targets))?;
     let here = selection.targets.iter().find_map(|&id| match &knowledge[id] {
-        Knowledge::Known { record, .. } => record.output("numbers"),
+        Knowledge::Known { outline, .. } => outline.output("numbers"),
         _ => None,
     });
     let Some(here) = here else {

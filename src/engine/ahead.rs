@@ -6,10 +6,9 @@ use std::sync::{Mutex, PoisonError};
 
 use super::preference::Recorded;
 use crate::digest::{ObjectDigest, RecordDigest, StageKey};
-use crate::record::{KeyParts, Output, Provenance, Record};
+use crate::record::{Outline, Output, Record};
 use crate::sign::PublicKey;
 use crate::store::{Catalogue, Listed, ObjectState, Store, StoreError};
-use crate::value::Map;
 
 /// A store together with what a catalogue lists beyond it.
 pub struct Ahead<'a> {
@@ -32,28 +31,22 @@ impl<'a> Ahead<'a> {
     }
 }
 
-/// As much of a record as a catalogue tells: its outputs. It serves to find the keys of what follows, and nothing else.
-fn outline(listed: &Listed) -> Record {
+/// What a catalogue tells of a record. The bytes that lie in it are not there: it serves to find the keys of what
+/// follows, and nothing else.
+fn outline(listed: &Listed) -> Outline {
     let outputs = listed.outputs.iter().map(|output| Output {
         name: output.name.clone(),
         object: output.object,
         bytes: output.bytes,
         inline: output.inline.then(Vec::new),
     });
-    let parts = KeyParts {
-        kind: String::new(),
-        version: 0,
-        parameters: Map::new(),
-        inputs: BTreeMap::new(),
-        policy: Map::new(),
-    };
-    Record { parts, outputs: outputs.collect(), tensors: Vec::new(), provenance: Provenance::default() }
+    Outline { digest: listed.record, outputs: outputs.collect() }
 }
 
 impl Recorded for Ahead<'_> {
-    fn records(&self, key: &StageKey) -> Result<Vec<(RecordDigest, Record)>, StoreError> {
-        let mut found = self.store.records(key)?;
-        let here: BTreeSet<RecordDigest> = found.iter().map(|(digest, _)| *digest).collect();
+    fn outlines(&self, key: &StageKey) -> Result<Vec<Outline>, StoreError> {
+        let mut found = self.store.outlines(key)?;
+        let here: BTreeSet<RecordDigest> = found.iter().map(|outline| outline.digest).collect();
         let lacking: Vec<_> =
             self.catalogue.outcomes(key).iter().filter(|listed| !here.contains(&listed.record)).collect();
         if !lacking.is_empty() {
@@ -61,7 +54,7 @@ impl Recorded for Ahead<'_> {
             all.entry(*key).or_default().extend(lacking.iter().map(|listed| listed.record));
         }
         if found.is_empty() {
-            found.extend(lacking.into_iter().map(|listed| (listed.record, outline(listed))));
+            found.extend(lacking.into_iter().map(outline));
         }
         Ok(found)
     }

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use super::EngineError;
 use super::resolve::Import;
-use crate::closure::{Closure, Member};
-use crate::digest::RecordDigest;
+use crate::closure::{Closure, Member, outcome, root};
+use crate::digest::{ClosureRoot, RecordDigest};
 use crate::graph::{Graph, StageId};
 use crate::plan::Knowledge;
 use crate::record::Record;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 /// The closure of a stage: the stages that it needs in the graph's order and under the graph's names, itself last. Where
 /// something imported is read, its record stands before its first reader, as `import cifar10` or `import weights/NAME`.
@@ -27,6 +27,32 @@ pub fn closure(graph: &Graph, knowledge: &[Knowledge], target: StageId, store: &
     Ok(Closure { members })
 }
 
+/// The root of a stage's [`closure`], for which its records need not be read.
+///
+/// # Errors
+/// As there.
+pub fn closure_root(
+    graph: &Graph,
+    knowledge: &[Knowledge],
+    target: StageId,
+    store: &Store,
+) -> Result<ClosureRoot, EngineError> {
+    let needed = graph.closure(&[target]);
+    let mut outcomes = Vec::new();
+    let mut imports = Vec::new();
+    for (id, stage) in graph.stages.iter().enumerate().filter(|(id, _)| needed[*id]) {
+        let not_made = || EngineError::NotMade(stage.name.clone());
+        let Some(Knowledge::Known { key, outline, .. }) = knowledge.get(id) else { return Err(not_made()) };
+        if let Some(import) = Import::of(&stage.work) {
+            let record = store.recorded(key, &outline.digest)?.ok_or_else(not_made)?;
+            imports.push((import.parts().key(), brought(import, &record, store)?.1));
+        }
+        outcomes.push(outcome(*key, &outline.outputs));
+    }
+    outcomes.extend(imports.iter().map(|(key, record)| outcome(*key, &record.outputs)));
+    Ok(root(outcomes))
+}
+
 /// Of the stages that are needed those that are known, as [`closure`] gives them, with the imports that they read.
 ///
 /// # Errors
@@ -39,14 +65,16 @@ pub fn known(
 ) -> Result<Vec<Member>, EngineError> {
     let (mut members, mut imported) = (Vec::new(), BTreeSet::new());
     for (id, stage) in graph.stages.iter().enumerate().filter(|(id, _)| needed[*id]) {
-        let Some(Knowledge::Known { record, .. }) = knowledge.get(id) else { continue };
+        let Some(Knowledge::Known { key, outline, .. }) = knowledge.get(id) else { continue };
+        let gone = || EngineError::NotMade(stage.name.clone());
+        let record = store.recorded(key, &outline.digest)?.ok_or_else(gone)?;
         if let Some(import) = Import::of(&stage.work) {
-            let (digest, brought) = brought(import, record, store)?;
+            let (digest, brought) = brought(import, &record, store)?;
             if imported.insert(digest) {
-                members.push(member(import.to_string(), brought)?);
+                members.push(member(import.to_string(), digest, brought));
             }
         }
-        members.push(member(stage.name.clone(), record.as_ref().clone())?);
+        members.push(member(stage.name.clone(), outline.digest, record));
     }
     Ok(members)
 }
@@ -62,11 +90,8 @@ fn brought(import: Import<'_>, reader: &Record, store: &Store) -> Result<(Record
     records.into_iter().find(|(_, record)| yields(record)).ok_or_else(|| import.is_missing())
 }
 
-fn member(name: String, record: Record) -> Result<Member, EngineError> {
-    let (digest, _) = record
-        .to_bytes()
-        .map_err(|source| EngineError::Store(StoreError::Record { path: name.clone().into(), source }))?;
-    Ok(Member { name, key: record.parts.key(), digest, record })
+fn member(name: String, digest: RecordDigest, record: Record) -> Member {
+    Member { name, key: record.parts.key(), digest, record }
 }
 
 #[cfg(test)]
@@ -130,6 +155,7 @@ mod tests {
         let names: Vec<_> = found.members.iter().map(|member| member.name.as_str()).collect();
         assert_eq!(names, ["import cifar10", "f/some", "f/all", "f/a", "f/b"]);
         assert!(found.gaps().is_empty());
+        assert_eq!(closure_root(&graph, &knowledge, 4, &store).unwrap(), found.root());
         for member in &found.members {
             assert!(store.records(&member.key).unwrap().iter().any(|(digest, _)| *digest == member.digest));
         }

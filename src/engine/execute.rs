@@ -130,6 +130,13 @@ impl Context<'_> {
         };
         let record = Record { parts, outputs, tensors: made.tensors, provenance };
         let (stage, before) = (job.stage, job.known.clone());
-        Ok(Executed::Made(Box::new(Unstored { stage, seconds, before, record, objects, claim })))
+        let digest = match &before {
+            // Dropped or damaged bytes, computed again: the record is there already.
+            Knowledge::Known { outline, .. } if outline.says(&record.outputs) => outline.digest,
+            _ => {
+                record.to_bytes().map_err(|source| StoreError::Record { path: self.store.root().to_owned(), source })?.0
+            }
+        };
+        Ok(Executed::Made(Box::new(Unstored { stage, seconds, before, digest, record, objects, claim })))
     }
 }

@@ -9,7 +9,7 @@ use super::events::Event;
 use crate::digest::{ObjectDigest, RecordDigest};
 use crate::graph::StageId;
 use crate::plan::{Bytes, Knowledge};
-use crate::record::{Output, Record};
+use crate::record::{Outline, Output, Record};
 use crate::store::{Claim, Store};
 
 /// An object's bytes, with their name.
@@ -62,6 +62,8 @@ pub struct Unstored {
     pub seconds: f64,
     /// What was known about it before.
     pub before: Knowledge,
+    /// The name of the record that says so.
+    pub digest: RecordDigest,
     /// The record that is published when all objects are there.
     pub record: Record,
     /// The outputs that do not lie in the record.
@@ -74,7 +76,8 @@ impl Unstored {
     /// What is known about the stage now.
     pub fn known(&self) -> Knowledge {
         let bytes = vec![Bytes::Present; self.record.outputs.len()];
-        Knowledge::Known { key: self.record.parts.key(), record: Box::new(self.record.clone()), bytes }
+        let outline = Outline { digest: self.digest, outputs: self.record.outputs.clone() };
+        Knowledge::Known { key: self.record.parts.key(), outline, bytes }
     }
 
     /// Stores it; with the new record's name, unless the record was there already.
@@ -93,8 +96,8 @@ impl Unstored {
         let Self { stage, before, record, claim, .. } = self;
         let published = match &before {
             // Dropped or damaged bytes, computed again: the record is there already.
-            Knowledge::Known { record: old, .. } if old.same_outputs(&record) => None,
-            Knowledge::Known { record: old, .. } => {
+            Knowledge::Known { outline: old, .. } if old.says(&record.outputs) => None,
+            Knowledge::Known { outline: old, .. } => {
                 let differs = |output: &&Output| old.output(&output.name).is_none_or(|o| o.object != output.object);
                 let outputs = record.outputs.iter().filter(differs).map(|output| output.name.clone()).collect();
                 report(Event::Differs { stage, outputs });

@@ -18,7 +18,7 @@ mod resolve;
 mod schedule;
 
 pub use ahead::Ahead;
-pub use closure::{closure, known};
+pub use closure::{closure, closure_root, known};
 pub use events::{Event, Outcome};
 pub use execute::Environment;
 pub use packing::Packing;

@@ -1,17 +1,22 @@
 //! Where records are looked for, and which of several records of one key is used.
 
 use crate::digest::{ObjectDigest, RecordDigest, StageKey};
-use crate::record::Record;
+use crate::record::{Outline, Record};
 use crate::sign::PublicKey;
 use crate::store::{ObjectState, Store, StoreError};
 
 /// Something that has records: a store, or an archive in memory.
 pub trait Recorded: Sync {
-    /// All outcomes of a key, see [`Store::records`].
+    /// All outcomes of a key, in the order of [`Store::records`].
     ///
     /// # Errors
     /// If they cannot be read.
-    fn records(&self, key: &StageKey) -> Result<Vec<(RecordDigest, Record)>, StoreError>;
+    fn outlines(&self, key: &StageKey) -> Result<Vec<Outline>, StoreError>;
+
+    /// The store whose index remembers outcomes, if nothing but a store is asked.
+    fn index(&self) -> Option<&Store> {
+        None
+    }
 
     /// The newest record that a stage of this name yielded, whatever its key.
     ///
@@ -33,8 +38,12 @@ pub trait Recorded: Sync {
 }
 
 impl Recorded for Store {
-    fn records(&self, key: &StageKey) -> Result<Vec<(RecordDigest, Record)>, StoreError> {
-        Self::records(self, key)
+    fn outlines(&self, key: &StageKey) -> Result<Vec<Outline>, StoreError> {
+        Self::outlines(self, key)
+    }
+
+    fn index(&self) -> Option<&Store> {
+        Some(self)
     }
 
     fn last_named(&self, stage: &str) -> Result<Option<Record>, StoreError> {
@@ -65,11 +74,11 @@ pub enum Standing {
 
 /// Says how records stand.
 pub trait Preference: Sync {
-    /// The standing of a record that was found in `source`.
+    /// The standing of a record of a key that was found in `source`.
     ///
     /// # Errors
     /// If signatures cannot be read.
-    fn standing(&self, source: &dyn Recorded, digest: &RecordDigest, record: &Record) -> Result<Standing, StoreError>;
+    fn standing(&self, source: &dyn Recorded, key: &StageKey, outline: &Outline) -> Result<Standing, StoreError>;
 
     /// Whether any record may be refused, so that the only one of a key must be asked for too.
     fn is_strict(&self) -> bool;
@@ -79,7 +88,7 @@ pub trait Preference: Sync {
 pub struct Indifferent;
 
 impl Preference for Indifferent {
-    fn standing(&self, _: &dyn Recorded, _: &RecordDigest, _: &Record) -> Result<Standing, StoreError> {
+    fn standing(&self, _: &dyn Recorded, _: &StageKey, _: &Outline) -> Result<Standing, StoreError> {
         Ok(Standing::Known)
     }
 

@@ -8,10 +8,11 @@ use super::EngineError;
 use super::preference::{Preference, Recorded, Standing};
 use crate::digest::StageKey;
 use crate::graph::{Graph, Stage, StageId};
+use crate::parallel::beside;
 use crate::plan::{Bytes, Knowledge, MissReason};
-use crate::record::{KeyParts, Output, Record};
-use crate::store::ObjectState;
-use crate::value::{Map, Value};
+use crate::record::{self, KeyParts, Outline, Output};
+use crate::store::{ObjectState, Store, Witnesses};
+use crate::value::{Map, Value, encode_map};
 use crate::work::{Policy, Source, Work};
 
 /// Version of the numeric policy; see [`policy`].
@@ -122,11 +123,7 @@ impl<'a> Resolver<'a> {
     /// # Errors
     /// If the store cannot be read, or a data set was never imported.
     pub fn all(&self, needed: &[bool]) -> Result<Vec<Knowledge>, EngineError> {
-        let mut knowledge = vec![Knowledge::Waits; self.graph.stages.len()];
-        for id in (0..self.graph.stages.len()).filter(|&id| needed[id]) {
-            knowledge[id] = self.look(id, &knowledge)?;
-        }
-        Ok(knowledge)
+        self.walk(needed, Err)
     }
 
     /// The same for a plan: a stage whose import is not here waits for it.
@@ -134,14 +131,104 @@ impl<'a> Resolver<'a> {
     /// # Errors
     /// If the store cannot be read.
     pub fn outlook(&self, needed: &[bool]) -> Result<Vec<Knowledge>, EngineError> {
+        self.walk(needed, |error| match error {
+            EngineError::NotImported(_) | EngineError::NoWeights(_) => Ok(Knowledge::Waits),
+            error => Err(error),
+        })
+    }
+
+    /// Looks at the stages that are needed: first at what is remembered of them, which is then held against the files, all
+    /// together; what does not hold, and what follows from it, is looked at one by one.
+    fn walk(
+        &self,
+        needed: &[bool],
+        unless: impl Fn(EngineError) -> Result<Knowledge, EngineError>,
+    ) -> Result<Vec<Knowledge>, EngineError> {
         let mut knowledge = vec![Knowledge::Waits; self.graph.stages.len()];
+        let mut holds = vec![false; self.graph.stages.len()];
+        let index = self.store.index().filter(|_| !self.preference.is_strict());
+        if let Some(store) = index {
+            self.recall(store, needed, &mut knowledge, &mut holds)?;
+        }
         for id in (0..self.graph.stages.len()).filter(|&id| needed[id]) {
-            knowledge[id] = match self.look(id, &knowledge) {
-                Err(EngineError::NotImported(_) | EngineError::NoWeights(_)) => Knowledge::Waits,
-                found => found?,
-            };
+            holds[id] &= self.graph.stages[id].inputs.iter().all(|input| holds[input.stage]);
+            if !holds[id] {
+                knowledge[id] = self.look(id, &knowledge).or_else(&unless)?;
+            }
+        }
+        if let Some(store) = index {
+            store.remember_outlines();
         }
         Ok(knowledge)
+    }
+
+    /// What a store remembers of the stages, and whether it holds.
+    fn recall(
+        &self,
+        store: &Store,
+        needed: &[bool],
+        knowledge: &mut [Knowledge],
+        holds: &mut [bool],
+    ) -> Result<(), EngineError> {
+        let mut recall = store.recall(needed.iter().filter(|needed| **needed).count());
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let hold = |(id, witnesses): (StageId, Witnesses)| (id, store.hold(&witnesses));
+        let policies = [&Map::new(), &self.policy].map(|policy| {
+            let mut bytes = Vec::new();
+            encode_map(&mut bytes, policy);
+            bytes
+        });
+        let (recalled, held) = beside(cores, hold, |give| {
+            for id in (0..self.graph.stages.len()).filter(|&id| needed[id]) {
+                if let Some(key) = self.key(id, knowledge, &policies)?
+                    && let Some((outline, witnesses)) = recall.outline(&key)
+                {
+                    knowledge[id] = Knowledge::Known { key, outline, bytes: Vec::new() };
+                    give((id, witnesses));
+                }
+            }
+            Ok::<_, EngineError>(())
+        });
+        recalled?;
+        for (id, states) in held {
+            if let (Knowledge::Known { outline, bytes, .. }, Some(states)) = (&mut knowledge[id], states) {
+                let mut apart = states.into_iter().map(Bytes::from);
+                let at_hand = |output: &Output| if output.inline.is_some() { None } else { apart.next() };
+                bytes.extend(outline.outputs.iter().map(at_hand).map(|state| state.unwrap_or(Bytes::Present)));
+                holds[id] = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// The key of a stage, given the encoded policy of stages without libtorch and of those with it; nothing if an input is
+    /// not known. What is wrong is complained of when the stage is looked at.
+    fn key(
+        &self,
+        id: StageId,
+        knowledge: &[Knowledge],
+        policies: &[Vec<u8>; 2],
+    ) -> Result<Option<StageKey>, EngineError> {
+        let Stage { name, work, inputs } = &self.graph.stages[id];
+        let mut objects = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let Knowledge::Known { outline, .. } = &knowledge[input.stage] else { return Ok(None) };
+            let Some(output) = outline.output(input.output) else { return Ok(None) };
+            objects.push((input.role.as_str(), &output.object));
+        }
+        let brought = Import::of(work).map(|import| (import, self.imported(import)));
+        if let Some((import, brought)) = &brought {
+            let Ok(brought) = brought else { return Ok(None) };
+            for name in import.outputs() {
+                let Some(output) = brought.output(name) else { return Ok(None) };
+                objects.push((name, &output.object));
+            }
+        }
+        objects.sort_by_key(|(role, _)| *role);
+        let parameters = work.encoded().map_err(|error| EngineError::Parameters(name.clone(), error))?;
+        let [none, policy] = policies;
+        let policy = if work.needs_torch() { policy } else { none };
+        Ok(Some(record::key(work.kind(), work.version(), &parameters, objects.into_iter(), policy)))
     }
 
     /// What is known about one stage, given what is known about those before it.
@@ -152,8 +239,8 @@ impl<'a> Resolver<'a> {
         let Some(inputs) = self.inputs(id, knowledge)? else { return Ok(Knowledge::Waits) };
         let parts = self.parts(id, &inputs)?;
         let key = parts.key();
-        if let Some((record, bytes)) = self.choose(&key)? {
-            return Ok(Knowledge::Known { key, record: Box::new(record), bytes });
+        if let Some(known) = self.known(&key)? {
+            return Ok(known);
         }
         let last = self.store.last_named(&self.graph.stages[id].name)?;
         let reason = MissReason::between(last.as_ref().map(|last| &last.parts), &parts);
@@ -168,17 +255,17 @@ impl<'a> Resolver<'a> {
         let stage = &self.graph.stages[id];
         let mut inputs = Inputs::new();
         for input in &stage.inputs {
-            let Knowledge::Known { record, .. } = &knowledge[input.stage] else { return Ok(None) };
-            let output = record.output(input.output).ok_or_else(|| EngineError::NoOutput {
+            let Knowledge::Known { outline, .. } = &knowledge[input.stage] else { return Ok(None) };
+            let output = outline.output(input.output).ok_or_else(|| EngineError::NoOutput {
                 stage: self.graph.stages[input.stage].name.clone(),
                 output: input.output.to_owned(),
             })?;
             inputs.insert(input.role.clone(), output.clone());
         }
         let Some(import) = Import::of(&stage.work) else { return Ok(Some(inputs)) };
-        let record = self.imported(import)?;
+        let brought = self.imported(import)?;
         for name in import.outputs() {
-            let output = record.output(name).cloned().ok_or_else(|| import.is_missing())?;
+            let output = brought.output(name).cloned().ok_or_else(|| import.is_missing())?;
             inputs.insert((*name).to_owned(), output);
         }
         Ok(Some(inputs))
@@ -201,48 +288,47 @@ impl<'a> Resolver<'a> {
     /// # Errors
     /// If the store cannot be read.
     pub fn known(&self, key: &StageKey) -> Result<Option<Knowledge>, EngineError> {
-        let found = self.choose(key)?;
-        Ok(found.map(|(record, bytes)| Knowledge::Known { key: *key, record: Box::new(record), bytes }))
+        Ok(self.choose(key)?.map(|(outline, bytes)| Knowledge::Known { key: *key, outline, bytes }))
     }
 
-    /// The record of something imported: the newest, whether or not its bytes are still here, since an older one
+    /// What the record of something imported says: the newest, whether or not its bytes are still here, since an older one
     /// holds something else.
     ///
     /// # Errors
     /// If it was never imported here.
-    pub fn imported(&self, import: Import<'_>) -> Result<Record, EngineError> {
-        let newest = self.store.records(&import.parts().key())?.into_iter().next();
-        newest.map(|(_, record)| record).ok_or_else(|| import.is_missing())
+    pub fn imported(&self, import: Import<'_>) -> Result<Outline, EngineError> {
+        let newest = self.store.outlines(&import.parts().key())?.into_iter().next();
+        newest.ok_or_else(|| import.is_missing())
     }
 
     /// Of the records of a key the one that is used: what a lock holds, whether or not its bytes are at hand; else, of
     /// those with the best standing in the store's order (see [`Store::records`]), the first whose outputs are all at
     /// hand, else the first.
-    fn choose(&self, key: &StageKey) -> Result<Option<(Record, Vec<Bytes>)>, EngineError> {
-        let mut records = Vec::new();
-        let found = self.store.records(key)?;
+    fn choose(&self, key: &StageKey) -> Result<Option<(Outline, Vec<Bytes>)>, EngineError> {
+        let mut standings = Vec::new();
+        let found = self.store.outlines(key)?;
         let matters = found.len() > 1 || self.preference.is_strict();
-        if found.windows(2).any(|pair| !pair[0].1.same_outputs(&pair[1].1)) {
+        if found.windows(2).any(|pair| !pair[0].same_outputs(&pair[1])) {
             self.several.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(*key);
         }
-        for (digest, record) in found {
+        for outline in found {
             let standing = match matters {
-                true => self.preference.standing(self.store, &digest, &record)?,
+                true => self.preference.standing(self.store, key, &outline)?,
                 false => Standing::Known,
             };
-            records.push((standing, record));
+            standings.push((standing, outline));
         }
-        records.retain(|(standing, _)| *standing != Standing::Refused);
+        standings.retain(|(standing, _)| *standing != Standing::Refused);
         // Stable: of equals the store's order holds.
-        records.sort_by_key(|(standing, _)| *standing);
-        let best = records.first().map(|(standing, _)| *standing);
+        standings.sort_by_key(|(standing, _)| *standing);
+        let best = standings.first().map(|(standing, _)| *standing);
         let mut first = None;
-        for (standing, record) in records.into_iter().filter(|(standing, _)| Some(*standing) == best) {
-            let bytes = record.outputs.iter().map(|output| self.bytes(output)).collect::<Result<Vec<_>, _>>()?;
+        for (standing, outline) in standings.into_iter().filter(|(standing, _)| Some(*standing) == best) {
+            let bytes = outline.outputs.iter().map(|output| self.bytes(output)).collect::<Result<Vec<_>, _>>()?;
             if standing == Standing::Locked || bytes.iter().all(|bytes| *bytes == Bytes::Present) {
-                return Ok(Some((record, bytes)));
+                return Ok(Some((outline, bytes)));
             }
-            first.get_or_insert((record, bytes));
+            first.get_or_insert((outline, bytes));
         }
         Ok(first)
     }
@@ -251,10 +337,16 @@ impl<'a> Resolver<'a> {
         if output.inline.is_some() {
             return Ok(Bytes::Present);
         }
-        Ok(match self.store.state(&output.object)? {
-            ObjectState::Present => Bytes::Present,
-            ObjectState::Missing => Bytes::Dropped,
-            ObjectState::Damaged => Bytes::Damaged,
-        })
+        Ok(self.store.state(&output.object)?.into())
+    }
+}
+
+impl From<ObjectState> for Bytes {
+    fn from(state: ObjectState) -> Self {
+        match state {
+            ObjectState::Present => Self::Present,
+            ObjectState::Missing => Self::Dropped,
+            ObjectState::Damaged => Self::Damaged,
+        }
     }
 }

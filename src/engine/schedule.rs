@@ -155,8 +155,8 @@ pub fn make(request: &Request<'_>, on_event: &mut dyn FnMut(Event)) -> Result<Su
 fn note_uses(store: &Store, closure: &[bool], knowledge: &[Knowledge]) {
     let mut used = Vec::new();
     for (_, known) in closure.iter().zip(knowledge).filter(|(needed, _)| **needed) {
-        let Knowledge::Known { record, bytes, .. } = known else { continue };
-        let outputs = record.outputs.iter().zip(bytes);
+        let Knowledge::Known { outline, bytes, .. } = known else { continue };
+        let outputs = outline.outputs.iter().zip(bytes);
         let there = outputs.filter(|(output, bytes)| output.inline.is_none() && **bytes == Bytes::Present);
         used.extend(there.map(|(output, _)| (output.object, output.bytes)));
     }
@@ -165,8 +165,8 @@ fn note_uses(store: &Store, closure: &[bool], knowledge: &[Knowledge]) {
 
 /// Where a stage's training left the finite numbers, if it did.
 pub fn divergence(known: &Knowledge) -> Option<String> {
-    let Knowledge::Known { record, .. } = known else { return None };
-    stages::divergence(record.output("diverged")?.inline.as_deref()?)
+    let Knowledge::Known { outline, .. } = known else { return None };
+    stages::divergence(outline.output("diverged")?.inline.as_deref()?)
 }
 
 /// For every stage the arithmetic from its start to the end of the longest chain behind it.

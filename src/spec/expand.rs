@@ -205,13 +205,16 @@ fn instantiate(
     let mut family = Family { kind: template.kind.to_owned(), axes, instances: BTreeMap::new() };
     let allowed = only(template, settings, complaints);
     for point in points {
-        let at = |family: &Family| family.instances.get(&restrict(&point, &family.axes)).cloned();
+        let at = |name: &String| {
+            let family = families.get(name)?;
+            family.instances.get(&restrict(&point, &family.axes))
+        };
         let is_kept = allowed.iter().all(|(name, places)| point.get(name).is_none_or(|place| places.contains(place)));
-        if !is_kept || named().any(|family| at(family).is_none()) {
+        let start: Vec<&Instance> = template.start.iter().filter_map(at).collect();
+        let data = template.data.as_ref().and_then(at);
+        if !is_kept || start.len() < template.start.len() || data.is_some() != template.data.is_some() {
             continue;
         }
-        let start: Vec<_> = template.start.iter().filter_map(|name| at(families.get(name)?)).collect();
-        let data = template.data.as_ref().and_then(|name| at(families.get(name)?));
         let data = data.and_then(|instance| instance.checkpoints.first().map(|checkpoint| checkpoint.stage));
         let values = settings.at(&point);
         let fields = Fields::new(template.node, &values);

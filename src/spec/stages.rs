@@ -90,7 +90,7 @@ pub struct Site<'a> {
     /// Whether it trains.
     pub trains: bool,
     /// The instances that it starts from or evaluates.
-    pub start: &'a [Instance],
+    pub start: &'a [&'a Instance],
     /// The stage of its data, if it names one.
     pub data: Option<StageId>,
     /// The stages of the graph so far.
@@ -120,7 +120,11 @@ impl Site<'_> {
 
     /// The name of the stage that looks at the checkpoint after some epochs: its own, if there is no other.
     pub fn name_after(&self, epoch: u32) -> String {
-        if self.checkpoints().len() > 1 { format!("{}@{epoch}", self.name) } else { self.name.to_owned() }
+        if self.start.iter().map(|instance| instance.checkpoints.len()).sum::<usize>() > 1 {
+            format!("{}@{epoch}", self.name)
+        } else {
+            self.name.to_owned()
+        }
     }
 
     /// All checkpoints of what it starts from or evaluates.

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::index::{Corrections, KnownObject};
+use super::index::{Corrections, Counted, KnownObject};
 use super::object::{BLOCK, Header};
 use super::records::{ReadRecord, Row};
 use super::signatures::ReadBatch;
 use super::{ObjectState, Store, StoreError};
 use crate::digest::{BatchDigest, ObjectDigest, RecordDigest, StageKey};
 use crate::fsx;
+use crate::parallel::parallel;
 
 /// How far a check has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,11 +96,15 @@ impl Store {
             stats.raw_bytes += object.raw;
             stats.stored_bytes += identity.size;
         }
-        for row in records {
-            let kind = stats.kinds.entry(row.kind).or_default();
-            kind.records += 1;
-            kind.bytes += row.bytes;
-            kind.seconds += row.seconds;
+        for Counted { kind, bytes, seconds, .. } in records {
+            if !stats.kinds.contains_key(&*kind) {
+                stats.kinds.insert(kind.to_string(), KindStats::default());
+            }
+            if let Some(kind) = stats.kinds.get_mut(&*kind) {
+                kind.records += 1;
+                kind.bytes += bytes;
+                kind.seconds += seconds;
+            }
         }
         Ok(stats)
     }
@@ -195,9 +200,26 @@ impl Store {
         Ok(())
     }
 
+    /// The names of all records that have a file, with their keys. A folder has to be listed for every key, so several
+    /// threads do it.
+    fn all_records(&self) -> Result<Vec<(StageKey, RecordDigest)>, StoreError> {
+        let keys = self.layout.all_keys()?;
+        let parts: Vec<_> = keys.chunks(256).collect();
+        let list = |keys: &&[StageKey]| {
+            let mut found = Vec::with_capacity(keys.len());
+            for key in *keys {
+                found.extend(self.layout.records_of(key)?.into_iter().map(|digest| (*key, digest)));
+            }
+            Ok::<_, StoreError>(found)
+        };
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let found = parallel(cores, &parts, || (), |(), keys| Some(list(keys)));
+        Ok(found.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
+    }
+
     /// Brings the index in line with the names of the files; reads only what it does not know. Returns
     /// all objects and records, and how many entries were wrong or missing.
-    pub(super) fn refresh(&self) -> Result<(Vec<KnownObject>, Vec<Row>, u64), StoreError> {
+    pub(super) fn refresh(&self) -> Result<(Vec<KnownObject>, Vec<Counted>, u64), StoreError> {
         let mut changes = Corrections::default();
 
         let mut known: BTreeMap<_, _> = self.index.objects().into_iter().map(|known| (known.digest, known)).collect();
@@ -216,23 +238,23 @@ impl Store {
         changes.gone_objects.extend(known.into_keys());
         objects.extend(&changes.new_objects);
 
-        let mut known: BTreeMap<_, _> = self.index.records().into_iter().map(|row| (row.digest, row)).collect();
+        let mut known = self.index.records();
         let mut records = Vec::new();
-        for key in self.layout.all_keys()? {
-            for digest in self.layout.records_of(&key)? {
-                if let Some(row) = known.remove(&digest) {
-                    records.push(row);
-                    continue;
+        for (key, digest) in self.all_records()? {
+            if let Some(counted) = known.remove(&digest) {
+                records.push(counted);
+                continue;
+            }
+            match self.read_record(&key, &digest) {
+                Ok(ReadRecord::Good { record, bytes, .. }) => {
+                    changes.new_records.push(Row::of(digest, &record, bytes));
                 }
-                match self.read_record(&key, &digest) {
-                    Ok(ReadRecord::Good { record, bytes }) => changes.new_records.push(Row::of(digest, &record, bytes)),
-                    Ok(ReadRecord::Missing | ReadRecord::Damaged) | Err(StoreError::Record { .. }) => {}
-                    Err(error) => return Err(error),
-                }
+                Ok(ReadRecord::Missing | ReadRecord::Damaged) | Err(StoreError::Record { .. }) => {}
+                Err(error) => return Err(error),
             }
         }
-        changes.gone_records.extend(known.into_keys());
-        records.extend(changes.new_records.iter().cloned());
+        changes.gone_records.extend(known.into_iter().map(|(digest, counted)| (counted.key, digest)));
+        records.extend(changes.new_records.iter().map(Counted::of));
 
         let corrections = changes.len();
         self.index.correct(&changes);

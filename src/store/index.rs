@@ -6,20 +6,24 @@
 //! another version is deleted and begun anew, and where there can be none one in memory serves. Only when
 //! objects were last used no file tells: that is a hint for `gc`, which keeps less without it.
 
-use std::collections::HashMap;
+mod outcomes;
+
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row as SqlRow, Transaction, TransactionBehavior, params};
+
+pub(super) use outcomes::{Memory, Remembered};
 
 use super::records::{Row, Timing};
 use crate::digest::{ObjectDigest, RecordDigest, StageKey};
 use crate::fsx::{self, Identity};
 
 /// How the tables came to be, one step a version (`user_version` counts the steps done). Append only.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE records (
         digest BLOB PRIMARY KEY, key BLOB NOT NULL, kind TEXT NOT NULL, stage TEXT NOT NULL, device TEXT NOT NULL,
@@ -40,6 +44,12 @@ const MIGRATIONS: [&str; 2] = [
     DELETE FROM records;
     DELETE FROM complete;
 ",
+    "
+    -- What came out of keys with one record, and the files that said so.
+    CREATE TABLE outcomes (
+        id INTEGER PRIMARY KEY, key BLOB NOT NULL, folder BLOB NOT NULL, file BLOB NOT NULL, outline BLOB NOT NULL
+    );
+",
 ];
 
 /// What the index knows of an object.
@@ -48,6 +58,22 @@ pub(super) struct KnownObject {
     pub(super) digest: ObjectDigest,
     /// Bytes when unpacked.
     pub(super) raw: u64,
+}
+
+/// What counts of a record.
+#[derive(Debug, Clone)]
+pub(super) struct Counted {
+    pub(super) key: StageKey,
+    pub(super) kind: Arc<str>,
+    /// Of its file.
+    pub(super) bytes: u64,
+    pub(super) seconds: f64,
+}
+
+impl Counted {
+    pub(super) fn of(row: &Row) -> Self {
+        Self { key: row.key, kind: row.kind.as_str().into(), bytes: row.bytes, seconds: row.seconds }
+    }
 }
 
 #[derive(Debug)]
@@ -101,11 +127,16 @@ impl Index {
 
     /// Whether the object's bytes were found right when its file had this identity.
     pub(super) fn knows_object(&self, object: &ObjectDigest, identity: &Identity) -> bool {
+        self.file(object).is_some_and(|known| known == *identity)
+    }
+
+    /// The file of an object when its bytes were found right.
+    fn file(&self, object: &ObjectDigest) -> Option<Identity> {
         let known = self.run(|connection| {
             let mut query = connection.prepare("SELECT identity FROM objects WHERE digest = ?")?;
-            query.query_row([object.as_bytes()], |row| row.get::<_, Option<Vec<u8>>>(0)).optional()
+            query.query_row([object.as_bytes()], |row| row.get::<_, Option<[u8; 32]>>(0)).optional()
         });
-        known.flatten().flatten().is_some_and(|known| known == encode(identity))
+        known.flatten().flatten().as_ref().map(decode)
     }
 
     /// Notes that the object's bytes, `raw` of them, are right while its file has this identity.
@@ -121,30 +152,6 @@ impl Index {
 
     pub(super) fn forget_objects(&self, objects: &[ObjectDigest]) {
         self.change(|transaction| delete_rows(transaction, "objects", objects.iter().map(ObjectDigest::as_bytes)));
-    }
-
-    /// Notes that objects, with their raw bytes, were needed on a day. Where that is noted already nothing is written.
-    pub(super) fn note_uses(&self, objects: &[(ObjectDigest, u64)], day: u64) {
-        let day = i64::try_from(day).unwrap_or(i64::MAX);
-        let stale = self.run(|connection| {
-            let mut query = connection.prepare("SELECT 1 FROM objects WHERE digest = ? AND used >= ?")?;
-            let mut stale = Vec::new();
-            for (object, raw) in objects {
-                if !query.exists(params![object.as_bytes(), day])? {
-                    stale.push((*object, *raw));
-                }
-            }
-            Ok(stale)
-        });
-        let Some(stale) = stale.filter(|stale| !stale.is_empty()) else { return };
-        self.change(|transaction| {
-            let mut note = transaction.prepare(
-                "INSERT INTO objects (digest, raw, used) VALUES (?, ?, ?)
-                 ON CONFLICT (digest) DO UPDATE SET used = excluded.used",
-            )?;
-            let mut all = stale.iter();
-            all.try_for_each(|(object, raw)| note.execute(params![object.as_bytes(), raw.cast_signed(), day]).map(drop))
-        });
     }
 
     /// The days on which objects were last needed.
@@ -187,22 +194,23 @@ impl Index {
         self.all(sql, &[kind, device], |row| Ok(Timing { flops: row.get(0)?, seconds: row.get(1)? }))
     }
 
-    /// All records, without what is long and what they yield.
-    pub(super) fn records(&self) -> Vec<Row> {
-        self.all("SELECT key, digest, kind, stage, device, finished, seconds, flops, bytes FROM records", &[], |row| {
-            Ok(Row {
-                key: StageKey::from_bytes(row.get(0)?),
-                digest: RecordDigest::from_bytes(row.get(1)?),
-                kind: row.get(2)?,
-                stage: row.get(3)?,
-                device: row.get(4)?,
-                finished: row.get::<_, i64>(5)?.cast_unsigned(),
-                seconds: row.get(6)?,
-                flops: row.get(7)?,
-                bytes: row.get::<_, i64>(8)?.cast_unsigned(),
-                yields: Vec::new(),
-            })
-        })
+    /// What counts of all records. There may be very many: kinds are held once, and names of stages not at all.
+    pub(super) fn records(&self) -> HashMap<RecordDigest, Counted> {
+        let (mut all, mut kinds) = (HashMap::new(), BTreeSet::<Arc<str>>::new());
+        self.run(|connection| {
+            let mut query = connection.prepare("SELECT digest, key, kind, bytes, seconds FROM records")?;
+            let mut rows = query.query([])?;
+            while let Some(row) = rows.next()? {
+                let kind = row.get_ref(2)?.as_str()?;
+                let kind = kinds.get(kind).cloned().unwrap_or_else(|| kind.into());
+                kinds.insert(Arc::clone(&kind));
+                let (key, bytes) = (StageKey::from_bytes(row.get(1)?), row.get::<_, i64>(3)?.cast_unsigned());
+                let counted = Counted { key, kind, bytes, seconds: row.get(4)? };
+                all.insert(RecordDigest::from_bytes(row.get(0)?), counted);
+            }
+            Ok(())
+        });
+        all
     }
 
     /// All objects.
@@ -238,8 +246,10 @@ impl Index {
                 insert.execute(params![object.digest.as_bytes(), object.raw.cast_signed()])?;
             }
             for table in ["records", "yields"] {
-                delete_rows(transaction, table, changes.gone_records.iter().map(RecordDigest::as_bytes))?;
+                delete_rows(transaction, table, changes.gone_records.iter().map(|(_, record)| record.as_bytes()))?;
             }
+            let mut forget = transaction.prepare("DELETE FROM outcomes WHERE id = ?")?;
+            changes.gone_records.iter().try_for_each(|(key, _)| forget.execute([outcomes::number(key)]).map(drop))?;
             delete_rows(transaction, "objects", changes.gone_objects.iter().map(ObjectDigest::as_bytes))?;
             transaction.execute("INSERT OR IGNORE INTO complete VALUES (1)", [])
         });
@@ -250,7 +260,7 @@ impl Index {
 #[derive(Debug, Default)]
 pub(super) struct Corrections {
     pub(super) new_records: Vec<Row>,
-    pub(super) gone_records: Vec<RecordDigest>,
+    pub(super) gone_records: Vec<(StageKey, RecordDigest)>,
     pub(super) new_objects: Vec<KnownObject>,
     pub(super) gone_objects: Vec<ObjectDigest>,
 }
@@ -307,6 +317,13 @@ fn encode(identity: &Identity) -> [u8; 32] {
         to.copy_from_slice(&from.to_le_bytes());
     }
     bytes
+}
+
+fn decode(bytes: &[u8; 32]) -> Identity {
+    let mut numbers =
+        bytes.chunks_exact(8).map(|part| part.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
+    let mut next = || numbers.next().unwrap_or_default();
+    Identity { size: next(), modified: next().cast_signed(), changed: next().cast_signed(), inode: next() }
 }
 
 /// A connection to the index file, or else to an index in memory.

@@ -29,6 +29,7 @@ mod index;
 mod layout;
 mod object;
 mod pins;
+mod recall;
 mod records;
 mod restore;
 mod share;
@@ -53,6 +54,7 @@ pub use gc::{GcDone, GcPlan, GcPolicy, PlannedObject};
 pub use layout::{batch_path, marker, object_path, record_path};
 pub use object::OBJECT_LIMIT;
 pub use pins::{NotAPinName, Pin, PinName};
+pub use recall::{Recall, Witnesses};
 pub use records::Timing;
 pub use share::{Shared, share};
 pub use sharing::{Finding, Options};
@@ -61,7 +63,7 @@ pub use usage::Occupied;
 use crate::codec::CodecError;
 use crate::digest::{ObjectDigest, StageKey};
 use crate::fsx::{self, FsError};
-use index::Index;
+use index::{Index, Remembered};
 use layout::Layout;
 use object::ObjectError;
 use sharing::Sharing;
@@ -222,6 +224,8 @@ pub struct Store {
     shards: Vec<(AtomicU64, AtomicU64)>,
     /// Who signed which record; read when it is first asked for.
     signers: Mutex<Option<Signers>>,
+    /// What may be remembered of the records that were read.
+    noticed: Mutex<Vec<(StageKey, Remembered)>>,
 }
 
 impl Store {
@@ -243,7 +247,7 @@ impl Store {
         let sharing = Sharing::of(root)?;
         let index = Index::open(sharing.index(&layout, options));
         let shards = (0..=u8::MAX).map(|_| Default::default()).collect();
-        Ok(Self { layout, sharing, index, shards, signers: Mutex::default() })
+        Ok(Self { layout, sharing, index, shards, signers: Mutex::default(), noticed: Mutex::default() })
     }
 
     /// The store's folder.

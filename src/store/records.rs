@@ -3,7 +3,7 @@
 use super::{Store, StoreError};
 use crate::codec::CodecError;
 use crate::digest::{ObjectDigest, RecordDigest, StageKey};
-use crate::fsx;
+use crate::fsx::{self, Identity};
 use crate::record::{Output, RECORD_LIMIT, Record};
 
 /// What the index keeps of a record.
@@ -52,9 +52,22 @@ pub struct Timing {
 
 /// What the file of a record turned out to be.
 pub(super) enum ReadRecord {
-    Good { record: Box<Record>, bytes: u64 },
+    /// With the bytes of its file, and which these were.
+    Good {
+        record: Box<Record>,
+        bytes: u64,
+        identity: Identity,
+    },
     Missing,
     Damaged,
+}
+
+/// A record of a key.
+pub(super) struct Found {
+    pub(super) digest: RecordDigest,
+    pub(super) record: Record,
+    /// Its file when it was read.
+    pub(super) identity: Identity,
 }
 
 impl Store {
@@ -102,21 +115,26 @@ impl Store {
     /// # Errors
     /// If a file cannot be read, or was written by another version of the program.
     pub fn records(&self, key: &StageKey) -> Result<Vec<(RecordDigest, Record)>, StoreError> {
+        Ok(self.found(key)?.into_iter().map(|Found { digest, record, .. }| (digest, record)).collect())
+    }
+
+    /// The same, with the files that they are.
+    pub(super) fn found(&self, key: &StageKey) -> Result<Vec<Found>, StoreError> {
         let mut found = Vec::new();
         let mut digests = self.layout.records_of(key)?;
         if digests.is_empty() && self.is_seen_anew(&self.layout.records(key)) {
             digests = self.layout.records_of(key)?;
         }
         for digest in digests {
-            if let ReadRecord::Good { record, .. } = self.read_record(key, &digest)? {
-                found.push((digest, *record));
+            if let ReadRecord::Good { record, identity, .. } = self.read_record(key, &digest)? {
+                found.push(Found { digest, record: *record, identity });
             }
         }
         let age = |record: &Record| match record.parts.kind.as_str() {
             "import" | "import_weights" => u64::MAX - record.provenance.finished,
             _ => record.provenance.finished,
         };
-        found.sort_by_key(|(digest, record)| (age(record), *digest));
+        found.sort_by_key(|found| (age(&found.record), found.digest));
         Ok(found)
     }
 
@@ -186,10 +204,13 @@ impl Store {
             Err(error) if error.source.kind() == std::io::ErrorKind::FileTooLarge => (Vec::new(), None),
             Err(error) => return Err(error.into()),
         };
-        if RecordDigest::of(&bytes) == *digest {
+        if let Some(identity) = identity
+            && RecordDigest::of(&bytes) == *digest
+        {
             match Record::from_bytes(&bytes) {
                 Ok(record) if record.parts.key() == *key => {
-                    return Ok(ReadRecord::Good { record: Box::new(record), bytes: bytes.len() as u64 });
+                    let bytes = bytes.len() as u64;
+                    return Ok(ReadRecord::Good { record: Box::new(record), bytes, identity });
                 }
                 // Whole, but not for this program to judge.
                 Err(source @ CodecError::Version { .. }) => return Err(StoreError::Record { path, source }),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::digest::{ObjectDigest, RecordDigest, StageKey};
 use crate::engine::Recorded;
-use crate::record::Record;
+use crate::record::{Outline, Record};
 use crate::sign::PublicKey;
 use crate::store::{ObjectState, StoreError};
 
@@ -27,9 +27,9 @@ impl<'a> Beside<'a> {
 }
 
 impl Recorded for Beside<'_> {
-    fn records(&self, key: &StageKey) -> Result<Vec<(RecordDigest, Record)>, StoreError> {
+    fn outlines(&self, key: &StageKey) -> Result<Vec<Outline>, StoreError> {
         let found = self.by_key.get(key).into_iter().flatten();
-        Ok(found.map(|(digest, record)| (*digest, (*record).clone())).collect())
+        Ok(found.map(|(digest, record)| Outline { digest: *digest, outputs: record.outputs.clone() }).collect())
     }
 
     fn last_named(&self, stage: &str) -> Result<Option<Record>, StoreError> {

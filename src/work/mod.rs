@@ -23,10 +23,13 @@ pub use tables::{
     TRACE, TUNED,
 };
 
-use crate::value::{Map, Value, ValueError};
+use serde::Serialize;
 
-/// What a stage does.
-#[derive(Debug, Clone, PartialEq)]
+use crate::value::{self, Map, Value, ValueError};
+
+/// What a stage does. It is written as its parameters alone, without the kind.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum Work {
     /// See [`Dataset`].
     Dataset(Dataset),
@@ -138,25 +141,18 @@ impl Work {
     /// # Errors
     /// If a parameter is NaN.
     pub fn parameters(&self) -> Result<Map, ValueError> {
-        let value = match self {
-            Self::Dataset(p) => Value::of(p),
-            Self::Init(p) => Value::of(p),
-            Self::Imported(p) => Value::of(p),
-            Self::Train(p) => Value::of(p),
-            Self::Probe(p) => Value::of(p),
-            Self::EmaEval(p) => Value::of(p),
-            Self::Predictions(p) => Value::of(p),
-            Self::HessianTrace(p) => Value::of(p),
-            Self::TopEigenvalue(p) => Value::of(p),
-            Self::NoiseCovariance(p) => Value::of(p),
-            Self::NoiseScale(p) => Value::of(p),
-            Self::Valley(p) => Value::of(p),
-            Self::Figure(p) => Value::of(p),
-        }?;
-        match value {
+        match Value::of(self)? {
             Value::Map(map) => Ok(map),
             other => Err(ValueError::Unsupported(format!("{other} is not a set of parameters"))),
         }
+    }
+
+    /// The canonical encoding of the parameters.
+    ///
+    /// # Errors
+    /// If a parameter is NaN.
+    pub fn encoded(&self) -> Result<Vec<u8>, ValueError> {
+        value::encoded(self)
     }
 
     /// The work that a kind, version and parameters describe: the inverse of the above.
@@ -245,6 +241,9 @@ mod tests {
         });
         let mut parameters = work.parameters().unwrap();
         assert_eq!(Work::from_parameters("train", work.version(), &parameters).unwrap(), work);
+        let mut bytes = Vec::new();
+        value::encode_map(&mut bytes, &parameters);
+        assert_eq!(work.encoded().unwrap(), bytes);
         assert!(matches!(Work::from_parameters("train", 99, &parameters), Err(WorkError::Version { .. })));
         assert!(matches!(Work::from_parameters("trian", 1, &parameters), Err(WorkError::Kind(_))));
         parameters.insert("lrr".into(), Value::Int(1));

@@ -34,7 +34,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("plan", &["changes", "digest", "graph", "record", "value", "work"]),
     ("spec", &["claim", "expr", "figure", "graph", "work"]),
     ("sign", &["codec", "digest", "fsx"]),
-    ("store", &["codec", "digest", "fsx", "makers", "record", "sign", "value"]),
+    ("store", &["codec", "digest", "fsx", "makers", "parallel", "record", "sign", "value"]),
     ("torture", &["digest", "fsx", "record", "rng", "store", "value"]),
     ("archive", &["closure", "codec", "digest", "fsx", "record", "store", "value", "work"]),
     ("receipt", &["closure", "codec", "digest", "lock", "sign"]),
@@ -43,7 +43,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("stages", &["data", "digest", "figure", "learn", "store", "table", "torch", "valley", "work"]),
     (
         "engine",
-        &["closure", "cost", "digest", "graph", "makers", "plan", "record", "sign", "stages", "store", "value", "work"],
+        &[
+            "closure", "cost", "digest", "graph", "makers", "parallel", "plan", "record", "sign", "stages", "store",
+            "value", "work",
+        ],
     ),
     (
         "verify",

@@ -10,7 +10,7 @@ use crate::digest::{ObjectDigest, StageKey};
 use crate::engine::Resolver;
 use crate::fsx;
 use crate::plan::Knowledge;
-use crate::record::Record;
+use crate::record::Outline;
 use crate::reports::{Place, ReportError};
 use crate::store::Store;
 use crate::work::Work;
@@ -69,9 +69,9 @@ impl Roots {
             if let Knowledge::Known { key, .. } | Knowledge::Absent { key, .. } = known {
                 self.keys.entry(*key).or_insert_with(|| stage.name.clone());
             }
-            if let (Work::Figure(figure), Knowledge::Known { record, .. }) = (&stage.work, known) {
+            if let (Work::Figure(figure), Knowledge::Known { outline, .. }) = (&stage.work, known) {
                 let name = format!("{} ({profile})", figure.name);
-                self.figures_of_pipelines.extend(objects(record).map(|object| (object, name.clone())));
+                self.figures_of_pipelines.extend(objects(outline).map(|object| (object, name.clone())));
             }
         }
         for (name, drawn) in graph.figures.iter().filter(|(_, drawn)| drawn.whole) {
@@ -81,10 +81,10 @@ impl Roots {
             let needed = graph.closure(&[drawn.stage]);
             for (_, known) in needed.iter().zip(&knowledge).filter(|(needed, _)| **needed) {
                 figure.stages += 1;
-                let Knowledge::Known { record, bytes, .. } = known else { continue };
+                let Knowledge::Known { outline, bytes, .. } = known else { continue };
                 figure.known += 1;
                 figure.present += usize::from(bytes.iter().all(|bytes| *bytes == crate::plan::Bytes::Present));
-                figure.objects.extend(objects(record));
+                figure.objects.extend(objects(outline));
             }
             self.figures.push(figure);
         }
@@ -114,6 +114,6 @@ impl Roots {
 }
 
 /// The objects that a record yields, besides those that lie in it.
-fn objects(record: &Record) -> impl Iterator<Item = ObjectDigest> + '_ {
-    record.outputs.iter().filter(|output| output.inline.is_none()).map(|output| output.object)
+fn objects(outline: &Outline) -> impl Iterator<Item = ObjectDigest> + '_ {
+    outline.outputs.iter().filter(|output| output.inline.is_none()).map(|output| output.object)
 }

@@ -117,12 +117,12 @@ impl Through {
             let plan = planned(selection, store)?;
             let mut wanted = Vec::new();
             for run in &plan.run {
-                let (MissReason::Dropped(_) | MissReason::Damaged(_), Knowledge::Known { record, bytes, .. }) =
+                let (MissReason::Dropped(_) | MissReason::Damaged(_), Knowledge::Known { outline, bytes, .. }) =
                     (&run.reason, &knowledge[run.stage])
                 else {
                     continue;
                 };
-                let outputs = record.outputs.iter().zip(bytes);
+                let outputs = outline.outputs.iter().zip(bytes);
                 let lacking = outputs.filter(|(_, bytes)| **bytes != crate::plan::Bytes::Present);
                 wanted.extend(lacking.map(|(output, _)| output.object).filter(|object| tried.insert(*object)));
             }

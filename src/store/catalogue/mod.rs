@@ -245,7 +245,7 @@ impl Store {
     ) -> Result<Part, StoreError> {
         let mut part = Part::default();
         for (key, digest) in records.iter().filter(|(_, digest)| !catalogue.has_record(digest)) {
-            if let ReadRecord::Good { record, bytes } = self.read_record(key, digest)? {
+            if let ReadRecord::Good { record, bytes, .. } = self.read_record(key, digest)? {
                 self.enter_record(&mut part, *digest, &record, bytes)?;
             }
         }

@@ -6,6 +6,7 @@ mod housekeeping;
 mod model;
 mod newer;
 mod processes;
+mod recall;
 mod sharing;
 mod signatures;
 mod stream;
