@@ -280,6 +280,7 @@ fn median(mut measure: impl FnMut() -> (f64, f64)) -> (f64, f64) {
 }
 
 /// Runs a program; returns seconds and the most MiB that it had.
+#[expect(clippy::zombie_processes, reason = "wait4 waits for it, and says what it used")]
 fn run(program: &str, arguments: &[&str], folder: &Path) -> (f64, f64) {
     let started = Instant::now();
     let mut command = Command::new(program);

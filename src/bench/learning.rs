@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tch::{Kind, Tensor, no_grad};
 
-use super::{Measured, Timings, repeated};
+use super::{Clock, Measured, Timings, repeated, until};
 use crate::cost;
 use crate::learn::LearnError;
 use crate::learn::batches::{Images, Pass, training_order};
@@ -26,8 +26,8 @@ const IMAGES: usize = 2048;
 const EVALUATED: usize = 1000;
 /// Draws of a trace, over so many images in so many chunks.
 const TRACE: (u32, usize, usize) = (4, 100, 50);
-/// A round of steps takes at least so many seconds and has so many steps, since what ends an epoch of training is in it.
-const ROUND: (f64, usize) = (0.5, 8);
+/// A round of steps takes at least so many seconds; on a GPU, which is only asked at its end, all of them are one timing.
+const ROUND: f64 = 0.5;
 
 /// What is measured.
 #[derive(Debug, Clone, Copy)]
@@ -48,8 +48,8 @@ pub struct Setting {
     pub strict: bool,
 }
 
-/// One round of a chain; says how many steps it took.
-type Round = Box<dyn FnMut(&Session) -> Result<u32, LearnError>>;
+/// One round of a chain, which notes how long its steps took.
+type Round = Box<dyn FnMut(&Session, &mut Timings) -> Result<(), LearnError>>;
 
 /// A device that is measured.
 pub struct Bench {
@@ -120,22 +120,31 @@ impl Bench {
             let order = training_order(number as u64, 0, images.count());
             let batch = setting.batch;
             let how = Arc::clone(&how);
-            let mut epoch = move |steps: usize, session: &Session| -> Result<u32, LearnError> {
+            let on_gpu = self.device.is_cuda();
+            let mut epoch = move |steps: usize, session: &Session, timings: &mut Timings| -> Result<(), LearnError> {
                 let order: Vec<u32> = order.iter().copied().cycle().take(steps * batch).collect();
                 let pass = Pass::new(&order, batch, &images)?;
-                state.run_epoch(&images, &pass, &sgd, 0, session, |_| Answer::Continue)?;
+                let mut clock = Clock::start();
+                state.run_epoch(&images, &pass, &sgd, 0, session, |_| {
+                    if !on_gpu {
+                        clock.lap(1, timings);
+                    }
+                    Answer::Continue
+                })?;
+                if on_gpu {
+                    clock.lap(steps as u32, timings);
+                }
                 if let Some(reason) = state.not_recorded() {
                     let _ = how.set(format!("one by one ({reason})"));
                 }
-                Ok(steps as u32)
+                Ok(())
             };
             // In the first kernels are chosen, memory is taken and, on a GPU, a step is recorded.
-            epoch(if self.device.is_cuda() { 8 } else { 1 }, session)?;
+            epoch(if on_gpu { 8 } else { 1 }, session, &mut Timings::default())?;
             let started = Instant::now();
-            epoch(1, session)?;
-            let steps = (ROUND.0 / started.elapsed().as_secs_f64().max(1e-4)).ceil() as usize;
-            let steps = steps.max(ROUND.1);
-            Ok(Box::new(move |session: &Session| epoch(steps, session)))
+            epoch(1, session, &mut Timings::default())?;
+            let steps = (ROUND / started.elapsed().as_secs_f64().max(1e-4)).ceil() as usize;
+            Ok(Box::new(move |session, timings| epoch(steps, session, timings)))
         })?;
         let images = (setting.batch * setting.chains) as f64;
         let passes = 3.0 * setting.chains as f64;
@@ -159,7 +168,12 @@ impl Bench {
     pub fn evaluation(&self, setting: &Setting) -> Result<Measured, StageError> {
         let seconds = self.side_by_side(setting, |number, _| {
             let (images, network) = self.start(setting, number, EVALUATED)?;
-            Ok(Box::new(move |session| evaluate(&network, &images, EVALUATED, session).map(|_| 1)))
+            Ok(Box::new(move |session, timings| {
+                let mut clock = Clock::start();
+                evaluate(&network, &images, EVALUATED, session)?;
+                clock.lap(1, timings);
+                Ok(())
+            }))
         })?;
         let images = (EVALUATED * setting.chains) as f64;
         Ok(Measured {
@@ -180,9 +194,12 @@ impl Bench {
         let (draws, count, batch) = TRACE;
         let seconds = self.side_by_side(setting, |number, _| {
             let (images, network) = self.start(setting, number, count)?;
-            Ok(Box::new(move |_| {
+            Ok(Box::new(move |_, timings| {
+                let mut clock = Clock::start();
                 let objective = Objective { network: &network, images: &images, batch, norms: Norms::Running };
-                trace(&objective, draws, None, 0, &mut |_, _| true).map(|_| 1)
+                trace(&objective, draws, None, 0, &mut |_, _| true)?;
+                clock.lap(1, timings);
+                Ok(())
             }))
         })?;
         let images = (count * setting.chains) as f64;
@@ -215,7 +232,8 @@ impl Bench {
             // Also who cannot begin is waited for.
             barrier.wait();
             let (mut round, session) = round?;
-            Ok(repeated(self.budget, || round(&session))?)
+            round(&session, &mut Timings::default())?;
+            Ok(until(self.budget, |timings| round(&session, timings))?)
         };
         let ended: Vec<_> = std::thread::scope(|scope| {
             let run = &run;

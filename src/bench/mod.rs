@@ -97,15 +97,43 @@ impl Measured {
 /// If a round fails.
 pub fn repeated<E>(budget: Duration, mut round: impl FnMut() -> Result<u32, E>) -> Result<Timings, E> {
     round()?;
+    until(budget, |timings| {
+        let mut clock = Clock::start();
+        let done = round()?;
+        clock.lap(done, timings);
+        Ok(())
+    })
+}
+
+/// The same for rounds that take their own times.
+fn until<E>(budget: Duration, mut round: impl FnMut(&mut Timings) -> Result<(), E>) -> Result<Timings, E> {
     let begun = Instant::now();
     let mut timings = Timings::default();
-    while timings.seconds.len() < 3 || begun.elapsed() < budget {
-        let (started, busy) = (Instant::now(), processor_time());
-        let done = f64::from(round()?.max(1));
-        timings.seconds.push(started.elapsed().as_secs_f64() / done);
-        timings.processor.push((processor_time() - busy) / done);
+    for number in 0.. {
+        if number >= 3 && begun.elapsed() >= budget {
+            break;
+        }
+        round(&mut timings)?;
     }
     Ok(Timings::merged(vec![timings]))
+}
+
+/// Takes times of the calling thread.
+struct Clock(Instant, f64);
+
+impl Clock {
+    fn start() -> Self {
+        Self(Instant::now(), processor_time())
+    }
+
+    /// Notes how long it took since the start or the last lap to do so many.
+    fn lap(&mut self, done: u32, timings: &mut Timings) {
+        let (now, busy) = (Instant::now(), processor_time());
+        let done = f64::from(done.max(1));
+        timings.seconds.push(now.duration_since(self.0).as_secs_f64() / done);
+        timings.processor.push((busy - self.1) / done);
+        *self = Self(now, busy);
+    }
 }
 
 /// Seconds that the calling thread has had a processor.

@@ -48,6 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "value", "work",
         ],
     ),
+    ("bench", &["cost", "learn", "stages", "store", "torch", "work"]),
     (
         "verify",
         &[
@@ -58,9 +59,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "archive", "claim", "closure", "cost", "data", "differ", "digest", "engine", "figure", "fsx", "graph",
-            "learn", "lock", "makers", "page", "parallel", "plan", "record", "receipt", "remote", "reports", "sign",
-            "spec", "stages", "stamp", "stats", "store", "table", "torture", "value", "verify", "work",
+            "archive", "bench", "claim", "closure", "cost", "data", "differ", "digest", "engine", "figure", "fsx",
+            "graph", "learn", "lock", "makers", "page", "parallel", "plan", "record", "receipt", "remote", "reports",
+            "sign", "spec", "stages", "stamp", "stats", "store", "table", "torture", "value", "verify", "work",
         ],
     ),
 ];
