@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::explain::computed;
 use super::format::{bytes, columns, date};
-use super::make::{brought, cancel_on_interrupt};
+use super::surroundings::{brought, cancel_on_interrupt};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::data::{BASE_URL, FetchError, Imported, Options, archive, fetch, import};

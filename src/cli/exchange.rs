@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::format::{bytes, count};
-use super::make::brought;
 use super::select::{Variant, select};
+use super::surroundings::brought;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::engine::{Import as Imported, Resolver};

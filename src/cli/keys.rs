@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::format::{columns, count};
-use super::make::who;
 use super::select::{Variant, select};
+use super::surroundings::who;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::engine::{Import, Resolver};

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use clap::Args;
 
@@ -19,13 +19,13 @@ use super::remote::Through;
 use super::report;
 use super::select::{Selection, Variant, select};
 use super::share;
+use super::surroundings::{cancel_on_interrupt, now, who};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::cost;
 use crate::digest::RecordDigest;
 use crate::engine::{self, EngineError, Environment, Event, Request};
 use crate::plan::{Knowledge, Plan};
-use crate::record::Provenance;
 use crate::sign::{Batch, SecretKey};
 use crate::stages::Device;
 use crate::store::Store;
@@ -43,7 +43,7 @@ pub struct Make {
     /// Where to train: auto (a GPU if there is one), cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     device: Device,
-    /// Stages at a time [default: the number of cores; one on a GPU].
+    /// Stages at a time [default: the number of cores; on GPUs as many as make it faster, which is found out].
     #[arg(long, short, value_name = "N")]
     jobs: Option<NonZeroUsize>,
     /// Go on with what does not depend on a stage that failed.
@@ -140,9 +140,14 @@ impl Make {
         ui.say(&format!(
             "{targets}: profile {}{about}, device {device}, {}",
             variant.profile,
-            count(jobs.get(), "job")
+            if self.grows(&device) { "as many jobs as make it faster".to_owned() } else { count(jobs.get(), "job") }
         ));
         Ok((selection, jobs, (chosen, device)))
+    }
+
+    /// Whether it is found out while stages run how many may share the device.
+    fn grows(&self, device: &Device) -> bool {
+        self.jobs.is_none() && matches!(device, Device::Cuda(_))
     }
 
     /// Computes what is not known yet.
@@ -169,8 +174,8 @@ impl Make {
             store,
             preference: &selection.preference,
             device: chosen,
-            jobs,
-            grow: self.jobs.is_none() && matches!(device, Device::Cuda(_)),
+            jobs: if self.grows(device) { SHARE_GPUS } else { jobs },
+            grow: self.grows(device),
             keep_going: self.keep_going,
             environment: &environment,
             cancel,
@@ -360,57 +365,14 @@ pub fn estimates(selection: &Selection, store: &Store, device: &Device) -> Resul
     Ok(estimates)
 }
 
-/// Small networks run best side by side, one to a core; how many share a GPU is found out while they run.
+/// Small networks run best side by side, one to a core. How many share a GPU is found out while they run: what a plan should
+/// take is told for one.
 fn default_jobs(device: &Device) -> NonZeroUsize {
     match device {
-        Device::Cuda(_) => SHARE_GPUS,
+        Device::Cuda(_) => NonZeroUsize::MIN,
         _ => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
     }
 }
 
 /// So many stages at most share the GPUs, unless `--jobs` says otherwise.
 const SHARE_GPUS: NonZeroUsize = NonZeroUsize::new(8).unwrap();
-
-/// Seconds since 1970.
-pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or_default()
-}
-
-/// `user@host`, as far as the environment tells.
-pub fn who() -> String {
-    let number = || std::fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own));
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
-    let user = user.unwrap_or_else(|_| number().map_or("unknown".to_owned(), |number| format!("uid{number}")));
-    let host = crate::fsx::read(std::path::Path::new("/etc/hostname"), 256).unwrap_or_default();
-    let host = String::from_utf8_lossy(&host).trim().to_owned();
-    if host.is_empty() { user } else { format!("{user}@{host}") }
-}
-
-/// The circumstances of something that was brought into the store since `started`, rather than computed.
-pub fn brought(stage: String, started: Instant) -> Provenance {
-    Provenance {
-        stage,
-        wdpipe: env!("CARGO_PKG_VERSION").to_owned(),
-        finished: now(),
-        seconds: started.elapsed().as_secs_f64(),
-        who: who(),
-        device: "cpu".to_owned(),
-        ..Provenance::default()
-    }
-}
-
-/// Set on Ctrl-C or a polite request to end; a second one ends the program at once.
-pub fn cancel_on_interrupt() -> Arc<AtomicBool> {
-    let cancel = Arc::new(AtomicBool::new(false));
-    let flag = cancel.clone();
-    let handler = move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            // Nothing is half-written at any instant, so this is safe.
-            #[expect(clippy::exit, reason = "the user asked twice")]
-            std::process::exit(ExitCode::Interrupted as i32);
-        }
-    };
-    // Without a handler the default action applies: the process ends at once, which loses as little.
-    let _ = ctrlc::set_handler(handler);
-    cancel
-}

@@ -33,6 +33,7 @@ mod selftest;
 mod share;
 mod show;
 mod status;
+mod surroundings;
 mod torture;
 mod ui;
 mod verify;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::format::columns;
-use super::make::{cancel_on_interrupt, now};
+use super::surroundings::{cancel_on_interrupt, now};
 use super::ui::Ui;
 use super::{ExitCode, Failure};
 use crate::torture::{Guarantee, Report, Role, Task, TortureError, Trial, torture};

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 
 use super::format::wrapped;
-use super::make::cancel_on_interrupt;
 use super::select::{Variant, select};
+use super::surroundings::cancel_on_interrupt;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::archive::{self, ArchiveError, Numbers};

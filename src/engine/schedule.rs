@@ -1,24 +1,23 @@
 //! Which stage runs next, on which thread.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::EngineError;
 use super::events::{Event, Outcome};
-use super::execute::{Context, Environment, Executed, Job};
+use super::execute::{Context, Executed, Job};
 use super::keep::{OnTheWay, Unstored};
 use super::packing::Packing;
-use super::preference::Preference;
+use super::request::{Request, Summary, divergence};
 use super::resolve::Resolver;
 use crate::cost;
-use crate::digest::{RecordDigest, StageKey};
+use crate::digest::RecordDigest;
 use crate::graph::{Graph, StageId};
 use crate::plan::{Bytes, Knowledge, Plan, plan};
-use crate::stages::{self, Device, Worker};
+use crate::stages::{self, Worker};
 use crate::store::Store;
 use crate::work::Work;
 
@@ -27,49 +26,6 @@ const UNSTORED: usize = 4;
 
 /// How often a stage that another process runs is asked for again.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
-
-/// What is to be made, and how.
-pub struct Request<'a> {
-    /// The stages.
-    pub graph: &'a Graph,
-    /// The stages whose outputs are wanted.
-    pub targets: &'a [StageId],
-    /// Where inputs come from and outputs go.
-    pub store: &'a Store,
-    /// Which of several records of a key is used.
-    pub preference: &'a dyn Preference,
-    /// Where torch's stages run.
-    pub device: &'a Device,
-    /// Stages at a time, at most.
-    pub jobs: NonZeroUsize,
-    /// Whether to find out how many of them make it faster, rather than to begin with all.
-    pub grow: bool,
-    /// Whether to go on with what does not depend on a stage that failed.
-    pub keep_going: bool,
-    /// For the records.
-    pub environment: &'a Environment,
-    /// Set it to stop.
-    pub cancel: &'a AtomicBool,
-}
-
-/// What was made.
-#[derive(Debug, Default)]
-pub struct Summary {
-    /// Stages behind the targets.
-    pub total: usize,
-    /// Of those, the ones whose outputs were known.
-    pub cached: usize,
-    /// Of those, the ones that were computed.
-    pub computed: usize,
-    /// What is known about every stage in the end.
-    pub knowledge: Vec<Knowledge>,
-    /// The records that came into being.
-    pub published: Vec<RecordDigest>,
-    /// Keys with several different outcomes in the store.
-    pub several: BTreeSet<StageKey>,
-    /// What went wrong, in order. Empty if all targets were made.
-    pub errors: Vec<EngineError>,
-}
 
 /// What the threads share.
 struct State {
@@ -161,12 +117,6 @@ fn note_uses(store: &Store, closure: &[bool], knowledge: &[Knowledge]) {
         used.extend(there.map(|(output, _)| (output.object, output.bytes)));
     }
     store.note_uses(&used);
-}
-
-/// Where a stage's training left the finite numbers, if it did.
-pub fn divergence(known: &Knowledge) -> Option<String> {
-    let Knowledge::Known { outline, .. } = known else { return None };
-    stages::divergence(outline.output("diverged")?.inline.as_deref()?)
 }
 
 /// For every stage the arithmetic from its start to the end of the longest chain behind it.

@@ -7,6 +7,7 @@
 mod accounts;
 mod archives;
 mod bad_input;
+mod bench;
 mod bisect;
 #[cfg(feature = "torch")]
 mod cifar;

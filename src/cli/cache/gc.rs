@@ -7,7 +7,7 @@ use clap::Args;
 use super::Profiles;
 use super::roots::Roots;
 use crate::cli::format::{bytes, columns, count, duration};
-use crate::cli::make::now;
+use crate::cli::surroundings::now;
 use crate::cli::ui::Ui;
 use crate::cli::{Failure, Global};
 use crate::store::{GcDone, GcPlan, GcPolicy, Store};

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use clap::Args;
 
 use crate::cli::format::{bytes, columns, count, date, plain};
-use crate::cli::make::{now, who};
 use crate::cli::select::{Variant, select};
+use crate::cli::surroundings::{now, who};
 use crate::cli::ui::Ui;
 use crate::cli::{ExitCode, Failure, Global};
 use crate::closure::Closure;

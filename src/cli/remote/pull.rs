@@ -6,8 +6,8 @@ use clap::Args;
 
 use super::super::admit::Accepting;
 use super::super::format::count;
-use super::super::make::cancel_on_interrupt;
 use super::super::select::{Variant, select};
+use super::super::surroundings::cancel_on_interrupt;
 use super::super::ui::Ui;
 use super::super::{ExitCode, Failure, Global};
 use super::Through;

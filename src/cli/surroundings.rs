@@ -1,0 +1,52 @@
+//! Who runs the program, when, and whether to go on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::ExitCode;
+use crate::record::Provenance;
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or_default()
+}
+
+/// `user@host`, as far as the environment tells.
+pub fn who() -> String {
+    let number = || std::fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own));
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+    let user = user.unwrap_or_else(|_| number().map_or("unknown".to_owned(), |number| format!("uid{number}")));
+    let host = crate::fsx::read(std::path::Path::new("/etc/hostname"), 256).unwrap_or_default();
+    let host = String::from_utf8_lossy(&host).trim().to_owned();
+    if host.is_empty() { user } else { format!("{user}@{host}") }
+}
+
+/// The circumstances of something that was brought into the store since `started`, rather than computed.
+pub fn brought(stage: String, started: Instant) -> Provenance {
+    Provenance {
+        stage,
+        wdpipe: env!("CARGO_PKG_VERSION").to_owned(),
+        finished: now(),
+        seconds: started.elapsed().as_secs_f64(),
+        who: who(),
+        device: "cpu".to_owned(),
+        ..Provenance::default()
+    }
+}
+
+/// Set on Ctrl-C or a polite request to end; a second one ends the program at once.
+pub fn cancel_on_interrupt() -> Arc<AtomicBool> {
+    let cancel = Arc::new(AtomicBool::new(false));
+    let flag = cancel.clone();
+    let handler = move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            // Nothing is half-written at any instant, so this is safe.
+            #[expect(clippy::exit, reason = "the user asked twice")]
+            std::process::exit(ExitCode::Interrupted as i32);
+        }
+    };
+    // Without a handler the default action applies: the process ends at once, which loses as little.
+    let _ = ctrlc::set_handler(handler);
+    cancel
+}
