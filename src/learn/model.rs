@@ -203,8 +203,8 @@ impl Network {
         })
     }
 
-    /// Logits `[b, classes]` of normalised images `x`, `[b, 3, 32, 32]`. What no derivative needs is overwritten: ReLUs and
-    /// sums work in the memory of what they are applied to.
+    /// Logits `[b, classes]` of normalised images `x`, `[b, 3, 32, 32]`. ReLUs work in the memory of what they are applied
+    /// to, which no derivative needs.
     ///
     /// # Errors
     /// If libtorch fails, such as by lack of memory.
@@ -245,13 +245,13 @@ impl Network {
         let active = self.norm_layer(x, block.norm1, statistics)?.f_relu_()?;
         let h = self.conv(&active, block.conv1, block.stride)?;
         let h = self.norm_layer(&h, block.norm2, statistics)?.f_relu_()?;
-        let mut h = self.conv(&h, block.conv2, 1)?;
+        let h = self.conv(&h, block.conv2, 1)?;
         Ok(match block.skip {
             Some(skip) => {
                 let normed = skip.norm.map(|norm| self.norm_layer(&active, norm, statistics)).transpose()?;
-                h.f_add_(&self.conv(normed.as_ref().unwrap_or(&active), skip.conv, block.stride)?)?
+                h.f_add(&self.conv(normed.as_ref().unwrap_or(&active), skip.conv, block.stride)?)?
             }
-            None => h.f_add_(x)?,
+            None => h.f_add(x)?,
         })
     }
 
