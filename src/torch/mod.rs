@@ -14,10 +14,12 @@ mod cuda;
 mod gpu;
 mod library;
 mod loader;
+mod memory;
 pub mod policy;
 mod shim;
 
 pub use cuda::CudaError;
 pub use gpu::{Gpu, Recording, gpu, own_stream};
 pub use loader::{Libraries, LoadError, Loaded, VERSION, load};
+pub use memory::keep_memory;
 pub use policy::Session;
