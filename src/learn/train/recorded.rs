@@ -15,10 +15,10 @@ const FIRST: u32 = 3;
 /// How steps are done.
 #[derive(Default)]
 pub(super) enum Steps {
-    /// One by one, so many so far.
+    /// None was done yet.
     #[default]
-    Starting,
-    /// So many one by one, by the rule and of the images of the setting.
+    None,
+    /// One by one, so many in this setting.
     Counting(Setting, u32),
     /// By a recording.
     Recorded(Box<Recorded>),
