@@ -210,10 +210,20 @@ fn milliseconds(seconds: f64) -> String {
 }
 
 fn table(all: &[Measured]) -> Vec<Vec<String>> {
-    let heads =
-        ["what", "with", "median", "p10 to p90", "timings", "a second", "TFLOP/s", "of ceiling", "GB/s at least"];
+    let heads = [
+        "what",
+        "with",
+        "median",
+        "p10 to p90",
+        "processor",
+        "timings",
+        "a second",
+        "TFLOP/s",
+        "of ceiling",
+        "GB/s at least",
+    ];
     let row = |m: &Measured| {
-        let with: Vec<_> = m.settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let with: Vec<_> = m.settings.iter().filter_map(|(name, value)| told(name, value)).collect();
         let spread = format!("{} to {}", short(1e3 * m.seconds(0.1)), milliseconds(m.seconds(0.9)));
         let (_, items) = m.items;
         let bytes = (m.bytes > 0.0).then(|| short(m.bytes / m.seconds(0.5) / 1e9));
@@ -231,6 +241,16 @@ fn table(all: &[Measured]) -> Vec<Vec<String>> {
         ]
     };
     std::iter::once(heads.map(str::to_owned).to_vec()).chain(all.iter().map(row)).collect()
+}
+
+/// A setting in the table; what is usual is left out.
+fn told(name: &str, value: &str) -> Option<String> {
+    match (name, value) {
+        ("chains", "1") | ("bits", "repeat") => None,
+        ("network" | "precision" | "layout", _) => Some(value.to_owned()),
+        ("chains", _) => Some(format!("{value} chains")),
+        _ => Some(format!("{name} {value}")),
+    }
 }
 
 fn json(m: &Measured) -> serde_json::Value {
