@@ -14,7 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(parts_to_read(number).len() <= 9);
     let catalogue = Catalogue::new([(number, part.clone())].into());
     for listed in &part.records {
-        assert!(catalogue.has_record(&listed.record));
+        assert!(catalogue.has_record(&listed.key, &listed.record));
         assert!(catalogue.outcomes(&listed.key).iter().any(|other| other.record == listed.record));
     }
     let (next, _) = catalogue.next(part);

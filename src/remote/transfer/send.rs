@@ -57,7 +57,8 @@ pub fn send(
     }
     transport.settle()?;
 
-    let new: Vec<_> = records.iter().filter(|(digest, _)| !there.has_record(digest)).collect();
+    let new: Vec<_> =
+        records.iter().filter(|(digest, record)| !there.has_record(&record.parts.key(), digest)).collect();
     for listed in each(transport, &new, |(digest, record)| send_record(transport, *digest, record, watch))? {
         done.records += 1;
         done.bytes += listed.bytes;

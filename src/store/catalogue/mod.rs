@@ -51,7 +51,8 @@ pub struct Catalogue {
     /// Objects with the bytes of their files.
     objects: HashMap<ObjectDigest, u64>,
     signatures: HashMap<BatchDigest, Signed>,
-    known: HashSet<RecordDigest>,
+    /// Whoever can write to a store may list a record under a wrong key, which does not hide it under its own.
+    known: HashSet<(StageKey, RecordDigest)>,
     /// The parts that were read, for the next part to repeat.
     parts: BTreeMap<u64, Part>,
 }
@@ -74,7 +75,7 @@ impl Catalogue {
         self.objects.extend(part.objects.iter().copied());
         self.signatures.extend(part.signatures.iter().map(|signed| (signed.batch, signed.clone())));
         for listed in &part.records {
-            if self.known.insert(listed.record) {
+            if self.known.insert((listed.key, listed.record)) {
                 self.records.entry(listed.key).or_default().push(listed.clone());
             }
         }
@@ -85,9 +86,9 @@ impl Catalogue {
         self.records.get(key).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether a record is there.
-    pub fn has_record(&self, record: &RecordDigest) -> bool {
-        self.known.contains(record)
+    /// Whether a record of a key is there.
+    pub fn has_record(&self, key: &StageKey, record: &RecordDigest) -> bool {
+        self.known.contains(&(*key, *record))
     }
 
     /// The bytes of the file of an object, if that is there.
@@ -201,7 +202,7 @@ impl Store {
         fsx::create_folder(&self.root().join(FOLDER))?;
         let catalogue = self.catalogue()?.unwrap_or_default();
         let (mut records, mut batches) = self.everything()?;
-        records.retain(|(_, digest)| !catalogue.has_record(digest));
+        records.retain(|(key, digest)| !catalogue.has_record(key, digest));
         batches.retain(|batch| !catalogue.has_batch(batch));
         let count = records.len() + batches.len();
         self.add_part(catalogue, &records, &batches, true)?;
@@ -244,7 +245,7 @@ impl Store {
         batches: &[BatchDigest],
     ) -> Result<Part, StoreError> {
         let mut part = Part::default();
-        for (key, digest) in records.iter().filter(|(_, digest)| !catalogue.has_record(digest)) {
+        for (key, digest) in records.iter().filter(|(key, digest)| !catalogue.has_record(key, digest)) {
             if let ReadRecord::Good { record, bytes, .. } = self.read_record(key, digest)? {
                 self.enter_record(&mut part, *digest, &record, bytes)?;
             }

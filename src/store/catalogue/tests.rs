@@ -57,6 +57,20 @@ fn what_is_gone_is_gone_and_may_come_back() {
 }
 
 #[test]
+fn a_record_that_is_listed_under_a_wrong_key_is_found_under_its_own_too() {
+    let (_folder, store) = store();
+    let record = record("train", 1, 10, b"inline", &[]);
+    let (key, digest) = (record.parts.key(), store.publish(&record).unwrap());
+    store.list_all().unwrap();
+    let honest = store.catalogue().unwrap().unwrap();
+    let mut lie = honest.parts[&1].clone();
+    lie.records[0].key = StageKey::from_bytes([0; 32]);
+    let both = Catalogue::new([(1, lie.clone()), (2, honest.parts[&1].clone())].into());
+    assert_eq!(both.outcomes(&key).len(), 1);
+    assert!(!Catalogue::new([(1, lie)].into()).has_record(&key, &digest), "so it is listed again");
+}
+
+#[test]
 fn a_store_lists_what_it_has_and_what_it_lost() {
     let (_folder, store) = store();
     let bytes = b"an object".as_slice();
@@ -70,7 +84,7 @@ fn a_store_lists_what_it_has_and_what_it_lost() {
     assert_eq!(store.list_all().unwrap(), 1);
     let listed = store.catalogue().unwrap().unwrap();
     assert_eq!(listed.outcomes(&one.parts.key())[0].record, digest);
-    assert!(listed.object(&object).is_some() && listed.has_record(&digest));
+    assert!(listed.object(&object).is_some() && listed.has_record(&one.parts.key(), &digest));
 
     let two = record("train", 2, 10, b"inline", &[b"never stored"]);
     let second = store.publish(&two).unwrap();
