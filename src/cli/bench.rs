@@ -48,8 +48,8 @@ pub struct Bench {
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     device: Device,
     /// About how long each is timed.
-    #[arg(long, default_value_t = 3.0, value_name = "SECONDS")]
-    seconds: f64,
+    #[arg(long, default_value = "3", value_name = "SECONDS", value_parser = seconds)]
+    seconds: Duration,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -77,6 +77,11 @@ fn network(text: &str) -> Result<ModelName, String> {
     found.map(|(_, network)| network).ok_or_else(|| format!("there are {names}"))
 }
 
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=3600.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "0 to 3600 seconds are expected".to_owned())
+}
+
 fn precision(text: &str) -> Result<Precision, String> {
     let found = Precision::ALL.into_iter().find(|(name, _)| *name == text);
     found.map(|(_, precision)| precision).ok_or_else(|| "there are fp32, tf32, bf16 and fp16".to_owned())
@@ -89,7 +94,7 @@ impl Bench {
     /// If a size makes no sense, or something that is needed is missing.
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
         let mut all = Vec::new();
-        let budget = Duration::try_from_secs_f64(self.seconds).unwrap_or(Duration::MAX);
+        let budget = self.seconds;
         let mut done = |measured: Measured| {
             ui.say(&format!("{}: {}", measured.what, milliseconds(measured.seconds(0.5))));
             all.push(measured);
@@ -128,8 +133,11 @@ impl Bench {
             return Ok(());
         }
         let failed = |error: crate::stages::StageError| {
-            let code = if error.is_missing() { ExitCode::Missing } else { ExitCode::Failed };
-            Failure::new(code, error.to_string(), "`wdpipe doctor` says what there is")
+            let (code, hint) = match error.is_missing() {
+                true => (ExitCode::Missing, "`wdpipe doctor` says what there is"),
+                false => (ExitCode::Failed, ""),
+            };
+            Failure::new(code, error.to_string(), hint)
         };
         let mut bench = learning::Bench::new(&self.device, budget).map_err(failed)?;
         for &precision in &self.precision {
