@@ -3,6 +3,7 @@
 //! All are 32 bytes of BLAKE3, written as 64 lower-case hexadecimal digits.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::io::{self, Write};
 use std::str::FromStr;
 
@@ -14,8 +15,16 @@ pub struct NotADigest(String);
 macro_rules! digest {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub struct $name([u8; 32]);
+
+        impl Hash for $name {
+            /// Its first bytes are as good as all: they come from a hash.
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                let [a, b, c, d, e, f, g, h, ..] = self.0;
+                state.write_u64(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+            }
+        }
 
         impl $name {
             /// Wraps the bytes of a hash.
@@ -26,6 +35,13 @@ macro_rules! digest {
             /// The bytes of the hash.
             pub const fn as_bytes(&self) -> &[u8; 32] {
                 &self.0
+            }
+
+            /// All hexadecimal digits.
+            pub fn digits(&self) -> [u8; 64] {
+                let mut digits = [0; 64];
+                hex(&self.0, &mut digits);
+                digits
             }
 
             /// The first 12 hexadecimal digits, for people.
@@ -121,16 +137,21 @@ impl BatchDigest {
 /// # Errors
 /// If the formatter refuses.
 pub fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     // As many as a hash has at once: formatting byte by byte takes longer than hashing what is named.
     let mut text = [0; 64];
     for bytes in bytes.chunks(text.len() / 2) {
-        for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-        }
+        hex(bytes, &mut text);
         f.write_str(std::str::from_utf8(&text[..2 * bytes.len()]).map_err(|_| fmt::Error)?)?;
     }
     Ok(())
+}
+
+/// Two lower-case hexadecimal digits for each byte.
+fn hex(bytes: &[u8], digits: &mut [u8; 64]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
 }
 
 /// Reads `2 N` lower-case hexadecimal digits, and nothing else: bytes have one text.

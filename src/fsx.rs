@@ -7,6 +7,7 @@ mod batch;
 mod copy;
 mod draft;
 mod lock;
+mod look;
 mod modes;
 mod private;
 mod system;
@@ -20,6 +21,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub use batch::Batch;
 pub use draft::{Draft, freshen, publish, replace};
 pub use lock::Lock;
+pub use look::Lookout;
 pub use modes::{
     Access, Account, SHARED_FILE, SHARED_FOLDER, access, group_name, group_number, may_add, publish_folder, set_access,
     survey, user_name,
@@ -94,12 +96,20 @@ pub struct Identity {
 
 impl Identity {
     fn of(metadata: &fs::Metadata) -> Self {
-        let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
         Self {
             size: metadata.len(),
             modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
             changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
             inode: metadata.ino(),
+        }
+    }
+
+    fn of_status(status: &libc::stat) -> Self {
+        Self {
+            size: u64::try_from(status.st_size).unwrap_or_default(),
+            modified: nanoseconds(status.st_mtime, status.st_mtime_nsec),
+            changed: nanoseconds(status.st_ctime, status.st_ctime_nsec),
+            inode: status.st_ino,
         }
     }
 
@@ -109,6 +119,10 @@ impl Identity {
         let quiet = |time: i64| now.saturating_sub(time) > 2_000_000_000;
         self.modified == PUBLISHED.as_nanos() as i64 || (quiet(self.modified) && quiet(self.changed))
     }
+}
+
+fn nanoseconds(seconds: i64, rest: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(rest)
 }
 
 /// Nanoseconds since 1970.
@@ -325,6 +339,10 @@ mod tests {
         assert_eq!(publish(folder.path(), &path, &[b"two"]).unwrap(), None);
         assert_eq!(read_text(&path, 10).unwrap(), "one");
         assert_eq!(list(folder.path()).unwrap(), ["a"]);
+        let lookout = Lookout::open(folder.path()).unwrap();
+        assert_eq!(lookout.identity(c"a/b/c").unwrap(), Some(new));
+        assert_eq!(lookout.identity(c"a/c").unwrap(), None);
+        assert!(lookout.identity(c"a/b/c/d").unwrap().is_none());
         assert_eq!(walk(folder.path()).unwrap(), [(path, new)]);
     }
 

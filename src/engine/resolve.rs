@@ -172,7 +172,8 @@ impl<'a> Resolver<'a> {
     ) -> Result<(), EngineError> {
         let mut recall = store.recall(needed.iter().filter(|needed| **needed).count());
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let hold = |(id, witnesses): (StageId, Witnesses)| (id, store.hold(&witnesses));
+        let files = store.held()?;
+        let hold = |(id, witnesses): (StageId, Witnesses)| (id, files.holds(&witnesses));
         let policies = [&Map::new(), &self.policy].map(|policy| {
             let mut bytes = Vec::new();
             encode_map(&mut bytes, policy);

@@ -59,6 +59,11 @@ pub fn make(request: &Request<'_>, on_event: &mut dyn FnMut(Event)) -> Result<Su
     let first = plan(graph, targets, &knowledge);
     let total = closure.iter().filter(|needed| **needed).count();
     on_event(Event::Planned(first.clone()));
+    if first.run.is_empty() {
+        note_uses(store, &closure, &knowledge);
+        let several = resolver.several();
+        return Ok(Summary { total, cached: known(&closure, &knowledge), knowledge, several, ..Summary::default() });
+    }
     let workers = request.jobs.get().min(first.run.len());
     let state = State {
         knowledge,
@@ -99,12 +104,16 @@ pub fn make(request: &Request<'_>, on_event: &mut dyn FnMut(Event)) -> Result<Su
     });
     let state = schedule.state.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let State { knowledge, computed, published, errors, .. } = state;
-    let known =
-        closure.iter().zip(&knowledge).filter(|(needed, known)| **needed && matches!(known, Knowledge::Known { .. }));
-    let cached = known.count().saturating_sub(computed);
+    let cached = known(&closure, &knowledge).saturating_sub(computed);
     let several = resolver.several();
     note_uses(store, &closure, &knowledge);
     Ok(Summary { total, cached, computed, knowledge, published, several, errors })
+}
+
+/// How many of the stages that are needed are known.
+fn known(closure: &[bool], knowledge: &[Knowledge]) -> usize {
+    let needed = closure.iter().zip(knowledge).filter(|(needed, _)| **needed);
+    needed.filter(|(_, known)| matches!(known, Knowledge::Known { .. })).count()
 }
 
 /// Notes that what the targets rest on is in use: all outputs behind them whose bytes are there.

@@ -65,9 +65,9 @@ impl Images {
         self.labels.size().first().map_or(0, |&n| n as usize)
     }
 
-    /// Where the pixels lie on the device.
-    pub(super) fn address(&self) -> *mut std::ffi::c_void {
-        self.pixels.data_ptr()
+    /// Where what a batch is made of lies on the device.
+    pub(super) fn addresses(&self) -> [*mut std::ffi::c_void; 4] {
+        [&self.pixels, &self.labels, &self.mean, &self.std].map(Tensor::data_ptr)
     }
 
     /// The images and labels at `rows` (int64, `[b]`): normalised `[b, 3, 32, 32]`, and `[b]`.

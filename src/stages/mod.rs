@@ -95,9 +95,11 @@ impl StageError {
         matches!(self, Self::Device(_) | Self::NoTorch)
     }
 
-    /// Whether the device had no room, as libtorch says it.
+    /// Whether the device had no room, as libtorch, cuBLAS and cuDNN say it.
     pub fn is_out_of_memory(&self) -> bool {
-        matches!(self, Self::Learn(LearnError::Torch(text)) if text.contains("out of memory"))
+        // The last is what is left when cuDNN finds no room for any of its plans.
+        let said = ["out of memory", "_STATUS_ALLOC_FAILED", "unable to find an engine to execute"];
+        matches!(self, Self::Learn(LearnError::Torch(text)) if said.iter().any(|said| text.contains(said)))
     }
 
     /// Whether the store failed.

@@ -7,6 +7,7 @@
 //! objects were last used no file tells: that is a hint for `gc`, which keeps less without it.
 
 mod outcomes;
+mod outline;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};

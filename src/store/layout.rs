@@ -17,8 +17,13 @@ const MARKER: &str = "wdpipe-store";
 /// Before the version of wdpipe that a layout needs, in the marker of a layout later than the first.
 const NEEDS: &str = "needs wdpipe ";
 
+/// The folder of the objects.
+pub(super) const OBJECTS: &str = "objects";
+/// The folder of the records.
+pub(super) const RECORDS: &str = "records";
+
 /// The folders that have a shard for every first byte of a name.
-const SHARDED: [&str; 2] = ["objects", "records"];
+const SHARDED: [&str; 2] = [OBJECTS, RECORDS];
 
 /// What may lie in a folder that is to become a store: a tag for backup programs, and what an earlier
 /// attempt that was cut off has made.
@@ -178,7 +183,7 @@ impl Layout {
     }
 
     pub(super) fn object_shard(&self, object: &ObjectDigest) -> PathBuf {
-        self.root.join("objects").join(format!("{:02x}", object.as_bytes()[0]))
+        self.root.join(OBJECTS).join(format!("{:02x}", object.as_bytes()[0]))
     }
 
     pub(super) fn object(&self, object: &ObjectDigest) -> PathBuf {
@@ -188,7 +193,7 @@ impl Layout {
     /// The folder of a key's records.
     pub(super) fn records(&self, key: &StageKey) -> PathBuf {
         let name = key.to_string();
-        self.root.join("records").join(&name[..2]).join(&name[2..])
+        self.root.join(RECORDS).join(&name[..2]).join(&name[2..])
     }
 
     pub(super) fn record(&self, key: &StageKey, record: &RecordDigest) -> PathBuf {
@@ -219,12 +224,12 @@ impl Layout {
 
     /// All objects that have a file, by name; files with other names are passed over.
     pub(super) fn all_objects(&self) -> Result<Vec<ObjectDigest>, StoreError> {
-        self.names("objects", |text| text.parse().ok())
+        self.names(OBJECTS, |text| text.parse().ok())
     }
 
     /// All keys that have a folder.
     pub(super) fn all_keys(&self) -> Result<Vec<StageKey>, StoreError> {
-        self.names("records", |text| text.parse().ok())
+        self.names(RECORDS, |text| text.parse().ok())
     }
 
     /// The names of the records of a key.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::library::{Binding, Library};
 use super::loader::file_name;
+use super::shim;
 
 /// Why CUDA cannot be used, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,24 +30,35 @@ pub enum CudaError {
         /// What the dynamic loader says.
         reason: String,
     },
+    /// The library is open, but libtorch has asked for it before.
+    #[error("libtorch does not see {} although it is open: this is a defect in wdpipe", .0.display())]
+    Unseen(PathBuf),
 }
 
 /// Loads the CUDA half that belongs to the libtorch in `folder`: from there, as in a Python package, or from
 /// `cuda` beside that folder. Returns its file.
 pub(super) fn load(folder: &Path) -> Result<PathBuf, CudaError> {
     driver().map_err(CudaError::Driver)?;
+    open(folder)
+}
+
+/// The same whether or not there is a driver.
+fn open(folder: &Path) -> Result<PathBuf, CudaError> {
     let apart = folder.with_file_name("cuda");
     let file = file_name("torch_cuda");
     let Some(path) = [folder, &apart].iter().find_map(|folder| folder.join(&file).canonicalize().ok()) else {
         return Err(CudaError::NotFound { beside: folder.to_owned(), apart });
     };
-    // cuDNN opens the compiler for its kernels by a bare name; it gets the one that is open already. Without it
-    // cuDNN does with its ready-made kernels, so a failure is none here.
-    for neighbour in ["libnvrtc.so.13", "../../nvidia/cu13/lib/libnvrtc.so.13"] {
-        let _ = Library::open(path.with_file_name(neighbour).as_os_str(), Binding::LazyGlobal);
+    // cuDNN opens the compiler for its kernels by a bare name, and that its own half; each gets the one that is open
+    // already. Without them cuDNN does with its ready-made kernels, so a failure is none here.
+    for name in ["libnvrtc-builtins.so.13.0", "libnvrtc.so.13"] {
+        for neighbour in [name.to_owned(), format!("../../nvidia/cu13/lib/{name}")] {
+            let _ = Library::open(path.with_file_name(neighbour).as_os_str(), Binding::LazyGlobal);
+        }
     }
     match Library::open(path.as_os_str(), Binding::NowGlobal) {
-        Ok(_) => Ok(path),
+        Ok(_) if shim::sees_cuda() => Ok(path),
+        Ok(_) => Err(CudaError::Unseen(path)),
         Err(reason) => Err(CudaError::Open { path, reason }),
     }
 }
@@ -92,6 +104,16 @@ mod tests {
         } else {
             assert!(matches!(error, CudaError::Driver(_)), "{error}");
             assert_eq!(name(0), None);
+        }
+    }
+
+    #[test]
+    fn libtorch_sees_its_cuda_half_also_without_a_driver() {
+        let loaded = super::super::load(&super::super::Libraries::default()).unwrap();
+        match open(loaded.folder()) {
+            Ok(_) => {}
+            Err(CudaError::NotFound { .. }) => println!("skipped: `ci/setup --cuda` was not run"),
+            Err(error) => panic!("{error}"),
         }
     }
 }

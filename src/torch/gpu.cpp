@@ -7,8 +7,10 @@
 #include <memory>
 #include <string>
 
+#include <ATen/core/CachingHostAllocator.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAStream.h>
 
 namespace {
@@ -27,8 +29,28 @@ template <typename Action> bool protect(Action &&action) {
   return false;
 }
 
+// A graph, and the memory that it works in.
+struct Recording {
+  at::cuda::CUDAGraph graph;
+  c10::MempoolId_t pool = at::cuda::graph_pool_handle();
+  c10::DeviceIndex device = c10::cuda::current_device();
+};
+
+// A recording that CUDA refuses ends before libtorch has told its allocators so, which would then take themselves to be
+// recording for good. What has ended already says so by an exception.
+void abandon(const Recording &recording) {
+  try {
+    c10::cuda::CUDACachingAllocator::endAllocateToPool(recording.device, recording.pool);
+    at::getHostAllocator(at::kCUDA)->end_allocate_to_pool(recording.pool);
+    c10::cuda::CUDACachingAllocator::releasePool(recording.device, recording.pool);
+  } catch (...) {
+  }
+}
+
 } // namespace
 
+// libtorch enters graphs in a list of its generator of random numbers, without a lock: of begin to end, and of free, the
+// caller lets one at a time be done in the process.
 extern "C" {
 
 // What went wrong last in the calling thread.
@@ -38,33 +60,52 @@ const char *wdpipe_gpu_error() { return failure.c_str(); }
 // only work outside the default stream can be captured.
 bool wdpipe_gpu_own_stream(int device) {
   return protect([&] {
-    const auto stream = c10::cuda::getStreamFromPool(/*isHighPriority=*/false, static_cast<c10::DeviceIndex>(device));
-    c10::cuda::setCurrentCUDAStream(stream);
+    const auto index = static_cast<c10::DeviceIndex>(device);
+    c10::cuda::set_device(index);
+    c10::cuda::setCurrentCUDAStream(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, index));
   });
 }
 
 // Begins to record what the calling thread's stream is given, instead of doing it. Other threads go on as they like.
-bool wdpipe_gpu_capture_begin(void **graph) {
+bool wdpipe_gpu_capture_begin(void **recording) {
   return protect([&] {
-    auto made = std::make_unique<at::cuda::CUDAGraph>();
-    made->capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
-    *graph = made.release();
+    auto made = std::make_unique<Recording>();
+    try {
+      made->graph.capture_begin(made->pool, cudaStreamCaptureModeThreadLocal);
+    } catch (...) {
+      abandon(*made);
+      throw;
+    }
+    *recording = made.release();
   });
 }
 
 // Ends the record; also one that failed must be ended.
-bool wdpipe_gpu_capture_end(void *graph) {
-  return protect([&] { static_cast<at::cuda::CUDAGraph *>(graph)->capture_end(); });
+bool wdpipe_gpu_capture_end(void *recording) {
+  auto *ended = static_cast<Recording *>(recording);
+  return protect([&] {
+    try {
+      ended->graph.capture_end();
+    } catch (...) {
+      abandon(*ended);
+      throw;
+    }
+  });
 }
 
 // Gives the calling thread's stream what was recorded.
-bool wdpipe_gpu_replay(void *graph) {
-  return protect([&] { static_cast<at::cuda::CUDAGraph *>(graph)->replay(); });
+bool wdpipe_gpu_replay(void *recording) {
+  return protect([&] { static_cast<Recording *>(recording)->graph.replay(); });
 }
 
-// Frees a graph and the memory that it works in.
-bool wdpipe_gpu_free(void *graph) {
-  return protect([&] { delete static_cast<at::cuda::CUDAGraph *>(graph); });
+// Frees a recording and the memory that it works in, which other recordings never take.
+bool wdpipe_gpu_free(void *recording) {
+  return protect([&] {
+    std::unique_ptr<Recording> ended(static_cast<Recording *>(recording));
+    const auto pool = ended->pool;
+    ended.reset();
+    c10::cuda::CUDACachingAllocator::emptyCache(pool);
+  });
 }
 
 // Bytes of the device that are free, and all of them.

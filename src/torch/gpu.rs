@@ -5,12 +5,20 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::transmute;
 use std::path::Path;
 use std::ptr::NonNull;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::library::{Binding, Library};
 use super::loader::file_name;
 
 static GPU: OnceLock<Result<Gpu, String>> = OnceLock::new();
+
+/// Held while a recording is made or freed: libtorch keeps a list of them without a lock.
+static RECORDING: Mutex<()> = Mutex::new(());
+
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    // It guards nothing of ours, so a panic of another holder leaves nothing half-made behind.
+    RECORDING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The functions, once the CUDA half of libtorch was loaded.
 ///
@@ -88,6 +96,7 @@ impl Gpu {
     /// # Errors
     /// What `action` or CUDA says; nothing was done then.
     pub fn record<T>(&'static self, action: impl FnOnce() -> Result<T, String>) -> Result<(Recording, T), String> {
+        let alone = one_at_a_time();
         let mut graph = std::ptr::null_mut();
         // SAFETY: a pointer to a live variable.
         self.done(unsafe { (self.capture_begin)(&raw mut graph) })?;
@@ -95,7 +104,10 @@ impl Gpu {
         let recording = Recording { gpu: self, graph };
         let made = action();
         // SAFETY: the graph is one that was begun, by this thread.
-        self.done(unsafe { (self.capture_end)(graph.as_ptr()) })?;
+        let ended = self.done(unsafe { (self.capture_end)(graph.as_ptr()) });
+        // Whatever follows may free the recording, which takes the lock too.
+        drop(alone);
+        ended?;
         Ok((recording, made?))
     }
 
@@ -148,6 +160,7 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
+        let _alone = one_at_a_time();
         // SAFETY: nobody else has it.
         unsafe { (self.gpu.free)(self.graph.as_ptr()) };
     }

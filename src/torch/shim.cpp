@@ -6,15 +6,24 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
-#include <ATen/Version.h>
 #include <ATen/autocast_mode.h>
+#include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/util/env.h>
+#include <caffe2/core/common.h>
 
 extern "C" {
 
-// The build settings of the library that was loaded; names its version as TORCH_VERSION=2.11.0.
+// The build settings of the library that was loaded; names its version as TORCH_VERSION=2.11.0. Not at::show_config():
+// that also asks for CUDA, and libtorch asks once, so that a CUDA half which is opened later would never be seen.
 const char *wdpipe_torch_config() {
-  PROTECT(static const std::string text = at::show_config(); return text.c_str();)
+  PROTECT({
+    static const std::string text = [] {
+      std::string all;
+      for (const auto &[name, value] : caffe2::GetBuildOptions()) all += name + "=" + value + ", ";
+      return all;
+    }();
+    return text.c_str();
+  })
   return "";
 }
 
@@ -54,6 +63,12 @@ void wdpipe_torch_set_policy(bool tf32, bool strict) {
     context.setAllowBF16ReductionCuBLAS(false);
     context.setAllowFP16AccumulationCuBLAS(false);
   })
+}
+
+// Whether libtorch knows its CUDA half; that needs no device. Asked before it is opened, the answer is no for good.
+bool wdpipe_torch_sees_cuda() {
+  PROTECT(return at::detail::getCUDAHooks().hasCUDART();)
+  return false;
 }
 
 // Settings of the calling thread: OpenMP and MKL keep the number of threads, and the processor its handling of

@@ -9,6 +9,7 @@ unsafe extern "C" {
     fn wdpipe_torch_cpu_capability() -> *const c_char;
     fn wdpipe_torch_pin_instructions();
     fn wdpipe_torch_set_policy(tf32: bool, strict: bool);
+    fn wdpipe_torch_sees_cuda() -> bool;
     fn wdpipe_torch_enter_thread();
     fn wdpipe_torch_policy() -> c_int;
     fn wdpipe_torch_autocast_enter(cuda: bool, half: bool) -> bool;
@@ -39,6 +40,12 @@ pub(super) fn set_policy(tf32: bool, strict: bool) -> Result<(), String> {
     // SAFETY: plain values in, nothing out.
     unsafe { wdpipe_torch_set_policy(tf32, strict) };
     last_error()
+}
+
+/// Whether libtorch knows its CUDA half. Asked before that is opened, the answer stays no.
+pub(super) fn sees_cuda() -> bool {
+    // SAFETY: no arguments, a plain value out.
+    unsafe { wdpipe_torch_sees_cuda() }
 }
 
 /// Sets what holds for the calling thread.

@@ -12,14 +12,17 @@ use crate::torch::{Recording, Session, gpu};
 /// Steps that are done one by one before: they choose kernels and take memory, which cannot be recorded.
 const FIRST: u32 = 3;
 
+/// Attempts to record: another thread that begins to use a library of CUDA's may spoil one.
+const ATTEMPTS: u32 = 3;
+
 /// How steps are done.
 #[derive(Default)]
 pub(super) enum Steps {
     /// None was done yet.
     #[default]
     None,
-    /// One by one, so many in this setting.
-    Counting(Setting, u32),
+    /// One by one, so many in this setting, after so many attempts that failed.
+    Counting(Setting, u32, u32),
     /// By a recording.
     Recorded(Box<Recorded>),
     /// One by one: recording failed, and why.
@@ -31,7 +34,7 @@ pub(super) enum Steps {
 pub(super) struct Setting {
     sgd: Sgd,
     /// Where the images lie.
-    images: *mut std::ffi::c_void,
+    images: [*mut std::ffi::c_void; 4],
     count: usize,
     batch: usize,
 }
@@ -39,11 +42,11 @@ pub(super) struct Setting {
 /// A recorded step.
 pub(super) struct Recorded {
     setting: Setting,
-    recording: Recording,
     /// The rows of the batch: written before every replay.
     rows: Tensor,
-    /// The loss of the batch: read after it.
+    /// The loss of the batch: read after it. It lies in the recording's memory, and is let go before that is freed.
     loss: Tensor,
+    recording: Recording,
 }
 
 impl State {
@@ -59,7 +62,7 @@ impl State {
         if !self.network.arithmetic().device.is_cuda() {
             return self.step_at(images, rows, sgd, session);
         }
-        let setting = Setting { sgd: *sgd, images: images.address(), count: images.count(), batch: rows.numel() };
+        let setting = Setting { sgd: *sgd, images: images.addresses(), count: images.count(), batch: rows.numel() };
         match std::mem::take(&mut self.steps) {
             Steps::Recorded(recorded) if recorded.setting == setting => {
                 let mut into = recorded.rows.shallow_clone();
@@ -69,14 +72,17 @@ impl State {
                 self.steps = Steps::Recorded(recorded);
                 Ok(loss)
             }
-            Steps::Counting(counted, FIRST) if counted == setting => {
+            Steps::Counting(counted, FIRST, failed) if counted == setting => {
                 match self.record(images, rows, setting, session) {
                     Ok(recorded) => {
                         self.steps = Steps::Recorded(Box::new(recorded));
                         self.next_step(images, rows, sgd, session)
                     }
                     Err(reason) => {
-                        self.steps = Steps::OneByOne(reason);
+                        self.steps = match failed + 1 {
+                            ATTEMPTS => Steps::OneByOne(reason),
+                            failed => Steps::Counting(setting, 0, failed),
+                        };
                         self.step_at(images, rows, sgd, session)
                     }
                 }
@@ -84,8 +90,10 @@ impl State {
             before => {
                 self.steps = match before {
                     Steps::OneByOne(reason) => Steps::OneByOne(reason),
-                    Steps::Counting(counted, done) if counted == setting => Steps::Counting(setting, done + 1),
-                    _ => Steps::Counting(setting, 1),
+                    Steps::Counting(counted, done, failed) if counted == setting => {
+                        Steps::Counting(setting, done + 1, failed)
+                    }
+                    _ => Steps::Counting(setting, 1, 0),
                 };
                 self.step_at(images, rows, sgd, session)
             }
@@ -107,7 +115,7 @@ impl State {
         let own = copied(rows).map_err(|error| error.to_string())?;
         let step = || self.step_at(images, &own, &setting.sgd, session).map_err(|error| error.to_string());
         let (recording, loss) = gpu()?.record(step)?;
-        Ok(Recorded { setting, recording, rows: own, loss })
+        Ok(Recorded { setting, rows: own, loss, recording })
     }
 
     fn step_at(&mut self, images: &Images, rows: &Tensor, sgd: &Sgd, session: &Session) -> Result<Tensor, LearnError> {

@@ -5,16 +5,10 @@ use std::hash::Hash;
 
 use rusqlite::{OptionalExtension, Row as SqlRow, params};
 
-use super::{Index, decode, encode};
-use crate::codec::{self, Format};
+use super::{Index, decode, encode, outline};
 use crate::digest::{ObjectDigest, StageKey};
 use crate::fsx::{self, Identity};
 use crate::record::Outline;
-
-const FORMAT: Format = Format { magic: *b"WDol", version: 1, name: "outline" };
-
-/// Longer outlines are not remembered: their records are read.
-const LONGEST: usize = 4 << 10;
 
 /// Bytes of an index that are read in the time that one question takes. Where most of it is asked for, it is read whole.
 const PER_QUESTION: u64 = 2 << 10;
@@ -125,9 +119,7 @@ impl Index {
             let sql = "INSERT OR REPLACE INTO outcomes (id, key, folder, file, outline) VALUES (?, ?, ?, ?, ?)";
             let mut insert = transaction.prepare(sql)?;
             for (key, Remembered { outline, folder, file }) in outcomes {
-                if let Ok(bytes) = codec::encode(FORMAT, outline)
-                    && bytes.len() <= LONGEST
-                {
+                if let Some(bytes) = outline::write(outline) {
                     insert.execute(params![number(key), key.as_bytes(), encode(folder), encode(file), bytes])?;
                 }
             }
@@ -176,7 +168,7 @@ pub(super) fn number(key: &StageKey) -> i64 {
 
 /// What another version of the program wrote is not remembered.
 fn read_outcome(row: &SqlRow<'_>) -> rusqlite::Result<Option<(StageKey, Remembered)>> {
-    let Ok(outline) = codec::decode(FORMAT, row.get_ref(3)?.as_blob()?) else { return Ok(None) };
+    let Some(outline) = outline::read(row.get_ref(3)?.as_blob()?) else { return Ok(None) };
     let (folder, file) = (decode(&row.get(1)?), decode(&row.get(2)?));
     Ok(Some((StageKey::from_bytes(row.get(0)?), Remembered { outline, folder, file })))
 }

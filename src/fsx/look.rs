@@ -1,0 +1,47 @@
+//! Looking at very many files below one folder.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use super::{FsError, Identity, failed, optional};
+
+/// A folder that stays open: what lies in it is found without walking to the folder again.
+#[derive(Debug)]
+pub struct Lookout {
+    folder: File,
+    path: PathBuf,
+}
+
+impl Lookout {
+    /// Opens a folder.
+    ///
+    /// # Errors
+    /// If it is not there or cannot be opened.
+    pub fn open(path: &Path) -> Result<Self, FsError> {
+        let folder = File::open(path).map_err(failed("open", path))?;
+        Ok(Self { folder, path: path.to_owned() })
+    }
+
+    /// The identity of what has this name (from the folder on); `None` if it is not there.
+    ///
+    /// # Errors
+    /// If a folder on the way cannot be searched.
+    pub fn identity(&self, name: &CStr) -> Result<Option<Identity>, FsError> {
+        let mut status = MaybeUninit::<libc::stat>::uninit();
+        // SAFETY: the descriptor is open, the name ends in NUL, and the place is one for a `stat`.
+        let told = unsafe {
+            libc::fstatat(self.folder.as_raw_fd(), name.as_ptr(), status.as_mut_ptr(), libc::AT_SYMLINK_NOFOLLOW)
+        };
+        if told == 0 {
+            // SAFETY: a call that succeeds fills it.
+            return Ok(Some(Identity::of_status(unsafe { status.assume_init_ref() })));
+        }
+        let error = io::Error::last_os_error();
+        let path = || self.path.join(name.to_string_lossy().as_ref());
+        optional(Err(failed("inspect", &path())(error)))
+    }
+}
