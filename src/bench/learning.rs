@@ -24,8 +24,8 @@ use crate::work::{InitScheme, Model, Policy, Precision};
 const IMAGES: usize = 2048;
 /// Images of an evaluation, in batches as stages evaluate them.
 const EVALUATED: usize = 1000;
-/// Draws of a trace, over so many images in so many chunks.
-const TRACE: (u32, usize, usize) = (4, 100, 50);
+/// Draws of a trace.
+const DRAWS: u32 = 4;
 /// A round of steps takes at least so many seconds; on a GPU, which is only asked at its end, all of them are one timing.
 const ROUND: f64 = 0.5;
 
@@ -34,8 +34,10 @@ const ROUND: f64 = 0.5;
 pub struct Setting {
     /// The network.
     pub model: Model,
-    /// Images a step.
+    /// Images a step, or a chunk of a trace.
     pub batch: usize,
+    /// Images of a trace.
+    pub images: usize,
     /// How products are computed.
     pub precision: Precision,
     /// NHWC instead of NCHW memory layout.
@@ -66,6 +68,11 @@ impl Bench {
     pub fn new(choice: &Device, budget: Duration) -> Result<Self, StageError> {
         let (_, device) = open(choice, Policy::Native, 0).map_err(StageError::Device)?;
         Ok(Self { device, budget, ceilings: Vec::new() })
+    }
+
+    /// Whether the device is a GPU.
+    pub fn is_on_gpu(&self) -> bool {
+        self.device.is_cuda()
     }
 
     /// Products of large square matrices: the most that the device does in a precision, on one thread of a processor.
@@ -185,30 +192,64 @@ impl Bench {
         })
     }
 
-    /// An estimate of Tr ∇²L: four draws over 100 images. Always in float32.
+    /// A fine-tuning probe of one epoch: steps over all images at a small learning rate, and the evaluation of these and of
+    /// those of a test, as stages do it.
+    ///
+    /// # Errors
+    /// If a size makes no sense, or libtorch fails.
+    pub fn probe(&self, setting: &Setting) -> Result<Measured, StageError> {
+        let sgd = Sgd { lr: 1e-3, wd: 0.0, momentum: 0.0, ema: 0.0, sphere: None };
+        let count = IMAGES.max(setting.batch);
+        let seconds = self.side_by_side(setting, |number, session| {
+            let (images, network) = self.start(setting, number, count)?;
+            let (test, _) = self.start(setting, number, EVALUATED)?;
+            let scaler = if session.scales_loss() { Kept::Fresh } else { Kept::No };
+            let mut state = State::new(network, Keeps { scaler, ..Keeps::default() })?;
+            let (order, batch) = (training_order(number as u64, 0, images.count()), setting.batch);
+            Ok(Box::new(move |session, timings| {
+                let mut clock = Clock::start();
+                state.run_epoch(&images, &Pass::new(&order, batch, &images)?, &sgd, 0, session, |_| Answer::Continue)?;
+                evaluate(&state.network, &images, EVALUATED, session)?;
+                evaluate(&state.network, &test, EVALUATED, session)?;
+                clock.lap(1, timings);
+                Ok(())
+            }))
+        })?;
+        let chains = setting.chains as f64;
+        let passes = (4 * count + EVALUATED) as f64 * chains;
+        Ok(Measured {
+            what: "probe",
+            flops: passes * cost::forward(setting.model),
+            bytes: cost::traffic(setting.model, passes) * bytes_of(setting.precision),
+            items: (count as f64 * chains, "images"),
+            ..self.measured(setting, seconds)
+        })
+    }
+
+    /// An estimate of Tr ∇²L in four draws. Always in float32.
     ///
     /// # Errors
     /// If a size makes no sense, or libtorch fails.
     pub fn trace(&self, setting: &Setting) -> Result<Measured, StageError> {
         let setting = &Setting { precision: Precision::Fp32, ..*setting };
-        let (draws, count, batch) = TRACE;
+        let Setting { images: count, batch, .. } = *setting;
         let seconds = self.side_by_side(setting, |number, _| {
             let (images, network) = self.start(setting, number, count)?;
             Ok(Box::new(move |_, timings| {
                 let mut clock = Clock::start();
                 let objective = Objective { network: &network, images: &images, batch, norms: Norms::Running };
-                trace(&objective, draws, None, 0, &mut |_, _| true)?;
+                trace(&objective, DRAWS, None, 0, &mut |_, _| true)?;
                 clock.lap(1, timings);
                 Ok(())
             }))
         })?;
         let images = (count * setting.chains) as f64;
-        let passes = 3.0 + 6.0 * f64::from(draws);
+        let passes = 3.0 + 6.0 * f64::from(DRAWS);
         Ok(Measured {
             what: "Hessian trace",
             flops: passes * images * cost::forward(setting.model),
             bytes: passes * cost::traffic(setting.model, images) * bytes_of(setting.precision),
-            items: (images * f64::from(draws), "image draws"),
+            items: (images * f64::from(DRAWS), "image draws"),
             ..self.measured(setting, seconds)
         })
     }

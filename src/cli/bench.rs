@@ -26,9 +26,12 @@ pub struct Bench {
     /// Widths: channels of the first stage.
     #[arg(long, value_delimiter = ',', default_value = "8,16", value_name = "N,…")]
     width: Vec<u32>,
-    /// Images a training step.
-    #[arg(long, value_delimiter = ',', default_value = "128", value_name = "N,…", value_parser = clap::value_parser!(u32).range(1..=1 << 16))]
+    /// Images a training step, or a chunk of a Hessian trace [default: 128; of a trace 50, on a GPU 250].
+    #[arg(long, value_delimiter = ',', value_name = "N,…", value_parser = clap::value_parser!(u32).range(1..=1 << 16))]
     batch: Vec<u32>,
+    /// Images of a Hessian trace [default: 100, on a GPU 2000].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    images: Option<u32>,
     /// Precisions: fp32, tf32, bf16, fp16.
     #[arg(long, value_delimiter = ',', default_value = "fp32", value_name = "NAME,…", value_parser = precision)]
     precision: Vec<Precision>,
@@ -62,6 +65,8 @@ enum What {
     Train,
     /// An evaluation of 1000 images.
     Evaluate,
+    /// A fine-tuning probe: an epoch over 2048 images, and their evaluation.
+    Probe,
     /// A Hessian trace.
     Trace,
     /// Writing and reading checkpoints.
@@ -69,6 +74,9 @@ enum What {
     /// From pipelines to a plan, at the paper's scale.
     Plan,
 }
+
+/// What needs libtorch.
+const LEARNING: [What; 4] = [What::Train, What::Evaluate, What::Probe, What::Trace];
 
 fn network(text: &str) -> Result<ModelName, String> {
     let short = |name: &str| name == text || name.strip_prefix("preact-") == Some(text);
@@ -129,7 +137,7 @@ impl Bench {
         use crate::bench::learning;
         use crate::work::Model;
 
-        if ![What::Train, What::Evaluate, What::Trace].iter().any(|what| self.wants(*what)) {
+        if !LEARNING.iter().any(|what| self.wants(*what)) {
             return Ok(());
         }
         let failed = |error: crate::stages::StageError| {
@@ -140,6 +148,7 @@ impl Bench {
             Failure::new(code, error.to_string(), hint)
         };
         let mut bench = learning::Bench::new(&self.device, budget).map_err(failed)?;
+        let on_gpu = bench.is_on_gpu();
         for &precision in &self.precision {
             done(bench.ceiling(precision).map_err(failed)?);
         }
@@ -151,14 +160,19 @@ impl Bench {
                 let setting = learning::Setting {
                     model,
                     batch: 1,
+                    images: self.images.map_or(if on_gpu { 2000 } else { 100 }, |images| images as usize),
                     precision,
                     channels_last: self.channels_last,
                     average: self.ema,
                     chains: chains as usize,
                     strict: true,
                 };
-                for &batch in self.batch.iter().filter(|_| self.wants(What::Train)) {
-                    let setting = learning::Setting { batch: batch as usize, ..setting };
+                let batches = |usual| if self.batch.is_empty() { vec![usual] } else { self.batch.clone() };
+                let sized = |usual| {
+                    let with = move |batch: u32| learning::Setting { batch: batch as usize, ..setting };
+                    batches(usual).into_iter().map(with)
+                };
+                for setting in sized(128).filter(|_| self.wants(What::Train)) {
                     done(bench.training(&setting).map_err(failed)?);
                     if self.relaxed {
                         done(bench.training(&learning::Setting { strict: false, ..setting }).map_err(failed)?);
@@ -167,7 +181,10 @@ impl Bench {
                 if self.wants(What::Evaluate) {
                     done(bench.evaluation(&setting).map_err(failed)?);
                 }
-                if self.wants(What::Trace) {
+                for setting in sized(128).filter(|_| self.wants(What::Probe)) {
+                    done(bench.probe(&setting).map_err(failed)?);
+                }
+                for setting in sized(if on_gpu { 250 } else { 50 }).filter(|_| self.wants(What::Trace)) {
                     done(bench.trace(&setting).map_err(failed)?);
                 }
             }
@@ -180,7 +197,7 @@ impl Bench {
 impl Bench {
     /// Says that it cannot be done, if it was asked for.
     fn learning(&self, _: Duration, _: &mut dyn FnMut(Measured)) -> Result<(), Failure> {
-        match self.what.iter().find(|what| matches!(what, What::Train | What::Evaluate | What::Trace)) {
+        match self.what.iter().find(|what| matches!(what, what if LEARNING.contains(what))) {
             None => Ok(()),
             Some(_) => {
                 let message = "this wdpipe was built without libtorch: it can measure `store` and `plan`";

@@ -103,7 +103,10 @@ impl Make {
         if self.dry_run {
             let estimates = estimates(&first.0, &store, &first.2.1)?;
             let plan = planned(&first.0, &store)?;
-            return dry::print(&first.0, &plan, &estimates, first.1, (&self.variant.profile, self.json), ui);
+            let printed = dry::print(&first.0, &plan, &estimates, first.1, (&self.variant.profile, self.json), ui);
+            // As at the end of finish.
+            std::mem::forget((first, plan));
+            return printed;
         }
         let mut once = self.once(first, &store, &cancel, ui)?;
         if let Some(width) = self.ci {
