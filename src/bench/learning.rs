@@ -208,7 +208,8 @@ impl Bench {
             let (order, batch) = (training_order(number as u64, 0, images.count()), setting.batch);
             Ok(Box::new(move |session, timings| {
                 let mut clock = Clock::start();
-                state.run_epoch(&images, &Pass::new(&order, batch, &images)?, &sgd, 0, session, |_| Answer::Continue)?;
+                state
+                    .run_epoch(&images, &Pass::new(&order, batch, &images)?, &sgd, 0, session, |_| Answer::Continue)?;
                 evaluate(&state.network, &images, EVALUATED, session)?;
                 evaluate(&state.network, &test, EVALUATED, session)?;
                 clock.lap(1, timings);

@@ -110,12 +110,14 @@ impl Held {
         if identity(name.text())? != *folder || identity(name.with(&record.digits()).text())? != *file {
             return None;
         }
-        let state = |(object, known): &(ObjectDigest, Option<Identity>)| {
-            match self.objects.identity(Name::of(&object.digits()).text()).ok()? {
-                there @ Some(_) if there == *known => Some(ObjectState::Present),
-                None if !self.is_network => Some(ObjectState::Missing),
-                _ => None,
-            }
+        let state = |(object, known): &(ObjectDigest, Option<Identity>)| match self
+            .objects
+            .identity(Name::of(&object.digits()).text())
+            .ok()?
+        {
+            there @ Some(_) if there == *known => Some(ObjectState::Present),
+            None if !self.is_network => Some(ObjectState::Missing),
+            _ => None,
         };
         objects.iter().map(state).collect()
     }

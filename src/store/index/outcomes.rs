@@ -65,7 +65,9 @@ impl Memory<'_> {
 impl Index {
     /// Makes ready for about so many questions.
     pub(in crate::store) fn memory(&self, questions: usize) -> Memory<'_> {
-        let all = self.is_small_for(questions).then(|| All { outcomes: self.outcomes(), files: self.files() });
+        let all = self
+            .is_small_for(questions)
+            .then(|| All { outcomes: self.outcomes(questions), files: self.files(questions) });
         if all.is_none() {
             // One lock for all questions takes a third of the time that one for each does.
             self.run(|connection| connection.execute_batch("BEGIN"));
@@ -79,22 +81,24 @@ impl Index {
         size / PER_QUESTION <= questions as u64
     }
 
-    fn outcomes(&self) -> HashMap<StageKey, Remembered> {
-        self.map("SELECT key, folder, file, outline FROM outcomes", read_outcome)
+    fn outcomes(&self, about: usize) -> HashMap<StageKey, Remembered> {
+        self.map("SELECT key, folder, file, outline FROM outcomes", about, read_outcome)
     }
 
-    fn files(&self) -> HashMap<ObjectDigest, Identity> {
-        self.map("SELECT digest, identity FROM objects WHERE identity NOT NULL", |row| {
+    fn files(&self, about: usize) -> HashMap<ObjectDigest, Identity> {
+        self.map("SELECT digest, identity FROM objects WHERE identity NOT NULL", about, |row| {
             Ok(Some((ObjectDigest::from_bytes(row.get(0)?), decode(&row.get(1)?))))
         })
     }
 
+    /// Reads what should be about so many rows: a map that grows takes three times the memory, and new memory takes time.
     fn map<K: Eq + Hash, V>(
         &self,
         sql: &str,
+        about: usize,
         read: impl Fn(&SqlRow<'_>) -> rusqlite::Result<Option<(K, V)>>,
     ) -> HashMap<K, V> {
-        let mut map = HashMap::new();
+        let mut map = HashMap::with_capacity(about);
         self.run(|connection| {
             let mut query = connection.prepare(sql)?;
             let mut rows = query.query([])?;

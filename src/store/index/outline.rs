@@ -92,7 +92,12 @@ mod tests {
     #[test]
     fn what_is_long_is_not_written() {
         let inline = vec![0; LONGEST];
-        let output = Output { name: "metrics".into(), object: ObjectDigest::of(&inline), bytes: LONGEST as u64, inline: Some(inline) };
+        let output = Output {
+            name: "metrics".into(),
+            object: ObjectDigest::of(&inline),
+            bytes: LONGEST as u64,
+            inline: Some(inline),
+        };
         assert_eq!(write(&Outline { digest: RecordDigest::of(b"record"), outputs: vec![output] }), None);
     }
 }
