@@ -172,7 +172,8 @@ impl<'a> Resolver<'a> {
     ) -> Result<(), EngineError> {
         let mut recall = store.recall(needed.iter().filter(|needed| **needed).count());
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let files = store.held()?;
+        // What is wrong with the store is said when it is looked at stage by stage.
+        let Ok(files) = store.held() else { return Ok(()) };
         let hold = |(id, witnesses): (StageId, Witnesses)| (id, files.holds(&witnesses));
         let policies = [&Map::new(), &self.policy].map(|policy| {
             let mut bytes = Vec::new();

@@ -56,7 +56,7 @@ pub use gc::{GcDone, GcPlan, GcPolicy, PlannedObject};
 pub use layout::{batch_path, marker, object_path, record_path};
 pub use object::OBJECT_LIMIT;
 pub use pins::{NotAPinName, Pin, PinName};
-pub use recall::{Recall, Witnesses};
+pub use recall::{Held, Recall, Witnesses};
 pub use records::Timing;
 pub use share::{Shared, share};
 pub use sharing::{Finding, Options};

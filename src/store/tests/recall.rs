@@ -9,7 +9,7 @@ use crate::record::Outline;
 /// What is remembered of a key, and what is there of it; nothing if it does not hold.
 fn recalled(store: &Store, key: &StageKey) -> Option<(Outline, Vec<ObjectState>)> {
     let (outline, witnesses) = store.recall(1).outline(key)?;
-    let states = store.hold(&witnesses)?;
+    let states = store.held().unwrap().holds(&witnesses)?;
     Some((outline, states))
 }
 
