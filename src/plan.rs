@@ -114,22 +114,7 @@ pub fn plan(graph: &Graph, targets: &[StageId], knowledge: &[Knowledge]) -> Plan
     }
     let mut plan = Plan::default();
     for id in (0..graph.stages.len()).rev().filter(|&id| closure[id]) {
-        let reason = match &knowledge[id] {
-            Knowledge::Waits => Some(waits(graph, id, knowledge)),
-            Knowledge::Absent { reason, .. } => Some(reason.clone()),
-            Knowledge::Known { outline, bytes, .. } => {
-                let outputs = || outline.outputs.iter().zip(bytes);
-                let damaged = outputs().find(|(_, bytes)| **bytes == Bytes::Damaged);
-                let missing = |(output, bytes): &(&crate::record::Output, &Bytes)| {
-                    **bytes == Bytes::Dropped && demanded[id].contains(&output.name.as_str())
-                };
-                match (damaged, outputs().find(missing)) {
-                    (Some((output, _)), _) => Some(MissReason::Damaged(output.name.clone())),
-                    (None, Some((output, _))) => Some(MissReason::Dropped(output.name.clone())),
-                    (None, None) => None,
-                }
-            }
-        };
+        let reason = reason(graph, id, knowledge, |output| demanded[id].contains(&output));
         match reason {
             Some(reason) => {
                 for input in &graph.stages[id].inputs {
@@ -144,6 +129,27 @@ pub fn plan(graph: &Graph, targets: &[StageId], knowledge: &[Knowledge]) -> Plan
     plan
 }
 
+/// Why a stage has to run, if it has to; `demanded` says whether a target or a stage that runs needs the bytes of an output.
+pub fn reason(
+    graph: &Graph,
+    id: StageId,
+    knowledge: &[Knowledge],
+    demanded: impl Fn(&str) -> bool,
+) -> Option<MissReason> {
+    match &knowledge[id] {
+        Knowledge::Waits => Some(waits(graph, id, knowledge)),
+        Knowledge::Absent { reason, .. } => Some(reason.clone()),
+        Knowledge::Known { outline, bytes, .. } => {
+            let outputs = || outline.outputs.iter().zip(bytes);
+            if let Some((output, _)) = outputs().find(|(_, bytes)| **bytes == Bytes::Damaged) {
+                return Some(MissReason::Damaged(output.name.clone()));
+            }
+            let missing = outputs().find(|(output, bytes)| **bytes == Bytes::Dropped && demanded(&output.name));
+            missing.map(|(output, _)| MissReason::Dropped(output.name.clone()))
+        }
+    }
+}
+
 fn waits(graph: &Graph, id: StageId, knowledge: &[Knowledge]) -> MissReason {
     let unknown = |stage: StageId| !matches!(knowledge[stage], Knowledge::Known { .. });
     let input = graph.stages[id].inputs.iter().find(|input| unknown(input.stage));
@@ -151,7 +157,7 @@ fn waits(graph: &Graph, id: StageId, knowledge: &[Knowledge]) -> MissReason {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::collections::BTreeSet;
 
     use proptest::prelude::*;
@@ -186,7 +192,7 @@ mod tests {
     }
 
     /// A graph of data-set stages (their kind does not matter here) with the given edges.
-    fn graph(edges: &[Vec<StageId>]) -> Graph {
+    pub(crate) fn graph(edges: &[Vec<StageId>]) -> Graph {
         let work = Work::Dataset(Dataset { source: Source::Shapes10, train: 1, test: 1, classes: None, seed: 0 });
         let stage = |(id, inputs): (usize, &Vec<StageId>)| Stage {
             name: format!("s{id}"),
@@ -196,7 +202,7 @@ mod tests {
         Graph { stages: edges.iter().enumerate().map(stage).collect(), ..Graph::default() }
     }
 
-    fn known(train: Bytes, test: Bytes) -> Knowledge {
+    pub(crate) fn known(train: Bytes, test: Bytes) -> Knowledge {
         let output = |name: &str| Output { name: name.into(), object: ObjectDigest::of(b"x"), bytes: 1, inline: None };
         let outline = Outline { digest: RecordDigest::of(b"r"), outputs: vec![output("train"), output("test")] };
         Knowledge::Known { key: parts().key(), outline, bytes: vec![train, test] }

@@ -16,7 +16,7 @@ use crate::learn::evaluate::evaluate;
 use crate::learn::init::initial_weights;
 use crate::learn::model::{Arithmetic, Network};
 use crate::learn::train::{Answer, Keeps, Kept, Sgd, State};
-use crate::stages::{Device, StageError, open};
+use crate::stages::{Device, Made, StageError, open};
 use crate::torch::{Session, own_stream, policy};
 use crate::work::{InitScheme, Model, Policy, Precision};
 
@@ -50,8 +50,16 @@ pub struct Setting {
     pub strict: bool,
 }
 
+impl Setting {
+    /// What a run keeps.
+    fn keeps(&self, session: &Session) -> Keeps<'static> {
+        let fresh_if = |kept: bool| if kept { Kept::Fresh } else { Kept::No };
+        Keeps { average: fresh_if(self.average), scaler: fresh_if(session.scales_loss()), momentum: Kept::No }
+    }
+}
+
 /// One round of a chain, which notes how long its steps took.
-type Round = Box<dyn FnMut(&Session, &mut Timings) -> Result<(), LearnError>>;
+type Round = Box<dyn FnMut(&Session, &mut Timings) -> Result<(), StageError>>;
 
 /// A device that is measured.
 pub struct Bench {
@@ -118,12 +126,7 @@ impl Bench {
         let how = Arc::new(OnceLock::new());
         let seconds = self.side_by_side(setting, |number, session| {
             let (images, network) = self.start(setting, number, IMAGES.max(setting.batch))?;
-            let keeps = Keeps {
-                average: if setting.average { Kept::Fresh } else { Kept::No },
-                scaler: if session.scales_loss() { Kept::Fresh } else { Kept::No },
-                momentum: Kept::No,
-            };
-            let mut state = State::new(network, keeps)?;
+            let mut state = State::new(network, setting.keeps(session))?;
             let order = training_order(number as u64, 0, images.count());
             let batch = setting.batch;
             let how = Arc::clone(&how);
@@ -151,7 +154,7 @@ impl Bench {
             let started = Instant::now();
             epoch(1, session, &mut Timings::default())?;
             let steps = (ROUND / started.elapsed().as_secs_f64().max(1e-4)).ceil() as usize;
-            Ok(Box::new(move |session, timings| epoch(steps, session, timings)))
+            Ok(Box::new(move |session, timings| Ok(epoch(steps, session, timings)?)))
         })?;
         let images = (setting.batch * setting.chains) as f64;
         let passes = 3.0 * setting.chains as f64;
@@ -165,6 +168,34 @@ impl Bench {
             bytes: passes * cost::traffic(setting.model, setting.batch as f64) * bytes_of(setting.precision),
             items: (images, "images"),
             ..measured
+        })
+    }
+
+    /// A checkpoint: what a run ends in, brought from the device, as bytes with their names. A run's next segment begins
+    /// after that, while another thread stores them.
+    ///
+    /// # Errors
+    /// If a size makes no sense, or libtorch fails.
+    pub fn checkpoint(&self, setting: &Setting) -> Result<Measured, StageError> {
+        let bytes = OnceLock::new();
+        let timings = self.side_by_side(setting, |number, session| {
+            let (_, network) = self.start(setting, number, 1)?;
+            let state = State::new(network, setting.keeps(session))?;
+            let end = || Made::trained(&state.end()?, []);
+            let _ = bytes.set(end()?.outputs.iter().map(|output| output.bytes.len()).sum::<usize>());
+            Ok(Box::new(move |_, timings| {
+                let mut clock = Clock::start();
+                Made::trained(&state.end()?, [])?;
+                clock.lap(1, timings);
+                Ok(())
+            }))
+        })?;
+        let chains = setting.chains as f64;
+        Ok(Measured {
+            what: "checkpoint",
+            bytes: chains * bytes.get().map_or(0.0, |bytes| *bytes as f64),
+            items: (chains, "checkpoints"),
+            ..self.measured(setting, timings)
         })
     }
 
@@ -275,7 +306,7 @@ impl Bench {
             barrier.wait();
             let (mut round, session) = round?;
             round(&session, &mut Timings::default())?;
-            Ok(until(self.budget, |timings| round(&session, timings))?)
+            until(self.budget, |timings| round(&session, timings))
         };
         let ended: Vec<_> = std::thread::scope(|scope| {
             let run = &run;

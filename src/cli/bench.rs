@@ -69,14 +69,16 @@ enum What {
     Probe,
     /// A Hessian trace.
     Trace,
-    /// Writing and reading checkpoints.
+    /// A checkpoint's way from the device to bytes with a name, for which training waits.
+    Checkpoint,
+    /// Writing checkpoints to a disk and reading them.
     Store,
     /// From pipelines to a plan, at the paper's scale.
     Plan,
 }
 
 /// What needs libtorch.
-const LEARNING: [What; 4] = [What::Train, What::Evaluate, What::Probe, What::Trace];
+const LEARNING: [What; 5] = [What::Train, What::Evaluate, What::Probe, What::Trace, What::Checkpoint];
 
 fn network(text: &str) -> Result<ModelName, String> {
     let short = |name: &str| name == text || name.strip_prefix("preact-") == Some(text);
@@ -186,6 +188,9 @@ impl Bench {
                 }
                 for setting in sized(if on_gpu { 250 } else { 50 }).filter(|_| self.wants(What::Trace)) {
                     done(bench.trace(&setting).map_err(failed)?);
+                }
+                if self.wants(What::Checkpoint) {
+                    done(bench.checkpoint(&setting).map_err(failed)?);
                 }
             }
         }

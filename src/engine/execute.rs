@@ -8,11 +8,10 @@ use super::events::Event;
 use super::keep::{OnTheWay, Unstored};
 use super::resolve::{Import, Inputs, Resolver};
 use crate::cost;
-use crate::digest::ObjectDigest;
 use crate::graph::{Graph, StageId};
 use crate::plan::{Knowledge, MissReason};
 use crate::record::{Output, Provenance, Record};
-use crate::stages::{Progress, StageError, Worker};
+use crate::stages::{Product, Progress, StageError, Worker};
 use crate::store::{Store, StoreError};
 
 /// Outputs up to this size travel inside the record: one durable file for a cheap stage.
@@ -107,8 +106,8 @@ impl Context<'_> {
         })?;
         let seconds = started.elapsed().as_secs_f64();
         let (mut outputs, mut objects) = (Vec::new(), Vec::new());
-        for (name, bytes) in made.outputs {
-            let (object, length) = (ObjectDigest::of(&bytes), bytes.len() as u64);
+        for Product { name, object, bytes } in made.outputs {
+            let length = bytes.len() as u64;
             let inline = match bytes.len() <= INLINE {
                 true => Some(bytes),
                 false => {

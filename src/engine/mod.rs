@@ -9,6 +9,7 @@ mod ahead;
 mod closure;
 mod events;
 mod execute;
+mod frontier;
 mod keep;
 mod packing;
 mod preference;

@@ -153,17 +153,17 @@ impl Repair<'_> {
             }
             Err(error) => return cannot(format!("`{}`: {error}", making.stage)),
         };
-        let made: BTreeMap<_, _> = again.made.outputs.iter().map(|(name, bytes)| (*name, bytes)).collect();
+        let made: BTreeMap<_, _> = again.made.outputs.iter().map(|product| (product.name, product)).collect();
         let differs = |output: &&crate::record::Output| {
-            made.get(output.name.as_str()).is_none_or(|bytes| ObjectDigest::of(bytes) != output.object)
+            made.get(output.name.as_str()).is_none_or(|product| product.object != output.object)
         };
         let outputs: Vec<_> = record.outputs.iter().filter(differs).map(|output| output.name.clone()).collect();
         if !outputs.is_empty() {
             return Ok(Some(Repaired::Differs { stage: making.stage.clone(), outputs }));
         }
         for output in record.outputs.iter().filter(|output| output.inline.is_none()) {
-            if let Some(bytes) = made.get(output.name.as_str()) {
-                self.store.put(bytes)?;
+            if let Some(product) = made.get(output.name.as_str()) {
+                self.store.put(&product.bytes)?;
             }
         }
         Ok(None)
@@ -209,7 +209,7 @@ impl std::fmt::Display for Repaired {
 mod tests {
     use super::*;
     use crate::record::{KeyParts, Output, Provenance, Record};
-    use crate::stages::Device;
+    use crate::stages::{Device, Product};
     use crate::value::Map;
     use crate::work::{Dataset, Source, Work};
 
@@ -226,15 +226,15 @@ mod tests {
         let bare = Record { parts, outputs: vec![], tensors: vec![], provenance: Provenance::default() };
         let made = Rerunner::new(Device::Cpu).rerun(&bare, &|o| Err(StoreError::Missing(*o).into()), &mut |_| true);
         let made = made.unwrap_or_else(|error| panic!("{error}")).made.outputs;
-        let output = |(name, bytes): &(&str, Vec<u8>)| Output {
-            name: (*name).to_owned(),
-            object: ObjectDigest::of(if lie && *name == "test" { b"another" } else { bytes }),
-            bytes: bytes.len() as u64,
+        let output = |made: &Product| Output {
+            name: made.name.to_owned(),
+            object: if lie && made.name == "test" { ObjectDigest::of(b"another") } else { made.object },
+            bytes: made.bytes.len() as u64,
             inline: None,
         };
         let provenance = Provenance { stage: "f/data".into(), ..Provenance::default() };
         let record = Record { outputs: made.iter().map(output).collect(), provenance, ..bare };
-        (record, made.into_iter().map(|(_, bytes)| bytes).collect())
+        (record, made.into_iter().map(|product| product.bytes).collect())
     }
 
     fn repair(store: &Store, source: &Elsewhere<'_>, wanted: &BTreeSet<ObjectDigest>) -> Vec<Repaired> {

@@ -1,6 +1,6 @@
 //! Which stage runs next, on which thread.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -9,14 +9,15 @@ use std::time::{Duration, Instant};
 use super::EngineError;
 use super::events::{Event, Outcome};
 use super::execute::{Context, Executed, Job};
+use super::frontier::Frontier;
 use super::keep::{OnTheWay, Unstored};
 use super::packing::Packing;
 use super::request::{Request, Summary, divergence};
 use super::resolve::Resolver;
 use crate::cost;
 use crate::digest::RecordDigest;
-use crate::graph::{Graph, StageId};
-use crate::plan::{Bytes, Knowledge, Plan, plan};
+use crate::graph::StageId;
+use crate::plan::{Bytes, Knowledge, plan};
 use crate::stages::{self, Worker};
 use crate::store::Store;
 use crate::work::Work;
@@ -28,13 +29,13 @@ const UNSTORED: usize = 4;
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What the threads share.
-struct State {
+struct State<'a> {
     knowledge: Vec<Knowledge>,
-    plan: Plan,
-    running: BTreeSet<StageId>,
+    frontier: Frontier<'a>,
+    /// How many stages run.
+    running: usize,
     /// Stages that another process runs, and when they were last asked for.
     elsewhere: BTreeMap<StageId, Instant>,
-    failed: BTreeSet<StageId>,
     /// What was made and is to be stored, in the order in which it was made.
     unstored: VecDeque<Box<Unstored>>,
     /// Workers that have not ended.
@@ -67,10 +68,9 @@ pub fn make(request: &Request<'_>, on_event: &mut dyn FnMut(Event)) -> Result<Su
     let workers = request.jobs.get().min(first.run.len());
     let state = State {
         knowledge,
-        plan: first,
-        running: BTreeSet::new(),
+        frontier: Frontier::new(graph, targets, &closure, &first),
+        running: 0,
         elsewhere: BTreeMap::new(),
-        failed: BTreeSet::new(),
         unstored: VecDeque::new(),
         workers,
         packing: if request.grow { Packing::growing(workers) } else { Packing::fixed(workers) },
@@ -83,9 +83,6 @@ pub fn make(request: &Request<'_>, on_event: &mut dyn FnMut(Event)) -> Result<Su
     let schedule = Schedule {
         request,
         resolver: &resolver,
-        dependents: graph.dependents(),
-        closure: &closure,
-        height: heights(graph, &closure),
         state: Mutex::new(state),
         wake: Condvar::new(),
         on_the_way: OnTheWay::default(),
@@ -128,42 +125,27 @@ fn note_uses(store: &Store, closure: &[bool], knowledge: &[Knowledge]) {
     store.note_uses(&used);
 }
 
-/// For every stage the arithmetic from its start to the end of the longest chain behind it.
-fn heights(graph: &Graph, closure: &[bool]) -> Vec<f64> {
-    let mut heights = vec![0.0_f64; graph.stages.len()];
-    for id in (0..graph.stages.len()).rev().filter(|&id| closure[id]) {
-        heights[id] += cost::flops(graph, id) + 1.0;
-        for input in &graph.stages[id].inputs {
-            heights[input.stage] = heights[input.stage].max(heights[id]);
-        }
-    }
-    heights
-}
-
 struct Schedule<'a> {
     request: &'a Request<'a>,
     resolver: &'a Resolver<'a>,
-    dependents: Vec<Vec<StageId>>,
-    closure: &'a [bool],
-    height: Vec<f64>,
-    state: Mutex<State>,
+    state: Mutex<State<'a>>,
     wake: Condvar,
     on_the_way: OnTheWay,
     started: Instant,
 }
 
 /// A worker, until it ends, however it does.
-struct Working<'a>(&'a Schedule<'a>);
+struct Working<'s, 'a>(&'s Schedule<'a>);
 
-impl Drop for Working<'_> {
+impl Drop for Working<'_, '_> {
     fn drop(&mut self) {
         self.0.lock().workers -= 1;
         self.0.wake.notify_all();
     }
 }
 
-impl Schedule<'_> {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl<'a> Schedule<'a> {
+    fn lock(&self) -> MutexGuard<'_, State<'a>> {
         // A worker that panicked left the state whole: it is changed only after a stage has ended.
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -218,9 +200,10 @@ impl Schedule<'_> {
                 Err(error) => {
                     let message = error.to_string();
                     state.errors.push(error);
-                    state.failed.insert(id);
-                    state.knowledge[id] = before;
-                    state.plan = plan(self.request.graph, self.request.targets, &state.knowledge);
+                    let State { frontier, knowledge, .. } = &mut *state;
+                    knowledge[id] = before;
+                    frontier.take(id);
+                    frontier.learned(id, knowledge);
                     Outcome::Failed(message)
                 }
             };
@@ -234,7 +217,7 @@ impl Schedule<'_> {
         let mut state = self.lock();
         let now = done * cost::flops(self.request.graph, id);
         let before = state.progress.insert(id, now).unwrap_or_default();
-        let running = state.running.len();
+        let running = state.running;
         let limit = state.packing.limit();
         let room = || stages::has_room(self.request.device, running);
         state.packing.done(now - before, running, self.started.elapsed().as_secs_f64(), room);
@@ -246,11 +229,12 @@ impl Schedule<'_> {
     /// Puts back a stage for which the device had no room, if fewer at a time can help.
     fn makes_room(&self, id: StageId) -> bool {
         let mut state = self.lock();
-        let running = state.running.len();
+        let running = state.running;
         if !state.packing.out_of_memory(running) {
             return false;
         }
-        state.running.remove(&id);
+        state.running -= 1;
+        state.frontier.put_back(id);
         state.progress.remove(&id);
         self.wake.notify_all();
         true
@@ -285,11 +269,12 @@ impl Schedule<'_> {
             if state.unstored.len() < UNSTORED {
                 let limit = state.packing.limit();
                 match self.ready(&mut state, last) {
-                    Some(job) if number < limit && state.running.len() < limit => {
-                        state.running.insert(job.stage);
+                    Some(job) if number < limit && state.running < limit => {
+                        state.running += 1;
+                        state.frontier.take(job.stage);
                         return Some(job);
                     }
-                    None if state.running.is_empty() && state.elsewhere.is_empty() => return None,
+                    None if state.running == 0 && state.elsewhere.is_empty() => return None,
                     _ => {}
                 }
             }
@@ -302,33 +287,30 @@ impl Schedule<'_> {
 
     /// Of the stages that can start the one to start: the next segment of the run that this worker has
     /// on its device, else the one with the most work behind it.
-    fn ready(&self, state: &mut State, last: Option<StageId>) -> Option<Job> {
-        let waiting: BTreeSet<StageId> = state.plan.run.iter().map(|run| run.stage).collect();
-        let graph = self.request.graph;
-        let can_start = |id: &StageId| {
-            !state.running.contains(id)
-                && !state.failed.contains(id)
-                && state.elsewhere.get(id).is_none_or(|asked| asked.elapsed() >= ASK_AGAIN)
-                && graph.stages[*id].inputs.iter().all(|input| !waiting.contains(&input.stage))
-        };
-        let continues = |id: StageId| {
-            let stage = &graph.stages[id];
+    fn ready(&self, state: &mut State<'_>, last: Option<StageId>) -> Option<Job> {
+        let State { frontier, knowledge, elsewhere, .. } = &*state;
+        let is_asked = |id: &StageId| elsewhere.get(id).is_none_or(|asked| asked.elapsed() >= ASK_AGAIN);
+        let continues = |id: &StageId| {
+            let stage = &self.request.graph.stages[*id];
             let weights = stage.inputs.iter().find(|input| input.role == "weights");
-            matches!(stage.work, Work::Train(_)) && weights.map(|input| input.stage) == last && last.is_some()
+            matches!(stage.work, Work::Train(_)) && weights.map(|input| input.stage) == last
         };
-        let urgency = |id: &StageId| (continues(*id), self.height[*id]);
-        let ready = state.plan.run.iter().filter(|run| can_start(&run.stage));
-        let next = ready.max_by(|a, b| {
-            let (a, b) = (urgency(&a.stage), urgency(&b.stage));
+        let next = last.and_then(|last| {
+            let ready = frontier.readers(last).iter().copied().filter(|&id| frontier.is_ready(id));
             // Of equals the first, so that the order is that of the pipeline.
-            a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(std::cmp::Ordering::Greater)
-        })?;
-        let (stage, reason) = (next.stage, next.reason.clone());
+            ready
+                .filter(is_asked)
+                .filter(continues)
+                .rev()
+                .max_by(|&a, &b| frontier.height(a).total_cmp(&frontier.height(b)))
+        });
+        let stage = next.or_else(|| frontier.ready().find(is_asked))?;
+        let reason = frontier.reason(stage, knowledge)?;
         match self.resolver.inputs(stage, &state.knowledge) {
             Ok(Some(inputs)) => Some(Job { stage, reason, known: state.knowledge[stage].clone(), inputs }),
             Ok(None) => None,
             Err(error) => {
-                state.failed.insert(stage);
+                state.frontier.take(stage);
                 state.errors.push(error);
                 None
             }
@@ -338,8 +320,11 @@ impl Schedule<'_> {
     /// Takes in what became of a stage; what it made is left to be stored, and its readers may start meanwhile.
     fn ended(&self, id: StageId, result: Result<Executed, EngineError>, report: &(dyn Fn(Event) + Sync)) {
         let mut state = self.lock();
-        state.running.remove(&id);
+        state.running -= 1;
         state.progress.remove(&id);
+        if result.is_ok() {
+            state.frontier.put_back(id);
+        }
         let end = |outcome| report(Event::Ended { stage: id, outcome });
         match result {
             Ok(Executed::Elsewhere) => {
@@ -362,34 +347,38 @@ impl Schedule<'_> {
                     end(Outcome::Failed(error.to_string()));
                     state.errors.push(error);
                 }
-                state.failed.insert(id);
             }
         }
         self.wake.notify_all();
     }
 
     /// Takes in what is now known about a stage: its readers can be keyed, and may turn out to be known.
-    fn learn(&self, state: &mut State, id: StageId, known: Knowledge, report: &(dyn Fn(Event) + Sync)) {
-        state.elsewhere.remove(&id);
-        state.knowledge[id] = known;
+    fn learn(&self, state: &mut State<'_>, id: StageId, known: Knowledge, report: &(dyn Fn(Event) + Sync)) {
+        let State { frontier, knowledge, elsewhere, errors, .. } = state;
+        elsewhere.remove(&id);
+        knowledge[id] = known;
+        frontier.learned(id, knowledge);
         let mut open = vec![id];
         while let Some(id) = open.pop() {
-            let waits = |reader: &StageId| matches!(state.knowledge[*reader], Knowledge::Waits);
-            let readers: Vec<_> =
-                self.dependents[id].iter().copied().filter(|r| self.closure[*r] && waits(r)).collect();
+            let is_known = |stage: StageId| matches!(knowledge[stage], Knowledge::Known { .. });
+            let waits = |reader: StageId| matches!(knowledge[reader], Knowledge::Waits);
+            let can_be_keyed =
+                |reader: StageId| self.request.graph.stages[reader].inputs.iter().all(|i| is_known(i.stage));
+            let readers = frontier.readers(id).iter().copied();
+            let readers: Vec<StageId> = readers.filter(|&reader| waits(reader) && can_be_keyed(reader)).collect();
             for reader in readers {
-                match self.resolver.look(reader, &state.knowledge) {
+                match self.resolver.look(reader, knowledge) {
                     Ok(found) => {
                         if matches!(found, Knowledge::Known { .. }) {
                             report(Event::Ended { stage: reader, outcome: Outcome::Cached });
                             open.push(reader);
                         }
-                        state.knowledge[reader] = found;
+                        knowledge[reader] = found;
+                        frontier.learned(reader, knowledge);
                     }
-                    Err(error) => state.errors.push(error),
+                    Err(error) => errors.push(error),
                 }
             }
         }
-        state.plan = plan(self.request.graph, self.request.targets, &state.knowledge);
     }
 }

@@ -6,6 +6,7 @@ use super::LearnError;
 use super::layout::{Entry, Layout, Role, layout};
 use super::weights::{Array, Weights};
 use super::wiring::{Affine, Block, Feature, Norm, Wiring};
+use crate::torch::to_host;
 use crate::work::Model;
 
 /// ε of every batch norm.
@@ -277,10 +278,24 @@ impl Network {
         (&self.tensors[layer.weight], layer.bias.then(|| &self.tensors[layer.weight + 1]))
     }
 
-    fn norm_layer(&self, x: &Tensor, norm: Norm, statistics: Statistics) -> Result<Tensor, LearnError> {
+    /// Scale, shift, running mean and running variance of a norm.
+    fn norm_tensors(&self, norm: Norm) -> (Option<&Tensor>, Option<&Tensor>, &Tensor, &Tensor) {
         let at = |i: usize| &self.tensors[norm.first + i];
-        let (scale, shift) = (norm.affine.then(|| at(0)), norm.affine.then(|| at(1)));
-        let (mean, variance) = if norm.affine { (at(2), at(3)) } else { (at(0), at(1)) };
+        match norm.affine {
+            true => (Some(at(0)), Some(at(1)), at(2), at(3)),
+            false => (None, None, at(0), at(1)),
+        }
+    }
+
+    /// The norm with running statistics of activations in 16 bits, which stay so: times a and plus b of float32 they would
+    /// not, and move three times as many bytes.
+    fn running_norm_of_16_bits(&self, x: &Tensor, norm: Norm) -> Result<Tensor, LearnError> {
+        let (scale, shift, mean, variance) = self.norm_tensors(norm);
+        Ok(x.f_batch_norm(scale, shift, Some(mean), Some(variance), false, 0.0, EPSILON, true)?)
+    }
+
+    fn norm_layer(&self, x: &Tensor, norm: Norm, statistics: Statistics) -> Result<Tensor, LearnError> {
+        let (scale, shift, mean, variance) = self.norm_tensors(norm);
         let batch = |running: Option<[&Tensor; 2]>, momentum| {
             let [mean, variance] = [running.map(|r| r[0]), running.map(|r| r[1])];
             x.f_batch_norm(scale, shift, mean, variance, true, momentum, EPSILON, true)
@@ -288,6 +303,9 @@ impl Network {
         Ok(match statistics {
             Statistics::Update { momentum } => batch(Some([mean, variance]), momentum)?,
             Statistics::Batch => batch(None, 0.0)?,
+            Statistics::Running if x.device().is_cuda() && matches!(x.f_kind()?, Kind::Half | Kind::BFloat16) => {
+                self.running_norm_of_16_bits(x, norm)?
+            }
             Statistics::Running => {
                 // x·a + b: one operation, cheap to differentiate twice.
                 let inverse = variance.f_add_scalar(EPSILON)?.f_rsqrt()?;
@@ -330,17 +348,17 @@ fn place(entry: &Entry, tensor: &Tensor, arithmetic: Arithmetic) -> Result<Tenso
 /// Tensors on the host, by one copy from the device.
 fn host(tensors: &[(&Entry, Tensor)]) -> Result<Weights, LearnError> {
     let rows = tensors.iter().map(|(_, tensor)| Ok(tensor.f_detach()?.f_to_kind(Kind::Float)?.f_reshape([-1])?));
-    let rows = rows.collect::<Result<Vec<_>, LearnError>>()?;
-    let count = tensors.iter().map(|(entry, _)| entry.count()).sum();
-    let mut all = vec![0.0_f32; count];
-    Tensor::f_cat(&rows, 0)?.f_copy_data(&mut all, count)?;
-    let mut rest = &all[..];
-    let array = |(entry, _): &(&Entry, Tensor)| {
-        let (data, others) = rest.split_at(entry.count());
-        rest = others;
-        (entry.name.clone(), Array { shape: entry.shape.clone(), data: data.to_vec() })
+    let mut rows = rows.collect::<Result<Vec<_>, LearnError>>()?;
+    if rows.iter().any(|row| row.device() != Device::Cpu) {
+        let lengths: Vec<i64> = tensors.iter().map(|(entry, _)| entry.count() as i64).collect();
+        rows = to_host(&Tensor::f_cat(&rows, 0)?)?.f_split_with_sizes(lengths, 0)?;
+    }
+    let array = |((entry, _), row): (&(&Entry, Tensor), Tensor)| {
+        let mut data = vec![0.0_f32; entry.count()];
+        row.f_copy_data(&mut data, entry.count())?;
+        Ok((entry.name.clone(), Array { shape: entry.shape.clone(), data }))
     };
-    Ok(tensors.iter().map(array).collect())
+    tensors.iter().zip(rows).map(array).collect()
 }
 
 /// Elements of the buffer that an entry takes.
@@ -389,4 +407,34 @@ fn unpack(layout: &Layout, arithmetic: Arithmetic, flat: &Tensor) -> Result<Vec<
         Ok(whole.f_detach()?)
     };
     layout.trained().map(view).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::init::initial_weights;
+    use crate::torch::{Libraries, load};
+    use crate::work::{InitScheme, ModelName};
+
+    #[test]
+    fn norms_of_16_bits_are_those_of_32_but_for_rounding() {
+        load(&Libraries::default()).unwrap();
+        let arithmetic = Arithmetic { device: Device::Cpu, kind: Kind::Float, channels_last: false };
+        for name in [ModelName::PreactResnet18, ModelName::ScaleInvariantResnet18] {
+            let model = Model::new(name, 2, 10);
+            let weights = initial_weights(model, InitScheme::He, None, 1).unwrap();
+            let network = Network::new(model, &weights, arithmetic).unwrap();
+            let Wiring::Residual { final_norm: norm, .. } = network.layout.wiring else { panic!("a residual network") };
+            no_grad(|| {
+                let (_, _, mean, variance) = network.norm_tensors(norm);
+                let _ = mean.shallow_clone().normal_(0.5, 0.1);
+                let _ = variance.shallow_clone().uniform_(0.5, 2.0);
+                let x = Tensor::randn([4, mean.numel() as i64, 3, 3], (Kind::BFloat16, Device::Cpu));
+                let narrow = network.running_norm_of_16_bits(&x, norm).unwrap();
+                assert_eq!(narrow.kind(), Kind::BFloat16);
+                let wide = network.norm_layer(&x.to_kind(Kind::Float), norm, Statistics::Running).unwrap();
+                assert!((narrow - wide).abs().max().double_value(&[]) < 0.05);
+            });
+        }
+    }
 }

@@ -22,6 +22,14 @@ pub struct Scaler {
     streak: Tensor, // scalar: good steps since the scale last changed
 }
 
+/// A gradient of the scaled loss, looked at; on the device.
+pub(super) struct Judged {
+    /// Whether it is finite; a scalar.
+    pub finite: Tensor,
+    /// What gives the gradient of the loss when it is multiplied by it; a scalar.
+    pub inverse: Tensor,
+}
+
 /// What a scaler consists of, as tensors of a checkpoint.
 pub fn entries() -> [Entry; 2] {
     ["scale", "streak"].map(|name| Entry { name: name.to_owned(), shape: vec![1], role: Role::Scale, frozen: true })
@@ -64,11 +72,12 @@ impl Scaler {
         Ok(loss.f_mul(&self.scale)?)
     }
 
-    /// Divides the gradient of [`Scaler::scaled`] by the scale, which changes for the next step. Returns whether the
-    /// gradient is finite, as a scalar on the device.
-    pub(super) fn unscale(&mut self, gradient: &mut Tensor) -> Result<Tensor, LearnError> {
-        let _ = gradient.f_div_(&self.scale)?;
-        let finite = gradient.f_isfinite()?.f_all()?;
+    /// Looks at the gradient of [`Scaler::scaled`], and changes the scale for the next step.
+    pub(super) fn judge(&mut self, gradient: &Tensor) -> Result<Judged, LearnError> {
+        // One number that is not finite makes the sum so; 16 bits are too few for finite ones to do that.
+        let finite = gradient.f_sum(gradient.f_kind()?)?.f_isfinite()?;
+        // Exact: scales are powers of two.
+        let inverse = self.scale.f_reciprocal()?;
         let good = finite.f_to_kind(Kind::Float)?;
         let streak = self.streak.f_add_scalar(1.0)?.f_mul(&good)?;
         let double = streak.f_ge(INTERVAL)?.f_to_kind(Kind::Float)?;
@@ -77,7 +86,7 @@ impl Scaler {
         // In place: a step that was recorded finds them where they were.
         self.scale.f_copy_(&self.scale.f_mul(&factor)?.f_clamp_max(LARGEST)?)?;
         self.streak.f_copy_(&streak.f_mul(&double.f_neg()?.f_add_scalar(1.0)?)?)?;
-        Ok(finite)
+        Ok(Judged { finite, inverse })
     }
 }
 
@@ -93,8 +102,8 @@ mod tests {
         let mut step = |value: f64, times: u32| {
             let mut finite = false;
             for _ in 0..times {
-                let mut gradient = Tensor::from_slice(&[65_536.0, value]);
-                finite = scaler.unscale(&mut gradient).unwrap().int64_value(&[]) == 1;
+                let judged = scaler.judge(&Tensor::from_slice(&[65_536.0, value])).unwrap();
+                finite = judged.finite.int64_value(&[]) == 1;
             }
             let state = scaler.weights().unwrap();
             let number = |name: &str| state.get(name).unwrap().data[0];
@@ -106,13 +115,11 @@ mod tests {
         assert_eq!(step(f64::INFINITY, 1), (false, 65_536.0, 0.0));
         assert_eq!(step(f64::NAN, 2), (false, 16_384.0, 0.0));
         let mut largest = Scaler::at(LARGEST as f32, INTERVAL as f32 - 1.0, Device::Cpu).unwrap();
-        let _ = largest.unscale(&mut Tensor::from_slice(&[1.0])).unwrap();
+        largest.judge(&Tensor::from_slice(&[1.0])).unwrap();
         assert_eq!(largest.weights().unwrap().get("scale").unwrap().data, [LARGEST as f32]);
         let saved = scaler.weights().unwrap();
         let again = Scaler::from(&saved, Device::Cpu).unwrap();
         assert_eq!(again.weights().unwrap(), saved);
-        let mut gradient = Tensor::from_slice(&[16_384.0_f64 * 3.0]);
-        let _ = scaler.unscale(&mut gradient).unwrap();
-        assert_eq!(gradient.double_value(&[0]), 3.0);
+        assert_eq!(scaler.judge(&Tensor::from_slice(&[1.0])).unwrap().inverse.double_value(&[]), 1.0 / 16_384.0);
     }
 }

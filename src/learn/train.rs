@@ -7,7 +7,7 @@ use tch::{Kind, Tensor, no_grad};
 
 use super::batches::{Images, Pass};
 use super::model::{Network, Statistics, copied};
-use super::scaler::Scaler;
+use super::scaler::{Judged, Scaler};
 use super::weights::Weights;
 use super::{Divergence, LearnError};
 use crate::torch::Session;
@@ -103,7 +103,7 @@ pub struct EpochSummary {
 }
 
 impl State {
-    /// A run of `network`, at its start or taken up again from what [`State::kept`] gave.
+    /// A run of `network`, at its start or taken up again from what [`State::end`] gave.
     ///
     /// # Errors
     /// If an average or momentum is not one of the network, or the device has no room for them.
@@ -124,21 +124,22 @@ impl State {
         Ok(Self { network, average, momentum, scaler, steps: Steps::default() })
     }
 
-    /// What is kept, by the names of [`Train::keeps`](crate::work::Train::keeps): the averaged parameters and the
-    /// momentum (without running statistics; frozen parameters stand with their value), and the loss scale.
+    /// All that a checkpoint holds: the weights, and what the run keeps beside them by the names of
+    /// [`Train::keeps`](crate::work::Train::keeps), which are the averaged parameters and the momentum (without running
+    /// statistics; frozen parameters stand with their value), and the loss scale.
     ///
     /// # Errors
     /// If libtorch fails.
-    pub fn kept(&self) -> Result<Vec<(&'static str, Weights)>, LearnError> {
+    pub fn end(&self) -> Result<Vec<(&'static str, Weights)>, LearnError> {
         let buffers = [("ema", &self.average), ("momentum", &self.momentum)];
-        let mut kept = Vec::new();
+        let mut end = vec![("weights", self.network.weights()?)];
         for (name, flat) in buffers.into_iter().filter_map(|(name, flat)| Some((name, flat.as_ref()?))) {
-            kept.push((name, self.network.parameter_weights(flat)?));
+            end.push((name, self.network.parameter_weights(flat)?));
         }
         if let Some(scaler) = &self.scaler {
-            kept.push(("scaler", scaler.weights()?));
+            end.push(("scaler", scaler.weights()?));
         }
-        Ok(kept)
+        Ok(end)
     }
 
     /// A network of its own with the averaged parameters; its running statistics are those of the trained one.
@@ -163,9 +164,9 @@ impl State {
                 None if self.momentum.is_none() && update::in_one_pass(&self.network, &gradients, sgd)? => {}
                 None => self.update(self.network.pack(&gradients)?, sgd)?,
                 Some(scaler) => {
-                    let mut gradient = self.network.pack(&gradients)?;
-                    let finite = scaler.unscale(&mut gradient)?;
-                    self.update_if(&finite, gradient, sgd)?;
+                    let gradient = self.network.pack(&gradients)?;
+                    let judged = scaler.judge(&gradient)?;
+                    self.update_scaled(gradient, &judged, sgd)?;
                 }
             }
             if let Some(Sphere { radius, every: Projection::Step }) = sgd.sphere {
@@ -178,19 +179,24 @@ impl State {
         })
     }
 
-    /// An update that has no effect if the scalar `finite` is false; the device is not asked.
-    fn update_if(&mut self, finite: &Tensor, gradient: Tensor, sgd: &Sgd) -> Result<(), LearnError> {
-        let before = copied(self.network.flat())?;
-        let momentum = self.momentum.as_ref().map(copied).transpose()?;
-        self.update(gradient, sgd)?;
-        let restore = |now: &Tensor, before: &Tensor| -> Result<(), LearnError> {
-            now.shallow_clone().f_copy_(&now.f_where_self(finite, before)?)?;
-            Ok(())
-        };
-        restore(self.network.flat(), &before)?;
-        if let (Some(now), Some(before)) = (&self.momentum, &momentum) {
-            restore(now, before)?;
+    /// The update by a gradient of the scaled loss; none if it is not finite. The device is not asked.
+    fn update_scaled(&mut self, mut gradient: Tensor, judged: &Judged, sgd: &Sgd) -> Result<(), LearnError> {
+        let Judged { finite, inverse } = judged;
+        let if_finite = |value: f64, otherwise: f64| Tensor::f_where_scalar(finite, value, otherwise);
+        // Infinity times zero would not be zero.
+        let _ = gradient.f_masked_fill_(&finite.f_logical_not()?, 0.0)?;
+        let mut flat = self.network.flat().shallow_clone();
+        if let Some(momentum) = &mut self.momentum {
+            let _ = gradient.f_mul_(inverse)?.f_add_(&flat.f_mul(&if_finite(sgd.wd, 0.0)?)?)?;
+            let _ = momentum.f_mul_(&if_finite(sgd.momentum, 1.0)?)?.f_add_(&gradient)?;
+            let _ = flat.f_sub_(&momentum.f_mul(&if_finite(sgd.lr, 0.0)?)?)?;
+            return Ok(());
         }
+        let _ = gradient.f_mul_(&if_finite(-sgd.lr, 0.0)?.f_mul(inverse)?)?;
+        if sgd.wd != 0.0 {
+            let _ = flat.f_mul_(&if_finite(1.0 - sgd.lr * sgd.wd, 1.0)?)?;
+        }
+        let _ = flat.f_add_(&gradient)?;
         Ok(())
     }
 

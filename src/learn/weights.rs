@@ -3,9 +3,10 @@
 //! The bytes are a safetensors file with names sorted and no metadata, so that the same numbers always
 //! are the same bytes, and PyTorch and NumPy open an exported checkpoint as it is.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors, View};
 
 use super::LearnError;
 use super::layout::Entry;
@@ -51,12 +52,14 @@ impl Weights {
     /// # Errors
     /// If an array's length is not that of its shape.
     pub fn to_bytes(&self) -> Result<Vec<u8>, LearnError> {
-        let raw: Vec<Vec<u8>> = self.0.values().map(little_endian).collect();
-        let views = self.0.iter().zip(&raw).map(|((name, array), bytes)| {
-            TensorView::new(Dtype::F32, array.shape.clone(), bytes).map(|view| (name, view)).map_err(LearnError::from)
-        });
-        let views = views.collect::<Result<Vec<_>, _>>()?;
-        Ok(safetensors::serialize(views, None)?)
+        let misfit = |(_, array): &(&String, &Array)| {
+            array.shape.iter().try_fold(1_usize, |n, size| n.checked_mul(*size)) != Some(array.data.len())
+        };
+        if let Some((name, array)) = self.0.iter().find(misfit) {
+            let what = format!("has {} elements, not those of {:?}", array.data.len(), array.shape);
+            return Err(LearnError::Misfit { name: name.clone(), what });
+        }
+        Ok(safetensors::serialize(self.0.iter().map(|(name, array)| (name, array)), None)?)
     }
 
     /// Reads a checkpoint that must hold exactly the tensors `expected`; safe on untrusted bytes.
@@ -89,7 +92,7 @@ impl Weights {
 
     /// The hash of each tensor's little-endian bytes, sorted by name: tells where two checkpoints differ.
     pub fn digests(&self) -> impl Iterator<Item = (&str, ObjectDigest)> {
-        self.0.iter().map(|(name, array)| (name.as_str(), ObjectDigest::of(&little_endian(array))))
+        self.0.iter().map(|(name, array)| (name.as_str(), array.digest()))
     }
 }
 
@@ -99,13 +102,42 @@ impl FromIterator<(String, Array)> for Weights {
     }
 }
 
-fn little_endian(array: &Array) -> Vec<u8> {
-    array.data.iter().flat_map(|x| x.to_le_bytes()).collect()
+impl Array {
+    /// The hash of its little-endian bytes.
+    pub fn digest(&self) -> ObjectDigest {
+        ObjectDigest::of(&self.little_endian())
+    }
+
+    fn little_endian(&self) -> Cow<'_, [u8]> {
+        match cfg!(target_endian = "little") {
+            true => Cow::Borrowed(bytemuck::cast_slice(&self.data)),
+            false => self.data.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        }
+    }
+}
+
+impl View for &Array {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.little_endian()
+    }
+
+    fn data_len(&self) -> usize {
+        size_of_val(&self.data[..])
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use safetensors::tensor::TensorView;
 
     use super::super::layout::Role;
     use super::*;

@@ -211,5 +211,5 @@ fn nan_row<const N: usize>(after: u32) -> [f64; N] {
 
 fn made(tables: Vec<(&'static str, Table)>, done: f64) -> Result<Made, StageError> {
     let outputs = tables.into_iter().map(|(name, table)| Ok((name, table.to_bytes()?)));
-    Ok(Made { outputs: outputs.collect::<Result<_, StageError>>()?, tensors: Vec::new(), done })
+    Ok(Made::new(outputs.collect::<Result<Vec<_>, StageError>>()?, done))
 }

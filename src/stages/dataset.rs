@@ -25,5 +25,5 @@ pub fn dataset(work: &Dataset, read: &Read<'_>) -> Result<Made, StageError> {
         };
         Ok((role, images.to_bytes()?))
     };
-    Ok(Made::whole(vec![part("train", work.train)?, part("test", work.test)?]))
+    Ok(Made::whole([part("train", work.train)?, part("test", work.test)?]))
 }

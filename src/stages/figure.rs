@@ -15,5 +15,5 @@ pub fn figure(work: &Figure, objects: &BTreeMap<String, ObjectDigest>, read: &Re
     let drawing = figure::draw(work, &tables)?;
     let numbers = drawing.numbers.to_bytes()?;
     let outputs = [("svg", drawing.svg.into_bytes()), ("png", drawing.png), ("pdf", drawing.pdf), ("numbers", numbers)];
-    Ok(Made::whole(outputs.into()))
+    Ok(Made::whole(outputs))
 }

@@ -8,6 +8,7 @@ mod curvature;
 mod dataset;
 mod device;
 mod figure;
+mod made;
 #[cfg(feature = "torch")]
 pub mod selftest;
 #[cfg(feature = "torch")]
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 #[cfg(feature = "torch")]
 pub(crate) use device::open;
 pub use device::{Device, built_with, describe, has_room, libraries};
+pub use made::{Made, Product};
 
 use crate::data::ImagesError;
 use crate::digest::ObjectDigest;
@@ -37,24 +39,6 @@ pub struct Progress {
     pub loss: Option<f64>,
     /// Training images a second, if it trains.
     pub images_per_second: Option<f64>,
-}
-
-/// What a stage made.
-#[derive(Debug)]
-pub struct Made {
-    /// The bytes of its outputs, in the order that the kind says.
-    pub outputs: Vec<(&'static str, Vec<u8>)>,
-    /// Hash of every tensor of the end state, if it trains.
-    pub tensors: Vec<(String, ObjectDigest)>,
-    /// Share of the operations that were counted beforehand ([`crate::cost`]): less than 1 if it ended early.
-    pub done: f64,
-}
-
-impl Made {
-    /// What a stage made that did all of its work and has no end state.
-    fn whole(outputs: Vec<(&'static str, Vec<u8>)>) -> Self {
-        Self { outputs, tensors: Vec::new(), done: 1.0 }
-    }
 }
 
 /// Why a stage failed.
@@ -163,7 +147,7 @@ impl Worker {
             Work::Dataset(data) => dataset::dataset(data, read),
             Work::Init(init) => {
                 let weights = crate::learn::init::initial_weights(init.model, init.scheme, init.radius, init.seed)?;
-                Ok(Made::whole(vec![("weights", weights.to_bytes()?)]))
+                Ok(Made::whole([("weights", weights.to_bytes()?)]))
             }
             Work::Imported(imported) => {
                 let layout = crate::learn::layout::layout(imported.model)?;
@@ -172,7 +156,7 @@ impl Worker {
                     Some(radius) => crate::learn::init::scaled_to(radius, &layout, &weights),
                     None => weights,
                 };
-                Ok(Made::whole(vec![("weights", weights.to_bytes()?)]))
+                Ok(Made::whole([("weights", weights.to_bytes()?)]))
             }
             Work::Valley(work) => valley::valley(work, report),
             Work::Figure(figure) => figure::figure(figure, objects, read),

@@ -194,17 +194,11 @@ impl Torch {
             }
             rows.push(metrics(&state.network, train, test, epoch, work.lr, inputs.session)?);
         }
-        let weights = state.network.weights()?;
-        let mut tensors: Vec<_> = weights.digests().map(|(name, digest)| (name.to_owned(), digest)).collect();
-        let mut outputs = vec![("weights", weights.to_bytes()?)];
-        for (name, kept) in state.kept()? {
-            tensors.extend(kept.digests().map(|(tensor, digest)| (format!("{name}.{tensor}"), digest)));
-            outputs.push((name, kept.to_bytes()?));
-        }
-        let end = outputs.iter().map(|(name, bytes)| (*name, ObjectDigest::of(bytes))).collect();
-        outputs.push(("metrics", Table::of_rows(METRICS, &rows).to_bytes()?));
-        self.resident = Some((end, work.numerics, state));
-        Ok(Made { outputs, tensors, done: 1.0 })
+        let metrics = ("metrics", Table::of_rows(METRICS, &rows).to_bytes()?);
+        let made = Made::trained(&state.end()?, [metrics])?;
+        let end = made.outputs.iter().filter(|made| made.name != "metrics").map(|made| (made.name, made.object));
+        self.resident = Some((end.collect(), work.numerics, state));
+        Ok(made)
     }
 
     fn probe(&mut self, work: &Probe, inputs: &Inputs<'_>, report: &mut Report<'_>) -> Result<Made, StageError> {
@@ -228,11 +222,8 @@ impl Torch {
             }
         }
         let row = metrics(&state.network, train, test, row_of(work.after), work.lr, inputs.session)?;
-        let weights = state.network.weights()?;
-        let tensors = weights.digests().map(|(name, digest)| (name.to_owned(), digest)).collect();
-        let metrics = Table::of_rows(METRICS, &[row]).to_bytes()?;
-        let outputs = vec![("weights", weights.to_bytes()?), ("metrics", metrics)];
-        Ok(Made { outputs, tensors, done: 1.0 })
+        let metrics = ("metrics", Table::of_rows(METRICS, &[row]).to_bytes()?);
+        Made::trained(&[("weights", state.network.weights()?)], [metrics])
     }
 
     fn ema_eval(&mut self, work: &EmaEval, inputs: &Inputs<'_>) -> Result<Made, StageError> {
@@ -255,7 +246,7 @@ impl Torch {
         }
         let metrics = Table::of_rows(EMA_METRICS, &[row]).to_bytes()?;
         let done = f64::from(u8::from(average.is_finite()));
-        Ok(Made { outputs: vec![("metrics", metrics)], tensors: Vec::new(), done })
+        Ok(Made::new([("metrics", metrics)], done))
     }
 
     fn predictions(&mut self, work: &Predictions, inputs: &Inputs<'_>) -> Result<Made, StageError> {
@@ -270,7 +261,7 @@ impl Torch {
         };
         let rows: Vec<_> = answers.into_iter().zip(&raw.labels).enumerate().map(row).collect();
         let table = Table::of_rows(PREDICTIONS, &rows).to_bytes()?;
-        Ok(Made::whole(vec![("predictions", table)]))
+        Ok(Made::whole([("predictions", table)]))
     }
 }
 
@@ -300,7 +291,7 @@ fn diverged_segment(
     }
     outputs.push(("metrics", Table::of_rows(METRICS, &rows).to_bytes()?));
     outputs.extend(divergence.map(diverged_output).transpose()?);
-    Ok(Made { outputs, tensors: Vec::new(), done })
+    Ok(Made::new(outputs, done))
 }
 
 /// The same of a probe.
@@ -310,7 +301,7 @@ fn diverged_probe(work: &Probe, divergence: Option<Divergence>) -> Result<Made, 
     let mut outputs = vec![("weights", weights), ("metrics", metrics)];
     let done = divergence.map_or(0.0, |divergence| f64::from(divergence.epoch) / f64::from(work.epochs));
     outputs.extend(divergence.map(diverged_output).transpose()?);
-    Ok(Made { outputs, tensors: Vec::new(), done })
+    Ok(Made::new(outputs, done))
 }
 
 fn diverged_row(epoch: u32, lr: f64) -> [f64; METRICS.len()] {

@@ -17,7 +17,7 @@ pub fn valley(work: &Valley, report: &mut Report<'_>) -> Result<Made, StageError
         }
         rows.push(valley::tuned_row(step, *iterate, valley::tuned(work, *iterate)));
     }
-    Ok(Made::whole(vec![
+    Ok(Made::whole([
         ("path", valley::path_table(&iterates).to_bytes()?),
         ("tuned", Table::of_rows(TUNED, &rows).to_bytes()?),
         ("optimum", valley::optimum_table(valley::optimum(work)).to_bytes()?),

@@ -1,4 +1,5 @@
-// What needs CUDA and tch 0.24 does not bind: a stream for each thread, steps captured as graphs, free memory.
+// What needs CUDA and tch 0.24 does not bind: a stream for each thread, steps captured as graphs, quick copies
+// to the host, free memory.
 // ci/setup compiles this file against CUDA's headers alone into .libtorch/lib/libwdpipe_cuda.so, which is opened after
 // libtorch's CUDA half and takes its functions from there. Every function is plain C and lets no exception out: it
 // returns whether all went well, and wdpipe_gpu_error says what did not.
@@ -8,7 +9,9 @@
 #include <string>
 
 #include <ATen/core/CachingHostAllocator.h>
+#include <ATen/core/Tensor.h>
 #include <ATen/cuda/CUDAGraph.h>
+#include <ATen/ops/empty.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAStream.h>
@@ -105,6 +108,17 @@ bool wdpipe_gpu_free(void *recording) {
     const auto pool = ended->pool;
     ended.reset();
     c10::cuda::CUDACachingAllocator::emptyCache(pool);
+  });
+}
+
+// A copy on the host of a device's tensor, in memory that the device writes to by itself, several times as fast as to
+// other; libtorch keeps it for the next.
+bool wdpipe_gpu_to_host(const void *tensor, void **copy) {
+  return protect([&] {
+    const auto &from = *static_cast<const at::Tensor *>(tensor);
+    auto to = at::empty(from.sizes(), from.options().device(at::kCPU).pinned_memory(true));
+    to.copy_(from);
+    *copy = new at::Tensor(std::move(to));
   });
 }
 

@@ -41,6 +41,19 @@ pub fn own_stream(device: tch::Device) -> Result<(), String> {
     }
 }
 
+/// A copy of a tensor on the host, when the device has written it.
+///
+/// # Errors
+/// If libtorch fails.
+pub fn to_host(tensor: &tch::Tensor) -> Result<tch::Tensor, tch::TchError> {
+    match gpu() {
+        Ok(gpu) if tensor.device().is_cuda() => gpu.to_host(tensor).ok(),
+        _ => None,
+    }
+    // Ordinary memory may be there where such memory is not.
+    .map_or_else(|| tensor.f_to_device(tch::Device::Cpu), Ok)
+}
+
 /// Opens `libwdpipe_cuda` in `folder`, after the CUDA half of libtorch, from which it takes what it needs.
 pub(super) fn open(folder: &Path) {
     GPU.get_or_init(|| {
@@ -59,6 +72,7 @@ pub struct Gpu {
     capture_end: unsafe extern "C" fn(graph: *mut c_void) -> bool,
     replay: unsafe extern "C" fn(graph: *mut c_void) -> bool,
     free: unsafe extern "C" fn(graph: *mut c_void) -> bool,
+    to_host: unsafe extern "C" fn(tensor: *const c_void, copy: *mut *mut c_void) -> bool,
     memory: unsafe extern "C" fn(device: c_int, free: *mut usize, total: *mut usize) -> bool,
 }
 
@@ -78,6 +92,9 @@ impl Gpu {
                 capture_end: on_graph(symbol(c"wdpipe_gpu_capture_end")?),
                 replay: on_graph(symbol(c"wdpipe_gpu_replay")?),
                 free: on_graph(symbol(c"wdpipe_gpu_free")?),
+                to_host: transmute::<*mut c_void, unsafe extern "C" fn(*const c_void, *mut *mut c_void) -> bool>(
+                    symbol(c"wdpipe_gpu_to_host")?,
+                ),
                 memory: transmute::<*mut c_void, unsafe extern "C" fn(c_int, *mut usize, *mut usize) -> bool>(symbol(
                     c"wdpipe_gpu_memory",
                 )?),
@@ -109,6 +126,15 @@ impl Gpu {
         drop(alone);
         ended?;
         Ok((recording, made?))
+    }
+
+    fn to_host(&self, tensor: &tch::Tensor) -> Result<tch::Tensor, String> {
+        let mut copy = std::ptr::null_mut();
+        // SAFETY: a live tensor, and a pointer to a live variable.
+        self.done(unsafe { (self.to_host)(tensor.as_ptr().cast(), &raw mut copy) })?;
+        let copy = NonNull::new(copy).ok_or("there is no copy")?;
+        // SAFETY: a tensor that was made for us, as tch's own functions make theirs.
+        Ok(unsafe { tch::Tensor::from_ptr(copy.as_ptr().cast()) })
     }
 
     /// Bytes of a device that no process holds, and all of them; `None` if CUDA does not say.

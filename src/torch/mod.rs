@@ -19,7 +19,7 @@ pub mod policy;
 mod shim;
 
 pub use cuda::CudaError;
-pub use gpu::{Gpu, Recording, gpu, own_stream};
+pub use gpu::{Gpu, Recording, gpu, own_stream, to_host};
 pub use loader::{Libraries, LoadError, Loaded, VERSION, load};
 pub use memory::keep_memory;
 pub use policy::Session;

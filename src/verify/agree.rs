@@ -1,6 +1,5 @@
 //! Whether what was computed again agrees with what is recorded.
 
-use crate::digest::ObjectDigest;
 use crate::engine::Again;
 use crate::record::{Output, Record};
 use crate::table::{Table, Values};
@@ -22,8 +21,8 @@ pub enum Agreement {
 
 /// Compares, `read` giving the bytes of a recorded output.
 pub fn agreement(record: &Record, work: &Work, again: &Again, read: &dyn Fn(&Output) -> Option<Vec<u8>>) -> Agreement {
-    let made = |name: &str| again.made.outputs.iter().find(|(made, _)| *made == name).map(|(_, bytes)| bytes);
-    let differs = |output: &&Output| made(&output.name).is_none_or(|bytes| ObjectDigest::of(bytes) != output.object);
+    let made = |name: &str| again.made.outputs.iter().find(|product| product.name == name);
+    let differs = |output: &&Output| made(&output.name).is_none_or(|product| product.object != output.object);
     let others: Vec<&Output> = record.outputs.iter().filter(differs).collect();
     if others.is_empty() && record.outputs.len() == again.made.outputs.len() {
         return Agreement::Equal;
@@ -38,7 +37,8 @@ pub fn agreement(record: &Record, work: &Work, again: &Again, read: &dyn Fn(&Out
     for output in others {
         let Some(old) = read(output) else { return Agreement::Unjudged(format!("`{}` is not at hand", output.name)) };
         // Weights are judged by the numbers that were measured on them.
-        let (Ok(old), Some(Ok(new))) = (Table::from_bytes(&old), made(&output.name).map(|b| Table::from_bytes(b)))
+        let (Ok(old), Some(Ok(new))) =
+            (Table::from_bytes(&old), made(&output.name).map(|made| Table::from_bytes(&made.bytes)))
         else {
             continue;
         };
@@ -98,6 +98,7 @@ fn farthest(kind: &str, old: &Table, new: &Table) -> Result<Option<Number>, Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::ObjectDigest;
     use crate::record::{KeyParts, Provenance};
     use crate::stages::Made;
     use crate::work::{Dataset, METRICS, Model, ModelName, Predictions, Source};
@@ -123,7 +124,7 @@ mod tests {
         };
         let provenance = Provenance { machine: "a".into(), ..Provenance::default() };
         let record = Record { parts, outputs: vec![output], tensors: Vec::new(), provenance };
-        let made = Made { outputs: vec![("metrics", metrics(new))], tensors: Vec::new(), done: 1.0 };
+        let made = Made::new([("metrics", metrics(new))], 1.0);
         agreement(&record, work, &Again { made, machine: machine.into() }, &|output| output.inline.clone())
     }
 

@@ -1,10 +1,9 @@
 //! Level *render*: the figure drawn again from the recorded tables.
 
 use super::{Check, Evidence, Level, Verdict};
-use crate::digest::ObjectDigest;
 use crate::engine::Rerunner;
 use crate::reports::{Place, stamp_of, stamped};
-use crate::stages::{Device, StageError};
+use crate::stages::{Device, Product, StageError};
 use crate::store::StoreError;
 use crate::table::Table;
 
@@ -36,15 +35,15 @@ pub fn render(evidence: &Evidence<'_>, place: &Place) -> Result<Check, crate::fs
             return Ok(check.summed_up("not drawn"));
         }
     };
-    let made: Vec<(&str, &[u8])> = again.made.outputs.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
+    let made = &again.made.outputs;
     for (name, words) in LAYERS {
-        let drawn = made.iter().find(|(made, _)| *made == name).map(|(_, bytes)| ObjectDigest::of(bytes));
+        let drawn = made.iter().find(|product| product.name == name).map(|product| product.object);
         if drawn != evidence.lock.output(name) {
             check.found(Verdict::Differs, format!("{words} come out differently from the recorded tables"));
         }
     }
     let stamp = stamp_of(evidence.lock);
-    for (name, bytes) in &made {
+    for Product { name, bytes, .. } in made {
         let (extension, expected) = match (*name, Table::from_bytes(bytes)) {
             ("numbers", Ok(table)) => ("csv", Some(table.to_csv().into_bytes())),
             _ => (*name, stamp.as_ref().and_then(|stamp| stamped(name, bytes, stamp).ok())),

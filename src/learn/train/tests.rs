@@ -50,7 +50,7 @@ fn epoch(state: &mut State, images: &Images, number: u32, session: &Session) -> 
 
 fn bytes(state: &State) -> (Vec<u8>, Vec<u8>) {
     let network = state.network.weights().unwrap().to_bytes().unwrap();
-    (network, state.kept().unwrap().remove(0).1.to_bytes().unwrap())
+    (network, state.end().unwrap().remove(1).1.to_bytes().unwrap())
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn momentum_goes_on_from_a_checkpoint() {
     let network = |weights: &Weights| Network::new(model(), weights, FLOAT).unwrap();
     let mut state = State::new(network(&weights), moved(Kept::Fresh)).unwrap();
     state.run_epoch(&images, &pass(0), &sgd, 0, &session, |_| Answer::Continue).unwrap();
-    let (saved, momentum) = (state.network.weights().unwrap(), state.kept().unwrap().remove(0).1);
+    let (saved, momentum) = (state.network.weights().unwrap(), state.end().unwrap().remove(1).1);
     state.run_epoch(&images, &pass(1), &sgd, 1, &session, |_| Answer::Continue).unwrap();
     let run_on = |kept: Kept<'_>| {
         let mut resumed = State::new(network(&saved), moved(kept)).unwrap();
@@ -228,6 +228,42 @@ fn what_does_not_fit_is_refused() {
     assert!(Pass::new(&[], 0, &images).is_err());
     let other = initial_weights(Model { width: 3, ..model() }, InitScheme::He, None, 1).unwrap();
     assert!(matches!(Network::new(model(), &other, FLOAT), Err(LearnError::Misfit { .. })));
+}
+
+#[test]
+fn a_scaled_update_is_the_plain_one_or_none() {
+    let _session = session(Precision::Fp32);
+    for keep in [false, true] {
+        let begun = || {
+            let momentum = if keep { Kept::Fresh } else { Kept::No };
+            let keeps = Keeps { momentum, scaler: Kept::Fresh, ..Keeps::default() };
+            State::new(start(FLOAT).network, keeps).unwrap()
+        };
+        let (mut plain, mut scaled) = (begun(), begun());
+        let moved = |state: &State| {
+            let all = state.end().unwrap().into_iter();
+            all.filter(|(name, _)| *name != "scaler").collect::<Vec<_>>()
+        };
+        let mut step = |infinite: bool| {
+            let sgd = Sgd { momentum: 0.9, ..SGD };
+            no_grad(|| {
+                let gradient = plain.network.flat().detach().randn_like() * 0.01;
+                let of_scaled = &gradient * 65_536.0;
+                if infinite {
+                    let _ = of_scaled.narrow(0, 3, 1).fill_(f64::INFINITY);
+                } else {
+                    plain.update(gradient, &sgd).unwrap();
+                }
+                let judged = scaled.scaler.as_mut().unwrap().judge(&of_scaled).unwrap();
+                scaled.update_scaled(of_scaled, &judged, &sgd).unwrap();
+            });
+            assert!(moved(&plain) == moved(&scaled), "{keep} {infinite}");
+        };
+        step(false);
+        step(false);
+        // That halves the scale, which a further gradient would have to follow.
+        step(true);
+    }
 }
 
 #[test]
