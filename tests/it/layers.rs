@@ -40,7 +40,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("receipt", &["closure", "codec", "digest", "lock", "sign"]),
     ("remote", &["codec", "digest", "fsx", "parallel", "record", "sign", "store"]),
     ("reports", &["digest", "fsx", "lock", "receipt", "stamp"]),
-    ("stages", &["data", "digest", "figure", "learn", "store", "table", "torch", "valley", "work"]),
+    ("stages", &["data", "digest", "figure", "learn", "parallel", "store", "table", "torch", "valley", "work"]),
     (
         "engine",
         &[
