@@ -59,7 +59,7 @@ impl Weights {
             let what = format!("has {} elements, not those of {:?}", array.data.len(), array.shape);
             return Err(LearnError::Misfit { name: name.clone(), what });
         }
-        Ok(safetensors::serialize(self.0.iter().map(|(name, array)| (name, array)), None)?)
+        Ok(safetensors::serialize(&self.0, None)?)
     }
 
     /// Reads a checkpoint that must hold exactly the tensors `expected`; safe on untrusted bytes.

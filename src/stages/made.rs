@@ -77,20 +77,18 @@ impl Made {
         let jobs = available_parallelism().map_or(1, NonZero::get).min(MOST);
         let files = parallel(jobs, end, || (), |(), (_, weights)| Some(weights.to_bytes()));
         let files = files.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let named = |name: &str, tensor: &str| match name {
-            "weights" => tensor.to_owned(),
-            _ => format!("{name}.{tensor}"),
-        };
-        let arrays = end.iter().flat_map(|(name, weights)| weights.iter().map(move |array| (*name, array)));
-        let (names, arrays): (Vec<_>, Vec<_>) =
-            arrays.map(|(name, (tensor, array))| (named(name, tensor), array)).unzip();
+        let arrays = || end.iter().flat_map(|(name, weights)| weights.iter().map(move |array| (*name, array)));
         // The files first: each is as long as all of its tensors.
         let whole = files.iter().map(|bytes| Piece::File(bytes));
-        let pieces: Vec<_> = whole.chain(arrays.into_iter().map(Piece::Tensor)).collect();
+        let pieces: Vec<_> = whole.chain(arrays().map(|(_, (_, array))| Piece::Tensor(array))).collect();
         let mut digests = parallel(jobs, &pieces, || (), |(), piece| Some(piece.digest()));
-        let tensors = names.into_iter().zip(digests.split_off(end.len())).collect();
-        let named = end.iter().zip(digests).zip(files);
-        let outputs = named.map(|(((name, _), object), bytes)| Product { name: *name, object, bytes });
+        let names = arrays().map(|(name, (tensor, _))| match name {
+            "weights" => tensor.to_owned(),
+            _ => format!("{name}.{tensor}"),
+        });
+        let tensors = names.zip(digests.split_off(end.len())).collect();
+        let outputs = end.iter().zip(digests).zip(files);
+        let outputs = outputs.map(|(((name, _), object), bytes)| Product { name, object, bytes });
         Ok(Self { outputs: outputs.chain(others.into_iter().map(Product::new)).collect(), tensors, done: 1.0 })
     }
 }
