@@ -60,11 +60,6 @@ impl<'a> Frontier<'a> {
         self.ready.contains(&self.rank(id))
     }
 
-    /// How urgent a stage is: the arithmetic from its start to the end of the longest chain behind it.
-    pub fn height(&self, id: StageId) -> f64 {
-        self.height[id]
-    }
-
     /// Why a stage has to run, if it has to.
     pub fn reason(&self, id: StageId, knowledge: &[Knowledge]) -> Option<MissReason> {
         reason(self.graph, id, knowledge, |output| self.is_demanded(id, output))
@@ -121,7 +116,8 @@ impl<'a> Frontier<'a> {
         };
     }
 
-    fn rank(&self, id: StageId) -> (Reverse<u64>, StageId) {
+    /// The place of a stage among those that can start: the less, the earlier.
+    pub fn rank(&self, id: StageId) -> (Reverse<u64>, StageId) {
         // The bits of numbers that are not negative are ordered as the numbers are.
         (Reverse(self.height[id].to_bits()), id)
     }
@@ -197,7 +193,7 @@ mod tests {
                 let mut ready: Vec<StageId> = waiting.iter().copied()
                     .filter(|&id| !taken[id] && edges[id].iter().all(|input| !waiting.contains(input))).collect();
                 // Stable, so that of equals the pipeline's first comes first.
-                ready.sort_by(|&a, &b| frontier.height(b).total_cmp(&frontier.height(a)));
+                ready.sort_by(|&a, &b| frontier.height[b].total_cmp(&frontier.height[a]));
                 prop_assert_eq!(frontier.ready().collect::<Vec<_>>(), ready.clone());
                 prop_assert!((0..count).all(|id| frontier.is_ready(id) == ready.contains(&id)));
             }

@@ -297,12 +297,7 @@ impl<'a> Schedule<'a> {
         };
         let next = last.and_then(|last| {
             let ready = frontier.readers(last).iter().copied().filter(|&id| frontier.is_ready(id));
-            // Of equals the first, so that the order is that of the pipeline.
-            ready
-                .filter(is_asked)
-                .filter(continues)
-                .rev()
-                .max_by(|&a, &b| frontier.height(a).total_cmp(&frontier.height(b)))
+            ready.filter(is_asked).filter(continues).min_by_key(|&id| frontier.rank(id))
         });
         let stage = next.or_else(|| frontier.ready().find(is_asked))?;
         let reason = frontier.reason(stage, knowledge)?;
