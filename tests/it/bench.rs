@@ -31,10 +31,12 @@ fn the_store_and_a_plan() {
 fn steps_evaluations_and_traces() {
     let environment = Environment::new();
     let sizes = ["--width", "2", "--batch", "4", "--chains", "1,2", "--relaxed", "--device", "cpu"];
-    let all = measured(&environment, &[&["train", "evaluate", "probe", "trace"], &sizes[..]].concat());
+    let all = measured(&environment, &[&["train", "evaluate", "probe", "trace", "checkpoint"], &sizes[..]].concat());
     let of = |what: &str| all.iter().filter(|one| one["what"] == what).collect::<Vec<_>>();
     assert_eq!((of("ceiling").len(), of("training step").len()), (1, 4));
     assert_eq!((of("evaluation").len(), of("probe").len(), of("Hessian trace").len()), (2, 2, 2));
+    let bytes: Vec<_> = of("checkpoint").iter().map(|one| one["bytes"].as_f64().unwrap()).collect();
+    assert!(bytes.len() == 2 && bytes[0] > 1e4 && bytes[1] == 2.0 * bytes[0], "{bytes:?}");
     // Two chains do twice as much.
     let flops: Vec<_> = of("training step").iter().map(|one| one["flops"].as_f64().unwrap()).collect();
     assert_eq!((flops[1], flops[2], flops[3]), (flops[0], 2.0 * flops[0], 2.0 * flops[0]));
