@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::graph::{Graph, StageId};
 use crate::learn::layout::{Entry, layout};
-use crate::work::{Loss, Model, ModelName, NormStatistics, Work};
+use crate::work::{Estimator, Loss, Model, ModelName, NormStatistics, Work};
 
 /// A convolution or linear layer, as far as it costs something.
 #[derive(Debug, Clone, Copy)]
@@ -127,13 +127,25 @@ pub fn flops(graph: &Graph, id: StageId) -> f64 {
         Work::Probe(probe) => forward(probe.model) * (3.0 * f64::from(probe.epochs) * images("train") + everything),
         Work::EmaEval(eval) => forward(eval.model) * (images("train") + everything),
         Work::Predictions(predictions) => forward(predictions.model) * images("test"),
-        // The first gradient is built once for all draws: 3 forwards, then 6 a draw.
-        Work::HessianTrace(trace) => curvature(&trace.loss, 3.0 + 6.0 * f64::from(trace.draws)),
+        Work::HessianTrace(trace) => curvature(&trace.loss, trace_passes(trace.estimator, trace.loss.model)),
         Work::TopEigenvalue(top) => curvature(&top.loss, 9.0 * f64::from(top.iterations)),
         // Once for some draws 3; then E v and J v together 6, G v and Σ v 2 each.
         Work::NoiseCovariance(noise) => curvature(&noise.loss, 3.0 + 10.0 * f64::from(noise.draws)),
-        Work::NoiseScale(noise) => curvature(&noise.loss, 5.0 + 2.0 * f64::from(noise.draws)),
+        // Loss and mean gradient 3, the layers 1, every image's gradient 2, each class or draw 2.
+        Work::NoiseScale(noise) => {
+            curvature(&noise.loss, 6.0 + 2.0 * f64::from(noise.draws.unwrap_or(noise.loss.model.classes)))
+        }
         Work::Dataset(_) | Work::Init(_) | Work::Imported(_) | Work::Valley(_) | Work::Figure(_) => 0.0,
+    }
+}
+
+/// Forward passes of every image that a trace is worth. A backward pass to the activations is one, or with what the norms of
+/// weights' gradients take nearly two; Hutchinson's first gradient is built once for all draws: 3, then 6 a draw.
+pub fn trace_passes(estimator: Estimator, model: Model) -> f64 {
+    match estimator {
+        Estimator::Exact => 1.0 + 2.0 * (f64::from(model.classes) - 1.0),
+        Estimator::Sketch { draws, .. } => 5.0 + 2.0 * f64::from(draws),
+        Estimator::Hutchinson { draws, .. } => 3.0 + 6.0 * f64::from(draws),
     }
 }
 

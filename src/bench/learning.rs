@@ -18,7 +18,7 @@ use crate::learn::model::{Arithmetic, Network};
 use crate::learn::train::{Answer, Keeps, Kept, Sgd, State};
 use crate::stages::{Device, Made, StageError, open};
 use crate::torch::{Session, own_stream, policy};
-use crate::work::{InitScheme, Model, Policy, Precision};
+use crate::work::{Estimator, InitScheme, Model, Policy, Precision};
 
 /// Images that training takes its batches from.
 const IMAGES: usize = 2048;
@@ -258,11 +258,12 @@ impl Bench {
         })
     }
 
-    /// An estimate of Tr ∇²L in four draws. Always in float32.
+    /// Tr ∇²L by one of the estimators; Hutchinson's in four draws. Always in float32.
     ///
     /// # Errors
     /// If a size makes no sense, or libtorch fails.
-    pub fn trace(&self, setting: &Setting) -> Result<Measured, StageError> {
+    pub fn trace(&self, setting: &Setting, exact: bool) -> Result<Measured, StageError> {
+        let estimator = if exact { Estimator::Exact } else { Estimator::Hutchinson { draws: DRAWS, stop: None } };
         let setting = &Setting { precision: Precision::Fp32, ..*setting };
         let Setting { images: count, batch, .. } = *setting;
         let seconds = self.side_by_side(setting, |number, _| {
@@ -270,18 +271,18 @@ impl Bench {
             Ok(Box::new(move |_, timings| {
                 let mut clock = Clock::start();
                 let objective = Objective { network: &network, images: &images, batch, norms: Norms::Running };
-                trace(&objective, DRAWS, None, 0, &mut |_, _| true)?;
+                trace(&objective, estimator, 0, &mut |_, _| true)?;
                 clock.lap(1, timings);
                 Ok(())
             }))
         })?;
         let images = (count * setting.chains) as f64;
-        let passes = 3.0 + 6.0 * f64::from(DRAWS);
+        let passes = cost::trace_passes(estimator, setting.model);
         Ok(Measured {
-            what: "Hessian trace",
+            what: if exact { "exact Hessian trace" } else { "Hessian trace" },
             flops: passes * images * cost::forward(setting.model),
             bytes: passes * cost::traffic(setting.model, images) * bytes_of(setting.precision),
-            items: (images * f64::from(DRAWS), "image draws"),
+            items: if exact { (images, "images") } else { (images * f64::from(DRAWS), "image draws") },
             ..self.measured(setting, seconds)
         })
     }

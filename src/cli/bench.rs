@@ -67,8 +67,10 @@ enum What {
     Evaluate,
     /// A fine-tuning probe: an epoch over 2048 images, and their evaluation.
     Probe,
-    /// A Hessian trace.
+    /// A Hessian trace by four draws of Hutchinson's.
     Trace,
+    /// A Hessian trace without draws, image by image.
+    ExactTrace,
     /// A checkpoint's way from the device to bytes with a name, for which training waits.
     Checkpoint,
     /// Writing checkpoints to a disk and reading them.
@@ -78,7 +80,7 @@ enum What {
 }
 
 /// What needs libtorch.
-const LEARNING: [What; 5] = [What::Train, What::Evaluate, What::Probe, What::Trace, What::Checkpoint];
+const LEARNING: [What; 6] = [What::Train, What::Evaluate, What::Probe, What::Trace, What::ExactTrace, What::Checkpoint];
 
 fn network(text: &str) -> Result<ModelName, String> {
     let short = |name: &str| name == text || name.strip_prefix("preact-") == Some(text);
@@ -186,8 +188,10 @@ impl Bench {
                 for setting in sized(128).filter(|_| self.wants(What::Probe)) {
                     done(bench.probe(&setting).map_err(failed)?);
                 }
-                for setting in sized(if on_gpu { 250 } else { 50 }).filter(|_| self.wants(What::Trace)) {
-                    done(bench.trace(&setting).map_err(failed)?);
+                for (what, exact) in [(What::Trace, false), (What::ExactTrace, true)] {
+                    for setting in sized(if on_gpu { 250 } else { 50 }).filter(|_| self.wants(what)) {
+                        done(bench.trace(&setting, exact).map_err(failed)?);
+                    }
                 }
                 if self.wants(What::Checkpoint) {
                     done(bench.checkpoint(&setting).map_err(failed)?);

@@ -1,11 +1,13 @@
 //! A network on a device: its tensors and its forward pass.
 
+mod forward;
+
+pub(super) use forward::{Layer, Tap};
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 
 use super::LearnError;
 use super::layout::{Entry, Layout, Role, layout};
 use super::weights::{Array, Weights};
-use super::wiring::{Affine, Block, Feature, Norm, Wiring};
 use crate::torch::to_host;
 use crate::work::Model;
 
@@ -204,117 +206,10 @@ impl Network {
         })
     }
 
-    /// Logits `[b, classes]` of normalised images `x`, `[b, 3, 32, 32]`. ReLUs work in the memory of what they are applied
-    /// to, which no derivative needs.
-    ///
-    /// # Errors
-    /// If libtorch fails, such as by lack of memory.
-    pub fn logits(&self, x: &Tensor, statistics: Statistics) -> Result<Tensor, LearnError> {
-        match &self.layout.wiring {
-            Wiring::Residual { input_norm, stem, blocks, final_norm, head } => {
-                let x = self.norm_layer(x, *input_norm, statistics)?;
-                let mut x = self.conv(&x, *stem, 1)?;
-                for block in blocks {
-                    x = self.block(&x, block, statistics)?;
-                }
-                let x = self.norm_layer(&x, *final_norm, statistics)?.f_relu_()?;
-                self.linear(&x.f_mean_dim([2, 3].as_slice(), false, None)?, *head)
-            }
-            Wiring::Vgg { features, classifier: [first, second, last] } => {
-                let mut x = x.shallow_clone();
-                for feature in features {
-                    x = match feature {
-                        Feature::Conv(conv) => self.conv(&x, *conv, 1)?.f_relu_()?,
-                        Feature::Pool => x.f_max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)?,
-                    };
-                }
-                let x = self.linear(&x.f_flatten(1, -1)?, *first)?.f_relu_()?;
-                self.linear(&self.linear(&x, *second)?.f_relu_()?, *last)
-            }
-        }
-    }
-
     /// Mean cross-entropy of a batch, a scalar.
     pub(super) fn loss(&self, x: &Tensor, y: &Tensor, statistics: Statistics) -> Result<Tensor, LearnError> {
         let logits = self.logits(x, statistics)?.f_to_kind(self.arithmetic.kind)?;
         cross_entropy(&logits, y, Reduction::Mean)
-    }
-
-    /// norm, ReLU, 3×3 convolution, norm, ReLU, 3×3 convolution, plus skip. Where the shape changes, the skip
-    /// is a 1×1 convolution of the first activation, not of the input.
-    fn block(&self, x: &Tensor, block: &Block, statistics: Statistics) -> Result<Tensor, LearnError> {
-        let active = self.norm_layer(x, block.norm1, statistics)?.f_relu_()?;
-        let h = self.conv(&active, block.conv1, block.stride)?;
-        let h = self.norm_layer(&h, block.norm2, statistics)?.f_relu_()?;
-        let h = self.conv(&h, block.conv2, 1)?;
-        Ok(match block.skip {
-            Some(skip) => {
-                let normed = skip.norm.map(|norm| self.norm_layer(&active, norm, statistics)).transpose()?;
-                h.f_add(&self.conv(normed.as_ref().unwrap_or(&active), skip.conv, block.stride)?)?
-            }
-            None => h.f_add(x)?,
-        })
-    }
-
-    fn conv(&self, x: &Tensor, layer: Affine, stride: i64) -> Result<Tensor, LearnError> {
-        let (weight, bias) = self.affine(layer);
-        let padding = i64::from(self.layout.entries[layer.weight].shape[2] == 3);
-        if padding == 0 && self.arithmetic.channels_last && self.arithmetic.device == Device::Cpu {
-            // oneDNN writes past the weight gradient of a strided 1×1 convolution of fewer than 8 channels in
-            // NHWC (libtorch 2.11). Taking every second position first is the same and safe.
-            let x = x.f_slice(2, None, None, stride)?.f_slice(3, None, None, stride)?;
-            return Ok(x.f_conv2d(weight, bias, 1, 0, 1, 1)?);
-        }
-        Ok(x.f_conv2d(weight, bias, stride, padding, 1, 1)?)
-    }
-
-    fn linear(&self, x: &Tensor, layer: Affine) -> Result<Tensor, LearnError> {
-        let (weight, bias) = self.affine(layer);
-        Ok(x.f_linear(weight, bias)?)
-    }
-
-    /// Weight and bias of a layer.
-    fn affine(&self, layer: Affine) -> (&Tensor, Option<&Tensor>) {
-        (&self.tensors[layer.weight], layer.bias.then(|| &self.tensors[layer.weight + 1]))
-    }
-
-    /// Scale, shift, running mean and running variance of a norm.
-    fn norm_tensors(&self, norm: Norm) -> (Option<&Tensor>, Option<&Tensor>, &Tensor, &Tensor) {
-        let at = |i: usize| &self.tensors[norm.first + i];
-        match norm.affine {
-            true => (Some(at(0)), Some(at(1)), at(2), at(3)),
-            false => (None, None, at(0), at(1)),
-        }
-    }
-
-    /// The norm with running statistics of activations in 16 bits, which stay so: times a and plus b of float32 they would
-    /// not, and move three times as many bytes.
-    fn running_norm_of_16_bits(&self, x: &Tensor, norm: Norm) -> Result<Tensor, LearnError> {
-        let (scale, shift, mean, variance) = self.norm_tensors(norm);
-        Ok(x.f_batch_norm(scale, shift, Some(mean), Some(variance), false, 0.0, EPSILON, true)?)
-    }
-
-    fn norm_layer(&self, x: &Tensor, norm: Norm, statistics: Statistics) -> Result<Tensor, LearnError> {
-        let (scale, shift, mean, variance) = self.norm_tensors(norm);
-        let batch = |running: Option<[&Tensor; 2]>, momentum| {
-            let [mean, variance] = [running.map(|r| r[0]), running.map(|r| r[1])];
-            x.f_batch_norm(scale, shift, mean, variance, true, momentum, EPSILON, true)
-        };
-        Ok(match statistics {
-            Statistics::Update { momentum } => batch(Some([mean, variance]), momentum)?,
-            Statistics::Batch => batch(None, 0.0)?,
-            Statistics::Running if x.device().is_cuda() && matches!(x.f_kind()?, Kind::Half | Kind::BFloat16) => {
-                self.running_norm_of_16_bits(x, norm)?
-            }
-            Statistics::Running => {
-                // x·a + b: one operation, cheap to differentiate twice.
-                let inverse = variance.f_add_scalar(EPSILON)?.f_rsqrt()?;
-                let a = scale.map_or_else(|| Ok(inverse.shallow_clone()), |scale| scale.f_mul(&inverse))?;
-                let centre = mean.f_mul(&a)?;
-                let b = shift.map_or_else(|| centre.f_neg(), |shift| shift.f_sub(&centre))?;
-                b.f_view([1, -1, 1, 1])?.f_addcmul(x, &a.f_view([1, -1, 1, 1])?)?
-            }
-        })
     }
 }
 
@@ -407,34 +302,4 @@ fn unpack(layout: &Layout, arithmetic: Arithmetic, flat: &Tensor) -> Result<Vec<
         Ok(whole.f_detach()?)
     };
     layout.trained().map(view).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::learn::init::initial_weights;
-    use crate::torch::{Libraries, load};
-    use crate::work::{InitScheme, ModelName};
-
-    #[test]
-    fn norms_of_16_bits_are_those_of_32_but_for_rounding() {
-        load(&Libraries::default()).unwrap();
-        let arithmetic = Arithmetic { device: Device::Cpu, kind: Kind::Float, channels_last: false };
-        for name in [ModelName::PreactResnet18, ModelName::ScaleInvariantResnet18] {
-            let model = Model::new(name, 2, 10);
-            let weights = initial_weights(model, InitScheme::He, None, 1).unwrap();
-            let network = Network::new(model, &weights, arithmetic).unwrap();
-            let Wiring::Residual { final_norm: norm, .. } = network.layout.wiring else { panic!("a residual network") };
-            no_grad(|| {
-                let (_, _, mean, variance) = network.norm_tensors(norm);
-                let _ = mean.shallow_clone().normal_(0.5, 0.1);
-                let _ = variance.shallow_clone().uniform_(0.5, 2.0);
-                let x = Tensor::randn([4, mean.numel() as i64, 3, 3], (Kind::BFloat16, Device::Cpu));
-                let narrow = network.running_norm_of_16_bits(&x, norm).unwrap();
-                assert_eq!(narrow.kind(), Kind::BFloat16);
-                let wide = network.norm_layer(&x.to_kind(Kind::Float), norm, Statistics::Running).unwrap();
-                assert!((narrow - wide).abs().max().double_value(&[]) < 0.05);
-            });
-        }
-    }
 }

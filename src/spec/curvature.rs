@@ -2,7 +2,9 @@
 
 use super::fields::Fields;
 use super::stages::{Checkpoint, Instance, Lineage, Site, Variant, dataset_of, inherit, input};
-use crate::work::{HessianTrace, Loss, NoiseCovariance, NoiseScale, NormStatistics, Stop, TopEigenvalue, Work};
+use crate::work::{
+    Estimator, HessianTrace, Loss, NoiseCovariance, NoiseScale, NormStatistics, Stop, TopEigenvalue, Work,
+};
 
 /// What the batch norms divide by, as a pipeline says it.
 #[derive(Clone, Copy)]
@@ -34,17 +36,9 @@ fn reader(kind: &str, fields: &Fields<'_>, site: &Site<'_>, lineage: Lineage) ->
     let seed = fields.seed("seed", None);
     match kind {
         "hessian_trace" => {
-            // PyHessian, as the authors use it: eval mode, at most 100 draws, until the mean settles.
             let loss = loss(fields, site, lineage, Norms::Running);
-            let (most, settled) = if official { (100, Some(1e-3)) } else { (64, None) };
-            let draws = fields.integer("draws", Some(most), 1..=100_000);
-            let share = |name: &'static str| fields.has(name).then(|| fields.number(name, None, 0.0..=1.0));
-            let (stderr, settled) = (share("stderr"), share("settled").or(settled.filter(|_| !fields.has("stderr"))));
-            if stderr.is_some() && settled.is_some() {
-                fields.complain("settled", "`stderr` and `settled` are two rules to stop by: choose one");
-            }
-            let stop = stderr.map(Stop::StandardError).or(settled.map(Stop::Settled));
-            Box::new(move |after| Work::HessianTrace(HessianTrace { loss, draws, stop, after, seed }))
+            let estimator = estimator(fields, &loss, official);
+            Box::new(move |after| Work::HessianTrace(HessianTrace { loss, estimator, after, seed }))
         }
         "top_eigenvalue" => {
             let loss = loss(fields, site, lineage, Norms::Running);
@@ -59,8 +53,60 @@ fn reader(kind: &str, fields: &Fields<'_>, site: &Site<'_>, lineage: Lineage) ->
         }
         _ => {
             let loss = noisy(fields, loss(fields, site, lineage, Norms::Refreshed));
-            let draws = fields.integer("draws", Some(100), 1..=100_000);
+            let exact = loss.model.classes <= FEW_CLASSES || loss.statistics == NormStatistics::Batch;
+            if exact && fields.has("draws") {
+                fields.complain("draws", "of so few classes all are taken in turn: leave `draws` out");
+            }
+            let draws = (!exact).then(|| fields.integer("draws", Some(8), 1..=100_000));
             Box::new(move |after| Work::NoiseScale(NoiseScale { loss, draws, after, seed }))
+        }
+    }
+}
+
+/// Most classes for which exact values are the default: C − 1 backward passes, or C.
+const FEW_CLASSES: u32 = 20;
+
+/// How a trace is found: exactly if the classes are few, else by a sketch. With statistics of batches only Hutchinson's
+/// estimate holds, and the authors' code has it too: PyHessian, at most 100 draws, until the mean settles.
+fn estimator(fields: &Fields<'_>, loss: &Loss, official: bool) -> Estimator {
+    let none = Estimator::Hutchinson { draws: 0, stop: None };
+    let sketch = Estimator::Sketch { draws: 0, stderr: None };
+    let default = match loss.statistics {
+        NormStatistics::Batch => none,
+        _ if official => none,
+        _ if loss.model.classes <= FEW_CLASSES => Estimator::Exact,
+        _ => sketch,
+    };
+    let words = [("exact", Estimator::Exact), ("sketch", sketch), ("hutchinson", none)];
+    let chosen = fields.choice("estimator", Some(default), &words).unwrap_or(default);
+    if loss.statistics == NormStatistics::Batch && !matches!(chosen, Estimator::Hutchinson { .. }) {
+        let message =
+            "with `statistics = \"batch\"` images have no traces of their own: say estimator = \"hutchinson\"";
+        fields.complain("estimator", message);
+    }
+    let share = |name: &'static str| fields.has(name).then(|| fields.number(name, None, 0.0..=1.0));
+    let unused = |names: &[&'static str], what: &str| {
+        for name in names.iter().filter(|name| fields.has(name)) {
+            fields.complain(name, format!("{what}: leave `{name}` out, or choose another `estimator`"));
+        }
+    };
+    match chosen {
+        Estimator::Exact => {
+            unused(&["draws", "stderr", "settled"], "an exact trace draws nothing");
+            Estimator::Exact
+        }
+        Estimator::Sketch { .. } => {
+            unused(&["settled"], "a sketch stops by its standard error (`stderr`) only");
+            Estimator::Sketch { draws: fields.integer("draws", Some(8), 2..=100_000), stderr: share("stderr") }
+        }
+        Estimator::Hutchinson { .. } => {
+            let (most, settled) = if official { (100, Some(1e-3)) } else { (64, None) };
+            let draws = fields.integer("draws", Some(most), 1..=100_000);
+            let (stderr, settled) = (share("stderr"), share("settled").or(settled.filter(|_| !fields.has("stderr"))));
+            if stderr.is_some() && settled.is_some() {
+                fields.complain("settled", "`stderr` and `settled` are two rules to stop by: choose one");
+            }
+            Estimator::Hutchinson { draws, stop: stderr.map(Stop::StandardError).or(settled.map(Stop::Settled)) }
         }
     }
 }

@@ -111,7 +111,7 @@ fn mistakes_are_named_with_their_line() {
         ("after=[2]", "there is no checkpoint after 2 epochs, only after 1, 5, 9, 13, 17, …"),
         ("init.model=resnet", "`model` must be one of preact-resnet18"),
         ("data.train=50001000", "`train` must be an integer from 1 to 200000"),
-        ("data.train=90", "`images` is 100, but there are only 90 training images"),
+        ("data.train=90", "`images` is 200, but there are only 90 training images"),
         ("trunk.batch=5000", "`batch` is 5000, but there are only 320 training images"),
         ("data.source=cifar100", "cifar100 has 100 classes, but the network only 10"),
         ("init.kind=inot", "`kind` must be one of dataset, init, weights, train"),
@@ -184,7 +184,7 @@ fn work(graph: &Graph, name: &str) -> Work {
 
 #[test]
 fn the_variant_gives_the_defaults_that_the_pipeline_leaves_open() {
-    use crate::work::{InitScheme, NormStatistics, Precision, Projection, Stop};
+    use crate::work::{Estimator, InitScheme, NormStatistics, Precision, Projection, Stop};
     let text = KINDS.replace("projection = \"step\"\n", "");
     for (variant, scheme, start, every, bias, precision) in [
         ("text", InitScheme::He, Some(1.0), Projection::Step, false, Precision::Bf16),
@@ -204,14 +204,17 @@ fn the_variant_gives_the_defaults_that_the_pipeline_leaves_open() {
     }
     // PyHessian's rule with the code; with the text as many draws as said, and no rule.
     let trace = |sets: &[&str]| match work(&graph("paper", sets).unwrap(), "trace") {
-        Work::HessianTrace(trace) => (trace.draws, trace.stop, trace.loss.statistics),
+        Work::HessianTrace(trace) => (trace.estimator, trace.loss.statistics),
         _ => panic!(),
     };
     let running = NormStatistics::Running;
-    assert_eq!(trace(&[]), (64, None, running));
-    assert_eq!(trace(&["variant=official-code"]), (100, Some(Stop::Settled(1e-3)), running));
-    let stop = Some(Stop::StandardError(0.05));
-    assert_eq!(trace(&["trace.draws=9", "trace.stderr=0.05", "trace.statistics=batch"]).1, stop);
+    assert_eq!(trace(&[]), (Estimator::Exact, running));
+    let settled = Estimator::Hutchinson { draws: 100, stop: Some(Stop::Settled(1e-3)) };
+    assert_eq!(trace(&["variant=official-code"]), (settled, running));
+    let stop = Estimator::Hutchinson { draws: 9, stop: Some(Stop::StandardError(0.05)) };
+    assert_eq!(trace(&["trace.draws=9", "trace.stderr=0.05", "trace.statistics=batch"]).0, stop);
+    assert_eq!(trace(&["trace.estimator=sketch"]).0, Estimator::Sketch { draws: 8, stderr: None });
+    assert_eq!(trace(&["data.source=cifar100", "init.classes=100"]).0, Estimator::Sketch { draws: 8, stderr: None });
 }
 
 #[test]
@@ -228,6 +231,8 @@ fn what_does_not_go_together_is_said() {
         ("invariant.variant=code", "`variant` must be one of text, official-code"),
         ("policy=fast", "`policy` must be native or portable, not \"fast\""),
         ("scale.statistics=running2", "`statistics` must be one of running, refreshed, batch"),
+        ("trace.estimator=exact", "an exact trace draws nothing: leave `stderr` out, or choose another `estimator`"),
+        ("scale.draws=3", "of so few classes all are taken in turn: leave `draws` out"),
         ("top.images=61", "`images` is 61, but there are only 60 training images"),
     ] {
         let error = error(set);

@@ -11,8 +11,8 @@ use crate::learn::layout::layout;
 use crate::learn::model::{Arithmetic, Network};
 use crate::table::Table;
 use crate::work::{
-    COSINES, EIGENVALUES, HessianTrace, Loss, NoiseCovariance, NoiseScale, NormStatistics, Numerics, PRODUCTS,
-    Precision, SCALE, TRACE, TopEigenvalue, Work,
+    COSINES, EIGENVALUES, Estimator, HessianTrace, Loss, NoiseCovariance, NoiseScale, NormStatistics, Numerics,
+    PRODUCTS, Precision, SCALE, TRACE, TopEigenvalue, Work,
 };
 
 /// A network and the images that its loss is taken over.
@@ -108,10 +108,15 @@ fn hessian_trace(
     let mut row = nan_row::<{ TRACE.len() }>(work.after);
     let mut done = 0.0;
     if let Some(setting) = setting {
-        let found = trace(&setting.objective(), work.draws, work.stop, work.seed, watch)?;
-        let (draws, norm) = (found.forms.len() as f64, setting.network.norm()?);
-        row[1..].copy_from_slice(&[found.mean, found.standard_error, draws, setting.loss, norm]);
-        done = draws / f64::from(work.draws);
+        let found = trace(&setting.objective(), work.estimator, work.seed, watch)?;
+        let (draws, norm) = (f64::from(found.draws), setting.network.norm()?);
+        row[1..].copy_from_slice(&[found.value, found.standard_error, found.spread, draws, setting.loss, norm]);
+        done = match work.estimator {
+            Estimator::Exact => 1.0,
+            Estimator::Sketch { draws: most, .. } | Estimator::Hutchinson { draws: most, .. } => {
+                draws / f64::from(most)
+            }
+        };
     }
     made(vec![("trace", Table::of_rows(TRACE, &[row]))], done)
 }
@@ -196,7 +201,7 @@ fn noise_scale(
             jacobian(0.5),
             jacobian(1.0),
             found.residual_ratio,
-            f64::from(if setting.norms == Norms::Batch { 0 } else { work.draws }),
+            f64::from(work.draws.unwrap_or(0)),
         ]);
     }
     made(vec![("scale", Table::of_rows(SCALE, &[row]))], f64::from(u8::from(setting.is_some())))

@@ -1,10 +1,15 @@
 //! Checks of the numbers, with libtorch loaded first.
 
 use super::{StageError, device};
-use crate::learn::selftest::{self, Problem};
+use crate::learn::selftest::{self, ManyClasses, Problem};
 use crate::work::Policy;
 
-pub use crate::learn::selftest::{Comparison, Coverage, DRAWS, Deviation, IMAGES, REFERENCE, STANDARD_ERRORS, TRAINED};
+pub use crate::learn::selftest::{
+    Comparison, Coverage, DRAWS, Deviation, Exact, IMAGES, REFERENCE, STANDARD_ERRORS, TRAINED,
+};
+
+/// Images of the sketch.
+const SKETCHED: usize = 60;
 
 /// What the check of the estimators found.
 #[derive(Debug)]
@@ -13,6 +18,8 @@ pub struct Checked {
     pub machine: String,
     /// Largest difference of a product from the matrix's, by its name.
     pub products: [(&'static str, f64); 4],
+    /// What needs no draws.
+    pub exact: Vec<Exact>,
     /// How often each estimate was near the exact value.
     pub coverages: Vec<Coverage>,
 }
@@ -38,9 +45,10 @@ pub fn check(repetitions: u32) -> Result<Checked, StageError> {
     let coverages = [
         problem.trace(repetitions)?,
         problem.covariance(repetitions)?,
-        problem.scale(repetitions)?,
+        vec![ManyClasses::new(SKETCHED)?.coverage(repetitions)?],
         problem.eigenvalues(repetitions)?,
     ];
     let machine = device::machine(loaded, tch::Device::Cpu);
-    Ok(Checked { machine, products, coverages: coverages.concat() })
+    let exact = problem.exact()?;
+    Ok(Checked { machine, products, exact, coverages: coverages.concat() })
 }

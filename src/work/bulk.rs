@@ -31,10 +31,10 @@ mod tests {
         ("probe", "model = M, numerics = N, batch = 1, lr = 0.1, wd = 0.0, after = 1, epochs = 1, seed = 0"),
         ("ema_eval", "model = M, numerics = N, batch = 1, after = 1, seed = 0"),
         ("predictions", "model = M"),
-        ("hessian_trace", "loss = L, draws = 1, after = 1, seed = 0"),
+        ("hessian_trace", "loss = L, estimator = 'exact', after = 1, seed = 0"),
         ("top_eigenvalue", "loss = L, iterations = 1, tolerance = 0.1, after = 1, seed = 0"),
         ("noise_covariance", "loss = L, draws = 1, after = 1, seed = 0"),
-        ("noise_scale", "loss = L, draws = 1, after = 1, seed = 0"),
+        ("noise_scale", "loss = L, after = 1, seed = 0"),
         ("valley", "lr = 0.1, noise = 0.1, steps = 1, every = 1, flow_lr = 0.1, flow_steps = 1, seed = 0"),
         ("figure", "name = 'fig', title = '', columns = 1, panels = []"),
     ];

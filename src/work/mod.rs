@@ -15,8 +15,8 @@ pub use contract::{Contract, Tolerance, tolerance};
 pub use figure::{Axis, Curve, Figure, Guide, Mark, Panel, Rows, Scale};
 pub use model::{InitScheme, InputScale, Model, ModelName, Numerics, Policy, Precision, Projection, Sphere};
 pub use stages::{
-    Dataset, EmaEval, HessianTrace, Imported, Init, Loss, NoiseCovariance, NoiseScale, NormStatistics, Predictions,
-    Probe, Source, Stop, TopEigenvalue, Train, Valley,
+    Dataset, EmaEval, Estimator, HessianTrace, Imported, Init, Loss, NoiseCovariance, NoiseScale, NormStatistics,
+    Predictions, Probe, Source, Stop, TopEigenvalue, Train, Valley,
 };
 pub use tables::{
     COSINES, DIVERGED, EIGENVALUES, EMA_METRICS, LANDSCAPE, METRICS, OPTIMUM, PATH, PREDICTIONS, PRODUCTS, SCALE,
@@ -94,10 +94,10 @@ const KINDS: [(&str, u32); 13] = [
     ("probe", 1),
     ("ema_eval", 1),
     ("predictions", 1),
-    ("hessian_trace", 2),
+    ("hessian_trace", 3),
     ("top_eigenvalue", 2),
     ("noise_covariance", 2),
-    ("noise_scale", 2),
+    ("noise_scale", 3),
     ("valley", 1),
     ("figure", 3),
 ];

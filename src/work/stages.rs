@@ -213,20 +213,41 @@ pub enum Stop {
     Settled(f64),
 }
 
-/// Hutchinson's estimate of Tr ∇²L. Inputs `weights`, `train`; output `trace`.
+/// How Tr ∇²L is found.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Estimator {
+    /// Image by image, without draws: C − 1 backward passes for C classes. Not with [`NormStatistics::Batch`].
+    Exact,
+    /// Image by image, with most of the classes drawn for: for many of them. Not with [`NormStatistics::Batch`].
+    Sketch {
+        /// Greatest number of draws, at least 2.
+        draws: u32,
+        /// Fewer are enough when the standard error is at most this share of the trace.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        stderr: Option<f64>,
+    },
+    /// Hutchinson's, from products with the Hessian.
+    Hutchinson {
+        /// Greatest number of Rademacher probe vectors.
+        draws: u32,
+        /// When fewer are enough; absent: never.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        stop: Option<Stop>,
+    },
+}
+
+/// Tr ∇²L. Inputs `weights`, `train`; output `trace`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HessianTrace {
     /// Of which loss.
     pub loss: Loss,
-    /// Greatest number of Rademacher probe vectors.
-    pub draws: u32,
-    /// When fewer are enough; absent: never.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub stop: Option<Stop>,
+    /// How.
+    pub estimator: Estimator,
     /// Epochs of training behind the weights (before a probe).
     pub after: u32,
-    /// Seed of the probe vectors.
+    /// Seed of what is drawn.
     pub seed: u64,
 }
 
@@ -268,11 +289,13 @@ pub struct NoiseCovariance {
 pub struct NoiseScale {
     /// Of which loss.
     pub loss: Loss,
-    /// Number of Rademacher vectors; none is drawn with [`NormStatistics::Batch`].
-    pub draws: u32,
+    /// Number of random signs over the classes by which every ‖J_i‖² is estimated; absent: each class in turn, exactly. Of no
+    /// use with [`NormStatistics::Batch`].
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub draws: Option<u32>,
     /// Epochs of training behind the weights.
     pub after: u32,
-    /// Seed of the vectors.
+    /// Seed of the signs.
     pub seed: u64,
 }
 

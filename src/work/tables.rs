@@ -18,9 +18,10 @@ pub const PREDICTIONS: [&str; 4] = ["image", "label", "answer", "loss"];
 /// finite loss before (NaN if there was none).
 pub const DIVERGED: [&str; 4] = ["epoch", "step", "lr", "last_finite_loss"];
 
-/// Columns of a `trace`, one row: index of the epoch (see [`METRICS`]), Tr ∇²L and its standard error,
-/// number of draws, the loss L, ‖w‖₂ over all trained parameters.
-pub const TRACE: [&str; 6] = ["epoch", "trace", "stderr", "draws", "loss", "norm"];
+/// Columns of a `trace`, one row: index of the epoch (see [`METRICS`]), Tr ∇²L and its standard error (0 if it is exact);
+/// the standard deviation of the images' own traces over √n, NaN where they are not known; number of draws, the loss L,
+/// ‖w‖₂ over all trained parameters.
+pub const TRACE: [&str; 7] = ["epoch", "trace", "stderr", "spread", "draws", "loss", "norm"];
 
 /// Columns of `eigenvalues`, one row: index of the epoch, largest and smallest eigenvalue of ∇²L with the bound of
 /// their distance from a true one, products with ∇²L, the loss, ‖w‖₂.
@@ -66,9 +67,11 @@ pub const PRODUCTS: [&str; 13] = ["draw", "v_h", "v_g", "v_e", "v_s", "hh", "gg"
 
 /// Columns of `scale`, one row: index of the epoch; the loss L; S₁ = mean ‖g_i‖² over the images' gradients with its
 /// standard error; ‖ḡ‖² of their mean; Tr Σ = S₁ − ‖ḡ‖² with its standard error; Tr Σ/L; ‖w‖₂; least, median and
-/// largest estimate of an image's ‖J_i‖ in the Frobenius norm; least ‖r_i‖²/ℓ_i over the images, r_i = p_i − e_y the
-/// residual and ℓ_i the loss of image i; number of draws. With batch statistics the gradients are those of the K batches
-/// of B images each, Tr Σ = B·K/(K − 1)·(S₁ − ‖ḡ‖²) is what one image's would be, and there are no draws and no ‖J_i‖.
+/// largest of the images' ‖J_i‖ in the Frobenius norm; least ‖r_i‖²/ℓ_i over the images, r_i = p_i − e_y the
+/// residual and ℓ_i the loss of image i; number of draws by which ‖J_i‖ was estimated, 0 if it is exact. S₁ and Tr Σ are
+/// exact then as well as with draws, and their errors 0. With batch statistics the gradients are those of the K batches of
+/// B images each, Tr Σ = B·K/(K − 1)·(S₁ − ‖ḡ‖²) is what one image's would be, errors are those of a mean over batches,
+/// and there is no ‖J_i‖.
 pub const SCALE: [&str; 14] = [
     "epoch",
     "loss",

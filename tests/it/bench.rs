@@ -31,7 +31,10 @@ fn the_store_and_a_plan() {
 fn steps_evaluations_and_traces() {
     let environment = Environment::new();
     let sizes = ["--width", "2", "--batch", "4", "--chains", "1,2", "--relaxed", "--device", "cpu"];
-    let all = measured(&environment, &[&["train", "evaluate", "probe", "trace", "checkpoint"], &sizes[..]].concat());
+    let all = measured(
+        &environment,
+        &[&["train", "evaluate", "probe", "trace", "exact-trace", "checkpoint"], &sizes[..]].concat(),
+    );
     let of = |what: &str| all.iter().filter(|one| one["what"] == what).collect::<Vec<_>>();
     assert_eq!((of("ceiling").len(), of("training step").len()), (1, 4));
     assert_eq!((of("evaluation").len(), of("probe").len(), of("Hessian trace").len()), (2, 2, 2));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 /// Figure 3 with everything as small as it goes: 19 stages of some hundredths of a second each.
-pub const TINY: [&str; 14] = [
+pub const TINY: [&str; 13] = [
     "lr=[0.1,0.2]",
     "seed=[0]",
     "after=[1]",
@@ -16,7 +16,6 @@ pub const TINY: [&str; 14] = [
     "decay.epochs=1",
     "probe.epochs=1",
     "trace.images=20",
-    "trace.draws=2",
     "trunk.checkpoint_every=1",
     "decay.checkpoint_every=1",
 ];

@@ -142,11 +142,7 @@ impl<'a> Chunk<'a> {
 
     /// p and r, without graph.
     pub fn softmax(&self) -> Result<Softmax, LearnError> {
-        let probabilities = self.logits.f_detach()?.f_softmax(1, None)?;
-        let classes = probabilities.size().get(1).copied().unwrap_or_default();
-        let truth = self.labels.f_one_hot(classes)?.f_to_kind(Kind::Double)?;
-        let residual = probabilities.f_sub(&truth)?;
-        Ok(Softmax { probabilities, residual })
+        Softmax::of(&self.logits.f_detach()?, &self.labels)
     }
 
     /// The graph of u ↦ Σ_i J_iᵀu_i, at the residuals.
@@ -182,6 +178,17 @@ pub(in crate::learn) struct Softmax {
     pub residual: Tensor,
 }
 
+impl Softmax {
+    /// Of logits `[b, c]` in float64, without graph, and labels `[b]`.
+    pub fn of(logits: &Tensor, labels: &Tensor) -> Result<Self, LearnError> {
+        let probabilities = logits.f_softmax(1, None)?;
+        let classes = probabilities.size().get(1).copied().unwrap_or_default();
+        let truth = labels.f_one_hot(classes)?.f_to_kind(Kind::Double)?;
+        let residual = probabilities.f_sub(&truth)?;
+        Ok(Self { probabilities, residual })
+    }
+}
+
 /// The map u ↦ Σ_i J_iᵀu_i of a chunk, with its graph in u and in the parameters.
 pub(in crate::learn) struct Tangent<'a> {
     network: &'a Network,
@@ -202,13 +209,6 @@ impl Tangent<'_> {
         let mut found = Tensor::f_run_backward(&[&along], &sources, true, false)?;
         let jv = found.pop().filter(Tensor::defined).map_or_else(|| self.u.f_zeros_like(), Ok)?;
         Ok((jv.f_detach()?, no_grad(|| self.network.pack(&found))?))
-    }
-
-    /// J_iv for every image alone, which costs less.
-    pub fn jacobian(&self, v: &Tensor) -> Result<Tensor, LearnError> {
-        let Some(along) = inner(self.network, &self.image, v)? else { return Ok(self.u.f_zeros_like()?) };
-        let found = Tensor::f_run_backward(&[&along], &[&self.u], true, false)?.pop().filter(Tensor::defined);
-        Ok(found.map_or_else(|| self.u.f_zeros_like(), Ok)?.f_detach()?)
     }
 }
 

@@ -11,8 +11,10 @@
 //! None is ever formed. All are sums over chunks of images, and one chunk's graph is alive at a time.
 
 mod chunk;
+mod factor;
 mod lanczos;
 mod noise;
+mod norms;
 #[cfg(test)]
 mod tests;
 mod trace;

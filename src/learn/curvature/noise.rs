@@ -2,9 +2,10 @@
 
 use tch::{Kind, Tensor};
 
-use super::chunk::row_sums;
-use super::{Components, DIRECTIONS_AT_ONCE, Norms, Objective, Watch, direction, dot, products};
+use super::chunk::{Softmax, row_sums};
+use super::{Components, Norms, Objective, Watch, direction, dot, products};
 use crate::learn::LearnError;
+use crate::rng::Stream;
 
 /// Directions whose products, four vectors each, are in memory at a time.
 const PRODUCTS_AT_ONCE: u32 = 8;
@@ -141,29 +142,36 @@ pub struct Scale {
     /// Tr Σ of one image's gradient. With batch statistics from the spread of the chunks' gradients, times the
     /// chunk's size.
     pub noise: Estimate,
-    /// Estimates of ‖J_i‖, Frobenius norm, of every image, ascending; empty with batch statistics.
+    /// ‖J_i‖, Frobenius norm, of every image, ascending; empty with batch statistics.
     pub jacobians: Vec<f64>,
     /// Least ‖r_i‖²/ℓ_i over the images.
     pub residual_ratio: f64,
 }
 
-/// The scale of the gradient noise against the loss (paper, Proposition 3). With running statistics S₁ and ‖J_i‖
-/// are estimated by `draws` Rademacher directions v: E (r_iᵀJ_iv)² = ‖g_i‖², E ‖J_iv‖² = ‖J_i‖². With batch
-/// statistics no draw is needed.
+/// The scale of the gradient noise against the loss (paper, Proposition 3). With running statistics S₁ and Tr Σ are exact,
+/// and ‖J_i‖² is the sum of ‖J_iᵀe_k‖² over the classes k, or the mean of ‖J_iᵀu‖² over so many vectors u of random signs.
+/// With batch statistics the spread of the chunks' gradients tells S₁ and Tr Σ.
 ///
-/// Memory: one chunk's graph, and 64 bytes for every parameter.
+/// Memory: one chunk's graph and layers.
 ///
 /// # Errors
-/// If there are no draws, with batch statistics fewer than two chunks or unequal ones, `watch` returns false, or
-/// libtorch fails.
-pub fn scale(objective: &Objective<'_>, draws: u32, seed: u64, watch: &mut Watch<'_>) -> Result<Scale, LearnError> {
-    if draws == 0 {
-        return Err(LearnError::Data("no noise scale without a draw".to_owned()));
+/// With no draws, with batch statistics fewer than two chunks or unequal ones, if `watch` returns false, or libtorch fails.
+pub fn scale(
+    objective: &Objective<'_>,
+    draws: Option<u32>,
+    seed: u64,
+    watch: &mut Watch<'_>,
+) -> Result<Scale, LearnError> {
+    if draws == Some(0) {
+        return Err(LearnError::Data("no Jacobian's norm without a draw".to_owned()));
     }
     objective.whole_batches()?;
-    let of_batches = objective.norms == Norms::Batch;
     let chunks = objective.chunk_count();
-    let total = chunks * if of_batches { 1 } else { 1 + draws as usize };
+    let classes = objective.network.layout().model.classes;
+    let passes = 1 + draws.unwrap_or(classes) as usize;
+    let of_batches = objective.norms == Norms::Batch;
+    let examples = if of_batches { 0 } else { objective.images.count().div_ceil(objective.examples_at_once()?) };
+    let total = chunks + examples * passes;
     let Means { loss, gradient, batches, residual_ratio } = means(objective, &mut |done| watch(done, total))?;
     let mean_gradient = dot(&gradient, &gradient)?;
     if of_batches {
@@ -174,21 +182,71 @@ pub fn scale(objective: &Objective<'_>, draws: u32, seed: u64, watch: &mut Watch
             Estimate { value: factor * (second_moment.value - mean_gradient), error: factor * second_moment.error };
         return Ok(Scale { loss, second_moment, mean_gradient, noise, jacobians: Vec::new(), residual_ratio });
     }
-    let mut second_moments = Vec::new();
-    let mut squares = vec![0.0; objective.images.count()];
-    for first in (0..draws).step_by(DIRECTIONS_AT_ONCE as usize) {
-        let numbers = first..draws.min(first.saturating_add(DIRECTIONS_AT_ONCE));
-        let directions =
-            numbers.map(|draw| direction(objective.network, Components::Signs, (seed, "noise-scale", draw)));
-        let directions = directions.collect::<Result<Vec<_>, _>>()?;
-        let before = chunks * (1 + first as usize);
-        second_moments.extend(slopes(objective, &directions, &mut squares, &mut |done| watch(before + done, total))?);
+    let directions = Directions::new(draws, classes, objective.images.count(), seed);
+    let (mut moment, mut jacobians, mut done) = (0.0, Vec::new(), chunks);
+    for chunk in objective.examples()? {
+        let chunk = chunk?;
+        let mut step = || {
+            done += 1;
+            if watch(done, total) { Ok(()) } else { Err(LearnError::Cancelled) }
+        };
+        let residual = Softmax::of(&chunk.logits()?, &chunk.labels)?.residual;
+        moment += chunk.squares(&residual)?.f_sum(Kind::Double)?.f_double_value(&[])?;
+        step()?;
+        let mut sum = vec![0.0; chunk.labels.numel()];
+        for pass in 0..passes - 1 {
+            let u = directions.of(pass, jacobians.len(), &residual)?;
+            let squares = chunk.squares(&u)?;
+            let mut found = vec![0.0; sum.len()];
+            squares.f_copy_data(&mut found, sum.len())?;
+            sum.iter_mut().zip(found).for_each(|(sum, found)| *sum += found);
+            step()?;
+        }
+        let draws = f64::from(draws.unwrap_or(1));
+        jacobians.extend(sum.into_iter().map(|square| (square / draws).sqrt()));
     }
-    let mut jacobians: Vec<f64> = squares.into_iter().map(|square| (square / f64::from(draws)).sqrt()).collect();
     jacobians.sort_by(f64::total_cmp);
-    let second_moment = Estimate::mean(&second_moments);
-    let noise = Estimate { value: second_moment.value - mean_gradient, ..second_moment };
+    let exact = |value| Estimate { value, error: 0.0 };
+    let second_moment = exact(moment / objective.images.count() as f64);
+    let noise = exact(second_moment.value - mean_gradient);
     Ok(Scale { loss, second_moment, mean_gradient, noise, jacobians, residual_ratio })
+}
+
+/// What the images' Jacobians are applied to: every class in turn, or random signs.
+enum Directions {
+    Classes,
+    /// For every draw those of all images, `[n, c]` in a row.
+    Signs {
+        draws: Vec<Vec<i8>>,
+        classes: usize,
+    },
+}
+
+impl Directions {
+    fn new(draws: Option<u32>, classes: u32, images: usize, seed: u64) -> Self {
+        let Some(draws) = draws else { return Self::Classes };
+        let classes = classes as usize;
+        let signs = |draw: u32| Stream::new(seed, "noise-scale", &[u64::from(draw)]).signs(images * classes);
+        Self::Signs { draws: (0..draws).map(signs).collect(), classes }
+    }
+
+    /// Those of a pass for the images from the `first` on; shaped like `like`, `[b, c]`.
+    fn of(&self, pass: usize, first: usize, like: &Tensor) -> Result<Tensor, LearnError> {
+        match self {
+            Self::Classes => {
+                let u = like.f_zeros_like()?;
+                let _ = u.f_narrow(1, pass as i64, 1)?.f_fill_(1.0)?;
+                Ok(u)
+            }
+            Self::Signs { draws, classes } => {
+                let signs = &draws[pass][first * classes..][..like.numel()];
+                Ok(Tensor::f_from_slice(signs)?
+                    .f_view_as(like)?
+                    .f_to_device(like.device())?
+                    .f_to_kind(like.f_kind()?)?)
+            }
+        }
+    }
 }
 
 /// What needs no draw.
@@ -222,36 +280,4 @@ fn means(objective: &Objective<'_>, watch: &mut dyn FnMut(usize) -> bool) -> Res
         }
     }
     Ok(means)
-}
-
-/// The mean over the images of (r_iᵀJ_iv)² for every direction v; adds ‖J_iv‖² to `squares` of image i.
-fn slopes(
-    objective: &Objective<'_>,
-    directions: &[Tensor],
-    squares: &mut [f64],
-    watch: &mut dyn FnMut(usize) -> bool,
-) -> Result<Vec<f64>, LearnError> {
-    let kind = objective.network.arithmetic().kind;
-    let images = objective.images.count() as f64;
-    let mut moments = vec![0.0; directions.len()];
-    let mut done = 0;
-    for (chunk, squares) in objective.chunks().zip(squares.chunks_mut(objective.batch.max(1))) {
-        let tangent = chunk?.tangent()?;
-        let residual = &tangent.softmax.residual;
-        let mut sums = Tensor::f_zeros([squares.len() as i64], (Kind::Double, residual.device()))?;
-        for (v, moment) in directions.iter().zip(&mut moments) {
-            let jv = tangent.jacobian(&v.f_to_kind(kind)?)?;
-            let slopes = row_sums(&residual.f_mul(&jv)?)?;
-            *moment += slopes.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])? / images;
-            let _ = sums.f_add_(&row_sums(&jv.f_square()?)?.f_view([-1])?)?;
-            done += 1;
-            if !watch(done) {
-                return Err(LearnError::Cancelled);
-            }
-        }
-        let mut found = vec![0.0; squares.len()];
-        sums.f_copy_data(&mut found, squares.len())?;
-        squares.iter_mut().zip(found).for_each(|(sum, found)| *sum += found);
-    }
-    Ok(moments)
 }

@@ -13,7 +13,7 @@ use crate::learn::layout::layout;
 use crate::learn::model::{Arithmetic, Network, tensor};
 use crate::rng::Stream;
 use crate::torch::{Session, policy};
-use crate::work::{InitScheme, Model, ModelName, Precision};
+use crate::work::{Estimator, InitScheme, Model, ModelName, Precision};
 
 /// Images of the loss.
 pub const IMAGES: usize = 24;
@@ -46,6 +46,24 @@ pub struct Coverage {
     /// Share of the estimates within 1, 2 and [`STANDARD_ERRORS`] standard errors; for an eigenvalue within 1, 2
     /// and so many of its bounds.
     pub within: [f64; 3],
+}
+
+/// A quantity that is computed exactly in two ways.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Exact {
+    /// What it is.
+    pub quantity: &'static str,
+    /// As the matrix says that is built whole.
+    pub matrix: f64,
+    /// From norms of single images' gradients.
+    pub found: f64,
+}
+
+impl Exact {
+    /// The difference as a share of the matrix's value.
+    pub fn difference(&self) -> f64 {
+        (self.found / self.matrix - 1.0).abs()
+    }
 }
 
 /// The network, and its matrices in float64.
@@ -155,8 +173,9 @@ impl Problem {
     pub fn trace(&self, repetitions: u32) -> Result<Vec<Coverage>, LearnError> {
         let exact = self.hessian.f_trace()?.f_double_value(&[])?;
         let estimates = (0..repetitions).map(|seed| {
-            let found = trace(&self.objective(), DRAWS, None, u64::from(seed), &mut |_, _| true)?;
-            Ok(Estimate { value: found.mean, error: found.standard_error })
+            let estimator = Estimator::Hutchinson { draws: DRAWS, stop: None };
+            let found = trace(&self.objective(), estimator, u64::from(seed), &mut |_, _| true)?;
+            Ok(Estimate { value: found.value, error: found.standard_error })
         });
         Ok(vec![coverage("Tr H (Rademacher)", exact, 0.0, &estimates.collect::<Result<Vec<_>, LearnError>>()?)])
     }
@@ -213,19 +232,29 @@ impl Problem {
         Ok(found)
     }
 
-    /// S₁ and the noise scale Tr Σ.
+    /// What is found without draws: image by image, and as the matrices say.
     ///
     /// # Errors
     /// If libtorch fails.
-    pub fn scale(&self, repetitions: u32) -> Result<Vec<Coverage>, LearnError> {
-        let found = (0..repetitions)
-            .map(|seed| scale(&self.objective(), DRAWS, u64::from(seed), &mut |_, _| true))
-            .collect::<Result<Vec<_>, _>>()?;
+    pub fn exact(&self) -> Result<Vec<Exact>, LearnError> {
+        let objective = self.objective();
+        let trace = trace(&objective, Estimator::Exact, 0, &mut |_, _| true)?;
+        let scale = scale(&objective, None, 0, &mut |_, _| true)?;
+        let matrix = |matrix: &Tensor| -> Result<f64, LearnError> { Ok(matrix.f_trace()?.f_double_value(&[])?) };
         let moment = self.gradients.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])? / IMAGES as f64;
-        let noise = self.covariance.f_trace()?.f_double_value(&[])?;
-        let moments: Vec<_> = found.iter().map(|found| found.second_moment).collect();
-        let noises: Vec<_> = found.iter().map(|found| found.noise).collect();
-        Ok(vec![coverage("mean ‖g_i‖²", moment, 0.0, &moments), coverage("Tr Σ (from slopes)", noise, 0.0, &noises)])
+        let norms = self.jacobian.f_square()?.f_sum_dim_intlist([1, 2].as_slice(), false, Kind::Double)?;
+        let norm = |square: Tensor| -> Result<f64, LearnError> { Ok(square.f_double_value(&[])?.sqrt()) };
+        let [least, largest] =
+            [scale.jacobians.first(), scale.jacobians.last()].map(|of| of.copied().unwrap_or(f64::NAN));
+        let exact = |quantity, matrix, found| Exact { quantity, matrix, found };
+        Ok(vec![
+            exact("Tr H", matrix(&self.hessian)?, trace.value),
+            exact("Tr G", matrix(&self.gauss_newton)?, trace.value),
+            exact("mean ‖g_i‖²", moment, scale.second_moment.value),
+            exact("Tr Σ", matrix(&self.covariance)?, scale.noise.value),
+            exact("least ‖J_i‖", norm(norms.f_min()?)?, least),
+            exact("largest ‖J_i‖", norm(norms.f_max()?)?, largest),
+        ])
     }
 
     /// Largest and smallest eigenvalue of H.
@@ -249,7 +278,7 @@ impl Problem {
 }
 
 /// How often estimates cover a value that is itself known to `uncertainty`.
-fn coverage(quantity: &str, exact: f64, uncertainty: f64, estimates: &[Estimate]) -> Coverage {
+pub(super) fn coverage(quantity: &str, exact: f64, uncertainty: f64, estimates: &[Estimate]) -> Coverage {
     let share = |errors: f64| {
         let near = |e: &&Estimate| (e.value - exact).abs() <= errors * (e.error.powi(2) + uncertainty.powi(2)).sqrt();
         estimates.iter().filter(near).count() as f64 / estimates.len() as f64

@@ -6,10 +6,13 @@
 mod case;
 mod estimators;
 mod run;
+mod sketch;
 
 use std::collections::BTreeMap;
 
-pub use estimators::{Coverage, DRAWS, IMAGES, Problem, REFERENCE, STANDARD_ERRORS, TOLERANCE, TRAINED};
+pub use estimators::{Coverage, DRAWS, Exact, IMAGES, Problem, REFERENCE, STANDARD_ERRORS, TOLERANCE, TRAINED};
+
+pub use sketch::ManyClasses;
 
 use super::LearnError;
 use case::{Case, Results};
@@ -223,8 +226,19 @@ mod tests {
     }
 
     #[test]
-    fn the_noise_scale_is_covered_by_its_error() {
-        covered(|problem| problem.scale(200));
+    fn what_is_exact_is_as_the_matrices_say() {
+        load();
+        for exact in Problem::new().unwrap().exact().unwrap() {
+            assert!(exact.difference() < 1e-12, "{exact:?}: {}", exact.difference());
+        }
+    }
+
+    #[test]
+    fn a_sketch_is_covered_by_its_error() {
+        load();
+        let coverage = ManyClasses::new(20).unwrap().coverage(200).unwrap();
+        assert!((0.6..0.76).contains(&coverage.within[0]), "{coverage:?}");
+        assert!((0.91..0.99).contains(&coverage.within[1]), "{coverage:?}");
     }
 
     #[test]
