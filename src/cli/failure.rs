@@ -98,7 +98,9 @@ impl From<EngineError> for Failure {
             }
             EngineError::Stage { source, .. } if source.is_storage() => Self::new(ExitCode::Storage, message, ""),
             EngineError::Stage { .. } => Self::new(ExitCode::Failed, message, "finished stages are kept"),
-            EngineError::NoOutput { .. } | EngineError::Parameters(..) => Self::new(ExitCode::Failed, message, ""),
+            EngineError::NoOutput { .. } | EngineError::Parameters(..) | EngineError::Policy(_) => {
+                Self::new(ExitCode::Failed, message, "")
+            }
         }
     }
 }

@@ -70,6 +70,9 @@ pub enum EngineError {
         /// Why.
         source: Box<StageError>,
     },
+    /// Another numeric policy holds in this process.
+    #[error("{0}")]
+    Policy(String),
     /// Asked to stop (Ctrl-C).
     #[error("interrupted")]
     Interrupted,

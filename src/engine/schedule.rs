@@ -59,6 +59,10 @@ pub fn make(request: &Request<'_>, on_event: &mut dyn FnMut(Event)) -> Result<Su
     let knowledge = resolver.all(&closure)?;
     let first = plan(graph, targets, &knowledge);
     let total = closure.iter().filter(|needed| **needed).count();
+    if first.run.iter().any(|run| graph.stages[run.stage].work.needs_torch()) {
+        // While this is the only thread.
+        stages::prepare(graph.policy).map_err(EngineError::Policy)?;
+    }
     on_event(Event::Planned(first.clone()));
     if first.run.is_empty() {
         note_uses(store, &closure, &knowledge);

@@ -14,7 +14,7 @@ use crate::cli::admit::Accepting;
 use crate::cli::format::{count, plain};
 use crate::cli::remote::Through;
 use crate::cli::share;
-use crate::cli::surroundings::cancel_on_interrupt;
+use crate::cli::signals::cancel_on_interrupt;
 use crate::cli::ui::Ui;
 use crate::cli::{ExitCode, Failure, Global};
 use crate::digest::ObjectDigest;
