@@ -8,6 +8,9 @@ use serde::de::DeserializeOwned;
 /// that size (short text in every cell) takes 100 MiB of memory; records are held to less.
 const LIMIT: usize = 16 << 20;
 
+/// Bytes of the magic and the version.
+const HEADER: usize = 6;
+
 /// What a stored value is and which version of its layout this program writes.
 #[derive(Debug, Clone, Copy)]
 pub struct Format {
@@ -39,6 +42,16 @@ pub enum CodecError {
         /// The version that this program reads.
         known: u16,
     },
+    /// More than can be read again, so it is not written.
+    #[error("this {name} would have {bytes} bytes, and no more than {limit} can be read again: it is not written")]
+    TooLarge {
+        /// What a person calls it.
+        name: &'static str,
+        /// How many bytes it has.
+        bytes: u64,
+        /// How many it may have.
+        limit: u64,
+    },
     /// Truncated, altered, too large, or followed by bytes that do not belong to it.
     #[error("damaged {name}: {reason}")]
     Damaged {
@@ -53,7 +66,7 @@ fn config() -> impl bincode::config::Config {
     bincode::config::legacy().with_limit::<LIMIT>()
 }
 
-/// Encodes a value behind its header.
+/// Encodes a value behind its header. What it returns, [`decode`] reads.
 ///
 /// # Errors
 /// If the value is larger than the limit or holds something that serde cannot write.
@@ -62,7 +75,18 @@ pub fn encode<T: Serialize>(format: Format, value: &T) -> Result<Vec<u8>, CodecE
     bytes.extend(format.version.to_le_bytes());
     bincode::serde::encode_into_std_write(value, &mut bytes, config())
         .map_err(|error| CodecError::Damaged { name: format.name, reason: error.to_string() })?;
+    // bincode's own limit holds for reading only.
+    within(format, &bytes, (HEADER + LIMIT) as u64)?;
     Ok(bytes)
+}
+
+/// Refuses to write what is larger than it may be when it is read.
+///
+/// # Errors
+/// If it is.
+pub fn within(format: Format, bytes: &[u8], limit: u64) -> Result<(), CodecError> {
+    let bytes = bytes.len() as u64;
+    if bytes > limit { Err(CodecError::TooLarge { name: format.name, bytes, limit }) } else { Ok(()) }
 }
 
 /// Decodes what [`encode`] wrote; safe on untrusted bytes.
@@ -81,7 +105,7 @@ pub fn decode<T: DeserializeOwned>(format: Format, bytes: &[u8]) -> Result<T, Co
         return Err(CodecError::Version { name: format.name, found, known: format.version });
     }
     let damaged = |reason: String| CodecError::Damaged { name: format.name, reason };
-    let body = &bytes[6..];
+    let body = &bytes[HEADER..];
     let (value, read) = bincode::serde::decode_from_slice(body, config()).map_err(|e| damaged(e.to_string()))?;
     if read != body.len() {
         return Err(damaged(format!("{} bytes too many", body.len() - read)));
@@ -100,6 +124,26 @@ mod tests {
         let value = (7_u32, String::from("sieben"), vec![1.5_f64, -0.0]);
         let bytes = encode(FORMAT, &value).unwrap();
         assert_eq!(decode(FORMAT, &bytes), Ok(value));
+    }
+
+    #[test]
+    fn what_is_written_can_be_read_and_what_cannot_is_refused() {
+        fn holds<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(of: impl Fn(usize) -> T, size: usize) {
+            // The largest that is written, found by halving: it is read, and one more is refused.
+            let (mut fits, mut too_large) = (LIMIT / size - 16, LIMIT / size + 16);
+            while too_large - fits > 1 {
+                let middle = usize::midpoint(fits, too_large);
+                if encode(FORMAT, &of(middle)).is_ok() { fits = middle } else { too_large = middle }
+            }
+            let bytes = encode(FORMAT, &of(fits)).unwrap();
+            assert!(bytes.len() > LIMIT - 64, "{} bytes", bytes.len());
+            assert_eq!(decode::<T>(FORMAT, &bytes).unwrap(), of(fits));
+            let refused = encode(FORMAT, &of(fits + 1)).unwrap_err();
+            assert!(matches!(refused, CodecError::TooLarge { .. }), "{refused}");
+        }
+        holds(|count| vec![f64::MAX; count], 8);
+        holds(|count| "x".repeat(count), 1);
+        holds(|count| vec![(Some(7_u16), "ab".to_owned(), [0_u8; 4]); count], 17);
     }
 
     #[test]

@@ -5,8 +5,8 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> std::process::ExitCode {
+fn main() {
     #[cfg(feature = "torch")]
     wdpipe::torch::keep_memory();
-    std::process::ExitCode::from(wdpipe::cli::run(std::env::args_os()) as u8)
+    wdpipe::cli::main(std::env::args_os())
 }

@@ -3,7 +3,7 @@
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
-use std::thread::ScopedJoinHandle;
+use std::thread::{Builder, ScopedJoinHandle};
 
 /// Runs `run` on each thing, at most `jobs` at a time; each thread has a state of its own, made by `start`. Results come
 /// in the order of the things; a thread that gets nothing stops, and what it did not begin has no result.
@@ -14,17 +14,20 @@ pub fn parallel<T: Sync, S, R: Send>(
     run: impl Fn(&mut S, &T) -> Option<R> + Sync,
 ) -> Vec<R> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        let mut state = start();
+        loop {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            let Some(result) = things.get(place).and_then(|thing| run(&mut state, thing)) else { return };
+            // Whoever panicked did so outside: the list is whole.
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((place, result));
+        }
+    };
     std::thread::scope(|scope| {
-        for _ in 0..jobs.min(things.len()) {
-            scope.spawn(|| {
-                let mut state = start();
-                loop {
-                    let place = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(result) = things.get(place).and_then(|thing| run(&mut state, thing)) else { return };
-                    // Whoever panicked did so outside: the list is whole.
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((place, result));
-                }
-            });
+        // Where no more threads can be had those that there are do it all.
+        let started = (0..jobs.min(things.len())).map_while(|_| Builder::new().spawn_scoped(scope, work).ok());
+        if started.count() == 0 && jobs > 0 {
+            work();
         }
     });
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -53,7 +56,7 @@ pub fn beside<T: Send, R: Send, M>(
         }
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (1..jobs).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (1..jobs).map_while(|_| Builder::new().spawn_scoped(scope, work).ok()).collect();
         let mut waiting = Vec::with_capacity(TOGETHER);
         let made = make(&mut |thing| {
             waiting.push(thing);

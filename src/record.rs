@@ -123,7 +123,7 @@ impl Record {
     /// If the record is larger than [`RECORD_LIMIT`].
     pub fn to_bytes(&self) -> Result<(RecordDigest, Vec<u8>), CodecError> {
         let bytes = codec::encode(FORMAT, self)?;
-        within_limit(&bytes)?;
+        codec::within(FORMAT, &bytes, RECORD_LIMIT)?;
         Ok((RecordDigest::of(&bytes), bytes))
     }
 

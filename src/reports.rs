@@ -144,7 +144,13 @@ impl Place {
             Err(error) if error.is_missing() => String::new(),
             text => text?,
         };
-        fsx::replace(&path, format!("{old}{}", receipt.to_text()).as_bytes())?;
+        let text = format!("{old}{}", receipt.to_text());
+        if text.len() as u64 > receipt::LIMIT {
+            let source =
+                ReceiptError::Syntax(format!("with this one they would have more than {} bytes", receipt::LIMIT));
+            return Err(ReportError::Receipt { path, source });
+        }
+        fsx::replace(&path, text.as_bytes())?;
         Ok(())
     }
 

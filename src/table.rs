@@ -116,6 +116,14 @@ impl Table {
         Self::new(table.columns)
     }
 
+    /// Reads bytes that may be a table's, and forgets them.
+    ///
+    /// # Errors
+    /// If they say that they are a table, and cannot be read as one.
+    pub fn check(bytes: &[u8]) -> Result<(), TableError> {
+        if bytes.starts_with(&FORMAT.magic) { Self::from_bytes(bytes).map(drop) } else { Ok(()) }
+    }
+
     /// Comma-separated values with a heading line (RFC 4180, but lines end in `\n`). Numbers are
     /// written with the fewest digits that read back as the same number.
     pub fn to_csv(&self) -> String {

@@ -6,7 +6,8 @@ use clap::Args;
 
 use super::format::count;
 use super::keys::signing_key;
-use super::surroundings::{cancel_on_interrupt, now, who};
+use super::signals::cancel_on_interrupt;
+use super::surroundings::{now, who};
 use super::ui::Ui;
 use super::verify::{Subject, cores, random_seed};
 use super::{ExitCode, Failure, Global};

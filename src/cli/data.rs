@@ -8,7 +8,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::explain::computed;
 use super::format::{bytes, columns, date};
-use super::surroundings::{brought, cancel_on_interrupt};
+use super::signals::cancel_on_interrupt;
+use super::surroundings::brought;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::data::{BASE_URL, FetchError, Imported, Options, archive, fetch, import};

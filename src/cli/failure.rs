@@ -98,7 +98,15 @@ impl From<EngineError> for Failure {
             }
             EngineError::Stage { source, .. } if source.is_storage() => Self::new(ExitCode::Storage, message, ""),
             EngineError::Stage { .. } => Self::new(ExitCode::Failed, message, "finished stages are kept"),
-            EngineError::NoOutput { .. } | EngineError::Parameters(..) => Self::new(ExitCode::Failed, message, ""),
+            EngineError::Threads(_) => {
+                Self::new(ExitCode::Missing, message, "end other programs, or raise the limit that `ulimit -u` shows")
+            }
+            EngineError::Panicked { .. } => {
+                Self::new(ExitCode::Failed, message, "finished stages are kept; please report this")
+            }
+            EngineError::NoOutput { .. } | EngineError::Parameters(..) | EngineError::Policy(_) => {
+                Self::new(ExitCode::Failed, message, "")
+            }
         }
     }
 }

@@ -19,7 +19,8 @@ use super::remote::Through;
 use super::report;
 use super::select::{Selection, Variant, select};
 use super::share;
-use super::surroundings::{cancel_on_interrupt, now, who};
+use super::signals::cancel_on_interrupt;
+use super::surroundings::{now, who};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::cost;
@@ -91,22 +92,32 @@ impl Make {
         share::warn(&store, ui)?;
         let cancel = cancel_on_interrupt();
         let first = self.selected(global, &self.variant, ui)?;
-        if let Some(remote) = &self.remote {
-            let through = Through::open(global, remote.as_deref(), &self.accepting, Arc::clone(&cancel), ui)?;
+        let through = match &self.remote {
+            Some(remote) => Some(Through::open(global, remote.as_deref(), &self.accepting, Arc::clone(&cancel), ui)?),
+            None => None,
+        };
+        if self.dry_run {
+            let estimates = estimates(&first.0, &store, &first.2.1)?;
+            let plan = match &through {
+                Some(through) => {
+                    let (plan, records) = through.planned(&first.0, &store)?;
+                    ui.say(&format!("would fetch {}, if they may be used here", count(records, "record")));
+                    plan
+                }
+                None => planned(&first.0, &store)?,
+            };
+            let printed = dry::print(&first.0, &plan, &estimates, first.1, (&self.variant.profile, self.json), ui);
+            // As at the end of finish.
+            std::mem::forget((first, plan));
+            return printed;
+        }
+        if let Some(through) = through {
             let records = through.records(&first.0, &store)?;
             let objects = through.bytes(&first.0, &store)?;
             if records + objects > 0 {
                 let (records, objects) = (count(records, "record"), count(objects, "object"));
                 ui.say(&format!("fetched {records} and {objects} ({})", through.moved().0));
             }
-        }
-        if self.dry_run {
-            let estimates = estimates(&first.0, &store, &first.2.1)?;
-            let plan = planned(&first.0, &store)?;
-            let printed = dry::print(&first.0, &plan, &estimates, first.1, (&self.variant.profile, self.json), ui);
-            // As at the end of finish.
-            std::mem::forget((first, plan));
-            return printed;
         }
         let mut once = self.once(first, &store, &cancel, ui)?;
         if let Some(width) = self.ci {

@@ -32,6 +32,7 @@ mod select;
 mod selftest;
 mod share;
 mod show;
+mod signals;
 mod status;
 mod surroundings;
 mod torture;
@@ -154,8 +155,13 @@ enum Command {
     Doctor(doctor::Doctor),
 }
 
-/// Runs the program with its arguments (the first is its name); returns its exit code.
-pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// Runs the program with its arguments (the first is its name), and ends it with its exit code.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ! {
+    signals::install();
+    signals::leave(run(arguments))
+}
+
+fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return ui::usage(&error),

@@ -1,7 +1,7 @@
 //! What is shown while stages run: a live view on a terminal, plain lines otherwise.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -49,7 +49,6 @@ impl<'a> Progress<'a> {
         if self.ui.terminal && !self.ui.quiet() && !stages.is_empty() {
             let bars = MultiProgress::new();
             let overall = bars.add(ProgressBar::new(TICKS).with_style(style("{bar:30.cyan/blue} {msg}")));
-            overall.enable_steady_tick(Duration::from_millis(250));
             self.live = Some(Live { bars, overall, stages: BTreeMap::new() });
         }
     }

@@ -1,10 +1,7 @@
-//! Who runs the program, when, and whether to go on.
+//! Who runs the program, and when.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::ExitCode;
 use crate::record::Provenance;
 
 /// Seconds since 1970.
@@ -33,20 +30,4 @@ pub fn brought(stage: String, started: Instant) -> Provenance {
         device: "cpu".to_owned(),
         ..Provenance::default()
     }
-}
-
-/// Set on Ctrl-C or a polite request to end; a second one ends the program at once.
-pub fn cancel_on_interrupt() -> Arc<AtomicBool> {
-    let cancel = Arc::new(AtomicBool::new(false));
-    let flag = cancel.clone();
-    let handler = move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            // Nothing is half-written at any instant, so this is safe.
-            #[expect(clippy::exit, reason = "the user asked twice")]
-            std::process::exit(ExitCode::Interrupted as i32);
-        }
-    };
-    // Without a handler the default action applies: the process ends at once, which loses as little.
-    let _ = ctrlc::set_handler(handler);
-    cancel
 }

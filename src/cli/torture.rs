@@ -9,7 +9,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::format::columns;
-use super::surroundings::{cancel_on_interrupt, now};
+use super::signals::cancel_on_interrupt;
+use super::surroundings::now;
 use super::ui::Ui;
 use super::{ExitCode, Failure};
 use crate::torture::{Guarantee, Report, Role, Task, TortureError, Trial, torture};

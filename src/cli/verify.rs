@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::format::wrapped;
 use super::select::{Variant, select};
-use super::surroundings::cancel_on_interrupt;
+use super::signals::cancel_on_interrupt;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::archive::{self, ArchiveError, Numbers};

@@ -1,5 +1,6 @@
 //! One stage: claimed and run.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,11 +9,13 @@ use super::events::Event;
 use super::keep::{OnTheWay, Unstored};
 use super::resolve::{Import, Inputs, Resolver};
 use crate::cost;
+use crate::digest::{ObjectDigest, StageKey};
 use crate::graph::{Graph, StageId};
-use crate::plan::{Knowledge, MissReason};
-use crate::record::{Output, Provenance, Record};
-use crate::stages::{Product, Progress, StageError, Worker};
+use crate::plan::{Bytes, Knowledge, MissReason};
+use crate::record::{KeyParts, Output, Provenance, Record};
+use crate::stages::{Made, Product, Progress, Read, Report, StageError, Worker};
 use crate::store::{Store, StoreError};
+use crate::work::Work;
 
 /// Outputs up to this size travel inside the record: one durable file for a cheap stage.
 const INLINE: usize = 16 << 10;
@@ -26,7 +29,49 @@ pub struct Environment {
     pub now: fn() -> u64,
 }
 
+/// What runs the work of stages, one after the other on one thread.
+pub trait Runner {
+    /// Runs a stage; see [`Worker::run`].
+    ///
+    /// # Errors
+    /// As there.
+    fn run(
+        &mut self,
+        work: &Work,
+        objects: &BTreeMap<String, ObjectDigest>,
+        read: &Read<'_>,
+        report: &mut Report<'_>,
+    ) -> Result<Made, StageError>;
+
+    /// The device of numeric stages, for records.
+    fn device(&self) -> String;
+
+    /// The class of machines within which numeric stages give the same bytes, for records.
+    fn machine(&self) -> String;
+}
+
+impl Runner for Worker {
+    fn run(
+        &mut self,
+        work: &Work,
+        objects: &BTreeMap<String, ObjectDigest>,
+        read: &Read<'_>,
+        report: &mut Report<'_>,
+    ) -> Result<Made, StageError> {
+        Self::run(self, work, objects, read, report)
+    }
+
+    fn device(&self) -> String {
+        Self::device(self)
+    }
+
+    fn machine(&self) -> String {
+        Self::machine(self)
+    }
+}
+
 /// A stage that is ready to run, with all that it needs.
+#[derive(Debug)]
 pub struct Job {
     /// Which.
     pub stage: StageId,
@@ -36,6 +81,30 @@ pub struct Job {
     pub known: Knowledge,
     /// What it reads.
     pub inputs: Inputs,
+    /// The parts of its key.
+    pub parts: KeyParts,
+    /// Its key.
+    pub key: StageKey,
+    /// The outputs whose bytes are needed.
+    pub demanded: Vec<&'static str>,
+}
+
+impl Job {
+    /// Whether what is known now is all that it was to bring.
+    fn is_done(&self, known: &Knowledge) -> bool {
+        match (&self.known, known) {
+            // Of its outputs those whose bytes are missing are looked at when the stage is asked for again.
+            (Knowledge::Waits | Knowledge::Absent { .. }, Knowledge::Known { .. }) => true,
+            (Knowledge::Known { outline, bytes, .. }, Knowledge::Known { outline: now, bytes: now_bytes, .. }) => {
+                let damaged = outline.outputs.iter().zip(bytes).filter(|(_, bytes)| **bytes == Bytes::Damaged);
+                let damaged: Vec<_> = damaged.map(|(output, _)| output.name.as_str()).collect();
+                let is_wanted = |name: &str| self.demanded.contains(&name) || damaged.contains(&name);
+                let mut outputs = now.outputs.iter().zip(now_bytes);
+                outputs.all(|(output, bytes)| *bytes == Bytes::Present || !is_wanted(&output.name))
+            }
+            _ => false,
+        }
+    }
 }
 
 /// What became of a job.
@@ -67,20 +136,20 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Runs a job on a worker.
+    /// Runs a job.
     ///
     /// # Errors
     /// If the stage fails, the store does, or the run was interrupted.
-    pub fn execute(&self, worker: &mut Worker, job: &Job) -> Result<Executed, EngineError> {
+    pub fn execute(&self, runner: &mut dyn Runner, job: &Job) -> Result<Executed, EngineError> {
         let stage = &self.graph.stages[job.stage];
-        let parts = self.resolver.parts(job.stage, &job.inputs)?;
-        let key = parts.key();
-        let Some(claim) = self.store.claim(&key)? else { return Ok(Executed::Elsewhere) };
-        if let Knowledge::Absent { .. } = job.known
-            && let Some(known) = self.resolver.known(&key)?
-        {
-            return Ok(Executed::Cached(known));
-        }
+        let Some(claim) = self.store.claim(&job.key)? else { return Ok(Executed::Elsewhere) };
+        // Another process may have computed it, or brought its bytes, before it was claimed.
+        let known = self.resolver.known(&job.key)?;
+        let known = match known {
+            Some(known) if job.is_done(&known) => return Ok(Executed::Cached(known)),
+            Some(known) => known,
+            None => job.known.clone(),
+        };
         (self.report)(Event::Started { stage: job.stage, reason: job.reason.clone() });
         let started = Instant::now();
         let read = |role: &str| {
@@ -90,13 +159,12 @@ impl Context<'_> {
                 None => Ok(self.store.output(output)?),
             }
         };
-        let objects = &parts.inputs;
         let mut progress = |progress: Progress| {
             let Progress { done, loss, images_per_second } = progress;
             (self.report)(Event::Progress { stage: job.stage, done, loss, images_per_second });
             !(self.cancelled)()
         };
-        let made = worker.run(&stage.work, objects, &read, &mut progress).map_err(|source| match source {
+        let made = runner.run(&stage.work, &job.parts.inputs, &read, &mut progress).map_err(|source| match source {
             StageError::Cancelled => EngineError::Interrupted,
             // An import's bytes were dropped: nothing here makes them again.
             StageError::Store(StoreError::Missing(_)) if let Some(import) = Import::of(&stage.work) => {
@@ -124,11 +192,11 @@ impl Context<'_> {
             seconds,
             flops: cost::flops(self.graph, job.stage) * made.done,
             who: self.environment.who.clone(),
-            device: if stage.work.needs_torch() { worker.device() } else { "cpu".to_owned() },
-            machine: if stage.work.needs_torch() { worker.machine() } else { String::new() },
+            device: if stage.work.needs_torch() { runner.device() } else { "cpu".to_owned() },
+            machine: if stage.work.needs_torch() { runner.machine() } else { String::new() },
         };
-        let record = Record { parts, outputs, tensors: made.tensors, provenance };
-        let (stage, before) = (job.stage, job.known.clone());
+        let record = Record { parts: job.parts.clone(), outputs, tensors: made.tensors, provenance };
+        let (stage, before) = (job.stage, known);
         let digest = match &before {
             // Dropped or damaged bytes, computed again: the record is there already.
             Knowledge::Known { outline, .. } if outline.says(&record.outputs) => outline.digest,

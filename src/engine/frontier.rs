@@ -65,6 +65,12 @@ impl<'a> Frontier<'a> {
         reason(self.graph, id, knowledge, |output| self.is_demanded(id, output))
     }
 
+    /// The outputs of a stage whose bytes are needed.
+    pub fn demanded(&self, id: StageId) -> Vec<&'static str> {
+        let outputs = self.graph.stages[id].work.outputs();
+        outputs.into_iter().filter(|output| self.is_demanded(id, output)).collect()
+    }
+
     /// A worker takes a stage, or gives it up for good.
     pub fn take(&mut self, id: StageId) {
         self.taken[id] = true;

@@ -13,6 +13,7 @@ mod frontier;
 mod keep;
 mod packing;
 mod preference;
+mod queue;
 mod repair;
 mod request;
 mod rerun;
@@ -70,6 +71,20 @@ pub enum EngineError {
         /// Why.
         source: Box<StageError>,
     },
+    /// Another numeric policy holds in this process.
+    #[error("{0}")]
+    Policy(String),
+    /// A stage or what runs it panicked.
+    #[error("`{stage}` panicked: {message}; this is a defect in wdpipe")]
+    Panicked {
+        /// The stage.
+        stage: String,
+        /// What the panic says.
+        message: String,
+    },
+    /// No thread can be started.
+    #[error("cannot start a thread: {0}")]
+    Threads(std::io::Error),
     /// Asked to stop (Ctrl-C).
     #[error("interrupted")]
     Interrupted,

@@ -3,13 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::rerun::{RerunError, Rerunner};
 use crate::digest::ObjectDigest;
 use crate::makers::{Makers, Making};
 use crate::stages::StageError;
-use crate::store::{ObjectState, Store, StoreError};
+use crate::store::{Claim, ObjectState, Store, StoreError};
+
+/// How often a stage that another process computes is asked for again.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Somewhere else that may have an object: how many bytes it has, and the bytes. They are not trusted.
 pub type Elsewhere<'a> = dyn Fn(&ObjectDigest) -> Option<(u64, Box<dyn Read>)> + 'a;
@@ -144,6 +147,16 @@ impl Repair<'_> {
         if let Some(why) = self.in_the_way(making)? {
             return cannot(why);
         }
+        let Some(_claim) = self.claim(making)? else { return cannot("interrupted".to_owned()) };
+        let apart = || record.outputs.iter().filter(|output| output.inline.is_none());
+        let mut is_there = true;
+        for output in apart() {
+            is_there &= self.store.state(&output.object)? == ObjectState::Present;
+        }
+        if is_there && apart().next().is_some() {
+            // Another process brought it before it was claimed.
+            return Ok(Some(Repaired::There));
+        }
         let read = |object: &ObjectDigest| self.read(object).map_err(StageError::from);
         let again = match rerunner.rerun(&record, &read, &mut |_| !(self.cancelled)()) {
             Ok(again) => again,
@@ -161,10 +174,21 @@ impl Repair<'_> {
         if !outputs.is_empty() {
             return Ok(Some(Repaired::Differs { stage: making.stage.clone(), outputs }));
         }
-        for output in record.outputs.iter().filter(|output| output.inline.is_none()) {
+        for output in apart() {
             if let Some(product) = made.get(output.name.as_str()) {
                 self.store.put(&product.bytes)?;
             }
+        }
+        Ok(None)
+    }
+
+    /// The right to compute a stage; waits for another process that has it. Nothing if that is cancelled.
+    fn claim(&self, making: &Making) -> Result<Option<Claim>, StoreError> {
+        while !(self.cancelled)() {
+            if let Some(claim) = self.store.claim(&making.key)? {
+                return Ok(Some(claim));
+            }
+            std::thread::sleep(ASK_AGAIN);
         }
         Ok(None)
     }

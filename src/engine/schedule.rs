@@ -1,64 +1,60 @@
-//! Which stage runs next, on which thread.
+//! The threads: workers that run stages, and one that stores what they made.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::Ordering;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
 
 use super::EngineError;
-use super::events::{Event, Outcome};
-use super::execute::{Context, Executed, Job};
+use super::events::Event;
+use super::execute::{Context, Executed, Job, Runner};
 use super::frontier::Frontier;
 use super::keep::{OnTheWay, Unstored};
 use super::packing::Packing;
-use super::request::{Request, Summary, divergence};
+use super::queue::{Next, Queue, Stored, Tell};
+use super::request::{Request, Summary};
 use super::resolve::Resolver;
-use crate::cost;
-use crate::digest::RecordDigest;
 use crate::graph::StageId;
 use crate::plan::{Bytes, Knowledge, plan};
 use crate::stages::{self, Worker};
 use crate::store::Store;
-use crate::work::Work;
 
-/// So many stages may be computed and wait to be stored; then who computes waits, too.
-const UNSTORED: usize = 4;
-
-/// How often a stage that another process runs is asked for again.
+/// How often a stage that another process runs is asked for again, and whether to stop.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
-/// What the threads share.
-struct State<'a> {
-    knowledge: Vec<Knowledge>,
-    frontier: Frontier<'a>,
-    /// How many stages run.
-    running: usize,
-    /// Stages that another process runs, and when they were last asked for.
-    elsewhere: BTreeMap<StageId, Instant>,
-    /// What was made and is to be stored, in the order in which it was made.
-    unstored: VecDeque<Box<Unstored>>,
-    /// Workers that have not ended.
-    workers: usize,
-    packing: Packing,
-    /// How far the stages that run are, in operations.
-    progress: BTreeMap<StageId, f64>,
-    computed: usize,
-    published: Vec<RecordDigest>,
-    errors: Vec<EngineError>,
+/// Who does the work.
+struct Crew<'a> {
+    /// Makes what runs stages on the worker of a number.
+    runner: &'a (dyn Fn(usize) -> Box<dyn Runner + 'a> + Sync),
+    /// Makes the threads.
+    thread: &'a (dyn Fn() -> Builder + Sync),
+    ask_again: Duration,
 }
 
 /// Makes the targets, telling `on_event` what happens (on the calling thread).
 ///
 /// # Errors
-/// If the store cannot be read to begin with. What goes wrong later stands in the summary.
+/// If the store cannot be read to begin with, or no thread can be started. What goes wrong later stands in the summary.
 pub fn make(request: &Request<'_>, on_event: &mut dyn FnMut(Event)) -> Result<Summary, EngineError> {
+    let runner =
+        |number| -> Box<dyn Runner> { Box::new(Worker::new(request.device.clone(), request.graph.policy, number)) };
+    make_with(request, &Crew { runner: &runner, thread: &Builder::new, ask_again: ASK_AGAIN }, on_event)
+}
+
+fn make_with(request: &Request<'_>, crew: &Crew<'_>, on_event: &mut dyn FnMut(Event)) -> Result<Summary, EngineError> {
     let Request { graph, targets, store, preference, .. } = *request;
     let resolver = Resolver::new(store, graph, preference);
     let closure = graph.closure(targets);
     let knowledge = resolver.all(&closure)?;
     let first = plan(graph, targets, &knowledge);
     let total = closure.iter().filter(|needed| **needed).count();
+    if first.run.iter().any(|run| graph.stages[run.stage].work.needs_torch()) {
+        // While this is the only thread.
+        stages::prepare(graph.policy).map_err(EngineError::Policy)?;
+    }
     on_event(Event::Planned(first.clone()));
     if first.run.is_empty() {
         note_uses(store, &closure, &knowledge);
@@ -66,41 +62,22 @@ pub fn make(request: &Request<'_>, on_event: &mut dyn FnMut(Event)) -> Result<Su
         return Ok(Summary { total, cached: known(&closure, &knowledge), knowledge, several, ..Summary::default() });
     }
     let workers = request.jobs.get().min(first.run.len());
-    let state = State {
-        knowledge,
-        frontier: Frontier::new(graph, targets, &closure, &first),
-        running: 0,
-        elsewhere: BTreeMap::new(),
-        unstored: VecDeque::new(),
-        workers,
-        packing: if request.grow { Packing::growing(workers) } else { Packing::fixed(workers) },
-        progress: BTreeMap::new(),
-        computed: 0,
-        published: Vec::new(),
-        errors: Vec::new(),
-    };
-    let (sender, events) = mpsc::channel();
+    let packing = if request.grow { Packing::growing(workers) } else { Packing::fixed(workers) };
+    let frontier = Frontier::new(graph, targets, &closure, &first);
+    let queue = Queue::new((graph, &resolver), frontier, knowledge, packing, (request.keep_going, crew.ask_again));
     let schedule = Schedule {
         request,
+        crew,
         resolver: &resolver,
-        state: Mutex::new(state),
+        shared: Mutex::new(Shared { queue, workers }),
         wake: Condvar::new(),
+        is_stopped: AtomicBool::new(false),
         on_the_way: OnTheWay::default(),
         started: Instant::now(),
     };
-    std::thread::scope(|scope| {
-        let schedule = &schedule;
-        for number in 0..workers {
-            let sender = sender.clone();
-            scope.spawn(move || schedule.work(number, &|event| drop(sender.send(event))));
-        }
-        scope.spawn(move || schedule.keep(&|event| drop(sender.send(event))));
-        for event in events {
-            on_event(event);
-        }
-    });
-    let state = schedule.state.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let State { knowledge, computed, published, errors, .. } = state;
+    schedule.run(workers, on_event)?;
+    let Shared { queue, .. } = schedule.shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let Queue { knowledge, computed, published, errors, .. } = queue;
     let cached = known(&closure, &knowledge).saturating_sub(computed);
     let several = resolver.several();
     note_uses(store, &closure, &knowledge);
@@ -125,255 +102,209 @@ fn note_uses(store: &Store, closure: &[bool], knowledge: &[Knowledge]) {
     store.note_uses(&used);
 }
 
-struct Schedule<'a> {
+/// What the threads share.
+struct Shared<'a> {
+    queue: Queue<'a>,
+    /// Workers that have not ended.
+    workers: usize,
+}
+
+struct Schedule<'a, 'c> {
     request: &'a Request<'a>,
+    crew: &'a Crew<'c>,
     resolver: &'a Resolver<'a>,
-    state: Mutex<State<'a>>,
+    shared: Mutex<Shared<'a>>,
     wake: Condvar,
+    /// Whether all threads are to end: one of them is broken, or nobody listens any more.
+    is_stopped: AtomicBool,
     on_the_way: OnTheWay,
     started: Instant,
 }
 
-/// A worker, until it ends, however it does.
-struct Working<'s, 'a>(&'s Schedule<'a>);
+/// Whoever takes part, until that ends, however it does.
+struct Part<'s, 'a, 'c> {
+    schedule: &'s Schedule<'a, 'c>,
+    is_worker: bool,
+}
 
-impl Drop for Working<'_, '_> {
+impl Drop for Part<'_, '_, '_> {
     fn drop(&mut self) {
-        self.0.lock().workers -= 1;
-        self.0.wake.notify_all();
+        if thread::panicking() {
+            self.schedule.is_stopped.store(true, Ordering::Relaxed);
+        }
+        if self.is_worker {
+            self.schedule.lock().workers -= 1;
+        }
+        self.schedule.wake.notify_all();
     }
 }
 
-impl<'a> Schedule<'a> {
-    fn lock(&self) -> MutexGuard<'_, State<'a>> {
-        // A worker that panicked left the state whole: it is changed only after a stage has ended.
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+impl<'a> Schedule<'a, '_> {
+    /// Runs the threads to their end.
+    fn run(&self, workers: usize, on_event: &mut dyn FnMut(Event)) -> Result<(), EngineError> {
+        let (sender, events) = mpsc::channel();
+        let tell = |sender: &mpsc::Sender<Event>| {
+            let sender = sender.clone();
+            move |event| drop(sender.send(event))
+        };
+        thread::scope(|scope| {
+            let _part = Part { schedule: self, is_worker: false };
+            let teller = tell(&sender);
+            let keeper = (self.crew.thread)().spawn_scoped(scope, move || self.keep(&teller));
+            let mut threads = vec![keeper.map_err(EngineError::Threads)?];
+            let mut refused = None;
+            for number in 0..workers {
+                let teller = tell(&sender);
+                match (self.crew.thread)().spawn_scoped(scope, move || self.work(number, &teller)) {
+                    Ok(thread) => threads.push(thread),
+                    Err(error) => {
+                        refused = Some(error);
+                        break;
+                    }
+                }
+            }
+            drop(sender);
+            let started = threads.len() - 1;
+            if started < workers {
+                self.lock().workers -= workers - started;
+                self.wake.notify_all();
+            }
+            for event in events {
+                on_event(event);
+            }
+            for panic in threads.into_iter().filter_map(|thread| thread.join().err()) {
+                let (stage, message) = ("the scheduler".to_owned(), message(&*panic));
+                self.lock().queue.errors.push(EngineError::Panicked { stage, message });
+            }
+            match refused {
+                // Fewer do as well.
+                Some(error) if started == 0 => Err(EngineError::Threads(error)),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared<'a>> {
+        // After a panic within the lock all threads end, and the queue is only asked for what was done.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Relaxed) || self.request.cancel.load(Ordering::Relaxed)
     }
 
     /// One worker: takes stages until none is left, and hands on what they made.
-    fn work(&self, number: usize, report: &(dyn Fn(Event) + Sync)) {
-        let _working = Working(self);
-        let Request { graph, store, environment, cancel, .. } = *self.request;
-        let (resolver, on_the_way) = (self.resolver, &self.on_the_way);
-        let cancelled = || cancel.load(Ordering::Relaxed);
+    fn work(&self, number: usize, tell: Tell<'_>) {
+        let _part = Part { schedule: self, is_worker: true };
+        let Request { graph, store, environment, .. } = *self.request;
         let watched = |event: Event| {
             if let Event::Progress { stage, done, .. } = event {
                 self.progressed(stage, done);
             }
-            report(event);
+            tell(event);
         };
-        let report: &(dyn Fn(Event) + Sync) = &watched;
-        let context = Context { graph, store, on_the_way, resolver, environment, report, cancelled: &cancelled };
-        let mut worker = Worker::new(self.request.device.clone(), graph.policy, number);
+        let context = Context {
+            graph,
+            store,
+            on_the_way: &self.on_the_way,
+            resolver: self.resolver,
+            environment,
+            report: &watched,
+            cancelled: &|| self.is_stopped(),
+        };
+        let mut runner = (self.crew.runner)(number);
         let mut last = None;
-        while let Some(job) = self.take(number, last) {
-            let result = context.execute(&mut worker, &job);
+        while let Some(job) = self.take(number, last, tell) {
+            let ended = catch_unwind(AssertUnwindSafe(|| context.execute(&mut *runner, &job)));
+            let result = ended.unwrap_or_else(|panic| {
+                let (stage, message) = (graph.stages[job.stage].name.clone(), message(&*panic));
+                Err(EngineError::Panicked { stage, message })
+            });
             last = Some(job.stage);
-            if let Err(EngineError::Stage { source, .. }) = &result
-                && source.is_out_of_memory()
-                && self.makes_room(job.stage)
-            {
-                // Others need the memory; the stage is begun again when one of them has ended.
-                worker = Worker::new(self.request.device.clone(), graph.policy, number);
+            let out_of_memory = matches!(&result, Err(EngineError::Stage { source, .. }) if source.is_out_of_memory());
+            if out_of_memory || matches!(result, Err(EngineError::Panicked { .. })) {
+                // It lets go of what it has on the device, and of what a panic left half-changed.
+                runner = (self.crew.runner)(number);
                 last = None;
-                continue;
             }
-            self.ended(job.stage, result, report);
-        }
-    }
-
-    /// Stores what the workers make, until they have ended.
-    fn keep(&self, report: &(dyn Fn(Event) + Sync)) {
-        while let Some(made) = self.next_unstored() {
-            let (id, seconds, before, known) = (made.stage, made.seconds, made.before.clone(), made.known());
-            let stored = made.store(self.request.store, &self.on_the_way, report);
-            let mut state = self.lock();
-            let outcome = match stored {
-                Ok(published) => {
-                    state.computed += 1;
-                    state.published.extend(published);
-                    match divergence(&known) {
-                        Some(message) => Outcome::Diverged(seconds, message),
-                        None => Outcome::Computed(seconds),
-                    }
+            let mut shared = self.lock();
+            // Others need the memory; the stage is begun again when one of them has ended.
+            if !(out_of_memory && shared.queue.makes_room(job.stage)) {
+                if let Ok(Executed::Made(unstored)) = &result {
+                    self.on_the_way.begin(unstored);
                 }
-                Err(error) => {
-                    let message = error.to_string();
-                    state.errors.push(error);
-                    let State { frontier, knowledge, .. } = &mut *state;
-                    knowledge[id] = before;
-                    frontier.take(id);
-                    frontier.learned(id, knowledge);
-                    Outcome::Failed(message)
-                }
-            };
-            report(Event::Ended { stage: id, outcome });
+                shared.queue.ended(job.stage, result, tell);
+            }
+            drop(shared);
             self.wake.notify_all();
         }
     }
 
-    /// Notes how far a stage is.
-    fn progressed(&self, id: StageId, done: f64) {
-        let mut state = self.lock();
-        let now = done * cost::flops(self.request.graph, id);
-        let before = state.progress.insert(id, now).unwrap_or_default();
-        let running = state.running;
-        let limit = state.packing.limit();
-        let room = || stages::has_room(self.request.device, running);
-        state.packing.done(now - before, running, self.started.elapsed().as_secs_f64(), room);
-        if state.packing.limit() > limit {
-            self.wake.notify_all();
-        }
-    }
-
-    /// Puts back a stage for which the device had no room, if fewer at a time can help.
-    fn makes_room(&self, id: StageId) -> bool {
-        let mut state = self.lock();
-        let running = state.running;
-        if !state.packing.out_of_memory(running) {
-            return false;
-        }
-        state.running -= 1;
-        state.frontier.put_back(id);
-        state.progress.remove(&id);
-        self.wake.notify_all();
-        true
-    }
-
-    /// What is to be stored next; waits for it. Nothing once all workers have ended.
-    fn next_unstored(&self) -> Option<Box<Unstored>> {
-        let mut state = self.lock();
+    /// The next job for a worker that ran `last`; waits for one. Nothing if there will be none.
+    fn take(&self, number: usize, last: Option<StageId>, tell: Tell<'_>) -> Option<Box<Job>> {
+        let mut shared = self.lock();
         loop {
-            if let Some(made) = state.unstored.pop_front() {
-                // A worker may wait for the place.
-                self.wake.notify_all();
-                return Some(made);
-            }
-            if state.workers == 0 {
+            if self.is_stopped() {
                 return None;
             }
-            state = self.wake.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
-        }
-    }
-
-    /// The next job for a worker that ran `last`; waits for one. Nothing if there will be none. Of the workers those with
-    /// low numbers come first.
-    fn take(&self, number: usize, last: Option<StageId>) -> Option<Job> {
-        let mut state = self.lock();
-        loop {
-            let stop =
-                self.request.cancel.load(Ordering::Relaxed) || (!state.errors.is_empty() && !self.request.keep_going);
-            if stop {
-                return None;
+            match shared.queue.next(number, last, tell) {
+                Next::Job(job) => return Some(job),
+                Next::Nothing => return None,
+                Next::Wait => {}
             }
-            if state.unstored.len() < UNSTORED {
-                let limit = state.packing.limit();
-                match self.ready(&mut state, last) {
-                    Some(job) if number < limit && state.running < limit => {
-                        state.running += 1;
-                        state.frontier.take(job.stage);
-                        return Some(job);
-                    }
-                    None if state.running == 0 && state.elsewhere.is_empty() => return None,
-                    _ => {}
-                }
-            }
-            state = match self.wake.wait_timeout(state, ASK_AGAIN) {
-                Ok((state, _)) => state,
+            shared = match self.wake.wait_timeout(shared, self.crew.ask_again) {
+                Ok((shared, _)) => shared,
                 Err(poisoned) => poisoned.into_inner().0,
             };
         }
     }
 
-    /// Of the stages that can start the one to start: the next segment of the run that this worker has
-    /// on its device, else the one with the most work behind it.
-    fn ready(&self, state: &mut State<'_>, last: Option<StageId>) -> Option<Job> {
-        let State { frontier, knowledge, elsewhere, .. } = &*state;
-        let is_asked = |id: &StageId| elsewhere.get(id).is_none_or(|asked| asked.elapsed() >= ASK_AGAIN);
-        let continues = |id: &StageId| {
-            let stage = &self.request.graph.stages[*id];
-            let weights = stage.inputs.iter().find(|input| input.role == "weights");
-            matches!(stage.work, Work::Train(_)) && weights.map(|input| input.stage) == last
-        };
-        let next = last.and_then(|last| {
-            let ready = frontier.readers(last).iter().copied().filter(|&id| frontier.is_ready(id));
-            ready.filter(is_asked).filter(continues).min_by_key(|&id| frontier.rank(id))
-        });
-        let stage = next.or_else(|| frontier.ready().find(is_asked))?;
-        let reason = frontier.reason(stage, knowledge)?;
-        match self.resolver.inputs(stage, &state.knowledge) {
-            Ok(Some(inputs)) => Some(Job { stage, reason, known: state.knowledge[stage].clone(), inputs }),
-            Ok(None) => None,
-            Err(error) => {
-                state.frontier.take(stage);
-                state.errors.push(error);
-                None
-            }
+    /// Notes how far a stage is.
+    fn progressed(&self, id: StageId, done: f64) {
+        let now = self.started.elapsed().as_secs_f64();
+        let room = |running| stages::has_room(self.request.device, running);
+        if self.lock().queue.progressed(id, done, now, room) {
+            self.wake.notify_all();
         }
     }
 
-    /// Takes in what became of a stage; what it made is left to be stored, and its readers may start meanwhile.
-    fn ended(&self, id: StageId, result: Result<Executed, EngineError>, report: &(dyn Fn(Event) + Sync)) {
-        let mut state = self.lock();
-        state.running -= 1;
-        state.progress.remove(&id);
-        if result.is_ok() {
-            state.frontier.put_back(id);
+    /// Stores what the workers make, until they have ended.
+    fn keep(&self, tell: Tell<'_>) {
+        let _part = Part { schedule: self, is_worker: false };
+        while let Some(made) = self.next_unstored() {
+            let of = Stored::of(&made);
+            let stored = catch_unwind(AssertUnwindSafe(|| made.store(self.request.store, &self.on_the_way, tell)));
+            let result = stored.unwrap_or_else(|panic| {
+                let (stage, message) = (self.request.graph.stages[of.stage].name.clone(), message(&*panic));
+                Err(EngineError::Panicked { stage, message })
+            });
+            self.lock().queue.stored(of, result, tell);
+            self.wake.notify_all();
         }
-        let end = |outcome| report(Event::Ended { stage: id, outcome });
-        match result {
-            Ok(Executed::Elsewhere) => {
-                if state.elsewhere.insert(id, Instant::now()).is_none() {
-                    report(Event::Elsewhere(id));
-                }
-            }
-            Ok(Executed::Made(unstored)) => {
-                self.on_the_way.begin(&unstored);
-                self.learn(&mut state, id, unstored.known(), report);
-                // Before a reader can start: it is stored after this one.
-                state.unstored.push_back(unstored);
-            }
-            Ok(Executed::Cached(known)) => {
-                end(Outcome::Cached);
-                self.learn(&mut state, id, known, report);
-            }
-            Err(error) => {
-                if !matches!(error, EngineError::Interrupted) {
-                    end(Outcome::Failed(error.to_string()));
-                    state.errors.push(error);
-                }
-            }
-        }
-        self.wake.notify_all();
     }
 
-    /// Takes in what is now known about a stage: its readers can be keyed, and may turn out to be known.
-    fn learn(&self, state: &mut State<'_>, id: StageId, known: Knowledge, report: &(dyn Fn(Event) + Sync)) {
-        let State { frontier, knowledge, elsewhere, errors, .. } = state;
-        elsewhere.remove(&id);
-        knowledge[id] = known;
-        frontier.learned(id, knowledge);
-        let mut open = vec![id];
-        while let Some(id) = open.pop() {
-            let is_known = |stage: StageId| matches!(knowledge[stage], Knowledge::Known { .. });
-            let waits = |reader: StageId| matches!(knowledge[reader], Knowledge::Waits);
-            let can_be_keyed =
-                |reader: StageId| self.request.graph.stages[reader].inputs.iter().all(|i| is_known(i.stage));
-            let readers = frontier.readers(id).iter().copied();
-            let readers: Vec<StageId> = readers.filter(|&reader| waits(reader) && can_be_keyed(reader)).collect();
-            for reader in readers {
-                match self.resolver.look(reader, knowledge) {
-                    Ok(found) => {
-                        if matches!(found, Knowledge::Known { .. }) {
-                            report(Event::Ended { stage: reader, outcome: Outcome::Cached });
-                            open.push(reader);
-                        }
-                        knowledge[reader] = found;
-                        frontier.learned(reader, knowledge);
-                    }
-                    Err(error) => errors.push(error),
-                }
+    /// What is to be stored next; waits for it. Nothing once all workers have ended.
+    fn next_unstored(&self) -> Option<Box<Unstored>> {
+        let mut shared = self.lock();
+        loop {
+            if let Some(made) = shared.queue.next_unstored() {
+                // A worker may wait for the place.
+                self.wake.notify_all();
+                return Some(made);
             }
+            if shared.workers == 0 {
+                return None;
+            }
+            shared = self.wake.wait(shared).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
+
+/// What a panic says.
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no reason given").to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -161,6 +161,7 @@ impl Lock {
         let checksum = ObjectDigest::of(out.as_bytes());
         let _ = writeln!(out, "{CHECKSUM}{checksum}");
         let list = match beside {
+            _ if out.len() as u64 > TEXT_LIMIT => return Err(LockError::Syntax("it has too many settings".into())),
             false => None,
             true if lines.len() as u64 > LIST_LIMIT => return Err(LockError::Syntax("it has too many stages".into())),
             true => {

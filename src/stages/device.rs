@@ -97,6 +97,19 @@ pub fn describe(choice: &Device, policy: Policy) -> Result<String, String> {
     return choice.under(policy).map(|device| format!("{device}, unused"));
 }
 
+/// Sets what must be set before the first thread that computes under a policy starts. Nothing is loaded.
+///
+/// # Errors
+/// If another policy holds in this process.
+pub fn prepare(policy: Policy) -> Result<(), String> {
+    #[cfg(feature = "torch")]
+    if !crate::torch::settle(policy) {
+        return Err(crate::torch::LoadError::OtherPolicy.to_string());
+    }
+    let _ = policy;
+    Ok(())
+}
+
 /// Whether the memory of a device holds another stage like the `running` ones that share it; where that cannot be known it
 /// does.
 pub fn has_room(choice: &Device, running: usize) -> bool {

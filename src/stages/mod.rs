@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 #[cfg(feature = "torch")]
 pub(crate) use device::open;
-pub use device::{Device, built_with, describe, has_room, libraries};
+pub use device::{Device, built_with, describe, has_room, libraries, prepare};
 pub use made::{Made, Product};
 
 use crate::data::ImagesError;

@@ -33,6 +33,8 @@ pub struct CheckReport {
     pub damaged_objects: Vec<ObjectDigest>,
     /// Of those that had to stay, why, and who can help.
     pub in_the_way: Vec<String>,
+    /// Objects with the right bytes that cannot be used, and why.
+    pub unreadable: Vec<(ObjectDigest, String)>,
     /// Records with wrong bytes, likewise.
     pub damaged_records: Vec<(StageKey, RecordDigest)>,
     /// Batches of signatures with wrong bytes or a wrong signature, likewise.
@@ -52,9 +54,12 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
-    /// Whether nothing is damaged. Dropped objects are no damage.
+    /// Whether nothing is damaged, and all can be used. Dropped objects are no damage.
     pub fn is_sound(&self) -> bool {
-        self.damaged_objects.is_empty() && self.damaged_records.is_empty() && self.damaged_signatures.is_empty()
+        self.damaged_objects.is_empty()
+            && self.unreadable.is_empty()
+            && self.damaged_records.is_empty()
+            && self.damaged_signatures.is_empty()
     }
 }
 
@@ -115,6 +120,18 @@ impl Store {
     /// # Errors
     /// If the store cannot be read.
     pub fn check(&self, progress: &mut dyn FnMut(Progress)) -> Result<CheckReport, StoreError> {
+        self.check_with(progress, &|_| Ok(()))
+    }
+
+    /// The same, reading the right bytes of every output as whoever uses them does: `read` says why it cannot.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn check_with(
+        &self,
+        progress: &mut dyn FnMut(Progress),
+        read: &dyn Fn(&[u8]) -> Result<(), String>,
+    ) -> Result<CheckReport, StoreError> {
         let (objects, keys, batches) =
             (self.layout.all_objects()?, self.layout.all_keys()?, self.layout.all_batches()?);
         let mut report = CheckReport::default();
@@ -126,9 +143,10 @@ impl Store {
         let mut present = BTreeSet::new();
         for object in objects {
             match self.get(&object) {
-                Ok(_) => {
+                Ok(bytes) => {
                     report.objects += 1;
                     present.insert(object);
+                    report.unreadable.extend(read(&bytes).err().map(|why| (object, why)));
                 }
                 Err(StoreError::Missing(_)) => {}
                 Err(StoreError::Damaged { moved_to, .. }) => {
@@ -151,6 +169,10 @@ impl Store {
                 match self.read_record(&key, &digest) {
                     Ok(ReadRecord::Good { record, .. }) => {
                         report.records += 1;
+                        for output in &record.outputs {
+                            let unreadable = output.inline.as_ref().and_then(|bytes| read(bytes).err());
+                            report.unreadable.extend(unreadable.map(|why| (output.object, why)));
+                        }
                         let stored = record.outputs.iter().filter(|output| output.inline.is_none());
                         // One that came in since the objects were listed is there as well.
                         for output in stored.filter(|output| !present.contains(&output.object)) {

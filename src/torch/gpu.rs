@@ -3,6 +3,7 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::transmute;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -113,17 +114,20 @@ impl Gpu {
     /// # Errors
     /// What `action` or CUDA says; nothing was done then.
     pub fn record<T>(&'static self, action: impl FnOnce() -> Result<T, String>) -> Result<(Recording, T), String> {
+        // Dropped after the lock is: freeing a recording takes the lock too.
+        let recording;
         let alone = one_at_a_time();
         let mut graph = std::ptr::null_mut();
         // SAFETY: a pointer to a live variable.
         self.done(unsafe { (self.capture_begin)(&raw mut graph) })?;
         let graph = NonNull::new(graph).ok_or("there is no graph")?;
-        let recording = Recording { gpu: self, graph };
-        let made = action();
+        recording = Recording { gpu: self, graph };
+        // A panic must not leave the stream recording.
+        let made = catch_unwind(AssertUnwindSafe(action));
         // SAFETY: the graph is one that was begun, by this thread.
         let ended = self.done(unsafe { (self.capture_end)(graph.as_ptr()) });
-        // Whatever follows may free the recording, which takes the lock too.
         drop(alone);
+        let made = made.unwrap_or_else(|panic| resume_unwind(panic));
         ended?;
         Ok((recording, made?))
     }
@@ -202,5 +206,52 @@ mod tests {
             assert!(!reason.is_empty());
         }
         assert!(Library::open(Path::new("/nowhere/libwdpipe_cuda.so").as_os_str(), Binding::NowLocal).is_err());
+    }
+
+    #[test]
+    fn a_panic_while_recording_ends_the_recording_and_frees_it() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+
+        static ENDED: AtomicUsize = AtomicUsize::new(0);
+        static FREED: AtomicUsize = AtomicUsize::new(0);
+        extern "C" fn error() -> *const c_char {
+            c"none".as_ptr()
+        }
+        extern "C" fn number(_: c_int) -> bool {
+            true
+        }
+        unsafe extern "C" fn begin(graph: *mut *mut c_void) -> bool {
+            // SAFETY: the caller gives a live variable. The graph is never looked into.
+            unsafe { *graph = NonNull::dangling().as_ptr() };
+            true
+        }
+        extern "C" fn end(_: *mut c_void) -> bool {
+            ENDED.fetch_add(1, Ordering::SeqCst) < usize::MAX
+        }
+        extern "C" fn free(_: *mut c_void) -> bool {
+            FREED.fetch_add(1, Ordering::SeqCst) < usize::MAX
+        }
+        extern "C" fn copy(_: *const c_void, _: *mut *mut c_void) -> bool {
+            false
+        }
+        extern "C" fn memory(_: c_int, _: *mut usize, _: *mut usize) -> bool {
+            false
+        }
+        static FAKE: Gpu = Gpu {
+            error,
+            own_stream: number,
+            capture_begin: begin,
+            capture_end: end,
+            replay: end,
+            free,
+            to_host: copy,
+            memory,
+        };
+        let panicked = catch_unwind(|| FAKE.record(|| -> Result<(), String> { panic!("within the action") }));
+        assert!(panicked.is_err());
+        assert_eq!((ENDED.load(Ordering::SeqCst), FREED.load(Ordering::SeqCst)), (1, 1));
+        // The lock is free, and so is the next recording.
+        assert!(FAKE.record(|| Ok(())).is_ok());
+        assert_eq!((ENDED.load(Ordering::SeqCst), FREED.load(Ordering::SeqCst)), (2, 2));
     }
 }

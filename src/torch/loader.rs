@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Mutex, OnceLock};
 
 use super::cuda::{self, CudaError};
+use super::environment;
 use super::gpu;
 use super::library::{Binding, Library};
 use super::shim;
@@ -151,6 +152,9 @@ pub fn load(libraries: &Libraries) -> Result<&'static Loaded, LoadError> {
     };
     if let Some(loaded) = LOADED.get() {
         return fits(loaded);
+    }
+    if !environment::settle(libraries.policy) {
+        return Err(LoadError::OtherPolicy);
     }
     // The guarded value is empty, so a panic of another holder leaves nothing half-made behind.
     let _loading = LOADING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -11,6 +11,7 @@
 //! one that sets how numbers are computed.
 
 mod cuda;
+mod environment;
 mod gpu;
 mod library;
 mod loader;
@@ -19,6 +20,7 @@ pub mod policy;
 mod shim;
 
 pub use cuda::CudaError;
+pub use environment::{settle, settled};
 pub use gpu::{Gpu, Recording, gpu, own_stream, to_host};
 pub use loader::{Libraries, LoadError, Loaded, VERSION, load};
 pub use memory::keep_memory;

@@ -9,7 +9,7 @@ use crate::engine::{RerunError, Rerunner};
 use crate::lock::Locked;
 use crate::parallel::parallel;
 use crate::record::Record;
-use crate::stages::{Device, StageError};
+use crate::stages::{self, Device, StageError};
 use crate::store::StoreError;
 
 /// Which stages are computed again.
@@ -65,6 +65,11 @@ pub fn rebuild(
     cancel: &AtomicBool,
     tell: &(dyn Fn(&Rebuilt) + Sync),
 ) -> Vec<Rebuilt> {
+    let policies = picked.iter().filter_map(|(_, record)| Rerunner::work(record).ok());
+    if let Some((_, policy)) = policies.into_iter().find(|(work, _)| work.needs_torch()) {
+        // While this is the only thread. Under another policy than that which holds, a stage says so itself.
+        let _ = stages::prepare(policy);
+    }
     parallel(
         jobs,
         picked,

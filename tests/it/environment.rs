@@ -97,7 +97,18 @@ impl Environment {
 
     /// All files in a folder of the cache.
     pub fn files(&self, folder: &str) -> Vec<PathBuf> {
-        let mut files: Vec<_> = walkdir::WalkDir::new(self.path("cache").join(folder))
+        Self::below(&self.path("cache").join(folder))
+    }
+
+    /// All files of a store that are not its index.
+    pub fn files_of(&self, store: &str) -> Vec<PathBuf> {
+        let mut files = Self::below(&self.path(store));
+        files.retain(|path| !path.file_name().unwrap().to_string_lossy().starts_with("index.sqlite"));
+        files
+    }
+
+    fn below(folder: &Path) -> Vec<PathBuf> {
+        let mut files: Vec<_> = walkdir::WalkDir::new(folder)
             .into_iter()
             .map(|entry| entry.unwrap())
             .filter(|entry| entry.file_type().is_file())

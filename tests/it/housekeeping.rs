@@ -105,3 +105,21 @@ fn what_is_damaged_is_computed_again_with_the_recorded_hash() {
     assert_eq!(number(&json(&environment, &MAKE), "stages_run"), 0);
     assert!(json(&environment, &["cache", "check", "--repair", "--json"])["repair"].as_array().unwrap().is_empty());
 }
+
+#[test]
+fn a_table_that_nobody_can_read_is_found() {
+    let environment = Environment::new();
+    assert!(number(&json(&environment, &MAKE), "stages_run") > 1);
+    says(&environment, &["cache", "check"]);
+    // One column of zeros, as a wdpipe that did not look at its size would have written it.
+    let (rows, name) = (3_u64 << 20, "loss");
+    let mut table = [&b"WDta\x01\x00"[..], &1_u64.to_le_bytes(), &4_u64.to_le_bytes(), name.as_bytes()].concat();
+    table.extend([&1_u32.to_le_bytes()[..], &rows.to_le_bytes(), &vec![0; 8 * rows as usize]].concat());
+    let object = wdpipe::store::Store::open(&environment.path("cache")).unwrap().put(&table).unwrap();
+    let check = environment.run(&["cache", "check"]);
+    assert_eq!(check.code, Some(4), "{}", check.stdout);
+    assert!(check.stdout.contains(&format!("object {object} cannot be read")), "{}", check.stdout);
+    let json = environment.run(&["cache", "check", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json["unreadable_objects"], serde_json::json!([object.to_string()]));
+}

@@ -43,6 +43,8 @@ mod proof;
 mod remotes;
 mod resumed;
 mod servers;
+#[cfg(all(feature = "torch", target_os = "linux"))]
+mod signals;
 mod tampered;
 mod torture;
 #[cfg(not(feature = "torch"))]

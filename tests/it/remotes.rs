@@ -74,8 +74,13 @@ impl Two {
             assert_eq!(ours, std::fs::read(reports.join(file)).unwrap(), "{file}");
         }
 
-        // Through a remote without pulling first: nothing is drawn here either.
+        // Through a remote without pulling first: nothing is drawn here either. A dry run says so, and brings nothing.
         let through = format!("--remote={url}");
+        let before = self.environment.files_of("other");
+        let dry = self.json("other", &["make", "fig4", "-n", &through, "--accept", "unsigned"]);
+        assert_eq!(number(&dry, "stages_to_run"), 0, "{dry}");
+        assert_eq!(self.environment.files_of("other"), before);
+        assert!(number(&self.json("other", &["make", "fig4", "-n"]), "stages_to_run") > 0);
         let made = self.json("other", &["make", "fig4", &through, "--accept", "unsigned"]);
         assert_eq!(number(&made, "stages_run"), 0, "{made}");
         let again = self.json("other", &["pull", "fig4", "--all", "--from", url, "--accept", "unsigned"]);

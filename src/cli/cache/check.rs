@@ -14,7 +14,7 @@ use crate::cli::admit::Accepting;
 use crate::cli::format::{count, plain};
 use crate::cli::remote::Through;
 use crate::cli::share;
-use crate::cli::surroundings::cancel_on_interrupt;
+use crate::cli::signals::cancel_on_interrupt;
 use crate::cli::ui::Ui;
 use crate::cli::{ExitCode, Failure, Global};
 use crate::digest::ObjectDigest;
@@ -22,6 +22,7 @@ use crate::engine::{EngineError, Repair, Repaired, Rerunner};
 use crate::makers::Makers;
 use crate::stages::Device;
 use crate::store::{CheckReport, ObjectState, Store};
+use crate::table::Table;
 
 /// Hashes everything in the store again; what is damaged is moved aside. Where several accounts use it, modes are looked
 /// at too.
@@ -57,7 +58,7 @@ impl Check {
     /// # Errors
     /// If the store cannot be read, or is damaged and was not repaired.
     pub fn run(&self, global: &Global, store: &Store, ui: &Ui) -> Result<(), Failure> {
-        let report = store.check(&mut |_| {})?;
+        let report = store.check_with(&mut |_| {}, &|bytes| Table::check(bytes).map_err(|error| error.to_string()))?;
         let findings = store.sharing_thoroughly()?;
         let outcomes = if self.repair { self.repair(global, store, &report, ui)? } else { Outcomes::new() };
         if self.json {
@@ -81,6 +82,11 @@ impl Check {
             return Err(Failure::new(ExitCode::Missing, message, "the lines above say why"));
         }
         let damaged = damaged(&report) - if self.repair { report.damaged_objects.len() } else { 0 };
+        if damaged == 0 && !report.unreadable.is_empty() {
+            let message = format!("{} cannot be read", count(report.unreadable.len(), "table"));
+            let hint = "a wdpipe wrote them that did not look: have the stages that made them yield fewer rows";
+            return Err(Failure::new(ExitCode::Storage, message, hint));
+        }
         if damaged == 0 {
             return share::fails(&findings, &store.root().display().to_string());
         }
@@ -191,6 +197,7 @@ fn json(report: &CheckReport, outcomes: &Outcomes, repair: bool) -> serde_json::
     let repaired: Vec<_> = outcomes.iter().map(outcome).collect();
     serde_json::json!({
         "objects": report.objects, "records": report.records, "damaged_objects": objects,
+        "unreadable_objects": report.unreadable.iter().map(|(object, _)| object).collect::<Vec<_>>(),
         "damaged_records": records, "signatures": report.signatures, "damaged_signatures": signatures,
         "dropped": report.dropped.len(), "index_corrections": report.index_corrections,
         "foreign_objects": report.foreign_objects.len(), "foreign_records": report.foreign_records.len(),
@@ -205,6 +212,9 @@ fn tell(report: &CheckReport, outcomes: &Outcomes, ui: &Ui) {
     ui.answer(&format!("{objects} and {records} hashed, {damaged} damaged"));
     report.damaged_objects.iter().for_each(|object| ui.answer(&format!("damaged object {object}")));
     report.in_the_way.iter().for_each(|why| ui.answer(why));
+    for (object, why) in &report.unreadable {
+        ui.answer(&format!("object {object} cannot be read: {}", plain(why)));
+    }
     report.damaged_records.iter().for_each(|(_, record)| ui.answer(&format!("damaged record {record}")));
     report.damaged_signatures.iter().for_each(|batch| ui.answer(&format!("damaged signatures {batch}")));
     let foreign = report.foreign_objects.len() + report.foreign_records.len() + report.foreign_signatures.len();

@@ -13,7 +13,7 @@ use super::Chosen;
 use super::watch::Moving;
 use crate::digest::{ObjectDigest, RecordDigest};
 use crate::engine::{Ahead, Indifferent, Preference, Resolver};
-use crate::plan::{Knowledge, MissReason};
+use crate::plan::{Knowledge, MissReason, Plan, plan};
 use crate::record::Record;
 use crate::remote::{self, Fetch, Fetched, RemoteError, Transport};
 use crate::sign;
@@ -131,6 +131,18 @@ impl Through {
             }
             brought += self.objects(store, wanted)?.objects;
         }
+    }
+
+    /// What would have to run if all that the remote lists were here, and how many records would be fetched for it.
+    /// Nothing is fetched: signatures are looked at when records come in.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn planned(&self, selection: &Selection, store: &Store) -> Result<(Plan, usize), Failure> {
+        let ahead = Ahead::new(store, &self.catalogue);
+        let needed = selection.graph.closure(&selection.targets);
+        let knowledge = Resolver::new(&ahead, &selection.graph, &selection.preference).outlook(&needed)?;
+        Ok((plan(&selection.graph, &selection.targets, &knowledge), ahead.lacking().len()))
     }
 
     fn fetch(&self, store: &Store, wanted: &Fetch<'_>) -> Result<Fetched, RemoteError> {

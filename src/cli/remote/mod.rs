@@ -113,7 +113,7 @@ impl Test {
     fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
         let chosen = Chosen::find(global, Some(&self.remote))?;
         let remote = chosen.open(false)?;
-        let moving = Moving::new("read", super::surroundings::cancel_on_interrupt(), ui);
+        let moving = Moving::new("read", super::signals::cancel_on_interrupt(), ui);
         let catalogue = crate::remote::catalogue(remote.as_ref(), &moving)?;
         let (records, objects) = catalogue.counts();
         ui.answer(&format!("{}: {}, {}", chosen.name, count(records, "record"), count(objects, "object")));

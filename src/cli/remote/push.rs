@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::super::format::count;
 use super::super::select::{Variant, select};
-use super::super::surroundings::cancel_on_interrupt;
+use super::super::signals::cancel_on_interrupt;
 use super::super::ui::Ui;
 use super::super::{ExitCode, Failure, Global};
 use super::Chosen;

@@ -141,9 +141,14 @@ impl Part {
     /// # Errors
     /// If it lists too much.
     pub fn to_bytes(&self) -> Result<Vec<u8>, CodecError> {
-        let mut bytes = Vec::new();
+        let (mut bytes, mut unpacked) = (Vec::new(), 0);
         for block in self.blocks() {
             let raw = codec::encode(FORMAT, &block)?;
+            unpacked += raw.len();
+            // As it is read.
+            if raw.len() > BLOCK_LIMIT || unpacked > UNPACKED_LIMIT {
+                return Err(damaged("it lists too much for one file"));
+            }
             let packed = zstd::bulk::compress(&raw, 3).map_err(|error| damaged(error.to_string()))?;
             let length = |length: usize| u32::try_from(length).map_err(|_| damaged("a block is too large"));
             bytes.extend(length(raw.len())?.to_le_bytes());
