@@ -9,7 +9,9 @@ mod draft;
 mod lock;
 mod look;
 mod modes;
+mod named;
 mod private;
+mod stream;
 mod system;
 
 use std::fs::{self, File, Permissions};
@@ -19,14 +21,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use batch::Batch;
-pub use draft::{Draft, freshen, publish, replace};
+pub use draft::{Draft, freshen, publish};
 pub use lock::Lock;
 pub use look::Lookout;
 pub use modes::{
     Access, Account, SHARED_FILE, SHARED_FOLDER, access, group_name, group_number, may_add, publish_folder, set_access,
     survey, user_name,
 };
+pub use named::{Named, replace, write_named};
 pub use private::{create_private, private_folder, read_private};
+pub use stream::Stream;
 pub use system::{System, can_link, can_reflink, change_shows, free_space, system};
 
 /// An operation on a file or folder that failed.

@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -14,7 +14,7 @@ use super::{ExitCode, Failure, Global};
 use crate::archive::{self, Admission, ArchiveError, Exported, Imported, Scope};
 use crate::closure::Closure;
 use crate::engine::{EngineError, Resolver, closure};
-use crate::fsx::{Draft, FsError};
+use crate::fsx::{self, FsError, Named};
 use crate::record::Record;
 use crate::sign::Batch;
 use crate::store::Store;
@@ -28,7 +28,7 @@ pub struct Export {
     /// A figure or panel, such as fig3 or fig3c.
     #[arg(value_name = "FIGURE")]
     target: String,
-    /// The file.
+    /// The file; - is standard output.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Only records, tables and signatures: small enough to be committed, and all that is needed to check the figure and
@@ -81,11 +81,12 @@ impl Export {
             error => error.into(),
         })?;
         let scope = if self.numbers { Scope::Numbers } else { Scope::All };
-        let exported = write(file, &closure, scope, store)?;
+        let named = Named::create(file)?;
+        let place = named.path().display().to_string();
+        let exported = write(named, &closure, scope, store)?;
         let header = exported.header;
         ui.say(&format!(
-            "wrote {}: {} and {}, {}",
-            file.display(),
+            "wrote {place}: {} and {}, {}",
             count(header.records as usize, "record"),
             count((header.objects + header.bulk) as usize, "object"),
             bytes(exported.bytes)
@@ -98,11 +99,12 @@ impl Export {
     }
 }
 
-/// Writes an archive, with the signatures of its records, in the place of `file`.
+/// Writes an archive, with the signatures of its records, to a file that the user named, and puts it in its place.
 ///
 /// # Errors
 /// If a table is not in the store, or the file cannot be written.
-pub fn write(file: &Path, closure: &Closure, scope: Scope, store: &Store) -> Result<Exported, Failure> {
+pub fn write(mut file: Named, closure: &Closure, scope: Scope, store: &Store) -> Result<Exported, Failure> {
+    let place = file.path().to_owned();
     let written = || {
         let records: BTreeSet<_> = closure.members.iter().map(|member| member.digest).collect();
         let mut batches = Vec::new();
@@ -111,16 +113,16 @@ pub fn write(file: &Path, closure: &Closure, scope: Scope, store: &Store) -> Res
                 batches.push(batch.to_bytes().map_err(|error| ArchiveError::Refused(error.to_string()))?.1);
             }
         }
-        let mut draft = Draft::of(file)?;
-        let exported = archive::export(store, closure, &batches, scope, &mut draft)?;
-        draft.put(file)?;
+        let exported = archive::export(store, closure, &batches, scope, &mut file)?;
+        file.put()?;
         Ok(exported)
     };
     written().map_err(|error: ArchiveError| match error {
         ArchiveError::Missing { .. } => {
             Failure::new(ExitCode::Missing, error.to_string(), "`wdpipe make` computes it again")
         }
-        error => failure(error, file),
+        ArchiveError::Io(source) => FsError { operation: "write", path: place, source }.into(),
+        error => failure(error, &place),
     })
 }
 
@@ -129,8 +131,11 @@ impl Import {
     ///
     /// # Errors
     /// If the file is not what it must be, or the store cannot be written.
-    pub fn run(&self, global: &Global, store: &Store, ui: &Ui) -> Result<(), Failure> {
+    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
         let gate = self.accepting.gate(global)?;
+        // First, so that a slip in its name leaves no store behind.
+        fsx::open(&self.file).map_err(|error| failure(error.into(), &self.file))?;
+        let store = &if self.dry_run { global.store_or_none(ui)? } else { global.store_to_fill()? };
         let keep = |batch: &[u8]| match Batch::from_bytes(batch) {
             Ok(batch) => store.publish_signatures(&batch).map(|_| true),
             // One that is none says nothing.

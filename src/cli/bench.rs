@@ -12,6 +12,7 @@ use super::{ExitCode, Failure, Global};
 use crate::bench::{Measured, repeated, storage};
 use crate::fsx;
 use crate::stages::{Device, describe};
+use crate::store::StoreError;
 use crate::work::{ModelName, Policy, Precision};
 
 /// Measures how fast this machine trains, evaluates, stores and plans.
@@ -116,7 +117,7 @@ impl Bench {
             stored(global, budget)?.into_iter().for_each(&mut done);
         }
         if self.wants(What::Plan) {
-            done(plan(global, budget)?);
+            done(plan(global, budget, ui)?);
         }
         let machine = describe(&self.device, Policy::Native).unwrap_or_else(|reason| reason);
         if self.json {
@@ -218,8 +219,13 @@ impl Bench {
 
 /// On the disk of the cache; nothing is left there.
 fn stored(global: &Global, budget: Duration) -> Result<Vec<Measured>, Failure> {
-    let store = global.store()?;
-    let folder = store.root().join("tmp").join(format!("bench-{}", std::process::id()));
+    let name = format!("bench-{}", std::process::id());
+    let folder = match global.store() {
+        Ok(store) => store.root().join("tmp").join(name),
+        // None is made for this: beside where it would be is the same disk.
+        Err(StoreError::NoStore(root)) => root.with_file_name(format!(".wdpipe-{name}")),
+        Err(error) => return Err(error.into()),
+    };
     let measured = storage::storage(&folder, budget);
     let removed = fsx::remove_all(&folder).map_err(|error| Failure::new(ExitCode::Storage, error.to_string(), ""));
     let measured = measured?;
@@ -227,8 +233,8 @@ fn stored(global: &Global, budget: Duration) -> Result<Vec<Measured>, Failure> {
 }
 
 /// Every pipeline at the paper's scale, against the cache.
-fn plan(global: &Global, budget: Duration) -> Result<Measured, Failure> {
-    let store = global.store()?;
+fn plan(global: &Global, budget: Duration, ui: &Ui) -> Result<Measured, Failure> {
+    let store = global.store_or_none(ui)?;
     let variant = Variant { profile: "paper".to_owned(), set: Vec::new() };
     let mut stages = 0;
     let seconds = repeated(budget, || {

@@ -69,23 +69,25 @@ impl Data {
     /// # Errors
     /// If the data is not what it should be, or cannot be read, downloaded or stored.
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let store = global.store()?;
         match self {
-            Self::Import(command) => take(&store, &command.path, ui),
-            Self::Fetch(command) => command.run(&store, ui),
-            Self::List(command) => command.run(&store, ui),
+            Self::Import(command) => take(global, &command.path, ui),
+            Self::Fetch(command) => command.run(global, ui),
+            Self::List(command) => command.run(&global.store()?, ui),
         }
     }
 }
 
 impl Fetch {
-    fn run(&self, store: &Store, ui: &Ui) -> Result<(), Failure> {
+    fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
         let source = match self.name {
             Remote::Cifar10 => Source::Cifar10,
             Remote::Cifar100 => Source::Cifar100,
         };
         let Some(archive) = archive(source) else { return Ok(()) };
-        let folder = self.folder.clone().unwrap_or_else(|| store.root().join("downloads"));
+        let folder = match &self.folder {
+            Some(folder) => folder.clone(),
+            None => global.store_to_fill()?.root().join("downloads"),
+        };
         let proxy = ureq::Proxy::try_from_env();
         let options = Options { base_url: self.from.clone(), proxy, ..Options::default() };
         let cancel = cancel_on_interrupt();
@@ -110,16 +112,17 @@ impl Fetch {
         if cancel.load(Ordering::Relaxed) {
             return Err(crate::engine::EngineError::Interrupted.into());
         }
-        take(store, &path, ui)
+        take(global, &path, ui)
     }
 }
 
 /// Imports a folder or archive and records it.
-fn take(store: &Store, path: &std::path::Path, ui: &Ui) -> Result<(), Failure> {
+fn take(global: &Global, path: &std::path::Path, ui: &Ui) -> Result<(), Failure> {
     let started = std::time::Instant::now();
     let hint = "the binary version is needed; `wdpipe data fetch cifar10` downloads it";
     let imported = import(path).map_err(|error| Failure::new(ExitCode::Missing, error.to_string(), hint))?;
     let Imported { source, train, test } = imported;
+    let store = global.store_to_fill()?;
     let store_images = |name: &str, images: &crate::data::Images| -> Result<Output, Failure> {
         let content = images.to_bytes().map_err(|error| Failure::new(ExitCode::Failed, error.to_string(), ""))?;
         let object = store.put(&content)?;

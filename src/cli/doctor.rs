@@ -1,5 +1,7 @@
 //! `wdpipe doctor`: whether all that a run needs is there, and what to do where not.
 
+use std::path::Path;
+
 use clap::Args;
 
 use super::format::columns;
@@ -8,9 +10,10 @@ use super::share;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::engine::{Import, Indifferent, Resolver};
+use crate::fsx;
 use crate::graph::Graph;
 use crate::stages::{self, Device};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::work::{Policy, Source};
 
 /// Checks what a run needs: libtorch, devices, the store, the pipelines, the data.
@@ -48,7 +51,7 @@ impl Doctor {
         found("policy", Ok(policy.to_owned()));
         found("pipelines", pipelines(global));
         let store = global.store();
-        found("cache", store.as_ref().map_err(ToString::to_string).and_then(writable));
+        found("cache", cache(&global.cache, &store));
         if let Ok(store) = &store {
             for finding in store.sharing()? {
                 let text = share::lines(std::slice::from_ref(&finding)).join(": ").replace(":   ", ": ");
@@ -88,7 +91,23 @@ fn pipelines(global: &Global) -> Result<String, String> {
     Ok(format!("{} in {}", figures.join(", "), global.pipelines.display()))
 }
 
-fn writable(store: &Store) -> Result<String, String> {
-    store.put(b"wdpipe doctor").map_err(|error| error.to_string())?;
-    Ok(format!("{} can be written", store.root().display()))
+fn cache(root: &Path, store: &Result<Store, StoreError>) -> Result<String, String> {
+    match store {
+        Ok(store) => {
+            store.put(b"wdpipe doctor").map_err(|error| error.to_string())?;
+            Ok(format!("{} can be written", root.display()))
+        }
+        // What runs first makes one, if it can.
+        Err(StoreError::NoStore(_)) => {
+            let there = |folder: &&Path| !folder.as_os_str().is_empty() && folder.exists();
+            let above = root.ancestors().find(there).unwrap_or(Path::new("."));
+            match above.is_dir() && fsx::may_add(above) {
+                true => Ok(format!("there is none at {} yet; `wdpipe make` makes it", root.display())),
+                false => {
+                    Err(format!("there is none at {}, and it cannot be made in {}", root.display(), above.display()))
+                }
+            }
+        }
+        Err(error) => Err(error.to_string()),
+    }
 }

@@ -38,7 +38,7 @@ pub struct Export {
     /// Which weights: weights, ema (the averaged parameters) or momentum; the last two have no batch-norm statistics.
     #[arg(long, default_value = "weights", value_name = "NAME")]
     output: String,
-    /// The file [default: STAGE.safetensors in this folder].
+    /// The file; - is standard output [default: STAGE.safetensors in this folder].
     #[arg(long, alias = "out", value_name = "FILE")]
     to: Option<PathBuf>,
 }
@@ -127,11 +127,11 @@ impl Export {
         let Format::Safetensors = self.format;
         let file = exchange::export(&weights, &layout, names).map_err(unreadable)?;
         let path = self.to.clone().unwrap_or_else(|| PathBuf::from(file_name(&stage.name)));
-        fsx::replace(&path, &file).map_err(|error| Failure::new(ExitCode::Storage, error.to_string(), ""))?;
+        let place = fsx::write_named(&path, &file)?;
         let tensors = count(weights.iter().count(), "tensor");
         ui.say(&format!(
             "wrote {}: {tensors} of {}, width {} ({})",
-            path.display(),
+            place.display(),
             model.name.name(),
             model.width,
             bytes(file.len() as u64)
@@ -166,7 +166,7 @@ impl Import {
             Failure::new(ExitCode::Failed, format!("{}: {error}", self.file.display()), hint)
         })?;
         let content = weights.to_bytes().map_err(unreadable)?;
-        let store = global.store()?;
+        let store = global.store_to_fill()?;
         let object = store.put(&content)?;
         let record = Record {
             parts: Imported::Weights(&name).parts(),

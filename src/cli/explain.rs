@@ -36,7 +36,7 @@ impl Explain {
         let selection = select(global, &self.variant, std::slice::from_ref(&self.stage))?;
         let graph = &selection.graph;
         let found = &selection.targets;
-        let store = global.store()?;
+        let store = global.store_or_none(ui)?;
         let resolver = Resolver::new(&store, graph, &selection.preference);
         let knowledge = resolver.all(&graph.closure(found))?;
         let plan = plan(graph, found, &knowledge);

@@ -1,6 +1,7 @@
 //! What can go wrong, as a person meets it: a message, a hint, an exit code.
 
 use crate::engine::EngineError;
+use crate::fsx::FsError;
 use crate::sign::{KeyringError, TrustError};
 use crate::spec::Diagnostic;
 use crate::store::StoreError;
@@ -67,12 +68,21 @@ impl From<Vec<Diagnostic>> for Failure {
     }
 }
 
+impl From<FsError> for Failure {
+    fn from(error: FsError) -> Self {
+        let hint = if error.is_disk_full() { "make room, or name a place on another disk" } else { "" };
+        Self::new(ExitCode::Storage, error.to_string(), hint)
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let hint = if error.is_disk_full() {
             "nothing is lost: make room (`wdpipe cache gc`, or with --keep-bytes SIZE if that is not enough), then run it again"
         } else if error.is_read_only() {
             "name a folder that you may write with --cache DIR; `wdpipe doctor` says why this one is none"
+        } else if let StoreError::NoStore(_) = error {
+            "name the folder of the store with --cache DIR; `wdpipe make` makes a new one"
         } else {
             ""
         };

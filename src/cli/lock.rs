@@ -11,6 +11,7 @@ use super::{ExitCode, Failure, Global};
 use crate::archive::Scope;
 use crate::closure::Closure;
 use crate::engine::{self, Indifferent, Preference, Resolver};
+use crate::fsx::Named;
 use crate::lock::{FILES, Lock};
 use crate::plan::Knowledge;
 use crate::reports::{Place, ReportError};
@@ -86,7 +87,7 @@ impl LockCommand {
         let names = (place.figure.as_str(), pipeline, self.variant.profile.as_str());
         let lock = Lock::of(names, &self.variant.set, closure, files);
         // First the evidence, then the lock that refers to it.
-        let exported = archive::write(&place.path("wdpipe"), closure, Scope::Numbers, store)?;
+        let exported = archive::write(Named::create(&place.path("wdpipe"))?, closure, Scope::Numbers, store)?;
         place.write_lock(&lock)?;
         Ok(exported.bytes)
     }

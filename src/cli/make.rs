@@ -88,10 +88,11 @@ impl Make {
     /// Whatever keeps a target from being made.
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
         let started = Instant::now();
-        let store = global.store()?;
-        share::warn(&store, ui)?;
         let cancel = cancel_on_interrupt();
+        // First, so that a mistake in it or the wrong folder leaves no store behind.
         let first = self.selected(global, &self.variant, ui)?;
+        let store = if self.dry_run { global.store_or_none(ui)? } else { global.store_to_fill()? };
+        share::warn(&store, ui)?;
         let through = match &self.remote {
             Some(remote) => Some(Through::open(global, remote.as_deref(), &self.accepting, Arc::clone(&cancel), ui)?),
             None => None,

@@ -194,11 +194,11 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Bench(command) => command.run(&cli.global, &ui),
         Command::Doctor(command) => command.run(&cli.global, &ui),
     };
-    match result {
-        Ok(()) => ExitCode::Success,
-        Err(failure) => {
-            ui.failure(&failure);
-            failure.code
-        }
-    }
+    // What went wrong first decides how the program ends.
+    let failures = [result, ui.finish()].into_iter().filter_map(Result::err);
+    failures
+        .inspect(|failure| ui.failure(failure))
+        .map(|failure| failure.code)
+        .reduce(|first, _| first)
+        .unwrap_or(ExitCode::Success)
 }

@@ -107,8 +107,8 @@ mod with_torch {
             }
             let all = self.cases.iter().map(|case| read_and_compare(case)).collect::<Result<Vec<_>, _>>()?;
             if let (Some(path), [comparison]) = (&self.out, &all[..]) {
-                fsx::replace(path, &comparison.results).map_err(storage)?;
-                ui.say(&format!("wrote {}", path.display()));
+                let place = fsx::write_named(path, &comparison.results)?;
+                ui.say(&format!("wrote {}", place.display()));
             }
             if self.json {
                 let cases: Vec<_> = self.cases.iter().zip(&all).map(|(case, c)| json(case, c)).collect();
@@ -158,15 +158,11 @@ mod with_torch {
         fn run(&self, ui: &Ui) -> Result<(), Failure> {
             let all = self.cases.iter().map(|case| read_and_compare(case)).collect::<Result<Vec<_>, _>>()?;
             let checked = checked(self.repetitions)?;
-            fsx::replace(&self.to, page(&all, &checked, self.repetitions).as_bytes()).map_err(storage)?;
-            ui.say(&format!("wrote {}", self.to.display()));
+            let place = fsx::write_named(&self.to, page(&all, &checked, self.repetitions).as_bytes())?;
+            ui.say(&format!("wrote {}", place.display()));
             disagreements(&self.cases, &all)?;
             uncovered(&checked)
         }
-    }
-
-    fn storage(error: fsx::FsError) -> Failure {
-        Failure::new(ExitCode::Storage, error.to_string(), "")
     }
 
     fn failed(error: StageError) -> Failure {

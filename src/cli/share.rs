@@ -66,11 +66,33 @@ impl Share {
 }
 
 impl Global {
-    /// The cache.
+    /// The cache; it must be there. A slip in its name makes no new one.
+    ///
+    /// # Errors
+    /// As [`Store::existing`].
+    pub(super) fn store(&self) -> Result<Store, StoreError> {
+        Store::existing(&self.cache, &Options { private: private() })
+    }
+
+    /// The cache, to be asked what is known; if there is none, one in which nothing is, and the user is told.
+    ///
+    /// # Errors
+    /// As [`Store::existing`], but for that.
+    pub(super) fn store_or_none(&self, ui: &Ui) -> Result<Store, StoreError> {
+        match self.store() {
+            Err(error @ StoreError::NoStore(_)) => {
+                ui.say(&format!("{error}: nothing is cached"));
+                Ok(Store::absent(&self.cache))
+            }
+            store => store,
+        }
+    }
+
+    /// The cache, for what puts something into it; if there is none, one is made.
     ///
     /// # Errors
     /// As [`Store::open`].
-    pub(super) fn store(&self) -> Result<Store, StoreError> {
+    pub(super) fn store_to_fill(&self) -> Result<Store, StoreError> {
         Store::open_with(&self.cache, &Options { private: private() })
     }
 }

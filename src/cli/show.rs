@@ -10,7 +10,7 @@ use super::select::{Variant, select};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::engine::Resolver;
-use crate::fsx;
+use crate::fsx::{self, Named};
 use crate::plan::Knowledge;
 use crate::record::Record;
 use crate::store::Store;
@@ -27,7 +27,7 @@ pub struct Show {
     /// One output, such as weights (safetensors), metrics, trace, svg.
     #[arg(long, value_name = "NAME")]
     output: Option<String>,
-    /// Write that output to a file instead of the terminal.
+    /// Write that output to a file instead of the terminal; - is standard output, whatever it is.
     #[arg(long, value_name = "FILE", requires = "output")]
     to: Option<PathBuf>,
     /// Print tables as comma-separated values.
@@ -84,8 +84,10 @@ impl Show {
             ));
         };
         if let (Some(path), None, false) = (&self.to, &output.inline, self.csv || self.json) {
-            let length = store.restore(&output.object, path)?;
-            ui.say(&format!("wrote {} ({})", path.display(), bytes(length)));
+            let named = Named::create(path)?;
+            let place = named.path().to_owned();
+            let length = store.restore(&output.object, named)?;
+            ui.say(&format!("wrote {} ({})", place.display(), bytes(length)));
             return Ok(());
         }
         let mut content = store.output(output)?;
@@ -94,8 +96,15 @@ impl Show {
         }
         match &self.to {
             Some(path) => {
-                fsx::replace(path, &content).map_err(|error| Failure::new(ExitCode::Storage, error.to_string(), ""))?;
-                ui.say(&format!("wrote {} ({})", path.display(), bytes(content.len() as u64)));
+                let place = fsx::write_named(path, &content)?;
+                ui.say(&format!("wrote {} ({})", place.display(), bytes(content.len() as u64)));
+            }
+            None if ui.shows_answers() && !is_text(&content) => {
+                let message = format!("the output `{name}` of `{stage}` is no text, and a terminal cannot show it");
+                let hint = format!(
+                    "write it to a file with --to FILE, or pass it on: wdpipe show '{stage}' --output {name} | …"
+                );
+                return Err(Failure::usage(message, hint));
             }
             None => ui.answer_bytes(&content),
         }
@@ -127,6 +136,12 @@ impl Show {
         }
         Ok(())
     }
+}
+
+/// Whether a terminal can show bytes without being set to something else by them.
+fn is_text(bytes: &[u8]) -> bool {
+    let fits = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
+    std::str::from_utf8(bytes).is_ok_and(|text| text.chars().all(fits))
 }
 
 /// A number with six significant digits; other text as it is.

@@ -42,7 +42,7 @@ impl Status {
     /// If a pipeline or target is wrong, or the store cannot be read.
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
         let selection = select(global, &self.variant, &self.targets)?;
-        let store = global.store()?;
+        let store = global.store_or_none(ui)?;
         let plan = planned(&selection, &store)?;
         let device = Device::Auto.under(selection.graph.policy).map_err(|error| Failure::usage(error, ""))?;
         let estimates = estimates(&selection, &store, &device.guess())?;

@@ -1,9 +1,29 @@
 //! The only writer to the terminal. What was asked for goes to standard output; what happens, warnings
 //! and errors go to standard error.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
 use super::{ExitCode, Failure};
+use crate::fsx::{FsError, Stream};
+
+/// Standard output, as far as anything was written to it.
+static ANSWERS: Mutex<Answers> = Mutex::new(Answers { stream: None, failed: None });
+
+struct Answers {
+    stream: Option<Stream>,
+    /// Why writing failed first; nothing is written after that.
+    failed: Option<FsError>,
+}
+
+impl Answers {
+    fn append(&mut self, bytes: &[u8]) -> Result<(), FsError> {
+        match &mut self.stream {
+            Some(stream) => stream.append(bytes),
+            none => none.insert(Stream::standard_output()?).append(bytes),
+        }
+    }
+}
 
 /// How much is said, and to whom.
 #[derive(Debug, Clone, Copy)]
@@ -23,13 +43,29 @@ impl Ui {
 
     /// What was asked for.
     pub fn answer(&self, text: &str) {
-        // A reader that went away (`wdpipe graph | head`) is no error.
-        let _ = writeln!(std::io::stdout().lock(), "{text}");
+        self.answer_bytes(format!("{text}\n").as_bytes());
     }
 
     /// What was asked for, byte for byte.
     pub fn answer_bytes(&self, bytes: &[u8]) {
-        let _ = std::io::stdout().lock().write_all(bytes);
+        let mut answers = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers.failed.is_none() {
+            answers.failed = answers.append(bytes).err();
+        }
+    }
+
+    /// Whether all answers were written.
+    ///
+    /// # Errors
+    /// If one could not be.
+    pub fn finish(&self) -> Result<(), Failure> {
+        let failed = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner).failed.take();
+        failed.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Whether a person sees the answers.
+    pub fn shows_answers(&self) -> bool {
+        std::io::stdout().is_terminal()
     }
 
     /// What happens.
@@ -64,6 +100,18 @@ impl Ui {
 
 /// Shows clap's message: help and version on standard output, mistakes on standard error.
 pub fn usage(error: &clap::Error) -> ExitCode {
-    let _ = error.print();
-    if error.use_stderr() { ExitCode::Usage } else { ExitCode::Success }
+    if error.use_stderr() {
+        let _ = error.print();
+        return ExitCode::Usage;
+    }
+    let cannot = |source| FsError { operation: "write", path: "standard output".into(), source };
+    let printed = || error.print().and_then(|()| std::io::stdout().flush());
+    match Stream::standard_output().and_then(|_| printed().map_err(cannot)) {
+        Err(error) if error.source.kind() != ErrorKind::BrokenPipe => {
+            let failure = Failure::from(error);
+            Ui::new(false, false).failure(&failure);
+            failure.code
+        }
+        _ => ExitCode::Success,
+    }
 }

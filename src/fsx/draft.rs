@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
 use super::copy::{clone_range, copy_range};
-use super::{FsError, Identity, PUBLISHED, SHARED_FILE, failed, folder_of, identity, now, publish_folder, read};
+use super::{FsError, Identity, PUBLISHED, SHARED_FILE, failed, folder_of, now, publish_folder};
 
 /// A file under a temporary name, written bit by bit; removed on drop unless it was published or put in a place.
 #[derive(Debug)]
@@ -44,7 +44,9 @@ impl Draft {
 
     fn beside(path: &Path, mode: u32) -> Result<Self, FsError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        Self::create(folder_of(path), &format!(".{name}."), mode)
+        // A name may be as long as names can be; the temporary one is longer.
+        let start: String = name.chars().take(40).collect();
+        Self::create(folder_of(path), &format!(".{start}."), mode)
     }
 
     /// The mode (less the umask) is the file's from the start.
@@ -69,6 +71,14 @@ impl Draft {
         let there = fs::symlink_metadata(&path).ok()?;
         let ours = file.metadata().ok()?;
         (there.ino() == ours.ino() && there.is_file()).then_some(Self { file, path, stays: true })
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Bytes written so far.
@@ -283,20 +293,4 @@ pub fn publish(temporary: &Path, target: &Path, parts: &[&[u8]]) -> Result<Optio
     let mut draft = Draft::new(temporary)?;
     parts.iter().try_for_each(|part| draft.append(part))?;
     draft.publish(target)
-}
-
-/// Replaces a file atomically, or creates it, if its bytes are others; says whether they were.
-///
-/// # Errors
-/// If it cannot be written; then the old one is untouched.
-pub fn replace(path: &Path, bytes: &[u8]) -> Result<bool, FsError> {
-    if identity(path)?.is_some_and(|old| old.size == bytes.len() as u64)
-        && read(path, bytes.len() as u64).is_ok_and(|old| old == bytes)
-    {
-        return Ok(false);
-    }
-    let mut draft = Draft::of(path)?;
-    draft.append(bytes)?;
-    draft.put(path)?;
-    Ok(true)
 }

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 use super::{FsError, Identity, failed, optional};
 
-/// A folder that stays open: what lies in it is found without walking to the folder again.
+/// A folder that stays open: what lies in it is found without walking to the folder again. In one that is not there lies
+/// nothing.
 #[derive(Debug)]
 pub struct Lookout {
-    folder: File,
+    folder: Option<File>,
     path: PathBuf,
 }
 
@@ -20,9 +21,9 @@ impl Lookout {
     /// Opens a folder.
     ///
     /// # Errors
-    /// If it is not there or cannot be opened.
+    /// If it cannot be opened.
     pub fn open(path: &Path) -> Result<Self, FsError> {
-        let folder = File::open(path).map_err(failed("open", path))?;
+        let folder = optional(File::open(path).map_err(failed("open", path)))?;
         Ok(Self { folder, path: path.to_owned() })
     }
 
@@ -31,11 +32,11 @@ impl Lookout {
     /// # Errors
     /// If a folder on the way cannot be searched.
     pub fn identity(&self, name: &CStr) -> Result<Option<Identity>, FsError> {
+        let Some(folder) = &self.folder else { return Ok(None) };
         let mut status = MaybeUninit::<libc::stat>::uninit();
         // SAFETY: the descriptor is open, the name ends in NUL, and the place is one for a `stat`.
-        let told = unsafe {
-            libc::fstatat(self.folder.as_raw_fd(), name.as_ptr(), status.as_mut_ptr(), libc::AT_SYMLINK_NOFOLLOW)
-        };
+        let told =
+            unsafe { libc::fstatat(folder.as_raw_fd(), name.as_ptr(), status.as_mut_ptr(), libc::AT_SYMLINK_NOFOLLOW) };
         if told == 0 {
             // SAFETY: a call that succeeds fills it.
             return Ok(Some(Identity::of_status(unsafe { status.assume_init_ref() })));

@@ -66,16 +66,19 @@ pub fn system(folder: &Path) -> Result<System, FsError> {
         }
         let magic = about.f_type as u32;
         let known = KNOWN.iter().find(|(number, ..)| *number == magic);
-        Ok(known.map_or(UNKNOWN, |&(_, name, is_network)| System { name, is_network }))
+        Ok(known.map_or(System::UNKNOWN, |&(_, name, is_network)| System { name, is_network }))
     }
     #[cfg(not(target_os = "linux"))]
     {
         fs::metadata(folder).map_err(failed("inspect", folder))?;
-        Ok(UNKNOWN)
+        Ok(System::UNKNOWN)
     }
 }
 
-const UNKNOWN: System = System { name: "a file system unknown to wdpipe", is_network: false };
+impl System {
+    /// One that this program does not know, or does not ask for.
+    pub const UNKNOWN: Self = Self { name: "a file system unknown to wdpipe", is_network: false };
+}
 
 /// Bytes that this account may still write to the file system of a folder.
 ///

@@ -61,10 +61,15 @@ pub(super) struct Layout {
 impl Layout {
     /// Finds a store in a folder, or makes one.
     pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
+        Self::find(root)?.map_or_else(|| Self::create(root, &root.join(MARKER)), Ok)
+    }
+
+    /// Finds a store in a folder; `None` if there is no such folder, or nothing in it that a store could not begin with.
+    pub(super) fn find(root: &Path) -> Result<Option<Self>, StoreError> {
         let marker = root.join(MARKER);
         let text = match fsx::read_text(&marker, 1 << 10) {
             Ok(text) => text,
-            Err(error) if error.is_missing() => return Self::create(root, &marker),
+            Err(error) if error.is_missing() => return Self::find_begun(root, &marker),
             Err(error) if error.source.kind() == std::io::ErrorKind::PermissionDenied => return Err(error.into()),
             Err(_) => return Err(StoreError::NotAStore(root.to_owned())),
         };
@@ -72,7 +77,7 @@ impl Layout {
         let mut lines = text.lines();
         let version = lines.next().and_then(|line| line.strip_prefix("wdpipe store, layout version ")?.parse().ok());
         match version {
-            Some(VERSION) => Ok(Self { root: root.to_owned() }),
+            Some(VERSION) => Ok(Some(Self { root: root.to_owned() })),
             Some(found) => {
                 let needs = lines.find_map(|line| line.strip_prefix(NEEDS)).and_then(version_number);
                 Err(StoreError::Version { path: root.to_owned(), found, known: VERSION, needs })
@@ -81,15 +86,24 @@ impl Layout {
         }
     }
 
-    fn create(root: &Path, marker: &Path) -> Result<Self, StoreError> {
-        if fsx::list(root)?.iter().any(|name| !HARMLESS.contains(&name.as_str())) {
-            // Another process may have made the store since the marker was looked for.
-            return if fsx::identity(marker)?.is_some() {
-                Self::open(root)
-            } else {
-                Err(StoreError::NotAStore(root.to_owned()))
-            };
+    /// A folder without a marker: what may become a store, unless something else lies in it.
+    fn find_begun(root: &Path, marker: &Path) -> Result<Option<Self>, StoreError> {
+        if fsx::list(root)?.iter().all(|name| HARMLESS.contains(&name.as_str())) {
+            return Ok(None);
         }
+        // Another process may have made the store since the marker was looked for.
+        match fsx::identity(marker)? {
+            Some(_) => Self::find(root),
+            None => Err(StoreError::NotAStore(root.to_owned())),
+        }
+    }
+
+    /// The paths of a store that is not there.
+    pub(super) fn absent(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    fn create(root: &Path, marker: &Path) -> Result<Self, StoreError> {
         let layout = Self { root: root.to_owned() };
         layout.create_folders()?;
         // Last, so that a store that was begun is never taken for a whole one.

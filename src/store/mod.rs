@@ -116,11 +116,32 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub fn open_with(root: &Path, options: &Options) -> Result<Self, StoreError> {
-        let layout = Layout::open(root)?;
-        let sharing = Sharing::of(root)?;
+        Self::of(Layout::open(root)?, options)
+    }
+
+    /// Opens a store that is there; makes none.
+    ///
+    /// # Errors
+    /// As [`Store::open`], or if there is none.
+    pub fn existing(root: &Path, options: &Options) -> Result<Self, StoreError> {
+        let layout = Layout::find(root)?.ok_or_else(|| StoreError::NoStore(root.to_owned()))?;
+        Self::of(layout, options)
+    }
+
+    /// What stands for a store that is not there: nothing is in it. It is only to be read.
+    pub fn absent(root: &Path) -> Self {
+        Self::with(Layout::absent(root), Sharing::of_none(), Index::open(None))
+    }
+
+    fn of(layout: Layout, options: &Options) -> Result<Self, StoreError> {
+        let sharing = Sharing::of(layout.root())?;
         let index = Index::open(sharing.index(&layout, options));
+        Ok(Self::with(layout, sharing, index))
+    }
+
+    fn with(layout: Layout, sharing: Sharing, index: Index) -> Self {
         let shards = (0..=u8::MAX).map(|_| Default::default()).collect();
-        Ok(Self { layout, sharing, index, shards, signers: Mutex::default(), noticed: Mutex::default() })
+        Self { layout, sharing, index, shards, signers: Mutex::default(), noticed: Mutex::default() }
     }
 
     /// The store's folder.

@@ -1,36 +1,41 @@
 //! Objects back into files of their own.
 
 use std::fs::File;
-use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
 use super::object::{BLOCK, Header, RAW};
 use super::{Store, StoreError};
 use crate::digest::ObjectDigest;
-use crate::fsx::{self, Draft};
+use crate::fsx::{self, Draft, Named};
 
 /// Bytes that are hashed at a time.
 const PIECE: usize = 128 << 10;
 
 impl Store {
-    /// Writes the bytes of an object to a file, atomically and instead of what is there; returns how many they are. Bytes
-    /// that lie in the store as they are get cloned where the file system can; else the copy is hashed while it is made. The
-    /// file is not synced: the store has it still.
+    /// Writes the bytes of an object to a file that the user named, and puts it in its place; returns how many they are.
+    /// Bytes that lie in the store as they are get cloned where the file system can; else the copy is hashed while it is
+    /// made. The file is not synced: the store has it still.
     ///
     /// # Errors
-    /// As [`Store::get`], or if the file cannot be written; then what was there is untouched.
-    pub fn restore(&self, digest: &ObjectDigest, path: &Path) -> Result<u64, StoreError> {
-        let mut draft = Draft::of(path)?;
-        let length = match self.clone_or_copy(digest, &draft)? {
-            Some(length) => length,
-            None => {
-                // Compressed, or something is wrong: this way finds out what, and sees to it.
-                draft.restart()?;
-                self.read_object(digest, &mut |piece| draft.append(piece).map_err(StoreError::from))?
+    /// As [`Store::get`], or if the file cannot be written; then an old regular file is untouched.
+    pub fn restore(&self, digest: &ObjectDigest, mut named: Named) -> Result<u64, StoreError> {
+        let copied = match named.draft() {
+            Some(draft) => {
+                let copied = self.clone_or_copy(digest, draft)?;
+                if copied.is_none() {
+                    // Compressed, or something is wrong: what follows finds out what, and sees to it.
+                    draft.restart()?;
+                }
+                copied
             }
+            None => None,
         };
-        draft.put_unsynced(path)?;
+        let length = match copied {
+            Some(length) => length,
+            None => self.read_object(digest, &mut |piece| named.append(piece).map_err(StoreError::from))?,
+        };
+        named.put_unsynced()?;
         Ok(length)
     }
 

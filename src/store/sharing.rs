@@ -50,6 +50,13 @@ impl Sharing {
         Ok(Self { access, account: Account::current(), system: fsx::system(root)? })
     }
 
+    /// That of a store that is not there.
+    pub(super) fn of_none() -> Self {
+        let account = Account::current();
+        let access = Access { owner: account.user, group: 0, mode: 0, is_folder: true };
+        Self { access, account, system: System::UNKNOWN }
+    }
+
     /// Whether nobody else writes there.
     pub(super) fn is_own(&self) -> bool {
         self.access.owner == self.account.user && !self.access.is_shared()

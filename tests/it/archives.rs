@@ -20,7 +20,6 @@ fn fails(environment: &Environment, arguments: &[&str], code: i32, message: &str
 /// Exports, under both scopes, what `make` made; imports it into empty caches; makes it there.
 fn there_and_back(figure: &str, sets: &[&str], make: &dyn Fn(&Environment) -> serde_json::Value) {
     let here = Environment::new();
-    fails(&here, &[&["cache", "export", figure, "a.wdpipe"], sets].concat(), 3, &format!("wdpipe make {figure}"));
     let made = make(&here);
     for scope in [&["--numbers"][..], &[]] {
         let export = |file: &str| {

@@ -70,7 +70,7 @@ fn folders_that_are_no_cache() {
     std::fs::write(environment.path("file"), "x").unwrap();
     assert_eq!(environment.run(&["cache", "stats", "--cache", "file"]).code, Some(4));
 
-    assert_eq!(environment.run(&["cache", "stats"]).code, Some(0));
+    assert_eq!(environment.run(&["make", "fig4", "-q"]).code, Some(0));
     let layout = environment.path("cache/wdpipe-store");
     let text = std::fs::read_to_string(&layout).unwrap();
     let newer = text.replace('1', "99");

@@ -38,6 +38,7 @@ mod layers;
 #[cfg(not(feature = "torch"))]
 mod many;
 mod old_stores;
+mod outputs;
 #[cfg(feature = "torch")]
 mod proof;
 mod remotes;

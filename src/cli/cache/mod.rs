@@ -60,7 +60,7 @@ impl Cache {
             Self::Pins(command) => command.run(&store()?, ui),
             Self::Catalogue(command) => command.run(&store()?, ui),
             Self::Export(command) => command.run(global, &store()?, ui),
-            Self::Import(command) => command.run(global, &store()?, ui),
+            Self::Import(command) => command.run(global, ui),
             Self::Share(command) => command.run(ui),
             Self::Torture(command) => command.run(ui),
             Self::TortureChild(command) => command.run(ui),

@@ -45,9 +45,9 @@ impl Pull {
     /// # Errors
     /// If the remote fails or has nothing of the targets, or the store cannot be written.
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let store = global.store()?;
         let selection = select(global, &self.variant, &self.targets)?;
         let through = Through::open(global, self.from.as_deref(), &self.accepting, cancel_on_interrupt(), ui)?;
+        let store = global.store_to_fill()?;
         let records = through.records(&selection, &store)?;
 
         let needed = selection.graph.closure(&selection.targets);

@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use super::*;
+use crate::fsx::Named;
 
 fn read(store: &Store, digest: &ObjectDigest) -> Result<Vec<u8>, StoreError> {
     let mut bytes = Vec::new();
@@ -49,7 +50,7 @@ fn both_ways_give_the_same_files() {
         assert_eq!(pieces.get(&digest).unwrap(), bytes);
         let path = pieces.root().join("restored");
         for store in [&whole, &pieces] {
-            assert_eq!(store.restore(&digest, &path).unwrap(), bytes.len() as u64);
+            assert_eq!(store.restore(&digest, Named::create(&path).unwrap()).unwrap(), bytes.len() as u64);
             assert!(fs::read(&path).unwrap() == bytes);
         }
         let [a, b] = [&whole, &pieces].map(|store| fs::metadata(object_file(store, &bytes)).unwrap().len());
@@ -125,12 +126,12 @@ fn what_is_wrong_is_not_restored() {
         let mut bad = fs::read(&object).unwrap();
         *bad.last_mut().unwrap() ^= 1;
         overwrite(&object, &bad);
-        assert!(matches!(store.restore(&digest, &path), Err(StoreError::Damaged { moved_to: Ok(_), .. })));
-        assert!(matches!(store.restore(&digest, &path), Err(StoreError::Missing(_))));
-        let nowhere = folder.path().join("no/folder/file");
-        assert!(store.put(&bytes).is_ok() && store.restore(&digest, &nowhere).is_err());
+        let restored = || store.restore(&digest, Named::create(&path).unwrap());
+        assert!(matches!(restored(), Err(StoreError::Damaged { moved_to: Ok(_), .. })));
+        assert!(matches!(restored(), Err(StoreError::Missing(_))));
+        assert!(store.put(&bytes).is_ok());
         assert_eq!(fs::read(&path).unwrap(), b"as before");
-        assert!(store.restore(&digest, &path).is_ok() && fs::read(&path).unwrap() == bytes);
+        assert!(restored().is_ok() && fs::read(&path).unwrap() == bytes);
         assert!(
             !fs::read_dir(folder.path())
                 .unwrap()

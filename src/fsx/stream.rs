@@ -1,0 +1,106 @@
+//! What is written through rather than replaced: standard output, other descriptors that the program was started with,
+//! devices and FIFOs.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{FsError, failed};
+
+/// Whether the program was started without a standard output. Rust's runtime opens /dev/null in its place before `main`,
+/// so this is looked up earlier.
+static WAS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+#[used]
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array"))]
+#[cfg_attr(target_os = "macos", unsafe(link_section = "__DATA,__mod_init_func"))]
+static AT_START: extern "C" fn() = look_at_standard_output;
+
+extern "C" fn look_at_standard_output() {
+    // SAFETY: asks for the flags of a descriptor, which may be closed; nothing of Rust's runtime is needed.
+    let flags = unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFD) };
+    WAS_CLOSED.store(flags < 0, Ordering::Relaxed);
+}
+
+/// Something open that is written as it comes.
+#[derive(Debug)]
+pub struct Stream {
+    file: File,
+    path: PathBuf,
+    is_standard_output: bool,
+}
+
+impl Stream {
+    /// Standard output.
+    ///
+    /// # Errors
+    /// If the program was started without one.
+    pub fn standard_output() -> Result<Self, FsError> {
+        let path = Path::new("standard output");
+        match WAS_CLOSED.load(Ordering::Relaxed) {
+            true => Err(failed("write", path)(io::Error::from_raw_os_error(libc::EBADF))),
+            false => Self::duplicate(libc::STDOUT_FILENO, path),
+        }
+    }
+
+    /// A descriptor that the program was started with; `path` is what the user calls it.
+    ///
+    /// # Errors
+    /// If it was started with no such descriptor.
+    pub(super) fn inherited(descriptor: RawFd, path: &Path) -> Result<Self, FsError> {
+        if descriptor == libc::STDOUT_FILENO {
+            return Self::standard_output();
+        }
+        // SAFETY: asks for the flags of a descriptor, which may be closed.
+        let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFD) };
+        // What this process opened itself closes on exec, and is not the user's to name.
+        match flags >= 0 && flags & libc::FD_CLOEXEC == 0 {
+            true => Self::duplicate(descriptor, path),
+            false => Err(failed("write", path)(io::Error::from_raw_os_error(libc::EBADF))),
+        }
+    }
+
+    fn duplicate(descriptor: RawFd, path: &Path) -> Result<Self, FsError> {
+        // SAFETY: makes another descriptor of an open one, or fails.
+        let own = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 3) };
+        if own < 0 {
+            return Err(failed("write", path)(io::Error::last_os_error()));
+        }
+        // SAFETY: the descriptor was made just now and belongs to nobody else.
+        let file = unsafe { File::from_raw_fd(own) };
+        Ok(Self { file, path: path.to_owned(), is_standard_output: descriptor == libc::STDOUT_FILENO })
+    }
+
+    /// A device, a FIFO or a file of a running process. Of a FIFO, it waits for a reader.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub(super) fn open(path: &Path) -> Result<Self, FsError> {
+        let file = OpenOptions::new().write(true).open(path).map_err(failed("write", path))?;
+        Ok(Self { file, path: path.to_owned(), is_standard_output: false })
+    }
+
+    /// Writes all of the bytes. A reader of standard output that went away (`wdpipe graph | head`) is no error.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), FsError> {
+        match self.file.write_all(bytes) {
+            Err(error) if self.is_standard_output && error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(failed("write", &self.path)),
+        }
+    }
+
+    /// What it is called in messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether a person reads it.
+    pub fn is_terminal(&self) -> bool {
+        // SAFETY: asks about a descriptor that is open as long as `self`.
+        unsafe { libc::isatty(self.file.as_raw_fd()) == 1 }
+    }
+}
