@@ -134,8 +134,10 @@ pub fn published<'a>(
         let panel = work.panels.iter().find(|panel| panel.id == published.panel);
         for value in &published.values {
             let curve = panel.and_then(|panel| {
-                let solid = |curve: &&Curve| curve.label == value.curve;
-                panel.curves.iter().find(solid).or_else(|| panel.curves.iter().find(|_| panel.curves.len() == 1))
+                let named = |curve: &&Curve| curve.label == value.curve;
+                // A curve without a name, alone in its panel, is what the values are of; one with another name is not.
+                let alone = |curve: &&Curve| panel.curves.len() == 1 && curve.label.is_empty();
+                panel.curves.iter().find(named).or_else(|| panel.curves.iter().find(alone))
             });
             let ours = match (&tables, curve) {
                 (Some(tables), Some(curve)) => {

@@ -28,6 +28,8 @@ use std::collections::BTreeMap;
 
 use crate::table::Table;
 use crate::work::Figure;
+use font::Font;
+use layout::Layout;
 
 pub use pdf::pdf;
 pub use png::png;
@@ -150,6 +152,22 @@ pub enum FigureError {
     Pdf(String),
 }
 
+impl FigureError {
+    /// The id of the panel that it is about, if it is one panel.
+    pub fn panel(&self) -> Option<&str> {
+        match self {
+            Self::NoTable { panel, .. }
+            | Self::NoColumn { panel, .. }
+            | Self::Position { panel, .. }
+            | Self::Conflict { panel, .. }
+            | Self::Expression { panel, .. }
+            | Self::Twice { panel, .. }
+            | Self::Range { panel, .. } => Some(panel),
+            Self::Glyph { .. } | Self::Numbers(_) | Self::Pixels(_) | Self::Pdf(_) => None,
+        }
+    }
+}
+
 /// The colour, `#rrggbb`, of an index into the palette.
 pub fn colour(index: u32) -> &'static str {
     style::PALETTE[index as usize % style::PALETTE.len()]
@@ -161,6 +179,29 @@ pub fn colour(index: u32) -> &'static str {
 /// If the numbers are not this figure's.
 pub fn runs(figure: &Figure, numbers: &Table) -> Result<String, FigureError> {
     Ok(caption::runs(figure, &series::series(figure, numbers)?))
+}
+
+/// Refuses a text with a character that the bundled font lacks.
+///
+/// # Errors
+/// Names the character.
+pub fn check_text(text: &str) -> Result<(), FigureError> {
+    Font::bundled()?.check(text)
+}
+
+/// Refuses what no numbers could make drawable: two curves of one name, limits that are no interval, a character that
+/// the font lacks, too large a page.
+///
+/// # Errors
+/// See [`FigureError`].
+pub fn check(figure: &Figure) -> Result<(), FigureError> {
+    let (name, title, note) = (String::new(), String::new(), String::new());
+    let nothing = numbers(&Figure { name, title, note, columns: 1, panels: Vec::new() }, &BTreeMap::new())?;
+    let font = Font::bundled()?;
+    svg::check_texts(figure, &font)?;
+    let series = series::series(figure, &nothing)?;
+    let layout = Layout::of(figure, &series, &font)?;
+    png::pixels(layout.width, layout.height).map(drop)
 }
 
 /// Draws a figure of recorded tables.

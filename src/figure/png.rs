@@ -14,15 +14,25 @@ pub fn png(svg: &str) -> Result<Vec<u8>, FigureError> {
     let fail = |reason: String| FigureError::Pixels(reason);
     let tree = tree(svg).map_err(|e| fail(e.to_string()))?;
     let size = tree.size();
-    let (width, height) = ((size.width() * style::PNG_SCALE).ceil(), (size.height() * style::PNG_SCALE).ceil());
-    if f64::from(width) * f64::from(height) > style::PNG_PIXELS {
-        return Err(fail(format!("{width} times {height} pixels are too many")));
-    }
-    let pixmap = tiny_skia::Pixmap::new(width as u32, height as u32);
+    let (width, height) = pixels(f64::from(size.width()), f64::from(size.height()))?;
+    let pixmap = tiny_skia::Pixmap::new(width, height);
     let mut pixmap = pixmap.ok_or_else(|| fail(format!("{width} times {height} is no size")))?;
     let scale = tiny_skia::Transform::from_scale(style::PNG_SCALE, style::PNG_SCALE);
     resvg::render(&tree, scale, &mut pixmap.as_mut());
     pixmap.encode_png().map_err(|e| fail(e.to_string()))
+}
+
+/// The pixels of a drawing of some size.
+///
+/// # Errors
+/// If they are too many.
+pub(super) fn pixels(width: f64, height: f64) -> Result<(u32, u32), FigureError> {
+    let scale = f64::from(style::PNG_SCALE);
+    let (width, height) = ((width * scale).ceil(), (height * scale).ceil());
+    if width * height > style::PNG_PIXELS {
+        return Err(FigureError::Pixels(format!("{width} times {height} pixels are too many")));
+    }
+    Ok((width as u32, height as u32))
 }
 
 /// The drawing as the rasteriser sees it: text laid out, styles resolved.

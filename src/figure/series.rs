@@ -181,8 +181,9 @@ fn one_at_a_place(panel: &str, curve: &Curve, replica: usize, rows: Vec<Row>) ->
         // Adding 0 makes −0 and 0 one place.
         let key = (Ordered(row.x + 0.0), Ordered(place + 0.0));
         match found.get(&key) {
-            Some(before) if curve.last && before.epoch >= row.epoch => {}
-            Some(before) if !curve.last && !before.says_the_same(&row) => {
+            Some(before) if curve.last && before.epoch > row.epoch => {}
+            // Of one epoch, neither is the last.
+            Some(before) if !(curve.last && before.epoch < row.epoch) && !before.says_the_same(&row) => {
                 return Err(FigureError::Conflict { panel, curve: label, replica, x: row.x });
             }
             _ => {

@@ -15,7 +15,7 @@ use crate::work::{Figure, Scale};
 /// If the numbers are not this figure's, fixed limits are no interval, or the font lacks a character.
 pub fn svg(figure: &Figure, numbers: &Table) -> Result<String, FigureError> {
     let font = Font::bundled()?;
-    texts(figure).try_for_each(|text| font.check(text))?;
+    check_texts(figure, &font)?;
     let series = series::series(figure, numbers)?;
     let layout = Layout::of(figure, &series, &font)?;
     let id = identifier(&figure.name);
@@ -55,6 +55,11 @@ pub fn svg(figure: &Figure, numbers: &Table) -> Result<String, FigureError> {
     }
     out.close("svg");
     Ok(out.text)
+}
+
+/// Refuses a figure with a character that the font lacks.
+pub(super) fn check_texts(figure: &Figure, font: &Font) -> Result<(), FigureError> {
+    texts(figure).try_for_each(|text| font.check(text))
 }
 
 /// All text that enters the drawing.

@@ -8,6 +8,7 @@ use super::node::{Data, Diagnostic, Node, did_you_mean};
 use super::pipeline::Pipeline;
 use crate::claim::{Statement, Window};
 use crate::graph::{Claim, Published, PublishedValue, Tolerance};
+use crate::work::{Figure, Panel};
 
 /// The words of a pipeline for [`Statement`]s.
 const WORDS: [&str; 9] = ["below", "ascending", "descending", "drops", "grows", "u-shape", "steady", "alike", "slope"];
@@ -42,7 +43,13 @@ fn claim(node: &Node, pipeline: &str, sources: Sources<'_>, complaints: &mut Vec
             }
         }
     };
-    let factor = || fields.number("factor", None, 1.0..=1e6);
+    let factor = || {
+        let factor = fields.number("factor", None, 1.0..=1e6);
+        if factor == 1.0 && fields.has("factor") {
+            fields.complain("factor", "a `factor` of 1 leaves no room: it must be above 1");
+        }
+        factor
+    };
     let statement = match word {
         "ascending" => Statement::Ascending { log },
         "descending" => Statement::Descending { log },
@@ -58,24 +65,75 @@ fn claim(node: &Node, pipeline: &str, sources: Sources<'_>, complaints: &mut Vec
         _ => Statement::Below { log },
     };
     let window = window("window");
+    if let Statement::Slope { low, high } = statement
+        && low >= high
+        && fields.has("high")
+    {
+        fields.complain("high", format!("a slope cannot lie between {low} and {high}: `low` must be below `high`"));
+    }
     let (mut sets, mut inputs) = (Vec::new(), BTreeMap::new());
+    let among_each_other = ["ascending", "descending", "alike"].contains(&word);
+    let before = complaints.len();
     for node in fields.tables("curve") {
+        if among_each_other && !matches!(&node.data, Data::Table(table) if table.contains_key("per")) {
+            let message =
+                format!("a claim of kind {word} compares the curves of a `per` with each other: say per = \"…\"");
+            complaints.push(node.complain(message));
+        }
         let mut found = Curves::default();
         curves::read(node, sources, &mut found, complaints);
         sets.push(found.curves);
         inputs.append(&mut found.inputs);
     }
-    let wanted = if word == "below" { 2 } else { 1 };
-    if sets.len() < wanted {
-        fields.complain("curve", format!("the claim needs {wanted} [[claim.curve]]"));
+    match (word, sets.len()) {
+        (_, 0) => fields.complain("curve", "the claim needs a [[claim.curve]]"),
+        ("below", 2) if complaints.len() == before && sets[0].len() != sets[1].len() => {
+            let (one, other) = (sets[0].len(), sets[1].len());
+            let message = format!("the claim compares {one} with {other} curves: give both the same `per` and `only`");
+            fields.complain("curve", message);
+        }
+        ("below", 2) => {}
+        ("below", count) => {
+            fields.complain("curve", format!("a claim of kind below needs 2 [[claim.curve]], and has {count}"));
+        }
+        _ => {}
     }
     complaints.extend(fields.finish("a claim"));
     Claim { id, figure, text, statement, window, sets, inputs: inputs.into_values().collect() }
 }
 
-/// Reads every `[[published]]`.
-pub fn published(pipeline: &Pipeline, complaints: &mut Vec<Diagnostic>) -> Vec<Published> {
-    pipeline.published.iter().map(|node| published_values(node, &pipeline.name, complaints)).collect()
+/// Reads every `[[published]]`, about panels of `figures`.
+pub fn published<'a>(
+    pipeline: &Pipeline,
+    figures: impl Iterator<Item = &'a Figure> + Clone,
+    complaints: &mut Vec<Diagnostic>,
+) -> Vec<Published> {
+    let read = |node: &Node| {
+        let published = published_values(node, &pipeline.name, complaints);
+        let Some(figure) = figures.clone().find(|figure| figure.name == published.figure) else { return published };
+        let (wanted, ids) = (&published.panel, figure.panels.iter().map(|panel| panel.id.as_str()));
+        match figure.panels.iter().find(|panel| panel.id == *wanted) {
+            Some(panel) => complaints.extend(ambiguous(node, &published, panel)),
+            None => {
+                let hint = did_you_mean(wanted, ids.clone());
+                let known: Vec<_> = ids.collect();
+                let message =
+                    format!("figure `{}` has no panel `{wanted}`{hint}, only {}", figure.name, known.join(", "));
+                complaints.push(node.complain(message));
+            }
+        }
+        published
+    };
+    pipeline.published.iter().map(read).collect()
+}
+
+/// A complaint if a published value names two curves at once: a solid one and a dashed one.
+fn ambiguous(node: &Node, published: &Published, panel: &Panel) -> Option<Diagnostic> {
+    let named = |label: &str| panel.curves.iter().filter(|curve| curve.label == label).count();
+    let label = &published.values.iter().find(|value| named(&value.curve) > 1)?.curve;
+    let message =
+        format!("panel `{}` has two curves `{label}`, one of them dashed: give them different labels", panel.id);
+    Some(node.complain(message))
 }
 
 fn published_values(node: &Node, pipeline: &str, complaints: &mut Vec<Diagnostic>) -> Published {
@@ -130,7 +188,7 @@ fn value(row: &Node) -> Option<PublishedValue> {
     let Data::Text(curve) = &curve.data else { return None };
     let x = match &x.data {
         Data::List(ends) => match &ends[..] {
-            [from, to] => [number(from)?, number(to)?],
+            [from, to] => Some([number(from)?, number(to)?]).filter(|[from, to]| from <= to)?,
             _ => return None,
         },
         _ => [number(x)?; 2],

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::expand::{Family, tables_of};
 use super::fields::Fields;
 use super::node::{Data, Diagnostic, Node, did_you_mean};
-use super::stages::Checkpoint;
-use super::sweep::{Point, Settings, label, restrict};
+use super::places::{Places, Taken};
+use super::sweep::{MOST, Point, Settings, label, restrict};
 use crate::expr::Expr;
-use crate::figure::SETTING;
+use crate::figure::{SETTING, check_text};
 use crate::graph::{Graph, Input};
 use crate::work::{Curve, Mark, Rows};
 
@@ -32,9 +32,21 @@ pub struct Curves {
     pub inputs: BTreeMap<String, Input>,
 }
 
+/// A table of a stage that `from` names.
+pub struct Source<'a> {
+    /// The stage.
+    pub name: &'a str,
+    /// Its instances.
+    pub family: &'a Family,
+    /// The output that the table is.
+    output: &'static str,
+    /// The table's columns.
+    columns: &'static [&'static str],
+}
+
 /// What one `[[panel.curve]]` chooses of the instances.
 struct Choice<'a> {
-    tables: Vec<(&'a Family, &'static str)>,
+    tables: &'a [Source<'a>],
     /// The settings with a curve for every combination of their values.
     per: Vec<String>,
     over: String,
@@ -73,7 +85,15 @@ pub fn read(node: &Node, sources: Sources<'_>, found: &mut Curves, complaints: &
         let hint = did_you_mean(name, settings.values.keys().map(String::as_str));
         fields.complain("per", format!("there is no setting `{name}`{hint}"));
     }
+    if fields.has("over") && !settings.values.contains_key(&over) {
+        let hint = did_you_mean(&over, settings.values.keys().map(String::as_str));
+        fields.complain("over", format!("there is no setting `{over}`{hint}"));
+    }
     let known = known_tables(&fields, &from, table.as_deref(), families);
+    if let Some(source) = known.iter().find(|source| last && !source.columns.contains(&"epoch")) {
+        fields
+            .complain("last", format!("the {} of `{}` has no epochs, so none is the last", source.output, source.name));
+    }
     let mut named = BTreeSet::new();
     let (to_x, to_y) = tip.unzip();
     let texts = [
@@ -84,27 +104,64 @@ pub fn read(node: &Node, sources: Sources<'_>, found: &mut Curves, complaints: &
         ("to_y", to_y.as_deref()),
     ];
     let rewritten = texts.map(|(field, text)| expression(&fields, field, text?, &known, settings, &mut named));
-    let choice = Choice {
-        tables: known.iter().map(|(_, family, output, _)| (*family, *output)).collect(),
-        pick: picked(&fields, settings),
-        only: only(&fields, families),
-        over,
-        named,
-        per,
-    };
-    complaints.extend(fields.finish("a curve"));
-    let [Some(x), Some(y), z, to_x, to_y] = rewritten else { return };
+    let (pick, only) = (picked(&fields, settings), only(&fields, families));
+    for (field, names) in [("per", per.iter().collect::<Vec<_>>()), ("pick", pick.keys().collect())] {
+        for name in names.into_iter().filter(|name| is_foreign(name, &known, settings)) {
+            fields.complain(
+                field,
+                format!("`{field}` names the setting `{name}`, on which no stage of this curve depends"),
+            );
+        }
+    }
+    let choice = Choice { tables: &known, pick, only, over, named, per };
+    let problems = fields.finish("a curve");
+    let fine = problems.is_empty();
+    complaints.extend(problems);
+    let ([Some(x), Some(y), z, to_x, to_y], true) = (rewritten, fine) else { return };
     let axes: BTreeSet<String> = choice.per.iter().filter(|name| settings.swept.contains(*name)).cloned().collect();
+    let groups = match groups(&choice.per, &axes, settings) {
+        Ok(groups) => groups,
+        Err(message) => return complaints.push(node.complain(message)),
+    };
+    let parsed: Vec<Expr> = [Some(&x), Some(&y).filter(|_| mark == Mark::Heat)]
+        .into_iter()
+        .flatten()
+        .filter_map(|text| Expr::parse(text).ok())
+        .collect();
+    let places = Places {
+        axes: parsed.iter().collect(),
+        last,
+        every_row: !mark.is_mean(),
+        per: &choice.per,
+        over: &choice.over,
+    };
     let mut shown = 0;
-    for group in groups(&choice.per, &axes, settings) {
-        let replicas = replicas(&choice, &group, sources, &mut found.inputs);
-        if replicas.is_empty() && choice.only.is_some() {
+    for group in groups {
+        let taken = taken(&choice, &group, sources);
+        if taken.is_empty() && choice.only.is_some() {
             continue;
         }
+        let label = labelled(&template, &choice.per, &group, settings);
+        if let Err(error) = check_text(&label) {
+            return complaints.push(node.complain(error.to_string()));
+        }
+        let problem = match taken.is_empty() {
+            true => Some(nowhere(&choice, &group, settings)),
+            false => places.complaint(&taken, settings),
+        };
+        if let Some(problem) = problem {
+            let what = if label.is_empty() {
+                format!("the curve of `{}`", from.join("` and `"))
+            } else {
+                format!("curve `{label}`")
+            };
+            return complaints.push(node.complain(format!("{what}: {problem}")));
+        }
+        let replicas = replicas(&choice, &taken, sources, &mut found.inputs);
         let colour = colours.get(shown).map_or((colour + shown as u32) % 8, |&colour| colour as u32);
         shown += 1;
         found.curves.push(Curve {
-            label: labelled(&template, &choice.per, &group, settings),
+            label,
             colour,
             dashed,
             mark,
@@ -117,9 +174,25 @@ pub fn read(node: &Node, sources: Sources<'_>, found: &mut Curves, complaints: &
             replicas,
         });
     }
+    if shown == 0 {
+        complaints.push(node.complain("the curve shows nothing: where its stages exist, that of `only` does not"));
+    }
 }
 
-type Known<'a> = (&'a String, &'a Family, &'static str, &'static [&'static str]);
+/// Whether a sweep multiplies none of the tables' stages.
+fn is_foreign(name: &str, known: &[Source<'_>], settings: &Settings) -> bool {
+    settings.is_several(name) && !known.is_empty() && known.iter().all(|source| !source.family.axes.contains(name))
+}
+
+/// Why there is nothing to draw at some values of the sweeps.
+fn nowhere(choice: &Choice<'_>, group: &Point, settings: &Settings) -> String {
+    let at: Point = group.iter().chain(&choice.pick).map(|(name, index)| (name.clone(), *index)).collect();
+    let name = choice.tables.first().map_or("", |source| source.name);
+    format!(
+        "`{name}` does not exist at {}: say only = \"{name}\" to leave such curves out, or let `{name}` have that value",
+        settings.suffix(&at)
+    )
+}
 
 /// The tables of the stages that `from` names.
 fn known_tables<'a>(
@@ -127,7 +200,7 @@ fn known_tables<'a>(
     from: &'a [String],
     wanted: Option<&str>,
     families: &'a BTreeMap<String, Family>,
-) -> Vec<Known<'a>> {
+) -> Vec<Source<'a>> {
     let mut known = Vec::new();
     for name in from {
         let Some(family) = families.get(name) else {
@@ -141,7 +214,7 @@ fn known_tables<'a>(
             Some(wanted) => tables.iter().find(|(output, _)| *output == wanted),
         };
         match (found, wanted) {
-            (Some((output, columns)), _) => known.push((name, family, *output, *columns)),
+            (Some((output, columns)), _) => known.push(Source { name, family, output, columns }),
             (None, None) => {
                 fields.complain("from", format!("`{name}` is a {}, which has no numbers to draw", family.kind));
             }
@@ -160,7 +233,7 @@ fn expression(
     fields: &Fields<'_>,
     field: &'static str,
     text: &str,
-    known: &[Known<'_>],
+    known: &[Source<'_>],
     settings: &Settings,
     named: &mut BTreeSet<String>,
 ) -> Option<String> {
@@ -181,6 +254,12 @@ fn expression(
             match settings.values.get(setting) {
                 Some(values) if numeric(values) => {
                     named.insert(setting.to_owned());
+                    let lacks = |source: &&Source<'_>| !source.family.axes.contains(setting);
+                    if let Some(source) = known.iter().find(lacks).filter(|_| settings.is_several(setting)) {
+                        let (count, name) = (values.len(), source.name);
+                        let message = format!("`${setting}` has {count} values, and `{name}` depends on none of them");
+                        fields.complain(field, message);
+                    }
                 }
                 Some(_) => fields.complain(field, format!("the values of `${setting}` are no numbers")),
                 None => {
@@ -190,7 +269,7 @@ fn expression(
             }
             continue;
         }
-        for (stage, _, _, columns) in known.iter().filter(|(.., columns)| !columns.contains(&name)) {
+        for Source { name: stage, columns, .. } in known.iter().filter(|source| !source.columns.contains(&name)) {
             let hint = did_you_mean(name, columns.iter().copied());
             let all = columns.join(", ");
             fields.complain(field, format!("`{stage}` has no column `{name}`{hint} Columns: {all}"));
@@ -237,16 +316,22 @@ fn only<'a>(fields: &Fields<'_>, families: &'a BTreeMap<String, Family>) -> Opti
 }
 
 /// Every combination of the values of the settings `per`, the last fastest.
-fn groups(per: &[String], axes: &BTreeSet<String>, settings: &Settings) -> Vec<Point> {
+///
+/// # Errors
+/// If there are too many.
+fn groups(per: &[String], axes: &BTreeSet<String>, settings: &Settings) -> Result<Vec<Point>, String> {
     let mut groups = vec![Point::new()];
     for name in per.iter().filter(|name| axes.contains(*name)) {
         let count = settings.values.get(name).map_or(0, Vec::len);
+        if groups.len().saturating_mul(count) > MOST {
+            return Err(format!("`per` gives more than {MOST} curves"));
+        }
         let with =
             |group: &Point, i: usize| group.iter().map(|(k, v)| (k.clone(), *v)).chain([(name.clone(), i)]).collect();
         groups =
             groups.iter().flat_map(|group| (0..count).map(move |i| with(group, i)).collect::<Vec<Point>>()).collect();
     }
-    groups
+    Ok(groups)
 }
 
 fn labelled(template: &str, per: &[String], group: &Point, settings: &Settings) -> String {
@@ -261,40 +346,52 @@ fn labelled(template: &str, per: &[String], group: &Point, settings: &Settings) 
     text
 }
 
-/// For every value of the setting `over` the tables at a combination of the values of the settings `per`.
-fn replicas(
-    choice: &Choice<'_>,
-    group: &Point,
-    sources: Sources<'_>,
-    inputs: &mut BTreeMap<String, Input>,
-) -> Vec<Vec<Rows>> {
-    let Sources { settings, graph, .. } = sources;
-    let mut replicas: BTreeMap<usize, Vec<Rows>> = BTreeMap::new();
-    for (family, output) in &choice.tables {
-        for (point, instance) in &family.instances {
+/// The tables at a combination of the values of the settings `per`.
+fn taken<'a>(choice: &Choice<'a>, group: &Point, sources: Sources<'_>) -> Vec<Taken<'a>> {
+    let mut taken = Vec::new();
+    for source in choice.tables {
+        for (point, instance) in &source.family.instances {
             let differs = |(name, index): (&String, &usize)| point.get(name).is_some_and(|at| at != index);
             let elsewhere =
                 || choice.only.is_some_and(|only| !only.instances.keys().any(|other| agree(other, point, &only.axes)));
             if group.iter().any(differs) || choice.pick.iter().any(differs) || elsewhere() {
                 continue;
             }
-            let number = |name: &String| {
-                let values = settings.values.get(name)?;
-                let value = label(values.get(point.get(name).copied().unwrap_or_default())?).parse().ok()?;
-                Some((name.clone(), value))
-            };
-            let values: BTreeMap<String, f64> = choice.named.iter().filter_map(number).collect();
-            let tables = replicas.entry(point.get(&choice.over).copied().unwrap_or_default()).or_default();
-            for Checkpoint { stage, .. } in &instance.checkpoints {
-                let role = if *output == tables_of(&family.kind)[0].0 {
-                    graph.stages[*stage].name.clone()
-                } else {
-                    format!("{}:{output}", graph.stages[*stage].name)
-                };
-                inputs.insert(role.clone(), Input { role: role.clone(), stage: *stage, output });
-                tables.push(Rows { table: role, settings: values.clone() });
-            }
+            let replica = point.get(&choice.over).copied().unwrap_or_default();
+            taken.extend(instance.checkpoints.iter().map(|checkpoint| Taken {
+                source,
+                point,
+                stage: checkpoint.stage,
+                epochs:
+                    sources.graph.stages[checkpoint.stage].work.epochs().filter(|_| source.columns.contains(&"epoch")),
+                replica,
+            }));
         }
+    }
+    taken
+}
+
+/// For every value of the setting `over` the tables that belong to it.
+fn replicas(
+    choice: &Choice<'_>,
+    taken: &[Taken<'_>],
+    sources: Sources<'_>,
+    inputs: &mut BTreeMap<String, Input>,
+) -> Vec<Vec<Rows>> {
+    let Sources { settings, graph, .. } = sources;
+    let mut replicas: BTreeMap<usize, Vec<Rows>> = BTreeMap::new();
+    for Taken { source, point, stage, replica, .. } in taken {
+        let number = |name: &String| {
+            let values = settings.values.get(name)?;
+            let value = label(values.get(point.get(name).copied().unwrap_or_default())?).parse().ok()?;
+            Some((name.clone(), value))
+        };
+        let values: BTreeMap<String, f64> = choice.named.iter().filter_map(number).collect();
+        let (name, output) = (&graph.stages[*stage].name, source.output);
+        let is_usual = output == tables_of(&source.family.kind)[0].0;
+        let role = if is_usual { name.clone() } else { format!("{name}:{output}") };
+        inputs.insert(role.clone(), Input { role: role.clone(), stage: *stage, output });
+        replicas.entry(*replica).or_default().push(Rows { table: role, settings: values });
     }
     replicas.into_values().collect()
 }

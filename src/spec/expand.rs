@@ -12,7 +12,7 @@ use super::pipeline::Pipeline;
 use super::stages::{self, Instance, Site};
 use super::sweep::{MOST, Point, Settings, label, restrict};
 use crate::graph::{Drawn, Graph};
-use crate::work::Policy;
+use crate::work::{Policy, Work};
 
 /// The largest number of stages, and of settings, that a file may name: chains of stages are followed recursively.
 const NAMES: usize = 1000;
@@ -64,8 +64,12 @@ pub fn expand(pipeline: &Pipeline) -> Result<Graph, Vec<Diagnostic>> {
         let drawn = || figures.iter().filter(|(_, drawn, _)| drawn.whole).map(|(name, ..)| name.as_str());
         claims::misnamed(&pipeline.claims, drawn(), &mut complaints);
         claims::misnamed(&pipeline.published, drawn(), &mut complaints);
-        let (claims, published) =
-            (claims::claims(pipeline, sources, &mut complaints), claims::published(pipeline, &mut complaints));
+        let works = figures.iter().filter_map(|(_, drawn, stage)| match &stage.work {
+            Work::Figure(figure) if drawn.whole => Some(figure),
+            _ => None,
+        });
+        let published = claims::published(pipeline, works, &mut complaints);
+        let claims = claims::claims(pipeline, sources, &mut complaints);
         (graph.claims, graph.published) = (claims, published);
         for (name, drawn, stage) in figures {
             graph.figures.insert(name, Drawn { stage: graph.stages.len(), ..drawn });

@@ -116,6 +116,15 @@ impl<'a> Fields<'a> {
         self.read(name, default.map(str::to_owned), "text", read).unwrap_or_default()
     }
 
+    /// Text that is drawn.
+    pub fn drawn_text(&self, name: &'static str, default: Option<&str>) -> String {
+        let text = self.text(name, default);
+        if let Err(error) = crate::figure::check_text(&text) {
+            self.complain(name, error.to_string());
+        }
+        text
+    }
+
     /// Text in which `$name` stands for nothing yet: an expression.
     pub fn expression(&self, name: &'static str, default: Option<&str>) -> String {
         self.asked.borrow_mut().insert(name);

@@ -8,6 +8,7 @@ mod fields;
 mod node;
 mod panels;
 mod pipeline;
+mod places;
 mod stages;
 mod sweep;
 mod valley;

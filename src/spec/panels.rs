@@ -1,17 +1,19 @@
 //! The figures of a pipeline and each of their panels as stages that draw.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::curves::{self, Curves, Sources};
 use super::fields::Fields;
-use super::node::{Data, Diagnostic, Node};
+use super::node::{Data, Diagnostic, Node, Origin};
 use super::pipeline::Pipeline;
 use crate::expr::Expr;
+use crate::figure;
 use crate::graph::{Drawn, Input, Stage};
-use crate::work::{Axis, Figure, Guide, Panel, Scale, Work};
+use crate::work::{Axis, Curve, Figure, Guide, Panel, Scale, Work};
 
 /// A panel, its figure, and the tables that its curves are drawn from.
-struct Read {
+struct Read<'a> {
+    node: &'a Node,
     figure: String,
     panel: Panel,
     inputs: BTreeMap<String, Input>,
@@ -29,7 +31,7 @@ pub fn add_figures(
     sources: Sources<'_>,
     complaints: &mut Vec<Diagnostic>,
 ) -> Vec<(String, Drawn, Stage)> {
-    let mut panels: Vec<Read> = Vec::new();
+    let mut panels: Vec<Read<'_>> = Vec::new();
     for node in &pipeline.panels {
         let read = panel(node, &pipeline.name, sources, complaints);
         if panels.iter().any(|other| (&other.figure, &other.panel.id) == (&read.figure, &read.panel.id)) {
@@ -40,6 +42,7 @@ pub fn add_figures(
     if panels.is_empty() {
         complaints.push(pipeline.root.complain("the pipeline has no [[panel]], so there is nothing to draw"));
     }
+    check_texts(pipeline, complaints);
     let mut sheets = sheets(pipeline, complaints);
     let mut names: Vec<&String> = panels.iter().map(|panel| &panel.figure).collect();
     names.sort_unstable();
@@ -49,7 +52,7 @@ pub fn add_figures(
     }
     let mut found = Vec::new();
     for name in names {
-        let own: Vec<&Read> = panels.iter().filter(|panel| panel.figure == *name).collect();
+        let own: Vec<&Read<'_>> = panels.iter().filter(|panel| panel.figure == *name).collect();
         if own.len() > 1 {
             let sheet = Sheet { title: String::new(), columns: 1 };
             found.extend(own.iter().map(|one| {
@@ -57,7 +60,15 @@ pub fn add_figures(
             }));
         }
         let sheet = sheets.remove(name).unwrap_or(Sheet { title: String::new(), columns: 2 });
-        found.push(drawn((name, name), &sheet, &own, pipeline));
+        let whole = drawn((name, name), &sheet, &own, pipeline);
+        if let (true, Work::Figure(figure)) = (complaints.is_empty(), &whole.2.work)
+            && let Err(error) = figure::check(figure)
+        {
+            let at = error.panel().and_then(|id| own.iter().find(|one| one.panel.id == id)).or(own.first());
+            let node = at.map_or(&pipeline.root, |one| one.node);
+            complaints.push(node.complain(format!("figure `{name}`: {error}")));
+        }
+        found.push(whole);
     }
     found
 }
@@ -68,6 +79,22 @@ fn panel_name(figure: &str, panel: &str) -> String {
         format!("{figure}{panel}")
     } else {
         format!("{figure}-{panel}")
+    }
+}
+
+/// Complains of characters that the font lacks in what every figure of the pipeline says.
+fn check_texts(pipeline: &Pipeline, complaints: &mut Vec<Diagnostic>) {
+    let path = ["profile", &pipeline.profile, "about"];
+    let texts = [(&pipeline.title, &["title"][..]), (&pipeline.about, &path[..])];
+    for (text, path) in texts {
+        if let Err(error) = figure::check_text(text) {
+            complaints.push(pipeline.node_at(path).complain(error.to_string()));
+        }
+    }
+    for set in &pipeline.sets {
+        if let Err(error) = figure::check_text(set) {
+            complaints.push(Diagnostic { origin: Origin::Set(set.as_str().into()), message: error.to_string() });
+        }
     }
 }
 
@@ -88,8 +115,10 @@ fn sheets(pipeline: &Pipeline, complaints: &mut Vec<Diagnostic>) -> BTreeMap<Str
         let none = BTreeMap::new();
         let fields = Fields::new(node, &none);
         let title = if *name == pipeline.name { pipeline.title.as_str() } else { "" };
-        let sheet =
-            Sheet { title: fields.text("title", Some(title)), columns: fields.integer("columns", Some(2), 1..=8) };
+        let sheet = Sheet {
+            title: fields.drawn_text("title", Some(title)),
+            columns: fields.integer("columns", Some(2), 1..=8),
+        };
         complaints.extend(fields.finish("the table `figure`"));
         sheets.insert(name.clone(), sheet);
     }
@@ -99,7 +128,7 @@ fn sheets(pipeline: &Pipeline, complaints: &mut Vec<Diagnostic>) -> BTreeMap<Str
 fn drawn(
     (name, figure_name): (&str, &str),
     sheet: &Sheet,
-    panels: &[&Read],
+    panels: &[&Read<'_>],
     pipeline: &Pipeline,
 ) -> (String, Drawn, Stage) {
     let inputs: BTreeMap<_, _> = panels.iter().flat_map(|one| one.inputs.clone()).collect();
@@ -126,7 +155,7 @@ fn note(pipeline: &Pipeline) -> String {
     }
 }
 
-fn panel(node: &Node, pipeline: &str, sources: Sources<'_>, complaints: &mut Vec<Diagnostic>) -> Read {
+fn panel<'a>(node: &'a Node, pipeline: &str, sources: Sources<'_>, complaints: &mut Vec<Diagnostic>) -> Read<'a> {
     let none = BTreeMap::new();
     let fields = Fields::new(node, &none);
     let figure = fields.text("figure", Some(pipeline));
@@ -138,7 +167,7 @@ fn panel(node: &Node, pipeline: &str, sources: Sources<'_>, complaints: &mut Vec
     if id.is_empty() || !id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) {
         fields.complain("id", "the `id` of a panel must be lower-case letters or digits, such as \"a\"");
     }
-    let title = fields.text("title", Some(""));
+    let title = fields.drawn_text("title", Some(""));
     let mut axis = |name: &'static str| match fields.node(name) {
         Some(node) => read_axis(node, &format!("the axis `{name}`"), complaints),
         None => {
@@ -153,18 +182,26 @@ fn panel(node: &Node, pipeline: &str, sources: Sources<'_>, complaints: &mut Vec
     if tables.is_empty() {
         fields.complain("curve", "the panel has no [[panel.curve]]");
     }
+    let mut names = BTreeSet::new();
     for node in tables {
+        let before = found.curves.len();
         curves::read(node, sources, &mut found, complaints);
+        let is_second = |curve: &&Curve| !names.insert((curve.label.clone(), curve.dashed));
+        if let Some(Curve { label, .. }) = found.curves[before..].iter().find(is_second) {
+            let what = if label.is_empty() { "have no `label`".to_owned() } else { format!("are called `{label}`") };
+            let cure = "tell them apart in `label`, in which {lr} stands for the value of the setting lr of `per`";
+            complaints.push(node.complain(format!("two curves of the panel {what}: {cure}")));
+        }
     }
     let guides = fields.tables("guide").iter().map(|node| guide(node, complaints)).collect();
     complaints.extend(fields.finish("a panel"));
-    Read { figure, panel: Panel { id, title, x, y, z, curves: found.curves, guides }, inputs: found.inputs }
+    Read { node, figure, panel: Panel { id, title, x, y, z, curves: found.curves, guides }, inputs: found.inputs }
 }
 
 fn guide(node: &Node, complaints: &mut Vec<Diagnostic>) -> Guide {
     let none = BTreeMap::new();
     let fields = Fields::new(node, &none);
-    let (label, y) = (fields.text("label", Some("")), fields.expression("y", None));
+    let (label, y) = (fields.drawn_text("label", Some("")), fields.expression("y", None));
     match Expr::parse(&y) {
         Ok(expression) if expression.names().iter().all(|name| *name == "x") => {}
         Ok(_) => fields.complain("y", "the height of a guide is an expression in x alone, such as \"0.001 / x\""),
@@ -177,7 +214,7 @@ fn guide(node: &Node, complaints: &mut Vec<Diagnostic>) -> Guide {
 fn read_axis(node: &Node, what: &str, complaints: &mut Vec<Diagnostic>) -> Axis {
     let none = BTreeMap::new();
     let fields = Fields::new(node, &none);
-    let label = fields.text("label", None);
+    let label = fields.drawn_text("label", None);
     let scales = [("linear", Scale::Linear), ("log", Scale::Log)];
     let scale = fields.choice("scale", Some(Scale::Linear), &scales).unwrap_or_default();
     let range = fields.numbers("range").and_then(|range| match range[..] {

@@ -125,6 +125,11 @@ impl Pipeline {
         Ok(profiles.iter().map(|(name, node)| (name.clone(), text_of(table(node).get("about")))).collect())
     }
 
+    /// A value of the file, or what is nearest around it.
+    pub fn node_at(&self, path: &[&str]) -> &Node {
+        path.iter().fold(&self.root, |node, name| table(node).get(*name).unwrap_or(node))
+    }
+
     fn overlay(&mut self, path: &[&str], value: &Node, complaints: &mut Vec<Diagnostic>) {
         let head = path[0];
         if *path == ["policy"] {

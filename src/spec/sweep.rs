@@ -58,6 +58,11 @@ impl Settings {
         read
     }
 
+    /// Whether a setting is a sweep over two or more values.
+    pub fn is_several(&self, name: &str) -> bool {
+        self.swept.contains(name) && self.values.get(name).is_some_and(|values| values.len() > 1)
+    }
+
     /// The settings that a table names as `$name`, anywhere in it.
     pub fn used_in(&self, node: &Node, complaints: &mut Vec<Diagnostic>) -> BTreeSet<String> {
         let mut used = BTreeSet::new();

@@ -1,5 +1,8 @@
 //! The pipelines that come with the program, and mistakes in them.
 
+mod raised;
+mod swept;
+
 use super::{Pipeline, expand};
 use crate::graph::Graph;
 use crate::work::Work;

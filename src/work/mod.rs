@@ -23,6 +23,8 @@ pub use tables::{
     TRACE, TUNED,
 };
 
+use std::ops::RangeInclusive;
+
 use serde::Serialize;
 
 use crate::value::{self, Map, Value, ValueError};
@@ -212,6 +214,27 @@ impl Work {
             Self::Probe(p) => Some(p.model),
             _ => None,
         }
+    }
+
+    /// What the column `epoch` of its tables holds, for tables that have one (see [`METRICS`]).
+    pub fn epochs(&self) -> Option<RangeInclusive<u32>> {
+        let after = match self {
+            Self::Train(p) => return Some(p.first_epoch..=(p.first_epoch.saturating_add(p.epochs)).saturating_sub(1)),
+            Self::Probe(p) => p.after,
+            Self::EmaEval(p) => p.after,
+            Self::HessianTrace(p) => p.after,
+            Self::TopEigenvalue(p) => p.after,
+            Self::NoiseCovariance(p) => p.after,
+            Self::NoiseScale(p) => p.after,
+            Self::Dataset(_)
+            | Self::Init(_)
+            | Self::Imported(_)
+            | Self::Predictions(_)
+            | Self::Valley(_)
+            | Self::Figure(_) => return None,
+        };
+        let row = after.saturating_sub(1);
+        Some(row..=row)
     }
 
     /// Whether the work is done with libtorch, and so depends on the numeric policy.

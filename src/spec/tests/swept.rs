@@ -1,0 +1,154 @@
+//! Sweeps that a curve does not tell apart.
+
+use super::{FIG3, graph, graph_named};
+
+const FIG2: &str = include_str!("../../../pipelines/fig2.toml");
+const FIG4: &str = include_str!("../../../pipelines/fig4.toml");
+const GRID: &str = include_str!("../../../pipelines/grid.toml");
+const PROP3: &str = include_str!("../../../pipelines/prop3.toml");
+const TWO_BATCHES: &str = include_str!("../../../tests/fixtures/mistakes/two_batches.toml");
+
+/// What is said of a pipeline with some of its text replaced.
+fn complaints(text: &str, changes: &[(&str, &str)], sets: &[&str]) -> String {
+    let changed = changes.iter().fold(text.to_owned(), |text, (old, new)| {
+        assert!(text.contains(old), "{old}");
+        text.replace(old, new)
+    });
+    graph_named("p", &changed, "smoke", sets).map(|_| String::new()).unwrap_or_else(|errors| errors.join("\n"))
+}
+
+#[test]
+fn a_sweep_that_a_curve_does_not_name_is_refused() {
+    // With `last` only the first value was drawn, and the rest trained and dropped.
+    let line = TWO_BATCHES.lines().position(|line| line == "[[panel.curve]]").unwrap() + 1;
+    assert_eq!(
+        complaints(TWO_BATCHES, &[], &[]),
+        format!(
+            "p.toml:{line}: curve `last epoch`: the setting `batch` has 2 values, and the curve does not say which it \
+             shows: say per = \"batch\" for a curve of each, or pick = {{ batch = 0 }} for the first, or over = \"batch\" \
+             for their mean"
+        )
+    );
+    let text = complaints(GRID, &[], &["variant=[\"text\",\"official-code\"]"]);
+    assert!(text.contains("curve `test error`: the setting `variant` has 2 values"), "{text}");
+    assert!(text.contains("curve `trace`: the setting `variant`"), "all of them: {text}");
+    // Without `last` the drawing failed after all the training.
+    let text = complaints(
+        FIG4,
+        &[("noise      = 0.5", "noise = \"$noise\""), ("seed = [0]", "seed = [0]\nnoise = [0.5, 0.6]")],
+        &[],
+    );
+    assert!(text.contains("curve `Tr(∇²L(w̃_t))`: the setting `noise` has 2 values"), "{text}");
+    let text = complaints(FIG3, &[], &["wd=[0.015,0.03]"]);
+    assert!(text.contains("the setting `wd` has 2 values") && text.contains("per = [\"lr\", \"wd\"]"), "{text}");
+    assert!(!text.contains("over ="), "the seeds are averaged already: {text}");
+    // Curves average over `seed` unless they say otherwise.
+    let text = complaints(
+        FIG4,
+        &[
+            ("seed = [0]", "run = [0, 1]"),
+            ("$seed", "$run"),
+            ("{ seed = 0 }", "{ run = 0 }"),
+            ("seed  = [0, 1, 2]", "run = [0, 1]"),
+            ("seed  = { from = 0, to = 4 }", "run = [0, 1]"),
+        ],
+        &[],
+    );
+    assert!(
+        text.contains("the setting `run` has 2 values") && text.contains("over = \"run\" for their mean"),
+        "{text}"
+    );
+    // Several at once; claims too.
+    let text = complaints(FIG3, &[], &["wd=[0.015,0.03]", "beta=[0.9,0.99]"]);
+    assert!(text.contains("the settings `beta` (2 values) and `wd` (2 values) have several values"), "{text}");
+    let claims = FIG3.find("[[claim]]").map(|at| FIG3[..at].lines().count()).unwrap();
+    let lines: Vec<usize> = text.lines().filter_map(|line| line.split(':').nth(1)?.parse().ok()).collect();
+    assert!(lines.iter().any(|line| *line > claims), "{text}");
+    // Two combinations that stand at one place: 0.1·0.02 and 0.2·0.01.
+    let product = [
+        ("x     = \"$lr\"\ny     = \"$wd\"", "x = \"$lr * $wd\"\ny = \"test_error\""),
+        ("mark  = \"heat\"", "mark = \"points\""),
+        ("\nz     = \"test_error\"", ""),
+        ("\nz     = \"trace\"", ""),
+        ("\nz     = \"train_loss\"", ""),
+    ];
+    let text = complaints(GRID, &product, &[]);
+    assert!(text.contains("the settings `lr` (3 values) and `wd` (3 values)"), "{text}");
+}
+
+#[test]
+fn what_tells_tables_apart_is_accepted() {
+    let fine = |text: &str, changes: &[(&str, &str)], sets: &[&str]| {
+        assert_eq!(complaints(text, changes, sets), "", "{changes:?} {sets:?}");
+    };
+    // A name of the axis, the epoch, a single value, one that is picked.
+    fine(FIG2, &[], &[]);
+    fine(FIG3, &[], &["wd=[0.03]"]);
+    fine(TWO_BATCHES, &[("last  = true", "last = true\npick = { batch = 1 }")], &[]);
+    fine(TWO_BATCHES, &[("x     = \"$lr\"", "x = \"$lr * $batch\"")], &[]);
+    fine(TWO_BATCHES, &[("last  = true", "last = true\nper = \"batch\""), ("last epoch", "{batch}")], &[]);
+    fine(TWO_BATCHES, &[("last  = true", "last = true\nover = \"batch\"")], &[]);
+    // Probes at several epochs as dots of one run.
+    let swept = [
+        ("after  = [1, 9, 17]", "after = [1, 9]"),
+        ("after  = [1, 3, 5, 9, 15, 25, 35, 45, 55, 65, 75, 85, 95]\nimages", "after = \"$after\"\nimages"),
+        ("lr_two  = [0.1] ", "after = [1, 5]\nlr_two = [0.1] "),
+        ("sphere_noise.after  = [1, 9, 17]", ""),
+        ("\nnoise.after  = [1, 5, 9, 13, 17, 21]", ""),
+        ("two_noise.after  = [1, 5, 9, 13]", ""),
+        ("sphere_run.checkpoint_every = 8", "sphere_run.checkpoint_every = 4"),
+    ];
+    let changes: Vec<_> = swept.into_iter().filter(|(old, _)| PROP3.contains(old)).skip(1).collect();
+    fine(PROP3, &changes, &[]);
+}
+
+#[test]
+fn what_a_curve_names_its_stages_depend_on() {
+    for (changes, wanted) in [
+        (&[("last  = true", "last = true\nper = \"speed\"")][..], "`per` names the setting `speed`, on which no stage"),
+        (
+            &[("last  = true", "last = true\npick = { speed = 1 }")],
+            "`pick` names the setting `speed`, on which no stage",
+        ),
+        (&[("\"$lr\"\ny ", "\"$speed\"\ny ")], "`$speed` has 2 values, and `run` depends on none of them"),
+        (&[("last  = true", "over = \"sed\"")], "there is no setting `sed`; did you mean `seed`?"),
+        (&[("x     = \"$lr\"", "x = \"$lr / 0\"")], "is inf at [lr="),
+    ] {
+        let other = [
+            ("seed  = [0]", "seed  = [0]\nspeed = [1, 2]"),
+            ("[[panel]]", "[stage.toy]\nkind = \"valley\"\nlr = \"$speed\"\nseed = 0\n\n[[panel]]"),
+        ];
+        let text = complaints(TWO_BATCHES, &[&other[..], changes].concat(), &["batch=16"]);
+        assert!(text.contains(wanted), "{wanted}: {text}");
+    }
+    // What is nowhere drawn of.
+    let text = complaints(FIG2, &[("per     = \"lr\"\nonly    = \"probe\"", "per = \"lr\"")], &[]);
+    assert!(text.contains("curve `LR 0.0001`: `trace` does not exist at [lr=0.0001]: say only = \"trace\""), "{text}");
+    let text = complaints(
+        FIG4,
+        &[("table  = \"tuned\"\nx      = \"step\"", "table = \"tuned\"\nlast = true\nx = \"step\"")],
+        &[],
+    );
+    assert!(text.contains("the tuned of `valley` has no epochs, so none is the last"), "{text}");
+}
+
+#[test]
+fn published_values_are_of_a_panel_that_there_is() {
+    let published = FIG3.find("[[published]]").unwrap();
+    let with = |old: &str, new: &str| {
+        let text = format!("{}{}", &FIG3[..published], FIG3[published..].replacen(old, new, 1));
+        assert!(text != FIG3, "{old}");
+        complaints(&text, &[], &[])
+    };
+    assert!(with("panel  = \"a\"", "panel  = \"e\"").contains("figure `p` has no panel `e`"));
+    assert!(with("[40, 96]", "[96, 40]").contains("a published value is"));
+    let text = complaints(FIG3, &[("label  = \"LR {per} (EMA)\"", "label = \"LR {per}\"")], &["lr=[0.1,0.2]"]);
+    assert!(text.contains("has two curves `LR 0.1`, one of them dashed"), "{text}");
+}
+
+#[test]
+fn a_profile_of_the_paper_takes_no_longer_to_check() {
+    let start = std::time::Instant::now();
+    assert!(graph("paper", &["seed={from=0,to=49}"]).is_ok());
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
+}
