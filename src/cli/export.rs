@@ -6,6 +6,7 @@ use super::Failure;
 use super::select::Selection;
 use crate::digest::ObjectDigest;
 use crate::engine;
+use crate::figure;
 use crate::fsx;
 use crate::plan::Knowledge;
 use crate::reports::stamped;
@@ -67,4 +68,26 @@ pub fn export(
         }
     }
     Ok(exported)
+}
+
+/// What readers of the figures among the targets should be told: numbers that are not drawn where they belong, and curves
+/// that look alike.
+///
+/// # Errors
+/// If the store cannot be read, or numbers do not fit their figure.
+pub fn notices(selection: &Selection, knowledge: &[Knowledge], store: &Store) -> Result<Vec<String>, Failure> {
+    let damaged = |error: String| Failure::new(super::ExitCode::Storage, error, "");
+    let mut notices = Vec::new();
+    for &id in &selection.targets {
+        let (Work::Figure(figure), Knowledge::Known { outline, .. }) =
+            (&selection.graph.stages[id].work, &knowledge[id])
+        else {
+            continue;
+        };
+        let Some(output) = outline.output("numbers") else { continue };
+        let numbers = Table::from_bytes(&store.output(output)?).map_err(|error| damaged(error.to_string()))?;
+        let found = figure::notices(figure, &numbers).map_err(|error| damaged(format!("{}: {error}", figure.name)))?;
+        notices.extend(found.into_iter().map(|notice| format!("{}: {notice}", figure.name)));
+    }
+    Ok(notices)
 }

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::admit::Accepting;
 use super::dry;
-use super::export::{Exported, export};
+use super::export::{Exported, export, notices};
 use super::format::{count, date, duration};
 use super::keys;
 use super::lock;
@@ -231,6 +231,8 @@ impl Make {
         for Exported { path, changed, .. } in &exported {
             ui.say(&format!("{} {}", if *changed { "wrote" } else { "unchanged" }, path.display()));
         }
+        let notices = notices(&selection, &summary.knowledge, store)?;
+        notices.iter().for_each(|notice| ui.warn(notice));
         lock::left(&selection, &summary.knowledge, store, &folder, ui);
         if !summary.published.is_empty() && store.has_catalogue()? {
             let needed = selection.graph.closure(&selection.targets);
@@ -258,6 +260,7 @@ impl Make {
                 "seconds": seconds,
                 "outputs": outputs,
                 "diverged": diverged.iter().map(|(stage, _)| stage).collect::<Vec<_>>(),
+                "notices": notices,
                 "errors": summary.errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
             });
             ui.answer(&object.to_string());

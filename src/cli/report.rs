@@ -102,7 +102,7 @@ fn section(
     };
     let svg = String::from_utf8(output("svg")?).map_err(|error| storage(error.to_string()))?;
     let numbers = Table::from_bytes(&output("numbers")?).map_err(|error| storage(error.to_string()))?;
-    let runs = figure::runs(work, &numbers).map_err(|error| storage(error.to_string()))?;
+    let caption = figure::caption(work, &numbers).map_err(|error| storage(error.to_string()))?;
     let claims = judged::claims(selection, knowledge, store, name)?;
     let claim = |judged: judged::Judged<'_>| ClaimInfo {
         id: judged.claim.id.clone(),
@@ -123,7 +123,7 @@ fn section(
         svg,
         numbers,
         panels: work.panels.iter().map(panel).collect(),
-        runs: runs.trim_end_matches('.').to_owned(),
+        caption,
         claims: claims.into_iter().map(claim).collect(),
         pipeline: (format!("pipelines/{file}"), text),
         command: format!("wdpipe make {name} --profile {}{sets}", variant.profile),
@@ -133,12 +133,17 @@ fn section(
 }
 
 fn panel(panel: &Panel) -> PanelInfo {
-    let curve = |curve: &crate::work::Curve| CurveInfo {
-        label: curve.label.clone(),
-        colour: figure::colour(curve.colour).to_owned(),
-        dashed: curve.dashed,
-        // The page has the word for it that statistics has.
-        mark: if curve.mark == Mark::Dots { "scatter" } else { curve.mark.name() }.to_owned(),
+    let curve = |curve: &crate::work::Curve| {
+        let look = figure::Look::of(curve.colour, curve.dashed);
+        CurveInfo {
+            label: curve.label.clone(),
+            colour: look.colour.to_owned(),
+            dashed: curve.dashed,
+            dash: look.dash.to_owned(),
+            marker: look.marker.name().to_owned(),
+            // The page has the word for it that statistics has.
+            mark: if curve.mark == Mark::Dots { "scatter" } else { curve.mark.name() }.to_owned(),
+        }
     };
     PanelInfo {
         id: panel.id.clone(),

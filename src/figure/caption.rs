@@ -1,30 +1,142 @@
-//! The line at the foot of a figure: on how many runs it rests.
+//! The words at the foot of a figure: on how many runs it rests, what its marks are, what it does not show.
 
+use std::collections::BTreeMap;
+
+use super::notices::{Absence, absences};
 use super::series::Point;
-use crate::work::{Figure, Mark};
+use crate::work::{Curve, Figure, Mark, Panel};
 
-/// Says how many runs stand behind the curves, and what bands and bars are.
-pub fn caption(figure: &Figure, series: &[Vec<Vec<Point>>]) -> String {
-    format!("{} {}", runs(figure, series), figure.note).trim().to_owned()
+type Series = [Vec<Vec<Point>>];
+
+/// Everything that is said at the foot.
+pub fn caption(figure: &Figure, series: &Series) -> String {
+    format!("{} {}", words(figure, series), figure.note).trim().to_owned()
 }
 
-/// On how many runs a figure rests; empty if no curve shows means.
-pub fn runs(figure: &Figure, series: &[Vec<Vec<Point>>]) -> String {
-    let curves = || figure.panels.iter().zip(series).flat_map(|(panel, all)| panel.curves.iter().zip(all));
+/// The same without what the figure says of itself.
+pub fn words(figure: &Figure, series: &Series) -> String {
+    let sentences = [means(figure, series), single(figure), diverged(figure, series), absent(figure, series)];
+    let sentences: Vec<String> = sentences.into_iter().filter(|sentence| !sentence.is_empty()).collect();
+    sentences.join(" ")
+}
+
+/// On how many runs the means rest, and what bands and bars are; empty if no curve shows means.
+fn means(figure: &Figure, series: &Series) -> String {
     let runs_of = |points: &Vec<Point>| points.iter().map(|point| point.n.saturating_add(point.diverged)).max();
-    let means: Vec<i64> =
-        curves().filter(|(c, _)| c.mark.is_mean()).filter_map(|(_, points)| runs_of(points)).collect();
-    let (Some(&least), Some(&most)) = (means.iter().min(), means.iter().max()) else { return String::new() };
-    let marks = |wanted: &[Mark]| curves().any(|(curve, _)| wanted.contains(&curve.mark));
-    let spread = match (marks(&[Mark::Line]), marks(&[Mark::Points, Mark::Bars])) {
-        (true, true) => "; bands and bars: ± 1 standard deviation",
+    let shown: Vec<(Mark, i64)> = curves(figure, series)
+        .filter(|(_, curve, _)| curve.mark.is_mean())
+        .filter_map(|(_, curve, points)| Some((curve.mark, runs_of(points)?)))
+        .collect();
+    let (Some(least), Some(most)) = (shown.iter().map(|s| s.1).min(), shown.iter().map(|s| s.1).max()) else {
+        return String::new();
+    };
+    let has = |mark: Mark| shown.iter().any(|(other, _)| *other == mark);
+    let place = within(figure, |panel| panel.curves.iter().any(|curve| curve.mark.is_mean()));
+    if most <= 1 {
+        let nouns = [(Mark::Line, "curve"), (Mark::Points, "point"), (Mark::Bars, "bar"), (Mark::Heat, "cell")];
+        let nouns = nouns.into_iter().filter(|(mark, _)| has(*mark)).map(|(_, noun)| format!("every {noun}"));
+        return sentence(&place, &format!("{} is one run", list(nouns.collect())));
+    }
+    let spread = match (has(Mark::Line), has(Mark::Points) || has(Mark::Bars)) {
+        (true, true) => "; bands and error bars: ± 1 standard deviation",
         (true, false) => "; bands: ± 1 standard deviation",
-        (false, true) => "; bars: ± 1 standard deviation",
+        (false, true) => "; error bars: ± 1 standard deviation",
         (false, false) => "",
     };
-    match (least, most) {
-        (1, 1) => "Every curve is one run.".to_owned(),
-        (least, most) if least == most => format!("Means over {most} runs{spread}."),
-        (least, most) => format!("Means over {least} to {most} runs{spread}."),
+    let runs = if least == most { format!("{most} runs") } else { format!("{least} to {most} runs") };
+    sentence(&place, &format!("means over {runs}{spread}"))
+}
+
+/// What the marks are that show every row of every run.
+fn single(figure: &Figure) -> String {
+    let marks: Vec<Mark> = figure.panels.iter().flat_map(|panel| &panel.curves).map(|curve| curve.mark).collect();
+    let others = [(Mark::Path, "thin lines"), (Mark::Arrows, "arrows"), (Mark::Star, "stars")];
+    let others: Vec<String> =
+        others.into_iter().filter(|(mark, _)| marks.contains(mark)).map(|(_, noun)| noun.to_owned()).collect();
+    let mut clauses = Vec::new();
+    if marks.contains(&Mark::Dots) {
+        clauses.push("every dot is one moment of one run, the paler the earlier".to_owned());
     }
+    if !others.is_empty() {
+        clauses.push(format!("{} show single runs", list(others)));
+    }
+    if clauses.is_empty() {
+        return String::new();
+    }
+    let place = within(figure, |panel| panel.curves.iter().any(|curve| !curve.mark.is_mean()));
+    sentence(&place, &clauses.join("; "))
+}
+
+/// What the crosses are in panels whose legend does not say so: of cells and bars.
+fn diverged(figure: &Figure, series: &Series) -> String {
+    let is_crossed = |(_, curve, points): (&Panel, &Curve, &Vec<Point>)| {
+        matches!(curve.mark, Mark::Heat | Mark::Bars) && points.iter().any(|point| point.diverged > 0)
+    };
+    if curves(figure, series).any(is_crossed) { "×: runs that diverged.".to_owned() } else { String::new() }
+}
+
+/// Which numbers have no place on the axes.
+fn absent(figure: &Figure, series: &Series) -> String {
+    let mut panels: Vec<BTreeMap<Absence, usize>> = vec![BTreeMap::new(); figure.panels.len()];
+    for (counts, (panel, all)) in panels.iter_mut().zip(figure.panels.iter().zip(series)) {
+        for (curve, points) in panel.curves.iter().zip(all) {
+            absences(panel, curve, points).into_iter().for_each(|(why, n)| *counts.entry(why).or_default() += n);
+        }
+    }
+    let total = |why: Absence| panels.iter().filter_map(|counts| counts.get(&why)).sum::<usize>();
+    let place = |reasons: &[Absence]| {
+        let mut has = panels.iter().map(|counts| reasons.iter().any(|why| counts.contains_key(why)));
+        within(figure, |_| has.next().unwrap_or(false))
+    };
+    let mut sentences = Vec::new();
+    let off = [Absence::Zero, Absence::Negative];
+    let what = if total(Absence::Negative) > 0 { "0 or less" } else { "0" };
+    let count = |n: usize, noun: &str| if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") };
+    match total(Absence::Zero) + total(Absence::Negative) {
+        0 => {}
+        1 => sentences.push(sentence(
+            &place(&off),
+            &format!("the triangle at the edge is a value of {what}, which a log axis cannot show"),
+        )),
+        n => sentences.push(sentence(
+            &place(&off),
+            &format!("triangles at the edge are {n} values of {what}, which a log axis cannot show"),
+        )),
+    }
+    for (why, reason) in
+        [(Absence::Beyond, "outside the limits of the axes"), (Absence::NotFinite, "not finite and not drawn")]
+    {
+        match total(why) {
+            0 => {}
+            n => sentences.push(sentence(
+                &place(&[why]),
+                &format!("{} {} {reason}", count(n, "value"), if n == 1 { "is" } else { "are" }),
+            )),
+        }
+    }
+    sentences.join(" ")
+}
+
+fn curves<'a>(figure: &'a Figure, series: &'a Series) -> impl Iterator<Item = (&'a Panel, &'a Curve, &'a Vec<Point>)> {
+    let panels = figure.panels.iter().zip(series);
+    panels.flat_map(|(panel, all)| panel.curves.iter().zip(all).map(move |(curve, points)| (panel, curve, points)))
+}
+
+/// `In (a) and (c), ` for the panels that something is true of; empty if that is all of them.
+fn within(figure: &Figure, mut is_true: impl FnMut(&Panel) -> bool) -> String {
+    let ids: Vec<String> =
+        figure.panels.iter().filter(|panel| is_true(panel)).map(|panel| format!("({})", panel.id)).collect();
+    if ids.len() == figure.panels.len() { String::new() } else { format!("In {}, ", list(ids)) }
+}
+
+fn sentence(place: &str, clause: &str) -> String {
+    let mut letters = clause.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    if place.is_empty() { format!("{first}{}.", letters.as_str()) } else { format!("{place}{clause}.") }
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn list(mut items: Vec<String>) -> String {
+    let last = items.pop().unwrap_or_default();
+    if items.is_empty() { last } else { format!("{} and {last}", items.join(", ")) }
 }

@@ -1,19 +1,20 @@
 //! Heat maps: cells, their colours and the numbers in them.
 
 use super::layout::{Plot, Rect};
+use super::scale::Scale;
 use super::series::Point;
 use super::style;
 use super::svg::Writer;
 use super::ticks::short;
-use crate::work::Scale;
+use crate::work::Scale as Kind;
 
 /// Cells around the places of the points, coloured and labelled by their means.
-pub(super) fn cells(out: &mut Writer, plot: &Plot, points: &[Point], scale: Scale) {
-    let across = edges(points.iter().filter_map(|point| plot.x.place(point.x)));
-    let down = edges(points.iter().filter_map(|point| plot.y.place(point.y)));
+pub(super) fn cells(out: &mut Writer, plot: &Plot, points: &[Point], scale: Kind) {
+    let across = cells_along(&plot.x, points.iter().map(|point| point.x));
+    let down = cells_along(&plot.y, points.iter().map(|point| point.y));
     let height = |value: f64| match scale {
-        Scale::Linear => Some(value).filter(|value| value.is_finite()),
-        Scale::Log => (value > 0.0 && value.is_finite()).then(|| crate::rng::ln(value)),
+        Kind::Linear => Some(value).filter(|value| value.is_finite()),
+        Kind::Log => (value > 0.0 && value.is_finite()).then(|| crate::rng::ln(value)),
     };
     let heights = || points.iter().filter_map(|point| height(point.mean));
     let (least, most) = (heights().fold(f64::INFINITY, f64::min), heights().fold(f64::NEG_INFINITY, f64::max));
@@ -24,12 +25,19 @@ pub(super) fn cells(out: &mut Writer, plot: &Plot, points: &[Point], scale: Scal
         let cell =
             Rect { x: corner.0, y: corner.1, width: plot.across(right) - corner.0, height: plot.down(low) - corner.1 };
         let share = height(point.mean).map(|height| if most > least { (height - least) / (most - least) } else { 0.5 });
-        let (fill, ink, text) = match share {
+        let (fill, ink) = match share {
             Some(share) => {
                 let (fill, dark) = shade(share);
-                (fill, if dark { style::BACKGROUND } else { style::INK }, short(point.mean))
+                (fill, if dark { style::BACKGROUND } else { style::INK })
             }
-            None => (style::GRID.to_owned(), style::PALE_INK, "×".to_owned()),
+            // Below all colours of a logarithmic scale.
+            None if point.mean.is_finite() => (style::BACKGROUND.to_owned(), style::INK),
+            None => (style::GRID.to_owned(), style::PALE_INK),
+        };
+        let text = match (point.mean.is_finite(), point.diverged > 0) {
+            (true, false) => short(point.mean),
+            (true, true) => format!("{} ×", short(point.mean)),
+            (false, _) => "×".to_owned(),
         };
         cell.draw(
             out,
@@ -45,6 +53,16 @@ pub(super) fn labels(plot: &Plot, points: &[Point]) -> Vec<Rect> {
     let (width, height) = (5.5 * style::CELL_LABEL, 1.4 * style::CELL_LABEL);
     let at = |point: &Point| plot.at(point.x, point.y);
     points.iter().filter_map(at).map(|(x, y)| Rect { x: x - width / 2.0, y: y - height / 2.0, width, height }).collect()
+}
+
+/// Where the cells around some values begin, stand and end along an axis.
+fn cells_along(scale: &Scale, values: impl Iterator<Item = f64>) -> Vec<(f64, f64, f64)> {
+    let Some((low, top, floor)) = scale.zero_row() else {
+        return edges(values.filter_map(|value| scale.place(value)));
+    };
+    let above = edges(values.filter(|value| *value != 0.0).filter_map(|value| scale.place(value)));
+    let kept = above.into_iter().map(|(from, at, to)| (from.max(floor), at, to.min(1.0)));
+    kept.chain([(low, (low + top) / 2.0, top)]).collect()
 }
 
 /// Where cells around some places end: halfway between neighbours, and as far out at both ends.

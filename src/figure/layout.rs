@@ -174,11 +174,14 @@ impl<'a> Cell<'a> {
         let heights = points().flat_map(|(curve, point)| visible(panel.y.scale, curve.mark, point)).chain(foot);
         let mut y = Scale::of(&panel.y, "y", &panel.id, heights)?;
         let cells = || points().filter(|(curve, _)| curve.mark == Mark::Heat).map(|(_, point)| point);
-        if panel.x.range.is_none() && cells().next().is_some() {
-            x = x.around_cells(cells().map(|point| point.x));
-        }
-        if panel.y.range.is_none() && cells().next().is_some() {
-            y = y.around_cells(cells().map(|point| point.y));
+        let has_cells = cells().next().is_some();
+        for (axis, scale, value) in [(&panel.x, &mut x, column as fn(&Point) -> f64), (&panel.y, &mut y, row)] {
+            if axis.range.is_none() && has_cells {
+                *scale = scale.around_cells(cells().map(value));
+            }
+            if axis.scale == Kind::Log && cells().any(|point| value(point) == 0.0) {
+                *scale = scale.with_zero(distinct(cells().map(value).filter(|&at| at > 0.0)));
+            }
         }
         if bars && panel.y.range.is_none() && y.values.0 == 0.0 {
             // Bars stand on the frame.
@@ -189,14 +192,16 @@ impl<'a> Cell<'a> {
         let beside = |a: &Tick, b: &Tick| (b.place - a.place) * size.0 >= (width(a) + width(b)) / 2.0 + style::TICK_GAP;
         let above = |a: &Tick, b: &Tick| (b.place - a.place) * size.1 >= 1.3 * style::TICK_LABEL;
         // The rows and columns of cells are named where they stand.
-        let named = |axis: &Axis, values: Vec<f64>| match axis.ticks {
-            None if !values.is_empty() => Axis { ticks: Some(values), ..axis.clone() },
+        let named = |axis: &Axis, scale: &Scale, value: fn(&Point) -> f64| match &axis.ticks {
+            None if has_cells => Axis { ticks: Some(cells().map(value).collect()), ..axis.clone() },
+            Some(wanted) if scale.zero.is_some() && !wanted.is_empty() => {
+                Axis { ticks: Some([&wanted[..], &[0.0]].concat()), ..axis.clone() }
+            }
             _ => axis.clone(),
         };
-        let x_axis = named(&panel.x, cells().map(|point| point.x).collect());
-        let y_axis = named(&panel.y, cells().map(|point| point.y).collect());
-        let x_ticks = if bars { bar_names(panel, &x) } else { ticks(&x_axis, &x, beside) };
-        let y_ticks = ticks(&y_axis, &y, above);
+        let (x_axis, y_axis) = (named(&panel.x, &x, column), named(&panel.y, &y, row));
+        let x_ticks = if bars { bar_names(panel, &x) } else { ticks(&x_axis, &x, has_cells, beside) };
+        let y_ticks = ticks(&y_axis, &y, has_cells, above);
 
         let title = if panel.id.is_empty() { panel.title.clone() } else { format!("({}) {}", panel.id, panel.title) };
         let y_label = font.wrap(&panel.y.label, style::AXIS_LABEL, size.1);
@@ -206,7 +211,7 @@ impl<'a> Cell<'a> {
             let over = |tick: &Tick| width(tick) / 2.0 - from_end(tick.place) * size.0;
             x_ticks.iter().map(over).fold(0.0, f64::max)
         };
-        let outside = panel.guides.iter().filter(|_| cells().next().is_none());
+        let outside = panel.guides.iter().filter(|_| !has_cells);
         let guides = || outside.clone().filter_map(|guide| Some((marks::guide(&plot, guide)?, &guide.label)));
         let beside_guides = guides()
             .filter(|((_, at, _), _)| at.0 > size.0)
@@ -233,7 +238,7 @@ impl<'a> Cell<'a> {
     fn place_legend(&mut self, entries: Vec<legend::Entry>, font: &Font, under: &mut f64) {
         let area = self.plot.area;
         let inside = Legend::set(entries.clone(), font, 1, 0.6 * area.width);
-        let corner = inside.as_ref().and_then(|legend| legend.corner(&self.plot, self.series));
+        let corner = inside.as_ref().and_then(|legend| legend.corner(&self.plot, self.panel, self.series));
         self.legend = match (inside, corner) {
             (Some(legend), Some(at)) => Some((legend, at)),
             _ => {
@@ -264,6 +269,24 @@ impl<'a> Cell<'a> {
             *at = (at.0 + x, at.1 + y);
         }
     }
+}
+
+/// Where a cell stands across.
+fn column(cell: &Point) -> f64 {
+    cell.x
+}
+
+/// Where a cell stands up the panel.
+fn row(cell: &Point) -> f64 {
+    cell.y
+}
+
+/// How many different values there are.
+fn distinct(values: impl Iterator<Item = f64>) -> usize {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.dedup();
+    values.len()
 }
 
 /// Whether a panel shows bars and nothing else: then its horizontal axis names them.

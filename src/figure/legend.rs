@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::font::Font;
 use super::layout::{Plot, Rect};
+use super::look::{Look, Marker};
 use super::series::Point;
 use super::svg::{Px, Writer, line};
 use super::{marks, panel, style};
@@ -22,16 +23,21 @@ pub(super) struct Entry {
     label: String,
     lines: Vec<String>,
     width: f64,
-    colour: &'static str,
+    look: Look,
     dashed: bool,
     mark: Mark,
     /// Of a replica count, how many diverged at most.
     diverged: (i64, i64),
 }
 
+/// The look of a curve.
+pub(super) fn look(curve: &Curve) -> Look {
+    Look::of(curve.colour, curve.dashed)
+}
+
 /// The colour of a curve.
 pub(super) fn colour(curve: &Curve) -> &'static str {
-    super::colour(curve.colour)
+    look(curve).colour
 }
 
 /// The entries of a panel, in the curves' order; curves without a label have none.
@@ -40,16 +46,22 @@ pub(super) fn entries(panel: &Panel, series: &[Vec<Point>]) -> Vec<Entry> {
         label: curve.label.clone(),
         lines: Vec::new(),
         width: 0.0,
-        colour: colour(curve),
+        look: look(curve),
         dashed: curve.dashed,
         mark: curve.mark,
-        diverged: points.iter().map(|p| (p.diverged, p.n.saturating_add(p.diverged))).max().unwrap_or((0, 0)),
+        // Of curves that show every row this would be no number of runs; the caption says what they lack.
+        diverged: points
+            .iter()
+            .filter(|_| curve.mark.is_mean())
+            .map(|p| (p.diverged, p.n.saturating_add(p.diverged)))
+            .max()
+            .unwrap_or((0, 0)),
     };
     panel.curves.iter().zip(series).filter(|(curve, _)| is_named(curve)).map(entry).collect()
 }
 
 /// Whether a legend has the curve: the cells of a heat map and bars with an axis of names do without.
-fn is_named(curve: &Curve) -> bool {
+pub(super) fn is_named(curve: &Curve) -> bool {
     !curve.unnamed && !matches!(curve.mark, Mark::Heat | Mark::Bars) && !curve.label.trim().is_empty()
 }
 
@@ -59,8 +71,8 @@ pub(super) fn shared(panels: Vec<Vec<Entry>>) -> Option<Vec<Entry>> {
     let mut names = BTreeMap::new();
     let mut all: Vec<Entry> = Vec::new();
     for entry in panels.into_iter().flatten() {
-        let (name, look) = ((entry.label.clone(), entry.dashed), (entry.colour, entry.dashed, entry.mark.name()));
-        let same_look = *looks.entry(name).or_insert(entry.colour) == entry.colour;
+        let (name, look) = ((entry.label.clone(), entry.dashed), (entry.look, entry.mark.name()));
+        let same_look = *looks.entry(name).or_insert(entry.look) == entry.look;
         let same_name = *names.entry(look).or_insert_with(|| entry.label.clone()) == entry.label;
         if !same_look || !same_name {
             return None;
@@ -108,7 +120,7 @@ impl Legend {
     }
 
     /// Where inside a plot the legend covers no data: the first such corner, if there is one.
-    pub fn corner(&self, plot: &Plot, series: &[Vec<Point>]) -> Option<(f64, f64)> {
+    pub fn corner(&self, plot: &Plot, panel: &Panel, series: &[Vec<Point>]) -> Option<(f64, f64)> {
         let (width, height) = (self.width(), self.height());
         let edge = 2.0 * style::PAD;
         let area = plot.area;
@@ -119,8 +131,9 @@ impl Legend {
         let (top, bottom) = (area.y + edge, area.y + area.height - edge - height);
         let mut corners = vec![(right, top), (left, top), (right, bottom), (left, bottom)];
         let rect = |(x, y)| Rect { x, y, width, height }.grown(style::PAD);
-        for points in series {
-            corners.retain(|&corner| !covers(&rect(corner), plot, points));
+        for (curve, points) in panel.curves.iter().zip(series) {
+            let edge: Vec<(f64, f64)> = marks::edges(plot, panel, curve, points).map(|(_, at)| at).collect();
+            corners.retain(|&corner| !covers(&rect(corner), plot, points) && !near(&rect(corner), &edge));
         }
         corners.first().copied()
     }
@@ -150,12 +163,17 @@ impl Entry {
         let centre = (x + style::KEY / 2.0, middle);
         match self.mark {
             Mark::Line | Mark::Path | Mark::Heat | Mark::Bars => {
-                stroke(out, &line((x, middle), (x + style::KEY, middle)), self.colour, self.dashed);
+                stroke(out, &line((x, middle), (x + style::KEY, middle)), self.look);
+                if self.mark == Mark::Line && self.look.marker != Marker::Circle {
+                    marks::line_dot(out, centre, self.look, self.dashed);
+                }
             }
-            Mark::Points => marks::dot(out, centre, style::MEAN_DOT, self.colour, style::PALETTE[0], 1.0),
-            Mark::Dots => marks::dot(out, centre, style::DOT, self.colour, self.colour, 1.0),
-            Mark::Arrows => marks::arrow(out, (x, middle), (x + style::KEY, middle), self.colour),
-            Mark::Star => marks::star(out, centre, self.colour),
+            Mark::Points => {
+                marks::dot(out, centre, self.look.marker, style::MEAN_DOT, (self.look.colour, style::PALETTE[0]), 1.0);
+            }
+            Mark::Dots => marks::row_dot(out, centre, self.look, 1.0),
+            Mark::Arrows => marks::arrow(out, (x, middle), (x + style::KEY, middle), self.look.colour),
+            Mark::Star => marks::star(out, centre, self.look.colour),
         }
         for (i, text) in self.lines.iter().enumerate() {
             let y = baseline + i as f64 * style::LINE * style::LEGEND;
@@ -165,18 +183,27 @@ impl Entry {
 }
 
 /// Draws a curve's line.
-pub(super) fn stroke(out: &mut Writer, path: &str, colour: &str, dashed: bool) {
+pub(super) fn stroke(out: &mut Writer, path: &str, look: Look) {
     let mut attributes: Vec<(&str, &dyn std::fmt::Display)> = vec![
         ("d", &path),
         ("fill", &"none"),
-        ("stroke", &colour),
+        ("stroke", &look.colour),
         ("stroke-width", &Px(style::CURVE)),
         ("stroke-linejoin", &"round"),
     ];
-    if dashed {
-        attributes.push(("stroke-dasharray", &style::DASH));
+    if !look.dash.is_empty() {
+        attributes.push(("stroke-dasharray", &look.dash));
     }
     out.leaf("path", &attributes);
+}
+
+/// Whether a triangle at one of these places of the edge may reach into a rectangle.
+fn near(rect: &Rect, edge: &[(f64, f64)]) -> bool {
+    let reach = rect.grown(10.0 * style::CROSS);
+    let holds = |&(x, y): &(f64, f64)| {
+        (reach.x..=reach.x + reach.width).contains(&x) && (reach.y..=reach.y + reach.height).contains(&y)
+    };
+    edge.iter().any(holds)
 }
 
 /// Whether a curve, its band or a cross of it goes through a rectangle, seen at steps of a few units.

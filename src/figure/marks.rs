@@ -1,25 +1,56 @@
 //! Marks other than lines and bands: dots, bars, cells, arrows, stars; and guides.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use super::layout::{Plot, Rect};
-use super::legend::colour;
+use super::legend::{colour, look};
+use super::look::{Look, Marker};
+use super::notices::{self, Absence};
 use super::panel::{error_bar, thin};
 use super::series::Point;
 use super::style;
 use super::svg::{Path, Px, Writer, line};
 use crate::expr::Expr;
-use crate::work::{Curve, Guide};
+use crate::work::{Curve, Guide, Panel};
 
-/// Draws a dot.
-pub(super) fn dot(out: &mut Writer, (x, y): (f64, f64), radius: f64, fill: &str, edge: &str, opacity: f64) {
-    let (x, y, radius, width) = (Px(x), Px(y), Px(radius), Px(style::FRAME));
-    let mut look: Vec<(&str, &dyn Display)> =
-        vec![("cx", &x), ("cy", &y), ("r", &radius), ("fill", &fill), ("stroke", &edge), ("stroke-width", &width)];
+/// Draws a dot of one of the markers' shapes; all cover about the same area.
+pub(super) fn dot(
+    out: &mut Writer,
+    (x, y): (f64, f64),
+    marker: Marker,
+    radius: f64,
+    (fill, edge): (&str, &str),
+    opacity: f64,
+) {
+    let corners = match marker {
+        Marker::Circle => Vec::new(),
+        Marker::Square => [(-0.89, -0.89), (0.89, -0.89), (0.89, 0.89), (-0.89, 0.89)].to_vec(),
+        Marker::Diamond => [(0.0, -1.25), (1.25, 0.0), (0.0, 1.25), (-1.25, 0.0)].to_vec(),
+    };
+    let mut path = Path::default();
+    corners.iter().for_each(|(dx, dy)| path.to((x + radius * dx, y + radius * dy)));
+    let (path, x, y, radius, width) = (path.closed(), Px(x), Px(y), Px(radius), Px(style::FRAME));
+    let mut look: Vec<(&str, &dyn Display)> = match marker {
+        Marker::Circle => vec![("cx", &x), ("cy", &y), ("r", &radius)],
+        _ => vec![("d", &path)],
+    };
+    look.extend([("fill", &fill as &dyn Display), ("stroke", &edge), ("stroke-width", &width)]);
     if opacity < 1.0 {
         look.extend([("fill-opacity", &opacity as &dyn Display), ("stroke-opacity", &opacity)]);
     }
-    out.leaf("circle", &look);
+    out.leaf(if marker == Marker::Circle { "circle" } else { "path" }, &look);
+}
+
+/// A dot on a line: empty on a dashed one.
+pub(super) fn line_dot(out: &mut Writer, at: (f64, f64), look: Look, dashed: bool) {
+    let fill = if dashed { style::BACKGROUND } else { look.colour };
+    dot(out, at, look.marker, style::DOT, (fill, look.colour), 1.0);
+}
+
+/// A dot that stands for a row.
+pub(super) fn row_dot(out: &mut Writer, at: (f64, f64), look: Look, opacity: f64) {
+    dot(out, at, look.marker, style::DOT, (look.colour, look.colour), opacity);
 }
 
 fn inside(plot: &Plot, point: &Point) -> Option<(f64, f64)> {
@@ -44,20 +75,95 @@ pub(super) fn points(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Poi
     }
     points.iter().for_each(|point| error_bar(out, plot, edge, point));
     for at in points.iter().filter_map(|point| inside(plot, point)) {
-        dot(out, at, style::MEAN_DOT, colour(curve), edge, 1.0);
+        dot(out, at, look(curve).marker, style::MEAN_DOT, (colour(curve), edge), 1.0);
     }
 }
 
-/// Every row as a dot, the first ones pale.
+/// Every row as a dot, the first ones of each replica pale.
 pub(super) fn dots(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
-    let last = points.len().saturating_sub(1).max(1) as f64;
-    for (i, point) in points.iter().enumerate() {
-        if let Some(at) = inside(plot, point) {
+    for replica in points.split(Point::is_break) {
+        for (i, point) in replica.iter().enumerate() {
+            let Some(at) = inside(plot, point) else { continue };
+            let share = if replica.len() > 1 { i as f64 / (replica.len() - 1) as f64 } else { 1.0 };
             // Rounded, so that it is written in few digits.
-            let opacity = ((style::PALEST + (1.0 - style::PALEST) * i as f64 / last) * 100.0).round() / 100.0;
-            dot(out, at, style::DOT, colour(curve), colour(curve), opacity);
+            let opacity = ((style::PALEST + (1.0 - style::PALEST) * share) * 100.0).round() / 100.0;
+            row_dot(out, at, look(curve), opacity);
         }
     }
+}
+
+/// An edge of the plot area, or the corner of both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Edge {
+    /// Where what has no place on the vertical axis would be.
+    Lower,
+    /// Where what has no place on the horizontal axis would be.
+    Left,
+}
+
+/// Where the frame is nearest to points of 0 or less on logarithmic axes.
+pub(super) fn edges<'a>(
+    plot: &Plot,
+    panel: &'a Panel,
+    curve: &'a Curve,
+    points: &'a [Point],
+) -> impl Iterator<Item = (Edge, (f64, f64))> + use<'a> {
+    let plot = *plot;
+    let is_off =
+        move |point: &&Point| matches!(notices::absence(panel, curve, point), Some(Absence::Zero | Absence::Negative));
+    points.iter().filter(is_off).filter_map(move |point| {
+        let [x, y] = notices::position(curve, point);
+        let (left, bottom) = (plot.area.x, plot.area.y + plot.area.height);
+        match (plot.x.place(x).is_some(), plot.y.place(y).is_some()) {
+            (true, _) => Some((Edge::Lower, (plot.across(plot.x.inside(x)?), bottom))),
+            (false, true) => Some((Edge::Left, (left, plot.down(plot.y.inside(y)?)))),
+            (false, false) => Some((Edge::Lower, (left, bottom))),
+        }
+    })
+}
+
+/// Triangles that point to values which a logarithmic axis cannot show, `row` rows in so that curves do not cover each
+/// other's; whether there is one.
+pub(super) fn triangles(
+    out: &mut Writer,
+    plot: &Plot,
+    panel: &Panel,
+    curve: &Curve,
+    points: &[Point],
+    row: u32,
+) -> bool {
+    let half = style::CROSS;
+    let inset = half + 2.8 * half * f64::from(row % 8);
+    let (area, clear) = (plot.area, half + style::FRAME);
+    let mut drawn = BTreeSet::new();
+    let mut shape = String::new();
+    for (edge, (x, y)) in edges(plot, panel, curve, points) {
+        let along = if edge == Edge::Lower { x } else { y };
+        // Many beside each other are one every few units.
+        if !drawn.insert((edge, (along / (2.0 * half)).round() as i64)) {
+            continue;
+        }
+        let corners = match edge {
+            Edge::Lower => {
+                let (x, tip) = (x.clamp(area.x + clear, area.x + area.width - clear), y - inset);
+                [(x, tip), (x - half, tip - 1.6 * half), (x + half, tip - 1.6 * half)]
+            }
+            Edge::Left => {
+                let (tip, y) = (x + inset, y.clamp(area.y + clear, area.y + area.height - clear));
+                [(tip, y), (tip + 1.6 * half, y - half), (tip + 1.6 * half, y + half)]
+            }
+        };
+        let mut path = Path::default();
+        corners.into_iter().for_each(|at| path.to(at));
+        shape += &path.closed();
+    }
+    if !shape.is_empty() {
+        let fill = if curve.dashed { style::BACKGROUND } else { colour(curve) };
+        let look: [(&str, &dyn Display); 4] =
+            [("d", &shape), ("fill", &fill), ("stroke", &colour(curve)), ("stroke-width", &Px(style::FRAME))];
+        out.leaf("path", &look);
+    }
+    !shape.is_empty()
 }
 
 /// A bar from the foot of the axis (0, if that is on it) to the mean.

@@ -10,7 +10,9 @@ mod font;
 mod heat;
 mod layout;
 mod legend;
+mod look;
 mod marks;
+mod notices;
 mod panel;
 mod pdf;
 mod png;
@@ -31,6 +33,8 @@ use crate::work::Figure;
 use font::Font;
 use layout::Layout;
 
+pub use look::{LOOKS, Look, Marker};
+pub use notices::notices;
 pub use pdf::pdf;
 pub use png::png;
 pub use rows::{Row, SETTING, rows};
@@ -168,17 +172,13 @@ impl FigureError {
     }
 }
 
-/// The colour, `#rrggbb`, of an index into the palette.
-pub fn colour(index: u32) -> &'static str {
-    style::PALETTE[index as usize % style::PALETTE.len()]
-}
-
-/// On how many runs the numbers of a figure rest, in a sentence; empty if no curve shows means.
+/// The words at the foot of a figure, without its own note: on how many runs it rests, what its marks are, and which
+/// numbers it does not show.
 ///
 /// # Errors
 /// If the numbers are not this figure's.
-pub fn runs(figure: &Figure, numbers: &Table) -> Result<String, FigureError> {
-    Ok(caption::runs(figure, &series::series(figure, numbers)?))
+pub fn caption(figure: &Figure, numbers: &Table) -> Result<String, FigureError> {
+    Ok(caption::words(figure, &series::series(figure, numbers)?))
 }
 
 /// Refuses a text with a character that the bundled font lacks.

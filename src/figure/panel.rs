@@ -3,11 +3,12 @@
 use std::fmt::Display;
 
 use super::layout::{Cell, Plot};
-use super::legend::{colour, stroke};
+use super::legend::{colour, look, stroke};
+use super::look::Marker;
 use super::series::Point;
 use super::svg::{Path, Px, Writer, line};
 use super::ticks::Tick;
-use super::{heat, marks, style};
+use super::{heat, marks, notices, style};
 use crate::work::{Curve, Mark, Scale};
 
 /// Draws a panel; `clip` is an id for the outline of its plot area.
@@ -25,7 +26,7 @@ pub(super) fn draw(out: &mut Writer, cell: &Cell, clip: &str) {
     out.close("g");
     guides(out, cell);
     // All bands lie below all curves, so that none is hidden.
-    let mut diverging = 0;
+    let (mut diverging, mut off) = (0, 0);
     for part in ["band", "curve"] {
         for (curve, points) in cell.panel.curves.iter().zip(cell.series) {
             let (panel, label, dashed) = (&cell.panel.id, &curve.label, u8::from(curve.dashed));
@@ -51,7 +52,11 @@ pub(super) fn draw(out: &mut Writer, cell: &Cell, clip: &str) {
                     Mark::Star => marks::stars(out, plot, curve, points),
                     _ => {}
                 }
-                diverging += u32::from(crosses(out, plot, curve, points, diverging));
+                // Cells have their own signs, and what shows every row is told of in the caption.
+                if curve.mark.is_mean() && curve.mark != Mark::Heat {
+                    diverging += u32::from(crosses(out, plot, curve, points, diverging));
+                }
+                off += u32::from(marks::triangles(out, plot, cell.panel, curve, points, off));
             }
             out.close("g");
         }
@@ -169,7 +174,7 @@ fn lines(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
     for run in runs(plot, points).filter(|run| run.len() > 1) {
         let mut path = Path::default();
         thinned(run.iter().filter_map(|point| plot.at(point.x, point.mean))).into_iter().for_each(|at| path.to(at));
-        stroke(out, &path.open(), colour, curve.dashed);
+        stroke(out, &path.open(), look(curve));
     }
     for run in runs(plot, points) {
         if let [alone] = run {
@@ -180,21 +185,37 @@ fn lines(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
 
 /// Dots where there are few points or one stands alone. They may reach over the frame, lest half of one be lost.
 fn dots(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
-    let colour = colour(curve);
-    let fill = if curve.dashed { style::BACKGROUND } else { colour };
+    let look = look(curve);
     let inside = |point: &&Point| plot.x.inside(point.x).is_some() && plot.y.inside(point.mean).is_some();
-    for run in runs(plot, points).filter(|run| run.len() == 1 || points.len() <= style::FEW) {
-        for (x, y) in run.iter().filter(inside).filter_map(|point| plot.at(point.x, point.mean)) {
-            marks::dot(out, (x, y), style::DOT, fill, colour, 1.0);
+    // Of many points only some have one, and only if the shape tells curves apart.
+    let every = match (points.len() <= style::FEW, look.marker) {
+        (true, _) => 1,
+        (false, Marker::Circle) => usize::MAX,
+        (false, _) => points.len() / style::MARKERS,
+    };
+    for run in runs(plot, points) {
+        let few =
+            run.iter().enumerate().filter(|(i, _)| run.len() == 1 || (i + 1) % every == 0).map(|(_, point)| point);
+        for at in few.filter(inside).filter_map(|point| plot.at(point.x, point.mean)) {
+            marks::line_dot(out, at, look, curve.dashed);
         }
     }
 }
 
 pub(super) fn error_bar(out: &mut Writer, plot: &Plot, colour: &str, point: &Point) {
     if let (Some((x, _)), true) = (plot.at(point.x, point.mean), point.n > 1) {
+        // What reaches over the frame ends there, without a cap.
+        let (top, bottom) = (plot.area.y, plot.area.y + plot.area.height);
         let (high, low) = plot.band(point);
-        let cap = |y| line((x - style::CROSS, y), (x + style::CROSS, y));
-        thin(out, &[line((x, high), (x, low)), cap(high), cap(low)].concat(), colour, style::FRAME);
+        let (from, to) = (high.clamp(top, bottom), low.clamp(top, bottom));
+        let cap = |end: f64, y: f64| {
+            if end == y { line((x - style::CROSS, y), (x + style::CROSS, y)) } else { String::new() }
+        };
+        let bar = if from < to { line((x, from), (x, to)) } else { String::new() };
+        let shape = [bar, cap(high, from), cap(low, to)].concat();
+        if !shape.is_empty() {
+            thin(out, &shape, colour, style::FRAME);
+        }
     }
 }
 
@@ -274,26 +295,39 @@ fn labels(out: &mut Writer, cell: &Cell) {
     }
 }
 
-/// Says so if there is nothing to see.
+/// Says so if there is nothing to see, and why.
 fn nothing(out: &mut Writer, cell: &Cell) {
     let (plot, area) = (&cell.plot, cell.plot.area);
-    let heights = cell.panel.curves.iter().zip(cell.series).flat_map(|(curve, points)| {
-        let height = |point: &Point| if curve.mark == Mark::Heat { point.y } else { point.mean };
-        points.iter().map(move |point| (point.x, height(point)))
-    });
-    let mut points = heights.filter(|&(x, y)| plot.at(x, y).is_some()).peekable();
-    let text = if points.peek().is_none() { "no data" } else { "no data within these limits" };
-    if !points.any(|(x, y)| plot.x.inside(x).is_some() && plot.y.inside(y).is_some()) {
-        let (x, y) = (area.x + area.width / 2.0, area.y + area.height / 2.0 + style::MIDDLE * style::AXIS_LABEL);
-        let look: [(&str, &dyn Display); 5] = [
-            ("x", &Px(x)),
-            ("y", &Px(y)),
-            ("text-anchor", &"middle"),
-            ("font-size", &Px(style::AXIS_LABEL)),
-            ("fill", &style::PALE_INK),
-        ];
-        out.words("text", &look, text);
-    }
+    let points: Vec<(&Curve, &Point)> = cell
+        .panel
+        .curves
+        .iter()
+        .zip(cell.series)
+        .flat_map(|(curve, all)| all.iter().map(move |p| (curve, p)))
+        .collect();
+    let any = |is: &dyn Fn(&Curve, &Point) -> bool| points.iter().any(|(curve, point)| is(curve, point));
+    let place = |curve: &Curve, point: &Point| notices::position(curve, point);
+    let is_inside = |curve: &Curve, point: &Point| {
+        let [x, y] = place(curve, point);
+        plot.x.inside(x).is_some() && plot.y.inside(y).is_some()
+    };
+    let is_placed = |curve: &Curve, point: &Point| {
+        let [x, y] = place(curve, point);
+        plot.at(x, y).is_some()
+    };
+    let text = if any(&is_inside) {
+        return;
+    } else if any(&is_placed) {
+        "no data within these limits"
+    } else if any(&|curve, point| place(curve, point).iter().all(|value| value.is_finite())) {
+        "no value above 0"
+    } else if any(&|_, point| point.diverged > 0) {
+        "no finite value"
+    } else {
+        "no data"
+    };
+    let (x, y) = (area.x + area.width / 2.0, area.y + area.height / 2.0 + style::MIDDLE * style::AXIS_LABEL);
+    out.tinted((x, y), "middle", style::AXIS_LABEL, style::PALE_INK, text);
 }
 
 #[cfg(test)]

@@ -23,8 +23,8 @@ const INFO: Ref = Ref::new(5);
 /// The first of the numbers that the font's objects take.
 const FONT: Ref = Ref::new(6);
 
-/// The drawing as one page of PDF 1.7 (ISO 32000-1), of the drawing's size. Lines stay lines, text stays text, in the
-/// bundled font, which is embedded. No dates and no identifier: the same drawing gives the same bytes.
+/// The drawing as one page of PDF 1.4, of the drawing's size. Lines stay lines, text stays text, in the bundled font,
+/// which is embedded. No dates and no identifier: the same drawing gives the same bytes.
 ///
 /// # Errors
 /// If the text is no SVG, or has what our drawings do not: gradients, images, masks, filters, groups that are
@@ -35,6 +35,8 @@ pub fn pdf(svg: &str) -> Result<Vec<u8>, FigureError> {
     let drawn = content::draw(&tree)?;
 
     let mut pdf = Pdf::new();
+    // Nothing here is newer than transparency, and LaTeX warns of included pages above 1.5.
+    pdf.set_version(1, 4);
     let mut catalog = pdf.catalog(CATALOG);
     catalog.pages(PAGES);
     let title = title(svg);

@@ -6,7 +6,8 @@ use resvg::{tiny_skia, usvg};
 
 use super::{FigureError, font, style};
 
-/// Rasterises a drawing at two pixels per unit, with the bundled font and no other. No time stamps.
+/// Rasterises a drawing at two pixels per unit, with the bundled font and no other. The file says how large its pixels
+/// are, so that documents show it at the size of the drawing. No time stamps.
 ///
 /// # Errors
 /// If the text is no SVG, or would be larger than 10⁸ pixels.
@@ -19,7 +20,24 @@ pub fn png(svg: &str) -> Result<Vec<u8>, FigureError> {
     let mut pixmap = pixmap.ok_or_else(|| fail(format!("{width} times {height} is no size")))?;
     let scale = tiny_skia::Transform::from_scale(style::PNG_SCALE, style::PNG_SCALE);
     resvg::render(&tree, scale, &mut pixmap.as_mut());
-    pixmap.encode_png().map_err(|e| fail(e.to_string()))
+    let encoded = pixmap.encode_png().map_err(|e| fail(e.to_string()))?;
+    with_density(&encoded).ok_or_else(|| fail("the encoder wrote no header".to_owned()))
+}
+
+/// The signature and the chunk `IHDR`, with which every PNG begins.
+const HEADER: usize = 8 + 4 + 4 + 13 + 4;
+
+/// The file with a chunk `pHYs` (PNG specification, 11.3.5.3) behind its header: a unit of the drawing is 1/96 inch.
+fn with_density(png: &[u8]) -> Option<Vec<u8>> {
+    let (header, rest) = png.split_at_checked(HEADER)?;
+    let per_metre = (style::PNG_SCALE * 96.0 / 0.0254).round() as u32;
+    let density = per_metre.to_be_bytes();
+    let metre: &[u8] = &[1];
+    let body = [b"pHYs", &density[..], &density[..], metre].concat();
+    let mut checksum = flate2::Crc::new();
+    checksum.update(&body);
+    let length = (body.len() as u32 - 4).to_be_bytes();
+    Some([header, &length, &body, &checksum.sum().to_be_bytes(), rest].concat())
 }
 
 /// The pixels of a drawing of some size.
@@ -48,4 +66,29 @@ pub(super) fn tree(svg: &str) -> Result<usvg::Tree, usvg::Error> {
         ..Default::default()
     };
     usvg::Tree::from_str(svg, &options)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_png_says_how_large_it_is_and_stays_one() {
+        let svg = r#"<svg xmlns="http://www.w3.org/2000/svg" width="30" height="20"/>"#;
+        let bytes = super::png(svg).unwrap();
+        let mut chunks = Vec::new();
+        let mut rest = &bytes[8..];
+        while let Some((length, chunk)) = rest.split_first_chunk::<4>() {
+            let (body, after) = chunk.split_at(u32::from_be_bytes(*length) as usize + 4);
+            let (checksum, after) = after.split_first_chunk::<4>().unwrap();
+            let mut computed = flate2::Crc::new();
+            computed.update(body);
+            assert_eq!(computed.sum(), u32::from_be_bytes(*checksum));
+            chunks.push(body);
+            rest = after;
+        }
+        let kinds: Vec<&[u8]> = chunks.iter().map(|chunk| &chunk[..4]).collect();
+        assert_eq!(kinds, [&b"IHDR"[..], b"pHYs", b"IDAT", b"IEND"]);
+        // 192 pixels an inch are 7559 a metre, across and down.
+        assert_eq!(chunks[1][4..], [0, 0, 0x1d, 0x87, 0, 0, 0x1d, 0x87, 1]);
+        assert_eq!(resvg::tiny_skia::Pixmap::decode_png(&bytes).unwrap().width(), 60);
+    }
 }

@@ -12,6 +12,22 @@ pub(super) struct Scale {
     /// The limits, transformed.
     pub low: f64,
     pub high: f64,
+    /// On a logarithmic axis of a heat map, where the row (or column) of 0 stands.
+    pub zero: Option<Zero>,
+}
+
+/// A row of its own for 0, below a break of a logarithmic axis.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Zero {
+    /// The upper end of the row, transformed; the lower one is the axis's.
+    top: f64,
+    /// Where the axis proper begins, transformed.
+    floor: f64,
+}
+
+/// Whether a value has a place on an axis of a kind.
+pub(super) fn stands(kind: Kind, value: f64) -> bool {
+    transform(kind, value).is_some()
 }
 
 /// Where a value stands when positions are even: the logarithm on a log axis; on a linear one half of the
@@ -44,7 +60,7 @@ impl Scale {
         };
         match (transform(kind, low), transform(kind, high)) {
             (Some(from), Some(to)) if from < to && !too_close(kind, from, to) => {
-                Ok(Self { kind, values: (low, high), low: from, high: to })
+                Ok(Self { kind, values: (low, high), low: from, high: to, zero: None })
             }
             _ => Err(FigureError::Range { panel: panel.to_owned(), axis: name, low, high }),
         }
@@ -63,19 +79,29 @@ impl Scale {
             Kind::Linear if low.abs().max(high.abs()) > TINY => 0.1 * low.abs().max(high.abs()),
             Kind::Linear => 0.5,
         };
-        Self { kind, values, low: low - around, high: high + around }
+        Self { kind, values, low: low - around, high: high + around, zero: None }
     }
 
     /// The place of a value as a fraction of the axis, also outside of it; `None` if it stands nowhere.
     pub fn place(&self, value: f64) -> Option<f64> {
+        let at = match self.zero {
+            Some(zero) if value == 0.0 => Some((self.low + zero.top) / 2.0),
+            Some(zero) => transform(self.kind, value).filter(|at| *at >= zero.floor),
+            None => transform(self.kind, value),
+        };
         // What is far outside is cut off anyway; large coordinates trouble renderers.
-        transform(self.kind, value).map(|at| ((at - self.low) / (self.high - self.low)).clamp(-10.0, 11.0))
+        at.map(|at| self.share(at).clamp(-10.0, 11.0))
     }
 
-    /// The value at a place.
+    fn share(&self, at: f64) -> f64 {
+        (at - self.low) / (self.high - self.low)
+    }
+
+    /// The value at a place; NaN in the row of 0 and the break above it.
     pub fn value(&self, place: f64) -> f64 {
         let at = self.low + place * (self.high - self.low);
         match self.kind {
+            _ if self.zero.is_some_and(|zero| at < zero.floor) => f64::NAN,
             Kind::Linear => 2.0 * at,
             Kind::Log => libm::exp(at),
         }
@@ -88,6 +114,21 @@ impl Scale {
         at.dedup_by(|a, b| *a - *b <= 1e-9 * b.abs());
         let [first, .., last] = at[..] else { return self };
         Self { low: first - (at[1] - first) / 2.0, high: last + (last - at[at.len() - 2]) / 2.0, ..self }
+    }
+
+    /// A logarithmic axis with a row for 0 below its `rows` others; if there are none, that row is all of it.
+    pub fn with_zero(self, rows: usize) -> Self {
+        if rows == 0 {
+            return Self { low: 0.0, high: 1.0, zero: Some(Zero { top: 1.0, floor: f64::INFINITY }), ..self };
+        }
+        let row = (self.high - self.low) / rows as f64;
+        let top = self.low - style::BREAK * row;
+        Self { low: top - row, zero: Some(Zero { top, floor: self.low }), ..self }
+    }
+
+    /// The ends of the row of 0, and the lower end of the axis above it, as fractions of the axis.
+    pub fn zero_row(&self) -> Option<(f64, f64, f64)> {
+        self.zero.map(|zero| (0.0, self.share(zero.top), self.share(zero.floor)))
     }
 
     /// The place of a value if it is on the axis, its limits included.

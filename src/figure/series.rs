@@ -28,6 +28,13 @@ pub(super) struct Point {
     pub diverged: i64,
 }
 
+impl Point {
+    /// Whether it is none, but parts the rows of two replicas.
+    pub fn is_break(&self) -> bool {
+        self.n == 0 && self.diverged == 0
+    }
+}
+
 /// The plotted numbers, one row per curve and x, curves in the figure's order and x ascending. Columns:
 /// `panel` (its id), `curve` (its label), `dashed` (1 or 0), `x`, then over the replicas that have this x:
 /// `mean`, `std` (sample standard deviation, n − 1), `low` and `high` (mean ∓ std) of the finite values,
@@ -35,7 +42,8 @@ pub(super) struct Point {
 /// low = high = mean. The order of replicas and rows does not matter, to the last bit.
 ///
 /// A figure with a heat map has a column `y` more, and that map one row per x and y. Curves that show every row
-/// ([`Mark::is_mean`]) have them in their order, with the value as `mean`; a row of NaN parts the replicas.
+/// (not [`Mark::is_mean`]) have them in their order, with the value as `mean`; in those of paths and dots a row of NaN
+/// with `n` and `diverged` 0 parts the replicas.
 ///
 /// # Errors
 /// If a table or column is missing, an x is not finite, a replica has two values at one x, or panels or
@@ -138,12 +146,10 @@ fn aggregate(panel: &Panel, curve: &Curve, tables: &BTreeMap<String, Table>) -> 
                 values.entry((Ordered(row.x), Ordered(row.y))).or_default().push(row.value);
             }
         } else {
-            let shown = rows.into_iter().filter(|row| row.x.is_finite() && row.value.is_finite());
-            let points = shown.map(|row| summary(row.x, f64::NAN, vec![row.value]));
-            if curve.mark == Mark::Path && !single.is_empty() {
+            if matches!(curve.mark, Mark::Path | Mark::Dots) && !single.is_empty() {
                 single.push(summary(f64::NAN, f64::NAN, Vec::new()));
             }
-            single.extend(points);
+            single.extend(rows.into_iter().map(alone));
         }
     }
     single.extend(values.into_iter().map(|((x, y), values)| summary(x.0, y.0, values)));
@@ -195,6 +201,15 @@ fn one_at_a_place(panel: &str, curve: &Curve, replica: usize, rows: Vec<Row>) ->
         }
     }
     Ok(found.into_values().collect())
+}
+
+/// A row that stands for itself. One that is not finite in either direction has no value.
+fn alone(row: Row) -> Point {
+    if row.x.is_finite() {
+        summary(row.x, f64::NAN, vec![row.value])
+    } else {
+        summary(f64::NAN, f64::NAN, vec![f64::NAN])
+    }
 }
 
 fn summary(x: f64, y: f64, values: Vec<f64>) -> Point {

@@ -1,5 +1,7 @@
 //! Every colour, size and width of the drawings. Lengths are in SVG units (CSS pixels).
 
+use super::look::Marker;
+
 /// Colours of curves, by index: the paper's four, then four that differ well from them and each other.
 pub const PALETTE: [&str; 8] = ["#1d3557", "#a8dadc", "#faa307", "#a10035", "#4a8f3c", "#8e5bb5", "#e56b9d", "#6c6f73"];
 /// What browsers look for; the bundled font is the first.
@@ -34,6 +36,9 @@ pub const PAD: f64 = 6.0;
 
 pub const CURVE: f64 = 1.7;
 pub const DASH: &str = "5.5 3";
+/// The rounds through the palette: the marker, the dash of curves, and that of curves that are called dashed.
+pub const ROUNDS: [(Marker, &str, &str); 3] =
+    [(Marker::Circle, "", DASH), (Marker::Square, "9 2 1.5 2", "1.5 2"), (Marker::Diamond, "9 2 1.5 2 1.5 2", "12 4")];
 pub const DOTTED: &str = "1 2.5";
 pub const BAND_OPACITY: f64 = 0.2;
 pub const FRAME: f64 = 0.9;
@@ -58,8 +63,12 @@ pub const CELL_LABEL: f64 = 9.5;
 pub const CAPTION: f64 = 10.0;
 /// Curves with at most this many points show each as a dot.
 pub const FEW: usize = 15;
-/// Half the width of the cross of a diverged replica, and of an error bar's cap.
+/// Curves of a later round with more points have about this many markers.
+pub const MARKERS: usize = 8;
+/// Half the width of the cross of a diverged replica, of a triangle at the edge, and of an error bar's cap.
 pub const CROSS: f64 = 3.0;
+/// The gap in a logarithmic axis above its row of zeros, as a share of the row's height.
+pub const BREAK: f64 = 0.12;
 
 /// Legend: length of a key, distance between entries, opacity of the box.
 pub const KEY: f64 = 24.0;
@@ -70,6 +79,8 @@ pub const LEGEND_OPACITY: f64 = 0.8;
 pub const AXIS_PADDING: (f64, f64) = (0.03, 0.06);
 /// At most this many tick labels an axis.
 pub const MOST_TICKS: usize = 7;
+/// So much of an axis at most is without a label at each of its ends, as a fraction of it, if wanted ticks are to stay.
+pub const MOST_BARE: f64 = 0.3;
 /// Least space between neighbouring tick labels of the horizontal axis.
 pub const TICK_GAP: f64 = 9.0;
 

@@ -13,12 +13,17 @@ pub(super) struct Tick {
 
 /// The ticks of an axis, ascending; those without a label are the minor ones.
 ///
-/// `apart(a, b)` says whether the labels of two ticks, a before b, do not touch.
-pub(super) fn ticks(axis: &Axis, scale: &Scale, apart: impl Fn(&Tick, &Tick) -> bool) -> Vec<Tick> {
-    let wanted = axis.ticks.as_ref().map(|values| (values.is_empty(), named(values, scale)));
-    let mut ticks = match wanted {
-        // Wanted ticks of which less than two lie within the data's limits would leave the axis without a scale.
-        Some((none, ticks)) if none || ticks.len() >= 2 => ticks,
+/// `apart(a, b)` says whether the labels of two ticks, a before b, do not touch. Wanted ticks that leave much of an axis
+/// without a label are replaced, unless `hold` or the axis's limits are fixed as well.
+pub(super) fn ticks(axis: &Axis, scale: &Scale, hold: bool, apart: impl Fn(&Tick, &Tick) -> bool) -> Vec<Tick> {
+    let mut ticks = match axis.ticks.as_ref().map(|values| (values.len(), named(values, scale))) {
+        Some((0, none)) => none,
+        Some((_, ticks))
+            if (hold && !ticks.is_empty())
+                || (ticks.len() >= 2 && (axis.range.is_some() || reach_both_ends(&ticks))) =>
+        {
+            ticks
+        }
         _ => chosen(scale, &apart),
     };
     let mut last: Option<usize> = None;
@@ -36,6 +41,12 @@ pub(super) fn ticks(axis: &Axis, scale: &Scale, apart: impl Fn(&Tick, &Tick) -> 
         ticks.sort_by(|a, b| a.place.total_cmp(&b.place));
     }
     ticks
+}
+
+/// Whether ticks chosen for other data serve these, too.
+fn reach_both_ends(ticks: &[Tick]) -> bool {
+    let (first, last) = (ticks.first().map_or(1.0, |tick| tick.place), ticks.last().map_or(0.0, |tick| tick.place));
+    first <= style::MOST_BARE && 1.0 - last <= style::MOST_BARE
 }
 
 /// The densest set of round values that leaves room for its labels, and holds at least two.
@@ -178,7 +189,7 @@ mod tests {
     fn labels(kind: Kind, range: Option<[f64; 2]>, wanted: Option<&[f64]>, values: [f64; 2]) -> String {
         let axis = Axis { label: String::new(), scale: kind, range, ticks: wanted.map(<[f64]>::to_vec) };
         let scale = Scale::of(&axis, "y", "a", values.into_iter()).unwrap();
-        let ticks = ticks(&axis, &scale, |a, b| b.place - a.place > 0.07);
+        let ticks = ticks(&axis, &scale, false, |a, b| b.place - a.place > 0.07);
         assert!(ticks.is_sorted_by(|a, b| a.place < b.place));
         ticks.into_iter().map(|tick| tick.label).filter(|label| !label.is_empty()).collect::<Vec<_>>().join(" ")
     }
@@ -210,6 +221,41 @@ mod tests {
         assert_eq!(labels(Kind::Linear, Some([0.0, 1.0]), Some(&[0.0, 0.01, 0.5]), [1.0, 2.0]), "0.00 0.50");
         assert_eq!(labels(Kind::Linear, Some([0.0, 1.0]), Some(&[]), [1.0, 2.0]), "");
         assert_eq!(labels(Kind::Linear, None, Some(&[50.0, 60.0, 90.0]), [10.0, 51.0]), "10 20 30 40 50");
+    }
+
+    #[test]
+    fn wanted_ticks_serve_the_data_that_they_were_chosen_for() {
+        let log = |low: f64, high: f64, wanted: &[f64]| labels(Kind::Log, None, Some(wanted), [low, high]);
+        // Those of the paper's axes stay at the paper's numbers.
+        let of_traces = [3e4, 5e4, 1e5, 2e5, 4e5];
+        assert_eq!(log(48_000.0, 313_000.0, &of_traces), "5·10⁴ 10⁵ 2·10⁵");
+        let (of_errors, of_tuned) = ([10.0, 20.0, 40.0, 60.0, 90.0], [5.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0]);
+        assert_eq!(log(10.4, 90.0, &of_errors), "10 20 40 60 90");
+        assert_eq!(log(135.0, 6300.0, &[100.0, 300.0, 1000.0, 5000.0]), "300 1000 5000");
+        assert_eq!(log(9.8, 16.5, &of_tuned), "10 12 14 16");
+        // Where the data are elsewhere, others are chosen.
+        assert_eq!(log(6_000.0, 120_000.0, &of_traces), "10⁴ 2·10⁴ 5·10⁴ 10⁵");
+        assert_eq!(log(1.4, 95.0, &[20.0, 30.0, 40.0, 60.0, 100.0]), "2 5 10 20 50 100");
+        let linear = |high, wanted: &[f64]| labels(Kind::Linear, None, Some(wanted), [0.0, high]);
+        assert_eq!(linear(20.0, &[0.0, 5.0, 10.0]), "0 5 10 15 20");
+        assert_eq!(linear(20.0, &[0.0, 8.0, 16.0]), "0 8 16");
+    }
+
+    #[test]
+    fn labels_reach_both_ends_whatever_ticks_are_wanted() {
+        let mut stream = crate::rng::Stream::new(0, "wanted ticks", &[]);
+        for _ in 0..2000 {
+            let kind = if stream.below(2) == 0 { Kind::Linear } else { Kind::Log };
+            let low = 0.01 + stream.uniform();
+            let high = low * (1.1 + 200.0 * stream.uniform() * stream.uniform());
+            let wanted: Vec<f64> = (0..5).map(|_| 100.0 * stream.uniform() * stream.uniform()).collect();
+            let axis = Axis { label: String::new(), scale: kind, range: None, ticks: Some(wanted) };
+            let scale = Scale::of(&axis, "y", "a", [low, high].into_iter()).unwrap();
+            let mut ticks = ticks(&axis, &scale, false, |a, b| b.place - a.place > 0.07);
+            ticks.retain(|tick| !tick.label.is_empty());
+            let (first, last) = (ticks[0].place, ticks[ticks.len() - 1].place);
+            assert!(first < 0.4 && last > 0.6, "{kind:?} {low} to {high}: {ticks:?}");
+        }
     }
 
     #[test]

@@ -87,7 +87,8 @@ impl<'a> Rows<'a> {
         let mut curve = serde_json::Map::new();
         curve.insert("label".into(), info.label.as_str().into());
         curve.insert("colour".into(), colour(&info.colour).into());
-        curve.insert("dashed".into(), info.dashed.into());
+        curve.insert("dash".into(), dash(&info.dash).into());
+        curve.insert("marker".into(), info.marker.as_str().into());
         curve.insert("mark".into(), info.mark.as_str().into());
         for (key, values) in &self.numbers {
             let values: Vec<f64> = places.iter().filter_map(|&row| values.get(row).copied()).collect();
@@ -113,6 +114,11 @@ pub(super) fn colour(text: &str) -> &str {
     if good { text } else { "#222222" }
 }
 
+/// A list of lengths that is one.
+fn dash(text: &str) -> &str {
+    if text.bytes().all(|byte| byte.is_ascii_digit() || b". ".contains(&byte)) { text } else { "" }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,5 +132,6 @@ mod tests {
         {
             assert_eq!(colour(text), if good { text } else { "#222222" });
         }
+        assert_eq!(["", "5.5 3", "5,\""].map(dash), ["", "5.5 3", ""]);
     }
 }

@@ -54,8 +54,8 @@ pub struct Section {
     pub numbers: Table,
     /// The panels, in the figure's order.
     pub panels: Vec<PanelInfo>,
-    /// How many runs stand behind the figure, in words: `3 runs a curve`. May be empty.
-    pub runs: String,
+    /// What is said at the foot of the figure: how many runs stand behind it. May be empty.
+    pub caption: String,
     /// What the figure is to show, and whether it does.
     pub claims: Vec<ClaimInfo>,
     /// File name and text of the pipeline.
@@ -94,8 +94,12 @@ pub struct CurveInfo {
     pub label: String,
     /// `#rrggbb`; anything else becomes black.
     pub colour: String,
-    /// Dashed instead of solid.
+    /// Dashed instead of solid, as in the numbers.
     pub dashed: bool,
+    /// Lengths of strokes and gaps, as in SVG; empty for a solid line.
+    pub dash: String,
+    /// What stands at its points: `circle`, `square` or `diamond`; anything else becomes a circle.
+    pub marker: String,
     /// `line`, `points`, `bars`, `scatter` or `path`. A panel with a curve of another mark (`arrows`, `star`,
     /// `heat`) is not explored.
     pub mark: String,

@@ -2,7 +2,6 @@
 // Everything static is there without it. Text comes in by textContent and setAttribute only.
 "use strict";
 (() => {
-  const DASH = "5.5 3";
   const FEW = 15; // lines with at most so many points show each as a dot, as in the static drawing
   const REACH = 40; // pixels between pointer and point
   const HUGE = 1e300; // so that differences stay finite
@@ -119,6 +118,15 @@
   };
 
   const circle = (x, y, r) => `M${px(x - r)} ${px(y)}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`;
+  const polygon = (x, y, r, corners) => `M${corners.map(([dx, dy]) => `${px(x + r * dx)} ${px(y + r * dy)}`).join("L")}Z`;
+  const SHAPES = {
+    square: [[-0.89, -0.89], [0.89, -0.89], [0.89, 0.89], [-0.89, 0.89]],
+    diamond: [[0, -1.25], [1.25, 0], [0, 1.25], [-1.25, 0]],
+    down: [[0, 1], [-1, -0.6], [1, -0.6]],
+    left: [[-1, 0], [0.6, -1], [0.6, 1]],
+  };
+  /** What stands at a curve's points. */
+  const marker = (curve, x, y, r) => (SHAPES[curve.marker] ? polygon(x, y, r, SHAPES[curve.marker]) : circle(x, y, r));
   const cross = (x, y, r) => `M${px(x - r)} ${px(y - r)}l${2 * r} ${2 * r}m${-2 * r} 0l${2 * r} ${-2 * r}`;
   const whisker = (x, low, high) =>
     Math.abs(low - high) < 0.5 ? "" : `M${px(x - 3)} ${px(low)}h6M${px(x - 3)} ${px(high)}h6M${px(x)} ${px(low)}V${px(high)}`;
@@ -184,10 +192,10 @@
     legendButton(curve) {
       const stroke = { stroke: curve.colour, "stroke-width": "2", fill: "none" };
       const key = ["points", "scatter"].includes(curve.mark)
-        ? svg("path", { d: circle(12, 6, 3), fill: curve.colour })
+        ? svg("path", { d: marker(curve, 12, 6, 3), fill: curve.colour })
         : curve.mark === "bars"
           ? svg("rect", { x: "4", y: "1", width: "16", height: "10", fill: curve.colour })
-          : svg("path", { d: "M0 6H24", ...stroke, ...(curve.dashed ? { "stroke-dasharray": DASH } : {}) });
+          : svg("path", { d: "M0 6H24", ...stroke, ...(curve.dash ? { "stroke-dasharray": curve.dash } : {}) });
       const swatch = svg("svg", { width: "24", height: "12", viewBox: "0 0 24 12", "aria-hidden": "true" }, key);
       const button = this.button("", () => {
         curve.shown = !curve.shown;
@@ -361,20 +369,26 @@
             const band = runs.map((run) => `M${trace(run, "high")}L${trace([...run].reverse(), "low")}Z`);
             part("band", { d: band.join(""), fill: curve.colour, "fill-opacity": "0.2" }, below);
           }
-          const dash = curve.dashed ? { "stroke-dasharray": DASH } : {};
+          const dash = curve.dash ? { "stroke-dasharray": curve.dash } : {};
           part("line", { d: runs.map((run) => `M${trace(run, "y")}`).join(""), ...stroke, ...dash }, above);
           const dots = curve.mark === "path" || good.length <= FEW ? good : runs.filter((run) => run.length === 1).flat();
-          part("dots", { d: dots.map((p) => circle(p.x, p.y, 2.4)).join(""), fill: curve.colour }, above);
+          part("dots", { d: dots.map((p) => marker(curve, p.x, p.y, 2.4)).join(""), fill: curve.colour }, above);
         } else {
           if (curve.mark === "points") {
             part("errors", { d: good.map((p) => whisker(p.x, p.low, p.high)).join(""), ...stroke, "stroke-width": "1.2" }, above);
           }
-          part("dots", { d: good.map((p) => circle(p.x, p.y, 3)).join(""), fill: curve.colour }, above);
+          part("dots", { d: good.map((p) => marker(curve, p.x, p.y, 3)).join(""), fill: curve.colour }, above);
         }
         // Replicas that diverged: a cross at the top.
         const lost = points.filter((point) => curve.diverged[point.i] > 0 && Number.isFinite(point.x));
         if (lost.length) part("diverged", { d: lost.map((p) => cross(p.x, up.to + 7, 3.5)).join(""), ...stroke }, above);
-        for (const point of good) this.hit(curve, point);
+        // What a logarithmic axis cannot show: a triangle at its edge.
+        const beyond = points.filter((p) => Number.isFinite(curve.x[p.i] + curve.y[p.i]) && !Number.isFinite(p.x + p.y)).map((p) => {
+          const [x, y] = [p.x, p.y].map(Number.isFinite);
+          return { ...p, x: x ? p.x : across.from + 5, y: y ? p.y : up.from - 5, shape: y ? "left" : "down" };
+        });
+        if (beyond.length) part("beyond", { d: beyond.map((p) => polygon(p.x, p.y, 3.5, SHAPES[p.shape])).join(""), fill: curve.colour }, above);
+        for (const point of [...good, ...beyond]) this.hit(curve, point);
         for (const point of lost) if (!good.includes(point)) this.hit(curve, { ...point, y: up.to + 7 });
       }
       into.append(...below, ...above);

@@ -28,9 +28,9 @@ pub(super) fn section(figure: &Section, anchor: &str) -> String {
 /// would be nothing to press it for.
 fn drawing(figure: &Section, anchor: &str) -> String {
     let drawing = svg::drawing(&figure.svg, &format!("{} {}", figure.name, figure.title));
-    let caption = match figure.runs.trim() {
+    let caption = match figure.caption.trim() {
         "" => String::new(),
-        runs => format!("<figcaption>{}.</figcaption>\n", esc(runs)),
+        caption => format!("<figcaption>{}</figcaption>\n", esc(caption)),
     };
     let mut out = format!("<figure>\n<div class=\"card drawing\">\n{drawing}\n</div>\n{caption}</figure>\n");
     if let Some(panels) = data::explorable(figure) {

@@ -26,7 +26,9 @@ fn table(csv: &str, text: &[&str]) -> Table {
 
 fn curve(label: &str, colour: &str, mark: &str) -> CurveInfo {
     let (label, colour, mark) = (label.to_owned(), colour.to_owned(), mark.to_owned());
-    CurveInfo { dashed: label.ends_with("(EMA)"), label, colour, mark }
+    let dashed = label.ends_with("(EMA)");
+    let dash = if dashed { "5.5 3" } else { "" }.to_owned();
+    CurveInfo { dashed, dash, marker: "circle".into(), label, colour, mark }
 }
 
 fn panel(id: &str, title: &str, (x_label, y_label): (&str, &str), curves: Vec<CurveInfo>) -> PanelInfo {
@@ -71,7 +73,7 @@ fn smoke() -> Page {
             panel("c", "Tr(∇²L) of fine-tuned iterates", (start, "Tr(∇²L)"), plain("points").collect()),
             panel("d", "Test error of fine-tuned iterates", (start, "Test error (%)"), plain("line").collect()),
         ],
-        runs: "3 runs a curve".into(),
+        caption: "3 runs a curve.".into(),
         claims: vec![
             claim(
                 "norm",
@@ -137,7 +139,8 @@ fn hostile() -> Page {
     for (name, values) in [("x", [1.0, 2.0]), ("mean", [f64::INFINITY, 1.0]), ("std", [f64::NAN; 2])] {
         numbers.push(Column { name: name.into(), values: Values::Float(values.into()) });
     }
-    let curve = CurveInfo { label: text(), colour: text(), dashed: false, mark: "line".into() };
+    let curve =
+        CurveInfo { label: text(), colour: text(), dashed: false, dash: text(), marker: text(), mark: "line".into() };
     let figure = Section {
         name: text(),
         title: text(),
@@ -147,7 +150,7 @@ fn hostile() -> Page {
             panel(HOSTILE, HOSTILE, (HOSTILE, HOSTILE), vec![curve.clone()]),
             panel("i", "", ("", ""), vec![CurveInfo { mark: text(), ..curve }]),
         ],
-        runs: text(),
+        caption: text(),
         claims: vec![claim(HOSTILE, HOSTILE, HOSTILE, HOSTILE)],
         pipeline: (text(), text()),
         command: text(),

@@ -8,7 +8,7 @@ use super::node::{Data, Diagnostic, Node, did_you_mean};
 use super::places::{Places, Taken};
 use super::sweep::{MOST, Point, Settings, label, restrict};
 use crate::expr::Expr;
-use crate::figure::{SETTING, check_text};
+use crate::figure::{LOOKS, SETTING, check_text};
 use crate::graph::{Graph, Input};
 use crate::work::{Curve, Mark, Rows};
 
@@ -76,10 +76,10 @@ pub fn read(node: &Node, sources: Sources<'_>, found: &mut Curves, complaints: &
     let dashed = fields.truth("dashed", false);
     let last = fields.truth("last", false);
     let unnamed = !fields.truth("legend", true);
-    let colour = fields.integer("colour", Some(0), 0..=7);
+    let colour = fields.integer("colour", Some(0), 0..=LOOKS - 1);
     let colours = fields.numbers("colours").unwrap_or_default();
-    if colours.iter().any(|&c| c.fract() != 0.0 || !(0.0..=7.0).contains(&c)) {
-        fields.complain("colours", "`colours` are integers from 0 to 7");
+    if colours.iter().any(|&c| c.fract() != 0.0 || !(0.0..=f64::from(LOOKS - 1)).contains(&c)) {
+        fields.complain("colours", format!("`colours` are integers from 0 to {}", LOOKS - 1));
     }
     for name in per.iter().filter(|name| !settings.values.contains_key(*name)) {
         let hint = did_you_mean(name, settings.values.keys().map(String::as_str));
@@ -158,7 +158,7 @@ pub fn read(node: &Node, sources: Sources<'_>, found: &mut Curves, complaints: &
             return complaints.push(node.complain(format!("{what}: {problem}")));
         }
         let replicas = replicas(&choice, &taken, sources, &mut found.inputs);
-        let colour = colours.get(shown).map_or((colour + shown as u32) % 8, |&colour| colour as u32);
+        let colour = colours.get(shown).map_or((colour + shown as u32) % LOOKS, |&colour| colour as u32);
         shown += 1;
         found.curves.push(Curve {
             label,

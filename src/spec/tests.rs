@@ -314,7 +314,7 @@ fn curves_choose_among_the_sweeps() {
         (y, "y = 3", "`y` must be an expression in quotes, not 3"),
         ("per     = [\"lr_a\"", "per = [\"lr_q\"", "there is no setting `lr_q`"),
         ("pick  = { lr_a = 0, wd_a = 0 }", "pick  = { lr_a = 2, wd_a = 0 }", "`lr_a` has the places 0 to 1"),
-        ("colours = [1, 2, 0, 3]", "colours = [1, 9]", "`colours` are integers from 0 to 7"),
+        ("colours = [1, 2, 0, 3]", "colours = [1, 24]", "`colours` are integers from 0 to 23"),
         ("figure = \"fig5\"\nid    = \"a\"", "figure = \"Fig 5\"\nid    = \"a\"", "the name of a figure is lower-case"),
         ("kind   = \"steady\"", "kind   = \"stedy\"", "`kind` must be one of below"),
         ("window = [0.5, 1.0]", "window = [0.5, 2.0]", "is a part of the range in shares"),

@@ -69,7 +69,8 @@ pub struct Axis {
     /// Fixed limits; absent: those of the data.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub range: Option<[f64; 2]>,
-    /// Wanted tick values; those outside the limits are left out. Absent, or less than two inside: chosen.
+    /// Wanted tick values; those outside the limits are left out. Absent, or too few to label the axis from end to end (and
+    /// no fixed limits): chosen.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ticks: Option<Vec<f64>>,
 }
@@ -88,7 +89,7 @@ pub enum Mark {
     Bars,
     /// A cell at (x, y), coloured and labelled by the mean of z.
     Heat,
-    /// A dot for every row, paler the earlier it stands.
+    /// A dot for every row, the paler the earlier it stands among those of its replica.
     Dots,
     /// A thin line through the rows in their order.
     Path,
@@ -128,7 +129,7 @@ impl Mark {
 pub struct Curve {
     /// What the legend calls it.
     pub label: String,
-    /// Index into the palette.
+    /// Index into the palette: eight colours, then the same with another dash and marker, and once more.
     pub colour: u32,
     /// Dashed instead of solid.
     #[serde(skip_serializing_if = "is_false", default)]

@@ -147,3 +147,66 @@ fn a_new_pipeline_is_made_as_it_is_and_shown_on_a_page() {
     run(&[&["report"], &small[..]].concat(), 0);
     assert_eq!(page, std::fs::read_to_string(environment.path("reports/smoke/index.html")).unwrap());
 }
+
+/// Twelve curves that begin at a loss of 0 on a logarithmic axis, and a heat map with a row for a noise of 0.
+const EDGES: &str = r#"
+title = "Edge cases of drawing"
+[settings]
+lr = [0.05, 0.1, 0.15, 0.2]
+noise = [0.0, 0.25, 0.5]
+[stage.valley]
+kind = "valley"
+lr = "$lr"
+noise = "$noise"
+steps = 20
+every = 10
+flow_lr = 0.01
+flow_steps = 10
+seed = 0
+[[panel]]
+id = "a"
+x = { label = "Step" }
+y = { label = "Loss", scale = "log" }
+[[panel.curve]]
+from = "valley"
+table = "tuned"
+x = "step"
+y = "loss"
+per = ["lr", "noise"]
+label = "η = {lr}, σ = {noise}"
+[[panel]]
+id = "b"
+x = { label = "η", scale = "log" }
+y = { label = "σ", scale = "log" }
+[[panel.curve]]
+from = "valley"
+table = "tuned"
+mark = "heat"
+x = "$lr"
+y = "$noise"
+z = "trace"
+last = true
+label = "trace"
+[profile.smoke]
+about = "drawing"
+"#;
+
+#[test]
+fn make_warns_of_numbers_that_are_not_drawn_where_they_belong() {
+    let environment = Environment::new();
+    let pipelines = environment.path("mine");
+    std::fs::create_dir(&pipelines).unwrap();
+    std::fs::write(pipelines.join("edges.toml"), EDGES).unwrap();
+    let ended = environment.run_with(&pipelines, &["make", "edges", "--json", "-q"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let warning = "edges: panel a, curve `η = 0.1, σ = 0.5`: 1 value is 0, which a log axis cannot show";
+    assert!(ended.stderr.contains(&format!("warning: {warning}")), "{}", ended.stderr);
+    let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    let notices = json["notices"].as_array().unwrap();
+    assert!(notices.iter().any(|notice| notice.as_str().unwrap().starts_with(warning)), "{notices:?}");
+    assert!(!ended.stderr.contains("panel b") && !ended.stderr.contains("look the same"), "{}", ended.stderr);
+    let svg = std::fs::read_to_string(environment.path("reports/smoke/edges.svg")).unwrap();
+    assert_eq!(svg.matches("font-size=\"9.5\"").count(), 12, "every run has its cell");
+    assert!(svg.contains(">0<") && svg.contains("stroke-dasharray=\"9 2 1.5 2\""), "{svg}");
+    assert!(svg.contains("In (a), triangles at the edge are "), "{svg}");
+}
