@@ -1,5 +1,7 @@
 //! `wdpipe data`: images from outside into the store.
 
+mod advice;
+
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
@@ -12,7 +14,7 @@ use super::signals::cancel_on_interrupt;
 use super::surroundings::brought;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
-use crate::data::{BASE_URL, FetchError, Imported, Options, archive, fetch, import};
+use crate::data::{BASE_URL, FetchError, Imported, Options, archive, fetch, import, known_content};
 use crate::engine::Import as Imports;
 use crate::record::{Output, Record};
 use crate::store::Store;
@@ -26,10 +28,10 @@ pub enum Data {
     List(List),
 }
 
-/// Takes CIFAR-10 or CIFAR-100 from a folder or .tar.gz in the standard binary layout.
+/// Takes CIFAR-10 or CIFAR-100 from a folder or archive: the binary version, the Python version, or an .npz.
 #[derive(Debug, Args)]
 pub struct Import {
-    /// The folder or archive.
+    /// A folder, .tar, .tar.gz, .zip or .npz.
     #[arg(value_name = "PATH")]
     path: PathBuf,
 }
@@ -119,9 +121,9 @@ impl Fetch {
 /// Imports a folder or archive and records it.
 fn take(global: &Global, path: &std::path::Path, ui: &Ui) -> Result<(), Failure> {
     let started = std::time::Instant::now();
-    let hint = "the binary version is needed; `wdpipe data fetch cifar10` downloads it";
-    let imported = import(path).map_err(|error| Failure::new(ExitCode::Missing, error.to_string(), hint))?;
-    let Imported { source, train, test } = imported;
+    let imported = import(path).map_err(|error| advice::refused(&error))?;
+    let (warns, worth) = advice::worth(&imported);
+    let Imported { source, train, test, .. } = imported;
     let store = global.store_to_fill()?;
     let store_images = |name: &str, images: &crate::data::Images| -> Result<Output, Failure> {
         let content = images.to_bytes().map_err(|error| Failure::new(ExitCode::Failed, error.to_string(), ""))?;
@@ -150,6 +152,11 @@ fn take(global: &Global, path: &std::path::Path, ui: &Ui) -> Result<(), Failure>
     store.publish_newest(record)?;
     let (train, test) = (train.len(), test.len());
     ui.say(&format!("imported {}: {train} training and {test} test images", source.name()));
+    if warns {
+        ui.warn(&worth)
+    } else {
+        ui.say(&worth)
+    }
     Ok(())
 }
 
@@ -160,13 +167,20 @@ impl List {
         for source in [Source::Cifar10, Source::Cifar100] {
             let record = store.record(&Imports::Data(source).parts().key())?;
             let size = record.as_ref().map(|record| record.outputs.iter().map(|output| output.bytes).sum::<u64>());
+            let known = record.as_ref().and_then(|record| {
+                let objects = record.outputs.iter().map(|output| output.object.to_string());
+                known_content(source).map(|known| objects.eq(known))
+            });
             let text = match &record {
-                Some(record) => format!("{}, imported {}", bytes(size.unwrap_or_default()), computed(record)),
+                Some(record) => {
+                    let content = if known == Some(true) { "the known content" } else { "other content than is known" };
+                    format!("{}, {content}, imported {}", bytes(size.unwrap_or_default()), computed(record))
+                }
                 None => format!("not here; `wdpipe data fetch {}` brings it", source.name()),
             };
             rows.push(vec![source.name().to_owned(), text]);
             objects.push(serde_json::json!({
-                "name": source.name(), "here": record.is_some(), "bytes": size,
+                "name": source.name(), "here": record.is_some(), "bytes": size, "known": known,
                 "outputs": record.map(|r| r.outputs.iter().map(|o| (o.name.clone(), o.object.to_string().into())).collect::<serde_json::Map<_, _>>()),
             }));
         }

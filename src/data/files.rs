@@ -1,8 +1,13 @@
-//! The data layer's only door to the file system: every error says what was tried, and where.
+//! The data layer's only door to the file system: every error says what was tried, and where. Only regular files are
+//! opened: a device has no end, and a pipe makes whoever opens it wait.
 
-use std::fs::{self, File};
+use std::fs::{self, File, FileType};
 use std::io;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+/// Entries of a folder that are looked at.
+const ENTRIES: usize = 100_000;
 
 /// An operation on a file that failed.
 #[derive(Debug, thiserror::Error)]
@@ -26,14 +31,38 @@ pub(super) fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Er
     move |source| FileError { operation, path, source }
 }
 
-/// Opens a file for reading.
+/// Opens a regular file for reading.
 pub(super) fn open(path: &Path) -> Result<File, FileError> {
-    File::open(path).map_err(failed("open", path))
+    open_regular(path, File::options().read(true))
 }
 
-/// Opens a file for reading and writing, made if it is not there and kept as it is if it is.
+/// Opens a regular file for reading and writing, made if it is not there and kept as it is if it is.
 pub(super) fn open_to_extend(path: &Path) -> Result<File, FileError> {
-    File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(failed("open", path))
+    open_regular(path, File::options().read(true).write(true).create(true).truncate(false))
+}
+
+fn open_regular(path: &Path, options: &mut fs::OpenOptions) -> Result<File, FileError> {
+    let regular = |kind: FileType| match other_than_file(kind) {
+        Some(what) => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {what}, not a file"))),
+        None => Ok(()),
+    };
+    // Before it is opened, since opening a device may do something; and after, since it may be another one by then.
+    let looked = fs::metadata(path).map_or(Ok(()), |metadata| regular(metadata.file_type()));
+    let opened = looked.and_then(|()| options.custom_flags(libc::O_NONBLOCK).open(path));
+    let file = opened.map_err(failed("open", path))?;
+    file.metadata().and_then(|metadata| regular(metadata.file_type())).map_err(failed("open", path))?;
+    Ok(file)
+}
+
+/// What something is that is no regular file.
+fn other_than_file(kind: FileType) -> Option<&'static str> {
+    match kind {
+        kind if kind.is_file() => None,
+        kind if kind.is_dir() => Some("a folder"),
+        kind if kind.is_fifo() => Some("a pipe"),
+        kind if kind.is_socket() => Some("a socket"),
+        _ => Some("a device"),
+    }
 }
 
 /// Whether the path is a folder.
@@ -44,9 +73,15 @@ pub(super) fn is_folder(path: &Path) -> Result<bool, FileError> {
     Ok(fs::metadata(path).map_err(failed("find", path))?.is_dir())
 }
 
-/// Whether something is there, of whatever kind.
-pub(super) fn exists(path: &Path) -> bool {
-    path.exists()
+/// The names in a folder, sorted: those that are text, and no more than [`ENTRIES`] of them.
+pub(super) fn names(folder: &Path) -> Result<Vec<String>, FileError> {
+    let entries = fs::read_dir(folder).map_err(failed("read", folder))?;
+    let mut names = Vec::new();
+    for entry in entries.take(ENTRIES) {
+        names.extend(entry.map_err(failed("read", folder))?.file_name().into_string());
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// Makes a folder and those above it.
@@ -73,7 +108,31 @@ pub(super) fn put_in_place(file: &File, from: &Path, to: &Path) -> Result<(), Fi
     Ok(())
 }
 
-/// The size of a file in bytes.
-pub(super) fn size(path: &Path) -> Result<u64, FileError> {
-    Ok(fs::metadata(path).map_err(failed("find", path))?.len())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_are_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        assert!(std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap().success());
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", path("link")).unwrap();
+        for (path, what) in [
+            (path("pipe"), "a pipe"),
+            (path("socket"), "a socket"),
+            (path("link"), "a device"),
+            (folder.path().to_owned(), "a folder"),
+        ] {
+            for error in [open(&path).unwrap_err(), open_to_extend(&path).unwrap_err()] {
+                let error = error.to_string();
+                assert!(error.contains(what) && error.contains(path.to_str().unwrap()), "{error}");
+            }
+        }
+        open_to_extend(&path("new")).unwrap();
+        open(&path("new")).unwrap();
+        assert!(open(&path("none")).unwrap_err().is_not_found());
+        assert_eq!(names(folder.path()).unwrap(), ["link", "new", "pipe", "socket"]);
+    }
 }

@@ -127,9 +127,24 @@ impl Images {
         Self::new(images.data().to_vec(), labels.data().to_vec(), u32::from_le_bytes([a, b, c, d]))
     }
 
+    /// The BLAKE3 hash of every image: of its label, then its pixels.
+    pub fn hashes(&self) -> Vec<[u8; 32]> {
+        let hash = |(&label, pixels): (&u8, &[u8])| {
+            *blake3::Hasher::new().update(&[label]).update(pixels).finalize().as_bytes()
+        };
+        self.labels.iter().zip(self.pixels.chunks_exact(IMAGE_BYTES)).map(hash).collect()
+    }
+
+    /// The images in the order of their hashes: the canonical order, the same for every copy of a data set.
+    pub fn in_order_of(&self, hashes: &[[u8; 32]]) -> Self {
+        let mut order: Vec<usize> = (0..self.len().min(hashes.len())).collect();
+        order.sort_unstable_by_key(|&index| hashes[index]);
+        self.pick(order.into_iter())
+    }
+
     /// A class-balanced random subset in random order, both derived from the seed and the purpose. Class
     /// sizes differ by at most one, the first classes having one more. A larger subset contains the
-    /// smaller ones. The whole (`count` images of `count`) comes back as it is, in file order.
+    /// smaller ones. The whole (`count` images of `count`) comes back as it is.
     ///
     /// # Errors
     /// If there are not that many images, in all or of one class.
@@ -146,7 +161,7 @@ impl Images {
         Ok(self.pick(order.iter().map(|&place| chosen[place as usize])))
     }
 
-    /// The images of some classes, in file order; the classes become 0, 1, … in the order given.
+    /// The images of some classes, in the order in which they are stored; the classes become 0, 1, … in the order given.
     pub fn of_classes(&self, classes: &[u8]) -> Self {
         let chosen: Vec<usize> = (0..self.len()).filter(|&index| classes.contains(&self.labels[index])).collect();
         let mut images = self.pick(chosen.into_iter());
@@ -157,9 +172,9 @@ impl Images {
         images
     }
 
-    /// The first `count / classes` images of every class, in file order: with 5,000 images of CIFAR-10's
-    /// training set, the subset on which the authors' code measures the trace of the Hessian. If the
-    /// classes do not divide `count`, the first ones give one more.
+    /// The first `count / classes` images of every class, as the authors' code takes them to measure the trace of the
+    /// Hessian. Of imported images these are the first in canonical order, not in that of the authors' files. If the classes do
+    /// not divide `count`, the first ones give one more.
     ///
     /// # Errors
     /// If there are not that many images, in all or of one class.
@@ -170,7 +185,7 @@ impl Images {
         Ok(self.pick(chosen.into_iter()))
     }
 
-    /// For every class its images in file order, and how many of them a balanced subset takes.
+    /// For every class its images, as they are stored, and how many of them a balanced subset takes.
     fn shares(&self, count: usize) -> Result<Vec<(Vec<usize>, usize)>, ImagesError> {
         if count > self.len() {
             return Err(ImagesError::TooFew { wanted: count, there: self.len() });

@@ -71,13 +71,14 @@ impl<'a> Import<'a> {
 
     /// The parts of the key under which it is recorded.
     pub fn parts(self) -> KeyParts {
-        let (kind, name, value) = match self {
-            Self::Data(source) => ("import", "source", source.name()),
-            Self::Weights(name) => ("import_weights", "name", name),
+        let (kind, version, name, value) = match self {
+            // Version 1 kept the order of the files, so that it mattered from which copy images came.
+            Self::Data(source) => ("import", 2, "source", source.name()),
+            Self::Weights(name) => ("import_weights", 1, "name", name),
         };
         KeyParts {
             kind: kind.to_owned(),
-            version: 1,
+            version,
             parameters: [(name.to_owned(), Value::Text(value.to_owned()))].into(),
             inputs: BTreeMap::new(),
             policy: Map::new(),

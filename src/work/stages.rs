@@ -34,7 +34,7 @@ impl Source {
 pub struct Dataset {
     /// Where the images come from.
     pub source: Source,
-    /// Training images: a class-balanced subset of this size (all, in file order, if it is the whole).
+    /// Training images: a class-balanced subset of this size (all, as they are stored, if it is the whole).
     pub train: u32,
     /// Test images, likewise.
     pub test: u32,

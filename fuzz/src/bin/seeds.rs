@@ -73,6 +73,7 @@ fn main() -> Done {
     texts(&root)?;
     values(&root)?;
     learning(&root)?;
+    copies(&root)?;
     figures(&root)?;
     proofs(&root)
 }
@@ -149,7 +150,9 @@ fn texts(root: &Path) -> Done {
     for kept in ["", &format!("key {digits}\n"), &format!("key {digits}\nobject {digits}\n")] {
         pins.add(&[&[1], b"wdpipe pin, version 1\nmade 1795418100\nwho ann@lab\nreason none\n", kept.as_bytes()])?;
     }
-    for url in ["/mnt/shared", "s3://bucket/a", "gs://bucket", "az://box/a", "https://example.org/c", "ssh://me@host:22/c"] {
+    for url in
+        ["/mnt/shared", "s3://bucket/a", "gs://bucket", "az://box/a", "https://example.org/c", "ssh://me@host:22/c"]
+    {
         let list = format!("# Ours.\n[lab]\nurl = '{url}'\naccept = ['unsigned']\n\n[b]\nurl = \"\"\"{url}\"\"\"\n");
         remotes.add(&[list.as_bytes()])?;
     }
@@ -251,6 +254,79 @@ fn learning(root: &Path) -> Done {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
     gzip.write_all(&archive)?;
     images.add(&[&[1], &gzip.finish()?])?;
+    Ok(())
+}
+
+/// Copies of data sets: pickles as Python 2 and Python 3 write them, arrays, and an archive of arrays.
+fn copies(root: &Path) -> Done {
+    let mut pickles = Corpus::new(root, "pickle")?;
+    for (mode, labels) in [(0, "labels"), (1, "fine_labels")] {
+        let key = [&[b'U', labels.len() as u8][..], labels.as_bytes()].concat();
+        pickles.add(&[
+            &[mode],
+            b"\x80\x02}q\x01(",
+            &key,
+            b"q\x02]q\x03(K\x06K\x09eU\x04dataq\x04cnumpy.core.multiarray\n_reconstruct\nq\x05cnumpy\nndarray\nq\x06K\0\x85U\x01b",
+            b"\x87Rq\x07(K\x01K\x02K\x03\x86cnumpy\ndtype\nq\x08U\x02u1K\0K\x01\x87Rq\x09(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xff",
+            b"K\0tb\x89T\x06\0\0\0abcdeftbu.",
+        ])?;
+        let key = [&[0x8c, labels.len() as u8][..], labels.as_bytes()].concat();
+        pickles.add(&[
+            &[mode],
+            b"\x80\x05\x95\0\0\0\0\0\0\0\0}\x94(",
+            &key,
+            b"\x94]\x94(K\x06K\x09e\x8c\x04data\x94\x8c\x13numpy._core.numeric\x94\x8c\x0b_frombuffer\x94\x93\x94(\x96\x06\0\0\0\0\0\0",
+            b"\0abcdef\x94\x8c\x05numpy\x94\x8c\x05dtype\x94\x93\x94\x8c\x02u1\x94\x89\x88\x87\x94R\x94(K\x03\x8c\x01|\x94NNNJ\xff\xff\xff\xffJ",
+            b"\xff\xff\xff\xffK\0t\x94bK\x02K\x03\x86\x94\x8c\x01C\x94t\x94R\x94u.",
+        ])?;
+        pickles.add(&[&[mode], b"\x80\x02c_codecs\nencode\nX\x02\0\0\0\xc3\xbfX\x06\0\0\0latin1\x86R."])?;
+    }
+    let mut arrays = Corpus::new(root, "npz")?;
+    let array = |descr: &str, shape: &str, data: &[u8]| {
+        let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
+        [b"\x93NUMPY\x01\0v\0", format!("{header:<117}\n").as_bytes(), data].concat()
+    };
+    let labels = array("<i8", "(2, 1)", &[0; 16]);
+    arrays.add(&[&[0], &array("|u1", "(1, 32, 32, 3)", &[7; IMAGE_BYTES])])?;
+    arrays.add(&[&[1], &labels])?;
+    for method in [0, 8] {
+        let mut deflate = DeflateEncoder::new(Vec::new(), Compression::default());
+        deflate.write_all(&labels)?;
+        let packed = if method == 8 { deflate.finish()? } else { labels.clone() };
+        let mut sum = flate2::Crc::new();
+        sum.update(&labels);
+        let sum = sum.sum().to_le_bytes();
+        let [size, packed_size] = [labels.len(), packed.len()].map(|length| (length as u32).to_le_bytes());
+        let [length, list] = [11_u16.to_le_bytes(), (41 + packed.len() as u32).to_le_bytes()];
+        let name = b"y_train.npy";
+        arrays.add(&[
+            &[
+                &[2],
+                &b"PK\x03\x04\x14\0\0\0"[..],
+                &[method, 0, 0, 0, 0, 0],
+                &sum,
+                &packed_size,
+                &size,
+                &length,
+                &[0; 2],
+                name,
+                &packed,
+            ]
+            .concat(),
+            &[
+                &b"PK\x01\x02\x14\0\x14\0\0\0"[..],
+                &[method, 0, 0, 0, 0, 0],
+                &sum,
+                &packed_size,
+                &size,
+                &length,
+                &[0; 16],
+                name,
+            ]
+            .concat(),
+            &[&b"PK\x05\x06\0\0\0\0\x01\0\x01\0\x39\0\0\0"[..], &list, &[0; 2]].concat(),
+        ])?;
+    }
     Ok(())
 }
 

@@ -1,0 +1,27 @@
+//! Arrays of NumPy, alone and in the zip archives that `.npz` files are.
+#![no_main]
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use wdpipe::data::import;
+use wdpipe_fuzz::{folder, mode};
+
+static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| folder("npz"));
+
+fuzz_target!(|input: &[u8]| {
+    let Some((mode, bytes)) = mode(input) else { return };
+    let arrays = FOLDER.join("arrays");
+    std::fs::create_dir_all(&arrays).expect("a folder");
+    let (file, path) = match mode {
+        0 => (arrays.join("x_train.npy"), arrays),
+        1 => (arrays.join("y_test.npy"), arrays),
+        _ => (FOLDER.join("arrays.npz"), FOLDER.join("arrays.npz")),
+    };
+    std::fs::write(&file, bytes).expect("the file");
+    // It cannot be a whole data set, which has 180 MB.
+    let error = import(&path).expect_err("too small to be a data set").to_string();
+    std::fs::remove_file(&file).expect("the file");
+    assert!(error.contains("arrays"), "every message names the file: {error}");
+});

@@ -1,0 +1,129 @@
+//! What to do where a data set cannot be imported, by data set and by fault; and what an import is worth.
+
+use std::path::Path;
+
+use crate::cli::{ExitCode, Failure};
+use crate::data::{Fault, Format, ImportError, Imported, Place};
+use crate::work::Source;
+
+/// What is read, for those who have something else.
+const READ: &str = "what is read: a folder, .tar, .tar.gz or .zip with CIFAR's binary files (data_batch_1.bin …; train.bin, \
+                    test.bin) or Python files (data_batch_1 …; train, test), or an .npz with x_train, y_train, x_test and \
+                    y_test";
+
+/// The failure that an import ends with.
+pub(super) fn refused(error: &ImportError) -> Failure {
+    let fetch = fetch(error.data_set.or_else(|| named(&error.path)));
+    let path = error.path.display();
+    let (code, hint) = match &error.fault {
+        Fault::File(file) if file.is_not_found() => (ExitCode::Missing, format!("check the path; {fetch}")),
+        Fault::File(_) => (ExitCode::Storage, READ.to_owned()),
+        Fault::NotCifar { beside: Some(name) } if name.ends_with(".parquet") => {
+            (ExitCode::Storage, from_parquet(&error.path))
+        }
+        Fault::NotCifar { beside: Some(name) } => {
+            (ExitCode::Missing, format!("if that is it, say: wdpipe data import '{}'", error.path.join(name).display()))
+        }
+        Fault::NotCifar { beside: None } => (ExitCode::Missing, READ.to_owned()),
+        Fault::Both(places) | Fault::Twice { places, .. } if error.path.is_dir() => (
+            ExitCode::Usage,
+            format!("name the folder of one, for example: wdpipe data import '{}'", folder(&error.path, &places[0])),
+        ),
+        Fault::Both(_) | Fault::Twice { .. } => (ExitCode::Usage, "unpack it and name the folder of one".to_owned()),
+        Fault::Missing(_) => (ExitCode::Missing, format!("put them there; {fetch}")),
+        Fault::Format(Format::Parquet) => (ExitCode::Storage, from_parquet(&error.path)),
+        Fault::Format(Format::Other(what)) if what.starts_with("one ") => {
+            (ExitCode::Storage, format!("it is one file of several; name the folder that holds them all. {READ}"))
+        }
+        Fault::Format(Format::Other(what)) if what.starts_with("compressed") => {
+            (ExitCode::Storage, format!("unpack it and name what comes out. {READ}"))
+        }
+        Fault::Format(Format::Other(_)) => (ExitCode::Storage, READ.to_owned()),
+        Fault::Truncated | Fault::Damaged(_) => (ExitCode::Storage, format!("copy it again to `{path}`; {fetch}")),
+        Fault::Size { .. } | Fault::Content { .. } | Fault::Label { .. } | Fault::ClassSize { .. } => {
+            (ExitCode::Storage, format!("use another copy; {fetch}"))
+        }
+    };
+    Failure::new(code, error.to_string(), hint)
+}
+
+/// The command that downloads the data set, or both where it is not known which one is meant.
+fn fetch(source: Option<Source>) -> String {
+    match source {
+        Some(source) => format!("`wdpipe data fetch {}` downloads it", source.name()),
+        None => "`wdpipe data fetch cifar10` and `wdpipe data fetch cifar100` download the data".to_owned(),
+    }
+}
+
+/// The data set that a path is named after.
+fn named(path: &Path) -> Option<Source> {
+    let text: String = path.to_string_lossy().to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
+    [("cifar100", Source::Cifar100), ("cifar10", Source::Cifar10)]
+        .into_iter()
+        .find(|(name, _)| text.contains(name))
+        .map(|(_, source)| source)
+}
+
+/// The folder of a file inside another folder.
+fn folder(path: &Path, file: &str) -> String {
+    path.join(file).parent().unwrap_or(path).display().to_string()
+}
+
+/// The lines of Python that make an `.npz` of Hugging Face's files.
+fn from_parquet(path: &Path) -> String {
+    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
+    let folder = if folder == Path::new("") { Path::new(".") } else { folder };
+    // As a string of Python: JSON's strings are such.
+    let folder = serde_json::Value::from(folder.to_string_lossy().into_owned());
+    format!(
+        r#"these lines of Python make a file that is read (pip install pandas pyarrow pillow):
+
+import io, pathlib, numpy, pandas
+from PIL import Image
+folder, arrays = pathlib.Path({folder}), {{}}
+for split in ("train", "test"):
+    rows = pandas.concat(map(pandas.read_parquet, sorted(folder.rglob(f"*{{split}}*.parquet"))))
+    images = rows["img"] if "img" in rows else rows["image"]
+    arrays["x_" + split] = numpy.stack([numpy.array(Image.open(io.BytesIO(i["bytes"])).convert("RGB")) for i in images])
+    arrays["y_" + split] = rows["fine_label" if "fine_label" in rows else "label"].to_numpy("uint8")
+numpy.savez("cifar.npz", **arrays)
+
+then: wdpipe data import cifar.npz"#
+    )
+}
+
+/// How far the content of an import is known: a message, and whether it is a warning.
+pub(super) fn worth(imported: &Imported) -> (bool, String) {
+    let name = imported.source.name();
+    match (&imported.strangers, imported.published) {
+        (None, true) => (false, "its files are the authors' own, by the MD5 sums published for them".to_owned()),
+        (None, false) => {
+            (false, format!("all images and labels are those that wdpipe knows as {name}, in whatever order they came"))
+        }
+        // The sums are certain, the list is not: see data/cifar/known.rs.
+        (Some(_), true) => (
+            true,
+            format!(
+                "its files are the authors' own, by the MD5 sums published for them, but wdpipe's list of the images of \
+                 {name} has others: please report this"
+            ),
+        ),
+        (Some([train, test]), false) => {
+            let count = |places: &[Place], all: usize| format!("{} of {all}", places.len());
+            let shown: Vec<String> =
+                train.iter().chain(test).take(5).map(|place| format!("{} of {}", place.index, place.file)).collect();
+            let more = (train.len() + test.len()).saturating_sub(shown.len());
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            (
+                true,
+                format!(
+                    "this is not {name} as wdpipe knows it: {} training and {} test images differ in pixels or label \
+                     (image {}{more}, counted from 0); results from it are not comparable with others'",
+                    count(train, imported.train.len()),
+                    count(test, imported.test.len()),
+                    shown.join(", "),
+                ),
+            )
+        }
+    }
+}
