@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::EngineError;
-use super::resolve::Import;
+use super::import::Import;
 use crate::closure::{Closure, Member, outcome, root};
 use crate::digest::{ClosureRoot, RecordDigest};
 use crate::graph::{Graph, StageId};

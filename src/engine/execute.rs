@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use super::EngineError;
 use super::events::Event;
+use super::import::Import;
 use super::keep::{OnTheWay, Unstored};
-use super::resolve::{Import, Inputs, Resolver};
+use super::resolve::{Inputs, Resolver};
 use crate::cost;
 use crate::digest::{ObjectDigest, StageKey};
 use crate::graph::{Graph, StageId};
@@ -207,3 +208,6 @@ impl Context<'_> {
         Ok(Executed::Made(Box::new(Unstored { stage, seconds, before, digest, record, objects, claim })))
     }
 }
+
+#[cfg(test)]
+mod tests;

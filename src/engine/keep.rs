@@ -109,3 +109,6 @@ impl Unstored {
         Ok(published)
     }
 }
+
+#[cfg(test)]
+mod tests;

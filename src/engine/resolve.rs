@@ -1,10 +1,10 @@
 //! What the store knows about the stages of a graph.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Mutex;
 
 use super::EngineError;
+use super::import::Import;
 use super::preference::{Preference, Recorded, Standing};
 use crate::digest::StageKey;
 use crate::graph::{Graph, Stage, StageId};
@@ -13,7 +13,7 @@ use crate::plan::{Bytes, Knowledge, MissReason};
 use crate::record::{self, KeyParts, Outline, Output};
 use crate::store::{ObjectState, Store, Witnesses};
 use crate::value::{Map, Value, encode_map};
-use crate::work::{Policy, Source, Work};
+use crate::work::Policy;
 
 /// Version of the numeric policy; see [`policy`].
 const POLICY: i64 = 1;
@@ -33,66 +33,6 @@ pub fn policy(policy: Policy) -> Map {
         map.insert("instructions".to_owned(), text("avx2"));
     }
     map
-}
-
-/// Something that a user brought into the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Import<'a> {
-    /// A data set: outputs `train` and `test`.
-    Data(Source),
-    /// Weights under a name of the user's: output `weights`.
-    Weights(&'a str),
-}
-
-impl<'a> Import<'a> {
-    /// What a stage takes from outside the graph.
-    pub fn of(work: &'a Work) -> Option<Self> {
-        match work {
-            Work::Dataset(data) if data.source != Source::Shapes10 => Some(Self::Data(data.source)),
-            Work::Imported(weights) => Some(Self::Weights(&weights.name)),
-            _ => None,
-        }
-    }
-
-    fn outputs(self) -> &'static [&'static str] {
-        match self {
-            Self::Data(_) => &["train", "test"],
-            Self::Weights(_) => &["weights"],
-        }
-    }
-
-    /// That somebody must bring it.
-    pub fn is_missing(self) -> EngineError {
-        match self {
-            Self::Data(source) => EngineError::NotImported(source),
-            Self::Weights(name) => EngineError::NoWeights(name.to_owned()),
-        }
-    }
-
-    /// The parts of the key under which it is recorded.
-    pub fn parts(self) -> KeyParts {
-        let (kind, version, name, value) = match self {
-            // Version 1 kept the order of the files, so that it mattered from which copy images came.
-            Self::Data(source) => ("import", 2, "source", source.name()),
-            Self::Weights(name) => ("import_weights", 1, "name", name),
-        };
-        KeyParts {
-            kind: kind.to_owned(),
-            version,
-            parameters: [(name.to_owned(), Value::Text(value.to_owned()))].into(),
-            inputs: BTreeMap::new(),
-            policy: Map::new(),
-        }
-    }
-}
-
-impl fmt::Display for Import<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Data(source) => write!(f, "import {}", source.name()),
-            Self::Weights(name) => write!(f, "import weights/{name}"),
-        }
-    }
 }
 
 /// What a stage reads, by role.
@@ -353,3 +293,6 @@ impl From<ObjectState> for Bytes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

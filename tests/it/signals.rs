@@ -98,9 +98,9 @@ fn two_signals_end_every_command_that_computes() {
     assert_eq!(environment.run(&lock).code, Some(0));
     assert_eq!(environment.run(&["keys", "generate", "me"]).code, Some(0));
     let commands: [&[&str]; 3] = [
-        &["verify", "fig3", "--profile", "smoke", "--rebuild"],
+        &["verify", "fig3", "--profile", "smoke", "--rebuild", "all"],
         &["audit", "fig3", "--segments", "9"],
-        &["bench", "conv", "--seconds", "60", "--device", "cpu"],
+        &["bench", "train", "--seconds", "60", "--device", "cpu"],
     ];
     for arguments in commands {
         for signal in [INT, TERM] {
