@@ -49,6 +49,10 @@ impl Doctor {
         let policy = "native: bits agree between machines of that class; policy = \"portable\" in a pipeline makes them \
                       agree on every x86-64 processor with AVX2";
         found("policy", Ok(policy.to_owned()));
+        let ignored = stages::variables_without_effect();
+        if !ignored.is_empty() {
+            found("variables", Ok(format!("set, and ignored so that results repeat: {}", ignored.join(", "))));
+        }
         found("pipelines", pipelines(global));
         let store = global.store();
         found("cache", cache(&global.cache, &store));

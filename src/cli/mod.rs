@@ -16,6 +16,8 @@ mod exchange;
 mod explain;
 mod export;
 mod failure;
+#[cfg(all(test, feature = "torch", target_arch = "x86_64"))]
+mod forged;
 mod format;
 mod graph;
 mod judged;

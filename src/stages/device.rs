@@ -86,6 +86,14 @@ pub fn libraries() -> Result<String, String> {
     return Ok("not built in: what is cached can be drawn, nothing can be trained".to_owned());
 }
 
+/// Variables that the user has set and that have no effect, so that no result depends on them. None before libtorch is loaded.
+pub fn variables_without_effect() -> &'static [String] {
+    #[cfg(feature = "torch")]
+    return crate::torch::policy::variables::without_effect();
+    #[cfg(not(feature = "torch"))]
+    return &[];
+}
+
 /// What a choice of device comes to under a policy. A process is bound to the first policy that it asks for.
 ///
 /// # Errors
@@ -164,18 +172,19 @@ mod with_torch {
     }
 
     /// The class of machines within which the same stage gives the same bytes: what computes, and with
-    /// which instructions and libtorch. Under the portable policy which processor it is makes no difference.
+    /// which instructions and libtorch; on a GPU also the libraries that choose its kernels, on a processor its caches. Under
+    /// the portable policy which processor it is makes no difference.
     pub fn machine(loaded: &Loaded, device: tch::Device) -> String {
         let version = loaded.version();
         match device {
             tch::Device::Cuda(number) => {
                 let name = loaded.cuda_name(number).unwrap_or_else(|| "GPU".to_owned());
-                format!("{name}, libtorch {version}")
+                format!("{name}, libtorch {version}, {}", loaded.cuda_versions())
             }
             _ => {
                 let which = match loaded.policy() {
                     Policy::Portable => "portable".to_owned(),
-                    Policy::Native => processor(),
+                    Policy::Native => processor() + &caches(),
                 };
                 format!("{} {}, {which}, libtorch {version}", std::env::consts::ARCH, loaded.cpu_capability())
             }
@@ -193,6 +202,43 @@ mod with_torch {
         let (model, family) = (signature >> 4 & 0xf | signature >> 12 & 0xf0, signature >> 8 & 0xf);
         let family = if family == 15 { family + (signature >> 20 & 0xff) } else { family };
         format!("{} family {family} model {model}", String::from_utf8_lossy(&name))
+    }
+
+    /// The sizes of data caches, by which oneDNN and MKL divide their loops, and how many threads share each: `, caches
+    /// 48K/1 1024K/1 32768K/2`. Empty where the processor does not say.
+    #[cfg(target_arch = "x86_64")]
+    fn caches() -> String {
+        use std::arch::x86_64::{__cpuid, __cpuid_count};
+
+        // Intel's leaf, or AMD's with the same fields, if there is one.
+        let extended = __cpuid(0x8000_0000).eax >= 0x8000_001d && __cpuid_count(0x8000_001d, 0).eax & 31 > 0;
+        let leaf = match (extended, __cpuid(0).eax >= 4) {
+            (true, _) => 0x8000_001d,
+            (false, true) => 4,
+            (false, false) => return String::new(),
+        };
+        let mut told = String::new();
+        for level in 0..8 {
+            let cache = __cpuid_count(leaf, level);
+            match cache.eax & 31 {
+                0 => break,
+                // Of instructions only.
+                2 => {}
+                _ => {
+                    let (ways, parts, line) =
+                        ((cache.ebx >> 22) + 1, (cache.ebx >> 12 & 0x3ff) + 1, (cache.ebx & 0xfff) + 1);
+                    let bytes = u64::from(ways) * u64::from(parts) * u64::from(line) * (u64::from(cache.ecx) + 1);
+                    told += &format!(" {}K/{}", bytes >> 10, (cache.eax >> 14 & 0xfff) + 1);
+                }
+            }
+        }
+        if told.is_empty() { told } else { format!(", caches{told}") }
+    }
+
+    /// Elsewhere they are not known.
+    #[cfg(not(target_arch = "x86_64"))]
+    fn caches() -> String {
+        String::new()
     }
 
     /// Elsewhere the architecture is all that is known.

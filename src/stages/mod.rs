@@ -19,16 +19,17 @@ use std::collections::BTreeMap;
 
 #[cfg(feature = "torch")]
 pub(crate) use device::open;
-pub use device::{Device, built_with, describe, has_room, libraries, prepare};
+pub use device::{Device, built_with, describe, has_room, libraries, prepare, variables_without_effect};
 pub use made::{Made, Product};
 
 use crate::data::ImagesError;
 use crate::digest::ObjectDigest;
 use crate::figure::FigureError;
+use crate::learn::weights::Weights;
 use crate::learn::{Divergence, LearnError};
 use crate::store::StoreError;
 use crate::table::{Table, TableError};
-use crate::work::{Policy, Work};
+use crate::work::{EmaEval, Policy, Work};
 
 /// How far a stage is.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -88,6 +88,37 @@ pub(super) fn name(index: usize) -> Option<String> {
     found.then(|| unsafe { CStr::from_ptr(text.as_ptr()) }.to_string_lossy().into_owned())
 }
 
+/// What chooses and contains the kernels besides libtorch: the versions of cuDNN, cuBLAS and the driver, as they say
+/// themselves. Only after [`load`] has succeeded.
+pub(super) fn versions() -> String {
+    type Version = unsafe extern "C" fn() -> usize;
+    let version = |name: &CStr| {
+        // SAFETY: both functions take nothing and return a size_t.
+        Library::symbol_of_any(name)
+            .map(|found| unsafe { transmute::<*mut std::ffi::c_void, Version>(found.as_ptr())() })
+    };
+    let text = |number: Option<usize>| number.map_or("unknown".to_owned(), |number| number.to_string());
+    let (cudnn, cublas) = (text(version(c"cudnnGetVersion")), text(version(c"cublasLtGetVersion")));
+    format!("cuDNN {cudnn}, cuBLAS {cublas}, driver {}", driver_version().unwrap_or("unknown".to_owned()))
+}
+
+/// The driver's version, such as `580.65.06`, from NVIDIA's management library, which comes with it.
+fn driver_version() -> Option<String> {
+    type Init = unsafe extern "C" fn() -> c_int;
+    type Version = unsafe extern "C" fn(text: *mut c_char, length: u32) -> c_int;
+    let library = Library::open(OsStr::new("libnvidia-ml.so.1"), Binding::LazyLocal).ok()?;
+    let (init, version) = (library.symbol(c"nvmlInit_v2")?, library.symbol(c"nvmlSystemGetDriverVersion")?);
+    let mut text = [0; 96];
+    // SAFETY: the types are those of NVML's documentation; the length is one less than the buffer's, which therefore ends in
+    // NUL.
+    let found = unsafe {
+        transmute::<*mut std::ffi::c_void, Init>(init.as_ptr())() == 0
+            && transmute::<*mut std::ffi::c_void, Version>(version.as_ptr())(text.as_mut_ptr(), 95) == 0
+    };
+    // SAFETY: NUL-terminated, see above.
+    found.then(|| unsafe { CStr::from_ptr(text.as_ptr()) }.to_string_lossy().into_owned())
+}
+
 fn driver() -> Result<Library, String> {
     Library::open(OsStr::new("libcuda.so.1"), Binding::LazyLocal)
 }

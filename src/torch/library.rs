@@ -41,6 +41,12 @@ impl Library {
         NonNull::new(handle).map(Self).ok_or_else(last_error)
     }
 
+    /// The address of a function or variable of any library that was opened for all to see.
+    pub fn symbol_of_any(name: &CStr) -> Option<NonNull<c_void>> {
+        // SAFETY: `name` is NUL-terminated.
+        NonNull::new(unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) })
+    }
+
     /// The address of a function or variable.
     pub fn symbol(self, name: &CStr) -> Option<NonNull<c_void>> {
         // SAFETY: the handle came from dlopen and is never closed; `name` is NUL-terminated.

@@ -10,6 +10,7 @@ use super::environment;
 use super::gpu;
 use super::library::{Binding, Library};
 use super::shim;
+use super::{caches, elf};
 use crate::work::Policy;
 
 /// The version of libtorch that tch 0.24 is made for. Another one has other functions, and other numbers.
@@ -47,6 +48,14 @@ pub enum LoadError {
         /// What the dynamic loader says.
         reason: String,
     },
+    /// The library, or one that it brings with it, is damaged.
+    #[error("{} is damaged: {damage}; run `ci/setup` again", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        damage: elf::Damage,
+    },
     /// The library is another version.
     #[error("libtorch in {} is version {found}, and {VERSION} is needed: run `ci/setup`", .folder.display())]
     Version {
@@ -63,8 +72,8 @@ pub enum LoadError {
         /// The missing function.
         name: &'static str,
     },
-    /// The portable policy needs instructions that are not there.
-    #[error("the policy `portable` needs an x86-64 processor with AVX2; libtorch would use {0} here")]
+    /// The portable policy is not to be had here.
+    #[error("the policy `portable` needs {0}; `--set policy=native` computes here, under other keys")]
     Portable(String),
     /// Another policy holds in this process.
     #[error("libtorch was loaded under another numeric policy in this process")]
@@ -135,6 +144,11 @@ impl Loaded {
     pub fn cuda_name(&self, index: usize) -> Option<String> {
         if index < self.cuda_devices() { cuda::name(index) } else { None }
     }
+
+    /// The versions of cuDNN, cuBLAS and the driver, by which the kernels of a CUDA device are chosen.
+    pub fn cuda_versions(&self) -> String {
+        cuda::versions()
+    }
 }
 
 /// Loads libtorch, once; later calls return what the first successful one loaded, whatever they name. Afterwards
@@ -177,15 +191,22 @@ fn open(libraries: &Libraries) -> Result<Loaded, LoadError> {
     // The bindings belong to the program more than to libtorch, which may be another checkout's.
     let bindings = find("tch", defaults.into_iter().chain([folder.clone()]).collect())?;
 
+    if libraries.policy == Policy::Portable {
+        // libtorch takes its word that the instructions are there.
+        portable_on(&Processor::here())?;
+    }
+    elf::check(&torch).map_err(|(path, damage)| LoadError::Damaged { path, damage })?;
+    elf::whole(&bindings).map_err(|damage| LoadError::Damaged { path: bindings.clone(), damage })?;
     // Opened by its path first: the bindings, and later the CUDA half, name it without one and get this one.
-    open_library(&torch, Binding::LazyGlobal)?;
+    let opened = open_library(&torch, Binding::LazyGlobal)?;
+    if libraries.policy == Policy::Portable {
+        let unfit =
+            |reason| LoadError::Portable(format!("another build of libtorch than {}: {reason}", torch.display()));
+        caches::pin(opened, &torch).map_err(unfit)?;
+    }
     let library = open_library(&bindings, Binding::LazyLocal)?;
     connect(library, &bindings)?;
 
-    if libraries.policy == Policy::Portable {
-        // Before anything is asked of a kernel: each chooses its instructions once.
-        shim::pin_instructions().map_err(LoadError::Policy)?;
-    }
     let version = version(&shim::config());
     if version != VERSION {
         return Err(LoadError::Version { folder, found: version });
@@ -193,10 +214,42 @@ fn open(libraries: &Libraries) -> Result<Loaded, LoadError> {
     shim::set_policy(false, true).and_then(|()| shim::enter_thread()).map_err(LoadError::Policy)?;
     let (policy, cpu_capability) = (libraries.policy, shim::cpu_capability());
     if policy == Policy::Portable && cpu_capability != "AVX2" {
-        return Err(LoadError::Portable(cpu_capability));
+        return Err(LoadError::Portable(format!("kernels for AVX2, and libtorch uses those for {cpu_capability}")));
     }
     let bindings = bindings.parent().unwrap_or(Path::new("/")).to_owned();
     Ok(Loaded { folder, bindings, version, cpu_capability, policy, cuda: OnceLock::new() })
+}
+
+/// What the portable policy asks of a processor.
+struct Processor {
+    architecture: &'static str,
+    /// Those of the instruction sets that libtorch's kernels for AVX2 use which are missing.
+    missing: Vec<&'static str>,
+}
+
+impl Processor {
+    fn here() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        let sets = [
+            ("AVX2", is_x86_feature_detected!("avx2")),
+            ("FMA", is_x86_feature_detected!("fma")),
+            ("F16C", is_x86_feature_detected!("f16c")),
+        ];
+        #[cfg(not(target_arch = "x86_64"))]
+        let sets: [(&str, bool); 0] = [];
+        let missing = sets.into_iter().filter(|(_, there)| !there).map(|(name, _)| name).collect();
+        Self { architecture: std::env::consts::ARCH, missing }
+    }
+}
+
+fn portable_on(processor: &Processor) -> Result<(), LoadError> {
+    let Processor { architecture, missing } = processor;
+    let lacks = match (*architecture, &missing[..]) {
+        ("x86_64", []) => return Ok(()),
+        ("x86_64", missing) => format!("has no {}", missing.join(", ")),
+        (other, _) => format!("is of the kind {other}"),
+    };
+    Err(LoadError::Portable(format!("an x86-64 processor with AVX2, FMA and F16C, and this one {lacks}")))
 }
 
 /// Folders that are searched when the user names none.
@@ -325,6 +378,21 @@ mod tests {
             }
         });
         assert_eq!(gradient(), first);
+    }
+
+    #[test]
+    fn the_portable_policy_is_refused_where_its_instructions_are_not() {
+        let on = |architecture, missing: &[&'static str]| {
+            portable_on(&Processor { architecture, missing: missing.to_vec() }).map_err(|error| error.to_string())
+        };
+        assert_eq!(on("x86_64", &[]), Ok(()));
+        for (refused, why) in [
+            (on("x86_64", &["AVX2", "FMA"]), "and this one has no AVX2, FMA;"),
+            (on("aarch64", &[]), "and this one is of the kind aarch64;"),
+        ] {
+            let message = refused.unwrap_err();
+            assert!(message.contains(why) && message.contains("`--set policy=native`"), "{message}");
+        }
     }
 
     #[test]

@@ -10,7 +10,9 @@
 //! `gpu.cpp` and [`gpu`](fn@gpu). [`policy`] is the only
 //! one that sets how numbers are computed.
 
+mod caches;
 mod cuda;
+mod elf;
 mod environment;
 mod gpu;
 mod library;

@@ -14,6 +14,10 @@
 //!
 //! **Precision** is chosen per stage ([`Precision`]). On CUDA it is a setting of the whole process, so
 //! [`apply`] lets stages run side by side only if they agree on it; the others wait.
+//!
+//! **No variable of the environment** has a say: [`variables`].
+
+pub mod variables;
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 

@@ -8,7 +8,6 @@
 #include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/detail/CUDAHooksInterface.h>
-#include <c10/util/env.h>
 #include <caffe2/core/common.h>
 
 extern "C" {
@@ -33,22 +32,10 @@ const char *wdpipe_torch_cpu_capability() {
   return "";
 }
 
-// Holds every kernel to AVX2 where there is more: libtorch's own, oneDNN's, and MKL's, which has no setting
-// for AVX2 that processors of other makers follow, but one that is the same on all. Each reads its variable once,
-// when it is first used.
-void wdpipe_torch_pin_instructions() {
-  PROTECT({
-    c10::utils::set_env("ATEN_CPU_CAPABILITY", "avx2");
-    c10::utils::set_env("ONEDNN_MAX_CPU_ISA", "AVX2");
-    c10::utils::set_env("MKL_CBWR", "COMPATIBLE");
-  })
-}
-
-// Settings of the whole process. cuBLAS repeats only with a workspace of fixed size, and libtorch refuses strict
-// mode without this variable; libtorch's own setter is used because its readers share a lock with it.
+// Settings of the whole process. libtorch refuses strict mode without CUBLAS_WORKSPACE_CONFIG, which is set before it
+// is opened (policy/variables.rs).
 void wdpipe_torch_set_policy(bool tf32, bool strict) {
   PROTECT({
-    c10::utils::set_env("CUBLAS_WORKSPACE_CONFIG", ":4096:8");
     at::Context &context = at::globalContext();
     context.setDeterministicAlgorithms(strict, /*warn_only=*/false);
     context.setDeterministicFillUninitializedMemory(false);

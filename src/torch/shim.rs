@@ -7,7 +7,6 @@ unsafe extern "C" {
     fn get_and_reset_last_err() -> *mut c_char;
     fn wdpipe_torch_config() -> *const c_char;
     fn wdpipe_torch_cpu_capability() -> *const c_char;
-    fn wdpipe_torch_pin_instructions();
     fn wdpipe_torch_set_policy(tf32: bool, strict: bool);
     fn wdpipe_torch_sees_cuda() -> bool;
     fn wdpipe_torch_enter_thread();
@@ -26,13 +25,6 @@ pub(super) fn config() -> String {
 pub(super) fn cpu_capability() -> String {
     // SAFETY: no arguments; the text is static and NUL-terminated.
     unsafe { CStr::from_ptr(wdpipe_torch_cpu_capability()) }.to_string_lossy().into_owned()
-}
-
-/// Holds all kernels of the process to AVX2.
-pub(super) fn pin_instructions() -> Result<(), String> {
-    // SAFETY: no arguments, nothing out.
-    unsafe { wdpipe_torch_pin_instructions() };
-    last_error()
 }
 
 /// Sets what holds for the whole process.

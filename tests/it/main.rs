@@ -35,6 +35,8 @@ mod kinds;
 #[cfg(target_os = "linux")]
 mod lab;
 mod layers;
+#[cfg(feature = "torch")]
+mod libtorch;
 #[cfg(not(feature = "torch"))]
 mod many;
 mod old_stores;
@@ -48,5 +50,7 @@ mod servers;
 mod signals;
 mod tampered;
 mod torture;
+#[cfg(feature = "torch")]
+mod variables;
 #[cfg(not(feature = "torch"))]
 mod without_torch;
