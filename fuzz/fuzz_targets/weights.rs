@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wdpipe::learn::exchange::import;
+use wdpipe::learn::exchange::{Float64, Imported, import};
 use wdpipe::learn::layout::{Entry, Role, layout};
 use wdpipe::learn::weights::Weights;
 
@@ -23,7 +23,8 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(again.digests().eq(weights.digests()));
         assert_eq!(again.to_bytes().expect("as before"), written);
     }
-    if let Ok((model, weights)) = import(bytes) {
+    for float64 in [Float64::Exact, Float64::Rounded] {
+        let Ok(Imported { model, weights, .. }) = import(bytes, float64) else { continue };
         let layout = layout(model).expect("a network that there is");
         assert!(weights.is_finite() && weights.iter().count() == layout.entries.len());
         let written = weights.to_bytes().expect("what was read can be written");

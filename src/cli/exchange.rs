@@ -5,26 +5,30 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::format::{bytes, count};
-use super::select::{Variant, select};
+use super::select::{Selection, Variant, select};
 use super::surroundings::brought;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
-use crate::engine::{Import as Imported, Resolver};
+use crate::engine::{EngineError, Import as Imported, Resolver};
 use crate::fsx;
+use crate::graph::{Graph, Stage, StageId};
 use crate::learn::LearnError;
-use crate::learn::exchange;
+use crate::learn::exchange::{self, Float64};
 use crate::learn::layout::layout;
 use crate::learn::weights::Weights;
 use crate::plan::Knowledge;
 use crate::record::{Output, Record};
-use crate::store::OBJECT_LIMIT;
+use crate::stages::{Device, StageError, Worker};
+use crate::store::{OBJECT_LIMIT, Store};
+use crate::work::{EmaEval, Model, Work};
 
 /// Writes a stage's weights to a file for PyTorch and others.
 ///
 /// Names and shapes are those of a PyTorch state dict; `load_state_dict(safetensors.torch.load_file(FILE))` takes it.
 #[derive(Debug, Args)]
 pub struct Export {
-    /// A stage with weights, such as 'fig3/trunk[lr=0.1,seed=0]@3' or 'fig3/probe[after=3,lr=0.1,seed=0]'.
+    /// A stage with weights, such as 'fig3/trunk[lr=0.1,seed=0]@3' or 'fig3/probe[after=3,lr=0.1,seed=0]'; or one of kind
+    /// ema_eval, such as 'fig3/ema[lr=0.1,seed=0]@3', for the averaged network with its batch-norm statistics.
     #[arg(value_name = "STAGE")]
     stage: String,
     #[command(flatten)]
@@ -52,6 +56,9 @@ pub struct Import {
     /// What pipelines call them [default: the file's name].
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// Round numbers of 64 bits to float32; without this a file is refused that has one which is no float32.
+    #[arg(long)]
+    round: bool,
 }
 
 /// A file format.
@@ -69,6 +76,11 @@ enum Names {
     /// As in the paper's authors' checkpoints: layer2.0.bn1.weight.
     Authors,
 }
+
+/// How PyTorch writes a file that `import` takes, also from a model in the memory format channels_last, whose tensors are
+/// not contiguous.
+const SAVE: &str = "from PyTorch: safetensors.torch.save_file({k: v.float().contiguous() for k, v in \
+                    model.state_dict().items()}, FILE)";
 
 fn unreadable(error: LearnError) -> Failure {
     Failure::new(ExitCode::Failed, error.to_string(), "")
@@ -88,32 +100,29 @@ impl Export {
             return Err(Failure::usage(message, format!("name one of them; the first is '{first}'")));
         };
         let stage = &graph.stages[id];
-        let outputs = stage.work.outputs();
-        let is_theirs = ["weights", "ema", "momentum"].contains(&self.output.as_str());
-        let has_it = is_theirs && outputs.contains(&self.output.as_str());
-        let Some(model) = stage.work.network().filter(|_| has_it) else {
-            let message = format!("`{}` has no weights `{}`", stage.name, self.output);
-            let hint = "stages of kind init, weights, train and probe have `weights`, some that train also `ema` or \
-                        `momentum`; `wdpipe show` takes any other output";
-            return Err(Failure::usage(message, hint));
-        };
         let store = global.store()?;
-        let knowledge = Resolver::new(&store, graph, &selection.preference).all(&graph.closure(&[id]))?;
-        let outline = match &knowledge[id] {
-            Knowledge::Known { outline, .. } => outline,
-            _ => {
-                let message = format!("`{}` was not run yet with these settings", stage.name);
-                return Err(Failure::new(ExitCode::Missing, message, format!("wdpipe make '{}'", stage.name)));
+        let (model, weights) = match &stage.work {
+            Work::EmaEval(work) if ["weights", "ema"].contains(&self.output.as_str()) => {
+                (work.model, averaged(&selection, &store, id, work, ui)?)
             }
-        };
-        let Some(output) = outline.output(&self.output) else {
-            return Err(Failure::usage(format!("`{}` has no output `{}`", stage.name, self.output), ""));
+            _ => (self.network(stage)?, self.recorded(&selection, &store, id)?),
         };
         let layout = layout(model).map_err(unreadable)?;
-        let content = store.output(output)?;
-        let whole = self.output == "weights";
-        let expected = layout.entries.iter().filter(|entry| whole || entry.is_parameter());
-        let weights = Weights::from_bytes(&content, expected).map_err(unreadable)?;
+        if weights.iter().count() < layout.entries.len() {
+            let statistics = layout.entries.iter().filter(|entry| !entry.is_parameter()).count();
+            let without = format!(
+                "`{}` has no batch-norm statistics: {} of the network are left out",
+                self.output,
+                count(statistics, "tensor")
+            );
+            ui.warn(&match (self.output.as_str(), evaluation_of(graph, id)) {
+                ("ema", Some(evaluation)) => {
+                    format!("{without}; `wdpipe export '{evaluation}'` writes the averaged network whole")
+                }
+                ("ema", None) => format!("{without}; in PyTorch torch.optim.swa_utils.update_bn estimates them"),
+                _ => without,
+            });
+        }
         if !weights.is_finite() {
             ui.warn(&format!(
                 "`{}` diverged: its weights are not numbers, and `wdpipe import` refuses them",
@@ -140,6 +149,67 @@ impl Export {
     }
 }
 
+impl Export {
+    /// The network that a stage has such weights of.
+    fn network(&self, stage: &Stage) -> Result<Model, Failure> {
+        let outputs = stage.work.outputs();
+        let is_theirs = ["weights", "ema", "momentum"].contains(&self.output.as_str());
+        let has_it = is_theirs && outputs.contains(&self.output.as_str());
+        stage.work.network().filter(|_| has_it).ok_or_else(|| {
+            let message = format!("`{}` has no weights `{}`", stage.name, self.output);
+            let hint = "stages of kind init, weights, train and probe have `weights`, some that train also `ema` or \
+                        `momentum`; one of kind ema_eval stands for the averaged network; `wdpipe show` takes any other \
+                        output";
+            Failure::usage(message, hint)
+        })
+    }
+
+    /// The weights that a stage's record names.
+    fn recorded(&self, selection: &Selection, store: &Store, id: StageId) -> Result<Weights, Failure> {
+        let graph = &selection.graph;
+        let stage = &graph.stages[id];
+        let knowledge = Resolver::new(store, graph, &selection.preference).all(&graph.closure(&[id]))?;
+        let Knowledge::Known { outline, .. } = &knowledge[id] else { return Err(not_run(&stage.name)) };
+        let Some(output) = outline.output(&self.output) else {
+            return Err(Failure::usage(format!("`{}` has no output `{}`", stage.name, self.output), ""));
+        };
+        let layout = layout(self.network(stage)?).map_err(unreadable)?;
+        let whole = self.output == "weights";
+        let expected = layout.entries.iter().filter(|entry| whole || entry.is_parameter());
+        Weights::from_bytes(&store.output(output)?, expected).map_err(unreadable)
+    }
+}
+
+fn not_run(stage: &str) -> Failure {
+    let message = format!("`{stage}` was not run yet with these settings");
+    Failure::new(ExitCode::Missing, message, format!("wdpipe make '{stage}'"))
+}
+
+/// The averaged network that a stage evaluates, with batch-norm statistics estimated as it does. They are computed again,
+/// since the stage records numbers only.
+fn averaged(selection: &Selection, store: &Store, id: StageId, work: &EmaEval, ui: &Ui) -> Result<Weights, Failure> {
+    let graph = &selection.graph;
+    let name = &graph.stages[id].name;
+    let resolver = Resolver::new(store, graph, &selection.preference);
+    let knowledge = resolver.all(&graph.closure(&[id]))?;
+    let Some(inputs) = resolver.inputs(id, &knowledge)? else { return Err(not_run(name)) };
+    let objects = resolver.parts(id, &inputs)?.inputs;
+    let read = |role: &str| {
+        let output = inputs.get(role).ok_or_else(|| StageError::NoInput(role.to_owned()))?;
+        Ok(store.output(output)?)
+    };
+    ui.say("estimating batch-norm statistics from the training images");
+    let weights = Worker::new(Device::Auto, graph.policy, 0).averaged(work, &objects, &read);
+    weights.map_err(|source| EngineError::Stage { stage: name.clone(), source: Box::new(source) }.into())
+}
+
+/// The stage that evaluates the average of a stage of training, if there is one.
+fn evaluation_of(graph: &Graph, training: StageId) -> Option<&str> {
+    let reads = |stage: &&Stage| stage.inputs.iter().any(|input| input.stage == training && input.output == "ema");
+    let evaluations = graph.stages.iter().filter(|stage| matches!(stage.work, Work::EmaEval(_)));
+    evaluations.filter(|stage| reads(stage)).map(|stage| stage.name.as_str()).next()
+}
+
 /// A stage's name as that of a file.
 fn file_name(stage: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "=.@-".contains(c) { c } else { '-' };
@@ -161,10 +231,18 @@ impl Import {
         let started = std::time::Instant::now();
         let file = fsx::read(&self.file, OBJECT_LIMIT)
             .map_err(|error| Failure::new(ExitCode::Missing, error.to_string(), ""))?;
-        let (model, weights) = exchange::import(&file).map_err(|error| {
-            let hint = "save it from PyTorch with safetensors.torch.save_file(model.state_dict(), FILE)";
-            Failure::new(ExitCode::Failed, format!("{}: {error}", self.file.display()), hint)
-        })?;
+        let float64 = if self.round { Float64::Rounded } else { Float64::Exact };
+        let exchange::Imported { model, weights, done, is_average } = exchange::import(&file, float64)
+            .map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", self.file.display()), SAVE))?;
+        for done in done {
+            ui.say(&done);
+        }
+        if is_average {
+            ui.warn(
+                "the file is of PyTorch's AveragedModel, whose batch-norm statistics are as old as the average unless \
+                 torch.optim.swa_utils.update_bn estimated them again",
+            );
+        }
         let content = weights.to_bytes().map_err(unreadable)?;
         let store = global.store_to_fill()?;
         let object = store.put(&content)?;

@@ -152,7 +152,7 @@ impl Worker {
             }
             Work::Imported(imported) => {
                 let layout = crate::learn::layout::layout(imported.model)?;
-                let weights = crate::learn::weights::Weights::from_bytes(&read("weights")?, &layout.entries)?;
+                let weights = Weights::from_bytes(&read("weights")?, &layout.entries)?;
                 let weights = match imported.radius {
                     Some(radius) => crate::learn::init::scaled_to(radius, &layout, &weights),
                     None => weights,
@@ -165,6 +165,44 @@ impl Worker {
         }
     }
 
+    /// The tensors of the network that an evaluation of averaged weights evaluates: the average, with batch-norm statistics
+    /// estimated as in that evaluation. The evaluation itself records numbers only.
+    ///
+    /// # Errors
+    /// If an input cannot be read or the statistics cannot be computed.
+    #[cfg(feature = "torch")]
+    pub fn averaged(
+        &mut self,
+        work: &EmaEval,
+        objects: &BTreeMap<String, ObjectDigest>,
+        read: &Read<'_>,
+    ) -> Result<Weights, StageError> {
+        self.torch()?.averaged_weights(work, objects, read)
+    }
+
+    /// The same without libtorch.
+    ///
+    /// # Errors
+    /// Always.
+    #[cfg(not(feature = "torch"))]
+    #[expect(clippy::unused_self, reason = "has the signature of the other build")]
+    pub fn averaged(
+        &mut self,
+        _: &EmaEval,
+        _: &BTreeMap<String, ObjectDigest>,
+        _: &Read<'_>,
+    ) -> Result<Weights, StageError> {
+        Err(StageError::NoTorch)
+    }
+
+    #[cfg(feature = "torch")]
+    fn torch(&mut self) -> Result<&mut torch::Torch, StageError> {
+        if self.torch.is_none() {
+            self.torch = Some(torch::Torch::start(&self.device, self.policy, self.number)?);
+        }
+        self.torch.as_mut().ok_or(StageError::NoTorch)
+    }
+
     #[cfg(feature = "torch")]
     fn compute(
         &mut self,
@@ -173,11 +211,7 @@ impl Worker {
         read: &Read<'_>,
         report: &mut Report<'_>,
     ) -> Result<Made, StageError> {
-        if self.torch.is_none() {
-            self.torch = Some(torch::Torch::start(&self.device, self.policy, self.number)?);
-        }
-        let torch = self.torch.as_mut().ok_or(StageError::NoTorch)?;
-        torch.run(work, objects, read, report).map_err(|error| match error {
+        self.torch()?.run(work, objects, read, report).map_err(|error| match error {
             StageError::Learn(LearnError::Cancelled) => StageError::Cancelled,
             error => error,
         })

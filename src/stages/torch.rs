@@ -227,26 +227,51 @@ impl Torch {
     }
 
     fn ema_eval(&mut self, work: &EmaEval, inputs: &Inputs<'_>) -> Result<Made, StageError> {
-        // Float32 always, as in the authors' code.
-        let numerics = Numerics { precision: Precision::Fp32, ..work.numerics };
-        let layout = layout(work.model)?;
-        let average = inputs.parameters("ema", &layout)?;
         let epoch = row_of(work.after);
         let mut row = [f64::NAN; EMA_METRICS.len()];
         row[0] = f64::from(epoch);
-        if average.is_finite() {
-            let weights = with_fresh_statistics(&layout, &average);
-            let mut network = Network::new(work.model, &weights, self.arithmetic(numerics))?;
-            let (train, test) = self.train_and_test(work.model, numerics, inputs)?;
-            let order = refresh_order(work.seed, work.after, train.count());
-            refresh_statistics(&mut network, train, &Pass::new(&order, work.batch as usize, train)?)?;
-            let all = metrics(&network, train, test, epoch, 0.0, inputs.session)?;
+        let averaged = self.averaged(work, inputs)?;
+        if let Some((network, numerics)) = &averaged {
+            let (train, test) = self.train_and_test(work.model, *numerics, inputs)?;
+            let all = metrics(network, train, test, epoch, 0.0, inputs.session)?;
             // All but the learning rate.
             row[1..].copy_from_slice(&all[2..]);
         }
         let metrics = Table::of_rows(EMA_METRICS, &[row]).to_bytes()?;
-        let done = f64::from(u8::from(average.is_finite()));
+        let done = f64::from(u8::from(averaged.is_some()));
         Ok(Made::new([("metrics", metrics)], done))
+    }
+
+    /// The averaged network with statistics estimated anew, and its arithmetic; nothing if the run has diverged.
+    fn averaged(&mut self, work: &EmaEval, inputs: &Inputs<'_>) -> Result<Option<(Network, Numerics)>, StageError> {
+        // Float32 always, as in the authors' code.
+        let numerics = Numerics { precision: Precision::Fp32, ..work.numerics };
+        let layout = layout(work.model)?;
+        let average = inputs.parameters("ema", &layout)?;
+        if !average.is_finite() {
+            return Ok(None);
+        }
+        let weights = with_fresh_statistics(&layout, &average);
+        let mut network = Network::new(work.model, &weights, self.arithmetic(numerics))?;
+        let (train, _) = self.train_and_test(work.model, numerics, inputs)?;
+        let order = refresh_order(work.seed, work.after, train.count());
+        refresh_statistics(&mut network, train, &Pass::new(&order, work.batch as usize, train)?)?;
+        Ok(Some((network, numerics)))
+    }
+
+    /// The tensors of the network that an evaluation of averaged weights evaluates.
+    pub fn averaged_weights(
+        &mut self,
+        work: &EmaEval,
+        objects: &BTreeMap<String, ObjectDigest>,
+        read: &Read<'_>,
+    ) -> Result<Weights, StageError> {
+        let session = policy::apply(Precision::Fp32).map_err(|error| StageError::Device(error.to_string()))?;
+        let inputs = Inputs { objects, read, session: &session };
+        match self.averaged(work, &inputs)? {
+            Some((network, _)) => Ok(network.weights()?),
+            None => Ok(Weights::diverged(&layout(work.model)?.entries)),
+        }
     }
 
     fn predictions(&mut self, work: &Predictions, inputs: &Inputs<'_>) -> Result<Made, StageError> {

@@ -11,6 +11,34 @@ use super::environment::{Environment, TINY};
 const PYTHON: &str = "WDPIPE_TEST_PYTHON";
 const STAGE: &str = "fig3/trunk[lr=0.1,seed=0]@2";
 
+/// What follows `[stage.start]` in a pipeline that asks imported weights about the test images.
+const ANSWERS: &str = r#"
+[stage.data]
+kind = "dataset"
+source = "shapes10"
+train = 60
+test = 20
+
+[stage.answers]
+kind = "predictions"
+of = "start"
+data = "data"
+
+[[panel]]
+id = "a"
+x = { label = "Test image" }
+y = { label = "Loss" }
+
+[[panel.curve]]
+from = "answers"
+x = "image"
+y = "loss"
+label = "loss"
+
+[profile.smoke]
+about = "for tests"
+"#;
+
 fn sets() -> Vec<&'static str> {
     TINY.iter().flat_map(|set| ["--set", *set]).collect()
 }
@@ -40,7 +68,7 @@ fn exported_weights_come_back_and_training_starts_from_them() {
     }
     let refused = environment.run(&["import", "ema.safetensors", "--name", "mine"]);
     assert_eq!(refused.code, Some(1), "{}", refused.stderr);
-    assert!(refused.stderr.contains("its 58 tensors are not those of"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("the running statistics of preact-resnet18"), "{}", refused.stderr);
     for (arguments, code, message) in [
         (&["import", "nowhere", "--name", "x"][..], 3, "nowhere"),
         (&["import", "own.safetensors", "--name", "a/b"], 2, "is no name for weights"),
@@ -51,6 +79,72 @@ fn exported_weights_come_back_and_training_starts_from_them() {
         let ended = environment.run(arguments);
         assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.stderr);
         assert!(ended.stderr.contains(message), "{arguments:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn the_averaged_network_is_exported_whole_as_it_was_evaluated() {
+    let environment = Environment::new();
+    environment.make("fig3/ema", &[]);
+    let run = |arguments: &[&str]| {
+        let ended = environment.run(&[arguments, &sets()[..]].concat());
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended
+    };
+    let evaluation = "fig3/ema[lr=0.1,seed=0]@2";
+    let warned = run(&["export", STAGE, "--output", "ema", "--to", "parameters.safetensors"]).stderr;
+    assert!(warned.contains("36 tensors of the network are left out"), "{warned}");
+    assert!(warned.contains(&format!("`wdpipe export '{evaluation}'` writes")), "{warned}");
+    run(&["export", evaluation, "--to", "average.safetensors"]);
+    run(&["export", evaluation, "--output", "ema", "--names", "authors", "--to", "again.safetensors"]);
+    let file = |name: &str| std::fs::read(environment.path(name)).unwrap();
+    let (whole, parameters) = (file("average.safetensors"), file("parameters.safetensors"));
+    let (whole, parameters) =
+        (SafeTensors::deserialize(&whole).unwrap(), SafeTensors::deserialize(&parameters).unwrap());
+    assert_eq!((whole.len(), parameters.len()), (94, 58));
+    for (name, tensor) in parameters.iter() {
+        assert_eq!(whole.tensor(name).unwrap().data(), tensor.data(), "{name}");
+    }
+
+    // Answers on the test images are those whose error the evaluation recorded.
+    let said = environment.run(&["import", "again.safetensors", "--name", "average"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let folder = environment.path("answers");
+    std::fs::create_dir(&folder).unwrap();
+    let pipeline = "title = \"Answers\"\n".to_owned() + &said.stdout + ANSWERS;
+    std::fs::write(folder.join("answers.toml"), pipeline).unwrap();
+    let made = environment.run_with(&folder, &["make", "answers/answers", "--device", "cpu"]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let answers = environment.run_with(&folder, &["show", "answers/answers", "--csv"]).stdout;
+    let recorded = run(&["show", evaluation, "--csv"]).stdout;
+    let column = |text: &str, name: &str| -> Vec<f64> {
+        let mut lines = text.lines();
+        let at = lines.next().unwrap().split(',').position(|heading| heading == name).unwrap();
+        lines.map(|line| line.split(',').nth(at).unwrap().parse().unwrap()).collect()
+    };
+    let losses = column(&answers, "loss");
+    let (loss, expected) = (losses.iter().sum::<f64>() / losses.len() as f64, column(&recorded, "test_loss")[0]);
+    assert!((loss - expected).abs() < 1e-5 * expected, "{loss} instead of {expected}");
+    let wrong = column(&answers, "answer").iter().zip(column(&answers, "label")).filter(|(a, b)| **a != *b).count();
+    assert_eq!(wrong as f64 * 5.0, column(&recorded, "test_error")[0]);
+}
+
+#[test]
+fn files_of_pytorchs_wrappers_are_taken_and_others_say_what_is_wrong() {
+    let environment = Environment::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/weights");
+    for (name, code, said) in [
+        ("real_compile", 0, "`_orig_mod.` taken off"),
+        ("real_dp", 0, "`module.` taken off"),
+        ("real_swa", 0, "warning: the file is of PyTorch's AveragedModel"),
+        ("real_bf16", 0, "94 tensors of bfloat16 widened"),
+        ("missing_one", 1, "missing: `head.bias` [10]"),
+        ("shape_extra_dim", 1, "{k: v.float().contiguous() for k, v in model.state_dict().items()}"),
+    ] {
+        let file = folder.join(format!("{name}.safetensors"));
+        let ended = environment.run(&["import", file.to_str().unwrap()]);
+        assert_eq!(ended.code, Some(code), "{name}: {}", ended.stderr);
+        assert!(ended.stderr.contains(said), "{name}: {}", ended.stderr);
     }
 }
 
