@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use clap::Args;
 
 use super::format::count;
-use super::keys::signing_key;
+use super::signing::signing_key;
 use super::surroundings::{cancel_on_interrupt, now, who};
 use super::ui::Ui;
 use super::verify::{Subject, cores, random_seed};

@@ -32,6 +32,7 @@ mod select;
 mod selftest;
 mod share;
 mod show;
+mod signing;
 mod status;
 mod surroundings;
 mod torture;

@@ -16,6 +16,9 @@ pub enum StoreError {
     /// The folder holds something else.
     #[error("{} is not a wdpipe store and not empty: name an empty or new folder", .0.display())]
     NotAStore(PathBuf),
+    /// A file lies where the folder should.
+    #[error("{} is a file, and a store is a folder", .0.display())]
+    NotAFolder(PathBuf),
     /// The store was made by a newer program.
     #[error("the store {} has layout version {found}, but this wdpipe ({PROGRAM}) knows version {known}: use {}",
         path.display(), wanted(needs.as_deref(), *found))]

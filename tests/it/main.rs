@@ -43,7 +43,10 @@ mod proof;
 mod remotes;
 mod resumed;
 mod servers;
+mod sharing;
 mod tampered;
 mod torture;
+#[cfg(feature = "torch")]
+mod trust;
 #[cfg(not(feature = "torch"))]
 mod without_torch;
