@@ -16,7 +16,7 @@ mod system;
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -150,10 +150,19 @@ pub fn identity(path: &Path) -> Result<Option<Identity>, FsError> {
 /// If it cannot be read or is larger; nothing larger than the limit is allocated.
 pub fn read_identified(path: &Path, limit: u64) -> Result<(Vec<u8>, Identity), FsError> {
     let failed = failed("read", path);
-    let mut file = File::open(path).map_err(&failed)?;
-    let identity = Identity::of(&file.metadata().map_err(&failed)?);
+    let (mut file, identity) = match limit > ENDLESS {
+        true => open(path)?,
+        false => {
+            let file = File::open(path).map_err(&failed)?;
+            let identity = Identity::of(&file.metadata().map_err(&failed)?);
+            (file, identity)
+        }
+    };
     Ok((read_limited(&mut file, identity.size, limit).map_err(failed)?, identity))
 }
+
+/// So much is read of what tells no size and may have no end, such as a device or a pipe.
+const ENDLESS: u64 = 16 << 20;
 
 /// Reads an open file, which should have `size` bytes, and must have no more than `limit`.
 fn read_limited(file: &mut File, size: u64, limit: u64) -> io::Result<Vec<u8>> {
@@ -197,11 +206,19 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, FsError> {
 /// Opens a file for reading bit by bit; with its identity from before it is read.
 ///
 /// # Errors
-/// If it cannot be opened.
+/// If it cannot be opened, or is no plain file.
 pub fn open(path: &Path) -> Result<(File, Identity), FsError> {
-    let file = File::open(path).map_err(failed("read", path))?;
-    let metadata = file.metadata().map_err(failed("read", path))?;
-    Ok((file, Identity::of(&metadata)))
+    let failed = failed("read", path);
+    // To open a pipe would wait for who writes to it.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(&failed)?;
+    let metadata = file.metadata().map_err(&failed)?;
+    match (metadata.is_file(), metadata.is_dir()) {
+        (true, _) => Ok((file, Identity::of(&metadata))),
+        (_, true) => Err(failed(io::Error::new(ErrorKind::IsADirectory, "it is a folder, and a file is wanted"))),
+        _ => {
+            Err(failed(io::Error::new(ErrorKind::InvalidInput, "it is no plain file: copy what it holds to one first")))
+        }
+    }
 }
 
 /// Creates a folder and those above it; existing ones are left as they are. In a folder that a group
@@ -230,6 +247,12 @@ pub fn create_folder(path: &Path) -> Result<(), FsError> {
         fs::set_permissions(path, Permissions::from_mode(mode)).map_err(&failed)?;
     }
     Ok(())
+}
+
+/// The file, or whatever else is no folder, that lies where a folder or one of those above it should.
+pub fn file_on_the_way(folder: &Path) -> Option<PathBuf> {
+    let above = folder.ancestors().find(|path| fs::metadata(path).is_ok())?;
+    (!above.is_dir()).then(|| above.to_owned())
 }
 
 /// Makes the names in a folder durable.
@@ -364,6 +387,19 @@ mod tests {
         assert_eq!(read(&path, 11).unwrap().len(), 11);
         assert_eq!(read_start(&path, 4).unwrap(), [0xff; 4]);
         assert!(read_text(&path, 11).is_err());
+        // What has no end, or waits for somebody, is not begun with.
+        let pipe = folder.path().join("pipe");
+        let name = std::ffi::CString::new(pipe.as_os_str().as_encoded_bytes()).unwrap();
+        // SAFETY: the name ends in NUL.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        for (path, reason) in
+            [(pipe.as_path(), "no plain file"), (Path::new("/dev/zero"), "no plain file"), (folder.path(), "a folder")]
+        {
+            assert!(open(path).unwrap_err().to_string().contains(reason), "{}", path.display());
+            assert!(read(path, ENDLESS + 1).unwrap_err().to_string().contains(reason), "{}", path.display());
+        }
+        assert!(read(Path::new("/dev/zero"), ENDLESS).unwrap_err().to_string().contains("larger than"));
+        assert_eq!(read(Path::new("/dev/null"), 10).unwrap(), b"");
         assert_eq!(identity(&folder.path().join("y")).unwrap(), None);
         assert!(!remove(&folder.path().join("y")).unwrap());
         assert!(create_folder(&path).is_err());

@@ -30,6 +30,11 @@ pub struct KeyParts {
 }
 
 impl KeyParts {
+    /// Whether it is something that a user brought into the store, rather than computed.
+    pub fn is_import(&self) -> bool {
+        self.kind.starts_with("import")
+    }
+
     /// The key: BLAKE3 (derived key, see the code) of, in this order, the kind as text, the version in
     /// 4 bytes little-endian, the parameters, the number of inputs and each role as text with the 32
     /// bytes of its object in ascending order of the roles, and the policy; encoded as

@@ -69,7 +69,7 @@ pub fn import(path: &Path, store: &Store, admission: &Admission<'_>, dry_run: bo
     for member in numbers.closure().members {
         let here = store.records(&member.key)?;
         let is_new = here.iter().all(|(digest, _)| *digest != member.digest);
-        if is_new && would_replace_import(&member.record, here.first().map(|(_, first)| first)) {
+        if is_new && store.replaces_import(&member.record)? {
             return Err(ArchiveError::OtherImport(member.name));
         }
         if !here.is_empty() && !here.iter().any(|(_, record)| record.same_outputs(&member.record)) {
@@ -99,16 +99,6 @@ pub fn import(path: &Path, store: &Store, admission: &Admission<'_>, dry_run: bo
         done.new_batches += usize::from((admission.keep)(batch)?);
     }
     Ok(done)
-}
-
-/// Whether a record would take the place of something else that was imported here: of imports the newest counts, and
-/// what was computed since would start from it.
-fn would_replace_import(record: &Record, here: Option<&Record>) -> bool {
-    here.is_some_and(|here| {
-        here.parts.kind.starts_with("import")
-            && !here.same_outputs(record)
-            && record.provenance.finished >= here.provenance.finished
-    })
 }
 
 impl Imported {

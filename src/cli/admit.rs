@@ -8,6 +8,10 @@ use super::{Failure, Global};
 use crate::digest::RecordDigest;
 use crate::sign::{Accept, Batch, PublicKey, Standing, Trust};
 
+/// What to do where something else was imported here under the same name.
+pub const OTHER_IMPORT: &str =
+    "figures here would start from other data: work with it in a cache of its own, with --cache DIR";
+
 /// What is accepted beyond what the project trusts.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Accepting {
@@ -58,6 +62,17 @@ impl Accepting {
     }
 }
 
+/// Why a record may not come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Objection {
+    /// Nobody signed it.
+    Unsigned,
+    /// Only keys did that the project revoked.
+    Revoked,
+    /// Somebody did whom the project does not name.
+    Stranger(PublicKey),
+}
+
 impl Gate {
     /// The same, and what a list of words says as `--accept` does.
     ///
@@ -78,24 +93,35 @@ impl Gate {
     pub fn admits(&self, digest: RecordDigest, batches: &[Batch]) -> Result<(), String> {
         let signs = |batch: &&Batch| batch.records().binary_search(&digest).is_ok();
         let signers: BTreeSet<PublicKey> = batches.iter().filter(signs).map(|batch| *batch.by()).collect();
+        self.objects(&signers).map_or(Ok(()), |objection| {
+            Err(match objection {
+                Objection::Stranger(key) => format!(
+                    "it is signed by {key}, whom trust.toml does not name: `wdpipe keys trust NAME {key}` trusts them, \
+                     `--accept {key}` lets it in once"
+                ),
+                Objection::Unsigned => "nobody signed it: `--accept unsigned` lets it in".to_owned(),
+                Objection::Revoked => "only revoked keys signed it: `--accept unsigned` lets it in".to_owned(),
+            })
+        })
+    }
+
+    /// Why a record that these keys signed may not come in; nothing if it may.
+    pub fn objects(&self, signers: &BTreeSet<PublicKey>) -> Option<Objection> {
         let revoked = |key: &PublicKey| matches!(self.trust.standing(key), Standing::Revoked(..));
         let accepted = |key: &PublicKey| {
             matches!(self.trust.standing(key), Standing::Trusted(_))
                 || (self.accept.contains(&Whose::Key(*key)) && !revoked(key))
         };
         if self.trust.policy.import == Accept::Any || signers.iter().any(accepted) {
-            return Ok(());
+            return None;
         }
         if signers.iter().all(revoked) && self.accept.contains(&Whose::Unsigned) {
-            return Ok(());
+            return None;
         }
-        Err(match signers.iter().find(|key| !revoked(key)) {
-            Some(key) => format!(
-                "it is signed by {key}, whom trust.toml does not name: `wdpipe keys trust NAME {key}` trusts them, \
-                 `--accept {key}` lets it in once"
-            ),
-            None if signers.is_empty() => "nobody signed it: `--accept unsigned` lets it in".to_owned(),
-            None => "only revoked keys signed it: `--accept unsigned` lets it in".to_owned(),
+        Some(match signers.iter().find(|key| !revoked(key)) {
+            Some(key) => Objection::Stranger(*key),
+            None if signers.is_empty() => Objection::Unsigned,
+            None => Objection::Revoked,
         })
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::admit::Accepting;
+use super::admit::{Accepting, OTHER_IMPORT};
 use super::format::{bytes, count};
 use super::select::{Variant, select};
 use super::ui::Ui;
@@ -185,10 +185,7 @@ pub fn failure(error: ArchiveError, file: &std::path::Path) -> Failure {
         ArchiveError::Fs(FsError { operation: "read", .. }) => Failure::new(ExitCode::Missing, error.to_string(), ""),
         ArchiveError::Fs(_) => Failure::new(ExitCode::Storage, error.to_string(), ""),
         ArchiveError::Io(_) | ArchiveError::Checksum => Failure::new(ExitCode::Storage, message, ""),
-        ArchiveError::OtherImport(_) => {
-            let hint = "figures here would start from other data: import it into a cache of its own, with --cache DIR";
-            Failure::new(ExitCode::Failed, message, hint)
-        }
+        ArchiveError::OtherImport(_) => Failure::new(ExitCode::Failed, message, OTHER_IMPORT),
         ArchiveError::Missing { .. } => Failure::new(ExitCode::Missing, message, ""),
         ArchiveError::NotThis
         | ArchiveError::Version { .. }

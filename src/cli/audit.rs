@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use clap::Args;
 
 use super::format::count;
-use super::keys::signing_key;
 use super::signals::cancel_on_interrupt;
+use super::signing::signing_key;
 use super::surroundings::{now, who};
 use super::ui::Ui;
 use super::verify::{Subject, cores, random_seed};

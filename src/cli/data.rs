@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::explain::computed;
 use super::format::{bytes, columns, date};
 use super::signals::cancel_on_interrupt;
+use super::signing::sign_import;
 use super::surroundings::brought;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
@@ -149,7 +150,8 @@ fn take(global: &Global, path: &std::path::Path, ui: &Ui) -> Result<(), Failure>
         ));
     }
     // Recorded again, so that the newest import is the one that is used.
-    store.publish_newest(record)?;
+    let digest = store.publish_newest(record)?;
+    sign_import(&store, digest, ui)?;
     let (train, test) = (train.len(), test.len());
     ui.say(&format!("imported {}: {train} training and {test} test images", source.name()));
     if warns {

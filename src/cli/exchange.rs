@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::format::{bytes, count};
 use super::select::{Selection, Variant, select};
+use super::signing::sign_import;
 use super::surroundings::brought;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
@@ -256,7 +257,8 @@ impl Import {
         if before.first().is_some_and(|(_, newest)| !newest.same_outputs(&record)) {
             ui.warn(&format!("other weights were called `{name}` before; from now on these are"));
         }
-        store.publish_newest(record)?;
+        let digest = store.publish_newest(record)?;
+        sign_import(&store, digest, ui)?;
         ui.say(&format!("imported {} as `{}`; a pipeline starts from them with", object.short(), name));
         ui.answer(&format!(
             "[stage.start]\nkind    = \"weights\"\nname    = \"{}\"\nmodel   = \"{}\"\nwidth   = {}\nclasses = {}{}",

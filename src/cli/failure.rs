@@ -83,6 +83,8 @@ impl From<StoreError> for Failure {
             "name a folder that you may write with --cache DIR; `wdpipe doctor` says why this one is none"
         } else if let StoreError::NoStore(_) = error {
             "name the folder of the store with --cache DIR; `wdpipe make` makes a new one"
+        } else if let StoreError::NotAFolder(_) = error {
+            "name a folder with --cache DIR; a file that `wdpipe cache export` wrote is taken in with `wdpipe cache import FILE`"
         } else {
             ""
         };
@@ -98,6 +100,11 @@ impl From<EngineError> for Failure {
             EngineError::NotImported(source) => not_imported(message, source),
             EngineError::NoWeights(name) => {
                 Self::new(ExitCode::Missing, message, format!("`wdpipe import FILE --name {name}` brings them"))
+            }
+            EngineError::Unsigned(_) => {
+                let hint = "bring it in again, now that you have a key (`wdpipe data import PATH`, `wdpipe import FILE`), or \
+                            look whose it is and vouch for it with `wdpipe keys sign TARGET`";
+                Self::new(ExitCode::Missing, message, hint)
             }
             EngineError::NotMade(stage) => Self::new(ExitCode::Missing, message, format!("wdpipe make '{stage}'")),
             EngineError::Interrupted => {

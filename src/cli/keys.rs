@@ -1,19 +1,18 @@
 //! `wdpipe keys`: own keys, whom the project trusts, and signing what was computed before.
 
 use std::collections::BTreeSet;
-use std::env;
-use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
 use super::format::{columns, count};
 use super::select::{Variant, select};
+use super::signing::{keyring, sign, signing_key, trusted_name, wanted};
 use super::surroundings::who;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::engine::{Import, Resolver};
 use crate::plan::Knowledge;
-use crate::sign::{Batch, KeyName, Keyring, PublicKey, SecretKey, Trust};
+use crate::sign::{KeyName, PublicKey, Trust};
 
 /// Keys that sign results: your own, and those that the project trusts.
 ///
@@ -73,8 +72,8 @@ pub struct Revoke {
 
 /// Signs what you computed before you had a key, or in a run that was cut off.
 ///
-/// Who computed a result, its record says, and nobody can check that: where unsigned results of others were taken in,
-/// make sure that none of them goes under your name.
+/// That is what this account computed in this cache, as its index remembers. What came from a remote or an archive is
+/// others', whatever its record says of who computed it; so is everything once the index is gone.
 #[derive(Debug, Args)]
 pub struct Sign {
     /// Figures, panels or stages, or all: signed is all that is behind them.
@@ -124,8 +123,7 @@ impl Generate {
             return Err(Failure::new(ExitCode::Missing, message, "name a folder with WDPIPE_KEYS=DIR"));
         };
         let public = keyring.generate(&self.name)?;
-        let owner = who().split('@').next().and_then(|user| user.parse().ok());
-        let name = owner.filter(|_| self.name.as_str() == "default").unwrap_or_else(|| self.name.clone());
+        let name = trusted_name(&self.name);
         ui.answer(&public.to_string());
         ui.say(&format!("the secret part lies in {}: keep it to yourself", keyring.path(&self.name).display()));
         ui.say(&format!("others, and your own project, trust it with\n  wdpipe keys trust {name} {public}"));
@@ -193,26 +191,34 @@ impl Sign {
             return Err(Failure::new(ExitCode::Missing, "there is no key to sign with", hint));
         };
         let store = global.store()?;
-        let resolver = Resolver::new(&store, &selection.graph, &selection.preference);
-        let knowledge = resolver.outlook(&selection.graph.closure(&selection.targets))?;
+        // What the project does not use as long as nobody signed it is just what is to be signed.
+        let preference = selection.preference.lenient();
+        let resolver = Resolver::new(&store, &selection.graph, &preference);
+        let needed = selection.graph.closure(&selection.targets);
+        let knowledge = resolver.outlook(&needed)?;
         let (public, me) = (secret.public(), who());
         let [mut signed, mut own, mut others] = [const { BTreeSet::new() }; 3];
-        for (stage, known) in selection.graph.stages.iter().zip(&knowledge) {
-            let Knowledge::Known { key, outline, .. } = known else { continue };
-            let mut all_used = vec![(*key, outline.digest)];
+        let mut claimed = 0;
+        for (id, stage) in selection.graph.stages.iter().enumerate().filter(|(id, _)| needed[*id]) {
+            let mut all_used = Vec::new();
+            if let Knowledge::Known { key, outline, .. } = &knowledge[id] {
+                all_used.push((*key, outline.digest));
+            }
+            // Also what nothing was made from yet: it may have to be signed first.
             if let Some(import) = Import::of(&stage.work) {
-                all_used.push((import.parts().key(), resolver.imported(import)?.digest));
+                all_used.extend(resolver.imported(import).ok().map(|brought| (import.parts().key(), brought.digest)));
             }
             for (key, used) in all_used {
                 for (digest, record) in store.records(&key)? {
-                    let mine = record.provenance.who == me;
+                    let says_so = record.provenance.who == me;
+                    let mine = says_so && store.is_made_here(&key, &digest)?;
                     if store.signers(&digest)?.contains(&public) {
                         signed.insert(digest);
                     } else if mine {
                         own.insert(digest);
                     } else if digest == used {
                         // Another outcome of somebody else's, which is not used, is not for this user to vouch for.
-                        others.insert(digest);
+                        claimed += usize::from(others.insert(digest) && says_so);
                     }
                 }
             }
@@ -223,9 +229,7 @@ impl Sign {
             ui.say(&format!("nothing to sign; {} signed already with `{name}`", count(signed.len(), "record")));
         } else {
             let total = chosen.len();
-            let batch = Batch::sign(&secret, chosen);
-            store
-                .publish_signatures(&batch.map_err(|error| Failure::usage(error.to_string(), "name fewer targets"))?)?;
+            sign(&store, chosen, &secret)?;
             ui.say(&format!("signed {} with `{name}`; {} signed already", count(total, "record"), signed.len()));
         }
         if self.all && !others.is_empty() {
@@ -233,34 +237,12 @@ impl Sign {
         }
         if left > 0 {
             ui.say(&format!("{} computed by others, not signed; --all vouches for them", count(left, "record")));
+            if claimed > 0 {
+                ui.say(&format!(
+                    "{claimed} of them say that {me} computed them, but this cache does not know that you did"
+                ));
+            }
         }
         Ok(())
     }
-}
-
-/// The key that signs what this user computes, and what the user calls it; `None` if nothing is to be signed.
-///
-/// # Errors
-/// If WDPIPE_KEY names none that is there, or the key's file is open to others or holds something else.
-pub fn signing_key() -> Result<Option<(KeyName, SecretKey)>, Failure> {
-    let Some(keyring) = keyring() else { return Ok(None) };
-    let Some(name) = keyring.chosen(wanted()?.as_ref())? else { return Ok(None) };
-    let key = keyring.load(&name)?;
-    Ok(Some((name, key)))
-}
-
-/// Where this user's keys lie, as far as the environment tells.
-fn keyring() -> Option<Keyring> {
-    let folder = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    // The standard for XDG_CONFIG_HOME says that a relative path is to be ignored.
-    let config = folder("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
-    let config = config.or_else(|| folder("HOME").map(|home| home.join(".config")));
-    folder("WDPIPE_KEYS").or_else(|| config.map(|config| config.join("wdpipe/keys"))).map(Keyring::new)
-}
-
-/// The key that the environment asks for.
-fn wanted() -> Result<Option<KeyName>, Failure> {
-    let Some(name) = env::var_os("WDPIPE_KEY").filter(|name| !name.is_empty()) else { return Ok(None) };
-    let name = name.to_string_lossy().parse();
-    name.map(Some).map_err(|error| Failure::usage(format!("WDPIPE_KEY: {error}"), ""))
 }

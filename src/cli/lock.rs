@@ -10,7 +10,7 @@ use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::archive::Scope;
 use crate::closure::Closure;
-use crate::engine::{self, Indifferent, Preference, Resolver};
+use crate::engine::{self, Resolver};
 use crate::fsx::Named;
 use crate::lock::{FILES, Lock};
 use crate::plan::Knowledge;
@@ -46,8 +46,10 @@ impl LockCommand {
             return Err(Failure::usage("only figures and panels have locks", "name one, or say all"));
         }
         let store = global.store()?;
-        let preference: &dyn Preference = if self.anew { &Indifferent } else { &selection.preference };
-        let resolver = Resolver::new(&store, &selection.graph, preference);
+        if self.anew {
+            selection.preference = selection.preference.without_locks();
+        }
+        let resolver = Resolver::new(&store, &selection.graph, &selection.preference);
         let knowledge = resolver.outlook(&selection.graph.closure(&selection.targets))?;
         for &id in &selection.targets {
             if !matches!(knowledge[id], Knowledge::Known { .. }) {

@@ -11,7 +11,6 @@ use super::admit::Accepting;
 use super::dry;
 use super::export::{Exported, export, notices};
 use super::format::{count, date, duration};
-use super::keys;
 use super::lock;
 use super::narrow::{self, Limits};
 use super::progress::Progress;
@@ -20,14 +19,13 @@ use super::report;
 use super::select::{Selection, Variant, select};
 use super::share;
 use super::signals::cancel_on_interrupt;
+use super::signing::{self, sign};
 use super::surroundings::{now, who};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::cost;
-use crate::digest::RecordDigest;
-use crate::engine::{self, EngineError, Environment, Event, Request};
+use crate::engine::{self, EngineError, Environment, Event, Preference, Request};
 use crate::plan::{Knowledge, Plan};
-use crate::sign::{Batch, SecretKey};
 use crate::stages::Device;
 use crate::store::Store;
 
@@ -107,6 +105,14 @@ impl Make {
                 }
                 None => planned(&first.0, &store)?,
             };
+            let signing = signing::signing_key()?;
+            if !plan.run.is_empty()
+                && !signing.as_ref().is_some_and(|(_, key)| first.0.preference.counts(&key.public()))
+                && first.0.preference.is_strict()
+            {
+                let Failure { message, hint, .. } = signing::unusable(signing.as_ref());
+                ui.warn(&format!("{message}: {hint}"));
+            }
             let printed = dry::print(&first.0, &plan, &estimates, first.1, (&self.variant.profile, self.json), ui);
             // As at the end of finish.
             std::mem::forget((first, plan));
@@ -115,6 +121,9 @@ impl Make {
         if let Some(through) = through {
             let records = through.records(&first.0, &store)?;
             let objects = through.bytes(&first.0, &store)?;
+            if let Some(Failure { message, .. }) = through.trouble() {
+                ui.warn(&format!("{message}; what is needed of it is computed here. Whoever has it mends the remote with `wdpipe push`"));
+            }
             if records + objects > 0 {
                 let (records, objects) = (count(records, "record"), count(objects, "object"));
                 ui.say(&format!("fetched {records} and {objects} ({})", through.moved().0));
@@ -175,7 +184,11 @@ impl Make {
     ) -> Result<Once, Failure> {
         let (chosen, device) = &devices;
         // A key that cannot be used is said before anything runs.
-        let signing = keys::signing_key()?;
+        let signing = signing::signing_key()?;
+        if selection.preference.is_strict() {
+            let runs = || Ok(!planned(&selection, store)?.run.is_empty());
+            signing::prepare(&selection, store, signing.as_ref(), runs, ui)?;
+        }
         let estimates = estimates(&selection, store, device)?;
         if let Device::Cuda(_) = chosen {
             // Said before anything runs, not by the first stage that trains.
@@ -205,7 +218,7 @@ impl Make {
         })?;
         progress.end();
         if let (Some((name, key)), false) = (&signing, summary.published.is_empty()) {
-            sign(store, &summary.published, key)?;
+            sign(store, summary.published.iter().copied(), key)?;
             ui.say(&format!("{} signed by `{name}`", count(summary.published.len(), "record")));
         }
         Ok(Once { selection, summary, jobs, devices })
@@ -302,14 +315,6 @@ fn say_several(selection: &Selection, summary: &engine::Summary, store: &Store, 
             key.short()
         ));
     }
-    Ok(())
-}
-
-/// Signs records, all with one signature.
-fn sign(store: &Store, records: &[RecordDigest], key: &SecretKey) -> Result<(), Failure> {
-    let batch = Batch::sign(key, records.iter().copied());
-    let batch = batch.map_err(|error| Failure::new(ExitCode::Storage, error.to_string(), ""))?;
-    store.publish_signatures(&batch)?;
     Ok(())
 }
 

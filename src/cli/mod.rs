@@ -35,6 +35,7 @@ mod selftest;
 mod share;
 mod show;
 mod signals;
+mod signing;
 mod status;
 mod surroundings;
 mod torture;

@@ -7,7 +7,7 @@ use crate::digest::{ObjectDigest, StageKey};
 use crate::engine::{Preference, Recorded, Standing};
 use crate::record::Outline;
 use crate::reports::Place;
-use crate::sign::{Accept, Trust};
+use crate::sign::{Accept, PublicKey, Trust};
 use crate::store::StoreError;
 
 /// What locks hold of each key.
@@ -25,6 +25,23 @@ impl Preferred {
     /// Prefers what the locks at these places hold, where there are any, then what is signed by those who are trusted.
     pub fn new(places: Vec<Place>, trust: Trust) -> Self {
         Self { places, held: OnceLock::new(), trust }
+    }
+
+    /// The same without the locks.
+    pub fn without_locks(&self) -> Self {
+        Self::new(Vec::new(), self.trust.clone())
+    }
+
+    /// The same, but what the project's policy refuses is known too.
+    pub fn lenient(&self) -> Self {
+        let mut trust = self.trust.clone();
+        trust.policy.using = Accept::Any;
+        Self::new(self.places.clone(), trust)
+    }
+
+    /// Whether what this key signs is used.
+    pub fn counts(&self, key: &PublicKey) -> bool {
+        !self.is_strict() || self.trust.vouches(&[*key])
     }
 
     fn held(&self) -> &Held {

@@ -26,6 +26,15 @@ pub struct Variant {
     pub set: Vec<String>,
 }
 
+impl Variant {
+    /// What to say behind a command so that it means this variant; with a space before, empty for the default.
+    pub fn options(&self) -> String {
+        let profile = (self.profile != "smoke").then(|| format!(" --profile {}", self.profile));
+        let sets = self.set.iter().map(|set| format!(" --set '{set}'"));
+        profile.into_iter().chain(sets).collect()
+    }
+}
+
 /// The stages of all pipelines that were asked for, and which of them are wanted.
 pub struct Selection {
     /// All stages.

@@ -43,6 +43,14 @@ impl<'a> Import<'a> {
         }
     }
 
+    /// That nobody who is trusted signed it.
+    pub(super) fn is_unsigned(self) -> EngineError {
+        EngineError::Unsigned(match self {
+            Self::Data(source) => format!("the data set {}", source.name()),
+            Self::Weights(name) => format!("the import `{name}`"),
+        })
+    }
+
     /// The parts of the key under which it is recorded.
     pub fn parts(self) -> KeyParts {
         let (kind, version, name, value) = match self {

@@ -51,6 +51,9 @@ pub enum EngineError {
     /// Weights are needed that nobody imported.
     #[error("no weights are here under the name `{0}`")]
     NoWeights(String),
+    /// Something was imported, and the project uses only what somebody whom it trusts signed.
+    #[error("{0} is here, but no key that the project trusts signed it, and its policy is use = \"signed\"")]
+    Unsigned(String),
     /// A stage was not run yet with these settings.
     #[error("`{0}` was not run yet with these settings")]
     NotMade(String),

@@ -50,7 +50,7 @@ impl Rerunner {
     /// If this program cannot do it.
     pub fn work(record: &Record) -> Result<(Work, Policy), RerunError> {
         let parts = &record.parts;
-        if parts.kind.starts_with("import") {
+        if parts.is_import() {
             return Err(RerunError::Imported);
         }
         let work = Work::from_parameters(&parts.kind, parts.version, &parts.parameters)?;

@@ -73,7 +73,7 @@ impl<'a> Resolver<'a> {
     /// If the store cannot be read.
     pub fn outlook(&self, needed: &[bool]) -> Result<Vec<Knowledge>, EngineError> {
         self.walk(needed, |error| match error {
-            EngineError::NotImported(_) | EngineError::NoWeights(_) => Ok(Knowledge::Waits),
+            EngineError::NotImported(_) | EngineError::NoWeights(_) | EngineError::Unsigned(_) => Ok(Knowledge::Waits),
             error => Err(error),
         })
     }
@@ -234,14 +234,25 @@ impl<'a> Resolver<'a> {
         Ok(self.choose(key)?.map(|(outline, bytes)| Knowledge::Known { key: *key, outline, bytes }))
     }
 
-    /// What the record of something imported says: the newest, whether or not its bytes are still here, since an older one
-    /// holds something else.
+    /// What the record of something imported says: the newest that may be used, whether or not its bytes are still here,
+    /// since an older one holds something else.
     ///
     /// # Errors
-    /// If it was never imported here.
+    /// If it was never imported here, or none of its records may be used.
     pub fn imported(&self, import: Import<'_>) -> Result<Outline, EngineError> {
-        let newest = self.store.outlines(&import.parts().key())?.into_iter().next();
-        newest.ok_or_else(|| import.is_missing())
+        let key = import.parts().key();
+        let all = self.store.outlines(&key)?;
+        if all.is_empty() {
+            return Err(import.is_missing());
+        }
+        for outline in all {
+            if !self.preference.is_strict()
+                || self.preference.standing(self.store, &key, &outline)? != Standing::Refused
+            {
+                return Ok(outline);
+            }
+        }
+        Err(import.is_unsigned())
     }
 
     /// Of the records of a key the one that is used: what a lock holds, whether or not its bytes are at hand; else, of

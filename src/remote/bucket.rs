@@ -1,5 +1,6 @@
 //! A remote in a bucket of Amazon (or what speaks like it), Google or Azure.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,6 +26,15 @@ const PART: usize = 8 << 20;
 /// Parts of one file on their way at a time.
 const PARTS: usize = 3;
 
+/// Where machines in a cloud have credentials from.
+const METADATA: [&str; 3] = ["169.254.169.254", "fd00:ec2::254", "metadata.google.internal"];
+
+/// What is said where there are none.
+const NO_CREDENTIALS: &str = "no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE \
+                              for a profile of ~/.aws/credentials (of Google GOOGLE_APPLICATION_CREDENTIALS, of Azure \
+                              AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY); a public bucket of Amazon's is \
+                              read with AWS_SKIP_SIGNATURE=true";
+
 /// A bucket.
 pub struct Bucket {
     store: Arc<dyn ObjectStore>,
@@ -32,6 +42,8 @@ pub struct Bucket {
     name: String,
     runtime: Runtime,
     requests: AtomicU64,
+    /// Where the client asks for credentials if there are none around.
+    metadata: Option<String>,
 }
 
 impl Bucket {
@@ -54,7 +66,8 @@ impl Bucket {
             Service::Azure => azure(bucket, around).map(|store| Arc::new(store) as Arc<dyn ObjectStore>),
         };
         let store = store.map_err(|error| refused(without_queries(&error.to_string())))?;
-        Ok(Self { store, prefix: prefix.to_owned(), name, runtime, requests: AtomicU64::new(0) })
+        let metadata = around.get("AWS_METADATA_ENDPOINT").map(str::to_owned);
+        Ok(Self { store, prefix: prefix.to_owned(), name, runtime, requests: AtomicU64::new(0), metadata })
     }
 
     fn path(&self, path: &str) -> Result<Path, RemoteError> {
@@ -66,6 +79,10 @@ impl Bucket {
     fn error(&self, path: &str, error: Error) -> RemoteError {
         let (at, path) = (self.name.clone(), path.to_owned());
         let reason = without_queries(&error.to_string());
+        if METADATA.iter().copied().chain(self.metadata.as_deref()).any(|service| reason.contains(service)) {
+            // It was asked because nothing else gives any.
+            return RemoteError::Refused { at, reason: NO_CREDENTIALS.to_owned() };
+        }
         match error {
             Error::NotFound { .. } => RemoteError::Missing { at, path },
             Error::Generic { .. } | Error::JoinError { .. } => RemoteError::Unreachable { at, reason },
@@ -153,13 +170,31 @@ impl Transport for Bucket {
         Ok(Some(found.objects.iter().filter_map(|object| Some(object.location.filename()?.to_owned())).collect()))
     }
 
-    fn has(&self, path: &str) -> Result<bool, RemoteError> {
+    fn size(&self, path: &str) -> Result<Option<u64>, RemoteError> {
         let at = self.path(path)?;
         match self.runtime.block_on(self.store.head(&at)).map_err(|error| self.error(path, error)) {
-            Ok(_) => Ok(true),
-            Err(RemoteError::Missing { .. }) => Ok(false),
+            Ok(found) => Ok(Some(found.size)),
+            Err(RemoteError::Missing { .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    fn walk(&self, folder: &str) -> Result<Option<HashMap<String, u64>>, RemoteError> {
+        let prefix = self.path(folder)?;
+        let above = if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) };
+        let mut files = HashMap::new();
+        self.runtime.block_on(async {
+            let mut found = self.store.list(Some(&prefix));
+            while let Some(file) = found.next().await {
+                let file = file.map_err(|error| self.error(folder, error))?;
+                if let Some(path) = file.location.as_ref().strip_prefix(&above) {
+                    files.insert(path.to_owned(), file.size);
+                }
+            }
+            Ok::<_, RemoteError>(())
+        })?;
+        self.requests.fetch_add(files.len() as u64 / 1000, Ordering::Relaxed);
+        Ok(Some(files))
     }
 
     fn get(&self, path: &str, from: u64, take: &mut Take<'_>) -> Result<(), RemoteError> {

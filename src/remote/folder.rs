@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{Outgoing, RemoteError, Take, Transport};
 use crate::fsx::{self, Batch, Draft, FsError};
-use crate::store::{Catalogue, Store};
+use crate::store::{Catalogue, MARKER, Store, StoreError};
 
 /// Files are published together, after so many at the latest.
 const TOGETHER: usize = 20_000;
@@ -24,10 +24,13 @@ impl Folder {
     /// A folder that holds a store; `make` says whether one is made where there is none.
     pub fn open(root: &Path, make: bool) -> Result<Self, RemoteError> {
         let name = root.display().to_string();
-        if !make && fsx::identity(&root.join("wdpipe-store")).map_err(refused(&name))?.is_none() {
+        if !make && fsx::identity(&root.join(MARKER)).map_err(refused(&name))?.is_none() {
             return Err(RemoteError::Missing { at: name, path: "wdpipe-store: it is no store".to_owned() });
         }
-        let store = Store::open(root)?;
+        let store = Store::open(root).map_err(|error| match error {
+            StoreError::NotAFolder(_) => RemoteError::Refused { at: name.clone(), reason: error.to_string() },
+            error => error.into(),
+        })?;
         Ok(Self { store, root: root.to_owned(), name, waiting: Mutex::default(), requests: AtomicU64::new(0) })
     }
 
@@ -54,8 +57,12 @@ impl Transport for Folder {
         Ok(Some(fsx::list(&self.path(folder)).map_err(refused(&self.name))?))
     }
 
-    fn has(&self, path: &str) -> Result<bool, RemoteError> {
-        Ok(fsx::identity(&self.path(path)).map_err(refused(&self.name))?.is_some())
+    fn size(&self, path: &str) -> Result<Option<u64>, RemoteError> {
+        Ok(fsx::identity(&self.path(path)).map_err(refused(&self.name))?.map(|file| file.size))
+    }
+
+    fn holds(&self, path: &str, _: u64) -> Result<bool, RemoteError> {
+        Ok(self.store.is_sound(path)?)
     }
 
     fn get(&self, path: &str, from: u64, take: &mut Take<'_>) -> Result<(), RemoteError> {
@@ -72,9 +79,20 @@ impl Transport for Folder {
         let target = self.path(file.path);
         let refused = refused(&self.name);
         if fsx::identity(&target).map_err(&refused)?.is_some() {
-            return Ok(());
+            // Looking at a damaged one moves it out of the way.
+            if self.store.is_sound(file.path)? {
+                return Ok(());
+            }
+            if fsx::identity(&target).map_err(&refused)?.is_some() {
+                let reason = format!(
+                    "{} is damaged and cannot be moved aside: ask its owner to run `wdpipe cache check --cache {}`",
+                    target.display(),
+                    self.name
+                );
+                return Err(RemoteError::Refused { at: self.name.clone(), reason });
+            }
         }
-        let mut draft = Draft::new(&self.root.join("tmp")).map_err(&refused)?;
+        let mut draft = Draft::new(&self.store.drafts()?).map_err(&refused)?;
         let broken = |error: std::io::Error| RemoteError::Refused { at: self.name.clone(), reason: error.to_string() };
         super::transfer::pieces(&mut (file.open)()?, &broken, 0, &mut |_, piece| {
             draft.append(piece).map_err(&refused)
@@ -88,8 +106,7 @@ impl Transport for Folder {
     }
 
     fn create(&self, path: &str, bytes: &[u8]) -> Result<bool, RemoteError> {
-        let published =
-            fsx::publish(&self.root.join("tmp"), &self.path(path), &[bytes]).map_err(refused(&self.name))?;
+        let published = fsx::publish(&self.store.drafts()?, &self.path(path), &[bytes]).map_err(refused(&self.name))?;
         Ok(published.is_some())
     }
 

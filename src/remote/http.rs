@@ -74,12 +74,12 @@ impl Transport for Http {
         Ok(None)
     }
 
-    fn has(&self, path: &str) -> Result<bool, RemoteError> {
+    fn size(&self, path: &str) -> Result<Option<u64>, RemoteError> {
         let answer = self.answer(self.agent.head(format!("{}/{path}", self.url)).call())?;
         match answer.status() {
-            StatusCode::OK => Ok(true),
+            StatusCode::OK => Ok(Some(length(&answer).unwrap_or(0))),
             status => match self.status(path, status) {
-                RemoteError::Missing { .. } => Ok(false),
+                RemoteError::Missing { .. } => Ok(None),
                 error => Err(error),
             },
         }
@@ -99,7 +99,7 @@ impl Transport for Http {
             StatusCode::OK => 0,
             status => return Err(self.status(path, status)),
         };
-        let expected = answer.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let expected = length(&answer);
         let mut counted = Counted { body: answer.into_body().into_reader(), bytes: 0 };
         let broken = |error: io::Error| self.broken(&error);
         super::transfer::pieces(&mut counted, &broken, start, take)?;
@@ -124,6 +124,11 @@ impl Transport for Http {
     fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
+}
+
+/// How many bytes an answer says that it has.
+fn length(answer: &Response<Body>) -> Option<u64> {
+    answer.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok())
 }
 
 /// Counts what is read.

@@ -97,6 +97,33 @@ impl Remotes {
         })
     }
 
+    /// Where a remote of the list is, as the working folder sees it: a folder that is not named from the root on lies where
+    /// the file does.
+    pub fn resolved(&self, location: &Location) -> Location {
+        match location {
+            Location::Folder(path) => Location::Folder(self.folder().join(path)),
+            other => other.clone(),
+        }
+    }
+
+    /// How a remote is to stand in the list that was named on a command line, `working` being the working folder.
+    ///
+    /// # Errors
+    /// If the list is in a folder that is not there.
+    pub fn as_listed(&self, location: Location, working: &Path) -> Result<Location, ListError> {
+        let Location::Folder(path) = &location else { return Ok(location) };
+        if path.is_absolute() || self.folder().as_os_str().is_empty() {
+            return Ok(location);
+        }
+        let (here, there) = (fsx::canonical(working)?, fsx::canonical(self.folder())?);
+        let whole = here.join(path);
+        Ok(Location::Folder(whole.strip_prefix(&there).map(Path::to_owned).unwrap_or(whole)))
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+
     /// Adds a remote at the end of the file; what is there stays as it is.
     ///
     /// # Errors
@@ -232,6 +259,37 @@ mod tests {
             assert_eq!(fsx::read_text(&path, 1000).unwrap(), text);
             assert!(remotes.all().contains_key("lab"));
         }
+    }
+
+    #[test]
+    fn folders_lie_where_the_list_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let (project, elsewhere) = (folder.path().join("project"), folder.path().join("elsewhere"));
+        for folder in [&project, &elsewhere] {
+            fsx::create_folder(folder).unwrap();
+        }
+        let here = |text: &str| text.parse::<Location>().unwrap();
+        let remotes = Remotes::load(&project.join("remotes.toml")).unwrap();
+        assert_eq!(remotes.resolved(&here("../shared")), Location::Folder(project.join("../shared")));
+        for fixed in ["/data", "s3://b/x"] {
+            assert_eq!(remotes.resolved(&here(fixed)), here(fixed));
+            assert_eq!(remotes.as_listed(here(fixed), &elsewhere).unwrap(), here(fixed));
+        }
+        // What is named in another folder is the same place in the list.
+        for (working, text) in [(&elsewhere, "shared"), (&project, "shared"), (&folder.path().to_owned(), "project/x")]
+        {
+            let listed = remotes.as_listed(here(text), working).unwrap();
+            let Location::Folder(meant) = remotes.resolved(&listed) else { panic!("{listed}") };
+            assert_eq!(
+                fsx::canonical(meant.parent().unwrap()).unwrap().join(meant.file_name().unwrap()),
+                fsx::canonical(working).unwrap().join(text),
+                "{listed}"
+            );
+        }
+        assert_eq!(remotes.as_listed(here("shared"), &project).unwrap(), here("shared"));
+        let plain = Remotes::load(Path::new("remotes.toml")).unwrap();
+        assert_eq!(plain.resolved(&here("shared")), here("shared"));
+        assert_eq!(plain.as_listed(here("shared"), &elsewhere).unwrap(), here("shared"));
     }
 
     #[test]

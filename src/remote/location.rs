@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::mistake;
+
 /// Where a remote is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
@@ -63,8 +65,11 @@ impl FromStr for Location {
 
     fn from_str(text: &str) -> Result<Self, LocationError> {
         let wrong = |reason: &str| LocationError { text: text.to_owned(), reason: reason.to_owned() };
-        if text.is_empty() || text.contains(char::is_control) {
+        if text.trim().is_empty() || text.contains(char::is_control) {
             return Err(wrong("a folder or a URL is expected"));
+        }
+        if let Some(reason) = mistake::of(text) {
+            return Err(wrong(&reason));
         }
         let Some((scheme, rest)) = text.split_once("://") else { return Ok(Self::Folder(text.into())) };
         let (head, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -77,7 +82,7 @@ impl FromStr for Location {
         }
         let service = Service::ALL.iter().find(|(_, name)| *name == scheme);
         match (scheme, service) {
-            ("file", _) => Ok(Self::Folder(rest.into())),
+            ("file", _) => Ok(Self::Folder(format!("/{path}").into())),
             ("http" | "https", _) => Ok(Self::Http(text.trim_end_matches('/').to_owned())),
             ("ssh", _) => {
                 let (host, port) = match head.rsplit_once(':') {
@@ -135,6 +140,7 @@ mod tests {
             assert_eq!(location.to_string(), text);
         }
         assert_eq!("file:///x".parse(), Ok(Location::Folder("/x".into())));
+        assert_eq!("file://localhost/x/y".parse(), Ok(Location::Folder("/x/y".into())));
         assert_eq!("s3://b/x/".parse::<Location>().unwrap().to_string(), "s3://b/x");
         for wrong in
             ["", "ftp://x/y", "s3://", "ssh://-oProxyCommand=x/y", "ssh://h:x/y", "https://me:secret@host/", "a\nb"]

@@ -10,16 +10,18 @@ mod folder;
 mod http;
 mod list;
 mod location;
+mod mistake;
 mod retry;
 mod sftp;
 mod transfer;
 
+use std::collections::HashMap;
 use std::io::Read;
 
 pub use credentials::Surroundings;
 pub use list::{ListError, Named, Remotes};
 pub use location::{Location, LocationError};
-pub use transfer::{Admits, Fetch, Fetched, Sent, Watch, catalogue, fetch, send};
+pub use transfer::{Admits, Fetch, Fetched, Sending, Sent, Watch, catalogue, fetch, listed, send};
 
 use crate::store::Catalogue;
 
@@ -76,6 +78,22 @@ pub enum RemoteError {
         /// Why, and what to do.
         reason: String,
     },
+    /// Bringing it in would change what stages here start from.
+    #[error("`{stage}` in {at} is another than the one that was imported here")]
+    OtherImport {
+        /// The remote.
+        at: String,
+        /// What was imported.
+        stage: String,
+    },
+    /// No store is there, or none that says what it has.
+    #[error("{at} {reason}")]
+    NoStore {
+        /// The remote.
+        at: String,
+        /// What is lacking.
+        reason: String,
+    },
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -85,6 +103,11 @@ impl RemoteError {
     /// Whether trying again may help.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
+    }
+
+    /// Whether one file is not there or damaged, and others may be had.
+    pub fn is_of_one_file(&self) -> bool {
+        matches!(self, Self::Missing { .. } | Self::Wrong { .. })
     }
 }
 
@@ -112,11 +135,35 @@ pub trait Transport: Sync {
     /// If it cannot be asked.
     fn list(&self, folder: &str) -> Result<Option<Vec<String>>, RemoteError>;
 
+    /// The bytes of a file, 0 if the remote does not say; `None` if it is not there.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    fn size(&self, path: &str) -> Result<Option<u64>, RemoteError>;
+
     /// Whether a file is there.
     ///
     /// # Errors
     /// If it cannot be asked.
-    fn has(&self, path: &str) -> Result<bool, RemoteError>;
+    fn has(&self, path: &str) -> Result<bool, RemoteError> {
+        Ok(self.size(path)?.is_some())
+    }
+
+    /// All files in a folder and below it with their sizes, if that takes fewer requests than to ask for each.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    fn walk(&self, _folder: &str) -> Result<Option<HashMap<String, u64>>, RemoteError> {
+        Ok(None)
+    }
+
+    /// Whether a file is there that should have so many bytes, as far as can be told without sending it here.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    fn holds(&self, path: &str, size: u64) -> Result<bool, RemoteError> {
+        Ok(self.size(path)? == Some(size))
+    }
 
     /// Gives the bytes of a file from a place on to `take`, which may refuse more. A remote that cannot begin in the
     /// middle gives them from the start: `take` is told where each piece belongs.
@@ -125,8 +172,8 @@ pub trait Transport: Sync {
     /// If it is not there or breaks off.
     fn get(&self, path: &str, from: u64, take: &mut Take<'_>) -> Result<(), RemoteError>;
 
-    /// Sends a file whose name is the hash of its bytes; if it is there already, nothing need happen. It may become
-    /// durable, and be seen, only with [`Transport::settle`].
+    /// Sends a file whose name is the hash of its bytes, also in the place of a damaged one; if it is there already, nothing
+    /// need happen. It may become durable, and be seen, only with [`Transport::settle`].
     ///
     /// # Errors
     /// If it cannot be written.

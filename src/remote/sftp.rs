@@ -14,12 +14,10 @@ use tokio::process::{Child, Command};
 use tokio::runtime::Runtime;
 
 use super::{Outgoing, RemoteError, Take, Transport};
+use crate::store::MARKER;
 
 /// Bytes asked for at a time.
 const PIECE: u32 = 128 << 10;
-
-/// What marks a store; see [`crate::store`].
-const MARKER: &str = "wdpipe-store";
 
 /// A folder on another machine.
 pub struct Sftp {
@@ -146,13 +144,14 @@ impl Sftp {
             make_folder_of(client, &format!("{}/tmp/x", self.folder)).await
         })?;
         let text = crate::store::marker();
-        self.publish(MARKER, &mut text.as_bytes())?;
+        self.publish(MARKER, &mut text.as_bytes(), false)?;
         *known = true;
         Ok(())
     }
 
-    /// Writes a file under a temporary name, then links it to its own; says whether that was free.
-    fn publish(&self, path: &str, source: &mut dyn std::io::Read) -> Result<bool, RemoteError> {
+    /// Writes a file under a temporary name, then links it to its own; says whether that was free. If `replace` is set, what
+    /// is there under the name makes room: only who found it damaged sends it again.
+    fn publish(&self, path: &str, source: &mut dyn std::io::Read, replace: bool) -> Result<bool, RemoteError> {
         let target = self.path(path);
         let stamp = (std::process::id(), self.requests.load(Ordering::Relaxed), crate::fsx::now());
         let temporary = self.path(&format!("tmp/{}-{}-{}", stamp.0, stamp.1, stamp.2));
@@ -161,7 +160,15 @@ impl Sftp {
             reason: format!("it cannot be read here: {error}"),
         };
         let result = self.with(path, async |client| {
-            let mut file = client.options().write(true).create_new(true).open(&temporary).await?;
+            let new = async || client.options().write(true).create_new(true).open(&temporary).await;
+            let mut file = match new().await {
+                // A copy of a store may lack empty folders.
+                Err(Error::SftpError(SftpErrorKind::NoSuchFile, _)) => {
+                    make_folder_of(client, &temporary).await?;
+                    new().await?
+                }
+                opened => opened?,
+            };
             let mut buffer = vec![0; PIECE as usize];
             loop {
                 let read = source.read(&mut buffer).map_err(|error| Trouble::Ours(unreadable(error)))?;
@@ -181,6 +188,10 @@ impl Sftp {
             let mut linked = link(client, &temporary, &target).await;
             if linked.is_err() && fs.metadata(&target).await.is_err() {
                 make_folder_of(client, &target).await?;
+                linked = link(client, &temporary, &target).await;
+            }
+            if replace && linked.is_err() && fs.metadata(&target).await.is_ok() {
+                fs.remove_file(&target).await?;
                 linked = link(client, &temporary, &target).await;
             }
             match linked {
@@ -258,11 +269,11 @@ impl Transport for Sftp {
         }
     }
 
-    fn has(&self, path: &str) -> Result<bool, RemoteError> {
+    fn size(&self, path: &str) -> Result<Option<u64>, RemoteError> {
         let at = self.path(path);
         match self.with(path, async |client| Ok(client.fs().metadata(&at).await?)) {
-            Ok(_) => Ok(true),
-            Err(RemoteError::Missing { .. }) => Ok(false),
+            Ok(found) => Ok(Some(found.len().unwrap_or(0))),
+            Err(RemoteError::Missing { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -285,12 +296,12 @@ impl Transport for Sftp {
 
     fn put(&self, file: &Outgoing<'_>) -> Result<(), RemoteError> {
         self.be_store()?;
-        self.publish(file.path, &mut (file.open)()?).map(drop)
+        self.publish(file.path, &mut (file.open)()?, true).map(drop)
     }
 
     fn create(&self, path: &str, bytes: &[u8]) -> Result<bool, RemoteError> {
         self.be_store()?;
-        self.publish(path, &mut &bytes[..])
+        self.publish(path, &mut &bytes[..], false)
     }
 
     fn remove(&self, path: &str) -> Result<(), RemoteError> {

@@ -30,6 +30,13 @@ pub struct Examined {
     file: Draft,
 }
 
+impl Examined {
+    /// Removes the file.
+    pub fn discard(self) {
+        self.file.discard();
+    }
+}
+
 /// What publishing many things came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BulkDone {
@@ -105,7 +112,7 @@ impl Bulk<'_> {
         let (digest, bytes) =
             record.to_bytes().map_err(|source| StoreError::Record { path: layout.records(&key), source })?;
         if self.seen.insert(*digest.as_bytes()) {
-            let mut draft = Draft::new(&layout.temporary())?;
+            let mut draft = Draft::new(&self.store.drafts()?)?;
             draft.append(&bytes)?;
             self.records.add(draft, layout.record(&key, &digest))?;
             self.rows.push(Row::of(digest, record, bytes.len() as u64));
@@ -122,7 +129,7 @@ impl Bulk<'_> {
         let (digest, bytes) =
             batch.to_bytes().map_err(|source| StoreError::Signatures { path: layout.signatures(), source })?;
         if self.seen.insert(*digest.as_bytes()) {
-            let mut draft = Draft::new(&layout.temporary())?;
+            let mut draft = Draft::new(&self.store.drafts()?)?;
             draft.append(&bytes)?;
             self.signatures.add(draft, layout.batch(&digest))?;
             self.batches.push(batch);
@@ -178,7 +185,7 @@ impl Store {
     /// # Errors
     /// If the store cannot be written.
     pub fn incoming(&self, digest: &ObjectDigest) -> Result<Draft, StoreError> {
-        let folder = self.layout.temporary();
+        let folder = self.drafts()?;
         match Draft::resumed(&folder, &format!("incoming-{digest}")) {
             Some(draft) => Ok(draft),
             None => Ok(Draft::new(&folder)?),

@@ -39,6 +39,10 @@ pub struct CheckReport {
     pub damaged_records: Vec<(StageKey, RecordDigest)>,
     /// Batches of signatures with wrong bytes or a wrong signature, likewise.
     pub damaged_signatures: Vec<BatchDigest>,
+    /// Records that the catalogue lists and that are not there: whoever reads the store by it looks for them in vain.
+    pub lost_records: Vec<(StageKey, RecordDigest)>,
+    /// Parts of the catalogue that are not there or damaged, and in what way.
+    pub lost_parts: Vec<(u64, String)>,
     /// Objects that a newer program wrote; they are left alone.
     pub foreign_objects: Vec<ObjectDigest>,
     /// Records that another version of the program wrote; they are left alone.
@@ -54,12 +58,16 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
-    /// Whether nothing is damaged, and all can be used. Dropped objects are no damage.
+    /// Whether nothing is damaged or lost, and all can be used. Dropped objects are no damage.
     pub fn is_sound(&self) -> bool {
-        self.damaged_objects.is_empty()
-            && self.unreadable.is_empty()
-            && self.damaged_records.is_empty()
-            && self.damaged_signatures.is_empty()
+        let Self { damaged_objects, unreadable, damaged_records, damaged_signatures, lost_records, lost_parts, .. } =
+            self;
+        damaged_objects.is_empty()
+            && unreadable.is_empty()
+            && damaged_records.is_empty()
+            && damaged_signatures.is_empty()
+            && lost_records.is_empty()
+            && lost_parts.is_empty()
     }
 }
 
@@ -210,6 +218,14 @@ impl Store {
             }
             step();
         }
+        let catalogue = self.catalogue()?.unwrap_or_default();
+        for (key, record) in catalogue.records() {
+            if fsx::identity(&self.layout.record(key, record))?.is_none() {
+                report.lost_records.push((*key, *record));
+            }
+        }
+        report.lost_records.sort_unstable();
+        report.lost_parts = catalogue.lost;
         report.index_corrections = self.refresh()?.2;
         Ok(report)
     }

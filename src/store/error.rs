@@ -19,6 +19,9 @@ pub enum StoreError {
     /// There is no store where one is to be read.
     #[error("there is no store at {}", .0.display())]
     NoStore(PathBuf),
+    /// A file lies where the folder should.
+    #[error("{} is a file, and a store is a folder", .0.display())]
+    NotAFolder(PathBuf),
     /// The store was made by a newer program.
     #[error("the store {} has layout version {found}, but this wdpipe ({PROGRAM}) knows version {known}: use {}",
         path.display(), wanted(needs.as_deref(), *found))]

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::records::ReadRecord;
-use super::{Store, StoreError};
+use super::signatures::ReadBatch;
+use super::{ObjectState, Store, StoreError};
 use crate::digest::{RecordDigest, StageKey};
 use crate::makers::Making;
 use crate::record::Record;
@@ -66,6 +67,30 @@ impl Store {
             ReadRecord::Good { record, .. } => Ok(Some(*record)),
             ReadRecord::Missing | ReadRecord::Damaged => Ok(None),
         }
+    }
+
+    /// Whether the file of an object, record or batch of signatures is there with the right bytes, by its path below the
+    /// store's folder; a damaged one is moved to the quarantine, if it can be.
+    ///
+    /// # Errors
+    /// If it cannot be read, or another version of the program wrote it.
+    pub fn is_sound(&self, path: &str) -> Result<bool, StoreError> {
+        let joined = |shard: &str, rest: &str| format!("{shard}{rest}");
+        Ok(match path.split('/').collect::<Vec<_>>()[..] {
+            ["objects", shard, rest] => match joined(shard, rest).parse() {
+                Ok(object) => self.state(&object)? == ObjectState::Present,
+                Err(_) => false,
+            },
+            ["records", shard, rest, name] => match (joined(shard, rest).parse(), name.parse()) {
+                (Ok(key), Ok(record)) => self.recorded(&key, &record)?.is_some(),
+                _ => false,
+            },
+            ["signatures", name] => match name.parse() {
+                Ok(batch) => matches!(self.read_batch(&batch)?, ReadBatch::Good(_) | ReadBatch::Foreign(_)),
+                Err(_) => false,
+            },
+            _ => false,
+        })
     }
 
     /// Reads all records; returns what is wrong with the first that another version of the program wrote.

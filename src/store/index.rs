@@ -24,7 +24,7 @@ use crate::digest::{ObjectDigest, RecordDigest, StageKey};
 use crate::fsx::{self, Identity};
 
 /// How the tables came to be, one step a version (`user_version` counts the steps done). Append only.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE records (
         digest BLOB PRIMARY KEY, key BLOB NOT NULL, kind TEXT NOT NULL, stage TEXT NOT NULL, device TEXT NOT NULL,
@@ -50,6 +50,10 @@ const MIGRATIONS: [&str; 3] = [
     CREATE TABLE outcomes (
         id INTEGER PRIMARY KEY, key BLOB NOT NULL, folder BLOB NOT NULL, file BLOB NOT NULL, outline BLOB NOT NULL
     );
+",
+    "
+    -- Records that this account computed or imported here, and the file of each: what came from elsewhere is not among them.
+    CREATE TABLE made (digest BLOB PRIMARY KEY, key BLOB NOT NULL, file BLOB NOT NULL) WITHOUT ROWID;
 ",
 ];
 
@@ -173,6 +177,32 @@ impl Index {
 
     pub(super) fn add_records(&self, rows: &[Row]) {
         self.change(|transaction| insert_records(transaction, rows));
+    }
+
+    /// Notes that a record was made here, and the file that it then had.
+    pub(super) fn add_made(&self, key: &StageKey, record: &RecordDigest, file: &Identity) {
+        self.change(|transaction| {
+            let mut insert = transaction.prepare("INSERT OR REPLACE INTO made (digest, key, file) VALUES (?, ?, ?)")?;
+            insert.execute(params![record.as_bytes(), key.as_bytes(), encode(file)])
+        });
+    }
+
+    /// The file that a record had when it was made here.
+    pub(super) fn made(&self, record: &RecordDigest) -> Option<Identity> {
+        let file = self.run(|connection| {
+            let mut query = connection.prepare("SELECT file FROM made WHERE digest = ?")?;
+            query.query_row([record.as_bytes()], |row| row.get::<_, [u8; 32]>(0)).optional()
+        });
+        file.flatten().as_ref().map(decode)
+    }
+
+    /// All records that were made here.
+    pub(super) fn all_made(&self) -> Vec<(StageKey, RecordDigest, Identity)> {
+        let read = |row: &SqlRow<'_>| {
+            let (key, record) = (StageKey::from_bytes(row.get(0)?), RecordDigest::from_bytes(row.get(1)?));
+            Ok((key, record, decode(&row.get(2)?)))
+        };
+        self.all("SELECT key, digest, file FROM made", &[], read)
     }
 
     pub(super) fn forget_record(&self, record: &RecordDigest) {

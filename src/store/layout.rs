@@ -12,7 +12,7 @@ use crate::fsx;
 const VERSION: u32 = 1;
 
 /// The file that makes a folder a store.
-const MARKER: &str = "wdpipe-store";
+pub const MARKER: &str = "wdpipe-store";
 
 /// Before the version of wdpipe that a layout needs, in the marker of a layout later than the first.
 const NEEDS: &str = "needs wdpipe ";
@@ -88,6 +88,9 @@ impl Layout {
 
     /// A folder without a marker: what may become a store, unless something else lies in it.
     fn find_begun(root: &Path, marker: &Path) -> Result<Option<Self>, StoreError> {
+        if let Some(file) = fsx::file_on_the_way(root) {
+            return Err(StoreError::NotAFolder(file));
+        }
         if fsx::list(root)?.iter().all(|name| HARMLESS.contains(&name.as_str())) {
             return Ok(None);
         }
@@ -117,13 +120,26 @@ impl Layout {
         for folder in [self.temporary(), self.claims(), self.quarantine()] {
             fsx::create_folder(&folder)?;
         }
-        for kind in SHARDED {
-            for shard in 0..=u8::MAX {
-                fsx::create_folder(&self.root.join(kind).join(format!("{shard:02x}")))?;
+        for shard in self.shards() {
+            fsx::create_folder(&shard)?;
+        }
+        Ok(SHARDED.iter().try_for_each(|kind| fsx::sync_folder(&self.root.join(kind)))?)
+    }
+
+    /// Makes folders again that every store has: copies through buckets, archives and CI leave empty ones out.
+    pub(super) fn mend(&self) -> Result<(), StoreError> {
+        for folder in [self.temporary(), self.claims(), self.quarantine()].into_iter().chain(self.shards()) {
+            if fsx::identity(&folder)?.is_none() {
+                return self.create_folders();
             }
-            fsx::sync_folder(&self.root.join(kind))?;
         }
         Ok(())
+    }
+
+    fn shards(&self) -> impl Iterator<Item = PathBuf> {
+        SHARDED
+            .iter()
+            .flat_map(move |kind| (0..=u8::MAX).map(move |shard| self.root.join(kind).join(format!("{shard:02x}"))))
     }
 
     /// Also the folders that a store gets when they are first needed: those of a shared one must be its owner's.
@@ -150,10 +166,7 @@ impl Layout {
 
     /// The folders that must be the owner's: the store's, those right in it, and the shards.
     pub(super) fn owned_folders(&self) -> BTreeSet<PathBuf> {
-        let shards = SHARDED
-            .into_iter()
-            .flat_map(|kind| (0..=u8::MAX).map(move |shard| Path::new(kind).join(format!("{shard:02x}"))));
-        let mut folders: BTreeSet<_> = shards.map(|shard| self.root.join(shard)).collect();
+        let mut folders: BTreeSet<_> = self.shards().collect();
         folders.extend(self.top_folders());
         folders.insert(self.root.clone());
         folders

@@ -43,7 +43,7 @@ mod usage;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub use bulk::{Bulk, BulkDone, Examined};
 pub use catalogue::{
@@ -53,7 +53,7 @@ pub use catalogue::{
 pub use check::{CheckReport, KindStats, Progress, Stats};
 pub use error::StoreError;
 pub use gc::{GcDone, GcPlan, GcPolicy, PlannedObject};
-pub use layout::{batch_path, marker, object_path, record_path};
+pub use layout::{MARKER, batch_path, marker, object_path, record_path};
 pub use object::OBJECT_LIMIT;
 pub use pins::{NotAPinName, Pin, PinName};
 pub use recall::{Held, Recall, Witnesses};
@@ -99,6 +99,8 @@ pub struct Store {
     signers: Mutex<Option<Signers>>,
     /// What may be remembered of the records that were read.
     noticed: Mutex<Vec<(StageKey, Remembered)>>,
+    /// Whether the folders that every store has are known to be there.
+    is_complete: AtomicBool,
 }
 
 impl Store {
@@ -141,12 +143,32 @@ impl Store {
 
     fn with(layout: Layout, sharing: Sharing, index: Index) -> Self {
         let shards = (0..=u8::MAX).map(|_| Default::default()).collect();
-        Self { layout, sharing, index, shards, signers: Mutex::default(), noticed: Mutex::default() }
+        Self {
+            layout,
+            sharing,
+            index,
+            shards,
+            signers: Mutex::default(),
+            noticed: Mutex::default(),
+            is_complete: AtomicBool::new(false),
+        }
     }
 
     /// The store's folder.
     pub fn root(&self) -> &Path {
         self.layout.root()
+    }
+
+    /// The folder of files that are being written. Whoever writes asks for it: only then folders that are lacking are made.
+    ///
+    /// # Errors
+    /// If one is lacking and cannot be made.
+    pub fn drafts(&self) -> Result<PathBuf, StoreError> {
+        if !self.is_complete.load(Ordering::Relaxed) {
+            self.layout.mend()?;
+            self.is_complete.store(true, Ordering::Relaxed);
+        }
+        Ok(self.layout.temporary())
     }
 
     /// Stores bytes under their hash. The right bytes that are there already are not written again;
@@ -162,7 +184,7 @@ impl Store {
         } else {
             let (header, compressed) = object::encode(bytes)?;
             let body = compressed.as_deref().unwrap_or(bytes);
-            match fsx::publish(&self.layout.temporary(), &self.layout.object(&digest), &[&header, body])? {
+            match fsx::publish(&self.drafts()?, &self.layout.object(&digest), &[&header, body])? {
                 Some(file) => self.remember(&digest, bytes.len() as u64, &file, fsx::now()),
                 // Another process was faster, or a damaged file could not be moved out of the way.
                 None => drop(self.get(&digest)?),
@@ -310,6 +332,6 @@ impl Store {
     /// # Errors
     /// If the lock cannot be created.
     pub fn claim(&self, key: &StageKey) -> Result<Option<Claim>, StoreError> {
-        Ok(fsx::Lock::try_acquire(&self.layout.claim(key), &self.layout.temporary())?.map(Claim))
+        Ok(fsx::Lock::try_acquire(&self.layout.claim(key), &self.drafts()?)?.map(Claim))
     }
 }

@@ -150,7 +150,7 @@ impl Store {
             return Err(StoreError::Pin { path, reason });
         }
         let first = fsx::identity(&folder)?.is_none();
-        if fsx::publish(&self.layout.temporary(), &path, &[text.as_bytes()])?.is_none() {
+        if fsx::publish(&self.drafts()?, &path, &[text.as_bytes()])?.is_none() {
             let there = self.read_pin(&pin.name, &path)?;
             if there.is_none_or(|there| (there.keys, there.objects) != (pin.keys.clone(), pin.objects.clone())) {
                 let reason = "there is a pin of this name that keeps something else: choose another name".to_owned();

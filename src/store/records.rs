@@ -86,7 +86,11 @@ impl Store {
         let (path, folder) = (self.layout.record(&key, &digest), self.layout.records(&key));
         let first = fsx::identity(&folder)?.is_none();
         let is_there = || Ok::<_, StoreError>(matches!(self.read_record(&key, &digest)?, ReadRecord::Good { .. }));
-        if !is_there()? && fsx::publish(&self.layout.temporary(), &path, &[&bytes])?.is_none() && !is_there()? {
+        let mut new = None;
+        if !is_there()? {
+            new = fsx::publish(&self.drafts()?, &path, &[&bytes])?;
+        }
+        if new.is_none() && !is_there()? {
             let reason = format!("its file is damaged; {}", self.in_the_way(&path));
             return Err(StoreError::Record { path, source: CodecError::Damaged { name: "record", reason } });
         }
@@ -95,7 +99,48 @@ impl Store {
             fsx::sync_folder(shard)?;
         }
         self.index.add_records(&[Row::of(digest, record, bytes.len() as u64)]);
+        if let Some(file) = new {
+            self.index.add_made(&key, &digest, &file);
+        }
         Ok(digest)
+    }
+
+    /// Whether this account computed or imported a record in this store, as far as its index knows: what a record says of
+    /// its maker anybody can write. An index that somebody sent with a store knows nothing, since its files are others.
+    ///
+    /// # Errors
+    /// If the record's file cannot be inspected.
+    pub fn is_made_here(&self, key: &StageKey, record: &RecordDigest) -> Result<bool, StoreError> {
+        let Some(made) = self.index.made(record) else { return Ok(false) };
+        Ok(fsx::identity(&self.layout.record(key, record))? == Some(made))
+    }
+
+    /// The records for which [`Store::is_made_here`] holds.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn made_here(&self) -> Result<Vec<(StageKey, RecordDigest)>, StoreError> {
+        let mut made = Vec::new();
+        for (key, record, file) in self.index.all_made() {
+            if fsx::identity(&self.layout.record(&key, &record))? == Some(file) {
+                made.push((key, record));
+            }
+        }
+        Ok(made)
+    }
+
+    /// Whether a record that comes from elsewhere would take the place of something else that was imported here: of imports
+    /// the newest counts, and what is computed from then on would start from it.
+    ///
+    /// # Errors
+    /// As [`Store::records`].
+    pub fn replaces_import(&self, record: &Record) -> Result<bool, StoreError> {
+        if !record.parts.is_import() {
+            return Ok(false);
+        }
+        let here = self.record(&record.parts.key())?;
+        Ok(here
+            .is_some_and(|here| !here.same_outputs(record) && record.provenance.finished >= here.provenance.finished))
     }
 
     /// Publishes something imported, as the newest of its key even if the clock says otherwise.
@@ -130,9 +175,9 @@ impl Store {
                 found.push(Found { digest, record: *record, identity });
             }
         }
-        let age = |record: &Record| match record.parts.kind.as_str() {
-            "import" | "import_weights" => u64::MAX - record.provenance.finished,
-            _ => record.provenance.finished,
+        let age = |record: &Record| match record.parts.is_import() {
+            true => u64::MAX - record.provenance.finished,
+            false => record.provenance.finished,
         };
         found.sort_by_key(|found| (age(&found.record), found.digest));
         Ok(found)

@@ -33,7 +33,7 @@ impl Store {
         let path = self.layout.batch(&digest);
         let first = fsx::identity(&folder)?.is_none();
         let is_there = || Ok::<_, StoreError>(matches!(self.read_batch(&digest)?, ReadBatch::Good(_)));
-        if !is_there()? && fsx::publish(&self.layout.temporary(), &path, &[&bytes])?.is_none() && !is_there()? {
+        if !is_there()? && fsx::publish(&self.drafts()?, &path, &[&bytes])?.is_none() && !is_there()? {
             let reason = format!("its file is damaged; {}", self.in_the_way(&path));
             return Err(wrong(path, CodecError::Damaged { name: "batch of signatures", reason }));
         }

@@ -99,7 +99,7 @@ impl Store {
             self.keep(digest, length);
             return Ok(None);
         }
-        let mut raw = Draft::new(&self.layout.temporary())?;
+        let mut raw = Draft::new(&self.drafts()?)?;
         raw.append(&Header::new(RAW, length).to_bytes())?;
         let mut hasher = blake3::Hasher::new();
         let mut bytes = BufReader::with_capacity(PIECE, source.take(length));
@@ -120,7 +120,7 @@ impl Store {
         if !object::is_compressible(length, |start, part| raw.read_at(body + start, part))? {
             return Ok(None);
         }
-        let draft = Draft::new(&self.layout.temporary())?;
+        let draft = Draft::new(&self.drafts()?)?;
         let mut sealed = Hashing::new(draft, blake3::Hasher::new());
         sealed.out.append(&Header::new(ZSTD, length).to_bytes())?;
         sealed.out.append(&[0; SEAL])?;

@@ -46,10 +46,13 @@ mod proof;
 mod remotes;
 mod resumed;
 mod servers;
+mod sharing;
 #[cfg(all(feature = "torch", target_os = "linux"))]
 mod signals;
 mod tampered;
 mod torture;
+#[cfg(feature = "torch")]
+mod trust;
 #[cfg(feature = "torch")]
 mod variables;
 #[cfg(not(feature = "torch"))]

@@ -49,7 +49,8 @@ impl There {
     fn send(&self, url: &str, around: &Surroundings) {
         let transport = remote::open(&url.parse().unwrap(), around, true).unwrap();
         let named = [(self.store.publish(&self.record).unwrap(), &self.record)];
-        remote::send(transport.as_ref(), &self.store, &named, &|_| true, &Quiet).unwrap();
+        let all = remote::Sending { records: &named, is_wanted: &|_| true, thorough: false };
+        remote::send(transport.as_ref(), &self.store, all, &Quiet).unwrap();
     }
 
     /// Fetches the object; not much more than its bytes came over the wire.

@@ -88,6 +88,7 @@ impl Check {
             return Err(Failure::new(ExitCode::Storage, message, hint));
         }
         if damaged == 0 {
+            lost(&report, store)?;
             return share::fails(&findings, &store.root().display().to_string());
         }
         let quarantine = store.root().join("quarantine");
@@ -132,6 +133,9 @@ impl Check {
         let tell = |stage: &str, seconds| ui.say(&format!("{} computed again in {seconds:.1} s", plain(stage)));
         let mut rerunner = Rerunner::new(self.device.clone());
         let repaired = repair.run(&wanted.keys().copied().collect(), &mut rerunner, &tell)?;
+        if let Some(trouble) = through.as_ref().and_then(Through::trouble) {
+            ui.warn(&trouble.message);
+        }
         if cancelled() {
             return Err(EngineError::Interrupted.into());
         }
@@ -182,6 +186,29 @@ fn wanted(
     Ok(missing)
 }
 
+/// Whether all is there that others are told of.
+fn lost(report: &CheckReport, store: &Store) -> Result<(), Failure> {
+    let root = store.root().display();
+    let mut parts = Vec::new();
+    if !report.lost_records.is_empty() {
+        parts.push(format!("{} that the catalogue lists are not there", count(report.lost_records.len(), "record")));
+    }
+    if !report.lost_parts.is_empty() {
+        parts.push(format!("{} of the catalogue cannot be read", count(report.lost_parts.len(), "part")));
+    }
+    if parts.is_empty() {
+        return Ok(());
+    }
+    let hint = match report.lost_records.is_empty() {
+        true => format!("`wdpipe cache catalogue --cache {root}` lists anew what is there"),
+        false => format!(
+            "whoever has them sends them again with `wdpipe push TARGET --to {root}`; if nobody has, remove \
+             {root}/catalogue and run `wdpipe cache catalogue --cache {root}`"
+        ),
+    };
+    Err(Failure::new(ExitCode::Storage, parts.join(", "), hint))
+}
+
 fn damaged(report: &CheckReport) -> usize {
     report.damaged_objects.len() + report.damaged_records.len() + report.damaged_signatures.len()
 }
@@ -199,6 +226,8 @@ fn json(report: &CheckReport, outcomes: &Outcomes, repair: bool) -> serde_json::
         "objects": report.objects, "records": report.records, "damaged_objects": objects,
         "unreadable_objects": report.unreadable.iter().map(|(object, _)| object).collect::<Vec<_>>(),
         "damaged_records": records, "signatures": report.signatures, "damaged_signatures": signatures,
+        "lost_records": report.lost_records.iter().map(|(_, digest)| digest.to_string()).collect::<Vec<_>>(),
+        "lost_parts": report.lost_parts.iter().map(|(number, _)| number).collect::<Vec<_>>(),
         "dropped": report.dropped.len(), "index_corrections": report.index_corrections,
         "foreign_objects": report.foreign_objects.len(), "foreign_records": report.foreign_records.len(),
         "foreign_signatures": report.foreign_signatures.len(), "foreign": report.foreign,
@@ -217,6 +246,10 @@ fn tell(report: &CheckReport, outcomes: &Outcomes, ui: &Ui) {
     }
     report.damaged_records.iter().for_each(|(_, record)| ui.answer(&format!("damaged record {record}")));
     report.damaged_signatures.iter().for_each(|batch| ui.answer(&format!("damaged signatures {batch}")));
+    report.lost_records.iter().for_each(|(_, record)| ui.answer(&format!("listed and not there: record {record}")));
+    for (number, reason) in &report.lost_parts {
+        ui.answer(&format!("part {number} of the catalogue: {reason}"));
+    }
     let foreign = report.foreign_objects.len() + report.foreign_records.len() + report.foreign_signatures.len();
     if foreign > 0 {
         ui.answer(&format!("{} of another wdpipe left alone:", count(foreign, "file")));

@@ -1,18 +1,20 @@
 //! Bringing in what a selection needs: records first, as far as a remote lists them; then bytes.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::super::admit::{Accepting, Gate};
+use super::super::format::count;
 use super::super::make::planned;
 use super::super::select::Selection;
 use super::super::ui::Ui;
 use super::super::{Failure, Global};
 use super::Chosen;
 use super::watch::Moving;
-use crate::digest::{ObjectDigest, RecordDigest};
-use crate::engine::{Ahead, Indifferent, Preference, Resolver};
+use crate::digest::{ObjectDigest, RecordDigest, StageKey};
+use crate::engine::{Ahead, Resolver};
 use crate::plan::{Knowledge, MissReason, Plan, plan};
 use crate::record::Record;
 use crate::remote::{self, Fetch, Fetched, RemoteError, Transport};
@@ -25,6 +27,8 @@ pub struct Through {
     catalogue: Catalogue,
     gate: Gate,
     moving: Moving,
+    /// What the remote lists and does not have, or not whole.
+    trouble: RefCell<Vec<RemoteError>>,
 }
 
 impl Through {
@@ -43,8 +47,26 @@ impl Through {
         let gate = chosen.gate(global, accepting)?;
         let remote = chosen.open(false)?;
         let moving = Moving::new("fetched", cancel, ui);
-        let catalogue = remote::catalogue(remote.as_ref(), &moving)?;
-        Ok(Self { remote, catalogue, gate, moving })
+        let catalogue = remote::listed(remote.as_ref(), &moving)?;
+        let lost = catalogue.lost.iter().map(|(number, reason)| RemoteError::Wrong {
+            at: remote.name().to_owned(),
+            path: format!("part {number} of its catalogue"),
+            reason: reason.clone(),
+        });
+        let trouble = RefCell::new(lost.collect());
+        Ok(Self { remote, catalogue, gate, moving, trouble })
+    }
+
+    /// What was wrong with the remote, if anything was: what could be had was.
+    pub fn trouble(&self) -> Option<Failure> {
+        let mut trouble = std::mem::take(&mut *self.trouble.borrow_mut()).into_iter();
+        let first = trouble.next()?;
+        let mut failure = Failure::from(first);
+        if trouble.len() > 0 {
+            failure.message =
+                format!("{}; {} are missing or damaged too", failure.message, count(trouble.len(), "other file"));
+        }
+        Some(failure)
     }
 
     /// What was moved, in words, and in bytes.
@@ -63,16 +85,15 @@ impl Through {
     /// If the remote fails, no record of a stage that it has may come in, or the store cannot be written.
     pub fn records(&self, selection: &Selection, store: &Store) -> Result<usize, Failure> {
         let needed = selection.graph.closure(&selection.targets);
-        let (mut brought, mut refused) = (0, BTreeMap::new());
+        let (mut brought, mut skipped) = (0, HashSet::new());
         // What only signatures admit is found without them first: they come with the records.
-        let first: &dyn Preference =
-            if selection.preference.is_strict() { &Indifferent } else { &selection.preference };
-        let mut preference = first;
+        let lenient = selection.preference.lenient();
+        let mut preference = &lenient;
         loop {
             let ahead = Ahead::new(store, &self.catalogue);
             Resolver::new(&ahead, &selection.graph, preference).outlook(&needed)?;
             let mut lacking = ahead.lacking();
-            lacking.retain(|listed| !refused.contains_key(&listed.record));
+            lacking.retain(|listed| !skipped.contains(&listed.record));
             if lacking.is_empty() {
                 return Ok(brought);
             }
@@ -80,16 +101,34 @@ impl Through {
             let signatures = self.catalogue.batches_for(&digests);
             let wanted = Fetch { records: lacking, signatures, objects: Vec::new() };
             let fetched = self.fetch(store, &wanted)?;
+            self.trouble.borrow_mut().extend(fetched.trouble);
             brought += fetched.records;
             for (key, record, error) in fetched.refused {
-                // Where another outcome may come in, or is here, this one is no reason to stop.
-                if store.records(&key)?.is_empty() {
+                if self.is_needed(store, &key, &error)? {
                     return Err(error.into());
                 }
-                refused.insert(record, error);
+                skipped.insert(record);
             }
+            skipped.extend(fetched.lost);
             preference = &selection.preference;
         }
+    }
+
+    /// Whether there is no other way than a record that must not come in: no other outcome is here or, of an import, that
+    /// which is here is none that the remote has results of.
+    fn is_needed(&self, store: &Store, key: &StageKey, error: &RemoteError) -> Result<bool, RemoteError> {
+        let here = store.record(key)?;
+        let is_theirs = |here: &Record| {
+            let objects: Vec<_> = here.outputs.iter().map(|output| (&output.name, output.object)).collect();
+            let listed = self.catalogue.outcomes(key).iter();
+            listed.map(|listed| &listed.outputs).any(|outputs| {
+                outputs.len() == objects.len() && outputs.iter().all(|o| objects.contains(&(&o.name, o.object)))
+            })
+        };
+        Ok(match here {
+            None => true,
+            Some(here) => matches!(error, RemoteError::OtherImport { .. }) && !is_theirs(&here),
+        })
     }
 
     /// Brings in objects that are not here, as far as the remote has them.
@@ -100,7 +139,9 @@ impl Through {
         let listed: BTreeMap<ObjectDigest, u64> =
             objects.into_iter().filter_map(|object| Some((object, self.catalogue.object(&object)?))).collect();
         let wanted = Fetch { objects: listed.into_iter().collect(), ..Fetch::default() };
-        Ok(self.fetch(store, &wanted)?)
+        let mut fetched = self.fetch(store, &wanted)?;
+        self.trouble.borrow_mut().append(&mut fetched.trouble);
+        Ok(fetched)
     }
 
     /// Brings in what keeps targets from being there: bytes that were dropped or never fetched, or damaged, and that
@@ -146,9 +187,10 @@ impl Through {
     }
 
     fn fetch(&self, store: &Store, wanted: &Fetch<'_>) -> Result<Fetched, RemoteError> {
+        let (gate, at) = (&self.gate, self.remote.name());
         let admits = |digest: RecordDigest, record: &Record, batches: &[sign::Batch]| {
-            self.gate.admits(digest, batches).map_err(|reason| RemoteError::NotAdmitted {
-                at: self.remote.name().to_owned(),
+            gate.admits(digest, batches).map_err(|reason| RemoteError::NotAdmitted {
+                at: at.to_owned(),
                 stage: record.provenance.stage.clone(),
                 reason,
             })

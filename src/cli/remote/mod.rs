@@ -78,7 +78,8 @@ impl Remote {
         match self {
             Self::Add(Add { name, url, accepting }) => {
                 let accept = accepting.words();
-                remotes.add(name, Named { location: url.clone(), accept })?;
+                let location = remotes.as_listed(url.clone(), std::path::Path::new("."))?;
+                remotes.add(name, Named { location, accept })?;
                 ui.say(&format!("{name} is {url}; `wdpipe remote test {name}` tries it"));
                 Ok(())
             }
@@ -117,6 +118,9 @@ impl Test {
         let catalogue = crate::remote::catalogue(remote.as_ref(), &moving)?;
         let (records, objects) = catalogue.counts();
         ui.answer(&format!("{}: {}, {}", chosen.name, count(records, "record"), count(objects, "object")));
+        for (number, reason) in &catalogue.lost {
+            ui.answer(&format!("part {number} of its catalogue is lost ({reason}): the next `wdpipe push` mends that"));
+        }
         let probe = format!("tmp/wdpipe-test-{}-{}", std::process::id(), crate::fsx::now());
         match remote.create(&probe, b"a test of wdpipe's that may be removed\n") {
             Ok(_) => {}
@@ -158,13 +162,15 @@ impl Chosen {
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
         );
         let chosen = |name: &str, remote: Named| Self { name: name.to_owned(), remote, around };
+        let listed =
+            |Named { location, accept }: &Named| Named { location: remotes.resolved(location), accept: accept.clone() };
         match (name, remotes.all().iter().next()) {
-            (Some(name), _) if name.contains(['/', '.', ':']) => {
+            (Some(name), _) if name.contains(['/', '.', ':', '~', '$', '\\']) => {
                 let location = name.parse().map_err(ListError::from)?;
                 Ok(chosen(name, Named { location, accept: Vec::new() }))
             }
-            (Some(name), _) => Ok(chosen(name, remotes.get(name)?.clone())),
-            (None, Some((name, remote))) if remotes.all().len() == 1 => Ok(chosen(name, remote.clone())),
+            (Some(name), _) => Ok(chosen(name, listed(remotes.get(name)?))),
+            (None, Some((name, remote))) if remotes.all().len() == 1 => Ok(chosen(name, listed(remote))),
             (None, Some(_)) => {
                 let names: Vec<_> = remotes.all().keys().map(String::as_str).collect();
                 Err(Failure::usage("there are several remotes", format!("say which: {}", names.join(", "))))
@@ -195,8 +201,12 @@ impl Chosen {
 
 impl From<ListError> for Failure {
     fn from(error: ListError) -> Self {
+        let hint = match &error {
+            ListError::Unknown { name, .. } => format!("a folder is named with a slash: ./{name}"),
+            _ => String::new(),
+        };
         let code = if let ListError::Fs(_) = error { ExitCode::Storage } else { ExitCode::Usage };
-        Self::new(code, error.to_string(), "")
+        Self::new(code, error.to_string(), hint)
     }
 }
 
@@ -205,7 +215,9 @@ impl From<RemoteError> for Failure {
         let message = error.to_string();
         match error {
             RemoteError::Store(error) => error.into(),
-            RemoteError::Missing { .. } => Self::new(ExitCode::Missing, message, ""),
+            RemoteError::Missing { .. } => {
+                Self::new(ExitCode::Missing, message, "whoever has it mends the remote with `wdpipe push`")
+            }
             RemoteError::Unreachable { .. } => {
                 Self::new(ExitCode::Missing, message, "what has arrived is kept: run it again to go on")
             }
@@ -213,11 +225,14 @@ impl From<RemoteError> for Failure {
                 Self::new(ExitCode::Missing, message, "`wdpipe remote test NAME` tells what it can do")
             }
             RemoteError::ReadOnly(_) => Self::new(ExitCode::Usage, message, "name another one"),
+            RemoteError::NoStore { .. } => Self::new(ExitCode::Missing, message, ""),
             RemoteError::Wrong { .. } => {
-                let hint = "it is damaged there or on the way: nothing of it was used; tell whoever keeps it";
+                let hint = "it is damaged there or on the way: nothing of it was used; whoever has it mends the remote with \
+                            `wdpipe push --check`";
                 Self::new(ExitCode::Storage, message, hint)
             }
             RemoteError::NotAdmitted { .. } => Self::new(ExitCode::Failed, message, ""),
+            RemoteError::OtherImport { .. } => Self::new(ExitCode::Failed, message, super::admit::OTHER_IMPORT),
             RemoteError::Interrupted => {
                 Self::new(ExitCode::Interrupted, message, "what has arrived is kept: run it again to go on")
             }

@@ -82,6 +82,9 @@ impl Pull {
                 ui.say(&format!("{} of it are not there either (dropped to save space)", count(not_there, "object")));
             }
         }
+        if let Some(failure) = through.trouble() {
+            return Err(failure);
+        }
         let targets = self.targets.join(" ");
         match unknown {
             0 => Ok(()),

@@ -1,7 +1,10 @@
 //! `wdpipe push`: what was computed here, for others.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use clap::Args;
 
+use super::super::admit::{Accepting, Gate, Objection};
 use super::super::format::count;
 use super::super::select::{Variant, select};
 use super::super::signals::cancel_on_interrupt;
@@ -9,8 +12,10 @@ use super::super::ui::Ui;
 use super::super::{ExitCode, Failure, Global};
 use super::Chosen;
 use super::watch::Moving;
+use crate::closure::Member;
 use crate::engine::{self, Resolver};
 use crate::remote;
+use crate::store::Store;
 use crate::work::is_bulk;
 
 /// Sends what was computed here to a remote: records, signatures, and the bytes that are here.
@@ -29,6 +34,10 @@ pub struct Push {
     /// Send records, numbers and signatures only; no weights, images and drawings.
     #[arg(long)]
     numbers: bool,
+    /// Read and hash what is there already, and send again what is damaged. Without it their presence and sizes are looked
+    /// at; in a folder all is hashed in any case.
+    #[arg(long)]
+    check: bool,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -51,14 +60,18 @@ impl Push {
         }
         let chosen = Chosen::find(global, self.to.as_deref())?;
         let there = chosen.open(true)?;
+        let objections = objections(&chosen.gate(global, &Accepting::default())?, &known, &store)?;
         let records: Vec<_> = known.iter().map(|member| (member.digest, &member.record)).collect();
         let is_wanted = |output: &str| !self.numbers || !is_bulk(output);
         let moving = Moving::new("sent", cancel_on_interrupt(), ui);
-        let sent = remote::send(there.as_ref(), &store, &records, &is_wanted, &moving)?;
+        let send = remote::Sending { records: &records, is_wanted: &is_wanted, thorough: self.check };
+        let sent = remote::send(there.as_ref(), &store, send, &moving)?;
         if self.json {
             let object = serde_json::json!({
                 "stages": known.len(), "records": sent.records, "objects": sent.objects, "bytes": sent.bytes,
-                "not_here": sent.missing, "requests": there.requests(),
+                "not_here": sent.missing, "mended": sent.mended, "requests": there.requests(),
+                "unsigned": objections.get(&Objection::Unsigned).copied().unwrap_or_default(),
+                "not_admitted": objections.values().sum::<usize>(),
             });
             ui.answer(&object.to_string());
             return Ok(());
@@ -69,6 +82,39 @@ impl Push {
             let objects = count(sent.missing, "object");
             ui.say(&format!("{objects} of it are not here (dropped to save space) and were not sent"));
         }
+        if sent.mended > 0 {
+            ui.say(&format!("{} of it the remote listed and did not have, or not whole", count(sent.mended, "file")));
+        }
+        let targets = self.targets.join(" ");
+        for (objection, records) in objections {
+            let records = format!("{} of {}", records, count(known.len(), "record"));
+            ui.say(&match objection {
+                Objection::Unsigned => format!(
+                    "{records} are unsigned: whoever fetches them has to say `--accept unsigned`, unless you sign what you \
+                     computed (`wdpipe keys sign {targets}{}`) and push again",
+                    self.variant.options()
+                ),
+                Objection::Revoked => format!(
+                    "{records} only revoked keys signed: whoever fetches them has to say `--accept unsigned`"
+                ),
+                Objection::Stranger(key) => format!(
+                    "{records} are signed by {key}, whom trust.toml does not name: whoever fetches them has to say \
+                     `--accept {key}`, unless the project trusts it (`wdpipe keys trust NAME {key}`)"
+                ),
+            });
+        }
         Ok(())
     }
+}
+
+/// How many records will not come in where this project is checked out, and why not.
+fn objections(gate: &Gate, known: &[Member], store: &Store) -> Result<BTreeMap<Objection, usize>, Failure> {
+    let mut objections = BTreeMap::new();
+    for member in known {
+        let signers: BTreeSet<_> = store.signers(&member.digest)?.into_iter().collect();
+        if let Some(objection) = gate.objects(&signers) {
+            *objections.entry(objection).or_default() += 1;
+        }
+    }
+    Ok(objections)
 }

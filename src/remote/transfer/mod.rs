@@ -8,10 +8,11 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use fetch::{Admits, Fetch, Fetched, fetch};
-pub use send::{Sent, send};
+pub use send::{Sending, Sent, send};
 
 use super::retry::retried;
 use super::{RemoteError, Take, Transport};
+use crate::codec::CodecError;
 use crate::parallel::parallel;
 use crate::store::{self, Catalogue, Part};
 
@@ -94,22 +95,53 @@ fn last_part(transport: &dyn Transport) -> Result<u64, RemoteError> {
     Ok(there)
 }
 
+/// What a remote has, if it can tell.
+///
+/// # Errors
+/// As [`catalogue`], or if there is no store, or none that lists what it has.
+pub fn listed(transport: &dyn Transport, watch: &dyn Watch) -> Result<Catalogue, RemoteError> {
+    let catalogue = catalogue(transport, watch)?;
+    if catalogue.last > 0 || transport.is_near() {
+        return Ok(catalogue);
+    }
+    let reason = match retried(|_| transport.has(store::MARKER))? {
+        true => "is a store that does not list what it has: `wdpipe cache catalogue`, run there, makes it do so",
+        false => "holds no store, and nothing was ever pushed to it: look at the address",
+    };
+    Err(RemoteError::NoStore { at: transport.name().to_owned(), reason: reason.to_owned() })
+}
+
 /// What a remote has.
 ///
 /// # Errors
-/// If it cannot be reached, or its catalogue is damaged.
+/// If it cannot be reached, or its catalogue is a newer program's.
 pub fn catalogue(transport: &dyn Transport, watch: &dyn Watch) -> Result<Catalogue, RemoteError> {
     if let Some(catalogue) = transport.contents()? {
         return Ok(catalogue);
     }
     let numbers = store::parts_to_read(last_part(transport)?);
-    let parts = each(transport, &numbers, |number| {
-        let path = format!("{}/{}", store::CATALOGUE, store::part_name(*number));
-        let bytes = small(transport, &path, store::PART_LIMIT, watch)?;
-        Ok((*number, Part::from_bytes(&bytes).map_err(|error| wrong(transport, &path, error.to_string()))?))
-    });
-    let parts = parts?.into_iter().collect::<BTreeMap<u64, Part>>();
-    Ok(Catalogue::new(parts))
+    let (mut parts, mut lost) = (BTreeMap::new(), Vec::new());
+    for (number, part) in each(transport, &numbers, |number| Ok((*number, part(transport, *number, watch)?)))? {
+        match part {
+            Ok(part) => drop(parts.insert(number, part)),
+            Err(reason) => lost.push((number, reason)),
+        }
+    }
+    Ok(Catalogue::new(parts).with_lost(lost))
+}
+
+/// A part of a remote's catalogue; if it is lost, in what way.
+fn part(transport: &dyn Transport, number: u64, watch: &dyn Watch) -> Result<Result<Part, String>, RemoteError> {
+    let path = format!("{}/{}", store::CATALOGUE, store::part_name(number));
+    let bytes = match small(transport, &path, store::PART_LIMIT, watch) {
+        Err(RemoteError::Missing { .. }) => return Ok(Err("it is not there".to_owned())),
+        Err(RemoteError::Wrong { reason, .. }) => return Ok(Err(reason)),
+        bytes => bytes?,
+    };
+    match Part::from_bytes(&bytes) {
+        Err(error @ CodecError::Version { .. }) => Err(wrong(transport, &path, error.to_string())),
+        part => Ok(part.map_err(|error| error.to_string())),
+    }
 }
 
 /// Runs `run` on each thing, several at a time. After the first failure nothing new is begun.

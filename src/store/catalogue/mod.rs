@@ -46,6 +46,8 @@ pub fn parts_to_read(last: u64) -> Vec<u64> {
 pub struct Catalogue {
     /// The number of its last part; 0 if there is none.
     pub last: u64,
+    /// Parts that should have been read and are not there or damaged, and in what way: what only they list is not known.
+    pub lost: Vec<(u64, String)>,
     /// Outcomes by key.
     records: HashMap<StageKey, Vec<Listed>>,
     /// Objects with the bytes of their files.
@@ -66,6 +68,18 @@ impl Catalogue {
         }
         catalogue.parts = parts;
         catalogue
+    }
+
+    /// The same where some parts, up to the last one, could not be read.
+    pub fn with_lost(mut self, lost: Vec<(u64, String)>) -> Self {
+        self.last = lost.iter().map(|(number, _)| *number).fold(self.last, u64::max);
+        self.lost = lost;
+        self
+    }
+
+    /// All records that it lists.
+    pub fn records(&self) -> impl Iterator<Item = &(StageKey, RecordDigest)> {
+        self.known.iter()
     }
 
     fn enter(&mut self, part: &Part) {
@@ -132,25 +146,27 @@ impl Store {
     /// What the catalogue says; `None` if the store has none.
     ///
     /// # Errors
-    /// If a part cannot be read or is no part.
+    /// If a part cannot be read, or a newer program wrote it.
     pub fn catalogue(&self) -> Result<Option<Catalogue>, StoreError> {
         let folder = self.root().join(FOLDER);
         if fsx::identity(&folder)?.is_none() {
             return Ok(None);
         }
         let last = fsx::list(&folder)?.iter().filter_map(|name| part_number(name)).max().unwrap_or(0);
-        let mut parts = BTreeMap::new();
+        let (mut parts, mut lost) = (BTreeMap::new(), Vec::new());
         for number in parts_to_read(last) {
             let path = folder.join(part_name(number));
             match fsx::read(&path, PART_LIMIT) {
-                Ok(bytes) => {
-                    let part = Part::from_bytes(&bytes).map_err(|source| StoreError::Record { path, source })?;
-                    parts.insert(number, part);
-                }
+                Ok(bytes) => match Part::from_bytes(&bytes) {
+                    Ok(part) => drop(parts.insert(number, part)),
+                    Err(source @ CodecError::Version { .. }) => return Err(StoreError::Record { path, source }),
+                    Err(error) => lost.push((number, error.to_string())),
+                },
+                Err(error) if error.is_missing() => lost.push((number, "it is not there".to_owned())),
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Some(Catalogue::new(parts)))
+        Ok(Some(Catalogue::new(parts).with_lost(lost)))
     }
 
     /// Whether others are told what is here, so that what is new has to be listed.
@@ -167,6 +183,8 @@ impl Store {
     /// If the catalogue cannot be read or written, or the store not be read.
     pub fn list(&self, records: &[(StageKey, RecordDigest)], batches: &[BatchDigest]) -> Result<(), StoreError> {
         match self.catalogue()? {
+            // Nobody knows what a part listed that is lost: then all is listed anew.
+            Some(catalogue) if !catalogue.lost.is_empty() => self.list_all().map(drop),
             Some(catalogue) if catalogue.last > 0 => self.add_part(catalogue, records, batches, false),
             _ => Ok(()),
         }
@@ -220,6 +238,12 @@ impl Store {
         if thoroughly {
             self.note_dropped(&catalogue, &mut part)?;
         }
+        for (number, _) in std::mem::take(&mut catalogue.lost) {
+            // The first of those that were lost lists what is not listed any more.
+            if self.put_part(number, &part)? {
+                part = Part::default();
+            }
+        }
         // One that lists nothing begins a catalogue.
         if part.is_empty() && catalogue.last > 0 {
             return Ok(());
@@ -227,14 +251,26 @@ impl Store {
         // Another process may be faster: then its part comes first. It cannot be so for ever.
         for _ in 0..100 {
             let (number, whole) = catalogue.next(part.clone());
-            let path = self.root().join(FOLDER).join(part_name(number));
-            let bytes = whole.to_bytes().map_err(|source| StoreError::Record { path: path.clone(), source })?;
-            if fsx::publish(&self.layout.temporary(), &path, &[&bytes])?.is_some() {
-                return Ok(fsx::sync_folder(&self.root().join(FOLDER))?);
+            if self.put_part(number, &whole)? {
+                return Ok(());
             }
             catalogue = self.catalogue()?.unwrap_or_default();
         }
         Ok(())
+    }
+
+    /// Writes a part if its number is free, or what is there is damaged; says whether it did.
+    fn put_part(&self, number: u64, part: &Part) -> Result<bool, StoreError> {
+        let path = self.root().join(FOLDER).join(part_name(number));
+        let bytes = part.to_bytes().map_err(|source| StoreError::Record { path: path.clone(), source })?;
+        if let Ok((there, identity)) = fsx::read_identified(&path, PART_LIMIT)
+            && !matches!(Part::from_bytes(&there), Ok(_) | Err(CodecError::Version { .. }))
+        {
+            self.quarantine(&path, &format!("catalogue-{}", part_name(number)), Some(identity));
+        }
+        let is_new = fsx::publish(&self.drafts()?, &path, &[&bytes])?.is_some();
+        fsx::sync_folder(&self.root().join(FOLDER))?;
+        Ok(is_new)
     }
 
     /// A part that lists what a catalogue does not.
@@ -278,9 +314,12 @@ impl Store {
 
     /// Notes objects that are listed and no longer here, and those that came back.
     fn note_dropped(&self, catalogue: &Catalogue, part: &mut Part) -> Result<(), StoreError> {
-        for object in catalogue.objects.keys() {
-            if fsx::identity(&self.layout.object(object))?.is_none() {
-                part.gone.push(*object);
+        for (object, size) in &catalogue.objects {
+            match fsx::identity(&self.layout.object(object))? {
+                None => part.gone.push(*object),
+                // Put again in another form.
+                Some(file) if file.size != *size => part.objects.push((*object, file.size)),
+                Some(_) => {}
             }
         }
         let outputs = catalogue.records.values().flatten().flat_map(|listed| &listed.outputs);

@@ -184,10 +184,7 @@ fn only_stores_and_empty_folders_are_opened() {
     fs::write(folder.path().join("thesis.tex"), "").unwrap();
     assert!(matches!(Store::open(folder.path()), Err(StoreError::NotAStore(_))));
     assert!(!folder.path().join("objects").exists());
-    assert!(matches!(
-        Store::open(&folder.path().join("thesis.tex")),
-        Err(StoreError::Fs(_) | StoreError::NotAStore(_))
-    ));
+    assert!(matches!(Store::open(&folder.path().join("thesis.tex")), Err(StoreError::NotAFolder(_))));
 
     overwrite(&root.join("wdpipe-store"), b"wdpipe store, layout version 7\n");
     let error = Store::open(&root).unwrap_err();
