@@ -61,7 +61,13 @@ impl<'a> Fields<'a> {
         };
         let value = read(&node.data);
         if value.is_none() {
-            self.complain(name, format!("`{name}` must be {wanted}, not {}", node.describe()));
+            let cure = match node.data {
+                Data::Float(value) if value.fract() == 0.0 && wanted.starts_with("an integer") => {
+                    format!(": write {value}, without a point")
+                }
+                _ => String::new(),
+            };
+            self.complain(name, format!("`{name}` must be {wanted}, not {}{cure}", node.describe()));
         }
         value
     }
