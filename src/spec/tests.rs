@@ -115,6 +115,7 @@ fn mistakes_are_named_with_their_line() {
              lr=0.1",
         ),
         ("trunk.epochs=1.0", "`epochs` must be an integer from 1 to 1000000, not 1.0: write 1, without a point"),
+        ("after=[17.0]", "`after` must be an integer from 0 to 1000000, not 17.0: write 17, without a point"),
         ("seed=2.0", "`seed` must be an integer from 0, not 2.0: write 2, without a point"),
         ("trunk.epochs=1.5", "`epochs` must be an integer from 1 to 1000000, not 1.5"),
         ("trunk.wd=$wdd", "there is no setting `wdd`"),
