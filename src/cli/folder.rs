@@ -125,6 +125,14 @@ impl Folder {
         self.0.iter().any(|file| matches!(file.contents.drawn.get(name), Some(Need::Figure(_))))
     }
 
+    /// The first of some names that a pipeline draws, and that pipeline's path.
+    pub fn owner_of_any<'a>(&self, mut names: impl Iterator<Item = &'a String>) -> Option<(String, String)> {
+        names.find_map(|name| {
+            let owner = self.0.iter().find(|file| file.contents.drawn.contains_key(name))?;
+            Some((name.clone(), owner.path.clone()))
+        })
+    }
+
     /// Refuses names that two pipelines give to what they draw: the files of one would replace those of the other.
     ///
     /// # Errors

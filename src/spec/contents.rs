@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::node::{Data, Diagnostic, Node, parse_file};
 use super::pipeline::{list, table};
 
+/// What no figure can be called: `make all` makes every figure, and index.html is the page with all of them.
+pub const RESERVED: [&str; 2] = ["all", "index"];
+
 /// What a pipeline file has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contents {

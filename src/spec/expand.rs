@@ -59,9 +59,7 @@ pub fn expand(pipeline: &Pipeline) -> Result<Graph, Vec<Diagnostic>> {
             break;
         }
     }
-    if !pipeline.reduced {
-        unused(pipeline, &settings, &mut complaints);
-    }
+    unused(pipeline, &settings, &mut complaints);
     if complaints.is_empty() {
         let sources = Sources { settings: &settings, families: &families, graph: &graph };
         let figures = panels::add_figures(pipeline, sources, &mut complaints);
@@ -183,6 +181,9 @@ fn unused(pipeline: &Pipeline, settings: &Settings, complaints: &mut Vec<Diagnos
     let mut used = BTreeSet::new();
     for node in pipeline.stages.values() {
         used.append(&mut settings.used_in(node, complaints));
+    }
+    for node in pipeline.unneeded.values() {
+        used.append(&mut settings.used_in(node, &mut Vec::new()));
     }
     for (name, node) in pipeline.settings.iter().filter(|(name, _)| !used.contains(*name)) {
         let replaced = pipeline.replaced.iter().rev().find(|(setting, ..)| setting == name);

@@ -15,7 +15,7 @@ mod stages;
 mod sweep;
 mod valley;
 
-pub use contents::{Contents, Need};
+pub use contents::{Contents, Need, RESERVED};
 pub use expand::expand;
 pub use node::{Diagnostic, Origin, did_you_mean, is_open};
 pub use pipeline::{Pipeline, check_set};

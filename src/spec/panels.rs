@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::contents::{panel_name, place};
+use super::contents::{RESERVED, panel_name, place};
 use super::curves::{self, Curves, Sources};
 use super::fields::Fields;
 use super::node::{Data, Diagnostic, Node, Origin};
@@ -168,8 +168,7 @@ fn panel<'a>(node: &'a Node, pipeline: &str, sources: Sources<'_>, complaints: &
         let cure = if figure == pipeline { ": rename the file, or say figure = \"…\" in the panel" } else { "" };
         fields.complain("figure", format!("the name of a figure is lower-case letters, digits, - and _{cure}"));
     }
-    // `make all` makes every figure, and index.html is the page with all of them.
-    if ["all", "index"].contains(&figure.as_str()) {
+    if RESERVED.contains(&figure.as_str()) {
         fields.complain("figure", format!("no figure can be called `{figure}`: rename the file or the figure"));
     }
     let id = fields.text("id", None);

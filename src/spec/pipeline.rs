@@ -38,8 +38,8 @@ pub struct Pipeline {
     pub root: Node,
     /// What `--set`s and the profile put in the place of a `$setting` of a stage: the setting, the path, and where.
     pub replaced: Vec<(String, String, Node)>,
-    /// Whether parts were left out that nobody asked for, see [`Pipeline::reduce_to`].
-    pub reduced: bool,
+    /// Stages that were left out, since nobody asked for them: see [`Pipeline::reduce_to`].
+    pub unneeded: BTreeMap<String, Node>,
     /// Panels that are not drawn, by their figure and id.
     pub left_out: BTreeSet<(String, String)>,
 }
@@ -90,13 +90,18 @@ impl Pipeline {
             published: list(fields.get("published")),
             root: root.clone(),
             replaced: Vec::new(),
-            reduced: false,
+            unneeded: BTreeMap::new(),
             left_out: BTreeSet::new(),
         };
         for (stage, node) in pipeline.stages.iter().filter(|(name, _)| pipeline.settings.contains_key(*name)) {
             complaints.push(node.complain(format!("`{stage}` is a setting and a stage; rename one")));
         }
         let profiles = section(fields.get("profile"), "profile", &mut complaints);
+        // Each has a folder in reports/, and some file systems do not tell these apart.
+        let lower: BTreeSet<String> = profiles.keys().map(|name| name.to_lowercase()).collect();
+        if lower.len() < profiles.len() {
+            complaints.push(root.complain("two profiles have names that differ in upper and lower case only"));
+        }
         match profiles.get(profile) {
             Some(node) => {
                 for (key, value) in table(node) {
@@ -295,5 +300,7 @@ mod tests {
         );
         let error = Pipeline::read("p", "p.toml", "titel = 1\n[profile.a]\n", "a", &[]).unwrap_err();
         assert_eq!(error[0].to_string(), "p.toml:1: a pipeline has no `titel`; did you mean `title`?");
+        let error = Pipeline::read("p", "p.toml", "[profile.a]\n[profile.A]\n", "a", &[]).unwrap_err();
+        assert!(error[0].message.contains("differ in upper and lower case only"), "{error:?}");
     }
 }

@@ -35,8 +35,8 @@ impl Pipeline {
                 open.extend(names(node, &["start", "of", "data"]));
             }
         }
-        self.stages.retain(|stage, _| needed.contains(stage));
-        self.reduced = true;
+        let stages = std::mem::take(&mut self.stages).into_iter();
+        (self.stages, self.unneeded) = stages.partition(|(stage, _)| needed.contains(stage));
     }
 }
 

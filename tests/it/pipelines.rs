@@ -47,6 +47,11 @@ fn a_copied_pipeline_does_not_replace_the_figures_of_the_first() {
         let said = ended.stdout + &ended.stderr;
         assert!(said.contains("p/fig3.toml and by ") && said.contains("p/my3.toml"), "{arguments:?}: {said}");
     }
+    for name in ["fig6a", "fig5", "index", "all"] {
+        let ended = run(&environment, &["new", name]);
+        assert_eq!(ended.code, Some(2), "{name}: {}", ended.stderr);
+        assert!(!environment.path("p").join(format!("{name}.toml")).exists());
+    }
     for target in ["fig3", "my3", "fig2", "my3/trunk"] {
         let ended = run(&environment, &["make", target, "-n"]);
         assert_eq!(ended.code, Some(0), "{target}: {}", ended.stderr);

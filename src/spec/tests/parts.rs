@@ -28,6 +28,9 @@ fn a_target_needs_its_own_stages_only() {
     assert!(error.contains("there is no checkpoint after 9 epochs"), "{error}");
     assert!(reduced(&[Need::Figure("fig2".into())], &late).is_err());
     assert_eq!(reduced(&[Need::Stage("trunk".into())], &late), Ok((vec!["dataset", "init", "train"], vec![])));
+    // A setting that no stage uses at all is a mistake for every target.
+    let error = reduced(&[panel("a")], &["trunk.lr=1"]).unwrap_err();
+    assert!(error.contains("now no stage uses the setting `lr`"), "{error}");
     // What is needed has the same keys and names as in the whole.
     let whole = graph_named("fig2", FIG2, "smoke", &[]).unwrap();
     let needs = [Need::Figure("fig2".into()), Need::Figure("fig6b".into()), Need::Figure("fig7".into())];
