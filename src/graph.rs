@@ -1,7 +1,11 @@
 //! The stages of a pipeline as a directed acyclic graph: plain data, in an order in which every stage
 //! comes after those that it reads from.
 
+mod pattern;
+
 use std::collections::BTreeMap;
+
+pub use pattern::Pattern;
 
 use crate::claim::{Statement, Window};
 use crate::work::{Curve, Policy, Work};
@@ -150,21 +154,5 @@ impl Graph {
             }
         }
         dependents
-    }
-
-    /// The stages whose name is `pattern` or begins with it at a boundary (`fig3/trunk`,
-    /// `trunk[lr=0.1]`, `trunk[lr=0.1,seed=0]@3`); the pipeline's name may be left out.
-    pub fn find(&self, pattern: &str) -> Vec<StageId> {
-        let matches = |name: &str| match name.strip_prefix(pattern.trim_end_matches(']')) {
-            Some(rest) => rest.is_empty() || rest.starts_with(['[', ']', ',', '@']),
-            None => false,
-        };
-        let named = |name: &str| matches(name) || name.split_once('/').is_some_and(|(_, name)| matches(name));
-        let own = self.stages.iter().enumerate().filter(|(_, stage)| named(&stage.name)).map(|(id, _)| id);
-        let mut ids: Vec<StageId> =
-            own.chain(self.aliases.iter().filter(|(name, _)| named(name)).map(|(_, id)| *id)).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        ids
     }
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::format::columns;
-use super::select::{Variant, select};
+use super::check::{Checked, check};
+use super::format::{columns, count};
 use super::share;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
@@ -89,10 +89,11 @@ impl Doctor {
 }
 
 fn pipelines(global: &Global) -> Result<String, String> {
-    let variant = Variant { profile: "smoke".to_owned(), set: Vec::new() };
-    let selection = select(global, &variant, &[]).map_err(|failure| failure.message)?;
-    let figures: Vec<_> = selection.targets.iter().map(|&id| selection.graph.stages[id].name.clone()).collect();
-    Ok(format!("{} in {}", figures.join(", "), global.pipelines.display()))
+    let Checked { mistakes, pipelines, .. } = check(global).map_err(|failure| failure.message)?;
+    match &mistakes[..] {
+        [] => Ok(format!("{} in {}, right in every profile", count(pipelines, "pipeline"), global.pipelines.display())),
+        [first, ..] => Err(format!("{first} ({}: `wdpipe check` lists them)", count(mistakes.len(), "mistake"))),
+    }
 }
 
 fn cache(root: &Path, store: &Result<Store, StoreError>) -> Result<String, String> {

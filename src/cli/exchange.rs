@@ -28,8 +28,8 @@ use crate::work::{EmaEval, Model, Work};
 /// Names and shapes are those of a PyTorch state dict; `load_state_dict(safetensors.torch.load_file(FILE))` takes it.
 #[derive(Debug, Args)]
 pub struct Export {
-    /// A stage with weights, such as 'fig3/trunk[lr=0.1,seed=0]@3' or 'fig3/probe[after=3,lr=0.1,seed=0]'; or one of kind
-    /// ema_eval, such as 'fig3/ema[lr=0.1,seed=0]@3', for the averaged network with its batch-norm statistics.
+    /// A stage with weights, such as 'fig3/trunk[lr=0.1,seed=0]@5' or 'fig3/probe[after=17,lr=0.1,seed=0]'; or one of kind
+    /// ema_eval, such as 'fig3/ema[lr=0.1,seed=0]@5', for the averaged network with its batch-norm statistics.
     #[arg(value_name = "STAGE")]
     stage: String,
     #[command(flatten)]

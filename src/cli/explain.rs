@@ -14,7 +14,7 @@ use crate::record::{KeyParts, Record};
 /// Says what a stage computes, from what, and why it would run or not.
 #[derive(Debug, Args)]
 pub struct Explain {
-    /// A stage, such as 'fig3/trunk[lr=0.1,seed=0]@3', or a part of its name that several share.
+    /// A stage, such as 'fig3/trunk[lr=0.1,seed=0]@5', or several (fig3/trunk[lr=0.1]).
     #[arg(value_name = "STAGE")]
     stage: String,
     #[command(flatten)]

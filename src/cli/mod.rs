@@ -6,6 +6,7 @@ mod audit;
 mod bench;
 mod bisect;
 mod cache;
+mod check;
 mod closures;
 mod compare;
 mod data;
@@ -16,6 +17,7 @@ mod exchange;
 mod explain;
 mod export;
 mod failure;
+mod folder;
 #[cfg(all(test, feature = "torch", target_arch = "x86_64"))]
 mod forged;
 mod format;
@@ -138,6 +140,7 @@ enum Command {
     Audit(audit::Audit),
     Whois(whois::Whois),
     New(new::New),
+    Check(check::Check),
     Graph(graph::GraphCommand),
     Show(show::Show),
     Export(exchange::Export),
@@ -183,6 +186,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Compare(command) => command.run(&cli.global, &ui),
         Command::Diff(command) => command.run(&cli.global, &ui),
         Command::Bisect(command) => command.run(&cli.global, &ui),
+        Command::Check(command) => command.run(&cli.global, &ui),
         Command::Graph(command) => command.run(&cli.global, &ui),
         Command::Show(command) => command.run(&cli.global, &ui),
         Command::Export(command) => command.run(&cli.global, &ui),

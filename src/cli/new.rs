@@ -2,9 +2,11 @@
 
 use clap::Args;
 
+use super::folder::Folder;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::fsx;
+use crate::spec::{Contents, RESERVED};
 
 /// The text, in which NAME stands for the pipeline's name.
 const TEXT: &str = include_str!("new.toml");
@@ -25,7 +27,10 @@ impl New {
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
         let name = &self.name;
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-        if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(plain) || name == "all" {
+        if !name.starts_with(|c: char| c.is_ascii_lowercase())
+            || !name.chars().all(plain)
+            || RESERVED.contains(&name.as_str())
+        {
             let message = format!("`{name}` is no name for a figure");
             return Err(Failure::usage(message, "take a lower-case letter, then those, digits, - and _"));
         }
@@ -35,8 +40,15 @@ impl New {
             let message = format!("{} is there already", path.display());
             return Err(Failure::usage(message, "choose another name, or edit that file"));
         }
+        let text = TEXT.replace("NAME", name);
+        let drawn = Contents::of(name, "", &text).map_err(|complaint| vec![complaint])?.drawn;
+        // In a folder without pipelines no name is taken.
+        let taken = Folder::read(&global.pipelines).ok().and_then(|folder| folder.owner_of_any(drawn.keys()));
+        if let Some((taken, path)) = taken {
+            return Err(Failure::usage(format!("`{taken}` is drawn by {path}"), "choose another name"));
+        }
         fsx::create_folder(&global.pipelines).map_err(storage)?;
-        fsx::replace(&path, TEXT.replace("NAME", name).as_bytes()).map_err(storage)?;
+        fsx::replace(&path, text.as_bytes()).map_err(storage)?;
         ui.say(&format!("wrote {}; make it with", path.display()));
         ui.answer(&format!("wdpipe make {name}"));
         Ok(())

@@ -6,7 +6,7 @@ use std::time::Instant;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::format::duration;
-use super::ui::Ui;
+use super::ui::{Ui, plain};
 use crate::engine::{Event, Outcome};
 use crate::graph::{Graph, StageId};
 
@@ -63,7 +63,7 @@ impl<'a> Progress<'a> {
                 }
                 if let Some(live) = &mut self.live {
                     let bar = ProgressBar::new(TICKS).with_style(style("  {bar:20} {prefix}  {msg}"));
-                    let bar = live.bars.add(bar.with_prefix(self.graph.stages[*stage].name.clone()));
+                    let bar = live.bars.add(bar.with_prefix(plain(&self.graph.stages[*stage].name).into_owned()));
                     live.stages.insert(*stage, bar);
                 }
             }
@@ -132,7 +132,7 @@ impl<'a> Progress<'a> {
 
     fn line(&self, text: &str) {
         match &self.live {
-            Some(live) => drop(live.bars.println(text)),
+            Some(live) => drop(live.bars.println(plain(text))),
             None => self.ui.say(text),
         }
     }

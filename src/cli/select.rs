@@ -2,17 +2,16 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::Path;
 
 use clap::Args;
 
+use super::folder::{File, Folder, Wanted};
 use super::prefer::Preferred;
 use super::{Failure, Global};
-use crate::fsx;
 use crate::graph::{Drawn, Graph, Input, Stage, StageId};
 use crate::reports::Place;
 use crate::sign::Trust;
-use crate::spec::{Pipeline, did_you_mean, expand};
+use crate::spec::{Diagnostic, Need, Pipeline, check_set, did_you_mean, expand, is_open};
 use crate::value::ValueError;
 
 /// Which profile and settings hold.
@@ -50,31 +49,33 @@ pub struct Selection {
 /// Reads the pipelines that `targets` name under a variant. No target means `all`.
 ///
 /// # Errors
-/// If a pipeline is wrong, or a target is unknown.
+/// If a pipeline is wrong in what the targets need, or a target is unknown.
 pub fn select(global: &Global, variant: &Variant, targets: &[String]) -> Result<Selection, Failure> {
-    let names = pipelines(&global.pipelines)?;
+    check_sets(&variant.set, targets)?;
+    let folder = Folder::read(&global.pipelines)?;
     let everything = targets.is_empty() || targets.iter().any(|target| target == "all");
-    let wanted: Vec<&String> = match everything {
-        true => names.iter().collect(),
-        false => {
-            let mut wanted: Vec<&String> = targets.iter().filter_map(|target| owner(&names, target)).collect();
-            for target in targets.iter().filter(|target| owner(&names, target).is_none()) {
-                wanted.extend(drawing(global, variant, &names, target)?);
+    let mut wanted = Wanted::new();
+    if everything {
+        folder.clashes(|_| true)?;
+        wanted = folder.everything();
+    } else {
+        for (place, needs) in
+            targets.iter().map(|target| folder.wanted(target)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten()
+        {
+            match wanted.get_mut(&place) {
+                // Wanted whole.
+                Some(others) if others.is_empty() || needs.is_empty() => others.clear(),
+                Some(others) => others.extend(needs),
+                None => drop(wanted.insert(place, needs)),
             }
-            wanted.sort_unstable();
-            wanted.dedup();
-            wanted
         }
-    };
-    let mut selection = read_all(global, variant, &wanted)?;
+    }
+    let mut selection = read_all(global, variant, &folder, &wanted)?;
     if everything {
         let figures = selection.graph.figures.values();
         selection.targets = figures.filter(|drawn| drawn.whole).map(|drawn| drawn.stage).collect();
-        selection.targets.sort_unstable();
-        selection.targets.dedup();
-        return Ok(selection);
     }
-    for target in targets {
+    for target in targets.iter().filter(|target| *target != "all") {
         match drawn(&selection.graph, target)[..] {
             [] => selection.targets.extend(find(&selection.graph, target)?),
             ref figures => selection.targets.extend(figures),
@@ -85,18 +86,34 @@ pub fn select(global: &Global, variant: &Variant, targets: &[String]) -> Result<
     Ok(selection)
 }
 
+/// Complains once of a `--set` that cannot be read. What a shell parted, `--set lr=[0.1, 0.2]`, is put together again.
+fn check_sets(sets: &[String], targets: &[String]) -> Result<(), Failure> {
+    for set in sets {
+        let Err(complaint) = check_set(set) else { continue };
+        let rest: Vec<&str> =
+            targets.iter().map(String::as_str).filter(|word| word.ends_with([',', ']', '}'])).collect();
+        let whole = format!("{set} {}", rest.join(" "));
+        if is_open(set) && check_set(&whole).is_ok() {
+            let message = format!("--set '{set}' breaks off: the shell parted the value at its spaces");
+            return Err(Failure::usage(message, format!("put it in quotes: --set '{whole}'")));
+        }
+        return Err(vec![complaint].into());
+    }
+    Ok(())
+}
+
 /// Every pipeline alone under every profile that it has, or those of the given ones that it has; nothing is targeted.
 ///
 /// # Errors
 /// If a pipeline is wrong, or none has a given profile.
 pub fn select_each(global: &Global, profiles: &[String]) -> Result<Vec<(String, Selection)>, Failure> {
     let mut found = Vec::new();
-    for name in pipelines(&global.pipelines)? {
-        let path = global.pipelines.join(format!("{name}.toml"));
-        let has = Pipeline::profiles(&path.display().to_string(), &read(&path)?).map_err(|error| vec![error])?;
+    let folder = Folder::read(&global.pipelines)?;
+    for (place, file) in folder.0.iter().enumerate() {
+        let has = Pipeline::profiles(&file.path, file.text()?).map_err(|error| vec![error])?;
         for (profile, _) in has.into_iter().filter(|(profile, _)| profiles.is_empty() || profiles.contains(profile)) {
             let variant = Variant { profile: profile.clone(), set: Vec::new() };
-            found.push((profile, read_all(global, &variant, &[&name])?));
+            found.push((profile, read_all(global, &variant, &folder, &[(place, Vec::new())].into())?));
         }
     }
     match profiles.iter().find(|wanted| !found.iter().any(|(profile, _)| profile == *wanted)) {
@@ -105,28 +122,22 @@ pub fn select_each(global: &Global, profiles: &[String]) -> Result<Vec<(String, 
     }
 }
 
-/// The stages of some pipelines as one graph.
-fn read_all(global: &Global, variant: &Variant, wanted: &[&String]) -> Result<Selection, Failure> {
+/// What is wanted of some pipelines as one graph.
+fn read_all(global: &Global, variant: &Variant, folder: &Folder, wanted: &Wanted) -> Result<Selection, Failure> {
     let (graph, preference) = (Graph::default(), Preferred::default());
     let mut selection = Selection { graph, targets: Vec::new(), about: Vec::new(), preference };
     let mut complaints = Vec::new();
     let mut policies = Vec::new();
     let mut known = HashMap::new();
-    let texts: Vec<(&String, String, String)> = wanted
-        .iter()
-        .map(|name| {
-            let path = global.pipelines.join(format!("{name}.toml"));
-            Ok((*name, path.display().to_string(), read(&path)?))
-        })
-        .collect::<Result<_, Failure>>()?;
-    let sets = shared_out(&texts, variant)?;
-    for ((name, path, text), sets) in texts.into_iter().zip(sets) {
-        let read = Pipeline::read(name, &path, &text, &variant.profile, &sets);
-        match read.and_then(|pipeline| expand(&pipeline).map(|graph| (graph, pipeline.about))) {
+    let files: Vec<(&File, &Vec<Need>)> = wanted.iter().map(|(place, needs)| (&folder.0[*place], needs)).collect();
+    let sets = shared_out(&files.iter().map(|(file, _)| *file).collect::<Vec<_>>(), variant)?;
+    for ((file, needs), sets) in files.iter().zip(sets) {
+        let read = Pipeline::read(&file.name, &file.path, file.text()?, &variant.profile, &sets);
+        match read.and_then(|pipeline| needed(pipeline, needs)) {
             Ok((graph, about)) => {
-                policies.push((name, graph.policy));
+                policies.push((&file.name, graph.policy));
                 append(&mut selection.graph, graph, &mut known)
-                    .map_err(|error| Failure::usage(format!("{name}: {error}"), ""))?;
+                    .map_err(|error| Failure::usage(format!("{}: {error}", file.name), ""))?;
                 selection.about.push(about);
             }
             Err(found) => complaints.extend(found),
@@ -139,11 +150,24 @@ fn read_all(global: &Global, variant: &Variant, wanted: &[&String]) -> Result<Se
         let message = format!("`{one}` has policy {} and `{other}` {}", a.name(), b.name());
         return Err(Failure::usage(message, "make them one after the other: a process computes under one policy"));
     }
-    let folder = global.reports.join(&variant.profile);
-    let place = |figure: &String| Place { folder: folder.clone(), figure: figure.clone() };
-    selection.preference =
-        Preferred::new(selection.graph.figures.keys().map(place).collect(), Trust::load(&global.trust)?);
+    let reports = global.reports.join(&variant.profile);
+    let place = |figure: &String| Place { folder: reports.clone(), figure: figure.clone() };
+    let names = files.iter().flat_map(|(file, _)| file.contents.drawn.keys());
+    selection.preference = Preferred::new(names.map(place).collect(), Trust::load(&global.trust)?);
     Ok(selection)
+}
+
+/// The graph of a pipeline. If it is wrong, that of what is needed of it: a mistake elsewhere does not concern the targets.
+fn needed(mut pipeline: Pipeline, needs: &[Need]) -> Result<(Graph, String), Vec<Diagnostic>> {
+    let whole = expand(&pipeline);
+    let graph = match whole {
+        Err(_) if !needs.is_empty() => {
+            pipeline.reduce_to(needs);
+            expand(&pipeline)
+        }
+        whole => whole,
+    };
+    graph.map(|graph| (graph, pipeline.about))
 }
 
 /// Which `--set`s hold for which of several pipelines: those whose setting or stage it has. One alone takes all, and
@@ -151,13 +175,13 @@ fn read_all(global: &Global, variant: &Variant, wanted: &[&String]) -> Result<Se
 ///
 /// # Errors
 /// If none of several knows one.
-fn shared_out(texts: &[(&String, String, String)], variant: &Variant) -> Result<Vec<Vec<String>>, Failure> {
-    if texts.len() < 2 || variant.set.is_empty() {
-        return Ok(vec![variant.set.clone(); texts.len()]);
+fn shared_out(files: &[&File], variant: &Variant) -> Result<Vec<Vec<String>>, Failure> {
+    if files.len() < 2 || variant.set.is_empty() {
+        return Ok(vec![variant.set.clone(); files.len()]);
     }
     // A pipeline that cannot be read takes part, so that it complains.
-    let bare = |(name, path, text): &(&String, String, String)| Pipeline::read(name, path, text, &variant.profile, &[]);
-    let pipelines: Vec<Option<Pipeline>> = texts.iter().map(|text| bare(text).ok()).collect();
+    let bare = |file: &&File| Pipeline::read(&file.name, &file.path, file.text().ok()?, &variant.profile, &[]).ok();
+    let pipelines: Vec<Option<Pipeline>> = files.iter().map(bare).collect();
     let knows = |pipeline: &Option<Pipeline>, set: &str| pipeline.as_ref().is_none_or(|pipeline| pipeline.knows(set));
     if let Some(set) = variant.set.iter().find(|set| !pipelines.iter().any(|pipeline| knows(pipeline, set))) {
         let root = set.split(['.', '=']).next().unwrap_or_default().trim();
@@ -166,29 +190,6 @@ fn shared_out(texts: &[(&String, String, String)], variant: &Variant) -> Result<
     }
     let own = |pipeline| variant.set.iter().filter(|set| knows(pipeline, set)).cloned().collect();
     Ok(pipelines.iter().map(own).collect())
-}
-
-/// The pipelines that may draw a target which does not begin with the name of one: those with such a figure or, if it is
-/// none (a bare stage's name, or a mistake), all.
-fn drawing<'a>(
-    global: &Global,
-    variant: &Variant,
-    names: &'a [String],
-    target: &str,
-) -> Result<Vec<&'a String>, Failure> {
-    let draws = |name: &&String| -> Result<bool, Failure> {
-        let path = global.pipelines.join(format!("{name}.toml"));
-        let pipeline = Pipeline::read(name, &path.display().to_string(), &read(&path)?, &variant.profile, &[]);
-        // What is wrong in a pipeline is said when it is wanted.
-        Ok(pipeline.and_then(|pipeline| expand(&pipeline)).is_ok_and(|graph| !drawn(&graph, target).is_empty()))
-    };
-    let mut found = Vec::new();
-    for name in names {
-        if draws(&name)? {
-            found.push(name);
-        }
-    }
-    Ok(if found.is_empty() { names.iter().collect() } else { found })
 }
 
 /// The figure or panel of a name, or the figures that are panels of one whose panels lie in several pipelines: fig6a
@@ -213,6 +214,9 @@ fn find(graph: &Graph, pattern: &str) -> Result<Vec<StageId>, Failure> {
     if !found.is_empty() {
         return Ok(found);
     }
+    if let Some(why) = graph.why_none(pattern) {
+        return Err(Failure::usage(why, "`wdpipe graph --format json` lists the stages by their names"));
+    }
     let family = |name: &str| name.split(['[', '@']).next().unwrap_or_default().to_owned();
     let mut known: Vec<String> = graph.figures.keys().cloned().collect();
     known.extend(graph.stages.iter().map(|stage| family(&stage.name)));
@@ -226,30 +230,6 @@ fn find(graph: &Graph, pattern: &str) -> Result<Vec<StageId>, Failure> {
         format!("there is no figure, panel or stage `{pattern}`{close}"),
         format!("figures and panels: {}, all; `wdpipe graph` lists the stages", figures.join(", ")),
     ))
-}
-
-/// The names of the pipelines in a folder, sorted.
-fn pipelines(folder: &Path) -> Result<Vec<String>, Failure> {
-    let files = fsx::list(folder).map_err(|error| Failure::usage(error.to_string(), ""))?;
-    let names: Vec<String> = files.iter().filter_map(|file| file.strip_suffix(".toml")).map(str::to_owned).collect();
-    if names.is_empty() {
-        let message = format!("there is no pipeline (*.toml) in the folder {}", folder.display());
-        return Err(Failure::usage(message, "run wdpipe in the project's folder, or say --pipelines DIR"));
-    }
-    Ok(names)
-}
-
-fn read(path: &Path) -> Result<String, Failure> {
-    fsx::read_text(path, 1 << 20).map_err(|error| Failure::usage(error.to_string(), ""))
-}
-
-/// The pipeline that a target names: itself, a panel of it, or a stage behind a slash.
-fn owner<'a>(names: &'a [String], target: &str) -> Option<&'a String> {
-    let head = target.split('/').next().unwrap_or_default();
-    let fits = |name: &&String| {
-        head.strip_prefix(name.as_str()).is_some_and(|rest| rest.len() <= 2 && rest.chars().all(char::is_alphanumeric))
-    };
-    names.iter().filter(fits).max_by_key(|name| name.len())
 }
 
 /// Adds the stages of another pipeline; one that is there already, computing the same from the same, is that one.

@@ -19,7 +19,7 @@ use crate::table::Table;
 /// Shows what a stage yielded: its numbers, or one output as it is.
 #[derive(Debug, Args)]
 pub struct Show {
-    /// A stage, such as 'fig3/probe[after=3,lr=0.1,seed=0]', or a figure.
+    /// A stage, such as 'fig3/probe[after=17,lr=0.1,seed=0]', or a figure.
     #[arg(value_name = "STAGE")]
     stage: String,
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! The only writer to the terminal. What was asked for goes to standard output; what happens, warnings
-//! and errors go to standard error.
+//! and errors go to standard error. Texts of pipelines, records and remotes are written without what would steer a terminal.
 
+use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
@@ -43,7 +44,7 @@ impl Ui {
 
     /// What was asked for.
     pub fn answer(&self, text: &str) {
-        self.answer_bytes(format!("{text}\n").as_bytes());
+        self.answer_bytes(format!("{}\n", plain(text)).as_bytes());
     }
 
     /// What was asked for, byte for byte.
@@ -71,13 +72,13 @@ impl Ui {
     /// What happens.
     pub fn say(&self, text: &str) {
         if !self.quiet {
-            let _ = writeln!(std::io::stderr().lock(), "{text}");
+            let _ = writeln!(std::io::stderr().lock(), "{}", plain(text));
         }
     }
 
     /// Something that should be known, and is no error.
     pub fn warn(&self, text: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "warning: {text}");
+        let _ = writeln!(std::io::stderr().lock(), "warning: {}", plain(text));
     }
 
     /// Whether anything is to be said while things happen.
@@ -91,11 +92,33 @@ impl Ui {
             return;
         }
         let mut out = std::io::stderr().lock();
-        let _ = writeln!(out, "error: {}", failure.message.replace('\n', "\n       "));
+        let _ = writeln!(out, "error: {}", plain(&failure.message).replace('\n', "\n       "));
         if !failure.hint.is_empty() {
-            let _ = writeln!(out, " hint: {}", failure.hint.replace('\n', "\n       "));
+            let _ = writeln!(out, " hint: {}", plain(&failure.hint).replace('\n', "\n       "));
         }
     }
+}
+
+/// A text without characters that steer a terminal or turn the direction of writing: they are written as in JSON, so that
+/// JSON stays what it is. Lines and tabs stay.
+pub fn plain(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        match steers(character) {
+            true => plain += &format!("\\u{:04x}", u32::from(character)),
+            false => plain.push(character),
+        }
+    }
+    Cow::Owned(plain)
+}
+
+fn steers(character: char) -> bool {
+    let turns =
+        matches!(character, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || character.is_control() && !matches!(character, '\n' | '\t')
 }
 
 /// Shows clap's message: help and version on standard output, mistakes on standard error.
@@ -113,5 +136,26 @@ pub fn usage(error: &clap::Error) -> ExitCode {
             failure.code
         }
         _ => ExitCode::Success,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_steers_the_terminal() {
+        for (text, wanted) in [
+            ("Tr(∇²L)\tLR 0.1\nwd", "Tr(∇²L)\tLR 0.1\nwd"),
+            ("a\u{1b}[2Jb\u{7}\r", "a\\u001b[2Jb\\u0007\\u000d"),
+            ("\u{9b}31m\u{7f}", "\\u009b31m\\u007f"),
+            ("a\u{202e}b\u{2066}", "a\\u202eb\\u2066"),
+        ] {
+            assert_eq!(plain(text), wanted);
+        }
+        // JSON says the same after as before.
+        let text = serde_json::json!({ "title": "a\u{9b}b\u{202e}\u{1b}\"\\" }).to_string();
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(read(&plain(&text)), read(&text));
     }
 }

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::claims;
+use super::contents::place;
 use super::curves::Sources;
 use super::fields::Fields;
-use super::node::{Data, Diagnostic, Node, did_you_mean};
+use super::node::{Data, Diagnostic, Node, Origin, did_you_mean};
 use super::panels;
 use super::pipeline::Pipeline;
 use super::stages::{self, Instance, Site};
@@ -58,10 +59,11 @@ pub fn expand(pipeline: &Pipeline) -> Result<Graph, Vec<Diagnostic>> {
             break;
         }
     }
+    unused(pipeline, &settings, &mut complaints);
     if complaints.is_empty() {
         let sources = Sources { settings: &settings, families: &families, graph: &graph };
         let figures = panels::add_figures(pipeline, sources, &mut complaints);
-        let drawn = || figures.iter().filter(|(_, drawn, _)| drawn.whole).map(|(name, ..)| name.as_str());
+        let drawn = || pipeline.panels.iter().map(|panel| place(panel, &pipeline.name).0);
         claims::misnamed(&pipeline.claims, drawn(), &mut complaints);
         claims::misnamed(&pipeline.published, drawn(), &mut complaints);
         let works = figures.iter().filter_map(|(_, drawn, stage)| match &stage.work {
@@ -76,7 +78,6 @@ pub fn expand(pipeline: &Pipeline) -> Result<Graph, Vec<Diagnostic>> {
             graph.stages.push(stage);
         }
     }
-    unused(pipeline, &settings, &mut complaints);
     // One mistake in a stage is found again in each of its instances: say it once.
     let mut said = HashSet::new();
     complaints.retain(|complaint| said.insert(complaint.clone()));
@@ -167,15 +168,37 @@ fn order(templates: &BTreeMap<String, Template<'_>>, complaints: &mut Vec<Diagno
     order
 }
 
+/// A value as it is written in a `--set`.
+fn shell(value: &Node) -> String {
+    match &value.origin {
+        Origin::Set(text) => text.split_once('=').map_or_else(|| label(value), |(_, value)| value.trim().to_owned()),
+        Origin::Line(..) => label(value),
+    }
+}
+
 /// A setting that no stage uses is a mistake: changing it would change nothing.
 fn unused(pipeline: &Pipeline, settings: &Settings, complaints: &mut Vec<Diagnostic>) {
     let mut used = BTreeSet::new();
     for node in pipeline.stages.values() {
         used.append(&mut settings.used_in(node, complaints));
     }
+    for node in pipeline.unneeded.values() {
+        used.append(&mut settings.used_in(node, &mut Vec::new()));
+    }
     for (name, node) in pipeline.settings.iter().filter(|(name, _)| !used.contains(*name)) {
-        complaints
-            .push(node.complain(format!("no stage uses the setting `{name}`: use it as \"${name}\", or delete it")));
+        let replaced = pipeline.replaced.iter().rev().find(|(setting, ..)| setting == name);
+        complaints.push(match replaced {
+            Some((_, path, value)) => {
+                let cure = match value.origin {
+                    Origin::Set(_) => format!("--set {name}={}", shell(value)),
+                    Origin::Line(..) => format!("{name} = {}", value.describe()),
+                };
+                value.complain(format!(
+                    "`{path}` was \"${name}\", and now no stage uses the setting `{name}`: change the setting, {cure}"
+                ))
+            }
+            None => node.complain(format!("no stage uses the setting `{name}`: use it as \"${name}\", or delete it")),
+        });
     }
 }
 

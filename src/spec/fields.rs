@@ -61,7 +61,8 @@ impl<'a> Fields<'a> {
         };
         let value = read(&node.data);
         if value.is_none() {
-            self.complain(name, format!("`{name}` must be {wanted}, not {}", node.describe()));
+            let cure = if wanted.starts_with("an integer") { pointless(&node.data) } else { String::new() };
+            self.complain(name, format!("`{name}` must be {wanted}, not {}{cure}", node.describe()));
         }
         value
     }
@@ -182,7 +183,12 @@ impl<'a> Fields<'a> {
             data => integer(data).map(|value| vec![value]),
         };
         if read.is_none() {
-            self.complain(name, format!("`{name}` must be a list of integers, not {}", node.describe()));
+            let wrong = match &node.data {
+                Data::List(nodes) => nodes.iter().find(|node| integer(&node.data).is_none()).unwrap_or(node),
+                _ => node,
+            };
+            let (found, cure) = (wrong.describe(), pointless(&wrong.data));
+            self.complain(name, format!("`{name}` must be a list of integers from 0, not of {found}{cure}"));
         }
         read
     }
@@ -238,6 +244,14 @@ impl<'a> Fields<'a> {
             _ => complaints.push(self.table.complain(format!("{what} must be a table"))),
         }
         complaints
+    }
+}
+
+/// How to write a number with a point as an integer, if it is one.
+fn pointless(data: &Data) -> String {
+    match data {
+        Data::Float(value) if value.fract() == 0.0 => format!(": write {value}, without a point"),
+        _ => String::new(),
     }
 }
 

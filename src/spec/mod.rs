@@ -1,6 +1,7 @@
 //! From the text of a pipeline file to a checked graph of stages.
 
 mod claims;
+mod contents;
 mod curvature;
 mod curves;
 mod expand;
@@ -9,13 +10,15 @@ mod node;
 mod panels;
 mod pipeline;
 mod places;
+mod reduce;
 mod stages;
 mod sweep;
 mod valley;
 
+pub use contents::{Contents, Need, RESERVED};
 pub use expand::expand;
-pub use node::{Diagnostic, Origin, did_you_mean};
-pub use pipeline::Pipeline;
+pub use node::{Diagnostic, Origin, did_you_mean, is_open};
+pub use pipeline::{Pipeline, check_set};
 
 #[cfg(test)]
 mod tests;

@@ -78,6 +78,7 @@ impl Node {
         match &self.data {
             Data::Bool(value) => value.to_string(),
             Data::Int(value) => value.to_string(),
+            Data::Float(value) if value.fract() == 0.0 && value.abs() < 1e15 => format!("{value:.1}"),
             Data::Float(value) => value.to_string(),
             Data::Text(value) => format!("\"{value}\""),
             Data::List(_) => "a list".to_owned(),
@@ -107,11 +108,26 @@ pub fn parse_set(assignment: &str, value: &str) -> Result<Node, Diagnostic> {
     let origin = Origin::Set(assignment.into());
     let at = |_| origin.clone();
     let bare = value.starts_with(|c: char| c.is_alphabetic() || c == '$');
+    let path = assignment.split('=').next().unwrap_or_default().trim();
+    let wrong = |message: String| Err(Diagnostic { origin: origin.clone(), message });
     match DeValue::parse(value) {
         Ok(parsed) => convert(&parsed, &at),
         Err(_) if bare => Ok(Node { origin, data: Data::Text(value.to_owned()) }),
+        Err(_) if value.is_empty() => wrong("there is no value behind the =".to_owned()),
+        Err(_) if is_open(value) => wrong(format!(
+            "the value breaks off: a shell parts words at spaces, so put it in quotes, such as --set '{path}=[0.1, 0.2]'"
+        )),
+        Err(_) if value.contains(',') && DeValue::parse(&format!("[{value}]")).is_ok() => {
+            wrong(format!("several values are a list: --set '{path}=[{value}]'"))
+        }
         Err(error) => Err(complaint(&error, &at)),
     }
+}
+
+/// Whether a list or table is begun and not ended.
+pub fn is_open(value: &str) -> bool {
+    let count = |wanted: [char; 2]| value.chars().filter(|c| wanted.contains(c)).count();
+    count(['[', '{']) > count([']', '}'])
 }
 
 fn complaint(error: &toml::de::Error, at: &impl Fn(usize) -> Origin) -> Diagnostic {
@@ -196,6 +212,23 @@ mod tests {
         assert_eq!(data("1e-3"), Ok(Data::Float(0.001)));
         assert!(data("[1, 2").is_err());
         assert!(data("").is_err());
+    }
+
+    #[test]
+    fn what_a_shell_parted_or_a_list_lacks_is_said() {
+        let message = |set: &str| {
+            let (_, value) = set.split_once('=').unwrap();
+            parse_set(set, value).unwrap_err().to_string()
+        };
+        assert_eq!(
+            message("lr=[0.1,"),
+            "--set 'lr=[0.1,': the value breaks off: a shell parts words at spaces, so put it in quotes, such as --set \
+             'lr=[0.1, 0.2]'"
+        );
+        assert!(message("only={lr=[0.1]").contains("breaks off"));
+        assert_eq!(message("lr=0.1,0.2"), "--set 'lr=0.1,0.2': several values are a list: --set 'lr=[0.1,0.2]'");
+        assert_eq!(message("lr="), "--set 'lr=': there is no value behind the =");
+        assert!(message("lr=0.1x").contains("this is not TOML"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::contents::{RESERVED, panel_name, place};
 use super::curves::{self, Curves, Sources};
 use super::fields::Fields;
 use super::node::{Data, Diagnostic, Node, Origin};
@@ -31,33 +32,37 @@ pub fn add_figures(
     sources: Sources<'_>,
     complaints: &mut Vec<Diagnostic>,
 ) -> Vec<(String, Drawn, Stage)> {
+    let places: Vec<(&str, &str)> = pipeline.panels.iter().map(|node| place(node, &pipeline.name)).collect();
+    let is_left_out = |(figure, id): (&str, &str)| pipeline.left_out.contains(&(figure.to_owned(), id.to_owned()));
     let mut panels: Vec<Read<'_>> = Vec::new();
-    for node in &pipeline.panels {
+    for (node, _) in pipeline.panels.iter().zip(&places).filter(|(_, place)| !is_left_out(**place)) {
         let read = panel(node, &pipeline.name, sources, complaints);
         if panels.iter().any(|other| (&other.figure, &other.panel.id) == (&read.figure, &read.panel.id)) {
             complaints.push(node.complain(format!("there are two panels `{}`", read.panel.id)));
         }
         panels.push(read);
     }
-    if panels.is_empty() {
+    if pipeline.panels.is_empty() {
         complaints.push(pipeline.root.complain("the pipeline has no [[panel]], so there is nothing to draw"));
     }
     check_texts(pipeline, complaints);
     let mut sheets = sheets(pipeline, complaints);
-    let mut names: Vec<&String> = panels.iter().map(|panel| &panel.figure).collect();
-    names.sort_unstable();
-    names.dedup();
-    for name in sheets.keys().filter(|name| !names.contains(name) && **name != pipeline.name) {
+    let names: BTreeSet<&str> = places.iter().map(|(figure, _)| *figure).collect();
+    for name in sheets.keys().filter(|name| !names.contains(name.as_str()) && **name != pipeline.name) {
         complaints.push(pipeline.root.complain(format!("[figure.{name}] has no [[panel]] with figure = \"{name}\"")));
     }
-    let mut found = Vec::new();
+    let mut found: Vec<(String, Drawn, Stage)> = Vec::new();
     for name in names {
         let own: Vec<&Read<'_>> = panels.iter().filter(|panel| panel.figure == *name).collect();
-        if own.len() > 1 {
+        let count = places.iter().filter(|(figure, _)| *figure == name).count();
+        if count > 1 {
             let sheet = Sheet { title: String::new(), columns: 1 };
             found.extend(own.iter().map(|one| {
                 drawn((&panel_name(name, &one.panel.id), name), &sheet, std::slice::from_ref(one), pipeline)
             }));
+        }
+        if own.len() < count {
+            continue;
         }
         let sheet = sheets.remove(name).unwrap_or(Sheet { title: String::new(), columns: 2 });
         let whole = drawn((name, name), &sheet, &own, pipeline);
@@ -70,16 +75,15 @@ pub fn add_figures(
         }
         found.push(whole);
     }
-    found
-}
-
-/// fig3c for panel c of fig3, effective-lr-c for panel c of effective-lr.
-fn panel_name(figure: &str, panel: &str) -> String {
-    if figure.ends_with(|c: char| c.is_ascii_digit()) {
-        format!("{figure}{panel}")
-    } else {
-        format!("{figure}-{panel}")
+    let mut taken = BTreeMap::new();
+    for (name, drawn, _) in &found {
+        if let Some(other) = taken.insert(name, &drawn.figure) {
+            let figure = if *other == *name { &drawn.figure } else { other };
+            let at = panels.iter().find(|panel| panel.figure == *name).map_or(&pipeline.root, |panel| panel.node);
+            complaints.push(at.complain(format!("`{name}` is a figure and a panel of `{figure}`: rename the figure")));
+        }
     }
+    found
 }
 
 /// Complains of characters that the font lacks in what every figure of the pipeline says.
@@ -161,7 +165,11 @@ fn panel<'a>(node: &'a Node, pipeline: &str, sources: Sources<'_>, complaints: &
     let figure = fields.text("figure", Some(pipeline));
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     if figure.is_empty() || !figure.chars().all(plain) {
-        fields.complain("figure", "the name of a figure is lower-case letters, digits, - and _");
+        let cure = if figure == pipeline { ": rename the file, or say figure = \"…\" in the panel" } else { "" };
+        fields.complain("figure", format!("the name of a figure is lower-case letters, digits, - and _{cure}"));
+    }
+    if RESERVED.contains(&figure.as_str()) {
+        fields.complain("figure", format!("no figure can be called `{figure}`: rename the file or the figure"));
     }
     let id = fields.text("id", None);
     if id.is_empty() || !id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) {

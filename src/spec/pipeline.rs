@@ -3,7 +3,7 @@
 //! Later wins: the file, then the profile, then every `--set` in order. A path is the name of a setting
 //! (`lr`) or of a stage with its parameter (`trunk.epochs`), or `policy`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::node::{Data, Diagnostic, Node, did_you_mean, parse_file, parse_set};
 
@@ -36,13 +36,19 @@ pub struct Pipeline {
     pub published: Vec<Node>,
     /// The whole file, for complaints that concern all of it.
     pub root: Node,
+    /// What `--set`s and the profile put in the place of a `$setting` of a stage: the setting, the path, and where.
+    pub replaced: Vec<(String, String, Node)>,
+    /// Stages that were left out, since nobody asked for them: see [`Pipeline::reduce_to`].
+    pub unneeded: BTreeMap<String, Node>,
+    /// Panels that are not drawn, by their figure and id.
+    pub left_out: BTreeSet<(String, String)>,
 }
 
 /// Keys of a pipeline file.
 const KEYS: [&str; 9] = ["title", "policy", "settings", "stage", "figure", "panel", "claim", "published", "profile"];
 
 /// The tables of a `[[list]]`.
-fn list(node: Option<&Node>) -> Vec<Node> {
+pub(super) fn list(node: Option<&Node>) -> Vec<Node> {
     match node.map(|node| &node.data) {
         Some(Data::List(nodes)) => nodes.clone(),
         _ => Vec::new(),
@@ -83,11 +89,19 @@ impl Pipeline {
             claims: list(fields.get("claim")),
             published: list(fields.get("published")),
             root: root.clone(),
+            replaced: Vec::new(),
+            unneeded: BTreeMap::new(),
+            left_out: BTreeSet::new(),
         };
         for (stage, node) in pipeline.stages.iter().filter(|(name, _)| pipeline.settings.contains_key(*name)) {
             complaints.push(node.complain(format!("`{stage}` is a setting and a stage; rename one")));
         }
         let profiles = section(fields.get("profile"), "profile", &mut complaints);
+        // Each has a folder in reports/, and some file systems do not tell these apart.
+        let lower: BTreeSet<String> = profiles.keys().map(|name| name.to_lowercase()).collect();
+        if lower.len() < profiles.len() {
+            complaints.push(root.complain("two profiles have names that differ in upper and lower case only"));
+        }
         match profiles.get(profile) {
             Some(node) => {
                 for (key, value) in table(node) {
@@ -100,7 +114,12 @@ impl Pipeline {
             }
             None => {
                 let known: Vec<_> = profiles.keys().map(String::as_str).collect();
-                complaints.push(root.complain(format!("no profile `{profile}` here; there are: {}", known.join(", "))));
+                complaints.push(root.complain(match known.is_empty() {
+                    true => {
+                        format!("the pipeline has no profiles: add a table [profile.{profile}], which may be empty")
+                    }
+                    false => format!("no profile `{profile}` here; there are: {}", known.join(", ")),
+                }));
             }
         }
         for set in sets {
@@ -132,6 +151,9 @@ impl Pipeline {
 
     fn overlay(&mut self, path: &[&str], value: &Node, complaints: &mut Vec<Diagnostic>) {
         let head = path[0];
+        if let Some(setting) = self.stages.get(head).and_then(|stage| reference(stage, &path[1..])) {
+            self.replaced.push((setting, path.join("."), value.clone()));
+        }
         if *path == ["policy"] {
             self.policy = Some(value.clone());
         } else if let Some(setting) = self.settings.get_mut(head) {
@@ -153,15 +175,30 @@ impl Pipeline {
     }
 }
 
+/// Complains of a `--set` that cannot be read, whatever the pipeline.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn check_set(assignment: &str) -> Result<(), Diagnostic> {
+    split_set(assignment).map(drop)
+}
+
 fn split_set(assignment: &str) -> Result<(&str, Node), Diagnostic> {
     let Some((path, value)) = assignment.split_once('=') else {
         let origin = super::node::Origin::Set(assignment.into());
         return Err(Diagnostic {
             origin,
-            message: "expected PATH=VALUE, such as lr=[0.1,0.2] or trunk.wd=0".to_owned(),
+            message: "expected PATH=VALUE without spaces, or in quotes, such as 'lr=[0.1, 0.2]' or trunk.wd=0"
+                .to_owned(),
         });
     };
     Ok((path.trim(), parse_set(assignment, value.trim())?))
+}
+
+/// The setting for which a `$name` at a path of a stage stands.
+fn reference(stage: &Node, path: &[&str]) -> Option<String> {
+    let node = path.iter().try_fold(stage, |node, name| table(node).get(*name))?;
+    if let Data::Text(text) = &node.data { text.strip_prefix('$').map(str::to_owned) } else { None }
 }
 
 /// Sets `stage.path = value`, making tables on the way.
@@ -196,7 +233,8 @@ fn merge(node: &mut Node, with: &Node) {
     }
 }
 
-fn table(node: &Node) -> &BTreeMap<String, Node> {
+/// The fields of a table; none of what is no table.
+pub(super) fn table(node: &Node) -> &BTreeMap<String, Node> {
     static EMPTY: BTreeMap<String, Node> = BTreeMap::new();
     match &node.data {
         Data::Table(fields) => fields,
@@ -204,7 +242,7 @@ fn table(node: &Node) -> &BTreeMap<String, Node> {
     }
 }
 
-fn text_of(node: Option<&Node>) -> String {
+pub(super) fn text_of(node: Option<&Node>) -> String {
     match node.map(|node| &node.data) {
         Some(Data::Text(text)) => text.clone(),
         _ => String::new(),
@@ -257,10 +295,12 @@ mod tests {
                 "--set 'trnk.epochs=1': there is no setting or stage `trnk`; did you mean `trunk`?",
                 "--set 'lr.x=1': `lr` is a setting, it has no `x`",
                 "--set 'trunk=1': `trunk` is a stage: say trunk.PARAMETER = …",
-                "--set 'lr': expected PATH=VALUE, such as lr=[0.1,0.2] or trunk.wd=0",
+                "--set 'lr': expected PATH=VALUE without spaces, or in quotes, such as 'lr=[0.1, 0.2]' or trunk.wd=0",
             ]
         );
         let error = Pipeline::read("p", "p.toml", "titel = 1\n[profile.a]\n", "a", &[]).unwrap_err();
         assert_eq!(error[0].to_string(), "p.toml:1: a pipeline has no `titel`; did you mean `title`?");
+        let error = Pipeline::read("p", "p.toml", "[profile.a]\n[profile.A]\n", "a", &[]).unwrap_err();
+        assert!(error[0].message.contains("differ in upper and lower case only"), "{error:?}");
     }
 }

@@ -65,6 +65,9 @@ pub enum Variant {
 
 const EPOCHS: u32 = 1_000_000;
 
+/// Most images of a data set.
+const IMAGES: u32 = 200_000;
+
 /// The kinds that a pipeline's `[stage.…]` may have, and the fields that name other stages.
 pub const KINDS: [(&str, &[&str]); 12] = [
     ("dataset", &[]),
@@ -155,23 +158,31 @@ fn dataset(site: &mut Site<'_>) -> Instance {
     let fields = site.fields;
     let sources = [("cifar10", Source::Cifar10), ("cifar100", Source::Cifar100), ("shapes10", Source::Shapes10)];
     let source = fields.choice("source", None, &sources).unwrap_or(Source::Shapes10);
-    let most = match source {
-        Source::Shapes10 => [200_000, 200_000],
-        Source::Cifar10 | Source::Cifar100 => [50_000, 10_000],
-    };
-    let train = fields.integer("train", None, 1..=most[0]);
-    let test = fields.integer("test", None, 1..=most[1]);
+    let train = fields.integer("train", None, 1..=IMAGES);
+    let test = fields.integer("test", None, 1..=IMAGES);
     let seed = fields.seed("seed", Some(0));
+    let all = if source == Source::Cifar100 { 100 } else { 10 };
     let classes = fields.integers("classes").map(|classes| {
-        let most = if source == Source::Cifar100 { 100 } else { 10 };
         let mut sorted = classes.clone();
         sorted.sort_unstable();
         sorted.dedup();
-        if sorted.len() != classes.len() || classes.len() < 2 || classes.iter().any(|&class| class >= most) {
-            fields.complain("classes", format!("`classes` are two or more different numbers from 0 to {}", most - 1));
+        if sorted.len() != classes.len() || classes.len() < 2 || classes.iter().any(|&class| class >= all) {
+            fields.complain("classes", format!("`classes` are two or more different numbers from 0 to {}", all - 1));
         }
-        classes.into_iter().map(|class| class.min(255) as u8).collect()
+        classes.into_iter().map(|class| class.min(255) as u8).collect::<Vec<u8>>()
     });
+    if source != Source::Shapes10 {
+        // Both have the same number of images of every class.
+        let share = classes.as_ref().map_or(all, |classes| classes.len() as u32);
+        let of = if classes.is_some() { format!(" of {share} classes") } else { String::new() };
+        for (field, wanted, there, what) in [("train", train, 50_000, "training"), ("test", test, 10_000, "test")] {
+            let there = there / all * share;
+            if wanted > there {
+                let name = source.name();
+                fields.complain(field, format!("`{field}` is {wanted}, but {name} has only {there} {what} images{of}"));
+            }
+        }
+    }
     let work = Dataset { source, train, test, classes, seed };
     let stage = site.push(site.name.to_owned(), Work::Dataset(work), Vec::new());
     Instance { checkpoints: vec![Checkpoint::of(0, stage)], lineage: None }

@@ -140,6 +140,8 @@ pub fn restrict(point: &Point, axes: &BTreeSet<String>) -> Point {
 pub fn label(node: &Node) -> String {
     match &node.data {
         Data::Text(text) => text.clone(),
+        // 1 and 1.0 have one name.
+        Data::Float(value) => value.to_string(),
         _ => node.describe(),
     }
 }

@@ -1,6 +1,6 @@
 //! The pipelines that come with the program, and mistakes in them.
 
-mod raised;
+mod parts;
 mod swept;
 
 use super::{Pipeline, expand};
@@ -109,7 +109,15 @@ fn mistakes_are_named_with_their_line() {
             "trunk.start=data",
             "stage `trunk` needs a stage of kind init or weights or train or probe, but `data` is a dataset",
         ),
-        ("trunk.lr=0.1", "no stage uses the setting `lr`"),
+        (
+            "trunk.lr=0.1",
+            "--set 'trunk.lr=0.1': `trunk.lr` was \"$lr\", and now no stage uses the setting `lr`: change the setting, --set \
+             lr=0.1",
+        ),
+        ("trunk.epochs=1.0", "`epochs` must be an integer from 1 to 1000000, not 1.0: write 1, without a point"),
+        ("after=[17.0]", "`after` must be an integer from 0 to 1000000, not 17.0: write 17, without a point"),
+        ("seed=2.0", "`seed` must be an integer from 0, not 2.0: write 2, without a point"),
+        ("trunk.epochs=1.5", "`epochs` must be an integer from 1 to 1000000, not 1.5"),
         ("trunk.wd=$wdd", "there is no setting `wdd`"),
         ("after=[2]", "there is no checkpoint after 2 epochs, only after 1, 5, 9, 13, 17, …"),
         ("init.model=resnet", "`model` must be one of preact-resnet18"),
@@ -123,6 +131,11 @@ fn mistakes_are_named_with_their_line() {
         let error = error(&[set]);
         assert!(error.contains(wanted), "{set}: {error}");
     }
+    let data = |set: &str| graph("paper", &[set]).unwrap_err().join("\n");
+    assert!(data("data.train=50001").ends_with("`train` is 50001, but cifar10 has only 50000 training images"));
+    assert!(data("data.test=10001").ends_with("`test` is 10001, but cifar10 has only 10000 test images"));
+    let two = data("data={classes=[3,5]}");
+    assert!(two.contains("`train` is 50000, but cifar10 has only 10000 training images of 2 classes"), "{two}");
     let bad = FIG3.replace("y     = \"norm\"", "y     = \"nrom\"").replace("epochs = 100", "epochs = 0");
     let complaints = graph_of(&bad, "paper", &[]).unwrap_err();
     assert!(

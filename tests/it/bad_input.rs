@@ -26,6 +26,14 @@ fn mistakes_on_the_command_line() {
         (&["make", "fig3", "--pipelines", "nowhere"], 2, "there is no pipeline (*.toml) in the folder nowhere"),
         (&["make", "fig3", "--set", "data.source=cifar10"], 3, "`wdpipe data fetch cifar10`"),
         (&["data", "import", "nowhere"], 3, "nowhere"),
+        (&["make", "all", "nosuch"], 2, "there is no figure, panel or stage `nosuch`"),
+        (&["make", "all", "fig3/trunk@6"], 2, "has no checkpoint @6, only those after 1, 5, 9"),
+        (&["make", "fig3", "--set", "lr=[0.1,", "0.2]"], 2, "put it in quotes: --set 'lr=[0.1, 0.2]'"),
+        (&["make", "all", "--set", "lr=[0.1"], 2, "in quotes, such as --set 'lr=[0.1, 0.2]'"),
+        (&["make", "fig3", "--set", "lr=0.1,0.2"], 2, "several values are a list: --set 'lr=[0.1,0.2]'"),
+        (&["make", "fig3", "--set", "trunk.lr=0.3"], 2, "change the setting, --set lr=0.3"),
+        (&["make", "fig3", "--set", "trunk.epochs=1.0"], 2, "not 1.0: write 1, without a point"),
+        (&["make", "fig3", "--profile", "paper", "--set", "data.train=60000"], 2, "only 50000 training images"),
         (&["show", "fig3/trunk"], 3, "was not run yet"),
         (&["explain", "fig44"], 2, "there is no figure"),
         (&["status", "--set", "lrr=1"], 2, "no pipeline has a setting or stage `lrr`"),
@@ -35,7 +43,14 @@ fn mistakes_on_the_command_line() {
         assert_eq!(ended.code, Some(*code), "{arguments:?}: {}", ended.stderr);
         assert!(ended.stderr.contains(message), "{arguments:?}: {}", ended.stderr);
         assert!(!ended.stderr.contains("panicked"), "{arguments:?}: {}", ended.stderr);
+        let is_blamed = arguments.contains(&"trunk.lr=0.3") && ended.stderr.contains("fig3.toml:");
+        assert!(!is_blamed, "a --set is no mistake of the file: {}", ended.stderr);
+        assert_eq!(ended.stderr.matches("error:").count(), 1, "{arguments:?}: {}", ended.stderr);
     }
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let ended = environment.run(&["make", "fig3", "--pipelines", readme]);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("README.md is a file, not the folder of the pipelines"), "{}", ended.stderr);
     assert!(!environment.path("reports").exists(), "nothing was written");
 }
 
@@ -53,6 +68,10 @@ fn mistakes_in_a_pipeline_are_shown_with_their_line() {
     assert!(complaint().contains("p/mine.toml:1: a pipeline has no `titel`; did you mean `title`?"));
     write("[profile.smoke]\n[stage.a]\nkind = \"init\"\nwidth = 4\nseed = 0\nmodel = \"preact-resnet18\"\nwdith = 3\n");
     assert!(complaint().contains("p/mine.toml:7: stage `a` has no `wdith`; did you mean `width`?"));
+    write("title = \"x\"\n[stage.a]\n");
+    assert!(complaint().contains("p/mine.toml:1: the pipeline has no profiles: add a table [profile.smoke]"));
+    write("\"a\\u001b[2J\" = 1\n[profile.smoke]\n");
+    assert!(complaint().contains("a pipeline has no `a\\u001b[2J`"));
     write("a = [1,\n");
     assert!(complaint().contains("this is not TOML"));
     std::fs::write(environment.path("p/mine.toml"), [0xff, 0xfe, 0x00]).unwrap();

@@ -41,8 +41,10 @@ mod libtorch;
 mod many;
 mod old_stores;
 mod outputs;
+mod pipelines;
 #[cfg(feature = "torch")]
 mod proof;
+mod raised;
 mod remotes;
 mod resumed;
 mod servers;

@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{FIG3, graph_named};
-use crate::claim::{ClaimError, Series, Statement, judge};
-use crate::figure::{self, FigureError};
-use crate::table::Table;
-use crate::work::{Axis, Curve, Figure, Mark, Panel, Rows, Scale};
+use wdpipe::claim::{ClaimError, Series, Statement, judge};
+use wdpipe::figure::{self, FigureError};
+use wdpipe::spec::{Pipeline, expand};
+use wdpipe::table::Table;
+use wdpipe::work::{Axis, Curve, Figure, Mark, Panel, Rows, Scale};
+
+const FIG3: &str = include_str!("../../pipelines/fig3.toml");
 
 /// When an error is found.
 enum Raised {
@@ -194,7 +196,9 @@ fn judged(statement: Statement, replicas: &[&[(f64, f64)]]) -> String {
 }
 
 fn refused(name: &str, text: &str, wanted: &str) {
-    let found = graph_named("fig3", text, "smoke", &[]).map(|_| String::new()).unwrap_or_else(|e| e.join("\n"));
+    let read = Pipeline::read("fig3", "fig3.toml", text, "smoke", &[]);
+    let complaints = read.and_then(|pipeline| expand(&pipeline)).err().unwrap_or_default();
+    let found = complaints.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     let short: String = found.chars().take(1000).collect();
     assert!(found.contains(wanted), "{name}: {wanted}: {short}");
     assert!(found.lines().all(|line| line.starts_with("fig3.toml:")), "with its line: {short}");

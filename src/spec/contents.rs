@@ -1,0 +1,73 @@
+//! What a pipeline file has, read without expanding it: the names of what it draws, and its stages.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::node::{Data, Diagnostic, Node, parse_file};
+use super::pipeline::{list, table};
+
+/// What no figure can be called: `make all` makes every figure, and index.html is the page with all of them.
+pub const RESERVED: [&str; 2] = ["all", "index"];
+
+/// What a pipeline file has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Its figures and their panels by name, with what each is.
+    pub drawn: BTreeMap<String, Need>,
+    /// The names of its stages.
+    pub stages: BTreeSet<String>,
+}
+
+/// A part of a pipeline that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// A figure with all its panels and claims.
+    Figure(String),
+    /// A panel of a figure, by their names.
+    Panel(String, String),
+    /// A stage.
+    Stage(String),
+}
+
+impl Contents {
+    /// Reads the text of the pipeline `name`.
+    ///
+    /// # Errors
+    /// If it is not TOML.
+    pub fn of(name: &str, file: &str, text: &str) -> Result<Self, Diagnostic> {
+        let root = parse_file(file, text)?;
+        let panels = list(table(&root).get("panel"));
+        let stages = table(&root).get("stage").map(|stages| table(stages).keys().cloned().collect());
+        Ok(Self { drawn: drawn(&panels, name), stages: stages.unwrap_or_default() })
+    }
+}
+
+/// The figure and the id of a panel, as far as they can be read.
+pub fn place<'a>(panel: &'a Node, pipeline: &'a str) -> (&'a str, &'a str) {
+    let text = |name: &str| match table(panel).get(name).map(|node| &node.data) {
+        Some(Data::Text(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    (text("figure").unwrap_or(pipeline), text("id").unwrap_or_default())
+}
+
+/// The figures that panels make up, and the panels of those that have several.
+fn drawn(panels: &[Node], pipeline: &str) -> BTreeMap<String, Need> {
+    let places: Vec<_> = panels.iter().map(|panel| place(panel, pipeline)).collect();
+    let mut drawn = BTreeMap::new();
+    for &(figure, id) in &places {
+        drawn.insert(figure.to_owned(), Need::Figure(figure.to_owned()));
+        if places.iter().filter(|(other, _)| *other == figure).count() > 1 {
+            drawn.insert(panel_name(figure, id), Need::Panel(figure.to_owned(), id.to_owned()));
+        }
+    }
+    drawn
+}
+
+/// fig3c for panel c of fig3, effective-lr-c for panel c of effective-lr.
+pub fn panel_name(figure: &str, panel: &str) -> String {
+    if figure.ends_with(|c: char| c.is_ascii_digit()) {
+        format!("{figure}{panel}")
+    } else {
+        format!("{figure}-{panel}")
+    }
+}
