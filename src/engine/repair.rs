@@ -307,7 +307,9 @@ mod tests {
         let done = || {
             asked.set(asked.get() + 1);
             if asked.get() == 3 {
-                bytes.iter().for_each(|bytes| drop(store.put(bytes).unwrap()));
+                for bytes in &bytes {
+                    store.put(bytes).unwrap();
+                }
                 claim.set(None);
             }
             false
