@@ -1,9 +1,10 @@
 //! The same done with many things, several at a time.
 
+use std::io;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError, mpsc};
-use std::thread::{Builder, ScopedJoinHandle};
+use std::sync::{Mutex, PoisonError, RwLock, mpsc};
+use std::thread::{self, Builder, ScopedJoinHandle};
 
 /// Runs `run` on each thing, at most `jobs` at a time; each thread has a state of its own, made by `start`. Results come
 /// in the order of the things; a thread that gets nothing stops, and what it did not begin has no result.
@@ -23,7 +24,7 @@ pub fn parallel<T: Sync, S, R: Send>(
             done.lock().unwrap_or_else(PoisonError::into_inner).push((place, result));
         }
     };
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         // Where no more threads can be had those that there are do it all.
         let started = (0..jobs.min(things.len())).map_while(|_| Builder::new().spawn_scoped(scope, work).ok());
         if started.count() == 0 && jobs > 0 {
@@ -33,6 +34,28 @@ pub fn parallel<T: Sync, S, R: Send>(
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(place, _)| *place);
     done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Runs `run` on so many threads at once, each with its number; the results, or panics, in that order. Since threads that
+/// meet would wait for one that is missing, none begins before all are there.
+///
+/// # Errors
+/// If they cannot all be started; then none has begun.
+pub fn together<R: Send>(count: usize, run: impl Fn(usize) -> R + Sync) -> io::Result<Vec<thread::Result<R>>> {
+    let begins = RwLock::new(false);
+    let mut gate = begins.write().unwrap_or_else(PoisonError::into_inner);
+    let wait_and_run = |number| {
+        let begins = *begins.read().unwrap_or_else(PoisonError::into_inner);
+        begins.then(|| run(number))
+    };
+    let wait_and_run = &wait_and_run;
+    thread::scope(|scope| {
+        let start = |number| Builder::new().spawn_scoped(scope, move || wait_and_run(number));
+        let started: io::Result<Vec<_>> = (0..count).map(start).collect();
+        *gate = started.is_ok();
+        drop(gate);
+        Ok(started?.into_iter().filter_map(|thread| thread.join().transpose()).collect())
+    })
 }
 
 /// So many things are handed over at a time.
@@ -55,7 +78,7 @@ pub fn beside<T: Send, R: Send, M>(
             done.extend(things.into_iter().map(&run));
         }
     };
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let workers: Vec<_> = (1..jobs).map_while(|_| Builder::new().spawn_scoped(scope, work).ok()).collect();
         let mut waiting = Vec::with_capacity(TOGETHER);
         let made = make(&mut |thing| {
@@ -87,6 +110,19 @@ mod tests {
                 assert_eq!((made, done), (count as usize, (0..count).map(|thing| 2 * thing).collect()));
             }
         }
+    }
+
+    #[test]
+    fn all_begin_together_and_one_that_panics_keeps_nobody() {
+        let barrier = std::sync::Barrier::new(4);
+        let ended = together(4, |number| {
+            barrier.wait();
+            assert_ne!(number, 2, "on purpose");
+            number
+        });
+        let ended: Vec<_> = ended.unwrap().into_iter().map(Result::ok).collect();
+        assert_eq!(ended, [Some(0), Some(1), None, Some(3)]);
+        assert!(together(0, |number| number).unwrap().is_empty());
     }
 
     #[test]

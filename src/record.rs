@@ -268,7 +268,7 @@ mod tests {
 
         let mut record = sample();
         record.provenance.who = "x".repeat(RECORD_LIMIT as usize);
-        assert!(record.to_bytes().unwrap_err().to_string().contains("more than the 4194304"));
+        assert!(matches!(record.to_bytes(), Err(CodecError::TooLarge { limit: RECORD_LIMIT, .. })));
         let bytes = codec::encode(FORMAT, &record).unwrap();
         assert!(Record::from_bytes(&bytes).unwrap_err().to_string().contains("more than the 4194304"));
     }

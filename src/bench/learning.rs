@@ -2,6 +2,7 @@
 //!
 //! Chains run on a thread each, as stages do; what is timed is then one step of all of them.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Barrier, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use crate::learn::evaluate::evaluate;
 use crate::learn::init::initial_weights;
 use crate::learn::model::{Arithmetic, Network};
 use crate::learn::train::{Answer, Keeps, Kept, Sgd, State};
+use crate::parallel::together;
 use crate::stages::{Device, Made, StageError, open};
 use crate::torch::{Session, own_stream, policy};
 use crate::work::{Estimator, InitScheme, Model, Policy, Precision};
@@ -302,19 +304,17 @@ impl Bench {
                 let session = session.map_err(|error| StageError::Device(error.to_string()))?;
                 Ok::<_, StageError>((prepare(number, &session)?, session))
             };
-            let round = prepared();
-            // Also who cannot begin is waited for.
+            let round = catch_unwind(AssertUnwindSafe(prepared));
+            // Also who cannot begin, or panics, is waited for.
             barrier.wait();
-            let (mut round, session) = round?;
+            let (mut round, session) = round.unwrap_or_else(|panic| resume_unwind(panic))?;
             round(&session, &mut Timings::default())?;
             until(self.budget, |timings| round(&session, timings))
         };
-        let ended: Vec<_> = std::thread::scope(|scope| {
-            let run = &run;
-            let chains: Vec<_> = (0..setting.chains).map(|number| scope.spawn(move || run(number))).collect();
-            chains.into_iter().map(|chain| chain.join()).collect()
-        });
+        let ended = together(setting.chains, run);
         drop(relaxed);
+        let ended =
+            ended.map_err(|error| StageError::Device(format!("cannot start a thread for each chain: {error}")))?;
         let mut all = Vec::new();
         for seconds in ended {
             all.push(seconds.unwrap_or_else(|_| Err(StageError::Device("a chain ended early".to_owned())))?);

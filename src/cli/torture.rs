@@ -139,6 +139,7 @@ impl From<TortureError> for Failure {
             TortureError::Child(_) => {
                 Self::new(ExitCode::Storage, message, "nothing was found out; mend that, and try again")
             }
+            TortureError::Thread(error) => crate::engine::EngineError::Threads(error).into(),
             TortureError::Interrupted => Self::new(ExitCode::Interrupted, message, ""),
         }
     }

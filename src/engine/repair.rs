@@ -294,6 +294,45 @@ mod tests {
     }
 
     #[test]
+    fn what_another_process_computes_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let (record, bytes) = images(false);
+        store.publish(&record).unwrap();
+        let wanted: BTreeSet<_> = record.outputs.iter().map(|output| output.object).collect();
+        let makers = Makers::new(store.makings().unwrap());
+        let claim = std::cell::Cell::new(store.claim(&record.parts.key()).unwrap());
+        // It is asked before each look: by then the other one is done.
+        let asked = std::cell::Cell::new(0);
+        let done = || {
+            asked.set(asked.get() + 1);
+            if asked.get() == 3 {
+                for bytes in &bytes {
+                    store.put(bytes).unwrap();
+                }
+                claim.set(None);
+            }
+            false
+        };
+        let repair = Repair { store: &store, makers: &makers, source: &|_| None, cancelled: &done };
+        let told = std::cell::Cell::new(false);
+        repair.run(&wanted, &mut Rerunner::new(Device::Cpu), &|_, _| told.set(true)).unwrap();
+        assert!(!told.get() && claim.take().is_none(), "it is computed twice");
+        assert!(wanted.iter().all(|object| store.state(object).unwrap() == ObjectState::Present));
+        // Whoever is interrupted while waiting does not compute.
+        let other = tempfile::tempdir().unwrap();
+        let store = Store::open(&other.path().join("second")).unwrap();
+        store.publish(&record).unwrap();
+        let makers = Makers::new(store.makings().unwrap());
+        let _claim = store.claim(&record.parts.key()).unwrap();
+        let asked = std::cell::Cell::new(0);
+        let cancelled = || asked.replace(asked.get() + 1) > 2;
+        let repair = Repair { store: &store, makers: &makers, source: &|_| None, cancelled: &cancelled };
+        let all = repair.run(&wanted, &mut Rerunner::new(Device::Cpu), &|_, _| {}).unwrap();
+        assert!(all.values().all(|how| *how == Repaired::Cannot("interrupted".into())), "{all:?}");
+    }
+
+    #[test]
     fn what_comes_out_differently_is_not_put_in_and_what_reads_it_is_not_computed() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();

@@ -66,11 +66,12 @@ impl Store {
 fn hashed_copy(from: &File, start: u64, length: u64, draft: &Draft) -> Option<blake3::Hash> {
     let (marks, copied) = mpsc::channel();
     thread::scope(|scope| {
-        let copying = scope.spawn(move || {
+        let copy = move || {
             // Nobody listens once reading the copy failed.
             let mut say = |mark| marks.send(mark).unwrap_or(());
             draft.copy_range(from, start, length, &mut say).is_ok()
-        });
+        };
+        let copying = thread::Builder::new().spawn_scoped(scope, copy).ok()?;
         let (mut hasher, mut buffer, mut done) = (blake3::Hasher::new(), vec![0; PIECE], 0);
         for mark in copied {
             while done < mark {

@@ -90,6 +90,9 @@ pub enum TortureError {
     /// A process could not do its part.
     #[error("a process of the race failed: {0}")]
     Child(String),
+    /// No thread can be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
     /// It was to stop.
     #[error("interrupted")]
     Interrupted,

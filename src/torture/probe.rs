@@ -5,11 +5,13 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Stdio};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use super::child::{Role, Task, witness};
 use super::{Guarantee, TortureError, Trial};
 use crate::fsx::{self, Account, Lock, SHARED_FILE, SHARED_FOLDER};
+use crate::parallel::together;
 
 /// How long is waited for anything that should come at once.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -58,16 +60,14 @@ fn exclusive(folder: &Path) -> Result<Guarantee, TortureError> {
     for round in 0..ROUNDS {
         let target = folder.join(format!("name{round}"));
         let winners = AtomicU32::new(0);
-        std::thread::scope(|scope| {
-            let each = |thread: usize| {
-                start.wait();
-                let made = fsx::publish(folder, &target, &[&[thread as u8; 512]])?;
-                winners.fetch_add(u32::from(made.is_some()), Ordering::Relaxed);
-                Ok::<_, fsx::FsError>(())
-            };
-            let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || each(thread))).collect();
-            threads.into_iter().try_for_each(|thread| thread.join().unwrap_or(Ok(())))
-        })?;
+        let each = |thread: usize| {
+            start.wait();
+            let made = fsx::publish(folder, &target, &[&[thread as u8; 512]])?;
+            winners.fetch_add(u32::from(made.is_some()), Ordering::Relaxed);
+            Ok::<_, fsx::FsError>(())
+        };
+        let threads = together(THREADS, each).map_err(TortureError::Thread)?;
+        threads.into_iter().try_for_each(|thread| thread.unwrap_or(Ok(())))?;
         let bytes = fsx::read(&target, 1 << 10)?;
         let whole = bytes.len() == 512 && bytes.iter().all(|byte| *byte == bytes[0]);
         fair += usize::from(winners.into_inner() == 1 && whole);
@@ -107,7 +107,7 @@ fn seen_at_once(folder: &Path) -> Result<Guarantee, TortureError> {
         let target = folder.join(format!("seen{round}"));
         let looking = Barrier::new(2);
         let waited = std::thread::scope(|scope| {
-            let looker = scope.spawn(|| {
+            let look = || {
                 let is_there = || Ok::<_, fsx::FsError>(fsx::identity(&target)?.is_some());
                 // Whoever fails must come to the meeting too, else the other waits for ever.
                 let first = is_there();
@@ -118,12 +118,13 @@ fn seen_at_once(folder: &Path) -> Result<Guarantee, TortureError> {
                     std::thread::yield_now();
                 }
                 Ok::<_, fsx::FsError>(Instant::now())
-            });
+            };
+            let looker = Builder::new().spawn_scoped(scope, look).map_err(TortureError::Thread)?;
             looking.wait();
             fsx::publish(folder, &target, &[b"x"])?;
             let published = Instant::now();
             let seen = looker.join().unwrap_or(Ok(published + PATIENCE))?;
-            Ok::<_, fsx::FsError>(seen.saturating_duration_since(published))
+            Ok::<_, TortureError>(seen.saturating_duration_since(published))
         })?;
         longest = longest.max(waited);
     }

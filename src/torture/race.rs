@@ -81,9 +81,12 @@ fn race(trial: &Trial<'_>, task: &Task) -> Result<Told, TortureError> {
     let mut runners = Runners(Vec::new());
     let mut told = Told::default();
     let begin = |role: Role, seed: u64| -> Result<Child, TortureError> {
-        let (child, out) = start(trial, &Task { role, seed, ..task.clone() })?;
+        let (mut child, out) = start(trial, &Task { role, seed, ..task.clone() })?;
         let sender = sender.clone();
-        std::thread::spawn(move || pass_on(out, &sender));
+        if let Err(error) = std::thread::Builder::new().spawn(move || pass_on(out, &sender)) {
+            let _ = (child.kill(), child.wait());
+            return Err(TortureError::Thread(error));
+        }
         Ok(child)
     };
     for role in RUNNERS {

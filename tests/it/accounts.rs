@@ -291,3 +291,18 @@ fn a_cache_of_one_becomes_one_of_several() {
     assert_eq!(check.code, Some(4));
     assert!(check.stdout.contains("chmod o+x"), "{}", check.stdout);
 }
+
+#[test]
+fn where_no_thread_can_be_had_it_says_so_and_with_one_worker_it_works() {
+    let Some(lab) = Lab::new() else { return };
+    let newcomer = lab.newcomer();
+    let cache = lab.path(&format!("home{}/cache", newcomer.user)).display().to_string();
+    let reports = lab.path(&format!("home{}/reports", newcomer.user)).display().to_string();
+    let arguments = ["--cache", &cache, "--reports", &reports, "make", "fig4", "--jobs", "4"];
+    // The program is one thread, another one stores, and one works.
+    for (threads, code) in [(1, 3), (2, 3), (3, 0)] {
+        let ended = lab.tries_with_threads(newcomer, threads, &arguments);
+        assert_eq!(ended.code, Some(code), "{threads}: {}", ended.stderr);
+        assert!(code == 0 || ended.stderr.contains("cannot start a thread"), "{threads}: {}", ended.stderr);
+    }
+}

@@ -69,13 +69,22 @@ impl Lab {
         fs::create_dir(lab.path("pipelines")).unwrap();
         let pipeline = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/fig4.toml");
         fs::copy(pipeline, lab.path("pipelines/fig4.toml")).unwrap();
-        for Person { user, .. } in [ROOT, ALICE, BOB, GUEST] {
-            let home = lab.path(&format!("home{user}"));
-            fs::create_dir(&home).unwrap();
-            fs::set_permissions(&home, Permissions::from_mode(0o700)).unwrap();
-            chown(&home, Some(user), Some(user)).unwrap();
-        }
+        [ROOT, ALICE, BOB, GUEST].iter().for_each(|person| lab.home(*person));
         Some(lab)
+    }
+
+    fn home(&self, Person { user, .. }: Person) {
+        let home = self.path(&format!("home{user}"));
+        fs::create_dir(&home).unwrap();
+        fs::set_permissions(&home, Permissions::from_mode(0o700)).unwrap();
+        chown(&home, Some(user), Some(user)).unwrap();
+    }
+
+    /// Somebody of whom nothing else runs on this machine.
+    pub fn newcomer(&self) -> Person {
+        let person = Person { user: 100_000 + std::process::id(), umask: 0o022, is_member: false };
+        self.home(person);
+        person
     }
 
     /// One with a cache that root owns and the group shares.
@@ -119,6 +128,20 @@ impl Lab {
 
     pub fn tries(&self, person: Person, arguments: &[&str]) -> Ended {
         ended(&self.command(person, arguments).output().unwrap())
+    }
+
+    /// Runs the program with at most so many threads.
+    pub fn tries_with_threads(&self, person: Person, threads: u64, arguments: &[&str]) -> Ended {
+        let mut command = self.command(person, arguments);
+        let limited = move || {
+            let limit = libc::rlimit { rlim_cur: threads, rlim_max: threads };
+            // SAFETY: a plain value, between fork and exec.
+            let done = unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &raw const limit) };
+            if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        };
+        // SAFETY: the closure allocates nothing and takes no lock.
+        unsafe { command.pre_exec(limited) };
+        ended(&command.output().unwrap())
     }
 
     pub fn runs(&self, person: Person, arguments: &[&str]) -> String {

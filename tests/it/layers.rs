@@ -35,7 +35,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("spec", &["claim", "expr", "figure", "graph", "work"]),
     ("sign", &["codec", "digest", "fsx"]),
     ("store", &["codec", "digest", "fsx", "makers", "parallel", "record", "sign", "value"]),
-    ("torture", &["digest", "fsx", "record", "rng", "store", "value"]),
+    ("torture", &["digest", "fsx", "parallel", "record", "rng", "store", "value"]),
     ("archive", &["closure", "codec", "digest", "fsx", "record", "store", "value", "work"]),
     ("receipt", &["closure", "codec", "digest", "lock", "sign"]),
     ("remote", &["codec", "digest", "fsx", "parallel", "record", "sign", "store"]),
@@ -48,7 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "value", "work",
         ],
     ),
-    ("bench", &["cost", "learn", "stages", "store", "torch", "work"]),
+    ("bench", &["cost", "learn", "parallel", "stages", "store", "torch", "work"]),
     (
         "verify",
         &[

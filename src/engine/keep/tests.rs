@@ -70,7 +70,7 @@ fn bytes_that_come_again_are_no_new_record_and_others_are_a_second_one() {
 
 #[test]
 fn what_cannot_be_stored_is_not_recorded_and_its_key_is_free() {
-    #![expect(clippy::disallowed_methods, reason = "it disturbs the store from outside")]
+    #![allow(clippy::disallowed_methods, reason = "it disturbs the store from outside")]
     let (_folder, store) = store();
     let on_the_way = OnTheWay::default();
     let made = made(&store, 1, b"bytes", Knowledge::Waits);
