@@ -162,7 +162,10 @@ impl Entry {
         let middle = baseline - style::MIDDLE * style::LEGEND;
         let centre = (x + style::KEY / 2.0, middle);
         match self.mark {
-            Mark::Line | Mark::Path | Mark::Heat | Mark::Bars => {
+            Mark::Path => {
+                panel::thin(out, &line((x, middle), (x + style::KEY, middle)), self.look.colour, style::GRID_LINE);
+            }
+            Mark::Line | Mark::Heat | Mark::Bars => {
                 stroke(out, &line((x, middle), (x + style::KEY, middle)), self.look);
                 if self.mark == Mark::Line && self.look.marker != Marker::Circle {
                     marks::line_dot(out, centre, self.look, self.dashed);

@@ -340,6 +340,30 @@ fn curves_choose_among_the_sweeps() {
 }
 
 #[test]
+fn runs_that_two_figures_show_have_one_colour_and_a_ninth_curve_has_a_look_of_its_own() {
+    const FIG2: &str = include_str!("../../pipelines/fig2.toml");
+    const PROP3: &str = include_str!("../../pipelines/prop3.toml");
+    let looks = |graph: &Graph, name: &str| -> Vec<(String, u32)> {
+        let Work::Figure(figure) = &graph.stages[graph.figures[name].stage].work else { panic!() };
+        let curves = figure.panels.iter().flat_map(|panel| &panel.curves);
+        curves.map(|curve| (curve.label.clone(), curve.colour)).collect()
+    };
+    for profile in ["paper", "quick", "smoke"] {
+        let fig2 = looks(&graph_named("fig2", FIG2, profile, &[]).unwrap(), "fig2");
+        let prop3 = looks(&graph_named("prop3", PROP3, profile, &[]).unwrap(), "prop3");
+        let of_sphere: Vec<_> =
+            prop3.iter().filter_map(|(label, colour)| Some((label.strip_prefix("sphere, ")?, colour))).collect();
+        assert_eq!(of_sphere.len(), 6, "{prop3:?}");
+        for (label, colour) in of_sphere {
+            assert!(fig2.contains(&(label.to_owned(), *colour)), "{profile}: {label} has colour {colour} in prop3");
+        }
+    }
+    let many = graph("smoke", &["lr=[0.01,0.02,0.03,0.04,0.05,0.06,0.07,0.08,0.09,0.1]"]).unwrap();
+    let colours: Vec<u32> = looks(&many, "fig3c").into_iter().map(|(_, colour)| colour).collect();
+    assert_eq!(colours, (0..10).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_curve_may_be_drawn_from_another_table_of_its_stage() {
     let graph = graph_of(KINDS, "smoke", &[]).unwrap();
     let stage = &graph.stages[graph.figures["fig3e"].stage];

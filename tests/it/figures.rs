@@ -180,13 +180,12 @@ x = { label = "η", scale = "log" }
 y = { label = "σ", scale = "log" }
 [[panel.curve]]
 from = "valley"
-table = "tuned"
+table = "optimum"
 mark = "heat"
 x = "$lr"
 y = "$noise"
-z = "trace"
-last = true
-label = "trace"
+z = "x + 10 * $lr + $noise"
+label = "optimum"
 [profile.smoke]
 about = "drawing"
 "#;

@@ -258,6 +258,17 @@ fn many_curves_look_different() {
 }
 
 #[test]
+fn a_path_and_a_line_of_one_colour_differ_in_the_legend() {
+    let (mut figure, tables) = figure_with(Mark::Line, LOG_Y, &[&[[1.0, 1.0], [2.0, 2.0]], &[[1.0, 2.0], [2.0, 1.0]]]);
+    (figure.panels[0].curves[1].mark, figure.panels[0].curves[1].colour) = (Mark::Path, 0);
+    let (svg, _, notices) = seen(&figure, &tables);
+    let document = roxmltree::Document::parse(&svg).unwrap();
+    let legend = document.descendants().find(|node| node.has_attribute("data-legend")).unwrap();
+    let widths: Vec<&str> = legend.descendants().filter_map(|node| node.attribute("stroke-width")).collect();
+    assert_eq!((widths, notices.len()), (vec!["1.7", "0.7"], 0), "as they are drawn");
+}
+
+#[test]
 fn shades_begin_anew_with_every_replica() {
     let (mut figure, mut tables) = figure_with(Mark::Dots, LOG_Y, &[&[[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]]);
     tables.insert("other".into(), table(&[[4.0, 4.0], [5.0, 5.0]]));
