@@ -122,7 +122,10 @@ impl Fetch {
 /// Imports a folder or archive and records it.
 fn take(global: &Global, path: &std::path::Path, ui: &Ui) -> Result<(), Failure> {
     let started = std::time::Instant::now();
-    let imported = import(path).map_err(|error| advice::refused(&error))?;
+    let imported = import(path).map_err(|error| {
+        advice::converter(&error).into_iter().for_each(|program| ui.answer(&program));
+        advice::refused(&error)
+    })?;
     let (warns, worth) = advice::worth(&imported);
     let Imported { source, train, test, .. } = imported;
     let store = global.store_to_fill()?;

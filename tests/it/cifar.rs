@@ -44,15 +44,15 @@ fn advice_is_by_data_set_and_by_fault() {
     write("files/cifar-10-python.tar.gz", b"");
     fs::create_dir(environment.path("empty")).unwrap();
     assert!(std::process::Command::new("mkfifo").arg(environment.path("pipe")).status().unwrap().success());
-    let cases: [(&str, i32, &[&str]); 12] = [
+    let cases: [(&str, i32, &[&str]); 14] = [
         ("nowhere", 3, &["check the path", "`wdpipe data fetch cifar10` and `wdpipe data fetch cifar100`"]),
         ("CIFAR-100/nowhere", 3, &["check the path; `wdpipe data fetch cifar100` downloads it"]),
         ("/dev/zero", 4, &["cannot open `/dev/zero`: it is a device, not a file"]),
         ("pipe", 4, &["it is a pipe, not a file"]),
         ("empty", 3, &["holds no CIFAR data", "what is read: a folder, .tar"]),
         ("files", 3, &["wdpipe data import 'files/cifar-10-python.tar.gz'"]),
-        ("hf", 4, &["pandas.read_parquet", "pathlib.Path(\"hf\")", "wdpipe data import cifar.npz"]),
-        ("hf/plain_text/train-00000-of-00001.parquet", 4, &["is a Parquet file", "pathlib.Path(\"hf/plain_text\")"]),
+        ("hf", 4, &["`wdpipe data import 'hf' | python3 -`", "`wdpipe data import cifar.npz`"]),
+        ("hf/plain_text/train-00000-of-00001.parquet", 4, &["is a Parquet file", "| python3 -`"]),
         ("cifar100.tar.gz", 4, &["is truncated", "`wdpipe data fetch cifar100` downloads it"]),
         ("batches", 4, &["`os.system`", "nothing in it was run", "`wdpipe data fetch cifar10` downloads it"]),
         (
@@ -60,6 +60,8 @@ fn advice_is_by_data_set_and_by_fault() {
             4,
             &["`data_batch_1.bin` has 5 bytes instead of 30730000", "`wdpipe data fetch cifar10` downloads it"],
         ),
+        ("batches/data_batch_1", 4, &["is only one pickle", "name the folder that holds all files"]),
+        ("cifar-10/0/nowhere", 3, &["`wdpipe data fetch cifar10` downloads it"]),
         ("some", 4, &["in `train`, it has no `fine_labels`", "`wdpipe data fetch cifar100` downloads it"]),
     ];
     for (path, code, messages) in cases {
@@ -68,5 +70,6 @@ fn advice_is_by_data_set_and_by_fault() {
         for message in messages {
             assert!(ended.stderr.contains(message), "{path}: {message}: {}", ended.stderr);
         }
+        assert_eq!(ended.stdout.contains("pandas.read_parquet"), path.starts_with("hf"), "{path}: {}", ended.stdout);
     }
 }

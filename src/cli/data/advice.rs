@@ -16,11 +16,15 @@ pub(super) fn refused(error: &ImportError) -> Failure {
     let fetch = fetch(error.data_set.or_else(|| named(&error.path)));
     let path = error.path.display();
     let (code, hint) = match &error.fault {
+        fault if is_parquet(fault) => (
+            ExitCode::Storage,
+            format!(
+                "the Python program on standard output converts it (it needs pandas, pyarrow and pillow): \
+                 `wdpipe data import '{path}' | python3 -`, then `wdpipe data import cifar.npz`"
+            ),
+        ),
         Fault::File(file) if file.is_not_found() => (ExitCode::Missing, format!("check the path; {fetch}")),
-        Fault::File(_) => (ExitCode::Storage, READ.to_owned()),
-        Fault::NotCifar { beside: Some(name) } if name.ends_with(".parquet") => {
-            (ExitCode::Storage, from_parquet(&error.path))
-        }
+        Fault::File(_) => (ExitCode::Storage, "name a folder, or a regular file, that you may read".to_owned()),
         Fault::NotCifar { beside: Some(name) } => {
             (ExitCode::Missing, format!("if that is it, say: wdpipe data import '{}'", error.path.join(name).display()))
         }
@@ -30,15 +34,14 @@ pub(super) fn refused(error: &ImportError) -> Failure {
             format!("name the folder of one, for example: wdpipe data import '{}'", folder(&error.path, &places[0])),
         ),
         Fault::Both(_) | Fault::Twice { .. } => (ExitCode::Usage, "unpack it and name the folder of one".to_owned()),
-        Fault::Missing(_) => (ExitCode::Missing, format!("put them there; {fetch}")),
-        Fault::Format(Format::Parquet) => (ExitCode::Storage, from_parquet(&error.path)),
-        Fault::Format(Format::Other(what)) if what.starts_with("one ") => {
-            (ExitCode::Storage, format!("it is one file of several; name the folder that holds them all. {READ}"))
+        Fault::Missing(_) => (ExitCode::Missing, format!("a whole copy is needed; {fetch}")),
+        Fault::Format(Format::One(_)) => {
+            (ExitCode::Storage, format!("name the folder that holds all files of the data set. {READ}"))
         }
-        Fault::Format(Format::Other(what)) if what.starts_with("compressed") => {
+        Fault::Format(Format::Compressed(_)) => {
             (ExitCode::Storage, format!("unpack it and name what comes out. {READ}"))
         }
-        Fault::Format(Format::Other(_)) => (ExitCode::Storage, READ.to_owned()),
+        Fault::Format(_) => (ExitCode::Storage, READ.to_owned()),
         Fault::Truncated | Fault::Damaged(_) => (ExitCode::Storage, format!("copy it again to `{path}`; {fetch}")),
         Fault::Size { .. } | Fault::Content { .. } | Fault::Label { .. } | Fault::ClassSize { .. } => {
             (ExitCode::Storage, format!("use another copy; {fetch}"))
@@ -57,11 +60,11 @@ fn fetch(source: Option<Source>) -> String {
 
 /// The data set that a path is named after.
 fn named(path: &Path) -> Option<Source> {
-    let text: String = path.to_string_lossy().to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
-    [("cifar100", Source::Cifar100), ("cifar10", Source::Cifar10)]
-        .into_iter()
-        .find(|(name, _)| text.contains(name))
-        .map(|(_, source)| source)
+    path.components().rev().find_map(|part| {
+        let part = part.as_os_str().to_string_lossy().to_lowercase().replace(['-', '_', ' '], "");
+        let names = [("cifar100", Source::Cifar100), ("cifar10", Source::Cifar10)];
+        names.into_iter().find(|(name, _)| part.contains(name)).map(|(_, source)| source)
+    })
 }
 
 /// The folder of a file inside another folder.
@@ -69,16 +72,18 @@ fn folder(path: &Path, file: &str) -> String {
     path.join(file).parent().unwrap_or(path).display().to_string()
 }
 
-/// The lines of Python that make an `.npz` of Hugging Face's files.
-fn from_parquet(path: &Path) -> String {
+/// The program that makes an `.npz` of what cannot be read, where there is one: of Hugging Face's files.
+pub(super) fn converter(error: &ImportError) -> Option<String> {
+    if !is_parquet(&error.fault) {
+        return None;
+    }
+    let path = &error.path;
     let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
     let folder = if folder == Path::new("") { Path::new(".") } else { folder };
     // As a string of Python: JSON's strings are such.
     let folder = serde_json::Value::from(folder.to_string_lossy().into_owned());
-    format!(
-        r#"these lines of Python make a file that is read (pip install pandas pyarrow pillow):
-
-import io, pathlib, numpy, pandas
+    Some(format!(
+        r#"import io, pathlib, numpy, pandas
 from PIL import Image
 folder, arrays = pathlib.Path({folder}), {{}}
 for split in ("train", "test"):
@@ -86,10 +91,16 @@ for split in ("train", "test"):
     images = rows["img"] if "img" in rows else rows["image"]
     arrays["x_" + split] = numpy.stack([numpy.array(Image.open(io.BytesIO(i["bytes"])).convert("RGB")) for i in images])
     arrays["y_" + split] = rows["fine_label" if "fine_label" in rows else "label"].to_numpy("uint8")
-numpy.savez("cifar.npz", **arrays)
+numpy.savez("cifar.npz", **arrays)"#
+    ))
+}
 
-then: wdpipe data import cifar.npz"#
-    )
+fn is_parquet(fault: &Fault) -> bool {
+    match fault {
+        Fault::Format(format) => *format == Format::Parquet,
+        Fault::NotCifar { beside: Some(name) } => name.ends_with(".parquet"),
+        _ => false,
+    }
 }
 
 /// How far the content of an import is known: a message, and whether it is a warning.

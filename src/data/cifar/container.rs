@@ -92,6 +92,9 @@ pub(super) fn read_archive(path: &Path, into: &mut Collector) -> Result<Option<S
         }
         start => match Format::of(start) {
             Some(format) => Err(Fault::Format(format)),
+            None if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| into.wants(name)) => {
+                Err(Fault::Format(Format::One("one of the files")))
+            }
             None => read_tar(io::BufReader::new(file), into).map(|()| None),
         },
     }
@@ -105,7 +108,7 @@ fn read_tar(reader: impl Read, into: &mut Collector) -> Result<(), Fault> {
     for member in archive.entries()?.raw(true) {
         let mut member = member.map_err(|error| match Fault::from(error) {
             // It does not even begin like an archive.
-            Fault::Damaged(_) if members == 0 => Fault::Format(Format::Other("no archive of a kind")),
+            Fault::Damaged(_) if members == 0 => Fault::Format(Format::Unknown),
             fault => fault,
         })?;
         members += 1;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::pickle::Pickle;
 use crate::data::files::FileError;
 use crate::work::Source;
 
@@ -57,7 +58,7 @@ pub enum Fault {
     #[error("lacks {}", .0.join(", "))]
     Missing(Vec<&'static str>),
     /// A format that is not read.
-    #[error("is {0}, which is not read")]
+    #[error("{0}")]
     Format(Format),
     /// The file ends too early.
     #[error("is truncated")]
@@ -119,50 +120,55 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// A format that people have CIFAR in, or take for CIFAR, and that is not read.
+/// A format that is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Apache Parquet: Hugging Face's files.
     Parquet,
-    /// One file of several, or something else.
+    /// One of several files that belong together.
+    One(&'static str),
+    /// A compression other than gzip's.
+    Compressed(&'static str),
+    /// Something else that has a name.
     Other(&'static str),
+    /// Nothing that is known.
+    Unknown,
 }
 
 impl Format {
     /// What begins with these bytes; nothing if it may be an archive.
     pub(super) fn of(start: &[u8]) -> Option<Self> {
-        const OTHERS: [(&[u8], &str); 12] = [
-            (b"ARROW1", "an Arrow file"),
-            (b"\x89HDF", "an HDF5 file"),
-            (b"MATLAB 5.0", "a file of MATLAB"),
-            (b"\x93NUMPY", "one array of NumPy"),
-            (b"BZh", "compressed with bzip2"),
-            (b"\xfd7zXZ", "compressed with xz"),
-            (b"\x28\xb5\x2f\xfd", "compressed with zstd"),
-            (b"7z\xbc\xaf", "a 7-Zip archive"),
-            (b"Rar!", "a RAR archive"),
-            (b"\x89PNG", "an image"),
-            (b"<", "a page of the web"),
-            (b"version https://git-lfs", "a pointer of Git LFS"),
+        const KNOWN: [(&[u8], Format); 13] = [
+            (b"PAR1", Format::Parquet),
+            (b"\x93NUMPY", Format::One("one array of NumPy")),
+            (b"BZh", Format::Compressed("bzip2")),
+            (b"\xfd7zXZ", Format::Compressed("xz")),
+            (b"\x28\xb5\x2f\xfd", Format::Compressed("zstd")),
+            (b"7z\xbc\xaf", Format::Compressed("7-Zip")),
+            (b"Rar!", Format::Compressed("RAR")),
+            (b"ARROW1", Format::Other("an Arrow file")),
+            (b"\x89HDF", Format::Other("an HDF5 file")),
+            (b"MATLAB 5.0", Format::Other("a file of MATLAB")),
+            (b"\x89PNG", Format::Other("an image")),
+            (b"<", Format::Other("an HTML or XML page")),
+            (b"version https://git-lfs", Format::Other("a pointer of Git LFS")),
         ];
-        if start.starts_with(b"PAR1") {
-            return Some(Self::Parquet);
+        match start {
+            [] => Some(Self::Other("an empty file")),
+            start if Pickle::begins(start) => Some(Self::One("one pickle")),
+            start => KNOWN.iter().find(|(magic, _)| start.starts_with(magic)).map(|&(_, format)| format),
         }
-        if start.is_empty() {
-            return Some(Self::Other("an empty file"));
-        }
-        if super::pickle::Pickle::begins(start) {
-            return Some(Self::Other("one pickle"));
-        }
-        OTHERS.iter().find(|(magic, _)| start.starts_with(magic)).map(|&(_, name)| Self::Other(name))
     }
 }
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Parquet => f.write_str("a Parquet file"),
-            Self::Other(name) => f.write_str(name),
+            Self::Parquet => f.write_str("is a Parquet file, which is not read"),
+            Self::One(name) => write!(f, "is only {name}"),
+            Self::Compressed(name) => write!(f, "is compressed with {name}, which is not read"),
+            Self::Other(name) => write!(f, "is {name}, which is not read"),
+            Self::Unknown => f.write_str("is neither a folder nor a tar or zip archive"),
         }
     }
 }

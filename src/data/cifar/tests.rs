@@ -291,21 +291,26 @@ fn what_is_no_file_is_not_opened() {
 
 #[test]
 fn formats_that_are_not_read_are_called_by_their_name() {
-    for (start, name) in [
-        (&b"PAR1\x15\x04"[..], "a Parquet file"),
-        (b"\x89HDF\r\n", "an HDF5 file"),
-        (b"\xfd7zXZ\0", "compressed with xz"),
-        (b"\x93NUMPY\x01\0", "one array of NumPy"),
-        (b"\x80\x02}q\x01(", "one pickle"),
-        (b"<html>not found</html>", "a page of the web"),
-        (b"version https://git-lfs.github.com/spec/v1", "a pointer of Git LFS"),
-        (b"", "an empty file"),
-        (&[b'x'; 2000], "no archive of a kind"),
-        (&gzip(&[b'x'; 2000]), "no archive of a kind"),
+    for (start, message) in [
+        (&b"PAR1\x15\x04"[..], "is a Parquet file, which is not read"),
+        (b"\x89HDF\r\n", "is an HDF5 file, which is not read"),
+        (b"\xfd7zXZ\0", "is compressed with xz, which is not read"),
+        (b"\x93NUMPY\x01\0", "is only one array of NumPy"),
+        (b"\x80\x02}q\x01(", "is only one pickle"),
+        (b"<html>not found</html>", "is an HTML or XML page, which is not read"),
+        (b"version https://git-lfs.github.com/spec/v1", "is a pointer of Git LFS, which is not read"),
+        (b"", "is an empty file, which is not read"),
+        (b"short", "is neither a folder nor a tar or zip archive"),
+        (&[b'x'; 2000], "is neither a folder nor a tar or zip archive"),
+        (&gzip(&[b'x'; 2000]), "is neither a folder nor a tar or zip archive"),
     ] {
         let error = import_bytes(start).unwrap_err();
-        assert_eq!(error.to_string(), format!("is {name}, which is not read"));
+        assert_eq!(error.to_string(), message);
     }
+    let folder = tempfile::tempdir().unwrap();
+    write_folder(folder.path(), &members(&small()[0]));
+    let error = import_from(&folder.path().join("data_batch_1.bin")).unwrap_err();
+    assert_eq!(error.to_string(), "is only one of the files");
 }
 
 #[test]
