@@ -14,9 +14,9 @@ mod private;
 mod stream;
 mod system;
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -194,14 +194,28 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, FsError> {
     String::from_utf8(bytes).map_err(|e| failed("read", path)(io::Error::new(ErrorKind::InvalidData, e)))
 }
 
-/// Opens a file for reading bit by bit; with its identity from before it is read.
+/// Opens a regular file for reading bit by bit; with its identity from before it is read. Nothing else is taken for one: a
+/// device may never end, and a FIFO may never begin.
 ///
 /// # Errors
-/// If it cannot be opened.
+/// If it cannot be opened, or is no regular file.
 pub fn open(path: &Path) -> Result<(File, Identity), FsError> {
-    let file = File::open(path).map_err(failed("read", path))?;
-    let metadata = file.metadata().map_err(failed("read", path))?;
-    Ok((file, Identity::of(&metadata)))
+    let failed = failed("read", path);
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(&failed)?;
+    let metadata = file.metadata().map_err(&failed)?;
+    match metadata.is_file() {
+        true => Ok((file, Identity::of(&metadata))),
+        false => Err(failed(io::Error::other("it is no regular file: name one, such as a copy of what is there"))),
+    }
+}
+
+/// Reads a regular file of at most `limit` bytes.
+///
+/// # Errors
+/// If it cannot be read, is larger, or is no regular file.
+pub fn read_regular(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
+    let (mut file, identity) = open(path)?;
+    read_limited(&mut file, identity.size, limit).map_err(failed("read", path))
 }
 
 /// Creates a folder and those above it; existing ones are left as they are. In a folder that a group

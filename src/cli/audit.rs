@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::format::count;
 use super::keys::signing_key;
+use super::parse::whole;
 use super::surroundings::{cancel_on_interrupt, now, who};
 use super::ui::Ui;
 use super::verify::{Subject, cores, random_seed};
@@ -26,7 +27,7 @@ pub struct Audit {
     #[arg(value_name = "FIGURE")]
     figure: String,
     /// How many segments.
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = whole(1..=usize::MAX))]
     segments: usize,
     /// What the choice depends on [default: drawn at random]. One that the figure's author could not foresee is best,
     /// such as the hash of the commit that brought the figure.

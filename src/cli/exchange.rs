@@ -159,7 +159,7 @@ impl Import {
             return Err(Failure::usage(message, "letters, digits, - _ and . are allowed: say --name NAME"));
         }
         let started = std::time::Instant::now();
-        let file = fsx::read(&self.file, OBJECT_LIMIT)
+        let file = fsx::read_regular(&self.file, OBJECT_LIMIT)
             .map_err(|error| Failure::new(ExitCode::Missing, error.to_string(), ""))?;
         let (model, weights) = exchange::import(&file).map_err(|error| {
             let hint = "save it from PyTorch with safetensors.torch.save_file(model.state_dict(), FILE)";

@@ -96,6 +96,22 @@ pub fn select_each(global: &Global, profiles: &[String]) -> Result<Vec<(String, 
     }
 }
 
+/// The pipeline of a stage, by the stage's name; `None` if there is no such file.
+///
+/// # Errors
+/// If it is wrong.
+pub fn pipeline_of(global: &Global, variant: &Variant, stage: &str) -> Result<Option<Pipeline>, Failure> {
+    let name = stage.split('/').next().unwrap_or_default().to_owned();
+    if !pipelines(&global.pipelines)?.contains(&name) {
+        return Ok(None);
+    }
+    let path = global.pipelines.join(format!("{name}.toml"));
+    let (file, text) = (path.display().to_string(), read(&path)?);
+    let bare = Pipeline::read(&name, &file, &text, &variant.profile, &[])?;
+    let sets: Vec<String> = variant.set.iter().filter(|set| bare.knows(set)).cloned().collect();
+    Ok(Some(Pipeline::read(&name, &file, &text, &variant.profile, &sets)?))
+}
+
 /// The stages of some pipelines as one graph.
 fn read_all(global: &Global, variant: &Variant, wanted: &[&String]) -> Result<Selection, Failure> {
     let (graph, preference) = (Graph::default(), Preferred::default());

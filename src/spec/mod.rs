@@ -6,6 +6,7 @@ mod curves;
 mod expand;
 mod fields;
 mod node;
+mod origin;
 mod panels;
 mod pipeline;
 mod stages;
@@ -14,6 +15,7 @@ mod valley;
 
 pub use expand::expand;
 pub use node::{Diagnostic, Origin, did_you_mean};
+pub use origin::Told;
 pub use pipeline::Pipeline;
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ mod remotes;
 mod resumed;
 mod servers;
 mod tampered;
+mod told;
 mod torture;
 #[cfg(not(feature = "torch"))]
 mod without_torch;

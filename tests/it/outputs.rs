@@ -194,7 +194,7 @@ fn what_only_reads_makes_no_store() {
     fs::create_dir(environment.path("empty")).unwrap();
     for cache in ["cahce", "no/such", "empty"] {
         let all = if cache == "cahce" { &READERS[..] } else { &READERS[..1] };
-        for command in all {
+        for &command in all {
             let ended = environment.run(&[command, &["--cache", cache]].concat());
             // Of a remote that is not there the remote is what is missing.
             let (code, message) = match command[0] {
