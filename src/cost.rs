@@ -195,6 +195,14 @@ pub fn measured_rate(timings: &[(f64, f64)]) -> Option<f64> {
     rates.get(rates.len() / 2).copied()
 }
 
+/// Seconds that a stage takes whose operations are not counted, the median over timings of like stages.
+pub fn measured_seconds(timings: &[(f64, f64)]) -> Option<f64> {
+    let uncounted = timings.iter().filter(|(flops, seconds)| *flops == 0.0 && *seconds >= 0.0);
+    let mut seconds: Vec<f64> = uncounted.map(|(_, seconds)| *seconds).collect();
+    seconds.sort_by(f64::total_cmp);
+    seconds.get(seconds.len() / 2).copied()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,5 +240,7 @@ mod tests {
         assert_eq!(measured_rate(&[]), None);
         assert_eq!(measured_rate(&[(0.0, 1.0)]), None);
         assert_eq!(measured_rate(&[(10.0, 1.0), (30.0, 1.0), (20.0, 1.0), (5.0, 0.0)]), Some(20.0));
+        assert_eq!(measured_seconds(&[(10.0, 1.0)]), None);
+        assert_eq!(measured_seconds(&[(0.0, 4.0), (10.0, 1.0), (0.0, 2.0), (0.0, 3.0)]), Some(3.0));
     }
 }

@@ -203,7 +203,8 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, FsError> {
     String::from_utf8(bytes).map_err(|e| failed("read", path)(io::Error::new(ErrorKind::InvalidData, e)))
 }
 
-/// Opens a file for reading bit by bit; with its identity from before it is read.
+/// Opens a regular file for reading bit by bit; with its identity from before it is read. Nothing else is taken for one: a
+/// device may never end, and a FIFO may never begin.
 ///
 /// # Errors
 /// If it cannot be opened, or is no plain file.
@@ -219,6 +220,15 @@ pub fn open(path: &Path) -> Result<(File, Identity), FsError> {
             Err(failed(io::Error::new(ErrorKind::InvalidInput, "it is no plain file: copy what it holds to one first")))
         }
     }
+}
+
+/// Reads a regular file of at most `limit` bytes.
+///
+/// # Errors
+/// If it cannot be read, is larger, or is no regular file.
+pub fn read_regular(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
+    let (mut file, identity) = open(path)?;
+    read_limited(&mut file, identity.size, limit).map_err(failed("read", path))
 }
 
 /// Creates a folder and those above it; existing ones are left as they are. In a folder that a group

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::changes;
 use crate::digest::StageKey;
 use crate::graph::{Graph, StageId};
-use crate::record::{KeyParts, Outline};
+use crate::record::{KeyParts, Outline, Output};
 
 /// What is known about a stage.
 #[derive(Debug, Clone, Default)]
@@ -40,7 +40,7 @@ pub enum Bytes {
     Present,
     /// Dropped to save space, or never fetched: computed again only if something needs them.
     Dropped,
-    /// Found damaged and moved aside: computed again.
+    /// Found damaged and moved aside a moment ago, and from then on as good as dropped.
     Damaged,
 }
 
@@ -58,7 +58,7 @@ pub enum MissReason {
     NotHere,
     /// The record is there, the bytes of this output are not, and something needs them.
     Dropped(String),
-    /// The bytes of this output were damaged.
+    /// The same, but its bytes were damaged.
     Damaged(String),
 }
 
@@ -70,7 +70,7 @@ impl fmt::Display for MissReason {
             Self::Waits(stage) => write!(f, "waits for {stage}"),
             Self::NotHere => f.write_str("not imported here yet"),
             Self::Dropped(output) => write!(f, "the bytes of `{output}` were dropped and are needed"),
-            Self::Damaged(output) => write!(f, "the bytes of `{output}` were damaged"),
+            Self::Damaged(output) => write!(f, "the bytes of `{output}` were damaged and are needed"),
         }
     }
 }
@@ -102,10 +102,13 @@ pub struct Plan {
     pub run: Vec<ToRun>,
     /// The number of stages behind the targets whose outputs are known and that need not run.
     pub cached: usize,
+    /// The outputs behind the targets that were found damaged, and that nothing needs.
+    pub damaged: usize,
 }
 
 /// Decides. A stage runs if its outputs are unknown, or if bytes of an output are missing that a running
-/// stage reads or that a target consists of, or if they were damaged.
+/// stage reads or that a target consists of. Damaged bytes are moved aside, so that whoever looks next finds them missing:
+/// for the plan they are, so that it does not depend on who looked first.
 pub fn plan(graph: &Graph, targets: &[StageId], knowledge: &[Knowledge]) -> Plan {
     let closure = graph.closure(targets);
     let mut demanded: Vec<Vec<&str>> = vec![Vec::new(); graph.stages.len()];
@@ -122,7 +125,12 @@ pub fn plan(graph: &Graph, targets: &[StageId], knowledge: &[Knowledge]) -> Plan
                 }
                 plan.run.push(ToRun { stage: id, reason });
             }
-            None => plan.cached += 1,
+            None => {
+                plan.cached += 1;
+                if let Knowledge::Known { bytes, .. } = &knowledge[id] {
+                    plan.damaged += bytes.iter().filter(|bytes| **bytes == Bytes::Damaged).count();
+                }
+            }
         }
     }
     plan.run.reverse();
@@ -140,12 +148,12 @@ pub fn reason(
         Knowledge::Waits => Some(waits(graph, id, knowledge)),
         Knowledge::Absent { reason, .. } => Some(reason.clone()),
         Knowledge::Known { outline, bytes, .. } => {
-            let outputs = || outline.outputs.iter().zip(bytes);
-            if let Some((output, _)) = outputs().find(|(_, bytes)| **bytes == Bytes::Damaged) {
-                return Some(MissReason::Damaged(output.name.clone()));
-            }
-            let missing = outputs().find(|(output, bytes)| **bytes == Bytes::Dropped && demanded(&output.name));
-            missing.map(|(output, _)| MissReason::Dropped(output.name.clone()))
+            let lacks = |(output, bytes): &(&Output, &Bytes)| **bytes != Bytes::Present && demanded(&output.name);
+            let (output, bytes) = outline.outputs.iter().zip(bytes).find(lacks)?;
+            Some(match bytes {
+                Bytes::Damaged => MissReason::Damaged(output.name.clone()),
+                _ => MissReason::Dropped(output.name.clone()),
+            })
         }
     }
 }
@@ -166,7 +174,6 @@ pub(crate) mod tests {
     use crate::digest::ObjectDigest;
     use crate::digest::RecordDigest;
     use crate::graph::{Input, Stage};
-    use crate::record::Output;
     use crate::value::Value;
     use crate::work::{Dataset, Source, Work};
 
@@ -220,8 +227,10 @@ pub(crate) mod tests {
         assert_eq!(run(&[all.clone(), known(Dropped, Present), known(Dropped, Present)]), [1, 2]);
         // `test` of stage 1 is dropped, but nobody reads it.
         assert_eq!(run(&[all.clone(), known(Present, Dropped), known(Present, Dropped)]), [2]);
-        assert_eq!(run(&[all.clone(), known(Present, Damaged), all.clone()]), [1]);
-        assert_eq!(run(&[known(Dropped, Present), known(Present, Damaged), all]), [0, 1]);
+        // Damaged bytes are as good as dropped.
+        assert!(run(&[all.clone(), known(Present, Damaged), all.clone()]).is_empty());
+        assert_eq!(plan(&graph, &[2], &[all.clone(), known(Damaged, Damaged), all.clone()]).damaged, 2);
+        assert_eq!(run(&[known(Dropped, Present), known(Damaged, Present), known(Present, Damaged)]), [0, 1, 2]);
     }
 
     proptest! {
@@ -250,10 +259,9 @@ pub(crate) mod tests {
                 let readers = || behind.iter().filter(|&&reader| edges[reader].contains(&id));
                 match states[id] {
                     (0, ..) => true,
-                    (_, a, b) if a == 2 || b == 2 => true,
                     (_, a, b) => {
-                        (id == target && (a == 1 || b == 1))
-                            || (a == 1 && readers().any(|&reader| runs(reader, target, edges, behind, states)))
+                        (id == target && (a > 0 || b > 0))
+                            || (a > 0 && readers().any(|&reader| runs(reader, target, edges, behind, states)))
                     }
                 }
             }

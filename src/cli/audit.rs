@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use clap::Args;
 
 use super::format::count;
+use super::parse::whole;
 use super::signals::cancel_on_interrupt;
 use super::signing::signing_key;
 use super::surroundings::{now, who};
@@ -27,7 +28,7 @@ pub struct Audit {
     #[arg(value_name = "FIGURE")]
     figure: String,
     /// How many segments.
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = whole(1..=usize::MAX))]
     segments: usize,
     /// What the choice depends on [default: drawn at random]. One that the figure's author could not foresee is best,
     /// such as the hash of the commit that brought the figure.

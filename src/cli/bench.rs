@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::format::{columns, percent, short};
 use super::make::planned;
+use super::parse::whole;
 use super::select::{Variant, select};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
@@ -25,19 +26,19 @@ pub struct Bench {
     #[arg(long, value_delimiter = ',', default_value = "preact-resnet18", value_name = "NAME,…", value_parser = network)]
     network: Vec<ModelName>,
     /// Widths: channels of the first stage.
-    #[arg(long, value_delimiter = ',', default_value = "8,16", value_name = "N,…")]
+    #[arg(long, value_delimiter = ',', default_value = "8,16", value_name = "N,…", value_parser = whole(1..=1024_u32))]
     width: Vec<u32>,
     /// Images a training step, or a chunk of a Hessian trace [default: 128; of a trace 50, on a GPU 250].
-    #[arg(long, value_delimiter = ',', value_name = "N,…", value_parser = clap::value_parser!(u32).range(1..=1 << 16))]
+    #[arg(long, value_delimiter = ',', value_name = "N,…", value_parser = whole(1..=1_u32 << 16))]
     batch: Vec<u32>,
     /// Images of a Hessian trace [default: 100, on a GPU 2000].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    #[arg(long, value_name = "N", value_parser = whole(1..=1_u32 << 20))]
     images: Option<u32>,
     /// Precisions: fp32, tf32, bf16, fp16.
     #[arg(long, value_delimiter = ',', default_value = "fp32", value_name = "NAME,…", value_parser = precision)]
     precision: Vec<Precision>,
     /// Runs side by side, such as 1,2.
-    #[arg(long, value_delimiter = ',', default_value = "1", value_name = "N,…", value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, value_delimiter = ',', default_value = "1", value_name = "N,…", value_parser = whole(1..=64_u32))]
     chains: Vec<u32>,
     /// NHWC instead of NCHW memory layout.
     #[arg(long)]

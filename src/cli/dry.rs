@@ -46,14 +46,15 @@ pub fn print(
             serde_json::json!({
                 "stage": selection.graph.stages[run.stage].name,
                 "reason": run.reason,
-                "seconds": estimates.seconds[run.stage],
+                "seconds": estimates.known.then_some(estimates.seconds[run.stage]),
                 "flops": cost::flops(&selection.graph, run.stage),
             })
         };
         let bill = |(name, bill): &(String, Bill)| {
             serde_json::json!({
                 "target": name, "stages": bill.stages, "to_run": bill.to_run, "epochs": bill.epochs,
-                "flops": bill.flops, "bytes": bill.bytes, "seconds": bill.seconds / jobs.get() as f64,
+                "flops": bill.flops, "bytes": bill.bytes,
+                "seconds": estimates.known.then_some(bill.seconds / jobs.get() as f64),
             })
         };
         let object = serde_json::json!({
@@ -61,7 +62,7 @@ pub fn print(
             "stages_total": plan.cached + plan.run.len(),
             "stages_cached": plan.cached,
             "stages_to_run": plan.run.len(),
-            "seconds": seconds(plan, estimates, jobs),
+            "seconds": estimates.known.then_some(seconds(plan, estimates, jobs)),
             "measured": estimates.measured,
             "targets": bills.iter().map(bill).collect::<Vec<_>>(),
             "run": plan.run.iter().map(stage).collect::<Vec<_>>(),
@@ -70,11 +71,13 @@ pub fn print(
         return Ok(());
     }
     if plan.run.len() > LINES {
-        families(selection, plan, &estimates.seconds).lines().iter().for_each(|line| ui.answer(line));
+        let unknown = vec![0.0; estimates.seconds.len()];
+        let seconds = if estimates.known { &estimates.seconds } else { &unknown };
+        families(selection, plan, seconds).lines().iter().for_each(|line| ui.answer(line));
     } else {
         let row = |run: &ToRun| {
             let needed = estimates.seconds[run.stage];
-            let cost = if needed > 0.0 { duration(needed) } else { String::new() };
+            let cost = if needed > 0.0 && estimates.known { duration(needed) } else { String::new() };
             vec![selection.graph.stages[run.stage].name.clone(), cost, run.reason.to_string()]
         };
         columns(&plan.run.iter().map(row).collect::<Vec<_>>()).iter().for_each(|line| ui.answer(line));
@@ -89,11 +92,15 @@ pub fn print(
             bill.epochs.to_string(),
             format!("{:.1e}", bill.flops),
             bytes(bill.bytes),
-            duration(bill.seconds / jobs.get() as f64),
+            if estimates.known { duration(bill.seconds / jobs.get() as f64) } else { "?".to_owned() },
         ]
     };
     let rows = std::iter::once(heading.to_vec()).chain(bills.iter().map(row)).collect::<Vec<_>>();
     columns(&rows).iter().for_each(|line| ui.answer(line));
+    if !estimates.known {
+        ui.answer("Shared stages count in every target.");
+        return Ok(());
+    }
     let basis = if estimates.measured { "measured on this device" } else { "assumed, since nothing was measured here" };
     ui.answer(&format!(
         "Time is for {}, at the throughput {basis}; shared stages count in every target.",

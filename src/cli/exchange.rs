@@ -230,7 +230,7 @@ impl Import {
             return Err(Failure::usage(message, "letters, digits, - _ and . are allowed: say --name NAME"));
         }
         let started = std::time::Instant::now();
-        let file = fsx::read(&self.file, OBJECT_LIMIT)
+        let file = fsx::read_regular(&self.file, OBJECT_LIMIT)
             .map_err(|error| Failure::new(ExitCode::Missing, error.to_string(), ""))?;
         let float64 = if self.round { Float64::Rounded } else { Float64::Exact };
         let exchange::Imported { model, weights, done, is_average } = exchange::import(&file, float64)

@@ -1,15 +1,21 @@
 //! `wdpipe explain`: what a stage's key is made of, and why it would run or not.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use clap::Args;
 
 use super::format::{bytes, columns, date, duration};
-use super::select::{Variant, select};
+use super::parameters::{Parameter, parameters};
+use super::parse::whole;
+use super::select::{Variant, pipeline_of, select};
 use super::ui::Ui;
 use super::{Failure, Global};
-use crate::engine::Resolver;
+use crate::engine::{EngineError, Resolver};
 use crate::graph::Graph;
 use crate::plan::{Bytes, Knowledge, MissReason, plan};
 use crate::record::{KeyParts, Record};
+use crate::value::Map;
 
 /// Says what a stage computes, from what, and why it would run or not.
 #[derive(Debug, Args)]
@@ -20,7 +26,7 @@ pub struct Explain {
     #[command(flatten)]
     variant: Variant,
     /// Explain this many stages at most.
-    #[arg(long, default_value_t = 3, value_name = "N")]
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = whole(0..=usize::MAX))]
     limit: usize,
     /// Print a JSON array.
     #[arg(long)]
@@ -41,6 +47,7 @@ impl Explain {
         let knowledge = resolver.all(&graph.closure(found))?;
         let plan = plan(graph, found, &knowledge);
         let mut explained = Vec::new();
+        let mut pipelines = BTreeMap::new();
         for &id in found.iter().take(self.limit) {
             let parts = match resolver.inputs(id, &knowledge)? {
                 Some(inputs) => Some(resolver.parts(id, &inputs)?),
@@ -51,10 +58,19 @@ impl Explain {
                 Knowledge::Known { key, outline, .. } => store.recorded(key, &outline.digest)?,
                 _ => None,
             };
+            let name = &graph.stages[id].name;
+            let pipeline = match pipelines.entry(name.split('/').next().unwrap_or_default().to_owned()) {
+                Entry::Occupied(read) => read.into_mut(),
+                Entry::Vacant(new) => new.insert(pipeline_of(global, &self.variant, name)?),
+            };
+            let told = pipeline.as_ref().map(|pipeline| pipeline.told(name)).unwrap_or_default();
+            let work = graph.stages[id].work.parameters();
+            let work = work.map_err(|error| EngineError::Parameters(name.clone(), error))?;
+            let listed = parameters(&work, &told);
             if self.json {
-                explained.push(json(graph, id, record.as_ref(), parts.as_ref(), reason));
+                explained.push(json(graph, id, record.as_ref(), parts.as_ref(), (&work, &listed), reason));
             } else {
-                text(graph, id, (&knowledge[id], record.as_ref()), parts.as_ref(), reason, ui);
+                text(graph, id, (&knowledge[id], record.as_ref()), (parts.as_ref(), &listed), reason, ui);
             }
         }
         if self.json {
@@ -70,7 +86,7 @@ fn text(
     graph: &Graph,
     id: usize,
     (knowledge, record): (&Knowledge, Option<&Record>),
-    parts: Option<&KeyParts>,
+    (parts, parameters): (Option<&KeyParts>, &[Parameter]),
     reason: Option<&MissReason>,
     ui: &Ui,
 ) {
@@ -86,11 +102,18 @@ fn text(
     row("kind", format!("{}, version {}", stage.work.kind(), stage.work.version()));
     if let Some(parts) = parts {
         row("key", parts.key().to_string());
-        for (name, value) in &parts.parameters {
-            let value = value.to_string();
-            let shown: String = value.chars().take(100).collect();
-            row(name, if shown.len() < value.len() { format!("{shown}…") } else { shown });
-        }
+    }
+    columns(&rows).iter().for_each(|line| ui.answer(line));
+    let short = |value: &str| match value.char_indices().nth(100) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value.to_owned(),
+    };
+    let told: Vec<Vec<String>> =
+        parameters.iter().map(|p| vec![format!("  {}", p.name), short(&p.value), p.origin.clone()]).collect();
+    columns(&told).iter().for_each(|line| ui.answer(line));
+    let mut rows = Vec::new();
+    let mut row = |name: &str, value: String| rows.push(vec![format!("  {name}"), value]);
+    if let Some(parts) = parts {
         for (role, object) in parts.inputs.iter().take(8) {
             let from = stage.inputs.iter().find(|input| input.role == *role);
             let from = from.map(|input| format!(" from {}", graph.stages[input.stage].name)).unwrap_or_default();
@@ -142,6 +165,7 @@ fn json(
     id: usize,
     record: Option<&Record>,
     parts: Option<&KeyParts>,
+    (work, parameters): (&Map, &[Parameter]),
     reason: Option<&MissReason>,
 ) -> serde_json::Value {
     let outputs = record.map(|record| {
@@ -157,7 +181,8 @@ fn json(
         "would_run": reason.is_some(),
         "reason": reason,
         "key": parts.map(|parts| parts.key().to_string()),
-        "parameters": parts.map(|parts| parts.parameters.iter().map(|(k, v)| (k.clone(), v.to_string().into())).collect::<serde_json::Map<_, serde_json::Value>>()),
+        "parameters": work.iter().map(|(k, v)| (k.clone(), v.to_string().into())).collect::<serde_json::Map<_, _>>(),
+        "origins": parameters.iter().map(|p| (p.name.clone(), p.origin.clone().into())).collect::<serde_json::Map<_, _>>(),
         "inputs": parts.map(|parts| &parts.inputs),
         "outputs": outputs,
         "provenance": record.map(|record| &record.provenance),

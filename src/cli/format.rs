@@ -57,6 +57,11 @@ pub fn plain(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
 }
 
+/// A path for JSON, which is Unicode: what is not comes with replacement characters.
+pub fn shown(path: &std::path::Path) -> String {
+    path.display().to_string()
+}
+
 /// Seconds since 1970 as a date and time in UTC: `2026-11-23 07:15:00Z`.
 pub fn date(seconds: u64) -> String {
     // Days to civil date in the proleptic Gregorian calendar, counting years from March.

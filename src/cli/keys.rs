@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::{Args, Subcommand};
 
-use super::format::{columns, count};
+use super::format::{columns, count, shown};
 use super::select::{Variant, select};
 use super::signing::{keyring, sign, signing_key, trusted_name, wanted};
 use super::surroundings::who;
@@ -146,7 +146,7 @@ impl List {
         let policy = trust.policy;
         if self.json {
             let own = own.iter().map(|(public, path, signs, name)| {
-                serde_json::json!({ "name": name.as_str(), "public": public, "path": path, "signs": signs })
+                serde_json::json!({ "name": name.as_str(), "public": public, "path": shown(path), "signs": signs })
             });
             let keys = trust.keys().iter().map(
                 |key| serde_json::json!({ "name": key.name.as_str(), "public": key.public, "revoked": key.revoked }),
@@ -154,7 +154,7 @@ impl List {
             let object = serde_json::json!({
                 "own": own.collect::<Vec<_>>(),
                 "trust": {
-                    "file": global.trust, "use": policy.using.name(), "import": policy.import.name(),
+                    "file": shown(&global.trust), "use": policy.using.name(), "import": policy.import.name(),
                     "keys": keys.collect::<Vec<_>>(),
                 },
             });

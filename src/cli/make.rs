@@ -1,5 +1,6 @@
 //! `wdpipe make`: figures, panels or stages, with all that they need.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,9 +11,10 @@ use clap::Args;
 use super::admit::Accepting;
 use super::dry;
 use super::export::{Exported, export, notices};
-use super::format::{count, date, duration};
+use super::format::{count, date, duration, shown};
 use super::lock;
 use super::narrow::{self, Limits};
+use super::parse;
 use super::progress::Progress;
 use super::remote::Through;
 use super::report;
@@ -43,7 +45,7 @@ pub struct Make {
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     device: Device,
     /// Stages at a time [default: the number of cores; on GPUs as many as make it faster, which is found out].
-    #[arg(long, short, value_name = "N")]
+    #[arg(long, short, value_name = "N", value_parser = parse::jobs)]
     jobs: Option<NonZeroUsize>,
     /// Go on with what does not depend on a stage that failed.
     #[arg(long, short)]
@@ -96,7 +98,13 @@ impl Make {
             None => None,
         };
         if self.dry_run {
-            let estimates = estimates(&first.0, &store, &first.2.1)?;
+            let mut estimates = estimates(&first.0, &store, &first.2.1)?;
+            if let (chosen @ Device::Cuda(_), false) = (&first.2.0, estimates.measured)
+                && let Err(why) = crate::stages::describe(chosen, first.0.graph.policy)
+            {
+                estimates.known = false;
+                ui.warn(&format!("{why}; how long the stages take there is not known"));
+            }
             let plan = match &through {
                 Some(through) => {
                     let (plan, records) = through.planned(&first.0, &store)?;
@@ -261,7 +269,7 @@ impl Make {
         if self.json {
             let outputs: Vec<_> = exported
                 .iter()
-                .map(|file| serde_json::json!({ "path": file.path, "blake3": file.digest.to_string() }))
+                .map(|file| serde_json::json!({ "path": shown(&file.path), "blake3": file.digest.to_string() }))
                 .collect();
             let object = serde_json::json!({
                 "target": self.targets.join(" "),
@@ -337,12 +345,21 @@ pub fn planned(selection: &Selection, store: &Store) -> Result<Plan, Failure> {
 
 pub fn say_plan(plan: &Plan, estimates: &Estimates, jobs: NonZeroUsize, ui: &Ui) {
     let total = plan.cached + plan.run.len();
-    let cost = if plan.run.is_empty() {
+    let cost = if plan.run.is_empty() || !estimates.known {
         String::new()
     } else {
         format!(", about {} of computing", duration(seconds(plan, estimates, jobs)))
     };
     ui.say(&format!("{}: {} cached, {} to run{cost}", count(total, "stage"), plan.cached, plan.run.len()));
+    warn_of_damage(plan, ui);
+}
+
+/// Says that something was damaged where nothing comes of it.
+pub fn warn_of_damage(plan: &Plan, ui: &Ui) {
+    if plan.damaged > 0 {
+        let outputs = count(plan.damaged, "output");
+        ui.warn(&format!("{outputs} found damaged and moved aside; nothing needs it, so it is not computed again"));
+    }
 }
 
 /// Seconds that a plan should take: all the work spread over the jobs.
@@ -358,6 +375,8 @@ pub struct Estimates {
     pub seconds: Vec<f64>,
     /// Whether like stages were measured on this device, for every kind that computes; else speeds are assumed.
     pub measured: bool,
+    /// Whether they say anything: of a device that is not here, and that nothing was measured on, nothing is assumed.
+    pub known: bool,
 }
 
 /// Seconds that every stage should take, from what like stages took on this device, or assumed.
@@ -367,17 +386,33 @@ pub struct Estimates {
 pub fn estimates(selection: &Selection, store: &Store, device: &Device) -> Result<Estimates, Failure> {
     let device = device.to_string();
     let class = device.split(':').next().unwrap_or_default();
-    let mut rates = std::collections::BTreeMap::new();
-    let mut estimates = Estimates { seconds: Vec::with_capacity(selection.graph.stages.len()), measured: true };
+    let (mut rates, mut uncounted) = (BTreeMap::new(), BTreeMap::new());
+    let seconds = Vec::with_capacity(selection.graph.stages.len());
+    let mut estimates = Estimates { seconds, measured: true, known: true };
+    let timings = |kind: &str, class: &str| -> Result<Vec<(f64, f64)>, Failure> {
+        Ok(store.history(kind, class)?.iter().map(|timing| (timing.flops, timing.seconds)).collect())
+    };
     for (id, stage) in selection.graph.stages.iter().enumerate() {
         let flops = cost::flops(&selection.graph, id);
         let kind = stage.work.kind();
+        if flops == 0.0 {
+            let seconds = match uncounted.get(kind) {
+                Some(seconds) => *seconds,
+                None => {
+                    // Such stages run on the processor, whatever others run on.
+                    let seconds = cost::measured_seconds(&timings(kind, "cpu")?).unwrap_or_default();
+                    uncounted.insert(kind, seconds);
+                    seconds
+                }
+            };
+            estimates.seconds.push(seconds);
+            continue;
+        }
         let rate = match rates.get(kind) {
             Some(rate) => *rate,
             None => {
-                let timings: Vec<_> = store.history(kind, class)?.iter().map(|t| (t.flops, t.seconds)).collect();
-                let measured = cost::measured_rate(&timings);
-                estimates.measured &= measured.is_some() || flops == 0.0;
+                let measured = cost::measured_rate(&timings(kind, class)?);
+                estimates.measured &= measured.is_some();
                 let rate = measured.unwrap_or_else(|| cost::assumed_rate(class));
                 rates.insert(kind, rate);
                 rate

@@ -28,6 +28,8 @@ mod lock;
 mod make;
 mod narrow;
 mod new;
+mod parameters;
+mod parse;
 mod prefer;
 mod progress;
 mod remote;
@@ -45,10 +47,11 @@ mod ui;
 mod verify;
 mod whois;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use failure::{ExitCode, Failure};
 use ui::Ui;
@@ -168,7 +171,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ! {
 }
 
 fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    // A variable that is empty counts as one that is not set.
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let command = Cli::command().mut_args(|arg| match arg.get_env().is_some_and(is_empty) {
+        true => arg.env(Resettable::Reset),
+        false => arg,
+    });
+    let parsed = command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return ui::usage(&error),
     };

@@ -122,6 +122,21 @@ pub fn select_each(global: &Global, profiles: &[String]) -> Result<Vec<(String, 
     }
 }
 
+/// The pipeline of a stage, by the stage's name; `None` if there is no such file.
+///
+/// # Errors
+/// If it is wrong.
+pub fn pipeline_of(global: &Global, variant: &Variant, stage: &str) -> Result<Option<Pipeline>, Failure> {
+    let name = stage.split('/').next().unwrap_or_default();
+    let folder = Folder::read(&global.pipelines)?;
+    let Some(file) = folder.0.iter().find(|file| file.name == name) else { return Ok(None) };
+    let read =
+        |sets: &[String]| Pipeline::read(name, &file.path, file.text()?, &variant.profile, sets).map_err(Failure::from);
+    let bare = read(&[])?;
+    let sets: Vec<String> = variant.set.iter().filter(|set| bare.knows(set)).cloned().collect();
+    Ok(Some(read(&sets)?))
+}
+
 /// What is wanted of some pipelines as one graph.
 fn read_all(global: &Global, variant: &Variant, folder: &Folder, wanted: &Wanted) -> Result<Selection, Failure> {
     let (graph, preference) = (Graph::default(), Preferred::default());

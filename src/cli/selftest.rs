@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::parse::whole;
 use super::ui::Ui;
 use super::{ExitCode, Failure};
 
@@ -33,7 +34,7 @@ pub struct Numerics {
 #[derive(Debug, Args)]
 pub struct Estimators {
     /// Estimates of every quantity.
-    #[arg(long, default_value_t = 200, value_name = "N")]
+    #[arg(long, default_value_t = 200, value_name = "N", value_parser = whole(1..=u32::MAX))]
     repetitions: u32,
     /// Print one JSON object.
     #[arg(long)]
@@ -47,7 +48,7 @@ pub struct Report {
     #[arg(required = true, value_name = "CASE")]
     cases: Vec<PathBuf>,
     /// Estimates of every quantity.
-    #[arg(long, default_value_t = 200, value_name = "N")]
+    #[arg(long, default_value_t = 200, value_name = "N", value_parser = whole(1..=u32::MAX))]
     repetitions: u32,
     /// The page.
     #[arg(long, default_value = "docs/numerics.md", value_name = "FILE")]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use clap::Args;
 
 use super::format::{columns, duration};
-use super::make::{estimates, planned};
+use super::make::{estimates, planned, warn_of_damage};
 use super::select::{Selection, Variant, select};
 use super::ui::Ui;
 use super::{Failure, Global};
@@ -44,6 +44,7 @@ impl Status {
         let selection = select(global, &self.variant, &self.targets)?;
         let store = global.store_or_none(ui)?;
         let plan = planned(&selection, &store)?;
+        warn_of_damage(&plan, ui);
         let device = Device::Auto.under(selection.graph.policy).map_err(|error| Failure::usage(error, ""))?;
         let estimates = estimates(&selection, &store, &device.guess())?;
         let families = families(&selection, &plan, &estimates.seconds);

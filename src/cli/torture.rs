@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::format::columns;
+use super::parse::whole;
 use super::signals::cancel_on_interrupt;
 use super::surroundings::now;
 use super::ui::Ui;
@@ -25,10 +26,10 @@ pub struct Torture {
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     /// How long the race lasts.
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole(1..=86_400_u64))]
     seconds: u64,
     /// What all chance comes from [default: the time].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(0..=u64::MAX))]
     seed: Option<u64>,
     /// Print one JSON object.
     #[arg(long)]

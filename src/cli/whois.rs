@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::closures::store_of;
-use super::format::{columns, count, date};
+use super::format::{columns, count, date, shown};
 use super::ui::Ui;
 use super::verify::Subject;
 use super::{ExitCode, Failure, Global};
@@ -222,7 +222,7 @@ fn json(traced: &Traced) -> serde_json::Value {
         .collect();
     serde_json::json!({
         "figure": stamp.figure, "key": stamp.key.to_string(), "root": stamp.root.to_string(),
-        "lock": locked.as_ref().map(|(subject, _)| subject.place.path("lock")),
+        "lock": locked.as_ref().map(|(subject, _)| shown(&subject.place.path("lock"))),
         "pipeline": locked.as_ref().map(|(_, lock)| &lock.pipeline),
         "profile": locked.as_ref().map(|(_, lock)| &lock.profile),
         "set": locked.as_ref().map(|(_, lock)| &lock.set),

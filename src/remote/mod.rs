@@ -239,7 +239,7 @@ pub fn open(location: &Location, around: &Surroundings, written: bool) -> Result
             Box::new(bucket::Bucket::new(*service, bucket, prefix, name, around)?)
         }
         Location::Ssh { host, port, folder } => {
-            let program = around.get("WDPIPE_SSH").unwrap_or("ssh");
+            let program = around.get("WDPIPE_SSH").filter(|program| !program.is_empty()).unwrap_or("ssh");
             let program: Vec<_> = program.split_whitespace().map(str::to_owned).collect();
             Box::new(sftp::Sftp::new(&program, host, *port, folder, name)?)
         }

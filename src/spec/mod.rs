@@ -7,6 +7,7 @@ mod curves;
 mod expand;
 mod fields;
 mod node;
+mod origin;
 mod panels;
 mod pipeline;
 mod places;
@@ -18,6 +19,7 @@ mod valley;
 pub use contents::{Contents, Need, RESERVED};
 pub use expand::expand;
 pub use node::{Diagnostic, Origin, did_you_mean, is_open};
+pub use origin::Told;
 pub use pipeline::{Pipeline, check_set};
 
 #[cfg(test)]

@@ -142,7 +142,7 @@ mod with_torch {
     /// Loads libtorch, with its CUDA half where there is a GPU.
     pub fn libtorch(policy: Policy) -> Result<&'static Loaded, String> {
         let libraries = Libraries {
-            chosen: std::env::var_os("WDPIPE_LIBTORCH").map(Into::into),
+            chosen: std::env::var_os("WDPIPE_LIBTORCH").filter(|value| !value.is_empty()).map(Into::into),
             program: std::env::current_exe().ok(),
             policy,
         };

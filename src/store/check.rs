@@ -76,8 +76,11 @@ impl CheckReport {
 pub struct KindStats {
     /// How many.
     pub records: u64,
-    /// Bytes of their files.
+    /// Bytes of their files, in which small outputs lie.
     pub bytes: u64,
+    /// Bytes of the files of the other outputs, as far as they are here. What several kinds yielded counts for the first of
+    /// them in order.
+    pub outputs: u64,
     /// Seconds of computing that they stand for.
     pub seconds: f64,
 }
@@ -95,6 +98,12 @@ pub struct Stats {
     pub kinds: BTreeMap<String, KindStats>,
 }
 
+impl Stats {
+    fn kind(&mut self, kind: &str) -> &mut KindStats {
+        self.kinds.entry(kind.to_owned()).or_default()
+    }
+}
+
 impl Store {
     /// Counts what is there.
     ///
@@ -103,21 +112,21 @@ impl Store {
     pub fn stats(&self) -> Result<Stats, StoreError> {
         let (objects, records, _) = self.refresh()?;
         let mut stats = Stats::default();
+        let origins = self.index.origins();
         for object in objects {
             let Some(identity) = fsx::identity(&self.layout.object(&object.digest))? else { continue };
             stats.objects += 1;
             stats.raw_bytes += object.raw;
             stats.stored_bytes += identity.size;
+            if let Some((kind, _)) = origins.get(&object.digest) {
+                stats.kind(kind).outputs += identity.size;
+            }
         }
         for Counted { kind, bytes, seconds, .. } in records {
-            if !stats.kinds.contains_key(&*kind) {
-                stats.kinds.insert(kind.to_string(), KindStats::default());
-            }
-            if let Some(kind) = stats.kinds.get_mut(&*kind) {
-                kind.records += 1;
-                kind.bytes += bytes;
-                kind.seconds += seconds;
-            }
+            let kind = stats.kind(&kind);
+            kind.records += 1;
+            kind.bytes += bytes;
+            kind.seconds += seconds;
         }
         Ok(stats)
     }

@@ -22,7 +22,13 @@ fn mistakes_on_the_command_line() {
         #[cfg(feature = "torch")]
         (&["make", "fig3", "--device", "cuda:77"], 3, "the device cuda:77 is not there"),
         (&["make", "fig3", "--device", "cuda", "--set", "policy=portable"], 2, "cuda:0 needs the policy `native`"),
-        (&["make", "fig3", "--jobs", "0"], 2, "--jobs"),
+        (&["make", "fig3", "--jobs", "0"], 2, "'--jobs <N>': a whole number of at least 1 is needed; without --jobs"),
+        (&["make", "fig3", "--jobs", "all"], 2, "'--jobs <N>': a whole number of at least 1 is needed; without --jobs"),
+        (&["audit", "fig3", "--segments", "few"], 2, "a whole number of at least 1 is needed"),
+        (&["cache", "du", "--rows", "1e3"], 2, "a whole number of at least 0 is needed"),
+        (&["cache", "gc", "--grace", "1.5"], 2, "a whole number of at least 0 is needed"),
+        (&["import", "/dev/zero"], 3, "it is no regular file"),
+        (&["cache", "import", "/dev/zero"], 3, "it is no regular file"),
         (&["make", "fig3", "--pipelines", "nowhere"], 2, "there is no pipeline (*.toml) in the folder nowhere"),
         (&["make", "fig3", "--set", "data.source=cifar10"], 3, "`wdpipe data fetch cifar10`"),
         (&["data", "import", "nowhere"], 3, "nowhere"),
@@ -76,6 +82,60 @@ fn mistakes_in_a_pipeline_are_shown_with_their_line() {
     assert!(complaint().contains("this is not TOML"));
     std::fs::write(environment.path("p/mine.toml"), [0xff, 0xfe, 0x00]).unwrap();
     assert!(!complaint().contains("panicked"));
+}
+
+#[test]
+fn empty_variables_count_as_not_set() {
+    let environment = Environment::new();
+    let names = ["CACHE", "REPORTS", "TRUST", "REMOTES", "LIBTORCH", "KEY", "KEYS", "SSH"];
+    let mut command = environment.command(&["make", "fig4", "--json"]);
+    command.envs(names.map(|name| (format!("WDPIPE_{name}"), "")));
+    let ended = super::environment::ended(&command.output().unwrap());
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(environment.path("cache/wdpipe-store").exists() && environment.path("reports/smoke/fig4.svg").exists());
+    // An empty folder on the command line is a mistake all the same.
+    let ended = environment.run(&["cache", "stats", "--cache", ""]);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    let mut command = environment.command(&["make", "fig4", "-n", "--pipelines", "nowhere"]);
+    let ended = super::environment::ended(&command.env("WDPIPE_PIPELINES", "").output().unwrap());
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn folders_that_are_not_unicode_are_answered_too() {
+    use std::os::unix::ffi::OsStrExt;
+    let environment = Environment::new();
+    let odd = environment.path("").join(std::ffi::OsStr::from_bytes(b"odd-\xff"));
+    let run = |arguments: &[&str]| {
+        let mut command = environment.command(arguments);
+        for name in ["CACHE", "REPORTS", "TRUST", "REMOTES", "KEYS"] {
+            command.env(format!("WDPIPE_{name}"), odd.join(name));
+        }
+        let ended = super::environment::ended(&command.output().unwrap());
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.stderr);
+        ended.stdout
+    };
+    let made: serde_json::Value = serde_json::from_str(&run(&["make", "fig4", "--json"])).unwrap();
+    assert!(made["outputs"][0]["path"].as_str().unwrap().contains("odd-\u{fffd}"), "{made}");
+    run(&["keys", "generate"]);
+    run(&["make", "all", "-n", "--json"]);
+    run(&["report"]);
+    run(&["lock", "fig4"]);
+    run(&["verify", "--json"]);
+    for arguments in [
+        &["keys", "list", "--json"][..],
+        &["cache", "check", "--json"],
+        &["cache", "stats", "--json"],
+        &["status", "--json"],
+    ] {
+        serde_json::from_str::<serde_json::Value>(&run(arguments)).unwrap();
+    }
+    let drawing = odd.join("REPORTS/smoke/fig4.svg");
+    let mut command = environment.command(&["whois", "--json"]);
+    command.arg(drawing).env("WDPIPE_REPORTS", odd.join("REPORTS")).env("WDPIPE_CACHE", odd.join("CACHE"));
+    let ended = super::environment::ended(&command.output().unwrap());
+    assert!(ended.code == Some(0) && ended.stdout.contains("odd-"), "{}", ended.stderr);
 }
 
 #[test]

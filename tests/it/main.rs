@@ -52,6 +52,7 @@ mod sharing;
 #[cfg(all(feature = "torch", target_os = "linux"))]
 mod signals;
 mod tampered;
+mod told;
 mod torture;
 #[cfg(feature = "torch")]
 mod trust;

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use super::Profiles;
 use super::roots::Roots;
 use crate::cli::format::{bytes, columns, count, plain};
+use crate::cli::parse::whole;
 use crate::cli::status::family;
 use crate::cli::ui::Ui;
 use crate::cli::{Failure, Global};
@@ -25,7 +26,7 @@ pub struct Du {
     #[command(flatten)]
     profiles: Profiles,
     /// So many rows; 0 for all.
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = whole(0..=usize::MAX))]
     rows: usize,
     /// Print one JSON object, with all rows.
     #[arg(long)]

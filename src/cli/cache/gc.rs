@@ -7,6 +7,7 @@ use clap::Args;
 use super::Profiles;
 use super::roots::Roots;
 use crate::cli::format::{bytes, columns, count, duration};
+use crate::cli::parse::whole;
 use crate::cli::surroundings::now;
 use crate::cli::ui::Ui;
 use crate::cli::{Failure, Global};
@@ -24,10 +25,10 @@ pub struct Gc {
     #[command(flatten)]
     profiles: Profiles,
     /// Keep what is younger than this many hours; 0 only where nobody else is at work, whose bytes may have no record yet.
-    #[arg(long, value_name = "HOURS", default_value_t = 24)]
+    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = whole(0..=u64::MAX))]
     grace: u64,
     /// Keep what your own `make` needed within this many days, today counted; 0 for none.
-    #[arg(long, value_name = "DAYS", default_value_t = 7)]
+    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = whole(0..=u64::MAX))]
     recent: u64,
     /// Remove only as much as leaves objects of this size, such as 20G or 500MB, and for that also what is needed.
     #[arg(long, value_name = "SIZE", value_parser = size)]

@@ -14,7 +14,7 @@ use crate::store::{KindStats, Store};
 
 /// Says how much is in the store, by figure and by kind of stage.
 ///
-/// Of a figure: how many of the stages behind it were run, how many have all their bytes here, and what these take: the
+/// Of a kind: its records with the small outputs in them, and the files of its other outputs. Of a figure: how many of the stages behind it were run, how many have all their bytes here, and what these take: the
 /// figure's own, and what it shares with other figures.
 #[derive(Debug, Args)]
 pub struct Stats {
@@ -36,8 +36,9 @@ impl Stats {
         let sizes = sizes(&figures, store)?;
         if self.json {
             let kind = |(name, kind): (&String, &KindStats)| {
-                let value =
-                    serde_json::json!({ "records": kind.records, "bytes": kind.bytes, "seconds": kind.seconds });
+                let value = serde_json::json!({
+                    "records": kind.records, "record_bytes": kind.bytes, "bytes": kind.outputs, "seconds": kind.seconds,
+                });
                 (name.clone(), value)
             };
             let kinds: serde_json::Map<_, _> = stats.kinds.iter().map(kind).collect();
@@ -56,9 +57,10 @@ impl Stats {
         }
         let (raw, stored) = (bytes(stats.raw_bytes), bytes(stats.stored_bytes));
         ui.answer(&format!("{}, {raw}, stored in {stored}", count(stats.objects as usize, "object")));
-        let mut rows = vec![["kind", "records", "outputs", "computing"].map(str::to_owned).to_vec()];
+        let mut rows = vec![["kind", "records", "their files", "outputs", "computing"].map(str::to_owned).to_vec()];
         for (name, kind) in &stats.kinds {
-            rows.push(vec![name.clone(), kind.records.to_string(), bytes(kind.bytes), duration(kind.seconds)]);
+            let (records, files, outputs) = (kind.records.to_string(), bytes(kind.bytes), bytes(kind.outputs));
+            rows.push(vec![name.clone(), records, files, outputs, duration(kind.seconds)]);
         }
         columns(&rows).iter().for_each(|line| ui.answer(line));
         let head = ["figure", "profile", "run", "here", "its own", "shared"];
