@@ -206,7 +206,7 @@ fn outcome(store: &Store, prefix: &str) -> Result<(RecordDigest, Record), Failur
         }
         ([(one, _), .., (other, _)], _) if differ => {
             let message = format!("the key {prefix} has {} outcomes that may differ:{}", found.len(), list(&found));
-            Err(Failure::usage(message, format!("compare two: wdpipe bisect {} {}", one.short(), other.short())))
+            Err(Failure::usage(message, format!("compare two: `wdpipe bisect {} {}`", one.short(), other.short())))
         }
         _ => Ok(found.swap_remove(0)),
     }
@@ -228,7 +228,7 @@ pub fn store_of(global: &Global) -> Option<Store> {
 fn locked(global: &Global, path: &Path) -> Result<Loaded, Failure> {
     let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    let place = Place { folder, figure: name.to_owned() };
+    let place = Place { folder, name: name.to_owned() };
     let missing = |message: String| Failure::new(ExitCode::Missing, message, "its records lie beside it or in a cache");
     let lock = place.lock()?.ok_or_else(|| missing(format!("{} is not there", path.display())))?;
     let store = store_of(global);

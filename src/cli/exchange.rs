@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::advice::quoted;
 use super::format::{bytes, count};
 use super::select::{Variant, select};
 use super::surroundings::brought;
@@ -94,7 +95,7 @@ impl Export {
         let Some(model) = stage.work.network().filter(|_| has_it) else {
             let message = format!("`{}` has no weights `{}`", stage.name, self.output);
             let hint = "stages of kind init, weights, train and probe have `weights`, some that train also `ema` or \
-                        `momentum`; `wdpipe show` takes any other output";
+                        `momentum`; `wdpipe show STAGE --output NAME` shows any other output";
             return Err(Failure::usage(message, hint));
         };
         let store = global.store()?;
@@ -103,7 +104,11 @@ impl Export {
             Knowledge::Known { outline, .. } => outline,
             _ => {
                 let message = format!("`{}` was not run yet with these settings", stage.name);
-                return Err(Failure::new(ExitCode::Missing, message, format!("wdpipe make '{}'", stage.name)));
+                return Err(Failure::new(
+                    ExitCode::Missing,
+                    message,
+                    format!("`wdpipe make {}` runs it", quoted(&stage.name)),
+                ));
             }
         };
         let Some(output) = outline.output(&self.output) else {
@@ -115,10 +120,7 @@ impl Export {
         let expected = layout.entries.iter().filter(|entry| whole || entry.is_parameter());
         let weights = Weights::from_bytes(&content, expected).map_err(unreadable)?;
         if !weights.is_finite() {
-            ui.warn(&format!(
-                "`{}` diverged: its weights are not numbers, and `wdpipe import` refuses them",
-                stage.name
-            ));
+            ui.warn(&format!("`{}` diverged: its weights are not numbers, and cannot be imported again", stage.name));
         }
         let names = match self.names {
             Names::Own => exchange::Names::Own,

@@ -1,5 +1,6 @@
 //! What can go wrong, as a person meets it: a message, a hint, an exit code.
 
+use super::advice::quoted;
 use crate::engine::EngineError;
 use crate::fsx::FsError;
 use crate::sign::{KeyringError, TrustError};
@@ -96,10 +97,14 @@ impl From<EngineError> for Failure {
         match error {
             EngineError::Store(error) => error.into(),
             EngineError::NotImported(source) => not_imported(message, source),
-            EngineError::NoWeights(name) => {
-                Self::new(ExitCode::Missing, message, format!("`wdpipe import FILE --name {name}` brings them"))
+            EngineError::NoWeights(name) => Self::new(
+                ExitCode::Missing,
+                message,
+                format!("`wdpipe import FILE --name {}` brings them", quoted(&name)),
+            ),
+            EngineError::NotMade(stage) => {
+                Self::new(ExitCode::Missing, message, format!("`wdpipe make {}` makes it", quoted(&stage)))
             }
-            EngineError::NotMade(stage) => Self::new(ExitCode::Missing, message, format!("wdpipe make '{stage}'")),
             EngineError::Interrupted => {
                 Self::new(ExitCode::Interrupted, message, "finished stages are kept: run it again to go on")
             }

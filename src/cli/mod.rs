@@ -1,6 +1,7 @@
 //! The command line: arguments in, one command's function, an exit code out.
 
 mod admit;
+mod advice;
 mod archive;
 mod audit;
 mod bench;
@@ -37,14 +38,16 @@ mod status;
 mod surroundings;
 mod torture;
 mod ui;
+mod variant;
 mod verify;
 mod whois;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use advice::InForce;
 pub use failure::{ExitCode, Failure};
 use ui::Ui;
 
@@ -162,11 +165,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ! {
 }
 
 fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
+    let read = Cli::command().try_get_matches_from(arguments);
+    let (cli, in_force) = match read.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, InForce::of(&matches)))) {
+        Ok(read) => read,
         Err(error) => return ui::usage(&error),
     };
-    let ui = Ui::new(cli.global.quiet, cli.global.verbose);
+    let ui = Ui::new(cli.global.quiet, cli.global.verbose, in_force);
     let result = match &cli.command {
         Command::Make(command) => command.run(&cli.global, &ui),
         Command::Status(command) => command.run(&cli.global, &ui),

@@ -1,29 +1,40 @@
 //! From what a user types to stages of a graph: pipelines read, targets found.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::prefer::Preferred;
+use super::variant::Variants;
 use super::{Failure, Global};
 use crate::fsx;
 use crate::graph::{Drawn, Graph, Input, Stage, StageId};
+use crate::name::{PLAIN, is_plain};
 use crate::reports::Place;
 use crate::sign::Trust;
 use crate::spec::{Pipeline, did_you_mean, expand};
 use crate::value::ValueError;
+use crate::work::Work;
 
 /// Which profile and settings hold.
 #[derive(Debug, Clone, Args)]
 pub struct Variant {
     /// The scale: smoke (two CPU cores, minutes), quick (one GPU), paper (the paper's own).
-    #[arg(long, default_value = "smoke", value_name = "NAME")]
+    #[arg(long, default_value = "smoke", value_name = "NAME", value_parser = plain)]
     pub profile: String,
     /// Changes a setting or a stage's parameter, such as 'lr=[0.1,0.25]' or trunk.wd=0.01. Repeatable.
     #[arg(long, value_name = "PATH=VALUE")]
     pub set: Vec<String>,
+}
+
+/// Reads a name that becomes part of a path.
+///
+/// # Errors
+/// If it would lead elsewhere.
+pub fn plain(name: &str) -> Result<String, String> {
+    if is_plain(name) { Ok(name.to_owned()) } else { Err(format!("this is no name: {PLAIN}")) }
 }
 
 /// The stages of all pipelines that were asked for, and which of them are wanted.
@@ -36,6 +47,63 @@ pub struct Selection {
     pub about: Vec<String>,
     /// Which of several records of a key is used: those that the committed locks hold.
     pub preference: Preferred,
+    /// The profile.
+    pub profile: String,
+    /// Where its figures lie.
+    pub folder: PathBuf,
+    /// The figures that are made otherwise than their pipelines say.
+    pub variants: Variants,
+}
+
+impl Selection {
+    /// Where the files of a figure lie, as it is made here.
+    pub fn place(&self, figure: &str) -> Place {
+        Place { folder: self.folder.clone(), name: self.variants.name(figure).to_owned() }
+    }
+
+    /// The figures among the targets, with the stages that draw them.
+    pub fn figures(&self) -> impl Iterator<Item = (&str, StageId)> {
+        self.targets.iter().filter_map(|&id| match &self.graph.stages[id].work {
+            Work::Figure(figure) => Some((figure.name.as_str(), id)),
+            _ => None,
+        })
+    }
+
+    /// One figure, from its own pipeline alone.
+    ///
+    /// # Errors
+    /// If a folder cannot be read.
+    pub fn alone(&self, figure: &str, global: &Global) -> Result<Self, Failure> {
+        let pipeline = &self.graph.figures[figure].pipeline;
+        let variant = Variant { profile: self.profile.clone(), set: self.variants.set(figure).to_vec() };
+        let mut alone = read_all(global, &variant, &[pipeline])?;
+        alone.targets = vec![alone.graph.figures[figure].stage];
+        alone.variants.call(figure, self.variants.name(figure));
+        Ok(alone)
+    }
+
+    /// Gives the figure that was asked for a name of the user's.
+    ///
+    /// # Errors
+    /// If several figures are asked for, or the name is none, or a figure's.
+    pub fn call(&mut self, name: &str, global: &Global) -> Result<(), Failure> {
+        let figures: Vec<String> = self.figures().map(|(figure, _)| figure.to_owned()).collect();
+        let [figure] = &figures[..] else {
+            let message = format!("--name {name} is for one figure, and the targets are {}", figures.len());
+            return Err(Failure::usage(message, "make figures that shall have names one by one"));
+        };
+        if !is_plain(name) {
+            return Err(Failure::usage(format!("`{name}` is no name for a figure: {PLAIN}"), ""));
+        }
+        let names = pipelines(&global.pipelines)?;
+        let variant = Variant { profile: self.profile.clone(), set: Vec::new() };
+        if !draws(global, &variant, &names, name)?.is_empty() {
+            let message = format!("`{name}` is a figure of a pipeline");
+            return Err(Failure::usage(message, "take another name: its files must stay what they are"));
+        }
+        self.variants.call(figure, name);
+        Ok(())
+    }
 }
 
 /// Reads the pipelines that `targets` name under a variant. No target means `all`.
@@ -99,7 +167,15 @@ pub fn select_each(global: &Global, profiles: &[String]) -> Result<Vec<(String, 
 /// The stages of some pipelines as one graph.
 fn read_all(global: &Global, variant: &Variant, wanted: &[&String]) -> Result<Selection, Failure> {
     let (graph, preference) = (Graph::default(), Preferred::default());
-    let mut selection = Selection { graph, targets: Vec::new(), about: Vec::new(), preference };
+    let mut selection = Selection {
+        graph,
+        targets: Vec::new(),
+        about: Vec::new(),
+        preference,
+        profile: variant.profile.clone(),
+        folder: global.reports.join(&variant.profile),
+        variants: Variants::default(),
+    };
     let mut complaints = Vec::new();
     let mut policies = Vec::new();
     let mut known = HashMap::new();
@@ -113,8 +189,14 @@ fn read_all(global: &Global, variant: &Variant, wanted: &[&String]) -> Result<Se
     let sets = shared_out(&texts, variant)?;
     for ((name, path, text), sets) in texts.into_iter().zip(sets) {
         let read = Pipeline::read(name, &path, &text, &variant.profile, &sets);
-        match read.and_then(|pipeline| expand(&pipeline).map(|graph| (graph, pipeline.about))) {
-            Ok((graph, about)) => {
+        match read.and_then(|pipeline| expand(&pipeline).map(|graph| (graph, pipeline))) {
+            Ok((mut graph, Pipeline { about, sets, .. })) => {
+                if !sets.is_empty() {
+                    let default = Pipeline::read(name, &path, &text, &variant.profile, &[]);
+                    let default = default.and_then(|default| expand(&default)).ok();
+                    (selection.variants.add(&mut graph, default.as_ref(), &sets))
+                        .map_err(|error| Failure::usage(format!("{name}: {error}"), ""))?;
+                }
                 policies.push((name, graph.policy));
                 append(&mut selection.graph, graph, &mut known)
                     .map_err(|error| Failure::usage(format!("{name}: {error}"), ""))?;
@@ -130,10 +212,13 @@ fn read_all(global: &Global, variant: &Variant, wanted: &[&String]) -> Result<Se
         let message = format!("`{one}` has policy {} and `{other}` {}", a.name(), b.name());
         return Err(Failure::usage(message, "make them one after the other: a process computes under one policy"));
     }
-    let folder = global.reports.join(&variant.profile);
-    let place = |figure: &String| Place { folder: folder.clone(), figure: figure.clone() };
-    selection.preference =
-        Preferred::new(selection.graph.figures.keys().map(place).collect(), Trust::load(&global.trust)?);
+    // A variant shares most of its stages with the figure, whose lock counts too.
+    let places = |figure: &String| {
+        let own = Place { folder: selection.folder.clone(), name: figure.clone() };
+        [selection.place(figure), own]
+    };
+    let places: BTreeSet<Place> = selection.graph.figures.keys().flat_map(places).collect();
+    selection.preference = Preferred::new(places.into_iter().collect(), Trust::load(&global.trust)?);
     Ok(selection)
 }
 
@@ -167,19 +252,27 @@ fn drawing<'a>(
     names: &'a [String],
     target: &str,
 ) -> Result<Vec<&'a String>, Failure> {
-    let draws = |name: &&String| -> Result<bool, Failure> {
+    let found = draws(global, variant, names, target)?;
+    Ok(if found.is_empty() { names.iter().collect() } else { found })
+}
+
+/// The pipelines that have a figure or panel of this name.
+fn draws<'a>(
+    global: &Global,
+    variant: &Variant,
+    names: &'a [String],
+    target: &str,
+) -> Result<Vec<&'a String>, Failure> {
+    let mut found = Vec::new();
+    for name in names {
         let path = global.pipelines.join(format!("{name}.toml"));
         let pipeline = Pipeline::read(name, &path.display().to_string(), &read(&path)?, &variant.profile, &[]);
         // What is wrong in a pipeline is said when it is wanted.
-        Ok(pipeline.and_then(|pipeline| expand(&pipeline)).is_ok_and(|graph| !drawn(&graph, target).is_empty()))
-    };
-    let mut found = Vec::new();
-    for name in names {
-        if draws(&name)? {
+        if pipeline.and_then(|pipeline| expand(&pipeline)).is_ok_and(|graph| !drawn(&graph, target).is_empty()) {
             found.push(name);
         }
     }
-    Ok(if found.is_empty() { names.iter().collect() } else { found })
+    Ok(found)
 }
 
 /// The figure or panel of a name, or the figures that are panels of one whose panels lie in several pipelines: fig6a

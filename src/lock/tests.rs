@@ -21,6 +21,7 @@ fn lock(stages: usize) -> Lock {
         outputs: outputs.into(),
     });
     Lock {
+        name: "fig3".into(),
         figure: "fig3".into(),
         pipeline: "fig3".into(),
         profile: "smoke".into(),
@@ -43,6 +44,22 @@ fn locks_round_trip_with_their_stages_inside_or_beside() {
         assert_eq!(read(&text).unwrap(), lock);
         assert_eq!(read(&text).unwrap().to_text().unwrap(), text, "one lock has one text");
         assert!(!beside || text.lock.lines().count() < 80, "a long lock stays readable");
+    }
+}
+
+#[test]
+fn a_variant_is_told_by_a_name_of_its_own() {
+    let plain = lock(3).to_text().unwrap();
+    assert!(!plain.lock.contains("\nname = "), "{}", plain.lock);
+    for name in ["fig3@0123abcd", "mine"] {
+        let variant = Lock { name: name.into(), ..lock(3) };
+        let text = variant.to_text().unwrap();
+        assert!(text.lock.contains(&format!("\nname = \"{name}\"\nfigure = \"fig3\"\n")), "{}", text.lock);
+        assert_eq!(read(&text).unwrap(), variant);
+    }
+    for name in ["../x", "a/b", "@", "fig3@", ".x", "a@b@c", ""] {
+        let text = Lock { name: name.into(), ..lock(3) }.to_text().unwrap();
+        assert!(read(&text).unwrap_err().to_string().contains("a name is none"), "{name}");
     }
 }
 

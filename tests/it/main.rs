@@ -48,5 +48,6 @@ mod servers;
 mod signals;
 mod tampered;
 mod torture;
+mod variants;
 #[cfg(not(feature = "torch"))]
 mod without_torch;

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::super::advice::all_quoted;
 use super::super::format::count;
 use super::super::select::{Variant, select};
 use super::super::signals::cancel_on_interrupt;
@@ -47,7 +48,11 @@ impl Push {
         let known = engine::known(&selection.graph, &knowledge, &needed, &store)?;
         if known.is_empty() {
             let message = format!("nothing of {} was made with these settings", self.targets.join(" "));
-            return Err(Failure::new(ExitCode::Missing, message, "`wdpipe make` makes it"));
+            return Err(Failure::new(
+                ExitCode::Missing,
+                message,
+                format!("`wdpipe make {}` makes it", all_quoted(&self.targets)),
+            ));
         }
         let chosen = Chosen::find(global, self.to.as_deref())?;
         let there = chosen.open(true)?;
