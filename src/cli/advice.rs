@@ -40,6 +40,12 @@ pub fn all_quoted(words: &[String]) -> String {
 pub struct InForce(Vec<(&'static str, String)>);
 
 impl InForce {
+    /// A profile and settings, and further options.
+    pub fn new(profile: &str, set: &[String], more: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        let sets = set.iter().map(|set| ("set", set.clone()));
+        Self([("profile", profile.to_owned())].into_iter().chain(sets).chain(more).collect())
+    }
+
     /// Those of the program's arguments.
     pub fn of(matches: &ArgMatches) -> Self {
         let mut leaf = matches;

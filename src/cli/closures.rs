@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::advice::InForce;
 use super::select::{Variant, select};
 use super::verify::Subject;
 use super::{ExitCode, Failure, Global};
@@ -112,11 +113,16 @@ impl Operands {
         }
         let set = [&self.variant.set[..], &self.set_b].concat();
         let variant = Variant { profile: self.variant.profile.clone(), set };
-        let on = |side: &'static str| {
-            move |failure: Failure| Failure { message: format!("{side}: {}", failure.message), ..failure }
-        };
-        let mut a = load(global, &self.variant, &self.a, extent).map_err(on("A"))?;
-        let mut b = load(&of_b, &variant, self.b.as_ref().unwrap_or(&self.a), extent).map_err(on("B"))?;
+        let on = |side: &str, Failure { message, hint, code }| Failure::new(code, format!("{side}: {message}"), hint);
+        let mut a = load(global, &self.variant, &self.a, extent).map_err(|failure| on("A", failure))?;
+        let mut b = load(&of_b, &variant, self.b.as_ref().unwrap_or(&self.a), extent).map_err(|failure| {
+            // What holds for B is not what was said of A.
+            let path = |id, path: &Option<PathBuf>| path.as_ref().map(|path| (id, path.display().to_string()));
+            let folders = [path("cache", &self.cache_b), path("pipelines", &self.pipelines_b)];
+            let in_force = InForce::new(&variant.profile, &variant.set, folders.into_iter().flatten());
+            let hint = in_force.complete(&failure.hint).into_owned();
+            on("B", Failure { hint, ..failure })
+        })?;
         if self.cache_b.is_some() {
             a.title += &format!(" in {}", global.cache.display());
             b.title += &format!(" in {}", of_b.cache.display());

@@ -83,7 +83,7 @@ impl From<StoreError> for Failure {
         } else if error.is_read_only() {
             "name a folder that you may write with --cache DIR; `wdpipe doctor` says why this one is none"
         } else if let StoreError::NoStore(_) = error {
-            "name the folder of the store with --cache DIR; `wdpipe make` makes a new one"
+            "name the folder of the store with --cache DIR; `wdpipe make all` makes a new one"
         } else {
             ""
         };

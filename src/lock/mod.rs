@@ -63,6 +63,12 @@ pub enum LockError {
     /// A newer program wrote it.
     #[error("it has format version {0}, but this wdpipe reads version 1: use a newer wdpipe")]
     Version(u32),
+    /// Nothing but the line ends was changed.
+    #[error(
+        "only its line ends differ: they are CRLF, as git writes them with core.autocrlf. Put the line `reports/** -text` \
+         into .gitattributes, delete the converted files and run `git checkout -- reports`"
+    )]
+    LineEnds,
     /// Something was changed by hand, or on the way.
     #[error("it is damaged or was edited: {0}")]
     Altered(String),

@@ -89,6 +89,15 @@ fn every_altered_byte_is_found() {
 }
 
 #[test]
+fn converted_line_ends_are_called_that_and_nothing_else_is() {
+    let text = lock(3).to_text().unwrap().lock;
+    let read = |lock: String| read(&Text { lock, list: None }).unwrap_err();
+    assert_eq!(read(text.replace('\n', "\r\n")), LockError::LineEnds);
+    assert_eq!(read(text.replacen('\n', "\r\n", 3)), LockError::LineEnds);
+    assert!(matches!(read(text.replace('\n', "\r\n").replacen('a', "b", 1)), LockError::Altered(_)));
+}
+
+#[test]
 fn a_text_with_a_right_checksum_must_still_be_consistent() {
     let text = lock(3).to_text().unwrap().lock;
     let resealed = |from: &str, to: &str| {

@@ -216,6 +216,12 @@ fn altered(what: &str) -> LockError {
     LockError::Altered(what.to_owned())
 }
 
+/// Whether the last line is the checksum of those before it.
+fn is_sealed(text: &str) -> bool {
+    text.rfind(CHECKSUM)
+        .is_some_and(|end| text[end..] == format!("{CHECKSUM}{}\n", ObjectDigest::of(&text.as_bytes()[..end])))
+}
+
 /// Everything about the text but what its stages come to.
 fn check_text(text: &str) -> Result<Parsed, LockError> {
     let syntax = |error: toml::de::Error| LockError::Syntax(error.to_string().trim_end().to_owned());
@@ -231,9 +237,12 @@ fn check_text(text: &str) -> Result<Parsed, LockError> {
     if version != 1 {
         return Err(LockError::Version(version));
     }
-    let end = text.rfind(CHECKSUM).ok_or_else(|| altered("the checksum at its end is missing"))?;
-    if text[end..] != format!("{CHECKSUM}{}\n", ObjectDigest::of(&text.as_bytes()[..end])) {
-        return Err(altered("the checksum at its end is another one"));
+    if !text.contains(CHECKSUM) {
+        return Err(altered("the checksum at its end is missing"));
+    }
+    if !is_sealed(text) {
+        let converted = is_sealed(&text.replace("\r\n", "\n"));
+        return Err(if converted { LockError::LineEnds } else { altered("the checksum at its end is another one") });
     }
     let parsed: Parsed = toml::from_str(text).map_err(syntax)?;
     // Names become parts of paths. That of a variant is the figure's, with a hash behind an @.

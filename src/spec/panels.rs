@@ -162,7 +162,7 @@ fn panel<'a>(node: &'a Node, pipeline: &str, sources: Sources<'_>, complaints: &
     let figure = fields.text("figure", Some(pipeline));
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     if !is_plain(&figure) || !figure.chars().all(plain) {
-        fields.complain("figure", "the name of a figure is at most 64 lower-case letters, digits, - and _");
+        fields.complain("figure", "the name of a figure is lower-case letters, digits, - and _, at most 64");
     }
     let id = fields.text("id", None);
     if !is_plain(&id) || !id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) {

@@ -241,3 +241,159 @@ fn locking_what_did_not_change_changes_no_byte() {
     let verified = project.fine("verify two -v").stdout;
     assert!(verified.contains("not in trust.toml"), "the signatures stay: {verified}");
 }
+
+#[test]
+fn a_figure_whose_evidence_is_gone_is_missing_not_right() {
+    let project = Project::new(&["one", "two"]);
+    project.fine("make one two -q");
+    project.fine("lock one two -q");
+    let committed = project.files("smoke");
+    let verified = project.fine("verify");
+    let closing = "ok: 2 figures, checked files, records, signatures, pipeline (-v shows what that proves)\n";
+    assert_eq!((verified.stdout.as_str(), verified.stderr.as_str()), (closing, ""), "one line");
+    let quiet = project.fine("verify -q");
+    assert_eq!((quiet.stdout + &quiet.stderr).as_str(), "");
+    let told = project.fine("verify -v").stdout;
+    assert!(
+        told.contains("It leaves open") && told.contains("one (smoke): ok") && told.ends_with("pipeline\n"),
+        "{told}"
+    );
+
+    let path = |file: &str| project.0.path("reports/smoke").join(file);
+    let lock = "`wdpipe lock one --profile smoke`";
+    for (gone, said) in [
+        ("one.lock", format!("it has no lock: {lock} writes one")),
+        ("one.wdpipe", format!("reports/smoke/one.wdpipe is not there: {lock} writes it")),
+        ("one.png", "reports/smoke/one.png is not there".to_owned()),
+    ] {
+        std::fs::remove_file(path(gone)).unwrap();
+        for command in ["verify", "verify -q", "verify one", "verify --render", "verify --profile smoke"] {
+            let missing = project.run(command);
+            assert_eq!(missing.code, Some(3), "{gone}, {command}: {}", missing.stdout);
+            assert!(missing.stdout.contains(&said), "{gone}, {command}: {}", missing.stdout);
+            let tells_all = missing.stdout.contains("two (") && command != "verify --render";
+            assert!(!tells_all, "only what is wrong is told: {}", missing.stdout);
+        }
+        let closing = project.run("verify").stderr;
+        assert!(closing.contains("of 2 figures 1 hold, 0 differ from what is locked, and of 1 something"), "{closing}");
+        std::fs::write(path(gone), &committed[gone]).unwrap();
+    }
+    // All but the drawing is gone; and a drawing that no pipeline knows.
+    for extension in ["csv", "lock", "pdf", "png", "wdpipe"] {
+        std::fs::remove_file(path(&format!("one.{extension}"))).unwrap();
+    }
+    assert_eq!(project.run("verify").code, Some(3));
+    committed.iter().for_each(|(file, bytes)| std::fs::write(path(file), bytes).unwrap());
+    std::fs::write(path("fig9.svg"), "x").unwrap();
+    let unknown = project.run("verify");
+    assert!(unknown.code == Some(3) && unknown.stdout.contains("no pipeline draws it"), "{}", unknown.stdout);
+    std::fs::remove_file(path("fig9.svg")).unwrap();
+
+    // The pipeline changed, or is gone.
+    std::fs::write(project.pipeline("one"), TEXT.replace("noise = 0.5", "noise = 0.6")).unwrap();
+    let changed = project.run("verify");
+    assert!(changed.code == Some(1) && changed.stdout.contains("noise: 0.5 → 0.6"), "{}", changed.stdout);
+    std::fs::remove_file(project.pipeline("one")).unwrap();
+    let gone = project.run("verify");
+    assert!(
+        gone.code == Some(3) && gone.stdout.contains("there is no figure, panel or stage `one`"),
+        "{}",
+        gone.stdout
+    );
+    // The lock of another profile.
+    std::fs::write(project.pipeline("one"), TEXT).unwrap();
+    std::fs::rename(project.0.path("reports/smoke"), project.0.path("reports/quick")).unwrap();
+    let moved = project.run("verify");
+    assert!(moved.code == Some(1) && moved.stdout.contains("of a figure of profile smoke"), "{}", moved.stdout);
+}
+
+#[test]
+fn a_clone_that_converts_line_ends_verifies_and_without_attributes_says_what_happened() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let project = Environment::new();
+    let git = |folder: &str, arguments: &[&str]| {
+        let mut git = std::process::Command::new("git");
+        git.args([
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=a@b.c",
+            "-c",
+            "core.autocrlf=true",
+            "-c",
+            "core.safecrlf=false",
+        ]);
+        git.env("GIT_CONFIG_GLOBAL", "/dev/null").current_dir(project.path(folder)).args(arguments);
+        git.output().is_ok_and(|output| output.status.success())
+    };
+    for folder in ["from/reports/smoke", "bare/reports/smoke"] {
+        std::fs::create_dir_all(project.path(folder)).unwrap();
+        for extension in ["csv", "lock", "pdf", "png", "svg", "wdpipe"] {
+            let file = format!("reports/smoke/fig4.{extension}");
+            std::fs::copy(root.join(&file), project.path(folder).join(format!("fig4.{extension}"))).unwrap();
+        }
+    }
+    std::fs::copy(root.join(".gitattributes"), project.path("from/.gitattributes")).unwrap();
+    if !git("from", &["init", "-q"]) {
+        println!("skipped: there is no git");
+        return;
+    }
+    for folder in ["from", "bare"] {
+        let clone = format!("{folder}-clone");
+        assert!(git(folder, &["init", "-q"]) && git(folder, &["add", "-A"]) && git(folder, &["commit", "-qm", "x"]));
+        assert!(git("", &["clone", "-q", folder, &clone]), "{folder}");
+    }
+    let verify = |folder: &str| project.run(&["verify", "--reports", &format!("{folder}/reports")]);
+    let converted = std::fs::read(project.path("bare-clone/reports/smoke/fig4.lock")).unwrap();
+    assert!(converted.ends_with(b"\r\n"), "git converts what no attribute protects");
+    let well = verify("from-clone");
+    assert_eq!(well.code, Some(0), "{}", well.stdout);
+    let ill = verify("bare-clone");
+    assert!(ill.code == Some(1) && ill.stdout.contains("only its line ends differ"), "{}", ill.stdout);
+    // The lock alone is restored: the files are told in the same way.
+    std::fs::copy(root.join("reports/smoke/fig4.lock"), project.path("bare-clone/reports/smoke/fig4.lock")).unwrap();
+    let ill = verify("bare-clone").stdout;
+    assert!(ill.contains("fig4.csv: only the line ends differ: git converted them"), "{ill}");
+}
+
+#[test]
+fn recommended_commands_have_the_options_that_hold() {
+    let project = Project::new(&["toy"]);
+    let options = "--profile quick --set seed=0 --cache c --reports r";
+    let hint = |line: &str| {
+        let ended = project.run(&format!("{line} {options}"));
+        assert_eq!(ended.code, Some(3), "{line}: {}", ended.stderr);
+        ended
+            .stderr
+            .split('`')
+            .find(|quote| quote.starts_with("wdpipe "))
+            .unwrap_or_else(|| panic!("{}", ended.stderr))
+            .to_owned()
+    };
+    std::fs::create_dir(project.0.path("remote")).unwrap();
+    project.fine("make toy --cache remote/store -q");
+    project.fine("make toy/valley[seed=1] --cache c -q");
+    for (line, said) in [
+        ("show toy", "make toy"),
+        ("report", "make all"),
+        ("lock toy", "make toy"),
+        ("cache export toy x", "make toy"),
+        ("diff toy --set-b seed=1", "make toy/valley"),
+        ("pull toy --from remote/store --accept unsigned", "make toy"),
+    ] {
+        assert_eq!(hint(line), format!("wdpipe {said} --cache c --reports r --profile quick --set seed=0"), "{line}");
+    }
+    // As printed, it does what is missing.
+    let command = hint("show toy");
+    project.fine(command.trim_start_matches("wdpipe "));
+    project.fine(&format!("show toy {options}"));
+    // The other side has settings of its own.
+    let of_b = "--profile quick --set seed=0 --set seed=1 --cache c --reports r";
+    assert_eq!(hint("diff toy --set-b seed=1"), format!("wdpipe make toy/valley {of_b}"));
+    project.fine("make toy/valley[seed=1] --cache b -q");
+    let of_b = "--profile quick --set seed=0 --cache b --reports r";
+    assert_eq!(hint("diff toy --cache-b b"), format!("wdpipe make toy/valley {of_b}"));
+    // A complaint about a setting does not repeat it.
+    let wrong = project.run("status --set nose=1 --cache c");
+    assert!(wrong.code == Some(2) && !wrong.stderr.contains("--set nose=1`"), "{}", wrong.stderr);
+}
