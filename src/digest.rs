@@ -107,6 +107,10 @@ digest! {
     ClosureRoot
 }
 digest! {
+    /// Names what a stage does and to what, before anything was computed ([`crate::graph::Graph::descriptions`]).
+    Description
+}
+digest! {
     /// Names a batch of signatures: BLAKE3 of its encoded bytes.
     BatchDigest
 }

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 pub use pattern::Pattern;
 
 use crate::claim::{Statement, Window};
+use crate::digest::Description;
+use crate::value::ValueError;
 use crate::work::{Curve, Policy, Work};
 
 /// Index of a stage in its [`Graph`].
@@ -127,6 +129,39 @@ pub struct Drawn {
 }
 
 impl Graph {
+    /// The description of every stage: a hash of its kind, its parameters and the descriptions of what it reads, and of the
+    /// policy where numbers depend on it. Unlike a key it needs no results; unlike a name it is the same in every pipeline.
+    ///
+    /// # Errors
+    /// If a parameter is NaN.
+    pub fn descriptions(&self) -> Result<Vec<Description>, ValueError> {
+        let mut found: Vec<Description> = Vec::with_capacity(self.stages.len());
+        for Stage { work, inputs, .. } in &self.stages {
+            found.push(self.described(work, inputs, &found)?);
+        }
+        Ok(found)
+    }
+
+    /// The description that a stage has with another work, given those of the stages before it.
+    ///
+    /// # Errors
+    /// If a parameter is NaN.
+    pub fn described(&self, work: &Work, inputs: &[Input], of: &[Description]) -> Result<Description, ValueError> {
+        let mut hasher = blake3::Hasher::new_derive_key("wdpipe 2026 stage description v1");
+        let mut add = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+        };
+        add(work.kind().as_bytes());
+        add(&work.encoded()?);
+        add(if work.needs_torch() { self.policy.name() } else { "" }.as_bytes());
+        for Input { role, stage, output } in inputs {
+            add(role.as_bytes());
+            add(output.as_bytes());
+            add(of[*stage].as_bytes());
+        }
+        Ok(Description::from_bytes(hasher.finalize().into()))
+    }
+
     /// Which stages are needed for some targets: the targets and all that they depend on.
     pub fn closure(&self, targets: &[StageId]) -> Vec<bool> {
         let mut needed = vec![false; self.stages.len()];

@@ -7,6 +7,7 @@
 pub mod codec;
 pub mod digest;
 pub mod expr;
+pub mod name;
 pub mod parallel;
 pub mod stats;
 pub mod value;

@@ -257,7 +257,15 @@ mod tests {
         };
         let names = ("f".to_owned(), "f".to_owned(), "smoke".to_owned());
         let (figure, pipeline, profile) = names;
-        Lock { figure, pipeline, profile, set: vec![], files: Default::default(), stages: (0..5).map(stage).collect() }
+        Lock {
+            name: figure.clone(),
+            figure,
+            pipeline,
+            profile,
+            set: vec![],
+            files: Default::default(),
+            stages: (0..5).map(stage).collect(),
+        }
     }
 
     fn receipt(equal: &[usize], differs: &[usize], key: &SecretKey) -> Receipt {

@@ -6,14 +6,25 @@
 //! | `fig3.stages.zst` | the stages, if they are too many for the lock |
 //! | `fig3.wdpipe` | the records and numbers behind it, an archive |
 //! | `fig3.receipts` | who computed parts of it again |
+//!
+//! A *variant*, made with other settings than the pipeline's, lies beside it under a name of its own: `fig3@1a2b3c4d.svg`
+//! or one that the user gave. `fig3@1a2b3c4d.toml` says how it was made ([`Settings`]).
 
+mod settings;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::digest::ObjectDigest;
+pub use settings::Settings;
+
+use crate::digest::{Description, ObjectDigest};
 use crate::fsx::{self, FsError};
-use crate::lock::{LIST_LIMIT, Lock, LockError, TEXT_LIMIT};
+use crate::lock::{FILES, LIST_LIMIT, Lock, LockError, TEXT_LIMIT};
 use crate::receipt::{self, Receipt, ReceiptError};
 use crate::stamp::{self, Format, Stamp, StampError};
+
+/// The files that lie beside a figure's own, by extension.
+const EVIDENCE: [&str; 4] = ["lock", "receipts", "stages.zst", "wdpipe"];
 
 /// No file of a figure has more bytes.
 const FILE_LIMIT: u64 = 64 << 20;
@@ -53,8 +64,20 @@ impl From<LockError> for ReportError {
 pub struct Place {
     /// The folder of a profile.
     pub folder: PathBuf,
-    /// The figure's name.
-    pub figure: String,
+    /// What the files are called: the figure's name, or that of a variant.
+    pub name: String,
+}
+
+/// What the files of a variant of a figure are called.
+pub fn variant(figure: &str, description: &Description) -> String {
+    format!("{figure}@{}", &description.to_string()[..8])
+}
+
+/// Whether files of this name are of a variant that nobody gave a name.
+pub fn is_variant(name: &str) -> bool {
+    let is_digit = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    name.split_once('@')
+        .is_some_and(|(figure, digits)| !figure.is_empty() && digits.len() == 8 && digits.chars().all(is_digit))
 }
 
 impl Place {
@@ -64,13 +87,26 @@ impl Place {
     /// If the folder cannot be read.
     pub fn all(folder: &Path) -> Result<Vec<Self>, FsError> {
         let names = fsx::list(folder)?;
-        let figures = names.iter().filter_map(|name| name.strip_suffix(".lock")).filter(|name| !name.is_empty());
-        Ok(figures.map(|figure| Self { folder: folder.to_owned(), figure: figure.to_owned() }).collect())
+        let locked = names.iter().filter_map(|name| name.strip_suffix(".lock")).filter(|name| !name.is_empty());
+        Ok(locked.map(|name| Self { folder: folder.to_owned(), name: name.to_owned() }).collect())
+    }
+
+    /// Everything in a folder that is a file of a figure, with or without a lock, in the order of the names.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn any(folder: &Path) -> Result<Vec<Self>, FsError> {
+        let of = |file: &String| {
+            let name = |extension: &&str| file.strip_suffix(extension)?.strip_suffix('.');
+            FILES.iter().chain(&EVIDENCE).find_map(name).filter(|name| !name.is_empty()).map(str::to_owned)
+        };
+        let names: BTreeSet<String> = fsx::list(folder)?.iter().filter_map(of).collect();
+        Ok(names.into_iter().map(|name| Self { folder: folder.to_owned(), name }).collect())
     }
 
     /// The path of a file, by its extension.
     pub fn path(&self, extension: &str) -> PathBuf {
-        self.folder.join(format!("{}.{extension}", self.figure))
+        self.folder.join(format!("{}.{extension}", self.name))
     }
 
     /// The bytes of a file; nothing if it is not there.
@@ -101,8 +137,8 @@ impl Place {
             ReportError::Lock { source, .. } => at(source),
             error => error,
         })?;
-        if lock.figure != self.figure {
-            return Err(at(LockError::Altered(format!("it is the lock of `{}`", lock.figure))));
+        if lock.name != self.name {
+            return Err(at(LockError::Altered(format!("it is the lock of `{}`", lock.name))));
         }
         Ok(Some(lock))
     }
@@ -188,5 +224,33 @@ pub fn bare(extension: &str, bytes: &[u8]) -> Result<(Vec<u8>, Option<Stamp>), S
     match Format::of_extension(extension) {
         Some(format) => stamp::unstamp(format, bytes),
         None => Ok((bytes.to_vec(), None)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_a_figure_shows_that_it_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = ["a.svg", "b.csv", "b.lock", "c.stages.zst", "d.receipts", "e@0123abcd.pdf", "f.wdpipe", "g.png"];
+        for file in files.iter().chain(&["index.html", "x.toml", ".svg", "notes.txt", "svg"]) {
+            std::fs::write(folder.path().join(file), "").unwrap();
+        }
+        let names: Vec<_> = Place::any(folder.path()).unwrap().into_iter().map(|place| place.name).collect();
+        assert_eq!(names, ["a", "b", "c", "d", "e@0123abcd", "f", "g"]);
+        let names: Vec<_> = Place::all(folder.path()).unwrap().into_iter().map(|place| place.name).collect();
+        assert_eq!(names, ["b"]);
+    }
+
+    #[test]
+    fn variants_are_told_by_their_names() {
+        let name = variant("fig3", &Description::from_bytes([0xa1; 32]));
+        assert_eq!(name, "fig3@a1a1a1a1");
+        assert!(is_variant(&name) && is_variant("effective-lr@00000000"));
+        for other in ["fig3", "fig3@", "@a1a1a1a1", "fig3@A1a1a1a1", "fig3@a1a1a1a", "fig3@a1a1a1a1x", "a@b@a1a1a1a1"] {
+            assert!(!is_variant(other), "{other}");
+        }
     }
 }

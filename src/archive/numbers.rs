@@ -50,7 +50,7 @@ impl Numbers {
 
     fn read(mut entries: Entries<impl Read>) -> Result<Self, ArchiveError> {
         if entries.header.scope != Scope::Numbers || entries.header.bulk != 0 {
-            return refused("it holds more than numbers: `wdpipe cache import` takes it into a cache");
+            return refused("it holds more than numbers: `wdpipe cache import FILE` takes it into a cache");
         }
         let numbers = Self::take(&mut entries)?;
         entries.end()?;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::admit::{Accepting, OTHER_IMPORT};
+use super::advice::quoted;
 use super::format::{bytes, count};
 use super::select::{Variant, select};
 use super::ui::Ui;
@@ -74,7 +75,7 @@ impl Export {
             let hint = "an archive is of a figure or panel, such as fig3 or fig3c";
             return Err(Failure::usage(format!("`{target}` is no figure"), hint));
         }
-        let make = || format!("wdpipe make {target}");
+        let make = || format!("`wdpipe make {}` makes it", quoted(target));
         let knowledge = Resolver::new(store, graph, &selection.preference).outlook(&graph.closure(&[id]))?;
         let closure = closure(graph, &knowledge, id, store).map_err(|error| match error {
             EngineError::NotMade(_) => Failure::new(ExitCode::Missing, error.to_string(), make()),
@@ -83,7 +84,7 @@ impl Export {
         let scope = if self.numbers { Scope::Numbers } else { Scope::All };
         let named = Named::create(file)?;
         let place = named.path().display().to_string();
-        let exported = write(named, &closure, scope, store)?;
+        let exported = write(named, &closure, &[], scope, store)?;
         let header = exported.header;
         ui.say(&format!(
             "wrote {place}: {} and {}, {}",
@@ -99,15 +100,22 @@ impl Export {
     }
 }
 
-/// Writes an archive, with the signatures of its records, to a file that the user named, and puts it in its place.
+/// Writes an archive, with the signatures of its records that the store has and further ones, to a file that the user named,
+/// and puts it in its place.
 ///
 /// # Errors
 /// If a table is not in the store, or the file cannot be written.
-pub fn write(mut file: Named, closure: &Closure, scope: Scope, store: &Store) -> Result<Exported, Failure> {
+pub fn write(
+    mut file: Named,
+    closure: &Closure,
+    signatures: &[Vec<u8>],
+    scope: Scope,
+    store: &Store,
+) -> Result<Exported, Failure> {
     let place = file.path().to_owned();
     let written = || {
         let records: BTreeSet<_> = closure.members.iter().map(|member| member.digest).collect();
-        let mut batches = Vec::new();
+        let mut batches = signatures.to_vec();
         for (_, batch) in store.batches()? {
             if batch.records().iter().any(|record| records.contains(record)) {
                 batches.push(batch.to_bytes().map_err(|error| ArchiveError::Refused(error.to_string()))?.1);
@@ -119,7 +127,12 @@ pub fn write(mut file: Named, closure: &Closure, scope: Scope, store: &Store) ->
     };
     written().map_err(|error: ArchiveError| match error {
         ArchiveError::Missing { .. } => {
-            Failure::new(ExitCode::Missing, error.to_string(), "`wdpipe make` computes it again")
+            let figure = closure.figure().map(|figure| figure.name.as_str()).unwrap_or_default();
+            Failure::new(
+                ExitCode::Missing,
+                error.to_string(),
+                format!("`wdpipe make {}` computes it again", quoted(figure)),
+            )
         }
         ArchiveError::Io(source) => FsError { operation: "write", path: place, source }.into(),
         error => failure(error, &place),

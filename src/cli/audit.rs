@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::format::count;
 use super::parse::whole;
+use super::select::plain;
 use super::signals::cancel_on_interrupt;
 use super::signing::signing_key;
 use super::surroundings::{now, who};
@@ -24,7 +25,7 @@ use crate::verify::{self, Agreement, Evidence, Pick, Verdict};
 /// computed again, and by how many keys. Exit code 1 if a segment came out differently; the receipt says that too.
 #[derive(Debug, Args)]
 pub struct Audit {
-    /// A figure that has a lock.
+    /// A figure that has a lock, or a variant (fig3@1a2b3c4d).
     #[arg(value_name = "FIGURE")]
     figure: String,
     /// How many segments.
@@ -35,7 +36,7 @@ pub struct Audit {
     #[arg(long, value_name = "TEXT")]
     seed: Option<String>,
     /// The profile.
-    #[arg(long, default_value = "smoke", value_name = "NAME")]
+    #[arg(long, default_value = "smoke", value_name = "NAME", value_parser = plain)]
     profile: String,
     /// Where to compute: auto, cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
@@ -52,7 +53,7 @@ impl Audit {
             let message = "a receipt must be signed, and you have no key";
             return Err(Failure::new(ExitCode::Missing, message, "`wdpipe keys generate` makes one"));
         };
-        let place = Place { folder: global.reports.join(&self.profile), figure: self.figure.clone() };
+        let place = Place { folder: global.reports.join(&self.profile), name: self.figure.clone() };
         let lock = place.lock()?.ok_or_else(|| {
             let message = format!("{} is not there", place.path("lock").display());
             Failure::new(ExitCode::Missing, message, format!("`wdpipe lock {}` writes it", self.figure))
@@ -110,7 +111,11 @@ impl Audit {
             Verdict::Holds => Ok(()),
             Verdict::Differs => {
                 let message = "segments came out differently from what is recorded";
-                Err(Failure::new(ExitCode::Failed, message, format!("`wdpipe bisect` compares runs: {}", self.figure)))
+                Err(Failure::new(
+                    ExitCode::Failed,
+                    message,
+                    format!("`wdpipe bisect {} --cache-b DIR` compares it with the runs in another cache", self.figure),
+                ))
             }
             Verdict::Missing => {
                 let message = format!("not all segments could be computed: {}", check.findings.join("; "));

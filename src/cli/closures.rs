@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::advice::InForce;
 use super::select::{Variant, select};
 use super::verify::Subject;
 use super::{ExitCode, Failure, Global};
@@ -112,11 +113,16 @@ impl Operands {
         }
         let set = [&self.variant.set[..], &self.set_b].concat();
         let variant = Variant { profile: self.variant.profile.clone(), set };
-        let on = |side: &'static str| {
-            move |failure: Failure| Failure { message: format!("{side}: {}", failure.message), ..failure }
-        };
-        let mut a = load(global, &self.variant, &self.a, extent).map_err(on("A"))?;
-        let mut b = load(&of_b, &variant, self.b.as_ref().unwrap_or(&self.a), extent).map_err(on("B"))?;
+        let on = |side: &str, Failure { message, hint, code }| Failure::new(code, format!("{side}: {message}"), hint);
+        let mut a = load(global, &self.variant, &self.a, extent).map_err(|failure| on("A", failure))?;
+        let mut b = load(&of_b, &variant, self.b.as_ref().unwrap_or(&self.a), extent).map_err(|failure| {
+            // What holds for B is not what was said of A.
+            let path = |id, path: &Option<PathBuf>| path.as_ref().map(|path| (id, path.display().to_string()));
+            let folders = [path("cache", &self.cache_b), path("pipelines", &self.pipelines_b)];
+            let in_force = InForce::new(&variant.profile, &variant.set, folders.into_iter().flatten());
+            let hint = in_force.complete(&failure.hint).into_owned();
+            on("B", Failure { hint, ..failure })
+        })?;
         if self.cache_b.is_some() {
             a.title += &format!(" in {}", global.cache.display());
             b.title += &format!(" in {}", of_b.cache.display());
@@ -206,7 +212,7 @@ fn outcome(store: &Store, prefix: &str) -> Result<(RecordDigest, Record), Failur
         }
         ([(one, _), .., (other, _)], _) if differ => {
             let message = format!("the key {prefix} has {} outcomes that may differ:{}", found.len(), list(&found));
-            Err(Failure::usage(message, format!("compare two: wdpipe bisect {} {}", one.short(), other.short())))
+            Err(Failure::usage(message, format!("compare two: `wdpipe bisect {} {}`", one.short(), other.short())))
         }
         _ => Ok(found.swap_remove(0)),
     }
@@ -228,7 +234,7 @@ pub fn store_of(global: &Global) -> Option<Store> {
 fn locked(global: &Global, path: &Path) -> Result<Loaded, Failure> {
     let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    let place = Place { folder, figure: name.to_owned() };
+    let place = Place { folder, name: name.to_owned() };
     let missing = |message: String| Failure::new(ExitCode::Missing, message, "its records lie beside it or in a cache");
     let lock = place.lock()?.ok_or_else(|| missing(format!("{} is not there", path.display())))?;
     let store = store_of(global);

@@ -107,7 +107,7 @@ fn cache(root: &Path, store: &Result<Store, StoreError>) -> Result<String, Strin
             let there = |folder: &&Path| !folder.as_os_str().is_empty() && folder.exists();
             let above = root.ancestors().find(there).unwrap_or(Path::new("."));
             match above.is_dir() && fsx::may_add(above) {
-                true => Ok(format!("there is none at {} yet; `wdpipe make` makes it", root.display())),
+                true => Ok(format!("there is none at {} yet; `wdpipe make all` makes it", root.display())),
                 false => {
                     Err(format!("there is none at {}, and it cannot be made in {}", root.display(), above.display()))
                 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::advice::quoted;
 use super::format::{bytes, count};
 use super::select::{Selection, Variant, select};
 use super::signing::sign_import;
@@ -118,17 +119,14 @@ impl Export {
             );
             ui.warn(&match (self.output.as_str(), evaluation_of(graph, id)) {
                 ("ema", Some(evaluation)) => {
-                    format!("{without}; `wdpipe export '{evaluation}'` writes the averaged network whole")
+                    format!("{without}; `wdpipe export {}` writes the averaged network whole", quoted(&evaluation))
                 }
                 ("ema", None) => format!("{without}; in PyTorch torch.optim.swa_utils.update_bn estimates them"),
                 _ => without,
             });
         }
         if !weights.is_finite() {
-            ui.warn(&format!(
-                "`{}` diverged: its weights are not numbers, and `wdpipe import` refuses them",
-                stage.name
-            ));
+            ui.warn(&format!("`{}` diverged: its weights are not numbers, and cannot be imported again", stage.name));
         }
         let names = match self.names {
             Names::Own => exchange::Names::Own,
@@ -183,7 +181,7 @@ impl Export {
 
 fn not_run(stage: &str) -> Failure {
     let message = format!("`{stage}` was not run yet with these settings");
-    Failure::new(ExitCode::Missing, message, format!("wdpipe make '{stage}'"))
+    Failure::new(ExitCode::Missing, message, format!("`wdpipe make {}` makes it", quoted(stage)))
 }
 
 /// The averaged network that a stage evaluates, with batch-norm statistics estimated as it does. They are computed again,

@@ -1,6 +1,6 @@
 //! Figures from the store to the reports folder.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::Failure;
 use super::select::Selection;
@@ -9,7 +9,7 @@ use crate::engine;
 use crate::figure;
 use crate::fsx;
 use crate::plan::Knowledge;
-use crate::reports::stamped;
+use crate::reports::{Settings, stamped};
 use crate::stamp::Stamp;
 use crate::store::Store;
 use crate::table::Table;
@@ -25,29 +25,21 @@ pub struct Exported {
     pub changed: bool,
 }
 
-/// Writes SVG, PNG, PDF and numbers (as CSV) of every figure among the targets that was made.
+/// Writes SVG, PNG, PDF and numbers (as CSV) of every figure among the targets that was made, and how a variant was made.
 ///
 /// # Errors
 /// If the store cannot be read or the folder not be written.
-pub fn export(
-    selection: &Selection,
-    knowledge: &[Knowledge],
-    store: &Store,
-    folder: &Path,
-) -> Result<Vec<Exported>, Failure> {
+pub fn export(selection: &Selection, knowledge: &[Knowledge], store: &Store) -> Result<Vec<Exported>, Failure> {
     let failed = |error: fsx::FsError| {
         Failure::new(super::ExitCode::Storage, error.to_string(), "say --reports DIR to write elsewhere")
     };
     let mut exported = Vec::new();
-    for &id in &selection.targets {
-        let (Work::Figure(figure), Knowledge::Known { key, outline, .. }) =
-            (&selection.graph.stages[id].work, &knowledge[id])
-        else {
-            continue;
-        };
+    for (figure, id) in selection.figures() {
+        let Knowledge::Known { key, outline, .. } = &knowledge[id] else { continue };
+        let place = selection.place(figure);
         // What the files say of themselves.
         let root = engine::closure_root(&selection.graph, knowledge, id, store)?;
-        let stamp = Stamp { figure: figure.name.clone(), key: *key, root };
+        let stamp = Stamp { figure: figure.to_owned(), key: *key, root };
         for output in &outline.outputs {
             let bytes = store.output(output)?;
             let (extension, bytes) = match output.name.as_str() {
@@ -56,15 +48,19 @@ pub fn export(
                     Err(error) => return Err(Failure::new(super::ExitCode::Storage, error.to_string(), "")),
                 },
                 name => {
-                    let damaged =
-                        |error| Failure::new(super::ExitCode::Storage, format!("{}: {error}", figure.name), "");
+                    let damaged = |error| Failure::new(super::ExitCode::Storage, format!("{figure}: {error}"), "");
                     (name, stamped(name, &bytes, &stamp).map_err(damaged)?)
                 }
             };
-            let path = folder.join(format!("{}.{extension}", figure.name));
-            fsx::create_folder(folder).map_err(failed)?;
+            let path = place.path(extension);
+            fsx::create_folder(&place.folder).map_err(failed)?;
             let changed = fsx::replace(&path, &bytes).map_err(failed)?;
             exported.push(Exported { digest: ObjectDigest::of(&bytes), path, changed });
+        }
+        if place.name != figure {
+            let (profile, set) = (selection.profile.clone(), selection.variants.set(figure).to_vec());
+            let settings = Settings { figure: figure.to_owned(), profile, set, key: *key };
+            settings.write(&place).map_err(failed)?;
         }
     }
     Ok(exported)

@@ -1,5 +1,6 @@
 //! What can go wrong, as a person meets it: a message, a hint, an exit code.
 
+use super::advice::quoted;
 use crate::engine::EngineError;
 use crate::fsx::FsError;
 use crate::sign::{KeyringError, TrustError};
@@ -82,7 +83,7 @@ impl From<StoreError> for Failure {
         } else if error.is_read_only() {
             "name a folder that you may write with --cache DIR; `wdpipe doctor` says why this one is none"
         } else if let StoreError::NoStore(_) = error {
-            "name the folder of the store with --cache DIR; `wdpipe make` makes a new one"
+            "name the folder of the store with --cache DIR; `wdpipe make all` makes a new one"
         } else if let StoreError::NotAFolder(_) = error {
             "name a folder with --cache DIR; a file that `wdpipe cache export` wrote is taken in with `wdpipe cache import FILE`"
         } else {
@@ -98,15 +99,19 @@ impl From<EngineError> for Failure {
         match error {
             EngineError::Store(error) => error.into(),
             EngineError::NotImported(source) => not_imported(message, source),
-            EngineError::NoWeights(name) => {
-                Self::new(ExitCode::Missing, message, format!("`wdpipe import FILE --name {name}` brings them"))
+            EngineError::NoWeights(name) => Self::new(
+                ExitCode::Missing,
+                message,
+                format!("`wdpipe import FILE --name {}` brings them", quoted(&name)),
+            ),
+            EngineError::NotMade(stage) => {
+                Self::new(ExitCode::Missing, message, format!("`wdpipe make {}` makes it", quoted(&stage)))
             }
             EngineError::Unsigned(_) => {
                 let hint = "bring it in again, now that you have a key (`wdpipe data import PATH`, `wdpipe import FILE`), or \
                             look whose it is and vouch for it with `wdpipe keys sign TARGET`";
                 Self::new(ExitCode::Missing, message, hint)
             }
-            EngineError::NotMade(stage) => Self::new(ExitCode::Missing, message, format!("wdpipe make '{stage}'")),
             EngineError::Interrupted => {
                 Self::new(ExitCode::Interrupted, message, "finished stages are kept: run it again to go on")
             }

@@ -1,7 +1,10 @@
 //! `wdpipe lock`: what a committed figure was made from, written down.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use clap::Args;
 
+use super::advice;
 use super::archive;
 use super::export::export;
 use super::format::{bytes, count};
@@ -10,11 +13,14 @@ use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::archive::Scope;
 use crate::closure::Closure;
+use crate::digest::{RecordDigest, StageKey};
 use crate::engine::{self, Resolver};
 use crate::fsx::Named;
 use crate::lock::{FILES, Lock};
 use crate::plan::Knowledge;
-use crate::reports::{Place, ReportError};
+use crate::record::Record;
+use crate::reports::{Place, ReportError, Settings};
+use crate::sign::Batch;
 use crate::store::Store;
 use crate::work::Work;
 
@@ -29,6 +35,9 @@ pub struct LockCommand {
     targets: Vec<String>,
     #[command(flatten)]
     variant: Variant,
+    /// What the figure's files are called, as it was said to `make`.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
     /// Do not prefer what the present locks hold: take what is trusted, or oldest.
     #[arg(long)]
     anew: bool,
@@ -45,38 +54,47 @@ impl LockCommand {
         if selection.targets.is_empty() {
             return Err(Failure::usage("only figures and panels have locks", "name one, or say all"));
         }
-        let store = global.store()?;
-        if self.anew {
-            selection.preference = selection.preference.without_locks();
+        if let Some(name) = &self.name {
+            selection.call(name, global)?;
         }
-        let resolver = Resolver::new(&store, &selection.graph, &selection.preference);
-        let knowledge = resolver.outlook(&selection.graph.closure(&selection.targets))?;
-        for &id in &selection.targets {
+        let store = global.store()?;
+        // Nothing is written unless all can be.
+        let knowledge = self.knowledge(&selection, &store)?;
+        for (figure, id) in selection.figures() {
             if !matches!(knowledge[id], Knowledge::Known { .. }) {
-                let message = format!("`{}` was not made yet with these settings", selection.graph.stages[id].name);
-                return Err(Failure::new(
-                    ExitCode::Missing,
-                    message,
-                    format!("wdpipe make {}", self.targets.join(" ")),
-                ));
+                let message = format!("`{figure}` was not made yet with these settings");
+                let hint = format!("`wdpipe make {}` makes it", advice::all_quoted(&self.targets));
+                return Err(Failure::new(ExitCode::Missing, message, hint));
             }
         }
-        let folder = global.reports.join(&self.variant.profile);
-        // The files and their lock belong together, whatever lay there before.
-        export(&selection, &knowledge, &store, &folder)?;
-        for &id in &selection.targets {
-            let Work::Figure(figure) = &selection.graph.stages[id].work else { continue };
-            let place = Place { folder: folder.clone(), figure: figure.name.clone() };
-            let closure = engine::closure(&selection.graph, &knowledge, id, &store)?;
-            let size = self.write(&selection, &closure, &place, &store)?;
-            let stages = count(closure.members.len(), "stage");
-            ui.say(&format!("locked {}: {stages}, records and numbers {}", place.path("lock").display(), bytes(size)));
+        for (figure, _) in selection.figures() {
+            // What its stages are called, and their order, must not depend on what else is locked.
+            let alone = selection.alone(figure, global)?;
+            self.lock(&alone, figure, &store, ui)?;
         }
         Ok(())
     }
 
-    fn write(&self, selection: &Selection, closure: &Closure, place: &Place, store: &Store) -> Result<u64, Failure> {
-        let mut files = std::collections::BTreeMap::new();
+    fn knowledge(&self, selection: &Selection, store: &Store) -> Result<Vec<Knowledge>, Failure> {
+        let anew = self.anew.then(|| selection.preference.without_locks());
+        let resolver = Resolver::new(store, &selection.graph, anew.as_ref().unwrap_or(&selection.preference));
+        Ok(resolver.outlook(&selection.graph.closure(&selection.targets))?)
+    }
+
+    /// Locks the one figure of a selection.
+    fn lock(&self, selection: &Selection, figure: &str, store: &Store, ui: &Ui) -> Result<(), Failure> {
+        let knowledge = self.knowledge(selection, store)?;
+        // The files and their lock belong together, whatever lay there before.
+        for file in export(selection, &knowledge, store)?.iter().filter(|file| file.changed) {
+            ui.say(&format!("wrote {}", file.path.display()));
+        }
+        let place = selection.place(figure);
+        let mut closure = engine::closure(&selection.graph, &knowledge, selection.targets[0], store)?;
+        let batches = match self.anew || selection.preference.is_strict() {
+            true => Vec::new(),
+            false => keep(&mut closure, &place),
+        };
+        let mut files = BTreeMap::new();
         for extension in FILES {
             let hash = place.hash(extension).map_err(ReportError::from)?;
             let path = place.path(extension);
@@ -84,22 +102,60 @@ impl LockCommand {
                 hash.ok_or_else(|| Failure::new(ExitCode::Storage, format!("{} is gone", path.display()), ""))?;
             files.insert(extension.to_owned(), hash);
         }
-        let drawn = selection.graph.figures.get(&place.figure);
-        let pipeline = drawn.map_or(place.figure.as_str(), |drawn| drawn.pipeline.as_str());
-        let names = (place.figure.as_str(), pipeline, self.variant.profile.as_str());
-        let lock = Lock::of(names, &self.variant.set, closure, files);
+        let drawn = selection.graph.figures.get(figure);
+        let pipeline = drawn.map_or(figure, |drawn| drawn.pipeline.as_str());
+        let names = [&place.name, figure, pipeline, &selection.profile];
+        let lock = Lock::of(names, selection.variants.set(figure), &closure, files);
         // First the evidence, then the lock that refers to it.
-        let exported = archive::write(Named::create(&place.path("wdpipe"))?, closure, Scope::Numbers, store)?;
-        place.write_lock(&lock)?;
-        Ok(exported.bytes)
+        let exported =
+            archive::write(Named::create(&place.path("wdpipe"))?, &closure, &batches, Scope::Numbers, store)?;
+        let verb = if place.write_lock(&lock)? { "locked" } else { "unchanged" };
+        let (path, stages) = (place.path("lock"), count(closure.members.len(), "stage"));
+        ui.say(&format!("{verb} {}: {stages}, records and numbers {}", path.display(), bytes(exported.bytes)));
+        say_others(&place, figure, ui)
     }
+}
+
+/// Keeps the records that lie beside a lock already, instead of others of the same stages with the same outputs: locking
+/// what did not change changes nothing. Returns the signatures that lie beside them.
+fn keep(closure: &mut Closure, place: &Place) -> Vec<Vec<u8>> {
+    // What is damaged is written anew.
+    let Ok(beside) = crate::archive::read_numbers(&place.path("wdpipe")) else { return Vec::new() };
+    let mut by_key: BTreeMap<StageKey, Vec<(&RecordDigest, &Record)>> = BTreeMap::new();
+    for (digest, record) in &beside.records {
+        by_key.entry(record.parts.key()).or_default().push((digest, record));
+    }
+    let mut kept = BTreeSet::new();
+    for member in &mut closure.members {
+        let same = by_key.get(&member.key).into_iter().flatten().find(|(_, old)| old.same_outputs(&member.record));
+        if let Some((digest, record)) = same {
+            (member.digest, member.record) = (**digest, (*record).clone());
+            kept.insert(**digest);
+        }
+    }
+    let signs = |bytes: &Vec<u8>| {
+        Batch::from_bytes(bytes).is_ok_and(|batch| batch.records().iter().any(|record| kept.contains(record)))
+    };
+    beside.batches.into_iter().filter(signs).collect()
+}
+
+/// Says which variants of a figure lie beside it without a lock, so that nobody takes one for what was locked.
+fn say_others(place: &Place, figure: &str, ui: &Ui) -> Result<(), Failure> {
+    for (other, settings) in Settings::all(&place.folder).map_err(ReportError::from)? {
+        let unlocked = settings.figure == figure && other.name != place.name && other.lock().is_ok_and(|l| l.is_none());
+        if unlocked {
+            let command = advice::command(&["lock", figure], &settings.profile, &settings.set);
+            ui.say(&format!("{} is another variant, not locked: `{command}` locks it", other.name));
+        }
+    }
+    Ok(())
 }
 
 impl From<ReportError> for Failure {
     fn from(error: ReportError) -> Self {
         let hint = match &error {
             ReportError::Fs(_) => "say --reports DIR if the figures lie elsewhere",
-            ReportError::Lock { .. } => "restore the committed file, or write it anew with `wdpipe lock`",
+            ReportError::Lock { .. } => "restore the committed file, or write it anew with `wdpipe lock FIGURE`",
             ReportError::Receipt { .. } => "restore the committed file; a receipt cannot be mended",
         };
         Self::new(ExitCode::Storage, error.to_string(), hint)
@@ -107,14 +163,10 @@ impl From<ReportError> for Failure {
 }
 
 /// Says where figures that were made are not what their locks hold.
-pub fn left(selection: &Selection, knowledge: &[Knowledge], store: &Store, folder: &std::path::Path, ui: &Ui) {
-    for &id in &selection.targets {
-        let (Work::Figure(figure), Knowledge::Known { key, outline, .. }) =
-            (&selection.graph.stages[id].work, &knowledge[id])
-        else {
-            continue;
-        };
-        let place = Place { folder: folder.to_owned(), figure: figure.name.clone() };
+pub fn left(selection: &Selection, knowledge: &[Knowledge], store: &Store, ui: &Ui) {
+    for (figure, id) in selection.figures() {
+        let Knowledge::Known { key, outline, .. } = &knowledge[id] else { continue };
+        let place = selection.place(figure);
         let lock = match place.lock() {
             Ok(None) => continue,
             Ok(Some(lock)) => lock,
@@ -129,8 +181,7 @@ pub fn left(selection: &Selection, knowledge: &[Knowledge], store: &Store, folde
         }
         let Ok(closure) = engine::closure(&selection.graph, knowledge, id, store) else { continue };
         ui.say(&format!(
-            "{} is not what {} holds: {}; `wdpipe lock {0}` locks what is here now",
-            figure.name,
+            "{figure} is not what {} holds: {}; `wdpipe lock {figure}` locks what is here now",
             place.path("lock").display(),
             leaves(&lock, &closure)
         ));

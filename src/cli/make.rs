@@ -41,6 +41,9 @@ pub struct Make {
     targets: Vec<String>,
     #[command(flatten)]
     variant: Variant,
+    /// What the figure's files are called [default: as the figure; FIGURE@HASH8 if --set or --ci makes it another].
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
     /// Where to train: auto (a GPU if there is one), cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     device: Device,
@@ -159,7 +162,10 @@ impl Make {
         variant: &Variant,
         ui: &Ui,
     ) -> Result<(Selection, NonZeroUsize, (Device, Device)), Failure> {
-        let selection = select(global, variant, &self.targets)?;
+        let mut selection = select(global, variant, &self.targets)?;
+        if let Some(name) = &self.name {
+            selection.call(name, global)?;
+        }
         let policy = selection.graph.policy;
         let chosen = self.device.under(policy).map_err(|error| Failure::usage(error, "say --device cpu"))?;
         let device = chosen.guess();
@@ -247,22 +253,20 @@ impl Make {
             ui.warn(&format!("{stage} diverged ({place}); this is recorded and drawn as a result"));
         }
         say_several(&selection, &summary, store, ui)?;
-        let folder = global.reports.join(&self.variant.profile);
-        let exported = export(&selection, &summary.knowledge, store, &folder)?;
+        let exported = export(&selection, &summary.knowledge, store)?;
         for Exported { path, changed, .. } in &exported {
             ui.say(&format!("{} {}", if *changed { "wrote" } else { "unchanged" }, path.display()));
         }
         let notices = notices(&selection, &summary.knowledge, store)?;
         notices.iter().for_each(|notice| ui.warn(notice));
-        lock::left(&selection, &summary.knowledge, store, &folder, ui);
+        lock::left(&selection, &summary.knowledge, store, ui);
         if !summary.published.is_empty() && store.has_catalogue()? {
             let needed = selection.graph.closure(&selection.targets);
             let known = engine::known(&selection.graph, &summary.knowledge, &needed, store)?;
             store.list(&known.iter().map(|member| (member.key, member.digest)).collect::<Vec<_>>(), &[])?;
         }
         if self.targets.iter().any(|target| target == "all") && summary.errors.is_empty() && !interrupted {
-            let (path, changed) = report::write(&selection, &self.variant, store, global)?;
-            ui.say(&format!("{} {}", if changed { "wrote" } else { "unchanged" }, path.display()));
+            report::write(&selection, true, store, global, ui)?;
         }
         let seconds = started.elapsed().as_secs_f64();
         ui.say(&format!("{} run, {} cached, {}", count(summary.computed, "stage"), summary.cached, duration(seconds)));

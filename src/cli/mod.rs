@@ -1,6 +1,7 @@
 //! The command line: arguments in, one command's function, an exit code out.
 
 mod admit;
+mod advice;
 mod archive;
 mod audit;
 mod bench;
@@ -44,6 +45,7 @@ mod status;
 mod surroundings;
 mod torture;
 mod ui;
+mod variant;
 mod verify;
 mod whois;
 
@@ -53,6 +55,7 @@ use std::path::PathBuf;
 use clap::builder::Resettable;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use advice::InForce;
 pub use failure::{ExitCode, Failure};
 use ui::Ui;
 
@@ -177,12 +180,12 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         true => arg.env(Resettable::Reset),
         false => arg,
     });
-    let parsed = command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
-        Ok(cli) => cli,
+    let read = command.try_get_matches_from(arguments);
+    let (cli, in_force) = match read.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, InForce::of(&matches)))) {
+        Ok(read) => read,
         Err(error) => return ui::usage(&error),
     };
-    let ui = Ui::new(cli.global.quiet, cli.global.verbose);
+    let ui = Ui::new(cli.global.quiet, cli.global.verbose, in_force);
     let result = match &cli.command {
         Command::Make(command) => command.run(&cli.global, &ui),
         Command::Status(command) => command.run(&cli.global, &ui),

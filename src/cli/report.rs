@@ -1,30 +1,36 @@
 //! `wdpipe report`: the page with all figures of a profile.
 
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 
+use super::advice;
 use super::judged;
 use super::select::{Selection, Variant, select};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
+use crate::digest::Description;
 use crate::engine::Resolver;
 use crate::figure;
 use crate::fsx;
-use crate::graph::{Drawn, StageId};
-use crate::page::{ClaimInfo, CurveInfo, Page, PanelInfo, Section, StageInfo, html};
+use crate::graph::StageId;
+use crate::page::{ClaimInfo, CurveInfo, Kept, Page, PanelInfo, Section, StageInfo, html, kept};
 use crate::plan::Knowledge;
-use crate::record::Outline;
+use crate::reports;
 use crate::store::Store;
 use crate::table::Table;
-use crate::work::{Figure, Mark, Panel, Scale, Work};
+use crate::work::{Mark, Panel, Scale, Work};
+
+/// No page has more bytes.
+const LIMIT: u64 = 1 << 30;
 
 /// Writes reports/PROFILE/index.html: every figure that was made, what is claimed of it, and where it comes from.
 ///
-/// The page is one file and needs no network. `wdpipe make all` writes it too.
+/// The page is one file and needs no network. `wdpipe make all` writes it too. Figures that the page has already and that
+/// are not made here stay on it as they are. With settings that make other figures the page is index@HASH8.html.
 #[derive(Debug, Args)]
 pub struct Report {
-    /// Figures [default: all that were made].
+    /// Figures whose sections are written anew [default: all that were made].
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
     #[command(flatten)]
@@ -38,63 +44,93 @@ impl Report {
     /// If a pipeline or target is wrong, nothing was made yet, or the page cannot be written.
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
         let selection = select(global, &self.variant, &self.targets)?;
-        let store = global.store()?;
-        let (path, changed) = write(&selection, &self.variant, &store, global)?;
-        ui.say(&format!("{} {}", if changed { "wrote" } else { "unchanged" }, path.display()));
-        Ok(())
+        let all = self.targets.is_empty() || self.targets.iter().any(|target| target == "all");
+        write(&selection, all, &global.store()?, global, ui)
     }
 }
 
-/// Writes the page of the figures among the targets that are known; returns its path and whether it changed.
+/// Writes the page of the figures among the targets that are known, and says which it keeps from the page that is there
+/// and which it leaves out. With `all`, the targets are all figures that there are.
 ///
 /// # Errors
 /// If none is known, or the page cannot be written.
-pub fn write(
-    selection: &Selection,
-    variant: &Variant,
-    store: &Store,
-    global: &Global,
-) -> Result<(PathBuf, bool), Failure> {
-    let graph = &selection.graph;
-    let mut targets = selection.targets.clone();
-    targets.extend(graph.claims.iter().flat_map(|claim| claim.inputs.iter().map(|input| input.stage)));
-    let knowledge = Resolver::new(store, graph, &selection.preference).outlook(&graph.closure(&targets))?;
-    let mut figures = Vec::new();
-    for (name, drawn) in graph.figures.iter().filter(|(_, drawn)| selection.targets.contains(&drawn.stage)) {
-        if let (Work::Figure(work), Knowledge::Known { outline, .. }) =
-            (&graph.stages[drawn.stage].work, &knowledge[drawn.stage])
-        {
-            figures.push(section((name, drawn, work, outline), selection, variant, &knowledge, store, global)?);
+pub fn write(selection: &Selection, all: bool, store: &Store, global: &Global, ui: &Ui) -> Result<(), Failure> {
+    let storage = |error: fsx::FsError| Failure::new(ExitCode::Storage, error.to_string(), "");
+    let path = selection.folder.join(format!("{}.html", page_name(selection)));
+    let before = match fsx::read_text(&path, LIMIT) {
+        Err(error) if error.is_missing() => String::new(),
+        text => text.map_err(storage)?,
+    };
+    let mut kept: BTreeMap<String, Kept> = kept(&before).into_iter().map(|kept| (kept.name.clone(), kept)).collect();
+    let (mut figures, mut unmade) = (Vec::new(), Vec::new());
+    for (name, _) in selection.figures() {
+        // What a section says must not depend on which others are asked for.
+        match section(&selection.alone(name, global)?, name, store, global)? {
+            Some(section) => {
+                kept.remove(name);
+                figures.push(section);
+            }
+            None => unmade.push(name.to_owned()),
         }
     }
-    // The paper's figures come first.
-    figures.sort_by_key(|figure| (!figure.name.starts_with("fig"), figure.name.clone()));
     if figures.is_empty() {
-        return Err(Failure::new(ExitCode::Missing, "no figure was made yet with these settings", "wdpipe make all"));
+        let hint = "`wdpipe make all` makes all of them";
+        return Err(Failure::new(ExitCode::Missing, "no figure was made yet with these settings", hint));
     }
+    let gone = |name: &String| all && !unmade.contains(name);
+    let (gone, kept): (Vec<Kept>, Vec<Kept>) = kept.into_values().partition(|kept| gone(&kept.name));
+    let names = |kept: &[Kept]| kept.iter().map(|kept| kept.name.clone()).collect::<Vec<_>>();
+    let (gone, stays) = (names(&gone), names(&kept));
     let page = Page {
         title: "Why Do We Need Weight Decay for Overparameterized Deep Networks?".to_owned(),
-        profile: variant.profile.clone(),
+        profile: selection.profile.clone(),
         about: String::new(),
         program: format!("wdpipe {}", env!("CARGO_PKG_VERSION")),
         figures,
+        kept,
     };
-    let folder = global.reports.join(&variant.profile);
-    let storage = |error: fsx::FsError| Failure::new(ExitCode::Storage, error.to_string(), "");
-    fsx::create_folder(&folder).map_err(storage)?;
-    let path = folder.join("index.html");
+    fsx::create_folder(&selection.folder).map_err(storage)?;
     let changed = fsx::replace(&path, html(&page).as_bytes()).map_err(storage)?;
-    Ok((path, changed))
+    ui.say(&format!("{} {}", if changed { "wrote" } else { "unchanged" }, path.display()));
+    unmade.retain(|name| !stays.contains(name));
+    for (names, why) in [
+        (stays, "kept as they were on the page, since they are not made here"),
+        (unmade, "left out, since they are not made yet"),
+        (gone, "no longer on the page, since no pipeline draws them"),
+    ] {
+        if !names.is_empty() {
+            ui.say(&format!("{why}: {}", names.join(", ")));
+        }
+    }
+    Ok(())
 }
 
-fn section(
-    (name, drawn, work, outline): (&str, &Drawn, &Figure, &Outline),
-    selection: &Selection,
-    variant: &Variant,
-    knowledge: &[Knowledge],
-    store: &Store,
-    global: &Global,
-) -> Result<Section, Failure> {
+/// What the page is called: a page of variants has a name of its own, so that it replaces no other.
+fn page_name(selection: &Selection) -> String {
+    let sets: BTreeSet<&String> = selection.figures().flat_map(|(name, _)| selection.variants.set(name)).collect();
+    if sets.is_empty() {
+        return "index".to_owned();
+    }
+    let mut hasher = blake3::Hasher::new_derive_key("wdpipe 2026 page of variants v1");
+    for set in sets {
+        hasher.update(&(set.len() as u64).to_le_bytes()).update(set.as_bytes());
+    }
+    reports::variant("index", &Description::from_bytes(hasher.finalize().into()))
+}
+
+/// The section of the one figure of a selection; nothing if it was not made.
+fn section(selection: &Selection, name: &str, store: &Store, global: &Global) -> Result<Option<Section>, Failure> {
+    let graph = &selection.graph;
+    let drawn = &graph.figures[name];
+    let mut targets = selection.targets.clone();
+    let claims = graph.claims.iter().filter(|claim| claim.figure == name);
+    targets.extend(claims.flat_map(|claim| claim.inputs.iter().map(|input| input.stage)));
+    let knowledge = Resolver::new(store, graph, &selection.preference).outlook(&graph.closure(&targets))?;
+    let (Work::Figure(work), Knowledge::Known { outline, .. }) =
+        (&graph.stages[drawn.stage].work, &knowledge[drawn.stage])
+    else {
+        return Ok(None);
+    };
     let storage = |message: String| Failure::new(ExitCode::Storage, message, "");
     let output = |name: &str| match outline.output(name) {
         Some(output) => Ok(store.output(output)?),
@@ -103,7 +139,7 @@ fn section(
     let svg = String::from_utf8(output("svg")?).map_err(|error| storage(error.to_string()))?;
     let numbers = Table::from_bytes(&output("numbers")?).map_err(|error| storage(error.to_string()))?;
     let caption = figure::caption(work, &numbers).map_err(|error| storage(error.to_string()))?;
-    let claims = judged::claims(selection, knowledge, store, name)?;
+    let claims = judged::claims(selection, &knowledge, store, name)?;
     let claim = |judged: judged::Judged<'_>| ClaimInfo {
         id: judged.claim.id.clone(),
         text: judged.claim.text.clone(),
@@ -113,11 +149,10 @@ fn section(
     let file = format!("{}.toml", drawn.pipeline);
     let text = fsx::read_text(&global.pipelines.join(&file), 1 << 20)
         .map_err(|error| Failure::usage(error.to_string(), ""))?;
-    let sets: String = variant.set.iter().map(|set| format!(" --set '{set}'")).collect();
+    let place = selection.place(name);
     let files = [("SVG", "svg"), ("PNG", "png"), ("PDF", "pdf"), ("numbers (CSV)", "csv")];
-    let there = |extension: &str| global.reports.join(&variant.profile).join(format!("{name}.{extension}"));
-    let linked = files.iter().filter(|(_, extension)| Path::exists(&there(extension)));
-    Ok(Section {
+    let linked = files.iter().filter(|(_, extension)| place.path(extension).exists());
+    Ok(Some(Section {
         name: name.to_owned(),
         title: work.title.clone(),
         svg,
@@ -126,10 +161,10 @@ fn section(
         caption,
         claims: claims.into_iter().map(claim).collect(),
         pipeline: (format!("pipelines/{file}"), text),
-        command: format!("wdpipe make {name} --profile {}{sets}", variant.profile),
-        stages: stages(drawn.stage, selection, knowledge, store)?,
-        files: linked.map(|(label, extension)| ((*label).to_owned(), format!("{name}.{extension}"))).collect(),
-    })
+        command: advice::command(&["make", name], &selection.profile, selection.variants.set(name)),
+        stages: stages(drawn.stage, selection, &knowledge, store)?,
+        files: linked.map(|(label, extension)| ((*label).to_owned(), format!("{}.{extension}", place.name))).collect(),
+    }))
 }
 
 fn panel(panel: &Panel) -> PanelInfo {

@@ -1,37 +1,40 @@
 //! From what a user types to stages of a graph: pipelines read, targets found.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
 
 use clap::Args;
 
 use super::folder::{File, Folder, Wanted};
 use super::prefer::Preferred;
+use super::variant::Variants;
 use super::{Failure, Global};
 use crate::graph::{Drawn, Graph, Input, Stage, StageId};
+use crate::name::{PLAIN, is_plain};
 use crate::reports::Place;
 use crate::sign::Trust;
 use crate::spec::{Diagnostic, Need, Pipeline, check_set, did_you_mean, expand, is_open};
 use crate::value::ValueError;
+use crate::work::Work;
 
 /// Which profile and settings hold.
 #[derive(Debug, Clone, Args)]
 pub struct Variant {
     /// The scale: smoke (two CPU cores, minutes), quick (one GPU), paper (the paper's own).
-    #[arg(long, default_value = "smoke", value_name = "NAME")]
+    #[arg(long, default_value = "smoke", value_name = "NAME", value_parser = plain)]
     pub profile: String,
     /// Changes a setting or a stage's parameter, such as 'lr=[0.1,0.25]' or trunk.wd=0.01. Repeatable.
     #[arg(long, value_name = "PATH=VALUE")]
     pub set: Vec<String>,
 }
 
-impl Variant {
-    /// What to say behind a command so that it means this variant; with a space before, empty for the default.
-    pub fn options(&self) -> String {
-        let profile = (self.profile != "smoke").then(|| format!(" --profile {}", self.profile));
-        let sets = self.set.iter().map(|set| format!(" --set '{set}'"));
-        profile.into_iter().chain(sets).collect()
-    }
+/// Reads a name that becomes part of a path.
+///
+/// # Errors
+/// If it would lead elsewhere.
+pub fn plain(name: &str) -> Result<String, String> {
+    if is_plain(name) { Ok(name.to_owned()) } else { Err(format!("this is no name: {PLAIN}")) }
 }
 
 /// The stages of all pipelines that were asked for, and which of them are wanted.
@@ -44,6 +47,65 @@ pub struct Selection {
     pub about: Vec<String>,
     /// Which of several records of a key is used: those that the committed locks hold.
     pub preference: Preferred,
+    /// The profile.
+    pub profile: String,
+    /// Where its figures lie.
+    pub folder: PathBuf,
+    /// The figures that are made otherwise than their pipelines say.
+    pub variants: Variants,
+}
+
+impl Selection {
+    /// Where the files of a figure lie, as it is made here.
+    pub fn place(&self, figure: &str) -> Place {
+        Place { folder: self.folder.clone(), name: self.variants.name(figure).to_owned() }
+    }
+
+    /// The figures among the targets, with the stages that draw them.
+    pub fn figures(&self) -> impl Iterator<Item = (&str, StageId)> {
+        self.targets.iter().filter_map(|&id| match &self.graph.stages[id].work {
+            Work::Figure(figure) => Some((figure.name.as_str(), id)),
+            _ => None,
+        })
+    }
+
+    /// One figure, from its own pipeline alone.
+    ///
+    /// # Errors
+    /// If a folder cannot be read.
+    pub fn alone(&self, figure: &str, global: &Global) -> Result<Self, Failure> {
+        let pipeline = &self.graph.figures[figure].pipeline;
+        let folder = Folder::read(&global.pipelines)?;
+        let place = folder.0.iter().position(|file| file.name == *pipeline);
+        let wanted = place.into_iter().map(|place| (place, Vec::new())).collect();
+        let variant = Variant { profile: self.profile.clone(), set: self.variants.set(figure).to_vec() };
+        let mut alone = read_all(global, &variant, &folder, &wanted)?;
+        alone.targets = vec![alone.graph.figures[figure].stage];
+        alone.variants.call(figure, self.variants.name(figure));
+        Ok(alone)
+    }
+
+    /// Gives the figure that was asked for a name of the user's.
+    ///
+    /// # Errors
+    /// If several figures are asked for, or the name is none, or a figure's.
+    pub fn call(&mut self, name: &str, global: &Global) -> Result<(), Failure> {
+        let figures: Vec<String> = self.figures().map(|(figure, _)| figure.to_owned()).collect();
+        let [figure] = &figures[..] else {
+            let message = format!("--name {name} is for one figure, and the targets are {}", figures.len());
+            return Err(Failure::usage(message, "make figures that shall have names one by one"));
+        };
+        if !is_plain(name) {
+            return Err(Failure::usage(format!("`{name}` is no name for a figure: {PLAIN}"), ""));
+        }
+        let owner = Folder::read(&global.pipelines)?.owner_of_any([&name.to_owned()].into_iter());
+        if let Some((_, path)) = owner {
+            let message = format!("`{name}` is a figure of {path}");
+            return Err(Failure::usage(message, "take another name: its files must stay what they are"));
+        }
+        self.variants.call(figure, name);
+        Ok(())
+    }
 }
 
 /// Reads the pipelines that `targets` name under a variant. No target means `all`.
@@ -140,16 +202,30 @@ pub fn pipeline_of(global: &Global, variant: &Variant, stage: &str) -> Result<Op
 /// What is wanted of some pipelines as one graph.
 fn read_all(global: &Global, variant: &Variant, folder: &Folder, wanted: &Wanted) -> Result<Selection, Failure> {
     let (graph, preference) = (Graph::default(), Preferred::default());
-    let mut selection = Selection { graph, targets: Vec::new(), about: Vec::new(), preference };
+    let mut selection = Selection {
+        graph,
+        targets: Vec::new(),
+        about: Vec::new(),
+        preference,
+        profile: variant.profile.clone(),
+        folder: global.reports.join(&variant.profile),
+        variants: Variants::default(),
+    };
     let mut complaints = Vec::new();
     let mut policies = Vec::new();
     let mut known = HashMap::new();
     let files: Vec<(&File, &Vec<Need>)> = wanted.iter().map(|(place, needs)| (&folder.0[*place], needs)).collect();
     let sets = shared_out(&files.iter().map(|(file, _)| *file).collect::<Vec<_>>(), variant)?;
     for ((file, needs), sets) in files.iter().zip(sets) {
-        let read = Pipeline::read(&file.name, &file.path, file.text()?, &variant.profile, &sets);
-        match read.and_then(|pipeline| needed(pipeline, needs)) {
-            Ok((graph, about)) => {
+        let text = file.text()?;
+        let read = |sets: &[String]| Pipeline::read(&file.name, &file.path, text, &variant.profile, sets);
+        match read(&sets).and_then(|pipeline| needed(pipeline, needs)) {
+            Ok((mut graph, about)) => {
+                if !sets.is_empty() {
+                    let default = read(&[]).and_then(|pipeline| needed(pipeline, needs)).ok();
+                    (selection.variants.add(&mut graph, default.as_ref().map(|(graph, _)| graph), &sets))
+                        .map_err(|error| Failure::usage(format!("{}: {error}", file.name), ""))?;
+                }
                 policies.push((&file.name, graph.policy));
                 append(&mut selection.graph, graph, &mut known)
                     .map_err(|error| Failure::usage(format!("{}: {error}", file.name), ""))?;
@@ -165,10 +241,14 @@ fn read_all(global: &Global, variant: &Variant, folder: &Folder, wanted: &Wanted
         let message = format!("`{one}` has policy {} and `{other}` {}", a.name(), b.name());
         return Err(Failure::usage(message, "make them one after the other: a process computes under one policy"));
     }
-    let reports = global.reports.join(&variant.profile);
-    let place = |figure: &String| Place { folder: reports.clone(), figure: figure.clone() };
-    let names = files.iter().flat_map(|(file, _)| file.contents.drawn.keys());
-    selection.preference = Preferred::new(names.map(place).collect(), Trust::load(&global.trust)?);
+    // A variant shares most of its stages with the figure, whose lock counts too.
+    let places = |figure: &String| {
+        let own = Place { folder: selection.folder.clone(), name: figure.clone() };
+        [selection.place(figure), own]
+    };
+    let places: BTreeSet<Place> =
+        files.iter().flat_map(|(file, _)| file.contents.drawn.keys()).flat_map(places).collect();
+    selection.preference = Preferred::new(places.into_iter().collect(), Trust::load(&global.trust)?);
     Ok(selection)
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::advice::quoted;
 use super::explain::computed;
 use super::format::{bytes, columns};
 use super::select::{Variant, select};
@@ -60,7 +61,11 @@ impl Show {
         let known: Vec<_> = records.iter().map(|(name, record)| (*name, record)).collect();
         if known.is_empty() {
             let message = format!("`{}` was not run yet with these settings", self.stage);
-            return Err(Failure::new(ExitCode::Missing, message, format!("wdpipe make '{}'", self.stage)));
+            return Err(Failure::new(
+                ExitCode::Missing,
+                message,
+                format!("`wdpipe make {}` runs it", quoted(&self.stage)),
+            ));
         }
         if let Some(name) = &self.output {
             return self.raw(name, &known, &store, ui);

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 
 use clap::Args;
 
+use super::advice;
 use super::format::{columns, duration};
 use super::make::{estimates, planned, warn_of_damage};
 use super::select::{Selection, Variant, select};
 use super::ui::Ui;
 use super::{Failure, Global};
 use crate::plan::{MissReason, Plan};
+use crate::reports::{ReportError, Settings};
 use crate::stages::Device;
 
 /// Says how much of a figure is cached, and what would run.
@@ -48,6 +50,7 @@ impl Status {
         let device = Device::Auto.under(selection.graph.policy).map_err(|error| Failure::usage(error, ""))?;
         let estimates = estimates(&selection, &store, &device.guess())?;
         let families = families(&selection, &plan, &estimates.seconds);
+        let variants = variants(&selection)?;
         if self.json {
             let family = |(name, family): &(String, Family)| {
                 let Family { kind, total, to_run, seconds, reason } = family;
@@ -61,13 +64,30 @@ impl Status {
                 "stages_cached": plan.cached,
                 "stages_to_run": plan.run.len(),
                 "families": families.0.iter().map(family).collect::<Vec<_>>(),
+                "variants": variants.iter().map(|(name, settings)| {
+                    serde_json::json!({ "name": name, "figure": settings.figure, "set": settings.set })
+                }).collect::<Vec<_>>(),
             });
             ui.answer(&object.to_string());
             return Ok(());
         }
         families.lines().iter().for_each(|line| ui.answer(line));
+        let row = |(name, Settings { figure, profile, set, .. }): &(String, Settings)| {
+            vec![format!("  {name}"), advice::command(&["make", figure], profile, set)]
+        };
+        if !variants.is_empty() {
+            ui.answer(&format!("variants in {}, and how each was made", selection.folder.display()));
+            columns(&variants.iter().map(row).collect::<Vec<_>>()).iter().for_each(|line| ui.answer(line));
+        }
         Ok(())
     }
+}
+
+/// The variants of the targets' figures in the reports folder, and how they were made.
+fn variants(selection: &Selection) -> Result<Vec<(String, Settings)>, Failure> {
+    let all = Settings::all(&selection.folder).map_err(ReportError::from)?.into_iter();
+    let ours = all.filter(|(_, settings)| selection.figures().any(|(figure, _)| figure == settings.figure));
+    Ok(ours.map(|(place, settings)| (place.name, settings)).collect())
 }
 
 /// The families of stages behind some targets, in the graph's order.

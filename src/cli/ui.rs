@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
+use super::advice::InForce;
 use super::{ExitCode, Failure};
 use crate::fsx::{FsError, Stream};
 
@@ -34,12 +35,21 @@ pub struct Ui {
     pub verbose: bool,
     /// Whether a person watches standard error.
     pub terminal: bool,
+    /// What recommended commands are completed with.
+    in_force: &'static InForce,
 }
 
 impl Ui {
     /// Looks at the terminal once.
-    pub fn new(quiet: bool, verbose: bool) -> Self {
-        Self { quiet, verbose, terminal: std::io::stderr().is_terminal() }
+    pub fn new(quiet: bool, verbose: bool, in_force: InForce) -> Self {
+        // They hold as long as the program runs.
+        let in_force = Box::leak(Box::new(in_force));
+        Self { quiet, verbose, terminal: std::io::stderr().is_terminal(), in_force }
+    }
+
+    /// What was asked for, with recommended commands in it.
+    pub fn tell(&self, text: &str) {
+        self.answer(&self.in_force.complete(text));
     }
 
     /// What was asked for.
@@ -72,13 +82,13 @@ impl Ui {
     /// What happens.
     pub fn say(&self, text: &str) {
         if !self.quiet {
-            let _ = writeln!(std::io::stderr().lock(), "{}", plain(text));
+            let _ = writeln!(std::io::stderr().lock(), "{}", plain(&self.in_force.complete(text)));
         }
     }
 
     /// Something that should be known, and is no error.
     pub fn warn(&self, text: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "warning: {}", plain(text));
+        let _ = writeln!(std::io::stderr().lock(), "warning: {}", plain(&self.in_force.complete(text)));
     }
 
     /// Whether anything is to be said while things happen.
@@ -92,9 +102,12 @@ impl Ui {
             return;
         }
         let mut out = std::io::stderr().lock();
-        let _ = writeln!(out, "error: {}", plain(&failure.message).replace('\n', "\n       "));
+        // What is wrong with the command line would be so again.
+        let fewer = self.in_force.without_settings();
+        let in_force = if failure.code == ExitCode::Usage { &fewer } else { self.in_force };
+        let _ = writeln!(out, "error: {}", plain(&in_force.complete(&failure.message)).replace('\n', "\n       "));
         if !failure.hint.is_empty() {
-            let _ = writeln!(out, " hint: {}", plain(&failure.hint).replace('\n', "\n       "));
+            let _ = writeln!(out, " hint: {}", plain(&in_force.complete(&failure.hint)).replace('\n', "\n       "));
         }
     }
 }
@@ -132,7 +145,7 @@ pub fn usage(error: &clap::Error) -> ExitCode {
     match Stream::standard_output().and_then(|_| printed().map_err(cannot)) {
         Err(error) if error.source.kind() != ErrorKind::BrokenPipe => {
             let failure = Failure::from(error);
-            Ui::new(false, false).failure(&failure);
+            Ui::new(false, false, InForce::default()).failure(&failure);
             failure.code
         }
         _ => ExitCode::Success,

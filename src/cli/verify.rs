@@ -1,12 +1,14 @@
 //! `wdpipe verify`: whether committed figures are what was computed.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod told;
+
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 
-use super::format::wrapped;
-use super::select::{Variant, select};
+use super::advice;
+use super::select::{Variant, plain, select};
 use super::signals::cancel_on_interrupt;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
@@ -18,7 +20,7 @@ use crate::lock::Lock;
 use crate::parallel::parallel;
 use crate::plan::Knowledge;
 use crate::record::{Outline, Record};
-use crate::reports::{Place, ReportError};
+use crate::reports::{Place, ReportError, Settings, is_variant};
 use crate::sign::Trust;
 use crate::stages::Device;
 use crate::store::{Store, StoreError};
@@ -29,14 +31,15 @@ use crate::verify::{self, Check, Evidence, Level, Pick, Verdict};
 /// 3: something needed is missing.
 ///
 /// Without options it needs no cache, no GPU and no libtorch: the files, the records beside them and the pipelines are
-/// compared with the locks. Each option checks more; at the end is said what each level shows and what it leaves open.
+/// compared with the locks. Every figure in the reports folder must have a lock; variants (FIGURE@HASH8) need none. Each
+/// option checks more; with -v it is said what each level shows and what it leaves open.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// Figures [default: all that have a lock].
+    /// Figures, with their variants that have a lock [default: all].
     #[arg(value_name = "FIGURE")]
     targets: Vec<String>,
     /// The profile [default: all].
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = plain)]
     profile: Option<String>,
     /// Hash every object behind the figures in the cache.
     #[arg(long)]
@@ -60,9 +63,6 @@ pub struct Verify {
     #[arg(long)]
     json: bool,
 }
-
-/// Characters of a line of explanation.
-const WIDTH: usize = 86;
 
 /// How many stages.
 #[derive(Debug, Clone, Copy)]
@@ -136,7 +136,7 @@ impl Verify {
     /// # Errors
     /// If something differs or is missing, or a folder cannot be read.
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let subjects = self.subjects(global)?;
+        let (subjects, variants) = self.subjects(global)?;
         let needs_store = self.objects || self.rebuild.is_some() || self.statistics;
         let store = if needs_store { Some(global.store()?) } else { None };
         let seed = self.seed.clone().unwrap_or_else(random_seed);
@@ -153,15 +153,15 @@ impl Verify {
         let verified: Vec<Verified> =
             subjects.into_iter().zip(checks).map(|(subject, checks)| Verified { subject, checks }).collect();
         let verdict = verified.iter().map(Verified::verdict).max().unwrap_or(Verdict::Holds);
-        if self.json {
-            ui.answer(&json(&verified, verdict).to_string());
-        } else {
-            text(&verified, ui);
+        match self.json {
+            true => ui.answer(&told::json(&verified, &variants, verdict).to_string()),
+            false => told::text(&verified, &variants, &self.asked(), ui),
         }
         let count = |verdict| verified.iter().filter(|figure| figure.verdict() == verdict).count();
         let message = format!(
-            "of {} figures {} differ from what is locked, and of {} something is missing",
+            "of {} figures {} hold, {} differ from what is locked, and of {} something is missing",
             verified.len(),
+            count(Verdict::Holds),
             count(Verdict::Differs),
             count(Verdict::Missing)
         );
@@ -172,30 +172,52 @@ impl Verify {
         }
     }
 
-    fn subjects(&self, global: &Global) -> Result<Vec<Subject>, Failure> {
+    /// The levels that were asked for: what they found is told even if all is well.
+    fn asked(&self) -> Vec<Level> {
+        let levels = [
+            (self.objects, Level::Objects),
+            (self.render, Level::Render),
+            (self.rebuild.is_some(), Level::Rebuild),
+            (self.statistics, Level::Statistics),
+        ];
+        levels.into_iter().filter(|(asked, _)| *asked).map(|(_, level)| level).collect()
+    }
+
+    /// What is checked, and the variants that nobody locked, which are not.
+    fn subjects(&self, global: &Global) -> Result<(Vec<Subject>, Vec<Subject>), Failure> {
         let storage = |error: fsx::FsError| Failure::from(ReportError::from(error));
         let profiles = match &self.profile {
             Some(profile) => vec![profile.clone()],
             None => fsx::list(&global.reports).map_err(storage)?,
         };
-        let mut subjects = Vec::new();
+        let (mut subjects, mut variants) = (Vec::new(), Vec::new());
         for profile in profiles {
             // A plain file of that name has nothing in it.
-            let Ok(places) = Place::all(&global.reports.join(&profile)) else { continue };
-            subjects.extend(places.into_iter().map(|place| Subject { profile: profile.clone(), place }));
+            let Ok(places) = Place::any(&global.reports.join(&profile)) else { continue };
+            for place in places {
+                let has_lock = fsx::identity(&place.path("lock")).map_err(storage)?.is_some();
+                let list = if is_variant(&place.name) && !has_lock { &mut variants } else { &mut subjects };
+                list.push(Subject { profile: profile.clone(), place });
+            }
         }
-        let found: BTreeSet<_> = subjects.iter().map(|subject| subject.place.figure.clone()).collect();
         let everything = self.targets.is_empty() || self.targets.iter().any(|target| target == "all");
-        if let Some(target) = self.targets.iter().find(|target| !everything && !found.contains(*target)) {
-            let message = format!("no figure `{target}` has a lock in {}", global.reports.display());
-            return Err(Failure::new(ExitCode::Missing, message, format!("`wdpipe lock {target}` writes one")));
+        // A figure's variants are meant with it.
+        let names = |target: &String, Subject { place: Place { name, .. }, .. }: &Subject| {
+            name == target || name.split_once('@').is_some_and(|(figure, _)| figure == target)
+        };
+        let none = |target: &&String| !subjects.iter().any(|subject| names(target, subject));
+        if let Some(target) = self.targets.iter().find(|target| !everything && none(target)) {
+            let message = format!("there is no locked figure `{target}` in {}", global.reports.display());
+            return Err(Failure::new(ExitCode::Missing, message, format!("`wdpipe lock {target}` writes a lock")));
         }
-        if found.is_empty() {
-            let message = format!("no figure has a lock in {}", global.reports.display());
-            return Err(Failure::new(ExitCode::Missing, message, "`wdpipe lock all` writes them"));
+        if subjects.is_empty() {
+            let message = format!("there is no figure in {}", global.reports.display());
+            return Err(Failure::new(ExitCode::Missing, message, "`wdpipe lock all` writes the locks of those made"));
         }
-        subjects.retain(|subject| everything || self.targets.contains(&subject.place.figure));
-        Ok(subjects)
+        let wanted = |subject: &Subject| everything || self.targets.iter().any(|target| names(target, subject));
+        subjects.retain(wanted);
+        variants.retain(wanted);
+        Ok((subjects, variants))
     }
 
     fn verify(
@@ -208,11 +230,14 @@ impl Verify {
         let place = &subject.place;
         let lock = match place.lock() {
             Ok(Some(lock)) => lock,
-            Ok(None) => return Ok(vec![Check::failed(Level::Files, Verdict::Missing, "the lock is gone")]),
+            Ok(None) => return Ok(vec![Check::failed(Level::Files, Verdict::Missing, &unlocked(subject, global))]),
             Err(error) => return Ok(vec![Check::failed(Level::Files, Verdict::Differs, &error.to_string())]),
         };
         let fs = |error: fsx::FsError| Failure::from(ReportError::from(error));
         let mut checks = vec![verify::files(&lock, place).map_err(fs)?];
+        if lock.profile != subject.profile {
+            checks[0].found(Verdict::Differs, format!("it is the lock of a figure of profile {}", lock.profile));
+        }
         let numbers = match subject.numbers() {
             Ok(numbers) => numbers,
             Err(error) => {
@@ -228,8 +253,9 @@ impl Verify {
             checks.push(verify::signatures(&evidence, &numbers.batches, &Trust::load(&global.trust)?));
             checks.push(current(&lock, &subject.profile, numbers, global)?);
         } else {
-            let summary = format!("none lie beside the lock: `wdpipe lock {}` puts them there", lock.figure);
-            checks.push(Check::done(Level::Records, summary));
+            let command = lock_command(place, &lock.figure, &lock.profile, &lock.set);
+            let what = format!("{} is not there: `{command}` writes it", place.path("wdpipe").display());
+            checks.push(Check::failed(Level::Records, Verdict::Missing, &what));
         }
         checks.extend(verify::audits(&lock, place));
         if let (true, Some(store)) = (self.objects, store) {
@@ -250,6 +276,29 @@ impl Verify {
             checks.push(samples(&lock, &subject.profile, &evidence, (global, store))?);
         }
         Ok(checks)
+    }
+}
+
+/// The command that locks what lies at a place.
+fn lock_command(place: &Place, figure: &str, profile: &str, set: &[String]) -> String {
+    let named = place.name != figure && !is_variant(&place.name);
+    let words = ["lock", figure, "--name", &place.name];
+    advice::command(&words[..if named { 4 } else { 2 }], profile, set)
+}
+
+/// What is to be said of a figure without a lock.
+fn unlocked(Subject { profile, place }: &Subject, global: &Global) -> String {
+    let (figure, set) = match Settings::read(place) {
+        Some(settings) => (settings.figure, settings.set),
+        None => (place.name.clone(), Vec::new()),
+    };
+    let variant = Variant { profile: profile.clone(), set: set.clone() };
+    let is_drawn = |selection: super::select::Selection| selection.figures().next().is_some();
+    match select(global, &variant, std::slice::from_ref(&figure)).is_ok_and(is_drawn) {
+        true => format!("it has no lock: `{}` writes one", lock_command(place, &figure, profile, &set)),
+        false => {
+            "it has no lock, and no pipeline draws it: what is not a figure of this project lies elsewhere".to_owned()
+        }
     }
 }
 
@@ -337,48 +386,4 @@ pub fn cores() -> usize {
 pub fn random_seed() -> String {
     use std::hash::{BuildHasher, Hasher};
     format!("{:016x}", std::collections::hash_map::RandomState::new().build_hasher().finish())
-}
-
-fn text(verified: &[Verified], ui: &Ui) {
-    let mut levels = BTreeSet::new();
-    for figure in verified {
-        ui.answer(&format!(
-            "{} ({}): {}",
-            figure.subject.place.figure,
-            figure.subject.profile,
-            figure.verdict().name()
-        ));
-        for check in &figure.checks {
-            levels.insert(check.level);
-            ui.answer(&format!("  {:<10}  {:<7}  {}", check.level.name(), check.verdict.name(), check.summary));
-            check.findings.iter().for_each(|finding| ui.answer(&format!("              {finding}")));
-        }
-    }
-    ui.answer("");
-    for level in levels {
-        let [shows, leaves_open] = level.meaning();
-        let meaning = format!("shows that {shows}. It leaves open {leaves_open}.");
-        for (i, line) in wrapped(&meaning, WIDTH).iter().enumerate() {
-            ui.answer(&format!("  {:<10}  {line}", if i == 0 { level.name() } else { "" }));
-        }
-    }
-}
-
-fn json(verified: &[Verified], verdict: Verdict) -> serde_json::Value {
-    let check = |check: &Check| {
-        serde_json::json!({
-            "level": check.level.name(), "verdict": check.verdict.name().to_lowercase(),
-            "summary": check.summary, "findings": check.findings,
-        })
-    };
-    let figure = |figure: &Verified| {
-        serde_json::json!({
-            "figure": figure.subject.place.figure, "profile": figure.subject.profile,
-            "verdict": figure.verdict().name().to_lowercase(),
-            "checks": figure.checks.iter().map(check).collect::<Vec<_>>(),
-        })
-    };
-    serde_json::json!({
-        "verdict": verdict.name().to_lowercase(), "figures": verified.iter().map(figure).collect::<Vec<_>>(),
-    })
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::advice;
 use super::closures::store_of;
 use super::format::{columns, count, date, shown};
 use super::ui::Ui;
@@ -14,7 +15,7 @@ use crate::digest::ObjectDigest;
 use crate::fsx;
 use crate::lock::Lock;
 use crate::record::{Provenance, Record};
-use crate::reports::{Place, bare};
+use crate::reports::{Place, Settings, bare};
 use crate::stamp::{Stamp, find};
 use crate::store::Store;
 use crate::value::{Map, Value};
@@ -47,6 +48,8 @@ struct Traced {
     /// How its content compares with the committed one, in words.
     content: &'static str,
     records: Vec<(String, Record)>,
+    /// The variant in the reports folder that it is, if it is one.
+    variant: Option<(Place, Settings)>,
 }
 
 impl Whois {
@@ -74,9 +77,11 @@ impl Whois {
             ));
         }
         let store = store_of(global);
+        let variants = variants(global);
         let mut all = Vec::new();
         for stamp in stamps {
-            all.push(self.trace(stamp, &bytes, &locks, store.as_ref())?);
+            let variant = variants.iter().find(|(_, settings)| settings.key == stamp.key).cloned();
+            all.push(Traced { variant, ..self.trace(stamp, &bytes, &locks, store.as_ref())? });
         }
         if self.json {
             ui.answer(&serde_json::Value::from(all.iter().map(json).collect::<Vec<_>>()).to_string());
@@ -99,7 +104,7 @@ impl Whois {
             // Not locked here: the store may have the drawing.
             let records = store.map(|store| store.records(&stamp.key)).transpose()?.unwrap_or_default();
             let records = records.into_iter().map(|(_, record)| (record.provenance.stage.clone(), record)).collect();
-            return Ok(Traced { stamp, locked: None, identical: false, content: "", records });
+            return Ok(Traced { stamp, locked: None, identical: false, content: "", records, variant: None });
         };
         let identical = lock.files.values().any(|file| *file == hash);
         let extension = self.file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
@@ -114,27 +119,30 @@ impl Whois {
         let records = evidence.known().map(|(stage, record)| (stage.name.clone(), record.clone())).collect();
         let (place, profile) = (subject.place.clone(), subject.profile.clone());
         let locked = Some((Subject { place, profile }, lock.clone()));
-        Ok(Traced { stamp, locked, identical, content, records })
+        Ok(Traced { stamp, locked, identical, content, records, variant: None })
     }
 
     fn text(&self, traced: &Traced, ui: &Ui) {
-        let Traced { stamp, locked, content, records, .. } = traced;
+        let Traced { stamp, locked, content, records, variant, .. } = traced;
         let mut rows: Vec<Vec<String>> = Vec::new();
         let mut row = |name: &str, value: String| rows.push(vec![format!("  {name}"), value]);
         row("key", stamp.key.to_string());
         row("root", stamp.root.to_string());
         match locked {
             Some((subject, lock)) => {
-                let sets: String = lock.set.iter().map(|set| format!(" --set '{set}'")).collect();
                 row("lock", format!("{}: {content}", subject.place.path("lock").display()));
-                row("pipeline", format!("{}.toml, profile {}{sets}", lock.pipeline, lock.profile));
+                row("pipeline", format!("{}.toml, profile {}", lock.pipeline, lock.profile));
                 let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
                 lock.stages.iter().for_each(|stage| *kinds.entry(&stage.kind).or_default() += 1);
                 let kinds: Vec<_> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
                 row("stages", format!("{}: {}", lock.stages.len(), kinds.join(", ")));
-                row("again", format!("wdpipe make {} --profile {}{sets}", lock.figure, lock.profile));
+                row("again", advice::command(&["make", &lock.figure], &lock.profile, &lock.set));
             }
             None => row("lock", "none in the reports folder has this key and root".to_owned()),
+        }
+        if let (None, Some((place, settings))) = (locked, variant) {
+            row("variant", place.path("svg").display().to_string());
+            row("again", advice::command(&["make", &settings.figure], &settings.profile, &settings.set));
         }
         for (name, values) in settings(records) {
             row(&name, values);
@@ -167,6 +175,12 @@ fn locks(global: &Global) -> Result<Vec<(Subject, Lock)>, Failure> {
         }
     }
     Ok(locks)
+}
+
+/// All variants in the reports folder, and how they were made.
+fn variants(global: &Global) -> Vec<(Place, Settings)> {
+    let profiles = fsx::list(&global.reports).unwrap_or_default();
+    profiles.iter().flat_map(|profile| Settings::all(&global.reports.join(profile)).unwrap_or_default()).collect()
 }
 
 /// The settings of the training behind a figure: each with all values that it has.
@@ -207,7 +221,10 @@ fn made(records: &[(String, Record)]) -> Vec<String> {
 }
 
 fn json(traced: &Traced) -> serde_json::Value {
-    let Traced { stamp, locked, identical, content, records } = traced;
+    let Traced { stamp, locked, identical, content, records, variant } = traced;
+    // How it was made, whether or not it is locked.
+    let of_lock = locked.as_ref().map(|(_, lock)| (&lock.profile, &lock.set));
+    let made = of_lock.or(variant.as_ref().map(|(_, settings)| (&settings.profile, &settings.set)));
     let settings: serde_json::Map<_, _> =
         settings(records).into_iter().map(|(name, values)| (name, values.into())).collect();
     let stages: Vec<_> = records
@@ -224,8 +241,8 @@ fn json(traced: &Traced) -> serde_json::Value {
         "figure": stamp.figure, "key": stamp.key.to_string(), "root": stamp.root.to_string(),
         "lock": locked.as_ref().map(|(subject, _)| shown(&subject.place.path("lock"))),
         "pipeline": locked.as_ref().map(|(_, lock)| &lock.pipeline),
-        "profile": locked.as_ref().map(|(_, lock)| &lock.profile),
-        "set": locked.as_ref().map(|(_, lock)| &lock.set),
+        "profile": made.map(|(profile, _)| profile),
+        "set": made.map(|(_, set)| set),
         "identical": identical, "content": content, "settings": settings, "stages": stages,
     })
 }

@@ -21,7 +21,9 @@ pub const FILES: [&str; 4] = ["csv", "pdf", "png", "svg"];
 /// What a figure was made from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lock {
-    /// Its name.
+    /// What its files are called: as the figure, or as a variant of it.
+    pub name: String,
+    /// The figure's name.
     pub figure: String,
     /// The pipeline that says how it is made.
     pub pipeline: String,
@@ -61,6 +63,12 @@ pub enum LockError {
     /// A newer program wrote it.
     #[error("it has format version {0}, but this wdpipe reads version 1: use a newer wdpipe")]
     Version(u32),
+    /// Nothing but the line ends was changed.
+    #[error(
+        "only its line ends differ: they are CRLF, as git writes them with core.autocrlf. Put the line `reports/** -text` \
+         into .gitattributes, delete the converted files and run `git checkout -- reports`"
+    )]
+    LineEnds,
     /// Something was changed by hand, or on the way.
     #[error("it is damaged or was edited: {0}")]
     Altered(String),
@@ -74,9 +82,10 @@ impl Locked {
 }
 
 impl Lock {
-    /// The lock of a closure; `files` are the hashes of the figure's files by extension.
+    /// The lock of a closure: the name of the files, the figure, its pipeline and profile; `files` are the hashes of the
+    /// figure's files by extension.
     pub fn of(
-        (figure, pipeline, profile): (&str, &str, &str),
+        [name, figure, pipeline, profile]: [&str; 4],
         set: &[String],
         closure: &Closure,
         files: BTreeMap<String, ObjectDigest>,
@@ -90,6 +99,7 @@ impl Lock {
             outputs: member.record.outputs.iter().map(|output| (output.name.clone(), output.object)).collect(),
         };
         Self {
+            name: name.to_owned(),
             figure: figure.to_owned(),
             pipeline: pipeline.to_owned(),
             profile: profile.to_owned(),

@@ -21,6 +21,7 @@ fn lock(stages: usize) -> Lock {
         outputs: outputs.into(),
     });
     Lock {
+        name: "fig3".into(),
         figure: "fig3".into(),
         pipeline: "fig3".into(),
         profile: "smoke".into(),
@@ -47,6 +48,22 @@ fn locks_round_trip_with_their_stages_inside_or_beside() {
 }
 
 #[test]
+fn a_variant_is_told_by_a_name_of_its_own() {
+    let plain = lock(3).to_text().unwrap();
+    assert!(!plain.lock.contains("\nname = "), "{}", plain.lock);
+    for name in ["fig3@0123abcd", "mine"] {
+        let variant = Lock { name: name.into(), ..lock(3) };
+        let text = variant.to_text().unwrap();
+        assert!(text.lock.contains(&format!("\nname = \"{name}\"\nfigure = \"fig3\"\n")), "{}", text.lock);
+        assert_eq!(read(&text).unwrap(), variant);
+    }
+    for name in ["../x", "a/b", "@", "fig3@", ".x", "a@b@c", ""] {
+        let text = Lock { name: name.into(), ..lock(3) }.to_text().unwrap();
+        assert!(read(&text).unwrap_err().to_string().contains("a name is none"), "{name}");
+    }
+}
+
+#[test]
 fn every_altered_byte_is_found() {
     let text = lock(3).to_text().unwrap();
     for at in 0..text.lock.len() {
@@ -69,6 +86,15 @@ fn every_altered_byte_is_found() {
         }
         assert!(read(&Text { list: Some(list[..at].to_vec()), ..text.clone() }).is_err(), "cut at {at}");
     }
+}
+
+#[test]
+fn converted_line_ends_are_called_that_and_nothing_else_is() {
+    let text = lock(3).to_text().unwrap().lock;
+    let read = |lock: String| read(&Text { lock, list: None }).unwrap_err();
+    assert_eq!(read(text.replace('\n', "\r\n")), LockError::LineEnds);
+    assert_eq!(read(text.replacen('\n', "\r\n", 3)), LockError::LineEnds);
+    assert!(matches!(read(text.replace('\n', "\r\n").replacen('a', "b", 1)), LockError::Altered(_)));
 }
 
 #[test]

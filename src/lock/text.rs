@@ -39,6 +39,7 @@ use serde::Deserialize;
 
 use super::{FILES, Lock, LockError, Locked};
 use crate::digest::{ClosureRoot, ObjectDigest, StageKey};
+use crate::name::{PLAIN, is_plain};
 
 /// No lock's text has more bytes.
 pub const TEXT_LIMIT: u64 = 4 << 20;
@@ -61,6 +62,8 @@ pub struct Text {
 #[serde(deny_unknown_fields)]
 struct Parsed {
     version: u32,
+    /// Of the files, where it is not the figure's.
+    name: Option<String>,
     figure: String,
     pipeline: String,
     profile: String,
@@ -125,12 +128,16 @@ impl Lock {
         }
         let lines: String = self.stages.iter().map(|stage| line(stage, &machines)).collect();
         let beside = self.stages.len() > LISTED;
-        let Self { figure, pipeline, profile, set, .. } = self;
+        let Self { name, figure, pipeline, profile, set, .. } = self;
         let drawing = self.drawing().ok_or_else(|| LockError::Syntax("it has no stages".to_owned()))?;
         let set = set.iter().map(|set| quoted(set)).collect::<Vec<_>>().join(", ");
+        let (with, own) = match name == figure {
+            true => ("", String::new()),
+            false => (" with the settings below", format!("name = {}\n", quoted(name))),
+        };
         let mut out = format!(
-            "# What {figure}.svg and the files beside it were made from. `wdpipe verify {figure}` checks it; to change \
-             it,\n# run `wdpipe lock {figure}`.\nversion = 1\nfigure = {}\npipeline = {}\nprofile = {}\nset = [{set}]\n\
+            "# What {name}.svg and the files beside it were made from. `wdpipe verify {name}` checks it; to change \
+             it,\n# run `wdpipe lock {figure}`{with}.\nversion = 1\n{own}figure = {}\npipeline = {}\nprofile = {}\nset = [{set}]\n\
              key = \"{}\"\nroot = \"{}\"\n",
             quoted(figure),
             quoted(pipeline),
@@ -185,8 +192,8 @@ impl Lock {
             _ => return Err(LockError::Syntax("it has no list of stages, or two".to_owned()).into()),
         };
         let stages = rows.into_iter().map(|row| locked(row, &parsed.machines)).collect::<Result<Vec<_>, _>>()?;
-        let Parsed { figure, pipeline, profile, set, files, .. } = parsed;
-        let lock = Self { figure, pipeline, profile, set, files, stages };
+        let Parsed { name, figure, pipeline, profile, set, files, .. } = parsed;
+        let lock = Self { name: name.unwrap_or_else(|| figure.clone()), figure, pipeline, profile, set, files, stages };
         let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
         for stage in &lock.stages {
             *kinds.entry(stage.kind.clone()).or_default() += 1;
@@ -209,6 +216,12 @@ fn altered(what: &str) -> LockError {
     LockError::Altered(what.to_owned())
 }
 
+/// Whether the last line is the checksum of those before it.
+fn is_sealed(text: &str) -> bool {
+    text.rfind(CHECKSUM)
+        .is_some_and(|end| text[end..] == format!("{CHECKSUM}{}\n", ObjectDigest::of(&text.as_bytes()[..end])))
+}
+
 /// Everything about the text but what its stages come to.
 fn check_text(text: &str) -> Result<Parsed, LockError> {
     let syntax = |error: toml::de::Error| LockError::Syntax(error.to_string().trim_end().to_owned());
@@ -224,24 +237,24 @@ fn check_text(text: &str) -> Result<Parsed, LockError> {
     if version != 1 {
         return Err(LockError::Version(version));
     }
-    let end = text.rfind(CHECKSUM).ok_or_else(|| altered("the checksum at its end is missing"))?;
-    if text[end..] != format!("{CHECKSUM}{}\n", ObjectDigest::of(&text.as_bytes()[..end])) {
-        return Err(altered("the checksum at its end is another one"));
+    if !text.contains(CHECKSUM) {
+        return Err(altered("the checksum at its end is missing"));
+    }
+    if !is_sealed(text) {
+        let converted = is_sealed(&text.replace("\r\n", "\n"));
+        return Err(if converted { LockError::LineEnds } else { altered("the checksum at its end is another one") });
     }
     let parsed: Parsed = toml::from_str(text).map_err(syntax)?;
-    if parsed.version != 1 || !is_name(&parsed.figure) || !is_name(&parsed.profile) || !is_name(&parsed.pipeline) {
-        return Err(LockError::Syntax("a name is none: letters, digits and ._- are expected".to_owned()));
+    // Names become parts of paths. That of a variant is the figure's, with a hash behind an @.
+    let (name, hash) = parsed.name.as_ref().map_or(("a", "a"), |name| name.split_once('@').unwrap_or((name, "a")));
+    let names = [name, hash, &parsed.figure, &parsed.profile, &parsed.pipeline];
+    if parsed.version != 1 || !names.iter().all(|name| is_plain(name)) || parsed.name.as_ref() == Some(&parsed.figure) {
+        return Err(LockError::Syntax(format!("a name is none: {PLAIN}")));
     }
     if parsed.files.keys().ne(FILES.iter()) {
         return Err(LockError::Syntax(format!("its files must be {}", FILES.join(", "))));
     }
     Ok(parsed)
-}
-
-/// Names become parts of paths.
-fn is_name(name: &str) -> bool {
-    let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    !name.is_empty() && name.len() <= 64 && !name.starts_with('.') && name.chars().all(fits)
 }
 
 fn unpack(packed: &[u8], digest: ObjectDigest) -> Result<Vec<Row>, LockError> {

@@ -5,6 +5,7 @@
 //! text is untrusted, drawings too.
 
 mod data;
+mod kept;
 mod section;
 mod stages;
 mod svg;
@@ -14,6 +15,7 @@ mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use self::kept::{Kept, kept};
 use self::text::{esc, plural};
 use crate::table::Table;
 
@@ -35,8 +37,10 @@ pub struct Page {
     pub about: String,
     /// The program and its version, such as `wdpipe 0.1.0`.
     pub program: String,
-    /// The figures, in reading order.
+    /// The figures.
     pub figures: Vec<Section>,
+    /// Figures of an earlier page that stay as they are there.
+    pub kept: Vec<Kept>,
 }
 
 /// A figure and all that belongs to it.
@@ -140,13 +144,15 @@ pub struct StageInfo {
 /// The page as one HTML document; the same page gives the same bytes.
 pub fn html(page: &Page) -> String {
     let anchors = anchors(&page.figures);
+    let new = page.figures.iter().zip(&anchors).map(|(figure, anchor)| written(figure, anchor));
+    let mut figures: Vec<Kept> = new.chain(page.kept.iter().cloned()).collect();
+    // The paper's figures come first.
+    figures.sort_by_key(|figure| (!figure.name.starts_with("fig"), figure.name.clone()));
     let mut out = head(page);
-    out.push_str(&header(page));
-    out.push_str(&contents(&page.figures, &anchors));
+    out.push_str(&header(page, &figures));
+    out.push_str(&contents(&figures));
     out.push_str("<main>\n");
-    for (figure, anchor) in page.figures.iter().zip(&anchors) {
-        out.push_str(&section::section(figure, anchor));
-    }
+    figures.iter().for_each(|figure| out.push_str(&figure.section));
     out.push_str("</main>\n");
     out.push_str(&format!("<footer><p>Written by {}.</p></footer>\n", esc(&page.program)));
     out.push_str(&format!("<script>\n{SCRIPT}</script>\n</body>\n</html>\n"));
@@ -166,20 +172,45 @@ fn head(page: &Page) -> String {
     )
 }
 
-fn header(page: &Page) -> String {
+/// A figure as it stands in a page.
+fn written(figure: &Section, anchor: &str) -> Kept {
+    let mut verdicts: BTreeMap<String, usize> = BTreeMap::new();
+    for claim in &figure.claims {
+        *verdicts.entry(esc(&claim.verdict).to_string()).or_default() += 1;
+    }
+    let title = match figure.title.trim() {
+        "" => String::new(),
+        title => format!(" {}", esc(title)),
+    };
+    let claims = match verdicts.is_empty() {
+        true => String::new(),
+        false => format!(" <span class=\"note\">{}</span>", tally(&verdicts)),
+    };
+    let name = esc(&figure.name);
+    Kept {
+        name: figure.name.clone(),
+        entry: format!("<li><a href=\"#{anchor}\"><strong>{name}</strong>{title}</a>{claims}</li>\n"),
+        section: section::section(figure, anchor),
+        verdicts,
+        stages: figure.stages.iter().map(|stage| stage.key.clone()).collect(),
+    }
+}
+
+fn header(page: &Page, figures: &[Kept]) -> String {
     let about = match page.about.trim().trim_end_matches('.') {
         "" => String::new(),
         about => format!(": {}", esc(about)),
     };
-    let claims: Vec<&ClaimInfo> = page.figures.iter().flat_map(|figure| &figure.claims).collect();
+    let mut verdicts: BTreeMap<String, usize> = BTreeMap::new();
+    for (verdict, count) in figures.iter().flat_map(|figure| &figure.verdicts) {
+        *verdicts.entry(verdict.clone()).or_default() += count;
+    }
     // Figures may share stages; each is counted once.
-    let stages: BTreeSet<&str> =
-        page.figures.iter().flat_map(|figure| &figure.stages).map(|stage| stage.key.as_str()).collect();
-    let figures = plural(page.figures.len(), "figure");
-    let stages = plural(stages.len(), "stage");
-    let counts = match claims.is_empty() {
-        true => format!("{figures}, {stages}."),
-        false => format!("{figures}, {}, {stages}. Of the claims: {}.", plural(claims.len(), "claim"), tally(&claims)),
+    let stages: BTreeSet<&String> = figures.iter().flat_map(|figure| &figure.stages).collect();
+    let (figures, stages) = (plural(figures.len(), "figure"), plural(stages.len(), "stage"));
+    let counts = match verdicts.values().sum() {
+        0 => format!("{figures}, {stages}."),
+        claims => format!("{figures}, {}, {stages}. Of the claims: {}.", plural(claims, "claim"), tally(&verdicts)),
     };
     format!(
         "<header>\n<h1>{}</h1>\n<p>Profile <strong>{}</strong>{about}.</p>\n<p>{counts}</p>\n</header>\n",
@@ -188,39 +219,20 @@ fn header(page: &Page) -> String {
     )
 }
 
-fn contents(figures: &[Section], anchors: &[String]) -> String {
-    let mut out = "<nav id=\"contents\" aria-labelledby=\"contents-heading\">\n\
-        <h2 id=\"contents-heading\">Contents</h2>\n<ul>\n"
-        .to_owned();
-    for (figure, anchor) in figures.iter().zip(anchors) {
-        let title = match figure.title.trim() {
-            "" => String::new(),
-            title => format!(" {}", esc(title)),
-        };
-        let claims = match figure.claims.is_empty() {
-            true => String::new(),
-            false => {
-                let tally = tally(&figure.claims.iter().collect::<Vec<_>>());
-                format!(" <span class=\"note\">{tally}</span>")
-            }
-        };
-        let name = esc(&figure.name);
-        out.push_str(&format!("<li><a href=\"#{anchor}\"><strong>{name}</strong>{title}</a>{claims}</li>\n"));
-    }
-    out.push_str("</ul>\n</nav>\n");
-    out
+fn contents(figures: &[Kept]) -> String {
+    let entries: String = figures.iter().map(|figure| figure.entry.as_str()).collect();
+    format!(
+        "<nav id=\"contents\" aria-labelledby=\"contents-heading\">\n\
+         <h2 id=\"contents-heading\">Contents</h2>\n<ul>\n{entries}</ul>\n</nav>\n"
+    )
 }
 
-/// How many claims have which verdict: `2 reproduced, 1 undecided`. Those of this program's come first.
-fn tally(claims: &[&ClaimInfo]) -> String {
-    let mut counts: BTreeMap<(usize, &str), usize> = BTreeMap::new();
-    for claim in claims {
-        let verdict = claim.verdict.as_str();
-        let place = section::VERDICTS.iter().position(|known| known.0 == verdict).unwrap_or(usize::MAX);
-        *counts.entry((place, verdict)).or_default() += 1;
-    }
-    let words: Vec<String> = counts.iter().map(|((_, verdict), count)| format!("{count} {}", esc(verdict))).collect();
-    words.join(", ")
+/// How many claims have which verdict, given in HTML: `2 reproduced, 1 undecided`. Those of this program's come first.
+fn tally(verdicts: &BTreeMap<String, usize>) -> String {
+    let place = |verdict: &str| section::VERDICTS.iter().position(|known| known.0 == verdict).unwrap_or(usize::MAX);
+    let mut sorted: Vec<_> = verdicts.iter().collect();
+    sorted.sort_by_key(|(verdict, _)| (place(verdict), *verdict));
+    sorted.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect::<Vec<_>>().join(", ")
 }
 
 /// For each figure an id that is unique on the page. It has a prefix, so that a figure's name cannot be

@@ -97,6 +97,7 @@ fn smoke() -> Page {
         about: "built-in images, a tiny network, three seeds, two CPU cores, under 3 minutes".into(),
         program: "wdpipe 0.1.0".into(),
         figures: vec![figure],
+        kept: Vec::new(),
     }
 }
 
@@ -165,7 +166,14 @@ fn hostile() -> Page {
         }],
         files: vec![(text(), text()), ("bad".into(), "javascript:hostile()".into())],
     };
-    Page { title: text(), profile: text(), about: text(), program: text(), figures: vec![figure.clone(), figure] }
+    Page {
+        title: text(),
+        profile: text(),
+        about: text(),
+        program: text(),
+        figures: vec![figure.clone(), figure],
+        kept: Vec::new(),
+    }
 }
 
 /// An element's start tag: its name and its attributes as they stand.
@@ -341,4 +349,27 @@ fn many_stages_are_summed_up() {
     let text = stages::stages(&[known, unknown], "fig3");
     assert!(text.contains("Stages: 2, 1 min 0 s in all") && text.contains("<td>a; b</td>"), "{text}");
     assert_eq!(stages::stages(&[], "fig3"), "");
+}
+
+#[test]
+fn a_page_keeps_figures_of_an_earlier_one_as_they_are() {
+    let (fig2, zoom) = (smoke().figures.remove(0), marks());
+    let page = |figures: &[&Section], kept: &[Kept]| {
+        let figures = figures.iter().map(|figure| (*figure).clone()).collect();
+        html(&Page { figures, kept: kept.to_vec(), ..smoke() })
+    };
+    let earlier = page(&[&fig2, &zoom], &[]);
+    let before = kept(&earlier);
+    assert_eq!(before.iter().map(|kept| &kept.name).collect::<Vec<_>>(), [&fig2.name, &zoom.name]);
+    // The same page, from what is kept of it and from what is new.
+    for (figures, kept) in [(&[][..], &before[..]), (&[&fig2], &before[1..]), (&[&zoom], &before[..1])] {
+        for (now, before) in page(figures, kept).lines().zip(earlier.lines()) {
+            assert_eq!(now, before);
+        }
+    }
+    assert!(kept("<section id=\"figure-x\">").is_empty() && kept("").is_empty());
+    // Hostile text cannot end a section, nor forge one.
+    let hostile = html(&hostile());
+    assert_eq!(kept(&hostile).len(), 2);
+    assert!(kept(&hostile).iter().all(|kept| hostile.contains(&kept.section) && hostile.contains(&kept.entry)));
 }

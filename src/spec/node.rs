@@ -73,6 +73,17 @@ impl Node {
         Diagnostic { origin: self.origin.clone(), message: message.into() }
     }
 
+    /// Whether it has the same value, wherever that was written.
+    pub fn is_like(&self, other: &Self) -> bool {
+        match (&self.data, &other.data) {
+            (Data::List(these), Data::List(others)) => {
+                these.len() == others.len() && these.iter().zip(others).all(|(this, other)| this.is_like(other))
+            }
+            (Data::Table(these), Data::Table(others)) => are_like(these, others),
+            (this, other) => this == other,
+        }
+    }
+
     /// What it is, for messages.
     pub fn describe(&self) -> String {
         match &self.data {
@@ -85,6 +96,12 @@ impl Node {
             Data::Table(_) => "a table".to_owned(),
         }
     }
+}
+
+/// Whether two tables have the same values.
+pub fn are_like(these: &BTreeMap<String, Node>, others: &BTreeMap<String, Node>) -> bool {
+    these.len() == others.len()
+        && these.iter().zip(others).all(|((name, this), (other_name, other))| name == other_name && this.is_like(other))
 }
 
 /// Parses the text of a pipeline file.

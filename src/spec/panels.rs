@@ -10,6 +10,7 @@ use super::pipeline::Pipeline;
 use crate::expr::Expr;
 use crate::figure;
 use crate::graph::{Drawn, Input, Stage};
+use crate::name::is_plain;
 use crate::work::{Axis, Curve, Figure, Guide, Panel, Scale, Work};
 
 /// A panel, its figure, and the tables that its curves are drawn from.
@@ -164,15 +165,18 @@ fn panel<'a>(node: &'a Node, pipeline: &str, sources: Sources<'_>, complaints: &
     let fields = Fields::new(node, &none);
     let figure = fields.text("figure", Some(pipeline));
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-    if figure.is_empty() || !figure.chars().all(plain) {
+    if !is_plain(&figure) || !figure.chars().all(plain) {
         let cure = if figure == pipeline { ": rename the file, or say figure = \"…\" in the panel" } else { "" };
-        fields.complain("figure", format!("the name of a figure is lower-case letters, digits, - and _{cure}"));
+        fields.complain(
+            "figure",
+            format!("the name of a figure is lower-case letters, digits, - and _, at most 64{cure}"),
+        );
     }
     if RESERVED.contains(&figure.as_str()) {
         fields.complain("figure", format!("no figure can be called `{figure}`: rename the file or the figure"));
     }
     let id = fields.text("id", None);
-    if id.is_empty() || !id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) {
+    if !is_plain(&id) || !id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) {
         fields.complain("id", "the `id` of a panel must be lower-case letters or digits, such as \"a\"");
     }
     let title = fields.drawn_text("title", Some(""));

@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::node::{Data, Diagnostic, Node, did_you_mean, parse_file, parse_set};
+use super::node::{Data, Diagnostic, Node, are_like, did_you_mean, parse_file, parse_set};
+use crate::name::{PLAIN, is_plain};
 
 /// A pipeline after profile and `--set`s, before it is checked stage by stage.
 #[derive(Debug, Clone)]
@@ -18,7 +19,7 @@ pub struct Pipeline {
     pub profile: String,
     /// What it says about itself.
     pub about: String,
-    /// The `--set`s that hold besides.
+    /// The `--set`s that change something.
     pub sets: Vec<String>,
     /// The numeric policy, if the pipeline names one.
     pub policy: Option<Node>,
@@ -80,7 +81,7 @@ impl Pipeline {
             title: text_of(fields.get("title")),
             profile: profile.to_owned(),
             about: String::new(),
-            sets: sets.to_vec(),
+            sets: Vec::new(),
             policy: fields.get("policy").cloned(),
             settings: section(fields.get("settings"), "settings", &mut complaints),
             stages: section(fields.get("stage"), "stage", &mut complaints),
@@ -101,6 +102,9 @@ impl Pipeline {
         let lower: BTreeSet<String> = profiles.keys().map(|name| name.to_lowercase()).collect();
         if lower.len() < profiles.len() {
             complaints.push(root.complain("two profiles have names that differ in upper and lower case only"));
+        }
+        for (name, node) in profiles.iter().filter(|(name, _)| !is_plain(name)) {
+            complaints.push(node.complain(format!("`{name}` cannot be the name of a profile: {PLAIN}")));
         }
         match profiles.get(profile) {
             Some(node) => {
@@ -126,7 +130,11 @@ impl Pipeline {
             match split_set(set) {
                 Ok((path, value)) => {
                     let path: Vec<_> = path.split('.').map(str::trim).collect();
+                    let before = pipeline.values();
                     pipeline.overlay(&path, &value, &mut complaints);
+                    if !pipeline.values().iter().zip(&before).all(|(now, before)| are_like(now, before)) {
+                        pipeline.sets.push(set.clone());
+                    }
                 }
                 Err(complaint) => complaints.push(complaint),
             }
@@ -141,7 +149,14 @@ impl Pipeline {
     pub fn profiles(file: &str, text: &str) -> Result<Vec<(String, String)>, Diagnostic> {
         let root = parse_file(file, text)?;
         let profiles = section(table(&root).get("profile"), "profile", &mut Vec::new());
-        Ok(profiles.iter().map(|(name, node)| (name.clone(), text_of(table(node).get("about")))).collect())
+        let plain = profiles.iter().filter(|(name, _)| is_plain(name));
+        Ok(plain.map(|(name, node)| (name.clone(), text_of(table(node).get("about")))).collect())
+    }
+
+    /// All that a `--set` may change.
+    fn values(&self) -> [BTreeMap<String, Node>; 3] {
+        let policy = self.policy.clone().map(|policy| ("policy".to_owned(), policy));
+        [self.settings.clone(), self.stages.clone(), policy.into_iter().collect()]
     }
 
     /// A value of the file, or what is nearest around it.
@@ -284,10 +299,15 @@ mod tests {
         assert_eq!(pipeline.settings["lr"].data, Data::Float(0.3));
         assert_eq!(table(&table(&pipeline.stages["init"])["model"])["width"].data, Data::Int(8));
         assert_eq!((pipeline.title.as_str(), pipeline.about.as_str()), ("T", "small"));
+        let pipeline = read("smoke", &["lr=[0.1]", "trunk={epochs=2}", "trunk.epochs=3", "trunk.epochs=3"]).unwrap();
+        assert_eq!(pipeline.sets, ["trunk.epochs=3"], "those that change nothing are none");
     }
 
     #[test]
     fn what_is_unknown_is_said() {
+        let elsewhere = Pipeline::read("p", "p.toml", "[profile.\"../x\"]\n[profile.a]\n", "../x", &[]).unwrap_err();
+        let said = elsewhere[0].to_string();
+        assert!(said.starts_with("p.toml:1: `../x` cannot be the name of a profile: "), "{said}");
         assert_eq!(read("smok", &[]).unwrap_err(), ["p.toml:1: no profile `smok` here; there are: paper, smoke"]);
         assert_eq!(
             read("paper", &["trnk.epochs=1", "lr.x=1", "trunk=1", "lr"]).unwrap_err(),

@@ -105,7 +105,8 @@ impl Pin {
 
     /// Reads the text of a file; what is wrong with it otherwise, in words.
     fn from_text(name: PinName, text: &str) -> Result<Self, String> {
-        let damaged = || "it is no pin, or was altered: remove it with `wdpipe cache unpin`, and pin anew".to_owned();
+        let damage = format!("it is no pin, or was altered: remove it with `wdpipe cache unpin {name}`, and pin anew");
+        let damaged = || damage.clone();
         let mut lines = text.lines();
         let version = lines.next().and_then(|line| line.strip_prefix(HEADER)?.parse::<u32>().ok());
         match version.ok_or_else(damaged)? {

@@ -19,6 +19,12 @@ fn layer(extension: &str) -> &'static str {
     }
 }
 
+/// The bytes with the line ends of Unix.
+fn without_cr(bytes: &[u8]) -> Vec<u8> {
+    let is_kept = |place: &usize| !bytes[*place..].starts_with(b"\r\n");
+    (0..bytes.len()).filter(is_kept).map(|place| bytes[place]).collect()
+}
+
 /// Compares the committed files with a lock. Of one that differs it says what: the drawing in it or what it says about
 /// itself.
 ///
@@ -47,10 +53,11 @@ pub fn files(lock: &Lock, place: &Place) -> Result<Check, FsError> {
             let what = format!("{}: what is drawn is the lock's, but it says other things of itself", path.display());
             check.found(Verdict::Differs, what);
         } else {
-            check.found(
-                Verdict::Differs,
-                format!("{}: other bytes than the lock's: {}", path.display(), layer(extension)),
-            );
+            let what = match ObjectDigest::of(&without_cr(&bytes)) == *hash {
+                true => "only the line ends differ: git converted them (core.autocrlf)".to_owned(),
+                false => format!("other bytes than the lock's: {}", layer(extension)),
+            };
+            check.found(Verdict::Differs, format!("{}: {what}", path.display()));
         }
     }
     let root = lock.root().short();

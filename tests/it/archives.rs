@@ -50,9 +50,7 @@ fn there_and_back(figure: &str, sets: &[&str], make: &dyn Fn(&Environment) -> se
         assert_eq!(number(&remade, "stages_run"), scope.len() as u64);
         assert_eq!(remade["outputs"].as_array().unwrap().len(), made["outputs"].as_array().unwrap().len());
         for extension in ["svg", "png", "pdf", "csv"] {
-            let drawn = |environment: &Environment| {
-                std::fs::read(environment.path(&format!("reports/smoke/{figure}.{extension}"))).unwrap()
-            };
+            let drawn = |environment: &Environment| std::fs::read(environment.file(figure, extension)).unwrap();
             assert!(drawn(&there) == drawn(&here), "{extension}");
         }
     }

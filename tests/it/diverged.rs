@@ -23,7 +23,7 @@ fn divergence_is_said_recorded_and_drawn() {
     }
 
     // Everything behind it is not a number; the figure says how many runs diverged.
-    let csv = std::fs::read_to_string(environment.path("reports/smoke/fig3.csv")).unwrap();
+    let csv = std::fs::read_to_string(environment.file("fig3", "csv")).unwrap();
     let rows: Vec<Vec<&str>> = csv.lines().skip(1).map(|line| line.split(',').collect()).collect();
     let (mut lost, mut panels) = (0, std::collections::BTreeSet::new());
     for row in &rows {

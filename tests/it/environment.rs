@@ -95,6 +95,19 @@ impl Environment {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// The file of a figure in the reports folder or, if there is none, that of its only variant.
+    pub fn file(&self, figure: &str, extension: &str) -> PathBuf {
+        let own = self.path(&format!("reports/smoke/{figure}.{extension}"));
+        if own.exists() {
+            return own;
+        }
+        let is_it = |name: &String| name.starts_with(&format!("{figure}@")) && name.ends_with(&format!(".{extension}"));
+        let entries = std::fs::read_dir(self.path("reports/smoke")).unwrap();
+        let names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let [one] = &names.iter().filter(|name| is_it(name)).collect::<Vec<_>>()[..] else { panic!("{names:?}") };
+        self.path("reports/smoke").join(one)
+    }
+
     /// All files in a folder of the cache.
     pub fn files(&self, folder: &str) -> Vec<PathBuf> {
         Self::below(&self.path("cache").join(folder))

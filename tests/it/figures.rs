@@ -100,15 +100,15 @@ fn seeds_are_added_until_the_intervals_are_narrow() {
     let stopped = environment.run(&Environment::tiny("fig3b", &["--ci", "1000", "--budget", "0s"]));
     assert_eq!(stopped.code, Some(0), "{}", stopped.stderr);
     assert!(stopped.stderr.contains("stopped at 1 seed: "), "{}", stopped.stderr);
-    let ended = environment.run(&Environment::tiny("fig3b", &["--ci", "1000"]));
+    let ended = environment.run(&Environment::tiny("fig3b", &["--ci", "1000", "--name", "narrow"]));
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     for part in ["1 seed: the widest 95 % interval is not known yet", "all intervals are at most 1000 wide"] {
         assert!(ended.stderr.contains(part), "{part}: {}", ended.stderr);
     }
-    let numbers = std::fs::read_to_string(environment.path("reports/smoke/fig3b.csv")).unwrap();
+    let numbers = std::fs::read_to_string(environment.path("reports/smoke/narrow.csv")).unwrap();
     let heading = numbers.lines().next().unwrap().split(',').position(|name| name == "n").unwrap();
     assert!(numbers.lines().skip(1).all(|line| line.split(',').nth(heading) != Some("1")), "{numbers}");
-    let svg = std::fs::read_to_string(environment.path("reports/smoke/fig3b.svg")).unwrap();
+    let svg = std::fs::read_to_string(environment.path("reports/smoke/narrow.svg")).unwrap();
     assert!(svg.contains("Means over 3 runs"), "the figure says on how many runs it rests");
     for (arguments, message) in [
         (&["make", "fig3b", "--ci", "x"][..], "a number above 0 is wanted"),
@@ -140,12 +140,12 @@ fn a_new_pipeline_is_made_as_it_is_and_shown_on_a_page() {
     let small =
         ["--set", "init.width=1", "--set", "run.epochs=1", "--set", "data.train=60", "--set", "trace.images=20"];
     run(&[&["make", "all", "--device", "cpu"], &small[..]].concat(), 0);
-    let page = std::fs::read_to_string(environment.path("reports/smoke/index.html")).unwrap();
+    let page = std::fs::read_to_string(environment.file("index", "html")).unwrap();
     for part in ["my-figure", "The large learning rate ends at a lower test error.", "undecided", "Pipeline: "] {
         assert!(page.contains(part), "{part}");
     }
     run(&[&["report"], &small[..]].concat(), 0);
-    assert_eq!(page, std::fs::read_to_string(environment.path("reports/smoke/index.html")).unwrap());
+    assert_eq!(page, std::fs::read_to_string(environment.file("index", "html")).unwrap());
 }
 
 /// Twelve curves that begin at a loss of 0 on a logarithmic axis, and a heat map with a row for a noise of 0.

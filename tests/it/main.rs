@@ -58,5 +58,6 @@ mod torture;
 mod trust;
 #[cfg(feature = "torch")]
 mod variables;
+mod variants;
 #[cfg(not(feature = "torch"))]
 mod without_torch;

@@ -47,7 +47,7 @@ fn a_locked_figure_holds_at_every_level_and_tells_differing_from_missing() {
     let json: serde_json::Value = serde_json::from_str(&bare.stdout).unwrap();
     assert_eq!(json["verdict"], "ok");
 
-    let svg = environment.path("reports/smoke/fig3.svg");
+    let svg = environment.file("fig3", "svg");
     let good = std::fs::read_to_string(&svg).unwrap();
     std::fs::write(&svg, good.replacen("LR 0.1", "LR 0.3", 1)).unwrap();
     let differs = environment.run(&["verify", "fig3"]);
@@ -95,7 +95,7 @@ fn diff_names_the_learning_rate_in_which_two_checkouts_differ() {
     let other = ["--set", "lr=[0.1,0.25]"];
     made(&b, &other);
     lock(&b, &other);
-    let of = |environment: &Environment| environment.path("reports/smoke/fig3.lock").to_str().unwrap().to_owned();
+    let of = |environment: &Environment| environment.file("fig3", "lock").to_str().unwrap().to_owned();
     // From the committed files alone.
     let empty = Environment::new();
     let diff = empty.run(&["diff", &of(&a), &of(&b), "--json"]);
@@ -128,7 +128,7 @@ fn a_second_result_of_a_key_is_reported_and_the_locked_one_used() {
     assert_eq!((number(&json, "stages_run"), hashes(&json)), (0, hashes(&first)), "{}", again.stderr);
     assert!(again.stderr.contains("1 stage came out differently"), "{}", again.stderr);
     // Without the lock age decides, and that is said.
-    std::fs::remove_file(environment.path("reports/smoke/fig3.lock")).unwrap();
+    std::fs::remove_file(environment.file("fig3", "lock")).unwrap();
     let unlocked = environment.run(&Environment::tiny("fig3", &[]));
     let json: serde_json::Value = serde_json::from_str(&unlocked.stdout).unwrap();
     assert_ne!(hashes(&json), hashes(&first));
@@ -163,7 +163,7 @@ fn what_is_signed_by_a_trusted_key_comes_in_and_nothing_else() {
     let public = key(&ann);
     let first = made(&ann, &[]);
     lock(&ann, &[]);
-    let archive = ann.path("reports/smoke/fig3.wdpipe").to_str().unwrap().to_owned();
+    let archive = ann.file("fig3", "wdpipe").to_str().unwrap().to_owned();
     let refused = bob.run(&["cache", "import", &archive]);
     assert_eq!(refused.code, Some(1), "{}", refused.stderr);
     assert!(refused.stderr.contains("not admitted"), "{}", refused.stderr);
@@ -194,7 +194,8 @@ fn receipts_add_up_and_a_forged_one_is_refused() {
     let environment = Environment::new();
     made(&environment, &[]);
     lock(&environment, &[]);
-    let audit = ["audit", "fig3", "--segments", "2", "--device", "cpu", "--seed"];
+    let lock = environment.file("fig3", "lock");
+    let audit = ["audit", lock.file_stem().unwrap().to_str().unwrap(), "--segments", "2", "--device", "cpu", "--seed"];
     let run = |seed: &str| environment.run(&[&audit[..], &[seed]].concat());
     let keyless = run("a");
     assert_eq!(keyless.code, Some(3), "{}", keyless.stderr);
@@ -203,11 +204,11 @@ fn receipts_add_up_and_a_forged_one_is_refused() {
         let audited = run(seed);
         assert_eq!(audited.code, Some(0), "{}", audited.stderr);
     }
-    let verified = environment.run(&["verify", "fig3"]);
+    let verified = environment.run(&["verify", "fig3", "-v"]);
     assert_eq!(verified.code, Some(0), "{}", verified.stdout);
     let line = verified.stdout.lines().find(|line| line.contains("audits")).unwrap().to_owned();
     assert!(line.contains("of 6 segments") && line.contains("by 1 key"), "{line}");
-    let path = environment.path("reports/smoke/fig3.receipts");
+    let path = environment.file("fig3", "receipts");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replacen("out_of = 6", "out_of = 7", 1)).unwrap();
     let forged = environment.run(&["verify", "fig3"]);
@@ -222,7 +223,7 @@ fn whois_traces_renamed_copies_of_every_format() {
     lock(&environment, &[]);
     for extension in ["svg", "png", "pdf", "csv"] {
         let copy = environment.path(&format!("found-{extension}.bin"));
-        std::fs::copy(environment.path(&format!("reports/smoke/fig3.{extension}")), &copy).unwrap();
+        std::fs::copy(environment.file("fig3", extension), &copy).unwrap();
         let found = environment.run(&["whois", copy.to_str().unwrap(), "--json"]);
         assert_eq!(found.code, Some(0), "{extension}: {}", found.stderr);
         let json: serde_json::Value = serde_json::from_str(&found.stdout).unwrap();

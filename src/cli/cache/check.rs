@@ -74,7 +74,7 @@ impl Check {
         let lacking = those(|how| matches!(how, Repaired::Cannot(_)));
         if differing > 0 {
             let message = format!("{} came out differently from what is recorded", count(differing, "object"));
-            let hint = "nothing of it was put in; `wdpipe make` keeps what comes out here as a second result";
+            let hint = "nothing of it was put in; `wdpipe make all` keeps what comes out here as a second result";
             return Err(Failure::new(ExitCode::Failed, message, hint));
         }
         if lacking > 0 {
@@ -98,9 +98,9 @@ impl Check {
         };
         let message = format!("{} damaged; {moved}", count(damaged, "file"));
         let hint = match report.damaged_signatures.is_empty() {
-            true => "`wdpipe make` computes again what it needs",
+            true => "`wdpipe make all` computes again what it needs",
             false => {
-                "`wdpipe make` computes again what it needs; `wdpipe keys sign` signs again what your key had signed"
+                "`wdpipe make all` computes again what it needs; `wdpipe keys sign all` signs again what your key had signed"
             }
         };
         Err(Failure::new(ExitCode::Storage, message, hint))

@@ -11,6 +11,7 @@ mod stats;
 use clap::{Args, Subcommand};
 
 use super::archive::{Export, Import};
+use super::select::plain;
 use super::share::Share;
 use super::torture::{Child, Torture};
 use super::ui::Ui;
@@ -39,7 +40,7 @@ pub enum Cache {
 #[derive(Debug, Clone, Args)]
 pub struct Profiles {
     /// The profiles under which pipelines are current [default: all that they have]. Repeatable.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = plain)]
     profile: Vec<String>,
 }
 

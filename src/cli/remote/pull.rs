@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use clap::Args;
 
 use super::super::admit::Accepting;
+use super::super::advice::all_quoted;
 use super::super::format::count;
 use super::super::select::{Variant, select};
 use super::super::signals::cancel_on_interrupt;
@@ -90,11 +91,16 @@ impl Pull {
             0 => Ok(()),
             _ if unknown == stages => {
                 let message = format!("the remote has nothing of {targets} with these settings");
-                Err(Failure::new(ExitCode::Missing, message, "`wdpipe make` computes it; then `wdpipe push` shares it"))
+                let quoted = all_quoted(&self.targets);
+                let hint = format!("`wdpipe make {quoted}` computes it; then `wdpipe push {quoted}` shares it");
+                Err(Failure::new(ExitCode::Missing, message, hint))
             }
             _ => {
                 let has = format!("{} of {} behind {targets}", stages - unknown, count(stages, "stage"));
-                ui.warn(&format!("{has} are known now; `wdpipe make` computes the others"));
+                ui.warn(&format!(
+                    "{has} are known now; `wdpipe make {}` computes the others",
+                    all_quoted(&self.targets)
+                ));
                 Ok(())
             }
         }

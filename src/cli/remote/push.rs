@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::Args;
 
 use super::super::admit::{Accepting, Gate, Objection};
+use super::super::advice::all_quoted;
 use super::super::format::count;
 use super::super::select::{Variant, select};
 use super::super::signals::cancel_on_interrupt;
@@ -56,7 +57,11 @@ impl Push {
         let known = engine::known(&selection.graph, &knowledge, &needed, &store)?;
         if known.is_empty() {
             let message = format!("nothing of {} was made with these settings", self.targets.join(" "));
-            return Err(Failure::new(ExitCode::Missing, message, "`wdpipe make` makes it"));
+            return Err(Failure::new(
+                ExitCode::Missing,
+                message,
+                format!("`wdpipe make {}` makes it", all_quoted(&self.targets)),
+            ));
         }
         let chosen = Chosen::find(global, self.to.as_deref())?;
         let there = chosen.open(true)?;
@@ -85,14 +90,13 @@ impl Push {
         if sent.mended > 0 {
             ui.say(&format!("{} of it the remote listed and did not have, or not whole", count(sent.mended, "file")));
         }
-        let targets = self.targets.join(" ");
+        let targets = all_quoted(&self.targets);
         for (objection, records) in objections {
             let records = format!("{} of {}", records, count(known.len(), "record"));
             ui.say(&match objection {
                 Objection::Unsigned => format!(
                     "{records} are unsigned: whoever fetches them has to say `--accept unsigned`, unless you sign what you \
-                     computed (`wdpipe keys sign {targets}{}`) and push again",
-                    self.variant.options()
+                     computed (`wdpipe keys sign {targets}`) and push again"
                 ),
                 Objection::Revoked => format!(
                     "{records} only revoked keys signed: whoever fetches them has to say `--accept unsigned`"

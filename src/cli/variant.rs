@@ -1,0 +1,121 @@
+//! Figures that are made otherwise than their pipelines say: which they are, and what their files are called.
+
+use std::collections::BTreeMap;
+
+use crate::digest::Description;
+use crate::graph::{Drawn, Graph};
+use crate::reports;
+use crate::value::ValueError;
+use crate::work::Work;
+
+/// The figures of a selection that have another name than their own: those made with other settings, and one that the
+/// user named.
+#[derive(Debug, Default)]
+pub struct Variants(BTreeMap<String, Variant>);
+
+#[derive(Debug)]
+struct Variant {
+    /// What its files are called.
+    name: String,
+    /// The `--set`s that make it another figure.
+    set: Vec<String>,
+}
+
+impl Variants {
+    /// What the files of a figure are called.
+    pub fn name<'a>(&'a self, figure: &'a str) -> &'a str {
+        self.0.get(figure).map_or(figure, |variant| &variant.name)
+    }
+
+    /// The `--set`s that a figure is made with; none if it comes out as without any.
+    pub fn set(&self, figure: &str) -> &[String] {
+        self.0.get(figure).map_or(&[], |variant| &variant.set)
+    }
+
+    /// Gives a figure another name.
+    pub fn call(&mut self, figure: &str, name: &str) {
+        let variant = self.0.entry(figure.to_owned());
+        name.clone_into(&mut variant.or_insert(Variant { name: String::new(), set: Vec::new() }).name);
+    }
+
+    /// Finds the figures of `graph` that are others than those of `default`, the same pipeline without `--set`s. One that is
+    /// the same gets the default's note, so that its drawing is the same too.
+    ///
+    /// # Errors
+    /// If a parameter is NaN.
+    pub fn add(&mut self, graph: &mut Graph, default: Option<&Graph>, set: &[String]) -> Result<(), ValueError> {
+        let of = graph.descriptions()?;
+        let of_default = default.map(Graph::descriptions).transpose()?;
+        for (name, Drawn { stage, .. }) in &graph.figures {
+            if let (Some(default), Some(of_default)) = (default, &of_default)
+                && let Some(drawn) = default.figures.get(name)
+                && unnoted(default, drawn.stage, of_default)? == unnoted(graph, *stage, &of)?
+            {
+                graph.stages[*stage].work = default.stages[drawn.stage].work.clone();
+                continue;
+            }
+            let variant = Variant { name: reports::variant(name, &of[*stage]), set: set.to_vec() };
+            self.0.insert(name.clone(), variant);
+        }
+        Ok(())
+    }
+}
+
+/// The description of a figure but for its note, which tells the settings in words.
+fn unnoted(graph: &Graph, stage: usize, of: &[Description]) -> Result<Description, ValueError> {
+    let mut work = graph.stages[stage].work.clone();
+    if let Work::Figure(figure) = &mut work {
+        figure.note.clear();
+    }
+    graph.described(&work, &graph.stages[stage].inputs, of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{Pipeline, expand};
+
+    const TEXT: &str = "[settings]\nnoise = 0.5\nseed = [0, 1]\n[stage.valley]\nkind = \"valley\"\nnoise = \"$noise\"\n\
+        seed = \"$seed\"\n[profile.smoke]\n[profile.quick]\nnoise = 0.3\n\
+        [[panel]]\nid = \"a\"\nx = { label = \"x\" }\ny = { label = \"y\" }\n\
+        [[panel.curve]]\nfrom = \"valley\"\ntable = \"tuned\"\nx = \"step\"\ny = \"loss\"\n";
+
+    fn graph(profile: &str, set: &[String]) -> (Graph, Vec<String>) {
+        let pipeline = Pipeline::read("f", "f.toml", TEXT, profile, set).unwrap();
+        (expand(&pipeline).unwrap(), pipeline.sets)
+    }
+
+    /// What the figure is called, and the note in it.
+    fn named(profile: &str, set: &[&str]) -> (String, String) {
+        let set: Vec<String> = set.iter().map(ToString::to_string).collect();
+        let (mut graph, sets) = graph(profile, &set);
+        let mut variants = Variants::default();
+        variants.add(&mut graph, Some(&super::tests::graph(profile, &[]).0), &sets).unwrap();
+        let Work::Figure(figure) = &graph.stages[graph.figures["f"].stage].work else { panic!() };
+        (variants.name("f").to_owned(), figure.note.clone())
+    }
+
+    #[test]
+    fn a_figure_with_the_default_settings_is_no_variant_however_they_are_said() {
+        let default = ("f".to_owned(), "Profile smoke.".to_owned());
+        for same in [&[][..], &["noise=0.5"], &["valley.lr=0.1"], &["noise=0.1", "noise=0.5"], &["seed=[0,1]"]] {
+            assert_eq!(named("smoke", same), default, "{same:?}");
+        }
+        // `portable` means nothing to a stage without libtorch.
+        assert_eq!(named("smoke", &["policy=portable"]), default);
+        assert_eq!(named("quick", &["noise=0.3"]).0, "f");
+    }
+
+    #[test]
+    fn other_settings_give_a_name_that_is_always_the_same() {
+        let (name, note) = named("smoke", &["noise=0.3"]);
+        assert!(reports::is_variant(&name) && name.starts_with("f@"), "{name}");
+        assert_eq!(note, "Profile smoke with noise=0.3.");
+        assert_eq!(named("smoke", &["seed=[0,1]", "noise=0.3"]).0, name, "what changes nothing does not count");
+        let others = [named("smoke", &["noise=0.4"]), named("smoke", &["seed=0"]), named("quick", &["noise=0.5"])];
+        let mut names: Vec<_> = others.into_iter().map(|(other, _)| other).chain([name]).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), 4);
+    }
+}

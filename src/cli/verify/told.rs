@@ -1,0 +1,89 @@
+//! What `verify` tells: what is wrong, what was asked for, and a verdict.
+
+use std::collections::BTreeSet;
+
+use super::{Subject, Verified};
+use crate::cli::advice;
+use crate::cli::format::{count, wrapped};
+use crate::cli::ui::Ui;
+use crate::reports::Settings;
+use crate::verify::{Check, Level, Verdict};
+
+/// Characters of a line of explanation.
+const WIDTH: usize = 86;
+
+/// Tells people. What is well is told with -v, or if it was asked for; with -q only what is not.
+pub(super) fn text(verified: &[Verified], variants: &[Subject], asked: &[Level], ui: &Ui) {
+    let mut levels = BTreeSet::new();
+    for figure in verified {
+        levels.extend(figure.checks.iter().map(|check| check.level));
+        let is_told = |check: &&Check| {
+            let is_well = check.verdict == Verdict::Holds;
+            ui.verbose || !is_well || (asked.contains(&check.level) && !ui.quiet())
+        };
+        let told: Vec<_> = figure.checks.iter().filter(is_told).collect();
+        let (place, profile) = (&figure.subject.place, &figure.subject.profile);
+        if !told.is_empty() {
+            ui.answer(&format!("{} ({profile}): {}", place.name, figure.verdict().name()));
+        }
+        for check in told {
+            ui.tell(&format!("  {:<10}  {:<7}  {}", check.level.name(), check.verdict.name(), check.summary));
+            check.findings.iter().for_each(|finding| ui.tell(&format!("              {finding}")));
+        }
+    }
+    if ui.quiet() {
+        return;
+    }
+    for Subject { profile, place } in variants {
+        let how = match Settings::read(place) {
+            Some(settings) => {
+                format!(", made by `{}`", advice::command(&["make", &settings.figure], profile, &settings.set))
+            }
+            None => String::new(),
+        };
+        ui.answer(&format!("{} ({profile}): a variant, not counted{how}", place.name));
+    }
+    if ui.verbose {
+        ui.answer("");
+        levels.iter().flat_map(|level| meaning(*level)).for_each(|line| ui.answer(&line));
+    }
+    if verified.iter().all(|figure| figure.verdict() == Verdict::Holds) {
+        let names: Vec<_> = levels.iter().map(|level| level.name()).collect();
+        let more = if ui.verbose { "" } else { " (-v shows what that proves)" };
+        ui.answer(&format!("ok: {}, checked {}{more}", count(verified.len(), "figure"), names.join(", ")));
+    }
+}
+
+/// What a level shows and what it leaves open.
+fn meaning(level: Level) -> Vec<String> {
+    let [shows, leaves_open] = level.meaning();
+    let lines = wrapped(&format!("shows that {shows}. It leaves open {leaves_open}."), WIDTH);
+    let names = std::iter::once(level.name()).chain(std::iter::repeat(""));
+    names.zip(lines).map(|(name, line)| format!("  {name:<10}  {line}")).collect()
+}
+
+/// Tells programs.
+pub(super) fn json(verified: &[Verified], variants: &[Subject], verdict: Verdict) -> serde_json::Value {
+    let check = |check: &Check| {
+        serde_json::json!({
+            "level": check.level.name(), "verdict": check.verdict.name().to_lowercase(),
+            "summary": check.summary, "findings": check.findings,
+        })
+    };
+    let figure = |figure: &Verified| {
+        serde_json::json!({
+            "figure": figure.subject.place.name, "profile": figure.subject.profile,
+            "verdict": figure.verdict().name().to_lowercase(),
+            "checks": figure.checks.iter().map(check).collect::<Vec<_>>(),
+        })
+    };
+    let variant = |Subject { profile, place }: &Subject| {
+        let set = Settings::read(place).map(|settings| settings.set);
+        serde_json::json!({ "name": place.name, "profile": profile, "set": set })
+    };
+    serde_json::json!({
+        "verdict": verdict.name().to_lowercase(),
+        "figures": verified.iter().map(figure).collect::<Vec<_>>(),
+        "variants": variants.iter().map(variant).collect::<Vec<_>>(),
+    })
+}
