@@ -14,7 +14,7 @@ use super::{ExitCode, Failure, Global};
 use crate::archive::Scope;
 use crate::closure::Closure;
 use crate::digest::{RecordDigest, StageKey};
-use crate::engine::{self, Resolver};
+use crate::engine::{self, Preference, Resolver};
 use crate::fsx::Named;
 use crate::lock::{FILES, Lock};
 use crate::plan::Knowledge;
