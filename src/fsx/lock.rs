@@ -30,7 +30,7 @@ impl Lock {
     pub fn try_acquire(path: &Path, temporary: &Path) -> Result<Option<Self>, FsError> {
         let failed = failed("lock", path);
         // Losing a race with a holder that leaves is rare; losing it a hundred times means that the name
-        // cannot be had (a dangling link, say).
+        // cannot be had (a dangling link, say), or that a network shows the past.
         for _ in 0..100 {
             let file = match open(path) {
                 Ok(file) => file,
@@ -52,7 +52,11 @@ impl Lock {
                 return Ok(Some(Self { file, path: path.to_owned() }));
             }
         }
-        Ok(None)
+        match fs::symlink_metadata(path) {
+            // Whoever took it for a holder would wait for ever.
+            Ok(there) if !there.is_file() => Err(failed(io::Error::other("what has this name is no file: remove it"))),
+            _ => Ok(None),
+        }
     }
 }
 
@@ -115,7 +119,7 @@ mod tests {
         assert!(acquire("no/such").unwrap_err().is_missing());
         assert!(Lock::try_acquire(&folder.path().join("a"), &folder.path().join("no")).unwrap_err().is_missing());
         std::os::unix::fs::symlink("nowhere/at/all", folder.path().join("link")).unwrap();
-        assert!(acquire("link").is_ok_and(|lock| lock.is_none()));
+        assert!(acquire("link").unwrap_err().to_string().contains("remove it"));
         let lock = acquire("a").unwrap();
         assert!(lock.is_some() && acquire("a").unwrap().is_none());
         drop(lock);
