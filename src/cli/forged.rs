@@ -87,6 +87,7 @@ seed = "$seed"
 kind = "hessian_trace"
 of = "run"
 images = {images}
+seed = "$seed"
 
 [stage.top]
 kind = "top_eigenvalue"
