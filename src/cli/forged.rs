@@ -79,7 +79,14 @@ of = "run"
 kind = "hessian_trace"
 of = "run"
 images = {images}
+estimator = "hutchinson"
 draws = 1
+seed = "$seed"
+
+[stage.exact]
+kind = "hessian_trace"
+of = "run"
+images = {images}
 seed = "$seed"
 
 [stage.top]
@@ -100,7 +107,6 @@ seed = "$seed"
 kind = "noise_scale"
 of = "run"
 images = {images}
-draws = 1
 seed = "$seed"
 
 [[panel]]
@@ -172,7 +178,7 @@ fn other_caches_change_no_byte() {
 #[ignore = "takes an hour of one core: `cargo test --lib no_width_or_batch -- --ignored`"]
 fn no_width_or_batch_of_the_profiles_depends_on_caches() {
     let models = r#"["preact-resnet18", "preact-resnet18-si", "preact-resnet34", "vgg16"]"#;
-    let stages = "average probe answers trace top cosines scale";
+    let stages = "average probe answers trace exact top cosines scale";
     for (width, batch, layout) in [(4, 10, false), (6, 10, false), (6, 32, false), (8, 10, false), (64, 128, true)] {
         same(&pipeline(models, width, batch, 4, layout), stages, &SETS);
     }

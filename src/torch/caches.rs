@@ -31,6 +31,8 @@ const SIZE: &str = "_ZN4dnnl4impl3cpu8platform23get_per_core_cache_sizeEi";
 const CPU_BYTES: u64 = 0x90;
 const LEVELS: usize = 0x68;
 #[cfg(test)]
+const CORES: usize = 0x14;
+#[cfg(test)]
 const SIZES: usize = 0x18;
 #[cfg(test)]
 const SHARED_BY: usize = 0x40;
@@ -92,6 +94,10 @@ impl Caches {
     fn forge(&self) {
         let sizes = std::env::var(FORGED).unwrap_or_default();
         let sizes: Vec<u32> = sizes.split(',').filter_map(|size| size.parse().ok()).collect();
+        if !sizes.is_empty() {
+            // SAFETY: the number of cores, which is pinned nowhere: nothing that the portable policy uses asks for it.
+            unsafe { self.cpu.add(CORES).cast::<u32>().write(64) };
+        }
         for (level, size) in sizes.iter().enumerate() {
             // SAFETY: the object has room for ten levels.
             unsafe {

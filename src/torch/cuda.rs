@@ -4,6 +4,7 @@ use std::ffi::{CStr, OsStr, c_char, c_int};
 use std::mem::transmute;
 use std::path::{Path, PathBuf};
 
+use super::elf;
 use super::library::{Binding, Library};
 use super::loader::file_name;
 use super::shim;
@@ -49,6 +50,10 @@ fn open(folder: &Path) -> Result<PathBuf, CudaError> {
     let Some(path) = [folder, &apart].iter().find_map(|folder| folder.join(&file).canonicalize().ok()) else {
         return Err(CudaError::NotFound { beside: folder.to_owned(), apart });
     };
+    elf::check(&path).map_err(|(path, damage)| CudaError::Open {
+        path,
+        reason: format!("it is damaged: {damage}; run `ci/setup --cuda` again"),
+    })?;
     // cuDNN opens the compiler for its kernels by a bare name, and that its own half; each gets the one that is open
     // already. Without them cuDNN does with its ready-made kernels, so a failure is none here.
     for name in ["libnvrtc-builtins.so.13.0", "libnvrtc.so.13"] {

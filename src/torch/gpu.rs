@@ -8,6 +8,7 @@ use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use super::elf;
 use super::library::{Binding, Library};
 use super::loader::file_name;
 
@@ -59,6 +60,7 @@ pub fn to_host(tensor: &tch::Tensor) -> Result<tch::Tensor, tch::TchError> {
 pub(super) fn open(folder: &Path) {
     GPU.get_or_init(|| {
         let path = folder.join(file_name("wdpipe_cuda"));
+        elf::whole(&path).map_err(|damage| format!("{} is damaged: {damage}; run ci/setup again", path.display()))?;
         let library = Library::open(path.as_os_str(), Binding::NowLocal)?;
         Gpu::of(library).ok_or_else(|| format!("{} lacks a function: run ci/setup", path.display()))
     });

@@ -58,6 +58,7 @@ of = "run"
 kind = "hessian_trace"
 of = "run"
 images = 20
+estimator = "hutchinson"
 draws = 2
 seed = "$seed"
 
