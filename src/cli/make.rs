@@ -104,12 +104,10 @@ impl Make {
         if self.dry_run {
             let estimates = estimates(&first.0, &store, &first.2.1)?;
             let plan = planned(&first.0, &store)?;
-            let signing = signing::signing_key()?;
             if !plan.run.is_empty()
-                && !signing.as_ref().is_some_and(|(_, key)| first.0.preference.counts(&key.public()))
-                && first.0.preference.is_strict()
+                && let Some(Failure { message, hint, .. }) =
+                    signing::obstacle(&first.0, signing::signing_key()?.as_ref())
             {
-                let Failure { message, hint, .. } = signing::unusable(signing.as_ref());
                 ui.warn(&format!("{message}: {hint}"));
             }
             let printed = dry::print(&first.0, &plan, &estimates, first.1, (&self.variant.profile, self.json), ui);
@@ -173,9 +171,10 @@ impl Make {
         let (chosen, device) = &devices;
         // A key that cannot be used is said before anything runs.
         let signing = signing::signing_key()?;
-        if selection.preference.is_strict() {
-            let runs = || Ok(!planned(&selection, store)?.run.is_empty());
-            signing::prepare(&selection, store, signing.as_ref(), runs, ui)?;
+        match (&signing, signing::obstacle(&selection, signing.as_ref())) {
+            (_, Some(obstacle)) if !planned(&selection, store)?.run.is_empty() => return Err(obstacle),
+            (Some(signing), None) if selection.preference.is_strict() => signing::catch_up(store, signing, ui)?,
+            _ => {}
         }
         let estimates = estimates(&selection, store, device)?;
         if let Device::Cuda(_) = chosen {

@@ -91,12 +91,14 @@ impl Check {
             stay => format!("{} had to stay, the others were moved to {}", count(stay, "file"), quarantine.display()),
         };
         let message = format!("{} damaged; {moved}", count(damaged, "file"));
-        let hint = match report.damaged_signatures.is_empty() {
-            true => "`wdpipe make` computes again what it needs",
-            false => {
-                "`wdpipe make` computes again what it needs; `wdpipe keys sign` signs again what your key had signed"
-            }
-        };
+        let mut hint = "`wdpipe make` computes again what it needs".to_owned();
+        if !report.damaged_signatures.is_empty() {
+            hint.push_str("; `wdpipe keys sign` signs again what your key had signed");
+        }
+        if store.has_catalogue()? {
+            let root = store.root().display();
+            hint.push_str(&format!("; whoever has it sends it again with `wdpipe push TARGET --to {root}`"));
+        }
         Err(Failure::new(ExitCode::Storage, message, hint))
     }
 
