@@ -93,8 +93,8 @@ impl Make {
             let through = Through::open(global, remote.as_deref(), &self.accepting, Arc::clone(&cancel), ui)?;
             let records = through.records(&first.0, &store)?;
             let objects = through.bytes(&first.0, &store)?;
-            if let Some(Failure { message, .. }) = through.trouble() {
-                ui.warn(&format!("{message}; what is needed of it is computed here. Whoever has it mends the remote with `wdpipe push`"));
+            if let Some(Failure { message, hint, .. }) = through.trouble(&self.what()) {
+                ui.warn(&format!("{message}; what is needed of it is computed here. {hint}"));
             }
             if records + objects > 0 {
                 let (records, objects) = (count(records, "record"), count(objects, "object"));
@@ -153,6 +153,11 @@ impl Make {
             if self.grows(&device) { "as many jobs as make it faster".to_owned() } else { count(jobs.get(), "job") }
         ));
         Ok((selection, jobs, (chosen, device)))
+    }
+
+    /// The targets with their settings, as a command line names them.
+    fn what(&self) -> String {
+        self.targets.join(" ") + &self.variant.options()
     }
 
     /// Whether it is found out while stages run how many may share the device.

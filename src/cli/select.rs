@@ -27,7 +27,7 @@ pub struct Variant {
 }
 
 impl Variant {
-    /// What to say behind a command so that it means this variant; with a space before, empty for the default.
+    /// The options that choose this variant, each with a space before it; empty for the default.
     pub fn options(&self) -> String {
         let profile = (self.profile != "smoke").then(|| format!(" --profile {}", self.profile));
         let sets = self.set.iter().map(|set| format!(" --set '{set}'"));

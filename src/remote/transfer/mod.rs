@@ -123,8 +123,8 @@ pub fn listed(transport: &dyn Transport, watch: &dyn Watch) -> Result<Catalogue,
         return Ok(catalogue);
     }
     let reason = match retried(|_| transport.has(store::MARKER))? {
-        true => "is a store that does not list what it has: `wdpipe cache catalogue`, run there, makes it do so",
-        false => "holds no store, and nothing was ever pushed to it: look at the address",
+        true => "is a store without a catalogue: run `wdpipe cache catalogue` where it lies",
+        false => "holds no store: check the address, or push something to it first",
     };
     Err(RemoteError::NoStore { at: transport.name().to_owned(), reason: reason.to_owned() })
 }
