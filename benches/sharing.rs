@@ -159,7 +159,8 @@ fn small(folder: &Path) {
     let pushing = median(|round| {
         let location = folder.join(format!("remote{round}")).display().to_string().parse().unwrap();
         let there = remote::open(&location, &Surroundings::default(), true).unwrap();
-        let sent: Result<_, RemoteError> = remote::send(there.as_ref(), &store, &named, &|_| true, &Quiet);
+        let all = remote::Sending { records: &named, is_wanted: &|_| true, thorough: false };
+        let sent: Result<_, RemoteError> = remote::send(there.as_ref(), &store, all, &Quiet);
         assert_eq!(sent.unwrap().records, records.len());
     });
     println!("pushing them to a folder: {pushing:.2} s");

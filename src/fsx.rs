@@ -161,7 +161,7 @@ pub fn read_identified(path: &Path, limit: u64) -> Result<(Vec<u8>, Identity), F
     Ok((read_limited(&mut file, identity.size, limit).map_err(failed)?, identity))
 }
 
-/// So much is read of what tells no size and may have no end, such as a device or a pipe.
+/// The most that is read from something without a size, such as a device or a pipe: it may have no end.
 const ENDLESS: u64 = 16 << 20;
 
 /// Reads an open file, which should have `size` bytes, and must have no more than `limit`.
@@ -207,18 +207,19 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, FsError> {
 /// device may never end, and a FIFO may never begin.
 ///
 /// # Errors
-/// If it cannot be opened, or is no plain file.
+/// If it cannot be opened, or is not a regular file.
 pub fn open(path: &Path) -> Result<(File, Identity), FsError> {
     let failed = failed("read", path);
-    // To open a pipe would wait for who writes to it.
+    // Without this flag, opening a pipe waits for a writer.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(&failed)?;
     let metadata = file.metadata().map_err(&failed)?;
     match (metadata.is_file(), metadata.is_dir()) {
         (true, _) => Ok((file, Identity::of(&metadata))),
-        (_, true) => Err(failed(io::Error::new(ErrorKind::IsADirectory, "it is a folder, and a file is wanted"))),
-        _ => {
-            Err(failed(io::Error::new(ErrorKind::InvalidInput, "it is no plain file: copy what it holds to one first")))
-        }
+        (_, true) => Err(failed(io::Error::new(ErrorKind::IsADirectory, "it is a folder, not a file"))),
+        _ => Err(failed(io::Error::new(
+            ErrorKind::InvalidInput,
+            "it is not a regular file: copy its contents to one first",
+        ))),
     }
 }
 
@@ -259,7 +260,7 @@ pub fn create_folder(path: &Path) -> Result<(), FsError> {
     Ok(())
 }
 
-/// The file, or whatever else is no folder, that lies where a folder or one of those above it should.
+/// What lies in the place of a folder, or of one above it, and is not a folder.
 pub fn file_on_the_way(folder: &Path) -> Option<PathBuf> {
     let above = folder.ancestors().find(|path| fs::metadata(path).is_ok())?;
     (!above.is_dir()).then(|| above.to_owned())
@@ -397,14 +398,16 @@ mod tests {
         assert_eq!(read(&path, 11).unwrap().len(), 11);
         assert_eq!(read_start(&path, 4).unwrap(), [0xff; 4]);
         assert!(read_text(&path, 11).is_err());
-        // What has no end, or waits for somebody, is not begun with.
+        // Devices may have no end, and pipes may wait for ever.
         let pipe = folder.path().join("pipe");
         let name = std::ffi::CString::new(pipe.as_os_str().as_encoded_bytes()).unwrap();
         // SAFETY: the name ends in NUL.
         assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
-        for (path, reason) in
-            [(pipe.as_path(), "no plain file"), (Path::new("/dev/zero"), "no plain file"), (folder.path(), "a folder")]
-        {
+        for (path, reason) in [
+            (pipe.as_path(), "not a regular file"),
+            (Path::new("/dev/zero"), "not a regular file"),
+            (folder.path(), "a folder"),
+        ] {
             assert!(open(path).unwrap_err().to_string().contains(reason), "{}", path.display());
             assert!(read(path, ENDLESS + 1).unwrap_err().to_string().contains(reason), "{}", path.display());
         }

@@ -9,8 +9,7 @@ use crate::digest::RecordDigest;
 use crate::sign::{Accept, Batch, PublicKey, Standing, Trust};
 
 /// What to do where something else was imported here under the same name.
-pub const OTHER_IMPORT: &str =
-    "figures here would start from other data: work with it in a cache of its own, with --cache DIR";
+pub const OTHER_IMPORT: &str = "figures here would start from other data: use another cache for it, with --cache DIR";
 
 /// What is accepted beyond what the project trusts.
 #[derive(Debug, Clone, Default, Args)]
@@ -67,9 +66,9 @@ impl Accepting {
 pub enum Objection {
     /// Nobody signed it.
     Unsigned,
-    /// Only keys did that the project revoked.
+    /// Only revoked keys signed it.
     Revoked,
-    /// Somebody did whom the project does not name.
+    /// A key signed it that the project does not name.
     Stranger(PublicKey),
 }
 
@@ -105,7 +104,7 @@ impl Gate {
         })
     }
 
-    /// Why a record that these keys signed may not come in; nothing if it may.
+    /// Why a record signed by these keys may not come in; `None` if it may.
     pub fn objects(&self, signers: &BTreeSet<PublicKey>) -> Option<Objection> {
         let revoked = |key: &PublicKey| matches!(self.trust.standing(key), Standing::Revoked(..));
         let accepted = |key: &PublicKey| {

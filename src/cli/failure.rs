@@ -85,7 +85,7 @@ impl From<StoreError> for Failure {
         } else if let StoreError::NoStore(_) = error {
             "name the folder of the store with --cache DIR; `wdpipe make all` makes a new one"
         } else if let StoreError::NotAFolder(_) = error {
-            "name a folder with --cache DIR; a file that `wdpipe cache export` wrote is taken in with `wdpipe cache import FILE`"
+            "name a folder with --cache DIR; `wdpipe cache import FILE` takes in what `wdpipe cache export` wrote"
         } else {
             ""
         };
@@ -108,8 +108,8 @@ impl From<EngineError> for Failure {
                 Self::new(ExitCode::Missing, message, format!("`wdpipe make {}` makes it", quoted(&stage)))
             }
             EngineError::Unsigned(_) => {
-                let hint = "bring it in again, now that you have a key (`wdpipe data import PATH`, `wdpipe import FILE`), or \
-                            look whose it is and vouch for it with `wdpipe keys sign TARGET`";
+                let hint = "import it again with your key (`wdpipe data import PATH` or `wdpipe import FILE`), or check where it \
+                            came from and sign it with `wdpipe keys sign TARGET` (--all if somebody else imported it)";
                 Self::new(ExitCode::Missing, message, hint)
             }
             EngineError::Interrupted => {

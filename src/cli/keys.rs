@@ -72,8 +72,8 @@ pub struct Revoke {
 
 /// Signs what you computed before you had a key, or in a run that was cut off.
 ///
-/// That is what this account computed in this cache, as its index remembers. What came from a remote or an archive is
-/// others', whatever its record says of who computed it; so is everything once the index is gone.
+/// Only what this account computed or imported in this cache counts as yours; the cache's index remembers that. What came
+/// from a remote or an archive belongs to others, whatever its record says. So does everything if the index was deleted.
 #[derive(Debug, Args)]
 pub struct Sign {
     /// Figures, panels or stages, or all: signed is all that is behind them.
@@ -191,7 +191,7 @@ impl Sign {
             return Err(Failure::new(ExitCode::Missing, "there is no key to sign with", hint));
         };
         let store = global.store()?;
-        // What the project does not use as long as nobody signed it is just what is to be signed.
+        // The policy refuses what is unsigned, which is just what is to be signed.
         let preference = selection.preference.lenient();
         let resolver = Resolver::new(&store, &selection.graph, &preference);
         let needed = selection.graph.closure(&selection.targets);
@@ -204,7 +204,7 @@ impl Sign {
             if let Knowledge::Known { key, outline, .. } = &knowledge[id] {
                 all_used.push((*key, outline.digest));
             }
-            // Also what nothing was made from yet: it may have to be signed first.
+            // Also an import that nothing was made from yet: a policy may want it signed first.
             if let Some(import) = Import::of(&stage.work) {
                 all_used.extend(resolver.imported(import).ok().map(|brought| (import.parts().key(), brought.digest)));
             }

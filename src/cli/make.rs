@@ -9,6 +9,7 @@ use std::time::Instant;
 use clap::Args;
 
 use super::admit::Accepting;
+use super::advice::all_quoted;
 use super::dry;
 use super::export::{Exported, export, notices};
 use super::format::{count, date, duration, shown};
@@ -116,12 +117,10 @@ impl Make {
                 }
                 None => planned(&first.0, &store)?,
             };
-            let signing = signing::signing_key()?;
             if !plan.run.is_empty()
-                && !signing.as_ref().is_some_and(|(_, key)| first.0.preference.counts(&key.public()))
-                && first.0.preference.is_strict()
+                && let Some(Failure { message, hint, .. }) =
+                    signing::obstacle(&first.0, signing::signing_key()?.as_ref())
             {
-                let Failure { message, hint, .. } = signing::unusable(signing.as_ref());
                 ui.warn(&format!("{message}: {hint}"));
             }
             let printed = dry::print(&first.0, &plan, &estimates, first.1, (&self.variant.profile, self.json), ui);
@@ -132,8 +131,8 @@ impl Make {
         if let Some(through) = through {
             let records = through.records(&first.0, &store)?;
             let objects = through.bytes(&first.0, &store)?;
-            if let Some(Failure { message, .. }) = through.trouble() {
-                ui.warn(&format!("{message}; what is needed of it is computed here. Whoever has it mends the remote with `wdpipe push`"));
+            if let Some(Failure { message, hint, .. }) = through.trouble(&all_quoted(&self.targets)) {
+                ui.warn(&format!("{message}; what is needed of it is computed here. {hint}"));
             }
             if records + objects > 0 {
                 let (records, objects) = (count(records, "record"), count(objects, "object"));
@@ -199,9 +198,10 @@ impl Make {
         let (chosen, device) = &devices;
         // A key that cannot be used is said before anything runs.
         let signing = signing::signing_key()?;
-        if selection.preference.is_strict() {
-            let runs = || Ok(!planned(&selection, store)?.run.is_empty());
-            signing::prepare(&selection, store, signing.as_ref(), runs, ui)?;
+        match (&signing, signing::obstacle(&selection, signing.as_ref())) {
+            (_, Some(obstacle)) if !planned(&selection, store)?.run.is_empty() => return Err(obstacle),
+            (Some(signing), None) if selection.preference.is_strict() => signing::catch_up(store, signing, ui)?,
+            _ => {}
         }
         let estimates = estimates(&selection, store, device)?;
         if let Device::Cuda(_) = chosen {

@@ -10,6 +10,7 @@ use super::surroundings::who;
 use super::ui::Ui;
 use super::{ExitCode, Failure};
 use crate::digest::RecordDigest;
+use crate::engine::Preference;
 use crate::sign::{Batch, KeyName, Keyring, SecretKey};
 use crate::store::Store;
 
@@ -36,62 +37,55 @@ pub fn sign_import(store: &Store, record: RecordDigest, ui: &Ui) -> Result<(), F
     Ok(())
 }
 
-/// Makes sure, where a project uses only what is signed, that what is about to be computed will be used: `runs` says whether
-/// anything is. Signs what this user computed here before and did not sign: before there was a key, or in a run that was cut
-/// off. Else it would be computed again.
+/// Signs what this user computed here before and did not sign, before there was a key or in a run that was cut off: where a
+/// project uses only what is signed, it would be computed again.
 ///
 /// # Errors
-/// If no key that the project trusts would sign it, or the store cannot be read or written.
-pub fn prepare(
-    selection: &Selection,
-    store: &Store,
-    signing: Option<&(KeyName, SecretKey)>,
-    runs: impl FnOnce() -> Result<bool, Failure>,
-    ui: &Ui,
-) -> Result<(), Failure> {
-    match signing {
-        Some((name, key)) if selection.preference.counts(&key.public()) => {
-            let mut unsigned = BTreeSet::new();
-            for (stage, digest) in store.made_here()? {
-                if !store.signers(&digest)?.contains(&key.public())
-                    && let Some(record) = store.recorded(&stage, &digest)?
-                    // What was brought in is vouched for when it is, or by name.
-                    && !record.parts.is_import()
-                    && record.provenance.who == who()
-                {
-                    unsigned.insert(digest);
-                }
-            }
-            if !unsigned.is_empty() {
-                let records = count(unsigned.len(), "record");
-                sign(store, unsigned, key)?;
-                ui.say(&format!("{records} that you computed here before had no signature; signed by `{name}`"));
-            }
-            Ok(())
-        }
-        _ if !runs()? => Ok(()),
-        signing => Err(unusable(signing)),
+/// If the store cannot be read or written.
+pub fn catch_up(store: &Store, (name, key): &(KeyName, SecretKey), ui: &Ui) -> Result<(), Failure> {
+    let unsigned = unsigned(store, key)?;
+    if !unsigned.is_empty() {
+        let records = count(unsigned.len(), "record");
+        sign(store, unsigned, key)?;
+        ui.say(&format!("{records} that you computed here before had no signature; signed by `{name}`"));
     }
+    Ok(())
 }
 
-/// That what this user computes would not be used.
-pub fn unusable(signing: Option<&(KeyName, SecretKey)>) -> Failure {
-    let message = "the project uses only what a key that it trusts signed (use = \"signed\"), and ";
-    let hint = "; until then everything that you compute would be computed again by the next run";
-    match signing {
-        None => Failure::new(
-            ExitCode::Missing,
-            format!("{message}you have no key that signs"),
-            format!(
-                "`wdpipe keys generate` makes one and says how the project trusts it; of several, WDPIPE_KEY=NAME chooses{hint}"
-            ),
-        ),
-        Some((name, key)) => {
-            let (known_as, public) = (trusted_name(name), key.public());
-            let message = format!("{message}it does not trust your key `{name}`");
-            Failure::new(ExitCode::Missing, message, format!("wdpipe keys trust {known_as} {public}{hint}"))
+/// What this user computed here and did not sign with this key.
+fn unsigned(store: &Store, key: &SecretKey) -> Result<BTreeSet<RecordDigest>, Failure> {
+    let (mut unsigned, me) = (BTreeSet::new(), who());
+    for (stage, digest) in store.made_here()? {
+        if !store.signers(&digest)?.contains(&key.public())
+            && let Some(record) = store.recorded(&stage, &digest)?
+            // What was brought in is vouched for as it comes, or by name.
+            && !record.parts.is_import()
+            && record.provenance.who == me
+        {
+            unsigned.insert(digest);
         }
     }
+    Ok(unsigned)
+}
+
+/// Why a project that uses only what is signed would not use what this user computes; nothing if it would.
+pub fn obstacle(selection: &Selection, signing: Option<&(KeyName, SecretKey)>) -> Option<Failure> {
+    if !selection.preference.is_strict() || signing.is_some_and(|(_, key)| selection.preference.counts(&key.public())) {
+        return None;
+    }
+    let message = "the project uses only what a key that it trusts signed (use = \"signed\"), and ";
+    let hint = "; until then whatever you compute would be computed again by the next run";
+    let (message, cure) = match signing {
+        None => {
+            let cure = "`wdpipe keys generate` makes one and says how the project trusts it; of several, WDPIPE_KEY=NAME chooses";
+            (format!("{message}you have no key that signs"), cure.to_owned())
+        }
+        Some((name, key)) => {
+            let cure = format!("wdpipe keys trust {} {}", trusted_name(name), key.public());
+            (format!("{message}it does not trust your key `{name}`"), cure)
+        }
+    };
+    Some(Failure::new(ExitCode::Missing, message, cure + hint))
 }
 
 /// What a project is to call a key of this user's.

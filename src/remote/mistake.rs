@@ -1,7 +1,7 @@
-//! Addresses that look like something else than they are. Taken as the name of a folder, each would make a store somewhere in
-//! the working folder, into which results are "sent".
+//! Addresses that were meant as something else. Taken as the name of a folder, each would make a store in the working folder,
+//! and results would be "sent" there.
 
-/// What begins an address, and what people write instead.
+/// What people write at the beginning of an address, and what it should be.
 const SCHEMES: [(&str, &str); 14] = [
     ("s3", "s3"),
     ("gs", "gs"),
@@ -19,10 +19,10 @@ const SCHEMES: [(&str, &str); 14] = [
     ("file", "file"),
 ];
 
-/// What is wrong with an address that somebody wrote, and what was probably meant; nothing if it can be what it says.
+/// What is wrong with an address, and what was probably meant; `None` if it can be taken as it is.
 pub(super) fn of(text: &str) -> Option<String> {
     if text.trim() != text {
-        return Some("there is space before or behind it".to_owned());
+        return Some("it begins or ends with a space".to_owned());
     }
     match text.split_once("://") {
         Some((scheme, rest)) => of_url(scheme, rest),
@@ -33,22 +33,22 @@ pub(super) fn of(text: &str) -> Option<String> {
 fn of_url(scheme: &str, rest: &str) -> Option<String> {
     let known = SCHEMES.iter().find(|(written, _)| scheme.eq_ignore_ascii_case(written))?.1;
     if known != scheme {
-        return Some(format!("{known}://{rest} may be meant"));
+        return Some(format!("did you mean `{known}://{rest}`?"));
     }
     let (head, path) = rest.split_once('/').unwrap_or((rest, ""));
     match scheme {
         "file" if !["", "localhost"].contains(&head) => Some(format!(
-            "a file URL names no host: file:///{rest} is a folder of this machine, ssh://{rest} one of the machine {head}"
+            "a file URL has no host: write file:///{rest} for a folder of this machine, ssh://{rest} for one of the machine {head}"
         )),
         "file" if path.is_empty() => Some("the folder is missing".to_owned()),
         "file" => unexpanded(path),
         "ssh" => of_ssh(head, path),
         "http" | "https" => {
             let extra = rest.find(['?', '#'])?;
-            Some(format!("what stands behind a `?` or `#` cannot be used: {scheme}://{} may be meant", &rest[..extra]))
+            Some(format!("a URL with `?` or `#` cannot be used: did you mean `{scheme}://{}`?", &rest[..extra]))
         }
         _ if head.contains(':') => Some(format!(
-            "`{head}` is no name of a bucket: {scheme}://BUCKET/PREFIX is expected; where the service answers is said by \
+            "`{head}` is no name of a bucket: {scheme}://BUCKET/PREFIX is expected; the address of the service comes from \
              a variable, such as AWS_ENDPOINT_URL"
         )),
         _ => None,
@@ -62,13 +62,13 @@ fn of_ssh(head: &str, path: &str) -> Option<String> {
         // As in host:/folder and host:folder.
         let below = [after, path].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
         let below = if after.is_empty() || after == "~" { below } else { format!("~/{below}") };
-        return Some(format!("a port or `/` is expected behind the host: ssh://{host}/{below} may be meant"));
+        return Some(format!("a port or `/` must follow the host: did you mean `ssh://{host}/{below}`?"));
     }
     if path.is_empty() || path == "~" || path == "~/" {
         return Some("the folder is missing: ssh://HOST/FOLDER, or ssh://HOST/~/FOLDER below your home".to_owned());
     }
     if path.starts_with('~') && !path.starts_with("~/") {
-        return Some("only `~/`, your own home there, can be used: say the whole path".to_owned());
+        return Some("only your own home, `~/`, can be used: write the whole path".to_owned());
     }
     unexpanded(path)
 }
@@ -76,10 +76,10 @@ fn of_ssh(head: &str, path: &str) -> Option<String> {
 fn of_folder(text: &str) -> Option<String> {
     if let Some(home) = text.strip_prefix('~') {
         let cure = match home.strip_prefix('/') {
-            Some(below) => format!("on a command line say \"$HOME/{below}\", in a file the whole path"),
-            None => "say the whole path".to_owned(),
+            Some(below) => format!("on a command line write \"$HOME/{below}\", in a file the whole path"),
+            None => "write the whole path".to_owned(),
         };
-        return Some(format!("the shell has left `~` as it is: {cure}; a folder of that name is ./{text}"));
+        return Some(format!("the shell did not expand `~`: {cure}; for a folder of that name write ./{text}"));
     }
     if let Some(mistake) = unexpanded(text) {
         return Some(mistake);
@@ -89,35 +89,35 @@ fn of_folder(text: &str) -> Option<String> {
         && drive.is_ascii_alphabetic()
     {
         let below = text[2..].replace('\\', "/");
-        return Some(format!("it is a path of Windows: under WSL that is /mnt/{}{below}", drive.to_ascii_lowercase()));
+        return Some(format!("this is a Windows path; under WSL it is /mnt/{}{below}", drive.to_ascii_lowercase()));
     }
     if text.starts_with("\\\\") || text.starts_with(".\\") || text.starts_with("..\\") {
-        return Some(format!("it is a path of Windows: {} may be meant", text.replace('\\', "/")));
+        return Some(format!("this is a Windows path: did you mean `{}`?", text.replace('\\', "/")));
     }
     let (head, path) = text.split_once('/').unwrap_or((text, ""));
     if let Some((before, after)) = head.split_once(':') {
         let rest = text[before.len() + 1..].trim_start_matches('/');
         if let Some((_, known)) = SCHEMES.iter().find(|(written, _)| before.eq_ignore_ascii_case(written)) {
             let slashes = if *known == "file" { ":///" } else { "://" };
-            return Some(format!("{known}{slashes}{rest} may be meant"));
+            return Some(format!("did you mean `{known}{slashes}{rest}`?"));
         }
-        let folder = format!("a folder of that name is ./{text}");
+        let folder = format!("For a folder of that name write ./{text}");
         if !after.is_empty() && after.chars().all(|c| c.is_ascii_digit()) {
-            return Some(format!("it looks like a host and its port: http://{text} may be meant; {folder}"));
+            return Some(format!("it looks like a host and a port: did you mean `http://{text}`? {folder}"));
         }
         let below = if after.is_empty() && text.len() > head.len() { "" } else { "~/" };
         let rest = rest.strip_prefix("~/").unwrap_or(rest);
         return Some(format!(
-            "it looks like a folder of another machine: ssh://{before}/{below}{rest} is that; {folder}"
+            "it looks like a folder of another machine: did you mean `ssh://{before}/{below}{rest}`? {folder}"
         ));
     }
     if SCHEMES.iter().any(|(written, _)| head == *written) && path.starts_with('/') {
-        return Some(format!("{head}:/{path} may be meant"));
+        return Some(format!("did you mean `{head}:/{path}`?"));
     }
     if head.contains('@') || (is_host(head) && text.contains('/')) {
         let meant = if head.contains('@') { "ssh" } else { "https" };
         return Some(format!(
-            "it looks like a host's name: {meant}://{text} may be meant; a folder of that name is ./{text}"
+            "it looks like the name of a host: did you mean `{meant}://{text}`? For a folder of that name write ./{text}"
         ));
     }
     None
@@ -134,9 +134,7 @@ fn is_host(name: &str) -> bool {
 /// A variable that the shell has not replaced.
 fn unexpanded(path: &str) -> Option<String> {
     let part = path.split('/').find(|part| part.starts_with('$') || part.starts_with("%") && part.ends_with('%'))?;
-    Some(format!(
-        "`{part}` stands there as it is: variables are replaced on a command line only, and not in single quotes"
-    ))
+    Some(format!("`{part}` was not expanded: variables work on a command line only, and not in single quotes"))
 }
 
 #[cfg(test)]
@@ -174,7 +172,7 @@ mod tests {
             ("s3://https://a/b", "AWS_ENDPOINT_URL"),
             ("gcs://bucket", "gs://bucket"),
             ("https:/host/x", "https://host/x"),
-            ("https://host/x?list=1", "https://host/x may"),
+            ("https://host/x?list=1", "`https://host/x`"),
             ("localhost:8000", "http://localhost:8000"),
             ("www.example.org/cache", "https://www.example.org/cache"),
             ("C:\\x\\y", "/mnt/c/x/y"),

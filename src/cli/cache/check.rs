@@ -97,12 +97,14 @@ impl Check {
             stay => format!("{} had to stay, the others were moved to {}", count(stay, "file"), quarantine.display()),
         };
         let message = format!("{} damaged; {moved}", count(damaged, "file"));
-        let hint = match report.damaged_signatures.is_empty() {
-            true => "`wdpipe make all` computes again what it needs",
-            false => {
-                "`wdpipe make all` computes again what it needs; `wdpipe keys sign all` signs again what your key had signed"
-            }
-        };
+        let mut hint = "`wdpipe make all` computes again what it needs".to_owned();
+        if !report.damaged_signatures.is_empty() {
+            hint.push_str("; `wdpipe keys sign all` signs again what your key had signed");
+        }
+        if store.has_catalogue()? {
+            let remote = as_remote(store);
+            hint.push_str(&format!("; `wdpipe push TARGET --to {remote}` sends it again from a cache that has it"));
+        }
         Err(Failure::new(ExitCode::Storage, message, hint))
     }
 
@@ -133,7 +135,7 @@ impl Check {
         let tell = |stage: &str, seconds| ui.say(&format!("{} computed again in {seconds:.1} s", plain(stage)));
         let mut rerunner = Rerunner::new(self.device.clone());
         let repaired = repair.run(&wanted.keys().copied().collect(), &mut rerunner, &tell)?;
-        if let Some(trouble) = through.as_ref().and_then(Through::trouble) {
+        if let Some(trouble) = through.as_ref().and_then(|through| through.trouble("TARGET")) {
             ui.warn(&trouble.message);
         }
         if cancelled() {
@@ -186,23 +188,29 @@ fn wanted(
     Ok(missing)
 }
 
-/// Whether all is there that others are told of.
+/// The store as `--to` names it.
+fn as_remote(store: &Store) -> String {
+    let root = store.root().display().to_string();
+    if root.contains('/') { root } else { format!("./{root}") }
+}
+
+/// Fails if the catalogue, from which others read, lists what is missing.
 fn lost(report: &CheckReport, store: &Store) -> Result<(), Failure> {
-    let root = store.root().display();
+    let (root, remote) = (store.root().display(), as_remote(store));
     let mut parts = Vec::new();
     if !report.lost_records.is_empty() {
-        parts.push(format!("{} that the catalogue lists are not there", count(report.lost_records.len(), "record")));
+        parts.push(format!("missing: {} that the catalogue lists", count(report.lost_records.len(), "record")));
     }
     if !report.lost_parts.is_empty() {
-        parts.push(format!("{} of the catalogue cannot be read", count(report.lost_parts.len(), "part")));
+        parts.push(format!("unreadable: {} of the catalogue", count(report.lost_parts.len(), "part")));
     }
     if parts.is_empty() {
         return Ok(());
     }
     let hint = match report.lost_records.is_empty() {
-        true => format!("`wdpipe cache catalogue --cache {root}` lists anew what is there"),
+        true => format!("`wdpipe cache catalogue --cache {root}` lists what is there anew"),
         false => format!(
-            "whoever has them sends them again with `wdpipe push TARGET --to {root}`; if nobody has, remove \
+            "to send them again, run `wdpipe push TARGET --to {remote}` from a cache that has them; if none has, remove \
              {root}/catalogue and run `wdpipe cache catalogue --cache {root}`"
         ),
     };
@@ -246,7 +254,7 @@ fn tell(report: &CheckReport, outcomes: &Outcomes, ui: &Ui) {
     }
     report.damaged_records.iter().for_each(|(_, record)| ui.answer(&format!("damaged record {record}")));
     report.damaged_signatures.iter().for_each(|batch| ui.answer(&format!("damaged signatures {batch}")));
-    report.lost_records.iter().for_each(|(_, record)| ui.answer(&format!("listed and not there: record {record}")));
+    report.lost_records.iter().for_each(|(_, record)| ui.answer(&format!("missing record {record}")));
     for (number, reason) in &report.lost_parts {
         ui.answer(&format!("part {number} of the catalogue: {reason}"));
     }

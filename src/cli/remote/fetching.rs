@@ -23,6 +23,8 @@ use crate::store::{Catalogue, Store};
 
 /// A remote that is read through.
 pub struct Through {
+    /// As the user or the list calls it.
+    name: String,
     remote: Box<dyn Transport>,
     catalogue: Catalogue,
     gate: Gate,
@@ -54,18 +56,30 @@ impl Through {
             reason: reason.clone(),
         });
         let trouble = RefCell::new(lost.collect());
-        Ok(Self { remote, catalogue, gate, moving, trouble })
+        Ok(Self { name: chosen.name, remote, catalogue, gate, moving, trouble })
     }
 
-    /// What was wrong with the remote, if anything was: what could be had was.
-    pub fn trouble(&self) -> Option<Failure> {
-        let mut trouble = std::mem::take(&mut *self.trouble.borrow_mut()).into_iter();
-        let first = trouble.next()?;
-        let mut failure = Failure::from(first);
-        if trouble.len() > 0 {
-            failure.message =
-                format!("{}; {} are missing or damaged too", failure.message, count(trouble.len(), "other file"));
+    /// What the remote lists and does not have whole, as a failure; `None` if it has all that was asked for. Its hint is how
+    /// to mend the remote: `what` names the targets.
+    pub fn trouble(&self, what: &str) -> Option<Failure> {
+        let trouble = std::mem::take(&mut *self.trouble.borrow_mut());
+        let is_damaged = trouble.iter().any(|error| matches!(error, RemoteError::Wrong { .. }));
+        let others = trouble.len().saturating_sub(1);
+        let mut failure = Failure::from(trouble.into_iter().next()?);
+        if others > 0 {
+            let others = count(others, "other file");
+            failure.message = format!("{}; also missing or damaged: {others}", failure.message);
         }
+        let unused = if is_damaged { "nothing of it was used; " } else { "" };
+        failure.hint = match &self.name {
+            name if name.starts_with("http") => format!("{unused}tell whoever keeps the remote"),
+            name => {
+                let check = if is_damaged { " --check" } else { "" };
+                format!(
+                    "{unused}to mend the remote, run `wdpipe push {what} --to {name}{check}` from a cache that has it"
+                )
+            }
+        };
         Some(failure)
     }
 
@@ -114,8 +128,8 @@ impl Through {
         }
     }
 
-    /// Whether there is no other way than a record that must not come in: no other outcome is here or, of an import, that
-    /// which is here is none that the remote has results of.
+    /// Whether a record that must not come in is needed: there is no other outcome of its key here; or it is an import, and
+    /// the remote has nothing that was made from the one that is here.
     fn is_needed(&self, store: &Store, key: &StageKey, error: &RemoteError) -> Result<bool, RemoteError> {
         let here = store.record(key)?;
         let is_theirs = |here: &Record| {

@@ -202,7 +202,7 @@ impl Chosen {
 impl From<ListError> for Failure {
     fn from(error: ListError) -> Self {
         let hint = match &error {
-            ListError::Unknown { name, .. } => format!("a folder is named with a slash: ./{name}"),
+            ListError::Unknown { name, .. } => format!("for a folder say ./{name}"),
             _ => String::new(),
         };
         let code = if let ListError::Fs(_) = error { ExitCode::Storage } else { ExitCode::Usage };
@@ -216,7 +216,7 @@ impl From<RemoteError> for Failure {
         match error {
             RemoteError::Store(error) => error.into(),
             RemoteError::Missing { .. } => {
-                Self::new(ExitCode::Missing, message, "whoever has it mends the remote with `wdpipe push`")
+                Self::new(ExitCode::Missing, message, "`wdpipe push` from a cache that has it sends it again")
             }
             RemoteError::Unreachable { .. } => {
                 Self::new(ExitCode::Missing, message, "what has arrived is kept: run it again to go on")
@@ -227,8 +227,8 @@ impl From<RemoteError> for Failure {
             RemoteError::ReadOnly(_) => Self::new(ExitCode::Usage, message, "name another one"),
             RemoteError::NoStore { .. } => Self::new(ExitCode::Missing, message, ""),
             RemoteError::Wrong { .. } => {
-                let hint = "it is damaged there or on the way: nothing of it was used; whoever has it mends the remote with \
-                            `wdpipe push --check`";
+                let hint = "it is damaged there or on the way, and nothing of it was used; `wdpipe push --check` from a cache \
+                            that has it sends it again";
                 Self::new(ExitCode::Storage, message, hint)
             }
             RemoteError::NotAdmitted { .. } => Self::new(ExitCode::Failed, message, ""),

@@ -83,7 +83,7 @@ impl Pull {
                 ui.say(&format!("{} of it are not there either (dropped to save space)", count(not_there, "object")));
             }
         }
-        if let Some(failure) = through.trouble() {
+        if let Some(failure) = through.trouble(&all_quoted(&self.targets)) {
             return Err(failure);
         }
         let targets = self.targets.join(" ");

@@ -35,8 +35,8 @@ pub struct Push {
     /// Send records, numbers and signatures only; no weights, images and drawings.
     #[arg(long)]
     numbers: bool,
-    /// Read and hash what is there already, and send again what is damaged. Without it their presence and sizes are looked
-    /// at; in a folder all is hashed in any case.
+    /// Also read and hash what is there already, and send damaged files again. Without this only presence and sizes are
+    /// checked, except in a folder, where everything is hashed.
     #[arg(long)]
     check: bool,
     /// Print one JSON object.
@@ -88,22 +88,25 @@ impl Push {
             ui.say(&format!("{objects} of it are not here (dropped to save space) and were not sent"));
         }
         if sent.mended > 0 {
-            ui.say(&format!("{} of it the remote listed and did not have, or not whole", count(sent.mended, "file")));
+            ui.say(&format!(
+                "{} were missing or damaged in the remote and were sent again",
+                count(sent.mended, "file")
+            ));
         }
         let targets = all_quoted(&self.targets);
         for (objection, records) in objections {
             let records = format!("{} of {}", records, count(known.len(), "record"));
             ui.say(&match objection {
                 Objection::Unsigned => format!(
-                    "{records} are unsigned: whoever fetches them has to say `--accept unsigned`, unless you sign what you \
-                     computed (`wdpipe keys sign {targets}`) and push again"
+                    "{records} are unsigned: the receiver must say `--accept unsigned`. To sign what you computed, run \
+                     `wdpipe keys sign {targets}`, then push again"
                 ),
                 Objection::Revoked => format!(
-                    "{records} only revoked keys signed: whoever fetches them has to say `--accept unsigned`"
+                    "{records} are signed by revoked keys only: the receiver must say `--accept unsigned`"
                 ),
                 Objection::Stranger(key) => format!(
-                    "{records} are signed by {key}, whom trust.toml does not name: whoever fetches them has to say \
-                     `--accept {key}`, unless the project trusts it (`wdpipe keys trust NAME {key}`)"
+                    "{records} are signed by {key}, which trust.toml does not name: the receiver must say `--accept {key}`. \
+                     `wdpipe keys trust NAME {key}` makes the project trust it"
                 ),
             });
         }
@@ -111,7 +114,7 @@ impl Push {
     }
 }
 
-/// How many records will not come in where this project is checked out, and why not.
+/// How many records a receiver with this project would not let in, and why.
 fn objections(gate: &Gate, known: &[Member], store: &Store) -> Result<BTreeMap<Objection, usize>, Failure> {
     let mut objections = BTreeMap::new();
     for member in known {

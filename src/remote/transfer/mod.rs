@@ -79,20 +79,38 @@ fn last_part(transport: &dyn Transport) -> Result<u64, RemoteError> {
     if let Some(names) = retried(|_| transport.list(store::CATALOGUE))? {
         return Ok(names.iter().filter_map(|name| store::part_number(name)).max().unwrap_or(0));
     }
-    // Parts are numbered without gaps: twice as far while there is one, then halving.
-    let has = |number: u64| retried(|_| transport.has(&part(number)));
-    let (mut there, mut gone) = (0, 1);
-    while has(gone)? {
-        (there, gone) = (gone, gone * 2);
-        if gone > 1 << 32 {
-            return Err(wrong(transport, store::CATALOGUE, "it says yes to whatever it is asked for"));
+    last(&|number| retried(|_| transport.has(&part(number))))?
+        .ok_or_else(|| wrong(transport, store::CATALOGUE, "it says yes to whatever it is asked for"))
+}
+
+/// The greatest number for which `has` says yes; `None` if it always does. Numbers have no gaps, but one or two may be lost:
+/// they would hide all that come after them.
+fn last(has: &dyn Fn(u64) -> Result<bool, RemoteError>) -> Result<Option<u64>, RemoteError> {
+    let mut there = 0;
+    loop {
+        // Farther and farther while there is one, then nearer and nearer.
+        let mut step = 1;
+        while has(there + step)? {
+            (there, step) = (there + step, step * 2);
+            if step > 1 << 32 {
+                return Ok(None);
+            }
+        }
+        while step > 1 {
+            step /= 2;
+            if has(there + step)? {
+                there += step;
+            }
+        }
+        let beyond = [there + 2, there + 3].into_iter().find_map(|next| match has(next) {
+            Ok(false) => None,
+            asked => Some(asked.map(|_| next)),
+        });
+        match beyond {
+            Some(next) => there = next?,
+            None => return Ok(Some(there)),
         }
     }
-    while there + 1 < gone {
-        let middle = there + (gone - there) / 2;
-        if has(middle)? { there = middle } else { gone = middle }
-    }
-    Ok(there)
 }
 
 /// What a remote has, if it can tell.
@@ -105,8 +123,8 @@ pub fn listed(transport: &dyn Transport, watch: &dyn Watch) -> Result<Catalogue,
         return Ok(catalogue);
     }
     let reason = match retried(|_| transport.has(store::MARKER))? {
-        true => "is a store that does not list what it has: `wdpipe cache catalogue`, run there, makes it do so",
-        false => "holds no store, and nothing was ever pushed to it: look at the address",
+        true => "is a store without a catalogue: run `wdpipe cache catalogue` where it lies",
+        false => "holds no store: check the address, or push something to it first",
     };
     Err(RemoteError::NoStore { at: transport.name().to_owned(), reason: reason.to_owned() })
 }
@@ -171,4 +189,26 @@ fn each<T: Sync, R: Send>(
 /// Transfers at a time.
 fn lanes(transport: &dyn Transport) -> usize {
     if transport.is_near() { 4 } else { 16 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_part_is_found_with_few_questions_and_behind_one_that_is_lost() {
+        for count in [0, 1, 2, 3, 7, 8, 9, 100, 1000] {
+            for lost in 0..count {
+                let asked = std::cell::Cell::new(0);
+                let has = |number| {
+                    asked.set(asked.get() + 1);
+                    Ok(number <= count && (lost == 0 || number != lost))
+                };
+                assert_eq!(last(&has).unwrap(), Some(count), "{count} without {lost}");
+                assert!(asked.get() <= 50, "{count} without {lost}: {}", asked.get());
+            }
+        }
+        assert_eq!(last(&|_| Ok(false)).unwrap(), Some(0));
+        assert_eq!(last(&|_| Ok(true)).unwrap(), None);
+    }
 }
