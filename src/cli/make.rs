@@ -133,7 +133,7 @@ impl Make {
             let records = through.records(&first.0, &store)?;
             let objects = through.bytes(&first.0, &store)?;
             if let Some(Failure { message, .. }) = through.trouble() {
-                ui.warn(&format!("{message}; what is needed of it is computed here. Whoever has it mends the remote with `wdpipe push`"));
+                ui.warn(&format!("{message}; what is needed of it is computed here. Whoever has it mends the remote with `wdpipe push all`"));
             }
             if records + objects > 0 {
                 let (records, objects) = (count(records, "record"), count(objects, "object"));

@@ -89,7 +89,7 @@ pub fn unusable(signing: Option<&(KeyName, SecretKey)>) -> Failure {
         Some((name, key)) => {
             let (known_as, public) = (trusted_name(name), key.public());
             let message = format!("{message}it does not trust your key `{name}`");
-            Failure::new(ExitCode::Missing, message, format!("wdpipe keys trust {known_as} {public}{hint}"))
+            Failure::new(ExitCode::Missing, message, format!("`wdpipe keys trust {known_as} {public}` makes it{hint}"))
         }
     }
 }
