@@ -119,7 +119,7 @@ impl Export {
             );
             ui.warn(&match (self.output.as_str(), evaluation_of(graph, id)) {
                 ("ema", Some(evaluation)) => {
-                    format!("{without}; `wdpipe export {}` writes the averaged network whole", quoted(&evaluation))
+                    format!("{without}; `wdpipe export {}` writes the averaged network whole", quoted(evaluation))
                 }
                 ("ema", None) => format!("{without}; in PyTorch torch.optim.swa_utils.update_bn estimates them"),
                 _ => without,
@@ -157,8 +157,8 @@ impl Export {
         stage.work.network().filter(|_| has_it).ok_or_else(|| {
             let message = format!("`{}` has no weights `{}`", stage.name, self.output);
             let hint = "stages of kind init, weights, train and probe have `weights`, some that train also `ema` or \
-                        `momentum`; one of kind ema_eval stands for the averaged network; `wdpipe show` takes any other \
-                        output";
+                        `momentum`; one of kind ema_eval stands for the averaged network; \
+                        `wdpipe show STAGE --output NAME` shows any other output";
             Failure::usage(message, hint)
         })
     }

@@ -126,7 +126,7 @@ impl Generate {
         let name = trusted_name(&self.name);
         ui.answer(&public.to_string());
         ui.say(&format!("the secret part lies in {}: keep it to yourself", keyring.path(&self.name).display()));
-        ui.say(&format!("others, and your own project, trust it with\n  wdpipe keys trust {name} {public}"));
+        ui.say(&format!("others, and your own project, trust it with\n  `wdpipe keys trust {name} {public}`"));
         Ok(())
     }
 }

@@ -50,7 +50,7 @@ impl New {
         fsx::create_folder(&global.pipelines).map_err(storage)?;
         fsx::replace(&path, text.as_bytes()).map_err(storage)?;
         ui.say(&format!("wrote {}; make it with", path.display()));
-        ui.answer(&format!("wdpipe make {name}"));
+        ui.command(&format!("wdpipe make {name}"));
         Ok(())
     }
 }

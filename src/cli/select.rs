@@ -14,7 +14,7 @@ use crate::graph::{Drawn, Graph, Input, Stage, StageId};
 use crate::name::{PLAIN, is_plain};
 use crate::reports::Place;
 use crate::sign::Trust;
-use crate::spec::{Diagnostic, Need, Pipeline, check_set, did_you_mean, expand, is_open};
+use crate::spec::{Diagnostic, Need, Pipeline, RESERVED, check_set, did_you_mean, expand, is_open};
 use crate::value::ValueError;
 use crate::work::Work;
 
@@ -76,8 +76,9 @@ impl Selection {
     pub fn alone(&self, figure: &str, global: &Global) -> Result<Self, Failure> {
         let pipeline = &self.graph.figures[figure].pipeline;
         let folder = Folder::read(&global.pipelines)?;
-        let place = folder.0.iter().position(|file| file.name == *pipeline);
-        let wanted = place.into_iter().map(|place| (place, Vec::new())).collect();
+        let need = |file: &File| file.contents.drawn.get(figure).cloned().into_iter().collect();
+        let files = folder.0.iter().enumerate().filter(|(_, file)| file.name == *pipeline);
+        let wanted: Wanted = files.map(|(place, file)| (place, need(file))).collect();
         let variant = Variant { profile: self.profile.clone(), set: self.variants.set(figure).to_vec() };
         let mut alone = read_all(global, &variant, &folder, &wanted)?;
         alone.targets = vec![alone.graph.figures[figure].stage];
@@ -95,7 +96,7 @@ impl Selection {
             let message = format!("--name {name} is for one figure, and the targets are {}", figures.len());
             return Err(Failure::usage(message, "make figures that shall have names one by one"));
         };
-        if !is_plain(name) {
+        if !is_plain(name) || RESERVED.contains(&name) {
             return Err(Failure::usage(format!("`{name}` is no name for a figure: {PLAIN}"), ""));
         }
         let owner = Folder::read(&global.pipelines)?.owner_of_any([&name.to_owned()].into_iter());
@@ -220,7 +221,7 @@ fn read_all(global: &Global, variant: &Variant, folder: &Folder, wanted: &Wanted
         let text = file.text()?;
         let read = |sets: &[String]| Pipeline::read(&file.name, &file.path, text, &variant.profile, sets);
         match read(&sets).and_then(|pipeline| needed(pipeline, needs)) {
-            Ok((mut graph, about)) => {
+            Ok((mut graph, Pipeline { about, sets, .. })) => {
                 if !sets.is_empty() {
                     let default = read(&[]).and_then(|pipeline| needed(pipeline, needs)).ok();
                     (selection.variants.add(&mut graph, default.as_ref().map(|(graph, _)| graph), &sets))
@@ -253,7 +254,7 @@ fn read_all(global: &Global, variant: &Variant, folder: &Folder, wanted: &Wanted
 }
 
 /// The graph of a pipeline. If it is wrong, that of what is needed of it: a mistake elsewhere does not concern the targets.
-fn needed(mut pipeline: Pipeline, needs: &[Need]) -> Result<(Graph, String), Vec<Diagnostic>> {
+fn needed(mut pipeline: Pipeline, needs: &[Need]) -> Result<(Graph, Pipeline), Vec<Diagnostic>> {
     let whole = expand(&pipeline);
     let graph = match whole {
         Err(_) if !needs.is_empty() => {
@@ -262,7 +263,7 @@ fn needed(mut pipeline: Pipeline, needs: &[Need]) -> Result<(Graph, String), Vec
         }
         whole => whole,
     };
-    graph.map(|graph| (graph, pipeline.about))
+    graph.map(|graph| (graph, pipeline))
 }
 
 /// Which `--set`s hold for which of several pipelines: those whose setting or stage it has. One alone takes all, and

@@ -107,7 +107,8 @@ impl Show {
             None if ui.shows_answers() && !is_text(&content) => {
                 let message = format!("the output `{name}` of `{stage}` is no text, and a terminal cannot show it");
                 let hint = format!(
-                    "write it to a file with --to FILE, or pass it on: wdpipe show '{stage}' --output {name} | …"
+                    "write it to a file with --to FILE, or through a pipe: `wdpipe show {} --output {name}` | …",
+                    quoted(stage)
                 );
                 return Err(Failure::usage(message, hint));
             }

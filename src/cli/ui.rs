@@ -52,6 +52,11 @@ impl Ui {
         self.answer(&self.in_force.complete(text));
     }
 
+    /// A recommended command alone, to be copied.
+    pub fn command(&self, command: &str) {
+        self.answer(self.in_force.complete(&format!("`{command}`")).trim_matches('`'));
+    }
+
     /// What was asked for.
     pub fn answer(&self, text: &str) {
         self.answer_bytes(format!("{}\n", plain(text)).as_bytes());

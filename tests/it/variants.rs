@@ -309,31 +309,21 @@ fn a_figure_whose_evidence_is_gone_is_missing_not_right() {
 
 #[test]
 fn a_clone_that_converts_line_ends_verifies_and_without_attributes_says_what_happened() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let project = Environment::new();
+    let project = Project::new(&["toy"]);
+    let path = |name: &str| project.0.path(name);
     let git = |folder: &str, arguments: &[&str]| {
         let mut git = std::process::Command::new("git");
-        git.args([
-            "-c",
-            "user.name=a",
-            "-c",
-            "user.email=a@b.c",
-            "-c",
-            "core.autocrlf=true",
-            "-c",
-            "core.safecrlf=false",
-        ]);
-        git.env("GIT_CONFIG_GLOBAL", "/dev/null").current_dir(project.path(folder)).args(arguments);
+        let settings = ["user.name=a", "user.email=a@b.c", "core.autocrlf=true", "core.safecrlf=false"];
+        git.args(settings.iter().flat_map(|setting| ["-c", *setting]));
+        git.env("GIT_CONFIG_GLOBAL", "/dev/null").current_dir(path(folder)).args(arguments);
         git.output().is_ok_and(|output| output.status.success())
     };
-    for folder in ["from/reports/smoke", "bare/reports/smoke"] {
-        std::fs::create_dir_all(project.path(folder)).unwrap();
-        for extension in ["csv", "lock", "pdf", "png", "svg", "wdpipe"] {
-            let file = format!("reports/smoke/fig4.{extension}");
-            std::fs::copy(root.join(&file), project.path(folder).join(format!("fig4.{extension}"))).unwrap();
-        }
+    for folder in ["from", "bare"] {
+        project.fine(&format!("make toy -q --reports {folder}/reports"));
+        project.fine(&format!("lock toy -q --reports {folder}/reports"));
     }
-    std::fs::copy(root.join(".gitattributes"), project.path("from/.gitattributes")).unwrap();
+    let attributes = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".gitattributes");
+    std::fs::copy(attributes, path("from/.gitattributes")).unwrap();
     if !git("from", &["init", "-q"]) {
         println!("skipped: there is no git");
         return;
@@ -343,17 +333,17 @@ fn a_clone_that_converts_line_ends_verifies_and_without_attributes_says_what_hap
         assert!(git(folder, &["init", "-q"]) && git(folder, &["add", "-A"]) && git(folder, &["commit", "-qm", "x"]));
         assert!(git("", &["clone", "-q", folder, &clone]), "{folder}");
     }
-    let verify = |folder: &str| project.run(&["verify", "--reports", &format!("{folder}/reports")]);
-    let converted = std::fs::read(project.path("bare-clone/reports/smoke/fig4.lock")).unwrap();
-    assert!(converted.ends_with(b"\r\n"), "git converts what no attribute protects");
+    let verify = |folder: &str| project.run(&format!("verify --reports {folder}/reports"));
+    let lock = "bare-clone/reports/smoke/toy.lock";
+    assert!(std::fs::read(path(lock)).unwrap().ends_with(b"\r\n"), "git converts what no attribute protects");
     let well = verify("from-clone");
     assert_eq!(well.code, Some(0), "{}", well.stdout);
     let ill = verify("bare-clone");
     assert!(ill.code == Some(1) && ill.stdout.contains("only its line ends differ"), "{}", ill.stdout);
     // The lock alone is restored: the files are told in the same way.
-    std::fs::copy(root.join("reports/smoke/fig4.lock"), project.path("bare-clone/reports/smoke/fig4.lock")).unwrap();
+    std::fs::copy(path("bare/reports/smoke/toy.lock"), path(lock)).unwrap();
     let ill = verify("bare-clone").stdout;
-    assert!(ill.contains("fig4.csv: only the line ends differ: git converted them"), "{ill}");
+    assert!(ill.contains("toy.csv: only the line ends differ: git converted them"), "{ill}");
 }
 
 #[test]

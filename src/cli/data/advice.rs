@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::cli::advice::quoted;
 use crate::cli::{ExitCode, Failure};
 use crate::data::{Fault, Format, ImportError, Imported, Place};
 use crate::work::Source;
@@ -26,12 +27,16 @@ pub(super) fn refused(error: &ImportError) -> Failure {
         Fault::File(file) if file.is_not_found() => (ExitCode::Missing, format!("check the path; {fetch}")),
         Fault::File(_) => (ExitCode::Storage, "name a folder, or a regular file, that you may read".to_owned()),
         Fault::NotCifar { beside: Some(name) } => {
-            (ExitCode::Missing, format!("if that is it, say: wdpipe data import '{}'", error.path.join(name).display()))
+            let path = error.path.join(name).display().to_string();
+            (ExitCode::Missing, format!("if that is it, say: `wdpipe data import {}`", quoted(&path)))
         }
         Fault::NotCifar { beside: None } => (ExitCode::Missing, READ.to_owned()),
         Fault::Both(places) | Fault::Twice { places, .. } if error.path.is_dir() => (
             ExitCode::Usage,
-            format!("name the folder of one, for example: wdpipe data import '{}'", folder(&error.path, &places[0])),
+            format!(
+                "name the folder of one, for example: `wdpipe data import {}`",
+                quoted(&folder(&error.path, &places[0]))
+            ),
         ),
         Fault::Both(_) | Fault::Twice { .. } => (ExitCode::Usage, "unpack it and name the folder of one".to_owned()),
         Fault::Missing(_) => (ExitCode::Missing, format!("a whole copy is needed; {fetch}")),

@@ -119,7 +119,7 @@ impl Test {
         let (records, objects) = catalogue.counts();
         ui.answer(&format!("{}: {}, {}", chosen.name, count(records, "record"), count(objects, "object")));
         for (number, reason) in &catalogue.lost {
-            ui.answer(&format!("part {number} of its catalogue is lost ({reason}): the next `wdpipe push` mends that"));
+            ui.answer(&format!("part {number} of its catalogue is lost ({reason}): the next push to it mends that"));
         }
         let probe = format!("tmp/wdpipe-test-{}-{}", std::process::id(), crate::fsx::now());
         match remote.create(&probe, b"a test of wdpipe's that may be removed\n") {
@@ -216,7 +216,7 @@ impl From<RemoteError> for Failure {
         match error {
             RemoteError::Store(error) => error.into(),
             RemoteError::Missing { .. } => {
-                Self::new(ExitCode::Missing, message, "`wdpipe push` from a cache that has it sends it again")
+                Self::new(ExitCode::Missing, message, "`wdpipe push all` from a cache that has it sends it again")
             }
             RemoteError::Unreachable { .. } => {
                 Self::new(ExitCode::Missing, message, "what has arrived is kept: run it again to go on")
@@ -227,7 +227,7 @@ impl From<RemoteError> for Failure {
             RemoteError::ReadOnly(_) => Self::new(ExitCode::Usage, message, "name another one"),
             RemoteError::NoStore { .. } => Self::new(ExitCode::Missing, message, ""),
             RemoteError::Wrong { .. } => {
-                let hint = "it is damaged there or on the way, and nothing of it was used; `wdpipe push --check` from a cache \
+                let hint = "it is damaged there or on the way, and nothing of it was used; `wdpipe push all --check` from a cache \
                             that has it sends it again";
                 Self::new(ExitCode::Storage, message, hint)
             }
