@@ -21,7 +21,8 @@ fn the_store_and_a_plan() {
     let names: Vec<_> = all.iter().map(|one| one["what"].as_str().unwrap()).collect();
     assert_eq!(names, ["store write", "store read", "plan of the paper's profile"]);
     assert!(all[0]["bytes"].as_f64().unwrap() > 1e7);
-    assert_eq!(std::fs::read_dir(environment.path("cache/tmp")).unwrap().count(), 0);
+    // Nothing is left, neither a store nor what was written beside its place.
+    assert_eq!(std::fs::read_dir(environment.folder.path()).unwrap().count(), 0);
     let table = environment.run(&["bench", "plan", "--seconds", "0"]);
     assert!(table.stdout.contains("of ceiling") && table.stdout.contains("stages"), "{}", table.stdout);
 }
