@@ -64,6 +64,9 @@ fn files_of_editors_and_systems_are_passed_over() {
     std::os::unix::fs::symlink("nobody@host.1:2", environment.path("p/.#fig4.toml")).unwrap();
     std::fs::write(environment.path("p/._fig4.toml"), [0, 5, 22, 7]).unwrap();
     std::fs::write(environment.path("p/fig4.toml~"), "no").unwrap();
+    // What looks at a store needs one.
+    let sets = ["--set", "valley.steps=10", "--set", "valley.flow_steps=1"];
+    assert_eq!(run(&environment, &[&["make", "fig4/valley"][..], &sets].concat()).code, Some(0));
     for arguments in [
         &["make", "all", "-n"][..],
         &["make", "effective-lr", "-n"],
