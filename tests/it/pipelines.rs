@@ -173,9 +173,11 @@ fn the_examples_of_the_help_exist() {
             let ends = |c: char| !(c.is_ascii_alphanumeric() || "/[]=.@_,-".contains(c));
             let word = text[start..].split(ends).next().unwrap().trim_end_matches(['.', ',']);
             let unmatched = word.ends_with(']') && !word.contains('[');
+            // Such as fig3@1a2b3c4d, a variant's files.
+            let is_variant = word.contains('@') && !word.contains('/');
             let is_file =
                 [".svg", ".lock", ".wdpipe", ".pdf", ".png", ".csv", ".toml"].iter().any(|end| word.ends_with(end));
-            if word[3..].starts_with(|c: char| c.is_ascii_digit()) && !is_file && !unmatched {
+            if word[3..].starts_with(|c: char| c.is_ascii_digit()) && !is_file && !is_variant && !unmatched {
                 examples.insert(word.to_owned());
             }
         }
