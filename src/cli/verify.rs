@@ -205,8 +205,8 @@ impl Verify {
         let names = |target: &String, Subject { place: Place { name, .. }, .. }: &Subject| {
             name == target || name.split_once('@').is_some_and(|(figure, _)| figure == target)
         };
-        let none = |target: &&String| !subjects.iter().any(|subject| names(target, subject));
-        if let Some(target) = self.targets.iter().find(|target| !everything && none(target)) {
+        let none = |target: &&String| *target != "all" && !subjects.iter().any(|subject| names(target, subject));
+        if let Some(target) = self.targets.iter().find(none) {
             let message = format!("there is no locked figure `{target}` in {}", global.reports.display());
             return Err(Failure::new(ExitCode::Missing, message, format!("`wdpipe lock {target}` writes a lock")));
         }

@@ -64,6 +64,9 @@ fn files_of_editors_and_systems_are_passed_over() {
     std::os::unix::fs::symlink("nobody@host.1:2", environment.path("p/.#fig4.toml")).unwrap();
     std::fs::write(environment.path("p/._fig4.toml"), [0, 5, 22, 7]).unwrap();
     std::fs::write(environment.path("p/fig4.toml~"), "no").unwrap();
+    // What looks at a store needs one.
+    let sets = ["--set", "valley.steps=10", "--set", "valley.flow_steps=1"];
+    assert_eq!(run(&environment, &[&["make", "fig4/valley"][..], &sets].concat()).code, Some(0));
     for arguments in [
         &["make", "all", "-n"][..],
         &["make", "effective-lr", "-n"],
@@ -170,9 +173,11 @@ fn the_examples_of_the_help_exist() {
             let ends = |c: char| !(c.is_ascii_alphanumeric() || "/[]=.@_,-".contains(c));
             let word = text[start..].split(ends).next().unwrap().trim_end_matches(['.', ',']);
             let unmatched = word.ends_with(']') && !word.contains('[');
+            // Such as fig3@1a2b3c4d, a variant's files.
+            let is_variant = word.contains('@') && !word.contains('/');
             let is_file =
                 [".svg", ".lock", ".wdpipe", ".pdf", ".png", ".csv", ".toml"].iter().any(|end| word.ends_with(end));
-            if word[3..].starts_with(|c: char| c.is_ascii_digit()) && !is_file && !unmatched {
+            if word[3..].starts_with(|c: char| c.is_ascii_digit()) && !is_file && !is_variant && !unmatched {
                 examples.insert(word.to_owned());
             }
         }
