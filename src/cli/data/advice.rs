@@ -21,21 +21,21 @@ pub(super) fn refused(error: &ImportError) -> Failure {
             ExitCode::Storage,
             format!(
                 "the Python program on standard output converts it (it needs pandas, pyarrow and pillow): \
-                 `wdpipe data import '{path}' | python3 -`, then `wdpipe data import cifar.npz`"
+                 `python3 -c \"$(wdpipe data import {})\"`, then `wdpipe data import cifar.npz`",
+                quoted(&error.path.to_string_lossy())
             ),
         ),
         Fault::File(file) if file.is_not_found() => (ExitCode::Missing, format!("check the path; {fetch}")),
         Fault::File(_) => (ExitCode::Storage, "name a folder, or a regular file, that you may read".to_owned()),
         Fault::NotCifar { beside: Some(name) } => {
-            let path = error.path.join(name).display().to_string();
-            (ExitCode::Missing, format!("if that is it, say: `wdpipe data import {}`", quoted(&path)))
+            (ExitCode::Missing, format!("if that is it, say: {}", import(&error.path.join(name))))
         }
         Fault::NotCifar { beside: None } => (ExitCode::Missing, READ.to_owned()),
         Fault::Both(places) | Fault::Twice { places, .. } if error.path.is_dir() => (
             ExitCode::Usage,
             format!(
-                "name the folder of one, for example: `wdpipe data import {}`",
-                quoted(&folder(&error.path, &places[0]))
+                "name the folder of one, for example: {}",
+                import(error.path.join(&places[0]).parent().unwrap_or(&error.path))
             ),
         ),
         Fault::Both(_) | Fault::Twice { .. } => (ExitCode::Usage, "unpack it and name the folder of one".to_owned()),
@@ -72,9 +72,9 @@ fn named(path: &Path) -> Option<Source> {
     })
 }
 
-/// The folder of a file inside another folder.
-fn folder(path: &Path, file: &str) -> String {
-    path.join(file).parent().unwrap_or(path).display().to_string()
+/// The command that imports a path.
+fn import(path: &Path) -> String {
+    format!("`wdpipe data import {}`", quoted(&path.to_string_lossy()))
 }
 
 /// The program that makes an `.npz` of what cannot be read, where there is one: of Hugging Face's files.

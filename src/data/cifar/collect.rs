@@ -268,6 +268,12 @@ fn of_arrays(layouts: &[Layout], arrays: [[Part; 2]; 2]) -> Result<Form, Fault> 
     let Some(layout) = layouts.iter().find(fits) else {
         return Err(Fault::Content { file: place, reason: format!("there is the label {highest}, above CIFAR-100's") });
     };
+    if let [coarse, _] = *layout.labels
+        && u32::from(highest) < coarse
+    {
+        let reason = format!("there are the {coarse} coarse labels: save the fine ones");
+        return Err(Fault::Content { file: place, reason });
+    }
     let wanted = [layout.images[0] * (layout.binary.len() - 1), layout.images[1]];
     let mut parts = Vec::new();
     for ([images, labels], wanted) in arrays.into_iter().zip(wanted) {

@@ -102,16 +102,16 @@ pub(super) fn read_archive(path: &Path, into: &mut Collector) -> Result<Option<S
 
 fn read_tar(reader: impl Read, into: &mut Collector) -> Result<(), Fault> {
     let mut archive = tar::Archive::new(reader.take(ARCHIVE_LIMIT));
-    let mut members = 0;
+    let mut begun = false;
     // Raw: names come from the fixed-size header only, so that nothing in the archive sets the size of an
     // allocation.
     for member in archive.entries()?.raw(true) {
         let mut member = member.map_err(|error| match Fault::from(error) {
             // It does not even begin like an archive.
-            Fault::Damaged(_) if members == 0 => Fault::Format(Format::Unknown),
+            Fault::Damaged(_) if !begun => Fault::Format(Format::Unknown),
             fault => fault,
         })?;
-        members += 1;
+        begun = true;
         let name = member.path_bytes().into_owned();
         let Some(name) = std::str::from_utf8(&name).ok().filter(|name| into.wants(name)) else { continue };
         if !member.header().entry_type().is_file() {

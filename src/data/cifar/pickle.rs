@@ -363,7 +363,7 @@ impl<'a> Machine<'a> {
     }
 
     fn insert(&mut self, new: &[Id]) -> Result<(), String> {
-        let (Value::Dict(entries), true) = (self.top()?, new.len() % 2 == 0) else { return Err(damaged()) };
+        let (Value::Dict(entries), true) = (self.top()?, new.len().is_multiple_of(2)) else { return Err(damaged()) };
         entries.extend(new.chunks_exact(2).map(|pair| (pair[0], pair[1])));
         Ok(())
     }

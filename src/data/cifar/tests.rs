@@ -212,6 +212,46 @@ fn arrays_of_the_wrong_size_are_refused() {
 }
 
 #[test]
+fn coarse_labels_are_not_taken_for_classes() {
+    let [_, cifar100] = small();
+    let names = ["x_train", "y_train", "x_test", "y_test"];
+    let mut arrays = arrays(&cifar100, names, true, "|u1");
+    for place in [1, 3] {
+        let labels = arrays[place].1.len() - cifar100.images[place / 2];
+        arrays[place].1[labels..].iter_mut().for_each(|label| *label /= 5);
+    }
+    let error = import_bytes(&zip::tests::zip(&arrays, false)).unwrap_err().to_string();
+    assert_eq!(error, "cannot be used: in `y_train.npy`, there are the 20 coarse labels: save the fine ones");
+}
+
+#[test]
+fn published_sums_tell_the_authors_files() {
+    let [cifar10, _] = small();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.tar.gz");
+    let published = |bytes: &[u8], layout: Layout| {
+        fs::write(&path, bytes).unwrap();
+        import_as(&path, &[layout]).unwrap().published
+    };
+    // The archive as a whole, with what follows the last member; recompressed it is another.
+    let official = archive("cifar-10-batches-bin/", &members(&cifar10));
+    let sum: &str = known::md5(&official).leak();
+    let known = Layout { archives: ["", sum], ..cifar10 };
+    assert!(published(&official, known));
+    assert!(!published(&official, cifar10));
+    assert!(!published(&gzip(&tar("", &members(&cifar10))), known));
+    // Or every file of the Python version, wherever it lies.
+    let mut pickles = python(&cifar10);
+    let sums = pickles.iter().zip(cifar10.python).map(|((_, bytes), (name, _))| (*name, &*known::md5(bytes).leak()));
+    let known = Layout { python: sums.collect::<Vec<_>>().leak(), ..cifar10 };
+    assert!(published(&tar("x/", &pickles), known));
+    // A letter of a file's name, which the images do not show.
+    let place = pickles[5].1.len() - 8;
+    pickles[5].1[place] ^= 1;
+    assert!(!published(&tar("x/", &pickles), known));
+}
+
+#[test]
 fn every_form_becomes_the_same_object() {
     let [layout, _] = small();
     let names = ["x_train", "y_train", "x_test", "y_test"];
