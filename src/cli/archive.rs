@@ -10,7 +10,7 @@ use super::admit::{Accepting, OTHER_IMPORT};
 use super::advice::quoted;
 use super::format::{bytes, count};
 use super::select::{Variant, select};
-use super::ui::Ui;
+use super::ui::{Ui, not_for_eyes};
 use super::{ExitCode, Failure, Global};
 use crate::archive::{self, Admission, ArchiveError, Exported, Imported, Scope};
 use crate::closure::Closure;
@@ -82,7 +82,7 @@ impl Export {
             error => error.into(),
         })?;
         let scope = if self.numbers { Scope::Numbers } else { Scope::All };
-        let named = Named::create(file)?;
+        let named = not_for_eyes(Named::create(file)?)?;
         let place = named.path().display().to_string();
         let exported = write(named, &closure, &[], scope, store)?;
         let header = exported.header;

@@ -9,10 +9,10 @@ use super::format::{bytes, count};
 use super::select::{Selection, Variant, select};
 use super::signing::sign_import;
 use super::surroundings::brought;
-use super::ui::Ui;
+use super::ui::{Ui, not_for_eyes};
 use super::{ExitCode, Failure, Global};
 use crate::engine::{EngineError, Import as Imported, Resolver};
-use crate::fsx;
+use crate::fsx::{self, Named};
 use crate::graph::{Graph, Stage, StageId};
 use crate::learn::LearnError;
 use crate::learn::exchange::{self, Float64};
@@ -135,7 +135,9 @@ impl Export {
         let Format::Safetensors = self.format;
         let file = exchange::export(&weights, &layout, names).map_err(unreadable)?;
         let path = self.to.clone().unwrap_or_else(|| PathBuf::from(file_name(&stage.name)));
-        let place = fsx::write_named(&path, &file)?;
+        let named = not_for_eyes(Named::create(&path)?)?;
+        let place = named.path().to_owned();
+        named.write_whole(&file)?;
         let tensors = count(weights.iter().count(), "tensor");
         ui.say(&format!(
             "wrote {}: {tensors} of {}, width {} ({})",

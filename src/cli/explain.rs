@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 
 use clap::Args;
 
-use super::format::{bytes, columns, date, duration};
+use super::format::{bytes, columns, date, duration, plain};
 use super::parameters::{Parameter, parameters};
 use super::parse::whole;
 use super::select::{Variant, pipeline_of, select};
@@ -109,7 +109,7 @@ fn text(
         None => value.to_owned(),
     };
     let told: Vec<Vec<String>> =
-        parameters.iter().map(|p| vec![format!("  {}", p.name), short(&p.value), p.origin.clone()]).collect();
+        parameters.iter().map(|p| vec![format!("  {}", p.name), short(&p.value), plain(&p.origin)]).collect();
     columns(&told).iter().for_each(|line| ui.answer(line));
     let mut rows = Vec::new();
     let mut row = |name: &str, value: String| rows.push(vec![format!("  {name}"), value]);

@@ -1,9 +1,12 @@
 //! The parameters of a stage, each with its value and where that was written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::spec::Told;
 use crate::value::{Map, Value};
+
+/// What a stage's table says besides: what the stage is, and which others it reads.
+const REFERENCES: [&str; 5] = ["kind", "start", "of", "data", "only"];
 
 /// A parameter: its name (`model.width`), its value, and where it is from, in words.
 pub struct Parameter {
@@ -22,19 +25,31 @@ pub fn parameters(all: &Map, told: &BTreeMap<String, Told>) -> Vec<Parameter> {
     }
     let mut flat = Vec::new();
     flatten("", all, &mut flat);
-    let parameter = |(name, value): (String, String)| {
-        let field = fields(&name).into_iter().find(|field| told.contains_key(*field)).map(str::to_owned);
-        let origin = match field {
-            Some(field) => origin(&field, &value, &told[&field]),
+    let mut used = BTreeSet::new();
+    let mut listed = Vec::new();
+    for (name, value) in flat {
+        let origin = match fields(&name).into_iter().find(|field| told.contains_key(*field)) {
+            Some(field) => {
+                used.insert(field.to_owned());
+                origin(field, &value, &told[field])
+            }
             // It follows from where the stage stands in its chain.
             None if ["first_epoch", "after"].contains(&name.as_str()) => {
                 "by its place among the checkpoints".to_owned()
             }
             None => "default".to_owned(),
         };
-        Parameter { name, value, origin }
-    };
-    flat.into_iter().map(parameter).collect()
+        listed.push(Parameter { name, value, origin });
+    }
+    // What shows in no parameter of this name, such as `variant` or `checkpoint_every`, still decides something.
+    let others = told.iter().filter(|(field, told)| {
+        told.handed_down_by.is_none() && !used.contains(*field) && !REFERENCES.contains(&field.as_str())
+    });
+    listed.extend(others.map(|(field, told)| {
+        let value = told.value.trim_matches('"').to_owned();
+        Parameter { name: field.clone(), origin: origin(field, &value, told), value }
+    }));
+    listed
 }
 
 fn flatten(prefix: &str, map: &Map, flat: &mut Vec<(String, String)>) {
@@ -92,22 +107,12 @@ mod tests {
             let (all, told) = (stage.work.parameters().unwrap(), pipeline.told(&stage.name));
             let listed = parameters(&all, &told);
             assert!(!listed.is_empty() && listed.iter().all(|parameter| !parameter.origin.is_empty()));
-            // What the table of the stage says is said of some parameter; names of other stages are none.
-            for (field, of) in told.iter().filter(|(_, of)| of.handed_down_by.is_none()) {
-                let not_of_the_work = [
-                    "kind",
-                    "start",
-                    "of",
-                    "data",
-                    "only",
-                    "checkpoint_first",
-                    "checkpoint_every",
-                    "variant",
-                    "projection",
-                    "after",
-                ];
-                let is_used = listed.iter().any(|parameter| parameter.origin.contains(&of.origin));
-                assert!(is_used || not_of_the_work.contains(&field.as_str()), "{}: {field}", stage.name);
+            // All that the table of the stage says is listed.
+            for (field, of) in
+                told.iter().filter(|(field, of)| of.handed_down_by.is_none() && !REFERENCES.contains(&field.as_str()))
+            {
+                let is_listed = listed.iter().any(|parameter| parameter.origin.contains(&of.origin));
+                assert!(is_listed, "{}: {field}", stage.name);
             }
         }
         assert!(kinds.len() >= 10, "{kinds:?}");

@@ -108,8 +108,8 @@ mod with_torch {
             }
             let all = self.cases.iter().map(|case| read_and_compare(case)).collect::<Result<Vec<_>, _>>()?;
             if let (Some(path), [comparison]) = (&self.out, &all[..]) {
-                let place = fsx::write_named(path, &comparison.results)?;
-                ui.say(&format!("wrote {}", place.display()));
+                fsx::write_named(path, &comparison.results)?;
+                ui.say(&format!("wrote {}", path.display()));
             }
             if self.json {
                 let cases: Vec<_> = self.cases.iter().zip(&all).map(|(case, c)| json(case, c)).collect();
@@ -159,8 +159,8 @@ mod with_torch {
         fn run(&self, ui: &Ui) -> Result<(), Failure> {
             let all = self.cases.iter().map(|case| read_and_compare(case)).collect::<Result<Vec<_>, _>>()?;
             let checked = checked(self.repetitions)?;
-            let place = fsx::write_named(&self.to, page(&all, &checked, self.repetitions).as_bytes())?;
-            ui.say(&format!("wrote {}", place.display()));
+            fsx::write_named(&self.to, page(&all, &checked, self.repetitions).as_bytes())?;
+            ui.say(&format!("wrote {}", self.to.display()));
             disagreements(&self.cases, &all)?;
             uncovered(&checked)
         }

@@ -8,10 +8,10 @@ use super::advice::quoted;
 use super::explain::computed;
 use super::format::{bytes, columns};
 use super::select::{Variant, select};
-use super::ui::Ui;
+use super::ui::{Ui, is_text, not_for_eyes};
 use super::{ExitCode, Failure, Global};
 use crate::engine::Resolver;
-use crate::fsx::{self, Named};
+use crate::fsx::Named;
 use crate::plan::Knowledge;
 use crate::record::Record;
 use crate::store::Store;
@@ -28,7 +28,7 @@ pub struct Show {
     /// One output, such as weights (safetensors), metrics, trace, svg.
     #[arg(long, value_name = "NAME")]
     output: Option<String>,
-    /// Write that output to a file instead of the terminal; - is standard output, whatever it is.
+    /// Write that output to a file instead of the terminal; - is standard output.
     #[arg(long, value_name = "FILE", requires = "output")]
     to: Option<PathBuf>,
     /// Print tables as comma-separated values.
@@ -88,31 +88,27 @@ impl Show {
                 format!("it has {}", names.join(", ")),
             ));
         };
-        if let (Some(path), None, false) = (&self.to, &output.inline, self.csv || self.json) {
-            let named = Named::create(path)?;
-            let place = named.path().to_owned();
-            let length = store.restore(&output.object, named)?;
+        let place = self.to.clone().unwrap_or_else(|| "-".into());
+        let named = Named::create(&place)?;
+        let place = named.path().to_owned();
+        let length = if output.inline.is_some() || self.csv || self.json || named.is_terminal() {
+            let mut content = store.output(output)?;
+            if let Ok(table) = Table::from_bytes(&content) {
+                if self.csv || self.json {
+                    content = if self.csv { table.to_csv() } else { table.to_json().to_string() }.into_bytes();
+                } else if named.is_terminal() {
+                    let message = format!("`{name}` of `{stage}` is a table, and its bytes are no text");
+                    return Err(Failure::usage(message, "--csv or --json shows it"));
+                }
+            }
+            let named = if is_text(&content) { named } else { not_for_eyes(named)? };
+            named.write_whole(&content)?;
+            content.len() as u64
+        } else {
+            store.restore(&output.object, named)?
+        };
+        if self.to.is_some() {
             ui.say(&format!("wrote {} ({})", place.display(), bytes(length)));
-            return Ok(());
-        }
-        let mut content = store.output(output)?;
-        if let (Ok(table), true) = (Table::from_bytes(&content), self.csv || self.json) {
-            content = if self.csv { table.to_csv() } else { table.to_json().to_string() }.into_bytes();
-        }
-        match &self.to {
-            Some(path) => {
-                let place = fsx::write_named(path, &content)?;
-                ui.say(&format!("wrote {} ({})", place.display(), bytes(content.len() as u64)));
-            }
-            None if ui.shows_answers() && !is_text(&content) => {
-                let message = format!("the output `{name}` of `{stage}` is no text, and a terminal cannot show it");
-                let hint = format!(
-                    "write it to a file with --to FILE, or through a pipe: `wdpipe show {} --output {name}` | …",
-                    quoted(stage)
-                );
-                return Err(Failure::usage(message, hint));
-            }
-            None => ui.answer_bytes(&content),
         }
         Ok(())
     }
@@ -142,12 +138,6 @@ impl Show {
         }
         Ok(())
     }
-}
-
-/// Whether a terminal can show bytes without being set to something else by them.
-fn is_text(bytes: &[u8]) -> bool {
-    let fits = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
-    std::str::from_utf8(bytes).is_ok_and(|text| text.chars().all(fits))
 }
 
 /// A number with six significant digits; other text as it is.

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::advice::InForce;
 use super::{ExitCode, Failure};
-use crate::fsx::{FsError, Stream};
+use crate::fsx::{FsError, Named, Stream};
 
 /// Standard output, as far as anything was written to it.
 static ANSWERS: Mutex<Answers> = Mutex::new(Answers { stream: None, failed: None });
@@ -59,14 +59,9 @@ impl Ui {
 
     /// What was asked for.
     pub fn answer(&self, text: &str) {
-        self.answer_bytes(format!("{}\n", plain(text)).as_bytes());
-    }
-
-    /// What was asked for, byte for byte.
-    pub fn answer_bytes(&self, bytes: &[u8]) {
         let mut answers = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner);
         if answers.failed.is_none() {
-            answers.failed = answers.append(bytes).err();
+            answers.failed = answers.append(format!("{}\n", plain(text)).as_bytes()).err();
         }
     }
 
@@ -77,11 +72,6 @@ impl Ui {
     pub fn finish(&self) -> Result<(), Failure> {
         let failed = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner).failed.take();
         failed.map_or(Ok(()), |error| Err(error.into()))
-    }
-
-    /// Whether a person sees the answers.
-    pub fn shows_answers(&self) -> bool {
-        std::io::stdout().is_terminal()
     }
 
     /// What happens.
@@ -137,6 +127,23 @@ fn steers(character: char) -> bool {
     let turns =
         matches!(character, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     turns || character.is_control() && !matches!(character, '\n' | '\t')
+}
+
+/// A file for what is no text: a terminal takes such bytes for commands.
+///
+/// # Errors
+/// If the file is a terminal.
+pub fn not_for_eyes(named: Named) -> Result<Named, Failure> {
+    if named.is_terminal() {
+        let message = format!("{} is a terminal, and what is to be written is no text", named.path().display());
+        return Err(Failure::usage(message, "name a file, or pass it on to a program: … | PROGRAM"));
+    }
+    Ok(named)
+}
+
+/// Whether a terminal can show bytes without being set to something else by them.
+pub fn is_text(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| !text.chars().any(|c| steers(c) && c != '\r'))
 }
 
 /// Shows clap's message: help and version on standard output, mistakes on standard error.

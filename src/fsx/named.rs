@@ -89,12 +89,26 @@ impl Named {
         }
     }
 
+    /// Whether a person reads what is written.
+    pub fn is_terminal(&self) -> bool {
+        matches!(&self.0, Writing::Stream(stream) if stream.is_terminal())
+    }
+
     /// What it is called in messages.
     pub fn path(&self) -> &Path {
         match &self.0 {
             Writing::File { place, .. } => place,
             Writing::Stream(stream) => stream.path(),
         }
+    }
+
+    /// Writes all of the bytes, and puts the file in its place.
+    ///
+    /// # Errors
+    /// If they cannot be written; then what is there is untouched.
+    pub fn write_whole(mut self, bytes: &[u8]) -> Result<(), FsError> {
+        self.append(bytes)?;
+        self.put()
     }
 
     /// Puts the new file in its place, durably.
@@ -175,16 +189,12 @@ fn find(path: &Path) -> Result<Found, FsError> {
     Err(failed(io::Error::from_raw_os_error(libc::ELOOP)))
 }
 
-/// Writes a file that the user named; `-` is standard output. Says how the place is called in messages.
+/// Writes a file that the user named; `-` is standard output.
 ///
 /// # Errors
 /// If it cannot be written; then an old regular file is untouched.
-pub fn write_named(path: &Path, bytes: &[u8]) -> Result<PathBuf, FsError> {
-    let mut named = Named::create(path)?;
-    named.append(bytes)?;
-    let called = named.path().to_owned();
-    named.put()?;
-    Ok(called)
+pub fn write_named(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    Named::create(path)?.write_whole(bytes)
 }
 
 /// Replaces a file, or creates it, if its bytes are others; says whether they were.
@@ -197,9 +207,8 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<bool, FsError> {
     if has_length && read(path, length).is_ok_and(|old| old == bytes) {
         return Ok(false);
     }
-    let mut named = Named::at(path)?;
-    named.append(bytes)?;
-    named.put()?;
+    let named = Named::at(path)?;
+    named.write_whole(bytes)?;
     Ok(true)
 }
 
@@ -226,7 +235,7 @@ mod tests {
     }
 
     fn writers() -> [fn(&Path, &[u8]) -> Result<(), FsError>; 2] {
-        [|path, bytes| write_named(path, bytes).map(drop), |path, bytes| replace(path, bytes).map(drop)]
+        [write_named, |path, bytes| replace(path, bytes).map(drop)]
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Stdio;
+#[cfg(target_os = "linux")]
+use std::ptr::{null, null_mut};
 
 use super::environment::{Ended, Environment, ended};
 
@@ -92,6 +94,65 @@ fn files_that_the_user_names_are_written_as_what_they_are() {
     assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with('.')), "nothing is left over");
 }
 
+/// Runs a command whose standard output is a terminal.
+#[cfg(target_os = "linux")]
+fn on_a_terminal(environment: &Environment, command: &[&str]) -> Ended {
+    use std::os::fd::FromRawFd;
+    let (mut ours, mut theirs) = (-1, -1);
+    // SAFETY: the two places are written, and nothing is said of names, modes and sizes.
+    assert_eq!(unsafe { libc::openpty(&raw mut ours, &raw mut theirs, null_mut(), null(), null()) }, 0);
+    // SAFETY: both descriptors were made just now and belong to nobody else.
+    let (mut ours, theirs) = unsafe { (File::from_raw_fd(ours), File::from_raw_fd(theirs)) };
+    let mut child = environment.command(command).stdout(theirs).stderr(Stdio::piped()).spawn().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut seen = Vec::new();
+        // It ends with an error when nobody has the terminal open any more.
+        let _ = std::io::Read::read_to_end(&mut ours, &mut seen);
+        String::from_utf8_lossy(&seen).into_owned()
+    });
+    let mut stderr = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut stderr).unwrap();
+    Ended { code: child.wait().unwrap().code(), stdout: reader.join().unwrap(), stderr }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_terminal_is_shown_text_only() {
+    let environment = made();
+    let refused: [(&[&str], &str); 5] = [
+        (&["show", "fig4", "--output", "png"], "name a file"),
+        (&["show", "fig4", "--output", "png", "--to", "-"], "name a file"),
+        (&["show", "fig4", "--output", "pdf", "--to", "/proc/self/fd/1"], "name a file"),
+        (&["show", STAGE, "--output", "optimum"], "--csv or --json shows it"),
+        (&["cache", "export", "fig4", "-"], "name a file"),
+    ];
+    for (command, hint) in refused {
+        let ended = on_a_terminal(&environment, command);
+        assert_eq!(ended.code, Some(2), "{command:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains("is no text") || ended.stderr.contains("are no text"), "{}", ended.stderr);
+        assert!(ended.stderr.contains(hint) && ended.stdout.is_empty(), "{}{}", ended.stderr, ended.stdout);
+    }
+    let shown: [(&[&str], &str); 3] = [
+        (&["show", "fig4", "--output", "svg"], "<svg"),
+        (&["show", STAGE, "--output", "optimum", "--csv"], "x,y"),
+        (&["--version"], "wdpipe"),
+    ];
+    for (command, text) in shown {
+        let ended = on_a_terminal(&environment, command);
+        assert!(ended.code == Some(0) && ended.stdout.contains(text), "{command:?}: {}{}", ended.stderr, ended.stdout);
+    }
+}
+
+#[test]
+fn a_pipe_is_not_waited_for_where_a_file_is_imported() {
+    let environment = Environment::new();
+    assert!(make_node(&environment.path("pipe"), libc::S_IFIFO, 0));
+    for command in [&["import", "pipe"][..], &["cache", "import", "pipe"]] {
+        let ended = environment.run(command);
+        assert!(ended.code == Some(3) && ended.stderr.contains("it is no plain file"), "{}", ended.stderr);
+    }
+}
+
 #[test]
 fn lists_behind_links_are_edited_where_they_lie() {
     let environment = Environment::new();
@@ -165,7 +226,7 @@ fn a_reader_that_went_away_is_no_error() {
 }
 
 /// Commands that only read, and say so if there is no store.
-const READERS: [&[&str]; 20] = [
+const READERS: [&[&str]; 19] = [
     &["cache", "check"],
     &["cache", "check", "--repair"],
     &["cache", "du"],
@@ -185,7 +246,6 @@ const READERS: [&[&str]; 20] = [
     &["report"],
     &["lock", "fig4"],
     &["push", "fig4", "--to", "./there"],
-    &["pull", "fig4", "--from", "./there"],
 ];
 
 #[test]
@@ -196,11 +256,7 @@ fn what_only_reads_makes_no_store() {
         let all = if cache == "cahce" { &READERS[..] } else { &READERS[..1] };
         for command in all {
             let ended = environment.run(&[command, &["--cache", cache][..]].concat());
-            // Of a remote that is not there the remote is what is missing.
-            let (code, message) = match command[0] {
-                "pull" => (3, "there".to_owned()),
-                _ => (4, format!("there is no store at {cache}")),
-            };
+            let (code, message) = (4, format!("there is no store at {cache}"));
             assert!(
                 ended.code == Some(code) && ended.stderr.contains(&message),
                 "{command:?}: {:?} {}",

@@ -11,7 +11,7 @@ use super::super::select::{Variant, select};
 use super::super::signals::cancel_on_interrupt;
 use super::super::ui::Ui;
 use super::super::{ExitCode, Failure, Global};
-use super::Through;
+use super::{Chosen, Through};
 use crate::engine::{self, Resolver};
 use crate::plan::Knowledge;
 use crate::store::ObjectState;
@@ -47,8 +47,10 @@ impl Pull {
     /// If the remote fails or has nothing of the targets, or the store cannot be written.
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
         let selection = select(global, &self.variant, &self.targets)?;
-        let through = Through::open(global, self.from.as_deref(), &self.accepting, cancel_on_interrupt(), ui)?;
+        // A slip in the remote's name leaves no store behind.
+        Chosen::find(global, self.from.as_deref())?;
         let store = global.store_to_fill()?;
+        let through = Through::open(global, self.from.as_deref(), &self.accepting, cancel_on_interrupt(), ui)?;
         let records = through.records(&selection, &store)?;
 
         let needed = selection.graph.closure(&selection.targets);
