@@ -119,7 +119,7 @@ impl Export {
             );
             ui.warn(&match (self.output.as_str(), evaluation_of(graph, id)) {
                 ("ema", Some(evaluation)) => {
-                    format!("{without}; `wdpipe export {}` writes the averaged network whole", quoted(&evaluation))
+                    format!("{without}; `wdpipe export {}` writes the averaged network whole", quoted(evaluation))
                 }
                 ("ema", None) => format!("{without}; in PyTorch torch.optim.swa_utils.update_bn estimates them"),
                 _ => without,
