@@ -19,7 +19,8 @@ mod explain;
 mod export;
 mod failure;
 mod folder;
-#[cfg(all(test, feature = "torch", target_arch = "x86_64"))]
+#[cfg(test)]
+#[cfg(all(feature = "torch", target_arch = "x86_64"))]
 mod forged;
 mod format;
 mod graph;

@@ -185,7 +185,6 @@ impl Worker {
     /// # Errors
     /// Always.
     #[cfg(not(feature = "torch"))]
-    #[expect(clippy::unused_self, reason = "has the signature of the other build")]
     pub fn averaged(
         &mut self,
         _: &EmaEval,

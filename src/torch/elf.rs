@@ -86,6 +86,7 @@ pub struct Symbol {
 struct Elf<'a>(&'a [u8]);
 
 // From the System V ABI, "Object Files" and "Program Loading and Dynamic Linking".
+const MAGIC: &[u8; 6] = b"\x7fELF\x02\x01";
 const LOADED: u64 = 1;
 const DYNAMIC: u64 = 2;
 const SYMBOLS: u64 = 2;
@@ -97,7 +98,8 @@ const FOLDERS: [u64; 2] = [15, 29];
 impl<'a> Elf<'a> {
     fn whole(bytes: &'a [u8]) -> Result<Self, Damage> {
         let elf = Self(bytes);
-        if !bytes.starts_with(b"\x7fELF\x02\x01") && !(bytes.len() < 6 && b"\x7fELF\x02\x01".starts_with(bytes)) {
+        let beginning = &bytes[..bytes.len().min(MAGIC.len())];
+        if beginning != &MAGIC[..beginning.len()] {
             return Err(Damage::NotALibrary);
         }
         let found = bytes.len() as u64;
@@ -199,7 +201,7 @@ impl<'a> Elf<'a> {
                     name.and_then(|name| name.strip_prefix(wanted.as_bytes()))
                         .is_some_and(|rest| rest.first() == Some(&0))
                 };
-                if let Some(i) = names.iter().position(|wanted| is(wanted)) {
+                if let Some(i) = names.iter().position(is) {
                     found[i] = Some(Symbol { offset: entry.number(8, 8), size: entry.number(16, 8) });
                 }
             }

@@ -94,7 +94,7 @@ fn the_averaged_network_is_exported_whole_as_it_was_evaluated() {
     let evaluation = "fig3/ema[lr=0.1,seed=0]@2";
     let warned = run(&["export", STAGE, "--output", "ema", "--to", "parameters.safetensors"]).stderr;
     assert!(warned.contains("36 tensors of the network are left out"), "{warned}");
-    assert!(warned.contains(&format!("`wdpipe export '{evaluation}'` writes")), "{warned}");
+    assert!(warned.contains(&format!("`wdpipe export '{evaluation}' ")), "{warned}");
     run(&["export", evaluation, "--to", "average.safetensors"]);
     run(&["export", evaluation, "--output", "ema", "--names", "authors", "--to", "again.safetensors"]);
     let file = |name: &str| std::fs::read(environment.path(name)).unwrap();
