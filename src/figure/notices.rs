@@ -70,17 +70,28 @@ pub fn notices(figure: &Figure, numbers: &Table) -> Result<Vec<String>, FigureEr
     let series = series::series(figure, numbers)?;
     let mut notices = Vec::new();
     for (panel, all) in figure.panels.iter().zip(&series) {
+        let mut found: BTreeMap<Absence, (Vec<&str>, usize)> = BTreeMap::new();
         for (curve, points) in panel.curves.iter().zip(all) {
             for (reason, count) in absences(panel, curve, points) {
-                let values = if count == 1 { "1 value is".to_owned() } else { format!("{count} values are") };
-                let why = match reason {
-                    Absence::Zero => "0, which a log axis cannot show: look for triangles at the edge",
-                    Absence::Negative => "below 0, which a log axis cannot show: look for triangles at the edge",
-                    Absence::Beyond => "outside the limits (`range`) of the axes, so not drawn",
-                    Absence::NotFinite => "not finite, so not drawn",
-                };
-                notices.push(format!("panel {}, curve `{}`: {values} {why}", panel.id, curve.label));
+                let (curves, total) = found.entry(reason).or_default();
+                curves.push(&curve.label);
+                *total += count;
             }
+        }
+        for (reason, (curves, count)) in found {
+            let whose = match curves[..] {
+                [one] => format!("curve `{one}`"),
+                [one, other] => format!("curves `{one}` and `{other}`"),
+                _ => format!("{} curves, the first `{}`", curves.len(), curves[0]),
+            };
+            let values = if count == 1 { "1 value is".to_owned() } else { format!("{count} values are") };
+            let why = match reason {
+                Absence::Zero => "0, which a log axis cannot show: look for triangles at the edge",
+                Absence::Negative => "below 0, which a log axis cannot show: look for triangles at the edge",
+                Absence::Beyond => "outside the limits (`range`) of the axes, so not drawn",
+                Absence::NotFinite => "not finite, so not drawn",
+            };
+            notices.push(format!("panel {}, {whose}: {values} {why}", panel.id));
         }
         notices.extend(alike(panel));
     }

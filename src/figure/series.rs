@@ -189,7 +189,7 @@ fn one_at_a_place(panel: &str, curve: &Curve, replica: usize, rows: Vec<Row>) ->
         match found.get(&key) {
             Some(before) if curve.last && before.epoch > row.epoch => {}
             // Of one epoch, neither is the last.
-            Some(before) if !(curve.last && before.epoch < row.epoch) && !before.says_the_same(&row) => {
+            Some(before) if !(before.says_the_same(&row) || curve.last && before.epoch < row.epoch) => {
                 return Err(FigureError::Conflict { panel, curve: label, replica, x: row.x });
             }
             _ => {

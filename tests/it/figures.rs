@@ -198,7 +198,8 @@ fn make_warns_of_numbers_that_are_not_drawn_where_they_belong() {
     std::fs::write(pipelines.join("edges.toml"), EDGES).unwrap();
     let ended = environment.run_with(&pipelines, &["make", "edges", "--json", "-q"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    let warning = "edges: panel a, curve `η = 0.1, σ = 0.5`: 1 value is 0, which a log axis cannot show";
+    let warning =
+        "edges: panel a, 12 curves, the first `η = 0.05, σ = 0`: 20 values are 0, which a log axis cannot show";
     assert!(ended.stderr.contains(&format!("warning: {warning}")), "{}", ended.stderr);
     let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     let notices = json["notices"].as_array().unwrap();
