@@ -103,7 +103,8 @@ fn large(folder: &Path) {
     let names: Vec<_> = checkpoints.iter().map(|bytes| ObjectDigest::of(bytes)).collect();
     let restoring = median(|round| {
         for (number, name) in names.iter().enumerate() {
-            store.restore(name, &folder.join(format!("restored{round}-{number}"))).unwrap();
+            let place = folder.join(format!("restored{round}-{number}"));
+            store.restore(name, Named::create(&place).unwrap()).unwrap();
         }
     });
     println!(
