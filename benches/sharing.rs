@@ -14,6 +14,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use wdpipe::digest::ObjectDigest;
+use wdpipe::fsx::Named;
 use wdpipe::record::{KeyParts, Output, Provenance, Record};
 use wdpipe::remote::{self, RemoteError, Surroundings, Watch};
 use wdpipe::store::Store;

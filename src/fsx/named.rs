@@ -227,6 +227,8 @@ mod tests {
         fs::symlink_metadata(path).unwrap().mode() & 0o7777
     }
 
+    type Writer = fn(&Path, &[u8]) -> Result<(), FsError>;
+
     /// Makes a FIFO or a device; `false` if this account may not.
     fn make_node(path: &Path, kind: libc::mode_t, device: libc::dev_t) -> bool {
         let path = CString::new(path.as_os_str().as_bytes()).unwrap();
@@ -234,7 +236,7 @@ mod tests {
         unsafe { libc::mknod(path.as_ptr(), kind | 0o600, device) == 0 }
     }
 
-    fn writers() -> [fn(&Path, &[u8]) -> Result<(), FsError>; 2] {
+    fn writers() -> [Writer; 2] {
         [write_named, |path, bytes| replace(path, bytes).map(drop)]
     }
 

@@ -2,7 +2,7 @@
 
 use wdpipe::digest::ObjectDigest;
 use wdpipe::record::{KeyParts, Output, Provenance, Record};
-use wdpipe::remote::{self, Surroundings, Watch};
+use wdpipe::remote::{self, Sending, Surroundings, Watch};
 use wdpipe::store::Store;
 use wdpipe::value::{Map, Value};
 
@@ -23,7 +23,8 @@ fn a_figure_of_five_thousand_records() {
     let open = || remote::open(&"s3://cache/many".parse().unwrap(), &around, true).unwrap();
     // Eleven pushes of a few, then the rest at once.
     for few in named[..55].chunks(5).chain([&named[..]]) {
-        remote::send(open().as_ref(), &store, few, &|_| true, &Quiet).unwrap();
+        let sending = Sending { records: few, is_wanted: &|_| true, thorough: false };
+        remote::send(open().as_ref(), &store, sending, &Quiet).unwrap();
     }
     let there = open();
     let catalogue = remote::catalogue(there.as_ref(), &Quiet).unwrap();
