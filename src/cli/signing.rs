@@ -81,7 +81,8 @@ pub fn obstacle(selection: &Selection, signing: Option<&(KeyName, SecretKey)>) -
             (format!("{message}you have no key that signs"), cure.to_owned())
         }
         Some((name, key)) => {
-            let cure = format!("`wdpipe keys trust {} {}` makes it", trusted_name(name), key.public());
+            let (known_as, public) = (trusted_name(name), key.public());
+            let cure = format!("`wdpipe keys trust {known_as} {public}` makes it");
             (format!("{message}it does not trust your key `{name}`"), cure)
         }
     };

@@ -80,6 +80,12 @@ impl StageError {
         matches!(self, Self::Device(_) | Self::NoTorch)
     }
 
+    /// What libtorch says when the device has no room.
+    #[cfg(test)]
+    pub fn no_room() -> Self {
+        Self::Learn(LearnError::Torch("CUDA out of memory".to_owned()))
+    }
+
     /// Whether the device had no room, as libtorch, cuBLAS and cuDNN say it.
     pub fn is_out_of_memory(&self) -> bool {
         // The last is what is left when cuDNN finds no room for any of its plans.

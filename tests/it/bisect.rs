@@ -127,6 +127,7 @@ fn a_forged_segment_is_found() {
 #[test]
 fn what_cannot_be_compared_is_said() {
     let environment = Environment::new();
+    wdpipe::store::Store::open(&environment.path("cache")).unwrap();
     let said = |arguments: &[&str]| {
         let ended = environment.run(arguments);
         (ended.code, ended.stderr)

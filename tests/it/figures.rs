@@ -73,6 +73,7 @@ fn a_drawing_depends_on_its_numbers_alone() {
 #[test]
 fn claims_and_published_values_are_compared() {
     let environment = Environment::new();
+    wdpipe::store::Store::open(&environment.path("cache")).unwrap();
     let before = environment.run(&tiny(&["compare", "fig3"]));
     assert!(before.stdout.contains("undecided: The averaged weights err less than SGD itself."), "{}", before.stdout);
     assert!(before.stdout.contains("are not recorded yet"), "{}", before.stdout);
@@ -136,7 +137,7 @@ fn a_new_pipeline_is_made_as_it_is_and_shown_on_a_page() {
     for name in ["all", "Fig", "../x", "", "1a"] {
         run(&["new", name], 2);
     }
-    run(&["report"], 3);
+    run(&["report"], 4);
     let small =
         ["--set", "init.width=1", "--set", "run.epochs=1", "--set", "data.train=60", "--set", "trace.images=20"];
     run(&[&["make", "all", "--device", "cpu"], &small[..]].concat(), 0);

@@ -21,6 +21,16 @@ fn unpacked(archive: &Path) -> Environment {
     environment
 }
 
+/// Stages whose kinds have got a new version since a store was written: they are computed anew, which is no fault of the
+/// store. Say so here rather than make the stores anew.
+fn computed_anew(store: &str) -> u64 {
+    match store {
+        // `figure` had version 3.
+        "v1" => 1,
+        _ => 0,
+    }
+}
+
 #[test]
 fn every_store_that_was_ever_written_is_read_and_sound() {
     assert!(!stores().is_empty());
@@ -37,15 +47,18 @@ fn every_store_that_was_ever_written_is_read_and_sound() {
         assert!(number(&check, "records") == 2 && number(&check, "objects") > 0, "{name}: {check}");
         assert_eq!((number(&check, "signatures"), number(&check, "dropped")), (1, 0), "{name}: {check}");
 
-        // If a kind of stage has got a new version since, this figure is computed anew: that is no fault of the store. Say
-        // so here for the stores before it, rather than make these anew.
         let made = json(&["make", "old", "--json"]);
-        assert_eq!((number(&made, "stages_run"), number(&made, "stages_total")), (0, 2), "{name}: {made}");
+        assert_eq!(
+            (number(&made, "stages_run"), number(&made, "stages_total")),
+            (computed_anew(&name), 2),
+            "{name}: {made}"
+        );
         let numbers = std::fs::read(environment.path("reports/smoke/old.csv")).unwrap();
         assert!(numbers == std::fs::read(pipelines.join("old.csv")).unwrap(), "{name}: other numbers");
 
         let kept = json(&["cache", "gc", "--grace", "0", "--recent", "0", "--json"]);
-        assert_eq!(number(&kept, "removed_objects"), 0, "{name}: {kept}");
+        // Of a figure that is drawn anew, SVG and PNG of the old version go.
+        assert_eq!(number(&kept, "removed_objects"), 2 * computed_anew(&name), "{name}: {kept}");
         let figures = json(&["cache", "stats", "--profile", "smoke", "--json"])["figures"].clone();
         assert_eq!(number(&figures[0], "present"), 2, "{name}: {figures}");
     }
@@ -62,7 +75,7 @@ fn what_came_later_may_be_lacking_and_what_is_newer_is_refused() {
         let ended = environment.run_with(&pipelines, &["make", "old", "--json"]);
         assert_eq!(ended.code, Some(0), "{name}: {}", ended.stderr);
         let made: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
-        assert_eq!(number(&made, "stages_run"), 0, "{name}: {made}");
+        assert_eq!(number(&made, "stages_run"), computed_anew(&name), "{name}: {made}");
 
         let marker = environment.path("cache/wdpipe-store");
         std::fs::remove_file(&marker).unwrap();

@@ -149,7 +149,7 @@ fn a_pipe_is_not_waited_for_where_a_file_is_imported() {
     assert!(make_node(&environment.path("pipe"), libc::S_IFIFO, 0));
     for command in [&["import", "pipe"][..], &["cache", "import", "pipe"]] {
         let ended = environment.run(command);
-        assert!(ended.code == Some(3) && ended.stderr.contains("it is no plain file"), "{}", ended.stderr);
+        assert!(ended.code == Some(3) && ended.stderr.contains("it is not a regular file"), "{}", ended.stderr);
     }
 }
 

@@ -96,10 +96,12 @@ fn two_signals_end_every_command_that_computes() {
     let sets = super::environment::TINY.iter().flat_map(|set| ["--set", *set]);
     let lock: Vec<_> = ["lock", "fig3"].into_iter().chain(sets).collect();
     assert_eq!(environment.run(&lock).code, Some(0));
+    let variant = environment.file("fig3", "lock");
+    let variant = variant.file_stem().unwrap().to_str().unwrap();
     assert_eq!(environment.run(&["keys", "generate", "me"]).code, Some(0));
     let commands: [&[&str]; 3] = [
-        &["verify", "fig3", "--profile", "smoke", "--rebuild", "all"],
-        &["audit", "fig3", "--segments", "9"],
+        &["verify", variant, "--profile", "smoke", "--rebuild", "all"],
+        &["audit", variant, "--segments", "9"],
         &["bench", "train", "--seconds", "60", "--device", "cpu"],
     ];
     for arguments in commands {

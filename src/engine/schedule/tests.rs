@@ -10,7 +10,6 @@ use super::*;
 use crate::digest::ObjectDigest;
 use crate::engine::{Environment, Indifferent, Outcome};
 use crate::graph::{Graph, Input, Stage};
-use crate::learn::LearnError;
 use crate::plan::MissReason;
 use crate::record::{Output, Provenance, Record};
 use crate::stages::{Device, Made, Product, Progress, Read, Report, StageError};
@@ -223,7 +222,7 @@ impl Runner for Fake<'_> {
             assert_eq!(read(role)?, trial.bytes[object], "{role} of {id}");
         }
         if id == trial.at {
-            let no_room = || StageError::Learn(LearnError::Torch("CUDA out of memory".into()));
+            let no_room = || StageError::no_room();
             match trial.trouble {
                 Fails | ElsewhereThenFails => return Err(StageError::Device("broken".into())),
                 Panics => panic!("{ON_PURPOSE}"),

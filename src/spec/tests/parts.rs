@@ -58,7 +58,7 @@ fn names_within_a_pipeline_are_one_figure_each() {
         assert!(error("\"fig6a\"", &format!("\"{name}\"")).contains(&format!("no figure can be called `{name}`")));
     }
     let upper = graph_named("Fig3", FIG3, "smoke", &[]).unwrap_err().join("\n");
-    assert!(upper.contains("lower-case letters, digits, - and _: rename the file"), "{upper}");
+    assert!(upper.contains("lower-case letters, digits, - and _, at most 64: rename the file"), "{upper}");
     let contents = Contents::of("fig3", "fig3.toml", FIG3).unwrap();
     let graph = graph_named("fig3", FIG3, "smoke", &[]).unwrap();
     assert!(contents.drawn.keys().eq(graph.figures.keys()));
