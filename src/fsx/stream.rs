@@ -4,10 +4,16 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::{FsError, failed};
+
+/// How long a FIFO is waited for that nobody reads.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whether the program was started without a standard output. Rust's runtime opens /dev/null in its place before `main`,
 /// so this is looked up earlier.
@@ -73,12 +79,36 @@ impl Stream {
         Ok(Self { file, path: path.to_owned(), is_standard_output: descriptor == libc::STDOUT_FILENO })
     }
 
-    /// A device, a FIFO or a file of a running process. Of a FIFO, it waits for a reader.
+    /// A device, a FIFO or a file of a running process. Of a FIFO, it waits some seconds for a reader.
     ///
     /// # Errors
-    /// If it cannot be opened.
+    /// If it cannot be opened, or nobody reads the FIFO.
     pub(super) fn open(path: &Path) -> Result<Self, FsError> {
-        let file = OpenOptions::new().write(true).open(path).map_err(failed("write", path))?;
+        Self::open_within(path, PATIENCE)
+    }
+
+    fn open_within(path: &Path, patience: Duration) -> Result<Self, FsError> {
+        let failed = failed("write", path);
+        let begun = Instant::now();
+        // Without this flag, opening a FIFO that nobody reads would wait for ever.
+        let open = || OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path);
+        let file = loop {
+            match open() {
+                Err(error) if error.raw_os_error() == Some(libc::ENXIO) && begun.elapsed() < patience => {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                Err(error) if error.raw_os_error() == Some(libc::ENXIO) => {
+                    let message = "nobody reads from it: start its reader first";
+                    return Err(failed(io::Error::new(ErrorKind::NotConnected, message)));
+                }
+                opened => break opened.map_err(&failed)?,
+            }
+        };
+        // Writing waits for the reader again.
+        // SAFETY: changes the flags of a descriptor that is open.
+        if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, 0) } < 0 {
+            return Err(failed(io::Error::last_os_error()));
+        }
         Ok(Self { file, path: path.to_owned(), is_standard_output: false })
     }
 
@@ -102,5 +132,24 @@ impl Stream {
     pub fn is_terminal(&self) -> bool {
         // SAFETY: asks about a descriptor that is open as long as `self`.
         unsafe { libc::isatty(self.file.as_raw_fd()) == 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CString;
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+
+    #[test]
+    fn a_fifo_that_nobody_reads_is_not_waited_for_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let name = CString::new(pipe.as_os_str().as_bytes()).unwrap();
+        // SAFETY: a system call that reads a string with its end.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        let error = Stream::open_within(&pipe, Duration::ZERO).unwrap_err();
+        assert!(error.to_string().contains("nobody reads from it"), "{error}");
     }
 }
