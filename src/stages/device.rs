@@ -102,7 +102,10 @@ pub fn describe(choice: &Device, policy: Policy) -> Result<String, String> {
     #[cfg(feature = "torch")]
     return open(choice, policy, 0).map(|(loaded, device)| machine(loaded, device));
     #[cfg(not(feature = "torch"))]
-    return choice.under(policy).map(|device| format!("{device}, unused"));
+    return match choice.under(policy)? {
+        Device::Cuda(_) => Err(format!("this wdpipe was built without libtorch, so it has no {choice}")),
+        device => Ok(format!("{device}, unused")),
+    };
 }
 
 /// Sets what must be set before the first thread that computes under a policy starts. Nothing is loaded.
