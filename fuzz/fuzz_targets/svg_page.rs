@@ -36,7 +36,7 @@ fn page(svg: &str) -> String {
         svg: svg.to_owned(),
         numbers: Table::default(),
         panels: Vec::new(),
-        runs: String::new(),
+        caption: String::new(),
         claims: Vec::new(),
         pipeline: ("p".to_owned(), "p".to_owned()),
         command: "c".to_owned(),
@@ -44,7 +44,7 @@ fn page(svg: &str) -> String {
         files: Vec::new(),
     };
     let [title, profile, about, program] = ["a", "b", "c", "d"].map(str::to_owned);
-    html(&Page { title, profile, about, program, figures: vec![section] })
+    html(&Page { title, profile, about, program, figures: vec![section], kept: Vec::new() })
 }
 
 fn is_image(drawing: &str) -> bool {

@@ -297,7 +297,7 @@ fn copies(root: &Path) -> Done {
         sum.update(&labels);
         let sum = sum.sum().to_le_bytes();
         let [size, packed_size] = [labels.len(), packed.len()].map(|length| (length as u32).to_le_bytes());
-        let [length, list] = [11_u16.to_le_bytes(), (41 + packed.len() as u32).to_le_bytes()];
+        let (length, list) = (11_u16.to_le_bytes(), (41 + packed.len() as u32).to_le_bytes());
         let name = b"y_train.npy";
         arrays.add(&[
             &[
