@@ -169,9 +169,13 @@ impl<'a, 'b> Steps<'a, 'b> {
 
 #[cfg(test)]
 mod tests {
+    use tch::Kind;
+
     use super::super::super::tests::setting_of;
     use super::super::{Estimator, trace};
     use super::*;
+    use crate::learn::batches::Images;
+    use crate::learn::model::{Network, Statistics};
     use crate::work::{Model, ModelName};
 
     fn of(objective: &Objective<'_>, estimator: Estimator) -> Trace {
@@ -199,6 +203,55 @@ mod tests {
         });
         assert!(matches!(stopped, Err(LearnError::Cancelled)));
         assert_eq!(calls, [(1, 8), (2, 8), (3, 8), (4, 8), (5, 8)]);
+    }
+
+    /// Tr G = 1/n Σ_i Σ_{k<l} p_ik p_il ‖J_ik − J_il‖²: the same number with neither a factor nor a difference of
+    /// probabilities, from whole gradients of single logits.
+    fn by_pairs(network: &Network, images: &Images, classes: i64) -> f64 {
+        let of_image = |(x, _): (Tensor, Tensor)| {
+            let logits = network.logits(&x, Statistics::Running).unwrap().squeeze_dim(0);
+            let gradient = |k: i64| {
+                let gradients = Tensor::f_run_backward(&[&logits.select(0, k)], &network.trained(), true, false);
+                network.pack(&gradients.unwrap()).unwrap()
+            };
+            let jacobian: Vec<Tensor> = (0..classes).map(gradient).collect();
+            let p = logits.log_softmax(0, Kind::Double).exp();
+            let pairs = (0..classes).flat_map(|k| (0..k).map(move |l| (k, l)));
+            let term = |(k, l): (i64, i64)| {
+                let distance = (&jacobian[k as usize] - &jacobian[l as usize]).square().sum(Kind::Double);
+                (p.select(0, k) * p.select(0, l) * distance).double_value(&[])
+            };
+            pairs.map(term).sum::<f64>()
+        };
+        images.chunks(1).map(|chunk| of_image(chunk.unwrap())).sum::<f64>() / images.count() as f64
+    }
+
+    #[test]
+    fn it_is_exact_from_the_first_steps_to_losses_that_nearly_vanish() {
+        let (classes, count) = (4, 3);
+        let setting = setting_of(Model::new(ModelName::PreactResnet18, 1, classes), count, false);
+        let start = setting.objective(1);
+        let mut losses = Vec::new();
+        for factor in [0.1, 1.0, 4.0, 12.0, 40.0, 160.0] {
+            // A larger last layer makes the same answers with more confidence.
+            let mut tensors = start.network.unpack(start.network.flat()).unwrap();
+            let head = tensors.len() - 2;
+            tensors[head..].iter_mut().for_each(|tensor| *tensor = tensor.detach() * factor);
+            let network = start.network.with_parameters(&start.network.pack(&tensors).unwrap()).unwrap();
+            let objective = Objective { network: &network, ..start };
+            let want = by_pairs(&network, start.images, i64::from(classes));
+            let have = of(&objective, Estimator::Exact).value;
+            assert!((have / want - 1.0).abs() < 1e-12, "{factor}: {have} {want}");
+            // The loss if every answer is right.
+            let sure = |(x, _): (Tensor, Tensor)| {
+                let logits = network.logits(&x, Statistics::Running).unwrap();
+                let (best, _) = logits.max_dim(1, true);
+                let others = (logits - best).exp().sum(Kind::Double).double_value(&[]) - 1.0;
+                others.ln_1p()
+            };
+            losses.push(start.images.chunks(1).map(|chunk| sure(chunk.unwrap())).sum::<f64>() / count as f64);
+        }
+        assert!(losses[0] > 1.0 && losses[losses.len() - 1] < 1e-10, "{losses:?}");
     }
 
     #[test]
