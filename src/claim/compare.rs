@@ -108,6 +108,11 @@ impl Doubt {
         let opposite = (2.0 * test.p_below(low).min(test.p_above(high))).min(1.0);
         Self { claimed: test.p_above(low).max(test.p_below(high)), opposite }
     }
+
+    /// The same of the opposite claim.
+    pub fn reversed(self) -> Self {
+        Self { claimed: self.opposite, opposite: self.claimed }
+    }
 }
 
 /// One comparison of a claim, as a line in parts.
@@ -122,6 +127,14 @@ pub(super) struct Comparison {
     pub counts: String,
     /// The p-values, or why there are none.
     pub doubt: Result<Doubt, &'static str>,
+}
+
+impl Comparison {
+    /// The comparison of the opposite claim.
+    pub fn reversed(self) -> Self {
+        let [word, contrary] = self.words;
+        Self { words: [contrary, word], doubt: self.doubt.map(Doubt::reversed), ..self }
+    }
 }
 
 /// Corrects for the number of comparisons, writes the lines and decides.

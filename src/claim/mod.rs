@@ -103,6 +103,12 @@ pub enum Statement {
         /// The largest ratio that still counts as the same, above 1.
         factor: f64,
     },
+    /// The curves of a set have different levels, in whatever order: of any two the ratio is above factor or below
+    /// 1/factor. The opposite of [`Statement::Alike`], tested both ways: speaks against it that two are alike.
+    Apart {
+        /// The largest ratio that still counts as the same, above 1.
+        factor: f64,
+    },
     /// Each curve is a power law whose exponent is between two bounds: per replica the least-squares slope of log y
     /// against log x over its points in the window, over replicas two one-sided tests of the mean slope. Here x may be
     /// a recorded number, such as the loss. That the points lie on a straight line is not tested.

@@ -31,6 +31,7 @@ pub(super) fn comparisons(
         }
         Statement::Steady { factor } => steady(sets, span, factor),
         Statement::Alike { factor } => alike(sets, span, factor),
+        Statement::Apart { factor } => Ok(alike(sets, span, factor)?.into_iter().map(Comparison::reversed).collect()),
         Statement::Slope { low, high } => slope(sets, span, low, high),
     }
 }

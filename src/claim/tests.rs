@@ -213,6 +213,53 @@ fn alike_compares_every_pair() {
 }
 
 #[test]
+fn apart_is_the_opposite_of_alike() {
+    let apart = |curves: Vec<Series>| run(Statement::Apart { factor: 1.05 }, &[curves]);
+    let (a, b, c) = (flat("a", &[10.2, 10.3, 10.25]), flat("b", &[11.2, 11.3, 11.1]), flat("c", &[14.7, 14.5, 14.8]));
+    let (verdict, lines) = apart(vec![a.clone(), b.clone(), c.clone()]);
+    assert_eq!((verdict, lines.len()), (Verdict::Reproduced, 3));
+    assert!(lines[0].starts_with("a over b: 0.915"), "{lines:?}");
+    assert!(lines[0].contains(", outside a factor 1.05 (n = 3 pairs, by logarithms, p = "), "{lines:?}");
+    // No order is claimed.
+    assert_eq!(apart(vec![c.clone(), a.clone(), b.clone()]).0, Verdict::Reproduced);
+    // Two that are shown to agree are enough against it, however far the third is.
+    let (verdict, lines) = apart(vec![a.clone(), flat("d", &[10.22, 10.31, 10.24]), c.clone()]);
+    assert_eq!(verdict, Verdict::NotReproduced);
+    assert!(lines[0].contains(", within a factor 1.05 ("), "{lines:?}");
+    // A difference that is sure but smaller than the factor is none.
+    let near = flat("near", &[10.3, 10.4, 10.35]);
+    assert_eq!(apart(vec![a.clone(), near]).0, Verdict::NotReproduced);
+    // Noise shows neither, and so do one run, diverged runs and runs that repeat one number.
+    assert_eq!(apart(vec![a.clone(), flat("e", &[9.0, 11.5, 13.0])]).0, Verdict::Undecided);
+    for levels in [&[14.7][..], &[NAN; 3], &[NAN, NAN, 14.7]] {
+        let (verdict, lines) = apart(vec![a.clone(), flat("c", levels)]);
+        assert_eq!(verdict, Verdict::Undecided, "{lines:?}");
+        assert!(lines[0].contains("not shown to be outside a factor 1.05"), "{lines:?}");
+    }
+    assert_eq!(apart(vec![flat("a", &[1.0; 3]), flat("b", &[2.0; 3])]).0, Verdict::Undecided);
+    assert_eq!(
+        error(Statement::Apart { factor: 1.05 }, &[vec![a]], ALL),
+        "the statement needs two or more curves in every set"
+    );
+}
+
+#[test]
+fn noise_is_seldom_called_a_difference() {
+    // The true ratio is the factor itself: the least favourable case. 5 % and three standard errors of a share of 1,000.
+    let mut found = 0;
+    for case in 0..1000 {
+        let mut stream = Stream::new(1, "apart", &[case]);
+        let mut curve = |centre: f64| {
+            let levels: Vec<f64> = (0..4).map(|_| libm::exp(centre + 0.1 * stream.normal())).collect();
+            at("a", &[1.0], &levels.iter().map(std::slice::from_ref).collect::<Vec<_>>())
+        };
+        let sets = [vec![curve(0.0), curve(libm::log(1.1))]];
+        found += usize::from(run(Statement::Apart { factor: 1.1 }, &sets).0 == Verdict::Reproduced);
+    }
+    assert!(found as f64 <= 50.0 + 3.0 * 6.9, "{found}");
+}
+
+#[test]
 fn slopes_are_exponents() {
     let slope = Statement::Slope { low: 0.8, high: 1.2 };
     let powers = |exponents: [f64; 3]| {
@@ -281,6 +328,8 @@ fn ill_formed_claims_are_errors() {
     assert_eq!(u, "the statement needs three or more x for a minimum between two ends");
     for factor in [1.0, 0.5, NAN, f64::INFINITY] {
         assert!(error(Statement::Steady { factor }, &[vec![curve()]], ALL).contains("one above 1 is wanted"));
+        let apart = Statement::Apart { factor };
+        assert!(error(apart, &[vec![curve(), curve()]], ALL).contains("one above 1 is wanted"));
     }
     let slope = error(Statement::Slope { low: 1.0, high: 1.0 }, &[vec![curve()]], ALL);
     assert_eq!(slope, "a slope cannot lie between 1 and 1");

@@ -11,7 +11,8 @@ use crate::graph::{Claim, Published, PublishedValue, Tolerance};
 use crate::work::{Figure, Panel};
 
 /// The words of a pipeline for [`Statement`]s.
-const WORDS: [&str; 9] = ["below", "ascending", "descending", "drops", "grows", "u-shape", "steady", "alike", "slope"];
+const WORDS: [&str; 10] =
+    ["below", "ascending", "descending", "drops", "grows", "u-shape", "steady", "alike", "apart", "slope"];
 
 /// Reads every `[[claim]]`.
 pub fn claims(pipeline: &Pipeline, sources: Sources<'_>, complaints: &mut Vec<Diagnostic>) -> Vec<Claim> {
@@ -58,6 +59,7 @@ fn claim(node: &Node, pipeline: &str, sources: Sources<'_>, complaints: &mut Vec
         "u-shape" => Statement::UShape { log },
         "steady" => Statement::Steady { factor: factor() },
         "alike" => Statement::Alike { factor: factor() },
+        "apart" => Statement::Apart { factor: factor() },
         "slope" => Statement::Slope {
             low: fields.number("low", None, -100.0..=100.0),
             high: fields.number("high", None, -100.0..=100.0),
@@ -72,7 +74,7 @@ fn claim(node: &Node, pipeline: &str, sources: Sources<'_>, complaints: &mut Vec
         fields.complain("high", format!("a slope cannot lie between {low} and {high}: `low` must be below `high`"));
     }
     let (mut sets, mut inputs) = (Vec::new(), BTreeMap::new());
-    let among_each_other = ["ascending", "descending", "alike"].contains(&word);
+    let among_each_other = ["ascending", "descending", "alike", "apart"].contains(&word);
     let before = complaints.len();
     for node in fields.tables("curve") {
         if among_each_other && !matches!(&node.data, Data::Table(table) if table.contains_key("per")) {
