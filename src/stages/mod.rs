@@ -9,6 +9,7 @@ mod dataset;
 mod device;
 mod figure;
 mod made;
+mod processor;
 #[cfg(feature = "torch")]
 pub mod selftest;
 #[cfg(feature = "torch")]
@@ -21,6 +22,7 @@ use std::collections::BTreeMap;
 pub(crate) use device::open;
 pub use device::{Device, built_with, describe, has_room, libraries, prepare, variables_without_effect};
 pub use made::{Made, Product};
+pub use processor::describe as describe_processor;
 
 use crate::data::ImagesError;
 use crate::digest::ObjectDigest;

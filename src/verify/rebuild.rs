@@ -11,6 +11,7 @@ use crate::parallel::parallel;
 use crate::record::Record;
 use crate::stages::{self, Device, StageError};
 use crate::store::StoreError;
+use crate::work::Policy;
 
 /// Which stages are computed again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +37,22 @@ pub struct Rebuilt {
     pub missing: bool,
     /// The class of this machine; empty where it makes no difference.
     pub machine: String,
+    /// The policy under which it is recorded; the native one where it makes no difference.
+    pub policy: Policy,
     /// How long it took.
     pub seconds: f64,
+}
+
+/// What to do about other bytes under the portable policy, if there are any.
+fn portable_differs(all: &[Rebuilt], processor: &str) -> Option<String> {
+    let differs = |rebuilt: &&Rebuilt| matches!(rebuilt.agreement, Ok(Agreement::Differs(_)));
+    all.iter().filter(differs).any(|rebuilt| rebuilt.policy == Policy::Portable).then(|| {
+        format!(
+            "the policy `portable` promises the same bytes on every processor. Either the record is wrong, or this is \
+             another kind of processor: please report it with these lines and this one: wdpipe {}, {processor}",
+            env!("CARGO_PKG_VERSION")
+        )
+    })
 }
 
 /// The stages to compute again: those with the smallest BLAKE3 of the seed's and the key's bytes, in the lock's order.
@@ -96,11 +111,12 @@ fn one(
     let again = rerunner.rerun(record, &|object| evidence.read(object), &mut |_| !cancel.load(Ordering::Relaxed));
     let seconds = started.elapsed().as_secs_f64();
     let (name, key) = (stage.name.clone(), stage.key);
+    let policy = Rerunner::work(record).map_or(Policy::Native, |(_, policy)| policy);
     let read = |output: &crate::record::Output| evidence.read(&output.object).ok();
     match again.and_then(|again| Ok((agreement(record, &Rerunner::work(record)?.0, &again, &read), again.machine))) {
         Ok((agreement, machine)) => {
             let missing = matches!(agreement, Agreement::Unjudged(_));
-            Rebuilt { name, key, agreement: Ok(agreement), missing, machine, seconds }
+            Rebuilt { name, key, agreement: Ok(agreement), missing, machine, policy, seconds }
         }
         Err(error) => {
             let missing = match &error {
@@ -108,7 +124,7 @@ fn one(
                 RerunError::Stage(error) => error.is_missing(),
                 RerunError::Work(_) | RerunError::Policy | RerunError::Imported => true,
             };
-            Rebuilt { name, key, agreement: Err(error.to_string()), missing, machine: String::new(), seconds }
+            Rebuilt { name, key, agreement: Err(error.to_string()), missing, machine: String::new(), policy, seconds }
         }
     }
 }
@@ -127,6 +143,7 @@ pub fn rebuilt(evidence: &Evidence<'_>, picked: usize, all: &[Rebuilt], seed: &s
             Err(error) => check.found(Verdict::Differs, format!("{name}: {error}")),
         }
     }
+    check.findings.extend(portable_differs(all, &stages::describe_processor()));
     let near = within.len();
     check.findings.extend(within.into_iter().map(|text| format!("within tolerance: {text}")));
     let unknown = evidence.unknown().count();
@@ -143,4 +160,28 @@ pub fn rebuilt(evidence: &Evidence<'_>, picked: usize, all: &[Rebuilt], seed: &s
         "{} of {stages} stages computed again (seed {seed}): {equal} equal bit by bit{near}; {seconds:.1} s",
         all.len()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_bytes_under_the_portable_policy_ask_for_a_report() {
+        let rebuilt = |policy, agreement| Rebuilt {
+            name: "fig3/trunk@1".into(),
+            key: StageKey::from_bytes([1; 32]),
+            agreement: Ok(agreement),
+            missing: false,
+            machine: String::new(),
+            policy,
+            seconds: 1.0,
+        };
+        let differs = || Agreement::Differs(vec!["`weights` has other bytes".into()]);
+        let told = |all: &[Rebuilt]| portable_differs(all, "AuthenticAMD family 26 model 2, caches 48K/1");
+        assert_eq!(told(&[rebuilt(Policy::Native, differs()), rebuilt(Policy::Portable, Agreement::Equal)]), None);
+        let report =
+            told(&[rebuilt(Policy::Portable, Agreement::Equal), rebuilt(Policy::Portable, differs())]).unwrap();
+        assert!(report.contains("please report") && report.ends_with("model 2, caches 48K/1"), "{report}");
+    }
 }
