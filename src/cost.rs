@@ -114,7 +114,8 @@ pub fn flops(graph: &Graph, id: StageId) -> f64 {
             _ => 0.0,
         }
     };
-    let everything = images("train") + images("test");
+    // An evaluation, on so many training images if not on all.
+    let evaluation = |part: Option<u32>| part.map_or(images("train"), f64::from) + images("test");
     // A curvature stage that needs so many forward passes of every image.
     let curvature = |loss: &Loss, passes: f64| {
         let refreshed = matches!(loss.statistics, NormStatistics::Refreshed { .. });
@@ -122,10 +123,16 @@ pub fn flops(graph: &Graph, id: StageId) -> f64 {
         forward(loss.model) * (f64::from(loss.images).min(images("train")) * passes + refresh)
     };
     match &stage.work {
-        // A training step is three forwards; every epoch ends with an evaluation of all images.
-        Work::Train(train) => f64::from(train.epochs) * forward(train.model) * (3.0 * images("train") + everything),
-        Work::Probe(probe) => forward(probe.model) * (3.0 * f64::from(probe.epochs) * images("train") + everything),
-        Work::EmaEval(eval) => forward(eval.model) * (images("train") + everything),
+        // A training step is three forwards.
+        Work::Train(train) => {
+            let evaluated = f64::from(train.evaluations()) * evaluation(train.eval_images);
+            forward(train.model) * (3.0 * f64::from(train.epochs) * images("train") + evaluated)
+        }
+        Work::Probe(probe) => {
+            let evaluated = evaluation(probe.eval_images);
+            forward(probe.model) * (3.0 * f64::from(probe.epochs) * images("train") + evaluated)
+        }
+        Work::EmaEval(eval) => forward(eval.model) * (images("train") + evaluation(eval.eval_images)),
         Work::Predictions(predictions) => forward(predictions.model) * images("test"),
         Work::HessianTrace(trace) => curvature(&trace.loss, trace_passes(trace.estimator, trace.loss.model)),
         Work::TopEigenvalue(top) => curvature(&top.loss, 9.0 * f64::from(top.iterations)),

@@ -44,6 +44,8 @@ pub struct Lineage {
     pub numerics: Numerics,
     /// Images a step.
     pub batch: u32,
+    /// Training images that it is evaluated on; absent: all.
+    pub eval_images: Option<u32>,
     /// The stage that makes the data.
     pub data: Option<StageId>,
     /// The sphere on which the weights are held.
@@ -239,7 +241,7 @@ fn founder(site: &Site<'_>) -> Lineage {
     // The text is silent; bfloat16 needs no loss scale.
     let precision = if variant == Variant::OfficialCode { Precision::Fp16 } else { Precision::Bf16 };
     let numerics = Numerics { precision, channels_last: false };
-    Lineage { model, numerics, batch: 128, data: None, radius, projection, variant }
+    Lineage { model, numerics, batch: 128, eval_images: None, data: None, radius, projection, variant }
 }
 
 /// When weights are put back on the sphere.
@@ -298,6 +300,20 @@ fn projection_of(site: &Site<'_>, lineage: Lineage) -> Option<Projection> {
     }
 }
 
+/// The lineage of a stage that evaluates on training images, on how many of them if not on all. What starts from a run is
+/// evaluated on as many, or on all if its data are fewer.
+fn inherit_evaluated(site: &Site<'_>) -> Option<Lineage> {
+    let mut lineage = inherit(site)?;
+    let said = site.fields.has("eval_images").then(|| site.fields.integer("eval_images", None, 1..=IMAGES));
+    let train = dataset_of(lineage, site.stages).map_or(IMAGES, |data| data.train);
+    if let Some(images) = said.filter(|&images| images > train) {
+        let message = format!("`eval_images` is {images}, but there are only {train} training images");
+        site.fields.complain("eval_images", message);
+    }
+    lineage.eval_images = said.or(lineage.eval_images).filter(|&images| images < train);
+    Some(lineage)
+}
+
 /// The data that a lineage is trained on.
 pub fn dataset_of(lineage: Lineage, stages: &[Stage]) -> Option<&Dataset> {
     match &stages.get(lineage.data?)?.work {
@@ -319,11 +335,17 @@ impl Lineage {
 }
 
 fn train(site: &mut Site<'_>) -> Instance {
-    let Some(lineage) = inherit(site) else { return Instance::default() };
+    let Some(lineage) = inherit_evaluated(site) else { return Instance::default() };
     let fields = site.fields;
     let epochs = fields.integer("epochs", None, 1..=EPOCHS);
     let first = fields.integer("checkpoint_first", Some(1), 1..=EPOCHS);
     let every = fields.integer("checkpoint_every", Some(1), 1..=EPOCHS);
+    let eval_every = fields.integer("eval_every", Some(1), 1..=EPOCHS);
+    if eval_every > 1 && (first, every) == (1, 1) {
+        let message = "`eval_every` has no effect: every checkpoint is evaluated as well, and there is one after each epoch. \
+                       Say checkpoint_every = N for one after every N epochs";
+        fields.complain("eval_every", message);
+    }
     let ema = fields.has("ema").then(|| fields.number("ema", None, 0.0..=1.0));
     let momentum = fields.number("momentum", Some(0.0), 0.0..=1.0);
     let sphere = lineage.sphere();
@@ -341,8 +363,25 @@ fn train(site: &mut Site<'_>) -> Instance {
         let next = if at.epoch < first { first } else { first + ((at.epoch - first) / every + 1) * every };
         let next = next.min(end);
         let (first_epoch, epochs) = (at.epoch, next - at.epoch);
-        let Lineage { model, numerics, batch, .. } = lineage;
-        let work = Train { model, numerics, batch, lr, wd, momentum, sphere, ema, first_epoch, epochs, seed };
+        let Lineage { model, numerics, batch, eval_images, .. } = lineage;
+        let eval_every = Some(eval_every);
+        let mut work = Train {
+            model,
+            numerics,
+            batch,
+            lr,
+            wd,
+            momentum,
+            sphere,
+            ema,
+            first_epoch,
+            epochs,
+            eval_every,
+            eval_images,
+            seed,
+        };
+        // A segment that leaves out no epoch is the same as without the parameter.
+        work.eval_every = work.eval_every.filter(|_| work.evaluations() < epochs);
         let mut inputs = vec![input("weights", at.stage, "weights")];
         let kept = work.keeps();
         inputs.extend(kept.iter().filter(|name| at.kept.contains(name)).map(|name| input(name, at.stage, name)));
@@ -355,7 +394,7 @@ fn train(site: &mut Site<'_>) -> Instance {
 }
 
 fn probe(site: &mut Site<'_>) -> Instance {
-    let Some(lineage) = inherit(site) else { return Instance::default() };
+    let Some(lineage) = inherit_evaluated(site) else { return Instance::default() };
     let fields = site.fields;
     let after = fields.integer("after", None, 0..=EPOCHS);
     let epochs = fields.integer("epochs", None, 1..=EPOCHS);
@@ -366,9 +405,9 @@ fn probe(site: &mut Site<'_>) -> Instance {
         fields.complain("after", no_checkpoint(after, &all));
         return Instance { checkpoints: Vec::new(), lineage: Some(lineage) };
     };
-    let Lineage { model, numerics, batch, .. } = lineage;
+    let Lineage { model, numerics, batch, eval_images, .. } = lineage;
     let sphere = lineage.sphere();
-    let work = Work::Probe(Probe { model, numerics, batch, lr, wd, sphere, after, epochs, seed });
+    let work = Work::Probe(Probe { model, numerics, batch, lr, wd, sphere, after, epochs, eval_images, seed });
     let inputs = [vec![input("weights", checkpoint.stage, "weights")], data_inputs(lineage.data)].concat();
     let stage = site.push(site.name.to_owned(), work, inputs);
     Instance { checkpoints: vec![Checkpoint::of(after, stage)], lineage: Some(lineage) }
@@ -387,7 +426,7 @@ fn no_checkpoint(after: u32, all: &[Checkpoint]) -> String {
 }
 
 fn ema_eval(site: &mut Site<'_>) -> Instance {
-    let Some(lineage) = inherit(site) else { return Instance::default() };
+    let Some(lineage) = inherit_evaluated(site) else { return Instance::default() };
     let fields = site.fields;
     let seed = fields.seed("seed", Some(0));
     let mut checkpoints = Vec::new();
@@ -396,8 +435,8 @@ fn ema_eval(site: &mut Site<'_>) -> Instance {
             fields.complain("of", "this training keeps no moving average: give it `ema`, such as ema = 0.999");
             break;
         }
-        let Lineage { model, numerics, batch, .. } = lineage;
-        let work = Work::EmaEval(EmaEval { model, numerics, batch, after: checkpoint.epoch, seed });
+        let Lineage { model, numerics, batch, eval_images, .. } = lineage;
+        let work = Work::EmaEval(EmaEval { model, numerics, batch, after: checkpoint.epoch, eval_images, seed });
         let inputs = [vec![input("ema", checkpoint.stage, "ema")], data_inputs(lineage.data)].concat();
         let stage = site.push(format!("{}@{}", site.name, checkpoint.epoch), work, inputs);
         checkpoints.push(Checkpoint::of(checkpoint.epoch, stage));

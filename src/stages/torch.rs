@@ -30,10 +30,10 @@ pub(super) const EVALUATION_BATCH: usize = 1000;
 /// How often the loss is read from the device for the progress report.
 const READ_LOSS: Duration = Duration::from_millis(500);
 /// How many sets of images are kept on the device.
-const KEPT_IMAGES: usize = 4;
+const KEPT_IMAGES: usize = 6;
 
-/// A set of images by its object, the network and the memory layout that it was made for.
-type ImagesKey = (ObjectDigest, Model, bool);
+/// A set of images by its object, how many of them if not all, and the network and the memory layout that it was made for.
+type ImagesKey = (ObjectDigest, Option<u32>, Model, bool);
 /// The hashes of what a segment of training ends in, by name: weights, and what the run keeps.
 type End = BTreeMap<&'static str, ObjectDigest>;
 
@@ -93,20 +93,24 @@ impl Torch {
         Arithmetic { device: self.device, kind: tch::Kind::Float, channels_last: numerics.channels_last }
     }
 
-    /// Puts the images of a role on the device, or finds them there; either way they are the last of those
-    /// that are kept.
+    /// Puts the images of a role on the device (of every class the first, if only some of them are wanted), or finds them
+    /// there; either way they are the last of those that are kept.
     fn load_images(
         &mut self,
         role: &str,
+        part: Option<u32>,
         model: Model,
         numerics: Numerics,
         inputs: &Inputs<'_>,
-    ) -> Result<(), StageError> {
-        let key = (inputs.object(role)?, model, numerics.channels_last);
+    ) -> Result<ImagesKey, StageError> {
+        let key = (inputs.object(role)?, part, model, numerics.channels_last);
         let kept = match self.images.iter().position(|(kept, _)| *kept == key) {
             Some(at) => self.images.remove(at),
             None => {
-                let images = data::Images::from_bytes(&(inputs.read)(role)?)?;
+                let mut images = data::Images::from_bytes(&(inputs.read)(role)?)?;
+                if let Some(part) = part {
+                    images = images.first_per_class(part as usize)?;
+                }
                 (key, Images::new(&images.pixels, &images.labels, model, self.arithmetic(numerics))?)
             }
         };
@@ -114,24 +118,25 @@ impl Torch {
             self.images.remove(0);
         }
         self.images.push(kept);
-        Ok(())
+        Ok(key)
     }
 
-    /// Training and test images, on the device.
-    fn train_and_test(
+    /// What a run is trained and evaluated on, on the device.
+    fn sets(
         &mut self,
         model: Model,
         numerics: Numerics,
+        eval_images: Option<u32>,
         inputs: &Inputs<'_>,
-    ) -> Result<(&Images, &Images), StageError> {
-        self.load_images("train", model, numerics, inputs)?;
-        self.load_images("test", model, numerics, inputs)?;
-        let same = inputs.object("train")? == inputs.object("test")?;
-        match &self.images[..] {
-            [.., (_, both)] if same => Ok((both, both)),
-            [.., (_, train), (_, test)] => Ok((train, test)),
-            _ => Err(StageError::NoInput("test".to_owned())),
-        }
+    ) -> Result<Sets<'_>, StageError> {
+        let train = self.load_images("train", None, model, numerics, inputs)?;
+        let judged = self.load_images("train", eval_images, model, numerics, inputs)?;
+        let test = self.load_images("test", None, model, numerics, inputs)?;
+        let kept = |role: &str, wanted: ImagesKey| {
+            let found = self.images.iter().find(|(key, _)| *key == wanted);
+            found.map(|(_, images)| images).ok_or_else(|| StageError::NoInput(role.to_owned()))
+        };
+        Ok(Sets { train: kept("train", train)?, judged: kept("train", judged)?, test: kept("test", test)? })
     }
 
     /// The state at the start of a segment: the one that the last segment ended in, if it is that, or loaded. Nothing
@@ -173,7 +178,8 @@ impl Torch {
         let Some(mut state) = self.state(work, inputs)? else {
             return diverged_segment(work, Vec::new(), None);
         };
-        let (train, test) = self.train_and_test(work.model, work.numerics, inputs)?;
+        let sets = self.sets(work.model, work.numerics, work.eval_images, inputs)?;
+        let train = sets.train;
         let sgd = Sgd {
             lr: work.lr,
             wd: work.wd,
@@ -192,7 +198,9 @@ impl Torch {
                 Err(LearnError::Diverged(divergence)) => return diverged_segment(work, rows, Some(divergence)),
                 ended => ended?,
             }
-            rows.push(metrics(&state.network, train, test, epoch, work.lr, inputs.session)?);
+            if work.evaluates(epoch) {
+                rows.push(metrics(&state.network, &sets, epoch, work.lr, inputs.session)?);
+            }
         }
         let metrics = ("metrics", Table::of_rows(METRICS, &rows).to_bytes()?);
         let made = Made::trained(&state.end()?, [metrics])?;
@@ -209,7 +217,8 @@ impl Torch {
         let network = Network::new(work.model, &weights, self.arithmetic(work.numerics))?;
         let scaler = if inputs.session.scales_loss() { Kept::Fresh } else { Kept::No };
         let mut state = State::new(network, Keeps { scaler, ..Keeps::default() })?;
-        let (train, test) = self.train_and_test(work.model, work.numerics, inputs)?;
+        let sets = self.sets(work.model, work.numerics, work.eval_images, inputs)?;
+        let train = sets.train;
         let sgd = Sgd { lr: work.lr, wd: work.wd, momentum: 0.0, ema: 0.0, sphere: work.sphere };
         for number in 0..work.epochs {
             let order = probe_order(work.seed, work.after, number, train.count());
@@ -221,7 +230,7 @@ impl Torch {
                 ended => ended?,
             }
         }
-        let row = metrics(&state.network, train, test, row_of(work.after), work.lr, inputs.session)?;
+        let row = metrics(&state.network, &sets, row_of(work.after), work.lr, inputs.session)?;
         let metrics = ("metrics", Table::of_rows(METRICS, &[row]).to_bytes()?);
         Made::trained(&[("weights", state.network.weights()?)], [metrics])
     }
@@ -232,8 +241,8 @@ impl Torch {
         row[0] = f64::from(epoch);
         let averaged = self.averaged(work, inputs)?;
         if let Some((network, numerics)) = &averaged {
-            let (train, test) = self.train_and_test(work.model, *numerics, inputs)?;
-            let all = metrics(network, train, test, epoch, 0.0, inputs.session)?;
+            let sets = self.sets(work.model, *numerics, work.eval_images, inputs)?;
+            let all = metrics(network, &sets, epoch, 0.0, inputs.session)?;
             // All but the learning rate.
             row[1..].copy_from_slice(&all[2..]);
         }
@@ -253,7 +262,7 @@ impl Torch {
         }
         let weights = with_fresh_statistics(&layout, &average);
         let mut network = Network::new(work.model, &weights, self.arithmetic(numerics))?;
-        let (train, _) = self.train_and_test(work.model, numerics, inputs)?;
+        let train = self.sets(work.model, numerics, None, inputs)?.train;
         let order = refresh_order(work.seed, work.after, train.count());
         refresh_statistics(&mut network, train, &Pass::new(&order, work.batch as usize, train)?)?;
         Ok(Some((network, numerics)))
@@ -301,10 +310,11 @@ fn diverged_segment(
     mut rows: Vec<[f64; METRICS.len()]>,
     divergence: Option<Divergence>,
 ) -> Result<Made, StageError> {
-    let done = rows.len() as f64 / f64::from(work.epochs);
-    for epoch in work.first_epoch + rows.len() as u32..work.first_epoch + work.epochs {
-        rows.push(diverged_row(epoch, work.lr));
-    }
+    // Where it started from weights that are not finite it did nothing.
+    let first = divergence.as_ref().map_or(work.first_epoch, |divergence| divergence.epoch);
+    let done = f64::from(first - work.first_epoch) / f64::from(work.epochs);
+    let lost = (first..work.first_epoch + work.epochs).filter(|&epoch| work.evaluates(epoch));
+    rows.extend(lost.map(|epoch| diverged_row(epoch, work.lr)));
     let layout = layout(work.model)?;
     let mut outputs = vec![("weights", Weights::diverged(&layout.entries).to_bytes()?)];
     for name in work.keeps() {
@@ -363,6 +373,14 @@ impl Inputs<'_> {
     }
 }
 
+/// What a run is trained and evaluated on.
+struct Sets<'a> {
+    train: &'a Images,
+    /// Those of the training set that a network is evaluated on.
+    judged: &'a Images,
+    test: &'a Images,
+}
+
 /// One epoch of training.
 struct Epoch<'a> {
     images: &'a Images,
@@ -400,16 +418,9 @@ fn run_epoch(
 }
 
 /// A row of [`METRICS`].
-fn metrics(
-    network: &Network,
-    train: &Images,
-    test: &Images,
-    epoch: u32,
-    lr: f64,
-    session: &Session,
-) -> Result<[f64; 7], LearnError> {
-    let on_train = evaluate(network, train, EVALUATION_BATCH, session)?;
-    let on_test = evaluate(network, test, EVALUATION_BATCH, session)?;
+fn metrics(network: &Network, sets: &Sets<'_>, epoch: u32, lr: f64, session: &Session) -> Result<[f64; 7], LearnError> {
+    let on_train = evaluate(network, sets.judged, EVALUATION_BATCH, session)?;
+    let on_test = evaluate(network, sets.test, EVALUATION_BATCH, session)?;
     let norm = network.norm()?;
     Ok([f64::from(epoch), lr, on_train.loss, on_train.error_percent, on_test.loss, on_test.error_percent, norm])
 }

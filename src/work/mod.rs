@@ -248,6 +248,36 @@ mod tests {
     use super::*;
 
     #[test]
+    fn evaluations_are_counted_as_they_are_done() {
+        let numerics = Numerics { precision: Precision::Fp32, channels_last: false };
+        let model = Model::new(ModelName::PreactResnet18, 1, 2);
+        for (first_epoch, epochs, every) in
+            (0..7).flat_map(|a| (1..8).flat_map(move |b| (1..6).map(move |c| (a, b, c))))
+        {
+            let train = Train {
+                model,
+                numerics,
+                batch: 1,
+                lr: 1.0,
+                wd: 0.0,
+                momentum: 0.0,
+                sphere: None,
+                ema: None,
+                first_epoch,
+                epochs,
+                eval_every: Some(every),
+                eval_images: None,
+                seed: 0,
+            };
+            let segment = first_epoch..first_epoch + epochs;
+            let rows: Vec<u32> = segment.clone().filter(|&epoch| train.evaluates(epoch)).collect();
+            let wanted = segment.filter(|epoch| (epoch + 1) % every == 0 || epoch + 1 == first_epoch + epochs);
+            assert_eq!(rows, wanted.collect::<Vec<_>>());
+            assert_eq!(rows.len(), train.evaluations() as usize, "{train:?}");
+        }
+    }
+
+    #[test]
     fn parameters_round_trip_and_unknown_ones_are_refused() {
         let work = Work::Train(Train {
             model: Model::new(ModelName::PreactResnet18, 8, 10),
@@ -260,9 +290,12 @@ mod tests {
             ema: Some(0.999),
             first_epoch: 1,
             epochs: 2,
+            eval_every: None,
+            eval_images: None,
             seed: 3,
         });
         let mut parameters = work.parameters().unwrap();
+        assert!(!parameters.keys().any(|name| name.starts_with("eval")), "what is not set is in no key");
         assert_eq!(Work::from_parameters("train", work.version(), &parameters).unwrap(), work);
         let mut bytes = Vec::new();
         value::encode_map(&mut bytes, &parameters);

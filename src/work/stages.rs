@@ -103,11 +103,37 @@ pub struct Train {
     pub first_epoch: u32,
     /// Epochs of this segment.
     pub epochs: u32,
+    /// The network is evaluated after every so many epochs since the initial weights, and at the segment's end; absent:
+    /// after every epoch.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub eval_every: Option<u32>,
+    /// Training images that it is evaluated on: the first `eval_images / classes` of every class, in the training set's
+    /// order; absent: all.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub eval_images: Option<u32>,
     /// Seed of the data order.
     pub seed: u64,
 }
 
 impl Train {
+    /// Whether the network is evaluated after an epoch of this segment, by the epoch's index: whether it has a row.
+    pub fn evaluates(&self, epoch: u32) -> bool {
+        let done = epoch.saturating_add(1);
+        done == self.end() || done.is_multiple_of(self.eval_every.unwrap_or(1))
+    }
+
+    /// How often the segment evaluates.
+    pub fn evaluations(&self) -> u32 {
+        let every = self.eval_every.unwrap_or(1).max(1);
+        let end = self.end();
+        end / every - self.first_epoch / every + u32::from(!end.is_multiple_of(every))
+    }
+
+    /// Epochs done after this segment since the initial weights.
+    fn end(&self) -> u32 {
+        self.first_epoch.saturating_add(self.epochs)
+    }
+
     /// What goes from segment to segment beside the weights, by the name of its input and output: the moving average,
     /// the momentum, the loss scale of float16.
     pub fn keeps(&self) -> Vec<&'static str> {
@@ -142,6 +168,9 @@ pub struct Probe {
     pub after: u32,
     /// Epochs of fine-tuning.
     pub epochs: u32,
+    /// Training images that the end is evaluated on, see [`Train::eval_images`]; absent: all.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub eval_images: Option<u32>,
     /// Seed of the probe's own data order.
     pub seed: u64,
 }
@@ -159,6 +188,9 @@ pub struct EmaEval {
     pub batch: u32,
     /// Epochs of training behind the averaged weights.
     pub after: u32,
+    /// Training images that they are evaluated on, see [`Train::eval_images`]; absent: all.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub eval_images: Option<u32>,
     /// Seed of the order of the re-estimation's batches.
     pub seed: u64,
 }

@@ -1,9 +1,9 @@
 //! The columns of the tables that stages record.
 
-/// Columns of the `metrics` of training and probes, a row for every epoch (of a probe: one, at its end):
-/// index of the epoch from 0 (the row is measured after `epoch + 1` epochs of training), learning rate,
-/// mean cross-entropy in nats and error in percent over the whole training and test set in eval mode,
-/// and ‖w‖₂ over all trained parameters.
+/// Columns of the `metrics` of training and probes, a row for every epoch after which the network was evaluated (see
+/// [`Train::evaluates`](super::Train::evaluates); of a probe: one, at its end): index of the epoch from 0 (the row is
+/// measured after `epoch + 1` epochs of training), learning rate, mean cross-entropy in nats and error in percent over the
+/// training set (all of it, or `eval_images`) and the whole test set in eval mode, and ‖w‖₂ over all trained parameters.
 pub const METRICS: [&str; 7] = ["epoch", "lr", "train_loss", "train_error", "test_loss", "test_error", "norm"];
 
 /// Columns of the `metrics` of averaged weights; see [`METRICS`].

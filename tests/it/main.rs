@@ -18,6 +18,8 @@ mod diverged;
 #[cfg_attr(not(feature = "torch"), expect(dead_code, reason = "only the tests that train need all of it"))]
 mod environment;
 #[cfg(feature = "torch")]
+mod evaluated;
+#[cfg(feature = "torch")]
 mod exchange;
 #[cfg(feature = "torch")]
 mod figures;

@@ -29,8 +29,8 @@ const WEIGHTS: &str = "weights";
 /// Outputs of a segment that do not belong to the state it ends in.
 const NO_STATE: [&str; 2] = ["metrics", "diverged"];
 
-/// Parameters that say how a run is cut into segments. They do not change what it computes.
-const CUTS: [&str; 2] = ["epochs", "first_epoch"];
+/// Parameters that say how a run is cut into segments and what is measured of it. They do not change how it goes.
+const NO_STEP: [&str; 4] = ["epochs", "first_epoch", "eval_every", "eval_images"];
 
 /// How the runs of two closures compare.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -154,19 +154,19 @@ impl<'a> Runs<'a> {
     }
 }
 
-/// Whether two segments end in the same state. If they are set differently but for where a run is cut, or not at all,
+/// Whether two segments end in the same state. Unless they differ only in where a run is cut and what is measured,
 /// what they measured counts as well.
 fn ends_alike(a: &Member, b: &Member) -> bool {
     if a.record.same_outputs(&b.record) {
         return true;
     }
     let changes = changes::own(&a.record.parts, &b.record.parts);
-    let cut_only = !changes.is_empty() && changes.iter().all(|change| CUTS.contains(&change.what.as_str()));
+    let same_steps = !changes.is_empty() && changes.iter().all(|change| NO_STEP.contains(&change.what.as_str()));
     let state = |member: &Member| -> Vec<_> {
         let outputs = member.record.outputs.iter().filter(|output| !NO_STATE.contains(&output.name.as_str()));
         outputs.map(|output| (output.name.clone(), output.object)).collect()
     };
-    cut_only && state(a) == state(b)
+    same_steps && state(a) == state(b)
 }
 
 fn part(sides: &[Runs<'_>; 2], places: [usize; 2], fetch: &mut Fetch<'_>) -> Parting {
