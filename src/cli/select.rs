@@ -230,7 +230,8 @@ fn read_all(global: &Global, variant: &Variant, folder: &Folder, wanted: &Wanted
                 policies.push((&file.name, graph.policy));
                 append(&mut selection.graph, graph, &mut known)
                     .map_err(|error| Failure::usage(format!("{}: {error}", file.name), ""))?;
-                selection.about.push(about);
+                // It is about the profile as it is.
+                selection.about.push(if sets.is_empty() { about } else { String::new() });
             }
             Err(found) => complaints.extend(found),
         }

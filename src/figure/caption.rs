@@ -1,10 +1,10 @@
-//! The words at the foot of a figure: on how many runs it rests, what its marks are, what it does not show.
+//! The words at the foot of a figure: on how many runs it rests, what its marks and bands are, what it does not show.
 
 use std::collections::BTreeMap;
 
 use super::notices::{Absence, absences};
 use super::series::Point;
-use crate::work::{Curve, Figure, Mark, Panel};
+use crate::work::{Curve, Figure, Mark, Panel, Scale};
 
 type Series = [Vec<Vec<Point>>];
 
@@ -15,7 +15,13 @@ pub fn caption(figure: &Figure, series: &Series) -> String {
 
 /// The same without what the figure says of itself.
 pub fn words(figure: &Figure, series: &Series) -> String {
-    let sentences = [means(figure, series), single(figure), diverged(figure, series), absent(figure, series)];
+    let sentences = [
+        means(figure, series),
+        single(figure, series),
+        diverged(figure, series),
+        absent(figure, series),
+        counting(figure).to_owned(),
+    ];
     let sentences: Vec<String> = sentences.into_iter().filter(|sentence| !sentence.is_empty()).collect();
     sentences.join(" ")
 }
@@ -35,20 +41,57 @@ fn means(figure: &Figure, series: &Series) -> String {
     if most <= 1 {
         let nouns = [(Mark::Line, "curve"), (Mark::Points, "point"), (Mark::Bars, "bar"), (Mark::Heat, "cell")];
         let nouns = nouns.into_iter().filter(|(mark, _)| has(*mark)).map(|(_, noun)| format!("every {noun}"));
-        return sentence(&place, &format!("{} is one run", list(nouns.collect())));
+        return sentence(&place, &format!("{} is one run{}", list(nouns.collect()), reach(figure, series)));
     }
-    let spread = match (has(Mark::Line), has(Mark::Points) || has(Mark::Bars)) {
-        (true, true) => "; bands and error bars: ± 1 standard deviation",
-        (true, false) => "; bands: ± 1 standard deviation",
-        (false, true) => "; error bars: ± 1 standard deviation",
-        (false, false) => "",
-    };
     let runs = if least == most { format!("{most} runs") } else { format!("{least} to {most} runs") };
-    sentence(&place, &format!("means over {runs}{spread}"))
+    sentence(&place, &format!("means over {runs}{}", reach(figure, series)))
+}
+
+/// What bands and error bars of means are; empty if there are none.
+fn reach(figure: &Figure, series: &Series) -> String {
+    // The marks of the curves with such a point.
+    let marks = |is: &dyn Fn(&Panel, &Point) -> bool| -> Vec<Mark> {
+        let means = curves(figure, series).filter(|(_, curve, _)| curve.mark.is_mean() && curve.mark != Mark::Heat);
+        let such = means.filter(|(panel, _, points)| points.iter().any(|point| is(panel, point)));
+        such.map(|(_, curve, _)| curve.mark).collect()
+    };
+    let is_log = |panel: &Panel| panel.y.scale == Scale::Log;
+    let linear = marks(&|panel, point| point.n > 1 && !is_log(panel));
+    let log = marks(&|panel, point| point.n > 1 && is_log(panel));
+    let of_one = marks(&|_, point| point.n == 1 && point.is_spread());
+    // Where a run is 0 or less there is no spread of logarithms.
+    let bare = marks(&|panel, point| is_log(panel) && point.std > 0.0 && !point.is_spread());
+    let noun = |marks: &[Mark]| match (marks.contains(&Mark::Line), marks.iter().any(|mark| *mark != Mark::Line)) {
+        (true, true) => "bands and error bars",
+        (true, false) => "bands",
+        (false, _) => "error bars",
+    };
+    let mut words = String::new();
+    let several = [&linear[..], &log].concat();
+    if !several.is_empty() {
+        words += &format!("; {}: mean ± 1 standard deviation of the runs", noun(&several));
+        words += match (linear.is_empty(), log.is_empty()) {
+            (_, true) => "",
+            (true, false) => ", in logarithms",
+            (false, false) => ", on log axes in logarithms",
+        };
+        words += if bare.is_empty() { "" } else { ", none where a run is 0 or less" };
+    }
+    if !of_one.is_empty() {
+        let where_ = if several.is_empty() { "" } else { " where there is one run" };
+        words += &format!("; {}{where_}: ± 1 standard error of the estimate", noun(&of_one));
+    }
+    words
+}
+
+/// How epochs are counted, if an axis does.
+fn counting(figure: &Figure) -> &'static str {
+    let counts = figure.panels.iter().flat_map(|panel| &panel.curves).any(|curve| curve.x == "epoch");
+    if counts { "Epochs count from 0; a value is that at the end of its epoch." } else { "" }
 }
 
 /// What the marks are that show every row of every run.
-fn single(figure: &Figure) -> String {
+fn single(figure: &Figure, series: &Series) -> String {
     let marks: Vec<Mark> = figure.panels.iter().flat_map(|panel| &panel.curves).map(|curve| curve.mark).collect();
     let others = [(Mark::Path, "thin lines"), (Mark::Arrows, "arrows"), (Mark::Star, "stars")];
     let others: Vec<String> =
@@ -56,6 +99,12 @@ fn single(figure: &Figure) -> String {
     let mut clauses = Vec::new();
     if marks.contains(&Mark::Dots) {
         clauses.push("every dot is one moment of one run, the paler the earlier".to_owned());
+        let has_bar = |(_, curve, points): (&Panel, &Curve, &Vec<Point>)| {
+            curve.mark == Mark::Dots && points.iter().any(Point::is_spread)
+        };
+        if curves(figure, series).any(has_bar) {
+            clauses.push("error bars of dots: ± 1 standard error of the estimate".to_owned());
+        }
     }
     if !others.is_empty() {
         clauses.push(format!("{} show single runs", list(others)));

@@ -171,7 +171,7 @@ impl<'a> Cell<'a> {
         let x_axis = Axis { range: bars.then(|| bar_range(panel)).or(panel.x.range), ..panel.x.clone() };
         let mut x = Scale::of(&x_axis, "x", &panel.id, points().map(|(_, point)| point.x))?;
         let foot = (bars && panel.y.scale == Kind::Linear).then_some(0.0);
-        let heights = points().flat_map(|(curve, point)| visible(panel.y.scale, curve.mark, point)).chain(foot);
+        let heights = points().flat_map(|(curve, point)| visible(curve.mark, point)).chain(foot);
         let mut y = Scale::of(&panel.y, "y", &panel.id, heights)?;
         let cells = || points().filter(|(curve, _)| curve.mark == Mark::Heat).map(|(_, point)| point);
         let has_cells = cells().next().is_some();
@@ -305,14 +305,8 @@ fn bar_names(panel: &Panel, scale: &Scale) -> Vec<Tick> {
     panel.curves.iter().enumerate().filter_map(name).collect()
 }
 
-/// The values of a point that its axis should show. On a log axis a band may reach far down or to nothing;
-/// it is then cut off, lest it squeeze the curves.
-fn visible(kind: Kind, mark: Mark, point: &Point) -> impl Iterator<Item = f64> {
-    let point = match mark {
-        Mark::Heat => Point { mean: point.y, low: point.y, high: point.y, ..*point },
-        _ => *point,
-    };
-    let low = if kind == Kind::Log && point.low < point.mean / 10.0 { point.mean } else { point.low };
-    // A band without an end is shown as far as the axis goes.
-    [point.mean, low, point.high].into_iter().filter(|value| value.is_finite())
+/// The values of a point that its axis should show. A band without an end is shown as far as the axis goes.
+fn visible(mark: Mark, point: &Point) -> impl Iterator<Item = f64> {
+    let all = if mark == Mark::Heat { [point.y; 3] } else { [point.mean, point.low, point.high] };
+    all.into_iter().filter(|value| value.is_finite())
 }

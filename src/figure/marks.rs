@@ -87,6 +87,7 @@ pub(super) fn dots(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point
             let share = if replica.len() > 1 { i as f64 / (replica.len() - 1) as f64 } else { 1.0 };
             // Rounded, so that it is written in few digits.
             let opacity = ((style::PALEST + (1.0 - style::PALEST) * share) * 100.0).round() / 100.0;
+            error_bar(out, plot, colour(curve), point);
             row_dot(out, at, look(curve), opacity);
         }
     }

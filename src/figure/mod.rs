@@ -19,6 +19,7 @@ mod png;
 mod rows;
 mod scale;
 mod series;
+mod spread;
 mod style;
 mod svg;
 mod ticks;

@@ -138,8 +138,8 @@ pub(super) fn runs<'a>(plot: &Plot, points: &'a [Point]) -> impl Iterator<Item =
 }
 
 fn bands(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
-    let several = |run: &&[Point]| run.len() > 1 && run.iter().any(|point| point.n > 1);
-    for run in runs(plot, points).filter(several) {
+    let has_band = |run: &&[Point]| run.len() > 1 && run.iter().any(Point::is_spread);
+    for run in runs(plot, points).filter(has_band) {
         let edge = |pick: fn((f64, f64)) -> f64| {
             thinned(run.iter().filter_map(move |point| Some((plot.at(point.x, point.mean)?.0, pick(plot.band(point))))))
         };
@@ -203,7 +203,7 @@ fn dots(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
 }
 
 pub(super) fn error_bar(out: &mut Writer, plot: &Plot, colour: &str, point: &Point) {
-    if let (Some((x, _)), true) = (plot.at(point.x, point.mean), point.n > 1) {
+    if let (Some((x, _)), true) = (plot.at(point.x, point.mean), point.is_spread()) {
         // What reaches over the frame ends there, without a cap.
         let (top, bottom) = (plot.area.y, plot.area.y + plot.area.height);
         let (high, low) = plot.band(point);

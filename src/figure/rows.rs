@@ -18,6 +18,8 @@ pub struct Row {
     pub y: f64,
     /// What is shown.
     pub value: f64,
+    /// Its standard error; NaN if the curve names none.
+    pub error: f64,
     /// Its column `epoch`; −∞ if it has none.
     pub epoch: f64,
 }
@@ -52,12 +54,13 @@ pub fn rows(
         Some(z) if curve.mark == Mark::Heat => parse(z)?,
         _ => y.clone(),
     };
+    let error = curve.error.as_deref().map(parse).transpose()?;
     let tip = match &curve.to {
         Some((x, y)) => Some((parse(x)?, parse(y)?)),
         None => None,
     };
     let tips = tip.iter().flat_map(|(x, y)| [x, y]);
-    let names: BTreeSet<&str> = [&x, &y, &value].into_iter().chain(tips).flat_map(Expr::names).collect();
+    let names: BTreeSet<&str> = [&x, &y, &value].into_iter().chain(&error).chain(tips).flat_map(Expr::names).collect();
     let mut rows = Vec::new();
     for source in curve.replicas.get(replica).into_iter().flatten() {
         let name = &source.table;
@@ -84,6 +87,7 @@ pub fn rows(
                 x: x.eval(&value_of),
                 y: y.eval(&value_of),
                 value: value.eval(&value_of),
+                error: error.as_ref().map_or(f64::NAN, |error| error.eval(&value_of)),
                 epoch: epochs.as_ref().and_then(|epochs| epochs.get(row).copied()).unwrap_or(f64::NEG_INFINITY),
             };
             rows.push(made.clone());

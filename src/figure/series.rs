@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::FigureError;
 use super::rows::{Row, rows};
+use super::{FigureError, spread};
 use crate::stats;
 use crate::table::{Column, Table, Values};
-use crate::work::{Curve, Figure, Mark, Panel};
+use crate::work::{Curve, Figure, Mark, Panel, Scale};
 
 /// What a curve shows at one place.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,9 +16,9 @@ pub(super) struct Point {
     pub y: f64,
     /// Mean of the finite values; NaN if there is none.
     pub mean: f64,
-    /// Mean minus one sample standard deviation; the mean if there is one value only.
+    /// Lower end of the band or error bar, see [`spread`]; the mean if there is none.
     pub low: f64,
-    /// Mean plus one sample standard deviation.
+    /// Its upper end.
     pub high: f64,
     /// Sample standard deviation (n − 1); NaN for less than two values.
     pub std: f64,
@@ -29,6 +29,11 @@ pub(super) struct Point {
 }
 
 impl Point {
+    /// Whether it has a band or an error bar.
+    pub fn is_spread(&self) -> bool {
+        self.low < self.high
+    }
+
     /// Whether it is none, but parts the rows of two replicas.
     pub fn is_break(&self) -> bool {
         self.n == 0 && self.diverged == 0
@@ -37,9 +42,10 @@ impl Point {
 
 /// The plotted numbers, one row per curve and x, curves in the figure's order and x ascending. Columns:
 /// `panel` (its id), `curve` (its label), `dashed` (1 or 0), `x`, then over the replicas that have this x:
-/// `mean`, `std` (sample standard deviation, n − 1), `low` and `high` (mean ∓ std) of the finite values,
-/// `n` (how many they are) and `diverged` (how many are not finite). One value has std NaN and
-/// low = high = mean. The order of replicas and rows does not matter, to the last bit.
+/// `mean` and `std` (sample standard deviation, n − 1) of the finite values, `low` and `high` (the ends of the band that is
+/// drawn: mean ∓ std, on a logarithmic axis those of the logarithms), `n` (how many they are) and `diverged` (how many are
+/// not finite). One value has std NaN, and for a band its own error if the curve names one, else low = high = mean.
+/// The order of replicas and rows does not matter, to the last bit.
 ///
 /// A figure with a heat map has a column `y` more, and that map one row per x and y. Curves that show every row
 /// (not [`Mark::is_mean`]) have them in their order, with the value as `mean`; in those of paths and dots a row of NaN
@@ -137,22 +143,24 @@ fn names_differ(figure: &Figure) -> Result<(), FigureError> {
 }
 
 fn aggregate(panel: &Panel, curve: &Curve, tables: &BTreeMap<String, Table>) -> Result<Vec<Point>, FigureError> {
-    let mut values: BTreeMap<(Ordered, Ordered), Vec<f64>> = BTreeMap::new();
+    let mut values: BTreeMap<(Ordered, Ordered), Vec<Value>> = BTreeMap::new();
     let mut single = Vec::new();
+    // The cells of a heat map show no spread.
+    let scale = if curve.mark == Mark::Heat { Scale::Linear } else { panel.y.scale };
     for replica in 0..curve.replicas.len() {
         let rows = rows(&panel.id, curve, replica, tables)?;
         if curve.mark.is_mean() {
             for row in one_at_a_place(&panel.id, curve, replica, rows)? {
-                values.entry((Ordered(row.x), Ordered(row.y))).or_default().push(row.value);
+                values.entry((Ordered(row.x), Ordered(row.y))).or_default().push(Value::of(&row));
             }
         } else {
             if matches!(curve.mark, Mark::Path | Mark::Dots) && !single.is_empty() {
-                single.push(summary(f64::NAN, f64::NAN, Vec::new()));
+                single.push(summary(f64::NAN, f64::NAN, Vec::new(), scale));
             }
-            single.extend(rows.into_iter().map(alone));
+            single.extend(rows.iter().map(|row| alone(row, scale)));
         }
     }
-    single.extend(values.into_iter().map(|((x, y), values)| summary(x.0, y.0, values)));
+    single.extend(values.into_iter().map(|((x, y), values)| summary(x.0, y.0, values, scale)));
     Ok(single)
 }
 
@@ -204,26 +212,42 @@ fn one_at_a_place(panel: &str, curve: &Curve, replica: usize, rows: Vec<Row>) ->
 }
 
 /// A row that stands for itself. One that is not finite in either direction has no value.
-fn alone(row: Row) -> Point {
+fn alone(row: &Row, scale: Scale) -> Point {
     if row.x.is_finite() {
-        summary(row.x, f64::NAN, vec![row.value])
+        summary(row.x, f64::NAN, vec![Value::of(row)], scale)
     } else {
-        summary(f64::NAN, f64::NAN, vec![f64::NAN])
+        summary(f64::NAN, f64::NAN, vec![Value { value: f64::NAN, error: f64::NAN }], scale)
     }
 }
 
-fn summary(x: f64, y: f64, values: Vec<f64>) -> Point {
-    let mut finite: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
+/// A value with its own standard error, if that is known.
+struct Value {
+    value: f64,
+    error: f64,
+}
+
+impl Value {
+    fn of(row: &Row) -> Self {
+        Self { value: row.value, error: row.error }
+    }
+}
+
+fn summary(x: f64, y: f64, values: Vec<Value>, scale: Scale) -> Point {
+    let own_error = |only: f64| values.iter().find(|value| value.value == only).map_or(f64::NAN, |value| value.error);
+    let mut finite: Vec<f64> = values.iter().map(|value| value.value).filter(|value| value.is_finite()).collect();
     // Sums depend on the order; this one does not depend on that of the replicas.
     finite.sort_by(f64::total_cmp);
     let (n, diverged) = (finite.len() as i64, (values.len() - finite.len()) as i64);
     let (mean, std, low, high) = match finite[..] {
         // Written out, since the sign of a computed NaN differs between processors.
         [] => (f64::NAN, f64::NAN, f64::NAN, f64::NAN),
-        [only] => (only, f64::NAN, only, only),
+        [only] => {
+            let (low, high) = spread::of_estimate(only, own_error(only), scale);
+            (only, f64::NAN, low, high)
+        }
         _ => {
-            let (mean, std) = (stats::mean(&finite), stats::deviation(&finite));
-            (mean, std, mean - std, mean + std)
+            let (low, high) = spread::of_runs(&finite, scale);
+            (stats::mean(&finite), stats::deviation(&finite), low, high)
         }
     };
     Point { x, y, mean, std, low, high, n, diverged }
@@ -267,7 +291,8 @@ mod tests {
     fn points(replicas: &[&[[f64; 2]]]) -> Vec<Point> {
         let tables = (0..).zip(replicas).map(|(i, rows): (usize, _)| (format!("t{i}"), table(rows))).collect();
         let names: Vec<Vec<String>> = (0..replicas.len()).map(|i| vec![format!("t{i}")]).collect();
-        let figure = figure_of(vec![curve("c", names)]);
+        let mut figure = figure_of(vec![curve("c", names)]);
+        figure.panels[0].y.scale = Scale::Linear;
         let numbers = numbers(&figure, &tables).unwrap();
         series(&figure, &numbers).unwrap().remove(0).remove(0)
     }

@@ -19,8 +19,7 @@ pub(super) fn ticks(axis: &Axis, scale: &Scale, hold: bool, apart: impl Fn(&Tick
     let mut ticks = match axis.ticks.as_ref().map(|values| (values.len(), named(values, scale))) {
         Some((0, none)) => none,
         Some((_, ticks))
-            if (hold && !ticks.is_empty())
-                || (ticks.len() >= 2 && (axis.range.is_some() || reach_both_ends(&ticks))) =>
+            if (hold && !ticks.is_empty()) || (ticks.len() >= 2 && (axis.range.is_some() || cover(&ticks))) =>
         {
             ticks
         }
@@ -43,10 +42,11 @@ pub(super) fn ticks(axis: &Axis, scale: &Scale, hold: bool, apart: impl Fn(&Tick
     ticks
 }
 
-/// Whether ticks chosen for other data serve these, too.
-fn reach_both_ends(ticks: &[Tick]) -> bool {
+/// Whether ticks chosen for other data serve these, too: no long stretch of the axis is without one.
+fn cover(ticks: &[Tick]) -> bool {
     let (first, last) = (ticks.first().map_or(1.0, |tick| tick.place), ticks.last().map_or(0.0, |tick| tick.place));
-    first <= style::MOST_BARE && 1.0 - last <= style::MOST_BARE
+    let gaps = ticks.windows(2).all(|pair| pair[1].place - pair[0].place <= style::MOST_APART);
+    gaps && first <= style::MOST_BARE && 1.0 - last <= style::MOST_BARE
 }
 
 /// The densest set of round values that leaves room for its labels, and holds at least two.
@@ -239,6 +239,9 @@ mod tests {
         let linear = |high, wanted: &[f64]| labels(Kind::Linear, None, Some(wanted), [0.0, high]);
         assert_eq!(linear(20.0, &[0.0, 5.0, 10.0]), "0 5 10 15 20");
         assert_eq!(linear(20.0, &[0.0, 8.0, 16.0]), "0 8 16");
+        // A tick at either end, and none where the curves are.
+        assert_eq!(log(110.0, 5200.0, &[120.0, 5000.0]), "100 200 500 1000 2000 5000");
+        assert_eq!(linear(20.0, &[0.0, 2.0, 20.0]), "0 5 10 15 20");
     }
 
     #[test]

@@ -70,6 +70,10 @@ pub fn read(node: &Node, sources: Sources<'_>, found: &mut Curves, complaints: &
     let (x, y) = (fields.expression("x", Some("epoch")), fields.expression("y", None));
     let tip = (mark == Mark::Arrows).then(|| (fields.expression("to_x", None), fields.expression("to_y", None)));
     let z = (mark == Mark::Heat).then(|| fields.expression("z", None));
+    let error = fields.has("error").then(|| fields.expression("error", None));
+    if error.is_some() && !matches!(mark, Mark::Line | Mark::Points | Mark::Bars | Mark::Dots) {
+        fields.complain("error", format!("curves of mark {} show no errors", mark.name()));
+    }
     let per = if fields.has("per") { fields.texts("per") } else { Vec::new() };
     let over = fields.text("over", Some("seed"));
     let template = fields.text("label", Some(if per.is_empty() { "" } else { "{per}" }));
@@ -100,6 +104,7 @@ pub fn read(node: &Node, sources: Sources<'_>, found: &mut Curves, complaints: &
         ("x", Some(x.as_str())),
         ("y", Some(y.as_str())),
         ("z", z.as_deref()),
+        ("error", error.as_deref()),
         ("to_x", to_x.as_deref()),
         ("to_y", to_y.as_deref()),
     ];
@@ -117,7 +122,7 @@ pub fn read(node: &Node, sources: Sources<'_>, found: &mut Curves, complaints: &
     let problems = fields.finish("a curve");
     let fine = problems.is_empty();
     complaints.extend(problems);
-    let ([Some(x), Some(y), z, to_x, to_y], true) = (rewritten, fine) else { return };
+    let ([Some(x), Some(y), z, error, to_x, to_y], true) = (rewritten, fine) else { return };
     let axes: BTreeSet<String> = choice.per.iter().filter(|name| settings.swept.contains(*name)).cloned().collect();
     let groups = match groups(&choice.per, &axes, settings) {
         Ok(groups) => groups,
@@ -169,6 +174,7 @@ pub fn read(node: &Node, sources: Sources<'_>, found: &mut Curves, complaints: &
             x: x.clone(),
             y: y.clone(),
             z: z.clone(),
+            error: error.clone(),
             to: to_x.clone().zip(to_y.clone()),
             last,
             replicas,

@@ -6,6 +6,7 @@ mod curvature;
 mod curves;
 mod expand;
 mod fields;
+mod made;
 mod node;
 mod origin;
 mod panels;

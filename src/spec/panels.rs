@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::contents::{RESERVED, panel_name, place};
 use super::curves::{self, Curves, Sources};
 use super::fields::Fields;
+use super::made::made_with;
 use super::node::{Data, Diagnostic, Node, Origin};
 use super::pipeline::Pipeline;
 use crate::expr::Expr;
 use crate::figure;
-use crate::graph::{Drawn, Input, Stage};
+use crate::graph::{Drawn, Graph, Input, Stage};
 use crate::name::is_plain;
 use crate::work::{Axis, Curve, Figure, Guide, Panel, Scale, Work};
 
@@ -59,14 +60,20 @@ pub fn add_figures(
         if count > 1 {
             let sheet = Sheet { title: String::new(), columns: 1 };
             found.extend(own.iter().map(|one| {
-                drawn((&panel_name(name, &one.panel.id), name), &sheet, std::slice::from_ref(one), pipeline)
+                drawn(
+                    (&panel_name(name, &one.panel.id), name),
+                    &sheet,
+                    std::slice::from_ref(one),
+                    pipeline,
+                    sources.graph,
+                )
             }));
         }
         if own.len() < count {
             continue;
         }
         let sheet = sheets.remove(name).unwrap_or(Sheet { title: String::new(), columns: 2 });
-        let whole = drawn((name, name), &sheet, &own, pipeline);
+        let whole = drawn((name, name), &sheet, &own, pipeline, sources.graph);
         if let (true, Work::Figure(figure)) = (complaints.is_empty(), &whole.2.work)
             && let Err(error) = figure::check(figure)
         {
@@ -135,10 +142,11 @@ fn drawn(
     sheet: &Sheet,
     panels: &[&Read<'_>],
     pipeline: &Pipeline,
+    graph: &Graph,
 ) -> (String, Drawn, Stage) {
     let inputs: BTreeMap<_, _> = panels.iter().flat_map(|one| one.inputs.clone()).collect();
     let panels = panels.iter().map(|one| one.panel.clone()).collect();
-    let note = note(pipeline);
+    let note = note(pipeline, graph, &inputs);
     let figure = Figure { name: name.to_owned(), title: sheet.title.clone(), note, columns: sheet.columns, panels };
     let stage = Stage { name: name.to_owned(), work: Work::Figure(figure), inputs: inputs.into_values().collect() };
     let (whole, pipeline) = (name == figure_name, pipeline.name.clone());
@@ -146,18 +154,20 @@ fn drawn(
 }
 
 /// At which scale it was made, and what was changed for it. How many seeds there are is counted, so it is not told here.
-fn note(pipeline: &Pipeline) -> String {
-    let other = |set: &&str| !["seed", "policy"].iter().any(|name| set.trim_start().starts_with(name));
+fn note(pipeline: &Pipeline, graph: &Graph, behind: &BTreeMap<String, Input>) -> String {
+    let path = |set: &str| set.split('=').next().unwrap_or_default().trim().to_owned();
+    let other = |set: &&str| !["seed", "policy"].contains(&&*path(set));
     let changed: Vec<&str> = pipeline.sets.iter().map(String::as_str).filter(other).collect();
     let changed = match changed.len() {
         0 => String::new(),
         1..=3 => format!(" with {}", changed.join(", ")),
         count => format!(" with {count} changes"),
     };
-    match pipeline.about.as_str() {
-        "" => format!("Profile {}{changed}.", pipeline.profile),
-        about => format!("Profile {}{changed}: {about}.", pipeline.profile),
-    }
+    let made = made_with(graph, behind.values().map(|input| input.stage));
+    // The profile's own words are about the profile as it is.
+    let words = if made.is_empty() && changed.is_empty() { pipeline.about.trim_end_matches('.') } else { &made };
+    let colon = if words.is_empty() { "" } else { ": " };
+    format!("Profile {}{changed}{colon}{words}.", pipeline.profile)
 }
 
 fn panel<'a>(node: &'a Node, pipeline: &str, sources: Sources<'_>, complaints: &mut Vec<Diagnostic>) -> Read<'a> {

@@ -80,16 +80,16 @@ pub struct Axis {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mark {
-    /// A line through the means, and a band of one sample standard deviation.
+    /// A line through the means, and a band of one sample standard deviation (of the logarithms on a logarithmic axis).
     #[default]
     Line,
-    /// Dots at the means with error bars of one sample standard deviation, joined by a dotted line.
+    /// Dots at the means with error bars of the same length, joined by a dotted line.
     Points,
     /// One bar a curve, beside those of the other curves, with an error bar.
     Bars,
     /// A cell at (x, y), coloured and labelled by the mean of z.
     Heat,
-    /// A dot for every row, the paler the earlier it stands among those of its replica.
+    /// A dot for every row, the paler the earlier it stands among those of its replica, with the row's own error.
     Dots,
     /// A thin line through the rows in their order.
     Path,
@@ -144,6 +144,10 @@ pub struct Curve {
     pub x: String,
     /// Vertical values, likewise.
     pub y: String,
+    /// The standard error of one row's value, likewise: drawn where there is one run only, since the spread over several
+    /// holds it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
     /// What [`Mark::Heat`] shows, likewise.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub z: Option<String>,

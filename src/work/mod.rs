@@ -101,7 +101,7 @@ const KINDS: [(&str, u32); 13] = [
     ("noise_covariance", 2),
     ("noise_scale", 3),
     ("valley", 1),
-    ("figure", 4),
+    ("figure", 5),
 ];
 
 impl Work {

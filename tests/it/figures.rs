@@ -96,6 +96,16 @@ fn claims_and_published_values_are_compared() {
 }
 
 #[test]
+fn what_a_profile_says_of_itself_is_not_said_of_what_was_set() {
+    let environment = Environment::new();
+    let said = |sets: &[&str]| environment.run(&[&["make", "fig3a", "-n"], sets].concat()).stderr;
+    let words = "built-in images, a tiny network";
+    assert!(said(&[]).contains(words), "{}", said(&[]));
+    let set = said(&["--set", "data.source=cifar10", "--set", "init.width=64"]);
+    assert!(set.contains("profile smoke") && !set.contains(words), "{set}");
+}
+
+#[test]
 fn seeds_are_added_until_the_intervals_are_narrow() {
     let environment = Environment::new();
     let stopped = environment.run(&Environment::tiny("fig3b", &["--ci", "1000", "--budget", "0s"]));

@@ -164,6 +164,7 @@ fn curve(x: &str, last: bool) -> Curve {
         x: x.into(),
         y: "loss".into(),
         z: None,
+        error: None,
         to: None,
         last,
         replicas: vec![vec![rows]],

@@ -289,10 +289,11 @@ fn error_bars_end_at_the_frame() {
     let (mut figure, mut tables) = figure_with(Mark::Points, LOG_Y, &[&[[1.0, 1.0], [2.0, 3.0]]]);
     tables.insert("other".into(), table(&[[1.0, 100.0], [2.0, 4.0]]));
     figure.panels[0].curves[0].replicas.push(vec![Rows { table: "other".into(), settings: BTreeMap::new() }]);
+    figure.panels[0].y.range = Some([1.5, 60.0]);
     let (svg, caption, _) = seen(&figure, &tables);
     let (plot, _, vertices) = parts(&svg);
     assert!(vertices.iter().all(|(_, y)| (plot.y - 0.01..=plot.y + plot.height + 0.01).contains(y)), "{vertices:?}");
-    assert_eq!(caption, "Means over 2 runs; error bars: ± 1 standard deviation.");
+    assert_eq!(caption, "Means over 2 runs; error bars: mean ± 1 standard deviation of the runs, in logarithms.");
 }
 
 #[test]
@@ -308,13 +309,13 @@ fn captions_say_what_is_drawn() {
     assert_eq!(of(&figure), "Every point is one run.");
     let rows = Rows { table: "t".into(), settings: BTreeMap::new() };
     figure.panels[0].curves[0].replicas.push(vec![rows]);
-    assert_eq!(of(&figure), "Means over 2 runs; error bars: ± 1 standard deviation.");
+    assert_eq!(of(&figure), "Means over 2 runs; error bars: mean ± 1 standard deviation of the runs, in logarithms.");
     let mut dots = figure.panels[0].clone();
     (dots.id, dots.curves[0].mark) = ("b".into(), Mark::Dots);
     figure.panels.push(dots);
     assert_eq!(
         of(&figure),
-        "In (a), means over 2 runs; error bars: ± 1 standard deviation. In (b), every dot is one moment of one run, \
-         the paler the earlier."
+        "In (a), means over 2 runs; error bars: mean ± 1 standard deviation of the runs, in logarithms. In (b), every \
+         dot is one moment of one run, the paler the earlier."
     );
 }
