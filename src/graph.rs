@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 pub use pattern::Pattern;
 
+use crate::claim::looks::Runs;
 use crate::claim::{Statement, Window};
 use crate::digest::Description;
 use crate::value::ValueError;
@@ -72,6 +73,8 @@ pub struct Claim {
     pub sets: Vec<Vec<Curve>>,
     /// The tables that they are read from.
     pub inputs: Vec<Input>,
+    /// How many runs the profile plans, and how many `--set` makes of them.
+    pub runs: Runs,
 }
 
 /// Published values of a panel's curves.

@@ -6,7 +6,7 @@
 use std::f64::consts::{PI, SQRT_2};
 
 /// Spread below this share of the values is rounding, not spread.
-const ROUNDING: f64 = 1e-12;
+pub const ROUNDING: f64 = 1e-12;
 
 /// Beyond these degrees of freedom the normal distribution stands for Student's: for |t| up to 10 the tail's relative
 /// error is below t⁴/(4ν), 2.5 · 10⁻⁶.
@@ -72,23 +72,28 @@ pub fn t_tail(t: f64, dof: f64) -> f64 {
     }
 }
 
-/// The t with P(|T| ≤ t) = 95 % for `dof` > 0 degrees of freedom; NaN for others, infinite if beyond the numbers (below
-/// 0.01 degrees). By bisection, to the last bits that the tail resolves.
+/// The t with P(|T| ≤ t) = 95 % for `dof` > 0 degrees of freedom: see [`t_quantile`].
 pub fn t_quantile_95(dof: f64) -> f64 {
-    if dof.is_nan() || dof <= 0.0 {
+    t_quantile(0.025, dof)
+}
+
+/// The t ≥ 0 with P(T > t) = `tail` for `dof` > 0 degrees of freedom, `tail` above 0 and at most ½; NaN for others, infinite
+/// if beyond the numbers (as for 2.5 % below 0.01 degrees). By bisection, to the last bits that the tail resolves.
+pub fn t_quantile(tail: f64, dof: f64) -> f64 {
+    if dof.is_nan() || dof <= 0.0 || !(tail > 0.0 && tail <= 0.5) {
         return f64::NAN;
     }
-    let (mut low, mut high) = (1.0, 2.0);
-    while t_tail(high, dof) > 0.025 {
+    let (mut low, mut high) = (0.0, 2.0);
+    while t_tail(high, dof) > tail {
         (low, high) = (high, high * 2.0);
     }
     if high.is_infinite() {
         return high;
     }
-    // 52 halvings reach neighbouring numbers.
-    for _ in 0..53 {
+    // As many halvings as there are bits, and one more.
+    for _ in 0..64 {
         let middle = low + (high - low) / 2.0;
-        *(if t_tail(middle, dof) > 0.025 { &mut low } else { &mut high }) = middle;
+        *(if t_tail(middle, dof) > tail { &mut low } else { &mut high }) = middle;
     }
     low + (high - low) / 2.0
 }
@@ -161,7 +166,12 @@ impl TTest {
 
     /// The 95 % confidence interval of the difference.
     pub fn interval_95(&self) -> [f64; 2] {
-        let half = t_quantile_95(self.dof) * self.stderr;
+        self.interval(0.025)
+    }
+
+    /// The confidence interval of the difference that leaves out `tail` on either side.
+    pub fn interval(&self, tail: f64) -> [f64; 2] {
+        let half = t_quantile(tail, self.dof) * self.stderr;
         [self.difference - half, self.difference + half]
     }
 
@@ -294,6 +304,12 @@ mod tests {
             close(t_quantile_95(dof), quantile, 1e-11);
         }
         assert!(t_quantile_95(0.0).is_nan() && t_quantile_95(1e-4).is_infinite());
+        // scipy.stats.t.isf(tail, dof); of two degrees in closed form.
+        for (tail, dof) in [(0.05, 2.0), (0.0125, 2.0), (0.2, 2.0), (1e-6, 2.0)] {
+            close(t_quantile(tail, dof), (1.0 - 2.0 * tail) / (2.0 * tail * (1.0 - tail)).sqrt(), 1e-9);
+        }
+        assert!(t_quantile(0.5, 3.0) < 1e-15);
+        assert!([0.0, -0.1, 0.6, f64::NAN].iter().all(|tail| t_quantile(*tail, 3.0).is_nan()));
     }
 
     #[test]

@@ -1,11 +1,9 @@
-//! Comparisons: their tests, Holm's correction, lines and the verdict.
+//! Comparisons: what the replicas say about a difference, its test, and how that is written.
 
+use super::ClaimError;
 use super::level::{Levels, logarithm};
-use super::{ClaimError, Outcome, Verdict};
+use super::looks::FEWEST;
 use crate::stats::{TTest, deviation, mean, one_sample, paired, welch};
-
-/// The level of significance, one-sided, of a claim.
-const SIGNIFICANT: f64 = 0.05;
 
 /// What replicas say about the difference of two curves, or about one number of a curve.
 pub(super) struct Evidence {
@@ -37,6 +35,7 @@ impl Evidence {
         let (left, right) = (scaled(&a.label, &used[0])?, scaled(&b.label, &used[1])?);
         let test = if in_pairs { paired(&left, &right) } else { welch(&left, &right) };
         let (n, m) = (left.len(), right.len());
+        let test = test.filter(|_| n.min(m) >= FEWEST);
         let (runs, lost) = if in_pairs {
             (format!("n = {n} pair{}", if n == 1 { "" } else { "s" }), (a.values.len() - n, a.values.len()))
         } else {
@@ -50,7 +49,7 @@ impl Evidence {
     pub fn mean(of: &Levels) -> Self {
         let finite: Vec<f64> = of.values.iter().copied().filter(|value| value.is_finite()).collect();
         let (n, all) = (finite.len(), of.values.len());
-        let test = one_sample(&finite).ok_or(want(n));
+        let test = one_sample(&finite).filter(|_| n >= FEWEST).ok_or(want(n));
         let counts = counts(format!("n = {n}"), (all - n, all), false);
         Self { estimate: mean(&finite), used: [finite, Vec::new()], test, counts }
     }
@@ -78,6 +77,7 @@ fn want(runs: usize) -> &'static str {
     match runs {
         0 => "no run: nothing known",
         1 => "one run: no spread known",
+        2 => "two runs: at least three are needed",
         _ => "the runs do not differ: no spread known",
     }
 }
@@ -135,47 +135,6 @@ impl Comparison {
         let [word, contrary] = self.words;
         Self { words: [contrary, word], doubt: self.doubt.map(Doubt::reversed), ..self }
     }
-}
-
-/// Corrects for the number of comparisons, writes the lines and decides.
-pub(super) fn conclude(comparisons: Vec<Comparison>) -> Outcome {
-    let adjusted = |of: fn(&Doubt) -> f64| {
-        // What has no test counts as a comparison that shows nothing.
-        let p: Vec<f64> = comparisons.iter().map(|c| c.doubt.as_ref().map_or(1.0, of)).collect();
-        holm(&p)
-    };
-    let (claimed, opposite) = (adjusted(|doubt| doubt.claimed), adjusted(|doubt| doubt.opposite));
-    let shown = |p: &f64| *p <= SIGNIFICANT;
-    let verdict = if !comparisons.is_empty() && claimed.iter().all(shown) {
-        Verdict::Reproduced
-    } else if opposite.iter().any(shown) {
-        Verdict::NotReproduced
-    } else {
-        Verdict::Undecided
-    };
-    let lines = comparisons.iter().zip(claimed.iter().zip(&opposite)).map(|(comparison, (claimed, opposite))| {
-        let Comparison { subject, words: [word, contrary], object, counts, doubt } = comparison;
-        match doubt {
-            Err(want) => format!("{subject} not shown to be {word} {object} ({counts}; {want})"),
-            Ok(_) if shown(claimed) => format!("{subject} {word} {object} ({counts}, p = {})", short(*claimed)),
-            Ok(_) if shown(opposite) => format!("{subject} {contrary} {object} ({counts}, p = {})", short(*opposite)),
-            Ok(_) => format!("{subject} not shown to be {word} {object} ({counts}, p = {})", short(*claimed)),
-        }
-    });
-    Outcome { verdict, statistics: lines.collect() }
-}
-
-/// p-values corrected by Holm's step-down method: the smallest times their number, the next times one less, and so on;
-/// none below one before it, none above 1.
-pub(super) fn holm(p: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..p.len()).collect();
-    order.sort_by(|a, b| p[*a].total_cmp(&p[*b]));
-    let (mut adjusted, mut before) = (vec![1.0; p.len()], 0.0_f64);
-    for (rank, index) in order.into_iter().enumerate() {
-        before = before.max((p.len() - rank) as f64 * p[index]).min(1.0);
-        adjusted[index] = before;
-    }
-    adjusted
 }
 
 /// Mean ± sample standard deviation.

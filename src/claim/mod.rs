@@ -7,29 +7,40 @@
 //! not finite has *diverged*: it is left out, counted, and said in the line. With `log` the logarithms of the levels are
 //! compared; the lines show the levels themselves.
 //!
-//! **Tests.** A statement is one or more comparisons of means over replicas, each tested one-sided at 5 % with Student's
-//! t. Curves with equally many replicas are compared by paired differences, replica by replica, without the pairs in
-//! which one diverged: the caller lists the seeds in the same order. (Pairing runs that have nothing in common is valid
-//! too; it costs power.) Curves with unequally many are compared by Welch's test. Holm's correction (1979) is made over
-//! the comparisons of a claim, for either direction on its own; the p in the lines are corrected.
+//! **Tests.** A statement is one or more comparisons of means over replicas, each tested one-sided with Student's t, and
+//! only if at least three replicas are left. Curves with equally many replicas are compared by paired differences, replica
+//! by replica, without the pairs in which one diverged: the caller lists the seeds in the same order. (Pairing runs that
+//! have nothing in common is valid too; it costs power.) Curves with unequally many are compared by Welch's test.
 //!
-//! **Verdicts.** *Reproduced*: every comparison is significant in the claimed direction. (For that alone no correction
-//! would be needed, since all have to be significant: the rule errs on the side of *undecided*.) *Not reproduced*: at
-//! least one is significant in the opposite direction. Else *undecided*: too few or too scattered runs. A comparison
-//! for which there is no test, as for one run or runs that agree to the last digit, can be neither; see
-//! [`crate::stats::one_sample`].
+//! **Verdicts.** *Reproduced*: every comparison is significant in the claimed direction, so the claim's p is the largest of
+//! theirs. *Not reproduced*: at least one is significant in the opposite direction; its p is the smallest of theirs times
+//! their number (Bonferroni). Else *undecided*: too few or too scattered runs. A comparison for which there is no test, as
+//! for two runs or runs that agree to the last digit, can be neither; see [`crate::stats::one_sample`].
+//!
+//! **Corrections.** 5 % is spent once, on all looks and all claims of a figure ([`looks`], [`decide`]). The first look is at
+//! the number of runs that the profile plans; the k-th look, k − 1 runs later, multiplies p by k(k + 1). At the plan that is
+//! the usual two-sided test. Holm's correction (1979) is made over the claims of a figure, for either direction on its own.
+//! None is made across figures.
 //!
 //! What is not tested: that levels are normally distributed over replicas, which no three runs can show. Student's t is
-//! exact for normal levels and near it for others that are not skewed; spread over orders of magnitude asks for `log`.
+//! exact for normal levels and near it for others that are not skewed; spread over orders of magnitude asks for `log`. What
+//! is said holds for runs that do not diverge, and for other seeds: of the initial weights and the order of the data, with
+//! the same training and test images.
 
 mod compare;
+mod decide;
 mod level;
+pub mod looks;
+pub mod precision;
 mod statements;
 
 #[cfg(test)]
 mod tests;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::decide::{Weighed, decide};
+use self::looks::Runs;
 
 /// One curve over replicas: for each the points (x, y), x ascending. A y that is not finite says that the run diverged.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,7 +161,8 @@ pub struct Outcome {
     /// The verdict.
     pub verdict: Verdict,
     /// One line a comparison: `LR 0.1: 2.5 ± 0.3 below 39.1 ± 2 (n = 3 pairs, p = 0.0004)`. Behind ± stands the sample
-    /// standard deviation over the replicas that were compared; of ratios and slopes the 95 % interval is given.
+    /// standard deviation over the replicas that were compared; of ratios and slopes the 95 % interval is given. The last line
+    /// says for what the p were corrected.
     pub statistics: Vec<String>,
 }
 
@@ -197,11 +209,21 @@ pub enum ClaimError {
     Bounds(String),
 }
 
-/// Judges a statement over sets of curves (two for [`Statement::Below`], one or more for the others) in a window.
+/// What the recorded numbers say about a statement over sets of curves (two for [`Statement::Below`], one or more for the
+/// others) in a window; [`decide`] makes verdicts of it.
 ///
 /// # Errors
 /// See [`ClaimError`]. Curves that diverged and single runs are no error: the verdict is *undecided*.
+pub fn weigh(statement: &Statement, sets: &[Vec<Series>], window: Window, runs: Runs) -> Result<Weighed, ClaimError> {
+    Ok(Weighed::new(statements::comparisons(statement, sets, window)?, runs))
+}
+
+/// Judges one statement alone, over as many runs as were planned.
+///
+/// # Errors
+/// See [`weigh`].
 pub fn judge(statement: &Statement, sets: &[Vec<Series>], window: Window) -> Result<Outcome, ClaimError> {
-    let comparisons = statements::comparisons(statement, sets, window)?;
-    Ok(compare::conclude(comparisons))
+    let runs = sets.iter().flatten().map(|series| series.replicas.len()).max().unwrap_or_default();
+    let weighed = weigh(statement, sets, window, Runs::as_planned(runs))?;
+    Ok(decide(&[weighed]).remove(0))
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Failure;
 use super::select::Selection;
-use crate::claim::{Outcome, Series, Verdict, judge};
+use crate::claim::{Outcome, Series, Weighed, decide, weigh};
 use crate::figure::replica_points;
 use crate::graph::{Claim, Input, Published, PublishedValue, Tolerance};
 use crate::plan::Knowledge;
@@ -62,28 +62,30 @@ pub fn claims<'a>(
     store: &Store,
     figure: &str,
 ) -> Result<Vec<Judged<'a>>, Failure> {
-    let claims = selection.graph.claims.iter().filter(|claim| claim.figure == figure);
-    claims.map(|claim| judged(claim, knowledge, store)).collect()
+    let claims: Vec<&Claim> = selection.graph.claims.iter().filter(|claim| claim.figure == figure).collect();
+    // All claims of a figure are decided together: each corrects for the others.
+    let weighed = claims.iter().map(|claim| weighed(claim, knowledge, store)).collect::<Result<Vec<_>, _>>()?;
+    Ok(claims.into_iter().zip(decide(&weighed)).map(|(claim, outcome)| Judged { claim, outcome }).collect())
 }
 
-fn judged<'a>(claim: &'a Claim, knowledge: &[Knowledge], store: &Store) -> Result<Judged<'a>, Failure> {
-    let undecided = |line: String| Outcome { verdict: Verdict::Undecided, statistics: vec![line] };
-    let outcome = match tables(&claim.inputs, knowledge, store)? {
+fn weighed(claim: &Claim, knowledge: &[Knowledge], store: &Store) -> Result<Weighed, Failure> {
+    let tables = match tables(&claim.inputs, knowledge, store)? {
+        Ok(tables) => tables,
         Err(missing) => {
-            undecided(format!("{missing} of {} tables are not recorded yet with these settings", claim.inputs.len()))
-        }
-        Ok(tables) => {
-            let series = |curve: &Curve| {
-                let replicas = replica_points(&claim.id, curve, &tables).map_err(unfit)?;
-                Ok::<_, Failure>(Series { label: curve.label.clone(), replicas })
-            };
-            let sets: Vec<Vec<Series>> =
-                claim.sets.iter().map(|set| set.iter().map(series).collect()).collect::<Result<_, Failure>>()?;
-            // A sweep of one value, or a window that no point of a short run lies in, decides nothing.
-            judge(&claim.statement, &sets, claim.window).unwrap_or_else(|error| undecided(error.to_string()))
+            let all = claim.inputs.len();
+            let why = format!("{missing} of {all} tables are not recorded yet with these settings");
+            return Ok(Weighed::without(why, claim.runs));
         }
     };
-    Ok(Judged { claim, outcome })
+    let series = |curve: &Curve| {
+        let replicas = replica_points(&claim.id, curve, &tables).map_err(unfit)?;
+        Ok::<_, Failure>(Series { label: curve.label.clone(), replicas })
+    };
+    let sets: Vec<Vec<Series>> =
+        claim.sets.iter().map(|set| set.iter().map(series).collect()).collect::<Result<_, Failure>>()?;
+    // A sweep of one value, or a window that no point of a short run lies in, decides nothing.
+    let weighed = weigh(&claim.statement, &sets, claim.window, claim.runs);
+    Ok(weighed.unwrap_or_else(|error| Weighed::without(error.to_string(), claim.runs)))
 }
 
 fn unfit(error: crate::figure::FigureError) -> Failure {

@@ -1,11 +1,13 @@
 //! What a pipeline claims of its numbers, and what was published.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::curves::{self, Curves, Sources};
 use super::fields::Fields;
 use super::node::{Data, Diagnostic, Node, did_you_mean};
 use super::pipeline::Pipeline;
+use super::sweep::Settings;
+use crate::claim::looks::Runs;
 use crate::claim::{Statement, Window};
 use crate::graph::{Claim, Published, PublishedValue, Tolerance};
 use crate::work::{Figure, Panel};
@@ -17,8 +19,10 @@ const WORDS: [&str; 10] =
 /// Reads every `[[claim]]`.
 pub fn claims(pipeline: &Pipeline, sources: Sources<'_>, complaints: &mut Vec<Diagnostic>) -> Vec<Claim> {
     let mut claims: Vec<Claim> = Vec::new();
+    // What is wrong in the file's own settings is no matter where `--set` replaces them.
+    let planned = Settings::read(&pipeline.planned, &mut Vec::new());
     for node in &pipeline.claims {
-        let claim = claim(node, &pipeline.name, sources, complaints);
+        let claim = claim(node, &pipeline.name, sources, &planned, complaints);
         if claims.iter().any(|other| (&other.figure, &other.id) == (&claim.figure, &claim.id)) {
             complaints.push(node.complain(format!("there are two claims `{}`", claim.id)));
         }
@@ -27,7 +31,13 @@ pub fn claims(pipeline: &Pipeline, sources: Sources<'_>, complaints: &mut Vec<Di
     claims
 }
 
-fn claim(node: &Node, pipeline: &str, sources: Sources<'_>, complaints: &mut Vec<Diagnostic>) -> Claim {
+fn claim(
+    node: &Node,
+    pipeline: &str,
+    sources: Sources<'_>,
+    planned: &Settings,
+    complaints: &mut Vec<Diagnostic>,
+) -> Claim {
     let none = BTreeMap::new();
     let fields = Fields::new(node, &none);
     let (id, text) = (fields.text("id", None), fields.text("text", None));
@@ -73,7 +83,7 @@ fn claim(node: &Node, pipeline: &str, sources: Sources<'_>, complaints: &mut Vec
     {
         fields.complain("high", format!("a slope cannot lie between {low} and {high}: `low` must be below `high`"));
     }
-    let (mut sets, mut inputs) = (Vec::new(), BTreeMap::new());
+    let (mut sets, mut inputs, mut over) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
     let among_each_other = ["ascending", "descending", "alike", "apart"].contains(&word);
     let before = complaints.len();
     for node in fields.tables("curve") {
@@ -86,6 +96,7 @@ fn claim(node: &Node, pipeline: &str, sources: Sources<'_>, complaints: &mut Vec
         curves::read(node, sources, &mut found, complaints);
         sets.push(found.curves);
         inputs.append(&mut found.inputs);
+        over.append(&mut found.over);
     }
     match (word, sets.len()) {
         (_, 0) => fields.complain("curve", "the claim needs a [[claim.curve]]"),
@@ -101,7 +112,16 @@ fn claim(node: &Node, pipeline: &str, sources: Sources<'_>, complaints: &mut Vec
         _ => {}
     }
     complaints.extend(fields.finish("a claim"));
-    Claim { id, figure, text, statement, window, sets, inputs: inputs.into_values().collect() }
+    let runs = runs(&over, planned, sources.settings);
+    Claim { id, figure, text, statement, window, sets, inputs: inputs.into_values().collect(), runs }
+}
+
+/// How many runs are planned and made. Of several settings that count runs, that counts which was looked at most.
+fn runs(over: &BTreeSet<String>, planned: &Settings, settings: &Settings) -> Runs {
+    let count = |settings: &Settings, name: &String| settings.values.get(name).map_or(1, Vec::len);
+    let runs = over.iter().map(|name| Runs { planned: count(planned, name), now: count(settings, name) });
+    // One that has no first look yet has none for the claim.
+    runs.max_by_key(|runs| runs.look().unwrap_or(u32::MAX)).unwrap_or(Runs::as_planned(1))
 }
 
 /// Reads every `[[published]]`, about panels of `figures`.

@@ -30,6 +30,8 @@ pub struct Curves {
     pub curves: Vec<Curve>,
     /// The tables by role.
     pub inputs: BTreeMap<String, Input>,
+    /// The settings whose values are the curves' replicas.
+    pub over: BTreeSet<String>,
 }
 
 /// A table of a stage that `from` names.
@@ -140,6 +142,7 @@ pub fn read(node: &Node, sources: Sources<'_>, found: &mut Curves, complaints: &
         per: &choice.per,
         over: &choice.over,
     };
+    found.over.insert(choice.over.clone());
     let mut shown = 0;
     for group in groups {
         let taken = taken(&choice, &group, sources);

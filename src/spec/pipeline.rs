@@ -25,6 +25,8 @@ pub struct Pipeline {
     pub policy: Option<Node>,
     /// The settings. A list is a sweep.
     pub settings: BTreeMap<String, Node>,
+    /// The settings of file and profile, without `--set`s.
+    pub planned: BTreeMap<String, Node>,
     /// The stages' tables by name.
     pub stages: BTreeMap<String, Node>,
     /// Layout of the figure: panels a row.
@@ -84,6 +86,7 @@ impl Pipeline {
             sets: Vec::new(),
             policy: fields.get("policy").cloned(),
             settings: section(fields.get("settings"), "settings", &mut complaints),
+            planned: BTreeMap::new(),
             stages: section(fields.get("stage"), "stage", &mut complaints),
             figure: fields.get("figure").cloned(),
             panels: list(fields.get("panel")),
@@ -126,6 +129,7 @@ impl Pipeline {
                 }));
             }
         }
+        pipeline.planned = pipeline.settings.clone();
         for set in sets {
             match split_set(set) {
                 Ok((path, value)) => {

@@ -1,0 +1,151 @@
+//! From the comparisons of all claims of a figure to their verdicts: corrections, lines, decisions.
+
+use super::compare::{Comparison, Doubt, short};
+use super::looks::{ALPHA, Runs, factor};
+use super::{Outcome, Verdict};
+
+/// A claim with what was found, before it is decided together with the others of its figure.
+pub struct Weighed {
+    /// What it rests on; none if it cannot be judged yet.
+    comparisons: Vec<Comparison>,
+    /// Why there are none.
+    why: String,
+    runs: Runs,
+}
+
+impl Weighed {
+    pub(super) fn new(comparisons: Vec<Comparison>, runs: Runs) -> Self {
+        Self { comparisons, why: String::new(), runs }
+    }
+
+    /// A claim that cannot be judged, and why. It counts among the claims of its figure all the same: how strict a test is
+    /// must not depend on what was made.
+    pub fn without(why: String, runs: Runs) -> Self {
+        Self { comparisons: Vec::new(), why, runs }
+    }
+
+    /// The p-values of the comparisons, or why there are none: also where they are not asked yet.
+    fn doubts(&self) -> Vec<Result<Doubt, String>> {
+        let planned = self.runs.planned;
+        let early =
+            self.runs.look().is_none().then(|| format!("no verdict before the {planned} planned runs are made"));
+        let doubt = |comparison: &Comparison| match (&comparison.doubt, &early) {
+            (Ok(_), Some(early)) => Err(early.clone()),
+            (Ok(doubt), None) => Ok(*doubt),
+            (Err(want), _) => Err((*want).to_owned()),
+        };
+        self.comparisons.iter().map(doubt).collect()
+    }
+}
+
+/// One direction of a claim: the p of every comparison, corrected for the looks and within the claim.
+struct Direction(Vec<f64>);
+
+impl Direction {
+    /// That all comparisons go as claimed needs each of them: the claim's p is the largest, and no correction is due.
+    fn claimed(doubts: &[Result<Doubt, String>], looks: f64) -> Self {
+        Self(doubts.iter().map(|doubt| doubt.as_ref().map_or(1.0, |doubt| looks * doubt.claimed).min(1.0)).collect())
+    }
+
+    /// That any goes the other way is shown by the smallest: times their number (Bonferroni).
+    fn opposite(doubts: &[Result<Doubt, String>], looks: f64) -> Self {
+        let many = looks * doubts.len() as f64;
+        Self(doubts.iter().map(|doubt| doubt.as_ref().map_or(1.0, |doubt| many * doubt.opposite).min(1.0)).collect())
+    }
+}
+
+/// Decides the claims of one figure together: Holm's correction (1979) over the claims, for either direction on its own.
+pub fn decide(claims: &[Weighed]) -> Vec<Outcome> {
+    let doubts: Vec<_> = claims.iter().map(Weighed::doubts).collect();
+    let directions = |of: fn(&[Result<Doubt, String>], f64) -> Direction| -> Vec<Direction> {
+        let looks = claims.iter().map(|claim| claim.runs.look().map_or(1.0, factor));
+        doubts.iter().zip(looks).map(|(doubts, looks)| of(doubts, looks)).collect()
+    };
+    let (claimed, opposite) = (directions(Direction::claimed), directions(Direction::opposite));
+    let largest = |direction: &Direction| direction.0.iter().copied().fold(0.0, f64::max);
+    let least = |direction: &Direction| direction.0.iter().copied().fold(1.0, f64::min);
+    // Without a comparison nothing is shown.
+    let whole = |d: &Direction| if d.0.is_empty() { 1.0 } else { largest(d) };
+    let for_it = holm(&claimed.iter().map(whole).collect::<Vec<_>>());
+    let against = holm(&opposite.iter().map(least).collect::<Vec<_>>());
+    let one = |at: usize| {
+        let corrected = [for_it[at].of(&claimed[at].0), against[at].of(&opposite[at].0)];
+        outcome(&claims[at], &doubts[at], &corrected, claims.len())
+    };
+    (0..claims.len()).map(one).collect()
+}
+
+fn shown(p: f64) -> bool {
+    p <= ALPHA
+}
+
+fn outcome(
+    claim: &Weighed,
+    doubts: &[Result<Doubt, String>],
+    [claimed, opposite]: &[Vec<f64>; 2],
+    of: usize,
+) -> Outcome {
+    let verdict = if !claimed.is_empty() && claimed.iter().all(|p| shown(*p)) {
+        Verdict::Reproduced
+    } else if opposite.iter().any(|p| shown(*p)) {
+        Verdict::NotReproduced
+    } else {
+        Verdict::Undecided
+    };
+    let lines = claim.comparisons.iter().zip(doubts).zip(claimed.iter().zip(opposite));
+    let line = |((comparison, doubt), (claimed, opposite)): ((&Comparison, &Result<Doubt, String>), (&f64, &f64))| {
+        let Comparison { subject, words: [word, contrary], object, counts, .. } = comparison;
+        match doubt {
+            Err(want) => format!("{subject} not shown to be {word} {object} ({counts}; {want})"),
+            Ok(_) if shown(*claimed) => format!("{subject} {word} {object} ({counts}, p = {})", short(*claimed)),
+            Ok(_) if shown(*opposite) => format!("{subject} {contrary} {object} ({counts}, p = {})", short(*opposite)),
+            Ok(_) => format!("{subject} not shown to be {word} {object} ({counts}, p = {})", short(*claimed)),
+        }
+    };
+    let mut statistics: Vec<String> = lines.map(line).collect();
+    if claim.comparisons.is_empty() {
+        statistics.push(claim.why.clone());
+    } else if doubts.iter().any(Result::is_ok) {
+        statistics.push(corrections(claim.runs, of));
+    }
+    Outcome { verdict, statistics }
+}
+
+/// What the p in the lines were corrected for.
+fn corrections(runs: Runs, claims: usize) -> String {
+    let look = runs.look().unwrap_or(1);
+    let family =
+        if claims == 1 { "the only claim of the figure".to_owned() } else { format!("{claims} claims of the figure") };
+    format!("one-sided p, corrected for look {look} (planned were {} runs) and for {family}", runs.planned)
+}
+
+/// How the p-values of one claim among several are corrected.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Correction {
+    factor: f64,
+    /// The corrected p of the claim before it in the order: none after it is smaller.
+    least: f64,
+}
+
+impl Correction {
+    fn of(self, p: &[f64]) -> Vec<f64> {
+        p.iter().map(|p| self.p(*p)).collect()
+    }
+
+    pub(super) fn p(self, p: f64) -> f64 {
+        (self.factor * p).max(self.least).min(1.0)
+    }
+}
+
+/// Holm's step-down method: the smallest p times their number, the next times one less, and so on; none below one before
+/// it, none above 1.
+pub(super) fn holm(p: &[f64]) -> Vec<Correction> {
+    let mut order: Vec<usize> = (0..p.len()).collect();
+    order.sort_by(|a, b| p[*a].total_cmp(&p[*b]));
+    let (mut corrections, mut least) = (vec![Correction { factor: 1.0, least: 1.0 }; p.len()], 0.0_f64);
+    for (rank, index) in order.into_iter().enumerate() {
+        corrections[index] = Correction { factor: (p.len() - rank) as f64, least };
+        least = corrections[index].p(p[index]);
+    }
+    corrections
+}
