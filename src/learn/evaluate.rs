@@ -24,13 +24,11 @@ pub struct Evaluation {
 /// # Errors
 /// If libtorch fails.
 pub fn evaluate(network: &Network, images: &Images, batch: usize, session: &Session) -> Result<Evaluation, LearnError> {
-    let arithmetic = network.arithmetic();
     // Sums per batch stay on the device until the end.
     let sums = no_grad(|| {
         let sum = |chunk: Result<_, LearnError>| {
             let (x, y) = chunk?;
-            let logits = session.autocast(arithmetic.device, || network.logits(&x, Statistics::Running))?;
-            let logits = logits.f_to_kind(arithmetic.kind)?;
+            let logits = network.logits_in(&x, Statistics::Running, session)?;
             let wrong = logits.f_argmax(1, false)?.f_ne_tensor(&y)?.f_sum(Kind::Int64)?;
             Ok::<_, LearnError>((cross_entropy(&logits, &y, Reduction::Sum)?, wrong))
         };

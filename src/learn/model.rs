@@ -8,7 +8,7 @@ use tch::{Device, Kind, Reduction, Tensor, no_grad};
 use super::LearnError;
 use super::layout::{Entry, Layout, Role, layout};
 use super::weights::{Array, Weights};
-use crate::torch::to_host;
+use crate::torch::{Session, to_host};
 use crate::work::Model;
 
 /// ε of every batch norm.
@@ -206,10 +206,15 @@ impl Network {
         })
     }
 
-    /// Mean cross-entropy of a batch, a scalar.
-    pub(super) fn loss(&self, x: &Tensor, y: &Tensor, statistics: Statistics) -> Result<Tensor, LearnError> {
-        let logits = self.logits(x, statistics)?.f_to_kind(self.arithmetic.kind)?;
-        cross_entropy(&logits, y, Reduction::Mean)
+    /// Mean cross-entropy of a batch, a scalar, forward in the precision of `session`.
+    pub(super) fn loss(
+        &self,
+        x: &Tensor,
+        y: &Tensor,
+        statistics: Statistics,
+        session: &Session,
+    ) -> Result<Tensor, LearnError> {
+        cross_entropy(&self.logits_in(x, statistics, session)?, y, Reduction::Mean)
     }
 }
 

@@ -154,8 +154,7 @@ impl State {
     /// back on the sphere if it is one of every step, then a ← βa + (1 − β)w. With a loss scale w and b stay as they are
     /// if the gradient is not finite. Returns the cross-entropy before it, on the device.
     pub(super) fn step(&mut self, x: &Tensor, y: &Tensor, sgd: &Sgd, session: &Session) -> Result<Tensor, LearnError> {
-        let device = self.network.arithmetic().device;
-        let loss = session.autocast(device, || self.network.loss(x, y, STATISTICS))?;
+        let loss = self.network.loss(x, y, STATISTICS, session)?;
         let scaled = self.scaler.as_ref().map(|scaler| scaler.scaled(&loss)).transpose()?;
         let source = scaled.as_ref().unwrap_or(&loss);
         let gradients = Tensor::f_run_backward(&[source], &self.network.trained(), false, false)?;

@@ -240,7 +240,7 @@ fn founder(site: &Site<'_>) -> Lineage {
     let projection = projection(fields, radius, when, &moments);
     // The text is silent; bfloat16 needs no loss scale.
     let precision = if variant == Variant::OfficialCode { Precision::Fp16 } else { Precision::Bf16 };
-    let numerics = Numerics { precision, channels_last: false };
+    let numerics = Numerics { precision, channels_last: false, float32_logits: false };
     Lineage { model, numerics, batch: 128, eval_images: None, data: None, radius, projection, variant }
 }
 
@@ -266,6 +266,8 @@ pub fn inherit(site: &Site<'_>) -> Option<Lineage> {
         [("fp32", Precision::Fp32), ("tf32", Precision::Tf32), ("bf16", Precision::Bf16), ("fp16", Precision::Fp16)];
     let precision = fields.choice("precision", Some(lineage.numerics.precision), &precisions);
     lineage.numerics.precision = precision.unwrap_or(lineage.numerics.precision);
+    let sixteen = lineage.numerics.precision.is_16_bits();
+    lineage.numerics.float32_logits = sixteen && lineage.variant == Variant::Text;
     lineage.numerics.channels_last = fields.truth("channels_last", lineage.numerics.channels_last);
     lineage.batch = fields.integer("batch", Some(lineage.batch), 1..=65_536);
     lineage.projection = projection_of(site, lineage);
@@ -435,7 +437,9 @@ fn ema_eval(site: &mut Site<'_>) -> Instance {
             fields.complain("of", "this training keeps no moving average: give it `ema`, such as ema = 0.999");
             break;
         }
-        let Lineage { model, numerics, batch, eval_images, .. } = lineage;
+        let Lineage { model, batch, eval_images, .. } = lineage;
+        // It computes in float32 whatever the run's precision.
+        let numerics = Numerics { float32_logits: false, ..lineage.numerics };
         let work = Work::EmaEval(EmaEval { model, numerics, batch, after: checkpoint.epoch, eval_images, seed });
         let inputs = [vec![input("ema", checkpoint.stage, "ema")], data_inputs(lineage.data)].concat();
         let stage = site.push(format!("{}@{}", site.name, checkpoint.epoch), work, inputs);

@@ -364,6 +364,22 @@ fn runs_that_two_figures_show_have_one_colour_and_a_ninth_curve_has_a_look_of_it
 }
 
 #[test]
+fn float32_logits_are_in_the_keys_of_16_bit_training_that_follows_the_text_alone() {
+    let parameters = |sets: &[&str]| {
+        let graph = graph("smoke", sets).unwrap();
+        let of = |kind: &str| graph.stages.iter().find(|stage| stage.work.kind() == kind).unwrap().work.parameters();
+        ["train", "probe", "ema_eval"].map(|kind| format!("{:?}", of(kind).unwrap()).contains("float32_logits"))
+    };
+    for precision in ["bf16", "fp16"] {
+        let set = format!("trunk.precision={precision}");
+        let probe = format!("probe.precision={precision}");
+        assert_eq!(parameters(&[&set, &probe]), [true, true, false], "{precision}");
+        assert_eq!(parameters(&[&set, &probe, "variant=official-code"]), [false; 3], "{precision}");
+    }
+    assert_eq!(parameters(&["trunk.precision=fp32", "probe.precision=tf32"]), [false; 3]);
+}
+
+#[test]
 fn a_curve_may_be_drawn_from_another_table_of_its_stage() {
     let graph = graph_of(KINDS, "smoke", &[]).unwrap();
     let stage = &graph.stages[graph.figures["fig3e"].stage];

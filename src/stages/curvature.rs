@@ -12,7 +12,7 @@ use crate::learn::model::{Arithmetic, Network};
 use crate::table::Table;
 use crate::work::{
     COSINES, EIGENVALUES, Estimator, HessianTrace, Loss, NoiseCovariance, NoiseScale, NormStatistics, Numerics,
-    PRODUCTS, Precision, SCALE, TRACE, TopEigenvalue, Work,
+    PRODUCTS, SCALE, TRACE, TopEigenvalue, Work,
 };
 
 /// A network and the images that its loss is taken over.
@@ -74,7 +74,7 @@ impl Torch {
         if !weights.is_finite() {
             return Ok(None);
         }
-        let arithmetic = self.arithmetic(Numerics { precision: Precision::Fp32, channels_last: false });
+        let arithmetic = self.arithmetic(Numerics::float32(false));
         let mut network = Network::new(loss.model, &weights, arithmetic)?;
         let all = data::Images::from_bytes(&(inputs.read)("train")?)?;
         if let NormStatistics::Refreshed { batch } = loss.statistics {

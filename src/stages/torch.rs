@@ -72,13 +72,14 @@ impl Torch {
         read: &Read<'_>,
         report: &mut Report<'_>,
     ) -> Result<Made, StageError> {
-        let precision = match work {
-            Work::Train(work) => work.numerics.precision,
-            Work::Probe(work) => work.numerics.precision,
-            _ => Precision::Fp32,
+        let numerics = match work {
+            Work::Train(work) => work.numerics,
+            Work::Probe(work) => work.numerics,
+            _ => Numerics::float32(false),
         };
         // In force until the stage ends.
-        let session = policy::apply(precision).map_err(|error| StageError::Device(error.to_string()))?;
+        let session = policy::apply(numerics.precision).map_err(|error| StageError::Device(error.to_string()))?;
+        let session = session.with_float32_logits(numerics.float32_logits);
         let inputs = Inputs { objects, read, session: &session };
         match work {
             Work::Train(work) => self.train(work, &inputs, report),
@@ -254,7 +255,7 @@ impl Torch {
     /// The averaged network with statistics estimated anew, and its arithmetic; nothing if the run has diverged.
     fn averaged(&mut self, work: &EmaEval, inputs: &Inputs<'_>) -> Result<Option<(Network, Numerics)>, StageError> {
         // Float32 always, as in the authors' code.
-        let numerics = Numerics { precision: Precision::Fp32, ..work.numerics };
+        let numerics = Numerics::float32(work.numerics.channels_last);
         let layout = layout(work.model)?;
         let average = inputs.parameters("ema", &layout)?;
         if !average.is_finite() {
@@ -285,7 +286,7 @@ impl Torch {
 
     fn predictions(&mut self, work: &Predictions, inputs: &Inputs<'_>) -> Result<Made, StageError> {
         let weights = inputs.weights("weights", &layout(work.model)?)?;
-        let arithmetic = self.arithmetic(Numerics { precision: Precision::Fp32, channels_last: false });
+        let arithmetic = self.arithmetic(Numerics::float32(false));
         let network = Network::new(work.model, &weights, arithmetic)?;
         let raw = data::Images::from_bytes(&(inputs.read)("test")?)?;
         let images = Images::new(&raw.pixels, &raw.labels, work.model, arithmetic)?;

@@ -68,7 +68,7 @@ pub fn apply(precision: Precision) -> Result<Session, PolicyError> {
         return Err(PolicyError(format!("the settings {found:#08b} are in force instead of {expected:#08b}")));
     }
     running.sessions += 1;
-    Ok(Session { precision })
+    Ok(Session { precision, float32_logits: true })
 }
 
 /// Lets sessions use algorithms that do not repeat bit by bit, until the value is dropped: to measure what repeating
@@ -99,6 +99,7 @@ impl Drop for Relaxed {
 #[must_use = "the precision is in force only while the session lives"]
 pub struct Session {
     precision: Precision,
+    float32_logits: bool,
 }
 
 impl Session {
@@ -107,11 +108,22 @@ impl Session {
         self.precision == Precision::Fp16
     }
 
-    /// Runs a forward pass and the loss, in 16 bits where the precision says so. The backward pass belongs
-    /// outside: it follows the types that the forward pass has chosen.
+    /// Whether the last layer stays in float32 where the precision is of 16 bits; it does unless said otherwise.
+    pub fn with_float32_logits(mut self, float32_logits: bool) -> Self {
+        self.float32_logits = float32_logits;
+        self
+    }
+
+    /// See [`Session::with_float32_logits`].
+    pub fn float32_logits(&self) -> bool {
+        self.float32_logits
+    }
+
+    /// Runs a forward pass, in 16 bits where the precision says so. Loss and backward pass belong outside: the latter follows
+    /// the types that the forward pass has chosen.
     pub fn autocast<T>(&self, device: tch::Device, forward: impl FnOnce() -> T) -> T {
-        let sixteen = matches!(self.precision, Precision::Bf16 | Precision::Fp16);
-        let _autocast = sixteen.then(|| Autocast::enter(device.is_cuda(), self.precision == Precision::Fp16));
+        let _autocast =
+            self.precision.is_16_bits().then(|| Autocast::enter(device.is_cuda(), self.precision == Precision::Fp16));
         forward()
     }
 }

@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn evaluations_are_counted_as_they_are_done() {
-        let numerics = Numerics { precision: Precision::Fp32, channels_last: false };
+        let numerics = Numerics::float32(false);
         let model = Model::new(ModelName::PreactResnet18, 1, 2);
         for (first_epoch, epochs, every) in
             (0..7).flat_map(|a| (1..8).flat_map(move |b| (1..6).map(move |c| (a, b, c))))
@@ -281,7 +281,7 @@ mod tests {
     fn parameters_round_trip_and_unknown_ones_are_refused() {
         let work = Work::Train(Train {
             model: Model::new(ModelName::PreactResnet18, 8, 10),
-            numerics: Numerics { precision: Precision::Fp32, channels_last: false },
+            numerics: Numerics::float32(false),
             batch: 128,
             lr: 0.1,
             wd: 0.015,

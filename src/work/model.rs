@@ -107,13 +107,18 @@ pub enum Precision {
     Fp32,
     /// Float32 storage, TF32 products (CUDA only; equal to fp32 elsewhere).
     Tf32,
-    /// Autocast to bfloat16; logits and loss float32.
+    /// Autocast to bfloat16; loss float32, logits as [`Numerics::float32_logits`] says.
     Bf16,
-    /// Autocast to float16 with a loss scale; loss float32 (the authors' code).
+    /// Autocast to float16 with a loss scale; loss and logits likewise.
     Fp16,
 }
 
 impl Precision {
+    /// Whether products are of numbers of 16 bits.
+    pub fn is_16_bits(self) -> bool {
+        matches!(self, Self::Bf16 | Self::Fp16)
+    }
+
     /// Every precision with its name in pipelines.
     pub const ALL: [(&str, Self); 4] =
         [("fp32", Self::Fp32), ("tf32", Self::Tf32), ("bf16", Self::Bf16), ("fp16", Self::Fp16)];
@@ -132,6 +137,17 @@ pub struct Numerics {
     pub precision: Precision,
     /// NHWC instead of NCHW memory layout.
     pub channels_last: bool,
+    /// Whether the last layer (with the pooling before it) is computed in float32 where the precision is of 16 bits, so that
+    /// the residuals p − e_y, and so the loss, are free of its rounding. The authors' code does not; false without 16 bits.
+    #[serde(skip_serializing_if = "is_default", default)]
+    pub float32_logits: bool,
+}
+
+impl Numerics {
+    /// Float32 everywhere.
+    pub fn float32(channels_last: bool) -> Self {
+        Self { precision: Precision::Fp32, channels_last, float32_logits: false }
+    }
 }
 
 /// Between which machines the bits of numeric stages agree. Part of their keys.

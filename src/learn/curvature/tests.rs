@@ -1,12 +1,12 @@
 //! Products and noise against what can be computed without them. The estimators as such are checked in
 //! [`crate::learn::selftest`].
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Reduction, Tensor};
 
 use super::*;
 use crate::learn::evaluate::predict;
 use crate::learn::init::initial_weights;
-use crate::learn::model::Arithmetic;
+use crate::learn::model::{Arithmetic, cross_entropy};
 use crate::learn::weights::Array;
 use crate::torch::{Libraries, Session, load, policy};
 use crate::work::{Estimator, InitScheme, Model, ModelName, Precision};
@@ -44,7 +44,7 @@ pub(super) fn setting_of(model: Model, images: usize, channels_last: bool) -> Se
 
 /// The packed gradient of the mean loss of some images, one after the other or all at once.
 fn gradient(network: &Network, chunk: (Tensor, Tensor), statistics: Statistics) -> Tensor {
-    let loss = network.loss(&chunk.0, &chunk.1, statistics).unwrap();
+    let loss = cross_entropy(&network.logits(&chunk.0, statistics).unwrap(), &chunk.1, Reduction::Mean).unwrap();
     network.pack(&Tensor::f_run_backward(&[&loss], &network.trained(), false, false).unwrap()).unwrap()
 }
 

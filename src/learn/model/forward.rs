@@ -2,8 +2,9 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::{EPSILON, LearnError, Network, Statistics};
+use super::{Arithmetic, EPSILON, LearnError, Network, Statistics};
 use crate::learn::wiring::{Affine, Block, Feature, Norm, Wiring};
+use crate::torch::Session;
 
 /// A layer of a forward pass with its input and its output, which are parts of the graph.
 pub(in crate::learn) struct Tap {
@@ -31,6 +32,23 @@ impl Network {
     /// If libtorch fails, such as by lack of memory.
     pub fn logits(&self, x: &Tensor, statistics: Statistics) -> Result<Tensor, LearnError> {
         Forward { network: self, statistics, taps: None }.logits(x)
+    }
+
+    /// The same in the precision of `session`, as numbers of the network's own kind: of 16 bits inside and, unless the session
+    /// says otherwise, of that kind in the last layer.
+    pub(in crate::learn) fn logits_in(
+        &self,
+        x: &Tensor,
+        statistics: Statistics,
+        session: &Session,
+    ) -> Result<Tensor, LearnError> {
+        let Arithmetic { device, kind, .. } = self.arithmetic;
+        let mut forward = Forward { network: self, statistics, taps: None };
+        if !session.float32_logits() {
+            return Ok(session.autocast(device, || forward.logits(x))?.f_to_kind(kind)?);
+        }
+        let features = session.autocast(device, || forward.features(x))?;
+        forward.head(&features, Some(kind))
     }
 
     /// The same with running statistics, and all layers in the order in which they are computed. Their outputs are kept as
@@ -88,18 +106,23 @@ struct Forward<'a> {
 
 impl Forward<'_> {
     fn logits(&mut self, x: &Tensor) -> Result<Tensor, LearnError> {
+        let features = self.features(x)?;
+        self.head(&features, None)
+    }
+
+    /// What the [head](Self::head) is applied to.
+    fn features(&mut self, x: &Tensor) -> Result<Tensor, LearnError> {
         match &self.network.layout.wiring {
-            Wiring::Residual { input_norm, stem, blocks, final_norm, head } => {
+            Wiring::Residual { input_norm, stem, blocks, final_norm, .. } => {
                 let x = self.norm(x, *input_norm)?;
                 let mut x = self.conv(&x, *stem, 1)?;
                 for block in blocks {
                     x = self.block(&x, block)?;
                 }
                 let x = self.norm(&x, *final_norm)?;
-                let x = self.relu(x)?;
-                self.linear(&x.f_mean_dim([2, 3].as_slice(), false, None)?, *head)
+                self.relu(x)
             }
-            Wiring::Vgg { features, classifier: [first, second, last] } => {
+            Wiring::Vgg { features, classifier: [first, second, _] } => {
                 let mut x = x.shallow_clone();
                 for feature in features {
                     x = match feature {
@@ -113,8 +136,17 @@ impl Forward<'_> {
                 let x = self.linear(&x.f_flatten(1, -1)?, *first)?;
                 let x = self.relu(x)?;
                 let x = self.linear(&x, *second)?;
-                let x = self.relu(x)?;
-                self.linear(&x, *last)
+                self.relu(x)
+            }
+        }
+    }
+
+    /// The last layer, and the mean over positions before it if there is one; in numbers of a kind, or as they come.
+    fn head(&mut self, features: &Tensor, kind: Option<Kind>) -> Result<Tensor, LearnError> {
+        match &self.network.layout.wiring {
+            Wiring::Residual { head, .. } => self.linear(&features.f_mean_dim([2, 3].as_slice(), false, kind)?, *head),
+            Wiring::Vgg { classifier: [.., last], .. } => {
+                self.linear(&features.f_to_kind(kind.unwrap_or(features.f_kind()?))?, *last)
             }
         }
     }
@@ -201,9 +233,67 @@ mod tests {
 
     use super::*;
     use crate::learn::init::initial_weights;
-    use crate::learn::model::Arithmetic;
+    use crate::torch::policy::apply;
     use crate::torch::{Libraries, load};
-    use crate::work::{InitScheme, Model, ModelName};
+    use crate::work::{InitScheme, Model, ModelName, Precision};
+
+    #[test]
+    fn logits_of_16_bit_passes_are_float32_but_where_they_follow_the_authors_code() {
+        load(&Libraries::default()).unwrap();
+        let arithmetic = Arithmetic { device: Device::Cpu, kind: Kind::Float, channels_last: false };
+        for name in
+            [ModelName::PreactResnet18, ModelName::PreactResnet34, ModelName::ScaleInvariantResnet18, ModelName::Vgg16]
+        {
+            let model = Model::new(name, 2, 10);
+            let weights = initial_weights(model, InitScheme::He, None, 1).unwrap();
+            let network = Network::new(model, &weights, arithmetic).unwrap();
+            let x = Tensor::randn([4, 3, 32, 32], (Kind::Float, Device::Cpu));
+            let logits = |precision, float32| {
+                let session = apply(precision).unwrap().with_float32_logits(float32);
+                no_grad(|| network.logits_in(&x, Statistics::Batch, &session)).unwrap()
+            };
+            let exact = network.logits(&x, Statistics::Batch).unwrap();
+            assert_eq!(logits(Precision::Fp32, true), exact);
+            assert_eq!(logits(Precision::Fp32, false), exact);
+            for (precision, kind) in [(Precision::Bf16, Kind::BFloat16), (Precision::Fp16, Kind::Half)] {
+                let [wide, narrow] = [true, false].map(|float32| logits(precision, float32));
+                let rounded = |logits: &Tensor| logits.to_kind(kind).to_kind(Kind::Float) == *logits;
+                assert!(rounded(&narrow) && !rounded(&wide), "{name:?} {precision:?}");
+                let far = (&wide - &narrow).abs().max().double_value(&[]) / exact.abs().max().double_value(&[]);
+                assert!(far < 0.02, "{name:?} {precision:?}: {far}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_layer_has_no_rounding_of_16_bits() {
+        load(&Libraries::default()).unwrap();
+        let arithmetic = Arithmetic { device: Device::Cpu, kind: Kind::Float, channels_last: false };
+        for name in [ModelName::PreactResnet18, ModelName::Vgg16] {
+            let model = Model::new(name, 2, 10);
+            let weights = initial_weights(model, InitScheme::He, None, 1).unwrap();
+            let network = Network::new(model, &weights, arithmetic).unwrap();
+            let session = apply(Precision::Bf16).unwrap();
+            let x = Tensor::randn([4, 3, 32, 32], (Kind::Float, Device::Cpu));
+            no_grad(|| {
+                let mut forward = Forward { network: &network, statistics: Statistics::Batch, taps: None };
+                // The features as the pass in 16 bits has them, and from there on in float64.
+                let features = session.autocast(Device::Cpu, || forward.features(&x)).unwrap();
+                assert_eq!(features.kind(), Kind::BFloat16);
+                let wide = features.to_kind(Kind::Double);
+                let pooled =
+                    if name == ModelName::Vgg16 { wide } else { wide.mean_dim([2, 3].as_slice(), false, None) };
+                let by = |suffix: &str| {
+                    let entry = network.tensors().filter(|(entry, _)| entry.name.ends_with(suffix)).last().unwrap();
+                    entry.1.to_kind(Kind::Double)
+                };
+                let wanted = pooled.linear(&by("weight"), Some(&by("bias")));
+                let found = network.logits_in(&x, Statistics::Batch, &session).unwrap().to_kind(Kind::Double);
+                let far = ((found - &wanted).abs().max() / wanted.abs().max()).double_value(&[]);
+                assert!(far < 1e-6, "{name:?}: {far}");
+            });
+        }
+    }
 
     #[test]
     fn norms_of_16_bits_are_those_of_32_but_for_rounding() {

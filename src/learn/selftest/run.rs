@@ -26,7 +26,7 @@ pub fn run(case: &Case<'_>) -> Result<Results, LearnError> {
     let network = Network::from_tensors(layout(case.model)?, arithmetic, |entry| case.initial(entry))?;
     let mut results = Results::new();
     let mut state = State::new(network, Keeps { average: Kept::Fresh, ..Keeps::default() })?;
-    first_step(&state.network, &images, &pass, &mut results)?;
+    first_step(&state.network, &images, &pass, &session, &mut results)?;
     let (mut losses, mut norms) = (Vec::new(), Vec::new());
     for step in 0..pass.steps() {
         let (x, y) = images.gather(&pass.rows(step)?)?;
@@ -48,10 +48,16 @@ pub fn run(case: &Case<'_>) -> Result<Results, LearnError> {
 }
 
 /// Logits and gradient of the first step, before its update.
-fn first_step(network: &Network, images: &Images, pass: &Pass, results: &mut Results) -> Result<(), LearnError> {
+fn first_step(
+    network: &Network,
+    images: &Images,
+    pass: &Pass,
+    session: &Session,
+    results: &mut Results,
+) -> Result<(), LearnError> {
     let (x, y) = images.gather(&pass.rows(0)?)?;
     results.insert("logits0".to_owned(), values(&no_grad(|| network.logits(&x, Statistics::Batch))?)?);
-    let loss = network.loss(&x, &y, Statistics::Batch)?;
+    let loss = network.loss(&x, &y, Statistics::Batch, session)?;
     let gradient = Tensor::f_run_backward(&[&loss], &network.trained(), false, false)?;
     packed("grad0", network, &network.pack(&gradient)?, results)
 }
