@@ -68,6 +68,7 @@ fn fields(name: &str) -> Vec<&str> {
         ("model.input", "input_norm"),
         ("sphere.every", "projection"),
         ("loss.batch", "chunk"),
+        ("numerics.float32_logits", "precision"),
         ("stop.standard_error", "stderr"),
         ("stop.settled", "settled"),
     ];

@@ -7,7 +7,7 @@ use super::pipeline::Pipeline;
 use super::sweep::{Settings, label};
 
 /// What a stage takes from the one that it starts from, unless it says otherwise.
-const INHERITED: [&str; 10] = [
+const INHERITED: [&str; 11] = [
     "model",
     "width",
     "classes",
@@ -17,6 +17,7 @@ const INHERITED: [&str; 10] = [
     "projection",
     "precision",
     "channels_last",
+    "eval_images",
     "batch",
 ];
 

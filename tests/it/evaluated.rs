@@ -167,6 +167,22 @@ fn fewer_images_change_the_training_columns_alone() {
 }
 
 #[test]
+fn explain_says_where_the_number_of_images_is_from() {
+    let folder = Folder::new();
+    let path = folder.0.path("p");
+    let explain = |stage: &str| {
+        let ended =
+            folder.0.run_with(&path, &["explain", stage, "--set", "run.eval_images=20", "--set", "run.eval_every=3"]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended.stdout.lines().filter(|line| line.contains("eval_")).map(str::to_owned).collect::<Vec<_>>().join("\n")
+    };
+    let run = explain("often/run@8");
+    assert!(run.contains("eval_every") && run.contains("--set 'run.eval_images=20'"), "{run}");
+    let probe = explain("often/probe");
+    assert!(probe.contains("from the stage `run`") && !probe.contains("eval_every"), "{probe}");
+}
+
+#[test]
 fn an_evaluation_that_cannot_be_is_refused() {
     let folder = Folder::new();
     let check = |set: &str| {
