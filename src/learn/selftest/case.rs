@@ -59,11 +59,13 @@ impl<'a> Case<'a> {
         model.conv_bias = name.is_residual() && has(&header, "init/stem.bias");
         let (lr, wd) = (number("lr")?, number("wd")?);
         let held = radius.map_or(String::new(), |radius| format!(", sphere of radius {radius}"));
+        let images = file.tensor("labels")?.shape().iter().product::<usize>();
         let title = format!(
-            "{named}, width {}, {} classes, {} steps, η {lr}, λ {wd}{held}, seed {}, {}",
+            "{named}, width {}, {} classes, {images} images, {} steps of {}, η {lr}, λ {wd}{held}, seed {}, {}",
             model.width,
             model.classes,
             field("steps")?,
+            field("batch")?,
             field("seed")?,
             field("dtype")?
         );

@@ -134,7 +134,9 @@ mod tests {
     #[test]
     fn every_network_agrees_with_pytorch_in_float64() {
         load();
-        for network in ["resnet18", "resnet34", "resnet18-si", "vgg16"] {
+        // Of the last one the batches leave a rest: it counts as what it is in sums over images, and not at all in the
+        // re-estimation of running statistics.
+        for network in ["resnet18", "resnet34", "resnet18-si", "vgg16", "resnet18-rest"] {
             let comparison = compare(&fixture(network)).unwrap();
             let groups: Vec<&str> = comparison.deviations.iter().map(|d| d.group.as_str()).collect();
             let wanted = [
