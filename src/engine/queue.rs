@@ -15,7 +15,7 @@ use crate::cost;
 use crate::digest::{RecordDigest, StageKey};
 use crate::graph::{Graph, StageId};
 use crate::plan::Knowledge;
-use crate::work::Work;
+use crate::work::{Precision, Work};
 
 /// So many stages may be computed and wait to be stored; then workers wait, too.
 const UNSTORED: usize = 4;
@@ -127,7 +127,9 @@ impl<'a> Queue<'a> {
         let frontier = &self.frontier;
         let is_free = |&id: &StageId| {
             let is_ours = key(&self.knowledge[id]).is_some_and(|key| self.claimed.contains(&key));
-            !is_ours && self.elsewhere.get(&id).is_none_or(|asked| asked.elapsed() >= self.ask_again)
+            !is_ours
+                && self.goes_beside(id)
+                && self.elsewhere.get(&id).is_none_or(|asked| asked.elapsed() >= self.ask_again)
         };
         let continues = |id: &StageId| {
             let stage = &self.graph.stages[*id];
@@ -139,6 +141,16 @@ impl<'a> Queue<'a> {
             ready.filter(is_free).filter(continues).min_by_key(|&id| frontier.rank(id))
         });
         next.or_else(|| frontier.ready().find(is_free))
+    }
+
+    /// Whether a stage can be computed beside those that run: TF32 is a setting of the whole process, so of those that use
+    /// libtorch all have it or none. A worker that took one of the others would wait within it, and so would its claim.
+    fn goes_beside(&self, id: StageId) -> bool {
+        let tf32 = |id: StageId| {
+            let work = &self.graph.stages[id].work;
+            work.needs_torch().then(|| work.precision() == Precision::Tf32)
+        };
+        tf32(id).is_none_or(|wanted| self.running.keys().filter_map(|&id| tf32(id)).all(|held| held == wanted))
     }
 
     /// A stage with all that it needs; nothing if it is known under another key than the one that it has.
@@ -339,5 +351,48 @@ fn is_other(before: &Knowledge, now: &Knowledge) -> bool {
         (Knowledge::Known { outline: before, .. }, Knowledge::Known { outline: now, .. }) => !before.same_outputs(now),
         (Knowledge::Known { .. }, _) => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Indifferent;
+    use crate::graph::Stage;
+    use crate::plan::plan;
+    use crate::store::Store;
+    use crate::work::{Loss, Model, ModelName, NoiseScale, NormStatistics};
+
+    #[test]
+    fn tf32_and_ieee_stages_take_turns() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let model = Model::new(ModelName::PreactResnet18, 1, 10);
+        let loss = Loss { model, images: 1, batch: 1, statistics: NormStatistics::Running };
+        let stage = |(seed, precision)| {
+            let work = NoiseScale { loss, draws: None, precision, after: 1, seed };
+            Stage { name: seed.to_string(), work: Work::NoiseScale(work), inputs: Vec::new() }
+        };
+        let all = [Precision::Fp32, Precision::Tf32].into_iter().cycle().take(6);
+        let graph = Graph { stages: (0..).zip(all).map(stage).collect(), ..Graph::default() };
+        let resolver = Resolver::new(&store, &graph, &Indifferent);
+        let (targets, closure) = ([0, 1, 2, 3, 4, 5], [true; 6]);
+        let knowledge = resolver.all(&closure).unwrap();
+        let first = plan(&graph, &targets, &knowledge);
+        let frontier = Frontier::new(&graph, &targets, &closure, &first);
+        let (packing, asked) = (Packing::fixed(6), (true, Duration::ZERO));
+        let mut queue = Queue::new((&graph, &resolver), frontier, knowledge, packing, asked);
+        for turn in 0..2 {
+            let mut taken = Vec::new();
+            while let Next::Job(job) = queue.next(0, None, &|_| {}) {
+                taken.push(job.stage);
+            }
+            assert_eq!(taken.len(), 3, "turn {turn}: {taken:?}");
+            assert!(taken.iter().all(|id| id % 2 == taken[0] % 2), "turn {turn}: {taken:?}");
+            assert!(turn == 1 || matches!(queue.next(0, None, &|_| {}), Next::Wait));
+            for id in taken {
+                queue.ended(id, Err(EngineError::Interrupted), &|_| {});
+            }
+        }
     }
 }

@@ -72,13 +72,8 @@ impl Torch {
         read: &Read<'_>,
         report: &mut Report<'_>,
     ) -> Result<Made, StageError> {
-        let precision = match work {
-            Work::Train(work) => work.numerics.precision,
-            Work::Probe(work) => work.numerics.precision,
-            _ => Precision::Fp32,
-        };
         // In force until the stage ends.
-        let session = policy::apply(precision).map_err(|error| StageError::Device(error.to_string()))?;
+        let session = policy::apply(work.precision()).map_err(|error| StageError::Device(error.to_string()))?;
         let inputs = Inputs { objects, read, session: &session };
         match work {
             Work::Train(work) => self.train(work, &inputs, report),
