@@ -39,6 +39,8 @@ struct Running {
     key: StageKey,
     /// How far it is, in operations.
     done: f64,
+    /// The most that ran at a time since it began, itself among them.
+    most: usize,
 }
 
 /// The stages that have to run, those that run, and what has become of the others.
@@ -54,6 +56,8 @@ pub struct Queue<'a> {
     running: BTreeMap<StageId, Running>,
     /// Keys that this process has claimed. Stages that read the same have the same key, and wait for each other.
     claimed: BTreeSet<StageKey>,
+    /// Stages that were put back because of what passes by itself.
+    forgiven: BTreeSet<StageId>,
     /// Stages that another process ran when they were last asked for, and when that was.
     elsewhere: BTreeMap<StageId, Instant>,
     /// What was made and is to be stored, in the order in which it was made.
@@ -86,6 +90,7 @@ impl<'a> Queue<'a> {
             ask_again,
             running: BTreeMap::new(),
             claimed: BTreeSet::new(),
+            forgiven: BTreeSet::new(),
             elsewhere: BTreeMap::new(),
             unstored: VecDeque::new(),
             knowledge,
@@ -111,7 +116,9 @@ impl<'a> Queue<'a> {
                 Ok(Some(job)) => {
                     self.frontier.take(stage);
                     self.claimed.insert(job.key);
-                    self.running.insert(stage, Running { key: job.key, done: 0.0 });
+                    let most = self.running.len() + 1;
+                    self.running.insert(stage, Running { key: job.key, done: 0.0, most });
+                    self.running.values_mut().for_each(|beside| beside.most = beside.most.max(most));
                     return Next::Job(Box::new(job));
                 }
                 // What it reads is not what it was when the stage was looked at.
@@ -182,14 +189,29 @@ impl<'a> Queue<'a> {
         self.packing.limit() > limit
     }
 
-    /// Puts back a stage for which the device had no room, if fewer at a time can help.
-    pub fn makes_room(&mut self, id: StageId) -> bool {
-        let helps = self.packing.out_of_memory(self.running.len());
+    /// Puts back a stage for which the device had no room, if fewer at a time can help; or as many, once, if what kept the
+    /// room is `passing`.
+    pub fn makes_room(&mut self, id: StageId, passing: bool) -> bool {
+        let running = self.running.len();
+        let helps = (passing && running > 1 && self.forgiven.insert(id)) || self.packing.out_of_memory(running);
         if helps {
             self.leaves(id);
             self.frontier.put_back(id);
         }
         helps
+    }
+
+    /// Puts back a stage that was made while the device was short of memory, if others ran beside it: its bits may be those
+    /// of another way to compute. From then on fewer run at a time.
+    pub fn repeats(&mut self, id: StageId) -> bool {
+        let most = self.running.get(&id).map_or(1, |running| running.most);
+        // Several are put back for one shortage, and one of them has lowered the limit already.
+        let again = self.packing.limit() < most || self.packing.out_of_memory(most);
+        if again {
+            self.leaves(id);
+            self.frontier.put_back(id);
+        }
+        again
     }
 
     /// A stage does not run any more, and its key is free.
@@ -363,36 +385,67 @@ mod tests {
     use crate::store::Store;
     use crate::work::{Loss, Model, ModelName, NoiseScale, NormStatistics};
 
-    #[test]
-    fn tf32_and_ieee_stages_take_turns() {
+    /// Tries something with a queue of six stages in these precisions, in turns, of which six may run at a time.
+    fn with_queue(precisions: &[Precision], attempt: impl FnOnce(Queue<'_>)) {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("store")).unwrap();
         let model = Model::new(ModelName::PreactResnet18, 1, 10);
         let loss = Loss { model, images: 1, batch: 1, statistics: NormStatistics::Running };
-        let stage = |(seed, precision)| {
+        let stage = |(seed, &precision)| {
             let work = NoiseScale { loss, draws: None, precision, after: 1, seed };
             Stage { name: seed.to_string(), work: Work::NoiseScale(work), inputs: Vec::new() }
         };
-        let all = [Precision::Fp32, Precision::Tf32].into_iter().cycle().take(6);
-        let graph = Graph { stages: (0..).zip(all).map(stage).collect(), ..Graph::default() };
+        let stages = (0..6).zip(precisions.iter().cycle()).map(stage).collect();
+        let graph = Graph { stages, ..Graph::default() };
         let resolver = Resolver::new(&store, &graph, &Indifferent);
         let (targets, closure) = ([0, 1, 2, 3, 4, 5], [true; 6]);
         let knowledge = resolver.all(&closure).unwrap();
         let first = plan(&graph, &targets, &knowledge);
         let frontier = Frontier::new(&graph, &targets, &closure, &first);
-        let (packing, asked) = (Packing::fixed(6), (true, Duration::ZERO));
-        let mut queue = Queue::new((&graph, &resolver), frontier, knowledge, packing, asked);
-        for turn in 0..2 {
-            let mut taken = Vec::new();
-            while let Next::Job(job) = queue.next(0, None, &|_| {}) {
-                taken.push(job.stage);
+        attempt(Queue::new((&graph, &resolver), frontier, knowledge, Packing::fixed(6), (true, Duration::ZERO)));
+    }
+
+    /// Takes all that may begin now.
+    fn taken(queue: &mut Queue<'_>) -> Vec<StageId> {
+        let next = || match queue.next(0, None, &|_| {}) {
+            Next::Job(job) => Some(job.stage),
+            _ => None,
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn tf32_and_ieee_stages_take_turns() {
+        with_queue(&[Precision::Fp32, Precision::Tf32], |mut queue| {
+            for turn in 0..2 {
+                let begun = taken(&mut queue);
+                assert_eq!(begun.len(), 3, "turn {turn}: {begun:?}");
+                assert!(begun.iter().all(|id| id % 2 == begun[0] % 2), "turn {turn}: {begun:?}");
+                assert!(turn == 1 || matches!(queue.next(0, None, &|_| {}), Next::Wait));
+                for id in begun {
+                    queue.ended(id, Err(EngineError::Interrupted), &|_| {});
+                }
             }
-            assert_eq!(taken.len(), 3, "turn {turn}: {taken:?}");
-            assert!(taken.iter().all(|id| id % 2 == taken[0] % 2), "turn {turn}: {taken:?}");
-            assert!(turn == 1 || matches!(queue.next(0, None, &|_| {}), Next::Wait));
-            for id in taken {
-                queue.ended(id, Err(EngineError::Interrupted), &|_| {});
-            }
-        }
+        });
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_forgiven_once_and_a_shortage_counts_once() {
+        with_queue(&[Precision::Fp32], |mut queue| {
+            assert_eq!(taken(&mut queue).len(), 6);
+            // Six again: memory that could not be freed while a step was recorded is there.
+            assert!(queue.makes_room(0, true) && queue.packing.limit() == 6);
+            assert_eq!(taken(&mut queue), [0]);
+            assert!(queue.makes_room(0, true) && queue.packing.limit() == 5);
+            // All that ran beside each other then are made again, and one fewer runs at a time, not one for each.
+            assert!((1..6).all(|id| queue.repeats(id)) && queue.packing.limit() == 5);
+            assert_eq!(taken(&mut queue).len(), 5);
+            assert!(queue.repeats(0) && queue.packing.limit() == 4);
+        });
+        with_queue(&[Precision::Fp32], |mut queue| {
+            queue.packing = Packing::fixed(1);
+            assert_eq!(taken(&mut queue).len(), 1);
+            assert!(!queue.repeats(0) && !queue.makes_room(0, true), "alone nothing would be otherwise");
+        });
     }
 }
