@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 #[cfg(feature = "torch")]
 pub(crate) use device::open;
-pub use device::{Device, built_with, describe, has_room, libraries, prepare, variables_without_effect};
+pub use device::{Device, built_with, describe, gpus, has_room, libraries, prepare, variables_without_effect};
 pub use made::{Made, Notes, Product};
 
 use crate::data::ImagesError;

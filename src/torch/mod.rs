@@ -21,7 +21,7 @@ mod memory;
 pub mod policy;
 mod shim;
 
-pub use cuda::CudaError;
+pub use cuda::{CudaError, devices};
 pub use environment::{settle, settled};
 pub use gpu::{Gpu, Recording, gpu, own_stream, recorded_lately, refusals, to_host};
 pub use loader::{Libraries, LoadError, Loaded, VERSION, load};
