@@ -260,13 +260,14 @@ impl Bench {
         })
     }
 
-    /// Tr ∇²L by one of the estimators; Hutchinson's in four draws. Always in float32.
+    /// Tr ∇²L by one of the estimators; Hutchinson's in four draws. In float32 or TF32, never in 16 bits.
     ///
     /// # Errors
     /// If a size makes no sense, or libtorch fails.
     pub fn trace(&self, setting: &Setting, exact: bool) -> Result<Measured, StageError> {
         let estimator = if exact { Estimator::Exact } else { Estimator::Hutchinson { draws: DRAWS, stop: None } };
-        let setting = &Setting { precision: Precision::Fp32, ..*setting };
+        let precision = if setting.precision == Precision::Tf32 { Precision::Tf32 } else { Precision::Fp32 };
+        let setting = &Setting { precision, ..*setting };
         let Setting { images: count, batch, .. } = *setting;
         let seconds = self.side_by_side(setting, |number, _| {
             let (images, network) = self.start(setting, number, count)?;

@@ -45,6 +45,7 @@ impl Doctor {
         };
         found("wdpipe", Ok(format!("{}, {}", env!("CARGO_PKG_VERSION"), stages::built_with())));
         found("libtorch", stages::libraries());
+        found("GPUs", Ok(stages::gpus()));
         found("device", stages::describe(&Device::Auto, Policy::Native));
         let policy = "native: bits agree between machines of that class; policy = \"portable\" in a pipeline makes them \
                       agree on every x86-64 processor with AVX2";

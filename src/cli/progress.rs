@@ -23,6 +23,8 @@ pub struct Progress<'a> {
     to_run: usize,
     ended: usize,
     live: Option<Live>,
+    /// Whether it was said that recording failed.
+    said_one_by_one: bool,
 }
 
 struct Live {
@@ -38,7 +40,18 @@ impl<'a> Progress<'a> {
     /// Shows events of a graph whose stages should take `estimates` seconds each.
     pub fn new(graph: &'a Graph, ui: Ui, estimates: Vec<f64>) -> Self {
         let (work, done, to_run, ended) = (0.0, 0.0, 0, 0);
-        Self { graph, ui, estimates, started: Instant::now(), work, done, to_run, ended, live: None }
+        Self {
+            graph,
+            ui,
+            estimates,
+            started: Instant::now(),
+            work,
+            done,
+            to_run,
+            ended,
+            live: None,
+            said_one_by_one: false,
+        }
     }
 
     /// Begins to show `stages` running.
@@ -78,6 +91,23 @@ impl<'a> Progress<'a> {
             Event::Elsewhere(stage) => {
                 let name = &self.graph.stages[*stage].name;
                 self.line(&format!("    waiting {name}: another process is computing it"));
+            }
+            Event::Again(stage) => {
+                let name = &self.graph.stages[*stage].name;
+                self.line(&format!(
+                    "warning: the GPU was short of memory while {name} ran, so its bits may differ: it runs again, with \
+                     fewer stages beside it. --jobs N holds them to N from the start"
+                ));
+            }
+            Event::OneByOne { stage, reason } => {
+                // Once: what keeps one stage's steps from being recorded most likely keeps all.
+                if !std::mem::replace(&mut self.said_one_by_one, true) {
+                    let name = &self.graph.stages[*stage].name;
+                    self.line(&format!(
+                        "warning: steps of training cannot be recorded on this GPU and are done one by one, which is \
+                         slower and gives the same bits (first {name}: {reason}). `wdpipe doctor` says what there is"
+                    ));
+                }
             }
             Event::Ended { stage, outcome } => self.ended(*stage, outcome),
             Event::Differs { stage, outputs } => {

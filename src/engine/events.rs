@@ -42,6 +42,15 @@ pub enum Event {
     },
     /// A stage waits because another process runs it.
     Elsewhere(StageId),
+    /// A stage runs again with fewer beside it: the device was short of memory while it ran.
+    Again(StageId),
+    /// Steps of training are given to a GPU one by one, since recording them failed.
+    OneByOne {
+        /// Of which stage.
+        stage: StageId,
+        /// Why it failed.
+        reason: String,
+    },
     /// A stage ended.
     Ended {
         /// Which.

@@ -205,7 +205,16 @@ impl Context<'_> {
                 record.to_bytes().map_err(|source| StoreError::Record { path: self.store.root().to_owned(), source })?.0
             }
         };
-        Ok(Executed::Made(Box::new(Unstored { stage, seconds, before, digest, record, objects, claim })))
+        Ok(Executed::Made(Box::new(Unstored {
+            stage,
+            seconds,
+            before,
+            digest,
+            record,
+            objects,
+            claim,
+            notes: made.notes,
+        })))
     }
 }
 

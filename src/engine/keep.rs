@@ -10,6 +10,7 @@ use crate::digest::{ObjectDigest, RecordDigest};
 use crate::graph::StageId;
 use crate::plan::{Bytes, Knowledge};
 use crate::record::{Outline, Output, Record};
+use crate::stages::Notes;
 use crate::store::{Claim, Store};
 
 /// An object's bytes, with their name.
@@ -70,6 +71,8 @@ pub struct Unstored {
     pub objects: Vec<Object>,
     /// Held until then.
     pub claim: Claim,
+    /// What else there is to say.
+    pub notes: Notes,
 }
 
 impl Unstored {

@@ -15,7 +15,7 @@ use crate::cost;
 use crate::digest::{RecordDigest, StageKey};
 use crate::graph::{Graph, StageId};
 use crate::plan::Knowledge;
-use crate::work::Work;
+use crate::work::{Precision, Work};
 
 /// So many stages may be computed and wait to be stored; then workers wait, too.
 const UNSTORED: usize = 4;
@@ -39,6 +39,8 @@ struct Running {
     key: StageKey,
     /// How far it is, in operations.
     done: f64,
+    /// The most that ran at a time since it began, itself among them.
+    most: usize,
 }
 
 /// The stages that have to run, those that run, and what has become of the others.
@@ -54,6 +56,8 @@ pub struct Queue<'a> {
     running: BTreeMap<StageId, Running>,
     /// Keys that this process has claimed. Stages that read the same have the same key, and wait for each other.
     claimed: BTreeSet<StageKey>,
+    /// Stages that were put back because of what passes by itself.
+    forgiven: BTreeSet<StageId>,
     /// Stages that another process ran when they were last asked for, and when that was.
     elsewhere: BTreeMap<StageId, Instant>,
     /// What was made and is to be stored, in the order in which it was made.
@@ -86,6 +90,7 @@ impl<'a> Queue<'a> {
             ask_again,
             running: BTreeMap::new(),
             claimed: BTreeSet::new(),
+            forgiven: BTreeSet::new(),
             elsewhere: BTreeMap::new(),
             unstored: VecDeque::new(),
             knowledge,
@@ -111,7 +116,9 @@ impl<'a> Queue<'a> {
                 Ok(Some(job)) => {
                     self.frontier.take(stage);
                     self.claimed.insert(job.key);
-                    self.running.insert(stage, Running { key: job.key, done: 0.0 });
+                    let most = self.running.len() + 1;
+                    self.running.insert(stage, Running { key: job.key, done: 0.0, most });
+                    self.running.values_mut().for_each(|beside| beside.most = beside.most.max(most));
                     return Next::Job(Box::new(job));
                 }
                 // What it reads is not what it was when the stage was looked at.
@@ -127,7 +134,9 @@ impl<'a> Queue<'a> {
         let frontier = &self.frontier;
         let is_free = |&id: &StageId| {
             let is_ours = key(&self.knowledge[id]).is_some_and(|key| self.claimed.contains(&key));
-            !is_ours && self.elsewhere.get(&id).is_none_or(|asked| asked.elapsed() >= self.ask_again)
+            !is_ours
+                && self.goes_beside(id)
+                && self.elsewhere.get(&id).is_none_or(|asked| asked.elapsed() >= self.ask_again)
         };
         let continues = |id: &StageId| {
             let stage = &self.graph.stages[*id];
@@ -139,6 +148,16 @@ impl<'a> Queue<'a> {
             ready.filter(is_free).filter(continues).min_by_key(|&id| frontier.rank(id))
         });
         next.or_else(|| frontier.ready().find(is_free))
+    }
+
+    /// Whether a stage can be computed beside those that run: TF32 is a setting of the whole process, so of those that use
+    /// libtorch all have it or none. A worker that took one of the others would wait within it, and so would its claim.
+    fn goes_beside(&self, id: StageId) -> bool {
+        let tf32 = |id: StageId| {
+            let work = &self.graph.stages[id].work;
+            work.needs_torch().then(|| work.precision() == Precision::Tf32)
+        };
+        tf32(id).is_none_or(|wanted| self.running.keys().filter_map(|&id| tf32(id)).all(|held| held == wanted))
     }
 
     /// A stage with all that it needs; nothing if it is known under another key than the one that it has.
@@ -170,14 +189,29 @@ impl<'a> Queue<'a> {
         self.packing.limit() > limit
     }
 
-    /// Puts back a stage for which the device had no room, if fewer at a time can help.
-    pub fn makes_room(&mut self, id: StageId) -> bool {
-        let helps = self.packing.out_of_memory(self.running.len());
+    /// Puts back a stage for which the device had no room, if fewer at a time can help; or as many, once, if what kept the
+    /// room is `passing`.
+    pub fn makes_room(&mut self, id: StageId, passing: bool) -> bool {
+        let running = self.running.len();
+        let helps = (passing && running > 1 && self.forgiven.insert(id)) || self.packing.out_of_memory(running);
         if helps {
             self.leaves(id);
             self.frontier.put_back(id);
         }
         helps
+    }
+
+    /// Puts back a stage that was made while the device was short of memory, if others ran beside it: its bits may be those
+    /// of another way to compute. From then on fewer run at a time.
+    pub fn repeats(&mut self, id: StageId) -> bool {
+        let most = self.running.get(&id).map_or(1, |running| running.most);
+        // Several are put back for one shortage, and one of them has lowered the limit already.
+        let again = self.packing.limit() < most || self.packing.out_of_memory(most);
+        if again {
+            self.leaves(id);
+            self.frontier.put_back(id);
+        }
+        again
     }
 
     /// A stage does not run any more, and its key is free.
@@ -339,5 +373,79 @@ fn is_other(before: &Knowledge, now: &Knowledge) -> bool {
         (Knowledge::Known { outline: before, .. }, Knowledge::Known { outline: now, .. }) => !before.same_outputs(now),
         (Knowledge::Known { .. }, _) => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Indifferent;
+    use crate::graph::Stage;
+    use crate::plan::plan;
+    use crate::store::Store;
+    use crate::work::{Loss, Model, ModelName, NoiseScale, NormStatistics};
+
+    /// Tries something with a queue of six stages in these precisions, in turns, of which six may run at a time.
+    fn with_queue(precisions: &[Precision], attempt: impl FnOnce(Queue<'_>)) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let model = Model::new(ModelName::PreactResnet18, 1, 10);
+        let loss = Loss { model, images: 1, batch: 1, statistics: NormStatistics::Running };
+        let stage = |(seed, &precision)| {
+            let work = NoiseScale { loss, draws: None, precision, after: 1, seed };
+            Stage { name: seed.to_string(), work: Work::NoiseScale(work), inputs: Vec::new() }
+        };
+        let stages = (0..6).zip(precisions.iter().cycle()).map(stage).collect();
+        let graph = Graph { stages, ..Graph::default() };
+        let resolver = Resolver::new(&store, &graph, &Indifferent);
+        let (targets, closure) = ([0, 1, 2, 3, 4, 5], [true; 6]);
+        let knowledge = resolver.all(&closure).unwrap();
+        let first = plan(&graph, &targets, &knowledge);
+        let frontier = Frontier::new(&graph, &targets, &closure, &first);
+        attempt(Queue::new((&graph, &resolver), frontier, knowledge, Packing::fixed(6), (true, Duration::ZERO)));
+    }
+
+    /// Takes all that may begin now.
+    fn taken(queue: &mut Queue<'_>) -> Vec<StageId> {
+        let next = || match queue.next(0, None, &|_| {}) {
+            Next::Job(job) => Some(job.stage),
+            _ => None,
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn tf32_and_ieee_stages_take_turns() {
+        with_queue(&[Precision::Fp32, Precision::Tf32], |mut queue| {
+            for turn in 0..2 {
+                let begun = taken(&mut queue);
+                assert_eq!(begun.len(), 3, "turn {turn}: {begun:?}");
+                assert!(begun.iter().all(|id| id % 2 == begun[0] % 2), "turn {turn}: {begun:?}");
+                assert!(turn == 1 || matches!(queue.next(0, None, &|_| {}), Next::Wait));
+                for id in begun {
+                    queue.ended(id, Err(EngineError::Interrupted), &|_| {});
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_forgiven_once_and_a_shortage_counts_once() {
+        with_queue(&[Precision::Fp32], |mut queue| {
+            assert_eq!(taken(&mut queue).len(), 6);
+            // Six again: memory that could not be freed while a step was recorded is there.
+            assert!(queue.makes_room(0, true) && queue.packing.limit() == 6);
+            assert_eq!(taken(&mut queue), [0]);
+            assert!(queue.makes_room(0, true) && queue.packing.limit() == 5);
+            // All that ran beside each other then are made again, and one fewer runs at a time, not one for each.
+            assert!((1..6).all(|id| queue.repeats(id)) && queue.packing.limit() == 5);
+            assert_eq!(taken(&mut queue).len(), 5);
+            assert!(queue.repeats(0) && queue.packing.limit() == 4);
+        });
+        with_queue(&[Precision::Fp32], |mut queue| {
+            queue.packing = Packing::fixed(1);
+            assert_eq!(taken(&mut queue).len(), 1);
+            assert!(!queue.repeats(0) && !queue.makes_room(0, true), "alone nothing would be otherwise");
+        });
     }
 }

@@ -19,7 +19,7 @@ use super::request::{Request, Summary};
 use super::resolve::Resolver;
 use crate::graph::StageId;
 use crate::plan::{Bytes, Knowledge, plan};
-use crate::stages::{self, Worker};
+use crate::stages::{self, Notes, Worker};
 use crate::store::Store;
 
 /// How often a stage that another process runs is asked for again, and whether to stop.
@@ -221,7 +221,14 @@ impl<'a> Schedule<'a, '_> {
                 Err(EngineError::Panicked { stage, message })
             });
             last = Some(job.stage);
-            let out_of_memory = matches!(&result, Err(EngineError::Stage { source, .. }) if source.is_out_of_memory());
+            let failure = if let Err(EngineError::Stage { source, .. }) = &result { Some(source) } else { None };
+            let out_of_memory = failure.is_some_and(|source| source.is_out_of_memory());
+            let passing = failure.is_some_and(|source| source.is_passing());
+            let notes =
+                if let Ok(Executed::Made(unstored)) = &result { unstored.notes.clone() } else { Notes::default() };
+            if let Some(reason) = notes.one_by_one {
+                tell(Event::OneByOne { stage: job.stage, reason });
+            }
             if out_of_memory || matches!(result, Err(EngineError::Panicked { .. })) {
                 // It lets go of what it has on the device, and of what a panic left half-changed.
                 runner = (self.crew.runner)(number);
@@ -229,7 +236,13 @@ impl<'a> Schedule<'a, '_> {
             }
             let mut shared = self.lock();
             // Others need the memory; the stage is begun again when one of them has ended.
-            if !(out_of_memory && shared.queue.makes_room(job.stage)) {
+            let waits = out_of_memory && shared.queue.makes_room(job.stage, passing);
+            let again = notes.was_short && shared.queue.repeats(job.stage);
+            if again {
+                // The key is free, and what was made is forgotten.
+                drop(result);
+                tell(Event::Again(job.stage));
+            } else if !waits {
                 if let Ok(Executed::Made(unstored)) = &result {
                     self.on_the_way.begin(unstored);
                 }

@@ -19,6 +19,8 @@ const STATISTICS: Statistics = Statistics::Update { momentum: 0.1 };
 
 /// A network in training and what else goes from step to step.
 pub struct State {
+    /// How a GPU does steps. The first field, since a recording is dropped before the tensors that it works on.
+    steps: Steps,
     /// The network.
     pub network: Network,
     /// The moving average of its trained parameters, packed as they are.
@@ -27,8 +29,6 @@ pub struct State {
     momentum: Option<Tensor>,
     /// The loss scale of float16.
     scaler: Option<Scaler>,
-    /// How a GPU does them.
-    steps: Steps,
 }
 
 /// What a run keeps beside the weights.

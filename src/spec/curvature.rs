@@ -3,7 +3,7 @@
 use super::fields::Fields;
 use super::stages::{Checkpoint, Instance, Lineage, Site, Variant, dataset_of, inherit, input};
 use crate::work::{
-    Estimator, HessianTrace, Loss, NoiseCovariance, NoiseScale, NormStatistics, Stop, TopEigenvalue, Work,
+    Estimator, HessianTrace, Loss, NoiseCovariance, NoiseScale, NormStatistics, Precision, Stop, TopEigenvalue, Work,
 };
 
 /// What the batch norms divide by, as a pipeline says it.
@@ -34,11 +34,12 @@ pub fn build(kind: &str, site: &mut Site<'_>) -> Instance {
 fn reader(kind: &str, fields: &Fields<'_>, site: &Site<'_>, lineage: Lineage) -> Box<dyn Fn(u32) -> Work> {
     let official = lineage.variant == Variant::OfficialCode;
     let seed = fields.seed("seed", None);
+    let precision = precision(kind, fields, lineage);
     match kind {
         "hessian_trace" => {
             let loss = loss(fields, site, lineage, Norms::Running);
             let estimator = estimator(fields, &loss, official);
-            Box::new(move |after| Work::HessianTrace(HessianTrace { loss, estimator, after, seed }))
+            Box::new(move |after| Work::HessianTrace(HessianTrace { loss, estimator, precision, after, seed }))
         }
         "top_eigenvalue" => {
             let loss = loss(fields, site, lineage, Norms::Running);
@@ -58,7 +59,22 @@ fn reader(kind: &str, fields: &Fields<'_>, site: &Site<'_>, lineage: Lineage) ->
                 fields.complain("draws", "of so few classes all are taken in turn: leave `draws` out");
             }
             let draws = (!exact).then(|| fields.integer("draws", Some(8), 1..=100_000));
-            Box::new(move |after| Work::NoiseScale(NoiseScale { loss, draws, after, seed }))
+            Box::new(move |after| Work::NoiseScale(NoiseScale { loss, draws, precision, after, seed }))
+        }
+    }
+}
+
+/// How products are computed: in float32 whatever the training says, or in TF32 where the stage itself asks for it.
+fn precision(kind: &str, fields: &Fields<'_>, lineage: Lineage) -> Precision {
+    let may = matches!(kind, "hessian_trace" | "noise_scale");
+    match lineage.numerics.precision {
+        _ if !fields.has("precision") => Precision::Fp32,
+        Precision::Fp32 => Precision::Fp32,
+        Precision::Tf32 if may => Precision::Tf32,
+        _ => {
+            let message = if may { "a trace takes fp32 or tf32" } else { "this is always computed in fp32" };
+            fields.complain("precision", message);
+            Precision::Fp32
         }
     }
 }

@@ -234,6 +234,27 @@ fn the_variant_gives_the_defaults_that_the_pipeline_leaves_open() {
 }
 
 #[test]
+fn a_trace_is_in_float32_unless_it_asks_for_tf32() {
+    use crate::work::Precision;
+    let parameters =
+        |sets: &[&str], stage| work(&graph_named("fig3", KINDS, "smoke", sets).unwrap(), stage).parameters();
+    for stage in ["exact", "scale"] {
+        let usual = parameters(&[], stage).unwrap();
+        let set = |precision| format!("{stage}.precision={precision}");
+        // Keys are what they were: nothing is said of float32.
+        assert!(!usual.contains_key("precision"));
+        assert_eq!(parameters(&[&set("fp32")], stage).unwrap(), usual);
+        // Training's own precision is none of a trace's.
+        assert_eq!(parameters(&["trunk.precision=tf32", "epochwise.precision=tf32"], stage).unwrap(), usual);
+        let fast = parameters(&[&set("tf32")], stage).unwrap();
+        assert_eq!(fast.len(), usual.len() + 1);
+        let work = work(&graph_named("fig3", KINDS, "smoke", &[&set("tf32")]).unwrap(), stage);
+        assert_eq!(work.precision(), Precision::Tf32);
+        assert_eq!(Work::from_parameters(work.kind(), work.version(), &fast).unwrap(), work);
+    }
+}
+
+#[test]
 fn what_does_not_go_together_is_said() {
     let error = |set: &str| graph_of(KINDS, "smoke", &[set]).unwrap_err().join("\n");
     for (set, wanted) in [
@@ -249,6 +270,9 @@ fn what_does_not_go_together_is_said() {
         ("scale.statistics=running2", "`statistics` must be one of running, refreshed, batch"),
         ("trace.estimator=exact", "an exact trace draws nothing: leave `stderr` out, or choose another `estimator`"),
         ("scale.draws=3", "of so few classes all are taken in turn: leave `draws` out"),
+        ("trace.precision=bf16", "a trace takes fp32 or tf32"),
+        ("scale.precision=fp16", "a trace takes fp32 or tf32"),
+        ("top.precision=tf32", "this is always computed in fp32"),
         ("top.images=61", "`images` is 61, but there are only 60 training images"),
     ] {
         let error = error(set);

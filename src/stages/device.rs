@@ -1,6 +1,9 @@
 //! Where numeric stages run, as a user names it.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::work::Policy;
@@ -60,11 +63,52 @@ impl Device {
     /// What `auto` will most likely come to, found without loading anything.
     pub fn guess(&self) -> Self {
         match self {
-            Self::Auto if std::path::Path::new("/dev/nvidia0").exists() => Self::Cuda(0),
+            Self::Auto if cfg!(feature = "torch") && may_have_gpu(Path::new("/dev"), visible().as_deref()) => {
+                Self::Cuda(0)
+            }
             Self::Auto => Self::Cpu,
             other => other.clone(),
         }
     }
+}
+
+/// What the user lets CUDA see.
+fn visible() -> Option<OsString> {
+    std::env::var_os("CUDA_VISIBLE_DEVICES")
+}
+
+/// Whether a machine with these device files most likely has a GPU for us. The driver knows, but takes longer to ask than all
+/// of a `make` that has nothing to do.
+fn may_have_gpu(dev: &Path, visible: Option<&OsStr>) -> bool {
+    // CUDA sees the devices of the list up to the first that there is not: `-1` and an empty list hide all.
+    let hidden = visible.is_some_and(|list| list.is_empty() || list.as_bytes().starts_with(b"-"));
+    !hidden && device_files(dev).next().is_some()
+}
+
+/// The files by which GPUs are reached: those of NVIDIA's driver, of which a container may have any, and that of Windows'
+/// subsystem for Linux.
+fn device_files(dev: &Path) -> impl Iterator<Item = PathBuf> {
+    let names = (0..MOST_GPUS).map(|number| format!("nvidia{number}")).chain(["dxg".to_owned()]);
+    names.map(move |name| dev.join(name)).filter(|path| path.exists())
+}
+
+/// More GPUs a machine is not looked at for.
+const MOST_GPUS: u32 = 64;
+
+/// What was found of GPUs, and where: for `doctor`.
+pub fn gpus() -> String {
+    let files: Vec<_> = device_files(Path::new("/dev")).map(|path| path.display().to_string()).collect();
+    let files = if files.is_empty() { "no device file (/dev/nvidia*, /dev/dxg)".to_owned() } else { files.join(", ") };
+    let visible = visible().map(|list| format!("; CUDA_VISIBLE_DEVICES={}", list.display())).unwrap_or_default();
+    #[cfg(feature = "torch")]
+    let driver = match crate::torch::devices() {
+        Ok(names) if names.is_empty() => "the driver sees none".to_owned(),
+        Ok(names) => format!("the driver sees {}: {}", names.len(), names.join(", ")),
+        Err(why) => format!("no driver that answers ({why})"),
+    };
+    #[cfg(not(feature = "torch"))]
+    let driver = "not used, since this wdpipe was built without libtorch";
+    format!("{driver}; {files}{visible}")
 }
 
 /// With what the program was built, for `doctor`.
@@ -207,6 +251,32 @@ mod tests {
         assert_eq!(parse("cuda:3"), Ok(Device::Cuda(3)));
         for text in ["gpu", "cuda:", "cuda:x", "cuda:-1", ""] {
             assert!(parse(text).is_err_and(|error| error.contains("say auto")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_gpu_is_guessed_from_any_device_file_that_is_not_hidden() {
+        let folder = tempfile::tempdir().unwrap();
+        let found = |visible: Option<&str>| may_have_gpu(folder.path(), visible.map(OsStr::new));
+        assert!(!found(None));
+        for name in ["nvidiactl", "nvidia-uvm", "nvidia"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        assert!(!found(None), "these are there without a GPU too");
+        for name in ["nvidia3", "nvidia12", "dxg"] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, "").unwrap();
+            for (visible, wanted) in [
+                (None, true),
+                (Some("0"), true),
+                (Some("GPU-8f1b"), true),
+                (Some("2,3"), true),
+                (Some(""), false),
+                (Some("-1"), false),
+            ] {
+                assert_eq!(found(visible), wanted, "{name} {visible:?}");
+            }
+            std::fs::remove_file(path).unwrap();
         }
     }
 

@@ -21,6 +21,17 @@ pub struct Made {
     pub tensors: Vec<(String, ObjectDigest)>,
     /// Share of the operations that were counted beforehand ([`crate::cost`]): less than 1 if it ended early.
     pub done: f64,
+    /// What no output shows.
+    pub notes: Notes,
+}
+
+/// What happened while a stage ran on a GPU.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// Why steps of training were done one by one, if recording them failed: they take longer, and give the same bits.
+    pub one_by_one: Option<String>,
+    /// Whether the device refused memory, to this stage or one beside it: what computes may then have chosen another way.
+    pub was_short: bool,
 }
 
 /// An output of a stage.
@@ -58,7 +69,12 @@ impl Product {
 impl Made {
     /// What a stage made that has no end state, by name, and how much of its work it did.
     pub fn new(outputs: impl IntoIterator<Item = (&'static str, Vec<u8>)>, done: f64) -> Self {
-        Self { outputs: outputs.into_iter().map(Product::new).collect(), tensors: Vec::new(), done }
+        Self {
+            outputs: outputs.into_iter().map(Product::new).collect(),
+            tensors: Vec::new(),
+            done,
+            notes: Notes::default(),
+        }
     }
 
     /// What a stage made that did all of its work and has no end state.
@@ -89,7 +105,8 @@ impl Made {
         let tensors = names.zip(digests.split_off(end.len())).collect();
         let outputs = end.iter().zip(digests).zip(files);
         let outputs = outputs.map(|(((name, _), object), bytes)| Product { name, object, bytes });
-        Ok(Self { outputs: outputs.chain(others.into_iter().map(Product::new)).collect(), tensors, done: 1.0 })
+        let outputs = outputs.chain(others.into_iter().map(Product::new)).collect();
+        Ok(Self { outputs, tensors, done: 1.0, notes: Notes::default() })
     }
 }
 

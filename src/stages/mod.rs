@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 
 #[cfg(feature = "torch")]
 pub(crate) use device::open;
-pub use device::{Device, built_with, describe, has_room, libraries, prepare, variables_without_effect};
-pub use made::{Made, Product};
+pub use device::{Device, built_with, describe, gpus, has_room, libraries, prepare, variables_without_effect};
+pub use made::{Made, Notes, Product};
 pub use processor::describe as describe_processor;
 
 use crate::data::ImagesError;
@@ -68,6 +68,9 @@ pub enum StageError {
     /// libtorch or the device is not to be had.
     #[error("{0}")]
     Device(String),
+    /// The device had no room while another stage recorded a step, when memory that is kept for later cannot be freed.
+    #[error("{0}")]
+    WhileRecording(LearnError),
     /// This program was built without libtorch.
     #[error("this wdpipe was built without libtorch and cannot compute it")]
     NoTorch,
@@ -92,7 +95,15 @@ impl StageError {
     pub fn is_out_of_memory(&self) -> bool {
         // The last is what is left when cuDNN finds no room for any of its plans.
         let said = ["out of memory", "_STATUS_ALLOC_FAILED", "unable to find an engine to execute"];
-        matches!(self, Self::Learn(LearnError::Torch(text)) if said.iter().any(|said| text.contains(said)))
+        match self {
+            Self::Learn(LearnError::Torch(text)) => said.iter().any(|said| text.contains(said)),
+            _ => self.is_passing(),
+        }
+    }
+
+    /// Whether that may pass by itself.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::WhileRecording(_))
     }
 
     /// Whether the store failed.

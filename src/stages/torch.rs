@@ -19,7 +19,7 @@ use crate::learn::train::{Answer, Keeps, Kept, Sgd, State};
 use crate::learn::weights::Weights;
 use crate::learn::{Divergence, LearnError};
 use crate::table::Table;
-use crate::torch::{Loaded, Session, own_stream, policy};
+use crate::torch::{Loaded, Session, own_stream, policy, recorded_lately, refusals};
 use crate::work::{
     DIVERGED, EMA_METRICS, EmaEval, METRICS, Model, Numerics, PREDICTIONS, Policy, Precision, Predictions, Probe,
     Train, Work,
@@ -72,21 +72,33 @@ impl Torch {
         read: &Read<'_>,
         report: &mut Report<'_>,
     ) -> Result<Made, StageError> {
-        let numerics = match work {
-            Work::Train(work) => work.numerics,
-            Work::Probe(work) => work.numerics,
-            _ => Numerics::float32(false),
+        let float32_logits = match work {
+            Work::Train(work) => work.numerics.float32_logits,
+            Work::Probe(work) => work.numerics.float32_logits,
+            _ => false,
         };
         // In force until the stage ends.
-        let session = policy::apply(numerics.precision).map_err(|error| StageError::Device(error.to_string()))?;
-        let session = session.with_float32_logits(numerics.float32_logits);
+        let session = policy::apply(work.precision()).map_err(|error| StageError::Device(error.to_string()))?;
+        let session = session.with_float32_logits(float32_logits);
         let inputs = Inputs { objects, read, session: &session };
-        match work {
+        let refused = refusals(self.device);
+        let made = match work {
             Work::Train(work) => self.train(work, &inputs, report),
             Work::Probe(work) => self.probe(work, &inputs, report),
             Work::EmaEval(work) => self.ema_eval(work, &inputs),
             Work::Predictions(work) => self.predictions(work, &inputs),
             _ => self.curvature(work, &inputs, report),
+        };
+        match made {
+            Ok(mut made) => {
+                made.notes.was_short = refusals(self.device) != refused;
+                Ok(made)
+            }
+            Err(error) if error.is_out_of_memory() && recorded_lately() => Err(match error {
+                StageError::Learn(error) => StageError::WhileRecording(error),
+                error => error,
+            }),
+            Err(error) => Err(error),
         }
     }
 
@@ -204,7 +216,8 @@ impl Torch {
             }
         }
         let metrics = ("metrics", Table::of_rows(METRICS, &rows).to_bytes()?);
-        let made = Made::trained(&state.end()?, [metrics])?;
+        let mut made = Made::trained(&state.end()?, [metrics])?;
+        made.notes.one_by_one = state.not_recorded().map(str::to_owned);
         let end = made.outputs.iter().filter(|made| made.name != "metrics").map(|made| (made.name, made.object));
         self.resident = Some((end.collect(), work.numerics, state));
         Ok(made)
@@ -233,7 +246,9 @@ impl Torch {
         }
         let row = metrics(&state.network, &sets, row_of(work.after), work.lr, inputs.session)?;
         let metrics = ("metrics", Table::of_rows(METRICS, &[row]).to_bytes()?);
-        Made::trained(&[("weights", state.network.weights()?)], [metrics])
+        let mut made = Made::trained(&[("weights", state.network.weights()?)], [metrics])?;
+        made.notes.one_by_one = state.not_recorded().map(str::to_owned);
+        Ok(made)
     }
 
     fn ema_eval(&mut self, work: &EmaEval, inputs: &Inputs<'_>) -> Result<Made, StageError> {

@@ -68,7 +68,37 @@ fn open(folder: &Path) -> Result<PathBuf, CudaError> {
     }
 }
 
-/// The driver's name of a device. Devices are counted as libtorch does: both see what `CUDA_VISIBLE_DEVICES` lets.
+/// The names of the devices that the driver counts. libtorch counts them alike: both see what `CUDA_VISIBLE_DEVICES` lets.
+///
+/// # Errors
+/// Why there is no driver, or what it says.
+pub fn devices() -> Result<Vec<String>, String> {
+    type Init = unsafe extern "C" fn(flags: u32) -> c_int;
+    type Count = unsafe extern "C" fn(count: *mut c_int) -> c_int;
+    let driver = driver()?;
+    let symbol =
+        |name: &CStr| driver.symbol(name).ok_or_else(|| format!("the driver lacks {}", name.to_string_lossy()));
+    // SAFETY: the types are those of cuInit and cuDeviceGetCount in the CUDA driver interface.
+    let (init, device_count) = unsafe {
+        (
+            transmute::<*mut std::ffi::c_void, Init>(symbol(c"cuInit")?.as_ptr()),
+            transmute::<*mut std::ffi::c_void, Count>(symbol(c"cuDeviceGetCount")?.as_ptr()),
+        )
+    };
+    let mut count = 0;
+    // SAFETY: a plain value, and a pointer to a live variable.
+    match unsafe { (init(0), device_count(&mut count)) } {
+        (0, 0) => {
+            let name = |index| name(index).unwrap_or_else(|| "a GPU without a name".to_owned());
+            Ok((0..usize::try_from(count).unwrap_or(0)).map(name).collect())
+        }
+        // CUDA_ERROR_NO_DEVICE.
+        (100, _) => Ok(Vec::new()),
+        (0, code) | (code, _) => Err(format!("the driver says error {code}")),
+    }
+}
+
+/// The driver's name of a device.
 pub(super) fn name(index: usize) -> Option<String> {
     type Init = unsafe extern "C" fn(flags: u32) -> c_int;
     type Device = unsafe extern "C" fn(device: *mut c_int, index: c_int) -> c_int;
@@ -140,6 +170,7 @@ mod tests {
         } else {
             assert!(matches!(error, CudaError::Driver(_)), "{error}");
             assert_eq!(name(0), None);
+            assert!(devices().is_err_and(|why| !why.is_empty()));
         }
     }
 

@@ -4,6 +4,7 @@
 // libtorch's CUDA half and takes its functions from there. Every function is plain C and lets no exception out: it
 // returns whether all went well, and wdpipe_gpu_error says what did not.
 
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <string>
@@ -119,6 +120,15 @@ bool wdpipe_gpu_to_host(const void *tensor, void **copy) {
     auto to = at::empty(from.sizes(), from.options().device(at::kCPU).pinned_memory(true));
     to.copy_(from);
     *copy = new at::Tensor(std::move(to));
+  });
+}
+
+// How often the device has refused memory: what libtorch keeps for later was freed then, or there was none. Of several that
+// compute at a time all count.
+bool wdpipe_gpu_refusals(int device, uint64_t *count) {
+  return protect([&] {
+    const auto stats = c10::cuda::CUDACachingAllocator::getDeviceStats(static_cast<c10::DeviceIndex>(device));
+    *count = static_cast<uint64_t>(stats.num_alloc_retries) + static_cast<uint64_t>(stats.num_ooms);
   });
 }
 

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::elf;
 use super::library::{Binding, Library};
@@ -17,9 +18,48 @@ static GPU: OnceLock<Result<Gpu, String>> = OnceLock::new();
 /// Held while a recording is made or freed: libtorch keeps a list of them without a lock.
 static RECORDING: Mutex<()> = Mutex::new(());
 
+/// Recordings that are being made, and when the last one ended.
+static MAKING: Mutex<(usize, Option<Instant>)> = Mutex::new((0, None));
+
+/// A stage may take so long to hear that it has no memory.
+const LATELY: Duration = Duration::from_secs(1);
+
 fn one_at_a_time() -> MutexGuard<'static, ()> {
     // It guards nothing of ours, so a panic of another holder leaves nothing half-made behind.
     RECORDING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// While it lives a recording is being made.
+struct Making;
+
+impl Making {
+    fn begin() -> Self {
+        MAKING.lock().unwrap_or_else(PoisonError::into_inner).0 += 1;
+        Self
+    }
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        let mut making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+        *making = (making.0 - 1, Some(Instant::now()));
+    }
+}
+
+/// Whether a step is being recorded, or was a moment ago. Meanwhile libtorch cannot give back the memory that it keeps for
+/// later, so that others may be refused some although there is enough.
+pub fn recorded_lately() -> bool {
+    let (making, ended) = *MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    making > 0 || ended.is_some_and(|ended| ended.elapsed() < LATELY)
+}
+
+/// How often a device has refused memory until now, to any thread of the process; 0 of a processor. A library that is refused
+/// memory computes in another way, which may give other bits.
+pub fn refusals(device: tch::Device) -> u64 {
+    match (device, gpu()) {
+        (tch::Device::Cuda(number), Ok(gpu)) => gpu.refusals(number).unwrap_or(0),
+        _ => 0,
+    }
 }
 
 /// The functions, once the CUDA half of libtorch was loaded.
@@ -77,6 +117,7 @@ pub struct Gpu {
     free: unsafe extern "C" fn(graph: *mut c_void) -> bool,
     to_host: unsafe extern "C" fn(tensor: *const c_void, copy: *mut *mut c_void) -> bool,
     memory: unsafe extern "C" fn(device: c_int, free: *mut usize, total: *mut usize) -> bool,
+    refusals: unsafe extern "C" fn(device: c_int, count: *mut u64) -> bool,
 }
 
 impl Gpu {
@@ -101,6 +142,9 @@ impl Gpu {
                 memory: transmute::<*mut c_void, unsafe extern "C" fn(c_int, *mut usize, *mut usize) -> bool>(symbol(
                     c"wdpipe_gpu_memory",
                 )?),
+                refusals: transmute::<*mut c_void, unsafe extern "C" fn(c_int, *mut u64) -> bool>(symbol(
+                    c"wdpipe_gpu_refusals",
+                )?),
             })
         }
     }
@@ -110,28 +154,43 @@ impl Gpu {
         self.done(unsafe { (self.own_stream)(c_int::try_from(device).unwrap_or(c_int::MAX)) })
     }
 
-    /// Records what `action` gives the calling thread's stream, instead of doing it; with what `action` returned. Tensors
-    /// that it made live as long as the recording.
+    /// Records what `action` gives the calling thread's stream, instead of doing it; with the tensors that `action` returned.
     ///
     /// # Errors
     /// What `action` or CUDA says; nothing was done then.
-    pub fn record<T>(&'static self, action: impl FnOnce() -> Result<T, String>) -> Result<(Recording, T), String> {
-        // Dropped after the lock is: freeing a recording takes the lock too.
-        let recording;
+    pub fn record<T>(&'static self, action: impl FnOnce() -> Result<T, String>) -> Result<Recording<T>, String> {
         let alone = one_at_a_time();
+        let making = Making::begin();
         let mut graph = std::ptr::null_mut();
         // SAFETY: a pointer to a live variable.
         self.done(unsafe { (self.capture_begin)(&raw mut graph) })?;
-        let graph = NonNull::new(graph).ok_or("there is no graph")?;
-        recording = Recording { gpu: self, graph };
+        let graph = Graph { gpu: self, graph: NonNull::new(graph).ok_or("there is no graph")? };
         // A panic must not leave the stream recording.
         let made = catch_unwind(AssertUnwindSafe(action));
         // SAFETY: the graph is one that was begun, by this thread.
-        let ended = self.done(unsafe { (self.capture_end)(graph.as_ptr()) });
-        drop(alone);
-        let made = made.unwrap_or_else(|panic| resume_unwind(panic));
-        ended?;
-        Ok((recording, made?))
+        let ended = self.done(unsafe { (self.capture_end)(graph.graph.as_ptr()) });
+        // Freeing a graph takes the lock too.
+        drop((making, alone));
+        match (made, ended) {
+            (Ok(Ok(made)), Ok(())) => Ok(Recording { made, graph }),
+            // What was made lies in the graph's memory: it goes first, here as everywhere.
+            (Ok(Ok(made)), Err(reason)) => {
+                drop(made);
+                Err(reason)
+            }
+            (Ok(Err(reason)), _) => Err(reason),
+            (Err(panic), _) => {
+                drop(graph);
+                resume_unwind(panic)
+            }
+        }
+    }
+
+    fn refusals(&self, device: usize) -> Option<u64> {
+        let mut count = 0;
+        let device = c_int::try_from(device).unwrap_or(c_int::MAX);
+        // SAFETY: a pointer to a live variable.
+        unsafe { (self.refusals)(device, &raw mut count) }.then_some(count)
     }
 
     fn to_host(&self, tensor: &tch::Tensor) -> Result<tch::Tensor, String> {
@@ -168,29 +227,39 @@ unsafe fn on_graph(address: *mut c_void) -> unsafe extern "C" fn(*mut c_void) ->
     unsafe { transmute::<*mut c_void, unsafe extern "C" fn(*mut c_void) -> bool>(address) }
 }
 
-/// Work of a GPU that was recorded once. It reads and writes the memory of the tensors that it was recorded with, which the
-/// caller keeps.
+/// Work of a GPU that was recorded once, with what it yields. It reads and writes the memory of the tensors that it was
+/// recorded with, which the caller keeps: they are to be dropped after it.
 #[derive(Debug)]
-pub struct Recording {
+pub struct Recording<T> {
+    /// What it yields, anew with every replay. It lies in the graph's memory; fields are dropped in their order, so it is let
+    /// go before that is freed.
+    pub made: T,
+    graph: Graph,
+}
+
+/// A graph of CUDA's and its memory, which are freed with it.
+#[derive(Debug)]
+struct Graph {
     gpu: &'static Gpu,
     graph: NonNull<c_void>,
 }
 
 // SAFETY: a graph belongs to no thread; it is only used by the one that has it.
-unsafe impl Send for Recording {}
+unsafe impl Send for Graph {}
 
-impl Recording {
+impl<T> Recording<T> {
     /// Gives the calling thread's stream what was recorded.
     ///
     /// # Errors
     /// What CUDA says.
     pub fn replay(&self) -> Result<(), String> {
+        let Graph { gpu, graph } = &self.graph;
         // SAFETY: the graph lives, and was ended.
-        self.gpu.done(unsafe { (self.gpu.replay)(self.graph.as_ptr()) })
+        gpu.done(unsafe { (gpu.replay)(graph.as_ptr()) })
     }
 }
 
-impl Drop for Recording {
+impl Drop for Graph {
     fn drop(&mut self) {
         let _alone = one_at_a_time();
         // SAFETY: nobody else has it.
@@ -210,14 +279,22 @@ mod tests {
         assert!(Library::open(Path::new("/nowhere/libwdpipe_cuda.so").as_os_str(), Binding::NowLocal).is_err());
     }
 
-    #[test]
-    fn a_panic_while_recording_ends_the_recording_and_frees_it() {
-        use std::sync::atomic::{AtomicUsize, Ordering};
+    /// What happened to graphs and to what lies in their memory, in this thread, in order.
+    mod fake {
+        use super::*;
+        use std::cell::{Cell, RefCell};
 
-        static ENDED: AtomicUsize = AtomicUsize::new(0);
-        static FREED: AtomicUsize = AtomicUsize::new(0);
+        thread_local! {
+            pub static LOG: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
+            pub static ENDS: Cell<bool> = const { Cell::new(true) };
+        }
+
+        fn log(what: &'static str) -> bool {
+            LOG.with_borrow_mut(|log| log.push(what));
+            true
+        }
         extern "C" fn error() -> *const c_char {
-            c"none".as_ptr()
+            c"refused".as_ptr()
         }
         extern "C" fn number(_: c_int) -> bool {
             true
@@ -228,10 +305,13 @@ mod tests {
             true
         }
         extern "C" fn end(_: *mut c_void) -> bool {
-            ENDED.fetch_add(1, Ordering::SeqCst) < usize::MAX
+            log("ended") && ENDS.get()
+        }
+        extern "C" fn replay(_: *mut c_void) -> bool {
+            log("replayed")
         }
         extern "C" fn free(_: *mut c_void) -> bool {
-            FREED.fetch_add(1, Ordering::SeqCst) < usize::MAX
+            log("freed")
         }
         extern "C" fn copy(_: *const c_void, _: *mut *mut c_void) -> bool {
             false
@@ -239,21 +319,64 @@ mod tests {
         extern "C" fn memory(_: c_int, _: *mut usize, _: *mut usize) -> bool {
             false
         }
-        static FAKE: Gpu = Gpu {
+        unsafe extern "C" fn refusals(_: c_int, count: *mut u64) -> bool {
+            // SAFETY: the caller gives a live variable.
+            unsafe { *count = 7 };
+            true
+        }
+
+        pub static GPU: Gpu = Gpu {
             error,
             own_stream: number,
             capture_begin: begin,
             capture_end: end,
-            replay: end,
+            replay,
             free,
             to_host: copy,
             memory,
+            refusals,
         };
-        let panicked = catch_unwind(|| FAKE.record(|| -> Result<(), String> { panic!("within the action") }));
+
+        /// A tensor in a graph's memory.
+        pub struct Made;
+
+        impl Drop for Made {
+            fn drop(&mut self) {
+                log("let go");
+            }
+        }
+
+        pub fn taken() -> Vec<&'static str> {
+            LOG.take()
+        }
+    }
+
+    #[test]
+    fn a_panic_while_recording_ends_the_recording_and_frees_it() {
+        let panicked = catch_unwind(|| fake::GPU.record(|| -> Result<(), String> { panic!("within the action") }));
         assert!(panicked.is_err());
-        assert_eq!((ENDED.load(Ordering::SeqCst), FREED.load(Ordering::SeqCst)), (1, 1));
+        assert_eq!(fake::taken(), ["ended", "freed"]);
         // The lock is free, and so is the next recording.
-        assert!(FAKE.record(|| Ok(())).is_ok());
-        assert_eq!((ENDED.load(Ordering::SeqCst), FREED.load(Ordering::SeqCst)), (2, 2));
+        assert!(fake::GPU.record(|| Ok(())).is_ok());
+        assert_eq!(fake::taken(), ["ended", "freed"]);
+        assert_eq!(fake::GPU.refusals(0), Some(7));
+    }
+
+    #[test]
+    fn what_lies_in_a_graph_is_let_go_before_it_is_freed() {
+        let recording = fake::GPU.record(|| Ok(fake::Made)).unwrap();
+        recording.replay().unwrap();
+        drop(recording);
+        assert_eq!(fake::taken(), ["ended", "replayed", "let go", "freed"]);
+        // Also where the recording failed after all.
+        fake::ENDS.set(false);
+        assert_eq!(fake::GPU.record(|| Ok(fake::Made)).err().as_deref(), Some("refused"));
+        assert_eq!(fake::taken(), ["ended", "let go", "freed"]);
+    }
+
+    #[test]
+    fn while_a_step_is_recorded_others_may_lack_memory() {
+        let during = fake::GPU.record(|| Ok(recorded_lately())).unwrap();
+        assert!(during.made && recorded_lately());
     }
 }

@@ -21,9 +21,9 @@ mod memory;
 pub mod policy;
 mod shim;
 
-pub use cuda::CudaError;
+pub use cuda::{CudaError, devices};
 pub use environment::{settle, settled};
-pub use gpu::{Gpu, Recording, gpu, own_stream, to_host};
+pub use gpu::{Gpu, Recording, gpu, own_stream, recorded_lately, refusals, to_host};
 pub use loader::{Libraries, LoadError, Loaded, VERSION, load};
 pub use memory::keep_memory;
 pub use policy::Session;

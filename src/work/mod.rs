@@ -237,6 +237,17 @@ impl Work {
         Some(row..=row)
     }
 
+    /// How products are computed.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Self::Train(p) => p.numerics.precision,
+            Self::Probe(p) => p.numerics.precision,
+            Self::HessianTrace(p) => p.precision,
+            Self::NoiseScale(p) => p.precision,
+            _ => Precision::Fp32,
+        }
+    }
+
     /// Whether the work is done with libtorch, and so depends on the numeric policy.
     pub fn needs_torch(&self) -> bool {
         !matches!(self, Self::Dataset(_) | Self::Init(_) | Self::Imported(_) | Self::Valley(_) | Self::Figure(_))

@@ -100,10 +100,11 @@ pub enum InitScheme {
 }
 
 /// Arithmetic of forward and backward passes. Weights and updates are float32 always.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// IEEE float32 everywhere.
+    #[default]
     Fp32,
     /// Float32 storage, TF32 products (CUDA only; equal to fp32 elsewhere).
     Tf32,

@@ -277,6 +277,9 @@ pub struct HessianTrace {
     pub loss: Loss,
     /// How.
     pub estimator: Estimator,
+    /// How products are computed: IEEE float32, or TF32 where the device has it.
+    #[serde(skip_serializing_if = "is_default", default)]
+    pub precision: Precision,
     /// Epochs of training behind the weights (before a probe).
     pub after: u32,
     /// Seed of what is drawn.
@@ -325,6 +328,9 @@ pub struct NoiseScale {
     /// use with [`NormStatistics::Batch`].
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub draws: Option<u32>,
+    /// How products are computed: IEEE float32, or TF32 where the device has it.
+    #[serde(skip_serializing_if = "is_default", default)]
+    pub precision: Precision,
     /// Epochs of training behind the weights.
     pub after: u32,
     /// Seed of the signs.

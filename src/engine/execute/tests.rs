@@ -1,6 +1,7 @@
 use super::*;
 use crate::engine::Indifferent;
 use crate::graph::Stage;
+use crate::stages::Notes;
 use crate::store::ObjectState;
 use crate::work::{Dataset, Source};
 
@@ -19,7 +20,7 @@ impl Runner for Scripted {
             return Err(StageError::Cancelled);
         }
         let outputs = self.0.take().expect("it runs once")?;
-        Ok(Made { outputs, tensors: Vec::new(), done: 1.0 })
+        Ok(Made { outputs, tensors: Vec::new(), done: 1.0, notes: Notes::default() })
     }
 
     fn device(&self) -> String {

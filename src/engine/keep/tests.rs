@@ -19,7 +19,16 @@ fn made(store: &Store, stage: StageId, bytes: &[u8], before: Knowledge) -> Unsto
     let claim = store.claim(&parts.key()).unwrap().unwrap();
     let record = Record { parts, outputs, tensors: vec![], provenance: Provenance::default() };
     let digest = record.to_bytes().unwrap().0;
-    Unstored { stage, seconds: 1.0, before, digest, record, objects: vec![(object, Arc::new(bytes.to_vec()))], claim }
+    Unstored {
+        stage,
+        seconds: 1.0,
+        before,
+        digest,
+        record,
+        objects: vec![(object, Arc::new(bytes.to_vec()))],
+        claim,
+        notes: Notes::default(),
+    }
 }
 
 fn store() -> (tempfile::TempDir, Store) {

@@ -10,9 +10,10 @@ use super::*;
 use crate::digest::ObjectDigest;
 use crate::engine::{Environment, Indifferent, Outcome};
 use crate::graph::{Graph, Input, Stage};
+use crate::learn::LearnError;
 use crate::plan::MissReason;
 use crate::record::{Output, Provenance, Record};
-use crate::stages::{Device, Made, Product, Progress, Read, Report, StageError};
+use crate::stages::{Device, Made, Notes, Product, Progress, Read, Report, StageError};
 use crate::store::{Claim, object_path};
 use crate::work::{Dataset, Source, Work};
 
@@ -37,6 +38,12 @@ enum Trouble {
     Cancelled,
     /// The device has no room, once.
     OutOfMemory,
+    /// So it is while another stage records a step.
+    WhileRecording,
+    /// It is made, but the device was short of memory, once.
+    Short,
+    /// The device is short of memory whenever it is made.
+    AlwaysShort,
     /// The device never has room.
     NeverRoom,
     /// Another process computes it.
@@ -54,15 +61,18 @@ enum Trouble {
 }
 
 use Trouble::{
-    Cancelled, Dropped, DroppedElsewhere, Elsewhere, ElsewhereDies, ElsewhereThenFails, Fails, NeverRoom, NotStored,
-    Nothing, OutOfMemory, Panics,
+    AlwaysShort, Cancelled, Dropped, DroppedElsewhere, Elsewhere, ElsewhereDies, ElsewhereThenFails, Fails, NeverRoom,
+    NotStored, Nothing, OutOfMemory, Panics, Short, WhileRecording,
 };
 
-const TROUBLES: [Trouble; 11] = [
+const TROUBLES: [Trouble; 14] = [
     Fails,
     Panics,
     Cancelled,
     OutOfMemory,
+    WhileRecording,
+    Short,
+    AlwaysShort,
     NeverRoom,
     Elsewhere,
     ElsewhereDies,
@@ -228,6 +238,9 @@ impl Runner for Fake<'_> {
                 Panics => panic!("{ON_PURPOSE}"),
                 Cancelled => trial.cancel.store(true, Ordering::SeqCst),
                 OutOfMemory if before == 0 => return Err(no_room()),
+                WhileRecording if before == 0 => {
+                    return Err(StageError::WhileRecording(LearnError::Torch("CUDA out of memory".into())));
+                }
                 NeverRoom => return Err(no_room()),
                 _ => {}
             }
@@ -241,7 +254,9 @@ impl Runner for Fake<'_> {
             bytes: trial.bytes[&output.object].clone(),
         };
         let outputs = OUTPUTS.iter().zip(&trial.records[id].outputs).map(|(name, output)| product(name, output));
-        Ok(Made { outputs: outputs.collect(), tensors: Vec::new(), done: 1.0 })
+        let was_short = id == trial.at && (trial.trouble == AlwaysShort || (trial.trouble == Short && before == 0));
+        let notes = Notes { was_short, one_by_one: None };
+        Ok(Made { outputs: outputs.collect(), tensors: Vec::new(), done: 1.0, notes })
     }
 
     fn device(&self) -> String {
@@ -304,7 +319,7 @@ fn check(trial: &Trial, jobs: usize, keep_going: bool, what: &str) {
     // Out of memory is a failure where no other stage could end.
     let fails = match trouble {
         Fails | Panics | NeverRoom | ElsewhereThenFails | NotStored => true,
-        OutOfMemory => !summary.errors.is_empty(),
+        OutOfMemory | WhileRecording => !summary.errors.is_empty(),
         _ => false,
     };
     if fails {
@@ -321,8 +336,10 @@ fn check(trial: &Trial, jobs: usize, keep_going: bool, what: &str) {
     let stops = trouble == Cancelled || (fails && !keep_going);
     for id in all.clone() {
         let ran = trial.ran(id);
-        let (again, not_here) =
-            (trouble == OutOfMemory || trouble == NeverRoom, matches!(trouble, Elsewhere | DroppedElsewhere));
+        let (again, not_here) = (
+            matches!(trouble, OutOfMemory | WhileRecording | NeverRoom | Short | AlwaysShort),
+            matches!(trouble, Elsewhere | DroppedElsewhere),
+        );
         match id {
             _ if id == at && not_here => assert_eq!(ran, 0, "{what}: it is computed twice"),
             _ if id == at && again => assert!(ran >= 1, "{what}"),
@@ -339,6 +356,12 @@ fn check(trial: &Trial, jobs: usize, keep_going: bool, what: &str) {
             let is_computed = ended(id).iter().any(|outcome| matches!(outcome, Outcome::Computed(_)));
             assert_eq!(is_computed, is_known(id) && ran > 0, "{what}: {id}");
         }
+    }
+    let again = events.iter().filter(|event| matches!(event, Event::Again(_))).count();
+    match trouble {
+        // Alone nothing would be otherwise; with one beside it, fewer is alone.
+        Short | AlwaysShort => assert!(again < jobs && trial.ran(at) == 1 + again, "{what}: {events:?}"),
+        _ => assert_eq!(again, 0, "{what}"),
     }
     if !trouble.is_elsewhere() {
         assert!(!events.iter().any(|event| matches!(event, Event::Elsewhere(_))), "{what}: nobody else was there");

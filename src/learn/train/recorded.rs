@@ -39,14 +39,13 @@ pub(super) struct Setting {
     batch: usize,
 }
 
-/// A recorded step.
+/// A recorded step. Fields are dropped in their order: the recording before what it reads.
 pub(super) struct Recorded {
     setting: Setting,
+    /// It yields the loss of the batch.
+    recording: Recording<Tensor>,
     /// The rows of the batch: written before every replay.
     rows: Tensor,
-    /// The loss of the batch: read after it. It lies in the recording's memory, and is let go before that is freed.
-    loss: Tensor,
-    recording: Recording,
 }
 
 impl State {
@@ -68,7 +67,7 @@ impl State {
                 let mut into = recorded.rows.shallow_clone();
                 into.f_copy_(rows)?;
                 recorded.recording.replay().map_err(LearnError::Torch)?;
-                let loss = recorded.loss.shallow_clone();
+                let loss = recorded.recording.made.shallow_clone();
                 self.steps = Steps::Recorded(recorded);
                 Ok(loss)
             }
@@ -114,8 +113,8 @@ impl State {
     ) -> Result<Recorded, String> {
         let own = copied(rows).map_err(|error| error.to_string())?;
         let step = || self.step_at(images, &own, &setting.sgd, session).map_err(|error| error.to_string());
-        let (recording, loss) = gpu()?.record(step)?;
-        Ok(Recorded { setting, rows: own, loss, recording })
+        let recording = gpu()?.record(step)?;
+        Ok(Recorded { setting, recording, rows: own })
     }
 
     fn step_at(&mut self, images: &Images, rows: &Tensor, sgd: &Sgd, session: &Session) -> Result<Tensor, LearnError> {
