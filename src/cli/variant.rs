@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_figure_with_the_default_settings_is_no_variant_however_they_are_said() {
-        let default = ("f".to_owned(), "Profile smoke.".to_owned());
+        let default = ("f".to_owned(), "Profile smoke: 1,600 steps.".to_owned());
         for same in [&[][..], &["noise=0.5"], &["valley.lr=0.1"], &["noise=0.1", "noise=0.5"], &["seed=[0,1]"]] {
             assert_eq!(named("smoke", same), default, "{same:?}");
         }
@@ -110,7 +110,7 @@ mod tests {
     fn other_settings_give_a_name_that_is_always_the_same() {
         let (name, note) = named("smoke", &["noise=0.3"]);
         assert!(reports::is_variant(&name) && name.starts_with("f@"), "{name}");
-        assert_eq!(note, "Profile smoke with noise=0.3.");
+        assert_eq!(note, "Profile smoke with noise=0.3: 1,600 steps.");
         assert_eq!(named("smoke", &["seed=[0,1]", "noise=0.3"]).0, name, "what changes nothing does not count");
         let others = [named("smoke", &["noise=0.4"]), named("smoke", &["seed=0"]), named("quick", &["noise=0.5"])];
         let mut names: Vec<_> = others.into_iter().map(|(other, _)| other).chain([name]).collect();

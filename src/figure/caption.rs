@@ -56,11 +56,13 @@ fn reach(figure: &Figure, series: &Series) -> String {
         such.map(|(_, curve, _)| curve.mark).collect()
     };
     let is_log = |panel: &Panel| panel.y.scale == Scale::Log;
-    let linear = marks(&|panel, point| point.n > 1 && !is_log(panel));
-    let log = marks(&|panel, point| point.n > 1 && is_log(panel));
-    let of_one = marks(&|_, point| point.n == 1 && point.is_spread());
+    // Runs that agree up to rounding have no spread to speak of.
+    let apart = |point: &Point| point.n > 1 && point.std > 1e-9 * point.mean.abs();
+    let linear = marks(&|panel, point| apart(point) && !is_log(panel));
+    let log = marks(&|panel, point| apart(point) && point.is_spread() && is_log(panel));
     // Where a run is 0 or less there is no spread of logarithms.
-    let bare = marks(&|panel, point| is_log(panel) && point.std > 0.0 && !point.is_spread());
+    let bare = marks(&|panel, point| apart(point) && !point.is_spread() && is_log(panel));
+    let of_one = marks(&|_, point| point.n == 1 && point.is_spread());
     let noun = |marks: &[Mark]| match (marks.contains(&Mark::Line), marks.iter().any(|mark| *mark != Mark::Line)) {
         (true, true) => "bands and error bars",
         (true, false) => "bands",
@@ -86,7 +88,9 @@ fn reach(figure: &Figure, series: &Series) -> String {
 
 /// How epochs are counted, if an axis does.
 fn counting(figure: &Figure) -> &'static str {
-    let counts = figure.panels.iter().flat_map(|panel| &panel.curves).any(|curve| curve.x == "epoch");
+    // Bars stand side by side, whatever their x is.
+    let has_axis = |curve: &Curve| curve.x == "epoch" && curve.mark != Mark::Bars;
+    let counts = figure.panels.iter().flat_map(|panel| &panel.curves).any(has_axis);
     if counts { "Epochs count from 0; a value is that at the end of its epoch." } else { "" }
 }
 

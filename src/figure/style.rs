@@ -80,7 +80,7 @@ pub const AXIS_PADDING: (f64, f64) = (0.03, 0.06);
 /// At most this many tick labels an axis.
 pub const MOST_TICKS: usize = 7;
 /// So much of an axis at most is without a label at each of its ends, as a fraction of it, if wanted ticks are to stay.
-pub const MOST_BARE: f64 = 0.3;
+pub const MOST_BARE: f64 = 0.28;
 /// So much of it at most lies between two neighbouring ones.
 pub const MOST_APART: f64 = 0.45;
 /// Least space between neighbouring tick labels of the horizontal axis.

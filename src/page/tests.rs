@@ -61,7 +61,7 @@ fn smoke() -> Page {
     let plain = |mark| ["LR 0.1", "LR 0.15", "LR 0.2"].into_iter().zip(colours).map(move |(l, c)| curve(l, c, mark));
     let averaged = ["LR 0.1 (EMA)", "LR 0.15 (EMA)", "LR 0.2 (EMA)"];
     let averaged = || averaged.into_iter().zip(colours).map(|(l, c)| curve(l, c, "line"));
-    let (epoch, start) = ("Epoch", "Epoch at which fine-tuning starts");
+    let (epoch, start) = ("Epoch", "Epoch after which fine-tuning starts");
     let figure = Section {
         name: "fig3".into(),
         title: "Weight decay and a large learning rate: the noise drives the iterates to flatter minima".into(),

@@ -348,6 +348,8 @@ fn curves_choose_among_the_sweeps() {
         (y, "y = \"test_error *\"", "`y`: at character"),
         (y, "y = \"$lr_q\"", "there is no setting `lr_q`"),
         (y, "y = \"$variant\"", "the values of `$variant` are no numbers"),
+        (y, "y = \"test_error\"\nerror = \"stderr\"", "has no column `stderr`"),
+        (y, "y = \"test_error\"\nerror = \"norm\"\nmark = \"path\"", "curves of mark path show no errors"),
         (y, "y = 3", "`y` must be an expression in quotes, not 3"),
         ("per     = [\"lr_a\"", "per = [\"lr_q\"", "there is no setting `lr_q`"),
         ("pick  = { lr_a = 0, wd_a = 0 }", "pick  = { lr_a = 2, wd_a = 0 }", "`lr_a` has the places 0 to 1"),

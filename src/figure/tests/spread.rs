@@ -107,4 +107,7 @@ fn epochs_on_an_axis_are_said_to_count_from_0() {
         let words = caption(&figure, &numbers(&figure, &tables).unwrap()).unwrap();
         assert_eq!(words.ends_with("Epochs count from 0; a value is that at the end of its epoch."), says, "{words}");
     }
+    let bars = Curve { x: "epoch".into(), mark: Mark::Bars, ..curve("c", vec![vec!["t".into()]]) };
+    let figure = figure_of(vec![Curve { last: true, ..bars }]);
+    assert_eq!(caption(&figure, &numbers(&figure, &tables).unwrap()).unwrap(), "Every bar is one run.");
 }

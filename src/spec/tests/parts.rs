@@ -33,7 +33,7 @@ fn a_target_needs_its_own_stages_only() {
     assert!(error.contains("now no stage uses the setting `lr`"), "{error}");
     // What is needed has the same keys and names as in the whole.
     let whole = graph_named("fig2", FIG2, "smoke", &[]).unwrap();
-    let needs = [Need::Figure("fig2".into()), Need::Figure("fig6b".into()), Need::Figure("fig7".into())];
+    let needs = ["fig2", "fig6b", "fig7", "fine-tuned"].map(|name| Need::Figure(name.into()));
     let sets: Vec<String> = Vec::new();
     let mut pipeline = Pipeline::read("fig2", "fig2.toml", FIG2, "smoke", &sets).unwrap();
     pipeline.reduce_to(&needs);
