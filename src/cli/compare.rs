@@ -93,16 +93,10 @@ fn print(figure: &str, claims: &[Judged<'_>], published: &Comparison<'_>, all: b
         ui.answer("    (-v shows also those that have nothing beside them here)");
     }
     if !published.relations.is_empty() {
-        ui.answer(&format!(
-            "  what carries over: {}",
-            tally(published.relations.iter().map(|relation| relation.standing))
-        ));
-    }
-    let shown: Vec<_> =
-        published.relations.iter().filter(|relation| all || relation.ours.iter().all(Option::is_some)).collect();
-    if !shown.is_empty() {
+        let standings = published.relations.iter().map(|relation| relation.standing);
+        ui.answer(&format!("  what carries over: {}", tally(standings)));
         let heading = ["panel", "published at", "published", "here at", "here", ""].map(str::to_owned).to_vec();
-        let rows = std::iter::once(heading).chain(shown.iter().map(|relation| related(relation)));
+        let rows = std::iter::once(heading).chain(published.relations.iter().map(related));
         columns(&rows.collect::<Vec<_>>()).iter().for_each(|line| ui.answer(&format!("    {line}")));
     }
 }
@@ -153,7 +147,7 @@ pub fn related(relation: &Relation<'_>) -> Vec<String> {
     let sign = if *kind == Carry::Ratio { "over" } else { "<" };
     let of = |[a, b]: [&str; 2]| format!("{} {a} {sign} {} {b}", low.curve, high.curve);
     let [(low_at, low_here), (_, high_here)] = [0, 1].map(|at| {
-        let [at, here, _] = here(ours[at].as_ref());
+        let [at, here, _] = here(Some(&ours[at]));
         (at, here)
     });
     vec![
@@ -190,7 +184,7 @@ fn json(figure: &str, claims: &[Judged<'_>], published: &Comparison<'_>) -> serd
             "panel": relation.published.panel, "x": relation.values[0].x,
             "kind": if relation.kind == Carry::Ratio { "ratio" } else { "order" },
             "curves": relation.values.map(|value| &value.curve), "published": relation.values.map(|value| value.mean),
-            "ours": relation.ours.each_ref().map(|of| of.as_ref().map(ours)), "verdict": relation.standing.name(),
+            "ours": relation.ours.each_ref().map(ours), "verdict": relation.standing.name(),
         })
     };
     serde_json::json!({

@@ -66,7 +66,7 @@ pub struct Relation<'a> {
     /// The values.
     pub values: [&'a PublishedValue; 2],
     /// Ours.
-    pub ours: [Option<Ours>; 2],
+    pub ours: [Ours; 2],
     /// What ours say of it.
     pub standing: Standing,
 }
@@ -116,7 +116,7 @@ pub fn published<'a>(
             };
             found.values.push(Beside { published, value, ours, standing });
         }
-        found.relations.extend(relations(published, &found.values[first..], tables.is_some()));
+        found.relations.extend(relations(published, &found.values[first..]));
     }
     Ok(found)
 }
@@ -236,25 +236,22 @@ fn standing(published: &Published, value: &PublishedValue, ours: &Ours, at_scale
     }
 }
 
-/// The orders and ratios that carry over: of each value and the next lower one at the same place that differs from it by more
-/// than the tolerance.
-fn relations<'a>(published: &'a Published, values: &[Beside<'a>], made: bool) -> Vec<Relation<'a>> {
-    let mut sorted: Vec<&Beside<'a>> = values.iter().collect();
-    sorted.sort_by(|a, b| a.value.mean.total_cmp(&b.value.mean));
+/// The orders and ratios that carry over: of each value with a counterpart here and the next lower one at the same place that
+/// differs from it by more than the tolerance.
+fn relations<'a>(published: &'a Published, values: &[Beside<'a>]) -> Vec<Relation<'a>> {
+    let mut sorted: Vec<(&'a PublishedValue, &Ours)> =
+        values.iter().filter_map(|beside| Some((beside.value, beside.ours.as_ref()?))).collect();
+    sorted.sort_by(|a, b| a.0.mean.total_cmp(&b.0.mean));
     let mut found = Vec::new();
-    for (at, high) in sorted.iter().enumerate() {
-        let clear = |low: &&&Beside<'a>| {
-            low.value.x == high.value.x && high.value.mean - low.value.mean > allowed(published.tolerance, low.value)
+    for (at, &(high, above)) in sorted.iter().enumerate() {
+        let clear = |(low, _): &&(&PublishedValue, &Ours)| {
+            low.x == high.x && high.mean - low.mean > allowed(published.tolerance, low)
         };
-        let Some(low) = sorted[..at].iter().rev().find(clear) else { continue };
+        let Some(&(low, below)) = sorted[..at].iter().rev().find(clear) else { continue };
         for kind in published.carries.iter().copied().filter(|kind| *kind != Carry::Plateau) {
-            let standing = match (&low.ours, &high.ours) {
-                _ if !made => Standing::NotMade,
-                (Some(a), Some(b)) => related(kind, published, [low.value, high.value], [a, b]),
-                _ => Standing::NoCounterpart,
-            };
-            let ours = [low.ours.clone(), high.ours.clone()];
-            found.push(Relation { published, kind, values: [low.value, high.value], ours, standing });
+            let standing = related(kind, published, [low, high], [below, above]);
+            let ours = [below.clone(), above.clone()];
+            found.push(Relation { published, kind, values: [low, high], ours, standing });
         }
     }
     found.sort_by(|a, b| a.values[0].x[0].total_cmp(&b.values[0].x[0]));
@@ -367,17 +364,19 @@ mod tests {
             table(&[Carry::Order], &[("c", at, 3.0), ("a", at, 1.0), ("b", at, 1.05), ("a", [150.0; 2], 9.0)]);
         let (low, middle, high) = ([1.0, 2.0, 3.0], [1.1, 2.1, 3.2], [2.0, 3.3, 4.1]);
         let rows = beside(&published, &[&high, &low, &middle, &low]);
-        let found = relations(&published, &rows, true);
+        let found = relations(&published, &rows);
         // a and b are too close to be ordered; c lies above b, the next lower one.
         let names: Vec<_> = found.iter().map(|relation| relation.values.map(|value| value.curve.as_str())).collect();
         assert_eq!(names, [["b", "c"]]);
         assert_eq!(found[0].standing, Standing::Agrees);
-        let of = |levels: &[&[f64]], made| relations(&published, &beside(&published, levels), made)[0].standing;
-        assert_eq!(of(&[&low, &low, &high, &low], true), Standing::Differs);
-        assert_eq!(of(&[&high[..1], &low, &middle[..1], &low], true), Standing::NotKnown);
-        assert_eq!(of(&[&[], &low, &middle, &low], true), Standing::NoCounterpart);
-        assert_eq!(of(&[&[], &[], &[], &[]], false), Standing::NotMade);
+        let of = |levels: &[&[f64]]| relations(&published, &beside(&published, levels))[0].standing;
+        assert_eq!(of(&[&low, &low, &high, &low]), Standing::Differs);
+        assert_eq!(of(&[&high[..1], &low, &middle[..1], &low]), Standing::NotKnown);
+        // Where a curve has no counterpart, the next one takes its place.
+        let rows = beside(&published, &[&high, &low, &[], &low]);
+        assert_eq!(relations(&published, &rows)[0].values.map(|value| value.curve.as_str()), ["a", "c"]);
+        assert!(relations(&published, &beside(&published, &[&[], &[], &[], &[]])).is_empty());
         // A run that diverged is left out, of both.
-        assert_eq!(of(&[&[2.0, f64::NAN, 4.1], &low, &middle, &low], true), Standing::NotKnown);
+        assert_eq!(of(&[&[2.0, f64::NAN, 4.1], &low, &middle, &low]), Standing::NotKnown);
     }
 }
