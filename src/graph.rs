@@ -86,14 +86,33 @@ pub struct Published {
     pub panel: String,
     /// Number of epochs of the published runs, if the horizontal axis counts them.
     pub epochs: Option<f64>,
+    /// After how many of them the learning rate was lowered, if it was.
+    pub decay: Option<f64>,
+    /// The profile at whose scale the published runs are.
+    pub profile: String,
+    /// What of the values carries over to another scale.
+    pub carries: Vec<Carry>,
+    /// Values below this say no more than their order.
+    pub order_below: f64,
     /// Runs behind every value.
     pub runs: u32,
-    /// Reading uncertainty and what else may differ: a share of the value, or absolute.
+    /// What counts as the same value: within a share of it, or an absolute difference. Not less than the reading uncertainty.
     pub tolerance: Tolerance,
     /// Where the values are from.
     pub source: String,
     /// The values.
     pub values: Vec<PublishedValue>,
+}
+
+/// What of published values holds at another scale too, such as that of a smaller network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carry {
+    /// Which of two curves lies above the other.
+    Order,
+    /// The ratio of two curves.
+    Ratio,
+    /// The levels of stretches of epochs.
+    Plateau,
 }
 
 /// How far a value may be off besides the spread of runs.

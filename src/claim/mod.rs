@@ -29,8 +29,10 @@
 
 mod compare;
 mod decide;
+pub mod equivalence;
 mod level;
 pub mod looks;
+pub mod phase;
 pub mod precision;
 mod statements;
 

@@ -3,16 +3,21 @@
 use clap::Args;
 
 use super::format::{columns, short};
-use super::judged::{self, Beside, Judged};
+use super::judged::{self, Judged};
+use super::published::{Beside, Comparison, Ours, Relation, published};
 use super::select::{Variant, select};
 use super::ui::Ui;
 use super::{Failure, Global};
+use crate::claim::equivalence::Standing;
 use crate::engine::Resolver;
+use crate::graph::Carry;
 
 /// Compares figures with the paper: claims with a verdict, published values beside those computed here.
 ///
-/// A claim is reproduced, not reproduced or undecided by a test over the seeds at 5 %. Nothing is computed: make the
-/// figures first.
+/// A claim is reproduced, not reproduced or undecided by one-sided tests over three or more seeds at 5 %, corrected for the
+/// claims of its figure and for seeds added later. A published value stands beside ours at the same share of the same phase
+/// of the learning rate; it agrees if the 90 % interval of the difference lies within the tolerance. Nothing is computed:
+/// make the figures first.
 #[derive(Debug, Args)]
 pub struct Compare {
     /// Figures [default: all].
@@ -45,12 +50,14 @@ impl Compare {
             .outlook(&selection.graph.closure(&targets))?;
         if self.variant.profile != "paper" {
             let profile = &self.variant.profile;
-            ui.say(&format!("profile {profile} is not the paper's scale: its values need not be the published ones"));
+            ui.say(&format!(
+                "profile {profile} is not the paper's scale: only what its pipelines say carries over is compared"
+            ));
         }
         let mut objects = Vec::new();
         for figure in &figures {
             let claims = judged::claims(&selection, &knowledge, &store, figure)?;
-            let published = judged::published(&selection, &knowledge, &store, figure)?;
+            let published = published(&selection, &knowledge, &store, figure)?;
             if self.json {
                 objects.push(json(figure, &claims, &published));
             } else {
@@ -64,26 +71,46 @@ impl Compare {
     }
 }
 
-fn print(figure: &str, claims: &[Judged<'_>], published: &[Beside<'_>], all: bool, ui: &Ui) {
+fn print(figure: &str, claims: &[Judged<'_>], published: &Comparison<'_>, all: bool, ui: &Ui) {
     ui.answer(figure);
-    if claims.is_empty() && published.is_empty() {
+    if claims.is_empty() && published.values.is_empty() {
         ui.answer("  nothing is claimed and nothing published");
     }
     for Judged { claim, outcome } in claims {
         ui.answer(&format!("  {}: {}", outcome.verdict.name(), claim.text));
         outcome.statistics.iter().for_each(|line| ui.answer(&format!("      {line}")));
     }
-    let shown: Vec<_> = published.iter().filter(|beside| all || beside.ours.is_some()).collect();
+    if !published.values.is_empty() {
+        ui.answer(&format!("  published values: {}", tally(published.values.iter().map(|beside| beside.standing))));
+    }
+    let shown: Vec<_> = published.values.iter().filter(|beside| all || beside.ours.is_some()).collect();
     if !shown.is_empty() {
-        ui.answer("  published values beside those computed here");
         let heading = ["panel", "curve", "published at", "published", "here at", "here", "runs", ""];
         let rows = std::iter::once(heading.map(str::to_owned).to_vec()).chain(shown.iter().map(|beside| row(beside)));
         columns(&rows.collect::<Vec<_>>()).iter().for_each(|line| ui.answer(&format!("    {line}")));
     }
-    if shown.len() < published.len() {
-        let left = published.len() - shown.len();
-        ui.answer(&format!("  {left} published values have nothing beside them in this profile (-v shows them)"));
+    if shown.len() < published.values.len() {
+        ui.answer("    (-v shows also those that have nothing beside them here)");
     }
+    if !published.relations.is_empty() {
+        let standings = published.relations.iter().map(|relation| relation.standing);
+        ui.answer(&format!("  what carries over: {}", tally(standings)));
+        let heading = ["panel", "published at", "published", "here at", "here", ""].map(str::to_owned).to_vec();
+        let rows = std::iter::once(heading).chain(published.relations.iter().map(related));
+        columns(&rows.collect::<Vec<_>>()).iter().for_each(|line| ui.answer(&format!("    {line}")));
+    }
+}
+
+/// How many of each: `3 agree, 2 not known`, in the order in which they first come.
+pub fn tally(standings: impl Iterator<Item = Standing>) -> String {
+    let mut counts: Vec<(Standing, usize)> = Vec::new();
+    for standing in standings {
+        match counts.iter_mut().find(|(other, _)| *other == standing) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((standing, 1)),
+        }
+    }
+    counts.iter().map(|(standing, count)| format!("{count} {}", standing.name())).collect::<Vec<_>>().join(", ")
 }
 
 fn with_spread(mean: f64, std: Option<f64>) -> String {
@@ -97,40 +124,73 @@ fn place(x: [f64; 2]) -> String {
     if x[0] == x[1] { short(x[0]) } else { format!("{} to {}", short(x[0]), short(x[1])) }
 }
 
-fn row(beside: &Beside<'_>) -> Vec<String> {
-    let Beside { published, value, ours } = beside;
+/// Where ours is, what it is, and of how many runs.
+fn here(ours: Option<&Ours>) -> [String; 3] {
+    let Some(ours) = ours else { return ["–", "–", "0"].map(str::to_owned) };
+    let sample = ours.sample();
+    [place(ours.x), with_spread(sample.mean, Some(sample.std)), sample.n.to_string()]
+}
+
+/// A published value as a line of a table.
+pub fn row(beside: &Beside<'_>) -> Vec<String> {
+    let Beside { published, value, ours, standing } = beside;
     let mut row =
         vec![published.panel.clone(), value.curve.clone(), place(value.x), with_spread(value.mean, value.std)];
-    row.extend(match ours {
-        Some(ours) => {
-            let word = if ours.agrees { "agrees" } else { "differs" };
-            [place(ours.x), with_spread(ours.mean, Some(ours.std)), ours.runs.to_string(), word.to_owned()]
-        }
-        None => ["–", "–", "0", "not in this profile, or not made yet"].map(str::to_owned),
-    });
+    row.extend(here(ours.as_ref()));
+    row.push(standing.name().to_owned());
     row
 }
 
-fn json(figure: &str, claims: &[Judged<'_>], published: &[Beside<'_>]) -> serde_json::Value {
+/// An order or a ratio as a line of a table.
+pub fn related(relation: &Relation<'_>) -> Vec<String> {
+    let Relation { published, kind, values: [low, high], ours, standing } = relation;
+    let sign = if *kind == Carry::Ratio { "over" } else { "<" };
+    let of = |[a, b]: [&str; 2]| format!("{} {a} {sign} {} {b}", low.curve, high.curve);
+    let [(low_at, low_here), (_, high_here)] = [0, 1].map(|at| {
+        let [at, here, _] = here(Some(&ours[at]));
+        (at, here)
+    });
+    vec![
+        published.panel.clone(),
+        place(low.x),
+        of([&short(low.mean), &short(high.mean)]),
+        low_at,
+        format!("{low_here} {sign} {high_here}"),
+        standing.name().to_owned(),
+    ]
+}
+
+fn json(figure: &str, claims: &[Judged<'_>], published: &Comparison<'_>) -> serde_json::Value {
     let claim = |judged: &Judged<'_>| {
         serde_json::json!({
             "id": judged.claim.id, "text": judged.claim.text, "verdict": judged.outcome.verdict.name(),
             "statistics": judged.outcome.statistics,
         })
     };
+    let ours = |ours: &Ours| {
+        let sample = ours.sample();
+        let std = sample.std.is_finite().then_some(sample.std);
+        serde_json::json!({ "x": ours.x, "mean": sample.mean, "std": std, "runs": sample.n })
+    };
     let value = |beside: &Beside<'_>| {
-        let ours = beside.ours.as_ref().map(|ours| {
-            let std = ours.std.is_finite().then_some(ours.std);
-            serde_json::json!({ "x": ours.x, "mean": ours.mean, "std": std, "runs": ours.runs, "agrees": ours.agrees })
-        });
         serde_json::json!({
             "panel": beside.published.panel, "curve": beside.value.curve, "x": beside.value.x,
-            "published": beside.value.mean, "published_std": beside.value.std, "ours": ours,
+            "published": beside.value.mean, "published_std": beside.value.std,
+            "ours": beside.ours.as_ref().map(ours), "verdict": beside.standing.name(),
+        })
+    };
+    let relation = |relation: &Relation<'_>| {
+        serde_json::json!({
+            "panel": relation.published.panel, "x": relation.values[0].x,
+            "kind": if relation.kind == Carry::Ratio { "ratio" } else { "order" },
+            "curves": relation.values.map(|value| &value.curve), "published": relation.values.map(|value| value.mean),
+            "ours": relation.ours.each_ref().map(ours), "verdict": relation.standing.name(),
         })
     };
     serde_json::json!({
         "figure": figure,
         "claims": claims.iter().map(claim).collect::<Vec<_>>(),
-        "published": published.iter().map(value).collect::<Vec<_>>(),
+        "published": published.values.iter().map(value).collect::<Vec<_>>(),
+        "carries_over": published.relations.iter().map(relation).collect::<Vec<_>>(),
     })
 }

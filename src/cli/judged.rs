@@ -1,4 +1,4 @@
-//! Claims judged and published values compared, by the recorded numbers.
+//! Claims judged by the recorded numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,12 +6,11 @@ use super::Failure;
 use super::select::Selection;
 use crate::claim::{Outcome, Series, Weighed, decide, weigh};
 use crate::figure::replica_points;
-use crate::graph::{Claim, Input, Published, PublishedValue, Tolerance};
+use crate::graph::{Claim, Input};
 use crate::plan::Knowledge;
-use crate::stats;
 use crate::store::Store;
 use crate::table::Table;
-use crate::work::{Curve, Work};
+use crate::work::Curve;
 
 /// What the recorded numbers say of a claim.
 pub struct Judged<'a> {
@@ -19,30 +18,6 @@ pub struct Judged<'a> {
     pub claim: &'a Claim,
     /// The verdict and its statistics.
     pub outcome: Outcome,
-}
-
-/// A published value and ours.
-pub struct Beside<'a> {
-    /// The panel.
-    pub published: &'a Published,
-    /// The value.
-    pub value: &'a PublishedValue,
-    /// Ours; nothing if there is no such curve, or no number at that place.
-    pub ours: Option<Ours>,
-}
-
-/// Our number beside a published one.
-pub struct Ours {
-    /// From where to where it is the mean.
-    pub x: [f64; 2],
-    /// Mean over runs.
-    pub mean: f64,
-    /// Sample standard deviation over runs; NaN for one.
-    pub std: f64,
-    /// Number of runs.
-    pub runs: usize,
-    /// Whether it is within the tolerance: twice the standard error of the difference, and what the pipeline allows.
-    pub agrees: bool,
 }
 
 /// The names of the figures that the targets are, or are panels of, in order.
@@ -88,12 +63,16 @@ fn weighed(claim: &Claim, knowledge: &[Knowledge], store: &Store) -> Result<Weig
     Ok(weighed.unwrap_or_else(|error| Weighed::without(error.to_string(), claim.runs)))
 }
 
-fn unfit(error: crate::figure::FigureError) -> Failure {
+/// Numbers that do not fit what is drawn of them.
+pub fn unfit(error: crate::figure::FigureError) -> Failure {
     Failure::new(super::ExitCode::Failed, error.to_string(), "")
 }
 
 /// The tables of some inputs, or how many are not known.
-fn tables(
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn tables(
     inputs: &[Input],
     knowledge: &[Knowledge],
     store: &Store,
@@ -114,78 +93,4 @@ fn tables(
         tables.insert(input.role.clone(), table);
     }
     Ok(if missing == 0 { Ok(tables) } else { Err(missing) })
-}
-
-/// The published values of a figure beside ours.
-///
-/// # Errors
-/// If the store cannot be read, or numbers do not fit the figure.
-pub fn published<'a>(
-    selection: &'a Selection,
-    knowledge: &[Knowledge],
-    store: &Store,
-    figure: &str,
-) -> Result<Vec<Beside<'a>>, Failure> {
-    let graph = &selection.graph;
-    let mut found = Vec::new();
-    let Some(drawn) = graph.figures.get(figure) else { return Ok(found) };
-    let stage = &graph.stages[drawn.stage];
-    let Work::Figure(work) = &stage.work else { return Ok(found) };
-    let tables = tables(&stage.inputs, knowledge, store)?.ok();
-    for published in graph.published.iter().filter(|published| published.figure == figure) {
-        let panel = work.panels.iter().find(|panel| panel.id == published.panel);
-        for value in &published.values {
-            let curve = panel.and_then(|panel| {
-                let named = |curve: &&Curve| curve.label == value.curve;
-                // A curve without a name, alone in its panel, is what the values are of; one with another name is not.
-                let alone = |curve: &&Curve| panel.curves.len() == 1 && curve.label.is_empty();
-                panel.curves.iter().find(named).or_else(|| panel.curves.iter().find(alone))
-            });
-            let ours = match (&tables, curve) {
-                (Some(tables), Some(curve)) => {
-                    let replicas = replica_points(&published.panel, curve, tables).map_err(unfit)?;
-                    ours(published, value, &replicas)
-                }
-                _ => None,
-            };
-            found.push(Beside { published, value, ours });
-        }
-    }
-    Ok(found)
-}
-
-/// Our number at the place of a published one: the same place, or for runs of another length the same share of it.
-fn ours(published: &Published, value: &PublishedValue, replicas: &[Vec<(f64, f64)>]) -> Option<Ours> {
-    let last = replicas.iter().flatten().map(|point| point.0).fold(f64::NEG_INFINITY, f64::max);
-    let share = published.epochs.map_or(1.0, |epochs| last / (epochs - 1.0).max(1.0));
-    let nearest = |x: f64| {
-        let all = replicas.iter().flatten().map(|point| point.0);
-        all.min_by(|a, b| (a - x).abs().total_cmp(&(b - x).abs()))
-    };
-    let x = match published.epochs {
-        Some(_) => [nearest(value.x[0] * share)?, nearest(value.x[1] * share)?],
-        // A learning rate is that one or another.
-        None => [nearest(value.x[0])?; 2],
-    };
-    if published.epochs.is_none() && (x[0] - value.x[0]).abs() > 1e-9 * value.x[0].abs() {
-        return None;
-    }
-    let level = |replica: &Vec<(f64, f64)>| {
-        let inside: Vec<f64> = replica.iter().filter(|(at, _)| (x[0]..=x[1]).contains(at)).map(|(_, y)| *y).collect();
-        let mean = stats::mean(&inside);
-        (!inside.is_empty() && mean.is_finite()).then_some(mean)
-    };
-    let levels: Vec<f64> = replicas.iter().filter_map(level).collect();
-    if levels.is_empty() {
-        return None;
-    }
-    let (mean, std) = (stats::mean(&levels), stats::deviation(&levels));
-    let square = |std: f64, runs: usize| if std.is_finite() { std * std / runs as f64 } else { 0.0 };
-    let error = square(std, levels.len()) + square(value.std.unwrap_or(0.0), published.runs as usize);
-    let allowed = match published.tolerance {
-        Tolerance::Absolute(allowed) => allowed,
-        Tolerance::Relative(share) => share * value.mean.abs(),
-    };
-    let agrees = (mean - value.mean).abs() <= 2.0 * error.sqrt() + allowed;
-    Some(Ours { x, mean, std, runs: levels.len(), agrees })
 }

@@ -34,6 +34,7 @@ mod parameters;
 mod parse;
 mod prefer;
 mod progress;
+mod published;
 mod remote;
 mod report;
 mod select;

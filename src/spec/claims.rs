@@ -1,4 +1,4 @@
-//! What a pipeline claims of its numbers, and what was published.
+//! What a pipeline claims of its numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,8 +9,7 @@ use super::pipeline::Pipeline;
 use super::sweep::Settings;
 use crate::claim::looks::Runs;
 use crate::claim::{Statement, Window};
-use crate::graph::{Claim, Published, PublishedValue, Tolerance};
-use crate::work::{Figure, Panel};
+use crate::graph::Claim;
 
 /// The words of a pipeline for [`Statement`]s.
 const WORDS: [&str; 10] =
@@ -122,100 +121,6 @@ fn runs(over: &BTreeSet<String>, planned: &Settings, settings: &Settings) -> Run
     let runs = over.iter().map(|name| Runs { planned: count(planned, name), now: count(settings, name) });
     // One that has no first look yet has none for the claim.
     runs.max_by_key(|runs| runs.look().unwrap_or(u32::MAX)).unwrap_or(Runs::as_planned(1))
-}
-
-/// Reads every `[[published]]`, about panels of `figures`.
-pub fn published<'a>(
-    pipeline: &Pipeline,
-    figures: impl Iterator<Item = &'a Figure> + Clone,
-    complaints: &mut Vec<Diagnostic>,
-) -> Vec<Published> {
-    let read = |node: &Node| {
-        let published = published_values(node, &pipeline.name, complaints);
-        let Some(figure) = figures.clone().find(|figure| figure.name == published.figure) else { return published };
-        let (wanted, ids) = (&published.panel, figure.panels.iter().map(|panel| panel.id.as_str()));
-        match figure.panels.iter().find(|panel| panel.id == *wanted) {
-            Some(panel) => complaints.extend(ambiguous(node, &published, panel)),
-            None => {
-                let hint = did_you_mean(wanted, ids.clone());
-                let known: Vec<_> = ids.collect();
-                let message =
-                    format!("figure `{}` has no panel `{wanted}`{hint}, only {}", figure.name, known.join(", "));
-                complaints.push(node.complain(message));
-            }
-        }
-        published
-    };
-    pipeline.published.iter().map(read).collect()
-}
-
-/// A complaint if a published value names two curves at once: a solid one and a dashed one.
-fn ambiguous(node: &Node, published: &Published, panel: &Panel) -> Option<Diagnostic> {
-    let named = |label: &str| panel.curves.iter().filter(|curve| curve.label == label).count();
-    let label = &published.values.iter().find(|value| named(&value.curve) > 1)?.curve;
-    let message =
-        format!("panel `{}` has two curves `{label}`, one of them dashed: give them different labels", panel.id);
-    Some(node.complain(message))
-}
-
-fn published_values(node: &Node, pipeline: &str, complaints: &mut Vec<Diagnostic>) -> Published {
-    let none = BTreeMap::new();
-    let fields = Fields::new(node, &none);
-    let figure = fields.text("figure", Some(pipeline));
-    let panel = fields.text("panel", None);
-    let epochs = fields.has("epochs").then(|| fields.number("epochs", None, 1.0..=1e9));
-    let runs = fields.integer("runs", Some(5), 1..=1_000_000);
-    let source = fields.text("source", Some(""));
-    let tolerance = match (fields.has("within"), fields.has("within_share")) {
-        (true, false) => Tolerance::Absolute(fields.number("within", None, 0.0..=1e9)),
-        (false, true) => Tolerance::Relative(fields.number("within_share", None, 0.0..=1e3)),
-        _ => {
-            fields.complain(
-                "within",
-                "say `within` (in the value's unit) or `within_share`, what may differ besides noise",
-            );
-            Tolerance::Absolute(0.0)
-        }
-    };
-    let mut values = Vec::new();
-    match fields.node("values").map(|node| &node.data) {
-        Some(Data::List(rows)) => {
-            for row in rows {
-                match value(row) {
-                    Some(value) => values.push(value),
-                    None => complaints.push(row.complain(
-                        "a published value is [\"curve\", x, mean] or [\"curve\", x, mean, std], x a number or [from, to]",
-                    )),
-                }
-            }
-        }
-        _ => fields.complain("values", "`values` is missing: a list of [\"curve\", x, mean, std]"),
-    }
-    complaints.extend(fields.finish("a table of published values"));
-    Published { figure, panel, epochs, runs, tolerance, source, values }
-}
-
-fn value(row: &Node) -> Option<PublishedValue> {
-    let number = |node: &Node| match node.data {
-        Data::Int(value) => Some(value as f64),
-        Data::Float(value) if value.is_finite() => Some(value),
-        _ => None,
-    };
-    let Data::List(cells) = &row.data else { return None };
-    let (curve, x, mean, std) = match &cells[..] {
-        [curve, x, mean] => (curve, x, number(mean)?, None),
-        [curve, x, mean, std] => (curve, x, number(mean)?, Some(number(std)?)),
-        _ => return None,
-    };
-    let Data::Text(curve) = &curve.data else { return None };
-    let x = match &x.data {
-        Data::List(ends) => match &ends[..] {
-            [from, to] => Some([number(from)?, number(to)?]).filter(|[from, to]| from <= to)?,
-            _ => return None,
-        },
-        _ => [number(x)?; 2],
-    };
-    Some(PublishedValue { curve: curve.clone(), x, mean, std })
 }
 
 /// Complains of a claim or values of a figure or panel that the pipeline does not draw.

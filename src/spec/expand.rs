@@ -10,6 +10,7 @@ use super::fields::Fields;
 use super::node::{Data, Diagnostic, Node, Origin, did_you_mean};
 use super::panels;
 use super::pipeline::Pipeline;
+use super::published;
 use super::stages::{self, Instance, Site};
 use super::sweep::{MOST, Point, Settings, label, restrict};
 use crate::graph::{Drawn, Graph};
@@ -70,7 +71,7 @@ pub fn expand(pipeline: &Pipeline) -> Result<Graph, Vec<Diagnostic>> {
             Work::Figure(figure) if drawn.whole => Some(figure),
             _ => None,
         });
-        let published = claims::published(pipeline, works, &mut complaints);
+        let published = published::published(pipeline, works, &mut complaints);
         let claims = claims::claims(pipeline, sources, &mut complaints);
         (graph.claims, graph.published) = (claims, published);
         for (name, drawn, stage) in figures {

@@ -12,6 +12,7 @@ mod origin;
 mod panels;
 mod pipeline;
 mod places;
+mod published;
 mod reduce;
 mod stages;
 mod sweep;

@@ -77,6 +77,7 @@ fn claims_and_published_values_are_compared() {
     let before = environment.run(&tiny(&["compare", "fig3"]));
     assert!(before.stdout.contains("undecided: The averaged weights err less than SGD itself."), "{}", before.stdout);
     assert!(before.stdout.contains("are not recorded yet"), "{}", before.stdout);
+    assert!(before.stdout.contains("published values: 114 not made\n"), "{}", before.stdout);
     environment.make("fig3", &[]);
     let ended = environment.run(&tiny(&["compare", "fig3", "--json"]));
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -90,8 +91,19 @@ fn claims_and_published_values_are_compared() {
         published.iter().find(is).unwrap()
     };
     assert_eq!(value("b", "LR 0.1", 199.0)["published"], 10.25);
-    assert_eq!(value("b", "LR 0.1", 199.0)["ours"]["x"][0], 2.0, "the last of three epochs");
-    assert!(value("b", "LR 0.15", 199.0)["ours"].is_null(), "which was not trained");
+    let last = value("b", "LR 0.1", 199.0);
+    assert_eq!(last["ours"]["x"][0], 2.0, "the last of three epochs");
+    assert_eq!(last["verdict"], "order only", "of another scale");
+    for (curve, x, why) in [("LR 0.15", 199.0, "was not trained"), ("LR 0.1", 110.0, "a tenth of one epoch")] {
+        let value = value("b", curve, x);
+        assert!(value["ours"].is_null() && value["verdict"] == "no counterpart", "{why}: {value}");
+    }
+    let orders = json["figures"][0]["carries_over"].as_array().unwrap();
+    let both = serde_json::json!(["LR 0.1", "LR 0.2"]);
+    assert!(orders.iter().any(|order| order["curves"] == both && order["x"][0] == 199.0), "{orders:?}");
+    assert!(orders.iter().all(|order| order["verdict"] == "not known"), "one seed shows no order: {orders:?}");
+    let told = environment.run(&tiny(&["compare", "fig3"]));
+    assert!(told.stdout.contains("LR 0.1 10.25 < LR 0.2 14.7"), "{}", told.stdout);
     assert_eq!(environment.run(&["compare", "fig3/trunk"]).code, Some(2));
 }
 

@@ -142,6 +142,20 @@ fn published_values_are_of_a_panel_that_there_is() {
     };
     assert!(with("panel  = \"a\"", "panel  = \"e\"").contains("figure `p` has no panel `e`"));
     assert!(with("[40, 96]", "[96, 40]").contains("a published value is"));
+    for (old, new, wanted) in [
+        ("[40, 96]", "[40, 101]", "no phase of the published run has the epochs 40 to 101"),
+        ("110,", "200,", "no phase of the published run has the epochs 200 to 200"),
+        ("decay  = 100", "decay = 200", "`decay` is the number of epochs before the learning rate is lowered"),
+        ("epochs = 200\n", "", "`decay` is the number of epochs before"),
+        ("\"order\"", "\"ordr\"", "`carries` lists order, ratio, plateau, not `ordr`; did you mean `order`?"),
+        ("carries = [\"order\"]", "order_below = 1", "say carries = [\"order\"] too"),
+        ("within_share = 0.02\ncarries = [\"order\"]", "within = 1\ncarries = [\"ratio\"]", "say `within_share`"),
+        ("source = ", "profile = \"papr\"\nsource = ", "there is no profile `papr`; did you mean `paper`?"),
+    ] {
+        let text = with(old, new);
+        assert!(text.contains(wanted), "{wanted}: {text}");
+    }
+    assert_eq!(with("carries = [\"order\"]", "carries = [\"ratio\", \"plateau\"]\nprofile = \"quick\""), "");
     let text = complaints(FIG3, &[("label  = \"LR {per} (EMA)\"", "label = \"LR {per}\"")], &["lr=[0.1,0.2]"]);
     assert!(text.contains("has two curves `LR 0.1`, one of them dashed"), "{text}");
 }
