@@ -5,7 +5,7 @@ use clap::Args;
 use super::parse::whole;
 use super::ui::Ui;
 use super::{ExitCode, Failure};
-use crate::claim::simulate::{Population, coverage, false_findings, power};
+use crate::claim::simulate::{Covered, Population, coverage, false_findings, power};
 
 /// Simulates seeds, and says how often intervals cover the mean, how often noise is called a finding, and what is found.
 ///
@@ -39,10 +39,18 @@ impl Statistics {
     }
 }
 
+/// What comes out for a population.
+struct Outcome {
+    name: &'static str,
+    /// At each width.
+    covered: Vec<Covered>,
+    /// The share of false findings.
+    found: f64,
+}
+
 /// The results.
 pub struct Simulated {
-    /// For every population: share covered and mean number of seeds at each width, and the share of false findings.
-    populations: Vec<(&'static str, Vec<(f64, f64)>, f64)>,
+    populations: Vec<Outcome>,
     /// For every number of claims and seeds, the share found of each difference.
     power: Vec<(usize, usize, Vec<f64>)>,
 }
@@ -51,10 +59,10 @@ impl Simulated {
     /// Simulates.
     pub fn new(cases: u32) -> Self {
         let of = |(name, population): (&'static str, Population)| {
-            let covered = WIDTHS.map(|width| coverage(population, width, cases)).map(|c| (c.share, c.seeds));
-            (name, covered.to_vec(), false_findings(population, cases))
+            let covered = WIDTHS.map(|width| coverage(population, width, cases)).to_vec();
+            Outcome { name, covered, found: false_findings(population, cases) }
         };
-        let populations = Population::ALL.map(of).to_vec();
+        let populations = Population::ALL.map(of).into();
         let sizes = CLAIMS.iter().flat_map(|claims| SEEDS.map(|seeds| (*claims, seeds)));
         let found = |(claims, seeds)| {
             (claims, seeds, DIFFERENCES.map(|difference| power(difference, seeds, claims, cases)).to_vec())
@@ -68,8 +76,8 @@ impl Simulated {
     /// If not.
     pub fn verdict(&self, cases: u32) -> Result<(), Failure> {
         let slack = 3.0 * (0.05 * 0.95 / f64::from(cases)).sqrt();
-        let (_, covered, found) = &self.populations[0];
-        if covered.iter().all(|(share, _)| *share >= 0.95 - slack) && *found <= 0.05 + slack {
+        let Outcome { covered, found, .. } = &self.populations[0];
+        if covered.iter().all(|covered| covered.share >= 0.95 - slack) && *found <= 0.05 + slack {
             return Ok(());
         }
         Err(Failure::new(ExitCode::Failed, "the rules do not keep 5 % for normal runs", ""))
@@ -80,12 +88,12 @@ impl Simulated {
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);
         let heading = |first: &str, rest: Vec<String>| [vec![first.to_owned()], rest].concat();
         let widths = WIDTHS.map(|width| format!("width {width}")).to_vec();
-        let covered = |(name, covered, _): &(&str, Vec<(f64, f64)>, f64)| {
-            let cell = |(share, seeds): &(f64, f64)| format!("{}, {seeds:.0} seeds", percent(*share));
-            heading(name, covered.iter().map(cell).collect())
+        let covered = |outcome: &Outcome| {
+            let cell = |Covered { share, seeds }: &Covered| format!("{}, {seeds:.0} seeds", percent(*share));
+            heading(outcome.name, outcome.covered.iter().map(cell).collect())
         };
         let coverages = [vec![heading("runs", widths)], self.populations.iter().map(covered).collect()].concat();
-        let found = |(name, _, found): &(&str, Vec<(f64, f64)>, f64)| vec![(*name).to_owned(), percent(*found)];
+        let found = |outcome: &Outcome| vec![outcome.name.to_owned(), percent(outcome.found)];
         let findings = [
             vec![vec!["runs".to_owned(), "called reproduced".to_owned()]],
             self.populations.iter().map(found).collect(),
@@ -157,8 +165,10 @@ mod tests {
 
     #[test]
     fn rules_that_do_not_hold_fail() {
-        let simulated =
-            |share, found| Simulated { populations: vec![("normal", vec![(share, 3.0)], found)], power: vec![] };
+        let simulated = |share, found| {
+            let covered = vec![Covered { share, seeds: 3.0 }];
+            Simulated { populations: vec![Outcome { name: "normal", covered, found }], power: vec![] }
+        };
         assert!(simulated(0.95, 0.05).verdict(1000).is_ok());
         assert!(simulated(0.90, 0.05).verdict(1000).is_err() && simulated(0.95, 0.12).verdict(1000).is_err());
     }
