@@ -38,6 +38,7 @@ fn page(svg: &str) -> String {
         panels: Vec::new(),
         caption: String::new(),
         claims: Vec::new(),
+        published: Vec::new(),
         pipeline: ("p".to_owned(), "p".to_owned()),
         command: "c".to_owned(),
         stages: Vec::new(),

@@ -4,6 +4,9 @@ use super::compare::{Comparison, Doubt, short};
 use super::looks::{ALPHA, Runs, factor};
 use super::{Outcome, Verdict};
 
+/// The p-values of a comparison, or why there are none or why they are not asked yet.
+type Asked = Result<Doubt, String>;
+
 /// A claim with what was found, before it is decided together with the others of its figure.
 pub struct Weighed {
     /// What it rests on; none if it cannot be judged yet.
@@ -24,8 +27,8 @@ impl Weighed {
         Self { comparisons: Vec::new(), why, runs }
     }
 
-    /// The p-values of the comparisons, or why there are none: also where they are not asked yet.
-    fn doubts(&self) -> Vec<Result<Doubt, String>> {
+    /// Of every comparison.
+    fn doubts(&self) -> Vec<Asked> {
         let planned = self.runs.planned;
         let early =
             self.runs.look().is_none().then(|| format!("no verdict before the {planned} planned runs are made"));
@@ -43,12 +46,12 @@ struct Direction(Vec<f64>);
 
 impl Direction {
     /// That all comparisons go as claimed needs each of them: the claim's p is the largest, and no correction is due.
-    fn claimed(doubts: &[Result<Doubt, String>], looks: f64) -> Self {
+    fn claimed(doubts: &[Asked], looks: f64) -> Self {
         Self(doubts.iter().map(|doubt| doubt.as_ref().map_or(1.0, |doubt| looks * doubt.claimed).min(1.0)).collect())
     }
 
     /// That any goes the other way is shown by the smallest: times their number (Bonferroni).
-    fn opposite(doubts: &[Result<Doubt, String>], looks: f64) -> Self {
+    fn opposite(doubts: &[Asked], looks: f64) -> Self {
         let many = looks * doubts.len() as f64;
         Self(doubts.iter().map(|doubt| doubt.as_ref().map_or(1.0, |doubt| many * doubt.opposite).min(1.0)).collect())
     }
@@ -57,7 +60,7 @@ impl Direction {
 /// Decides the claims of one figure together: Holm's correction (1979) over the claims, for either direction on its own.
 pub fn decide(claims: &[Weighed]) -> Vec<Outcome> {
     let doubts: Vec<_> = claims.iter().map(Weighed::doubts).collect();
-    let directions = |of: fn(&[Result<Doubt, String>], f64) -> Direction| -> Vec<Direction> {
+    let directions = |of: fn(&[Asked], f64) -> Direction| -> Vec<Direction> {
         let looks = claims.iter().map(|claim| claim.runs.look().map_or(1.0, factor));
         doubts.iter().zip(looks).map(|(doubts, looks)| of(doubts, looks)).collect()
     };
@@ -79,12 +82,7 @@ fn shown(p: f64) -> bool {
     p <= ALPHA
 }
 
-fn outcome(
-    claim: &Weighed,
-    doubts: &[Result<Doubt, String>],
-    [claimed, opposite]: &[Vec<f64>; 2],
-    of: usize,
-) -> Outcome {
+fn outcome(claim: &Weighed, doubts: &[Asked], [claimed, opposite]: &[Vec<f64>; 2], of: usize) -> Outcome {
     let verdict = if !claimed.is_empty() && claimed.iter().all(|p| shown(*p)) {
         Verdict::Reproduced
     } else if opposite.iter().any(|p| shown(*p)) {
@@ -92,17 +90,18 @@ fn outcome(
     } else {
         Verdict::Undecided
     };
-    let lines = claim.comparisons.iter().zip(doubts).zip(claimed.iter().zip(opposite));
-    let line = |((comparison, doubt), (claimed, opposite)): ((&Comparison, &Result<Doubt, String>), (&f64, &f64))| {
+    let line = |(at, comparison): (usize, &Comparison)| {
         let Comparison { subject, words: [word, contrary], object, counts, .. } = comparison;
-        match doubt {
+        match &doubts[at] {
             Err(want) => format!("{subject} not shown to be {word} {object} ({counts}; {want})"),
-            Ok(_) if shown(*claimed) => format!("{subject} {word} {object} ({counts}, p = {})", short(*claimed)),
-            Ok(_) if shown(*opposite) => format!("{subject} {contrary} {object} ({counts}, p = {})", short(*opposite)),
-            Ok(_) => format!("{subject} not shown to be {word} {object} ({counts}, p = {})", short(*claimed)),
+            Ok(_) if shown(claimed[at]) => format!("{subject} {word} {object} ({counts}, p = {})", short(claimed[at])),
+            Ok(_) if shown(opposite[at]) => {
+                format!("{subject} {contrary} {object} ({counts}, p = {})", short(opposite[at]))
+            }
+            Ok(_) => format!("{subject} not shown to be {word} {object} ({counts}, p = {})", short(claimed[at])),
         }
     };
-    let mut statistics: Vec<String> = lines.map(line).collect();
+    let mut statistics: Vec<String> = claim.comparisons.iter().enumerate().map(line).collect();
     if claim.comparisons.is_empty() {
         statistics.push(claim.why.clone());
     } else if doubts.iter().any(Result::is_ok) {

@@ -34,6 +34,7 @@ mod level;
 pub mod looks;
 pub mod phase;
 pub mod precision;
+pub mod simulate;
 mod statements;
 
 #[cfg(test)]

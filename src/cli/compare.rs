@@ -11,6 +11,7 @@ use super::{Failure, Global};
 use crate::claim::equivalence::Standing;
 use crate::engine::Resolver;
 use crate::graph::Carry;
+use crate::page::Listing;
 
 /// Compares figures with the paper: claims with a verdict, published values beside those computed here.
 ///
@@ -71,6 +72,28 @@ impl Compare {
     }
 }
 
+/// Columns of published values.
+const VALUES: [&str; 8] = ["panel", "curve", "published at", "published", "here at", "here", "runs", ""];
+/// Columns of what carries over.
+const RELATIONS: [&str; 6] = ["panel", "published at", "published", "here at", "here", ""];
+
+/// What was published, beside ours, for the page.
+pub fn listings(published: &Comparison<'_>) -> Vec<Listing> {
+    let listing = |what: &str, tally: String, heading: &[&str], rows: Vec<Vec<String>>| Listing {
+        title: format!("{what}: {tally}"),
+        heading: heading.iter().map(|name| (*name).to_owned()).collect(),
+        rows,
+    };
+    let Comparison { values, relations } = published;
+    let of_values = tally(values.iter().map(|beside| beside.standing));
+    let of_relations = tally(relations.iter().map(|relation| relation.standing));
+    let listings = [
+        listing("Published values", of_values, &VALUES, values.iter().map(row).collect()),
+        listing("What carries over of them", of_relations, &RELATIONS, relations.iter().map(related).collect()),
+    ];
+    listings.into_iter().filter(|listing| !listing.rows.is_empty()).collect()
+}
+
 fn print(figure: &str, claims: &[Judged<'_>], published: &Comparison<'_>, all: bool, ui: &Ui) {
     ui.answer(figure);
     if claims.is_empty() && published.values.is_empty() {
@@ -85,8 +108,7 @@ fn print(figure: &str, claims: &[Judged<'_>], published: &Comparison<'_>, all: b
     }
     let shown: Vec<_> = published.values.iter().filter(|beside| all || beside.ours.is_some()).collect();
     if !shown.is_empty() {
-        let heading = ["panel", "curve", "published at", "published", "here at", "here", "runs", ""];
-        let rows = std::iter::once(heading.map(str::to_owned).to_vec()).chain(shown.iter().map(|beside| row(beside)));
+        let rows = std::iter::once(VALUES.map(str::to_owned).to_vec()).chain(shown.iter().map(|beside| row(beside)));
         columns(&rows.collect::<Vec<_>>()).iter().for_each(|line| ui.answer(&format!("    {line}")));
     }
     if shown.len() < published.values.len() {
@@ -95,14 +117,14 @@ fn print(figure: &str, claims: &[Judged<'_>], published: &Comparison<'_>, all: b
     if !published.relations.is_empty() {
         let standings = published.relations.iter().map(|relation| relation.standing);
         ui.answer(&format!("  what carries over: {}", tally(standings)));
-        let heading = ["panel", "published at", "published", "here at", "here", ""].map(str::to_owned).to_vec();
-        let rows = std::iter::once(heading).chain(published.relations.iter().map(related));
+        let rows =
+            std::iter::once(RELATIONS.map(str::to_owned).to_vec()).chain(published.relations.iter().map(related));
         columns(&rows.collect::<Vec<_>>()).iter().for_each(|line| ui.answer(&format!("    {line}")));
     }
 }
 
 /// How many of each: `3 agree, 2 not known`, in the order in which they first come.
-pub fn tally(standings: impl Iterator<Item = Standing>) -> String {
+fn tally(standings: impl Iterator<Item = Standing>) -> String {
     let mut counts: Vec<(Standing, usize)> = Vec::new();
     for standing in standings {
         match counts.iter_mut().find(|(other, _)| *other == standing) {
@@ -132,7 +154,7 @@ fn here(ours: Option<&Ours>) -> [String; 3] {
 }
 
 /// A published value as a line of a table.
-pub fn row(beside: &Beside<'_>) -> Vec<String> {
+fn row(beside: &Beside<'_>) -> Vec<String> {
     let Beside { published, value, ours, standing } = beside;
     let mut row =
         vec![published.panel.clone(), value.curve.clone(), place(value.x), with_spread(value.mean, value.std)];
@@ -142,7 +164,7 @@ pub fn row(beside: &Beside<'_>) -> Vec<String> {
 }
 
 /// An order or a ratio as a line of a table.
-pub fn related(relation: &Relation<'_>) -> Vec<String> {
+fn related(relation: &Relation<'_>) -> Vec<String> {
     let Relation { published, kind, values: [low, high], ours, standing } = relation;
     let sign = if *kind == Carry::Ratio { "over" } else { "<" };
     let of = |[a, b]: [&str; 2]| format!("{} {a} {sign} {} {b}", low.curve, high.curve);

@@ -65,7 +65,8 @@ pub struct Make {
     /// Print one JSON object at the end.
     #[arg(long)]
     json: bool,
-    /// Add seeds until the 95 % confidence interval of every point's mean is at most so wide, in the unit of the axis.
+    /// Add seeds, to 3, 5, 8, 12, 18, …, until the 95 % confidence interval of every point's mean is at most so wide, in the
+    /// unit of the axis. The looks at these numbers share the 5 %. Each interval holds by itself, for runs that do not diverge.
     #[arg(long, value_name = "WIDTH", value_parser = narrow::width)]
     ci: Option<f64>,
     /// With --ci: stop adding seeds before this time is spent, such as 90s, 20min or 2h.

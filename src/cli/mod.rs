@@ -43,6 +43,7 @@ mod share;
 mod show;
 mod signals;
 mod signing;
+mod statistics;
 mod status;
 mod surroundings;
 mod torture;

@@ -1,4 +1,4 @@
-//! `wdpipe make --ci`: seeds are added until every mean is known well enough.
+//! `wdpipe make --ci`: seeds are added until every mean is known well enough, by the rules of [`crate::claim::precision`].
 
 use std::time::Instant;
 
@@ -7,8 +7,9 @@ use super::make::{Once, estimates, planned, seconds};
 use super::select::{Variant, select};
 use super::ui::Ui;
 use super::{Failure, Global};
+use crate::claim::looks::at_step;
+use crate::claim::precision::Known;
 use crate::plan::Knowledge;
-use crate::stats;
 use crate::store::Store;
 use crate::table::{Table, Values};
 use crate::work::Work;
@@ -58,13 +59,13 @@ pub fn time(text: &str) -> Result<f64, String> {
     }
 }
 
-/// The widest interval of a figure's means.
-struct Widest {
-    /// Where, in words.
-    place: String,
-    width: f64,
-    std: f64,
-    runs: f64,
+/// The means of a figure.
+#[derive(Default)]
+struct Means {
+    /// The one that is known least well: where, in words, what is known, and the width of its interval.
+    widest: Option<(String, Known, f64)>,
+    /// Places without an interval, since many runs agree to the last digit.
+    agree: usize,
 }
 
 /// The variant with more seeds, or nothing if all intervals are narrow enough or the budget does not allow more.
@@ -81,26 +82,30 @@ pub fn more_seeds(
     ui: &Ui,
 ) -> Result<Option<Variant>, Failure> {
     let seeds = seeds(once);
-    let Some(widest) = widest(once, store)? else {
+    let Means { widest, agree } = means(once, store, seeds)?;
+    if widest.is_none() && agree == 0 {
         let hint = "name figures with curves that are means, such as fig2a";
         return Err(Failure::usage("--ci needs a figure with means over seeds", hint));
+    }
+    if agree > 0 {
+        let places = count(agree, "mean");
+        ui.say(&format!("{places} without an interval: the runs agree there to the last digit, so no spread is known"));
+    }
+    let Some((place, known, width)) = widest else { return Ok(None) };
+    let told = if width.is_finite() { format!("{width:.3} wide") } else { "not known yet".to_owned() };
+    let survivors = if known.runs < seeds {
+        format!(" (of {} that did not diverge)", count(known.runs, "run"))
+    } else {
+        String::new()
     };
-    let told = if widest.width.is_finite() { format!("{:.3} wide", widest.width) } else { "not known yet".to_owned() };
-    ui.say(&format!("{}: the widest 95 % interval is {told}, at {}", count(seeds, "seed"), widest.place));
-    if widest.width <= limits.width {
+    ui.say(&format!("{}: the widest 95 % interval is {told}, at {place}{survivors}", count(seeds, "seed")));
+    if width <= limits.width {
         ui.say(&format!("all intervals are at most {} wide", limits.width));
         return Ok(None);
     }
-    // As many as the spread asks for, at least one more and at most twice as many, since spread itself is estimated.
-    let asked = if widest.std.is_finite() {
-        let t = stats::t_quantile_95((widest.runs - 1.0).max(1.0));
-        (2.0 * t * widest.std / limits.width).powi(2).ceil()
-    } else {
-        3.0
-    };
-    let missing = seeds as f64 - widest.runs;
-    let mut wanted = ((asked + missing.max(0.0)) as usize).clamp(seeds + 1, (2 * seeds).max(3));
+    let mut look = known.next(seeds, limits.width);
     loop {
+        let wanted = at_step(look);
         if wanted > MOST {
             ui.warn(&format!("more than {MOST} seeds are not tried"));
             return Ok(None);
@@ -114,17 +119,19 @@ pub fn more_seeds(
         if spent + needed <= budget {
             return Ok(Some(next));
         }
-        if wanted == seeds + 1 {
+        // The look before that, if it is still to come.
+        if look == 1 || at_step(look - 1) <= seeds {
             ui.warn(&format!(
-                "stopped at {}: {} of {} are spent, and one seed more should take {}",
+                "stopped at {}: {} of {} are spent, and {} more should take {}",
                 count(seeds, "seed"),
                 duration(spent),
                 duration(budget),
+                count(wanted - seeds, "seed"),
                 duration(needed)
             ));
             return Ok(None);
         }
-        wanted = seeds + 1 + (wanted - seeds - 1) / 2;
+        look -= 1;
     }
 }
 
@@ -147,8 +154,8 @@ fn seeds(once: &Once) -> usize {
     curves.filter(|curve| curve.mark.is_mean()).map(|curve| curve.replicas.len()).max().unwrap_or_default()
 }
 
-fn widest(once: &Once, store: &Store) -> Result<Option<Widest>, Failure> {
-    let mut widest: Option<Widest> = None;
+fn means(once: &Once, store: &Store, seeds: usize) -> Result<Means, Failure> {
+    let mut means = Means::default();
     for &id in &once.selection.targets {
         let (Work::Figure(figure), Knowledge::Known { outline, .. }) =
             (&once.selection.graph.stages[id].work, &once.summary.knowledge[id])
@@ -163,26 +170,26 @@ fn widest(once: &Once, store: &Store) -> Result<Option<Widest>, Failure> {
             Some(Values::Text(values)) => values.clone(),
             _ => Vec::new(),
         };
-        let (panels, curves, x, std, n) = (text("panel"), text("curve"), column("x"), column("std"), column("n"));
+        let (panels, curves, x) = (text("panel"), text("curve"), column("x"));
+        let (mean, std, n) = (column("mean"), column("std"), column("n"));
         for row in 0..table.rows() {
             let shown = figure.panels.iter().filter(|panel| panel.id == panels[row]).flat_map(|panel| &panel.curves);
             // Where all runs diverged, more seeds make nothing narrower.
             if n[row] < 1.0 || !shown.filter(|curve| curve.label == curves[row]).all(|curve| curve.mark.is_mean()) {
                 continue;
             }
-            let (std, runs) = (std[row], n[row]);
-            let width = match runs {
-                n if n >= 2.0 => 2.0 * stats::t_quantile_95(n - 1.0) * std / n.sqrt(),
-                _ => f64::INFINITY,
+            let known = Known { mean: mean[row], std: std[row], runs: n[row] as usize };
+            let Some(width) = known.width(seeds) else {
+                means.agree += 1;
+                continue;
             };
-            if widest.as_ref().is_none_or(|widest| width > widest.width) {
+            if means.widest.as_ref().is_none_or(|(_, _, widest)| width > *widest) {
                 let name = if curves[row].is_empty() { String::new() } else { format!(", {}", curves[row]) };
-                let place = format!("panel {}{name}, x = {}", panels[row], x[row]);
-                widest = Some(Widest { place, width, std, runs });
+                means.widest = Some((format!("panel {}{name}, x = {}", panels[row], x[row]), known, width));
             }
         }
     }
-    Ok(widest)
+    Ok(means)
 }
 
 #[cfg(test)]

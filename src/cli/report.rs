@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::Args;
 
 use super::advice;
+use super::compare;
 use super::judged;
+use super::published::published;
 use super::select::{Selection, Variant, select};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
@@ -146,6 +148,7 @@ fn section(selection: &Selection, name: &str, store: &Store, global: &Global) ->
         verdict: judged.outcome.verdict.name().to_owned(),
         statistics: judged.outcome.statistics.join("\n"),
     };
+    let published = compare::listings(&published(selection, &knowledge, store, name)?);
     let file = format!("{}.toml", drawn.pipeline);
     let text = fsx::read_text(&global.pipelines.join(&file), 1 << 20)
         .map_err(|error| Failure::usage(error.to_string(), ""))?;
@@ -160,6 +163,7 @@ fn section(selection: &Selection, name: &str, store: &Store, global: &Global) ->
         panels: work.panels.iter().map(panel).collect(),
         caption,
         claims: claims.into_iter().map(claim).collect(),
+        published,
         pipeline: (format!("pipelines/{file}"), text),
         command: advice::command(&["make", name], &selection.profile, selection.variants.set(name)),
         stages: stages(drawn.stage, selection, &knowledge, store)?,

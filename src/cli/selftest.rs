@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::parse::whole;
+use super::statistics::Statistics;
 use super::ui::Ui;
 use super::{ExitCode, Failure};
 
-/// Checks the numbers: against PyTorch, and estimators against exact values.
+/// Checks the numbers: against PyTorch, estimators against exact values, and what tests over seeds can show.
 #[derive(Debug, Subcommand)]
 pub enum Selftest {
     Numerics(Numerics),
     Estimators(Estimators),
+    Statistics(Statistics),
     Report(Report),
 }
 
@@ -41,7 +43,7 @@ pub struct Estimators {
     json: bool,
 }
 
-/// Writes both as a page (docs/numerics.md).
+/// Writes all of it as a page (docs/numerics.md).
 #[derive(Debug, Args)]
 pub struct Report {
     /// Case files.
@@ -57,11 +59,14 @@ pub struct Report {
 
 #[cfg(not(feature = "torch"))]
 impl Selftest {
-    /// Says that it cannot be done.
+    /// Says that most of it cannot be done.
     ///
     /// # Errors
-    /// Always.
-    pub fn run(&self, _: &Ui) -> Result<(), Failure> {
+    /// Where numbers of libtorch are needed, or what is simulated fails.
+    pub fn run(&self, ui: &Ui) -> Result<(), Failure> {
+        if let Self::Statistics(command) = self {
+            return command.run(ui);
+        }
         let message = "this wdpipe was built without libtorch and has no numbers to check";
         Err(Failure::new(ExitCode::Missing, message, "build it with its default features"))
     }
@@ -72,6 +77,7 @@ mod with_torch {
     use std::path::Path;
 
     use super::super::format::columns;
+    use super::super::statistics::{CASES, Simulated, markdown};
     use super::{Estimators, ExitCode, Failure, Numerics, Report, Selftest, Ui};
     use crate::fsx;
     use crate::stages::StageError;
@@ -96,6 +102,7 @@ mod with_torch {
             match self {
                 Self::Numerics(command) => command.run(ui),
                 Self::Estimators(command) => command.run(ui),
+                Self::Statistics(command) => command.run(ui),
                 Self::Report(command) => command.run(ui),
             }
         }
@@ -159,10 +166,13 @@ mod with_torch {
         fn run(&self, ui: &Ui) -> Result<(), Failure> {
             let all = self.cases.iter().map(|case| read_and_compare(case)).collect::<Result<Vec<_>, _>>()?;
             let checked = checked(self.repetitions)?;
-            fsx::write_named(&self.to, page(&all, &checked, self.repetitions).as_bytes())?;
+            let simulated = Simulated::new(CASES);
+            let page = page(&all, &checked, self.repetitions) + "\n" + &simulated.section(CASES);
+            fsx::write_named(&self.to, page.as_bytes())?;
             ui.say(&format!("wrote {}", self.to.display()));
             disagreements(&self.cases, &all)?;
-            uncovered(&checked)
+            uncovered(&checked)?;
+            simulated.verdict(CASES)
         }
     }
 
@@ -315,12 +325,5 @@ mod with_torch {
             markdown(coverage_table(checked)),
         ));
         text
-    }
-
-    fn markdown(rows: Vec<Vec<String>>) -> String {
-        let line = |cells: &Vec<String>| format!("| {} |\n", cells.join(" | "));
-        let rule = rows.first().map(|heading| format!("|{}\n", " --- |".repeat(heading.len()))).unwrap_or_default();
-        let mut lines = rows.iter().map(line);
-        lines.next().into_iter().chain([rule]).chain(lines).collect()
     }
 }

@@ -26,6 +26,12 @@ const SCRIPT: &str = include_str!("page.js");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; \
     base-uri 'none'; form-action 'none'";
 
+/// How verdicts come about, and what they do not say.
+const RULES: &str = "<p class=\"note\">A claim is decided by one-sided tests over three or more seeds at 5 %, corrected \
+    for the other claims of its figure (Holm), not for those of other figures, and for each seed that was added to those \
+    planned. Runs that diverged are left out, so verdicts hold for the survivors. Seeds vary the initial weights and the \
+    order of the data, neither the training nor the test images.</p>\n";
+
 /// What the page shows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
@@ -62,6 +68,8 @@ pub struct Section {
     pub caption: String,
     /// What the figure is to show, and whether it does.
     pub claims: Vec<ClaimInfo>,
+    /// What was published, beside what was computed here.
+    pub published: Vec<Listing>,
     /// File name and text of the pipeline.
     pub pipeline: (String, String),
     /// The command that makes the figure anew.
@@ -120,6 +128,17 @@ pub struct ClaimInfo {
     pub verdict: String,
     /// The numbers behind the verdict, in one or several lines.
     pub statistics: String,
+}
+
+/// A table of texts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listing {
+    /// What it lists, and a summary of it.
+    pub title: String,
+    /// Names of the columns.
+    pub heading: Vec<String>,
+    /// The rows; none has more cells than the heading.
+    pub rows: Vec<Vec<String>>,
 }
 
 /// A stage, and what its record says.
@@ -207,13 +226,14 @@ fn header(page: &Page, figures: &[Kept]) -> String {
     }
     // Figures may share stages; each is counted once.
     let stages: BTreeSet<&String> = figures.iter().flat_map(|figure| &figure.stages).collect();
+    let rules = if verdicts.values().sum::<usize>() == 0 { "" } else { RULES };
     let (figures, stages) = (plural(figures.len(), "figure"), plural(stages.len(), "stage"));
     let counts = match verdicts.values().sum() {
         0 => format!("{figures}, {stages}."),
         claims => format!("{figures}, {}, {stages}. Of the claims: {}.", plural(claims, "claim"), tally(&verdicts)),
     };
     format!(
-        "<header>\n<h1>{}</h1>\n<p>Profile <strong>{}</strong>{about}.</p>\n<p>{counts}</p>\n</header>\n",
+        "<header>\n<h1>{}</h1>\n<p>Profile <strong>{}</strong>{about}.</p>\n<p>{counts}</p>\n{rules}</header>\n",
         esc(&page.title),
         esc(&page.profile),
     )

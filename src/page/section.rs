@@ -1,7 +1,7 @@
 //! One figure's part of the page.
 
 use super::text::{esc, json, link, plural};
-use super::{ClaimInfo, Section, data, stages, svg};
+use super::{ClaimInfo, Listing, Section, data, stages, svg};
 
 /// The verdicts, with the class of their badge and a sign, so that colour is not all that tells them apart.
 pub(super) const VERDICTS: [(&str, &str, &str); 3] =
@@ -17,6 +17,7 @@ pub(super) fn section(figure: &Section, anchor: &str) -> String {
     out.push_str(&format!("<h2 id=\"{anchor}-heading\">{}{title}</h2>\n", esc(&figure.name)));
     out.push_str(&drawing(figure, anchor));
     out.push_str(&claims(&figure.claims));
+    figure.published.iter().for_each(|listing| out.push_str(&listed(listing)));
     out.push_str(&making(figure));
     out.push_str(&pipeline(&figure.pipeline.0, &figure.pipeline.1));
     out.push_str(&stages::stages(&figure.stages, &figure.name));
@@ -68,6 +69,22 @@ fn claims(claims: &[ClaimInfo]) -> String {
     }
     out.push_str("</ul>\n");
     out
+}
+
+/// A table that is shown when it is asked for.
+fn listed(listing: &Listing) -> String {
+    let cells = |cells: &[String], [start, end]: [&str; 2]| -> String {
+        cells.iter().map(|cell| format!("<{start}>{}</{end}>", esc(cell))).collect()
+    };
+    let row = |row: &Vec<String>| format!("<tr>{}</tr>\n", cells(row, ["td"; 2]));
+    let rows: String = listing.rows.iter().map(row).collect();
+    let title = esc(&listing.title);
+    format!(
+        "<details>\n<summary>{title}</summary>\n\
+         <div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{title}\">\n<table>\n\
+         <thead><tr>{}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n</details>\n",
+        cells(&listing.heading, ["th scope=\"col\"", "th"]),
+    )
 }
 
 /// Files, and the command that makes them anew.

@@ -84,6 +84,11 @@ fn smoke() -> Page {
             claim("trace", "The trace of the Hessian falls while training goes on.", "undecided", "p = 0.11, 3 runs"),
             claim("error", "So does the test error.", "not reproduced", "mean difference −0.2 ± 1.1 points"),
         ],
+        published: vec![Listing {
+            title: "Published values: 1 agrees".into(),
+            heading: ["curve", "published", "here", ""].map(str::to_owned).to_vec(),
+            rows: vec![["<LR> 0.1", "10.25 ± 0.25", "10.3 ± 0.1", "agrees"].map(str::to_owned).to_vec()],
+        }],
         pipeline: ("fig3.toml".into(), include_str!("../../pipelines/fig3.toml").into()),
         command: "wdpipe make fig3 --profile smoke".into(),
         stages: (0..40).map(stage).collect(),
@@ -153,6 +158,7 @@ fn hostile() -> Page {
         ],
         caption: text(),
         claims: vec![claim(HOSTILE, HOSTILE, HOSTILE, HOSTILE)],
+        published: vec![Listing { title: text(), heading: vec![text()], rows: vec![vec![text()]] }],
         pipeline: (text(), text()),
         command: text(),
         stages: vec![StageInfo {
@@ -174,6 +180,27 @@ fn hostile() -> Page {
         figures: vec![figure.clone(), figure],
         kept: Vec::new(),
     }
+}
+
+#[test]
+fn published_values_and_the_rules_of_verdicts_are_on_the_page() {
+    let page = html(&smoke());
+    for part in [
+        "<summary>Published values: 1 agrees</summary>",
+        "<tr><td>&lt;LR&gt; 0.1</td><td>10.25 ± 0.25</td><td>10.3 ± 0.1</td><td>agrees</td></tr>",
+        "<th scope=\"col\">published</th>",
+        "one-sided tests over three or more seeds",
+        "verdicts hold for the survivors",
+        "neither the training nor the test images",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    // Without claims there is nothing to explain.
+    let mut bare = smoke();
+    bare.figures[0].claims.clear();
+    bare.figures[0].published.clear();
+    let page = html(&bare);
+    assert!(!page.contains("one-sided tests") && !page.contains("Published values"));
 }
 
 /// An element's start tag: its name and its attributes as they stand.

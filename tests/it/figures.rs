@@ -130,9 +130,13 @@ fn seeds_are_added_until_the_intervals_are_narrow() {
     }
     let numbers = std::fs::read_to_string(environment.path("reports/smoke/narrow.csv")).unwrap();
     let heading = numbers.lines().next().unwrap().split(',').position(|name| name == "n").unwrap();
-    assert!(numbers.lines().skip(1).all(|line| line.split(',').nth(heading) != Some("1")), "{numbers}");
+    let fewest = numbers.lines().skip(1).filter_map(|line| line.split(',').nth(heading)?.parse::<u32>().ok()).min();
+    assert!(fewest >= Some(3), "{numbers}");
+    // Of so few images some errors are the same for three runs, which does not show that they always are.
+    assert!(ended.stderr.contains("3 seeds: the widest 95 % interval is not known yet"), "{}", ended.stderr);
     let svg = std::fs::read_to_string(environment.path("reports/smoke/narrow.svg")).unwrap();
-    assert!(svg.contains("Means over 3 runs"), "the figure says on how many runs it rests");
+    let runs = fewest.unwrap();
+    assert!(svg.contains(&format!("Means over {runs} runs")), "the figure says on how many runs it rests");
     for (arguments, message) in [
         (&["make", "fig3b", "--ci", "x"][..], "a number above 0 is wanted"),
         (&["make", "fig3b", "--budget", "2h"], "--ci"),
