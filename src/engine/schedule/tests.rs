@@ -10,7 +10,6 @@ use super::*;
 use crate::digest::ObjectDigest;
 use crate::engine::{Environment, Indifferent, Outcome};
 use crate::graph::{Graph, Input, Stage};
-use crate::learn::LearnError;
 use crate::plan::MissReason;
 use crate::record::{Output, Provenance, Record};
 use crate::stages::{Device, Made, Notes, Product, Progress, Read, Report, StageError};
@@ -238,9 +237,7 @@ impl Runner for Fake<'_> {
                 Panics => panic!("{ON_PURPOSE}"),
                 Cancelled => trial.cancel.store(true, Ordering::SeqCst),
                 OutOfMemory if before == 0 => return Err(no_room()),
-                WhileRecording if before == 0 => {
-                    return Err(StageError::WhileRecording(LearnError::Torch("CUDA out of memory".into())));
-                }
+                WhileRecording if before == 0 => return Err(StageError::no_room_while_recording()),
                 NeverRoom => return Err(no_room()),
                 _ => {}
             }
