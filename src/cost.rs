@@ -2,6 +2,8 @@
 //!
 //! Counted are convolutions and linear layers, 2 operations per multiply-add.
 
+pub mod gpus;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
@@ -29,8 +31,12 @@ impl Layer {
         self.kernel * self.channels.0 * self.channels.1
     }
 
+    fn outputs(self) -> f64 {
+        self.channels.1 * self.positions.1
+    }
+
     fn activations(self) -> f64 {
-        self.channels.0 * self.positions.0 + self.channels.1 * self.positions.1
+        self.channels.0 * self.positions.0 + self.outputs()
     }
 }
 

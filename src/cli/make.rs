@@ -26,7 +26,7 @@ use super::signing::{self, sign};
 use super::surroundings::{now, who};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
-use crate::cost;
+use crate::cost::{self, gpus::Gpu};
 use crate::engine::{self, EngineError, Environment, Event, Preference, Request};
 use crate::plan::{Knowledge, Plan};
 use crate::stages::Device;
@@ -62,6 +62,10 @@ pub struct Make {
     /// Only say what would run, why, and what it should cost.
     #[arg(long, short = 'n')]
     dry_run: bool,
+    /// With --dry-run: what it should cost on a GPU that is not here, assumed from its data sheet: h200, h100, a100, l40s or
+    /// rtx4090.
+    #[arg(long, value_name = "GPU", value_parser = Gpu::named, requires = "dry_run", conflicts_with = "device")]
+    assume: Option<Gpu>,
     /// Print one JSON object at the end.
     #[arg(long)]
     json: bool,
@@ -103,8 +107,11 @@ impl Make {
             None => None,
         };
         if self.dry_run {
-            let mut estimates = estimates(&first.0, &store, &first.2.1)?;
-            if let (chosen @ Device::Cuda(_), false) = (&first.2.0, estimates.measured)
+            let mut estimates = match self.assume {
+                Some(gpu) => Estimates::assumed(&first.0, gpu),
+                None => estimates(&first.0, &store, &first.2.1)?,
+            };
+            if let (chosen @ Device::Cuda(_), false, None) = (&first.2.0, estimates.measured, self.assume)
                 && let Err(why) = crate::stages::describe(chosen, first.0.graph.policy)
             {
                 estimates.known = false;
@@ -167,7 +174,8 @@ impl Make {
             selection.call(name, global)?;
         }
         let policy = selection.graph.policy;
-        let chosen = self.device.under(policy).map_err(|error| Failure::usage(error, "say --device cpu"))?;
+        let device = if self.assume.is_some() { &Device::Cuda(0) } else { &self.device };
+        let chosen = device.under(policy).map_err(|error| Failure::usage(error, "say --device cpu"))?;
         let device = chosen.guess();
         let jobs = self.jobs.unwrap_or_else(|| default_jobs(&device));
         let about = match &selection.about[..] {
@@ -176,9 +184,14 @@ impl Make {
         };
         let targets = self.targets.join(" ");
         ui.say(&format!(
-            "{targets}: profile {}{about}, device {device}, {}",
+            "{targets}: profile {}{about}, device {}, {}",
             variant.profile,
-            if self.grows(&device) { "as many jobs as make it faster".to_owned() } else { count(jobs.get(), "job") }
+            self.assume.map_or_else(|| device.to_string(), |gpu| format!("{} (assumed)", gpu.name)),
+            if self.grows(&device) && self.assume.is_none() {
+                "as many jobs as make it faster".to_owned()
+            } else {
+                count(jobs.get(), "job")
+            }
         ));
         Ok((selection, jobs, (chosen, device)))
     }
@@ -382,6 +395,18 @@ pub struct Estimates {
     pub measured: bool,
     /// Whether they say anything: of a device that is not here, and that nothing was measured on, nothing is assumed.
     pub known: bool,
+    /// The GPU that is not here, if a plan for one was asked for.
+    pub gpu: Option<Gpu>,
+}
+
+impl Estimates {
+    /// Seconds that every stage should take on a GPU by its data sheet. Stages without arithmetic to speak of take none.
+    fn assumed(selection: &Selection, gpu: Gpu) -> Self {
+        let graph = &selection.graph;
+        let second = |id| cost::flops(graph, id) / gpu.rate(&graph.stages[id].work);
+        let seconds = (0..graph.stages.len()).map(second).collect();
+        Self { seconds, measured: false, known: true, gpu: Some(gpu) }
+    }
 }
 
 /// Seconds that every stage should take, from what like stages took on this device, or assumed.
@@ -393,7 +418,7 @@ pub fn estimates(selection: &Selection, store: &Store, device: &Device) -> Resul
     let class = device.split(':').next().unwrap_or_default();
     let (mut rates, mut uncounted) = (BTreeMap::new(), BTreeMap::new());
     let seconds = Vec::with_capacity(selection.graph.stages.len());
-    let mut estimates = Estimates { seconds, measured: true, known: true };
+    let mut estimates = Estimates { seconds, measured: true, known: true, gpu: None };
     let timings = |kind: &str, class: &str| -> Result<Vec<(f64, f64)>, Failure> {
         Ok(store.history(kind, class)?.iter().map(|timing| (timing.flops, timing.seconds)).collect())
     };

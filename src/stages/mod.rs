@@ -91,6 +91,12 @@ impl StageError {
         Self::Learn(LearnError::Torch("CUDA out of memory".to_owned()))
     }
 
+    /// The same while another stage records a step.
+    #[cfg(test)]
+    pub fn no_room_while_recording() -> Self {
+        Self::WhileRecording(LearnError::Torch("CUDA out of memory".to_owned()))
+    }
+
     /// Whether the device had no room, as libtorch, cuBLAS and cuDNN say it.
     pub fn is_out_of_memory(&self) -> bool {
         // The last is what is left when cuDNN finds no room for any of its plans.

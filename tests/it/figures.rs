@@ -42,6 +42,41 @@ fn every_figure_is_planned_at_the_papers_scale_without_its_data() {
 }
 
 #[test]
+fn a_plan_for_a_gpu_that_is_not_here_says_that_it_is_assumed() {
+    let environment = Environment::new();
+    let plan = |target: &str, more: &[&str]| {
+        let arguments = ["make", target, "--profile", "paper", "-n", "--assume", "h200"];
+        environment.run(&arguments.iter().chain(more).copied().collect::<Vec<_>>())
+    };
+    let seconds = |target: &str, more: &[&str]| {
+        let more: Vec<_> = ["--json"].iter().chain(more).copied().collect();
+        let ended = plan(target, &more);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+        assert!(json["assumed"] == "h200" && json["measured"] == false, "{json}");
+        // Its images, its weights and a batch: more than libraries take, less than the GPU has.
+        let memory = number(&json["targets"][0], "gpu_bytes");
+        assert!((1 << 30..100 << 30).contains(&memory), "{memory}");
+        json["seconds"].as_f64().unwrap()
+    };
+    let all = seconds("fig3", &[]);
+    let (drawn, fast) = (seconds("fig3", &["--set", "trace.estimator=hutchinson"]), ["--set", "trace.precision=tf32"]);
+    assert!(drawn > all && all > seconds("fig3", &fast), "exact traces take less than 64 draws, TF32 less than fp32");
+    assert!(all < seconds("fig3", &["--set", "trunk.precision=fp32", "--set", "probe.precision=fp32"]));
+    let text = plan("fig3", &[]);
+    for wanted in ["GPU memory", "ASSUMED for one NVIDIA H200 SXM", "nothing was measured"] {
+        assert!(text.stdout.contains(wanted), "{wanted}: {}", text.stdout);
+    }
+    let other = environment.run(&["make", "fig3", "-n", "--assume", "h2"]);
+    assert_eq!(other.code, Some(2));
+    assert!(other.stderr.contains("there are h200, h100, a100, l40s, rtx4090"), "{}", other.stderr);
+    for more in [vec!["--assume", "h200"], vec!["-n", "--assume", "h200", "--device", "cpu"]] {
+        let ended = environment.run(&[&["make", "fig3"][..], &more].concat());
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_drawing_depends_on_its_numbers_alone() {
     let environment = Environment::new();
     let first = environment.make("fig3", &[]);

@@ -10,7 +10,6 @@ use super::*;
 use crate::digest::ObjectDigest;
 use crate::engine::{Environment, Indifferent, Outcome};
 use crate::graph::{Graph, Input, Stage};
-use crate::learn::LearnError;
 use crate::plan::MissReason;
 use crate::record::{Output, Provenance, Record};
 use crate::stages::{Device, Made, Notes, Product, Progress, Read, Report, StageError};
@@ -42,8 +41,12 @@ enum Trouble {
     WhileRecording,
     /// It is made, but the device was short of memory, once.
     Short,
+    /// So it is while the stage apart runs beside it.
+    ShortBeside,
     /// The device is short of memory whenever it is made.
     AlwaysShort,
+    /// Its steps cannot be recorded.
+    NotRecorded,
     /// The device never has room.
     NeverRoom,
     /// Another process computes it.
@@ -62,10 +65,10 @@ enum Trouble {
 
 use Trouble::{
     AlwaysShort, Cancelled, Dropped, DroppedElsewhere, Elsewhere, ElsewhereDies, ElsewhereThenFails, Fails, NeverRoom,
-    NotStored, Nothing, OutOfMemory, Panics, Short, WhileRecording,
+    NotRecorded, NotStored, Nothing, OutOfMemory, Panics, Short, ShortBeside, WhileRecording,
 };
 
-const TROUBLES: [Trouble; 14] = [
+const TROUBLES: [Trouble; 15] = [
     Fails,
     Panics,
     Cancelled,
@@ -73,6 +76,7 @@ const TROUBLES: [Trouble; 14] = [
     WhileRecording,
     Short,
     AlwaysShort,
+    NotRecorded,
     NeverRoom,
     Elsewhere,
     ElsewhereDies,
@@ -238,9 +242,7 @@ impl Runner for Fake<'_> {
                 Panics => panic!("{ON_PURPOSE}"),
                 Cancelled => trial.cancel.store(true, Ordering::SeqCst),
                 OutOfMemory if before == 0 => return Err(no_room()),
-                WhileRecording if before == 0 => {
-                    return Err(StageError::WhileRecording(LearnError::Torch("CUDA out of memory".into())));
-                }
+                WhileRecording if before == 0 => return Err(StageError::no_room_while_recording()),
                 NeverRoom => return Err(no_room()),
                 _ => {}
             }
@@ -254,8 +256,16 @@ impl Runner for Fake<'_> {
             bytes: trial.bytes[&output.object].clone(),
         };
         let outputs = OUTPUTS.iter().zip(&trial.records[id].outputs).map(|(name, output)| product(name, output));
-        let was_short = id == trial.at && (trial.trouble == AlwaysShort || (trial.trouble == Short && before == 0));
-        let notes = Notes { was_short, one_by_one: None };
+        if trial.trouble == ShortBeside {
+            // They meet.
+            while trial.ran(0) == 0 || trial.ran(4) == 0 {
+                thread::yield_now();
+            }
+        }
+        let once = matches!(trial.trouble, Short | ShortBeside) && before == 0;
+        let was_short = id == trial.at && (trial.trouble == AlwaysShort || once);
+        let one_by_one = (id == trial.at && trial.trouble == NotRecorded).then(|| "CUDA refused".to_owned());
+        let notes = Notes { was_short, one_by_one };
         Ok(Made { outputs: outputs.collect(), tensors: Vec::new(), done: 1.0, notes })
     }
 
@@ -357,6 +367,8 @@ fn check(trial: &Trial, jobs: usize, keep_going: bool, what: &str) {
             assert_eq!(is_computed, is_known(id) && ran > 0, "{what}: {id}");
         }
     }
+    let said = Event::OneByOne { stage: at, reason: "CUDA refused".into() };
+    assert_eq!(events.iter().filter(|event| **event == said).count(), usize::from(trouble == NotRecorded), "{what}");
     let again = events.iter().filter(|event| matches!(event, Event::Again(_))).count();
     match trouble {
         // Alone nothing would be otherwise; with one beside it, fewer is alone.
@@ -408,6 +420,18 @@ fn whatever_happens_to_whichever_stage() {
         }
     }
     drop(folder);
+}
+
+#[test]
+fn what_was_made_while_memory_was_short_is_made_again_with_fewer_beside_it() {
+    let (_folder, store) = store();
+    in_time("a repeated stage", move || {
+        let trial = Trial::new(&store, 500, ShortBeside, 0);
+        let (summary, events) = trial.make(2, false);
+        assert!(summary.errors.is_empty() && summary.computed == EDGES.len(), "{:?}", summary.errors);
+        assert_eq!(events.iter().filter(|event| **event == Event::Again(0)).count(), 1, "{events:?}");
+        assert_eq!((trial.ran(0), trial.ran(4)), (2, 1));
+    });
 }
 
 #[test]
