@@ -61,7 +61,7 @@ impl Setting {
 }
 
 /// One round of a chain, which notes how long its steps took.
-type Round = Box<dyn FnMut(&Session, &mut Timings) -> Result<(), StageError>>;
+pub(super) type Round = Box<dyn FnMut(&Session, &mut Timings) -> Result<(), StageError>>;
 
 /// A device that is measured.
 pub struct Bench {
@@ -71,12 +71,12 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Takes a device, to be timed for about `budget` each.
+    /// Takes a device under a policy, to be timed for about `budget` each.
     ///
     /// # Errors
     /// If there is none, or no libtorch.
-    pub fn new(choice: &Device, budget: Duration) -> Result<Self, StageError> {
-        let (_, device) = open(choice, Policy::Native, 0).map_err(StageError::Device)?;
+    pub fn new(choice: &Device, policy: Policy, budget: Duration) -> Result<Self, StageError> {
+        let (_, device) = open(choice, policy, 0).map_err(StageError::Device)?;
         Ok(Self { device, budget, ceilings: Vec::new() })
     }
 
@@ -291,7 +291,7 @@ impl Bench {
     }
 
     /// Prepares the chains of a setting on a thread each, and times their rounds from when the last is ready.
-    fn side_by_side(
+    pub(super) fn side_by_side(
         &self,
         setting: &Setting,
         prepare: impl Fn(usize, &Session) -> Result<Round, StageError> + Sync,
@@ -324,7 +324,12 @@ impl Bench {
     }
 
     /// Images of noise, and a network at its start.
-    fn start(&self, setting: &Setting, number: usize, count: usize) -> Result<(Images, Network), StageError> {
+    pub(super) fn start(
+        &self,
+        setting: &Setting,
+        number: usize,
+        count: usize,
+    ) -> Result<(Images, Network), StageError> {
         let Setting { model, channels_last, .. } = *setting;
         let arithmetic = Arithmetic { device: self.device, kind: Kind::Float, channels_last };
         let mut pixels = vec![0; count * 3 * 32 * 32];
@@ -335,7 +340,7 @@ impl Bench {
         Ok((images, no_grad(|| Network::new(model, &weights, arithmetic))?))
     }
 
-    fn measured(&self, setting: &Setting, timings: Timings) -> Measured {
+    pub(super) fn measured(&self, setting: &Setting, timings: Timings) -> Measured {
         let ceiling = self.ceilings.iter().find(|(precision, _)| *precision == setting.precision);
         let chains = setting.chains as f64;
         Measured {

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "torch")]
 pub mod learning;
+#[cfg(feature = "torch")]
+mod pace;
 pub mod storage;
 
 use std::time::{Duration, Instant};

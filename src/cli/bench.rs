@@ -153,7 +153,7 @@ impl Bench {
             };
             Failure::new(code, error.to_string(), hint)
         };
-        let mut bench = learning::Bench::new(&self.device, budget).map_err(failed)?;
+        let mut bench = learning::Bench::new(&self.device, Policy::Native, budget).map_err(failed)?;
         let on_gpu = bench.is_on_gpu();
         for &precision in &self.precision {
             done(bench.ceiling(precision).map_err(failed)?);

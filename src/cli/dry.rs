@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 
 use super::Failure;
+use super::estimates::Estimates;
 use super::format::{bytes, columns, count, duration};
-use super::make::{Estimates, say_plan, seconds};
+use super::make::say_plan;
 use super::select::Selection;
 use super::status::families;
 use super::ui::Ui;
@@ -66,8 +67,8 @@ pub fn print(
             "stages_total": plan.cached + plan.run.len(),
             "stages_cached": plan.cached,
             "stages_to_run": plan.run.len(),
-            "seconds": estimates.known.then_some(seconds(plan, estimates, jobs)),
-            "measured": estimates.measured,
+            "seconds": estimates.known.then_some(estimates.of_plan(plan, jobs)),
+            "measured": estimates.measured(),
             "assumed": estimates.gpu.map(|gpu| gpu.name),
             "targets": bills.iter().map(bill).collect::<Vec<_>>(),
             "run": plan.run.iter().map(stage).collect::<Vec<_>>(),
@@ -114,7 +115,11 @@ pub fn print(
         ui.answer(&assumed(gpu, bills.iter().map(|(_, bill)| bill.memory).fold(0.0, f64::max)));
         return Ok(());
     }
-    let basis = if estimates.measured { "measured on this device" } else { "assumed, since nothing was measured here" };
+    let basis = if estimates.measured() {
+        "measured on this device"
+    } else {
+        "assumed, since nothing was measured here (on a processor `make` times some steps first)"
+    };
     ui.answer(&format!(
         "Time is for {}, at the throughput {basis}; shared stages count in every target.",
         count(jobs.get(), "job")

@@ -1,6 +1,5 @@
 //! `wdpipe make`: figures, panels or stages, with all that they need.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +10,7 @@ use clap::Args;
 use super::admit::Accepting;
 use super::advice::all_quoted;
 use super::dry;
+use super::estimates::{Estimates, estimates, pace};
 use super::export::{Exported, export, notices};
 use super::format::{count, date, duration, shown};
 use super::lock;
@@ -26,7 +26,7 @@ use super::signing::{self, sign};
 use super::surroundings::{now, who};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
-use crate::cost::{self, gpus::Gpu};
+use crate::cost::gpus::Gpu;
 use crate::engine::{self, EngineError, Environment, Event, Preference, Request};
 use crate::plan::{Knowledge, Plan};
 use crate::stages::Device;
@@ -108,10 +108,10 @@ impl Make {
         };
         if self.dry_run {
             let mut estimates = match self.assume {
-                Some(gpu) => Estimates::assumed(&first.0, gpu),
+                Some(gpu) => Estimates::by_data_sheet(&first.0, gpu),
                 None => estimates(&first.0, &store, &first.2.1)?,
             };
-            if let (chosen @ Device::Cuda(_), false, None) = (&first.2.0, estimates.measured, self.assume)
+            if let (chosen @ Device::Cuda(_), false, None) = (&first.2.0, estimates.measured(), self.assume)
                 && let Err(why) = crate::stages::describe(chosen, first.0.graph.policy)
             {
                 estimates.known = false;
@@ -217,7 +217,7 @@ impl Make {
             (Some(signing), None) if selection.preference.is_strict() => signing::catch_up(store, signing, ui)?,
             _ => {}
         }
-        let estimates = estimates(&selection, store, device)?;
+        let mut estimates = estimates(&selection, store, device)?;
         if let Device::Cuda(_) = chosen {
             // Said before anything runs, not by the first stage that trains.
             crate::stages::describe(chosen, selection.graph.policy)
@@ -236,11 +236,14 @@ impl Make {
             environment: &environment,
             cancel,
         };
-        let mut progress = Progress::new(&selection.graph, *ui, estimates.seconds.clone());
+        let mut progress = Progress::new(&selection.graph, *ui);
         let summary = engine::make(&request, &mut |event| {
             if let Event::Planned(plan) = &event {
+                let policy = selection.graph.policy;
+                let measure = |steps: &_, chains| pace(chosen, policy, steps, chains);
+                estimates.calibrate(&selection.graph, plan, jobs, measure);
                 say_plan(plan, &estimates, jobs, ui);
-                progress.begin(&plan.run.iter().map(|run| run.stage).collect::<Vec<_>>());
+                progress.begin(&plan.run.iter().map(|run| run.stage).collect::<Vec<_>>(), &estimates.seconds);
             }
             progress.show(&event);
         })?;
@@ -366,7 +369,7 @@ pub fn say_plan(plan: &Plan, estimates: &Estimates, jobs: NonZeroUsize, ui: &Ui)
     let cost = if plan.run.is_empty() || !estimates.known {
         String::new()
     } else {
-        format!(", about {} of computing", duration(seconds(plan, estimates, jobs)))
+        format!(", about {} of computing", duration(estimates.of_plan(plan, jobs)))
     };
     ui.say(&format!("{}: {} cached, {} to run{cost}", count(total, "stage"), plan.cached, plan.run.len()));
     warn_of_damage(plan, ui);
@@ -378,79 +381,6 @@ pub fn warn_of_damage(plan: &Plan, ui: &Ui) {
         let outputs = count(plan.damaged, "output");
         ui.warn(&format!("{outputs} found damaged and moved aside; nothing needs it, so it is not computed again"));
     }
-}
-
-/// Seconds that a plan should take: all the work spread over the jobs.
-pub fn seconds(plan: &Plan, estimates: &Estimates, jobs: NonZeroUsize) -> f64 {
-    let work: f64 = plan.run.iter().map(|run| estimates.seconds[run.stage]).sum();
-    work / jobs.get().min(plan.run.len().max(1)) as f64
-}
-
-/// What stages should take.
-#[derive(Debug, Clone, Default)]
-pub struct Estimates {
-    /// Seconds, for every stage of the graph.
-    pub seconds: Vec<f64>,
-    /// Whether like stages were measured on this device, for every kind that computes; else speeds are assumed.
-    pub measured: bool,
-    /// Whether they say anything: of a device that is not here, and that nothing was measured on, nothing is assumed.
-    pub known: bool,
-    /// The GPU that is not here, if a plan for one was asked for.
-    pub gpu: Option<Gpu>,
-}
-
-impl Estimates {
-    /// Seconds that every stage should take on a GPU by its data sheet. Stages without arithmetic to speak of take none.
-    fn assumed(selection: &Selection, gpu: Gpu) -> Self {
-        let graph = &selection.graph;
-        let second = |id| cost::flops(graph, id) / gpu.rate(&graph.stages[id].work);
-        let seconds = (0..graph.stages.len()).map(second).collect();
-        Self { seconds, measured: false, known: true, gpu: Some(gpu) }
-    }
-}
-
-/// Seconds that every stage should take, from what like stages took on this device, or assumed.
-///
-/// # Errors
-/// If the store cannot be read.
-pub fn estimates(selection: &Selection, store: &Store, device: &Device) -> Result<Estimates, Failure> {
-    let device = device.to_string();
-    let class = device.split(':').next().unwrap_or_default();
-    let (mut rates, mut uncounted) = (BTreeMap::new(), BTreeMap::new());
-    let seconds = Vec::with_capacity(selection.graph.stages.len());
-    let mut estimates = Estimates { seconds, measured: true, known: true, gpu: None };
-    let timings = |kind: &str, class: &str| -> Result<Vec<(f64, f64)>, Failure> {
-        Ok(store.history(kind, class)?.iter().map(|timing| (timing.flops, timing.seconds)).collect())
-    };
-    for (id, stage) in selection.graph.stages.iter().enumerate() {
-        let flops = cost::flops(&selection.graph, id);
-        let kind = stage.work.kind();
-        if flops == 0.0 {
-            let seconds = match uncounted.get(kind) {
-                Some(seconds) => *seconds,
-                None => {
-                    // Such stages run on the processor, whatever others run on.
-                    let seconds = cost::measured_seconds(&timings(kind, "cpu")?).unwrap_or_default();
-                    uncounted.insert(kind, seconds);
-                    seconds
-                }
-            };
-            estimates.seconds.push(seconds);
-            continue;
-        }
-        let rate = match rates.get(kind) {
-            Some(rate) => *rate,
-            None => {
-                let measured = cost::measured_rate(&timings(kind, class)?);
-                estimates.measured &= measured.is_some();
-                let rate = measured.unwrap_or_else(|| cost::assumed_rate(class));
-                rates.insert(kind, rate);
-                rate
-            }
-        };
-        estimates.seconds.push(flops / rate);
-    }
-    Ok(estimates)
 }
 
 /// Small networks run best side by side, one to a core. How many share a GPU is found out while they run: what a plan should

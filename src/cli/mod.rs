@@ -14,6 +14,7 @@ mod data;
 mod diff;
 mod doctor;
 mod dry;
+mod estimates;
 mod exchange;
 mod explain;
 mod export;

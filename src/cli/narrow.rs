@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use super::estimates::estimates;
 use super::format::{count, duration};
-use super::make::{Once, estimates, planned, seconds};
+use super::make::{Once, planned};
 use super::select::{Variant, select};
 use super::ui::Ui;
 use super::{Failure, Global};
@@ -114,7 +115,7 @@ pub fn more_seeds(
         let Some(budget) = limits.budget else { return Ok(Some(next)) };
         let selection = select(global, &next, targets)?;
         let estimates = estimates(&selection, store, &once.devices.1)?;
-        let needed = seconds(&planned(&selection, store)?, &estimates, once.jobs);
+        let needed = estimates.of_plan(&planned(&selection, store)?, once.jobs);
         let spent = limits.started.elapsed().as_secs_f64();
         if spent + needed <= budget {
             return Ok(Some(next));

@@ -37,8 +37,9 @@ struct Live {
 const TICKS: u64 = 1000;
 
 impl<'a> Progress<'a> {
-    /// Shows events of a graph whose stages should take `estimates` seconds each.
-    pub fn new(graph: &'a Graph, ui: Ui, estimates: Vec<f64>) -> Self {
+    /// Shows events of a graph.
+    pub fn new(graph: &'a Graph, ui: Ui) -> Self {
+        let estimates = vec![0.0; graph.stages.len()];
         let (work, done, to_run, ended) = (0.0, 0.0, 0, 0);
         Self {
             graph,
@@ -54,8 +55,9 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Begins to show `stages` running.
-    pub fn begin(&mut self, stages: &[StageId]) {
+    /// Begins to show `stages` running; `estimates` are the seconds that each stage of the graph should take.
+    pub fn begin(&mut self, stages: &[StageId], estimates: &[f64]) {
+        self.estimates = estimates.to_vec();
         self.started = Instant::now();
         self.to_run = stages.len();
         self.work = stages.iter().map(|&stage| self.estimates[stage]).sum::<f64>().max(1e-9);

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use clap::Args;
 
 use super::advice;
+use super::estimates::estimates;
 use super::format::{columns, duration};
-use super::make::{estimates, planned, warn_of_damage};
+use super::make::{planned, warn_of_damage};
 use super::select::{Selection, Variant, select};
 use super::ui::Ui;
 use super::{Failure, Global};

@@ -10,7 +10,7 @@ fn mistakes_on_the_command_line() {
         (&["mkae", "fig3"], 2, "make"),
         (&["make", "fig33"], 2, "there is no figure, panel or stage `fig33`; did you mean `fig3`?"),
         (&["make", "fig3/trnk"], 2, "did you mean `fig3/trunk`?"),
-        (&["make", "fig3", "--profile", "smok"], 2, "no profile `smok` here; there are: paper, quick, smoke"),
+        (&["make", "fig3", "--profile", "smok"], 2, "no profile `smok` here; there are: cifar, paper, quick, smoke"),
         (
             &["make", "fig3", "--set", "lrr=1"],
             2,

@@ -92,7 +92,7 @@ fn what_tells_tables_apart_is_accepted() {
     let swept = [
         ("after  = [1, 9, 17]", "after = [1, 9]"),
         ("after  = [1, 3, 5, 9, 15, 25, 35, 45, 55, 65, 75, 85, 95]\nimages", "after = \"$after\"\nimages"),
-        ("lr_two  = [0.1] ", "after = [1, 5]\nlr_two = [0.1] "),
+        ("lr_two  = [3e-3] ", "after = [1, 5]\nlr_two = [3e-3] "),
         ("sphere_noise.after  = [1, 9, 17]", ""),
         ("\nnoise.after  = [1, 5, 9, 13, 17, 21]", ""),
         ("two_noise.after  = [1, 5, 9, 13]", ""),
