@@ -69,6 +69,24 @@ fn a_figure_with_its_weights_goes_there_and_back() {
 }
 
 #[test]
+fn archives_of_single_seeds_make_the_whole_figure() {
+    let there = Environment::new();
+    for seed in ["seed=[0]", "seed=[1]", "seed=[2]"] {
+        let here = Environment::new();
+        json(&here, &["make", "fig4", "--set", seed, "--json"]);
+        let export = here.run(&["cache", "export", "fig4", "part.wdpipe", "--numbers", "--set", seed]);
+        assert_eq!(export.code, Some(0), "{}", export.stderr);
+        let part = here.path("part.wdpipe");
+        json(&there, &["cache", "import", part.to_str().unwrap(), "--accept", "unsigned", "--json"]);
+    }
+    assert_eq!(number(&json(&there, &["make", "fig4", "--json"]), "stages_run"), 1, "the drawing alone");
+    let whole = Environment::new();
+    json(&whole, &["make", "fig4", "--json"]);
+    let drawn = |environment: &Environment| std::fs::read(environment.file("fig4", "svg")).unwrap();
+    assert!(drawn(&there) == drawn(&whole));
+}
+
+#[test]
 fn what_is_no_archive_of_a_figure_is_refused() {
     let environment = Environment::new();
     fails(&environment, &["cache", "import", "nowhere"], 3, "nowhere");
