@@ -75,6 +75,9 @@ about = "for the test"
 
 struct Folder(Environment);
 
+/// The hash of a stage's weights, if it has any, and its rows by epoch.
+type Run = (Option<ObjectDigest>, BTreeMap<u32, Vec<f64>>);
+
 impl Folder {
     fn new() -> Self {
         let environment = Environment::new();
@@ -94,7 +97,7 @@ impl Folder {
     }
 
     /// By stage: the hash of its weights, if it has any, and its rows by epoch.
-    fn made(&self) -> BTreeMap<String, (Option<ObjectDigest>, BTreeMap<u32, Vec<f64>>)> {
+    fn made(&self) -> BTreeMap<String, Run> {
         let record = |path| Record::from_bytes(&std::fs::read(path).unwrap()).unwrap();
         let records = self.0.files("records").into_iter().map(record);
         let made = records.filter_map(|record| {

@@ -94,7 +94,7 @@ fn check_names_every_mistake_with_its_line_and_profiles() {
     let ended = run(&environment, &["check"]);
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
     for wanted in [
-        "`noise` must be a number from 0 to 1000, not -1 (profiles paper, quick, smoke)",
+        "`noise` must be a number from 0 to 1000, not -1 (profiles cifar, paper, quick, smoke)",
         "`steps` must be an integer from 1 to 100000, not 0 (profile quick)",
         "bare.toml:1: the pipeline has no profiles: add a table [profile.smoke]",
         "broken.toml:1: this is not TOML",
