@@ -1,4 +1,4 @@
-//! The one door to the file system: no other module names `std::fs`.
+//! The door to the file system; imported images have one of their own, `data/files.rs`.
 //!
 //! Every error says what was attempted and where. What is written appears whole under its final name
 //! or not at all, whatever is killed in between; only files with temporary names can be left over.

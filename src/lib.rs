@@ -1,7 +1,7 @@
 //! wdpipe regenerates the figures of "Why Do We Need Weight Decay for Overparameterized Deep Networks?"
 //! (D'Angelo, Varre, Andriushchenko, Flammarion, 2023) by real training, as a content-addressed
-//! pipeline of stages. `ARCHITECTURE.md` says how it is built; the modules stand here in the order in
-//! which they may use each other, lowest first.
+//! pipeline of stages. `ARCHITECTURE.md` explains how it is built. The modules stand here in groups, lowest
+//! first: a module uses others of its own group or of the groups above it, and `tests/it/layers.rs` says which.
 
 // Types, formats and arithmetic.
 pub mod codec;
@@ -22,7 +22,7 @@ pub mod rng;
 pub mod table;
 pub mod work;
 
-// Each knows the above and none of the others.
+// Each does one thing, by itself.
 pub mod claim;
 pub mod data;
 pub mod differ;

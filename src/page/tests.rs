@@ -200,7 +200,7 @@ fn published_values_and_the_rules_of_verdicts_are_on_the_page() {
     bare.figures[0].claims.clear();
     bare.figures[0].published.clear();
     let page = html(&bare);
-    assert!(!page.contains("one-sided tests") && !page.contains("Published values"));
+    assert!(!page.contains("decided by one-sided tests") && !page.contains("<summary>Published values"));
 }
 
 /// An element's start tag: its name and its attributes as they stand.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// What each module may use. `lib.rs` lists them in this order.
+/// What each module may use.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("codec", &[]),
     ("digest", &[]),
