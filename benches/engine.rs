@@ -14,15 +14,15 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use wdpipe::digest::ObjectDigest;
+use base::digest::ObjectDigest;
+use base::record::{KeyParts, Output, Provenance, Record};
+use base::table::Table;
+use base::value::{Map, Value};
+use base::work::{METRICS, Work};
+use store::Store;
 use wdpipe::engine;
 use wdpipe::graph::Graph;
-use wdpipe::record::{KeyParts, Output, Provenance, Record};
 use wdpipe::spec::{Pipeline, expand};
-use wdpipe::store::Store;
-use wdpipe::table::Table;
-use wdpipe::value::{Map, Value};
-use wdpipe::work::{METRICS, Work};
 
 const ROUNDS: usize = 7;
 /// The first argument of a process that only writes.
@@ -218,7 +218,7 @@ fn output(name: &str, bytes: Vec<u8>, small: bool) -> Made {
     (Output { name: name.into(), object, bytes: length, inline: small.then(|| bytes.clone()) }, bytes)
 }
 
-fn add(bulk: &mut wdpipe::store::Bulk<'_>, parts: KeyParts, outputs: Vec<Made>, stage: String) {
+fn add(bulk: &mut store::Bulk<'_>, parts: KeyParts, outputs: Vec<Made>, stage: String) {
     for (output, bytes) in outputs.iter().filter(|(output, _)| output.inline.is_none()) {
         bulk.put_from(&output.object, output.bytes, &mut &bytes[..]).unwrap();
     }

@@ -13,12 +13,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use wdpipe::digest::ObjectDigest;
-use wdpipe::fsx::Named;
-use wdpipe::record::{KeyParts, Output, Provenance, Record};
-use wdpipe::remote::{self, RemoteError, Surroundings, Watch};
-use wdpipe::store::Store;
-use wdpipe::value::{Map, Value};
+use base::digest::ObjectDigest;
+use base::record::{KeyParts, Output, Provenance, Record};
+use base::value::{Map, Value};
+use files::Named;
+use store::Store;
+use store::remote::{self, RemoteError, Surroundings, Watch};
 
 /// Checkpoints of 64 MiB that do not compress, 1 GiB in all.
 const CHECKPOINTS: u64 = 16;

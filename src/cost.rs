@@ -8,8 +8,8 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use crate::graph::{Graph, StageId};
-use crate::learn::layout::{Entry, layout};
-use crate::work::{Estimator, Loss, Model, ModelName, NormStatistics, Work};
+use base::work::{Estimator, Loss, Model, ModelName, NormStatistics, Work};
+use learn::layout::{Entry, layout};
 
 /// A convolution or linear layer, as far as it costs something.
 #[derive(Debug, Clone, Copy)]

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 pub use pattern::Pattern;
 
-use crate::claim::looks::Runs;
-use crate::claim::{Statement, Window};
-use crate::digest::Description;
-use crate::value::ValueError;
-use crate::work::{Curve, Policy, Work};
+use base::digest::Description;
+use base::value::ValueError;
+use base::work::{Curve, Policy, Work};
+use draw::claim::looks::Runs;
+use draw::claim::{Statement, Window};
 
 /// Index of a stage in its [`Graph`].
 pub type StageId = usize;

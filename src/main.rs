@@ -7,6 +7,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
     #[cfg(feature = "torch")]
-    wdpipe::torch::keep_memory();
+    learn::torch::keep_memory();
     wdpipe::cli::main(std::env::args_os())
 }

@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::changes;
-use crate::digest::StageKey;
 use crate::graph::{Graph, StageId};
-use crate::record::{KeyParts, Outline, Output};
+use base::changes;
+use base::digest::StageKey;
+use base::record::{KeyParts, Outline, Output};
 
 /// What is known about a stage.
 #[derive(Debug, Clone, Default)]
@@ -171,11 +171,11 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::digest::ObjectDigest;
-    use crate::digest::RecordDigest;
     use crate::graph::{Input, Stage};
-    use crate::value::Value;
-    use crate::work::{Dataset, Source, Work};
+    use base::digest::ObjectDigest;
+    use base::digest::RecordDigest;
+    use base::value::Value;
+    use base::work::{Dataset, Source, Work};
 
     fn parts() -> KeyParts {
         let model = Value::Map([("width".into(), Value::Int(8))].into());

@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `fig3.lock` | what it was made from ([`crate::lock`]) |
+//! | `fig3.lock` | what it was made from ([`store::lock`]) |
 //! | `fig3.stages.zst` | the stages, if they are too many for the lock |
 //! | `fig3.wdpipe` | the records and numbers behind it, an archive |
 //! | `fig3.receipts` | who computed parts of it again |
@@ -17,11 +17,11 @@ use std::path::{Path, PathBuf};
 
 pub use settings::Settings;
 
-use crate::digest::{Description, ObjectDigest};
-use crate::fsx::{self, FsError};
-use crate::lock::{FILES, LIST_LIMIT, Lock, LockError, TEXT_LIMIT};
-use crate::receipt::{self, Receipt, ReceiptError};
-use crate::stamp::{self, Format, Stamp, StampError};
+use base::digest::{Description, ObjectDigest};
+use draw::stamp::{self, Format, Stamp, StampError};
+use files::FsError;
+use store::lock::{FILES, LIST_LIMIT, Lock, LockError, TEXT_LIMIT};
+use store::receipt::{self, Receipt, ReceiptError};
 
 /// The files that lie beside a figure's own, by extension.
 const EVIDENCE: [&str; 4] = ["lock", "receipts", "stages.zst", "wdpipe"];
@@ -86,7 +86,7 @@ impl Place {
     /// # Errors
     /// If the folder cannot be read.
     pub fn all(folder: &Path) -> Result<Vec<Self>, FsError> {
-        let names = fsx::list(folder)?;
+        let names = files::list(folder)?;
         let locked = names.iter().filter_map(|name| name.strip_suffix(".lock")).filter(|name| !name.is_empty());
         Ok(locked.map(|name| Self { folder: folder.to_owned(), name: name.to_owned() }).collect())
     }
@@ -100,7 +100,7 @@ impl Place {
             let name = |extension: &&str| file.strip_suffix(extension)?.strip_suffix('.');
             FILES.iter().chain(&EVIDENCE).find_map(name).filter(|name| !name.is_empty()).map(str::to_owned)
         };
-        let names: BTreeSet<String> = fsx::list(folder)?.iter().filter_map(of).collect();
+        let names: BTreeSet<String> = files::list(folder)?.iter().filter_map(of).collect();
         Ok(names.into_iter().map(|name| Self { folder: folder.to_owned(), name }).collect())
     }
 
@@ -114,7 +114,7 @@ impl Place {
     /// # Errors
     /// If it cannot be read, or is too large to be a figure's.
     pub fn read(&self, extension: &str) -> Result<Option<Vec<u8>>, FsError> {
-        match fsx::read(&self.path(extension), FILE_LIMIT) {
+        match files::read(&self.path(extension), FILE_LIMIT) {
             Err(error) if error.is_missing() => Ok(None),
             read => read.map(Some),
         }
@@ -126,13 +126,13 @@ impl Place {
     /// If it cannot be read, or is none.
     pub fn lock(&self) -> Result<Option<Lock>, ReportError> {
         let path = self.path("lock");
-        let bytes = match fsx::read(&path, TEXT_LIMIT) {
+        let bytes = match files::read(&path, TEXT_LIMIT) {
             Err(error) if error.is_missing() => return Ok(None),
             read => read?,
         };
         let at = |source| ReportError::Lock { path: path.clone(), source };
         let text = String::from_utf8(bytes).map_err(|error| at(LockError::Syntax(error.to_string())))?;
-        let list = || Ok(fsx::read(&self.path("stages.zst"), LIST_LIMIT)?);
+        let list = || Ok(files::read(&self.path("stages.zst"), LIST_LIMIT)?);
         let lock = Lock::from_text(&text, list).map_err(|error| match error {
             ReportError::Lock { source, .. } => at(source),
             error => error,
@@ -150,10 +150,10 @@ impl Place {
     pub fn write_lock(&self, lock: &Lock) -> Result<bool, ReportError> {
         let text = lock.to_text().map_err(|source| ReportError::Lock { path: self.path("lock"), source })?;
         match &text.list {
-            Some(list) => drop(fsx::replace(&self.path("stages.zst"), list)?),
-            None => drop(fsx::remove(&self.path("stages.zst"))?),
+            Some(list) => drop(files::replace(&self.path("stages.zst"), list)?),
+            None => drop(files::remove(&self.path("stages.zst"))?),
         }
-        Ok(fsx::replace(&self.path("lock"), text.lock.as_bytes())?)
+        Ok(files::replace(&self.path("lock"), text.lock.as_bytes())?)
     }
 
     /// The receipts; none if there is no file.
@@ -162,7 +162,7 @@ impl Place {
     /// If they cannot be read, or one is forged.
     pub fn receipts(&self) -> Result<Vec<Receipt>, ReportError> {
         let path = self.path("receipts");
-        match fsx::read_text(&path, receipt::LIMIT) {
+        match files::read_text(&path, receipt::LIMIT) {
             Err(error) if error.is_missing() => Ok(Vec::new()),
             Err(error) => Err(error.into()),
             Ok(text) => Receipt::read(&text).map_err(|source| ReportError::Receipt { path, source }),
@@ -176,7 +176,7 @@ impl Place {
     pub fn append_receipt(&self, receipt: &Receipt) -> Result<(), ReportError> {
         self.receipts()?;
         let path = self.path("receipts");
-        let old = match fsx::read_text(&path, receipt::LIMIT) {
+        let old = match files::read_text(&path, receipt::LIMIT) {
             Err(error) if error.is_missing() => String::new(),
             text => text?,
         };
@@ -186,7 +186,7 @@ impl Place {
                 ReceiptError::Syntax(format!("with this one they would have more than {} bytes", receipt::LIMIT));
             return Err(ReportError::Receipt { path, source });
         }
-        fsx::replace(&path, text.as_bytes())?;
+        files::replace(&path, text.as_bytes())?;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wdpipe::archive::Numbers;
+use store::archive::Numbers;
 use wdpipe_fuzz::{mode, sealed};
 
 fuzz_target!(|input: &[u8]| {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wdpipe::store::{Catalogue, Part, parts_to_read};
+use store::{Catalogue, Part, parts_to_read};
 
 fuzz_target!(|bytes: &[u8]| {
     // Under a right checksum, which nobody finds by chance.

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wdpipe::expr::Expr;
+use base::expr::Expr;
 
 fuzz_target!(|text: &str| {
     let Ok(read) = Expr::parse(text) else { return };

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use libfuzzer_sys::fuzz_target;
-use wdpipe::data::{IMAGE_BYTES, Images, import};
+use learn::data::{IMAGE_BYTES, Images, import};
 use wdpipe_fuzz::{folder, mode};
 
 static ARCHIVE: LazyLock<PathBuf> = LazyLock::new(|| folder("images").join("archive.tar.gz"));

@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wdpipe::digest::ObjectDigest;
-use wdpipe::lock::{Lock, LockError};
+use base::digest::ObjectDigest;
+use store::lock::{Lock, LockError};
 use wdpipe_fuzz::mode;
 
 fuzz_target!(|input: &[u8]| {

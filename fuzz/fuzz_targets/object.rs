@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use wdpipe::digest::ObjectDigest;
-use wdpipe::store::{Store, StoreError};
+use base::digest::ObjectDigest;
+use store::{Store, StoreError};
 use wdpipe_fuzz::{folder, mode};
 
 /// No input unpacks to more that is compared.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use wdpipe::data::import;
+use learn::data::import;
 use wdpipe_fuzz::{folder, mode};
 
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| folder("pickle"));

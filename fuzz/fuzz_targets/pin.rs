@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use wdpipe::store::Store;
+use store::Store;
 use wdpipe_fuzz::{folder, mode};
 
 static STORE: LazyLock<(PathBuf, Store)> = LazyLock::new(|| {

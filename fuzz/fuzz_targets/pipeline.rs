@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use libfuzzer_sys::fuzz_target;
 use wdpipe::spec::{Pipeline, expand};
-use wdpipe::work::Work;
+use base::work::Work;
 
 /// Longest text, in bytes; how much may come of one is for the program to bound.
 const LIMIT: usize = 16 << 10;

@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wdpipe::record::Record;
-use wdpipe::work::Work;
+use base::record::Record;
+use base::work::Work;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(record) = Record::from_bytes(bytes) else { return };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use wdpipe::remote::Remotes;
+use store::remote::Remotes;
 use wdpipe_fuzz::folder;
 
 static PATH: LazyLock<PathBuf> = LazyLock::new(|| folder("remotes").join("remotes.toml"));

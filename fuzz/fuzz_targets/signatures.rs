@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wdpipe::sign::{Batch, PublicKey, Signature};
+use store::sign::{Batch, PublicKey, Signature};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(batch) = Batch::from_bytes(bytes) {

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use libfuzzer_sys::fuzz_target;
-use wdpipe::digest::{ClosureRoot, StageKey};
-use wdpipe::stamp::{Stamp, find};
+use base::digest::{ClosureRoot, StageKey};
+use draw::stamp::{Stamp, find};
 
 fuzz_target!(|bytes: &[u8]| {
     let found = find(bytes);

@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wdpipe::digest::{ClosureRoot, StageKey};
-use wdpipe::stamp::{Format, Stamp, stamp, unstamp};
+use base::digest::{ClosureRoot, StageKey};
+use draw::stamp::{Format, Stamp, stamp, unstamp};
 use wdpipe_fuzz::mode;
 
 fuzz_target!(|input: &[u8]| {

@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wdpipe::page::{Page, Section, html};
-use wdpipe::table::Table;
+use draw::page::{Page, Section, html};
+use base::table::Table;
 
 const PLAIN: &str = "<svg></svg>";
 /// What a drawing may consist of, written anew here: the page's own list must not be wider.

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wdpipe::table::Table;
+use base::table::Table;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(table) = Table::from_bytes(bytes) else { return };

@@ -3,9 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wdpipe::learn::exchange::{Float64, Imported, import};
-use wdpipe::learn::layout::{Entry, Role, layout};
-use wdpipe::learn::weights::Weights;
+use learn::exchange::{Float64, Imported, import};
+use learn::layout::{Entry, Role, layout};
+use learn::weights::Weights;
 
 fuzz_target!(|bytes: &[u8]| {
     let entry = |name: &str, shape: &[usize]| Entry {

@@ -10,17 +10,17 @@ use tch::{Kind, Tensor, no_grad};
 
 use super::{Clock, Measured, Timings, repeated, until};
 use crate::cost;
-use crate::learn::LearnError;
-use crate::learn::batches::{Images, Pass, training_order};
-use crate::learn::curvature::{Norms, Objective, trace};
-use crate::learn::evaluate::evaluate;
-use crate::learn::init::initial_weights;
-use crate::learn::model::{Arithmetic, Network};
-use crate::learn::train::{Answer, Keeps, Kept, Sgd, State};
-use crate::parallel::together;
 use crate::stages::{Device, Made, StageError, open};
-use crate::torch::{Session, own_stream, policy};
-use crate::work::{Estimator, InitScheme, Model, Policy, Precision};
+use base::parallel::together;
+use base::work::{Estimator, InitScheme, Model, Policy, Precision};
+use learn::LearnError;
+use learn::batches::{Images, Pass, training_order};
+use learn::curvature::{Norms, Objective, trace};
+use learn::evaluate::evaluate;
+use learn::init::initial_weights;
+use learn::model::{Arithmetic, Network};
+use learn::torch::{Session, own_stream, policy};
+use learn::train::{Answer, Keeps, Kept, Sgd, State};
 
 /// Images that training takes its batches from.
 const IMAGES: usize = 2048;

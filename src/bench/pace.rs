@@ -3,9 +3,9 @@
 use super::Clock;
 use super::learning::{Bench, Setting};
 use crate::cost;
-use crate::learn::batches::Pass;
-use crate::learn::train::{Answer, Keeps, Sgd, State};
 use crate::stages::StageError;
+use learn::batches::Pass;
+use learn::train::{Answer, Keeps, Sgd, State};
 
 /// At most so many operations a step: some tenths of a second on one core. Of large networks a step then has fewer images,
 /// which changes operations a second little.
@@ -43,7 +43,7 @@ mod tests {
 
     use super::*;
     use crate::stages::Device;
-    use crate::work::{Model, ModelName, Policy, Precision};
+    use base::work::{Model, ModelName, Policy, Precision};
 
     #[test]
     fn a_pace_is_found_soon_for_any_network() {

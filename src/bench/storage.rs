@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Measured, repeated};
-use crate::store::{Store, StoreError};
+use store::{Store, StoreError};
 
 /// A checkpoint of the paper's ResNet-18 has about so many bytes.
 const CHECKPOINT: usize = 45 << 20;

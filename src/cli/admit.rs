@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use clap::Args;
 
 use super::{Failure, Global};
-use crate::digest::RecordDigest;
-use crate::sign::{Accept, Batch, PublicKey, Standing, Trust};
+use base::digest::RecordDigest;
+use store::sign::{Accept, Batch, PublicKey, Standing, Trust};
 
 /// What to do where something else was imported here under the same name.
 pub const OTHER_IMPORT: &str = "figures here would start from other data: use another cache for it, with --cache DIR";

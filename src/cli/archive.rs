@@ -12,14 +12,14 @@ use super::format::{bytes, count};
 use super::select::{Variant, select};
 use super::ui::{Ui, not_for_eyes};
 use super::{ExitCode, Failure, Global};
-use crate::archive::{self, Admission, ArchiveError, Exported, Imported, Scope};
-use crate::closure::Closure;
 use crate::engine::{EngineError, Resolver, closure};
-use crate::fsx::{self, FsError, Named};
-use crate::record::Record;
-use crate::sign::Batch;
-use crate::store::Store;
-use crate::work::Work;
+use base::closure::Closure;
+use base::record::Record;
+use base::work::Work;
+use files::{FsError, Named};
+use store::Store;
+use store::archive::{self, Admission, ArchiveError, Exported, Imported, Scope};
+use store::sign::Batch;
 
 /// Writes a figure with all that is behind it to one file.
 ///
@@ -147,7 +147,7 @@ impl Import {
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
         let gate = self.accepting.gate(global)?;
         // First, so that a slip in its name leaves no store behind.
-        fsx::open(&self.file).map_err(|error| failure(error.into(), &self.file))?;
+        files::open(&self.file).map_err(|error| failure(error.into(), &self.file))?;
         let store = &if self.dry_run { global.store_or_none(ui)? } else { global.store_to_fill()? };
         let keep = |batch: &[u8]| match Batch::from_bytes(batch) {
             Ok(batch) => store.publish_signatures(&batch).map(|_| true),

@@ -14,10 +14,10 @@ use super::ui::Ui;
 use super::verify::{Subject, cores, random_seed};
 use super::{ExitCode, Failure, Global};
 use crate::engine::EngineError;
-use crate::receipt::{Receipt, Segment, Testimony};
 use crate::reports::Place;
 use crate::stages::Device;
 use crate::verify::{self, Agreement, Evidence, Pick, Verdict};
+use store::receipt::{Receipt, Segment, Testimony};
 
 /// Computes random segments of a figure's training again, from their checkpoints, and adds a signed receipt.
 ///
@@ -99,7 +99,7 @@ impl Audit {
         };
         let judged = said.equal.len() + said.within.len() + said.differs.len();
         if judged > 0 {
-            let failed = |error: crate::receipt::ReceiptError| Failure::new(ExitCode::Storage, error.to_string(), "");
+            let failed = |error: store::receipt::ReceiptError| Failure::new(ExitCode::Storage, error.to_string(), "");
             place.append_receipt(&Receipt::sign(said, &key).map_err(failed)?)?;
             let path = place.path("receipts");
             ui.say(&format!("{} signed by `{name}` in {}", count(judged, "segment"), path.display()));

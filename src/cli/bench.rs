@@ -11,10 +11,9 @@ use super::select::{Variant, select};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::bench::{Measured, repeated, storage};
-use crate::fsx;
 use crate::stages::{Device, describe};
-use crate::store::StoreError;
-use crate::work::{ModelName, Policy, Precision};
+use base::work::{ModelName, Policy, Precision};
+use store::StoreError;
 
 /// Measures how fast this machine trains, evaluates, stores and plans.
 #[derive(Debug, Args)]
@@ -141,7 +140,7 @@ impl Bench {
     /// What needs libtorch: first the ceiling of every precision, then every setting.
     fn learning(&self, budget: Duration, done: &mut dyn FnMut(Measured)) -> Result<(), Failure> {
         use crate::bench::learning;
-        use crate::work::Model;
+        use base::work::Model;
 
         if !LEARNING.iter().any(|what| self.wants(*what)) {
             return Ok(());
@@ -228,7 +227,7 @@ fn stored(global: &Global, budget: Duration) -> Result<Vec<Measured>, Failure> {
         Err(error) => return Err(error.into()),
     };
     let measured = storage::storage(&folder, budget);
-    let removed = fsx::remove_all(&folder).map_err(|error| Failure::new(ExitCode::Storage, error.to_string(), ""));
+    let removed = files::remove_all(&folder).map_err(|error| Failure::new(ExitCode::Storage, error.to_string(), ""));
     let measured = measured?;
     removed.map(|()| measured)
 }

@@ -10,7 +10,7 @@ use crate::differ::Side;
 use crate::differ::bisect::{Bisection, FirstTensor, InputChange, Parting, bisect};
 use crate::differ::distance::Distance;
 use crate::differ::tensor::tensor_of;
-use crate::digest::ObjectDigest;
+use base::digest::ObjectDigest;
 
 /// So many partings are enough for people; -v prints all.
 const PARTINGS: usize = 4;

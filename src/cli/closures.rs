@@ -9,16 +9,15 @@ use super::advice::InForce;
 use super::select::{Variant, select};
 use super::verify::Subject;
 use super::{ExitCode, Failure, Global};
-use crate::archive;
-use crate::closure::Closure;
-use crate::digest::{ObjectDigest, RecordDigest};
 use crate::engine::{self, EngineError, Resolver};
-use crate::fsx;
 use crate::plan::Knowledge;
-use crate::record::Record;
 use crate::reports::Place;
-use crate::store::Store;
 use crate::verify::Evidence;
+use base::closure::Closure;
+use base::digest::{ObjectDigest, RecordDigest};
+use base::record::Record;
+use store::Store;
+use store::archive;
 
 /// Fewer digits of a hash are taken for a name.
 const DIGITS: usize = 8;
@@ -103,7 +102,7 @@ impl Operands {
         }
         let mut of_b = global.clone();
         if let Some(cache) = &self.cache_b {
-            if fsx::identity(cache).map_err(|error| Failure::usage(error.to_string(), ""))?.is_none() {
+            if files::identity(cache).map_err(|error| Failure::usage(error.to_string(), ""))?.is_none() {
                 return Err(Failure::usage(format!("there is no store {}", cache.display()), ""));
             }
             of_b.cache.clone_from(cache);
@@ -168,7 +167,7 @@ impl<'a> Operand<'a> {
             Self::Record(operand)
         } else if Path::new(operand).extension().is_some_and(|extension| extension == "lock") {
             Self::Lock
-        } else if fsx::read_start(Path::new(operand), 1).is_ok() {
+        } else if files::read_start(Path::new(operand), 1).is_ok() {
             Self::Archive
         } else {
             Self::Target
@@ -226,7 +225,7 @@ fn recorded(store: Store, prefix: &str) -> Result<Loaded, Failure> {
 
 /// The store of the cache folder, if there is one: none is made for the sake of a comparison.
 pub fn store_of(global: &Global) -> Option<Store> {
-    let there = fsx::identity(&global.cache).ok().flatten().is_some();
+    let there = files::identity(&global.cache).ok().flatten().is_some();
     if there { global.store().ok() } else { None }
 }
 

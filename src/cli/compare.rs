@@ -8,10 +8,10 @@ use super::published::{Beside, Comparison, Ours, Relation, published};
 use super::select::{Variant, select};
 use super::ui::Ui;
 use super::{Failure, Global};
-use crate::claim::equivalence::Standing;
 use crate::engine::Resolver;
 use crate::graph::Carry;
-use crate::page::Listing;
+use draw::claim::equivalence::Standing;
+use draw::page::Listing;
 
 /// Compares figures with the paper: claims with a verdict, published values beside those computed here.
 ///

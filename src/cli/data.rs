@@ -15,11 +15,11 @@ use super::signing::sign_import;
 use super::surroundings::brought;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
-use crate::data::{BASE_URL, FetchError, Imported, Options, archive, fetch, import, known_content};
 use crate::engine::Import as Imports;
-use crate::record::{Output, Record};
-use crate::store::Store;
-use crate::work::Source;
+use base::record::{Output, Record};
+use base::work::Source;
+use learn::data::{BASE_URL, FetchError, Imported, Options, archive, fetch, import, known_content};
+use store::Store;
 
 /// Brings data sets into the store.
 #[derive(Debug, Subcommand)]
@@ -129,7 +129,7 @@ fn take(global: &Global, path: &std::path::Path, ui: &Ui) -> Result<(), Failure>
     let (warns, worth) = advice::worth(&imported);
     let Imported { source, train, test, .. } = imported;
     let store = global.store_to_fill()?;
-    let store_images = |name: &str, images: &crate::data::Images| -> Result<Output, Failure> {
+    let store_images = |name: &str, images: &learn::data::Images| -> Result<Output, Failure> {
         let content = images.to_bytes().map_err(|error| Failure::new(ExitCode::Failed, error.to_string(), ""))?;
         let object = store.put(&content)?;
         Ok(Output { name: name.to_owned(), object, bytes: content.len() as u64, inline: None })

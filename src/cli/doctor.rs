@@ -10,11 +10,10 @@ use super::share;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::engine::{Import, Indifferent, Resolver};
-use crate::fsx;
 use crate::graph::Graph;
 use crate::stages::{self, Device};
-use crate::store::{Store, StoreError};
-use crate::work::{Policy, Source};
+use base::work::{Policy, Source};
+use store::{Store, StoreError};
 
 /// Checks what a run needs: libtorch, devices, the store, the pipelines, the data.
 #[derive(Debug, Args)]
@@ -107,7 +106,7 @@ fn cache(root: &Path, store: &Result<Store, StoreError>) -> Result<String, Strin
         Err(StoreError::NoStore(_)) => {
             let there = |folder: &&Path| !folder.as_os_str().is_empty() && folder.exists();
             let above = root.ancestors().find(there).unwrap_or(Path::new("."));
-            match above.is_dir() && fsx::may_add(above) {
+            match above.is_dir() && files::may_add(above) {
                 true => Ok(format!("there is none at {} yet; `wdpipe make all` makes it", root.display())),
                 false => {
                     Err(format!("there is none at {}, and it cannot be made in {}", root.display(), above.display()))

@@ -9,8 +9,8 @@ use crate::cost::{self, gpus::Gpu};
 use crate::graph::{Graph, StageId};
 use crate::plan::Plan;
 use crate::stages::Device;
-use crate::store::Store;
-use crate::work::{Model, Numerics, Policy, Work};
+use base::work::{Model, Numerics, Policy, Work};
+use store::Store;
 
 /// Below so many seconds, by what is assumed, a plan is not worth the second that measuring takes.
 const WORTH: f64 = 30.0;
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
     use crate::plan::{Knowledge, plan};
     use crate::spec::{Pipeline, expand};
-    use crate::work::ModelName;
+    use base::work::ModelName;
 
     const FIG1: &str = include_str!("../../pipelines/fig1.toml");
 

@@ -12,17 +12,17 @@ use super::surroundings::brought;
 use super::ui::{Ui, not_for_eyes};
 use super::{ExitCode, Failure, Global};
 use crate::engine::{EngineError, Import as Imported, Resolver};
-use crate::fsx::{self, Named};
 use crate::graph::{Graph, Stage, StageId};
-use crate::learn::LearnError;
-use crate::learn::exchange::{self, Float64};
-use crate::learn::layout::layout;
-use crate::learn::weights::Weights;
 use crate::plan::Knowledge;
-use crate::record::{Output, Record};
 use crate::stages::{Device, StageError, Worker};
-use crate::store::{OBJECT_LIMIT, Store};
-use crate::work::{EmaEval, Model, Work};
+use base::record::{Output, Record};
+use base::work::{EmaEval, Model, Work};
+use files::Named;
+use learn::LearnError;
+use learn::exchange::{self, Float64};
+use learn::layout::layout;
+use learn::weights::Weights;
+use store::{OBJECT_LIMIT, Store};
 
 /// Writes a stage's weights to a file for PyTorch and others.
 ///
@@ -230,7 +230,7 @@ impl Import {
             return Err(Failure::usage(message, "letters, digits, - _ and . are allowed: say --name NAME"));
         }
         let started = std::time::Instant::now();
-        let file = fsx::read_regular(&self.file, OBJECT_LIMIT)
+        let file = files::read_regular(&self.file, OBJECT_LIMIT)
             .map_err(|error| Failure::new(ExitCode::Missing, error.to_string(), ""))?;
         let float64 = if self.round { Float64::Rounded } else { Float64::Exact };
         let exchange::Imported { model, weights, done, is_average } = exchange::import(&file, float64)

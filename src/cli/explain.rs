@@ -14,8 +14,8 @@ use super::{Failure, Global};
 use crate::engine::{EngineError, Resolver};
 use crate::graph::Graph;
 use crate::plan::{Bytes, Knowledge, MissReason, plan};
-use crate::record::{KeyParts, Record};
-use crate::value::Map;
+use base::record::{KeyParts, Record};
+use base::value::Map;
 
 /// Says what a stage computes, from what, and why it would run or not.
 #[derive(Debug, Args)]
@@ -169,7 +169,7 @@ fn json(
     reason: Option<&MissReason>,
 ) -> serde_json::Value {
     let outputs = record.map(|record| {
-        let output = |output: &crate::record::Output| {
+        let output = |output: &base::record::Output| {
             (output.name.clone(), serde_json::json!({ "blake3": output.object, "bytes": output.bytes }))
         };
         record.outputs.iter().map(output).collect::<serde_json::Map<_, _>>()

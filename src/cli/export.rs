@@ -4,16 +4,15 @@ use std::path::PathBuf;
 
 use super::Failure;
 use super::select::Selection;
-use crate::digest::ObjectDigest;
 use crate::engine;
-use crate::figure;
-use crate::fsx;
 use crate::plan::Knowledge;
 use crate::reports::{Settings, stamped};
-use crate::stamp::Stamp;
-use crate::store::Store;
-use crate::table::Table;
-use crate::work::Work;
+use base::digest::ObjectDigest;
+use base::table::Table;
+use base::work::Work;
+use draw::figure;
+use draw::stamp::Stamp;
+use store::Store;
 
 /// A file of the reports folder.
 pub struct Exported {
@@ -30,7 +29,7 @@ pub struct Exported {
 /// # Errors
 /// If the store cannot be read or the folder not be written.
 pub fn export(selection: &Selection, knowledge: &[Knowledge], store: &Store) -> Result<Vec<Exported>, Failure> {
-    let failed = |error: fsx::FsError| {
+    let failed = |error: files::FsError| {
         Failure::new(super::ExitCode::Storage, error.to_string(), "say --reports DIR to write elsewhere")
     };
     let mut exported = Vec::new();
@@ -53,8 +52,8 @@ pub fn export(selection: &Selection, knowledge: &[Knowledge], store: &Store) -> 
                 }
             };
             let path = place.path(extension);
-            fsx::create_folder(&place.folder).map_err(failed)?;
-            let changed = fsx::replace(&path, &bytes).map_err(failed)?;
+            files::create_folder(&place.folder).map_err(failed)?;
+            let changed = files::replace(&path, &bytes).map_err(failed)?;
             exported.push(Exported { digest: ObjectDigest::of(&bytes), path, changed });
         }
         if place.name != figure {

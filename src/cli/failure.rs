@@ -2,11 +2,11 @@
 
 use super::advice::quoted;
 use crate::engine::EngineError;
-use crate::fsx::FsError;
-use crate::sign::{KeyringError, TrustError};
 use crate::spec::Diagnostic;
-use crate::store::StoreError;
-use crate::work::Source;
+use base::work::Source;
+use files::FsError;
+use store::StoreError;
+use store::sign::{KeyringError, TrustError};
 
 /// The program's exit codes, for `--help`.
 pub const CODES: &str = "Exit codes:

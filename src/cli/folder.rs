@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::Failure;
-use crate::fsx;
 use crate::graph::Pattern;
 use crate::spec::{Contents, Need};
 
@@ -45,7 +44,7 @@ impl Folder {
         if path.is_file() {
             return Err(no_folder(path));
         }
-        let names = fsx::list(path).map_err(|error| Failure::usage(error.to_string(), ""))?;
+        let names = files::list(path).map_err(|error| Failure::usage(error.to_string(), ""))?;
         let names: Vec<&str> =
             names.iter().filter(|name| !is_passed_over(name)).filter_map(|name| name.strip_suffix(".toml")).collect();
         if names.is_empty() {
@@ -54,7 +53,7 @@ impl Folder {
         }
         let file = |name: &str| {
             let path = path.join(format!("{name}.toml"));
-            let text = fsx::read_text(&path, 1 << 20).map_err(|error| error.to_string());
+            let text = files::read_text(&path, 1 << 20).map_err(|error| error.to_string());
             let path = path.display().to_string();
             let contents = text.as_ref().ok().and_then(|text| Contents::of(name, &path, text).ok());
             File { name: name.to_owned(), path, text, contents: contents.unwrap_or_default() }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::{ExitCode, run};
-use crate::record::Record;
+use base::record::Record;
 
 /// Bytes of the caches for each core that oneDNN is told of.
 const SETS: [&str; 6] = [
@@ -178,7 +178,7 @@ const KINDS: &str = "average probe answers trace exact top cosines scale";
 
 /// Every network and kind of stage, the widths and batches of the profiles `smoke` and `cifar`, six sets of caches.
 #[test]
-#[ignore = "takes half an hour of one core: `cargo test --lib no_width_or_batch_of_the_committed -- --ignored`"]
+#[ignore = "takes half an hour of one core: `cargo test -p wdpipe --lib no_width_or_batch_of_the_committed -- --ignored`"]
 fn no_width_or_batch_of_the_committed_profiles_depends_on_caches() {
     let smoke = [(4, 10, false), (6, 10, false), (6, 32, false), (8, 10, false)];
     let cifar = [(6, 64, true), (8, 64, true)];
@@ -189,7 +189,7 @@ fn no_width_or_batch_of_the_committed_profiles_depends_on_caches() {
 
 /// The same for the paper's own width and batch.
 #[test]
-#[ignore = "takes half an hour of one core: `cargo test --lib no_width_or_batch_of_the_paper -- --ignored`"]
+#[ignore = "takes half an hour of one core: `cargo test -p wdpipe --lib no_width_or_batch_of_the_paper -- --ignored`"]
 fn no_width_or_batch_of_the_paper_depends_on_caches() {
     same(&pipeline(NETWORKS, 64, 128, 4, true), KINDS, &SETS);
 }

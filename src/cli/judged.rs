@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Failure;
 use super::select::Selection;
-use crate::claim::{Outcome, Series, Weighed, decide, weigh};
-use crate::figure::replica_points;
 use crate::graph::{Claim, Input};
 use crate::plan::Knowledge;
-use crate::store::Store;
-use crate::table::Table;
-use crate::work::Curve;
+use base::table::Table;
+use base::work::Curve;
+use draw::claim::{Outcome, Series, Weighed, decide, weigh};
+use draw::figure::replica_points;
+use store::Store;
 
 /// What the recorded numbers say of a claim.
 pub struct Judged<'a> {
@@ -64,7 +64,7 @@ fn weighed(claim: &Claim, knowledge: &[Knowledge], store: &Store) -> Result<Weig
 }
 
 /// Numbers that do not fit what is drawn of them.
-pub fn unfit(error: crate::figure::FigureError) -> Failure {
+pub fn unfit(error: draw::figure::FigureError) -> Failure {
     Failure::new(super::ExitCode::Failed, error.to_string(), "")
 }
 

@@ -12,7 +12,7 @@ use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::engine::{Import, Resolver};
 use crate::plan::Knowledge;
-use crate::sign::{KeyName, PublicKey, Trust};
+use store::sign::{KeyName, PublicKey, Trust};
 
 /// Keys that sign results: your own, and those that the project trusts.
 ///

@@ -11,18 +11,18 @@ use super::format::{bytes, count};
 use super::select::{Selection, Variant, select};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
-use crate::archive::Scope;
-use crate::closure::Closure;
-use crate::digest::{RecordDigest, StageKey};
 use crate::engine::{self, Preference, Resolver};
-use crate::fsx::Named;
-use crate::lock::{FILES, Lock};
 use crate::plan::Knowledge;
-use crate::record::Record;
 use crate::reports::{Place, ReportError, Settings};
-use crate::sign::Batch;
-use crate::store::Store;
-use crate::work::Work;
+use base::closure::Closure;
+use base::digest::{RecordDigest, StageKey};
+use base::record::Record;
+use base::work::Work;
+use files::Named;
+use store::Store;
+use store::archive::Scope;
+use store::lock::{FILES, Lock};
+use store::sign::Batch;
 
 /// Writes the locks of figures that were made: what each was made from, to be committed and checked.
 ///
@@ -120,7 +120,7 @@ impl LockCommand {
 /// what did not change changes nothing. Returns the signatures that lie beside them.
 fn keep(closure: &mut Closure, place: &Place) -> Vec<Vec<u8>> {
     // What is damaged is written anew.
-    let Ok(beside) = crate::archive::read_numbers(&place.path("wdpipe")) else { return Vec::new() };
+    let Ok(beside) = store::archive::read_numbers(&place.path("wdpipe")) else { return Vec::new() };
     let mut by_key: BTreeMap<StageKey, Vec<(&RecordDigest, &Record)>> = BTreeMap::new();
     for (digest, record) in &beside.records {
         by_key.entry(record.parts.key()).or_default().push((digest, record));
@@ -191,7 +191,7 @@ pub fn left(selection: &Selection, knowledge: &[Knowledge], store: &Store, ui: &
 /// In what a closure is another than a lock's, in words.
 fn leaves(lock: &Lock, closure: &Closure) -> String {
     let held: std::collections::BTreeMap<_, _> = lock.stages.iter().map(|stage| (stage.key, stage)).collect();
-    let differs = |member: &&crate::closure::Member| {
+    let differs = |member: &&base::closure::Member| {
         held.get(&member.key).is_some_and(|stage| stage.outcome().1 != member.outcome().1)
     };
     let other: Vec<_> = closure.members.iter().filter(differs).collect();

@@ -30,7 +30,7 @@ use crate::cost::gpus::Gpu;
 use crate::engine::{self, EngineError, Environment, Event, Preference, Request};
 use crate::plan::{Knowledge, Plan};
 use crate::stages::Device;
-use crate::store::Store;
+use store::Store;
 
 /// Makes figures: computes what is not known yet, and draws.
 ///

@@ -1,4 +1,4 @@
-//! `wdpipe make --ci`: seeds are added until every mean is known well enough, by the rules of [`crate::claim::precision`].
+//! `wdpipe make --ci`: seeds are added until every mean is known well enough, by the rules of [`draw::claim::precision`].
 
 use std::time::Instant;
 
@@ -8,12 +8,12 @@ use super::make::{Once, planned};
 use super::select::{Variant, select};
 use super::ui::Ui;
 use super::{Failure, Global};
-use crate::claim::looks::at_step;
-use crate::claim::precision::Known;
 use crate::plan::Knowledge;
-use crate::store::Store;
-use crate::table::{Table, Values};
-use crate::work::Work;
+use base::table::{Table, Values};
+use base::work::Work;
+use draw::claim::looks::at_step;
+use draw::claim::precision::Known;
+use store::Store;
 
 /// The setting that is extended: curves are averaged over it unless a pipeline says otherwise.
 const SEED: &str = "seed";

@@ -5,7 +5,6 @@ use clap::Args;
 use super::folder::Folder;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
-use crate::fsx;
 use crate::spec::{Contents, RESERVED};
 
 /// The text, in which NAME stands for the pipeline's name.
@@ -35,8 +34,8 @@ impl New {
             return Err(Failure::usage(message, "take a lower-case letter, then those, digits, - and _"));
         }
         let path = global.pipelines.join(format!("{name}.toml"));
-        let storage = |error: fsx::FsError| Failure::new(ExitCode::Storage, error.to_string(), "");
-        if fsx::identity(&path).map_err(storage)?.is_some() {
+        let storage = |error: files::FsError| Failure::new(ExitCode::Storage, error.to_string(), "");
+        if files::identity(&path).map_err(storage)?.is_some() {
             let message = format!("{} is there already", path.display());
             return Err(Failure::usage(message, "choose another name, or edit that file"));
         }
@@ -47,8 +46,8 @@ impl New {
         if let Some((taken, path)) = taken {
             return Err(Failure::usage(format!("`{taken}` is drawn by {path}"), "choose another name"));
         }
-        fsx::create_folder(&global.pipelines).map_err(storage)?;
-        fsx::replace(&path, text.as_bytes()).map_err(storage)?;
+        files::create_folder(&global.pipelines).map_err(storage)?;
+        files::replace(&path, text.as_bytes()).map_err(storage)?;
         ui.say(&format!("wrote {}; make it with", path.display()));
         ui.command(&format!("wdpipe make {name}"));
         Ok(())

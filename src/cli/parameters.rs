@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::spec::Told;
-use crate::value::{Map, Value};
+use base::value::{Map, Value};
 
 /// What a stage's table says besides: what the stage is, and which others it reads.
 const REFERENCES: [&str; 5] = ["kind", "start", "of", "data", "only"];

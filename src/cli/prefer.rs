@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 
-use crate::digest::{ObjectDigest, StageKey};
 use crate::engine::{Preference, Recorded, Standing};
-use crate::record::Outline;
 use crate::reports::Place;
-use crate::sign::{Accept, PublicKey, Trust};
-use crate::store::StoreError;
+use base::digest::{ObjectDigest, StageKey};
+use base::record::Outline;
+use store::StoreError;
+use store::sign::{Accept, PublicKey, Trust};
 
 /// What locks hold of each key.
 type Held = HashMap<StageKey, Vec<BTreeMap<String, ObjectDigest>>>;

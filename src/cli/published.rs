@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Failure;
 use super::judged::{tables, unfit};
 use super::select::Selection;
-use crate::claim::equivalence::{Mean, Standing, below, level, ratio};
-use crate::claim::phase::{Phase, counterpart, phases};
-use crate::figure::replica_points;
 use crate::graph::{Carry, Graph, Published, PublishedValue, Stage, StageId, Tolerance};
 use crate::plan::Knowledge;
-use crate::stats;
-use crate::store::Store;
-use crate::work::{Curve, Panel, Work};
+use base::stats;
+use base::work::{Curve, Panel, Work};
+use draw::claim::equivalence::{Mean, Standing, below, level, ratio};
+use draw::claim::phase::{Phase, counterpart, phases};
+use draw::figure::replica_points;
+use store::Store;
 
 /// All that was published of a figure, beside ours.
 #[derive(Default)]

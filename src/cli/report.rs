@@ -11,17 +11,16 @@ use super::published::published;
 use super::select::{Selection, Variant, select};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
-use crate::digest::Description;
 use crate::engine::Resolver;
-use crate::figure;
-use crate::fsx;
 use crate::graph::StageId;
-use crate::page::{ClaimInfo, CurveInfo, Kept, Page, PanelInfo, Section, StageInfo, html, kept};
 use crate::plan::Knowledge;
 use crate::reports;
-use crate::store::Store;
-use crate::table::Table;
-use crate::work::{Mark, Panel, Scale, Work};
+use base::digest::Description;
+use base::table::Table;
+use base::work::{Mark, Panel, Scale, Work};
+use draw::figure;
+use draw::page::{ClaimInfo, CurveInfo, Kept, Page, PanelInfo, Section, StageInfo, html, kept};
+use store::Store;
 
 /// No page has more bytes.
 const LIMIT: u64 = 1 << 30;
@@ -57,9 +56,9 @@ impl Report {
 /// # Errors
 /// If none is known, or the page cannot be written.
 pub fn write(selection: &Selection, all: bool, store: &Store, global: &Global, ui: &Ui) -> Result<(), Failure> {
-    let storage = |error: fsx::FsError| Failure::new(ExitCode::Storage, error.to_string(), "");
+    let storage = |error: files::FsError| Failure::new(ExitCode::Storage, error.to_string(), "");
     let path = selection.folder.join(format!("{}.html", page_name(selection)));
-    let before = match fsx::read_text(&path, LIMIT) {
+    let before = match files::read_text(&path, LIMIT) {
         Err(error) if error.is_missing() => String::new(),
         text => text.map_err(storage)?,
     };
@@ -91,8 +90,8 @@ pub fn write(selection: &Selection, all: bool, store: &Store, global: &Global, u
         figures,
         kept,
     };
-    fsx::create_folder(&selection.folder).map_err(storage)?;
-    let changed = fsx::replace(&path, html(&page).as_bytes()).map_err(storage)?;
+    files::create_folder(&selection.folder).map_err(storage)?;
+    let changed = files::replace(&path, html(&page).as_bytes()).map_err(storage)?;
     ui.say(&format!("{} {}", if changed { "wrote" } else { "unchanged" }, path.display()));
     unmade.retain(|name| !stays.contains(name));
     for (names, why) in [
@@ -150,7 +149,7 @@ fn section(selection: &Selection, name: &str, store: &Store, global: &Global) ->
     };
     let published = compare::listings(&published(selection, &knowledge, store, name)?);
     let file = format!("{}.toml", drawn.pipeline);
-    let text = fsx::read_text(&global.pipelines.join(&file), 1 << 20)
+    let text = files::read_text(&global.pipelines.join(&file), 1 << 20)
         .map_err(|error| Failure::usage(error.to_string(), ""))?;
     let place = selection.place(name);
     let files = [("SVG", "svg"), ("PNG", "png"), ("PDF", "pdf"), ("numbers (CSV)", "csv")];
@@ -172,7 +171,7 @@ fn section(selection: &Selection, name: &str, store: &Store, global: &Global) ->
 }
 
 fn panel(panel: &Panel) -> PanelInfo {
-    let curve = |curve: &crate::work::Curve| {
+    let curve = |curve: &base::work::Curve| {
         let look = figure::Look::of(curve.colour, curve.dashed);
         CurveInfo {
             label: curve.label.clone(),

@@ -11,12 +11,12 @@ use super::prefer::Preferred;
 use super::variant::Variants;
 use super::{Failure, Global};
 use crate::graph::{Drawn, Graph, Input, Stage, StageId};
-use crate::name::{PLAIN, is_plain};
 use crate::reports::Place;
-use crate::sign::Trust;
 use crate::spec::{Diagnostic, Need, Pipeline, RESERVED, check_set, did_you_mean, expand, is_open};
-use crate::value::ValueError;
-use crate::work::Work;
+use base::name::{PLAIN, is_plain};
+use base::value::ValueError;
+use base::work::Work;
+use store::sign::Trust;
 
 /// Which profile and settings hold.
 #[derive(Debug, Clone, Args)]

@@ -79,7 +79,6 @@ mod with_torch {
     use super::super::format::columns;
     use super::super::statistics::{CASES, Simulated, markdown};
     use super::{Estimators, ExitCode, Failure, Numerics, Report, Selftest, Ui};
-    use crate::fsx;
     use crate::stages::StageError;
     use crate::stages::selftest::{
         Checked, Comparison, Coverage, DRAWS, Deviation, Exact, IMAGES, REFERENCE, STANDARD_ERRORS, TRAINED, check,
@@ -115,7 +114,7 @@ mod with_torch {
             }
             let all = self.cases.iter().map(|case| read_and_compare(case)).collect::<Result<Vec<_>, _>>()?;
             if let (Some(path), [comparison]) = (&self.out, &all[..]) {
-                fsx::write_named(path, &comparison.results)?;
+                files::write_named(path, &comparison.results)?;
                 ui.say(&format!("wrote {}", path.display()));
             }
             if self.json {
@@ -168,7 +167,7 @@ mod with_torch {
             let checked = checked(self.repetitions)?;
             let simulated = Simulated::new(CASES);
             let page = page(&all, &checked, self.repetitions) + "\n" + &simulated.section(CASES);
-            fsx::write_named(&self.to, page.as_bytes())?;
+            files::write_named(&self.to, page.as_bytes())?;
             ui.say(&format!("wrote {}", self.to.display()));
             disagreements(&self.cases, &all)?;
             uncovered(&checked)?;
@@ -183,7 +182,8 @@ mod with_torch {
     }
 
     fn read_and_compare(path: &Path) -> Result<Comparison, Failure> {
-        let bytes = fsx::read(path, LARGEST).map_err(|error| Failure::new(ExitCode::Missing, error.to_string(), ""))?;
+        let bytes =
+            files::read(path, LARGEST).map_err(|error| Failure::new(ExitCode::Missing, error.to_string(), ""))?;
         compare(&bytes).map_err(|error| {
             let failure = failed(error);
             Failure { message: format!("{}: {}", path.display(), failure.message), ..failure }

@@ -8,8 +8,7 @@ use clap::Args;
 use super::format::count;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
-use crate::fsx;
-use crate::store::{self, Finding, Options, Shared, Store, StoreError};
+use store::{Finding, Options, Shared, Store, StoreError};
 
 /// Makes a cache that a group uses together, or mends one.
 ///
@@ -35,7 +34,7 @@ impl Share {
     /// If there is no such group, or the folder cannot be shared with it.
     pub fn run(&self, ui: &Ui) -> Result<(), Failure> {
         let Self { folder, group, json } = self;
-        let Some(number) = fsx::group_number(group) else {
+        let Some(number) = files::group_number(group) else {
             let hint = "`id` lists yours; who manages this machine makes one with `groupadd lab` and adds people with \
                         `usermod -aG lab NAME`";
             return Err(Failure::usage(format!("this machine has no group `{group}`"), hint));
@@ -48,11 +47,11 @@ impl Share {
             });
             ui.answer(&object.to_string());
         } else {
-            let (place, name) = (folder.display(), fsx::group_name(number));
+            let (place, name) = (folder.display(), files::group_name(number));
             let (folders, files) = (count(folders as usize, "folder"), count(files as usize, "file"));
             ui.answer(&format!("{place} is shared with the group {name}: {folders} and {files} set right"));
             if let Some((path, owner, number)) = &others {
-                let (owner, files) = (fsx::user_name(*owner), count(*number as usize, "file"));
+                let (owner, files) = (files::user_name(*owner), count(*number as usize, "file"));
                 ui.warn(&format!(
                     "{files} of others left as they are, such as {} of {owner}: they run the same command",
                     path.display()

@@ -11,11 +11,11 @@ use super::select::{Variant, select};
 use super::ui::{Ui, is_text, not_for_eyes};
 use super::{ExitCode, Failure, Global};
 use crate::engine::Resolver;
-use crate::fsx::Named;
 use crate::plan::Knowledge;
-use crate::record::Record;
-use crate::store::Store;
-use crate::table::Table;
+use base::record::Record;
+use base::table::Table;
+use files::Named;
+use store::Store;
 
 /// Shows what a stage yielded: its numbers, or one output as it is.
 #[derive(Debug, Args)]

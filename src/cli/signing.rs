@@ -9,10 +9,10 @@ use super::select::Selection;
 use super::surroundings::who;
 use super::ui::Ui;
 use super::{ExitCode, Failure};
-use crate::digest::RecordDigest;
 use crate::engine::Preference;
-use crate::sign::{Batch, KeyName, Keyring, SecretKey};
-use crate::store::Store;
+use base::digest::RecordDigest;
+use store::Store;
+use store::sign::{Batch, KeyName, Keyring, SecretKey};
 
 /// Signs records, all with one signature.
 ///

@@ -5,7 +5,7 @@ use clap::Args;
 use super::parse::whole;
 use super::ui::Ui;
 use super::{ExitCode, Failure};
-use crate::claim::simulate::{Covered, Population, coverage, false_findings, power};
+use draw::claim::simulate::{Covered, Population, coverage, false_findings, power};
 
 /// Simulates seeds, and says how often intervals cover the mean, how often noise is called a finding, and what is found.
 ///

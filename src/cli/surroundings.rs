@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::record::Provenance;
+use base::record::Provenance;
 
 /// Seconds since 1970.
 pub fn now() -> u64 {
@@ -15,7 +15,7 @@ pub fn who() -> String {
     let named = |name| std::env::var(name).ok().filter(|user| !user.is_empty());
     let user = named("USER").or_else(|| named("LOGNAME"));
     let user = user.unwrap_or_else(|| number().map_or("unknown".to_owned(), |number| format!("uid{number}")));
-    let host = crate::fsx::read(std::path::Path::new("/etc/hostname"), 256).unwrap_or_default();
+    let host = files::read(std::path::Path::new("/etc/hostname"), 256).unwrap_or_default();
     let host = String::from_utf8_lossy(&host).trim().to_owned();
     if host.is_empty() { user } else { format!("{user}@{host}") }
 }

@@ -133,7 +133,7 @@ impl From<TortureError> for Failure {
     fn from(error: TortureError) -> Self {
         let message = error.to_string();
         match error {
-            TortureError::Fs(error) => crate::store::StoreError::Fs(error).into(),
+            TortureError::Fs(error) => store::StoreError::Fs(error).into(),
             TortureError::Store(error) => error.into(),
             TortureError::NotEmpty(_) => Self::usage(message, ""),
             TortureError::Full { .. } => Self::new(ExitCode::Storage, message, "make room, or name another folder"),

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::advice::InForce;
 use super::{ExitCode, Failure};
-use crate::fsx::{FsError, Named, Stream};
+use files::{FsError, Named, Stream};
 
 /// Standard output, as far as anything was written to it.
 static ANSWERS: Mutex<Answers> = Mutex::new(Answers { stream: None, failed: None });

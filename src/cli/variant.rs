@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::digest::Description;
 use crate::graph::{Drawn, Graph};
 use crate::reports;
-use crate::value::ValueError;
-use crate::work::Work;
+use base::digest::Description;
+use base::value::ValueError;
+use base::work::Work;
 
 /// The figures of a selection that have another name than their own: those made with other settings, and one that the
 /// user named.

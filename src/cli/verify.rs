@@ -12,20 +12,19 @@ use super::select::{Variant, plain, select};
 use super::signals::cancel_on_interrupt;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
-use crate::archive::{self, ArchiveError, Numbers};
-use crate::digest::{ObjectDigest, RecordDigest, StageKey};
 use crate::engine::{EngineError, Indifferent, Preference, Recorded, Resolver, Standing};
-use crate::fsx;
-use crate::lock::Lock;
-use crate::parallel::parallel;
 use crate::plan::Knowledge;
-use crate::record::{Outline, Record};
 use crate::reports::{Place, ReportError, Settings, is_variant};
-use crate::sign::Trust;
 use crate::stages::Device;
-use crate::store::{Store, StoreError};
-use crate::table::Table;
 use crate::verify::{self, Check, Evidence, Level, Pick, Verdict};
+use base::digest::{ObjectDigest, RecordDigest, StageKey};
+use base::parallel::parallel;
+use base::record::{Outline, Record};
+use base::table::Table;
+use store::archive::{self, ArchiveError, Numbers};
+use store::lock::Lock;
+use store::sign::Trust;
+use store::{Store, StoreError};
 
 /// Checks that committed figures are what was computed. Exit code 0: all as it should be; 1: something differs;
 /// 3: something needed is missing.
@@ -185,17 +184,17 @@ impl Verify {
 
     /// What is checked, and the variants that nobody locked, which are not.
     fn subjects(&self, global: &Global) -> Result<(Vec<Subject>, Vec<Subject>), Failure> {
-        let storage = |error: fsx::FsError| Failure::from(ReportError::from(error));
+        let storage = |error: files::FsError| Failure::from(ReportError::from(error));
         let profiles = match &self.profile {
             Some(profile) => vec![profile.clone()],
-            None => fsx::list(&global.reports).map_err(storage)?,
+            None => files::list(&global.reports).map_err(storage)?,
         };
         let (mut subjects, mut variants) = (Vec::new(), Vec::new());
         for profile in profiles {
             // A plain file of that name has nothing in it.
             let Ok(places) = Place::any(&global.reports.join(&profile)) else { continue };
             for place in places {
-                let has_lock = fsx::identity(&place.path("lock")).map_err(storage)?.is_some();
+                let has_lock = files::identity(&place.path("lock")).map_err(storage)?.is_some();
                 let list = if is_variant(&place.name) && !has_lock { &mut variants } else { &mut subjects };
                 list.push(Subject { profile: profile.clone(), place });
             }
@@ -233,7 +232,7 @@ impl Verify {
             Ok(None) => return Ok(vec![Check::failed(Level::Files, Verdict::Missing, &unlocked(subject, global))]),
             Err(error) => return Ok(vec![Check::failed(Level::Files, Verdict::Differs, &error.to_string())]),
         };
-        let fs = |error: fsx::FsError| Failure::from(ReportError::from(error));
+        let fs = |error: files::FsError| Failure::from(ReportError::from(error));
         let mut checks = vec![verify::files(&lock, place).map_err(fs)?];
         if lock.profile != subject.profile {
             checks[0].found(Verdict::Differs, format!("it is the lock of a figure of profile {}", lock.profile));

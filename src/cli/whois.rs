@@ -11,15 +11,14 @@ use super::format::{columns, count, date, shown};
 use super::ui::Ui;
 use super::verify::Subject;
 use super::{ExitCode, Failure, Global};
-use crate::digest::ObjectDigest;
-use crate::fsx;
-use crate::lock::Lock;
-use crate::record::{Provenance, Record};
 use crate::reports::{Place, Settings, bare};
-use crate::stamp::{Stamp, find};
-use crate::store::Store;
-use crate::value::{Map, Value};
 use crate::verify::Evidence;
+use base::digest::ObjectDigest;
+use base::record::{Provenance, Record};
+use base::value::{Map, Value};
+use draw::stamp::{Stamp, find};
+use store::Store;
+use store::lock::Lock;
 
 /// No file that is asked about has more bytes.
 const LIMIT: u64 = 256 << 20;
@@ -58,7 +57,7 @@ impl Whois {
     /// # Errors
     /// If the file cannot be read, or nothing in it says where it is from.
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let bytes = fsx::read(&self.file, LIMIT).map_err(|error| Failure::usage(error.to_string(), ""))?;
+        let bytes = files::read(&self.file, LIMIT).map_err(|error| Failure::usage(error.to_string(), ""))?;
         let locks = locks(global)?;
         let hash = ObjectDigest::of(&bytes);
         let mut stamps = find(&bytes);
@@ -167,7 +166,7 @@ impl Whois {
 /// All locks in the reports folder; those that are damaged are passed over: `verify` tells of them.
 fn locks(global: &Global) -> Result<Vec<(Subject, Lock)>, Failure> {
     let mut locks = Vec::new();
-    for profile in fsx::list(&global.reports).unwrap_or_default() {
+    for profile in files::list(&global.reports).unwrap_or_default() {
         for place in Place::all(&global.reports.join(&profile)).unwrap_or_default() {
             if let Ok(Some(lock)) = place.lock() {
                 locks.push((Subject { profile: profile.clone(), place }, lock));
@@ -179,7 +178,7 @@ fn locks(global: &Global) -> Result<Vec<(Subject, Lock)>, Failure> {
 
 /// All variants in the reports folder, and how they were made.
 fn variants(global: &Global) -> Vec<(Place, Settings)> {
-    let profiles = fsx::list(&global.reports).unwrap_or_default();
+    let profiles = files::list(&global.reports).unwrap_or_default();
     profiles.iter().flat_map(|profile| Settings::all(&global.reports.join(profile)).unwrap_or_default()).collect()
 }
 

@@ -2,8 +2,8 @@
 //! reached.
 
 use crate::graph::{Graph, StageId};
-use crate::learn::layout::layout;
-use crate::work::{Estimator, Loss, Model, Precision, Work};
+use base::work::{Estimator, Loss, Model, Precision, Work};
+use learn::layout::layout;
 
 use super::{Layer, layers};
 
@@ -125,7 +125,7 @@ fn widest(model: Model) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::work::ModelName;
+    use base::work::ModelName;
 
     #[test]
     fn gpus_are_found_by_name_and_no_share_is_more_than_all() {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::changes::{Change, How};
+use base::changes::{Change, How};
 
 /// Of what is different in so many ways (the first epoch of every segment, say) only examples are told.
 const WAYS: usize = 3;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use super::tables::share;
-use crate::table::{Table, Values};
+use base::table::{Table, Values};
 
 /// What became of the curves of a figure.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -145,7 +145,7 @@ fn pooled(a: f64, b: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::Column;
+    use base::table::Column;
 
     /// Rows of panel, curve, x, mean, std.
     fn table(rows: &[(&str, &str, f64, f64, f64)]) -> Table {

@@ -16,11 +16,11 @@ mod tests;
 
 use serde::Serialize;
 
-use crate::changes;
-use crate::closure::{Closure, Member};
-use crate::digest::{ClosureRoot, StageKey};
-use crate::record::Output;
-use crate::table::Table;
+use base::changes;
+use base::closure::{Closure, Member};
+use base::digest::{ClosureRoot, StageKey};
+use base::record::Output;
+use base::table::Table;
 pub use causes::Cause;
 use causes::Causes;
 pub use curves::{CurveChange, FigureChange};

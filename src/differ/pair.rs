@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use super::name::Name;
-use crate::changes;
-use crate::closure::{Closure, Member};
-use crate::digest::ObjectDigest;
+use base::changes;
+use base::closure::{Closure, Member};
+use base::digest::ObjectDigest;
 
 /// Of so many stages at the same place the most alike is found; more are not looked at.
 const CANDIDATES: usize = 32;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
-use crate::table::Table;
+use base::table::Table;
 
 /// Two numbers that differ, and where they stand.
 #[derive(Debug, Clone, PartialEq, Serialize)]

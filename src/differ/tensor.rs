@@ -3,7 +3,7 @@
 use safetensors::tensor::{Dtype as Stored, SafeTensors};
 use serde::Serialize;
 
-use crate::digest::ObjectDigest;
+use base::digest::ObjectDigest;
 
 /// What the elements of a tensor are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use super::preference::Recorded;
-use crate::digest::{ObjectDigest, RecordDigest, StageKey};
-use crate::record::{Outline, Output, Record};
-use crate::sign::PublicKey;
-use crate::store::{Catalogue, Listed, ObjectState, Store, StoreError};
+use base::digest::{ObjectDigest, RecordDigest, StageKey};
+use base::record::{Outline, Output, Record};
+use store::sign::PublicKey;
+use store::{Catalogue, Listed, ObjectState, Store, StoreError};
 
 /// A store together with what a catalogue lists beyond it.
 pub struct Ahead<'a> {

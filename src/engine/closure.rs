@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use super::EngineError;
 use super::import::Import;
-use crate::closure::{Closure, Member, outcome, root};
-use crate::digest::{ClosureRoot, RecordDigest};
 use crate::graph::{Graph, StageId};
 use crate::plan::Knowledge;
-use crate::record::Record;
-use crate::store::Store;
+use base::closure::{Closure, Member, outcome, root};
+use base::digest::{ClosureRoot, RecordDigest};
+use base::record::Record;
+use store::Store;
 
 /// The closure of a stage: the stages that it needs in the graph's order and under the graph's names, itself last. Where
 /// something imported is read, its record stands before its first reader, as `import cifar10` or `import weights/NAME`.
@@ -97,11 +97,11 @@ fn member(name: String, digest: RecordDigest, record: Record) -> Member {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::ObjectDigest;
     use crate::engine::Resolver;
     use crate::graph::{Input, Stage};
-    use crate::record::{KeyParts, Output, Provenance};
-    use crate::work::{Dataset, Init, InitScheme, Model, ModelName, Source, Work};
+    use base::digest::ObjectDigest;
+    use base::record::{KeyParts, Output, Provenance};
+    use base::work::{Dataset, Init, InitScheme, Model, ModelName, Source, Work};
 
     fn record(parts: KeyParts, outputs: &[&str]) -> Record {
         let bytes = |name: &&str| format!("{} of {}", name, parts.key()).into_bytes();

@@ -10,13 +10,13 @@ use super::import::Import;
 use super::keep::{OnTheWay, Unstored};
 use super::resolve::{Inputs, Resolver};
 use crate::cost;
-use crate::digest::{ObjectDigest, StageKey};
 use crate::graph::{Graph, StageId};
 use crate::plan::{Bytes, Knowledge, MissReason};
-use crate::record::{KeyParts, Output, Provenance, Record};
 use crate::stages::{Made, Product, Progress, Read, Report, StageError, Worker};
-use crate::store::{Store, StoreError};
-use crate::work::Work;
+use base::digest::{ObjectDigest, StageKey};
+use base::record::{KeyParts, Output, Provenance, Record};
+use base::work::Work;
+use store::{Store, StoreError};
 
 /// Outputs up to this size travel inside the record: one durable file for a cheap stage.
 const INLINE: usize = 16 << 10;

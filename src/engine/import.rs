@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::EngineError;
-use crate::record::KeyParts;
-use crate::value::{Map, Value};
-use crate::work::{Source, Work};
+use base::record::KeyParts;
+use base::value::{Map, Value};
+use base::work::{Source, Work};
 
 /// Something that a user brought into the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

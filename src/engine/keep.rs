@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::EngineError;
 use super::events::Event;
-use crate::digest::{ObjectDigest, RecordDigest};
 use crate::graph::StageId;
 use crate::plan::{Bytes, Knowledge};
-use crate::record::{Outline, Output, Record};
 use crate::stages::Notes;
-use crate::store::{Claim, Store};
+use base::digest::{ObjectDigest, RecordDigest};
+use base::record::{Outline, Output, Record};
+use store::{Claim, Store};
 
 /// An object's bytes, with their name.
 type Object = (ObjectDigest, Arc<Vec<u8>>);

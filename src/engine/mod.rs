@@ -35,9 +35,9 @@ pub use resolve::{Inputs, Resolver, policy};
 pub use schedule::make;
 
 use crate::stages::StageError;
-use crate::store::StoreError;
-use crate::value::ValueError;
-use crate::work::Source;
+use base::value::ValueError;
+use base::work::Source;
+use store::StoreError;
 
 /// Why a figure could not be made.
 #[derive(Debug, thiserror::Error)]

@@ -1,9 +1,9 @@
 //! Where records are looked for, and which of several records of one key is used.
 
-use crate::digest::{ObjectDigest, RecordDigest, StageKey};
-use crate::record::{Outline, Record};
-use crate::sign::PublicKey;
-use crate::store::{ObjectState, Store, StoreError};
+use base::digest::{ObjectDigest, RecordDigest, StageKey};
+use base::record::{Outline, Record};
+use store::sign::PublicKey;
+use store::{ObjectState, Store, StoreError};
 
 /// Something that has records: a store, or an archive in memory.
 pub trait Recorded: Sync {

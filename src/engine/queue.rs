@@ -12,10 +12,10 @@ use super::packing::Packing;
 use super::request::divergence;
 use super::resolve::Resolver;
 use crate::cost;
-use crate::digest::{RecordDigest, StageKey};
 use crate::graph::{Graph, StageId};
 use crate::plan::Knowledge;
-use crate::work::{Precision, Work};
+use base::digest::{RecordDigest, StageKey};
+use base::work::{Precision, Work};
 
 /// So many stages may be computed and wait to be stored; then workers wait, too.
 const UNSTORED: usize = 4;
@@ -382,8 +382,8 @@ mod tests {
     use crate::engine::Indifferent;
     use crate::graph::Stage;
     use crate::plan::plan;
-    use crate::store::Store;
-    use crate::work::{Loss, Model, ModelName, NoiseScale, NormStatistics};
+    use base::work::{Loss, Model, ModelName, NoiseScale, NormStatistics};
+    use store::Store;
 
     /// Tries something with a queue of six stages in these precisions, in turns, of which six may run at a time.
     fn with_queue(precisions: &[Precision], attempt: impl FnOnce(Queue<'_>)) {

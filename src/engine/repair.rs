@@ -6,10 +6,10 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use super::rerun::{RerunError, Rerunner};
-use crate::digest::ObjectDigest;
-use crate::makers::{Makers, Making};
 use crate::stages::StageError;
-use crate::store::{Claim, ObjectState, Store, StoreError};
+use base::digest::ObjectDigest;
+use base::makers::{Makers, Making};
+use store::{Claim, ObjectState, Store, StoreError};
 
 /// How often a stage that another process computes is asked for again.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
@@ -167,7 +167,7 @@ impl Repair<'_> {
             Err(error) => return cannot(format!("`{}`: {error}", making.stage)),
         };
         let made: BTreeMap<_, _> = again.made.outputs.iter().map(|product| (product.name, product)).collect();
-        let differs = |output: &&crate::record::Output| {
+        let differs = |output: &&base::record::Output| {
             made.get(output.name.as_str()).is_none_or(|product| product.object != output.object)
         };
         let outputs: Vec<_> = record.outputs.iter().filter(differs).map(|output| output.name.clone()).collect();
@@ -232,10 +232,10 @@ impl std::fmt::Display for Repaired {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{KeyParts, Output, Provenance, Record};
     use crate::stages::{Device, Product};
-    use crate::value::Map;
-    use crate::work::{Dataset, Source, Work};
+    use base::record::{KeyParts, Output, Provenance, Record};
+    use base::value::Map;
+    use base::work::{Dataset, Source, Work};
 
     /// A stage that makes images here, its record (whose outputs were not stored), and their bytes.
     fn images(lie: bool) -> (Record, Vec<Vec<u8>>) {
@@ -392,7 +392,7 @@ mod tests {
         let (record, bytes) = images(false);
         store.publish(&record).unwrap();
         let object = record.outputs[0].object;
-        let path = folder.path().join(crate::store::object_path(&object));
+        let path = folder.path().join(store::object_path(&object));
         std::fs::write(&path, "wrong").unwrap();
         // Nothing can be moved aside.
         std::fs::remove_dir(folder.path().join("quarantine")).unwrap();

@@ -7,11 +7,11 @@ use std::sync::atomic::AtomicBool;
 use super::EngineError;
 use super::execute::Environment;
 use super::preference::Preference;
-use crate::digest::{RecordDigest, StageKey};
 use crate::graph::{Graph, StageId};
 use crate::plan::Knowledge;
 use crate::stages::{self, Device};
-use crate::store::Store;
+use base::digest::{RecordDigest, StageKey};
+use store::Store;
 
 /// What is to be made, and how.
 pub struct Request<'a> {

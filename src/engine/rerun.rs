@@ -1,11 +1,11 @@
 //! Computing again what a record says was computed, from nothing but the record and the bytes that it read.
 
 use super::resolve::policy;
-use crate::digest::ObjectDigest;
-use crate::record::Record;
 use crate::stages::{Device, Made, Report, StageError, Worker};
-use crate::value::Map;
-use crate::work::{Policy, Work, WorkError};
+use base::digest::ObjectDigest;
+use base::record::Record;
+use base::value::Map;
+use base::work::{Policy, Work, WorkError};
 
 /// Why a stage could not be computed again.
 #[derive(Debug, thiserror::Error)]

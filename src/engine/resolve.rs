@@ -6,14 +6,14 @@ use std::sync::Mutex;
 use super::EngineError;
 use super::import::Import;
 use super::preference::{Preference, Recorded, Standing};
-use crate::digest::StageKey;
 use crate::graph::{Graph, Stage, StageId};
-use crate::parallel::beside;
 use crate::plan::{Bytes, Knowledge, MissReason};
-use crate::record::{self, KeyParts, Outline, Output};
-use crate::store::{ObjectState, Store, Witnesses};
-use crate::value::{Map, Value, encode_map};
-use crate::work::Policy;
+use base::digest::StageKey;
+use base::parallel::beside;
+use base::record::{self, KeyParts, Outline, Output};
+use base::value::{Map, Value, encode_map};
+use base::work::Policy;
+use store::{ObjectState, Store, Witnesses};
 
 /// Version of the numeric policy; see [`policy`].
 const POLICY: i64 = 1;

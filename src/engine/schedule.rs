@@ -20,7 +20,7 @@ use super::resolve::Resolver;
 use crate::graph::StageId;
 use crate::plan::{Bytes, Knowledge, plan};
 use crate::stages::{self, Notes, Worker};
-use crate::store::Store;
+use store::Store;
 
 /// How often a stage that another process runs is asked for again, and whether to stop.
 const ASK_AGAIN: Duration = Duration::from_millis(200);

@@ -124,7 +124,7 @@ fn listed<'a>(values: impl Iterator<Item = &'a str>) -> String {
 mod tests {
     use super::*;
     use crate::graph::Stage;
-    use crate::work::{Dataset, Source, Work};
+    use base::work::{Dataset, Source, Work};
 
     fn graph() -> Graph {
         let work = Dataset { source: Source::Shapes10, train: 1, test: 1, classes: None, seed: 0 };

@@ -5,8 +5,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::Place;
-use crate::digest::StageKey;
-use crate::fsx::{self, FsError};
+use base::digest::StageKey;
+use files::FsError;
 
 /// No such text has more bytes.
 const LIMIT: u64 = 1 << 20;
@@ -31,7 +31,7 @@ impl Settings {
     /// If the folder cannot be read.
     pub fn all(folder: &Path) -> Result<Vec<(Place, Self)>, FsError> {
         let mut found = Vec::new();
-        for name in fsx::list(folder)?.iter().filter_map(|file| file.strip_suffix(".toml")) {
+        for name in files::list(folder)?.iter().filter_map(|file| file.strip_suffix(".toml")) {
             let place = Place { folder: folder.to_owned(), name: name.to_owned() };
             found.extend(Self::read(&place).map(|settings| (place, settings)));
         }
@@ -40,7 +40,7 @@ impl Settings {
 
     /// Those of one variant; nothing if there is no such text.
     pub fn read(place: &Place) -> Option<Self> {
-        toml::from_str(&fsx::read_text(&place.path("toml"), LIMIT).ok()?).ok()
+        toml::from_str(&files::read_text(&place.path("toml"), LIMIT).ok()?).ok()
     }
 
     /// Writes them beside the variant.
@@ -51,7 +51,7 @@ impl Settings {
         // Texts and a list of texts are always TOML.
         let text = toml::to_string(self).unwrap_or_default();
         let heading = format!("# How {}.svg and the files beside it were made.\n", place.name);
-        fsx::replace(&place.path("toml"), format!("{heading}{text}").as_bytes())?;
+        files::replace(&place.path("toml"), format!("{heading}{text}").as_bytes())?;
         Ok(())
     }
 }

@@ -7,9 +7,9 @@ use super::fields::Fields;
 use super::node::{Data, Diagnostic, Node, did_you_mean};
 use super::pipeline::Pipeline;
 use super::sweep::Settings;
-use crate::claim::looks::Runs;
-use crate::claim::{Statement, Window};
 use crate::graph::Claim;
+use draw::claim::looks::Runs;
+use draw::claim::{Statement, Window};
 
 /// The words of a pipeline for [`Statement`]s.
 const WORDS: [&str; 10] =

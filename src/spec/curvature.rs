@@ -2,7 +2,7 @@
 
 use super::fields::Fields;
 use super::stages::{Checkpoint, Instance, Lineage, Site, Variant, dataset_of, inherit, input};
-use crate::work::{
+use base::work::{
     Estimator, HessianTrace, Loss, NoiseCovariance, NoiseScale, NormStatistics, Precision, Stop, TopEigenvalue, Work,
 };
 

@@ -7,10 +7,10 @@ use super::fields::Fields;
 use super::node::{Data, Diagnostic, Node, did_you_mean};
 use super::places::{Places, Taken};
 use super::sweep::{MOST, Point, Settings, label, restrict};
-use crate::expr::Expr;
-use crate::figure::{LOOKS, SETTING, check_text};
 use crate::graph::{Graph, Input};
-use crate::work::{Curve, Mark, Rows};
+use base::expr::Expr;
+use base::work::{Curve, Mark, Rows};
+use draw::figure::{LOOKS, SETTING, check_text};
 
 /// What curves are made of.
 #[derive(Clone, Copy)]

@@ -14,7 +14,7 @@ use super::published;
 use super::stages::{self, Instance, Site};
 use super::sweep::{MOST, Point, Settings, label, restrict};
 use crate::graph::{Drawn, Graph};
-use crate::work::{Policy, Work};
+use base::work::{Policy, Work};
 
 /// The largest number of stages, and of settings, that a file may name: chains of stages are followed recursively.
 const NAMES: usize = 1000;
@@ -322,8 +322,8 @@ fn unfit(name: &str, template: &Template<'_>, families: &BTreeMap<String, Family
 
 /// The tables that a kind of stage makes, the usual one first: the name of the output, and its columns.
 pub fn tables_of(kind: &str) -> &'static [(&'static str, &'static [&'static str])] {
-    use crate::work::{COSINES, EIGENVALUES, EMA_METRICS, LANDSCAPE, METRICS, OPTIMUM, PATH};
-    use crate::work::{PREDICTIONS, PRODUCTS, SCALE, TRACE, TUNED};
+    use base::work::{COSINES, EIGENVALUES, EMA_METRICS, LANDSCAPE, METRICS, OPTIMUM, PATH};
+    use base::work::{PREDICTIONS, PRODUCTS, SCALE, TRACE, TUNED};
     match kind {
         "train" | "probe" => &[("metrics", &METRICS)],
         "ema_eval" => &[("metrics", &EMA_METRICS)],

@@ -120,7 +120,7 @@ impl<'a> Fields<'a> {
     /// Text that is drawn.
     pub fn drawn_text(&self, name: &'static str, default: Option<&str>) -> String {
         let text = self.text(name, default);
-        if let Err(error) = crate::figure::check_text(&text) {
+        if let Err(error) = draw::figure::check_text(&text) {
             self.complain(name, error.to_string());
         }
         text

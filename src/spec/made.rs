@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::graph::{Graph, StageId};
-use crate::work::{Dataset, Model, ModelName, Source, Work};
+use base::work::{Dataset, Model, ModelName, Source, Work};
 
 /// The data, networks and lengths of training behind some stages; empty if there are none.
 pub fn made_with(graph: &Graph, from: impl IntoIterator<Item = StageId>) -> String {

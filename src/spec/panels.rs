@@ -8,11 +8,11 @@ use super::fields::Fields;
 use super::made::made_with;
 use super::node::{Data, Diagnostic, Node, Origin};
 use super::pipeline::Pipeline;
-use crate::expr::Expr;
-use crate::figure;
 use crate::graph::{Drawn, Graph, Input, Stage};
-use crate::name::is_plain;
-use crate::work::{Axis, Curve, Figure, Guide, Panel, Scale, Work};
+use base::expr::Expr;
+use base::name::is_plain;
+use base::work::{Axis, Curve, Figure, Guide, Panel, Scale, Work};
+use draw::figure;
 
 /// A panel, its figure, and the tables that its curves are drawn from.
 struct Read<'a> {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::node::{Data, Diagnostic, Node, are_like, did_you_mean, parse_file, parse_set};
-use crate::name::{PLAIN, is_plain};
+use base::name::{PLAIN, is_plain};
 
 /// A pipeline after profile and `--set`s, before it is checked stage by stage.
 #[derive(Debug, Clone)]

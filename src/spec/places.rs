@@ -6,9 +6,9 @@ use std::ops::RangeInclusive;
 
 use super::curves::Source;
 use super::sweep::{Point, Settings, label};
-use crate::expr::Expr;
-use crate::figure::SETTING;
 use crate::graph::StageId;
+use base::expr::Expr;
+use draw::figure::SETTING;
 
 /// A table that a curve reads.
 pub struct Taken<'a> {

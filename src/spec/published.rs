@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::fields::Fields;
 use super::node::{Data, Diagnostic, Node, did_you_mean};
 use super::pipeline::{Pipeline, table};
-use crate::claim::phase::{Phase, phases, place};
 use crate::graph::{Carry, Published, PublishedValue, Tolerance};
-use crate::work::{Figure, Panel};
+use base::work::{Figure, Panel};
+use draw::claim::phase::{Phase, phases, place};
 
 /// The profile at whose scale values are, unless they say otherwise.
 const PAPER: &str = "paper";

@@ -3,7 +3,7 @@
 use super::fields::Fields;
 use super::sweep::MOST;
 use crate::graph::{Input, Stage, StageId};
-use crate::work::{
+use base::work::{
     Dataset, EmaEval, Imported, Init, InitScheme, InputScale, Model, ModelName, Numerics, Precision, Predictions,
     Probe, Projection, Source, Sphere, Train, Work,
 };

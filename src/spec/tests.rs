@@ -5,7 +5,7 @@ mod swept;
 
 use super::{Pipeline, expand};
 use crate::graph::Graph;
-use crate::work::Work;
+use base::work::Work;
 
 const FIG3: &str = include_str!("../../pipelines/fig3.toml");
 
@@ -200,7 +200,7 @@ fn work(graph: &Graph, name: &str) -> Work {
 
 #[test]
 fn the_variant_gives_the_defaults_that_the_pipeline_leaves_open() {
-    use crate::work::{Estimator, InitScheme, NormStatistics, Precision, Projection, Stop};
+    use base::work::{Estimator, InitScheme, NormStatistics, Precision, Projection, Stop};
     let text = KINDS.replace("projection = \"step\"\n", "");
     for (variant, scheme, start, every, bias, precision) in [
         ("text", InitScheme::He, Some(1.0), Projection::Step, false, Precision::Bf16),
@@ -235,7 +235,7 @@ fn the_variant_gives_the_defaults_that_the_pipeline_leaves_open() {
 
 #[test]
 fn a_trace_is_in_float32_unless_it_asks_for_tf32() {
-    use crate::work::Precision;
+    use base::work::Precision;
     let parameters =
         |sets: &[&str], stage| work(&graph_named("fig3", KINDS, "smoke", sets).unwrap(), stage).parameters();
     for stage in ["exact", "scale"] {

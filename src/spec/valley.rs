@@ -1,7 +1,7 @@
 //! One instance of a stage of kind `valley`, which starts from nothing.
 
 use super::stages::{Checkpoint, Instance, Site};
-use crate::work::{Valley, Work};
+use base::work::{Valley, Work};
 
 /// Reads the fields and adds the stage. With the defaults the iterates drift the whole way.
 pub fn build(site: &mut Site<'_>) -> Instance {

@@ -2,18 +2,18 @@
 
 use super::torch::{Inputs, Torch, row_of};
 use super::{Made, Progress, Report, StageError};
-use crate::data;
-use crate::learn::LearnError;
-use crate::learn::batches::{Images, Pass, refresh_order};
-use crate::learn::curvature::{Covariance, Estimate, Norms, Objective, covariance, extremes, mean_loss, scale, trace};
-use crate::learn::evaluate::refresh_statistics;
-use crate::learn::layout::layout;
-use crate::learn::model::{Arithmetic, Network};
-use crate::table::Table;
-use crate::work::{
+use base::table::Table;
+use base::work::{
     COSINES, EIGENVALUES, Estimator, HessianTrace, Loss, NoiseCovariance, NoiseScale, NormStatistics, Numerics,
     PRODUCTS, SCALE, TRACE, TopEigenvalue, Work,
 };
+use learn::LearnError;
+use learn::batches::{Images, Pass, refresh_order};
+use learn::curvature::{Covariance, Estimate, Norms, Objective, covariance, extremes, mean_loss, scale, trace};
+use learn::data;
+use learn::evaluate::refresh_statistics;
+use learn::layout::layout;
+use learn::model::{Arithmetic, Network};
 
 /// A network and the images that its loss is taken over.
 struct Setting {
@@ -164,7 +164,7 @@ fn noise_covariance(
 }
 
 fn draws(found: &Covariance) -> Vec<[f64; PRODUCTS.len()]> {
-    let row = |(number, draw): (usize, &crate::learn::curvature::Draw)| {
+    let row = |(number, draw): (usize, &learn::curvature::Draw)| {
         let mut row = [0.0; PRODUCTS.len()];
         row[0] = number as f64;
         row[1..5].copy_from_slice(&draw.forms);

@@ -1,8 +1,8 @@
 //! The stage `dataset`.
 
 use super::{Made, Read, StageError};
-use crate::data::{Images, generate};
-use crate::work::{Dataset, Source};
+use base::work::{Dataset, Source};
+use learn::data::{Images, generate};
 
 /// Classes of the built-in images.
 const SHAPES: usize = 10;

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::work::Policy;
+use base::work::Policy;
 
 /// A choice of device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +101,7 @@ pub fn gpus() -> String {
     let files = if files.is_empty() { "no device file (/dev/nvidia*, /dev/dxg)".to_owned() } else { files.join(", ") };
     let visible = visible().map(|list| format!("; CUDA_VISIBLE_DEVICES={}", list.display())).unwrap_or_default();
     #[cfg(feature = "torch")]
-    let driver = match crate::torch::devices() {
+    let driver = match learn::torch::devices() {
         Ok(names) if names.is_empty() => "the driver sees none".to_owned(),
         Ok(names) => format!("the driver sees {}: {}", names.len(), names.join(", ")),
         Err(why) => format!("no driver that answers ({why})"),
@@ -133,7 +133,7 @@ pub fn libraries() -> Result<String, String> {
 /// Variables that the user has set and that have no effect, so that no result depends on them. None before libtorch is loaded.
 pub fn variables_without_effect() -> &'static [String] {
     #[cfg(feature = "torch")]
-    return crate::torch::policy::variables::without_effect();
+    return learn::torch::policy::variables::without_effect();
     #[cfg(not(feature = "torch"))]
     return &[];
 }
@@ -158,8 +158,8 @@ pub fn describe(choice: &Device, policy: Policy) -> Result<String, String> {
 /// If another policy holds in this process.
 pub fn prepare(policy: Policy) -> Result<(), String> {
     #[cfg(feature = "torch")]
-    if !crate::torch::settle(policy) {
-        return Err(crate::torch::LoadError::OtherPolicy.to_string());
+    if !learn::torch::settle(policy) {
+        return Err(learn::torch::LoadError::OtherPolicy.to_string());
     }
     let _ = policy;
     Ok(())
@@ -169,7 +169,7 @@ pub fn prepare(policy: Policy) -> Result<(), String> {
 /// does.
 pub fn has_room(choice: &Device, running: usize) -> bool {
     #[cfg(feature = "torch")]
-    if let (Device::Auto | Device::Cuda(_), Ok(gpu)) = (choice, crate::torch::gpu()) {
+    if let (Device::Auto | Device::Cuda(_), Ok(gpu)) = (choice, learn::torch::gpu()) {
         let number = if let Device::Cuda(number) = choice { *number } else { 0 };
         return gpu.memory(number).is_none_or(|(free, total)| free >= (total - free) / running.max(1) as u64);
     }
@@ -183,8 +183,8 @@ pub(crate) use with_torch::{libtorch, machine, open};
 #[cfg(feature = "torch")]
 mod with_torch {
     use super::Device;
-    use crate::torch::{Libraries, Loaded, load};
-    use crate::work::Policy;
+    use base::work::Policy;
+    use learn::torch::{Libraries, Loaded, load};
 
     /// Loads libtorch, with its CUDA half where there is a GPU.
     pub fn libtorch(policy: Policy) -> Result<&'static Loaded, String> {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{Made, Read, StageError};
-use crate::digest::ObjectDigest;
-use crate::figure;
-use crate::table::Table;
-use crate::work::Figure;
+use base::digest::ObjectDigest;
+use base::table::Table;
+use base::work::Figure;
+use draw::figure;
 
 /// Draws a figure of the tables that it reads.
 pub fn figure(work: &Figure, objects: &BTreeMap<String, ObjectDigest>, read: &Read<'_>) -> Result<Made, StageError> {

@@ -5,9 +5,9 @@ use std::num::NonZero;
 use std::thread::available_parallelism;
 
 use super::StageError;
-use crate::digest::ObjectDigest;
-use crate::learn::weights::{Array, Weights};
-use crate::parallel::parallel;
+use base::digest::ObjectDigest;
+use base::parallel::parallel;
+use learn::weights::{Array, Weights};
 
 /// So many threads at most: the longest piece takes as long as a fourth of all.
 const MOST: usize = 4;

@@ -24,14 +24,14 @@ pub use device::{Device, built_with, describe, gpus, has_room, libraries, prepar
 pub use made::{Made, Notes, Product};
 pub use processor::describe as describe_processor;
 
-use crate::data::ImagesError;
-use crate::digest::ObjectDigest;
-use crate::figure::FigureError;
-use crate::learn::weights::Weights;
-use crate::learn::{Divergence, LearnError};
-use crate::store::StoreError;
-use crate::table::{Table, TableError};
-use crate::work::{EmaEval, Policy, Work};
+use base::digest::ObjectDigest;
+use base::table::{Table, TableError};
+use base::work::{EmaEval, Policy, Work};
+use draw::figure::FigureError;
+use learn::data::ImagesError;
+use learn::weights::Weights;
+use learn::{Divergence, LearnError};
+use store::StoreError;
 
 /// How far a stage is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -172,14 +172,14 @@ impl Worker {
         match work {
             Work::Dataset(data) => dataset::dataset(data, read),
             Work::Init(init) => {
-                let weights = crate::learn::init::initial_weights(init.model, init.scheme, init.radius, init.seed)?;
+                let weights = learn::init::initial_weights(init.model, init.scheme, init.radius, init.seed)?;
                 Ok(Made::whole([("weights", weights.to_bytes()?)]))
             }
             Work::Imported(imported) => {
-                let layout = crate::learn::layout::layout(imported.model)?;
+                let layout = learn::layout::layout(imported.model)?;
                 let weights = Weights::from_bytes(&read("weights")?, &layout.entries)?;
                 let weights = match imported.radius {
-                    Some(radius) => crate::learn::init::scaled_to(radius, &layout, &weights),
+                    Some(radius) => learn::init::scaled_to(radius, &layout, &weights),
                     None => weights,
                 };
                 Ok(Made::whole([("weights", weights.to_bytes()?)]))

@@ -1,12 +1,10 @@
 //! Checks of the numbers, with libtorch loaded first.
 
 use super::{StageError, device};
-use crate::learn::selftest::{self, ManyClasses, Problem};
-use crate::work::Policy;
+use base::work::Policy;
+use learn::selftest::{self, ManyClasses, Problem};
 
-pub use crate::learn::selftest::{
-    Comparison, Coverage, DRAWS, Deviation, Exact, IMAGES, REFERENCE, STANDARD_ERRORS, TRAINED,
-};
+pub use learn::selftest::{Comparison, Coverage, DRAWS, Deviation, Exact, IMAGES, REFERENCE, STANDARD_ERRORS, TRAINED};
 
 /// Images of the sketch.
 const SKETCHED: usize = 60;

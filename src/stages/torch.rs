@@ -7,23 +7,23 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::{Device, Made, Progress, Read, Report, StageError};
-use crate::data;
-use crate::digest::ObjectDigest;
-use crate::learn::batches::{Images, Pass, probe_order, refresh_order, training_order};
-use crate::learn::evaluate::{evaluate, predict, refresh_statistics};
-use crate::learn::init::with_fresh_statistics;
-use crate::learn::layout::{Layout, layout};
-use crate::learn::model::{Arithmetic, Network};
-use crate::learn::scaler;
-use crate::learn::train::{Answer, Keeps, Kept, Sgd, State};
-use crate::learn::weights::Weights;
-use crate::learn::{Divergence, LearnError};
-use crate::table::Table;
-use crate::torch::{Loaded, Session, own_stream, policy, recorded_lately, refusals};
-use crate::work::{
+use base::digest::ObjectDigest;
+use base::table::Table;
+use base::work::{
     DIVERGED, EMA_METRICS, EmaEval, METRICS, Model, Numerics, PREDICTIONS, Policy, Precision, Predictions, Probe,
     Train, Work,
 };
+use learn::batches::{Images, Pass, probe_order, refresh_order, training_order};
+use learn::data;
+use learn::evaluate::{evaluate, predict, refresh_statistics};
+use learn::init::with_fresh_statistics;
+use learn::layout::{Layout, layout};
+use learn::model::{Arithmetic, Network};
+use learn::scaler;
+use learn::torch::{Loaded, Session, own_stream, policy, recorded_lately, refusals};
+use learn::train::{Answer, Keeps, Kept, Sgd, State};
+use learn::weights::Weights;
+use learn::{Divergence, LearnError};
 
 /// Images of an evaluation's batch, as in the authors' code.
 pub(super) const EVALUATION_BATCH: usize = 1000;

@@ -1,9 +1,9 @@
 //! The stage `valley`.
 
 use super::{Made, Progress, Report, StageError};
-use crate::table::Table;
-use crate::valley;
-use crate::work::{TUNED, Valley};
+use base::table::Table;
+use base::work::{TUNED, Valley};
+use learn::valley;
 
 /// Runs the toy, and fine-tunes every so many of its iterates.
 pub fn valley(work: &Valley, report: &mut Report<'_>) -> Result<Made, StageError> {

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::work::{MOST, OLD, content, key, record};
-use crate::digest::ObjectDigest;
-use crate::fsx::{self, Lock};
-use crate::rng::Stream;
-use crate::store::{GcPolicy, Store, StoreError};
+use base::digest::ObjectDigest;
+use base::rng::Stream;
+use files::Lock;
+use store::{GcPolicy, Store, StoreError};
 
 /// A process's part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,10 +133,10 @@ impl Task {
     fn hold(&self, tell: &mut dyn FnMut(&str)) -> Result<(), StoreError> {
         let (lock, token) = witness(&self.folder);
         if let Some(_lock) = Lock::try_acquire(&lock, &self.folder)? {
-            let mine = format!("{} {}", std::process::id(), fsx::now());
-            fsx::replace(&token, mine.as_bytes())?;
+            let mine = format!("{} {}", std::process::id(), files::now());
+            files::replace(&token, mine.as_bytes())?;
             std::thread::sleep(Duration::from_millis(1));
-            let there = fsx::read(&token, 100)?;
+            let there = files::read(&token, 100)?;
             tell(if there == mine.as_bytes() { "alone" } else { "overlap" });
         }
         Ok(())

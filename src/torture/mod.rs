@@ -16,8 +16,8 @@ use std::time::Duration;
 
 pub use child::{Role, Task};
 
-use crate::fsx::{self, FsError};
-use crate::store::StoreError;
+use files::FsError;
+use store::StoreError;
 
 /// Less free space than this, and the disk may be full before anything is found out.
 const ROOM: u64 = 64 << 20;
@@ -104,28 +104,29 @@ pub enum TortureError {
 /// If the folder is not empty, cannot be written or has too little space, or a process fails for another reason.
 pub fn torture(trial: &Trial<'_>) -> Result<Report, TortureError> {
     let folder = trial.folder;
-    let is_new = fsx::identity(folder)?.is_none();
-    fsx::create_folder(folder)?;
-    if !fsx::list(folder)?.is_empty() {
+    let is_new = files::identity(folder)?.is_none();
+    files::create_folder(folder)?;
+    if !files::list(folder)?.is_empty() {
         return Err(TortureError::NotEmpty(folder.to_owned()));
     }
     let place = folder.join("wdpipe-torture");
     let found = found_out(trial, &place);
-    let cleared = fsx::remove_all(&place).and_then(|()| if is_new { fsx::remove(folder).map(drop) } else { Ok(()) });
+    let cleared =
+        files::remove_all(&place).and_then(|()| if is_new { files::remove(folder).map(drop) } else { Ok(()) });
     let report = found?;
     cleared?;
     Ok(report)
 }
 
 fn found_out(trial: &Trial<'_>, place: &Path) -> Result<Report, TortureError> {
-    let free = fsx::free_space(trial.folder)?;
+    let free = files::free_space(trial.folder)?;
     if free < ROOM {
         return Err(TortureError::Full { folder: trial.folder.to_owned(), free });
     }
-    fsx::create_folder(place)?;
+    files::create_folder(place)?;
     let mut guarantees = probe::all(trial, &place.join("probe"))?;
     guarantees.extend(race::run(trial, &place.join("race"))?);
     // In the order in which they matter: what is needed first.
     guarantees.sort_by_key(|guarantee| !guarantee.is_needed);
-    Ok(Report { system: fsx::system(place)?.name, guarantees })
+    Ok(Report { system: files::system(place)?.name, guarantees })
 }

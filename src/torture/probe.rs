@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 
 use super::child::{Role, Task, witness};
 use super::{Guarantee, TortureError, Trial};
-use crate::fsx::{self, Account, Lock, SHARED_FILE, SHARED_FOLDER};
-use crate::parallel::together;
+use base::parallel::together;
+use files::{Account, Lock, SHARED_FILE, SHARED_FOLDER};
 
 /// How long is waited for anything that should come at once.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// All of them, in a folder that is made for them.
 pub(super) fn all(trial: &Trial<'_>, folder: &Path) -> Result<Vec<Guarantee>, TortureError> {
-    fsx::create_folder(folder)?;
-    let (link, reflink, times) = (fsx::can_link(folder)?, fsx::can_reflink(folder)?, fsx::change_shows(folder)?);
+    files::create_folder(folder)?;
+    let (link, reflink, times) = (files::can_link(folder)?, files::can_reflink(folder)?, files::change_shows(folder)?);
     let plain = |is_given| if is_given { "yes".to_owned() } else { "no".to_owned() };
     let mut all = vec![
         exclusive(folder)?,
@@ -62,13 +62,13 @@ fn exclusive(folder: &Path) -> Result<Guarantee, TortureError> {
         let winners = AtomicU32::new(0);
         let each = |thread: usize| {
             start.wait();
-            let made = fsx::publish(folder, &target, &[&[thread as u8; 512]])?;
+            let made = files::publish(folder, &target, &[&[thread as u8; 512]])?;
             winners.fetch_add(u32::from(made.is_some()), Ordering::Relaxed);
-            Ok::<_, fsx::FsError>(())
+            Ok::<_, files::FsError>(())
         };
         let threads = together(THREADS, each).map_err(TortureError::Thread)?;
         threads.into_iter().try_for_each(|thread| thread.unwrap_or(Ok(())))?;
-        let bytes = fsx::read(&target, 1 << 10)?;
+        let bytes = files::read(&target, 1 << 10)?;
         let whole = bytes.len() == 512 && bytes.iter().all(|byte| *byte == bytes[0]);
         fair += usize::from(winners.into_inner() == 1 && whole);
     }
@@ -83,11 +83,11 @@ fn exclusive(folder: &Path) -> Result<Guarantee, TortureError> {
 
 fn modes(folder: &Path) -> Guarantee {
     let (shared, own) = (folder.join("shared"), Account::current().groups.last().copied().unwrap_or_default());
-    let kept = fsx::create_folder(&shared)
-        .and_then(|()| fsx::set_access(&shared, own, SHARED_FOLDER))
-        .and_then(|_| fsx::publish_folder(folder, &shared.join("key")))
-        .and_then(|()| fsx::publish(folder, &shared.join("key/file"), &[b"x"]))
-        .and_then(|_| Ok((fsx::access(&shared.join("key"))?, fsx::access(&shared.join("key/file"))?)));
+    let kept = files::create_folder(&shared)
+        .and_then(|()| files::set_access(&shared, own, SHARED_FOLDER))
+        .and_then(|_| files::publish_folder(folder, &shared.join("key")))
+        .and_then(|()| files::publish(folder, &shared.join("key/file"), &[b"x"]))
+        .and_then(|_| Ok((files::access(&shared.join("key"))?, files::access(&shared.join("key/file"))?)));
     let (is_given, seen) = match kept {
         Ok((Some(folder), Some(file))) => (
             folder.mode == SHARED_FOLDER && file.mode == SHARED_FILE,
@@ -108,7 +108,7 @@ fn seen_at_once(folder: &Path) -> Result<Guarantee, TortureError> {
         let looking = Barrier::new(2);
         let waited = std::thread::scope(|scope| {
             let look = || {
-                let is_there = || Ok::<_, fsx::FsError>(fsx::identity(&target)?.is_some());
+                let is_there = || Ok::<_, files::FsError>(files::identity(&target)?.is_some());
                 // Whoever fails must come to the meeting too, else the other waits for ever.
                 let first = is_there();
                 looking.wait();
@@ -117,11 +117,11 @@ fn seen_at_once(folder: &Path) -> Result<Guarantee, TortureError> {
                 while !is_there()? && start.elapsed() < PATIENCE {
                     std::thread::yield_now();
                 }
-                Ok::<_, fsx::FsError>(Instant::now())
+                Ok::<_, files::FsError>(Instant::now())
             };
             let looker = Builder::new().spawn_scoped(scope, look).map_err(TortureError::Thread)?;
             looking.wait();
-            fsx::publish(folder, &target, &[b"x"])?;
+            files::publish(folder, &target, &[b"x"])?;
             let published = Instant::now();
             let seen = looker.join().unwrap_or(Ok(published + PATIENCE))?;
             Ok::<_, TortureError>(seen.saturating_duration_since(published))
@@ -141,8 +141,8 @@ fn durable(folder: &Path) -> Result<Guarantee, TortureError> {
     let mut took = Vec::new();
     for round in 0..21 {
         let start = Instant::now();
-        fsx::publish(folder, &folder.join(format!("durable{round}")), &[&[7; 4096]])?;
-        fsx::sync_folder(folder)?;
+        files::publish(folder, &folder.join(format!("durable{round}")), &[&[7; 4096]])?;
+        files::sync_folder(folder)?;
         took.push(start.elapsed());
     }
     took.sort_unstable();
@@ -159,7 +159,7 @@ fn durable(folder: &Path) -> Result<Guarantee, TortureError> {
 /// A lock excludes others while its holder lives, and not any more when it is killed.
 fn released(trial: &Trial<'_>, folder: &Path) -> Result<Guarantee, TortureError> {
     let (path, _) = witness(folder);
-    fsx::create_folder(&folder.join("witness"))?;
+    files::create_folder(&folder.join("witness"))?;
     let task = Task { role: Role::Holder, folder: folder.to_owned(), seed: trial.seed, old: 0 };
     let (mut child, out) = start(trial, &task)?;
     let told = std::io::BufReader::new(out).lines().next().and_then(Result::ok);

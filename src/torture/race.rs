@@ -11,10 +11,10 @@ use super::child::{Role, Task, store_of};
 use super::probe::start;
 use super::work::{OLD, content, key, record};
 use super::{Guarantee, TortureError, Trial};
-use crate::digest::ObjectDigest;
-use crate::fsx::{self, SHARED_FILE};
-use crate::rng::Stream;
-use crate::store::{Store, StoreError};
+use base::digest::ObjectDigest;
+use base::rng::Stream;
+use files::SHARED_FILE;
+use store::{Store, StoreError};
 
 /// Who takes part.
 const RUNNERS: [Role; 7] =
@@ -35,7 +35,7 @@ struct Told {
 
 /// Runs it in a folder that is made for it.
 pub(super) fn run(trial: &Trial<'_>, folder: &Path) -> Result<Vec<Guarantee>, TortureError> {
-    fsx::create_folder(&folder.join("witness"))?;
+    files::create_folder(&folder.join("witness"))?;
     let mut task = Task { role: Role::Writer, folder: folder.to_owned(), seed: trial.seed, old: 0 };
     let store = Store::open(&store_of(&task))?;
     for number in 0..OLD {
@@ -49,13 +49,13 @@ pub(super) fn run(trial: &Trial<'_>, folder: &Path) -> Result<Vec<Guarantee>, To
 
 /// Waits until what is written has a later time, on the file system's own clock, than all that is there.
 fn settled(folder: &Path, store: &Path) -> Result<u64, TortureError> {
-    let seconds = |identity: &fsx::Identity| u64::try_from(identity.changed / 1_000_000_000).unwrap_or(0);
-    let old = fsx::walk(store)?.iter().map(|(_, identity)| seconds(identity)).max().unwrap_or(0);
+    let seconds = |identity: &files::Identity| u64::try_from(identity.changed / 1_000_000_000).unwrap_or(0);
+    let old = files::walk(store)?.iter().map(|(_, identity)| seconds(identity)).max().unwrap_or(0);
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(10) {
         let path = folder.join("clock");
-        fsx::remove(&path)?;
-        if fsx::publish(folder, &path, &[b"x"])?.is_some_and(|identity| seconds(&identity) > old) {
+        files::remove(&path)?;
+        if files::publish(folder, &path, &[b"x"])?.is_some_and(|identity| seconds(&identity) > old) {
             break;
         }
         std::thread::sleep(Duration::from_millis(50));
@@ -171,7 +171,7 @@ fn judged(store: &Store, told: Told) -> Result<Vec<Guarantee>, TortureError> {
         stuck += usize::from(store.claim(&key(number))?.is_none());
     }
     let unreadable = ["objects", "records"].map(|folder| {
-        fsx::survey(&store.root().join(folder), &mut |_, access| {
+        files::survey(&store.root().join(folder), &mut |_, access| {
             changed += usize::from(!access.is_folder && access.mode != SHARED_FILE);
         })
     });

@@ -35,8 +35,8 @@ fn a_folder_that_holds_something_or_cannot_be_written_is_refused() {
     // A child that fails is said, and nothing stays.
     let new = folder.path().join("new");
     assert!(matches!(tried(&new), TortureError::Child(_)));
-    assert!(fsx::list(folder.path()).unwrap().is_empty());
-    fsx::create_folder(&new).unwrap();
+    assert!(files::list(folder.path()).unwrap().is_empty());
+    files::create_folder(&new).unwrap();
     assert!(matches!(tried(folder.path()), TortureError::NotEmpty(_)));
     assert!(matches!(tried(Path::new("/proc/wdpipe")), TortureError::Fs(_)));
 }

@@ -1,9 +1,9 @@
 //! What is written and read in the race: everything follows from a number, so that whoever reads can tell what is right.
 
-use crate::digest::{ObjectDigest, StageKey};
-use crate::record::{KeyParts, Output, Provenance, Record};
-use crate::rng::Stream;
-use crate::value::{Map, Value};
+use base::digest::{ObjectDigest, StageKey};
+use base::record::{KeyParts, Output, Provenance, Record};
+use base::rng::Stream;
+use base::value::{Map, Value};
 
 /// Numbers below this are written before the race; of these the odd ones may be collected in it.
 pub(super) const OLD: u64 = 40;

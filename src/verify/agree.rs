@@ -1,9 +1,9 @@
 //! Whether what was computed again agrees with what is recorded.
 
 use crate::engine::Again;
-use crate::record::{Output, Record};
-use crate::table::{Table, Values};
-use crate::work::{Contract, Work, tolerance};
+use base::record::{Output, Record};
+use base::table::{Table, Values};
+use base::work::{Contract, Work, tolerance};
 
 /// How what was computed again compares.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,10 +98,10 @@ fn farthest(kind: &str, old: &Table, new: &Table) -> Result<Option<Number>, Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::ObjectDigest;
-    use crate::record::{KeyParts, Provenance};
     use crate::stages::Made;
-    use crate::work::{Dataset, METRICS, Model, ModelName, Predictions, Source};
+    use base::digest::ObjectDigest;
+    use base::record::{KeyParts, Provenance};
+    use base::work::{Dataset, METRICS, Model, ModelName, Predictions, Source};
 
     fn metrics(norm: f64) -> Vec<u8> {
         Table::of_rows(METRICS, &[[0.0, 0.1, 1.0, 20.0, 1.0, 20.0, norm]]).to_bytes().unwrap()

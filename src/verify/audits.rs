@@ -1,9 +1,9 @@
 //! Level *audits*: how much of a figure was computed again, as receipts say.
 
 use super::{Check, Level, Verdict};
-use crate::lock::Lock;
-use crate::receipt::{Coverage, coverage};
 use crate::reports::Place;
+use store::lock::Lock;
+use store::receipt::{Coverage, coverage};
 
 /// Reads the receipts beside a lock; nothing if there are none.
 pub fn audits(lock: &Lock, place: &Place) -> Option<Check> {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::digest::{ObjectDigest, RecordDigest, StageKey};
 use crate::engine::Recorded;
-use crate::record::{Outline, Record};
-use crate::sign::PublicKey;
-use crate::store::{ObjectState, StoreError};
+use base::digest::{ObjectDigest, RecordDigest, StageKey};
+use base::record::{Outline, Record};
+use store::sign::PublicKey;
+use store::{ObjectState, StoreError};
 
 /// Records that lie beside a lock.
 pub struct Beside<'a> {

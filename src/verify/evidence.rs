@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::closure::{Closure, Member};
-use crate::digest::{ObjectDigest, RecordDigest, StageKey};
-use crate::lock::{Lock, Locked};
-use crate::record::Record;
 use crate::stages::StageError;
-use crate::store::{Store, StoreError};
+use base::closure::{Closure, Member};
+use base::digest::{ObjectDigest, RecordDigest, StageKey};
+use base::record::Record;
+use store::lock::{Lock, Locked};
+use store::{Store, StoreError};
 
 /// The records behind a locked figure, and where bytes are read.
 pub struct Evidence<'a> {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{Check, Evidence, Level, Verdict};
-use crate::archive::Numbers;
-use crate::digest::ObjectDigest;
-use crate::fsx::FsError;
-use crate::lock::Lock;
 use crate::reports::{Place, bare, stamp_of};
+use base::digest::ObjectDigest;
+use files::FsError;
+use store::archive::Numbers;
+use store::lock::Lock;
 
 /// What of a figure a file shows, by its extension.
 fn layer(extension: &str) -> &'static str {

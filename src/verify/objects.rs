@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Check, Evidence, Level, Verdict};
-use crate::store::{Store, StoreError};
+use store::{Store, StoreError};
 
 /// Hashes every object behind a lock in a store, whatever the index says. Damaged ones are moved aside.
 ///

@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::{Agreement, Check, Evidence, Level, Verdict, agreement};
-use crate::digest::StageKey;
 use crate::engine::{RerunError, Rerunner};
-use crate::lock::Locked;
-use crate::parallel::parallel;
-use crate::record::Record;
 use crate::stages::{self, Device, StageError};
-use crate::store::StoreError;
-use crate::work::Policy;
+use base::digest::StageKey;
+use base::parallel::parallel;
+use base::record::Record;
+use base::work::Policy;
+use store::StoreError;
+use store::lock::Locked;
 
 /// Which stages are computed again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +112,7 @@ fn one(
     let seconds = started.elapsed().as_secs_f64();
     let (name, key) = (stage.name.clone(), stage.key);
     let policy = Rerunner::work(record).map_or(Policy::Native, |(_, policy)| policy);
-    let read = |output: &crate::record::Output| evidence.read(&output.object).ok();
+    let read = |output: &base::record::Output| evidence.read(&output.object).ok();
     match again.and_then(|again| Ok((agreement(record, &Rerunner::work(record)?.0, &again, &read), again.machine))) {
         Ok((agreement, machine)) => {
             let missing = matches!(agreement, Agreement::Unjudged(_));

@@ -4,8 +4,8 @@ use super::{Check, Evidence, Level, Verdict};
 use crate::engine::Rerunner;
 use crate::reports::{Place, stamp_of, stamped};
 use crate::stages::{Device, Product, StageError};
-use crate::store::StoreError;
-use crate::table::Table;
+use base::table::Table;
+use store::StoreError;
 
 /// In which order layers are told: what was plotted, then how it looks.
 const LAYERS: [(&str, &str); 4] =
@@ -16,7 +16,7 @@ const LAYERS: [(&str, &str); 4] =
 ///
 /// # Errors
 /// If the store or a file cannot be read.
-pub fn render(evidence: &Evidence<'_>, place: &Place) -> Result<Check, crate::fsx::FsError> {
+pub fn render(evidence: &Evidence<'_>, place: &Place) -> Result<Check, files::FsError> {
     let mut check = Check::new(Level::Render);
     let Some(record) = evidence.drawing() else {
         check.found(Verdict::Missing, "the record of the drawing is neither beside the lock nor in the store");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Check, Evidence, Level, Verdict};
-use crate::sign::{Accept, Batch, PublicKey, Standing, Trust};
+use store::sign::{Accept, Batch, PublicKey, Standing, Trust};
 
 /// Tells who signed the records of a lock. `batches` are the signatures that lie beside it. Under a policy that uses
 /// signed records only, one that nobody who is trusted signed is wrong, as is a signature that is none.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Check, Level, Verdict};
-use crate::stats::{Sample, welch_of};
-use crate::table::{Table, Values};
+use base::stats::{Sample, welch_of};
+use base::table::{Table, Values};
 
 /// The level of significance for all points together.
 const FAMILY: f64 = 0.01;
@@ -104,8 +104,8 @@ fn points(table: &Table) -> Option<BTreeMap<Place, (Sample, f64)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Stream;
-    use crate::table::Column;
+    use base::rng::Stream;
+    use base::table::Column;
 
     /// Twenty points, each the mean of five normal draws around `shift` at the first of them, else around 0.
     fn numbers(seed: u64, shift: f64, runs: usize) -> Table {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use base::digest::{ObjectDigest, RecordDigest, StageKey};
+use base::record::{KeyParts, Output, Provenance, Record};
+use base::value::{Map, Value};
 use safetensors::tensor::{Dtype, TensorView};
-use wdpipe::digest::{ObjectDigest, RecordDigest, StageKey};
-use wdpipe::record::{KeyParts, Output, Provenance, Record};
-use wdpipe::store::Store;
-use wdpipe::value::{Map, Value};
+use store::Store;
 
 use super::environment::Environment;
 
@@ -127,7 +127,7 @@ fn a_forged_segment_is_found() {
 #[test]
 fn what_cannot_be_compared_is_said() {
     let environment = Environment::new();
-    wdpipe::store::Store::open(&environment.path("cache")).unwrap();
+    store::Store::open(&environment.path("cache")).unwrap();
     let said = |arguments: &[&str]| {
         let ended = environment.run(arguments);
         (ended.code, ended.stderr)

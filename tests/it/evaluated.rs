@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use wdpipe::digest::ObjectDigest;
-use wdpipe::record::Record;
-use wdpipe::table::Table;
+use base::digest::ObjectDigest;
+use base::record::Record;
+use base::table::Table;
 
 use super::environment::{Environment, number};
 

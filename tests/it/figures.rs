@@ -84,7 +84,7 @@ fn a_drawing_depends_on_its_numbers_alone() {
     {
         // Drawn anew: the records of the figure are gone.
         for path in environment.files("records") {
-            let record = wdpipe::record::Record::from_bytes(&std::fs::read(&path).unwrap()).unwrap();
+            let record = base::record::Record::from_bytes(&std::fs::read(&path).unwrap()).unwrap();
             if record.parts.kind == "figure" {
                 std::fs::remove_file(path).unwrap();
             }
@@ -108,7 +108,7 @@ fn a_drawing_depends_on_its_numbers_alone() {
 #[test]
 fn claims_and_published_values_are_compared() {
     let environment = Environment::new();
-    wdpipe::store::Store::open(&environment.path("cache")).unwrap();
+    store::Store::open(&environment.path("cache")).unwrap();
     let before = environment.run(&tiny(&["compare", "fig3"]));
     assert!(before.stdout.contains("undecided: The averaged weights err less than SGD itself."), "{}", before.stdout);
     assert!(before.stdout.contains("are not recorded yet"), "{}", before.stdout);

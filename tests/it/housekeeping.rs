@@ -115,7 +115,7 @@ fn a_table_that_nobody_can_read_is_found() {
     let (rows, name) = (3_u64 << 20, "loss");
     let mut table = [&b"WDta\x01\x00"[..], &1_u64.to_le_bytes(), &4_u64.to_le_bytes(), name.as_bytes()].concat();
     table.extend([&1_u32.to_le_bytes()[..], &rows.to_le_bytes(), &vec![0; 8 * rows as usize]].concat());
-    let object = wdpipe::store::Store::open(&environment.path("cache")).unwrap().put(&table).unwrap();
+    let object = store::Store::open(&environment.path("cache")).unwrap().put(&table).unwrap();
     let check = environment.run(&["cache", "check"]);
     assert_eq!(check.code, Some(4), "{}", check.stdout);
     assert!(check.stdout.contains(&format!("object {object} cannot be read")), "{}", check.stdout);

@@ -6,8 +6,8 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use wdpipe::record::Record;
-use wdpipe::work::Work;
+use base::record::Record;
+use base::work::Work;
 
 use super::environment::{Environment, ended};
 

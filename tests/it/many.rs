@@ -1,10 +1,10 @@
 //! Many records in a bucket.
 
-use wdpipe::digest::ObjectDigest;
-use wdpipe::record::{KeyParts, Output, Provenance, Record};
-use wdpipe::remote::{self, Sending, Surroundings, Watch};
-use wdpipe::store::Store;
-use wdpipe::value::{Map, Value};
+use base::digest::ObjectDigest;
+use base::record::{KeyParts, Output, Provenance, Record};
+use base::value::{Map, Value};
+use store::Store;
+use store::remote::{self, Sending, Surroundings, Watch};
 
 use crate::servers;
 

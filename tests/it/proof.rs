@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::time::Duration;
 
-use wdpipe::store::Store;
+use store::Store;
 
 use super::environment::{Ended, Environment, STAGES, TINY, ended, hashes, number};
 

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wdpipe::claim::{ClaimError, Series, Statement, judge};
-use wdpipe::figure::{self, FigureError};
+use base::table::Table;
+use base::work::{Axis, Curve, Figure, Mark, Panel, Rows, Scale};
+use draw::claim::{ClaimError, Series, Statement, judge};
+use draw::figure::{self, FigureError};
 use wdpipe::spec::{Pipeline, expand};
-use wdpipe::table::Table;
-use wdpipe::work::{Axis, Curve, Figure, Mark, Panel, Rows, Scale};
 
 const FIG3: &str = include_str!("../../pipelines/fig3.toml");
 

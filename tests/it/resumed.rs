@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use wdpipe::digest::ObjectDigest;
-use wdpipe::record::{KeyParts, Output, Provenance, Record};
-use wdpipe::remote::{self, Fetch, Surroundings, Watch};
-use wdpipe::store::{self, Store};
-use wdpipe::value::Map;
+use base::digest::ObjectDigest;
+use base::record::{KeyParts, Output, Provenance, Record};
+use base::value::Map;
+use store::Store;
+use store::remote::{self, Fetch, Surroundings, Watch};
 
 use crate::servers::{self, Fault};
 

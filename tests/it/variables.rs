@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use wdpipe::record::Record;
+use base::record::Record;
 
 use super::environment::{Environment, ended};
 

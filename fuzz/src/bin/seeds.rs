@@ -9,20 +9,20 @@ use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 // The fuzzer's library, whose counters the instrumented program needs.
 use libfuzzer_sys as _;
-use wdpipe::data::{IMAGE_BYTES, Images};
-use wdpipe::digest::{ClosureRoot, ObjectDigest, RecordDigest, StageKey};
-use wdpipe::learn::exchange::{Names, export};
-use wdpipe::learn::init::initial_weights;
-use wdpipe::learn::layout::layout;
-use wdpipe::learn::weights::{Array, Weights};
-use wdpipe::receipt::{Receipt, Segment, Testimony};
-use wdpipe::record::{KeyParts, Output, Provenance, Record};
-use wdpipe::sign::{Batch, SecretKey};
+use learn::data::{IMAGE_BYTES, Images};
+use base::digest::{ClosureRoot, ObjectDigest, RecordDigest, StageKey};
+use learn::exchange::{Names, export};
+use learn::init::initial_weights;
+use learn::layout::layout;
+use learn::weights::{Array, Weights};
+use store::receipt::{Receipt, Segment, Testimony};
+use base::record::{KeyParts, Output, Provenance, Record};
+use store::sign::{Batch, SecretKey};
 use wdpipe::spec::{Pipeline, expand};
-use wdpipe::stamp::{Format, Stamp, stamp};
-use wdpipe::store::{Listed, ListedOutput, Part};
-use wdpipe::table::{Column, Table, Values};
-use wdpipe::work::{InitScheme, Model, ModelName};
+use draw::stamp::{Format, Stamp, stamp};
+use store::{Listed, ListedOutput, Part};
+use base::table::{Column, Table, Values};
+use base::work::{InitScheme, Model, ModelName};
 
 type Done = Result<(), Box<dyn std::error::Error>>;
 
@@ -145,7 +145,7 @@ fn texts(root: &Path) -> Done {
         expressions.add(&[text.as_bytes()])?;
     }
     let (mut pins, mut remotes) = (Corpus::new(root, "pin")?, Corpus::new(root, "remotes")?);
-    pins.add(&[&[0], wdpipe::store::marker().as_bytes(), b"needs wdpipe 0.4\n"])?;
+    pins.add(&[&[0], store::marker().as_bytes(), b"needs wdpipe 0.4\n"])?;
     let digits = "5a".repeat(32);
     for kept in ["", &format!("key {digits}\n"), &format!("key {digits}\nobject {digits}\n")] {
         pins.add(&[&[1], b"wdpipe pin, version 1\nmade 1795418100\nwho ann@lab\nreason none\n", kept.as_bytes()])?;

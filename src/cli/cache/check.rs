@@ -17,12 +17,12 @@ use crate::cli::share;
 use crate::cli::signals::cancel_on_interrupt;
 use crate::cli::ui::Ui;
 use crate::cli::{ExitCode, Failure, Global};
-use crate::digest::ObjectDigest;
 use crate::engine::{EngineError, Repair, Repaired, Rerunner};
-use crate::makers::Makers;
 use crate::stages::Device;
-use crate::store::{CheckReport, ObjectState, Store};
-use crate::table::Table;
+use base::digest::ObjectDigest;
+use base::makers::Makers;
+use base::table::Table;
+use store::{CheckReport, ObjectState, Store};
 
 /// Hashes everything in the store again; what is damaged is moved aside. Where several accounts use it, modes are looked
 /// at too.

@@ -11,8 +11,8 @@ use crate::cli::parse::whole;
 use crate::cli::status::family;
 use crate::cli::ui::Ui;
 use crate::cli::{Failure, Global};
-use crate::digest::ObjectDigest;
-use crate::store::{Occupied, Store};
+use base::digest::ObjectDigest;
+use store::{Occupied, Store};
 
 /// Says what takes the space, largest first.
 ///

@@ -11,7 +11,7 @@ use crate::cli::parse::whole;
 use crate::cli::surroundings::now;
 use crate::cli::ui::Ui;
 use crate::cli::{Failure, Global};
-use crate::store::{GcDone, GcPlan, GcPolicy, Store};
+use store::{GcDone, GcPlan, GcPolicy, Store};
 
 /// Removes objects that nothing current needs. Records stay: they are small, and tell what the bytes were, so that these
 /// can be computed again.

@@ -9,10 +9,10 @@ use crate::cli::select::{Variant, select};
 use crate::cli::surroundings::{now, who};
 use crate::cli::ui::Ui;
 use crate::cli::{ExitCode, Failure, Global};
-use crate::closure::Closure;
-use crate::digest::{ObjectDigest, StageKey};
 use crate::engine::{self, Resolver};
-use crate::store::{self, PinName, Store};
+use base::closure::Closure;
+use base::digest::{ObjectDigest, StageKey};
+use store::{PinName, Store};
 
 /// Fewer digits of a hash are taken for a name.
 const DIGITS: usize = 8;

@@ -6,14 +6,13 @@ use std::path::Path;
 use super::Profiles;
 use crate::cli::select::{Selection, select_each};
 use crate::cli::{Failure, Global};
-use crate::digest::{ObjectDigest, StageKey};
 use crate::engine::Resolver;
-use crate::fsx;
 use crate::plan::Knowledge;
-use crate::record::Outline;
 use crate::reports::{Place, ReportError};
-use crate::store::Store;
-use crate::work::Work;
+use base::digest::{ObjectDigest, StageKey};
+use base::record::Outline;
+use base::work::Work;
+use store::Store;
 
 /// A figure of a pipeline under a profile, and how much of what is behind it is known.
 pub struct Figure {
@@ -92,7 +91,7 @@ impl Roots {
     }
 
     fn add_locks(&mut self, reports: &Path) -> Result<(), Failure> {
-        for profile in fsx::list(reports).map_err(ReportError::from)? {
+        for profile in files::list(reports).map_err(ReportError::from)? {
             let folder = reports.join(&profile);
             // Files lie here too; only folders have locks in them.
             if !folder.is_dir() {

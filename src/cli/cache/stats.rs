@@ -9,8 +9,8 @@ use super::roots::{Figure, Roots};
 use crate::cli::format::{bytes, columns, count, duration};
 use crate::cli::ui::Ui;
 use crate::cli::{Failure, Global};
-use crate::digest::ObjectDigest;
-use crate::store::{KindStats, Store};
+use base::digest::ObjectDigest;
+use store::{KindStats, Store};
 
 /// Says how much is in the store, by figure and by kind of stage.
 ///

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::cli::advice::quoted;
 use crate::cli::{ExitCode, Failure};
-use crate::data::{Fault, Format, ImportError, Imported, Place};
-use crate::work::Source;
+use base::work::Source;
+use learn::data::{Fault, Format, ImportError, Imported, Place};
 
 /// What is read, for those who have something else.
 const READ: &str = "what is read: a folder, .tar, .tar.gz or .zip with CIFAR's binary files (data_batch_1.bin …; train.bin, \

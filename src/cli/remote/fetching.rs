@@ -13,13 +13,13 @@ use super::super::ui::Ui;
 use super::super::{Failure, Global};
 use super::Chosen;
 use super::watch::Moving;
-use crate::digest::{ObjectDigest, RecordDigest, StageKey};
 use crate::engine::{Ahead, Resolver};
 use crate::plan::{Knowledge, MissReason, Plan, plan};
-use crate::record::Record;
-use crate::remote::{self, Fetch, Fetched, RemoteError, Transport};
-use crate::sign;
-use crate::store::{Catalogue, Store};
+use base::digest::{ObjectDigest, RecordDigest, StageKey};
+use base::record::Record;
+use store::remote::{self, Fetch, Fetched, RemoteError, Transport};
+use store::sign;
+use store::{Catalogue, Store};
 
 /// A remote that is read through.
 pub struct Through {

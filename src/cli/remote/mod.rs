@@ -15,7 +15,7 @@ use super::admit::{Accepting, Gate};
 use super::format::count;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
-use crate::remote::{ListError, Location, Named, RemoteError, Remotes, Surroundings, Transport, open};
+use store::remote::{ListError, Location, Named, RemoteError, Remotes, Surroundings, Transport, open};
 use watch::Moving;
 
 /// Manages where results are shared.
@@ -115,13 +115,13 @@ impl Test {
         let chosen = Chosen::find(global, Some(&self.remote))?;
         let remote = chosen.open(false)?;
         let moving = Moving::new("read", super::signals::cancel_on_interrupt(), ui);
-        let catalogue = crate::remote::catalogue(remote.as_ref(), &moving)?;
+        let catalogue = store::remote::catalogue(remote.as_ref(), &moving)?;
         let (records, objects) = catalogue.counts();
         ui.answer(&format!("{}: {}, {}", chosen.name, count(records, "record"), count(objects, "object")));
         for (number, reason) in &catalogue.lost {
             ui.answer(&format!("part {number} of its catalogue is lost ({reason}): the next push to it mends that"));
         }
-        let probe = format!("tmp/wdpipe-test-{}-{}", std::process::id(), crate::fsx::now());
+        let probe = format!("tmp/wdpipe-test-{}-{}", std::process::id(), files::now());
         match remote.create(&probe, b"a test of wdpipe's that may be removed\n") {
             Ok(_) => {}
             Err(RemoteError::ReadOnly(_) | RemoteError::Refused { .. }) => {

@@ -14,8 +14,8 @@ use super::super::{ExitCode, Failure, Global};
 use super::{Chosen, Through};
 use crate::engine::{self, Resolver};
 use crate::plan::Knowledge;
-use crate::store::ObjectState;
-use crate::work::is_bulk;
+use base::work::is_bulk;
+use store::ObjectState;
 
 /// Fetches what others computed: by default records and numbers, from which figures are drawn here.
 ///

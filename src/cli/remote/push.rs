@@ -13,11 +13,11 @@ use super::super::ui::Ui;
 use super::super::{ExitCode, Failure, Global};
 use super::Chosen;
 use super::watch::Moving;
-use crate::closure::Member;
 use crate::engine::{self, Resolver};
-use crate::remote;
-use crate::store::Store;
-use crate::work::is_bulk;
+use base::closure::Member;
+use base::work::is_bulk;
+use store::Store;
+use store::remote;
 
 /// Sends what was computed here to a remote: records, signatures, and the bytes that are here.
 ///

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::super::format::{bytes, count, duration};
 use super::super::ui::Ui;
-use crate::remote::Watch;
+use store::remote::Watch;
 
 /// A transfer as a person sees it: a line that changes, if one watches.
 pub struct Moving {

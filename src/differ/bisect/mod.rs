@@ -13,9 +13,9 @@ use serde::Serialize;
 use super::pair::{pair, sources};
 use super::tensor::Tensor;
 use super::{Side, Unequal, unequal};
-use crate::changes;
-use crate::closure::{Closure, Member};
-use crate::digest::ObjectDigest;
+use base::changes;
+use base::closure::{Closure, Member};
+use base::digest::ObjectDigest;
 pub use tensors::{FirstTensor, Tensors};
 use tensors::{ends, starts};
 

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::super::Side;
 use super::super::distance::{Distance, distance};
 use super::{Fetch, WEIGHTS};
-use crate::closure::Member;
-use crate::digest::ObjectDigest;
+use base::closure::Member;
+use base::digest::ObjectDigest;
 
 /// In which tensors two states differ.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

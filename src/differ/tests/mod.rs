@@ -8,11 +8,11 @@ use proptest::prelude::*;
 
 use super::bisect::bisect;
 use super::*;
-use crate::closure::Closure;
-use crate::digest::ObjectDigest;
-use crate::record::{KeyParts, Provenance, Record};
-use crate::table::{Column, Values};
-use crate::value::{Map, Value};
+use base::closure::Closure;
+use base::digest::ObjectDigest;
+use base::record::{KeyParts, Provenance, Record};
+use base::table::{Column, Values};
+use base::value::{Map, Value};
 
 /// A stage: its name, kind and parameters; by role the stage and the output that it reads; its outputs, if their bytes
 /// matter.

@@ -9,7 +9,7 @@ use super::super::Side;
 use super::super::bisect::{Bisection, bisect};
 use super::super::tensor::tensor_of;
 use super::{Stage, closure, float, read};
-use crate::digest::ObjectDigest;
+use base::digest::ObjectDigest;
 
 /// The tensors of a state, by name.
 type State = BTreeMap<&'static str, Vec<f32>>;

@@ -2,8 +2,8 @@ use super::*;
 use crate::engine::Indifferent;
 use crate::graph::Stage;
 use crate::stages::Notes;
-use crate::store::ObjectState;
-use crate::work::{Dataset, Source};
+use base::work::{Dataset, Source};
+use store::ObjectState;
 
 /// Yields what it was given, or fails.
 struct Scripted(Option<Result<Vec<Product>, StageError>>);

@@ -1,9 +1,9 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::record::{KeyParts, Provenance};
-use crate::store::ObjectState;
-use crate::value::Map;
+use base::record::{KeyParts, Provenance};
+use base::value::Map;
+use store::ObjectState;
 
 /// What a stage made, under a claim; its only output has these bytes.
 fn made(store: &Store, stage: StageId, bytes: &[u8], before: Knowledge) -> Unstored {
@@ -84,7 +84,7 @@ fn what_cannot_be_stored_is_not_recorded_and_its_key_is_free() {
     let on_the_way = OnTheWay::default();
     let made = made(&store, 1, b"bytes", Knowledge::Waits);
     let (key, object) = (made.record.parts.key(), made.objects[0].0);
-    std::fs::create_dir(store.root().join(crate::store::object_path(&object))).unwrap();
+    std::fs::create_dir(store.root().join(store::object_path(&object))).unwrap();
     on_the_way.begin(&made);
     assert!(matches!(made.store(&store, &on_the_way, &|_| {}), Err(EngineError::Store(_))));
     assert!(on_the_way.get(&object).is_none(), "nobody waits for it");

@@ -1,11 +1,11 @@
 use super::*;
-use crate::digest::{ObjectDigest, RecordDigest};
 use crate::engine::Indifferent;
 use crate::graph::{Input, Stage};
-use crate::record::{Provenance, Record};
-use crate::sign::PublicKey;
-use crate::store::StoreError;
-use crate::work::{Dataset, Source, Work};
+use base::digest::{ObjectDigest, RecordDigest};
+use base::record::{Provenance, Record};
+use base::work::{Dataset, Source, Work};
+use store::StoreError;
+use store::sign::PublicKey;
 
 /// Records and objects in memory.
 #[derive(Default)]
@@ -181,7 +181,7 @@ fn what_a_store_remembers_is_what_it_holds() {
     // Bytes that are gone, and a second outcome: memory holds no longer.
     let object = ObjectDigest::of(b"bytes of train");
     #[allow(clippy::disallowed_methods, reason = "it disturbs the store from outside")]
-    std::fs::remove_file(store.root().join(crate::store::object_path(&object))).unwrap();
+    std::fs::remove_file(store.root().join(store::object_path(&object))).unwrap();
     assert_eq!(look(&store), anew());
     assert!(look(&store).contains("Dropped"));
     publish(&store, 0, b"others of ");

@@ -7,14 +7,14 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Once};
 
 use super::*;
-use crate::digest::ObjectDigest;
 use crate::engine::{Environment, Indifferent, Outcome};
 use crate::graph::{Graph, Input, Stage};
 use crate::plan::MissReason;
-use crate::record::{Output, Provenance, Record};
 use crate::stages::{Device, Made, Notes, Product, Progress, Read, Report, StageError};
-use crate::store::{Claim, object_path};
-use crate::work::{Dataset, Source, Work};
+use base::digest::ObjectDigest;
+use base::record::{Output, Provenance, Record};
+use base::work::{Dataset, Source, Work};
+use store::{Claim, object_path};
 
 /// What each stage reads: a diamond, and a stage apart.
 const EDGES: [&[StageId]; 5] = [&[], &[0], &[0], &[1, 2], &[]];

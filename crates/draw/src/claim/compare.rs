@@ -1,0 +1,163 @@
+//! Comparisons: what the replicas say about a difference, its test, and how that is written.
+
+use super::ClaimError;
+use super::level::{Levels, logarithm};
+use super::looks::FEWEST;
+use base::stats::{TTest, deviation, mean, one_sample, paired, welch};
+
+/// What replicas say about the difference of two curves, or about one number of a curve.
+pub(super) struct Evidence {
+    /// The levels that entered, of the one curve and the other (empty if there is one curve only).
+    pub used: [Vec<f64>; 2],
+    /// The difference of their means (or of those of their logarithms), or the mean; NaN if unknown.
+    pub estimate: f64,
+    /// The test of it, or why there is none.
+    pub test: Result<TTest, &'static str>,
+    /// How many runs, how many diverged.
+    pub counts: String,
+}
+
+impl Evidence {
+    /// About `a` minus `b`, or log a minus log b.
+    pub fn difference(a: &Levels, b: &Levels, log: bool) -> Result<Self, ClaimError> {
+        let in_pairs = a.values.len() == b.values.len();
+        let pairs = a.values.iter().zip(&b.values).filter(|(a, b)| a.is_finite() && b.is_finite());
+        let finite = |levels: &Levels| levels.values.iter().copied().filter(|value| value.is_finite()).collect();
+        let used: [Vec<f64>; 2] = if in_pairs {
+            let (a, b) = pairs.unzip();
+            [a, b]
+        } else {
+            [finite(a), finite(b)]
+        };
+        let scaled = |label: &str, values: &[f64]| -> Result<Vec<f64>, ClaimError> {
+            values.iter().map(|value| if log { logarithm(label, *value) } else { Ok(*value) }).collect()
+        };
+        let (left, right) = (scaled(&a.label, &used[0])?, scaled(&b.label, &used[1])?);
+        let test = if in_pairs { paired(&left, &right) } else { welch(&left, &right) };
+        let (n, m) = (left.len(), right.len());
+        let test = test.filter(|_| n.min(m) >= FEWEST);
+        let (runs, lost) = if in_pairs {
+            (format!("n = {n} pair{}", if n == 1 { "" } else { "s" }), (a.values.len() - n, a.values.len()))
+        } else {
+            (format!("n = {n} and {m}"), (a.values.len() + b.values.len() - n - m, a.values.len() + b.values.len()))
+        };
+        let counts = counts(runs, lost, log);
+        Ok(Self { used, estimate: mean(&left) - mean(&right), test: test.ok_or(want(n.min(m))), counts })
+    }
+
+    /// About the mean of one number a replica.
+    pub fn mean(of: &Levels) -> Self {
+        let finite: Vec<f64> = of.values.iter().copied().filter(|value| value.is_finite()).collect();
+        let (n, all) = (finite.len(), of.values.len());
+        let test = one_sample(&finite).filter(|_| n >= FEWEST).ok_or(want(n));
+        let counts = counts(format!("n = {n}"), (all - n, all), false);
+        Self { estimate: mean(&finite), used: [finite, Vec::new()], test, counts }
+    }
+
+    /// The estimate and its 95 % interval.
+    pub fn show(&self, scale: fn(f64) -> f64) -> String {
+        match &self.test {
+            Ok(test) => {
+                let [low, high] = test.interval_95().map(scale);
+                format!("{} ({} to {})", short(scale(test.difference)), short(low), short(high))
+            }
+            Err(_) if self.estimate.is_nan() => "no value".to_owned(),
+            Err(_) => short(scale(self.estimate)),
+        }
+    }
+}
+
+fn counts(runs: String, (lost, all): (usize, usize), log: bool) -> String {
+    let lost = if lost > 0 { format!(", {lost} of {all} diverged") } else { String::new() };
+    format!("{runs}{lost}{}", if log { ", by logarithms" } else { "" })
+}
+
+/// Why there is no test.
+fn want(runs: usize) -> &'static str {
+    match runs {
+        0 => "no run: nothing known",
+        1 => "one run: no spread known",
+        2 => "two runs: at least three are needed",
+        _ => "the runs do not differ: no spread known",
+    }
+}
+
+/// The p-values of a comparison before correction.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Doubt {
+    /// Small if the numbers speak for the claim.
+    pub claimed: f64,
+    /// Small if they speak for its opposite.
+    pub opposite: f64,
+}
+
+impl Doubt {
+    /// Claimed: the difference is below 0.
+    pub fn below(test: &TTest) -> Self {
+        Self { claimed: test.p_below(0.0), opposite: test.p_above(0.0) }
+    }
+
+    /// Claimed: the difference is above 0.
+    pub fn above(test: &TTest) -> Self {
+        Self { claimed: test.p_above(0.0), opposite: test.p_below(0.0) }
+    }
+
+    /// Claimed: the difference is between two bounds. Both tests have to reject; of the opposite either may, so that its
+    /// p is doubled.
+    pub fn within(test: &TTest, low: f64, high: f64) -> Self {
+        let opposite = (2.0 * test.p_below(low).min(test.p_above(high))).min(1.0);
+        Self { claimed: test.p_above(low).max(test.p_below(high)), opposite }
+    }
+
+    /// The same of the opposite claim.
+    pub fn reversed(self) -> Self {
+        Self { claimed: self.opposite, opposite: self.claimed }
+    }
+}
+
+/// One comparison of a claim, as a line in parts.
+pub(super) struct Comparison {
+    /// What is compared.
+    pub subject: String,
+    /// The words for: shown, the opposite shown.
+    pub words: [&'static str; 2],
+    /// With what.
+    pub object: String,
+    /// See [`Evidence::counts`].
+    pub counts: String,
+    /// The p-values, or why there are none.
+    pub doubt: Result<Doubt, &'static str>,
+}
+
+impl Comparison {
+    /// The comparison of the opposite claim.
+    pub fn reversed(self) -> Self {
+        let [word, contrary] = self.words;
+        Self { words: [contrary, word], doubt: self.doubt.map(Doubt::reversed), ..self }
+    }
+}
+
+/// Mean ± sample standard deviation.
+pub(super) fn spread(values: &[f64]) -> String {
+    match values {
+        [] => "no value".to_owned(),
+        [only] => short(*only),
+        _ => format!("{} ± {}", short(mean(values)), short(deviation(values))),
+    }
+}
+
+/// Four significant digits, without trailing zeros.
+pub(super) fn short(value: f64) -> String {
+    let scientific = format!("{value:.3e}");
+    let Some((digits, exponent)) = scientific.split_once('e') else {
+        return scientific;
+    };
+    let trim = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text.to_owned(),
+    };
+    match exponent.parse::<i32>() {
+        Ok(exponent @ -4..=3) => trim(&format!("{value:.*}", (3 - exponent) as usize)),
+        _ => format!("{}e{exponent}", trim(digits)),
+    }
+}

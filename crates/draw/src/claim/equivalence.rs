@@ -1,0 +1,187 @@
+//! Equivalence: is a number of ours the published one?
+//!
+//! That no difference is found says little: the fewer and the more scattered the runs, the less is found. So *agrees* has to
+//! be shown (Schuirmann 1987, two one-sided tests at 5 %): the 90 % interval of the difference, in which both standard errors
+//! are, lies within the tolerance. *Differs* is shown by an interval that lies outside of it. All else is *not known*.
+
+use super::looks::FEWEST;
+use base::stats::{ROUNDING, Sample, TTest, one_sample, paired, welch, welch_of};
+
+/// What an interval leaves out on either side.
+const TAIL: f64 = 0.05;
+
+/// What the recorded numbers say beside the published ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Shown to be within the tolerance, or in the published order.
+    Agrees,
+    /// Shown to be outside of it, or in the opposite order.
+    Differs,
+    /// Neither.
+    NotKnown,
+    /// Of another scale than the published runs, and nothing says that it carries over.
+    NotComparable,
+    /// Not computed yet.
+    NotMade,
+    /// Ours has no such curve, or no such place.
+    NoCounterpart,
+    /// The value is not compared, only its order among others.
+    OrderOnly,
+}
+
+impl Standing {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Agrees => "agrees",
+            Self::Differs => "differs",
+            Self::NotKnown => "not known",
+            Self::NotComparable => "not comparable",
+            Self::NotMade => "not made",
+            Self::NoCounterpart => "no counterpart",
+            Self::OrderOnly => "order only",
+        }
+    }
+}
+
+/// A published mean.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mean {
+    /// The mean over runs.
+    pub mean: f64,
+    /// The sample standard deviation, if it was published.
+    pub std: Option<f64>,
+    /// The number of runs.
+    pub runs: usize,
+}
+
+impl Mean {
+    /// The standard error; where no spread was published, that of runs which scatter like ours.
+    fn error(self, ours: f64) -> f64 {
+        self.std.unwrap_or(ours) / (self.runs as f64).sqrt()
+    }
+}
+
+/// Whether our level is the published one, up to a tolerance.
+pub fn level(ours: &[f64], published: Mean, tolerance: f64) -> Standing {
+    let sample = Sample::of(ours);
+    let size = sample.mean.abs().max(published.mean.abs());
+    let test = match published.std {
+        Some(std) => welch_of(sample, Sample { mean: published.mean, std, n: published.runs }, size),
+        None => one_sample(ours).map(|test| TTest {
+            difference: test.difference - published.mean,
+            stderr: test.stderr.hypot(published.error(sample.std)),
+            dof: test.dof,
+        }),
+    };
+    within(test.filter(|_| ours.len() >= FEWEST), tolerance)
+}
+
+/// Whether the ratio of two of our levels, run by run, is the published one, up to a factor.
+pub fn ratio(ours: [&[f64]; 2], published: [Mean; 2], factor: f64) -> Standing {
+    let logs = |values: &[f64]| values.iter().map(|value| libm::log(*value)).collect::<Vec<f64>>();
+    let (a, b) = (logs(ours[0]), logs(ours[1]));
+    let test = difference(&a, &b).map(|test| {
+        let expected = libm::log(published[0].mean / published[1].mean);
+        let own = [&a, &b].map(|logs| Sample::of(logs).std);
+        // The spread of a logarithm is the relative one.
+        let error = |at: usize| {
+            let relative = published[at].std.map(|std| std / published[at].mean.abs());
+            Mean { std: relative, ..published[at] }.error(own[at])
+        };
+        let stderr = test.stderr.hypot(error(0).hypot(error(1)));
+        TTest { difference: test.difference - expected, stderr, dof: test.dof }
+    });
+    within(test, libm::log(factor))
+}
+
+/// Whether the first of two of our levels lies below the second, as published.
+pub fn below(ours: [&[f64]; 2]) -> Standing {
+    match difference(ours[0], ours[1]) {
+        Some(test) if test.p_below(0.0) <= TAIL => Standing::Agrees,
+        Some(test) if test.p_above(0.0) <= TAIL => Standing::Differs,
+        _ => Standing::NotKnown,
+    }
+}
+
+/// Run by run if there are equally many, as for claims.
+fn difference(a: &[f64], b: &[f64]) -> Option<TTest> {
+    let test = if a.len() == b.len() { paired(a, b) } else { welch(a, b) };
+    test.filter(|_| a.len().min(b.len()) >= FEWEST)
+}
+
+fn within(test: Option<TTest>, tolerance: f64) -> Standing {
+    let Some(test) = test.filter(|test| test.stderr > ROUNDING * test.difference.abs()) else {
+        return Standing::NotKnown;
+    };
+    let [low, high] = test.interval(TAIL);
+    if -tolerance <= low && high <= tolerance {
+        Standing::Agrees
+    } else if low > tolerance || high < -tolerance {
+        Standing::Differs
+    } else {
+        Standing::NotKnown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::rng::Stream;
+
+    fn published(mean: f64, std: Option<f64>) -> Mean {
+        Mean { mean, std, runs: 5 }
+    }
+
+    #[test]
+    fn agreement_is_shown_not_assumed() {
+        let tight = [10.2, 10.3, 10.25, 10.28, 10.22];
+        let theirs = published(10.25, Some(0.25));
+        assert_eq!(level(&tight, theirs, 0.8), Standing::Agrees);
+        assert_eq!(level(&tight, theirs, 0.1), Standing::NotKnown);
+        assert_eq!(level(&tight, published(14.7, Some(0.4)), 0.8), Standing::Differs);
+        assert_eq!(level(&tight, published(14.7, None), 0.8), Standing::Differs);
+        assert_eq!(level(&tight, published(10.25, None), 0.8), Standing::Agrees);
+        // Noise earns nothing: the same mean, scattered.
+        assert_eq!(level(&[8.0, 10.3, 12.4, 9.0, 11.5], theirs, 0.8), Standing::NotKnown);
+        assert_eq!(level(&[10.25], theirs, 0.8), Standing::NotKnown);
+        assert_eq!(level(&[10.2, 10.3], theirs, 0.8), Standing::NotKnown);
+        // Runs that agree to the last digit have no spread of their own.
+        assert_eq!(level(&[10.0; 5], published(10.0, None), 0.8), Standing::NotKnown);
+        assert_eq!(level(&[90.0; 5], theirs, 0.8), Standing::Differs);
+        assert_eq!(level(&[], theirs, 0.8), Standing::NotKnown);
+    }
+
+    #[test]
+    fn a_wrong_value_agrees_in_one_case_of_twenty() {
+        // The true value lies on the edge of the tolerance.
+        for (runs, std) in [(3, 0.3), (5, 0.3), (5, 2.0)] {
+            let cases = 4000;
+            let mut agreed = 0;
+            for case in 0..cases {
+                let mut stream = Stream::new(1, "edge", &[case]);
+                let theirs: Vec<f64> = (0..5).map(|_| 10.0 + std * stream.normal()).collect();
+                let ours: Vec<f64> = (0..runs).map(|_| 11.0 + std * stream.normal()).collect();
+                let sample = Sample::of(&theirs);
+                let theirs = Mean { mean: sample.mean, std: Some(sample.std), runs: 5 };
+                agreed += usize::from(level(&ours, theirs, 1.0) == Standing::Agrees);
+            }
+            let share = agreed as f64 / cases as f64;
+            assert!(share < 0.05 + 3.0 * 0.0035, "{runs} runs, {std}: {share}");
+        }
+    }
+
+    #[test]
+    fn orders_and_ratios_are_tested_run_by_run() {
+        let (a, b) = ([10.0, 20.0, 30.0], [11.0, 22.2, 32.9]);
+        assert_eq!((below([&a, &b]), below([&b, &a])), (Standing::Agrees, Standing::Differs));
+        assert_eq!((below([&a[..2], &b[..2]]), below([&a, &a])), (Standing::NotKnown, Standing::NotKnown));
+        let theirs = [published(1.0, Some(0.01)), published(1.1, Some(0.01))];
+        assert_eq!(ratio([&a, &b], theirs, 1.05), Standing::Agrees);
+        assert_eq!(ratio([&a, &b], theirs, 1.001), Standing::NotKnown);
+        assert_eq!(ratio([&b, &a], theirs, 1.05), Standing::Differs);
+        let scattered = [published(1.0, None), published(1.1, None)];
+        assert_eq!(ratio([&a, &b], scattered, 1.05), Standing::NotKnown, "their runs may scatter like ours");
+        assert_eq!(ratio([&[-1.0, 1.0, 2.0], &b], theirs, 1.05), Standing::NotKnown);
+    }
+}

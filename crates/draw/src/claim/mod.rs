@@ -1,0 +1,232 @@
+//! Claims of the paper as statements over recorded curves, tested and judged. Pure, and the same on every platform.
+//!
+//! # Rules
+//!
+//! **Levels.** The level of a replica (a run with its own seed) is the mean of its y in the window, every point with the
+//! same weight. A replica with a value there that is not finite, without a point there, or with a point at an x that is
+//! not finite has *diverged*: it is left out, counted, and said in the line. With `log` the logarithms of the levels are
+//! compared; the lines show the levels themselves.
+//!
+//! **Tests.** A statement is one or more comparisons of means over replicas, each tested one-sided with Student's t, and
+//! only if at least three replicas are left. Curves with equally many replicas are compared by paired differences, replica
+//! by replica, without the pairs in which one diverged: the caller lists the seeds in the same order. (Pairing runs that
+//! have nothing in common is valid too; it costs power.) Curves with unequally many are compared by Welch's test.
+//!
+//! **Verdicts.** *Reproduced*: every comparison is significant in the claimed direction, so the claim's p is the largest of
+//! theirs. *Not reproduced*: at least one is significant in the opposite direction; its p is the smallest of theirs times
+//! their number (Bonferroni). Else *undecided*: too few or too scattered runs. A comparison for which there is no test, as
+//! for two runs or runs that agree to the last digit, can be neither; see [`base::stats::one_sample`].
+//!
+//! **Corrections.** 5 % is spent once, on all looks and all claims of a figure ([`looks`], [`decide`]). The first look is at
+//! the number of runs that the profile plans; the k-th look, k − 1 runs later, multiplies p by k(k + 1). At the plan that is
+//! the usual two-sided test. Holm's correction (1979) is made over the claims of a figure, for either direction on its own.
+//! None is made across figures.
+//!
+//! What is not tested: that levels are normally distributed over replicas, which no three runs can show. Student's t is
+//! exact for normal levels and near it for others that are not skewed; spread over orders of magnitude asks for `log`. What
+//! is said holds for runs that do not diverge, and for other seeds: of the initial weights and the order of the data, with
+//! the same training and test images.
+
+mod compare;
+mod decide;
+pub mod equivalence;
+mod level;
+pub mod looks;
+pub mod phase;
+pub mod precision;
+pub mod simulate;
+mod statements;
+
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::decide::{Weighed, decide};
+use self::looks::Runs;
+
+/// One curve over replicas: for each the points (x, y), x ascending. A y that is not finite says that the run diverged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// What the lines call it.
+    pub label: String,
+    /// The replicas (seeds), in the same order in all curves of a claim.
+    pub replicas: Vec<Vec<(f64, f64)>>,
+}
+
+/// Part of the horizontal range: shares of it from 0 to 1, such as `[0.5, 1.0]` for the second half, ends included. The
+/// range is that of all finite x of all curves of the claim, and is counted evenly, whatever the axis.
+pub type Window = [f64; 2];
+
+/// What is claimed. Where not said otherwise, several sets are judged each on its own, as parts of one claim.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Statement {
+    /// Every curve of the first of two sets lies below its partner in the second, the curve with the same index.
+    Below {
+        /// Whether logarithms of levels are compared.
+        #[serde(default)]
+        log: bool,
+    },
+    /// The levels of a set's curves rise in the order in which they are listed: each is below the next.
+    Ascending {
+        /// Whether logarithms of levels are compared.
+        #[serde(default)]
+        log: bool,
+    },
+    /// The levels of a set's curves fall in the order in which they are listed.
+    Descending {
+        /// Whether logarithms of levels are compared.
+        #[serde(default)]
+        log: bool,
+    },
+    /// Each curve's level in the window is lower than in another.
+    Drops {
+        /// The other window.
+        before: Window,
+        /// Whether logarithms of levels are compared.
+        #[serde(default)]
+        log: bool,
+    },
+    /// Each curve's level in the window is higher than in another.
+    Grows {
+        /// The other window.
+        before: Window,
+        /// Whether logarithms of levels are compared.
+        #[serde(default)]
+        log: bool,
+    },
+    /// Over x, such as the learning rate, each curve is lower at some inner point of the window than at its first and
+    /// its last point. The inner point is the one with the lowest mean. That is a choice by the same data, so its
+    /// p-values are multiplied by the number of inner points (Bonferroni). Speaks against it: an end that is lower than
+    /// every inner point.
+    UShape {
+        /// Whether logarithms of levels are compared.
+        #[serde(default)]
+        log: bool,
+    },
+    /// Each curve stays: its level in the last half of the window, over that in the first half, is between 1/factor and
+    /// factor. Two one-sided tests on the mean logarithm of the ratio (Schuirmann 1987).
+    Steady {
+        /// The largest ratio that still counts as the same, above 1.
+        factor: f64,
+    },
+    /// The curves of a set have one level: of any two the ratio is between 1/factor and factor. Tested as for
+    /// [`Statement::Steady`], for every pair.
+    Alike {
+        /// The largest ratio that still counts as the same, above 1.
+        factor: f64,
+    },
+    /// The curves of a set have different levels, in whatever order: of any two the ratio is above factor or below
+    /// 1/factor. The opposite of [`Statement::Alike`], tested both ways: speaks against it that two are alike.
+    Apart {
+        /// The largest ratio that still counts as the same, above 1.
+        factor: f64,
+    },
+    /// Each curve is a power law whose exponent is between two bounds: per replica the least-squares slope of log y
+    /// against log x over its points in the window, over replicas two one-sided tests of the mean slope. Here x may be
+    /// a recorded number, such as the loss. That the points lie on a straight line is not tested.
+    Slope {
+        /// Lower bound.
+        low: f64,
+        /// Upper bound.
+        high: f64,
+    },
+}
+
+/// What the recorded numbers say of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Every comparison is significant in the claimed direction.
+    Reproduced,
+    /// At least one comparison is significant in the opposite direction.
+    NotReproduced,
+    /// Neither.
+    Undecided,
+}
+
+impl Verdict {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reproduced => "reproduced",
+            Self::NotReproduced => "not reproduced",
+            Self::Undecided => "undecided",
+        }
+    }
+}
+
+/// A verdict and what it rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outcome {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// One line a comparison: `LR 0.1: 2.5 ± 0.3 below 39.1 ± 2 (n = 3 pairs, p = 0.0004)`. Behind ± stands the sample
+    /// standard deviation over the replicas that were compared; of ratios and slopes the 95 % interval is given. The last line
+    /// says for what the p were corrected.
+    pub statistics: Vec<String>,
+}
+
+/// Why a claim cannot be judged: the claim or its curves are not well formed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ClaimError {
+    /// Too few or too many sets, or curves in a set.
+    #[error("the statement needs {0}")]
+    Sets(&'static str),
+    /// A curve without replicas.
+    #[error("curve `{0}` has no replicas")]
+    Empty(String),
+    /// A curve of which no replica has a point in a window. (One that diverged has points, with NaN.)
+    #[error("curve `{label}` has no points in the window from {} to {}", .window[0], .window[1])]
+    NoPoints {
+        /// The curve.
+        label: String,
+        /// The window.
+        window: Window,
+    },
+    /// Points that are not in order.
+    #[error("curve `{label}`, replica {replica}: x = {x} stands after a larger x")]
+    Order {
+        /// The curve.
+        label: String,
+        /// Index of the replica.
+        replica: usize,
+        /// The smaller x.
+        x: f64,
+    },
+    /// A window that is no part of the range.
+    #[error("a window from {} to {} is no part of the range: shares from 0 to 1 are wanted", .0[0], .0[1])]
+    Window(Window),
+    /// A logarithm that does not exist.
+    #[error("curve `{label}`: the logarithm of {value} is wanted, and exists for numbers above 0 only")]
+    NotPositive {
+        /// The curve.
+        label: String,
+        /// The number.
+        value: f64,
+    },
+    /// Bounds that hold nothing between them.
+    #[error("{0}")]
+    Bounds(String),
+}
+
+/// What the recorded numbers say about a statement over sets of curves (two for [`Statement::Below`], one or more for the
+/// others) in a window; [`decide`] makes verdicts of it.
+///
+/// # Errors
+/// See [`ClaimError`]. Curves that diverged and single runs are no error: the verdict is *undecided*.
+pub fn weigh(statement: &Statement, sets: &[Vec<Series>], window: Window, runs: Runs) -> Result<Weighed, ClaimError> {
+    Ok(Weighed::new(statements::comparisons(statement, sets, window)?, runs))
+}
+
+/// Judges one statement alone, over as many runs as were planned.
+///
+/// # Errors
+/// See [`weigh`].
+pub fn judge(statement: &Statement, sets: &[Vec<Series>], window: Window) -> Result<Outcome, ClaimError> {
+    let runs = sets.iter().flatten().map(|series| series.replicas.len()).max().unwrap_or_default();
+    let weighed = weigh(statement, sets, window, Runs::as_planned(runs))?;
+    Ok(decide(&[weighed]).remove(0))
+}

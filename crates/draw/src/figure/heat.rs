@@ -1,0 +1,116 @@
+//! Heat maps: cells, their colours and the numbers in them.
+
+use super::layout::{Plot, Rect};
+use super::scale::Scale;
+use super::series::Point;
+use super::style;
+use super::svg::Writer;
+use super::ticks::short;
+use base::work::Scale as Kind;
+
+/// Cells around the places of the points, coloured and labelled by their means.
+pub(super) fn cells(out: &mut Writer, plot: &Plot, points: &[Point], scale: Kind) {
+    let across = cells_along(&plot.x, points.iter().map(|point| point.x));
+    let down = cells_along(&plot.y, points.iter().map(|point| point.y));
+    let height = |value: f64| match scale {
+        Kind::Linear => Some(value).filter(|value| value.is_finite()),
+        Kind::Log => (value > 0.0 && value.is_finite()).then(|| base::rng::ln(value)),
+    };
+    let heights = || points.iter().filter_map(|point| height(point.mean));
+    let (least, most) = (heights().fold(f64::INFINITY, f64::min), heights().fold(f64::NEG_INFINITY, f64::max));
+    for point in points {
+        let (Some(x), Some(y)) = (plot.x.place(point.x), plot.y.place(point.y)) else { continue };
+        let (Some((left, right)), Some((low, high))) = (edge(&across, x), edge(&down, y)) else { continue };
+        let corner = (plot.across(left), plot.down(high));
+        let cell =
+            Rect { x: corner.0, y: corner.1, width: plot.across(right) - corner.0, height: plot.down(low) - corner.1 };
+        let share = height(point.mean).map(|height| if most > least { (height - least) / (most - least) } else { 0.5 });
+        let (fill, ink) = match share {
+            Some(share) => {
+                let (fill, dark) = shade(share);
+                (fill, if dark { style::BACKGROUND } else { style::INK })
+            }
+            // Below all colours of a logarithmic scale.
+            None if point.mean.is_finite() => (style::BACKGROUND.to_owned(), style::INK),
+            None => (style::GRID.to_owned(), style::PALE_INK),
+        };
+        let text = match (point.mean.is_finite(), point.diverged > 0) {
+            (true, false) => short(point.mean),
+            (true, true) => format!("{} ×", short(point.mean)),
+            (false, _) => "×".to_owned(),
+        };
+        cell.draw(
+            out,
+            &[("fill", &fill), ("stroke", &style::BACKGROUND), ("stroke-width", &super::svg::Px(style::FRAME))],
+        );
+        let at = (cell.x + cell.width / 2.0, cell.y + cell.height / 2.0 + style::MIDDLE * style::CELL_LABEL);
+        out.tinted(at, "middle", style::CELL_LABEL, ink, &text);
+    }
+}
+
+/// The boxes of the numbers in the cells, large enough for any of them.
+pub(super) fn labels(plot: &Plot, points: &[Point]) -> Vec<Rect> {
+    let (width, height) = (5.5 * style::CELL_LABEL, 1.4 * style::CELL_LABEL);
+    let at = |point: &Point| plot.at(point.x, point.y);
+    points.iter().filter_map(at).map(|(x, y)| Rect { x: x - width / 2.0, y: y - height / 2.0, width, height }).collect()
+}
+
+/// Where the cells around some values begin, stand and end along an axis.
+fn cells_along(scale: &Scale, values: impl Iterator<Item = f64>) -> Vec<(f64, f64, f64)> {
+    let Some((low, top, floor)) = scale.zero_row() else {
+        return edges(values.filter_map(|value| scale.place(value)));
+    };
+    let above = edges(values.filter(|value| *value != 0.0).filter_map(|value| scale.place(value)));
+    let kept = above.into_iter().map(|(from, at, to)| (from.max(floor), at, to.min(1.0)));
+    kept.chain([(low, (low + top) / 2.0, top)]).collect()
+}
+
+/// Where cells around some places end: halfway between neighbours, and as far out at both ends.
+fn edges(places: impl Iterator<Item = f64>) -> Vec<(f64, f64, f64)> {
+    let mut places: Vec<f64> = places.collect();
+    places.sort_by(f64::total_cmp);
+    places.dedup_by(|a, b| (*a - *b).abs() < 1e-9);
+    let count = places.len();
+    let cell = |i: usize| {
+        let here = places[i];
+        let before = (i > 0).then(|| (here - places[i - 1]) / 2.0);
+        let after = (i + 1 < count).then(|| (places[i + 1] - here) / 2.0);
+        let alone = 0.5;
+        let (before, after) = (before.or(after).unwrap_or(alone), after.or(before).unwrap_or(alone));
+        (here - before, here, here + after)
+    };
+    (0..count).map(cell).collect()
+}
+
+fn edge(edges: &[(f64, f64, f64)], place: f64) -> Option<(f64, f64)> {
+    edges.iter().find(|(_, here, _)| (here - place).abs() < 1e-9).map(|(low, _, high)| (*low, *high))
+}
+
+/// The colour of a share from 0 to 1, and whether it is dark.
+fn shade(share: f64) -> (String, bool) {
+    let steps = style::HEAT.len() - 1;
+    let at = share.clamp(0.0, 1.0) * steps as f64;
+    let i = (at.floor() as usize).min(steps - 1);
+    let mix = |c: usize| {
+        let (from, to) = (f64::from(style::HEAT[i][c]), f64::from(style::HEAT[i + 1][c]));
+        (from + (at - i as f64) * (to - from)).round() as u8
+    };
+    let (red, green, blue) = (mix(0), mix(1), mix(2));
+    // Luminance as in ITU-R BT.601.
+    let light = 0.299 * f64::from(red) + 0.587 * f64::from(green) + 0.114 * f64::from(blue);
+    (format!("#{red:02x}{green:02x}{blue:02x}"), light < 128.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_meet_and_colours_go_from_light_to_dark() {
+        let edges = edges([0.0, 1.0, 3.0, 1.0].into_iter());
+        assert_eq!(edges, [(-0.5, 0.0, 0.5), (0.5, 1.0, 2.0), (2.0, 3.0, 4.0)]);
+        assert_eq!(super::edges([2.0].into_iter()), [(1.5, 2.0, 2.5)]);
+        assert_eq!((shade(0.0).1, shade(1.0).1), (false, true));
+        assert_ne!(shade(0.2).0, shade(0.3).0);
+    }
+}

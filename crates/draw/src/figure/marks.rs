@@ -1,0 +1,288 @@
+//! Marks other than lines and bands: dots, bars, cells, arrows, stars; and guides.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+use super::layout::{Plot, Rect};
+use super::legend::{colour, look};
+use super::look::{Look, Marker};
+use super::notices::{self, Absence};
+use super::panel::{error_bar, thin};
+use super::series::Point;
+use super::style;
+use super::svg::{Path, Px, Writer, line};
+use base::expr::Expr;
+use base::work::{Curve, Guide, Panel};
+
+/// Draws a dot of one of the markers' shapes; all cover about the same area.
+pub(super) fn dot(
+    out: &mut Writer,
+    (x, y): (f64, f64),
+    marker: Marker,
+    radius: f64,
+    (fill, edge): (&str, &str),
+    opacity: f64,
+) {
+    let corners = match marker {
+        Marker::Circle => Vec::new(),
+        Marker::Square => [(-0.89, -0.89), (0.89, -0.89), (0.89, 0.89), (-0.89, 0.89)].to_vec(),
+        Marker::Diamond => [(0.0, -1.25), (1.25, 0.0), (0.0, 1.25), (-1.25, 0.0)].to_vec(),
+    };
+    let mut path = Path::default();
+    corners.iter().for_each(|(dx, dy)| path.to((x + radius * dx, y + radius * dy)));
+    let (path, x, y, radius, width) = (path.closed(), Px(x), Px(y), Px(radius), Px(style::FRAME));
+    let mut look: Vec<(&str, &dyn Display)> = match marker {
+        Marker::Circle => vec![("cx", &x), ("cy", &y), ("r", &radius)],
+        _ => vec![("d", &path)],
+    };
+    look.extend([("fill", &fill as &dyn Display), ("stroke", &edge), ("stroke-width", &width)]);
+    if opacity < 1.0 {
+        look.extend([("fill-opacity", &opacity as &dyn Display), ("stroke-opacity", &opacity)]);
+    }
+    out.leaf(if marker == Marker::Circle { "circle" } else { "path" }, &look);
+}
+
+/// A dot on a line: empty on a dashed one.
+pub(super) fn line_dot(out: &mut Writer, at: (f64, f64), look: Look, dashed: bool) {
+    let fill = if dashed { style::BACKGROUND } else { look.colour };
+    dot(out, at, look.marker, style::DOT, (fill, look.colour), 1.0);
+}
+
+/// A dot that stands for a row.
+pub(super) fn row_dot(out: &mut Writer, at: (f64, f64), look: Look, opacity: f64) {
+    dot(out, at, look.marker, style::DOT, (look.colour, look.colour), opacity);
+}
+
+fn inside(plot: &Plot, point: &Point) -> Option<(f64, f64)> {
+    plot.x.inside(point.x).and(plot.y.inside(point.mean))?;
+    plot.at(point.x, point.mean)
+}
+
+/// Means as dots with error bars, joined by a dotted line.
+pub(super) fn points(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
+    let edge = style::PALETTE[0];
+    for run in super::panel::runs(plot, points).filter(|run| run.len() > 1) {
+        let mut path = Path::default();
+        run.iter().filter_map(|point| plot.at(point.x, point.mean)).for_each(|at| path.to(at));
+        let look: [(&str, &dyn Display); 5] = [
+            ("d", &path.open()),
+            ("fill", &"none"),
+            ("stroke", &edge),
+            ("stroke-width", &Px(style::FRAME)),
+            ("stroke-dasharray", &style::DOTTED),
+        ];
+        out.leaf("path", &look);
+    }
+    points.iter().for_each(|point| error_bar(out, plot, edge, point));
+    for at in points.iter().filter_map(|point| inside(plot, point)) {
+        dot(out, at, look(curve).marker, style::MEAN_DOT, (colour(curve), edge), 1.0);
+    }
+}
+
+/// Every row as a dot, the first ones of each replica pale.
+pub(super) fn dots(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
+    for replica in points.split(Point::is_break) {
+        for (i, point) in replica.iter().enumerate() {
+            let Some(at) = inside(plot, point) else { continue };
+            let share = if replica.len() > 1 { i as f64 / (replica.len() - 1) as f64 } else { 1.0 };
+            // Rounded, so that it is written in few digits.
+            let opacity = ((style::PALEST + (1.0 - style::PALEST) * share) * 100.0).round() / 100.0;
+            error_bar(out, plot, colour(curve), point);
+            row_dot(out, at, look(curve), opacity);
+        }
+    }
+}
+
+/// An edge of the plot area, or the corner of both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Edge {
+    /// Where what has no place on the vertical axis would be.
+    Lower,
+    /// Where what has no place on the horizontal axis would be.
+    Left,
+}
+
+/// Where the frame is nearest to points of 0 or less on logarithmic axes.
+pub(super) fn edges<'a>(
+    plot: &Plot,
+    panel: &'a Panel,
+    curve: &'a Curve,
+    points: &'a [Point],
+) -> impl Iterator<Item = (Edge, (f64, f64))> + use<'a> {
+    let plot = *plot;
+    let is_off =
+        move |point: &&Point| matches!(notices::absence(panel, curve, point), Some(Absence::Zero | Absence::Negative));
+    points.iter().filter(is_off).filter_map(move |point| {
+        let [x, y] = notices::position(curve, point);
+        let (left, bottom) = (plot.area.x, plot.area.y + plot.area.height);
+        match (plot.x.place(x).is_some(), plot.y.place(y).is_some()) {
+            (true, _) => Some((Edge::Lower, (plot.across(plot.x.inside(x)?), bottom))),
+            (false, true) => Some((Edge::Left, (left, plot.down(plot.y.inside(y)?)))),
+            (false, false) => Some((Edge::Lower, (left, bottom))),
+        }
+    })
+}
+
+/// Triangles that point to values which a logarithmic axis cannot show, `row` rows in so that curves do not cover each
+/// other's; whether there is one.
+pub(super) fn triangles(
+    out: &mut Writer,
+    plot: &Plot,
+    panel: &Panel,
+    curve: &Curve,
+    points: &[Point],
+    row: u32,
+) -> bool {
+    let half = style::CROSS;
+    let inset = half + 2.8 * half * f64::from(row % 8);
+    let (area, clear) = (plot.area, half + style::FRAME);
+    let mut drawn = BTreeSet::new();
+    let mut shape = String::new();
+    for (edge, (x, y)) in edges(plot, panel, curve, points) {
+        let along = if edge == Edge::Lower { x } else { y };
+        // Many beside each other are one every few units.
+        if !drawn.insert((edge, (along / (2.0 * half)).round() as i64)) {
+            continue;
+        }
+        let corners = match edge {
+            Edge::Lower => {
+                let (x, tip) = (x.clamp(area.x + clear, area.x + area.width - clear), y - inset);
+                [(x, tip), (x - half, tip - 1.6 * half), (x + half, tip - 1.6 * half)]
+            }
+            Edge::Left => {
+                let (tip, y) = (x + inset, y.clamp(area.y + clear, area.y + area.height - clear));
+                [(tip, y), (tip + 1.6 * half, y - half), (tip + 1.6 * half, y + half)]
+            }
+        };
+        let mut path = Path::default();
+        corners.into_iter().for_each(|at| path.to(at));
+        shape += &path.closed();
+    }
+    if !shape.is_empty() {
+        let fill = if curve.dashed { style::BACKGROUND } else { colour(curve) };
+        let look: [(&str, &dyn Display); 4] =
+            [("d", &shape), ("fill", &fill), ("stroke", &colour(curve)), ("stroke-width", &Px(style::FRAME))];
+        out.leaf("path", &look);
+    }
+    !shape.is_empty()
+}
+
+/// A bar from the foot of the axis (0, if that is on it) to the mean.
+pub(super) fn bars(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
+    let foot = plot.y.inside(0.0).map_or(plot.area.y + plot.area.height, |place| plot.down(place));
+    for point in points {
+        let Some((x, y)) = plot.at(point.x, point.mean) else { continue };
+        let half = (plot.at(point.x + style::BAR / 2.0, point.mean).map_or(x, |(edge, _)| edge) - x).abs();
+        let bar = Rect { x: x - half, y: y.min(foot), width: 2.0 * half, height: (foot - y).abs() };
+        bar.draw(out, &[("fill", &colour(curve))]);
+        error_bar(out, plot, style::INK, point);
+    }
+}
+
+/// An arrow from every other point to the one behind it.
+pub(super) fn arrows(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
+    for pair in points.chunks_exact(2) {
+        let (Some(from), Some(to)) = (plot.at(pair[0].x, pair[0].mean), plot.at(pair[1].x, pair[1].mean)) else {
+            continue;
+        };
+        arrow(out, from, to, colour(curve));
+    }
+}
+
+/// One arrow.
+pub(super) fn arrow(out: &mut Writer, from: (f64, f64), to: (f64, f64), colour: &str) {
+    let (dx, dy) = (to.0 - from.0, to.1 - from.1);
+    let length = (dx * dx + dy * dy).sqrt();
+    if length < 1.0 {
+        return;
+    }
+    let (ux, uy) = (dx / length, dy / length);
+    let head = style::ARROW.min(length);
+    let neck = (to.0 - head * ux, to.1 - head * uy);
+    thin(out, &line(from, neck), colour, style::FRAME);
+    let mut path = Path::default();
+    path.to(to);
+    path.to((neck.0 - 0.4 * head * uy, neck.1 + 0.4 * head * ux));
+    path.to((neck.0 + 0.4 * head * uy, neck.1 - 0.4 * head * ux));
+    out.leaf("path", &[("d", &path.closed()), ("fill", &colour)]);
+}
+
+/// A star at every point.
+pub(super) fn stars(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
+    points.iter().filter_map(|point| inside(plot, point)).for_each(|at| star(out, at, colour(curve)));
+}
+
+/// One star of five rays.
+pub(super) fn star(out: &mut Writer, (x, y): (f64, f64), colour: &str) {
+    // sin and cos of multiples of 36°, written out so that they are the same on every platform.
+    const RAYS: [(f64, f64); 10] = [
+        (0.0, -1.0),
+        (0.588, -0.809),
+        (0.951, -0.309),
+        (0.951, 0.309),
+        (0.588, 0.809),
+        (0.0, 1.0),
+        (-0.588, 0.809),
+        (-0.951, 0.309),
+        (-0.951, -0.309),
+        (-0.588, -0.809),
+    ];
+    let mut path = Path::default();
+    for (i, (dx, dy)) in RAYS.into_iter().enumerate() {
+        let radius = if i % 2 == 0 { style::STAR } else { 0.45 * style::STAR };
+        path.to((x + radius * dx, y + radius * dy));
+    }
+    let look: [(&str, &dyn Display); 4] =
+        [("d", &path.closed()), ("fill", &colour), ("stroke", &style::INK), ("stroke-width", &Px(style::GRID_LINE))];
+    out.leaf("path", &look);
+}
+
+/// The places of a guide that are inside of the plot, from left to right.
+fn along(plot: &Plot, guide: &Guide) -> Vec<(f64, f64)> {
+    const STEPS: u32 = 200;
+    let Ok(expression) = Expr::parse(&guide.y) else { return Vec::new() };
+    let at = |step: u32| {
+        let x = plot.x.value(f64::from(step) / f64::from(STEPS));
+        let y = expression.eval(&|name| (name == "x").then_some(x));
+        plot.at(x, y).filter(|(_, y)| (plot.area.y..=plot.area.y + plot.area.height).contains(y))
+    };
+    (0..=STEPS).filter_map(at).collect()
+}
+
+/// A guide across the plot: its path, and where it leaves over the top or the right edge or else begins.
+pub(super) fn guide(plot: &Plot, guide: &Guide) -> Option<(String, (f64, f64), &'static str)> {
+    let inside = along(plot, guide);
+    let (first, last) = (*inside.first()?, *inside.last()?);
+    let mut path = Path::default();
+    inside.iter().for_each(|&at| path.to(at));
+    let (right, near) = (plot.area.x + plot.area.width, 0.03 * plot.area.height);
+    let place = if last.0 >= right - 1.0 {
+        ((right + 4.0, last.1 + style::MIDDLE * style::TICK_LABEL), "start")
+    } else if let Some(top) = [last, first].into_iter().find(|at| at.1 <= plot.area.y + near) {
+        ((top.0, plot.area.y - 4.0), "middle")
+    } else {
+        ((first.0 + 4.0, first.1 - 4.0), "start")
+    };
+    Some((path.open(), place.0, place.1))
+}
+
+/// A place on a guide for its label that touches nothing of what is taken; the one nearest to the guide's middle.
+pub(super) fn free_place(plot: &Plot, guide: &Guide, taken: &[Rect]) -> Option<Rect> {
+    let inside = along(plot, guide);
+    let (width, height) = (0.62 * style::CAPTION * guide.label.chars().count() as f64, 1.3 * style::CAPTION);
+    let area = plot.area;
+    let fits = |rect: &Rect| {
+        let within = rect.x >= area.x && rect.x + rect.width <= area.x + area.width;
+        let within = within && rect.y >= area.y && rect.y + rect.height <= area.y + area.height;
+        within && taken.iter().all(|other| !touch(rect, other))
+    };
+    let middle = inside.len() as f64 / 2.0;
+    let mut order: Vec<usize> = (0..inside.len()).collect();
+    order.sort_by(|a, b| (*a as f64 - middle).abs().total_cmp(&(*b as f64 - middle).abs()));
+    let rect = |i: usize| Rect { x: inside[i].0 - width / 2.0, y: inside[i].1 - height / 2.0, width, height };
+    order.into_iter().map(rect).find(fits)
+}
+
+fn touch(a: &Rect, b: &Rect) -> bool {
+    a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height
+}

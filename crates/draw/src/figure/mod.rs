@@ -1,0 +1,218 @@
+//! Drawing: from recorded tables to numbers, SVG, PNG and PDF.
+//!
+//! [`numbers`] aggregates replicas, [`svg`] draws those numbers, [`png`] rasterises the drawing, [`pdf`] makes a page
+//! of it. Each is a pure function with the same result, to the byte, on every platform: positions come from IEEE-754's exactly
+//! rounded operations only, text is measured and rasterised with the bundled font, and nothing else is read.
+//! **If what is drawn changes, bump the version of the stage kind `figure`.**
+
+mod caption;
+mod font;
+mod heat;
+mod layout;
+mod legend;
+mod look;
+mod marks;
+mod notices;
+mod panel;
+mod pdf;
+mod png;
+mod rows;
+mod scale;
+mod series;
+mod spread;
+mod style;
+mod svg;
+mod ticks;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use base::table::Table;
+use base::work::Figure;
+use font::Font;
+use layout::Layout;
+
+pub use look::{LOOKS, Look, Marker};
+pub use notices::notices;
+pub use pdf::pdf;
+pub use png::png;
+pub use rows::{Row, SETTING, rows};
+pub use series::{numbers, replica_points};
+pub use svg::svg;
+
+/// A drawn figure.
+#[derive(Debug, Clone)]
+pub struct Drawing {
+    /// The vector drawing, a complete SVG 1.1 document in UTF-8.
+    pub svg: String,
+    /// The pixels of it, at two pixels per unit.
+    pub png: Vec<u8>,
+    /// The same as a page of PDF.
+    pub pdf: Vec<u8>,
+    /// The numbers that it shows, see [`numbers`].
+    pub numbers: Table,
+}
+
+/// Why a figure cannot be drawn.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum FigureError {
+    /// A replica names a table that is not there.
+    #[error("panel `{panel}`, curve `{curve}`: there is no table `{table}`")]
+    NoTable {
+        /// The panel's id.
+        panel: String,
+        /// The curve's label.
+        curve: String,
+        /// The missing table.
+        table: String,
+    },
+    /// A table lacks a column, or it holds text.
+    #[error("panel `{panel}`, curve `{curve}`: table `{table}` has no column of numbers `{column}`")]
+    NoColumn {
+        /// The panel's id.
+        panel: String,
+        /// The curve's label.
+        curve: String,
+        /// The table.
+        table: String,
+        /// The missing column.
+        column: String,
+    },
+    /// A row has no place on the horizontal axis.
+    #[error("panel `{panel}`, curve `{curve}`: table `{table}` has {value} in column `{column}`, which is no position")]
+    Position {
+        /// The panel's id.
+        panel: String,
+        /// The curve's label.
+        curve: String,
+        /// The table.
+        table: String,
+        /// The column of horizontal values.
+        column: String,
+        /// What it holds.
+        value: f64,
+    },
+    /// The tables of one replica disagree.
+    #[error("panel `{panel}`, curve `{curve}`: replica {replica} has two values at x = {x}")]
+    Conflict {
+        /// The panel's id.
+        panel: String,
+        /// The curve's label.
+        curve: String,
+        /// Index of the replica.
+        replica: usize,
+        /// Where.
+        x: f64,
+    },
+    /// A curve's expression cannot be read.
+    #[error("panel `{panel}`, curve `{curve}`: `{text}`: {reason}")]
+    Expression {
+        /// The panel's id.
+        panel: String,
+        /// The curve's label.
+        curve: String,
+        /// The expression.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Two panels with one id, or two curves of a panel with one label and dash.
+    #[error("panel `{panel}` has {what} twice: give them different names")]
+    Twice {
+        /// The panel's id.
+        panel: String,
+        /// What occurs twice.
+        what: String,
+    },
+    /// Limits that are no interval of the axis.
+    #[error("panel `{panel}`: the {axis} axis cannot go from {low} to {high}")]
+    Range {
+        /// The panel's id.
+        panel: String,
+        /// `x` or `y`.
+        axis: &'static str,
+        /// Lower limit.
+        low: f64,
+        /// Upper limit.
+        high: f64,
+    },
+    /// A character that the bundled font lacks, so that it would be drawn as a box.
+    #[error("the font has no `{}` (U+{:04X}), which occurs in `{text}`", .character.escape_debug(), u32::from(*.character))]
+    Glyph {
+        /// The character.
+        character: char,
+        /// The text with it.
+        text: String,
+    },
+    /// The numbers are not those of this figure.
+    #[error("the numbers do not fit the figure: {0}")]
+    Numbers(String),
+    /// The drawing cannot be rasterised.
+    #[error("the drawing cannot be turned into pixels: {0}")]
+    Pixels(String),
+    /// The drawing has something that has no place in our PDF.
+    #[error("the drawing cannot be turned into a PDF: {0}")]
+    Pdf(String),
+}
+
+impl FigureError {
+    /// The id of the panel that it is about, if it is one panel.
+    pub fn panel(&self) -> Option<&str> {
+        match self {
+            Self::NoTable { panel, .. }
+            | Self::NoColumn { panel, .. }
+            | Self::Position { panel, .. }
+            | Self::Conflict { panel, .. }
+            | Self::Expression { panel, .. }
+            | Self::Twice { panel, .. }
+            | Self::Range { panel, .. } => Some(panel),
+            Self::Glyph { .. } | Self::Numbers(_) | Self::Pixels(_) | Self::Pdf(_) => None,
+        }
+    }
+}
+
+/// The words at the foot of a figure, without its own note: on how many runs it rests, what its marks are, and which
+/// numbers it does not show.
+///
+/// # Errors
+/// If the numbers are not this figure's.
+pub fn caption(figure: &Figure, numbers: &Table) -> Result<String, FigureError> {
+    Ok(caption::words(figure, &series::series(figure, numbers)?))
+}
+
+/// Refuses a text with a character that the bundled font lacks.
+///
+/// # Errors
+/// Names the character.
+pub fn check_text(text: &str) -> Result<(), FigureError> {
+    Font::bundled()?.check(text)
+}
+
+/// Refuses what no numbers could make drawable: two curves of one name, limits that are no interval, a character that
+/// the font lacks, too large a page.
+///
+/// # Errors
+/// See [`FigureError`].
+pub fn check(figure: &Figure) -> Result<(), FigureError> {
+    let (name, title, note) = (String::new(), String::new(), String::new());
+    let nothing = numbers(&Figure { name, title, note, columns: 1, panels: Vec::new() }, &BTreeMap::new())?;
+    let font = Font::bundled()?;
+    svg::check_texts(figure, &font)?;
+    let series = series::series(figure, &nothing)?;
+    let layout = Layout::of(figure, &series, &font)?;
+    png::pixels(layout.width, layout.height).map(drop)
+}
+
+/// Draws a figure of recorded tables.
+///
+/// # Errors
+/// See [`FigureError`]. Tables without rows or finite numbers are no error: the panel says "no data".
+pub fn draw(figure: &Figure, tables: &BTreeMap<String, Table>) -> Result<Drawing, FigureError> {
+    let numbers = numbers(figure, tables)?;
+    let svg = svg(figure, &numbers)?;
+    let png = png(&svg)?;
+    let pdf = pdf(&svg)?;
+    Ok(Drawing { svg, png, pdf, numbers })
+}

@@ -1,0 +1,120 @@
+//! What a drawing cannot show as it is: numbers that have no place on its axes, and looks that two curves share.
+
+use std::collections::BTreeMap;
+
+use super::look::Look;
+use super::series::Point;
+use super::{FigureError, legend, scale, series};
+use base::table::Table;
+use base::work::{Axis, Curve, Figure, Mark, Panel};
+
+/// Why a point is not where its numbers say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Absence {
+    /// It is 0 on a logarithmic axis.
+    Zero,
+    /// It is below 0 on a logarithmic axis.
+    Negative,
+    /// It is beyond the limits that the figure gives to an axis.
+    Beyond,
+    /// It is not finite. Of means that is a divergence, which has its own sign.
+    NotFinite,
+}
+
+/// Why a point of a curve has no place between the axes; `None` if it has one.
+pub(super) fn absence(panel: &Panel, curve: &Curve, point: &Point) -> Option<Absence> {
+    let [x, y] = position(curve, point);
+    if !x.is_finite() || !y.is_finite() {
+        return (!curve.mark.is_mean() && point.diverged > 0).then_some(Absence::NotFinite);
+    }
+    let off = |axis: &Axis, value: f64| {
+        let has_row = curve.mark == Mark::Heat && value == 0.0;
+        (!scale::stands(axis.scale, value) && !has_row).then_some(value)
+    };
+    let beyond = |axis: &Axis, value: f64| axis.range.is_some_and(|[low, high]| !(low..=high).contains(&value));
+    // Bars stand side by side, whatever their x is.
+    let both = [(&panel.x, x), (&panel.y, y)];
+    let axes = if curve.mark == Mark::Bars { &both[1..] } else { &both[..] };
+    match axes.iter().filter_map(|(axis, value)| off(axis, *value)).reduce(f64::min) {
+        Some(least) if least < 0.0 => Some(Absence::Negative),
+        Some(_) => Some(Absence::Zero),
+        None => axes.iter().any(|(axis, value)| beyond(axis, *value)).then_some(Absence::Beyond),
+    }
+}
+
+/// Where a point stands by its numbers.
+pub(super) fn position(curve: &Curve, point: &Point) -> [f64; 2] {
+    [point.x, if curve.mark == Mark::Heat { point.y } else { point.mean }]
+}
+
+/// How many points of a curve are absent, by the reason. Lines, paths, bars and arrows that reach over the limits are seen to do
+/// so; only if nothing of one is inside, its points count.
+pub(super) fn absences(panel: &Panel, curve: &Curve, points: &[Point]) -> BTreeMap<Absence, usize> {
+    let mut counts = BTreeMap::new();
+    let all: Vec<Option<Absence>> = points.iter().map(|point| absence(panel, curve, point)).collect();
+    let leads_out = matches!(curve.mark, Mark::Line | Mark::Path | Mark::Bars | Mark::Arrows);
+    let is_seen = |(point, absence): (&Point, &Option<Absence>)| absence.is_none() && point.mean.is_finite();
+    let seen = leads_out && points.iter().zip(&all).any(is_seen);
+    for reason in all.into_iter().flatten().filter(|reason| !(seen && *reason == Absence::Beyond)) {
+        *counts.entry(reason).or_default() += 1;
+    }
+    counts
+}
+
+/// What a reader of the figure should be told, each in a sentence: which curves have numbers that are not drawn where they
+/// belong, and which look like another.
+///
+/// # Errors
+/// If the numbers are not this figure's.
+pub fn notices(figure: &Figure, numbers: &Table) -> Result<Vec<String>, FigureError> {
+    let series = series::series(figure, numbers)?;
+    let mut notices = Vec::new();
+    for (panel, all) in figure.panels.iter().zip(&series) {
+        let mut found: BTreeMap<Absence, (Vec<&str>, usize)> = BTreeMap::new();
+        for (curve, points) in panel.curves.iter().zip(all) {
+            for (reason, count) in absences(panel, curve, points) {
+                let (curves, total) = found.entry(reason).or_default();
+                curves.push(&curve.label);
+                *total += count;
+            }
+        }
+        for (reason, (curves, count)) in found {
+            let whose = match curves[..] {
+                [one] => format!("curve `{one}`"),
+                [one, other] => format!("curves `{one}` and `{other}`"),
+                _ => format!("{} curves, the first `{}`", curves.len(), curves[0]),
+            };
+            let values = if count == 1 { "1 value is".to_owned() } else { format!("{count} values are") };
+            let why = match reason {
+                Absence::Zero => "0, which a log axis cannot show: look for triangles at the edge",
+                Absence::Negative => "below 0, which a log axis cannot show: look for triangles at the edge",
+                Absence::Beyond => "outside the limits (`range`) of the axes, so not drawn",
+                Absence::NotFinite => "not finite, so not drawn",
+            };
+            notices.push(format!("panel {}, {whose}: {values} {why}", panel.id));
+        }
+        notices.extend(alike(panel));
+    }
+    Ok(notices)
+}
+
+/// A sentence for each two curves of a panel's legend that look the same.
+fn alike(panel: &Panel) -> impl Iterator<Item = String> {
+    let mut first: BTreeMap<(Look, &str), &str> = BTreeMap::new();
+    let mut found = Vec::new();
+    for curve in panel.curves.iter().filter(|curve| legend::is_named(curve)) {
+        let look = (Look::of(curve.colour, curve.dashed), curve.mark.name());
+        match first.get(&look) {
+            Some(other) => found.push(format!(
+                "panel {}: `{other}` and `{}` look the same; give them different `colours` (0 to {})",
+                panel.id,
+                curve.label,
+                super::LOOKS - 1
+            )),
+            None => {
+                first.insert(look, &curve.label);
+            }
+        }
+    }
+    found.into_iter()
+}

@@ -1,0 +1,242 @@
+//! The SVG document: a small writer, and the order of what is drawn.
+
+use std::fmt::{self, Display, Write};
+
+use super::font::Font;
+use super::layout::Layout;
+use super::{FigureError, series, style};
+use base::table::Table;
+use base::work::{Figure, Scale};
+
+/// Draws the numbers of [`super::numbers`]. Every panel is a group with `data-panel` (its id), every curve a
+/// group with also `data-curve` (its label) and `data-dashed`. Metadata may be put right behind `</desc>`.
+///
+/// # Errors
+/// If the numbers are not this figure's, fixed limits are no interval, or the font lacks a character.
+pub fn svg(figure: &Figure, numbers: &Table) -> Result<String, FigureError> {
+    let font = Font::bundled()?;
+    check_texts(figure, &font)?;
+    let series = series::series(figure, numbers)?;
+    let layout = Layout::of(figure, &series, &font)?;
+    let id = identifier(&figure.name);
+    let (width, height) = (layout.width, layout.height);
+
+    let mut out = Writer { text: "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned() };
+    out.open(
+        "svg",
+        &[
+            ("xmlns", &"http://www.w3.org/2000/svg"),
+            ("width", &Px(width)),
+            ("height", &Px(height)),
+            ("viewBox", &format!("0 0 {} {}", Px(width), Px(height))),
+            ("role", &"img"),
+            ("aria-labelledby", &format!("{id}-title {id}-desc")),
+            ("font-family", &style::FONTS),
+            ("fill", &style::INK),
+        ],
+    );
+    let title = if figure.title.is_empty() { &figure.name } else { &figure.title };
+    out.words("title", &[("id", &format!("{id}-title"))], title);
+    out.words("desc", &[("id", &format!("{id}-desc"))], &description(figure));
+    out.leaf("rect", &[("width", &Px(width)), ("height", &Px(height)), ("fill", &style::BACKGROUND)]);
+    for (i, line) in layout.title.iter().enumerate() {
+        let y = style::MARGIN + (i as f64 * style::LINE + style::ASCENT) * style::FIGURE_TITLE;
+        out.label((width / 2.0, y), "middle", style::FIGURE_TITLE, line);
+    }
+    for (i, cell) in layout.cells.iter().enumerate() {
+        super::panel::draw(&mut out, cell, &format!("{id}-clip{i}"));
+    }
+    if let Some((legend, at)) = &layout.legend {
+        legend.draw(&mut out, *at);
+    }
+    for (i, line) in layout.caption.0.iter().enumerate() {
+        let y = layout.caption.1 + i as f64 * style::LINE * style::CAPTION;
+        out.tinted((style::MARGIN, y), "start", style::CAPTION, style::PALE_INK, line);
+    }
+    out.close("svg");
+    Ok(out.text)
+}
+
+/// Refuses a figure with a character that the font lacks.
+pub(super) fn check_texts(figure: &Figure, font: &Font) -> Result<(), FigureError> {
+    texts(figure).try_for_each(|text| font.check(text))
+}
+
+/// All text that enters the drawing.
+fn texts(figure: &Figure) -> impl Iterator<Item = &String> {
+    let panels = figure.panels.iter().flat_map(|panel| {
+        let own = [&panel.id, &panel.title, &panel.x.label, &panel.y.label];
+        let z = panel.z.iter().map(|axis| &axis.label);
+        let guides = panel.guides.iter().map(|guide| &guide.label);
+        own.into_iter().chain(panel.curves.iter().map(|curve| &curve.label)).chain(z).chain(guides)
+    });
+    [&figure.name, &figure.title, &figure.note].into_iter().chain(panels)
+}
+
+fn description(figure: &Figure) -> String {
+    let mut text = String::new();
+    for panel in &figure.panels {
+        let log = |scale| if scale == Scale::Log { " (logarithmic)" } else { "" };
+        let curves: Vec<&str> = panel.curves.iter().map(|curve| curve.label.as_str()).collect();
+        let (x, y) = (&panel.x, &panel.y);
+        let separator = if text.is_empty() { "" } else { " " };
+        let _ = write!(
+            text,
+            "{separator}Panel {}: {}. {}{} against {}{}: {}.",
+            panel.id,
+            panel.title,
+            y.label,
+            log(y.scale),
+            x.label,
+            log(x.scale),
+            curves.join(", ")
+        );
+    }
+    text
+}
+
+/// A name that can stand in an XML id. Different figures on one page should have different ids.
+fn identifier(name: &str) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    format!("wdpipe-{}", name.chars().map(safe).collect::<String>())
+}
+
+/// A length or position, written with at most two decimals, always in the same way.
+pub(super) struct Px(pub f64);
+
+impl Display for Px {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hundredths = (self.0 * 100.0).round() as i64;
+        let (whole, rest) = (hundredths.unsigned_abs() / 100, hundredths.unsigned_abs() % 100);
+        let sign = if hundredths < 0 { "-" } else { "" };
+        match rest {
+            0 => write!(f, "{sign}{whole}"),
+            rest if rest % 10 == 0 => write!(f, "{sign}{whole}.{}", rest / 10),
+            rest => write!(f, "{sign}{whole}.{rest:02}"),
+        }
+    }
+}
+
+/// The points of a path, without those that repeat the one before.
+#[derive(Default)]
+pub(super) struct Path {
+    text: String,
+    last: (i64, i64),
+}
+
+impl Path {
+    /// Goes to a point: with a line, or without one at the start.
+    pub fn to(&mut self, (x, y): (f64, f64)) {
+        let rounded = ((x * 100.0).round() as i64, (y * 100.0).round() as i64);
+        if self.text.is_empty() || rounded != self.last {
+            let command = if self.text.is_empty() { 'M' } else { 'L' };
+            let _ = write!(self.text, "{command}{} {}", Px(x), Px(y));
+            self.last = rounded;
+        }
+    }
+
+    pub fn open(self) -> String {
+        self.text
+    }
+
+    pub fn closed(mut self) -> String {
+        self.text.push('Z');
+        self.text
+    }
+}
+
+/// A path of one straight line.
+pub(super) fn line(from: (f64, f64), to: (f64, f64)) -> String {
+    let mut path = Path::default();
+    path.to(from);
+    path.to(to);
+    path.open()
+}
+
+/// Attributes of an element: names and values, which are escaped.
+type Attributes<'a> = [(&'a str, &'a dyn Display)];
+
+/// A writer of XML elements.
+pub(super) struct Writer {
+    text: String,
+}
+
+impl Writer {
+    fn start(&mut self, name: &str, attributes: &Attributes) {
+        self.text.push('<');
+        self.text.push_str(name);
+        for (name, value) in attributes {
+            let _ = write!(self.text, " {name}=\"");
+            escape(&mut self.text, &value.to_string());
+            self.text.push('"');
+        }
+    }
+
+    pub fn open(&mut self, name: &str, attributes: &Attributes) {
+        self.start(name, attributes);
+        self.text.push_str(">\n");
+    }
+
+    pub fn close(&mut self, name: &str) {
+        let _ = writeln!(self.text, "</{name}>");
+    }
+
+    pub fn leaf(&mut self, name: &str, attributes: &Attributes) {
+        self.start(name, attributes);
+        self.text.push_str("/>\n");
+    }
+
+    /// An element with text in it.
+    pub fn words(&mut self, name: &str, attributes: &Attributes, words: &str) {
+        self.start(name, attributes);
+        self.text.push('>');
+        escape(&mut self.text, words);
+        self.close(name);
+    }
+
+    /// A line of text: where its baseline starts, is halved or ends, by `anchor`.
+    pub fn label(&mut self, (x, y): (f64, f64), anchor: &str, size: f64, words: &str) {
+        self.words("text", &[("x", &Px(x)), ("y", &Px(y)), ("text-anchor", &anchor), ("font-size", &Px(size))], words);
+    }
+}
+
+impl Writer {
+    /// A line of text in a colour.
+    pub fn tinted(&mut self, (x, y): (f64, f64), anchor: &str, size: f64, colour: &str, words: &str) {
+        let look: [(&str, &dyn Display); 5] =
+            [("x", &Px(x)), ("y", &Px(y)), ("text-anchor", &anchor), ("font-size", &Px(size)), ("fill", &colour)];
+        self.words("text", &look, words);
+    }
+}
+
+fn escape(out: &mut String, text: &str) {
+    for character in text.chars() {
+        match character {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '"' => out.push_str("&quot;"),
+            other => out.push(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_written_in_one_way() {
+        let cases = [(0.0, "0"), (-0.001, "0"), (1.5, "1.5"), (-12.345, "-12.35"), (0.05, "0.05"), (1e3, "1000")];
+        for (value, text) in cases {
+            assert_eq!(Px(value).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn paths_leave_out_repeated_points() {
+        let mut path = Path::default();
+        [(0.0, 0.0), (0.001, 0.0), (1.0, 2.0)].into_iter().for_each(|at| path.to(at));
+        assert_eq!(path.closed(), "M0 0L1 2Z");
+    }
+}

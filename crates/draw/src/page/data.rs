@@ -1,0 +1,137 @@
+//! The numbers in the page, for its script.
+
+use serde_json::{Value, json};
+
+use super::{CurveInfo, PanelInfo, Section};
+use base::table::{Table, Values};
+
+/// The marks that the script draws.
+const MARKS: [&str; 5] = ["line", "points", "bars", "scatter", "path"];
+/// The columns of numbers, as the table and as the script call them.
+const COLUMNS: [(&str, &str); 7] =
+    [("x", "x"), ("mean", "y"), ("std", "std"), ("low", "low"), ("high", "high"), ("n", "n"), ("diverged", "diverged")];
+
+/// The panels that can be explored, with their numbers, and the ids of those that cannot; `None` if none can.
+/// What is not finite is null.
+pub(super) fn explorable(section: &Section) -> Option<Value> {
+    let rows = Rows::of(&section.numbers)?;
+    let mut panels = Vec::new();
+    let mut others = Vec::new();
+    for info in &section.panels {
+        match panel(info, &rows) {
+            Some(panel) => panels.push(panel),
+            None => others.push(&info.id),
+        }
+    }
+    (!panels.is_empty()).then(|| json!({ "name": section.name, "panels": panels, "others": others }))
+}
+
+fn panel(info: &PanelInfo, rows: &Rows) -> Option<Value> {
+    if !info.curves.iter().all(|curve| MARKS.contains(&curve.mark.as_str())) {
+        return None;
+    }
+    let places: Vec<Vec<usize>> = info.curves.iter().map(|curve| rows.places(info, curve)).collect();
+    if !places.iter().flatten().any(|&row| rows.is_point(row)) {
+        return None;
+    }
+    let curves: Vec<Value> = info.curves.iter().zip(&places).map(|(curve, places)| rows.curve(curve, places)).collect();
+    Some(json!({
+        "id": info.id,
+        "title": info.title,
+        "xLabel": info.x_label,
+        "yLabel": info.y_label,
+        "xLog": info.x_log,
+        "yLog": info.y_log,
+        "curves": curves,
+    }))
+}
+
+/// The columns of the table that are known and there.
+struct Rows<'a> {
+    panel: &'a [String],
+    curve: &'a [String],
+    dashed: Option<Vec<f64>>,
+    numbers: Vec<(&'static str, Vec<f64>)>,
+}
+
+impl<'a> Rows<'a> {
+    fn of(table: &'a Table) -> Option<Self> {
+        let text = |name: &str| match &table.columns().iter().find(|column| column.name == name)?.values {
+            Values::Text(values) => Some(values.as_slice()),
+            _ => None,
+        };
+        let numbers = COLUMNS.iter().filter_map(|&(column, key)| Some((key, table.numbers(column)?))).collect();
+        Some(Self { panel: text("panel")?, curve: text("curve")?, dashed: table.numbers("dashed"), numbers })
+    }
+
+    /// The rows of a curve, in their order.
+    fn places(&self, panel: &PanelInfo, curve: &CurveInfo) -> Vec<usize> {
+        let dashed = |row: usize| match self.dashed.as_ref().and_then(|dashed| dashed.get(row)) {
+            Some(value) if !value.is_nan() => (*value != 0.0) == curve.dashed,
+            _ => true,
+        };
+        let names = self.panel.iter().zip(self.curve).enumerate();
+        let of_names = names.filter(|(_, names)| *names == (&panel.id, &curve.label)).map(|(row, _)| row);
+        of_names.filter(|&row| dashed(row)).collect()
+    }
+
+    fn is_point(&self, row: usize) -> bool {
+        let finite = |key: &str| {
+            let column = self.numbers.iter().find(|(other, _)| *other == key);
+            column.and_then(|(_, values)| values.get(row)).is_some_and(|value| value.is_finite())
+        };
+        finite("x") && finite("y")
+    }
+
+    fn curve(&self, info: &CurveInfo, places: &[usize]) -> Value {
+        let mut curve = serde_json::Map::new();
+        curve.insert("label".into(), info.label.as_str().into());
+        curve.insert("colour".into(), colour(&info.colour).into());
+        curve.insert("dash".into(), dash(&info.dash).into());
+        curve.insert("marker".into(), info.marker.as_str().into());
+        curve.insert("mark".into(), info.mark.as_str().into());
+        for (key, values) in &self.numbers {
+            let values: Vec<f64> = places.iter().filter_map(|&row| values.get(row).copied()).collect();
+            // The script knows x and y to be there; what says nothing may be absent.
+            if ["x", "y"].contains(key) || values.iter().any(|value| value.is_finite()) {
+                curve.insert((*key).into(), values.into_iter().map(number).collect());
+            }
+        }
+        curve.into()
+    }
+}
+
+/// A number as JSON; integers without a fraction, what is not finite as null.
+fn number(value: f64) -> Value {
+    let whole = value as i64;
+    if value.abs() < 1e15 && whole as f64 == value { whole.into() } else { value.into() }
+}
+
+/// A colour that is one.
+pub(super) fn colour(text: &str) -> &str {
+    let digits = text.strip_prefix('#').filter(|digits| digits.len() == 6);
+    let good = digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    if good { text } else { "#222222" }
+}
+
+/// A list of lengths that is one.
+fn dash(text: &str) -> &str {
+    if text.bytes().all(|byte| byte.is_ascii_digit() || b". ".contains(&byte)) { text } else { "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_colours_are_what_the_script_can_use() {
+        let numbers = [1.0, -0.5, 3e20, f64::NAN, f64::INFINITY, f64::NEG_INFINITY].map(number);
+        assert_eq!(Value::from(numbers.to_vec()).to_string(), "[1,-0.5,3e+20,null,null,null]");
+        for (text, good) in
+            [("#1d3557", true), ("red", false), ("#12345", false), ("#12345g", false), ("#1234é", false)]
+        {
+            assert_eq!(colour(text), if good { text } else { "#222222" });
+        }
+        assert_eq!(["", "5.5 3", "5,\""].map(dash), ["", "5.5 3", ""]);
+    }
+}

@@ -1,0 +1,82 @@
+//! A stamp, and how it is written: one line of ASCII that survives in every format.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::StampError;
+use base::digest::{ClosureRoot, StageKey};
+
+/// What every stamp begins with: what it is, and the version of how it is written.
+pub const PREFIX: &str = "wdpipe-figure/1 ";
+/// Between the name and the key.
+const KEY: &str = " key=";
+/// Between the key and the root.
+pub const ROOT: &str = " root=";
+/// Most bytes of a name: those of a file's name on all systems.
+const NAME_LIMIT: usize = 255;
+/// Most bytes of a written stamp, where every byte of the name is escaped.
+pub const TEXT_LIMIT: usize = PREFIX.len() + "name=".len() + 3 * NAME_LIMIT + KEY.len() + ROOT.len() + 2 * 64;
+
+/// What a figure was made from. Its `Display` is
+///
+/// ```text
+/// wdpipe-figure/1 name=fig3 key=<64 digits> root=<64 digits>
+/// ```
+///
+/// with every byte of the name's UTF-8 other than `A-Z a-z 0-9 . _ -` as `%` and two upper-case hexadecimal digits. So
+/// it has no character that XML, PDF's strings or Latin-1 would write otherwise, and one text for every stamp.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stamp {
+    /// The figure's name: 1 to 255 bytes without control characters.
+    pub figure: String,
+    /// The key of the stage that draws it.
+    pub key: StageKey,
+    /// The root of all that is behind it ([`base::closure`]).
+    pub root: ClosureRoot,
+}
+
+impl Stamp {
+    /// Refuses a name that no stamp has.
+    pub(super) fn check(&self) -> Result<(), StampError> {
+        let fits = (1..=NAME_LIMIT).contains(&self.figure.len()) && !self.figure.contains(char::is_control);
+        if fits { Ok(()) } else { Err(StampError::Name(self.figure.chars().take(80).collect())) }
+    }
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{PREFIX}name=")?;
+        for byte in self.figure.bytes() {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' => write!(f, "{}", char::from(byte))?,
+                other => write!(f, "%{other:02X}")?,
+            }
+        }
+        write!(f, "{KEY}{}{ROOT}{}", self.key, self.root)
+    }
+}
+
+impl FromStr for Stamp {
+    type Err = StampError;
+
+    /// Reads what `Display` writes and nothing else.
+    fn from_str(text: &str) -> Result<Self, StampError> {
+        parse(text).filter(|stamp| stamp.check().is_ok() && stamp.to_string() == text).ok_or(StampError::Text)
+    }
+}
+
+fn parse(text: &str) -> Option<Stamp> {
+    let (name, hashes) = text.strip_prefix(PREFIX)?.strip_prefix("name=")?.split_once(KEY)?;
+    let (key, root) = hashes.split_once(ROOT)?;
+    Some(Stamp { figure: unescaped(name)?, key: key.parse().ok()?, root: root.parse().ok()? })
+}
+
+fn unescaped(name: &str) -> Option<String> {
+    let mut pieces = name.split('%');
+    let mut bytes = pieces.next()?.as_bytes().to_vec();
+    for piece in pieces {
+        bytes.push(u8::from_str_radix(piece.get(..2)?, 16).ok()?);
+        bytes.extend_from_slice(piece.get(2..)?.as_bytes());
+    }
+    String::from_utf8(bytes).ok()
+}

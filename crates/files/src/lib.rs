@@ -1,0 +1,433 @@
+//! The door to the file system; imported images have one of their own, `learn/src/data/files.rs`.
+//!
+//! Every error says what was attempted and where. What is written appears whole under its final name
+//! or not at all, whatever is killed in between; only files with temporary names can be left over.
+
+mod batch;
+mod copy;
+mod draft;
+mod lock;
+mod look;
+mod modes;
+mod named;
+mod private;
+mod stream;
+mod system;
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub use batch::Batch;
+pub use draft::{Draft, freshen, publish};
+pub use lock::Lock;
+pub use look::Lookout;
+pub use modes::{
+    Access, Account, SHARED_FILE, SHARED_FOLDER, access, group_name, group_number, may_add, publish_folder, set_access,
+    survey, user_name,
+};
+pub use named::{Named, replace, write_named};
+pub use private::{create_private, private_folder, read_private};
+pub use stream::Stream;
+pub use system::{System, can_link, can_reflink, change_shows, free_space, system};
+
+/// An operation on a file or folder that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation} {}: {source}", path.display())]
+pub struct FsError {
+    /// What was attempted: "read", "write", ….
+    pub operation: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl FsError {
+    /// Whether the disk, or the user's share of it, is full.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self.source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+    }
+
+    /// Whether the place may be read but not written.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self.source.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
+    }
+
+    /// Whether there is no such file or folder.
+    pub fn is_missing(&self) -> bool {
+        matches!(self.source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+    }
+}
+
+/// Makes a closure that names the operation and path of an error.
+fn failed(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> FsError {
+    move |source| FsError { operation, path: path.to_owned(), source }
+}
+
+/// The folder that a file lies in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
+}
+
+/// "Not there" as a value.
+fn optional<T>(result: Result<T, FsError>) -> Result<Option<T>, FsError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_missing() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The modification time that published files are given. Any later write sets another one, however
+/// coarse the file system's clock: a file that still has it has not been written since.
+const PUBLISHED: Duration = Duration::from_secs(1);
+
+/// Which version of a file's bytes a path stands for, without reading them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Bytes.
+    pub size: u64,
+    /// Time of the last write, in nanoseconds since 1970.
+    pub modified: i64,
+    /// Time of the last change of any kind (names, mode, bytes), in nanoseconds since 1970.
+    pub changed: i64,
+    /// Number of the file in its file system.
+    pub inode: u64,
+}
+
+impl Identity {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self {
+            size: metadata.len(),
+            modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+            changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+            inode: metadata.ino(),
+        }
+    }
+
+    fn of_status(status: &libc::stat) -> Self {
+        Self {
+            size: u64::try_from(status.st_size).unwrap_or_default(),
+            modified: nanoseconds(status.st_mtime, status.st_mtime_nsec),
+            changed: nanoseconds(status.st_ctime, status.st_ctime_nsec),
+            inode: status.st_ino,
+        }
+    }
+
+    /// Whether every write after `now` (nanoseconds since 1970) gives another identity. A file that was
+    /// changed a moment ago may be changed again within one tick of the file system's clock.
+    pub fn is_settled(&self, now: i64) -> bool {
+        let quiet = |time: i64| now.saturating_sub(time) > 2_000_000_000;
+        self.modified == PUBLISHED.as_nanos() as i64 || (quiet(self.modified) && quiet(self.changed))
+    }
+}
+
+fn nanoseconds(seconds: i64, rest: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(rest)
+}
+
+/// Nanoseconds since 1970.
+pub fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// The identity of a file; `None` if it is not there.
+///
+/// # Errors
+/// If the folder cannot be searched.
+pub fn identity(path: &Path) -> Result<Option<Identity>, FsError> {
+    let metadata = optional(fs::symlink_metadata(path).map_err(failed("inspect", path)))?;
+    Ok(metadata.as_ref().map(Identity::of))
+}
+
+/// Reads a whole file of at most `limit` bytes, and its identity from before it was read.
+///
+/// # Errors
+/// If it cannot be read or is larger; nothing larger than the limit is allocated.
+pub fn read_identified(path: &Path, limit: u64) -> Result<(Vec<u8>, Identity), FsError> {
+    let failed = failed("read", path);
+    let (mut file, identity) = match limit > ENDLESS {
+        true => open(path)?,
+        false => {
+            let file = File::open(path).map_err(&failed)?;
+            let identity = Identity::of(&file.metadata().map_err(&failed)?);
+            (file, identity)
+        }
+    };
+    Ok((read_limited(&mut file, identity.size, limit).map_err(failed)?, identity))
+}
+
+/// The most that is read from something without a size, such as a device or a pipe: it may have no end.
+const ENDLESS: u64 = 16 << 20;
+
+/// Reads an open file, which should have `size` bytes, and must have no more than `limit`.
+fn read_limited(file: &mut File, size: u64, limit: u64) -> io::Result<Vec<u8>> {
+    let too_large = || io::Error::new(ErrorKind::FileTooLarge, format!("it is larger than {limit} bytes"));
+    if size > limit {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(size).map_err(|_| too_large())?);
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
+}
+
+/// Reads a whole file of at most `limit` bytes.
+///
+/// # Errors
+/// If it cannot be read or is larger.
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
+    read_identified(path, limit).map(|(bytes, _)| bytes)
+}
+
+/// Reads the first `length` bytes of a file, fewer if it is shorter.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn read_start(path: &Path, length: u64) -> Result<Vec<u8>, FsError> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(length).read_to_end(&mut bytes));
+    read.map_err(failed("read", path))?;
+    Ok(bytes)
+}
+
+/// Reads a text file of at most `limit` bytes.
+///
+/// # Errors
+/// If it cannot be read, is larger or is not UTF-8.
+pub fn read_text(path: &Path, limit: u64) -> Result<String, FsError> {
+    let bytes = read(path, limit)?;
+    String::from_utf8(bytes).map_err(|e| failed("read", path)(io::Error::new(ErrorKind::InvalidData, e)))
+}
+
+/// Opens a regular file for reading bit by bit; with its identity from before it is read. Nothing else is taken for one: a
+/// device may never end, and a FIFO may never begin.
+///
+/// # Errors
+/// If it cannot be opened, or is not a regular file.
+pub fn open(path: &Path) -> Result<(File, Identity), FsError> {
+    let failed = failed("read", path);
+    // Without this flag, opening a pipe waits for a writer.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(&failed)?;
+    let metadata = file.metadata().map_err(&failed)?;
+    match (metadata.is_file(), metadata.is_dir()) {
+        (true, _) => Ok((file, Identity::of(&metadata))),
+        (_, true) => Err(failed(io::Error::new(ErrorKind::IsADirectory, "it is a folder, not a file"))),
+        _ => Err(failed(io::Error::new(
+            ErrorKind::InvalidInput,
+            "it is not a regular file: copy its contents to one first",
+        ))),
+    }
+}
+
+/// Reads a regular file of at most `limit` bytes.
+///
+/// # Errors
+/// If it cannot be read, is larger, or is no regular file.
+pub fn read_regular(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
+    let (mut file, identity) = open(path)?;
+    read_limited(&mut file, identity.size, limit).map_err(failed("read", path))
+}
+
+/// Creates a folder and those above it; existing ones are left as they are. In a folder that a group
+/// may write to (and not everyone), new ones get the same mode, whatever the umask.
+///
+/// # Errors
+/// If it cannot be created, or is there but no folder.
+pub fn create_folder(path: &Path) -> Result<(), FsError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let failed = failed("create", path);
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    if let Some(parent) = parent {
+        create_folder(parent)?;
+    }
+    match fs::create_dir(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    }
+    let mode = fs::metadata(parent.unwrap_or(Path::new("."))).map_err(&failed)?.mode() & 0o7777;
+    let (group_writes, everyone_writes) = (mode & 0o020 != 0, mode & 0o002 != 0);
+    // A folder like /tmp is no example to follow.
+    if group_writes && !everyone_writes {
+        fs::set_permissions(path, Permissions::from_mode(mode)).map_err(&failed)?;
+    }
+    Ok(())
+}
+
+/// What lies in the place of a folder, or of one above it, and is not a folder.
+pub fn file_on_the_way(folder: &Path) -> Option<PathBuf> {
+    let above = folder.ancestors().find(|path| fs::metadata(path).is_ok())?;
+    (!above.is_dir()).then(|| above.to_owned())
+}
+
+/// Makes the names in a folder durable.
+///
+/// # Errors
+/// If the folder cannot be opened or synced.
+pub fn sync_folder(path: &Path) -> Result<(), FsError> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(failed("sync", path))
+}
+
+/// The names in a folder, sorted; none if it is not there. Names that are not UTF-8 come with
+/// replacement characters.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn list(path: &Path) -> Result<Vec<String>, FsError> {
+    let Some(entries) = optional(fs::read_dir(path).map_err(failed("list", path)))? else { return Ok(Vec::new()) };
+    let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    let mut names: Vec<_> = names.collect::<io::Result<_>>().map_err(failed("list", path))?;
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// All plain files below a folder with their identities, in the order of their names; links are not
+/// followed.
+///
+/// # Errors
+/// If a folder cannot be read.
+pub fn walk(root: &Path) -> Result<Vec<(PathBuf, Identity)>, FsError> {
+    let mut files = Vec::new();
+    for entry in walkdir::WalkDir::new(root).sort_by_file_name() {
+        let entry = entry.and_then(|entry| Ok((entry.metadata()?, entry)));
+        let (metadata, entry) = entry.map_err(|e| failed("list", root)(e.into()))?;
+        if metadata.is_file() {
+            files.push((entry.into_path(), Identity::of(&metadata)));
+        }
+    }
+    Ok(files)
+}
+
+/// Moves a file to a name that must be free; says whether it was there.
+///
+/// # Errors
+/// If it cannot be moved.
+pub fn rename(from: &Path, to: &Path) -> Result<bool, FsError> {
+    optional(fs::rename(from, to).map_err(failed("move", from))).map(|moved| moved.is_some())
+}
+
+/// Removes a file or an empty folder; says whether it was there.
+///
+/// # Errors
+/// If it cannot be removed.
+pub fn remove(path: &Path) -> Result<bool, FsError> {
+    let removed = match fs::remove_file(path) {
+        // What the two mean differs between systems: a folder is no file.
+        Err(error) if matches!(error.kind(), ErrorKind::IsADirectory | ErrorKind::PermissionDenied) => {
+            if fs::symlink_metadata(path).is_ok_and(|there| there.is_dir()) {
+                fs::remove_dir(path)
+            } else {
+                Err(error)
+            }
+        }
+        other => other,
+    };
+    optional(removed.map_err(failed("remove", path))).map(|removed| removed.is_some())
+}
+
+/// Removes a folder with all that is in it; links are removed, not followed.
+///
+/// # Errors
+/// If anything cannot be removed.
+pub fn remove_all(path: &Path) -> Result<(), FsError> {
+    optional(fs::remove_dir_all(path).map_err(failed("remove", path))).map(drop)
+}
+
+/// A path without links and detours.
+///
+/// # Errors
+/// If it is not there.
+pub fn canonical(path: &Path) -> Result<PathBuf, FsError> {
+    fs::canonicalize(path).map_err(failed("find", path))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, reason = "they look at the file system from outside")]
+
+    use super::*;
+
+    #[test]
+    fn a_report_is_replaced_whole_and_only_if_it_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fig3.svg");
+        assert!(replace(&path, b"one").unwrap());
+        let before = identity(&path).unwrap();
+        assert!(!replace(&path, b"one").unwrap());
+        assert_eq!(identity(&path).unwrap(), before);
+        assert!(replace(&path, b"two").unwrap());
+        assert_eq!(read(&path, 3).unwrap(), b"two");
+        assert_eq!(list(folder.path()).unwrap(), ["fig3.svg"]);
+        assert!(replace(&folder.path().join("no/such"), b"").unwrap_err().is_missing());
+    }
+
+    #[test]
+    fn what_is_published_stays_and_its_folder_is_made_if_it_must() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/c");
+        let new = publish(folder.path(), &path, &[b"on", b"", b"e"]).unwrap().unwrap();
+        assert_eq!(identity(&path).unwrap(), Some(new));
+        assert!(new.is_settled(0));
+        assert_eq!(publish(folder.path(), &path, &[b"two"]).unwrap(), None);
+        assert_eq!(read_text(&path, 10).unwrap(), "one");
+        assert_eq!(list(folder.path()).unwrap(), ["a"]);
+        let lookout = Lookout::open(folder.path()).unwrap();
+        assert_eq!(lookout.identity(c"a/b/c").unwrap(), Some(new));
+        assert_eq!(lookout.identity(c"a/c").unwrap(), None);
+        assert!(lookout.identity(c"a/b/c/d").unwrap().is_none());
+        assert_eq!(walk(folder.path()).unwrap(), [(path, new)]);
+    }
+
+    #[test]
+    fn errors_say_what_and_where_and_limits_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        let error = read(&path, 10).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("cannot read {}: No such file or directory (os error 2)", path.display())
+        );
+        fs::write(&path, [0xff; 11]).unwrap();
+        assert!(read(&path, 10).unwrap_err().to_string().ends_with("it is larger than 10 bytes"));
+        assert_eq!(read(&path, 11).unwrap().len(), 11);
+        assert_eq!(read_start(&path, 4).unwrap(), [0xff; 4]);
+        assert!(read_text(&path, 11).is_err());
+        // Devices may have no end, and pipes may wait for ever.
+        let pipe = folder.path().join("pipe");
+        let name = std::ffi::CString::new(pipe.as_os_str().as_encoded_bytes()).unwrap();
+        // SAFETY: the name ends in NUL.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        for (path, reason) in [
+            (pipe.as_path(), "not a regular file"),
+            (Path::new("/dev/zero"), "not a regular file"),
+            (folder.path(), "a folder"),
+        ] {
+            assert!(open(path).unwrap_err().to_string().contains(reason), "{}", path.display());
+            assert!(read(path, ENDLESS + 1).unwrap_err().to_string().contains(reason), "{}", path.display());
+        }
+        assert!(read(Path::new("/dev/zero"), ENDLESS).unwrap_err().to_string().contains("larger than"));
+        assert_eq!(read(Path::new("/dev/null"), 10).unwrap(), b"");
+        assert_eq!(identity(&folder.path().join("y")).unwrap(), None);
+        assert!(!remove(&folder.path().join("y")).unwrap());
+        assert!(create_folder(&path).is_err());
+    }
+
+    #[test]
+    fn folders_in_a_shared_one_are_shared_whatever_the_umask() {
+        let folder = tempfile::tempdir().unwrap();
+        let lab = folder.path().join("lab");
+        create_folder(&lab).unwrap();
+        fs::set_permissions(&lab, Permissions::from_mode(0o3775)).unwrap();
+        create_folder(&lab.join("a/b")).unwrap();
+        assert_eq!(fs::metadata(lab.join("a/b")).unwrap().mode() & 0o7777, 0o3775);
+        fs::set_permissions(&lab, Permissions::from_mode(0o1777)).unwrap();
+        create_folder(&lab.join("c")).unwrap();
+        assert_eq!(fs::metadata(lab.join("c")).unwrap().mode() & 0o1002, 0);
+    }
+}

@@ -1,0 +1,34 @@
+//! The numbers: networks, training, evaluation and curvature. Knows nothing of stores, stages or
+//! pipelines: weights, images and seeds come in as values.
+//!
+//! [`layout`], [`init`] and [`weights`] are plain Rust. The rest computes with libtorch, which the caller
+//! has loaded before; every refusal of libtorch comes back as a [`LearnError`].
+
+pub mod data;
+mod error;
+pub mod exchange;
+pub mod init;
+pub mod layout;
+#[cfg(feature = "torch")]
+pub mod torch;
+pub mod valley;
+pub mod weights;
+#[cfg_attr(not(feature = "torch"), expect(dead_code, reason = "only the forward pass reads it"))]
+mod wiring;
+
+#[cfg(feature = "torch")]
+pub mod batches;
+#[cfg(feature = "torch")]
+pub mod curvature;
+#[cfg(feature = "torch")]
+pub mod evaluate;
+#[cfg(feature = "torch")]
+pub mod model;
+#[cfg(feature = "torch")]
+pub mod scaler;
+#[cfg(feature = "torch")]
+pub mod selftest;
+#[cfg(feature = "torch")]
+pub mod train;
+
+pub use error::{Divergence, LearnError};

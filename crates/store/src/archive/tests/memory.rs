@@ -1,0 +1,135 @@
+//! Memory that hostile and large archives take, measured in processes of their own.
+
+use std::process::Command;
+
+use super::*;
+
+const CASE: &str = "WDPIPE_TEST_ARCHIVE";
+
+/// The largest amount of memory that this process had, in KiB.
+fn peak() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// An archive whose unpacked bytes begin with `start` and go on with `unit`, again and again, as long as a limit.
+fn bomb(path: &Path, start: &[u8], unit: &[u8], length: u64) {
+    let mut frame = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+    frame.write_all(start).unwrap();
+    for _ in 0..length / unit.len() as u64 {
+        frame.write_all(unit).unwrap();
+    }
+    let mut bytes = [&MAGIC[..], &VERSION.to_le_bytes(), &frame.finish().unwrap()].concat();
+    let hash = *hasher().update(&bytes).finalize().as_bytes();
+    bytes.extend(hash);
+    fs::write(path, bytes).unwrap();
+}
+
+fn entry(bytes: &[u8]) -> Vec<u8> {
+    [&(bytes.len() as u64).to_le_bytes()[..], bytes].concat()
+}
+
+/// A record of nearly 4 MiB that takes as much memory as any: a list of maps with an entry each. Its `number` makes it
+/// another than the next.
+fn heavy(number: i64) -> Vec<u8> {
+    let mut record = record("heavy", &[], &[]);
+    let map = Value::Map([(String::new(), Value::Bool(true))].into());
+    record.parts.parameters.insert("list".into(), Value::List(vec![map; 167_000]));
+    record.parts.parameters.insert("number".into(), Value::Int(number));
+    record.to_bytes().unwrap().1
+}
+
+/// Body of the child: reads or imports one archive, and says what came of it and how much memory it took.
+#[test]
+#[ignore = "is started by another test"]
+fn measures() {
+    let Ok(case) = std::env::var(CASE) else { return };
+    let (folder, path) = case.rsplit_once('/').map(|(folder, _)| (Path::new(folder), Path::new(&case))).unwrap();
+    let said = if case.ends_with("large") {
+        let store = Store::open(&folder.join("in")).unwrap();
+        let admission = Admission { admitted: &|_, _, _| Ok(()), keep: &|_| Ok(true) };
+        let done = import(path, &store, &admission, false).unwrap();
+        let (file, identity) = files::open(path).unwrap();
+        let closure = Numbers::take(&mut entries::Entries::open(file, identity.size).unwrap()).unwrap().closure();
+        export(&store, &closure, &[], Scope::All, &mut fs::File::create(folder.join("again")).unwrap()).unwrap();
+        format!("took {}", done.new_bytes)
+    } else {
+        read_numbers(path).unwrap_err().to_string()
+    };
+    println!("{} KiB, {said}", peak());
+}
+
+/// Runs the child on an archive; what it said and the memory in MiB.
+fn measured(path: &Path) -> (u64, String) {
+    let program = std::env::current_exe().unwrap();
+    let mut command = Command::new(program);
+    command.args(["archive::tests::memory::measures", "--exact", "--ignored", "--nocapture"]).env(CASE, path);
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let line = text.lines().find_map(|line| line.split_once(" KiB, ")).unwrap();
+    let digits: String = line.0.chars().rev().take_while(char::is_ascii_digit).collect();
+    (digits.chars().rev().collect::<String>().parse::<u64>().unwrap() >> 10, line.1.to_owned())
+}
+
+#[test]
+fn bombs_are_refused_within_256_mib() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_store_folder, store, closure) = full();
+    let header = Numbers::from_bytes(&archive(&store, &closure, &[], Scope::Numbers)).unwrap().header;
+    let header =
+        |records, batches, objects| entry(&Header { records, batches, objects, ..header.clone() }.to_bytes().unwrap());
+    let zeros = vec![0; 1 << 20];
+    let (gib, mib) = (1_u64 << 30, 1_u64 << 20);
+    let claim = |length: u64| length.to_le_bytes().to_vec();
+    let heavy: Vec<Vec<u8>> = {
+        let mut records: Vec<_> = (0..8).map(heavy).collect();
+        records.sort_by_key(|bytes| *RecordDigest::of(bytes).as_bytes());
+        records.iter().map(|record| entry(record)).collect()
+    };
+    let mut batches: Vec<Vec<u8>> = (0..70).map(|i: u8| [&b"WDsg"[..], &vec![i; 1 << 20]].concat()).collect();
+    batches.sort_by_key(|bytes| *RecordDigest::of(bytes).as_bytes());
+    let batches: Vec<u8> = batches.iter().flat_map(|bytes| entry(bytes)).collect();
+    for (name, start, length, part) in [
+        ("zeros", vec![], gib, "archive header"),
+        ("header", claim(gib), gib, "a header of"),
+        ("record", [header(1, 0, 0), claim(gib)].concat(), gib, "larger than the limit"),
+        ("object", [header(0, 0, 1), claim(gib)].concat(), gib, "larger than the limit"),
+        ("allowed", [header(0, 0, 1), claim(64 * mib - 1000)].concat(), gib, "its figure's record is missing"),
+        ("empty", header(0, 0, 9_000_000), gib, "objects are not in order"),
+        ("heavy", [vec![header(8, 0, 0)], heavy].concat().concat(), 0, "bytes of memory"),
+        ("batches", [header(0, 70, 0), batches].concat(), 0, "numbers are more than"),
+    ] {
+        let path = folder.path().join(name);
+        bomb(&path, &start, &zeros, length);
+        let (memory, said) = measured(&path);
+        assert!(said.contains(part), "{name}: {said}");
+        assert!(memory < 256, "{name}: {memory} MiB");
+    }
+}
+
+/// A figure behind which are weights of 128 MiB, half of which compress.
+fn large() -> (Closure, Vec<u8>) {
+    let mut weights = noise(64 << 20, 1);
+    weights.resize(128 << 20, 0);
+    let records = [
+        record("train", &[], &[("weights", weights.clone()), ("metrics", b"m".to_vec())]),
+        record("figure", &[("m", b"m")], &[("svg", b"s".to_vec())]),
+    ];
+    (closure_of(&records), weights)
+}
+
+#[test]
+fn large_objects_pass_through_little_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let (closure, weights) = large();
+    let store = Store::open(&folder.path().join("out")).unwrap();
+    store.put(&weights).unwrap();
+    let path = folder.path().join("large");
+    export(&store, &closure, &[], Scope::All, &mut fs::File::create(&path).unwrap()).unwrap();
+    let (memory, said) = measured(&path);
+    assert_eq!(said, format!("took {}", 128 << 20));
+    assert!(memory < 64, "{memory} MiB");
+    assert_eq!(fs::read(folder.path().join("again")).unwrap(), fs::read(&path).unwrap());
+}

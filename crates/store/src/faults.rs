@@ -1,0 +1,109 @@
+//! What may be wrong with the folders and files of a shared store, in words, and the command that mends it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::Store;
+use super::sharing::{Finding, Sharing};
+use files::{Access, Account, SHARED_FILE};
+
+/// What may be wrong with a file or folder of a shared store, worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fault {
+    AnyoneWrites,
+    NoSticky,
+    NotTheOwners(u32),
+    FileWritable,
+    OtherGroup(u32),
+    NoSetgid,
+    GroupCannotAdd,
+    CannotAdd,
+    Unreadable,
+    FileUnreadable,
+}
+
+/// Faults, each with the first place that has it and how many have it.
+#[derive(Default)]
+pub(super) struct Faults(BTreeMap<Fault, (PathBuf, u32, usize)>);
+
+impl Faults {
+    pub(super) fn add(&mut self, fault: Fault, path: &Path, owner: u32) {
+        self.0.entry(fault).or_insert_with(|| (path.to_owned(), owner, 0)).2 += 1;
+    }
+
+    pub(super) fn folder(&mut self, path: &Path, access: &Access, root: &Access, account: &Account) {
+        let mut add = |fault| self.add(fault, path, access.owner);
+        let mode = access.mode;
+        [
+            (mode & 0o002 != 0, Fault::AnyoneWrites),
+            (mode & 0o1000 == 0, Fault::NoSticky),
+            (access.group != root.group, Fault::OtherGroup(access.group)),
+            (mode & 0o2000 == 0, Fault::NoSetgid),
+            (mode & 0o070 != 0o070, Fault::GroupCannotAdd),
+        ]
+        .into_iter()
+        .filter(|(is_so, _)| *is_so)
+        .for_each(|(_, fault)| add(fault));
+        if mode & 0o020 != 0 && account.is_in(access.group) && !files::may_add(path) {
+            add(Fault::CannotAdd);
+        }
+    }
+
+    pub(super) fn file(&mut self, path: &Path, access: &Access) {
+        if access.mode & 0o222 != 0 {
+            self.add(Fault::FileWritable, path, access.owner);
+        }
+        if access.mode & SHARED_FILE != SHARED_FILE {
+            self.add(Fault::FileUnreadable, path, access.owner);
+        }
+    }
+}
+
+impl Store {
+    /// Faults as they are told to people.
+    pub(super) fn in_words(&self, faults: Faults) -> impl Iterator<Item = Finding> {
+        faults.0.into_iter().map(|(fault, (path, owner, count))| {
+            let owner = files::user_name(owner);
+            Finding { is_fault: true, what: self.told(fault, &path, &owner, count), mend: self.mend(fault, &owner) }
+        })
+    }
+
+    fn told(&self, fault: Fault, path: &Path, owner: &str, count: usize) -> String {
+        let Sharing { access: root, .. } = &self.sharing;
+        let what = match fault {
+            Fault::AnyoneWrites => "anyone on this machine may write there".to_owned(),
+            Fault::NoSticky => {
+                "whoever may write there may remove and replace what others wrote (no sticky bit)".to_owned()
+            }
+            Fault::NotTheOwners(_) => format!(
+                "{owner} owns it and may remove what others wrote there; it should be the store's owner's, {}",
+                files::user_name(root.owner)
+            ),
+            Fault::FileWritable => "the file can be changed".to_owned(),
+            Fault::OtherGroup(group) => {
+                format!("its group is {}, and the store's {}", files::group_name(group), files::group_name(root.group))
+            }
+            Fault::NoSetgid => "what is made there does not come to the group (no setgid bit)".to_owned(),
+            Fault::GroupCannotAdd => "the group cannot add to it".to_owned(),
+            Fault::CannotAdd => {
+                "you cannot add to it, though your group may: is the disk mounted read-only?".to_owned()
+            }
+            Fault::Unreadable => "the folder cannot be read".to_owned(),
+            Fault::FileUnreadable => "the file cannot be read by all".to_owned(),
+        };
+        let more = if count > 1 { format!(" (and {} more)", count - 1) } else { String::new() };
+        format!("{}{more}: {what}", path.display())
+    }
+
+    fn mend(&self, fault: Fault, owner: &str) -> String {
+        let Sharing { access: root, account, .. } = &self.sharing;
+        let command =
+            format!("`wdpipe cache share {} --group {}`", self.root().display(), files::group_name(root.group));
+        match fault {
+            Fault::CannotAdd => String::new(),
+            Fault::NotTheOwners(_) => format!("as root, `chown {} FOLDER`", files::user_name(root.owner)),
+            _ if account.user == 0 || files::user_name(account.user) == owner => command,
+            _ => format!("ask {owner} to run {command}"),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What can be removed: the store's files and records looked at, and the decision put in words.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::decide::{Held, Present, Standing, decide};
+use super::{GcPlan, GcPolicy, PlannedObject};
+use crate::{Pin, Store, StoreError};
+use base::digest::{ObjectDigest, StageKey};
+use base::makers::Makers;
+
+/// Leftovers of processes that died are swept up when they are this old, in seconds.
+const DAY: u64 = 24 * 60 * 60;
+
+impl Store {
+    /// Finds out what can be removed. `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or has a pin or record that this program does not know to read.
+    pub fn plan_gc(&self, policy: &GcPolicy, now: u64) -> Result<GcPlan, StoreError> {
+        // Before records are read: what comes later does not go, and what was there may have got a record meanwhile.
+        let mut files = BTreeMap::new();
+        for object in self.layout.all_objects()? {
+            files.extend(files::identity(&self.layout.object(&object))?.map(|identity| (object, identity)));
+        }
+        let held: BTreeSet<_> = self.held_claims()?.into_iter().collect();
+        let makers = Makers::new(self.makings()?);
+        let pins = self.pins()?;
+        let (needed, fast) = self.roots(policy, &makers, &held, &pins, now);
+        let mut present = Present::new();
+        for (object, identity) in &files {
+            let stays = fast.contains(object) || !is_older(identity, policy.grace, now);
+            let standing = if stays || !(policy.others || self.is_mine(&self.layout.object(object))?) {
+                Standing::Fast
+            } else if needed.contains(object) {
+                Standing::Needed
+            } else {
+                Standing::Loose
+            };
+            present.insert(*object, Held { bytes: identity.size, standing });
+        }
+        let going = decide(&makers, &present, policy.keep_bytes, !held.is_empty());
+        let mut plan = Self::plan(&makers, &present, &going, &files);
+        (plan.keys, plan.running, plan.pins) = (policy.keys.clone(), held.len(), pins);
+        let mut leftovers = vec![(self.layout.temporary(), DAY)];
+        if policy.quarantine {
+            leftovers.push((self.layout.quarantine(), policy.grace));
+        }
+        for (folder, age) in leftovers {
+            // Not walked: what another account left over may be closed to this one.
+            for path in files::list(&folder)?.iter().map(|name| folder.join(name)) {
+                if let Some(identity) = files::identity(&path)?
+                    && is_older(&identity, age, now)
+                    && (policy.others || self.is_mine(&path)?)
+                {
+                    plan.files.push((path, identity.size));
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Whether a file belongs to this account, or to nobody else who could need it: a store that is not shared is its
+    /// owner's to tidy up.
+    fn is_mine(&self, path: &Path) -> Result<bool, StoreError> {
+        let me = self.sharing.account.user;
+        Ok(!self.sharing.access.is_shared() || files::access(path)?.is_none_or(|file| file.owner == me))
+    }
+
+    /// The objects that are needed, and those that stay whatever is asked for.
+    fn roots(
+        &self,
+        policy: &GcPolicy,
+        makers: &Makers,
+        held: &BTreeSet<StageKey>,
+        pins: &[Pin],
+        now: u64,
+    ) -> (BTreeSet<ObjectDigest>, BTreeSet<ObjectDigest>) {
+        let (mut needed, mut fast) = (policy.objects.clone(), policy.fast.clone());
+        let pinned: BTreeSet<_> = pins.iter().flat_map(|pin| &pin.keys).collect();
+        fast.extend(pins.iter().flat_map(|pin| &pin.objects));
+        for making in makers.makings() {
+            let kept = making.inputs.iter().chain(&making.outputs);
+            // What a user brought in cannot be computed again.
+            if making.is_import() || pinned.contains(&making.key) || held.contains(&making.key) {
+                fast.extend(kept);
+            } else if policy.keys.contains(&making.key) {
+                needed.extend(kept);
+            }
+        }
+        let today = now / DAY;
+        let uses = self.index.uses().into_iter();
+        needed.extend(uses.filter(|(_, day)| today.saturating_sub(*day) < policy.recent).map(|(object, _)| object));
+        (needed, fast)
+    }
+
+    fn plan(
+        makers: &Makers,
+        present: &Present,
+        going: &[ObjectDigest],
+        files: &BTreeMap<ObjectDigest, files::Identity>,
+    ) -> GcPlan {
+        let mut plan = GcPlan { stays: present.values().map(|held| held.bytes).sum(), ..GcPlan::default() };
+        let mut kinds: BTreeMap<ObjectDigest, &str> = BTreeMap::new();
+        for making in makers.makings() {
+            for object in &making.outputs {
+                let kind = kinds.entry(*object).or_insert(&making.kind);
+                *kind = (*kind).min(&making.kind);
+            }
+        }
+        for object in going {
+            let (Some(held), Some(identity)) = (present.get(object), files.get(object)) else { continue };
+            let needed = held.standing == Standing::Needed;
+            let planned = PlannedObject { object: *object, bytes: held.bytes, needed, identity: *identity };
+            let kind = kinds.get(object).copied().unwrap_or_default().to_owned();
+            plan.objects.entry(kind).or_default().push(planned);
+            plan.stays -= held.bytes;
+        }
+        let gone: BTreeSet<_> = going.iter().copied().collect();
+        let again =
+            makers.again(going.iter().copied(), &mut |object| gone.contains(object) || !present.contains_key(object));
+        plan.lost = again.lost.intersection(&gone).count();
+        for &place in &again.run {
+            let making = &makers.makings()[place];
+            *plan.again.entry(making.kind.clone()).or_default() += making.seconds;
+        }
+        plan
+    }
+}
+
+fn is_older(file: &files::Identity, seconds: u64, now: u64) -> bool {
+    // The time of the last change: published files have no other.
+    let changed = u64::try_from(file.changed / 1_000_000_000).unwrap_or(0);
+    changed.saturating_add(seconds) <= now
+}

@@ -1,0 +1,203 @@
+//! What goes, against an oracle that knows nothing of how it is decided.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::decide::{Held, Present, Standing, decide};
+use crate::{GcPolicy, Pin, Store, StoreError};
+use base::digest::{ObjectDigest, RecordDigest, StageKey};
+use base::makers::{Makers, Making};
+
+/// The objects of these tests.
+const NAMES: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+
+fn object(name: &str) -> ObjectDigest {
+    ObjectDigest::of(name.as_bytes())
+}
+
+/// A stage that reads and yields objects of these names; those in capitals lie in the record.
+fn making(kind: &str, seconds: f64, reads: &[&str], yields: &[&str]) -> Making {
+    let named = format!("{kind} {seconds} {reads:?} {yields:?}");
+    let is_inline = |name: &&&str| name.chars().all(char::is_uppercase);
+    Making {
+        key: StageKey::from_bytes(*object(&format!("key of {named}")).as_bytes()),
+        record: RecordDigest::of(named.as_bytes()),
+        kind: kind.to_owned(),
+        stage: kind.to_owned(),
+        seconds,
+        inputs: reads.iter().map(|name| object(name)).collect(),
+        outputs: yields.iter().filter(|name| !is_inline(name)).map(|name| object(name)).collect(),
+        inline: yields.iter().filter(is_inline).map(|name| object(name)).collect(),
+    }
+}
+
+fn held(name: &str, bytes: u64, standing: Standing) -> (ObjectDigest, Held) {
+    (object(name), Held { bytes, standing })
+}
+
+fn names(going: &[ObjectDigest]) -> Vec<&'static str> {
+    let name = |digest: &ObjectDigest| NAMES.into_iter().find(|name| object(name) == *digest);
+    going.iter().filter_map(name).collect()
+}
+
+#[test]
+fn loose_goes_first_then_what_is_cheap_for_its_size() {
+    let makers = Makers::new(vec![
+        making("data", 1.0, &[], &["a"]),
+        making("train", 100.0, &["a"], &["b"]),
+        making("train", 100.0, &["b"], &["c"]),
+        making("probe", 30.0, &["c"], &["d"]),
+        making("other", 1000.0, &["a"], &["e"]),
+    ]);
+    let needed = Standing::Needed;
+    let mut present: Present =
+        NAMES[..4].iter().map(|name| held(name, 100, needed)).chain([held("e", 100, Standing::Loose)]).collect();
+    let goes = |present: &Present, limit, spare| names(&decide(&makers, present, limit, spare));
+    assert_eq!(goes(&present, None, false), ["e"]);
+    assert!(goes(&present, Some(500), false).is_empty());
+    assert_eq!(goes(&present, Some(450), false), ["e"]);
+    assert_eq!(goes(&present, Some(300), false), ["e", "a"]);
+    assert_eq!(goes(&present, Some(300), true), ["e"], "stages are running");
+    // With `a` gone the first segment costs 101; then the second alone costs 100 as its weights are still there.
+    assert_eq!(goes(&present, Some(100), false), ["e", "a", "d", "c"]);
+    // What is gone already counts: with `b` missing `c` costs 200 and more.
+    present.remove(&object("b"));
+    assert_eq!(goes(&present, Some(100), false), ["e", "a", "d"]);
+    present.insert(object("a"), Held { bytes: 100, standing: Standing::Fast });
+    assert_eq!(goes(&present, Some(0), false), ["e", "d", "c"]);
+    // What nothing can make does not go, needed as it is.
+    present.extend([held("f", 100, needed)]);
+    assert_eq!(goes(&present, Some(0), false), ["e", "d", "c"]);
+}
+
+#[test]
+fn a_large_one_that_came_late_lets_small_ones_stay() {
+    let makers = Makers::new(vec![
+        making("small", 1.0, &[], &["a"]),
+        making("small", 1.0, &[], &["b", "I"]),
+        making("large", 900.0, &[], &["c"]),
+    ]);
+    let present: Present =
+        [held("a", 10, Standing::Needed), held("b", 10, Standing::Needed), held("c", 1000, Standing::Needed)].into();
+    assert_eq!(names(&decide(&makers, &present, Some(30), false)), ["c"]);
+    assert_eq!(names(&decide(&makers, &present, Some(5), false)).len(), 3);
+}
+
+/// Whether an object can be there again, by trying all records until nothing new comes of it.
+fn can_be_made(makings: &[Making], there: &BTreeSet<ObjectDigest>, wanted: &ObjectDigest) -> bool {
+    let mut have = there.clone();
+    have.extend(makings.iter().flat_map(|making| &making.inline));
+    loop {
+        let runs = makings.iter().filter(|making| making.inputs.is_subset(&have));
+        let new: BTreeSet<_> = runs.flat_map(|making| &making.outputs).copied().collect();
+        if new.is_subset(&have) {
+            return have.contains(wanted);
+        }
+        have.extend(new);
+    }
+}
+
+fn makings() -> impl Strategy<Value = Vec<Making>> {
+    let subset = |most| prop::collection::vec(0..NAMES.len(), 0..most);
+    let one = (0..40_u32, subset(3), subset(3)).prop_map(|(seconds, reads, yields)| {
+        let named = |places: &[usize]| places.iter().map(|&place| NAMES[place]).collect::<Vec<_>>();
+        making("train", f64::from(seconds), &named(&reads), &named(&yields))
+    });
+    prop::collection::vec(one, 0..14)
+}
+
+fn present() -> impl Strategy<Value = Present> {
+    let standing = prop_oneof![Just(Standing::Loose), Just(Standing::Needed), Just(Standing::Fast)];
+    let one = (any::<bool>(), 1..100_u64, standing);
+    prop::collection::vec(one, NAMES.len()).prop_map(|all| {
+        let there = NAMES.into_iter().zip(all).filter(|(_, (there, ..))| *there);
+        there.map(|(name, (_, bytes, standing))| held(name, bytes, standing)).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_goes_that_must_stay_and_no_more_than_asked_for(
+        makings in makings(), present in present(), limit in prop::option::of(0..600_u64), spare in any::<bool>(),
+    ) {
+        let makers = Makers::new(makings.clone());
+        let going = decide(&makers, &present, limit, spare);
+        let gone: BTreeSet<_> = going.iter().copied().collect();
+        prop_assert_eq!(gone.len(), going.len(), "nothing goes twice");
+        let of = |standing| -> BTreeMap<_, _> { present.iter().filter(|(_, held)| held.standing == standing).collect() };
+        let (loose, needed) = (of(Standing::Loose), of(Standing::Needed));
+        prop_assert!(gone.iter().all(|object| loose.contains_key(object) || needed.contains_key(object)));
+        let Some(limit) = limit else {
+            prop_assert!(gone.iter().eq(loose.keys().copied()));
+            return Ok(());
+        };
+        let stays: u64 = present.iter().filter(|(object, _)| !gone.contains(object)).map(|(_, held)| held.bytes).sum();
+        let takes_needed = gone.iter().any(|object| needed.contains_key(object));
+        if takes_needed {
+            prop_assert!(!spare && loose.keys().all(|object| gone.contains(object)), "loose goes first");
+        }
+        // Nothing that went could have stayed, in the class that went last.
+        for object in gone.iter().filter(|object| !takes_needed || needed.contains_key(object)) {
+            prop_assert!(stays + present[object].bytes > limit);
+        }
+        // Everything that is needed and went can be made from what stayed.
+        let there: BTreeSet<_> = present.keys().filter(|object| !gone.contains(object)).copied().collect();
+        for object in gone.iter().filter(|object| needed.contains_key(object)) {
+            prop_assert!(can_be_made(&makings, &there, object));
+        }
+        // Too much stays only if the rest must.
+        if stays > limit {
+            prop_assert!(loose.keys().all(|object| gone.contains(object)));
+            for object in needed.keys().filter(|object| !gone.contains(**object) && !spare) {
+                let without: BTreeSet<_> = there.iter().filter(|other| other != object).copied().collect();
+                let loses = |wanted: &ObjectDigest| !can_be_made(&makings, &without, wanted);
+                let all = gone.iter().filter(|object| needed.contains_key(object)).chain([*object]);
+                prop_assert!(all.clone().any(loses) || chosen_makers_lose(&makers, &present, &gone, object));
+            }
+        }
+    }
+}
+
+/// Whether the records that were chosen as makers cannot make an object although others might.
+fn chosen_makers_lose(
+    makers: &Makers,
+    present: &Present,
+    gone: &BTreeSet<ObjectDigest>,
+    wanted: &ObjectDigest,
+) -> bool {
+    let again = makers.again([*wanted], &mut |object| gone.contains(object) || !present.contains_key(object));
+    !again.lost.is_empty()
+}
+
+#[test]
+fn what_is_pinned_after_the_plan_was_made_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let object = store.put(b"pinned late").unwrap();
+    let plan = store.plan_gc(&GcPolicy::default(), u64::MAX).unwrap();
+    let (who, reason) = (String::new(), String::new());
+    let pin =
+        Pin { name: "late".parse().unwrap(), made: 1, who, reason, keys: BTreeSet::new(), objects: [object].into() };
+    store.pin(&pin).unwrap();
+    let refused = store.execute_gc(&plan).unwrap_err();
+    assert!(matches!(&refused, StoreError::Pin { .. }) && refused.to_string().contains("run that again"), "{refused}");
+    assert_eq!(store.get(&object).unwrap(), b"pinned late");
+    let plan = store.plan_gc(&GcPolicy::default(), u64::MAX).unwrap();
+    assert_eq!((plan.object_count(), store.execute_gc(&plan).unwrap().objects), (0, 0));
+}
+
+#[test]
+fn what_is_stored_again_after_the_plan_was_made_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let [again, loose] = [b"stored again".as_slice(), b"loose"].map(|bytes| store.put(bytes).unwrap());
+    let plan = store.plan_gc(&GcPolicy::default(), u64::MAX).unwrap();
+    assert_eq!(plan.object_count(), 2);
+    store.put(b"stored again").unwrap();
+    assert_eq!(store.execute_gc(&plan).unwrap().objects, 1);
+    assert_eq!(store.get(&again).unwrap(), b"stored again");
+    assert!(matches!(store.get(&loose), Err(StoreError::Missing(_))));
+}

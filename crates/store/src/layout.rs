@@ -1,0 +1,291 @@
+//! Where things lie in a store's folder. Paths are made of typed hashes and checked names only, never of
+//! text that somebody sent.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::{PinName, StoreError};
+use base::digest::{BatchDigest, ObjectDigest, RecordDigest, StageKey};
+
+/// The layout that this program reads and writes.
+const VERSION: u32 = 1;
+
+/// The file that makes a folder a store.
+pub const MARKER: &str = "wdpipe-store";
+
+/// Before the version of wdpipe that a layout needs, in the marker of a layout later than the first.
+const NEEDS: &str = "needs wdpipe ";
+
+/// The folder of the objects.
+pub(super) const OBJECTS: &str = "objects";
+/// The folder of the records.
+pub(super) const RECORDS: &str = "records";
+
+/// The folders that have a shard for every first byte of a name.
+const SHARDED: [&str; 2] = [OBJECTS, RECORDS];
+
+/// What may lie in a folder that is to become a store: a tag for backup programs, and what an earlier
+/// attempt that was cut off has made.
+const HARMLESS: [&str; 9] =
+    ["CACHEDIR.TAG", "catalogue", "claims", "objects", "pins", "quarantine", "records", "signatures", "tmp"];
+
+/// The text of the file that marks a store.
+pub fn marker() -> String {
+    format!("wdpipe store, layout version {VERSION}\n")
+}
+
+/// Where an object lies below a store's folder.
+pub fn object_path(object: &ObjectDigest) -> String {
+    let name = object.to_string();
+    format!("objects/{}/{}", &name[..2], &name[2..])
+}
+
+/// Where a record lies below a store's folder.
+pub fn record_path(key: &StageKey, record: &RecordDigest) -> String {
+    let name = key.to_string();
+    format!("records/{}/{}/{record}", &name[..2], &name[2..])
+}
+
+/// Where a batch of signatures lies below a store's folder.
+pub fn batch_path(batch: &BatchDigest) -> String {
+    format!("signatures/{batch}")
+}
+
+/// The paths of one store.
+#[derive(Debug)]
+pub(super) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// Finds a store in a folder, or makes one.
+    pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
+        Self::find(root)?.map_or_else(|| Self::create(root, &root.join(MARKER)), Ok)
+    }
+
+    /// Finds a store in a folder; `None` if there is no such folder, or nothing in it that a store could not begin with.
+    pub(super) fn find(root: &Path) -> Result<Option<Self>, StoreError> {
+        let marker = root.join(MARKER);
+        let text = match files::read_text(&marker, 1 << 10) {
+            Ok(text) => text,
+            Err(error) if error.is_missing() => return Self::find_begun(root, &marker),
+            Err(error) if error.source.kind() == std::io::ErrorKind::PermissionDenied => return Err(error.into()),
+            Err(_) => return Err(StoreError::NotAStore(root.to_owned())),
+        };
+        // A later program may say more in further lines, such as which wdpipe it takes.
+        let mut lines = text.lines();
+        let version = lines.next().and_then(|line| line.strip_prefix("wdpipe store, layout version ")?.parse().ok());
+        match version {
+            Some(VERSION) => Ok(Some(Self { root: root.to_owned() })),
+            Some(found) => {
+                let needs = lines.find_map(|line| line.strip_prefix(NEEDS)).and_then(version_number);
+                Err(StoreError::Version { path: root.to_owned(), found, known: VERSION, needs })
+            }
+            None => Err(StoreError::NotAStore(root.to_owned())),
+        }
+    }
+
+    /// A folder without a marker: what may become a store, unless something else lies in it.
+    fn find_begun(root: &Path, marker: &Path) -> Result<Option<Self>, StoreError> {
+        if let Some(file) = files::file_on_the_way(root) {
+            return Err(StoreError::NotAFolder(file));
+        }
+        if files::list(root)?.iter().all(|name| HARMLESS.contains(&name.as_str())) {
+            return Ok(None);
+        }
+        // Another process may have made the store since the marker was looked for.
+        match files::identity(marker)? {
+            Some(_) => Self::find(root),
+            None => Err(StoreError::NotAStore(root.to_owned())),
+        }
+    }
+
+    /// The paths of a store that is not there.
+    pub(super) fn absent(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    fn create(root: &Path, marker: &Path) -> Result<Self, StoreError> {
+        let layout = Self { root: root.to_owned() };
+        layout.create_folders()?;
+        // Last, so that a store that was begun is never taken for a whole one.
+        files::publish(&layout.temporary(), marker, &[self::marker().as_bytes()])?;
+        files::sync_folder(root)?;
+        Ok(layout)
+    }
+
+    /// The folders that every store has; those that are there are left as they are.
+    fn create_folders(&self) -> Result<(), StoreError> {
+        for folder in [self.temporary(), self.claims(), self.quarantine()] {
+            files::create_folder(&folder)?;
+        }
+        for shard in self.shards() {
+            files::create_folder(&shard)?;
+        }
+        Ok(SHARDED.iter().try_for_each(|kind| files::sync_folder(&self.root.join(kind)))?)
+    }
+
+    /// Makes folders again that every store has: copies through buckets, archives and CI leave empty ones out.
+    pub(super) fn mend(&self) -> Result<(), StoreError> {
+        for folder in [self.temporary(), self.claims(), self.quarantine()].into_iter().chain(self.shards()) {
+            if files::identity(&folder)?.is_none() {
+                return self.create_folders();
+            }
+        }
+        Ok(())
+    }
+
+    fn shards(&self) -> impl Iterator<Item = PathBuf> {
+        SHARDED
+            .iter()
+            .flat_map(move |kind| (0..=u8::MAX).map(move |shard| self.root.join(kind).join(format!("{shard:02x}"))))
+    }
+
+    /// Also the folders that a store gets when they are first needed: those of a shared one must be its owner's.
+    pub(super) fn complete(&self) -> Result<(), StoreError> {
+        self.create_folders()?;
+        for folder in self.later_folders() {
+            files::create_folder(&folder)?;
+        }
+        Ok(())
+    }
+
+    /// The folders that a store of one account gets when they are first needed.
+    fn later_folders(&self) -> [PathBuf; 3] {
+        [self.signatures(), self.pins(), self.root.join(super::CATALOGUE)]
+    }
+
+    /// The folders right in the store's.
+    pub(super) fn top_folders(&self) -> Vec<PathBuf> {
+        let mut folders = vec![self.temporary(), self.claims(), self.quarantine()];
+        folders.extend(self.later_folders());
+        folders.extend(SHARDED.map(|kind| self.root.join(kind)));
+        folders
+    }
+
+    /// The folders that must be the owner's: the store's, those right in it, and the shards.
+    pub(super) fn owned_folders(&self) -> BTreeSet<PathBuf> {
+        let mut folders: BTreeSet<_> = self.shards().collect();
+        folders.extend(self.top_folders());
+        folders.insert(self.root.clone());
+        folders
+    }
+
+    /// A few of them, from which the others can be told.
+    pub(super) fn main_folders(&self) -> Vec<PathBuf> {
+        let mut folders = vec![self.root.clone()];
+        folders.extend(self.top_folders());
+        folders.extend(SHARDED.map(|kind| self.root.join(kind).join("00")));
+        folders
+    }
+
+    /// Whether the files in a folder right in the store's never change.
+    pub(super) fn holds_published(&self, top: &Path) -> bool {
+        top != self.temporary() && top != self.claims()
+    }
+
+    pub(super) fn marker(&self) -> PathBuf {
+        self.root.join(MARKER)
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn claims(&self) -> PathBuf {
+        self.root.join("claims")
+    }
+
+    pub(super) fn index(&self) -> PathBuf {
+        self.root.join("index.sqlite")
+    }
+
+    pub(super) fn temporary(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    pub(super) fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+
+    pub(super) fn object_shard(&self, object: &ObjectDigest) -> PathBuf {
+        self.root.join(OBJECTS).join(format!("{:02x}", object.as_bytes()[0]))
+    }
+
+    pub(super) fn object(&self, object: &ObjectDigest) -> PathBuf {
+        self.object_shard(object).join(&object.to_string()[2..])
+    }
+
+    /// The folder of a key's records.
+    pub(super) fn records(&self, key: &StageKey) -> PathBuf {
+        let name = key.to_string();
+        self.root.join(RECORDS).join(&name[..2]).join(&name[2..])
+    }
+
+    pub(super) fn record(&self, key: &StageKey, record: &RecordDigest) -> PathBuf {
+        self.records(key).join(record.to_string())
+    }
+
+    /// The folder of the pins; stores in which nothing was ever pinned lack it.
+    pub(super) fn pins(&self) -> PathBuf {
+        self.root.join("pins")
+    }
+
+    pub(super) fn pin(&self, name: &PinName) -> PathBuf {
+        self.pins().join(name.as_str())
+    }
+
+    /// The folder of the batches of signatures; stores from before there were any lack it.
+    pub(super) fn signatures(&self) -> PathBuf {
+        self.root.join("signatures")
+    }
+
+    pub(super) fn batch(&self, batch: &BatchDigest) -> PathBuf {
+        self.signatures().join(batch.to_string())
+    }
+
+    pub(super) fn claim(&self, key: &StageKey) -> PathBuf {
+        self.claims().join(key.to_string())
+    }
+
+    /// All objects that have a file, by name; files with other names are passed over.
+    pub(super) fn all_objects(&self) -> Result<Vec<ObjectDigest>, StoreError> {
+        self.names(OBJECTS, |text| text.parse().ok())
+    }
+
+    /// All keys that have a folder.
+    pub(super) fn all_keys(&self) -> Result<Vec<StageKey>, StoreError> {
+        self.names(RECORDS, |text| text.parse().ok())
+    }
+
+    /// The names of the records of a key.
+    pub(super) fn records_of(&self, key: &StageKey) -> Result<Vec<RecordDigest>, StoreError> {
+        Ok(files::list(&self.records(key))?.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// All batches of signatures that have a file.
+    pub(super) fn all_batches(&self) -> Result<Vec<BatchDigest>, StoreError> {
+        Ok(files::list(&self.signatures())?.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// The keys that have a file in `claims/`, held or left over.
+    pub(super) fn all_claims(&self) -> Result<Vec<StageKey>, StoreError> {
+        Ok(files::list(&self.claims())?.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    fn names<T>(&self, kind: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, StoreError> {
+        let mut all = Vec::new();
+        for shard in 0..=u8::MAX {
+            let shard = format!("{shard:02x}");
+            let names = files::list(&self.root.join(kind).join(&shard))?;
+            all.extend(names.iter().filter_map(|name| parse(&format!("{shard}{name}"))));
+        }
+        Ok(all)
+    }
+}
+
+/// The text of a version, if it is no more than that.
+fn version_number(text: &str) -> Option<String> {
+    let fits = (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    fits.then(|| text.to_owned())
+}

@@ -1,0 +1,151 @@
+//! What the index remembers of records, held against the files.
+//!
+//! A plan asks for the outcome of every key. To list a folder, and to read, hash and decode what is in it, takes some
+//! fifteen calls of the system for each; that folder, record and objects are the same files as when that was done last is
+//! told by a `stat` of each. Whatever differs is looked at anew.
+
+use std::ffi::CStr;
+use std::sync::{MutexGuard, PoisonError};
+
+use super::index::{Memory, Remembered};
+use super::layout::{OBJECTS, RECORDS};
+use super::records::Found;
+use super::{ObjectState, Store, StoreError};
+use base::digest::{ObjectDigest, RecordDigest, StageKey};
+use base::record::Outline;
+use files::{Identity, Lookout};
+
+/// What the index remembers; asked for each key once.
+#[derive(Debug)]
+pub struct Recall<'a>(Memory<'a>);
+
+/// The folders of a store in which what is remembered is held against the files.
+#[derive(Debug)]
+pub struct Held {
+    records: Lookout,
+    objects: Lookout,
+    /// On a network a file may seem missing, and be there.
+    is_network: bool,
+}
+
+/// The files that must be the same for what is remembered of a key to hold.
+#[derive(Debug, Clone)]
+pub struct Witnesses {
+    key: StageKey,
+    record: RecordDigest,
+    folder: Identity,
+    file: Identity,
+    /// The outputs that do not lie in the record, in order; without a file where the right bytes were never there.
+    objects: Vec<(ObjectDigest, Option<Identity>)>,
+}
+
+impl Recall<'_> {
+    /// What came out of a key, if it has one record; see [`Held::holds`].
+    pub fn outline(&mut self, key: &StageKey) -> Option<(Outline, Witnesses)> {
+        let Remembered { outline, folder, file } = self.0.outcome(key)?;
+        let apart = outline.outputs.iter().filter(|output| output.inline.is_none());
+        let objects = apart.map(|output| (output.object, self.0.file(&output.object))).collect();
+        let witnesses = Witnesses { key: *key, record: outline.digest, folder, file, objects };
+        Some((outline, witnesses))
+    }
+}
+
+impl Store {
+    /// Makes ready to be asked for about so many keys.
+    pub fn recall(&self, keys: usize) -> Recall<'_> {
+        Recall(self.index.memory(keys))
+    }
+
+    /// Makes ready to hold what is remembered against the files.
+    ///
+    /// # Errors
+    /// If a folder of the store cannot be opened.
+    pub fn held(&self) -> Result<Held, StoreError> {
+        let open = |name| Lookout::open(&self.root().join(name));
+        Ok(Held { records: open(RECORDS)?, objects: open(OBJECTS)?, is_network: self.sharing.system.is_network })
+    }
+
+    /// What came out of a key, by all its records in the order of [`Store::records`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn outlines(&self, key: &StageKey) -> Result<Vec<Outline>, StoreError> {
+        let now = files::now();
+        let folder = files::identity(&self.layout.records(key))?;
+        let found = self.found(key)?;
+        let only = if let [Found { identity, .. }] = found[..] { Some(identity) } else { None };
+        let outlines: Vec<_> =
+            found.into_iter().map(|Found { digest, record, .. }| record.into_outline(digest)).collect();
+        if let (Some(folder), Some(file), [outline]) = (folder, only, &outlines[..])
+            && folder.is_settled(now)
+            && file.is_settled(now)
+        {
+            let remembered = Remembered { outline: outline.clone(), folder, file };
+            self.noticed().push((*key, remembered));
+        }
+        Ok(outlines)
+    }
+
+    /// Enters what was noticed since into the index.
+    pub fn remember_outlines(&self) {
+        let noticed = std::mem::take(&mut *self.noticed());
+        if !noticed.is_empty() {
+            self.index.remember_outcomes(&noticed);
+        }
+    }
+
+    fn noticed(&self) -> MutexGuard<'_, Vec<(StageKey, Remembered)>> {
+        self.noticed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    /// For each output of a key that does not lie in the record whether it is there, if what is remembered of the key
+    /// still holds: no record was added or removed, and the record's file and those of the objects, as far as they are
+    /// there, are the ones whose bytes were hashed.
+    pub fn holds(&self, witnesses: &Witnesses) -> Option<Vec<ObjectState>> {
+        let Witnesses { key, record, folder, file, objects } = witnesses;
+        let identity = |name: &CStr| self.records.identity(name).ok().flatten();
+        let name = Name::of(&key.digits());
+        if identity(name.text())? != *folder || identity(name.with(&record.digits()).text())? != *file {
+            return None;
+        }
+        let state = |(object, known): &(ObjectDigest, Option<Identity>)| match self
+            .objects
+            .identity(Name::of(&object.digits()).text())
+            .ok()?
+        {
+            there @ Some(_) if there == *known => Some(ObjectState::Present),
+            None if !self.is_network => Some(ObjectState::Missing),
+            _ => None,
+        };
+        objects.iter().map(state).collect()
+    }
+}
+
+/// Where something lies below `objects` or `records` (see [`super::layout`]), made without asking for memory: `ab/cdef…`,
+/// and for a record its own name behind it.
+struct Name {
+    /// Zero behind what was written.
+    bytes: [u8; 65 + 65 + 1],
+}
+
+impl Name {
+    fn of(digits: &[u8; 64]) -> Self {
+        let mut bytes = [0; 131];
+        bytes[..2].copy_from_slice(&digits[..2]);
+        bytes[2] = b'/';
+        bytes[3..65].copy_from_slice(&digits[2..]);
+        Self { bytes }
+    }
+
+    fn with(mut self, digits: &[u8; 64]) -> Self {
+        self.bytes[65] = b'/';
+        self.bytes[66..130].copy_from_slice(digits);
+        self
+    }
+
+    fn text(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.bytes).unwrap_or_default()
+    }
+}

@@ -1,0 +1,324 @@
+//! Receipts: that somebody computed parts of a figure again, and with what result. Signed, so that they add up.
+//!
+//! `reports/<profile>/<figure>.receipts` holds them as TOML, one `[[receipt]]` after the other; new ones are appended.
+//! What is signed is the encoded [`Testimony`].
+
+use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
+
+use crate::lock::{Lock, Locked};
+use crate::sign::{PublicKey, Purpose, SecretKey, Signature};
+use base::closure;
+use base::codec::{self, Format};
+use base::digest::{ClosureRoot, StageKey};
+
+const FORMAT: Format = Format { magic: *b"WDrc", version: 1, name: "receipt" };
+
+/// No file of receipts has more bytes.
+pub const LIMIT: u64 = 4 << 20;
+
+/// A stage that was computed again: its key, and the root of its outputs alone ([`closure::root`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Segment {
+    /// Its key.
+    pub key: StageKey,
+    /// What was recorded of it.
+    pub outcome: ClosureRoot,
+}
+
+impl Segment {
+    /// A stage of a lock.
+    pub fn of(stage: &Locked) -> Self {
+        Self { key: stage.key, outcome: closure::root([stage.outcome()]) }
+    }
+}
+
+/// What a receipt says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Testimony {
+    /// The figure's name.
+    pub figure: String,
+    /// All that was behind it.
+    pub root: ClosureRoot,
+    /// What the choice of segments depended on ([`wdpipe::verify::pick`]).
+    pub seed: String,
+    /// Out of how many segments.
+    pub out_of: u32,
+    /// Those that came out bit by bit.
+    pub equal: Vec<Segment>,
+    /// Those that came out with other bits, as their contract allows, within the tolerances.
+    pub within: Vec<Segment>,
+    /// Those that came out differently.
+    pub differs: Vec<Segment>,
+    /// The class of the machine.
+    pub machine: String,
+    /// The user and host, as `user@host`.
+    pub who: String,
+    /// When, in seconds since 1970 (UTC).
+    pub finished: u64,
+    /// Version of wdpipe.
+    pub wdpipe: String,
+}
+
+/// A signed testimony. One that was read has a right signature.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Receipt {
+    /// What it says.
+    pub said: Testimony,
+    /// Who says it.
+    pub by: PublicKey,
+    signature: Signature,
+}
+
+/// Why a text holds no receipts.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReceiptError {
+    /// It does not read as receipts.
+    #[error("they are no receipts: {0}")]
+    Syntax(String),
+    /// The signature of one is not that of what it says.
+    #[error("receipt {0} of {1} has a wrong signature: it was altered, or is a forgery")]
+    Signature(usize, usize),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    receipt: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    figure: String,
+    root: ClosureRoot,
+    seed: String,
+    out_of: u32,
+    equal: Vec<String>,
+    within: Vec<String>,
+    differs: Vec<String>,
+    machine: String,
+    who: String,
+    finished: u64,
+    wdpipe: String,
+    by: String,
+    signature: String,
+}
+
+impl Testimony {
+    fn signed_bytes(&self) -> Result<Vec<u8>, ReceiptError> {
+        codec::encode(FORMAT, self).map_err(|error| ReceiptError::Syntax(error.to_string()))
+    }
+}
+
+impl Receipt {
+    /// Signs a testimony.
+    ///
+    /// # Errors
+    /// If it is too large.
+    pub fn sign(said: Testimony, key: &SecretKey) -> Result<Self, ReceiptError> {
+        let signature = key.sign(Purpose::Receipt, &said.signed_bytes()?);
+        Ok(Self { said, by: key.public(), signature })
+    }
+
+    /// Its text, to be appended to others.
+    pub fn to_text(&self) -> String {
+        let Testimony { figure, root, seed, out_of, equal, within, differs, machine, who, finished, wdpipe } =
+            &self.said;
+        let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+        let mut out = format!(
+            "[[receipt]]\nfigure = {}\nroot = \"{root}\"\nseed = {}\nout_of = {out_of}\n",
+            quoted(figure),
+            quoted(seed)
+        );
+        for (name, segments) in [("equal", equal), ("within", within), ("differs", differs)] {
+            let lines = segments.iter().map(|segment| format!("\n  \"{} {}\",", segment.key, segment.outcome));
+            let lines: String = lines.collect();
+            let _ = writeln!(out, "{name} = [{lines}{}]", if lines.is_empty() { "" } else { "\n" });
+        }
+        let _ = writeln!(
+            out,
+            "machine = {}\nwho = {}\nfinished = {finished}\nwdpipe = {}\nby = \"{}\"\nsignature = \"{}\"\n",
+            quoted(machine),
+            quoted(who),
+            quoted(wdpipe),
+            self.by,
+            self.signature
+        );
+        out
+    }
+
+    /// Reads receipts; safe on untrusted text.
+    ///
+    /// # Errors
+    /// If the text holds something else, or a signature is wrong.
+    pub fn read(text: &str) -> Result<Vec<Self>, ReceiptError> {
+        let syntax = |message: String| ReceiptError::Syntax(message);
+        if text.len() as u64 > LIMIT {
+            return Err(syntax(format!("they have more than {LIMIT} bytes")));
+        }
+        let file: File = toml::from_str(text).map_err(|error| syntax(error.to_string().trim_end().to_owned()))?;
+        let count = file.receipt.len();
+        let read = |(place, row): (usize, Row)| {
+            let segments = |lines: Vec<String>| lines.iter().map(|line| segment(line)).collect::<Result<Vec<_>, _>>();
+            let by: PublicKey = row.by.parse().map_err(|error| syntax(format!("{error}")))?;
+            let signature: Signature = row.signature.parse().map_err(|error| syntax(format!("{error}")))?;
+            let said = Testimony {
+                figure: row.figure,
+                root: row.root,
+                seed: row.seed,
+                out_of: row.out_of,
+                equal: segments(row.equal)?,
+                within: segments(row.within)?,
+                differs: segments(row.differs)?,
+                machine: row.machine,
+                who: row.who,
+                finished: row.finished,
+                wdpipe: row.wdpipe,
+            };
+            if !by.verify(Purpose::Receipt, &said.signed_bytes()?, &signature) {
+                return Err(ReceiptError::Signature(place + 1, count));
+            }
+            Ok(Self { said, by, signature })
+        };
+        file.receipt.into_iter().enumerate().map(read).collect()
+    }
+}
+
+fn segment(line: &str) -> Result<Segment, ReceiptError> {
+    let parsed = line.split_once(' ').and_then(|(key, outcome)| Some((key.parse().ok()?, outcome.parse().ok()?)));
+    let (key, outcome) = parsed.ok_or_else(|| ReceiptError::Syntax(format!("`{line}` is no key and outcome")))?;
+    Ok(Segment { key, outcome })
+}
+
+/// How much of a figure was computed again.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Coverage {
+    /// Segments of training behind the figure.
+    pub segments: usize,
+    /// Those that somebody computed again with the same result.
+    pub covered: usize,
+    /// Those that somebody computed again with another result: by name.
+    pub disputed: Vec<String>,
+    /// Whose keys.
+    pub keys: Vec<PublicKey>,
+    /// Receipts that say nothing of this figure as it is locked now.
+    pub elsewhere: usize,
+}
+
+/// What receipts say of a locked figure. A segment counts if its key and its outputs are those of the lock, for
+/// whichever figure or lock it was computed again.
+pub fn coverage<'a>(lock: &Lock, receipts: impl IntoIterator<Item = &'a Receipt>) -> Coverage {
+    let mut segments: std::collections::BTreeMap<Segment, (&str, bool, bool)> = std::collections::BTreeMap::new();
+    for stage in lock.stages.iter().filter(|stage| stage.kind == "train") {
+        segments.insert(Segment::of(stage), (&stage.name, false, false));
+    }
+    let mut coverage = Coverage { segments: segments.len(), ..Coverage::default() };
+    for Receipt { said, by, .. } in receipts {
+        let mut counts = false;
+        for segment in said.equal.iter().chain(&said.within) {
+            if let Some((_, covered, _)) = segments.get_mut(segment) {
+                (*covered, counts) = (true, true);
+            }
+        }
+        for segment in &said.differs {
+            if let Some((_, _, disputed)) = segments.get_mut(segment) {
+                (*disputed, counts) = (true, true);
+            }
+        }
+        if !counts {
+            coverage.elsewhere += 1;
+        } else if !coverage.keys.contains(by) {
+            coverage.keys.push(*by);
+        }
+    }
+    coverage.covered = segments.values().filter(|(_, covered, _)| *covered).count();
+    let disputed = segments.values().filter(|(_, _, disputed)| *disputed);
+    coverage.disputed = disputed.map(|(name, ..)| (*name).to_owned()).collect();
+    coverage
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::digest::ObjectDigest;
+
+    fn lock() -> Lock {
+        let stage = |i: u8| Locked {
+            name: format!("s{i}"),
+            kind: if i < 4 { "train" } else { "figure" }.into(),
+            version: 1,
+            key: StageKey::from_bytes([i; 32]),
+            machine: String::new(),
+            outputs: [("weights".to_owned(), ObjectDigest::of(&[i]))].into(),
+        };
+        let names = ("f".to_owned(), "f".to_owned(), "smoke".to_owned());
+        let (figure, pipeline, profile) = names;
+        Lock {
+            name: figure.clone(),
+            figure,
+            pipeline,
+            profile,
+            set: vec![],
+            files: Default::default(),
+            stages: (0..5).map(stage).collect(),
+        }
+    }
+
+    fn receipt(equal: &[usize], differs: &[usize], key: &SecretKey) -> Receipt {
+        let lock = lock();
+        let segments = |places: &[usize]| places.iter().map(|&place| Segment::of(&lock.stages[place])).collect();
+        let said = Testimony {
+            figure: "f".into(),
+            root: lock.root(),
+            seed: "\"x\"\n".into(),
+            out_of: 4,
+            equal: segments(equal),
+            within: vec![],
+            differs: segments(differs),
+            machine: "m".into(),
+            who: "a@b".into(),
+            finished: 1,
+            wdpipe: "0".into(),
+        };
+        Receipt::sign(said, key).unwrap()
+    }
+
+    #[test]
+    fn receipts_add_up() {
+        let (a, b) = (SecretKey::generate().unwrap(), SecretKey::generate().unwrap());
+        let all = [receipt(&[0, 1], &[], &a), receipt(&[1, 2], &[3], &b), receipt(&[0], &[], &a)];
+        let text: String = all.iter().map(Receipt::to_text).collect();
+        assert_eq!(Receipt::read(&text).unwrap(), all);
+        let coverage = coverage(&lock(), &all);
+        assert_eq!((coverage.segments, coverage.covered, coverage.keys.len()), (4, 3, 2));
+        assert_eq!(coverage.disputed, ["s3"]);
+    }
+
+    #[test]
+    fn a_receipt_of_other_outputs_counts_for_nothing() {
+        let mut other = lock();
+        other.stages[0].outputs.insert("weights".into(), ObjectDigest::of(b"forged"));
+        let coverage = coverage(&other, &[receipt(&[0], &[], &SecretKey::generate().unwrap())]);
+        assert_eq!((coverage.covered, coverage.elsewhere), (0, 1));
+    }
+
+    #[test]
+    fn every_altered_byte_is_found() {
+        let receipt = receipt(&[0, 1], &[2], &SecretKey::generate().unwrap());
+        let text = receipt.to_text();
+        for at in 0..text.len() {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] ^= 1;
+            let Ok(altered) = String::from_utf8(bytes) else { continue };
+            match Receipt::read(&altered) {
+                Err(_) => {}
+                // White space between lines may change; what is said may not.
+                Ok(read) => assert!(read.is_empty() || read == [receipt.clone()], "byte {at}"),
+            }
+        }
+    }
+}

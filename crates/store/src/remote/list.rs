@@ -1,0 +1,311 @@
+//! The remotes of a project: a small file that people read and write, without any secret in it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::{Location, LocationError};
+use files::FsError;
+
+/// No list is larger.
+const LIMIT: u64 = 1 << 20;
+
+/// Why a list cannot be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// The file system refused.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// The file is not what it should be.
+    #[error("{}: {reason}", path.display())]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// In what way.
+        reason: String,
+    },
+    /// The name is taken.
+    #[error("there is a remote `{0}` already")]
+    Exists(String),
+    /// There is no such remote.
+    #[error("there is no remote `{name}` in {}{}", path.display(), known(names))]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// Those that there are.
+        names: Vec<String>,
+    },
+    /// Not a name.
+    #[error("`{0}` is no name for a remote: letters, digits, - and _ are")]
+    NotAName(String),
+    /// Not a place.
+    #[error(transparent)]
+    Location(#[from] LocationError),
+}
+
+fn known(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!("; there are: {}", names.join(", ")) }
+}
+
+/// A remote of the project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Where it is.
+    pub location: Location,
+    /// Whose records are accepted from it beyond what the project trusts: words as after `--accept`.
+    pub accept: Vec<String>,
+}
+
+/// The remotes of a project.
+#[derive(Debug)]
+pub struct Remotes {
+    path: PathBuf,
+    text: String,
+    by_name: BTreeMap<String, Named>,
+}
+
+impl Remotes {
+    /// Reads the list; a file that is not there lists nothing.
+    ///
+    /// # Errors
+    /// If the file cannot be read or says something else.
+    pub fn load(path: &Path) -> Result<Self, ListError> {
+        let text = match files::read_text(path, LIMIT) {
+            Ok(text) => text,
+            Err(error) if error.is_missing() => String::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let by_name = parse(path, &text)?;
+        Ok(Self { path: path.to_owned(), text, by_name })
+    }
+
+    /// The remotes by name.
+    pub fn all(&self) -> &BTreeMap<String, Named> {
+        &self.by_name
+    }
+
+    /// The remote of a name.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn get(&self, name: &str) -> Result<&Named, ListError> {
+        self.by_name.get(name).ok_or_else(|| ListError::Unknown {
+            name: name.to_owned(),
+            path: self.path.clone(),
+            names: self.by_name.keys().cloned().collect(),
+        })
+    }
+
+    /// Where a remote of the list is, as the working folder sees it: a folder that is not named from the root on lies where
+    /// the file does.
+    pub fn resolved(&self, location: &Location) -> Location {
+        match location {
+            Location::Folder(path) => Location::Folder(self.folder().join(path)),
+            other => other.clone(),
+        }
+    }
+
+    /// How a remote is to stand in the list that was named on a command line, `working` being the working folder.
+    ///
+    /// # Errors
+    /// If the list is in a folder that is not there.
+    pub fn as_listed(&self, location: Location, working: &Path) -> Result<Location, ListError> {
+        let Location::Folder(path) = &location else { return Ok(location) };
+        if path.is_absolute() || self.folder().as_os_str().is_empty() {
+            return Ok(location);
+        }
+        let (here, there) = (files::canonical(working)?, files::canonical(self.folder())?);
+        let whole = here.join(path);
+        Ok(Location::Folder(whole.strip_prefix(&there).map(Path::to_owned).unwrap_or(whole)))
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+
+    /// Adds a remote at the end of the file; what is there stays as it is.
+    ///
+    /// # Errors
+    /// If the name is taken or none, or the file cannot be written.
+    pub fn add(&mut self, name: &str, remote: Named) -> Result<(), ListError> {
+        check_name(name)?;
+        if self.by_name.contains_key(name) {
+            return Err(ListError::Exists(name.to_owned()));
+        }
+        let mut text = self.text.clone();
+        if text.is_empty() {
+            text.push_str("# Where others' results are, and ours go: `wdpipe remote` edits this file.\n");
+        }
+        let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+        text.push_str(&format!("\n[{name}]\nurl = {}\n", quoted(&remote.location.to_string())));
+        if !remote.accept.is_empty() {
+            let words: Vec<_> = remote.accept.iter().map(|word| quoted(word)).collect();
+            text.push_str(&format!("accept = [{}]\n", words.join(", ")));
+        }
+        let mut by_name = self.by_name.clone();
+        by_name.insert(name.to_owned(), remote);
+        self.write(text, by_name)
+    }
+
+    /// Takes a remote off the list.
+    ///
+    /// # Errors
+    /// If there is none of the name, or the file cannot be written.
+    pub fn remove(&mut self, name: &str) -> Result<(), ListError> {
+        self.get(name)?;
+        let (mut text, mut inside) = (String::new(), false);
+        for line in self.text.split_inclusive('\n') {
+            if line.trim_start().starts_with('[') {
+                inside = line.trim().trim_start_matches('[').split(']').next().is_some_and(|head| head.trim() == name);
+            }
+            if !inside {
+                text.push_str(line);
+            }
+        }
+        let mut by_name = self.by_name.clone();
+        by_name.remove(name);
+        self.write(format!("{}\n", text.trim_end()), by_name)
+    }
+
+    /// Writes an edited text, if it says what it should: people may write a table in ways that line by line are not seen.
+    fn write(&mut self, text: String, by_name: BTreeMap<String, Named>) -> Result<(), ListError> {
+        if !parse(&self.path, &text).is_ok_and(|said| said == by_name) {
+            let reason = "it is written in a way that only a person can edit: change it by hand".to_owned();
+            return Err(ListError::Wrong { path: self.path.clone(), reason });
+        }
+        files::replace(&self.path, text.as_bytes())?;
+        (self.text, self.by_name) = (text, by_name);
+        Ok(())
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, Named>, ListError> {
+    let wrong = |reason: String| ListError::Wrong { path: path.to_owned(), reason };
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
+    let mut by_name = BTreeMap::new();
+    for (name, value) in table {
+        check_name(&name)?;
+        let named = named(&value).map_err(|reason| wrong(format!("[{name}] {reason}")))?;
+        by_name.insert(name, named);
+    }
+    Ok(by_name)
+}
+
+fn check_name(name: &str) -> Result<(), ListError> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    match !name.is_empty() && !name.starts_with('-') && name.len() <= 64 && name.chars().all(fine) {
+        true => Ok(()),
+        false => Err(ListError::NotAName(name.chars().take(80).collect())),
+    }
+}
+
+fn named(value: &toml::Value) -> Result<Named, String> {
+    let table = value.as_table().ok_or("is no table: `url = \"…\"` is expected in it")?;
+    let (mut location, mut accept) = (None, Vec::new());
+    for (field, value) in table {
+        match (field.as_str(), value) {
+            ("url", toml::Value::String(url)) => location = Some(url.parse::<Location>().map_err(|e| e.to_string())?),
+            ("accept", toml::Value::Array(words)) => {
+                for word in words {
+                    accept.push(word.as_str().ok_or("accept: words in quotes are expected")?.to_owned());
+                }
+            }
+            (field, _) => return Err(format!("{field}: only `url` (a text) and `accept` (a list) are known")),
+        }
+    }
+    let location = location.ok_or("has no `url`")?;
+    Ok(Named { location, accept })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remotes_are_added_and_removed_and_the_rest_of_the_file_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("remotes.toml");
+        let mut remotes = Remotes::load(&path).unwrap();
+        assert!(remotes.all().is_empty());
+        let remote = |url: &str, accept: &[&str]| Named {
+            location: url.parse().unwrap(),
+            accept: accept.iter().map(|word| (*word).to_owned()).collect(),
+        };
+        remotes.add("lab", remote("s3://bucket/x", &["unsigned"])).unwrap();
+        remotes.add("web", remote("https://example.org/c", &[])).unwrap();
+        assert!(matches!(remotes.add("web", remote("/x", &[])), Err(ListError::Exists(_))));
+        assert!(matches!(remotes.add("-x y", remote("/x", &[])), Err(ListError::NotAName(_))));
+
+        let text = files::read_text(&path, 1000).unwrap();
+        files::replace(&path, format!("{text}# mine\n").as_bytes()).unwrap();
+        let mut again = Remotes::load(&path).unwrap();
+        assert_eq!(again.all(), remotes.all());
+        again.remove("lab").unwrap();
+        let text = files::read_text(&path, 1000).unwrap();
+        assert!(text.contains("# mine") && text.contains("[web]") && !text.contains("lab"), "{text}");
+        let error = Remotes::load(&path).unwrap().get("lab").unwrap_err().to_string();
+        assert!(error.ends_with("; there are: web"), "{error}");
+    }
+
+    #[test]
+    fn a_text_that_cannot_be_edited_line_by_line_is_left_to_its_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("remotes.toml");
+        for text in ["lab = { url = '/a' }\n", "lab.url = '/a'\nweb.url = '/b'\n"] {
+            files::replace(&path, text.as_bytes()).unwrap();
+            let mut remotes = Remotes::load(&path).unwrap();
+            assert!(remotes.remove("lab").unwrap_err().to_string().contains("by hand"));
+            assert_eq!(files::read_text(&path, 1000).unwrap(), text);
+            assert!(remotes.all().contains_key("lab"));
+        }
+    }
+
+    #[test]
+    fn folders_lie_where_the_list_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let (project, elsewhere) = (folder.path().join("project"), folder.path().join("elsewhere"));
+        for folder in [&project, &elsewhere] {
+            files::create_folder(folder).unwrap();
+        }
+        let here = |text: &str| text.parse::<Location>().unwrap();
+        let remotes = Remotes::load(&project.join("remotes.toml")).unwrap();
+        assert_eq!(remotes.resolved(&here("../shared")), Location::Folder(project.join("../shared")));
+        for fixed in ["/data", "s3://b/x"] {
+            assert_eq!(remotes.resolved(&here(fixed)), here(fixed));
+            assert_eq!(remotes.as_listed(here(fixed), &elsewhere).unwrap(), here(fixed));
+        }
+        // What is named in another folder is the same place in the list.
+        for (working, text) in [(&elsewhere, "shared"), (&project, "shared"), (&folder.path().to_owned(), "project/x")]
+        {
+            let listed = remotes.as_listed(here(text), working).unwrap();
+            let Location::Folder(meant) = remotes.resolved(&listed) else { panic!("{listed}") };
+            assert_eq!(
+                files::canonical(meant.parent().unwrap()).unwrap().join(meant.file_name().unwrap()),
+                files::canonical(working).unwrap().join(text),
+                "{listed}"
+            );
+        }
+        assert_eq!(remotes.as_listed(here("shared"), &project).unwrap(), here("shared"));
+        let plain = Remotes::load(Path::new("remotes.toml")).unwrap();
+        assert_eq!(plain.resolved(&here("shared")), here("shared"));
+        assert_eq!(plain.as_listed(here("shared"), &elsewhere).unwrap(), here("shared"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("remotes.toml");
+        for (text, wanted) in [
+            ("x = 1", "[x] is no table"),
+            ("[x]\n", "[x] has no `url`"),
+            ("[x]\nurl = 'ftp://a'\n", "`ftp://a` is no remote"),
+            ("[x]\nurl = '/a'\nsecret = 'b'\n", "[x] secret: only"),
+            ("[x\n", "TOML parse error"),
+        ] {
+            files::replace(&path, text.as_bytes()).unwrap();
+            let error = Remotes::load(&path).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{error}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Stores that others write to as well, as far as one account can show. The others: `tests/it/accounts.rs`.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+use super::super::Options;
+use super::*;
+
+fn chmod(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn indexes(folder: &Path) -> Vec<PathBuf> {
+    let names = files::list(folder).unwrap().into_iter().filter(|name| name.ends_with(".sqlite"));
+    names.map(|name| folder.join(name)).collect()
+}
+
+#[test]
+fn the_index_of_a_store_that_others_write_to_lies_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, private) = (folder.path().join("store"), folder.path().join("home/.cache/wdpipe"));
+    let options = Options { private: Some(private.clone()) };
+    Store::open_with(&root, &options).unwrap().put(b"x").unwrap();
+    assert!(indexes(&root).len() == 1 && !private.exists(), "one's own lies with the files");
+    fs::remove_file(root.join("index.sqlite")).unwrap();
+
+    chmod(&root, 0o3777);
+    let store = Store::open_with(&root, &options).unwrap();
+    store.publish(&record("train", 1, 1, b"", &[b"x"])).unwrap();
+    assert_eq!(store.last_named("fig/train@1").unwrap().unwrap().provenance.finished, 1);
+    let index = indexes(&private);
+    assert!(indexes(&root).is_empty() && index.len() == 1, "{index:?}");
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+    assert_eq!((mode(&private), mode(&index[0])), (0o700, 0o600));
+    // Another store has another; by another way it is the same.
+    std::os::unix::fs::symlink(&root, folder.path().join("link")).unwrap();
+    Store::open_with(&folder.path().join("link"), &options).unwrap();
+    assert_eq!(indexes(&private).len(), 1);
+    let other = folder.path().join("other");
+    Store::open(&other).unwrap();
+    chmod(&other, 0o3777);
+    Store::open_with(&other, &options).unwrap();
+    assert_eq!(indexes(&private).len(), 2);
+    // Without a place, and with one that others write to, it is in memory.
+    chmod(&private, 0o777);
+    for options in [Options::default(), options] {
+        let store = Store::open_with(&root, &options).unwrap();
+        assert_eq!(store.history("train", "cpu").unwrap().len(), 1);
+    }
+    assert!(indexes(&root).is_empty() && indexes(&private).len() == 2);
+}
+
+#[test]
+fn what_lies_on_a_network_is_looked_for_in_its_folder_too() {
+    let (_folder, mut store) = store();
+    store.sharing.system.is_network = true;
+    let one = record("train", 1, 1, b"", &[b"x"]);
+    assert_eq!(store.state(&ObjectDigest::of(b"x")).unwrap(), ObjectState::Missing);
+    assert_eq!(store.record(&one.parts.key()).unwrap(), None);
+    assert!(!store.is_seen_anew(&object_file(&store, b"x")));
+    store.put(b"x").unwrap();
+    store.publish(&one).unwrap();
+    assert!(store.is_seen_anew(&object_file(&store, b"x")));
+    assert_eq!(store.state(&ObjectDigest::of(b"x")).unwrap(), ObjectState::Present);
+    assert_eq!(store.record(&one.parts.key()).unwrap(), Some(one));
+    let findings = store.sharing().unwrap();
+    assert!(findings.len() == 1 && !findings[0].is_fault && findings[0].mend.contains("cache torture"));
+}
+
+#[test]
+fn a_store_of_ones_own_has_nothing_to_tell_and_an_open_one_has() {
+    let (folder, store) = store();
+    assert!(store.sharing().unwrap().is_empty() && store.sharing_thoroughly().unwrap().is_empty());
+    chmod(folder.path(), 0o777);
+    let store = Store::open(folder.path()).unwrap();
+    let told: Vec<_> = store.sharing().unwrap().into_iter().map(|finding| finding.what).collect();
+    assert!(told[0].contains("anyone on this machine may write there"), "{told:?}");
+    assert!(told.iter().any(|what| what.contains("no sticky bit")), "{told:?}");
+}
