@@ -18,7 +18,7 @@ use base::record::{KeyParts, Output, Provenance, Record};
 use base::value::{Map, Value};
 use files::Named;
 use store::Store;
-use store::remote::{self, RemoteError, Surroundings, Watch};
+use store::remote::{self, Environment, RemoteError, Watch};
 
 /// Checkpoints of 64 MiB that do not compress, 1 GiB in all.
 const CHECKPOINTS: u64 = 16;
@@ -160,7 +160,7 @@ fn small(folder: &Path) {
     let named: Vec<_> = records.iter().map(|record| (record.to_bytes().unwrap().0, record)).collect();
     let pushing = median(|round| {
         let location = folder.join(format!("remote{round}")).display().to_string().parse().unwrap();
-        let there = remote::open(&location, &Surroundings::default(), true).unwrap();
+        let there = remote::open(&location, &Environment::default(), true).unwrap();
         let all = remote::Sending { records: &named, is_wanted: &|_| true, thorough: false };
         let sent: Result<_, RemoteError> = remote::send(there.as_ref(), &store, all, &Quiet);
         assert_eq!(sent.unwrap().records, records.len());

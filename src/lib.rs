@@ -16,7 +16,7 @@ pub mod differ;
 pub mod engine;
 pub mod reports;
 pub mod stages;
-pub mod torture;
+pub mod stress;
 pub mod verify;
 
 // Arguments, terminal, exit codes.

@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `fig3.lock` | what it was made from ([`store::lock`]) |
+//! | `fig3.lock` | what it was made from ([`store::lockfile`]) |
 //! | `fig3.stages.zst` | the stages, if they are too many for the lock |
 //! | `fig3.wdpipe` | the records and numbers behind it, an archive |
 //! | `fig3.receipts` | who computed parts of it again |
@@ -20,8 +20,8 @@ pub use settings::Settings;
 use base::digest::{Description, ObjectDigest};
 use draw::stamp::{self, Format, Stamp, StampError};
 use files::FsError;
-use store::lock::{FILES, LIST_LIMIT, Lock, LockError, TEXT_LIMIT};
-use store::receipt::{self, Receipt, ReceiptError};
+use store::attestation::{self, Attestation, AttestationError};
+use store::lockfile::{FILES, LIST_LIMIT, Lock, LockError, TEXT_LIMIT};
 
 /// The files that lie beside a figure's own, by extension.
 const EVIDENCE: [&str; 4] = ["lock", "receipts", "stages.zst", "wdpipe"];
@@ -43,13 +43,13 @@ pub enum ReportError {
         /// Why.
         source: LockError,
     },
-    /// It holds no receipts, or a forged one.
+    /// It holds no attestations, or a forged one.
     #[error("{}: {source}", path.display())]
-    Receipt {
+    Attestation {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: ReceiptError,
+        source: AttestationError,
     },
 }
 
@@ -156,35 +156,37 @@ impl Place {
         Ok(files::replace(&self.path("lock"), text.lock.as_bytes())?)
     }
 
-    /// The receipts; none if there is no file.
+    /// The attestations; none if there is no file.
     ///
     /// # Errors
     /// If they cannot be read, or one is forged.
-    pub fn receipts(&self) -> Result<Vec<Receipt>, ReportError> {
+    pub fn attestations(&self) -> Result<Vec<Attestation>, ReportError> {
         let path = self.path("receipts");
-        match files::read_text(&path, receipt::LIMIT) {
+        match files::read_text(&path, attestation::LIMIT) {
             Err(error) if error.is_missing() => Ok(Vec::new()),
             Err(error) => Err(error.into()),
-            Ok(text) => Receipt::read(&text).map_err(|source| ReportError::Receipt { path, source }),
+            Ok(text) => Attestation::read(&text).map_err(|source| ReportError::Attestation { path, source }),
         }
     }
 
-    /// Appends a receipt.
+    /// Appends an attestation.
     ///
     /// # Errors
     /// If those that are there cannot be read, or the file cannot be written.
-    pub fn append_receipt(&self, receipt: &Receipt) -> Result<(), ReportError> {
-        self.receipts()?;
+    pub fn append_attestation(&self, attestation: &Attestation) -> Result<(), ReportError> {
+        self.attestations()?;
         let path = self.path("receipts");
-        let old = match files::read_text(&path, receipt::LIMIT) {
+        let old = match files::read_text(&path, attestation::LIMIT) {
             Err(error) if error.is_missing() => String::new(),
             text => text?,
         };
-        let text = format!("{old}{}", receipt.to_text());
-        if text.len() as u64 > receipt::LIMIT {
-            let source =
-                ReceiptError::Syntax(format!("with this one they would have more than {} bytes", receipt::LIMIT));
-            return Err(ReportError::Receipt { path, source });
+        let text = format!("{old}{}", attestation.to_text());
+        if text.len() as u64 > attestation::LIMIT {
+            let source = AttestationError::Syntax(format!(
+                "with this one they would have more than {} bytes",
+                attestation::LIMIT
+            ));
+            return Err(ReportError::Attestation { path, source });
         }
         files::replace(&path, text.as_bytes())?;
         Ok(())

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use base::digest::ObjectDigest;
-use store::lock::{Lock, LockError};
+use store::lockfile::{Lock, LockError};
 use wdpipe_fuzz::mode;
 
 fuzz_target!(|input: &[u8]| {

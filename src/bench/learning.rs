@@ -10,7 +10,7 @@ use tch::{Kind, Tensor, no_grad};
 
 use super::{Clock, Measured, Timings, repeated, until};
 use crate::cost;
-use crate::stages::{Device, Made, StageError, open};
+use crate::stages::{Device, Outputs, StageError, open};
 use base::parallel::together;
 use base::work::{Estimator, InitScheme, Model, Policy, Precision};
 use learn::LearnError;
@@ -183,11 +183,11 @@ impl Bench {
         let timings = self.side_by_side(setting, |number, session| {
             let (_, network) = self.start(setting, number, 1)?;
             let state = State::new(network, setting.keeps(session))?;
-            let end = || Made::trained(&state.end()?, []);
+            let end = || Outputs::trained(&state.end()?, []);
             let _ = bytes.set(end()?.outputs.iter().map(|output| output.bytes.len()).sum::<usize>());
             Ok(Box::new(move |_, timings| {
                 let mut clock = Clock::start();
-                Made::trained(&state.end()?, [])?;
+                Outputs::trained(&state.end()?, [])?;
                 clock.lap(1, timings);
                 Ok(())
             }))

@@ -1,15 +1,15 @@
-//! `wdpipe audit`: random segments of a figure's training, computed again, and a receipt for it.
+//! `wdpipe audit`: random segments of a figure's training, computed again, and an attestation for it.
 
 use std::sync::atomic::Ordering;
 
 use clap::Args;
 
+use super::environment::{now, who};
 use super::format::count;
 use super::parse::whole;
 use super::select::plain;
 use super::signals::cancel_on_interrupt;
 use super::signing::signing_key;
-use super::surroundings::{now, who};
 use super::ui::Ui;
 use super::verify::{Subject, cores, random_seed};
 use super::{ExitCode, Failure, Global};
@@ -17,12 +17,12 @@ use crate::engine::EngineError;
 use crate::reports::Place;
 use crate::stages::Device;
 use crate::verify::{self, Agreement, Evidence, Pick, Verdict};
-use store::receipt::{Receipt, Segment, Testimony};
+use store::attestation::{Attestation, Segment, Testimony};
 
-/// Computes random segments of a figure's training again, from their checkpoints, and adds a signed receipt.
+/// Computes random segments of a figure's training again, from their checkpoints, and adds a signed attestation.
 ///
-/// The receipt is appended to reports/PROFILE/FIGURE.receipts, to be committed: `verify` says how much of a figure was
-/// computed again, and by how many keys. Exit code 1 if a segment came out differently; the receipt says that too.
+/// The attestation is appended to reports/PROFILE/FIGURE.receipts, to be committed: `verify` says how much of a figure was
+/// computed again, and by how many keys. Exit code 1 if a segment came out differently; the attestation says that too.
 #[derive(Debug, Args)]
 pub struct Audit {
     /// A figure that has a lock, or a variant (fig3@1a2b3c4d).
@@ -50,7 +50,7 @@ impl Audit {
     /// If there is no lock or key, checkpoints are missing, or a segment comes out differently.
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
         let Some((name, key)) = signing_key()? else {
-            let message = "a receipt must be signed, and you have no key";
+            let message = "an attestation must be signed, and you have no key";
             return Err(Failure::new(ExitCode::Missing, message, "`wdpipe keys generate` makes one"));
         };
         let place = Place { folder: global.reports.join(&self.profile), name: self.figure.clone() };
@@ -99,8 +99,9 @@ impl Audit {
         };
         let judged = said.equal.len() + said.within.len() + said.differs.len();
         if judged > 0 {
-            let failed = |error: store::receipt::ReceiptError| Failure::new(ExitCode::Storage, error.to_string(), "");
-            place.append_receipt(&Receipt::sign(said, &key).map_err(failed)?)?;
+            let failed =
+                |error: store::attestation::AttestationError| Failure::new(ExitCode::Storage, error.to_string(), "");
+            place.append_attestation(&Attestation::sign(said, &key).map_err(failed)?)?;
             let path = place.path("receipts");
             ui.say(&format!("{} signed by `{name}` in {}", count(judged, "segment"), path.display()));
         }

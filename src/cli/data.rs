@@ -8,11 +8,11 @@ use std::sync::atomic::Ordering;
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::environment::brought;
 use super::explain::computed;
 use super::format::{bytes, columns, date};
 use super::signals::cancel_on_interrupt;
 use super::signing::sign_import;
-use super::surroundings::brought;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::engine::Import as Imports;

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::advice::quoted;
+use super::environment::brought;
 use super::format::{bytes, count};
 use super::select::{Selection, Variant, select};
 use super::signing::sign_import;
-use super::surroundings::brought;
 use super::ui::{Ui, not_for_eyes};
 use super::{ExitCode, Failure, Global};
 use crate::engine::{EngineError, Import as Imported, Resolver};

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use clap::{Args, Subcommand};
 
+use super::environment::who;
 use super::format::{columns, count, shown};
 use super::select::{Variant, select};
 use super::signing::{keyring, sign, signing_key, trusted_name, wanted};
-use super::surroundings::who;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
 use crate::engine::{Import, Resolver};

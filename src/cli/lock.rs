@@ -21,7 +21,7 @@ use base::work::Work;
 use files::Named;
 use store::Store;
 use store::archive::Scope;
-use store::lock::{FILES, Lock};
+use store::lockfile::{FILES, Lock};
 use store::sign::Batch;
 
 /// Writes the locks of figures that were made: what each was made from, to be committed and checked.
@@ -156,7 +156,7 @@ impl From<ReportError> for Failure {
         let hint = match &error {
             ReportError::Fs(_) => "say --reports DIR if the figures lie elsewhere",
             ReportError::Lock { .. } => "restore the committed file, or write it anew with `wdpipe lock FIGURE`",
-            ReportError::Receipt { .. } => "restore the committed file; a receipt cannot be mended",
+            ReportError::Attestation { .. } => "restore the committed file; an attestation cannot be mended",
         };
         Self::new(ExitCode::Storage, error.to_string(), hint)
     }

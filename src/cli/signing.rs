@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::env;
 use std::path::PathBuf;
 
+use super::environment::who;
 use super::format::count;
 use super::select::Selection;
-use super::surroundings::who;
 use super::ui::Ui;
 use super::{ExitCode, Failure};
 use crate::engine::Preference;

@@ -22,7 +22,7 @@ use base::parallel::parallel;
 use base::record::{Outline, Record};
 use base::table::Table;
 use store::archive::{self, ArchiveError, Numbers};
-use store::lock::Lock;
+use store::lockfile::Lock;
 use store::sign::Trust;
 use store::{Store, StoreError};
 

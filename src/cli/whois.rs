@@ -18,7 +18,7 @@ use base::record::{Provenance, Record};
 use base::value::{Map, Value};
 use draw::stamp::{Stamp, find};
 use store::Store;
-use store::lock::Lock;
+use store::lockfile::Lock;
 
 /// No file that is asked about has more bytes.
 const LIMIT: u64 = 256 << 20;

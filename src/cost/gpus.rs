@@ -1,4 +1,4 @@
-//! GPUs that plans can be made for without having them: what their makers say of them, and what of that is assumed to be
+//! GPUs that plans can be made for without having them: what their producers say of them, and what of that is assumed to be
 //! reached.
 
 use crate::graph::{Graph, StageId};

@@ -7,12 +7,12 @@ use std::time::Instant;
 use super::EngineError;
 use super::events::Event;
 use super::import::Import;
-use super::keep::{OnTheWay, Unstored};
 use super::resolve::{Inputs, Resolver};
+use super::write_queue::{OnTheWay, Unstored};
 use crate::cost;
 use crate::graph::{Graph, StageId};
 use crate::plan::{Bytes, Knowledge, MissReason};
-use crate::stages::{Made, Product, Progress, Read, Report, StageError, Worker};
+use crate::stages::{Outputs, Product, Progress, Read, Report, StageError, Worker};
 use base::digest::{ObjectDigest, StageKey};
 use base::record::{KeyParts, Output, Provenance, Record};
 use base::work::Work;
@@ -42,7 +42,7 @@ pub trait Runner {
         objects: &BTreeMap<String, ObjectDigest>,
         read: &Read<'_>,
         report: &mut Report<'_>,
-    ) -> Result<Made, StageError>;
+    ) -> Result<Outputs, StageError>;
 
     /// The device of numeric stages, for records.
     fn device(&self) -> String;
@@ -58,7 +58,7 @@ impl Runner for Worker {
         objects: &BTreeMap<String, ObjectDigest>,
         read: &Read<'_>,
         report: &mut Report<'_>,
-    ) -> Result<Made, StageError> {
+    ) -> Result<Outputs, StageError> {
         Self::run(self, work, objects, read, report)
     }
 

@@ -11,7 +11,6 @@ mod events;
 mod execute;
 mod frontier;
 mod import;
-mod keep;
 mod packing;
 mod preference;
 mod queue;
@@ -20,6 +19,7 @@ mod request;
 mod rerun;
 mod resolve;
 mod schedule;
+mod write_queue;
 
 pub use ahead::Ahead;
 pub use closure::{closure, closure_root, known};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::rerun::{RerunError, Rerunner};
 use crate::stages::StageError;
 use base::digest::ObjectDigest;
-use base::makers::{Makers, Making};
+use base::producers::{Producer, Producers};
 use store::{Claim, ObjectState, Store, StoreError};
 
 /// How often a stage that another process computes is asked for again.
@@ -42,7 +42,7 @@ pub struct Repair<'a> {
     /// The store that is repaired.
     pub store: &'a Store,
     /// Who yields what.
-    pub makers: &'a Makers,
+    pub producers: &'a Producers,
     /// What is asked before anything is computed.
     pub source: &'a Elsewhere<'a>,
     /// Whether to stop.
@@ -69,7 +69,7 @@ impl Repair<'_> {
         }
         let missing: BTreeSet<_> = wanted.iter().copied().filter(|object| !repaired.contains_key(object)).collect();
         let mut failed = None;
-        let again = self.makers.again(missing.iter().copied(), &mut |object| match self.at_hand(object) {
+        let again = self.producers.again(missing.iter().copied(), &mut |object| match self.at_hand(object) {
             Ok(at_hand) => at_hand.is_none(),
             Err(error) => {
                 failed.get_or_insert(error);
@@ -81,12 +81,12 @@ impl Repair<'_> {
         }
         let mut troubles: BTreeMap<_, _> = again.lost.iter().map(|object| (*object, self.lost(object))).collect();
         for &place in &again.run {
-            let making = &self.makers.makings()[place];
+            let producer = &self.producers.producers()[place];
             let started = Instant::now();
-            match self.compute(making, rerunner, &troubles)? {
-                None => tell(&making.stage, started.elapsed().as_secs_f64()),
+            match self.compute(producer, rerunner, &troubles)? {
+                None => tell(&producer.stage, started.elapsed().as_secs_f64()),
                 Some(trouble) => {
-                    for object in &making.outputs {
+                    for object in &producer.outputs {
                         // One that is there can be read, whatever became of those beside it.
                         if self.store.state(object)? != ObjectState::Present {
                             troubles.insert(*object, trouble.clone());
@@ -118,8 +118,8 @@ impl Repair<'_> {
     }
 
     fn lost(&self, object: &ObjectDigest) -> Repaired {
-        Repaired::Cannot(match self.makers.maker(object) {
-            Some(making) => format!("`{}` was imported: import it again", making.stage),
+        Repaired::Cannot(match self.producers.producer(object) {
+            Some(producer) => format!("`{}` was imported: import it again", producer.stage),
             None => "no record here says how it was made".to_owned(),
         })
     }
@@ -127,7 +127,7 @@ impl Repair<'_> {
     /// Runs a stage again and puts in what it yields; or says why not.
     fn compute(
         &self,
-        making: &Making,
+        producer: &Producer,
         rerunner: &mut Rerunner,
         troubles: &BTreeMap<ObjectDigest, Repaired>,
     ) -> Result<Option<Repaired>, StoreError> {
@@ -136,18 +136,18 @@ impl Repair<'_> {
             return cannot("interrupted".to_owned());
         }
         // What went wrong first is the reason for all that comes after it.
-        match making.inputs.iter().find_map(|input| troubles.get(input)) {
+        match producer.inputs.iter().find_map(|input| troubles.get(input)) {
             Some(Repaired::Cannot(why)) => return cannot(why.clone()),
             Some(trouble) => return cannot(trouble.to_string()),
             None => {}
         }
-        let Some(record) = self.store.recorded(&making.key, &making.record)? else {
-            return cannot(format!("the record of `{}` is gone", making.stage));
+        let Some(record) = self.store.recorded(&producer.key, &producer.record)? else {
+            return cannot(format!("the record of `{}` is gone", producer.stage));
         };
-        if let Some(why) = self.in_the_way(making)? {
+        if let Some(why) = self.in_the_way(producer)? {
             return cannot(why);
         }
-        let Some(_claim) = self.claim(making)? else { return cannot("interrupted".to_owned()) };
+        let Some(_claim) = self.claim(producer)? else { return cannot("interrupted".to_owned()) };
         let apart = || record.outputs.iter().filter(|output| output.inline.is_none());
         let mut is_there = true;
         for output in apart() {
@@ -164,7 +164,7 @@ impl Repair<'_> {
             Err(RerunError::Stage(StageError::Store(error))) if !matches!(error, StoreError::Missing(_)) => {
                 return Err(error);
             }
-            Err(error) => return cannot(format!("`{}`: {error}", making.stage)),
+            Err(error) => return cannot(format!("`{}`: {error}", producer.stage)),
         };
         let made: BTreeMap<_, _> = again.made.outputs.iter().map(|product| (product.name, product)).collect();
         let differs = |output: &&base::record::Output| {
@@ -172,7 +172,7 @@ impl Repair<'_> {
         };
         let outputs: Vec<_> = record.outputs.iter().filter(differs).map(|output| output.name.clone()).collect();
         if !outputs.is_empty() {
-            return Ok(Some(Repaired::Differs { stage: making.stage.clone(), outputs }));
+            return Ok(Some(Repaired::Differs { stage: producer.stage.clone(), outputs }));
         }
         for output in apart() {
             if let Some(product) = made.get(output.name.as_str()) {
@@ -183,9 +183,9 @@ impl Repair<'_> {
     }
 
     /// The right to compute a stage; waits for another process that has it. Nothing if that is cancelled.
-    fn claim(&self, making: &Making) -> Result<Option<Claim>, StoreError> {
+    fn claim(&self, producer: &Producer) -> Result<Option<Claim>, StoreError> {
         while !(self.cancelled)() {
-            if let Some(claim) = self.store.claim(&making.key)? {
+            if let Some(claim) = self.store.claim(&producer.key)? {
                 return Ok(Some(claim));
             }
             std::thread::sleep(ASK_AGAIN);
@@ -194,8 +194,8 @@ impl Repair<'_> {
     }
 
     /// What keeps a stage's outputs from being put in, however long it computes: another account's damaged file.
-    fn in_the_way(&self, making: &Making) -> Result<Option<String>, StoreError> {
-        for object in &making.outputs {
+    fn in_the_way(&self, producer: &Producer) -> Result<Option<String>, StoreError> {
+        for object in &producer.outputs {
             if self.store.state(object)? == ObjectState::Damaged
                 && let Err(error @ StoreError::Damaged { moved_to: Err(_), .. }) = self.store.verify(object)
             {
@@ -207,7 +207,7 @@ impl Repair<'_> {
 
     /// The bytes of an object, which may lie in a record.
     fn read(&self, object: &ObjectDigest) -> Result<Vec<u8>, StoreError> {
-        let Some(holder) = self.makers.holder(object) else { return self.store.get(object) };
+        let Some(holder) = self.producers.holder(object) else { return self.store.get(object) };
         let record = self.store.recorded(&holder.key, &holder.record)?;
         let outputs = record.iter().flat_map(|record| &record.outputs);
         let mut inline = outputs.filter(|output| output.object == *object).filter_map(|output| output.inline.clone());
@@ -262,8 +262,8 @@ mod tests {
     }
 
     fn repair(store: &Store, source: &Elsewhere<'_>, wanted: &BTreeSet<ObjectDigest>) -> Vec<Repaired> {
-        let makers = Makers::new(store.makings().unwrap());
-        let repair = Repair { store, makers: &makers, source, cancelled: &|| false };
+        let producers = Producers::new(store.producers().unwrap());
+        let repair = Repair { store, producers: &producers, source, cancelled: &|| false };
         let all = repair.run(wanted, &mut Rerunner::new(Device::Cpu), &|_, _| {}).unwrap();
         assert!(all.keys().eq(wanted));
         all.into_values().collect()
@@ -300,7 +300,7 @@ mod tests {
         let (record, bytes) = images(false);
         store.publish(&record).unwrap();
         let wanted: BTreeSet<_> = record.outputs.iter().map(|output| output.object).collect();
-        let makers = Makers::new(store.makings().unwrap());
+        let producers = Producers::new(store.producers().unwrap());
         let claim = std::cell::Cell::new(store.claim(&record.parts.key()).unwrap());
         // It is asked before each look: by then the other one is done.
         let asked = std::cell::Cell::new(0);
@@ -314,7 +314,7 @@ mod tests {
             }
             false
         };
-        let repair = Repair { store: &store, makers: &makers, source: &|_| None, cancelled: &done };
+        let repair = Repair { store: &store, producers: &producers, source: &|_| None, cancelled: &done };
         let told = std::cell::Cell::new(false);
         repair.run(&wanted, &mut Rerunner::new(Device::Cpu), &|_, _| told.set(true)).unwrap();
         assert!(!told.get() && claim.take().is_none(), "it is computed twice");
@@ -323,11 +323,11 @@ mod tests {
         let other = tempfile::tempdir().unwrap();
         let store = Store::open(&other.path().join("second")).unwrap();
         store.publish(&record).unwrap();
-        let makers = Makers::new(store.makings().unwrap());
+        let producers = Producers::new(store.producers().unwrap());
         let _claim = store.claim(&record.parts.key()).unwrap();
         let asked = std::cell::Cell::new(0);
         let cancelled = || asked.replace(asked.get() + 1) > 2;
-        let repair = Repair { store: &store, makers: &makers, source: &|_| None, cancelled: &cancelled };
+        let repair = Repair { store: &store, producers: &producers, source: &|_| None, cancelled: &cancelled };
         let all = repair.run(&wanted, &mut Rerunner::new(Device::Cpu), &|_, _| {}).unwrap();
         assert!(all.values().all(|how| *how == Repaired::Cannot("interrupted".into())), "{all:?}");
     }
@@ -376,8 +376,8 @@ mod tests {
         };
         store.publish(&import).unwrap();
         let wanted: Vec<_> = [&liar.outputs[1], &reader.outputs[0], &of_lost.outputs[0]].map(|o| o.object).into();
-        let makers = Makers::new(store.makings().unwrap());
-        let repair = Repair { store: &store, makers: &makers, source: &|_| None, cancelled: &|| false };
+        let producers = Producers::new(store.producers().unwrap());
+        let repair = Repair { store: &store, producers: &producers, source: &|_| None, cancelled: &|| false };
         let all = repair.run(&wanted.iter().copied().collect(), &mut Rerunner::new(Device::Cpu), &|_, _| {}).unwrap();
         assert!(matches!(&all[&wanted[0]], Repaired::Differs { .. }), "{all:?}");
         assert_eq!(all[&wanted[1]], Repaired::Computed);

@@ -1,7 +1,7 @@
 //! Computing again what a record says was computed, from nothing but the record and the bytes that it read.
 
 use super::resolve::policy;
-use crate::stages::{Device, Made, Report, StageError, Worker};
+use crate::stages::{Device, Outputs, Report, StageError, Worker};
 use base::digest::ObjectDigest;
 use base::record::Record;
 use base::value::Map;
@@ -27,7 +27,7 @@ pub enum RerunError {
 /// What was computed again.
 pub struct Again {
     /// The outputs and tensors.
-    pub made: Made,
+    pub made: Outputs,
     /// The class of this machine; empty where it makes no difference.
     pub machine: String,
 }

@@ -1,7 +1,7 @@
 //! The stages that look at the curvature of the loss and at the noise of its gradient.
 
 use super::torch::{Inputs, Torch, row_of};
-use super::{Made, Progress, Report, StageError};
+use super::{Outputs, Progress, Report, StageError};
 use base::table::Table;
 use base::work::{
     COSINES, EIGENVALUES, Estimator, HessianTrace, Loss, NoiseCovariance, NoiseScale, NormStatistics, Numerics,
@@ -38,7 +38,7 @@ impl Torch {
         work: &Work,
         inputs: &Inputs<'_>,
         report: &mut Report<'_>,
-    ) -> Result<Made, StageError> {
+    ) -> Result<Outputs, StageError> {
         let mut watch = |done: usize, total: usize| {
             report(Progress { done: done as f64 / total.max(1) as f64, loss: None, images_per_second: None })
         };
@@ -104,7 +104,7 @@ fn hessian_trace(
     work: &HessianTrace,
     setting: Option<&Setting>,
     watch: &mut dyn FnMut(usize, usize) -> bool,
-) -> Result<Made, StageError> {
+) -> Result<Outputs, StageError> {
     let mut row = nan_row::<{ TRACE.len() }>(work.after);
     let mut done = 0.0;
     if let Some(setting) = setting {
@@ -125,7 +125,7 @@ fn top_eigenvalue(
     work: &TopEigenvalue,
     setting: Option<&Setting>,
     watch: &mut dyn FnMut(usize, usize) -> bool,
-) -> Result<Made, StageError> {
+) -> Result<Outputs, StageError> {
     let mut row = nan_row::<{ EIGENVALUES.len() }>(work.after);
     let mut done = 0.0;
     if let Some(setting) = setting {
@@ -142,7 +142,7 @@ fn noise_covariance(
     work: &NoiseCovariance,
     setting: Option<&Setting>,
     watch: &mut dyn FnMut(usize, usize) -> bool,
-) -> Result<Made, StageError> {
+) -> Result<Outputs, StageError> {
     let mut row = nan_row::<{ COSINES.len() }>(work.after);
     let mut products = Vec::new();
     if let Some(setting) = setting {
@@ -180,7 +180,7 @@ fn noise_scale(
     work: &NoiseScale,
     setting: Option<&Setting>,
     watch: &mut dyn FnMut(usize, usize) -> bool,
-) -> Result<Made, StageError> {
+) -> Result<Outputs, StageError> {
     let mut row = nan_row::<{ SCALE.len() }>(work.after);
     if let Some(setting) = setting {
         let found = scale(&setting.objective(), work.draws, work.seed, watch)?;
@@ -214,7 +214,7 @@ fn nan_row<const N: usize>(after: u32) -> [f64; N] {
     row
 }
 
-fn made(tables: Vec<(&'static str, Table)>, done: f64) -> Result<Made, StageError> {
+fn made(tables: Vec<(&'static str, Table)>, done: f64) -> Result<Outputs, StageError> {
     let outputs = tables.into_iter().map(|(name, table)| Ok((name, table.to_bytes()?)));
-    Ok(Made::new(outputs.collect::<Result<Vec<_>, StageError>>()?, done))
+    Ok(Outputs::new(outputs.collect::<Result<Vec<_>, StageError>>()?, done))
 }

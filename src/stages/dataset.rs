@@ -1,6 +1,6 @@
 //! The stage `dataset`.
 
-use super::{Made, Read, StageError};
+use super::{Outputs, Read, StageError};
 use base::work::{Dataset, Source};
 use learn::data::{Images, generate};
 
@@ -8,7 +8,7 @@ use learn::data::{Images, generate};
 const SHAPES: usize = 10;
 
 /// Makes the built-in images, or takes a subset of imported ones.
-pub fn dataset(work: &Dataset, read: &Read<'_>) -> Result<Made, StageError> {
+pub fn dataset(work: &Dataset, read: &Read<'_>) -> Result<Outputs, StageError> {
     let part = |role: &'static str, count: u32| -> Result<(&'static str, Vec<u8>), StageError> {
         let count = count as usize;
         let images = match (work.source, &work.classes) {
@@ -25,5 +25,5 @@ pub fn dataset(work: &Dataset, read: &Read<'_>) -> Result<Made, StageError> {
         };
         Ok((role, images.to_bytes()?))
     };
-    Ok(Made::whole([part("train", work.train)?, part("test", work.test)?]))
+    Ok(Outputs::whole([part("train", work.train)?, part("test", work.test)?]))
 }

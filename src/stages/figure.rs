@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::{Made, Read, StageError};
+use super::{Outputs, Read, StageError};
 use base::digest::ObjectDigest;
 use base::table::Table;
 use base::work::Figure;
 use draw::figure;
 
 /// Draws a figure of the tables that it reads.
-pub fn figure(work: &Figure, objects: &BTreeMap<String, ObjectDigest>, read: &Read<'_>) -> Result<Made, StageError> {
+pub fn figure(work: &Figure, objects: &BTreeMap<String, ObjectDigest>, read: &Read<'_>) -> Result<Outputs, StageError> {
     let table = |role: &String| Ok((role.clone(), Table::from_bytes(&read(role)?)?));
     let tables = objects.keys().map(table).collect::<Result<BTreeMap<_, _>, StageError>>()?;
     let drawing = figure::draw(work, &tables)?;
     let numbers = drawing.numbers.to_bytes()?;
     let outputs = [("svg", drawing.svg.into_bytes()), ("png", drawing.png), ("pdf", drawing.pdf), ("numbers", numbers)];
-    Ok(Made::whole(outputs))
+    Ok(Outputs::whole(outputs))
 }

@@ -8,7 +8,7 @@ mod curvature;
 mod dataset;
 mod device;
 mod figure;
-mod made;
+mod outputs;
 mod processor;
 #[cfg(feature = "torch")]
 pub mod selftest;
@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 #[cfg(feature = "torch")]
 pub(crate) use device::open;
 pub use device::{Device, built_with, describe, gpus, has_room, libraries, prepare, variables_without_effect};
-pub use made::{Made, Notes, Product};
+pub use outputs::{Notes, Outputs, Product};
 pub use processor::describe as describe_processor;
 
 use base::digest::ObjectDigest;
@@ -168,12 +168,12 @@ impl Worker {
         objects: &BTreeMap<String, ObjectDigest>,
         read: &Read<'_>,
         report: &mut Report<'_>,
-    ) -> Result<Made, StageError> {
+    ) -> Result<Outputs, StageError> {
         match work {
             Work::Dataset(data) => dataset::dataset(data, read),
             Work::Init(init) => {
                 let weights = learn::init::initial_weights(init.model, init.scheme, init.radius, init.seed)?;
-                Ok(Made::whole([("weights", weights.to_bytes()?)]))
+                Ok(Outputs::whole([("weights", weights.to_bytes()?)]))
             }
             Work::Imported(imported) => {
                 let layout = learn::layout::layout(imported.model)?;
@@ -182,7 +182,7 @@ impl Worker {
                     Some(radius) => learn::init::scaled_to(radius, &layout, &weights),
                     None => weights,
                 };
-                Ok(Made::whole([("weights", weights.to_bytes()?)]))
+                Ok(Outputs::whole([("weights", weights.to_bytes()?)]))
             }
             Work::Valley(work) => valley::valley(work, report),
             Work::Figure(figure) => figure::figure(figure, objects, read),
@@ -234,7 +234,7 @@ impl Worker {
         objects: &BTreeMap<String, ObjectDigest>,
         read: &Read<'_>,
         report: &mut Report<'_>,
-    ) -> Result<Made, StageError> {
+    ) -> Result<Outputs, StageError> {
         self.torch()?.run(work, objects, read, report).map_err(|error| match error {
             StageError::Learn(LearnError::Cancelled) => StageError::Cancelled,
             error => error,
@@ -249,7 +249,7 @@ impl Worker {
         _: &BTreeMap<String, ObjectDigest>,
         _: &Read<'_>,
         _: &mut Report<'_>,
-    ) -> Result<Made, StageError> {
+    ) -> Result<Outputs, StageError> {
         Err(StageError::NoTorch)
     }
 

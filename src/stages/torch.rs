@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::{Device, Made, Progress, Read, Report, StageError};
+use super::{Device, Outputs, Progress, Read, Report, StageError};
 use base::digest::ObjectDigest;
 use base::table::Table;
 use base::work::{
@@ -71,7 +71,7 @@ impl Torch {
         objects: &BTreeMap<String, ObjectDigest>,
         read: &Read<'_>,
         report: &mut Report<'_>,
-    ) -> Result<Made, StageError> {
+    ) -> Result<Outputs, StageError> {
         let float32_logits = match work {
             Work::Train(work) => work.numerics.float32_logits,
             Work::Probe(work) => work.numerics.float32_logits,
@@ -187,7 +187,7 @@ impl Torch {
         Ok(Some(State::new(Network::new(work.model, &weights, self.arithmetic(work.numerics))?, keeps)?))
     }
 
-    fn train(&mut self, work: &Train, inputs: &Inputs<'_>, report: &mut Report<'_>) -> Result<Made, StageError> {
+    fn train(&mut self, work: &Train, inputs: &Inputs<'_>, report: &mut Report<'_>) -> Result<Outputs, StageError> {
         let Some(mut state) = self.state(work, inputs)? else {
             return diverged_segment(work, Vec::new(), None);
         };
@@ -216,14 +216,14 @@ impl Torch {
             }
         }
         let metrics = ("metrics", Table::of_rows(METRICS, &rows).to_bytes()?);
-        let mut made = Made::trained(&state.end()?, [metrics])?;
+        let mut made = Outputs::trained(&state.end()?, [metrics])?;
         made.notes.one_by_one = state.not_recorded().map(str::to_owned);
         let end = made.outputs.iter().filter(|made| made.name != "metrics").map(|made| (made.name, made.object));
         self.resident = Some((end.collect(), work.numerics, state));
         Ok(made)
     }
 
-    fn probe(&mut self, work: &Probe, inputs: &Inputs<'_>, report: &mut Report<'_>) -> Result<Made, StageError> {
+    fn probe(&mut self, work: &Probe, inputs: &Inputs<'_>, report: &mut Report<'_>) -> Result<Outputs, StageError> {
         let weights = inputs.weights("weights", &layout(work.model)?)?;
         if !weights.is_finite() {
             return diverged_probe(work, None);
@@ -246,12 +246,12 @@ impl Torch {
         }
         let row = metrics(&state.network, &sets, row_of(work.after), work.lr, inputs.session)?;
         let metrics = ("metrics", Table::of_rows(METRICS, &[row]).to_bytes()?);
-        let mut made = Made::trained(&[("weights", state.network.weights()?)], [metrics])?;
+        let mut made = Outputs::trained(&[("weights", state.network.weights()?)], [metrics])?;
         made.notes.one_by_one = state.not_recorded().map(str::to_owned);
         Ok(made)
     }
 
-    fn ema_eval(&mut self, work: &EmaEval, inputs: &Inputs<'_>) -> Result<Made, StageError> {
+    fn ema_eval(&mut self, work: &EmaEval, inputs: &Inputs<'_>) -> Result<Outputs, StageError> {
         let epoch = row_of(work.after);
         let mut row = [f64::NAN; EMA_METRICS.len()];
         row[0] = f64::from(epoch);
@@ -264,7 +264,7 @@ impl Torch {
         }
         let metrics = Table::of_rows(EMA_METRICS, &[row]).to_bytes()?;
         let done = f64::from(u8::from(averaged.is_some()));
-        Ok(Made::new([("metrics", metrics)], done))
+        Ok(Outputs::new([("metrics", metrics)], done))
     }
 
     /// The averaged network with statistics estimated anew, and its arithmetic; nothing if the run has diverged.
@@ -299,7 +299,7 @@ impl Torch {
         }
     }
 
-    fn predictions(&mut self, work: &Predictions, inputs: &Inputs<'_>) -> Result<Made, StageError> {
+    fn predictions(&mut self, work: &Predictions, inputs: &Inputs<'_>) -> Result<Outputs, StageError> {
         let weights = inputs.weights("weights", &layout(work.model)?)?;
         let arithmetic = self.arithmetic(Numerics::float32(false));
         let network = Network::new(work.model, &weights, arithmetic)?;
@@ -311,7 +311,7 @@ impl Torch {
         };
         let rows: Vec<_> = answers.into_iter().zip(&raw.labels).enumerate().map(row).collect();
         let table = Table::of_rows(PREDICTIONS, &rows).to_bytes()?;
-        Ok(Made::whole([("predictions", table)]))
+        Ok(Outputs::whole([("predictions", table)]))
     }
 }
 
@@ -325,7 +325,7 @@ fn diverged_segment(
     work: &Train,
     mut rows: Vec<[f64; METRICS.len()]>,
     divergence: Option<Divergence>,
-) -> Result<Made, StageError> {
+) -> Result<Outputs, StageError> {
     // Where it started from weights that are not finite it did nothing.
     let first = divergence.as_ref().map_or(work.first_epoch, |divergence| divergence.epoch);
     let done = f64::from(first - work.first_epoch) / f64::from(work.epochs);
@@ -342,17 +342,17 @@ fn diverged_segment(
     }
     outputs.push(("metrics", Table::of_rows(METRICS, &rows).to_bytes()?));
     outputs.extend(divergence.map(diverged_output).transpose()?);
-    Ok(Made::new(outputs, done))
+    Ok(Outputs::new(outputs, done))
 }
 
 /// The same of a probe.
-fn diverged_probe(work: &Probe, divergence: Option<Divergence>) -> Result<Made, StageError> {
+fn diverged_probe(work: &Probe, divergence: Option<Divergence>) -> Result<Outputs, StageError> {
     let metrics = Table::of_rows(METRICS, &[diverged_row(row_of(work.after), work.lr)]).to_bytes()?;
     let weights = Weights::diverged(&layout(work.model)?.entries).to_bytes()?;
     let mut outputs = vec![("weights", weights), ("metrics", metrics)];
     let done = divergence.map_or(0.0, |divergence| f64::from(divergence.epoch) / f64::from(work.epochs));
     outputs.extend(divergence.map(diverged_output).transpose()?);
-    Ok(Made::new(outputs, done))
+    Ok(Outputs::new(outputs, done))
 }
 
 fn diverged_row(epoch: u32, lr: f64) -> [f64; METRICS.len()] {

@@ -1,12 +1,12 @@
 //! The stage `valley`.
 
-use super::{Made, Progress, Report, StageError};
+use super::{Outputs, Progress, Report, StageError};
 use base::table::Table;
 use base::work::{TUNED, Valley};
 use learn::valley;
 
 /// Runs the toy, and fine-tunes every so many of its iterates.
-pub fn valley(work: &Valley, report: &mut Report<'_>) -> Result<Made, StageError> {
+pub fn valley(work: &Valley, report: &mut Report<'_>) -> Result<Outputs, StageError> {
     let iterates = valley::iterates(work);
     let every = (work.every as usize).max(1);
     let mut rows = Vec::new();
@@ -17,7 +17,7 @@ pub fn valley(work: &Valley, report: &mut Report<'_>) -> Result<Made, StageError
         }
         rows.push(valley::tuned_row(step, *iterate, valley::tuned(work, *iterate)));
     }
-    Ok(Made::whole([
+    Ok(Outputs::whole([
         ("path", valley::path_table(&iterates).to_bytes()?),
         ("tuned", Table::of_rows(TUNED, &rows).to_bytes()?),
         ("optimum", valley::optimum_table(valley::optimum(work)).to_bytes()?),

@@ -98,7 +98,7 @@ fn farthest(kind: &str, old: &Table, new: &Table) -> Result<Option<Number>, Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stages::Made;
+    use crate::stages::Outputs;
     use base::digest::ObjectDigest;
     use base::record::{KeyParts, Provenance};
     use base::work::{Dataset, METRICS, Model, ModelName, Predictions, Source};
@@ -124,7 +124,7 @@ mod tests {
         };
         let provenance = Provenance { machine: "a".into(), ..Provenance::default() };
         let record = Record { parts, outputs: vec![output], tensors: Vec::new(), provenance };
-        let made = Made::new([("metrics", metrics(new))], 1.0);
+        let made = Outputs::new([("metrics", metrics(new))], 1.0);
         agreement(&record, work, &Again { made, machine: machine.into() }, &|output| output.inline.clone())
     }
 

@@ -6,7 +6,7 @@ use crate::stages::StageError;
 use base::closure::{Closure, Member};
 use base::digest::{ObjectDigest, RecordDigest, StageKey};
 use base::record::Record;
-use store::lock::{Lock, Locked};
+use store::lockfile::{Lock, Locked};
 use store::{Store, StoreError};
 
 /// The records behind a locked figure, and where bytes are read.

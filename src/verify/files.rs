@@ -7,7 +7,7 @@ use crate::reports::{Place, bare, stamp_of};
 use base::digest::ObjectDigest;
 use files::FsError;
 use store::archive::Numbers;
-use store::lock::Lock;
+use store::lockfile::Lock;
 
 /// What of a figure a file shows, by its extension.
 fn layer(extension: &str) -> &'static str {

@@ -2,7 +2,7 @@
 //! it leaves open.
 
 mod agree;
-mod audits;
+mod attestations;
 mod beside;
 mod evidence;
 mod files;
@@ -13,7 +13,7 @@ mod signatures;
 mod statistics;
 
 pub use agree::{Agreement, agreement};
-pub use audits::audits;
+pub use attestations::audits;
 pub use beside::Beside;
 pub use evidence::Evidence;
 pub use files::{files, recorded};

@@ -11,7 +11,7 @@ use base::parallel::parallel;
 use base::record::Record;
 use base::work::Policy;
 use store::StoreError;
-use store::lock::Locked;
+use store::lockfile::Locked;
 
 /// Which stages are computed again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

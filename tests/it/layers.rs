@@ -11,12 +11,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("spec", &["graph"]),
     ("differ", &[]),
     ("reports", &[]),
-    ("torture", &[]),
+    ("stress", &[]),
     ("stages", &[]),
     ("engine", &["cost", "graph", "plan", "stages"]),
     ("bench", &["cost", "stages"]),
     ("verify", &["engine", "reports", "stages"]),
-    ("cli", &["bench", "cost", "differ", "engine", "graph", "plan", "reports", "spec", "stages", "torture", "verify"]),
+    ("cli", &["bench", "cost", "differ", "engine", "graph", "plan", "reports", "spec", "stages", "stress", "verify"]),
 ];
 
 #[test]

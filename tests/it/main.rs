@@ -53,9 +53,9 @@ mod servers;
 mod sharing;
 #[cfg(all(feature = "torch", target_os = "linux"))]
 mod signals;
+mod stress;
 mod tampered;
 mod told;
-mod torture;
 #[cfg(feature = "torch")]
 mod trust;
 #[cfg(feature = "torch")]

@@ -4,7 +4,7 @@ use base::digest::ObjectDigest;
 use base::record::{KeyParts, Output, Provenance, Record};
 use base::value::{Map, Value};
 use store::Store;
-use store::remote::{self, Sending, Surroundings, Watch};
+use store::remote::{self, Environment, Sending, Watch};
 
 use crate::servers;
 
@@ -19,7 +19,7 @@ fn a_figure_of_five_thousand_records() {
     let named: Vec<_> = records.iter().map(|record| (bulk.record(record).unwrap(), record)).collect();
     bulk.publish().unwrap();
     let around = servers::s3_variables(server.port).map(|(name, value)| (name.to_owned(), value));
-    let around = Surroundings::new(around);
+    let around = Environment::new(around);
     let open = || remote::open(&"s3://cache/many".parse().unwrap(), &around, true).unwrap();
     // Eleven pushes of a few, then the rest at once.
     for few in named[..55].chunks(5).chain([&named[..]]) {

@@ -190,7 +190,7 @@ fn what_is_signed_by_a_trusted_key_comes_in_and_nothing_else() {
 }
 
 #[test]
-fn receipts_add_up_and_a_forged_one_is_refused() {
+fn attestations_add_up_and_a_forged_one_is_refused() {
     let environment = Environment::new();
     made(&environment, &[]);
     lock(&environment, &[]);

@@ -6,7 +6,7 @@ use base::digest::ObjectDigest;
 use base::record::{KeyParts, Output, Provenance, Record};
 use base::value::Map;
 use store::Store;
-use store::remote::{self, Fetch, Surroundings, Watch};
+use store::remote::{self, Environment, Fetch, Watch};
 
 use crate::servers::{self, Fault};
 
@@ -46,7 +46,7 @@ impl There {
         Self { folder, store, record, object }
     }
 
-    fn send(&self, url: &str, around: &Surroundings) {
+    fn send(&self, url: &str, around: &Environment) {
         let transport = remote::open(&url.parse().unwrap(), around, true).unwrap();
         let named = [(self.store.publish(&self.record).unwrap(), &self.record)];
         let all = remote::Sending { records: &named, is_wanted: &|_| true, thorough: false };
@@ -54,7 +54,7 @@ impl There {
     }
 
     /// Fetches the object; not much more than its bytes came over the wire.
-    fn comes(&self, url: &str, around: &Surroundings, carried: &AtomicUsize) {
+    fn comes(&self, url: &str, around: &Environment, carried: &AtomicUsize) {
         let size = std::fs::metadata(self.store.root().join(store::object_path(&self.object))).unwrap().len();
         let folder = tempfile::tempdir().unwrap();
         let here = Store::open(folder.path()).unwrap();
@@ -83,8 +83,8 @@ impl Watch for Quiet {
     fn moved(&self, _: usize, _: u64) {}
 }
 
-fn surroundings(variables: &[(&str, String)]) -> Surroundings {
-    Surroundings::new(variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())))
+fn surroundings(variables: &[(&str, String)]) -> Environment {
+    Environment::new(variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())))
 }
 
 /// What is open in a bucket is served to those who come without a signature, as by a web server that knows ranges.

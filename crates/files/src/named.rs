@@ -316,7 +316,7 @@ mod tests {
                 assert!(fs::symlink_metadata(at("pipe")).unwrap().file_type().is_fifo());
             }
         }
-        // Devices of our own making: /dev/null and /dev/full under other names.
+        // Devices of our own producer: /dev/null and /dev/full under other names.
         let [null, full] = [3, 7].map(|minor| libc::makedev(1, minor));
         let made = make_node(&at("null"), libc::S_IFCHR, null) && make_node(&at("full"), libc::S_IFCHR, full);
         if !made || OpenOptions::new().write(true).open(at("null")).is_err() {

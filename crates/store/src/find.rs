@@ -7,7 +7,7 @@ use super::records::ReadRecord;
 use super::signatures::ReadBatch;
 use super::{ObjectState, Store, StoreError};
 use base::digest::{RecordDigest, StageKey};
-use base::makers::Making;
+use base::producers::Producer;
 use base::record::Record;
 
 impl Store {
@@ -42,20 +42,20 @@ impl Store {
     ///
     /// # Errors
     /// If one cannot be read, or another version of the program wrote it.
-    pub fn makings(&self) -> Result<Vec<Making>, StoreError> {
-        let mut makings = Vec::new();
-        let foreign = self.each_record(|digest, record| makings.push(Making::of(digest, &record)))?;
-        foreign.map_or(Ok(makings), Err)
+    pub fn producers(&self) -> Result<Vec<Producer>, StoreError> {
+        let mut producers = Vec::new();
+        let foreign = self.each_record(|digest, record| producers.push(Producer::of(digest, &record)))?;
+        foreign.map_or(Ok(producers), Err)
     }
 
     /// The same of all records that this program can read.
     ///
     /// # Errors
     /// If a file cannot be read.
-    pub fn known_makings(&self) -> Result<Vec<Making>, StoreError> {
-        let mut makings = Vec::new();
-        self.each_record(|digest, record| makings.push(Making::of(digest, &record)))?;
-        Ok(makings)
+    pub fn known_makings(&self) -> Result<Vec<Producer>, StoreError> {
+        let mut producers = Vec::new();
+        self.each_record(|digest, record| producers.push(Producer::of(digest, &record)))?;
+        Ok(producers)
     }
 
     /// The record of a name.

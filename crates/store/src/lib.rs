@@ -20,6 +20,7 @@
 //! | `index.sqlite` | the index, if nobody else writes to the store ([`Options::private`]) |
 
 pub mod archive;
+pub mod attestation;
 mod bulk;
 mod catalogue;
 mod check;
@@ -29,11 +30,10 @@ mod find;
 mod gc;
 mod index;
 mod layout;
-pub mod lock;
+pub mod lockfile;
 mod object;
 mod pins;
 mod recall;
-pub mod receipt;
 mod records;
 pub mod remote;
 mod restore;

@@ -149,7 +149,7 @@ impl Store {
         if system.is_network {
             let what = format!("{place} lies on {}: your index of it is kept elsewhere", system.name);
             let mend =
-                "`wdpipe cache torture DIR`, in an empty folder beside it, tries what this file system guarantees";
+                "`wdpipe cache stress-test DIR`, in an empty folder beside it, tries what this file system guarantees";
             findings.push(Finding { is_fault: false, what, mend: mend.to_owned() });
         }
         let (owner, group) = (files::user_name(root.owner), files::group_name(root.group));

@@ -15,7 +15,7 @@ use learn::exchange::{Names, export};
 use learn::init::initial_weights;
 use learn::layout::layout;
 use learn::weights::{Array, Weights};
-use store::receipt::{Receipt, Segment, Testimony};
+use store::attestation::{Attestation, Segment, Testimony};
 use base::record::{KeyParts, Output, Provenance, Record};
 use store::sign::{Batch, SecretKey};
 use wdpipe::spec::{Pipeline, expand};
@@ -78,7 +78,7 @@ fn main() -> Done {
     proofs(&root)
 }
 
-/// Locks, archives, receipts, signatures and a trust file.
+/// Locks, archives, attestations, signatures and a trust file.
 fn proofs(root: &Path) -> Done {
     let (mut locks, mut archives) = (Corpus::new(root, "lock")?, Corpus::new(root, "archive")?);
     for path in files("reports/smoke", "lock")? {
@@ -98,7 +98,7 @@ fn proofs(root: &Path) -> Done {
         }
     }
     let key = SecretKey::generate()?;
-    let (mut receipts, mut batches) = (Corpus::new(root, "receipts")?, Corpus::new(root, "signatures")?);
+    let (mut attestations, mut batches) = (Corpus::new(root, "attestations")?, Corpus::new(root, "signatures")?);
     let segment = Segment { key: StageKey::from_bytes([3; 32]), outcome: ClosureRoot::from_bytes([4; 32]) };
     let said = Testimony {
         figure: "fig3".to_owned(),
@@ -113,9 +113,9 @@ fn proofs(root: &Path) -> Done {
         finished: 1,
         wdpipe: "0".to_owned(),
     };
-    let receipt = Receipt::sign(said, &key)?.to_text();
-    receipts.add(&[receipt.as_bytes()])?;
-    receipts.add(&[receipt.as_bytes(), receipt.as_bytes()])?;
+    let attestation = Attestation::sign(said, &key)?.to_text();
+    attestations.add(&[attestation.as_bytes()])?;
+    attestations.add(&[attestation.as_bytes(), attestation.as_bytes()])?;
     for count in [1, 2, 5] {
         let records = (0..count).map(|i| RecordDigest::from_bytes([i; 32]));
         batches.add(&[&Batch::sign(&key, records)?.to_bytes()?.1])?;

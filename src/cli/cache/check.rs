@@ -20,7 +20,7 @@ use crate::cli::{ExitCode, Failure, Global};
 use crate::engine::{EngineError, Repair, Repaired, Rerunner};
 use crate::stages::Device;
 use base::digest::ObjectDigest;
-use base::makers::Makers;
+use base::producers::Producers;
 use base::table::Table;
 use store::{CheckReport, ObjectState, Store};
 
@@ -110,8 +110,8 @@ impl Check {
 
     fn repair(&self, global: &Global, store: &Store, report: &CheckReport, ui: &Ui) -> Result<Outcomes, Failure> {
         let roots = Roots::gather(global, &self.profiles, store)?;
-        let makers = Makers::new(store.known_makings()?);
-        let wanted = wanted(&roots, &makers, store, report)?;
+        let producers = Producers::new(store.known_makings()?);
+        let wanted = wanted(&roots, &producers, store, report)?;
         let cancel = cancel_on_interrupt();
         let cancelled = || cancel.load(Ordering::Relaxed);
         let through = match &self.from {
@@ -131,7 +131,7 @@ impl Check {
             let bytes = store.get(object).ok()?;
             Some((bytes.len() as u64, Box::new(Cursor::new(bytes))))
         };
-        let repair = Repair { store, makers: &makers, source: &source, cancelled: &cancelled };
+        let repair = Repair { store, producers: &producers, source: &source, cancelled: &cancelled };
         let tell = |stage: &str, seconds| ui.say(&format!("{} computed again in {seconds:.1} s", plain(stage)));
         let mut rerunner = Rerunner::new(self.device.clone());
         let repaired = repair.run(&wanted.keys().copied().collect(), &mut rerunner, &tell)?;
@@ -151,28 +151,28 @@ impl Check {
 /// only passed through is not: `make` computes it when it needs it.
 fn wanted(
     roots: &Roots,
-    makers: &Makers,
+    producers: &Producers,
     store: &Store,
     report: &CheckReport,
 ) -> Result<BTreeMap<ObjectDigest, String>, Failure> {
     let mut wanted = BTreeMap::new();
     let figures = roots.locked_figures.iter().chain(&roots.figures_of_pipelines);
     // A lock may hold what was never in this store: of that no record tells.
-    for (object, name) in figures.filter(|(object, _)| makers.maker(object).is_some()) {
+    for (object, name) in figures.filter(|(object, _)| producers.producer(object).is_some()) {
         wanted.insert(*object, format!("{name} consists of it"));
     }
     let mut damaged: BTreeSet<ObjectDigest> = store.quarantined()?;
     damaged.extend(&report.damaged_objects);
     let pins = store.pins()?;
-    for making in makers.makings() {
-        for pin in pins.iter().filter(|pin| pin.keys.contains(&making.key)) {
-            wanted.extend(making.outputs.iter().map(|object| (*object, format!("pin {} keeps it", pin.name))));
+    for producer in producers.producers() {
+        for pin in pins.iter().filter(|pin| pin.keys.contains(&producer.key)) {
+            wanted.extend(producer.outputs.iter().map(|object| (*object, format!("pin {} keeps it", pin.name))));
         }
-        let Some(name) = roots.keys.get(&making.key) else { continue };
-        for object in making.outputs.iter().filter(|object| damaged.contains(object)) {
+        let Some(name) = roots.keys.get(&producer.key) else { continue };
+        for object in producer.outputs.iter().filter(|object| damaged.contains(object)) {
             wanted.entry(*object).or_insert_with(|| format!("`{name}` yielded it"));
         }
-        for object in making.inputs.iter().filter(|object| damaged.contains(object)) {
+        for object in producer.inputs.iter().filter(|object| damaged.contains(object)) {
             wanted.entry(*object).or_insert_with(|| format!("`{name}` reads it"));
         }
     }
@@ -180,7 +180,7 @@ fn wanted(
         wanted.extend(pin.objects.iter().map(|object| (*object, format!("pin {} keeps it", pin.name))));
     }
     let mut missing = BTreeMap::new();
-    for (object, why) in wanted.into_iter().filter(|(object, _)| makers.holder(object).is_none()) {
+    for (object, why) in wanted.into_iter().filter(|(object, _)| producers.holder(object).is_none()) {
         if store.state(&object)? != ObjectState::Present {
             missing.insert(object, why);
         }

@@ -6,9 +6,9 @@ use clap::Args;
 
 use super::Profiles;
 use super::roots::Roots;
+use crate::cli::environment::now;
 use crate::cli::format::{bytes, columns, count, duration};
 use crate::cli::parse::whole;
-use crate::cli::surroundings::now;
 use crate::cli::ui::Ui;
 use crate::cli::{Failure, Global};
 use store::{GcDone, GcPlan, GcPolicy, Store};

@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use super::archive::{Export, Import};
 use super::select::plain;
 use super::share::Share;
-use super::torture::{Child, Torture};
+use super::stress::{Child, StressTest};
 use super::ui::Ui;
 use super::{Failure, Global};
 
@@ -31,9 +31,10 @@ pub enum Cache {
     Export(Export),
     Import(Import),
     Share(Share),
-    Torture(Torture),
+    #[command(alias = "torture")]
+    StressTest(StressTest),
     #[command(hide = true)]
-    TortureChild(Child),
+    StressChild(Child),
 }
 
 /// Which pipelines are current.
@@ -63,8 +64,8 @@ impl Cache {
             Self::Export(command) => command.run(global, &store()?, ui),
             Self::Import(command) => command.run(global, ui),
             Self::Share(command) => command.run(ui),
-            Self::Torture(command) => command.run(ui),
-            Self::TortureChild(command) => command.run(ui),
+            Self::StressTest(command) => command.run(ui),
+            Self::StressChild(command) => command.run(ui),
         }
     }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 
+use crate::cli::environment::{now, who};
 use crate::cli::format::{bytes, columns, count, date, plain};
 use crate::cli::select::{Variant, select};
-use crate::cli::surroundings::{now, who};
 use crate::cli::ui::Ui;
 use crate::cli::{ExitCode, Failure, Global};
 use crate::engine::{self, Resolver};

@@ -15,7 +15,7 @@ use super::admit::{Accepting, Gate};
 use super::format::count;
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
-use store::remote::{ListError, Location, Named, RemoteError, Remotes, Surroundings, Transport, open};
+use store::remote::{Environment, ListError, Location, Named, RemoteError, Remotes, Transport, open};
 use watch::Moving;
 
 /// Manages where results are shared.
@@ -148,7 +148,7 @@ pub struct Chosen {
     /// As the list or the user calls it.
     pub name: String,
     remote: Named,
-    around: Surroundings,
+    around: Environment,
 }
 
 impl Chosen {
@@ -158,7 +158,7 @@ impl Chosen {
     /// If there is none, or there are several.
     pub fn find(global: &Global, name: Option<&str>) -> Result<Self, Failure> {
         let remotes = Remotes::load(&global.remotes)?;
-        let around = Surroundings::new(
+        let around = Environment::new(
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
         );
         let chosen = |name: &str, remote: Named| Self { name: name.to_owned(), remote, around };

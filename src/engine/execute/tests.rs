@@ -15,12 +15,12 @@ impl Runner for Scripted {
         _: &BTreeMap<String, ObjectDigest>,
         _: &Read<'_>,
         report: &mut Report<'_>,
-    ) -> Result<Made, StageError> {
+    ) -> Result<Outputs, StageError> {
         if !report(Progress { done: 0.5, loss: None, images_per_second: None }) {
             return Err(StageError::Cancelled);
         }
         let outputs = self.0.take().expect("it runs once")?;
-        Ok(Made { outputs, tensors: Vec::new(), done: 1.0, notes: Notes::default() })
+        Ok(Outputs { outputs, tensors: Vec::new(), done: 1.0, notes: Notes::default() })
     }
 
     fn device(&self) -> String {

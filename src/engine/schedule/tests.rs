@@ -10,7 +10,7 @@ use super::*;
 use crate::engine::{Environment, Indifferent, Outcome};
 use crate::graph::{Graph, Input, Stage};
 use crate::plan::MissReason;
-use crate::stages::{Device, Made, Notes, Product, Progress, Read, Report, StageError};
+use crate::stages::{Device, Notes, Outputs, Product, Progress, Read, Report, StageError};
 use base::digest::ObjectDigest;
 use base::record::{Output, Provenance, Record};
 use base::work::{Dataset, Source, Work};
@@ -227,7 +227,7 @@ impl Runner for Fake<'_> {
         objects: &BTreeMap<String, ObjectDigest>,
         read: &Read<'_>,
         report: &mut Report<'_>,
-    ) -> Result<Made, StageError> {
+    ) -> Result<Outputs, StageError> {
         let Self(trial) = self;
         let Work::Dataset(data) = work else { panic!("{work:?}") };
         let id = (data.seed - trial.base) as usize;
@@ -266,7 +266,7 @@ impl Runner for Fake<'_> {
         let was_short = id == trial.at && (trial.trouble == AlwaysShort || once);
         let one_by_one = (id == trial.at && trial.trouble == NotRecorded).then(|| "CUDA refused".to_owned());
         let notes = Notes { was_short, one_by_one };
-        Ok(Made { outputs: outputs.collect(), tensors: Vec::new(), done: 1.0, notes })
+        Ok(Outputs { outputs: outputs.collect(), tensors: Vec::new(), done: 1.0, notes })
     }
 
     fn device(&self) -> String {

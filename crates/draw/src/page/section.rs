@@ -18,7 +18,7 @@ pub(super) fn section(figure: &Section, anchor: &str) -> String {
     out.push_str(&drawing(figure, anchor));
     out.push_str(&claims(&figure.claims));
     figure.published.iter().for_each(|listing| out.push_str(&listed(listing)));
-    out.push_str(&making(figure));
+    out.push_str(&producer(figure));
     out.push_str(&pipeline(&figure.pipeline.0, &figure.pipeline.1));
     out.push_str(&stages::stages(&figure.stages, &figure.name));
     out.push_str("<p class=\"back\"><a href=\"#contents\">Back to the contents</a></p>\n</section>\n");
@@ -88,7 +88,7 @@ fn listed(listing: &Listing) -> String {
 }
 
 /// Files, and the command that makes them anew.
-fn making(figure: &Section) -> String {
+fn producer(figure: &Section) -> String {
     let mut out = String::new();
     if !figure.files.is_empty() {
         let anchor = |(label, path): &(String, String)| format!("<a href=\"{}\">{}</a>", esc(&link(path)), esc(label));

@@ -30,27 +30,27 @@ fn one_at_a_time() -> MutexGuard<'static, ()> {
 }
 
 /// While it lives a recording is being made.
-struct Making;
+struct Producer;
 
-impl Making {
+impl Producer {
     fn begin() -> Self {
         MAKING.lock().unwrap_or_else(PoisonError::into_inner).0 += 1;
         Self
     }
 }
 
-impl Drop for Making {
+impl Drop for Producer {
     fn drop(&mut self) {
-        let mut making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
-        *making = (making.0 - 1, Some(Instant::now()));
+        let mut producer = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+        *producer = (producer.0 - 1, Some(Instant::now()));
     }
 }
 
 /// Whether a step is being recorded, or was a moment ago. Meanwhile libtorch cannot give back the memory that it keeps for
 /// later, so that others may be refused some although there is enough.
 pub fn recorded_lately() -> bool {
-    let (making, ended) = *MAKING.lock().unwrap_or_else(PoisonError::into_inner);
-    making > 0 || ended.is_some_and(|ended| ended.elapsed() < LATELY)
+    let (producer, ended) = *MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    producer > 0 || ended.is_some_and(|ended| ended.elapsed() < LATELY)
 }
 
 /// How often a device has refused memory until now, to any thread of the process; 0 of a processor. A library that is refused
@@ -160,7 +160,7 @@ impl Gpu {
     /// What `action` or CUDA says; nothing was done then.
     pub fn record<T>(&'static self, action: impl FnOnce() -> Result<T, String>) -> Result<Recording<T>, String> {
         let alone = one_at_a_time();
-        let making = Making::begin();
+        let producer = Producer::begin();
         let mut graph = std::ptr::null_mut();
         // SAFETY: a pointer to a live variable.
         self.done(unsafe { (self.capture_begin)(&raw mut graph) })?;
@@ -170,7 +170,7 @@ impl Gpu {
         // SAFETY: the graph is one that was begun, by this thread.
         let ended = self.done(unsafe { (self.capture_end)(graph.graph.as_ptr()) });
         // Freeing a graph takes the lock too.
-        drop((making, alone));
+        drop((producer, alone));
         match (made, ended) {
             (Ok(Ok(made)), Ok(())) => Ok(Recording { made, graph }),
             // What was made lies in the graph's memory: it goes first, here as everywhere.

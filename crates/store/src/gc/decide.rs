@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use base::digest::ObjectDigest;
-use base::makers::Makers;
+use base::producers::Producers;
 
 /// Who keeps an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,10 +29,15 @@ pub(super) type Present = BTreeMap<ObjectDigest, Held>;
 /// What goes, in this order. Without a limit all that is loose. With one only as much as brings the whole under it:
 /// first what is loose, then, if `spare_needed` is not asked for, what is needed; in either of them first what is cheap
 /// to have again for its size. Nothing that goes could stay.
-pub(super) fn decide(makers: &Makers, present: &Present, limit: Option<u64>, spare_needed: bool) -> Vec<ObjectDigest> {
+pub(super) fn decide(
+    producers: &Producers,
+    present: &Present,
+    limit: Option<u64>,
+    spare_needed: bool,
+) -> Vec<ObjectDigest> {
     let of = |standing| present.iter().filter(move |(_, held)| held.standing == standing);
     let Some(limit) = limit else { return of(Standing::Loose).map(|(object, _)| *object).collect() };
-    let mut going = Going { makers, present, gone: BTreeSet::new() };
+    let mut going = Going { producers, present, gone: BTreeSet::new() };
     let mut total: u64 = present.values().map(|held| held.bytes).sum();
     let mut order = Vec::new();
     for standing in [Standing::Loose, Standing::Needed] {
@@ -82,7 +87,7 @@ impl Price {
 }
 
 struct Going<'a> {
-    makers: &'a Makers,
+    producers: &'a Producers,
     present: &'a Present,
     gone: BTreeSet<ObjectDigest>,
 }
@@ -95,14 +100,14 @@ impl Going<'_> {
     /// What an object costs if it goes besides what has gone.
     fn price(&self, object: &ObjectDigest) -> Price {
         let is_loose = self.present.get(object).is_some_and(|held| held.standing == Standing::Loose);
-        if is_loose && !self.makers.knows(object) {
+        if is_loose && !self.producers.knows(object) {
             return Price::NOTHING;
         }
         let again = self
-            .makers
+            .producers
             .again([*object], &mut |object| self.gone.contains(object) || !self.present.contains_key(object));
         if again.lost.is_empty() {
-            Price((self.makers.seconds(&again.run) / self.bytes(object).max(1) as f64).to_bits())
+            Price((self.producers.seconds(&again.run) / self.bytes(object).max(1) as f64).to_bits())
         } else {
             Price::NEVER
         }

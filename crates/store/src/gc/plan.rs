@@ -7,7 +7,7 @@ use super::decide::{Held, Present, Standing, decide};
 use super::{GcPlan, GcPolicy, PlannedObject};
 use crate::{Pin, Store, StoreError};
 use base::digest::{ObjectDigest, StageKey};
-use base::makers::Makers;
+use base::producers::Producers;
 
 /// Leftovers of processes that died are swept up when they are this old, in seconds.
 const DAY: u64 = 24 * 60 * 60;
@@ -24,9 +24,9 @@ impl Store {
             files.extend(files::identity(&self.layout.object(&object))?.map(|identity| (object, identity)));
         }
         let held: BTreeSet<_> = self.held_claims()?.into_iter().collect();
-        let makers = Makers::new(self.makings()?);
+        let producers = Producers::new(self.producers()?);
         let pins = self.pins()?;
-        let (needed, fast) = self.roots(policy, &makers, &held, &pins, now);
+        let (needed, fast) = self.roots(policy, &producers, &held, &pins, now);
         let mut present = Present::new();
         for (object, identity) in &files {
             let stays = fast.contains(object) || !is_older(identity, policy.grace, now);
@@ -39,8 +39,8 @@ impl Store {
             };
             present.insert(*object, Held { bytes: identity.size, standing });
         }
-        let going = decide(&makers, &present, policy.keep_bytes, !held.is_empty());
-        let mut plan = Self::plan(&makers, &present, &going, &files);
+        let going = decide(&producers, &present, policy.keep_bytes, !held.is_empty());
+        let mut plan = Self::plan(&producers, &present, &going, &files);
         (plan.keys, plan.running, plan.pins) = (policy.keys.clone(), held.len(), pins);
         let mut leftovers = vec![(self.layout.temporary(), DAY)];
         if policy.quarantine {
@@ -71,7 +71,7 @@ impl Store {
     fn roots(
         &self,
         policy: &GcPolicy,
-        makers: &Makers,
+        producers: &Producers,
         held: &BTreeSet<StageKey>,
         pins: &[Pin],
         now: u64,
@@ -79,12 +79,12 @@ impl Store {
         let (mut needed, mut fast) = (policy.objects.clone(), policy.fast.clone());
         let pinned: BTreeSet<_> = pins.iter().flat_map(|pin| &pin.keys).collect();
         fast.extend(pins.iter().flat_map(|pin| &pin.objects));
-        for making in makers.makings() {
-            let kept = making.inputs.iter().chain(&making.outputs);
+        for producer in producers.producers() {
+            let kept = producer.inputs.iter().chain(&producer.outputs);
             // What a user brought in cannot be computed again.
-            if making.is_import() || pinned.contains(&making.key) || held.contains(&making.key) {
+            if producer.is_import() || pinned.contains(&producer.key) || held.contains(&producer.key) {
                 fast.extend(kept);
-            } else if policy.keys.contains(&making.key) {
+            } else if policy.keys.contains(&producer.key) {
                 needed.extend(kept);
             }
         }
@@ -95,17 +95,17 @@ impl Store {
     }
 
     fn plan(
-        makers: &Makers,
+        producers: &Producers,
         present: &Present,
         going: &[ObjectDigest],
         files: &BTreeMap<ObjectDigest, files::Identity>,
     ) -> GcPlan {
         let mut plan = GcPlan { stays: present.values().map(|held| held.bytes).sum(), ..GcPlan::default() };
         let mut kinds: BTreeMap<ObjectDigest, &str> = BTreeMap::new();
-        for making in makers.makings() {
-            for object in &making.outputs {
-                let kind = kinds.entry(*object).or_insert(&making.kind);
-                *kind = (*kind).min(&making.kind);
+        for producer in producers.producers() {
+            for object in &producer.outputs {
+                let kind = kinds.entry(*object).or_insert(&producer.kind);
+                *kind = (*kind).min(&producer.kind);
             }
         }
         for object in going {
@@ -117,12 +117,12 @@ impl Store {
             plan.stays -= held.bytes;
         }
         let gone: BTreeSet<_> = going.iter().copied().collect();
-        let again =
-            makers.again(going.iter().copied(), &mut |object| gone.contains(object) || !present.contains_key(object));
+        let again = producers
+            .again(going.iter().copied(), &mut |object| gone.contains(object) || !present.contains_key(object));
         plan.lost = again.lost.intersection(&gone).count();
         for &place in &again.run {
-            let making = &makers.makings()[place];
-            *plan.again.entry(making.kind.clone()).or_default() += making.seconds;
+            let producer = &producers.producers()[place];
+            *plan.again.entry(producer.kind.clone()).or_default() += producer.seconds;
         }
         plan
     }

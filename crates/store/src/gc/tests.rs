@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::decide::{Held, Present, Standing, decide};
 use crate::{GcPolicy, Pin, Store, StoreError};
 use base::digest::{ObjectDigest, RecordDigest, StageKey};
-use base::makers::{Makers, Making};
+use base::producers::{Producer, Producers};
 
 /// The objects of these tests.
 const NAMES: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
@@ -17,10 +17,10 @@ fn object(name: &str) -> ObjectDigest {
 }
 
 /// A stage that reads and yields objects of these names; those in capitals lie in the record.
-fn making(kind: &str, seconds: f64, reads: &[&str], yields: &[&str]) -> Making {
+fn producer(kind: &str, seconds: f64, reads: &[&str], yields: &[&str]) -> Producer {
     let named = format!("{kind} {seconds} {reads:?} {yields:?}");
     let is_inline = |name: &&&str| name.chars().all(char::is_uppercase);
-    Making {
+    Producer {
         key: StageKey::from_bytes(*object(&format!("key of {named}")).as_bytes()),
         record: RecordDigest::of(named.as_bytes()),
         kind: kind.to_owned(),
@@ -43,17 +43,17 @@ fn names(going: &[ObjectDigest]) -> Vec<&'static str> {
 
 #[test]
 fn loose_goes_first_then_what_is_cheap_for_its_size() {
-    let makers = Makers::new(vec![
-        making("data", 1.0, &[], &["a"]),
-        making("train", 100.0, &["a"], &["b"]),
-        making("train", 100.0, &["b"], &["c"]),
-        making("probe", 30.0, &["c"], &["d"]),
-        making("other", 1000.0, &["a"], &["e"]),
+    let producers = Producers::new(vec![
+        producer("data", 1.0, &[], &["a"]),
+        producer("train", 100.0, &["a"], &["b"]),
+        producer("train", 100.0, &["b"], &["c"]),
+        producer("probe", 30.0, &["c"], &["d"]),
+        producer("other", 1000.0, &["a"], &["e"]),
     ]);
     let needed = Standing::Needed;
     let mut present: Present =
         NAMES[..4].iter().map(|name| held(name, 100, needed)).chain([held("e", 100, Standing::Loose)]).collect();
-    let goes = |present: &Present, limit, spare| names(&decide(&makers, present, limit, spare));
+    let goes = |present: &Present, limit, spare| names(&decide(&producers, present, limit, spare));
     assert_eq!(goes(&present, None, false), ["e"]);
     assert!(goes(&present, Some(500), false).is_empty());
     assert_eq!(goes(&present, Some(450), false), ["e"]);
@@ -73,24 +73,24 @@ fn loose_goes_first_then_what_is_cheap_for_its_size() {
 
 #[test]
 fn a_large_one_that_came_late_lets_small_ones_stay() {
-    let makers = Makers::new(vec![
-        making("small", 1.0, &[], &["a"]),
-        making("small", 1.0, &[], &["b", "I"]),
-        making("large", 900.0, &[], &["c"]),
+    let producers = Producers::new(vec![
+        producer("small", 1.0, &[], &["a"]),
+        producer("small", 1.0, &[], &["b", "I"]),
+        producer("large", 900.0, &[], &["c"]),
     ]);
     let present: Present =
         [held("a", 10, Standing::Needed), held("b", 10, Standing::Needed), held("c", 1000, Standing::Needed)].into();
-    assert_eq!(names(&decide(&makers, &present, Some(30), false)), ["c"]);
-    assert_eq!(names(&decide(&makers, &present, Some(5), false)).len(), 3);
+    assert_eq!(names(&decide(&producers, &present, Some(30), false)), ["c"]);
+    assert_eq!(names(&decide(&producers, &present, Some(5), false)).len(), 3);
 }
 
 /// Whether an object can be there again, by trying all records until nothing new comes of it.
-fn can_be_made(makings: &[Making], there: &BTreeSet<ObjectDigest>, wanted: &ObjectDigest) -> bool {
+fn can_be_made(producers: &[Producer], there: &BTreeSet<ObjectDigest>, wanted: &ObjectDigest) -> bool {
     let mut have = there.clone();
-    have.extend(makings.iter().flat_map(|making| &making.inline));
+    have.extend(producers.iter().flat_map(|producer| &producer.inline));
     loop {
-        let runs = makings.iter().filter(|making| making.inputs.is_subset(&have));
-        let new: BTreeSet<_> = runs.flat_map(|making| &making.outputs).copied().collect();
+        let runs = producers.iter().filter(|producer| producer.inputs.is_subset(&have));
+        let new: BTreeSet<_> = runs.flat_map(|producer| &producer.outputs).copied().collect();
         if new.is_subset(&have) {
             return have.contains(wanted);
         }
@@ -98,11 +98,11 @@ fn can_be_made(makings: &[Making], there: &BTreeSet<ObjectDigest>, wanted: &Obje
     }
 }
 
-fn makings() -> impl Strategy<Value = Vec<Making>> {
+fn producers() -> impl Strategy<Value = Vec<Producer>> {
     let subset = |most| prop::collection::vec(0..NAMES.len(), 0..most);
     let one = (0..40_u32, subset(3), subset(3)).prop_map(|(seconds, reads, yields)| {
         let named = |places: &[usize]| places.iter().map(|&place| NAMES[place]).collect::<Vec<_>>();
-        making("train", f64::from(seconds), &named(&reads), &named(&yields))
+        producer("train", f64::from(seconds), &named(&reads), &named(&yields))
     });
     prop::collection::vec(one, 0..14)
 }
@@ -121,10 +121,10 @@ proptest! {
 
     #[test]
     fn nothing_goes_that_must_stay_and_no_more_than_asked_for(
-        makings in makings(), present in present(), limit in prop::option::of(0..600_u64), spare in any::<bool>(),
+        producers in producers(), present in present(), limit in prop::option::of(0..600_u64), spare in any::<bool>(),
     ) {
-        let makers = Makers::new(makings.clone());
-        let going = decide(&makers, &present, limit, spare);
+        let all = Producers::new(producers.clone());
+        let going = decide(&all, &present, limit, spare);
         let gone: BTreeSet<_> = going.iter().copied().collect();
         prop_assert_eq!(gone.len(), going.len(), "nothing goes twice");
         let of = |standing| -> BTreeMap<_, _> { present.iter().filter(|(_, held)| held.standing == standing).collect() };
@@ -146,29 +146,29 @@ proptest! {
         // Everything that is needed and went can be made from what stayed.
         let there: BTreeSet<_> = present.keys().filter(|object| !gone.contains(object)).copied().collect();
         for object in gone.iter().filter(|object| needed.contains_key(object)) {
-            prop_assert!(can_be_made(&makings, &there, object));
+            prop_assert!(can_be_made(&producers, &there, object));
         }
         // Too much stays only if the rest must.
         if stays > limit {
             prop_assert!(loose.keys().all(|object| gone.contains(object)));
             for object in needed.keys().filter(|object| !gone.contains(**object) && !spare) {
                 let without: BTreeSet<_> = there.iter().filter(|other| other != object).copied().collect();
-                let loses = |wanted: &ObjectDigest| !can_be_made(&makings, &without, wanted);
-                let all = gone.iter().filter(|object| needed.contains_key(object)).chain([*object]);
-                prop_assert!(all.clone().any(loses) || chosen_makers_lose(&makers, &present, &gone, object));
+                let loses = |wanted: &ObjectDigest| !can_be_made(&producers, &without, wanted);
+                let lost = gone.iter().filter(|object| needed.contains_key(object)).chain([*object]);
+                prop_assert!(lost.clone().any(loses) || chosen_producers_lose(&all, &present, &gone, object));
             }
         }
     }
 }
 
-/// Whether the records that were chosen as makers cannot make an object although others might.
-fn chosen_makers_lose(
-    makers: &Makers,
+/// Whether the records that were chosen as producers cannot make an object although others might.
+fn chosen_producers_lose(
+    producers: &Producers,
     present: &Present,
     gone: &BTreeSet<ObjectDigest>,
     wanted: &ObjectDigest,
 ) -> bool {
-    let again = makers.again([*wanted], &mut |object| gone.contains(object) || !present.contains_key(object));
+    let again = producers.again([*wanted], &mut |object| gone.contains(object) || !present.contains_key(object));
     !again.lost.is_empty()
 }
 

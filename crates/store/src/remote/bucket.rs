@@ -16,7 +16,7 @@ use object_store::{
 };
 use tokio::runtime::Runtime;
 
-use super::credentials::Surroundings;
+use super::credentials::Environment;
 use super::location::Service;
 use super::{Outgoing, RemoteError, Take, Transport};
 
@@ -53,7 +53,7 @@ impl Bucket {
         bucket: &str,
         prefix: &str,
         name: String,
-        around: &Surroundings,
+        around: &Environment,
     ) -> Result<Self, RemoteError> {
         let refused = |reason: String| RemoteError::Refused { at: name.clone(), reason };
         // The only door to cryptography that this program has; it may be open already.
@@ -101,7 +101,7 @@ fn client() -> (ClientOptions, RetryConfig) {
     (options, retry)
 }
 
-fn amazon(bucket: &str, around: &Surroundings) -> object_store::Result<object_store::aws::AmazonS3> {
+fn amazon(bucket: &str, around: &Environment) -> object_store::Result<object_store::aws::AmazonS3> {
     let (options, retry) = client();
     let mut builder = AmazonS3Builder::new().with_client_options(options).with_retry(retry);
     let files = around.amazon();
@@ -119,7 +119,7 @@ fn amazon(bucket: &str, around: &Surroundings) -> object_store::Result<object_st
     builder.with_bucket_name(bucket).build()
 }
 
-fn google(bucket: &str, around: &Surroundings) -> object_store::Result<object_store::gcp::GoogleCloudStorage> {
+fn google(bucket: &str, around: &Environment) -> object_store::Result<object_store::gcp::GoogleCloudStorage> {
     let (options, retry) = client();
     let mut builder = GoogleCloudStorageBuilder::new().with_client_options(options).with_retry(retry);
     for (name, value) in around.beginning("GOOGLE_").chain(around.beginning("SERVICE_ACCOUNT")) {
@@ -130,7 +130,7 @@ fn google(bucket: &str, around: &Surroundings) -> object_store::Result<object_st
     builder.with_bucket_name(bucket).build()
 }
 
-fn azure(container: &str, around: &Surroundings) -> object_store::Result<object_store::azure::MicrosoftAzure> {
+fn azure(container: &str, around: &Environment) -> object_store::Result<object_store::azure::MicrosoftAzure> {
     let (options, retry) = client();
     let mut builder = MicrosoftAzureBuilder::new().with_client_options(options).with_retry(retry);
     for (name, value) in around.beginning("AZURE_") {

@@ -9,9 +9,9 @@ const LIMIT: u64 = 1 << 20;
 
 /// The variables of the environment, as the program was given them.
 #[derive(Clone, Default)]
-pub struct Surroundings(BTreeMap<String, String>);
+pub struct Environment(BTreeMap<String, String>);
 
-impl Surroundings {
+impl Environment {
     /// Takes variables by name.
     pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         Self(variables.into_iter().collect())
@@ -92,12 +92,12 @@ mod tests {
         let with = |profile: Option<&str>| {
             let files = [("AWS_CONFIG_FILE", config.as_str()), ("AWS_SHARED_CREDENTIALS_FILE", &keys)];
             let all = files.into_iter().chain(profile.map(|profile| ("AWS_PROFILE", profile)));
-            Surroundings::new(all.map(|(name, value)| (name.to_owned(), value.to_owned()))).amazon()
+            Environment::new(all.map(|(name, value)| (name.to_owned(), value.to_owned()))).amazon()
         };
         assert_eq!(with(None)["aws_access_key_id"], "a");
         assert_eq!(with(None)["region"], "one");
         assert_eq!(with(Some("lab"))["aws_access_key_id"], "b");
         assert_eq!(with(Some("lab"))["region"], "two");
-        assert!(Surroundings::default().amazon().is_empty());
+        assert!(Environment::default().amazon().is_empty());
     }
 }

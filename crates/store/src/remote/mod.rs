@@ -18,7 +18,7 @@ mod transfer;
 use std::collections::HashMap;
 use std::io::Read;
 
-pub use credentials::Surroundings;
+pub use credentials::Environment;
 pub use list::{ListError, Named, Remotes};
 pub use location::{Location, LocationError};
 pub use transfer::{Admits, Fetch, Fetched, Sending, Sent, Watch, catalogue, fetch, listed, send};
@@ -229,7 +229,7 @@ pub trait Transport: Sync {
 ///
 /// # Errors
 /// If it cannot be one: no store, no credentials, or it can only be read.
-pub fn open(location: &Location, around: &Surroundings, written: bool) -> Result<Box<dyn Transport>, RemoteError> {
+pub fn open(location: &Location, around: &Environment, written: bool) -> Result<Box<dyn Transport>, RemoteError> {
     let name = location.to_string();
     Ok(match location {
         Location::Folder(path) => Box::new(folder::Folder::open(path, written)?),

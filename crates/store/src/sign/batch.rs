@@ -168,7 +168,7 @@ mod tests {
         let mut sorted = digests(3);
         sorted.sort_unstable();
         assert!(signed(Purpose::Records, sorted.clone()).is_ok());
-        assert_eq!(signed(Purpose::Receipt, sorted.clone()), Err(BatchError::Signature(key.public())));
+        assert_eq!(signed(Purpose::Attestation, sorted.clone()), Err(BatchError::Signature(key.public())));
         assert_eq!(signed(Purpose::Records, vec![]), Err(BatchError::Empty));
         sorted.swap(0, 1);
         assert_eq!(signed(Purpose::Records, sorted.clone()), Err(BatchError::Order));

@@ -20,7 +20,7 @@ pub enum Purpose {
     /// That records say what was computed ([`super::Batch`]).
     Records,
     /// That somebody checked something, and how it came out.
-    Receipt,
+    Attestation,
 }
 
 impl Purpose {
@@ -28,7 +28,7 @@ impl Purpose {
     fn digest(self, bytes: &[u8]) -> [u8; 32] {
         let context = match self {
             Self::Records => "wdpipe 2026 record signature v1",
-            Self::Receipt => "wdpipe 2026 receipt signature v1",
+            Self::Attestation => "wdpipe 2026 receipt signature v1",
         };
         blake3::derive_key(context, bytes)
     }
@@ -264,7 +264,7 @@ mod tests {
         let [secret, other] = [SecretKey::generate().unwrap(), SecretKey::generate().unwrap()];
         let signature = secret.sign(Purpose::Records, b"x");
         assert!(secret.public().verify(Purpose::Records, b"x", &signature));
-        assert!(!secret.public().verify(Purpose::Receipt, b"x", &signature));
+        assert!(!secret.public().verify(Purpose::Attestation, b"x", &signature));
         assert!(!secret.public().verify(Purpose::Records, b"y", &signature));
         assert!(!other.public().verify(Purpose::Records, b"x", &signature));
     }
@@ -275,14 +275,14 @@ mod tests {
         // to count: if this fails, the contexts must say v2.
         let secret = secret(&"07".repeat(32));
         let pinned =
-            [Purpose::Records, Purpose::Receipt].map(|p| secret.sign(p, b"wdpipe").to_string()[..16].to_owned());
+            [Purpose::Records, Purpose::Attestation].map(|p| secret.sign(p, b"wdpipe").to_string()[..16].to_owned());
         assert_eq!(pinned, ["38c6b58187e11e70", "6f0adce7b0bdb354"]);
     }
 
     #[test]
     fn text_and_bytes_round_trip() {
         let secret = SecretKey::generate().unwrap();
-        let (public, signature) = (secret.public(), secret.sign(Purpose::Receipt, b""));
+        let (public, signature) = (secret.public(), secret.sign(Purpose::Attestation, b""));
         assert_eq!(public.to_string().parse(), Ok(public));
         assert_eq!(signature.to_string().parse(), Ok(signature));
         let json = serde_json::to_string(&(public, signature)).unwrap();

@@ -63,7 +63,7 @@ fn what_lies_on_a_network_is_looked_for_in_its_folder_too() {
     assert_eq!(store.state(&ObjectDigest::of(b"x")).unwrap(), ObjectState::Present);
     assert_eq!(store.record(&one.parts.key()).unwrap(), Some(one));
     let findings = store.sharing().unwrap();
-    assert!(findings.len() == 1 && !findings[0].is_fault && findings[0].mend.contains("cache torture"));
+    assert!(findings.len() == 1 && !findings[0].is_fault && findings[0].mend.contains("cache stress-test"));
 }
 
 #[test]

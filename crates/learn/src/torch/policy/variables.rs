@@ -38,7 +38,7 @@ const fn rule(names: &'static str, native: Fate, portable: Fate) -> Rule {
 /// The first rule that fits a name holds for it.
 const RULES: [Rule; 18] = [
     // Which instructions. libtorch says which set it uses, so under `native` the recorded class shows it; oneDNN and MKL
-    // do not. MKL has no setting for AVX2 that processors of all makers follow, but one code path that is the same on all.
+    // do not. MKL has no setting for AVX2 that processors of all producers follow, but one code path that is the same on all.
     rule("ATEN_CPU_CAPABILITY", Left, Set("avx2")),
     rule("ONEDNN_MAX_CPU_ISA", Removed, Set("AVX2")),
     rule("MKL_CBWR", Removed, Set("COMPATIBLE")),

@@ -14,7 +14,7 @@ const MOST: usize = 4;
 
 /// What a stage made.
 #[derive(Debug)]
-pub struct Made {
+pub struct Outputs {
     /// Its outputs, in the order that the kind says.
     pub outputs: Vec<Product>,
     /// Hash of every tensor of the end state, if it trains.
@@ -66,7 +66,7 @@ impl Product {
     }
 }
 
-impl Made {
+impl Outputs {
     /// What a stage made that has no end state, by name, and how much of its work it did.
     pub fn new(outputs: impl IntoIterator<Item = (&'static str, Vec<u8>)>, done: f64) -> Self {
         Self {
@@ -121,7 +121,7 @@ mod tests {
             tensors.iter().map(|(name, data)| ((*name).to_owned(), array(data))).collect()
         };
         let end = [("weights", of(&[("b", &[1.0]), ("a", &[2.0, 3.0])])), ("ema", of(&[("a", &[4.0])]))];
-        let made = Made::trained(&end, [("metrics", b"rows".to_vec())]).unwrap();
+        let made = Outputs::trained(&end, [("metrics", b"rows".to_vec())]).unwrap();
         assert_eq!(made.outputs.iter().map(|made| made.name).collect::<Vec<_>>(), ["weights", "ema", "metrics"]);
         assert!(made.outputs.iter().all(|made| made.object == ObjectDigest::of(&made.bytes)));
         let (weights, average) = (end[0].1.to_bytes().unwrap(), end[1].1.to_bytes().unwrap());
@@ -131,6 +131,6 @@ mod tests {
         let wanted = wanted.map(|(name, bytes)| (name.to_owned(), ObjectDigest::of(&bytes)));
         assert_eq!(made.tensors, wanted);
         let wrong = [("a".to_owned(), Array { shape: vec![2], data: vec![1.0] })].into_iter().collect();
-        assert!(Made::trained(&[("weights", wrong)], []).is_err());
+        assert!(Outputs::trained(&[("weights", wrong)], []).is_err());
     }
 }

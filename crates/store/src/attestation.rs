@@ -1,4 +1,4 @@
-//! Receipts: that somebody computed parts of a figure again, and with what result. Signed, so that they add up.
+//! Attestations: that somebody computed parts of a figure again, and with what result. Signed, so that they add up.
 //!
 //! `reports/<profile>/<figure>.receipts` holds them as TOML, one `[[receipt]]` after the other; new ones are appended.
 //! What is signed is the encoded [`Testimony`].
@@ -7,15 +7,15 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-use crate::lock::{Lock, Locked};
+use crate::lockfile::{Lock, Locked};
 use crate::sign::{PublicKey, Purpose, SecretKey, Signature};
 use base::closure;
 use base::codec::{self, Format};
 use base::digest::{ClosureRoot, StageKey};
 
-const FORMAT: Format = Format { magic: *b"WDrc", version: 1, name: "receipt" };
+const FORMAT: Format = Format { magic: *b"WDrc", version: 1, name: "attestation" };
 
-/// No file of receipts has more bytes.
+/// No file of attestations has more bytes.
 pub const LIMIT: u64 = 4 << 20;
 
 /// A stage that was computed again: its key, and the root of its outputs alone ([`closure::root`]).
@@ -34,7 +34,7 @@ impl Segment {
     }
 }
 
-/// What a receipt says.
+/// What an attestation says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Testimony {
@@ -64,7 +64,7 @@ pub struct Testimony {
 
 /// A signed testimony. One that was read has a right signature.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Receipt {
+pub struct Attestation {
     /// What it says.
     pub said: Testimony,
     /// Who says it.
@@ -72,14 +72,14 @@ pub struct Receipt {
     signature: Signature,
 }
 
-/// Why a text holds no receipts.
+/// Why a text holds no attestations.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ReceiptError {
-    /// It does not read as receipts.
-    #[error("they are no receipts: {0}")]
+pub enum AttestationError {
+    /// It does not read as attestations.
+    #[error("they are no attestations: {0}")]
     Syntax(String),
     /// The signature of one is not that of what it says.
-    #[error("receipt {0} of {1} has a wrong signature: it was altered, or is a forgery")]
+    #[error("attestation {0} of {1} has a wrong signature: it was altered, or is a forgery")]
     Signature(usize, usize),
 }
 
@@ -87,7 +87,7 @@ pub enum ReceiptError {
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(default)]
-    receipt: Vec<Row>,
+    attestation: Vec<Row>,
 }
 
 #[derive(Deserialize)]
@@ -109,18 +109,18 @@ struct Row {
 }
 
 impl Testimony {
-    fn signed_bytes(&self) -> Result<Vec<u8>, ReceiptError> {
-        codec::encode(FORMAT, self).map_err(|error| ReceiptError::Syntax(error.to_string()))
+    fn signed_bytes(&self) -> Result<Vec<u8>, AttestationError> {
+        codec::encode(FORMAT, self).map_err(|error| AttestationError::Syntax(error.to_string()))
     }
 }
 
-impl Receipt {
+impl Attestation {
     /// Signs a testimony.
     ///
     /// # Errors
     /// If it is too large.
-    pub fn sign(said: Testimony, key: &SecretKey) -> Result<Self, ReceiptError> {
-        let signature = key.sign(Purpose::Receipt, &said.signed_bytes()?);
+    pub fn sign(said: Testimony, key: &SecretKey) -> Result<Self, AttestationError> {
+        let signature = key.sign(Purpose::Attestation, &said.signed_bytes()?);
         Ok(Self { said, by: key.public(), signature })
     }
 
@@ -151,17 +151,17 @@ impl Receipt {
         out
     }
 
-    /// Reads receipts; safe on untrusted text.
+    /// Reads attestations; safe on untrusted text.
     ///
     /// # Errors
     /// If the text holds something else, or a signature is wrong.
-    pub fn read(text: &str) -> Result<Vec<Self>, ReceiptError> {
-        let syntax = |message: String| ReceiptError::Syntax(message);
+    pub fn read(text: &str) -> Result<Vec<Self>, AttestationError> {
+        let syntax = |message: String| AttestationError::Syntax(message);
         if text.len() as u64 > LIMIT {
             return Err(syntax(format!("they have more than {LIMIT} bytes")));
         }
         let file: File = toml::from_str(text).map_err(|error| syntax(error.to_string().trim_end().to_owned()))?;
-        let count = file.receipt.len();
+        let count = file.attestation.len();
         let read = |(place, row): (usize, Row)| {
             let segments = |lines: Vec<String>| lines.iter().map(|line| segment(line)).collect::<Result<Vec<_>, _>>();
             let by: PublicKey = row.by.parse().map_err(|error| syntax(format!("{error}")))?;
@@ -179,18 +179,18 @@ impl Receipt {
                 finished: row.finished,
                 wdpipe: row.wdpipe,
             };
-            if !by.verify(Purpose::Receipt, &said.signed_bytes()?, &signature) {
-                return Err(ReceiptError::Signature(place + 1, count));
+            if !by.verify(Purpose::Attestation, &said.signed_bytes()?, &signature) {
+                return Err(AttestationError::Signature(place + 1, count));
             }
             Ok(Self { said, by, signature })
         };
-        file.receipt.into_iter().enumerate().map(read).collect()
+        file.attestation.into_iter().enumerate().map(read).collect()
     }
 }
 
-fn segment(line: &str) -> Result<Segment, ReceiptError> {
+fn segment(line: &str) -> Result<Segment, AttestationError> {
     let parsed = line.split_once(' ').and_then(|(key, outcome)| Some((key.parse().ok()?, outcome.parse().ok()?)));
-    let (key, outcome) = parsed.ok_or_else(|| ReceiptError::Syntax(format!("`{line}` is no key and outcome")))?;
+    let (key, outcome) = parsed.ok_or_else(|| AttestationError::Syntax(format!("`{line}` is no key and outcome")))?;
     Ok(Segment { key, outcome })
 }
 
@@ -205,19 +205,19 @@ pub struct Coverage {
     pub disputed: Vec<String>,
     /// Whose keys.
     pub keys: Vec<PublicKey>,
-    /// Receipts that say nothing of this figure as it is locked now.
+    /// Attestations that say nothing of this figure as it is locked now.
     pub elsewhere: usize,
 }
 
-/// What receipts say of a locked figure. A segment counts if its key and its outputs are those of the lock, for
+/// What attestations say of a locked figure. A segment counts if its key and its outputs are those of the lock, for
 /// whichever figure or lock it was computed again.
-pub fn coverage<'a>(lock: &Lock, receipts: impl IntoIterator<Item = &'a Receipt>) -> Coverage {
+pub fn coverage<'a>(lock: &Lock, attestations: impl IntoIterator<Item = &'a Attestation>) -> Coverage {
     let mut segments: std::collections::BTreeMap<Segment, (&str, bool, bool)> = std::collections::BTreeMap::new();
     for stage in lock.stages.iter().filter(|stage| stage.kind == "train") {
         segments.insert(Segment::of(stage), (&stage.name, false, false));
     }
     let mut coverage = Coverage { segments: segments.len(), ..Coverage::default() };
-    for Receipt { said, by, .. } in receipts {
+    for Attestation { said, by, .. } in attestations {
         let mut counts = false;
         for segment in said.equal.iter().chain(&said.within) {
             if let Some((_, covered, _)) = segments.get_mut(segment) {
@@ -268,7 +268,7 @@ mod tests {
         }
     }
 
-    fn receipt(equal: &[usize], differs: &[usize], key: &SecretKey) -> Receipt {
+    fn attestation(equal: &[usize], differs: &[usize], key: &SecretKey) -> Attestation {
         let lock = lock();
         let segments = |places: &[usize]| places.iter().map(|&place| Segment::of(&lock.stages[place])).collect();
         let said = Testimony {
@@ -284,40 +284,40 @@ mod tests {
             finished: 1,
             wdpipe: "0".into(),
         };
-        Receipt::sign(said, key).unwrap()
+        Attestation::sign(said, key).unwrap()
     }
 
     #[test]
-    fn receipts_add_up() {
+    fn attestations_add_up() {
         let (a, b) = (SecretKey::generate().unwrap(), SecretKey::generate().unwrap());
-        let all = [receipt(&[0, 1], &[], &a), receipt(&[1, 2], &[3], &b), receipt(&[0], &[], &a)];
-        let text: String = all.iter().map(Receipt::to_text).collect();
-        assert_eq!(Receipt::read(&text).unwrap(), all);
+        let all = [attestation(&[0, 1], &[], &a), attestation(&[1, 2], &[3], &b), attestation(&[0], &[], &a)];
+        let text: String = all.iter().map(Attestation::to_text).collect();
+        assert_eq!(Attestation::read(&text).unwrap(), all);
         let coverage = coverage(&lock(), &all);
         assert_eq!((coverage.segments, coverage.covered, coverage.keys.len()), (4, 3, 2));
         assert_eq!(coverage.disputed, ["s3"]);
     }
 
     #[test]
-    fn a_receipt_of_other_outputs_counts_for_nothing() {
+    fn a_attestation_of_other_outputs_counts_for_nothing() {
         let mut other = lock();
         other.stages[0].outputs.insert("weights".into(), ObjectDigest::of(b"forged"));
-        let coverage = coverage(&other, &[receipt(&[0], &[], &SecretKey::generate().unwrap())]);
+        let coverage = coverage(&other, &[attestation(&[0], &[], &SecretKey::generate().unwrap())]);
         assert_eq!((coverage.covered, coverage.elsewhere), (0, 1));
     }
 
     #[test]
     fn every_altered_byte_is_found() {
-        let receipt = receipt(&[0, 1], &[2], &SecretKey::generate().unwrap());
-        let text = receipt.to_text();
+        let attestation = attestation(&[0, 1], &[2], &SecretKey::generate().unwrap());
+        let text = attestation.to_text();
         for at in 0..text.len() {
             let mut bytes = text.clone().into_bytes();
             bytes[at] ^= 1;
             let Ok(altered) = String::from_utf8(bytes) else { continue };
-            match Receipt::read(&altered) {
+            match Attestation::read(&altered) {
                 Err(_) => {}
                 // White space between lines may change; what is said may not.
-                Ok(read) => assert!(read.is_empty() || read == [receipt.clone()], "byte {at}"),
+                Ok(read) => assert!(read.is_empty() || read == [attestation.clone()], "byte {at}"),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! `cache torture`: what a file system guarantees, and what it says where that cannot be found out.
+//! `cache stress-test`: what a file system guarantees, and what it says where that cannot be found out.
 
 use std::process::Command;
 
@@ -27,7 +27,7 @@ fn a_short_run_passes_here_and_leaves_nothing() {
     assert!(first(&seen("published files stay read-only"), "old") > 0);
     assert!(!place.exists() && environment.path("new").exists());
     // As a table for people.
-    let ended = environment.run(&["cache", "torture", "again", "--seconds", "1"]);
+    let ended = environment.run(&["cache", "stress-test", "again", "--seconds", "1"]);
     assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
     assert!(
         ended.stdout.contains("a lock ends with its process") && ended.stderr.contains("seed "),
@@ -40,7 +40,7 @@ fn a_short_run_passes_here_and_leaves_nothing() {
 fn a_folder_in_use_is_left_alone() {
     let environment = Environment::new();
     std::fs::write(environment.path("thesis.tex"), "all of it").unwrap();
-    let ended = environment.run(&["cache", "torture", "."]);
+    let ended = environment.run(&["cache", "stress-test", "."]);
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
     assert!(ended.stderr.contains("is not empty: name an empty or new folder"), "{}", ended.stderr);
     assert!(environment.path("thesis.tex").exists());
@@ -74,7 +74,8 @@ fn a_small_or_read_only_file_system_is_said() {
         [("size=4m", "bytes free", "make room"), ("ro", "Read-only file system", "name a folder that you may write")];
     for (options, said, hint) in cases {
         let Some(mounted) = Mounted::new(options) else { return };
-        let ended = Environment::new().run(&["cache", "torture", mounted.0.path().to_str().unwrap(), "--seconds", "1"]);
+        let ended =
+            Environment::new().run(&["cache", "stress-test", mounted.0.path().to_str().unwrap(), "--seconds", "1"]);
         assert_eq!(ended.code, Some(4), "{}{}", ended.stdout, ended.stderr);
         assert!(ended.stderr.contains(said) && ended.stderr.contains(hint), "{}", ended.stderr);
     }
@@ -83,7 +84,8 @@ fn a_small_or_read_only_file_system_is_said() {
 #[test]
 fn a_disk_that_fills_up_meanwhile_is_said_too() {
     let Some(mounted) = Mounted::new("size=80m,nr_inodes=700") else { return };
-    let ended = Environment::new().run(&["cache", "torture", mounted.0.path().to_str().unwrap(), "--seconds", "20"]);
+    let ended =
+        Environment::new().run(&["cache", "stress-test", mounted.0.path().to_str().unwrap(), "--seconds", "20"]);
     assert_eq!(ended.code, Some(4), "{}{}", ended.stdout, ended.stderr);
     assert!(ended.stderr.contains("No space left"), "{}", ended.stderr);
     assert_eq!(std::fs::read_dir(mounted.0.path()).unwrap().count(), 0);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::child::{Role, Task, store_of};
 use super::probe::start;
 use super::work::{OLD, content, key, record};
-use super::{Guarantee, TortureError, Trial};
+use super::{Guarantee, StressError, Trial};
 use base::digest::ObjectDigest;
 use base::rng::Stream;
 use files::SHARED_FILE;
@@ -34,7 +34,7 @@ struct Told {
 }
 
 /// Runs it in a folder that is made for it.
-pub(super) fn run(trial: &Trial<'_>, folder: &Path) -> Result<Vec<Guarantee>, TortureError> {
+pub(super) fn run(trial: &Trial<'_>, folder: &Path) -> Result<Vec<Guarantee>, StressError> {
     files::create_folder(&folder.join("witness"))?;
     let mut task = Task { role: Role::Writer, folder: folder.to_owned(), seed: trial.seed, old: 0 };
     let store = Store::open(&store_of(&task))?;
@@ -48,7 +48,7 @@ pub(super) fn run(trial: &Trial<'_>, folder: &Path) -> Result<Vec<Guarantee>, To
 }
 
 /// Waits until what is written has a later time, on the file system's own clock, than all that is there.
-fn settled(folder: &Path, store: &Path) -> Result<u64, TortureError> {
+fn settled(folder: &Path, store: &Path) -> Result<u64, StressError> {
     let seconds = |identity: &files::Identity| u64::try_from(identity.changed / 1_000_000_000).unwrap_or(0);
     let old = files::walk(store)?.iter().map(|(_, identity)| seconds(identity)).max().unwrap_or(0);
     let start = Instant::now();
@@ -75,17 +75,17 @@ impl Drop for Runners {
     }
 }
 
-fn race(trial: &Trial<'_>, task: &Task) -> Result<Told, TortureError> {
+fn race(trial: &Trial<'_>, task: &Task) -> Result<Told, StressError> {
     let mut chance = Stream::new(trial.seed, "kills", &[]);
     let (sender, lines) = mpsc::channel();
     let mut runners = Runners(Vec::new());
     let mut told = Told::default();
-    let begin = |role: Role, seed: u64| -> Result<Child, TortureError> {
+    let begin = |role: Role, seed: u64| -> Result<Child, StressError> {
         let (mut child, out) = start(trial, &Task { role, seed, ..task.clone() })?;
         let sender = sender.clone();
         if let Err(error) = std::thread::Builder::new().spawn(move || pass_on(out, &sender)) {
             let _ = (child.kill(), child.wait());
-            return Err(TortureError::Thread(error));
+            return Err(StressError::Thread(error));
         }
         Ok(child)
     };
@@ -95,7 +95,7 @@ fn race(trial: &Trial<'_>, task: &Task) -> Result<Told, TortureError> {
     let start = Instant::now();
     while start.elapsed() < trial.length {
         if (trial.cancelled)() {
-            return Err(TortureError::Interrupted);
+            return Err(StressError::Interrupted);
         }
         std::thread::sleep(Duration::from_millis(20 + chance.below(130)));
         let place = chance.below(RUNNERS.len() as u64) as usize;
@@ -127,11 +127,11 @@ fn pass_on(out: ChildStdout, to: &Sender<String>) {
 }
 
 impl Told {
-    fn take(&mut self, lines: &Receiver<String>) -> Result<(), TortureError> {
+    fn take(&mut self, lines: &Receiver<String>) -> Result<(), StressError> {
         lines.try_iter().try_for_each(|line| self.line(&line))
     }
 
-    fn line(&mut self, line: &str) -> Result<(), TortureError> {
+    fn line(&mut self, line: &str) -> Result<(), StressError> {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match word {
             "done" => self.done.extend(rest.parse::<u64>().ok()),
@@ -141,7 +141,7 @@ impl Told {
             "alone" => self.alone += 1,
             "overlap" => self.overlaps += 1,
             "collected" => self.collected += rest.parse::<u64>().unwrap_or(0),
-            "error" => return Err(TortureError::Child(rest.to_owned())),
+            "error" => return Err(StressError::Child(rest.to_owned())),
             _ => {}
         }
         Ok(())
@@ -149,10 +149,10 @@ impl Told {
 }
 
 /// Looks at all that is left.
-fn judged(store: &Store, told: Told) -> Result<Vec<Guarantee>, TortureError> {
+fn judged(store: &Store, told: Told) -> Result<Vec<Guarantee>, StressError> {
     // Of what never happened nothing can be told: where processes start slowly a kill comes before they read.
     if told.right == 0 && told.wrong.is_empty() && told.torn.is_empty() {
-        return Err(TortureError::Child("none came to read anything; a longer race (--seconds) may tell".to_owned()));
+        return Err(StressError::Child("none came to read anything; a longer race (--seconds) may tell".to_owned()));
     }
     let report = store.check(&mut |_| {})?;
     let mut damaged = told.torn.len() + report.damaged_objects.len() + report.damaged_records.len();

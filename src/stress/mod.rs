@@ -69,7 +69,7 @@ impl Report {
 
 /// Why it could not be found out.
 #[derive(Debug, thiserror::Error)]
-pub enum TortureError {
+pub enum StressError {
     /// The folder holds something.
     #[error("{} is not empty: name an empty or new folder on the file system that is to be tried", .0.display())]
     NotEmpty(PathBuf),
@@ -102,14 +102,14 @@ pub enum TortureError {
 ///
 /// # Errors
 /// If the folder is not empty, cannot be written or has too little space, or a process fails for another reason.
-pub fn torture(trial: &Trial<'_>) -> Result<Report, TortureError> {
+pub fn stress_test(trial: &Trial<'_>) -> Result<Report, StressError> {
     let folder = trial.folder;
     let is_new = files::identity(folder)?.is_none();
     files::create_folder(folder)?;
     if !files::list(folder)?.is_empty() {
-        return Err(TortureError::NotEmpty(folder.to_owned()));
+        return Err(StressError::NotEmpty(folder.to_owned()));
     }
-    let place = folder.join("wdpipe-torture");
+    let place = folder.join("wdpipe-stress");
     let found = found_out(trial, &place);
     let cleared =
         files::remove_all(&place).and_then(|()| if is_new { files::remove(folder).map(drop) } else { Ok(()) });
@@ -118,10 +118,10 @@ pub fn torture(trial: &Trial<'_>) -> Result<Report, TortureError> {
     Ok(report)
 }
 
-fn found_out(trial: &Trial<'_>, place: &Path) -> Result<Report, TortureError> {
+fn found_out(trial: &Trial<'_>, place: &Path) -> Result<Report, StressError> {
     let free = files::free_space(trial.folder)?;
     if free < ROOM {
-        return Err(TortureError::Full { folder: trial.folder.to_owned(), free });
+        return Err(StressError::Full { folder: trial.folder.to_owned(), free });
     }
     files::create_folder(place)?;
     let mut guarantees = probe::all(trial, &place.join("probe"))?;

@@ -30,13 +30,13 @@ fn a_folder_that_holds_something_or_cannot_be_written_is_refused() {
             child: &|_| Command::new("false"),
             cancelled: &|| false,
         };
-        torture(&trial).unwrap_err()
+        stress_test(&trial).unwrap_err()
     };
     // A child that fails is said, and nothing stays.
     let new = folder.path().join("new");
-    assert!(matches!(tried(&new), TortureError::Child(_)));
+    assert!(matches!(tried(&new), StressError::Child(_)));
     assert!(files::list(folder.path()).unwrap().is_empty());
     files::create_folder(&new).unwrap();
-    assert!(matches!(tried(folder.path()), TortureError::NotEmpty(_)));
-    assert!(matches!(tried(Path::new("/proc/wdpipe")), TortureError::Fs(_)));
+    assert!(matches!(tried(folder.path()), StressError::NotEmpty(_)));
+    assert!(matches!(tried(Path::new("/proc/wdpipe")), StressError::Fs(_)));
 }

@@ -9,7 +9,7 @@ use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use super::child::{Role, Task, witness};
-use super::{Guarantee, TortureError, Trial};
+use super::{Guarantee, StressError, Trial};
 use base::parallel::together;
 use files::{Account, Lock, SHARED_FILE, SHARED_FOLDER};
 
@@ -17,7 +17,7 @@ use files::{Account, Lock, SHARED_FILE, SHARED_FOLDER};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// All of them, in a folder that is made for them.
-pub(super) fn all(trial: &Trial<'_>, folder: &Path) -> Result<Vec<Guarantee>, TortureError> {
+pub(super) fn all(trial: &Trial<'_>, folder: &Path) -> Result<Vec<Guarantee>, StressError> {
     files::create_folder(folder)?;
     let (link, reflink, times) = (files::can_link(folder)?, files::can_reflink(folder)?, files::change_shows(folder)?);
     let plain = |is_given| if is_given { "yes".to_owned() } else { "no".to_owned() };
@@ -53,7 +53,7 @@ pub(super) fn all(trial: &Trial<'_>, folder: &Path) -> Result<Vec<Guarantee>, To
 }
 
 /// Of many that give one name to their files at the same time, one succeeds.
-fn exclusive(folder: &Path) -> Result<Guarantee, TortureError> {
+fn exclusive(folder: &Path) -> Result<Guarantee, StressError> {
     const ROUNDS: usize = 40;
     const THREADS: usize = 4;
     let (mut fair, start) = (0, Barrier::new(THREADS));
@@ -66,7 +66,7 @@ fn exclusive(folder: &Path) -> Result<Guarantee, TortureError> {
             winners.fetch_add(u32::from(made.is_some()), Ordering::Relaxed);
             Ok::<_, files::FsError>(())
         };
-        let threads = together(THREADS, each).map_err(TortureError::Thread)?;
+        let threads = together(THREADS, each).map_err(StressError::Thread)?;
         threads.into_iter().try_for_each(|thread| thread.unwrap_or(Ok(())))?;
         let bytes = files::read(&target, 1 << 10)?;
         let whole = bytes.len() == 512 && bytes.iter().all(|byte| *byte == bytes[0]);
@@ -101,7 +101,7 @@ fn modes(folder: &Path) -> Guarantee {
 }
 
 /// How long a name that was looked for in vain stays unseen after it is published.
-fn seen_at_once(folder: &Path) -> Result<Guarantee, TortureError> {
+fn seen_at_once(folder: &Path) -> Result<Guarantee, StressError> {
     let mut longest = Duration::ZERO;
     for round in 0..10 {
         let target = folder.join(format!("seen{round}"));
@@ -119,12 +119,12 @@ fn seen_at_once(folder: &Path) -> Result<Guarantee, TortureError> {
                 }
                 Ok::<_, files::FsError>(Instant::now())
             };
-            let looker = Builder::new().spawn_scoped(scope, look).map_err(TortureError::Thread)?;
+            let looker = Builder::new().spawn_scoped(scope, look).map_err(StressError::Thread)?;
             looking.wait();
             files::publish(folder, &target, &[b"x"])?;
             let published = Instant::now();
             let seen = looker.join().unwrap_or(Ok(published + PATIENCE))?;
-            Ok::<_, TortureError>(seen.saturating_duration_since(published))
+            Ok::<_, StressError>(seen.saturating_duration_since(published))
         })?;
         longest = longest.max(waited);
     }
@@ -137,7 +137,7 @@ fn seen_at_once(folder: &Path) -> Result<Guarantee, TortureError> {
     })
 }
 
-fn durable(folder: &Path) -> Result<Guarantee, TortureError> {
+fn durable(folder: &Path) -> Result<Guarantee, StressError> {
     let mut took = Vec::new();
     for round in 0..21 {
         let start = Instant::now();
@@ -157,7 +157,7 @@ fn durable(folder: &Path) -> Result<Guarantee, TortureError> {
 }
 
 /// A lock excludes others while its holder lives, and not any more when it is killed.
-fn released(trial: &Trial<'_>, folder: &Path) -> Result<Guarantee, TortureError> {
+fn released(trial: &Trial<'_>, folder: &Path) -> Result<Guarantee, StressError> {
     let (path, _) = witness(folder);
     files::create_folder(&folder.join("witness"))?;
     let task = Task { role: Role::Holder, folder: folder.to_owned(), seed: trial.seed, old: 0 };
@@ -167,7 +167,7 @@ fn released(trial: &Trial<'_>, folder: &Path) -> Result<Guarantee, TortureError>
     // Before anything is returned: it would live on.
     let _ = (child.kill(), child.wait());
     if told.as_deref() != Some("held") {
-        return Err(TortureError::Child(told.unwrap_or_else(|| "it ended without a word".to_owned())));
+        return Err(StressError::Child(told.unwrap_or_else(|| "it ended without a word".to_owned())));
     }
     let held = held?;
     let start = Instant::now();
@@ -190,10 +190,10 @@ fn released(trial: &Trial<'_>, folder: &Path) -> Result<Guarantee, TortureError>
 }
 
 /// Starts a child; with what it tells.
-pub(super) fn start(trial: &Trial<'_>, task: &Task) -> Result<(Child, ChildStdout), TortureError> {
+pub(super) fn start(trial: &Trial<'_>, task: &Task) -> Result<(Child, ChildStdout), StressError> {
     let mut command = (trial.child)(task);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-    let failed = |what: &str| TortureError::Child(format!("it could not be started: {what}"));
+    let failed = |what: &str| StressError::Child(format!("it could not be started: {what}"));
     let mut child = child.map_err(|error| failed(&error.to_string()))?;
     let out = child.stdout.take().ok_or_else(|| failed("it has no output"))?;
     Ok((child, out))

@@ -1,18 +1,18 @@
-//! Level *audits*: how much of a figure was computed again, as receipts say.
+//! Level *audits*: how much of a figure was computed again, as attestations say.
 
 use super::{Check, Level, Verdict};
 use crate::reports::Place;
-use store::lock::Lock;
-use store::receipt::{Coverage, coverage};
+use store::attestation::{Coverage, coverage};
+use store::lockfile::Lock;
 
-/// Reads the receipts beside a lock; nothing if there are none.
+/// Reads the attestations beside a lock; nothing if there are none.
 pub fn audits(lock: &Lock, place: &Place) -> Option<Check> {
-    let receipts = match place.receipts() {
-        Ok(receipts) if receipts.is_empty() => return None,
-        Ok(receipts) => receipts,
+    let attestations = match place.attestations() {
+        Ok(attestations) if attestations.is_empty() => return None,
+        Ok(attestations) => attestations,
         Err(error) => return Some(Check::failed(Level::Audits, Verdict::Differs, &error.to_string())),
     };
-    let Coverage { segments, covered, disputed, keys, elsewhere } = coverage(lock, &receipts);
+    let Coverage { segments, covered, disputed, keys, elsewhere } = coverage(lock, &attestations);
     let share = covered as f64 / segments.max(1) as f64;
     let keys = match keys.len() {
         1 => "1 key".to_owned(),
@@ -29,7 +29,7 @@ pub fn audits(lock: &Lock, place: &Place) -> Option<Check> {
         check.found(Verdict::Differs, format!("{name} came out differently when it was computed again"));
     }
     if elsewhere > 0 {
-        check.findings.push(format!("receipts that say nothing of the figure as it is locked: {elsewhere}"));
+        check.findings.push(format!("attestations that say nothing of the figure as it is locked: {elsewhere}"));
     }
     Some(check)
 }

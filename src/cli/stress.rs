@@ -1,4 +1,4 @@
-//! `wdpipe cache torture`: what a file system guarantees.
+//! `wdpipe cache stress-test`: what a file system guarantees.
 
 use std::os::unix::process::parent_id;
 use std::path::PathBuf;
@@ -8,20 +8,20 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::environment::now;
 use super::format::columns;
 use super::parse::whole;
 use super::signals::cancel_on_interrupt;
-use super::surroundings::now;
 use super::ui::Ui;
 use super::{ExitCode, Failure};
-use crate::torture::{Guarantee, Report, Role, Task, TortureError, Trial, torture};
+use crate::stress::{Guarantee, Report, Role, StressError, Task, Trial, stress_test};
 
 /// Tries what a file system guarantees, before a cache is trusted to it.
 ///
 /// Processes race to write, read and collect in a cache made for it, and are killed at random instants; then everything is
 /// checked. The exit code is 1 if something is lacking that wdpipe needs.
 #[derive(Debug, Args)]
-pub struct Torture {
+pub struct StressTest {
     /// An empty or new folder there. What is made in it is removed again.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
@@ -36,7 +36,7 @@ pub struct Torture {
     json: bool,
 }
 
-/// One of the processes of `cache torture`.
+/// One of the processes of `cache stress-test`.
 #[derive(Debug, Args)]
 pub struct Child {
     #[arg(value_parser = role)]
@@ -50,7 +50,7 @@ fn role(name: &str) -> Result<Role, String> {
     Role::ALL.into_iter().find(|role| role.name() == name).ok_or_else(|| format!("`{name}` is no part of the race"))
 }
 
-impl Torture {
+impl StressTest {
     /// Runs the command.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl Torture {
         let child = |task: &Task| {
             let Task { role, folder, seed, old } = task;
             let mut command = Command::new(&program);
-            command.args(["cache", "torture-child", role.name()]).arg(folder);
+            command.args(["cache", "stress-child", role.name()]).arg(folder);
             command.args([seed, old].map(u64::to_string));
             command
         };
@@ -71,7 +71,7 @@ impl Torture {
         let cancelled = || cancel.load(Ordering::Relaxed);
         let length = Duration::from_secs(self.seconds);
         let trial = Trial { folder: &self.folder, length, seed, child: &child, cancelled: &cancelled };
-        let report = torture(&trial).map_err(|error| if cancelled() { TortureError::Interrupted } else { error })?;
+        let report = stress_test(&trial).map_err(|error| if cancelled() { StressError::Interrupted } else { error })?;
         self.print(&report, seed, ui);
         let lacking: Vec<_> = report.lacking().collect();
         if lacking.is_empty() {
@@ -129,19 +129,19 @@ impl Child {
     }
 }
 
-impl From<TortureError> for Failure {
-    fn from(error: TortureError) -> Self {
+impl From<StressError> for Failure {
+    fn from(error: StressError) -> Self {
         let message = error.to_string();
         match error {
-            TortureError::Fs(error) => store::StoreError::Fs(error).into(),
-            TortureError::Store(error) => error.into(),
-            TortureError::NotEmpty(_) => Self::usage(message, ""),
-            TortureError::Full { .. } => Self::new(ExitCode::Storage, message, "make room, or name another folder"),
-            TortureError::Child(_) => {
+            StressError::Fs(error) => store::StoreError::Fs(error).into(),
+            StressError::Store(error) => error.into(),
+            StressError::NotEmpty(_) => Self::usage(message, ""),
+            StressError::Full { .. } => Self::new(ExitCode::Storage, message, "make room, or name another folder"),
+            StressError::Child(_) => {
                 Self::new(ExitCode::Storage, message, "nothing was found out; mend that, and try again")
             }
-            TortureError::Thread(error) => crate::engine::EngineError::Threads(error).into(),
-            TortureError::Interrupted => Self::new(ExitCode::Interrupted, message, ""),
+            StressError::Thread(error) => crate::engine::EngineError::Threads(error).into(),
+            StressError::Interrupted => Self::new(ExitCode::Interrupted, message, ""),
         }
     }
 }
