@@ -1,10 +1,11 @@
-//! What the program takes to find that nothing is to be done, beside what ninja takes for as many targets on the same disk
-//! in the same run; what the plan of 100,000 stages takes; and what a store of many records takes.
+//! How long the program takes to find that there is nothing to do, compared with ninja for the same number of targets
+//! on the same disk in the same run; how long planning 100,000 stages takes; and how long operations on a store of many
+//! records take.
 //!
 //!     cargo bench --no-default-features --bench engine [-- [DIR] [RECORDS]]
 //!
-//! DIR (the system's folder for temporary files) says which disk. It needs 12 GiB there and a quarter of an hour, most of
-//! it for writing the million records (RECORDS) of the last part.
+//! DIR (default: the system's folder for temporary files) selects the disk. The benchmark needs 12 GiB there and a
+//! quarter of an hour, mostly for writing the million records (RECORDS) of the last part.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints, and ends where it fails")]
 
@@ -25,9 +26,9 @@ use wdpipe::graph::Graph;
 use wdpipe::spec::{Pipeline, expand};
 
 const ROUNDS: usize = 7;
-/// The first argument of a process that only writes.
+/// First argument of a process that only writes.
 const PREPARE: &str = "prepare";
-/// Records that are published together.
+/// Number of records that are published together.
 const TOGETHER: i64 = 50_000;
 
 fn main() {
@@ -55,7 +56,8 @@ fn main() {
     small.measure("cache stats", &["cache", "stats"]);
 }
 
-/// Writes into a store, in a process of its own: the system counts the memory of whoever starts a program as the program's.
+/// Writes into a store, in a separate process: the system counts the memory of the process that starts a program as
+/// memory of that program.
 fn prepare(folder: &Path, numbers: &[usize]) {
     let started = Instant::now();
     let store = Store::open(&folder.join("cache")).unwrap();
@@ -84,7 +86,8 @@ fn graph(text: &str) -> Graph {
     expand(&Pipeline::read("sweep", "sweep.toml", text, "smoke", &[]).unwrap()).unwrap()
 }
 
-/// Training in segments for a number of seeds, what follows from the last of each, and a figure of that.
+/// Returns a pipeline that trains in segments for a number of seeds, a stage that starts from the last segment of each,
+/// and a figure of those stages.
 fn pipeline(seeds: usize, epochs: usize) -> String {
     format!(
         r#"
@@ -133,7 +136,7 @@ fn pipeline(seeds: usize, epochs: usize) -> String {
 /// A folder with a pipeline and a store that holds all its stages.
 struct Project<'a> {
     folder: &'a Path,
-    /// Its pipeline.
+    /// Text of the pipeline.
     text: String,
 }
 
@@ -144,7 +147,7 @@ impl<'a> Project<'a> {
         fs::write(folder.join("pipelines/sweep.toml"), &text).unwrap();
         prepared(folder, &[seeds, epochs]);
         let project = Self { folder, text };
-        // Draws the figure, which is a stage like the others. A folder that was changed within two seconds is read anew.
+        // Draws the figure, which is a stage like the others. A folder changed in the last two seconds is read again.
         project.run(&["make", "sweep"]);
         std::thread::sleep(std::time::Duration::from_millis(2100));
         let (seconds, mib) = project.run(&["make", "sweep"]);
@@ -152,12 +155,12 @@ impl<'a> Project<'a> {
         project
     }
 
-    /// Runs the program; returns seconds and the most MiB that it had.
+    /// Runs the program; returns the seconds and the peak memory in MiB.
     fn run(&self, arguments: &[&str]) -> (f64, f64) {
         run(env!("CARGO_BIN_EXE_wdpipe"), arguments, self.folder)
     }
 
-    /// Runs it several times; prints and returns the median of the seconds.
+    /// Runs the program several times; prints and returns the median of the seconds.
     fn measure(&self, what: &str, arguments: &[&str]) -> f64 {
         let (seconds, mib) = median(|| self.run(arguments));
         println!("  {what}: {:.1} ms, {mib:.0} MiB", 1e3 * seconds);
@@ -171,7 +174,7 @@ impl<'a> Project<'a> {
         self.measure("make, nothing to do", &["make", "sweep"]);
     }
 
-    /// The same graph for ninja, with a file for every stage.
+    /// Measures ninja on the same graph, with a file for every stage.
     fn ninja(&self, make: f64) {
         let ninja = std::env::var("NINJA").unwrap_or_else(|_| "ninja".to_owned());
         let mut text = String::from("rule touch\n  command = touch $out\n");
@@ -182,7 +185,7 @@ impl<'a> Project<'a> {
         }
         fs::write(self.folder.join("build.ninja"), text).unwrap();
         if Command::new(&ninja).arg("--version").output().is_err() {
-            return println!("  no ninja here (or say NINJA=PATH)");
+            return println!("  ninja was not found (set NINJA=PATH)");
         }
         run(&ninja, &[], self.folder);
         let (seconds, mib) = median(|| run(&ninja, &[], self.folder));
@@ -190,7 +193,7 @@ impl<'a> Project<'a> {
     }
 }
 
-/// Adds records of other things, a third of which have an object.
+/// Adds records of unrelated stages, a third of which have an object.
 fn fill(store: &Store, records: i64) {
     for start in (0..records).step_by(TOGETHER as usize) {
         let mut bulk = store.bulk();
@@ -229,7 +232,7 @@ fn add(bulk: &mut store::Bulk<'_>, parts: KeyParts, outputs: Vec<Made>, stage: S
         flops: 1e10,
         who: "somebody@somewhere".into(),
         device: "cpu".into(),
-        // No two ended at once.
+        // No two stages finished at the same time.
         finished: bulk.len() as u64,
         ..Provenance::default()
     };
@@ -237,7 +240,7 @@ fn add(bulk: &mut store::Bulk<'_>, parts: KeyParts, outputs: Vec<Made>, stage: S
     bulk.record(&Record { parts, outputs, tensors: Vec::new(), provenance }).unwrap();
 }
 
-/// Publishes what every stage but the drawings yielded, as it seems; returns the number of objects.
+/// Publishes invented outputs for every stage except drawings; returns the number of objects.
 fn publish(graph: &Graph, store: &Store) -> usize {
     let (mut yielded, mut objects): (Vec<Vec<Output>>, _) = (Vec::new(), 0);
     let mut bulk = store.bulk();
@@ -279,8 +282,8 @@ fn median(mut measure: impl FnMut() -> (f64, f64)) -> (f64, f64) {
     times[ROUNDS / 2]
 }
 
-/// Runs a program; returns seconds and the most MiB that it had.
-#[expect(clippy::zombie_processes, reason = "wait4 waits for it, and says what it used")]
+/// Runs a program; returns the seconds and the peak memory in MiB.
+#[expect(clippy::zombie_processes, reason = "wait4 waits for it, and reports its memory")]
 fn run(program: &str, arguments: &[&str], folder: &Path) -> (f64, f64) {
     let started = Instant::now();
     let mut command = Command::new(program);
@@ -289,7 +292,7 @@ fn run(program: &str, arguments: &[&str], folder: &Path) -> (f64, f64) {
     let mut said = String::new();
     std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
     let (mut status, mut usage) = (0, std::mem::MaybeUninit::<libc::rusage>::zeroed());
-    // SAFETY: both places are valid, and nobody else waits for this child; all zeros are a `rusage`.
+    // SAFETY: both places are valid, and no other code waits for this child; a `rusage` of zeros is valid.
     let (waited, usage) =
         unsafe { (libc::wait4(child.id().cast_signed(), &raw mut status, 0, usage.as_mut_ptr()), usage.assume_init()) };
     let seconds = started.elapsed().as_secs_f64();

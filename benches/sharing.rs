@@ -1,9 +1,9 @@
-//! What storing, restoring, publishing and pushing take, beside what the system's own programs take for the same bytes on
-//! the same disk in the same run:
+//! How long storing, restoring, publishing and pushing take, compared with the system's own programs for the same bytes
+//! on the same disk in the same run:
 //!
 //!     cargo bench --no-default-features --bench sharing [-- DIR]
 //!
-//! DIR (the system's folder for temporary files) says which disk. It needs 5 GiB there.
+//! DIR (default: the system's folder for temporary files) selects the disk. The benchmark needs 5 GiB there.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints, and ends where it fails")]
 
@@ -20,7 +20,7 @@ use files::Named;
 use store::Store;
 use store::remote::{self, Environment, RemoteError, Watch};
 
-/// Checkpoints of 64 MiB that do not compress, 1 GiB in all.
+/// Number of checkpoints of 64 MiB that cannot be compressed, 1 GiB in total.
 const CHECKPOINTS: u64 = 16;
 const BYTES: usize = 64 << 20;
 const RECORDS: i64 = 10_000;
@@ -41,7 +41,7 @@ fn timed(action: impl FnOnce()) -> Duration {
     started.elapsed()
 }
 
-/// The median of some rounds, each after the disk has come to rest.
+/// Returns the median time of some rounds. Each round starts after pending disk writes have finished.
 fn median(mut action: impl FnMut(usize)) -> f64 {
     let mut times: Vec<_> = (0..ROUNDS)
         .map(|round| {
@@ -114,7 +114,7 @@ fn large(folder: &Path) {
     );
 }
 
-/// A record of a stage: with one object, or with a small output in it.
+/// Returns a record of a stage with one object, or with a small inline output.
 fn record(number: i64, object: Option<(ObjectDigest, usize)>) -> Record {
     let small = noise(400, number.unsigned_abs());
     let output = match object {

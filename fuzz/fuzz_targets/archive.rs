@@ -1,5 +1,5 @@
-//! Archives of numbers: what is read is whole and is what its header says. The first byte says how much of the wrapping
-//! is made right beforehand: nothing, the checksum at the end, or also the compression.
+//! Archives of numbers: an archive that was read is complete and matches its header. The first byte selects how much of
+//! the wrapping is correct from the start: nothing, the checksum at the end, or also the compression.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

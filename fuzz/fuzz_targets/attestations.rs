@@ -1,4 +1,4 @@
-//! Attestations: what is read is written as a text that reads as the same.
+//! Attestations: reading, writing and reading again gives the same attestations.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

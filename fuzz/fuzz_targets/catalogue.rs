@@ -1,11 +1,11 @@
-//! Parts of a catalogue: what is read is written as the same again; put together they answer without a panic.
+//! Parts of a catalogue: reading and writing preserves a part, and a catalogue of such parts answers without a panic.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use store::{Catalogue, Part, parts_to_read};
 
 fuzz_target!(|bytes: &[u8]| {
-    // Under a right checksum, which nobody finds by chance.
+    // Under a correct checksum, which fuzzing cannot find by chance.
     let sealed = [bytes, blake3::hash(bytes).as_bytes()].concat();
     let Ok(part) = Part::from_bytes(&sealed) else { return };
     let written = part.to_bytes().expect("what was read can be written");

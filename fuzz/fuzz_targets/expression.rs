@@ -1,4 +1,4 @@
-//! Expressions: what is read is written as an expression of the same value.
+//! Expressions: reading and writing an expression preserves its value.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -10,7 +10,7 @@ fuzz_target!(|text: &str| {
     let values = |name: &str| Some(name.bytes().map(f64::from).sum::<f64>() / 100.0 - 1.0);
     let value = read.eval(&values);
     assert!(!value.is_nan() || value.to_bits() == f64::NAN.to_bits());
-    // A number may take more digits than it was written with, so that the text becomes too long.
+    // A written number can have more digits than the original, which can make the text too long.
     if let Ok(again) = Expr::parse(&written) {
         assert_eq!(again, read);
         assert_eq!(again.eval(&values).to_bits(), value.to_bits());

@@ -1,4 +1,4 @@
-//! Images in their stored form, and in what may be CIFAR's archive.
+//! Images in their stored form, and in possible archives of CIFAR.
 #![no_main]
 
 use std::io::Write;
@@ -13,7 +13,7 @@ use wdpipe_fuzz::{folder, mode};
 
 static ARCHIVE: LazyLock<PathBuf> = LazyLock::new(|| folder("images").join("archive.tar.gz"));
 
-/// Tries to import an archive. It cannot be a whole data set, which has 170 MB.
+/// Tries to import an archive. It cannot be a complete data set, which has 170 MB.
 fn refused(archive: &[u8]) {
     std::fs::write(&*ARCHIVE, archive).expect("the archive");
     let error = import(&ARCHIVE).expect_err("too small to be a data set").to_string();
@@ -34,7 +34,7 @@ fuzz_target!(|input: &[u8]| {
             }
         }
         1 => refused(bytes),
-        // The archive's checksum and compression are in the fuzzer's way: they are put around it here.
+        // The archive's checksum and compression would stop the fuzzer, so they are added here.
         _ => {
             let mut gzip = GzEncoder::new(Vec::new(), Compression::none());
             gzip.write_all(bytes).expect("into memory");

@@ -1,5 +1,5 @@
-//! Locks: what is read is consistent, and written as a text that reads as the same. With an odd first byte the checksum
-//! at the end is made right, so that what is behind it is reached.
+//! Locks: a lock that was read is consistent, and writing and reading it again preserves it. If the first byte is odd,
+//! the checksum at the end is corrected, so that the fuzzer gets past it.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,7 +9,7 @@ use wdpipe_fuzz::mode;
 
 fuzz_target!(|input: &[u8]| {
     let Some((mode, bytes)) = mode(input) else { return };
-    // The list beside the lock, if it wants one, comes behind a zero.
+    // The list that accompanies the lock, if it needs one, follows a zero byte.
     let (text, list) = bytes.split_at(bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len()));
     let Ok(mut text) = String::from_utf8(text.to_vec()) else { return };
     if mode % 2 == 1 {

@@ -1,4 +1,4 @@
-//! Arrays of NumPy, alone and in the zip archives that `.npz` files are.
+//! NumPy arrays, alone and in zip archives (`.npz` files).
 #![no_main]
 
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ fuzz_target!(|input: &[u8]| {
         _ => (FOLDER.join("arrays.npz"), FOLDER.join("arrays.npz")),
     };
     std::fs::write(&file, bytes).expect("the file");
-    // It cannot be a whole data set, which has 180 MB.
+    // The file cannot be a complete data set, which has 180 MB.
     let error = import(&path).expect_err("too small to be a data set").to_string();
     std::fs::remove_file(&file).expect("the file");
     assert!(error.contains("arrays"), "every message names the file: {error}");

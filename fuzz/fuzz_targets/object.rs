@@ -1,4 +1,4 @@
-//! Files of objects: both ways of reading agree, and neither gives bytes that are not the object's.
+//! Object files: both ways of reading agree, and neither returns bytes that are not the object's.
 #![no_main]
 
 use std::io::Read;
@@ -10,7 +10,7 @@ use base::digest::ObjectDigest;
 use store::{Store, StoreError};
 use wdpipe_fuzz::{folder, mode};
 
-/// No input unpacks to more that is compared.
+/// Largest number of unpacked bytes that are compared.
 const LIMIT: u64 = 1 << 20;
 
 static STORE: LazyLock<(PathBuf, Store)> = LazyLock::new(|| {
@@ -19,7 +19,7 @@ static STORE: LazyLock<(PathBuf, Store)> = LazyLock::new(|| {
     (root, store)
 });
 
-/// Reads a file in both ways; gives back the bytes if they are those of the name.
+/// Reads a file in both ways; returns the bytes if they match the name.
 fn read(name: ObjectDigest, file: &[u8]) -> Option<Vec<u8>> {
     let (root, store) = &*STORE;
     let digits = name.to_string();
@@ -47,16 +47,16 @@ fn read(name: ObjectDigest, file: &[u8]) -> Option<Vec<u8>> {
 fuzz_target!(|input: &[u8]| {
     let Some((mode, bytes)) = mode(input) else { return };
     match mode {
-        // A file as it is, with the name that it has if its bytes are raw.
+        // A file without changes, under the name that is correct if its bytes are uncompressed.
         0 => drop(read(ObjectDigest::of(bytes.get(16..).unwrap_or_default()), bytes)),
-        // What was stored is read again.
+        // A stored object can be read again.
         1 => {
             let name = STORE.1.put(bytes).expect("can be stored");
             assert_eq!(STORE.1.get(&name).expect("was stored"), bytes);
             let digits = name.to_string();
             let _ = std::fs::remove_file(STORE.0.join("objects").join(&digits[..2]).join(&digits[2..]));
         }
-        // Compressed bytes with the right checksum, under a length that may be wrong.
+        // Compressed bytes with the correct checksum and a possibly wrong length.
         _ => {
             let Some((length, body)) = bytes.split_first_chunk::<3>() else { return };
             let [a, b, c] = *length;

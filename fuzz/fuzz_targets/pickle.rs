@@ -16,7 +16,7 @@ fuzz_target!(|input: &[u8]| {
     let folder = FOLDER.join(folder);
     std::fs::create_dir_all(&folder).expect("a folder");
     std::fs::write(folder.join(file), bytes).expect("the file");
-    // It cannot be a whole data set, which has 180 MB.
+    // The file cannot be a complete data set, which has 180 MB.
     let error = import(&folder).expect_err("too small to be a data set").to_string();
     assert!(error.contains("cifar-10"), "every message names the folder: {error}");
 });

@@ -1,4 +1,4 @@
-//! Files of a store that are texts: a pin that is read is written as the same again, and no marker makes opening panic.
+//! Text files of a store: reading and writing preserves a pin, and opening a store with any marker never panics.
 #![no_main]
 
 use std::fs;

@@ -1,4 +1,5 @@
-//! Pipelines: a text is refused with its place, or becomes a graph in order whose stages say all that they do.
+//! Pipelines: a text is either refused with complaints, or becomes an ordered graph whose stages can be rebuilt from
+//! their parameters.
 #![no_main]
 
 use std::collections::BTreeSet;
@@ -7,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use wdpipe::spec::{Pipeline, expand};
 use base::work::Work;
 
-/// Longest text, in bytes; how much may come of one is for the program to bound.
+/// Longest text, in bytes. The program itself must limit the size of the graph that a text expands to.
 const LIMIT: usize = 16 << 10;
 
 fuzz_target!(|text: &str| {

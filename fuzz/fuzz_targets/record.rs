@@ -1,4 +1,5 @@
-//! Records: what is read is written as the same again, has the same key, and describes work that describes it.
+//! Records: reading and writing preserves a record and its key, and the work that it describes has the same kind,
+//! version and parameters.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Lists of remotes: adding one and taking one off leaves the others as they are, or is refused.
+//! Lists of remotes: adding or removing a remote leaves the others unchanged, or is refused.
 #![no_main]
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Batches of signatures: what is read is written as the same bytes, and is signed by whom it says.
+//! Batches of signatures: reading and writing preserves the bytes, and the records of a batch are sorted.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Stamps in any file: each is one, none is told twice, and one that is added is found.
+//! Stamps in any file: every stamp found is valid, none is reported twice, and a stamp that is added is found.
 #![no_main]
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! Stamps in drawings: what is taken out can be put in again and gives the same bytes, and the other way round.
+//! Stamps in drawings: removing a stamp and adding it again gives the same bytes, and vice versa.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! Drawings in the page: whatever the drawing is, the rest of the page stays as it is, and the drawing cannot run,
-//! load or link anything.
+//! Drawings in the page: for any drawing, the rest of the page stays unchanged, and the drawing cannot run, load or
+//! link anything.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -7,7 +7,7 @@ use draw::page::{Page, Section, html};
 use base::table::Table;
 
 const PLAIN: &str = "<svg></svg>";
-/// What a drawing may consist of, written anew here: the page's own list must not be wider.
+/// Elements that a drawing can contain. Listed independently here, because the page's own list must not allow more.
 const ELEMENTS: &[&str] = &[
     "svg",
     "g",
@@ -54,7 +54,7 @@ fn is_image(drawing: &str) -> bool {
     inside.is_some_and(|inside| inside.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte)))
 }
 
-/// Reads tags as a browser does (HTML, 13.2.5) where they are as plain as ours, and refuses all others.
+/// Reads tags as a browser does (HTML, 13.2.5) if they are as plain as ours, and refuses all others.
 fn is_harmless(drawing: &str) -> bool {
     let mut depth = 0_usize;
     let mut rest = drawing;

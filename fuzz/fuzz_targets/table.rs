@@ -1,4 +1,4 @@
-//! Tables: what is read is written as the same bytes again, and as CSV with all its rows.
+//! Tables: reading and writing preserves the bytes, and the CSV form has all rows.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -8,7 +8,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(table) = Table::from_bytes(bytes) else { return };
     assert_eq!(table.to_bytes().expect("what was read can be written"), bytes);
     let csv = table.to_csv();
-    // Line breaks in text stand between quotes, whose number is even up to the end of every row.
+    // Line breaks in text are between quotes, and the number of quotes is even at the end of every row.
     let (mut rows, mut quoted) = (0, false);
     for byte in csv.bytes() {
         match byte {

@@ -1,4 +1,4 @@
-//! Trust files: names and keys stand there once, and each key has one standing.
+//! Trust files: names and keys are unique, and each key has one standing.
 #![no_main]
 
 use std::collections::BTreeSet;

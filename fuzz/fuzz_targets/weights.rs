@@ -1,5 +1,5 @@
-//! Checkpoints: what is read has the tensors that are expected and is written as the same numbers again; what is
-//! imported is a whole network.
+//! Checkpoints: a checkpoint that was read has the expected tensors, and writing it preserves the numbers; an imported
+//! checkpoint is a complete network.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -25,10 +25,10 @@ fuzz_target!(|bytes: &[u8]| {
     }
     for float64 in [Float64::Exact, Float64::Rounded] {
         let Ok(Imported { model, weights, .. }) = import(bytes, float64) else { continue };
-        let layout = layout(model).expect("a network that there is");
+        let layout = layout(model).expect("a known network");
         assert!(weights.is_finite() && weights.iter().count() == layout.entries.len());
         let written = weights.to_bytes().expect("what was read can be written");
-        let again = Weights::from_bytes(&written, &layout.entries).expect("a whole network");
+        let again = Weights::from_bytes(&written, &layout.entries).expect("a complete network");
         assert_eq!(again, weights);
     }
 });

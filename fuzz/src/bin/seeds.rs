@@ -1,5 +1,5 @@
-//! Writes the corpora that fuzzing starts from: `seeds FOLDER` makes `FOLDER/<target>/seed-…` for every target, from the
-//! committed figures and pipelines and from small values of every format.
+//! Writes the corpora that fuzzing starts from: `seeds FOLDER` writes `FOLDER/<target>/seed-…` for every target, from
+//! the committed figures and pipelines and from small values of every format.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::{env, fs, io};
 
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
-// The fuzzer's library, whose counters the instrumented program needs.
+// The fuzzer's library, which has the counters that the instrumented program needs.
 use libfuzzer_sys as _;
 use learn::data::{IMAGE_BYTES, Images};
 use base::digest::{ClosureRoot, ObjectDigest, RecordDigest, StageKey};
@@ -26,7 +26,7 @@ use base::work::{InitScheme, Model, ModelName};
 
 type Done = Result<(), Box<dyn std::error::Error>>;
 
-/// Where seeds of one target go.
+/// Folder for the seeds of one target.
 struct Corpus {
     folder: PathBuf,
     count: usize,
@@ -39,7 +39,7 @@ impl Corpus {
         Ok(Self { folder, count: 0 })
     }
 
-    /// A seed of several pieces in a row.
+    /// Writes a seed that joins several pieces.
     fn add(&mut self, pieces: &[&[u8]]) -> io::Result<()> {
         self.count += 1;
         fs::write(self.folder.join(format!("seed-{:03}", self.count)), pieces.concat())
@@ -50,7 +50,7 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The files of a folder of the repository with an extension, sorted.
+/// Lists the files with an extension in a folder of the repository, sorted.
 fn files(folder: &str, extension: &str) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(repository().join(folder))? {
@@ -69,7 +69,7 @@ fn pipelines() -> io::Result<Vec<String>> {
 }
 
 fn main() -> Done {
-    let root = PathBuf::from(env::args_os().nth(1).ok_or("say where: seeds FOLDER")?);
+    let root = PathBuf::from(env::args_os().nth(1).ok_or("name a folder: seeds FOLDER")?);
     texts(&root)?;
     values(&root)?;
     learning(&root)?;
@@ -78,12 +78,12 @@ fn main() -> Done {
     proofs(&root)
 }
 
-/// Locks, archives, attestations, signatures and a trust file.
+/// Writes seeds of locks, archives, attestations, signatures and a trust file.
 fn proofs(root: &Path) -> Done {
     let (mut locks, mut archives) = (Corpus::new(root, "lock")?, Corpus::new(root, "archive")?);
     for path in files("reports/smoke", "lock")? {
         let text = fs::read(path)?;
-        // Short ones are changed more thoroughly.
+        // Fuzzing is more thorough on short locks.
         if text.len() < 12_000 {
             locks.add(&[&[1], &text])?;
         }
@@ -132,7 +132,7 @@ fn proofs(root: &Path) -> Done {
     Ok(())
 }
 
-/// Pipelines, and the expressions that they contain.
+/// Writes seeds of pipelines, and of the expressions that they contain.
 fn texts(root: &Path) -> Done {
     let (mut texts, mut expressions) = (Corpus::new(root, "pipeline")?, Corpus::new(root, "expression")?);
     for text in pipelines()? {
@@ -168,7 +168,7 @@ fn object(bytes: &[u8]) -> Output {
     }
 }
 
-/// Records of every kind that pipelines have, tables, files of objects.
+/// Writes seeds of tables, object files, and records of every kind of stage in the pipelines.
 fn values(root: &Path) -> Done {
     let mut records = Corpus::new(root, "record")?;
     let mut kinds = std::collections::BTreeSet::new();
@@ -215,7 +215,7 @@ fn values(root: &Path) -> Done {
         records: vec![record],
         ..Part::default()
     };
-    // The target makes the checksum itself.
+    // The target appends the checksum itself.
     let bytes = part.to_bytes()?;
     parts.add(&[&bytes[..bytes.len() - 32]])?;
     let mut objects = Corpus::new(root, "object")?;
@@ -228,7 +228,7 @@ fn values(root: &Path) -> Done {
     Ok(())
 }
 
-/// Weights and images.
+/// Writes seeds of weights and images.
 fn learning(root: &Path) -> Done {
     let mut weights = Corpus::new(root, "weights")?;
     let array = |shape: &[usize], data: &[f32]| Array { shape: shape.to_vec(), data: data.to_vec() };
@@ -257,7 +257,7 @@ fn learning(root: &Path) -> Done {
     Ok(())
 }
 
-/// Copies of data sets: pickles as Python 2 and Python 3 write them, arrays, and an archive of arrays.
+/// Writes seeds of data set copies: pickles as Python 2 and Python 3 write them, arrays, and an archive of arrays.
 fn copies(root: &Path) -> Done {
     let mut pickles = Corpus::new(root, "pickle")?;
     for (mode, labels) in [(0, "labels"), (1, "fine_labels")] {
@@ -330,7 +330,7 @@ fn copies(root: &Path) -> Done {
     Ok(())
 }
 
-/// Drawings with and without stamps, and what they may be packed in.
+/// Writes seeds of drawings with and without stamps, and of containers for drawings.
 fn figures(root: &Path) -> Done {
     let (mut drawings, mut search) = (Corpus::new(root, "stamp_unstamp")?, Corpus::new(root, "stamp_find")?);
     let mut pages = Corpus::new(root, "svg_page")?;
@@ -348,7 +348,7 @@ fn figures(root: &Path) -> Done {
         drawings.add(&[&[mode as u8], &bytes])?;
         drawings.add(&[&[mode as u8], &stamped])?;
     }
-    // The same, short: fuzzing is fast on these.
+    // Short drawings, because fuzzing is fast on these.
     let svg = b"<svg>\n<title>t</title>\n<desc>d</desc>\n<path d=\"M0 0\"/>\n</svg>\n";
     let png = [&b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"[..], &[1; 13], &[2; 4], b"\0\0\0\0IEND\xae\x42\x60\x82"].concat();
     let pdf =
