@@ -1,4 +1,5 @@
-//! Several accounts on one folder. Only root can act for others: elsewhere these tests say so and pass.
+//! Several accounts share one folder. These tests need root to act as other accounts; without root they say so and
+//! pass.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io;
@@ -14,14 +15,14 @@ fn two_accounts_work_on_one_folder_at_the_same_time_whatever_their_umasks() {
     for umasks in [[0o077, 0o022], [0o022, 0o077], [0o077, 0o077], [0o002, 0o000]] {
         let Some(lab) = Lab::new() else { return };
         let (alice, bob) = (Person { umask: umasks[0], ..ALICE }, Person { umask: umasks[1], ..BOB });
-        // No root in it: alice has a place to make it in.
+        // Root is not involved: alice owns the folder in which she creates the cache.
         chown(lab.folder.path(), Some(alice.user), None).unwrap();
         let cache = lab.cache();
         let share = ["cache", "share", cache.to_str().unwrap(), "--group", "61000"];
         lab.runs(alice, &share);
         let [one, two] = [lab.starts(alice, 1), lab.starts(bob, 2)].map(finished);
         assert!(run(&one) == 2 && run(&two) == 2 && hashes(&one) != hashes(&two));
-        // The same: whoever comes second waits, and has what the first computed.
+        // With the same seed, the second process waits and uses the results of the first.
         let same = [lab.starts(alice, 3), lab.starts(bob, 3)].map(finished);
         assert_eq!(same.each_ref().map(run).iter().sum::<u64>(), 2);
         assert_eq!(hashes(&same[0]), hashes(&same[1]));
@@ -46,7 +47,7 @@ fn two_accounts_work_on_one_folder_at_the_same_time_whatever_their_umasks() {
     }
 }
 
-/// What somebody may try with another's file; each must fail.
+/// Tries everything that an account could do to another's file, and returns the results; each attempt must fail.
 fn attack(path: &Path) -> Vec<(&'static str, io::Result<()>)> {
     let folder = path.parent().unwrap();
     let own = folder.join("own");
@@ -87,7 +88,7 @@ fn neither_can_damage_what_the_other_wrote() {
             assert_eq!((fs::read(&path).unwrap(), mode(&path)), (before, 0o444));
         }
     }
-    // What the two wrote is all there, and each uses the other's.
+    // All results are still there, and each account uses the other's.
     for (person, seed, made) in [(BOB, 1, &made[0]), (ALICE, 2, &made[1])] {
         assert_eq!(hashes(&lab.makes(person, seed)), hashes(made));
     }
@@ -124,13 +125,13 @@ fn wrong_bytes_under_a_right_name_are_served_to_nobody_else() {
     for part in ["belongs to user number 61002", "ask user number 61002 (or root, whose the store is)", "cache check"] {
         assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
     }
-    // A check of hers tells too, and can do no more.
+    // Alice's own check reports it too, but cannot do more.
     let check = lab.tries(ALICE, &["cache", "check"]);
     assert!(check.code == Some(4) && check.stderr.contains("had to stay"), "{}", check.stderr);
     assert_eq!(lab.tries(BOB, &["cache", "check"]).code, Some(4));
     assert_eq!(hashes(&lab.makes(ALICE, 1)), hashes(&right));
 
-    // He changes an own file that alice has used.
+    // Bob changes his own files, which alice has used.
     let made = lab.makes(BOB, 2);
     assert_eq!(run(&lab.makes(ALICE, 2)), 0);
     let own = lab.files("objects", BOB);
@@ -146,7 +147,7 @@ fn wrong_bytes_under_a_right_name_are_served_to_nobody_else() {
     let refused = lab.tries(ALICE, &make("seed=[2]"));
     assert_eq!(refused.code, Some(4), "{}", refused.stderr);
     assert!(refused.stderr.contains("belongs to user number 61002"), "{}", refused.stderr);
-    // Who owns the store can help too.
+    // The owner of the store can help too.
     assert_eq!(lab.tries(ROOT, &["cache", "check"]).code, Some(4));
     assert_eq!(hashes(&lab.makes(ALICE, 2)), hashes(&made));
 }
@@ -161,7 +162,7 @@ fn what_a_crash_leaves_stops_nobody() {
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    // Whatever these left, alice left claims on all keys, and what she was writing, closed to others.
+    // In addition, alice leaves claims on all keys, and unfinished files that others cannot open.
     let keys: Vec<_> = other
         .files("records", BOB)
         .iter()
@@ -190,7 +191,7 @@ fn what_a_crash_leaves_stops_nobody() {
     assert_eq!(hashes(&lab.makes(BOB, 1)), hashes(&right));
     lab.runs(BOB, &["cache", "check"]);
     lab.runs(BOB, &["cache", "gc", "--recent", "0", "--grace", "0"]);
-    // What lies there for good is swept up by those who may.
+    // The leftovers do not stop alice either.
     assert_eq!(hashes(&lab.makes(ALICE, 1)), hashes(&right));
 }
 
@@ -201,14 +202,14 @@ fn gc_removes_nothing_of_others() {
     lab.makes(BOB, 8);
     let (alices, bobs) = (lab.files("objects", ALICE), lab.files("objects", BOB));
     assert!(!alices.is_empty() && !bobs.is_empty());
-    // The pipeline as it stands asks for neither seed.
+    // The unchanged pipeline uses neither seed.
     std::thread::sleep(Duration::from_millis(1100));
     lab.runs(BOB, &["cache", "gc", "--recent", "0", "--grace", "0"]);
     assert!(alices.iter().all(|path| path.exists()) && !bobs.iter().any(|path| path.exists()));
     lab.runs(ROOT, &["cache", "gc", "--recent", "0", "--grace", "0"]);
     let again = lab.makes(ALICE, 7);
     assert_eq!((run(&again), hashes(&again)), (0, hashes(&made)));
-    // Not even if he asks for it; the owner of the store can.
+    // Even with --others, bob cannot remove alice's objects; the owner of the store can.
     let others = ["cache", "gc", "--recent", "0", "--grace", "0", "--others"];
     let refused = lab.tries(BOB, &others);
     assert!(refused.stderr.contains("could not be removed and stayed") && alices.iter().all(|path| path.exists()));
@@ -245,7 +246,7 @@ fn what_is_wrong_with_a_folder_is_said_and_mended() {
         assert!(lab.runs(ROOT, &["cache", "share", cache.to_str().unwrap(), "--group", "61000"]).contains("1 folder"));
         lab.runs(BOB, &["cache", "check"]);
     }
-    // What only a walk finds.
+    // Faults that only a walk over all files finds.
     let record = lab.files("records", ALICE).remove(0);
     let wrong: [(&Path, u32, &str); 2] =
         [(&record, 0o644, "the file can be changed"), (record.parent().unwrap(), 0o700, "the folder cannot be read")];
@@ -258,7 +259,7 @@ fn what_is_wrong_with_a_folder_is_said_and_mended() {
         lab.runs(ALICE, &["cache", "share", cache.to_str().unwrap(), "--group", "61000"]);
         assert_eq!(mode(path), right);
     }
-    // Somebody who is not in the group reads, and is told how to do more.
+    // A user outside the group can read, and is told how to get more access.
     assert!(lab.tries(GUEST, &["doctor"]).stdout.contains("`newgrp 61000`"));
     lab.runs(GUEST, &["status"]);
     lab.runs(GUEST, &["cache", "check"]);
@@ -285,7 +286,7 @@ fn a_cache_of_one_becomes_one_of_several() {
     assert!(number(&shared, "folders_set") > 512 && shared["findings"].as_array().unwrap().is_empty(), "{shared}");
     let again = lab.makes(BOB, 1);
     assert_eq!((run(&again), hashes(&again)), (0, hashes(&made)));
-    // A folder above that others cannot pass is seen.
+    // `cache check` notices a parent folder that others cannot pass.
     fs::set_permissions(lab.folder.path(), Permissions::from_mode(0o700)).unwrap();
     let check = lab.tries(ALICE, &["cache", "check"]);
     assert_eq!(check.code, Some(4));
@@ -299,7 +300,7 @@ fn where_no_thread_can_be_had_it_says_so_and_with_one_worker_it_works() {
     let cache = lab.path(&format!("home{}/cache", newcomer.user)).display().to_string();
     let reports = lab.path(&format!("home{}/reports", newcomer.user)).display().to_string();
     let arguments = ["--cache", &cache, "--reports", &reports, "make", "fig4", "--jobs", "4"];
-    // The program is one thread, another one stores, and one works.
+    // The program needs three threads: the main thread, one that stores, and one worker.
     for (threads, code) in [(1, 3), (2, 3), (3, 0)] {
         let ended = lab.tries_with_threads(newcomer, threads, &arguments);
         assert_eq!(ended.code, Some(code), "{threads}: {}", ended.stderr);

@@ -1,4 +1,4 @@
-//! A figure goes from one cache to another in a file, and nothing is computed again.
+//! A figure moves from one cache to another in a file, and nothing is computed again.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn fails(environment: &Environment, arguments: &[&str], code: i32, message: &str
     assert!(ended.stderr.contains(message), "{message}: {}", ended.stderr);
 }
 
-/// Exports, under both scopes, what `make` made; imports it into empty caches; makes it there.
+/// Exports the results of `make` in both scopes, imports them into empty caches, and makes the figure there.
 fn there_and_back(figure: &str, sets: &[&str], make: &dyn Fn(&Environment) -> serde_json::Value) {
     let here = Environment::new();
     let made = make(&here);
@@ -30,14 +30,14 @@ fn there_and_back(figure: &str, sets: &[&str], make: &dyn Fn(&Environment) -> se
         let bytes = export("a.wdpipe");
         assert_eq!(export("b.wdpipe"), bytes);
         let names = std::fs::read_dir(here.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
-        assert!(names.into_iter().all(|name| !name.to_string_lossy().starts_with('.')), "nothing is left over");
+        assert!(names.into_iter().all(|name| !name.to_string_lossy().starts_with('.')), "no temporary files are left");
 
         let there = Environment::new();
         let file = here.path("a.wdpipe");
         let import = ["cache", "import", file.to_str().unwrap(), "--accept", "unsigned", "--json"];
         let would = json(&there, &[&import[..], &["--dry-run"]].concat());
         assert_eq!(would["figure"], figure);
-        assert!(!there.path("cache").exists(), "a trial brings nothing, and makes no store");
+        assert!(!there.path("cache").exists(), "a dry run imports nothing and creates no store");
         let done = json(&there, &import);
         for count in ["new_records", "new_objects", "new_bytes"] {
             assert_eq!(done[count], would[count], "{count}: {done} {would}");
@@ -46,7 +46,7 @@ fn there_and_back(figure: &str, sets: &[&str], make: &dyn Fn(&Environment) -> se
         let again = json(&there, &import);
         assert_eq!((number(&again, "new_records"), number(&again, "new_objects")), (0, 0));
         let remade = make(&there);
-        // Of numbers the drawing is made anew.
+        // From an archive of numbers, only the drawing is made again.
         assert_eq!(number(&remade, "stages_run"), scope.len() as u64);
         assert_eq!(remade["outputs"].as_array().unwrap().len(), made["outputs"].as_array().unwrap().len());
         for extension in ["svg", "png", "pdf", "csv"] {
@@ -79,7 +79,7 @@ fn archives_of_single_seeds_make_the_whole_figure() {
         let part = here.path("part.wdpipe");
         json(&there, &["cache", "import", part.to_str().unwrap(), "--accept", "unsigned", "--json"]);
     }
-    assert_eq!(number(&json(&there, &["make", "fig4", "--json"]), "stages_run"), 1, "the drawing alone");
+    assert_eq!(number(&json(&there, &["make", "fig4", "--json"]), "stages_run"), 1, "only the drawing");
     let whole = Environment::new();
     json(&whole, &["make", "fig4", "--json"]);
     let drawn = |environment: &Environment| std::fs::read(environment.file("fig4", "svg")).unwrap();
@@ -100,7 +100,7 @@ fn what_is_no_archive_of_a_figure_is_refused() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     flip_a_byte(&environment.path("y"));
     fails(&environment, &["cache", "import", "y"], 4, "it was altered or cut off");
-    // A table that is gone from the cache.
+    // A table is missing from the cache.
     environment.files("objects").iter().for_each(|file| std::fs::remove_file(file).unwrap());
     fails(&environment, &["cache", "export", "fig4", "z", "--numbers"], 3, "are not here");
     assert!(!environment.path("z").exists());

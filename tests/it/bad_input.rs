@@ -1,4 +1,4 @@
-//! Each mistake gets one clear message that says what to do, and its exit code.
+//! Each mistake gets one clear message that says what to do, and the right exit code.
 
 use super::environment::Environment;
 
@@ -51,7 +51,7 @@ fn mistakes_on_the_command_line() {
         assert!(ended.stderr.contains(message), "{arguments:?}: {}", ended.stderr);
         assert!(!ended.stderr.contains("panicked"), "{arguments:?}: {}", ended.stderr);
         let is_blamed = arguments.contains(&"trunk.lr=0.3") && ended.stderr.contains("fig3.toml:");
-        assert!(!is_blamed, "a --set is no mistake of the file: {}", ended.stderr);
+        assert!(!is_blamed, "a wrong --set is not a mistake in the file: {}", ended.stderr);
         assert_eq!(ended.stderr.matches("error:").count(), 1, "{arguments:?}: {}", ended.stderr);
     }
     let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
@@ -94,7 +94,7 @@ fn empty_variables_count_as_not_set() {
     let ended = super::environment::ended(&command.output().unwrap());
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(environment.path("cache/wdpipe-store").exists() && environment.path("reports/smoke/fig4.svg").exists());
-    // An empty folder on the command line is a mistake all the same.
+    // An empty folder name on the command line is still a mistake.
     let ended = environment.run(&["cache", "stats", "--cache", ""]);
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
     let mut command = environment.command(&["make", "fig4", "-n", "--pipelines", "nowhere"]);

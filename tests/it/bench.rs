@@ -1,4 +1,4 @@
-//! `wdpipe bench` measures what it says, and leaves nothing behind.
+//! `wdpipe bench` measures what its arguments name, and leaves nothing behind.
 
 use crate::environment::Environment;
 
@@ -21,7 +21,7 @@ fn the_store_and_a_plan() {
     let names: Vec<_> = all.iter().map(|one| one["what"].as_str().unwrap()).collect();
     assert_eq!(names, ["store write", "store read", "plan of the paper's profile"]);
     assert!(all[0]["bytes"].as_f64().unwrap() > 1e7);
-    // Nothing is left, neither a store nor what was written beside its place.
+    // Nothing is left behind: no store, and no files next to it.
     assert_eq!(std::fs::read_dir(environment.folder.path()).unwrap().count(), 0);
     let table = environment.run(&["bench", "plan", "--seconds", "0"]);
     assert!(table.stdout.contains("of ceiling") && table.stdout.contains("stages"), "{}", table.stdout);
@@ -41,7 +41,7 @@ fn steps_evaluations_and_traces() {
     assert_eq!((of("evaluation").len(), of("probe").len(), of("Hessian trace").len()), (2, 2, 2));
     let bytes: Vec<_> = of("checkpoint").iter().map(|one| one["bytes"].as_f64().unwrap()).collect();
     assert!(bytes.len() == 2 && bytes[0] > 1e4 && bytes[1] == 2.0 * bytes[0], "{bytes:?}");
-    // Two chains do twice as much.
+    // Two chains need twice as many operations.
     let flops: Vec<_> = of("training step").iter().map(|one| one["flops"].as_f64().unwrap()).collect();
     assert_eq!((flops[1], flops[2], flops[3]), (flops[0], 2.0 * flops[0], 2.0 * flops[0]));
     let with = |one: &serde_json::Value| one["with"]["bits"].as_str().unwrap().to_owned();

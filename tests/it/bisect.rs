@@ -11,7 +11,7 @@ use store::Store;
 
 use super::environment::Environment;
 
-/// What a segment ends in: tensors of 4 × 3 × 256 numbers by name, too many for a record.
+/// Final state of a segment: tensors of 4 × 3 × 256 numbers by name, too large for a record.
 type State = BTreeMap<&'static str, Vec<f32>>;
 
 const SHAPE: [usize; 3] = [4, 3, 256];
@@ -49,7 +49,7 @@ fn publish(store: &Store, number: u32, from: ObjectDigest, state: &State) -> (St
     (key, store.publish(&Record { parts, outputs, tensors, provenance }).unwrap(), object)
 }
 
-/// A run of four segments in a store; the second, or what it ends in, is altered first.
+/// Stores a run of four segments and returns their keys and records. All but the first end in altered states.
 fn run(folder: &Path, alter: impl Fn(&mut State)) -> Vec<(StageKey, RecordDigest)> {
     let store = Store::open(folder).unwrap();
     let mut from = ObjectDigest::of(b"initial weights");

@@ -1,10 +1,11 @@
-//! Data from outside: what is refused, with what advice; and real CIFAR-10 through the same commands, where it is to be had.
+//! External data: which files are refused, and with what advice; and real CIFAR-10 through the same commands, if
+//! available.
 
 use std::fs;
 
 use super::environment::{Environment, number};
 
-/// Names a folder or file that CIFAR-10 is in.
+/// Variable that names a folder or file with CIFAR-10.
 const VARIABLE: &str = "WDPIPE_TEST_CIFAR10";
 
 #[test]

@@ -1,4 +1,4 @@
-//! Nothing that happens to the files of a cache goes unnoticed, and nothing is lost by it.
+//! Every change to the files of a cache is noticed, and no result is lost.
 
 use super::environment::{Environment, hashes, number};
 
@@ -30,17 +30,17 @@ fn every_damaged_object_is_found_and_made_again() {
     let first = environment.make("fig3", &[]);
     let objects = environment.files("objects");
     assert!(objects.len() > 10, "{objects:?}");
-    // Found by `make`, one at a time.
+    // `make` finds the damage, one object at a time.
     for (i, object) in objects.iter().enumerate().step_by(4) {
         flip_a_byte(object, 7919 * i);
         let ended = environment.run(&Environment::tiny("fig3", &[]));
         let again = serde_json::from_str(&ended.stdout).unwrap();
         assert_eq!(hashes(&again), hashes(&first), "{}", object.display());
-        // What nothing needs is told of, and not computed again.
+        // Damaged objects that no stage needs are reported, but not computed again.
         let is_noticed = number(&again, "stages_run") >= 1 || ended.stderr.contains("found damaged");
-        assert!(is_noticed, "{} was not missed: {}", object.display(), ended.stderr);
+        assert!(is_noticed, "damage of {} was not noticed: {}", object.display(), ended.stderr);
     }
-    // Found by `cache check`, all at once.
+    // `cache check` finds all damage at once.
     let objects = environment.files("objects");
     objects.iter().for_each(|object| flip_a_byte(object, 1234));
     let check = environment.run(&["cache", "check", "--json"]);

@@ -1,15 +1,15 @@
-//! A run that leaves the finite numbers is a result: said, recorded, cached and drawn.
+//! A run whose numbers stop being finite is a result: it is reported, recorded, cached and drawn.
 
 use super::environment::{Environment, number};
 
 #[test]
 fn divergence_is_said_recorded_and_drawn() {
     let environment = Environment::new();
-    // Six steps that each multiply the weights by a large number: the finite ones end in the first epoch or in the second.
+    // Six steps, each of which multiplies the weights by a large number, so they overflow in the first or second epoch.
     let sets = ["--set", "lr=[0.1,1e6]", "--set", "after=[2]"];
     let ended = environment.run(&Environment::tiny("fig3", &sets));
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    // At once, and again at the end; with epoch, step, learning rate and the last finite loss.
+    // Reported at once and again at the end, with epoch, step, learning rate and last finite loss.
     let said: Vec<_> = ended.stderr.lines().filter(|line| line.contains("diverged")).collect();
     assert_eq!(said.len(), 2, "{}", ended.stderr);
     let made: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
@@ -22,7 +22,7 @@ fn divergence_is_said_recorded_and_drawn() {
         assert!(said[1].contains(part), "{}", said[1]);
     }
 
-    // Everything behind it is not a number; the figure says how many runs diverged.
+    // All later results are NaN; the figure says how many runs diverged.
     let csv = std::fs::read_to_string(environment.file("fig3", "csv")).unwrap();
     let rows: Vec<Vec<&str>> = csv.lines().skip(1).map(|line| line.split(',').collect()).collect();
     let (mut lost, mut panels) = (0, std::collections::BTreeSet::new());
@@ -38,7 +38,7 @@ fn divergence_is_said_recorded_and_drawn() {
     // Norm and test error of the run and its average at two epochs, trace and test error of its probe.
     assert_eq!((lost, panels.len()), (2 * 2 * 2 + 2, 4));
 
-    // It is not tried again, and said again.
+    // The run is not repeated, but the divergence is reported again.
     let again = environment.run(&Environment::tiny("fig3", &sets));
     let json: serde_json::Value = serde_json::from_str(&again.stdout).unwrap();
     assert_eq!(number(&json, "stages_run"), 0);

@@ -1,9 +1,9 @@
-//! A folder of its own for every test, and the program run in it with nothing else in its environment.
+//! A separate folder for every test, where the program runs with a minimal environment.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-/// Figure 3 with everything as small as it goes: 19 stages of some hundredths of a second each.
+/// Figure 3 at the smallest possible size: 19 stages of some hundredths of a second each.
 pub const TINY: [&str; 13] = [
     "lr=[0.1,0.2]",
     "seed=[0]",
@@ -20,38 +20,38 @@ pub const TINY: [&str; 13] = [
     "decay.checkpoint_every=1",
 ];
 
-/// Stages of [`TINY`]: data and weights; for each of two learning rates 2 + 1 segments of training, as
-/// many evaluations of the average, a probe and its trace; the figure.
+/// Number of stages of [`TINY`]: data and weights; for each of two learning rates 2 + 1 segments of training, an
+/// evaluation of the average for each segment, a probe and its trace; the figure.
 pub const STAGES: u64 = 2 + 2 * (3 + 3 + 1 + 1) + 1;
 
 /// A test's folder.
 pub struct Environment {
-    /// Removed in the end.
+    /// The folder, removed at the end.
     pub folder: tempfile::TempDir,
 }
 
-/// How a run ended.
+/// Result of a run.
 pub struct Ended {
-    /// The exit code; nothing if it was killed.
+    /// Exit code; `None` if the run was killed.
     pub code: Option<i32>,
-    /// What it answered.
+    /// Text on standard output.
     pub stdout: String,
-    /// What it said.
+    /// Text on standard error.
     pub stderr: String,
 }
 
 impl Environment {
-    /// An empty folder.
+    /// Makes an empty folder.
     pub fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    /// A path in the folder.
+    /// Returns a path in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// The program with arguments, the project's pipelines, and the folder's cache and reports.
+    /// Returns the program with arguments, the project's pipelines, and the folder's cache and reports.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wdpipe"));
         command.current_dir(self.folder.path()).env_clear();
@@ -76,13 +76,13 @@ impl Environment {
         ended(&self.command(arguments).env("WDPIPE_PIPELINES", pipelines).output().unwrap())
     }
 
-    /// The arguments of `make TARGET --json` at the smallest size, with further ones.
+    /// Returns the arguments of `make TARGET --json` at the smallest size, with further ones.
     pub fn tiny<'a>(target: &'a str, more: &[&'a str]) -> Vec<&'a str> {
         let sets = TINY.iter().flat_map(|set| ["--set", *set]);
         ["make", target, "--json", "--device", "cpu"].into_iter().chain(sets).chain(more.iter().copied()).collect()
     }
 
-    /// Makes a target at the smallest size; panics with what was said if that fails. Returns the JSON.
+    /// Makes a target at the smallest size and returns the JSON; panics with the error output if that fails.
     pub fn make(&self, target: &str, more: &[&str]) -> serde_json::Value {
         let ended = self.run(&Self::tiny(target, more));
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -95,7 +95,7 @@ impl Environment {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// The file of a figure in the reports folder or, if there is none, that of its only variant.
+    /// Returns the file of a figure in the reports folder or, if there is none, that of its only variant.
     pub fn file(&self, figure: &str, extension: &str) -> PathBuf {
         let own = self.path(&format!("reports/smoke/{figure}.{extension}"));
         if own.exists() {
@@ -108,12 +108,12 @@ impl Environment {
         self.path("reports/smoke").join(one)
     }
 
-    /// All files in a folder of the cache.
+    /// Lists all files in a folder of the cache.
     pub fn files(&self, folder: &str) -> Vec<PathBuf> {
         Self::below(&self.path("cache").join(folder))
     }
 
-    /// All files of a store that are not its index.
+    /// Lists all files of a store except its index.
     pub fn files_of(&self, store: &str) -> Vec<PathBuf> {
         let mut files = Self::below(&self.path(store));
         files.retain(|path| !path.file_name().unwrap().to_string_lossy().starts_with("index.sqlite"));
@@ -132,18 +132,18 @@ impl Environment {
     }
 }
 
-/// What a finished process left.
+/// Converts the output of a finished process.
 pub fn ended(output: &Output) -> Ended {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ended { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }
 
-/// A number of a JSON object.
+/// Returns a number from a JSON object.
 pub fn number(json: &serde_json::Value, name: &str) -> u64 {
     json[name].as_u64().unwrap_or_else(|| panic!("no number `{name}` in {json}"))
 }
 
-/// The hashes of the files that were made.
+/// Returns the hashes of the files that were made.
 pub fn hashes(json: &serde_json::Value) -> Vec<String> {
     let outputs = json["outputs"].as_array().unwrap();
     outputs.iter().map(|output| output["blake3"].as_str().unwrap().to_owned()).collect()

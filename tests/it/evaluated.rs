@@ -1,4 +1,4 @@
-//! How often and on how many images training is evaluated: the weights stay the same, and rows are left out.
+//! How often and on how many images training is evaluated: the weights do not change, but rows are omitted.
 
 use std::collections::BTreeMap;
 
@@ -86,7 +86,7 @@ impl Folder {
         Self(environment)
     }
 
-    /// Makes the figure and everything else with changed parameters; how many stages ran.
+    /// Makes the figure and everything else with changed parameters; returns how many stages ran.
     fn make(&self, sets: &[&str]) -> u64 {
         let targets = ["make", "often", "often/average", "often/probe", "--json", "--device", "cpu"];
         let sets = sets.iter().flat_map(|set| ["--set", set]);
@@ -96,7 +96,7 @@ impl Folder {
         number(&serde_json::from_str(&ended.stdout).unwrap(), "stages_run")
     }
 
-    /// By stage: the hash of its weights, if it has any, and its rows by epoch.
+    /// Returns for each stage the hash of its weights, if it has any, and its rows by epoch.
     fn made(&self) -> BTreeMap<String, Run> {
         let record = |path| Record::from_bytes(&std::fs::read(path).unwrap()).unwrap();
         let records = self.0.files("records").into_iter().map(record);
@@ -121,7 +121,7 @@ fn evaluating_seldom_leaves_out_rows_and_changes_nothing_else() {
     let always = always.made();
 
     let seldom = Folder::new();
-    // The shorter run first: the longer one goes on from it.
+    // The shorter run comes first, so that the longer one continues from it.
     let sets = ["run.eval_every=3", "decay.eval_every=3"];
     seldom.make(&[&sets[..], &["run.epochs=4", "probe.after=4"]].concat());
     seldom.make(&sets);
@@ -139,7 +139,7 @@ fn evaluating_seldom_leaves_out_rows_and_changes_nothing_else() {
         }
     }
     run.sort_unstable();
-    // After 3, 6 and 9 epochs and at the checkpoints after 4, 8 and 11.
+    // Rows after 3, 6 and 9 epochs and at the checkpoints after 4, 8 and 11.
     assert_eq!(run, [2, 3, 5, 7, 8, 10]);
 }
 
@@ -147,7 +147,7 @@ fn evaluating_seldom_leaves_out_rows_and_changes_nothing_else() {
 fn fewer_images_change_the_training_columns_alone() {
     let all = Folder::new();
     all.make(&[]);
-    // As many as there are is all of them.
+    // There are 60 images, so this evaluates all of them.
     assert_eq!(all.make(&["run.eval_images=60"]), 0);
     let all = all.made();
     let some = Folder::new();
@@ -159,7 +159,7 @@ fn fewer_images_change_the_training_columns_alone() {
         assert_eq!(weights, found, "{name}");
         assert!(rows.keys().eq(others.keys()), "{name}");
         for (row, other) in rows.values().zip(others.values()) {
-            // From the end: norm, test error, test loss, training error, training loss.
+            // In reverse order: norm, test error, test loss, training error, training loss.
             let (row, other): (Vec<f64>, Vec<f64>) =
                 (row.iter().rev().copied().collect(), other.iter().rev().copied().collect());
             assert_eq!(row[..3], other[..3], "{name}");

@@ -7,11 +7,11 @@ use safetensors::SafeTensors;
 
 use super::environment::{Environment, TINY};
 
-/// Names a Python that has torch and safetensors.
+/// Variable that names a Python with torch and safetensors.
 const PYTHON: &str = "WDPIPE_TEST_PYTHON";
 const STAGE: &str = "fig3/trunk[lr=0.1,seed=0]@2";
 
-/// What follows `[stage.start]` in a pipeline that asks imported weights about the test images.
+/// Rest of a pipeline, after `[stage.start]`, that evaluates imported weights on the test images.
 const ANSWERS: &str = r#"
 [stage.data]
 kind = "dataset"
@@ -106,7 +106,7 @@ fn the_averaged_network_is_exported_whole_as_it_was_evaluated() {
         assert_eq!(whole.tensor(name).unwrap().data(), tensor.data(), "{name}");
     }
 
-    // Answers on the test images are those whose error the evaluation recorded.
+    // The predictions on the test images have the error that the evaluation recorded.
     let said = environment.run(&["import", "again.safetensors", "--name", "average"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let folder = environment.path("answers");
@@ -160,7 +160,7 @@ fn training_from_an_import_is_the_training_from_the_stage() {
     export("fig3/init[seed=0]", "start.safetensors", &environment);
     let trained = export(STAGE, "trained.safetensors", &environment);
 
-    // Figure 3 with imported weights in place of drawn ones, in another cache.
+    // Figure 3 with imported weights instead of random ones, in another cache.
     let other = Environment::new();
     let start = environment.path("start.safetensors");
     let imported = other.run(&["import", start.to_str().unwrap(), "--name", "start"]);
@@ -174,7 +174,7 @@ fn training_from_an_import_is_the_training_from_the_stage() {
     assert!(std::fs::read(other.path("again.safetensors")).unwrap() == trained, "other weights after two epochs");
 }
 
-/// Figure 3 from imported weights, as `wdpipe import` says how; the folder of the pipeline.
+/// Writes Figure 3 from imported weights, as `wdpipe import` suggests; returns the folder of the pipeline.
 fn figure_from(said: &str, environment: &Environment) -> PathBuf {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/fig3.toml")).unwrap();
     let (before, rest) = text.split_once("[stage.init]\n").unwrap();
@@ -201,7 +201,7 @@ fn the_newest_import_counts_even_when_its_bytes_are_gone() {
     }
     let width = ["--set", "init.width=1"];
     let make = |pipelines: &Path| environment.run_with(pipelines, &[&["make", "fig3/init"], &width[..]].concat());
-    // All within a second or two, and one of them twice.
+    // All three imports happen within a second or two, and one of them is repeated.
     for name in ["1", "2", "1"] {
         let pipelines = figure_from(&run(&["import", name, "--name", "w"], 0).stdout, &environment);
         let ended = make(&pipelines);
@@ -224,7 +224,8 @@ fn the_newest_import_counts_even_when_its_bytes_are_gone() {
     assert!(ended.stderr.contains("no weights are here under the name `w`"), "{}", ended.stderr);
 }
 
-/// PyTorch's answers to 500 built-in test images for the committed checkpoint, which `wdpipe export` wrote.
+/// Compares with PyTorch's predictions on 500 built-in test images for the committed checkpoint, which `wdpipe export`
+/// wrote.
 #[test]
 fn a_checkpoint_gives_the_same_answers_as_in_pytorch_image_by_image() {
     let environment = Environment::new();
@@ -248,7 +249,7 @@ fn a_checkpoint_gives_the_same_answers_as_in_pytorch_image_by_image() {
     compare(&ours, &theirs, column);
 
     let Some(python) = std::env::var_os(PYTHON) else {
-        println!("skipped: {PYTHON} does not name a Python with torch; compared with what PyTorch answered before");
+        println!("skipped: {PYTHON} does not name a Python with torch; compared with recorded predictions of PyTorch");
         return;
     };
     run(&["show", "checkpoint/data", "--output", "test", "--to", "images.safetensors"]);

@@ -1,4 +1,5 @@
-//! Figures as their readers meet them: all of them, drawn purely, compared with the paper, extended, collected on a page.
+//! Figures as readers see them: planned, drawn from numbers alone, compared with the paper, extended, collected on a
+//! page.
 
 use std::path::Path;
 
@@ -29,7 +30,7 @@ fn every_figure_is_planned_at_the_papers_scale_without_its_data() {
         assert_eq!(number(find(figure), "epochs"), epochs, "{figure}");
         assert!(find(figure)["seconds"].as_f64().unwrap() > 0.0 && number(find(figure), "bytes") > 0, "{figure}");
     }
-    // What several figures need is one stage.
+    // Stages that several figures need are counted once.
     let sum: u64 = targets.iter().filter(|t| t["target"] != "together").map(|t| number(t, "stages")).sum();
     let together = number(find("together"), "stages");
     assert!(together < sum && together == number(&json, "stages_total"), "{together} of {sum}");
@@ -54,7 +55,7 @@ fn a_plan_for_a_gpu_that_is_not_here_says_that_it_is_assumed() {
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
         assert!(json["assumed"] == "h200" && json["measured"] == false, "{json}");
-        // Its images, its weights and a batch: more than libraries take, less than the GPU has.
+        // Memory for images, weights and a batch: more than the libraries need, less than the GPU has.
         let memory = number(&json["targets"][0], "gpu_bytes");
         assert!((1 << 30..100 << 30).contains(&memory), "{memory}");
         json["seconds"].as_f64().unwrap()
@@ -82,7 +83,7 @@ fn a_drawing_depends_on_its_numbers_alone() {
     let first = environment.make("fig3", &[]);
     for variables in [[("LC_ALL", "de_DE.UTF-8"), ("TZ", "Asia/Tokyo")], [("LANG", "tr_TR"), ("OMP_NUM_THREADS", "2")]]
     {
-        // Drawn anew: the records of the figure are gone.
+        // The figure is drawn again, because its records are removed.
         for path in environment.files("records") {
             let record = base::record::Record::from_bytes(&std::fs::read(&path).unwrap()).unwrap();
             if record.parts.kind == "figure" {
@@ -95,7 +96,7 @@ fn a_drawing_depends_on_its_numbers_alone() {
         let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
         assert_eq!((number(&json, "stages_run"), hashes(&json)), (1, hashes(&first)), "{variables:?}");
     }
-    // Another look needs no training.
+    // A change of appearance needs no training.
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/fig3.toml")).unwrap();
     let pipelines = environment.path("pipelines");
     std::fs::create_dir(&pipelines).unwrap();
@@ -128,7 +129,7 @@ fn claims_and_published_values_are_compared() {
     assert_eq!(value("b", "LR 0.1", 199.0)["published"], 10.25);
     let last = value("b", "LR 0.1", 199.0);
     assert_eq!(last["ours"]["x"][0], 2.0, "the last of three epochs");
-    assert_eq!(last["verdict"], "order only", "of another scale");
+    assert_eq!(last["verdict"], "order only", "the scale differs");
     for (curve, x, why) in [("LR 0.15", 199.0, "was not trained"), ("LR 0.1", 110.0, "a tenth of one epoch")] {
         let value = value("b", curve, x);
         assert!(value["ours"].is_null() && value["verdict"] == "no counterpart", "{why}: {value}");
@@ -167,11 +168,11 @@ fn seeds_are_added_until_the_intervals_are_narrow() {
     let heading = numbers.lines().next().unwrap().split(',').position(|name| name == "n").unwrap();
     let fewest = numbers.lines().skip(1).filter_map(|line| line.split(',').nth(heading)?.parse::<u32>().ok()).min();
     assert!(fewest >= Some(3), "{numbers}");
-    // Of so few images some errors are the same for three runs, which does not show that they always are.
+    // With so few images, some errors are equal in three runs, which does not show that they always are.
     assert!(ended.stderr.contains("3 seeds: the widest 95 % interval is not known yet"), "{}", ended.stderr);
     let svg = std::fs::read_to_string(environment.path("reports/smoke/narrow.svg")).unwrap();
     let runs = fewest.unwrap();
-    assert!(svg.contains(&format!("Means over {runs} runs")), "the figure says on how many runs it rests");
+    assert!(svg.contains(&format!("Means over {runs} runs")), "the figure states its number of runs");
     for (arguments, message) in [
         (&["make", "fig3b", "--ci", "x"][..], "a number above 0 is wanted"),
         (&["make", "fig3b", "--budget", "2h"], "--ci"),

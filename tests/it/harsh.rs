@@ -1,4 +1,4 @@
-//! Processes that are killed, disks that are full, many at once: nothing finished is lost, nothing wrong is served, and
+//! Killed processes, full disks, many processes at once: finished results are kept, wrong results are never served, and
 //! the next run ends well.
 
 use std::path::{Path, PathBuf};
@@ -7,21 +7,21 @@ use std::time::{Duration, Instant};
 
 use crate::environment::{Environment, hashes, number};
 
-/// Kills of each command; together 200.
+/// Number of kills of each command; 200 in total.
 const KILLS: u32 = 40;
 
-/// Random enough, and the same for the same seed.
+/// Pseudo-random numbers, the same for the same seed.
 struct Dice(u64);
 
 impl Dice {
-    /// One for this run, whose seed is printed.
+    /// Makes a generator for this run and prints its seed.
     fn new(what: &str) -> Self {
         let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
         println!("{what}: seed {seed}");
         Self(u64::from(seed))
     }
 
-    /// Between 0 and 1.
+    /// Returns a number between 0 and 1.
     fn roll(&mut self) -> f64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 11) as f64 / (1_u64 << 53) as f64
@@ -32,7 +32,7 @@ fn archive() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/smoke/fig3.wdpipe")
 }
 
-/// Runs a command and kills it after a while; whether it was still running.
+/// Runs a command and kills it after a while; returns whether it was still running.
 fn killed(mut command: Command, after: Duration) -> bool {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     std::thread::sleep(after);
@@ -46,7 +46,7 @@ fn remove(path: &Path) {
     let _ = std::fs::remove_dir_all(path);
 }
 
-/// Kills a command at random instants, each time from the same beginning; `after` then looks at what is left.
+/// Kills a command at random instants, each time from the same initial state; `after` then checks the result.
 fn kill_often(here: &Environment, arguments: &[&str], begin: &dyn Fn(), after: &dyn Fn(&Environment)) {
     let mut dice = Dice::new(&arguments.join(" "));
     begin();
@@ -80,7 +80,7 @@ fn json(here: &Environment, arguments: &[&str]) -> serde_json::Value {
     serde_json::from_str(&fine(here, &[arguments, &["--json"]].concat())).unwrap()
 }
 
-/// Figure 4 as it is made undisturbed.
+/// Returns the hashes of Figure 4 made without interruption.
 fn reference() -> Vec<String> {
     hashes(&json(&Environment::new(), &["make", "fig4"]))
 }
@@ -190,18 +190,18 @@ fn eight_at_once() {
     }
 }
 
-/// A small file system, unmounted in the end.
+/// A small file system, unmounted at the end.
 struct Disk(PathBuf);
 
 impl Disk {
-    /// `None`, with the reason printed, if this user may not mount.
+    /// Mounts a file system. Prints the reason and returns `None` if this user is not allowed to.
     fn mounted(at: PathBuf) -> Option<Self> {
         std::fs::create_dir_all(&at).unwrap();
         let disk = Self(at);
         if disk.mount("size=400k,nr_inodes=20k") {
             return Some(disk);
         }
-        println!("skipped: a file system cannot be mounted here (it takes root)");
+        println!("skipped: a file system cannot be mounted here (this needs root)");
         std::mem::forget(disk);
         None
     }

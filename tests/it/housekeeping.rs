@@ -1,4 +1,5 @@
-//! Room is made, what is pinned or locked stays, what is damaged is had again; with a figure that needs no training.
+//! Garbage collection frees space, keeps pinned and locked objects, and recomputes damaged ones; with a figure that
+//! needs no training.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -17,7 +18,7 @@ fn says(environment: &Environment, arguments: &[&str]) -> String {
 }
 
 const MAKE: [&str; 3] = ["make", "fig4", "--json"];
-/// Everything that may go goes.
+/// A garbage collection that removes everything it is allowed to remove.
 const SQUEEZE: [&str; 7] = ["cache", "gc", "--grace", "0", "--keep-bytes", "0", "--json"];
 
 #[test]
@@ -46,7 +47,7 @@ fn room_is_made_of_what_can_be_computed_again_and_pins_and_locks_hold() {
     let ended = environment.run(&["cache", "unpin", "fig4@smoke"]);
     assert!(ended.code == Some(3) && ended.stderr.contains("wdpipe cache pins"), "{}", ended.stderr);
 
-    // A locked figure's own files stay; what they were drawn from may go.
+    // The files of a locked figure stay; the data that they were drawn from can be removed.
     says(&environment, &["lock", "fig4"]);
     let squeezed = json(&environment, &SQUEEZE);
     let stay = environment.files("objects").len() as u64;
@@ -95,7 +96,7 @@ fn what_is_damaged_is_computed_again_with_the_recorded_hash() {
     }
     let ended = environment.run(&["cache", "check"]);
     assert_eq!(ended.code, Some(4), "{}", ended.stderr);
-    // They lie in the quarantine now, and are known as damaged from there.
+    // The damaged files are now in the quarantine, where the next check finds them.
     let repaired = json(&environment, &["cache", "check", "--repair", "--json"]);
     let outcomes = repaired["repair"].as_array().unwrap();
     assert_eq!(outcomes.len(), files.len(), "{repaired}");
@@ -111,7 +112,7 @@ fn a_table_that_nobody_can_read_is_found() {
     let environment = Environment::new();
     assert!(number(&json(&environment, &MAKE), "stages_run") > 1);
     says(&environment, &["cache", "check"]);
-    // One column of zeros, as a wdpipe that did not look at its size would have written it.
+    // One column of zeros, as a wdpipe that does not check the size would write it.
     let (rows, name) = (3_u64 << 20, "loss");
     let mut table = [&b"WDta\x01\x00"[..], &1_u64.to_le_bytes(), &4_u64.to_le_bytes(), name.as_bytes()].concat();
     table.extend([&1_u32.to_le_bytes()[..], &rows.to_le_bytes(), &vec![0; 8 * rows as usize]].concat());

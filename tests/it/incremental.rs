@@ -1,8 +1,8 @@
-//! Only what is new or changed runs.
+//! Only new or changed stages run.
 
 use super::environment::{Environment, STAGES, hashes, number};
 
-/// The names of the stages that would run.
+/// Returns the names of the stages that would run.
 fn would_run(environment: &Environment, target: &str, sets: &[&str]) -> Vec<String> {
     let mut more = vec!["--dry-run"];
     more.extend(sets.iter().flat_map(|set| ["--set", *set]));
@@ -25,7 +25,7 @@ fn a_figure_is_made_once() {
     let again = environment.make("fig3", &[]);
     assert_eq!((number(&again, "stages_run"), number(&again, "stages_cached")), (0, STAGES));
     assert_eq!(hashes(&again), hashes(&first));
-    // A panel needs nothing new but its drawing; a stage nothing at all.
+    // A panel needs only a new drawing; a stage needs nothing.
     assert_eq!(would_run(&environment, "fig3c", &[]), ["fig3c"]);
     assert!(would_run(&environment, "fig3/trunk[lr=0.1]", &[]).is_empty());
 }
