@@ -40,7 +40,7 @@ fn a_changed_learning_rate_runs_its_branch_only() {
     assert_eq!(run.last().unwrap(), "fig3");
     let made = environment.make("fig3", &["--set", "lr=[0.1,0.3]"]);
     assert_eq!(number(&made, "stages_run"), 9);
-    // Back to the old value: everything is known.
+    // With the old value again, every stage is cached.
     assert_eq!(number(&environment.make("fig3", &[]), "stages_run"), 0);
 }
 

@@ -1,4 +1,4 @@
-//! A process may be killed at any instant, and several may work at once.
+//! A process can be killed at any instant, and several can work at once.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ fn a_killed_run_goes_on_where_it_was() {
     let undisturbed = hashes(&Environment::new().make("fig3", &[]));
     let environment = Environment::new();
     let mut runs = 0;
-    // Each run gets a little further than the one before it, and dies.
+    // Each run gets a little further than the one before it, and is killed.
     for milliseconds in [150, 400, 500, 600, 700, 800, 900] {
         let mut child = environment.start("fig3", &["--jobs", "2"]);
         std::thread::sleep(Duration::from_millis(milliseconds));
         child.kill().unwrap();
         child.wait().unwrap();
         runs += 1;
-        // It may have died before it made a store.
+        // The run can be killed before it creates a store.
         if !environment.path("cache/wdpipe-store").exists() {
             continue;
         }
@@ -52,7 +52,7 @@ fn ctrl_c_ends_with_its_code_and_keeps_what_is_finished() {
     let child = environment.start("fig3", &["--set", "trunk.epochs=500", "--jobs", "1"]);
     std::thread::sleep(Duration::from_millis(1500));
     let id = i32::try_from(child.id()).unwrap();
-    // SAFETY: a signal to a child of ours that was not waited for yet.
+    // SAFETY: a signal to our own child, which was not waited for yet.
     assert_eq!(unsafe { libc::kill(id, libc::SIGINT) }, 0);
     let ended = ended(&child.wait_with_output().unwrap());
     assert_eq!(ended.code, Some(130), "{}", ended.stderr);

@@ -1,4 +1,4 @@
-//! Keys are made, trusted, revoked and used; what lies open to others is refused.
+//! Keys are made, trusted, revoked and used; keys that others can read or replace are refused.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -28,14 +28,14 @@ impl Home {
         ended(&command.output().unwrap())
     }
 
-    /// What a run says that should go well.
+    /// Runs a command that must succeed; returns its output.
     fn says(&self, arguments: &[&str]) -> String {
         let ended = self.run(arguments);
         assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.stderr);
         ended.stdout + &ended.stderr
     }
 
-    /// Makes a key; its public part.
+    /// Makes a key; returns its public part.
     fn generate(&self, name: &str) -> String {
         let ended = self.run(&["keys", "generate", name]);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -140,7 +140,7 @@ fn results_from_before_there_was_a_key_are_signed_once() {
     assert_eq!(count(), 2);
     assert!(sign(&["--all"]).contains("nothing to sign; 2 records signed already"));
 
-    // Another key signs anew, and the wanted one does.
+    // Another key signs the record again; WDPIPE_KEY selects the key.
     home.generate("second");
     let init = [&["keys", "sign", "fig3/init"], &one_seed[..]].concat();
     let wanted = |name| home.run_as("ann", &[("WDPIPE_KEY", name)], &init);

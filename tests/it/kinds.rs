@@ -1,4 +1,4 @@
-//! Every kind of stage: the same bytes however it is run, and the same as ever.
+//! Every kind of stage gives the same bytes however it is run, and the same as in earlier versions.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,14 +12,14 @@ use base::work::Work;
 use super::environment::{Environment, ended};
 
 const GOLDEN: &str = "tests/fixtures/golden.txt";
-/// Set to write what the stages yield here and now into the file.
+/// Variable that makes the test write the current outputs of the stages into the file.
 const BLESS: &str = "WDPIPE_TEST_BLESS";
 
 fn project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// A folder where the weights are imported that the pipeline starts from.
+/// Makes a folder and imports the weights that the pipeline starts from.
 fn prepared() -> Environment {
     let environment = Environment::new();
     let run = |arguments: &[&str]| {
@@ -42,13 +42,13 @@ fn make(environment: &Environment, more: &[&str]) {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 }
 
-/// What every stage of a cache read and yielded, by its name.
+/// Returns the records of all stages of a cache, by name.
 fn stages(environment: &Environment) -> BTreeMap<String, Record> {
     let record = |path: PathBuf| Record::from_bytes(&std::fs::read(path).unwrap()).unwrap();
     environment.files("records").into_iter().map(record).map(|r| (r.provenance.stage.clone(), r)).collect()
 }
 
-/// Fails with the kinds whose outputs differ.
+/// Fails if outputs differ, and names their kinds.
 fn same(one: &BTreeMap<String, Record>, other: &BTreeMap<String, Record>, how: &str) {
     assert!(one.keys().eq(other.keys()), "{how}");
     for (name, record) in one {
@@ -112,10 +112,10 @@ fn bytes_do_not_depend_on_jobs_threads_load_or_interruption() {
         child.wait().unwrap();
     }
     make(&killed, &[]);
-    same(&alone, &stages(&killed), "killed and taken up again");
+    same(&alone, &stages(&killed), "killed and continued");
 }
 
-/// One line a stage: machine class, stage, kind, version, inputs and policy, outputs.
+/// One line for each stage: machine class, stage, kind, version, inputs and policy, outputs.
 struct Line {
     machine: String,
     stage: String,
@@ -126,7 +126,8 @@ struct Line {
 }
 
 impl Line {
-    /// `computer` is the class of the machine that computed the numbers of the run, which a figure shows.
+    /// Describes a record. `computer` is the class of the machine that computed the run's numbers, which a figure
+    /// shows.
     fn of(record: &Record, computer: &str) -> Self {
         let digest = |text: String| blake3::hash(text.as_bytes()).to_hex()[..16].to_owned();
         let mut parts = record.parts.clone();
@@ -190,10 +191,7 @@ fn every_kind_yields_what_it_always_did() {
     for line in &found {
         let known = golden.iter().find(|other| (&other.machine, &other.stage) == (&line.machine, &line.stage));
         let Some(known) = known else {
-            println!(
-                "not judged: {} on {}; `{BLESS}=1 cargo test yields_what` writes it down",
-                line.stage, line.machine
-            );
+            println!("not judged: {} on {}; `{BLESS}=1 cargo test yields_what` records it", line.stage, line.machine);
             continue;
         };
         judged += 1;
@@ -207,12 +205,12 @@ fn every_kind_yields_what_it_always_did() {
         assert!(
             known.reads != line.reads || known.yields == line.yields,
             "{stage}: from the same inputs version {version} of kind `{kind}` now yields other bytes. If that is \
-             wanted, raise the version of `{kind}` (KINDS in the module `work`), so that nothing computed before is taken for \
-             new, then run `{BLESS}=1 cargo test yields_what`; otherwise undo what changed the numbers"
+             wanted, raise the version of `{kind}` (KINDS in the module `work`), so that old results are not mistaken for \
+             new, then run `{BLESS}=1 cargo test yields_what`; otherwise undo the change"
         );
         assert!(
             known.reads == line.reads,
-            "{stage}: its inputs or parameters are others than in {GOLDEN}; if that is wanted, run `{BLESS}=1 cargo \
+            "{stage}: its inputs or parameters differ from {GOLDEN}; if that is intended, run `{BLESS}=1 cargo \
              test yields_what`"
         );
     }

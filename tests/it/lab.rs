@@ -1,4 +1,4 @@
-//! People with accounts of their own who work on one folder. Only root can act for others.
+//! People with separate accounts who share one folder. Only root can act as other accounts.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -11,7 +11,7 @@ use super::environment::{Ended, ended, number};
 
 pub const GROUP: u32 = 61_000;
 
-/// Somebody who works on the folder. None of the numbers needs an entry in the system's list of accounts.
+/// A user of the folder. The numbers need no entry in the system's list of accounts.
 #[derive(Clone, Copy)]
 pub struct Person {
     pub user: u32,
@@ -29,12 +29,12 @@ impl Person {
         if self.is_member { vec![GROUP] } else { vec![] }
     }
 
-    /// Does something as this person. On Linux a thread's account is its own if the system is asked directly.
+    /// Runs an action as this person. On Linux, direct system calls change the account of a single thread.
     pub fn does<T: Send>(self, action: impl FnOnce() -> T + Send) -> T {
         let groups = self.groups();
         std::thread::scope(|scope| {
             let acting = scope.spawn(|| {
-                // SAFETY: system calls on plain numbers, for this thread only, which ends with them.
+                // SAFETY: system calls on plain numbers, for this thread only, which ends afterwards.
                 let done = unsafe {
                     libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr())
                         | libc::syscall(libc::SYS_setresgid, self.user, self.user, self.user)
@@ -48,15 +48,15 @@ impl Person {
     }
 }
 
-/// A place that everybody reaches: the program, a pipeline, a cache, and a home for each person.
+/// A folder that everybody can access: the program, a pipeline, a cache, and a home for each person.
 pub struct Lab {
     pub folder: tempfile::TempDir,
 }
 
 impl Lab {
-    /// An empty one; `None`, and a line that says so, where this user is not root.
+    /// Makes an empty lab; prints a line and returns `None` if this user is not root.
     pub fn new() -> Option<Self> {
-        // SAFETY: takes nothing, always succeeds and changes nothing.
+        // SAFETY: the call has no arguments, always succeeds and changes nothing.
         if unsafe { libc::geteuid() } != 0 {
             println!("skipped: only root can act for two accounts");
             return None;
@@ -80,14 +80,14 @@ impl Lab {
         chown(&home, Some(user), Some(user)).unwrap();
     }
 
-    /// Somebody of whom nothing else runs on this machine.
+    /// Makes a person who runs no other process on this machine.
     pub fn newcomer(&self) -> Person {
         let person = Person { user: 100_000 + std::process::id(), umask: 0o022, is_member: false };
         self.home(person);
         person
     }
 
-    /// One with a cache that root owns and the group shares.
+    /// Makes a lab with a cache that root owns and the group shares.
     pub fn shared() -> Option<Self> {
         let lab = Self::new()?;
         lab.runs(ROOT, &["cache", "share", lab.cache().to_str().unwrap(), "--group", &GROUP.to_string()]);
@@ -110,7 +110,7 @@ impl Lab {
         let groups = person.groups();
         let (path, home) = (self.folder.path().to_owned(), std::ffi::CString::new(home.to_str().unwrap()).unwrap());
         let become_them = move || {
-            // SAFETY: system calls on plain values and a string with its end, between fork and exec.
+            // SAFETY: system calls on plain values and a terminated string, between fork and exec.
             let done = unsafe {
                 libc::umask(person.umask as libc::mode_t);
                 libc::setgroups(groups.len(), groups.as_ptr())
@@ -130,7 +130,7 @@ impl Lab {
         ended(&self.command(person, arguments).output().unwrap())
     }
 
-    /// Runs the program with at most so many threads.
+    /// Runs the program with at most this number of threads.
     pub fn tries_with_threads(&self, person: Person, threads: u64, arguments: &[&str]) -> Ended {
         let mut command = self.command(person, arguments);
         let limited = move || {
@@ -158,7 +158,7 @@ impl Lab {
         finished(self.starts(person, seed))
     }
 
-    /// Files below a folder of the cache, of one person.
+    /// Lists the files of one person below a folder of the cache.
     pub fn files(&self, folder: &str, person: Person) -> Vec<PathBuf> {
         let files = walkdir::WalkDir::new(self.cache().join(folder)).sort_by_file_name().into_iter();
         let files = files

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// What each module of the program may use of the others. What the crates may use stands in their Cargo.toml.
+/// Modules of the program that each module can use. The Cargo.toml of each crate lists the crates that it can use.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("graph", &[]),
     ("cost", &["graph"]),
@@ -46,5 +46,5 @@ fn every_use_is_allowed() {
         }
     }
     let listed: BTreeSet<_> = allowed.keys().map(|module| (*module).to_owned()).collect();
-    assert_eq!(seen, listed, "the table lists the modules that there are");
+    assert_eq!(seen, listed, "the table must list exactly the existing modules");
 }

@@ -1,4 +1,4 @@
-//! A libtorch that cannot be used is refused with what to do, before anything of it runs.
+//! An unusable libtorch is refused with advice, before any of its code runs.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -12,7 +12,7 @@ fn a_libtorch_that_was_cut_off_is_refused_with_what_to_do() {
     let whole = std::fs::File::open(Path::new(env!("CARGO_MANIFEST_DIR")).join(".libtorch/lib").join(name)).unwrap();
     let mut start = Vec::new();
     whole.take(1 << 20).read_to_end(&mut start).unwrap();
-    // What an interrupted copy leaves, and an empty file.
+    // A truncated file, as after an interrupted copy, and an empty file.
     for length in [start.len(), 0] {
         let folder = tempfile::tempdir().unwrap();
         std::fs::File::create(folder.path().join(name)).unwrap().write_all(&start[..length]).unwrap();

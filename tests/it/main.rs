@@ -1,4 +1,4 @@
-//! Drives the real program, as its users do.
+//! Runs the real program, as its users do.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 #![expect(clippy::print_stdout, reason = "skipped checks and measured figures are printed")]
@@ -23,7 +23,7 @@ mod evaluated;
 mod exchange;
 #[cfg(feature = "torch")]
 mod figures;
-// They kill processes for minutes: once, with the program that is built faster.
+// These tests kill processes for minutes, so they run only once, with the program that is built faster.
 #[cfg(not(feature = "torch"))]
 mod harsh;
 mod housekeeping;

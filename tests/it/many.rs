@@ -8,7 +8,7 @@ use store::remote::{self, Environment, Sending, Watch};
 
 use crate::servers;
 
-/// Whoever asks what is missing of a figure of 5,000 records needs few requests, however many others pushed before.
+/// Finding the missing records of a figure of 5,000 records needs few requests, however many pushes came before.
 #[test]
 fn a_figure_of_five_thousand_records() {
     let Some(server) = servers::s3() else { return };
@@ -21,7 +21,7 @@ fn a_figure_of_five_thousand_records() {
     let around = servers::s3_variables(server.port).map(|(name, value)| (name.to_owned(), value));
     let around = Environment::new(around);
     let open = || remote::open(&"s3://cache/many".parse().unwrap(), &around, true).unwrap();
-    // Eleven pushes of a few, then the rest at once.
+    // Eleven pushes of five records each, then all at once.
     for few in named[..55].chunks(5).chain([&named[..]]) {
         let sending = Sending { records: few, is_wanted: &|_| true, thorough: false };
         remote::send(open().as_ref(), &store, sending, &Quiet).unwrap();

@@ -1,10 +1,10 @@
-//! A store that a released wdpipe wrote opens for ever: `tests/fixtures/stores` has one of each layout.
+//! Every store that a released wdpipe wrote can still be opened: `tests/fixtures/stores` has one of each layout.
 
 use std::path::{Path, PathBuf};
 
 use super::environment::{Environment, number};
 
-/// The stores: their name, their archive, and the folder with the pipeline and what it drew then.
+/// Lists the stores: name, archive, and the folder with the pipeline and its results at the time.
 fn stores() -> Vec<(String, PathBuf, PathBuf)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/stores");
     let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -21,8 +21,8 @@ fn unpacked(archive: &Path) -> Environment {
     environment
 }
 
-/// Stages whose kinds have got a new version since a store was written: they are computed anew, which is no fault of the
-/// store. Say so here rather than make the stores anew.
+/// Returns the number of stages whose kinds have a new version since a store was written. They are computed again,
+/// which is no fault of the store. Extend this table instead of making the stores again.
 fn computed_anew(store: &str) -> u64 {
     match store {
         // `figure` had version 3.
@@ -57,7 +57,7 @@ fn every_store_that_was_ever_written_is_read_and_sound() {
         assert!(numbers == std::fs::read(pipelines.join("old.csv")).unwrap(), "{name}: other numbers");
 
         let kept = json(&["cache", "gc", "--grace", "0", "--recent", "0", "--json"]);
-        // Of a figure that is drawn anew, SVG and PNG of the old version go.
+        // If a figure is drawn again, SVG and PNG of the old version are removed.
         assert_eq!(number(&kept, "removed_objects"), 2 * computed_anew(&name), "{name}: {kept}");
         let figures = json(&["cache", "stats", "--profile", "smoke", "--json"])["figures"].clone();
         assert_eq!(number(&figures[0], "present"), 2, "{name}: {figures}");

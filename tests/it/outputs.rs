@@ -1,4 +1,4 @@
-//! Where answers go: to files that the user names, and to a standard output that is full, closed or not read.
+//! Destinations of answers: files that the user names, and a standard output that is full, closed or not read.
 
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
@@ -13,7 +13,7 @@ use super::environment::{Ended, Environment, ended};
 
 const STAGE: &str = "fig4/valley[seed=0]";
 
-/// A folder in which Figure 4 was made.
+/// Makes a folder with Figure 4.
 fn made() -> Environment {
     let environment = Environment::new();
     let ended = environment.run(&["make", "fig4", "-q"]);
@@ -25,7 +25,7 @@ fn fine(ended: &Ended) {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 }
 
-/// The commands that write a file which the user names, up to its name.
+/// The commands that write a file which the user names, without the file name.
 const WRITERS: [&[&str]; 2] = [&["show", STAGE, "--output", "optimum", "--to"], &["cache", "export", "fig4"]];
 
 fn write(environment: &Environment, command: &[&str], file: &str) {
@@ -34,7 +34,7 @@ fn write(environment: &Environment, command: &[&str], file: &str) {
 
 fn make_node(path: &Path, kind: libc::mode_t, device: libc::dev_t) -> bool {
     let path = CString::new(path.as_os_str().as_bytes()).unwrap();
-    // SAFETY: a system call that reads a string with its end.
+    // SAFETY: a system call that reads a terminated string.
     unsafe { libc::mknod(path.as_ptr(), kind | 0o600, device) == 0 }
 }
 
@@ -57,7 +57,7 @@ fn files_that_the_user_names_are_written_as_what_they_are() {
         write(&environment, command, "plain");
         assert_eq!(fs::metadata(at("plain")).unwrap().permissions().mode() & 0o777, 0o640);
 
-        // First it dangles, then it leads to a file.
+        // The link is dangling at first, and then leads to a file.
         for _ in 0..2 {
             write(&environment, command, "link");
             assert!(fs::symlink_metadata(at("link")).unwrap().is_symlink());
@@ -78,7 +78,7 @@ fn files_that_the_user_names_are_written_as_what_they_are() {
         for name in ["-", "to-stdout"] {
             let output = environment.command(&[command, &[name]].concat()).output().unwrap();
             assert!(output.status.success() && output.stdout == expected, "{name}");
-            // What stands in a file that the shell appends to stays.
+            // If the shell appends to a file, its previous content stays.
             fs::write(at("log"), "before ").unwrap();
             let log = OpenOptions::new().append(true).open(at("log")).unwrap();
             assert!(environment.command(&[command, &[name]].concat()).stdout(log).status().unwrap().success());
@@ -91,7 +91,7 @@ fn files_that_the_user_names_are_written_as_what_they_are() {
         assert!(refused.stderr.contains("it is a folder: name a file in it"), "{}", refused.stderr);
     }
     let left = fs::read_dir(environment.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
-    assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with('.')), "nothing is left over");
+    assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with('.')), "no temporary files are left");
 }
 
 /// Runs a command whose standard output is a terminal.
@@ -99,14 +99,14 @@ fn files_that_the_user_names_are_written_as_what_they_are() {
 fn on_a_terminal(environment: &Environment, command: &[&str]) -> Ended {
     use std::os::fd::FromRawFd;
     let (mut ours, mut theirs) = (-1, -1);
-    // SAFETY: the two places are written, and nothing is said of names, modes and sizes.
+    // SAFETY: only the two descriptors are written; names, modes and sizes are null.
     assert_eq!(unsafe { libc::openpty(&raw mut ours, &raw mut theirs, null_mut(), null(), null()) }, 0);
-    // SAFETY: both descriptors were made just now and belong to nobody else.
+    // SAFETY: both descriptors were opened just now and have no other owner.
     let (mut ours, theirs) = unsafe { (File::from_raw_fd(ours), File::from_raw_fd(theirs)) };
     let mut child = environment.command(command).stdout(theirs).stderr(Stdio::piped()).spawn().unwrap();
     let reader = std::thread::spawn(move || {
         let mut seen = Vec::new();
-        // It ends with an error when nobody has the terminal open any more.
+        // Reading ends with an error when no process has the terminal open any more.
         let _ = std::io::Read::read_to_end(&mut ours, &mut seen);
         String::from_utf8_lossy(&seen).into_owned()
     });
@@ -208,7 +208,7 @@ fn an_answer_that_cannot_be_written_is_an_error() {
         let message = "error: cannot write standard output: Bad file descriptor";
         assert!(closed.code == Some(4) && closed.stderr.contains(message), "{command:?}: {}", closed.stderr);
     }
-    // Where nothing is to be said there, nothing is wrong.
+    // If nothing is to be printed, a full standard output is not an error.
     let full = File::options().write(true).open("/dev/full").unwrap();
     let quiet = environment.command(&["make", "fig4", "-q"]).stdout(full).status().unwrap();
     assert!(quiet.success());
@@ -225,7 +225,7 @@ fn a_reader_that_went_away_is_no_error() {
     }
 }
 
-/// Commands that only read, and say so if there is no store.
+/// Commands that only read, and report an error if there is no store.
 const READERS: [&[&str]; 19] = [
     &["cache", "check"],
     &["cache", "check", "--repair"],
@@ -266,7 +266,7 @@ fn what_only_reads_makes_no_store() {
         }
         for command in [&["make", "fig4", "-n"][..], &["status"], &["explain", STAGE], &["doctor"]] {
             let ended = environment.run(&[command, &["--cache", cache]].concat());
-            // The doctor may miss something else on this machine.
+            // The doctor can report other problems of this machine.
             let fits = ended.code == Some(0) || command == ["doctor"];
             assert!(fits && !ended.stderr.contains("error: there is no"), "{command:?}: {}", ended.stderr);
         }
@@ -274,7 +274,7 @@ fn what_only_reads_makes_no_store() {
     let ended = environment.run(&["doctor"]);
     assert!(ended.stdout.contains("there is none at cache yet"), "{}", ended.stdout);
     assert_eq!(fs::read_dir(environment.path("empty")).unwrap().count(), 0);
-    assert_eq!(names(&environment), ["empty"], "nothing was made");
+    assert_eq!(names(&environment), ["empty"], "nothing was created");
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! The folder of pipelines as people have it: copies, editors' files, mistakes in other profiles, parts of figures.
+//! Pipeline folders as users have them: copies, editors' files, mistakes in other profiles, parts of figures.
 
 use super::environment::{Ended, Environment};
 
-/// The project's pipelines in a folder of one's own.
+/// Copies the project's pipelines into a separate folder.
 fn with_pipelines() -> Environment {
     let environment = Environment::new();
     std::fs::create_dir(environment.path("p")).unwrap();
@@ -64,7 +64,7 @@ fn files_of_editors_and_systems_are_passed_over() {
     std::os::unix::fs::symlink("nobody@host.1:2", environment.path("p/.#fig4.toml")).unwrap();
     std::fs::write(environment.path("p/._fig4.toml"), [0, 5, 22, 7]).unwrap();
     std::fs::write(environment.path("p/fig4.toml~"), "no").unwrap();
-    // What looks at a store needs one.
+    // Commands that look at a store need one.
     let sets = ["--set", "valley.steps=10", "--set", "valley.flow_steps=1"];
     assert_eq!(run(&environment, &[&["make", "fig4/valley"][..], &sets].concat()).code, Some(0));
     for arguments in [
@@ -109,7 +109,7 @@ fn check_names_every_mistake_with_its_line_and_profiles() {
         "{}",
         doctor.stdout
     );
-    // What is wrong elsewhere is no concern of this target.
+    // Mistakes elsewhere do not affect this target.
     assert_eq!(run(&environment, &["make", "fig3", "-n"]).code, Some(0));
 }
 
@@ -150,7 +150,7 @@ fn a_panel_does_not_stop_at_stages_of_another() {
     assert!(ended.stderr.contains("there is no checkpoint after 9 epochs"), "{}", ended.stderr);
 }
 
-/// Every `fig…` in a help text is a target of the default profile.
+/// Checks that every `fig…` in a help text is a target of the default profile.
 #[test]
 fn the_examples_of_the_help_exist() {
     let environment = Environment::new();
@@ -173,7 +173,7 @@ fn the_examples_of_the_help_exist() {
             let ends = |c: char| !(c.is_ascii_alphanumeric() || "/[]=.@_,-".contains(c));
             let word = text[start..].split(ends).next().unwrap().trim_end_matches(['.', ',']);
             let unmatched = word.ends_with(']') && !word.contains('[');
-            // Such as fig3@1a2b3c4d, a variant's files.
+            // A name such as fig3@1a2b3c4d stands for the files of a variant.
             let is_variant = word.contains('@') && !word.contains('/');
             let is_file =
                 [".svg", ".lock", ".wdpipe", ".pdf", ".png", ".csv", ".toml"].iter().any(|end| word.ends_with(end));

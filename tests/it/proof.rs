@@ -1,4 +1,4 @@
-//! Locks, verification, trust, audits and comparisons, as their users meet them; and what other tools get wrong.
+//! Locks, verification, trust, audits and comparisons, as users see them; and mistakes that other tools make.
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -8,12 +8,12 @@ use store::Store;
 
 use super::environment::{Ended, Environment, STAGES, TINY, ended, hashes, number};
 
-/// Makes the tiny figure 3 with further settings.
+/// Makes the tiny Figure 3 with further settings.
 fn made(environment: &Environment, more: &[&str]) -> serde_json::Value {
     environment.make("fig3", more)
 }
 
-/// Locks it with the same settings.
+/// Locks the figure with the same settings.
 fn lock(environment: &Environment, more: &[&str]) -> Ended {
     let sets = TINY.iter().flat_map(|set| ["--set", *set]);
     let arguments: Vec<&str> = ["lock", "fig3"].into_iter().chain(sets).chain(more.iter().copied()).collect();
@@ -22,7 +22,7 @@ fn lock(environment: &Environment, more: &[&str]) -> Ended {
     ended
 }
 
-/// A key for the environment, and its public part.
+/// Makes a key for the environment; returns its public part.
 fn key(environment: &Environment) -> String {
     let ended = environment.run(&["keys", "generate"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -43,7 +43,7 @@ fn a_locked_figure_holds_at_every_level_and_tells_differing_from_missing() {
     // Without the cache, the checkout is enough for the first levels and for drawing.
     let bare = environment.run(&["verify", "--render", "--json", "--cache", "nowhere"]);
     assert_eq!(bare.code, Some(0), "{}", bare.stderr);
-    assert!(!environment.path("nowhere").exists(), "no cache is made for the sake of a check");
+    assert!(!environment.path("nowhere").exists(), "a check creates no cache");
     let json: serde_json::Value = serde_json::from_str(&bare.stdout).unwrap();
     assert_eq!(json["verdict"], "ok");
 
@@ -60,7 +60,7 @@ fn a_locked_figure_holds_at_every_level_and_tells_differing_from_missing() {
 
     let none = environment.run(&["verify", "fig9"]);
     assert_eq!(none.code, Some(3), "{}", none.stderr);
-    // An object that is gone is missing, one that is damaged differs.
+    // A removed object is missing, a damaged one differs.
     let object = environment.files("objects").pop().unwrap();
     let bytes = std::fs::read(&object).unwrap();
     std::fs::remove_file(&object).unwrap();
@@ -96,7 +96,7 @@ fn diff_names_the_learning_rate_in_which_two_checkouts_differ() {
     made(&b, &other);
     lock(&b, &other);
     let of = |environment: &Environment| environment.file("fig3", "lock").to_str().unwrap().to_owned();
-    // From the committed files alone.
+    // The committed files are enough for this.
     let empty = Environment::new();
     let diff = empty.run(&["diff", &of(&a), &of(&b), "--json"]);
     assert_eq!(diff.code, Some(1), "{}", diff.stderr);
@@ -112,7 +112,7 @@ fn a_second_result_of_a_key_is_reported_and_the_locked_one_used() {
     let environment = Environment::new();
     let first = made(&environment, &[]);
     lock(&environment, &[]);
-    // The same key, other numbers, older than the true one: by age it would be used.
+    // A forged record with the same key and other numbers, older than the true one: by age it would be used.
     let store = Store::open(&environment.path("cache")).unwrap();
     let (_, mut forged) =
         store.every_record().unwrap().into_iter().find(|(_, record)| record.parts.kind == "ema_eval").unwrap();
@@ -127,7 +127,7 @@ fn a_second_result_of_a_key_is_reported_and_the_locked_one_used() {
     let json: serde_json::Value = serde_json::from_str(&again.stdout).unwrap();
     assert_eq!((number(&json, "stages_run"), hashes(&json)), (0, hashes(&first)), "{}", again.stderr);
     assert!(again.stderr.contains("1 stage came out differently"), "{}", again.stderr);
-    // Without the lock age decides, and that is said.
+    // Without the lock, age decides, and the program says so.
     std::fs::remove_file(environment.file("fig3", "lock")).unwrap();
     let unlocked = environment.run(&Environment::tiny("fig3", &[]));
     let json: serde_json::Value = serde_json::from_str(&unlocked.stdout).unwrap();
@@ -145,13 +145,13 @@ fn a_killed_run_leaves_no_process_that_goes_on_writing() {
     child.kill().unwrap();
     child.wait().unwrap();
     // SAFETY: signal 0 only asks whether the group has a member.
-    assert_eq!(unsafe { libc::kill(-group, 0) }, -1, "somebody of its group is left");
+    assert_eq!(unsafe { libc::kill(-group, 0) }, -1, "a process of its group is left");
     let state = || -> Vec<_> {
         let files = ["objects", "records", "tmp"].into_iter().flat_map(|folder| environment.files(folder));
         files.map(|file| (file.clone(), std::fs::metadata(&file).unwrap().modified().unwrap())).collect()
     };
     let then = state();
-    assert!(then.len() > 3, "it had begun to write");
+    assert!(then.len() > 3, "the run had started to write");
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(state(), then, "nothing is written after its end");
     assert_eq!(environment.run(&["cache", "check"]).code, Some(0));
@@ -170,12 +170,12 @@ fn what_is_signed_by_a_trusted_key_comes_in_and_nothing_else() {
     assert!(bob.files("records").is_empty());
     assert_eq!(bob.run(&["keys", "trust", "ann", &public]).code, Some(0));
     assert_eq!(bob.run(&["cache", "import", &archive]).code, Some(0));
-    // All is there but the drawing, which is drawn from the numbers: the same bytes.
+    // Everything is there except the drawing, which is drawn from the numbers, with the same bytes.
     let again = made(&bob, &[]);
     assert_eq!(hashes(&again), hashes(&first));
     assert!(number(&again, "stages_run") <= 1, "{again}");
 
-    // A project that uses signed results only takes those, and no more once the key is revoked.
+    // A project that uses signed results only accepts these, and none after the key is revoked.
     std::fs::write(
         bob.path("trust.toml"),
         format!("[policy]\nuse = \"signed\"\n\n[[key]]\nname = \"ann\"\npublic = \"{public}\"\n"),
@@ -186,7 +186,7 @@ fn what_is_signed_by_a_trusted_key_comes_in_and_nothing_else() {
     assert_eq!(bob.run(&["keys", "revoke", "ann", "--reason", "lost"]).code, Some(0));
     let json: serde_json::Value =
         serde_json::from_str(&bob.run(&Environment::tiny("fig3", &["--dry-run"])).stdout).unwrap();
-    assert_eq!(json["stages_to_run"].as_u64(), Some(STAGES), "all would be computed anew: {json}");
+    assert_eq!(json["stages_to_run"].as_u64(), Some(STAGES), "all would be computed again: {json}");
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn another_class_of_machines_is_told_and_compared_as_samples() {
     let seeds = ["--set", "seed=[0,1,2]"];
     made(&here, &seeds);
     lock(&here, &seeds);
-    // What is committed, brought from here to there.
+    // Copies the committed files from here to there.
     let copied = || {
         let _ = std::fs::remove_dir_all(there.path("reports"));
         std::fs::create_dir_all(there.path("reports")).unwrap();
@@ -252,7 +252,7 @@ fn another_class_of_machines_is_told_and_compared_as_samples() {
         assert!(copy.status().unwrap().success());
     };
     copied();
-    // Fewer instructions make another class: other last bits.
+    // Fewer instructions make another class of machine, with other last bits.
     let run =
         |arguments: &[&str]| ended(&there.command(arguments).env("ATEN_CPU_CAPABILITY", "default").output().unwrap());
     let made = run(&Environment::tiny("fig3", &seeds));

@@ -1,5 +1,5 @@
-//! Every error that drawing and judging can raise: which are found when the pipeline is expanded, and which depend on
-//! the recorded numbers.
+//! Every error that drawing and judging can raise: some are found when the pipeline is expanded, others depend on the
+//! recorded numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,15 +11,15 @@ use wdpipe::spec::{Pipeline, expand};
 
 const FIG3: &str = include_str!("../../pipelines/fig3.toml");
 
-/// When an error is found.
+/// Moment at which an error is found.
 enum Raised {
-    /// When the pipeline is expanded: these changes of fig3.toml give this complaint.
+    /// When the pipeline is expanded: these changes of fig3.toml give these complaints.
     Expanded(&'static [(&'static str, &'static str, &'static str)]),
-    /// Likewise, with a text too long to be written down.
+    /// When the pipeline is expanded, with a change too long to write down here.
     TooLarge(fn(&str) -> String, &'static str),
-    /// When the numbers are there: what depends on them raises it.
+    /// When the recorded numbers are available: this function raises the error.
     ByValues(fn() -> String),
-    /// Never, as long as the program is right: why.
+    /// Never, as long as the program is correct, for this reason.
     Never(&'static str),
 }
 
@@ -77,7 +77,7 @@ const FIGURE: &[(&str, Raised)] = &[
     ("Pdf", Never("the drawing is our own, of few elements, and each has its place in the PDF")),
 ];
 
-/// The errors of judging claims.
+/// The errors that judging claims can raise.
 const CLAIM: &[(&str, Raised)] = &[
     (
         "Sets",
@@ -124,7 +124,7 @@ const CLAIM: &[(&str, Raised)] = &[
     ),
 ];
 
-/// The name of an error. A new one must be given a place in the tables above.
+/// Returns the name of an error. Every new error needs an entry in the tables above.
 fn name_of_figure(error: &FigureError) -> &'static str {
     match error {
         FigureError::NoTable { .. } => "NoTable",
@@ -171,7 +171,7 @@ fn curve(x: &str, last: bool) -> Curve {
     }
 }
 
-/// The name of the error that drawing a curve of some numbers ends with.
+/// Returns the name of the error that drawing a curve of these numbers raises.
 fn drawn(curve: Curve, rows: &[[f64; 2]]) -> String {
     let axis = || Axis { label: "l".into(), scale: Scale::Linear, range: None, ticks: None };
     let panel = Panel {
@@ -185,7 +185,7 @@ fn drawn(curve: Curve, rows: &[[f64; 2]]) -> String {
     };
     let figure =
         Figure { name: "f".into(), title: String::new(), note: String::new(), columns: 1, panels: vec![panel] };
-    assert_eq!(figure::check(&figure), Ok(()), "it is not known before");
+    assert_eq!(figure::check(&figure), Ok(()), "`check` cannot find the error");
     let tables = [("t".to_owned(), Table::of_rows(["epoch", "loss"], rows))].into();
     name_of_figure(&figure::draw(&figure, &tables).unwrap_err()).to_owned()
 }

@@ -1,4 +1,4 @@
-//! Two caches through every kind of remote that can be had on one machine.
+//! Two caches through every kind of remote that can run on one machine.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -6,19 +6,19 @@ use std::time::Instant;
 use crate::environment::{Ended, Environment, ended, number};
 use crate::servers::{self, Fault};
 
-/// Figure 3 as it is committed, in numbers.
+/// Path of the archive of numbers of the committed Figure 3.
 fn archive() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/smoke/fig3.wdpipe")
 }
 
-/// Two caches, `cache` and `other`, and the variables with which a remote is reached.
+/// Two caches, `cache` and `other`, and the environment variables for access to the remote.
 struct Two {
     environment: Environment,
     variables: Vec<(&'static str, String)>,
 }
 
 impl Two {
-    /// The first has figure 4 whole, and figure 3 in numbers.
+    /// Makes the caches. The first has Figure 4 completely, and the numbers of Figure 3.
     fn new(variables: impl IntoIterator<Item = (&'static str, String)>) -> Self {
         let two = Self { environment: Environment::new(), variables: variables.into_iter().collect() };
         two.fine("cache", &["cache", "import", archive().to_str().unwrap(), "--accept", "unsigned"]);
@@ -51,12 +51,12 @@ impl Two {
             (0, 0, 0),
             "{again}"
         );
-        // Where files cannot be listed together each is asked for: a remote may have lost what it lists.
+        // If files cannot be listed together, each is requested: a remote can lose files that it lists.
         let files = if url.starts_with("ssh:") { number(&again, "stages") } else { 0 };
         assert!(number(&again, "requests") <= 20 + files || !url.contains("://"), "{again}");
     }
 
-    /// The second cache has the first one's figures from the remote, and computes nothing.
+    /// The second cache gets the first one's figures from the remote, and computes nothing.
     fn pull(&self, url: &str) {
         let refused = self.run("other", &["pull", "fig3", "--from", url]);
         assert_eq!(refused.code, Some(1), "{}", refused.stderr);
@@ -68,7 +68,7 @@ impl Two {
         let started = Instant::now();
         let made = self.json("other", &["make", "fig3"]);
         println!("{url}: make fig3 after pull: {:.2} s", started.elapsed().as_secs_f64());
-        // Numbers were fetched: the drawing is made of them here.
+        // Only numbers were fetched, so the drawing is made here.
         assert_eq!(number(&made, "stages_run"), 1);
         let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/smoke");
         for file in ["fig3.svg", "fig3.png", "fig3.pdf", "fig3.csv"] {
@@ -76,7 +76,7 @@ impl Two {
             assert_eq!(ours, std::fs::read(reports.join(file)).unwrap(), "{file}");
         }
 
-        // Through a remote without pulling first: nothing is drawn here either. A dry run says so, and brings nothing.
+        // Through a remote without pulling first, nothing is drawn here either. A dry run says so, and fetches nothing.
         let through = format!("--remote={url}");
         let before = self.environment.files_of("other");
         let dry = self.json("other", &["make", "fig4", "-n", &through, "--accept", "unsigned"]);
@@ -97,7 +97,7 @@ fn a_folder() {
     let url = two.environment.path("shared").display().to_string();
     two.push(&url);
     two.pull(&url);
-    // What is damaged here is had again from there.
+    // Objects that are damaged here are fetched again from the remote.
     let ours = two.environment.path("other/objects");
     let files = walkdir::WalkDir::new(&ours).into_iter().map(|entry| entry.unwrap().into_path());
     let there = |path: &PathBuf| two.environment.path("shared/objects").join(path.strip_prefix(&ours).unwrap());
@@ -107,7 +107,7 @@ fn a_folder() {
     let repaired = two.fine("other", &["cache", "check", "--repair", "--from", &url]);
     assert!(repaired.contains("1 damaged") && repaired.contains("fetched"), "{repaired}");
     two.fine("other", &["cache", "check"]);
-    // A remote is a store: whoever may write there can work in it.
+    // A remote is a store: everybody with write access can work in it.
     two.fine("shared", &["cache", "check"]);
     let made = two.json("shared", &["make", "fig4"]);
     assert_eq!(number(&made, "stages_run"), 0);
@@ -135,7 +135,7 @@ fn an_s3_server() {
     two.pull("s3://cache/lab");
     let tested = two.fine("cache", &["remote", "test", "s3://cache/lab"]);
     assert!(tested.contains("the second is refused"), "{tested}");
-    // Nowhere is a secret written or shown.
+    // No secret is written or shown anywhere.
     for entry in walkdir::WalkDir::new(two.environment.folder.path()).into_iter().map(|entry| entry.unwrap()) {
         if entry.file_type().is_file() {
             let bytes = std::fs::read(entry.path()).unwrap();
@@ -174,7 +174,7 @@ fn remotes_have_names() {
     assert_eq!(two.run("other", &["pull", "fig4"]).code, Some(2));
 }
 
-/// A stage has two results there: one that nobody signed, and one by somebody who is trusted. The first stops nobody.
+/// The remote has two results of a stage: an unsigned one, and one signed by a trusted key. The first blocks nothing.
 #[test]
 fn of_two_results_the_trusted_one_comes_in() {
     let two = Two::new([]);
@@ -182,7 +182,7 @@ fn of_two_results_the_trusted_one_comes_in() {
     let public = two.fine("signed", &["keys", "generate"]);
     two.fine("signed", &["make", "fig4"]);
     let sent = two.json("signed", &["push", "fig4", "--to", "./shared"]);
-    assert!(number(&sent, "records") > 0, "who signs has other records: {sent}");
+    assert!(number(&sent, "records") > 0, "signed records are different ones: {sent}");
     let pull = ["pull", "fig4", "--all", "--from", "./shared"];
     assert_eq!(two.run("other", &pull).code, Some(1));
     two.fine("other", &["keys", "trust", "ann", public.trim()]);
@@ -190,10 +190,10 @@ fn of_two_results_the_trusted_one_comes_in() {
     let made = two.json("other", &["make", "fig4"]);
     assert_eq!(number(&made, "stages_run"), 0);
     let again = two.json("other", &[&pull[..], &["--accept", "unsigned"]].concat());
-    assert!(number(&again, "records") > 0, "now the other result may come in too: {again}");
+    assert!(number(&again, "records") > 0, "now the other result is accepted too: {again}");
 }
 
-/// A wire that fails some times loses nothing, and what comes in wrong never gets in.
+/// A connection with some failures loses nothing, and wrong bytes are never stored.
 #[test]
 fn a_wire_that_fails() {
     let two = Two::new([]);
@@ -205,7 +205,7 @@ fn a_wire_that_fails() {
         let url = format!("http://127.0.0.1:{port}");
         let cache = format!("other{number}");
         let pull = ["pull", "fig4", "--all", "--from", &url, "--accept", "unsigned"];
-        // It may give up; the next run goes on.
+        // A run can give up; the next run continues.
         let ended = (0..5).map(|_| two.run(&cache, &pull)).find(|ended| ended.code == Some(0));
         assert!(ended.is_some(), "{fault:?}");
         let made = two.json(&cache, &["make", "fig4"]);

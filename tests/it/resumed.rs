@@ -1,4 +1,4 @@
-//! A large object whose transfer is cut goes on in its middle: what arrived is not sent again.
+//! An interrupted transfer of a large object continues where it stopped: received bytes are not sent again.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,10 +12,10 @@ use crate::servers::{self, Fault};
 
 const BYTES: usize = 6 << 20;
 
-/// Every connection ends after so many bytes, this often.
+/// Number of bytes after which a connection ends, and number of connections that end this way.
 const CUT: (usize, usize) = (2 << 20, 2);
 
-/// A store with one large object that does not compress, which one record names.
+/// A store with one large incompressible object, which one record names.
 struct There {
     folder: tempfile::TempDir,
     store: Store,
@@ -53,13 +53,13 @@ impl There {
         remote::send(transport.as_ref(), &self.store, all, &Quiet).unwrap();
     }
 
-    /// Fetches the object; not much more than its bytes came over the wire.
+    /// Fetches the object and checks that hardly more than its bytes came over the wire.
     fn comes(&self, url: &str, around: &Environment, carried: &AtomicUsize) {
         let size = std::fs::metadata(self.store.root().join(store::object_path(&self.object))).unwrap().len();
         let folder = tempfile::tempdir().unwrap();
         let here = Store::open(folder.path()).unwrap();
         let wanted = Fetch { objects: vec![(self.object, size)], ..Fetch::default() };
-        // If it gives up, the next run goes on where it was.
+        // If a run gives up, the next run continues where it stopped.
         let fetched = (0..3).find_map(|_| {
             let transport = remote::open(&url.parse().unwrap(), around, false).ok()?;
             let fetched = remote::fetch(transport.as_ref(), &here, &wanted, &|_, _, _| Ok(()), &Quiet);
@@ -87,7 +87,7 @@ fn surroundings(variables: &[(&str, String)]) -> Environment {
     Environment::new(variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())))
 }
 
-/// What is open in a bucket is served to those who come without a signature, as by a web server that knows ranges.
+/// Objects in a public bucket can be fetched without a signature, as from a web server that supports ranges.
 #[test]
 fn from_a_bucket_and_from_a_web_server() {
     let Some(server) = servers::s3() else { return };
@@ -105,7 +105,7 @@ fn from_a_machine_behind_ssh() {
     let there = There::new();
     let Some((server, config)) = servers::ssh(&there.folder.path().join("ssh")) else { return };
     let (port, carried) = servers::counting_wire(server.port, Fault::Cut(CUT.0), CUT.1);
-    // The client takes the wire for the server.
+    // The client connects to the wire instead of the server.
     for path in [&config, &there.folder.path().join("ssh/known")] {
         let text = std::fs::read_to_string(path).unwrap();
         std::fs::write(path, text.replace(&server.port.to_string(), &port.to_string())).unwrap();

@@ -1,5 +1,5 @@
-//! Real servers, started for a test on this machine and stopped with it; and a wire between client and server that can be
-//! made to fail.
+//! Real servers, started for a test on this machine and stopped with it; and a wire between client and server that can
+//! fail on purpose.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// A server, stopped when it is dropped.
+/// A server, which stops when it is dropped.
 pub struct Server {
     child: Child,
-    /// Where it listens.
+    /// Port on which the server listens.
     pub port: u16,
 }
 
@@ -23,7 +23,7 @@ impl Drop for Server {
     }
 }
 
-/// The path of a program: in a folder that `ci/servers` made, or where the system has it.
+/// Finds a program: in a folder that `ci/servers` made, or in the system's folders.
 fn program(name: &str) -> Option<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join(".servers/bin").join(name);
     let path = std::env::var("PATH").unwrap_or_default();
@@ -31,11 +31,11 @@ fn program(name: &str) -> Option<PathBuf> {
     std::iter::once(own).chain(folders.map(|folder| folder.join(name))).find(|path| path.is_file())
 }
 
-/// A program, or the reason why a test is skipped, printed.
+/// Finds a program, or prints why the test is skipped.
 fn needed(name: &str) -> Option<PathBuf> {
     let found = program(name);
     if found.is_none() {
-        println!("skipped: there is no {name} (`ci/servers` brings it)");
+        println!("skipped: there is no {name} (`ci/servers` installs it)");
     }
     found
 }
@@ -47,12 +47,12 @@ fn free_port() -> u16 {
 fn wait_for(port: u16) {
     let until = Instant::now() + Duration::from_secs(60);
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < until, "the server on port {port} does not come up");
+        assert!(Instant::now() < until, "the server on port {port} does not start");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// Python's own web server, which cannot begin in the middle of a file.
+/// Starts Python's own web server, which cannot serve parts of a file.
 pub fn web(folder: &Path) -> Option<Server> {
     let python = needed("python3")?;
     let mut child = Command::new(python)
@@ -68,7 +68,7 @@ pub fn web(folder: &Path) -> Option<Server> {
     Some(Server { child, port })
 }
 
-/// An S3 server with an empty bucket `cache`.
+/// Starts an S3 server with an empty bucket `cache`.
 pub fn s3() -> Option<Server> {
     let moto = needed("moto_server")?;
     let port = free_port();
@@ -84,7 +84,7 @@ pub fn s3() -> Option<Server> {
     Some(server)
 }
 
-/// Lets whoever comes without a signature read a file of the bucket, as from a web server.
+/// Makes a file of the bucket readable without a signature, as on a web server.
 pub fn s3_open(port: u16, path: &str) {
     s3_put(port, &format!("/cache/{path}?acl"), "x-amz-acl: public-read\r\n");
 }
@@ -93,7 +93,7 @@ fn s3_put(port: u16, path: &str, header: &str) {
     s3_ask(port, "PUT", path, header, b"");
 }
 
-/// Asks the S3 server something, in the name of whoever may do everything; its answer with its head.
+/// Sends a request with full rights to the S3 server; returns the answer with its head.
 pub fn s3_ask(port: u16, method: &str, path: &str, header: &str, body: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let length = body.len();
@@ -110,7 +110,7 @@ pub fn s3_ask(port: u16, method: &str, path: &str, header: &str, body: &[u8]) ->
     answer
 }
 
-/// The variables with which an S3 server is reached.
+/// Returns the variables for access to an S3 server.
 pub fn s3_variables(port: u16) -> [(&'static str, String); 4] {
     [
         ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}")),
@@ -120,7 +120,7 @@ pub fn s3_variables(port: u16) -> [(&'static str, String); 4] {
     ]
 }
 
-/// An ssh server, and the settings with which `ssh` reaches it as `there`.
+/// Starts an ssh server; returns it and the settings with which `ssh` reaches it as `there`.
 pub fn ssh(folder: &Path) -> Option<(Server, PathBuf)> {
     let (sshd, keygen) = (needed("sshd")?, needed("ssh-keygen")?);
     needed("ssh")?;
@@ -131,7 +131,7 @@ pub fn ssh(folder: &Path) -> Option<(Server, PathBuf)> {
         assert!(made.success());
     }
     std::fs::copy(path("id.pub"), path("allowed")).unwrap();
-    // Its place when it runs as root.
+    // sshd needs this folder when it runs as root.
     let _ = std::fs::create_dir_all("/run/sshd");
     let port = free_port();
     let settings = format!(
@@ -159,28 +159,28 @@ pub fn ssh(folder: &Path) -> Option<(Server, PathBuf)> {
     Some((server, folder.join("ssh_config")))
 }
 
-/// What a wire does to the answers of the server behind it.
+/// Fault that a wire applies to the answers of the server.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Fault {
-    /// Nothing.
+    /// No fault.
     None,
-    /// Every connection ends after so many bytes.
+    /// Every connection ends after this number of bytes.
     Cut(usize),
     /// Every other connection is answered 500 and closed.
     Error,
     /// Bytes come a few at a time.
     Slow,
-    /// One byte of every answer with a long body is another.
+    /// One byte of every answer with a long body is changed.
     Wrong,
 }
 
-/// A wire to a server on this machine: it listens on a port of its own for as long as the process lives, and breaks at
-/// most `times` connections.
+/// Starts a wire to a server on this machine. It listens on a separate port as long as the process lives, and breaks at
+/// most `times` connections. Returns the port.
 pub fn wire(server: u16, fault: Fault, times: usize) -> u16 {
     counting_wire(server, fault, times).0
 }
 
-/// The same, and the bytes that came from the server so far.
+/// Starts a wire like [`wire`]; also returns a counter of the bytes that came from the server.
 pub fn counting_wire(server: u16, fault: Fault, times: usize) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

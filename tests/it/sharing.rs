@@ -1,4 +1,4 @@
-//! Remotes that lost something, addresses that are none, stores that were copied without their empty folders.
+//! Remotes that lost files, invalid addresses, and stores that were copied without their empty folders.
 
 use std::path::{Path, PathBuf};
 
@@ -30,7 +30,7 @@ impl Project {
         ended(&command.output().unwrap())
     }
 
-    /// What a run answers and says that ends with this code.
+    /// Runs a command that must end with this code; returns its output.
     fn ends(&self, code: i32, arguments: &[&str]) -> String {
         let ended = self.run(arguments);
         assert_eq!(ended.code, Some(code), "{arguments:?}: {}{}", ended.stdout, ended.stderr);
@@ -48,20 +48,21 @@ impl Project {
         serde_json::from_str(&ended.stdout).unwrap()
     }
 
-    /// Sends the figure; how many records and objects that took, and how many of them the remote should have had.
+    /// Pushes the figure; returns how many records and objects were sent, and how many of these the remote should have
+    /// had.
     fn pushes(&self, url: &str, more: &[&str]) -> (u64, u64, u64) {
         let sent = self.json(&[&["push", "fig4", "--to", url], more].concat());
         (number(&sent, "records"), number(&sent, "objects"), number(&sent, "mended"))
     }
 
-    /// A new cache has the whole figure from there.
+    /// Checks that a new cache gets the complete figure from the remote.
     fn is_whole(&self, url: &str) {
         let _ = std::fs::remove_dir_all(self.path("new"));
         self.fine(&["pull", "fig4", "--all", "--from", url, "--accept", "unsigned", "--cache", "new"]);
         assert_eq!(number(&self.json(&["make", "fig4", "--cache", "new"]), "stages_run"), 0);
     }
 
-    /// Through what is there a figure is made in a new cache, with a warning.
+    /// Checks that a figure can be made in a new cache through an incomplete remote, with a warning.
     fn makes_through(&self, url: &str) {
         let _ = std::fs::remove_dir_all(self.path("new"));
         let said = self.fine(&["make", "fig4", &format!("--remote={url}"), "--accept", "unsigned", "--cache", "new"]);
@@ -69,15 +70,15 @@ impl Project {
     }
 }
 
-/// The files of a remote, as whoever keeps it can change them.
+/// Access to the files of a remote, as its owner has it.
 enum Door {
     Folder(PathBuf),
-    /// A port, and the prefix in the bucket.
+    /// Port, and prefix in the bucket.
     Bucket(u16, String),
 }
 
 impl Door {
-    /// The files below a folder, in order.
+    /// Lists the files below a folder, sorted.
     fn files(&self, folder: &str) -> Vec<String> {
         let mut files: Vec<String> = match self {
             Self::Folder(root) => walkdir::WalkDir::new(root.join(folder))
@@ -107,7 +108,7 @@ impl Door {
         }
     }
 
-    /// Changes the last byte, and cuts off so many.
+    /// Cuts off some bytes at the end, and changes the last remaining byte.
     fn damage(&self, file: &str, cut: usize) {
         let mut bytes = match self {
             Self::Folder(root) => std::fs::read(root.join(file)).unwrap(),
@@ -131,8 +132,8 @@ impl Door {
     }
 }
 
-/// A remote that can be written loses one thing after the other; each time what is had through it is right, and `push` mends
-/// it. `sees_all`: whether it finds damage without being told to look for it.
+/// Removes or damages files of a writable remote, one after the other. Each time, results through the remote must be
+/// right, and `push` must repair it. `sees_all`: whether `push` finds all damage without `--check`.
 fn is_mended(project: &Project, url: &str, door: &Door, sees_all: bool) {
     let (records, objects, _) = project.pushes(url, &[]);
     assert!(records > 0 && objects > 0);
@@ -152,7 +153,7 @@ fn is_mended(project: &Project, url: &str, door: &Door, sees_all: bool) {
     assert_eq!(project.pushes(url, &[]), (0, 1, 1));
     project.is_whole(url);
 
-    // All objects, since not all are fetched.
+    // All objects are damaged, because not all are fetched.
     door.files("objects").iter().for_each(|file| door.damage(file, 1));
     project.makes_through(url);
     assert_eq!(project.pushes(url, &[]), (0, objects, objects));
@@ -167,7 +168,7 @@ fn is_mended(project: &Project, url: &str, door: &Door, sees_all: bool) {
     assert_eq!(project.pushes(url, &["--check"]), (0, 0, 0));
 }
 
-/// The same of parts of the catalogue; each time in another remote.
+/// Does the same with parts of the catalogue, each time in another remote.
 fn catalogue_is_mended(project: &Project, remote: &dyn Fn(&str) -> (String, Door)) {
     for lost in ["gone", "damaged", "last"] {
         let (url, door) = remote(lost);
@@ -176,7 +177,7 @@ fn catalogue_is_mended(project: &Project, remote: &dyn Fn(&str) -> (String, Door
             project.fine(&["push", "fig4", "--set", seed, "--to", &url]);
         }
         let parts = door.files("catalogue");
-        // The second tells what the third does not repeat.
+        // The third part does not repeat the content of the second.
         assert!(parts.len() == 3, "{parts:?}");
         match lost {
             "gone" => door.remove(&parts[1]),
@@ -210,7 +211,7 @@ fn a_folder_that_lost_something_is_mended() {
     let door = Door::Folder(project.path("rem"));
     is_mended(&project, "./rem", &door, true);
 
-    // Whoever keeps it is told, and the advice works.
+    // The owner of the remote is told, and the advice works.
     let check = ["cache", "check", "--cache", "rem"];
     project.fine(&check);
     let lost = door.files("records").remove(0);
@@ -255,7 +256,7 @@ fn a_folder_behind_ssh_that_lost_something_is_mended() {
     let url = |name: &str| format!("ssh://there{}", project.path(name).display());
     is_mended(&project, &url("rem"), &Door::Folder(project.path("rem")), false);
     catalogue_is_mended(&project, &|name| (url(name), Door::Folder(project.path(name))));
-    // Copied without its empty folders.
+    // The remote is copied without its empty folders.
     drop_empty_folders(&project.path("rem"));
     project.fine(&["make", "fig4", "--set", "seed=[7]"]);
     project.fine(&["push", "fig4", "--set", "seed=[7]", "--to", &url("rem")]);
@@ -288,7 +289,7 @@ fn what_an_earlier_attempt_left_is_not_blamed_on_the_remote() {
     for (number, file) in (Door::Folder(project.path("rem"))).files("objects").iter().enumerate() {
         let digest: String = file.split('/').skip(1).collect();
         let size = std::fs::metadata(project.path("rem").join(file)).unwrap().len() as usize;
-        // Shorter, just as long, longer.
+        // Shorter than the object, of equal length, longer.
         let stale = vec![7; [size / 2, size, size + 10][number % 3]];
         std::fs::write(project.path("other/tmp").join(format!("incoming-{digest}")), stale).unwrap();
     }
@@ -325,7 +326,7 @@ fn addresses_that_look_like_something_else_are_refused() {
             assert!(project.ends(2, &["remote", "add", "lab", url]).contains(meant), "{url}");
         }
     }
-    assert_eq!(std::fs::read_dir(project.environment.folder.path()).unwrap().count(), before, "nothing was made");
+    assert_eq!(std::fs::read_dir(project.environment.folder.path()).unwrap().count(), before, "nothing was created");
 }
 
 #[test]
@@ -342,7 +343,7 @@ fn a_listed_folder_lies_where_the_list_does() {
     project.fine(&["remote", "add", "lab", "shared"]);
     inside(&["push", "fig4", "--to", "lab"]);
     assert!(project.path("shared/wdpipe-store").is_file());
-    // What a command line names lies where it is called.
+    // A path on the command line is relative to the current folder.
     inside(&["push", "fig4", "--to", "./own"]);
     assert!(project.path("sub/own/wdpipe-store").is_file());
     inside(&["remote", "add", "here", "deeper/store"]);
@@ -350,7 +351,7 @@ fn a_listed_folder_lies_where_the_list_does() {
     assert!(project.path("sub/deeper/store/wdpipe-store").is_file());
 }
 
-/// As copies through buckets, archives and CI do.
+/// Removes empty folders, as copies through buckets, archives and CI do.
 fn drop_empty_folders(root: &Path) {
     for entry in walkdir::WalkDir::new(root).contents_first(true).into_iter().map(|entry| entry.unwrap()) {
         if entry.file_type().is_dir() {
@@ -367,7 +368,7 @@ fn a_store_without_its_empty_folders_is_used() {
         drop_empty_folders(&project.path(store));
         assert!(!project.path(store).join("claims").exists());
     }
-    // Who only reads makes nothing.
+    // Commands that only read create nothing.
     project.fine(&["status"]);
     project.fine(&["pull", "fig4", "--from", "./rem", "--accept", "unsigned", "--cache", "other"]);
     assert!(!project.path("cache/claims").exists() && !project.path("rem/claims").exists());
@@ -409,7 +410,7 @@ fn push_says_what_it_sends_unsigned() {
 
 #[test]
 fn what_is_no_remote_or_store_is_said() {
-    // A port at which nobody listens.
+    // An unused port.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let variables = [("AWS_METADATA_ENDPOINT", format!("http://{nobody}")), ("AWS_REGION", "us-east-1".to_owned())];
     let project = Project::new(variables);

@@ -1,4 +1,4 @@
-//! What signals do: one ends a run in order, two end it at once, and what is ignored stays ignored.
+//! Effects of signals: one ends a run in order, two end it at once, and ignored signals stay ignored.
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
@@ -10,7 +10,7 @@ const INT: i32 = libc::SIGINT;
 const TERM: i32 = libc::SIGTERM;
 const HUP: i32 = libc::SIGHUP;
 
-/// A run, and what it says line by line.
+/// A run of the program, and its output line by line.
 struct Run {
     child: Child,
     said: BufReader<std::process::ChildStderr>,
@@ -18,7 +18,7 @@ struct Run {
 }
 
 impl Run {
-    /// Starts the program, in which one signal is ignored, and others are not, whatever the test inherited.
+    /// Starts the program with one signal ignored and the others not, whatever the test inherited.
     fn start(environment: &Environment, arguments: &[&str], ignored: Option<i32>) -> Self {
         let mut command = environment.command(arguments);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
@@ -30,14 +30,14 @@ impl Run {
             }
             Ok(())
         };
-        // SAFETY: between fork and exec it only calls what may be called there.
+        // SAFETY: between fork and exec, the closure only calls functions that are allowed there.
         unsafe { command.pre_exec(dispositions) };
         let mut child = command.spawn().unwrap();
         let said = BufReader::new(child.stderr.take().unwrap());
         Self { child, said, all: String::new() }
     }
 
-    /// Reads on until a line holds all of `words`; whether there was one.
+    /// Reads until a line contains all of `words`; returns whether there was one.
     fn until(&mut self, words: &[&str]) -> bool {
         loop {
             let start = self.all.len();
@@ -51,11 +51,11 @@ impl Run {
     }
 
     fn send(&self, signal: i32) {
-        // SAFETY: to a child of ours that was not waited for yet.
+        // SAFETY: a signal to our own child, which was not waited for yet.
         assert_eq!(unsafe { libc::kill(self.child.id() as i32, signal) }, 0);
     }
 
-    /// The exit code (nothing if a signal killed it), and all that was said.
+    /// Returns the exit code (`None` if a signal killed the run), and the whole output.
     fn end(mut self) -> (Option<i32>, String) {
         self.said.read_to_string(&mut self.all).unwrap();
         (self.child.wait().unwrap().code(), self.all)
@@ -70,12 +70,12 @@ fn long<'a>(jobs: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 #[test]
 fn two_signals_end_training_at_once_and_leave_a_whole_cache() {
     let environment = Environment::new();
-    // While libtorch loads and the first step runs; after a checkpoint was written; after several.
+    // While libtorch loads and the first step runs; after one checkpoint; after several.
     let moments = [["start", "@1"], ["trunk", "@1  "], ["trunk", "@3  "]];
     for (number, [first, second]) in [[INT, INT], [TERM, TERM], [INT, TERM]].into_iter().enumerate() {
         for (moment, words) in moments.iter().enumerate() {
             let jobs = if (number + moment) % 2 == 0 { "1" } else { "2" };
-            // Another seed, so that nothing is known yet.
+            // Another seed, so that no stage is cached yet.
             let seed = format!("seed=[{}]", 3 * number + moment);
             let mut run = Run::start(&environment, &long(jobs, &["--set", &seed]), None);
             assert!(run.until(words), "{}", run.all);
@@ -107,7 +107,7 @@ fn two_signals_end_every_command_that_computes() {
     for arguments in commands {
         for signal in [INT, TERM] {
             let run = Run::start(&environment, arguments, None);
-            // Wherever it is by now.
+            // Wait until libtorch is being loaded.
             while std::fs::read_to_string(format!("/proc/{}/maps", run.child.id()))
                 .is_ok_and(|maps| !maps.is_empty() && !maps.contains("libtorch_cpu"))
             {
@@ -140,7 +140,7 @@ fn what_is_ignored_stays_ignored() {
     for ignored in [HUP, INT] {
         let mut run = Run::start(&environment, &long("1", &[]), Some(ignored));
         assert!(run.until(&["start", "@1"]), "{}", run.all);
-        // Had the first been heard, the third would end it without a word.
+        // If the first signal had an effect, the third would end the run without a message.
         run.send(ignored);
         run.send(ignored);
         run.send(TERM);

@@ -1,4 +1,4 @@
-//! `cache stress-test`: what a file system guarantees, and what it says where that cannot be found out.
+//! `cache stress-test`: the guarantees of a file system, and the messages if these cannot be determined.
 
 use std::process::Command;
 
@@ -16,7 +16,7 @@ fn a_short_run_passes_here_and_leaves_nothing() {
     let guarantees = report["guarantees"].as_array().unwrap();
     assert!(guarantees.len() >= 12, "{report}");
     let seen = |name: &str| guarantees.iter().find(|g| g["name"] == name).unwrap()["seen"].as_str().unwrap().to_owned();
-    // The race took place: much was finished in spite of kills, read, and collected.
+    // The race took place: despite kills, many results were finished, read and collected.
     let first = |text: &str, before: &str| -> u64 {
         let words: Vec<_> = text.split(' ').collect();
         words[words.iter().position(|word| word.trim_matches(',') == before).unwrap() - 1].parse().unwrap()
@@ -26,7 +26,7 @@ fn a_short_run_passes_here_and_leaves_nothing() {
     assert!(first(&seen("no wrong byte is read"), "reads") > 100);
     assert!(first(&seen("published files stay read-only"), "old") > 0);
     assert!(!place.exists() && environment.path("new").exists());
-    // As a table for people.
+    // The same as a table for people.
     let ended = environment.run(&["cache", "stress-test", "again", "--seconds", "1"]);
     assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
     assert!(
@@ -46,7 +46,7 @@ fn a_folder_in_use_is_left_alone() {
     assert!(environment.path("thesis.tex").exists());
 }
 
-/// Mounts a file system in memory; says so and gives nothing where that is not possible.
+/// A temporary file system in memory, unmounted when it is dropped.
 struct Mounted(tempfile::TempDir);
 
 impl Mounted {

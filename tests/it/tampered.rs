@@ -1,4 +1,4 @@
-//! Nothing that was tampered with is accepted, whatever was tampered with and how.
+//! No tampered file is accepted, whatever the file and the change.
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -8,29 +8,29 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::environment::Environment;
 
-/// No run may take more memory: what it asks for beyond this it does not get, and dies of it.
+/// Memory limit of every run, in bytes. Allocations beyond it fail, which ends the run.
 const MEMORY: u64 = 256 << 20;
 
-/// A committed figure of this project that has all kinds of files, and needs no libtorch.
+/// A committed figure of this project that has all kinds of files and needs no libtorch.
 const FIGURE: &str = "fig4";
 
-/// What is done to a file.
+/// A change of a file.
 #[derive(Debug, Clone, Copy)]
 enum Tampering {
-    /// A bit of a byte is flipped: at which share of the file, which bit.
+    /// A bit is flipped: position as a share of the file, number of the bit.
     Flip(f64, u8),
-    /// The file ends there.
+    /// The file ends at this share of its length.
     Cut(f64),
-    /// So many bytes come behind it.
+    /// This number of bytes is appended.
     Append(usize),
-    /// A byte is left out.
+    /// A byte is removed, at this share of the length.
     Drop(f64),
-    /// It is empty.
+    /// The file becomes empty.
     Empty,
 }
 
 impl Tampering {
-    /// `count` flips over the whole file, and some of everything else.
+    /// Returns `count` flips spread over the whole file, and some of every other kind.
     fn all(count: usize) -> Vec<Self> {
         let share = |i: usize| (i as f64 + 0.5) / count as f64;
         let mut all: Vec<Self> = (0..count).map(|i| Self::Flip(share(i), (i % 8) as u8)).collect();
@@ -61,7 +61,7 @@ fn reports() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("reports")
 }
 
-/// A folder with the committed figure and the program in it.
+/// Makes a folder with the committed figure.
 fn with_figure() -> Environment {
     let environment = Environment::new();
     let folder = environment.path("reports/smoke");
@@ -76,7 +76,7 @@ fn with_figure() -> Environment {
     environment
 }
 
-/// Runs a command with limited memory; its exit code (negative: a signal) and what it said.
+/// Runs a command with limited memory; returns its exit code (negative: a signal) and its error output.
 fn limited(environment: &Environment, arguments: &[&str]) -> (i32, String) {
     let mut command = environment.command(arguments);
     let limit = || {
@@ -110,7 +110,7 @@ fn refused(make: &(dyn Fn() -> Environment + Sync), cases: Vec<(PathBuf, Tamperi
                     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
                     std::fs::write(&path, tampering.apply(&good)).unwrap();
                     let (code, said) = limited(&environment, arguments);
-                    // 101 is a panic, a negative one a signal.
+                    // 101 is a panic, a negative code is a signal.
                     if ![1, 3, 4].contains(&code) {
                         failed.lock().unwrap().push(format!("{file:?} {tampering:?}: {code}: {said}"));
                     }
@@ -155,13 +155,13 @@ fn a_file_in_the_place_of_another_is_refused() {
     }
 }
 
-/// A folder with the committed figure and a cache with its records and numbers, which do not lie beside the lock.
+/// Makes a folder with the committed figure, and a cache with its records and numbers.
 fn with_store() -> Environment {
     let environment = with_figure();
     let archive = environment.path(&format!("reports/smoke/{FIGURE}.wdpipe"));
     let imported = environment.run(&["cache", "import", archive.to_str().unwrap(), "--accept", "unsigned"]);
     assert_eq!(imported.code, Some(0), "{}", imported.stderr);
-    // The drawing, from the numbers.
+    // Makes the drawing from the numbers.
     let made = environment.run(&["make", FIGURE]);
     assert_eq!(made.code, Some(0), "{}", made.stderr);
     environment
@@ -178,7 +178,7 @@ fn tampered_stores_are_refused() {
     };
     let (records, objects) = (some("records", 4), some("objects", 4));
     assert!(records.len() + objects.len() >= 5, "{records:?} {objects:?}");
-    // The archive beside the lock has the records too.
+    // The archive next to the lock has the records too.
     let of_records = refused(&with_store, every(&records, 60), &["cache", "check"]);
     let of_objects = refused(&with_store, every(&objects, 60), &["verify", "--objects", "--render", FIGURE]);
     assert!(of_records + of_objects >= 300);
@@ -195,7 +195,7 @@ fn archives_that_lie_are_not_imported() {
         std::fs::write(&path, tampering.apply(&good)).unwrap();
         let (code, said) = limited(&environment, &import);
         assert!([1, 3, 4].contains(&code), "{tampering:?}: {code}: {said}");
-        assert!(environment.files("records").is_empty(), "{tampering:?}: nothing may come in");
+        assert!(environment.files("records").is_empty(), "{tampering:?}: nothing must be imported");
     }
     std::fs::write(&path, good).unwrap();
     assert_eq!(limited(&environment, &import).0, 0);

@@ -1,4 +1,4 @@
-//! What the program says about work: costs, what would run, where settings are from.
+//! Information about work: costs, the stages that would run, the origin of settings.
 
 use super::environment::{Environment, number};
 
@@ -48,7 +48,7 @@ fn the_outputs_of_a_kind_are_the_files_of_its_objects() {
     assert!(number(&kinds["figure"], "bytes") > number(&kinds["figure"], "record_bytes"));
 }
 
-/// Bytes of objects of no stage: what `doctor` and others put there.
+/// Returns the bytes of objects that belong to no stage, such as those of `doctor`.
 fn loose(environment: &Environment, all: u64, of_stages: u64) -> u64 {
     let du = json(environment, &["cache", "du", "--by", "kind", "--json"]);
     let rows = du["rows"].as_array().unwrap();
@@ -61,7 +61,7 @@ fn loose(environment: &Environment, all: u64, of_stages: u64) -> u64 {
 fn status_and_make_agree_about_damage_that_nothing_needs() {
     let looks: [&[&str]; 3] =
         [&["status", "fig4", "--json"], &["make", "fig4", "-n", "--json"], &["make", "fig4", "--json"]];
-    // Whoever looks first finds it, and moves it aside.
+    // The first command finds the damage and moves the object aside.
     for first in 0..looks.len() {
         let environment = Environment::new();
         json(&environment, &["make", "fig4", "--json"]);
@@ -71,7 +71,7 @@ fn status_and_make_agree_about_damage_that_nothing_needs() {
             let object = output["blake3"].as_str().unwrap();
             environment.path("cache/objects").join(&object[..2]).join(&object[2..])
         };
-        // Small outputs lie in the record.
+        // Small outputs are in the record.
         let path = outputs.map(file).find(|path| path.exists()).unwrap();
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "damaged").unwrap();

@@ -1,4 +1,4 @@
-//! Trust binds: nothing is used, replaced or signed that the user did not say so of.
+//! Trust is binding: nothing is used, replaced or signed without the user's consent.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,8 @@ use super::environment::{Ended, Environment, ended, number};
 
 const WIDTH: [&str; 2] = ["--set", "init.width=1"];
 
-/// A folder with two files of weights, `1` and `2`, and a pipeline `t` that starts from imported ones called `start`.
+/// A folder with two files of weights, `1` and `2`, and a pipeline `t` that starts from imported weights called
+/// `start`.
 struct Project(Environment);
 
 impl Project {
@@ -75,14 +76,14 @@ impl Project {
         ended.stdout + &ended.stderr
     }
 
-    /// How many stages `make` runs.
+    /// Returns how many stages `make` runs.
     fn makes(&self, arguments: &[&str]) -> u64 {
         let ended = self.run(&[&["make"], arguments, &["--json"]].concat());
         assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.stderr);
         number(&serde_json::from_str(&ended.stdout).unwrap(), "stages_run")
     }
 
-    /// Which file's weights stages start from in a cache.
+    /// Returns the file whose weights stages of a cache start from.
     fn starts_from(&self, cache: &str) -> &'static str {
         self.ends(0, &["make", "t/start", "--cache", cache]);
         self.ends(0, &["export", "t/start", "--to", "out", "--cache", cache]);
@@ -90,12 +91,12 @@ impl Project {
         ["1", "2"].into_iter().find(|name| bytes(name) == bytes("out")).unwrap()
     }
 
-    /// The project uses only what is signed.
+    /// Makes the project use only signed results.
     fn is_strict(&self) {
         std::fs::write(self.0.path("trust.toml"), "[policy]\nuse = \"signed\"\n").unwrap();
     }
 
-    /// Makes a key; its public part.
+    /// Makes a key; returns its public part.
     fn key(&self) -> String {
         self.run(&["keys", "generate"]).stdout.trim().to_owned()
     }
@@ -120,10 +121,10 @@ fn what_was_imported_here_is_not_replaced_by_a_remote() {
         assert!(said.contains("weights/start") && said.contains("--cache"), "{said}");
         assert_eq!(project.starts_from("mine"), "2", "{command:?}");
     }
-    // A cache without one of its own takes it.
+    // A cache without imported weights accepts the remote's.
     project.ends(0, &["pull", "t/start", "--all", "--from", "./rem", "--accept", "unsigned", "--cache", "new"]);
     assert_eq!(project.starts_from("new"), "1");
-    // Where both are known there, each goes on with its own.
+    // If a remote has both imports, each cache continues with its own.
     project.ends(0, &["push", "t/start", "--to", "./rem", "--cache", "mine"]);
     project.ends(0, &[&["pull", "t/start", "--all", "--from", "./rem"][..], &through].concat());
     assert_eq!(project.starts_from("mine"), "2");
@@ -139,15 +140,15 @@ fn an_import_that_nobody_signed_is_not_used_where_only_signed_results_are() {
     let said = project.ends(3, &["make", "t/start"]);
     assert!(said.contains("import `start`") && said.contains("keys sign"), "{said}");
     assert!(project.signatures("cache").is_empty());
-    // What else there is to make is made.
+    // Other stages can still be made.
     assert_eq!(project.makes(&["t/drawn"]), 1);
-    // It is vouched for by name, or as it comes in.
+    // Imported weights can be signed by name, or while they are imported.
     let said = project.ends(0, &["keys", "sign", "t/start"]);
     assert!(said.contains("signed 1 record"), "{said}");
     assert_eq!((project.makes(&["t/start"]), project.makes(&["t/start"])), (1, 0));
     project.ends(0, &["import", "2", "--name", "start"]);
     assert_eq!((project.makes(&["t/start"]), project.starts_from("cache")), (1, "2"));
-    // Newer ones that nobody signed are passed over.
+    // Newer unsigned imports are ignored.
     std::fs::rename(project.0.path("home/.config/wdpipe/keys"), project.0.path("keys")).unwrap();
     project.ends(0, &["import", "1", "--name", "start"]);
     std::fs::rename(project.0.path("keys"), project.0.path("home/.config/wdpipe/keys")).unwrap();
@@ -161,7 +162,7 @@ fn what_came_from_elsewhere_is_nobodys_own_whatever_it_says() {
     project.ends(0, &["push", "t/drawn", "--to", "./rem", "--cache", "theirs"]);
     project.ends(0, &["pull", "t/drawn", "--all", "--from", "./rem", "--accept", "unsigned"]);
     project.key();
-    // It says that `ann` made it, on this machine.
+    // The record says that `ann` made it on this machine.
     let said = project.ends(0, &["keys", "sign", "t/drawn"]);
     assert!(said.contains("nothing to sign") && said.contains("does not know that you did"), "{said}");
     assert!(project.signatures("cache").is_empty());
@@ -197,11 +198,11 @@ fn what_would_not_be_used_is_not_computed_again_and_again() {
     project.ends(0, &words);
     assert_eq!((project.makes(&["t/drawn"]), project.makes(&["t/drawn"])), (1, 0));
 
-    // Without the key what is signed can be used, and nothing else be made.
+    // Without the key, signed results can be used, but no new ones can be made.
     std::fs::rename(project.0.path("home/.config/wdpipe/keys"), project.0.path("keys")).unwrap();
     assert_eq!(project.makes(&["t/drawn"]), 0);
     project.ends(3, &["make", "t/drawn", "--set", "seed=7"]);
-    // What was computed here before, or in a run that was killed, is signed and not computed again.
+    // Results that were computed here earlier, or in a run that was killed, are signed and not computed again.
     std::fs::remove_file(project.0.path("trust.toml")).unwrap();
     assert_eq!(project.makes(&["t/drawn", "--set", "seed=8"]), 1);
     std::fs::rename(project.0.path("keys"), project.0.path("home/.config/wdpipe/keys")).unwrap();

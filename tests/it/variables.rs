@@ -6,7 +6,7 @@ use base::record::Record;
 
 use super::environment::{Environment, ended};
 
-/// What the libraries below libtorch would otherwise follow. The first four changed weights.
+/// Variables that the libraries below libtorch would follow. The first four changed weights.
 const HOSTILE: [(&str, &str); 10] = [
     ("MKL_CBWR", "COMPATIBLE"),
     ("ONEDNN_MAX_CPU_ISA", "SSE41"),
@@ -77,7 +77,7 @@ label = "{per}"
 about = "for tests"
 "#;
 
-/// What every stage yielded, by its name.
+/// Returns the outputs of every stage, by name.
 fn outputs(environment: &Environment) -> BTreeMap<String, Vec<String>> {
     let of = |path| {
         let record = Record::from_bytes(&std::fs::read(path).unwrap()).unwrap();

@@ -1,11 +1,12 @@
-//! Figures made with other settings lie beside those of the pipelines and replace nothing; with a toy that needs no training.
+//! Figures with other settings are written next to those of the pipelines and replace nothing; with a toy that needs no
+//! training.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::environment::{Ended, Environment};
 
-/// A pipeline of the toy of Figure 4 with two short runs.
+/// A pipeline with the toy of Figure 4 and two short runs.
 const TEXT: &str = r#"
 title = "A toy"
 
@@ -36,11 +37,11 @@ y     = "trace"
 noise = 0.25
 "#;
 
-/// A folder with pipelines of its own.
+/// A folder with separate pipelines.
 struct Project(Environment);
 
 impl Project {
-    /// With pipelines of these names, each drawing the same.
+    /// Makes a project with pipelines of these names, which all draw the same.
     fn new(names: &[&str]) -> Self {
         let project = Self(Environment::new());
         std::fs::create_dir(project.0.path("pipelines")).unwrap();
@@ -57,14 +58,14 @@ impl Project {
         self.0.run_with(&self.0.path("pipelines"), &arguments)
     }
 
-    /// Runs a command that must end well.
+    /// Runs a command that must succeed.
     fn fine(&self, line: &str) -> Ended {
         let ended = self.run(line);
         assert_eq!(ended.code, Some(0), "{line}: {}{}", ended.stdout, ended.stderr);
         ended
     }
 
-    /// The files in the folder of a profile.
+    /// Returns the files in the folder of a profile.
     fn files(&self, profile: &str) -> BTreeMap<String, Vec<u8>> {
         let entries = std::fs::read_dir(self.0.path("reports").join(profile)).into_iter().flatten();
         let file = |entry: std::io::Result<std::fs::DirEntry>| {
@@ -74,7 +75,7 @@ impl Project {
         entries.map(file).collect()
     }
 
-    /// The name of the only variant.
+    /// Returns the name of the only variant.
     fn variant(&self) -> String {
         let svg = self.files("smoke").into_keys().filter(|name| name.contains('@') && name.ends_with(".svg"));
         let [name] = &svg.collect::<Vec<_>>()[..] else { panic!("{:?}", self.files("smoke").keys()) };
@@ -88,7 +89,7 @@ fn a_variant_replaces_nothing_and_is_told_with_its_settings() {
     project.fine("make toy -q");
     project.fine("lock toy -q");
     let committed = project.files("smoke");
-    // The default however it is said is no variant.
+    // A --set with the default values makes no variant.
     project.fine("make toy --set noise=0.5 --set seed=[0,1]");
     assert_eq!(project.files("smoke"), committed);
 
@@ -114,7 +115,7 @@ fn a_variant_replaces_nothing_and_is_told_with_its_settings() {
     let whois = project.fine(&format!("whois {file}")).stdout;
     assert!(whois.contains("wdpipe make toy --profile smoke --set seed=0"), "{whois}");
 
-    // What is made is still found with its settings.
+    // The files of the variant are found with its settings.
     let shown = project.fine("show toy --output svg --set seed=0").stdout;
     assert!(String::from_utf8_lossy(&now[&format!("{name}.svg")]).contains(shown.lines().last().unwrap()));
     assert_eq!(project.run("diff toy --set-b seed=0").code, Some(1));
@@ -127,14 +128,14 @@ fn what_is_locked_is_what_was_asked_for() {
     project.fine("make toy -q");
     project.fine("make toy --set noise=0.25 --budget 0s --ci 1e-9 -q");
     let (name, made) = (project.variant(), project.files("smoke"));
-    // The figure of the defaults: its own lock, and its own files.
+    // The figure with default settings has its own lock and its own files.
     let said = project.fine("lock toy").stderr;
     let hint =
         format!("{name} is another variant, not locked: `wdpipe lock toy --profile smoke --set noise=0.25` locks it");
     assert!(said.contains(&hint) && said.contains("locked reports/smoke/toy.lock"), "{said}");
     let now = project.files("smoke");
     assert!(made.iter().all(|(file, bytes)| now[file] == *bytes));
-    // The variant: under its own name.
+    // The variant is locked under its own name.
     let said = project.fine("lock toy --set noise=0.25").stderr;
     assert!(said.contains(&format!("locked reports/smoke/{name}.lock")), "{said}");
     let after = project.files("smoke");
@@ -144,7 +145,7 @@ fn what_is_locked_is_what_was_asked_for() {
     assert!(lock.contains("set = [\"noise=0.25\"]"), "{lock}");
     let verified = project.fine("verify --render").stdout;
     assert!(verified.contains("ok: 2 figures, "), "a locked variant is checked: {verified}");
-    // A lock is that of its own figure.
+    // A lock is valid only for its own figure.
     std::fs::write(project.0.path("reports/smoke/toy.lock"), lock).unwrap();
     let swapped = project.run("verify");
     assert!(swapped.code == Some(1) && swapped.stdout.contains("it is the lock of"), "{}", swapped.stdout);
@@ -156,7 +157,7 @@ fn a_variant_may_have_a_name_and_no_figures() {
     project.fine("make toy --set seed=0 --name quiet -q");
     let files = project.files("smoke");
     assert_eq!(files.keys().collect::<Vec<_>>(), ["quiet.csv", "quiet.pdf", "quiet.png", "quiet.svg", "quiet.toml"]);
-    // It is to be kept, so it counts.
+    // A variant with a name is meant to be kept, so it counts.
     let unlocked = project.run("verify");
     let hint = "`wdpipe lock toy --name quiet --profile smoke --set seed=0` writes one";
     assert!(unlocked.code == Some(3) && unlocked.stdout.contains(hint), "{}", unlocked.stdout);
@@ -192,20 +193,20 @@ fn a_page_of_some_figures_keeps_the_others() {
     let page = || std::fs::read_to_string(project.0.path("reports/smoke/index.html")).unwrap();
     let whole = page();
     assert!(whole.contains("<section id=\"figure-one\"") && whole.contains("<section id=\"figure-two\""));
-    // Another cache, that has one of them: the other stays as it is on the page.
+    // Another cache has only one of the figures: the other stays unchanged on the page.
     let said = project.fine("make one --cache other -q").stderr + &project.fine("report --cache other").stderr;
     assert!(said.contains("kept as they were on the page, since they are not made here: two"), "{said}");
     let told = |page: &str, name: &str| page.split_once(&format!("id=\"figure-{name}\"")).unwrap().1.len();
     assert!(page().contains("<p>2 figures, ") && told(&page(), "two") == told(&whole, "two"));
     project.fine("report one");
     assert_eq!(page(), whole, "the same with the first cache");
-    // Other settings, another page.
+    // Other settings make another page.
     project.fine("make one --set seed=0 -q");
     project.fine("report --set seed=0");
     assert_eq!(page(), whole);
     let others = project.files("smoke").into_keys().filter(|name| name.starts_with("index@"));
     assert_eq!(others.count(), 1);
-    // What no pipeline draws any more goes; what was never made is left out.
+    // Figures that no pipeline draws any more are removed from the page; figures that were never made are omitted.
     std::fs::rename(project.pipeline("two"), project.pipeline("three")).unwrap();
     let said = project.fine("report").stderr;
     assert!(said.contains("no longer on the page, since no pipeline draws them: two"), "{said}");
@@ -226,11 +227,11 @@ fn locking_what_did_not_change_changes_no_byte() {
         assert!(said.contains("unchanged reports/smoke/") && !said.contains("wrote"), "{said}");
         assert_eq!(project.files("smoke"), locked, "{command}");
     }
-    // Computed anew elsewhere, with the same results: the evidence that is there stays.
+    // The figures are computed again elsewhere with the same results: the existing evidence stays.
     project.fine("make one two --cache other -q");
     project.fine("lock two --cache other");
     assert_eq!(project.files("smoke"), locked);
-    // Signatures come to it.
+    // New signatures are added to the evidence.
     project.fine("keys generate");
     project.fine("keys sign all");
     project.fine("lock two");
@@ -271,13 +272,13 @@ fn a_figure_whose_evidence_is_gone_is_missing_not_right() {
             assert_eq!(missing.code, Some(3), "{gone}, {command}: {}", missing.stdout);
             assert!(missing.stdout.contains(&said), "{gone}, {command}: {}", missing.stdout);
             let tells_all = missing.stdout.contains("two (") && command != "verify --render";
-            assert!(!tells_all, "only what is wrong is told: {}", missing.stdout);
+            assert!(!tells_all, "only problems are reported: {}", missing.stdout);
         }
         let closing = project.run("verify").stderr;
         assert!(closing.contains("of 2 figures 1 hold, 0 differ from what is locked, and of 1 something"), "{closing}");
         std::fs::write(path(gone), &committed[gone]).unwrap();
     }
-    // All but the drawing is gone; and a drawing that no pipeline knows.
+    // Everything but the drawing is missing; and a drawing that no pipeline knows.
     for extension in ["csv", "lock", "pdf", "png", "wdpipe"] {
         std::fs::remove_file(path(&format!("one.{extension}"))).unwrap();
     }
@@ -288,7 +289,7 @@ fn a_figure_whose_evidence_is_gone_is_missing_not_right() {
     assert!(unknown.code == Some(3) && unknown.stdout.contains("no pipeline draws it"), "{}", unknown.stdout);
     std::fs::remove_file(path("fig9.svg")).unwrap();
 
-    // The pipeline changed, or is gone.
+    // The pipeline was changed, or removed.
     std::fs::write(project.pipeline("one"), TEXT.replace("noise = 0.5", "noise = 0.6")).unwrap();
     let changed = project.run("verify");
     assert!(changed.code == Some(1) && changed.stdout.contains("noise: 0.5 → 0.6"), "{}", changed.stdout);
@@ -299,7 +300,7 @@ fn a_figure_whose_evidence_is_gone_is_missing_not_right() {
         "{}",
         gone.stdout
     );
-    // The lock of another profile.
+    // The lock belongs to another profile.
     std::fs::write(project.pipeline("one"), TEXT).unwrap();
     std::fs::rename(project.0.path("reports/smoke"), project.0.path("reports/quick")).unwrap();
     let moved = project.run("verify");
@@ -339,7 +340,7 @@ fn a_clone_that_converts_line_ends_verifies_and_without_attributes_says_what_hap
     assert_eq!(well.code, Some(0), "{}", well.stdout);
     let ill = verify("bare-clone");
     assert!(ill.code == Some(1) && ill.stdout.contains("only its line ends differ"), "{}", ill.stdout);
-    // The lock alone is restored: the files are told in the same way.
+    // With the lock restored, the other files get the same explanation.
     std::fs::copy(path("bare/reports/smoke/toy.lock"), path(lock)).unwrap();
     let ill = verify("bare-clone").stdout;
     assert!(ill.contains("toy.csv: only the line ends differ: git converted them"), "{ill}");
@@ -372,11 +373,11 @@ fn recommended_commands_have_the_options_that_hold() {
     ] {
         assert_eq!(hint(line), format!("wdpipe {said} --cache c --reports r --profile quick --set seed=0"), "{line}");
     }
-    // As printed, it does what is missing.
+    // The printed command makes the missing figure.
     let command = hint("show toy");
     project.fine(command.trim_start_matches("wdpipe "));
     project.fine(&format!("show toy {options}"));
-    // The other side has settings of its own.
+    // The other side has its own settings.
     let of_b = "--profile quick --set seed=0 --set seed=1 --cache c --reports r";
     assert_eq!(hint("diff toy --set-b seed=1"), format!("wdpipe make toy/valley {of_b}"));
     project.fine("make toy/valley[seed=1] --cache b -q");

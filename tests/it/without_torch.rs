@@ -1,4 +1,4 @@
-//! Built without libtorch, the program does all that needs no training, and says what it cannot do.
+//! Built without libtorch, the program does everything that needs no training, and names what it cannot do.
 
 use super::environment::{Environment, number};
 
@@ -17,7 +17,7 @@ fn training_is_refused_clearly() {
     let ended = environment.run(&Environment::tiny("fig3", &[]));
     assert_eq!(ended.code, Some(3), "{}", ended.stderr);
     assert!(ended.stderr.contains("built without libtorch"), "{}", ended.stderr);
-    // What could be made is kept.
+    // Stages that need no libtorch are kept.
     assert_eq!(number(&environment.make("fig3/data", &[]), "stages_run"), 0);
 }
 
@@ -35,6 +35,6 @@ fn what_needs_training_is_not_repaired_and_that_is_said_of_each_object() {
     assert!(pinned.contains("behind it are not here"), "{pinned}");
     let said = run(&["cache", "check", "--repair"], 3);
     assert!(said.contains("built without libtorch") && said.contains("pin fig3@smoke keeps it"), "{said}");
-    // What needs no training is there again.
+    // Objects that need no training are restored.
     assert!(said.contains("computed again, the same bytes"), "{said}");
 }
