@@ -8,8 +8,8 @@ fuzz_target!(|bytes: &[u8]| {
     // Under a correct checksum, which fuzzing cannot find by chance.
     let sealed = [bytes, blake3::hash(bytes).as_bytes()].concat();
     let Ok(part) = Part::from_bytes(&sealed) else { return };
-    let written = part.to_bytes().expect("what was read can be written");
-    assert_eq!(Part::from_bytes(&written).expect("what was written can be read"), part);
+    let written = part.to_bytes().expect("a parsed value can be written");
+    assert_eq!(Part::from_bytes(&written).expect("a written value can be read"), part);
     let number = u64::from(bytes.first().copied().unwrap_or(0)) + 1;
     assert!(parts_to_read(number).len() <= 9);
     let catalogue = Catalogue::new([(number, part.clone())].into());

@@ -27,8 +27,8 @@ fuzz_target!(|input: &[u8]| {
             let Ok(images) = Images::from_bytes(bytes) else { return };
             assert_eq!(images.pixels.len(), images.len() * IMAGE_BYTES);
             assert!(images.labels.iter().all(|&label| u32::from(label) < images.classes));
-            let written = images.to_bytes().expect("what was read can be written");
-            assert_eq!(Images::from_bytes(&written).expect("what was written can be read"), images);
+            let written = images.to_bytes().expect("a parsed value can be written");
+            assert_eq!(Images::from_bytes(&written).expect("a written value can be read"), images);
             if let Ok(subset) = images.subset(images.len() / 2, 1, "fuzz") {
                 assert_eq!(subset.len(), images.len() / 2);
             }

@@ -20,7 +20,7 @@ fuzz_target!(|input: &[u8]| {
     let Ok(lock) = Lock::from_text(&text, list) else { return };
     let drawing = lock.drawing().expect("a lock that was read has a drawing");
     assert_eq!(drawing.kind, "figure");
-    let written = lock.to_text().expect("what was read can be written");
+    let written = lock.to_text().expect("a parsed value can be written");
     let again = Lock::from_text(&written.lock, || Ok::<_, LockError>(written.list.clone().unwrap_or_default()));
     assert_eq!(again.as_ref(), Ok(&lock));
     assert_eq!(again.expect("as above").root(), lock.root());

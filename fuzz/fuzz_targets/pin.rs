@@ -36,7 +36,7 @@ fuzz_target!(|input: &[u8]| {
     let read = store.pins();
     fs::remove_file(&path).expect("was written");
     let Ok([pin]) = read.as_deref() else { return };
-    store.pin(pin).expect("what was read can be written");
+    store.pin(pin).expect("a parsed value can be written");
     let written = fs::read(&path).expect("was written");
     store.unpin(&pin.name).expect("was written");
     assert_eq!(written, bytes);

@@ -8,8 +8,8 @@ use base::work::Work;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(record) = Record::from_bytes(bytes) else { return };
-    let (name, written) = record.to_bytes().expect("what was read can be written");
-    let again = Record::from_bytes(&written).expect("what was written can be read");
+    let (name, written) = record.to_bytes().expect("a parsed value can be written");
+    let again = Record::from_bytes(&written).expect("a written value can be read");
     assert_eq!(again.to_bytes().expect("as before"), (name, written));
     assert_eq!(again.parts.key(), record.parts.key());
     assert!(again.same_outputs(&record));

@@ -6,7 +6,7 @@ use store::sign::{Batch, PublicKey, Signature};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(batch) = Batch::from_bytes(bytes) {
-        assert_eq!(batch.to_bytes().expect("what was read can be written").1, bytes);
+        assert_eq!(batch.to_bytes().expect("a parsed value can be written").1, bytes);
         assert!(batch.records().windows(2).all(|pair| pair[0] < pair[1]));
     }
     if let Ok(text) = std::str::from_utf8(bytes) {

@@ -19,7 +19,7 @@ fuzz_target!(|input: &[u8]| {
     let (key, root) = (StageKey::from_bytes([1; 32]), ClosureRoot::from_bytes([2; 32]));
     let other = Stamp { figure: "fuzz".to_owned(), key, root };
     if let Ok(stamped) = stamp(format, bytes, &other) {
-        let (original, _) = read.expect("what can be stamped can be read");
+        let (original, _) = read.expect("a file that can be stamped can be read");
         assert_eq!(unstamp(format, &stamped), Ok((original, Some(other))));
     }
 });

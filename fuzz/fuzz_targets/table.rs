@@ -6,7 +6,7 @@ use base::table::Table;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(table) = Table::from_bytes(bytes) else { return };
-    assert_eq!(table.to_bytes().expect("what was read can be written"), bytes);
+    assert_eq!(table.to_bytes().expect("a parsed value can be written"), bytes);
     let csv = table.to_csv();
     // Line breaks in text are between quotes, and the number of quotes is even at the end of every row.
     let (mut rows, mut quoted) = (0, false);

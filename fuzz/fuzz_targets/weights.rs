@@ -18,8 +18,8 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(weights) = Weights::from_bytes(bytes, &expected) {
         let tensors: Vec<_> = weights.iter().map(|(name, array)| (name, &array.shape[..], array.data.len())).collect();
         assert_eq!(tensors, [("a", &[1, 2][..], 2), ("b", &[3][..], 3)]);
-        let written = weights.to_bytes().expect("what was read can be written");
-        let again = Weights::from_bytes(&written, &expected).expect("what was written can be read");
+        let written = weights.to_bytes().expect("a parsed value can be written");
+        let again = Weights::from_bytes(&written, &expected).expect("a written value can be read");
         assert!(again.digests().eq(weights.digests()));
         assert_eq!(again.to_bytes().expect("as before"), written);
     }
@@ -27,7 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
         let Ok(Imported { model, weights, .. }) = import(bytes, float64) else { continue };
         let layout = layout(model).expect("a known network");
         assert!(weights.is_finite() && weights.iter().count() == layout.entries.len());
-        let written = weights.to_bytes().expect("what was read can be written");
+        let written = weights.to_bytes().expect("a parsed value can be written");
         let again = Weights::from_bytes(&written, &layout.entries).expect("a complete network");
         assert_eq!(again, weights);
     }

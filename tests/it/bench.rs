@@ -1,4 +1,4 @@
-//! `wdpipe bench` measures what its arguments name, and leaves nothing behind.
+//! `wdpipe bench` measures the named operations and leaves no files behind.
 
 use crate::environment::Environment;
 

@@ -335,7 +335,7 @@ fn a_clone_that_converts_line_ends_verifies_and_without_attributes_says_what_hap
     }
     let verify = |folder: &str| project.run(&format!("verify --reports {folder}/reports"));
     let lock = "bare-clone/reports/smoke/toy.lock";
-    assert!(std::fs::read(path(lock)).unwrap().ends_with(b"\r\n"), "git converts what no attribute protects");
+    assert!(std::fs::read(path(lock)).unwrap().ends_with(b"\r\n"), "git converts files without attributes");
     let well = verify("from-clone");
     assert_eq!(well.code, Some(0), "{}", well.stdout);
     let ill = verify("bare-clone");
