@@ -121,7 +121,7 @@ fn wrong_bytes_under_a_right_name_are_served_to_nobody_else() {
     });
     let refused = lab.tries(ALICE, &make("seed=[1]"));
     assert_eq!(refused.code, Some(4), "{}", refused.stderr);
-    for part in ["belongs to user number 61002", "ask user number 61002 (or root, whose the store is)", "cache check"] {
+    for part in ["belongs to user number 61002", "ask user number 61002 (or root, who owns the store)", "cache check"] {
         assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
     }
     // A check of hers tells too, and can do no more.

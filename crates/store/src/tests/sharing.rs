@@ -73,6 +73,6 @@ fn a_store_of_ones_own_has_nothing_to_tell_and_an_open_one_has() {
     chmod(folder.path(), 0o777);
     let store = Store::open(folder.path()).unwrap();
     let told: Vec<_> = store.sharing().unwrap().into_iter().map(|finding| finding.what).collect();
-    assert!(told[0].contains("anyone on this machine may write there"), "{told:?}");
+    assert!(told[0].contains("anyone on this machine can write there"), "{told:?}");
     assert!(told.iter().any(|what| what.contains("no sticky bit")), "{told:?}");
 }

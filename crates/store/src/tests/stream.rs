@@ -87,7 +87,7 @@ fn only_the_object_s_own_bytes_are_taken_and_only_if_they_are_not_there() {
     }
     assert_eq!(
         store.put_from(&other, 5, &mut Broken).unwrap_err().to_string(),
-        "cannot read what was to be stored: no more"
+        "cannot read the bytes to be stored: no more"
     );
     assert_eq!((store.state(&other).unwrap(), temporary(&store)), (ObjectState::Missing, 0));
 }
