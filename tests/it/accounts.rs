@@ -228,7 +228,7 @@ fn what_is_wrong_with_a_folder_is_said_and_mended() {
         ("objects/00", 0o2775, "no sticky bit"),
         ("objects", 0o1775, "no setgid bit"),
         ("claims", 0o3755, "the group cannot add"),
-        ("tmp", 0o3777, "anyone on this machine may write"),
+        ("tmp", 0o3777, "anyone on this machine can write"),
     ];
     for (name, wrong, said) in faults {
         let folder = cache.join(name);
