@@ -65,7 +65,7 @@ fn keys_are_made_listed_trusted_and_revoked() {
     let secret = fs::read_to_string(&file).unwrap();
     assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
     assert_eq!(fs::metadata(home.keys()).unwrap().mode() & 0o777, 0o700);
-    home.refuses(&["keys", "generate"], 2, "there is a key `default`");
+    home.refuses(&["keys", "generate"], 2, "there is already a key `default`");
     home.refuses(&["keys", "generate", "../x"], 2, "is not a valid key name");
     assert_eq!(fs::read_to_string(&file).unwrap(), secret);
 

@@ -30,7 +30,7 @@ pub struct KeyParts {
 }
 
 impl KeyParts {
-    /// Whether the record is a user's import rather than a computation.
+    /// Whether this is a user's import rather than a computation.
     pub fn is_import(&self) -> bool {
         self.kind.starts_with("import")
     }

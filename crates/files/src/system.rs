@@ -76,7 +76,7 @@ pub fn system(folder: &Path) -> Result<System, FsError> {
 }
 
 impl System {
-    /// A file system that this program does not know, or cannot query.
+    /// A file system that this program does not know, or does not query.
     pub const UNKNOWN: Self = Self { name: "a file system unknown to wdpipe", is_network: false };
 }
 

@@ -253,8 +253,8 @@ pub enum Stop {
 pub enum Estimator {
     /// Image by image, without draws: C − 1 backward passes for C classes. Not with [`NormStatistics::Batch`].
     Exact,
-    /// Image by image, with random sampling over the classes, for large numbers of classes. Not with
-    /// [`NormStatistics::Batch`].
+    /// Image by image, exactly for the most probable classes and by random draws for the others: for large numbers of
+    /// classes. Not with [`NormStatistics::Batch`].
     Sketch {
         /// Maximum number of draws, at least 2.
         draws: u32,

@@ -71,8 +71,8 @@ pub const PRODUCTS: [&str; 13] = ["draw", "v_h", "v_g", "v_e", "v_s", "hh", "gg"
 /// its standard error; ‖ḡ‖² of their mean; Tr Σ = S₁ − ‖ḡ‖² with its standard error; Tr Σ/L; ‖w‖₂; minimum, median
 /// and maximum of the images' ‖J_i‖ in the Frobenius norm; minimum of ‖r_i‖²/ℓ_i over the images, where r_i = p_i −
 /// e_y is the residual and ℓ_i the loss of image i; number of draws used to estimate ‖J_i‖, 0 if it is exact. S₁
-/// and Tr Σ are exact in either case, so their errors are 0. With batch statistics, the gradients are those of the K batches
-/// of B images each, Tr Σ = B·K/(K − 1)·(S₁ − ‖ḡ‖²) corresponds to a single image, errors are those of a mean over
+/// and Tr Σ are exact in either case, so their errors are 0. With batch statistics, the gradients are those of the K
+/// batches of B images each, Tr Σ = B·K/(K − 1)·(S₁ − ‖ḡ‖²) corresponds to a single image, errors are those of a mean over
 /// batches, and there is no ‖J_i‖.
 pub const SCALE: [&str; 14] = [
     "epoch",

@@ -97,8 +97,8 @@ impl Remotes {
         })
     }
 
-    /// Returns the address of a listed remote relative to the working folder: relative folders are relative to the
-    /// folder of the list.
+    /// Returns the address of a listed remote as seen from the working folder: relative folders in the list are
+    /// relative to the folder of the list.
     pub fn resolved(&self, location: &Location) -> Location {
         match location {
             Location::Folder(path) => Location::Folder(self.folder().join(path)),
