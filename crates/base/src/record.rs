@@ -21,7 +21,7 @@ pub struct KeyParts {
     pub kind: String,
     /// Version of the kind.
     pub version: u32,
-    /// Its parameters.
+    /// Parameters of the stage.
     pub parameters: Map,
     /// Objects that it reads, by role.
     pub inputs: BTreeMap<String, ObjectDigest>,

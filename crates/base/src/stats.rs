@@ -150,7 +150,7 @@ fn beta_fraction(a: f64, b: f64, x: f64) -> f64 {
 pub struct TTest {
     /// The estimate.
     pub difference: f64,
-    /// Its standard error, above 0.
+    /// Standard error of the estimate, above 0.
     pub stderr: f64,
     /// Degrees of freedom, not necessarily an integer.
     pub dof: f64,

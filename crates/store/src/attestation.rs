@@ -22,7 +22,7 @@ pub const LIMIT: u64 = 4 << 20;
 /// A recomputed stage: its key, and the root of its outputs alone ([`closure::root`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Segment {
-    /// Its key.
+    /// Key of the stage.
     pub key: StageKey,
     /// Root of its recorded outputs.
     pub outcome: ClosureRoot,

@@ -72,7 +72,7 @@ pub enum StoreError {
     /// An object larger than the limit.
     #[error("an object of {bytes} bytes is larger than the limit of {OBJECT_LIMIT} bytes")]
     TooLarge {
-        /// Its size in bytes.
+        /// Size of the object in bytes.
         bytes: u64,
     },
     /// The account tried to share a store with a group that it does not belong to.

@@ -134,7 +134,7 @@ pub struct Curve {
     /// Whether the line is dashed instead of solid.
     #[serde(skip_serializing_if = "is_false", default)]
     pub dashed: bool,
-    /// How it is drawn.
+    /// How the curve is drawn.
     #[serde(skip_serializing_if = "is_default", default)]
     pub mark: Mark,
     /// Whether the curve is omitted from the legend.

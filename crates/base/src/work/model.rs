@@ -73,7 +73,7 @@ pub struct Model {
     /// Number of classes.
     pub classes: u32,
     /// Whether the convolutions of a residual network have biases (those of the authors' scale-invariant network do).
-    /// Those of VGG always do.
+    /// The convolutions of VGG always have them.
     #[serde(skip_serializing_if = "is_false", default)]
     pub conv_bias: bool,
     /// How images are standardised.

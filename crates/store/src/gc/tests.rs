@@ -126,7 +126,7 @@ proptest! {
         let all = Producers::new(producers.clone());
         let going = decide(&all, &present, limit, spare);
         let gone: BTreeSet<_> = going.iter().copied().collect();
-        prop_assert_eq!(gone.len(), going.len(), "nothing goes twice");
+        prop_assert_eq!(gone.len(), going.len(), "no object is removed twice");
         let of = |standing| -> BTreeMap<_, _> { present.iter().filter(|(_, held)| held.standing == standing).collect() };
         let (loose, needed) = (of(Standing::Loose), of(Standing::Needed));
         prop_assert!(gone.iter().all(|object| loose.contains_key(object) || needed.contains_key(object)));
@@ -137,7 +137,7 @@ proptest! {
         let stays: u64 = present.iter().filter(|(object, _)| !gone.contains(object)).map(|(_, held)| held.bytes).sum();
         let takes_needed = gone.iter().any(|object| needed.contains_key(object));
         if takes_needed {
-            prop_assert!(!spare && loose.keys().all(|object| gone.contains(object)), "loose goes first");
+            prop_assert!(!spare && loose.keys().all(|object| gone.contains(object)), "loose objects are removed first");
         }
         // No removed object could have been kept, in the class that was removed last.
         for object in gone.iter().filter(|object| !takes_needed || needed.contains_key(object)) {

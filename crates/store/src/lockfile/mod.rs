@@ -42,11 +42,11 @@ pub struct Lock {
 pub struct Locked {
     /// Name of the stage.
     pub name: String,
-    /// Its kind.
+    /// Kind of the stage.
     pub kind: String,
     /// The kind's version.
     pub version: u32,
-    /// Its key.
+    /// Key of the stage.
     pub key: StageKey,
     /// Class of the machines that computed it; empty where it makes no difference.
     pub machine: String,

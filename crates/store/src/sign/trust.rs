@@ -92,9 +92,9 @@ pub struct TrustedKey {
 /// A project's opinion of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing<'a> {
-    /// Its signatures count.
+    /// The signatures of the key count.
     Trusted(&'a KeyName),
-    /// Its signatures no longer count, for a reason.
+    /// The signatures of the key no longer count, for a reason.
     Revoked(&'a KeyName, &'a str),
     /// The project does not know the key: its signatures do not count.
     Unknown,
@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(policy, Policy { using: Accept::Signed, import: Accept::Any });
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(Trust::load(&folder.path().join("trust.toml")).unwrap(), Trust::default());
-        assert!(Trust::load(folder.path()).is_err(), "a folder is no missing file");
+        assert!(Trust::load(folder.path()).is_err(), "a folder is not a missing file");
     }
 
     #[test]
