@@ -122,7 +122,7 @@ fn wrong_bytes_under_a_right_name_are_served_to_nobody_else() {
     });
     let refused = lab.tries(ALICE, &make("seed=[1]"));
     assert_eq!(refused.code, Some(4), "{}", refused.stderr);
-    for part in ["belongs to user number 61002", "ask user number 61002 (or root, whose the store is)", "cache check"] {
+    for part in ["belongs to user number 61002", "ask user number 61002 (or root, who owns the store)", "cache check"] {
         assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
     }
     // Alice's own check reports it too, but cannot do more.
@@ -229,7 +229,7 @@ fn what_is_wrong_with_a_folder_is_said_and_mended() {
         ("objects/00", 0o2775, "no sticky bit"),
         ("objects", 0o1775, "no setgid bit"),
         ("claims", 0o3755, "the group cannot add"),
-        ("tmp", 0o3777, "anyone on this machine may write"),
+        ("tmp", 0o3777, "anyone on this machine can write"),
     ];
     for (name, wrong, said) in faults {
         let folder = cache.join(name);

@@ -65,15 +65,15 @@ fn keys_are_made_listed_trusted_and_revoked() {
     let secret = fs::read_to_string(&file).unwrap();
     assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
     assert_eq!(fs::metadata(home.keys()).unwrap().mode() & 0o777, 0o700);
-    home.refuses(&["keys", "generate"], 2, "there is a key `default`");
-    home.refuses(&["keys", "generate", "../x"], 2, "cannot name a key");
+    home.refuses(&["keys", "generate"], 2, "there is already a key `default`");
+    home.refuses(&["keys", "generate", "../x"], 2, "is not a valid key name");
     assert_eq!(fs::read_to_string(&file).unwrap(), secret);
 
     let trust = home.0.path("trust.toml");
     fs::write(&trust, "# Whom we trust\n[policy]\nuse = \"signed\"\n").unwrap();
     home.says(&["keys", "trust", "ann", &public]);
     home.says(&["keys", "trust", "ann", &public]);
-    home.refuses(&["keys", "trust", "bob", &public], 2, "trusted already, as `ann`");
+    home.refuses(&["keys", "trust", "bob", &public], 2, "already trusted as `ann`");
     home.refuses(&["keys", "trust", "bob", "ed25519:00"], 2, "not a public key");
     let listed: serde_json::Value = serde_json::from_str(&home.says(&["keys", "list", "--json"])).unwrap();
     let own = serde_json::json!([{ "name": "default", "public": public, "path": file, "signs": true }]);

@@ -124,7 +124,7 @@ fn a_web_server_that_serves_a_cache() {
     two.pull(&url);
     let refused = two.run("cache", &["push", "fig4", "--to", &url]);
     assert_eq!(refused.code, Some(2));
-    assert!(refused.stderr.contains("can only be read"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("is read-only"), "{}", refused.stderr);
 }
 
 #[test]

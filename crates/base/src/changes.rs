@@ -1,32 +1,32 @@
-//! What differs between the parts of two keys, in words: `lr: 0.1 → 0.2`.
+//! Descriptions of the differences between the parts of two keys: `lr: 0.1 → 0.2`.
 
 use std::fmt;
 
 use crate::record::KeyParts;
 use crate::value::{Map, Value};
 
-/// No value is quoted at greater length: records come from others too.
+/// Maximum number of characters of a quoted value: records can come from others.
 const LONGEST: usize = 60;
 
-/// One thing that differs.
+/// A difference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// What, such as `lr`, `model.width`, `policy.threads` or `input weights`.
+    /// Name of the part, such as `lr`, `model.width`, `policy.threads` or `input weights`.
     pub what: String,
-    /// In what way.
+    /// Type of the difference.
     pub how: How,
 }
 
-/// In what way something differs.
+/// Type of a difference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum How {
-    /// It was this and is that.
+    /// The old and the new value.
     To(String, String),
-    /// It was not there before. Of inputs it is not said what they are.
+    /// The part is new. The values of new inputs are not shown.
     New(Option<String>),
-    /// It is not there any more.
+    /// The part was removed.
     Gone,
-    /// It is another, and too long to be told in a line.
+    /// The value changed, but is too long to show in one line.
     Changed,
 }
 
@@ -43,7 +43,7 @@ impl fmt::Display for Change {
     }
 }
 
-/// What differs between two sets of parts but for what they read: kind, version, parameters, policy.
+/// Returns the differences between two sets of parts except their inputs: kind, version, parameters, policy.
 pub fn own(old: &KeyParts, new: &KeyParts) -> Vec<Change> {
     let mut found = Vec::new();
     if old.kind != new.kind {
@@ -58,7 +58,7 @@ pub fn own(old: &KeyParts, new: &KeyParts) -> Vec<Change> {
     found
 }
 
-/// What differs between two sets of parts: see [`own`], then the inputs.
+/// Returns all differences between two sets of parts: those of [`own`], then the inputs.
 pub fn all(old: &KeyParts, new: &KeyParts) -> Vec<Change> {
     let mut found = own(old, new);
     let mut add = |role: &str, how| found.push(Change { what: format!("input {}", cut(role)), how });
@@ -82,7 +82,7 @@ fn maps(prefix: &str, old: &Map, new: &Map, found: &mut Vec<Change>) {
                 maps(&format!("{}.", path(name)), before, after, found);
                 continue;
             }
-            // The contents of lists (the panels of a figure) are too long to be told in a line.
+            // The contents of lists (such as the panels of a figure) are too long to show in one line.
             (Some(_), Value::List(_)) => How::Changed,
             (Some(before), _) => How::To(cut(before), cut(value)),
             (None, _) => How::New(Some(cut(value))),

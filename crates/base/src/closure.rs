@@ -1,40 +1,41 @@
-//! All that is behind a figure: its stages with their records, from the data to the drawing.
+//! The closure of a figure: all stages that it depends on with their records, from the data to the drawing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::digest::{ClosureRoot, ObjectDigest, RecordDigest, StageKey};
 use crate::record::{Output, Record};
 
-/// A stage and what a run of it yielded.
+/// A stage and the record of one of its runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Member {
-    /// What the stage is called, such as `fig3/trunk[lr=0.1,seed=0]@3`.
+    /// Name of the stage, such as `fig3/trunk[lr=0.1,seed=0]@3`.
     pub name: String,
-    /// Its key.
+    /// Key of the stage.
     pub key: StageKey,
-    /// The record's name.
+    /// Name of the record.
     pub digest: RecordDigest,
     /// The record.
     pub record: Record,
 }
 
-/// A stage's key and its outputs, in ascending order of their names: what the root of a closure is made of.
+/// A stage's key and its outputs, in ascending order of their names; the root of a closure is the hash of these.
 pub type Outcome<'a> = (StageKey, Vec<(&'a str, ObjectDigest)>);
 
-/// A key with the outputs of its record.
+/// Returns a key with the outputs of its record.
 pub fn outcome(key: StageKey, outputs: &[Output]) -> Outcome<'_> {
     let mut outputs: Vec<_> = outputs.iter().map(|output| (output.name.as_str(), output.object)).collect();
     outputs.sort_by_key(|(name, _)| *name);
-    // Of several of a name the last counts.
+    // If several outputs have the same name, the last one counts.
     outputs.reverse();
     outputs.dedup_by_key(|(name, _)| *name);
     outputs.reverse();
     (key, outputs)
 }
 
-/// The hash of stages and their outputs: BLAKE3 (derived key, see the code) of their number, and for every stage, in
-/// ascending order of the keys, of the 32 bytes of its key, the number of its outputs and each output's name and
-/// object; numbers in 8 bytes little-endian, names behind their length. What stands twice counts once.
+/// Returns the hash of stages and their outputs: BLAKE3 (derived key, see the code) of the number of stages, and for
+/// every stage, in ascending order of the keys, of the 32 bytes of its key, the number of its outputs and each
+/// output's name and object. Numbers take 8 bytes, little-endian; names follow their length. Repeated outcomes count
+/// once.
 pub fn root<'a>(outcomes: impl IntoIterator<Item = Outcome<'a>>) -> ClosureRoot {
     let mut outcomes: Vec<Outcome<'a>> = outcomes.into_iter().collect();
     outcomes.sort_unstable();
@@ -56,7 +57,7 @@ pub fn root<'a>(outcomes: impl IntoIterator<Item = Outcome<'a>>) -> ClosureRoot 
     ClosureRoot::from_bytes(hasher.finalize().into())
 }
 
-/// The stages behind a figure; every stage comes after those that it reads from, the figure last.
+/// The stages that a figure depends on; every stage comes after those that it reads from, the figure last.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Closure {
     /// The stages.
@@ -64,24 +65,24 @@ pub struct Closure {
 }
 
 impl Member {
-    /// Key and outputs.
+    /// Returns the stage's key and outputs.
     pub fn outcome(&self) -> Outcome<'_> {
         outcome(self.key, &self.record.outputs)
     }
 }
 
 impl Closure {
-    /// See [`root`].
+    /// Returns the root of the closure, see [`root`].
     pub fn root(&self) -> ClosureRoot {
         root(self.members.iter().map(Member::outcome))
     }
 
-    /// The stage that everything else is behind.
+    /// Returns the figure's stage, which depends on all others.
     pub fn figure(&self) -> Option<&Member> {
         self.members.last()
     }
 
-    /// For every object the stages (places in [`Self::members`]) that yield it, in order.
+    /// Returns for every object the stages (indices in [`Self::members`]) that yield it, in order.
     pub fn producers(&self) -> BTreeMap<ObjectDigest, Vec<usize>> {
         let mut producers: BTreeMap<_, Vec<usize>> = BTreeMap::new();
         for (place, member) in self.members.iter().enumerate() {
@@ -92,7 +93,7 @@ impl Closure {
         producers
     }
 
-    /// What stages read that no stage before them yields: by stage and role. A whole closure has nothing such.
+    /// Returns the inputs, by stage and role, that no earlier stage yields. A complete closure has none.
     pub fn gaps(&self) -> Vec<(&Member, &str)> {
         let mut yielded = BTreeSet::new();
         let mut gaps = Vec::new();
@@ -106,23 +107,24 @@ impl Closure {
         gaps
     }
 
-    /// The closure of one record among those of an archive or a store: itself and, for every object that a stage of it
-    /// reads, all of `records` that yield it. All, since stages may yield the same bytes by chance (the weights of two
-    /// runs that diverged), or by what they do (a data stage that takes the whole of an import), and no choice among them
-    /// would be the right one. Names are those that the stages had when they ran.
+    /// Returns the closure of one record among those of an archive or a store: the record itself and, for every
+    /// object that a stage in the closure reads, all of `records` that yield it. All of them are included, since
+    /// stages can yield the same bytes by chance (the weights of two runs that diverged) or by design (a data stage
+    /// that takes the whole of an import), and no choice among them would be right. Names are those that the stages
+    /// had when they ran.
     pub fn of(figure: RecordDigest, records: &BTreeMap<RecordDigest, Record>) -> Self {
         let mut producers: BTreeMap<ObjectDigest, Vec<RecordDigest>> = BTreeMap::new();
         for (digest, record) in records {
             for output in &record.outputs {
                 let of_it = producers.entry(output.object).or_default();
-                // An output of a record may have the bytes of another.
+                // Two outputs of a record can have the same bytes.
                 if of_it.last() != Some(digest) {
                     of_it.push(*digest);
                 }
             }
         }
-        // Depth first, without recursion: a chain of segments may be long. Every object is opened once, so that hostile
-        // records that all yield and read the same take no longer than others.
+        // Depth first, without recursion: a chain of segments can be long. Every object is expanded once, so that
+        // hostile records that all yield and read the same objects take no longer than others.
         let (mut found, mut seen, mut seen_objects) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         let mut open = vec![Open::Record(figure)];
         while let Some(next) = open.pop() {
@@ -147,16 +149,16 @@ impl Closure {
     }
 }
 
-/// What [`Closure::of`] has yet to look at.
+/// The work that [`Closure::of`] still has to do.
 enum Open<'a> {
     Record(RecordDigest),
     Object(ObjectDigest),
-    /// All that is behind the record has been found.
+    /// All dependencies of the record have been found.
     Done(RecordDigest, &'a Record),
 }
 
-/// Puts records, the figure's last, in such an order that each comes after a producer of everything that it reads, as
-/// near to the given order as can be. What reads something that none yields, or only in a circle, comes late.
+/// Sorts records, the figure's last, so that each comes after a producer of each of its inputs, changing the given
+/// order as little as possible. Records with inputs that no record yields, or only in a cycle, come late.
 fn settled(found: Vec<(RecordDigest, &Record)>) -> Vec<(RecordDigest, &Record)> {
     let mut readers: BTreeMap<ObjectDigest, Vec<usize>> = BTreeMap::new();
     let mut lacking = Vec::with_capacity(found.len());
@@ -190,7 +192,7 @@ mod tests {
     use crate::record::{KeyParts, Provenance};
     use crate::value::Map;
 
-    /// A record that reads and yields objects made of the given texts.
+    /// Returns a record that reads and yields objects made of the given texts.
     fn record(kind: &str, reads: &[&str], yields: &[&str]) -> Record {
         let object = |text: &&str| ObjectDigest::of(text.as_bytes());
         let inputs = reads.iter().map(|text| ((*text).to_owned(), object(text))).collect();
@@ -222,7 +224,7 @@ mod tests {
         assert!(closure.gaps().is_empty());
         let whole = closure.root();
         closure.members.reverse();
-        assert_eq!(closure.root(), whole, "the root does not hang on the order");
+        assert_eq!(closure.root(), whole, "the root does not depend on the order");
         closure.members.retain(|member| member.name != "data");
         assert_ne!(closure.root(), whole);
         closure.members.reverse();
@@ -240,7 +242,7 @@ mod tests {
             record("two", &["images"], &["end", "b"]),
             record("three", &["end"], &["end"]),
         ];
-        // Whatever the digests are: they depend on the versions.
+        // This must hold for any digests, which depend on the versions.
         for version in 0..10 {
             let mut all = all.clone();
             all.iter_mut().for_each(|record| record.parts.version = version);
@@ -250,7 +252,7 @@ mod tests {
             assert_eq!((names.len(), names[0], names[5]), (6, "import", "figure"), "{names:?}");
             assert!(closure.gaps().is_empty(), "{names:?}");
         }
-        // A circle without a beginning is a gap.
+        // A cycle without a starting point is a gap.
         let circle = [record("figure", &["a"], &["svg"]), record("x", &["a"], &["b"]), record("y", &["b"], &["a"])];
         let records: BTreeMap<_, _> = circle.iter().map(|r| (r.to_bytes().unwrap().0, r.clone())).collect();
         let closure = Closure::of(circle[0].to_bytes().unwrap().0, &records);
@@ -268,7 +270,8 @@ mod tests {
 
     #[test]
     fn the_root_is_pinned() {
-        // Computed from the description above by a few lines of Python. Committed locks and figures hold roots: if this fails, the derived key's context must say v2.
+        // Computed from the description above by a few lines of Python. Committed locks and figures contain roots: if
+        // this fails, the derived key's context must say v2.
         let key = StageKey::from_bytes([7; 32]);
         let outcome = (key, vec![("svg", ObjectDigest::of(b"x"))]);
         assert_eq!(root([outcome.clone(), outcome]).to_string(), PINNED);

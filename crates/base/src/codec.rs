@@ -1,63 +1,65 @@
-//! The one door to bincode: every stored value starts with a magic and a version, uses fixed-width
-//! little-endian integers, is read under a size limit and leaves no byte over.
+//! The only module that uses bincode: every stored value starts with a magic number and a version, uses fixed-width
+//! little-endian integers, is decoded under a size limit, and leaves no extra bytes.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Nothing that goes through here is larger (tables and records; weights and images do not). Reading the worst table of
-/// that size (short text in every cell) takes 100 MiB of memory; records are held to less.
+/// Maximum number of bytes of an encoded value (tables and records; weights and images are not encoded here).
+/// Decoding the worst table of that size (short text in every cell) takes 100 MiB of memory; records have a lower
+/// limit.
 const LIMIT: usize = 16 << 20;
 
-/// Bytes of the magic and the version.
+/// Number of bytes of the magic number and the version.
 const HEADER: usize = 6;
 
-/// What a stored value is and which version of its layout this program writes.
+/// Type of a stored value and the version of its layout that this program writes.
 #[derive(Debug, Clone, Copy)]
 pub struct Format {
-    /// The first four bytes of the encoded value.
+    /// First four bytes of the encoded value.
     pub magic: [u8; 4],
-    /// Bump it when the layout changes; older programs then refuse the value instead of misreading it.
+    /// Version, to be increased when the layout changes; older programs then refuse the value instead of misreading
+    /// it.
     pub version: u16,
-    /// What a person calls it ("record", "table").
+    /// Name for messages ("record", "table").
     pub name: &'static str,
 }
 
-/// Why bytes could not be read as a value.
+/// Why bytes could not be decoded, or a value not be encoded.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
-    /// The magic is another one, or there are fewer bytes than a header has.
+    /// The magic number is wrong, or there are fewer bytes than in a header.
     #[error("not a wdpipe {0}")]
     NotThis(&'static str),
-    /// Written by another version of the layout.
+    /// The value was written in another version of the layout.
     #[error(
-        "{name} of format version {found}, but this wdpipe ({}) reads version {known}: use a newer wdpipe, one that reads \
+        "the {name} has format version {found}, but this wdpipe ({}) reads version {known}: use a newer wdpipe, one that reads \
          {found}",
         env!("CARGO_PKG_VERSION")
     )]
     Version {
-        /// What a person calls it.
+        /// Name of the type.
         name: &'static str,
-        /// The version found.
+        /// Version of the value.
         found: u16,
-        /// The version that this program reads.
+        /// Version that this program reads.
         known: u16,
     },
-    /// More than can be read again, so it is not written.
-    #[error("this {name} would have {bytes} bytes, and no more than {limit} can be read again: it is not written")]
+    /// The value is too large to be read again, so it is not written.
+    #[error("this {name} of {bytes} bytes is larger than the limit of {limit} bytes: it is not written")]
     TooLarge {
-        /// What a person calls it.
+        /// Name of the type.
         name: &'static str,
-        /// How many bytes it has.
+        /// Number of bytes.
         bytes: u64,
-        /// How many it may have.
+        /// Maximum number of bytes.
         limit: u64,
     },
-    /// Truncated, altered, too large, or followed by bytes that do not belong to it.
+    /// The bytes are truncated, altered, too large, or followed by extra bytes.
     #[error("damaged {name}: {reason}")]
     Damaged {
-        /// What a person calls it.
+        /// Name of the type.
         name: &'static str,
-        /// What bincode says.
+        /// Reason, such as bincode's message.
         reason: String,
     },
 }
@@ -66,33 +68,33 @@ fn config() -> impl bincode::config::Config {
     bincode::config::legacy().with_limit::<LIMIT>()
 }
 
-/// Encodes a value behind its header. What it returns, [`decode`] reads.
+/// Encodes a value after its header. [`decode`] reads the result.
 ///
 /// # Errors
-/// If the value is larger than the limit or holds something that serde cannot write.
+/// If the value is larger than the limit or contains something that serde cannot write.
 pub fn encode<T: Serialize>(format: Format, value: &T) -> Result<Vec<u8>, CodecError> {
     let mut bytes = format.magic.to_vec();
     bytes.extend(format.version.to_le_bytes());
     bincode::serde::encode_into_std_write(value, &mut bytes, config())
         .map_err(|error| CodecError::Damaged { name: format.name, reason: error.to_string() })?;
-    // bincode's own limit holds for reading only.
+    // bincode's own limit applies only to decoding.
     within(format, &bytes, (HEADER + LIMIT) as u64)?;
     Ok(bytes)
 }
 
-/// Refuses to write what is larger than it may be when it is read.
+/// Checks that encoded bytes are within the limit for reading them.
 ///
 /// # Errors
-/// If it is.
+/// If they are larger.
 pub fn within(format: Format, bytes: &[u8], limit: u64) -> Result<(), CodecError> {
     let bytes = bytes.len() as u64;
     if bytes > limit { Err(CodecError::TooLarge { name: format.name, bytes, limit }) } else { Ok(()) }
 }
 
-/// Decodes what [`encode`] wrote; safe on untrusted bytes.
+/// Decodes a value written by [`encode`]; safe on untrusted bytes.
 ///
 /// # Errors
-/// If the bytes are something else, of another version, or damaged.
+/// If the bytes are another type of value, have another version, or are damaged.
 pub fn decode<T: DeserializeOwned>(format: Format, bytes: &[u8]) -> Result<T, CodecError> {
     let (Some(magic), Some(version)) = (bytes.get(..4), bytes.get(4..6)) else {
         return Err(CodecError::NotThis(format.name));
@@ -108,7 +110,7 @@ pub fn decode<T: DeserializeOwned>(format: Format, bytes: &[u8]) -> Result<T, Co
     let body = &bytes[HEADER..];
     let (value, read) = bincode::serde::decode_from_slice(body, config()).map_err(|e| damaged(e.to_string()))?;
     if read != body.len() {
-        return Err(damaged(format!("{} bytes too many", body.len() - read)));
+        return Err(damaged(format!("{} extra bytes", body.len() - read)));
     }
     Ok(value)
 }
@@ -129,7 +131,7 @@ mod tests {
     #[test]
     fn what_is_written_can_be_read_and_what_cannot_is_refused() {
         fn holds<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(of: impl Fn(usize) -> T, size: usize) {
-            // The largest that is written, found by halving: it is read, and one more is refused.
+            // Bisection finds the largest value that is written: it can be read, and a larger one is refused.
             let (mut fits, mut too_large) = (LIMIT / size - 16, LIMIT / size + 16);
             while too_large - fits > 1 {
                 let middle = usize::midpoint(fits, too_large);
@@ -158,7 +160,7 @@ mod tests {
         assert!(matches!(read(&good[..good.len() - 1]), Err(CodecError::Damaged { .. })));
         let longer = [&good[..], b"x"].concat();
         assert!(matches!(read(&longer), Err(CodecError::Damaged { .. })));
-        // A length of 2^60 elements must be refused before it is allocated.
+        // A length of 2^60 elements must be refused before memory is allocated.
         let mut huge = good[..6].to_vec();
         huge.extend((1_u64 << 60).to_le_bytes());
         assert!(matches!(read(&huge), Err(CodecError::Damaged { .. })));

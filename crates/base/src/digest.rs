@@ -1,6 +1,6 @@
-//! A type for every hash, so that an object is never mistaken for a stage's key.
+//! A separate type for every hash, so that an object is never mistaken for a stage's key.
 //!
-//! All are 32 bytes of BLAKE3, written as 64 lower-case hexadecimal digits.
+//! All of them are 32 bytes of BLAKE3, written as 64 lower-case hexadecimal digits.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -19,7 +19,7 @@ macro_rules! digest {
         pub struct $name([u8; 32]);
 
         impl Hash for $name {
-            /// Its first bytes are as good as all: they come from a hash.
+            /// Uses only the first bytes, which suffice because they come from a hash.
             fn hash<H: Hasher>(&self, state: &mut H) {
                 let [a, b, c, d, e, f, g, h, ..] = self.0;
                 state.write_u64(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
@@ -32,19 +32,19 @@ macro_rules! digest {
                 Self(bytes)
             }
 
-            /// The bytes of the hash.
+            /// Returns the bytes of the hash.
             pub const fn as_bytes(&self) -> &[u8; 32] {
                 &self.0
             }
 
-            /// All hexadecimal digits.
+            /// Returns all hexadecimal digits.
             pub fn digits(&self) -> [u8; 64] {
                 let mut digits = [0; 64];
                 hex(&self.0, &mut digits);
                 digits
             }
 
-            /// The first 12 hexadecimal digits, for people.
+            /// Returns the first 12 hexadecimal digits, for display.
             pub fn short(&self) -> String {
                 self.to_string()[..12].to_owned()
             }
@@ -90,47 +90,47 @@ macro_rules! digest {
 }
 
 digest! {
-    /// Names an object: BLAKE3 of its raw (uncompressed) bytes.
+    /// Name of an object: BLAKE3 of its raw (uncompressed) bytes.
     ObjectDigest
 }
 digest! {
-    /// Names a computation: the hash of everything that determines a stage's outputs.
+    /// Name of a computation: the hash of everything that determines a stage's outputs.
     StageKey
 }
 digest! {
-    /// Names a record: BLAKE3 of its encoded bytes.
+    /// Name of a record: BLAKE3 of its encoded bytes.
     RecordDigest
 }
 
 digest! {
-    /// Names all that is behind a figure: the hash of every stage's key and outputs ([`crate::closure`]).
+    /// Name of a figure's closure: the hash of every stage's key and outputs ([`crate::closure`]).
     ClosureRoot
 }
 digest! {
-    /// Names what a stage does and to what, before anything was computed ([`wdpipe::graph::Graph::descriptions`]).
+    /// Name of a planned computation, known before anything is computed ([`wdpipe::graph::Graph::descriptions`]).
     Description
 }
 digest! {
-    /// Names a batch of signatures: BLAKE3 of its encoded bytes.
+    /// Name of a batch of signatures: BLAKE3 of its encoded bytes.
     BatchDigest
 }
 
 impl ObjectDigest {
-    /// The name of `bytes`.
+    /// Returns the name of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(blake3::hash(bytes).into())
     }
 }
 
 impl RecordDigest {
-    /// The name of an encoded record.
+    /// Returns the name of an encoded record.
     pub fn of(bytes: &[u8]) -> Self {
         Self(blake3::hash(bytes).into())
     }
 }
 
 impl BatchDigest {
-    /// The name of an encoded batch.
+    /// Returns the name of an encoded batch.
     pub fn of(bytes: &[u8]) -> Self {
         Self(blake3::hash(bytes).into())
     }
@@ -139,9 +139,9 @@ impl BatchDigest {
 /// Writes bytes as lower-case hexadecimal digits.
 ///
 /// # Errors
-/// If the formatter refuses.
+/// If the formatter fails.
 pub fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    // As many as a hash has at once: formatting byte by byte takes longer than hashing what is named.
+    // Formats as many bytes as a hash has at once: byte by byte would take longer than hashing the object.
     let mut text = [0; 64];
     for bytes in bytes.chunks(text.len() / 2) {
         hex(bytes, &mut text);
@@ -150,7 +150,7 @@ pub fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     Ok(())
 }
 
-/// Two lower-case hexadecimal digits for each byte.
+/// Writes two lower-case hexadecimal digits for each byte.
 fn hex(bytes: &[u8], digits: &mut [u8; 64]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
@@ -158,7 +158,7 @@ fn hex(bytes: &[u8], digits: &mut [u8; 64]) {
     }
 }
 
-/// Reads `2 N` lower-case hexadecimal digits, and nothing else: bytes have one text.
+/// Parses exactly `2 N` lower-case hexadecimal digits, so that bytes have only one text.
 pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
     if digits.len() != 2 * N {
@@ -176,18 +176,18 @@ pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// Hashes and counts what is written through it.
+/// A writer that hashes and counts the bytes written through it.
 pub struct Hashing<W> {
-    /// Where it goes.
+    /// Underlying writer.
     pub out: W,
-    /// The hash so far.
+    /// Hash of the bytes so far.
     pub hasher: blake3::Hasher,
-    /// The bytes so far.
+    /// Number of bytes so far.
     pub length: u64,
 }
 
 impl<W> Hashing<W> {
-    /// Nothing written yet; `hasher` says in which domain.
+    /// Returns a new writer; `hasher` determines the domain of the hash.
     pub fn new(out: W, hasher: blake3::Hasher) -> Self {
         Self { out, hasher, length: 0 }
     }

@@ -1,5 +1,5 @@
-//! Types, formats and arithmetic: what a key, a record and a table are, what each kind of stage is, and what is computed
-//! from recorded numbers. Nothing here does input or output.
+//! Types, formats and arithmetic: keys, records, tables and the kinds of stages, and calculations with recorded
+//! numbers. Nothing here does input or output.
 
 pub mod changes;
 pub mod closure;

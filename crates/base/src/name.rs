@@ -1,9 +1,9 @@
-//! Names that become parts of paths: of profiles, figures and pipelines.
+//! Names of profiles, figures and pipelines, which become parts of paths.
 
-/// What [`is_plain`] asks for, for messages.
-pub const PLAIN: &str = "1 to 64 letters, digits and . _ - are expected, and no . at the beginning";
+/// Requirements of [`is_plain`], for messages.
+pub const PLAIN: &str = "use 1 to 64 letters, digits and . _ -, not starting with a dot";
 
-/// Whether a name is safe as part of a path, on every system: it leads into no other folder and hides nothing.
+/// Whether a name is safe as part of a path, on every system: it cannot lead to another folder or be a hidden file.
 pub fn is_plain(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     !name.is_empty() && name.len() <= 64 && !name.starts_with('.') && name.chars().all(fits)

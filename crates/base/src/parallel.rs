@@ -1,4 +1,4 @@
-//! The same done with many things, several at a time.
+//! Running a function on many elements in parallel.
 
 use std::io;
 use std::panic::resume_unwind;
@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, mpsc};
 use std::thread::{self, Builder, ScopedJoinHandle};
 
-/// Runs `run` on each thing, at most `jobs` at a time; each thread has a state of its own, made by `start`. Results come
-/// in the order of the things; a thread that gets nothing stops, and what it did not begin has no result.
+/// Calls `run` on every element, on at most `jobs` threads; each thread has its own state, made by `start`. Results
+/// come in the order of the elements. A thread stops when `run` returns `None`; elements that were not started have
+/// no result.
 pub fn parallel<T: Sync, S, R: Send>(
     jobs: usize,
     things: &[T],
@@ -20,12 +21,12 @@ pub fn parallel<T: Sync, S, R: Send>(
         loop {
             let place = next.fetch_add(1, Ordering::Relaxed);
             let Some(result) = things.get(place).and_then(|thing| run(&mut state, thing)) else { return };
-            // Whoever panicked did so outside: the list is whole.
+            // Panics happen outside of the lock, so the list is intact.
             done.lock().unwrap_or_else(PoisonError::into_inner).push((place, result));
         }
     };
     thread::scope(|scope| {
-        // Where no more threads can be had those that there are do it all.
+        // If no more threads can be started, the existing ones do all the work.
         let started = (0..jobs.min(things.len())).map_while(|_| Builder::new().spawn_scoped(scope, work).ok());
         if started.count() == 0 && jobs > 0 {
             work();
@@ -36,11 +37,11 @@ pub fn parallel<T: Sync, S, R: Send>(
     done.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Runs `run` on so many threads at once, each with its number; the results, or panics, in that order. Since threads that
-/// meet would wait for one that is missing, none begins before all are there.
+/// Calls `run` on `count` threads at once, each with its number; returns the results or panics in that order. Since
+/// threads that synchronize would wait for a missing one, none starts before all exist.
 ///
 /// # Errors
-/// If they cannot all be started; then none has begun.
+/// If they cannot all be started; then none has run.
 pub fn together<R: Send>(count: usize, run: impl Fn(usize) -> R + Sync) -> io::Result<Vec<thread::Result<R>>> {
     let begins = RwLock::new(false);
     let mut gate = begins.write().unwrap_or_else(PoisonError::into_inner);
@@ -58,11 +59,11 @@ pub fn together<R: Send>(count: usize, run: impl Fn(usize) -> R + Sync) -> io::R
     })
 }
 
-/// So many things are handed over at a time.
+/// Number of elements handed over at a time.
 const TOGETHER: usize = 64;
 
-/// Runs `run` on each thing that `make` gives away, on further threads, while `make` goes on and then on this one too, so
-/// that `jobs` work. Results come in any order.
+/// Calls `run` on each element that `make` passes on, on further threads while `make` is running, and then on this
+/// thread too, so that `jobs` threads work. Results come in any order.
 pub fn beside<T: Send, R: Send, M>(
     jobs: usize,
     run: impl Fn(T) -> R + Sync,
@@ -84,7 +85,7 @@ pub fn beside<T: Send, R: Send, M>(
         let made = make(&mut |thing| {
             waiting.push(thing);
             if waiting.len() == TOGETHER {
-                // It is received at the latest by this thread.
+                // This thread receives it at the latest.
                 let _ = sender.send(std::mem::replace(&mut waiting, Vec::with_capacity(TOGETHER)));
             }
         });

@@ -1,34 +1,34 @@
-//! How objects are had again whose bytes are gone: which recorded stages would have to run, and how long they took.
-//! Pure: records in, answers out.
+//! How missing objects can be recomputed: which recorded stages would have to run, and how long they took. This is
+//! pure computation on records.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::digest::{ObjectDigest, RecordDigest, StageKey};
 use crate::record::Record;
 
-/// What matters of a record for having its objects again.
+/// The parts of a record that matter for recomputing its objects.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Producer {
-    /// The stage's key.
+    /// Key of the stage.
     pub key: StageKey,
-    /// The record.
+    /// Name of the record.
     pub record: RecordDigest,
-    /// The stage's kind.
+    /// Kind of the stage.
     pub kind: String,
-    /// What the stage was called.
+    /// Name of the stage.
     pub stage: String,
-    /// How long it took.
+    /// Duration in seconds.
     pub seconds: f64,
-    /// What it read.
+    /// Objects that the stage read.
     pub inputs: BTreeSet<ObjectDigest>,
-    /// What it yielded as objects.
+    /// Objects that it yielded, except inline ones.
     pub outputs: BTreeSet<ObjectDigest>,
-    /// What it yielded that lies in the record itself, and so is never gone.
+    /// Objects that it yielded inline: they are stored in the record, and so never missing.
     pub inline: BTreeSet<ObjectDigest>,
 }
 
 impl Producer {
-    /// Of a record and its name.
+    /// Returns the producer for a record and its name.
     pub fn of(digest: RecordDigest, record: &Record) -> Self {
         let seconds = record.provenance.seconds;
         let outputs = |inline| {
@@ -40,7 +40,7 @@ impl Producer {
             record: digest,
             kind: record.parts.kind.clone(),
             stage: record.provenance.stage.clone(),
-            // A record from elsewhere may say anything.
+            // A record from elsewhere can contain anything.
             seconds: if seconds.is_finite() { seconds.max(0.0) } else { 0.0 },
             inputs: record.parts.inputs.values().copied().collect(),
             outputs: outputs(false),
@@ -48,23 +48,24 @@ impl Producer {
         }
     }
 
-    /// Whether somebody brought it, so that nothing here can make it again.
+    /// Whether it is an import, which cannot be recomputed.
     pub fn is_import(&self) -> bool {
         self.kind.starts_with("import")
     }
 }
 
-/// What has to be done for some objects to be there again.
+/// The work needed to restore some objects.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Again {
-    /// The stages that have to run, as places in [`Producers::producers`]; in this order each finds what it reads.
+    /// Stages that have to run, as indices in [`Producers::producers`]; in this order, the inputs of each are
+    /// available.
     pub run: BTreeSet<usize>,
-    /// What nothing here can make: somebody has to bring it.
+    /// Objects that cannot be recomputed here: somebody has to import them.
     pub lost: BTreeSet<ObjectDigest>,
 }
 
-/// Which record tells how an object is made. There may be several; those are taken that lead back to what was brought
-/// or read from nowhere, never in a circle.
+/// Which record describes how an object is computed. If there are several, those are chosen that lead back to imports
+/// or to stages without inputs, never in a cycle.
 #[derive(Debug, Default)]
 pub struct Producers {
     producers: Vec<Producer>,
@@ -74,9 +75,10 @@ pub struct Producers {
 }
 
 impl Producers {
-    /// Finds out from all records that there are. Of several that yield an object, quick ones are preferred.
+    /// Chooses the producers from all given records. Of several records that yield an object, faster ones are
+    /// preferred.
     pub fn new(mut producers: Vec<Producer>) -> Self {
-        // What somebody brought may have been computed here as well, such as weights that were exported before.
+        // Imported objects can have been computed here too, such as weights that were exported before.
         let by_seconds = |a: &Producer, b: &Producer| a.seconds.total_cmp(&b.seconds).then(a.record.cmp(&b.record));
         producers.sort_by(|a, b| a.is_import().cmp(&b.is_import()).then(by_seconds(a, b)));
         let yielded: BTreeSet<ObjectDigest> = producers.iter().flat_map(outcomes).collect();
@@ -93,7 +95,7 @@ impl Producers {
         while let Some(place) = ready.pop_first() {
             order.push(place);
             for object in outcomes(&producers[place]) {
-                // Once: the first that yields it is its maker.
+                // Remove the readers only once: the first stage that yields an object counts as its producer.
                 for reader in readers.remove(&object).unwrap_or_default() {
                     lacking[reader] -= 1;
                     if lacking[reader] == 0 {
@@ -103,7 +105,7 @@ impl Producers {
             }
         }
         let sound = order.len();
-        // What reads its own outcome by a circle of records comes last and makes nothing.
+        // Records that depend on their own outputs in a cycle come last and produce nothing.
         order.extend((0..producers.len()).filter(|place| lacking[*place] > 0));
         let mut taken: Vec<Option<Producer>> = producers.into_iter().map(Some).collect();
         let producers: Vec<Producer> = order.into_iter().filter_map(|place| taken[place].take()).collect();
@@ -120,28 +122,28 @@ impl Producers {
         producers
     }
 
-    /// All records, those first that others read from.
+    /// Returns all records; records come after those that they read from.
     pub fn producers(&self) -> &[Producer] {
         &self.producers
     }
 
-    /// The record that an object lies in, if it does.
+    /// Returns the record that contains an object inline, if any.
     pub fn holder(&self, object: &ObjectDigest) -> Option<&Producer> {
         self.inline.get(object).map(|&place| &self.producers[place])
     }
 
-    /// The record that tells how an object is made, if one does.
+    /// Returns the record that describes how an object is computed, if any.
     pub fn producer(&self, object: &ObjectDigest) -> Option<&Producer> {
         self.maker.get(object).map(|&place| &self.producers[place])
     }
 
-    /// Whether any record tells of an object.
+    /// Whether any record mentions an object.
     pub fn knows(&self, object: &ObjectDigest) -> bool {
         self.maker.contains_key(object) || self.read.contains(object)
     }
 
-    /// What it takes to have objects again, and with them what their making reads and `is_gone` as well. It is asked for
-    /// an object once.
+    /// Returns what is needed to recompute objects, including their inputs for which `is_gone` returns true.
+    /// `is_gone` is called at most once per object.
     pub fn again(
         &self,
         objects: impl IntoIterator<Item = ObjectDigest>,
@@ -166,7 +168,7 @@ impl Producers {
         again
     }
 
-    /// How long stages took, together.
+    /// Returns the total duration of stages in seconds.
     pub fn seconds(&self, run: &BTreeSet<usize>) -> f64 {
         run.iter().map(|&place| self.producers[place].seconds).sum()
     }
@@ -184,7 +186,7 @@ mod tests {
         ObjectDigest::of(name.as_bytes())
     }
 
-    /// A stage that reads and yields objects of these names; those in capitals lie in the record.
+    /// Returns a stage that reads and yields objects of these names; those in capitals are inline in the record.
     fn producer(kind: &str, seconds: f64, reads: &[&str], yields: &[&str]) -> Producer {
         let named = format!("{kind} {seconds} {reads:?} {yields:?}");
         let is_inline = |name: &&&str| name.chars().all(char::is_uppercase);
@@ -200,7 +202,7 @@ mod tests {
         }
     }
 
-    /// What has to run for an object if others are gone: the kinds in order, and the seconds.
+    /// Returns what has to run for an object if others are missing: the kinds in order, and the seconds.
     fn again(producers: &Producers, wanted: &str, gone: &[&str]) -> (Vec<String>, f64, usize) {
         let gone: BTreeSet<_> = gone.iter().map(|name| object(name)).collect();
         let Again { run, lost } = producers.again([object(wanted)], &mut |object| gone.contains(object));
@@ -233,7 +235,7 @@ mod tests {
 
     #[test]
     fn circles_make_nothing_and_quick_makers_are_preferred() {
-        // Weights that are not numbers any more stay as they are: every further segment yields what it reads.
+        // Weights that have become NaN no longer change: every further segment yields its own input.
         let producers = Producers::new(vec![
             producer("first", 9.0, &["a"], &["nan"]),
             producer("later", 1.0, &["nan"], &["nan"]),

@@ -1,4 +1,4 @@
-//! What a stage's key is made of, and what a run of it yielded.
+//! The parts of a stage's key, and the record of a run.
 
 use std::collections::BTreeMap;
 
@@ -10,35 +10,34 @@ use crate::value::{Map, encode_length, encode_map, encode_text};
 
 const FORMAT: Format = Format { magic: *b"WDre", version: 1, name: "record" };
 
-/// No record has more bytes: reading the worst one of that size takes 110 MiB of memory (a list of maps with one entry
-/// each, 27 times the bytes). Those of figures are the largest, with 40 kB at smoke scale.
+/// Maximum number of bytes of a record: decoding the worst record of that size takes 110 MiB of memory (a list of
+/// maps with one entry each, 27 times the bytes). Records of figures are the largest, with 40 kB at smoke scale.
 pub const RECORD_LIMIT: u64 = 4 << 20;
 
 /// Everything that determines a stage's outputs; nothing else enters its key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KeyParts {
-    /// The stage's kind.
+    /// Kind of the stage.
     pub kind: String,
-    /// The kind's version.
+    /// Version of the kind.
     pub version: u32,
-    /// Its parameters.
+    /// Parameters of the stage.
     pub parameters: Map,
-    /// The objects it reads, by role.
+    /// Objects that it reads, by role.
     pub inputs: BTreeMap<String, ObjectDigest>,
     /// How numbers are computed (determinism, threads); empty for kinds without floating point.
     pub policy: Map,
 }
 
 impl KeyParts {
-    /// Whether it is something that a user brought into the store, rather than computed.
+    /// Whether this is a user's import rather than a computation.
     pub fn is_import(&self) -> bool {
         self.kind.starts_with("import")
     }
 
-    /// The key: BLAKE3 (derived key, see the code) of, in this order, the kind as text, the version in
-    /// 4 bytes little-endian, the parameters, the number of inputs and each role as text with the 32
-    /// bytes of its object in ascending order of the roles, and the policy; encoded as
-    /// [`crate::value`] says.
+    /// Returns the key: BLAKE3 (derived key, see the code) of, in this order, the kind as text, the version in 4
+    /// bytes little-endian, the parameters, the number of inputs and each role as text with the 32 bytes of its
+    /// object in ascending order of the roles, and the policy; encoded as described in [`crate::value`].
     pub fn key(&self) -> StageKey {
         let Self { kind, version, parameters, inputs, policy } = self;
         let inputs = inputs.iter().map(|(role, object)| (role.as_str(), object));
@@ -51,7 +50,7 @@ impl KeyParts {
     }
 }
 
-/// The key of parts that were encoded before; see [`KeyParts::key`]. The inputs come in ascending order of their roles.
+/// Returns the key of encoded parts; see [`KeyParts::key`]. The inputs must come in ascending order of their roles.
 pub fn key<'a>(
     kind: &str,
     version: u32,
@@ -59,7 +58,7 @@ pub fn key<'a>(
     inputs: impl ExactSizeIterator<Item = (&'a str, &'a ObjectDigest)>,
     policy: &[u8],
 ) -> StageKey {
-    // Hashed at once: a hasher that is fed word by word takes several times as long.
+    // Hashed at once: passing single words to a hasher takes several times as long.
     let mut bytes = Vec::with_capacity(1 << 10);
     encode_text(&mut bytes, kind);
     bytes.extend(version.to_le_bytes());
@@ -76,53 +75,53 @@ pub fn key<'a>(
 /// One output of a stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Output {
-    /// Its name, such as `weights`.
+    /// Name of the output, such as `weights`.
     pub name: String,
-    /// The hash of its bytes.
+    /// Hash of its bytes.
     pub object: ObjectDigest,
-    /// How many bytes it has.
+    /// Number of bytes.
     pub bytes: u64,
-    /// The bytes themselves if they are few; then they lie in the record and nowhere else.
+    /// The bytes themselves if there are few; then they are stored only in the record.
     pub inline: Option<Vec<u8>>,
 }
 
-/// Under what circumstances a record came to be. It never enters a key.
+/// Circumstances of a run. They never enter a key.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
-    /// What the stage was called when it ran, such as `fig3/trunk[lr=0.1,seed=0]@3`.
+    /// Name of the stage when it ran, such as `fig3/trunk[lr=0.1,seed=0]@3`.
     pub stage: String,
     /// Version of wdpipe.
     pub wdpipe: String,
-    /// When it was finished, in seconds since 1970 (UTC).
+    /// Time of completion, in seconds since 1970 (UTC).
     pub finished: u64,
-    /// How long it took, in seconds.
+    /// Duration in seconds.
     pub seconds: f64,
-    /// Floating-point operations that it was counted to need; 0 if not counted.
+    /// Counted floating-point operations; 0 if not counted.
     pub flops: f64,
     /// The user and host that ran it, as `user@host`.
     pub who: String,
-    /// The device it ran on, such as `cpu` or `cuda`.
+    /// Device of the run, such as `cpu` or `cuda`.
     pub device: String,
     /// Class of machines within which the same key gives the same bytes: processor or GPU model,
     /// instruction set, libtorch version.
     pub machine: String,
 }
 
-/// What a run of a key yielded.
+/// The record of a run of a key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// What was computed.
+    /// Parts of the key.
     pub parts: KeyParts,
-    /// What came out, in the order that the kind says.
+    /// Outputs of the run, in the order defined by the kind.
     pub outputs: Vec<Output>,
     /// BLAKE3 of every tensor of the end state of training, by name; empty for other kinds.
     pub tensors: Vec<(String, ObjectDigest)>,
-    /// Circumstances.
+    /// Circumstances of the run.
     pub provenance: Provenance,
 }
 
 impl Record {
-    /// The stored form and its name.
+    /// Returns the encoded record and its name.
     ///
     /// # Errors
     /// If the record is larger than [`RECORD_LIMIT`].
@@ -132,12 +131,11 @@ impl Record {
         Ok((RecordDigest::of(&bytes), bytes))
     }
 
-    /// Reads the stored form; safe on untrusted bytes. That the bytes have the name they came under is
-    /// for the caller to check.
+    /// Decodes a record; safe on untrusted bytes. The caller must check that the bytes match their name.
     ///
     /// # Errors
-    /// If the bytes are no record, more than [`RECORD_LIMIT`], of another version, or an inline output is not what its
-    /// hash says.
+    /// If the bytes are not a record, are more than [`RECORD_LIMIT`], have another version, or an inline output does
+    /// not match its hash.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodecError> {
         within_limit(bytes)?;
         let record: Self = codec::decode(FORMAT, bytes)?;
@@ -145,14 +143,14 @@ impl Record {
             if let Some(inline) = &output.inline
                 && (ObjectDigest::of(inline) != output.object || inline.len() as u64 != output.bytes)
             {
-                let reason = format!("output `{}` is not what its hash says", output.name);
+                let reason = format!("the bytes of output `{}` do not match its hash", output.name);
                 return Err(CodecError::Damaged { name: FORMAT.name, reason });
             }
         }
         Ok(record)
     }
 
-    /// The output of a name.
+    /// Returns the output of a name.
     pub fn output(&self, name: &str) -> Option<&Output> {
         self.outputs.iter().find(|output| output.name == name)
     }
@@ -162,24 +160,24 @@ impl Record {
         same(&self.outputs, &other.outputs)
     }
 
-    /// What came out, under the record's name.
+    /// Returns the outline of the record, with the record's name.
     pub fn into_outline(self, digest: RecordDigest) -> Outline {
         Outline { digest, outputs: self.outputs }
     }
 }
 
-/// As much of a record as tells what follows from it: a plan of very many stages holds no more of each. The rest is read
-/// where it is wanted.
+/// The part of a record that dependent stages need: a plan with very many stages keeps only this of each. The rest is
+/// read when needed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outline {
-    /// The record's name.
+    /// Name of the record.
     pub digest: RecordDigest,
-    /// What came out, as in the record.
+    /// Outputs, as in the record.
     pub outputs: Vec<Output>,
 }
 
 impl Outline {
-    /// The output of a name.
+    /// Returns the output of a name.
     pub fn output(&self, name: &str) -> Option<&Output> {
         self.outputs.iter().find(|output| output.name == name)
     }
@@ -189,7 +187,7 @@ impl Outline {
         self.says(&other.outputs)
     }
 
-    /// Whether it says that just these came out.
+    /// Whether its outputs are exactly these.
     pub fn says(&self, outputs: &[Output]) -> bool {
         same(&self.outputs, outputs)
     }
@@ -201,7 +199,7 @@ fn same(one: &[Output], other: &[Output]) -> bool {
 
 fn within_limit(bytes: &[u8]) -> Result<(), CodecError> {
     let length = bytes.len() as u64;
-    let reason = || format!("its {length} bytes are more than the {RECORD_LIMIT} that a record may have");
+    let reason = || format!("its {length} bytes exceed the limit of {RECORD_LIMIT} for records");
     if length > RECORD_LIMIT { Err(CodecError::Damaged { name: FORMAT.name, reason: reason() }) } else { Ok(()) }
 }
 
@@ -230,7 +228,7 @@ mod tests {
     #[test]
     fn the_key_is_pinned_and_every_part_changes_it() {
         let parts = sample().parts;
-        // If this fails, every stored result is lost to its key: the derived key's context must say v2.
+        // If this fails, no stored result is found under its key any more: the derived key's context must say v2.
         assert_eq!(parts.key().to_string(), PINNED);
         let changed: [fn(&mut KeyParts); 6] = [
             |p| p.kind.push('x'),
@@ -261,7 +259,7 @@ mod tests {
 
     #[test]
     fn hostile_bytes_end_neither_the_stack_nor_the_memory() {
-        // A million lists, each in the one before.
+        // A million nested lists.
         let list = [&4_u32.to_le_bytes()[..], &1_u64.to_le_bytes()].concat();
         let bytes = [&b"WDre\x01\x00"[..], &list.repeat(1_000_000)].concat();
         assert!(matches!(codec::decode::<Value>(FORMAT, &bytes), Err(CodecError::Damaged { .. })));
@@ -270,6 +268,6 @@ mod tests {
         record.provenance.who = "x".repeat(RECORD_LIMIT as usize);
         assert!(matches!(record.to_bytes(), Err(CodecError::TooLarge { limit: RECORD_LIMIT, .. })));
         let bytes = codec::encode(FORMAT, &record).unwrap();
-        assert!(Record::from_bytes(&bytes).unwrap_err().to_string().contains("more than the 4194304"));
+        assert!(Record::from_bytes(&bytes).unwrap_err().to_string().contains("exceed the limit of 4194304"));
     }
 }

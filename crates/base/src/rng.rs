@@ -1,8 +1,8 @@
-//! Randomness is derived, never drawn from a global generator: every use names its purpose and gets a
-//! stream of its own, the same on every platform.
+//! Random numbers are derived, never drawn from a global generator: every use names its purpose and gets its own
+//! stream, which is the same on every platform.
 //!
-//! A stream is BLAKE3's extendable output over the seed, the purpose and its coordinates. Integers come
-//! from its bytes; normal deviates from integers by arithmetic that IEEE-754 defines exactly.
+//! A stream is BLAKE3's extendable output for the seed, the purpose and its coordinates. Integers are taken from its
+//! bytes; normal deviates are computed from integers by arithmetic that IEEE-754 defines exactly.
 
 use crate::value::encode_text;
 
@@ -14,7 +14,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// The stream of `purpose` (such as `"order"`) at some coordinates (such as the epoch).
+    /// Returns the stream of `purpose` (such as `"order"`) at some coordinates (such as the epoch).
     pub fn new(seed: u64, purpose: &str, coordinates: &[u64]) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("wdpipe 2026 random stream v1");
         let mut start = seed.to_le_bytes().to_vec();
@@ -26,7 +26,7 @@ impl Stream {
         Self { reader: hasher.finalize_xof(), buffer: [0; 1024], used: 1024 }
     }
 
-    /// A uniform 64-bit integer.
+    /// Returns a uniform 64-bit integer.
     pub fn next_u64(&mut self) -> u64 {
         if self.used == self.buffer.len() {
             self.reader.fill(&mut self.buffer);
@@ -38,9 +38,9 @@ impl Stream {
         u64::from_le_bytes(bytes)
     }
 
-    /// A uniform integer in `0..bound`, without bias; 0 if `bound` is 0.
+    /// Returns a uniform integer in `0..bound`, without bias; 0 if `bound` is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        // Rejects the top of the range that would favour small results.
+        // Rejects the top of the range, which would favour small results.
         let unfair = u64::MAX - u64::MAX.checked_rem(bound).unwrap_or(0);
         loop {
             let draw = self.next_u64();
@@ -50,12 +50,12 @@ impl Stream {
         }
     }
 
-    /// A uniform number in the open interval (0, 1), a multiple of 2⁻⁵³ shifted by half of it.
+    /// Returns a uniform number in the open interval (0, 1), a multiple of 2⁻⁵³ shifted by half of it.
     pub fn uniform(&mut self) -> f64 {
         ((self.next_u64() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
     }
 
-    /// A standard normal deviate, by Marsaglia's polar method.
+    /// Returns a standard normal deviate, by Marsaglia's polar method.
     pub fn normal(&mut self) -> f64 {
         loop {
             let (x, y) = (2.0 * self.uniform() - 1.0, 2.0 * self.uniform() - 1.0);
@@ -66,7 +66,7 @@ impl Stream {
         }
     }
 
-    /// `count` signs, +1 or -1 (Rademacher), one bit each.
+    /// Returns `count` signs, +1 or -1 (Rademacher), one bit each.
     pub fn signs(&mut self, count: usize) -> Vec<i8> {
         let mut signs = Vec::with_capacity(count);
         while signs.len() < count {
@@ -77,7 +77,7 @@ impl Stream {
         signs
     }
 
-    /// The numbers `0..count` in random order (Fisher and Yates).
+    /// Returns the numbers `0..count` in random order (Fisher and Yates).
     pub fn permutation(&mut self, count: usize) -> Vec<u32> {
         let mut order: Vec<u32> = (0..count as u32).collect();
         for i in (1..count).rev() {
@@ -87,8 +87,8 @@ impl Stream {
     }
 }
 
-/// Natural logarithm of a positive normal number from exactly rounded operations only: the system's
-/// `ln` may differ in the last bit between platforms. Error below 2 units in the last place.
+/// Returns the natural logarithm of a positive normal number, using only exactly rounded operations: the system's
+/// `ln` can differ in the last bit between platforms. The error is below 2 units in the last place.
 pub fn ln(x: f64) -> f64 {
     // x = m · 2^e with m in [√½, √2); ln m = 2 artanh((m - 1) / (m + 1)).
     let bits = x.to_bits();
@@ -100,7 +100,7 @@ pub fn ln(x: f64) -> f64 {
     }
     let t = (mantissa - 1.0) / (mantissa + 1.0);
     let t2 = t * t;
-    // |t| <= 0.1716, so that 12 terms leave less than 1e-19.
+    // |t| <= 0.1716, so that the remainder after 12 terms is below 1e-19.
     let series = (0..12).rev().fold(0.0, |sum, k| sum * t2 + 1.0 / f64::from(2 * k + 1));
     2.0 * t * series + exponent as f64 * std::f64::consts::LN_2
 }

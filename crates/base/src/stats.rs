@@ -1,21 +1,21 @@
-//! Means, spreads and Student's t: what a claim about replicas is tested with.
+//! Means, spreads and Student's t, which are used to test claims about replicas.
 //!
-//! The tail of the t distribution is computed here: results that are recorded have to be the same to the bit on every
-//! platform, so that only exactly rounded operations and the crate `libm` may be used.
+//! The tail of the t distribution is computed here: recorded results must be the same to the bit on every platform,
+//! so that only exactly rounded operations and the crate `libm` may be used.
 
 use std::f64::consts::{PI, SQRT_2};
 
-/// Spread below this share of the values is rounding, not spread.
+/// A spread below this share of the values is only rounding.
 pub const ROUNDING: f64 = 1e-12;
 
-/// Beyond these degrees of freedom the normal distribution stands for Student's: for |t| up to 10 the tail's relative
+/// Beyond these degrees of freedom the normal distribution replaces Student's: for |t| up to 10 the tail's relative
 /// error is below t⁴/(4ν), 2.5 · 10⁻⁶.
 const NORMAL_FROM: f64 = 1e9;
 
-/// The arithmetic mean; NaN of nothing.
+/// Returns the arithmetic mean; NaN for no values.
 pub fn mean(values: &[f64]) -> f64 {
     if values.is_empty() {
-        // Written out, since the sign of a computed NaN differs between processors.
+        // Returned explicitly, since the sign of a computed NaN differs between processors.
         return f64::NAN;
     }
     let count = values.len() as f64;
@@ -23,7 +23,7 @@ pub fn mean(values: &[f64]) -> f64 {
     if sum.is_finite() { sum / count } else { values.iter().fold(0.0, |sum, value| sum + value / count) }
 }
 
-/// The sample standard deviation (n − 1), scaled so that no square overflows; NaN of less than two values.
+/// Returns the sample standard deviation (n − 1), scaled so that no square overflows; NaN for less than two values.
 pub fn deviation(values: &[f64]) -> f64 {
     if values.len() < 2 {
         return f64::NAN;
@@ -40,14 +40,15 @@ pub fn deviation(values: &[f64]) -> f64 {
     largest * (squares / (values.len() - 1) as f64).sqrt()
 }
 
-/// The standard error of the mean, [`deviation`]/√n; NaN of less than two values.
+/// Returns the standard error of the mean, [`deviation`]/√n; NaN for less than two values.
 pub fn standard_error(values: &[f64]) -> f64 {
     deviation(values) / (values.len() as f64).sqrt()
 }
 
-/// P(T > t) for Student's t with `dof` > 0 degrees of freedom, which need not be whole; NaN for others. As the
-/// incomplete beta function I_x(ν/2, ½)/2 with x = ν/(ν + t²) (NIST DLMF, 8.17; Abramowitz and Stegun, 26.7.1), to a
-/// relative error of about 10⁻¹², and 10⁻¹⁵ ν beyond a thousand degrees: 1 − x is rounded then.
+/// Returns P(T > t) for Student's t with `dof` > 0 degrees of freedom, which need not be an integer; NaN for others.
+/// Computed as the incomplete beta function I_x(ν/2, ½)/2 with x = ν/(ν + t²) (NIST DLMF, 8.17; Abramowitz and
+/// Stegun, 26.7.1), to a relative error of about 10⁻¹², and 10⁻¹⁵ ν beyond a thousand degrees, where 1 − x is
+/// rounded.
 pub fn t_tail(t: f64, dof: f64) -> f64 {
     if t.is_nan() || dof.is_nan() || dof <= 0.0 {
         return f64::NAN;
@@ -72,13 +73,14 @@ pub fn t_tail(t: f64, dof: f64) -> f64 {
     }
 }
 
-/// The t with P(|T| ≤ t) = 95 % for `dof` > 0 degrees of freedom: see [`t_quantile`].
+/// Returns the t with P(|T| ≤ t) = 95 % for `dof` > 0 degrees of freedom: see [`t_quantile`].
 pub fn t_quantile_95(dof: f64) -> f64 {
     t_quantile(0.025, dof)
 }
 
-/// The t ≥ 0 with P(T > t) = `tail` for `dof` > 0 degrees of freedom, `tail` above 0 and at most ½; NaN for others, infinite
-/// if beyond the numbers (as for 2.5 % below 0.01 degrees). By bisection, to the last bits that the tail resolves.
+/// Returns the t ≥ 0 with P(T > t) = `tail` for `dof` > 0 degrees of freedom and 0 < `tail` ≤ ½; NaN for others,
+/// infinite if t overflows (as for 2.5 % below 0.01 degrees). Computed by bisection, to the last bits that the tail
+/// resolves.
 pub fn t_quantile(tail: f64, dof: f64) -> f64 {
     if dof.is_nan() || dof <= 0.0 || !(tail > 0.0 && tail <= 0.5) {
         return f64::NAN;
@@ -90,7 +92,7 @@ pub fn t_quantile(tail: f64, dof: f64) -> f64 {
     if high.is_infinite() {
         return high;
     }
-    // As many halvings as there are bits, and one more.
+    // One bisection step per bit is enough.
     for _ in 0..64 {
         let middle = low + (high - low) / 2.0;
         *(if t_tail(middle, dof) > tail { &mut low } else { &mut high }) = middle;
@@ -98,11 +100,11 @@ pub fn t_quantile(tail: f64, dof: f64) -> f64 {
     low + (high - low) / 2.0
 }
 
-/// Γ(a + ½)/Γ(a): by Γ(z + 1) = z Γ(z) from its asymptotic series, √a (1 − 1/(8a) + 1/(128a²) + …), so that no two
-/// large logarithms are subtracted (Tricomi and Erdélyi 1951; Graham, Knuth, Patashnik, exercise 9.60).
+/// Returns Γ(a + ½)/Γ(a): by Γ(z + 1) = z Γ(z) from its asymptotic series, √a (1 − 1/(8a) + 1/(128a²) + …), so that
+/// no two large logarithms are subtracted (Tricomi and Erdélyi 1951; Graham, Knuth, Patashnik, exercise 9.60).
 fn gamma_ratio(a: f64) -> f64 {
     let (mut a, mut factor) = (a, 1.0);
-    // At 30 the first term left out is below 10⁻¹⁵.
+    // At 30 the first omitted term is below 10⁻¹⁵.
     while a < 30.0 {
         factor *= a / (a + 0.5);
         a += 1.0;
@@ -120,8 +122,9 @@ fn gamma_ratio(a: f64) -> f64 {
     factor * a.sqrt() * (1.0 + series)
 }
 
-/// The continued fraction of I_x(a, b) without the factor in front (NIST DLMF, 8.17.22), by the modified method of
-/// Lentz (Thompson and Barnett 1986). Converges fast for x < (a + 1)/(a + b + 2), within some √max(a, b) terms.
+/// Returns the continued fraction of I_x(a, b) without the factor in front (NIST DLMF, 8.17.22), by the modified
+/// method of Lentz (Thompson and Barnett 1986). It converges fast for x < (a + 1)/(a + b + 2), in about √max(a, b)
+/// terms.
 fn beta_fraction(a: f64, b: f64, x: f64) -> f64 {
     let safe = |value: f64| if value.abs() < 1e-300 { 1e-300 } else { value };
     let (mut value, mut c, mut d) = (1.0, 1.0, 0.0);
@@ -142,95 +145,96 @@ fn beta_fraction(a: f64, b: f64, x: f64) -> f64 {
     1.0 / value
 }
 
-/// What a t test measured: a difference of means (or a mean) and how well it is known.
+/// Result of a t test: a difference of means (or a mean) and its uncertainty.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TTest {
     /// The estimate.
     pub difference: f64,
-    /// Its standard error, above 0.
+    /// Standard error of the estimate, above 0.
     pub stderr: f64,
-    /// Degrees of freedom, whole or not.
+    /// Degrees of freedom, not necessarily an integer.
     pub dof: f64,
 }
 
 impl TTest {
-    /// One-sided p-value against "the true difference is `bound` or more": small if it is below.
+    /// Returns the one-sided p-value against "the true difference is `bound` or more": small if it is below.
     pub fn p_below(&self, bound: f64) -> f64 {
         t_tail((bound - self.difference) / self.stderr, self.dof)
     }
 
-    /// One-sided p-value against "the true difference is `bound` or less": small if it is above.
+    /// Returns the one-sided p-value against "the true difference is `bound` or less": small if it is above.
     pub fn p_above(&self, bound: f64) -> f64 {
         t_tail((self.difference - bound) / self.stderr, self.dof)
     }
 
-    /// The 95 % confidence interval of the difference.
+    /// Returns the 95 % confidence interval of the difference.
     pub fn interval_95(&self) -> [f64; 2] {
         self.interval(0.025)
     }
 
-    /// The confidence interval of the difference that leaves out `tail` on either side.
+    /// Returns the confidence interval of the difference that omits `tail` on either side.
     pub fn interval(&self, tail: f64) -> [f64; 2] {
         let half = t_quantile(tail, self.dof) * self.stderr;
         [self.difference - half, self.difference + half]
     }
 
-    /// `None` if a number is not finite or the spread is none against the size of the values: see [`one_sample`].
+    /// Returns `None` if a number is not finite or the spread is negligible relative to the size of the values: see
+    /// [`one_sample`].
     fn new(difference: f64, stderr: f64, dof: f64, size: f64) -> Option<Self> {
         let known = difference.is_finite() && stderr.is_finite() && stderr > ROUNDING * size;
         known.then_some(Self { difference, stderr, dof })
     }
 }
 
-/// Largest absolute value.
+/// Returns the largest absolute value.
 fn size(values: &[f64]) -> f64 {
     values.iter().map(|value| value.abs()).fold(0.0, f64::max)
 }
 
 /// Student's test of the mean of one sample: t = mean/stderr with n − 1 degrees of freedom.
 ///
-/// `None` where there is no test: less than two values, one that is not finite, or a spread of nothing but rounding.
-/// Equal numbers do not mean that the mean is known exactly: more likely they are rounded, saturated (a training error
-/// of 0) or one run counted twice. So p = 0 is never answered for want of spread.
+/// Returns `None` if no test is possible: less than two values, one that is not finite, or a spread that is only
+/// rounding. Equal numbers do not mean that the mean is known exactly: more likely they are rounded, saturated (a
+/// training error of 0) or one run counted twice. So the result is never p = 0 for lack of spread.
 pub fn one_sample(values: &[f64]) -> Option<TTest> {
     let dof = values.len().checked_sub(1).filter(|&dof| dof > 0)?;
     TTest::new(mean(values), standard_error(values), dof as f64, size(values))
 }
 
-/// Student's test of the mean of `a[i] − b[i]`. `None` as for [`one_sample`], and for samples of unequal length.
+/// Student's test of the mean of `a[i] − b[i]`. Returns `None` as [`one_sample`], and for samples of unequal length.
 pub fn paired(a: &[f64], b: &[f64]) -> Option<TTest> {
     let dof = a.len().checked_sub(1).filter(|&dof| dof > 0 && a.len() == b.len())?;
     let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
     TTest::new(mean(&differences), standard_error(&differences), dof as f64, size(a).max(size(b)))
 }
 
-/// What is known of a sample: mean, sample standard deviation and number of values.
+/// Summary of a sample: mean, sample standard deviation and number of values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sample {
     /// See [`mean`].
     pub mean: f64,
     /// See [`deviation`].
     pub std: f64,
-    /// How many values.
+    /// Number of values.
     pub n: usize,
 }
 
 impl Sample {
-    /// Of values.
+    /// Returns the summary of values.
     pub fn of(values: &[f64]) -> Self {
         Self { mean: mean(values), std: deviation(values), n: values.len() }
     }
 }
 
-/// Welch's test of mean(a) − mean(b), whose variances may differ, with the degrees of freedom of Welch and
-/// Satterthwaite (Welch 1947). `None` if a sample has less than two values, or one that is not finite, or if neither
-/// sample has spread; one without spread beside one with it is fine.
+/// Welch's test of mean(a) − mean(b), whose variances can differ, with the degrees of freedom of Welch and
+/// Satterthwaite (Welch 1947). Returns `None` if a sample has less than two values, or one that is not finite, or if
+/// neither sample has spread; it is enough if one of them has.
 pub fn welch(a: &[f64], b: &[f64]) -> Option<TTest> {
     welch_of(Sample::of(a), Sample::of(b), size(a).max(size(b)))
 }
 
-/// The same of samples of which no more is known; `size` is that of the values, against which a spread may be nothing
-/// but rounding.
+/// Welch's test of samples of which only a summary is known; `size` is the size of the values, relative to which a
+/// spread counts as rounding.
 pub fn welch_of(a: Sample, b: Sample, size: f64) -> Option<TTest> {
     if a.n < 2 || b.n < 2 {
         return None;
@@ -278,7 +282,7 @@ mod tests {
             close(t_tail(t, dof), tail, 1e-12_f64.max(1e-15 * dof));
         }
         assert_eq!((t_tail(0.0, 3.0), t_tail(f64::INFINITY, 3.0), t_tail(f64::NEG_INFINITY, 3.0)), (0.5, 0.0, 1.0));
-        // The limit: scipy.stats.norm.sf(1.96).
+        // Limit for many degrees of freedom: scipy.stats.norm.sf(1.96).
         close(t_tail(1.96, 1e12), 0.024997895148220435, 1e-12);
         close(t_tail(1.96, NORMAL_FROM), t_tail(1.96, 2.0 * NORMAL_FROM), 1e-7);
         for (t, dof) in [(1.0, 0.0), (1.0, -1.0), (f64::NAN, 1.0), (1.0, f64::NAN)] {
@@ -304,7 +308,7 @@ mod tests {
             close(t_quantile_95(dof), quantile, 1e-11);
         }
         assert!(t_quantile_95(0.0).is_nan() && t_quantile_95(1e-4).is_infinite());
-        // scipy.stats.t.isf(tail, dof); of two degrees in closed form.
+        // scipy.stats.t.isf(tail, dof); in closed form for two degrees.
         for (tail, dof) in [(0.05, 2.0), (0.0125, 2.0), (0.2, 2.0), (1e-6, 2.0)] {
             close(t_quantile(tail, dof), (1.0 - 2.0 * tail) / (2.0 * tail * (1.0 - tail)).sqrt(), 1e-9);
         }
@@ -331,7 +335,7 @@ mod tests {
             paired(&c, &[2.5, 3.0, 3.0, 2.7, 3.5]),
             [-0.10000000000000009, 0.054772255750516655, 4.0, 0.07096372388702775],
         );
-        // ttest_1samp(c, 2.5, alternative="greater"); its confidence_interval() of both sides.
+        // ttest_1samp(c, 2.5, alternative="greater"); its two-sided confidence_interval().
         let test = one_sample(&c).unwrap();
         close(test.stderr, 0.1630950643030009, 1e-14);
         close(test.p_above(2.5), 0.05273193636911787, 1e-12);
@@ -350,7 +354,7 @@ mod tests {
         assert_eq!((one_sample(&[1.0, f64::NAN]), welch(&[1.0, 2.0], &[1.0, f64::INFINITY])), (None, None));
         // Differences of 0.1 up to rounding.
         assert_eq!(paired(&[0.3, 0.4, 0.7], &[0.2, 0.3, 0.6]), None);
-        // One side alone may be constant; what is known is then the other's.
+        // One sample alone can be constant; then only the other contributes.
         let test = welch(&[0.0, 0.0, 0.0], &[1.0, 2.0]).unwrap();
         assert_eq!((test.difference, test.stderr, test.dof), (-1.5, 0.5, 1.0));
         let large = welch(&[1e300, 2e300], &[4e300, 6e300]).unwrap();

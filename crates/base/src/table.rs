@@ -1,4 +1,4 @@
-//! Typed tables of numbers: what evaluations record and figures draw.
+//! Typed tables of numbers, which evaluations record and figures draw.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ const FORMAT: Format = Format { magic: *b"WDta", version: 1, name: "table" };
 pub enum Values {
     /// Integers.
     Int(Vec<i64>),
-    /// Numbers; NaN and infinities are allowed and mean what they say.
+    /// Numbers; NaN and infinities are allowed and have their usual meaning.
     Float(Vec<f64>),
     /// Text.
     Text(Vec<String>),
@@ -32,9 +32,9 @@ impl Values {
 /// A column: a name such as `test_error`, and its values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Column {
-    /// The name, unique in the table.
+    /// Name, unique in the table.
     pub name: String,
-    /// The values, one a row.
+    /// Values, one per row.
     pub values: Values,
 }
 
@@ -44,24 +44,24 @@ pub struct Table {
     columns: Vec<Column>,
 }
 
-/// A table that is not one.
+/// Why columns or bytes are not a table.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum TableError {
-    /// A column has another length than the first, or a name occurs twice.
+    /// A column has a different length from the first, or a name occurs twice.
     #[error("column `{0}` does not fit the table")]
     Misfit(String),
-    /// The bytes are no table.
+    /// The bytes are not a table.
     #[error(transparent)]
     Codec(#[from] CodecError),
 }
 
 impl Table {
-    /// Makes a table of columns.
+    /// Creates a table from columns.
     ///
     /// # Errors
     /// If lengths differ or a name occurs twice.
     pub fn new(columns: Vec<Column>) -> Result<Self, TableError> {
-        // A set: a hostile table may have very many columns.
+        // A set, because a hostile table can have very many columns.
         let mut names = BTreeSet::new();
         for column in &columns {
             if !names.insert(&column.name) || column.values.len() != columns[0].values.len() {
@@ -71,7 +71,7 @@ impl Table {
         Ok(Self { columns })
     }
 
-    /// Makes a table of number columns, given as rows; every row has one value per name.
+    /// Creates a table of number columns from rows; every row has one value per name.
     pub fn of_rows<const N: usize>(names: [&str; N], rows: &[[f64; N]]) -> Self {
         let column = |i: usize| Column {
             name: names[i].to_owned(),
@@ -80,17 +80,17 @@ impl Table {
         Self { columns: (0..N).map(column).collect() }
     }
 
-    /// The columns in order.
+    /// Returns the columns in order.
     pub fn columns(&self) -> &[Column] {
         &self.columns
     }
 
-    /// The number of rows.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.columns.first().map_or(0, |column| column.values.len())
     }
 
-    /// The numbers of a column (integers are converted); `None` if it is absent or holds text.
+    /// Returns the numbers of a column (integers are converted); `None` if it is missing or contains text.
     pub fn numbers(&self, name: &str) -> Option<Vec<f64>> {
         match &self.columns.iter().find(|column| column.name == name)?.values {
             Values::Int(values) => Some(values.iter().map(|&value| value as f64).collect()),
@@ -99,7 +99,7 @@ impl Table {
         }
     }
 
-    /// The stored form; equal tables give equal bytes.
+    /// Returns the encoded table; equal tables give equal bytes.
     ///
     /// # Errors
     /// If the table is larger than the codec's limit.
@@ -107,25 +107,25 @@ impl Table {
         Ok(codec::encode(FORMAT, self)?)
     }
 
-    /// Reads the stored form; safe on untrusted bytes.
+    /// Decodes a table; safe on untrusted bytes.
     ///
     /// # Errors
-    /// If the bytes are no table.
+    /// If the bytes are not a table.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, TableError> {
         let table: Self = codec::decode(FORMAT, bytes)?;
         Self::new(table.columns)
     }
 
-    /// Reads bytes that may be a table's, and forgets them.
+    /// Checks that bytes which start like a table can be decoded as one.
     ///
     /// # Errors
-    /// If they say that they are a table, and cannot be read as one.
+    /// If they start like a table but cannot be decoded.
     pub fn check(bytes: &[u8]) -> Result<(), TableError> {
         if bytes.starts_with(&FORMAT.magic) { Self::from_bytes(bytes).map(drop) } else { Ok(()) }
     }
 
-    /// Comma-separated values with a heading line (RFC 4180, but lines end in `\n`). Numbers are
-    /// written with the fewest digits that read back as the same number.
+    /// Returns comma-separated values with a header line (RFC 4180, but lines end in `\n`). Numbers are written with
+    /// the fewest digits that read back as the same number.
     pub fn to_csv(&self) -> String {
         let mut text = String::new();
         let mut line = |cells: Vec<String>| {
@@ -139,7 +139,7 @@ impl Table {
         text
     }
 
-    /// The rows as JSON objects. What is not finite becomes text, since JSON has no word for it.
+    /// Returns the rows as JSON objects. Numbers that are not finite become text, since JSON cannot represent them.
     pub fn to_json(&self) -> serde_json::Value {
         let row = |row: usize| {
             let entry = |column: &Column| {
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(table.numbers("y"), Some(vec![2.0, 4.0]));
         assert_eq!(table.numbers("z"), None);
         let column = |n| Column { name: "x".into(), values: Values::Int(vec![0; n]) };
-        assert!(Table::new(vec![column(1), column(1)]).is_err(), "a name twice");
+        assert!(Table::new(vec![column(1), column(1)]).is_err(), "duplicate name");
         let mut other = column(2);
         other.name = "y".into();
         assert!(Table::new(vec![column(1), other]).is_err(), "lengths differ");
@@ -208,6 +208,6 @@ mod tests {
         let start = std::time::Instant::now();
         let table = Table::new((0..200_000).map(column).collect()).unwrap();
         assert_eq!(table.columns().len(), 200_000);
-        assert!(start.elapsed().as_secs() < 10, "with a search for each it takes minutes");
+        assert!(start.elapsed().as_secs() < 10, "with a search per column it takes minutes");
     }
 }

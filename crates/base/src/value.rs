@@ -1,4 +1,4 @@
-//! Parameters as plain data, and the one canonical encoding that is fed to the hasher.
+//! Parameters as plain data, and their canonical encoding for hashing.
 //!
 //! A [`Value`] is hashed as: one tag byte; then for a truth value one byte, for an integer 8 bytes
 //! little-endian, for a number the 8 bytes of its IEEE-754 bits little-endian, for text its length in
@@ -36,31 +36,31 @@ pub enum Value {
     Map(#[serde(deserialize_with = "nested")] Map),
 }
 
-/// Parameters that cannot be hashed, and where they are.
+/// Parameters that cannot be hashed, with their name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
-    /// NaN has many bit patterns, and no parameter means it.
+    /// The number is NaN, which has many bit patterns and is not a valid parameter.
     #[error("{0} is not a number")]
     NotANumber(String),
-    /// A kind of value that no parameter has.
+    /// The type is not supported for parameters.
     #[error("{0}")]
     Unsupported(String),
 }
 
 impl Value {
-    /// Turns parameters into plain data; a struct becomes a map of its fields.
+    /// Converts parameters into plain data; a struct becomes a map of its fields.
     ///
     /// # Errors
-    /// If a number is NaN, or the type holds what no parameter is.
+    /// If a number is NaN, or the type is not supported.
     pub fn of<T: Serialize>(parameters: &T) -> Result<Self, ValueError> {
         let bytes = encoded(parameters)?;
         Self::decode(&mut &bytes[..]).ok_or_else(|| ValueError::Unsupported("the parameter is too large".to_owned()))
     }
 
-    /// Turns plain data back into typed parameters.
+    /// Converts plain data back into typed parameters.
     ///
     /// # Errors
-    /// If a field is missing, unknown or of another type.
+    /// If a field is missing, unknown or of the wrong type.
     pub fn to<T: serde::de::DeserializeOwned>(&self) -> Result<T, ValueError> {
         self.to_toml().try_into().map_err(|e: toml::de::Error| ValueError::Unsupported(e.message().to_owned()))
     }
@@ -78,7 +78,7 @@ impl Value {
         }
     }
 
-    /// Reads the canonical encoding off the beginning of bytes that [`encoded`] wrote.
+    /// Decodes a value at the start of bytes written by [`encoded`].
     fn decode(bytes: &mut &[u8]) -> Option<Self> {
         let (tag, rest) = bytes.split_first()?;
         *bytes = rest;
@@ -126,11 +126,11 @@ impl Value {
     }
 }
 
-/// Lists and maps within each other are read this deep; a figure's are 8 deep. Twelve bytes open one more, and
-/// what is read recursively would run out of stack.
+/// Maximum nesting depth of lists and maps; those of figures are 8 deep. Each further level takes only twelve bytes,
+/// so that recursive decoding would overflow the stack.
 const DEPTH: u32 = 32;
 
-/// Reads what is in a list or map, unless it is too deep within others.
+/// Decodes the contents of a list or map, unless it is nested too deeply.
 fn nested<'de, D: Deserializer<'de>, T: Deserialize<'de>>(input: D) -> Result<T, D::Error> {
     thread_local!(static DEEP: Cell<u32> = const { Cell::new(0) });
     if DEEP.get() == DEPTH {
@@ -142,10 +142,10 @@ fn nested<'de, D: Deserializer<'de>, T: Deserialize<'de>>(input: D) -> Result<T,
     read
 }
 
-/// The canonical encoding of parameters, as [`Value::of`] them would have it.
+/// Returns the canonical encoding of parameters, the same as that of their [`Value::of`].
 ///
 /// # Errors
-/// As there.
+/// As [`Value::of`].
 pub fn encoded<T: Serialize>(parameters: &T) -> Result<Vec<u8>, ValueError> {
     let (name, mut bytes) = ("the parameter", Vec::with_capacity(1 << 9));
     match parameters.serialize(Encoder { name, to: &mut bytes })? {
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn the_encoding_is_pinned() {
-        // Computed from the description in the module's documentation by hand-written Python (blake3).
+        // Computed by hand-written Python (blake3) from the description in the module's documentation.
         let mut bytes = vec![6];
         bytes.extend(2_u64.to_le_bytes());
         bytes.extend(4_u64.to_le_bytes());
@@ -280,7 +280,7 @@ mod tests {
         let read = |value: &Value| serde_json::from_str::<Value>(&serde_json::to_string(value).unwrap());
         assert_eq!(read(&nest(32)).unwrap(), nest(32));
         assert!(read(&nest(33)).unwrap_err().to_string().contains("more than 32 deep"));
-        assert_eq!(read(&nest(32)).unwrap(), nest(32), "counted anew after a refusal");
+        assert_eq!(read(&nest(32)).unwrap(), nest(32), "the depth is reset after an error");
     }
 
     #[test]

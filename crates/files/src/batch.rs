@@ -1,20 +1,22 @@
-//! Many files published together: written one after the other, made durable by one sync of the file system.
+//! Publishing many files together: they are written one after the other, and one sync of the file system makes them
+//! durable.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::{Draft, FsError, Identity, failed, folder_of, identity, sync_folder};
 
-/// So few files are synced one by one: a sync of the whole file system writes what others are doing as well.
+/// Up to this number of files are synced one by one: a sync of the whole file system also writes the data of other
+/// programs.
 const FEW: usize = 8;
 
-/// Files under temporary names that are published together. What is dropped before that is removed.
+/// Files under temporary names that are published together. Files that are dropped unpublished are removed.
 #[derive(Debug, Default)]
 pub struct Batch {
     files: Vec<Waiting>,
 }
 
-/// A finished file under a temporary name; closed, so that there may be many.
+/// A finished file under a temporary name; it is closed, so that there can be many.
 #[derive(Debug)]
 struct Waiting {
     temporary: PathBuf,
@@ -22,7 +24,7 @@ struct Waiting {
 }
 
 impl Batch {
-    /// Takes a file that is to be published as `target`, on the same file system.
+    /// Adds a file to be published as `target`, on the same file system.
     ///
     /// # Errors
     /// If its mode cannot be set.
@@ -32,22 +34,22 @@ impl Batch {
         Ok(())
     }
 
-    /// How many files wait.
+    /// Returns the number of waiting files.
     pub fn len(&self) -> usize {
         self.files.len()
     }
 
-    /// Whether none waits.
+    /// Whether no files are waiting.
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
 
-    /// Makes all files durable, gives them their names, and makes these durable. For each file its identity, or `None`
-    /// if there was one of its name; nothing waits afterwards.
+    /// Makes all files durable, gives them their names, and makes the names durable. Returns the identity of each
+    /// file, or `None` if its name was taken; no files are waiting afterwards.
     ///
     /// # Errors
-    /// If anything cannot be written; then some files may be there under their names, whole and durable or not, and the
-    /// others are not.
+    /// If anything cannot be written; then some files may have their names, complete and durable or not, and the
+    /// others do not.
     pub fn publish(&mut self) -> Result<Vec<Option<Identity>>, FsError> {
         let Some(first) = self.files.first() else { return Ok(Vec::new()) };
         let few = self.files.len() <= FEW || cfg!(not(target_os = "linux"));
@@ -68,7 +70,7 @@ impl Batch {
 impl Waiting {
     fn publish(&self) -> Result<Option<Identity>, FsError> {
         let linked = super::draft::link_or_move(&self.temporary, &self.target)?;
-        // Removing the temporary name changes the file's identity, so that comes first.
+        // Removing the temporary name changes the file's identity, so it comes first.
         let _ = fs::remove_file(&self.temporary);
         if linked { identity(&self.target) } else { Ok(None) }
     }
@@ -77,7 +79,7 @@ impl Waiting {
 impl Drop for Batch {
     fn drop(&mut self) {
         for file in &self.files {
-            // Left over, it is harmless and swept up later.
+            // A leftover is harmless and removed later.
             let _ = fs::remove_file(&file.temporary);
         }
     }
@@ -87,14 +89,14 @@ fn sync_file(path: &Path) -> Result<(), FsError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(failed("write", path))
 }
 
-/// Makes a file's name durable, and that of its folder, which may be new.
+/// Makes a file's name durable, and that of its folder, which can be new.
 fn sync_names(path: &Path) -> Result<(), FsError> {
     let folder = folder_of(path);
     sync_folder(folder)?;
     sync_folder(folder_of(folder))
 }
 
-/// Writes everything to disk that the file system which `path` lies on still has in memory.
+/// Writes all cached data of the file system of `path` to disk.
 #[cfg(target_os = "linux")]
 fn sync_file_system(path: &Path) -> Result<(), FsError> {
     use std::os::fd::AsRawFd;
@@ -106,7 +108,7 @@ fn sync_file_system(path: &Path) -> Result<(), FsError> {
     }
 }
 
-/// Elsewhere no call says when it is done and whether it failed: file by file, then.
+/// On other systems no call reports completion and errors, so the files are synced one by one.
 #[cfg(not(target_os = "linux"))]
 fn sync_file_system(_: &Path) -> Result<(), FsError> {
     Ok(())
@@ -141,7 +143,7 @@ mod tests {
                 assert!(file.unwrap().is_settled(0));
             }
             let again = batch(folder.path(), count).publish().unwrap();
-            assert!(again.iter().all(Option::is_none), "what is there stays");
+            assert!(again.iter().all(Option::is_none), "existing files are kept");
             let left = fs::read_dir(folder.path()).unwrap().count();
             assert_eq!(left, usize::from(count > 0));
         }

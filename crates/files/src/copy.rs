@@ -1,13 +1,14 @@
-//! Copies of parts of files, whose bytes do not pass through this program where the system can help it.
+//! Copying parts of files; if the system can copy them, the bytes do not pass through this program.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
 
-/// Bytes that are copied at a time.
+/// Number of bytes copied at a time.
 const PIECE: u64 = 4 << 20;
 
-/// Copies `length` bytes of a file, from `start` on, into an empty one; says again and again how many are there.
+/// Copies `length` bytes of a file, from `start` on, into an empty file; repeatedly reports the number of copied
+/// bytes.
 pub(super) fn copy_range(
     mut from: &File,
     start: u64,
@@ -27,8 +28,9 @@ pub(super) fn copy_range(
     Ok(())
 }
 
-/// Makes an empty file of a part of another, whose bytes both share then, if the file system can: `start` must be a multiple
-/// of its blocks, and the part end on one or with the file. `length` 0 is all that there is.
+/// Clones a part of a file into an empty one, so that both share the bytes, if the file system can: `start` must be a
+/// multiple of its block size, and the part must end on a block or with the file. A `length` of 0 means up to the
+/// end.
 pub(super) fn clone_range(from: &File, start: u64, length: u64, to: &File) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {

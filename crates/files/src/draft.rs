@@ -1,4 +1,4 @@
-//! Files that appear whole: written under a temporary name, then linked or moved to their own.
+//! Files that appear complete: written under a temporary name, then linked or moved to their own.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Seek, Write};
@@ -10,18 +10,19 @@ use std::time::UNIX_EPOCH;
 use super::copy::{clone_range, copy_range};
 use super::{FsError, Identity, PUBLISHED, SHARED_FILE, failed, folder_of, now, publish_folder};
 
-/// A file under a temporary name, written bit by bit; removed on drop unless it was published or put in a place.
+/// A file under a temporary name, written piece by piece; removed on drop unless it was published or moved into
+/// place.
 #[derive(Debug)]
 pub struct Draft {
     file: File,
     path: PathBuf,
-    /// Whether the file stays when this value goes.
+    /// Whether the file is kept when this value is dropped.
     stays: bool,
 }
 
 impl Draft {
-    /// Creates a file that nobody else has, and nobody else can open before it is published, in `folder`: whoever could
-    /// open it for writing now could write to it ever after.
+    /// Creates a new file in `folder` that no other account can open before it is published: a process that opened it
+    /// for writing could write to it later.
     ///
     /// # Errors
     /// If it cannot be created.
@@ -29,7 +30,7 @@ impl Draft {
         Self::create(folder, "", 0o600)
     }
 
-    /// Creates one that is to be put in the place `path`.
+    /// Creates a file that will be moved to `path`.
     ///
     /// # Errors
     /// If it cannot be created.
@@ -37,19 +38,19 @@ impl Draft {
         Self::beside(path, 0o666)
     }
 
-    /// The same, and nobody else can read it at any moment.
+    /// As [`Draft::of`], but no other account can ever read the file.
     pub(super) fn private(path: &Path) -> Result<Self, FsError> {
         Self::beside(path, 0o600)
     }
 
     fn beside(path: &Path, mode: u32) -> Result<Self, FsError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        // A name may be as long as names can be; the temporary one is longer.
+        // The name can have the maximum length, and the temporary name is longer.
         let start: String = name.chars().take(40).collect();
         Self::create(folder_of(path), &format!(".{start}."), mode)
     }
 
-    /// The mode (less the umask) is the file's from the start.
+    /// The mode (minus the umask) is set at creation.
     fn create(folder: &Path, prefix: &str, mode: u32) -> Result<Self, FsError> {
         loop {
             let path = temporary_name(folder, prefix);
@@ -61,13 +62,13 @@ impl Draft {
         }
     }
 
-    /// Goes on with the file `name` in `folder` that an earlier attempt left, or begins it; it is left for the next one
-    /// unless it is published. `None` if another process is at it, or it cannot be had.
+    /// Continues the file `name` in `folder` that an earlier attempt left, or creates it; it is kept for the next
+    /// attempt unless it is published. `None` if another process uses it, or it cannot be opened.
     pub fn resumed(folder: &Path, name: &str) -> Option<Self> {
         let path = folder.join(name);
         let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path).ok()?;
         file.try_lock().ok()?;
-        // Its last holder may have published or removed it between opening and locking.
+        // Its last holder may have published or removed it between our opening and locking it.
         let there = fs::symlink_metadata(&path).ok()?;
         let ours = file.metadata().ok()?;
         (there.ino() == ours.ino() && there.is_file()).then_some(Self { file, path, stays: true })
@@ -81,7 +82,7 @@ impl Draft {
         &self.path
     }
 
-    /// Bytes written so far.
+    /// Returns the number of bytes written so far.
     ///
     /// # Errors
     /// If the file cannot be inspected.
@@ -89,7 +90,7 @@ impl Draft {
         Ok(self.file.metadata().map_err(failed("inspect", &self.path))?.len())
     }
 
-    /// Throws away what was written.
+    /// Discards the bytes written so far.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -97,8 +98,8 @@ impl Draft {
         self.file.set_len(0).and_then(|()| self.file.rewind()).map_err(failed("write", &self.path))
     }
 
-    /// Makes it a part of a file, `length` bytes from `start` on; says again and again how many are there, and can be read
-    /// meanwhile. It must be empty.
+    /// Copies `length` bytes of a file, from `start` on, into this draft, which must be empty; repeatedly reports the
+    /// number of copied bytes, which can already be read.
     ///
     /// # Errors
     /// If the file is shorter, or anything cannot be read or written.
@@ -106,17 +107,17 @@ impl Draft {
         copy_range(from, start, length, &self.file, copied).map_err(failed("write", &self.path))
     }
 
-    /// The same, but both files share the bytes on the disk; says whether the file system did so.
+    /// Clones the bytes instead, so that both files share them on disk; returns whether the file system could.
     pub fn clone_range(&self, from: &File, start: u64, length: u64) -> bool {
         clone_range(from, start, length, &self.file).is_ok()
     }
 
-    /// Removes it, also if it would be left for another attempt.
+    /// Removes the file, even if it would be kept for another attempt.
     pub fn discard(mut self) {
         self.stays = false;
     }
 
-    /// Reads what was written, from its start.
+    /// Opens the written bytes for reading, from the start.
     ///
     /// # Errors
     /// If it cannot be opened again.
@@ -132,7 +133,7 @@ impl Draft {
         self.file.write_all(bytes).map_err(failed("write", &self.path))
     }
 
-    /// Replaces bytes that were written; what is appended later comes at the end as before.
+    /// Replaces written bytes; later appends still go to the end.
     ///
     /// # Errors
     /// If they cannot be written.
@@ -140,15 +141,15 @@ impl Draft {
         self.file.write_all_at(bytes, start).map_err(failed("write", &self.path))
     }
 
-    /// Fills `bytes` with what was written.
+    /// Fills `bytes` with written bytes from `start` on.
     ///
     /// # Errors
-    /// If it cannot be read or is not so long.
+    /// If they cannot be read, or the file is shorter.
     pub fn read_at(&self, start: u64, bytes: &mut [u8]) -> Result<(), FsError> {
         self.file.read_exact_at(bytes, start).map_err(failed("read", &self.path))
     }
 
-    /// Gives it a name beside its own, if that is free; says whether.
+    /// Links the file to another name if that is free; returns whether it was.
     pub(super) fn link(&self, path: &Path) -> Result<bool, FsError> {
         self.sync()?;
         match fs::hard_link(&self.path, path) {
@@ -161,12 +162,12 @@ impl Draft {
         self.file.sync_all().map_err(failed("write", &self.path))
     }
 
-    /// Publishes it as an immutable file: synced, then linked to `target` (on the same file system), which is never
-    /// replaced. Returns the identity of the new file, or `None` if there is one already. The folder of `target` is not
-    /// synced: see [`super::sync_folder`].
+    /// Publishes the file as an immutable one: synced, then linked to `target` (on the same file system), which is
+    /// never replaced. Returns the identity of the new file, or `None` if the name is taken. The folder of `target`
+    /// is not synced: see [`super::sync_folder`].
     ///
     /// # Errors
-    /// If anything cannot be written; then nothing is there under the final name.
+    /// If anything cannot be written; then the final name does not exist.
     pub fn publish(mut self, target: &Path) -> Result<Option<Identity>, FsError> {
         self.make_immutable()?;
         self.sync()?;
@@ -182,11 +183,12 @@ impl Draft {
         Ok(Some(Identity::of(&metadata)))
     }
 
-    /// Makes it what is published later: immutable and closed, under its temporary name, which is the caller's to remove.
+    /// Prepares the file for later publication: immutable and closed, under its temporary name, which the caller must
+    /// remove.
     pub(super) fn finish(mut self) -> Result<PathBuf, FsError> {
         self.make_immutable()?;
         if self.stays {
-            // Nobody goes on with what is finished.
+            // A finished file must not be continued by another attempt.
             let mut own = Self::create(folder_of(&self.path), "", 0o600)?;
             fs::rename(&self.path, &own.path).map_err(failed("move", &self.path))?;
             own.stays = true;
@@ -197,42 +199,45 @@ impl Draft {
     }
 
     fn make_immutable(&mut self) -> Result<(), FsError> {
-        // Set, not left to the umask: others who share the store must be able to read, nobody to write.
+        // The mode is set explicitly, not left to the umask: others who share the store must be able to read, and
+        // nobody to write.
         self.file.set_permissions(Permissions::from_mode(SHARED_FILE)).map_err(failed("write", &self.path))?;
-        // Where times cannot be set, the file is only hashed more often than it must be.
+        // If times cannot be set, the file is only hashed more often than necessary.
         let _ = self.file.set_modified(UNIX_EPOCH + PUBLISHED);
         Ok(())
     }
 
-    /// As [`Draft::put`], but after a crash of the system what stands there may be incomplete: for copies of what is kept.
+    /// Moves the file as [`Draft::put`] does, but after a system crash it may be incomplete: for copies of data that
+    /// is kept elsewhere.
     ///
     /// # Errors
-    /// If it cannot be moved there; then what is there is untouched.
+    /// If it cannot be moved; then the existing file is unchanged.
     pub fn put_unsynced(mut self, path: &Path) -> Result<(), FsError> {
         fs::rename(&self.path, path).map_err(failed("write", path))?;
         self.stays = true;
         Ok(())
     }
 
-    /// Puts it in a place (on the same file system), atomically and instead of what is there.
+    /// Moves the file to a path (on the same file system), atomically replacing an existing file.
     ///
     /// # Errors
-    /// If it cannot be written; then what is there is untouched.
+    /// If it cannot be written; then the existing file is unchanged.
     pub fn put(self, path: &Path) -> Result<(), FsError> {
         self.sync()?;
         self.put_unsynced(path)
     }
 }
 
-/// Gives a published file of one's own another identity, so that who means to remove the one that it was leaves it. Returns
-/// it; `None` if the file is another's or cannot be changed.
+/// Changes the identity of one of this account's published files, so that a process that planned to remove the old
+/// identity leaves it alone. Returns the new identity; `None` if the file belongs to another account or cannot be
+/// changed.
 pub fn freshen(path: &Path) -> Option<Identity> {
     let file = File::open(path).ok()?;
     file.set_modified(UNIX_EPOCH + PUBLISHED).ok()?;
     file.metadata().ok().map(|metadata| Identity::of(&metadata))
 }
 
-/// A name that nobody else should have.
+/// Returns a name that no other process uses.
 pub(super) fn temporary_name(folder: &Path, prefix: &str) -> PathBuf {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let (process, count) = (std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
@@ -252,14 +257,14 @@ impl Write for Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if !self.stays {
-            // Left over, it is harmless and swept up later.
+            // A leftover is harmless and removed later.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Gives a finished file its name, in a folder that is made if it must; says whether that was free. The temporary name
-/// may be gone afterwards.
+/// Gives a finished file its name, and creates the folder if necessary; returns whether the name was free. The
+/// temporary name can be gone afterwards.
 pub(super) fn link_or_move(temporary: &Path, target: &Path) -> Result<bool, FsError> {
     let failed = failed("write", target);
     let mut linked = fs::hard_link(temporary, target);
@@ -272,8 +277,8 @@ pub(super) fn link_or_move(temporary: &Path, target: &Path) -> Result<bool, FsEr
     match linked {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-        // Some file systems have no links. Renaming may replace a file that another process published in
-        // this instant, by one with the same bytes: the name is their hash.
+        // Some file systems have no hard links. Renaming can replace a file that another process has just published,
+        // but only by one with the same bytes: the name is their hash.
         Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied) => {
             if fs::symlink_metadata(target).is_ok() {
                 return Ok(false);
@@ -285,10 +290,11 @@ pub(super) fn link_or_move(temporary: &Path, target: &Path) -> Result<bool, FsEr
     }
 }
 
-/// Publishes an immutable file of the given parts: see [`Draft::publish`]. It is written in the folder `temporary`.
+/// Publishes an immutable file made of the given parts: see [`Draft::publish`]. It is written in the folder
+/// `temporary`.
 ///
 /// # Errors
-/// If anything cannot be written; then nothing is there under the final name.
+/// If anything cannot be written; then the final name does not exist.
 pub fn publish(temporary: &Path, target: &Path, parts: &[&[u8]]) -> Result<Option<Identity>, FsError> {
     let mut draft = Draft::new(temporary)?;
     parts.iter().try_for_each(|part| draft.append(part))?;

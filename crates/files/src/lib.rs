@@ -1,7 +1,7 @@
-//! The door to the file system; imported images have one of their own, `learn/src/data/files.rs`.
+//! File system access; imported images have a separate module, `learn/src/data/files.rs`.
 //!
-//! Every error says what was attempted and where. What is written appears whole under its final name
-//! or not at all, whatever is killed in between; only files with temporary names can be left over.
+//! Every error names the attempted operation and the path. A written file appears complete under its final name or
+//! not at all, even if the process is killed; only files with temporary names can be left over.
 
 mod batch;
 mod copy;
@@ -33,25 +33,25 @@ pub use private::{create_private, private_folder, read_private};
 pub use stream::Stream;
 pub use system::{System, can_link, can_reflink, change_shows, free_space, system};
 
-/// An operation on a file or folder that failed.
+/// A failed operation on a file or folder.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation} {}: {source}", path.display())]
 pub struct FsError {
-    /// What was attempted: "read", "write", ….
+    /// The attempted operation: "read", "write", ….
     pub operation: &'static str,
-    /// On what.
+    /// The file or folder.
     pub path: PathBuf,
-    /// What the system said.
+    /// Error reported by the system.
     pub source: io::Error,
 }
 
 impl FsError {
-    /// Whether the disk, or the user's share of it, is full.
+    /// Whether the disk is full or the user's quota is exceeded.
     pub fn is_disk_full(&self) -> bool {
         matches!(self.source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
     }
 
-    /// Whether the place may be read but not written.
+    /// Whether the path can be read but not written.
     pub fn is_read_only(&self) -> bool {
         matches!(self.source.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
     }
@@ -62,17 +62,17 @@ impl FsError {
     }
 }
 
-/// Makes a closure that names the operation and path of an error.
+/// Returns a closure that adds the operation and path to an error.
 fn failed(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> FsError {
     move |source| FsError { operation, path: path.to_owned(), source }
 }
 
-/// The folder that a file lies in.
+/// Returns the folder of a file.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
 }
 
-/// "Not there" as a value.
+/// Turns the error for a missing file into `None`.
 fn optional<T>(result: Result<T, FsError>) -> Result<Option<T>, FsError> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -81,20 +81,20 @@ fn optional<T>(result: Result<T, FsError>) -> Result<Option<T>, FsError> {
     }
 }
 
-/// The modification time that published files are given. Any later write sets another one, however
-/// coarse the file system's clock: a file that still has it has not been written since.
+/// Modification time of published files. Any later write sets a different one, however coarse the file system's
+/// clock: a file that still has it has not been written since.
 const PUBLISHED: Duration = Duration::from_secs(1);
 
-/// Which version of a file's bytes a path stands for, without reading them.
+/// Identifies a version of a file's bytes without reading them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
-    /// Bytes.
+    /// Number of bytes.
     pub size: u64,
     /// Time of the last write, in nanoseconds since 1970.
     pub modified: i64,
-    /// Time of the last change of any kind (names, mode, bytes), in nanoseconds since 1970.
+    /// Time of the last change of any kind (names, mode or bytes), in nanoseconds since 1970.
     pub changed: i64,
-    /// Number of the file in its file system.
+    /// Inode number.
     pub inode: u64,
 }
 
@@ -117,8 +117,8 @@ impl Identity {
         }
     }
 
-    /// Whether every write after `now` (nanoseconds since 1970) gives another identity. A file that was
-    /// changed a moment ago may be changed again within one tick of the file system's clock.
+    /// Whether every write after `now` (nanoseconds since 1970) changes the identity. A file that was changed just
+    /// now can be changed again within one tick of the file system's clock.
     pub fn is_settled(&self, now: i64) -> bool {
         let quiet = |time: i64| now.saturating_sub(time) > 2_000_000_000;
         self.modified == PUBLISHED.as_nanos() as i64 || (quiet(self.modified) && quiet(self.changed))
@@ -129,13 +129,13 @@ fn nanoseconds(seconds: i64, rest: i64) -> i64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(rest)
 }
 
-/// Nanoseconds since 1970.
+/// Returns the current time in nanoseconds since 1970.
 pub fn now() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// The identity of a file; `None` if it is not there.
+/// Returns the identity of a file; `None` if it is missing.
 ///
 /// # Errors
 /// If the folder cannot be searched.
@@ -144,10 +144,10 @@ pub fn identity(path: &Path) -> Result<Option<Identity>, FsError> {
     Ok(metadata.as_ref().map(Identity::of))
 }
 
-/// Reads a whole file of at most `limit` bytes, and its identity from before it was read.
+/// Reads a whole file of at most `limit` bytes; also returns its identity before reading.
 ///
 /// # Errors
-/// If it cannot be read or is larger; nothing larger than the limit is allocated.
+/// If it cannot be read or is larger; no more than the limit is ever allocated.
 pub fn read_identified(path: &Path, limit: u64) -> Result<(Vec<u8>, Identity), FsError> {
     let failed = failed("read", path);
     let (mut file, identity) = match limit > ENDLESS {
@@ -161,10 +161,10 @@ pub fn read_identified(path: &Path, limit: u64) -> Result<(Vec<u8>, Identity), F
     Ok((read_limited(&mut file, identity.size, limit).map_err(failed)?, identity))
 }
 
-/// The most that is read from something without a size, such as a device or a pipe: it may have no end.
+/// Maximum number of bytes read from a file without a size, such as a device or a pipe: it can be endless.
 const ENDLESS: u64 = 16 << 20;
 
-/// Reads an open file, which should have `size` bytes, and must have no more than `limit`.
+/// Reads an open file of `size` bytes and at most `limit` bytes.
 fn read_limited(file: &mut File, size: u64, limit: u64) -> io::Result<Vec<u8>> {
     let too_large = || io::Error::new(ErrorKind::FileTooLarge, format!("it is larger than {limit} bytes"));
     if size > limit {
@@ -203,14 +203,14 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, FsError> {
     String::from_utf8(bytes).map_err(|e| failed("read", path)(io::Error::new(ErrorKind::InvalidData, e)))
 }
 
-/// Opens a regular file for reading bit by bit; with its identity from before it is read. Nothing else is taken for one: a
-/// device may never end, and a FIFO may never begin.
+/// Opens a regular file for reading piece by piece; also returns its identity before reading. Other types are
+/// refused: a device may never end, and reading a FIFO may block forever.
 ///
 /// # Errors
 /// If it cannot be opened, or is not a regular file.
 pub fn open(path: &Path) -> Result<(File, Identity), FsError> {
     let failed = failed("read", path);
-    // Without this flag, opening a pipe waits for a writer.
+    // Without this flag, opening a pipe blocks until there is a writer.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(&failed)?;
     let metadata = file.metadata().map_err(&failed)?;
     match (metadata.is_file(), metadata.is_dir()) {
@@ -226,17 +226,17 @@ pub fn open(path: &Path) -> Result<(File, Identity), FsError> {
 /// Reads a regular file of at most `limit` bytes.
 ///
 /// # Errors
-/// If it cannot be read, is larger, or is no regular file.
+/// If it cannot be read, is larger, or is not a regular file.
 pub fn read_regular(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
     let (mut file, identity) = open(path)?;
     read_limited(&mut file, identity.size, limit).map_err(failed("read", path))
 }
 
-/// Creates a folder and those above it; existing ones are left as they are. In a folder that a group
-/// may write to (and not everyone), new ones get the same mode, whatever the umask.
+/// Creates a folder and its parents; existing ones are left unchanged. In a folder that a group (but not everyone)
+/// can write to, new folders get the same mode, whatever the umask.
 ///
 /// # Errors
-/// If it cannot be created, or is there but no folder.
+/// If it cannot be created, or exists but is not a folder.
 pub fn create_folder(path: &Path) -> Result<(), FsError> {
     if path.is_dir() {
         return Ok(());
@@ -253,14 +253,14 @@ pub fn create_folder(path: &Path) -> Result<(), FsError> {
     }
     let mode = fs::metadata(parent.unwrap_or(Path::new("."))).map_err(&failed)?.mode() & 0o7777;
     let (group_writes, everyone_writes) = (mode & 0o020 != 0, mode & 0o002 != 0);
-    // A folder like /tmp is no example to follow.
+    // The mode of a folder like /tmp is not copied.
     if group_writes && !everyone_writes {
         fs::set_permissions(path, Permissions::from_mode(mode)).map_err(&failed)?;
     }
     Ok(())
 }
 
-/// What lies in the place of a folder, or of one above it, and is not a folder.
+/// Returns the path that is not a folder but is in place of this folder or one of its parents.
 pub fn file_on_the_way(folder: &Path) -> Option<PathBuf> {
     let above = folder.ancestors().find(|path| fs::metadata(path).is_ok())?;
     (!above.is_dir()).then(|| above.to_owned())
@@ -274,8 +274,8 @@ pub fn sync_folder(path: &Path) -> Result<(), FsError> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(failed("sync", path))
 }
 
-/// The names in a folder, sorted; none if it is not there. Names that are not UTF-8 come with
-/// replacement characters.
+/// Returns the names in a folder, sorted; none if the folder is missing. Names that are not UTF-8 contain replacement
+/// characters.
 ///
 /// # Errors
 /// If it cannot be read.
@@ -287,8 +287,7 @@ pub fn list(path: &Path) -> Result<Vec<String>, FsError> {
     Ok(names)
 }
 
-/// All plain files below a folder with their identities, in the order of their names; links are not
-/// followed.
+/// Returns all regular files below a folder with their identities, sorted by name; links are not followed.
 ///
 /// # Errors
 /// If a folder cannot be read.
@@ -304,7 +303,7 @@ pub fn walk(root: &Path) -> Result<Vec<(PathBuf, Identity)>, FsError> {
     Ok(files)
 }
 
-/// Moves a file to a name that must be free; says whether it was there.
+/// Moves a file to a name that must be free; returns whether the file existed.
 ///
 /// # Errors
 /// If it cannot be moved.
@@ -312,13 +311,13 @@ pub fn rename(from: &Path, to: &Path) -> Result<bool, FsError> {
     optional(fs::rename(from, to).map_err(failed("move", from))).map(|moved| moved.is_some())
 }
 
-/// Removes a file or an empty folder; says whether it was there.
+/// Removes a file or an empty folder; returns whether it existed.
 ///
 /// # Errors
 /// If it cannot be removed.
 pub fn remove(path: &Path) -> Result<bool, FsError> {
     let removed = match fs::remove_file(path) {
-        // What the two mean differs between systems: a folder is no file.
+        // Systems report different errors for trying to remove a folder as a file.
         Err(error) if matches!(error.kind(), ErrorKind::IsADirectory | ErrorKind::PermissionDenied) => {
             if fs::symlink_metadata(path).is_ok_and(|there| there.is_dir()) {
                 fs::remove_dir(path)
@@ -331,7 +330,7 @@ pub fn remove(path: &Path) -> Result<bool, FsError> {
     optional(removed.map_err(failed("remove", path))).map(|removed| removed.is_some())
 }
 
-/// Removes a folder with all that is in it; links are removed, not followed.
+/// Removes a folder with its contents; links are removed, not followed.
 ///
 /// # Errors
 /// If anything cannot be removed.
@@ -339,10 +338,10 @@ pub fn remove_all(path: &Path) -> Result<(), FsError> {
     optional(fs::remove_dir_all(path).map_err(failed("remove", path))).map(drop)
 }
 
-/// A path without links and detours.
+/// Returns the canonical path, without links and `..`.
 ///
 /// # Errors
-/// If it is not there.
+/// If the path does not exist.
 pub fn canonical(path: &Path) -> Result<PathBuf, FsError> {
     fs::canonicalize(path).map_err(failed("find", path))
 }
@@ -398,7 +397,7 @@ mod tests {
         assert_eq!(read(&path, 11).unwrap().len(), 11);
         assert_eq!(read_start(&path, 4).unwrap(), [0xff; 4]);
         assert!(read_text(&path, 11).is_err());
-        // Devices may have no end, and pipes may wait for ever.
+        // Devices can be endless, and pipes can block forever.
         let pipe = folder.path().join("pipe");
         let name = std::ffi::CString::new(pipe.as_os_str().as_encoded_bytes()).unwrap();
         // SAFETY: the name ends in NUL.

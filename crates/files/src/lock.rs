@@ -1,4 +1,4 @@
-//! Locks that end with the process that holds them, also between accounts.
+//! Locks that end with the process that holds them, also across accounts.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
@@ -9,12 +9,12 @@ use super::draft::temporary_name;
 use super::modes::shared_mode;
 use super::{FsError, failed, folder_of, identity};
 
-/// In a shared folder: members of the group must be able to open a lock for writing (NFS locks nothing else), and
-/// nobody else to hold it.
+/// Mode in a shared folder: members of the group must be able to open a lock for writing (NFS requires it for
+/// locking), and nobody else must be able to hold it.
 const SHARED_LOCK: u32 = 0o660;
 
-/// A file that is locked as long as this value lives, and removed with it. The system unlocks it when
-/// the process dies, however it dies; the file is then left over, and the next one locks it anew, whoever made it.
+/// A file that is locked as long as this value lives, and then removed. The system unlocks it when the process dies,
+/// in whatever way; the leftover file can then be locked again by any process.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
@@ -22,15 +22,15 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Locks a file, creating it if it is not there; `None` if another process or thread holds it. A new one is made
-    /// in the folder `temporary` (on the same file system).
+    /// Locks a file, and creates it if it is missing; `None` if another process or thread holds the lock. New files
+    /// are created in the folder `temporary` (on the same file system).
     ///
     /// # Errors
     /// If the file cannot be created or the file system has no locks.
     pub fn try_acquire(path: &Path, temporary: &Path) -> Result<Option<Self>, FsError> {
         let failed = failed("lock", path);
-        // Losing a race with a holder that leaves is rare; losing it a hundred times means that the name
-        // cannot be had (a dangling link, say), or that a network shows the past.
+        // Losing a race with a holder that is leaving is rare; losing it a hundred times means that the name cannot
+        // be used (for example a dangling link), or that a network file system shows outdated data.
         for _ in 0..100 {
             let file = match open(path) {
                 Ok(file) => file,
@@ -45,22 +45,22 @@ impl Lock {
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
             }
-            // Its last holder may have removed the file between opening and locking: then this lock is
-            // on a file without a name, which excludes nobody.
+            // Its last holder may have removed the file between our opening and locking it: then this lock is on a
+            // file without a name, which excludes nobody.
             let ours = file.metadata().map_err(&failed)?.ino();
             if identity(path)?.is_some_and(|there| there.inode == ours) {
                 return Ok(Some(Self { file, path: path.to_owned() }));
             }
         }
         match fs::symlink_metadata(path) {
-            // Whoever took it for a holder would wait for ever.
-            Ok(there) if !there.is_file() => Err(failed(io::Error::other("what has this name is no file: remove it"))),
+            // Callers that believed the lock to be held would wait forever.
+            Ok(there) if !there.is_file() => Err(failed(io::Error::other("it is not a regular file: remove it"))),
             _ => Ok(None),
         }
     }
 }
 
-/// Opens a lock's file without asking for creation, which hardened systems refuse for files of others in shared folders.
+/// Opens a lock's file without `O_CREAT`, which hardened systems refuse for files of others in shared folders.
 fn open(path: &Path) -> io::Result<File> {
     match OpenOptions::new().write(true).open(path) {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => File::open(path),
@@ -68,8 +68,8 @@ fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Creates a lock's file, locked and with its mode before it has its name: whoever dies on the way leaves none that
-/// others cannot open. `None` if somebody else made it meanwhile.
+/// Creates a lock's file, locked and with its mode before it gets its name: a process that dies in between leaves no
+/// file that others cannot open. `None` if another process created it in the meantime.
 fn create(path: &Path, temporary: &Path) -> io::Result<Option<File>> {
     let new = |path: &Path| OpenOptions::new().write(true).create_new(true).mode(0o666).open(path);
     let prepare = |file: &File| {
@@ -81,10 +81,10 @@ fn create(path: &Path, temporary: &Path) -> io::Result<Option<File>> {
     let draft = temporary_name(temporary, "lock-");
     let file = new(&draft)?;
     let linked = prepare(&file).and_then(|()| fs::hard_link(&draft, path));
-    // Left over, it is harmless and swept up later.
+    // A leftover is harmless and removed later.
     let _ = fs::remove_file(&draft);
     let made = match linked {
-        // Where there are no links it has its name a moment too early.
+        // Without hard links, the file gets its name a moment too early.
         Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied) => {
             new(path).and_then(|file| prepare(&file).map(|()| file))
         }
@@ -99,8 +99,8 @@ fn create(path: &Path, temporary: &Path) -> io::Result<Option<File>> {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // In this order, so that nobody locks the file between the two and has it removed. Another account's file
-        // stays where it is, and is locked anew.
+        // In this order, so that nobody locks the file in between and has it removed. A file of another account stays
+        // where it is, and can be locked again.
         let _ = fs::remove_file(&self.path);
         let _ = self.file.unlock();
     }
@@ -134,7 +134,7 @@ mod tests {
         let lock = Lock::try_acquire(&folder.path().join("a"), folder.path()).unwrap();
         assert_eq!(mode(), 0o660);
         drop(lock);
-        // One that was left over, by whomever, is locked as it is.
+        // A leftover file of any account is locked unchanged.
         fs::write(folder.path().join("a"), "").unwrap();
         let before = mode();
         let lock = Lock::try_acquire(&folder.path().join("a"), folder.path()).unwrap();

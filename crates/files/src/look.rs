@@ -1,4 +1,4 @@
-//! Looking at very many files below one folder.
+//! Inspecting many files below one folder.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::{FsError, Identity, failed, optional};
 
-/// A folder that stays open: what lies in it is found without walking to the folder again. In one that is not there lies
-/// nothing.
+/// A folder that stays open: its files are found without resolving its path again. A missing folder counts as empty.
 #[derive(Debug)]
 pub struct Lookout {
     folder: Option<File>,
@@ -27,18 +26,18 @@ impl Lookout {
         Ok(Self { folder, path: path.to_owned() })
     }
 
-    /// The identity of what has this name (from the folder on); `None` if it is not there.
+    /// Returns the identity of the file with this name (relative to the folder); `None` if it is missing.
     ///
     /// # Errors
-    /// If a folder on the way cannot be searched.
+    /// If a folder in the path cannot be searched.
     pub fn identity(&self, name: &CStr) -> Result<Option<Identity>, FsError> {
         let Some(folder) = &self.folder else { return Ok(None) };
         let mut status = MaybeUninit::<libc::stat>::uninit();
-        // SAFETY: the descriptor is open, the name ends in NUL, and the place is one for a `stat`.
+        // SAFETY: the descriptor is open, the name ends in NUL, and the buffer has room for a `stat`.
         let told =
             unsafe { libc::fstatat(folder.as_raw_fd(), name.as_ptr(), status.as_mut_ptr(), libc::AT_SYMLINK_NOFOLLOW) };
         if told == 0 {
-            // SAFETY: a call that succeeds fills it.
+            // SAFETY: a successful call initializes it.
             return Ok(Some(Identity::of_status(unsafe { status.assume_init_ref() })));
         }
         let error = io::Error::last_os_error();

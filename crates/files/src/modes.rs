@@ -1,4 +1,4 @@
-//! Owners, groups and modes: how several accounts use one folder, and none can damage what another wrote.
+//! Owners, groups and modes: several accounts use one folder, and none can damage the files of another.
 
 use std::ffi::{CStr, CString};
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
@@ -10,21 +10,21 @@ use std::path::{Path, PathBuf};
 use super::draft::temporary_name;
 use super::{FsError, create_folder, failed, folder_of, optional};
 
-/// The mode of a folder that a group shares: its members add files, which belong to the group like the folder (setgid),
-/// and nobody but a file's owner and the folder's removes or replaces them (sticky).
+/// Mode of a folder that a group shares: its members can add files, which get the folder's group (setgid), and only
+/// the owners of a file and of the folder can remove or replace it (sticky).
 pub const SHARED_FOLDER: u32 = 0o3775;
 
-/// The mode of a published file: everybody reads, nobody writes.
+/// Mode of a published file: everybody can read it, nobody can write it.
 pub const SHARED_FILE: u32 = 0o444;
 
-/// Whose a file or folder is, and who may do what with it.
+/// Owner, group and mode of a file or folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Access {
-    /// The owner's number.
+    /// Number of the owner.
     pub owner: u32,
-    /// The group's number.
+    /// Number of the group.
     pub group: u32,
-    /// The mode, with setgid and sticky bit.
+    /// Mode, with the setgid and sticky bits.
     pub mode: u32,
     /// Whether it is a folder.
     pub is_folder: bool,
@@ -36,14 +36,14 @@ impl Access {
         Self { owner, group, mode, is_folder: metadata.is_dir() }
     }
 
-    /// Whether it may be written by others than its owner. A group with the owner's number is the owner's own: many
-    /// systems give every account one, and let it write to everything.
+    /// Whether accounts other than the owner can write to it. A group with the owner's number counts as private: many
+    /// systems give every account such a group, and let it write to everything.
     pub fn is_shared(&self) -> bool {
         self.mode & 0o002 != 0 || (self.mode & 0o020 != 0 && self.group != self.owner)
     }
 }
 
-/// Whose a file or folder is; `None` if it is not there. Links are not followed.
+/// Returns the owner, group and mode of a file or folder; `None` if it is missing. Links are not followed.
 ///
 /// # Errors
 /// If its folder cannot be searched.
@@ -52,14 +52,14 @@ pub fn access(path: &Path) -> Result<Option<Access>, FsError> {
     Ok(metadata.as_ref().map(Access::of))
 }
 
-/// Tells of everything in a folder, itself first; links are not followed. Returns the folders that cannot be read.
+/// Visits a folder and everything in it; links are not followed. Returns the folders that cannot be read.
 pub fn survey(root: &Path, visit: &mut dyn FnMut(&Path, Access)) -> Vec<PathBuf> {
     let mut unreadable = Vec::new();
     for entry in walkdir::WalkDir::new(root) {
         match entry.and_then(|entry| Ok((entry.metadata()?, entry))) {
             Ok((metadata, entry)) if !metadata.is_symlink() => visit(entry.path(), Access::of(&metadata)),
             Ok(_) => {}
-            // What went away meanwhile is no matter.
+            // Files that disappeared in the meantime are ignored.
             Err(error) if error.io_error().is_some_and(|error| error.kind() == ErrorKind::NotFound) => {}
             Err(error) => unreadable.push(error.path().unwrap_or(root).to_owned()),
         }
@@ -67,39 +67,39 @@ pub fn survey(root: &Path, visit: &mut dyn FnMut(&Path, Access)) -> Vec<PathBuf>
     unreadable
 }
 
-/// Gives a file or folder a group and a mode; says whether it had others. Links are refused.
+/// Sets the group and mode of a file or folder; returns whether they changed. Links are refused.
 ///
 /// # Errors
 /// If it belongs to somebody else, or this account is not in the group.
 pub fn set_access(path: &Path, group: u32, mode: u32) -> Result<bool, FsError> {
     let failed = failed("set the group and mode of", path);
-    // What is changed is what was opened, which nobody can exchange for a link any more.
+    // The opened file is changed, which nobody can replace by a link any more.
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(&failed)?;
     let there = Access::of(&file.metadata().map_err(&failed)?);
     if there.group != group {
         std::os::unix::fs::fchown(&file, None, Some(group)).map_err(&failed)?;
     }
-    // Changing the group may have taken bits away.
+    // Changing the group can clear mode bits.
     if there.mode != mode || there.group != group {
         file.set_permissions(Permissions::from_mode(mode)).map_err(&failed)?;
     }
     if Access::of(&file.metadata().map_err(&failed)?).mode != mode {
-        let what = format!("the system did not take mode {mode:04o}: are you in the group, and does it keep modes?");
+        let what = format!("mode {mode:04o} was not set: are you in the group, and does the file system store modes?");
         return Err(failed(io::Error::new(ErrorKind::PermissionDenied, what)));
     }
     Ok(there.mode != mode || there.group != group)
 }
 
-/// The mode that what is made in a folder must have, because a group (and not everyone) may write there.
+/// Returns the mode for new entries of a folder, if a group (but not everyone) can write to it.
 pub(super) fn shared_mode(folder: &Path) -> io::Result<Option<u32>> {
     let mode = fs::metadata(folder)?.mode() & 0o7777;
-    // A folder like /tmp is no example to follow.
+    // The mode of a folder like /tmp is not copied.
     Ok((mode & 0o022 == 0o020).then_some(mode))
 }
 
-/// Creates a folder like [`create_folder`]. In a shared one it has its mode before it has its name: whoever dies on the
-/// way leaves none that others cannot use. It is made in `temporary`, on the same file system.
+/// Creates a folder like [`create_folder`]. In a shared folder it gets its mode before its name: a process that dies
+/// in between leaves no folder that others cannot use. It is created in `temporary`, on the same file system.
 ///
 /// # Errors
 /// If it cannot be created.
@@ -116,48 +116,48 @@ pub fn publish_folder(temporary: &Path, path: &Path) -> Result<(), FsError> {
         Ok(()) => Ok(()),
         Err(error) => {
             let _ = fs::remove_dir(&draft);
-            // Somebody else was faster.
+            // Another process was faster.
             if path.is_dir() { Ok(()) } else { Err(failed(error)) }
         }
     }
 }
 
-/// Whether this account may add files to a folder.
+/// Whether this account can add files to a folder.
 pub fn may_add(folder: &Path) -> bool {
     let Ok(path) = CString::new(folder.as_os_str().as_bytes()) else { return false };
-    // SAFETY: a system call that reads a string with its end.
+    // SAFETY: a system call that reads a NUL-terminated string.
     unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::W_OK | libc::X_OK, libc::AT_EACCESS) == 0 }
 }
 
-/// The account that the program acts for.
+/// The account that the program runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Its number.
+    /// Number of the user.
     pub user: u32,
-    /// The numbers of its groups.
+    /// Numbers of its groups.
     pub groups: Vec<u32>,
 }
 
 impl Account {
-    /// That of this process.
+    /// Returns the account of this process.
     pub fn current() -> Self {
-        // SAFETY: they take nothing, always succeed and change nothing.
+        // SAFETY: these calls take no arguments, always succeed and change nothing.
         let (user, own) = unsafe { (libc::geteuid(), libc::getegid()) };
         let mut groups = vec![0; 1 << 16];
-        // SAFETY: the system writes at most as many numbers as there is room for.
+        // SAFETY: the system writes at most as many numbers as the buffer has room for.
         let count = unsafe { libc::getgroups(groups.len() as libc::c_int, groups.as_mut_ptr()) };
         groups.truncate(usize::try_from(count).unwrap_or(0));
         groups.push(own);
         Self { user, groups }
     }
 
-    /// Whether it is in a group, as far as this process goes.
+    /// Whether the account is in a group, according to this process.
     pub fn is_in(&self, group: u32) -> bool {
         self.user == 0 || self.groups.contains(&group)
     }
 }
 
-/// An account's name, or `user number N`.
+/// Returns the name of an account, or `user number N`.
 pub fn user_name(user: u32) -> String {
     // SAFETY: all zeros is a valid value: numbers and null pointers.
     let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
@@ -168,7 +168,7 @@ pub fn user_name(user: u32) -> String {
     found.map_or(format!("user number {user}"), |_buffer| text(entry.pw_name))
 }
 
-/// A group's name, or its number.
+/// Returns the name of a group, or its number.
 pub fn group_name(group: u32) -> String {
     // SAFETY: as above.
     let mut entry: libc::group = unsafe { std::mem::zeroed() };
@@ -179,20 +179,20 @@ pub fn group_name(group: u32) -> String {
     found.map_or(group.to_string(), |_buffer| text(entry.gr_name))
 }
 
-/// The number of a group that is named or given by its number.
+/// Returns the number of a group that is given by its name or number.
 pub fn group_number(name: &str) -> Option<u32> {
     let text = CString::new(name).ok()?;
     // SAFETY: as above.
     let mut entry: libc::group = unsafe { std::mem::zeroed() };
     let found = looked_up(|buffer, found| {
-        // SAFETY: as above; the name is a string with its end.
+        // SAFETY: as above; the name is a NUL-terminated string.
         unsafe { libc::getgrnam_r(text.as_ptr(), &raw mut entry, buffer.as_mut_ptr().cast(), buffer.len(), found) }
     });
-    // The number that means "leave it as it is" is none.
+    // The number that means "leave unchanged" is not a group.
     found.map(|_buffer| entry.gr_gid).or_else(|| name.parse().ok().filter(|number| *number != u32::MAX))
 }
 
-/// Asks the system's list of accounts with ever larger buffers; the buffer holds the answer's texts.
+/// Queries the system's list of accounts with growing buffers; the buffer holds the texts of the result.
 fn looked_up<T>(mut ask: impl FnMut(&mut [u8], *mut *mut T) -> libc::c_int) -> Option<Vec<u8>> {
     let mut buffer = vec![0; 1 << 10];
     loop {
@@ -205,9 +205,9 @@ fn looked_up<T>(mut ask: impl FnMut(&mut [u8], *mut *mut T) -> libc::c_int) -> O
     }
 }
 
-/// A text that the system gave, as long as its buffer lives.
+/// Copies a text from the system while its buffer is alive.
 fn text(name: *const libc::c_char) -> String {
-    // SAFETY: it points into the buffer, which is alive in the caller, and ends with a zero.
+    // SAFETY: it points into the buffer, which is alive in the caller, and ends with NUL.
     unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned()
 }
 

@@ -1,7 +1,7 @@
-//! Files that the user names, such as those of `--to FILE`, `cache export FIGURE FILE` and `--trust FILE`.
+//! Files named by the user, such as those of `--to FILE`, `cache export FIGURE FILE` and `--trust FILE`.
 //!
-//! Regular files are replaced whole and keep their owner and mode. A link is followed, and the file that it leads to is
-//! replaced. What is no regular file (a device, a FIFO, a descriptor) is never replaced but written through.
+//! Regular files are replaced as a whole and keep their owner and mode. A link is followed, and the file that it
+//! leads to is replaced. Other files (devices, FIFOs, descriptors) are never replaced but written through.
 
 use std::fs::{self, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
@@ -13,35 +13,36 @@ use super::draft::Draft;
 use super::stream::Stream;
 use super::{FsError, failed, folder_of, read};
 
-/// So many links may lead from one to the next, as in Linux itself.
+/// Maximum number of links followed in a chain, as in Linux itself.
 const LINKS: usize = 40;
 
-/// A file that the user named, while it is being written. Unless it is put in its place, a regular file stays as it was.
+/// A file named by the user, while it is being written. A regular file stays unchanged unless the new one is put in
+/// place.
 #[derive(Debug)]
 pub struct Named(Writing);
 
 #[derive(Debug)]
 enum Writing {
-    /// A new file, to come in the place of one, or of nothing.
+    /// A new file that replaces an existing one, or is created.
     File { draft: Draft, place: PathBuf },
-    /// Something that is written as it comes.
+    /// A stream that is written directly.
     Stream(Stream),
 }
 
-/// What a path leads to.
+/// Result of following a path.
 enum Found {
     /// A regular file.
     File(PathBuf, Metadata),
-    /// Nothing, in a folder that may be there.
+    /// Nothing, in a folder that may exist.
     Nothing(PathBuf),
     /// A descriptor of this process.
     Descriptor(RawFd),
-    /// A device, a FIFO, or a file that another process has open.
+    /// A device, a FIFO, or a file opened by another process.
     Special(PathBuf),
 }
 
 impl Named {
-    /// Begins to write a file; `-` is standard output.
+    /// Starts to write a file; `-` is standard output.
     ///
     /// # Errors
     /// If it is a folder, or cannot be written.
@@ -52,7 +53,7 @@ impl Named {
         Self::at(path)
     }
 
-    /// The same, and `-` is a file like any other.
+    /// As [`Named::create`], but `-` is an ordinary file name.
     fn at(path: &Path) -> Result<Self, FsError> {
         Ok(Self(match find(path)? {
             Found::Descriptor(descriptor) => Writing::Stream(Stream::inherited(descriptor, path)?),
@@ -60,7 +61,8 @@ impl Named {
             Found::Nothing(place) => Writing::File { draft: Draft::of(&place)?, place },
             Found::File(place, old) => {
                 if place != path {
-                    // Behind a link may lie what is not to be changed, such as a file in the store of another program.
+                    // A link can lead to a file that must not be changed, such as a file in the store of another
+                    // program.
                     OpenOptions::new().write(true).open(&place).map_err(failed("write", &place))?;
                 }
                 let draft = Draft::private(&place)?;
@@ -81,7 +83,7 @@ impl Named {
         }
     }
 
-    /// The new file, where one is made.
+    /// Returns the new file, unless this is a stream.
     pub fn draft(&mut self) -> Option<&mut Draft> {
         match &mut self.0 {
             Writing::File { draft, .. } => Some(draft),
@@ -89,12 +91,12 @@ impl Named {
         }
     }
 
-    /// Whether a person reads what is written.
+    /// Whether the output is a terminal.
     pub fn is_terminal(&self) -> bool {
         matches!(&self.0, Writing::Stream(stream) if stream.is_terminal())
     }
 
-    /// What it is called in messages.
+    /// Returns its name for messages.
     pub fn path(&self) -> &Path {
         match &self.0 {
             Writing::File { place, .. } => place,
@@ -102,19 +104,19 @@ impl Named {
         }
     }
 
-    /// Writes all of the bytes, and puts the file in its place.
+    /// Writes all of the bytes, and moves the file into place.
     ///
     /// # Errors
-    /// If they cannot be written; then what is there is untouched.
+    /// If they cannot be written; then an existing file is unchanged.
     pub fn write_whole(mut self, bytes: &[u8]) -> Result<(), FsError> {
         self.append(bytes)?;
         self.put()
     }
 
-    /// Puts the new file in its place, durably.
+    /// Moves the new file into place, durably.
     ///
     /// # Errors
-    /// If it cannot be written; then what is there is untouched.
+    /// If it cannot be written; then an existing file is unchanged.
     pub fn put(self) -> Result<(), FsError> {
         match self.0 {
             Writing::File { draft, place } => draft.put(&place),
@@ -122,10 +124,11 @@ impl Named {
         }
     }
 
-    /// As [`Named::put`], but after a crash of the system what stands there may be incomplete: for copies of what is kept.
+    /// Moves the file as [`Named::put`] does, but after a system crash it may be incomplete: for copies of data that
+    /// is kept elsewhere.
     ///
     /// # Errors
-    /// If it cannot be moved there; then what is there is untouched.
+    /// If it cannot be moved; then an existing file is unchanged.
     pub fn put_unsynced(self) -> Result<(), FsError> {
         match self.0 {
             Writing::File { draft, place } => draft.put_unsynced(&place),
@@ -146,29 +149,29 @@ impl Write for Named {
 }
 
 impl Draft {
-    /// Gives it the owner and mode of the file whose place it takes, as far as this account may.
+    /// Copies the owner and mode of the file that it replaces, as far as this account can.
     fn resemble(&self, old: &Metadata) -> Result<(), FsError> {
         let failed = failed("write", self.path());
         let own = self.file().metadata().map_err(&failed)?;
         let mut mode = old.mode() & 0o777;
         if own.gid() != old.gid() && fchown(self.file(), None, Some(old.gid())).is_err() {
-            // What one group was allowed is not meant for another.
+            // Permissions of one group must not pass to another.
             mode &= 0o707;
         }
         if own.uid() != old.uid() {
-            // Only root may give files away.
+            // Only root can change the owner.
             let _ = fchown(self.file(), Some(old.uid()), None);
         }
         self.file().set_permissions(Permissions::from_mode(mode)).map_err(failed)
     }
 }
 
-/// Follows the links that a path leads over.
+/// Follows the links in a path.
 fn find(path: &Path) -> Result<Found, FsError> {
     let failed = failed("write", path);
     let mut at = path.to_owned();
     for _ in 0..=LINKS {
-        // Links there do not lead where they seem to: to open them is to open what the process has open.
+        // Links in /proc are special: opening one opens the file that the process has open.
         let folder = fs::canonicalize(folder_of(&at)).unwrap_or_default();
         if folder.starts_with("/proc") {
             let number = at.file_name().and_then(|name| name.to_str()?.parse().ok());
@@ -189,18 +192,18 @@ fn find(path: &Path) -> Result<Found, FsError> {
     Err(failed(io::Error::from_raw_os_error(libc::ELOOP)))
 }
 
-/// Writes a file that the user named; `-` is standard output.
+/// Writes a file named by the user; `-` is standard output.
 ///
 /// # Errors
-/// If it cannot be written; then an old regular file is untouched.
+/// If it cannot be written; then an existing regular file is unchanged.
 pub fn write_named(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     Named::create(path)?.write_whole(bytes)
 }
 
-/// Replaces a file, or creates it, if its bytes are others; says whether they were.
+/// Creates or replaces a file if its bytes differ; returns whether they did.
 ///
 /// # Errors
-/// If it cannot be written; then the old one is untouched.
+/// If it cannot be written; then the old file is unchanged.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<bool, FsError> {
     let length = bytes.len() as u64;
     let has_length = fs::metadata(path).is_ok_and(|old| old.is_file() && old.len() == length);
@@ -229,10 +232,10 @@ mod tests {
 
     type Writer = fn(&Path, &[u8]) -> Result<(), FsError>;
 
-    /// Makes a FIFO or a device; `false` if this account may not.
+    /// Creates a FIFO or a device; `false` if this account cannot.
     fn make_node(path: &Path, kind: libc::mode_t, device: libc::dev_t) -> bool {
         let path = CString::new(path.as_os_str().as_bytes()).unwrap();
-        // SAFETY: a system call that reads a string with its end.
+        // SAFETY: a system call that reads a NUL-terminated string.
         unsafe { libc::mknod(path.as_ptr(), kind | 0o600, device) == 0 }
     }
 
@@ -286,7 +289,7 @@ mod tests {
             symlink(at("circle"), at("circle")).unwrap();
             for (name, target) in [("link", "far/target"), ("dangling", "far/new"), ("folder/near", "far/target")] {
                 write(&at(name), name.as_bytes()).unwrap();
-                assert!(fs::symlink_metadata(at(name)).unwrap().is_symlink(), "{name} is a link still");
+                assert!(fs::symlink_metadata(at(name)).unwrap().is_symlink(), "{name} is still a link");
                 assert!(fs::symlink_metadata(at(target)).unwrap().is_file());
                 assert_eq!(fs::read_to_string(at(target)).unwrap(), name);
             }
@@ -316,11 +319,11 @@ mod tests {
                 assert!(fs::symlink_metadata(at("pipe")).unwrap().file_type().is_fifo());
             }
         }
-        // Devices of our own producer: /dev/null and /dev/full under other names.
+        // Our own devices: /dev/null and /dev/full under other names.
         let [null, full] = [3, 7].map(|minor| libc::makedev(1, minor));
         let made = make_node(&at("null"), libc::S_IFCHR, null) && make_node(&at("full"), libc::S_IFCHR, full);
         if !made || OpenOptions::new().write(true).open(at("null")).is_err() {
-            println!("skipped: this account may not make devices");
+            println!("skipped: this account cannot create devices");
             return;
         }
         symlink("null", at("to-null")).unwrap();

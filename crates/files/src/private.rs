@@ -1,4 +1,4 @@
-//! Files that are for their owner's eyes only.
+//! Files that only their owner can read.
 
 use std::fs::{self, DirBuilder, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -8,15 +8,15 @@ use std::path::Path;
 use super::draft::Draft;
 use super::{FsError, create_folder, failed, folder_of, read_limited, sync_folder};
 
-/// Reads a file that nobody else can read, of at most `limit` bytes.
+/// Reads a private file of at most `limit` bytes.
 ///
 /// # Errors
-/// If it cannot be read, is larger, is a link or no plain file, belongs to somebody else, others may read or write it,
-/// or others may write to its folder. The message says what to do.
+/// If it cannot be read, is larger, is a link or not a regular file, belongs to another account, can be read or
+/// written by others, or others can write to its folder. The message says what to do.
 pub fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
     check_folder(folder_of(path))?;
     let failed = failed("read", path);
-    // What is judged is what was opened, which nobody can exchange any more; and a pipe is not waited for.
+    // The opened file is checked, which nobody can replace any more; and opening a pipe must not block.
     let opened = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
     let mut file = opened.map_err(|error| match error.raw_os_error() {
         Some(libc::ELOOP) => failed(io::Error::other("it is a link: put the file itself there")),
@@ -25,9 +25,9 @@ pub fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
     let metadata = file.metadata().map_err(&failed)?;
     let mode = metadata.mode() & 0o7777;
     let fault = match metadata.is_file() {
-        false => Some("it is no plain file".to_owned()),
+        false => Some("it is not a regular file".to_owned()),
         true if mode & 0o077 != 0 => {
-            Some(format!("others may read or write it (mode {mode:04o}): run `chmod 600 {}`", path.display()))
+            Some(format!("others can read or write it (mode {mode:04o}): run `chmod 600 {}`", path.display()))
         }
         true => belongs_to_other(&metadata),
     };
@@ -37,17 +37,17 @@ pub fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
     }
 }
 
-/// Creates a file that nobody else can read at any moment, and its folder likewise; says whether. One that is there
-/// stays as it is.
+/// Creates a file that no other account can ever read, and its folder with the same protection; returns whether it
+/// did. An existing file is left unchanged.
 ///
 /// # Errors
-/// If it cannot be written, or others may write to its folder.
+/// If it cannot be written, or others can write to its folder.
 pub fn create_private(path: &Path, bytes: &[u8]) -> Result<bool, FsError> {
     let folder = folder_of(path);
     private_folder(folder)?;
     let mut draft = Draft::private(path)?;
     draft.append(bytes)?;
-    // Where there are no links there are no modes either, and this is no place for secrets.
+    // File systems without hard links have no modes either, and are not suitable for secrets.
     if !draft.link(path)? {
         return Ok(false);
     }
@@ -55,10 +55,10 @@ pub fn create_private(path: &Path, bytes: &[u8]) -> Result<bool, FsError> {
     Ok(true)
 }
 
-/// Creates a folder that is for its owner alone; one that is there stays as it is.
+/// Creates a private folder; an existing one is left unchanged.
 ///
 /// # Errors
-/// If it cannot be created, or others may write to it.
+/// If it cannot be created, or others can write to it.
 pub fn private_folder(folder: &Path) -> Result<(), FsError> {
     if let Some(parent) = folder.parent().filter(|parent| *parent != Path::new("")) {
         create_folder(parent)?;
@@ -69,15 +69,15 @@ pub fn private_folder(folder: &Path) -> Result<(), FsError> {
     }
 }
 
-/// Refuses a folder in which others could exchange files.
+/// Refuses a folder in which others could replace files.
 fn check_folder(folder: &Path) -> Result<(), FsError> {
     let failed = failed("use", folder);
     let metadata = fs::symlink_metadata(folder).map_err(&failed)?;
     let mode = metadata.mode() & 0o7777;
     let fault = match metadata.is_dir() {
-        false => Some("it is a link or no folder: name the folder itself".to_owned()),
+        false => Some("it is a link or not a folder: name the folder itself".to_owned()),
         true if mode & 0o022 != 0 => {
-            Some(format!("others may write to it (mode {mode:04o}): run `chmod 700 {}`", folder.display()))
+            Some(format!("others can write to it (mode {mode:04o}): run `chmod 700 {}`", folder.display()))
         }
         true => belongs_to_other(&metadata),
     };
@@ -85,9 +85,9 @@ fn check_folder(folder: &Path) -> Result<(), FsError> {
 }
 
 fn belongs_to_other(metadata: &Metadata) -> Option<String> {
-    // SAFETY: takes nothing, always succeeds and changes nothing.
+    // SAFETY: takes no arguments, always succeeds and changes nothing.
     let own = unsafe { libc::geteuid() };
-    (metadata.uid() != own).then(|| format!("it belongs to user number {}, and you are number {own}", metadata.uid()))
+    (metadata.uid() != own).then(|| format!("it belongs to user number {}, but you are number {own}", metadata.uid()))
 }
 
 #[cfg(test)]
@@ -138,9 +138,9 @@ mod tests {
             assert!(create_private(&path.with_file_name("y.key"), b"").is_err());
         }
         chmod(path.parent().unwrap(), 0o755);
-        assert!(read_private(&path, 9).is_ok(), "that others see the names is no harm");
+        assert!(read_private(&path, 9).is_ok(), "others may see the names");
 
-        // As root the files can be given away.
+        // Root can give files to others.
         if chown(&path, Some(12_345), None).is_ok() {
             assert!(refusal().contains("belongs to user number 12345"), "{}", refusal());
             chown(&path, Some(fs::metadata(folder.path()).unwrap().uid()), None).unwrap();
@@ -160,7 +160,7 @@ mod tests {
         assert!(!create_private(&beside("link"), b"").unwrap());
         fs::create_dir(beside("folder")).unwrap();
         chmod(&beside("folder"), 0o700);
-        assert!(read_private(&beside("folder"), 9).unwrap_err().to_string().contains("no plain file"));
+        assert!(read_private(&beside("folder"), 9).unwrap_err().to_string().contains("not a regular file"));
         symlink(folder.path().join("keys"), folder.path().join("elsewhere")).unwrap();
         assert!(read_private(&folder.path().join("elsewhere/x.key"), 9).unwrap_err().to_string().contains("link"));
         assert!(create_private(&folder.path().join("elsewhere/y.key"), b"").is_err());

@@ -1,5 +1,4 @@
-//! What is written through rather than replaced: standard output, other descriptors that the program was started with,
-//! devices and FIFOs.
+//! Outputs that are written directly, not replaced: standard output, other inherited descriptors, devices and FIFOs.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -12,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use super::{FsError, failed};
 
-/// How long a FIFO is waited for that nobody reads.
+/// Time to wait for a reader of a FIFO.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Whether the program was started without a standard output. Rust's runtime opens /dev/null in its place before `main`,
-/// so this is looked up earlier.
+/// Whether the program was started without a standard output. Rust's runtime opens /dev/null instead before `main`,
+/// so this is checked earlier.
 static WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 
 #[used]
@@ -25,12 +24,12 @@ static WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 static AT_START: extern "C" fn() = look_at_standard_output;
 
 extern "C" fn look_at_standard_output() {
-    // SAFETY: asks for the flags of a descriptor, which may be closed; nothing of Rust's runtime is needed.
+    // SAFETY: queries the flags of a descriptor, which can be closed; nothing of Rust's runtime is needed.
     let flags = unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFD) };
     WAS_CLOSED.store(flags < 0, Ordering::Relaxed);
 }
 
-/// Something open that is written as it comes.
+/// An open output that is written directly.
 #[derive(Debug)]
 pub struct Stream {
     file: File,
@@ -39,7 +38,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Standard output.
+    /// Opens standard output.
     ///
     /// # Errors
     /// If the program was started without one.
@@ -51,17 +50,17 @@ impl Stream {
         }
     }
 
-    /// A descriptor that the program was started with; `path` is what the user calls it.
+    /// Opens a descriptor that the program was started with; `path` is the user's name for it.
     ///
     /// # Errors
-    /// If it was started with no such descriptor.
+    /// If the program was started without such a descriptor.
     pub(super) fn inherited(descriptor: RawFd, path: &Path) -> Result<Self, FsError> {
         if descriptor == libc::STDOUT_FILENO {
             return Self::standard_output();
         }
-        // SAFETY: asks for the flags of a descriptor, which may be closed.
+        // SAFETY: queries the flags of a descriptor, which can be closed.
         let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFD) };
-        // What this process opened itself closes on exec, and is not the user's to name.
+        // Descriptors opened by this process close on exec, and users cannot mean them.
         match flags >= 0 && flags & libc::FD_CLOEXEC == 0 {
             true => Self::duplicate(descriptor, path),
             false => Err(failed("write", path)(io::Error::from_raw_os_error(libc::EBADF))),
@@ -69,17 +68,17 @@ impl Stream {
     }
 
     fn duplicate(descriptor: RawFd, path: &Path) -> Result<Self, FsError> {
-        // SAFETY: makes another descriptor of an open one, or fails.
+        // SAFETY: duplicates an open descriptor, or fails.
         let own = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 3) };
         if own < 0 {
             return Err(failed("write", path)(io::Error::last_os_error()));
         }
-        // SAFETY: the descriptor was made just now and belongs to nobody else.
+        // SAFETY: the descriptor was created just now and has no other owner.
         let file = unsafe { File::from_raw_fd(own) };
         Ok(Self { file, path: path.to_owned(), is_standard_output: descriptor == libc::STDOUT_FILENO })
     }
 
-    /// A device, a FIFO or a file of a running process. Of a FIFO, it waits some seconds for a reader.
+    /// Opens a device, a FIFO or a file of a running process. Waits some seconds for a reader of a FIFO.
     ///
     /// # Errors
     /// If it cannot be opened, or nobody reads the FIFO.
@@ -90,7 +89,7 @@ impl Stream {
     fn open_within(path: &Path, patience: Duration) -> Result<Self, FsError> {
         let failed = failed("write", path);
         let begun = Instant::now();
-        // Without this flag, opening a FIFO that nobody reads would wait for ever.
+        // Without this flag, opening a FIFO without a reader would block forever.
         let open = || OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path);
         let file = loop {
             match open() {
@@ -104,7 +103,7 @@ impl Stream {
                 opened => break opened.map_err(&failed)?,
             }
         };
-        // Writing waits for the reader again.
+        // Writing blocks again until the reader is ready.
         // SAFETY: changes the flags of a descriptor that is open.
         if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, 0) } < 0 {
             return Err(failed(io::Error::last_os_error()));
@@ -112,7 +111,7 @@ impl Stream {
         Ok(Self { file, path: path.to_owned(), is_standard_output: false })
     }
 
-    /// Writes all of the bytes. A reader of standard output that went away (`wdpipe graph | head`) is no error.
+    /// Writes all of the bytes. It is not an error if the reader of standard output has gone (`wdpipe graph | head`).
     ///
     /// # Errors
     /// If they cannot be written.
@@ -123,14 +122,14 @@ impl Stream {
         }
     }
 
-    /// What it is called in messages.
+    /// Returns its name for messages.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether a person reads it.
+    /// Whether the output is a terminal.
     pub fn is_terminal(&self) -> bool {
-        // SAFETY: asks about a descriptor that is open as long as `self`.
+        // SAFETY: queries a descriptor that is open as long as `self`.
         unsafe { libc::isatty(self.file.as_raw_fd()) == 1 }
     }
 }
@@ -147,7 +146,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
         let name = CString::new(pipe.as_os_str().as_bytes()).unwrap();
-        // SAFETY: a system call that reads a string with its end.
+        // SAFETY: a system call that reads a NUL-terminated string.
         assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
         let error = Stream::open_within(&pipe, Duration::ZERO).unwrap_err();
         assert!(error.to_string().contains("nobody reads from it"), "{error}");

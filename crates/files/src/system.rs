@@ -1,4 +1,4 @@
-//! What kind of file system a folder lies on, and what it can do.
+//! The type and the features of the file system of a folder.
 
 use std::ffi::CString;
 use std::fs::{self, OpenOptions};
@@ -12,12 +12,12 @@ use super::copy::clone_range;
 use super::draft::temporary_name;
 use super::{FsError, PUBLISHED, failed, identity};
 
-/// A kind of file system.
+/// A type of file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct System {
-    /// What it is called.
+    /// Name of the file system.
     pub name: &'static str,
-    /// Whether other machines may write to it too, or locks may not work as on a disk of one's own.
+    /// Whether other machines can write to it too, or locks may not work as on a local disk.
     pub is_network: bool,
 }
 
@@ -50,15 +50,15 @@ const KNOWN: [(u32, &str, bool); 24] = [
     (0x4d44, "FAT", false),
 ];
 
-/// The kind of file system that a folder lies on.
+/// Returns the type of the file system of a folder.
 ///
 /// # Errors
-/// If it cannot be asked.
+/// If it cannot be queried.
 pub fn system(folder: &Path) -> Result<System, FsError> {
     #[cfg(target_os = "linux")]
     {
         let path = c_path(folder)?;
-        // SAFETY: all zeros is a valid value; the call fills it and reads a string with its end.
+        // SAFETY: all zeros is a valid value; the call fills it and reads a NUL-terminated string.
         let mut about: libc::statfs = unsafe { std::mem::zeroed() };
         // SAFETY: as above.
         if unsafe { libc::statfs(path.as_ptr(), &raw mut about) } != 0 {
@@ -76,17 +76,17 @@ pub fn system(folder: &Path) -> Result<System, FsError> {
 }
 
 impl System {
-    /// One that this program does not know, or does not ask for.
+    /// A file system that this program does not know, or does not query.
     pub const UNKNOWN: Self = Self { name: "a file system unknown to wdpipe", is_network: false };
 }
 
-/// Bytes that this account may still write to the file system of a folder.
+/// Returns the number of bytes that this account can still write to the file system of a folder.
 ///
 /// # Errors
-/// If it cannot be asked.
+/// If it cannot be queried.
 pub fn free_space(folder: &Path) -> Result<u64, FsError> {
     let path = c_path(folder)?;
-    // SAFETY: all zeros is a valid value; the call fills it and reads a string with its end.
+    // SAFETY: all zeros is a valid value; the call fills it and reads a NUL-terminated string.
     let mut about: libc::statvfs = unsafe { std::mem::zeroed() };
     // SAFETY: as above.
     if unsafe { libc::statvfs(path.as_ptr(), &raw mut about) } != 0 {
@@ -100,10 +100,10 @@ fn c_path(path: &Path) -> Result<CString, FsError> {
     text.map_err(|error| failed("inspect", path)(io::Error::new(ErrorKind::InvalidInput, error)))
 }
 
-/// Whether a file may have two names.
+/// Whether a file can have two names.
 ///
 /// # Errors
-/// If no file can be made in the folder.
+/// If no file can be created in the folder.
 pub fn can_link(folder: &Path) -> Result<bool, FsError> {
     with_files(folder, &mut |one, two| fs::hard_link(one, two).is_ok())
 }
@@ -111,7 +111,7 @@ pub fn can_link(folder: &Path) -> Result<bool, FsError> {
 /// Whether a file can be cloned without copying its bytes.
 ///
 /// # Errors
-/// If no file can be made in the folder.
+/// If no file can be created in the folder.
 pub fn can_reflink(folder: &Path) -> Result<bool, FsError> {
     with_files(folder, &mut |one, two| {
         let from = fs::write(one, [7; 8192]).and_then(|()| OpenOptions::new().read(true).open(one));
@@ -120,10 +120,10 @@ pub fn can_reflink(folder: &Path) -> Result<bool, FsError> {
     })
 }
 
-/// Whether a write to a published file gives it another identity: then no damage goes unnoticed.
+/// Whether a write to a published file changes its identity: then no damage goes unnoticed.
 ///
 /// # Errors
-/// If no file can be made in the folder.
+/// If no file can be created in the folder.
 pub fn change_shows(folder: &Path) -> Result<bool, FsError> {
     with_files(folder, &mut |one, _| {
         let published = fs::write(one, "right").and_then(|()| OpenOptions::new().write(true).open(one));
@@ -134,7 +134,7 @@ pub fn change_shows(folder: &Path) -> Result<bool, FsError> {
     })
 }
 
-/// Tries something with a new file and a free name, which are gone afterwards.
+/// Runs a test with a new file and a free name; both are removed afterwards.
 fn with_files(folder: &Path, attempt: &mut dyn FnMut(&Path, &Path) -> bool) -> Result<bool, FsError> {
     let (one, two) = (temporary_name(folder, "try-"), temporary_name(folder, "try-"));
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(&one).map_err(failed("write", &one))?;

@@ -1,7 +1,8 @@
-//! Attestations: that somebody computed parts of a figure again, and with what result. Signed, so that they add up.
+//! Attestations: signed statements that somebody recomputed parts of a figure, and with what result. Their coverage
+//! adds up.
 //!
-//! `reports/<profile>/<figure>.receipts` holds them as TOML, one `[[receipt]]` after the other; new ones are appended.
-//! What is signed is the encoded [`Testimony`].
+//! `reports/<profile>/<figure>.receipts` holds them as TOML, one `[[receipt]]` after the other; new ones are
+//! appended. The signature covers the encoded [`Testimony`].
 
 use std::fmt::Write;
 
@@ -15,71 +16,71 @@ use base::digest::{ClosureRoot, StageKey};
 
 const FORMAT: Format = Format { magic: *b"WDrc", version: 1, name: "attestation" };
 
-/// No file of attestations has more bytes.
+/// Maximum number of bytes of a file of attestations.
 pub const LIMIT: u64 = 4 << 20;
 
-/// A stage that was computed again: its key, and the root of its outputs alone ([`closure::root`]).
+/// A recomputed stage: its key, and the root of its outputs alone ([`closure::root`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Segment {
-    /// Its key.
+    /// Key of the stage.
     pub key: StageKey,
-    /// What was recorded of it.
+    /// Root of its recorded outputs.
     pub outcome: ClosureRoot,
 }
 
 impl Segment {
-    /// A stage of a lock.
+    /// Returns the segment of a locked stage.
     pub fn of(stage: &Locked) -> Self {
         Self { key: stage.key, outcome: closure::root([stage.outcome()]) }
     }
 }
 
-/// What an attestation says.
+/// Contents of an attestation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Testimony {
     /// The figure's name.
     pub figure: String,
-    /// All that was behind it.
+    /// Root of the figure's closure.
     pub root: ClosureRoot,
-    /// What the choice of segments depended on ([`wdpipe::verify::pick`]).
+    /// Seed of the random choice of segments ([`wdpipe::verify::pick`]).
     pub seed: String,
-    /// Out of how many segments.
+    /// Number of segments that the choice was made from.
     pub out_of: u32,
-    /// Those that came out bit by bit.
+    /// Segments that were reproduced bit for bit.
     pub equal: Vec<Segment>,
-    /// Those that came out with other bits, as their contract allows, within the tolerances.
+    /// Segments with different bits within the tolerances of their contract.
     pub within: Vec<Segment>,
-    /// Those that came out differently.
+    /// Segments with different results.
     pub differs: Vec<Segment>,
     /// The class of the machine.
     pub machine: String,
     /// The user and host, as `user@host`.
     pub who: String,
-    /// When, in seconds since 1970 (UTC).
+    /// Time of completion, in seconds since 1970 (UTC).
     pub finished: u64,
     /// Version of wdpipe.
     pub wdpipe: String,
 }
 
-/// A signed testimony. One that was read has a right signature.
+/// A signed testimony. If it was read from a text, its signature has been verified.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attestation {
-    /// What it says.
+    /// The signed testimony.
     pub said: Testimony,
-    /// Who says it.
+    /// Key of the signer.
     pub by: PublicKey,
     signature: Signature,
 }
 
-/// Why a text holds no attestations.
+/// Why a text cannot be read as attestations.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AttestationError {
-    /// It does not read as attestations.
-    #[error("they are no attestations: {0}")]
+    /// The text has invalid syntax.
+    #[error("invalid attestations: {0}")]
     Syntax(String),
-    /// The signature of one is not that of what it says.
-    #[error("attestation {0} of {1} has a wrong signature: it was altered, or is a forgery")]
+    /// The signature of an attestation does not match its contents.
+    #[error("attestation {0} of {1} has a wrong signature: it was altered or forged")]
     Signature(usize, usize),
 }
 
@@ -124,7 +125,7 @@ impl Attestation {
         Ok(Self { said, by: key.public(), signature })
     }
 
-    /// Its text, to be appended to others.
+    /// Returns its text, which can be appended to other attestations.
     pub fn to_text(&self) -> String {
         let Testimony { figure, root, seed, out_of, equal, within, differs, machine, who, finished, wdpipe } =
             &self.said;
@@ -151,14 +152,14 @@ impl Attestation {
         out
     }
 
-    /// Reads attestations; safe on untrusted text.
+    /// Reads and verifies attestations; safe on untrusted text.
     ///
     /// # Errors
-    /// If the text holds something else, or a signature is wrong.
+    /// If the text is not a list of attestations, or a signature is wrong.
     pub fn read(text: &str) -> Result<Vec<Self>, AttestationError> {
         let syntax = |message: String| AttestationError::Syntax(message);
         if text.len() as u64 > LIMIT {
-            return Err(syntax(format!("they have more than {LIMIT} bytes")));
+            return Err(syntax(format!("the file has more than {LIMIT} bytes")));
         }
         let file: File = toml::from_str(text).map_err(|error| syntax(error.to_string().trim_end().to_owned()))?;
         let count = file.attestation.len();
@@ -190,27 +191,28 @@ impl Attestation {
 
 fn segment(line: &str) -> Result<Segment, AttestationError> {
     let parsed = line.split_once(' ').and_then(|(key, outcome)| Some((key.parse().ok()?, outcome.parse().ok()?)));
-    let (key, outcome) = parsed.ok_or_else(|| AttestationError::Syntax(format!("`{line}` is no key and outcome")))?;
+    let (key, outcome) =
+        parsed.ok_or_else(|| AttestationError::Syntax(format!("`{line}` is not a key and an outcome")))?;
     Ok(Segment { key, outcome })
 }
 
-/// How much of a figure was computed again.
+/// How much of a figure was recomputed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Coverage {
-    /// Segments of training behind the figure.
+    /// Number of training segments that the figure depends on.
     pub segments: usize,
-    /// Those that somebody computed again with the same result.
+    /// Number of segments that somebody recomputed with the same result.
     pub covered: usize,
-    /// Those that somebody computed again with another result: by name.
+    /// Names of segments that somebody recomputed with a different result.
     pub disputed: Vec<String>,
-    /// Whose keys.
+    /// Keys of the signers.
     pub keys: Vec<PublicKey>,
-    /// Attestations that say nothing of this figure as it is locked now.
+    /// Number of attestations that cover nothing of this figure as it is locked now.
     pub elsewhere: usize,
 }
 
-/// What attestations say of a locked figure. A segment counts if its key and its outputs are those of the lock, for
-/// whichever figure or lock it was computed again.
+/// Returns what attestations cover of a locked figure. A segment counts if its key and its outputs are those of the
+/// lock, regardless of the figure or lock that it was recomputed for.
 pub fn coverage<'a>(lock: &Lock, attestations: impl IntoIterator<Item = &'a Attestation>) -> Coverage {
     let mut segments: std::collections::BTreeMap<Segment, (&str, bool, bool)> = std::collections::BTreeMap::new();
     for stage in lock.stages.iter().filter(|stage| stage.kind == "train") {
@@ -316,7 +318,7 @@ mod tests {
             let Ok(altered) = String::from_utf8(bytes) else { continue };
             match Attestation::read(&altered) {
                 Err(_) => {}
-                // White space between lines may change; what is said may not.
+                // White space between lines can change; the contents cannot.
                 Ok(read) => assert!(read.is_empty() || read == [attestation.clone()], "byte {at}"),
             }
         }

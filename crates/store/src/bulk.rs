@@ -1,4 +1,4 @@
-//! Many objects, records and signatures published together: they cost three syncs, not one each.
+//! Publishing many objects, records and signatures together: this costs three syncs, not one per file.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
@@ -11,7 +11,7 @@ use base::digest::{BatchDigest, ObjectDigest, RecordDigest, StageKey};
 use base::record::Record;
 use files::{Batch, Draft, FsError};
 
-/// Things that are published together. Each may be there already; then it stays as it is.
+/// Files that are published together. Files that exist already are left unchanged.
 pub struct Bulk<'a> {
     store: &'a Store,
     objects: Batch,
@@ -23,7 +23,7 @@ pub struct Bulk<'a> {
     seen: BTreeSet<[u8; 32]>,
 }
 
-/// The file of an object, with bytes that are known to be the right ones.
+/// The file of an object whose bytes have been verified.
 pub struct Examined {
     digest: ObjectDigest,
     length: u64,
@@ -37,19 +37,19 @@ impl Examined {
     }
 }
 
-/// What publishing many things came to.
+/// Result of publishing many files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BulkDone {
-    /// Objects that were not there.
+    /// Number of objects that were new.
     pub objects: usize,
-    /// Records that were not there.
+    /// Number of records that were new.
     pub records: usize,
-    /// Batches of signatures that were not there.
+    /// Number of batches of signatures that were new.
     pub signatures: usize,
 }
 
 impl Store {
-    /// Begins to publish many things together.
+    /// Starts to publish many files together.
     pub fn bulk(&self) -> Bulk<'_> {
         Bulk {
             store: self,
@@ -65,17 +65,17 @@ impl Store {
 }
 
 impl Bulk<'_> {
-    /// How many things wait to be published.
+    /// Returns the number of files that wait to be published.
     pub fn len(&self) -> usize {
         self.objects.len() + self.records.len() + self.signatures.len()
     }
 
-    /// Whether nothing waits.
+    /// Whether no files wait to be published.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Takes an object.
+    /// Adds an object.
     ///
     /// # Errors
     /// If its file cannot be written.
@@ -90,10 +90,10 @@ impl Bulk<'_> {
         Ok(())
     }
 
-    /// Takes an object, as [`Store::put_from`]; says whether it was not there.
+    /// Adds an object, as [`Store::put_from`]; returns whether it was new.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Store::put_from`].
     pub fn put_from(&mut self, digest: &ObjectDigest, length: u64, source: &mut dyn Read) -> Result<bool, StoreError> {
         let written = self.store.written(digest, length, source)?;
         let is_new = written.is_some();
@@ -103,7 +103,7 @@ impl Bulk<'_> {
         Ok(is_new)
     }
 
-    /// Takes a record. Its objects may have been put before, or are published with it.
+    /// Adds a record. Its objects must have been put before, or be published with it.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -120,7 +120,7 @@ impl Bulk<'_> {
         Ok(digest)
     }
 
-    /// Takes signatures under records.
+    /// Adds signatures of records.
     ///
     /// # Errors
     /// If they cannot be written.
@@ -137,10 +137,11 @@ impl Bulk<'_> {
         Ok(digest)
     }
 
-    /// Publishes all: objects, then records, then signatures. What is there is durable before anything that refers to it.
+    /// Publishes everything: objects, then records, then signatures. Every file is durable before a file that refers
+    /// to it is published.
     ///
     /// # Errors
-    /// If anything cannot be written; what was published before that stays.
+    /// If anything cannot be written; files published before that remain.
     pub fn publish(mut self) -> Result<BulkDone, StoreError> {
         let mut done = BulkDone::default();
         let now = files::now();
@@ -151,7 +152,8 @@ impl Bulk<'_> {
                     done.objects += 1;
                     self.store.remember(digest, *length, &file, now);
                 }
-                // There already; a damaged one is moved aside by this, and is fetched or computed again next time.
+                // The object exists; if it is damaged, this moves it aside, and it is fetched or recomputed next
+                // time.
                 None => drop(self.store.state(digest)?),
             }
         }
@@ -173,14 +175,14 @@ impl Bulk<'_> {
         if let ReadRecord::Good { .. } = self.store.read_record(key, digest)? {
             return Ok(());
         }
-        let reason = "there was a damaged file of its name: run it again".to_owned();
+        let reason = "a damaged file had its name: run the command again".to_owned();
         let path = self.store.layout.record(key, digest);
         Err(StoreError::Record { path, source: CodecError::Damaged { name: "record", reason } })
     }
 }
 
 impl Store {
-    /// Begins the file of an object that comes from elsewhere, or goes on where an earlier attempt was cut off.
+    /// Starts the file of an object that is fetched from elsewhere, or continues one from an interrupted attempt.
     ///
     /// # Errors
     /// If the store cannot be written.
@@ -192,11 +194,11 @@ impl Store {
         }
     }
 
-    /// Unpacks and hashes what is to be the file of an object, in the form that a store keeps objects in, from anywhere.
+    /// Unpacks and hashes a fetched file, which should be an object in the store's file format.
     ///
     /// # Errors
-    /// With the reason, in [`StoreError::Source`], if it is not that object; then the file is removed. Or if it cannot be
-    /// read.
+    /// If the file is not that object (then [`StoreError::Source`] holds the reason, and the file is removed), or
+    /// cannot be read.
     pub fn examined(&self, digest: &ObjectDigest, file: Draft) -> Result<Examined, StoreError> {
         match self.raw_length(digest, &file) {
             Ok(length) => Ok(Examined { digest: *digest, length, file }),
@@ -219,7 +221,7 @@ impl Store {
             super::stream::unpacked(&mut file.reader()?, file.length()?, &unreadable, &mut take)?.map_err(wrong)?;
         match hasher.finalize() == *digest.as_bytes() {
             true => Ok(length),
-            false => Err(wrong("its bytes have another hash".to_owned())),
+            false => Err(wrong("its bytes have the wrong hash".to_owned())),
         }
     }
 }

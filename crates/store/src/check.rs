@@ -1,4 +1,4 @@
-//! Looking at everything: statistics, a full check, and bringing the index in line with the files.
+//! Going through the whole store: statistics, a full check, and bringing the index in line with the files.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,54 +10,54 @@ use super::{ObjectState, Store, StoreError};
 use base::digest::{BatchDigest, ObjectDigest, RecordDigest, StageKey};
 use base::parallel::parallel;
 
-/// How far a check has come.
+/// Progress of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Files looked at.
+    /// Number of files checked.
     pub done: u64,
-    /// Files to look at.
+    /// Number of files to check.
     pub total: u64,
 }
 
-/// What a check found.
+/// Result of a check.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CheckReport {
-    /// Objects with the right bytes.
+    /// Number of objects with the right bytes.
     pub objects: u64,
-    /// Records with the right bytes.
+    /// Number of records with the right bytes.
     pub records: u64,
-    /// Batches of signatures that are valid.
+    /// Number of valid batches of signatures.
     pub signatures: u64,
-    /// Objects with wrong bytes; they are in the quarantine now, or had to stay where they are.
+    /// Objects with wrong bytes; they are now in the quarantine, unless they could not be moved.
     pub damaged_objects: Vec<ObjectDigest>,
-    /// Of those that had to stay, why, and who can help.
+    /// For each damaged object that could not be moved: why, and who can help.
     pub in_the_way: Vec<String>,
     /// Objects with the right bytes that cannot be used, and why.
     pub unreadable: Vec<(ObjectDigest, String)>,
-    /// Records with wrong bytes, likewise.
+    /// Records with wrong bytes; they are now in the quarantine, unless they could not be moved.
     pub damaged_records: Vec<(StageKey, RecordDigest)>,
-    /// Batches of signatures with wrong bytes or a wrong signature, likewise.
+    /// Batches of signatures with wrong bytes or a wrong signature; also moved to the quarantine if possible.
     pub damaged_signatures: Vec<BatchDigest>,
-    /// Records that the catalogue lists and that are not there: whoever reads the store by it looks for them in vain.
+    /// Records that the catalogue lists but that are missing: readers that rely on the catalogue will not find them.
     pub lost_records: Vec<(StageKey, RecordDigest)>,
-    /// Parts of the catalogue that are not there or damaged, and in what way.
+    /// Parts of the catalogue that are missing or damaged, and what is wrong.
     pub lost_parts: Vec<(u64, String)>,
-    /// Objects that a newer program wrote; they are left alone.
+    /// Objects written by a newer program; they are left alone.
     pub foreign_objects: Vec<ObjectDigest>,
-    /// Records that another version of the program wrote; they are left alone.
+    /// Records written by another version of the program; they are left alone.
     pub foreign_records: Vec<RecordDigest>,
-    /// Batches of signatures that another version of the program wrote; they are left alone and not counted.
+    /// Batches of signatures written by another version of the program; they are left alone and not counted.
     pub foreign_signatures: Vec<BatchDigest>,
-    /// What is said of one of each of these: which version it takes.
+    /// One message for each of these three types, which names the required version.
     pub foreign: Vec<String>,
-    /// Objects that a record names and that are not there: removed to save space, or damaged.
+    /// Objects that a record names but that are missing: removed to save space, or damaged.
     pub dropped: BTreeSet<ObjectDigest>,
-    /// Entries of the index that were wrong or missing; they are right now.
+    /// Number of index entries that were wrong or missing; they have been corrected.
     pub index_corrections: u64,
 }
 
 impl CheckReport {
-    /// Whether nothing is damaged or lost, and all can be used. Dropped objects are no damage.
+    /// Whether nothing is damaged or lost, and everything can be used. Dropped objects are not damage.
     pub fn is_sound(&self) -> bool {
         let Self { damaged_objects, unreadable, damaged_records, damaged_signatures, lost_records, lost_parts, .. } =
             self;
@@ -70,28 +70,28 @@ impl CheckReport {
     }
 }
 
-/// The records of one kind.
+/// Statistics of the records of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct KindStats {
-    /// How many.
+    /// Number of records.
     pub records: u64,
-    /// Bytes of their files, in which small outputs lie.
+    /// Number of bytes of their files, including inline outputs.
     pub bytes: u64,
-    /// Bytes of the files of the other outputs, as far as they are here. What several kinds yielded counts for the first of
-    /// them in order.
+    /// Number of bytes of the files of the other outputs that are in the store. An object that several kinds yielded
+    /// counts for the first kind in order.
     pub outputs: u64,
-    /// Seconds of computing that they stand for.
+    /// Number of seconds of computing that they represent.
     pub seconds: f64,
 }
 
-/// What a store holds.
+/// Statistics of a store.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Stats {
     /// Number of objects.
     pub objects: u64,
-    /// Bytes of the objects when unpacked.
+    /// Number of unpacked bytes of the objects.
     pub raw_bytes: u64,
-    /// Bytes of their files.
+    /// Number of bytes of their files.
     pub stored_bytes: u64,
     /// Records by kind.
     pub kinds: BTreeMap<String, KindStats>,
@@ -104,7 +104,7 @@ impl Stats {
 }
 
 impl Store {
-    /// Counts what is there.
+    /// Counts the contents of the store.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -130,8 +130,8 @@ impl Store {
         Ok(stats)
     }
 
-    /// Hashes every object and record anew, whatever the index says, and verifies every signature; damaged
-    /// ones are moved to the quarantine.
+    /// Hashes every object and record, regardless of the index, and verifies every signature; damaged files are moved
+    /// to the quarantine.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -139,7 +139,8 @@ impl Store {
         self.check_with(progress, &|_| Ok(()))
     }
 
-    /// The same, reading the right bytes of every output as whoever uses them does: `read` says why it cannot.
+    /// Checks the store as [`Store::check`] does, and also calls `read` on the bytes of every output, to find out
+    /// whether they can be used; `read` returns why not.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -190,7 +191,7 @@ impl Store {
                             report.unreadable.extend(unreadable.map(|why| (output.object, why)));
                         }
                         let stored = record.outputs.iter().filter(|output| output.inline.is_none());
-                        // One that came in since the objects were listed is there as well.
+                        // An object that was added since the objects were listed is not dropped.
                         for output in stored.filter(|output| !present.contains(&output.object)) {
                             if self.state(&output.object)? != ObjectState::Present {
                                 report.dropped.insert(output.object);
@@ -238,7 +239,7 @@ impl Store {
         Ok(report)
     }
 
-    /// Enters everything into the index, if that has not been done since it was begun.
+    /// Enters everything into the index, unless that has been done since the index was created.
     pub(super) fn refresh_if_stale(&self) -> Result<(), StoreError> {
         if !self.index.is_complete() {
             self.refresh()?;
@@ -246,7 +247,7 @@ impl Store {
         Ok(())
     }
 
-    /// The names of all records that have a file, with their keys. A folder has to be listed for every key, so several
+    /// Returns the names of all records that have a file, with their keys. This lists a folder per key, so several
     /// threads do it.
     fn all_records(&self) -> Result<Vec<(StageKey, RecordDigest)>, StoreError> {
         let keys = self.layout.all_keys()?;
@@ -263,8 +264,8 @@ impl Store {
         Ok(found.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
     }
 
-    /// Brings the index in line with the names of the files; reads only what it does not know. Returns
-    /// all objects and records, and how many entries were wrong or missing.
+    /// Brings the index in line with the names of the files; reads only files that the index does not know. Returns
+    /// all objects and records, and the number of entries that were wrong or missing.
     pub(super) fn refresh(&self) -> Result<(Vec<KnownObject>, Vec<Counted>, u64), StoreError> {
         let mut changes = Corrections::default();
 
@@ -275,7 +276,7 @@ impl Store {
                 objects.push(object);
                 continue;
             }
-            // One with a bad header is found, and moved aside, when it is read.
+            // An object with a bad header is detected and moved aside when it is read.
             let start = files::read_start(&self.layout.object(&digest), BLOCK as u64).unwrap_or_default();
             if let Ok(header) = Header::from_start(&start) {
                 changes.new_objects.push(KnownObject { digest, raw: header.length });

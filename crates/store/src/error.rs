@@ -1,4 +1,4 @@
-//! What can go wrong with a store, in words.
+//! Errors of the store and their messages.
 
 use std::path::PathBuf;
 
@@ -7,48 +7,48 @@ use base::codec::CodecError;
 use base::digest::{ObjectDigest, StageKey};
 use files::FsError;
 
-/// Why the store could not do what was asked.
+/// Why a store operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The file system refused.
+    /// The file system reported an error.
     #[error(transparent)]
     Fs(#[from] FsError),
-    /// The folder holds something else.
-    #[error("{} is not a wdpipe store and not empty: name an empty or new folder", .0.display())]
+    /// The folder is neither empty nor a store.
+    #[error("{} is not a wdpipe store and not empty: choose an empty or new folder", .0.display())]
     NotAStore(PathBuf),
-    /// There is no store where one is to be read.
+    /// There is no store in a place to be read.
     #[error("there is no store at {}", .0.display())]
     NoStore(PathBuf),
-    /// A file lies where the folder should.
-    #[error("{} is a file, and a store is a folder", .0.display())]
+    /// There is a file where the folder should be.
+    #[error("{} is a file, but a store must be a folder", .0.display())]
     NotAFolder(PathBuf),
-    /// The store was made by a newer program.
+    /// The store was created by a newer program.
     #[error("the store {} has layout version {found}, but this wdpipe ({PROGRAM}) knows version {known}: use {}",
         path.display(), wanted(needs.as_deref(), *found))]
     Version {
-        /// The store.
+        /// Path of the store.
         path: PathBuf,
-        /// Its version.
+        /// Version of its layout.
         found: u32,
-        /// The version of this program.
+        /// Version that this program knows.
         known: u32,
-        /// The wdpipe that it says it needs.
+        /// The version of wdpipe that the store says it needs.
         needs: Option<String>,
     },
     /// The store has no such object.
     #[error("object {0} is not in the store")]
     Missing(ObjectDigest),
-    /// The object's file did not hold the bytes that its name says; it is no longer in use.
+    /// The object's file did not hold the bytes that its name promises; the file is no longer used.
     #[error("object {object} is damaged: {reason}{}", aside(moved_to))]
     Damaged {
         /// The object.
         object: ObjectDigest,
         /// What is wrong with the file.
         reason: String,
-        /// Where the file lies now, or why it lies where it did, and who can help.
+        /// Where the file is now, or why it could not be moved and who can help.
         moved_to: Result<PathBuf, String>,
     },
-    /// A newer program wrote it; it is left alone.
+    /// The object was written by a newer program; it is left alone.
     #[error(
         "object {object} has format version {found}, but this wdpipe ({PROGRAM}) reads version {known}: use a wdpipe that \
          reads {found}"
@@ -56,44 +56,44 @@ pub enum StoreError {
     NewerObject {
         /// The object.
         object: ObjectDigest,
-        /// The version of its file.
+        /// Version of its file.
         found: u16,
-        /// The version of this program.
+        /// Newest version that this program reads.
         known: u16,
     },
-    /// A pin that cannot be read or made.
+    /// A pin that cannot be read or created.
     #[error("pin {}: {reason}", path.display())]
     Pin {
-        /// Its file.
+        /// Path of its file.
         path: PathBuf,
         /// What is wrong, and what to do.
         reason: String,
     },
-    /// Larger than any object may be.
+    /// An object larger than the limit.
     #[error("an object of {bytes} bytes is larger than the limit of {OBJECT_LIMIT} bytes")]
     TooLarge {
-        /// Its size.
+        /// Size of the object in bytes.
         bytes: u64,
     },
-    /// A store cannot be given to a group by an account that is not in it.
+    /// The account tried to share a store with a group that it does not belong to.
     #[error(
-        "you are not in the group {group}, so you cannot share anything with it: if you were added to it since you \
-             logged in, `newgrp {group}`; else ask who manages this machine"
+        "you are not in the group {group}, so you cannot share anything with it: if you were added to it after you \
+             logged in, run `newgrp {group}`; otherwise ask the administrator of this machine"
     )]
     NotInGroup {
-        /// Its name.
+        /// Name of the group.
         group: String,
     },
-    /// The bytes that were to be stored could not be read.
-    #[error("cannot read what was to be stored: {0}")]
+    /// The bytes to be stored could not be read.
+    #[error("cannot read the bytes to be stored: {0}")]
     Source(std::io::Error),
-    /// The bytes that were given are not those of the object.
-    #[error("the bytes given for object {0} have another hash or length")]
+    /// The given bytes are not those of the object.
+    #[error("the bytes given for object {0} have the wrong hash or length")]
     Another(ObjectDigest),
     /// A record that this program cannot write, or that another version of it wrote.
     #[error("record {path}: {source}", path = path.display())]
     Record {
-        /// Its file.
+        /// Path of its file.
         path: PathBuf,
         /// What is wrong.
         source: CodecError,
@@ -101,20 +101,20 @@ pub enum StoreError {
     /// A batch of signatures that cannot be written.
     #[error("signatures {path}: {source}", path = path.display())]
     Signatures {
-        /// Its file.
+        /// Path of its file.
         path: PathBuf,
         /// What is wrong.
         source: CodecError,
     },
-    /// Objects cannot be removed while stages run whose inputs are not known to be kept.
-    #[error("{} running stage(s) may read what would be removed: wait until they are finished", .0.len())]
+    /// Objects cannot be removed while stages are running whose inputs are not known to be kept.
+    #[error("{} running stage(s) may read objects that would be removed: wait until they finish", .0.len())]
     Busy(Vec<StageKey>),
 }
 
 /// The version of this program.
 const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 
-/// What is to be used for a layout.
+/// Which wdpipe to use for a layout.
 fn wanted(needs: Option<&str>, layout: u32) -> String {
     needs.map_or_else(
         || format!("a newer wdpipe, one that knows layout {layout}"),
@@ -135,7 +135,7 @@ impl StoreError {
         matches!(self, Self::Fs(error) if error.is_disk_full())
     }
 
-    /// Whether the store may be read but not written.
+    /// Whether the store can be read but not written.
     pub fn is_read_only(&self) -> bool {
         matches!(self, Self::Fs(error) if error.is_read_only())
     }

@@ -1,4 +1,4 @@
-//! What may be wrong with the folders and files of a shared store, in words, and the command that mends it.
+//! Faults of the folders and files of a shared store, their messages, and the commands that fix them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use super::Store;
 use super::sharing::{Finding, Sharing};
 use files::{Access, Account, SHARED_FILE};
 
-/// What may be wrong with a file or folder of a shared store, worst first.
+/// A fault of a file or folder of a shared store, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
     AnyoneWrites,
@@ -22,7 +22,7 @@ pub(super) enum Fault {
     FileUnreadable,
 }
 
-/// Faults, each with the first place that has it and how many have it.
+/// Faults, each with the first place that has it, the owner of that place, and the number of places.
 #[derive(Default)]
 pub(super) struct Faults(BTreeMap<Fault, (PathBuf, u32, usize)>);
 
@@ -60,7 +60,7 @@ impl Faults {
 }
 
 impl Store {
-    /// Faults as they are told to people.
+    /// Returns messages that describe the faults.
     pub(super) fn in_words(&self, faults: Faults) -> impl Iterator<Item = Finding> {
         faults.0.into_iter().map(|(fault, (path, owner, count))| {
             let owner = files::user_name(owner);
@@ -71,25 +71,29 @@ impl Store {
     fn told(&self, fault: Fault, path: &Path, owner: &str, count: usize) -> String {
         let Sharing { access: root, .. } = &self.sharing;
         let what = match fault {
-            Fault::AnyoneWrites => "anyone on this machine may write there".to_owned(),
+            Fault::AnyoneWrites => "anyone on this machine can write there".to_owned(),
             Fault::NoSticky => {
-                "whoever may write there may remove and replace what others wrote (no sticky bit)".to_owned()
+                "anyone who can write there can remove and replace files of others (no sticky bit)".to_owned()
             }
             Fault::NotTheOwners(_) => format!(
-                "{owner} owns it and may remove what others wrote there; it should be the store's owner's, {}",
+                "{owner} owns it and can remove files of others there; it should belong to the store's owner, {}",
                 files::user_name(root.owner)
             ),
             Fault::FileWritable => "the file can be changed".to_owned(),
             Fault::OtherGroup(group) => {
-                format!("its group is {}, and the store's {}", files::group_name(group), files::group_name(root.group))
+                format!(
+                    "its group is {}, but the store's is {}",
+                    files::group_name(group),
+                    files::group_name(root.group)
+                )
             }
-            Fault::NoSetgid => "what is made there does not come to the group (no setgid bit)".to_owned(),
+            Fault::NoSetgid => "new files there do not get the store's group (no setgid bit)".to_owned(),
             Fault::GroupCannotAdd => "the group cannot add to it".to_owned(),
             Fault::CannotAdd => {
-                "you cannot add to it, though your group may: is the disk mounted read-only?".to_owned()
+                "you cannot add to it although your group can: is the disk mounted read-only?".to_owned()
             }
             Fault::Unreadable => "the folder cannot be read".to_owned(),
-            Fault::FileUnreadable => "the file cannot be read by all".to_owned(),
+            Fault::FileUnreadable => "not everyone can read the file".to_owned(),
         };
         let more = if count > 1 { format!(" (and {} more)", count - 1) } else { String::new() };
         format!("{}{more}: {what}", path.display())

@@ -1,5 +1,5 @@
-//! Finding records by the beginning of a hash, and reading all of them. Files are looked at, not the index: it does not
-//! have whole records.
+//! Finding records by a hash prefix, and reading all of them. This reads the files because the index does not hold
+//! whole records.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use base::producers::Producer;
 use base::record::Record;
 
 impl Store {
-    /// The records whose own digest or whose key begins with these hexadecimal digits, in the order of their keys and
-    /// of [`Store::records`]. Damaged ones are left out.
+    /// Returns the records whose own digest or key starts with these hexadecimal digits, ordered by key and, within a
+    /// key, as in [`Store::records`]. Damaged records are left out.
     ///
     /// # Errors
     /// If a file cannot be read, or was written by another version of the program.
@@ -28,7 +28,7 @@ impl Store {
         Ok(found)
     }
 
-    /// All records that can be read; those of another version of the program are left out.
+    /// Returns all readable records; those of another version of the program are left out.
     ///
     /// # Errors
     /// If a file cannot be read.
@@ -38,17 +38,17 @@ impl Store {
         Ok(all)
     }
 
-    /// What matters of all records for having objects again.
+    /// Returns the producers of all records: the parts that matter for recomputing objects.
     ///
     /// # Errors
-    /// If one cannot be read, or another version of the program wrote it.
+    /// If a record cannot be read, or was written by another version of the program.
     pub fn producers(&self) -> Result<Vec<Producer>, StoreError> {
         let mut producers = Vec::new();
         let foreign = self.each_record(|digest, record| producers.push(Producer::of(digest, &record)))?;
         foreign.map_or(Ok(producers), Err)
     }
 
-    /// The same of all records that this program can read.
+    /// Returns the producers of all records that this program can read.
     ///
     /// # Errors
     /// If a file cannot be read.
@@ -58,7 +58,7 @@ impl Store {
         Ok(producers)
     }
 
-    /// The record of a name.
+    /// Returns the record with a given key and digest.
     ///
     /// # Errors
     /// If it cannot be read, or another version of the program wrote it.
@@ -69,11 +69,11 @@ impl Store {
         }
     }
 
-    /// Whether the file of an object, record or batch of signatures is there with the right bytes, by its path below the
-    /// store's folder; a damaged one is moved to the quarantine, if it can be.
+    /// Checks whether the file of an object, record or batch of signatures, given by its path relative to the store's
+    /// folder, exists and has the right bytes; a damaged file is moved to the quarantine if possible.
     ///
     /// # Errors
-    /// If it cannot be read, or another version of the program wrote it.
+    /// If it cannot be read, or was written by another version of the program.
     pub fn is_sound(&self, path: &str) -> Result<bool, StoreError> {
         let joined = |shard: &str, rest: &str| format!("{shard}{rest}");
         Ok(match path.split('/').collect::<Vec<_>>()[..] {
@@ -93,7 +93,7 @@ impl Store {
         })
     }
 
-    /// Reads all records; returns what is wrong with the first that another version of the program wrote.
+    /// Reads all records; returns the error of the first one that another version of the program wrote.
     fn each_record(&self, mut visit: impl FnMut(RecordDigest, Record)) -> Result<Option<StoreError>, StoreError> {
         let mut foreign = None;
         for key in self.layout.all_keys()? {

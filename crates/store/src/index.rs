@@ -1,10 +1,10 @@
-//! The index: an SQLite file that makes questions fast which the files answer too.
+//! The index: an SQLite file that speeds up queries that the files can answer too.
 //!
-//! Nothing depends on it. Every answer from it is checked against the files, a question that it cannot
-//! answer is one that it has no answer to, and what it fails to note it is told again some day. So no
-//! function here returns an error: an index that is locked is passed over, one that is damaged or of
-//! another version is deleted and begun anew, and where there can be none one in memory serves. Only when
-//! objects were last used no file tells: that is a hint for `gc`, which keeps less without it.
+//! Nothing depends on the index. Every answer from it is checked against the files; if it has no answer, the files
+//! are read; and a fact that it fails to store will be stored another time. So no function here returns an error: a
+//! locked index is skipped, a damaged one or one of another version is deleted and recreated, and where no file is
+//! possible, an index in memory is used. The only facts that no file holds are the days on which objects were last
+//! used: these are a hint for `gc`, which keeps fewer objects without them.
 
 mod outcomes;
 mod outline;
@@ -23,7 +23,7 @@ use super::records::{Row, Timing};
 use base::digest::{ObjectDigest, RecordDigest, StageKey};
 use files::Identity;
 
-/// How the tables came to be, one step a version (`user_version` counts the steps done). Append only.
+/// SQL that creates the tables, one step per version (`user_version` counts the steps done). Append only.
 const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE records (
@@ -32,45 +32,45 @@ const MIGRATIONS: [&str; 4] = [
     ) WITHOUT ROWID;
     CREATE INDEX by_stage ON records (stage, finished);
     CREATE INDEX by_kind ON records (kind, device, finished);
-    -- identity: the file when its bytes were hashed last; NULL if they never were.
+    -- identity: the file when its bytes were last hashed; NULL if they never were.
     CREATE TABLE objects (digest BLOB PRIMARY KEY, raw INTEGER NOT NULL, identity BLOB) WITHOUT ROWID;
     -- Holds a row once all files of the store have been entered.
     CREATE TABLE complete (yes INTEGER PRIMARY KEY);
 ",
     "
-    -- The day since 1970 on which this user's programs last needed it; 0 if they never did.
+    -- used: the day since 1970 on which this user's programs last needed the object; 0 if never.
     ALTER TABLE objects ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
-    -- Which objects a record yields, besides those that lie in it. Records that were entered without are entered again.
+    -- Objects that a record yields, except inline ones. Records entered without them are entered again.
     CREATE TABLE yields (digest BLOB NOT NULL, object BLOB NOT NULL, PRIMARY KEY (digest, object)) WITHOUT ROWID;
     DELETE FROM records;
     DELETE FROM complete;
 ",
     "
-    -- What came out of keys with one record, and the files that said so.
+    -- Outcomes of keys with a single record, and the files that they were read from.
     CREATE TABLE outcomes (
         id INTEGER PRIMARY KEY, key BLOB NOT NULL, folder BLOB NOT NULL, file BLOB NOT NULL, outline BLOB NOT NULL
     );
 ",
     "
-    -- Records that this account computed or imported here, and the file of each: what came from elsewhere is not among them.
+    -- Records that this account computed or imported here, and the file of each; fetched records are not included.
     CREATE TABLE made (digest BLOB PRIMARY KEY, key BLOB NOT NULL, file BLOB NOT NULL) WITHOUT ROWID;
 ",
 ];
 
-/// What the index knows of an object.
+/// What the index knows about an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct KnownObject {
     pub(super) digest: ObjectDigest,
-    /// Bytes when unpacked.
+    /// Number of unpacked bytes.
     pub(super) raw: u64,
 }
 
-/// What counts of a record.
+/// The fields of a record that statistics need.
 #[derive(Debug, Clone)]
 pub(super) struct Counted {
     pub(super) key: StageKey,
     pub(super) kind: Arc<str>,
-    /// Of its file.
+    /// Size of its file in bytes.
     pub(super) bytes: u64,
     pub(super) seconds: f64,
 }
@@ -83,25 +83,25 @@ impl Counted {
 
 #[derive(Debug)]
 pub(super) struct Index {
-    /// In memory if there is none.
+    /// Path of the index; in memory if there is none.
     path: Option<PathBuf>,
     connection: Mutex<Option<Connection>>,
 }
 
 impl Index {
-    /// Opens the index, or begins one; in memory if it has no place.
+    /// Opens or creates the index; in memory if it has no path.
     pub(super) fn open(path: Option<PathBuf>) -> Self {
         let connection = Mutex::new(connect(path.as_deref()));
         Self { path, connection }
     }
 
-    /// Deletes an index that is of no use any more.
+    /// Deletes an index that is no longer needed.
     pub(super) fn remove(path: &Path) {
         delete(path);
     }
 
-    /// Asks or tells the index something. `None` if it cannot; if that is because the file is damaged,
-    /// was replaced or is gone, the index begins anew.
+    /// Runs a query or change. Returns `None` if it fails; if the file is damaged, was replaced or is gone, the index
+    /// is recreated.
     fn run<T>(&self, action: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Option<T> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let error = match action(connection.as_mut()?) {
@@ -115,7 +115,7 @@ impl Index {
             }
             _ => {}
         }
-        // Closed first, so that it lets go of a file that is being replaced.
+        // Closed first, so that a file being replaced is released.
         *connection = None;
         *connection = connect(self.path.as_deref());
         None
@@ -130,12 +130,12 @@ impl Index {
         })
     }
 
-    /// Whether the object's bytes were found right when its file had this identity.
+    /// Whether the object's bytes were verified when its file had this identity.
     pub(super) fn knows_object(&self, object: &ObjectDigest, identity: &Identity) -> bool {
         self.file(object).is_some_and(|known| known == *identity)
     }
 
-    /// The file of an object when its bytes were found right.
+    /// Returns the identity of an object's file when its bytes were last verified.
     fn file(&self, object: &ObjectDigest) -> Option<Identity> {
         let known = self.run(|connection| {
             let mut query = connection.prepare("SELECT identity FROM objects WHERE digest = ?")?;
@@ -144,7 +144,7 @@ impl Index {
         known.flatten().flatten().as_ref().map(decode)
     }
 
-    /// Notes that the object's bytes, `raw` of them, are right while its file has this identity.
+    /// Stores the fact that the object's `raw` bytes are right while its file has this identity.
     pub(super) fn remember_object(&self, object: &ObjectDigest, raw: u64, identity: &Identity) {
         self.change(|transaction| {
             let mut insert = transaction.prepare(
@@ -159,7 +159,7 @@ impl Index {
         self.change(|transaction| delete_rows(transaction, "objects", objects.iter().map(ObjectDigest::as_bytes)));
     }
 
-    /// The days on which objects were last needed.
+    /// Returns the days on which objects were last needed.
     pub(super) fn uses(&self) -> HashMap<ObjectDigest, u64> {
         let sql = "SELECT digest, used FROM objects WHERE used > 0";
         let read =
@@ -167,7 +167,8 @@ impl Index {
         self.all(sql, &[], read).into_iter().collect()
     }
 
-    /// Which stages yield which objects: the first by kind and name of each, without sweep values and epochs.
+    /// Returns which stages yield which objects: for each object, the first stage by kind and name, without sweep
+    /// values and epochs.
     pub(super) fn origins(&self) -> HashMap<ObjectDigest, (String, String)> {
         let sql = "SELECT object, kind, stage FROM yields JOIN records USING (digest) ORDER BY kind DESC, stage DESC";
         self.all(sql, &[], |row| Ok((ObjectDigest::from_bytes(row.get(0)?), (row.get(1)?, row.get(2)?))))
@@ -179,7 +180,7 @@ impl Index {
         self.change(|transaction| insert_records(transaction, rows));
     }
 
-    /// Notes that a record was made here, and the file that it then had.
+    /// Stores the fact that a record was made here, and the identity of its file at that time.
     pub(super) fn add_made(&self, key: &StageKey, record: &RecordDigest, file: &Identity) {
         self.change(|transaction| {
             let mut insert = transaction.prepare("INSERT OR REPLACE INTO made (digest, key, file) VALUES (?, ?, ?)")?;
@@ -187,7 +188,7 @@ impl Index {
         });
     }
 
-    /// The file that a record had when it was made here.
+    /// Returns the identity that a record's file had when the record was made here.
     pub(super) fn made(&self, record: &RecordDigest) -> Option<Identity> {
         let file = self.run(|connection| {
             let mut query = connection.prepare("SELECT file FROM made WHERE digest = ?")?;
@@ -196,7 +197,7 @@ impl Index {
         file.flatten().as_ref().map(decode)
     }
 
-    /// All records that were made here.
+    /// Returns all records that were made here.
     pub(super) fn all_made(&self) -> Vec<(StageKey, RecordDigest, Identity)> {
         let read = |row: &SqlRow<'_>| {
             let (key, record) = (StageKey::from_bytes(row.get(0)?), RecordDigest::from_bytes(row.get(1)?));
@@ -212,20 +213,21 @@ impl Index {
         });
     }
 
-    /// The records of a stage's name, newest first.
+    /// Returns the records of stages with this name, newest first.
     pub(super) fn named(&self, stage: &str) -> Vec<(StageKey, RecordDigest)> {
         let sql = "SELECT key, digest FROM records WHERE stage = ? ORDER BY finished DESC, digest";
         self.all(sql, &[stage], |row| Ok((StageKey::from_bytes(row.get(0)?), RecordDigest::from_bytes(row.get(1)?))))
     }
 
-    /// Durations of the latest 50 records of a kind and device, newest first.
+    /// Returns the durations of the latest 50 records of a kind and device, newest first.
     pub(super) fn history(&self, kind: &str, device: &str) -> Vec<Timing> {
         let sql =
             "SELECT flops, seconds FROM records WHERE kind = ? AND device = ? ORDER BY finished DESC, digest LIMIT 50";
         self.all(sql, &[kind, device], |row| Ok(Timing { flops: row.get(0)?, seconds: row.get(1)? }))
     }
 
-    /// What counts of all records. There may be very many: kinds are held once, and names of stages not at all.
+    /// Returns the fields needed for statistics of all records. There can be millions: each kind is held in memory
+    /// once, and names of stages not at all.
     pub(super) fn records(&self) -> HashMap<RecordDigest, Counted> {
         let (mut all, mut kinds) = (HashMap::new(), BTreeSet::<Arc<str>>::new());
         self.run(|connection| {
@@ -244,7 +246,7 @@ impl Index {
         all
     }
 
-    /// All objects.
+    /// Returns all objects.
     pub(super) fn objects(&self) -> Vec<KnownObject> {
         self.all("SELECT digest, raw FROM objects", &[], |row| {
             Ok(KnownObject {
@@ -262,13 +264,13 @@ impl Index {
         found.unwrap_or_default()
     }
 
-    /// Whether all files of the store have been entered since the index was begun.
+    /// Whether all files of the store have been entered since the index was created.
     pub(super) fn is_complete(&self) -> bool {
         self.run(|connection| connection.query_row("SELECT count(*) FROM complete", [], |row| row.get::<_, i64>(0)))
             .is_some_and(|rows| rows > 0)
     }
 
-    /// Brings the index in line with the files: adds what it lacks and drops what is gone.
+    /// Brings the index in line with the files: adds missing entries and drops obsolete ones.
     pub(super) fn correct(&self, changes: &Corrections) {
         self.change(|transaction| {
             insert_records(transaction, &changes.new_records)?;
@@ -287,7 +289,7 @@ impl Index {
     }
 }
 
-/// In what the index differs from the files.
+/// Differences between the index and the files.
 #[derive(Debug, Default)]
 pub(super) struct Corrections {
     pub(super) new_records: Vec<Row>,
@@ -297,7 +299,7 @@ pub(super) struct Corrections {
 }
 
 impl Corrections {
-    /// How many entries differ.
+    /// Returns the number of differing entries.
     pub(super) fn len(&self) -> u64 {
         let Self { new_records, gone_records, new_objects, gone_objects } = self;
         (new_records.len() + gone_records.len() + new_objects.len() + gone_objects.len()) as u64
@@ -357,10 +359,10 @@ fn decode(bytes: &[u8; 32]) -> Identity {
     Identity { size: next(), modified: next().cast_signed(), changed: next().cast_signed(), inode: next() }
 }
 
-/// A connection to the index file, or else to an index in memory.
+/// Opens a connection to the index file, or else to an index in memory.
 fn connect(path: Option<&Path>) -> Option<Connection> {
     let opened = path.map(|path| match open(path) {
-        // Only what is no index of ours is deleted: one that is merely locked is others' work.
+        // Delete only files that are not a valid index: a merely locked one is in use by another process.
         Err(Refused::NoIndex) => {
             delete(path);
             open(path)
@@ -373,7 +375,8 @@ fn connect(path: Option<&Path>) -> Option<Connection> {
 
 fn open(path: &Path) -> Result<Connection, Refused> {
     if files::identity(path).is_ok_and(|there| there.is_none()) {
-        // Nobody else has anything to do with it. SQLite's journals take its mode; an empty file is an empty index.
+        // The index is private to this account. SQLite's journals take over its mode; an empty file is an empty
+        // index.
         let _ = files::create_private(path, b"");
     }
     prepare(Connection::open(path))
@@ -383,7 +386,7 @@ fn delete(path: &Path) {
     for suffix in ["", "-journal"] {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
-        // If it cannot be removed, it cannot be opened either, and an index in memory serves.
+        // A file that cannot be removed cannot be opened either; then an index in memory is used.
         let _ = files::remove(Path::new(&name));
     }
 }
@@ -407,21 +410,21 @@ impl From<rusqlite::Error> for Refused {
 fn prepare(connection: rusqlite::Result<Connection>) -> Result<Connection, Refused> {
     let mut connection = connection?;
     connection.busy_timeout(Duration::from_secs(5))?;
-    // The file may have come with a folder that somebody sent: nothing in it is executed.
+    // The file may come from a folder that somebody sent: nothing in it must be executed.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-    // A journal beside the file keeps it whole when the process is killed; that a power failure may damage
-    // it does not matter. No WAL: it needs memory shared between the processes, which network file systems lack.
+    // A journal next to the file keeps it intact when the process is killed; damage by a power failure does not
+    // matter. No WAL: it needs memory shared between the processes, which network file systems lack.
     connection.pragma_update(None, "journal_mode", "TRUNCATE")?;
     connection.pragma_update(None, "synchronous", "OFF")?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version = transaction.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))?;
     let Some(steps) = MIGRATIONS.get(version as usize..) else { return Err(Refused::NoIndex) };
     for step in steps {
-        // A table that is there already belongs to something else.
+        // An existing table belongs to something else.
         transaction.execute_batch(step).map_err(|_| Refused::NoIndex)?;
     }
-    // Written even if it stays the same: an index that cannot be written is of no use, and this tells.
+    // Written even if unchanged: this detects an index that cannot be written and is therefore useless.
     transaction.pragma_update(None, "user_version", MIGRATIONS.len() as u32)?;
     transaction.commit()?;
     Ok(connection)

@@ -1,5 +1,5 @@
-//! Where things lie in a store's folder. Paths are made of typed hashes and checked names only, never of
-//! text that somebody sent.
+//! Paths inside a store's folder. They are built only from typed hashes and checked names, never from text that
+//! somebody sent.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,46 +7,46 @@ use std::path::{Path, PathBuf};
 use super::{PinName, StoreError};
 use base::digest::{BatchDigest, ObjectDigest, RecordDigest, StageKey};
 
-/// The layout that this program reads and writes.
+/// The layout version that this program reads and writes.
 const VERSION: u32 = 1;
 
-/// The file that makes a folder a store.
+/// Name of the file that marks a folder as a store.
 pub const MARKER: &str = "wdpipe-store";
 
-/// Before the version of wdpipe that a layout needs, in the marker of a layout later than the first.
+/// Prefix of the line that names the required wdpipe version, in markers of layouts after the first.
 const NEEDS: &str = "needs wdpipe ";
 
-/// The folder of the objects.
+/// Name of the folder of objects.
 pub(super) const OBJECTS: &str = "objects";
-/// The folder of the records.
+/// Name of the folder of records.
 pub(super) const RECORDS: &str = "records";
 
-/// The folders that have a shard for every first byte of a name.
+/// Folders that have a shard for every first byte of a name.
 const SHARDED: [&str; 2] = [OBJECTS, RECORDS];
 
-/// What may lie in a folder that is to become a store: a tag for backup programs, and what an earlier
-/// attempt that was cut off has made.
+/// Names allowed in a folder that is to become a store: a tag for backup programs, and the folders left by an
+/// earlier, interrupted attempt.
 const HARMLESS: [&str; 9] =
     ["CACHEDIR.TAG", "catalogue", "claims", "objects", "pins", "quarantine", "records", "signatures", "tmp"];
 
-/// The text of the file that marks a store.
+/// Returns the text of the file that marks a store.
 pub fn marker() -> String {
     format!("wdpipe store, layout version {VERSION}\n")
 }
 
-/// Where an object lies below a store's folder.
+/// Returns an object's path relative to the store's folder.
 pub fn object_path(object: &ObjectDigest) -> String {
     let name = object.to_string();
     format!("objects/{}/{}", &name[..2], &name[2..])
 }
 
-/// Where a record lies below a store's folder.
+/// Returns a record's path relative to the store's folder.
 pub fn record_path(key: &StageKey, record: &RecordDigest) -> String {
     let name = key.to_string();
     format!("records/{}/{}/{record}", &name[..2], &name[2..])
 }
 
-/// Where a batch of signatures lies below a store's folder.
+/// Returns the path of a batch of signatures relative to the store's folder.
 pub fn batch_path(batch: &BatchDigest) -> String {
     format!("signatures/{batch}")
 }
@@ -58,12 +58,13 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Finds a store in a folder, or makes one.
+    /// Finds a store in a folder, or creates one.
     pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
         Self::find(root)?.map_or_else(|| Self::create(root, &root.join(MARKER)), Ok)
     }
 
-    /// Finds a store in a folder; `None` if there is no such folder, or nothing in it that a store could not begin with.
+    /// Finds a store in a folder; `None` if the folder does not exist or contains nothing that prevents creating a
+    /// store there.
     pub(super) fn find(root: &Path) -> Result<Option<Self>, StoreError> {
         let marker = root.join(MARKER);
         let text = match files::read_text(&marker, 1 << 10) {
@@ -72,7 +73,7 @@ impl Layout {
             Err(error) if error.source.kind() == std::io::ErrorKind::PermissionDenied => return Err(error.into()),
             Err(_) => return Err(StoreError::NotAStore(root.to_owned())),
         };
-        // A later program may say more in further lines, such as which wdpipe it takes.
+        // Later programs may add lines, such as the version of wdpipe that they need.
         let mut lines = text.lines();
         let version = lines.next().and_then(|line| line.strip_prefix("wdpipe store, layout version ")?.parse().ok());
         match version {
@@ -85,7 +86,7 @@ impl Layout {
         }
     }
 
-    /// A folder without a marker: what may become a store, unless something else lies in it.
+    /// Handles a folder without a marker: it can become a store unless it contains something else.
     fn find_begun(root: &Path, marker: &Path) -> Result<Option<Self>, StoreError> {
         if let Some(file) = files::file_on_the_way(root) {
             return Err(StoreError::NotAFolder(file));
@@ -93,14 +94,14 @@ impl Layout {
         if files::list(root)?.iter().all(|name| HARMLESS.contains(&name.as_str())) {
             return Ok(None);
         }
-        // Another process may have made the store since the marker was looked for.
+        // Another process may have created the store since the marker was read.
         match files::identity(marker)? {
             Some(_) => Self::find(root),
             None => Err(StoreError::NotAStore(root.to_owned())),
         }
     }
 
-    /// The paths of a store that is not there.
+    /// Returns the paths of a store that does not exist.
     pub(super) fn absent(root: &Path) -> Self {
         Self { root: root.to_owned() }
     }
@@ -108,13 +109,13 @@ impl Layout {
     fn create(root: &Path, marker: &Path) -> Result<Self, StoreError> {
         let layout = Self { root: root.to_owned() };
         layout.create_folders()?;
-        // Last, so that a store that was begun is never taken for a whole one.
+        // The marker comes last, so that an unfinished store is never mistaken for a complete one.
         files::publish(&layout.temporary(), marker, &[self::marker().as_bytes()])?;
         files::sync_folder(root)?;
         Ok(layout)
     }
 
-    /// The folders that every store has; those that are there are left as they are.
+    /// Creates the folders that every store has; existing ones are left unchanged.
     fn create_folders(&self) -> Result<(), StoreError> {
         for folder in [self.temporary(), self.claims(), self.quarantine()] {
             files::create_folder(&folder)?;
@@ -125,7 +126,7 @@ impl Layout {
         Ok(SHARDED.iter().try_for_each(|kind| files::sync_folder(&self.root.join(kind)))?)
     }
 
-    /// Makes folders again that every store has: copies through buckets, archives and CI leave empty ones out.
+    /// Recreates missing folders that every store has: copies made by buckets, archives and CI omit empty folders.
     pub(super) fn mend(&self) -> Result<(), StoreError> {
         for folder in [self.temporary(), self.claims(), self.quarantine()].into_iter().chain(self.shards()) {
             if files::identity(&folder)?.is_none() {
@@ -141,7 +142,8 @@ impl Layout {
             .flat_map(move |kind| (0..=u8::MAX).map(move |shard| self.root.join(kind).join(format!("{shard:02x}"))))
     }
 
-    /// Also the folders that a store gets when they are first needed: those of a shared one must be its owner's.
+    /// Also creates the folders that are otherwise created on first use: in a shared store, they must belong to its
+    /// owner.
     pub(super) fn complete(&self) -> Result<(), StoreError> {
         self.create_folders()?;
         for folder in self.later_folders() {
@@ -150,12 +152,12 @@ impl Layout {
         Ok(())
     }
 
-    /// The folders that a store of one account gets when they are first needed.
+    /// Returns the folders that a single-account store gets when they are first needed.
     fn later_folders(&self) -> [PathBuf; 3] {
         [self.signatures(), self.pins(), self.root.join(super::CATALOGUE)]
     }
 
-    /// The folders right in the store's.
+    /// Returns the top-level folders of the store.
     pub(super) fn top_folders(&self) -> Vec<PathBuf> {
         let mut folders = vec![self.temporary(), self.claims(), self.quarantine()];
         folders.extend(self.later_folders());
@@ -163,7 +165,7 @@ impl Layout {
         folders
     }
 
-    /// The folders that must be the owner's: the store's, those right in it, and the shards.
+    /// Returns the folders that must belong to the owner: the store's folder, its top-level folders, and the shards.
     pub(super) fn owned_folders(&self) -> BTreeSet<PathBuf> {
         let mut folders: BTreeSet<_> = self.shards().collect();
         folders.extend(self.top_folders());
@@ -171,7 +173,7 @@ impl Layout {
         folders
     }
 
-    /// A few of them, from which the others can be told.
+    /// Returns a few of the owned folders, from which the state of the others can be inferred.
     pub(super) fn main_folders(&self) -> Vec<PathBuf> {
         let mut folders = vec![self.root.clone()];
         folders.extend(self.top_folders());
@@ -179,7 +181,7 @@ impl Layout {
         folders
     }
 
-    /// Whether the files in a folder right in the store's never change.
+    /// Whether the files in a top-level folder never change.
     pub(super) fn holds_published(&self, top: &Path) -> bool {
         top != self.temporary() && top != self.claims()
     }
@@ -216,7 +218,7 @@ impl Layout {
         self.object_shard(object).join(&object.to_string()[2..])
     }
 
-    /// The folder of a key's records.
+    /// Returns the folder of a key's records.
     pub(super) fn records(&self, key: &StageKey) -> PathBuf {
         let name = key.to_string();
         self.root.join(RECORDS).join(&name[..2]).join(&name[2..])
@@ -226,7 +228,7 @@ impl Layout {
         self.records(key).join(record.to_string())
     }
 
-    /// The folder of the pins; stores in which nothing was ever pinned lack it.
+    /// Returns the folder of pins; it is missing if nothing was ever pinned.
     pub(super) fn pins(&self) -> PathBuf {
         self.root.join("pins")
     }
@@ -235,7 +237,7 @@ impl Layout {
         self.pins().join(name.as_str())
     }
 
-    /// The folder of the batches of signatures; stores from before there were any lack it.
+    /// Returns the folder of batches of signatures; older stores lack it.
     pub(super) fn signatures(&self) -> PathBuf {
         self.root.join("signatures")
     }
@@ -248,27 +250,27 @@ impl Layout {
         self.claims().join(key.to_string())
     }
 
-    /// All objects that have a file, by name; files with other names are passed over.
+    /// Returns all objects that have a file; files with other names are skipped.
     pub(super) fn all_objects(&self) -> Result<Vec<ObjectDigest>, StoreError> {
         self.names(OBJECTS, |text| text.parse().ok())
     }
 
-    /// All keys that have a folder.
+    /// Returns all keys that have a folder.
     pub(super) fn all_keys(&self) -> Result<Vec<StageKey>, StoreError> {
         self.names(RECORDS, |text| text.parse().ok())
     }
 
-    /// The names of the records of a key.
+    /// Returns the names of the records of a key.
     pub(super) fn records_of(&self, key: &StageKey) -> Result<Vec<RecordDigest>, StoreError> {
         Ok(files::list(&self.records(key))?.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
-    /// All batches of signatures that have a file.
+    /// Returns all batches of signatures that have a file.
     pub(super) fn all_batches(&self) -> Result<Vec<BatchDigest>, StoreError> {
         Ok(files::list(&self.signatures())?.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
-    /// The keys that have a file in `claims/`, held or left over.
+    /// Returns the keys that have a file in `claims/`, locked or left over.
     pub(super) fn all_claims(&self) -> Result<Vec<StageKey>, StoreError> {
         Ok(files::list(&self.claims())?.iter().filter_map(|name| name.parse().ok()).collect())
     }
@@ -284,7 +286,7 @@ impl Layout {
     }
 }
 
-/// The text of a version, if it is no more than that.
+/// Returns the text if it is nothing but a version number.
 fn version_number(text: &str) -> Option<String> {
     let fits = (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     fits.then(|| text.to_owned())

@@ -1,22 +1,21 @@
 //! The store: immutable objects named by their hash, and records of what was computed, as files.
 //!
-//! Files are the truth. An object or record is written under a temporary name, synced and linked into
-//! place, and never changed again; a record is published after its objects. What is read is hashed, and
-//! what does not match its name is moved to `quarantine/`. The SQLite index ([`index`]) only makes
-//! questions fast that the files answer too: it can be deleted at any moment. The store knows nothing
-//! of what the stages compute.
+//! Files are the source of truth. An object or record is written under a temporary name, synced, linked into place,
+//! and never changed again; a record is published after its objects. Every file is hashed when it is read, and a file
+//! that does not match its name is moved to `quarantine/`. The SQLite index ([`index`]) only speeds up queries that
+//! the files can answer too: it can be deleted at any time. The store knows nothing of what the stages compute.
 //!
-//! | path | what |
+//! | path | content |
 //! | --- | --- |
 //! | `wdpipe-store` | the version of this layout |
 //! | `objects/ab/cdef…` | an object: a header and its bytes ([`object`]) |
 //! | `records/ab/cdef…/<digest>` | a record of the key `abcdef…` |
-//! | `signatures/<digest>` | a batch of signatures under records ([`crate::sign::Batch`]); the folder is made with the first |
-//! | `catalogue/NUMBER` | what others may have from here ([`catalogue`]); the folder is made with the first |
-//! | `pins/<name>` | what somebody wants to keep ([`Pin`]); the folder is made with the first |
+//! | `signatures/<digest>` | a batch of signatures of records ([`crate::sign::Batch`]); the folder is created with the first |
+//! | `catalogue/NUMBER` | what others can fetch from this store ([`catalogue`]); the folder is created with the first |
+//! | `pins/<name>` | what a user wants to keep ([`Pin`]); the folder is created with the first |
 //! | `tmp/` | files that are being written |
 //! | `claims/<key>` | locked by the process that works on a key |
-//! | `quarantine/` | what was damaged |
+//! | `quarantine/` | damaged files |
 //! | `index.sqlite` | the index, if nobody else writes to the store ([`Options::private`]) |
 
 pub mod archive;
@@ -77,47 +76,46 @@ use signatures::Signers;
 /// Whether an object can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObjectState {
-    /// Its bytes are there and are the right ones.
+    /// The object is in the store and its bytes are correct.
     Present,
-    /// It is not there.
+    /// The object is not in the store.
     Missing,
-    /// It was there with wrong bytes, which have been moved to the quarantine.
+    /// The object had wrong bytes; its file has been moved to the quarantine.
     Damaged,
 }
 
-/// The right to compute a key, held by one process and thread at a time; ends with this value or with
-/// the process.
+/// The right to compute a key, held by one process and thread at a time; it ends with this value or with the process.
 #[derive(Debug)]
 pub struct Claim(#[expect(dead_code, reason = "held for its drop")] files::Lock);
 
-/// A store in a folder. Threads share it by reference; any number of processes use one folder at once.
+/// A store in a folder. Threads share it by reference; any number of processes can use one folder at once.
 #[derive(Debug)]
 pub struct Store {
     layout: Layout,
     sharing: Sharing,
     index: Index,
-    /// For every shard of `objects/`: how many objects were put into it, and how many of them have names
-    /// that are known to be durable.
+    /// For every shard of `objects/`: the number of objects put into it, and the number of those whose names are
+    /// known to be durable.
     shards: Vec<(AtomicU64, AtomicU64)>,
-    /// Who signed which record; read when it is first asked for.
+    /// Who signed which record; read on first use.
     signers: Mutex<Option<Signers>>,
-    /// What may be remembered of the records that were read.
+    /// Facts about the records read so far that can be remembered.
     noticed: Mutex<Vec<(StageKey, Remembered)>>,
-    /// Whether the folders that every store has are known to be there.
+    /// Whether the folders that every store has are known to exist.
     is_complete: AtomicBool,
 }
 
 impl Store {
-    /// Opens a store; makes one if the folder is missing, or empty but for a `CACHEDIR.TAG`. A store on
-    /// a read-only file system can be read.
+    /// Opens a store; creates one if the folder is missing, or empty except for a `CACHEDIR.TAG`. A store on a
+    /// read-only file system can be read.
     ///
     /// # Errors
-    /// If the folder holds something else, was made by a newer program, or cannot be read or made.
+    /// If the folder holds something else, was created by a newer program, or cannot be read or created.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         Self::open_with(root, &Options::default())
     }
 
-    /// The same, knowing where this account may keep what others must not share.
+    /// Opens a store as [`Store::open`] does, with options that say where this account can keep its private files.
     ///
     /// # Errors
     /// As [`Store::open`].
@@ -125,16 +123,16 @@ impl Store {
         Self::of(Layout::open(root)?, options)
     }
 
-    /// Opens a store that is there; makes none.
+    /// Opens an existing store; creates none.
     ///
     /// # Errors
-    /// As [`Store::open`], or if there is none.
+    /// As [`Store::open`], or if there is no store.
     pub fn existing(root: &Path, options: &Options) -> Result<Self, StoreError> {
         let layout = Layout::find(root)?.ok_or_else(|| StoreError::NoStore(root.to_owned()))?;
         Self::of(layout, options)
     }
 
-    /// What stands for a store that is not there: nothing is in it. It is only to be read.
+    /// Returns an empty stand-in for a store that does not exist. It must only be read.
     pub fn absent(root: &Path) -> Self {
         Self::with(Layout::absent(root), Sharing::of_none(), Index::open(None))
     }
@@ -158,15 +156,16 @@ impl Store {
         }
     }
 
-    /// The store's folder.
+    /// Returns the store's folder.
     pub fn root(&self) -> &Path {
         self.layout.root()
     }
 
-    /// The folder of files that are being written. Whoever writes asks for it: only then folders that are lacking are made.
+    /// Returns the folder of files that are being written. Every writer calls this, and only then are missing folders
+    /// created.
     ///
     /// # Errors
-    /// If one is lacking and cannot be made.
+    /// If a folder is missing and cannot be created.
     pub fn drafts(&self) -> Result<PathBuf, StoreError> {
         if !self.is_complete.load(Ordering::Relaxed) {
             self.layout.mend()?;
@@ -175,11 +174,10 @@ impl Store {
         Ok(self.layout.temporary())
     }
 
-    /// Stores bytes under their hash. The right bytes that are there already are not written again;
-    /// wrong ones are replaced.
+    /// Stores bytes under their hash. If the object exists, it is not written again; wrong bytes are replaced.
     ///
     /// # Errors
-    /// If the bytes are more than [`OBJECT_LIMIT`], or cannot be written; then nothing is stored.
+    /// If there are more bytes than [`OBJECT_LIMIT`], or they cannot be written; then nothing is stored.
     pub fn put(&self, bytes: &[u8]) -> Result<ObjectDigest, StoreError> {
         let digest = ObjectDigest::of(bytes);
         let shard = &self.shards[usize::from(digest.as_bytes()[0])].0;
@@ -194,16 +192,16 @@ impl Store {
                 None => drop(self.get(&digest)?),
             }
         }
-        // Also if it was there: whoever wrote it may not have synced the folder yet.
+        // Also if the object existed: its writer may not have synced the folder yet.
         shard.fetch_add(1, Ordering::SeqCst);
         Ok(digest)
     }
 
-    /// The bytes of an object, always hashed.
+    /// Reads the bytes of an object and checks their hash.
     ///
     /// # Errors
-    /// If it is missing, unreadable, written by a newer program (then it is left alone), or damaged; the damaged file is
-    /// moved to the quarantine first.
+    /// If it is missing, unreadable, written by a newer program (then it is left alone), or damaged; a damaged file
+    /// is moved to the quarantine first.
     pub fn get(&self, digest: &ObjectDigest) -> Result<Vec<u8>, StoreError> {
         let path = self.layout.object(digest);
         let now = files::now();
@@ -217,7 +215,7 @@ impl Store {
         };
         if let Some(found) = object::newer(&file) {
             return Err(match object::is_of_known_version(file, digest) {
-                true => self.damaged(digest, "its header has another version than its bytes", Some(identity)),
+                true => self.damaged(digest, "the version in its header is wrong", Some(identity)),
                 false => StoreError::NewerObject { object: *digest, found, known: object::VERSION },
             });
         }
@@ -226,12 +224,12 @@ impl Store {
                 self.remember(digest, bytes.len() as u64, &identity, now);
                 Ok(bytes)
             }
-            Ok(_) => Err(self.damaged(digest, "its bytes have another hash", Some(identity))),
+            Ok(_) => Err(self.damaged(digest, "its bytes have the wrong hash", Some(identity))),
             Err(ObjectError(reason)) => Err(self.damaged(digest, &reason, Some(identity))),
         }
     }
 
-    /// Hashes an object's bytes, whatever the index says.
+    /// Hashes an object's bytes, regardless of the index.
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -239,12 +237,12 @@ impl Store {
         self.get(digest).map(drop)
     }
 
-    /// Whether an object is there with the right bytes. They are hashed again only if the file is not
-    /// the one whose bytes were hashed last (by size, times and inode); a damaged one is moved to the
-    /// quarantine, if it can be.
+    /// Returns whether an object is in the store with the right bytes. They are hashed again only if the file has
+    /// changed since they were last hashed (by size, times and inode); a damaged file is moved to the quarantine if
+    /// possible.
     ///
     /// # Errors
-    /// If the file cannot be read, or a newer program wrote it.
+    /// If the file cannot be read, or was written by a newer program.
     pub fn state(&self, digest: &ObjectDigest) -> Result<ObjectState, StoreError> {
         let path = self.layout.object(digest);
         let mut there = files::identity(&path)?;
@@ -263,30 +261,30 @@ impl Store {
         }
     }
 
-    /// Whether a name that was looked for in vain is there after all: on a network it may stay unseen for half a minute
-    /// after another machine has published it, unless its folder is listed.
+    /// Checks whether a name that was not found exists after all: on a network file system, a name published by
+    /// another machine can stay invisible for half a minute unless its folder is listed.
     fn is_seen_anew(&self, path: &Path) -> bool {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let listed = path.parent().filter(|_| self.sharing.system.is_network).map(files::list);
         matches!(listed, Some(Ok(names)) if names.iter().any(|there| *there == *name))
     }
 
-    /// Saves an object that is there, and is about to be referred to, from a collector that has seen it without a record.
-    /// One of another account is left as it is.
+    /// Protects an existing object that is about to be referenced from a collector that has seen it without a record.
+    /// An object of another account is left unchanged.
     fn keep(&self, object: &ObjectDigest, raw: u64) {
         if let Some(file) = files::freshen(&self.layout.object(object)) {
             self.remember(object, raw, &file, files::now());
         }
     }
 
-    /// Notes that the file held the right bytes at `now`, if it could not have changed unnoticed since.
+    /// Remembers that the file held the right bytes at `now`, unless it could have changed unnoticed since.
     fn remember(&self, object: &ObjectDigest, raw: u64, file: &files::Identity, now: i64) {
         if file.is_settled(now) {
             self.index.remember_object(object, raw, file);
         }
     }
 
-    /// Moves the file of a damaged object aside and says so.
+    /// Moves the file of a damaged object aside and returns the error.
     fn damaged(&self, object: &ObjectDigest, reason: &str, read: Option<files::Identity>) -> StoreError {
         self.index.forget_objects(&[*object]);
         let path = self.layout.object(object);
@@ -294,8 +292,8 @@ impl Store {
         StoreError::Damaged { object: *object, reason: reason.to_owned(), moved_to }
     }
 
-    /// Moves a file to the quarantine, if it still is the one that was read (another process may have
-    /// replaced it by a good one meanwhile); `None` if it is not or cannot be moved.
+    /// Moves a file to the quarantine if it is still the one that was read (another process may have replaced it by a
+    /// good one in the meantime); `None` if it is not, or cannot be moved.
     fn quarantine(&self, path: &Path, name: &str, read: Option<files::Identity>) -> Option<PathBuf> {
         let there = files::identity(path).ok()??;
         if read.is_some_and(|read| read != there) {
@@ -306,7 +304,8 @@ impl Store {
         files::rename(path, &aside).ok()?.then_some(aside)
     }
 
-    /// Why a damaged file could not be moved aside, and who can: in a shared store its owner, and the store's.
+    /// Explains why a damaged file could not be moved aside and who can move it: in a shared store, the owner of the
+    /// file or of the store.
     fn in_the_way(&self, path: &Path) -> String {
         let (file, me, root) = (files::access(path), &self.sharing.account, self.root().display());
         let Some(owner) = file.ok().flatten().map(|file| file.owner).filter(|owner| *owner != me.user) else {
@@ -314,14 +313,14 @@ impl Store {
         };
         let (file, owner, keeper) =
             (path.display(), files::user_name(owner), files::user_name(self.sharing.access.owner));
-        let who = if owner == keeper { owner.clone() } else { format!("{owner} (or {keeper}, whose the store is)") };
+        let who = if owner == keeper { owner.clone() } else { format!("{owner} (or {keeper}, who owns the store)") };
         format!(
             "{file} belongs to {owner} and is in the way: ask {who} to run `wdpipe cache check --cache {root}`, which \
                  moves it aside; until then work in another folder (--cache DIR)"
         )
     }
 
-    /// Makes the names of all objects put so far into an object's folder durable.
+    /// Makes the names of all objects put into an object's folder so far durable.
     fn sync_object(&self, digest: &ObjectDigest) -> Result<(), StoreError> {
         let (put, durable) = &self.shards[usize::from(digest.as_bytes()[0])];
         let until = put.load(Ordering::SeqCst);
@@ -332,7 +331,7 @@ impl Store {
         Ok(())
     }
 
-    /// Claims a key; `None` if another process or thread has it.
+    /// Claims a key; `None` if another process or thread has claimed it.
     ///
     /// # Errors
     /// If the lock cannot be created.

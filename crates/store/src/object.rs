@@ -1,12 +1,12 @@
-//! The file of an object: a header, then the object's bytes as they are, or compressed.
+//! The file format of an object: a header, then the object's bytes, raw or compressed.
 //!
-//! Header: `WDob`, version (2 bytes, little-endian), codec (0 raw, 1 zstd), a zero, the number of raw
-//! bytes (8 bytes, little-endian). Compressed bytes come after the first 8 bytes of their BLAKE3, so
-//! that nothing reaches the decompressor that was not written here, and a flipped bit is found even
-//! where zstd would not mind. Raw bytes need none: they are hashed against the object's name.
+//! Header: `WDob`, version (2 bytes, little-endian), codec (0 raw, 1 zstd), a zero byte, the number of raw bytes (8
+//! bytes, little-endian). Compressed bytes are preceded by the first 8 bytes of their BLAKE3 hash, so that only bytes
+//! written here reach the decompressor, and flipped bits are found even where zstd would not notice them. Raw bytes
+//! need no such checksum: they are hashed against the object's name.
 //!
-//! Version 2 is for large raw objects: zeros fill its header up to a block, so that file systems that
-//! clone can give the object's bytes to another file without copying them. Everything else has version 1.
+//! Version 2 is for large raw objects: its header is padded with zeros to a full block, so that file systems with
+//! clone support can share the object's bytes with another file without copying them. Everything else has version 1.
 
 use std::io::Read;
 
@@ -14,42 +14,42 @@ use super::StoreError;
 use base::digest::ObjectDigest;
 
 const MAGIC: [u8; 4] = *b"WDob";
-/// The newest version that is read.
+/// Newest version that this program reads.
 pub(super) const VERSION: u16 = 2;
 const ALIGNED: u16 = 2;
 pub(super) const RAW: u8 = 0;
 pub(super) const ZSTD: u8 = 1;
 
-/// How hard is compressed: beyond this, weights take longer and get no shorter.
+/// Compression level; higher levels take longer but do not make weights smaller.
 pub(super) const LEVEL: i32 = 3;
 
-/// Bytes that every header begins with; all of it in version 1.
+/// Number of bytes that every header starts with; the whole header in version 1.
 pub(super) const HEADER: usize = 16;
 
-/// Bytes of a header of version 2: no file system that clones has larger blocks by default.
+/// Number of bytes of a version-2 header: no file system with clone support has larger blocks by default.
 pub(super) const BLOCK: usize = 4096;
 
-/// Raw objects of so many bytes have version 2.
+/// Number of bytes from which raw objects have version 2.
 pub(super) const LARGE: u64 = 1 << 20;
 
-/// Bytes of the checksum before compressed ones.
+/// Number of bytes of the checksum before compressed bytes.
 pub(super) const SEAL: usize = 8;
 
-/// No object has more bytes (4 GiB); what claims to is refused unread.
+/// Maximum number of bytes of an object (4 GiB); a file that declares more is rejected unread.
 pub const OBJECT_LIMIT: u64 = 4 << 30;
 
-/// No object's file has more bytes.
+/// Maximum number of bytes of an object's file.
 pub(super) const FILE_LIMIT: u64 = OBJECT_LIMIT + BLOCK as u64;
 
 /// What is wrong with the file of an object.
 #[derive(Debug)]
 pub(super) struct ObjectError(pub(super) String);
 
-/// What the header of an object's file says.
+/// Contents of the header of an object's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) codec: u8,
-    /// The number of raw bytes.
+    /// Number of raw bytes.
     pub(super) length: u64,
     version: u16,
 }
@@ -60,7 +60,7 @@ impl Header {
         Self { codec, length, version }
     }
 
-    /// Bytes of the header.
+    /// Returns the number of bytes of the header.
     pub(super) fn size(&self) -> usize {
         if self.version == ALIGNED { BLOCK } else { HEADER }
     }
@@ -72,7 +72,7 @@ impl Header {
         bytes
     }
 
-    /// Reads the start of a file, of which the caller has at least a block or all there is.
+    /// Parses the start of a file; `file` must hold at least a block, or the whole file.
     pub(super) fn from_start(file: &[u8]) -> Result<Self, ObjectError> {
         let wrong = |reason: &str| Err(ObjectError(reason.to_owned()));
         let Some(start) = file.first_chunk::<HEADER>() else { return wrong("the file is shorter than its header") };
@@ -81,14 +81,14 @@ impl Header {
         // Early programs gave version 1 to large objects too.
         let has_version = header.version == 1 || header.version == Self::new(codec, header.length).version;
         if !has_version || file.get(..header.size()) != Some(&header.to_bytes()[..]) {
-            return wrong("the file has no header that this wdpipe knows");
+            return wrong("the file has no header known to this wdpipe");
         }
-        if header.length > OBJECT_LIMIT { wrong("the file claims to hold more than any object") } else { Ok(header) }
+        if header.length > OBJECT_LIMIT { wrong("the header declares too many bytes") } else { Ok(header) }
     }
 }
 
-/// The header and, where that is shorter by a tenth at least, the compressed bytes with their checksum;
-/// otherwise the bytes follow the header as they are.
+/// Returns the header and, if that saves at least a tenth, the compressed bytes with their checksum; otherwise the
+/// raw bytes follow the header.
 pub(super) fn encode(bytes: &[u8]) -> Result<(Vec<u8>, Option<Vec<u8>>), StoreError> {
     let length = bytes.len() as u64;
     if length > OBJECT_LIMIT {
@@ -98,13 +98,13 @@ pub(super) fn encode(bytes: &[u8]) -> Result<(Vec<u8>, Option<Vec<u8>>), StoreEr
     Ok((Header::new(if compressed.is_some() { ZSTD } else { RAW }, length).to_bytes(), compressed))
 }
 
-/// Whether so many bytes instead of so many are worth unpacking them.
+/// Whether a size reduction justifies unpacking the bytes later.
 pub(super) fn pays(before: u64, after: u64) -> bool {
     after < before / 10 * 9
 }
 
-/// Whether bytes, which `read` takes from a place on, may become shorter. Most weights do not: three pieces tell, and
-/// cost little.
+/// Estimates whether bytes, read by `read` from a given position, can be compressed. Most weights cannot be; three
+/// samples are cheap and suffice to decide.
 pub(super) fn is_compressible<E>(length: u64, read: impl Fn(u64, &mut [u8]) -> Result<(), E>) -> Result<bool, E> {
     const PIECE: usize = 64 << 10;
     let piece = PIECE as u64;
@@ -133,22 +133,22 @@ fn compress(bytes: &[u8]) -> Option<Vec<u8>> {
     pays(bytes.len() as u64, sealed.len() as u64).then_some(sealed)
 }
 
-/// What stands before compressed bytes of a hash.
+/// Returns the checksum that precedes compressed bytes with the given hash.
 pub(super) fn seal(compressed: blake3::Hash) -> [u8; SEAL] {
     let mut seal = [0; SEAL];
     seal.copy_from_slice(&compressed.as_bytes()[..SEAL]);
     seal
 }
 
-/// The version of a file that a newer program wrote, or whose header says so.
+/// Returns the version of a file whose header says that a newer program wrote it.
 pub(super) fn newer(file: &[u8]) -> Option<u16> {
     let [m0, m1, m2, m3, v0, v1] = *file.first_chunk()?;
     let version = u16::from_le_bytes([v0, v1]);
     ([m0, m1, m2, m3] == MAGIC && version > VERSION).then_some(version)
 }
 
-/// Whether a file that says it is of a newer version is one of a known version in whose header a bit was flipped: then
-/// all the rest is right.
+/// Whether a file with a newer version in its header is really one of a known version whose header has a flipped bit:
+/// then everything else in it is valid.
 pub(super) fn is_of_known_version(mut file: Vec<u8>, object: &ObjectDigest) -> bool {
     let Some(&[_, _, _, _, _, _, _, _, ref length @ ..]) = file.first_chunk::<HEADER>() else { return false };
     let is_aligned = u64::from_le_bytes(*length).checked_add(BLOCK as u64) == Some(file.len() as u64);
@@ -157,8 +157,8 @@ pub(super) fn is_of_known_version(mut file: Vec<u8>, object: &ObjectDigest) -> b
     decode(file).is_ok_and(|bytes| ObjectDigest::of(&bytes) == *object)
 }
 
-/// The object's bytes in the bytes of its file; that they are the right ones is for the caller to
-/// check. Memory is bounded by what the header declares and by what really is there.
+/// Extracts the object's bytes from the bytes of its file; the caller must check their hash. Memory use is bounded by
+/// the length in the header and by the actual data.
 pub(super) fn decode(mut file: Vec<u8>) -> Result<Vec<u8>, ObjectError> {
     let wrong = |reason: &str| Err(ObjectError(reason.to_owned()));
     let header = Header::from_start(&file)?;
@@ -168,24 +168,24 @@ pub(super) fn decode(mut file: Vec<u8>) -> Result<Vec<u8>, ObjectError> {
             file.drain(..header.size());
             Ok(file)
         }
-        RAW => wrong("the file has another length than its header says"),
+        RAW => wrong("the length of the file does not match its header"),
         ZSTD => {
             let Some((sealed, body)) = file[HEADER..].split_first_chunk::<SEAL>() else {
                 return wrong("the file ends too soon");
             };
             if *sealed != seal(blake3::hash(body)) {
-                return wrong("the compressed bytes have another checksum");
+                return wrong("the compressed bytes have the wrong checksum");
             }
             let mut bytes = Vec::new();
             let decoder = zstd::stream::read::Decoder::with_buffer(body);
             let read = decoder.and_then(|decoder| decoder.take(length + 1).read_to_end(&mut bytes));
             match read {
                 Ok(read) if read as u64 == length => Ok(bytes),
-                Ok(_) => wrong("it unpacks to another length than its header says"),
+                Ok(_) => wrong("its unpacked length does not match its header"),
                 Err(error) => Err(ObjectError(format!("it cannot be unpacked: {error}"))),
             }
         }
-        _ => wrong("the file is packed in a way that this wdpipe does not know"),
+        _ => wrong("the file has a codec unknown to this wdpipe"),
     }
 }
 
@@ -230,7 +230,7 @@ mod tests {
             bad[at] ^= 4;
             assert!(decode(bad).is_err(), "{at}");
         }
-        // A flipped bit does not make either a file of a newer program.
+        // A flipped bit does not make either of them a file of a newer program.
         let object = ObjectDigest::of(&large);
         for mut file in [whole, early] {
             file[5] ^= 1;
@@ -249,11 +249,11 @@ mod tests {
                 assert!(decode(lie.clone()).is_err(), "{length}");
             }
         }
-        // 1 GiB of zeros in 32 KiB, under a header that says 1000 bytes.
+        // 1 GiB of zeros in 32 KiB, with a header that declares 1000 bytes.
         let body = zstd::bulk::compress(&vec![0; 1 << 20], 1).unwrap().repeat(1 << 10);
         let (header, _) = encode(&[0; 1000]).unwrap();
         let bomb = [&header[..], &seal(blake3::hash(&body)), &body].concat();
-        assert_eq!(decode(bomb).unwrap_err().0, "it unpacks to another length than its header says");
+        assert_eq!(decode(bomb).unwrap_err().0, "its unpacked length does not match its header");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Pins: what somebody wants to keep whatever else goes. A pin is a small immutable file in `pins/`, a text:
+//! Pins: objects and records that garbage collection must keep. A pin is a small immutable text file in `pins/`:
 //!
 //! ```text
 //! wdpipe pin, version 1
@@ -17,28 +17,28 @@ use std::str::FromStr;
 use super::{Store, StoreError};
 use base::digest::{ObjectDigest, StageKey};
 
-/// The first line begins so; the number of the version follows.
+/// Start of the first line, before the version number.
 const HEADER: &str = "wdpipe pin, version ";
 const VERSION: u32 = 1;
 
-/// No pin has more bytes: some 200,000 keys.
+/// Maximum number of bytes of a pin: enough for some 200,000 keys.
 const PIN_LIMIT: u64 = 16 << 20;
 
-/// No reason or user's name has more characters.
+/// Maximum number of characters of a reason or a user's name.
 const LINE_LIMIT: usize = 500;
 
-/// What a pin is called: 1 to 64 of the characters `A`–`Z`, `a`–`z`, `0`–`9`, `.`, `_`, `@` and `-`, the first no dot; so
-/// it is safe as a file's name and on a terminal.
+/// Name of a pin: 1 to 64 of the characters `A`–`Z`, `a`–`z`, `0`–`9`, `.`, `_`, `@` and `-`, not starting with a
+/// dot; so it is safe as a file name and on a terminal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PinName(String);
 
-/// Text that cannot name a pin.
+/// The text is not a valid pin name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` cannot name a pin: 1 to 64 letters, digits and . _ @ - are allowed, the first no dot")]
+#[error("`{0}` is not a valid pin name: use 1 to 64 letters, digits and . _ @ -, not starting with a dot")]
 pub struct NotAPinName(String);
 
 impl PinName {
-    /// A name that resembles a text: other characters become `-`.
+    /// Returns a valid name similar to a text: other characters become `-`.
     pub fn like(text: &str) -> Self {
         let mut name: String = text.chars().map(|c| if is_allowed(c) { c } else { '-' }).take(64).collect();
         if name.is_empty() || name.starts_with('.') {
@@ -48,7 +48,7 @@ impl PinName {
         Self(name)
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -76,20 +76,20 @@ impl FromStr for PinName {
     }
 }
 
-/// Something that is to be kept.
+/// A pin: what must be kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pin {
-    /// What it is called.
+    /// Name of the pin.
     pub name: PinName,
-    /// When it was made, in seconds since 1970 (UTC).
+    /// Time of creation, in seconds since 1970 (UTC).
     pub made: u64,
-    /// Who made it, as `user@host`.
+    /// Creator, as `user@host`.
     pub who: String,
-    /// Why; may be empty.
+    /// Reason; can be empty.
     pub reason: String,
-    /// What records of these keys read and yielded is kept.
+    /// Keys whose records are kept, with everything that these read and yielded.
     pub keys: BTreeSet<StageKey>,
-    /// These objects are kept.
+    /// Objects that are kept.
     pub objects: BTreeSet<ObjectDigest>,
 }
 
@@ -102,9 +102,10 @@ impl Pin {
         text
     }
 
-    /// Reads the text of a file; what is wrong with it otherwise, in words.
+    /// Parses the text of a pin's file; returns what is wrong with it otherwise.
     fn from_text(name: PinName, text: &str) -> Result<Self, String> {
-        let damage = format!("it is no pin, or was altered: remove it with `wdpipe cache unpin {name}`, and pin anew");
+        let damage =
+            format!("it is not a pin or was altered: remove it with `wdpipe cache unpin {name}` and pin again");
         let damaged = || damage.clone();
         let mut lines = text.lines();
         let version = lines.next().and_then(|line| line.strip_prefix(HEADER)?.parse::<u32>().ok());
@@ -128,32 +129,32 @@ impl Pin {
                 _ => return Err(damaged()),
             };
         }
-        // There is one text of a pin: another order, or something said twice, is an edit by hand.
+        // A pin has exactly one text: a different order or a repeated line means that it was edited by hand.
         if pin.to_text() == text { Ok(pin) } else { Err(damaged()) }
     }
 }
 
-/// Text as one line of bounded length.
+/// Turns a text into one line of bounded length.
 fn line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LINE_LIMIT).collect()
 }
 
 impl Store {
-    /// Makes a pin.
+    /// Creates a pin.
     ///
     /// # Errors
-    /// If there is one of this name that says something else, it is too large, or cannot be written.
+    /// If a different pin has this name, or the pin is too large or cannot be written.
     pub fn pin(&self, pin: &Pin) -> Result<(), StoreError> {
         let (text, path, folder) = (pin.to_text(), self.layout.pin(&pin.name), self.layout.pins());
         if text.len() as u64 > PIN_LIMIT {
-            let reason = format!("its {} keys and objects are more than a pin can have", pin.keys.len());
+            let reason = format!("its {} keys and its objects do not fit in a pin", pin.keys.len());
             return Err(StoreError::Pin { path, reason });
         }
         let first = files::identity(&folder)?.is_none();
         if files::publish(&self.drafts()?, &path, &[text.as_bytes()])?.is_none() {
             let there = self.read_pin(&pin.name, &path)?;
             if there.is_none_or(|there| (there.keys, there.objects) != (pin.keys.clone(), pin.objects.clone())) {
-                let reason = "there is a pin of this name that keeps something else: choose another name".to_owned();
+                let reason = "a pin of this name keeps something else: choose another name".to_owned();
                 return Err(StoreError::Pin { path, reason });
             }
         }
@@ -164,7 +165,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes a pin; says whether it was there.
+    /// Removes a pin; returns whether it existed.
     ///
     /// # Errors
     /// If it cannot be removed.
@@ -172,14 +173,14 @@ impl Store {
         Ok(files::remove(&self.layout.pin(name))?)
     }
 
-    /// All pins, in the order of their names.
+    /// Returns all pins, in the order of their names.
     ///
     /// # Errors
-    /// If one cannot be read: what it keeps is not known then, so nothing may be removed.
+    /// If a pin cannot be read: then it is unknown what it keeps, so nothing must be removed.
     pub fn pins(&self) -> Result<Vec<Pin>, StoreError> {
         let mut pins = Vec::new();
         for name in files::list(&self.layout.pins())?.iter().filter_map(|name| name.parse().ok()) {
-            // One that was removed meanwhile keeps nothing.
+            // A pin that was removed in the meantime keeps nothing.
             pins.extend(self.read_pin(&name, &self.layout.pin(&name))?);
         }
         Ok(pins)

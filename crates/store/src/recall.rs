@@ -1,8 +1,8 @@
-//! What the index remembers of records, held against the files.
+//! Checks what the index remembers of records against the files.
 //!
-//! A plan asks for the outcome of every key. To list a folder, and to read, hash and decode what is in it, takes some
-//! fifteen calls of the system for each; that folder, record and objects are the same files as when that was done last is
-//! told by a `stat` of each. Whatever differs is looked at anew.
+//! A plan needs the outcome of every key. Listing a folder, then reading, hashing and decoding its records takes
+//! about fifteen system calls per key. A `stat` each of the folder, the record and the objects shows whether they are
+//! the same files as when that was last done. Whatever differs is read again.
 
 use std::ffi::CStr;
 use std::sync::{MutexGuard, PoisonError};
@@ -15,32 +15,32 @@ use base::digest::{ObjectDigest, RecordDigest, StageKey};
 use base::record::Outline;
 use files::{Identity, Lookout};
 
-/// What the index remembers; asked for each key once.
+/// Outcomes that the index remembers; each key can be queried once.
 #[derive(Debug)]
 pub struct Recall<'a>(Memory<'a>);
 
-/// The folders of a store in which what is remembered is held against the files.
+/// Folders of a store, opened to check remembered outcomes against the files.
 #[derive(Debug)]
 pub struct Held {
     records: Lookout,
     objects: Lookout,
-    /// On a network a file may seem missing, and be there.
+    /// On a network file system, an existing file can appear to be missing.
     is_network: bool,
 }
 
-/// The files that must be the same for what is remembered of a key to hold.
+/// The files that must be unchanged for the remembered outcome of a key to be valid.
 #[derive(Debug, Clone)]
 pub struct Witnesses {
     key: StageKey,
     record: RecordDigest,
     folder: Identity,
     file: Identity,
-    /// The outputs that do not lie in the record, in order; without a file where the right bytes were never there.
+    /// The outputs that are not inline, in order; without a file if their bytes were never verified.
     objects: Vec<(ObjectDigest, Option<Identity>)>,
 }
 
 impl Recall<'_> {
-    /// What came out of a key, if it has one record; see [`Held::holds`].
+    /// Returns the remembered outcome of a key, if it has only one record; see [`Held::holds`].
     pub fn outline(&mut self, key: &StageKey) -> Option<(Outline, Witnesses)> {
         let Remembered { outline, folder, file } = self.0.outcome(key)?;
         let apart = outline.outputs.iter().filter(|output| output.inline.is_none());
@@ -51,12 +51,12 @@ impl Recall<'_> {
 }
 
 impl Store {
-    /// Makes ready to be asked for about so many keys.
+    /// Prepares for lookups of about this many keys.
     pub fn recall(&self, keys: usize) -> Recall<'_> {
         Recall(self.index.memory(keys))
     }
 
-    /// Makes ready to hold what is remembered against the files.
+    /// Prepares for checking remembered outcomes against the files.
     ///
     /// # Errors
     /// If a folder of the store cannot be opened.
@@ -65,10 +65,10 @@ impl Store {
         Ok(Held { records: open(RECORDS)?, objects: open(OBJECTS)?, is_network: self.sharing.system.is_network })
     }
 
-    /// What came out of a key, by all its records in the order of [`Store::records`].
+    /// Returns the outcomes of a key from all its records, in the order of [`Store::records`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Store::records`].
     pub fn outlines(&self, key: &StageKey) -> Result<Vec<Outline>, StoreError> {
         let now = files::now();
         let folder = files::identity(&self.layout.records(key))?;
@@ -86,7 +86,7 @@ impl Store {
         Ok(outlines)
     }
 
-    /// Enters what was noticed since into the index.
+    /// Enters the outcomes noticed since the last call into the index.
     pub fn remember_outlines(&self) {
         let noticed = std::mem::take(&mut *self.noticed());
         if !noticed.is_empty() {
@@ -100,9 +100,9 @@ impl Store {
 }
 
 impl Held {
-    /// For each output of a key that does not lie in the record whether it is there, if what is remembered of the key
-    /// still holds: no record was added or removed, and the record's file and those of the objects, as far as they are
-    /// there, are the ones whose bytes were hashed.
+    /// Returns the state of each output of a key that is not inline, if the remembered outcome is still valid: no
+    /// record was added or removed, and the files of the record and of the existing objects are the ones whose bytes
+    /// were hashed.
     pub fn holds(&self, witnesses: &Witnesses) -> Option<Vec<ObjectState>> {
         let Witnesses { key, record, folder, file, objects } = witnesses;
         let identity = |name: &CStr| self.records.identity(name).ok().flatten();
@@ -123,10 +123,10 @@ impl Held {
     }
 }
 
-/// Where something lies below `objects` or `records` (see [`super::layout`]), made without asking for memory: `ab/cdef…`,
-/// and for a record its own name behind it.
+/// Path of an object or of a key's folder relative to `objects` or `records` (see [`super::layout`]), built without
+/// allocating memory: `ab/cdef…`, followed by the record's own name for a record.
 struct Name {
-    /// Zero behind what was written.
+    /// The path, padded with zeros.
     bytes: [u8; 65 + 65 + 1],
 }
 

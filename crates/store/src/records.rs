@@ -6,7 +6,7 @@ use base::digest::{ObjectDigest, RecordDigest, StageKey};
 use base::record::{Output, RECORD_LIMIT, Record};
 use files::Identity;
 
-/// What the index keeps of a record.
+/// The fields of a record that the index stores.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Row {
     pub(super) key: StageKey,
@@ -17,9 +17,9 @@ pub(super) struct Row {
     pub(super) finished: u64,
     pub(super) seconds: f64,
     pub(super) flops: f64,
-    /// Of the record's file.
+    /// Size of the record's file in bytes.
     pub(super) bytes: u64,
-    /// The objects that it yielded, besides those that lie in it.
+    /// Objects that the record's stage yielded, except those stored inline in the record.
     pub(super) yields: Vec<ObjectDigest>,
 }
 
@@ -41,18 +41,18 @@ impl Row {
     }
 }
 
-/// What a stage was counted to need, and took.
+/// Counted operations and measured duration of a stage.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Timing {
     /// Floating-point operations; 0 if not counted.
     pub flops: f64,
-    /// How long it took, in seconds.
+    /// Duration in seconds.
     pub seconds: f64,
 }
 
-/// What the file of a record turned out to be.
+/// State of a record's file.
 pub(super) enum ReadRecord {
-    /// With the bytes of its file, and which these were.
+    /// The record, with the size and identity of its file.
     Good {
         record: Box<Record>,
         bytes: u64,
@@ -66,16 +66,15 @@ pub(super) enum ReadRecord {
 pub(super) struct Found {
     pub(super) digest: RecordDigest,
     pub(super) record: Record,
-    /// Its file when it was read.
+    /// Identity of its file when it was read.
     pub(super) identity: Identity,
 }
 
 impl Store {
-    /// Publishes what a run yielded; its objects must have been put before. A record that is there
-    /// already is left as it is.
+    /// Publishes the outcome of a run; its objects must have been put before. An existing record is left unchanged.
     ///
     /// # Errors
-    /// If it cannot be written; then it is not there.
+    /// If it cannot be written; then it is not published.
     pub fn publish(&self, record: &Record) -> Result<RecordDigest, StoreError> {
         let key = record.parts.key();
         let (digest, bytes) =
@@ -105,8 +104,9 @@ impl Store {
         Ok(digest)
     }
 
-    /// Whether this account computed or imported a record in this store, as far as its index knows: what a record says of
-    /// its maker anybody can write. An index that somebody sent with a store knows nothing, since its files are others.
+    /// Whether this account computed or imported a record in this store, according to its index: anybody can write
+    /// the provenance inside a record. An index that was sent along with a store knows nothing, because its files
+    /// differ.
     ///
     /// # Errors
     /// If the record's file cannot be inspected.
@@ -115,10 +115,10 @@ impl Store {
         Ok(files::identity(&self.layout.record(key, record))? == Some(made))
     }
 
-    /// The records for which [`Store::is_made_here`] holds.
+    /// Returns the records for which [`Store::is_made_here`] holds.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Store::is_made_here`].
     pub fn made_here(&self) -> Result<Vec<(StageKey, RecordDigest)>, StoreError> {
         let mut made = Vec::new();
         for (key, record, file) in self.index.all_made() {
@@ -129,8 +129,8 @@ impl Store {
         Ok(made)
     }
 
-    /// Whether a record that comes from elsewhere would take the place of something else that was imported here: of imports
-    /// the newest counts, and what is computed from then on would start from it.
+    /// Whether a foreign record would replace a different import in this store: the newest import counts, and later
+    /// computations would start from it.
     ///
     /// # Errors
     /// As [`Store::records`].
@@ -143,7 +143,7 @@ impl Store {
             .is_some_and(|here| !here.same_outputs(record) && record.provenance.finished >= here.provenance.finished))
     }
 
-    /// Publishes something imported, as the newest of its key even if the clock says otherwise.
+    /// Publishes an import as the newest of its key, even if the clock disagrees.
     ///
     /// # Errors
     /// As [`Store::publish`].
@@ -153,9 +153,9 @@ impl Store {
         self.publish(&record)
     }
 
-    /// All outcomes of a key in the order of preference: of imports the newest first, of computations the
-    /// oldest; of several that are equally old, the one whose digest is smallest. Damaged ones are moved to
-    /// the quarantine and left out.
+    /// Returns all outcomes of a key in order of preference: the newest import first, or the oldest computation
+    /// first; of equally old ones, the one with the smallest digest first. Damaged records are moved to the
+    /// quarantine and left out.
     ///
     /// # Errors
     /// If a file cannot be read, or was written by another version of the program.
@@ -163,7 +163,7 @@ impl Store {
         Ok(self.found(key)?.into_iter().map(|Found { digest, record, .. }| (digest, record)).collect())
     }
 
-    /// The same, with the files that they are.
+    /// Returns the same records as [`Store::records`], with the identities of their files.
     pub(super) fn found(&self, key: &StageKey) -> Result<Vec<Found>, StoreError> {
         let mut found = Vec::new();
         let mut digests = self.layout.records_of(key)?;
@@ -183,7 +183,7 @@ impl Store {
         Ok(found)
     }
 
-    /// The outcome of a key that is preferred.
+    /// Returns the preferred outcome of a key.
     ///
     /// # Errors
     /// As [`Store::records`].
@@ -191,7 +191,7 @@ impl Store {
         Ok(self.records(key)?.into_iter().next().map(|(_, record)| record))
     }
 
-    /// The outcomes of a key that yielded different bytes, one of each kind; none if all agree.
+    /// Returns the outcomes of a key that yielded different bytes, one for each variant; none if all agree.
     ///
     /// # Errors
     /// As [`Store::records`].
@@ -205,7 +205,7 @@ impl Store {
         Ok(if different.len() > 1 { different } else { Vec::new() })
     }
 
-    /// The bytes of an output, from the record or from the store; hashed in either case.
+    /// Returns the bytes of an output, from the record or from the store; they are hashed in either case.
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -216,7 +216,7 @@ impl Store {
         }
     }
 
-    /// The newest record that a stage of this name yielded, whatever its key.
+    /// Returns the newest record of a stage with this name, whatever its key.
     ///
     /// # Errors
     /// As [`Store::records`].
@@ -230,7 +230,7 @@ impl Store {
         Ok(None)
     }
 
-    /// What the latest 50 runs of a kind on a device took.
+    /// Returns the timings of the latest 50 runs of a kind on a device.
     ///
     /// # Errors
     /// If the index has to be rebuilt and the store cannot be read.
@@ -239,8 +239,7 @@ impl Store {
         Ok(self.index.history(kind, device))
     }
 
-    /// Reads one record, checks its name, its key and its inline outputs, and moves a damaged file to
-    /// the quarantine.
+    /// Reads one record, checks its name, its key and its inline outputs, and moves a damaged file to the quarantine.
     pub(super) fn read_record(&self, key: &StageKey, digest: &RecordDigest) -> Result<ReadRecord, StoreError> {
         let path = self.layout.record(key, digest);
         let (bytes, identity) = match files::read_identified(&path, RECORD_LIMIT) {
@@ -257,7 +256,7 @@ impl Store {
                     let bytes = bytes.len() as u64;
                     return Ok(ReadRecord::Good { record: Box::new(record), bytes, identity });
                 }
-                // Whole, but not for this program to judge.
+                // The file is intact, but this program cannot interpret it.
                 Err(source @ CodecError::Version { .. }) => return Err(StoreError::Record { path, source }),
                 Ok(_) | Err(_) => {}
             }

@@ -1,4 +1,4 @@
-//! Objects back into files of their own.
+//! Writing objects to files outside the store.
 
 use std::fs::File;
 use std::sync::mpsc;
@@ -9,13 +9,13 @@ use super::{Store, StoreError};
 use base::digest::ObjectDigest;
 use files::{Draft, Named};
 
-/// Bytes that are hashed at a time.
+/// Number of bytes hashed at a time.
 const PIECE: usize = 128 << 10;
 
 impl Store {
-    /// Writes the bytes of an object to a file that the user named, and puts it in its place; returns how many they are.
-    /// Bytes that lie in the store as they are get cloned where the file system can; else the copy is hashed while it is
-    /// made. The file is not synced: the store has it still.
+    /// Writes the bytes of an object to a file named by the user, moves it into place, and returns their number. Raw
+    /// objects are cloned if the file system can; otherwise the copy is hashed while it is written. The file is not
+    /// synced: the store still has the object.
     ///
     /// # Errors
     /// As [`Store::get`], or if the file cannot be written; then an old regular file is untouched.
@@ -24,7 +24,7 @@ impl Store {
             Some(draft) => {
                 let copied = self.clone_or_copy(digest, draft)?;
                 if copied.is_none() {
-                    // Compressed, or something is wrong: what follows finds out what, and sees to it.
+                    // Compressed or damaged: the code below finds out which, and handles it.
                     draft.restart()?;
                 }
                 copied
@@ -39,7 +39,7 @@ impl Store {
         Ok(length)
     }
 
-    /// Makes an empty draft of an object's raw bytes; how many, if all went well.
+    /// Fills an empty draft with an object's raw bytes; returns their number if that succeeded.
     fn clone_or_copy(&self, digest: &ObjectDigest, draft: &Draft) -> Result<Option<u64>, StoreError> {
         let (path, now) = (self.layout.object(digest), files::now());
         let Ok(header) = files::read_start(&path, BLOCK as u64).map(|start| Header::from_start(&start)) else {
@@ -51,8 +51,8 @@ impl Store {
             return Ok(None);
         }
         if draft.clone_range(&file, body, header.length) {
-            // The object is hashed, whose bytes may be in memory, not the clone. Had the object been changed since, it would
-            // have another identity.
+            // This hashes the object, whose bytes may be cached in memory, not the clone. If the object had been
+            // changed since, its identity would differ.
             self.read_object::<StoreError>(digest, &mut |_| Ok(()))?;
             let is_unchanged = identity.is_settled(now) && files::identity(&path)? == Some(identity);
             return Ok(is_unchanged.then_some(header.length));
@@ -62,12 +62,12 @@ impl Store {
     }
 }
 
-/// Copies a part of a file to an empty draft, and hashes the copy meanwhile.
+/// Copies a part of a file to an empty draft, and hashes the copy at the same time.
 fn hashed_copy(from: &File, start: u64, length: u64, draft: &Draft) -> Option<blake3::Hash> {
     let (marks, copied) = mpsc::channel();
     thread::scope(|scope| {
         let copy = move || {
-            // Nobody listens once reading the copy failed.
+            // Nobody receives the marks after reading the copy has failed.
             let mut say = |mark| marks.send(mark).unwrap_or(());
             draft.copy_range(from, start, length, &mut say).is_ok()
         };

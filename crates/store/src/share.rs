@@ -1,4 +1,4 @@
-//! Turning a store into one that several accounts use, and mending one.
+//! Turning a store into one that several accounts use, and repairing such a store.
 
 use std::path::{Path, PathBuf};
 
@@ -8,27 +8,27 @@ use super::sharing::{Finding, Options};
 use super::{Store, StoreError};
 use files::{Account, FsError, SHARED_FILE, SHARED_FOLDER};
 
-/// What was done to share a store. All of it may be done again.
+/// Result of sharing a store. Sharing can be repeated.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shared {
     /// Folders whose group or mode was set.
     pub folders: u64,
     /// Files whose group or mode was set.
     pub files: u64,
-    /// What should be set and belongs to others: the first, its owner, and how many they are.
+    /// Entries that should be changed but belong to others: the first of them, its owner, and their number.
     pub others: Option<(PathBuf, u32, u64)>,
-    /// What is not as it should be in the end.
+    /// Remaining problems.
     pub findings: Vec<Finding>,
 }
 
-/// The lock files of dead processes, as [`files::Lock`] makes them.
+/// Mode of the lock files of dead processes, as [`files::Lock`] creates them.
 const CLAIM: u32 = 0o660;
 
-/// Makes a folder a store that the members of a group use together: a new one, one that was private, or one whose modes
-/// are wrong. The owner of the store's folder must do it; members run it for files that belong to them.
+/// Turns a folder into a store that the members of a group use together: a new store, a private one, or one with
+/// wrong modes. The owner of the store's folder must run this; members run it for files that belong to them.
 ///
 /// # Errors
-/// If the folder is no store and not empty, if this account is not in the group, or if what belongs to it cannot be set.
+/// If the folder is neither empty nor a store, this account is not in the group, or its own files cannot be changed.
 pub fn share(root: &Path, group: u32) -> Result<Shared, StoreError> {
     let account = Account::current();
     if !account.is_in(group) {
@@ -36,7 +36,7 @@ pub fn share(root: &Path, group: u32) -> Result<Shared, StoreError> {
     }
     let layout = Layout::open(root)?;
     let mut shared = Shared::default();
-    // From the top down: as soon as the group can write anywhere, the sticky bit is there with it.
+    // From the top down: as soon as the group can write to a folder, its sticky bit is set too.
     shared.set(&account, root, group, SHARED_FOLDER)?;
     layout.complete()?;
     for top in layout.top_folders() {
@@ -59,7 +59,7 @@ pub fn share(root: &Path, group: u32) -> Result<Shared, StoreError> {
         }
     }
     shared.set(&account, &layout.marker(), group, SHARED_FILE)?;
-    // From now on every account has an index of its own.
+    // From now on every account has its own index.
     Index::remove(&layout.index());
     shared.findings = Store::open_with(root, &Options::default())?.sharing_thoroughly()?;
     Ok(shared)

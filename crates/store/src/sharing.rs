@@ -1,9 +1,9 @@
-//! Whose a store is, and what is wrong with it where several accounts use it.
+//! The owner of a store, and problems of stores that several accounts use.
 //!
-//! A shared store's folders let a group add files, and nobody remove or replace another's (mode 3775: setgid and
-//! sticky); its files can only be read. The owner of a folder may remove what is in it, so all shards belong to the
-//! store's owner. Permissions keep nobody from publishing wrong bytes under a right name: what another account wrote is
-//! hashed when this one first meets it, since the index is each account's own.
+//! A shared store's folders let the members of a group add files, but not remove or replace those of others (mode
+//! 3775: setgid and sticky); its files are read-only. The owner of a folder can remove files in it, so all shards
+//! belong to the store's owner. Permissions prevent nobody from publishing wrong bytes under a right name: files
+//! written by another account are hashed when this one first reads them, since every account has its own index.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -14,29 +14,29 @@ use super::{Store, StoreError};
 use base::digest::ObjectDigest;
 use files::{Access, Account, FsError, Lock, System};
 
-/// What a store is opened with.
+/// Options for opening a store.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// A folder of this account alone, on a disk of this machine: the index lies there if the store is not this
-    /// account's own, or on a network. Without one it is in memory.
+    /// A private folder of this account, on a local disk: the index is kept there if the store belongs to another
+    /// account or is on a network file system. Without it, such an index is kept in memory.
     pub private: Option<PathBuf>,
 }
 
-/// Something about a store that keeps others from using it, or that they should know.
+/// A problem that keeps others from using a store, or a notice about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Whether it is a fault; else it is only good to know.
+    /// Whether it is a fault; otherwise it is a notice.
     pub is_fault: bool,
-    /// What is so, and where.
+    /// Description with the place.
     pub what: String,
-    /// What to do; may be empty.
+    /// What to do; can be empty.
     pub mend: String,
 }
 
-/// Whose a store is.
+/// The owner of a store, and how it is shared.
 #[derive(Debug, Clone)]
 pub(super) struct Sharing {
-    /// The store's folder.
+    /// Owner and mode of the store's folder.
     pub(super) access: Access,
     pub(super) account: Account,
     pub(super) system: System,
@@ -44,33 +44,34 @@ pub(super) struct Sharing {
 
 impl Sharing {
     pub(super) fn of(root: &Path) -> Result<Self, FsError> {
-        // The folder itself, should it be named by a link.
+        // Resolves a symbolic link to the folder.
         let found = files::access(&files::canonical(root)?)?;
         let access = found.unwrap_or(Access { owner: 0, group: 0, mode: 0, is_folder: true });
         Ok(Self { access, account: Account::current(), system: files::system(root)? })
     }
 
-    /// That of a store that is not there.
+    /// Returns the value for a store that does not exist.
     pub(super) fn of_none() -> Self {
         let account = Account::current();
         let access = Access { owner: account.user, group: 0, mode: 0, is_folder: true };
         Self { access, account, system: System::UNKNOWN }
     }
 
-    /// Whether nobody else writes there.
+    /// Whether nobody else can write to the store.
     pub(super) fn is_own(&self) -> bool {
         self.access.owner == self.account.user && !self.access.is_shared()
     }
 
-    /// Where the index lies: beside the files if nobody else writes there, else in the private folder, if there is one.
-    /// SQLite loses rows on network file systems, and in a shared folder one account's crash locks the others out.
+    /// Returns the path of the index: next to the files if nobody else writes there, otherwise in the private folder,
+    /// if any. SQLite loses rows on network file systems, and in a shared folder one account's crash locks the others
+    /// out.
     pub(super) fn index(&self, layout: &Layout, options: &Options) -> Option<PathBuf> {
         if self.is_own() && !self.system.is_network {
             return Some(layout.index());
         }
         let folder = options.private.as_ref()?;
         let place = files::canonical(layout.root()).ok()?;
-        // The inode too: another store may come to lie at the same place.
+        // Includes the inode, since another store can be created at the same path later.
         let inode = files::identity(&place).ok()??.inode;
         let name = ObjectDigest::of(&[place.as_os_str().as_bytes(), &[0], &inode.to_le_bytes()].concat()).to_string();
         files::private_folder(folder).ok()?;
@@ -79,11 +80,11 @@ impl Sharing {
 }
 
 impl Store {
-    /// What keeps several accounts from using this store together, as far as a look at its main folders tells. Of a
-    /// store that is this account's own there is nothing to tell.
+    /// Returns the problems that keep several accounts from using this store together, judging by its main folders.
+    /// There are none for a store of this account alone.
     ///
     /// # Errors
-    /// If a folder cannot be looked at.
+    /// If a folder cannot be inspected.
     pub fn sharing(&self) -> Result<Vec<Finding>, StoreError> {
         let mut faults = Faults::default();
         if self.sharing.access.is_shared() {
@@ -101,16 +102,16 @@ impl Store {
         Ok(findings)
     }
 
-    /// The same after a look at every folder and file, and a try of what the file system can do. That this account may
-    /// only read is no fault here.
+    /// Returns the problems as [`Store::sharing`] does, but inspects every folder and file, and tests what the file
+    /// system can do. Read-only access of this account is not a fault here.
     ///
     /// # Errors
-    /// If a folder cannot be looked at.
+    /// If a folder cannot be inspected.
     pub fn sharing_thoroughly(&self) -> Result<Vec<Finding>, StoreError> {
         let mut faults = Faults::default();
         let root = self.sharing.access;
         if root.is_shared() {
-            // What belongs to others in key folders is as it should be; above them only the owner's do.
+            // Folders of keys can belong to other accounts; all folders above them must belong to the store's owner.
             let owned = self.layout.owned_folders();
             for top in self.layout.top_folders() {
                 let has_files = self.layout.holds_published(&top);
@@ -141,15 +142,14 @@ impl Store {
         Ok(findings)
     }
 
-    /// What this account should know of its own place here, and where the store lies.
+    /// Returns notices about this account's access to the store, and about the file system of the store.
     fn about_me(&self) -> Vec<Finding> {
         let Sharing { access: root, account, system } = &self.sharing;
         let mut findings = Vec::new();
         let place = self.root().display();
         if system.is_network {
-            let what = format!("{place} lies on {}: your index of it is kept elsewhere", system.name);
-            let mend =
-                "`wdpipe cache stress-test DIR`, in an empty folder beside it, tries what this file system guarantees";
+            let what = format!("{place} is on {}: your index of it is kept elsewhere", system.name);
+            let mend = "run `wdpipe cache stress-test DIR` on an empty folder next to it to test this file system";
             findings.push(Finding { is_fault: false, what, mend: mend.to_owned() });
         }
         let (owner, group) = (files::user_name(root.owner), files::group_name(root.group));
@@ -158,17 +158,17 @@ impl Store {
         }
         let is_fault = !files::may_add(&self.layout.temporary());
         if !root.is_shared() {
-            let what = format!("{place} belongs to {owner}, who does not share it: you may read what is there");
+            let what = format!("{place} belongs to {owner}, who does not share it: you can only read it");
             let mend = format!(
-                "to add to it, ask {owner} to run `wdpipe cache share {place} --group GROUP`, GROUP being one that you \
-                 both are in"
+                "to add to it, ask {owner} to run `wdpipe cache share {place} --group GROUP`, where GROUP is a \
+                 group that you both belong to"
             );
             findings.push(Finding { is_fault, what, mend });
         } else if !account.is_in(root.group) {
-            let what = format!("you are not in the group {group} that shares {place}: you may read what is there");
+            let what = format!("you are not in the group {group} that shares {place}: you can only read it");
             let mend = format!(
-                "if you were added to it since you logged in, `newgrp {group}`; else ask who manages this machine to add \
-                 you (`usermod -aG {group} {}`)",
+                "if you were added to it after you logged in, run `newgrp {group}`; otherwise ask the administrator \
+                 of this machine to add you (`usermod -aG {group} {}`)",
                 files::user_name(account.user)
             );
             findings.push(Finding { is_fault, what, mend });
@@ -176,7 +176,7 @@ impl Store {
         findings
     }
 
-    /// Folders above the store that keep the group from reaching it.
+    /// Returns the folders above the store that keep the group from reaching it.
     fn unreachable(&self) -> Result<Vec<Finding>, StoreError> {
         let root = &self.sharing.access;
         let mut findings = Vec::new();
@@ -185,23 +185,21 @@ impl Store {
         }
         for above in files::canonical(self.root())?.ancestors().skip(1) {
             let Some(access) = files::access(above)? else { continue };
-            // Where a folder has the same group, only its bit counts for the members.
+            // If a folder has the same group, only the group bit applies to the members.
             let (who, bit) = if access.group == root.group { ('g', 0o010) } else { ('o', 0o001) };
             if access.mode & bit == 0 {
                 let (path, owner) = (above.display(), files::user_name(access.owner));
                 findings.push(Finding {
                     is_fault: true,
-                    what: format!("others than {owner} cannot reach the store through {path}"),
-                    mend: format!(
-                        "{owner} lets them pass, not look, with `chmod {who}+x {path}`; or choose a place outside"
-                    ),
+                    what: format!("only {owner} can reach the store through {path}"),
+                    mend: format!("ask {owner} to run `chmod {who}+x {path}`, or move the store to another place"),
                 });
             }
         }
         Ok(findings)
     }
 
-    /// What the file system lacks, tried where this account may write.
+    /// Returns missing features of the file system, tested where this account can write.
     fn incapable(&self) -> Vec<Finding> {
         let folder = self.layout.temporary();
         if !files::may_add(&folder) {
@@ -209,16 +207,16 @@ impl Store {
         }
         let fault = |what: &str| Finding {
             is_fault: true,
-            what: format!("{} lies on {}, {what}", self.root().display(), self.sharing.system.name),
+            what: format!("{} is on {}, {what}", self.root().display(), self.sharing.system.name),
             mend: "move it to another file system".to_owned(),
         };
         let mut findings = Vec::new();
         if self.sharing.access.is_shared() && files::can_link(&folder).is_ok_and(|can| !can) {
-            findings.push(fault("where a file has one name only: two accounts may replace each other's files"));
+            findings.push(fault("which has no hard links: two accounts can replace each other's files"));
         }
         let locked = Lock::try_acquire(&folder.join(format!("try-{}", files::now())), &folder);
         if locked.is_err_and(|error| !error.is_disk_full()) {
-            findings.push(fault("where nothing can be locked: stages may be computed twice"));
+            findings.push(fault("which has no file locks: stages can be computed twice"));
         }
         findings
     }

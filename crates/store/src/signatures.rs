@@ -1,4 +1,4 @@
-//! Batches of signatures under records: publishing them, and finding who signed what.
+//! Batches of signatures of records: publishing them, and finding out who signed what.
 
 use std::collections::HashMap;
 use std::sync::PoisonError;
@@ -8,23 +8,23 @@ use crate::sign::{Batch, BatchError, PublicKey};
 use base::codec::CodecError;
 use base::digest::{BatchDigest, RecordDigest};
 
-/// Who signed which record.
+/// The keys that signed each record.
 pub(super) type Signers = HashMap<RecordDigest, Vec<PublicKey>>;
 
-/// What the file of a batch turned out to be.
+/// State of a batch's file.
 pub(super) enum ReadBatch {
     Good(Batch),
     Missing,
     Damaged,
-    /// Whole, but of another version of the format.
+    /// Intact, but of another version of the format.
     Foreign(CodecError),
 }
 
 impl Store {
-    /// Publishes a batch of signatures; one that is there already is left as it is. The records need not be here.
+    /// Publishes a batch of signatures; an existing one is left unchanged. The records need not be in the store.
     ///
     /// # Errors
-    /// If it cannot be written; then it is not there.
+    /// If it cannot be written; then it is not published.
     pub fn publish_signatures(&self, batch: &Batch) -> Result<BatchDigest, StoreError> {
         let folder = self.layout.signatures();
         let wrong = |path, source| StoreError::Signatures { path, source };
@@ -44,15 +44,15 @@ impl Store {
         Ok(digest)
     }
 
-    /// Notes signatures that were published. Only then: who reads all batches meanwhile finds them, and to enter them
-    /// twice does no harm.
+    /// Enters the signers of a published batch. This comes after publishing: a process that reads all batches in the
+    /// meantime finds this one too, and entering a batch twice is harmless.
     pub(super) fn enter_signers(&self, batch: &Batch) {
         if let Some(signers) = self.signers.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             enter(signers, batch);
         }
     }
 
-    /// All batches of signatures that are valid, in the order of their names. Damaged ones are moved to the quarantine
+    /// Returns all valid batches of signatures, in the order of their names. Damaged ones are moved to the quarantine
     /// and left out; those of other versions of the program are left out.
     ///
     /// # Errors
@@ -67,8 +67,8 @@ impl Store {
         Ok(batches)
     }
 
-    /// Whose valid signatures a record has here, in the order of the keys. They are read and verified once: what other
-    /// processes publish after that is not seen by this value.
+    /// Returns the keys with valid signatures of a record in this store, in order. Batches are read and verified
+    /// once: this value does not see batches that other processes publish later.
     ///
     /// # Errors
     /// If a file cannot be read.
@@ -98,7 +98,7 @@ impl Store {
         if BatchDigest::of(&bytes) == *digest {
             match Batch::from_bytes(&bytes) {
                 Ok(batch) => return Ok(ReadBatch::Good(batch)),
-                // Not for this program to judge, and not needed: a signature less is no more than that.
+                // This program cannot interpret it and does not need it: it only means one signature less.
                 Err(BatchError::Codec(source @ CodecError::Version { .. })) => return Ok(ReadBatch::Foreign(source)),
                 Err(_) => {}
             }

@@ -1,4 +1,4 @@
-//! Objects in and out piece by piece, for those that are larger than the memory one wants to spend.
+//! Reading and writing objects piece by piece, for objects that should not be held in memory whole.
 
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::sync::atomic::Ordering;
@@ -8,25 +8,25 @@ use super::{ObjectState, Store, StoreError};
 use base::digest::{Hashing, ObjectDigest};
 use files::{Draft, FsError};
 
-/// Bytes of a piece.
+/// Number of bytes of a piece.
 const PIECE: usize = 128 << 10;
 
-/// The greatest window that is unpacked with (8 MiB); what this program writes has less.
+/// Largest zstd window accepted for unpacking (8 MiB); this program writes smaller ones.
 const WINDOW_LOG: u32 = 23;
 
 /// Why reading an object piece by piece ended early.
 enum Stopped<E> {
-    /// The file is not what it should be.
+    /// The file is invalid.
     Wrong(String),
-    /// A newer program wrote it, or it says so.
+    /// A newer program wrote the file, or its header says so.
     Newer,
-    /// It cannot be read, or the taker had enough.
+    /// The file cannot be read, or the receiver of the pieces failed.
     By(E),
 }
 
 impl Store {
-    /// Gives the bytes of an object to `take`, piece by piece, and returns how many they were. Only then it is known that
-    /// they are the right ones: what was made of them must not be used if this fails.
+    /// Passes the bytes of an object to `take` piece by piece and returns their number. The bytes are verified only
+    /// at the end: if this fails, anything derived from them must be discarded.
     ///
     /// # Errors
     /// As [`Store::get`], or if `take` fails.
@@ -54,7 +54,7 @@ impl Store {
                 self.remember(digest, length, &identity, now);
                 return Ok(length);
             }
-            Ok(_) => "its bytes have another hash".to_owned(),
+            Ok(_) => "its bytes have the wrong hash".to_owned(),
             Err(Stopped::Wrong(reason)) => reason,
             Err(Stopped::Newer) => {
                 let bytes = self.get(digest)?;
@@ -65,11 +65,11 @@ impl Store {
         Err(self.damaged(digest, &reason, Some(identity)).into())
     }
 
-    /// Stores the next `length` bytes of a source as the object that they must be; says whether it did. If it is there
-    /// already, nothing is taken from the source; wrong bytes that are there are replaced.
+    /// Stores the next `length` bytes of a source, which must be the given object; returns whether it was stored. If
+    /// the object exists, nothing is read from the source; wrong bytes in the store are replaced.
     ///
     /// # Errors
-    /// If the bytes are not that object, cannot be read or not be written; then nothing is stored.
+    /// If the bytes are not that object, cannot be read, or cannot be written; then nothing is stored.
     pub fn put_from(&self, digest: &ObjectDigest, length: u64, source: &mut dyn Read) -> Result<bool, StoreError> {
         let written = self.written(digest, length, source)?;
         let is_new = written.is_some();
@@ -80,12 +80,13 @@ impl Store {
                 None => drop(self.read_object::<StoreError>(digest, &mut |_| Ok(()))?),
             }
         }
-        // As in `put`: whoever wrote it may not have synced the folder yet.
+        // As in `put`: the writer of an existing object may not have synced the folder yet.
         self.shards[usize::from(digest.as_bytes()[0])].0.fetch_add(1, Ordering::SeqCst);
         Ok(is_new)
     }
 
-    /// Writes the file of an object, if there is none, from the next `length` bytes of a source, which must be its own.
+    /// Writes the file of an object, unless it exists, from the next `length` bytes of a source, which must be the
+    /// object's.
     pub(super) fn written(
         &self,
         digest: &ObjectDigest,
@@ -114,7 +115,7 @@ impl Store {
         Ok(Some(self.packed(&raw, length)?.unwrap_or(raw)))
     }
 
-    /// The compressed form of an object's file, if that pays.
+    /// Returns the compressed form of an object's file, if compression pays.
     fn packed(&self, raw: &Draft, length: u64) -> Result<Option<Draft>, StoreError> {
         let body = Header::new(RAW, length).size() as u64;
         if !object::is_compressible(length, |start, part| raw.read_at(body + start, part))? {
@@ -140,7 +141,7 @@ impl Store {
     }
 }
 
-/// As [`unpack`]; what is wrong with the file comes as a value.
+/// Unpacks like [`unpack`], but returns a fault of the file as a value.
 pub(super) fn unpacked<E>(
     file: &mut (impl Read + Seek),
     size: u64,
@@ -150,12 +151,12 @@ pub(super) fn unpacked<E>(
     match unpack(file, size, failed, take) {
         Ok(length) => Ok(Ok(length)),
         Err(Stopped::Wrong(reason)) => Ok(Err(reason)),
-        Err(Stopped::Newer) => Ok(Err("a newer wdpipe wrote it: use a newer one".to_owned())),
+        Err(Stopped::Newer) => Ok(Err("it was written by a newer wdpipe: use a newer version".to_owned())),
         Err(Stopped::By(error)) => Err(error),
     }
 }
 
-/// Gives the raw bytes of an object's file, `size` bytes long, to `take`; they are as many as its header says.
+/// Passes the raw bytes of an object's file of `size` bytes to `take`; their number is checked against the header.
 fn unpack<E>(
     file: &mut (impl Read + Seek),
     size: u64,
@@ -175,7 +176,7 @@ fn unpack<E>(
     let given = |read: io::Result<Result<u64, E>>| read.map_err(by)?.map_err(Stopped::By);
     match header.codec {
         RAW if size.checked_sub(header.size() as u64) != Some(length) => {
-            wrong("the file has another length than its header says")
+            wrong("the length of the file does not match its header")
         }
         RAW => match given(pieces(&mut BufReader::with_capacity(PIECE, file.take(length)), take))? {
             read if read == length => Ok(length),
@@ -192,25 +193,25 @@ fn unpack<E>(
                 Ok(())
             });
             given(hashed)?;
-            // Only then does it reach the decompressor.
+            // Only verified bytes reach the decompressor.
             if sealed != object::seal(hasher.finalize()) {
-                return wrong("the compressed bytes have another checksum");
+                return wrong("the compressed bytes have the wrong checksum");
             }
             file.seek(SeekFrom::Start((HEADER + SEAL) as u64)).map_err(by)?;
             let mut decoder = zstd::stream::read::Decoder::new(file).map_err(by)?;
             decoder.window_log_max(WINDOW_LOG).map_err(by)?;
             match pieces(&mut BufReader::with_capacity(PIECE, decoder.take(length + 1)), take) {
                 Ok(Ok(read)) if read == length => Ok(length),
-                Ok(Ok(_)) => wrong("it unpacks to another length than its header says"),
+                Ok(Ok(_)) => wrong("its unpacked length does not match its header"),
                 Ok(Err(error)) => Err(Stopped::By(error)),
                 Err(error) => Err(Stopped::Wrong(format!("it cannot be unpacked: {error}"))),
             }
         }
-        _ => wrong("the file is packed in a way that this wdpipe does not know"),
+        _ => wrong("the file has a codec unknown to this wdpipe"),
     }
 }
 
-/// Gives everything that can be read to `take`; how many bytes it was.
+/// Passes everything that can be read to `take`; returns the number of bytes.
 fn pieces<E>(source: &mut impl BufRead, mut take: impl FnMut(&[u8]) -> Result<(), E>) -> io::Result<Result<u64, E>> {
     let mut count = 0;
     loop {

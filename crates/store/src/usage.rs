@@ -1,26 +1,26 @@
-//! What takes the space, and what is used.
+//! Which objects take up space, and which are used.
 
 use std::collections::BTreeSet;
 
 use super::{Store, StoreError};
 use base::digest::ObjectDigest;
 
-/// An object, and what it occupies.
+/// An object and the space that it takes up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Occupied {
     /// The object.
     pub object: ObjectDigest,
-    /// Bytes of its file.
+    /// Size of its file in bytes.
     pub bytes: u64,
-    /// The kind of the stage that yielded it (the first in order, if several did); empty if no record tells.
+    /// Kind of the stage that yielded it (the first in order, if several did); empty if no record names it.
     pub kind: String,
-    /// What that stage was called when it ran; likewise.
+    /// Name of that stage when it ran; also empty if no record names the object.
     pub stage: String,
 }
 
 impl Store {
-    /// All objects with what they occupy and who yielded them. The index answers, once it is brought in line with the
-    /// names of the files; no record is read that it knows.
+    /// Returns all objects with their sizes and the stages that yielded them. The index answers this after it has
+    /// been brought in line with the names of the files; records that it knows are not read.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -37,7 +37,7 @@ impl Store {
         Ok(occupied)
     }
 
-    /// Bytes of an object's file; nothing if it is not there.
+    /// Returns the size of an object's file in bytes; `None` if the object is missing.
     ///
     /// # Errors
     /// If the folder cannot be read.
@@ -45,7 +45,7 @@ impl Store {
         Ok(files::identity(&self.layout.object(object))?.map(|identity| identity.size))
     }
 
-    /// The objects whose names begin with these hexadecimal digits.
+    /// Returns the objects whose names start with these hexadecimal digits.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -55,7 +55,7 @@ impl Store {
         Ok(found)
     }
 
-    /// The objects that lie in the quarantine, damaged, whether or not they are there again by now.
+    /// Returns the damaged objects in the quarantine, including those that have been restored since.
     ///
     /// # Errors
     /// If the folder cannot be read.
@@ -65,8 +65,8 @@ impl Store {
         Ok(names.iter().filter_map(digest).collect())
     }
 
-    /// Notes in the index that objects, with their raw bytes, are needed today. That is this user's memory alone: others
-    /// who share the folder do not see it, and it is lost with the index.
+    /// Stores in the index that objects, with their raw sizes, were needed today. This is private to the account:
+    /// others who share the folder do not see it, and it is lost with the index.
     pub fn note_uses(&self, objects: &[(ObjectDigest, u64)]) {
         let today = u64::try_from(files::now()).unwrap_or(0) / 1_000_000_000 / (24 * 60 * 60);
         self.index.note_uses(objects, today);

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! So `-a^2` is −(a²), `a^b^c` is a^(b^c), and `2^-1` is ½. A number is `12`, `0.5` or `1e-3`; a name is
-//! `[a-z_][a-z0-9_]*` and none of the functions': `sqrt`, `log` (natural), `exp`, `abs` of one argument, `min` and
-//! `max` of two.
+//! `[a-z_][a-z0-9_]*` except the names of functions: `sqrt`, `log` (natural), `exp` and `abs` with one argument,
+//! `min` and `max` with two.
 //!
 //! Values are the same to the bit on every platform: `+ - * /` and `sqrt` are exactly rounded, and `log`, `exp` and `^`
 //! come from the crate `libm`, not from the system.
@@ -23,35 +23,35 @@ mod tests;
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// Longest text, in bytes.
+/// Maximum length of the text, in bytes.
 const MAX_LENGTH: usize = 1000;
-/// Deepest nesting of parentheses, functions, signs and exponents.
+/// Maximum nesting depth of parentheses, functions, signs and exponents.
 const MAX_DEPTH: usize = 64;
-/// Largest whole exponent that is done by multiplication.
+/// Largest integer exponent that is computed by multiplication.
 const MAX_WHOLE: f64 = 16.0;
 
-/// A parsed expression. Its `Display` is an expression again, with the same value and only the parentheses that are
-/// needed.
+/// A parsed expression. Its `Display` output is again an expression, with the same value and only the necessary
+/// parentheses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expr(Node);
 
-/// Why a text is no expression. Positions count characters from 1.
+/// Why a text is not an expression. Positions count characters from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExprError {
-    /// Longer than an expression may be.
-    #[error("the expression has {0} bytes, and may have {MAX_LENGTH}")]
+    /// The text is longer than allowed.
+    #[error("the expression has {0} bytes, but the limit is {MAX_LENGTH}")]
     Long(usize),
-    /// Nested deeper than an expression may be.
+    /// The text is nested deeper than allowed.
     #[error("at character {0}: the expression is nested deeper than {MAX_DEPTH} levels")]
     Deep(usize),
-    /// Something else should stand here.
+    /// Something else is expected at this position.
     #[error("at character {position}: expected {expected}, found {found}")]
     Unexpected {
-        /// Where.
+        /// Position of the error.
         position: usize,
-        /// What could have stood there.
+        /// What is allowed there.
         expected: String,
-        /// What stands there.
+        /// What was found.
         found: String,
     },
 }
@@ -85,7 +85,7 @@ enum Function {
     Max,
 }
 
-/// Every function: name, number of arguments.
+/// All functions: name and number of arguments.
 const FUNCTIONS: [(&str, Function, usize); 6] = [
     ("sqrt", Function::Sqrt, 1),
     ("log", Function::Log, 1),
@@ -96,10 +96,10 @@ const FUNCTIONS: [(&str, Function, usize); 6] = [
 ];
 
 impl Expr {
-    /// Reads an expression.
+    /// Parses an expression.
     ///
     /// # Errors
-    /// If the text is none, is longer than 1000 bytes or nested deeper than 64 levels.
+    /// If the text is not an expression, is longer than 1000 bytes or nested deeper than 64 levels.
     pub fn parse(text: &str) -> Result<Self, ExprError> {
         if text.len() > MAX_LENGTH {
             return Err(ExprError::Long(text.len()));
@@ -107,15 +107,16 @@ impl Expr {
         parse::parse(text).map(Self)
     }
 
-    /// The names in it.
+    /// Returns the names in the expression.
     pub fn names(&self) -> BTreeSet<&str> {
         let mut names = BTreeSet::new();
         self.0.collect(&mut names);
         names
     }
 
-    /// Its value where `value_of` gives that of every name; NaN if one that is needed has none. NaN in gives NaN out:
-    /// NaN^0, 1^NaN and min(1, NaN) are NaN too, so that what has diverged does not become a number again.
+    /// Returns the value of the expression; `value_of` returns the value of every name. NaN if a required name has no
+    /// value. A NaN input gives NaN: NaN^0, 1^NaN and min(1, NaN) are NaN too, so that diverged values do not become
+    /// numbers again.
     pub fn eval(&self, value_of: &dyn Fn(&str) -> Option<f64>) -> f64 {
         let value = self.0.eval(value_of);
         // Sign and payload of a computed NaN differ between processors.
@@ -150,7 +151,7 @@ impl Node {
         }
     }
 
-    /// How tightly it binds: the level of the grammar that it belongs to.
+    /// Returns the binding strength: the level of the grammar that the node belongs to.
     fn level(&self) -> u8 {
         match self {
             Self::Binary(op, ..) => op.look().1,
@@ -159,7 +160,7 @@ impl Node {
         }
     }
 
-    /// In parentheses if it binds less tightly than its place asks for.
+    /// Writes the node, in parentheses if it binds less tightly than its position requires.
     fn write(&self, f: &mut fmt::Formatter<'_>, least: u8) -> fmt::Result {
         if self.level() < least {
             f.write_str("(")?;
@@ -179,7 +180,7 @@ impl Node {
             }
             Self::Binary(op, left, right) => {
                 let (sign, level) = op.look();
-                // What stands to the left of `^` has to bind tighter; to the right of the others.
+                // The left operand of `^` must bind more tightly; for other operators, the right operand must.
                 let (of_left, of_right) = if *op == Op::Power { (5, 3) } else { (level, level + 1) };
                 left.write(f, of_left)?;
                 f.write_str(sign)?;
@@ -204,7 +205,7 @@ impl fmt::Display for Expr {
 }
 
 impl Op {
-    /// As written, and its level of the grammar.
+    /// Returns the operator as written, and its level of the grammar.
     fn look(self) -> (&'static str, u8) {
         match self {
             Self::Add => (" + ", 1),
@@ -248,7 +249,7 @@ impl Function {
             (Self::Log, _) => libm::log(first),
             (Self::Exp, _) => libm::exp(first),
             (Self::Abs, _) => first.abs(),
-            // By comparison: which of 0 and −0 the system's minimum answers is not defined.
+            // By comparison: the system's minimum of 0 and −0 is not defined.
             (Self::Min, Some(second)) if first <= second => first,
             (Self::Min, Some(second)) if first > second => second,
             (Self::Max, Some(second)) if first >= second => first,

@@ -1,8 +1,8 @@
-//! Reading an expression.
+//! Parsing an expression.
 
 use super::{ExprError, FUNCTIONS, MAX_DEPTH, Node, Op};
 
-/// The whole text as one sum.
+/// Parses the whole text as one sum.
 pub(super) fn parse(text: &str) -> Result<Node, ExprError> {
     let mut parser = Parser { text, at: 0, depth: 0 };
     let node = parser.sum()?;
@@ -12,10 +12,10 @@ pub(super) fn parse(text: &str) -> Result<Node, ExprError> {
     }
 }
 
-/// Recursive descent, one method a line of the grammar.
+/// Recursive descent parser, with one method per line of the grammar.
 struct Parser<'a> {
     text: &'a str,
-    /// Bytes read.
+    /// Number of bytes read.
     at: usize,
     depth: usize,
 }
@@ -37,7 +37,7 @@ impl Parser<'_> {
         Ok(left)
     }
 
-    /// Every nesting comes through here, so the depth is counted here.
+    /// Every nesting passes through this method, so the depth is counted here.
     fn unary(&mut self) -> Result<Node, ExprError> {
         if self.depth > MAX_DEPTH {
             return Err(ExprError::Deep(self.position()));
@@ -143,7 +143,7 @@ impl Parser<'_> {
         found
     }
 
-    /// The next character that is no space.
+    /// Returns the next character that is not a space.
     fn peek(&mut self) -> Option<char> {
         self.skip(|c| c.is_ascii_whitespace());
         self.rest().chars().next()

@@ -74,7 +74,8 @@ fn what_is_not_a_number_stays_so() {
 
 #[test]
 fn transcendental_functions_are_pinned() {
-    // To the bit, as they enter recorded results: two of them are one unit in the last place above the exact value.
+    // To the bit, because they affect recorded results: two of them are one unit in the last place above the exact
+    // value.
     assert_eq!(value("log(10)"), std::f64::consts::LN_10);
     assert_eq!(value("exp(1)").to_bits(), std::f64::consts::E.to_bits() + 1);
     assert_eq!(value("2^0.5"), std::f64::consts::SQRT_2);
@@ -136,13 +137,13 @@ fn size_is_limited() {
     assert_eq!(Expr::parse(&nested(64)).unwrap().to_string(), "a");
     assert_eq!(error(&nested(65)), "at character 66: the expression is nested deeper than 64 levels");
     assert!(Expr::parse(&"-".repeat(999)).is_err() && Expr::parse(&"2^".repeat(400)).is_err());
-    assert_eq!(error(&"a".repeat(1001)), "the expression has 1001 bytes, and may have 1000");
-    // A long chain is deep as a tree only.
+    assert_eq!(error(&"a".repeat(1001)), "the expression has 1001 bytes, but the limit is 1000");
+    // A long chain is only deep as a tree.
     let chain = format!("a{}", "+a".repeat(499));
     assert_eq!(value(&chain), 1000.0);
 }
 
-/// A random tree, with its value by the operations that the module promises, for x = 1.5, y = −0.75.
+/// A random tree, with its value computed by the operations that the module promises, for x = 1.5, y = −0.75.
 #[derive(Debug, Clone)]
 struct Tree {
     node: Node,

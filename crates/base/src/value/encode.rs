@@ -1,11 +1,12 @@
-//! Typed parameters in the canonical encoding: what serde says of them, written down as it comes, the fields of every map
-//! then put in order. What no parameter has is refused.
+//! Canonical encoding of typed parameters: serde's output is written directly, then the fields of every map are
+//! sorted. Unsupported types are refused.
 
 use serde::ser::{self, Serialize, Serializer};
 
 use super::{ValueError, encode_length, encode_text};
 
-/// Writes one value, which complaints call by this name; says whether there is one: an optional one may be absent.
+/// Encodes one value, whose name is used in error messages; returns whether a value was written: optional values can
+/// be missing.
 pub(super) struct Encoder<'a> {
     pub(super) name: &'a str,
     pub(super) to: &'a mut Vec<u8>,
@@ -30,7 +31,7 @@ impl<'a> Encoder<'a> {
         Ok(true)
     }
 
-    /// What a variant holds is a map with one value, under its name.
+    /// Starts a variant with contents: it is a map with one value, under the variant's name.
     fn variant(self, name: &str) -> Self {
         self.to.push(6);
         encode_length(self.to, 1);
@@ -57,7 +58,7 @@ impl<'a> Encoder<'a> {
 pub(super) struct List<'a> {
     name: &'a str,
     to: &'a mut Vec<u8>,
-    /// Where its length is to stand.
+    /// Position of the length.
     start: usize,
     count: u64,
 }
@@ -81,16 +82,16 @@ impl List<'_> {
 /// A map that is being written.
 pub(super) struct Fields<'a> {
     to: &'a mut Vec<u8>,
-    /// Where the number of its entries is to stand.
+    /// Position of the number of entries.
     start: usize,
-    /// Where each entry starts.
+    /// Positions of the entries.
     entries: Vec<usize>,
-    /// The name of the next, unless it comes with its value.
+    /// Name of the next entry, unless it comes with its value.
     name: String,
 }
 
 impl Fields<'_> {
-    /// A field without a value is left out.
+    /// Adds a field; a field without a value is omitted.
     fn add<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), ValueError> {
         let start = self.to.len();
         encode_text(self.to, name);
@@ -107,7 +108,7 @@ impl Fields<'_> {
         to[start..start + 8].copy_from_slice(&(entries.len() as u64).to_le_bytes());
         let ends = entries.iter().skip(1).copied().chain([to.len()]);
         let mut sorted: Vec<&[u8]> = entries.iter().zip(ends).map(|(&start, end)| &to[start..end]).collect();
-        // No two names are the same, so what follows them does not matter.
+        // Names are unique, so the bytes after them do not matter.
         sorted.sort_unstable_by_key(|entry| name_of(entry));
         let sorted = sorted.concat();
         to.truncate(start + 8);
@@ -116,14 +117,14 @@ impl Fields<'_> {
     }
 }
 
-/// The name that an entry begins with.
+/// Returns the name at the start of an entry.
 fn name_of(entry: &[u8]) -> &[u8] {
     let Some((length, rest)) = entry.split_first_chunk() else { return entry };
     let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
     rest.get(..length).unwrap_or(rest)
 }
 
-/// Methods that take a number which fits into 64 bits.
+/// Defines methods for integers that fit into 64 bits.
 macro_rules! integers {
     ($($method:ident: $type:ty),*) => {
         $(fn $method(self, value: $type) -> Written {
@@ -261,7 +262,7 @@ impl<'a> Serializer for Encoder<'a> {
     }
 }
 
-/// The kinds of lists say the same in different words.
+/// The traits for lists differ only in the names of their methods.
 macro_rules! lists {
     ($($kind:ident: $method:ident),*) => {
         $(impl ser::$kind for List<'_> {
@@ -314,7 +315,7 @@ impl ser::SerializeMap for Fields<'_> {
         name.serialize(Encoder { name: "a name", to: &mut bytes })?;
         match (bytes.first(), std::str::from_utf8(bytes.get(9..).unwrap_or_default())) {
             (Some(4), Ok(text)) => self.name = text.to_owned(),
-            _ => return Encoder { name: "a name", to: &mut bytes }.refused("no text"),
+            _ => return Encoder { name: "a name", to: &mut bytes }.refused("not a text"),
         }
         Ok(())
     }

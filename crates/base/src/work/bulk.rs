@@ -1,11 +1,11 @@
-//! Which outputs are numbers, and which are bulk.
+//! Which outputs are numbers and which are bulk.
 
-/// Outputs that training needs and no person reads: weights and what goes with them from segment to segment, and images.
-/// And drawings, which come out of the numbers again in less than a second.
+/// Outputs that only training needs: weights, other state passed from segment to segment, and images. Drawings are
+/// included too, since they can be redrawn from the numbers in less than a second.
 const BULK: [&str; 9] = ["ema", "momentum", "pdf", "png", "scaler", "svg", "test", "train", "weights"];
 
-/// Whether an output of this name is bulk: large, computed or fetched again if it is needed, and left out where only
-/// numbers count. Everything else (tables) is small and is what a figure says.
+/// Whether an output of this name is bulk: large, recomputed or fetched again when needed, and omitted where only
+/// numbers are needed. All other outputs (tables) are small and contain a figure's results.
 pub fn is_bulk(output: &str) -> bool {
     BULK.contains(&output)
 }
@@ -18,7 +18,7 @@ mod tests {
     use crate::value::Value;
     use crate::work::Work;
 
-    /// One of every kind, with all outputs that it may have.
+    /// Sample parameters of every kind, with all possible outputs.
     const KINDS: [(&str, &str); 13] = [
         ("dataset", "source = 'cifar10', train = 10, test = 10, seed = 0"),
         ("init", "model = M, scheme = 'he', seed = 0"),
@@ -39,7 +39,7 @@ mod tests {
         ("figure", "name = 'fig', title = '', columns = 1, panels = []"),
     ];
 
-    /// Every output that is not bulk.
+    /// All outputs that are not bulk.
     const NUMBERS: [&str; 13] = [
         "cosines",
         "eigenvalues",
@@ -78,7 +78,7 @@ mod tests {
             }
         }
         assert_eq!(bulk, BULK.into());
-        // What is new here is carried by archives of numbers: it must be small, or be named above.
+        // Archives of numbers contain all of these: a new output must be small, or be listed as bulk.
         assert_eq!(numbers, NUMBERS.into());
     }
 }

@@ -1,4 +1,4 @@
-//! Where a stage that is run again gives the same bytes, and what is the same result where it does not.
+//! Which stages give the same bytes when they run again, and which differences are tolerated otherwise.
 
 use super::Work;
 
@@ -12,7 +12,7 @@ pub enum Contract {
 }
 
 impl Contract {
-    /// In words.
+    /// Returns the description of the contract.
     pub fn name(self) -> &'static str {
         match self {
             Self::Everywhere => "the same bytes everywhere",
@@ -21,12 +21,12 @@ impl Contract {
     }
 }
 
-/// How far a recorded number may be off when another class of machines computes it again from the same inputs.
+/// How much a recorded number may differ when another class of machines recomputes it from the same inputs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tolerance {
-    /// In the number's unit.
+    /// Absolute tolerance, in the number's unit.
     pub absolute: f64,
-    /// As a share of the larger of the two.
+    /// Relative tolerance, as a share of the larger number.
     pub relative: f64,
 }
 
@@ -39,22 +39,22 @@ impl Tolerance {
 }
 
 impl Work {
-    /// Where the same key gives the same bytes.
+    /// Returns on which machines the same key gives the same bytes.
     pub fn contract(&self) -> Contract {
         if self.needs_torch() { Contract::MachineClass } else { Contract::Everywhere }
     }
 }
 
-/// The tolerance of a column of a table that a kind of stage records; nothing if it is not judged.
+/// Returns the tolerance of a column of a table recorded by a kind of stage; `None` if it is not compared.
 ///
-/// Training with a large learning rate is chaotic: of the last bits, in which classes of machines differ, one epoch may
-/// make anything (measured: docs/performance.md). So a segment of it is judged by the norm of its weights alone, and its
-/// losses and errors only as samples ([`wdpipe::verify::statistics`]). Fine-tuning with a small rate, and all that is
-/// measured on given weights, is not. The values are several times what was seen between AVX2 and AVX-512. Errors are in
-/// percent of images, and move in steps of one image.
+/// Training with a large learning rate is chaotic: differences in the last bits, as between classes of machines, can
+/// grow arbitrarily within one epoch (measured: docs/performance.md). So only the norm of a segment's weights is
+/// compared, and its losses and errors only as samples ([`wdpipe::verify::statistics`]). Fine-tuning with a small
+/// rate, and all measurements on given weights, are not chaotic. The tolerances are several times the differences
+/// seen between AVX2 and AVX-512. Errors are in percent of images, and change in steps of one image.
 pub fn tolerance(kind: &str, column: &str) -> Option<Tolerance> {
     let (absolute, relative) = match (kind, column) {
-        // What is counted or set, not computed.
+        // Columns that are counted or set, not computed.
         (_, "epoch" | "lr" | "draws" | "iterations" | "image" | "label") => (0.0, 0.0),
         ("train", "norm") => (0.0, 0.05),
         ("train", _) => return None,

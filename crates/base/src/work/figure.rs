@@ -1,4 +1,4 @@
-//! What a figure shows.
+//! Descriptions of figures.
 
 use std::collections::BTreeMap;
 
@@ -6,25 +6,25 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{is_default, is_false};
 
-/// A drawing of recorded numbers. Inputs: tables, named as the curves name them; outputs `svg`,
-/// `png`, `pdf`, `numbers`.
+/// A drawing of recorded numbers. Inputs: tables, with the names that the curves use; outputs `svg`, `png`, `pdf`,
+/// `numbers`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Figure {
-    /// The name, such as `fig3` or `fig3c`.
+    /// Name, such as `fig3` or `fig3c`.
     pub name: String,
-    /// Title above the panels; may be empty.
+    /// Title above the panels; can be empty.
     pub title: String,
-    /// What is said at the foot: at which scale it was made.
+    /// Note at the bottom: the scale of the run.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub note: String,
-    /// Panels a row.
+    /// Number of panels per row.
     pub columns: u32,
-    /// The panels in reading order.
+    /// Panels in reading order.
     pub panels: Vec<Panel>,
 }
 
-/// One pair of axes.
+/// A panel: one pair of axes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Panel {
@@ -36,24 +36,24 @@ pub struct Panel {
     pub x: Axis,
     /// Vertical axis.
     pub y: Axis,
-    /// The axis of a heat map's colours; its label says what the numbers in the cells are.
+    /// Axis of a heat map's colours; its label describes the numbers in the cells.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub z: Option<Axis>,
-    /// The curves, drawn in order.
+    /// Curves, in drawing order.
     pub curves: Vec<Curve>,
-    /// Lines for orientation, below the curves.
+    /// Guide lines, below the curves.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub guides: Vec<Guide>,
 }
 
-/// How an axis counts.
+/// Scale of an axis.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scale {
-    /// Evenly.
+    /// Linear.
     #[default]
     Linear,
-    /// By factors.
+    /// Logarithmic.
     Log,
 }
 
@@ -61,22 +61,22 @@ pub enum Scale {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Axis {
-    /// Name and unit.
+    /// Label with name and unit.
     pub label: String,
     /// Linear or logarithmic.
     #[serde(default)]
     pub scale: Scale,
-    /// Fixed limits; absent: those of the data.
+    /// Fixed limits; if absent, those of the data.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub range: Option<[f64; 2]>,
-    /// Wanted tick values; those outside the limits are left out. Absent, or too few to label the axis from end to end (and
-    /// no fixed limits): chosen.
+    /// Requested tick values; those outside the limits are omitted. If absent, or too few to label the axis from end
+    /// to end (without fixed limits), ticks are chosen automatically.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ticks: Option<Vec<f64>>,
 }
 
-/// How a curve is drawn. The first three show the mean over the replicas at every x, the others every row of every
-/// replica.
+/// How a curve is drawn. `Line`, `Points`, `Bars` and `Heat` show the mean over the replicas at every x, the others
+/// every row of every replica.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mark {
@@ -85,22 +85,22 @@ pub enum Mark {
     Line,
     /// Dots at the means with error bars of the same length, joined by a dotted line.
     Points,
-    /// One bar a curve, beside those of the other curves, with an error bar.
+    /// One bar per curve, next to those of the other curves, with an error bar.
     Bars,
     /// A cell at (x, y), coloured and labelled by the mean of z.
     Heat,
-    /// A dot for every row, the paler the earlier it stands among those of its replica, with the row's own error.
+    /// A dot for every row, paler for earlier rows of a replica, with the row's own error.
     Dots,
     /// A thin line through the rows in their order.
     Path,
-    /// An arrow from every row's place to its tip, see [`Curve::to`].
+    /// An arrow from every row's position to its tip, see [`Curve::to`].
     Arrows,
     /// A star for every row.
     Star,
 }
 
 impl Mark {
-    /// All of them, by name.
+    /// All marks, by name.
     pub const ALL: [(&str, Self); 8] = [
         ("line", Self::Line),
         ("points", Self::Points),
@@ -112,52 +112,52 @@ impl Mark {
         ("star", Self::Star),
     ];
 
-    /// Its name.
+    /// Returns the name.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, mark)| *mark == self).map_or("", |(name, _)| name)
     }
 
-    /// Whether it shows means over the replicas, rather than every row.
+    /// Whether the mark shows means over the replicas, rather than every row.
     pub fn is_mean(self) -> bool {
         matches!(self, Self::Line | Self::Points | Self::Bars | Self::Heat)
     }
 }
 
-/// What a figure says of one thing over replicas (seeds).
+/// One quantity of a figure, over replicas (seeds).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Curve {
-    /// What the legend calls it.
+    /// Label in the legend.
     pub label: String,
-    /// Index into the palette: eight colours, then the same with another dash and marker, and once more.
+    /// Index into the palette: eight colours, then the same colours with another dash and marker, and a third time.
     pub colour: u32,
-    /// Dashed instead of solid.
+    /// Whether the line is dashed instead of solid.
     #[serde(skip_serializing_if = "is_false", default)]
     pub dashed: bool,
-    /// How it is drawn.
+    /// How the curve is drawn.
     #[serde(skip_serializing_if = "is_default", default)]
     pub mark: Mark,
-    /// Left out of the legend.
+    /// Whether the curve is omitted from the legend.
     #[serde(skip_serializing_if = "is_false", default)]
     pub unnamed: bool,
     /// Horizontal values: an expression over the columns, and over settings as `setting_NAME` (see [`crate::expr`]).
     pub x: String,
-    /// Vertical values, likewise.
+    /// Vertical values, as an expression like `x`.
     pub y: String,
-    /// The standard error of one row's value, likewise: drawn where there is one run only, since the spread over several
-    /// holds it.
+    /// Standard error of one row's value, as an expression like `x`: drawn only if there is a single run, since the
+    /// spread over several runs includes it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,
-    /// What [`Mark::Heat`] shows, likewise.
+    /// Values shown by [`Mark::Heat`], as an expression like `x`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub z: Option<String>,
-    /// Where the tips of [`Mark::Arrows`] are, likewise.
+    /// Positions of the tips of [`Mark::Arrows`], as expressions like `x`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub to: Option<(String, String)>,
-    /// Only the last row of a replica counts: the one with the largest value in the column `epoch`.
+    /// Whether only the last row of a replica counts: the one with the largest value in the column `epoch`.
     #[serde(skip_serializing_if = "is_false", default)]
     pub last: bool,
-    /// The replicas: for each its tables, whose rows are put together.
+    /// The replicas; for each its tables, whose rows are concatenated.
     pub replicas: Vec<Vec<Rows>>,
 }
 
@@ -165,19 +165,19 @@ pub struct Curve {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rows {
-    /// The input that it is.
+    /// Name of the input.
     pub table: String,
-    /// The values of the settings that the curve's expressions name.
+    /// Values of the settings used in the curve's expressions.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub settings: BTreeMap<String, f64>,
 }
 
-/// A thin line for orientation.
+/// A thin guide line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Guide {
-    /// What stands at its end; may be empty.
+    /// Label at its end; can be empty.
     pub label: String,
-    /// Its height, an expression in `x`.
+    /// Height, an expression in `x`.
     pub y: String,
 }

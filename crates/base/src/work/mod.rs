@@ -1,7 +1,7 @@
-//! What stages do: one typed description per kind, with its version, outputs and cost.
+//! The work of stages: one typed description per kind, with its version and outputs.
 //!
-//! A stage's parameters are hashed as plain data (see [`crate::value`]), so a new optional field that is
-//! left out when it is not set keeps old keys. **If what a kind computes changes, bump its version.**
+//! A stage's parameters are hashed as plain data (see [`crate::value`]), so a new optional field that is omitted when
+//! it is not set preserves old keys. **If a kind computes something different, bump its version.**
 
 mod bulk;
 mod contract;
@@ -29,7 +29,7 @@ use serde::Serialize;
 
 use crate::value::{self, Map, Value, ValueError};
 
-/// What a stage does. It is written as its parameters alone, without the kind.
+/// The work of a stage. It is serialized as its parameters alone, without the kind.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Work {
@@ -64,30 +64,30 @@ pub enum Work {
 /// A stage description that this program cannot run.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WorkError {
-    /// No such kind.
+    /// There is no such kind.
     #[error("unknown stage kind `{0}`")]
     Kind(String),
     /// The kind exists in another version.
-    #[error("stage kind `{kind}` version {found} is wanted, but this wdpipe computes version {known}")]
+    #[error("stage kind `{kind}` version {found} is required, but this wdpipe computes version {known}")]
     Version {
-        /// The kind.
+        /// Name of the kind.
         kind: String,
-        /// The version asked for.
+        /// The requested version.
         found: u32,
-        /// The version of this program.
+        /// Version of this program.
         known: u32,
     },
     /// The parameters do not fit the kind.
     #[error("parameters of stage kind `{kind}`: {source}")]
     Parameters {
-        /// The kind.
+        /// Name of the kind.
         kind: String,
         /// What is wrong.
         source: ValueError,
     },
 }
 
-/// Every kind: name, version. The order is that of [`Work`].
+/// Every kind: name and version. The order is that of [`Work`].
 const KINDS: [(&str, u32); 13] = [
     ("dataset", 1),
     ("init", 1),
@@ -123,22 +123,23 @@ impl Work {
         }]
     }
 
-    /// The names of all kinds.
+    /// Returns the names of all kinds.
     pub fn kinds() -> impl Iterator<Item = &'static str> {
         KINDS.iter().map(|(name, _)| *name)
     }
 
-    /// The kind's name.
+    /// Returns the name of the kind.
     pub fn kind(&self) -> &'static str {
         self.entry().0
     }
 
-    /// The kind's version: part of every key, bumped when what the kind computes changes.
+    /// Returns the version of the kind: it is part of every key, and bumped when the kind computes something
+    /// different.
     pub fn version(&self) -> u32 {
         self.entry().1
     }
 
-    /// The parameters as plain data.
+    /// Returns the parameters as plain data.
     ///
     /// # Errors
     /// If a parameter is NaN.
@@ -149,7 +150,7 @@ impl Work {
         }
     }
 
-    /// The canonical encoding of the parameters.
+    /// Returns the canonical encoding of the parameters.
     ///
     /// # Errors
     /// If a parameter is NaN.
@@ -157,7 +158,7 @@ impl Work {
         value::encoded(self)
     }
 
-    /// The work that a kind, version and parameters describe: the inverse of the above.
+    /// Returns the work described by a kind, version and parameters: the inverse of the methods above.
     ///
     /// # Errors
     /// If this program does not know the kind or version, or the parameters do not fit.
@@ -187,7 +188,7 @@ impl Work {
         .map_err(|source| WorkError::Parameters { kind: kind.to_owned(), source })
     }
 
-    /// The names of the outputs, in order. Training that diverges has `diverged` besides.
+    /// Returns the names of the outputs, in order. Diverged training also has `diverged`.
     pub fn outputs(&self) -> Vec<&'static str> {
         match self {
             Self::Dataset(_) => vec!["train", "test"],
@@ -205,7 +206,7 @@ impl Work {
         }
     }
 
-    /// The network whose weights are among the outputs.
+    /// Returns the network whose weights are among the outputs.
     pub fn network(&self) -> Option<Model> {
         match self {
             Self::Init(p) => Some(p.model),
@@ -216,7 +217,7 @@ impl Work {
         }
     }
 
-    /// What the column `epoch` of its tables holds, for tables that have one (see [`METRICS`]).
+    /// Returns the values in the column `epoch` of its tables, for tables that have one (see [`METRICS`]).
     pub fn epochs(&self) -> Option<RangeInclusive<u32>> {
         let after = match self {
             Self::Train(p) => return Some(p.first_epoch..=(p.first_epoch.saturating_add(p.epochs)).saturating_sub(1)),
@@ -237,7 +238,7 @@ impl Work {
         Some(row..=row)
     }
 
-    /// How products are computed.
+    /// Returns the precision in which products are computed.
     pub fn precision(&self) -> Precision {
         match self {
             Self::Train(p) => p.numerics.precision,
@@ -306,7 +307,7 @@ mod tests {
             seed: 3,
         });
         let mut parameters = work.parameters().unwrap();
-        assert!(!parameters.keys().any(|name| name.starts_with("eval")), "what is not set is in no key");
+        assert!(!parameters.keys().any(|name| name.starts_with("eval")), "unset options do not enter keys");
         assert_eq!(Work::from_parameters("train", work.version(), &parameters).unwrap(), work);
         let mut bytes = Vec::new();
         value::encode_map(&mut bytes, &parameters);

@@ -1,4 +1,4 @@
-//! Networks and the arithmetic that they are computed in.
+//! Networks and the arithmetic used to compute them.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,11 +8,11 @@ pub enum ModelName {
     /// Pre-activation ResNet-18 (He et al. 2016), 3×3 stem, batch norm on the input image.
     #[serde(rename = "preact-resnet18")]
     PreactResnet18,
-    /// The same with 3, 4, 6, 3 blocks.
+    /// As [`Self::PreactResnet18`], with 3, 4, 6, 3 blocks.
     #[serde(rename = "preact-resnet34")]
     PreactResnet34,
     /// ResNet-18 whose training-mode outputs do not change when all trained parameters are scaled: norms without
-    /// parameters, one more before each skip's convolution, a frozen classifier.
+    /// parameters, an additional norm before each skip's convolution, a frozen classifier.
     #[serde(rename = "preact-resnet18-si")]
     ScaleInvariantResnet18,
     /// VGG-16 without batch norm and dropout.
@@ -21,7 +21,7 @@ pub enum ModelName {
 }
 
 impl ModelName {
-    /// Every network with its name in pipelines.
+    /// All networks with their names in pipelines.
     pub const ALL: [(&str, Self); 4] = [
         ("preact-resnet18", Self::PreactResnet18),
         ("preact-resnet34", Self::PreactResnet34),
@@ -29,7 +29,7 @@ impl ModelName {
         ("vgg16", Self::Vgg16),
     ];
 
-    /// The name in pipelines.
+    /// Returns the name in pipelines.
     pub fn name(self) -> &'static str {
         match self {
             Self::PreactResnet18 => "preact-resnet18",
@@ -39,12 +39,12 @@ impl ModelName {
         }
     }
 
-    /// Whether it is the scale-invariant one.
+    /// Whether this is the scale-invariant network.
     pub fn is_scale_invariant(self) -> bool {
         self == Self::ScaleInvariantResnet18
     }
 
-    /// Whether it is a residual network; otherwise a VGG.
+    /// Whether this is a residual network; otherwise it is a VGG.
     pub fn is_residual(self) -> bool {
         self != Self::Vgg16
     }
@@ -53,11 +53,11 @@ impl ModelName {
 /// How images are standardised before they enter the network.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum InputScale {
-    /// By the authors' constants for CIFAR.
+    /// With the authors' constants for CIFAR.
     #[default]
     #[serde(rename = "cifar")]
     Cifar,
-    /// By these, and then by ImageNet's once more, as the authors' VGG does.
+    /// With these constants, and then again with those of ImageNet, as the authors' VGG does.
     #[serde(rename = "cifar+imagenet")]
     CifarImagenet,
 }
@@ -66,14 +66,14 @@ pub enum InputScale {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    /// Which network.
+    /// Name of the network.
     pub name: ModelName,
-    /// Channels of the first stage (64 in the paper).
+    /// Number of channels of the first stage (64 in the paper).
     pub width: u32,
     /// Number of classes.
     pub classes: u32,
-    /// Whether the convolutions of a residual network have biases (those of the authors' scale-invariant one do).
-    /// Those of VGG always have.
+    /// Whether the convolutions of a residual network have biases (those of the authors' scale-invariant network do).
+    /// The convolutions of VGG always have them.
     #[serde(skip_serializing_if = "is_false", default)]
     pub conv_bias: bool,
     /// How images are standardised.
@@ -82,7 +82,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// A network as the paper's text has it: no biases in residual networks' convolutions, images standardised once.
+    /// Returns a network as described in the paper's text: no biases in residual networks' convolutions, images
+    /// standardised once.
     pub fn new(name: ModelName, width: u32, classes: u32) -> Self {
         Self { name, width, classes, conv_bias: false, input: InputScale::Cifar }
     }
@@ -92,14 +93,14 @@ impl Model {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum InitScheme {
-    /// The text: convolutions N(0, 2/(k²·out)), linear layers N(0, 2/in), biases 0.
+    /// The paper's text: convolutions N(0, 2/(k²·out)), linear layers N(0, 2/in), biases 0.
     He,
     /// The authors' code: PyTorch's default, U(±1/√fan_in) for weights and biases; but VGG's convolutions as in
     /// [`Self::He`], with biases 0.
     Pytorch,
 }
 
-/// Arithmetic of forward and backward passes. Weights and updates are float32 always.
+/// Arithmetic of forward and backward passes. Weights and updates are always float32.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -110,27 +111,27 @@ pub enum Precision {
     Tf32,
     /// Autocast to bfloat16; loss float32, logits as [`Numerics::float32_logits`] says.
     Bf16,
-    /// Autocast to float16 with a loss scale; loss and logits likewise.
+    /// Autocast to float16 with a loss scale; loss and logits as for [`Self::Bf16`].
     Fp16,
 }
 
 impl Precision {
-    /// Whether products are of numbers of 16 bits.
+    /// Whether products are computed from 16-bit numbers.
     pub fn is_16_bits(self) -> bool {
         matches!(self, Self::Bf16 | Self::Fp16)
     }
 
-    /// Every precision with its name in pipelines.
+    /// All precisions with their names in pipelines.
     pub const ALL: [(&str, Self); 4] =
         [("fp32", Self::Fp32), ("tf32", Self::Tf32), ("bf16", Self::Bf16), ("fp16", Self::Fp16)];
 
-    /// The name in pipelines.
+    /// Returns the name in pipelines.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, precision)| *precision == self).map_or("", |(name, _)| name)
     }
 }
 
-/// Arithmetic and memory layout: they change the bits of what is computed, so keys depend on them.
+/// Arithmetic and memory layout: they change the bits of results, so keys depend on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Numerics {
@@ -138,34 +139,35 @@ pub struct Numerics {
     pub precision: Precision,
     /// NHWC instead of NCHW memory layout.
     pub channels_last: bool,
-    /// Whether the last layer (with the pooling before it) is computed in float32 where the precision is of 16 bits, so that
-    /// the residuals p − e_y, and so the loss, are free of its rounding. The authors' code does not; false without 16 bits.
+    /// Whether the last layer (with the pooling before it) is computed in float32 if the precision has 16 bits, so
+    /// that the residuals p − e_y, and so the loss, are free of its rounding. The authors' code does not do this;
+    /// false without 16 bits.
     #[serde(skip_serializing_if = "is_default", default)]
     pub float32_logits: bool,
 }
 
 impl Numerics {
-    /// Float32 everywhere.
+    /// Returns float32 everywhere.
     pub fn float32(channels_last: bool) -> Self {
         Self { precision: Precision::Fp32, channels_last, float32_logits: false }
     }
 }
 
-/// Between which machines the bits of numeric stages agree. Part of their keys.
+/// On which machines the bits of numeric stages agree. Part of their keys.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Policy {
-    /// Those with the same processor and libtorch: every kernel uses the best instructions that it has.
+    /// Machines with the same processor and libtorch: every kernel uses the best available instructions.
     #[default]
     Native,
-    /// All x86-64 processors with AVX2: the kernels are held to that. Slower where there is more.
+    /// All x86-64 processors with AVX2: the kernels are limited to it. Slower on processors with better instructions.
     Portable,
 }
 
 impl Policy {
-    /// Every policy with its name in pipelines.
+    /// All policies with their names in pipelines.
     pub const ALL: [(&str, Self); 2] = [("native", Self::Native), ("portable", Self::Portable)];
 
-    /// The name in pipelines.
+    /// Returns the name in pipelines.
     pub fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
@@ -174,23 +176,23 @@ impl Policy {
     }
 }
 
-/// When parameters are put back on the sphere.
+/// When parameters are projected back onto the sphere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Projection {
-    /// After every step (the text, Eq. 2).
+    /// After every step (the paper's text, Eq. 2).
     Step,
     /// After every epoch (the authors' training script).
     Epoch,
 }
 
-/// The sphere on which the trained parameters are held, taken together (paper, Eq. 2).
+/// The sphere onto which all trained parameters together are projected (paper, Eq. 2).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sphere {
-    /// Its radius.
+    /// Radius of the sphere.
     pub radius: f64,
-    /// When they are put back.
+    /// When parameters are projected.
     pub every: Projection,
 }
 

@@ -1,4 +1,4 @@
-//! What each kind of stage is told: a struct a kind.
+//! Parameters of each kind of stage: one struct per kind.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// The name in pipelines and commands.
+    /// Returns the name in pipelines and commands.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cifar10 => "cifar10",
@@ -32,13 +32,14 @@ impl Source {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dataset {
-    /// Where the images come from.
+    /// Source of the images.
     pub source: Source,
-    /// Training images: a class-balanced subset of this size (all, as they are stored, if it is the whole).
+    /// Number of training images: a class-balanced subset of this size (all, in stored order, if it is the whole
+    /// set).
     pub train: u32,
-    /// Test images, likewise.
+    /// Number of test images, a subset as for `train`.
     pub test: u32,
-    /// The classes that are kept, which become 0, 1, … in this order; absent: all.
+    /// Classes to keep, which become 0, 1, … in this order; if absent, all.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub classes: Option<Vec<u8>>,
     /// Seed of the subset, or of the procedural images.
@@ -53,30 +54,30 @@ pub struct Init {
     pub model: Model,
     /// How weights are drawn.
     pub scheme: InitScheme,
-    /// The trained parameters, taken together, are scaled to this norm; absent: left as drawn.
+    /// Norm to which the trained parameters together are scaled; if absent, they are left as drawn.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub radius: Option<f64>,
-    /// Seed of the draw.
+    /// Seed of the random weights.
     pub seed: u64,
 }
 
-/// Weights that were imported from a file. Input and output `weights`.
+/// Weights imported from a file. Input and output `weights`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Imported {
     /// The network that they must fit.
     pub model: Model,
-    /// The name under which they were imported.
+    /// Name under which they were imported.
     pub name: String,
-    /// The trained parameters, taken together, are scaled to this norm; absent: left as they are.
+    /// Norm to which the trained parameters together are scaled; if absent, they are left unchanged.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub radius: Option<f64>,
 }
 
-/// A segment of training: some epochs of SGD from one checkpoint to the next. Inputs `weights`,
-/// `train`, `test` and, after the first segment, what the run [keeps](Train::keeps); outputs `weights`, what it
-/// keeps, and `metrics`. A run that leaves the finite numbers has one
-/// output more, `diverged` (see [`super::DIVERGED`]), and NaN for weights and numbers from there on.
+/// A segment of training: some epochs of SGD from one checkpoint to the next. Inputs `weights`, `train`, `test` and,
+/// after the first segment, the additional state of the run (see [`Train::keeps`]); outputs `weights`, that state,
+/// and `metrics`. A run with non-finite numbers has an additional output `diverged` (see [`super::DIVERGED`]), and
+/// NaN for weights and numbers from there on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Train {
@@ -84,7 +85,7 @@ pub struct Train {
     pub model: Model,
     /// Arithmetic and memory layout.
     pub numerics: Numerics,
-    /// Images a step; the last incomplete batch of an epoch is dropped.
+    /// Number of images per step; the last incomplete batch of an epoch is dropped.
     pub batch: u32,
     /// Learning rate η.
     pub lr: f64,
@@ -93,22 +94,22 @@ pub struct Train {
     /// Momentum μ: b ← μb + (g + λw), w ← w − ηb; 0 in the paper.
     #[serde(skip_serializing_if = "is_default", default)]
     pub momentum: f64,
-    /// The sphere on which the parameters are held; absent: none.
+    /// Sphere onto which the parameters are projected; if absent, none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sphere: Option<Sphere>,
-    /// Decay β of the moving average of the parameters, after every step; absent: none is kept.
+    /// Decay β of the moving average of the parameters, updated after every step; if absent, no average is kept.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ema: Option<f64>,
-    /// Epochs done before this segment since the initial weights.
+    /// Number of epochs between the initial weights and this segment.
     pub first_epoch: u32,
-    /// Epochs of this segment.
+    /// Number of epochs of this segment.
     pub epochs: u32,
-    /// The network is evaluated after every so many epochs since the initial weights, and at the segment's end; absent:
-    /// after every epoch.
+    /// Number of epochs, counted from the initial weights, between evaluations; the segment's end is always
+    /// evaluated. If absent, every epoch is evaluated.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub eval_every: Option<u32>,
-    /// Training images that it is evaluated on: the first `eval_images / classes` of every class, in the training set's
-    /// order; absent: all.
+    /// Number of training images used for evaluation: the first `eval_images / classes` of every class, in the
+    /// training set's order; if absent, all.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub eval_images: Option<u32>,
     /// Seed of the data order.
@@ -116,26 +117,27 @@ pub struct Train {
 }
 
 impl Train {
-    /// Whether the network is evaluated after an epoch of this segment, by the epoch's index: whether it has a row.
+    /// Whether the network is evaluated after the epoch of this segment with the given index, so that the epoch has a
+    /// row.
     pub fn evaluates(&self, epoch: u32) -> bool {
         let done = epoch.saturating_add(1);
         done == self.end() || done.is_multiple_of(self.eval_every.unwrap_or(1))
     }
 
-    /// How often the segment evaluates.
+    /// Returns the number of evaluations in the segment.
     pub fn evaluations(&self) -> u32 {
         let every = self.eval_every.unwrap_or(1).max(1);
         let end = self.end();
         end / every - self.first_epoch / every + u32::from(!end.is_multiple_of(every))
     }
 
-    /// Epochs done after this segment since the initial weights.
+    /// Returns the number of epochs from the initial weights to the end of this segment.
     fn end(&self) -> u32 {
         self.first_epoch.saturating_add(self.epochs)
     }
 
-    /// What goes from segment to segment beside the weights, by the name of its input and output: the moving average,
-    /// the momentum, the loss scale of float16.
+    /// Returns the state passed from segment to segment in addition to the weights, by the name of its input and
+    /// output: the moving average, the momentum, the loss scale of float16.
     pub fn keeps(&self) -> Vec<&'static str> {
         let kept = [
             ("ema", self.ema.is_some()),
@@ -155,20 +157,20 @@ pub struct Probe {
     pub model: Model,
     /// Arithmetic and memory layout.
     pub numerics: Numerics,
-    /// Images a step.
+    /// Number of images per step.
     pub batch: u32,
     /// Learning rate.
     pub lr: f64,
-    /// Weight decay (0 in the authors' code; the paper is silent).
+    /// Weight decay (0 in the authors' code; not stated in the paper).
     pub wd: f64,
-    /// The sphere on which the parameters are held; absent: none.
+    /// Sphere onto which the parameters are projected; if absent, none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sphere: Option<Sphere>,
-    /// Epochs of training before the probe.
+    /// Number of training epochs before the probe.
     pub after: u32,
-    /// Epochs of fine-tuning.
+    /// Number of epochs of fine-tuning.
     pub epochs: u32,
-    /// Training images that the end is evaluated on, see [`Train::eval_images`]; absent: all.
+    /// Number of training images used for the evaluation at the end, see [`Train::eval_images`]; if absent, all.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub eval_images: Option<u32>,
     /// Seed of the probe's own data order.
@@ -182,20 +184,20 @@ pub struct Probe {
 pub struct EmaEval {
     /// The network.
     pub model: Model,
-    /// Arithmetic and memory layout; the re-estimation is float32 always.
+    /// Arithmetic and memory layout; the re-estimation always uses float32.
     pub numerics: Numerics,
-    /// Images a batch when the statistics are re-estimated.
+    /// Number of images per batch when the statistics are re-estimated.
     pub batch: u32,
-    /// Epochs of training behind the averaged weights.
+    /// Number of training epochs of the averaged weights.
     pub after: u32,
-    /// Training images that they are evaluated on, see [`Train::eval_images`]; absent: all.
+    /// Number of training images used for evaluation, see [`Train::eval_images`]; if absent, all.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub eval_images: Option<u32>,
-    /// Seed of the order of the re-estimation's batches.
+    /// Seed of the order of batches in the re-estimation.
     pub seed: u64,
 }
 
-/// The answer of a network to every test image, in eval mode and float32. Inputs `weights`, `test`; output
+/// The predictions of a network for every test image, in eval mode and float32. Inputs `weights`, `test`; output
 /// `predictions`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -204,18 +206,18 @@ pub struct Predictions {
     pub model: Model,
 }
 
-/// What the batch norms divide by where the curvature of a loss is measured.
+/// Statistics that batch norms use when the curvature of a loss is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NormStatistics {
     /// The running statistics of training (eval mode).
     Running,
-    /// Statistics that are re-estimated over the training set first, as for averaged weights (eval mode).
+    /// Statistics that are first re-estimated over the training set, as for averaged weights (eval mode).
     Refreshed {
-        /// Images a batch of the re-estimation.
+        /// Number of images per batch of the re-estimation.
         batch: u32,
     },
-    /// Those of each batch, through which is differentiated (training mode).
+    /// Those of each batch, which are part of the derivative (training mode).
     Batch,
 }
 
@@ -226,44 +228,45 @@ pub enum NormStatistics {
 pub struct Loss {
     /// The network.
     pub model: Model,
-    /// Images: the first `images / classes` of every class, in the training set's order.
+    /// Number of images: the first `images / classes` of every class, in the training set's order.
     pub images: u32,
-    /// Images differentiated at once. Bounds the memory; with [`NormStatistics::Batch`] it also is the batch whose
-    /// statistics are used, and whose gradient's noise is measured.
+    /// Number of images differentiated at once. This bounds the memory; with [`NormStatistics::Batch`] it is also the
+    /// batch whose statistics are used, and whose gradient noise is measured.
     pub batch: u32,
-    /// What the batch norms divide by.
+    /// Statistics that batch norms use.
     pub statistics: NormStatistics,
 }
 
-/// When an estimate stops before its greatest number of draws.
+/// When an estimate stops before the maximum number of draws.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stop {
-    /// When its standard error is at most this share of it.
+    /// When its standard error is at most this share of the estimate.
     StandardError(f64),
-    /// When one more draw moves it by less than this share (the rule of PyHessian, which the authors used).
+    /// When one more draw changes it by less than this share (the rule of PyHessian, which the authors used).
     Settled(f64),
 }
 
-/// How Tr ∇²L is found.
+/// Method of computing Tr ∇²L.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Estimator {
     /// Image by image, without draws: C − 1 backward passes for C classes. Not with [`NormStatistics::Batch`].
     Exact,
-    /// Image by image, with most of the classes drawn for: for many of them. Not with [`NormStatistics::Batch`].
+    /// Image by image, exactly for the most probable classes and by random draws for the others: for large numbers of
+    /// classes. Not with [`NormStatistics::Batch`].
     Sketch {
-        /// Greatest number of draws, at least 2.
+        /// Maximum number of draws, at least 2.
         draws: u32,
-        /// Fewer are enough when the standard error is at most this share of the trace.
+        /// Stop early when the standard error is at most this share of the trace.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         stderr: Option<f64>,
     },
-    /// Hutchinson's, from products with the Hessian.
+    /// Hutchinson's method, from products with the Hessian.
     Hutchinson {
-        /// Greatest number of Rademacher probe vectors.
+        /// Maximum number of Rademacher probe vectors.
         draws: u32,
-        /// When fewer are enough; absent: never.
+        /// When to stop early; if absent, never.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         stop: Option<Stop>,
     },
@@ -273,16 +276,16 @@ pub enum Estimator {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HessianTrace {
-    /// Of which loss.
+    /// The loss.
     pub loss: Loss,
-    /// How.
+    /// Method of computing the trace.
     pub estimator: Estimator,
-    /// How products are computed: IEEE float32, or TF32 where the device has it.
+    /// Precision of products: IEEE float32, or TF32 where the device has it.
     #[serde(skip_serializing_if = "is_default", default)]
     pub precision: Precision,
-    /// Epochs of training behind the weights (before a probe).
+    /// Number of training epochs of the weights (before a probe).
     pub after: u32,
-    /// Seed of what is drawn.
+    /// Seed of the random draws.
     pub seed: u64,
 }
 
@@ -290,28 +293,28 @@ pub struct HessianTrace {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopEigenvalue {
-    /// Of which loss.
+    /// The loss.
     pub loss: Loss,
-    /// Greatest number of products with the Hessian.
+    /// Maximum number of products with the Hessian.
     pub iterations: u32,
-    /// Stops when the error bound of the largest is at most this share of it.
+    /// Stops when the error bound of the largest eigenvalue is at most this share of it.
     pub tolerance: f64,
-    /// Epochs of training behind the weights.
+    /// Number of training epochs of the weights.
     pub after: u32,
     /// Seed of the first vector.
     pub seed: u64,
 }
 
-/// How the Hessian H, its Gauss-Newton part G and the rest E = H − G look along the gradient noise's covariance Σ
-/// (paper, Figure 7). Inputs `weights`, `train`; outputs `cosines` (one row) and `products` (a row a draw).
+/// How the Hessian H, its Gauss-Newton part G and the rest E = H − G align with the gradient noise's covariance Σ
+/// (paper, Figure 7). Inputs `weights`, `train`; outputs `cosines` (one row) and `products` (one row per draw).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoiseCovariance {
-    /// Of which loss.
+    /// The loss.
     pub loss: Loss,
     /// Number of Gaussian vectors.
     pub draws: u32,
-    /// Epochs of training behind the weights.
+    /// Number of training epochs of the weights.
     pub after: u32,
     /// Seed of the vectors.
     pub seed: u64,
@@ -322,39 +325,39 @@ pub struct NoiseCovariance {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoiseScale {
-    /// Of which loss.
+    /// The loss.
     pub loss: Loss,
-    /// Number of random signs over the classes by which every ‖J_i‖² is estimated; absent: each class in turn, exactly. Of no
-    /// use with [`NormStatistics::Batch`].
+    /// Number of random sign vectors over the classes by which every ‖J_i‖² is estimated; if absent, each class in
+    /// turn, exactly. Not used with [`NormStatistics::Batch`].
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub draws: Option<u32>,
-    /// How products are computed: IEEE float32, or TF32 where the device has it.
+    /// Precision of products: IEEE float32, or TF32 where the device has it.
     #[serde(skip_serializing_if = "is_default", default)]
     pub precision: Precision,
-    /// Epochs of training behind the weights.
+    /// Number of training epochs of the weights.
     pub after: u32,
     /// Seed of the signs.
     pub seed: u64,
 }
 
-/// The toy of the paper's Figure 4: label-noise SGD w ← w − η(f − ξ)∇f, ξ ~ N(0, σ²), in a valley of minima of
-/// L = f²/2, and gradient flows on L from some of its iterates (see [`learn::valley`]). No inputs; outputs `path`,
+/// The toy example of the paper's Figure 4: label-noise SGD w ← w − η(f − ξ)∇f, ξ ~ N(0, σ²), in a valley of minima
+/// of L = f²/2, and gradient flows on L from some of its iterates (see [`learn::valley`]). No inputs; outputs `path`,
 /// `tuned`, `optimum`, `landscape`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Valley {
     /// Learning rate η.
     pub lr: f64,
-    /// Standard deviation σ of the labels.
+    /// Standard deviation σ of the label noise.
     pub noise: f64,
-    /// Steps of SGD.
+    /// Number of steps of SGD.
     pub steps: u32,
-    /// Steps from one fine-tuned iterate to the next; the first is the start.
+    /// Number of steps between fine-tuned iterates; the first one is the starting point.
     pub every: u32,
-    /// Step of the gradient flow.
+    /// Step size of the gradient flow.
     pub flow_lr: f64,
-    /// Number of its steps.
+    /// Number of steps of the gradient flow.
     pub flow_steps: u32,
-    /// Seed of the labels.
+    /// Seed of the label noise.
     pub seed: u64,
 }

@@ -5,26 +5,26 @@ use std::io::{BufReader, Read, Seek, SeekFrom, Take, Write};
 use super::limits::{ENTRY_LIMIT, HEADER_LIMIT, NUMBERS_LIMIT, WINDOW_LOG};
 use super::{ArchiveError, Header, MAGIC, START, TRAILER, VERSION, hasher, refused};
 
-/// Bytes that are read at once.
+/// Number of bytes read at a time.
 const PIECE: usize = 128 << 10;
 
-/// The unpacked entries of an archive, in their order.
+/// The unpacked entries of an archive, in order.
 pub(super) struct Entries<R: Read> {
-    /// What the archive says of itself.
+    /// Header of the archive.
     pub(super) header: Header,
     unpacked: zstd::stream::read::Decoder<'static, BufReader<Take<R>>>,
-    /// Bytes that the numbers may still have.
+    /// Remaining number of bytes allowed for the numbers.
     left: u64,
 }
 
 impl<R: Read + Seek> Entries<R> {
-    /// The entries of an archive of `size` bytes, once all of it has been hashed.
+    /// Opens the entries of an archive of `size` bytes after hashing all of it.
     pub(super) fn open(mut source: R, size: u64) -> Result<Self, ArchiveError> {
         check_bytes(&mut source, size)?;
         Self::unhashed(source, size)
     }
 
-    /// The same without hashing: for bytes that were hashed before, or are checked one by one.
+    /// Opens an archive without hashing it: for bytes that were hashed before, or are checked one by one.
     pub(super) fn unhashed(mut source: R, size: u64) -> Result<Self, ArchiveError> {
         source.seek(SeekFrom::Start(START))?;
         let packed = BufReader::with_capacity(PIECE, source.take(size.saturating_sub(START + TRAILER)));
@@ -34,34 +34,34 @@ impl<R: Read + Seek> Entries<R> {
         let header = number(&mut unpacked, &mut left, "a header", HEADER_LIMIT)?;
         let header = Header::from_bytes(&header).map_err(|error| ArchiveError::Refused(error.to_string()))?;
         if header.entries() > ENTRY_LIMIT {
-            return refused(format!("it claims to have {} entries", header.entries()));
+            return refused(format!("its header declares {} entries", header.entries()));
         }
         Ok(Self { header, unpacked, left })
     }
 }
 
 impl<R: Read> Entries<R> {
-    /// The next entry of the numbers, of at most `limit` bytes.
+    /// Returns the next entry of the numbers, of at most `limit` bytes.
     pub(super) fn number(&mut self, what: &str, limit: u64) -> Result<Vec<u8>, ArchiveError> {
         number(&mut self.unpacked, &mut self.left, what, limit)
     }
 
-    /// The length of the next entry, whose bytes are to be taken from [`Self::bytes`] then.
+    /// Returns the length of the next entry; its bytes must then be read with [`Self::bytes`].
     pub(super) fn length(&mut self) -> Result<u64, ArchiveError> {
         length(&mut self.unpacked)
     }
 
-    /// The next bytes.
+    /// Returns a reader of the next bytes.
     pub(super) fn bytes(&mut self, length: u64) -> impl Read {
         (&mut self.unpacked).take(length)
     }
 
-    /// Gives the next bytes to `out`; how many there were.
+    /// Copies the next bytes to `out`; returns their number.
     pub(super) fn copy(&mut self, length: u64, out: &mut impl Write) -> Result<u64, ArchiveError> {
         std::io::copy(&mut self.bytes(length), out).map_err(unreadable)
     }
 
-    /// Passes over all numbers.
+    /// Skips all numbers.
     pub(super) fn skip_numbers(&mut self) -> Result<(), ArchiveError> {
         for _ in 0..self.header.entries() - u64::from(self.header.bulk) {
             let length = self.length()?;
@@ -70,11 +70,11 @@ impl<R: Read> Entries<R> {
         Ok(())
     }
 
-    /// Makes sure that nothing follows.
+    /// Checks that nothing follows.
     pub(super) fn end(mut self) -> Result<(), ArchiveError> {
         match self.unpacked.read(&mut [0]).map_err(unreadable)? {
             0 => Ok(()),
-            _ => refused("more follows than its header says"),
+            _ => refused("it has more entries than its header says"),
         }
     }
 }
@@ -85,7 +85,7 @@ fn length(unpacked: &mut impl Read) -> Result<u64, ArchiveError> {
     Ok(u64::from_le_bytes(length))
 }
 
-/// An entry of at most `limit` bytes, and of no more than `left`. Memory grows only with what is really there.
+/// Reads an entry of at most `limit` and at most `left` bytes. Memory use grows only with the actual data.
 fn number(unpacked: &mut impl Read, left: &mut u64, what: &str, limit: u64) -> Result<Vec<u8>, ArchiveError> {
     let length = length(unpacked)?;
     if length > limit {
@@ -100,12 +100,12 @@ fn number(unpacked: &mut impl Read, left: &mut u64, what: &str, limit: u64) -> R
     if bytes.len() as u64 == length { Ok(bytes) } else { refused(format!("it ends within {what}")) }
 }
 
-/// Why entries could not be read: what is packed is not what was packed.
+/// Returns the error for entries that cannot be unpacked.
 fn unreadable(error: std::io::Error) -> ArchiveError {
     ArchiveError::Refused(format!("it cannot be unpacked: {error}"))
 }
 
-/// Makes sure that a file is an archive of this version, with all the bytes that were written and no others.
+/// Checks that a file is an archive of this version with exactly the bytes that were written.
 fn check_bytes(source: &mut (impl Read + Seek), size: u64) -> Result<(), ArchiveError> {
     source.seek(SeekFrom::Start(0))?;
     let mut start = Vec::new();

@@ -1,4 +1,4 @@
-//! Taking an archive into a store.
+//! Importing an archive into a store.
 
 use std::io::{Read, Seek};
 use std::path::Path;
@@ -10,41 +10,41 @@ use crate::{OBJECT_LIMIT, ObjectState, Store, StoreError};
 use base::digest::{ObjectDigest, RecordDigest};
 use base::record::Record;
 
-/// Whether a record may come in, given the archive's batches of signatures; otherwise why not.
+/// Decides whether a record is admitted, given the archive's batches of signatures; the error says why not.
 pub type Admitted<'a> = dyn Fn(&Record, RecordDigest, &[Vec<u8>]) -> Result<(), String> + 'a;
 
-/// Who decides what comes in, and where signatures go.
+/// What an import needs to decide which records are admitted, and to store signatures.
 pub struct Admission<'a> {
-    /// Decides about each record, before anything is written.
+    /// Decides about each record before anything is written.
     pub admitted: &'a Admitted<'a>,
-    /// Keeps a batch of signatures; says whether it is new.
+    /// Stores a batch of signatures; returns whether it is new.
     pub keep: &'a dyn Fn(&[u8]) -> Result<bool, StoreError>,
 }
 
-/// What came in, or would.
+/// Result of an import, or of a dry run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Imported {
-    /// What the archive says of itself.
+    /// Header of the archive.
     pub header: Header,
-    /// Objects that the store did not have.
+    /// Number of objects that the store did not have.
     pub new_objects: usize,
-    /// Their bytes.
+    /// Number of their bytes.
     pub new_bytes: u64,
-    /// Records that the store did not have.
+    /// Number of records that the store did not have.
     pub new_records: usize,
-    /// Batches that were not kept yet; 0 if nothing was to be written.
+    /// Number of new batches; 0 in a dry run.
     pub new_batches: usize,
-    /// Stages that yielded something else here: both records are kept.
+    /// Stages with different outputs in the store: both records are kept.
     pub differing: Vec<String>,
 }
 
-/// Takes an archive into a store. First all of it is read and checked; only then anything is written: objects, then
-/// records, in the order of what they depend on, then batches. So whatever ends it in between, the store holds nothing
-/// that it would not hold otherwise. With `dry_run` nothing is written.
+/// Imports an archive into a store. The whole archive is read and checked before anything is written; then objects
+/// are written, then records in dependency order, then batches. So whenever the import is interrupted, the store is
+/// consistent. With `dry_run` nothing is written.
 ///
 /// # Errors
-/// If the archive is not what it must be, a record is not admitted, or what it imports is another than what was imported
-/// here, nothing is written. If the store cannot be written, what came in until then stays.
+/// If the archive is invalid, a record is not admitted, or a different import is in the store; then nothing is
+/// written. If the store cannot be written, files imported before remain.
 pub fn import(path: &Path, store: &Store, admission: &Admission<'_>, dry_run: bool) -> Result<Imported, ArchiveError> {
     let (mut file, identity) = files::open(path)?;
     let mut entries = Entries::open(&mut file, identity.size)?;
@@ -109,7 +109,8 @@ impl Imported {
     }
 }
 
-/// Hashes the bulk objects: each must be one that the records name, in order. Returns them with their lengths.
+/// Hashes the bulk objects: the records must name each of them, and they must be in order. Returns them with their
+/// lengths.
 fn check_bulk(entries: &mut Entries<impl Read>, numbers: &Numbers) -> Result<Vec<(ObjectDigest, u64)>, ArchiveError> {
     let wanted = numbers.bulk()?;
     let mut found: Vec<(ObjectDigest, u64)> = Vec::new();
@@ -122,18 +123,18 @@ fn check_bulk(entries: &mut Entries<impl Read>, numbers: &Numbers) -> Result<Vec
         let hashed = entries.copy(length, &mut hasher)?;
         let object = ObjectDigest::from_bytes(hasher.finalize().into());
         if hashed != length || wanted.get(&object) != Some(&length) {
-            return refused(format!("object {object} has nothing to do with the figure"));
+            return refused(format!("object {object} does not belong to the figure"));
         }
         if found.last().is_some_and(|(last, _)| *last >= object) {
-            return refused("its bulk objects are not in order, or one is there twice");
+            return refused("its bulk objects are not in order, or one is repeated");
         }
         found.push((object, length));
     }
     Ok(found)
 }
 
-/// Puts the bulk objects that were found before into the store. They are hashed again: the file may have been changed
-/// since.
+/// Stores the bulk objects that were checked before. They are hashed again, since the file may have changed in the
+/// meantime.
 fn take_bulk(
     file: &mut (impl Read + Seek),
     size: u64,

@@ -1,28 +1,28 @@
-//! How large the parts of an archive may be, in the file and in memory.
+//! Limits for the parts of an archive, in the file and in memory.
 
 use base::record::Record;
 use base::value::{Map, Value};
 
-/// The numbers of an archive have no more bytes when unpacked.
+/// Maximum number of unpacked bytes of an archive's numbers.
 pub const NUMBERS_LIMIT: u64 = 64 << 20;
 
-/// No batch of signatures has more bytes.
+/// Maximum number of bytes of a batch of signatures.
 pub const BATCH_LIMIT: u64 = 64 << 20;
 
-/// No archive has more entries.
+/// Maximum number of entries of an archive.
 pub const ENTRY_LIMIT: u64 = 10_000_000;
 
-/// All records of an archive together take no more memory (estimated, see [`weight`]): records that make the most of
-/// theirs would take 27 times their bytes.
+/// Maximum memory of all records of an archive (estimated, see [`weight`]): in the worst case, records take 27 times
+/// their bytes.
 pub(super) const MEMORY_LIMIT: u64 = 64 << 20;
 
-/// No header has more bytes.
+/// Maximum number of bytes of a header.
 pub(super) const HEADER_LIMIT: u64 = 4 << 10;
 
-/// The greatest window that is unpacked with (8 MiB), and the one that numbers are packed with.
+/// Largest zstd window accepted for unpacking (8 MiB); numbers are packed with this window.
 pub(super) const WINDOW_LOG: u32 = 23;
 
-/// About how many bytes of memory a record takes.
+/// Returns the approximate number of bytes of memory that a record takes.
 pub(super) fn weight(record: &Record) -> u64 {
     let Record { parts, outputs, tensors, provenance } = record;
     let made = [&provenance.stage, &provenance.wdpipe, &provenance.who, &provenance.device, &provenance.machine];
@@ -37,7 +37,8 @@ pub(super) fn weight(record: &Record) -> u64 {
         + made.into_iter().map(|made| text(made)).sum::<u64>()
 }
 
-/// The nodes of a map of so many entries: 11 fit into one, and 6 are in it after insertion in order.
+/// Returns the memory of the nodes of a map with this many entries: a node has room for 11 entries, and holds 6 after
+/// insertion in order.
 fn nodes(entries: usize) -> u64 {
     entries.div_ceil(6) as u64 * 700
 }
@@ -50,7 +51,7 @@ fn map(values: &Map) -> u64 {
     nodes(values.len()) + values.iter().map(|(name, of)| text(name) + value(of)).sum::<u64>()
 }
 
-/// What a value takes beside its place.
+/// Returns the memory that a value takes in addition to its slot.
 fn value(of: &Value) -> u64 {
     match of {
         Value::Bool(_) | Value::Int(_) | Value::Float(_) => 0,

@@ -1,25 +1,25 @@
-//! Archives: all that is behind one figure in one file, the same bytes for the same contents.
+//! Archives: everything that a figure depends on in one file; equal contents give equal bytes.
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! | --- | --- |
 //! | 4 | `WDar` |
 //! | 2 | version of this format, little-endian |
 //! | … | a zstd frame: the [`Header`], then the *numbers*: records, batches of signatures, objects that are not bulk |
-//! | … | of an archive of everything, a second frame: the bulk objects (weights, images) |
+//! | … | only in an archive of everything: a second frame: the bulk objects (weights, images) |
 //! | 32 | BLAKE3 (derived key, see the code) of all bytes before |
 //!
-//! Within the frames every entry is its length (8 bytes, little-endian) and its bytes: the header as [`codec`] encodes
-//! it, records and batches as they are stored, objects raw. How many of each kind there are stands in the header. An
-//! entry's name is the hash of its bytes and not written, so nothing can go under another's; entries of a kind are in
-//! ascending order of their names, each once.
+//! Within the frames, every entry is its length (8 bytes, little-endian) and its bytes: the header as [`codec`]
+//! encodes it, records and batches as they are stored, objects raw. The header holds the number of entries of each
+//! kind. The name of an entry is the hash of its bytes and is not written, so no entry can have another's name;
+//! entries of a kind are unique and in ascending order of their names.
 //!
-//! Records and tables are many and alike: they share a frame, with a window over all of them. Weights hardly compress:
-//! theirs is compressed lightly. So an archive of numbers is small enough to be committed beside its figure, and that of
-//! everything is the same with a second frame.
+//! There are many similar records and tables: they share a frame, with a window over all of them. Weights hardly
+//! compress: their frame is compressed lightly. So an archive of numbers is small enough to be committed next to its
+//! figure, and an archive of everything is the same plus a second frame.
 //!
-//! An archive is hostile until it is checked: it is hashed whole before anything in it is looked at; every size is held
-//! to a limit before it is allocated ([`limits`]); and what is in it must be exactly what its figure needs
-//! ([`Numbers::check`]).
+//! An archive is untrusted until it has been checked: the whole file is hashed before anything in it is read; every
+//! size is checked against a limit before memory is allocated ([`limits`]); and its contents must be exactly what its
+//! figure needs ([`Numbers::check`]).
 
 mod entries;
 mod import;
@@ -45,36 +45,36 @@ const MAGIC: [u8; 4] = *b"WDar";
 const VERSION: u16 = 1;
 const HEADER: Format = Format { magic: *b"WDah", version: 1, name: "archive header" };
 
-/// Bytes before the first frame, and after the last.
+/// Numbers of bytes before the first frame and after the last.
 const START: u64 = 6;
 const TRAILER: u64 = 32;
 
-/// The hash that ends an archive.
+/// Returns the hasher for the hash at the end of an archive.
 fn hasher() -> blake3::Hasher {
     blake3::Hasher::new_derive_key("wdpipe 2026 archive v1")
 }
 
-/// How much of a figure's closure is in an archive.
+/// Which part of a figure's closure is in an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scope {
     /// Records, signatures and tables.
     Numbers,
-    /// Also weights and images, as far as they were there.
+    /// Also weights and images, if the store had them.
     All,
 }
 
-/// What an archive says of itself.
+/// Header of an archive.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Header {
-    /// The figure's name, such as `fig3`.
+    /// Name of the figure, such as `fig3`.
     pub figure: String,
-    /// Its key.
+    /// Key of the figure.
     pub key: StageKey,
-    /// The root of its closure: what it was made from.
+    /// Root of its closure.
     pub root: ClosureRoot,
-    /// Its record.
+    /// Record of the figure.
     pub record: RecordDigest,
-    /// What is in the archive.
+    /// Which part of the closure the archive holds.
     pub scope: Scope,
     /// Number of records.
     pub records: u32,
@@ -87,7 +87,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// Number of entries.
+    /// Returns the number of entries.
     pub fn entries(&self) -> u64 {
         [self.records, self.batches, self.objects, self.bulk].into_iter().map(u64::from).sum()
     }
@@ -101,57 +101,57 @@ impl Header {
     }
 }
 
-/// Why an archive could not be made, or is not taken.
+/// Why an archive could not be written or imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// The file cannot be read or written.
     #[error(transparent)]
     Fs(#[from] FsError),
-    /// The same, while it is read or written bit by bit.
+    /// The archive cannot be read or written piece by piece.
     #[error("cannot read or write the archive: {0}")]
     Io(#[from] std::io::Error),
     /// The store cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Something else.
+    /// The file is not an archive.
     #[error("not a wdpipe archive")]
     NotThis,
-    /// Written by another version of the program.
-    #[error("an archive of format version {found}, but this wdpipe reads version {VERSION}: use a newer wdpipe")]
+    /// The archive was written by another version of the program.
+    #[error("it has format version {found}, but this wdpipe reads version {VERSION}: use a newer wdpipe")]
     Version {
-        /// The version found.
+        /// Version of the archive.
         found: u16,
     },
-    /// Not the bytes that were written.
-    #[error("its checksum is not that of its bytes: it was altered or cut off, get it again")]
+    /// The bytes were changed.
+    #[error("its checksum is wrong: it was altered or cut off; get it again")]
     Checksum,
-    /// Its bytes are what somebody wrote, but they are no archive of a figure.
-    #[error("not to be used: {0}")]
+    /// The checksum is right, but the contents are not an archive of a figure.
+    #[error("invalid archive: {0}")]
     Refused(String),
-    /// A record is not to be had from this archive.
+    /// A record is not admitted.
     #[error("the record of `{stage}` is not admitted: {reason}")]
     NotAdmitted {
-        /// What its stage was called.
+        /// Name of its stage.
         stage: String,
-        /// Why.
+        /// Reason.
         reason: String,
     },
-    /// Bringing it in would change what other stages start from.
-    #[error("`{0}` in the archive is another than the one that was imported here")]
+    /// Importing the record would replace a different import that stages start from.
+    #[error("`{0}` in the archive differs from the one that was imported here")]
     OtherImport(String),
-    /// What an archive must have is not in the store.
-    #[error("the bytes of output `{output}` of `{stage}` are not here ({object})")]
+    /// An object that the archive must contain is not in the store.
+    #[error("output `{output}` of `{stage}` is not in the store (object {object})")]
     Missing {
         /// The stage.
         stage: String,
         /// The output.
         output: String,
-        /// Its object.
+        /// Object of the output.
         object: ObjectDigest,
     },
 }
 
-/// Makes an error of what is wrong in an archive.
+/// Returns an error for an invalid archive.
 fn refused<T>(reason: impl Into<String>) -> Result<T, ArchiveError> {
     Err(ArchiveError::Refused(reason.into()))
 }

@@ -1,4 +1,4 @@
-//! The numbers of an archive: in memory, and checked as far as they can be without computing.
+//! The numbers of an archive, in memory, checked as far as possible without computing.
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
@@ -13,33 +13,33 @@ use base::record::{RECORD_LIMIT, Record};
 use base::value::Value;
 use base::work::is_bulk;
 
-/// The first bytes of a batch of signatures.
+/// First bytes of a batch of signatures.
 const BATCH_MAGIC: [u8; 4] = *b"WDsg";
 
-/// What an archive has of a figure but bulk: all that is needed to check it, and to draw it again.
+/// Everything in a figure's archive except bulk: enough to check the figure, and to draw it again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Numbers {
-    /// What the archive says of itself.
+    /// Header of the archive.
     pub header: Header,
-    /// The records of all stages behind the figure and of what they imported.
+    /// Records of all stages and imports that the figure depends on.
     pub records: BTreeMap<RecordDigest, Record>,
-    /// Batches of signatures, as they are stored; whose they are and what they sign is not checked here.
+    /// Batches of signatures, as they are stored; signers and signed records are not checked here.
     pub batches: Vec<Vec<u8>>,
-    /// Tables that are not in their records.
+    /// Tables that are not inline in their records.
     pub objects: BTreeMap<ObjectDigest, Vec<u8>>,
 }
 
-/// Reads and checks an archive of numbers. Memory stays below 256 MiB whatever the file holds.
+/// Reads and checks an archive of numbers. Memory use stays below 256 MiB whatever the file contains.
 ///
 /// # Errors
-/// If the file cannot be read, is no archive, was altered, is one of everything, or does not pass [`Numbers::check`].
+/// If the file cannot be read, is not an archive, was altered, contains bulk objects, or fails [`Numbers::check`].
 pub fn read_numbers(path: &Path) -> Result<Numbers, ArchiveError> {
     let (file, identity) = files::open(path)?;
     Numbers::read(Entries::open(file, identity.size)?)
 }
 
 impl Numbers {
-    /// The same for the bytes of the file.
+    /// Reads and checks an archive of numbers from the bytes of its file.
     ///
     /// # Errors
     /// As [`read_numbers`].
@@ -49,14 +49,14 @@ impl Numbers {
 
     fn read(mut entries: Entries<impl Read>) -> Result<Self, ArchiveError> {
         if entries.header.scope != Scope::Numbers || entries.header.bulk != 0 {
-            return refused("it holds more than numbers: `wdpipe cache import FILE` takes it into a cache");
+            return refused("it holds more than numbers: import it into a cache with `wdpipe cache import FILE`");
         }
         let numbers = Self::take(&mut entries)?;
         entries.end()?;
         Ok(numbers)
     }
 
-    /// Takes the numbers from the beginning of an archive, and checks them.
+    /// Reads the numbers from the start of an archive, and checks them.
     pub(super) fn take(entries: &mut Entries<impl Read>) -> Result<Self, ArchiveError> {
         let header = entries.header.clone();
         let (mut records, mut batches, mut objects) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
@@ -66,9 +66,9 @@ impl Numbers {
             let digest = RecordDigest::of(&bytes);
             in_order(records.last_key_value().is_none_or(|(last, _)| *last < digest), "records")?;
             let record = Record::from_bytes(&bytes).map_err(|error| ArchiveError::Refused(error.to_string()))?;
-            // Two forms of one record would be two names of one thing.
+            // Two encodings of one record would give it two names.
             if record.to_bytes().is_ok_and(|(again, _)| again != digest) {
-                return refused(format!("record {digest} is not written as this program writes records"));
+                return refused(format!("record {digest} is not encoded as this program encodes records"));
             }
             memory += weight(&record);
             if memory > MEMORY_LIMIT {
@@ -82,7 +82,7 @@ impl Numbers {
             let digest = BatchDigest::of(&bytes);
             in_order(last.is_none_or(|last| last < digest), "batches")?;
             if !bytes.starts_with(&BATCH_MAGIC) {
-                return refused(format!("batch {digest} is no batch of signatures"));
+                return refused(format!("batch {digest} is not a batch of signatures"));
             }
             last = Some(digest);
             batches.push(bytes);
@@ -98,44 +98,44 @@ impl Numbers {
         Ok(numbers)
     }
 
-    /// All that is behind the figure.
+    /// Returns everything that the figure depends on.
     pub fn closure(&self) -> Closure {
         Closure::of(self.header.record, &self.records)
     }
 
-    /// Makes sure that the header says what the records say; that these are all that is behind the figure and nothing
-    /// else; and that the objects are those of their outputs that are neither bulk nor in them, and no others. That every
-    /// part has its name is known since it was read.
+    /// Checks that the header matches the records; that these are exactly the records that the figure depends on; and
+    /// that the objects are exactly the outputs that are neither bulk nor inline. The names of all parts were checked
+    /// when they were read.
     ///
     /// # Errors
-    /// With what is wrong.
+    /// With the first fault.
     pub fn check(&self) -> Result<(), ArchiveError> {
         let header = &self.header;
         let Some(figure) = self.records.get(&header.record) else { return refused("its figure's record is missing") };
         if figure.parts.key() != header.key {
-            return refused("its figure's record is of another key than its header says");
+            return refused("the key of its figure's record does not match its header");
         }
         let is_named = figure.parts.parameters.get("name") == Some(&Value::Text(header.figure.clone()));
         if figure.parts.kind != "figure" || !is_named {
-            return refused("its record is not that of the figure that its header names");
+            return refused("its record is not that of the figure named in its header");
         }
         let closure = self.closure();
         if let Some((member, role)) = closure.gaps().first() {
-            return refused(format!("nothing in it yields what {} reads as {role:?}", quoted(&member.name)));
+            return refused(format!("no stage in it yields an input of {}: {role:?}", quoted(&member.name)));
         }
         if closure.members.len() != self.records.len() {
             let stray = self.records.len() - closure.members.len();
-            return refused(format!("{stray} of its records have nothing to do with the figure"));
+            return refused(format!("{stray} of its records do not belong to the figure"));
         }
         if closure.root() != header.root {
-            return refused("its records have another root than its header says");
+            return refused("the root of its records does not match its header");
         }
         let wanted = sizes(self.records.values(), false)?;
         for (object, bytes) in &self.objects {
             match wanted.get(object) {
-                None => return refused(format!("object {object} has nothing to do with the figure")),
+                None => return refused(format!("object {object} does not belong to the figure")),
                 Some(size) if *size != bytes.len() as u64 => {
-                    return refused(format!("object {object} has another length than its record says"));
+                    return refused(format!("the length of object {object} does not match its record"));
                 }
                 Some(_) => {}
             }
@@ -146,14 +146,14 @@ impl Numbers {
         }
     }
 
-    /// The bulk objects that belong to the figure, with their lengths.
+    /// Returns the bulk objects that belong to the figure, with their lengths.
     pub(super) fn bulk(&self) -> Result<BTreeMap<ObjectDigest, u64>, ArchiveError> {
         sizes(self.records.values(), true)
     }
 }
 
-/// The objects of records' outputs that are not in the records, those that are bulk or the others, with their lengths.
-/// What is bulk for one stage and not for another is not.
+/// Returns the objects of records' outputs that are not inline, either the bulk ones or the others, with their
+/// lengths. An object that is bulk for one stage but not for another counts as not bulk.
 pub(super) fn sizes<'a>(
     records: impl Iterator<Item = &'a Record>,
     bulk: bool,
@@ -173,10 +173,10 @@ pub(super) fn sizes<'a>(
 }
 
 fn in_order(is: bool, what: &str) -> Result<(), ArchiveError> {
-    if is { Ok(()) } else { refused(format!("its {what} are not in order, or one is there twice")) }
+    if is { Ok(()) } else { refused(format!("its {what} are not in order, or one is repeated")) }
 }
 
-/// A name that somebody sent, as it may be shown.
+/// Returns an untrusted name in a form that is safe to show.
 fn quoted(name: &str) -> String {
     let short: String = name.chars().take(100).collect();
     format!("{short:?}")

@@ -12,28 +12,28 @@ use base::digest::{BatchDigest, Hashing, ObjectDigest, RecordDigest};
 use base::record::Record;
 use base::work::is_bulk;
 
-/// How hard numbers and bulk are compressed. The bytes of archives hang on these, and on zstd's version. Half of what
-/// numbers hold are hashes and pixels: level 19 makes an archive smaller by a hundredth, and takes 70 MiB more memory.
+/// Compression levels of numbers and bulk. The bytes of archives depend on these, and on zstd's version. Half of the
+/// numbers' bytes are hashes and pixels: level 19 makes an archive only 1 % smaller, and takes 70 MiB more memory.
 const NUMBERS_LEVEL: i32 = 9;
 const BULK_LEVEL: i32 = 3;
 
-/// What was written.
+/// Result of writing an archive.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Exported {
-    /// What the archive says of itself.
+    /// Header of the archive.
     pub header: Header,
-    /// Bulk objects that are not in it since the store does not have them.
+    /// Number of bulk objects that were left out because the store does not have them.
     pub dropped: usize,
-    /// Bytes of the archive.
+    /// Size of the archive in bytes.
     pub bytes: u64,
 }
 
-/// Writes the archive of a figure to `out`: its closure with `batches` of signatures, and its objects from a store. The
-/// same closure, batches and objects give the same bytes.
+/// Writes the archive of a figure to `out`: its closure with `batches` of signatures, and its objects from a store.
+/// The same closure, batches and objects give the same bytes.
 ///
 /// # Errors
-/// If the closure is not whole, is larger than archives may be, or an object that is not bulk is missing; or if the store
-/// cannot be read or `out` not be written. What was written until then is of no use.
+/// If the closure is incomplete or too large for an archive, an object that is not bulk is missing, the store cannot
+/// be read, or `out` cannot be written. Bytes written until then are useless.
 pub fn export(
     store: &Store,
     closure: &Closure,
@@ -41,7 +41,7 @@ pub fn export(
     scope: Scope,
     out: &mut dyn Write,
 ) -> Result<Exported, ArchiveError> {
-    let Some(figure) = closure.figure() else { return refused("there is nothing in it") };
+    let Some(figure) = closure.figure() else { return refused("it is empty") };
     let records: BTreeMap<RecordDigest, &Record> = closure.members.iter().map(|m| (m.digest, &m.record)).collect();
     let batches: BTreeMap<BatchDigest, &Vec<u8>> = batches.iter().map(|b| (BatchDigest::of(b), b)).collect();
     let objects = sizes(records.values().copied(), false)?;
@@ -99,7 +99,7 @@ pub fn export(
     Ok(Exported { header, dropped, bytes: length + trailer.len() as u64 })
 }
 
-/// Makes sure that what is written can be read again.
+/// Checks that the written archive can be read again.
 fn fits(
     header: &Header,
     closure: &Closure,
@@ -109,16 +109,16 @@ fn fits(
     let memory: u64 = closure.members.iter().map(|member| weight(&member.record)).sum();
     let numbers: u64 = batches.chain(objects).map(|length| length.saturating_add(8)).fold(0, u64::saturating_add);
     if !closure.gaps().is_empty() {
-        return refused("something that its stages read is yielded by none of them");
+        return refused("an input of its stages is yielded by none of them");
     }
-    // The records, encoded, are less than they are in memory.
+    // Encoded records take fewer bytes than in memory.
     if memory > MEMORY_LIMIT || numbers.saturating_add(memory) > NUMBERS_LIMIT || header.entries() > ENTRY_LIMIT {
         return refused(format!("its records and tables are larger than the limit of {NUMBERS_LIMIT} bytes"));
     }
     Ok(())
 }
 
-/// Which output it is that is not here.
+/// Returns the error that names the missing output.
 fn missing(closure: &Closure, object: ObjectDigest) -> ArchiveError {
     let is_it = |output: &&base::record::Output| output.object == object && !is_bulk(&output.name);
     let found = closure.members.iter().find_map(|m| Some((m, m.record.outputs.iter().find(is_it)?)));
@@ -131,9 +131,9 @@ fn entry(out: &mut impl Write, bytes: &[u8]) -> Result<(), ArchiveError> {
     Ok(out.write_all(bytes)?)
 }
 
-/// Writes an entry that is an object of the store.
+/// Writes an object of the store as an entry.
 fn copy(store: &Store, object: &ObjectDigest, length: u64, out: &mut impl Write) -> Result<(), ArchiveError> {
     out.write_all(&length.to_le_bytes())?;
     let written = store.read_object::<ArchiveError>(object, &mut |piece| Ok(out.write_all(piece)?))?;
-    if written == length { Ok(()) } else { refused(format!("object {object} has another length than its record says")) }
+    if written == length { Ok(()) } else { refused(format!("the length of object {object} does not match its record")) }
 }

@@ -1,9 +1,10 @@
-//! The catalogue: what others may have from a store that they cannot walk through, such as a bucket.
+//! The catalogue: a list of what others can fetch from a store whose folders they cannot list, such as a bucket.
 //!
-//! Whoever adds to a store adds a numbered *part* that lists it: `catalogue/0000000001`, `…2`, and so on, each created
-//! once and never changed, so that writers need no lock. Part *n* also repeats the parts before it back to, and
-//! without, part *n* minus its lowest set bit (a Fenwick tree): whoever reads *n* parts reads at most log₂ *n* files, and
-//! every entry is written log₂ *n* times in all. What it lists is a claim like any other: what is fetched is hashed.
+//! Every writer adds a numbered *part* that lists what it added: `catalogue/0000000001`, `…2`, and so on, each
+//! created once and never changed, so that writers need no lock. Part *n* also repeats the parts before it, back to
+//! (but excluding) part *n* minus its lowest set bit (a Fenwick tree): a reader of *n* parts reads at most log₂ *n*
+//! files, and every entry is written log₂ *n* times in total. The lists are only claims: everything that is fetched
+//! is hashed.
 
 mod part;
 
@@ -21,45 +22,46 @@ use base::record::Record;
 /// All records and batches of signatures of a store.
 type Everything = (Vec<(StageKey, RecordDigest)>, Vec<BatchDigest>);
 
-/// The folder of the parts.
+/// Name of the folder of the parts.
 pub const FOLDER: &str = "catalogue";
 
-/// The name of a part's file.
+/// Returns the file name of a part.
 pub fn part_name(number: u64) -> String {
     format!("{number:010}")
 }
 
-/// The number of the part that a file's name says; `None` if it is no part.
+/// Returns the number of a part from its file name; `None` for other names.
 pub fn part_number(name: &str) -> Option<u64> {
     (name.len() == 10).then(|| name.parse().ok())?.filter(|number| *number > 0)
 }
 
-/// The parts that tell everything if `last` is the last one, newest first.
+/// Returns the parts, newest first, that together cover everything if `last` is the last part.
 pub fn parts_to_read(last: u64) -> Vec<u64> {
     let before = |number: &u64| number.checked_sub(1).map(|less| number & less);
     std::iter::successors(Some(last), before).take_while(|number| *number > 0).collect()
 }
 
-/// What a store has, as its catalogue says.
+/// The contents of a store according to its catalogue.
 #[derive(Debug, Default)]
 pub struct Catalogue {
-    /// The number of its last part; 0 if there is none.
+    /// Number of the last part; 0 if there is none.
     pub last: u64,
-    /// Parts that should have been read and are not there or damaged, and in what way: what only they list is not known.
+    /// Missing or damaged parts, and what is wrong; what only these list is unknown.
     pub lost: Vec<(u64, String)>,
-    /// Outcomes by key.
+    /// Records by key.
     records: HashMap<StageKey, Vec<Listed>>,
-    /// Objects with the bytes of their files.
+    /// Objects with the sizes of their files in bytes.
     objects: HashMap<ObjectDigest, u64>,
     signatures: HashMap<BatchDigest, Signed>,
-    /// Whoever can write to a store may list a record under a wrong key, which does not hide it under its own.
+    /// All listed records with their keys. Anyone who can write to a store can list a record under a wrong key; this
+    /// must not hide it under its own.
     known: HashSet<(StageKey, RecordDigest)>,
-    /// The parts that were read, for the next part to repeat.
+    /// The parts that were read; the next part repeats some of them.
     parts: BTreeMap<u64, Part>,
 }
 
 impl Catalogue {
-    /// Puts together the parts that [`parts_to_read`] names.
+    /// Combines the parts named by [`parts_to_read`].
     pub fn new(parts: BTreeMap<u64, Part>) -> Self {
         let mut catalogue = Self { last: parts.keys().next_back().copied().unwrap_or(0), ..Self::default() };
         for part in parts.values() {
@@ -69,14 +71,14 @@ impl Catalogue {
         catalogue
     }
 
-    /// The same where some parts, up to the last one, could not be read.
+    /// Adds the parts, up to the last one, that could not be read.
     pub fn with_lost(mut self, lost: Vec<(u64, String)>) -> Self {
         self.last = lost.iter().map(|(number, _)| *number).fold(self.last, u64::max);
         self.lost = lost;
         self
     }
 
-    /// All records that it lists.
+    /// Returns all listed records.
     pub fn records(&self) -> impl Iterator<Item = &(StageKey, RecordDigest)> {
         self.known.iter()
     }
@@ -94,27 +96,27 @@ impl Catalogue {
         }
     }
 
-    /// The outcomes of a key.
+    /// Returns the listed records of a key.
     pub fn outcomes(&self, key: &StageKey) -> &[Listed] {
         self.records.get(key).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether a record of a key is there.
+    /// Whether a record of a key is listed.
     pub fn has_record(&self, key: &StageKey, record: &RecordDigest) -> bool {
         self.known.contains(&(*key, *record))
     }
 
-    /// The bytes of the file of an object, if that is there.
+    /// Returns the size of an object's file in bytes, if the object is listed.
     pub fn object(&self, object: &ObjectDigest) -> Option<u64> {
         self.objects.get(object).copied()
     }
 
-    /// Whether a batch of signatures is there.
+    /// Whether a batch of signatures is listed.
     pub fn has_batch(&self, batch: &BatchDigest) -> bool {
         self.signatures.contains_key(batch)
     }
 
-    /// The batches that may hold a signature under one of these records, in the order of their names.
+    /// Returns the batches that can contain a signature of one of these records, in the order of their names.
     pub fn batches_for(&self, records: &HashSet<RecordDigest>) -> Vec<&Signed> {
         let wanted: HashSet<u64> = records.iter().map(part::prefix).collect();
         let covers = |signed: &&Signed| signed.records.iter().any(|prefix| wanted.contains(prefix));
@@ -123,12 +125,12 @@ impl Catalogue {
         found
     }
 
-    /// How many records and objects it lists.
+    /// Returns the numbers of listed records and objects.
     pub fn counts(&self) -> (usize, usize) {
         (self.known.len(), self.objects.len())
     }
 
-    /// The next part, which lists `new` and repeats what it must; with its number.
+    /// Returns the next part, which lists `new` and repeats earlier parts as needed, with its number.
     pub fn next(&self, new: Part) -> (u64, Part) {
         let number = self.last + 1;
         let end = number & (number - 1);
@@ -142,10 +144,10 @@ impl Catalogue {
 }
 
 impl Store {
-    /// What the catalogue says; `None` if the store has none.
+    /// Reads the catalogue; `None` if the store has none.
     ///
     /// # Errors
-    /// If a part cannot be read, or a newer program wrote it.
+    /// If a part cannot be read, or was written by a newer program.
     pub fn catalogue(&self) -> Result<Option<Catalogue>, StoreError> {
         let folder = self.root().join(FOLDER);
         if files::identity(&folder)?.is_none() {
@@ -161,14 +163,14 @@ impl Store {
                     Err(source @ CodecError::Version { .. }) => return Err(StoreError::Record { path, source }),
                     Err(error) => lost.push((number, error.to_string())),
                 },
-                Err(error) if error.is_missing() => lost.push((number, "it is not there".to_owned())),
+                Err(error) if error.is_missing() => lost.push((number, "it is missing".to_owned())),
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(Some(Catalogue::new(parts).with_lost(lost)))
     }
 
-    /// Whether others are told what is here, so that what is new has to be listed.
+    /// Whether the store has a catalogue, so that new records must be listed in it.
     ///
     /// # Errors
     /// If the folder cannot be read.
@@ -179,17 +181,17 @@ impl Store {
     /// Adds records that were published here, with their objects, to the catalogue, if there is one.
     ///
     /// # Errors
-    /// If the catalogue cannot be read or written, or the store not be read.
+    /// If the catalogue cannot be read or written, or the store cannot be read.
     pub fn list(&self, records: &[(StageKey, RecordDigest)], batches: &[BatchDigest]) -> Result<(), StoreError> {
         match self.catalogue()? {
-            // Nobody knows what a part listed that is lost: then all is listed anew.
+            // What a lost part listed is unknown, so everything is listed again.
             Some(catalogue) if !catalogue.lost.is_empty() => self.list_all().map(drop),
             Some(catalogue) if catalogue.last > 0 => self.add_part(catalogue, records, batches, false),
             _ => Ok(()),
         }
     }
 
-    /// What a catalogue would say that lists all that is here: what it says, and what it does not say yet.
+    /// Returns what a complete catalogue would contain: the listed contents, and those not listed yet.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -201,7 +203,7 @@ impl Store {
         Ok(catalogue)
     }
 
-    /// All records and batches of signatures by name.
+    /// Returns the names of all records and batches of signatures.
     fn everything(&self) -> Result<Everything, StoreError> {
         let mut records = Vec::new();
         for key in self.layout.all_keys()? {
@@ -210,8 +212,8 @@ impl Store {
         Ok((records, self.layout.all_batches()?))
     }
 
-    /// Makes the catalogue list all that is there, and begins it if there is none; how many records and batches of
-    /// signatures it did not list before.
+    /// Makes the catalogue list everything in the store, and creates it if there is none; returns the number of
+    /// records and batches of signatures that were not listed before.
     ///
     /// # Errors
     /// As [`Store::list`].
@@ -238,16 +240,16 @@ impl Store {
             self.note_dropped(&catalogue, &mut part)?;
         }
         for (number, _) in std::mem::take(&mut catalogue.lost) {
-            // The first of those that were lost lists what is not listed any more.
+            // The first lost part now lists what is no longer listed.
             if self.put_part(number, &part)? {
                 part = Part::default();
             }
         }
-        // One that lists nothing begins a catalogue.
+        // An empty part starts a catalogue.
         if part.is_empty() && catalogue.last > 0 {
             return Ok(());
         }
-        // Another process may be faster: then its part comes first. It cannot be so for ever.
+        // Another process can be faster: then its part comes first. This cannot happen forever.
         for _ in 0..100 {
             let (number, whole) = catalogue.next(part.clone());
             if self.put_part(number, &whole)? {
@@ -258,7 +260,7 @@ impl Store {
         Ok(())
     }
 
-    /// Writes a part if its number is free, or what is there is damaged; says whether it did.
+    /// Writes a part if its number is free or the existing part is damaged; returns whether it did.
     fn put_part(&self, number: u64, part: &Part) -> Result<bool, StoreError> {
         let path = self.root().join(FOLDER).join(part_name(number));
         let bytes = part.to_bytes().map_err(|source| StoreError::Record { path: path.clone(), source })?;
@@ -272,7 +274,7 @@ impl Store {
         Ok(is_new)
     }
 
-    /// A part that lists what a catalogue does not.
+    /// Returns a part that lists what a catalogue does not.
     fn part(
         &self,
         catalogue: &Catalogue,
@@ -294,7 +296,7 @@ impl Store {
         Ok(part)
     }
 
-    /// Lists a record, and those of its objects that are here.
+    /// Lists a record and those of its objects that are in the store.
     fn enter_record(
         &self,
         part: &mut Part,
@@ -311,12 +313,12 @@ impl Store {
         Ok(())
     }
 
-    /// Notes objects that are listed and no longer here, and those that came back.
+    /// Adds changes to a part: objects that are listed but no longer in the store, and those that came back.
     fn note_dropped(&self, catalogue: &Catalogue, part: &mut Part) -> Result<(), StoreError> {
         for (object, size) in &catalogue.objects {
             match files::identity(&self.layout.object(object))? {
                 None => part.gone.push(*object),
-                // Put again in another form.
+                // The object was stored again in another form.
                 Some(file) if file.size != *size => part.objects.push((*object, file.size)),
                 Some(_) => {}
             }
@@ -333,7 +335,7 @@ impl Store {
         Ok(())
     }
 
-    /// The file of an object in the form that it is kept in, if its bytes are the right ones: reader and size.
+    /// Opens the file of an object in its stored form, if its bytes are right: returns a reader and the size.
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -348,7 +350,7 @@ impl Store {
     }
 }
 
-/// Why a part could not be read, as a person calls it.
+/// Returns the error for a damaged part.
 pub(super) fn damaged(reason: impl Into<String>) -> CodecError {
     CodecError::Damaged { name: "part of a catalogue", reason: reason.into() }
 }

@@ -1,4 +1,5 @@
-//! One part of a catalogue, and its file: blocks of entries, compressed, behind their lengths; a checksum at the end.
+//! One part of a catalogue, and its file: compressed blocks of entries, each preceded by its lengths; a checksum at
+//! the end.
 
 use std::collections::HashSet;
 
@@ -12,76 +13,76 @@ use base::record::Record;
 
 const FORMAT: Format = Format { magic: *b"WDca", version: 1, name: "part of a catalogue" };
 
-/// No part's file has more bytes (it would list some two million records).
+/// Maximum number of bytes of a part's file (enough to list some two million records).
 pub const PART_LIMIT: u64 = 256 << 20;
 
-/// No part has more bytes when unpacked.
+/// Maximum number of unpacked bytes of a part.
 const UNPACKED_LIMIT: usize = 1 << 30;
 
-/// Entries of a block.
+/// Number of entries of a block.
 const BLOCK: usize = 2000;
 
-/// Bytes of a block when unpacked, at most.
+/// Maximum number of unpacked bytes of a block.
 const BLOCK_LIMIT: usize = 16 << 20;
 
-/// An outcome of a key.
+/// A listed record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
-    /// The key.
+    /// Key of the record.
     pub key: StageKey,
-    /// The record's name.
+    /// Name of the record.
     pub record: RecordDigest,
-    /// Bytes of its file.
+    /// Size of its file in bytes.
     pub bytes: u64,
-    /// What came out: with this the keys of what follows are known before the record is fetched.
+    /// Its outputs: with these, the keys of dependent stages are known before the record is fetched.
     pub outputs: Vec<ListedOutput>,
 }
 
 /// An output of a listed record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedOutput {
-    /// Its name.
+    /// Name of the output.
     pub name: String,
-    /// The hash of its bytes.
+    /// Hash of its bytes.
     pub object: ObjectDigest,
-    /// How many bytes it has.
+    /// Number of bytes.
     pub bytes: u64,
-    /// Whether the bytes are in the record.
+    /// Whether the bytes are stored in the record.
     pub inline: bool,
 }
 
-/// A batch of signatures.
+/// A listed batch of signatures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signed {
-    /// Its name.
+    /// Name of the batch.
     pub batch: BatchDigest,
-    /// Bytes of its file.
+    /// Size of its file in bytes.
     pub bytes: u64,
-    /// The beginnings of the names of the records that are signed.
+    /// Prefixes of the names of the signed records.
     pub records: Vec<u64>,
 }
 
-/// What one part lists.
+/// The entries of one part.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// Objects that are no longer there.
+    /// Objects that were removed.
     pub gone: Vec<ObjectDigest>,
-    /// Objects with the bytes of their files.
+    /// Objects with the sizes of their files in bytes.
     pub objects: Vec<(ObjectDigest, u64)>,
-    /// Records.
+    /// Listed records.
     pub records: Vec<Listed>,
-    /// Signatures.
+    /// Listed batches of signatures.
     pub signatures: Vec<Signed>,
 }
 
-/// The beginning of a record's name, by which signatures are found.
+/// Returns the prefix of a record's name, which is used to find signatures.
 pub(super) fn prefix(record: &RecordDigest) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = *record.as_bytes();
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 impl Listed {
-    /// Lists a record.
+    /// Returns the entry of a record.
     pub fn of(digest: RecordDigest, record: &Record, bytes: u64) -> Self {
         let outputs = record.outputs.iter().map(|output| ListedOutput {
             name: output.name.clone(),
@@ -94,7 +95,7 @@ impl Listed {
 }
 
 impl Signed {
-    /// Lists a batch of signatures.
+    /// Returns the entry of a batch of signatures.
     pub fn of(digest: BatchDigest, batch: &Batch) -> Self {
         let bytes = batch.to_bytes().map_or(0, |(_, bytes)| bytes.len() as u64);
         Self { batch: digest, bytes, records: batch.records().iter().map(prefix).collect() }
@@ -102,13 +103,13 @@ impl Signed {
 }
 
 impl Part {
-    /// Whether it lists nothing.
+    /// Whether the part lists nothing.
     pub fn is_empty(&self) -> bool {
         let Self { gone, objects, records, signatures } = self;
         gone.is_empty() && objects.is_empty() && records.is_empty() && signatures.is_empty()
     }
 
-    /// Adds what a later part lists.
+    /// Adds the entries of a later part.
     pub fn extend(&mut self, later: &Self) {
         let gone: HashSet<_> = later.gone.iter().collect();
         self.objects.retain(|(object, _)| !gone.contains(object));
@@ -124,28 +125,28 @@ impl Part {
         self.signatures.extend(later.signatures.iter().cloned());
     }
 
-    /// In blocks that are small enough for the codec.
+    /// Splits the part into blocks that are small enough for the codec.
     fn blocks(&self) -> Vec<Self> {
         let mut blocks = Vec::new();
 
         blocks.extend(self.gone.chunks(BLOCK).map(|gone| Self { gone: gone.to_vec(), ..Self::default() }));
         blocks.extend(self.objects.chunks(BLOCK).map(|o| Self { objects: o.to_vec(), ..Self::default() }));
         blocks.extend(self.records.chunks(BLOCK).map(|r| Self { records: r.to_vec(), ..Self::default() }));
-        // One may be large.
+        // One batch can be large.
         blocks.extend(self.signatures.iter().map(|s| Self { signatures: vec![s.clone()], ..Self::default() }));
         blocks
     }
 
-    /// The bytes of its file.
+    /// Returns the bytes of its file.
     ///
     /// # Errors
-    /// If it lists too much.
+    /// If the part lists too much.
     pub fn to_bytes(&self) -> Result<Vec<u8>, CodecError> {
         let (mut bytes, mut unpacked) = (Vec::new(), 0);
         for block in self.blocks() {
             let raw = codec::encode(FORMAT, &block)?;
             unpacked += raw.len();
-            // As it is read.
+            // The same limits apply when reading.
             if raw.len() > BLOCK_LIMIT || unpacked > UNPACKED_LIMIT {
                 return Err(damaged("it lists too much for one file"));
             }
@@ -159,16 +160,16 @@ impl Part {
         if bytes.len() as u64 > PART_LIMIT { Err(damaged("it lists too much for one file")) } else { Ok(bytes) }
     }
 
-    /// Reads the file; safe on untrusted bytes.
+    /// Parses a part's file; safe on untrusted bytes.
     ///
     /// # Errors
-    /// If it is no such file, damaged, or of another version.
+    /// If it is not a part, is damaged, or has another version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodecError> {
         let Some((mut rest, checksum)) = bytes.split_last_chunk::<32>() else {
             return Err(damaged("it ends too soon"));
         };
         if blake3::hash(rest) != *checksum {
-            return Err(damaged("it has another checksum"));
+            return Err(damaged("its checksum is wrong"));
         }
         let (mut part, mut unpacked) = (Self::default(), 0);
         while let Some((raw, after)) = rest.split_first_chunk::<4>() {
@@ -177,7 +178,7 @@ impl Part {
             unpacked += raw;
             let Some((block, after)) = after.split_at_checked(packed) else { return Err(damaged("it ends too soon")) };
             if raw > BLOCK_LIMIT || unpacked > UNPACKED_LIMIT {
-                return Err(damaged("it unpacks to more than it may"));
+                return Err(damaged("it is too large when unpacked"));
             }
             let block = zstd::bulk::decompress(block, raw).map_err(|error| damaged(error.to_string()))?;
             let Self { gone, objects, records, signatures } = codec::decode(FORMAT, &block)?;

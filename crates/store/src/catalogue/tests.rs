@@ -10,7 +10,7 @@ fn part_of(numbers: std::ops::RangeInclusive<u64>) -> Part {
     Part { objects, ..Part::default() }
 }
 
-/// A catalogue of so many parts, each of which lists one object of its own; with all parts that were written.
+/// Returns all parts of a catalogue in which each of `count` parts lists one new object.
 fn written(count: u64) -> BTreeMap<u64, Part> {
     let mut all = BTreeMap::new();
     for number in 1..=count {
@@ -50,7 +50,7 @@ fn what_is_gone_is_gone_and_may_come_back() {
     let gone = part_of(2..=2).objects[0].0;
     all.extend(&Part { gone: vec![gone], ..Part::default() });
     assert!(!all.objects.iter().any(|(object, _)| *object == gone));
-    // Whoever read the older part elsewhere must be told as well.
+    // Readers that have only the older part must also learn that the object was removed.
     assert_eq!(all.gone, [gone]);
     all.extend(&part_of(2..=2));
     assert!(all.gone.is_empty() && all.objects.iter().any(|(object, _)| *object == gone));
@@ -79,7 +79,7 @@ fn a_store_lists_what_it_has_and_what_it_lost() {
     let digest = store.publish(&one).unwrap();
     assert!(store.catalogue().unwrap().is_none());
     store.list(&[(one.parts.key(), digest)], &[]).unwrap();
-    assert!(store.catalogue().unwrap().is_none(), "nobody asked for one");
+    assert!(store.catalogue().unwrap().is_none(), "nobody created one");
 
     assert_eq!(store.list_all().unwrap(), 1);
     let listed = store.catalogue().unwrap().unwrap();

@@ -1,34 +1,35 @@
-//! Which objects go: decided from what is known, without touching a disk.
+//! Choosing the objects to remove, from known facts and without reading files.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use base::digest::ObjectDigest;
 use base::producers::Producers;
 
-/// Who keeps an object.
+/// How strongly an object is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {
-    /// Nobody.
+    /// Nothing needs it.
     Loose,
-    /// A root reaches it; where room is asked for it may go nevertheless, if it can be computed again.
+    /// A root reaches it; if a limit requires it, it can still be removed, provided it can be recomputed.
     Needed,
-    /// It stays whatever is asked for: pinned, a locked figure's, brought by somebody, in use, or young.
+    /// It is always kept: pinned, part of a locked figure, imported, in use, or young.
     Fast,
 }
 
-/// An object that is there.
+/// An object in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Held {
-    /// Bytes of its file.
+    /// Size of its file in bytes.
     pub(super) bytes: u64,
     pub(super) standing: Standing,
 }
 
 pub(super) type Present = BTreeMap<ObjectDigest, Held>;
 
-/// What goes, in this order. Without a limit all that is loose. With one only as much as brings the whole under it:
-/// first what is loose, then, if `spare_needed` is not asked for, what is needed; in either of them first what is cheap
-/// to have again for its size. Nothing that goes could stay.
+/// Returns the objects to remove, in this order. Without a limit, these are all loose objects. With a limit, objects
+/// are removed only until the total is below it: first loose ones, then, unless `spare_needed` is set, needed ones;
+/// within each class, first those that are cheapest to recompute for their size. No removed object would fit under
+/// the limit.
 pub(super) fn decide(
     producers: &Producers,
     present: &Present,
@@ -50,7 +51,8 @@ pub(super) fn decide(
         while total > limit
             && let Some((price, object)) = queue.pop_first()
         {
-            // What went since may have made it dearer. Prices never fall, so the first that kept its price is cheapest.
+            // Earlier removals can have raised its price. Prices never fall, so the first object whose price is
+            // unchanged is the cheapest.
             let now = going.price(&object);
             if now > price {
                 queue.insert((now, object));
@@ -63,7 +65,8 @@ pub(super) fn decide(
             total -= going.bytes(&object);
             taken.push(object);
         }
-        // A large one that came late may have made others needless, which then stay: the dearest first.
+        // Removing a large object late can make earlier removals unnecessary; those objects are kept, the most
+        // expensive first.
         for object in taken.iter().rev() {
             if total + going.bytes(object) <= limit {
                 total += going.bytes(object);
@@ -75,14 +78,14 @@ pub(super) fn decide(
     order
 }
 
-/// Seconds for each byte, as something that can be ordered: for numbers that are not negative their bits are.
+/// Seconds per byte in an ordered form: the bits of non-negative floating-point numbers have the same order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Price(u64);
 
 impl Price {
-    /// Nobody can want it, since no record tells of it.
+    /// Price of objects that no record mentions, so that nobody can need them.
     const NOTHING: Self = Self(0);
-    /// It cannot be had again.
+    /// Price of objects that cannot be recomputed.
     const NEVER: Self = Self(f64::INFINITY.to_bits());
 }
 
@@ -97,7 +100,7 @@ impl Going<'_> {
         self.present.get(object).map_or(0, |held| held.bytes)
     }
 
-    /// What an object costs if it goes besides what has gone.
+    /// Returns the price of an object if it is removed in addition to those already removed.
     fn price(&self, object: &ObjectDigest) -> Price {
         let is_loose = self.present.get(object).is_some_and(|held| held.standing == Standing::Loose);
         if is_loose && !self.producers.knows(object) {

@@ -1,17 +1,17 @@
-//! Removing what a plan says.
+//! Executing a plan.
 
 use super::{GcDone, GcPlan};
 use crate::{Store, StoreError};
 use base::digest::StageKey;
 
 impl Store {
-    /// Removes what the plan says, except objects that have been written anew since. What cannot be removed is left, and
-    /// counted.
+    /// Removes the planned objects, except those that have been written again since. Files that cannot be removed are
+    /// left and counted.
     ///
     /// # Errors
-    /// If a key is being worked on that the policy did not have (what it reads cannot be known), or any while something
-    /// needed is to go; or if something was pinned since the plan was made. Nothing is removed then. Or if the store
-    /// cannot be read.
+    /// If a key is being computed that is not in the policy (so its inputs are unknown), or any key if needed objects
+    /// are to be removed; or if something was pinned after planning. Then nothing is removed. Or if the store cannot
+    /// be read.
     pub fn execute_gc(&self, plan: &GcPlan) -> Result<GcDone, StoreError> {
         let takes_needed = plan.objects.values().flatten().any(|planned| planned.needed);
         let mut running = self.held_claims()?;
@@ -20,7 +20,7 @@ impl Store {
             return Err(StoreError::Busy(running));
         }
         if let Some(new) = self.pins()?.iter().find(|pin| !plan.pins.contains(pin)) {
-            let reason = "it was made while it was found out what may go: run that again".to_owned();
+            let reason = "it was created after the collection was planned: run the command again".to_owned();
             return Err(StoreError::Pin { path: self.layout.pin(&new.name), reason });
         }
         let (mut done, mut removed) = (GcDone::default(), Vec::new());
@@ -38,14 +38,14 @@ impl Store {
         Ok(done)
     }
 
-    /// The keys that are being worked on. Lock files of dead processes are removed in passing.
+    /// Returns the keys that are being computed. This also removes lock files of dead processes.
     pub(super) fn held_claims(&self) -> Result<Vec<StageKey>, StoreError> {
         let mut held = Vec::new();
         for key in self.layout.all_claims()? {
             match self.claim(&key) {
                 Ok(Some(_free)) => {}
                 Ok(None) => held.push(key),
-                // It cannot be told on a read-only file system, where nothing is removed either.
+                // A read-only file system does not allow locks; nothing is removed there either.
                 Err(error) if error.is_read_only() => held.push(key),
                 Err(error) => return Err(error),
             }
@@ -55,7 +55,7 @@ impl Store {
 }
 
 impl GcDone {
-    /// Counts a file of so many bytes that was to be removed; says whether it was there and is gone.
+    /// Counts a file of this size; returns whether it existed and has been removed.
     fn take(&mut self, removed: Result<bool, files::FsError>, bytes: u64) -> bool {
         match removed {
             Ok(gone) => {

@@ -1,5 +1,5 @@
-//! Removing objects that nothing needs, and where room is asked for also some that can be computed again. Records stay:
-//! they are small, and they tell what the bytes were, so that these can be had again and compared.
+//! Garbage collection: removes objects that nothing needs, and, under a size limit, some that can be recomputed.
+//! Records are kept: they are small, and contain the hashes, so that objects can be recomputed and compared.
 
 mod decide;
 mod execute;
@@ -13,90 +13,92 @@ use std::path::PathBuf;
 use crate::Pin;
 use base::digest::{ObjectDigest, StageKey};
 
-/// What to keep, besides pins, imported data and what running stages have.
+/// What to keep, in addition to pins, imported data and the objects of running stages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GcPolicy {
-    /// What records of these keys read and yielded is needed. Those without a record may be worked on meanwhile.
+    /// Keys whose records are needed, with everything that these read and yielded. Those without a record can be
+    /// computed in the meantime.
     pub keys: BTreeSet<StageKey>,
-    /// These objects are needed.
+    /// Objects that are needed.
     pub objects: BTreeSet<ObjectDigest>,
-    /// These objects stay whatever is asked for.
+    /// Objects that are always kept.
     pub fast: BTreeSet<ObjectDigest>,
-    /// Objects that came less than so many seconds ago stay whatever is asked for.
+    /// Age in seconds up to which objects are always kept.
     pub grace: u64,
-    /// Objects that were used here on one of so many days, today counted, are needed.
+    /// Number of days, including today, for which objects that were used here are needed.
     pub recent: u64,
-    /// If given, objects go only as far as their files have more than so many bytes in all; and if what nobody needs is
-    /// not enough, what is needed goes as well, if it can be computed again: first what is cheap for its size.
+    /// Limit for the total bytes of the objects' files, if any: objects are removed only while the total exceeds it.
+    /// If removing loose objects is not enough, needed ones are removed too, provided that they can be recomputed:
+    /// first those that are cheap for their size.
     pub keep_bytes: Option<u64>,
-    /// Whether damaged files that were moved aside are removed, if older than the grace time.
+    /// Whether to remove damaged files in the quarantine that are older than the grace time.
     pub quarantine: bool,
-    /// Whether files of other accounts go too, where this one may remove them: in a shared store its owner may.
+    /// Whether to remove files of other accounts too, as far as this account can: the owner of a shared store can.
     pub others: bool,
 }
 
-/// An object that is to be removed.
+/// An object to be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlannedObject {
     /// The object.
     pub object: ObjectDigest,
-    /// Bytes that it occupies.
+    /// Size of its file in bytes.
     pub bytes: u64,
-    /// Whether something needs it, so that it may have to be computed again.
+    /// Whether something needs it, so that it may have to be recomputed.
     pub needed: bool,
-    /// Its file when the plan was made; if it is another one by now, it is left alone.
+    /// Identity of its file at planning; if it has changed since, the file is left alone.
     identity: files::Identity,
 }
 
-/// What a collection would remove: nothing is touched until it is executed.
+/// What a collection would remove; nothing is removed until it is executed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GcPlan {
-    /// Objects by the kind of stage that yielded them (the first in order, if several did; empty if no
-    /// record names it).
+    /// Objects by the kind of the stage that yielded them (the first in order, if several did; empty if no record
+    /// names the object).
     pub objects: BTreeMap<String, Vec<PlannedObject>>,
-    /// Leftovers in `tmp/` and, if the policy says so, files in `quarantine/`; with their bytes.
+    /// Leftovers in `tmp/` and, if the policy includes them, files in `quarantine/`; with their sizes in bytes.
     pub files: Vec<(PathBuf, u64)>,
-    /// What having all the objects again would take: seconds of the stages that would run, by their kind. Some may be of
-    /// other kinds than the objects: their bytes are gone already, and would be needed.
+    /// Cost of recomputing all the objects: seconds of the stages that would run, by kind. Some can have other kinds
+    /// than the objects: their outputs were removed earlier and would be needed.
     pub again: BTreeMap<String, f64>,
-    /// How many of the objects nothing here can make again.
+    /// Number of the objects that cannot be recomputed here.
     pub lost: usize,
-    /// Bytes of the objects that stay.
+    /// Number of bytes of the remaining objects.
     pub stays: u64,
-    /// Stages that are running; while there are any, nothing goes that is needed.
+    /// Number of running stages; while there are any, no needed object is removed.
     pub running: usize,
-    /// The policy's keys: at the execution no other key may be claimed.
+    /// The policy's keys: during execution, no other key may be claimed.
     keys: BTreeSet<StageKey>,
-    /// The pins that there were: at the execution there may be no other.
+    /// The pins at planning: during execution, there may be no others.
     pins: Vec<Pin>,
 }
 
 impl GcPlan {
-    /// Number of objects that are to be removed.
+    /// Returns the number of objects to be removed.
     pub fn object_count(&self) -> usize {
         self.objects.values().map(Vec::len).sum()
     }
 
-    /// Bytes that will be free, leftovers included.
+    /// Returns the number of bytes that will be freed, including leftovers.
     pub fn bytes(&self) -> u64 {
         let objects = self.objects.values().flatten().map(|object| object.bytes);
         objects.chain(self.files.iter().map(|(_, bytes)| *bytes)).sum()
     }
 }
 
-/// What a collection removed.
+/// Result of a collection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GcDone {
-    /// Objects removed.
+    /// Number of objects removed.
     pub objects: u64,
-    /// Other files removed.
+    /// Number of other files removed.
     pub files: u64,
-    /// Bytes freed.
+    /// Number of bytes freed.
     pub bytes: u64,
-    /// Files that could not be removed, such as those of another account in a shared folder.
+    /// Number of files that could not be removed, such as those of another account in a shared folder.
     pub left: u64,
-    /// Their bytes.
+    /// Number of their bytes.
     pub left_bytes: u64,
-    /// Why the first of them could not.
+    /// Error of the first of them.
     pub why: Option<String>,
 }

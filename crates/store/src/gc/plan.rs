@@ -1,4 +1,4 @@
-//! What can be removed: the store's files and records looked at, and the decision put in words.
+//! Planning a collection: reads the store's files and records, and describes the decision.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,16 +9,17 @@ use crate::{Pin, Store, StoreError};
 use base::digest::{ObjectDigest, StageKey};
 use base::producers::Producers;
 
-/// Leftovers of processes that died are swept up when they are this old, in seconds.
+/// Age in seconds at which leftovers of dead processes are removed.
 const DAY: u64 = 24 * 60 * 60;
 
 impl Store {
-    /// Finds out what can be removed. `now` is in seconds since 1970.
+    /// Plans a collection. `now` is in seconds since 1970.
     ///
     /// # Errors
-    /// If the store cannot be read, or has a pin or record that this program does not know to read.
+    /// If the store cannot be read, or has a pin or record that this program cannot read.
     pub fn plan_gc(&self, policy: &GcPolicy, now: u64) -> Result<GcPlan, StoreError> {
-        // Before records are read: what comes later does not go, and what was there may have got a record meanwhile.
+        // Files are listed before records are read: later files are kept, and listed ones may have got a record in
+        // the meantime.
         let mut files = BTreeMap::new();
         for object in self.layout.all_objects()? {
             files.extend(files::identity(&self.layout.object(&object))?.map(|identity| (object, identity)));
@@ -47,7 +48,7 @@ impl Store {
             leftovers.push((self.layout.quarantine(), policy.grace));
         }
         for (folder, age) in leftovers {
-            // Not walked: what another account left over may be closed to this one.
+            // Not recursive: leftovers of another account can be inaccessible.
             for path in files::list(&folder)?.iter().map(|name| folder.join(name)) {
                 if let Some(identity) = files::identity(&path)?
                     && is_older(&identity, age, now)
@@ -60,14 +61,14 @@ impl Store {
         Ok(plan)
     }
 
-    /// Whether a file belongs to this account, or to nobody else who could need it: a store that is not shared is its
-    /// owner's to tidy up.
+    /// Whether a file belongs to this account, or nobody else can need it: a store that is not shared is its owner's
+    /// to clean up.
     fn is_mine(&self, path: &Path) -> Result<bool, StoreError> {
         let me = self.sharing.account.user;
         Ok(!self.sharing.access.is_shared() || files::access(path)?.is_none_or(|file| file.owner == me))
     }
 
-    /// The objects that are needed, and those that stay whatever is asked for.
+    /// Returns the objects that are needed, and those that are always kept.
     fn roots(
         &self,
         policy: &GcPolicy,
@@ -81,7 +82,7 @@ impl Store {
         fast.extend(pins.iter().flat_map(|pin| &pin.objects));
         for producer in producers.producers() {
             let kept = producer.inputs.iter().chain(&producer.outputs);
-            // What a user brought in cannot be computed again.
+            // Imports cannot be recomputed.
             if producer.is_import() || pinned.contains(&producer.key) || held.contains(&producer.key) {
                 fast.extend(kept);
             } else if policy.keys.contains(&producer.key) {
@@ -129,7 +130,7 @@ impl Store {
 }
 
 fn is_older(file: &files::Identity, seconds: u64, now: u64) -> bool {
-    // The time of the last change: published files have no other.
+    // The time of the last change; published files never change later.
     let changed = u64::try_from(file.changed / 1_000_000_000).unwrap_or(0);
     changed.saturating_add(seconds) <= now
 }

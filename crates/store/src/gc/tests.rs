@@ -1,4 +1,4 @@
-//! What goes, against an oracle that knows nothing of how it is decided.
+//! Tests of the decision against an independent oracle.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,14 +9,14 @@ use crate::{GcPolicy, Pin, Store, StoreError};
 use base::digest::{ObjectDigest, RecordDigest, StageKey};
 use base::producers::{Producer, Producers};
 
-/// The objects of these tests.
+/// Names of the objects in these tests.
 const NAMES: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
 
 fn object(name: &str) -> ObjectDigest {
     ObjectDigest::of(name.as_bytes())
 }
 
-/// A stage that reads and yields objects of these names; those in capitals lie in the record.
+/// Returns a stage that reads and yields objects of these names; those in capitals are inline in the record.
 fn producer(kind: &str, seconds: f64, reads: &[&str], yields: &[&str]) -> Producer {
     let named = format!("{kind} {seconds} {reads:?} {yields:?}");
     let is_inline = |name: &&&str| name.chars().all(char::is_uppercase);
@@ -59,14 +59,14 @@ fn loose_goes_first_then_what_is_cheap_for_its_size() {
     assert_eq!(goes(&present, Some(450), false), ["e"]);
     assert_eq!(goes(&present, Some(300), false), ["e", "a"]);
     assert_eq!(goes(&present, Some(300), true), ["e"], "stages are running");
-    // With `a` gone the first segment costs 101; then the second alone costs 100 as its weights are still there.
+    // After `a` is removed, `b` costs 101; so `c`, which costs only 100 because `b` is still there, is removed before it.
     assert_eq!(goes(&present, Some(100), false), ["e", "a", "d", "c"]);
-    // What is gone already counts: with `b` missing `c` costs 200 and more.
+    // Objects that are already missing count: without `b`, `c` costs 200 and more.
     present.remove(&object("b"));
     assert_eq!(goes(&present, Some(100), false), ["e", "a", "d"]);
     present.insert(object("a"), Held { bytes: 100, standing: Standing::Fast });
     assert_eq!(goes(&present, Some(0), false), ["e", "d", "c"]);
-    // What nothing can make does not go, needed as it is.
+    // A needed object that no stage can recompute is kept.
     present.extend([held("f", 100, needed)]);
     assert_eq!(goes(&present, Some(0), false), ["e", "d", "c"]);
 }
@@ -84,7 +84,7 @@ fn a_large_one_that_came_late_lets_small_ones_stay() {
     assert_eq!(names(&decide(&producers, &present, Some(5), false)).len(), 3);
 }
 
-/// Whether an object can be there again, by trying all records until nothing new comes of it.
+/// Whether an object can be recomputed, found by running all possible records until nothing new appears.
 fn can_be_made(producers: &[Producer], there: &BTreeSet<ObjectDigest>, wanted: &ObjectDigest) -> bool {
     let mut have = there.clone();
     have.extend(producers.iter().flat_map(|producer| &producer.inline));
@@ -126,7 +126,7 @@ proptest! {
         let all = Producers::new(producers.clone());
         let going = decide(&all, &present, limit, spare);
         let gone: BTreeSet<_> = going.iter().copied().collect();
-        prop_assert_eq!(gone.len(), going.len(), "nothing goes twice");
+        prop_assert_eq!(gone.len(), going.len(), "no object is removed twice");
         let of = |standing| -> BTreeMap<_, _> { present.iter().filter(|(_, held)| held.standing == standing).collect() };
         let (loose, needed) = (of(Standing::Loose), of(Standing::Needed));
         prop_assert!(gone.iter().all(|object| loose.contains_key(object) || needed.contains_key(object)));
@@ -137,18 +137,18 @@ proptest! {
         let stays: u64 = present.iter().filter(|(object, _)| !gone.contains(object)).map(|(_, held)| held.bytes).sum();
         let takes_needed = gone.iter().any(|object| needed.contains_key(object));
         if takes_needed {
-            prop_assert!(!spare && loose.keys().all(|object| gone.contains(object)), "loose goes first");
+            prop_assert!(!spare && loose.keys().all(|object| gone.contains(object)), "loose objects are removed first");
         }
-        // Nothing that went could have stayed, in the class that went last.
+        // No removed object could have been kept, in the class that was removed last.
         for object in gone.iter().filter(|object| !takes_needed || needed.contains_key(object)) {
             prop_assert!(stays + present[object].bytes > limit);
         }
-        // Everything that is needed and went can be made from what stayed.
+        // Everything that is needed and was removed can be recomputed from the kept objects.
         let there: BTreeSet<_> = present.keys().filter(|object| !gone.contains(object)).copied().collect();
         for object in gone.iter().filter(|object| needed.contains_key(object)) {
             prop_assert!(can_be_made(&producers, &there, object));
         }
-        // Too much stays only if the rest must.
+        // The limit is exceeded only if all remaining objects must be kept.
         if stays > limit {
             prop_assert!(loose.keys().all(|object| gone.contains(object)));
             for object in needed.keys().filter(|object| !gone.contains(**object) && !spare) {
@@ -161,7 +161,7 @@ proptest! {
     }
 }
 
-/// Whether the records that were chosen as producers cannot make an object although others might.
+/// Whether the records chosen as producers cannot recompute an object although others might.
 fn chosen_producers_lose(
     producers: &Producers,
     present: &Present,
@@ -183,7 +183,10 @@ fn what_is_pinned_after_the_plan_was_made_stays() {
         Pin { name: "late".parse().unwrap(), made: 1, who, reason, keys: BTreeSet::new(), objects: [object].into() };
     store.pin(&pin).unwrap();
     let refused = store.execute_gc(&plan).unwrap_err();
-    assert!(matches!(&refused, StoreError::Pin { .. }) && refused.to_string().contains("run that again"), "{refused}");
+    assert!(
+        matches!(&refused, StoreError::Pin { .. }) && refused.to_string().contains("run the command again"),
+        "{refused}"
+    );
     assert_eq!(store.get(&object).unwrap(), b"pinned late");
     let plan = store.plan_gc(&GcPolicy::default(), u64::MAX).unwrap();
     assert_eq!((plan.object_count(), store.execute_gc(&plan).unwrap().objects), (0, 0));

@@ -1,4 +1,5 @@
-//! What the index remembers of records: what came out, as long as the files that said so are the same.
+//! What the index remembers of records: the outcomes of keys, valid as long as the files that they were read from are
+//! unchanged.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -10,20 +11,21 @@ use base::digest::{ObjectDigest, StageKey};
 use base::record::Outline;
 use files::Identity;
 
-/// Bytes of an index that are read in the time that one question takes. Where most of it is asked for, it is read whole.
+/// Number of bytes of an index that can be read in the time of one query. If most of the index is needed, it is read
+/// whole.
 const PER_QUESTION: u64 = 2 << 10;
 
-/// The only record that a key has.
+/// The outcome of a key that has only one record.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Remembered {
     pub(crate) outline: Outline,
-    /// The folder of the key's records, when the record was the only one in it.
+    /// Identity of the folder of the key's records when it held only this record.
     pub(crate) folder: Identity,
-    /// The record's file, when its bytes had its name.
+    /// Identity of the record's file when its bytes matched its name.
     pub(crate) file: Identity,
 }
 
-/// What the index holds, read at once where many questions follow; else each is put to the index.
+/// Contents of the index: read at once if many queries follow; otherwise each query goes to the index.
 #[derive(Debug)]
 pub(crate) struct Memory<'a> {
     index: &'a Index,
@@ -45,7 +47,7 @@ impl Drop for Memory<'_> {
 }
 
 impl Memory<'_> {
-    /// The only record of a key. It is asked for once.
+    /// Returns the only record of a key. Call this once per key.
     pub(crate) fn outcome(&mut self, key: &StageKey) -> Option<Remembered> {
         match &mut self.all {
             Some(all) => all.outcomes.remove(key),
@@ -53,7 +55,7 @@ impl Memory<'_> {
         }
     }
 
-    /// The file of an object when its bytes were found right.
+    /// Returns the identity of an object's file when its bytes were last verified.
     pub(crate) fn file(&self, object: &ObjectDigest) -> Option<Identity> {
         match &self.all {
             Some(all) => all.files.get(object).copied(),
@@ -63,19 +65,19 @@ impl Memory<'_> {
 }
 
 impl Index {
-    /// Makes ready for about so many questions.
+    /// Prepares for about this many queries.
     pub(crate) fn memory(&self, questions: usize) -> Memory<'_> {
         let all = self
             .is_small_for(questions)
             .then(|| All { outcomes: self.outcomes(questions), files: self.files(questions) });
         if all.is_none() {
-            // One lock for all questions takes a third of the time that one for each does.
+            // One lock for all queries takes a third of the time of one lock per query.
             self.run(|connection| connection.execute_batch("BEGIN"));
         }
         Memory { index: self, all }
     }
 
-    /// Whether reading all of the index takes less than so many questions.
+    /// Whether reading the whole index takes less time than this number of queries.
     fn is_small_for(&self, questions: usize) -> bool {
         let size = self.path.as_deref().and_then(|path| files::identity(path).ok()?).map_or(0, |file| file.size);
         size / PER_QUESTION <= questions as u64
@@ -91,7 +93,7 @@ impl Index {
         })
     }
 
-    /// Reads what should be about so many rows: a map that grows takes three times the memory, and new memory takes time.
+    /// Reads about `about` rows: a map that grows takes three times the memory, and allocating memory takes time.
     fn map<K: Eq + Hash, V>(
         &self,
         sql: &str,
@@ -131,7 +133,8 @@ impl Index {
         });
     }
 
-    /// Notes that objects, with their raw bytes, were needed on a day. Where that is noted already nothing is written.
+    /// Stores the fact that objects, with their raw sizes, were needed on a day. Writes nothing that is already
+    /// stored.
     pub(crate) fn note_uses(&self, objects: &[(ObjectDigest, u64)], day: u64) {
         let day = i64::try_from(day).unwrap_or(i64::MAX);
         let read_all = self.is_small_for(objects.len());
@@ -163,14 +166,14 @@ impl Index {
     }
 }
 
-/// Where the row of a key lies: a number, since rows of this size are found faster by numbers than by bytes. Of two keys
-/// that begin alike, which nobody will see, one is not remembered.
+/// Returns the row number of a key: rows of this size are found faster by number than by bytes. Of two keys with the
+/// same first 8 bytes, which is practically impossible, only one is remembered.
 pub(super) fn number(key: &StageKey) -> i64 {
     let [a, b, c, d, e, f, g, h, ..] = *key.as_bytes();
     i64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// What another version of the program wrote is not remembered.
+/// Returns `None` for rows that another version of the program wrote.
 fn read_outcome(row: &SqlRow<'_>) -> rusqlite::Result<Option<(StageKey, Remembered)>> {
     let Some(outline) = outline::read(row.get_ref(3)?.as_blob()?) else { return Ok(None) };
     let (folder, file) = (decode(&row.get(1)?), decode(&row.get(2)?));

@@ -1,18 +1,19 @@
-//! How the index writes down what came out of a key. A plan of very many stages reads as many of these, so they are read
-//! without a general decoder; all else that is stored goes through [`base::codec`].
+//! Encoding of outcomes in the index. A plan with very many stages reads one outline per stage, so outlines are read
+//! without a general decoder; all other stored data goes through [`base::codec`].
 //!
-//! A byte for the layout, the record's 32 bytes, and for every output: the length of its name in a byte and the name, the
-//! object's 32 bytes, the number of its bytes (8, little-endian), and a byte that says whether they follow.
+//! Format: a byte for the layout, the record's 32 bytes, and for every output: the length of its name in one byte,
+//! the name, the object's 32 bytes, the number of its bytes (8, little-endian), and a byte that says whether the
+//! bytes follow.
 
 use base::digest::{ObjectDigest, RecordDigest};
 use base::record::{Outline, Output};
 
 const LAYOUT: u8 = 2;
 
-/// Longer outlines are not remembered: their records are read.
+/// Maximum number of bytes of an outline; longer ones are not remembered, and their records are read instead.
 const LONGEST: usize = 4 << 10;
 
-/// Writes an outline, unless it is long.
+/// Encodes an outline; `None` if it is too long.
 pub(super) fn write(outline: &Outline) -> Option<Vec<u8>> {
     let mut bytes = vec![LAYOUT];
     bytes.extend(outline.digest.as_bytes());
@@ -30,7 +31,7 @@ pub(super) fn write(outline: &Outline) -> Option<Vec<u8>> {
     (bytes.len() <= LONGEST).then_some(bytes)
 }
 
-/// Reads an outline; nothing if another version of the program wrote it, or the bytes are damaged.
+/// Decodes an outline; `None` if another version of the program wrote it, or the bytes are damaged.
 pub(super) fn read(bytes: &[u8]) -> Option<Outline> {
     let mut rest = bytes.strip_prefix(&[LAYOUT])?;
     let digest = RecordDigest::from_bytes(*take::<32>(&mut rest)?);

@@ -1,8 +1,8 @@
-//! A lock: what a committed figure was made from, as a small text to be reviewed and checked.
+//! A lock: what a committed figure was computed from, as a small text that can be reviewed and checked.
 //!
-//! `reports/<profile>/<figure>.lock` says which files belong to the figure, the hashes of its numbers, drawing and
-//! pixels, and every stage behind it with its key, outputs and the class of machines that computed it. Where the
-//! stages are many they stand, compressed, in a file beside it. [`text`] is the format.
+//! `reports/<profile>/<figure>.lock` lists the files of the figure, the hashes of its numbers, drawing and pixels,
+//! and all stages that the figure depends on, each with its key, its outputs and the class of machines that computed
+//! it. If there are many stages, they are stored, compressed, in a file next to it. [`text`] describes the format.
 
 #[cfg(test)]
 mod tests;
@@ -15,75 +15,75 @@ pub use text::{LIST_LIMIT, TEXT_LIMIT, Text};
 use base::closure::{self, Closure};
 use base::digest::{ClosureRoot, ObjectDigest, StageKey};
 
-/// The files of a figure in the reports folder, by extension, in this order.
+/// Extensions of a figure's files in the reports folder, in this order.
 pub const FILES: [&str; 4] = ["csv", "pdf", "png", "svg"];
 
-/// What a figure was made from.
+/// What a figure was computed from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lock {
-    /// What its files are called: as the figure, or as a variant of it.
+    /// Name of its files: that of the figure, or of a variant of it.
     pub name: String,
     /// The figure's name.
     pub figure: String,
-    /// The pipeline that says how it is made.
+    /// Name of the pipeline that produces it.
     pub pipeline: String,
-    /// The profile of that pipeline.
+    /// Profile of that pipeline.
     pub profile: String,
-    /// The `--set`s that it was made with.
+    /// The `--set` arguments that it was produced with.
     pub set: Vec<String>,
-    /// The hashes of its files, by extension: those of [`FILES`].
+    /// Hashes of its files, by extension; the extensions are those of [`FILES`].
     pub files: BTreeMap<String, ObjectDigest>,
-    /// The stages behind it in dependency order, the figure last.
+    /// The stages that it depends on, in dependency order, the figure last.
     pub stages: Vec<Locked>,
 }
 
 /// A stage of a lock.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Locked {
-    /// What it is called.
+    /// Name of the stage.
     pub name: String,
-    /// Its kind.
+    /// Kind of the stage.
     pub kind: String,
     /// The kind's version.
     pub version: u32,
-    /// Its key.
+    /// Key of the stage.
     pub key: StageKey,
-    /// The class of machines that computed it; empty where it makes no difference.
+    /// Class of the machines that computed it; empty where it makes no difference.
     pub machine: String,
-    /// Its outputs by name.
+    /// Objects of its outputs, by name.
     pub outputs: BTreeMap<String, ObjectDigest>,
 }
 
-/// Why a text is no lock.
+/// Why a text cannot be read as a lock.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LockError {
-    /// It does not read as one.
+    /// The text has invalid syntax.
     #[error("it is not a lock: {0}")]
     Syntax(String),
     /// A newer program wrote it.
     #[error("it has format version {0}, but this wdpipe reads version 1: use a newer wdpipe")]
     Version(u32),
-    /// Nothing but the line ends was changed.
+    /// Only the line ends were changed.
     #[error(
         "only its line ends differ: they are CRLF, as git writes them with core.autocrlf. Put the line `reports/** -text` \
          into .gitattributes, delete the converted files and run `git checkout -- reports`"
     )]
     LineEnds,
-    /// Something was changed by hand, or on the way.
+    /// The text was edited by hand or damaged.
     #[error("it is damaged or was edited: {0}")]
     Altered(String),
 }
 
 impl Locked {
-    /// Key and outputs.
+    /// Returns the stage's key and outputs.
     pub fn outcome(&self) -> closure::Outcome<'_> {
         (self.key, self.outputs.iter().map(|(name, object)| (name.as_str(), *object)).collect())
     }
 }
 
 impl Lock {
-    /// The lock of a closure: the name of the files, the figure, its pipeline and profile; `files` are the hashes of the
-    /// figure's files by extension.
+    /// Returns the lock of a closure: the name of the files, the figure, its pipeline and profile; `files` are the
+    /// hashes of the figure's files by extension.
     pub fn of(
         [name, figure, pipeline, profile]: [&str; 4],
         set: &[String],
@@ -109,17 +109,17 @@ impl Lock {
         }
     }
 
-    /// The hash of all stages and their outputs, see [`closure::root`].
+    /// Returns the hash of all stages and their outputs, see [`closure::root`].
     pub fn root(&self) -> ClosureRoot {
         closure::root(self.stages.iter().map(Locked::outcome))
     }
 
-    /// The stage that draws the figure. A lock that was read has one.
+    /// Returns the stage that draws the figure. A lock that was read always has one.
     pub fn drawing(&self) -> Option<&Locked> {
         self.stages.last()
     }
 
-    /// The figure's hash of an output: `numbers`, `svg`, `png` or `pdf`.
+    /// Returns the hash of an output of the figure: `numbers`, `svg`, `png` or `pdf`.
     pub fn output(&self, name: &str) -> Option<ObjectDigest> {
         self.drawing()?.outputs.get(name).copied()
     }

@@ -59,7 +59,7 @@ fn a_variant_is_told_by_a_name_of_its_own() {
     }
     for name in ["../x", "a/b", "@", "fig3@", ".x", "a@b@c", ""] {
         let text = Lock { name: name.into(), ..lock(3) }.to_text().unwrap();
-        assert!(read(&text).unwrap_err().to_string().contains("a name is none"), "{name}");
+        assert!(read(&text).unwrap_err().to_string().contains("it has an invalid name"), "{name}");
     }
 }
 
@@ -80,7 +80,7 @@ fn every_altered_byte_is_found() {
     for at in (0..list.len()).step_by(7) {
         let mut altered = list.clone();
         altered[at] ^= 1;
-        // zstd passes over some bits of its own header; what comes out must then be the same list.
+        // zstd ignores some bits of its own header; the unpacked list must then be the same.
         if let Ok(read) = read(&Text { list: Some(altered), ..text.clone() }) {
             assert_eq!(read, lock(300));
         }
@@ -106,11 +106,11 @@ fn a_text_with_a_right_checksum_must_still_be_consistent() {
         format!("{body}# checksum {}\n", ObjectDigest::of(body.as_bytes()))
     };
     let cases = [
-        ("count = 4", "count = 5", "not as many"),
-        ("train = 3", "train = 4", "not as many"),
-        ("figure = \"fig3\"", "figure = \"../fig3\"", "a name is none"),
+        ("count = 4", "count = 5", "number of stages does not match"),
+        ("train = 3", "train = 4", "number of stages does not match"),
+        ("figure = \"fig3\"", "figure = \"../fig3\"", "it has an invalid name"),
         ("machine = \"a\"", "machine = \"q\"", "no machine `q`"),
-        ("kind = \"train 1\"", "kind = \"train\"", "no kind and version"),
+        ("kind = \"train 1\"", "kind = \"train\"", "is not a kind and version"),
         ("version = 1", "version = 2", "newer wdpipe"),
         ("svg = ", "exe = ", "its"),
         ("root = \"", "root = \"0", "hash"),
@@ -119,7 +119,7 @@ fn a_text_with_a_right_checksum_must_still_be_consistent() {
         let error = read(&Text { lock: resealed(from, to), list: None }).unwrap_err().to_string();
         assert!(error.contains(message), "{from}: {error}");
     }
-    // Another object of one stage: the root tells.
+    // A different object of one stage: the root reveals it.
     let weights = ObjectDigest::of(b"0w").to_string();
     let other = ObjectDigest::of(b"1w").to_string();
     let error = read(&Text { lock: resealed(&weights, &other), list: None }).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! The text of a lock: TOML, one line a stage, in a fixed order, so that a diff shows what changed.
+//! The text of a lock: TOML, one line per stage, in a fixed order, so that a diff shows what changed.
 //!
 //! ```toml
 //! # What fig3.svg and the files beside it were made from. …
@@ -28,8 +28,8 @@
 //! # checksum …
 //! ```
 //!
-//! Instead of `stages`, `[closure]` may have `list = "…"`: the hash of the same lines, which then lie, compressed, in
-//! `<figure>.stages.zst`. The last line is BLAKE3 of all that stands before it.
+//! Instead of `stages`, `[closure]` can have `list = "…"`: the hash of the same lines, which are then stored,
+//! compressed, in `<figure>.stages.zst`. The last line is the BLAKE3 hash of everything before it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -41,20 +41,20 @@ use super::{FILES, Lock, LockError, Locked};
 use base::digest::{ClosureRoot, ObjectDigest, StageKey};
 use base::name::{PLAIN, is_plain};
 
-/// No lock's text has more bytes.
+/// Maximum number of bytes of a lock's text.
 pub const TEXT_LIMIT: u64 = 4 << 20;
-/// No list of stages has more bytes, unpacked.
+/// Maximum number of bytes of a list of stages, unpacked.
 pub const LIST_LIMIT: u64 = 64 << 20;
-/// Up to this many stages stand in the lock itself.
+/// Maximum number of stages listed in the lock itself.
 const LISTED: usize = 250;
 const CHECKSUM: &str = "# checksum ";
 
-/// A written lock.
+/// A lock as text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Text {
-    /// The lock.
+    /// Text of the lock.
     pub lock: String,
-    /// The compressed list of stages, if it stands beside the lock.
+    /// Compressed list of stages, if it is stored next to the lock.
     pub list: Option<Vec<u8>>,
 }
 
@@ -62,7 +62,7 @@ pub struct Text {
 #[serde(deny_unknown_fields)]
 struct Parsed {
     version: u32,
-    /// Of the files, where it is not the figure's.
+    /// Name of the files, if it differs from the figure's.
     name: Option<String>,
     figure: String,
     pipeline: String,
@@ -99,7 +99,7 @@ fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-/// The name of a class of machines in a lock: a, b, …, z, aa, ….
+/// Returns the name of a class of machines in a lock: a, b, …, z, aa, ….
 fn letters(mut number: usize) -> String {
     let mut name = Vec::new();
     loop {
@@ -112,7 +112,7 @@ fn letters(mut number: usize) -> String {
 }
 
 impl Lock {
-    /// The text; equal locks give equal texts.
+    /// Returns the text; equal locks give equal texts.
     ///
     /// # Errors
     /// If the list of stages is longer than [`LIST_LIMIT`].
@@ -179,11 +179,11 @@ impl Lock {
         Ok(Text { lock: out, list })
     }
 
-    /// Reads a lock; `list` gives the bytes of the file beside it, and is asked only if there should be one. What was
-    /// read is consistent: checksum, root, key and counts are those of the stages. Safe on untrusted text.
+    /// Reads a lock; `list` returns the bytes of the file next to it, and is called only if the lock refers to such a
+    /// file. The result is consistent: checksum, root, key and counts match the stages. Safe on untrusted text.
     ///
     /// # Errors
-    /// If it is no lock, was altered, or `list` fails.
+    /// If the text is not a lock, was altered, or `list` fails.
     pub fn from_text<E: From<LockError>>(text: &str, list: impl FnOnce() -> Result<Vec<u8>, E>) -> Result<Self, E> {
         let parsed = check_text(text)?;
         let rows = match (parsed.closure.stages, parsed.closure.list) {
@@ -204,7 +204,7 @@ impl Lock {
         } else if drawing.key != parsed.key || drawing.outputs != parsed.outputs || drawing.kind != "figure" {
             "the last stage is not its figure"
         } else if lock.stages.len() != parsed.closure.count || kinds != parsed.closure.kinds {
-            "the stages are not as many as it says"
+            "the number of stages does not match"
         } else {
             return Ok(lock);
         };
@@ -216,19 +216,19 @@ fn altered(what: &str) -> LockError {
     LockError::Altered(what.to_owned())
 }
 
-/// Whether the last line is the checksum of those before it.
+/// Whether the last line is the checksum of the lines before it.
 fn is_sealed(text: &str) -> bool {
     text.rfind(CHECKSUM)
         .is_some_and(|end| text[end..] == format!("{CHECKSUM}{}\n", ObjectDigest::of(&text.as_bytes()[..end])))
 }
 
-/// Everything about the text but what its stages come to.
+/// Checks everything about the text that does not depend on its stages.
 fn check_text(text: &str) -> Result<Parsed, LockError> {
     let syntax = |error: toml::de::Error| LockError::Syntax(error.to_string().trim_end().to_owned());
     if text.len() as u64 > TEXT_LIMIT {
         return Err(LockError::Syntax(format!("it has more than {TEXT_LIMIT} bytes")));
     }
-    // Another version is said before anything else about it.
+    // The version is checked before anything else.
     #[derive(Deserialize)]
     struct Version {
         version: u32,
@@ -242,14 +242,14 @@ fn check_text(text: &str) -> Result<Parsed, LockError> {
     }
     if !is_sealed(text) {
         let converted = is_sealed(&text.replace("\r\n", "\n"));
-        return Err(if converted { LockError::LineEnds } else { altered("the checksum at its end is another one") });
+        return Err(if converted { LockError::LineEnds } else { altered("the checksum at its end does not match") });
     }
     let parsed: Parsed = toml::from_str(text).map_err(syntax)?;
-    // Names become parts of paths. That of a variant is the figure's, with a hash behind an @.
+    // Names become parts of paths. The name of a variant is that of the figure, `@` and a hash.
     let (name, hash) = parsed.name.as_ref().map_or(("a", "a"), |name| name.split_once('@').unwrap_or((name, "a")));
     let names = [name, hash, &parsed.figure, &parsed.profile, &parsed.pipeline];
     if parsed.version != 1 || !names.iter().all(|name| is_plain(name)) || parsed.name.as_ref() == Some(&parsed.figure) {
-        return Err(LockError::Syntax(format!("a name is none: {PLAIN}")));
+        return Err(LockError::Syntax(format!("it has an invalid name: {PLAIN}")));
     }
     if parsed.files.keys().ne(FILES.iter()) {
         return Err(LockError::Syntax(format!("its files must be {}", FILES.join(", "))));
@@ -263,7 +263,7 @@ fn unpack(packed: &[u8], digest: ObjectDigest) -> Result<Vec<Row>, LockError> {
     let read = decoder.and_then(|decoder| decoder.take(LIST_LIMIT).read_to_string(&mut lines));
     read.map_err(|error| LockError::Altered(format!("its list of stages cannot be unpacked: {error}")))?;
     if ObjectDigest::of(lines.as_bytes()) != digest {
-        return Err(altered("the list of stages beside it has another hash"));
+        return Err(altered("the list of stages next to it has the wrong hash"));
     }
     #[derive(Deserialize)]
     struct List {
@@ -276,7 +276,7 @@ fn unpack(packed: &[u8], digest: ObjectDigest) -> Result<Vec<Row>, LockError> {
 
 fn locked(row: Row, machines: &BTreeMap<String, String>) -> Result<Locked, LockError> {
     let kind = row.kind.split_once(' ').and_then(|(kind, version)| Some((kind.to_owned(), version.parse().ok()?)));
-    let (kind, version) = kind.ok_or_else(|| LockError::Syntax(format!("`{}` is no kind and version", row.kind)))?;
+    let (kind, version) = kind.ok_or_else(|| LockError::Syntax(format!("`{}` is not a kind and version", row.kind)))?;
     let machine = match row.machine {
         None => String::new(),
         Some(name) => {
@@ -287,7 +287,7 @@ fn locked(row: Row, machines: &BTreeMap<String, String>) -> Result<Locked, LockE
     Ok(Locked { name: row.name, kind, version, key: row.key, machine, outputs: row.outputs })
 }
 
-/// The line of a stage.
+/// Returns the line of a stage.
 fn line(stage: &Locked, machines: &BTreeMap<&str, String>) -> String {
     let machine = machines.get(stage.machine.as_str()).map(|name| format!("machine = \"{name}\", "));
     let outputs: Vec<_> = stage.outputs.iter().map(|(name, object)| format!("{name} = \"{object}\"")).collect();

@@ -1,4 +1,4 @@
-//! A remote in a bucket of Amazon (or what speaks like it), Google or Azure.
+//! A remote in a bucket of Amazon S3 (or a compatible service), Google or Azure.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,20 +20,20 @@ use super::credentials::Environment;
 use super::location::Service;
 use super::{Outgoing, RemoteError, Take, Transport};
 
-/// Larger files are sent in parts of this size.
+/// Part size in bytes; larger files are sent in parts.
 const PART: usize = 8 << 20;
 
-/// Parts of one file on their way at a time.
+/// Number of parts of one file sent at a time.
 const PARTS: usize = 3;
 
-/// Where machines in a cloud have credentials from.
+/// Hosts from which machines in a cloud get their credentials.
 const METADATA: [&str; 3] = ["169.254.169.254", "fd00:ec2::254", "metadata.google.internal"];
 
-/// What is said where there are none.
+/// Message shown if there are no credentials.
 const NO_CREDENTIALS: &str = "no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE \
-                              for a profile of ~/.aws/credentials (of Google GOOGLE_APPLICATION_CREDENTIALS, of Azure \
-                              AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY); a public bucket of Amazon's is \
-                              read with AWS_SKIP_SIGNATURE=true";
+                              for a profile of ~/.aws/credentials (for Google, set GOOGLE_APPLICATION_CREDENTIALS; for Azure, \
+                              AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY); to read a public bucket of \
+                              Amazon, set AWS_SKIP_SIGNATURE=true";
 
 /// A bucket.
 pub struct Bucket {
@@ -42,12 +42,12 @@ pub struct Bucket {
     name: String,
     runtime: Runtime,
     requests: AtomicU64,
-    /// Where the client asks for credentials if there are none around.
+    /// Address that the client asks for credentials if there are none in the environment.
     metadata: Option<String>,
 }
 
 impl Bucket {
-    /// Finds the credentials; nothing is asked for yet.
+    /// Finds the credentials; sends no request yet.
     pub fn new(
         service: Service,
         bucket: &str,
@@ -56,7 +56,7 @@ impl Bucket {
         around: &Environment,
     ) -> Result<Self, RemoteError> {
         let refused = |reason: String| RemoteError::Refused { at: name.clone(), reason };
-        // The only door to cryptography that this program has; it may be open already.
+        // The only cryptography provider of this program; it can be installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(|error| refused(error.to_string()))?;
@@ -80,7 +80,7 @@ impl Bucket {
         let (at, path) = (self.name.clone(), path.to_owned());
         let reason = without_queries(&error.to_string());
         if METADATA.iter().copied().chain(self.metadata.as_deref()).any(|service| reason.contains(service)) {
-            // It was asked because nothing else gives any.
+            // The client asks this service only if it finds no credentials elsewhere.
             return RemoteError::Refused { at, reason: NO_CREDENTIALS.to_owned() };
         }
         match error {
@@ -91,7 +91,8 @@ impl Bucket {
     }
 }
 
-/// How the client behaves: it tries a little, since whoever calls it tries again and goes on where it was.
+/// Returns the options of the client: it retries only a few times, since its caller retries too and resumes
+/// transfers.
 fn client() -> (ClientOptions, RetryConfig) {
     let options = ClientOptions::new()
         .with_connect_timeout(Duration::from_secs(10))
@@ -107,7 +108,7 @@ fn amazon(bucket: &str, around: &Environment) -> object_store::Result<object_sto
     let files = around.amazon();
     let files = files.iter().map(|(name, value)| (name.clone(), value.clone()));
     let variables = around.beginning("AWS_").map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
-    // In this order: variables go before files.
+    // Variables come last, so they take precedence over files.
     for (name, value) in files.chain(variables) {
         if name.contains("endpoint") && value.starts_with("http://") {
             builder = builder.with_allow_http(true);
@@ -144,7 +145,7 @@ fn azure(container: &str, around: &Environment) -> object_store::Result<object_s
     builder.with_container_name(container).build()
 }
 
-/// Text without what stands behind the question mark of a URL, which may be a signature.
+/// Returns a text without the query strings of URLs, which can contain signatures.
 fn without_queries(text: &str) -> String {
     let mut clean = String::new();
     for word in text.split_inclusive(char::is_whitespace) {
@@ -165,7 +166,7 @@ impl Transport for Bucket {
         let prefix = self.path(folder)?;
         let found = self.runtime.block_on(self.store.list_with_delimiter(Some(&prefix)));
         let found = found.map_err(|error| self.error(folder, error))?;
-        // The client pages by a thousand.
+        // The client requests pages of a thousand entries.
         self.requests.fetch_add(found.objects.len() as u64 / 1000, Ordering::Relaxed);
         Ok(Some(found.objects.iter().filter_map(|object| Some(object.location.filename()?.to_owned())).collect()))
     }
@@ -235,7 +236,7 @@ impl Transport for Bucket {
         let upload = upload.map_err(|error| self.error(file.path, error))?;
         let mut writer = WriteMultipart::new_with_chunk_size(upload, PART);
         let mut write = |piece: &[u8]| {
-            // Within the runtime, since each full part is sent from there.
+            // Inside the runtime, because full parts are sent from there.
             self.runtime.block_on(async {
                 writer.wait_for_capacity(PARTS).await?;
                 writer.write(piece);

@@ -1,28 +1,28 @@
-//! Where credentials for buckets come from: the variables and files that the services' own programs read. They are
-//! handed to the client, and neither kept nor shown.
+//! Credentials for buckets: taken from the variables and files that the services' own programs use. They are passed
+//! to the client, and neither stored nor displayed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// No file of settings is larger.
+/// Maximum number of bytes of a configuration file.
 const LIMIT: u64 = 1 << 20;
 
-/// The variables of the environment, as the program was given them.
+/// The environment variables passed to the program.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// Takes variables by name.
+    /// Creates an environment from named variables.
     pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         Self(variables.into_iter().collect())
     }
 
-    /// A variable that is set and not empty.
+    /// Returns a variable that is set and not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// The variables whose names begin so.
+    /// Returns the variables whose names start with a prefix.
     pub fn beginning(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()
@@ -35,8 +35,8 @@ impl Environment {
         given.or_else(|| Some(PathBuf::from(self.get("HOME")?).join(in_home)))
     }
 
-    /// What Amazon's files say for the profile that is chosen (`AWS_PROFILE`, else `default`): settings by name, such as
-    /// `aws_access_key_id`. What the environment says goes before; see the caller.
+    /// Returns the settings in Amazon's files for the chosen profile (`AWS_PROFILE`, or `default`), by name, such as
+    /// `aws_access_key_id`. Environment variables take precedence; see the caller.
     pub fn amazon(&self) -> BTreeMap<String, String> {
         let profile = self.get("AWS_PROFILE").unwrap_or("default");
         let mut settings = BTreeMap::new();
@@ -45,7 +45,7 @@ impl Environment {
             (self.path("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"), profile.to_owned()),
         ];
         for (path, section) in files {
-            // A file that is not there, or not to be read, says nothing.
+            // A missing or unreadable file is treated as empty.
             let text = path.and_then(|path| files::read_text(&path, LIMIT).ok()).unwrap_or_default();
             let mut sections = vec![section];
             if profile == "default" {
@@ -57,11 +57,11 @@ impl Environment {
     }
 }
 
-/// The settings in some sections of a file like those of Windows.
+/// Returns the settings in some sections of an INI file.
 fn read(text: &str, sections: &[String]) -> BTreeMap<String, String> {
     let (mut settings, mut inside) = (BTreeMap::new(), false);
     for line in text.lines() {
-        // Deeper lines belong to settings that are not asked for.
+        // Indented lines belong to nested settings, which are not needed.
         let deeper = line.starts_with([' ', '\t']);
         let line = line.trim();
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {

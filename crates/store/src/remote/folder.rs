@@ -8,7 +8,7 @@ use super::{Outgoing, RemoteError, Take, Transport};
 use crate::{Catalogue, MARKER, Store, StoreError};
 use files::{Batch, Draft, FsError};
 
-/// Files are published together, after so many at the latest.
+/// Number of files after which waiting files are published together.
 const TOGETHER: usize = 20_000;
 
 /// A remote in a folder.
@@ -21,11 +21,11 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// A folder that holds a store; `make` says whether one is made where there is none.
+    /// Opens a folder that holds a store; `make` says whether to create a missing store.
     pub fn open(root: &Path, make: bool) -> Result<Self, RemoteError> {
         let name = root.display().to_string();
         if !make && files::identity(&root.join(MARKER)).map_err(refused(&name))?.is_none() {
-            return Err(RemoteError::Missing { at: name, path: "wdpipe-store: it is no store".to_owned() });
+            return Err(RemoteError::Missing { at: name, path: "wdpipe-store: it is not a store".to_owned() });
         }
         let store = Store::open(root).map_err(|error| match error {
             StoreError::NotAFolder(_) => RemoteError::Refused { at: name.clone(), reason: error.to_string() },
@@ -63,7 +63,7 @@ impl Transport for Folder {
 
     fn holds(&self, path: &str, _: u64) -> Result<bool, RemoteError> {
         match self.store.is_sound(path) {
-            // A newer program's, and not for this one to judge.
+            // Written by a newer program; this one cannot check it.
             Err(StoreError::NewerObject { .. } | StoreError::Record { .. }) => Ok(true),
             sound => Ok(sound?),
         }
@@ -83,7 +83,7 @@ impl Transport for Folder {
         let target = self.path(file.path);
         let refused = refused(&self.name);
         if files::identity(&target).map_err(&refused)?.is_some() {
-            // Looking at a damaged one moves it out of the way.
+            // Checking a damaged file moves it out of the way.
             if self.store.is_sound(file.path)? {
                 return Ok(());
             }
@@ -128,7 +128,7 @@ impl Transport for Folder {
     }
 
     fn relist(&self) -> Result<bool, RemoteError> {
-        // Others who read this folder through a server see what was computed here as well.
+        // The catalogue shows results computed here to others who read this folder through a web server.
         self.store.list_all()?;
         Ok(true)
     }

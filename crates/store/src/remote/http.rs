@@ -1,4 +1,4 @@
-//! A remote behind a web server that serves the folder of a store as it is. Read only.
+//! A remote on a web server that serves the folder of a store unchanged. It is read-only.
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,10 +9,10 @@ use ureq::{Agent, Body};
 
 use super::{Outgoing, RemoteError, Take, Transport};
 
-/// Who says nothing for so long is gone.
+/// Timeout of every step of a request.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A web server.
+/// A remote on a web server.
 pub struct Http {
     agent: Agent,
     url: String,
@@ -20,7 +20,7 @@ pub struct Http {
 }
 
 impl Http {
-    /// The store whose folder lies at a URL.
+    /// Returns the remote for the URL of a store's folder.
     pub fn new(url: &str) -> Self {
         let patience = Some(PATIENCE);
         let config = Agent::config_builder()
@@ -43,7 +43,7 @@ impl Http {
         RemoteError::Unreachable { at: self.url.clone(), reason: error.to_string() }
     }
 
-    /// What the answer's status means, if it is not what was asked for.
+    /// Converts an unexpected status of a response into an error.
     fn status(&self, path: &str, status: StatusCode) -> RemoteError {
         let reason = format!("{path}: {status}");
         match status {
@@ -87,7 +87,7 @@ impl Transport for Http {
 
     fn get(&self, path: &str, from: u64, take: &mut Take<'_>) -> Result<(), RemoteError> {
         let mut request = self.agent.get(format!("{}/{path}", self.url));
-        // What is named by a hash needs no other encoding, and lengths must be those of the file.
+        // Compression would not help, since objects are compressed, and lengths must be those of the file.
         request = request.header(header::ACCEPT_ENCODING, "identity");
         if from > 0 {
             request = request.header(header::RANGE, format!("bytes={from}-"));
@@ -95,7 +95,7 @@ impl Transport for Http {
         let answer = self.answer(request.call())?;
         let start = match answer.status() {
             StatusCode::PARTIAL_CONTENT => from,
-            // Servers that cannot begin in the middle begin at the start.
+            // Servers without support for ranges send the file from the start.
             StatusCode::OK => 0,
             status => return Err(self.status(path, status)),
         };
@@ -126,12 +126,12 @@ impl Transport for Http {
     }
 }
 
-/// How many bytes an answer says that it has.
+/// Returns the length that a response declares in bytes.
 fn length(answer: &Response<Body>) -> Option<u64> {
     answer.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok())
 }
 
-/// Counts what is read.
+/// A reader that counts the bytes read.
 struct Counted<R> {
     body: R,
     bytes: u64,

@@ -1,4 +1,4 @@
-//! The remotes of a project: a small file that people read and write, without any secret in it.
+//! The remotes of a project: a small file that people read and write, without any secrets.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,58 +6,58 @@ use std::path::{Path, PathBuf};
 use super::{Location, LocationError};
 use files::FsError;
 
-/// No list is larger.
+/// Maximum number of bytes of a list.
 const LIMIT: u64 = 1 << 20;
 
 /// Why a list cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
-    /// The file system refused.
+    /// The file system reported an error.
     #[error(transparent)]
     Fs(#[from] FsError),
-    /// The file is not what it should be.
+    /// The file contains a mistake.
     #[error("{}: {reason}", path.display())]
     Wrong {
         /// The file.
         path: PathBuf,
-        /// In what way.
+        /// What is wrong.
         reason: String,
     },
-    /// The name is taken.
-    #[error("there is a remote `{0}` already")]
+    /// There is already a remote of this name.
+    #[error("there is already a remote `{0}`")]
     Exists(String),
-    /// There is no such remote.
+    /// There is no remote of this name.
     #[error("there is no remote `{name}` in {}{}", path.display(), known(names))]
     Unknown {
-        /// The name.
+        /// Requested name.
         name: String,
-        /// The file.
+        /// Path of the list.
         path: PathBuf,
-        /// Those that there are.
+        /// Names of the existing remotes.
         names: Vec<String>,
     },
-    /// Not a name.
-    #[error("`{0}` is no name for a remote: letters, digits, - and _ are")]
+    /// The name is invalid.
+    #[error("`{0}` is not a valid name for a remote: use letters, digits, - and _")]
     NotAName(String),
-    /// Not a place.
+    /// The address is invalid.
     #[error(transparent)]
     Location(#[from] LocationError),
 }
 
 fn known(names: &[String]) -> String {
-    if names.is_empty() { String::new() } else { format!("; there are: {}", names.join(", ")) }
+    if names.is_empty() { String::new() } else { format!("; existing remotes: {}", names.join(", ")) }
 }
 
 /// A remote of the project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
-    /// Where it is.
+    /// Address of the remote.
     pub location: Location,
-    /// Whose records are accepted from it beyond what the project trusts: words as after `--accept`.
+    /// Whose records are accepted from it in addition to those that the project trusts: words as for `--accept`.
     pub accept: Vec<String>,
 }
 
-/// The remotes of a project.
+/// The list of remotes of a project.
 #[derive(Debug)]
 pub struct Remotes {
     path: PathBuf,
@@ -66,10 +66,10 @@ pub struct Remotes {
 }
 
 impl Remotes {
-    /// Reads the list; a file that is not there lists nothing.
+    /// Reads the list; a missing file is an empty list.
     ///
     /// # Errors
-    /// If the file cannot be read or says something else.
+    /// If the file cannot be read or contains a mistake.
     pub fn load(path: &Path) -> Result<Self, ListError> {
         let text = match files::read_text(path, LIMIT) {
             Ok(text) => text,
@@ -80,15 +80,15 @@ impl Remotes {
         Ok(Self { path: path.to_owned(), text, by_name })
     }
 
-    /// The remotes by name.
+    /// Returns the remotes by name.
     pub fn all(&self) -> &BTreeMap<String, Named> {
         &self.by_name
     }
 
-    /// The remote of a name.
+    /// Returns the remote of a name.
     ///
     /// # Errors
-    /// If there is none.
+    /// If there is no such remote.
     pub fn get(&self, name: &str) -> Result<&Named, ListError> {
         self.by_name.get(name).ok_or_else(|| ListError::Unknown {
             name: name.to_owned(),
@@ -97,8 +97,8 @@ impl Remotes {
         })
     }
 
-    /// Where a remote of the list is, as the working folder sees it: a folder that is not named from the root on lies where
-    /// the file does.
+    /// Returns the address of a listed remote as seen from the working folder: relative folders in the list are
+    /// relative to the folder of the list.
     pub fn resolved(&self, location: &Location) -> Location {
         match location {
             Location::Folder(path) => Location::Folder(self.folder().join(path)),
@@ -106,10 +106,10 @@ impl Remotes {
         }
     }
 
-    /// How a remote is to stand in the list that was named on a command line, `working` being the working folder.
+    /// Returns the address to be listed for a remote named on a command line; `working` is the working folder.
     ///
     /// # Errors
-    /// If the list is in a folder that is not there.
+    /// If the folder of the list does not exist.
     pub fn as_listed(&self, location: Location, working: &Path) -> Result<Location, ListError> {
         let Location::Folder(path) = &location else { return Ok(location) };
         if path.is_absolute() || self.folder().as_os_str().is_empty() {
@@ -124,10 +124,10 @@ impl Remotes {
         self.path.parent().unwrap_or(Path::new(""))
     }
 
-    /// Adds a remote at the end of the file; what is there stays as it is.
+    /// Adds a remote at the end of the file; the existing text stays unchanged.
     ///
     /// # Errors
-    /// If the name is taken or none, or the file cannot be written.
+    /// If the name is taken or invalid, or the file cannot be written.
     pub fn add(&mut self, name: &str, remote: Named) -> Result<(), ListError> {
         check_name(name)?;
         if self.by_name.contains_key(name) {
@@ -135,7 +135,7 @@ impl Remotes {
         }
         let mut text = self.text.clone();
         if text.is_empty() {
-            text.push_str("# Where others' results are, and ours go: `wdpipe remote` edits this file.\n");
+            text.push_str("# Remotes to fetch results from and to send them to: `wdpipe remote` edits this file.\n");
         }
         let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
         text.push_str(&format!("\n[{name}]\nurl = {}\n", quoted(&remote.location.to_string())));
@@ -148,10 +148,10 @@ impl Remotes {
         self.write(text, by_name)
     }
 
-    /// Takes a remote off the list.
+    /// Removes a remote from the list.
     ///
     /// # Errors
-    /// If there is none of the name, or the file cannot be written.
+    /// If there is no such remote, or the file cannot be written.
     pub fn remove(&mut self, name: &str) -> Result<(), ListError> {
         self.get(name)?;
         let (mut text, mut inside) = (String::new(), false);
@@ -168,10 +168,11 @@ impl Remotes {
         self.write(format!("{}\n", text.trim_end()), by_name)
     }
 
-    /// Writes an edited text, if it says what it should: people may write a table in ways that line by line are not seen.
+    /// Writes an edited text, if it parses as intended: people can write tables in ways that cannot be edited line by
+    /// line.
     fn write(&mut self, text: String, by_name: BTreeMap<String, Named>) -> Result<(), ListError> {
         if !parse(&self.path, &text).is_ok_and(|said| said == by_name) {
-            let reason = "it is written in a way that only a person can edit: change it by hand".to_owned();
+            let reason = "it cannot be edited automatically: change it by hand".to_owned();
             return Err(ListError::Wrong { path: self.path.clone(), reason });
         }
         files::replace(&self.path, text.as_bytes())?;
@@ -201,17 +202,17 @@ fn check_name(name: &str) -> Result<(), ListError> {
 }
 
 fn named(value: &toml::Value) -> Result<Named, String> {
-    let table = value.as_table().ok_or("is no table: `url = \"…\"` is expected in it")?;
+    let table = value.as_table().ok_or("is not a table: write `url = \"…\"` in it")?;
     let (mut location, mut accept) = (None, Vec::new());
     for (field, value) in table {
         match (field.as_str(), value) {
             ("url", toml::Value::String(url)) => location = Some(url.parse::<Location>().map_err(|e| e.to_string())?),
             ("accept", toml::Value::Array(words)) => {
                 for word in words {
-                    accept.push(word.as_str().ok_or("accept: words in quotes are expected")?.to_owned());
+                    accept.push(word.as_str().ok_or("accept: write words in quotes")?.to_owned());
                 }
             }
-            (field, _) => return Err(format!("{field}: only `url` (a text) and `accept` (a list) are known")),
+            (field, _) => return Err(format!("{field}: only `url` (a text) and `accept` (a list) are allowed")),
         }
     }
     let location = location.ok_or("has no `url`")?;
@@ -245,7 +246,7 @@ mod tests {
         let text = files::read_text(&path, 1000).unwrap();
         assert!(text.contains("# mine") && text.contains("[web]") && !text.contains("lab"), "{text}");
         let error = Remotes::load(&path).unwrap().get("lab").unwrap_err().to_string();
-        assert!(error.ends_with("; there are: web"), "{error}");
+        assert!(error.ends_with("; existing remotes: web"), "{error}");
     }
 
     #[test]
@@ -275,7 +276,6 @@ mod tests {
             assert_eq!(remotes.resolved(&here(fixed)), here(fixed));
             assert_eq!(remotes.as_listed(here(fixed), &elsewhere).unwrap(), here(fixed));
         }
-        // What is named in another folder is the same place in the list.
         for (working, text) in [(&elsewhere, "shared"), (&project, "shared"), (&folder.path().to_owned(), "project/x")]
         {
             let listed = remotes.as_listed(here(text), working).unwrap();
@@ -297,9 +297,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("remotes.toml");
         for (text, wanted) in [
-            ("x = 1", "[x] is no table"),
+            ("x = 1", "[x] is not a table"),
             ("[x]\n", "[x] has no `url`"),
-            ("[x]\nurl = 'ftp://a'\n", "`ftp://a` is no remote"),
+            ("[x]\nurl = 'ftp://a'\n", "`ftp://a` is not a remote"),
             ("[x]\nurl = '/a'\nsecret = 'b'\n", "[x] secret: only"),
             ("[x\n", "TOML parse error"),
         ] {

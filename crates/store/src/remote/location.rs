@@ -1,4 +1,4 @@
-//! Where a remote is, as a user writes it.
+//! Addresses of remotes, as users write them.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,37 +6,37 @@ use std::str::FromStr;
 
 use super::mistake;
 
-/// Where a remote is.
+/// Address of a remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
-    /// A folder, also on a network file system.
+    /// A folder, possibly on a network file system.
     Folder(PathBuf),
-    /// A web server that serves the folder of a store; read only.
+    /// A web server that serves the folder of a store; read-only.
     Http(String),
-    /// A bucket, and a prefix in it that is empty or ends with no slash.
+    /// A bucket, and a prefix in it that is empty or does not end with a slash.
     Bucket {
-        /// Whose.
+        /// Service that hosts the bucket.
         service: Service,
-        /// The bucket (a container, for Azure).
+        /// Name of the bucket (a container, for Azure).
         bucket: String,
-        /// The folder in it.
+        /// Folder in the bucket.
         prefix: String,
     },
-    /// A folder on a machine that is reached with `ssh`.
+    /// A folder on a machine that can be reached with `ssh`.
     Ssh {
         /// `HOST` or `USER@HOST`, as `ssh` takes it.
         host: String,
-        /// The port, if it is not what `ssh` would take.
+        /// Port, if it differs from the one that `ssh` would use.
         port: Option<u16>,
-        /// The folder: from the root, or from the home folder if it begins with `~/`.
+        /// Path of the folder: absolute, or below the home folder if it starts with `~/`.
         folder: String,
     },
 }
 
-/// Services that have buckets.
+/// A service that hosts buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
-    /// Amazon S3 and what speaks like it.
+    /// Amazon S3 and compatible services.
     S3,
     /// Google Cloud Storage.
     Google,
@@ -52,9 +52,9 @@ impl Service {
     }
 }
 
-/// What cannot be a remote.
+/// The text is not the address of a remote.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no remote: {reason}")]
+#[error("`{text}` is not a remote: {reason}")]
 pub struct LocationError {
     text: String,
     reason: String,
@@ -66,7 +66,7 @@ impl FromStr for Location {
     fn from_str(text: &str) -> Result<Self, LocationError> {
         let wrong = |reason: &str| LocationError { text: text.to_owned(), reason: reason.to_owned() };
         if text.trim().is_empty() || text.contains(char::is_control) {
-            return Err(wrong("a folder or a URL is expected"));
+            return Err(wrong("write a folder or a URL"));
         }
         if let Some(reason) = mistake::of(text) {
             return Err(wrong(&reason));
@@ -78,7 +78,7 @@ impl FromStr for Location {
             return Err(wrong("the name of a host or bucket is missing"));
         }
         if scheme != "ssh" && head.contains('@') {
-            return Err(wrong("credentials do not belong here: they come from the environment or from files"));
+            return Err(wrong("do not write credentials here: put them into the environment or into files"));
         }
         let service = Service::ALL.iter().find(|(_, name)| *name == scheme);
         match (scheme, service) {
@@ -86,7 +86,7 @@ impl FromStr for Location {
             ("http" | "https", _) => Ok(Self::Http(text.trim_end_matches('/').to_owned())),
             ("ssh", _) => {
                 let (host, port) = match head.rsplit_once(':') {
-                    Some((host, port)) => (host, Some(port.parse().map_err(|_| wrong("the port is no number"))?)),
+                    Some((host, port)) => (host, Some(port.parse().map_err(|_| wrong("the port is not a number"))?)),
                     None => (head, None),
                 };
                 let folder = if path.starts_with("~/") { path.to_owned() } else { format!("/{path}") };
@@ -96,7 +96,7 @@ impl FromStr for Location {
                 let prefix = path.trim_matches('/').to_owned();
                 Ok(Self::Bucket { service: *service, bucket: head.to_owned(), prefix })
             }
-            _ => Err(wrong("a folder, s3://, gs://, az://, https://, http:// or ssh:// is expected")),
+            _ => Err(wrong("write a folder, s3://, gs://, az://, https://, http:// or ssh://")),
         }
     }
 }

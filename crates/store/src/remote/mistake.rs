@@ -1,7 +1,7 @@
-//! Addresses that were meant as something else. Taken as the name of a folder, each would make a store in the working folder,
-//! and results would be "sent" there.
+//! Addresses that were probably meant as something else. If they were taken as folder names, each would create a
+//! store in the working folder, and results would be "sent" there.
 
-/// What people write at the beginning of an address, and what it should be.
+/// Schemes that people write, and the correct ones.
 const SCHEMES: [(&str, &str); 14] = [
     ("s3", "s3"),
     ("gs", "gs"),
@@ -19,10 +19,10 @@ const SCHEMES: [(&str, &str); 14] = [
     ("file", "file"),
 ];
 
-/// What is wrong with an address, and what was probably meant; `None` if it can be taken as it is.
+/// Returns what is wrong with an address and what was probably meant; `None` if the address can be used.
 pub(super) fn of(text: &str) -> Option<String> {
     if text.trim() != text {
-        return Some("it begins or ends with a space".to_owned());
+        return Some("it starts or ends with a space".to_owned());
     }
     match text.split_once("://") {
         Some((scheme, rest)) => of_url(scheme, rest),
@@ -38,7 +38,7 @@ fn of_url(scheme: &str, rest: &str) -> Option<String> {
     let (head, path) = rest.split_once('/').unwrap_or((rest, ""));
     match scheme {
         "file" if !["", "localhost"].contains(&head) => Some(format!(
-            "a file URL has no host: write file:///{rest} for a folder of this machine, ssh://{rest} for one of the machine {head}"
+            "a file URL has no host: write file:///{rest} for a folder on this machine, or ssh://{rest} for one on {head}"
         )),
         "file" if path.is_empty() => Some("the folder is missing".to_owned()),
         "file" => unexpanded(path),
@@ -48,8 +48,8 @@ fn of_url(scheme: &str, rest: &str) -> Option<String> {
             Some(format!("a URL with `?` or `#` cannot be used: did you mean `{scheme}://{}`?", &rest[..extra]))
         }
         _ if head.contains(':') => Some(format!(
-            "`{head}` is no name of a bucket: {scheme}://BUCKET/PREFIX is expected; the address of the service comes from \
-             a variable, such as AWS_ENDPOINT_URL"
+            "`{head}` is not the name of a bucket: write {scheme}://BUCKET/PREFIX, and set the address of the service in \
+             a variable such as AWS_ENDPOINT_URL"
         )),
         _ => None,
     }
@@ -59,16 +59,18 @@ fn of_ssh(head: &str, path: &str) -> Option<String> {
     if let Some((host, after)) = head.split_once(':')
         && after.parse::<u16>().is_err()
     {
-        // As in host:/folder and host:folder.
+        // Written like host:/folder or host:folder.
         let below = [after, path].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
         let below = if after.is_empty() || after == "~" { below } else { format!("~/{below}") };
         return Some(format!("a port or `/` must follow the host: did you mean `ssh://{host}/{below}`?"));
     }
     if path.is_empty() || path == "~" || path == "~/" {
-        return Some("the folder is missing: ssh://HOST/FOLDER, or ssh://HOST/~/FOLDER below your home".to_owned());
+        return Some(
+            "the folder is missing: write ssh://HOST/FOLDER, or ssh://HOST/~/FOLDER in your home folder".to_owned(),
+        );
     }
     if path.starts_with('~') && !path.starts_with("~/") {
-        return Some("only your own home, `~/`, can be used: write the whole path".to_owned());
+        return Some("`~` works only for your own home folder: write the whole path".to_owned());
     }
     unexpanded(path)
 }
@@ -76,7 +78,7 @@ fn of_ssh(head: &str, path: &str) -> Option<String> {
 fn of_folder(text: &str) -> Option<String> {
     if let Some(home) = text.strip_prefix('~') {
         let cure = match home.strip_prefix('/') {
-            Some(below) => format!("on a command line write \"$HOME/{below}\", in a file the whole path"),
+            Some(below) => format!("on a command line write \"$HOME/{below}\", in a file write the whole path"),
             None => "write the whole path".to_owned(),
         };
         return Some(format!("the shell did not expand `~`: {cure}; for a folder of that name write ./{text}"));
@@ -103,12 +105,12 @@ fn of_folder(text: &str) -> Option<String> {
         }
         let folder = format!("For a folder of that name write ./{text}");
         if !after.is_empty() && after.chars().all(|c| c.is_ascii_digit()) {
-            return Some(format!("it looks like a host and a port: did you mean `http://{text}`? {folder}"));
+            return Some(format!("this looks like a host and a port: did you mean `http://{text}`? {folder}"));
         }
         let below = if after.is_empty() && text.len() > head.len() { "" } else { "~/" };
         let rest = rest.strip_prefix("~/").unwrap_or(rest);
         return Some(format!(
-            "it looks like a folder of another machine: did you mean `ssh://{before}/{below}{rest}`? {folder}"
+            "this looks like a folder on another machine: did you mean `ssh://{before}/{below}{rest}`? {folder}"
         ));
     }
     if SCHEMES.iter().any(|(written, _)| head == *written) && path.starts_with('/') {
@@ -117,13 +119,13 @@ fn of_folder(text: &str) -> Option<String> {
     if head.contains('@') || (is_host(head) && text.contains('/')) {
         let meant = if head.contains('@') { "ssh" } else { "https" };
         return Some(format!(
-            "it looks like the name of a host: did you mean `{meant}://{text}`? For a folder of that name write ./{text}"
+            "this looks like the name of a host: did you mean `{meant}://{text}`? For a folder of that name write ./{text}"
         ));
     }
     None
 }
 
-/// Whether a name is like `example.org`.
+/// Whether a name looks like `example.org`.
 fn is_host(name: &str) -> bool {
     let labels: Vec<_> = name.split('.').collect();
     let fine = |label: &&str| !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
@@ -131,10 +133,10 @@ fn is_host(name: &str) -> bool {
     labels.len() > 1 && labels.iter().all(fine) && last.len() > 1 && last.chars().all(|c| c.is_ascii_alphabetic())
 }
 
-/// A variable that the shell has not replaced.
+/// Returns an error for a variable that the shell has not replaced.
 fn unexpanded(path: &str) -> Option<String> {
     let part = path.split('/').find(|part| part.starts_with('$') || part.starts_with("%") && part.ends_with('%'))?;
-    Some(format!("`{part}` was not expanded: variables work on a command line only, and not in single quotes"))
+    Some(format!("`{part}` was not expanded: variables work only on a command line, and not in single quotes"))
 }
 
 #[cfg(test)]

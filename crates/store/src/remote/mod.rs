@@ -1,8 +1,8 @@
-//! A remote: a store somewhere else, in a folder, a bucket, behind a web server or on another machine.
+//! Remotes: stores elsewhere, in a folder or bucket, on a web server or on another machine.
 //!
-//! The layout is that of a store ([`crate`]), so a folder may be copied into a bucket or be served as it is. What
-//! is there is told by its catalogue ([`crate::Catalogue`]), a few files whatever its size. A [`Transport`] moves
-//! files by name and knows nothing of what they hold; everything that comes in is hashed by the store.
+//! The layout is that of a store ([`crate`]), so a folder can be copied into a bucket or served unchanged. The
+//! catalogue ([`crate::Catalogue`]) lists what a remote has, in a few files whatever its size. A [`Transport`] moves
+//! files by name and knows nothing of their contents; the store hashes everything that is fetched.
 
 mod bucket;
 mod credentials;
@@ -25,7 +25,7 @@ pub use transfer::{Admits, Fetch, Fetched, Sending, Sent, Watch, catalogue, fetc
 
 use crate::Catalogue;
 
-/// Why a remote could not do what was asked.
+/// Why an operation on a remote failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
     /// The remote has no such file.
@@ -33,202 +33,203 @@ pub enum RemoteError {
     Missing {
         /// The remote.
         at: String,
-        /// The file, below it.
+        /// Path of the file on the remote.
         path: String,
     },
-    /// Nobody answers, or the connection broke; it may be better later.
-    #[error("{at} cannot be reached or broke off: {reason}")]
+    /// The remote does not respond, or the connection broke; trying again later can help.
+    #[error("{at} cannot be reached, or the connection broke: {reason}")]
     Unreachable {
         /// The remote.
         at: String,
-        /// What the system said.
+        /// Error reported by the system.
         reason: String,
     },
-    /// It answers, and does not want to.
+    /// The remote responds, but refuses the request.
     #[error("{at} refuses: {reason}")]
     Refused {
         /// The remote.
         at: String,
-        /// What it said.
+        /// Error reported by the remote.
         reason: String,
     },
-    /// It cannot be written to.
-    #[error("{0} can only be read")]
+    /// The remote is read-only.
+    #[error("{0} is read-only")]
     ReadOnly(String),
-    /// It answers something that makes no sense.
-    #[error("{at} sent something else than {path}: {reason}")]
+    /// The remote sent an invalid file.
+    #[error("{path} of {at} cannot be used: {reason}")]
     Wrong {
         /// The remote.
         at: String,
-        /// The file.
+        /// Path of the file.
         path: String,
-        /// In what way.
+        /// What is wrong.
         reason: String,
     },
-    /// The store on this side.
+    /// The local store reported an error.
     #[error(transparent)]
     Store(#[from] crate::StoreError),
-    /// A record may not come in.
+    /// A record must not be imported.
     #[error("the record of `{stage}` from {at} is not admitted: {reason}")]
     NotAdmitted {
         /// The remote.
         at: String,
         /// The stage.
         stage: String,
-        /// Why, and what to do.
+        /// Reason, and what to do.
         reason: String,
     },
-    /// Bringing it in would change what stages here start from.
-    #[error("`{stage}` in {at} is another than the one that was imported here")]
+    /// Fetching the record would replace a local import that stages start from.
+    #[error("`{stage}` in {at} differs from the one that was imported here")]
     OtherImport {
         /// The remote.
         at: String,
-        /// What was imported.
+        /// Name of the imported stage.
         stage: String,
     },
-    /// No store is there, or none that says what it has.
+    /// There is no store, or it has no catalogue.
     #[error("{at} {reason}")]
     NoStore {
         /// The remote.
         at: String,
-        /// What is lacking.
+        /// What is missing.
         reason: String,
     },
-    /// The user asked to stop.
+    /// The user interrupted the transfer.
     #[error("interrupted")]
     Interrupted,
 }
 
 impl RemoteError {
-    /// Whether trying again may help.
+    /// Whether the error is temporary, so that trying again can help.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
     }
 
-    /// Whether one file is not there or damaged, and others may be had.
+    /// Whether the error concerns a single missing or damaged file, so that others can still be fetched.
     pub fn is_of_one_file(&self) -> bool {
         matches!(self, Self::Missing { .. } | Self::Wrong { .. })
     }
 }
 
-/// A file that is to be sent.
+/// A file to be sent.
 pub struct Outgoing<'a> {
-    /// Its name below the remote, such as `objects/ab/cdef…`.
+    /// Path on the remote, such as `objects/ab/cdef…`.
     pub path: &'a str,
-    /// Its bytes.
+    /// Number of bytes.
     pub length: u64,
-    /// Opens it, from its start.
+    /// Opens the file at its start.
     pub open: &'a (dyn Fn() -> Result<Box<dyn Read + Send>, RemoteError> + Sync),
 }
 
-/// Takes a piece of a file, and the place in the file where it belongs.
+/// Receives a piece of a file and its position in the file.
 pub type Take<'a> = dyn FnMut(u64, &[u8]) -> Result<(), RemoteError> + 'a;
 
-/// Moves files by name. Nothing that is there is ever changed: names are hashes, or are created by one writer only.
+/// Moves files by name. Existing files are never changed: names are hashes, or are created by only one writer.
 pub trait Transport: Sync {
-    /// What a person calls it; without secrets.
+    /// Returns the name shown to users; without secrets.
     fn name(&self) -> &str;
 
-    /// The names in a folder; `None` if the remote cannot list.
+    /// Returns the names in a folder; `None` if the remote cannot list folders.
     ///
     /// # Errors
-    /// If it cannot be asked.
+    /// If the request fails.
     fn list(&self, folder: &str) -> Result<Option<Vec<String>>, RemoteError>;
 
-    /// The bytes of a file, 0 if the remote does not say; `None` if it is not there.
+    /// Returns the size of a file in bytes, 0 if the remote does not report it; `None` if the file is missing.
     ///
     /// # Errors
-    /// If it cannot be asked.
+    /// If the request fails.
     fn size(&self, path: &str) -> Result<Option<u64>, RemoteError>;
 
-    /// Whether a file is there.
+    /// Whether a file exists.
     ///
     /// # Errors
-    /// If it cannot be asked.
+    /// If the request fails.
     fn has(&self, path: &str) -> Result<bool, RemoteError> {
         Ok(self.size(path)?.is_some())
     }
 
-    /// All files in a folder and below it with their sizes, if that takes fewer requests than to ask for each.
+    /// Returns the sizes of all files in a folder and its subfolders, if that takes fewer requests than one per file.
     ///
     /// # Errors
-    /// If it cannot be asked.
+    /// If the request fails.
     fn walk(&self, _folder: &str) -> Result<Option<HashMap<String, u64>>, RemoteError> {
         Ok(None)
     }
 
-    /// Whether a file is there that should have so many bytes, as far as can be told without sending it here.
+    /// Whether a file of this size exists, as far as can be found out without fetching it.
     ///
     /// # Errors
-    /// If it cannot be asked.
+    /// If the request fails.
     fn holds(&self, path: &str, size: u64) -> Result<bool, RemoteError> {
         Ok(self.size(path)? == Some(size))
     }
 
-    /// Gives the bytes of a file from a place on to `take`, which may refuse more. A remote that cannot begin in the
-    /// middle gives them from the start: `take` is told where each piece belongs.
+    /// Passes the bytes of a file from a position on to `take`, which can stop the transfer with an error. A remote
+    /// that cannot start in the middle sends the file from the start: `take` receives the position of each piece.
     ///
     /// # Errors
-    /// If it is not there or breaks off.
+    /// If the file is missing or the connection breaks.
     fn get(&self, path: &str, from: u64, take: &mut Take<'_>) -> Result<(), RemoteError>;
 
-    /// Sends a file whose name is the hash of its bytes, also in the place of a damaged one; if it is there already, nothing
-    /// need happen. It may become durable, and be seen, only with [`Transport::settle`].
+    /// Sends a file whose name is the hash of its bytes, and replaces a damaged one; an existing file need not be
+    /// sent again. The file may become durable and visible only with [`Transport::settle`].
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If the file cannot be written.
     fn put(&self, file: &Outgoing<'_>) -> Result<(), RemoteError>;
 
-    /// Creates a file under a name that must be free; says whether it was. Where a server has no such operation, it may
-    /// say so wrongly.
+    /// Creates a file under a name that must be free; returns whether it was free. On servers without such an
+    /// operation, the answer can be wrong.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If the file cannot be written.
     fn create(&self, path: &str, bytes: &[u8]) -> Result<bool, RemoteError>;
 
-    /// Removes a file; for trying a remote out.
+    /// Removes a file; used to test a remote.
     ///
     /// # Errors
-    /// If it cannot be removed.
+    /// If the file cannot be removed.
     fn remove(&self, path: &str) -> Result<(), RemoteError>;
 
-    /// Makes everything that was put durable and seen.
+    /// Makes all sent files durable and visible.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If they cannot be written.
     fn settle(&self) -> Result<(), RemoteError> {
         Ok(())
     }
 
-    /// What is there, if that can be told without reading the catalogue.
+    /// Returns the contents of the remote if they are known without reading the catalogue.
     ///
     /// # Errors
-    /// If it cannot be read.
+    /// If they cannot be read.
     fn contents(&self) -> Result<Option<Catalogue>, RemoteError> {
         Ok(None)
     }
 
-    /// Makes its catalogue list all that is there, if it can do so by itself; says whether it did.
+    /// Makes the remote's catalogue list all its contents, if the transport can do so; returns whether it did.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If the catalogue cannot be written.
     fn relist(&self) -> Result<bool, RemoteError> {
         Ok(false)
     }
 
-    /// Whether files are cheap to ask for one by one, so that the catalogue need not be believed.
+    /// Whether requests for single files are cheap, so that the catalogue need not be trusted.
     fn is_near(&self) -> bool {
         false
     }
 
-    /// How many requests were made so far.
+    /// Returns the number of requests sent so far.
     fn requests(&self) -> u64;
 }
 
-/// Opens a remote. Nothing is asked for yet, but a folder must hold a store, or is made one if it is to be `written`.
+/// Opens a remote. No request is sent yet, but a folder must hold a store, or a store is created in it if `written`
+/// is set.
 ///
 /// # Errors
-/// If it cannot be one: no store, no credentials, or it can only be read.
+/// If the folder holds no store, there are no credentials, or the remote is read-only and `written` is set.
 pub fn open(location: &Location, around: &Environment, written: bool) -> Result<Box<dyn Transport>, RemoteError> {
     let name = location.to_string();
     Ok(match location {

@@ -1,17 +1,17 @@
-//! Trying again where that may help.
+//! Retrying after temporary failures.
 
 use std::time::Duration;
 
 use super::RemoteError;
 
-/// How often something is tried that gets nowhere.
+/// Maximum number of attempts without progress.
 const ATTEMPTS: u32 = 5;
 
-/// The pause after the first failure; each further one is twice as long.
+/// Pause after the first failure; each further pause is twice as long.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Runs `action` again as long as it fails in passing. It says by a growing number how far it came: who gets on may fail
-/// any number of times.
+/// Runs `action` again as long as it fails temporarily. `action` reports its progress as a growing number: as long as
+/// it makes progress, it can fail any number of times.
 pub fn retried<T>(mut action: impl FnMut(&mut u64) -> Result<T, RemoteError>) -> Result<T, RemoteError> {
     let (mut failures, mut farthest) = (0, 0);
     loop {

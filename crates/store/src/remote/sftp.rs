@@ -1,5 +1,6 @@
-//! A remote in a folder of another machine, through the program `ssh` and the file transfer of its server. So everything
-//! that `ssh` knows counts: its settings, agents, hops and known hosts. On the other side nothing need be installed.
+//! A remote in a folder on another machine, using the program `ssh` and the file transfer of its server. So the whole
+//! configuration of `ssh` applies: its settings, agents, jump hosts and known hosts. Nothing needs to be installed on
+//! the other machine.
 
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,10 +17,10 @@ use tokio::runtime::Runtime;
 use super::{Outgoing, RemoteError, Take, Transport};
 use crate::MARKER;
 
-/// Bytes asked for at a time.
+/// Number of bytes requested at a time.
 const PIECE: u32 = 128 << 10;
 
-/// A folder on another machine.
+/// A remote in a folder on another machine.
 pub struct Sftp {
     command: Vec<String>,
     folder: String,
@@ -38,7 +39,7 @@ struct Session {
 }
 
 impl Sftp {
-    /// Nothing is asked for yet. `ssh` is the program with arguments that come first.
+    /// Creates the remote; sends no request yet. `ssh` is the program with its first arguments.
     pub fn new(ssh: &[String], host: &str, port: Option<u16>, folder: &str, name: String) -> Result<Self, RemoteError> {
         let options =
             ["ConnectTimeout=20", "ServerAliveInterval=15", "ServerAliveCountMax=4", "ClearAllForwardings=yes"];
@@ -50,7 +51,7 @@ impl Sftp {
         command.extend(["-s".to_owned(), "--".to_owned(), host.to_owned(), "sftp".to_owned()]);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(|error| RemoteError::Refused { at: name.clone(), reason: error.to_string() })?;
-        // A path that does not begin at the root begins where a session does: in the home folder.
+        // A relative path starts in the home folder, where sessions start.
         let folder = folder.strip_prefix("~/").unwrap_or(folder).to_owned();
         let (session, is_store) = (Mutex::default(), Mutex::default());
         Ok(Self { command, folder, name, runtime, session, is_store, requests: AtomicU64::new(0) })
@@ -61,7 +62,7 @@ impl Sftp {
         format!("{}/{path}", self.folder)
     }
 
-    /// The session; a new one if there is none, or the last one broke.
+    /// Returns the session; a new one if there is none or the last one broke.
     fn session(&self) -> Result<Arc<Session>, RemoteError> {
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(session) = session.as_ref() {
@@ -87,7 +88,7 @@ impl Sftp {
         };
         match Client::new(input, output, SftpOptions::new()).await {
             Ok(client) => {
-                // Read to the end, so that whoever writes there is never held up.
+                // Read to the end, so that the process writing there never blocks.
                 tokio::spawn(async move {
                     let _ = tokio::io::copy(&mut { errors }, &mut tokio::io::sink()).await;
                 });
@@ -99,7 +100,7 @@ impl Sftp {
                 let said = String::from_utf8_lossy(&said);
                 let last = said.lines().rfind(|line| !line.trim().is_empty());
                 let reason = last.map_or_else(|| error.to_string(), |line| line.trim().to_owned());
-                // What `ssh` says of keys and names will not get better by itself.
+                // Errors of `ssh` about keys and names are not temporary.
                 match ["denied", "verification failed", "not resolve", "subsystem"].iter().any(|w| reason.contains(w)) {
                     true => Err(RemoteError::Refused { at: self.name.clone(), reason }),
                     false => Err(unreachable(reason)),
@@ -108,7 +109,7 @@ impl Sftp {
         }
     }
 
-    /// Runs what needs a session; one that broke is not used again.
+    /// Runs an action in a session; a broken session is not reused.
     fn with<T>(&self, path: &str, action: impl AsyncFnOnce(&Client) -> Result<T, Trouble>) -> Result<T, RemoteError> {
         let session = self.session()?;
         let ended = self.runtime.block_on(action(&session.client));
@@ -136,7 +137,7 @@ impl Sftp {
         let there = self.list(".").map(Option::unwrap_or_default)?;
         let ours = ["tmp", "objects", "records", "signatures", "catalogue"];
         if there.iter().any(|name| !ours.contains(&name.as_str())) {
-            return Err(refused("the folder holds something else than a store: name an empty or new one"));
+            return Err(refused("the folder is not a store and not empty: choose an empty or new one"));
         }
         let marker = self.path(MARKER);
         self.with(MARKER, async |client| {
@@ -149,8 +150,8 @@ impl Sftp {
         Ok(())
     }
 
-    /// Writes a file under a temporary name, then links it to its own; says whether that was free. If `replace` is set, what
-    /// is there under the name makes room: only who found it damaged sends it again.
+    /// Writes a file under a temporary name, then links it to its own name; returns whether that name was free. If
+    /// `replace` is set, an existing file is removed: only a sender that found it damaged sends it again.
     fn publish(&self, path: &str, source: &mut dyn std::io::Read, replace: bool) -> Result<bool, RemoteError> {
         let target = self.path(path);
         let stamp = (std::process::id(), self.requests.load(Ordering::Relaxed), files::now());
@@ -162,7 +163,7 @@ impl Sftp {
         let result = self.with(path, async |client| {
             let new = async || client.options().write(true).create_new(true).open(&temporary).await;
             let mut file = match new().await {
-                // A copy of a store may lack empty folders.
+                // A copied store can lack empty folders.
                 Err(Error::SftpError(SftpErrorKind::NoSuchFile, _)) => {
                     make_folder_of(client, &temporary).await?;
                     new().await?
@@ -196,18 +197,18 @@ impl Sftp {
             }
             match linked {
                 Ok(()) => Ok(true),
-                // The protocol does not say why it failed.
+                // The protocol does not report why linking failed.
                 Err(_) if fs.metadata(&target).await.is_ok() => Ok(false),
                 Err(error) => Err(error.into()),
             }
         });
-        // After a rename it is gone; after a failure it may be there.
+        // After a rename the temporary file is gone; after a failure it can still exist.
         let _ = self.with(path, async |client| Ok(client.fs().remove_file(&temporary).await?));
         result
     }
 }
 
-/// Gives a file its name, which must be free.
+/// Links a file to its name, which must be free.
 async fn link(client: &Client, from: &str, to: &str) -> Result<(), Error> {
     match client.support_hardlink() {
         true => client.fs().hard_link(from, to).await,
@@ -215,7 +216,7 @@ async fn link(client: &Client, from: &str, to: &str) -> Result<(), Error> {
     }
 }
 
-/// Makes the folders that lead to a file.
+/// Creates the parent folders of a file.
 async fn make_folder_of(client: &Client, path: &str) -> Result<(), Trouble> {
     let folders: Vec<&str> = path.match_indices('/').map(|(at, _)| &path[..at]).filter(|f| !f.is_empty()).collect();
     let mut missing = Vec::new();
@@ -235,7 +236,7 @@ async fn make_folder_of(client: &Client, path: &str) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// What went wrong, there or here.
+/// An error of the remote or of this side.
 enum Trouble {
     Theirs(Error),
     Ours(RemoteError),
@@ -287,7 +288,7 @@ impl Transport for Sftp {
             while let Some(piece) = file.read(PIECE, bytes::BytesMut::new()).await? {
                 take(place, &piece).map_err(Trouble::Ours)?;
                 place += piece.len() as u64;
-                // The client goes on as if it had been given all that it asked for.
+                // The client advances its position as if it had received all requested bytes.
                 tokio::io::AsyncSeekExt::seek(&mut file, std::io::SeekFrom::Start(place)).await.map_err(Error::from)?;
             }
             Ok(())

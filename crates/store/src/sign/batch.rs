@@ -6,36 +6,37 @@ use super::key::{PublicKey, Purpose, SecretKey, Signature};
 use base::codec::{self, CodecError, Format};
 use base::digest::{BatchDigest, RecordDigest};
 
-/// No batch has more records.
+/// Maximum number of records of a batch.
 pub const BATCH_LIMIT: usize = 400_000;
 
 const FORMAT: Format = Format { magic: *b"WDsg", version: 1, name: "batch of signatures" };
 
-/// Why something is not a batch.
+/// Why a batch is invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
-    /// The bytes are none, or of another version.
+    /// The bytes are not an encoded batch, or have another version.
     #[error(transparent)]
     Codec(#[from] CodecError),
-    /// A signature under nothing.
+    /// The batch has no records.
     #[error("a batch of signatures without a record")]
     Empty,
-    /// More records than a batch may have.
+    /// The batch has more records than allowed.
     #[error("a batch of signatures has at most {BATCH_LIMIT} records")]
     TooMany,
-    /// The records are not in ascending order, or one stands there twice.
+    /// The records are not in ascending order, or one is repeated.
     #[error("the records of this batch of signatures are not in order")]
     Order,
-    /// Somebody else made the signature, or for something else.
+    /// The signature was made with another key, for another purpose, or for other records.
     #[error("this signature was not made by {0} for these records")]
     Signature(PublicKey),
 }
 
-/// Records that the owner of a key vouches for. One in memory is always valid: its signature was made here or verified.
+/// Records that the owner of a key vouches for. A batch in memory is always valid: its signature was made here or
+/// verified.
 ///
-/// Encoded it is, behind the codec's header `WDsg` 1: the public key (32 bytes), the number of records (8 bytes,
-/// little-endian), the records' digests in ascending order (32 bytes each), and the signature (64 bytes). Signed are the
-/// digests, one after the other, for [`Purpose::Records`].
+/// Encoded, after the codec's header `WDsg` 1: the public key (32 bytes), the number of records (8 bytes,
+/// little-endian), the records' digests in ascending order (32 bytes each), and the signature (64 bytes). The
+/// signature covers the digests, one after the other, for [`Purpose::Records`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch(Stored);
 
@@ -47,13 +48,13 @@ struct Stored {
 }
 
 impl Batch {
-    /// No encoded batch has more bytes.
+    /// Maximum number of bytes of an encoded batch.
     pub const MAX_BYTES: u64 = 6 + 32 + 8 + 32 * BATCH_LIMIT as u64 + 64;
 
-    /// Signs records; their order does not matter, and what comes twice counts once.
+    /// Signs records; their order does not matter, and repeated ones count once.
     ///
     /// # Errors
-    /// If there is none, or more than [`BATCH_LIMIT`].
+    /// If there are no records, or more than [`BATCH_LIMIT`].
     pub fn sign(key: &SecretKey, records: impl IntoIterator<Item = RecordDigest>) -> Result<Self, BatchError> {
         let mut records: Vec<_> = records.into_iter().collect();
         records.sort_unstable();
@@ -63,35 +64,34 @@ impl Batch {
         Ok(Self(Stored { by: key.public(), records, signature }))
     }
 
-    /// Who signed.
+    /// Returns the key of the signer.
     pub fn by(&self) -> &PublicKey {
         &self.0.by
     }
 
-    /// What was signed: at least one record, in ascending order.
+    /// Returns the signed records: at least one, in ascending order.
     pub fn records(&self) -> &[RecordDigest] {
         &self.0.records
     }
 
-    /// The signature.
+    /// Returns the signature.
     pub fn signature(&self) -> &Signature {
         &self.0.signature
     }
 
-    /// The stored form and its name.
+    /// Returns the encoded batch and its name.
     ///
     /// # Errors
-    /// None for a batch within the limit; the codec's in principle.
+    /// Never for a batch within the limit; the codec's in principle.
     pub fn to_bytes(&self) -> Result<(BatchDigest, Vec<u8>), CodecError> {
         let bytes = codec::encode(FORMAT, &self.0)?;
         Ok((BatchDigest::of(&bytes), bytes))
     }
 
-    /// Reads the stored form and verifies it; safe on untrusted bytes. That the bytes have the name they came under is
-    /// for the caller to check.
+    /// Decodes and verifies a batch; safe on untrusted bytes. The caller must check that the bytes match their name.
     ///
     /// # Errors
-    /// If they are no batch, of another version, or its signature is not valid.
+    /// If the bytes are not a batch, have another version, or the signature is invalid.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, BatchError> {
         if bytes.len() as u64 > Self::MAX_BYTES {
             return Err(BatchError::TooMany);
@@ -126,7 +126,7 @@ mod tests {
         (0..count).map(|i| RecordDigest::of(&[i])).collect()
     }
 
-    /// The bytes of a batch with any content.
+    /// Returns the bytes of a batch with arbitrary contents.
     fn forged(by: PublicKey, records: Vec<RecordDigest>, signature: Signature) -> Vec<u8> {
         codec::encode(FORMAT, &Stored { by, records, signature }).unwrap()
     }
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(Batch::sign(&key, (0..=BATCH_LIMIT).map(numbered)), Err(BatchError::TooMany));
         assert_eq!(Batch::from_bytes(&[bytes, vec![0]].concat()), Err(BatchError::TooMany));
         assert_eq!(Batch::sign(&key, []), Err(BatchError::Empty));
-        // A number of records that is a lie is not believed.
+        // A false number of records is rejected.
         let mut lie = forged(key.public(), digests(1), *full.signature());
         lie[38..46].copy_from_slice(&u64::MAX.to_le_bytes());
         assert!(matches!(Batch::from_bytes(&lie), Err(BatchError::Codec(CodecError::Damaged { .. }))));

@@ -1,4 +1,4 @@
-//! Changing a file of trusted keys as its owner would, in an editor: all other lines, comments and spaces stay.
+//! Editing a file of trusted keys like its owner would: all other lines, comments and spaces stay unchanged.
 
 use std::path::Path;
 
@@ -6,26 +6,26 @@ use super::key::PublicKey;
 use super::name::KeyName;
 use super::trust::{Located, Standing, Trust, TrustError, TrustedKey, fault};
 
-/// The text with a `[[key]]` more; nothing if it is there already.
+/// Returns the text with an added `[[key]]`; `None` if the key is already there.
 pub(super) fn add(file: &Path, text: &str, name: &KeyName, public: &PublicKey) -> Result<Option<String>, TrustError> {
     let refused = |message: String| Err(TrustError::Refused { file: file.to_owned(), message });
     let mut trust = Trust::parse(file, text)?;
     match trust.standing(public) {
         Standing::Trusted(known) if known == name => return Ok(None),
-        Standing::Trusted(known) => return refused(format!("this key is trusted already, as `{known}`")),
+        Standing::Trusted(known) => return refused(format!("this key is already trusted as `{known}`")),
         Standing::Revoked(known, reason) => {
-            return refused(format!("this key was revoked, as `{known}`: {reason}"));
+            return refused(format!("this key was revoked as `{known}`: {reason}"));
         }
         Standing::Unknown => {}
     }
     if trust.keys().iter().any(|key| key.name == *name) {
-        return refused(format!("`{name}` is another key already: choose another name"));
+        return refused(format!("`{name}` already names another key: choose another name"));
     }
     trust.keys_mut().push(TrustedKey { name: name.clone(), public: *public, revoked: None });
     let end = line_end(text);
     let mut new = text.to_owned();
     if !new.is_empty() {
-        // A line without its end is ended, and one is left empty.
+        // Ends an unfinished last line, and adds an empty line.
         new.push_str(if new.ends_with('\n') { "" } else { end });
         new.push_str(end);
     }
@@ -33,7 +33,7 @@ pub(super) fn add(file: &Path, text: &str, name: &KeyName, public: &PublicKey) -
     checked(file, new, &trust, || format!("add the key by hand: name = \"{name}\", public = \"{public}\""))
 }
 
-/// The text with a line `revoked` behind the key's `public`; nothing if the key is revoked already.
+/// Returns the text with a line `revoked` after the key's `public`; `None` if the key is already revoked.
 pub(super) fn revoke(file: &Path, text: &str, name: &KeyName, reason: &str) -> Result<Option<String>, TrustError> {
     let refused = |message: String| Err(TrustError::Refused { file: file.to_owned(), message });
     if let Some(fault) = fault(reason) {
@@ -42,7 +42,7 @@ pub(super) fn revoke(file: &Path, text: &str, name: &KeyName, reason: &str) -> R
     let Located { mut trust, public_ends } = Located::parse(file, text)?;
     let found = trust.keys_mut().iter_mut().zip(public_ends).find(|(key, _)| key.name == *name);
     let Some((key, public_end)) = found else {
-        return refused(format!("there is no key `{name}`; `wdpipe keys list` shows those that there are"));
+        return refused(format!("there is no key `{name}`; run `wdpipe keys list` to see the existing keys"));
     };
     if key.revoked.is_some() {
         return Ok(None);
@@ -58,7 +58,8 @@ pub(super) fn revoke(file: &Path, text: &str, name: &KeyName, reason: &str) -> R
     checked(file, new, &trust, || format!("revoke the key by hand: add revoked = \"…\" to `{name}`"))
 }
 
-/// The new text, if it says what is wanted: there are ways to write TOML in which an inserted line says something else.
+/// Returns the new text if it means what is wanted: TOML can be written so that an inserted line means something
+/// else.
 fn checked(
     file: &Path,
     new: String,
@@ -68,7 +69,7 @@ fn checked(
     if Trust::parse(file, &new).is_ok_and(|trust| trust == *wanted) {
         return Ok(Some(new));
     }
-    let message = format!("the file is written in a way that cannot be changed line by line; {}", by_hand());
+    let message = format!("the file cannot be edited line by line; {}", by_hand());
     Err(TrustError::Refused { file: file.to_owned(), message })
 }
 
@@ -148,10 +149,10 @@ mod tests {
         let gone = revoke(file(), &text, &name("ann"), "left").unwrap().unwrap();
         let inline = format!("key = [{{ name = \"ann\", public = \"{ann}\" }}]\n");
         let cases = [
-            (add(file(), &text, &name("ann"), &bob), "`ann` is another key already"),
-            (add(file(), &text, &name("ann2"), &ann), "trusted already, as `ann`"),
-            (add(file(), &gone, &name("ann"), &ann), "revoked, as `ann`: left"),
-            (add(file(), &gone, &name("ann"), &bob), "`ann` is another key already"),
+            (add(file(), &text, &name("ann"), &bob), "`ann` already names another key"),
+            (add(file(), &text, &name("ann2"), &ann), "already trusted as `ann`"),
+            (add(file(), &gone, &name("ann"), &ann), "revoked as `ann`: left"),
+            (add(file(), &gone, &name("ann"), &bob), "`ann` already names another key"),
             (add(file(), &inline, &name("bob"), &bob), "add the key by hand"),
             (add(file(), "[[key]", &name("bob"), &bob), "trust.toml:1"),
             (revoke(file(), &text, &name("bob"), "left"), "there is no key `bob`"),

@@ -8,23 +8,23 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use base::digest::{from_hex, write_hex};
 
-/// What public keys begin with when they are written.
+/// Prefix of public keys in text form.
 const PUBLIC: &str = "ed25519:";
 
-/// What the file of a secret key begins with.
+/// Start of the file of a secret key.
 const SECRET: &str = "wdpipe-secret-key-1 ";
 
-/// What a signature is for. One for another purpose over the same bytes means nothing.
+/// What a signature is for. A signature for another purpose over the same bytes is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// That records say what was computed ([`super::Batch`]).
+    /// The signer vouches for records ([`super::Batch`]).
     Records,
-    /// That somebody checked something, and how it came out.
+    /// The signer checked something, and states the result.
     Attestation,
 }
 
 impl Purpose {
-    /// What is signed: BLAKE3 of the bytes, with a derived key for the purpose.
+    /// Returns the signed digest: BLAKE3 of the bytes, with a derived key for the purpose.
     fn digest(self, bytes: &[u8]) -> [u8; 32] {
         let context = match self {
             Self::Records => "wdpipe 2026 record signature v1",
@@ -34,42 +34,42 @@ impl Purpose {
     }
 }
 
-/// Text or bytes that are no public key.
+/// Why text or bytes are not a public key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotAKey {
-    /// The text has another form.
+    /// The text has the wrong form.
     #[error("`{0}` is not a public key: `ed25519:` and 64 lower-case hexadecimal digits are expected")]
     Text(String),
-    /// No point of the curve, or not its one encoding.
-    #[error("this public key is not valid: it was copied wrongly, or made up")]
+    /// The bytes are not a point of the curve, or not its canonical encoding.
+    #[error("this public key is invalid: check that it was copied correctly")]
     Invalid,
-    /// A point of small order, for which anybody can make signatures.
-    #[error("this public key is weak: signatures of it prove nothing")]
+    /// A point of small order, for which anybody can forge signatures.
+    #[error("this public key is weak: its signatures prove nothing")]
     Weak,
 }
 
-/// Who signed. Always a valid point of the curve, and none of small order.
+/// The public key of a signer. It is always a valid point of the curve, and never one of small order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicKey([u8; 32]);
 
 impl PublicKey {
-    /// Takes a key from its 32 bytes.
+    /// Creates a key from its 32 bytes.
     ///
     /// # Errors
-    /// If they are no point, not the canonical encoding of one, or a weak one.
+    /// If the bytes are not a point, not its canonical encoding, or a weak point.
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, NotAKey> {
         let key = VerifyingKey::from_bytes(&bytes).map_err(|_| NotAKey::Invalid)?;
         if key.is_weak() {
             return Err(NotAKey::Weak);
         }
-        // Else a revoked key could come back under another text.
+        // Otherwise a revoked key could come back under another text.
         if key.to_edwards().compress().to_bytes() != bytes {
             return Err(NotAKey::Invalid);
         }
         Ok(Self(bytes))
     }
 
-    /// The 32 bytes of the key.
+    /// Returns the 32 bytes of the key.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -104,7 +104,7 @@ impl FromStr for PublicKey {
     }
 }
 
-/// As text where people read (TOML, JSON), else as its 32 bytes; checked when read.
+/// Serialized as text in human-readable formats (TOML, JSON), otherwise as its 32 bytes; checked when read.
 impl Serialize for PublicKey {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         if out.is_human_readable() { out.collect_str(self) } else { self.0.serialize(out) }
@@ -122,38 +122,38 @@ impl<'de> Deserialize<'de> for PublicKey {
     }
 }
 
-/// What its owner signs with. It is shown nowhere, and wiped from memory when it is dropped.
+/// A secret key for signing. It is never displayed, and is wiped from memory when it is dropped.
 pub struct SecretKey(SigningKey);
 
 impl SecretKey {
-    /// A new key from the system's random bytes.
+    /// Generates a new key from the system's random bytes.
     ///
     /// # Errors
-    /// If the system has none.
+    /// If the system cannot provide them.
     pub fn generate() -> Result<Self, std::io::Error> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed)?;
         Ok(Self(SigningKey::from_bytes(&seed)))
     }
 
-    /// The part that others may know.
+    /// Returns the public key.
     pub fn public(&self) -> PublicKey {
         PublicKey(self.0.verifying_key().to_bytes())
     }
 
-    /// Signs bytes for a purpose; the same always gives the same signature.
+    /// Signs bytes for a purpose; the same bytes always give the same signature.
     pub fn sign(&self, purpose: Purpose, bytes: &[u8]) -> Signature {
         Signature(self.0.sign(&purpose.digest(bytes)).to_bytes())
     }
 
-    /// The text of the file that keeps it: `wdpipe-secret-key-1`, a space, the 32 bytes of RFC 8032's private key as 64
-    /// lower-case hexadecimal digits, and a line feed.
+    /// Returns the text of the key's file: `wdpipe-secret-key-1`, a space, the 32 bytes of RFC 8032's private key as
+    /// 64 lower-case hexadecimal digits, and a line feed.
     pub(super) fn to_text(&self) -> String {
         let digits: String = self.0.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         format!("{SECRET}{digits}\n")
     }
 
-    /// Reads what [`Self::to_text`] wrote; the line feed may be missing.
+    /// Parses the text of [`Self::to_text`]; the line feed can be missing.
     pub(super) fn from_text(text: &str) -> Option<Self> {
         let line = text.strip_suffix('\n').unwrap_or(text);
         let seed = from_hex(line.strip_prefix(SECRET)?)?;
@@ -167,12 +167,12 @@ impl fmt::Debug for SecretKey {
     }
 }
 
-/// Text that is no signature.
+/// The text is not a signature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a signature: 128 lower-case hexadecimal digits are expected")]
 pub struct NotASignature;
 
-/// 64 bytes that only the owner of a key could have made.
+/// An Ed25519 signature.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Signature([u8; 64]);
 
@@ -196,7 +196,8 @@ impl FromStr for Signature {
     }
 }
 
-/// As text where people read, else as its 64 bytes (serde knows arrays of at most 32, so as two of those).
+/// Serialized as text in human-readable formats, otherwise as its 64 bytes (serde supports arrays of at most 32
+/// bytes, so as two of those).
 impl Serialize for Signature {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         if out.is_human_readable() {
@@ -271,8 +272,8 @@ mod tests {
 
     #[test]
     fn signatures_stay_what_they_are() {
-        // Computed by another implementation of BLAKE3 and Ed25519, in Python. People have made signatures that must go on
-        // to count: if this fails, the contexts must say v2.
+        // Computed by another implementation of BLAKE3 and Ed25519, in Python. Existing signatures must remain valid:
+        // if this fails, the contexts must say v2.
         let secret = secret(&"07".repeat(32));
         let pinned =
             [Purpose::Records, Purpose::Attestation].map(|p| secret.sign(p, b"wdpipe").to_string()[..16].to_owned());
@@ -322,7 +323,7 @@ mod tests {
             let found = format!("ed25519:{digits}").parse::<PublicKey>();
             assert!(matches!(found, Err(NotAKey::Weak | NotAKey::Invalid)), "{digits}: {found:?}");
         }
-        // No point has y = 2. Both encodings of y = 3 decode, and only the reduced one is a key.
+        // No point has y = 2. Both encodings of y = 3 decode, but only the reduced one is a key.
         let parse = |text: &str| text.parse::<PublicKey>();
         assert_eq!(parse(&format!("ed25519:02{zeros}00")), Err(NotAKey::Invalid));
         assert!(parse(&format!("ed25519:03{zeros}00")).is_ok());

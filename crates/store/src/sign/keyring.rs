@@ -1,4 +1,4 @@
-//! Where a person's own secret keys lie: a folder of files `NAME.key` that nobody else can read.
+//! A user's own secret keys: a folder of files `NAME.key` that nobody else can read.
 
 use std::path::{Path, PathBuf};
 
@@ -6,62 +6,62 @@ use super::key::{PublicKey, SecretKey};
 use super::name::KeyName;
 use files::FsError;
 
-/// No key's file has more bytes.
+/// Maximum number of bytes of a key's file.
 const FILE_LIMIT: u64 = 4096;
 
-/// Why a secret key cannot be had.
+/// Why a secret key cannot be read or created.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
-    /// The file system refused, or the file or folder is open to others.
+    /// The file system reported an error, or the file or folder is accessible to others.
     #[error(transparent)]
     Fs(#[from] FsError),
-    /// There is no key of the name.
+    /// There is no key of this name.
     #[error("there is no key `{name}` in {}", folder.display())]
     Missing {
-        /// The name.
+        /// Name of the key.
         name: KeyName,
-        /// Where it would lie.
+        /// Folder that was searched.
         folder: PathBuf,
     },
-    /// There is a key of the name already.
-    #[error("there is a key `{name}` in {} already: choose another name", folder.display())]
+    /// There is already a key of this name.
+    #[error("there is already a key `{name}` in {}: choose another name", folder.display())]
     Exists {
-        /// The name.
+        /// Name of the key.
         name: KeyName,
-        /// Where it lies.
+        /// Folder of the existing key.
         folder: PathBuf,
     },
     /// The file holds something else.
     #[error("{} is not a secret key of wdpipe", .0.display())]
     NotAKey(PathBuf),
-    /// The system has no random bytes.
-    #[error("no random bytes for a key: {0}")]
+    /// The system cannot provide random bytes.
+    #[error("cannot get random bytes for a key: {0}")]
     Random(std::io::Error),
 }
 
-/// The folder of a person's own keys.
+/// The folder of a user's own keys.
 #[derive(Debug, Clone)]
 pub struct Keyring {
     folder: PathBuf,
 }
 
 impl Keyring {
-    /// The keys in a folder, which need not be there.
+    /// Returns the keyring of a folder, which need not exist.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into() }
     }
 
-    /// The folder.
+    /// Returns the folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Where the key of a name lies.
+    /// Returns the path of the key of a name.
     pub fn path(&self, name: &KeyName) -> PathBuf {
         self.folder.join(format!("{name}.key"))
     }
 
-    /// The names of all keys, sorted; files with other names are passed over.
+    /// Returns the names of all keys, sorted; files with other names are skipped.
     ///
     /// # Errors
     /// If the folder cannot be read.
@@ -70,10 +70,10 @@ impl Keyring {
         Ok(files.iter().filter_map(|file| file.strip_suffix(".key")?.parse().ok()).collect())
     }
 
-    /// Makes a key and keeps it; one of the same name is never replaced.
+    /// Generates and stores a key; an existing key of this name is never replaced.
     ///
     /// # Errors
-    /// If there is one of the name, it cannot be written, or the folder is open to others.
+    /// If a key of this name exists, it cannot be written, or the folder is accessible to others.
     pub fn generate(&self, name: &KeyName) -> Result<PublicKey, KeyringError> {
         let key = SecretKey::generate().map_err(KeyringError::Random)?;
         match files::create_private(&self.path(name), key.to_text().as_bytes())? {
@@ -85,7 +85,8 @@ impl Keyring {
     /// Reads a key.
     ///
     /// # Errors
-    /// If there is none, it is no key, or the file or folder is open to others ([`files::read_private`]).
+    /// If there is no such key, the file is not a key, or the file or folder is accessible to others
+    /// ([`files::read_private`]).
     pub fn load(&self, name: &KeyName) -> Result<SecretKey, KeyringError> {
         let path = self.path(name);
         let bytes = match files::read_private(&path, FILE_LIMIT) {
@@ -98,7 +99,8 @@ impl Keyring {
         key.ok_or(KeyringError::NotAKey(path))
     }
 
-    /// The key that signs: the wanted one, else the only one, else the one called `default`; else none does.
+    /// Returns the name of the key for signing: the wanted one, or the only one, or the one named `default`;
+    /// otherwise `None`.
     ///
     /// # Errors
     /// If the folder cannot be read.

@@ -1,7 +1,7 @@
-//! Who vouches for what: Ed25519 signatures under results, and whose signatures a project believes.
+//! Signatures: Ed25519 signatures of results, and the keys that a project trusts.
 //!
-//! A record does not hold its own signature: it is named by its hash, and one signature over many such names
-//! ([`Batch`]) costs as much as one over one. So results can also be signed later, and by several people.
+//! A record does not contain its own signature: it is named by its hash, and one signature of many such names
+//! ([`Batch`]) costs as much as one of a single name. So results can also be signed later, and by several people.
 
 mod batch;
 mod edit;

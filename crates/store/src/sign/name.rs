@@ -1,20 +1,20 @@
-//! What keys are called.
+//! Names of keys.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The name of a key, of its owner's or the project's choice: 1 to 64 of the characters `A`–`Z`, `a`–`z`, `0`–`9`, `.`,
-/// `_`, `@` and `-`. So it is safe in a file's name, in TOML and on a terminal.
+/// The name of a key, chosen by its owner or the project: 1 to 64 of the characters `A`–`Z`, `a`–`z`, `0`–`9`, `.`,
+/// `_`, `@` and `-`. So it is safe in a file name, in TOML and on a terminal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyName(String);
 
-/// Text that cannot name a key.
+/// The text is not a valid key name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` cannot name a key: 1 to 64 letters, digits and . _ @ - are allowed")]
+#[error("`{0}` is not a valid key name: use 1 to 64 letters, digits and . _ @ -")]
 pub struct NotAName(String);
 
 impl KeyName {
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

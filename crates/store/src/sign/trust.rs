@@ -1,4 +1,4 @@
-//! A project's file of the keys that it trusts.
+//! A project's file of trusted keys.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,47 +11,47 @@ use super::key::PublicKey;
 use super::name::KeyName;
 use files::FsError;
 
-/// No file of trusted keys has more bytes.
+/// Maximum number of bytes of a file of trusted keys.
 const FILE_LIMIT: u64 = 1 << 20;
 
 /// Why a file of trusted keys cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
-    /// The file system refused.
+    /// The file system reported an error.
     #[error(transparent)]
     Fs(#[from] FsError),
-    /// Something in the file is wrong.
+    /// The file contains a mistake.
     #[error("{}:{line}: {message}", file.display())]
     Wrong {
         /// The file.
         file: PathBuf,
-        /// The line, from 1.
+        /// Line number, from 1.
         line: usize,
-        /// What, and what to do.
+        /// What is wrong, and what to do.
         message: String,
     },
-    /// The change that was asked for makes no sense.
+    /// The requested change makes no sense.
     #[error("{}: {message}", file.display())]
     Refused {
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// Reason.
         message: String,
     },
 }
 
-/// Which records are good enough.
+/// Which records are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Accept {
-    /// All.
+    /// All records.
     Any,
-    /// Those that a trusted key signed.
+    /// Records signed by a trusted key.
     Signed,
 }
 
 impl Accept {
-    /// As it stands in the file.
+    /// Returns the name used in the file.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Any => "any",
@@ -60,14 +60,14 @@ impl Accept {
     }
 }
 
-/// What a project asks of records.
+/// A project's requirements for records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
-    /// Which records of the store are used: `use`; any, if it is not said.
+    /// Which records of the store are used: `use`; any by default.
     #[serde(rename = "use")]
     pub using: Accept,
-    /// Which records may come in from archives and remotes: `import`; signed ones, if it is not said.
+    /// Which records can be imported from archives and remotes: `import`; signed ones by default.
     pub import: Accept,
 }
 
@@ -77,75 +77,76 @@ impl Default for Policy {
     }
 }
 
-/// A key that a project trusts, or did.
+/// A key that a project trusts or used to trust.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustedKey {
-    /// What the project calls it.
+    /// Name that the project gives it.
     pub name: KeyName,
     /// The key.
     pub public: PublicKey,
-    /// Why it is trusted no more; then no signature of it counts, however old: nobody can tell when it was made.
+    /// Why it is no longer trusted; then none of its signatures count, however old, since nobody can tell when they
+    /// were made.
     pub revoked: Option<String>,
 }
 
-/// What a project thinks of a key.
+/// A project's opinion of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing<'a> {
-    /// Its signatures count.
+    /// The signatures of the key count.
     Trusted(&'a KeyName),
-    /// They do not any more, for a reason.
+    /// The signatures of the key no longer count, for a reason.
     Revoked(&'a KeyName, &'a str),
-    /// The project does not know it: its signatures do not count.
+    /// The project does not know the key: its signatures do not count.
     Unknown,
 }
 
-/// Whom a project trusts, and for what. Without a file: nobody, and the default policy.
+/// Which keys a project trusts, and for what. Without a file: no keys, and the default policy.
 ///
 /// The file is TOML:
 ///
 /// ```toml
 /// [policy]
 /// use = "any"        # or "signed": which records of the store are used
-/// import = "signed"  # or "any": which records may come in from elsewhere
+/// import = "signed"  # or "any": which records can be imported from elsewhere
 ///
 /// [[key]]
 /// name = "ann"
 /// public = "ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
-/// revoked = "laptop stolen in May"   # only if it is
+/// revoked = "laptop stolen in May"   # only if revoked
 /// ```
 ///
-/// Any part may be missing. Names and keys stand there once; who changes keys gets another name for the new one.
+/// Every part is optional. Names and keys must be unique; a replaced key needs a new name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trust {
-    /// What is asked of records.
+    /// Requirements for records.
     pub policy: Policy,
-    /// In the file's order; no name and no key twice.
+    /// Keys in the file's order; names and keys are unique.
     keys: Vec<TrustedKey>,
 }
 
 impl Trust {
-    /// Reads a file; one that is missing says nothing.
+    /// Reads a file; a missing file is treated as empty.
     ///
     /// # Errors
-    /// If it cannot be read, is larger than 1 MiB, or something in it is wrong.
+    /// If it cannot be read, is larger than 1 MiB, or contains a mistake.
     pub fn load(file: &Path) -> Result<Self, TrustError> {
         Self::parse(file, &read(file)?)
     }
 
-    /// Reads a file's text.
+    /// Parses the text of a file.
     ///
     /// # Errors
-    /// If something in it is wrong, with the line.
+    /// If it contains a mistake; the error names the line.
     pub fn parse(file: &Path, text: &str) -> Result<Self, TrustError> {
         Ok(Located::parse(file, text)?.trust)
     }
 
-    /// All keys, revoked ones too, in the file's order.
+    /// Returns all keys in the file's order, including revoked ones.
     pub fn keys(&self) -> &[TrustedKey] {
         &self.keys
     }
 
-    /// What the project thinks of a key.
+    /// Returns the project's opinion of a key.
     pub fn standing(&self, key: &PublicKey) -> Standing<'_> {
         match self.keys.iter().find(|known| known.public == *key) {
             Some(TrustedKey { name, revoked: Some(reason), .. }) => Standing::Revoked(name, reason),
@@ -154,25 +155,27 @@ impl Trust {
         }
     }
 
-    /// Whether one of those who signed something is trusted.
+    /// Whether at least one of the signers is trusted.
     pub fn vouches(&self, signers: &[PublicKey]) -> bool {
         signers.iter().any(|key| matches!(self.standing(key), Standing::Trusted(_)))
     }
 
-    /// Adds a key to a file, or begins one; everything else in it stays as it is. Says whether it was not there yet.
+    /// Adds a key to a file, or creates the file; everything else in it stays unchanged. Returns whether the key is
+    /// new.
     ///
     /// # Errors
-    /// If the file cannot be read, is wrong or cannot be written, the name stands for another key, or the key is there
-    /// under another name or revoked. Then the file is as before.
+    /// If the file cannot be read or written or contains a mistake, the name belongs to another key, or the key has
+    /// another name or is revoked. Then the file is unchanged.
     pub fn add(file: &Path, name: &KeyName, public: &PublicKey) -> Result<bool, TrustError> {
         Self::change(file, |text| edit::add(file, text, name, public))
     }
 
-    /// Revokes a key of a file; everything else in it stays as it is. Says whether it was not revoked yet.
+    /// Revokes a key of a file; everything else in it stays unchanged. Returns whether the key was not revoked
+    /// before.
     ///
     /// # Errors
-    /// If the file cannot be read, is wrong or cannot be written, it has no such key, or the reason is empty, longer than
-    /// 300 characters or not a line of text. Then the file is as before.
+    /// If the file cannot be read or written or contains a mistake, it has no such key, or the reason is empty,
+    /// longer than 300 characters or not a line of text. Then the file is unchanged.
     pub fn revoke(file: &Path, name: &KeyName, reason: &str) -> Result<bool, TrustError> {
         Self::change(file, |text| edit::revoke(file, text, name, reason))
     }
@@ -197,22 +200,22 @@ fn read(file: &Path) -> Result<String, TrustError> {
     }
 }
 
-/// What is wrong with the text of a reason.
+/// Returns what is wrong with the text of a reason.
 pub(super) fn fault(reason: &str) -> Option<&'static str> {
     if reason.trim().is_empty() {
         Some("say why the key is revoked")
     } else if reason.chars().count() > 300 || reason.chars().any(char::is_control) {
-        // What is shown on a terminal must not command it.
-        Some("a reason is one line of at most 300 characters")
+        // Text shown on a terminal must not contain control characters.
+        Some("the reason must be one line of at most 300 characters")
     } else {
         None
     }
 }
 
-/// Trust, with the places of the public keys in the text.
+/// The trusted keys, with the positions of the public keys in the text.
 pub(super) struct Located {
     pub(super) trust: Trust,
-    /// For each key, where the value of `public` ends.
+    /// For each key, the position where the value of `public` ends.
     pub(super) public_ends: Vec<usize>,
 }
 
@@ -247,10 +250,10 @@ impl Located {
             let key: PublicKey =
                 public.get_ref().parse().map_err(|error| wrong(public_at.start, format!("{error}")))?;
             if let Some(first) = names.insert(name.clone(), name_at) {
-                return Err(wrong(name_at, format!("the name `{name}` stands in line {} already", line(first))));
+                return Err(wrong(name_at, format!("the name `{name}` is already used in line {}", line(first))));
             }
             if let Some(first) = keys.insert(key, public_at.start) {
-                return Err(wrong(public_at.start, format!("this key stands in line {} already", line(first))));
+                return Err(wrong(public_at.start, format!("this key is already listed in line {}", line(first))));
             }
             if let Some((reason, fault)) = revoked.as_ref().and_then(|r| Some((r, fault(r.get_ref())?))) {
                 return Err(wrong(reason.span().start, fault.to_owned()));
@@ -283,7 +286,7 @@ mod tests {
         assert_eq!(policy, Policy { using: Accept::Signed, import: Accept::Any });
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(Trust::load(&folder.path().join("trust.toml")).unwrap(), Trust::default());
-        assert!(Trust::load(folder.path()).is_err(), "a folder is no missing file");
+        assert!(Trust::load(folder.path()).is_err(), "a folder is not a missing file");
     }
 
     #[test]
@@ -306,11 +309,11 @@ mod tests {
             ("\n[policy]\nuses = \"any\"".to_owned(), 3, "unknown field `uses`"),
             ("keys = []".to_owned(), 1, "unknown field `keys`"),
             ("[[key]]\nname = \"a\"".to_owned(), 1, "missing field `public`"),
-            ("[[key]]\nname = \"a b\"\npublic = \"\"".to_owned(), 2, "cannot name a key"),
+            ("[[key]]\nname = \"a b\"\npublic = \"\"".to_owned(), 2, "is not a valid key name"),
             ("[[key]]\nname = \"a\"\npublic = \"x\"".to_owned(), 3, "`x` is not a public key"),
             (format!("[[key]]\nname = \"a\"\npublic = \"ed25519:01{}\"", "0".repeat(62)), 3, "is weak"),
-            (one.clone() + &key("ann", &bob, ""), 6, "the name `ann` stands in line 2 already"),
-            (one.clone() + &key("bob", &ann, ""), 7, "this key stands in line 3 already"),
+            (one.clone() + &key("ann", &bob, ""), 6, "the name `ann` is already used in line 2"),
+            (one.clone() + &key("bob", &ann, ""), 7, "this key is already listed in line 3"),
             (key("ann", &ann, "revoked = true"), 4, "invalid type: boolean"),
             (key("ann", &ann, "revoked = \"\""), 4, "say why"),
             (key("ann", &ann, "revoked = \"\\u001b[2J\""), 4, "one line"),

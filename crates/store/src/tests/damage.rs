@@ -1,4 +1,4 @@
-//! Damage is found, moved aside and repaired by doing the work again; a damaged index is no damage.
+//! Damage is found, moved aside and repaired by repeating the work; a damaged index does not count as damage.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -43,7 +43,7 @@ fn cut_lengthened_and_lying_objects_are_found() {
         assert_eq!(store.state(&digest).unwrap(), ObjectState::Missing);
         store.put(&bytes).unwrap();
     }
-    // A sparse file of a terabyte costs nothing to send.
+    // A sparse file of a terabyte is cheap to send.
     fs::remove_file(&path).unwrap();
     fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
     assert!(matches!(store.get(&digest), Err(StoreError::Damaged { moved_to: Ok(_), .. })));
@@ -57,7 +57,7 @@ fn an_object_whose_times_were_set_back_is_found_too() {
     let path = object_file(&store, &bytes);
     let (before, mut file) = (fs::metadata(&path).unwrap(), fs::read(&path).unwrap());
     file[50] ^= 1;
-    // One tick of the file system's clock: what happens within it only a program could do on purpose.
+    // Wait for one tick of the file system's clock: a change within the same tick could only be deliberate.
     std::thread::sleep(std::time::Duration::from_millis(20));
     overwrite(&path, &file);
     fs::File::options().write(true).open(&path).unwrap().set_modified(before.modified().unwrap()).unwrap();
@@ -134,7 +134,7 @@ fn without_its_index_and_with_a_damaged_one_a_store_answers_the_same() {
             fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
         },
         |path| {
-            // Every page but the first.
+            // All pages but the first.
             let mut bytes = fs::read(path).unwrap();
             bytes[4096..].fill(0xa5);
             fs::write(path, bytes).unwrap();
@@ -161,7 +161,7 @@ fn without_its_index_and_with_a_damaged_one_a_store_answers_the_same() {
             }
             assert_eq!(store.state(&ObjectDigest::of(b"x")).unwrap(), ObjectState::Present, "{i}");
             assert_eq!(store.record(&record.parts.key()).unwrap().as_ref(), Some(&record), "{i}");
-            // An index that turns out to be damaged in the middle of a question is mended for the next one.
+            // An index that is found to be damaged during a query is repaired for the next one.
             let _ = store.last_named("fig/train@1").unwrap();
             assert_eq!(store.last_named("fig/train@1").unwrap().as_ref(), Some(&record), "{i}");
             assert_eq!(store.history("train", "cpu").unwrap().len(), 1, "{i}");

@@ -1,4 +1,4 @@
-//! What is kept, what is used, and what cannot be removed.
+//! Pins, recent use, and files that cannot be removed.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ fn pin(name: &str, record: &Record) -> Pin {
     Pin { name: name.parse().unwrap(), made: now(), who: "me".into(), reason: "why".into(), keys, objects: [].into() }
 }
 
-/// The objects that would go under a policy, in a day.
+/// Returns the objects that a policy would remove in a day.
 fn goes(store: &Store, policy: &GcPolicy) -> BTreeSet<ObjectDigest> {
     let plan = store.plan_gc(policy, now() + DAY).unwrap();
     plan.objects.values().flatten().map(|planned| planned.object).collect()
@@ -39,14 +39,14 @@ fn a_pin_keeps_what_its_stages_read_and_yielded_until_it_is_removed() {
     let other = Pin { objects: [alone].into(), keys: [].into(), ..pin("b", &train) };
     store.pin(&other).unwrap();
     assert!(goes(&store, &everything).is_empty());
-    // Another process sees them; to pin the same again is nothing, something else under the name is refused.
+    // Other processes see the pins; repeating a pin is allowed, but using its name for something else is not.
     assert_eq!(Store::open(folder.path()).unwrap().pins().unwrap(), [pin("a", &train), other.clone()]);
     store.pin(&Pin { reason: "again".into(), ..other.clone() }).unwrap();
     let refused = store.pin(&Pin { name: pin("a", &train).name, ..other }).unwrap_err();
     assert!(refused.to_string().contains("choose another name"), "{refused}");
     assert!(store.unpin(&pin("a", &train).name).unwrap() && !store.unpin(&pin("a", &train).name).unwrap());
     assert_eq!(goes(&store, &everything), [input, output].into());
-    // A pin that cannot be read keeps nobody knows what: nothing goes at all.
+    // It is unknown what an unreadable pin keeps, so nothing is removed.
     fs::write(folder.path().join("pins/c"), "wdpipe pin, version 2\n").unwrap();
     let refused = store.plan_gc(&everything, now() + DAY).unwrap_err();
     assert!(matches!(&refused, StoreError::Pin { .. }) && refused.to_string().contains("newer wdpipe"), "{refused}");
@@ -64,17 +64,17 @@ fn what_was_used_lately_is_needed_and_noting_it_again_writes_nothing() {
     std::thread::sleep(std::time::Duration::from_millis(20));
     store.note_uses(&[(used, 4)]);
     assert_eq!(fs::metadata(&index).unwrap().modified().unwrap(), noted);
-    // Hashed again, it still is what was used.
+    // Hashing an object again does not change when it was used.
     store.get(&used).unwrap();
     let policy = |recent| GcPolicy { recent, ..GcPolicy::default() };
     assert_eq!(goes(&store, &policy(7)), [ObjectDigest::of(b"unused")].into());
     for recent in [0, 1] {
         assert_eq!(goes(&store, &policy(recent)).len(), 2, "the day after {recent}");
     }
-    // Where room is asked for it goes nevertheless: it can be made again.
+    // A size limit removes it nevertheless: it can be recomputed.
     assert_eq!(goes(&store, &GcPolicy { keep_bytes: Some(0), ..policy(7) }).len(), 2);
     drop(store);
-    // The memory is the index's alone.
+    // Only the index remembers uses.
     fs::remove_file(&index).unwrap();
     assert_eq!(goes(&Store::open(folder.path()).unwrap(), &policy(7)).len(), 2);
 }
@@ -94,14 +94,14 @@ fn the_plan_says_what_having_it_again_costs_and_running_stages_protect_what_is_n
     let plan = store.plan_gc(&policy, now() + DAY).unwrap();
     assert_eq!(plan.again, [("probe".to_owned(), 5.0), ("train".to_owned(), 10.0)].into());
     assert!(plan.objects.values().flatten().all(|planned| planned.needed) && plan.lost == 0 && plan.stays == 0);
-    // A stage that starts meanwhile may read any of them.
+    // A stage that starts in the meantime can read any of them.
     let claim = store.claim(&first.parts.key()).unwrap();
     assert!(matches!(store.execute_gc(&plan), Err(StoreError::Busy(keys)) if keys.len() == 1));
     let careful = store.plan_gc(&policy, now() + DAY).unwrap();
     assert_eq!((careful.object_count(), careful.running), (0, 1));
     drop(claim);
     assert_eq!(store.execute_gc(&plan).unwrap().objects, 2);
-    // What is gone already is counted where it would be needed.
+    // Objects removed earlier count where they would be needed.
     let again = store.put(b"second").unwrap();
     let plan = store.plan_gc(&policy, now() + DAY).unwrap();
     assert_eq!((plan.object_count(), plan.again.len(), plan.again["train"]), (1, 2, 10.0));
@@ -112,7 +112,7 @@ fn the_plan_says_what_having_it_again_costs_and_running_stages_protect_what_is_n
 fn what_cannot_be_removed_is_left_and_counted() {
     let (_folder, store) = store();
     store.put(b"removable").unwrap();
-    // Nobody may remove a folder that holds something as if it were a file.
+    // A folder that is not empty cannot be removed like a file.
     fs::create_dir_all(object_file(&store, b"stubborn").join("inside")).unwrap();
     let plan = store.plan_gc(&GcPolicy::default(), now() + DAY).unwrap();
     assert_eq!(plan.object_count(), 2);
@@ -140,7 +140,7 @@ fn what_takes_the_space_is_answered_from_the_index_and_from_none() {
     assert_eq!(anew(&Store::open(folder.path()).unwrap()), wanted);
 }
 
-/// How long questions take with 100,000 records: `cargo test --release -- --ignored --nocapture a_large_store`.
+/// Measures queries with 100,000 records: `cargo test --release -- --ignored --nocapture a_large_store`.
 #[test]
 #[ignore = "takes minutes"]
 fn a_large_store_is_measured() {

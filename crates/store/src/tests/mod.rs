@@ -27,14 +27,14 @@ pub(super) fn store() -> (TempDir, Store) {
     (folder, store)
 }
 
-/// Bytes that do not compress.
+/// Returns bytes that do not compress.
 fn noise(length: usize, seed: u64) -> Vec<u8> {
     let mut bytes = vec![0; length];
     blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
     bytes
 }
 
-/// A record of the key number `key`, finished at a time, that yielded some bytes inline and some objects.
+/// Returns a record of key number `key`, finished at the given time, with one inline output and some objects.
 pub(super) fn record(kind: &str, key: i64, finished: u64, inline: &[u8], objects: &[&[u8]]) -> Record {
     let output = |(i, bytes): (usize, &&[u8])| Output {
         name: format!("o{i}"),
@@ -119,7 +119,7 @@ fn putting_twice_writes_once_and_files_are_read_only() {
     store.put(b"once").unwrap();
     let second = fs::metadata(object_file(&store, b"once")).unwrap();
     assert_eq!((first.ino(), first.mtime()), (second.ino(), second.mtime()));
-    assert_ne!(first.ctime_nsec(), second.ctime_nsec(), "a collector that saw the first leaves the second");
+    assert_ne!(first.ctime_nsec(), second.ctime_nsec(), "a collector that saw the first keeps the second");
     assert_eq!(second.mode() & 0o777, 0o444);
 }
 
@@ -137,7 +137,7 @@ fn the_oldest_computation_and_the_newest_import_are_used_and_differences_are_kep
         assert_eq!(other.output(&chosen.outputs[0]).unwrap(), used);
         assert_eq!(other.conflicts(&key).unwrap().len(), 3);
     }
-    // Equally old: the smaller digest, in whatever order they came.
+    // Of equally old records, the one with the smaller digest is used, whatever their order.
     let twins = [b"d", b"e"].map(|yielded| record("train", 2, 5, yielded, &[]));
     let digests = twins.each_ref().map(|twin| store.publish(twin).unwrap());
     let smaller = if digests[0] < digests[1] { &twins[0] } else { &twins[1] };
@@ -172,7 +172,7 @@ fn only_stores_and_empty_folders_are_opened() {
     let root = folder.path().join("new/store");
     Store::open(&root).unwrap().put(b"x").unwrap();
 
-    // An attempt to make one that was cut off goes on.
+    // An interrupted attempt to create a store is continued.
     fs::remove_file(root.join("wdpipe-store")).unwrap();
     fs::remove_dir_all(root.join("records")).unwrap();
     fs::remove_file(root.join("index.sqlite")).unwrap();
@@ -217,11 +217,11 @@ fn collecting_drops_what_no_kept_key_needs_and_no_record() {
     assert_eq!(planned, [("", ObjectDigest::of(&orphan)), ("probe", ObjectDigest::of(&dropped))]);
     assert_eq!(plan.bytes(), 3000 + 500 + 2 * 16 + 9);
 
-    // Nobody knows what a key reads that is being worked on and not kept.
+    // The inputs of a key that is being computed but not kept are unknown.
     let claim = store.claim(&record("train", 9, 1, b"", &[]).parts.key()).unwrap();
     assert!(matches!(store.execute_gc(&plan), Err(StoreError::Busy(keys)) if keys.len() == 1));
     drop(claim);
-    // A kept key may be worked on. One whose record is known is as if kept.
+    // A kept key can be computed. A key whose record is known counts as kept.
     let _claim = store.claim(&keeper.parts.key()).unwrap();
     let claim = store.claim(&loser.parts.key()).unwrap();
     assert_eq!(store.plan_gc(&policy, now + 2000).unwrap().object_count(), 1);
@@ -237,7 +237,7 @@ fn collecting_drops_what_no_kept_key_needs_and_no_record() {
     assert_eq!(store.execute_gc(&plan).unwrap(), super::GcDone::default());
 }
 
-/// How long things take on this machine: `cargo test --release -- --ignored --nocapture the_store_is_measured`.
+/// Measures the store on this machine: `cargo test --release -- --ignored --nocapture the_store_is_measured`.
 #[test]
 #[ignore = "takes a minute and 2 GiB of disk"]
 fn the_store_is_measured() {
@@ -293,7 +293,7 @@ fn records_are_found_by_the_beginning_of_their_digest_or_key() {
     assert_eq!(find("").len(), 3);
     assert!(find("0123456789abcdef").is_empty());
 
-    // The index is not asked, and damaged files are none.
+    // The index is not used, and damaged files are skipped.
     fs::remove_file(folder.path().join("index.sqlite")).unwrap();
     let (key, digest) = (records[2].parts.key().to_string(), digests[2].to_string());
     let path = folder.path().join("records").join(&key[..2]).join(&key[2..]).join(&digest);

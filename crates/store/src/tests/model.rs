@@ -1,4 +1,4 @@
-//! The store against a model in memory, under random sequences of what can happen to it.
+//! Compares the store with a model in memory, under random sequences of operations and faults.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,7 +37,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Object number `i`: of different lengths, some compressible.
+/// Returns object number `i`; objects have different lengths, and some are compressible.
 fn bytes(i: u64) -> Vec<u8> {
     if i.is_multiple_of(2) { noise(i as usize * 100, i) } else { vec![i as u8; 500] }
 }
@@ -54,7 +54,7 @@ struct Model {
 }
 
 impl Model {
-    /// The objects that records of some keys name.
+    /// Returns the objects named by records of some keys.
     fn named(&self, keys: impl IntoIterator<Item = i64>) -> BTreeSet<u64> {
         let digests: BTreeSet<_> = keys
             .into_iter()
@@ -64,8 +64,8 @@ impl Model {
         (0..8).filter(|&i| digests.contains(&ObjectDigest::of(&bytes(i)))).collect()
     }
 
-    /// Checks that what is there after a collection is what may be, and takes it over. Every object that is named can be
-    /// made again here, since no stage reads anything.
+    /// Checks that exactly the right objects remain after a collection, and takes them over. Every named object can
+    /// be recomputed here, since no stage has inputs.
     fn collected(&mut self, keep: &[i64], limit: Option<u64>, sizes: &BTreeMap<u64, u64>, there: BTreeSet<u64>) {
         let pinned = self.named(self.pins.iter().copied());
         let needed = &self.named(keep.iter().copied()) - &pinned;
@@ -78,9 +78,9 @@ impl Model {
             Some(limit) => {
                 let stays: u64 = there.iter().map(|i| sizes[i]).sum();
                 let last = if gone.is_disjoint(&needed) { &loose } else { &needed };
-                assert!(gone.is_disjoint(&needed) || loose.is_subset(&gone), "what is loose goes first");
-                assert!(gone.intersection(last).all(|i| stays + sizes[i] > limit), "no more than must");
-                assert!(stays <= limit || there.is_subset(&pinned), "no less than may");
+                assert!(gone.is_disjoint(&needed) || loose.is_subset(&gone), "loose objects are removed first");
+                assert!(gone.intersection(last).all(|i| stays + sizes[i] > limit), "no more than necessary");
+                assert!(stays <= limit || there.is_subset(&pinned), "no fewer than possible");
             }
         }
         self.objects = there;
@@ -97,7 +97,7 @@ proptest! {
 
     #[test]
     fn the_store_answers_as_a_map_in_memory_would(steps in prop::collection::vec(step(), 1..30)) {
-        // In memory where there is such a place: thousands of files are synced.
+        // In memory if possible: thousands of files are synced.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let mut store = Store::open(folder.path()).unwrap();
         let other = Store::open(folder.path()).unwrap();

@@ -1,10 +1,10 @@
-//! What a newer program wrote is refused or left alone, and the message says which version it takes; what an older one
-//! lacks is no fault.
+//! Files of a newer program are refused or left alone, and the message names the required version; the lack of newer
+//! files is not a fault.
 
 use super::*;
 use base::digest::RecordDigest;
 
-/// The file of a record as a newer program would have written it.
+/// Writes the file of a record as a newer program would.
 fn newer_record(store: &Store, record: &Record) -> PathBuf {
     let (_, mut bytes) = record.to_bytes().unwrap();
     bytes[4..6].copy_from_slice(&2_u16.to_le_bytes());
@@ -96,7 +96,7 @@ fn a_store_without_the_folders_that_came_later_opens() {
     let digest = store.put(b"x").unwrap();
     drop(store);
     for later in ["signatures", "pins", "catalog"] {
-        assert!(!folder.path().join(later).exists(), "{later} is made when it is first needed");
+        assert!(!folder.path().join(later).exists(), "{later} is created when it is first needed");
     }
     let store = Store::open(folder.path()).unwrap();
     assert_eq!(store.get(&digest).unwrap(), b"x");

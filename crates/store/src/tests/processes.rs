@@ -1,4 +1,4 @@
-//! Threads and processes that use one folder at the same time, and die, and find the disk full.
+//! Threads and processes that use one folder at the same time, are killed, or fill the disk.
 
 use std::process::{Child, Command};
 use std::thread;
@@ -74,9 +74,9 @@ fn of_many_that_claim_and_leave_only_one_is_in_at_a_time() {
 
 const FOLDER: &str = "WDPIPE_TEST_STORE";
 
-/// The body of the child of the test below.
+/// Body of the child of the test below.
 #[test]
-#[ignore = "runs for ever: it is started and killed by another test"]
+#[ignore = "runs forever: it is started and killed by another test"]
 fn works_until_it_is_killed() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let store = Store::open(Path::new(&folder)).unwrap();
@@ -113,7 +113,7 @@ fn a_process_that_is_killed_leaves_a_sound_store_and_no_claim() {
     }
 }
 
-/// A file system of its own, of a few MB; `None`, and a line that says so, where that is not possible.
+/// A separate file system of a few MB; `None`, with a message, if it cannot be mounted.
 struct Disk(TempDir);
 
 impl Disk {
@@ -153,7 +153,7 @@ fn a_full_disk_is_an_error_that_leaves_nothing_half_written() {
     assert!(put > 10);
     assert_eq!(sound(&store).objects, put);
     assert!(fs::read_dir(disk.0.path().join("tmp")).unwrap().next().is_none());
-    // With space again it goes on, index included.
+    // When there is space again, the store works again, including the index.
     fs::remove_file(object_file(&store, &noise(200_000, 0))).unwrap();
     store.publish(&record("train", 1, 1, b"", &[])).unwrap();
     assert_eq!(store.last_named("fig/train@1").unwrap().unwrap().provenance.finished, 1);

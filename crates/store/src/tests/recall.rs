@@ -1,4 +1,4 @@
-//! What is remembered of records holds as long as the files do.
+//! Remembered outcomes are valid as long as the files are unchanged.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::*;
 use base::digest::StageKey;
 use base::record::Outline;
 
-/// What is remembered of a key, and what is there of it; nothing if it does not hold.
+/// Returns the remembered outcome of a key and the states of its outputs; `None` if it is not valid.
 fn recalled(store: &Store, key: &StageKey) -> Option<(Outline, Vec<ObjectState>)> {
     let (outline, witnesses) = store.recall(1).outline(key)?;
     let states = store.held().unwrap().holds(&witnesses)?;
@@ -25,7 +25,7 @@ fn what_is_remembered_holds_until_a_file_changes() {
     let look = || keys.iter().for_each(|key| drop(store.outlines(key).unwrap()));
     look();
     store.remember_outlines();
-    assert_eq!(recalled(&store, &keys[0]), None, "the folder was changed a moment ago, and may be again");
+    assert_eq!(recalled(&store, &keys[0]), None, "the folder was just changed, and can change again");
 
     std::thread::sleep(Duration::from_millis(2100));
     look();
@@ -36,12 +36,12 @@ fn what_is_remembered_holds_until_a_file_changes() {
         assert_eq!((&outline.outputs, &states), (&record.outputs, &present));
         assert_eq!(outline.digest, store.records(key).unwrap()[0].0);
     }
-    // Also by one that is opened later, and asks little of a large index.
+    // This also works in a store that is opened later, and with few queries to a large index.
     let later = Store::open(folder.path()).unwrap();
     assert_eq!(recalled(&later, &keys[0]), recalled(&store, &keys[0]));
     assert_eq!(later.recall(0).outline(&keys[1]).map(|(outline, _)| outline.outputs), Some(records[1].outputs.clone()));
 
-    // Another outcome of the first key, another object's file, a record's bytes, a record's name.
+    // Change another outcome of the first key, an object's file, a record's bytes, a record's name.
     store.publish(&record("train", 0, 2, b"n", &[])).unwrap();
     let object = store.layout.object(&records[1].outputs[0].object);
     let (bytes, aside) = (fs::read(&object).unwrap(), folder.path().join("aside"));

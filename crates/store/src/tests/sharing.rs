@@ -1,4 +1,5 @@
-//! Stores that others write to as well, as far as one account can show. The others: `tests/it/accounts.rs`.
+//! Stores that others can write to, as far as one account can test this. For several accounts see
+//! `tests/it/accounts.rs`.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
@@ -20,7 +21,7 @@ fn the_index_of_a_store_that_others_write_to_lies_elsewhere() {
     let (root, private) = (folder.path().join("store"), folder.path().join("home/.cache/wdpipe"));
     let options = Options { private: Some(private.clone()) };
     Store::open_with(&root, &options).unwrap().put(b"x").unwrap();
-    assert!(indexes(&root).len() == 1 && !private.exists(), "one's own lies with the files");
+    assert!(indexes(&root).len() == 1 && !private.exists(), "a private index is next to the files");
     fs::remove_file(root.join("index.sqlite")).unwrap();
 
     chmod(&root, 0o3777);
@@ -31,7 +32,7 @@ fn the_index_of_a_store_that_others_write_to_lies_elsewhere() {
     assert!(indexes(&root).is_empty() && index.len() == 1, "{index:?}");
     let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
     assert_eq!((mode(&private), mode(&index[0])), (0o700, 0o600));
-    // Another store has another; by another way it is the same.
+    // Another store has its own index; another path to the same store has the same index.
     std::os::unix::fs::symlink(&root, folder.path().join("link")).unwrap();
     Store::open_with(&folder.path().join("link"), &options).unwrap();
     assert_eq!(indexes(&private).len(), 1);
@@ -40,7 +41,7 @@ fn the_index_of_a_store_that_others_write_to_lies_elsewhere() {
     chmod(&other, 0o3777);
     Store::open_with(&other, &options).unwrap();
     assert_eq!(indexes(&private).len(), 2);
-    // Without a place, and with one that others write to, it is in memory.
+    // Without a private folder, or with one that others can write to, the index is in memory.
     chmod(&private, 0o777);
     for options in [Options::default(), options] {
         let store = Store::open_with(&root, &options).unwrap();
@@ -73,6 +74,6 @@ fn a_store_of_ones_own_has_nothing_to_tell_and_an_open_one_has() {
     chmod(folder.path(), 0o777);
     let store = Store::open(folder.path()).unwrap();
     let told: Vec<_> = store.sharing().unwrap().into_iter().map(|finding| finding.what).collect();
-    assert!(told[0].contains("anyone on this machine may write there"), "{told:?}");
+    assert!(told[0].contains("anyone on this machine can write there"), "{told:?}");
     assert!(told.iter().any(|what| what.contains("no sticky bit")), "{told:?}");
 }

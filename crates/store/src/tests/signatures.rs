@@ -1,4 +1,4 @@
-//! Signatures are found by everyone, and damaged or forged ones by nobody.
+//! Signatures are found by all readers; damaged or forged ones are ignored.
 
 use std::thread;
 
@@ -14,7 +14,7 @@ fn batch(key: &SecretKey, numbers: impl IntoIterator<Item = u64>) -> Batch {
     Batch::sign(key, digests(numbers)).unwrap()
 }
 
-/// The signers of record number `number`.
+/// Returns the signers of record number `number`.
 fn signers(store: &Store, number: u64) -> Vec<PublicKey> {
     store.signers(&digests([number])[0]).unwrap()
 }
@@ -28,7 +28,7 @@ fn signatures_are_found_in_this_store_and_another_on_the_same_folder() {
     keys.sort_by_key(SecretKey::public);
     let [one, two] = &keys;
 
-    // Asked before and after: what is published later is entered.
+    // Queried before and after: signatures published later are included.
     assert!(signers(&store, 1).is_empty());
     let first = batch(two, [1, 2]);
     let name = store.publish_signatures(&first).unwrap();
@@ -77,7 +77,7 @@ fn damaged_and_forged_batches_are_moved_aside_and_do_not_count() {
     let file = store.layout.batch(&name);
     let bytes = fs::read(&file).unwrap();
     let quarantined = || fs::read_dir(folder.path().join("quarantine")).unwrap().count();
-    // That every flipped bit is refused is tested with the batch; every one costs files that are synced.
+    // The tests of batches check that every flipped bit is refused; here every case writes and syncs files.
     for at in (0..bytes.len()).step_by(13) {
         let mut bad = bytes.clone();
         bad[at] ^= 1;
@@ -94,14 +94,14 @@ fn damaged_and_forged_batches_are_moved_aside_and_do_not_count() {
         assert_eq!(signers(&store, 1).len(), 2);
     }
 
-    // Under a name that is not its hash; forged under the right name; a folder's worth of zeros.
+    // A batch under a name that is not its hash, a forged one under the right name, and a huge file of zeros.
     let write = |name: BatchDigest, bytes: &[u8]| fs::write(store.layout.batch(&name), bytes).unwrap();
     write(BatchDigest::of(b"another"), &bytes);
     let mut forged = bytes.clone();
     forged[6..38].copy_from_slice(other.public().as_bytes());
     write(BatchDigest::of(&forged), &forged);
     fs::File::create(store.layout.batch(&BatchDigest::of(b"long"))).unwrap().set_len(1 << 40).unwrap();
-    // Of a newer program: nobody's to throw away. What is no batch by its name is passed over.
+    // A batch of a newer program must be left alone. Files with other names are skipped.
     let newer = [&b"WDsg\x02\x00"[..], &bytes[6..]].concat();
     write(BatchDigest::of(&newer), &newer);
     fs::write(folder.path().join("signatures/README"), "").unwrap();

@@ -1,4 +1,4 @@
-//! Objects in and out piece by piece.
+//! Reading and writing objects piece by piece.
 
 use std::io::Read;
 
@@ -19,8 +19,8 @@ fn temporary(store: &Store) -> usize {
     fs::read_dir(store.layout.temporary()).unwrap().count()
 }
 
-/// Of every size and kind that is treated differently: nothing, little, what compresses and what does not, and what
-/// only looks as if it did.
+/// Returns samples of every size and kind that is treated differently: empty, small, compressible and incompressible
+/// ones, and some that only seem compressible.
 fn samples() -> Vec<Vec<u8>> {
     let mut mostly = noise(1_000_000, 3);
     for start in [0, 467_232, 934_464] {
@@ -54,7 +54,7 @@ fn both_ways_give_the_same_files() {
             assert!(fs::read(&path).unwrap() == bytes);
         }
         let [a, b] = [&whole, &pieces].map(|store| fs::metadata(object_file(store, &bytes)).unwrap().len());
-        // zstd knows the length beforehand in one case, which may change a few choices.
+        // zstd knows the length in advance in one case, which can change a few choices.
         assert!(a.abs_diff(b) <= 16 + a / 1000, "{a} {b} bytes for {}", bytes.len());
         assert_eq!(temporary(&pieces), 0);
     }
@@ -87,7 +87,7 @@ fn only_the_object_s_own_bytes_are_taken_and_only_if_they_are_not_there() {
     }
     assert_eq!(
         store.put_from(&other, 5, &mut Broken).unwrap_err().to_string(),
-        "cannot read what was to be stored: no more"
+        "cannot read the bytes to be stored: no more"
     );
     assert_eq!((store.state(&other).unwrap(), temporary(&store)), (ObjectState::Missing, 0));
 }

@@ -1,8 +1,8 @@
-//! Archives that somebody damaged, or made up.
+//! Damaged and forged archives.
 
 use super::*;
 
-/// What is in an archive, to be changed and written again under a right checksum.
+/// The contents of an archive, which can be changed and written again with a valid checksum.
 #[derive(Clone)]
 struct Forged {
     header: Header,
@@ -22,7 +22,7 @@ impl Forged {
         Self { header: Header::from_bytes(&entries.remove(0)).unwrap(), entries }
     }
 
-    /// The unpacked bytes.
+    /// Returns the unpacked bytes.
     fn unpacked(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for entry in [&self.header.to_bytes().unwrap()].into_iter().chain(&self.entries) {
@@ -36,7 +36,7 @@ impl Forged {
         packed(&self.unpacked())
     }
 
-    /// Puts records in place of those that are there, in order.
+    /// Replaces the records, in order.
     fn set_records(&mut self, records: &[Record]) {
         let mut encoded: Vec<_> = records.iter().map(|record| record.to_bytes().unwrap()).collect();
         encoded.sort_unstable();
@@ -44,7 +44,7 @@ impl Forged {
         self.entries.splice(..old, encoded.into_iter().map(|(_, bytes)| bytes));
     }
 
-    /// Makes the header fit a closure.
+    /// Makes the header match a closure.
     fn set_header(&mut self, closure: &Closure) {
         let figure = closure.figure().unwrap();
         (self.header.key, self.header.record, self.header.root) = (figure.key, figure.digest, closure.root());
@@ -55,13 +55,13 @@ impl Forged {
     }
 }
 
-/// An archive of some unpacked bytes.
+/// Returns an archive of the given unpacked bytes.
 pub(super) fn packed(unpacked: &[u8]) -> Vec<u8> {
     let frame = zstd::encode_all(unpacked, 1).unwrap();
     sealed([&MAGIC[..], &VERSION.to_le_bytes(), &frame].concat())
 }
 
-/// Puts a right checksum behind bytes.
+/// Appends a valid checksum.
 fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
     let hash = *hasher().update(&bytes).finalize().as_bytes();
     bytes.extend(hash);
@@ -81,8 +81,8 @@ fn every_flip_cut_and_addition_is_refused_with_or_without_a_right_checksum() {
     let root = good.header.root;
     assert_eq!(Numbers::from_bytes(&forged.bytes()).as_ref().ok(), Some(&good));
     let body = bytes.len() - TRAILER as usize;
-    // Whoever makes the checksum right again can say something else of who ran a stage other than the figure, and when:
-    // signatures tell. What was computed, from what, and what came out is another root.
+    // A forger who fixes the checksum can change who ran a stage other than the figure, and when: signatures reveal
+    // this. Changes of keys, inputs or outputs change the root.
     let harmless = |bad: &[u8]| {
         let same =
             |n: Numbers| (n.closure().root(), n.header, n.objects) == (root, good.header.clone(), good.objects.clone());
@@ -103,7 +103,7 @@ fn every_flip_cut_and_addition_is_refused_with_or_without_a_right_checksum() {
         assert!(matches!(Numbers::from_bytes(&[&bytes[..], more].concat()), Err(ArchiveError::Checksum)));
         assert!(Numbers::from_bytes(&sealed([&bytes[..body], more].concat())).is_err());
     }
-    // The same for what is packed.
+    // The same for the unpacked bytes.
     let unpacked = forged.unpacked();
     for at in 0..unpacked.len() {
         let mut bad = unpacked.clone();
@@ -124,19 +124,19 @@ fn the_header_is_no_other_than_the_records_say() {
     };
     let other = closure.members[0].digest;
     for (change, part) in [
-        (&(|h: &mut Header| h.root = ClosureRoot::from_bytes([0; 32])) as &dyn Fn(&mut Header), "another root"),
-        (&|h| h.key = StageKey::from_bytes([0; 32]), "another key"),
-        (&|h| h.figure = "figure8".into(), "not that of the figure that its header names"),
-        (&|h| h.figure = "\u{1b}[2J".into(), "not that of the figure that its header names"),
+        (&(|h: &mut Header| h.root = ClosureRoot::from_bytes([0; 32])) as &dyn Fn(&mut Header), "root of its records"),
+        (&|h| h.key = StageKey::from_bytes([0; 32]), "does not match its header"),
+        (&|h| h.figure = "figure8".into(), "not that of the figure named in its header"),
+        (&|h| h.figure = "\u{1b}[2J".into(), "not that of the figure named in its header"),
         (&|h| h.record = RecordDigest::from_bytes([0; 32]), "record is missing"),
-        (&|h| h.record = other, "another key"),
+        (&|h| h.record = other, "does not match its header"),
         (&|h| h.scope = Scope::All, "holds more than numbers"),
         (&|h| h.bulk = 1, "holds more than numbers"),
-        (&|h| h.records += 1, "not to be used"),
-        (&|h| h.records -= 1, "not to be used"),
+        (&|h| h.records += 1, "invalid archive"),
+        (&|h| h.records -= 1, "invalid archive"),
         (&|h| h.objects += 1, "cannot be unpacked"),
         (&|h| h.objects -= 1, "is missing"),
-        (&|h| h.batches = 1, "is no batch of signatures"),
+        (&|h| h.batches = 1, "is not a batch of signatures"),
         (&|h| h.records = u32::MAX, "entries"),
         (&|h| h.figure = "x".repeat(5000), "header of"),
     ] {
@@ -160,21 +160,24 @@ fn nothing_is_missing_in_it_too_much_or_twice() {
     };
     refused(&|f| f.entries.swap(0, 1), "records are not in order");
     refused(&|f| f.objects().swap(0, 1), "objects are not in order");
-    refused(&|f| f.entries[1] = f.entries[0].clone(), "records are not in order, or one is there twice");
+    refused(&|f| f.entries[1] = f.entries[0].clone(), "records are not in order, or one is repeated");
     refused(
         &|f| {
             let twice = f.objects()[1].clone();
             f.entries.push(twice);
             f.header.objects += 1;
         },
-        "objects are not in order, or one is there twice",
+        "objects are not in order, or one is repeated",
     );
     refused(&|f| f.objects()[0][0] ^= 1, "object");
-    refused(&|f| f.set_records(&records[1..]), "nothing in it yields what \"f/dataset\" reads as \"test\"");
-    refused(&|f| f.set_records(&[&records[..], &[record("else", &[], &[])]].concat()), "1 of its records have nothing");
-    // One that yields what is needed belongs to it, and so changes the root.
+    refused(&|f| f.set_records(&records[1..]), "no stage in it yields an input of \"f/dataset\": \"test\"");
+    refused(
+        &|f| f.set_records(&[&records[..], &[record("else", &[], &[])]].concat()),
+        "1 of its records do not belong",
+    );
+    // A record that yields a needed object belongs to the figure, and so changes the root.
     let also = record("else", &[], &[("metrics", b"short".to_vec())]);
-    refused(&|f| f.set_records(&[&[also.clone()][..], &records].concat()), "another root");
+    refused(&|f| f.set_records(&[&[also.clone()][..], &records].concat()), "root of its records");
     refused(
         &|f| {
             f.entries.push(b"more".to_vec());
@@ -182,15 +185,15 @@ fn nothing_is_missing_in_it_too_much_or_twice() {
             let start = f.header.records as usize;
             f.entries[start..].sort_by_key(|bytes| *ObjectDigest::of(bytes).as_bytes());
         },
-        "has nothing to do with the figure",
+        "does not belong to the figure",
     );
     let two_batches = |f: &mut Forged, batches: [Vec<u8>; 2]| {
         let at = f.header.records as usize;
         f.entries.splice(at..at, batches);
         f.header.batches = 2;
     };
-    refused(&|f| two_batches(f, [batch("1"), batch("1")]), "batches are not in order, or one is there twice");
-    // A record that lies about an object's length, and a root that fits it.
+    refused(&|f| two_batches(f, [batch("1"), batch("1")]), "batches are not in order, or one is repeated");
+    // A record with a wrong length of an object, and a root that matches it.
     let mut lying = records.clone();
     lying[3].outputs[0].bytes += 1;
     refused(
@@ -198,7 +201,7 @@ fn nothing_is_missing_in_it_too_much_or_twice() {
             f.set_records(&lying);
             f.set_header(&closure_of(&lying));
         },
-        "another length than its record says",
+        "does not match its record",
     );
     let mut two_lengths = records.clone();
     let mut again = two_lengths[3].outputs[0].clone();
@@ -211,7 +214,7 @@ fn nothing_is_missing_in_it_too_much_or_twice() {
         },
         "two lengths",
     );
-    // The same record in another form: a map whose names are not in order decodes to the same.
+    // The same record in another encoding: a map whose names are not in order decodes to the same value.
     refused(
         &|f| {
             let mut odd = records[0].clone();
@@ -224,7 +227,7 @@ fn nothing_is_missing_in_it_too_much_or_twice() {
             f.entries[0] = bytes;
             f.entries[..4].sort_by_key(|bytes| *RecordDigest::of(bytes).as_bytes());
         },
-        "is not written as this program writes records",
+        "is not encoded as this program encodes records",
     );
 }
 
@@ -267,11 +270,11 @@ fn bulk_is_held_to_what_the_records_name() {
     assert_eq!(forged.header.bulk, 4);
     for (change, part) in [
         (&(|f: &mut Forged| f.entries.swap(6, 7)) as &dyn Fn(&mut Forged), "bulk objects are not in order"),
-        (&|f| f.entries[8] = f.entries[7].clone(), "bulk objects are not in order, or one is there twice"),
-        (&|f| f.entries[6][0] ^= 1, "has nothing to do with the figure"),
-        (&|f| f.entries[6].truncate(5), "has nothing to do with the figure"),
+        (&|f| f.entries[8] = f.entries[7].clone(), "bulk objects are not in order, or one is repeated"),
+        (&|f| f.entries[6][0] ^= 1, "does not belong to the figure"),
+        (&|f| f.entries[6].truncate(5), "does not belong to the figure"),
         (&|f| f.header.bulk = 5, "cannot be unpacked"),
-        (&|f| f.header.bulk = 3, "more follows"),
+        (&|f| f.header.bulk = 3, "more entries than"),
     ] {
         let mut forged = forged.clone();
         change(&mut forged);

@@ -1,4 +1,4 @@
-//! Memory that hostile and large archives take, measured in processes of their own.
+//! Memory used by hostile and large archives, measured in separate processes.
 
 use std::process::Command;
 
@@ -6,14 +6,14 @@ use super::*;
 
 const CASE: &str = "WDPIPE_TEST_ARCHIVE";
 
-/// The largest amount of memory that this process had, in KiB.
+/// Returns the peak memory of this process in KiB.
 fn peak() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// An archive whose unpacked bytes begin with `start` and go on with `unit`, again and again, as long as a limit.
+/// Writes an archive whose unpacked bytes start with `start`, followed by repeated `unit`s up to `length` bytes.
 fn bomb(path: &Path, start: &[u8], unit: &[u8], length: u64) {
     let mut frame = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
     frame.write_all(start).unwrap();
@@ -30,8 +30,8 @@ fn entry(bytes: &[u8]) -> Vec<u8> {
     [&(bytes.len() as u64).to_le_bytes()[..], bytes].concat()
 }
 
-/// A record of nearly 4 MiB that takes as much memory as any: a list of maps with an entry each. Its `number` makes it
-/// another than the next.
+/// Returns a record of nearly 4 MiB with the maximum memory use: a list of maps with one entry each. `number` makes
+/// records different.
 fn heavy(number: i64) -> Vec<u8> {
     let mut record = record("heavy", &[], &[]);
     let map = Value::Map([(String::new(), Value::Bool(true))].into());
@@ -40,7 +40,7 @@ fn heavy(number: i64) -> Vec<u8> {
     record.to_bytes().unwrap().1
 }
 
-/// Body of the child: reads or imports one archive, and says what came of it and how much memory it took.
+/// Body of the child: reads or imports one archive, and prints the result and its memory use.
 #[test]
 #[ignore = "is started by another test"]
 fn measures() {
@@ -60,7 +60,7 @@ fn measures() {
     println!("{} KiB, {said}", peak());
 }
 
-/// Runs the child on an archive; what it said and the memory in MiB.
+/// Runs the child on an archive; returns its memory use in MiB and its output.
 fn measured(path: &Path) -> (u64, String) {
     let program = std::env::current_exe().unwrap();
     let mut command = Command::new(program);
@@ -109,7 +109,7 @@ fn bombs_are_refused_within_256_mib() {
     }
 }
 
-/// A figure behind which are weights of 128 MiB, half of which compress.
+/// Returns a figure that depends on weights of 128 MiB, half of which is compressible.
 fn large() -> (Closure, Vec<u8>) {
     let mut weights = noise(64 << 20, 1);
     weights.resize(128 << 20, 0);

@@ -17,14 +17,14 @@ use base::closure::Closure;
 use base::record::{KeyParts, Output, Provenance, Record};
 use base::value::{Map, Value};
 
-/// Bytes that do not compress.
+/// Returns bytes that do not compress.
 fn noise(length: usize, seed: u64) -> Vec<u8> {
     let mut bytes = vec![0; length];
     blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
     bytes
 }
 
-/// Contents of outputs by name. What has less than 100 bytes is inline.
+/// Contents of outputs by name. Contents of less than 100 bytes are inline.
 type Outputs<'a> = &'a [(&'a str, Vec<u8>)];
 
 fn record(kind: &str, reads: &[(&str, &[u8])], yields: Outputs<'_>) -> Record {
@@ -44,7 +44,7 @@ fn record(kind: &str, reads: &[(&str, &[u8])], yields: Outputs<'_>) -> Record {
     }
 }
 
-/// A figure (`figure9`) with what is behind it, from imported images to the drawing, and all bytes.
+/// Returns a figure (`figure9`) with its closure, from imported images to the drawing, and all bytes.
 fn sample() -> (Closure, Vec<Vec<u8>>) {
     let (images, test, some) = (noise(3000, 1), noise(300, 2), noise(1000, 3));
     let (weights, table) = (noise(200_000, 4), b"a table of many numbers ".repeat(300));
@@ -66,7 +66,7 @@ fn sample() -> (Closure, Vec<Vec<u8>>) {
     (closure_of(&records), vec![images, test, some, weights, table, plotted])
 }
 
-/// The closure of the last of some records.
+/// Returns the closure of the last of some records.
 fn closure_of(records: &[Record]) -> Closure {
     let named: BTreeMap<_, _> = records.iter().map(|record| (name(record), record.clone())).collect();
     Closure::of(name(records.last().unwrap()), &named)
@@ -82,7 +82,7 @@ fn empty() -> (TempDir, Store) {
     (folder, store)
 }
 
-/// A store with all of [`sample`].
+/// Returns a store with all of [`sample`].
 fn full() -> (TempDir, Store, Closure) {
     let (folder, store) = empty();
     let (closure, objects) = sample();
@@ -108,13 +108,13 @@ fn take_if(store: &Store, bytes: &[u8], admitted: &Admitted<'_>, dry_run: bool) 
     import(&path, store, &Admission { admitted, keep: &|_| Ok(true) }, dry_run)
 }
 
-/// How many files there are in a part of a store.
+/// Returns the number of files in a part of a store.
 fn files(store: &Store, part: &str) -> usize {
     let all = walkdir::WalkDir::new(store.root().join(part)).into_iter();
     all.filter(|entry| entry.as_ref().unwrap().file_type().is_file()).count()
 }
 
-/// A batch of signatures, as far as archives know them.
+/// Returns bytes that archives accept as a batch of signatures.
 fn batch(text: &str) -> Vec<u8> {
     format!("WDsg{text}").into_bytes()
 }
@@ -123,7 +123,7 @@ fn batch(text: &str) -> Vec<u8> {
 fn the_same_contents_give_the_same_bytes() {
     let (_folder, store, closure) = full();
     let (_other_folder, other) = empty();
-    // In another order, and through files that differ: one pass of zstd knows the length, the other does not.
+    // In another order, and through files that differ: zstd knows the length in one case but not in the other.
     let (_, objects) = sample();
     for bytes in objects.iter().rev() {
         other.put_from(&ObjectDigest::of(bytes), bytes.len() as u64, &mut &bytes[..]).unwrap();
@@ -216,7 +216,7 @@ fn dropped_bulk_is_left_out_and_a_missing_table_is_said() {
     let (_folder, store) = empty();
     store.put(&objects[5]).unwrap();
     let error = export(&store, &closure, &[], Scope::Numbers, &mut Vec::new()).unwrap_err();
-    let said = "the bytes of output `predictions` of `f/train` are not here";
+    let said = "output `predictions` of `f/train` is not in the store";
     assert!(matches!(&error, ArchiveError::Missing { .. }) && error.to_string().starts_with(said), "{error}");
 }
 
@@ -233,17 +233,17 @@ fn records_must_be_admitted_and_another_import_is_not() {
     assert_eq!(error.to_string(), "the record of `f/train` is not admitted: nobody signed it");
     assert_eq!((files(&other, "objects"), files(&other, "records")), (0, 0));
 
-    // Other images under the same key are here.
+    // The store has other images under the same key.
     other.publish(&record("import", &[], &[("train", b"others".to_vec()), ("test", b"x".to_vec())])).unwrap();
     assert!(matches!(take(&other, &bytes), Err(ArchiveError::OtherImport(stage)) if stage == "f/import"));
     assert_eq!((files(&other, "objects"), files(&other, "records")), (0, 1));
 
-    // With newer ones here, that of the archive changes nothing.
+    // If the store has newer ones, the archive's import changes nothing.
     other.publish_newest(record("import", &[], &[("train", b"newest".to_vec()), ("test", b"x".to_vec())])).unwrap();
     assert_eq!(take(&other, &bytes).unwrap().differing, ["f/import"]);
     assert_eq!(other.record(&closure.members[0].key).unwrap().unwrap().outputs[0].bytes, 6);
 
-    // Another outcome of a computation is evidence.
+    // A different outcome of a computation is evidence.
     let (_third_folder, third) = empty();
     let mut differing = closure.members[2].record.clone();
     differing.outputs[1] = record("x", &[], &[("metrics", b"else".to_vec())]).outputs[0].clone();

@@ -1,4 +1,4 @@
-//! From a remote into a store.
+//! Fetching from a remote into a store.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,46 +11,47 @@ use base::digest::{BatchDigest, ObjectDigest, RecordDigest, StageKey};
 use base::record::{RECORD_LIMIT, Record};
 use files::Draft;
 
-/// What has come in is published after so many bytes or files, so that not all is lost with the process.
+/// Number of bytes or files after which fetched objects are published, so that a killed process does not lose all of
+/// them.
 const TOGETHER: (u64, usize) = (512 << 20, 2000);
 
-/// What is to be fetched.
+/// What to fetch.
 #[derive(Debug, Default)]
 pub struct Fetch<'a> {
-    /// Records.
+    /// Records to fetch.
     pub records: Vec<&'a Listed>,
-    /// Signatures that may be under them.
+    /// Batches that can contain signatures of these records.
     pub signatures: Vec<&'a Signed>,
-    /// Objects with the bytes of their files.
+    /// Objects with the sizes of their files in bytes.
     pub objects: Vec<(ObjectDigest, u64)>,
 }
 
-/// What was fetched.
+/// Result of a fetch.
 #[derive(Debug, Default)]
 pub struct Fetched {
-    /// Records that were not here.
+    /// Number of new records.
     pub records: usize,
-    /// Objects that were not here.
+    /// Number of new objects.
     pub objects: usize,
-    /// Objects that the remote lists and does not have.
+    /// Number of objects that the remote lists but does not have.
     pub missing: usize,
-    /// Records that may not come in, and why not.
+    /// Records that were not admitted, and why.
     pub refused: Vec<(StageKey, RecordDigest, RemoteError)>,
-    /// Records that the remote lists, and that are not there or damaged.
+    /// Records that the remote lists, but that are missing or damaged.
     pub lost: Vec<RecordDigest>,
-    /// What is wrong with each file that is listed and could not be had, but for objects that are gone.
+    /// Errors of listed files that could not be fetched, except missing objects.
     pub trouble: Vec<RemoteError>,
 }
 
-/// Whether a record may come in, with the batches of signatures that were fetched; else why not.
+/// Decides whether a record is admitted, given the fetched batches of signatures; the error says why not.
 pub type Admits<'a> = &'a (dyn Fn(RecordDigest, &Record, &[sign::Batch]) -> Result<(), RemoteError> + Sync);
 
-/// Brings things into a store; each is hashed before it is there. What is there already must be left out by the caller. A
-/// file that the remote lost or that is damaged keeps nothing else from coming.
+/// Fetches files into a store; each is hashed before it is published. The caller must leave out files that the store
+/// has. A lost or damaged file on the remote does not prevent others from being fetched.
 ///
 /// # Errors
-/// If the remote fails, or the store cannot be written. What was published before stays, and
-/// what was fetched in part goes on from there next time.
+/// If the remote fails, or the store cannot be written. Files published before remain, and partly fetched ones are
+/// resumed next time.
 pub fn fetch(
     transport: &dyn Transport,
     store: &Store,
@@ -87,7 +88,7 @@ pub fn fetch(
     Ok(done)
 }
 
-/// Whether what was imported here would be the same afterwards.
+/// Checks that a record does not replace a different local import.
 fn stays_what_it_is(transport: &dyn Transport, store: &Store, record: &Record) -> Result<(), RemoteError> {
     match store.replaces_import(record)? {
         false => Ok(()),
@@ -98,7 +99,7 @@ fn stays_what_it_is(transport: &dyn Transport, store: &Store, record: &Record) -
     }
 }
 
-/// What came of one file: if that alone could not be had, why, as a value.
+/// Returns an error as a value if it concerns only one file.
 fn one<T>(fetched: Result<T, RemoteError>) -> Result<Result<T, RemoteError>, RemoteError> {
     match fetched {
         Err(error) if error.is_of_one_file() => Ok(Err(error)),
@@ -106,7 +107,7 @@ fn one<T>(fetched: Result<T, RemoteError>) -> Result<Result<T, RemoteError>, Rem
     }
 }
 
-/// Those that could be had; what is wrong with the others is noted.
+/// Returns the files that were fetched, and collects the errors of the others.
 fn had<T>(files: Vec<Result<T, RemoteError>>, trouble: &mut Vec<RemoteError>) -> impl Iterator<Item = T> {
     files.into_iter().filter_map(|file| file.map_err(|error| trouble.push(error)).ok())
 }
@@ -120,9 +121,9 @@ fn fetch_batch(
     let bytes = small(transport, &path, sign::Batch::MAX_BYTES, watch)?;
     watch.moved(1, bytes.len() as u64);
     if BatchDigest::of(&bytes) != signed.batch {
-        return Err(wrong(transport, &path, "its bytes have another hash"));
+        return Err(wrong(transport, &path, "its bytes have the wrong hash"));
     }
-    // One that is none says nothing: then its records count as unsigned.
+    // An invalid batch is ignored: its records count as unsigned.
     Ok(sign::Batch::from_bytes(&bytes).ok())
 }
 
@@ -135,12 +136,14 @@ pub(super) fn fetch_record(
     let bytes = small(transport, &path, RECORD_LIMIT, watch)?;
     watch.moved(1, bytes.len() as u64);
     if RecordDigest::of(&bytes) != listed.record {
-        return Err(wrong(transport, &path, "its bytes have another hash"));
+        return Err(wrong(transport, &path, "its bytes have the wrong hash"));
     }
     match Record::from_bytes(&bytes) {
         Ok(record) if record.parts.key() == listed.key => Ok(record),
-        Ok(_) => Err(wrong(transport, &path, "it is of another key")),
-        Err(CodecError::Version { .. }) => Err(wrong(transport, &path, "a newer wdpipe wrote it: use a newer one")),
+        Ok(_) => Err(wrong(transport, &path, "it has the wrong key")),
+        Err(CodecError::Version { .. }) => {
+            Err(wrong(transport, &path, "it was written by a newer wdpipe: use a newer version"))
+        }
         Err(error) => Err(wrong(transport, &path, error.to_string())),
     }
 }
@@ -156,7 +159,7 @@ fn fetch_objects(
     let published = |bulk: crate::Bulk<'_>| bulk.publish().map(|published| published.objects);
     let fetched = each(transport, wanted, |(object, size)| {
         let ready = match one(fetch_object(transport, store, object, *size, watch))? {
-            // It may have been removed to save space.
+            // The object can have been removed to save space.
             Err(RemoteError::Missing { .. }) => return Ok((0, 1, None)),
             Err(error) => return Ok((0, 0, Some(error))),
             Ok(ready) => ready,
@@ -170,7 +173,7 @@ fn fetch_objects(
         waiting.1 = 0;
         Ok((published(std::mem::replace(&mut waiting.0, store.bulk()))?, 0, None))
     });
-    // Also if something failed: what has arrived is not fetched again.
+    // Also after a failure: fetched objects are not fetched again.
     done.objects += published(bulk.into_inner().unwrap_or_else(PoisonError::into_inner).0)?;
     for (objects, missing, trouble) in fetched? {
         done.objects += objects;
@@ -190,7 +193,7 @@ pub(super) fn fetch_object(
     let draft = store.incoming(object)?;
     let is_begun = draft.length().map_err(StoreError::from)? > 0;
     match fill(transport, store, object, size, draft, watch) {
-        // What an earlier attempt left may be wrong, and not what is there.
+        // The rest of an earlier attempt can be wrong while the remote's file is right.
         Err(RemoteError::Wrong { .. }) if is_begun => {
             fill(transport, store, object, size, store.incoming(object)?, watch)
         }
@@ -198,7 +201,7 @@ pub(super) fn fetch_object(
     }
 }
 
-/// Fetches what a draft lacks of an object's file; a draft that turns out wrong is removed.
+/// Fetches the missing rest of an object's file; a draft that turns out to be wrong is removed.
 fn fill(
     transport: &dyn Transport,
     store: &Store,
@@ -222,7 +225,7 @@ fn fill(
         }
         transport.get(&path, length, &mut |place, piece| {
             go_on(watch)?;
-            // A remote that cannot begin in the middle sends again what is here.
+            // A remote that cannot start in the middle sends known bytes again.
             let known = usize::try_from(length.saturating_sub(place)).unwrap_or(usize::MAX).min(piece.len());
             let new = &piece[known..];
             if length + new.len() as u64 > size {

@@ -1,4 +1,4 @@
-//! What goes from a store to a remote and back: many files at a time, tried again where that may help.
+//! Transfers between a store and a remote: many files at a time, retried after temporary failures.
 
 mod fetch;
 mod send;
@@ -16,15 +16,15 @@ use crate::{Catalogue, Part};
 use base::codec::CodecError;
 use base::parallel::parallel;
 
-/// Bytes of a piece.
+/// Number of bytes of a piece.
 const PIECE: usize = 128 << 10;
 
-/// Is told how far a transfer is, and says whether to go on.
+/// Receives the progress of a transfer, and can cancel it.
 pub trait Watch: Sync {
-    /// Whether it is to end.
+    /// Whether to cancel the transfer.
     fn is_cancelled(&self) -> bool;
 
-    /// Files are finished, and bytes were moved.
+    /// Reports finished files and moved bytes.
     fn moved(&self, files: usize, bytes: u64);
 }
 
@@ -32,7 +32,7 @@ fn go_on(watch: &dyn Watch) -> Result<(), RemoteError> {
     if watch.is_cancelled() { Err(RemoteError::Interrupted) } else { Ok(()) }
 }
 
-/// Gives everything that can be read to `take`, with its place.
+/// Passes everything that can be read to `take`, with its position.
 pub(super) fn pieces(
     source: &mut dyn Read,
     failed: &dyn Fn(io::Error) -> RemoteError,
@@ -53,7 +53,7 @@ pub(super) fn pieces(
     }
 }
 
-/// A whole small file.
+/// Reads a whole small file.
 fn small(transport: &dyn Transport, path: &str, limit: u64, watch: &dyn Watch) -> Result<Vec<u8>, RemoteError> {
     retried(|_| {
         go_on(watch)?;
@@ -73,22 +73,22 @@ fn wrong(transport: &dyn Transport, path: &str, reason: impl Into<String>) -> Re
     RemoteError::Wrong { at: transport.name().to_owned(), path: path.to_owned(), reason: reason.into() }
 }
 
-/// The number of the last part of a remote's catalogue.
+/// Returns the number of the last part of a remote's catalogue.
 fn last_part(transport: &dyn Transport) -> Result<u64, RemoteError> {
     let part = |number: u64| format!("{}/{}", crate::CATALOGUE, crate::part_name(number));
     if let Some(names) = retried(|_| transport.list(crate::CATALOGUE))? {
         return Ok(names.iter().filter_map(|name| crate::part_number(name)).max().unwrap_or(0));
     }
     last(&|number| retried(|_| transport.has(&part(number))))?
-        .ok_or_else(|| wrong(transport, crate::CATALOGUE, "it says yes to whatever it is asked for"))
+        .ok_or_else(|| wrong(transport, crate::CATALOGUE, "it claims to have every part"))
 }
 
-/// The greatest number for which `has` says yes; `None` if it always does. Numbers have no gaps, but one or two may be lost:
-/// they would hide all that come after them.
+/// Returns the largest number for which `has` returns true; `None` if it always does. Numbers have no gaps, but one
+/// or two parts can be lost, which must not hide the later ones.
 fn last(has: &dyn Fn(u64) -> Result<bool, RemoteError>) -> Result<Option<u64>, RemoteError> {
     let mut there = 0;
     loop {
-        // Farther and farther while there is one, then nearer and nearer.
+        // Double the step while parts exist, then halve it.
         let mut step = 1;
         while has(there + step)? {
             (there, step) = (there + step, step * 2);
@@ -113,26 +113,26 @@ fn last(has: &dyn Fn(u64) -> Result<bool, RemoteError>) -> Result<Option<u64>, R
     }
 }
 
-/// What a remote has, if it can tell.
+/// Returns the contents of a remote.
 ///
 /// # Errors
-/// As [`catalogue`], or if there is no store, or none that lists what it has.
+/// As [`catalogue`], or if there is no store, or it has no catalogue.
 pub fn listed(transport: &dyn Transport, watch: &dyn Watch) -> Result<Catalogue, RemoteError> {
     let catalogue = catalogue(transport, watch)?;
     if catalogue.last > 0 || transport.is_near() {
         return Ok(catalogue);
     }
     let reason = match retried(|_| transport.has(crate::MARKER))? {
-        true => "is a store without a catalogue: run `wdpipe cache catalogue` where it lies",
+        true => "is a store without a catalogue: run `wdpipe cache catalogue` on its machine",
         false => "holds no store: check the address, or push something to it first",
     };
     Err(RemoteError::NoStore { at: transport.name().to_owned(), reason: reason.to_owned() })
 }
 
-/// What a remote has.
+/// Reads the catalogue of a remote.
 ///
 /// # Errors
-/// If it cannot be reached, or its catalogue is a newer program's.
+/// If the remote cannot be reached, or its catalogue was written by a newer program.
 pub fn catalogue(transport: &dyn Transport, watch: &dyn Watch) -> Result<Catalogue, RemoteError> {
     if let Some(catalogue) = transport.contents()? {
         return Ok(catalogue);
@@ -148,11 +148,11 @@ pub fn catalogue(transport: &dyn Transport, watch: &dyn Watch) -> Result<Catalog
     Ok(Catalogue::new(parts).with_lost(lost))
 }
 
-/// A part of a remote's catalogue; if it is lost, in what way.
+/// Returns a part of a remote's catalogue, or why it is lost.
 fn part(transport: &dyn Transport, number: u64, watch: &dyn Watch) -> Result<Result<Part, String>, RemoteError> {
     let path = format!("{}/{}", crate::CATALOGUE, crate::part_name(number));
     let bytes = match small(transport, &path, crate::PART_LIMIT, watch) {
-        Err(RemoteError::Missing { .. }) => return Ok(Err("it is not there".to_owned())),
+        Err(RemoteError::Missing { .. }) => return Ok(Err("it is missing".to_owned())),
         Err(RemoteError::Wrong { reason, .. }) => return Ok(Err(reason)),
         bytes => bytes?,
     };
@@ -162,7 +162,7 @@ fn part(transport: &dyn Transport, number: u64, watch: &dyn Watch) -> Result<Res
     }
 }
 
-/// Runs `run` on each thing, several at a time. After the first failure nothing new is begun.
+/// Calls `run` on every element, several at a time. After the first failure no new calls are started.
 fn each<T: Sync, R: Send>(
     transport: &dyn Transport,
     things: &[T],
@@ -182,11 +182,11 @@ fn each<T: Sync, R: Send>(
             Some(result)
         },
     );
-    // Where something was not begun, something else failed.
+    // If a call was not started, another one failed.
     done.into_iter().collect()
 }
 
-/// Transfers at a time.
+/// Returns the number of simultaneous transfers.
 fn lanes(transport: &dyn Transport) -> usize {
     if transport.is_near() { 4 } else { 16 }
 }

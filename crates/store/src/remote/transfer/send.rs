@@ -1,4 +1,4 @@
-//! From a store to a remote.
+//! Sending from a store to a remote.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
@@ -10,37 +10,38 @@ use crate::{Catalogue, Listed, Part, Signed, Store, StoreError};
 use base::digest::{ObjectDigest, RecordDigest};
 use base::record::Record;
 
-/// What is to be sent, and how.
+/// What to send, and how.
 pub struct Sending<'a> {
-    /// Records.
+    /// Records to send.
     pub records: &'a [(RecordDigest, &'a Record)],
-    /// Which of their outputs, by name.
+    /// Selects the outputs to send, by name.
     pub is_wanted: &'a (dyn Fn(&str) -> bool + Sync),
-    /// Whether what is there is read and hashed, wherever it is.
+    /// Whether existing files on the remote are read and hashed.
     pub thorough: bool,
 }
 
-/// What was sent.
+/// Result of sending.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sent {
-    /// Records that were not there.
+    /// Number of records that the remote did not have.
     pub records: usize,
-    /// Objects that were not there.
+    /// Number of objects that the remote did not have.
     pub objects: usize,
-    /// Of both, and of signatures, those that the remote lists and did not have, or not whole.
+    /// Number of records, objects and signatures that the remote lists but did not have, or only damaged.
     pub mended: usize,
-    /// Bytes of all.
+    /// Total number of bytes sent.
     pub bytes: u64,
-    /// Objects that are not here, so that they could not be sent.
+    /// Number of objects that could not be sent because the local store does not have them.
     pub missing: usize,
 }
 
-/// Sends records with their objects and signatures: first objects, then what refers to them, in the end the part of the
-/// catalogue that lists them. What is there is not sent again; that it is there its catalogue says, and a look at the files.
+/// Sends records with their objects and signatures: first objects, then files that refer to them, and finally the
+/// part of the catalogue that lists them. Files that the remote has are not sent again, according to its catalogue
+/// and a check of the files.
 ///
 /// # Errors
-/// If the remote fails or can only be read, or the store cannot be read. What was sent before stays, and is not sent
-/// again next time if the remote was told of it; else it is, and nothing is lost.
+/// If the remote fails or is read-only, or the store cannot be read. Files sent before remain. Listed ones are not
+/// sent again next time; the others are, and nothing is lost.
 pub fn send(
     transport: &dyn Transport,
     store: &Store,
@@ -102,22 +103,22 @@ pub fn send(
     Ok(done)
 }
 
-/// What a remote lists, and what of it is there.
+/// What a remote lists, and which of it exists.
 struct Inventory<'a> {
     transport: &'a dyn Transport,
     store: &'a Store,
     watch: &'a dyn Watch,
     listed: Catalogue,
-    /// Sizes of all files, where a remote tells them together.
+    /// Sizes of all files, if the remote can list them all.
     sizes: Option<HashMap<String, u64>>,
     thorough: bool,
 }
 
-/// Something that a remote lists.
+/// A file that a remote lists.
 enum Thing<'a> {
     /// An object, with the size of its file.
     Object(&'a ObjectDigest, u64),
-    /// A file that is sent whole: its path and bytes.
+    /// A file that is sent whole: path and bytes.
     Small(&'a str, &'a [u8]),
 }
 
@@ -139,7 +140,7 @@ impl<'a> Inventory<'a> {
         Ok(Self { transport, store, watch, listed, sizes, thorough })
     }
 
-    /// Whether something that is listed is there, whole as far as that is looked at.
+    /// Whether a listed file exists and is intact, as far as this is checked.
     fn holds(&self, thing: Thing<'_>) -> Result<bool, RemoteError> {
         go_on(self.watch)?;
         let (path, size) = match thing {
@@ -171,7 +172,7 @@ impl<'a> Inventory<'a> {
     }
 }
 
-/// The size of an object's file, and whether it was sent; `None` if it is not here either.
+/// Returns the size of an object's file and whether it was sent; `None` if the local store does not have it either.
 fn send_object(
     there: &Inventory<'_>,
     object: &ObjectDigest,
@@ -197,7 +198,7 @@ fn send_object(
     Ok(Some((size, true)))
 }
 
-/// Sends a record, unless it is there.
+/// Sends a record unless the remote has it.
 fn send_record(
     there: &Inventory<'_>,
     digest: RecordDigest,
@@ -224,7 +225,7 @@ fn put_small(transport: &dyn Transport, path: &str, bytes: &[u8], watch: &dyn Wa
     Ok(())
 }
 
-/// Adds a part to a remote's catalogue. Another writer may take the number first: then its part is read, and the next
+/// Adds a part to a remote's catalogue. If another writer takes the number first, its part is read and the next
 /// number is tried.
 fn announce(
     transport: &dyn Transport,
@@ -236,7 +237,7 @@ fn announce(
         return Ok(());
     }
     for (number, _) in std::mem::take(&mut there.lost) {
-        // The first of those that were lost lists what is not listed any more.
+        // The first lost part now lists what is no longer listed.
         if restore_part(transport, number, &part, watch)? {
             part = Part::default();
         }
@@ -250,19 +251,20 @@ fn announce(
         let bytes = whole.to_bytes().map_err(|error| wrong(transport, &path, error.to_string()))?;
         let created = retried(|_| transport.create(&path, &bytes))?;
         transport.settle()?;
-        // Some servers let both of two writers believe that they were first: who finds its own part was the last.
+        // Some servers let two writers both believe that they were first: the one that finds its own part was the
+        // last.
         if created && small(transport, &path, crate::PART_LIMIT, watch)? == bytes {
             return Ok(());
         }
         there = catalogue(transport, watch)?;
     }
-    Err(wrong(transport, crate::CATALOGUE, "others add to it without end: try again later"))
+    Err(wrong(transport, crate::CATALOGUE, "others keep adding to it: try again later"))
 }
 
-/// Writes a part in the place of one that is not there or damaged; says whether it did.
+/// Writes a part in place of a missing or damaged one; returns whether it did.
 fn restore_part(transport: &dyn Transport, number: u64, part: &Part, watch: &dyn Watch) -> Result<bool, RemoteError> {
     let path = format!("{}/{}", crate::CATALOGUE, crate::part_name(number));
-    // A damaged one makes room once it has been read twice: it may have been damaged on the way.
+    // A damaged part is removed only after it has been read twice: the transfer may have damaged it.
     match super::part(transport, number, watch)? {
         Ok(_) => return Ok(false),
         Err(_) if retried(|_| transport.has(&path))? => transport.remove(&path)?,
