@@ -161,7 +161,7 @@ mod tests {
         let Timings { seconds, processor } = timings.unwrap();
         assert_eq!((rounds, seconds.len(), processor.len()), (4, 3, 3));
         assert!(seconds.is_sorted() && seconds[0] >= 0.002, "{seconds:?}");
-        assert!(processor[0] >= 0.0 && processor[0] < seconds[0], "who sleeps has no processor: {processor:?}");
+        assert!(processor[0] >= 0.0 && processor[0] < seconds[0], "a sleeping thread uses no CPU: {processor:?}");
         assert_eq!(repeated(Duration::ZERO, || Err::<u32, _>("no")), Err("no"));
     }
 

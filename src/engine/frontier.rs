@@ -18,7 +18,7 @@ pub struct Frontier<'a> {
     height: Vec<f64>,
     /// Whether each stage has to run.
     runs: Vec<bool>,
-    /// For every stage, the number of its inputs that come from stages that have to run first.
+    /// For every stage, the number of stages that it reads from and that have to run first.
     waits_for: Vec<usize>,
     /// Whether a worker is running the stage, or has given it up for good.
     taken: Vec<bool>,

@@ -161,7 +161,7 @@ impl<'a> Queue<'a> {
         tf32(id).is_none_or(|wanted| self.running.keys().filter_map(|&id| tf32(id)).all(|held| held == wanted))
     }
 
-    /// Returns the job of a stage, or `None` if the stage need not run or the key known for it is out of date.
+    /// Returns the job of a stage, or `None` if what is known about the stage is out of date.
     fn job(&self, stage: StageId) -> Result<Option<Job>, EngineError> {
         let known = self.knowledge[stage].clone();
         let reason = self.frontier.reason(stage, &self.knowledge);
@@ -446,7 +446,7 @@ mod tests {
         with_queue(&[Precision::Fp32], |mut queue| {
             queue.packing = Packing::fixed(1);
             assert_eq!(taken(&mut queue).len(), 1);
-            assert!(!queue.repeats(0) && !queue.makes_room(0, true), "alone nothing would be otherwise");
+            assert!(!queue.repeats(0) && !queue.makes_room(0, true), "repeating it alone changes nothing");
         });
     }
 }

@@ -191,7 +191,7 @@ mod tests {
     fn what_the_pipeline_does_not_say_is_not_told() {
         let pipeline = Pipeline::read("p", "p.toml", TEXT, "paper", &[]).unwrap();
         assert!(!pipeline.told("p/trunk[lr=0.1]").contains_key("ema"));
-        assert!(!pipeline.told("p/probe[lr=0.1]").contains_key("epochs"), "only some things are handed down");
+        assert!(!pipeline.told("p/probe[lr=0.1]").contains_key("epochs"), "only some parameters are inherited");
         assert!(pipeline.told("p").is_empty() && pipeline.told("p/nosuch").is_empty());
     }
 }

@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(table(&table(&pipeline.stages["init"])["model"])["width"].data, Data::Int(8));
         assert_eq!((pipeline.title.as_str(), pipeline.about.as_str()), ("T", "small"));
         let pipeline = read("smoke", &["lr=[0.1]", "trunk={epochs=2}", "trunk.epochs=3", "trunk.epochs=3"]).unwrap();
-        assert_eq!(pipeline.sets, ["trunk.epochs=3"], "those that change nothing are none");
+        assert_eq!(pipeline.sets, ["trunk.epochs=3"], "a --set that changes nothing is dropped");
     }
 
     #[test]
