@@ -1,5 +1,4 @@
-//! The stages of a pipeline as a directed acyclic graph: plain data, in an order in which every stage
-//! comes after those that it reads from.
+//! The stages of a pipeline as a directed acyclic graph: plain data, in dependency order.
 
 mod pattern;
 
@@ -19,40 +18,40 @@ pub type StageId = usize;
 /// An output of another stage that a stage reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
-    /// What the reader calls it, such as `weights`.
+    /// The reader's name for it, such as `weights`.
     pub role: String,
-    /// The stage that makes it.
+    /// The stage that produces it.
     pub stage: StageId,
-    /// Which of that stage's outputs.
+    /// The name of that stage's output.
     pub output: &'static str,
 }
 
 /// One node of the graph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stage {
-    /// Unique in the graph: pipeline, stage, sweep values and, for a segment of training, the epoch at
-    /// its end: `fig3/trunk[lr=0.1,seed=0]@3`.
+    /// Its name, unique in the graph: pipeline, stage, sweep values and, for a segment of training, the
+    /// epoch at its end, as in `fig3/trunk[lr=0.1,seed=0]@3`.
     pub name: String,
-    /// What it does.
+    /// The work that it does.
     pub work: Work,
-    /// What it reads. A data set that is imported has none here: its objects are found when it is keyed.
+    /// The outputs of other stages that it reads. Imports are not among them: they are looked up when the key is computed.
     pub inputs: Vec<Input>,
 }
 
-/// Stages in dependency order, and what can be asked for.
+/// Stages in dependency order, and the targets that can be requested.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Graph {
-    /// Inputs always refer to earlier stages.
+    /// The stages; inputs always refer to earlier ones.
     pub stages: Vec<Stage>,
-    /// How its numbers are computed.
+    /// The numeric policy.
     pub policy: Policy,
     /// Figures and panels by name (`fig3`, `fig3c`).
     pub figures: BTreeMap<String, Drawn>,
-    /// What is claimed of the numbers behind the figures.
+    /// Claims about the numbers of the figures.
     pub claims: Vec<Claim>,
-    /// What was published.
+    /// Published values.
     pub published: Vec<Published>,
-    /// Other names of stages: those of equal stages in other pipelines.
+    /// Other names of stages, which equal stages in other pipelines have.
     pub aliases: BTreeMap<String, StageId>,
 }
 
@@ -63,17 +62,17 @@ pub struct Claim {
     pub id: String,
     /// The figure that it is about.
     pub figure: String,
-    /// In words.
+    /// The claim in words.
     pub text: String,
-    /// What is tested.
+    /// The statement that is tested.
     pub statement: Statement,
-    /// Over which part of the horizontal range.
+    /// The part of the horizontal range over which it is tested.
     pub window: Window,
     /// The curves that are compared.
     pub sets: Vec<Vec<Curve>>,
     /// The tables that they are read from.
     pub inputs: Vec<Input>,
-    /// How many runs the profile plans, and how many `--set` makes of them.
+    /// Number of runs that the profile plans, and number of runs after `--set`.
     pub runs: Runs,
 }
 
@@ -86,41 +85,41 @@ pub struct Published {
     pub panel: String,
     /// Number of epochs of the published runs, if the horizontal axis counts them.
     pub epochs: Option<f64>,
-    /// After how many of them the learning rate was lowered, if it was.
+    /// Number of epochs after which the learning rate was lowered, if it was.
     pub decay: Option<f64>,
-    /// The profile at whose scale the published runs are.
+    /// The profile with the scale of the published runs.
     pub profile: String,
-    /// What of the values carries over to another scale.
+    /// The properties of the values that carry over to another scale.
     pub carries: Vec<Carry>,
-    /// Values below this say no more than their order.
+    /// Values below this are compared only by their order.
     pub order_below: f64,
-    /// Runs behind every value.
+    /// Number of runs per value.
     pub runs: u32,
-    /// What counts as the same value: within a share of it, or an absolute difference. Not less than the reading uncertainty.
+    /// The difference within which values count as equal. It is at least the reading uncertainty.
     pub tolerance: Tolerance,
-    /// Where the values are from.
+    /// The source of the values.
     pub source: String,
     /// The values.
     pub values: Vec<PublishedValue>,
 }
 
-/// What of published values holds at another scale too, such as that of a smaller network.
+/// A property of published values that also holds at another scale, such as that of a smaller network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Carry {
-    /// Which of two curves lies above the other.
+    /// Which of two curves is above the other.
     Order,
     /// The ratio of two curves.
     Ratio,
-    /// The levels of stretches of epochs.
+    /// The levels over ranges of epochs.
     Plateau,
 }
 
-/// How far a value may be off besides the spread of runs.
+/// The deviation of a value that is allowed in addition to the spread of runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Tolerance {
-    /// In the value's unit.
+    /// In the unit of the value.
     Absolute(f64),
-    /// As a share of it.
+    /// As a fraction of the value.
     Relative(f64),
 }
 
@@ -129,30 +128,31 @@ pub enum Tolerance {
 pub struct PublishedValue {
     /// The curve's label.
     pub curve: String,
-    /// From where to where on the horizontal axis it is the mean.
+    /// The range on the horizontal axis over which it is the mean.
     pub x: [f64; 2],
     /// The mean over runs.
     pub mean: f64,
-    /// The sample standard deviation over runs, if it is known.
+    /// The sample standard deviation over runs, if known.
     pub std: Option<f64>,
 }
 
-/// What is drawn under a name.
+/// A figure or panel that is drawn under a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drawn {
     /// The stage that draws it.
     pub stage: StageId,
-    /// The figure that it is, or is a panel of.
+    /// The figure itself, or the figure that the panel belongs to.
     pub figure: String,
-    /// Whether it is a whole figure, rather than a panel of one that has several.
+    /// Whether it is a whole figure, and not a panel of a figure with several.
     pub whole: bool,
     /// The pipeline that it belongs to.
     pub pipeline: String,
 }
 
 impl Graph {
-    /// The description of every stage: a hash of its kind, its parameters and the descriptions of what it reads, and of the
-    /// policy where numbers depend on it. Unlike a key it needs no results; unlike a name it is the same in every pipeline.
+    /// Returns the description of every stage: a hash of its kind, its parameters, the descriptions of its inputs and, if
+    /// its numbers depend on it, the policy. Unlike a key, a description needs no results; unlike a name, it is the same in
+    /// every pipeline.
     ///
     /// # Errors
     /// If a parameter is NaN.
@@ -164,7 +164,7 @@ impl Graph {
         Ok(found)
     }
 
-    /// The description that a stage has with another work, given those of the stages before it.
+    /// Returns the description of a stage with the given work and inputs, given those of the stages before it.
     ///
     /// # Errors
     /// If a parameter is NaN.
@@ -184,7 +184,7 @@ impl Graph {
         Ok(Description::from_bytes(hasher.finalize().into()))
     }
 
-    /// Which stages are needed for some targets: the targets and all that they depend on.
+    /// Returns which stages some targets need: the targets and all their dependencies.
     pub fn closure(&self, targets: &[StageId]) -> Vec<bool> {
         let mut needed = vec![false; self.stages.len()];
         for &target in targets {
@@ -200,7 +200,7 @@ impl Graph {
         needed
     }
 
-    /// The readers of every stage.
+    /// Returns the readers of every stage.
     pub fn dependents(&self) -> Vec<Vec<StageId>> {
         let mut dependents = vec![Vec::new(); self.stages.len()];
         for (id, stage) in self.stages.iter().enumerate() {

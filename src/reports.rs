@@ -1,14 +1,14 @@
-//! The reports folder: what is committed of a figure. Beside `fig3.svg`, `.png`, `.pdf` and `.csv` lie
+//! The reports folder: the committed files of figures. Beside `fig3.svg`, `.png`, `.pdf` and `.csv` there are
 //!
-//! | file | what |
+//! | file | content |
 //! | --- | --- |
-//! | `fig3.lock` | what it was made from ([`store::lockfile`]) |
-//! | `fig3.stages.zst` | the stages, if they are too many for the lock |
-//! | `fig3.wdpipe` | the records and numbers behind it, an archive |
-//! | `fig3.receipts` | who computed parts of it again |
+//! | `fig3.lock` | the stages and outputs that the figure was made from ([`store::lockfile`]) |
+//! | `fig3.stages.zst` | the list of stages, if it is too long for the lock |
+//! | `fig3.wdpipe` | an archive of the figure's records and numbers |
+//! | `fig3.receipts` | attestations of users who recomputed parts of it |
 //!
-//! A *variant*, made with other settings than the pipeline's, lies beside it under a name of its own: `fig3@1a2b3c4d.svg`
-//! or one that the user gave. `fig3@1a2b3c4d.toml` says how it was made ([`Settings`]).
+//! The files of a *variant*, made with settings that differ from the pipeline's, are beside them under the variant's own
+//! name: `fig3@1a2b3c4d` or a name that the user chose. `fig3@1a2b3c4d.toml` says how it was made ([`Settings`]).
 
 mod settings;
 
@@ -23,32 +23,32 @@ use files::FsError;
 use store::attestation::{self, Attestation, AttestationError};
 use store::lockfile::{FILES, LIST_LIMIT, Lock, LockError, TEXT_LIMIT};
 
-/// The files that lie beside a figure's own, by extension.
+/// Extensions of the files beside a figure's outputs.
 const EVIDENCE: [&str; 4] = ["lock", "receipts", "stages.zst", "wdpipe"];
 
-/// No file of a figure has more bytes.
+/// Maximum size in bytes of a figure's file.
 const FILE_LIMIT: u64 = 64 << 20;
 
-/// What is wrong with a file of the reports folder.
+/// An error in a file of the reports folder.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// It cannot be read or written.
+    /// The file cannot be read or written.
     #[error(transparent)]
     Fs(#[from] FsError),
-    /// It is no lock, or was altered.
+    /// The file is not a lock, or was altered.
     #[error("{}: {source}", path.display())]
     Lock {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: LockError,
     },
-    /// It holds no attestations, or a forged one.
+    /// The file is not a list of attestations, or one of them is forged.
     #[error("{}: {source}", path.display())]
     Attestation {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: AttestationError,
     },
 }
@@ -59,21 +59,21 @@ impl From<LockError> for ReportError {
     }
 }
 
-/// Where the files of a figure lie.
+/// The location of a figure's files.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The folder of a profile.
     pub folder: PathBuf,
-    /// What the files are called: the figure's name, or that of a variant.
+    /// The name of the files without extension: that of the figure or of a variant.
     pub name: String,
 }
 
-/// What the files of a variant of a figure are called.
+/// Returns the default name of the files of a variant.
 pub fn variant(figure: &str, description: &Description) -> String {
     format!("{figure}@{}", &description.to_string()[..8])
 }
 
-/// Whether files of this name are of a variant that nobody gave a name.
+/// Returns whether this is the default name of a variant.
 pub fn is_variant(name: &str) -> bool {
     let is_digit = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
     name.split_once('@')
@@ -81,7 +81,7 @@ pub fn is_variant(name: &str) -> bool {
 }
 
 impl Place {
-    /// The figures of a folder that have a lock, in the order of their names.
+    /// Returns the figures in a folder that have a lock, sorted by name.
     ///
     /// # Errors
     /// If the folder cannot be read.
@@ -91,7 +91,7 @@ impl Place {
         Ok(locked.map(|name| Self { folder: folder.to_owned(), name: name.to_owned() }).collect())
     }
 
-    /// Everything in a folder that is a file of a figure, with or without a lock, in the order of the names.
+    /// Returns all figures in a folder that have any file, with or without a lock, sorted by name.
     ///
     /// # Errors
     /// If the folder cannot be read.
@@ -104,15 +104,15 @@ impl Place {
         Ok(names.into_iter().map(|name| Self { folder: folder.to_owned(), name }).collect())
     }
 
-    /// The path of a file, by its extension.
+    /// Returns the path of the file with an extension.
     pub fn path(&self, extension: &str) -> PathBuf {
         self.folder.join(format!("{}.{extension}", self.name))
     }
 
-    /// The bytes of a file; nothing if it is not there.
+    /// Reads a file; returns `None` if it does not exist.
     ///
     /// # Errors
-    /// If it cannot be read, or is too large to be a figure's.
+    /// If the file cannot be read, or is larger than a figure's file can be.
     pub fn read(&self, extension: &str) -> Result<Option<Vec<u8>>, FsError> {
         match files::read(&self.path(extension), FILE_LIMIT) {
             Err(error) if error.is_missing() => Ok(None),
@@ -120,10 +120,10 @@ impl Place {
         }
     }
 
-    /// The lock; nothing if there is none.
+    /// Reads the lock; returns `None` if there is none.
     ///
     /// # Errors
-    /// If it cannot be read, or is none.
+    /// If the file cannot be read, or is not a valid lock.
     pub fn lock(&self) -> Result<Option<Lock>, ReportError> {
         let path = self.path("lock");
         let bytes = match files::read(&path, TEXT_LIMIT) {
@@ -143,10 +143,10 @@ impl Place {
         Ok(Some(lock))
     }
 
-    /// Writes the lock, after what stands beside it; returns whether it was another one before.
+    /// Writes the list of stages, if there is one, and then the lock. Returns whether the lock has changed.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If a file cannot be written.
     pub fn write_lock(&self, lock: &Lock) -> Result<bool, ReportError> {
         let text = lock.to_text().map_err(|source| ReportError::Lock { path: self.path("lock"), source })?;
         match &text.list {
@@ -156,10 +156,10 @@ impl Place {
         Ok(files::replace(&self.path("lock"), text.lock.as_bytes())?)
     }
 
-    /// The attestations; none if there is no file.
+    /// Reads the attestations; returns an empty list if there is no file.
     ///
     /// # Errors
-    /// If they cannot be read, or one is forged.
+    /// If the file cannot be read, or one of them is forged.
     pub fn attestations(&self) -> Result<Vec<Attestation>, ReportError> {
         let path = self.path("receipts");
         match files::read_text(&path, attestation::LIMIT) {
@@ -172,7 +172,7 @@ impl Place {
     /// Appends an attestation.
     ///
     /// # Errors
-    /// If those that are there cannot be read, or the file cannot be written.
+    /// If the existing attestations cannot be read, or the file cannot be written.
     pub fn append_attestation(&self, attestation: &Attestation) -> Result<(), ReportError> {
         self.attestations()?;
         let path = self.path("receipts");
@@ -183,7 +183,7 @@ impl Place {
         let text = format!("{old}{}", attestation.to_text());
         if text.len() as u64 > attestation::LIMIT {
             let source = AttestationError::Syntax(format!(
-                "with this one they would have more than {} bytes",
+                "with this attestation, the file would have more than {} bytes",
                 attestation::LIMIT
             ));
             return Err(ReportError::Attestation { path, source });
@@ -192,25 +192,25 @@ impl Place {
         Ok(())
     }
 
-    /// The hash of a file; nothing if it is not there.
+    /// Returns the hash of a file; `None` if it does not exist.
     ///
     /// # Errors
-    /// As [`Place::read`].
+    /// See [`Place::read`].
     pub fn hash(&self, extension: &str) -> Result<Option<ObjectDigest>, FsError> {
         Ok(self.read(extension)?.map(|bytes| ObjectDigest::of(&bytes)))
     }
 }
 
-/// What the files of a locked figure say of themselves.
+/// Returns the stamp that the files of a locked figure carry.
 pub fn stamp_of(lock: &Lock) -> Option<Stamp> {
     Some(Stamp { figure: lock.figure.clone(), key: lock.drawing()?.key, root: lock.root() })
 }
 
-/// The bytes of a figure's output, by its extension, as they are written to a file: with a stamp where the format has
-/// room for one.
+/// Returns the bytes of a figure's output as they are written to a file with the given extension: with a stamp, if the
+/// format supports one.
 ///
 /// # Errors
-/// If they are not what this program draws.
+/// If the bytes are not an image that this program drew.
 pub fn stamped(extension: &str, bytes: &[u8], stamp: &Stamp) -> Result<Vec<u8>, StampError> {
     match Format::of_extension(extension) {
         Some(format) => stamp::stamp(format, bytes, stamp),
@@ -218,10 +218,10 @@ pub fn stamped(extension: &str, bytes: &[u8], stamp: &Stamp) -> Result<Vec<u8>, 
     }
 }
 
-/// A file without its stamp, and the stamp.
+/// Splits a file into its bytes without the stamp, and the stamp.
 ///
 /// # Errors
-/// If it has one that was altered.
+/// If the stamp was altered.
 pub fn bare(extension: &str, bytes: &[u8]) -> Result<(Vec<u8>, Option<Stamp>), StampError> {
     match Format::of_extension(extension) {
         Some(format) => stamp::unstamp(format, bytes),

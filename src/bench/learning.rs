@@ -1,6 +1,6 @@
-//! Training, evaluation and Hessian traces, on synthetic images, beside what the device does at most.
+//! Measures training, evaluation and Hessian traces on synthetic images, and compares them with the device's peak.
 //!
-//! Chains run on a thread each, as stages do; what is timed is then one step of all of them.
+//! Each chain runs on its own thread, as stages do. A measurement covers one step of all chains together.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Barrier, OnceLock};
@@ -22,48 +22,48 @@ use learn::model::{Arithmetic, Network};
 use learn::torch::{Session, own_stream, policy};
 use learn::train::{Answer, Keeps, Kept, Sgd, State};
 
-/// Images that training takes its batches from.
+/// Number of training images.
 const IMAGES: usize = 2048;
-/// Images of an evaluation, in batches as stages evaluate them.
+/// Number of images of an evaluation, in the same batches as in stages.
 const EVALUATED: usize = 1000;
-/// Draws of a trace.
+/// Number of draws of a trace.
 const DRAWS: u32 = 4;
-/// A round of steps takes at least so many seconds; on a GPU, which is only asked at its end, all of them are one timing.
+/// Minimum duration of a round of steps in seconds. On a GPU, which is synchronized only at the end, a round is one timing.
 const ROUND: f64 = 0.5;
 
-/// What is measured.
+/// The settings of a measurement.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
     /// The network.
     pub model: Model,
-    /// Images a step, or a chunk of a trace.
+    /// Number of images per step, or per chunk of a trace.
     pub batch: usize,
-    /// Images of a trace.
+    /// Number of images of a trace.
     pub images: usize,
-    /// How products are computed.
+    /// Precision of matrix products and convolutions.
     pub precision: Precision,
-    /// NHWC instead of NCHW memory layout.
+    /// Whether the memory layout is NHWC instead of NCHW.
     pub channels_last: bool,
     /// Whether a moving average of the parameters is kept.
     pub average: bool,
-    /// Runs side by side.
+    /// Number of runs in parallel.
     pub chains: usize,
-    /// Whether only algorithms are used that repeat bit by bit; stages always do.
+    /// Whether only deterministic algorithms are used, as in stages.
     pub strict: bool,
 }
 
 impl Setting {
-    /// What a run keeps.
+    /// Returns the additional state that a run keeps.
     fn keeps(&self, session: &Session) -> Keeps<'static> {
         let fresh_if = |kept: bool| if kept { Kept::Fresh } else { Kept::No };
         Keeps { average: fresh_if(self.average), scaler: fresh_if(session.scales_loss()), momentum: Kept::No }
     }
 }
 
-/// One round of a chain, which notes how long its steps took.
+/// One round of a chain, which records the timings of its steps.
 pub(super) type Round = Box<dyn FnMut(&Session, &mut Timings) -> Result<(), StageError>>;
 
-/// A device that is measured.
+/// A device to measure.
 pub struct Bench {
     device: tch::Device,
     budget: Duration,
@@ -71,21 +71,21 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Takes a device under a policy, to be timed for about `budget` each.
+    /// Opens a device under a policy; each measurement takes about `budget`.
     ///
     /// # Errors
-    /// If there is none, or no libtorch.
+    /// If the device or libtorch is missing.
     pub fn new(choice: &Device, policy: Policy, budget: Duration) -> Result<Self, StageError> {
         let (_, device) = open(choice, policy, 0).map_err(StageError::Device)?;
         Ok(Self { device, budget, ceilings: Vec::new() })
     }
 
-    /// Whether the device is a GPU.
+    /// Returns whether the device is a GPU.
     pub fn is_on_gpu(&self) -> bool {
         self.device.is_cuda()
     }
 
-    /// Products of large square matrices: the most that the device does in a precision, on one thread of a processor.
+    /// Measures products of large square matrices: the peak of the device in a precision, on one thread if it is a CPU.
     ///
     /// # Errors
     /// If libtorch fails.
@@ -102,7 +102,7 @@ impl Bench {
             for _ in 0..8 {
                 let _ = std::hint::black_box(a.f_matmul(&a)?);
             }
-            // Waits for the device.
+            // This waits for the device.
             a.f_sum(Kind::Float)?.f_double_value(&[])?;
             Ok(())
         };
@@ -119,10 +119,10 @@ impl Bench {
         Ok(measured)
     }
 
-    /// A step of SGD.
+    /// Measures a step of SGD.
     ///
     /// # Errors
-    /// If a size makes no sense, or libtorch fails.
+    /// If a size is invalid, or libtorch fails.
     pub fn training(&self, setting: &Setting) -> Result<Measured, StageError> {
         let sgd = Sgd { lr: 0.01, wd: 0.0125, momentum: 0.0, ema: 0.999, sphere: None };
         let how = Arc::new(OnceLock::new());
@@ -151,7 +151,7 @@ impl Bench {
                 }
                 Ok(())
             };
-            // In the first kernels are chosen, memory is taken and, on a GPU, a step is recorded.
+            // The first epoch chooses kernels, allocates memory and, on a GPU, records a step.
             epoch(if on_gpu { 8 } else { 1 }, session, &mut Timings::default())?;
             let started = Instant::now();
             epoch(1, session, &mut Timings::default())?;
@@ -173,11 +173,11 @@ impl Bench {
         })
     }
 
-    /// A checkpoint: what a run ends in, brought from the device, as bytes with their names. A run's next segment begins
-    /// after that, while another thread stores them.
+    /// Measures a checkpoint: copying the end state of a run from the device and serializing and hashing it. The next segment
+    /// of a run starts after that, while another thread stores the bytes.
     ///
     /// # Errors
-    /// If a size makes no sense, or libtorch fails.
+    /// If a size is invalid, or libtorch fails.
     pub fn checkpoint(&self, setting: &Setting) -> Result<Measured, StageError> {
         let bytes = OnceLock::new();
         let timings = self.side_by_side(setting, |number, session| {
@@ -201,10 +201,10 @@ impl Bench {
         })
     }
 
-    /// An evaluation of 1000 images.
+    /// Measures an evaluation of 1000 images.
     ///
     /// # Errors
-    /// If a size makes no sense, or libtorch fails.
+    /// If a size is invalid, or libtorch fails.
     pub fn evaluation(&self, setting: &Setting) -> Result<Measured, StageError> {
         let seconds = self.side_by_side(setting, |number, _| {
             let (images, network) = self.start(setting, number, EVALUATED)?;
@@ -225,11 +225,11 @@ impl Bench {
         })
     }
 
-    /// A fine-tuning probe of one epoch: steps over all images at a small learning rate, and the evaluation of these and of
-    /// those of a test, as stages do it.
+    /// Measures a fine-tuning probe of one epoch: steps over all images at a small learning rate, and evaluations of training
+    /// and test images, as in stages.
     ///
     /// # Errors
-    /// If a size makes no sense, or libtorch fails.
+    /// If a size is invalid, or libtorch fails.
     pub fn probe(&self, setting: &Setting) -> Result<Measured, StageError> {
         let sgd = Sgd { lr: 1e-3, wd: 0.0, momentum: 0.0, ema: 0.0, sphere: None };
         let count = IMAGES.max(setting.batch);
@@ -260,10 +260,10 @@ impl Bench {
         })
     }
 
-    /// Tr ∇²L by one of the estimators; Hutchinson's in four draws. In float32 or TF32, never in 16 bits.
+    /// Measures Tr ∇²L with one of the estimators (Hutchinson's with four draws), in float32 or TF32 and never in 16 bits.
     ///
     /// # Errors
-    /// If a size makes no sense, or libtorch fails.
+    /// If a size is invalid, or libtorch fails.
     pub fn trace(&self, setting: &Setting, exact: bool) -> Result<Measured, StageError> {
         let estimator = if exact { Estimator::Exact } else { Estimator::Hutchinson { draws: DRAWS, stop: None } };
         let precision = if setting.precision == Precision::Tf32 { Precision::Tf32 } else { Precision::Fp32 };
@@ -290,7 +290,7 @@ impl Bench {
         })
     }
 
-    /// Prepares the chains of a setting on a thread each, and times their rounds from when the last is ready.
+    /// Prepares the chains of a setting, each on its own thread, and times their rounds once all are ready.
     pub(super) fn side_by_side(
         &self,
         setting: &Setting,
@@ -306,7 +306,7 @@ impl Bench {
                 Ok::<_, StageError>((prepare(number, &session)?, session))
             };
             let round = catch_unwind(AssertUnwindSafe(prepared));
-            // Also who cannot begin, or panics, is waited for.
+            // A thread also reaches the barrier if its preparation fails or panics.
             barrier.wait();
             let (mut round, session) = round.unwrap_or_else(|panic| resume_unwind(panic))?;
             round(&session, &mut Timings::default())?;
@@ -323,7 +323,7 @@ impl Bench {
         Ok(Timings::merged(all))
     }
 
-    /// Images of noise, and a network at its start.
+    /// Creates images of noise and an initialized network.
     pub(super) fn start(
         &self,
         setting: &Setting,
@@ -353,14 +353,14 @@ impl Bench {
                 ("chains", setting.chains.to_string()),
                 ("bits", if setting.strict { "repeat" } else { "need not repeat" }.to_owned()),
             ],
-            // That of one thread on a processor.
+            // On a CPU, the measured ceiling is that of one thread.
             ceiling: ceiling.map(|(_, flops)| if self.device.is_cuda() { *flops } else { flops * chains }),
             ..Measured::new("", (0.0, ""), 0.0, timings)
         }
     }
 }
 
-/// Bytes of an activation.
+/// Returns the size of an activation in bytes.
 fn bytes_of(precision: Precision) -> f64 {
     if matches!(precision, Precision::Bf16 | Precision::Fp16) { 2.0 } else { 4.0 }
 }

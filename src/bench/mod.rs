@@ -1,4 +1,4 @@
-//! How fast this machine does what a run consists of: single numbers, and how they spread.
+//! Measures how fast this machine performs the parts of a run: medians and their spread.
 
 #[cfg(feature = "torch")]
 pub mod learning;
@@ -8,35 +8,35 @@ pub mod storage;
 
 use std::time::{Duration, Instant};
 
-/// Many timings of the same thing.
+/// Repeated timings of one operation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measured {
-    /// What was done, such as `training step`.
+    /// The operation, such as `training step`.
     pub what: &'static str,
-    /// With what, by name, such as `width`.
+    /// Its settings by name, such as `width`.
     pub settings: Vec<(&'static str, String)>,
-    /// Floating-point operations of one, counted beforehand.
+    /// Number of floating-point operations, counted beforehand.
     pub flops: f64,
-    /// Bytes that one moves, at least.
+    /// Minimum number of bytes moved.
     pub bytes: f64,
-    /// What one consists of, such as 128 `images`.
+    /// The items that are processed, such as 128 `images`.
     pub items: (f64, &'static str),
-    /// Floating-point operations a second that the device does at most, as measured.
+    /// The measured peak of the device in floating-point operations per second.
     pub ceiling: Option<f64>,
     timings: Timings,
 }
 
-/// How long the same thing took, again and again.
+/// Durations of repetitions.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Timings {
-    /// Seconds of each, sorted.
+    /// Wall-clock seconds of each repetition, sorted.
     pub seconds: Vec<f64>,
-    /// Seconds of processor time of each, on its own thread, sorted: what else the machine does hardly matters to them.
+    /// Seconds of CPU time of each repetition's thread, sorted. They hardly depend on the other load of the machine.
     pub processor: Vec<f64>,
 }
 
 impl Timings {
-    /// Those of several threads as one.
+    /// Merges the timings of several threads.
     pub fn merged(all: Vec<Self>) -> Self {
         let mut merged = Self::default();
         for one in all {
@@ -49,51 +49,51 @@ impl Timings {
     }
 }
 
-/// Of sorted numbers the one such that a share of them is not larger.
+/// Returns a quantile of sorted numbers.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let last = sorted.len().saturating_sub(1);
     sorted.get((share * last as f64).round() as usize).copied().unwrap_or(f64::NAN)
 }
 
 impl Measured {
-    /// Timings, sorted, of something that consists of items and moves bytes, without arithmetic.
+    /// Creates the measurement of an operation that moves bytes and does no arithmetic, from sorted timings.
     pub fn new(what: &'static str, items: (f64, &'static str), bytes: f64, timings: Timings) -> Self {
         Self { what, settings: Vec::new(), flops: 0.0, bytes, items, ceiling: None, timings }
     }
 
-    /// Seconds, such that a share of the timings is not longer: 0.5 gives the median.
+    /// Returns a quantile of the wall-clock seconds; 0.5 gives the median.
     pub fn seconds(&self, share: f64) -> f64 {
         quantile(&self.timings.seconds, share)
     }
 
-    /// Seconds of processor time, likewise.
+    /// Returns a quantile of the seconds of CPU time.
     pub fn processor(&self, share: f64) -> f64 {
         quantile(&self.timings.processor, share)
     }
 
-    /// How many were timed.
+    /// Returns the number of timings.
     pub fn count(&self) -> usize {
         self.timings.seconds.len()
     }
 
-    /// Items a second, at the median.
+    /// Returns the items per second, at the median.
     pub fn rate(&self) -> f64 {
         self.items.0 / self.seconds(0.5)
     }
 
-    /// Floating-point operations a second, at the median; nothing if none were counted.
+    /// Returns the floating-point operations per second at the median; `None` if none were counted.
     pub fn flops_per_second(&self) -> Option<f64> {
         (self.flops > 0.0).then(|| self.flops / self.seconds(0.5))
     }
 
-    /// That as a share of the ceiling.
+    /// Returns the floating-point operations per second as a fraction of the ceiling.
     pub fn share(&self) -> Option<f64> {
         Some(self.flops_per_second()? / self.ceiling?)
     }
 }
 
-/// Times `round` again and again for about so long, at least three times; each round says how many it did, and counts as
-/// its time divided by that. The first, which may have to warm up, does not count.
+/// Times `round` repeatedly for about `budget`, at least three times. Each round returns its number of operations, by
+/// which its duration is divided. A first round to warm up is not counted.
 ///
 /// # Errors
 /// If a round fails.
@@ -107,7 +107,7 @@ pub fn repeated<E>(budget: Duration, mut round: impl FnMut() -> Result<u32, E>) 
     })
 }
 
-/// The same for rounds that take their own times.
+/// Does the same for rounds that record their own timings.
 fn until<E>(budget: Duration, mut round: impl FnMut(&mut Timings) -> Result<(), E>) -> Result<Timings, E> {
     let begun = Instant::now();
     let mut timings = Timings::default();
@@ -120,7 +120,7 @@ fn until<E>(budget: Duration, mut round: impl FnMut(&mut Timings) -> Result<(), 
     Ok(Timings::merged(vec![timings]))
 }
 
-/// Takes times of the calling thread.
+/// Measures the time of the calling thread.
 struct Clock(Instant, f64);
 
 impl Clock {
@@ -128,7 +128,7 @@ impl Clock {
         Self(Instant::now(), processor_time())
     }
 
-    /// Notes how long it took since the start or the last lap to do so many.
+    /// Records the time since the start or the last lap, in which `done` operations were done.
     fn lap(&mut self, done: u32, timings: &mut Timings) {
         let (now, busy) = (Instant::now(), processor_time());
         let done = f64::from(done.max(1));
@@ -138,10 +138,10 @@ impl Clock {
     }
 }
 
-/// Seconds that the calling thread has had a processor.
+/// Returns the CPU time of the calling thread in seconds.
 fn processor_time() -> f64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: a pointer to a live variable, which the call fills.
+    // SAFETY: the pointer refers to a live variable, which the call fills.
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
@@ -161,7 +161,7 @@ mod tests {
         let Timings { seconds, processor } = timings.unwrap();
         assert_eq!((rounds, seconds.len(), processor.len()), (4, 3, 3));
         assert!(seconds.is_sorted() && seconds[0] >= 0.002, "{seconds:?}");
-        assert!(processor[0] >= 0.0 && processor[0] < seconds[0], "who sleeps has no processor: {processor:?}");
+        assert!(processor[0] >= 0.0 && processor[0] < seconds[0], "a sleeping thread uses no CPU: {processor:?}");
         assert_eq!(repeated(Duration::ZERO, || Err::<u32, _>("no")), Err("no"));
     }
 

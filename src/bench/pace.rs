@@ -1,4 +1,4 @@
-//! A quick look at how fast steps are: for estimates, not for reports.
+//! A quick measurement of the speed of steps, for estimates and not for reports.
 
 use super::Clock;
 use super::learning::{Bench, Setting};
@@ -7,15 +7,15 @@ use crate::stages::StageError;
 use learn::batches::Pass;
 use learn::train::{Answer, Keeps, Sgd, State};
 
-/// At most so many operations a step: some tenths of a second on one core. Of large networks a step then has fewer images,
-/// which changes operations a second little.
+/// Maximum number of operations per step: some tenths of a second on one core. Steps of large networks then have fewer
+/// images, which hardly changes the operations per second.
 const STEP: f64 = 2e10;
 
 impl Bench {
-    /// Operations a second of one of the chains, each in steps of SGD on images of noise.
+    /// Measures the operations per second of one chain, while all chains run steps of SGD on images of noise.
     ///
     /// # Errors
-    /// If a size makes no sense, or libtorch fails.
+    /// If a size is invalid, or libtorch fails.
     pub fn pace(&self, setting: &Setting) -> Result<f64, StageError> {
         let sgd = Sgd { lr: 1e-4, wd: 0.0, momentum: 0.0, ema: 0.0, sphere: None };
         let of_image = 3.0 * cost::forward(setting.model);
@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn a_pace_is_found_soon_for_any_network() {
         let bench = Bench::new(&Device::Cpu, Policy::Native, Duration::from_millis(1)).unwrap();
-        // Step by step the wide one would take minutes.
+        // With full batches, the steps of the wide network would take minutes.
         for (name, width, batch) in
             [(ModelName::PreactResnet18, 4, 10), (ModelName::Vgg16, 4, 1), (ModelName::PreactResnet34, 64, 4096)]
         {

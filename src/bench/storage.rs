@@ -1,4 +1,4 @@
-//! Writing checkpoints to a store, and reading them.
+//! Measures writing checkpoints to a store and reading them.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::{Measured, repeated};
 use store::{Store, StoreError};
 
-/// A checkpoint of the paper's ResNet-18 has about so many bytes.
+/// Approximate size in bytes of a checkpoint of the paper's ResNet-18.
 const CHECKPOINT: usize = 45 << 20;
 
-/// Writes and reads objects of 45 MiB that do not compress, in a new store in `folder`, durably.
+/// Durably writes and reads incompressible objects of 45 MiB in a new store in `folder`.
 ///
 /// # Errors
 /// If the store fails.
@@ -19,7 +19,7 @@ pub fn storage(folder: &Path, budget: Duration) -> Result<Vec<Measured>, StoreEr
     blake3::Hasher::new().finalize_xof().fill(&mut bytes);
     let mut written = Vec::new();
     let writing = repeated(budget, || {
-        // Another beginning makes it another object.
+        // Different first bytes make it a different object.
         bytes[..8].copy_from_slice(&written.len().to_le_bytes());
         written.push(store.put(&bytes)?);
         Ok::<_, StoreError>(1)

@@ -1,4 +1,4 @@
-//! What was set differently, told once for all stages that it was set in.
+//! Settings that differ, each reported once for all stages with this change.
 
 use std::collections::HashMap;
 
@@ -6,19 +6,20 @@ use serde::Serialize;
 
 use base::changes::{Change, How};
 
-/// Of what is different in so many ways (the first epoch of every segment, say) only examples are told.
+/// Maximum number of different changes of one setting that are listed separately; of more (such as the first epoch of
+/// every segment) only examples are reported.
 const WAYS: usize = 3;
 
-/// Something that was set differently.
+/// A setting that differs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Cause {
-    /// What: `lr: 0.15 → 0.25`.
+    /// The change, such as `lr: 0.15 → 0.25`.
     pub change: String,
-    /// In which families of stages, in order.
+    /// The families of the affected stages, in order.
     pub families: Vec<String>,
-    /// In how many stages.
+    /// Number of affected stages.
     pub stages: usize,
-    /// How many of them have other outputs.
+    /// Number of affected stages whose outputs differ.
     pub moved: usize,
 }
 
@@ -30,7 +31,7 @@ pub(super) struct Causes {
 }
 
 impl Causes {
-    /// Notes what was set differently in a stage of a family, and whether its outputs differ.
+    /// Adds the changes of a stage of a family; `moved` says whether its outputs differ.
     pub fn add(&mut self, family: &str, changes: &[Change], moved: bool) {
         for change in changes {
             let text = change.to_string();
@@ -49,7 +50,7 @@ impl Causes {
         }
     }
 
-    /// The causes, in the order in which they were found.
+    /// Returns the causes in the order in which they were found.
     pub fn list(self) -> Vec<Cause> {
         let mut ways: HashMap<String, usize> = HashMap::new();
         for (change, _) in &self.found {

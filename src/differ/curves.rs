@@ -1,4 +1,4 @@
-//! Which curves of a figure moved, and by how much.
+//! Finds the curves of a figure that moved, and by how much.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,48 +7,48 @@ use serde::Serialize;
 use super::tables::share;
 use base::table::{Table, Values};
 
-/// What became of the curves of a figure.
+/// The changes of the curves of a figure.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct FigureChange {
-    /// The figure's stage.
+    /// Name of the figure's stage.
     pub figure: String,
-    /// Whether the plotted numbers of both sides were at hand; if not, nothing is known of the curves.
+    /// Whether the plotted numbers of both sides were available; if not, the curves were not compared.
     pub compared: bool,
     /// The curves that moved, in the figure's order.
     pub moved: Vec<CurveChange>,
-    /// The curves that are the same to the last bit, with their spread and number of runs.
+    /// The curves that are equal bit by bit, including their spread and number of runs.
     pub same: Vec<String>,
-    /// The curves that one side has alone.
+    /// The curves that exist on only one side.
     pub only: [Vec<String>; 2],
 }
 
-/// Where a curve moved most: where the change of its mean is the largest share of the larger mean.
+/// The change of a curve at the point where it moved most, that is where the relative change of its mean is largest.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CurveChange {
     /// The curve, as `panel: label`.
     pub curve: String,
-    /// At which x.
+    /// The x of the point.
     pub x: f64,
-    /// At which y, in a heat map.
+    /// The y of the point, in a heat map.
     pub y: Option<f64>,
     /// Both means.
     pub values: [f64; 2],
-    /// The change as a share of the larger; infinite (in JSON null) if one is not finite, zero if only the spread or the
-    /// number of runs is another.
+    /// The change relative to the larger mean; infinite (in JSON null) if a mean is not finite, zero if only the spread or
+    /// the number of runs differs.
     pub relative: f64,
-    /// The change in standard deviations over the replicas (the root of the mean of both variances, or the one that there
-    /// is); nothing where none was recorded, or it is zero.
+    /// The change in standard deviations over the replicas (the root mean square of both, or the only one recorded); `None`
+    /// if none was recorded or it is zero.
     pub deviations: Option<f64>,
-    /// How many points moved.
+    /// Number of points that moved.
     pub points: usize,
-    /// How many points one side has alone.
+    /// Number of points that exist on only one side.
     pub points_only: [usize; 2],
 }
 
-/// A curve's columns of numbers; the means are among them.
+/// The columns of numbers of a curve, the mean first.
 const NUMBERS: [&str; 6] = ["mean", "std", "low", "high", "n", "diverged"];
 
-/// A point's place: the bits of x and y, and how many points of the curve at this place come before it.
+/// The position of a point: the bits of x and y, and the number of earlier points of the curve at the same coordinates.
 type Place = (u64, u64, usize);
 
 struct Point {
@@ -77,7 +77,7 @@ pub(super) fn compare(figure: &str, a: &Table, b: &Table) -> FigureChange {
     change
 }
 
-/// The curves of a table of plotted numbers, in order; nothing if it is no such table.
+/// Returns the curves of a table of plotted numbers, in order; `None` if it is not such a table.
 fn curves(table: &Table) -> Option<Vec<(String, BTreeMap<Place, Point>)>> {
     let text = |name: &str| match &table.columns().iter().find(|column| column.name == name)?.values {
         Values::Text(values) => Some(values),
@@ -106,7 +106,7 @@ fn curves(table: &Table) -> Option<Vec<(String, BTreeMap<Place, Point>)>> {
     Some(curves)
 }
 
-/// How a curve moved; nothing if it did not.
+/// Returns how a curve moved; `None` if it did not.
 fn moved(name: &str, a: &BTreeMap<Place, Point>, b: &BTreeMap<Place, Point>) -> Option<CurveChange> {
     let bits = |point: &Point| point.numbers.map(f64::to_bits);
     let both = a.iter().filter_map(|(place, point)| Some((point, b.get(place)?)));

@@ -1,32 +1,32 @@
-//! How far two tensors are from each other, in numbers and in ULPs.
+//! The distance between two tensors, in absolute terms and in ULPs.
 
 use serde::Serialize;
 
 use super::tensor::{Dtype, Tensor};
 
-/// How far two tensors are from each other.
+/// The distance between two tensors.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Distance {
-    /// What their elements are.
+    /// The type of their elements.
     pub dtype: Dtype,
     /// Their shape.
     pub shape: Vec<usize>,
-    /// How many elements have other bits.
+    /// Number of elements with different bits.
     pub differing: usize,
-    /// The indices of the first of them.
+    /// Indices of the first differing element.
     pub first: Vec<usize>,
-    /// Its value in each.
+    /// Its value in each tensor.
     pub values: [String; 2],
-    /// Its distance in ULPs; nothing if one is NaN.
+    /// Its distance in ULPs; `None` if one of the values is NaN.
     pub first_ulps: Option<u64>,
-    /// The largest distance in ULPs of those that differ and are no NaN: by how many values of the type they lie apart
-    /// (0 between zeros of different sign; for integers the difference).
+    /// The largest distance in ULPs among differing elements that are not NaN: the number of steps between adjacent
+    /// values of the type (0 between zeros of different sign; for integers the difference).
     pub max_ulps: Option<u64>,
-    /// The median of these distances (of an even number the upper one).
+    /// The median of these distances (the upper one if their number is even).
     pub median_ulps: Option<u64>,
-    /// How many are NaN in one of both.
+    /// Number of elements that are NaN in exactly one tensor.
     pub nan: usize,
-    /// The largest |a − b| of those that are finite in both.
+    /// The largest |a − b| among elements for which it is finite.
     pub max_absolute: f64,
 }
 
@@ -38,8 +38,8 @@ pub struct Misfit {
     shapes: (Vec<usize>, Vec<usize>),
 }
 
-/// Compares two tensors element by element; nothing if all bits are the same. An element that is NaN in both, with other
-/// bits, differs and has no distance.
+/// Compares two tensors element by element; returns `None` if all bits are equal. An element that is NaN in both with
+/// different bits counts as different and has no distance.
 ///
 /// # Errors
 /// If their types or shapes differ.
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn distances_are_counted_in_values_between() {
-        // Checked with numpy: np.float32(x).view(np.int32), and np.nextafter.
+        // Checked with NumPy: np.float32(x).view(np.int32) and np.nextafter.
         assert_eq!(between(1.0, 1.000_000_1).max_ulps, Some(1));
         assert_eq!(between(1.0, 0.999_999_94).max_ulps, Some(1));
         assert_eq!(between(1.0, 2.0).max_ulps, Some(1 << 23));
@@ -126,7 +126,7 @@ mod tests {
     }
 
     proptest! {
-        /// The distance is one exactly between neighbours, whatever their signs.
+        /// The distance between neighbours is exactly one, whatever their signs.
         #[test]
         fn the_next_value_is_one_ulp_away(bits in any::<u32>()) {
             let x = f32::from_bits(bits);

@@ -1,7 +1,7 @@
-//! Two closures side by side: what was set differently, what moved with it, and what stayed.
+//! Compares two closures: which settings differ, which outputs differ as a result, and which stay the same.
 //!
-//! Pure: records in, a description out; the few bytes that are looked into (tables) come from a function. [`mod@bisect`]
-//! goes down to the first number in which two runs of training part.
+//! The code is pure: it turns records into a description and reads the few bytes that it needs (tables) through a
+//! function. [`mod@bisect`] finds the first number in which two training runs diverge from each other.
 
 pub mod bisect;
 mod causes;
@@ -36,39 +36,39 @@ pub enum Side {
     B,
 }
 
-/// The bytes of an output of a side, if they are at hand.
+/// Returns the bytes of an output of a side, if they are available.
 pub type Read<'a> = dyn Fn(Side, &Output) -> Option<Vec<u8>> + 'a;
 
-/// No table that is compared has more bytes.
+/// Maximum size in bytes of a table that is compared.
 const TABLE_LIMIT: u64 = 64 << 20;
 
-/// Outputs that are no tables.
+/// Outputs that are not tables.
 const NO_TABLES: [&str; 9] = ["weights", "ema", "momentum", "scaler", "train", "test", "svg", "png", "pdf"];
 
-/// In what two closures differ. What is listed stands in the order of dependency: causes before what follows from them.
+/// The differences between two closures. Lists are in dependency order: causes come before their effects.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Difference {
-    /// The hashes of all stages and outputs; the same if nothing differs.
+    /// Hashes of all stages and outputs; equal if nothing differs.
     pub roots: [ClosureRoot; 2],
-    /// Stages with the same key and the same outputs.
+    /// Number of stages with the same key and the same outputs.
     pub same: usize,
-    /// Stages with another key and the same outputs: nothing moved with them.
+    /// Number of stages with different keys but the same outputs, so that the change ends there.
     pub early_cutoff: usize,
-    /// What was set differently.
+    /// The settings that differ.
     pub causes: Vec<Cause>,
-    /// Stages of one key that yielded something else: machines or runs that differ.
+    /// Stages with the same key but different outputs: machines or runs differ.
     pub nondeterminism: Vec<Unequal>,
     /// The stages whose outputs differ, by family.
     pub moved: Vec<Moved>,
-    /// The figures that are in both.
+    /// The figures that both closures contain.
     pub figures: Vec<FigureChange>,
-    /// The stages of one side alone, by family.
+    /// The stages that exist on only one side, by family.
     pub only: [Vec<Family>; 2],
-    /// How many inputs of a side no stage of it yields: there something is missing.
+    /// Number of inputs on each side that no stage of that side produces; more than 0 if records are missing.
     pub gaps: [usize; 2],
 }
 
-/// A stage that yielded something else under one key.
+/// A stage with the same key but different outputs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Unequal {
     /// Its name in either closure.
@@ -77,11 +77,11 @@ pub struct Unequal {
     pub key: StageKey,
     /// The outputs that differ.
     pub outputs: Vec<String>,
-    /// Who ran it.
+    /// The user who ran it.
     pub who: [String; 2],
-    /// On what device.
+    /// The device.
     pub device: [String; 2],
-    /// The class of machines.
+    /// The class of the machine.
     pub machine: [String; 2],
 }
 
@@ -90,11 +90,11 @@ pub struct Unequal {
 pub struct Moved {
     /// The name without sweep and epoch: `trunk`.
     pub family: String,
-    /// How many were set differently, or yielded something else under one key.
+    /// Number of stages with different settings, or with the same key but different outputs.
     pub themselves: usize,
-    /// How many differ only because what they read does.
+    /// Number of stages that differ only because their inputs do.
     pub followed: usize,
-    /// The numbers that differ most, by output and column.
+    /// The largest differences between numbers, by output and column.
     pub columns: Vec<ColumnChange>,
 }
 
@@ -103,20 +103,20 @@ pub struct Moved {
 pub struct Family {
     /// The name without sweep and epoch.
     pub family: String,
-    /// How many.
+    /// Number of stages.
     pub stages: usize,
-    /// The first of them.
+    /// Name of the first of them.
     pub first: String,
 }
 
 impl Difference {
-    /// Whether nothing differs: neither what was computed nor what came out.
+    /// Returns whether nothing differs, neither keys nor outputs.
     pub fn is_none(&self) -> bool {
         self.roots[0] == self.roots[1]
     }
 }
 
-/// Compares two closures. Stages are paired by key, then by name, then by their place in the graph.
+/// Compares two closures. Stages are paired by key, then by name, then by their position in the graph.
 pub fn diff(a: &Closure, b: &Closure, read: &Read<'_>) -> Difference {
     let pairs = pair::pair(a, b);
     let only = |closure: &Closure, places: &[usize]| families(places.iter().map(|&place| &closure.members[place]));
@@ -181,7 +181,7 @@ fn moved_family<'a>(moved: &'a mut Vec<Moved>, family: &str) -> &'a mut Moved {
     &mut moved[place]
 }
 
-/// The outputs of two records, by name, that differ.
+/// Returns the pairs of outputs with the same name that differ.
 fn differing<'a>(a: &'a Member, b: &'a Member) -> impl Iterator<Item = (&'a Output, &'a Output)> {
     let both = a.record.outputs.iter().filter_map(|output| Some((output, b.record.output(&output.name)?)));
     both.filter(|(a, b)| a.object != b.object)
@@ -189,7 +189,7 @@ fn differing<'a>(a: &'a Member, b: &'a Member) -> impl Iterator<Item = (&'a Outp
 
 fn unequal(a: &Member, b: &Member) -> Unequal {
     let mut outputs: Vec<String> = differing(a, b).map(|(output, _)| output.name.clone()).collect();
-    // What one alone has, such as `diverged`.
+    // Outputs that only one of the two has, such as `diverged`.
     for (one, other) in [(a, b), (b, a)] {
         let alone = one.record.outputs.iter().filter(|output| other.record.output(&output.name).is_none());
         outputs.extend(alone.map(|output| output.name.clone()));

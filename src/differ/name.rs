@@ -1,13 +1,13 @@
-//! What a stage's name says: pipeline, family, place in the sweep, epoch.
+//! The parts of a stage's name: pipeline, family, point of the sweep, epoch.
 
-/// The name of a stage, such as `fig3/trunk[lr=0.1,seed=0]@3`, in its parts. Any text has some.
+/// The parts of the name of a stage, such as `fig3/trunk[lr=0.1,seed=0]@3`. Any text can be parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Name<'a> {
-    /// What stands before the sweep: `fig3/trunk`.
+    /// The part before the sweep: `fig3/trunk`.
     pub stage: &'a str,
     /// The values of the sweep: `lr` is `0.1`, `seed` is `0`.
     pub axes: Vec<(&'a str, &'a str)>,
-    /// What stands behind the sweep: `@3`.
+    /// The part after the sweep: `@3`.
     pub epoch: &'a str,
 }
 
@@ -23,7 +23,7 @@ impl<'a> Name<'a> {
         Self { stage, axes: Vec::new(), epoch }
     }
 
-    /// The stage without its pipeline: `trunk`.
+    /// Returns the stage without its pipeline: `trunk`.
     pub fn family(&self) -> &'a str {
         self.stage.rsplit('/').next().unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Which stage of one closure is which of another.
+//! Pairs the stages of two closures.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,23 +8,23 @@ use base::changes;
 use base::closure::{Closure, Member};
 use base::digest::ObjectDigest;
 
-/// Of so many stages at the same place the most alike is found; more are not looked at.
+/// Maximum number of stages at the same position that are searched for the most similar one.
 const CANDIDATES: usize = 32;
 
-/// The stages of two closures side by side, as places in them.
+/// The pairs of stages of two closures, as indices.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Pairs {
-    /// Those that are one stage in both, in the first's order.
+    /// The pairs, in the first closure's order.
     pub both: Vec<(usize, usize)>,
-    /// Those of one closure alone.
+    /// The unpaired stages of each closure.
     pub only: [Vec<usize>; 2],
 }
 
-/// Pairs the stages of two closures, each with one at most, the same way always: those of one key; of the rest those of
-/// one kind and name; the stages that the closures are of, if their kind is one; then, in the first's order, what is
-/// alike. That is the stage of the same kind whose name is the same but for values of the sweep that are known by now
-/// to stand for each other, or one of the same kind and epoch that reads the same, that is paired stages by the same
-/// roles; of several the one of the same family with the fewest changed parameters.
+/// Pairs the stages of two closures deterministically, each stage with at most one other. Stages with the same key are
+/// paired first, then those with the same kind and name, then the closures' targets if they are of the same kind, and
+/// finally similar stages in the first closure's order. A similar stage has the same kind and, apart from values of the
+/// sweep already known to correspond, the same name. Otherwise it has the same kind and epoch and reads paired stages in
+/// the same roles; among several such stages, the same family and then the fewest changed parameters decide.
 pub(super) fn pair(a: &Closure, b: &Closure) -> Pairs {
     let mut pairing = Pairing { sides: [a, b], partners: [vec![None; a.members.len()], vec![None; b.members.len()]] };
     pairing.by(|member| member.key);
@@ -37,8 +37,8 @@ pub(super) fn pair(a: &Closure, b: &Closure) -> Pairs {
     Pairs { both, only: [alone(&partners), alone(&others)] }
 }
 
-/// For every stage its inputs: the role, and the stage that yields what it reads, if it is there. Of several that yielded
-/// the same it is the last before the reader, which is the nearest in a run.
+/// Returns the inputs of every stage: the role and the stage that produced the input, if the closure contains it. If
+/// several stages produced the same object, it is the last one before the reader, which is the nearest in a run.
 pub(super) fn sources(closure: &Closure) -> Vec<Vec<(&str, Option<usize>)>> {
     let producers = closure.producers();
     let source = |reader: usize, object: &ObjectDigest| {
@@ -55,11 +55,11 @@ pub(super) fn sources(closure: &Closure) -> Vec<Vec<(&str, Option<usize>)>> {
 
 struct Pairing<'a> {
     sides: [&'a Closure; 2],
-    /// For every stage of either side its partner on the other.
+    /// For every stage of each side, its partner on the other side.
     partners: [Vec<Option<usize>>; 2],
 }
 
-/// A place in the graph: kind, epoch, and by role what is read there, as a place in the second closure.
+/// A position in the graph: kind, epoch, and the source of the input in each role, as an index into the second closure.
 type Place<'a> = (&'a str, &'a str, Vec<(&'a str, Option<usize>)>);
 
 impl<'a> Pairing<'a> {
@@ -73,10 +73,10 @@ impl<'a> Pairing<'a> {
         members.iter().enumerate().filter(move |(place, _)| self.partners[side][*place].is_none())
     }
 
-    /// Pairs what has something in common, in order.
+    /// Pairs stages with an equal trait, in order.
     fn by<K: Hash + Eq>(&mut self, trait_of: impl Fn(&'a Member) -> K) {
         let mut there: HashMap<K, Vec<usize>> = HashMap::new();
-        // From the end, so that the first is the last of its list.
+        // In reverse, so that the first stage is the last of its list.
         self.unpaired(1).rev().for_each(|(j, member)| there.entry(trait_of(member)).or_default().push(j));
         let here: Vec<_> = self.unpaired(0).map(|(i, member)| (i, trait_of(member))).collect();
         for (i, found) in here {
@@ -138,13 +138,13 @@ impl<'a> Pairing<'a> {
     }
 }
 
-/// Whether they are of different families, and how many parameters differ.
+/// Returns whether two stages are of different families, and how many of their parameters differ.
 fn unlikeness(a: &Member, b: &Member) -> (bool, usize) {
     let differ = Name::of(&a.name).family() != Name::of(&b.name).family();
     (differ, changes::own(&a.record.parts, &b.record.parts).len())
 }
 
-/// Notes which value of a sweep stands for which other.
+/// Notes which values of a sweep correspond to each other.
 fn learn<'a>(a: &'a Member, b: &'a Member, stands_for: &mut HashMap<(&'a str, &'a str), &'a str>) {
     if a.name == b.name {
         return;

@@ -1,4 +1,4 @@
-//! By how much the numbers of two tables differ.
+//! Compares the numbers of two tables.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,33 +6,33 @@ use serde::Serialize;
 
 use base::table::Table;
 
-/// Two numbers that differ, and where they stand.
+/// Two numbers that differ, and their position.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Largest {
-    /// |b − a|, or that as a share of the larger of |a| and |b|; infinite (in JSON null) if one of them is not finite.
+    /// |b − a|, or its ratio to the larger of |a| and |b|; infinite (in JSON null) if one of them is not finite.
     pub change: f64,
-    /// a and b.
+    /// The numbers a and b.
     pub values: [f64; 2],
     /// The stage, by its name in the first closure.
     pub stage: String,
-    /// The row, by the first column: `epoch 16`; or by its number from 0: `row 3`.
+    /// The row, named by its first column, as in `epoch 16`, or by its number from 0, as in `row 3`.
     pub row: String,
 }
 
 /// The largest differences in a column over the tables of some stages.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ColumnChange {
-    /// The output that the table is.
+    /// The output that holds the table.
     pub output: String,
     /// The column.
     pub column: String,
-    /// The largest difference.
+    /// The largest absolute difference.
     pub absolute: Largest,
-    /// The largest as a share.
+    /// The largest relative difference.
     pub relative: Largest,
 }
 
-/// |b − a|: zero for the same number and for NaN twice, infinite if one of them is not finite.
+/// Returns |b − a|: zero if both are the same number or both are NaN, infinite if only one of them is finite.
 pub(super) fn gap(a: f64, b: f64) -> f64 {
     match a.to_bits() == b.to_bits() || a == b || (a.is_nan() && b.is_nan()) {
         true => 0.0,
@@ -41,14 +41,14 @@ pub(super) fn gap(a: f64, b: f64) -> f64 {
     }
 }
 
-/// The [`gap`] as a share of the larger of both.
+/// Returns the [`gap`] relative to the larger magnitude.
 pub(super) fn share(a: f64, b: f64) -> f64 {
     let gap = gap(a, b);
     if gap == 0.0 || gap.is_infinite() { gap } else { gap / a.abs().max(b.abs()) }
 }
 
-/// The columns of numbers that differ between the tables that a stage yielded. Rows are the same if they have the same
-/// number in the first column (an epoch, say), where that is different in all rows; or else if they stand at the same place.
+/// Returns the columns of numbers that differ between two tables of a stage. Rows are matched by the number in the first
+/// column (such as an epoch) if it is unique in every row, or else by their position.
 pub(super) fn compare(stage: &str, output: &str, a: &Table, b: &Table) -> Vec<ColumnChange> {
     let Some(first) = a.columns().first() else { return Vec::new() };
     let positions = [a, b].map(|table| table.numbers(&first.name).filter(|numbers| all_differ(numbers)));

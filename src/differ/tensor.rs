@@ -1,11 +1,11 @@
-//! One tensor of a checkpoint, and what its elements are.
+//! Reads single tensors of checkpoints and their elements.
 
 use safetensors::tensor::{Dtype as Stored, SafeTensors};
 use serde::Serialize;
 
 use base::digest::ObjectDigest;
 
-/// What the elements of a tensor are.
+/// The type of the elements of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Dtype {
     /// IEEE-754 binary32.
@@ -35,7 +35,7 @@ impl Dtype {
         })
     }
 
-    /// Bytes of an element.
+    /// Returns the size of an element in bytes.
     pub fn size(self) -> usize {
         match self {
             Self::F64 | Self::I64 => 8,
@@ -46,34 +46,33 @@ impl Dtype {
     }
 }
 
-/// A tensor as it stands in a file.
+/// A tensor with its stored bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
     shape: Vec<usize>,
     dtype: Dtype,
-    /// The elements, little-endian, row-major; as many as the shape says.
+    /// The elements, little-endian and row-major, in the number given by the shape.
     bytes: Vec<u8>,
 }
 
 /// Why a tensor cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TensorError {
-    /// The bytes are no checkpoint.
+    /// The bytes are not a checkpoint.
     #[error("not a readable safetensors file: {0}")]
     NoCheckpoint(String),
-    /// There is no tensor of that name.
+    /// There is no tensor with this name.
     #[error("the checkpoint has no tensor `{0}`")]
     Missing(String),
-    /// Its elements are of a type that is not compared.
-    #[error("tensor `{0}` has elements of type {1}, which is not compared")]
+    /// Its elements have a type that cannot be compared.
+    #[error("tensor `{0}` has elements of type {1}, which cannot be compared")]
     Type(String, String),
 }
 
-/// Reads one tensor of a checkpoint (safetensors); safe on untrusted bytes, of which no more are copied than the tensor
-/// has.
+/// Reads one tensor of a checkpoint (safetensors). It is safe on untrusted bytes and copies only those of the tensor.
 ///
 /// # Errors
-/// If the bytes are no checkpoint, or it has no such tensor, or of a type that is not known here.
+/// If the bytes are not a checkpoint, or the checkpoint has no such tensor, or the tensor's type is not supported.
 pub fn tensor_of(checkpoint: &[u8], name: &str) -> Result<Tensor, TensorError> {
     let file = SafeTensors::deserialize(checkpoint).map_err(|error| TensorError::NoCheckpoint(error.to_string()))?;
     let view = file.tensor(name).map_err(|_| TensorError::Missing(name.to_owned()))?;
@@ -83,27 +82,27 @@ pub fn tensor_of(checkpoint: &[u8], name: &str) -> Result<Tensor, TensorError> {
 }
 
 impl Tensor {
-    /// Sizes of the dimensions.
+    /// Returns the sizes of the dimensions.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// What the elements are.
+    /// Returns the type of the elements.
     pub fn dtype(&self) -> Dtype {
         self.dtype
     }
 
-    /// The hash of its bytes, as records list it.
+    /// Returns the hash of its bytes, as listed in records.
     pub fn digest(&self) -> ObjectDigest {
         ObjectDigest::of(&self.bytes)
     }
 
-    /// Number of elements.
+    /// Returns the number of elements.
     pub fn count(&self) -> usize {
         self.bytes.len() / self.dtype.size()
     }
 
-    /// The indices of an element in the dimensions, of its place in the row-major order.
+    /// Returns the indices of an element along each dimension, given its row-major position.
     pub fn index(&self, mut place: usize) -> Vec<usize> {
         let mut index = vec![0; self.shape.len()];
         for (at, size) in index.iter_mut().zip(&self.shape).rev() {
@@ -121,7 +120,7 @@ impl Tensor {
     }
 }
 
-/// An element of a tensor: its bits, and what they are.
+/// An element of a tensor: its bits and their type.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Element {
     dtype: Dtype,
@@ -129,7 +128,7 @@ pub(super) struct Element {
 }
 
 impl Element {
-    /// As a number; integers beyond 2⁵³ are rounded.
+    /// Returns the element as a number; integers beyond 2⁵³ are rounded.
     pub fn number(self) -> f64 {
         let bits = self.bits;
         match self.dtype {
@@ -142,8 +141,8 @@ impl Element {
         }
     }
 
-    /// The place among all values of its type in ascending order: next to it stands the next larger value. Both zeros of
-    /// a floating-point type have one place. NaN has none.
+    /// Returns the rank of the element among all values of its type in ascending order, in which adjacent values have
+    /// adjacent ranks. Both zeros of a floating-point type have the same rank. NaN has none.
     pub fn rank(self) -> Option<i64> {
         let width = match self.dtype {
             Dtype::I64 | Dtype::U8 => return Some(self.bits.cast_signed()),
@@ -155,7 +154,7 @@ impl Element {
         Some(if self.bits & sign == 0 { magnitude } else { -magnitude })
     }
 
-    /// With the fewest digits that read back as the same value.
+    /// Returns the shortest decimal text that parses back to the same value.
     pub fn text(self) -> String {
         match self.dtype {
             Dtype::F64 => self.number().to_string(),
@@ -165,7 +164,7 @@ impl Element {
     }
 }
 
-/// The number that the bits of a binary16 mean.
+/// Returns the number with the given bits in binary16.
 fn half(bits: u16) -> f64 {
     let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f64::from(bits & 0x3ff));
     let magnitude = match exponent {
@@ -199,7 +198,7 @@ pub(super) mod tests {
         assert_eq!(number(Dtype::F64, 0.1_f64.to_bits()).text(), "0.1");
     }
 
-    /// A tensor of float32.
+    /// Creates a tensor of type float32.
     pub(in crate::differ) fn floats(shape: &[usize], values: &[f32]) -> Tensor {
         let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
         Tensor { shape: shape.to_vec(), dtype: Dtype::F32, bytes }

@@ -1,5 +1,5 @@
-//! Looking ahead: what a catalogue says of keys that are not recorded here, so that all that a figure needs from
-//! elsewhere is known before any of it is fetched.
+//! Looking ahead: reads from a catalogue the outcomes of keys that have no local record, so that everything that a
+//! figure needs from a remote is known before any of it is fetched.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use base::record::{Outline, Output, Record};
 use store::sign::PublicKey;
 use store::{Catalogue, Listed, ObjectState, Store, StoreError};
 
-/// A store together with what a catalogue lists beyond it.
+/// A store together with the additional records and objects that a catalogue lists.
 pub struct Ahead<'a> {
     store: &'a Store,
     catalogue: &'a Catalogue,
@@ -18,12 +18,12 @@ pub struct Ahead<'a> {
 }
 
 impl<'a> Ahead<'a> {
-    /// Nothing was asked for yet.
+    /// Creates a view in which no key has been looked up yet.
     pub fn new(store: &'a Store, catalogue: &'a Catalogue) -> Self {
         Self { store, catalogue, lacking: Mutex::default() }
     }
 
-    /// The records, of keys that were asked for, that the catalogue lists and that are not here.
+    /// Returns the records of the keys looked up so far that the catalogue lists and the store lacks.
     pub fn lacking(&self) -> Vec<&'a Listed> {
         let lacking = self.lacking.lock().unwrap_or_else(PoisonError::into_inner);
         let listed = lacking.keys().flat_map(|key| self.catalogue.outcomes(key));
@@ -31,8 +31,8 @@ impl<'a> Ahead<'a> {
     }
 }
 
-/// What a catalogue tells of a record. The bytes that lie in it are not there: it serves to find the keys of what
-/// follows, and nothing else.
+/// Returns the outline of a listed record. Its inline bytes are empty, so it serves only to compute the keys of the
+/// stages that follow.
 fn outline(listed: &Listed) -> Outline {
     let outputs = listed.outputs.iter().map(|output| Output {
         name: output.name.clone(),
@@ -60,7 +60,7 @@ impl Recorded for Ahead<'_> {
     }
 
     fn last_named(&self, _: &str) -> Result<Option<Record>, StoreError> {
-        // Nobody is told why something would run.
+        // Looking ahead does not report why a stage would run.
         Ok(None)
     }
 

@@ -1,4 +1,4 @@
-//! What is behind a stage: its closure, as a graph and what the store knows of it say.
+//! The closure of a stage, from a graph and the records that the store has of its stages.
 
 use std::collections::BTreeSet;
 
@@ -11,11 +11,12 @@ use base::digest::{ClosureRoot, RecordDigest};
 use base::record::Record;
 use store::Store;
 
-/// The closure of a stage: the stages that it needs in the graph's order and under the graph's names, itself last. Where
-/// something imported is read, its record stands before its first reader, as `import cifar10` or `import weights/NAME`.
+/// Returns the closure of a stage: the stages that it depends on, in the graph's order and with the graph's names, and
+/// the stage itself last. The record of an import comes before its first reader, named `import cifar10` or
+/// `import weights/NAME`.
 ///
 /// # Errors
-/// If one of the stages is not known, or what it reads was imported and that record is gone.
+/// If the outputs of one of the stages are not known, or the record of an import is gone.
 pub fn closure(graph: &Graph, knowledge: &[Knowledge], target: StageId, store: &Store) -> Result<Closure, EngineError> {
     let needed = graph.closure(&[target]);
     for id in (0..=target).filter(|&id| needed[id]) {
@@ -27,10 +28,10 @@ pub fn closure(graph: &Graph, knowledge: &[Knowledge], target: StageId, store: &
     Ok(Closure { members })
 }
 
-/// The root of a stage's [`closure`], for which its records need not be read.
+/// Returns the root of a stage's [`closure`]; it reads only the records of imports and their readers.
 ///
 /// # Errors
-/// As there.
+/// See [`closure`].
 pub fn closure_root(
     graph: &Graph,
     knowledge: &[Knowledge],
@@ -53,10 +54,10 @@ pub fn closure_root(
     Ok(root(outcomes))
 }
 
-/// Of the stages that are needed those that are known, as [`closure`] gives them, with the imports that they read.
+/// Returns the needed stages whose outputs are known, in the form of [`closure`], with the imports that they read.
 ///
 /// # Errors
-/// If what a stage reads was imported and that record is gone.
+/// If the record of a stage or of an import is gone.
 pub fn known(
     graph: &Graph,
     knowledge: &[Knowledge],
@@ -79,8 +80,8 @@ pub fn known(
     Ok(members)
 }
 
-/// The record of an import that yielded what `reader` read: the preferred one of those that did. It need not be the
-/// newest, since something else may have been imported since the stage was looked at.
+/// Returns the record of an import whose outputs `reader` read, and the preferred one if there are several. It need not
+/// be the newest record, since other files may have been imported since the stage ran.
 fn brought(import: Import<'_>, reader: &Record, store: &Store) -> Result<(RecordDigest, Record), EngineError> {
     let yields = |record: &Record| {
         let yielded: BTreeSet<_> = record.outputs.iter().map(|output| output.object).collect();
@@ -115,7 +116,7 @@ mod tests {
         Record { parts, outputs, tensors: Vec::new(), provenance: Provenance::default() }
     }
 
-    /// A subset of CIFAR-10, the whole of it, one initial network from each, and one that nobody needs.
+    /// Two subsets of CIFAR-10, one initial network from each, and one network that no stage needs.
     fn graph() -> Graph {
         let data = |train| Work::Dataset(Dataset { source: Source::Cifar10, train, test: 10, classes: None, seed: 0 });
         let init = |seed| {
@@ -160,7 +161,7 @@ mod tests {
             assert!(store.records(&member.key).unwrap().iter().any(|(digest, _)| *digest == member.digest));
         }
 
-        // Other images imported since: the stages were computed from the older ones.
+        // Other images are imported later; the stages were computed from the older ones.
         let mut newer = record(Import::Data(Source::Cifar10).parts(), &["train", "test"]);
         for output in &mut newer.outputs {
             (output.object, output.inline, output.bytes) = (ObjectDigest::of(b"x"), Some(b"x".to_vec()), 1);

@@ -1,4 +1,4 @@
-//! What is reported while stages run.
+//! Events reported while stages run.
 
 use crate::graph::StageId;
 use crate::plan::{MissReason, Plan};
@@ -6,61 +6,61 @@ use crate::plan::{MissReason, Plan};
 /// How a stage ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// It was computed, in so many seconds.
+    /// It was computed, in this many seconds.
     Computed(f64),
-    /// It was computed, in so many seconds, and left the finite numbers: where.
+    /// It was computed, in this many seconds, but its training diverged; the text says where.
     Diverged(f64, String),
-    /// It turned out to be known: an input was computed again and came out as before, or another
-    /// process computed it.
+    /// Its outputs turned out to be known: a recomputed input was unchanged, or another process
+    /// computed the stage.
     Cached,
-    /// It failed, with a message.
+    /// It failed, with this message.
     Failed(String),
 }
 
-/// Something that happened.
+/// An event of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// What has to run is decided; said once, first.
+    /// The plan is made. This is the first event and is sent once.
     Planned(Plan),
     /// A stage starts on a worker.
     Started {
-        /// Which.
+        /// The stage.
         stage: StageId,
-        /// Why.
+        /// Why it has to run.
         reason: MissReason,
     },
-    /// How far a stage is.
+    /// The progress of a stage.
     Progress {
-        /// Which.
+        /// The stage.
         stage: StageId,
-        /// Share of the work done, from 0 to 1.
+        /// Fraction of the work done, from 0 to 1.
         done: f64,
-        /// Mean training loss lately, if it trains.
+        /// Recent mean training loss, if the stage trains.
         loss: Option<f64>,
-        /// Training images a second, if it trains.
+        /// Training images per second, if the stage trains.
         images_per_second: Option<f64>,
     },
-    /// A stage waits because another process runs it.
+    /// A stage waits because another process is running it.
     Elsewhere(StageId),
-    /// A stage runs again with fewer beside it: the device was short of memory while it ran.
+    /// A stage runs again with fewer others in parallel, since the device was short of memory while it ran.
     Again(StageId),
-    /// Steps of training are given to a GPU one by one, since recording them failed.
+    /// Training steps are submitted to a GPU one at a time, since recording them as a graph failed.
     OneByOne {
-        /// Of which stage.
+        /// The stage.
         stage: StageId,
-        /// Why it failed.
+        /// Why recording failed.
         reason: String,
     },
     /// A stage ended.
     Ended {
-        /// Which.
+        /// The stage.
         stage: StageId,
-        /// How.
+        /// How it ended.
         outcome: Outcome,
     },
-    /// A stage that was run again gave other bytes than recorded; both records are kept.
+    /// A stage that was run again returned bytes that differ from its record; both records are kept.
     Differs {
-        /// Which.
+        /// The stage.
         stage: StageId,
         /// The outputs that differ.
         outputs: Vec<String>,

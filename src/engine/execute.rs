@@ -1,4 +1,4 @@
-//! One stage: claimed and run.
+//! Claims and runs one stage.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,24 +18,24 @@ use base::record::{KeyParts, Output, Provenance, Record};
 use base::work::Work;
 use store::{Store, StoreError};
 
-/// Outputs up to this size travel inside the record: one durable file for a cheap stage.
+/// Outputs up to this size are stored inside the record, so that a cheap stage needs only one durable file.
 const INLINE: usize = 16 << 10;
 
-/// What a record says about where and by whom it was made. It comes from outside, since the library
-/// reads neither the environment nor the clock.
+/// Where and by whom records are made. The caller provides these values, since the library reads
+/// neither the environment nor the clock.
 pub struct Environment {
     /// `user@host`.
     pub who: String,
-    /// Seconds since 1970 (UTC).
+    /// Returns the seconds since 1970 (UTC).
     pub now: fn() -> u64,
 }
 
-/// What runs the work of stages, one after the other on one thread.
+/// Runs stages, one after the other on one thread.
 pub trait Runner {
     /// Runs a stage; see [`Worker::run`].
     ///
     /// # Errors
-    /// As there.
+    /// See [`Worker::run`].
     fn run(
         &mut self,
         work: &Work,
@@ -44,10 +44,10 @@ pub trait Runner {
         report: &mut Report<'_>,
     ) -> Result<Outputs, StageError>;
 
-    /// The device of numeric stages, for records.
+    /// Returns the device of numeric stages, for records.
     fn device(&self) -> String;
 
-    /// The class of machines within which numeric stages give the same bytes, for records.
+    /// Returns the class of machines on which numeric stages return the same bytes, for records.
     fn machine(&self) -> String;
 }
 
@@ -71,16 +71,16 @@ impl Runner for Worker {
     }
 }
 
-/// A stage that is ready to run, with all that it needs.
+/// A stage that is ready to run, with its inputs.
 #[derive(Debug)]
 pub struct Job {
-    /// Which.
+    /// The stage.
     pub stage: StageId,
     /// Why it runs.
     pub reason: MissReason,
-    /// What is known about it: nothing but its key, or a record whose bytes are gone.
+    /// What is known about it: only its key, or a record with missing bytes.
     pub known: Knowledge,
-    /// What it reads.
+    /// Its inputs.
     pub inputs: Inputs,
     /// The parts of its key.
     pub parts: KeyParts,
@@ -91,10 +91,10 @@ pub struct Job {
 }
 
 impl Job {
-    /// Whether what is known now is all that it was to bring.
+    /// Whether everything that the job was to provide is known now.
     fn is_done(&self, known: &Knowledge) -> bool {
         match (&self.known, known) {
-            // Of its outputs those whose bytes are missing are looked at when the stage is asked for again.
+            // Missing bytes of its outputs are handled when the stage is next chosen.
             (Knowledge::Waits | Knowledge::Absent { .. }, Knowledge::Known { .. }) => true,
             (Knowledge::Known { outline, bytes, .. }, Knowledge::Known { outline: now, bytes: now_bytes, .. }) => {
                 let damaged = outline.outputs.iter().zip(bytes).filter(|(_, bytes)| **bytes == Bytes::Damaged);
@@ -108,31 +108,31 @@ impl Job {
     }
 }
 
-/// What became of a job.
+/// The result of a job.
 pub enum Executed {
-    /// It was computed, and is to be stored.
+    /// It was computed; its outputs have to be stored.
     Made(Box<Unstored>),
-    /// Another process had computed it by the time it was claimed.
+    /// Another process computed it before it was claimed.
     Cached(Knowledge),
-    /// Another process is at it.
+    /// Another process is running it.
     Elsewhere,
 }
 
-/// What all jobs share.
+/// The state that all jobs share.
 pub struct Context<'a> {
     /// The stages.
     pub graph: &'a Graph,
-    /// Where inputs come from.
+    /// The store that inputs are read from.
     pub store: &'a Store,
-    /// Where they may be as well.
+    /// Inputs that are not in the store yet.
     pub on_the_way: &'a OnTheWay,
-    /// Answers what is known.
+    /// Looks up what is known about stages.
     pub resolver: &'a Resolver<'a>,
-    /// For the records.
+    /// The origin written into the records.
     pub environment: &'a Environment,
-    /// Takes events.
+    /// Receives events.
     pub report: &'a (dyn Fn(Event) + Sync),
-    /// Whether to stop.
+    /// Returns whether to stop.
     pub cancelled: &'a (dyn Fn() -> bool + Sync),
 }
 
@@ -140,11 +140,11 @@ impl Context<'_> {
     /// Runs a job.
     ///
     /// # Errors
-    /// If the stage fails, the store does, or the run was interrupted.
+    /// If the stage or the store fails, or the run was interrupted.
     pub fn execute(&self, runner: &mut dyn Runner, job: &Job) -> Result<Executed, EngineError> {
         let stage = &self.graph.stages[job.stage];
         let Some(claim) = self.store.claim(&job.key)? else { return Ok(Executed::Elsewhere) };
-        // Another process may have computed it, or brought its bytes, before it was claimed.
+        // Another process may have computed the stage or restored its bytes before the claim.
         let known = self.resolver.known(&job.key)?;
         let known = match known {
             Some(known) if job.is_done(&known) => return Ok(Executed::Cached(known)),
@@ -167,7 +167,7 @@ impl Context<'_> {
         };
         let made = runner.run(&stage.work, &job.parts.inputs, &read, &mut progress).map_err(|source| match source {
             StageError::Cancelled => EngineError::Interrupted,
-            // An import's bytes were dropped: nothing here makes them again.
+            // The bytes of an import were dropped, and no stage can recompute them.
             StageError::Store(StoreError::Missing(_)) if let Some(import) = Import::of(&stage.work) => {
                 import.is_missing()
             }
@@ -199,7 +199,7 @@ impl Context<'_> {
         let record = Record { parts: job.parts.clone(), outputs, tensors: made.tensors, provenance };
         let (stage, before) = (job.stage, known);
         let digest = match &before {
-            // Dropped or damaged bytes, computed again: the record is there already.
+            // Dropped or damaged bytes were recomputed; the record exists already.
             Knowledge::Known { outline, .. } if outline.says(&record.outputs) => outline.digest,
             _ => {
                 record.to_bytes().map_err(|source| StoreError::Record { path: self.store.root().to_owned(), source })?.0

@@ -1,5 +1,5 @@
-//! Which stages have to run, and which of them can start: what [`plan`](crate::plan::plan) says, kept up to date as stages
-//! end, so that a stage's end costs as much as it has neighbours and not as much as there are stages.
+//! Which stages have to run, and which of them can start. This is the result of [`plan`](crate::plan::plan), updated
+//! incrementally: the cost of a stage's end depends on the number of its neighbours, not on the size of the graph.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -12,22 +12,22 @@ use crate::plan::{Knowledge, MissReason, Plan, reason};
 pub struct Frontier<'a> {
     graph: &'a Graph,
     is_target: Vec<bool>,
-    /// The readers of every stage, those that are needed.
+    /// The needed readers of every stage.
     readers: Vec<Vec<StageId>>,
-    /// For every stage the arithmetic from its start to the end of the longest chain behind it.
+    /// For every stage, the operations on the most expensive chain of stages that starts with it.
     height: Vec<f64>,
-    /// Whether it has to run.
+    /// Whether each stage has to run.
     runs: Vec<bool>,
-    /// How many of the stages that it reads have to run before.
+    /// For every stage, the number of stages that it reads from and that have to run first.
     waits_for: Vec<usize>,
-    /// Whether a worker has it, or had and gave it up for good.
+    /// Whether a worker is running the stage, or has given it up for good.
     taken: Vec<bool>,
-    /// What can start: the one with the most work behind it first, of equals the pipeline's first.
+    /// The stages that can start: the greatest height first, equal ones in the pipeline's order.
     ready: BTreeSet<(Reverse<u64>, StageId)>,
 }
 
 impl<'a> Frontier<'a> {
-    /// What `plan`, made for `targets` and the stages behind them, begins with.
+    /// Creates the initial frontier of `plan`, which was made for `targets` and their dependencies.
     pub fn new(graph: &'a Graph, targets: &[StageId], needed: &[bool], plan: &Plan) -> Self {
         let count = graph.stages.len();
         let mut readers = graph.dependents();
@@ -45,45 +45,45 @@ impl<'a> Frontier<'a> {
         frontier
     }
 
-    /// The readers of a stage that are needed.
+    /// Returns the needed readers of a stage.
     pub fn readers(&self, id: StageId) -> &[StageId] {
         &self.readers[id]
     }
 
-    /// What can start, in the order in which it should.
+    /// Returns the stages that can start, in the order in which they should.
     pub fn ready(&self) -> impl Iterator<Item = StageId> {
         self.ready.iter().map(|(_, id)| *id)
     }
 
-    /// Whether a stage can start.
+    /// Returns whether a stage can start.
     pub fn is_ready(&self, id: StageId) -> bool {
         self.ready.contains(&self.rank(id))
     }
 
-    /// Why a stage has to run, if it has to.
+    /// Returns why a stage has to run, or `None` if it need not.
     pub fn reason(&self, id: StageId, knowledge: &[Knowledge]) -> Option<MissReason> {
         reason(self.graph, id, knowledge, |output| self.is_demanded(id, output))
     }
 
-    /// The outputs of a stage whose bytes are needed.
+    /// Returns the outputs of a stage whose bytes are needed.
     pub fn demanded(&self, id: StageId) -> Vec<&'static str> {
         let outputs = self.graph.stages[id].work.outputs();
         outputs.into_iter().filter(|output| self.is_demanded(id, output)).collect()
     }
 
-    /// A worker takes a stage, or gives it up for good.
+    /// Notes that a worker has taken a stage, or that the stage is given up for good.
     pub fn take(&mut self, id: StageId) {
         self.taken[id] = true;
         self.place(id);
     }
 
-    /// No worker has the stage any more; it may have to run still.
+    /// Notes that no worker is running the stage any more; it may still have to run.
     pub fn put_back(&mut self, id: StageId) {
         self.taken[id] = false;
         self.place(id);
     }
 
-    /// Takes in that something else is known about a stage.
+    /// Updates the frontier after the knowledge about a stage has changed.
     pub fn learned(&mut self, id: StageId, knowledge: &[Knowledge]) {
         let mut open = vec![id];
         while let Some(id) = open.pop() {
@@ -101,7 +101,7 @@ impl<'a> Frontier<'a> {
                 }
                 self.place(reader);
             }
-            // Bytes that it reads are needed now, or no longer.
+            // Whether the bytes of its inputs are needed may have changed.
             open.extend(self.graph.stages[id].inputs.iter().map(|input| input.stage));
         }
     }
@@ -122,9 +122,9 @@ impl<'a> Frontier<'a> {
         };
     }
 
-    /// The place of a stage among those that can start: the less, the earlier.
+    /// Returns the rank of a stage among those that can start; smaller ranks start earlier.
     pub fn rank(&self, id: StageId) -> (Reverse<u64>, StageId) {
-        // The bits of numbers that are not negative are ordered as the numbers are.
+        // The bits of non-negative floating-point numbers have the same order as the numbers.
         (Reverse(self.height[id].to_bits()), id)
     }
 }
@@ -158,7 +158,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever becomes known in whatever order, the frontier says what a plan made anew says.
+        /// Whatever is learned, and in whatever order, the frontier agrees with a newly made plan.
         #[test]
         fn it_is_the_plan(
             edges in prop::collection::vec(prop::collection::vec(0_usize..12, 0..3), 1..12),
@@ -198,7 +198,7 @@ mod tests {
                 }
                 let mut ready: Vec<StageId> = waiting.iter().copied()
                     .filter(|&id| !taken[id] && edges[id].iter().all(|input| !waiting.contains(input))).collect();
-                // Stable, so that of equals the pipeline's first comes first.
+                // The sort is stable, so that equal stages stay in the pipeline's order.
                 ready.sort_by(|&a, &b| frontier.height[b].total_cmp(&frontier.height[a]));
                 prop_assert_eq!(frontier.ready().collect::<Vec<_>>(), ready.clone());
                 prop_assert!((0..count).all(|id| frontier.is_ready(id) == ready.contains(&id)));

@@ -1,4 +1,4 @@
-//! What a user brings into the store, rather than computes: data sets and weights.
+//! Imports: data sets and weights that a user adds to the store instead of computing them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,17 +8,17 @@ use base::record::KeyParts;
 use base::value::{Map, Value};
 use base::work::{Source, Work};
 
-/// Something that a user brought into the store.
+/// An import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Import<'a> {
     /// A data set: outputs `train` and `test`.
     Data(Source),
-    /// Weights under a name of the user's: output `weights`.
+    /// Weights under a name that the user chose: output `weights`.
     Weights(&'a str),
 }
 
 impl<'a> Import<'a> {
-    /// What a stage takes from outside the graph.
+    /// Returns the import that a stage reads, if any.
     pub fn of(work: &'a Work) -> Option<Self> {
         match work {
             Work::Dataset(data) if data.source != Source::Shapes10 => Some(Self::Data(data.source)),
@@ -27,7 +27,7 @@ impl<'a> Import<'a> {
         }
     }
 
-    /// The outputs of its record.
+    /// Returns the names of the outputs of its record.
     pub fn outputs(self) -> &'static [&'static str] {
         match self {
             Self::Data(_) => &["train", "test"],
@@ -35,7 +35,7 @@ impl<'a> Import<'a> {
         }
     }
 
-    /// That somebody must bring it.
+    /// Returns the error that it was not imported.
     pub fn is_missing(self) -> EngineError {
         match self {
             Self::Data(source) => EngineError::NotImported(source),
@@ -43,7 +43,7 @@ impl<'a> Import<'a> {
         }
     }
 
-    /// That nobody who is trusted signed it.
+    /// Returns the error that it has no trusted signature.
     pub(super) fn is_unsigned(self) -> EngineError {
         EngineError::Unsigned(match self {
             Self::Data(source) => format!("the data set {}", source.name()),
@@ -51,10 +51,10 @@ impl<'a> Import<'a> {
         })
     }
 
-    /// The parts of the key under which it is recorded.
+    /// Returns the parts of the key under which it is recorded.
     pub fn parts(self) -> KeyParts {
         let (kind, version, name, value) = match self {
-            // Version 1 kept the order of the files, so that it mattered from which copy images came.
+            // Version 1 kept the order of the files, so that the key depended on which copy the images came from.
             Self::Data(source) => ("import", 2, "source", source.name()),
             Self::Weights(name) => ("import_weights", 1, "name", name),
         };

@@ -1,9 +1,9 @@
-//! Runs what has to run: walks the graph, keys every stage, takes what the store has and computes the
-//! rest on several threads.
+//! Runs the stages that have to run: walks the graph, computes every stage's key, uses outputs that the store has
+//! and computes the others on several threads.
 //!
-//! A stage is run under a claim on its key, so that two processes on one store share the work. What a
-//! stage made is stored by another thread while the next ones run, always before what was made from it;
-//! killing the process loses at most the stages in progress and the few that wait to be stored.
+//! A stage runs under a claim on its key, so that two processes on one store share the work. A separate thread stores
+//! the outputs of a stage while the next stages run, always before the outputs of its readers. Killing the process
+//! loses at most the stages in progress and the few that wait to be stored.
 
 mod ahead;
 mod closure;
@@ -45,16 +45,16 @@ pub enum EngineError {
     /// The store cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A data set is needed that nobody imported.
-    #[error("the data set {} is not here", .0.name())]
+    /// A required data set was not imported.
+    #[error("the data set {} has not been imported", .0.name())]
     NotImported(Source),
-    /// Weights are needed that nobody imported.
-    #[error("no weights are here under the name `{0}`")]
+    /// Required weights were not imported.
+    #[error("no weights have been imported under the name `{0}`")]
     NoWeights(String),
-    /// Something was imported, and the project uses only what somebody whom it trusts signed.
-    #[error("{0} is here, but no key that the project trusts signed it, and its policy is use = \"signed\"")]
+    /// An import has no trusted signature, and the project uses only signed records.
+    #[error("{0} was imported, but is not signed by a key that the project trusts, and its policy is use = \"signed\"")]
     Unsigned(String),
-    /// A stage was not run yet with these settings.
+    /// A stage has not been run with these settings.
     #[error("`{0}` was not run yet with these settings")]
     NotMade(String),
     /// A record lacks an output that its kind has.
@@ -65,7 +65,7 @@ pub enum EngineError {
         /// The output.
         output: String,
     },
-    /// Parameters that cannot be hashed.
+    /// The parameters of a stage cannot be hashed.
     #[error("parameters of `{0}`: {1}")]
     Parameters(String, ValueError),
     /// A stage failed.
@@ -73,24 +73,24 @@ pub enum EngineError {
     Stage {
         /// The stage.
         stage: String,
-        /// Why.
+        /// The cause.
         source: Box<StageError>,
     },
-    /// Another numeric policy holds in this process.
+    /// Another numeric policy is in force in this process.
     #[error("{0}")]
     Policy(String),
-    /// A stage or what runs it panicked.
+    /// A stage or the code that runs it panicked.
     #[error("`{stage}` panicked: {message}; this is a defect in wdpipe")]
     Panicked {
         /// The stage.
         stage: String,
-        /// What the panic says.
+        /// The panic's message.
         message: String,
     },
-    /// No thread can be started.
+    /// A thread cannot be started.
     #[error("cannot start a thread: {0}")]
     Threads(std::io::Error),
-    /// Asked to stop (Ctrl-C).
+    /// The user interrupted the run (Ctrl-C).
     #[error("interrupted")]
     Interrupted,
 }

@@ -1,47 +1,47 @@
-//! How many stages share a GPU: as many as make it faster. It begins with one, and another is let in as long as together
-//! they do more a second. Pure: it is told what was done, and when.
+//! How many stages share a GPU: the number with the highest throughput. It starts with one stage and admits another as
+//! long as the total work per second grows. The code is pure: its caller reports the work done and the time.
 
-/// A step to more must do so much more a second.
+/// Factor by which one more stage must raise the throughput.
 const GAIN: f64 = 1.05;
-/// Seconds after a change that are not looked at: the new stage loads and warms up.
+/// Seconds after a change that are not measured, since the new stage loads and warms up.
 const SETTLE: f64 = 10.0;
-/// Seconds that are looked at.
+/// Length of a measurement in seconds.
 const WINDOW: f64 = 20.0;
 
-/// How many stages may run at a time.
+/// The number of stages that may run in parallel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Packing {
     limit: usize,
     most: usize,
-    /// Work a second with the last limit that was good.
+    /// Work per second under the last limit that was an improvement.
     best: f64,
-    /// When looking begins, and what was done since; nothing if all that is wanted runs.
+    /// Start of the measurement, and the work done since; `None` once the limit is settled.
     window: Option<(f64, f64)>,
 }
 
 impl Packing {
-    /// Always so many.
+    /// Creates a fixed limit of `jobs` stages.
     pub fn fixed(jobs: usize) -> Self {
         Self { limit: jobs, most: jobs, best: 0.0, window: None }
     }
 
-    /// From one on, at most so many.
+    /// Creates a limit that grows from one to at most `most` stages.
     pub fn growing(most: usize) -> Self {
         let window = (most > 1).then_some((SETTLE, 0.0));
         Self { limit: 1, most, best: 0.0, window }
     }
 
-    /// How many may run now.
+    /// Returns how many stages may run now.
     pub fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Takes in that `work` was done until `now`, in seconds from the start, while so many stages ran; `room` says whether
-    /// the device's memory holds another.
+    /// Notes that `work` was done up to `now`, in seconds since the start, while `running` stages ran. `room` says whether
+    /// the device's memory can hold another stage.
     pub fn done(&mut self, work: f64, running: usize, now: f64, room: impl FnOnce() -> bool) {
         let Some((begins, done)) = &mut self.window else { return };
         if running < self.limit {
-            // There is not enough to do: nothing can be told.
+            // Fewer stages than the limit are running, so the throughput says nothing about the limit.
             (*begins, *done) = (now + SETTLE, 0.0);
             return;
         }
@@ -66,7 +66,7 @@ impl Packing {
         }
     }
 
-    /// Takes in that the device had no room for another stage; says whether there are fewer now, so that it can wait.
+    /// Notes that the device ran out of memory, and lowers the limit. Returns false if only one stage was running.
     pub fn out_of_memory(&mut self, running: usize) -> bool {
         let fewer = running.saturating_sub(1);
         if fewer == 0 {
@@ -86,7 +86,7 @@ impl Packing {
 mod tests {
     use super::*;
 
-    /// Runs a device of a given throughput for an hour, a second at a time.
+    /// Simulates a device of a given throughput for an hour, one second at a time.
     fn settled(mut packing: Packing, throughput: impl Fn(usize) -> f64) -> Packing {
         for second in 0..3600 {
             packing.done(throughput(packing.limit()), packing.limit(), f64::from(second), || true);
@@ -100,7 +100,7 @@ mod tests {
         for (at, most, wanted) in [(1, 8, 1), (3, 8, 3), (8, 8, 8), (20, 4, 4), (5, 1, 1)] {
             assert_eq!(settled(Packing::growing(most), saturates(at)).limit(), wanted, "{at} {most}");
         }
-        // A gain that is not worth the memory, and a loss.
+        // A gain that does not justify the memory, and a loss.
         assert_eq!(settled(Packing::growing(8), |running| 100.0 + running as f64).limit(), 1);
         assert_eq!(settled(Packing::growing(8), |running| 100.0 / running as f64).limit(), 1);
         assert_eq!(settled(Packing::fixed(3), saturates(1)).limit(), 3);

@@ -1,36 +1,36 @@
-//! Where records are looked for, and which of several records of one key is used.
+//! Where records are looked up, and which of several records of one key is used.
 
 use base::digest::{ObjectDigest, RecordDigest, StageKey};
 use base::record::{Outline, Record};
 use store::sign::PublicKey;
 use store::{ObjectState, Store, StoreError};
 
-/// Something that has records: a store, or an archive in memory.
+/// A source of records: a store, or an archive in memory.
 pub trait Recorded: Sync {
-    /// All outcomes of a key, in the order of [`Store::records`].
+    /// Returns all outcomes of a key, in the order of [`Store::records`].
     ///
     /// # Errors
-    /// If they cannot be read.
+    /// If the records cannot be read.
     fn outlines(&self, key: &StageKey) -> Result<Vec<Outline>, StoreError>;
 
-    /// The store whose index remembers outcomes, if nothing but a store is asked.
+    /// Returns the store whose index caches outcomes, if this source is a plain store.
     fn index(&self) -> Option<&Store> {
         None
     }
 
-    /// The newest record that a stage of this name yielded, whatever its key.
+    /// Returns the newest record of a stage with this name, under any key.
     ///
     /// # Errors
-    /// If it cannot be read.
+    /// If the record cannot be read.
     fn last_named(&self, stage: &str) -> Result<Option<Record>, StoreError>;
 
-    /// Whether an object can be read.
+    /// Returns whether an object is present, missing or damaged.
     ///
     /// # Errors
     /// If its file cannot be read.
     fn state(&self, object: &ObjectDigest) -> Result<ObjectState, StoreError>;
 
-    /// The keys that signed a record.
+    /// Returns the public keys that signed a record.
     ///
     /// # Errors
     /// If signatures cannot be read.
@@ -59,32 +59,32 @@ impl Recorded for Store {
     }
 }
 
-/// How a record stands; of several the smallest is used.
+/// The rank of a record; among several records, the one with the smallest standing is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
-    /// A lock holds what it yielded.
+    /// A lock file pins its outputs.
     Locked,
-    /// Somebody who is trusted signed it.
+    /// A trusted key signed it.
     Trusted,
-    /// It is there.
+    /// It exists.
     Known,
     /// It must not be used.
     Refused,
 }
 
-/// Says how records stand.
+/// Ranks records.
 pub trait Preference: Sync {
-    /// The standing of a record of a key that was found in `source`.
+    /// Returns the standing of a record of a key found in `source`.
     ///
     /// # Errors
     /// If signatures cannot be read.
     fn standing(&self, source: &dyn Recorded, key: &StageKey, outline: &Outline) -> Result<Standing, StoreError>;
 
-    /// Whether any record may be refused, so that the only one of a key must be asked for too.
+    /// Returns whether records can be refused, so that even the only record of a key has to be checked.
     fn is_strict(&self) -> bool;
 }
 
-/// No lock, nobody trusted or refused.
+/// No preference: no lock, no trusted keys, and no record is refused.
 pub struct Indifferent;
 
 impl Preference for Indifferent {

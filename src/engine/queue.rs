@@ -1,4 +1,4 @@
-//! Which stage runs next, and what follows from how a stage ended. It knows nothing of threads.
+//! Decides which stage runs next and handles the results of stages. This module does not use threads.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -17,63 +17,63 @@ use crate::plan::Knowledge;
 use base::digest::{RecordDigest, StageKey};
 use base::work::{Precision, Work};
 
-/// So many stages may be computed and wait to be stored; then workers wait, too.
+/// Number of computed stages that may wait to be stored before workers wait, too.
 const UNSTORED: usize = 4;
 
-/// Takes events.
+/// Receives events.
 pub type Tell<'a> = &'a (dyn Fn(Event) + Sync);
 
 /// What a worker does next.
 pub enum Next {
-    /// It runs a stage.
+    /// Run a stage.
     Job(Box<Job>),
-    /// It waits: a stage that ends, another process or time may bring something.
+    /// Wait: a stage may become ready when another one ends, another process is done, or time passes.
     Wait,
-    /// It ends: there will be nothing more.
+    /// End: no stage will become ready.
     Nothing,
 }
 
-/// A stage that runs.
+/// A running stage.
 #[derive(Debug)]
 struct Running {
     key: StageKey,
-    /// How far it is, in operations.
+    /// Its progress in operations.
     done: f64,
-    /// The most that ran at a time since it began, itself among them.
+    /// Maximum number of stages that ran in parallel since it began, including itself.
     most: usize,
 }
 
-/// The stages that have to run, those that run, and what has become of the others.
+/// The stages that have to run, the running ones, and the results of the others.
 pub struct Queue<'a> {
     graph: &'a Graph,
     resolver: &'a Resolver<'a>,
     frontier: Frontier<'a>,
     packing: Packing,
-    /// Whether to go on with what does not depend on a stage that failed.
+    /// Whether to continue with stages that do not depend on a failed one.
     keep_going: bool,
-    /// How often a stage that another process runs is asked for again.
+    /// Interval between attempts to claim a stage that another process is running.
     ask_again: Duration,
     running: BTreeMap<StageId, Running>,
-    /// Keys that this process has claimed. Stages that read the same have the same key, and wait for each other.
+    /// Keys that this process has claimed. Stages with the same work and inputs share a key and wait for each other.
     claimed: BTreeSet<StageKey>,
-    /// Stages that were put back because of what passes by itself.
+    /// Stages that were put back because of a temporary failure.
     forgiven: BTreeSet<StageId>,
-    /// Stages that another process ran when they were last asked for, and when that was.
+    /// Stages that another process was running at the last attempt to claim them, with the time of that attempt.
     elsewhere: BTreeMap<StageId, Instant>,
-    /// What was made and is to be stored, in the order in which it was made.
+    /// Computed outputs that have to be stored, in the order in which they were made.
     unstored: VecDeque<Box<Unstored>>,
     /// What is known about every stage.
     pub knowledge: Vec<Knowledge>,
-    /// How many stages were computed.
+    /// Number of computed stages.
     pub computed: usize,
-    /// The records that came into being.
+    /// The new records.
     pub published: Vec<RecordDigest>,
-    /// What went wrong, in order.
+    /// The errors, in order.
     pub errors: Vec<EngineError>,
 }
 
 impl<'a> Queue<'a> {
-    /// What a plan begins with: its frontier, and what is known.
+    /// Creates the queue of a plan from its initial frontier and knowledge.
     pub fn new(
         (graph, resolver): (&'a Graph, &'a Resolver<'a>),
         frontier: Frontier<'a>,
@@ -100,7 +100,7 @@ impl<'a> Queue<'a> {
         }
     }
 
-    /// What a worker does that ran `last`. Of the workers those with low numbers come first.
+    /// Decides what the worker that last ran `last` does next. Workers with low numbers take precedence.
     pub fn next(&mut self, number: usize, last: Option<StageId>, tell: Tell<'_>) -> Next {
         loop {
             let is_stopped = !self.errors.is_empty() && !self.keep_going;
@@ -121,15 +121,15 @@ impl<'a> Queue<'a> {
                     self.running.values_mut().for_each(|beside| beside.most = beside.most.max(most));
                     return Next::Job(Box::new(job));
                 }
-                // What it reads is not what it was when the stage was looked at.
+                // The inputs have changed since the stage was looked up.
                 Ok(None) => self.look(stage, tell),
                 Err(error) => self.fails(stage, error, tell),
             }
         }
     }
 
-    /// Of the stages that can start the one to start: the next segment of the run that this worker has on its device,
-    /// else the one with the most work behind it.
+    /// Chooses the stage to start: the next segment of the training run that this worker has on its device, or else the
+    /// ready stage with the greatest height.
     fn choose(&self, last: Option<StageId>) -> Option<StageId> {
         let frontier = &self.frontier;
         let is_free = |&id: &StageId| {
@@ -150,8 +150,9 @@ impl<'a> Queue<'a> {
         next.or_else(|| frontier.ready().find(is_free))
     }
 
-    /// Whether a stage can be computed beside those that run: TF32 is a setting of the whole process, so of those that use
-    /// libtorch all have it or none. A worker that took one of the others would wait within it, and so would its claim.
+    /// Returns whether a stage can run in parallel with the running ones. TF32 is a setting of the whole process, so all
+    /// running stages that use libtorch must agree on it. A worker that took another stage would block inside it while
+    /// holding its claim.
     fn goes_beside(&self, id: StageId) -> bool {
         let tf32 = |id: StageId| {
             let work = &self.graph.stages[id].work;
@@ -160,7 +161,7 @@ impl<'a> Queue<'a> {
         tf32(id).is_none_or(|wanted| self.running.keys().filter_map(|&id| tf32(id)).all(|held| held == wanted))
     }
 
-    /// A stage with all that it needs; nothing if it is known under another key than the one that it has.
+    /// Returns the job of a stage, or `None` if what is known about the stage is out of date.
     fn job(&self, stage: StageId) -> Result<Option<Job>, EngineError> {
         let known = self.knowledge[stage].clone();
         let reason = self.frontier.reason(stage, &self.knowledge);
@@ -176,8 +177,8 @@ impl<'a> Queue<'a> {
         Ok(Some(Job { stage, reason, known, inputs, parts, key: own, demanded }))
     }
 
-    /// Notes how far a stage is; says whether more may run now. `room` says whether the device holds another stage like
-    /// those that run, of which it is given the number.
+    /// Notes the progress of a stage; returns whether the limit has risen. `room` gets the number of running stages and says
+    /// whether the device has room for another one like them.
     pub fn progressed(&mut self, id: StageId, done: f64, now: f64, room: impl FnOnce(usize) -> bool) -> bool {
         let limit = self.packing.limit();
         let running = self.running.len();
@@ -189,8 +190,8 @@ impl<'a> Queue<'a> {
         self.packing.limit() > limit
     }
 
-    /// Puts back a stage for which the device had no room, if fewer at a time can help; or as many, once, if what kept the
-    /// room is `passing`.
+    /// Puts back a stage that ran out of device memory, if running fewer stages in parallel can help; returns whether it
+    /// did. If the cause is `passing`, that is temporary, the limit stays the same the first time.
     pub fn makes_room(&mut self, id: StageId, passing: bool) -> bool {
         let running = self.running.len();
         let helps = (passing && running > 1 && self.forgiven.insert(id)) || self.packing.out_of_memory(running);
@@ -201,11 +202,11 @@ impl<'a> Queue<'a> {
         helps
     }
 
-    /// Puts back a stage that was made while the device was short of memory, if others ran beside it: its bits may be those
-    /// of another way to compute. From then on fewer run at a time.
+    /// Puts back a stage that was computed while the device was short of memory, if others ran in parallel: libraries may
+    /// have chosen other algorithms, which return different bits. From then on fewer stages run in parallel.
     pub fn repeats(&mut self, id: StageId) -> bool {
         let most = self.running.get(&id).map_or(1, |running| running.most);
-        // Several are put back for one shortage, and one of them has lowered the limit already.
+        // Several stages can be put back for one shortage, and one of them has already lowered the limit.
         let again = self.packing.limit() < most || self.packing.out_of_memory(most);
         if again {
             self.leaves(id);
@@ -214,14 +215,14 @@ impl<'a> Queue<'a> {
         again
     }
 
-    /// A stage does not run any more, and its key is free.
+    /// Removes a stage from the running ones and releases its key.
     fn leaves(&mut self, id: StageId) {
         if let Some(Running { key, .. }) = self.running.remove(&id) {
             self.claimed.remove(&key);
         }
     }
 
-    /// Takes in what became of a stage; what it made is left to be stored, and its readers may start meanwhile.
+    /// Handles the result of a stage. Its outputs are queued to be stored, and its readers may start in the meantime.
     pub fn ended(&mut self, id: StageId, result: Result<Executed, EngineError>, tell: Tell<'_>) {
         match result {
             Ok(Executed::Elsewhere) => {
@@ -232,11 +233,11 @@ impl<'a> Queue<'a> {
                 }
             }
             Ok(Executed::Made(unstored)) => {
-                // The key stays claimed until all is stored.
+                // The key stays claimed until everything is stored.
                 self.running.remove(&id);
                 self.frontier.put_back(id);
                 self.learn(id, unstored.known(), tell);
-                // Before a reader can start: it is stored after this one.
+                // This comes before a reader can start, so that the reader is stored after this stage.
                 self.unstored.push_back(unstored);
             }
             Ok(Executed::Cached(known)) => {
@@ -252,12 +253,12 @@ impl<'a> Queue<'a> {
         }
     }
 
-    /// What is to be stored next.
+    /// Returns the outputs to store next.
     pub fn next_unstored(&mut self) -> Option<Box<Unstored>> {
         self.unstored.pop_front()
     }
 
-    /// Takes in that what a stage made is stored, or could not be.
+    /// Handles the result of storing the outputs of a stage.
     pub fn stored(&mut self, of: Stored, result: Result<Option<RecordDigest>, EngineError>, tell: Tell<'_>) {
         let Stored { stage, key, seconds, before, known } = of;
         self.claimed.remove(&key);
@@ -288,8 +289,8 @@ impl<'a> Queue<'a> {
         }
     }
 
-    /// Takes in what is now known about a stage. Its readers can be keyed, and may turn out to be known; or they have
-    /// other keys, if it came out otherwise than recorded.
+    /// Handles new knowledge about a stage. The keys of its readers can now be computed, and their outputs may turn out to
+    /// be known. If the outputs differ from the record, the keys of the readers change.
     fn learn(&mut self, id: StageId, known: Knowledge, tell: Tell<'_>) {
         self.elsewhere.remove(&id);
         let mut open = vec![(id, self.note(id, known))];
@@ -320,7 +321,7 @@ impl<'a> Queue<'a> {
         before
     }
 
-    /// Looks again at a stage of which something wrong is known.
+    /// Looks up a stage again because its knowledge is out of date.
     fn look(&mut self, id: StageId, tell: Tell<'_>) {
         match self.resolver.look(id, &self.knowledge) {
             Ok(Knowledge::Waits) => {
@@ -333,14 +334,14 @@ impl<'a> Queue<'a> {
     }
 }
 
-/// What is to be told of a stage when it is stored.
+/// The facts about a stage that are needed once its outputs are stored.
 #[derive(Debug)]
 pub struct Stored {
-    /// Which.
+    /// The stage.
     pub stage: StageId,
     /// Its key.
     pub key: StageKey,
-    /// How long it was computed.
+    /// Duration of the computation in seconds.
     pub seconds: f64,
     /// What was known about it before.
     pub before: Knowledge,
@@ -349,7 +350,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Of what is about to be stored.
+    /// Returns the facts about outputs that are about to be stored.
     pub fn of(made: &Unstored) -> Self {
         let (stage, seconds, before, known) = (made.stage, made.seconds, made.before.clone(), made.known());
         Self { stage, key: made.record.parts.key(), seconds, before, known }
@@ -367,7 +368,7 @@ fn is_known(known: &Knowledge) -> bool {
     matches!(known, Knowledge::Known { .. })
 }
 
-/// Whether readers that were keyed by what was known before have other keys now, or none.
+/// Returns whether keys of readers that were computed from the earlier knowledge are no longer valid.
 fn is_other(before: &Knowledge, now: &Knowledge) -> bool {
     match (before, now) {
         (Knowledge::Known { outline: before, .. }, Knowledge::Known { outline: now, .. }) => !before.same_outputs(now),
@@ -385,7 +386,7 @@ mod tests {
     use base::work::{Loss, Model, ModelName, NoiseScale, NormStatistics};
     use store::Store;
 
-    /// Tries something with a queue of six stages in these precisions, in turns, of which six may run at a time.
+    /// Calls `attempt` with a queue of six stages, whose precisions alternate as given and which may all run in parallel.
     fn with_queue(precisions: &[Precision], attempt: impl FnOnce(Queue<'_>)) {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("store")).unwrap();
@@ -405,7 +406,7 @@ mod tests {
         attempt(Queue::new((&graph, &resolver), frontier, knowledge, Packing::fixed(6), (true, Duration::ZERO)));
     }
 
-    /// Takes all that may begin now.
+    /// Takes all stages that may start now.
     fn taken(queue: &mut Queue<'_>) -> Vec<StageId> {
         let next = || match queue.next(0, None, &|_| {}) {
             Next::Job(job) => Some(job.stage),
@@ -433,11 +434,11 @@ mod tests {
     fn what_passes_by_itself_is_forgiven_once_and_a_shortage_counts_once() {
         with_queue(&[Precision::Fp32], |mut queue| {
             assert_eq!(taken(&mut queue).len(), 6);
-            // Six again: memory that could not be freed while a step was recorded is there.
+            // Six may run again: memory that could not be freed while a step was recorded is available now.
             assert!(queue.makes_room(0, true) && queue.packing.limit() == 6);
             assert_eq!(taken(&mut queue), [0]);
             assert!(queue.makes_room(0, true) && queue.packing.limit() == 5);
-            // All that ran beside each other then are made again, and one fewer runs at a time, not one for each.
+            // All stages that ran in parallel at that time are repeated, and the limit drops by one in total.
             assert!((1..6).all(|id| queue.repeats(id)) && queue.packing.limit() == 5);
             assert_eq!(taken(&mut queue).len(), 5);
             assert!(queue.repeats(0) && queue.packing.limit() == 4);
@@ -445,7 +446,7 @@ mod tests {
         with_queue(&[Precision::Fp32], |mut queue| {
             queue.packing = Packing::fixed(1);
             assert_eq!(taken(&mut queue).len(), 1);
-            assert!(!queue.repeats(0) && !queue.makes_room(0, true), "alone nothing would be otherwise");
+            assert!(!queue.repeats(0) && !queue.makes_room(0, true), "repeating it alone changes nothing");
         });
     }
 }

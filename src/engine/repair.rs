@@ -1,5 +1,5 @@
-//! Objects had again whose bytes are damaged or gone: from somewhere that has them, or by computing what a record says
-//! was computed. Nothing is put in whose hash is not the recorded one.
+//! Restores objects that are damaged or missing: fetches them from another source, or recomputes the stage that
+//! produced them. Only bytes that match the recorded hash are stored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -11,47 +11,47 @@ use base::digest::ObjectDigest;
 use base::producers::{Producer, Producers};
 use store::{Claim, ObjectState, Store, StoreError};
 
-/// How often a stage that another process computes is asked for again.
+/// Interval between attempts to claim a stage that another process is computing.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
-/// Somewhere else that may have an object: how many bytes it has, and the bytes. They are not trusted.
+/// Another source of objects: returns the length and the bytes of an object, if it has it. The bytes are not trusted.
 pub type Elsewhere<'a> = dyn Fn(&ObjectDigest) -> Option<(u64, Box<dyn Read>)> + 'a;
 
-/// What became of an object.
+/// The result of a repair.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Repaired {
-    /// It was there.
+    /// The store had the object.
     There,
-    /// The source had it.
+    /// The object was fetched from the source.
     Fetched,
-    /// A stage was run again and yielded it.
+    /// A stage was run again and returned the object.
     Computed,
-    /// A stage was run again and yielded something else in these outputs; nothing of it was put in.
+    /// A stage was run again and some of its outputs differ; none of its outputs were stored.
     Differs {
-        /// What the stage was called.
+        /// Name of the stage.
         stage: String,
-        /// The outputs.
+        /// Names of the outputs that differ.
         outputs: Vec<String>,
     },
-    /// It cannot be had here: why.
+    /// The object cannot be restored, for this reason.
     Cannot(String),
 }
 
-/// Where repairs get what they need.
+/// The resources of a repair.
 pub struct Repair<'a> {
     /// The store that is repaired.
     pub store: &'a Store,
-    /// Who yields what.
+    /// The producers of all objects.
     pub producers: &'a Producers,
-    /// What is asked before anything is computed.
+    /// The source that is tried before anything is computed.
     pub source: &'a Elsewhere<'a>,
-    /// Whether to stop.
+    /// Returns whether to stop.
     pub cancelled: &'a dyn Fn() -> bool,
 }
 
 impl Repair<'_> {
-    /// Has objects again, and with them whatever is gone that computing them reads. `tell` hears of every stage that was
-    /// computed, and how long it took.
+    /// Restores objects, together with the missing inputs that recomputing them needs. `tell` is called with the name of
+    /// every computed stage and its duration in seconds.
     ///
     /// # Errors
     /// If the store cannot be read or written.
@@ -87,7 +87,7 @@ impl Repair<'_> {
                 None => tell(&producer.stage, started.elapsed().as_secs_f64()),
                 Some(trouble) => {
                     for object in &producer.outputs {
-                        // One that is there can be read, whatever became of those beside it.
+                        // An output that is present can be read, even if the others could not be restored.
                         if self.store.state(object)? != ObjectState::Present {
                             troubles.insert(*object, trouble.clone());
                         }
@@ -101,7 +101,7 @@ impl Repair<'_> {
         Ok(repaired)
     }
 
-    /// Whether an object is there, or was brought from the source just now.
+    /// Checks whether an object is present, and tries to fetch it from the source if not.
     fn at_hand(&self, object: &ObjectDigest) -> Result<Option<Repaired>, StoreError> {
         if self.store.state(object)? == ObjectState::Present {
             return Ok(Some(Repaired::There));
@@ -109,9 +109,9 @@ impl Repair<'_> {
         let Some((length, mut bytes)) = (self.source)(object) else { return Ok(None) };
         match self.store.put_from(object, length, &mut bytes) {
             Ok(_) => Ok(Some(Repaired::Fetched)),
-            // It lies, or broke off: then it has not got it.
+            // Wrong or incomplete bytes count as if the source did not have the object.
             Err(StoreError::Another(_) | StoreError::Source(_) | StoreError::TooLarge { .. }) => Ok(None),
-            // A damaged file has the name and cannot be moved: that is said before anything is computed for it.
+            // A damaged file under this name cannot be moved aside; `in_the_way` reports it before anything is computed.
             Err(StoreError::Damaged { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -124,7 +124,7 @@ impl Repair<'_> {
         })
     }
 
-    /// Runs a stage again and puts in what it yields; or says why not.
+    /// Runs a stage again and stores its outputs; returns the problem if that is not possible.
     fn compute(
         &self,
         producer: &Producer,
@@ -135,7 +135,7 @@ impl Repair<'_> {
         if (self.cancelled)() {
             return cannot("interrupted".to_owned());
         }
-        // What went wrong first is the reason for all that comes after it.
+        // Later stages report the first problem among their inputs.
         match producer.inputs.iter().find_map(|input| troubles.get(input)) {
             Some(Repaired::Cannot(why)) => return cannot(why.clone()),
             Some(trouble) => return cannot(trouble.to_string()),
@@ -154,13 +154,13 @@ impl Repair<'_> {
             is_there &= self.store.state(&output.object)? == ObjectState::Present;
         }
         if is_there && apart().next().is_some() {
-            // Another process brought it before it was claimed.
+            // Another process restored the outputs before the claim.
             return Ok(Some(Repaired::There));
         }
         let read = |object: &ObjectDigest| self.read(object).map_err(StageError::from);
         let again = match rerunner.rerun(&record, &read, &mut |_| !(self.cancelled)()) {
             Ok(again) => again,
-            // A disk that is full or broken is not the stage's fault.
+            // A full or broken disk is not a failure of the stage.
             Err(RerunError::Stage(StageError::Store(error))) if !matches!(error, StoreError::Missing(_)) => {
                 return Err(error);
             }
@@ -182,7 +182,7 @@ impl Repair<'_> {
         Ok(None)
     }
 
-    /// The right to compute a stage; waits for another process that has it. Nothing if that is cancelled.
+    /// Claims a stage; waits while another process holds the claim. Returns `None` if the repair is cancelled.
     fn claim(&self, producer: &Producer) -> Result<Option<Claim>, StoreError> {
         while !(self.cancelled)() {
             if let Some(claim) = self.store.claim(&producer.key)? {
@@ -193,7 +193,7 @@ impl Repair<'_> {
         Ok(None)
     }
 
-    /// What keeps a stage's outputs from being put in, however long it computes: another account's damaged file.
+    /// Returns what would prevent a stage's outputs from being stored: a damaged file that this account cannot move aside.
     fn in_the_way(&self, producer: &Producer) -> Result<Option<String>, StoreError> {
         for object in &producer.outputs {
             if self.store.state(object)? == ObjectState::Damaged
@@ -205,7 +205,7 @@ impl Repair<'_> {
         Ok(None)
     }
 
-    /// The bytes of an object, which may lie in a record.
+    /// Reads the bytes of an object, which may be inside a record.
     fn read(&self, object: &ObjectDigest) -> Result<Vec<u8>, StoreError> {
         let Some(holder) = self.producers.holder(object) else { return self.store.get(object) };
         let record = self.store.recorded(&holder.key, &holder.record)?;
@@ -218,11 +218,11 @@ impl Repair<'_> {
 impl std::fmt::Display for Repaired {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::There => f.write_str("there already"),
+            Self::There => f.write_str("already present"),
             Self::Fetched => f.write_str("fetched"),
             Self::Computed => f.write_str("computed again, the same bytes"),
             Self::Differs { stage, outputs } => {
-                write!(f, "`{stage}` came out differently ({}); nothing was put in", outputs.join(", "))
+                write!(f, "`{stage}` came out differently ({}); nothing was stored", outputs.join(", "))
             }
             Self::Cannot(why) => f.write_str(why),
         }
@@ -237,7 +237,7 @@ mod tests {
     use base::value::Map;
     use base::work::{Dataset, Source, Work};
 
-    /// A stage that makes images here, its record (whose outputs were not stored), and their bytes.
+    /// Runs a stage that makes images; returns its record, whose outputs are not stored, and their bytes.
     fn images(lie: bool) -> (Record, Vec<Vec<u8>>) {
         let work = Work::Dataset(Dataset { source: Source::Shapes10, train: 60, test: 20, classes: None, seed: 3 });
         let parts = KeyParts {
@@ -302,7 +302,7 @@ mod tests {
         let wanted: BTreeSet<_> = record.outputs.iter().map(|output| output.object).collect();
         let producers = Producers::new(store.producers().unwrap());
         let claim = std::cell::Cell::new(store.claim(&record.parts.key()).unwrap());
-        // It is asked before each look: by then the other one is done.
+        // This is called before each attempt; at the third call the other process is done.
         let asked = std::cell::Cell::new(0);
         let done = || {
             asked.set(asked.get() + 1);
@@ -319,7 +319,7 @@ mod tests {
         repair.run(&wanted, &mut Rerunner::new(Device::Cpu), &|_, _| told.set(true)).unwrap();
         assert!(!told.get() && claim.take().is_none(), "it is computed twice");
         assert!(wanted.iter().all(|object| store.state(object).unwrap() == ObjectState::Present));
-        // Whoever is interrupted while waiting does not compute.
+        // A repair that is interrupted while waiting does not compute.
         let other = tempfile::tempdir().unwrap();
         let store = Store::open(&other.path().join("second")).unwrap();
         store.publish(&record).unwrap();
@@ -356,7 +356,7 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         let (liar, bytes) = images(true);
         store.publish(&liar).unwrap();
-        // One of the liar's outputs is there, the other will not come.
+        // One output of the liar is present, and the other cannot be restored.
         let train = store.put(&bytes[0]).unwrap();
         assert_eq!((liar.outputs[0].object, liar.outputs[0].name.as_str()), (train, "train"));
         let mut reader = images(false).0;
@@ -394,7 +394,7 @@ mod tests {
         let object = record.outputs[0].object;
         let path = folder.path().join(store::object_path(&object));
         std::fs::write(&path, "wrong").unwrap();
-        // Nothing can be moved aside.
+        // Files cannot be moved aside, since `quarantine` is not a folder.
         std::fs::remove_dir(folder.path().join("quarantine")).unwrap();
         std::fs::write(folder.path().join("quarantine"), "").unwrap();
         let has = |_: &ObjectDigest| -> Option<(u64, Box<dyn Read>)> {

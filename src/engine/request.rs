@@ -1,4 +1,4 @@
-//! What is to be made, and what came of it.
+//! Requests to make targets, and their summaries.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -13,50 +13,50 @@ use crate::stages::{self, Device};
 use base::digest::{RecordDigest, StageKey};
 use store::Store;
 
-/// What is to be made, and how.
+/// The targets to make, and how to make them.
 pub struct Request<'a> {
     /// The stages.
     pub graph: &'a Graph,
-    /// The stages whose outputs are wanted.
+    /// The stages whose outputs are requested.
     pub targets: &'a [StageId],
-    /// Where inputs come from and outputs go.
+    /// The store that inputs are read from and outputs written to.
     pub store: &'a Store,
-    /// Which of several records of a key is used.
+    /// Decides which of several records of a key is used.
     pub preference: &'a dyn Preference,
-    /// Where torch's stages run.
+    /// The device of the stages that use libtorch.
     pub device: &'a Device,
-    /// Stages at a time, at most.
+    /// Maximum number of stages that run in parallel.
     pub jobs: NonZeroUsize,
-    /// Whether to find out how many of them make it faster, rather than to begin with all.
+    /// Whether to find the number of parallel stages that gives the highest throughput, instead of starting with the maximum.
     pub grow: bool,
-    /// Whether to go on with what does not depend on a stage that failed.
+    /// Whether to continue with stages that do not depend on a failed one.
     pub keep_going: bool,
-    /// For the records.
+    /// The origin written into the records.
     pub environment: &'a Environment,
-    /// Set it to stop.
+    /// A flag that stops the run when it is set.
     pub cancel: &'a AtomicBool,
 }
 
-/// What was made.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub struct Summary {
-    /// Stages behind the targets.
+    /// Number of stages in the closure of the targets.
     pub total: usize,
-    /// Of those, the ones whose outputs were known.
+    /// Number of these stages whose outputs were known.
     pub cached: usize,
-    /// Of those, the ones that were computed.
+    /// Number of these stages that were computed.
     pub computed: usize,
-    /// What is known about every stage in the end.
+    /// What is known about every stage after the run.
     pub knowledge: Vec<Knowledge>,
-    /// The records that came into being.
+    /// The new records.
     pub published: Vec<RecordDigest>,
     /// Keys with several different outcomes in the store.
     pub several: BTreeSet<StageKey>,
-    /// What went wrong, in order. Empty if all targets were made.
+    /// The errors, in order. Empty if all targets were made.
     pub errors: Vec<EngineError>,
 }
 
-/// Where a stage's training left the finite numbers, if it did.
+/// Returns where a stage's training diverged, if it did.
 pub fn divergence(known: &Knowledge) -> Option<String> {
     let Knowledge::Known { outline, .. } = known else { return None };
     stages::divergence(outline.output("diverged")?.inline.as_deref()?)

@@ -1,4 +1,4 @@
-//! Computing again what a record says was computed, from nothing but the record and the bytes that it read.
+//! Recomputes the outputs of a record from the record and the bytes of its inputs alone.
 
 use super::resolve::policy;
 use crate::stages::{Device, Outputs, Report, StageError, Worker};
@@ -7,47 +7,47 @@ use base::record::Record;
 use base::value::Map;
 use base::work::{Policy, Work, WorkError};
 
-/// Why a stage could not be computed again.
+/// Why a stage could not be recomputed.
 #[derive(Debug, thiserror::Error)]
 pub enum RerunError {
     /// Another version of the program computed it.
     #[error(transparent)]
     Work(#[from] WorkError),
-    /// The numeric policy is none that this program has.
-    #[error("it was computed under a numeric policy that this wdpipe does not have")]
+    /// This program does not have the record's numeric policy.
+    #[error("it was computed under a numeric policy that this version of wdpipe does not have")]
     Policy,
-    /// The record is of something that somebody brought, not of a computation.
+    /// The record describes an import, not a computation.
     #[error("it was imported, not computed")]
     Imported,
-    /// It was computed, and that failed.
+    /// The computation failed.
     #[error(transparent)]
     Stage(#[from] StageError),
 }
 
-/// What was computed again.
+/// The result of a recomputation.
 pub struct Again {
     /// The outputs and tensors.
     pub made: Outputs,
-    /// The class of this machine; empty where it makes no difference.
+    /// The class of this machine; empty if the bytes do not depend on it.
     pub machine: String,
 }
 
-/// Computes records again, one after the other.
+/// Recomputes records, one after the other.
 pub struct Rerunner {
     device: Device,
     worker: Option<(Policy, Worker)>,
 }
 
 impl Rerunner {
-    /// Torch's stages will run on `device`.
+    /// Creates a rerunner that runs the stages that use libtorch on `device`.
     pub fn new(device: Device) -> Self {
         Self { device, worker: None }
     }
 
-    /// The work that a record says was done, and the policy under which.
+    /// Returns the work that a record describes and its numeric policy.
     ///
     /// # Errors
-    /// If this program cannot do it.
+    /// If this program cannot do this work.
     pub fn work(record: &Record) -> Result<(Work, Policy), RerunError> {
         let parts = &record.parts;
         if parts.is_import() {
@@ -60,7 +60,7 @@ impl Rerunner {
         Ok((work, found))
     }
 
-    /// Computes a record again. `read` gives the bytes of an object that it read; nothing is stored.
+    /// Recomputes a record. `read` returns the bytes of an input object; nothing is stored.
     ///
     /// # Errors
     /// If this program cannot do the work, an input cannot be read, or the work fails.

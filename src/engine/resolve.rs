@@ -1,4 +1,4 @@
-//! What the store knows about the stages of a graph.
+//! Looks up what a store knows about the stages of a graph.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -18,9 +18,10 @@ use store::{ObjectState, Store, Witnesses};
 /// Version of the numeric policy; see [`policy`].
 const POLICY: i64 = 1;
 
-/// How numbers are computed, part of the key of every stage that needs libtorch: deterministic
-/// algorithms only, and one thread within an operator, since the order of a sum over threads shows in
-/// its last bits. Stages run side by side instead. Under the portable policy also the instructions.
+/// Returns how numbers are computed, which is part of the key of every stage that needs libtorch:
+/// deterministic algorithms only, and one thread within an operator, since the order of a sum over
+/// threads changes its last bits. Stages run in parallel instead. The portable policy also fixes the
+/// instruction set.
 pub fn policy(policy: Policy) -> Map {
     let text = |text: &str| Value::Text(text.to_owned());
     let mut map: Map = [
@@ -35,31 +36,31 @@ pub fn policy(policy: Policy) -> Map {
     map
 }
 
-/// What a stage reads, by role.
+/// The inputs of a stage, by role.
 pub type Inputs = BTreeMap<String, Output>;
 
-/// Asks a store, or whatever else has records, about the stages of a graph.
+/// Looks up the stages of a graph in a store or another source of records.
 pub struct Resolver<'a> {
     store: &'a dyn Recorded,
     graph: &'a Graph,
     policy: Map,
     preference: &'a dyn Preference,
-    /// Keys that turned out to have several different outcomes.
+    /// Keys for which several different outcomes were found.
     several: Mutex<BTreeSet<StageKey>>,
 }
 
 impl<'a> Resolver<'a> {
-    /// Asks `store` about `graph`.
+    /// Creates a resolver that looks up the stages of `graph` in `store`.
     pub fn new(store: &'a dyn Recorded, graph: &'a Graph, preference: &'a dyn Preference) -> Self {
         Self { store, graph, policy: policy(graph.policy), preference, several: Mutex::default() }
     }
 
-    /// The keys, among those that were asked for, that have several different outcomes.
+    /// Returns the keys with several different outcomes among those looked up so far.
     pub fn several(&self) -> BTreeSet<StageKey> {
         self.several.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// What is known about every stage that is needed, in one walk.
+    /// Returns what is known about every needed stage, in one walk.
     ///
     /// # Errors
     /// If the store cannot be read, or a data set was never imported.
@@ -67,7 +68,7 @@ impl<'a> Resolver<'a> {
         self.walk(needed, Err)
     }
 
-    /// The same for a plan: a stage whose import is not here waits for it.
+    /// Does the same for a plan: a stage whose import is missing waits for it.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -78,8 +79,8 @@ impl<'a> Resolver<'a> {
         })
     }
 
-    /// Looks at the stages that are needed: first at what is remembered of them, which is then held against the files, all
-    /// together; what does not hold, and what follows from it, is looked at one by one.
+    /// Looks up the needed stages. The outcomes cached in the index come first and are checked against the files in one
+    /// pass; stages whose cached outcome is no longer valid, and their dependents, are looked up one by one.
     fn walk(
         &self,
         needed: &[bool],
@@ -103,7 +104,7 @@ impl<'a> Resolver<'a> {
         Ok(knowledge)
     }
 
-    /// What a store remembers of the stages, and whether it holds.
+    /// Reads the cached outcomes of the stages from a store's index, and checks whether they are still valid.
     fn recall(
         &self,
         store: &Store,
@@ -113,7 +114,7 @@ impl<'a> Resolver<'a> {
     ) -> Result<(), EngineError> {
         let mut recall = store.recall(needed.iter().filter(|needed| **needed).count());
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        // What is wrong with the store is said when it is looked at stage by stage.
+        // Errors of the store are reported when the stages are looked up one by one.
         let Ok(files) = store.held() else { return Ok(()) };
         let hold = |(id, witnesses): (StageId, Witnesses)| (id, files.holds(&witnesses));
         let policies = [&Map::new(), &self.policy].map(|policy| {
@@ -144,8 +145,8 @@ impl<'a> Resolver<'a> {
         Ok(())
     }
 
-    /// The key of a stage, given the encoded policy of stages without libtorch and of those with it; nothing if an input is
-    /// not known. What is wrong is complained of when the stage is looked at.
+    /// Returns the key of a stage, given the encoded policies of stages without and with libtorch; `None` if an input is not
+    /// known. Other errors are reported when the stage is looked up.
     fn key(
         &self,
         id: StageId,
@@ -174,10 +175,10 @@ impl<'a> Resolver<'a> {
         Ok(Some(record::key(work.kind(), work.version(), &parameters, objects.into_iter(), policy)))
     }
 
-    /// What is known about one stage, given what is known about those before it.
+    /// Looks up one stage, given what is known about its dependencies.
     ///
     /// # Errors
-    /// As for [`Self::all`].
+    /// See [`Self::all`].
     pub fn look(&self, id: StageId, knowledge: &[Knowledge]) -> Result<Knowledge, EngineError> {
         let Some(inputs) = self.inputs(id, knowledge)? else { return Ok(Knowledge::Waits) };
         let parts = self.parts(id, &inputs)?;
@@ -190,10 +191,10 @@ impl<'a> Resolver<'a> {
         Ok(Knowledge::Absent { key, reason })
     }
 
-    /// What a stage reads, by role; nothing if an input is not known yet.
+    /// Returns the inputs of a stage by role; `None` if one is not known yet.
     ///
     /// # Errors
-    /// As for [`Self::all`].
+    /// See [`Self::all`].
     pub fn inputs(&self, id: StageId, knowledge: &[Knowledge]) -> Result<Option<Inputs>, EngineError> {
         let stage = &self.graph.stages[id];
         let mut inputs = Inputs::new();
@@ -214,7 +215,7 @@ impl<'a> Resolver<'a> {
         Ok(Some(inputs))
     }
 
-    /// The parts of the key of a stage that reads `inputs`.
+    /// Returns the parts of the key of a stage that reads `inputs`.
     ///
     /// # Errors
     /// If a parameter is NaN.
@@ -226,7 +227,7 @@ impl<'a> Resolver<'a> {
         Ok(KeyParts { kind: work.kind().to_owned(), version: work.version(), parameters, inputs, policy })
     }
 
-    /// What is known under a key, if there is a record of it.
+    /// Looks up a key; returns `None` if it has no record.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -234,11 +235,11 @@ impl<'a> Resolver<'a> {
         Ok(self.choose(key)?.map(|(outline, bytes)| Knowledge::Known { key: *key, outline, bytes }))
     }
 
-    /// What the record of something imported says: the newest that may be used, whether or not its bytes are still here,
-    /// since an older one holds something else.
+    /// Returns the newest record of an import that may be used, even if its bytes are missing, since an older record has
+    /// other contents.
     ///
     /// # Errors
-    /// If it was never imported here, or none of its records may be used.
+    /// If the import has no record, or none of its records may be used.
     pub fn imported(&self, import: Import<'_>) -> Result<Outline, EngineError> {
         let key = import.parts().key();
         let all = self.store.outlines(&key)?;
@@ -255,9 +256,9 @@ impl<'a> Resolver<'a> {
         Err(import.is_unsigned())
     }
 
-    /// Of the records of a key the one that is used: what a lock holds, whether or not its bytes are at hand; else, of
-    /// those with the best standing in the store's order (see [`Store::records`]), the first whose outputs are all at
-    /// hand, else the first.
+    /// Chooses one of the records of a key: a locked one, even if its bytes are missing; otherwise, among those with the
+    /// best standing in the store's order (see [`Store::records`]), the first whose outputs are all present, or else the
+    /// first.
     fn choose(&self, key: &StageKey) -> Result<Option<(Outline, Vec<Bytes>)>, EngineError> {
         let mut standings = Vec::new();
         let found = self.store.outlines(key)?;
@@ -273,7 +274,7 @@ impl<'a> Resolver<'a> {
             standings.push((standing, outline));
         }
         standings.retain(|(standing, _)| *standing != Standing::Refused);
-        // Stable: of equals the store's order holds.
+        // The sort is stable, so that equal records stay in the store's order.
         standings.sort_by_key(|(standing, _)| *standing);
         let best = standings.first().map(|(standing, _)| *standing);
         let mut first = None;

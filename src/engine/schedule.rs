@@ -1,4 +1,4 @@
-//! The threads: workers that run stages, and one that stores what they made.
+//! The threads: workers that run stages, and one thread that stores their outputs.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,22 +22,22 @@ use crate::plan::{Bytes, Knowledge, plan};
 use crate::stages::{self, Notes, Worker};
 use store::Store;
 
-/// How often a stage that another process runs is asked for again, and whether to stop.
+/// Interval between attempts to claim a stage that another process is running, and between checks whether to stop.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
-/// Who does the work.
+/// Creates the runners and threads.
 struct Crew<'a> {
-    /// Makes what runs stages on the worker of a number.
+    /// Creates the runner of the worker with a given number.
     runner: &'a (dyn Fn(usize) -> Box<dyn Runner + 'a> + Sync),
-    /// Makes the threads.
+    /// Creates the threads.
     thread: &'a (dyn Fn() -> Builder + Sync),
     ask_again: Duration,
 }
 
-/// Makes the targets, telling `on_event` what happens (on the calling thread).
+/// Makes the targets and passes events to `on_event`, on the calling thread.
 ///
 /// # Errors
-/// If the store cannot be read to begin with, or no thread can be started. What goes wrong later stands in the summary.
+/// If the store cannot be read at the start, or no thread can be started. The summary lists later errors.
 pub fn make(request: &Request<'_>, on_event: &mut dyn FnMut(Event)) -> Result<Summary, EngineError> {
     let runner =
         |number| -> Box<dyn Runner> { Box::new(Worker::new(request.device.clone(), request.graph.policy, number)) };
@@ -52,7 +52,7 @@ fn make_with(request: &Request<'_>, crew: &Crew<'_>, on_event: &mut dyn FnMut(Ev
     let first = plan(graph, targets, &knowledge);
     let total = closure.iter().filter(|needed| **needed).count();
     if first.run.iter().any(|run| graph.stages[run.stage].work.needs_torch()) {
-        // While this is the only thread.
+        // This must happen while there is only one thread.
         stages::prepare(graph.policy).map_err(EngineError::Policy)?;
     }
     on_event(Event::Planned(first.clone()));
@@ -84,13 +84,13 @@ fn make_with(request: &Request<'_>, crew: &Crew<'_>, on_event: &mut dyn FnMut(Ev
     Ok(Summary { total, cached, computed, knowledge, published, several, errors })
 }
 
-/// How many of the stages that are needed are known.
+/// Counts the needed stages whose outputs are known.
 fn known(closure: &[bool], knowledge: &[Knowledge]) -> usize {
     let needed = closure.iter().zip(knowledge).filter(|(needed, _)| **needed);
     needed.filter(|(_, known)| matches!(known, Knowledge::Known { .. })).count()
 }
 
-/// Notes that what the targets rest on is in use: all outputs behind them whose bytes are there.
+/// Marks all outputs in the closure of the targets whose bytes are present as in use.
 fn note_uses(store: &Store, closure: &[bool], knowledge: &[Knowledge]) {
     let mut used = Vec::new();
     for (_, known) in closure.iter().zip(knowledge).filter(|(needed, _)| **needed) {
@@ -102,7 +102,7 @@ fn note_uses(store: &Store, closure: &[bool], knowledge: &[Knowledge]) {
     store.note_uses(&used);
 }
 
-/// What the threads share.
+/// The state that the threads share.
 struct Shared<'a> {
     queue: Queue<'a>,
     /// Workers that have not ended.
@@ -115,13 +115,13 @@ struct Schedule<'a, 'c> {
     resolver: &'a Resolver<'a>,
     shared: Mutex<Shared<'a>>,
     wake: Condvar,
-    /// Whether all threads are to end: one of them is broken, or nobody listens any more.
+    /// Whether all threads should end, since one of them panicked or nobody receives the events any more.
     is_stopped: AtomicBool,
     on_the_way: OnTheWay,
     started: Instant,
 }
 
-/// Whoever takes part, until that ends, however it does.
+/// Guard of a participating thread; dropping it signs the thread off, also after a panic.
 struct Part<'s, 'a, 'c> {
     schedule: &'s Schedule<'a, 'c>,
     is_worker: bool,
@@ -140,7 +140,7 @@ impl Drop for Part<'_, '_, '_> {
 }
 
 impl<'a> Schedule<'a, '_> {
-    /// Runs the threads to their end.
+    /// Runs the threads until they end.
     fn run(&self, workers: usize, on_event: &mut dyn FnMut(Event)) -> Result<(), EngineError> {
         let (sender, events) = mpsc::channel();
         let tell = |sender: &mpsc::Sender<Event>| {
@@ -177,7 +177,7 @@ impl<'a> Schedule<'a, '_> {
                 self.lock().queue.errors.push(EngineError::Panicked { stage, message });
             }
             match refused {
-                // Fewer do as well.
+                // Fewer workers suffice.
                 Some(error) if started == 0 => Err(EngineError::Threads(error)),
                 _ => Ok(()),
             }
@@ -185,7 +185,7 @@ impl<'a> Schedule<'a, '_> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared<'a>> {
-        // After a panic within the lock all threads end, and the queue is only asked for what was done.
+        // After a panic inside the lock all threads end, and only the results are read from the queue.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -193,7 +193,7 @@ impl<'a> Schedule<'a, '_> {
         self.is_stopped.load(Ordering::Relaxed) || self.request.cancel.load(Ordering::Relaxed)
     }
 
-    /// One worker: takes stages until none is left, and hands on what they made.
+    /// Runs one worker: takes stages until none is left, and passes on their outputs.
     fn work(&self, number: usize, tell: Tell<'_>) {
         let _part = Part { schedule: self, is_worker: true };
         let Request { graph, store, environment, .. } = *self.request;
@@ -230,16 +230,16 @@ impl<'a> Schedule<'a, '_> {
                 tell(Event::OneByOne { stage: job.stage, reason });
             }
             if out_of_memory || matches!(result, Err(EngineError::Panicked { .. })) {
-                // It lets go of what it has on the device, and of what a panic left half-changed.
+                // A new runner releases the old one's device memory and any state that a panic left inconsistent.
                 runner = (self.crew.runner)(number);
                 last = None;
             }
             let mut shared = self.lock();
-            // Others need the memory; the stage is begun again when one of them has ended.
+            // Other stages need the memory; this one starts again after one of them has ended.
             let waits = out_of_memory && shared.queue.makes_room(job.stage, passing);
             let again = notes.was_short && shared.queue.repeats(job.stage);
             if again {
-                // The key is free, and what was made is forgotten.
+                // This releases the key and discards the outputs.
                 drop(result);
                 tell(Event::Again(job.stage));
             } else if !waits {
@@ -253,7 +253,7 @@ impl<'a> Schedule<'a, '_> {
         }
     }
 
-    /// The next job for a worker that ran `last`; waits for one. Nothing if there will be none.
+    /// Waits for the next job of the worker that last ran `last`; returns `None` if there will be none.
     fn take(&self, number: usize, last: Option<StageId>, tell: Tell<'_>) -> Option<Box<Job>> {
         let mut shared = self.lock();
         loop {
@@ -272,7 +272,7 @@ impl<'a> Schedule<'a, '_> {
         }
     }
 
-    /// Notes how far a stage is.
+    /// Notes the progress of a stage.
     fn progressed(&self, id: StageId, done: f64) {
         let now = self.started.elapsed().as_secs_f64();
         let room = |running| stages::has_room(self.request.device, running);
@@ -281,7 +281,7 @@ impl<'a> Schedule<'a, '_> {
         }
     }
 
-    /// Stores what the workers make, until they have ended.
+    /// Stores the workers' outputs until the workers have ended.
     fn keep(&self, tell: Tell<'_>) {
         let _part = Part { schedule: self, is_worker: false };
         while let Some(made) = self.next_unstored() {
@@ -296,12 +296,12 @@ impl<'a> Schedule<'a, '_> {
         }
     }
 
-    /// What is to be stored next; waits for it. Nothing once all workers have ended.
+    /// Waits for the next outputs to store; returns `None` once all workers have ended.
     fn next_unstored(&self) -> Option<Box<Unstored>> {
         let mut shared = self.lock();
         loop {
             if let Some(made) = shared.queue.next_unstored() {
-                // A worker may wait for the place.
+                // A worker may be waiting for space in the queue.
                 self.wake.notify_all();
                 return Some(made);
             }
@@ -313,7 +313,7 @@ impl<'a> Schedule<'a, '_> {
     }
 }
 
-/// What a panic says.
+/// Returns the message of a panic.
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("no reason given").to_owned()

@@ -1,5 +1,5 @@
-//! What stages made, on its way into the store: it is written by a thread of its own while the next stages run, in the
-//! order in which it was made, and can be read meanwhile.
+//! Outputs on their way into the store. A separate thread writes them, in the order in which they were made, while the
+//! next stages run; these stages can read them in the meantime.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,9 +13,9 @@ use base::digest::{ObjectDigest, RecordDigest};
 use base::record::{Outline, Output, Record};
 use store::{Claim, Store};
 
-/// An object's bytes, with their name.
+/// The name and bytes of an object.
 type Object = (ObjectDigest, Arc<Vec<u8>>);
-/// Bytes by name, and how many stages made them.
+/// The bytes of objects by name, with the number of stages that made them.
 type Counted = HashMap<ObjectDigest, (usize, Arc<Vec<u8>>)>;
 
 /// Bytes that are not in the store yet.
@@ -23,12 +23,12 @@ type Counted = HashMap<ObjectDigest, (usize, Arc<Vec<u8>>)>;
 pub struct OnTheWay(Mutex<Counted>);
 
 impl OnTheWay {
-    /// The bytes of an object, if they are on the way.
+    /// Returns the bytes of an object, if they are on their way.
     pub fn get(&self, object: &ObjectDigest) -> Option<Arc<Vec<u8>>> {
         self.lock().get(object).map(|(_, bytes)| Arc::clone(bytes))
     }
 
-    /// Takes in what was made. Several stages may make the same.
+    /// Adds the outputs of a stage. Several stages can make the same object.
     pub fn begin(&self, made: &Unstored) {
         let mut all = self.lock();
         for (object, bytes) in &made.objects {
@@ -36,7 +36,7 @@ impl OnTheWay {
         }
     }
 
-    /// Lets go of it.
+    /// Removes the outputs of a stage.
     fn end(&self, objects: &[Object]) {
         let mut all = self.lock();
         for (object, _) in objects {
@@ -54,36 +54,36 @@ impl OnTheWay {
     }
 }
 
-/// What a stage made, and the right to its key until it is stored.
+/// The outputs of a stage that are not stored yet, with the claim on its key.
 #[derive(Debug)]
 pub struct Unstored {
-    /// Which stage.
+    /// The stage.
     pub stage: StageId,
-    /// How long it was computed, in seconds.
+    /// Duration of the computation in seconds.
     pub seconds: f64,
-    /// What was known about it before.
+    /// What was known about the stage before.
     pub before: Knowledge,
-    /// The name of the record that says so.
+    /// The digest of the record.
     pub digest: RecordDigest,
-    /// The record that is published when all objects are there.
+    /// The record, to be published after all objects are stored.
     pub record: Record,
-    /// The outputs that do not lie in the record.
+    /// The outputs that are not inside the record.
     pub objects: Vec<Object>,
-    /// Held until then.
+    /// The claim, held until the record is published.
     pub claim: Claim,
-    /// What else there is to say.
+    /// Notes about the computation.
     pub notes: Notes,
 }
 
 impl Unstored {
-    /// What is known about the stage now.
+    /// Returns what is known about the stage now.
     pub fn known(&self) -> Knowledge {
         let bytes = vec![Bytes::Present; self.record.outputs.len()];
         let outline = Outline { digest: self.digest, outputs: self.record.outputs.clone() };
         Knowledge::Known { key: self.record.parts.key(), outline, bytes }
     }
 
-    /// Stores it; with the new record's name, unless the record was there already.
+    /// Stores the objects and the record. Returns the digest of the record, or `None` if it existed already.
     ///
     /// # Errors
     /// If the store cannot be written.
@@ -98,7 +98,7 @@ impl Unstored {
         put?;
         let Self { stage, before, record, claim, .. } = self;
         let published = match &before {
-            // Dropped or damaged bytes, computed again: the record is there already.
+            // Dropped or damaged bytes were recomputed; the record exists already.
             Knowledge::Known { outline: old, .. } if old.says(&record.outputs) => None,
             Knowledge::Known { outline: old, .. } => {
                 let differs = |output: &&Output| old.output(&output.name).is_none_or(|o| o.object != output.object);

@@ -1,25 +1,25 @@
-//! What people call stages: `fig3/trunk`, `trunk[lr=0.1]`, `fig3/probe[seed=0,lr=1e-1]`, `fig3/trunk@5`.
+//! Patterns for names of stages: `fig3/trunk`, `trunk[lr=0.1]`, `fig3/probe[seed=0,lr=1e-1]`, `fig3/trunk@5`.
 
 use super::{Graph, StageId};
 
-/// So many values are listed in a message.
+/// Maximum number of values listed in a message.
 const SHOWN: usize = 12;
 
 /// The parts of a stage's name, or of a pattern of such names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern<'a> {
-    /// The pipeline; may be left out.
+    /// The pipeline, if given.
     pub pipeline: Option<&'a str>,
     /// The stage's name in its pipeline.
     pub family: &'a str,
-    /// Settings and their values, in any order; those that are left out may have any value.
+    /// Settings and their values, in any order; omitted settings match any value.
     axes: Vec<(&'a str, &'a str)>,
-    /// The epoch behind `@`.
+    /// The epoch after `@`.
     checkpoint: Option<&'a str>,
 }
 
 impl<'a> Pattern<'a> {
-    /// Takes a name apart. Nothing is refused: what is no name matches none.
+    /// Splits a name into its parts. Any text is accepted; text that is not a name matches no stage.
     pub fn of(text: &'a str) -> Self {
         let (head, axes, tail) = match text.split_once('[') {
             Some((head, rest)) => {
@@ -36,7 +36,7 @@ impl<'a> Pattern<'a> {
         Self { pipeline, family, axes, checkpoint: tail.strip_prefix('@') }
     }
 
-    /// Whether a name belongs to the stages of the pattern, whatever its settings and checkpoint.
+    /// Returns whether a name matches the pattern's family, regardless of settings and checkpoint.
     fn is_of_family(&self, name: &Pattern<'_>) -> bool {
         self.family == name.family && (self.pipeline.is_none() || self.pipeline == name.pipeline)
     }
@@ -55,13 +55,13 @@ impl<'a> Pattern<'a> {
     }
 }
 
-/// Whether two values are one: the same text, or the same number.
+/// Returns whether two values are the same text or the same number.
 fn same(one: &str, other: &str) -> bool {
     one == other || one.parse::<f64>().is_ok_and(|one| other.parse() == Ok(one))
 }
 
 impl Graph {
-    /// The stages that a pattern names, by their own names or by those of equal stages in other pipelines.
+    /// Returns the stages that match a pattern by their own names or by the names of equal stages in other pipelines.
     pub fn find(&self, pattern: &str) -> Vec<StageId> {
         let pattern = Pattern::of(pattern);
         let fits = |name: &str| {
@@ -74,7 +74,7 @@ impl Graph {
         ids
     }
 
-    /// Why a pattern finds nothing though there are stages of that name: what there is to choose from.
+    /// Explains why a pattern matches nothing although its family exists, and lists the available values.
     pub fn why_none(&self, pattern: &str) -> Option<String> {
         let pattern = Pattern::of(pattern);
         let all: Vec<Pattern<'_>> = self.names().map(|(name, _)| Pattern::of(name)).collect();
@@ -110,7 +110,7 @@ impl Graph {
     }
 }
 
-/// Different values in words, in their order, many of them shortened.
+/// Lists different values in their order; long lists are shortened.
 fn listed<'a>(values: impl Iterator<Item = &'a str>) -> String {
     let mut all: Vec<&str> = Vec::new();
     let mut seen = std::collections::BTreeSet::new();

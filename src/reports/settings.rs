@@ -1,4 +1,4 @@
-//! How a variant of a figure was made, as a small text beside its files.
+//! The settings of a variant of a figure, in a small file beside its other files.
 
 use std::path::Path;
 
@@ -8,24 +8,24 @@ use super::Place;
 use base::digest::StageKey;
 use files::FsError;
 
-/// No such text has more bytes.
+/// Maximum size in bytes of such a file.
 const LIMIT: u64 = 1 << 20;
 
-/// With which settings a variant was made.
+/// The settings with which a variant was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// The figure that it is a variant of.
     pub figure: String,
     /// The profile.
     pub profile: String,
-    /// The `--set`s.
+    /// The `--set` options.
     pub set: Vec<String>,
-    /// The key of the stage that draws it.
+    /// The key of the stage that draws the variant.
     pub key: StageKey,
 }
 
 impl Settings {
-    /// Those of the variants in a folder, in the order of their names. What is no such text is passed over.
+    /// Reads the settings of all variants in a folder, sorted by name. Other files are skipped.
     ///
     /// # Errors
     /// If the folder cannot be read.
@@ -38,17 +38,17 @@ impl Settings {
         Ok(found)
     }
 
-    /// Those of one variant; nothing if there is no such text.
+    /// Reads the settings of one variant; returns `None` if there is no valid file.
     pub fn read(place: &Place) -> Option<Self> {
         toml::from_str(&files::read_text(&place.path("toml"), LIMIT).ok()?).ok()
     }
 
-    /// Writes them beside the variant.
+    /// Writes the settings beside the variant.
     ///
     /// # Errors
     /// If the file cannot be written.
     pub fn write(&self, place: &Place) -> Result<(), FsError> {
-        // Texts and a list of texts are always TOML.
+        // Strings and a list of strings can always be written as TOML.
         let text = toml::to_string(self).unwrap_or_default();
         let heading = format!("# How {}.svg and the files beside it were made.\n", place.name);
         files::replace(&place.path("toml"), format!("{heading}{text}").as_bytes())?;

@@ -1,4 +1,4 @@
-//! What a pipeline claims of its numbers.
+//! Reads the claims of a pipeline about its numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ const WORDS: [&str; 10] =
 /// Reads every `[[claim]]`.
 pub fn claims(pipeline: &Pipeline, sources: Sources<'_>, complaints: &mut Vec<Diagnostic>) -> Vec<Claim> {
     let mut claims: Vec<Claim> = Vec::new();
-    // What is wrong in the file's own settings is no matter where `--set` replaces them.
+    // Errors in the file's own settings do not matter if `--set` replaces them.
     let planned = Settings::read(&pipeline.planned, &mut Vec::new());
     for node in &pipeline.claims {
         let claim = claim(node, &pipeline.name, sources, &planned, complaints);
@@ -48,7 +48,7 @@ fn claim(
             None => [0.0, 1.0],
             Some(&[from, to]) if (0.0..=1.0).contains(&from) && from <= to && to <= 1.0 => [from, to],
             Some(_) => {
-                fields.complain(name, format!("`{name}` is a part of the range in shares, such as [0.5, 1.0]"));
+                fields.complain(name, format!("`{name}` must be a part of the range in fractions, such as [0.5, 1.0]"));
                 [0.0, 1.0]
             }
         }
@@ -115,15 +115,16 @@ fn claim(
     Claim { id, figure, text, statement, window, sets, inputs: inputs.into_values().collect(), runs }
 }
 
-/// How many runs are planned and made. Of several settings that count runs, that counts which was looked at most.
+/// Returns the planned and actual number of runs. If runs differ in several settings, the setting with the most looks
+/// counts.
 fn runs(over: &BTreeSet<String>, planned: &Settings, settings: &Settings) -> Runs {
     let count = |settings: &Settings, name: &String| settings.values.get(name).map_or(1, Vec::len);
     let runs = over.iter().map(|name| Runs { planned: count(planned, name), now: count(settings, name) });
-    // One that has no first look yet has none for the claim.
+    // If one of them has not reached its first look, neither has the claim.
     runs.max_by_key(|runs| runs.look().unwrap_or(u32::MAX)).unwrap_or(Runs::as_planned(1))
 }
 
-/// Complains of a claim or values of a figure or panel that the pipeline does not draw.
+/// Complains about claims or published values of a figure that the pipeline does not draw.
 pub fn misnamed<'a>(what: &[Node], figures: impl Iterator<Item = &'a str> + Clone, complaints: &mut Vec<Diagnostic>) {
     for node in what {
         let Data::Table(table) = &node.data else { continue };

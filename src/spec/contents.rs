@@ -1,23 +1,23 @@
-//! What a pipeline file has, read without expanding it: the names of what it draws, and its stages.
+//! The contents of a pipeline file, read without expanding it: the names of its figures, panels and stages.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::node::{Data, Diagnostic, Node, parse_file};
 use super::pipeline::{list, table};
 
-/// What no figure can be called: `make all` makes every figure, and index.html is the page with all of them.
+/// Names that no figure can have: `make all` makes every figure, and index.html is the page with all figures.
 pub const RESERVED: [&str; 2] = ["all", "index"];
 
-/// What a pipeline file has.
+/// The contents of a pipeline file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contents {
-    /// Its figures and their panels by name, with what each is.
+    /// Its figures and panels by name.
     pub drawn: BTreeMap<String, Need>,
     /// The names of its stages.
     pub stages: BTreeSet<String>,
 }
 
-/// A part of a pipeline that is asked for.
+/// A part of a pipeline that is requested.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
     /// A figure with all its panels and claims.
@@ -41,7 +41,7 @@ impl Contents {
     }
 }
 
-/// The figure and the id of a panel, as far as they can be read.
+/// Returns the figure and the id of a panel, as far as they can be read.
 pub fn place<'a>(panel: &'a Node, pipeline: &'a str) -> (&'a str, &'a str) {
     let text = |name: &str| match table(panel).get(name).map(|node| &node.data) {
         Some(Data::Text(text)) => Some(text.as_str()),
@@ -50,7 +50,7 @@ pub fn place<'a>(panel: &'a Node, pipeline: &'a str) -> (&'a str, &'a str) {
     (text("figure").unwrap_or(pipeline), text("id").unwrap_or_default())
 }
 
-/// The figures that panels make up, and the panels of those that have several.
+/// Returns the figures to which the panels belong, and the panels of figures with several.
 fn drawn(panels: &[Node], pipeline: &str) -> BTreeMap<String, Need> {
     let places: Vec<_> = panels.iter().map(|panel| place(panel, pipeline)).collect();
     let mut drawn = BTreeMap::new();
@@ -63,7 +63,7 @@ fn drawn(panels: &[Node], pipeline: &str) -> BTreeMap<String, Need> {
     drawn
 }
 
-/// fig3c for panel c of fig3, effective-lr-c for panel c of effective-lr.
+/// Returns the name of a panel: fig3c for panel c of fig3, effective-lr-c for panel c of effective-lr.
 pub fn panel_name(figure: &str, panel: &str) -> String {
     if figure.ends_with(|c: char| c.is_ascii_digit()) {
         format!("{figure}{panel}")

@@ -1,4 +1,4 @@
-//! Curves of a panel or a claim: which tables of which stages they read, at which values of the sweeps.
+//! Reads the curves of a panel or claim: which tables of which stages they use, and at which values of the sweeps.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,25 +12,25 @@ use base::expr::Expr;
 use base::work::{Curve, Mark, Rows};
 use draw::figure::{LOOKS, SETTING, check_text};
 
-/// What curves are made of.
+/// The sources of curves.
 #[derive(Clone, Copy)]
 pub struct Sources<'a> {
     /// The settings and their values.
     pub settings: &'a Settings,
     /// The pipeline's stages.
     pub families: &'a BTreeMap<String, Family>,
-    /// The graph that they were expanded to.
+    /// The graph to which they were expanded.
     pub graph: &'a Graph,
 }
 
-/// Curves, and the tables that they are drawn from.
+/// Curves and the tables that they read.
 #[derive(Debug, Default)]
 pub struct Curves {
-    /// The curves in order.
+    /// The curves, in order.
     pub curves: Vec<Curve>,
     /// The tables by role.
     pub inputs: BTreeMap<String, Input>,
-    /// The settings whose values are the curves' replicas.
+    /// The settings over whose values the curves have replicas.
     pub over: BTreeSet<String>,
 }
 
@@ -40,27 +40,27 @@ pub struct Source<'a> {
     pub name: &'a str,
     /// Its instances.
     pub family: &'a Family,
-    /// The output that the table is.
+    /// The output that holds the table.
     output: &'static str,
     /// The table's columns.
     columns: &'static [&'static str],
 }
 
-/// What one `[[panel.curve]]` chooses of the instances.
+/// The instances that one `[[panel.curve]]` selects.
 struct Choice<'a> {
     tables: &'a [Source<'a>],
     /// The settings with a curve for every combination of their values.
     per: Vec<String>,
     over: String,
-    /// Indices of values of settings.
+    /// Indices of the selected values of settings.
     pick: BTreeMap<String, usize>,
-    /// Only at points at which this stage exists.
+    /// A stage that must exist at the selected points.
     only: Option<&'a Family>,
-    /// Settings that the expressions name.
+    /// Settings that occur in the expressions.
     named: BTreeSet<String>,
 }
 
-/// Reads one curve's table: a curve for each combination of the values of the settings `per`, its replicas over the
+/// Reads the table of a curve: one curve for each combination of values of the settings `per`, with replicas over the
 /// setting `over`.
 pub fn read(node: &Node, sources: Sources<'_>, found: &mut Curves, complaints: &mut Vec<Diagnostic>) {
     let Sources { settings, families, .. } = sources;
@@ -74,7 +74,7 @@ pub fn read(node: &Node, sources: Sources<'_>, found: &mut Curves, complaints: &
     let z = (mark == Mark::Heat).then(|| fields.expression("z", None));
     let error = fields.has("error").then(|| fields.expression("error", None));
     if error.is_some() && !matches!(mark, Mark::Line | Mark::Points | Mark::Bars | Mark::Dots) {
-        fields.complain("error", format!("curves of mark {} show no errors", mark.name()));
+        fields.complain("error", format!("curves of mark {} cannot show errors", mark.name()));
     }
     let per = if fields.has("per") { fields.texts("per") } else { Vec::new() };
     let over = fields.text("over", Some("seed"));
@@ -97,8 +97,10 @@ pub fn read(node: &Node, sources: Sources<'_>, found: &mut Curves, complaints: &
     }
     let known = known_tables(&fields, &from, table.as_deref(), families);
     if let Some(source) = known.iter().find(|source| last && !source.columns.contains(&"epoch")) {
-        fields
-            .complain("last", format!("the {} of `{}` has no epochs, so none is the last", source.output, source.name));
+        fields.complain(
+            "last",
+            format!("the {} of `{}` has no epochs, so it has no last one", source.output, source.name),
+        );
     }
     let mut named = BTreeSet::new();
     let (to_x, to_y) = tip.unzip();
@@ -184,16 +186,16 @@ pub fn read(node: &Node, sources: Sources<'_>, found: &mut Curves, complaints: &
         });
     }
     if shown == 0 {
-        complaints.push(node.complain("the curve shows nothing: where its stages exist, that of `only` does not"));
+        complaints.push(node.complain("the curve is empty: the stage of `only` does not exist where its stages do"));
     }
 }
 
-/// Whether a sweep multiplies none of the tables' stages.
+/// Returns whether a setting is a sweep on which none of the tables' stages depend.
 fn is_foreign(name: &str, known: &[Source<'_>], settings: &Settings) -> bool {
     settings.is_several(name) && !known.is_empty() && known.iter().all(|source| !source.family.axes.contains(name))
 }
 
-/// Why there is nothing to draw at some values of the sweeps.
+/// Explains why there is nothing to draw at some values of the sweeps.
 fn nowhere(choice: &Choice<'_>, group: &Point, settings: &Settings) -> String {
     let at: Point = group.iter().chain(&choice.pick).map(|(name, index)| (name.clone(), *index)).collect();
     let name = choice.tables.first().map_or("", |source| source.name);
@@ -203,7 +205,7 @@ fn nowhere(choice: &Choice<'_>, group: &Point, settings: &Settings) -> String {
     )
 }
 
-/// The tables of the stages that `from` names.
+/// Returns the tables of the stages that `from` names.
 fn known_tables<'a>(
     fields: &Fields<'_>,
     from: &'a [String],
@@ -237,7 +239,7 @@ fn known_tables<'a>(
     known
 }
 
-/// Checks an expression's names; settings, written `$name`, become `setting_name`.
+/// Checks the names in an expression; settings, written as `$name`, become `setting_name`.
 fn expression(
     fields: &Fields<'_>,
     field: &'static str,
@@ -247,7 +249,7 @@ fn expression(
     named: &mut BTreeSet<String>,
 ) -> Option<String> {
     if text.is_empty() {
-        return None; // What is missing was said.
+        return None; // The missing field has already been reported.
     }
     let text = text.replace('$', SETTING);
     let parsed = match Expr::parse(&text) {
@@ -270,7 +272,7 @@ fn expression(
                         fields.complain(field, message);
                     }
                 }
-                Some(_) => fields.complain(field, format!("the values of `${setting}` are no numbers")),
+                Some(_) => fields.complain(field, format!("the values of `${setting}` are not numbers")),
                 None => {
                     let hint = did_you_mean(setting, settings.values.keys().map(String::as_str));
                     fields.complain(field, format!("there is no setting `{setting}`{hint}"));
@@ -287,11 +289,14 @@ fn expression(
     Some(text)
 }
 
-/// `pick = { lr = 0, wd = -1 }`: the first learning rate and the last weight decay.
+/// Reads `pick`, such as `pick = { lr = 0, wd = -1 }` for the first learning rate and the last weight decay.
 fn picked(fields: &Fields<'_>, settings: &Settings) -> BTreeMap<String, usize> {
     let Some(node) = fields.node("pick") else { return BTreeMap::new() };
     let Data::Table(table) = &node.data else {
-        fields.complain("pick", "`pick` is a table of settings and places in their lists, such as { lr = 0, wd = -1 }");
+        fields.complain(
+            "pick",
+            "`pick` is a table of settings and indices into their lists, such as { lr = 0, wd = -1 }",
+        );
         return BTreeMap::new();
     };
     let mut picked = BTreeMap::new();
@@ -305,7 +310,7 @@ fn picked(fields: &Fields<'_>, settings: &Settings) -> BTreeMap<String, usize> {
                 let hint = did_you_mean(name, settings.values.keys().map(String::as_str));
                 fields.complain("pick", format!("there is no setting `{name}`{hint}"));
             }
-            _ => fields.complain("pick", format!("`{name}` has the places 0 to {} (or −1 for the last)", count - 1)),
+            _ => fields.complain("pick", format!("`{name}` has the indices 0 to {} (or −1 for the last)", count - 1)),
         }
     }
     picked
@@ -324,7 +329,7 @@ fn only<'a>(fields: &Fields<'_>, families: &'a BTreeMap<String, Family>) -> Opti
     found
 }
 
-/// Every combination of the values of the settings `per`, the last fastest.
+/// Returns every combination of values of the settings `per`; the last setting varies fastest.
 ///
 /// # Errors
 /// If there are too many.
@@ -355,7 +360,7 @@ fn labelled(template: &str, per: &[String], group: &Point, settings: &Settings) 
     text
 }
 
-/// The tables at a combination of the values of the settings `per`.
+/// Returns the tables at a combination of values of the settings `per`.
 fn taken<'a>(choice: &Choice<'a>, group: &Point, sources: Sources<'_>) -> Vec<Taken<'a>> {
     let mut taken = Vec::new();
     for source in choice.tables {
@@ -380,7 +385,7 @@ fn taken<'a>(choice: &Choice<'a>, group: &Point, sources: Sources<'_>) -> Vec<Ta
     taken
 }
 
-/// For every value of the setting `over` the tables that belong to it.
+/// Groups the tables by the value of the setting `over`.
 fn replicas(
     choice: &Choice<'_>,
     taken: &[Taken<'_>],
@@ -405,7 +410,7 @@ fn replicas(
     replicas.into_values().collect()
 }
 
-/// Whether two points have the same values on the axes that both have.
+/// Returns whether two points have the same values on their common axes.
 fn agree(one: &Point, other: &Point, axes: &BTreeSet<String>) -> bool {
     restrict(other, axes).iter().all(|(name, index)| one.get(name).is_none_or(|at| at == index))
 }

@@ -1,5 +1,5 @@
-//! Reading a table of a pipeline: each field is asked for once with its type and range; what was not
-//! asked for is unknown and said so. All complaints are collected.
+//! Reads tables of a pipeline: each field is read once, with its type and range, and fields that were
+//! not read are reported as unknown. All complaints are collected.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use super::node::{Data, Diagnostic, Node, did_you_mean};
 /// The values of the settings for one instance of a stage.
 pub type Values = BTreeMap<String, Node>;
 
-/// A table being read.
+/// A table that is being read.
 pub struct Fields<'a> {
     table: &'a Node,
     values: &'a Values,
@@ -24,12 +24,12 @@ impl<'a> Fields<'a> {
         Self { table, values, asked: RefCell::default(), complaints: RefCell::default() }
     }
 
-    /// Whether the field is there. It still has to be read.
+    /// Returns whether the field exists. It still has to be read.
     pub fn has(&self, name: &str) -> bool {
         matches!(&self.table.data, Data::Table(fields) if fields.contains_key(name))
     }
 
-    /// The field with settings filled in.
+    /// Returns the field; a reference to a setting is replaced by the setting's value.
     pub fn node(&self, name: &'static str) -> Option<&'a Node> {
         self.asked.borrow_mut().insert(name);
         let Data::Table(fields) = &self.table.data else { return None };
@@ -67,7 +67,7 @@ impl<'a> Fields<'a> {
         value
     }
 
-    /// An integer in a range.
+    /// Reads an integer in a range.
     pub fn integer(&self, name: &'static str, default: Option<u32>, range: RangeInclusive<u32>) -> u32 {
         let wanted = format!("an integer from {} to {}", range.start(), range.end());
         let read = |data: &Data| match data {
@@ -77,7 +77,7 @@ impl<'a> Fields<'a> {
         self.read(name, default, &wanted, read).unwrap_or(*range.start())
     }
 
-    /// A seed: an integer from 0.
+    /// Reads a seed, which is an integer from 0.
     pub fn seed(&self, name: &'static str, default: Option<u64>) -> u64 {
         let read = |data: &Data| match data {
             Data::Int(value) => u64::try_from(*value).ok(),
@@ -86,20 +86,20 @@ impl<'a> Fields<'a> {
         self.read(name, default, "an integer from 0", read).unwrap_or_default()
     }
 
-    /// A number in a range.
+    /// Reads a number in a range.
     pub fn number(&self, name: &'static str, default: Option<f64>, range: RangeInclusive<f64>) -> f64 {
         let wanted = format!("a number from {} to {}", range.start(), range.end());
         let read = |data: &Data| number(data).filter(|value| range.contains(value));
         self.read(name, default, &wanted, read).unwrap_or(*range.start())
     }
 
-    /// A number above 0.
+    /// Reads a number above 0.
     pub fn positive(&self, name: &'static str, default: Option<f64>, most: f64) -> f64 {
         let read = |data: &Data| number(data).filter(|value| *value > 0.0 && *value <= most);
         self.read(name, default, &format!("a number above 0, at most {most}"), read).unwrap_or(1.0)
     }
 
-    /// A truth value.
+    /// Reads a Boolean.
     pub fn truth(&self, name: &'static str, default: bool) -> bool {
         let read = |data: &Data| match data {
             Data::Bool(value) => Some(*value),
@@ -108,7 +108,7 @@ impl<'a> Fields<'a> {
         self.read(name, Some(default), "true or false", read).unwrap_or(default)
     }
 
-    /// Text.
+    /// Reads text.
     pub fn text(&self, name: &'static str, default: Option<&str>) -> String {
         let read = |data: &Data| match data {
             Data::Text(value) => Some(value.clone()),
@@ -117,7 +117,7 @@ impl<'a> Fields<'a> {
         self.read(name, default.map(str::to_owned), "text", read).unwrap_or_default()
     }
 
-    /// Text that is drawn.
+    /// Reads text that will be drawn.
     pub fn drawn_text(&self, name: &'static str, default: Option<&str>) -> String {
         let text = self.text(name, default);
         if let Err(error) = draw::figure::check_text(&text) {
@@ -126,7 +126,7 @@ impl<'a> Fields<'a> {
         text
     }
 
-    /// Text in which `$name` stands for nothing yet: an expression.
+    /// Reads an expression, in which `$name` is not replaced yet.
     pub fn expression(&self, name: &'static str, default: Option<&str>) -> String {
         self.asked.borrow_mut().insert(name);
         let node = match &self.table.data {
@@ -150,7 +150,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// One of some words.
+    /// Reads one of several words.
     pub fn choice<T: Copy>(&self, name: &'static str, default: Option<T>, words: &[(&str, T)]) -> Option<T> {
         let Some(node) = self.node(name) else {
             if default.is_none() {
@@ -171,7 +171,7 @@ impl<'a> Fields<'a> {
         found
     }
 
-    /// A list of integers, if it is there; one counts as a list of one.
+    /// Reads an optional list of integers; a single integer counts as a list of one.
     pub fn integers(&self, name: &'static str) -> Option<Vec<u32>> {
         let node = self.node(name)?;
         let integer = |data: &Data| match data {
@@ -193,7 +193,7 @@ impl<'a> Fields<'a> {
         read
     }
 
-    /// A list of texts; one text counts as a list of one.
+    /// Reads a list of texts; a single text counts as a list of one.
     pub fn texts(&self, name: &'static str) -> Vec<String> {
         let text = |node: &Node| match &node.data {
             Data::Text(text) => Some(text.clone()),
@@ -207,7 +207,7 @@ impl<'a> Fields<'a> {
         self.read(name, None, "text or a list of texts", read).unwrap_or_default()
     }
 
-    /// A list of numbers, or nothing.
+    /// Reads an optional list of numbers.
     pub fn numbers(&self, name: &'static str) -> Option<Vec<f64>> {
         let read = |data: &Data| match data {
             Data::List(values) => values.iter().map(|node| number(&node.data)).collect::<Option<Vec<_>>>().map(Some),
@@ -216,7 +216,7 @@ impl<'a> Fields<'a> {
         self.read(name, Some(None), "a list of numbers", read).flatten()
     }
 
-    /// A list of tables (empty if absent).
+    /// Reads a list of tables (empty if absent).
     pub fn tables(&self, name: &'static str) -> &'a [Node] {
         match self.node(name).map(|node| &node.data) {
             Some(Data::List(values)) if values.iter().all(|node| matches!(node.data, Data::Table(_))) => values,
@@ -228,7 +228,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Ends the reading: all complaints, among them one for each field that nobody asked for.
+    /// Returns all complaints, including one for each field that was not read.
     pub fn finish(self, what: &str) -> Vec<Diagnostic> {
         let mut complaints = self.complaints.into_inner();
         let asked = self.asked.into_inner();
@@ -247,7 +247,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// How to write a number with a point as an integer, if it is one.
+/// Returns how to write an integral number without a decimal point.
 fn pointless(data: &Data) -> String {
     match data {
         Data::Float(value) if value.fract() == 0.0 => format!(": write {value}, without a point"),

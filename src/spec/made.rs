@@ -1,11 +1,12 @@
-//! What the runs behind a figure were made with, in words, read from its stages: so it is true whatever a `--set` changed.
+//! Describes in words what the runs of a figure were made with. The words are derived from its stages, so that they are
+//! true after any `--set`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::graph::{Graph, StageId};
 use base::work::{Dataset, Model, ModelName, Source, Work};
 
-/// The data, networks and lengths of training behind some stages; empty if there are none.
+/// Describes the data, networks and lengths of training on which some stages depend; empty if there are none.
 pub fn made_with(graph: &Graph, from: impl IntoIterator<Item = StageId>) -> String {
     let mut found = Found::default();
     for id in behind(graph, from) {
@@ -16,7 +17,7 @@ pub fn made_with(graph: &Graph, from: impl IntoIterator<Item = StageId>) -> Stri
             Work::Init(init) => found.add_network(&init.model),
             Work::Imported(imported) => found.add_network(&imported.model),
             Work::Train(train) => {
-                // What goes on from a segment is the end of the run in its place.
+                // A segment replaces the segment that it continues as the end of the run.
                 for input in &graph.stages[id].inputs {
                     found.ends.remove(&input.stage);
                 }
@@ -34,7 +35,7 @@ pub fn made_with(graph: &Graph, from: impl IntoIterator<Item = StageId>) -> Stri
     found.words()
 }
 
-/// The stages that some stages are made from, themselves among them, in the graph's order.
+/// Returns some stages together with all their dependencies, in the graph's order.
 fn behind(graph: &Graph, from: impl IntoIterator<Item = StageId>) -> BTreeSet<StageId> {
     let mut waiting: Vec<StageId> = from.into_iter().collect();
     let mut found = BTreeSet::new();
@@ -49,13 +50,13 @@ fn behind(graph: &Graph, from: impl IntoIterator<Item = StageId>) -> BTreeSet<St
 #[derive(Default)]
 struct Found {
     data: BTreeSet<String>,
-    /// The widths of every network.
+    /// Widths of each network.
     networks: BTreeMap<&'static str, BTreeSet<u32>>,
-    /// Epochs since the initial weights at the ends of runs.
+    /// Numbers of epochs between the initial weights and the ends of runs.
     ends: BTreeMap<StageId, u32>,
-    /// Epochs of fine-tuning.
+    /// Numbers of epochs of fine-tuning.
     tuned: BTreeSet<u32>,
-    /// Steps in a valley.
+    /// Numbers of steps in a valley.
     steps: BTreeSet<u32>,
 }
 
@@ -95,7 +96,7 @@ impl Found {
     }
 }
 
-/// The training images.
+/// Describes the training images.
 fn images(dataset: &Dataset) -> String {
     let classes = match &dataset.classes {
         Some(classes) => format!(" of {} classes", classes.len()),
@@ -109,14 +110,14 @@ fn images(dataset: &Dataset) -> String {
     }
 }
 
-/// `a`, `a and b`, `a, b and c`.
+/// Joins items as in `a`, `a and b`, `a, b and c`.
 fn list(items: impl Iterator<Item = impl ToString>) -> String {
     let mut items: Vec<String> = items.map(|item| item.to_string()).collect();
     let last = items.pop().unwrap_or_default();
     if items.is_empty() { last } else { format!("{} and {last}", items.join(", ")) }
 }
 
-/// With a comma before every three digits.
+/// Formats a number with commas between groups of three digits.
 fn thousands(count: u32) -> String {
     let digits = count.to_string();
     let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
@@ -133,7 +134,7 @@ mod tests {
     const FIG4: &str = include_str!("../../pipelines/fig4.toml");
     const PROP3: &str = include_str!("../../pipelines/prop3.toml");
 
-    /// The note at the foot of a figure.
+    /// Returns the note at the foot of a figure.
     fn note((name, text): (&str, &str), figure: &str, profile: &str, sets: &[&str]) -> String {
         let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
         let pipeline = Pipeline::read(name, &format!("{name}.toml"), text, profile, &sets).unwrap();
@@ -148,7 +149,7 @@ mod tests {
             note(("fig3", FIG3), "fig3", "paper", &[]),
             "Profile paper: 50,000 CIFAR-10 training images; ResNet-18 of width 64; 200 epochs; fine-tuning for 100 epochs."
         );
-        // Of a panel only what is behind it.
+        // The note of a panel covers only its own dependencies.
         let norms = note(("fig3", FIG3), "fig3a", "paper", &[]);
         assert_eq!(norms, "Profile paper: 50,000 CIFAR-10 training images; ResNet-18 of width 64; 200 epochs.");
         let tuned = note(("fig3", FIG3), "fig3d", "paper", &[]);
@@ -183,7 +184,7 @@ mod tests {
         let valley = |sets: &[&str]| note(("fig4", FIG4), "fig4", "smoke", sets);
         assert_eq!(valley(&[]), "Profile smoke: 1,600 steps.");
         assert_eq!(valley(&["valley.steps=200"]), "Profile smoke with valley.steps=200: 200 steps.");
-        // Seeds are counted elsewhere; a setting that begins like theirs is another.
+        // Seeds are not mentioned; a setting whose name only begins with `seed` is.
         let text =
             FIG4.replace("[settings]", "[settings]\nseeding = 100").replace("every      = 100", "every = \"$seeding\"");
         let seeding = note(("fig4", &text), "fig4", "smoke", &["seeding=200", "seed=[4]"]);

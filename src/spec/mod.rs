@@ -1,4 +1,4 @@
-//! From the text of a pipeline file to a checked graph of stages.
+//! Turns the text of a pipeline file into a checked graph of stages.
 
 mod claims;
 mod contents;

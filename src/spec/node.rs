@@ -1,5 +1,5 @@
-//! A pipeline's TOML as a tree in which every value knows where it was written, so that whatever turns
-//! out to be wrong later can be pointed at.
+//! A pipeline's TOML as a tree in which every value knows where it was written, so that later errors
+//! can refer to that position.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 pub enum Origin {
     /// A line (from 1) of a file.
     Line(Arc<str>, usize),
-    /// The text of a `--set`.
+    /// A `--set` with this text.
     Set(Arc<str>),
 }
 
@@ -26,12 +26,12 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Something wrong in a pipeline or a `--set`.
+/// An error in a pipeline or a `--set`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Diagnostic {
-    /// Where.
+    /// Where the error is.
     pub origin: Origin,
-    /// What, and what to do.
+    /// What is wrong, and what to do.
     pub message: String,
 }
 
@@ -41,7 +41,7 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// What a value is.
+/// The data of a value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Data {
     /// True or false.
@@ -61,19 +61,19 @@ pub enum Data {
 /// A value and where it was written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// Where.
+    /// Where it was written.
     pub origin: Origin,
-    /// What.
+    /// The value.
     pub data: Data,
 }
 
 impl Node {
-    /// A complaint about this value.
+    /// Creates a complaint about this value.
     pub fn complain(&self, message: impl Into<String>) -> Diagnostic {
         Diagnostic { origin: self.origin.clone(), message: message.into() }
     }
 
-    /// Whether it has the same value, wherever that was written.
+    /// Returns whether two nodes have the same value, regardless of where it was written.
     pub fn is_like(&self, other: &Self) -> bool {
         match (&self.data, &other.data) {
             (Data::List(these), Data::List(others)) => {
@@ -84,7 +84,7 @@ impl Node {
         }
     }
 
-    /// What it is, for messages.
+    /// Describes the value for messages.
     pub fn describe(&self) -> String {
         match &self.data {
             Data::Bool(value) => value.to_string(),
@@ -98,7 +98,7 @@ impl Node {
     }
 }
 
-/// Whether two tables have the same values.
+/// Returns whether two tables have the same values.
 pub fn are_like(these: &BTreeMap<String, Node>, others: &BTreeMap<String, Node>) -> bool {
     these.len() == others.len()
         && these.iter().zip(others).all(|((name, this), (other_name, other))| name == other_name && this.is_like(other))
@@ -107,7 +107,7 @@ pub fn are_like(these: &BTreeMap<String, Node>, others: &BTreeMap<String, Node>)
 /// Parses the text of a pipeline file.
 ///
 /// # Errors
-/// If it is not TOML, with the line.
+/// If the text is not TOML; the error has the line.
 pub fn parse_file(name: &str, text: &str) -> Result<Node, Diagnostic> {
     let file: Arc<str> = name.into();
     let ends: Vec<usize> = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
@@ -120,7 +120,7 @@ pub fn parse_file(name: &str, text: &str) -> Result<Node, Diagnostic> {
 /// Parses the `VALUE` of a `--set PATH=VALUE`: TOML, or bare text for convenience.
 ///
 /// # Errors
-/// If a list, table or number is begun and not ended well.
+/// If the value is missing, or is an incomplete or invalid list, table or number.
 pub fn parse_set(assignment: &str, value: &str) -> Result<Node, Diagnostic> {
     let origin = Origin::Set(assignment.into());
     let at = |_| origin.clone();
@@ -130,9 +130,9 @@ pub fn parse_set(assignment: &str, value: &str) -> Result<Node, Diagnostic> {
     match DeValue::parse(value) {
         Ok(parsed) => convert(&parsed, &at),
         Err(_) if bare => Ok(Node { origin, data: Data::Text(value.to_owned()) }),
-        Err(_) if value.is_empty() => wrong("there is no value behind the =".to_owned()),
+        Err(_) if value.is_empty() => wrong("there is no value after the =".to_owned()),
         Err(_) if is_open(value) => wrong(format!(
-            "the value breaks off: a shell parts words at spaces, so put it in quotes, such as --set '{path}=[0.1, 0.2]'"
+            "the value is incomplete: a shell splits words at spaces, so put it in quotes, such as --set '{path}=[0.1, 0.2]'"
         )),
         Err(_) if value.contains(',') && DeValue::parse(&format!("[{value}]")).is_ok() => {
             wrong(format!("several values are a list: --set '{path}=[{value}]'"))
@@ -141,7 +141,7 @@ pub fn parse_set(assignment: &str, value: &str) -> Result<Node, Diagnostic> {
     }
 }
 
-/// Whether a list or table is begun and not ended.
+/// Returns whether a list or table is not closed.
 pub fn is_open(value: &str) -> bool {
     let count = |wanted: [char; 2]| value.chars().filter(|c| wanted.contains(c)).count();
     count(['[', '{']) > count([']', '}'])
@@ -165,7 +165,7 @@ fn convert(value: &Spanned<DeValue<'_>>, at: &impl Fn(usize) -> Origin) -> Resul
             Data::Float(value.as_str().parse().map_err(|_| wrong(format!("{} is not a number", value.as_str())))?)
         }
         DeValue::String(value) => Data::Text(value.to_string()),
-        DeValue::Datetime(_) => return Err(wrong("a date means nothing here".to_owned())),
+        DeValue::Datetime(_) => return Err(wrong("dates are not allowed here".to_owned())),
         DeValue::Array(values) => convert_list(values, at)?,
         DeValue::Table(fields) => convert_table(fields, at)?,
     };
@@ -179,14 +179,14 @@ fn convert_list(values: &DeArray<'_>, at: &impl Fn(usize) -> Origin) -> Result<D
 fn convert_table(fields: &DeTable<'_>, at: &impl Fn(usize) -> Origin) -> Result<Data, Diagnostic> {
     let entry = |(name, value): (&Spanned<_>, &_)| {
         let mut node = convert(value, at)?;
-        // A complaint about a table should point at its heading or key.
+        // A complaint about a table refers to its heading or key.
         node.origin = at(name.span().start);
         Ok((std::borrow::Cow::to_string(name.get_ref()), node))
     };
     Ok(Data::Table(fields.iter().map(entry).collect::<Result<_, _>>()?))
 }
 
-/// `; did you mean …?` if one of `known` is close to `word`.
+/// Returns `; did you mean …?` if one of `known` is similar to `word`.
 pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let similarity = |candidate: &str| strsim::jaro_winkler(word, candidate);
     let best = known.into_iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
@@ -239,12 +239,12 @@ mod tests {
         };
         assert_eq!(
             message("lr=[0.1,"),
-            "--set 'lr=[0.1,': the value breaks off: a shell parts words at spaces, so put it in quotes, such as --set \
+            "--set 'lr=[0.1,': the value is incomplete: a shell splits words at spaces, so put it in quotes, such as --set \
              'lr=[0.1, 0.2]'"
         );
-        assert!(message("only={lr=[0.1]").contains("breaks off"));
+        assert!(message("only={lr=[0.1]").contains("is incomplete"));
         assert_eq!(message("lr=0.1,0.2"), "--set 'lr=0.1,0.2': several values are a list: --set 'lr=[0.1,0.2]'");
-        assert_eq!(message("lr="), "--set 'lr=': there is no value behind the =");
+        assert_eq!(message("lr="), "--set 'lr=': there is no value after the =");
         assert!(message("lr=0.1x").contains("this is not TOML"));
     }
 

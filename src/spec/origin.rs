@@ -1,4 +1,4 @@
-//! Where the values that hold for a stage were written: in the file, in a profile or in a `--set`, and what they override.
+//! Where the values of a stage were written (in the file, in a profile or in a `--set`), and what they override.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::node::{Data, Node, Origin};
 use super::pipeline::Pipeline;
 use super::sweep::{Settings, label};
 
-/// What a stage takes from the one that it starts from, unless it says otherwise.
+/// Parameters that a stage inherits from the stage that it starts from, unless it sets them itself.
 const INHERITED: [&str; 11] = [
     "model",
     "width",
@@ -28,15 +28,15 @@ pub struct Told {
     pub value: String,
     /// Where it was written, such as `profile smoke at pipelines/fig3.toml:80`.
     pub origin: String,
-    /// What would hold without that, and where it was written.
+    /// The value that it overrides, and where that was written.
     pub instead_of: Option<(String, String)>,
-    /// The stage that hands it down, if it is not the stage's own.
+    /// The stage that it is inherited from, if it is not the stage's own.
     pub handed_down_by: Option<String>,
 }
 
 impl Pipeline {
-    /// What the pipeline says of a stage of the graph, by the names of its parameters; of those that it does not name
-    /// there is nothing. `name` is as in the graph: `fig3/trunk[lr=0.1,seed=0]@3`.
+    /// Returns the values that the pipeline gives to a stage of the graph, by the names of its parameters; parameters that
+    /// it does not name are not listed. `name` is the name in the graph, such as `fig3/trunk[lr=0.1,seed=0]@3`.
     pub fn told(&self, name: &str) -> BTreeMap<String, Told> {
         let name = name.split_once('/').map_or(name, |(_, name)| name);
         let end = name.find(['[', '@']).unwrap_or(name.len());
@@ -87,7 +87,7 @@ impl Pipeline {
             Some(name) => (&self.settings[name], vec![name]),
             None => (node, vec![stage, field]),
         };
-        // Of a sweep the value of this instance; the whole of it was written in one place.
+        // For a sweep, this is the value of this instance; the origin is that of the whole sweep.
         let one = name.and_then(|name| {
             let values = settings.values.get(name)?;
             values.iter().find(|value| point.get(name).is_some_and(|wanted| label(value) == *wanted))
@@ -101,7 +101,7 @@ impl Pipeline {
         }
     }
 
-    /// What file and profile say at a path, in the order in which later wins.
+    /// Returns the values of the file and the profile at a path; later ones take precedence.
     fn before(&self, path: &[&str]) -> Vec<&Node> {
         let of_file = match path {
             [setting] => at(&self.root, &["settings", setting]),
@@ -126,7 +126,7 @@ fn at<'a>(node: &'a Node, path: &[&str]) -> Option<&'a Node> {
     })
 }
 
-/// Whether something in a table was written there.
+/// Returns whether a value in a table has this origin.
 fn holds(node: &Node, origin: &Origin) -> bool {
     match &node.data {
         Data::Table(fields) => fields.values().any(|node| node.origin == *origin || holds(node, origin)),
@@ -134,7 +134,7 @@ fn holds(node: &Node, origin: &Origin) -> bool {
     }
 }
 
-/// A value as it is written.
+/// Formats a value as TOML.
 fn toml(node: &Node) -> String {
     match &node.data {
         Data::List(values) => format!("[{}]", values.iter().map(toml).collect::<Vec<_>>().join(", ")),
@@ -191,7 +191,7 @@ mod tests {
     fn what_the_pipeline_does_not_say_is_not_told() {
         let pipeline = Pipeline::read("p", "p.toml", TEXT, "paper", &[]).unwrap();
         assert!(!pipeline.told("p/trunk[lr=0.1]").contains_key("ema"));
-        assert!(!pipeline.told("p/probe[lr=0.1]").contains_key("epochs"), "only some things are handed down");
+        assert!(!pipeline.told("p/probe[lr=0.1]").contains_key("epochs"), "only some parameters are inherited");
         assert!(pipeline.told("p").is_empty() && pipeline.told("p/nosuch").is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! The figures of a pipeline and each of their panels as stages that draw.
+//! Adds the figures of a pipeline and their panels as stages that draw.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use base::name::is_plain;
 use base::work::{Axis, Curve, Figure, Guide, Panel, Scale, Work};
 use draw::figure;
 
-/// A panel, its figure, and the tables that its curves are drawn from.
+/// A panel, its figure, and the tables that its curves read.
 struct Read<'a> {
     node: &'a Node,
     figure: String,
@@ -22,13 +22,13 @@ struct Read<'a> {
     inputs: BTreeMap<String, Input>,
 }
 
-/// How a figure is laid out.
+/// The layout of a figure.
 struct Sheet {
     title: String,
     columns: u32,
 }
 
-/// Adds a stage that draws each figure, and one for each of its panels if it has several.
+/// Returns a stage that draws each figure, and one for each of its panels if it has several.
 pub fn add_figures(
     pipeline: &Pipeline,
     sources: Sources<'_>,
@@ -94,7 +94,7 @@ pub fn add_figures(
     found
 }
 
-/// Complains of characters that the font lacks in what every figure of the pipeline says.
+/// Complains about characters that the font lacks in texts that every figure of the pipeline shows.
 fn check_texts(pipeline: &Pipeline, complaints: &mut Vec<Diagnostic>) {
     let path = ["profile", &pipeline.profile, "about"];
     let texts = [(&pipeline.title, &["title"][..]), (&pipeline.about, &path[..])];
@@ -110,7 +110,7 @@ fn check_texts(pipeline: &Pipeline, complaints: &mut Vec<Diagnostic>) {
     }
 }
 
-/// `[figure]`, which is about the figure that has the pipeline's name, and every `[figure.NAME]` in it.
+/// Reads `[figure]`, which describes the figure with the pipeline's name, and every `[figure.NAME]`.
 fn sheets(pipeline: &Pipeline, complaints: &mut Vec<Diagnostic>) -> BTreeMap<String, Sheet> {
     let own = Sheet { title: pipeline.title.clone(), columns: 2 };
     let mut sheets = BTreeMap::from([(pipeline.name.clone(), own)]);
@@ -153,7 +153,8 @@ fn drawn(
     (name.to_owned(), Drawn { stage: 0, figure: figure_name.to_owned(), whole, pipeline }, stage)
 }
 
-/// At which scale it was made, and what was changed for it. How many seeds there are is counted, so it is not told here.
+/// Returns the note at the foot of a figure: the scale of its runs, and the changes by `--set`. The number of seeds is
+/// not mentioned, since it is counted from the runs.
 fn note(pipeline: &Pipeline, graph: &Graph, behind: &BTreeMap<String, Input>) -> String {
     let path = |set: &str| set.split('=').next().unwrap_or_default().trim().to_owned();
     let other = |set: &&str| !["seed", "policy"].contains(&&*path(set));
@@ -164,7 +165,7 @@ fn note(pipeline: &Pipeline, graph: &Graph, behind: &BTreeMap<String, Input>) ->
         count => format!(" with {count} changes"),
     };
     let made = made_with(graph, behind.values().map(|input| input.stage));
-    // The profile's own words are about the profile as it is.
+    // The profile's own description applies only to the unchanged profile.
     let words = if made.is_empty() && changed.is_empty() { pipeline.about.trim_end_matches('.') } else { &made };
     let colon = if words.is_empty() { "" } else { ": " };
     format!("Profile {}{changed}{colon}{words}.", pipeline.profile)

@@ -1,14 +1,14 @@
-//! A pipeline file under a profile and `--set`s: the settings, stages and panels that hold.
+//! A pipeline file with a profile and `--set` options applied: the resulting settings, stages and panels.
 //!
-//! Later wins: the file, then the profile, then every `--set` in order. A path is the name of a setting
-//! (`lr`) or of a stage with its parameter (`trunk.epochs`), or `policy`.
+//! Later values take precedence: first the file, then the profile, then every `--set` in order. A path is the
+//! name of a setting (`lr`), of a stage with its parameter (`trunk.epochs`), or `policy`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::node::{Data, Diagnostic, Node, are_like, did_you_mean, parse_file, parse_set};
 use base::name::{PLAIN, is_plain};
 
-/// A pipeline after profile and `--set`s, before it is checked stage by stage.
+/// A pipeline after applying profile and `--set` options, before its stages are checked.
 #[derive(Debug, Clone)]
 pub struct Pipeline {
     /// The file's stem, such as `fig3`: the figure's name.
@@ -17,31 +17,31 @@ pub struct Pipeline {
     pub title: String,
     /// The chosen profile.
     pub profile: String,
-    /// What it says about itself.
+    /// The profile's description of itself.
     pub about: String,
-    /// The `--set`s that change something.
+    /// The `--set` options that change something.
     pub sets: Vec<String>,
     /// The numeric policy, if the pipeline names one.
     pub policy: Option<Node>,
     /// The settings. A list is a sweep.
     pub settings: BTreeMap<String, Node>,
-    /// The settings of file and profile, without `--set`s.
+    /// The settings of file and profile, without `--set` options.
     pub planned: BTreeMap<String, Node>,
     /// The stages' tables by name.
     pub stages: BTreeMap<String, Node>,
-    /// Layout of the figure: panels a row.
+    /// Layout of the figure: panels per row.
     pub figure: Option<Node>,
     /// The panels in order.
     pub panels: Vec<Node>,
-    /// What is claimed.
+    /// The claims.
     pub claims: Vec<Node>,
-    /// What was published.
+    /// The published values.
     pub published: Vec<Node>,
     /// The whole file, for complaints that concern all of it.
     pub root: Node,
-    /// What `--set`s and the profile put in the place of a `$setting` of a stage: the setting, the path, and where.
+    /// Values that replaced a `$setting` of a stage by a `--set` or the profile: the setting, the path, and the value.
     pub replaced: Vec<(String, String, Node)>,
-    /// Stages that were left out, since nobody asked for them: see [`Pipeline::reduce_to`].
+    /// Stages that were left out because no target needs them; see [`Pipeline::reduce_to`].
     pub unneeded: BTreeMap<String, Node>,
     /// Panels that are not drawn, by their figure and id.
     pub left_out: BTreeSet<(String, String)>,
@@ -50,7 +50,7 @@ pub struct Pipeline {
 /// Keys of a pipeline file.
 const KEYS: [&str; 9] = ["title", "policy", "settings", "stage", "figure", "panel", "claim", "published", "profile"];
 
-/// The tables of a `[[list]]`.
+/// Returns the tables of a `[[list]]`.
 pub(super) fn list(node: Option<&Node>) -> Vec<Node> {
     match node.map(|node| &node.data) {
         Some(Data::List(nodes)) => nodes.clone(),
@@ -59,18 +59,18 @@ pub(super) fn list(node: Option<&Node>) -> Vec<Node> {
 }
 
 impl Pipeline {
-    /// Whether a `--set` changes something that this pipeline has. One that cannot be read does: it is complained of
-    /// where it is applied.
+    /// Returns whether a `--set` changes something that this pipeline has. This is true for a `--set` that cannot be read,
+    /// since the complaint about it is made when it is applied.
     pub fn knows(&self, set: &str) -> bool {
         let Ok((path, _)) = split_set(set) else { return true };
         let root = path.split('.').next().unwrap_or_default().trim();
         root == "policy" || self.settings.contains_key(root) || self.stages.contains_key(root)
     }
 
-    /// Reads the text of a pipeline file and applies a profile and `--set PATH=VALUE`s.
+    /// Reads the text of a pipeline file and applies a profile and `--set PATH=VALUE` options.
     ///
     /// # Errors
-    /// Every unknown key, profile or path, with its place.
+    /// Lists every unknown key, profile or path, with its origin.
     pub fn read(name: &str, file: &str, text: &str, profile: &str, sets: &[String]) -> Result<Self, Vec<Diagnostic>> {
         let root = parse_file(file, text).map_err(|error| vec![error])?;
         let mut complaints = Vec::new();
@@ -101,10 +101,10 @@ impl Pipeline {
             complaints.push(node.complain(format!("`{stage}` is a setting and a stage; rename one")));
         }
         let profiles = section(fields.get("profile"), "profile", &mut complaints);
-        // Each has a folder in reports/, and some file systems do not tell these apart.
+        // Each profile has a folder in reports/, and some file systems are not case-sensitive.
         let lower: BTreeSet<String> = profiles.keys().map(|name| name.to_lowercase()).collect();
         if lower.len() < profiles.len() {
-            complaints.push(root.complain("two profiles have names that differ in upper and lower case only"));
+            complaints.push(root.complain("the names of two profiles differ in upper and lower case only"));
         }
         for (name, node) in profiles.iter().filter(|(name, _)| !is_plain(name)) {
             complaints.push(node.complain(format!("`{name}` cannot be the name of a profile: {PLAIN}")));
@@ -146,7 +146,7 @@ impl Pipeline {
         if complaints.is_empty() { Ok(pipeline) } else { Err(complaints) }
     }
 
-    /// The profiles of a pipeline file and what they say about themselves.
+    /// Returns the profiles of a pipeline file and their descriptions.
     ///
     /// # Errors
     /// If the text is not TOML.
@@ -157,13 +157,13 @@ impl Pipeline {
         Ok(plain.map(|(name, node)| (name.clone(), text_of(table(node).get("about")))).collect())
     }
 
-    /// All that a `--set` may change.
+    /// Returns everything that a `--set` can change.
     fn values(&self) -> [BTreeMap<String, Node>; 3] {
         let policy = self.policy.clone().map(|policy| ("policy".to_owned(), policy));
         [self.settings.clone(), self.stages.clone(), policy.into_iter().collect()]
     }
 
-    /// A value of the file, or what is nearest around it.
+    /// Returns a value of the file, or the innermost existing table around it.
     pub fn node_at(&self, path: &[&str]) -> &Node {
         path.iter().fold(&self.root, |node, name| table(node).get(*name).unwrap_or(node))
     }
@@ -194,10 +194,10 @@ impl Pipeline {
     }
 }
 
-/// Complains of a `--set` that cannot be read, whatever the pipeline.
+/// Checks whether a `--set` can be read, independently of a pipeline.
 ///
 /// # Errors
-/// Says what is wrong with it.
+/// If the `--set` cannot be read.
 pub fn check_set(assignment: &str) -> Result<(), Diagnostic> {
     split_set(assignment).map(drop)
 }
@@ -214,16 +214,16 @@ fn split_set(assignment: &str) -> Result<(&str, Node), Diagnostic> {
     Ok((path.trim(), parse_set(assignment, value.trim())?))
 }
 
-/// The setting for which a `$name` at a path of a stage stands.
+/// Returns the setting to which a `$name` at a path of a stage refers.
 fn reference(stage: &Node, path: &[&str]) -> Option<String> {
     let node = path.iter().try_fold(stage, |node, name| table(node).get(*name))?;
     if let Data::Text(text) = &node.data { text.strip_prefix('$').map(str::to_owned) } else { None }
 }
 
-/// Sets `stage.path = value`, making tables on the way.
+/// Sets `stage.path = value`, creating tables as needed.
 fn put(node: &mut Node, path: &[&str], value: &Node) {
     let Data::Table(fields) = &mut node.data else {
-        // The value in the way is no table: it is replaced, and the reader of the stage complains.
+        // A value on the path that is not a table is replaced; reading the stage then reports the error.
         *node = value.clone();
         return;
     };
@@ -252,7 +252,7 @@ fn merge(node: &mut Node, with: &Node) {
     }
 }
 
-/// The fields of a table; none of what is no table.
+/// Returns the fields of a table; empty if the node is not a table.
 pub(super) fn table(node: &Node) -> &BTreeMap<String, Node> {
     static EMPTY: BTreeMap<String, Node> = BTreeMap::new();
     match &node.data {
@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(table(&table(&pipeline.stages["init"])["model"])["width"].data, Data::Int(8));
         assert_eq!((pipeline.title.as_str(), pipeline.about.as_str()), ("T", "small"));
         let pipeline = read("smoke", &["lr=[0.1]", "trunk={epochs=2}", "trunk.epochs=3", "trunk.epochs=3"]).unwrap();
-        assert_eq!(pipeline.sets, ["trunk.epochs=3"], "those that change nothing are none");
+        assert_eq!(pipeline.sets, ["trunk.epochs=3"], "a --set that changes nothing is dropped");
     }
 
     #[test]

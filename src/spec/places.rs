@@ -1,5 +1,5 @@
-//! Whether a curve tells apart all the tables that it reads. What it shows at one place of one replica must be one number:
-//! a sweep that it does not name would otherwise be trained for nothing, or stop the drawing after all the training.
+//! Checks that a curve distinguishes all the tables that it reads: each position of a replica must have exactly one number.
+//! Otherwise a sweep that the curve does not name would be trained in vain, or the drawing would fail after all the training.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -14,32 +14,32 @@ use draw::figure::SETTING;
 pub struct Taken<'a> {
     /// The stage of the pipeline that it belongs to.
     pub source: &'a Source<'a>,
-    /// At which values of the sweeps.
+    /// The values of the sweeps.
     pub point: &'a Point,
-    /// The stage of the graph that makes it.
+    /// The stage of the graph that produces it.
     pub stage: StageId,
-    /// What its column `epoch` holds, if it has one.
+    /// The range of its column `epoch`, if it has one.
     pub epochs: Option<RangeInclusive<u32>>,
     /// The replica that it is a part of.
     pub replica: usize,
 }
 
-/// What decides where a curve's rows stand.
+/// The parts of a curve that determine the positions of its rows.
 pub struct Places<'a> {
     /// Expressions of the horizontal axis and, in a heat map, of the vertical one.
     pub axes: Vec<&'a Expr>,
     /// Whether only the last epoch counts.
     pub last: bool,
-    /// Whether several rows may share a place, since all are shown.
+    /// Whether several rows may share a position, since all are shown.
     pub every_row: bool,
-    /// The settings that the curve gives a curve for each value of.
+    /// The settings that have a curve for each of their values.
     pub per: &'a [String],
-    /// The setting that its replicas have different values of.
+    /// The setting in which the replicas differ.
     pub over: &'a str,
 }
 
 impl Places<'_> {
-    /// What is wrong with the tables of one curve, and what to do.
+    /// Returns what is wrong with the tables of one curve and what to do about it, if anything is.
     pub fn complaint(&self, taken: &[Taken<'_>], settings: &Settings) -> Option<String> {
         let named = self.named();
         let anywhere = 0..=u32::MAX;
@@ -47,7 +47,7 @@ impl Places<'_> {
         let mut rows = Vec::with_capacity(taken.len());
         for (index, table) in taken.iter().enumerate() {
             let epochs = table.epochs.as_ref().filter(|_| by_epoch).unwrap_or(&anywhere);
-            // Where every row is shown, those of different stages may lie on each other.
+            // If every row is shown, rows of different stages may coincide.
             let group = (table.replica, if self.every_row { table.source.name } else { "" });
             match self.place(table.point, settings, &named) {
                 Ok(place) => rows.push(((group, place), *epochs.start(), *epochs.end(), index)),
@@ -56,7 +56,7 @@ impl Places<'_> {
         }
         rows.sort();
         let (mut differing, mut twice) = (BTreeSet::new(), None);
-        // If any two ranges of epochs overlap, so do two that follow each other.
+        // If any two ranges of epochs overlap, two consecutive ones do.
         for pair in rows.windows(2).filter(|pair| pair[0].0 == pair[1].0 && pair[0].2 >= pair[1].1) {
             let (one, other) = (&taken[pair[0].3], &taken[pair[1].3]);
             if one.source.name == other.source.name && one.point != other.point {
@@ -73,19 +73,19 @@ impl Places<'_> {
         Some(self.swept(&at_fault, taken))
     }
 
-    /// The settings that the expressions name.
+    /// Returns the settings that occur in the expressions.
     fn named(&self) -> BTreeSet<String> {
         let names = self.axes.iter().flat_map(|axis| axis.names());
         names.filter_map(|name| name.strip_prefix(SETTING)).map(str::to_owned).collect()
     }
 
-    /// Whether the place depends on recorded numbers as well, among which the epoch may be.
+    /// Returns whether the position also depends on recorded numbers, such as the epoch.
     fn beyond_settings(&self) -> bool {
         self.axes.iter().flat_map(|axis| axis.names()).any(|name| !name.starts_with(SETTING))
     }
 
-    /// What is known of the place of a table's rows: its coordinates where they depend on settings only, otherwise the
-    /// values of the settings that they depend on.
+    /// Returns the known part of the position of a table's rows: the coordinate of each axis that depends only on settings,
+    /// and for each other axis the values of the settings in its expression.
     fn place(&self, point: &Point, settings: &Settings, named: &BTreeSet<String>) -> Result<Vec<u64>, String> {
         let number = |name: &str| {
             let values = settings.values.get(name.strip_prefix(SETTING)?)?;
@@ -101,9 +101,9 @@ impl Places<'_> {
                     let at = settings.suffix(
                         &point.iter().filter(|(name, _)| named.contains(*name)).map(|(n, i)| (n.clone(), *i)).collect(),
                     );
-                    return Err(format!("`{}` is {value} at {at}, which is no place on an axis", spelled(axis)));
+                    return Err(format!("`{}` is {value} at {at}, which cannot be drawn on an axis", spelled(axis)));
                 }
-                // Adding 0 makes −0 and 0 one place.
+                // Adding 0 makes −0 and 0 the same position.
                 place.push((value + 0.0).to_bits());
             } else {
                 let indices = names.iter().filter_map(|name| point.get(name.strip_prefix(SETTING)?));
@@ -113,7 +113,7 @@ impl Places<'_> {
         Ok(place)
     }
 
-    /// Settings that nothing in the curve tells apart.
+    /// Returns the complaint about settings whose values the curve does not distinguish.
     fn swept(&self, names: &[&String], taken: &[Taken<'_>]) -> String {
         let count =
             |name: &String| taken.iter().filter_map(|table| table.point.get(name)).collect::<BTreeSet<_>>().len();
@@ -127,7 +127,7 @@ impl Places<'_> {
         let per: Vec<String> = self.per.iter().chain(names.iter().copied()).map(|name| format!("\"{name}\"")).collect();
         let per = if per.len() == 1 { per.concat() } else { format!("[{}]", per.join(", ")) };
         let pick: Vec<_> = names.iter().map(|name| format!("{name} = 0")).collect();
-        // Another setting that replicas differ in cannot be replaced.
+        // `over` cannot be replaced if the replicas already differ in its setting.
         let is_free = names.len() == 1 && count(&self.over.to_owned()) < 2;
         let over = if is_free { format!(", or over = \"{first}\" for their mean") } else { String::new() };
         format!(
@@ -138,7 +138,7 @@ impl Places<'_> {
     }
 }
 
-/// Two tables that no setting tells apart.
+/// Returns the complaint about two tables that no setting distinguishes.
 fn twice(one: &Taken<'_>, other: &Taken<'_>) -> String {
     let (one, other) = (one.source.name, other.source.name);
     if one == other {
@@ -150,7 +150,7 @@ fn twice(one: &Taken<'_>, other: &Taken<'_>) -> String {
     format!("`{one}` and `{other}` have values at the same places: draw them as two curves")
 }
 
-/// An expression as a pipeline spells it.
+/// Formats an expression as a pipeline writes it.
 fn spelled(axis: &Expr) -> String {
     axis.to_string().replace(SETTING, "$")
 }

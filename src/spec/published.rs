@@ -1,4 +1,4 @@
-//! What was published of a pipeline's figures.
+//! Reads the published values of a pipeline's figures.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use crate::graph::{Carry, Published, PublishedValue, Tolerance};
 use base::work::{Figure, Panel};
 use draw::claim::phase::{Phase, phases, place};
 
-/// The profile at whose scale values are, unless they say otherwise.
+/// The default profile of published values.
 const PAPER: &str = "paper";
-/// The words of a pipeline for what carries over.
+/// The words of a pipeline for properties that carry over to another scale.
 const CARRIES: [(&str, Carry); 3] = [("order", Carry::Order), ("ratio", Carry::Ratio), ("plateau", Carry::Plateau)];
 
 /// Reads every `[[published]]`, about panels of `figures`.
@@ -40,7 +40,7 @@ pub fn published<'a>(
     pipeline.published.iter().map(read).collect()
 }
 
-/// A complaint if a published value names two curves at once: a solid one and a dashed one.
+/// Returns a complaint if a published value refers to two curves, a solid and a dashed one.
 fn ambiguous(node: &Node, published: &Published, panel: &Panel) -> Option<Diagnostic> {
     let named = |label: &str| panel.curves.iter().filter(|curve| curve.label == label).count();
     let label = &published.values.iter().find(|value| named(&value.curve) > 1)?.curve;
@@ -70,7 +70,7 @@ fn published_values(node: &Node, pipeline: &str, profiles: &[&str], complaints: 
         _ => {
             fields.complain(
                 "within",
-                "say `within` (in the value's unit) or `within_share`, what may differ besides noise",
+                "give either `within` (in the value's unit) or `within_share`: the tolerance besides noise",
             );
             Tolerance::Absolute(0.0)
         }
@@ -78,7 +78,7 @@ fn published_values(node: &Node, pipeline: &str, profiles: &[&str], complaints: 
     let carries = carries(&fields, tolerance);
     let order_below = fields.number("order_below", Some(0.0), 0.0..=1e9);
     if order_below > 0.0 && !carries.contains(&Carry::Order) {
-        fields.complain("order_below", "`order_below` leaves nothing but an order: say carries = [\"order\"] too");
+        fields.complain("order_below", "`order_below` compares only the order: say carries = [\"order\"] too");
     }
     let profile = fields.text("profile", Some(PAPER));
     if fields.has("profile") && !profiles.contains(&profile.as_str()) {
@@ -110,7 +110,7 @@ fn published_values(node: &Node, pipeline: &str, profiles: &[&str], complaints: 
     Published { figure, panel, epochs, decay, profile, carries, order_below, runs, tolerance, source, values }
 }
 
-/// `carries = ["order"]`: what of the values holds at another scale.
+/// Reads `carries`, such as `carries = ["order"]`: the properties of the values that hold at another scale.
 fn carries(fields: &Fields<'_>, tolerance: Tolerance) -> Vec<Carry> {
     let words = if fields.has("carries") { fields.texts("carries") } else { Vec::new() };
     let known = |word: &String| CARRIES.iter().find(|(name, _)| name == word).map(|(_, carry)| *carry);
@@ -126,7 +126,7 @@ fn carries(fields: &Fields<'_>, tolerance: Tolerance) -> Vec<Carry> {
     carries
 }
 
-/// Whether an epoch, or a stretch of epochs, lies in one phase.
+/// Returns whether an epoch or a range of epochs is within one phase.
 fn is_in_one(run: &[Phase], x: [f64; 2]) -> bool {
     match x.map(|x| place(run, x)) {
         [Some((from, _)), Some((to, _))] => from == to,

@@ -1,4 +1,4 @@
-//! A pipeline without what some targets do not need: a mistake there does not concern them.
+//! Reduces a pipeline to the parts that some targets need, so that mistakes elsewhere do not affect them.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use super::node::{Data, Node};
 use super::pipeline::{Pipeline, list, table};
 
 impl Pipeline {
-    /// Leaves out the stages, panels, claims and published values that `needs` do not need. Names stay what they are.
+    /// Leaves out the stages, panels, claims and published values that `needs` do not require. Names do not change.
     pub fn reduce_to(&mut self, needs: &[Need]) {
         let name = self.name.clone();
         let whole = |figure: &str| needs.contains(&Need::Figure(figure.to_owned()));
@@ -44,7 +44,7 @@ fn owned((figure, id): (&str, &str)) -> (String, String) {
     (figure.to_owned(), id.to_owned())
 }
 
-/// The stages that some fields of a table name.
+/// Returns the stages that some fields of a table name.
 fn names(node: &Node, fields: &[&str]) -> Vec<String> {
     let text = |node: &Node| if let Data::Text(text) = &node.data { Some(text.clone()) } else { None };
     let named = fields.iter().filter_map(|field| table(node).get(*field));

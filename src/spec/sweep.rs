@@ -1,27 +1,27 @@
-//! Settings with several values: which stages they multiply, and how instances are named.
+//! Settings with several values: the stages that they multiply, and the names of instances.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fields::Values;
 use super::node::{Data, Diagnostic, Node};
 
-/// The largest number of values of one setting, of instances of one stage, and of stages in all.
+/// Maximum number of values of one setting, of instances of one stage, and of stages in total.
 pub const MOST: usize = 100_000;
 
-/// All settings with the list of their values; `swept` tells those that were given as lists or ranges.
+/// All settings with the lists of their values.
 #[derive(Debug, Default)]
 pub struct Settings {
     /// The values of every setting, in order.
     pub values: BTreeMap<String, Vec<Node>>,
-    /// The settings that multiply the stages that use them.
+    /// The settings that were given as lists or ranges; they multiply the stages that use them.
     pub swept: BTreeSet<String>,
 }
 
-/// One combination of values: index of each swept setting's value.
+/// A combination of values: the index of each swept setting's value.
 pub type Point = BTreeMap<String, usize>;
 
 impl Settings {
-    /// Reads the settings: a list is a sweep, `{ from = 1, to = 99, step = 2 }` a sweep over integers.
+    /// Reads the settings: a list is a sweep, and `{ from = 1, to = 99, step = 2 }` is a sweep over integers.
     pub fn read(settings: &BTreeMap<String, Node>, complaints: &mut Vec<Diagnostic>) -> Self {
         let mut read = Self::default();
         for (name, node) in settings {
@@ -58,12 +58,12 @@ impl Settings {
         read
     }
 
-    /// Whether a setting is a sweep over two or more values.
+    /// Returns whether a setting is a sweep over two or more values.
     pub fn is_several(&self, name: &str) -> bool {
         self.swept.contains(name) && self.values.get(name).is_some_and(|values| values.len() > 1)
     }
 
-    /// The settings that a table names as `$name`, anywhere in it.
+    /// Returns the settings that occur as `$name` anywhere in a table.
     pub fn used_in(&self, node: &Node, complaints: &mut Vec<Diagnostic>) -> BTreeSet<String> {
         let mut used = BTreeSet::new();
         self.collect(node, &mut used, complaints);
@@ -87,7 +87,7 @@ impl Settings {
         }
     }
 
-    /// Every combination of the values of `axes`, the last axis fastest.
+    /// Returns every combination of the values of `axes`; the last axis varies fastest.
     ///
     /// # Errors
     /// If there are too many.
@@ -112,7 +112,7 @@ impl Settings {
         Ok(points)
     }
 
-    /// The values of all settings at a point; settings that are not in it have their first value.
+    /// Returns the values of all settings at a point; settings that are not in it have their first value.
     pub fn at(&self, point: &Point) -> Values {
         let value = |(name, values): (&String, &Vec<Node>)| {
             let index = point.get(name).copied().unwrap_or_default();
@@ -121,7 +121,7 @@ impl Settings {
         self.values.iter().filter_map(value).collect()
     }
 
-    /// `[lr=0.1,seed=0]`, or nothing at the point without axes.
+    /// Formats a point as in `[lr=0.1,seed=0]`; empty for the point without axes.
     pub fn suffix(&self, point: &Point) -> String {
         if point.is_empty() {
             return String::new();
@@ -131,16 +131,16 @@ impl Settings {
     }
 }
 
-/// The part of a point that lies on some axes.
+/// Restricts a point to some axes.
 pub fn restrict(point: &Point, axes: &BTreeSet<String>) -> Point {
     point.iter().filter(|(name, _)| axes.contains(*name)).map(|(name, &index)| (name.clone(), index)).collect()
 }
 
-/// A value as it stands in a stage's name or a legend.
+/// Formats a value for a stage's name or a legend.
 pub fn label(node: &Node) -> String {
     match &node.data {
         Data::Text(text) => text.clone(),
-        // 1 and 1.0 have one name.
+        // 1 and 1.0 have the same label.
         Data::Float(value) => value.to_string(),
         _ => node.describe(),
     }

@@ -1,4 +1,4 @@
-//! The pipelines that come with the program, and mistakes in them.
+//! Tests the pipelines that come with the program, and mistakes in them.
 
 mod parts;
 mod swept;
@@ -148,7 +148,7 @@ fn mistakes_are_named_with_their_line() {
     assert!(complaints[0].starts_with(&wanted), "{complaints:?}");
 }
 
-/// Data, a network and what follows.
+/// A pipeline with data, a network and the given stages.
 fn small(settings: &str, stages: &str) -> String {
     format!(
         "[settings]\nseed = {settings}\n[stage.data]\nkind = \"dataset\"\nsource = \"shapes10\"\ntrain = 100\ntest = 100\n\
@@ -169,10 +169,10 @@ fn what_a_short_text_asks_for_is_bounded() {
     let stages: String = (0..10).map(|i| train(&format!("run{i}"), "init", "0.1")).collect();
     let complaints = graph_of(&small("{ from = 0, to = 9999 }", &stages), "p", &[]).unwrap_err();
     assert_eq!(complaints, ["fig3.toml:13: with stage `run0` the pipeline has more than 100000 stages"]);
-    // A mistake in every instance, each with another value.
+    // A mistake in every instance, each with a different value.
     let many = graph_of(&small("{ from = -20000, to = 0 }", &train("run", "init", "\"$seed\"")), "p", &[]);
     assert!(many.unwrap_err().len() > 20_000);
-    // A list of very many values, each on its line.
+    // A list of very many values, each on its own line.
     let values: String = (0..20_000).map(|i| format!("{i},\n")).collect();
     assert!(graph_of(&small(&format!("[{values}]"), "epochs = 1\n"), "p", &[]).is_err());
     // Stages that start from each other in a very long chain.
@@ -218,7 +218,7 @@ fn the_variant_gives_the_defaults_that_the_pipeline_leaves_open() {
             assert_eq!(train.numerics.precision, precision, "{variant} {stage}");
         }
     }
-    // PyHessian's rule with the code; with the text as many draws as said, and no rule.
+    // The trace is exact by default; the official code's variant stops by PyHessian's rule.
     let trace = |sets: &[&str]| match work(&graph("paper", sets).unwrap(), "trace") {
         Work::HessianTrace(trace) => (trace.estimator, trace.loss.statistics),
         _ => panic!(),
@@ -241,10 +241,10 @@ fn a_trace_is_in_float32_unless_it_asks_for_tf32() {
     for stage in ["exact", "scale"] {
         let usual = parameters(&[], stage).unwrap();
         let set = |precision| format!("{stage}.precision={precision}");
-        // Keys are what they were: nothing is said of float32.
+        // Keys have not changed: float32 is not mentioned in the parameters.
         assert!(!usual.contains_key("precision"));
         assert_eq!(parameters(&[&set("fp32")], stage).unwrap(), usual);
-        // Training's own precision is none of a trace's.
+        // The precision of training does not affect a trace.
         assert_eq!(parameters(&["trunk.precision=tf32", "epochwise.precision=tf32"], stage).unwrap(), usual);
         let fast = parameters(&[&set("tf32")], stage).unwrap();
         assert_eq!(fast.len(), usual.len() + 1);
@@ -316,7 +316,7 @@ fn curves_choose_among_the_sweeps() {
         Work::Figure(figure) => figure.clone(),
         _ => panic!(),
     };
-    // A curve for every combination of two settings, each in its own colour.
+    // There is a curve for every combination of two settings, each in its own colour.
     let fig1 = graph_named("fig1", FIG1, "paper", &[]).unwrap();
     let curves = &figure(&fig1, "fig1b").panels[0].curves;
     let looks: Vec<_> = curves.iter().map(|curve| (curve.label.as_str(), curve.colour)).collect();
@@ -325,7 +325,7 @@ fn curves_choose_among_the_sweeps() {
         [("LR 0.08, WD 0.0125", 1), ("LR 0.08, WD 0", 2), ("LR 0.001, WD 0.0125", 0), ("LR 0.001, WD 0", 3)]
     );
     assert!(curves.iter().all(|curve| curve.replicas.len() == 5));
-    // Nine rates on one axis; three of them where there are probes.
+    // Nine rates on one axis, three of which have probes.
     let fig2 = graph_named("fig2", FIG2, "paper", &[]).unwrap();
     let against = &figure(&fig2, "fig2a").panels[0].curves[0];
     let rates: Vec<f64> = against.replicas[0].iter().map(|rows| rows.settings["lr"]).collect();
@@ -347,16 +347,16 @@ fn curves_choose_among_the_sweeps() {
         (y, "y = \"test_eror\"", "has no column `test_eror`; did you mean `test_error`?"),
         (y, "y = \"test_error *\"", "`y`: at character"),
         (y, "y = \"$lr_q\"", "there is no setting `lr_q`"),
-        (y, "y = \"$variant\"", "the values of `$variant` are no numbers"),
+        (y, "y = \"$variant\"", "the values of `$variant` are not numbers"),
         (y, "y = \"test_error\"\nerror = \"stderr\"", "has no column `stderr`"),
-        (y, "y = \"test_error\"\nerror = \"norm\"\nmark = \"path\"", "curves of mark path show no errors"),
+        (y, "y = \"test_error\"\nerror = \"norm\"\nmark = \"path\"", "curves of mark path cannot show errors"),
         (y, "y = 3", "`y` must be an expression in quotes, not 3"),
         ("per     = [\"lr_a\"", "per = [\"lr_q\"", "there is no setting `lr_q`"),
-        ("pick  = { lr_a = 0, wd_a = 0 }", "pick  = { lr_a = 2, wd_a = 0 }", "`lr_a` has the places 0 to 1"),
+        ("pick  = { lr_a = 0, wd_a = 0 }", "pick  = { lr_a = 2, wd_a = 0 }", "`lr_a` has the indices 0 to 1"),
         ("colours = [1, 2, 0, 3]", "colours = [1, 24]", "`colours` are integers from 0 to 23"),
         ("figure = \"fig5\"\nid    = \"a\"", "figure = \"Fig 5\"\nid    = \"a\"", "the name of a figure is lower-case"),
         ("kind   = \"steady\"", "kind   = \"stedy\"", "`kind` must be one of below"),
-        ("window = [0.5, 1.0]", "window = [0.5, 2.0]", "is a part of the range in shares"),
+        ("window = [0.5, 1.0]", "window = [0.5, 2.0]", "must be a part of the range in fractions"),
         ("within = 0.8", "wthin = 0.3", "say `within`"),
         ("24.4]", "nan]", "a published value is"),
     ] {

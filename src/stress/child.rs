@@ -1,4 +1,4 @@
-//! What the processes of the race do until they are killed, or their parent is.
+//! The tasks of the race's processes, which run until they or their parent are killed.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,24 +9,24 @@ use base::rng::Stream;
 use files::Lock;
 use store::{GcPolicy, Store, StoreError};
 
-/// A process's part.
+/// The role of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Puts objects and publishes records.
     Writer,
     /// Reads both and compares every byte.
     Reader,
-    /// Removes old objects that nothing keeps.
+    /// Removes old, unneeded objects.
     Collector,
     /// Holds a lock.
     Holder,
 }
 
 impl Role {
-    /// All of them.
+    /// All roles.
     pub const ALL: [Self; 4] = [Self::Writer, Self::Reader, Self::Collector, Self::Holder];
 
-    /// Its name.
+    /// Returns the name of the role.
     pub fn name(self) -> &'static str {
         match self {
             Self::Writer => "writer",
@@ -37,31 +37,31 @@ impl Role {
     }
 }
 
-/// What a process is to do.
+/// The task of a process.
 #[derive(Debug, Clone)]
 pub struct Task {
-    /// Its part.
+    /// Its role.
     pub role: Role,
     /// The folder of the race.
     pub folder: PathBuf,
-    /// Its own chance.
+    /// Seed of its random choices.
     pub seed: u64,
-    /// What was changed last at this time, in seconds since 1970, or before, may be collected.
+    /// Time in seconds since 1970; files last changed at or before it may be collected.
     pub old: u64,
 }
 
-/// The store of a race.
+/// Returns the path of the race's store.
 pub(super) fn store_of(task: &Task) -> PathBuf {
     task.folder.join("store")
 }
 
-/// The lock that everybody takes now and then, and a file that only its holder writes.
+/// Returns the paths of a lock that all writers sometimes take and of a file that only its holder writes.
 pub(super) fn witness(folder: &std::path::Path) -> (PathBuf, PathBuf) {
     (folder.join("witness/lock"), folder.join("witness/token"))
 }
 
 impl Task {
-    /// Does it, and tells a line for whatever happened, until `goes_on` says no.
+    /// Runs the task until `goes_on` returns false, and reports each event as a line.
     ///
     /// # Errors
     /// If the store fails.
@@ -77,7 +77,7 @@ impl Task {
             return Ok(());
         }
         let store = Store::open(&store_of(self))?;
-        // Busy is whoever works on a key that the policy does not keep: so it keeps all but the old odd ones.
+        // The policy keeps all keys but the old odd ones, because work on a key that it does not keep would block the collector.
         let keep = if self.role == Role::Collector {
             (0..MOST).filter(|n| *n >= OLD || n % 2 == 0).map(key).collect()
         } else {
@@ -88,7 +88,7 @@ impl Task {
             if !goes_on() {
                 break;
             }
-            // What may be met grows with time, so that there are new things and old ones.
+            // The range of numbers grows with time, so that processes meet both new and old objects.
             let new = OLD + chance.below((64 + step / 2).min(MOST - OLD));
             let done = match self.role {
                 Role::Writer => self.write(&store, new, &mut chance, tell),
@@ -99,7 +99,7 @@ impl Task {
                 Role::Collector | Role::Holder => collect(&store, &policy, self.old, tell),
             };
             match done {
-                // This is what is looked for, no reason to stop.
+                // Damage is what the test looks for, and no reason to stop.
                 Err(StoreError::Damaged { object, reason, .. }) => tell(&format!("torn {object}: {reason}")),
                 done => done?,
             }
@@ -118,7 +118,7 @@ impl Task {
             self.hold(tell)?;
         }
         let Some(_claim) = store.claim(&key(number))? else {
-            // Objects may be put by anyone at any time.
+            // Any process may put objects at any time.
             store.put(&content(number))?;
             tell(&format!("put {number}"));
             return Ok(());
@@ -129,7 +129,7 @@ impl Task {
         Ok(())
     }
 
-    /// While the lock is held, nobody else may write to the file that goes with it.
+    /// Takes the lock and checks that no other process writes to its file in the meantime.
     fn hold(&self, tell: &mut dyn FnMut(&str)) -> Result<(), StoreError> {
         let (lock, token) = witness(&self.folder);
         if let Some(_lock) = Lock::try_acquire(&lock, &self.folder)? {
@@ -150,7 +150,7 @@ fn collect(store: &Store, policy: &GcPolicy, old: u64, tell: &mut dyn FnMut(&str
     Ok(())
 }
 
-/// Reads a number's object and record; either is right or not there.
+/// Reads the object and record of a number; each must be right or missing.
 fn read(store: &Store, number: u64, tell: &mut dyn FnMut(&str)) -> Result<(), StoreError> {
     let right = content(number);
     match store.get(&ObjectDigest::of(&right)) {

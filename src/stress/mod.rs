@@ -1,7 +1,7 @@
-//! What does a file system guarantee? Tried in a folder made for it: small experiments first ([`probe`]), then a race of
-//! writers, readers and collectors on one store, killed at random instants ([`race`]), after which everything is checked.
+//! Tests what a file system guarantees, in a folder created for the test: first small experiments ([`probe`]), then a race
+//! of writers, readers and collectors on one store, killed at random times ([`race`]), after which everything is checked.
 //!
-//! What is tried is one machine's view. Other machines of a network file system may see more or less.
+//! The test covers the view of one machine. Other machines on a network file system can see something else.
 
 mod child;
 mod probe;
@@ -19,86 +19,86 @@ pub use child::{Role, Task};
 use files::FsError;
 use store::StoreError;
 
-/// Less free space than this, and the disk may be full before anything is found out.
+/// Required free space; with less, the disk could fill up before the test is conclusive.
 const ROOM: u64 = 64 << 20;
 
-/// What is to be tried.
+/// The settings of a test.
 pub struct Trial<'a> {
-    /// An empty folder, or a new one.
+    /// A new or empty folder.
     pub folder: &'a Path,
-    /// How long the race lasts.
+    /// Duration of the race.
     pub length: Duration,
-    /// What all chance comes from.
+    /// Seed of all random choices.
     pub seed: u64,
-    /// The command that does a child's task ([`Task::run`]) and gives what it tells on its standard output, a line each.
+    /// Returns the command that runs a child's task ([`Task::run`]) and prints each event as a line on standard output.
     pub child: &'a dyn Fn(&Task) -> Command,
-    /// Whether to stop.
+    /// Returns whether to stop.
     pub cancelled: &'a dyn Fn() -> bool,
 }
 
-/// Something that a file system gives, or does not.
+/// A guarantee that a file system gives or does not give.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guarantee {
-    /// What.
+    /// Its name.
     pub name: &'static str,
     /// Whether it held.
     pub is_given: bool,
     /// Whether wdpipe needs it.
     pub is_needed: bool,
-    /// What was seen.
+    /// The observation.
     pub seen: String,
-    /// What to do without it.
+    /// The consequence of its absence, and the remedy.
     pub without: &'static str,
 }
 
-/// What was found out.
+/// The result of a test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// The kind of file system.
     pub system: &'static str,
-    /// Everything that was tried, in order.
+    /// All tested guarantees, in order.
     pub guarantees: Vec<Guarantee>,
 }
 
 impl Report {
-    /// What wdpipe needs and did not get.
+    /// Returns the guarantees that wdpipe needs and that did not hold.
     pub fn lacking(&self) -> impl Iterator<Item = &Guarantee> {
         self.guarantees.iter().filter(|guarantee| guarantee.is_needed && !guarantee.is_given)
     }
 }
 
-/// Why it could not be found out.
+/// Why the test could not be completed.
 #[derive(Debug, thiserror::Error)]
 pub enum StressError {
-    /// The folder holds something.
-    #[error("{} is not empty: name an empty or new folder on the file system that is to be tried", .0.display())]
+    /// The folder is not empty.
+    #[error("{} is not empty: name an empty or new folder on the file system to be tested", .0.display())]
     NotEmpty(PathBuf),
-    /// Too little space.
-    #[error("{} has {free} bytes free, and {ROOM} are needed: nothing can be told of a full disk", folder.display())]
+    /// There is too little free space.
+    #[error("{} has {free} bytes free, but the test needs {ROOM}", folder.display())]
     Full {
         /// The folder.
         folder: PathBuf,
-        /// Bytes that are free.
+        /// Free space in bytes.
         free: u64,
     },
-    /// The file system refused.
+    /// The file system reported an error.
     #[error(transparent)]
     Fs(#[from] FsError),
-    /// The store did.
+    /// The store reported an error.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A process could not do its part.
+    /// A process of the race failed.
     #[error("a process of the race failed: {0}")]
     Child(String),
-    /// No thread can be started.
+    /// A thread cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
-    /// It was to stop.
+    /// The test was interrupted.
     #[error("interrupted")]
     Interrupted,
 }
 
-/// Tries it all. What was made in the folder is removed, and the folder too if it was new.
+/// Runs the whole test. Its files are removed afterwards, and so is the folder if it was new.
 ///
 /// # Errors
 /// If the folder is not empty, cannot be written or has too little space, or a process fails for another reason.
@@ -126,7 +126,7 @@ fn found_out(trial: &Trial<'_>, place: &Path) -> Result<Report, StressError> {
     files::create_folder(place)?;
     let mut guarantees = probe::all(trial, &place.join("probe"))?;
     guarantees.extend(race::run(trial, &place.join("race"))?);
-    // In the order in which they matter: what is needed first.
+    // Needed guarantees come first.
     guarantees.sort_by_key(|guarantee| !guarantee.is_needed);
     Ok(Report { system: files::system(place)?.name, guarantees })
 }

@@ -1,4 +1,4 @@
-//! Small experiments: links, locks, modes, times, and how long things take.
+//! Small experiments on links, locks, modes, timestamps and durations.
 
 use std::io::BufRead;
 use std::path::Path;
@@ -13,10 +13,10 @@ use super::{Guarantee, StressError, Trial};
 use base::parallel::together;
 use files::{Account, Lock, SHARED_FILE, SHARED_FOLDER};
 
-/// How long is waited for anything that should come at once.
+/// Time limit for events that should happen at once.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// All of them, in a folder that is made for them.
+/// Runs all experiments in a folder created for them.
 pub(super) fn all(trial: &Trial<'_>, folder: &Path) -> Result<Vec<Guarantee>, StressError> {
     files::create_folder(folder)?;
     let (link, reflink, times) = (files::can_link(folder)?, files::can_reflink(folder)?, files::change_shows(folder)?);
@@ -52,7 +52,7 @@ pub(super) fn all(trial: &Trial<'_>, folder: &Path) -> Result<Vec<Guarantee>, St
     Ok(all)
 }
 
-/// Of many that give one name to their files at the same time, one succeeds.
+/// Checks that exactly one of many threads that publish a file under one name at the same time succeeds.
 fn exclusive(folder: &Path) -> Result<Guarantee, StressError> {
     const ROUNDS: usize = 40;
     const THREADS: usize = 4;
@@ -100,7 +100,7 @@ fn modes(folder: &Path) -> Guarantee {
     Guarantee { name: "modes are kept (3775, 0444)", is_given, is_needed: false, seen, without }
 }
 
-/// How long a name that was looked for in vain stays unseen after it is published.
+/// Measures how long a name that was looked up before it existed stays invisible after it is published.
 fn seen_at_once(folder: &Path) -> Result<Guarantee, StressError> {
     let mut longest = Duration::ZERO;
     for round in 0..10 {
@@ -109,7 +109,7 @@ fn seen_at_once(folder: &Path) -> Result<Guarantee, StressError> {
         let waited = std::thread::scope(|scope| {
             let look = || {
                 let is_there = || Ok::<_, files::FsError>(files::identity(&target)?.is_some());
-                // Whoever fails must come to the meeting too, else the other waits for ever.
+                // This thread must reach the barrier even if it fails, or the other one waits forever.
                 let first = is_there();
                 looking.wait();
                 first?;
@@ -133,7 +133,7 @@ fn seen_at_once(folder: &Path) -> Result<Guarantee, StressError> {
         is_given: longest < Duration::from_secs(1),
         is_needed: false,
         seen: format!("at most {:.1} ms later, on this machine", 1e3 * longest.as_secs_f64()),
-        without: "who waits for another's result waits so much longer, or computes it again",
+        without: "a process that waits for another's result waits that much longer, or computes it again",
     })
 }
 
@@ -156,7 +156,7 @@ fn durable(folder: &Path) -> Result<Guarantee, StressError> {
     })
 }
 
-/// A lock excludes others while its holder lives, and not any more when it is killed.
+/// Checks that a lock excludes others while its holder lives, and is released when the holder is killed.
 fn released(trial: &Trial<'_>, folder: &Path) -> Result<Guarantee, StressError> {
     let (path, _) = witness(folder);
     files::create_folder(&folder.join("witness"))?;
@@ -164,10 +164,10 @@ fn released(trial: &Trial<'_>, folder: &Path) -> Result<Guarantee, StressError> 
     let (mut child, out) = start(trial, &task)?;
     let told = std::io::BufReader::new(out).lines().next().and_then(Result::ok);
     let held = Lock::try_acquire(&path, folder).map(|lock| lock.is_none());
-    // Before anything is returned: it would live on.
+    // The child is killed before any return, or it would live on.
     let _ = (child.kill(), child.wait());
     if told.as_deref() != Some("held") {
-        return Err(StressError::Child(told.unwrap_or_else(|| "it ended without a word".to_owned())));
+        return Err(StressError::Child(told.unwrap_or_else(|| "it ended without output".to_owned())));
     }
     let held = held?;
     let start = Instant::now();
@@ -182,14 +182,14 @@ fn released(trial: &Trial<'_>, folder: &Path) -> Result<Guarantee, StressError> 
         is_needed: true,
         seen: match (held, is_free) {
             (true, true) => format!("{waited:.1} ms after a kill"),
-            (false, _) => "it excluded nobody".to_owned(),
-            (true, false) => "not even 20 s after a kill".to_owned(),
+            (false, _) => "it did not exclude others".to_owned(),
+            (true, false) => "still held 20 s after a kill".to_owned(),
         },
         without: "stages are computed twice, or never again after a crash: mount it with working locks, or move the cache",
     })
 }
 
-/// Starts a child; with what it tells.
+/// Starts a child and returns it with its output.
 pub(super) fn start(trial: &Trial<'_>, task: &Task) -> Result<(Child, ChildStdout), StressError> {
     let mut command = (trial.child)(task);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();

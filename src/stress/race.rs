@@ -1,4 +1,4 @@
-//! The race: processes that work on one store and are killed at random, and what is left in the end.
+//! The race: processes work on one store and are killed at random; then the store is checked.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -16,11 +16,11 @@ use base::rng::Stream;
 use files::SHARED_FILE;
 use store::{Store, StoreError};
 
-/// Who takes part.
+/// The roles of the processes.
 const RUNNERS: [Role; 7] =
     [Role::Writer, Role::Writer, Role::Writer, Role::Reader, Role::Reader, Role::Collector, Role::Collector];
 
-/// What the processes told.
+/// The events that the processes reported.
 #[derive(Debug, Default)]
 struct Told {
     done: BTreeSet<u64>,
@@ -33,7 +33,7 @@ struct Told {
     kills: u64,
 }
 
-/// Runs it in a folder that is made for it.
+/// Runs the race in a folder created for it.
 pub(super) fn run(trial: &Trial<'_>, folder: &Path) -> Result<Vec<Guarantee>, StressError> {
     files::create_folder(&folder.join("witness"))?;
     let mut task = Task { role: Role::Writer, folder: folder.to_owned(), seed: trial.seed, old: 0 };
@@ -47,7 +47,7 @@ pub(super) fn run(trial: &Trial<'_>, folder: &Path) -> Result<Vec<Guarantee>, St
     judged(&store, told)
 }
 
-/// Waits until what is written has a later time, on the file system's own clock, than all that is there.
+/// Waits until new files get a later time, by the file system's own clock, than all existing files.
 fn settled(folder: &Path, store: &Path) -> Result<u64, StressError> {
     let seconds = |identity: &files::Identity| u64::try_from(identity.changed / 1_000_000_000).unwrap_or(0);
     let old = files::walk(store)?.iter().map(|(_, identity)| seconds(identity)).max().unwrap_or(0);
@@ -63,7 +63,7 @@ fn settled(folder: &Path, store: &Path) -> Result<u64, StressError> {
     Ok(old)
 }
 
-/// Processes that are killed when this goes out of scope.
+/// Processes that are killed on drop.
 struct Runners(Vec<Child>);
 
 impl Drop for Runners {
@@ -106,7 +106,7 @@ fn race(trial: &Trial<'_>, task: &Task) -> Result<Told, StressError> {
         told.take(&lines)?;
     }
     drop(runners);
-    // The last lines come when every process is gone, and with them their ends of the pipes.
+    // The last lines arrive once every process has ended and its end of the pipe is closed.
     drop(sender);
     while let Ok(line) = lines.recv() {
         told.line(&line)?;
@@ -114,7 +114,7 @@ fn race(trial: &Trial<'_>, task: &Task) -> Result<Told, StressError> {
     Ok(told)
 }
 
-/// Passes whole lines on: the last one may be cut off by the kill.
+/// Passes on complete lines; a kill can cut off the last one.
 fn pass_on(out: ChildStdout, to: &Sender<String>) {
     let mut out = BufReader::new(out);
     let mut line = String::new();
@@ -148,11 +148,11 @@ impl Told {
     }
 }
 
-/// Looks at all that is left.
+/// Checks the store after the race.
 fn judged(store: &Store, told: Told) -> Result<Vec<Guarantee>, StressError> {
-    // Of what never happened nothing can be told: where processes start slowly a kill comes before they read.
+    // Without reads there is no result: if processes start slowly, they are killed before they read.
     if told.right == 0 && told.wrong.is_empty() && told.torn.is_empty() {
-        return Err(StressError::Child("none came to read anything; a longer race (--seconds) may tell".to_owned()));
+        return Err(StressError::Child("no process read anything; try a longer race (--seconds)".to_owned()));
     }
     let report = store.check(&mut |_| {})?;
     let mut damaged = told.torn.len() + report.damaged_objects.len() + report.damaged_records.len();
@@ -195,15 +195,15 @@ fn judged(store: &Store, told: Told) -> Result<Vec<Guarantee>, StressError> {
         needed(
             "a lock excludes others",
             told.overlaps == 0 && told.alone > 0,
-            format!("{} broken into of {} held", told.overlaps, told.alone + told.overlaps),
+            format!("{} violations in {} locks", told.overlaps, told.alone + told.overlaps),
             "stages are computed twice: mount it with working locks, or move the cache",
         ),
         Guarantee {
             name: "published files stay read-only",
             is_given: changed == 0,
             is_needed: false,
-            seen: format!("{changed} with other modes, {} old ones collected meanwhile", told.collected),
-            without: "a careless program may change results; `wdpipe cache check` finds it",
+            seen: format!("{changed} with other modes, {} old ones collected in the meantime", told.collected),
+            without: "a careless program can change results; `wdpipe cache check` detects it",
         },
     ])
 }

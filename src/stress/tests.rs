@@ -32,7 +32,7 @@ fn a_folder_that_holds_something_or_cannot_be_written_is_refused() {
         };
         stress_test(&trial).unwrap_err()
     };
-    // A child that fails is said, and nothing stays.
+    // A failing child is reported, and no files are left.
     let new = folder.path().join("new");
     assert!(matches!(tried(&new), StressError::Child(_)));
     assert!(files::list(folder.path()).unwrap().is_empty());

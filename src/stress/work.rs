@@ -1,17 +1,17 @@
-//! What is written and read in the race: everything follows from a number, so that whoever reads can tell what is right.
+//! The contents written and read in the race. They follow from a number, so that readers can check them.
 
 use base::digest::{ObjectDigest, StageKey};
 use base::record::{KeyParts, Output, Provenance, Record};
 use base::rng::Stream;
 use base::value::{Map, Value};
 
-/// Numbers below this are written before the race; of these the odd ones may be collected in it.
+/// Numbers below this are written before the race; the odd ones may be collected during it.
 pub(super) const OLD: u64 = 40;
 
-/// No greater numbers are used.
+/// Upper bound of the numbers.
 pub(super) const MOST: u64 = 20_000;
 
-/// The bytes of a number: from none to a quarter of a MiB, mostly few; some can be compressed.
+/// Returns the bytes of a number: up to a quarter of a MiB, mostly few; some are compressible.
 pub(super) fn content(number: u64) -> Vec<u8> {
     let mut stream = Stream::new(number, "torture", &[]);
     let limit = if number.is_multiple_of(5) { 256 << 10 } else { 8 << 10 };
@@ -25,7 +25,7 @@ pub(super) fn content(number: u64) -> Vec<u8> {
     bytes
 }
 
-/// The record of a number, whose one output is its bytes.
+/// Returns the record of a number, whose only output is its bytes.
 pub(super) fn record(number: u64) -> Record {
     let bytes = content(number);
     let output =
@@ -48,7 +48,7 @@ fn parts(number: u64) -> KeyParts {
     }
 }
 
-/// The key of a number.
+/// Returns the key of a number.
 pub(super) fn key(number: u64) -> StageKey {
     parts(number).key()
 }

@@ -1,25 +1,25 @@
-//! Whether what was computed again agrees with what is recorded.
+//! Compares recomputed outputs with recorded ones.
 
 use crate::engine::Again;
 use base::record::{Output, Record};
 use base::table::{Table, Values};
 use base::work::{Contract, Work, tolerance};
 
-/// How what was computed again compares.
+/// The result of comparing recomputed outputs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Agreement {
-    /// Bit by bit.
+    /// All bits are equal.
     Equal,
-    /// Other bits, as its contract allows between classes of machines; all numbers within their tolerances. With the
-    /// number that is farthest off.
+    /// The bits differ, as the stage's contract allows between classes of machines, and all numbers are within their
+    /// tolerances. The text describes the number with the largest deviation.
     Within(String),
-    /// Other bits where they must be the same, or numbers beyond their tolerances.
+    /// The bits differ where they must be equal, or numbers exceed their tolerances.
     Differs(Vec<String>),
-    /// Other bits, and the recorded numbers are not at hand.
+    /// The bits differ, and the recorded numbers are not available.
     Unjudged(String),
 }
 
-/// Compares, `read` giving the bytes of a recorded output.
+/// Compares recomputed outputs with a record; `read` returns the bytes of a recorded output.
 pub fn agreement(record: &Record, work: &Work, again: &Again, read: &dyn Fn(&Output) -> Option<Vec<u8>>) -> Agreement {
     let made = |name: &str| again.made.outputs.iter().find(|product| product.name == name);
     let differs = |output: &&Output| made(&output.name).is_none_or(|product| product.object != output.object);
@@ -27,16 +27,16 @@ pub fn agreement(record: &Record, work: &Work, again: &Again, read: &dyn Fn(&Out
     if others.is_empty() && record.outputs.len() == again.made.outputs.len() {
         return Agreement::Equal;
     }
-    let names = || others.iter().map(|output| format!("`{}` has other bytes", output.name)).collect();
+    let names = || others.iter().map(|output| format!("`{}` has different bytes", output.name)).collect();
     let same_class = again.machine == record.provenance.machine;
     if work.contract() == Contract::Everywhere || same_class || others.is_empty() {
         return Agreement::Differs(names());
     }
     let (mut beyond, mut worst) =
-        (Vec::new(), (0.0, String::from("the weights differ, no number that is judged does")));
+        (Vec::new(), (0.0, String::from("the weights differ, but no number with a tolerance does")));
     for output in others {
-        let Some(old) = read(output) else { return Agreement::Unjudged(format!("`{}` is not at hand", output.name)) };
-        // Weights are judged by the numbers that were measured on them.
+        let Some(old) = read(output) else { return Agreement::Unjudged(format!("`{}` is not available", output.name)) };
+        // Weights are not compared themselves, but by the numbers that were measured on them.
         let (Ok(old), Some(Ok(new))) =
             (Table::from_bytes(&old), made(&output.name).map(|made| Table::from_bytes(&made.bytes)))
         else {
@@ -63,11 +63,12 @@ pub fn agreement(record: &Record, work: &Work, again: &Again, read: &dyn Fn(&Out
 /// A number of a table: column, row, value recorded, value now.
 type Number = (String, usize, f64, f64);
 
-/// The number that is farthest off: first one beyond its tolerance, else by share. Nothing if all are equal.
+/// Returns the number with the largest relative deviation; numbers beyond their tolerance come first. `None` if all are
+/// equal.
 fn farthest(kind: &str, old: &Table, new: &Table) -> Result<Option<Number>, String> {
     let names = |table: &Table| table.columns().iter().map(|column| column.name.clone()).collect::<Vec<_>>();
     if names(old) != names(new) || old.rows() != new.rows() {
-        return Err(format!("{} rows recorded, {} now, or other columns", old.rows(), new.rows()));
+        return Err(format!("{} rows recorded, {} now, or the columns differ", old.rows(), new.rows()));
     }
     let mut found: Option<(bool, f64, Number)> = None;
     for (a, b) in old.columns().iter().zip(new.columns()) {
@@ -78,7 +79,7 @@ fn farthest(kind: &str, old: &Table, new: &Table) -> Result<Option<Number>, Stri
             continue;
         }
         let (Some(olds), Some(news)) = (old.numbers(&a.name), new.numbers(&b.name)) else {
-            return Err(format!("`{}` holds something else", a.name));
+            return Err(format!("the types of `{}` differ", a.name));
         };
         let Some(tolerance) = tolerance(kind, &a.name) else { continue };
         for (row, (a_value, b_value)) in olds.into_iter().zip(news).enumerate() {

@@ -1,4 +1,4 @@
-//! The records of an archive, to be asked for as a store is.
+//! The records of an archive, with the interface of a store.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use base::record::{Outline, Record};
 use store::sign::PublicKey;
 use store::{ObjectState, StoreError};
 
-/// Records that lie beside a lock.
+/// The records beside a lock.
 pub struct Beside<'a> {
     by_key: BTreeMap<StageKey, Vec<(RecordDigest, &'a Record)>>,
     by_name: BTreeMap<&'a str, &'a Record>,
 }
 
 impl<'a> Beside<'a> {
-    /// Of an archive's records.
+    /// Indexes the records of an archive.
     pub fn of(records: &'a BTreeMap<RecordDigest, Record>) -> Self {
         let mut beside = Self { by_key: BTreeMap::new(), by_name: BTreeMap::new() };
         for (digest, record) in records {
@@ -37,12 +37,12 @@ impl Recorded for Beside<'_> {
     }
 
     fn state(&self, _: &ObjectDigest) -> Result<ObjectState, StoreError> {
-        // What the stages yielded is known, whether or not its bytes are here.
+        // The outputs of the stages are known, whether or not their bytes are present.
         Ok(ObjectState::Present)
     }
 
     fn signers(&self, _: &RecordDigest) -> Result<Vec<PublicKey>, StoreError> {
-        // Whoever signed: that is another level's question.
+        // Signatures are checked at another level.
         Ok(Vec::new())
     }
 }

@@ -1,4 +1,4 @@
-//! What is at hand about a lock: the records of its stages, and bytes.
+//! The evidence available for a lock: the records of its stages, and bytes of objects.
 
 use std::collections::BTreeMap;
 
@@ -9,26 +9,26 @@ use base::record::Record;
 use store::lockfile::{Lock, Locked};
 use store::{Store, StoreError};
 
-/// The records behind a locked figure, and where bytes are read.
+/// The records of a locked figure, and the sources of bytes.
 pub struct Evidence<'a> {
     /// The lock.
     pub lock: &'a Lock,
-    /// For its stages, in its order, the record with just the outputs that it names.
+    /// For each stage of the lock, in its order, the record with exactly the locked outputs.
     pub records: Vec<Option<(RecordDigest, Record)>>,
     store: Option<&'a Store>,
     inline: BTreeMap<ObjectDigest, Vec<u8>>,
     beside: &'a BTreeMap<ObjectDigest, Vec<u8>>,
 }
 
-/// Whether a record yields what a lock says of its stage.
+/// Returns whether the outputs of a record are those that a lock lists for its stage.
 fn fits(stage: &Locked, record: &Record) -> bool {
     record.outputs.len() == stage.outputs.len()
         && record.outputs.iter().all(|output| stage.outputs.get(&output.name) == Some(&output.object))
 }
 
 impl<'a> Evidence<'a> {
-    /// Gathers records of a lock's stages: among those that lie beside it, else in a store; `beside` are objects that
-    /// lie beside it.
+    /// Gathers the records of a lock's stages from the records beside it, or else from a store; `beside` holds the objects
+    /// beside the lock.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -60,37 +60,37 @@ impl<'a> Evidence<'a> {
         Ok(evidence)
     }
 
-    /// The bytes of an object, hashed.
+    /// Returns the bytes of an object, verified against their hash.
     ///
     /// # Errors
-    /// If they are nowhere, or damaged.
+    /// If they are missing or damaged.
     pub fn read(&self, object: &ObjectDigest) -> Result<Vec<u8>, StageError> {
         let at_hand = self.inline.get(object).or_else(|| self.beside.get(object));
         match (at_hand, self.store) {
-            // A record's inline outputs were hashed when it was decoded, those beside a lock when they were read.
+            // Inline outputs were hashed when their record was decoded, and objects beside a lock when they were read.
             (Some(bytes), _) => Ok(bytes.clone()),
             (None, Some(store)) => Ok(store.get(object)?),
             (None, None) => Err(StageError::Store(StoreError::Missing(*object))),
         }
     }
 
-    /// The stages that have a record, with it, in order.
+    /// Returns the stages that have a record, together with the record, in order.
     pub fn known(&self) -> impl Iterator<Item = (&Locked, &Record)> {
         let pairs = self.lock.stages.iter().zip(&self.records);
         pairs.filter_map(|(stage, found)| found.as_ref().map(|(_, record)| (stage, record)))
     }
 
-    /// The stages without a record.
+    /// Returns the stages without a record.
     pub fn unknown(&self) -> impl Iterator<Item = &Locked> {
         self.lock.stages.iter().zip(&self.records).filter(|(_, found)| found.is_none()).map(|(stage, _)| stage)
     }
 
-    /// The record of the stage that draws the figure.
+    /// Returns the record of the stage that draws the figure.
     pub fn drawing(&self) -> Option<&Record> {
         self.records.last()?.as_ref().map(|(_, record)| record)
     }
 
-    /// The closure, as far as there are records.
+    /// Returns the closure, restricted to stages that have a record.
     pub fn closure(&self) -> Closure {
         let pairs = self.lock.stages.iter().zip(&self.records);
         let member = |(stage, found): (&Locked, &Option<(RecordDigest, Record)>)| {

@@ -1,4 +1,4 @@
-//! Levels *files* and *records*: the committed files against the lock, and the records that lie beside it.
+//! Levels *files* and *records*: compares the committed files and the records beside the lock with the lock.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use files::FsError;
 use store::archive::Numbers;
 use store::lockfile::Lock;
 
-/// What of a figure a file shows, by its extension.
+/// Returns which aspect of a figure a file shows, by its extension.
 fn layer(extension: &str) -> &'static str {
     match extension {
         "csv" => "the plotted numbers",
@@ -19,14 +19,14 @@ fn layer(extension: &str) -> &'static str {
     }
 }
 
-/// The bytes with the line ends of Unix.
+/// Returns the bytes with Unix line ends.
 fn without_cr(bytes: &[u8]) -> Vec<u8> {
     let is_kept = |place: &usize| !bytes[*place..].starts_with(b"\r\n");
     (0..bytes.len()).filter(is_kept).map(|place| bytes[place]).collect()
 }
 
-/// Compares the committed files with a lock. Of one that differs it says what: the drawing in it or what it says about
-/// itself.
+/// Compares the committed files with a lock. For a file that differs, it reports whether the drawing or the embedded
+/// information differs.
 ///
 /// # Errors
 /// If a file cannot be read.
@@ -44,18 +44,18 @@ pub fn files(lock: &Lock, place: &Place) -> Result<Check, FsError> {
             .as_ref()
             .is_ok_and(|(bare, _)| extension != "csv" && Some(ObjectDigest::of(bare)) == lock.output(extension));
         if ObjectDigest::of(&bytes) == *hash {
-            // The lock itself might name a file that says something else of itself.
+            // The lock itself might list a file with a wrong stamp.
             let says = content.ok().and_then(|(_, says)| says);
             if extension != "csv" && (says != stamp || !same_content) {
                 check.found(Verdict::Differs, format!("{} does not carry the lock's key and root", path.display()));
             }
         } else if same_content {
-            let what = format!("{}: what is drawn is the lock's, but it says other things of itself", path.display());
+            let what = format!("{}: the drawing matches the lock, but the embedded stamp differs", path.display());
             check.found(Verdict::Differs, what);
         } else {
             let what = match ObjectDigest::of(&without_cr(&bytes)) == *hash {
                 true => "only the line ends differ: git converted them (core.autocrlf)".to_owned(),
-                false => format!("other bytes than the lock's: {}", layer(extension)),
+                false => format!("the bytes differ from the lock: {}", layer(extension)),
             };
             check.found(Verdict::Differs, format!("{}: {what}", path.display()));
         }
@@ -65,16 +65,16 @@ pub fn files(lock: &Lock, place: &Place) -> Result<Check, FsError> {
     Ok(check.summed_up(format!("{files} files, lock of {stages} stages, root {root}")))
 }
 
-/// Compares the records beside a lock with it. That they form a chain, and that objects and keys are what they are
-/// called, was checked when they were read.
+/// Compares the records beside a lock with the lock. Reading them has already checked that they form a chain and that
+/// the names of objects and keys are right.
 pub fn recorded(lock: &Lock, numbers: &Numbers, evidence: &Evidence<'_>) -> Check {
     let mut check = Check::new(Level::Records);
     if numbers.header.root != lock.root() {
-        check.found(Verdict::Differs, "the records beside the lock are of another figure or run");
+        check.found(Verdict::Differs, "the records beside the lock belong to another figure or run");
     }
     let unknown: Vec<_> = evidence.unknown().map(|stage| stage.name.as_str()).collect();
     if let [first, ..] = unknown[..] {
-        let what = format!("{} stages have no record that yields what the lock says, such as {first}", unknown.len());
+        let what = format!("{} stages have no record with the locked outputs, such as {first}", unknown.len());
         check.found(Verdict::Differs, what);
     }
     let mut machines: BTreeMap<&str, usize> = BTreeMap::new();
@@ -83,7 +83,7 @@ pub fn recorded(lock: &Lock, numbers: &Numbers, evidence: &Evidence<'_>) -> Chec
             || record.parts.version != stage.version
             || record.provenance.machine != stage.machine;
         if wrong {
-            check.found(Verdict::Differs, format!("{}: the lock says another kind or machine", stage.name));
+            check.found(Verdict::Differs, format!("{}: kind, version or machine differ from the lock", stage.name));
         }
         if !stage.machine.is_empty() {
             *machines.entry(&stage.machine).or_default() += 1;

@@ -1,5 +1,5 @@
-//! Is a committed figure what was computed? Each level checks more than the one before, and says what it shows and what
-//! it leaves open.
+//! Checks whether a committed figure is the result of the recorded computation. Each level checks more than the one
+//! before it, and states what it proves and what it leaves open.
 
 mod agree;
 mod attestations;
@@ -23,14 +23,14 @@ pub use render::render;
 pub use signatures::signatures;
 pub use statistics::statistics;
 
-/// What is checked.
+/// A level of verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// The files against the lock.
     Files,
     /// The records beside the lock.
     Records,
-    /// Who signed them.
+    /// The signatures of the records.
     Signatures,
     /// The pipeline against the lock.
     Pipeline,
@@ -38,16 +38,16 @@ pub enum Level {
     Objects,
     /// The drawing, from the recorded numbers.
     Render,
-    /// Stages, computed again.
+    /// Stages that are recomputed.
     Rebuild,
-    /// Another machine's results, as samples.
+    /// Results of another machine, compared as samples.
     Statistics,
-    /// Segments that were computed again earlier.
+    /// Segments that were recomputed earlier.
     Audits,
 }
 
 impl Level {
-    /// One word.
+    /// Returns its name, one word.
     pub fn name(self) -> &'static str {
         match self {
             Self::Files => "files",
@@ -62,66 +62,65 @@ impl Level {
         }
     }
 
-    /// What it shows if it holds, and what it leaves open.
+    /// Returns what the level proves if it holds, and what it leaves open.
     pub fn meaning(self) -> [&'static str; 2] {
         match self {
             Self::Files => [
-                "the committed files are, to the byte, those that the lock names, and carry its key and root",
-                "that the lock is right: whoever can commit can write another one",
+                "the committed files match the lock byte for byte and carry its key and root",
+                "that the lock is right: anyone who can commit can write another one",
             ],
             Self::Records => [
-                "the records behind the figure form one chain from data to drawing, whose keys are the hashes of \
-                 their settings and inputs, and yield what the lock says",
-                "that what a record says was really computed",
+                "the figure's records form one chain from data to drawing; their keys are the hashes of their \
+                 settings and inputs, and their outputs match the lock",
+                "that the recorded computations really took place",
             ],
             Self::Signatures => [
-                "the holders of these keys vouch for these records, as they are to the byte",
-                "whether they are to be believed: trust.toml says whom the project trusts",
+                "the holders of these keys vouch for exactly these records",
+                "whether the holders are credible: trust.toml lists the keys that the project trusts",
             ],
             Self::Pipeline => [
-                "the pipeline as it stands, expanded now, asks for just the stages that the lock holds",
-                "that those stages' outputs are right",
+                "the current pipeline expands to exactly the stages in the lock",
+                "that the outputs of these stages are right",
             ],
             Self::Objects => [
-                "every object behind the figure is in this store, and hashes to its name",
-                "that computing it gives these bytes",
+                "every object of the figure's closure is in this store and hashes to its name",
+                "that computing the objects returns these bytes",
             ],
             Self::Render => [
-                "the numbers aggregated and the figure drawn anew from the recorded tables are, to the byte, the \
-                 committed files",
-                "that training and evaluation gave these tables",
+                "aggregating and drawing again from the recorded tables reproduces the committed files byte for byte",
+                "that training and evaluation produced these tables",
             ],
             Self::Rebuild => [
-                "the stages that were picked, computed again here from their recorded inputs, give what is recorded: \
-                 bit by bit on a machine of the same class, elsewhere within the tolerance of each number",
-                "the stages that were not picked",
+                "the selected stages, recomputed here from their recorded inputs, return the recorded outputs: bit \
+                 by bit on a machine of the same class, elsewhere within the tolerance of each number",
+                "the stages that were not selected",
             ],
             Self::Statistics => [
-                "the figure computed here and the committed one agree as samples: no point's means differ \
+                "the figure computed here and the committed one agree as samples: the means of no point differ \
                  significantly, at 1 % for all points together",
-                "differences smaller than so few runs can show",
+                "differences too small to detect with this number of runs",
             ],
             Self::Audits => [
-                "these segments of training were computed again, by the holders of these keys, with the same result",
+                "the holders of these keys recomputed these segments of training with the same result",
                 "the other segments",
             ],
         }
     }
 }
 
-/// How a check ended; of several the largest counts.
+/// The verdict of a check; the largest of several verdicts counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    /// All is as it should be.
+    /// Everything is as expected.
     Holds,
-    /// Something that is needed is not there.
+    /// A required file, record or object is missing.
     Missing,
-    /// Something is not what it should be.
+    /// Something differs from what is expected.
     Differs,
 }
 
 impl Verdict {
-    /// One word.
+    /// Returns the word shown for it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Holds => "ok",
@@ -131,42 +130,42 @@ impl Verdict {
     }
 }
 
-/// What a level found out about a figure.
+/// The result of checking a figure at one level.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Check {
     /// The level.
     pub level: Level,
-    /// How it ended.
+    /// The verdict.
     pub verdict: Verdict,
-    /// In a line.
+    /// A summary in one line.
     pub summary: String,
-    /// What is wrong, or worth knowing, a line each.
+    /// Problems and notes, one line each.
     pub findings: Vec<String>,
 }
 
 impl Check {
-    /// A check in which all is well.
+    /// Creates a check that holds.
     pub fn done(level: Level, summary: impl Into<String>) -> Self {
         Self::new(level).summed_up(summary)
     }
 
-    /// A check that came to an end at once.
+    /// Creates a check that ended at once with a verdict.
     pub fn failed(level: Level, verdict: Verdict, what: &str) -> Self {
         Self { level, verdict, summary: what.to_owned(), findings: Vec::new() }
     }
 
-    /// A check in which nothing was found yet.
+    /// Creates a check without findings.
     fn new(level: Level) -> Self {
         Self { level, verdict: Verdict::Holds, summary: String::new(), findings: Vec::new() }
     }
 
-    /// Adds something that is wrong.
+    /// Adds a problem.
     pub fn found(&mut self, verdict: Verdict, what: impl Into<String>) {
         self.verdict = self.verdict.max(verdict);
         self.findings.push(what.into());
     }
 
-    /// With a summary.
+    /// Sets the summary.
     fn summed_up(mut self, summary: impl Into<String>) -> Self {
         self.summary = summary.into();
         self

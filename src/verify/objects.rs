@@ -1,11 +1,11 @@
-//! Level *objects*: every object behind a figure is present and hashes right.
+//! Level *objects*: every object of a figure's closure is present and hashes to its name.
 
 use std::collections::BTreeSet;
 
 use super::{Check, Evidence, Level, Verdict};
 use store::{Store, StoreError};
 
-/// Hashes every object behind a lock in a store, whatever the index says. Damaged ones are moved aside.
+/// Hashes every object of a lock's closure in a store, regardless of the index. Damaged ones are moved aside.
 ///
 /// # Errors
 /// If the store cannot be read.
@@ -14,7 +14,7 @@ pub fn objects(evidence: &Evidence<'_>, store: &Store) -> Result<Check, StoreErr
     let stages = evidence.lock.stages.len();
     let unknown: Vec<_> = evidence.unknown().map(|stage| stage.name.as_str()).collect();
     if let [first, ..] = unknown[..] {
-        let what = format!("no record of {} of {stages} stages is here, such as {first}", unknown.len());
+        let what = format!("the records of {} of {stages} stages are missing, such as {first}", unknown.len());
         check.found(Verdict::Missing, what);
     }
     let (mut seen, mut bytes, mut missing) = (BTreeSet::new(), 0, Vec::new());
@@ -35,7 +35,7 @@ pub fn objects(evidence: &Evidence<'_>, store: &Store) -> Result<Check, StoreErr
         }
     }
     if let [first, ..] = &missing[..] {
-        let what = format!("the bytes of {} objects are not here, such as {first}", missing.len());
+        let what = format!("the bytes of {} objects are missing, such as {first}", missing.len());
         check.found(Verdict::Missing, what);
     }
     let present = seen.len() - missing.len();

@@ -1,4 +1,4 @@
-//! Level *rebuild*: stages computed again from their recorded inputs.
+//! Level *rebuild*: recomputes stages from their recorded inputs.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -13,50 +13,51 @@ use base::work::Policy;
 use store::StoreError;
 use store::lockfile::Locked;
 
-/// Which stages are computed again.
+/// Which stages are recomputed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pick<'a> {
-    /// How many; nothing for all.
+    /// Number of stages; `None` for all.
     pub count: Option<usize>,
-    /// What chance depends on. One that was fixed before the figure was committed cannot have been forged around.
+    /// Seed of the random choice. It must not have been predictable when the figure was committed, or a forger could
+    /// have avoided the selected stages.
     pub seed: &'a str,
-    /// Only segments of training.
+    /// Whether to select only segments of training.
     pub training: bool,
 }
 
-/// A stage that was computed again.
+/// A recomputed stage.
 #[derive(Debug, Clone)]
 pub struct Rebuilt {
     /// Its name.
     pub name: String,
     /// Its key.
     pub key: StageKey,
-    /// How it compares.
+    /// The result of the comparison, or an error.
     pub agreement: Result<Agreement, String>,
-    /// Whether it could not be computed for want of bytes, program or device.
+    /// Whether it could not be computed or compared since bytes, a program or a device are missing.
     pub missing: bool,
-    /// The class of this machine; empty where it makes no difference.
+    /// The class of this machine; empty if the bytes do not depend on it.
     pub machine: String,
-    /// The policy under which it is recorded; the native one where it makes no difference.
+    /// The policy in its record; the native one if the bytes do not depend on it.
     pub policy: Policy,
-    /// How long it took.
+    /// Duration in seconds.
     pub seconds: f64,
 }
 
-/// What to do about other bytes under the portable policy, if there are any.
+/// Returns advice for different bytes under the portable policy, if there are any.
 fn portable_differs(all: &[Rebuilt], processor: &str) -> Option<String> {
     let differs = |rebuilt: &&Rebuilt| matches!(rebuilt.agreement, Ok(Agreement::Differs(_)));
     all.iter().filter(differs).any(|rebuilt| rebuilt.policy == Policy::Portable).then(|| {
         format!(
-            "the policy `portable` promises the same bytes on every processor. Either the record is wrong, or this is \
-             another kind of processor: please report it with these lines and this one: wdpipe {}, {processor}",
+            "the policy `portable` promises the same bytes on every processor. Either the record is wrong, or this \
+             processor breaks the promise: please report it with these lines and this one: wdpipe {}, {processor}",
             env!("CARGO_PKG_VERSION")
         )
     })
 }
 
-/// The stages to compute again: those with the smallest BLAKE3 of the seed's and the key's bytes, in the lock's order.
-/// What was imported is never among them.
+/// Selects the stages to recompute: those with the smallest BLAKE3 hash of the bytes of seed and key, in the lock's
+/// order. Imports are never among them.
 pub fn pick<'a>(evidence: &'a Evidence<'_>, pick: Pick<'_>) -> Vec<(&'a Locked, &'a Record)> {
     let fits = |kind: &str| if pick.training { kind == "train" } else { !kind.starts_with("import") };
     let candidates: Vec<_> = evidence.known().filter(|(stage, _)| fits(&stage.kind)).collect();
@@ -72,7 +73,7 @@ pub fn pick<'a>(evidence: &'a Evidence<'_>, pick: Pick<'_>) -> Vec<(&'a Locked, 
     order.into_iter().map(|place| candidates[place]).collect()
 }
 
-/// Computes stages again on a device, `jobs` at a time; `tell` hears of each that is done.
+/// Recomputes stages on a device, `jobs` in parallel; `tell` is called for each finished stage.
 pub fn rebuild(
     evidence: &Evidence<'_>,
     picked: &[(&Locked, &Record)],
@@ -82,7 +83,7 @@ pub fn rebuild(
 ) -> Vec<Rebuilt> {
     let policies = picked.iter().filter_map(|(_, record)| Rerunner::work(record).ok());
     if let Some((_, policy)) = policies.into_iter().find(|(work, _)| work.needs_torch()) {
-        // While this is the only thread. Under another policy than that which holds, a stage says so itself.
+        // This must happen while there is only one thread. If another policy is in force, the stage reports it.
         let _ = stages::prepare(policy);
     }
     parallel(
@@ -129,7 +130,7 @@ fn one(
     }
 }
 
-/// What stages that were computed again say about a figure.
+/// Summarizes recomputed stages as a check of the figure.
 pub fn rebuilt(evidence: &Evidence<'_>, picked: usize, all: &[Rebuilt], seed: &str) -> Check {
     let mut check = Check::new(Level::Rebuild);
     let (mut equal, mut within) = (0, Vec::new());
@@ -148,10 +149,13 @@ pub fn rebuilt(evidence: &Evidence<'_>, picked: usize, all: &[Rebuilt], seed: &s
     check.findings.extend(within.into_iter().map(|text| format!("within tolerance: {text}")));
     let unknown = evidence.unknown().count();
     if unknown > 0 {
-        check.found(Verdict::Missing, format!("{unknown} stages have no record here and could not be picked"));
+        check.found(Verdict::Missing, format!("{unknown} stages have no record here and could not be selected"));
     }
     if all.len() < picked {
-        check.found(Verdict::Missing, format!("interrupted: {} of {picked} stages were not begun", picked - all.len()));
+        check.found(
+            Verdict::Missing,
+            format!("interrupted: {} of {picked} stages were not started", picked - all.len()),
+        );
     }
     let seconds: f64 = all.iter().map(|rebuilt| rebuilt.seconds).sum();
     let stages = evidence.lock.stages.len();
@@ -177,7 +181,7 @@ mod tests {
             policy,
             seconds: 1.0,
         };
-        let differs = || Agreement::Differs(vec!["`weights` has other bytes".into()]);
+        let differs = || Agreement::Differs(vec!["`weights` has different bytes".into()]);
         let told = |all: &[Rebuilt]| portable_differs(all, "AuthenticAMD family 26 model 2, caches 48K/1");
         assert_eq!(told(&[rebuilt(Policy::Native, differs()), rebuilt(Policy::Portable, Agreement::Equal)]), None);
         let report =

@@ -1,4 +1,4 @@
-//! Level *render*: the figure drawn again from the recorded tables.
+//! Level *render*: draws the figure again from the recorded tables.
 
 use super::{Check, Evidence, Level, Verdict};
 use crate::engine::Rerunner;
@@ -7,12 +7,12 @@ use crate::stages::{Device, Product, StageError};
 use base::table::Table;
 use store::StoreError;
 
-/// In which order layers are told: what was plotted, then how it looks.
+/// The layers in the order in which they are reported: the plotted numbers, then the appearance.
 const LAYERS: [(&str, &str); 4] =
     [("numbers", "the plotted numbers"), ("svg", "the drawing"), ("png", "the pixels"), ("pdf", "the page")];
 
-/// Aggregates and draws a figure from its recorded tables, and compares outputs with the lock and files with those
-/// that are committed.
+/// Aggregates and draws a figure from its recorded tables, and compares the outputs with the lock and with the committed
+/// files.
 ///
 /// # Errors
 /// If the store or a file cannot be read.
@@ -53,7 +53,7 @@ pub fn render(evidence: &Evidence<'_>, place: &Place) -> Result<Check, files::Fs
             continue;
         };
         if expected.as_deref() != Some(&file) {
-            check.found(Verdict::Differs, format!("{} is not what is drawn", place.path(extension).display()));
+            check.found(Verdict::Differs, format!("{} differs from the new drawing", place.path(extension).display()));
         }
     }
     let tables = record.parts.inputs.len();

@@ -1,12 +1,12 @@
-//! Level *signatures*: who vouches for the records behind a figure.
+//! Level *signatures*: who vouches for the records of a figure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Check, Evidence, Level, Verdict};
 use store::sign::{Accept, Batch, PublicKey, Standing, Trust};
 
-/// Tells who signed the records of a lock. `batches` are the signatures that lie beside it. Under a policy that uses
-/// signed records only, one that nobody who is trusted signed is wrong, as is a signature that is none.
+/// Reports who signed the records of a lock. `batches` are the signatures beside the lock. Under a policy that uses
+/// only signed records, a record without a trusted signature is an error. An invalid signature always is.
 pub fn signatures(evidence: &Evidence<'_>, batches: &[Vec<u8>], trust: &Trust) -> Check {
     let mut check = Check::new(Level::Signatures);
     let digests: BTreeSet<_> = evidence.records.iter().flatten().map(|(digest, _)| *digest).collect();
@@ -39,8 +39,10 @@ pub fn signatures(evidence: &Evidence<'_>, batches: &[Vec<u8>], trust: &Trust) -
     }
     if trust.policy.using == Accept::Signed && vouched.len() < digests.len() {
         let count = digests.len() - vouched.len();
-        check
-            .found(Verdict::Differs, format!("{count} records are not signed by a trusted key, as trust.toml demands"));
+        check.found(
+            Verdict::Differs,
+            format!("{count} records are not signed by a trusted key, as trust.toml requires"),
+        );
     }
     check.summed_up(format!("of {} records {}", digests.len(), parts.join(", ")))
 }

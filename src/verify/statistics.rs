@@ -1,4 +1,4 @@
-//! Level *statistics*: another machine's results, as samples of the same thing.
+//! Level *statistics*: compares results of another machine as samples of the same distribution.
 
 use std::collections::BTreeMap;
 
@@ -9,22 +9,22 @@ use base::table::{Table, Values};
 /// The level of significance for all points together.
 const FAMILY: f64 = 0.01;
 
-/// A point of a figure: panel, curve, dashed, and the bits of its place.
+/// A point of a figure: panel, curve, whether it is dashed, and the bits of its coordinates.
 type Place = (String, String, bool, u64, u64);
 
-/// Compares the plotted numbers of a figure, as committed and as computed here. A point whose means differ more than two
-/// samples of the same thing would at 1 % for all points together (Welch's test, Holm's correction) differs. Points with
-/// less than two runs on a side cannot be judged.
+/// Compares the plotted numbers of a figure as committed and as computed here. A point differs if its means differ
+/// significantly at 1 % for all points together (Welch's test, Holm's correction). Points with fewer than two runs on
+/// a side cannot be compared.
 pub fn statistics(locked: &Table, here: &Table) -> Check {
     let mut check = Check::new(Level::Statistics);
     let (Some(a), Some(b)) = (points(locked), points(here)) else {
-        check.found(Verdict::Differs, "the numbers of the figures have other columns");
+        check.found(Verdict::Differs, "the tables of plotted numbers have different columns");
         return check.summed_up("not compared");
     };
     let only = a.keys().filter(|place| !b.contains_key(*place)).chain(b.keys().filter(|place| !a.contains_key(*place)));
     if let Some((panel, curve, ..)) = only.clone().next() {
         let count = only.count();
-        let what = format!("{count} points are on one side only, such as of panel {panel}, curve `{curve}`");
+        let what = format!("{count} points exist on only one side, such as in panel {panel}, curve `{curve}`");
         check.found(Verdict::Differs, what);
     }
     let mut tests = Vec::new();
@@ -47,7 +47,7 @@ pub fn statistics(locked: &Table, here: &Table) -> Check {
         }
     }
     tests.sort_by(|a, b| a.0.total_cmp(&b.0));
-    // Holm: the k-th smallest of m against α/(m − k).
+    // Holm's correction: the k-th smallest p of m, counted from 0, is compared with α/(m − k).
     let count = tests.len();
     let significant = tests.iter().enumerate().take_while(|(k, (p, ..))| *p < FAMILY / (count - k) as f64).count();
     for (p, place, a, b) in &tests[..significant] {
@@ -64,11 +64,11 @@ pub fn statistics(locked: &Table, here: &Table) -> Check {
         check.found(Verdict::Differs, text);
     }
     if single > 0 {
-        let text = format!("{single} points have one run on a side, or no spread, and cannot be judged");
+        let text = format!("{single} points have one run on a side, or no spread, and cannot be compared");
         check.findings.push(text);
     }
     if count == 0 && same < a.len() && check.verdict == Verdict::Holds {
-        check.found(Verdict::Missing, "no point has two runs on both sides: add seeds (`make --ci`) to judge");
+        check.found(Verdict::Missing, "no point has two runs on both sides: add seeds (`make --ci`) for a comparison");
     }
     let smallest = tests.first().map_or(String::new(), |(p, ..)| format!(", smallest p = {p:.2e}"));
     check.summed_up(format!("{} points: {same} equal, {count} tested, {significant} differ{smallest}", a.len()))
@@ -81,7 +81,8 @@ fn told((panel, curve, dashed, x, y): &Place) -> String {
     format!("panel {panel}, curve `{curve}`{dashed}, x = {x}{y}")
 }
 
-/// The points of a table of plotted numbers that are means over runs, with how many runs diverged; nothing if it is none.
+/// Returns the points of a table of plotted numbers as samples of runs, with the number of diverged runs; `None` if it is
+/// not such a table.
 fn points(table: &Table) -> Option<BTreeMap<Place, (Sample, f64)>> {
     let text = |name: &str| match table.columns().iter().find(|column| column.name == name).map(|c| &c.values) {
         Some(Values::Text(values)) => Some(values),
@@ -107,7 +108,7 @@ mod tests {
     use base::rng::Stream;
     use base::table::Column;
 
-    /// Twenty points, each the mean of five normal draws around `shift` at the first of them, else around 0.
+    /// Twenty points, each the mean of `runs` normal draws, around `shift` for the first point and around 0 for the others.
     fn numbers(seed: u64, shift: f64, runs: usize) -> Table {
         let mut rows = Vec::new();
         let mut random = Stream::new(seed, "test", &[]);

@@ -221,7 +221,7 @@ fn the_newest_import_counts_even_when_its_bytes_are_gone() {
     std::fs::remove_file(gone.unwrap()).unwrap();
     let ended = make(&environment.path("pipelines"));
     assert_eq!(ended.code, Some(3), "{}", ended.stderr);
-    assert!(ended.stderr.contains("no weights are here under the name `w`"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("no weights have been imported under the name `w`"), "{}", ended.stderr);
 }
 
 /// Compares with PyTorch's predictions on 500 built-in test images for the committed checkpoint, which `wdpipe export`

@@ -107,7 +107,11 @@ const CLAIM: &[(&str, Raised)] = &[
     ("Order", Never("the points of a replica are sorted before they are judged")),
     (
         "Window",
-        Expanded(&[(STEADY, "kind = \"steady\"\nwindow = [0.4, 1.5]", "`window` is a part of the range in shares")]),
+        Expanded(&[(
+            STEADY,
+            "kind = \"steady\"\nwindow = [0.4, 1.5]",
+            "`window` must be a part of the range in fractions",
+        )]),
     ),
     (
         "NotPositive",

@@ -1,8 +1,8 @@
-//! Where two runs of training part: the first segment, the first tensor, the first number.
+//! Finds where two training runs diverge from each other: the first segment, the first tensor, the first number.
 //!
-//! The record of every segment holds a hash of each tensor of its end state, so all segments of a run are compared
-//! without their checkpoints, from the first on; there is no need to halve the range. Only of the tensors in which two
-//! runs part are the bytes asked for.
+//! The record of every segment has a hash of each tensor of its end state, so the segments of a run are compared in
+//! order without their checkpoints; there is no need to halve the range. Bytes are read only for the tensors in which
+//! two runs diverge.
 
 mod tensors;
 
@@ -19,68 +19,68 @@ use base::digest::ObjectDigest;
 pub use tensors::{FirstTensor, Tensors};
 use tensors::{ends, starts};
 
-/// A tensor of a side, by the object that it is in and its name there, if it is at hand.
+/// Returns a tensor of a side, given its object and its name there, if it is available.
 pub type Fetch<'a> = dyn FnMut(Side, &ObjectDigest, &str) -> Option<Tensor> + 'a;
 
-/// The kind whose stages are segments of runs, and the role by which one starts from another.
+/// The kind of the segments of runs, and the role of the input that one segment starts from.
 const TRAIN: &str = "train";
 const WEIGHTS: &str = "weights";
 
-/// Outputs of a segment that do not belong to the state it ends in.
+/// Outputs of a segment that do not belong to its end state.
 const NO_STATE: [&str; 2] = ["metrics", "diverged"];
 
-/// Parameters that say how a run is cut into segments and what is measured of it. They do not change how it goes.
+/// Parameters that control how a run is cut into segments and what is measured. They do not affect the training steps.
 const NO_STEP: [&str; 4] = ["epochs", "first_epoch", "eval_every", "eval_images"];
 
-/// How the runs of two closures compare.
+/// The comparison of the runs of two closures.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Bisection {
-    /// Runs that are the same to their end, or as far as both go.
+    /// Number of runs that are equal to their end, or as far as both go.
     pub equal: usize,
-    /// Where the others part, in the first closure's order; runs that part together count once.
+    /// Where the other runs diverge, in the first closure's order; runs that diverge in the same segment count once.
     pub partings: Vec<Parting>,
-    /// The last segments of runs that the other side has nothing of.
+    /// The last segments of runs of which the other side has no segment.
     pub only: [Vec<String>; 2],
-    /// How many inputs of a side no stage of it yields: there something is missing.
+    /// Number of inputs on each side that no stage of that side produces; more than 0 if records are missing.
     pub gaps: [usize; 2],
 }
 
-/// Where runs part.
+/// The segment in which runs diverge.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Parting {
-    /// The first segment that ends differently, in either closure; who ran it, and what came out differently.
+    /// The first segment whose end state differs, in each closure, with its origin and the outputs that differ.
     pub segment: Unequal,
-    /// Which segment of its run it is, from 1, and of how many.
+    /// The number of this segment in its run, from 1.
     pub number: usize,
-    /// See above.
+    /// Number of segments in the run.
     pub of: usize,
-    /// The runs that part here, by the names of their last segments.
+    /// The runs that diverge here, by the names of their last segments.
     pub runs: Vec<String>,
-    /// Whether both have one key: then it is the machine, or chance, or one of them is forged.
+    /// Whether both have the same key; then the cause is the machine or nondeterminism, or one of them is forged.
     pub same_key: bool,
-    /// What was set differently in this segment.
+    /// The settings of this segment that differ.
     pub changes: Vec<String>,
-    /// What it read differently.
+    /// The inputs of this segment that differ.
     pub inputs: Vec<InputChange>,
-    /// In which tensors.
+    /// The tensors that differ.
     pub tensors: Tensors,
 }
 
-/// Something that two segments read differently.
+/// An input that differs between two segments.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct InputChange {
     /// The role.
     pub role: String,
-    /// What is read.
+    /// The objects that are read.
     pub objects: [Option<ObjectDigest>; 2],
-    /// The stages that yielded it, if they are there.
+    /// The stages that produced them, if the closures contain these stages.
     pub stages: [Option<String>; 2],
-    /// What was set differently in them, or differs in what they read.
+    /// The settings and inputs of these stages that differ.
     pub changes: Vec<String>,
 }
 
-/// Finds where the runs of two closures part. Segments are the stages of kind `train`; a run is a chain of them, each
-/// starting from the weights that the one before yielded. Stages are paired as by [`super::diff`].
+/// Finds where the runs of two closures diverge. Segments are the stages of kind `train`; a run is a chain of segments,
+/// each of which starts from the weights of the one before. Stages are paired as in [`super::diff`].
 pub fn bisect(a: &Closure, b: &Closure, fetch: &mut Fetch<'_>) -> Bisection {
     let sides = [a, b].map(Runs::of);
     let pairs = pair(a, b);
@@ -118,9 +118,9 @@ pub fn bisect(a: &Closure, b: &Closure, fetch: &mut Fetch<'_>) -> Bisection {
 /// The runs of a closure.
 struct Runs<'a> {
     closure: &'a Closure,
-    /// For every stage what it reads and from which stage.
+    /// For every stage, its input roles and the stages that produced the inputs.
     sources: Vec<Vec<(&'a str, Option<usize>)>>,
-    /// Segments from which no other starts.
+    /// Segments that no other segment starts from.
     ends: Vec<usize>,
 }
 
@@ -141,12 +141,12 @@ impl<'a> Runs<'a> {
         self.sources[place].iter().find(|(other, _)| *other == role)?.1
     }
 
-    /// The segment that one starts from.
+    /// Returns the segment that a segment starts from.
     fn before(&self, place: usize) -> Option<usize> {
         self.source(place, WEIGHTS).filter(|&source| self.is_segment(source))
     }
 
-    /// The segments of the run that ends with one. Sources stand before their readers, so this ends.
+    /// Returns the segments of the run that ends with `end`. Sources come before their readers, so this terminates.
     fn path(&self, end: usize) -> Vec<usize> {
         let mut path: Vec<usize> = std::iter::successors(Some(end), |&place| self.before(place)).collect();
         path.reverse();
@@ -154,8 +154,8 @@ impl<'a> Runs<'a> {
     }
 }
 
-/// Whether two segments end in the same state. Unless they differ only in where a run is cut and what is measured,
-/// what they measured counts as well.
+/// Returns whether two segments end in the same state. Their measurements are compared as well, unless the segments
+/// differ only in how the run is cut and what is measured.
 fn ends_alike(a: &Member, b: &Member) -> bool {
     if a.record.same_outputs(&b.record) {
         return true;
@@ -174,7 +174,7 @@ fn part(sides: &[Runs<'_>; 2], places: [usize; 2], fetch: &mut Fetch<'_>) -> Par
     let inputs = input_changes(sides, places);
     let words = |changes: Vec<changes::Change>| changes.iter().map(ToString::to_string).collect();
     let begin_apart = inputs.iter().any(|input| input.role == WEIGHTS);
-    // Two runs that start apart part before the first step: in what they start from.
+    // Runs that start from different weights differ before the first step, so these weights are compared.
     let tensors = if begin_apart { starts(a, b, fetch) } else { ends(a, b, fetch) };
     Parting {
         segment: unequal(a, b),

@@ -1,4 +1,4 @@
-//! In which tensors two states of training differ, and by how much the first of them.
+//! Finds the tensors in which two training states differ, and by how much the first of them differs.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,33 +10,33 @@ use super::{Fetch, WEIGHTS};
 use base::closure::Member;
 use base::digest::ObjectDigest;
 
-/// In which tensors two states differ.
+/// The tensors in which two states differ.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Tensors {
-    /// How many, by the hashes in the records; nothing if a record lists none (of a run that diverged).
+    /// Number of differing tensors by the hashes in the records; `None` if a record lists none (a diverged run).
     pub differing: Option<usize>,
-    /// How many there are.
+    /// Number of all tensors.
     pub of: usize,
-    /// The first in the order of the record: by name, the weights first, then what the run keeps besides.
+    /// The first differing tensor in the order of the record: by name, the weights first, then the rest of the state.
     pub first: Option<FirstTensor>,
 }
 
 /// The first tensor in which two states differ.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FirstTensor {
-    /// The output that it is in.
+    /// The output that holds it.
     pub output: String,
     /// Its name there.
     pub name: String,
-    /// The sides whose record lists another hash than the tensor has: that record is wrong.
+    /// The sides whose record lists a hash that the tensor does not have; that record is wrong.
     pub misstated: Vec<Side>,
-    /// How far apart they are; nothing if the bytes are not at hand.
+    /// The distance; `None` if the bytes are not available or cannot be compared.
     pub distance: Option<Distance>,
     /// Why there is no distance.
     pub reason: String,
 }
 
-/// A tensor of a state: the output that holds it and its name there, from its name in the list.
+/// Returns the output that holds a tensor and its name there, given its name in the list.
 fn resolve<'a>(member: &Member, listed: &'a str) -> (&'a str, &'a str) {
     match listed.split_once('.') {
         Some((output, rest)) if output != WEIGHTS && member.record.output(output).is_some() => (output, rest),
@@ -44,7 +44,7 @@ fn resolve<'a>(member: &Member, listed: &'a str) -> (&'a str, &'a str) {
     }
 }
 
-/// The tensors in which the end states of two segments differ.
+/// Compares the tensors of the end states of two segments.
 pub(super) fn ends(a: &Member, b: &Member, fetch: &mut Fetch<'_>) -> Tensors {
     let names = names(a, b);
     let hashes = [a, b].map(|member| -> HashMap<&str, ObjectDigest> {
@@ -58,7 +58,7 @@ pub(super) fn ends(a: &Member, b: &Member, fetch: &mut Fetch<'_>) -> Tensors {
     };
     let differing: Vec<&str> = names.iter().copied().filter(|name| listed && differs(name)).collect();
     let mut tensors = Tensors { differing: listed.then_some(differing.len()), of: names.len(), first: None };
-    // Where the lists tell nothing, or hide something, the tensors themselves are compared until two differ.
+    // If the lists show no difference, or are missing, the tensors themselves are compared until two differ.
     let search = differing.is_empty();
     for name in if search { names } else { differing } {
         let (output, inner) = resolve(if hash(name)[0].is_some() { a } else { b }, name);
@@ -75,7 +75,8 @@ pub(super) fn ends(a: &Member, b: &Member, fetch: &mut Fetch<'_>) -> Tensors {
     tensors
 }
 
-/// The first tensor in which the states differ that two segments start from. Their records do not list those.
+/// Compares the states that two segments start from, and finds the first tensor that differs. The records do not list
+/// these tensors.
 pub(super) fn starts(a: &Member, b: &Member, fetch: &mut Fetch<'_>) -> Tensors {
     let objects = [a, b].map(|member| member.record.parts.inputs.get(WEIGHTS).copied());
     let names: Vec<&str> = names(a, b).into_iter().filter(|name| resolve(a, name).0 == WEIGHTS).collect();
@@ -83,14 +84,15 @@ pub(super) fn starts(a: &Member, b: &Member, fetch: &mut Fetch<'_>) -> Tensors {
     Tensors { differing: None, of: names.len(), first }
 }
 
-/// The names of the tensors that either lists, in order.
+/// Returns the names of the tensors that either record lists, in order.
 fn names<'a>(a: &'a Member, b: &'a Member) -> Vec<&'a str> {
     let mut seen = BTreeSet::new();
     let all = a.record.tensors.iter().chain(&b.record.tensors).map(|(name, _)| name.as_str());
     all.filter(|name| seen.insert(*name)).collect()
 }
 
-/// Compares a tensor of two objects; nothing if it is `search`ed for one that differs and this does not, or is not there.
+/// Compares a tensor of two objects. In a `search` for a differing tensor, returns `None` if this one is equal or
+/// missing.
 fn look(
     output: &str,
     name: &str,
@@ -122,7 +124,7 @@ fn look(
             Err(misfit) => first.reason = misfit.to_string(),
         },
         _ if search => return None,
-        _ => first.reason = "the bytes are not at hand".to_owned(),
+        _ => first.reason = "the bytes are not available".to_owned(),
     }
     Some(first)
 }

@@ -1,4 +1,4 @@
-//! Closures made up for the purpose, whose keys and outputs follow from what their stages are set to.
+//! Synthetic closures, whose keys and outputs follow from the settings of their stages.
 
 mod runs;
 
@@ -14,8 +14,7 @@ use base::record::{KeyParts, Provenance, Record};
 use base::table::{Column, Values};
 use base::value::{Map, Value};
 
-/// A stage: its name, kind and parameters; by role the stage and the output that it reads; its outputs, if their bytes
-/// matter.
+/// A stage: its name, kind and parameters; its inputs (role, stage and output); its outputs, if their bytes matter.
 #[derive(Debug, Clone, Default)]
 struct Stage {
     name: String,
@@ -24,11 +23,11 @@ struct Stage {
     inputs: Vec<(String, usize, &'static str)>,
     outputs: Vec<(&'static str, Vec<u8>)>,
     tensors: Vec<(String, ObjectDigest)>,
-    /// Makes other outputs under the same key.
+    /// Changes the outputs without changing the key.
     chance: u8,
 }
 
-/// Outputs whose bytes are not given are `weights` and `metrics`, made of the key.
+/// Builds a closure. Stages without given outputs get `weights` and `metrics` derived from the key.
 fn closure(stages: &[Stage]) -> Closure {
     let mut members: Vec<Member> = Vec::new();
     for stage in stages {
@@ -73,7 +72,7 @@ fn read(role: &str, stage: usize) -> (String, usize, &'static str) {
     (role.to_owned(), stage, "weights")
 }
 
-/// One initial network a seed; a trunk a learning rate in segments, each with a probe; then a decay.
+/// One initial network per seed; for each learning rate a trunk in segments, each with a probe, and a decay.
 fn figure(lrs: &[f64], seeds: u32, segments: u32) -> Vec<Stage> {
     let mut stages = Vec::new();
     let mut add = |name: String, kind, parameters: Map, inputs| {
@@ -134,7 +133,7 @@ fn a_whole_sweep_that_changed_is_paired_in_its_order() {
 #[test]
 fn segments_are_paired_by_their_epochs_when_a_run_is_cut_otherwise() {
     let coarse = |stages: Vec<Stage>| -> Vec<Stage> {
-        // Without the second segment, and what starts from it.
+        // Without the second segment and its probe.
         let gone = |name: &str| name.ends_with("@2") || name == "f";
         let kept: Vec<usize> = (0..stages.len()).filter(|&place| !gone(&stages[place].name)).collect();
         let mut stages = stages;
@@ -229,7 +228,7 @@ fn tables_and_curves_are_looked_into() {
     assert_eq!(json["causes"][0]["change"], "lr: 0.1 → 0.2");
 }
 
-/// A graph of stages of three kinds that read some before them.
+/// A graph of stages of three kinds that read earlier stages.
 fn graph() -> impl Strategy<Value = Vec<Stage>> {
     prop::collection::vec((0_usize..3, prop::collection::vec(0_usize..30, 0..3)), 1..30).prop_map(|nodes| {
         let stage = |(place, (kind, inputs)): (usize, &(usize, Vec<usize>))| Stage {
@@ -254,7 +253,7 @@ fn behind(stages: &[Stage], first: usize) -> BTreeSet<usize> {
 }
 
 proptest! {
-    /// One parameter of one stage is another; in a sweep, it stands in the names of all that depends on it.
+    /// One parameter of one stage differs; in a sweep, the names of all its dependents contain it.
     #[test]
     fn one_changed_parameter_is_the_only_cause(a in graph(), at in 0_usize..30, named: bool) {
         let at = at % a.len();
@@ -273,7 +272,7 @@ proptest! {
         prop_assert_eq!(counts, (1, moved.len() - 1));
     }
 
-    /// Whatever the closures, every stage is in one pair at most and none is lost.
+    /// For all closures, every stage is in at most one pair and none is lost.
     #[test]
     fn pairs_are_a_matching(a in graph(), b in graph()) {
         let (a, b) = (closure(&a), closure(&b));
@@ -302,7 +301,7 @@ fn large_closures_are_compared_in_a_second() {
     let (mut a, mut b) = (figure(&lrs(0.0), 5, 100), figure(&lrs(20.0), 5, 100));
     a.iter_mut().for_each(|stage| table(stage, 0.0));
     b.iter_mut().for_each(|stage| table(stage, 7.0));
-    // All at one place, and no name the same.
+    // All stages have the same position and no two have the same name.
     let many = |offset: usize| {
         (0..10_000).map(move |i| Stage {
             name: format!("f/init[seed={}]", i + offset),

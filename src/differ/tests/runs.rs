@@ -1,4 +1,4 @@
-//! Runs of training that part in known places.
+//! Training runs that diverge at known points.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ fn listed(state: &State, prefix: &str) -> Vec<(String, ObjectDigest)> {
     state.iter().map(|(name, values)| (format!("{prefix}{name}"), hash(values))).collect()
 }
 
-/// A run from the first state, a segment to each of the others; each keeps momentum, too.
+/// A run that starts from the first state, with one segment to each other state; all states include momentum.
 fn run(states: &[(State, State)]) -> Vec<Stage> {
     let outputs = |(weights, momentum): &(State, State)| {
         vec![("weights", checkpoint(weights)), ("momentum", checkpoint(momentum)), ("metrics", vec![])]
@@ -54,7 +54,7 @@ fn run(states: &[(State, State)]) -> Vec<Stage> {
     states.iter().enumerate().map(stage).collect()
 }
 
-/// Bisects and counts the tensors that were fetched.
+/// Bisects two runs and counts the fetched tensors.
 fn bisected(a: &[Stage], b: &[Stage]) -> (Bisection, usize) {
     let sides = [closure(a), closure(b)];
     let mut fetched = 0;
@@ -72,7 +72,7 @@ fn states(count: u32) -> Vec<(State, State)> {
 }
 
 proptest! {
-    /// One bit of one value is flipped in some segment, and all later states are others.
+    /// One bit of one value is flipped in some segment, and all later states differ.
     #[test]
     fn a_flipped_bit_is_found(
         segments in 1_u32..8, at in 0_usize..8, kept: bool, tensor in 0_usize..3, place in 0_usize..6, bit in 0_u32..23,
@@ -109,7 +109,7 @@ fn equal_runs_are_counted_and_why_others_part_is_said() {
     let (found, fetched) = bisected(&whole, &whole[..3]);
     assert_eq!((found.equal, found.partings.len(), fetched), (1, 0, 0), "as far as both go");
 
-    // Another learning rate from the second segment on.
+    // The learning rate differs from the second segment on.
     let mut states_b = states(4);
     (states_b[2], states_b[3]) = ((state(50), state(51)), (state(52), state(53)));
     let mut other = run(&states_b);
@@ -117,7 +117,7 @@ fn equal_runs_are_counted_and_why_others_part_is_said() {
     let parting = bisected(&whole, &other).0.partings.remove(0);
     assert_eq!((parting.number, parting.same_key, parting.changes), (2, false, vec!["lr: 0.1 → 0.2".to_owned()]));
 
-    // Another start.
+    // The start differs.
     let mut states_b: Vec<_> = (0..4).map(|i| (state(i + 60), state(i + 70))).collect();
     states_b[0].1 = states(1)[0].1.clone();
     let mut other = run(&states_b);
@@ -129,7 +129,7 @@ fn equal_runs_are_counted_and_why_others_part_is_said() {
     let first = parting.tensors.first.unwrap();
     assert_eq!((first.name.as_str(), first.distance.unwrap().differing), ("a.weight", 6));
 
-    // Nothing to compare with.
+    // The second closure is empty.
     let (found, _) = bisected(&whole, &[]);
     assert_eq!(found.only, [vec!["f/run@3".to_owned()], vec![]]);
     assert_eq!(bisected(&[], &whole).0.only, [vec![], vec!["f/run@3".to_owned()]]);
@@ -162,16 +162,16 @@ fn records_that_hide_what_differs_are_seen_through() {
     let first = parting.tensors.first.unwrap();
     assert_eq!((first.name.as_str(), first.misstated), ("b.weight", vec![Side::B]));
 
-    // One that diverged lists nothing.
+    // The record of a diverged run lists no tensors.
     b[1].tensors.clear();
     let parting = bisected(&a, &b).0.partings.remove(0);
     assert_eq!((parting.tensors.differing, parting.tensors.first.unwrap().name.as_str()), (None, "b.weight"));
 
-    // Bytes that are not at hand.
+    // The bytes are not available.
     let b = closure(&run(&altered));
     let first = bisect(&closure(&a), &b, &mut |_, _, _| None).partings.remove(0).tensors.first.unwrap();
     assert_eq!(
         (first.name.as_str(), first.distance, first.reason.as_str()),
-        ("b.weight", None, "the bytes are not at hand")
+        ("b.weight", None, "the bytes are not available")
     );
 }

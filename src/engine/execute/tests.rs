@@ -5,7 +5,7 @@ use crate::stages::Notes;
 use base::work::{Dataset, Source};
 use store::ObjectState;
 
-/// Yields what it was given, or fails.
+/// Returns the products that it was given, or fails.
 struct Scripted(Option<Result<Vec<Product>, StageError>>);
 
 impl Runner for Scripted {
@@ -36,7 +36,7 @@ fn product(name: &'static str, bytes: &[u8]) -> Product {
     Product { name, object: ObjectDigest::of(bytes), bytes: bytes.to_vec() }
 }
 
-/// Images of a source, in a store of their own.
+/// A stage with images of a source, in its own store.
 struct Bench {
     _folder: tempfile::TempDir,
     store: Store,
@@ -95,7 +95,7 @@ fn few_bytes_travel_in_the_record_and_many_apart() {
     assert_eq!(made.record.outputs[1].inline.as_deref(), Some(&few[..]));
     assert_eq!(made.objects.iter().map(|(object, _)| *object).collect::<Vec<_>>(), [ObjectDigest::of(&many)]);
     let Provenance { stage, who, finished, device, machine, .. } = &made.record.provenance;
-    // Images do not depend on what computes.
+    // Images do not depend on the device or machine.
     assert_eq!((&**stage, &**who, *finished, &**device, &**machine), ("images", "me@here", 7, "cpu", ""));
 }
 
@@ -120,15 +120,15 @@ fn what_another_process_brought_is_not_computed_again() {
     let record = made.record.clone();
     drop(made);
     bench.store.publish(&record).unwrap();
-    // It was looked at before there was a record.
+    // The stage was looked up before there was a record.
     assert!(matches!(bench.execute(&first, false, &mut Scripted(None)), Ok(Executed::Cached(_))));
-    // All of its bytes are gone.
+    // All of its bytes are missing.
     let dropped = bench.job(&["train"]);
     assert_eq!(bench.store.state(&ObjectDigest::of(&train)).unwrap(), ObjectState::Missing);
     let again = bench.execute(&dropped, false, &mut Scripted(Some(Ok(outputs()))));
     assert!(matches!(again, Ok(Executed::Made(_))));
     drop(again);
-    // Then those that are needed came.
+    // Then the needed bytes arrived.
     bench.store.put(&train).unwrap();
     let Ok(Executed::Cached(known)) = bench.execute(&dropped, false, &mut Scripted(None)) else { panic!() };
     let Knowledge::Known { bytes, .. } = known else { panic!() };
@@ -144,7 +144,7 @@ fn an_import_whose_bytes_are_gone_is_to_be_imported_again() {
     let job = Job { known: Knowledge::Waits, ..Bench::new(Source::Shapes10).job(&[]) };
     let failed = bench.execute(&job, false, &mut Scripted(Some(Err(gone()))));
     assert!(matches!(failed, Err(EngineError::NotImported(Source::Cifar10))));
-    // Of anything else the stage has failed.
+    // For any other source, the stage has failed.
     let bench = Bench::new(Source::Shapes10);
     let failed = bench.execute(&bench.job(&[]), false, &mut Scripted(Some(Err(gone()))));
     assert!(matches!(failed, Err(EngineError::Stage { stage, .. }) if stage == "images"));

@@ -32,7 +32,7 @@ impl Recorded for Memory {
     }
 }
 
-/// Records stand as their names say.
+/// Assigns standings to records by name.
 struct Named(BTreeMap<RecordDigest, Standing>);
 
 impl Preference for Named {
@@ -64,8 +64,8 @@ fn outline(name: &str) -> Outline {
     Outline { digest: RecordDigest::of(name.as_bytes()), outputs: vec![output("train"), output("test")] }
 }
 
-/// Which of these outcomes of one key is used, if the bytes of some are at hand and they stand as said; and whether it is
-/// known that there are several.
+/// Returns which of these outcomes of one key is used, given the outcomes whose bytes are present and their standings,
+/// and whether the key is reported to have several outcomes.
 fn used(outcomes: &[&str], at_hand: &[&str], standings: &[(&str, Standing)]) -> (Option<String>, bool) {
     let graph = graph(Source::Shapes10);
     let preference = Named(standings.iter().map(|(name, s)| (RecordDigest::of(name.as_bytes()), *s)).collect());
@@ -115,11 +115,11 @@ fn a_stage_waits_is_absent_or_known_as_its_inputs_are() {
     let Knowledge::Known { bytes, .. } = first else { panic!("{first:?}") };
     assert_eq!(bytes, &[Bytes::Dropped, Bytes::Dropped]);
     let Knowledge::Absent { key: of_a, .. } = second else { panic!("{second:?}") };
-    // What it reads is in its key.
+    // The key includes the inputs.
     memory.outlines.insert(*key, vec![outline("b")]);
     let Knowledge::Absent { key: of_b, .. } = &all(&memory)[1] else { panic!() };
     assert_ne!(of_a, of_b);
-    // A record without the output that is read is a wrong one.
+    // A record that lacks the output that is read is invalid.
     let nothing = Outline { outputs: vec![], ..outline("c") };
     memory.outlines.insert(*key, vec![nothing]);
     let wrong = Resolver::new(&memory, &graph, &Indifferent).all(&[true, true]);
@@ -135,7 +135,7 @@ fn what_was_not_imported_is_an_error_for_a_run_and_waits_in_a_plan() {
     assert!(matches!(resolver(&memory), Err(EngineError::NotImported(Source::Cifar10))));
     let plan = Resolver::new(&memory, &graph, &Indifferent).outlook(&[true, true]).unwrap();
     assert!(plan.iter().all(|known| matches!(known, Knowledge::Waits)));
-    // The newest is read, though its bytes are gone and an older one's are not.
+    // The newest record is used, although only the bytes of an older one are present.
     memory.outlines.insert(parts, vec![outline("newest"), outline("older")]);
     memory.objects = outline("older").outputs.iter().map(|output| output.object).collect();
     let Knowledge::Absent { key, .. } = resolver(&memory).unwrap().remove(0) else { panic!() };
@@ -161,7 +161,7 @@ fn what_a_store_remembers_is_what_it_holds() {
     };
     let told = |knowledge: Vec<Knowledge>| format!("{knowledge:?}");
     let look = |store: &Store| told(Resolver::new(store, &graph, &Indifferent).all(&[true, true]).unwrap());
-    // Without an index nothing is remembered.
+    // Without an index nothing is cached.
     let anew = || {
         let store = Store::open(folder.path()).unwrap();
         let resolver = Resolver::new(&store, &graph, &Indifferent);
@@ -178,7 +178,7 @@ fn what_a_store_remembers_is_what_it_holds() {
             assert_eq!(look(&store), anew());
         }
     }
-    // Bytes that are gone, and a second outcome: memory holds no longer.
+    // Missing bytes and a second outcome invalidate the cached outcome.
     let object = ObjectDigest::of(b"bytes of train");
     #[allow(clippy::disallowed_methods, reason = "it disturbs the store from outside")]
     std::fs::remove_file(store.root().join(store::object_path(&object))).unwrap();

@@ -1,4 +1,4 @@
-//! Everything that can happen to a stage, tried at every stage of a small graph.
+//! Tries everything that can happen to a stage at every stage of a small graph.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -16,16 +16,16 @@ use base::record::{Output, Provenance, Record};
 use base::work::{Dataset, Source, Work};
 use store::{Claim, object_path};
 
-/// What each stage reads: a diamond, and a stage apart.
+/// The inputs of each stage: a diamond and a separate stage.
 const EDGES: [&[StageId]; 5] = [&[], &[0], &[0], &[1, 2], &[]];
 const TARGETS: [StageId; 2] = [3, 4];
 const OUTPUTS: [&str; 2] = ["train", "test"];
-/// Longer than any run takes: who is not done by then hangs.
+/// Longer than any run takes: a run that is not done by then hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What a panic on purpose says.
+/// Message of an intentional panic.
 const ON_PURPOSE: &str = "on purpose";
 
-/// What happens to one stage.
+/// Trouble that happens to one stage.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Trouble {
     Nothing,
@@ -35,31 +35,31 @@ enum Trouble {
     Panics,
     /// The user interrupts it.
     Cancelled,
-    /// The device has no room, once.
+    /// The device runs out of memory once.
     OutOfMemory,
-    /// So it is while another stage records a step.
+    /// The device runs out of memory once, while another stage records a step.
     WhileRecording,
-    /// It is made, but the device was short of memory, once.
+    /// It is computed, but the device was short of memory once.
     Short,
-    /// So it is while the stage apart runs beside it.
+    /// It is computed, but the device was short of memory once, while the separate stage ran in parallel.
     ShortBeside,
-    /// The device is short of memory whenever it is made.
+    /// The device is short of memory whenever it is computed.
     AlwaysShort,
     /// Its steps cannot be recorded.
     NotRecorded,
-    /// The device never has room.
+    /// The device never has enough memory.
     NeverRoom,
     /// Another process computes it.
     Elsewhere,
-    /// Another process begins it, and dies.
+    /// Another process starts it and dies.
     ElsewhereDies,
-    /// Another process begins it, and dies; then it fails here.
+    /// Another process starts it and dies; then it fails here.
     ElsewhereThenFails,
-    /// Its record is there, its bytes are not.
+    /// Its record is present, but its bytes are missing.
     Dropped,
-    /// So it is, and another process brings them.
+    /// Its record is present but its bytes are missing, and another process restores them.
     DroppedElsewhere,
-    /// What it made cannot be stored.
+    /// Its outputs cannot be stored.
     NotStored,
 }
 
@@ -92,14 +92,14 @@ impl Trouble {
     }
 }
 
-/// A store, a graph in it that nobody else has, and what happens.
+/// A store, a graph that no other trial uses, and the trouble that happens.
 struct Trial {
     store: Arc<Store>,
     graph: Graph,
-    /// The records that the graph yields.
+    /// The records of the graph's stages.
     records: Vec<Record>,
     bytes: BTreeMap<ObjectDigest, Vec<u8>>,
-    /// The seed of the first stage: by its seed a stage is known.
+    /// The seed of the first stage; seeds identify stages.
     base: u64,
     at: StageId,
     trouble: Trouble,
@@ -144,12 +144,12 @@ impl Trial {
         self.ran[id].load(Ordering::SeqCst)
     }
 
-    /// Whether a stage is the one, or needs it.
+    /// Returns whether a stage is the one with the trouble or depends on it.
     fn needs(&self, id: StageId) -> bool {
         id == self.at || EDGES[id].iter().any(|&input| self.needs(input))
     }
 
-    /// Stores a stage's record, and its bytes.
+    /// Stores a stage's record and, if `with_bytes`, its bytes.
     fn publish(&self, id: StageId, with_bytes: bool) {
         for output in self.records[id].outputs.iter().filter(|output| with_bytes && output.inline.is_none()) {
             self.store.put(&self.bytes[&output.object]).unwrap();
@@ -157,7 +157,7 @@ impl Trial {
         self.store.publish(&self.records[id]).unwrap();
     }
 
-    /// What was there and who was at it before the run.
+    /// Sets up the store's state before the run; returns another process's claim, if there is one.
     fn prepare(&self) -> Option<Claim> {
         if matches!(self.trouble, Dropped | DroppedElsewhere) {
             fn all_before(id: StageId, found: &mut Vec<StageId>) {
@@ -177,14 +177,14 @@ impl Trial {
         self.trouble.is_elsewhere().then(|| self.store.claim(&self.records[self.at].parts.key()).unwrap().unwrap())
     }
 
-    /// Puts a folder where an object has its name, or takes it away.
+    /// Creates a folder under the name of an object, or removes it.
     fn block(&self, blocked: bool) {
         let path = self.store.root().join(object_path(&self.records[self.at].outputs[0].object));
         #[allow(clippy::disallowed_methods, reason = "it disturbs the store from outside")]
         if blocked { std::fs::create_dir(path) } else { std::fs::remove_dir(path) }.unwrap();
     }
 
-    /// Makes the targets. When the stage is found to be another process's, that one ends.
+    /// Makes the targets. When another process is found to be running the stage, that process ends.
     fn make(&self, jobs: usize, keep_going: bool) -> (Summary, Vec<Event>) {
         let mut claim = self.prepare();
         let environment = Environment { who: "me".into(), now: || 0 };
@@ -217,7 +217,7 @@ impl Trial {
     }
 }
 
-/// Runs nothing: it knows what would come out.
+/// Runs nothing, since it knows the outputs in advance.
 struct Fake<'a>(&'a Trial);
 
 impl Runner for Fake<'_> {
@@ -257,7 +257,7 @@ impl Runner for Fake<'_> {
         };
         let outputs = OUTPUTS.iter().zip(&trial.records[id].outputs).map(|(name, output)| product(name, output));
         if trial.trouble == ShortBeside {
-            // They meet.
+            // Both stages have started.
             while trial.ran(0) == 0 || trial.ran(4) == 0 {
                 thread::yield_now();
             }
@@ -278,7 +278,7 @@ impl Runner for Fake<'_> {
     }
 }
 
-/// A store in memory, where it can be had: nothing here is about disks.
+/// Creates a store in memory where possible, since these tests are not about disks.
 fn store() -> (tempfile::TempDir, Arc<Store>) {
     let memory = Path::new("/dev/shm");
     let folder = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap();
@@ -286,7 +286,7 @@ fn store() -> (tempfile::TempDir, Arc<Store>) {
     (folder, Arc::new(store))
 }
 
-/// Panics on purpose are not worth a message.
+/// Suppresses the messages of intentional panics.
 fn quiet_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -299,7 +299,7 @@ fn quiet_panics() {
     });
 }
 
-/// Runs something that may hang, and says so if it does.
+/// Runs a function that may hang, and fails if it does.
 fn in_time<T: Send + 'static>(what: &str, run: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     let thread = thread::spawn(move || {
@@ -313,7 +313,7 @@ fn in_time<T: Send + 'static>(what: &str, run: impl FnOnce() -> T + Send + 'stat
     thread.join().unwrap_or_else(|_| panic!("{what}"))
 }
 
-/// What must be so after a run, whatever happened.
+/// Checks everything that must hold after a run.
 fn check(trial: &Trial, jobs: usize, keep_going: bool, what: &str) {
     let (summary, events) = trial.make(jobs, keep_going);
     let Trial { trouble, at, .. } = *trial;
@@ -326,7 +326,7 @@ fn check(trial: &Trial, jobs: usize, keep_going: bool, what: &str) {
         of.collect()
     };
     let all = 0..EDGES.len();
-    // Out of memory is a failure where no other stage could end.
+    // Running out of memory is a failure if no other stage is running.
     let fails = match trouble {
         Fails | Panics | NeverRoom | ElsewhereThenFails | NotStored => true,
         OutOfMemory | WhileRecording => !summary.errors.is_empty(),
@@ -334,7 +334,7 @@ fn check(trial: &Trial, jobs: usize, keep_going: bool, what: &str) {
     };
     if fails {
         let [error, rest @ ..] = &summary.errors[..] else { panic!("{what}: no error") };
-        // Readers that began while it was stored miss their input.
+        // Readers that started while it was being stored lack their input.
         assert!(rest.is_empty() || trouble == NotStored, "{what}: {:?}", summary.errors);
         let panicked = matches!(error, EngineError::Panicked { stage, .. } if *stage == format!("s{at}"));
         assert_eq!(panicked, trouble == Panics, "{what}: {error}");
@@ -354,14 +354,14 @@ fn check(trial: &Trial, jobs: usize, keep_going: bool, what: &str) {
             _ if id == at && not_here => assert_eq!(ran, 0, "{what}: it is computed twice"),
             _ if id == at && again => assert!(ran >= 1, "{what}"),
             _ if id == at => assert_eq!(ran, 1, "{what}"),
-            // What was made is in memory until it is stored, and readers may start.
+            // Outputs are in memory until they are stored, and readers may start.
             _ if trial.needs(id) && trouble == NotStored => assert!(ran <= 1, "{what}"),
             _ if trial.needs(id) && (fails || trouble == Cancelled) => assert_eq!(ran, 0, "{what}: {id} ran"),
             _ if stops => assert!(ran <= 1, "{what}"),
             _ => assert!(ran <= 1 && is_known(id), "{what}: {id} ran {ran} times"),
         }
         assert!(ended(id).len() <= 1, "{what}: {events:?}");
-        // Whether readers of what could not be stored had ended by then is chance.
+        // Whether readers of outputs that could not be stored had ended by then is random.
         if trouble != NotStored || !trial.needs(id) {
             let is_computed = ended(id).iter().any(|outcome| matches!(outcome, Outcome::Computed(_)));
             assert_eq!(is_computed, is_known(id) && ran > 0, "{what}: {id}");
@@ -371,7 +371,7 @@ fn check(trial: &Trial, jobs: usize, keep_going: bool, what: &str) {
     assert_eq!(events.iter().filter(|event| **event == said).count(), usize::from(trouble == NotRecorded), "{what}");
     let again = events.iter().filter(|event| matches!(event, Event::Again(_))).count();
     match trouble {
-        // Alone nothing would be otherwise; with one beside it, fewer is alone.
+        // Alone, running it again changes nothing; with one stage in parallel, the lower limit makes it run alone.
         Short | AlwaysShort => assert!(again < jobs && trial.ran(at) == 1 + again, "{what}: {events:?}"),
         _ => assert_eq!(again, 0, "{what}"),
     }
@@ -381,7 +381,7 @@ fn check(trial: &Trial, jobs: usize, keep_going: bool, what: &str) {
     let is_computed = |event: &&Event| matches!(event, Event::Ended { outcome: Outcome::Computed(_), .. });
     let computed = events.iter().filter(is_computed).count();
     assert_eq!(summary.computed, computed, "{what}");
-    // Bytes that were brought again are no new record.
+    // Restored bytes do not create a new record.
     assert_eq!(summary.published.len(), computed - usize::from(trouble == Dropped), "{what}");
 }
 
@@ -403,7 +403,7 @@ fn whatever_happens_to_whichever_stage() {
                     if trouble == NotStored {
                         trial.block(false);
                     }
-                    // What ended is kept: the next run computes the rest, and nothing twice.
+                    // Finished stages are kept: the next run computes only the others.
                     let next = Trial {
                         trouble: Nothing,
                         cancel: AtomicBool::new(false),
@@ -440,7 +440,7 @@ fn stages_of_one_key_wait_for_each_other_and_not_for_another_process() {
     in_time("two stages of one key", move || {
         for base in [1000, 2000, 3000] {
             let mut trial = Trial::new(&store, base, Nothing, 0);
-            // The second and third stage read the same: so they are to do the same.
+            // The second and third stage read the same input; now they also do the same work.
             trial.graph.stages[2].work = trial.graph.stages[1].work.clone();
             trial.records[2] = trial.records[1].clone();
             let third = trial.records[2].outputs[0].object;
@@ -475,14 +475,14 @@ fn without_threads_it_says_so_and_with_few_it_works() {
             let started = AtomicUsize::new(0);
             let builder = || match started.fetch_add(1, Ordering::SeqCst) {
                 number if number < allowed => Builder::new(),
-                // No system gives a thread so much.
+                // No system gives a thread a stack of this size.
                 _ => Builder::new().stack_size(usize::MAX / 4),
             };
             let runner = |_| -> Box<dyn Runner> { Box::new(Fake(&trial)) };
             let crew = Crew { runner: &runner, thread: &builder, ask_again: ASK_AGAIN };
             let made = make_with(&request, &crew, &mut |_| {});
             match allowed {
-                // One to store, and one to work.
+                // One thread stores, and one works.
                 2 => assert_eq!(made.unwrap().computed, EDGES.len()),
                 _ => assert!(matches!(made, Err(EngineError::Threads(_))), "{made:?}"),
             }
@@ -527,7 +527,7 @@ fn what_comes_out_otherwise_than_recorded_gives_its_readers_other_keys() {
     let (_folder, store) = store();
     in_time("what comes out otherwise", move || {
         let mut trial = Trial::new(&store, 7000, Dropped, 1);
-        // All but the end was computed from bytes that are gone, and do not come again.
+        // All stages but the last were computed from bytes that are missing and cannot be recomputed.
         let honest = trial.records.clone();
         trial.records[1].outputs[0].object = ObjectDigest::of(b"never again");
         let gone = trial.records[1].outputs[0].object;

@@ -1,11 +1,11 @@
-//! What concerns some targets only.
+//! Tests that targets are affected only by the parts of a pipeline that they need.
 
 use super::super::{Contents, Need, Pipeline, expand};
 use super::{FIG3, graph_named};
 
 const FIG2: &str = include_str!("../../../pipelines/fig2.toml");
 
-/// The pipeline fig2 reduced to some needs: the stages' kinds and the figures, or what is wrong.
+/// Reduces the pipeline fig2 to some needs; returns the stages' kinds and the figures, or the error.
 fn reduced(needs: &[Need], sets: &[&str]) -> Result<(Vec<&'static str>, Vec<String>), String> {
     let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
     let mut pipeline = Pipeline::read("fig2", "fig2.toml", FIG2, "smoke", &sets).unwrap();
@@ -20,7 +20,7 @@ fn reduced(needs: &[Need], sets: &[&str]) -> Result<(Vec<&'static str>, Vec<Stri
 #[test]
 fn a_target_needs_its_own_stages_only() {
     let panel = |id: &str| Need::Panel("fig2".into(), id.into());
-    // Panel a shows the ends of the runs: no probe, no curvature.
+    // Panel a shows the ends of the runs, and needs neither probes nor curvature.
     let late = ["trunk.checkpoint_first=20"];
     assert!(graph_named("fig2", FIG2, "smoke", &late).unwrap_err()[0].contains("there is no checkpoint after"));
     assert_eq!(reduced(&[panel("a")], &late), Ok((vec!["dataset", "figure", "init", "train"], vec!["fig2a".into()])));
@@ -31,7 +31,7 @@ fn a_target_needs_its_own_stages_only() {
     // A setting that no stage uses at all is a mistake for every target.
     let error = reduced(&[panel("a")], &["trunk.lr=1"]).unwrap_err();
     assert!(error.contains("now no stage uses the setting `lr`"), "{error}");
-    // What is needed has the same keys and names as in the whole.
+    // Needed stages have the same keys and names as in the whole pipeline.
     let whole = graph_named("fig2", FIG2, "smoke", &[]).unwrap();
     let needs = ["fig2", "fig6b", "fig7", "fine-tuned"].map(|name| Need::Figure(name.into()));
     let sets: Vec<String> = Vec::new();

@@ -1,4 +1,4 @@
-//! Sweeps that a curve does not tell apart.
+//! Tests sweeps whose values a curve does not distinguish.
 
 use super::{FIG3, graph, graph_named};
 
@@ -8,7 +8,7 @@ const GRID: &str = include_str!("../../../pipelines/grid.toml");
 const PROP3: &str = include_str!("../../../pipelines/prop3.toml");
 const TWO_BATCHES: &str = include_str!("../../../tests/fixtures/mistakes/two_batches.toml");
 
-/// What is said of a pipeline with some of its text replaced.
+/// Returns the complaints about a pipeline with some of its text replaced.
 fn complaints(text: &str, changes: &[(&str, &str)], sets: &[&str]) -> String {
     let changed = changes.iter().fold(text.to_owned(), |text, (old, new)| {
         assert!(text.contains(old), "{old}");
@@ -19,7 +19,7 @@ fn complaints(text: &str, changes: &[(&str, &str)], sets: &[&str]) -> String {
 
 #[test]
 fn a_sweep_that_a_curve_does_not_name_is_refused() {
-    // With `last` only the first value was drawn, and the rest trained and dropped.
+    // With `last`, only the first value would be drawn, and the others trained in vain.
     let line = TWO_BATCHES.lines().position(|line| line == "[[panel.curve]]").unwrap() + 1;
     assert_eq!(
         complaints(TWO_BATCHES, &[], &[]),
@@ -32,7 +32,7 @@ fn a_sweep_that_a_curve_does_not_name_is_refused() {
     let text = complaints(GRID, &[], &["variant=[\"text\",\"official-code\"]"]);
     assert!(text.contains("curve `test error`: the setting `variant` has 2 values"), "{text}");
     assert!(text.contains("curve `trace`: the setting `variant`"), "all of them: {text}");
-    // Without `last` the drawing failed after all the training.
+    // Without `last`, the drawing would fail after all the training.
     let text = complaints(
         FIG4,
         &[("noise      = 0.5", "noise = \"$noise\""), ("seed = [0]", "seed = [0]\nnoise = [0.5, 0.6]")],
@@ -42,7 +42,7 @@ fn a_sweep_that_a_curve_does_not_name_is_refused() {
     let text = complaints(FIG3, &[], &["wd=[0.015,0.03]"]);
     assert!(text.contains("the setting `wd` has 2 values") && text.contains("per = [\"lr\", \"wd\"]"), "{text}");
     assert!(!text.contains("over ="), "the seeds are averaged already: {text}");
-    // Curves average over `seed` unless they say otherwise.
+    // Curves average over `seed` by default.
     let text = complaints(
         FIG4,
         &[
@@ -58,13 +58,13 @@ fn a_sweep_that_a_curve_does_not_name_is_refused() {
         text.contains("the setting `run` has 2 values") && text.contains("over = \"run\" for their mean"),
         "{text}"
     );
-    // Several at once; claims too.
+    // Several settings at once, and in claims as well.
     let text = complaints(FIG3, &[], &["wd=[0.015,0.03]", "beta=[0.9,0.99]"]);
     assert!(text.contains("the settings `beta` (2 values) and `wd` (2 values) have several values"), "{text}");
     let claims = FIG3.find("[[claim]]").map(|at| FIG3[..at].lines().count()).unwrap();
     let lines: Vec<usize> = text.lines().filter_map(|line| line.split(':').nth(1)?.parse().ok()).collect();
     assert!(lines.iter().any(|line| *line > claims), "{text}");
-    // Two combinations that stand at one place: 0.1·0.02 and 0.2·0.01.
+    // Two combinations with the same position: 0.1·0.02 and 0.2·0.01.
     let product = [
         ("x     = \"$lr\"\ny     = \"$wd\"", "x = \"$lr * $wd\"\ny = \"test_error\""),
         ("mark  = \"heat\"", "mark = \"points\""),
@@ -81,7 +81,7 @@ fn what_tells_tables_apart_is_accepted() {
     let fine = |text: &str, changes: &[(&str, &str)], sets: &[&str]| {
         assert_eq!(complaints(text, changes, sets), "", "{changes:?} {sets:?}");
     };
-    // A name of the axis, the epoch, a single value, one that is picked.
+    // A setting named by the axis, the epoch, a single value, and a picked one.
     fine(FIG2, &[], &[]);
     fine(FIG3, &[], &["wd=[0.03]"]);
     fine(TWO_BATCHES, &[("last  = true", "last = true\npick = { batch = 1 }")], &[]);
@@ -121,7 +121,7 @@ fn what_a_curve_names_its_stages_depend_on() {
         let text = complaints(TWO_BATCHES, &[&other[..], changes].concat(), &["batch=16"]);
         assert!(text.contains(wanted), "{wanted}: {text}");
     }
-    // What is nowhere drawn of.
+    // A curve without any data.
     let text = complaints(FIG2, &[("per     = \"lr\"\nonly    = \"probe\"", "per = \"lr\"")], &[]);
     assert!(text.contains("curve `LR 0.0001`: `trace` does not exist at [lr=0.0001]: say only = \"trace\""), "{text}");
     let text = complaints(
@@ -129,7 +129,7 @@ fn what_a_curve_names_its_stages_depend_on() {
         &[("table  = \"tuned\"\nx      = \"step\"", "table = \"tuned\"\nlast = true\nx = \"step\"")],
         &[],
     );
-    assert!(text.contains("the tuned of `valley` has no epochs, so none is the last"), "{text}");
+    assert!(text.contains("the tuned of `valley` has no epochs, so it has no last one"), "{text}");
 }
 
 #[test]
