@@ -87,8 +87,8 @@ pub enum AttestationError {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    #[serde(default)]
-    attestation: Vec<Row>,
+    #[serde(default, rename = "receipt")]
+    attestations: Vec<Row>,
 }
 
 #[derive(Deserialize)]
@@ -162,7 +162,7 @@ impl Attestation {
             return Err(syntax(format!("the file has more than {LIMIT} bytes")));
         }
         let file: File = toml::from_str(text).map_err(|error| syntax(error.to_string().trim_end().to_owned()))?;
-        let count = file.attestation.len();
+        let count = file.attestations.len();
         let read = |(place, row): (usize, Row)| {
             let segments = |lines: Vec<String>| lines.iter().map(|line| segment(line)).collect::<Result<Vec<_>, _>>();
             let by: PublicKey = row.by.parse().map_err(|error| syntax(format!("{error}")))?;
@@ -185,7 +185,7 @@ impl Attestation {
             }
             Ok(Self { said, by, signature })
         };
-        file.attestation.into_iter().enumerate().map(read).collect()
+        file.attestations.into_iter().enumerate().map(read).collect()
     }
 }
 
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_attestation_of_other_outputs_counts_for_nothing() {
+    fn an_attestation_of_other_outputs_counts_for_nothing() {
         let mut other = lock();
         other.stages[0].outputs.insert("weights".into(), ObjectDigest::of(b"forged"));
         let coverage = coverage(&other, &[attestation(&[0], &[], &SecretKey::generate().unwrap())]);

@@ -95,7 +95,7 @@ fn a_process_that_is_killed_leaves_a_sound_store_and_no_claim() {
     let mut records = 0;
     for milliseconds in [0, 3, 7, 19, 41] {
         let mut child = Command::new(std::env::current_exe().unwrap());
-        child.args(["--ignored", "--exact", "crate::tests::processes::works_until_it_is_killed"]);
+        child.args(["--ignored", "--exact", "tests::processes::works_until_it_is_killed"]);
         let mut child = child.env(FOLDER, folder.path()).stdout(std::process::Stdio::null()).spawn().unwrap();
         let start = Instant::now();
         while store.stats().unwrap().kinds.get("train").map_or(0, |kind| kind.records) <= records {
