@@ -91,7 +91,7 @@ pub fn to_host(tensor: &tch::Tensor) -> Result<tch::Tensor, tch::TchError> {
         Ok(gpu) if tensor.device().is_cuda() => gpu.to_host(tensor).ok(),
         _ => None,
     }
-    // Ordinary memory can be available when pinned memory is not.
+    // Ordinary host memory can be available when pinned memory is not.
     .map_or_else(|| tensor.f_to_device(tch::Device::Cpu), Ok)
 }
 
