@@ -50,7 +50,7 @@ pub enum LearnError {
     /// Bytes that are not a checkpoint.
     #[error("not a readable safetensors file: {0}")]
     Checkpoint(#[from] safetensors::SafeTensorError),
-    /// Images, labels or an order that do not fit together.
+    /// Images, labels or an order that do not match.
     #[error("{0}")]
     Data(String),
     /// Training diverged.

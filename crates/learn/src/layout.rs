@@ -163,7 +163,7 @@ impl Builder {
         Affine { weight, bias: true }
     }
 
-    /// He et al. 2016 for 32×32 images: norm of the image, 3×3 stem, four stages of widths w, 2w, 4w, 8w
+    /// Adds the network of He et al. 2016 for 32×32 images: norm of the image, 3×3 stem, four stages of widths w, 2w, 4w, 8w
     /// (each except the first halves the resolution), norm, ReLU, mean over positions, linear layer. The
     /// scale-invariant form is that of the paper's appendix and the authors' code.
     fn residual(&mut self, blocks_a_stage: [usize; 4], width: usize, classes: usize) -> Wiring {
@@ -194,8 +194,8 @@ impl Builder {
         Wiring::Residual { input_norm, stem, blocks, final_norm, head }
     }
 
-    /// Configuration D without batch norm and dropout, with the linear layers 8w, 8w, classes. Layers are numbered as in
-    /// PyTorch's `Sequential`, where ReLUs and pools have numbers too.
+    /// Adds VGG's configuration D without batch norm and dropout, with the linear layers 8w, 8w, classes. Layers are numbered
+    /// as in PyTorch's `Sequential`, where ReLUs and pools have numbers too.
     fn vgg(&mut self, width: usize, classes: usize) -> Wiring {
         let mut features = Vec::new();
         let (mut channels, mut number) = (3, 0);

@@ -92,18 +92,18 @@ pub(super) struct Doubt {
 }
 
 impl Doubt {
-    /// Claimed: the difference is below 0.
+    /// Returns the p-values of the claim that the difference is below 0.
     pub fn below(test: &TTest) -> Self {
         Self { claimed: test.p_below(0.0), opposite: test.p_above(0.0) }
     }
 
-    /// Claimed: the difference is above 0.
+    /// Returns the p-values of the claim that the difference is above 0.
     pub fn above(test: &TTest) -> Self {
         Self { claimed: test.p_above(0.0), opposite: test.p_below(0.0) }
     }
 
-    /// Claimed: the difference is between two bounds. Both tests have to reject. For the opposite one rejection is enough, so
-    /// its p is doubled.
+    /// Returns the p-values of the claim that the difference is between two bounds. Both tests have to reject. For the opposite,
+    /// one rejection is enough, so its p is doubled.
     pub fn within(test: &TTest, low: f64, high: f64) -> Self {
         let opposite = (2.0 * test.p_below(low).min(test.p_above(high))).min(1.0);
         Self { claimed: test.p_above(low).max(test.p_below(high)), opposite }

@@ -1,4 +1,4 @@
-//! From the comparisons of all claims of a figure to their verdicts: corrections, lines, decisions.
+//! Verdicts on all claims of a figure from their comparisons: corrections, lines, decisions.
 
 use super::compare::{Comparison, Doubt, short};
 use super::looks::{ALPHA, Runs, factor};
@@ -45,12 +45,14 @@ impl Weighed {
 struct Direction(Vec<f64>);
 
 impl Direction {
-    /// All comparisons have to go as claimed: the claim's p is the largest, and no correction is necessary.
+    /// Returns the claimed direction. All comparisons have to go as claimed, so the claim's p is the largest, and no correction
+    /// is necessary.
     fn claimed(doubts: &[Asked], looks: f64) -> Self {
         Self(doubts.iter().map(|doubt| doubt.as_ref().map_or(1.0, |doubt| looks * doubt.claimed).min(1.0)).collect())
     }
 
-    /// One comparison in the opposite direction is enough: the claim's p is the smallest, times their number (Bonferroni).
+    /// Returns the opposite direction. One comparison in it is enough, so the claim's p is the smallest, times their number
+    /// (Bonferroni).
     fn opposite(doubts: &[Asked], looks: f64) -> Self {
         let many = looks * doubts.len() as f64;
         Self(doubts.iter().map(|doubt| doubt.as_ref().map_or(1.0, |doubt| many * doubt.opposite).min(1.0)).collect())

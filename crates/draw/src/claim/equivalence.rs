@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(level(&[8.0, 10.3, 12.4, 9.0, 11.5], theirs, 0.8), Standing::NotKnown);
         assert_eq!(level(&[10.25], theirs, 0.8), Standing::NotKnown);
         assert_eq!(level(&[10.2, 10.3], theirs, 0.8), Standing::NotKnown);
-        // Runs that agree to the last digit have no spread of their own.
+        // Runs that agree to the last digit have no spread.
         assert_eq!(level(&[10.0; 5], published(10.0, None), 0.8), Standing::NotKnown);
         assert_eq!(level(&[90.0; 5], theirs, 0.8), Standing::Differs);
         assert_eq!(level(&[], theirs, 0.8), Standing::NotKnown);

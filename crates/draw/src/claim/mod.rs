@@ -56,14 +56,14 @@ pub struct Series {
 }
 
 /// Part of the horizontal range: shares of it from 0 to 1, such as `[0.5, 1.0]` for the second half, ends included. The
-/// range is that of all finite x of all curves of the claim, and is counted evenly, whatever the axis.
+/// range is that of all finite x of all curves of the claim, and is divided linearly, also for a logarithmic axis.
 pub type Window = [f64; 2];
 
 /// The statement of a claim. Unless stated otherwise, each of several sets is judged separately, as a part of one claim.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Statement {
-    /// Every curve of the first of two sets lies below its partner in the second, the curve with the same index.
+    /// Every curve of the first of two sets is below the curve with the same index in the second.
     Below {
         /// Whether logarithms of levels are compared.
         #[serde(default)]

@@ -116,7 +116,7 @@ pub fn power(difference: f64, runs: usize, claims: usize, cases: u32) -> f64 {
 mod tests {
     use super::*;
 
-    /// Three standard errors of a share near 5 %, estimated from `cases` cases.
+    /// Returns three standard errors of a share near 5 %, estimated from `cases` cases.
     fn slack(cases: u32) -> f64 {
         3.0 * (0.05 * 0.95 / f64::from(cases)).sqrt()
     }

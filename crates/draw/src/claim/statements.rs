@@ -65,7 +65,7 @@ fn several(sets: &[Vec<Series>]) -> Result<(), ClaimError> {
     if sets.iter().any(|set| set.len() < 2) { Err(ClaimError::Sets("two or more curves in every set")) } else { Ok(()) }
 }
 
-/// Claimed: `a` is on one side of `b`.
+/// Returns the comparison that claims that `a` is on one side of `b`.
 fn between(a: &Series, b: &Series, span: Span, way: Towards, log: bool) -> Result<Comparison, ClaimError> {
     let evidence = Evidence::difference(&Levels::of(a, span)?, &Levels::of(b, span)?, log)?;
     let label = if a.label == b.label { String::new() } else { format!("{}: ", b.label) };
@@ -74,7 +74,7 @@ fn between(a: &Series, b: &Series, span: Span, way: Towards, log: bool) -> Resul
     Ok(sided(subject, object, evidence, way))
 }
 
-/// Claimed: a difference is on one side of 0.
+/// Returns the comparison that claims that a difference is on one side of 0.
 fn sided(subject: String, object: String, evidence: Evidence, way: Towards) -> Comparison {
     let (words, doubt): (_, fn(&_) -> _) = match way {
         Towards::Lower => (["below", "above"], Doubt::below),
@@ -184,7 +184,7 @@ fn slope(sets: &[Vec<Series>], span: Span, low: f64, high: f64) -> Result<Vec<Co
     sets.iter().flatten().map(of_curve).collect()
 }
 
-/// Claimed: a number is between two bounds.
+/// Returns the comparison that claims that a number is between two bounds.
 fn within(subject: String, object: String, evidence: Evidence, [low, high]: [f64; 2]) -> Comparison {
     let doubt = evidence.test.map(|test| Doubt::within(&test, low, high));
     Comparison { subject, words: ["within", "outside"], object, counts: evidence.counts, doubt }

@@ -7,7 +7,7 @@ use base::rng::Stream;
 const ALL: Window = [0.0, 1.0];
 const NAN: f64 = f64::NAN;
 
-/// A curve of constant replicas at x = 0, …, 9.
+/// Returns a curve of constant replicas at x = 0, …, 9.
 fn flat(label: &str, levels: &[f64]) -> Series {
     of(label, levels, |level, _| level)
 }
@@ -17,7 +17,7 @@ fn of(label: &str, levels: &[f64], y: impl Fn(f64, f64) -> f64) -> Series {
     Series { label: label.into(), replicas: levels.iter().map(points).collect() }
 }
 
-/// A curve with the given values at the given x.
+/// Returns a curve with the given values at the given x.
 fn at(label: &str, x: &[f64], replicas: &[&[f64]]) -> Series {
     let points = |y: &&[f64]| x.iter().copied().zip(y.iter().copied()).collect();
     Series { label: label.into(), replicas: replicas.iter().map(points).collect() }
@@ -37,7 +37,7 @@ const BELOW: Statement = Statement::Below { log: false };
 #[test]
 fn below_is_judged_in_pairs() {
     let (low, high) = (flat("LR 0.1", &[2.5, 2.9, 2.2]), flat("LR 0.1", &[39.1, 37.0, 41.2]));
-    // scipy 1.17.1: ttest_rel(…, alternative="less").pvalue = 0.000746615; the first look may spend half of 5 %.
+    // scipy 1.17.1: ttest_rel(…, alternative="less").pvalue = 0.000746615; the first look can spend half of 5 %.
     let (verdict, lines) = run(BELOW, &[vec![low.clone()], vec![high.clone()]]);
     assert_eq!(verdict, Verdict::Reproduced);
     assert_eq!(

@@ -81,7 +81,9 @@ pub enum FigureError {
         column: String,
     },
     /// A row has no place on the horizontal axis.
-    #[error("panel `{panel}`, curve `{curve}`: table `{table}` has {value} in column `{column}`, which is no position")]
+    #[error(
+        "panel `{panel}`, curve `{curve}`: table `{table}` has {value} in column `{column}`, which is not a position"
+    )]
     Position {
         /// The panel's id.
         panel: String,
@@ -146,7 +148,7 @@ pub enum FigureError {
         /// The text with the character.
         text: String,
     },
-    /// The numbers are not those of this figure.
+    /// The numbers do not belong to this figure.
     #[error("the numbers do not fit the figure: {0}")]
     Numbers(String),
     /// The drawing cannot be rasterised.

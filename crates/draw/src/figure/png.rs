@@ -17,7 +17,7 @@ pub fn png(svg: &str) -> Result<Vec<u8>, FigureError> {
     let size = tree.size();
     let (width, height) = pixels(f64::from(size.width()), f64::from(size.height()))?;
     let pixmap = tiny_skia::Pixmap::new(width, height);
-    let mut pixmap = pixmap.ok_or_else(|| fail(format!("{width} times {height} is no size")))?;
+    let mut pixmap = pixmap.ok_or_else(|| fail(format!("{width} times {height} is not a valid size")))?;
     let scale = tiny_skia::Transform::from_scale(style::PNG_SCALE, style::PNG_SCALE);
     resvg::render(&tree, scale, &mut pixmap.as_mut());
     let encoded = pixmap.encode_png().map_err(|e| fail(e.to_string()))?;

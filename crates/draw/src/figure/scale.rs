@@ -16,7 +16,7 @@ pub(super) struct Scale {
     pub zero: Option<Zero>,
 }
 
-/// A row of its own for 0, below a break of a logarithmic axis.
+/// A separate row for 0, below a break of a logarithmic axis.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Zero {
     /// The upper end of the row, transformed; its lower end is that of the axis.

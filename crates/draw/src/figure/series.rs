@@ -53,7 +53,7 @@ impl Point {
 ///
 /// # Errors
 /// If a table or column is missing, an x is not finite, a replica has two values at one x, or panels or
-/// curves cannot be told apart.
+/// curves cannot be distinguished.
 pub fn numbers(figure: &Figure, tables: &BTreeMap<String, Table>) -> Result<Table, FigureError> {
     names_differ(figure)?;
     let mut rows: Vec<(&Panel, &Curve, Point)> = Vec::new();
@@ -239,7 +239,7 @@ fn summary(x: f64, y: f64, values: Vec<Value>, scale: Scale) -> Point {
     finite.sort_by(f64::total_cmp);
     let (n, diverged) = (finite.len() as i64, (values.len() - finite.len()) as i64);
     let (mean, std, low, high) = match finite[..] {
-        // Written out, since the sign of a computed NaN differs between processors.
+        // NaN is a constant here, because the sign of a computed NaN differs between processors.
         [] => (f64::NAN, f64::NAN, f64::NAN, f64::NAN),
         [only] => {
             let (low, high) = spread::of_estimate(only, own_error(only), scale);

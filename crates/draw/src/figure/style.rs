@@ -83,7 +83,7 @@ pub const MOST_TICKS: usize = 7;
 pub const MOST_BARE: f64 = 0.28;
 /// Largest part of an axis between two neighbouring labels, for requested ticks to be kept.
 pub const MOST_APART: f64 = 0.45;
-/// Least space between neighbouring tick labels of the horizontal axis.
+/// Smallest space between neighbouring tick labels of the horizontal axis.
 pub const TICK_GAP: f64 = 9.0;
 
 /// Number of pixels of the PNG per unit.

@@ -47,7 +47,7 @@ pub(super) fn figure_of(curves: Vec<Curve>) -> Figure {
     }
 }
 
-/// Four panels with bands, dashes, a diverged replica, a lone point, fixed ticks and an empty panel.
+/// Returns four panels with bands, dashes, a diverged replica, a lone point, fixed ticks and an empty panel.
 fn sample() -> (Figure, BTreeMap<String, Table>) {
     let mut stream = Stream::new(1, "figure test", &[]);
     let mut tables = BTreeMap::new();
@@ -369,7 +369,7 @@ fn a_drawing_can_be_too_large_for_pixels_but_is_never_attempted() {
     assert!(matches!(png("<svg"), Err(FigureError::Pixels(_))));
 }
 
-/// Panels with every mark, guides and a colour axis.
+/// Returns panels with every mark, guides and a colour axis.
 fn marked() -> (Figure, BTreeMap<String, Table>) {
     let mut tables = BTreeMap::new();
     let with = |label: &str, mark: Mark, colour: u32| Curve { mark, colour, ..curve(label, vec![vec!["t".into()]]) };

@@ -10,7 +10,7 @@ const CSV: &str = include_str!("../../../../reports/smoke/fig3.csv");
 /// Text that ends elements, attributes and scripts, and begins new ones.
 const HOSTILE: &str = "</script><script>hostile()</script>\"'><img src=x onerror=hostile()><!-- & \u{2028}]]></pre>";
 
-/// A table of plain comma-separated values; the named columns are text, the others numbers.
+/// Parses a table of plain comma-separated values; the named columns are text, the others numbers.
 fn table(csv: &str, text: &[&str]) -> Table {
     let rows: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
     let column = |(i, name): (usize, &&str)| {
@@ -106,7 +106,7 @@ fn smoke() -> Page {
     }
 }
 
-/// A figure with every mark, gaps, values that a logarithmic axis cannot show, and diverged runs.
+/// Returns a figure with every mark, gaps, values that a logarithmic axis cannot show, and diverged runs.
 fn marks() -> Section {
     let csv = "panel,curve,dashed,x,mean,std,low,high,n,diverged,extra\n\
         e,up,0,1,2,0.5,1.5,2.5,3,0,1\ne,up,0,2,NaN,NaN,NaN,NaN,0,3,1\ne,up,0,3,4,1,3,5,3,0,1\ne,up,0,4,5,9,-4,14,2,1,1\n\

@@ -222,7 +222,7 @@ impl Images {
 mod tests {
     use super::*;
 
-    /// Image `i` is filled with `i`, so that an image can be recognised by its first pixel.
+    /// Returns images where image `i` is filled with `i`, so that an image can be recognised by its first pixel.
     fn sample(labels: &[u8]) -> Images {
         let pixels = (0..labels.len()).flat_map(|i| vec![i as u8; IMAGE_BYTES]).collect();
         Images::new(pixels, labels.to_vec(), 3).unwrap()

@@ -114,7 +114,7 @@ impl Session {
         self
     }
 
-    /// See [`Session::with_float32_logits`].
+    /// Returns the setting of [`Session::with_float32_logits`].
     pub fn float32_logits(&self) -> bool {
         self.float32_logits
     }

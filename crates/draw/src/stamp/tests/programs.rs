@@ -20,7 +20,7 @@ fn run(folder: &Path, program: &str, arguments: &[&str]) -> Option<String> {
     }
 }
 
-/// A folder with `bare.pdf` and `stamped.pdf`.
+/// Returns a folder with `bare.pdf` and `stamped.pdf`.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let [.., (_, bare)] = drawings();

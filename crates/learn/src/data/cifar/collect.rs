@@ -267,12 +267,12 @@ fn of_arrays(layouts: &[Layout], arrays: [[Part; 2]; 2]) -> Result<Form, Fault> 
     let (highest, place) = arrays.iter().filter_map(of_part).max().unwrap_or_default();
     let fits = |layout: &&Layout| layout.labels.last().is_some_and(|&classes| u32::from(highest) < classes);
     let Some(layout) = layouts.iter().find(fits) else {
-        return Err(Fault::Content { file: place, reason: format!("there is the label {highest}, above CIFAR-100's") });
+        return Err(Fault::Content { file: place, reason: format!("the label {highest} is above those of CIFAR-100") });
     };
     if let [coarse, _] = *layout.labels
         && u32::from(highest) < coarse
     {
-        let reason = format!("there are the {coarse} coarse labels: save the fine ones");
+        let reason = format!("the labels are the {coarse} coarse ones: save the fine ones");
         return Err(Fault::Content { file: place, reason });
     }
     let wanted = [layout.images[0] * (layout.binary.len() - 1), layout.images[1]];

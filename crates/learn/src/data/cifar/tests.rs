@@ -208,7 +208,7 @@ fn arrays_of_the_wrong_size_are_refused() {
     above[3].1.pop();
     above[3].1.push(200);
     let error = import_bytes(&zip::tests::zip(&above, false)).unwrap_err().to_string();
-    assert_eq!(error, "cannot be used: in `y_test.npy`, there is the label 200, above CIFAR-100's");
+    assert_eq!(error, "cannot be used: in `y_test.npy`, the label 200 is above those of CIFAR-100");
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn coarse_labels_are_not_taken_for_classes() {
         arrays[place].1[labels..].iter_mut().for_each(|label| *label /= 5);
     }
     let error = import_bytes(&zip::tests::zip(&arrays, false)).unwrap_err().to_string();
-    assert_eq!(error, "cannot be used: in `y_train.npy`, there are the 20 coarse labels: save the fine ones");
+    assert_eq!(error, "cannot be used: in `y_train.npy`, the labels are the 20 coarse ones: save the fine ones");
 }
 
 #[test]
@@ -431,7 +431,7 @@ fn damaged_and_hostile_zips_are_refused() {
         let error = import_bytes(&changed).unwrap_err();
         assert!(matches!(&error, Fault::Damaged(_) | Fault::Size { .. } | Fault::Truncated), "{error}");
     }
-    // A member that unpacks to more than it says.
+    // A member that unpacks to more than its header states.
     let [_, cifar100] = small();
     let mut bomb = zip::tests::zip(&members(&cifar100), true);
     let place = bomb.windows(4).position(|window| window == b"PK\x01\x02").unwrap();
