@@ -1,5 +1,5 @@
-//! Writes the jumps through which tch's functions are reached (see `src/torch/mod.rs`) for the functions that
-//! `ci/setup` has found in the library it compiled. Without the feature `torch` there is nothing to do.
+//! Writes the jumps through which tch's functions are called (see `src/torch/mod.rs`), for the functions that
+//! `ci/setup` has found in the library it compiled. Without the feature `torch` this script does nothing.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -49,8 +49,8 @@ fn write_jumps() -> Result<(), String> {
     write_if_changed(&path, &text).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
-/// A function that goes on at the address in the table, with all arguments as they are. x16 is the register
-/// that the Arm calling convention gives to such jumps.
+/// Returns the assembly of a function that jumps to the address in the table and leaves all arguments unchanged. x16 is the
+/// register that the Arm calling convention reserves for such jumps.
 fn jump(system: &str, processor: &str, name: &str, offset: usize) -> Result<String, String> {
     match (system, processor) {
         ("linux", "x86_64") => {
@@ -64,7 +64,7 @@ fn jump(system: &str, processor: &str, name: &str, offset: usize) -> Result<Stri
             ".globl _{name}\n.private_extern _{name}\n.p2align 2\n_{name}:\n adrp x16, {{table}}@PAGE+{offset}\n \
              add x16, x16, {{table}}@PAGEOFF+{offset}\n ldr x16, [x16]\n br x16"
         )),
-        _ => Err(format!("the feature torch is not made for {processor} {system}: build with --no-default-features")),
+        _ => Err(format!("the feature torch does not support {processor} {system}: build with --no-default-features")),
     }
 }
 

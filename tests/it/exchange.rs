@@ -134,10 +134,10 @@ fn files_of_pytorchs_wrappers_are_taken_and_others_say_what_is_wrong() {
     let environment = Environment::new();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/weights");
     for (name, code, said) in [
-        ("real_compile", 0, "`_orig_mod.` taken off"),
-        ("real_dp", 0, "`module.` taken off"),
+        ("real_compile", 0, "removed `_orig_mod.` from"),
+        ("real_dp", 0, "removed `module.` from"),
         ("real_swa", 0, "warning: the file is of PyTorch's AveragedModel"),
-        ("real_bf16", 0, "94 tensors of bfloat16 widened"),
+        ("real_bf16", 0, "widened 94 tensors of bfloat16"),
         ("missing_one", 1, "missing: `head.bias` [10]"),
         ("shape_extra_dim", 1, "{k: v.float().contiguous() for k, v in model.state_dict().items()}"),
     ] {

@@ -1,4 +1,4 @@
-//! What is made of numbers: figures, the stamps in their files, pages, and verdicts on what the paper says. Pure.
+//! Figures, the stamps in their files, pages, and verdicts on the paper's claims, all computed from recorded numbers. Pure.
 
 pub mod claim;
 pub mod figure;

@@ -1,4 +1,4 @@
-//! Images on the device, and the order in which training takes them.
+//! Images on the device, and the order of the images in training.
 
 use tch::{Kind, Tensor};
 
@@ -9,16 +9,16 @@ use base::work::{InputScale, Model};
 
 /// Mean of each channel on the 0–255 scale: the authors' constants, for CIFAR-100 too.
 const MEAN: [f64; 3] = [125.307, 122.961, 113.8575];
-/// Standard deviation of each channel: the authors' constants (means over images, not of all pixels).
+/// Standard deviation of each channel: the authors' constants (means of the images' deviations, not that of all pixels).
 const STD: [f64; 3] = [51.5865, 50.847, 51.255];
-/// ImageNet's mean of each channel on the 0–1 scale, which the authors' VGG subtracts once more.
+/// ImageNet's mean of each channel on the 0–1 scale, which the authors' VGG subtracts in addition.
 const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
-/// ImageNet's standard deviation of each channel, likewise.
+/// ImageNet's standard deviation of each channel, by which the authors' VGG divides in addition.
 const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
-/// Bytes of an image, 3×32×32.
+/// Number of bytes of an image, 3×32×32.
 const IMAGE: usize = 3 * 32 * 32;
 
-/// A labelled set of images that lives on the device as bytes; normalised batch by batch.
+/// A labelled set of images, stored on the device as bytes and normalised batch by batch.
 pub struct Images {
     pixels: Tensor, // [n, 3, 32, 32], or [n, 32, 32, 3] if channels_last
     labels: Tensor,
@@ -31,7 +31,7 @@ impl Images {
     /// Puts `pixels`, `[n, 3, 32, 32]`, and `labels`, `[n]`, on the device, for a network.
     ///
     /// # Errors
-    /// If the lengths do not fit, there is no image, or a label is not one of the network's classes.
+    /// If the lengths do not match, there is no image, or a label is not one of the network's classes.
     pub fn new(pixels: &[u8], labels: &[u8], model: Model, arithmetic: Arithmetic) -> Result<Self, LearnError> {
         if labels.is_empty() || pixels.len() != labels.len() * IMAGE {
             let (pixels, labels) = (pixels.len(), labels.len());
@@ -60,23 +60,23 @@ impl Images {
         })
     }
 
-    /// Number of images.
+    /// Returns the number of images.
     pub fn count(&self) -> usize {
         self.labels.size().first().map_or(0, |&n| n as usize)
     }
 
-    /// Where what a batch is made of lies on the device.
+    /// Returns the addresses on the device of all the data from which batches are made.
     pub(super) fn addresses(&self) -> [*mut std::ffi::c_void; 4] {
         [&self.pixels, &self.labels, &self.mean, &self.std].map(Tensor::data_ptr)
     }
 
-    /// The images and labels at `rows` (int64, `[b]`): normalised `[b, 3, 32, 32]`, and `[b]`.
+    /// Returns the images and labels at `rows` (int64, `[b]`): normalised `[b, 3, 32, 32]`, and `[b]`.
     pub(super) fn gather(&self, rows: &Tensor) -> Result<(Tensor, Tensor), LearnError> {
         let x = self.normalised(self.pixels.f_index_select(0, rows)?)?;
         Ok((x, self.labels.f_index_select(0, rows)?))
     }
 
-    /// All images and labels in order, at most `batch` at a time.
+    /// Returns all images and labels in order, at most `batch` at a time.
     pub(super) fn chunks(&self, batch: usize) -> impl Iterator<Item = Result<(Tensor, Tensor), LearnError>> {
         let (count, batch) = (self.count(), batch.max(1));
         (0..count).step_by(batch).map(move |start| {
@@ -88,14 +88,14 @@ impl Images {
 
     fn normalised(&self, pixels: Tensor) -> Result<Tensor, LearnError> {
         let pixels = if self.channels_last { pixels.f_permute([0, 3, 1, 2])? } else { pixels };
-        // Cast first: bytes in [n, 32, 32, 3] then become floats of the same memory layout.
+        // The cast comes first, so that bytes in [n, 32, 32, 3] become floats of the same memory layout.
         let mut x = pixels.f_to_kind(self.mean.f_kind()?)?;
         Ok(x.f_sub_(&self.mean).and_then(|mut x| x.f_div_(&self.std))?)
     }
 }
 
-/// Mean and standard deviation of each channel on the 0–255 scale. Standardised twice is standardised once by
-/// m + s·m' and s·s', where m, s are CIFAR's and m', s' ImageNet's.
+/// Returns the mean and standard deviation of each channel on the 0–255 scale. Standardising twice equals standardising once
+/// with m + s·m' and s·s', where m, s are CIFAR's and m', s' ImageNet's.
 fn standardisation(input: InputScale) -> ([f64; 3], [f64; 3]) {
     match input {
         InputScale::Cifar => (MEAN, STD),
@@ -106,24 +106,24 @@ fn standardisation(input: InputScale) -> ([f64; 3], [f64; 3]) {
     }
 }
 
-/// The order of the images in one epoch of training. It depends on the seed and the epoch only, so that
-/// runs which differ in their learning rate see the same batches, and a resumed run those of an
+/// Returns the order of the images in one epoch of training. It depends only on the seed and the epoch, so that
+/// runs with different learning rates see the same batches, and a resumed run sees the same batches as an
 /// uninterrupted one.
 pub fn training_order(seed: u64, epoch: u32, images: usize) -> Vec<u32> {
     Stream::new(seed, "order", &[u64::from(epoch)]).permutation(images)
 }
 
-/// The order in one epoch of the probe that starts after `after` epochs of training.
+/// Returns the order in one epoch of the probe that starts after `after` epochs of training.
 pub fn probe_order(seed: u64, after: u32, epoch: u32, images: usize) -> Vec<u32> {
     Stream::new(seed, "probe-order", &[u64::from(after), u64::from(epoch)]).permutation(images)
 }
 
-/// The order of the pass that re-estimates the batch-norm statistics of averaged weights.
+/// Returns the order of the pass that re-estimates the batch-norm statistics of averaged weights.
 pub fn refresh_order(seed: u64, after: u32, images: usize) -> Vec<u32> {
     Stream::new(seed, "refresh-order", &[u64::from(after)]).permutation(images)
 }
 
-/// One pass over images in a given order, cut into batches; the last incomplete one is dropped.
+/// One pass over images in a given order, divided into batches. The last incomplete batch is dropped.
 pub struct Pass {
     rows: Tensor,
     batch: usize,
@@ -134,7 +134,7 @@ impl Pass {
     /// Puts `order`, indices of `images`, on the device.
     ///
     /// # Errors
-    /// If an index has no image, or there are not enough for one batch.
+    /// If an index has no image, or there are not enough images for one batch.
     pub fn new(order: &[u32], batch: usize, images: &Images) -> Result<Self, LearnError> {
         if batch == 0 || order.len() < batch {
             return Err(LearnError::Data(format!("{} images are not enough for a batch of {batch}", order.len())));
@@ -147,12 +147,12 @@ impl Pass {
         Ok(Self { rows, batch, steps: order.len() / batch })
     }
 
-    /// Number of whole batches.
+    /// Returns the number of whole batches.
     pub fn steps(&self) -> usize {
         self.steps
     }
 
-    /// Images a batch.
+    /// Returns the number of images per batch.
     pub fn batch(&self) -> usize {
         self.batch
     }

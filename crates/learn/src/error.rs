@@ -1,14 +1,14 @@
-//! What can go wrong with the numbers.
+//! Errors of this crate.
 
 use std::fmt;
 
-/// Where training left the finite numbers.
+/// Where training diverged, that is, where its numbers stopped being finite.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Divergence {
-    /// Epoch: of a run counted from the initial weights, of a probe from its start.
+    /// Epoch: counted from the initial weights for a run, and from its start for a probe.
     pub epoch: u32,
     /// First step of the epoch with a loss that is not finite; the number of steps if only the weights or
-    /// the running statistics at its end are not.
+    /// the running statistics at the end of the epoch are not finite.
     pub step: usize,
     /// Learning rate.
     pub lr: f64,
@@ -28,10 +28,10 @@ impl fmt::Display for Divergence {
     }
 }
 
-/// A computation that could not be done or whose result is of no use.
+/// A failed computation, or one with an unusable result.
 #[derive(Debug, thiserror::Error)]
 pub enum LearnError {
-    /// Sizes that no network of this program has.
+    /// Sizes that this program's networks do not allow.
     #[error("a network of width {width} for {classes} classes: the width must be 1 to 1024, the classes 2 to 256")]
     Size {
         /// Channels of the first stage.
@@ -39,27 +39,27 @@ pub enum LearnError {
         /// Number of classes.
         classes: u32,
     },
-    /// A tensor of a checkpoint is not what the network needs.
+    /// A tensor of a checkpoint that does not fit the network.
     #[error("tensor `{name}` {what}")]
     Misfit {
         /// The tensor.
         name: String,
-        /// What is wrong with it.
+        /// The fault of the tensor.
         what: String,
     },
-    /// Bytes that are no checkpoint.
+    /// Bytes that are not a checkpoint.
     #[error("not a readable safetensors file: {0}")]
     Checkpoint(#[from] safetensors::SafeTensorError),
-    /// Images, labels or an order that do not fit together.
+    /// Images, labels or an order that do not match.
     #[error("{0}")]
     Data(String),
-    /// Training left the finite numbers.
+    /// Training diverged.
     #[error("training diverged: {0}")]
     Diverged(Divergence),
-    /// The caller asked to stop.
+    /// The caller cancelled the computation.
     #[error("cancelled")]
     Cancelled,
-    /// libtorch refused.
+    /// libtorch returned an error.
     #[error("libtorch: {0}")]
     Torch(String),
 }
@@ -67,7 +67,7 @@ pub enum LearnError {
 #[cfg(feature = "torch")]
 impl From<tch::TchError> for LearnError {
     fn from(error: tch::TchError) -> Self {
-        // Torch's own messages go on with a C++ stack trace; the first line says it all.
+        // Torch's own messages continue with a C++ stack trace; the first line is the message.
         let text = match error {
             tch::TchError::Torch(text) => text,
             other => other.to_string(),

@@ -7,24 +7,24 @@ use super::batches::{Images, Pass};
 use super::model::{Network, Statistics, cross_entropy};
 use crate::torch::Session;
 
-/// How well a network does on a set of images.
+/// Loss and error of a network on a set of images.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Evaluation {
     /// Mean cross-entropy in nats.
     pub loss: f64,
-    /// Wrong answers in per cent.
+    /// Share of wrong answers in per cent.
     pub error_percent: f64,
     /// Number of wrong answers.
     pub wrong: u64,
 }
 
-/// Evaluates in eval mode (running statistics) on all images, `batch` at a time (1000 in the paper), forward in
-/// the precision of `session`. A loss that is not finite is a result too.
+/// Evaluates in eval mode (running statistics) on all images, `batch` at a time (1000 in the paper), with the
+/// forward pass in the precision of `session`. A loss that is not finite is a result too.
 ///
 /// # Errors
 /// If libtorch fails.
 pub fn evaluate(network: &Network, images: &Images, batch: usize, session: &Session) -> Result<Evaluation, LearnError> {
-    // Sums per batch stay on the device until the end.
+    // The sums of the batches stay on the device until the end.
     let sums = no_grad(|| {
         let sum = |chunk: Result<_, LearnError>| {
             let (x, y) = chunk?;
@@ -43,8 +43,8 @@ pub fn evaluate(network: &Network, images: &Images, batch: usize, session: &Sess
     Ok(Evaluation { loss: loss / count, error_percent: 100.0 * wrong as f64 / count, wrong })
 }
 
-/// The class with the largest logit and the cross-entropy in nats of every image, in eval mode; both NaN where the
-/// network's numbers are not finite.
+/// Returns the class with the largest logit and the cross-entropy in nats of every image, in eval mode. Both are NaN where
+/// the network's numbers are not finite.
 ///
 /// # Errors
 /// If libtorch fails.
@@ -64,8 +64,8 @@ pub fn predict(network: &Network, images: &Images, batch: usize) -> Result<Vec<(
     Ok(found)
 }
 
-/// Re-estimates the running statistics of averaged weights by one pass in training mode: the cumulative
-/// average of the batches' means and unbiased variances (what PyTorch calls momentum = None). Never in bfloat16.
+/// Re-estimates the running statistics of averaged weights by one pass in training mode, as the cumulative
+/// average of the batches' means and unbiased variances (momentum = None in PyTorch). The pass is never in bfloat16.
 ///
 /// # Errors
 /// If libtorch fails.

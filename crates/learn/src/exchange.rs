@@ -1,4 +1,4 @@
-//! Weights for and from other programs: names as PyTorch users expect them, and the network told by its tensors.
+//! Exchange of weights with other programs: names as in PyTorch, and recognition of a network by its tensors.
 
 mod elements;
 mod faults;
@@ -13,54 +13,54 @@ use super::layout::{Layout, layout};
 use super::weights::{Array, Weights};
 use base::work::{Model, ModelName};
 
-/// What the tensors of a network are called.
+/// Naming scheme for the tensors of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Names {
-    /// As here: those of a PyTorch module with the layout's structure (`stage2.0.norm1.weight`).
+    /// The names of this program: those of a PyTorch module with the layout's structure (`stage2.0.norm1.weight`).
     Own,
-    /// As in the authors' checkpoints (`layer2.0.bn1.weight`).
+    /// The names of the authors' checkpoints (`layer2.0.bn1.weight`).
     Authors,
 }
 
-/// The weights of `layout` (all of them, or its parameters alone) as a safetensors file under some names. PyTorch's
-/// `load_state_dict` takes a file with all of them as it is.
+/// Returns the weights of `layout` (all of them, or only its parameters) as a safetensors file with the given names. PyTorch's
+/// `load_state_dict` can read a file with all weights directly.
 ///
 /// # Errors
-/// If an array's length is not that of its shape.
+/// If an array's length does not match its shape.
 pub fn export(weights: &Weights, layout: &Layout, names: Names) -> Result<Vec<u8>, LearnError> {
     let named = weights.iter().map(|(name, array)| (called(name, layout.model, names), array.clone()));
     named.collect::<Weights>().to_bytes()
 }
 
-/// What happens to numbers of 64 bits that are no float32.
+/// What to do with numbers of 64 bits that are not exact in float32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Float64 {
     /// The file is refused.
     Exact,
-    /// They are rounded to the nearest.
+    /// The numbers are rounded to the nearest float32.
     Rounded,
 }
 
 /// A network from a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Imported {
-    /// Which network.
+    /// The network.
     pub model: Model,
-    /// All of its tensors.
+    /// All tensors of the network.
     pub weights: Weights,
-    /// What was done to the file's names and numbers, in words.
+    /// Changes made to the file's names and numbers, in words.
     pub done: Vec<String>,
-    /// Whether the file is of PyTorch's `AveragedModel`: its running statistics are then those of the moment at which
-    /// averaging began, unless somebody estimated them again.
+    /// Whether the file comes from PyTorch's `AveragedModel`. Its running statistics are then those from the start of
+    /// averaging, unless they were estimated again.
     pub is_average: bool,
 }
 
-/// Reads a safetensors file under either names, and tells the network by them. What PyTorch's wrappers put before names
-/// and beside the tensors is passed over, and so are its counters of batches; numbers of 16 bits are widened. Safe on
+/// Reads a safetensors file with names of either scheme, and recognises the network by them. Prefixes and extra tensors of
+/// PyTorch's wrappers are ignored, and so are PyTorch's counters of batches; numbers of 16 bits are widened. Safe on
 /// untrusted bytes.
 ///
 /// # Errors
-/// If the bytes are no safetensors file, or its tensors are not those of a network of this program, with finite numbers
+/// If the bytes are not a safetensors file, or its tensors are not those of a network of this program, with finite numbers
 /// and variances that are not negative.
 pub fn import(bytes: &[u8], float64: Float64) -> Result<Imported, LearnError> {
     let file = SafeTensors::deserialize(bytes)?;
@@ -87,27 +87,27 @@ pub fn import(bytes: &[u8], float64: Float64) -> Result<Imported, LearnError> {
             return Err(LearnError::Misfit { name: short(full), what: format!("contains {bad}") });
         }
         if found.insert(name, Array { shape: view.shape().to_vec(), data }).is_some() {
-            let what = "is there twice, with and without the name of a wrapper".to_owned();
+            let what = "occurs twice, with and without the name of a wrapper".to_owned();
             return Err(LearnError::Misfit { name: short(full), what });
         }
     }
     let tensors = |number: usize| if number == 1 { "one tensor".to_owned() } else { format!("{number} tensors") };
     let mut done: Vec<_> = wrapped
         .into_iter()
-        .map(|(wrapper, number)| format!("`{wrapper}.` taken off the names of {}", tensors(number)))
+        .map(|(wrapper, number)| format!("removed `{wrapper}.` from the names of {}", tensors(number)))
         .collect();
     done.extend(types.into_iter().map(|(from, number)| match (from, float64) {
-        ("float64", Float64::Rounded) => format!("{} of float64 rounded to float32", tensors(number)),
+        ("float64", Float64::Rounded) => format!("rounded {} of float64 to float32", tensors(number)),
         ("float64", Float64::Exact) => {
-            format!("{} of float64 taken as float32, which all their numbers are", tensors(number))
+            format!("converted {} of float64 to float32 exactly", tensors(number))
         }
-        _ => format!("{} of {from} widened to float32", tensors(number)),
+        _ => format!("widened {} of {from} to float32", tensors(number)),
     }));
     let (model, weights) = told(found)?;
     Ok(Imported { model, weights, done, is_average })
 }
 
-/// The network that tensors are of, and the tensors under its names.
+/// Finds the network of the tensors, and returns the tensors with its names.
 fn told(mut found: BTreeMap<String, Array>) -> Result<(Model, Weights), LearnError> {
     let mut nearest: Option<(Faults, usize)> = None;
     for (_, name) in ModelName::ALL {
@@ -126,7 +126,7 @@ fn told(mut found: BTreeMap<String, Array>) -> Result<(Model, Weights), LearnErr
             }
         }
     }
-    // Where most of the tensors are others, no network is near.
+    // If most of the tensors are wrong, no network is similar.
     if let Some((faults, _)) = nearest.filter(|(faults, entries)| 2 * faults.count() <= *entries.max(&found.len())) {
         return Err(LearnError::Data(faults.describe()));
     }
@@ -136,15 +136,15 @@ fn told(mut found: BTreeMap<String, Array>) -> Result<(Model, Weights), LearnErr
         .next()
         .map_or(String::new(), |(name, array)| format!(" (the first is `{}` {:?})", short(name), array.shape));
     Err(LearnError::Data(format!(
-        "its {} tensors{first} are not those of {} under the names that `wdpipe export` gives them, nor of the authors' \
+        "its {} tensors{first} are not those of {}, with the names of `wdpipe export` or of the authors' \
          checkpoints",
         found.len(),
         known.join(", ")
     )))
 }
 
-/// A name without the parts that PyTorch's wrappers put into it (DataParallel, AveragedModel, torch.compile; around the
-/// network or a part of it), and these parts.
+/// Splits a name into the name without the parts that PyTorch's wrappers add (DataParallel, AveragedModel, torch.compile,
+/// around the network or a part of it), and these parts.
 fn unwrapped(name: &str) -> (String, BTreeSet<&'static str>) {
     const WRAPPERS: [&str; 2] = ["module", "_orig_mod"];
     let wrapper = |part: &str| WRAPPERS.into_iter().find(|wrapper| *wrapper == part);
@@ -160,13 +160,13 @@ fn type_name(dtype: Dtype) -> &'static str {
     }
 }
 
-/// A name from a file, short enough for a message.
+/// Shortens a name from a file for a message.
 fn short(name: &str) -> String {
     name.chars().take(80).collect()
 }
 
-/// The network that the tensors would be of, if they are of that kind: its sizes are those of first and last layer, and
-/// where one of them is missing or misshapen, what the other and the usual number of classes say.
+/// Guesses the network of the tensors, given its kind. Its sizes are those of the first and last layer. If one of the two is
+/// missing or misshapen, they follow from the other layer and the usual number of classes.
 fn guess(name: ModelName, names: Names, found: &BTreeMap<String, Array>) -> Option<Model> {
     let probe = Model::new(name, 1, 2);
     let (first, last) = if name.is_residual() { ("stem", "head") } else { ("features.0", "classifier.4") };
@@ -177,16 +177,16 @@ fn guess(name: ModelName, names: Names, found: &BTreeMap<String, Array>) -> Opti
     let classes = size(last, "weight", 0).or_else(|| size(last, "bias", 0)).unwrap_or(10);
     let mut model = Model::new(name, width, classes);
     model.conv_bias = name.is_residual() && array(first, "bias").is_some();
-    // Sizes that no network has are refused by the layout; here they are just another network.
+    // The layout refuses invalid sizes; here they only mean another network.
     layout(model).ok().map(|_| model)
 }
 
-/// What a tensor is called.
+/// Returns the name of a tensor in a naming scheme.
 fn called(name: &str, model: Model, names: Names) -> String {
     if names == Names::Own || !model.name.is_residual() {
         return name.to_owned();
     }
-    // The scale-invariant network's skip is a norm and a convolution, the others' a convolution alone.
+    // The skip of the scale-invariant network is a norm and a convolution; that of the others is only a convolution.
     let skip_conv = if model.name.is_scale_invariant() { "shortcut.1" } else { "shortcut.0" };
     let part = |(place, part): (usize, &str)| match (place, part) {
         (0, "input_norm") => "bn1".to_owned(),
@@ -274,7 +274,7 @@ mod tests {
         assert!(import(b"no file").is_err());
         assert!(import(&Weights::default().to_bytes().unwrap()).is_err());
     }
-    /// A file that PyTorch wrote of a network of width 2, by its name in the fixtures.
+    /// Returns a file that PyTorch wrote of a network of width 2, by its name in the fixtures.
     fn file(name: &str) -> Vec<u8> {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/weights");
         std::fs::read(folder.join(format!("{name}.safetensors"))).unwrap()
@@ -284,10 +284,10 @@ mod tests {
     fn what_pytorchs_wrappers_add_is_passed_over() {
         let model = Model::new(ModelName::PreactResnet18, 2, 10);
         for (name, done, is_average) in [
-            ("real_compile", "`_orig_mod.` taken off the names of 94 tensors", false),
-            ("real_dp", "`module.` taken off the names of 94 tensors", false),
-            ("real_swa", "`module.` taken off the names of 94 tensors", true),
-            ("real_bf16", "94 tensors of bfloat16 widened to float32", false),
+            ("real_compile", "removed `_orig_mod.` from the names of 94 tensors", false),
+            ("real_dp", "removed `module.` from the names of 94 tensors", false),
+            ("real_swa", "removed `module.` from the names of 94 tensors", true),
+            ("real_bf16", "widened 94 tensors of bfloat16 to float32", false),
         ] {
             let imported = import(&file(name), Float64::Exact).unwrap();
             assert_eq!(
@@ -314,7 +314,7 @@ mod tests {
         let both: Weights =
             ["stem.bias", "module.stem.bias"].map(|name| (name.to_owned(), array())).into_iter().collect();
         let error = import(&both.to_bytes().unwrap(), Float64::Exact).unwrap_err().to_string();
-        assert!(error.contains("is there twice"), "{error}");
+        assert!(error.contains("occurs twice"), "{error}");
     }
 
     #[test]
@@ -334,7 +334,7 @@ mod tests {
         let more =
             refused(own().chain([("fc.weight".to_owned(), Array { shape: vec![1, 2], data: vec![0.0; 2] })]).collect());
         assert!(more.ends_with("not part of the network: `fc.weight` [1, 2]"), "{more}");
-        // Without the layer that tells the width, and without the one that tells the classes.
+        // Without the layer that determines the width, and without the one that determines the classes.
         for (gone, shape) in [("stem.weight", "[2, 3, 3, 3]"), ("head.weight", "[10, 16]")] {
             let error = refused(own().filter(|(name, _)| name != gone).collect());
             assert!(error.ends_with(&format!("missing: `{gone}` {shape}")), "{error}");

@@ -1,4 +1,4 @@
-//! Initial weights, the same bits on every platform.
+//! Initial weights, with the same bits on every platform.
 
 use super::LearnError;
 use super::layout::{Entry, Layout, Role, layout};
@@ -8,10 +8,10 @@ use base::work::{InitScheme, Model, ModelName};
 
 /// Draws the initial weights and batch-norm statistics of `model`: parameters by `scheme`, γ = 1, β = 0,
 /// running mean 0 and variance 1. Every tensor has its own stream, named by its place in the layout. With a
-/// `radius` the trained parameters, taken together, are scaled to this norm. Computed in float64, rounded once.
+/// `radius`, the trained parameters together are scaled to this norm. The weights are computed in float64 and rounded once.
 ///
 /// # Errors
-/// If `model` has a senseless size.
+/// If `model` has an invalid size.
 pub fn initial_weights(
     model: Model,
     scheme: InitScheme,
@@ -38,7 +38,7 @@ pub fn initial_weights(
     Ok(rounded.collect())
 }
 
-/// Scales the trained parameters, taken together, to the norm `radius`; computed in float64, rounded once.
+/// Scales the trained parameters together to the norm `radius`, computed in float64 and rounded once.
 pub fn scaled_to(radius: f64, layout: &Layout, weights: &Weights) -> Weights {
     let trained = || layout.entries.iter().filter(|entry| entry.is_trained()).filter_map(|e| weights.get(&e.name));
     let square = trained().flat_map(|array| &array.data).fold(0.0, |sum, &x| sum + f64::from(x).powi(2));
@@ -52,7 +52,7 @@ pub fn scaled_to(radius: f64, layout: &Layout, weights: &Weights) -> Weights {
     weights.iter().map(scaled).collect()
 }
 
-/// All tensors of a network with some parameters, and batch-norm statistics as before any training.
+/// Returns all tensors of a network with the given parameters and the batch-norm statistics before training.
 pub fn with_fresh_statistics(layout: &Layout, parameters: &Weights) -> Weights {
     let tensor = |entry: &Entry| {
         let fresh =
@@ -62,8 +62,8 @@ pub fn with_fresh_statistics(layout: &Layout, parameters: &Weights) -> Weights {
     layout.entries.iter().map(tensor).collect()
 }
 
-/// One number of a tensor. He: N(0, 2/(k²·out)) for convolutions and N(0, 2/in) for linear layers, biases
-/// 0 (He et al. 2015, as the authors' helper has it); PyTorch: U(±1/√in) for weights and biases, but for VGG's
+/// Draws one number of a tensor. He: N(0, 2/(k²·out)) for convolutions and N(0, 2/in) for linear layers, biases
+/// 0 (He et al. 2015, as in the authors' helper). PyTorch: U(±1/√in) for weights and biases, except for VGG's
 /// convolutions, which the authors draw as He.
 fn number(model: Model, entry: &Entry, scheme: InitScheme, stream: &mut Stream) -> f64 {
     let in_convolution = entry.name.starts_with("features");

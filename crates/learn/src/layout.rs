@@ -1,22 +1,22 @@
-//! What a network consists of: its tensors by name, shape and role, and how they are wired.
+//! The parts of a network: its tensors by name, shape and role, and how they are connected.
 //!
-//! Plain data, so that weights can be drawn, checked and compared without libtorch. Names are those of
-//! a PyTorch state dict of the same network, in its order.
+//! Layouts are plain data, so that weights can be drawn, checked and compared without libtorch. Names and order
+//! are those of a PyTorch state dict of the same network.
 
 use super::LearnError;
 use super::wiring::{Affine, Block, Feature, Norm, Skip, Wiring};
 use base::work::{Model, ModelName};
 
-/// What a tensor does; tells how it is drawn at the start and whether it is trained.
+/// The role of a tensor. It determines how the tensor is drawn at the start and whether it is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Weight of a convolution, `[out, in, k, k]`.
     Convolution,
     /// Weight of a linear layer, `[out, in]`.
     Linear,
-    /// Bias of a convolution or linear layer with so many inputs to each of its outputs.
+    /// Bias of a convolution or linear layer.
     Bias {
-        /// Inputs to each output of the layer.
+        /// Number of inputs to each output of the layer.
         fan_in: usize,
     },
     /// γ of a batch norm.
@@ -36,29 +36,29 @@ pub struct Entry {
     pub name: String,
     /// Sizes of the dimensions, row-major.
     pub shape: Vec<usize>,
-    /// What it does.
+    /// Role of the tensor.
     pub role: Role,
-    /// A parameter that keeps its initial value (the classifier of the scale-invariant network).
+    /// Whether this is a parameter that keeps its initial value (the classifier of the scale-invariant network).
     pub frozen: bool,
 }
 
 impl Entry {
-    /// Number of elements.
+    /// Returns the number of elements.
     pub fn count(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Whether it is a parameter, trained or frozen, rather than a running statistic.
+    /// Checks whether the tensor is a parameter, trained or frozen, and not a running statistic.
     pub fn is_parameter(&self) -> bool {
         !matches!(self.role, Role::Mean | Role::Variance)
     }
 
-    /// Whether SGD, weight decay, the sphere and the moving average act on it.
+    /// Checks whether SGD, weight decay, the sphere and the moving average act on the tensor.
     pub fn is_trained(&self) -> bool {
         self.is_parameter() && !self.frozen
     }
 
-    /// Inputs to each output of the layer; 1 for a norm.
+    /// Returns the number of inputs to each output of the layer; 1 for a norm.
     pub fn fan_in(&self) -> usize {
         match self.role {
             Role::Convolution | Role::Linear => self.shape.iter().skip(1).product(),
@@ -67,7 +67,7 @@ impl Entry {
         }
     }
 
-    /// Outputs that each input of the layer reaches: k²·out of a convolution.
+    /// Returns the number of outputs that each input of the layer affects: k²·out for a convolution.
     pub fn fan_out(&self) -> usize {
         match self.role {
             Role::Convolution | Role::Linear => self.count() / self.shape.get(1).copied().unwrap_or(1).max(1),
@@ -87,7 +87,7 @@ pub struct Layout {
     pub(super) wiring: Wiring,
 }
 
-/// The layout of `model`.
+/// Returns the layout of `model`.
 ///
 /// # Errors
 /// If the width is not in 1..=1024 or the number of classes not in 2..=256.
@@ -107,17 +107,17 @@ pub fn layout(model: Model) -> Result<Layout, LearnError> {
 }
 
 impl Layout {
-    /// The parameters, trained and frozen, in order.
+    /// Returns the parameters, trained and frozen, in order.
     pub fn parameters(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| entry.is_parameter())
     }
 
-    /// The trained parameters, in order.
+    /// Returns the trained parameters, in order.
     pub fn trained(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| entry.is_trained())
     }
 
-    /// Number of numbers that are parameters, and of those that are trained.
+    /// Returns the number of elements of all parameters, and of the trained parameters.
     pub fn parameter_counts(&self) -> (usize, usize) {
         (self.parameters().map(Entry::count).sum(), self.trained().map(Entry::count).sum())
     }
@@ -125,7 +125,7 @@ impl Layout {
 
 struct Builder {
     entries: Vec<Entry>,
-    /// Norms without parameters, a norm before each skip's convolution, a frozen classifier.
+    /// Whether norms have no parameters, each skip's convolution has a norm before it, and the classifier is frozen.
     invariant: bool,
     /// Whether the convolutions of a residual network have biases.
     bias: bool,
@@ -163,9 +163,9 @@ impl Builder {
         Affine { weight, bias: true }
     }
 
-    /// He et al. 2016 for 32×32 images: norm of the image, 3×3 stem, four stages of widths w, 2w, 4w, 8w
-    /// (each but the first halves the resolution), norm, ReLU, mean over positions, linear layer. The
-    /// scale-invariant form as the paper's appendix and the authors' code have it.
+    /// Adds the network of He et al. 2016 for 32×32 images: norm of the image, 3×3 stem, four stages of widths w, 2w, 4w, 8w
+    /// (each except the first halves the resolution), norm, ReLU, mean over positions, linear layer. The
+    /// scale-invariant form is that of the paper's appendix and the authors' code.
     fn residual(&mut self, blocks_a_stage: [usize; 4], width: usize, classes: usize) -> Wiring {
         let input_norm = self.norm("input_norm", 3);
         let stem = self.conv("stem", [3, width], 3, self.bias);
@@ -194,8 +194,8 @@ impl Builder {
         Wiring::Residual { input_norm, stem, blocks, final_norm, head }
     }
 
-    /// Configuration D without batch norm and dropout, with the linear layers 8w, 8w, classes. Layers count as in
-    /// PyTorch's `Sequential`, where ReLUs and pools have numbers too.
+    /// Adds VGG's configuration D without batch norm and dropout, with the linear layers 8w, 8w, classes. Layers are numbered
+    /// as in PyTorch's `Sequential`, where ReLUs and pools have numbers too.
     fn vgg(&mut self, width: usize, classes: usize) -> Wiring {
         let mut features = Vec::new();
         let (mut channels, mut number) = (3, 0);

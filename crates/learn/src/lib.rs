@@ -1,8 +1,8 @@
-//! The numbers: networks, training, evaluation and curvature. Knows nothing of stores, stages or
-//! pipelines: weights, images and seeds come in as values.
+//! Networks, training, evaluation and curvature. This crate does not depend on stores, stages or
+//! pipelines: it gets weights, images and seeds as values.
 //!
 //! [`layout`], [`init`] and [`weights`] are plain Rust. The rest computes with libtorch, which the caller
-//! has loaded before; every refusal of libtorch comes back as a [`LearnError`].
+//! must have loaded; every error of libtorch is returned as a [`LearnError`].
 
 pub mod data;
 mod error;

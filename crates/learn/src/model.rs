@@ -13,7 +13,7 @@ use base::work::Model;
 
 /// ε of every batch norm.
 const EPSILON: f64 = 1e-5;
-/// Parameters start at multiples of this many elements of the common buffer, so that each is aligned.
+/// Alignment: parameters start at multiples of this number of elements of the common buffer.
 const ALIGNMENT: usize = 16;
 
 /// Where and how a network is computed. The precision of products is the caller's
@@ -24,32 +24,32 @@ pub struct Arithmetic {
     pub device: Device,
     /// Element type of weights and activations: `Float`, or `Double` for checks.
     pub kind: Kind,
-    /// NHWC instead of NCHW memory layout.
+    /// Whether the memory layout is NHWC instead of NCHW.
     pub channels_last: bool,
 }
 
-/// Which statistics a batch norm divides by.
+/// Statistics that a batch norm uses.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Statistics {
-    /// Those of the batch; the running ones become (1 − m)·running + m·batch, the variance unbiased.
+    /// Those of the batch. The running statistics become (1 − m)·running + m·batch, with the unbiased variance.
     Update {
         /// m: 0.1 in training.
         momentum: f64,
     },
     /// Those of the batch; nothing is updated.
     Batch,
-    /// The running ones (eval mode).
+    /// The running statistics (eval mode).
     Running,
 }
 
 /// A network with its weights.
 ///
-/// All trained parameters are views of one buffer, so that an update of every one of them is a single operation.
+/// All trained parameters are views of one buffer, so that one operation can update all of them.
 pub struct Network {
     layout: Layout,
     arithmetic: Arithmetic,
     flat: Tensor,
-    /// By entry of the layout.
+    /// The tensors, in the order of the layout's entries.
     tensors: Vec<Tensor>,
 }
 
@@ -57,12 +57,12 @@ impl Network {
     /// Puts `weights` on the device.
     ///
     /// # Errors
-    /// If the weights are not those of `model`, or the device has no room for them.
+    /// If the weights are not those of `model`, or the device has not enough memory.
     pub fn new(model: Model, weights: &Weights, arithmetic: Arithmetic) -> Result<Self, LearnError> {
         Self::from_tensors(layout(model)?, arithmetic, |entry| tensor(entry, weights))
     }
 
-    /// The same from tensors of any kind, on any device, with the elements of each entry in row-major order.
+    /// Creates a network from tensors of any kind, on any device, with the elements of each entry in row-major order.
     pub(super) fn from_tensors(
         layout: Layout,
         arithmetic: Arithmetic,
@@ -76,8 +76,8 @@ impl Network {
         Self::assemble(layout, arithmetic, flat, values)
     }
 
-    /// A network with the trained parameters `flat` (packed as [`Network::flat`] is, and copied), the same frozen
-    /// ones, and statistics of its own.
+    /// Creates a network with a copy of the trained parameters `flat` (packed like [`Network::flat`]), the same frozen
+    /// parameters, and its own statistics.
     pub(super) fn with_parameters(&self, flat: &Tensor) -> Result<Self, LearnError> {
         let copies = self.tensors.iter().map(copied).collect::<Result<Vec<_>, _>>()?;
         Self::assemble(self.layout.clone(), self.arithmetic, copied(flat)?, copies)
@@ -97,48 +97,49 @@ impl Network {
         Ok(Self { layout, arithmetic, flat, tensors })
     }
 
-    /// Its tensors' names, shapes and roles.
+    /// Returns the tensors' names, shapes and roles.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// Where and how it is computed.
+    /// Returns where and how the network is computed.
     pub fn arithmetic(&self) -> Arithmetic {
         self.arithmetic
     }
 
-    /// Every tensor with its name, shape and role, in layout order.
+    /// Returns every tensor with its name, shape and role, in layout order.
     pub(super) fn tensors(&self) -> impl Iterator<Item = (&Entry, &Tensor)> {
         self.layout.entries.iter().zip(&self.tensors)
     }
 
-    /// All trained parameters in one buffer, which the network's own tensors are views of.
+    /// Returns all trained parameters in one buffer. The network's own tensors are views of it.
     pub(super) fn flat(&self) -> &Tensor {
         &self.flat
     }
 
-    /// The trained parameters, in layout order.
+    /// Returns the trained parameters, in layout order.
     pub(super) fn trained(&self) -> Vec<&Tensor> {
         let entries = self.layout.entries.iter().zip(&self.tensors);
         entries.filter(|(entry, _)| entry.is_trained()).map(|(_, tensor)| tensor).collect()
     }
 
-    /// Tensors shaped like the trained parameters (undefined ones count as zero) as one buffer in the order of [`Network::flat`].
+    /// Packs tensors shaped like the trained parameters (undefined ones count as zero) into one buffer in the order of
+    /// [`Network::flat`].
     pub(super) fn pack(&self, tensors: &[Tensor]) -> Result<Tensor, LearnError> {
         pack(&self.layout, self.arithmetic, tensors)
     }
 
-    /// The same for tensors of another kind, on another device.
+    /// Packs tensors like [`Network::pack`], but of another kind or on another device.
     pub(super) fn pack_as(&self, tensors: &[Tensor], kind: Kind, device: Device) -> Result<Tensor, LearnError> {
         pack(&self.layout, Arithmetic { kind, device, ..self.arithmetic }, tensors)
     }
 
-    /// The inverse of [`Network::pack`]: views of `flat`.
+    /// Returns the tensors in `flat` as views: the inverse of [`Network::pack`].
     pub(super) fn unpack(&self, flat: &Tensor) -> Result<Vec<Tensor>, LearnError> {
         unpack(&self.layout, self.arithmetic, flat)
     }
 
-    /// Parameters and running statistics on the host.
+    /// Returns parameters and running statistics on the host.
     ///
     /// # Errors
     /// If libtorch fails.
@@ -147,7 +148,7 @@ impl Network {
         host(&all)
     }
 
-    /// A buffer like [`Network::flat`] as named tensors on the host, and the frozen parameters with it: all
+    /// Returns a buffer like [`Network::flat`] as named tensors on the host, together with the frozen parameters: all
     /// parameters, without statistics.
     pub(super) fn parameter_weights(&self, flat: &Tensor) -> Result<Weights, LearnError> {
         let mut views = self.unpack(flat)?.into_iter();
@@ -159,7 +160,7 @@ impl Network {
         host(&values.collect::<Result<Vec<_>, LearnError>>()?)
     }
 
-    /// The inverse: a buffer on the device.
+    /// Returns named tensors as a buffer on the device: the inverse of [`Network::parameter_weights`].
     pub(super) fn parameter_buffer(&self, weights: &Weights) -> Result<Tensor, LearnError> {
         let load = |entry| place(entry, &tensor(entry, weights)?, self.arithmetic);
         self.pack(&self.layout.trained().map(load).collect::<Result<Vec<_>, _>>()?)
@@ -177,7 +178,7 @@ impl Network {
         Ok(())
     }
 
-    /// ‖w‖₂ over all trained parameters; accumulated in float64.
+    /// Returns ‖w‖₂ over all trained parameters, accumulated in float64.
     ///
     /// # Errors
     /// If libtorch fails.
@@ -186,7 +187,7 @@ impl Network {
         Ok(square.f_double_value(&[])?.sqrt())
     }
 
-    /// Whether all running statistics are finite; with a finite norm all that a checkpoint holds is.
+    /// Checks whether all running statistics are finite. If the norm is finite too, all numbers of a checkpoint are finite.
     pub(super) fn has_finite_statistics(&self) -> Result<bool, LearnError> {
         let statistics = self.tensors().filter(|(entry, _)| !entry.is_parameter());
         let sums = statistics.map(|(_, tensor)| tensor.f_abs()?.f_sum(Kind::Double)).collect::<Result<Vec<_>, _>>()?;
@@ -196,7 +197,7 @@ impl Network {
         Ok(Tensor::f_stack(&sums, 0)?.f_sum(Kind::Double)?.f_double_value(&[])?.is_finite())
     }
 
-    /// Scales the trained parameters to ‖w‖₂ = `radius` (the map Π of the paper's Eq. 2). Stays on the device.
+    /// Scales the trained parameters to ‖w‖₂ = `radius` (the map Π of the paper's Eq. 2), without waiting for the device.
     pub(super) fn project(&mut self, radius: f64) -> Result<(), LearnError> {
         no_grad(|| {
             let square = self.flat.f_to_kind(Kind::Double)?.f_square()?.f_sum(Kind::Double)?;
@@ -206,7 +207,7 @@ impl Network {
         })
     }
 
-    /// Mean cross-entropy of a batch, a scalar, forward in the precision of `session`.
+    /// Returns the mean cross-entropy of a batch, a scalar, with the forward pass in the precision of `session`.
     pub(super) fn loss(
         &self,
         x: &Tensor,
@@ -218,12 +219,12 @@ impl Network {
     }
 }
 
-/// Cross-entropy of logits `[b, c]` and labels `[b]`.
+/// Returns the cross-entropy of logits `[b, c]` and labels `[b]`.
 pub(super) fn cross_entropy(logits: &Tensor, labels: &Tensor, reduction: Reduction) -> Result<Tensor, LearnError> {
     Ok(logits.f_cross_entropy_loss(labels, None::<&Tensor>, reduction, -100, 0.0)?)
 }
 
-/// A copy with the same memory layout and no history.
+/// Returns a copy with the same memory layout and without a graph.
 pub(super) fn copied(tensor: &Tensor) -> Result<Tensor, LearnError> {
     Ok(tensor.f_detach()?.f_to_dtype(tensor.f_kind()?, false, true)?)
 }
@@ -232,20 +233,20 @@ fn misfit(entry: &Entry, what: &str) -> LearnError {
     LearnError::Misfit { name: entry.name.clone(), what: what.to_owned() }
 }
 
-/// An array as a tensor of one dimension, on the host.
+/// Returns an array as a tensor of one dimension, on the host.
 pub(super) fn tensor(entry: &Entry, weights: &Weights) -> Result<Tensor, LearnError> {
     let array = weights.get(&entry.name).filter(|array| array.data.len() == entry.count());
     let array = array.ok_or_else(|| misfit(entry, "is missing or has the wrong size"))?;
     Ok(Tensor::f_from_slice(&array.data)?)
 }
 
-/// A tensor of one dimension as an entry of a network.
+/// Returns a tensor of one dimension in the shape, kind and place of an entry of a network.
 fn place(entry: &Entry, tensor: &Tensor, arithmetic: Arithmetic) -> Result<Tensor, LearnError> {
     let shape: Vec<i64> = entry.shape.iter().map(|&size| size as i64).collect();
     Ok(tensor.f_view(shape.as_slice())?.f_to_kind(arithmetic.kind)?.f_to_device(arithmetic.device)?)
 }
 
-/// Tensors on the host, by one copy from the device.
+/// Returns tensors on the host, with one copy from the device.
 fn host(tensors: &[(&Entry, Tensor)]) -> Result<Weights, LearnError> {
     let rows = tensors.iter().map(|(_, tensor)| Ok(tensor.f_detach()?.f_to_kind(Kind::Float)?.f_reshape([-1])?));
     let mut rows = rows.collect::<Result<Vec<_>, LearnError>>()?;
@@ -261,7 +262,7 @@ fn host(tensors: &[(&Entry, Tensor)]) -> Result<Weights, LearnError> {
     tensors.iter().zip(rows).map(array).collect()
 }
 
-/// Elements of the buffer that an entry takes.
+/// Returns the number of elements that an entry takes in the buffer.
 fn padded(entry: &Entry) -> usize {
     entry.count().next_multiple_of(ALIGNMENT)
 }

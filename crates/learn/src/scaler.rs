@@ -1,7 +1,7 @@
-//! Loss scaling for float16, as PyTorch's `GradScaler` does it with its defaults (the authors' code uses it): the loss
-//! is multiplied by a scale before the backward pass, so that small gradients do not vanish; a step whose gradient is
-//! not finite is left out and halves the scale; 2,000 good steps in a row double it, as long as it stays finite.
-//! Nothing waits for the device.
+//! Loss scaling for float16, with the rules and defaults of PyTorch's `GradScaler`, which the authors' code uses. The loss
+//! is multiplied by a scale before the backward pass, so that small gradients do not vanish. A step whose gradient is
+//! not finite is skipped and halves the scale; 2,000 good steps in a row double the scale, as long as it stays finite.
+//! No operation waits for the device.
 
 use tch::{Device, Kind, Tensor};
 
@@ -11,7 +11,7 @@ use super::weights::{Array, Weights};
 
 /// The scale at the start of a run.
 const START: f32 = 65_536.0;
-/// Good steps in a row that double it.
+/// Number of good steps in a row that double the scale.
 const INTERVAL: f64 = 2_000.0;
 /// The largest power of two in float32.
 const LARGEST: f64 = (1_u128 << 127) as f64;
@@ -22,26 +22,26 @@ pub struct Scaler {
     streak: Tensor, // scalar: good steps since the scale last changed
 }
 
-/// A gradient of the scaled loss, looked at; on the device.
+/// The judgement of a gradient of the scaled loss, on the device.
 pub(super) struct Judged {
-    /// Whether it is finite; a scalar.
+    /// Whether the gradient is finite; a scalar.
     pub finite: Tensor,
-    /// What gives the gradient of the loss when it is multiplied by it; a scalar.
+    /// Factor that turns the gradient into that of the loss; a scalar.
     pub inverse: Tensor,
 }
 
-/// What a scaler consists of, as tensors of a checkpoint.
+/// Returns the parts of a scaler as tensors of a checkpoint.
 pub fn entries() -> [Entry; 2] {
     ["scale", "streak"].map(|name| Entry { name: name.to_owned(), shape: vec![1], role: Role::Scale, frozen: true })
 }
 
 impl Scaler {
-    /// At the start of a run.
+    /// Creates the scaler for the start of a run.
     pub(super) fn fresh(device: Device) -> Result<Self, LearnError> {
         Self::at(START, 0.0, device)
     }
 
-    /// As [`Scaler::weights`] gave it.
+    /// Restores a scaler from the result of [`Scaler::weights`].
     pub(super) fn from(weights: &Weights, device: Device) -> Result<Self, LearnError> {
         let value = |name: &str| {
             let number = weights.get(name).and_then(|array| array.data.first()).copied();
@@ -57,7 +57,7 @@ impl Scaler {
         Ok(Self { scale: scalar(scale)?, streak: scalar(streak)? })
     }
 
-    /// Its state on the host.
+    /// Returns the scaler's state on the host.
     pub(super) fn weights(&self) -> Result<Weights, LearnError> {
         let parts = [("scale", &self.scale), ("streak", &self.streak)];
         let array = |(name, tensor): (&str, &Tensor)| {
@@ -67,23 +67,23 @@ impl Scaler {
         parts.into_iter().map(array).collect()
     }
 
-    /// The loss to differentiate.
+    /// Returns the scaled loss, which is to be differentiated.
     pub(super) fn scaled(&self, loss: &Tensor) -> Result<Tensor, LearnError> {
         Ok(loss.f_mul(&self.scale)?)
     }
 
-    /// Looks at the gradient of [`Scaler::scaled`], and changes the scale for the next step.
+    /// Checks the gradient of [`Scaler::scaled`], and updates the scale for the next step.
     pub(super) fn judge(&mut self, gradient: &Tensor) -> Result<Judged, LearnError> {
-        // One number that is not finite makes the sum so; 16 bits are too few for finite ones to do that.
+        // One number that is not finite makes the sum not finite. Finite numbers of 16 bits are too small to overflow it.
         let finite = gradient.f_sum(gradient.f_kind()?)?.f_isfinite()?;
         // Exact: scales are powers of two.
         let inverse = self.scale.f_reciprocal()?;
         let good = finite.f_to_kind(Kind::Float)?;
         let streak = self.streak.f_add_scalar(1.0)?.f_mul(&good)?;
         let double = streak.f_ge(INTERVAL)?.f_to_kind(Kind::Float)?;
-        // ½ after a bad step, 1 after a good one, 2 after the last of a row.
+        // ½ after a bad step, 1 after a good one, 2 after the last of a series.
         let factor = good.f_mul_scalar(0.5)?.f_add_scalar(0.5)?.f_add(&double)?;
-        // In place: a step that was recorded finds them where they were.
+        // The updates are in place, because a recorded step uses fixed addresses.
         self.scale.f_copy_(&self.scale.f_mul(&factor)?.f_clamp_max(LARGEST)?)?;
         self.streak.f_copy_(&streak.f_mul(&double.f_neg()?.f_add_scalar(1.0)?)?)?;
         Ok(Judged { finite, inverse })

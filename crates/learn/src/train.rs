@@ -1,4 +1,4 @@
-//! Training by SGD with weight decay, freely or on a sphere, and the moving average of the parameters.
+//! Training by SGD with weight decay, unconstrained or on a sphere, and the moving average of the parameters.
 
 mod recorded;
 mod update;
@@ -17,21 +17,21 @@ use recorded::Steps;
 /// Momentum of the running statistics in training: r ← 0.9 r + 0.1 s.
 const STATISTICS: Statistics = Statistics::Update { momentum: 0.1 };
 
-/// A network in training and what else goes from step to step.
+/// A network in training, with the other state that is carried from step to step.
 pub struct State {
-    /// How a GPU does steps. The first field, since a recording is dropped before the tensors that it works on.
+    /// How a GPU does steps. This is the first field, because a recording must be dropped before the tensors it uses.
     steps: Steps,
     /// The network.
     pub network: Network,
-    /// The moving average of its trained parameters, packed as they are.
+    /// The moving average of the network's trained parameters, packed like them.
     average: Option<Tensor>,
-    /// The momentum buffer, likewise.
+    /// The momentum buffer, packed like the parameters.
     momentum: Option<Tensor>,
     /// The loss scale of float16.
     scaler: Option<Scaler>,
 }
 
-/// What a run keeps beside the weights.
+/// State that a run keeps in addition to the weights.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Keeps<'a> {
     /// The moving average of the parameters.
@@ -42,15 +42,15 @@ pub struct Keeps<'a> {
     pub scaler: Kept<'a>,
 }
 
-/// Whether a run keeps something, and from where.
+/// Whether a run keeps a part of its state, and where that starts.
 #[derive(Debug, Clone, Copy, Default)]
 pub enum Kept<'a> {
-    /// It does not.
+    /// The run does not keep it.
     #[default]
     No,
-    /// It begins here.
+    /// It starts new.
     Fresh,
-    /// It goes on from a checkpoint.
+    /// It continues from a checkpoint.
     From(&'a Weights),
 }
 
@@ -65,36 +65,36 @@ pub struct Sgd {
     pub momentum: f64,
     /// Decay β of the moving average, if the state keeps one.
     pub ema: f64,
-    /// The sphere on which the trained parameters are held.
+    /// The sphere on which the trained parameters are kept.
     pub sphere: Option<Sphere>,
 }
 
-/// How far an epoch is; what the caller is told after every step.
+/// Progress of an epoch, reported to the caller after every step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
-    /// Steps given to the device.
+    /// Number of steps submitted to the device.
     pub step: usize,
-    /// Steps of the epoch.
+    /// Number of steps of the epoch.
     pub steps: usize,
-    /// Cross-entropy of the last step's batch, if it was asked for.
+    /// Cross-entropy of the last step's batch, if requested.
     pub loss: Option<f64>,
 }
 
-/// What the caller answers.
+/// The caller's answer to a report of progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// Go on.
+    /// Continue.
     Continue,
-    /// Read the loss and tell me again: waits for the device, so ask seldom.
+    /// Read the loss and report again. This waits for the device, so it should be rare.
     Loss,
     /// Stop with [`LearnError::Cancelled`].
     Cancel,
 }
 
-/// What an epoch came to.
+/// Result of an epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EpochSummary {
-    /// Steps done.
+    /// Number of steps done.
     pub steps: usize,
     /// Mean over the steps of the batch's cross-entropy before its update, in training mode.
     pub loss: f64,
@@ -103,10 +103,10 @@ pub struct EpochSummary {
 }
 
 impl State {
-    /// A run of `network`, at its start or taken up again from what [`State::end`] gave.
+    /// Creates a run of `network`, new or continued from the result of [`State::end`].
     ///
     /// # Errors
-    /// If an average or momentum is not one of the network, or the device has no room for them.
+    /// If an average or momentum does not belong to the network, or the device has not enough memory.
     pub fn new(network: Network, keeps: Keeps<'_>) -> Result<Self, LearnError> {
         let buffer = |kept: Kept<'_>, fresh: fn(&Tensor) -> Result<Tensor, LearnError>| match kept {
             Kept::No => Ok(None),
@@ -124,9 +124,9 @@ impl State {
         Ok(Self { network, average, momentum, scaler, steps: Steps::default() })
     }
 
-    /// All that a checkpoint holds: the weights, and what the run keeps beside them by the names of
-    /// [`Train::keeps`](base::work::Train::keeps), which are the averaged parameters and the momentum (without running
-    /// statistics; frozen parameters stand with their value), and the loss scale.
+    /// Returns the contents of a checkpoint: the weights, and the other state that the run keeps, by the names of
+    /// [`Train::keeps`](base::work::Train::keeps). These are the averaged parameters and the momentum (without running
+    /// statistics, and with the values of frozen parameters), and the loss scale.
     ///
     /// # Errors
     /// If libtorch fails.
@@ -142,7 +142,7 @@ impl State {
         Ok(end)
     }
 
-    /// A network of its own with the averaged parameters; its running statistics are those of the trained one.
+    /// Returns a separate network with the averaged parameters and the running statistics of the trained network.
     ///
     /// # Errors
     /// If libtorch fails.
@@ -150,9 +150,9 @@ impl State {
         self.average.as_ref().map(|flat| self.network.with_parameters(flat)).transpose()
     }
 
-    /// One step: w ← w − η(g + λw) for every trained parameter (with momentum b ← μb + g + λw, w ← w − ηb), then
-    /// back on the sphere if it is one of every step, then a ← βa + (1 − β)w. With a loss scale w and b stay as they are
-    /// if the gradient is not finite. Returns the cross-entropy before it, on the device.
+    /// Does one step: w ← w − η(g + λw) for every trained parameter (with momentum b ← μb + g + λw, w ← w − ηb), then the
+    /// projection to the sphere if it is done every step, then a ← βa + (1 − β)w. With a loss scale, w and b do not change
+    /// if the gradient is not finite. Returns the cross-entropy before the step, on the device.
     pub(super) fn step(&mut self, x: &Tensor, y: &Tensor, sgd: &Sgd, session: &Session) -> Result<Tensor, LearnError> {
         let loss = self.network.loss(x, y, STATISTICS, session)?;
         let scaled = self.scaler.as_ref().map(|scaler| scaler.scaled(&loss)).transpose()?;
@@ -178,11 +178,12 @@ impl State {
         })
     }
 
-    /// The update by a gradient of the scaled loss; none if it is not finite. The device is not asked.
+    /// Updates the parameters by a gradient of the scaled loss, or not at all if it is not finite, without waiting for the
+    /// device.
     fn update_scaled(&mut self, mut gradient: Tensor, judged: &Judged, sgd: &Sgd) -> Result<(), LearnError> {
         let Judged { finite, inverse } = judged;
         let if_finite = |value: f64, otherwise: f64| Tensor::f_where_scalar(finite, value, otherwise);
-        // Infinity times zero would not be zero.
+        // Fill instead of multiplying by zero: infinity times zero is not zero.
         let _ = gradient.f_masked_fill_(&finite.f_logical_not()?, 0.0)?;
         let mut flat = self.network.flat().shallow_clone();
         if let Some(momentum) = &mut self.momentum {
@@ -207,7 +208,7 @@ impl State {
             let _ = flat.f_sub_(&momentum.f_mul_scalar(sgd.lr)?)?;
             return Ok(());
         }
-        // As (1 − ηλ)w − ηg, in place.
+        // Computed as (1 − ηλ)w − ηg, in place.
         let _ = gradient.f_mul_scalar_(-sgd.lr)?;
         if sgd.wd != 0.0 {
             let _ = flat.f_mul_scalar_(1.0 - sgd.lr * sgd.wd)?;
@@ -216,11 +217,12 @@ impl State {
         Ok(())
     }
 
-    /// One epoch over `pass`, forward in the precision of `session`. `epoch` is for messages only. `watch` is told of every step.
+    /// Runs one epoch over `pass`, with the forward pass in the precision of `session`. `epoch` is only for messages. `watch` is
+    /// called after every step.
     ///
     /// # Errors
-    /// [`LearnError::Diverged`] if a loss or the weights are not finite (noticed when read: at the end, or
-    /// when `watch` asks), [`LearnError::Cancelled`], or what libtorch says. The state is of no use then.
+    /// [`LearnError::Diverged`] if a loss or the weights are not finite (noticed when they are read: at the end, or
+    /// when `watch` requests the loss), [`LearnError::Cancelled`], or an error of libtorch. The state is unusable then.
     pub fn run_epoch(
         &mut self,
         images: &Images,
@@ -232,7 +234,7 @@ impl State {
     ) -> Result<EpochSummary, LearnError> {
         let steps = pass.steps();
         let arithmetic = self.network.arithmetic();
-        // Stays on the device, so that no step waits for the one before it.
+        // The losses stay on the device, so that no step waits for the previous one.
         let losses = Tensor::f_zeros([steps as i64], (arithmetic.kind, arithmetic.device))?;
         let diverged = |losses: &[f64], step: usize| {
             let last_finite_loss = step.checked_sub(1).and_then(|last| losses.get(last)).copied();
@@ -241,7 +243,7 @@ impl State {
         let read = |count: usize| -> Result<Vec<f64>, LearnError> {
             let mut values = vec![0.0_f64; count];
             losses.f_narrow(0, 0, count as i64)?.f_to_kind(Kind::Double)?.f_copy_data(&mut values, count)?;
-            // With a loss scale a loss that is not finite costs its step and no more, unless all of the epoch are.
+            // With a loss scale, a loss that is not finite only skips its step, unless all losses of the epoch are not finite.
             let finite = values.iter().any(|loss| loss.is_finite());
             let spared = session.scales_loss() && (finite || count < steps);
             match values.iter().position(|loss| !loss.is_finite()).filter(|_| !spared) {

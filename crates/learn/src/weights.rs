@@ -1,7 +1,7 @@
-//! Named float32 tensors on the host, and as the bytes of a checkpoint.
+//! Named float32 tensors on the host, and their bytes as a checkpoint.
 //!
-//! The bytes are a safetensors file with names sorted and no metadata, so that the same numbers always
-//! are the same bytes, and PyTorch and NumPy open an exported checkpoint as it is.
+//! The bytes are a safetensors file with sorted names and no metadata, so that the same numbers always
+//! give the same bytes, and PyTorch and NumPy can open an exported checkpoint directly.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -26,31 +26,31 @@ pub struct Array {
 pub struct Weights(BTreeMap<String, Array>);
 
 impl Weights {
-    /// The tensor of that name.
+    /// Returns the tensor with a name.
     pub fn get(&self, name: &str) -> Option<&Array> {
         self.0.get(name)
     }
 
-    /// All tensors, sorted by name.
+    /// Returns all tensors, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Array)> {
         self.0.iter().map(|(name, array)| (name.as_str(), array))
     }
 
-    /// Whether every number is finite; those of a run that diverged are not.
+    /// Checks whether every number is finite. The numbers of a run that diverged are not.
     pub fn is_finite(&self) -> bool {
         self.0.values().all(|array| array.data.iter().all(|x| x.is_finite()))
     }
 
-    /// Tensors with nothing but NaN in them, one and the same: what remains of a run that diverged.
+    /// Returns tensors filled with one and the same NaN, which represent a run that diverged.
     pub fn diverged<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Self {
         let nan = |entry: &Entry| Array { shape: entry.shape.clone(), data: vec![f32::NAN; entry.count()] };
         entries.into_iter().map(|entry| (entry.name.clone(), nan(entry))).collect()
     }
 
-    /// The checkpoint's bytes.
+    /// Returns the checkpoint's bytes.
     ///
     /// # Errors
-    /// If an array's length is not that of its shape.
+    /// If an array's length does not match its shape.
     pub fn to_bytes(&self) -> Result<Vec<u8>, LearnError> {
         let misfit = |(_, array): &(&String, &Array)| {
             array.shape.iter().try_fold(1_usize, |n, size| n.checked_mul(*size)) != Some(array.data.len())
@@ -62,10 +62,10 @@ impl Weights {
         Ok(safetensors::serialize(&self.0, None)?)
     }
 
-    /// Reads a checkpoint that must hold exactly the tensors `expected`; safe on untrusted bytes.
+    /// Reads a checkpoint that must contain exactly the tensors `expected`. Safe on untrusted bytes.
     ///
     /// # Errors
-    /// If the bytes are no safetensors file, or names, shapes or element types differ from `expected`.
+    /// If the bytes are not a safetensors file, or names, shapes or element types differ from `expected`.
     pub fn from_bytes<'a>(bytes: &[u8], expected: impl IntoIterator<Item = &'a Entry>) -> Result<Self, LearnError> {
         let file = SafeTensors::deserialize(bytes)?;
         let mut weights = BTreeMap::new();
@@ -90,7 +90,7 @@ impl Weights {
         }
     }
 
-    /// The hash of each tensor's little-endian bytes, sorted by name: tells where two checkpoints differ.
+    /// Returns the hash of each tensor's little-endian bytes, sorted by name, to show where two checkpoints differ.
     pub fn digests(&self) -> impl Iterator<Item = (&str, ObjectDigest)> {
         self.0.iter().map(|(name, array)| (name.as_str(), array.digest()))
     }
@@ -103,7 +103,7 @@ impl FromIterator<(String, Array)> for Weights {
 }
 
 impl Array {
-    /// The hash of its little-endian bytes.
+    /// Returns the hash of the array's little-endian bytes.
     pub fn digest(&self) -> ObjectDigest {
         ObjectDigest::of(&self.little_endian())
     }

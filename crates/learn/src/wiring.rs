@@ -1,21 +1,21 @@
-//! How the tensors of a network are used: what the forward pass reads.
+//! How the forward pass uses the tensors of a network.
 
-/// A batch norm: index of its first tensor in [`Layout::entries`](super::layout::Layout::entries). With parameters these are γ, β, mean and
-/// variance, without only the last two.
+/// A batch norm: index of its first tensor in [`Layout::entries`](super::layout::Layout::entries). With parameters, its
+/// tensors are γ, β, mean and variance; without, only mean and variance.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Norm {
     pub first: usize,
     pub affine: bool,
 }
 
-/// A convolution or linear layer: index of its weight, which its bias follows if it has one.
+/// A convolution or linear layer: index of its weight. Its bias, if it has one, comes directly after.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Affine {
     pub weight: usize,
     pub bias: bool,
 }
 
-/// The skip of a block that changes the shape: a norm (scale-invariant network only), a 1×1 convolution.
+/// The skip of a block that changes the shape: a norm (scale-invariant network only) and a 1×1 convolution.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Skip {
     pub norm: Option<Norm>,

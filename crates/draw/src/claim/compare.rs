@@ -1,24 +1,24 @@
-//! Comparisons: what the replicas say about a difference, its test, and how that is written.
+//! Comparisons: the difference between curves over their replicas, its test, and its text.
 
 use super::ClaimError;
 use super::level::{Levels, logarithm};
 use super::looks::FEWEST;
 use base::stats::{TTest, deviation, mean, one_sample, paired, welch};
 
-/// What replicas say about the difference of two curves, or about one number of a curve.
+/// The evidence of the replicas on the difference of two curves, or on one number of a curve.
 pub(super) struct Evidence {
-    /// The levels that entered, of the one curve and the other (empty if there is one curve only).
+    /// The levels that were used, of the first and the second curve (empty if there is only one curve).
     pub used: [Vec<f64>; 2],
     /// The difference of their means (or of those of their logarithms), or the mean; NaN if unknown.
     pub estimate: f64,
-    /// The test of it, or why there is none.
+    /// The test of the estimate, or the reason why there is none.
     pub test: Result<TTest, &'static str>,
-    /// How many runs, how many diverged.
+    /// The number of runs and of diverged runs, as text.
     pub counts: String,
 }
 
 impl Evidence {
-    /// About `a` minus `b`, or log a minus log b.
+    /// Returns the evidence on `a` minus `b`, or log a minus log b.
     pub fn difference(a: &Levels, b: &Levels, log: bool) -> Result<Self, ClaimError> {
         let in_pairs = a.values.len() == b.values.len();
         let pairs = a.values.iter().zip(&b.values).filter(|(a, b)| a.is_finite() && b.is_finite());
@@ -45,7 +45,7 @@ impl Evidence {
         Ok(Self { used, estimate: mean(&left) - mean(&right), test: test.ok_or(want(n.min(m))), counts })
     }
 
-    /// About the mean of one number a replica.
+    /// Returns the evidence on the mean of one number per replica.
     pub fn mean(of: &Levels) -> Self {
         let finite: Vec<f64> = of.values.iter().copied().filter(|value| value.is_finite()).collect();
         let (n, all) = (finite.len(), of.values.len());
@@ -54,7 +54,7 @@ impl Evidence {
         Self { estimate: mean(&finite), used: [finite, Vec::new()], test, counts }
     }
 
-    /// The estimate and its 95 % interval.
+    /// Formats the estimate and its 95 % interval.
     pub fn show(&self, scale: fn(f64) -> f64) -> String {
         match &self.test {
             Ok(test) => {
@@ -72,7 +72,7 @@ fn counts(runs: String, (lost, all): (usize, usize), log: bool) -> String {
     format!("{runs}{lost}{}", if log { ", by logarithms" } else { "" })
 }
 
-/// Why there is no test.
+/// Returns the reason why there is no test.
 fn want(runs: usize) -> &'static str {
     match runs {
         0 => "no run: nothing known",
@@ -85,59 +85,59 @@ fn want(runs: usize) -> &'static str {
 /// The p-values of a comparison before correction.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Doubt {
-    /// Small if the numbers speak for the claim.
+    /// p of the claim: small if the numbers support it.
     pub claimed: f64,
-    /// Small if they speak for its opposite.
+    /// p of the opposite: small if the numbers support that.
     pub opposite: f64,
 }
 
 impl Doubt {
-    /// Claimed: the difference is below 0.
+    /// Returns the p-values of the claim that the difference is below 0.
     pub fn below(test: &TTest) -> Self {
         Self { claimed: test.p_below(0.0), opposite: test.p_above(0.0) }
     }
 
-    /// Claimed: the difference is above 0.
+    /// Returns the p-values of the claim that the difference is above 0.
     pub fn above(test: &TTest) -> Self {
         Self { claimed: test.p_above(0.0), opposite: test.p_below(0.0) }
     }
 
-    /// Claimed: the difference is between two bounds. Both tests have to reject; of the opposite either may, so that its
-    /// p is doubled.
+    /// Returns the p-values of the claim that the difference is between two bounds. Both tests have to reject. For the opposite,
+    /// one rejection is enough, so its p is doubled.
     pub fn within(test: &TTest, low: f64, high: f64) -> Self {
         let opposite = (2.0 * test.p_below(low).min(test.p_above(high))).min(1.0);
         Self { claimed: test.p_above(low).max(test.p_below(high)), opposite }
     }
 
-    /// The same of the opposite claim.
+    /// Returns the p-values of the opposite claim.
     pub fn reversed(self) -> Self {
         Self { claimed: self.opposite, opposite: self.claimed }
     }
 }
 
-/// One comparison of a claim, as a line in parts.
+/// One comparison of a claim, as the parts of its line.
 pub(super) struct Comparison {
-    /// What is compared.
+    /// The curve or number that is compared.
     pub subject: String,
-    /// The words for: shown, the opposite shown.
+    /// The words to use if the claim is shown, and if the opposite is.
     pub words: [&'static str; 2],
-    /// With what.
+    /// The curve or number that it is compared with.
     pub object: String,
     /// See [`Evidence::counts`].
     pub counts: String,
-    /// The p-values, or why there are none.
+    /// The p-values, or the reason why there are none.
     pub doubt: Result<Doubt, &'static str>,
 }
 
 impl Comparison {
-    /// The comparison of the opposite claim.
+    /// Returns the comparison of the opposite claim.
     pub fn reversed(self) -> Self {
         let [word, contrary] = self.words;
         Self { words: [contrary, word], doubt: self.doubt.map(Doubt::reversed), ..self }
     }
 }
 
-/// Mean ± sample standard deviation.
+/// Formats the mean ± sample standard deviation.
 pub(super) fn spread(values: &[f64]) -> String {
     match values {
         [] => "no value".to_owned(),
@@ -146,7 +146,7 @@ pub(super) fn spread(values: &[f64]) -> String {
     }
 }
 
-/// Four significant digits, without trailing zeros.
+/// Formats a number with four significant digits, without trailing zeros.
 pub(super) fn short(value: f64) -> String {
     let scientific = format!("{value:.3e}");
     let Some((digits, exponent)) = scientific.split_once('e') else {

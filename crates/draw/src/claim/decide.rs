@@ -1,17 +1,17 @@
-//! From the comparisons of all claims of a figure to their verdicts: corrections, lines, decisions.
+//! Verdicts on all claims of a figure from their comparisons: corrections, lines, decisions.
 
 use super::compare::{Comparison, Doubt, short};
 use super::looks::{ALPHA, Runs, factor};
 use super::{Outcome, Verdict};
 
-/// The p-values of a comparison, or why there are none or why they are not asked yet.
+/// The p-values of a comparison, or the reason why there are none or they are not used yet.
 type Asked = Result<Doubt, String>;
 
-/// A claim with what was found, before it is decided together with the others of its figure.
+/// A claim with its comparisons, before it is decided together with the other claims of its figure.
 pub struct Weighed {
-    /// What it rests on; none if it cannot be judged yet.
+    /// The comparisons of the claim; none if it cannot be judged yet.
     comparisons: Vec<Comparison>,
-    /// Why there are none.
+    /// The reason why there are no comparisons.
     why: String,
     runs: Runs,
 }
@@ -21,13 +21,13 @@ impl Weighed {
         Self { comparisons, why: String::new(), runs }
     }
 
-    /// A claim that cannot be judged, and why. It counts among the claims of its figure all the same: how strict a test is
-    /// must not depend on what was made.
+    /// Creates a claim that cannot be judged, with the reason. It still counts among the claims of its figure: the strictness
+    /// of a test must not depend on which runs exist.
     pub fn without(why: String, runs: Runs) -> Self {
         Self { comparisons: Vec::new(), why, runs }
     }
 
-    /// Of every comparison.
+    /// Returns the p-values of every comparison.
     fn doubts(&self) -> Vec<Asked> {
         let planned = self.runs.planned;
         let early =
@@ -45,19 +45,21 @@ impl Weighed {
 struct Direction(Vec<f64>);
 
 impl Direction {
-    /// That all comparisons go as claimed needs each of them: the claim's p is the largest, and no correction is due.
+    /// Returns the claimed direction. All comparisons have to go as claimed, so the claim's p is the largest, and no correction
+    /// is necessary.
     fn claimed(doubts: &[Asked], looks: f64) -> Self {
         Self(doubts.iter().map(|doubt| doubt.as_ref().map_or(1.0, |doubt| looks * doubt.claimed).min(1.0)).collect())
     }
 
-    /// That any goes the other way is shown by the smallest: times their number (Bonferroni).
+    /// Returns the opposite direction. One comparison in it is enough, so the claim's p is the smallest, times their number
+    /// (Bonferroni).
     fn opposite(doubts: &[Asked], looks: f64) -> Self {
         let many = looks * doubts.len() as f64;
         Self(doubts.iter().map(|doubt| doubt.as_ref().map_or(1.0, |doubt| many * doubt.opposite).min(1.0)).collect())
     }
 }
 
-/// Decides the claims of one figure together: Holm's correction (1979) over the claims, for either direction on its own.
+/// Decides the claims of one figure together: Holm's correction (1979) over the claims, separately for each direction.
 pub fn decide(claims: &[Weighed]) -> Vec<Outcome> {
     let doubts: Vec<_> = claims.iter().map(Weighed::doubts).collect();
     let directions = |of: fn(&[Asked], f64) -> Direction| -> Vec<Direction> {
@@ -67,7 +69,7 @@ pub fn decide(claims: &[Weighed]) -> Vec<Outcome> {
     let (claimed, opposite) = (directions(Direction::claimed), directions(Direction::opposite));
     let largest = |direction: &Direction| direction.0.iter().copied().fold(0.0, f64::max);
     let least = |direction: &Direction| direction.0.iter().copied().fold(1.0, f64::min);
-    // Without a comparison nothing is shown.
+    // A claim without comparisons has p = 1.
     let whole = |d: &Direction| if d.0.is_empty() { 1.0 } else { largest(d) };
     let for_it = holm(&claimed.iter().map(whole).collect::<Vec<_>>());
     let against = holm(&opposite.iter().map(least).collect::<Vec<_>>());
@@ -110,7 +112,7 @@ fn outcome(claim: &Weighed, doubts: &[Asked], [claimed, opposite]: &[Vec<f64>; 2
     Outcome { verdict, statistics }
 }
 
-/// What the p in the lines were corrected for.
+/// Describes the corrections of the p in the lines.
 fn corrections(runs: Runs, claims: usize) -> String {
     let look = runs.look().unwrap_or(1);
     let family =
@@ -118,11 +120,11 @@ fn corrections(runs: Runs, claims: usize) -> String {
     format!("one-sided p, corrected for look {look} (planned were {} runs) and for {family}", runs.planned)
 }
 
-/// How the p-values of one claim among several are corrected.
+/// The correction of the p-values of one claim among several.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Correction {
     factor: f64,
-    /// The corrected p of the claim before it in the order: none after it is smaller.
+    /// The corrected p of the previous claim in the order: the p of later claims are not smaller.
     least: f64,
 }
 
@@ -136,8 +138,8 @@ impl Correction {
     }
 }
 
-/// Holm's step-down method: the smallest p times their number, the next times one less, and so on; none below one before
-/// it, none above 1.
+/// Applies Holm's step-down method: the smallest p is multiplied by the number of claims, the next by one less, and so on. No
+/// corrected p is below an earlier one or above 1.
 pub(super) fn holm(p: &[f64]) -> Vec<Correction> {
     let mut order: Vec<usize> = (0..p.len()).collect();
     order.sort_by(|a, b| p[*a].total_cmp(&p[*b]));

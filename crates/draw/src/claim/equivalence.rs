@@ -1,36 +1,36 @@
-//! Equivalence: is a number of ours the published one?
+//! Equivalence: does our number agree with the published one?
 //!
-//! That no difference is found says little: the fewer and the more scattered the runs, the less is found. So *agrees* has to
-//! be shown (Schuirmann 1987, two one-sided tests at 5 %): the 90 % interval of the difference, in which both standard errors
-//! are, lies within the tolerance. *Differs* is shown by an interval that lies outside of it. All else is *not known*.
+//! Finding no difference says little: fewer and more scattered runs find less. So *agrees* has to be shown (Schuirmann 1987,
+//! two one-sided tests at 5 %): the 90 % interval of the difference, which includes both standard errors, is within the
+//! tolerance. *Differs* is shown by an interval that is outside the tolerance. Everything else is *not known*.
 
 use super::looks::FEWEST;
 use base::stats::{ROUNDING, Sample, TTest, one_sample, paired, welch, welch_of};
 
-/// What an interval leaves out on either side.
+/// Probability that an interval leaves out on each side.
 const TAIL: f64 = 0.05;
 
-/// What the recorded numbers say beside the published ones.
+/// Result of comparing recorded numbers with published ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// Shown to be within the tolerance, or in the published order.
     Agrees,
-    /// Shown to be outside of it, or in the opposite order.
+    /// Shown to be outside the tolerance, or in the opposite order.
     Differs,
     /// Neither.
     NotKnown,
-    /// Of another scale than the published runs, and nothing says that it carries over.
+    /// Recorded at another scale than the published runs, and there is no reason to expect the same value.
     NotComparable,
     /// Not computed yet.
     NotMade,
-    /// Ours has no such curve, or no such place.
+    /// Our figure has no such curve, or no such place.
     NoCounterpart,
-    /// The value is not compared, only its order among others.
+    /// Only the order among other values is compared, not the value itself.
     OrderOnly,
 }
 
 impl Standing {
-    /// In words.
+    /// Returns the result in words.
     pub fn name(self) -> &'static str {
         match self {
             Self::Agrees => "agrees",
@@ -56,13 +56,13 @@ pub struct Mean {
 }
 
 impl Mean {
-    /// The standard error; where no spread was published, that of runs which scatter like ours.
+    /// Returns the standard error; if no spread was published, that of runs with the same spread as ours.
     fn error(self, ours: f64) -> f64 {
         self.std.unwrap_or(ours) / (self.runs as f64).sqrt()
     }
 }
 
-/// Whether our level is the published one, up to a tolerance.
+/// Checks whether our level is the published one, up to a tolerance.
 pub fn level(ours: &[f64], published: Mean, tolerance: f64) -> Standing {
     let sample = Sample::of(ours);
     let size = sample.mean.abs().max(published.mean.abs());
@@ -77,14 +77,14 @@ pub fn level(ours: &[f64], published: Mean, tolerance: f64) -> Standing {
     within(test.filter(|_| ours.len() >= FEWEST), tolerance)
 }
 
-/// Whether the ratio of two of our levels, run by run, is the published one, up to a factor.
+/// Checks whether the ratio of two of our levels, run by run, is the published one, up to a factor.
 pub fn ratio(ours: [&[f64]; 2], published: [Mean; 2], factor: f64) -> Standing {
     let logs = |values: &[f64]| values.iter().map(|value| libm::log(*value)).collect::<Vec<f64>>();
     let (a, b) = (logs(ours[0]), logs(ours[1]));
     let test = difference(&a, &b).map(|test| {
         let expected = libm::log(published[0].mean / published[1].mean);
         let own = [&a, &b].map(|logs| Sample::of(logs).std);
-        // The spread of a logarithm is the relative one.
+        // The spread of a logarithm is the relative spread.
         let error = |at: usize| {
             let relative = published[at].std.map(|std| std / published[at].mean.abs());
             Mean { std: relative, ..published[at] }.error(own[at])
@@ -95,7 +95,7 @@ pub fn ratio(ours: [&[f64]; 2], published: [Mean; 2], factor: f64) -> Standing {
     within(test, libm::log(factor))
 }
 
-/// Whether the first of two of our levels lies below the second, as published.
+/// Checks whether the first of two of our levels is below the second, as published.
 pub fn below(ours: [&[f64]; 2]) -> Standing {
     match difference(ours[0], ours[1]) {
         Some(test) if test.p_below(0.0) <= TAIL => Standing::Agrees,
@@ -104,7 +104,7 @@ pub fn below(ours: [&[f64]; 2]) -> Standing {
     }
 }
 
-/// Run by run if there are equally many, as for claims.
+/// Tests the difference run by run if there are equally many, as for claims.
 fn difference(a: &[f64], b: &[f64]) -> Option<TTest> {
     let test = if a.len() == b.len() { paired(a, b) } else { welch(a, b) };
     test.filter(|_| a.len().min(b.len()) >= FEWEST)
@@ -142,11 +142,11 @@ mod tests {
         assert_eq!(level(&tight, published(14.7, Some(0.4)), 0.8), Standing::Differs);
         assert_eq!(level(&tight, published(14.7, None), 0.8), Standing::Differs);
         assert_eq!(level(&tight, published(10.25, None), 0.8), Standing::Agrees);
-        // Noise earns nothing: the same mean, scattered.
+        // The same mean with a larger spread does not agree.
         assert_eq!(level(&[8.0, 10.3, 12.4, 9.0, 11.5], theirs, 0.8), Standing::NotKnown);
         assert_eq!(level(&[10.25], theirs, 0.8), Standing::NotKnown);
         assert_eq!(level(&[10.2, 10.3], theirs, 0.8), Standing::NotKnown);
-        // Runs that agree to the last digit have no spread of their own.
+        // Runs that agree to the last digit have no spread.
         assert_eq!(level(&[10.0; 5], published(10.0, None), 0.8), Standing::NotKnown);
         assert_eq!(level(&[90.0; 5], theirs, 0.8), Standing::Differs);
         assert_eq!(level(&[], theirs, 0.8), Standing::NotKnown);
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_wrong_value_agrees_in_one_case_of_twenty() {
-        // The true value lies on the edge of the tolerance.
+        // The true value is on the edge of the tolerance.
         for (runs, std) in [(3, 0.3), (5, 0.3), (5, 2.0)] {
             let cases = 4000;
             let mut agreed = 0;

@@ -1,4 +1,4 @@
-//! What a curve's replicas amount to: one number a replica.
+//! Summary of a curve: one number per replica.
 
 use super::{ClaimError, Series, Window};
 use base::stats::mean;
@@ -8,9 +8,9 @@ use base::stats::mean;
 pub(super) struct Span {
     pub low: f64,
     pub high: f64,
-    /// Whether `high` belongs to it.
+    /// Whether `high` belongs to the window.
     closed: bool,
-    /// As shares of the range, for messages.
+    /// The window as shares of the range, for messages.
     window: Window,
 }
 
@@ -19,12 +19,12 @@ impl Span {
         self.low <= x && (x < self.high || self.closed && x == self.high)
     }
 
-    /// The points at one x.
+    /// Returns the window that contains only one x.
     pub fn at(&self, x: f64) -> Self {
         Self { low: x, high: x, closed: true, ..*self }
     }
 
-    /// Its first and its last half; the middle belongs to the last.
+    /// Returns the first and the last half; the middle belongs to the last.
     pub fn halves(&self) -> [Self; 2] {
         let middle = self.low + (self.high - self.low) / 2.0;
         [Self { high: middle, closed: false, ..*self }, Self { low: middle, ..*self }]
@@ -38,7 +38,7 @@ pub(super) struct Range {
 }
 
 impl Range {
-    /// Checks the curves too.
+    /// Determines the range, and checks the curves.
     pub fn of(sets: &[Vec<Series>]) -> Result<Self, ClaimError> {
         let mut range = Self { low: f64::INFINITY, high: f64::NEG_INFINITY };
         for series in sets.iter().flatten() {
@@ -62,7 +62,7 @@ impl Range {
         if !(0.0 <= from && from <= to && to <= 1.0) {
             return Err(ClaimError::Window(window));
         }
-        // The ends exactly, since rounding might leave out the last point.
+        // Returns the end exactly, since rounding could leave out the last point.
         let place = |share: f64| if share == 1.0 { self.high } else { self.low + share * (self.high - self.low) };
         Ok(Span { low: place(from), high: place(to), closed: true, window })
     }
@@ -76,7 +76,7 @@ pub(super) struct Levels {
 }
 
 impl Levels {
-    /// The mean of y in a span.
+    /// Returns the mean of y in a span.
     pub fn of(series: &Series, span: Span) -> Result<Self, ClaimError> {
         Self::by(series, span, |points| {
             let heights: Vec<f64> = points.iter().map(|(_, y)| *y).collect();
@@ -84,7 +84,7 @@ impl Levels {
         })
     }
 
-    /// The slope of log y against log x by least squares in a span; NaN if there are less than two x.
+    /// Returns the least-squares slope of log y against log x in a span; NaN if there are fewer than two x.
     pub fn slopes(series: &Series, span: Span) -> Result<Self, ClaimError> {
         Self::by(series, span, |points| {
             let logs = |of: fn(&(f64, f64)) -> f64| -> Result<Vec<f64>, ClaimError> {
@@ -98,7 +98,7 @@ impl Levels {
         })
     }
 
-    /// A number of the points of each replica in a span. Infinite ones count as diverged as well.
+    /// Computes `number` from the points of each replica in a span. A replica with an infinite number counts as diverged too.
     fn by(
         series: &Series,
         span: Span,
@@ -118,13 +118,13 @@ impl Levels {
         if any { Ok(Self { label, values }) } else { Err(ClaimError::NoPoints { label, window: span.window }) }
     }
 
-    /// The mean over replicas that did not diverge; NaN if all did.
+    /// Returns the mean over replicas that did not diverge; NaN if all did.
     pub fn mean(&self) -> f64 {
         mean(&self.values.iter().copied().filter(|value| value.is_finite()).collect::<Vec<_>>())
     }
 }
 
-/// The natural logarithm, the same on every platform; NaN of NaN.
+/// Returns the natural logarithm, the same on every platform; NaN for NaN.
 pub(super) fn logarithm(label: &str, value: f64) -> Result<f64, ClaimError> {
     if value <= 0.0 {
         return Err(ClaimError::NotPositive { label: label.to_owned(), value });

@@ -1,32 +1,32 @@
-//! Looks: how often numbers were tested while runs were added, and what each test may therefore spend.
+//! Looks: how often numbers were tested while runs were added, and the share of α that each test can therefore spend.
 //!
-//! Whoever adds runs until a test says what they hoped for finds it too often: with 5 % a look and looks at three to ten
-//! runs, noise is called a finding in 12 to 22 % of all cases. So the looks share the 5 %: look k may spend
-//! α/(k(k + 1)), which sums to α over all k, however many there are and whatever is between them (Bonferroni).
+//! Adding runs until a test gives the desired result produces false findings too often: with 5 % per look and looks at three
+//! to ten runs, noise is called a finding in 12 to 22 % of all cases. So the looks share the 5 %: look k can spend
+//! α/(k(k + 1)), which sums to α over all k. This holds for any number of looks and any dependence between them (Bonferroni).
 
 /// The level of significance of all looks together.
 pub const ALPHA: f64 = 0.05;
 
-/// With fewer runs nothing is tested: two runs show no spread that could be relied on.
+/// Smallest number of runs that is tested: two runs show no reliable spread.
 pub const FEWEST: usize = 3;
 
-/// How many runs there are, and how many the plan has.
+/// Numbers of planned and of existing runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Runs {
-    /// The number that the profile names: written down before the runs, it is no choice by their results.
+    /// The number in the profile. It is written down before the runs, so their results cannot influence it.
     pub planned: usize,
-    /// The number now, with those of `--set`.
+    /// The current number, including runs added by `--set`.
     pub now: usize,
 }
 
 impl Runs {
-    /// As many as planned.
+    /// Returns numbers with exactly the planned runs.
     pub fn as_planned(runs: usize) -> Self {
         Self { planned: runs, now: runs }
     }
 
-    /// The number of the look: the first is at the planned number of runs, or at [`FEWEST`] if fewer are planned; every run
-    /// more is one more look, made or not. `None` before the first.
+    /// Returns the number of the look. The first look is at the planned number of runs, or at [`FEWEST`] if fewer are planned;
+    /// every further run counts as one more look, whether or not anyone looked. Returns `None` before the first look.
     pub fn look(self) -> Option<u32> {
         let first = self.planned.max(FEWEST);
         let more = self.now.checked_sub(first)?;
@@ -34,25 +34,25 @@ impl Runs {
     }
 }
 
-/// The factor by which the p-values of a look are multiplied: α over what it may spend.
+/// Returns the factor by which the p-values of a look are multiplied: α divided by the share that the look can spend.
 pub fn factor(look: u32) -> f64 {
     let k = f64::from(look);
     k * (k + 1.0)
 }
 
-/// The numbers of runs at which a mean is looked at while runs are added until its interval is narrow: 3, 5, 8, 12, 18, …,
-/// always half as many again. Few looks cost little.
+/// Returns the numbers of runs at which a mean is looked at while runs are added until its interval is narrow: 3, 5, 8, 12,
+/// 18, …, each larger than the one before by half. Few looks cost little.
 fn schedule() -> impl Iterator<Item = usize> {
     std::iter::successors(Some(FEWEST), |runs| Some(runs + runs.div_ceil(2)))
 }
 
-/// The look at a number of runs in that schedule; a number between two of its steps is taken for the later one. `None` for
-/// fewer than [`FEWEST`].
+/// Returns the look at a number of runs in that schedule. A number between two steps counts as the later one. Returns `None`
+/// for fewer than [`FEWEST`] runs.
 pub fn step(runs: usize) -> Option<u32> {
     (runs >= FEWEST).then(|| schedule().take_while(|step| *step < runs).count() as u32 + 1)
 }
 
-/// The number of runs at a look of the schedule.
+/// Returns the number of runs at a look of the schedule.
 pub fn at_step(look: u32) -> usize {
     schedule().nth(look.saturating_sub(1) as usize).unwrap_or(usize::MAX)
 }

@@ -1,5 +1,5 @@
-//! What the rules achieve, by simulation: how often an interval covers the mean, how often noise is called a finding, and how
-//! large a difference must be to be found. Every stream of random numbers is fixed, so the results are as well.
+//! Simulation of the rules: how often an interval covers the mean, how often noise is called a finding, and how large a
+//! difference must be to be found. Every stream of random numbers is fixed, so the results are fixed too.
 
 use super::looks::{self, FEWEST, Runs};
 use super::precision::Known;
@@ -7,7 +7,7 @@ use super::{Series, Statement, Verdict, decide, weigh};
 use base::rng::Stream;
 use base::stats::Sample;
 
-/// From what the runs of a simulation are drawn.
+/// The distribution from which the runs of a simulation are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Population {
     /// Normal, with standard deviation 1.
@@ -19,7 +19,7 @@ pub enum Population {
 }
 
 impl Population {
-    /// All, with what they are called.
+    /// All populations, with their names.
     pub const ALL: [(&str, Self); 3] = [
         ("normal", Self::Normal),
         ("skewed (exponential)", Self::Skewed),
@@ -42,16 +42,16 @@ impl Population {
     }
 }
 
-/// How often the interval covers the mean when seeds are added until it is narrow, and how many seeds that takes on average.
+/// How often the interval covers the mean when seeds are added until it is narrow, and the average number of seeds needed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Covered {
-    /// Share of cases.
+    /// Share of cases in which the interval covers the mean.
     pub share: f64,
     /// Mean number of seeds at the end.
     pub seeds: f64,
 }
 
-/// Adds seeds as `make --ci` does, until the interval is at most so wide, or 500 seeds are drawn.
+/// Adds seeds as `make --ci` does, until the interval is at most `width` wide, or more than 500 seeds are drawn.
 pub fn coverage(population: Population, width: f64, cases: u32) -> Covered {
     let (mut covered, mut seeds) = (0_u32, 0_usize);
     for case in 0..cases {
@@ -73,7 +73,7 @@ pub fn coverage(population: Population, width: f64, cases: u32) -> Covered {
     Covered { share: f64::from(covered) / f64::from(cases), seeds: seeds as f64 / f64::from(cases) }
 }
 
-/// The verdict on "the first curve is below the second" with some runs of either.
+/// Returns the verdict on "the first curve is below the second", given the runs of each.
 fn verdict(first: &[f64], second: &[f64], claims: usize, planned: usize) -> Verdict {
     let runs = Runs { planned, now: first.len() };
     let series = |label: &str, levels: &[f64]| {
@@ -87,8 +87,8 @@ fn verdict(first: &[f64], second: &[f64], claims: usize, planned: usize) -> Verd
     decide(&std::iter::once(weighed).chain(others).collect::<Vec<_>>())[0].verdict
 }
 
-/// How often a claim without any truth in it is called reproduced at one look at least, when seeds are added one by one from
-/// three to ten and `compare` is asked after each.
+/// Returns how often a false claim is called reproduced in at least one look, when seeds are added one by one from three to
+/// ten and the claim is judged after each.
 pub fn false_findings(population: Population, cases: u32) -> f64 {
     let found = (0..cases).filter(|case| {
         let mut stream = Stream::new(0, "false findings", &[u64::from(*case)]);
@@ -100,8 +100,8 @@ pub fn false_findings(population: Population, cases: u32) -> f64 {
     found.count() as f64 / f64::from(cases)
 }
 
-/// How often a difference of so many standard deviations of a run is found with so many planned runs, by a claim that is
-/// corrected for so many in its figure, of which no other is found before.
+/// Returns how often a difference, in standard deviations of a run, is found with the given number of planned runs, by a claim
+/// that is corrected for `claims` claims in its figure, none of which has a smaller p.
 pub fn power(difference: f64, runs: usize, claims: usize, cases: u32) -> f64 {
     let found = (0..cases).filter(|case| {
         let mut stream = Stream::new(0, "power", &[u64::from(*case)]);
@@ -116,7 +116,7 @@ pub fn power(difference: f64, runs: usize, claims: usize, cases: u32) -> f64 {
 mod tests {
     use super::*;
 
-    /// Three standard errors of a share near 5 % of so many cases.
+    /// Returns three standard errors of a share near 5 %, estimated from `cases` cases.
     fn slack(cases: u32) -> f64 {
         3.0 * (0.05 * 0.95 / f64::from(cases)).sqrt()
     }
@@ -127,7 +127,7 @@ mod tests {
             let covered = coverage(Population::Normal, width, 1000);
             assert!(covered.share >= 0.95 - slack(1000), "{width}: {covered:?}");
         }
-        // With narrower intervals more seeds, and the same each time.
+        // Narrower intervals need more seeds, and the result is the same each time.
         let [wide, narrow] = [4.0, 2.0].map(|width| coverage(Population::Normal, width, 200));
         assert!(narrow.seeds > 2.0 * wide.seeds, "{wide:?} {narrow:?}");
         assert_eq!(wide, coverage(Population::Normal, 4.0, 200));
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn where_coverage_fails_is_known() {
-        // docs/numerics.md has the numbers; here, that they are not worse.
+        // docs/numerics.md has the numbers; this checks that they are not worse.
         for (population, least) in [(Population::Skewed, 0.88), (Population::Collapsing, 0.78)] {
             let covered = coverage(population, 2.0, 1000);
             assert!((least..0.95).contains(&covered.share), "{population:?}: {covered:?}");

@@ -1,10 +1,10 @@
-//! From a statement to the comparisons that it makes.
+//! Translation of a statement into its comparisons.
 
 use super::compare::{Comparison, Doubt, Evidence, short, spread};
 use super::level::{Levels, Range, Span, logarithm};
 use super::{ClaimError, Series, Statement, Window};
 
-/// The comparisons of a statement; at least one.
+/// Returns the comparisons of a statement; at least one.
 pub(super) fn comparisons(
     statement: &Statement,
     sets: &[Vec<Series>],
@@ -36,7 +36,7 @@ pub(super) fn comparisons(
     }
 }
 
-/// Which way the numbers are claimed to go.
+/// The claimed direction of the numbers.
 #[derive(Clone, Copy, PartialEq)]
 enum Towards {
     Lower,
@@ -53,7 +53,7 @@ fn below(sets: &[Vec<Series>], span: Span, log: bool) -> Result<Vec<Comparison>,
     first.iter().zip(second).map(|(a, b)| between(a, b, span, Towards::Lower, log)).collect()
 }
 
-/// Each curve of a set against the next.
+/// Compares each curve of a set with the next.
 fn neighbours(sets: &[Vec<Series>], span: Span, way: Towards, log: bool) -> Result<Vec<Comparison>, ClaimError> {
     several(sets)?;
     // The first of a rising pair is the lower one.
@@ -65,7 +65,7 @@ fn several(sets: &[Vec<Series>]) -> Result<(), ClaimError> {
     if sets.iter().any(|set| set.len() < 2) { Err(ClaimError::Sets("two or more curves in every set")) } else { Ok(()) }
 }
 
-/// Claimed: `a` lies to one side of `b`.
+/// Returns the comparison that claims that `a` is on one side of `b`.
 fn between(a: &Series, b: &Series, span: Span, way: Towards, log: bool) -> Result<Comparison, ClaimError> {
     let evidence = Evidence::difference(&Levels::of(a, span)?, &Levels::of(b, span)?, log)?;
     let label = if a.label == b.label { String::new() } else { format!("{}: ", b.label) };
@@ -74,7 +74,7 @@ fn between(a: &Series, b: &Series, span: Span, way: Towards, log: bool) -> Resul
     Ok(sided(subject, object, evidence, way))
 }
 
-/// Claimed: a difference is on one side of 0.
+/// Returns the comparison that claims that a difference is on one side of 0.
 fn sided(subject: String, object: String, evidence: Evidence, way: Towards) -> Comparison {
     let (words, doubt): (_, fn(&_) -> _) = match way {
         Towards::Lower => (["below", "above"], Doubt::below),
@@ -89,7 +89,7 @@ fn sided(subject: String, object: String, evidence: Evidence, way: Towards) -> C
     }
 }
 
-/// Each curve in one window against itself in another.
+/// Compares each curve in one window with itself in another.
 fn changes(
     sets: &[Vec<Series>],
     span: Span,
@@ -106,9 +106,9 @@ fn changes(
     sets.iter().flatten().map(change).collect()
 }
 
-/// The lowest inner point against the first and the last.
+/// Compares the lowest inner point with the first and the last.
 fn u_shape(series: &Series, span: Span, log: bool) -> Result<[Comparison; 2], ClaimError> {
-    // Also complains if the curve has no points in the window.
+    // This also returns an error if the curve has no points in the window.
     Levels::of(series, span)?;
     let mut places: Vec<f64> = series.replicas.iter().flatten().map(|(x, _)| *x).filter(|x| span.has(*x)).collect();
     places.sort_by(f64::total_cmp);
@@ -118,13 +118,13 @@ fn u_shape(series: &Series, span: Span, log: bool) -> Result<[Comparison; 2], Cl
         return Err(ClaimError::Sets("three or more x for a minimum between two ends"));
     };
     let inner = &levels[1..levels.len() - 1];
-    // A point at which all runs diverged is no minimum, unless there is no other.
+    // A point at which all runs diverged cannot be the minimum, unless there is no other.
     let lower = |best: usize, i: usize| if inner[best].mean() <= inner[i].mean() { best } else { i };
     let finite = (0..inner.len()).filter(|i| !inner[*i].mean().is_nan());
     let lowest = finite.reduce(lower).unwrap_or(0);
     let against = |end: &Levels, x: f64| {
         let evidence = Evidence::difference(&inner[lowest], end, log)?;
-        // The opposite: the end is below every inner point, so below the one for which that is least clear.
+        // The opposite: the end is below every inner point. Its p is that of the inner point with the weakest evidence.
         let mut opposite = 0.0_f64;
         for point in inner {
             let doubt = Evidence::difference(point, end, log)?.test.map_or(1.0, |test| test.p_above(0.0));
@@ -142,7 +142,7 @@ fn u_shape(series: &Series, span: Span, log: bool) -> Result<[Comparison; 2], Cl
     Ok([against(first, places[0])?, against(last, places[places.len() - 1])?])
 }
 
-/// The last half of the window over the first.
+/// Compares the last half of the window with the first.
 fn steady(sets: &[Vec<Series>], span: Span, factor: f64) -> Result<Vec<Comparison>, ClaimError> {
     let bound = log_factor(factor)?;
     let [early, late] = span.halves();
@@ -154,7 +154,7 @@ fn steady(sets: &[Vec<Series>], span: Span, factor: f64) -> Result<Vec<Compariso
     sets.iter().flatten().map(of_curve).collect()
 }
 
-/// Every pair of curves of a set.
+/// Compares every pair of curves of a set.
 fn alike(sets: &[Vec<Series>], span: Span, factor: f64) -> Result<Vec<Comparison>, ClaimError> {
     several(sets)?;
     let bound = log_factor(factor)?;
@@ -174,7 +174,7 @@ fn alike(sets: &[Vec<Series>], span: Span, factor: f64) -> Result<Vec<Comparison
 
 fn slope(sets: &[Vec<Series>], span: Span, low: f64, high: f64) -> Result<Vec<Comparison>, ClaimError> {
     if !(low.is_finite() && high.is_finite() && low < high) {
-        return Err(ClaimError::Bounds(format!("a slope cannot lie between {low} and {high}")));
+        return Err(ClaimError::Bounds(format!("a slope cannot be between {low} and {high}")));
     }
     let of_curve = |series: &Series| {
         let evidence = Evidence::mean(&Levels::slopes(series, span)?);
@@ -184,7 +184,7 @@ fn slope(sets: &[Vec<Series>], span: Span, low: f64, high: f64) -> Result<Vec<Co
     sets.iter().flatten().map(of_curve).collect()
 }
 
-/// Claimed: a number is between two bounds.
+/// Returns the comparison that claims that a number is between two bounds.
 fn within(subject: String, object: String, evidence: Evidence, [low, high]: [f64; 2]) -> Comparison {
     let doubt = evidence.test.map(|test| Doubt::within(&test, low, high));
     Comparison { subject, words: ["within", "outside"], object, counts: evidence.counts, doubt }
@@ -194,5 +194,5 @@ fn log_factor(factor: f64) -> Result<f64, ClaimError> {
     if factor.is_finite() && factor > 1.0 {
         return logarithm("factor", factor);
     }
-    Err(ClaimError::Bounds(format!("a factor of {factor} leaves no room: one above 1 is wanted")))
+    Err(ClaimError::Bounds(format!("a factor of {factor} leaves no room: it must be above 1")))
 }

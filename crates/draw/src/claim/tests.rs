@@ -7,7 +7,7 @@ use base::rng::Stream;
 const ALL: Window = [0.0, 1.0];
 const NAN: f64 = f64::NAN;
 
-/// A curve of constant replicas at x = 0, …, 9.
+/// Returns a curve of constant replicas at x = 0, …, 9.
 fn flat(label: &str, levels: &[f64]) -> Series {
     of(label, levels, |level, _| level)
 }
@@ -17,7 +17,7 @@ fn of(label: &str, levels: &[f64], y: impl Fn(f64, f64) -> f64) -> Series {
     Series { label: label.into(), replicas: levels.iter().map(points).collect() }
 }
 
-/// A curve of given values at given x.
+/// Returns a curve with the given values at the given x.
 fn at(label: &str, x: &[f64], replicas: &[&[f64]]) -> Series {
     let points = |y: &&[f64]| x.iter().copied().zip(y.iter().copied()).collect();
     Series { label: label.into(), replicas: replicas.iter().map(points).collect() }
@@ -37,7 +37,7 @@ const BELOW: Statement = Statement::Below { log: false };
 #[test]
 fn below_is_judged_in_pairs() {
     let (low, high) = (flat("LR 0.1", &[2.5, 2.9, 2.2]), flat("LR 0.1", &[39.1, 37.0, 41.2]));
-    // scipy 1.17.1: ttest_rel(…, alternative="less").pvalue = 0.000746615; the first look may spend half of 5 %.
+    // scipy 1.17.1: ttest_rel(…, alternative="less").pvalue = 0.000746615; the first look can spend half of 5 %.
     let (verdict, lines) = run(BELOW, &[vec![low.clone()], vec![high.clone()]]);
     assert_eq!(verdict, Verdict::Reproduced);
     assert_eq!(
@@ -54,7 +54,7 @@ fn below_is_judged_in_pairs() {
     let (verdict, lines) = run(BELOW, &[vec![low.clone()], vec![near.clone()]]);
     assert_eq!(verdict, Verdict::Undecided);
     assert!(lines[0].starts_with("LR 0.1: 2.533 ± 0.3512 not shown to be below other: 2.6 ± "), "{lines:?}");
-    // Both have to be shown, and neither is made stricter for that.
+    // Both comparisons have to be shown, and neither test becomes stricter.
     let (verdict, lines) = run(BELOW, &[vec![low.clone(), low.clone()], vec![high, near]]);
     assert_eq!(verdict, Verdict::Undecided);
     assert!(lines[0].ends_with("p = 0.001493)"), "{lines:?}");
@@ -97,7 +97,7 @@ fn diverged_and_single_runs_decide_nothing() {
     let sets = [vec![low.clone()], vec![late]];
     assert_eq!(judge(&BELOW, &sets, [0.0, 0.5]).unwrap().verdict, Verdict::Reproduced);
     assert_eq!(judge(&BELOW, &sets, [0.5, 1.0]).unwrap().verdict, Verdict::Undecided);
-    // So does an x that is not known.
+    // An x that is not finite counts as divergence too.
     let mut lost = flat("a", &[39.1, 37.0, 41.2]);
     lost.replicas[0][3].0 = NAN;
     assert!(run(BELOW, &[vec![low], vec![lost]]).1[0].contains("1 of 3 diverged"));
@@ -126,14 +126,14 @@ fn order_is_judged_between_neighbours() {
     assert_eq!(run(up, &[reversed]).0, Verdict::NotReproduced);
     let close = [flat("a", &[1.0, 1.2, 0.9]), flat("b", &[1.1, 1.0, 1.2])];
     assert_eq!(run(up, &[close.to_vec()]).0, Verdict::Undecided);
-    // Each set by itself: from the end of one to the start of the next nothing is claimed.
+    // Each set is judged separately: nothing is claimed between the end of one and the start of the next.
     let (verdict, lines) = run(up, &[curves.to_vec(), curves.to_vec()]);
     assert_eq!((verdict, lines.len()), (Verdict::Reproduced, 5));
 }
 
 #[test]
 fn changes_are_judged_within_runs() {
-    // Far apart from each other, each falls from 10 times itself.
+    // The replicas are far apart, and each falls from 10 times its level.
     let falling =
         of("a", &[1.0, 20.0, 300.0], |level, x| if x < 5.0 { level * (10.0 + level / 1000.0) } else { level });
     let judged = |statement| judge(&statement, &[vec![falling.clone()]], [0.5, 1.0]).unwrap();
@@ -176,7 +176,7 @@ fn a_u_has_its_minimum_inside() {
     let (verdict, lines) = judged(&[&[9.0, 5.0, 4.0, NAN], &[9.3, 5.1, 4.2, NAN], &[8.9, 5.3, 4.1, NAN]]);
     assert_eq!(verdict, Verdict::Undecided);
     assert!(lines[1].contains("3 of 3 diverged; no run: nothing known"), "{lines:?}");
-    // The minimum is looked for among the runs that did not diverge.
+    // The minimum is taken over the points with runs that did not diverge.
     let (verdict, lines) = judged(&[&[9.0, NAN, 4.0, 8.0], &[9.3, NAN, 4.2, 8.1], &[8.9, NAN, 4.1, 8.2]]);
     assert_eq!(verdict, Verdict::Reproduced, "{lines:?}");
     assert_eq!(judged(&[&[9.0, 5.0, 4.0, 8.0]]).0, Verdict::Undecided);
@@ -198,7 +198,7 @@ fn steadiness_is_shown_not_assumed() {
     assert!(lines[0].contains("), within a factor 1.1 (n = 3 pairs, by logarithms, p = "), "{lines:?}");
     assert_eq!(late([2.0, 2.1, 2.2]).0, Verdict::NotReproduced);
     assert_eq!(late([0.4, 0.5, 0.45]).0, Verdict::NotReproduced);
-    // Scattered widely around 1: no difference is found, and none is excluded.
+    // Scattered widely around 1: a difference is neither found nor excluded.
     let (verdict, lines) = late([0.5, 1.0, 2.0]);
     assert_eq!(verdict, Verdict::Undecided);
     assert!(lines[0].contains("not shown to be within a factor 1.1"), "{lines:?}");
@@ -230,14 +230,14 @@ fn apart_is_the_opposite_of_alike() {
     assert!(lines[0].contains(", outside a factor 1.05 (n = 3 pairs, by logarithms, p = "), "{lines:?}");
     // No order is claimed.
     assert_eq!(apart(vec![c.clone(), a.clone(), b.clone()]).0, Verdict::Reproduced);
-    // Two that are shown to agree are enough against it, however far the third is.
+    // Two curves that are shown to agree refute the claim, however far the third is.
     let (verdict, lines) = apart(vec![a.clone(), flat("d", &[10.22, 10.31, 10.24]), c.clone()]);
     assert_eq!(verdict, Verdict::NotReproduced);
     assert!(lines[0].contains(", within a factor 1.05 ("), "{lines:?}");
-    // A difference that is sure but smaller than the factor is none.
+    // A certain difference that is smaller than the factor does not count.
     let near = flat("near", &[10.3, 10.4, 10.35]);
     assert_eq!(apart(vec![a.clone(), near]).0, Verdict::NotReproduced);
-    // Noise shows neither, and so do one run, diverged runs and runs that repeat one number.
+    // Noise shows neither; nor do a single run, diverged runs and runs that repeat one number.
     assert_eq!(apart(vec![a.clone(), flat("e", &[9.0, 11.5, 13.0])]).0, Verdict::Undecided);
     for levels in [&[14.7][..], &[NAN; 3], &[NAN, NAN, 14.7]] {
         let (verdict, lines) = apart(vec![a.clone(), flat("c", levels)]);
@@ -279,15 +279,12 @@ fn slopes_are_exponents() {
     assert!(lines[0].starts_with("Tr Σ: slope 1 (0.9503 to 1.05), within 0.8 to 1.2 (n = 3, p = "), "{lines:?}");
     assert_eq!(run(slope, &[powers([2.0, 2.1, 1.9])]).0, Verdict::NotReproduced);
     assert_eq!(run(slope, &[powers([0.5, 1.0, 1.5])]).0, Verdict::Undecided);
-    // One x has no slope, and is said not to count.
+    // A replica with one x has no slope and counts as diverged.
     let mut short = powers([1.0, 1.02, 0.98]);
     short[0].replicas[1].truncate(1);
     assert!(run(slope, &[short]).1[0].contains("n = 2, 1 of 3 diverged"));
     let zero = vec![at("Tr Σ", &[0.0, 1.0], &[&[1.0, 2.0]])];
-    assert_eq!(
-        error(slope, &[zero], ALL),
-        "curve `Tr Σ`: the logarithm of 0 is wanted, and exists for numbers above 0 only"
-    );
+    assert_eq!(error(slope, &[zero], ALL), "curve `Tr Σ`: 0 has no logarithm: only numbers above 0 have one");
 }
 
 #[test]
@@ -297,7 +294,7 @@ fn windows_are_shares_of_the_range_of_all_curves() {
         (flat("a", &[1.0, 1.1, 1.2]), of("b", &[0.9, 1.05, 1.3], |y, x| if x < 4.5 { 9.0 + y } else { y }));
     let verdict = |window| judge(&BELOW, &[vec![low.clone()], vec![high.clone()]], window).unwrap().verdict;
     assert_eq!((verdict([0.0, 0.49]), verdict([0.5, 1.0])), (Verdict::Reproduced, Verdict::Undecided));
-    // The ends belong to it.
+    // The ends belong to the window.
     assert_eq!((verdict([0.0, 0.0]), verdict([1.0, 1.0])), (Verdict::Reproduced, Verdict::Undecided));
     // A curve that ends early has no points late.
     let early = at("early", &[0.0, 1.0], &[&[1.0, 1.0], &[1.1, 1.2]]);
@@ -323,11 +320,11 @@ fn ill_formed_claims_are_errors() {
     assert_eq!(error(up, &[empty(vec![])], ALL), "curve `b` has no replicas");
     assert_eq!(error(up, &[empty(vec![vec![]])], ALL), "curve `b` has no points in the window from 0 to 1");
     let turned = empty(vec![vec![(1.0, 1.0), (0.5, 1.0)]]);
-    assert_eq!(error(up, &[turned], ALL), "curve `b`, replica 0: x = 0.5 stands after a larger x");
-    let message = "is no part of the range: shares from 0 to 1 are wanted";
+    assert_eq!(error(up, &[turned], ALL), "curve `b`, replica 0: x = 0.5 comes after a larger x");
+    let message = "is not a part of the range: shares from 0 to 1 are expected";
     for [from, to] in [[0.5, 0.4], [-0.1, 1.0], [0.0, 1.5], [NAN, 1.0]] {
         let window = error(BELOW, &[vec![curve()], vec![curve()]], [from, to]);
-        assert_eq!(window, format!("a window from {from} to {to} {message}"));
+        assert_eq!(window, format!("the window from {from} to {to} {message}"));
     }
     let before = error(Statement::Drops { before: [0.0, 2.0], log: false }, &[vec![curve()]], ALL);
     assert!(before.ends_with(message), "{before}");
@@ -335,17 +332,17 @@ fn ill_formed_claims_are_errors() {
     let u = error(Statement::UShape { log: false }, &[vec![two]], ALL);
     assert_eq!(u, "the statement needs three or more x for a minimum between two ends");
     for factor in [1.0, 0.5, NAN, f64::INFINITY] {
-        assert!(error(Statement::Steady { factor }, &[vec![curve()]], ALL).contains("one above 1 is wanted"));
+        assert!(error(Statement::Steady { factor }, &[vec![curve()]], ALL).contains("it must be above 1"));
         let apart = Statement::Apart { factor };
-        assert!(error(apart, &[vec![curve(), curve()]], ALL).contains("one above 1 is wanted"));
+        assert!(error(apart, &[vec![curve(), curve()]], ALL).contains("it must be above 1"));
     }
     let slope = error(Statement::Slope { low: 1.0, high: 1.0 }, &[vec![curve()]], ALL);
-    assert_eq!(slope, "a slope cannot lie between 1 and 1");
+    assert_eq!(slope, "a slope cannot be between 1 and 1");
     let negative = [vec![flat("a", &[-1.0, -2.0]), curve()]];
-    assert!(error(Statement::Ascending { log: true }, &negative, ALL).contains("the logarithm of -1 is wanted"));
+    assert!(error(Statement::Ascending { log: true }, &negative, ALL).contains("-1 has no logarithm"));
 }
 
-/// The shares of reproduced and not reproduced among 1,000 claims over curves of normal noise.
+/// Returns the shares of reproduced and not reproduced among 1,000 claims over curves of normal noise.
 fn shares(statement: Statement, purpose: &str, runs: &[usize], curves: usize) -> [f64; 2] {
     let mut count = [0.0; 2];
     for case in 0..1000 {
@@ -366,7 +363,7 @@ fn shares(statement: Statement, purpose: &str, runs: &[usize], curves: usize) ->
 
 #[test]
 fn noise_is_seldom_called_a_finding() {
-    // The first look may spend half of 5 % in each direction; and three standard errors of a share of 1,000.
+    // The first look can spend half of 5 % in each direction; three standard errors of a share of 1,000 are added.
     let most = 0.025 + 3.0 * 0.005;
     let up = Statement::Ascending { log: false };
     for (statement, purpose, runs, curves) in [
@@ -381,7 +378,7 @@ fn noise_is_seldom_called_a_finding() {
     ] {
         let [found, refuted] = shares(statement, purpose, runs, curves);
         assert!(found <= most && refuted <= most, "{purpose}, {runs:?}: {found} {refuted}");
-        // Of a single paired comparison the rate is 2.5 %, not merely below it.
+        // For a single paired comparison, the rate is 2.5 %, not only below it.
         assert!(curves > 1 || runs[0] != runs[1] || found > 0.025 - 3.0 * 0.005, "{purpose}, {runs:?}: {found}");
     }
 }
@@ -411,7 +408,7 @@ fn holm_is_that_of_r() {
     assert_eq!(holm(&[]).len(), 0);
 }
 
-/// Of claims that are one of a figure each: verdicts.
+/// Decides claims together, as the claims of one figure.
 fn together(claims: &[(&[f64], &[f64])], runs: Runs) -> Vec<Outcome> {
     let weighed =
         claims.iter().map(|(a, b)| weigh(&BELOW, &[vec![flat("a", a)], vec![flat("b", b)]], ALL, runs).unwrap());
@@ -427,14 +424,14 @@ fn claims_of_a_figure_are_corrected_for_each_other() {
     let verdicts = |claims: &[(&[f64], &[f64])]| together(claims, runs).iter().map(|o| o.verdict).collect::<Vec<_>>();
     assert_eq!(verdicts(&[clear]), [Verdict::Reproduced]);
     assert_eq!(verdicts(&[&[clear][..], &[noise; 8]].concat())[0], Verdict::Undecided);
-    // Step by step: what is shown makes room for the next.
+    // Holm goes step by step: after a claim is shown, the next is corrected for one claim less.
     assert_eq!(verdicts(&[clear, noise])[0], Verdict::Reproduced);
     assert_eq!(verdicts(&[clear; 3]), [Verdict::Reproduced; 3]);
     assert_eq!(verdicts(&[clear; 9]), [Verdict::Undecided; 9]);
-    // The other way round likewise.
+    // The same holds in the opposite direction.
     assert_eq!(verdicts(&[(clear.1, clear.0)]), [Verdict::NotReproduced]);
     assert_eq!(verdicts(&[&[(clear.1, clear.0)][..], &[noise; 8]].concat())[0], Verdict::Undecided);
-    // A claim that is not made yet counts as well.
+    // A claim that cannot be judged yet counts too.
     let unmade = || Weighed::without("2 of 9 tables are not recorded yet".into(), runs);
     let first = |others| {
         let sets = [vec![flat("a", clear.0)], vec![flat("b", clear.1)]];

@@ -1,4 +1,4 @@
-//! The words at the foot of a figure: on how many runs it rests, what its marks and bands are, what it does not show.
+//! The text at the foot of a figure: the number of runs, the meaning of marks and bands, and what the figure does not show.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use base::work::{Curve, Figure, Mark, Panel, Scale};
 
 type Series = [Vec<Vec<Point>>];
 
-/// Everything that is said at the foot.
+/// Returns the whole text at the foot.
 pub fn caption(figure: &Figure, series: &Series) -> String {
     format!("{} {}", words(figure, series), figure.note).trim().to_owned()
 }
 
-/// The same without what the figure says of itself.
+/// Returns the text at the foot without the figure's own note.
 pub fn words(figure: &Figure, series: &Series) -> String {
     let sentences = [
         means(figure, series),
@@ -26,7 +26,7 @@ pub fn words(figure: &Figure, series: &Series) -> String {
     sentences.join(" ")
 }
 
-/// On how many runs the means rest, and what bands and bars are; empty if no curve shows means.
+/// Describes the number of runs of the means, and the bands and bars; empty if no curve shows means.
 fn means(figure: &Figure, series: &Series) -> String {
     let runs_of = |points: &Vec<Point>| points.iter().map(|point| point.n.saturating_add(point.diverged)).max();
     let shown: Vec<(Mark, i64)> = curves(figure, series)
@@ -47,20 +47,20 @@ fn means(figure: &Figure, series: &Series) -> String {
     sentence(&place, &format!("means over {runs}{}", reach(figure, series)))
 }
 
-/// What bands and error bars of means are; empty if there are none.
+/// Describes the bands and error bars of means; empty if there are none.
 fn reach(figure: &Figure, series: &Series) -> String {
-    // The marks of the curves with such a point.
+    // Returns the marks of the curves that have such a point.
     let marks = |is: &dyn Fn(&Panel, &Point) -> bool| -> Vec<Mark> {
         let means = curves(figure, series).filter(|(_, curve, _)| curve.mark.is_mean() && curve.mark != Mark::Heat);
         let such = means.filter(|(panel, _, points)| points.iter().any(|point| is(panel, point)));
         such.map(|(_, curve, _)| curve.mark).collect()
     };
     let is_log = |panel: &Panel| panel.y.scale == Scale::Log;
-    // Runs that agree up to rounding have no spread to speak of.
+    // Runs that agree up to rounding count as runs without spread.
     let apart = |point: &Point| point.n > 1 && point.std > 1e-9 * point.mean.abs();
     let linear = marks(&|panel, point| apart(point) && !is_log(panel));
     let log = marks(&|panel, point| apart(point) && point.is_spread() && is_log(panel));
-    // Where a run is 0 or less there is no spread of logarithms.
+    // Where a run is 0 or less, logarithms have no spread.
     let bare = marks(&|panel, point| apart(point) && !point.is_spread() && is_log(panel));
     let of_one = marks(&|_, point| point.n == 1 && point.is_spread());
     let noun = |marks: &[Mark]| match (marks.contains(&Mark::Line), marks.iter().any(|mark| *mark != Mark::Line)) {
@@ -86,15 +86,15 @@ fn reach(figure: &Figure, series: &Series) -> String {
     words
 }
 
-/// How epochs are counted, if an axis does.
+/// Describes how epochs are counted, if an axis shows epochs.
 fn counting(figure: &Figure) -> &'static str {
-    // Bars stand side by side, whatever their x is.
+    // Bars are drawn side by side, independently of their x.
     let has_axis = |curve: &Curve| curve.x == "epoch" && curve.mark != Mark::Bars;
     let counts = figure.panels.iter().flat_map(|panel| &panel.curves).any(has_axis);
     if counts { "Epochs count from 0; a value is that at the end of its epoch." } else { "" }
 }
 
-/// What the marks are that show every row of every run.
+/// Describes the marks that show every row of every run.
 fn single(figure: &Figure, series: &Series) -> String {
     let marks: Vec<Mark> = figure.panels.iter().flat_map(|panel| &panel.curves).map(|curve| curve.mark).collect();
     let others = [(Mark::Path, "thin lines"), (Mark::Arrows, "arrows"), (Mark::Star, "stars")];
@@ -120,7 +120,7 @@ fn single(figure: &Figure, series: &Series) -> String {
     sentence(&place, &clauses.join("; "))
 }
 
-/// What the crosses are in panels whose legend does not say so: of cells and bars.
+/// Describes the crosses of cells and bars, which no legend explains.
 fn diverged(figure: &Figure, series: &Series) -> String {
     let is_crossed = |(_, curve, points): (&Panel, &Curve, &Vec<Point>)| {
         matches!(curve.mark, Mark::Heat | Mark::Bars) && points.iter().any(|point| point.diverged > 0)
@@ -128,7 +128,7 @@ fn diverged(figure: &Figure, series: &Series) -> String {
     if curves(figure, series).any(is_crossed) { "×: runs that diverged.".to_owned() } else { String::new() }
 }
 
-/// Which numbers have no place on the axes.
+/// Describes the numbers that have no place on the axes.
 fn absent(figure: &Figure, series: &Series) -> String {
     let mut panels: Vec<BTreeMap<Absence, usize>> = vec![BTreeMap::new(); figure.panels.len()];
     for (counts, (panel, all)) in panels.iter_mut().zip(figure.panels.iter().zip(series)) {
@@ -175,7 +175,7 @@ fn curves<'a>(figure: &'a Figure, series: &'a Series) -> impl Iterator<Item = (&
     panels.flat_map(|(panel, all)| panel.curves.iter().zip(all).map(move |(curve, points)| (panel, curve, points)))
 }
 
-/// `In (a) and (c), ` for the panels that something is true of; empty if that is all of them.
+/// Returns `In (a) and (c), ` for the panels with a property; empty if all panels have it.
 fn within(figure: &Figure, mut is_true: impl FnMut(&Panel) -> bool) -> String {
     let ids: Vec<String> =
         figure.panels.iter().filter(|panel| is_true(panel)).map(|panel| format!("({})", panel.id)).collect();
@@ -188,7 +188,7 @@ fn sentence(place: &str, clause: &str) -> String {
     if place.is_empty() { format!("{first}{}.", letters.as_str()) } else { format!("{place}{clause}.") }
 }
 
-/// `a`, `a and b`, `a, b and c`.
+/// Joins items as `a`, `a and b`, `a, b and c`.
 fn list(mut items: Vec<String>) -> String {
     let last = items.pop().unwrap_or_default();
     if items.is_empty() { last } else { format!("{} and {last}", items.join(", ")) }

@@ -1,11 +1,11 @@
-//! The bundled font: DejaVu Sans, cut down to Latin-1, Greek and the signs that figures use.
+//! The bundled font: DejaVu Sans, reduced to Latin-1, Greek and the signs that figures use.
 
 use super::FigureError;
 
-/// The font file; `font/LICENSE.txt` is its licence.
+/// The font file. Its licence is `font/LICENSE.txt`.
 pub(super) const BYTES: &[u8] = include_bytes!("font/DejaVuSans-subset.ttf");
 
-/// Metrics of the bundled font. Kerning is left out, which makes text at most a little narrower.
+/// Metrics of the bundled font, without kerning, which would make text only a little narrower.
 pub(super) struct Font(ttf_parser::Face<'static>);
 
 impl Font {
@@ -13,7 +13,7 @@ impl Font {
         ttf_parser::Face::parse(BYTES, 0).map(Self).map_err(|e| FigureError::Pixels(format!("bundled font: {e}")))
     }
 
-    /// Refuses a text with a character that the font lacks; that includes all that XML cannot hold.
+    /// Refuses a text with a character that the font lacks. These include all characters that XML cannot hold.
     pub fn check(&self, text: &str) -> Result<(), FigureError> {
         match text.chars().find(|&character| self.0.glyph_index(character).is_none()) {
             Some(character) => Err(FigureError::Glyph { character, text: text.to_owned() }),
@@ -21,10 +21,10 @@ impl Font {
         }
     }
 
-    /// Width of a text at a size.
+    /// Returns the width of a text at a size.
     pub fn width(&self, text: &str, size: f64) -> f64 {
         let advance = |character| self.0.glyph_index(character).and_then(|glyph| self.0.glyph_hor_advance(glyph));
-        // Combining accents stand above the letter before them.
+        // Combining accents are above the letter before them.
         let units: u64 = text
             .chars()
             .filter(|character| !('\u{300}'..'\u{370}').contains(character))
@@ -34,7 +34,7 @@ impl Font {
     }
 
     /// Breaks a text into lines of at most `width`: between words, and inside words that are longer. Lines
-    /// are never empty; an empty text has none.
+    /// are never empty; an empty text has no lines.
     pub fn wrap(&self, text: &str, size: f64, width: f64) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         for word in text.split(' ').filter(|word| !word.is_empty()) {
@@ -73,7 +73,7 @@ mod tests {
         for (text, character) in [("日", '日'), ("a\u{0}b", '\u{0}'), ("a\nb", '\n'), ("\u{202e}", '\u{202e}')] {
             assert_eq!(font.check(text), Err(FigureError::Glyph { character, text: text.to_owned() }));
         }
-        // Digits are 1303 of 2048 units wide, as the font's own table says; accents take no width.
+        // Digits are 1303 of 2048 units wide, according to the font's own table; accents have no width.
         assert_eq!(font.width("w̃ ", 2048.0), font.width("w ", 2048.0));
         assert_eq!(font.width("00", 2048.0), 2606.0);
     }

@@ -8,7 +8,7 @@ use super::svg::Writer;
 use super::ticks::short;
 use base::work::Scale as Kind;
 
-/// Cells around the places of the points, coloured and labelled by their means.
+/// Draws cells around the places of the points, coloured and labelled by their means.
 pub(super) fn cells(out: &mut Writer, plot: &Plot, points: &[Point], scale: Kind) {
     let across = cells_along(&plot.x, points.iter().map(|point| point.x));
     let down = cells_along(&plot.y, points.iter().map(|point| point.y));
@@ -30,7 +30,7 @@ pub(super) fn cells(out: &mut Writer, plot: &Plot, points: &[Point], scale: Kind
                 let (fill, dark) = shade(share);
                 (fill, if dark { style::BACKGROUND } else { style::INK })
             }
-            // Below all colours of a logarithmic scale.
+            // A value of 0 or less is below all colours of a logarithmic scale.
             None if point.mean.is_finite() => (style::BACKGROUND.to_owned(), style::INK),
             None => (style::GRID.to_owned(), style::PALE_INK),
         };
@@ -48,14 +48,14 @@ pub(super) fn cells(out: &mut Writer, plot: &Plot, points: &[Point], scale: Kind
     }
 }
 
-/// The boxes of the numbers in the cells, large enough for any of them.
+/// Returns the boxes of the numbers in the cells, large enough for any number.
 pub(super) fn labels(plot: &Plot, points: &[Point]) -> Vec<Rect> {
     let (width, height) = (5.5 * style::CELL_LABEL, 1.4 * style::CELL_LABEL);
     let at = |point: &Point| plot.at(point.x, point.y);
     points.iter().filter_map(at).map(|(x, y)| Rect { x: x - width / 2.0, y: y - height / 2.0, width, height }).collect()
 }
 
-/// Where the cells around some values begin, stand and end along an axis.
+/// Returns the start, place and end of the cells around values along an axis.
 fn cells_along(scale: &Scale, values: impl Iterator<Item = f64>) -> Vec<(f64, f64, f64)> {
     let Some((low, top, floor)) = scale.zero_row() else {
         return edges(values.filter_map(|value| scale.place(value)));
@@ -65,7 +65,7 @@ fn cells_along(scale: &Scale, values: impl Iterator<Item = f64>) -> Vec<(f64, f6
     kept.chain([(low, (low + top) / 2.0, top)]).collect()
 }
 
-/// Where cells around some places end: halfway between neighbours, and as far out at both ends.
+/// Returns the start, place and end of the cells around places. Neighbours meet halfway, and the outer cells are symmetric.
 fn edges(places: impl Iterator<Item = f64>) -> Vec<(f64, f64, f64)> {
     let mut places: Vec<f64> = places.collect();
     places.sort_by(f64::total_cmp);
@@ -86,7 +86,7 @@ fn edge(edges: &[(f64, f64, f64)], place: f64) -> Option<(f64, f64)> {
     edges.iter().find(|(_, here, _)| (here - place).abs() < 1e-9).map(|(low, _, high)| (*low, *high))
 }
 
-/// The colour of a share from 0 to 1, and whether it is dark.
+/// Returns the colour of a share from 0 to 1, and whether it is dark.
 fn shade(share: f64) -> (String, bool) {
     let steps = style::HEAT.len() - 1;
     let at = share.clamp(0.0, 1.0) * steps as f64;
@@ -96,7 +96,7 @@ fn shade(share: f64) -> (String, bool) {
         (from + (at - i as f64) * (to - from)).round() as u8
     };
     let (red, green, blue) = (mix(0), mix(1), mix(2));
-    // Luminance as in ITU-R BT.601.
+    // Luminance according to ITU-R BT.601.
     let light = 0.299 * f64::from(red) + 0.587 * f64::from(green) + 0.114 * f64::from(blue);
     (format!("#{red:02x}{green:02x}{blue:02x}"), light < 128.0)
 }

@@ -1,4 +1,4 @@
-//! Where everything stands: sizes of margins from measured text, and the grid of panels.
+//! Layout: sizes of margins from measured text, and the grid of panels.
 
 use super::font::Font;
 use super::legend::{self, Legend};
@@ -39,12 +39,12 @@ pub(super) struct Plot {
 }
 
 impl Plot {
-    /// Where a value is drawn, perhaps outside of the area; `None` if it stands nowhere on the axes.
+    /// Returns where a value is drawn, possibly outside the area; `None` if it has no place on the axes.
     pub fn at(&self, x: f64, y: f64) -> Option<(f64, f64)> {
         Some((self.across(self.x.place(x)?), self.down(self.y.place(y)?)))
     }
 
-    /// Upper and lower edge of the band; what stands nowhere on the axis is far outside.
+    /// Returns the upper and lower edge of the band. An edge without a place on the axis is far outside.
     pub fn band(&self, point: &Point) -> (f64, f64) {
         let high = self.y.place(point.high).unwrap_or(11.0);
         let low = self.y.place(point.low).unwrap_or(-10.0);
@@ -76,9 +76,9 @@ pub(super) struct Cell<'a> {
     pub y_label: Vec<String>,
     /// The panel's own legend and its place.
     pub legend: Option<(Legend, (f64, f64))>,
-    /// From the frame to the far side of the y label, the same in all panels of a column.
+    /// Distance from the frame to the far side of the y label, the same in all panels of a column.
     pub left: f64,
-    /// From the frame to the far end of the last tick label.
+    /// Distance from the frame to the far end of the last tick label.
     right: f64,
     /// Height of guides' labels above the frame.
     pub over: f64,
@@ -90,7 +90,7 @@ pub(super) struct Layout<'a> {
     pub height: f64,
     pub title: Vec<String>,
     pub cells: Vec<Cell<'a>>,
-    /// Lines at the foot, and the baseline of the first.
+    /// Lines at the foot, and the baseline of the first line.
     pub caption: (Vec<String>, f64),
     /// The legend of all panels, if they share one.
     pub legend: Option<(Legend, (f64, f64))>,
@@ -163,7 +163,7 @@ impl<'a> Layout<'a> {
 }
 
 impl<'a> Cell<'a> {
-    /// Measures a panel whose plot area has a size; the area's corner is the origin until it is moved.
+    /// Measures a panel whose plot area has the given size. The area's corner is the origin until it is moved.
     fn of(panel: &'a Panel, series: &'a [Vec<Point>], font: &Font, size: (f64, f64)) -> Result<Self, FigureError> {
         let points =
             || panel.curves.iter().zip(series).flat_map(|(curve, points)| points.iter().map(move |p| (curve, p)));
@@ -191,7 +191,7 @@ impl<'a> Cell<'a> {
         let width = |tick: &Tick| font.width(&tick.label, style::TICK_LABEL);
         let beside = |a: &Tick, b: &Tick| (b.place - a.place) * size.0 >= (width(a) + width(b)) / 2.0 + style::TICK_GAP;
         let above = |a: &Tick, b: &Tick| (b.place - a.place) * size.1 >= 1.3 * style::TICK_LABEL;
-        // The rows and columns of cells are named where they stand.
+        // The rows and columns of cells have ticks at their own places.
         let named = |axis: &Axis, scale: &Scale, value: fn(&Point) -> f64| match &axis.ticks {
             None if has_cells => Axis { ticks: Some(cells().map(value).collect()), ..axis.clone() },
             Some(wanted) if scale.zero.is_some() && !wanted.is_empty() => {
@@ -234,7 +234,7 @@ impl<'a> Cell<'a> {
         })
     }
 
-    /// Puts the legend into a free corner, or under the axis if there is none.
+    /// Puts the legend into a free corner, or below the axis if no corner is free.
     fn place_legend(&mut self, entries: Vec<legend::Entry>, font: &Font, under: &mut f64) {
         let area = self.plot.area;
         let inside = Legend::set(entries.clone(), font, 1, 0.6 * area.width);
@@ -253,12 +253,12 @@ impl<'a> Cell<'a> {
         };
     }
 
-    /// Height of what stands above the plot area.
+    /// Returns the height of the title and labels above the plot area.
     fn above(&self) -> f64 {
         lines_height(&self.title, style::PANEL_TITLE) + style::PAD + self.over
     }
 
-    /// Height of the tick labels and the name of the horizontal axis.
+    /// Returns the height of the tick labels and the name of the horizontal axis.
     fn under(&self) -> f64 {
         style::TICK + 5.0 + style::LINE * style::TICK_LABEL + lines_height(&self.x_label, style::AXIS_LABEL)
     }
@@ -271,17 +271,17 @@ impl<'a> Cell<'a> {
     }
 }
 
-/// Where a cell stands across.
+/// Returns the horizontal value of a cell.
 fn column(cell: &Point) -> f64 {
     cell.x
 }
 
-/// Where a cell stands up the panel.
+/// Returns the vertical value of a cell.
 fn row(cell: &Point) -> f64 {
     cell.y
 }
 
-/// How many different values there are.
+/// Returns the number of different values.
 fn distinct(values: impl Iterator<Item = f64>) -> usize {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
@@ -289,7 +289,7 @@ fn distinct(values: impl Iterator<Item = f64>) -> usize {
     values.len()
 }
 
-/// Whether a panel shows bars and nothing else: then its horizontal axis names them.
+/// Checks whether a panel shows only bars; its horizontal axis then names them.
 fn is_bars(panel: &Panel) -> bool {
     !panel.curves.is_empty() && panel.curves.iter().all(|curve| curve.mark == Mark::Bars)
 }
@@ -305,7 +305,8 @@ fn bar_names(panel: &Panel, scale: &Scale) -> Vec<Tick> {
     panel.curves.iter().enumerate().filter_map(name).collect()
 }
 
-/// The values of a point that its axis should show. A band without an end is shown as far as the axis goes.
+/// Returns the values of a point that its axis should show. A band with an end that is not finite is shown as far as the axis
+/// goes.
 fn visible(mark: Mark, point: &Point) -> impl Iterator<Item = f64> {
     let all = if mark == Mark::Heat { [point.y; 3] } else { [point.mean, point.low, point.high] };
     all.into_iter().filter(|value| value.is_finite())

@@ -1,4 +1,4 @@
-//! Legends: which entries they have, how they are set, and where there is room for them.
+//! Legends: their entries, their layout, and free places for them.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::svg::{Px, Writer, line};
 use super::{marks, panel, style};
 use base::work::{Curve, Mark, Panel};
 
-/// A legend, set in rows and columns.
+/// A legend, laid out in rows and columns.
 pub(super) struct Legend {
     entries: Vec<Entry>,
     column_widths: Vec<f64>,
@@ -26,21 +26,21 @@ pub(super) struct Entry {
     look: Look,
     dashed: bool,
     mark: Mark,
-    /// Of a replica count, how many diverged at most.
+    /// Largest number of diverged replicas at a point, and the number of replicas there.
     diverged: (i64, i64),
 }
 
-/// The look of a curve.
+/// Returns the look of a curve.
 pub(super) fn look(curve: &Curve) -> Look {
     Look::of(curve.colour, curve.dashed)
 }
 
-/// The colour of a curve.
+/// Returns the colour of a curve.
 pub(super) fn colour(curve: &Curve) -> &'static str {
     look(curve).colour
 }
 
-/// The entries of a panel, in the curves' order; curves without a label have none.
+/// Returns the entries of a panel, in the order of the curves. Curves without a label have no entry.
 pub(super) fn entries(panel: &Panel, series: &[Vec<Point>]) -> Vec<Entry> {
     let entry = |(curve, points): (&Curve, &Vec<Point>)| Entry {
         label: curve.label.clone(),
@@ -49,7 +49,7 @@ pub(super) fn entries(panel: &Panel, series: &[Vec<Point>]) -> Vec<Entry> {
         look: look(curve),
         dashed: curve.dashed,
         mark: curve.mark,
-        // Of curves that show every row this would be no number of runs; the caption says what they lack.
+        // For curves that show every row, this would not be a number of runs; the caption describes what they lack.
         diverged: points
             .iter()
             .filter(|_| curve.mark.is_mean())
@@ -60,12 +60,12 @@ pub(super) fn entries(panel: &Panel, series: &[Vec<Point>]) -> Vec<Entry> {
     panel.curves.iter().zip(series).filter(|(curve, _)| is_named(curve)).map(entry).collect()
 }
 
-/// Whether a legend has the curve: the cells of a heat map and bars with an axis of names do without.
+/// Checks whether a legend has an entry for the curve: cells of a heat map and bars, whose axis names them, have none.
 pub(super) fn is_named(curve: &Curve) -> bool {
     !curve.unnamed && !matches!(curve.mark, Mark::Heat | Mark::Bars) && !curve.label.trim().is_empty()
 }
 
-/// One legend for several panels, if a name means one look in all of them and a look one name.
+/// Returns one legend for several panels, if each name has one look in all panels, and each look has one name.
 pub(super) fn shared(panels: Vec<Vec<Entry>>) -> Option<Vec<Entry>> {
     let mut looks = BTreeMap::new();
     let mut names = BTreeMap::new();
@@ -86,7 +86,7 @@ pub(super) fn shared(panels: Vec<Vec<Entry>>) -> Option<Vec<Entry>> {
 }
 
 impl Legend {
-    /// Sets entries in at most `columns` columns that are together at most `width` wide; `None` without entries.
+    /// Lays out entries in at most `columns` columns with a total width of at most `width`; `None` without entries.
     pub fn set(mut entries: Vec<Entry>, font: &Font, columns: usize, width: f64) -> Option<Self> {
         let key = style::KEY + style::PAD;
         for entry in &mut entries {
@@ -119,7 +119,7 @@ impl Legend {
         self.row_heights.iter().sum()
     }
 
-    /// Where inside a plot the legend covers no data: the first such corner, if there is one.
+    /// Returns the first corner of a plot where the legend covers no data, if there is one.
     pub fn corner(&self, plot: &Plot, panel: &Panel, series: &[Vec<Point>]) -> Option<(f64, f64)> {
         let (width, height) = (self.width(), self.height());
         let edge = 2.0 * style::PAD;
@@ -200,7 +200,7 @@ pub(super) fn stroke(out: &mut Writer, path: &str, look: Look) {
     out.leaf("path", &attributes);
 }
 
-/// Whether a triangle at one of these places of the edge may reach into a rectangle.
+/// Checks whether a triangle at one of these places of the edge could reach into a rectangle.
 fn near(rect: &Rect, edge: &[(f64, f64)]) -> bool {
     let reach = rect.grown(10.0 * style::CROSS);
     let holds = |&(x, y): &(f64, f64)| {
@@ -209,7 +209,7 @@ fn near(rect: &Rect, edge: &[(f64, f64)]) -> bool {
     edge.iter().any(holds)
 }
 
-/// Whether a curve, its band or a cross of it goes through a rectangle, seen at steps of a few units.
+/// Checks, in steps of a few units, whether a curve, its band or one of its crosses goes through a rectangle.
 fn covers(rect: &Rect, plot: &Plot, points: &[Point]) -> bool {
     let at_top = rect.y <= plot.area.y + 10.0 * style::CROSS;
     let mut crosses = panel::divergences(points).filter_map(|point| plot.x.place(point.x));

@@ -1,11 +1,11 @@
-//! How curves are told apart: eight colours; when they are used up, the same ones with another dash and another marker.
+//! Looks that distinguish curves: eight colours, then the same colours with another dash and another marker.
 
 use super::style;
 
-/// How many curves of a panel look different. A larger index begins anew.
+/// Number of different looks of curves. Larger indices start again from the first.
 pub const LOOKS: u32 = (style::PALETTE.len() * style::ROUNDS.len()) as u32;
 
-/// What is drawn at a curve's points.
+/// The shape drawn at a curve's points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Marker {
     /// A disc.
@@ -17,7 +17,7 @@ pub enum Marker {
 }
 
 impl Marker {
-    /// Its name.
+    /// Returns the name of the marker.
     pub fn name(self) -> &'static str {
         match self {
             Self::Circle => "circle",
@@ -30,16 +30,16 @@ impl Marker {
 /// The look of a curve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Look {
-    /// `#rrggbb`.
+    /// Colour as `#rrggbb`.
     pub colour: &'static str,
     /// Lengths of strokes and gaps, as in SVG; empty for a solid line.
     pub dash: &'static str,
-    /// What stands at the points.
+    /// Marker at the points.
     pub marker: Marker,
 }
 
 impl Look {
-    /// The look of an index into the palette, and of its dashed companion.
+    /// Returns the look for an index into the palette, solid or dashed.
     pub fn of(index: u32, dashed: bool) -> Self {
         let index = (index % LOOKS) as usize;
         let (marker, solid, broken) = style::ROUNDS[index / style::PALETTE.len()];

@@ -14,7 +14,7 @@ use super::svg::{Path, Px, Writer, line};
 use base::expr::Expr;
 use base::work::{Curve, Guide, Panel};
 
-/// Draws a dot of one of the markers' shapes; all cover about the same area.
+/// Draws a dot in the shape of a marker. All shapes cover about the same area.
 pub(super) fn dot(
     out: &mut Writer,
     (x, y): (f64, f64),
@@ -42,13 +42,13 @@ pub(super) fn dot(
     out.leaf(if marker == Marker::Circle { "circle" } else { "path" }, &look);
 }
 
-/// A dot on a line: empty on a dashed one.
+/// Draws a dot on a line. On a dashed line it is empty.
 pub(super) fn line_dot(out: &mut Writer, at: (f64, f64), look: Look, dashed: bool) {
     let fill = if dashed { style::BACKGROUND } else { look.colour };
     dot(out, at, look.marker, style::DOT, (fill, look.colour), 1.0);
 }
 
-/// A dot that stands for a row.
+/// Draws a dot for a row.
 pub(super) fn row_dot(out: &mut Writer, at: (f64, f64), look: Look, opacity: f64) {
     dot(out, at, look.marker, style::DOT, (look.colour, look.colour), opacity);
 }
@@ -58,7 +58,7 @@ fn inside(plot: &Plot, point: &Point) -> Option<(f64, f64)> {
     plot.at(point.x, point.mean)
 }
 
-/// Means as dots with error bars, joined by a dotted line.
+/// Draws means as dots with error bars, joined by a dotted line.
 pub(super) fn points(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
     let edge = style::PALETTE[0];
     for run in super::panel::runs(plot, points).filter(|run| run.len() > 1) {
@@ -79,13 +79,13 @@ pub(super) fn points(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Poi
     }
 }
 
-/// Every row as a dot, the first ones of each replica pale.
+/// Draws every row as a dot, the first ones of each replica pale.
 pub(super) fn dots(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
     for replica in points.split(Point::is_break) {
         for (i, point) in replica.iter().enumerate() {
             let Some(at) = inside(plot, point) else { continue };
             let share = if replica.len() > 1 { i as f64 / (replica.len() - 1) as f64 } else { 1.0 };
-            // Rounded, so that it is written in few digits.
+            // Rounded to be written in few digits.
             let opacity = ((style::PALEST + (1.0 - style::PALEST) * share) * 100.0).round() / 100.0;
             error_bar(out, plot, colour(curve), point);
             row_dot(out, at, look(curve), opacity);
@@ -93,16 +93,16 @@ pub(super) fn dots(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point
     }
 }
 
-/// An edge of the plot area, or the corner of both.
+/// An edge of the plot area. The corner of both belongs to the lower one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Edge {
-    /// Where what has no place on the vertical axis would be.
+    /// The edge nearest to values that have no place on the vertical axis.
     Lower,
-    /// Where what has no place on the horizontal axis would be.
+    /// The edge nearest to values that have no place on the horizontal axis.
     Left,
 }
 
-/// Where the frame is nearest to points of 0 or less on logarithmic axes.
+/// Returns the places of the frame that are nearest to points of 0 or less on logarithmic axes.
 pub(super) fn edges<'a>(
     plot: &Plot,
     panel: &'a Panel,
@@ -123,8 +123,8 @@ pub(super) fn edges<'a>(
     })
 }
 
-/// Triangles that point to values which a logarithmic axis cannot show, `row` rows in so that curves do not cover each
-/// other's; whether there is one.
+/// Draws triangles that point to values which a logarithmic axis cannot show, `row` rows in, so that curves do not cover each
+/// other's triangles. Returns whether there is a triangle.
 pub(super) fn triangles(
     out: &mut Writer,
     plot: &Plot,
@@ -140,7 +140,7 @@ pub(super) fn triangles(
     let mut shape = String::new();
     for (edge, (x, y)) in edges(plot, panel, curve, points) {
         let along = if edge == Edge::Lower { x } else { y };
-        // Many beside each other are one every few units.
+        // Of many triangles next to each other, draw one every few units.
         if !drawn.insert((edge, (along / (2.0 * half)).round() as i64)) {
             continue;
         }
@@ -167,7 +167,7 @@ pub(super) fn triangles(
     !shape.is_empty()
 }
 
-/// A bar from the foot of the axis (0, if that is on it) to the mean.
+/// Draws a bar from the foot of the axis (0, if that is on it) to the mean.
 pub(super) fn bars(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
     let foot = plot.y.inside(0.0).map_or(plot.area.y + plot.area.height, |place| plot.down(place));
     for point in points {
@@ -179,7 +179,7 @@ pub(super) fn bars(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point
     }
 }
 
-/// An arrow from every other point to the one behind it.
+/// Draws an arrow from every other point to the one after it.
 pub(super) fn arrows(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
     for pair in points.chunks_exact(2) {
         let (Some(from), Some(to)) = (plot.at(pair[0].x, pair[0].mean), plot.at(pair[1].x, pair[1].mean)) else {
@@ -189,7 +189,7 @@ pub(super) fn arrows(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Poi
     }
 }
 
-/// One arrow.
+/// Draws one arrow.
 pub(super) fn arrow(out: &mut Writer, from: (f64, f64), to: (f64, f64), colour: &str) {
     let (dx, dy) = (to.0 - from.0, to.1 - from.1);
     let length = (dx * dx + dy * dy).sqrt();
@@ -207,14 +207,14 @@ pub(super) fn arrow(out: &mut Writer, from: (f64, f64), to: (f64, f64), colour: 
     out.leaf("path", &[("d", &path.closed()), ("fill", &colour)]);
 }
 
-/// A star at every point.
+/// Draws a star at every point.
 pub(super) fn stars(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
     points.iter().filter_map(|point| inside(plot, point)).for_each(|at| star(out, at, colour(curve)));
 }
 
-/// One star of five rays.
+/// Draws one star of five rays.
 pub(super) fn star(out: &mut Writer, (x, y): (f64, f64), colour: &str) {
-    // sin and cos of multiples of 36°, written out so that they are the same on every platform.
+    // The sines and cosines of multiples of 36° are written out so that they are the same on every platform.
     const RAYS: [(f64, f64); 10] = [
         (0.0, -1.0),
         (0.588, -0.809),
@@ -237,7 +237,7 @@ pub(super) fn star(out: &mut Writer, (x, y): (f64, f64), colour: &str) {
     out.leaf("path", &look);
 }
 
-/// The places of a guide that are inside of the plot, from left to right.
+/// Returns the places of a guide that are inside the plot, from left to right.
 fn along(plot: &Plot, guide: &Guide) -> Vec<(f64, f64)> {
     const STEPS: u32 = 200;
     let Ok(expression) = Expr::parse(&guide.y) else { return Vec::new() };
@@ -249,7 +249,8 @@ fn along(plot: &Plot, guide: &Guide) -> Vec<(f64, f64)> {
     (0..=STEPS).filter_map(at).collect()
 }
 
-/// A guide across the plot: its path, and where it leaves over the top or the right edge or else begins.
+/// Returns the path of a guide across the plot, and the place and anchor of its label: where the guide leaves the plot at the
+/// top or right edge, or else where it begins.
 pub(super) fn guide(plot: &Plot, guide: &Guide) -> Option<(String, (f64, f64), &'static str)> {
     let inside = along(plot, guide);
     let (first, last) = (*inside.first()?, *inside.last()?);
@@ -266,7 +267,7 @@ pub(super) fn guide(plot: &Plot, guide: &Guide) -> Option<(String, (f64, f64), &
     Some((path.open(), place.0, place.1))
 }
 
-/// A place on a guide for its label that touches nothing of what is taken; the one nearest to the guide's middle.
+/// Returns the place on a guide for its label that overlaps no taken place and is nearest to the guide's middle.
 pub(super) fn free_place(plot: &Plot, guide: &Guide, taken: &[Rect]) -> Option<Rect> {
     let inside = along(plot, guide);
     let (width, height) = (0.62 * style::CAPTION * guide.label.chars().count() as f64, 1.3 * style::CAPTION);

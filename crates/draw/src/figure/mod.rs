@@ -1,9 +1,9 @@
 //! Drawing: from recorded tables to numbers, SVG, PNG and PDF.
 //!
-//! [`numbers`] aggregates replicas, [`svg`] draws those numbers, [`png`] rasterises the drawing, [`pdf`] makes a page
-//! of it. Each is a pure function with the same result, to the byte, on every platform: positions come from IEEE-754's exactly
-//! rounded operations only, text is measured and rasterised with the bundled font, and nothing else is read.
-//! **If what is drawn changes, bump the version of the stage kind `figure`.**
+//! [`numbers`] aggregates replicas, [`svg`] draws those numbers, [`png`] rasterises the drawing, [`pdf`] turns it into a page.
+//! Each is a pure function with the same result, to the byte, on every platform: positions are computed only with IEEE-754's
+//! exactly rounded operations, text is measured and rasterised with the bundled font, and nothing else is read.
+//! **If drawings change, bump the version of the stage kind `figure`.**
 
 mod caption;
 mod font;
@@ -47,18 +47,18 @@ pub use svg::svg;
 pub struct Drawing {
     /// The vector drawing, a complete SVG 1.1 document in UTF-8.
     pub svg: String,
-    /// The pixels of it, at two pixels per unit.
+    /// The drawing as a PNG, at two pixels per unit.
     pub png: Vec<u8>,
-    /// The same as a page of PDF.
+    /// The drawing as a page of PDF.
     pub pdf: Vec<u8>,
-    /// The numbers that it shows, see [`numbers`].
+    /// The numbers in the drawing, see [`numbers`].
     pub numbers: Table,
 }
 
-/// Why a figure cannot be drawn.
+/// The reason why a figure cannot be drawn.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum FigureError {
-    /// A replica names a table that is not there.
+    /// A replica names a table that does not exist.
     #[error("panel `{panel}`, curve `{curve}`: there is no table `{table}`")]
     NoTable {
         /// The panel's id.
@@ -68,7 +68,7 @@ pub enum FigureError {
         /// The missing table.
         table: String,
     },
-    /// A table lacks a column, or it holds text.
+    /// A table lacks a column, or the column holds text.
     #[error("panel `{panel}`, curve `{curve}`: table `{table}` has no column of numbers `{column}`")]
     NoColumn {
         /// The panel's id.
@@ -81,7 +81,9 @@ pub enum FigureError {
         column: String,
     },
     /// A row has no place on the horizontal axis.
-    #[error("panel `{panel}`, curve `{curve}`: table `{table}` has {value} in column `{column}`, which is no position")]
+    #[error(
+        "panel `{panel}`, curve `{curve}`: table `{table}` has {value} in column `{column}`, which is not a position"
+    )]
     Position {
         /// The panel's id.
         panel: String,
@@ -91,7 +93,7 @@ pub enum FigureError {
         table: String,
         /// The column of horizontal values.
         column: String,
-        /// What it holds.
+        /// The value in it.
         value: f64,
     },
     /// The tables of one replica disagree.
@@ -103,7 +105,7 @@ pub enum FigureError {
         curve: String,
         /// Index of the replica.
         replica: usize,
-        /// Where.
+        /// Horizontal position.
         x: f64,
     },
     /// A curve's expression cannot be read.
@@ -115,7 +117,7 @@ pub enum FigureError {
         curve: String,
         /// The expression.
         text: String,
-        /// What is wrong with it.
+        /// The error in it.
         reason: String,
     },
     /// Two panels with one id, or two curves of a panel with one label and dash.
@@ -123,10 +125,10 @@ pub enum FigureError {
     Twice {
         /// The panel's id.
         panel: String,
-        /// What occurs twice.
+        /// The thing that occurs twice, in words.
         what: String,
     },
-    /// Limits that are no interval of the axis.
+    /// Limits that are not an interval of the axis.
     #[error("panel `{panel}`: the {axis} axis cannot go from {low} to {high}")]
     Range {
         /// The panel's id.
@@ -143,22 +145,22 @@ pub enum FigureError {
     Glyph {
         /// The character.
         character: char,
-        /// The text with it.
+        /// The text with the character.
         text: String,
     },
-    /// The numbers are not those of this figure.
+    /// The numbers do not belong to this figure.
     #[error("the numbers do not fit the figure: {0}")]
     Numbers(String),
     /// The drawing cannot be rasterised.
     #[error("the drawing cannot be turned into pixels: {0}")]
     Pixels(String),
-    /// The drawing has something that has no place in our PDF.
+    /// The drawing contains an element that our PDF cannot express.
     #[error("the drawing cannot be turned into a PDF: {0}")]
     Pdf(String),
 }
 
 impl FigureError {
-    /// The id of the panel that it is about, if it is one panel.
+    /// Returns the id of the panel with the error, if the error belongs to one panel.
     pub fn panel(&self) -> Option<&str> {
         match self {
             Self::NoTable { panel, .. }
@@ -173,11 +175,11 @@ impl FigureError {
     }
 }
 
-/// The words at the foot of a figure, without its own note: on how many runs it rests, what its marks are, and which
-/// numbers it does not show.
+/// Returns the text at the foot of a figure, without the figure's own note: the number of runs, the meaning of the marks, and
+/// the numbers that are not shown.
 ///
 /// # Errors
-/// If the numbers are not this figure's.
+/// If the numbers do not belong to this figure.
 pub fn caption(figure: &Figure, numbers: &Table) -> Result<String, FigureError> {
     Ok(caption::words(figure, &series::series(figure, numbers)?))
 }
@@ -190,8 +192,8 @@ pub fn check_text(text: &str) -> Result<(), FigureError> {
     Font::bundled()?.check(text)
 }
 
-/// Refuses what no numbers could make drawable: two curves of one name, limits that are no interval, a character that
-/// the font lacks, too large a page.
+/// Refuses a figure that cannot be drawn with any numbers: it has two curves of one name, limits that are not an interval, a
+/// character that the font lacks, or too large a page.
 ///
 /// # Errors
 /// See [`FigureError`].
@@ -208,7 +210,7 @@ pub fn check(figure: &Figure) -> Result<(), FigureError> {
 /// Draws a figure of recorded tables.
 ///
 /// # Errors
-/// See [`FigureError`]. Tables without rows or finite numbers are no error: the panel says "no data".
+/// See [`FigureError`]. Tables without rows or finite numbers are not an error: the panel says "no data".
 pub fn draw(figure: &Figure, tables: &BTreeMap<String, Table>) -> Result<Drawing, FigureError> {
     let numbers = numbers(figure, tables)?;
     let svg = svg(figure, &numbers)?;

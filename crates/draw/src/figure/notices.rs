@@ -1,4 +1,4 @@
-//! What a drawing cannot show as it is: numbers that have no place on its axes, and looks that two curves share.
+//! Shortcomings of a drawing: numbers that have no place on its axes, and looks that two curves share.
 
 use std::collections::BTreeMap;
 
@@ -8,20 +8,20 @@ use super::{FigureError, legend, scale, series};
 use base::table::Table;
 use base::work::{Axis, Curve, Figure, Mark, Panel};
 
-/// Why a point is not where its numbers say.
+/// The reason why a point is not drawn at its numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Absence {
-    /// It is 0 on a logarithmic axis.
+    /// The point is 0 on a logarithmic axis.
     Zero,
-    /// It is below 0 on a logarithmic axis.
+    /// The point is below 0 on a logarithmic axis.
     Negative,
-    /// It is beyond the limits that the figure gives to an axis.
+    /// The point is outside the limits that the figure sets for an axis.
     Beyond,
-    /// It is not finite. Of means that is a divergence, which has its own sign.
+    /// The point is not finite. (For means, that is a divergence, which has its own sign.)
     NotFinite,
 }
 
-/// Why a point of a curve has no place between the axes; `None` if it has one.
+/// Returns the reason why a point of a curve has no place between the axes; `None` if it has one.
 pub(super) fn absence(panel: &Panel, curve: &Curve, point: &Point) -> Option<Absence> {
     let [x, y] = position(curve, point);
     if !x.is_finite() || !y.is_finite() {
@@ -32,7 +32,7 @@ pub(super) fn absence(panel: &Panel, curve: &Curve, point: &Point) -> Option<Abs
         (!scale::stands(axis.scale, value) && !has_row).then_some(value)
     };
     let beyond = |axis: &Axis, value: f64| axis.range.is_some_and(|[low, high]| !(low..=high).contains(&value));
-    // Bars stand side by side, whatever their x is.
+    // Bars are drawn side by side, independently of their x.
     let both = [(&panel.x, x), (&panel.y, y)];
     let axes = if curve.mark == Mark::Bars { &both[1..] } else { &both[..] };
     match axes.iter().filter_map(|(axis, value)| off(axis, *value)).reduce(f64::min) {
@@ -42,13 +42,13 @@ pub(super) fn absence(panel: &Panel, curve: &Curve, point: &Point) -> Option<Abs
     }
 }
 
-/// Where a point stands by its numbers.
+/// Returns the position of a point according to its numbers.
 pub(super) fn position(curve: &Curve, point: &Point) -> [f64; 2] {
     [point.x, if curve.mark == Mark::Heat { point.y } else { point.mean }]
 }
 
-/// How many points of a curve are absent, by the reason. Lines, paths, bars and arrows that reach over the limits are seen to do
-/// so; only if nothing of one is inside, its points count.
+/// Returns the number of absent points of a curve, by the reason. Lines, paths, bars and arrows visibly reach over the limits;
+/// their points outside the limits count only if no point of the curve is inside.
 pub(super) fn absences(panel: &Panel, curve: &Curve, points: &[Point]) -> BTreeMap<Absence, usize> {
     let mut counts = BTreeMap::new();
     let all: Vec<Option<Absence>> = points.iter().map(|point| absence(panel, curve, point)).collect();
@@ -61,11 +61,11 @@ pub(super) fn absences(panel: &Panel, curve: &Curve, points: &[Point]) -> BTreeM
     counts
 }
 
-/// What a reader of the figure should be told, each in a sentence: which curves have numbers that are not drawn where they
-/// belong, and which look like another.
+/// Returns notices for the reader of the figure, one sentence each: curves with numbers that are not drawn at their place,
+/// and curves that look like another.
 ///
 /// # Errors
-/// If the numbers are not this figure's.
+/// If the numbers do not belong to this figure.
 pub fn notices(figure: &Figure, numbers: &Table) -> Result<Vec<String>, FigureError> {
     let series = series::series(figure, numbers)?;
     let mut notices = Vec::new();
@@ -98,7 +98,7 @@ pub fn notices(figure: &Figure, numbers: &Table) -> Result<Vec<String>, FigureEr
     Ok(notices)
 }
 
-/// A sentence for each two curves of a panel's legend that look the same.
+/// Returns a sentence for each pair of curves of a panel's legend that look the same.
 fn alike(panel: &Panel) -> impl Iterator<Item = String> {
     let mut first: BTreeMap<(Look, &str), &str> = BTreeMap::new();
     let mut found = Vec::new();

@@ -25,7 +25,7 @@ pub(super) fn draw(out: &mut Writer, cell: &Cell, clip: &str) {
     }
     out.close("g");
     guides(out, cell);
-    // All bands lie below all curves, so that none is hidden.
+    // All bands are drawn below all curves, so that no curve is hidden.
     let (mut diverging, mut off) = (0, 0);
     for part in ["band", "curve"] {
         for (curve, points) in cell.panel.curves.iter().zip(cell.series) {
@@ -44,7 +44,7 @@ pub(super) fn draw(out: &mut Writer, cell: &Cell, clip: &str) {
             }
             out.close("g");
             if part == "curve" {
-                // What may reach over the frame, lest half of it be lost.
+                // These can reach over the frame, so that no half of a mark is cut off.
                 match curve.mark {
                     Mark::Line => dots(out, plot, curve, points),
                     Mark::Points => marks::points(out, plot, curve, points),
@@ -52,7 +52,7 @@ pub(super) fn draw(out: &mut Writer, cell: &Cell, clip: &str) {
                     Mark::Star => marks::stars(out, plot, curve, points),
                     _ => {}
                 }
-                // Cells have their own signs, and what shows every row is told of in the caption.
+                // Cells have their own signs, and marks that show every row are described in the caption.
                 if curve.mark.is_mean() && curve.mark != Mark::Heat {
                     diverging += u32::from(crosses(out, plot, curve, points, diverging));
                 }
@@ -71,7 +71,7 @@ pub(super) fn draw(out: &mut Writer, cell: &Cell, clip: &str) {
     out.close("g");
 }
 
-/// The guides, each with its label where it leaves the plot.
+/// Draws the guides, each with its label where it leaves the plot.
 fn guides(out: &mut Writer, cell: &Cell) {
     let heat = cell.panel.curves.iter().zip(cell.series).filter(|(curve, _)| curve.mark == Mark::Heat);
     let cells: Vec<Point> = heat.flat_map(|(_, points)| points).copied().collect();
@@ -100,7 +100,7 @@ fn guides(out: &mut Writer, cell: &Cell) {
     }
 }
 
-/// A thin line through all points in their order.
+/// Draws a thin line through all points in their order.
 fn path(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
     for run in runs(plot, points).filter(|run| run.len() > 1) {
         let mut path = Path::default();
@@ -131,7 +131,7 @@ fn grid(out: &mut Writer, cell: &Cell) {
     }
 }
 
-/// The stretches of a curve without a break.
+/// Returns the stretches of a curve without a break.
 pub(super) fn runs<'a>(plot: &Plot, points: &'a [Point]) -> impl Iterator<Item = &'a [Point]> {
     let plot = *plot;
     points.split(move |point| plot.at(point.x, point.mean).is_none()).filter(|run| !run.is_empty())
@@ -152,7 +152,7 @@ fn bands(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
     }
 }
 
-/// Of the points of one pixel column the first, highest, lowest and last: what a line through all of them covers.
+/// Keeps the first, highest, lowest and last point of every pixel column: they cover the same pixels as a line through all.
 fn thinned(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
     let points: Vec<(f64, f64)> = points.collect();
     let column = |at: &(f64, f64)| (at.0 * f64::from(style::PNG_SCALE)).floor();
@@ -168,7 +168,7 @@ fn thinned(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
     kept
 }
 
-/// Lines through points that follow each other, an error bar at one that stands alone.
+/// Draws lines through consecutive points, and an error bar at a single point.
 fn lines(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
     let colour = colour(curve);
     for run in runs(plot, points).filter(|run| run.len() > 1) {
@@ -183,11 +183,11 @@ fn lines(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
     }
 }
 
-/// Dots where there are few points or one stands alone. They may reach over the frame, lest half of one be lost.
+/// Draws dots where there are few points, or one stands alone. They can reach over the frame, so that no half is cut off.
 fn dots(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
     let look = look(curve);
     let inside = |point: &&Point| plot.x.inside(point.x).is_some() && plot.y.inside(point.mean).is_some();
-    // Of many points only some have one, and only if the shape tells curves apart.
+    // Of many points, only some have a dot, and only if its shape distinguishes curves.
     let every = match (points.len() <= style::FEW, look.marker) {
         (true, _) => 1,
         (false, Marker::Circle) => usize::MAX,
@@ -204,7 +204,7 @@ fn dots(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
 
 pub(super) fn error_bar(out: &mut Writer, plot: &Plot, colour: &str, point: &Point) {
     if let (Some((x, _)), true) = (plot.at(point.x, point.mean), point.is_spread()) {
-        // What reaches over the frame ends there, without a cap.
+        // A bar that reaches over the frame ends there, without a cap.
         let (top, bottom) = (plot.area.y, plot.area.y + plot.area.height);
         let (high, low) = plot.band(point);
         let (from, to) = (high.clamp(top, bottom), low.clamp(top, bottom));
@@ -219,7 +219,7 @@ pub(super) fn error_bar(out: &mut Writer, plot: &Plot, colour: &str, point: &Poi
     }
 }
 
-/// Where more replicas diverge than before.
+/// Returns the points where more replicas diverge than before.
 pub(super) fn divergences(points: &[Point]) -> impl Iterator<Item = &Point> {
     let mut most = 0;
     points.iter().filter(move |point| {
@@ -229,8 +229,8 @@ pub(super) fn divergences(points: &[Point]) -> impl Iterator<Item = &Point> {
     })
 }
 
-/// Crosses at the top edge where replicas diverge, `row` rows down so that curves do not cover each
-/// other's; whether there is one.
+/// Draws crosses at the top edge where replicas diverge, `row` rows down, so that curves do not cover each other's crosses.
+/// Returns whether there is a cross.
 fn crosses(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point], row: u32) -> bool {
     let half = style::CROSS;
     let (left, right) = (plot.area.x + 2.0 * half, plot.area.x + plot.area.width - 2.0 * half);
@@ -295,7 +295,7 @@ fn labels(out: &mut Writer, cell: &Cell) {
     }
 }
 
-/// Says so if there is nothing to see, and why.
+/// Draws a text with the reason if there is nothing to see.
 fn nothing(out: &mut Writer, cell: &Cell) {
     let (plot, area) = (&cell.plot, cell.plot.area);
     let points: Vec<(&Curve, &Point)> = cell

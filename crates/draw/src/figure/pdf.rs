@@ -12,7 +12,7 @@ use resvg::usvg::roxmltree;
 
 use super::{FigureError, png};
 
-/// Points (1/72 inch) of a unit of the drawing, a CSS pixel (1/96 inch).
+/// Points (1/72 inch) per unit of the drawing, a CSS pixel (1/96 inch).
 const POINTS: f32 = 0.75;
 
 const CATALOG: Ref = Ref::new(1);
@@ -20,22 +20,22 @@ const PAGES: Ref = Ref::new(2);
 const PAGE: Ref = Ref::new(3);
 const CONTENT: Ref = Ref::new(4);
 const INFO: Ref = Ref::new(5);
-/// The first of the numbers that the font's objects take.
+/// The first number of the font's objects.
 const FONT: Ref = Ref::new(6);
 
-/// The drawing as one page of PDF 1.4, of the drawing's size. Lines stay lines, text stays text, in the bundled font,
-/// which is embedded. No dates and no identifier: the same drawing gives the same bytes.
+/// Returns the drawing as one page of PDF 1.4 of the same size. Lines remain lines, and text remains text, in the bundled
+/// font, which is embedded. The file has no dates and no identifier: the same drawing gives the same bytes.
 ///
 /// # Errors
-/// If the text is no SVG, or has what our drawings do not: gradients, images, masks, filters, groups that are
-/// transparent as a whole, text with outlines.
+/// If the text is not an SVG, or has elements that our drawings do not have: gradients, images, masks, filters, groups that
+/// are transparent as a whole, text with outlines.
 pub fn pdf(svg: &str) -> Result<Vec<u8>, FigureError> {
     let tree = png::tree(svg).map_err(|e| FigureError::Pdf(e.to_string()))?;
     let (width, height) = (tree.size().width() * POINTS, tree.size().height() * POINTS);
     let drawn = content::draw(&tree)?;
 
     let mut pdf = Pdf::new();
-    // Nothing here is newer than transparency, and LaTeX warns of included pages above 1.5.
+    // Transparency is the newest feature used here, and LaTeX warns about included pages above version 1.5.
     pdf.set_version(1, 4);
     let mut catalog = pdf.catalog(CATALOG);
     catalog.pages(PAGES);
@@ -69,7 +69,7 @@ pub fn pdf(svg: &str) -> Result<Vec<u8>, FigureError> {
     Ok(pdf.finish())
 }
 
-/// The title that the SVG says it has.
+/// Returns the title of the SVG.
 fn title(svg: &str) -> Option<String> {
     let document = roxmltree::Document::parse(svg).ok()?;
     let title = document.root_element().children().find(|node| node.has_tag_name("title"))?;
@@ -82,7 +82,7 @@ fn compressed(bytes: &[u8]) -> Result<Vec<u8>, FigureError> {
     written.map_err(|e| FigureError::Pdf(e.to_string()))
 }
 
-/// A length, position or share to three decimals: what is written does not hang on the last bits of a sum.
+/// Rounds a length, position or share to three decimals, so that the output does not depend on the last bits of a sum.
 fn rounded(value: f32) -> f32 {
     ((f64::from(value) * 1000.0).round() / 1000.0) as f32
 }

@@ -1,4 +1,4 @@
-//! Pixels of a drawing.
+//! Rasterisation of a drawing.
 
 use std::sync::Arc;
 
@@ -6,28 +6,28 @@ use resvg::{tiny_skia, usvg};
 
 use super::{FigureError, font, style};
 
-/// Rasterises a drawing at two pixels per unit, with the bundled font and no other. The file says how large its pixels
-/// are, so that documents show it at the size of the drawing. No time stamps.
+/// Rasterises a drawing at two pixels per unit, with only the bundled font. The file contains the size of its pixels, so that
+/// documents show it at the size of the drawing. It has no time stamps.
 ///
 /// # Errors
-/// If the text is no SVG, or would be larger than 10⁸ pixels.
+/// If the text is not an SVG, or the drawing has more than 10⁸ pixels.
 pub fn png(svg: &str) -> Result<Vec<u8>, FigureError> {
     let fail = |reason: String| FigureError::Pixels(reason);
     let tree = tree(svg).map_err(|e| fail(e.to_string()))?;
     let size = tree.size();
     let (width, height) = pixels(f64::from(size.width()), f64::from(size.height()))?;
     let pixmap = tiny_skia::Pixmap::new(width, height);
-    let mut pixmap = pixmap.ok_or_else(|| fail(format!("{width} times {height} is no size")))?;
+    let mut pixmap = pixmap.ok_or_else(|| fail(format!("{width} times {height} is not a valid size")))?;
     let scale = tiny_skia::Transform::from_scale(style::PNG_SCALE, style::PNG_SCALE);
     resvg::render(&tree, scale, &mut pixmap.as_mut());
     let encoded = pixmap.encode_png().map_err(|e| fail(e.to_string()))?;
     with_density(&encoded).ok_or_else(|| fail("the encoder wrote no header".to_owned()))
 }
 
-/// The signature and the chunk `IHDR`, with which every PNG begins.
+/// Length of the signature and the chunk `IHDR`, with which every PNG begins.
 const HEADER: usize = 8 + 4 + 4 + 13 + 4;
 
-/// The file with a chunk `pHYs` (PNG specification, 11.3.5.3) behind its header: a unit of the drawing is 1/96 inch.
+/// Adds a chunk `pHYs` (PNG specification, 11.3.5.3) after the header: a unit of the drawing is 1/96 inch.
 fn with_density(png: &[u8]) -> Option<Vec<u8>> {
     let (header, rest) = png.split_at_checked(HEADER)?;
     let per_metre = (style::PNG_SCALE * 96.0 / 0.0254).round() as u32;
@@ -40,10 +40,10 @@ fn with_density(png: &[u8]) -> Option<Vec<u8>> {
     Some([header, &length, &body, &checksum.sum().to_be_bytes(), rest].concat())
 }
 
-/// The pixels of a drawing of some size.
+/// Returns the width and height in pixels of a drawing.
 ///
 /// # Errors
-/// If they are too many.
+/// If there are too many pixels.
 pub(super) fn pixels(width: f64, height: f64) -> Result<(u32, u32), FigureError> {
     let scale = f64::from(style::PNG_SCALE);
     let (width, height) = ((width * scale).ceil(), (height * scale).ceil());
@@ -53,11 +53,11 @@ pub(super) fn pixels(width: f64, height: f64) -> Result<(u32, u32), FigureError>
     Ok((width as u32, height as u32))
 }
 
-/// The drawing as the rasteriser sees it: text laid out, styles resolved.
+/// Returns the drawing as the rasteriser's tree, with text laid out and styles resolved.
 pub(super) fn tree(svg: &str) -> Result<usvg::Tree, usvg::Error> {
     let mut fonts = usvg::fontdb::Database::new();
     fonts.load_font_source(usvg::fontdb::Source::Binary(Arc::new(font::BYTES)));
-    // A drawing reads nothing from outside: images by name are not loaded.
+    // Drawings read no other files: images by name are not loaded.
     let images = usvg::ImageHrefResolver { resolve_string: Box::new(|_, _| None), ..Default::default() };
     let options = usvg::Options {
         fontdb: Arc::new(fonts),
@@ -87,7 +87,7 @@ mod tests {
         }
         let kinds: Vec<&[u8]> = chunks.iter().map(|chunk| &chunk[..4]).collect();
         assert_eq!(kinds, [&b"IHDR"[..], b"pHYs", b"IDAT", b"IEND"]);
-        // 192 pixels an inch are 7559 a metre, across and down.
+        // 192 pixels per inch are 7559 per metre, in both directions.
         assert_eq!(chunks[1][4..], [0, 0, 0x1d, 0x87, 0, 0, 0x1d, 0x87, 1]);
         assert_eq!(resvg::tiny_skia::Pixmap::decode_png(&bytes).unwrap().width(), 60);
     }

@@ -1,4 +1,4 @@
-//! What a curve reads: its expressions, evaluated for every row of its tables.
+//! Rows of a curve: its expressions, evaluated for every row of its tables.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,29 +12,29 @@ use base::work::{Curve, Mark};
 pub struct Row {
     /// The table.
     pub table: String,
-    /// Horizontal place.
+    /// Horizontal position.
     pub x: f64,
-    /// Vertical place of a heat map's cell; otherwise as `value`.
+    /// Vertical position of a heat map's cell; for other marks equal to `value`.
     pub y: f64,
-    /// What is shown.
+    /// The value that is shown.
     pub value: f64,
-    /// Its standard error; NaN if the curve names none.
+    /// Standard error of the value; NaN if the curve names none.
     pub error: f64,
-    /// Its column `epoch`; −∞ if it has none.
+    /// Value of the column `epoch`; −∞ if the table has none.
     pub epoch: f64,
 }
 
 impl Row {
-    /// Whether another row at the same place is no contradiction.
+    /// Checks whether another row at the same place agrees with this one.
     pub fn says_the_same(&self, other: &Self) -> bool {
         self.value == other.value || (self.value.is_nan() && other.value.is_nan())
     }
 }
 
-/// The rows of a replica of a curve, table by table; of arrows every tip behind its start.
+/// Returns the rows of a replica of a curve, table by table. For arrows, every tip follows its start.
 ///
 /// # Errors
-/// If a table or column is missing, or an expression is none.
+/// If a table or column is missing, or an expression cannot be parsed.
 pub fn rows(
     panel: &str,
     curve: &Curve,
@@ -100,5 +100,5 @@ pub fn rows(
     Ok(rows)
 }
 
-/// What the name of a setting begins with in an expression.
+/// Prefix of the names of settings in expressions.
 pub const SETTING: &str = "setting_";

@@ -1,4 +1,4 @@
-//! Where values stand on an axis.
+//! Places of values on an axis.
 
 use super::{FigureError, style};
 use base::work::{Axis, Scale as Kind};
@@ -7,31 +7,31 @@ use base::work::{Axis, Scale as Kind};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scale {
     pub kind: Kind,
-    /// Smallest and largest value that the limits were made of.
+    /// Smallest and largest value from which the limits were computed.
     pub values: (f64, f64),
     /// The limits, transformed.
     pub low: f64,
     pub high: f64,
-    /// On a logarithmic axis of a heat map, where the row (or column) of 0 stands.
+    /// Place of the row (or column) of 0 on a logarithmic axis of a heat map.
     pub zero: Option<Zero>,
 }
 
-/// A row of its own for 0, below a break of a logarithmic axis.
+/// A separate row for 0, below a break of a logarithmic axis.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Zero {
-    /// The upper end of the row, transformed; the lower one is the axis's.
+    /// The upper end of the row, transformed; its lower end is that of the axis.
     top: f64,
-    /// Where the axis proper begins, transformed.
+    /// The start of the logarithmic part of the axis, transformed.
     floor: f64,
 }
 
-/// Whether a value has a place on an axis of a kind.
+/// Checks whether a value has a place on an axis of a kind.
 pub(super) fn stands(kind: Kind, value: f64) -> bool {
     transform(kind, value).is_some()
 }
 
-/// Where a value stands when positions are even: the logarithm on a log axis; on a linear one half of the
-/// value, so that no difference of two overflows. `None` if it stands nowhere.
+/// Transforms a value to a uniform scale: on a log axis to its logarithm, on a linear axis to half of the value, so that no
+/// difference of two values overflows. Returns `None` if the value has no place.
 fn transform(kind: Kind, value: f64) -> Option<f64> {
     match kind {
         Kind::Linear => value.is_finite().then_some(value / 2.0),
@@ -40,10 +40,10 @@ fn transform(kind: Kind, value: f64) -> Option<f64> {
 }
 
 impl Scale {
-    /// The axis with its given limits, or such that all values (those that stand on it) are inside.
+    /// Returns the axis with its given limits, or with limits that contain all values that have a place on it.
     ///
     /// # Errors
-    /// If the given limits are no interval, or too close for two ticks between them to be told apart.
+    /// If the given limits are not an interval, or are too close to distinguish two ticks between them.
     pub fn of(
         axis: &Axis,
         name: &'static str,
@@ -82,14 +82,14 @@ impl Scale {
         Self { kind, values, low: low - around, high: high + around, zero: None }
     }
 
-    /// The place of a value as a fraction of the axis, also outside of it; `None` if it stands nowhere.
+    /// Returns the place of a value as a fraction of the axis, which can be outside the axis; `None` if it has no place.
     pub fn place(&self, value: f64) -> Option<f64> {
         let at = match self.zero {
             Some(zero) if value == 0.0 => Some((self.low + zero.top) / 2.0),
             Some(zero) => transform(self.kind, value).filter(|at| *at >= zero.floor),
             None => transform(self.kind, value),
         };
-        // What is far outside is cut off anyway; large coordinates trouble renderers.
+        // Places far outside are cut off anyway, and large coordinates cause problems in renderers.
         at.map(|at| self.share(at).clamp(-10.0, 11.0))
     }
 
@@ -97,7 +97,7 @@ impl Scale {
         (at - self.low) / (self.high - self.low)
     }
 
-    /// The value at a place; NaN in the row of 0 and the break above it.
+    /// Returns the value at a place; NaN in the row of 0 and the break above it.
     pub fn value(&self, place: f64) -> f64 {
         let at = self.low + place * (self.high - self.low);
         match self.kind {
@@ -107,7 +107,7 @@ impl Scale {
         }
     }
 
-    /// With half a cell more at both ends, for cells around some values.
+    /// Returns the axis with limits half a cell outside the first and the last value, for cells around the values.
     pub fn around_cells(self, values: impl Iterator<Item = f64>) -> Self {
         let mut at: Vec<f64> = values.filter_map(|value| transform(self.kind, value)).collect();
         at.sort_by(f64::total_cmp);
@@ -116,7 +116,7 @@ impl Scale {
         Self { low: first - (at[1] - first) / 2.0, high: last + (last - at[at.len() - 2]) / 2.0, ..self }
     }
 
-    /// A logarithmic axis with a row for 0 below its `rows` others; if there are none, that row is all of it.
+    /// Returns a logarithmic axis with a row for 0 below its `rows` other rows. Without other rows, the row of 0 fills the axis.
     pub fn with_zero(self, rows: usize) -> Self {
         if rows == 0 {
             return Self { low: 0.0, high: 1.0, zero: Some(Zero { top: 1.0, floor: f64::INFINITY }), ..self };
@@ -126,19 +126,19 @@ impl Scale {
         Self { low: top - row, zero: Some(Zero { top, floor: self.low }), ..self }
     }
 
-    /// The ends of the row of 0, and the lower end of the axis above it, as fractions of the axis.
+    /// Returns the ends of the row of 0, and the lower end of the axis above it, as fractions of the axis.
     pub fn zero_row(&self) -> Option<(f64, f64, f64)> {
         self.zero.map(|zero| (0.0, self.share(zero.top), self.share(zero.floor)))
     }
 
-    /// The place of a value if it is on the axis, its limits included.
+    /// Returns the place of a value if it is on the axis, including the limits.
     pub fn inside(&self, value: f64) -> Option<f64> {
         let rounding = 1e-9;
         self.place(value).filter(|at| (-rounding..=1.0 + rounding).contains(at)).map(|at| at.clamp(0.0, 1.0))
     }
 }
 
-/// Below this, values of a linear axis are taken for 0.
+/// Values of a linear axis below this count as 0.
 const TINY: f64 = 1e-290;
 
 fn too_close(kind: Kind, low: f64, high: f64) -> bool {
@@ -148,7 +148,7 @@ fn too_close(kind: Kind, low: f64, high: f64) -> bool {
     }
 }
 
-/// 10^k, correctly rounded; 0 or infinite outside of the range of numbers.
+/// Returns 10^k, correctly rounded; 0 or infinite outside the range of numbers.
 pub(super) fn power_of_ten(k: i32) -> f64 {
     format!("1e{k}").parse().unwrap_or(f64::NAN)
 }

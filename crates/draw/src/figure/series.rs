@@ -1,4 +1,4 @@
-//! Aggregation over replicas: what a curve and its band show.
+//! Aggregation over replicas: the numbers of a curve and its band.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,19 +8,19 @@ use base::stats;
 use base::table::{Column, Table, Values};
 use base::work::{Curve, Figure, Mark, Panel, Scale};
 
-/// What a curve shows at one place.
+/// Numbers of a curve at one place.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Point {
     pub x: f64,
-    /// Where a cell of a heat map stands; NaN for other marks.
+    /// Vertical value of a heat map's cell; NaN for other marks.
     pub y: f64,
     /// Mean of the finite values; NaN if there is none.
     pub mean: f64,
     /// Lower end of the band or error bar, see [`spread`]; the mean if there is none.
     pub low: f64,
-    /// Its upper end.
+    /// Upper end of the band or error bar.
     pub high: f64,
-    /// Sample standard deviation (n − 1); NaN for less than two values.
+    /// Sample standard deviation (n − 1); NaN for fewer than two values.
     pub std: f64,
     /// Number of finite values.
     pub n: i64,
@@ -29,31 +29,31 @@ pub(super) struct Point {
 }
 
 impl Point {
-    /// Whether it has a band or an error bar.
+    /// Checks whether the point has a band or an error bar.
     pub fn is_spread(&self) -> bool {
         self.low < self.high
     }
 
-    /// Whether it is none, but parts the rows of two replicas.
+    /// Checks whether this is not a point but the separator between the rows of two replicas.
     pub fn is_break(&self) -> bool {
         self.n == 0 && self.diverged == 0
     }
 }
 
-/// The plotted numbers, one row per curve and x, curves in the figure's order and x ascending. Columns:
-/// `panel` (its id), `curve` (its label), `dashed` (1 or 0), `x`, then over the replicas that have this x:
-/// `mean` and `std` (sample standard deviation, n − 1) of the finite values, `low` and `high` (the ends of the band that is
-/// drawn: mean ∓ std, on a logarithmic axis those of the logarithms), `n` (how many they are) and `diverged` (how many are
-/// not finite). One value has std NaN, and for a band its own error if the curve names one, else low = high = mean.
-/// The order of replicas and rows does not matter, to the last bit.
+/// Returns the plotted numbers, one row per curve and x, curves in the figure's order and x ascending. The columns are
+/// `panel` (its id), `curve` (its label), `dashed` (1 or 0), `x`, then over the replicas that have this x: `mean` and `std`
+/// (sample standard deviation, n − 1) of the finite values, `low` and `high` (the ends of the band: mean ∓ std, on a
+/// logarithmic axis computed from the logarithms), `n` (the number of finite values) and `diverged` (the number of values
+/// that are not finite). A single value has std NaN; its band comes from its own error if the curve names one, otherwise
+/// low = high = mean. The order of replicas and rows does not change any bit of the result.
 ///
-/// A figure with a heat map has a column `y` more, and that map one row per x and y. Curves that show every row
-/// (not [`Mark::is_mean`]) have them in their order, with the value as `mean`; in those of paths and dots a row of NaN
-/// with `n` and `diverged` 0 parts the replicas.
+/// A figure with a heat map has another column `y`, and the map has one row per x and y. Curves that show every row
+/// (not [`Mark::is_mean`]) have one row for each, in their order, with the value as `mean`; for paths and dots, a row of NaN
+/// with `n` and `diverged` 0 separates the replicas.
 ///
 /// # Errors
 /// If a table or column is missing, an x is not finite, a replica has two values at one x, or panels or
-/// curves cannot be told apart.
+/// curves cannot be distinguished.
 pub fn numbers(figure: &Figure, tables: &BTreeMap<String, Table>) -> Result<Table, FigureError> {
     names_differ(figure)?;
     let mut rows: Vec<(&Panel, &Curve, Point)> = Vec::new();
@@ -92,7 +92,7 @@ pub fn numbers(figure: &Figure, tables: &BTreeMap<String, Table>) -> Result<Tabl
     Table::new(columns).map_err(|e| FigureError::Numbers(e.to_string()))
 }
 
-/// The inverse of [`numbers`]: for every panel and curve its points.
+/// Returns the points of every panel and curve; the inverse of [`numbers`].
 pub(super) fn series(figure: &Figure, numbers: &Table) -> Result<Vec<Vec<Vec<Point>>>, FigureError> {
     names_differ(figure)?;
     let mut place = BTreeMap::new();
@@ -120,7 +120,7 @@ pub(super) fn series(figure: &Figure, numbers: &Table) -> Result<Vec<Vec<Vec<Poi
         let (n, diverged) = (n[row] as i64, diverged[row] as i64);
         let (mean, std, low, high) = (mean[row], std[row], low[row], high[row]);
         let point = Point { x: x[row], y: y[row], mean, std, low, high, n, diverged };
-        // A bar stands where its curve comes in the panel.
+        // The position of a bar is the index of its curve in the panel.
         let x = if figure.panels[p].curves[c].mark == Mark::Bars { c as f64 } else { point.x };
         series[p][c].push(Point { x, ..point });
     }
@@ -164,7 +164,7 @@ fn aggregate(panel: &Panel, curve: &Curve, tables: &BTreeMap<String, Table>) -> 
     Ok(single)
 }
 
-/// The points (x, y) of every replica of a curve, x ascending. `what` names in messages what it belongs to.
+/// Returns the points (x, y) of every replica of a curve, x ascending. `what` is the name of the curve's owner in messages.
 ///
 /// # Errors
 /// As [`numbers`].
@@ -180,7 +180,7 @@ pub fn replica_points(
     (0..curve.replicas.len()).map(points).collect()
 }
 
-/// The rows of a replica at places that are some, one at each.
+/// Returns one row of a replica for each place, and refuses places that are not finite.
 fn one_at_a_place(panel: &str, curve: &Curve, replica: usize, rows: Vec<Row>) -> Result<Vec<Row>, FigureError> {
     let (panel, label) = (panel.to_owned(), curve.label.clone());
     let mut found: BTreeMap<(Ordered, Ordered), Row> = BTreeMap::new();
@@ -196,7 +196,7 @@ fn one_at_a_place(panel: &str, curve: &Curve, replica: usize, rows: Vec<Row>) ->
         let key = (Ordered(row.x + 0.0), Ordered(place + 0.0));
         match found.get(&key) {
             Some(before) if curve.last && before.epoch > row.epoch => {}
-            // Of one epoch, neither is the last.
+            // Two rows of the same epoch contradict each other: neither is the last.
             Some(before) if !(before.says_the_same(&row) || curve.last && before.epoch < row.epoch) => {
                 return Err(FigureError::Conflict { panel, curve: label, replica, x: row.x });
             }
@@ -211,7 +211,7 @@ fn one_at_a_place(panel: &str, curve: &Curve, replica: usize, rows: Vec<Row>) ->
     Ok(found.into_values().collect())
 }
 
-/// A row that stands for itself. One that is not finite in either direction has no value.
+/// Returns the point of a single row. A row that is not finite in x or y has no value.
 fn alone(row: &Row, scale: Scale) -> Point {
     if row.x.is_finite() {
         summary(row.x, f64::NAN, vec![Value::of(row)], scale)
@@ -220,7 +220,7 @@ fn alone(row: &Row, scale: Scale) -> Point {
     }
 }
 
-/// A value with its own standard error, if that is known.
+/// A value with its own standard error, or NaN if that is unknown.
 struct Value {
     value: f64,
     error: f64,
@@ -235,11 +235,11 @@ impl Value {
 fn summary(x: f64, y: f64, values: Vec<Value>, scale: Scale) -> Point {
     let own_error = |only: f64| values.iter().find(|value| value.value == only).map_or(f64::NAN, |value| value.error);
     let mut finite: Vec<f64> = values.iter().map(|value| value.value).filter(|value| value.is_finite()).collect();
-    // Sums depend on the order; this one does not depend on that of the replicas.
+    // Sums depend on the order of their terms. Sorting makes them independent of the order of the replicas.
     finite.sort_by(f64::total_cmp);
     let (n, diverged) = (finite.len() as i64, (values.len() - finite.len()) as i64);
     let (mean, std, low, high) = match finite[..] {
-        // Written out, since the sign of a computed NaN differs between processors.
+        // NaN is a constant here, because the sign of a computed NaN differs between processors.
         [] => (f64::NAN, f64::NAN, f64::NAN, f64::NAN),
         [only] => {
             let (low, high) = spread::of_estimate(only, own_error(only), scale);
@@ -253,7 +253,7 @@ fn summary(x: f64, y: f64, values: Vec<Value>, scale: Scale) -> Point {
     Point { x, y, mean, std, low, high, n, diverged }
 }
 
-/// A number with its total order.
+/// A number with the total order of floats.
 #[derive(Clone, Copy)]
 struct Ordered(f64);
 

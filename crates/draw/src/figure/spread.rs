@@ -1,15 +1,15 @@
-//! How far a band or an error bar reaches: over runs, or of one estimate.
+//! Extent of a band or an error bar: over runs, or of one estimate.
 //!
-//! On a linear axis a band is mean ± 1 sample standard deviation. On a logarithmic one both are taken of the logarithms, so
-//! that a band is as wide as the runs are apart in factors: it reaches neither to 0 nor, where one run is far above the
-//! others, to values that no run comes near. The curve itself is the arithmetic mean on either axis, which is what papers
-//! show and what is compared with them.
+//! On a linear axis, a band is mean ± 1 sample standard deviation. On a logarithmic axis, both are computed from the
+//! logarithms, so that the width of a band shows the spread of the runs in factors: the band does not reach 0, nor, where one
+//! run is far above the others, values that no run comes near. The curve itself is the arithmetic mean on either axis, which
+//! papers show and which is compared with them.
 
 use base::stats;
 use base::work::Scale;
 
-/// Lower and upper end of the band around values of two or more runs. On a logarithmic axis a value of 0 or less has no
-/// logarithm, and there is no band: both ends are the mean.
+/// Returns the lower and upper end of the band around values of two or more runs. On a logarithmic axis, a value of 0 or less
+/// has no logarithm, so there is no band: both ends are the mean.
 pub(super) fn of_runs(values: &[f64], scale: Scale) -> (f64, f64) {
     let mean = stats::mean(values);
     let (middle, std, back): (f64, f64, fn(f64) -> f64) = match scale {
@@ -20,12 +20,12 @@ pub(super) fn of_runs(values: &[f64], scale: Scale) -> (f64, f64) {
         }
         Scale::Log => return (mean, mean),
     };
-    // Equal values are their own mean, whatever a logarithm and back would make of them.
+    // The ends of equal values are exactly their mean, without rounding errors of a logarithm and its inverse.
     if std == 0.0 { (mean, mean) } else { (back(middle - std), back(middle + std)) }
 }
 
-/// The ends of the bar of one value with a standard error. On a logarithmic axis the error is that of the logarithm if
-/// the value were log-normal, √ln(1 + (error/value)²), about error/value where that is small.
+/// Returns the ends of the bar of one value with a standard error. On a logarithmic axis, the error is that of the logarithm
+/// of a log-normal value, √ln(1 + (error/value)²), which is about error/value if that is small.
 pub(super) fn of_estimate(value: f64, error: f64, scale: Scale) -> (f64, f64) {
     if !error.is_finite() || error <= 0.0 {
         return (value, value);
@@ -60,7 +60,7 @@ mod tests {
         let (low, high) = of_runs(&[2.0, 2.0, 90.0], Scale::Log);
         assert!(low > 0.7 && high < 90.0, "{low} {high}");
         assert!(of_runs(&[2.0, 2.0, 90.0], Scale::Linear).0 < 0.0);
-        // Scattered little, both are the same.
+        // With little spread, both are the same.
         let (log, linear) = (of_runs(&[100.0, 101.0, 99.0], Scale::Log), of_runs(&[100.0, 101.0, 99.0], Scale::Linear));
         assert!((log.0 - linear.0).abs() < 0.02 && (log.1 - linear.1).abs() < 0.02, "{log:?} {linear:?}");
     }

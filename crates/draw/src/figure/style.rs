@@ -2,9 +2,9 @@
 
 use super::look::Marker;
 
-/// Colours of curves, by index: the paper's four, then four that differ well from them and each other.
+/// Colours of curves, by index: the paper's four, then four that are easy to distinguish from them and from each other.
 pub const PALETTE: [&str; 8] = ["#1d3557", "#a8dadc", "#faa307", "#a10035", "#4a8f3c", "#8e5bb5", "#e56b9d", "#6c6f73"];
-/// What browsers look for; the bundled font is the first.
+/// Fonts that browsers look for; the bundled font is the first.
 pub const FONTS: &str = "DejaVu Sans, Verdana, sans-serif";
 pub const BACKGROUND: &str = "#ffffff";
 pub const INK: &str = "#222222";
@@ -21,22 +21,22 @@ pub const LEGEND: f64 = 11.0;
 pub const LINE: f64 = 1.22;
 /// Ascent of the font, as a multiple of the text size.
 pub const ASCENT: f64 = 0.93;
-/// From the baseline to the middle of digits.
+/// Distance from the baseline to the middle of digits, as a multiple of the text size.
 pub const MIDDLE: f64 = 0.365;
 
-/// Plot area of a panel: alone, and beside others.
+/// Plot area of a panel: alone, and next to others.
 pub const PLOT_ALONE: (f64, f64) = (430.0, 290.0);
 pub const PLOT: (f64, f64) = (290.0, 205.0);
 /// Empty border of the figure.
 pub const MARGIN: f64 = 12.0;
-/// Between neighbouring panels.
+/// Gap between neighbouring panels.
 pub const GAP: (f64, f64) = (22.0, 20.0);
-/// Between a text and what it belongs to.
+/// Gap between a text and the element that it labels.
 pub const PAD: f64 = 6.0;
 
 pub const CURVE: f64 = 1.7;
 pub const DASH: &str = "5.5 3";
-/// The rounds through the palette: the marker, the dash of curves, and that of curves that are called dashed.
+/// The rounds through the palette: the marker, the dash of normal curves, and the dash of dashed curves.
 pub const ROUNDS: [(Marker, &str, &str); 3] =
     [(Marker::Circle, "", DASH), (Marker::Square, "9 2 1.5 2", "1.5 2"), (Marker::Diamond, "9 2 1.5 2 1.5 2", "12 4")];
 pub const DOTTED: &str = "1 2.5";
@@ -46,9 +46,9 @@ pub const GRID_LINE: f64 = 0.7;
 pub const TICK: f64 = 4.0;
 pub const MINOR_TICK: f64 = 2.2;
 pub const DOT: f64 = 2.4;
-/// Dots that stand for means.
+/// Radius of dots for means.
 pub const MEAN_DOT: f64 = 3.6;
-/// Opacity of the first of many dots.
+/// Opacity of the first dot of a replica.
 pub const PALEST: f64 = 0.25;
 /// Width of a bar, as a share of the distance between bars.
 pub const BAR: f64 = 0.62;
@@ -59,11 +59,11 @@ pub const STAR: f64 = 7.0;
 /// Colours of a heat map from low to high.
 pub const HEAT: [[u8; 3]; 3] = [[0xff, 0xf3, 0xd6], [0x8f, 0xcb, 0xcf], [0x1d, 0x35, 0x57]];
 pub const CELL_LABEL: f64 = 9.5;
-/// The line of text at the foot of a figure.
+/// Text size at the foot of a figure.
 pub const CAPTION: f64 = 10.0;
 /// Curves with at most this many points show each as a dot.
 pub const FEW: usize = 15;
-/// Curves of a later round with more points have about this many markers.
+/// Number of markers, approximately, on curves of a later round with more points.
 pub const MARKERS: usize = 8;
 /// Half the width of the cross of a diverged replica, of a triangle at the edge, and of an error bar's cap.
 pub const CROSS: f64 = 3.0;
@@ -77,16 +77,16 @@ pub const LEGEND_OPACITY: f64 = 0.8;
 
 /// Padding of an axis that the data determine, as a fraction of its span: horizontal, vertical.
 pub const AXIS_PADDING: (f64, f64) = (0.03, 0.06);
-/// At most this many tick labels an axis.
+/// Largest number of tick labels on an axis.
 pub const MOST_TICKS: usize = 7;
-/// So much of an axis at most is without a label at each of its ends, as a fraction of it, if wanted ticks are to stay.
+/// Largest part of an axis without a label at each end, as a fraction of the axis, for requested ticks to be kept.
 pub const MOST_BARE: f64 = 0.28;
-/// So much of it at most lies between two neighbouring ones.
+/// Largest part of an axis between two neighbouring labels, for requested ticks to be kept.
 pub const MOST_APART: f64 = 0.45;
-/// Least space between neighbouring tick labels of the horizontal axis.
+/// Smallest space between neighbouring tick labels of the horizontal axis.
 pub const TICK_GAP: f64 = 9.0;
 
-/// Pixels per unit of the PNG.
+/// Number of pixels of the PNG per unit.
 pub const PNG_SCALE: f32 = 2.0;
 /// Largest PNG, in pixels.
 pub const PNG_PIXELS: f64 = 1e8;

@@ -1,4 +1,4 @@
-//! The SVG document: a small writer, and the order of what is drawn.
+//! The SVG document: a small writer, and the order of the elements.
 
 use std::fmt::{self, Display, Write};
 
@@ -8,11 +8,11 @@ use super::{FigureError, series, style};
 use base::table::Table;
 use base::work::{Figure, Scale};
 
-/// Draws the numbers of [`super::numbers`]. Every panel is a group with `data-panel` (its id), every curve a
-/// group with also `data-curve` (its label) and `data-dashed`. Metadata may be put right behind `</desc>`.
+/// Draws the numbers of [`super::numbers`]. Every panel is a group with `data-panel` (its id). Every curve is a group that
+/// also has `data-curve` (its label) and `data-dashed`. Metadata can be inserted directly after `</desc>`.
 ///
 /// # Errors
-/// If the numbers are not this figure's, fixed limits are no interval, or the font lacks a character.
+/// If the numbers do not belong to this figure, fixed limits are not an interval, or the font lacks a character.
 pub fn svg(figure: &Figure, numbers: &Table) -> Result<String, FigureError> {
     let font = Font::bundled()?;
     check_texts(figure, &font)?;
@@ -62,7 +62,7 @@ pub(super) fn check_texts(figure: &Figure, font: &Font) -> Result<(), FigureErro
     texts(figure).try_for_each(|text| font.check(text))
 }
 
-/// All text that enters the drawing.
+/// Returns all texts in the drawing.
 fn texts(figure: &Figure) -> impl Iterator<Item = &String> {
     let panels = figure.panels.iter().flat_map(|panel| {
         let own = [&panel.id, &panel.title, &panel.x.label, &panel.y.label];
@@ -95,13 +95,13 @@ fn description(figure: &Figure) -> String {
     text
 }
 
-/// A name that can stand in an XML id. Different figures on one page should have different ids.
+/// Returns a name that is valid in an XML id. Different figures on one page should have different ids.
 fn identifier(name: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     format!("wdpipe-{}", name.chars().map(safe).collect::<String>())
 }
 
-/// A length or position, written with at most two decimals, always in the same way.
+/// A length or position, written with at most two decimals. Equal values are always written alike.
 pub(super) struct Px(pub f64);
 
 impl Display for Px {
@@ -117,7 +117,7 @@ impl Display for Px {
     }
 }
 
-/// The points of a path, without those that repeat the one before.
+/// The points of a path, without points that repeat the previous one.
 #[derive(Default)]
 pub(super) struct Path {
     text: String,
@@ -125,7 +125,7 @@ pub(super) struct Path {
 }
 
 impl Path {
-    /// Goes to a point: with a line, or without one at the start.
+    /// Adds a point: with a line, or without one at the start.
     pub fn to(&mut self, (x, y): (f64, f64)) {
         let rounded = ((x * 100.0).round() as i64, (y * 100.0).round() as i64);
         if self.text.is_empty() || rounded != self.last {
@@ -145,7 +145,7 @@ impl Path {
     }
 }
 
-/// A path of one straight line.
+/// Returns a path of one straight line.
 pub(super) fn line(from: (f64, f64), to: (f64, f64)) -> String {
     let mut path = Path::default();
     path.to(from);
@@ -186,7 +186,7 @@ impl Writer {
         self.text.push_str("/>\n");
     }
 
-    /// An element with text in it.
+    /// Writes an element with text in it.
     pub fn words(&mut self, name: &str, attributes: &Attributes, words: &str) {
         self.start(name, attributes);
         self.text.push('>');
@@ -194,14 +194,14 @@ impl Writer {
         self.close(name);
     }
 
-    /// A line of text: where its baseline starts, is halved or ends, by `anchor`.
+    /// Writes a line of text. `anchor` says whether the position is the start, the middle or the end of its baseline.
     pub fn label(&mut self, (x, y): (f64, f64), anchor: &str, size: f64, words: &str) {
         self.words("text", &[("x", &Px(x)), ("y", &Px(y)), ("text-anchor", &anchor), ("font-size", &Px(size))], words);
     }
 }
 
 impl Writer {
-    /// A line of text in a colour.
+    /// Writes a line of text in a colour.
     pub fn tinted(&mut self, (x, y): (f64, f64), anchor: &str, size: f64, colour: &str, words: &str) {
         let look: [(&str, &dyn Display); 5] =
             [("x", &Px(x)), ("y", &Px(y)), ("text-anchor", &anchor), ("font-size", &Px(size)), ("fill", &colour)];

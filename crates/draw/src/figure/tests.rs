@@ -1,4 +1,4 @@
-//! Whole drawings: pinned bytes, and labels that neither overlap nor leave the canvas.
+//! Tests of whole drawings: pinned bytes, and labels that neither overlap nor leave the canvas.
 
 mod absent;
 mod spread;
@@ -36,7 +36,7 @@ fn panel(id: &str, curves: Vec<Curve>) -> Panel {
     Panel { id: id.into(), title: "Test error".into(), x, y, z: None, curves, guides: Vec::new() }
 }
 
-/// A figure of one panel `a`.
+/// Returns a figure with one panel `a`.
 pub(super) fn figure_of(curves: Vec<Curve>) -> Figure {
     Figure {
         name: "test".into(),
@@ -47,7 +47,7 @@ pub(super) fn figure_of(curves: Vec<Curve>) -> Figure {
     }
 }
 
-/// Four panels with bands, dashes, a diverged replica, a lone point, fixed ticks and an empty panel.
+/// Returns four panels with bands, dashes, a diverged replica, a lone point, fixed ticks and an empty panel.
 fn sample() -> (Figure, BTreeMap<String, Table>) {
     let mut stream = Stream::new(1, "figure test", &[]);
     let mut tables = BTreeMap::new();
@@ -135,7 +135,7 @@ fn characters_without_a_glyph_are_named() {
     assert_eq!(error.to_string(), "the font has no `時` (U+6642), which occurs in `時代`");
 }
 
-/// Boxes of all texts, as the rasteriser lays them out: an oracle that knows nothing of our metrics.
+/// Collects the boxes of all texts as laid out by the rasteriser, which does not use our metrics.
 fn boxes(group: &usvg::Group, out: &mut Vec<(String, usvg::Rect)>) {
     for node in group.children() {
         match node {
@@ -149,7 +149,7 @@ fn boxes(group: &usvg::Group, out: &mut Vec<(String, usvg::Rect)>) {
     }
 }
 
-/// The drawing without its pixels, which take longest.
+/// Returns the SVG alone, because the pixels take the longest.
 fn drawn(figure: &Figure, tables: &BTreeMap<String, Table>) -> String {
     svg(figure, &numbers(figure, tables).unwrap()).unwrap()
 }
@@ -269,7 +269,7 @@ fn lone_points_have_error_bars_and_breaks_break_lines() {
     assert_eq!(svg.matches("<circle").count(), 1);
 }
 
-/// The plot area, the legend's box if there is one, and all vertices of curves and bands.
+/// Returns the plot area, the legend's box if there is one, and all vertices of curves and bands.
 fn parts(svg: &str) -> (layout::Rect, Option<layout::Rect>, Vec<(f64, f64)>) {
     let document = roxmltree::Document::parse(svg).unwrap();
     let rect = |n: roxmltree::Node| {
@@ -306,7 +306,7 @@ fn legends_hide_no_data() {
         let legend = legend.unwrap();
         let within_rect =
             |r: &layout::Rect, x: f64, y: f64| r.x < x && x < r.x + r.width && r.y < y && y < r.y + r.height;
-        // What is outside of the axes is cut off, and may be anywhere.
+        // Vertices outside the axes are cut off, and can be anywhere.
         let holds = |&(x, y): &(f64, f64)| within_rect(&plot, x, y) && within_rect(&legend, x, y);
         assert!(vertices.len() > 300 && !vertices.iter().any(holds), "round {round}");
         within += u32::from(legend.y < plot.y + plot.height);
@@ -369,7 +369,7 @@ fn a_drawing_can_be_too_large_for_pixels_but_is_never_attempted() {
     assert!(matches!(png("<svg"), Err(FigureError::Pixels(_))));
 }
 
-/// Panels with every mark, guides and a colour axis.
+/// Returns panels with every mark, guides and a colour axis.
 fn marked() -> (Figure, BTreeMap<String, Table>) {
     let mut tables = BTreeMap::new();
     let with = |label: &str, mark: Mark, colour: u32| Curve { mark, colour, ..curve(label, vec![vec!["t".into()]]) };
@@ -402,7 +402,7 @@ fn every_mark_is_drawn_and_labels_keep_apart() {
     }
     let numbers = numbers(&figure, &tables).unwrap();
     assert_eq!(svg(&figure, &numbers).unwrap(), text);
-    // Rows in their order where every row is shown, sorted where means are.
+    // Marks that show every row keep the order of the rows; means are sorted.
     let of = |id: &str| {
         let panel = figure.panels.iter().position(|panel| panel.id == id).unwrap();
         series::series(&figure, &numbers).unwrap()[panel][0].iter().map(|point| point.x).collect::<Vec<_>>()

@@ -1,20 +1,20 @@
-//! Which values an axis names, and how they are written.
+//! Ticks of an axis, and how their labels are written.
 
 use super::scale::{Scale, power_of_ten};
 use super::style;
 use base::work::{Axis, Scale as Kind};
 
-/// A tick with its place as a fraction of the axis. Without a label if that would touch another's.
+/// A tick with its place as a fraction of the axis. It has no label if that would touch another label.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Tick {
     pub place: f64,
     pub label: String,
 }
 
-/// The ticks of an axis, ascending; those without a label are the minor ones.
+/// Returns the ticks of an axis, ascending. Ticks without a label are the minor ones.
 ///
-/// `apart(a, b)` says whether the labels of two ticks, a before b, do not touch. Wanted ticks that leave much of an axis
-/// without a label are replaced, unless `hold` or the axis's limits are fixed as well.
+/// `apart(a, b)` tells whether the labels of two ticks, a before b, do not touch. Requested ticks that leave much of an axis
+/// without a label are replaced, unless `hold` is set or the axis's limits are fixed too.
 pub(super) fn ticks(axis: &Axis, scale: &Scale, hold: bool, apart: impl Fn(&Tick, &Tick) -> bool) -> Vec<Tick> {
     let mut ticks = match axis.ticks.as_ref().map(|values| (values.len(), named(values, scale))) {
         Some((0, none)) => none,
@@ -42,14 +42,14 @@ pub(super) fn ticks(axis: &Axis, scale: &Scale, hold: bool, apart: impl Fn(&Tick
     ticks
 }
 
-/// Whether ticks chosen for other data serve these, too: no long stretch of the axis is without one.
+/// Checks whether ticks that were chosen for other data also fit these: no long stretch of the axis is without a tick.
 fn cover(ticks: &[Tick]) -> bool {
     let (first, last) = (ticks.first().map_or(1.0, |tick| tick.place), ticks.last().map_or(0.0, |tick| tick.place));
     let gaps = ticks.windows(2).all(|pair| pair[1].place - pair[0].place <= style::MOST_APART);
     gaps && first <= style::MOST_BARE && 1.0 - last <= style::MOST_BARE
 }
 
-/// The densest set of round values that leaves room for its labels, and holds at least two.
+/// Returns the densest set of at least two round values that leaves room for its labels.
 fn chosen(scale: &Scale, apart: impl Fn(&Tick, &Tick) -> bool) -> Vec<Tick> {
     let mut best: Vec<Tick> = Vec::new();
     for values in candidates(scale) {
@@ -58,7 +58,7 @@ fn chosen(scale: &Scale, apart: impl Fn(&Tick, &Tick) -> bool) -> Vec<Tick> {
         if fits && ticks.len() >= 2 {
             return ticks;
         }
-        // Nothing fits: two or more labels that touch are better than none, and the sparsest are best.
+        // If no set fits, two or more labels that touch are better than none, and the sparsest set is best.
         if ticks.len() >= 2 || best.is_empty() {
             best = ticks;
         }
@@ -66,7 +66,7 @@ fn chosen(scale: &Scale, apart: impl Fn(&Tick, &Tick) -> bool) -> Vec<Tick> {
     best
 }
 
-/// Sets of round values, dense ones first.
+/// Returns sets of round values, dense ones first.
 fn candidates(scale: &Scale) -> Vec<Vec<f64>> {
     let even = even(scale);
     if scale.kind == Kind::Linear {
@@ -76,18 +76,18 @@ fn candidates(scale: &Scale) -> Vec<Vec<f64>> {
     let by_factors = mantissas.iter().map(|mantissas| in_decades(scale, mantissas, 1));
     let by_decades = [2, 3, 5, 10, 20, 50, 100].into_iter().map(|every| in_decades(scale, &[1.0], every));
     let by_factors: Vec<Vec<f64>> = by_factors.chain(by_decades).collect();
-    // Within a factor of 5, round steps serve better than round factors.
+    // Within a factor of 5, round steps work better than round factors.
     if scale.high - scale.low < 1.6 { [even, by_factors].concat() } else { [by_factors, even].concat() }
 }
 
-/// Multiples of 1, 2 and 5 times powers of ten.
+/// Returns sets of multiples of 1, 2 and 5 times powers of ten.
 fn even(scale: &Scale) -> Vec<Vec<f64>> {
     let (least, most) = scale.values;
     let around = 0.25 * most / 2.0 - 0.25 * least / 2.0;
     let (low, high) = match scale.kind {
         Kind::Linear => ((2.0 * scale.low).max(f64::MIN), (2.0 * scale.high).min(f64::MAX)),
-        // A log axis is a little longer than its values, and much longer than one value; what is too
-        // much is left out later.
+        // A log axis is a little longer than its values, and much longer than a single value; ticks outside the axis are
+        // removed later.
         Kind::Log if scale.high - scale.low > 1.3 => ((least - around).min(least / 2.0), (2.0 * most).min(f64::MAX)),
         Kind::Log => (least - around, most + around),
     };
@@ -108,11 +108,11 @@ fn even(scale: &Scale) -> Vec<Vec<f64>> {
     steps.map(multiples).collect()
 }
 
-/// Multiples of the powers of ten, one in `every` of those.
+/// Returns multiples of every `every`th power of ten.
 fn in_decades(scale: &Scale, mantissas: &[f64], every: i32) -> Vec<f64> {
     let (first, last) = (exponent(scale.values.0) - 1, exponent(scale.values.1) + 1);
     let decades = (first..=last).filter(|k| k.rem_euclid(every) == 0);
-    // Parsed as written: 3e-5 is the number next to it, and not a product.
+    // Parsed as text, so that 3e-5 is the nearest number and not a rounded product.
     decades.flat_map(|k| mantissas.iter().filter_map(move |m| format!("{m}e{k}").parse().ok())).collect()
 }
 
@@ -122,7 +122,7 @@ fn minor(scale: &Scale) -> Vec<f64> {
     in_decades(scale, if decades <= 8 { &all } else { &all[..1] }, if decades <= 60 { 1 } else { 10 })
 }
 
-/// The ticks at those values that are on the axis.
+/// Returns the ticks at the values that are on the axis.
 fn named(values: &[f64], scale: &Scale) -> Vec<Tick> {
     let mut placed: Vec<(f64, f64)> = values.iter().filter_map(|&v| Some((scale.inside(v)?, v))).collect();
     placed.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -132,7 +132,7 @@ fn named(values: &[f64], scale: &Scale) -> Vec<Tick> {
     let decimals = placed.iter().map(|&(_, value)| decimals(value)).max().unwrap_or(0);
     let label = |value: f64| match scale.kind {
         Kind::Linear if all_plain => minus(&format!("{:.decimals$}", value + 0.0)),
-        // 0 apart, all in the same form.
+        // All labels except 0 have the same form.
         Kind::Linear if value != 0.0 => powers(value),
         _ if plain(value) => minus(&format!("{}", value + 0.0)),
         _ => powers(value),
@@ -140,7 +140,7 @@ fn named(values: &[f64], scale: &Scale) -> Vec<Tick> {
     placed.iter().map(|&(place, value)| Tick { place, label: label(value) }).collect()
 }
 
-/// A value in three significant digits, without needless zeros.
+/// Formats a value with three significant digits, without trailing zeros.
 pub(super) fn short(value: f64) -> String {
     if !value.is_finite() {
         return "–".to_owned();
@@ -149,17 +149,17 @@ pub(super) fn short(value: f64) -> String {
     if rounded == 0.0 || (1e-3..1e5).contains(&rounded.abs()) { minus(&format!("{rounded}")) } else { powers(rounded) }
 }
 
-/// The exponent of the first digit.
+/// Returns the decimal exponent of the first digit.
 fn exponent(value: f64) -> i32 {
     format!("{value:e}").split_once('e').and_then(|(_, exponent)| exponent.parse().ok()).unwrap_or(0)
 }
 
-/// Digits behind the point of the shortest form.
+/// Returns the number of digits after the point in the shortest form.
 fn decimals(value: f64) -> usize {
     format!("{value}").split_once('.').map_or(0, |(_, digits)| digits.len())
 }
 
-/// `2·10⁴`, or `10⁴`.
+/// Formats a value as `2·10⁴`, or `10⁴`.
 fn powers(value: f64) -> String {
     let text = format!("{value:e}");
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
@@ -226,20 +226,20 @@ mod tests {
     #[test]
     fn wanted_ticks_serve_the_data_that_they_were_chosen_for() {
         let log = |low: f64, high: f64, wanted: &[f64]| labels(Kind::Log, None, Some(wanted), [low, high]);
-        // Those of the paper's axes stay at the paper's numbers.
+        // The ticks of the paper's axes are kept for the paper's numbers.
         let of_traces = [3e4, 5e4, 1e5, 2e5, 4e5];
         assert_eq!(log(48_000.0, 313_000.0, &of_traces), "5·10⁴ 10⁵ 2·10⁵");
         let (of_errors, of_tuned) = ([10.0, 20.0, 40.0, 60.0, 90.0], [5.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0]);
         assert_eq!(log(10.4, 90.0, &of_errors), "10 20 40 60 90");
         assert_eq!(log(135.0, 6300.0, &[100.0, 300.0, 1000.0, 5000.0]), "300 1000 5000");
         assert_eq!(log(9.8, 16.5, &of_tuned), "10 12 14 16");
-        // Where the data are elsewhere, others are chosen.
+        // If the data are elsewhere, other ticks are chosen.
         assert_eq!(log(6_000.0, 120_000.0, &of_traces), "10⁴ 2·10⁴ 5·10⁴ 10⁵");
         assert_eq!(log(1.4, 95.0, &[20.0, 30.0, 40.0, 60.0, 100.0]), "2 5 10 20 50 100");
         let linear = |high, wanted: &[f64]| labels(Kind::Linear, None, Some(wanted), [0.0, high]);
         assert_eq!(linear(20.0, &[0.0, 5.0, 10.0]), "0 5 10 15 20");
         assert_eq!(linear(20.0, &[0.0, 8.0, 16.0]), "0 8 16");
-        // A tick at either end, and none where the curves are.
+        // Ticks at both ends, but none where the curves are.
         assert_eq!(log(110.0, 5200.0, &[120.0, 5000.0]), "100 200 500 1000 2000 5000");
         assert_eq!(linear(20.0, &[0.0, 2.0, 20.0]), "0 5 10 15 20");
     }

@@ -1,4 +1,4 @@
-//! The numbers in the page, for its script.
+//! The numbers in the page, for the page's script.
 
 use serde_json::{Value, json};
 
@@ -7,12 +7,12 @@ use base::table::{Table, Values};
 
 /// The marks that the script draws.
 const MARKS: [&str; 5] = ["line", "points", "bars", "scatter", "path"];
-/// The columns of numbers, as the table and as the script call them.
+/// The names of the columns of numbers in the table and in the script.
 const COLUMNS: [(&str, &str); 7] =
     [("x", "x"), ("mean", "y"), ("std", "std"), ("low", "low"), ("high", "high"), ("n", "n"), ("diverged", "diverged")];
 
-/// The panels that can be explored, with their numbers, and the ids of those that cannot; `None` if none can.
-/// What is not finite is null.
+/// Returns the panels that can be explored, with their numbers, and the ids of the other panels; `None` if no panel can be
+/// explored. Numbers that are not finite are null.
 pub(super) fn explorable(section: &Section) -> Option<Value> {
     let rows = Rows::of(&section.numbers)?;
     let mut panels = Vec::new();
@@ -46,7 +46,7 @@ fn panel(info: &PanelInfo, rows: &Rows) -> Option<Value> {
     }))
 }
 
-/// The columns of the table that are known and there.
+/// The known columns that the table has.
 struct Rows<'a> {
     panel: &'a [String],
     curve: &'a [String],
@@ -64,7 +64,7 @@ impl<'a> Rows<'a> {
         Some(Self { panel: text("panel")?, curve: text("curve")?, dashed: table.numbers("dashed"), numbers })
     }
 
-    /// The rows of a curve, in their order.
+    /// Returns the rows of a curve, in their order.
     fn places(&self, panel: &PanelInfo, curve: &CurveInfo) -> Vec<usize> {
         let dashed = |row: usize| match self.dashed.as_ref().and_then(|dashed| dashed.get(row)) {
             Some(value) if !value.is_nan() => (*value != 0.0) == curve.dashed,
@@ -92,7 +92,7 @@ impl<'a> Rows<'a> {
         curve.insert("mark".into(), info.mark.as_str().into());
         for (key, values) in &self.numbers {
             let values: Vec<f64> = places.iter().filter_map(|&row| values.get(row).copied()).collect();
-            // The script knows x and y to be there; what says nothing may be absent.
+            // The script expects x and y; other columns without a finite value can be absent.
             if ["x", "y"].contains(key) || values.iter().any(|value| value.is_finite()) {
                 curve.insert((*key).into(), values.into_iter().map(number).collect());
             }
@@ -101,20 +101,20 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// A number as JSON; integers without a fraction, what is not finite as null.
+/// Returns a number as JSON: integers without a fraction, numbers that are not finite as null.
 fn number(value: f64) -> Value {
     let whole = value as i64;
     if value.abs() < 1e15 && whole as f64 == value { whole.into() } else { value.into() }
 }
 
-/// A colour that is one.
+/// Returns the text if it is a colour, otherwise black.
 pub(super) fn colour(text: &str) -> &str {
     let digits = text.strip_prefix('#').filter(|digits| digits.len() == 6);
     let good = digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
     if good { text } else { "#222222" }
 }
 
-/// A list of lengths that is one.
+/// Returns the text if it is a list of lengths, otherwise an empty text.
 fn dash(text: &str) -> &str {
     if text.bytes().all(|byte| byte.is_ascii_digit() || b". ".contains(&byte)) { text } else { "" }
 }

@@ -1,8 +1,8 @@
-//! The page of a report: one HTML file that shows every figure, what it claims, and how it came about.
+//! The page of a report: one HTML file that shows every figure, its claims, and its provenance.
 //!
-//! Pure. The file needs nothing beside it and asks nothing of the network. Without JavaScript it shows the
-//! drawings; with it the panels can be explored, drawn by `page.js` from the numbers in the file. All
-//! text is untrusted, drawings too.
+//! Pure. The file needs no other files and makes no requests to the network. Without JavaScript it shows the
+//! drawings; with JavaScript the panels can be explored, drawn by `page.js` from the numbers in the file. All
+//! text, including the drawings, is untrusted.
 
 mod data;
 mod kept;
@@ -22,61 +22,61 @@ use base::table::Table;
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// What the browser may load: nothing, from nowhere. Drawings that are no plain SVG are `data:` images.
+/// Content Security Policy: the browser can load nothing. Drawings that are not plain SVG are `data:` images.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; \
     base-uri 'none'; form-action 'none'";
 
-/// How verdicts come about, and what they do not say.
+/// Explanation of the verdicts and their limits.
 const RULES: &str = "<p class=\"note\">A claim is decided by one-sided tests over three or more seeds at 5 %, corrected \
     for the other claims of its figure (Holm), not for those of other figures, and for each seed that was added to those \
     planned. Runs that diverged are left out, so verdicts hold for the survivors. Seeds vary the initial weights and the \
     order of the data, neither the training nor the test images.</p>\n";
 
-/// What the page shows.
+/// Content of the page.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
     /// The heading.
     pub title: String,
     /// The profile's name, such as `smoke`.
     pub profile: String,
-    /// What the profile says of itself; may be empty.
+    /// The profile's description; can be empty.
     pub about: String,
     /// The program and its version, such as `wdpipe 0.1.0`.
     pub program: String,
     /// The figures.
     pub figures: Vec<Section>,
-    /// Figures of an earlier page that stay as they are there.
+    /// Figures of an earlier page that are kept unchanged.
     pub kept: Vec<Kept>,
 }
 
-/// A figure and all that belongs to it.
+/// A figure with its claims, numbers and stages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Section {
     /// The name, such as `fig3`.
     pub name: String,
-    /// What it shows; may be empty.
+    /// The figure's title; can be empty.
     pub title: String,
     /// A complete SVG document. Its ids must differ from those of the other figures.
     pub svg: String,
     /// The plotted numbers: the columns of [`crate::figure::numbers`], of which `panel`, `curve`, `x` and `mean`
-    /// are needed to explore a panel. Rows that belong to no curve of [`Section::panels`] are left out, columns
-    /// not known as well.
+    /// are needed to explore a panel. Rows that belong to no curve of [`Section::panels`] and unknown columns are
+    /// left out.
     pub numbers: Table,
     /// The panels, in the figure's order.
     pub panels: Vec<PanelInfo>,
-    /// What is said at the foot of the figure: how many runs stand behind it. May be empty.
+    /// Text at the foot of the figure, such as the number of runs; can be empty.
     pub caption: String,
-    /// What the figure is to show, and whether it does.
+    /// The claims of the figure, with their verdicts.
     pub claims: Vec<ClaimInfo>,
-    /// What was published, beside what was computed here.
+    /// Published numbers, next to those computed here.
     pub published: Vec<Listing>,
     /// File name and text of the pipeline.
     pub pipeline: (String, String),
-    /// The command that makes the figure anew.
+    /// The command that makes the figure again.
     pub command: String,
-    /// The stages that the figure was made of.
+    /// The stages that produced the figure.
     pub stages: Vec<StageInfo>,
-    /// Files of the figure: label and path from the page's folder, with `/` and not percent-encoded.
+    /// Files of the figure: label, and path relative to the page's folder, with `/` and not percent-encoded.
     pub files: Vec<(String, String)>,
 }
 
@@ -85,11 +85,11 @@ pub struct Section {
 pub struct PanelInfo {
     /// Short name, as in the numbers.
     pub id: String,
-    /// Title above the axes; may be empty.
+    /// Title above the axes; can be empty.
     pub title: String,
-    /// What the horizontal axis counts.
+    /// Label of the horizontal axis.
     pub x_label: String,
-    /// What the vertical axis counts.
+    /// Label of the vertical axis.
     pub y_label: String,
     /// Whether the horizontal axis is logarithmic.
     pub x_log: bool,
@@ -99,25 +99,25 @@ pub struct PanelInfo {
     pub curves: Vec<CurveInfo>,
 }
 
-/// How a curve looks.
+/// The name and look of a curve.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CurveInfo {
-    /// What the legend calls it, as in the numbers.
+    /// Name in the legend, as in the numbers.
     pub label: String,
-    /// `#rrggbb`; anything else becomes black.
+    /// Colour as `#rrggbb`; anything else becomes black.
     pub colour: String,
-    /// Dashed instead of solid, as in the numbers.
+    /// Whether the curve is dashed instead of solid, as in the numbers.
     pub dashed: bool,
     /// Lengths of strokes and gaps, as in SVG; empty for a solid line.
     pub dash: String,
-    /// What stands at its points: `circle`, `square` or `diamond`; anything else becomes a circle.
+    /// Marker at the points: `circle`, `square` or `diamond`; anything else becomes a circle.
     pub marker: String,
-    /// `line`, `points`, `bars`, `scatter` or `path`. A panel with a curve of another mark (`arrows`, `star`,
-    /// `heat`) is not explored.
+    /// Mark: `line`, `points`, `bars`, `scatter` or `path`. A panel with a curve of another mark (`arrows`, `star`,
+    /// `heat`) cannot be explored.
     pub mark: String,
 }
 
-/// Something that a figure is to show.
+/// A claim of a figure.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClaimInfo {
     /// Short name.
@@ -126,33 +126,33 @@ pub struct ClaimInfo {
     pub text: String,
     /// `reproduced`, `not reproduced` or `undecided`.
     pub verdict: String,
-    /// The numbers behind the verdict, in one or several lines.
+    /// The statistics of the verdict, in one or more lines.
     pub statistics: String,
 }
 
 /// A table of texts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listing {
-    /// What it lists, and a summary of it.
+    /// Title of the table, with a summary.
     pub title: String,
     /// Names of the columns.
     pub heading: Vec<String>,
-    /// The rows; none has more cells than the heading.
+    /// The rows. No row has more cells than the heading.
     pub rows: Vec<Vec<String>>,
 }
 
-/// A stage, and what its record says.
+/// A stage and its record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StageInfo {
     /// The stage's name.
     pub name: String,
-    /// What kind of work it is.
+    /// The kind of work.
     pub kind: String,
-    /// How long it ran; not finite if unknown.
+    /// Run time in seconds; not finite if unknown.
     pub seconds: f64,
-    /// Where it ran: `cpu`, or the GPU's name.
+    /// Device: `cpu`, or the GPU's name.
     pub device: String,
-    /// What processor and library it ran on.
+    /// Processor and library.
     pub machine: String,
     /// The key, in hexadecimal digits.
     pub key: String,
@@ -160,7 +160,7 @@ pub struct StageInfo {
     pub outputs: Vec<(String, String)>,
 }
 
-/// The page as one HTML document; the same page gives the same bytes.
+/// Returns the page as one HTML document. The same page gives the same bytes.
 pub fn html(page: &Page) -> String {
     let anchors = anchors(&page.figures);
     let new = page.figures.iter().zip(&anchors).map(|(figure, anchor)| written(figure, anchor));
@@ -191,7 +191,7 @@ fn head(page: &Page) -> String {
     )
 }
 
-/// A figure as it stands in a page.
+/// Returns a figure's part of a page.
 fn written(figure: &Section, anchor: &str) -> Kept {
     let mut verdicts: BTreeMap<String, usize> = BTreeMap::new();
     for claim in &figure.claims {
@@ -224,7 +224,7 @@ fn header(page: &Page, figures: &[Kept]) -> String {
     for (verdict, count) in figures.iter().flat_map(|figure| &figure.verdicts) {
         *verdicts.entry(verdict.clone()).or_default() += count;
     }
-    // Figures may share stages; each is counted once.
+    // Figures can share stages; each stage is counted once.
     let stages: BTreeSet<&String> = figures.iter().flat_map(|figure| &figure.stages).collect();
     let rules = if verdicts.values().sum::<usize>() == 0 { "" } else { RULES };
     let (figures, stages) = (plural(figures.len(), "figure"), plural(stages.len(), "stage"));
@@ -247,7 +247,7 @@ fn contents(figures: &[Kept]) -> String {
     )
 }
 
-/// How many claims have which verdict, given in HTML: `2 reproduced, 1 undecided`. Those of this program's come first.
+/// Formats the number of claims with each verdict as HTML: `2 reproduced, 1 undecided`. The known verdicts come first.
 fn tally(verdicts: &BTreeMap<String, usize>) -> String {
     let place = |verdict: &str| section::VERDICTS.iter().position(|known| known.0 == verdict).unwrap_or(usize::MAX);
     let mut sorted: Vec<_> = verdicts.iter().collect();
@@ -255,7 +255,7 @@ fn tally(verdicts: &BTreeMap<String, usize>) -> String {
     sorted.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect::<Vec<_>>().join(", ")
 }
 
-/// For each figure an id that is unique on the page. It has a prefix, so that a figure's name cannot be
+/// Returns for each figure an id that is unique on the page. The prefix keeps a figure's name from being
 /// another id of the page.
 fn anchors(figures: &[Section]) -> Vec<String> {
     let mut taken = BTreeSet::new();

@@ -3,11 +3,11 @@
 use super::text::{esc, json, link, plural};
 use super::{ClaimInfo, Listing, Section, data, stages, svg};
 
-/// The verdicts, with the class of their badge and a sign, so that colour is not all that tells them apart.
+/// The verdicts, with the class of their badge and a sign, so that they do not differ only in colour.
 pub(super) const VERDICTS: [(&str, &str, &str); 3] =
     [("reproduced", "yes", "✓"), ("not reproduced", "no", "✗"), ("undecided", "open", "?")];
 
-/// The section of a figure; `anchor` is its id.
+/// Returns the section of a figure; `anchor` is its id.
 pub(super) fn section(figure: &Section, anchor: &str) -> String {
     let title = match figure.title.trim() {
         "" => String::new(),
@@ -25,8 +25,8 @@ pub(super) fn section(figure: &Section, anchor: &str) -> String {
     out
 }
 
-/// The drawing, and what the script needs to draw it anew. The button is shown by the script: without it, there
-/// would be nothing to press it for.
+/// Returns the drawing, with the elements that the script needs to draw its panels. The script shows the button, because
+/// without the script the button would do nothing.
 fn drawing(figure: &Section, anchor: &str) -> String {
     let drawing = svg::drawing(&figure.svg, &format!("{} {}", figure.name, figure.title));
     let caption = match figure.caption.trim() {
@@ -71,7 +71,7 @@ fn claims(claims: &[ClaimInfo]) -> String {
     out
 }
 
-/// A table that is shown when it is asked for.
+/// Returns a table that the reader can unfold.
 fn listed(listing: &Listing) -> String {
     let cells = |cells: &[String], [start, end]: [&str; 2]| -> String {
         cells.iter().map(|cell| format!("<{start}>{}</{end}>", esc(cell))).collect()
@@ -87,7 +87,7 @@ fn listed(listing: &Listing) -> String {
     )
 }
 
-/// Files, and the command that makes them anew.
+/// Returns links to the files, and the command that makes them again.
 fn producer(figure: &Section) -> String {
     let mut out = String::new();
     if !figure.files.is_empty() {

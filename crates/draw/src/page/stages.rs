@@ -1,18 +1,18 @@
-//! The stages behind a figure: totals of each kind, then one by one.
+//! The stages of a figure: totals of each kind, then each stage.
 
 use std::collections::BTreeSet;
 
 use super::StageInfo;
 use super::text::{esc, time};
 
-/// With more stages than these, only totals are shown.
+/// Largest number of stages that are listed; with more, only totals are shown.
 pub(super) const MOST_ROWS: usize = 2000;
-/// As many digits of a hash are shown; the whole is the tooltip.
+/// Number of digits of a hash that are shown; the tooltip shows the whole hash.
 const DIGITS: usize = 12;
-/// As many devices or machines of a kind are named.
+/// Largest number of devices or machines that are named for a kind.
 const MOST_NAMES: usize = 4;
 
-/// The stages, folded away under how many they are and how long they took.
+/// Returns the stages, folded under a summary with their number and total time.
 pub(super) fn stages(stages: &[StageInfo], figure: &str) -> String {
     if stages.is_empty() {
         return String::new();
@@ -30,7 +30,7 @@ pub(super) fn stages(stages: &[StageInfo], figure: &str) -> String {
     format!("<details>\n<summary>Stages: {count}, {took}</summary>\n{totals}{rows}</details>\n")
 }
 
-/// The sum of the times that are known; not a number if none is.
+/// Returns the sum of the known times; NaN if none is known.
 fn total<'a>(stages: impl Iterator<Item = &'a StageInfo>) -> f64 {
     stages.map(|stage| stage.seconds).filter(|seconds| seconds.is_finite()).reduce(|a, b| a + b).unwrap_or(f64::NAN)
 }
@@ -84,7 +84,7 @@ fn rows(stages: &[StageInfo], figure: &str) -> String {
     out
 }
 
-/// The beginning of a table in a box that scrolls; the keyboard can reach it.
+/// Returns the beginning of a table in a scrollable box that the keyboard can reach.
 fn table(figure: &str, caption: &str, headings: &[&str]) -> String {
     let cell = |heading: &&str| match ["Stages", "Time", "Longest"].contains(heading) {
         true => format!("<th scope=\"col\" class=\"number\">{heading}</th>"),
@@ -98,7 +98,7 @@ fn table(figure: &str, caption: &str, headings: &[&str]) -> String {
     )
 }
 
-/// The different names in alphabetical order, unless they are too many.
+/// Returns the different names in alphabetical order; of too many, only the first.
 fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
     let different: BTreeSet<&str> = all.collect();
     let more = different.len().saturating_sub(MOST_NAMES);

@@ -1,9 +1,9 @@
-//! Drawings in the page: plain ones as part of it, others as images, in which no script runs.
+//! Drawings in the page: plain drawings are part of it; others are images, in which no script runs.
 
 use super::text::{encode, esc};
 
-/// Elements of plain drawings. None of them loads, runs or links anything, and none makes a browser leave the
-/// drawing for HTML.
+/// Elements of plain drawings. None of them loads, runs or links anything, and none makes a browser switch from the
+/// drawing to HTML.
 const ELEMENTS: &[&str] = &[
     "circle",
     "clipPath",
@@ -25,7 +25,7 @@ const ELEMENTS: &[&str] = &[
     "tspan",
 ];
 
-/// The markup that shows an SVG document. `name` is for those who do not see it, where the drawing cannot say it.
+/// Returns the markup that shows an SVG document. `name` is the alternative text if the drawing becomes an image.
 pub(super) fn drawing(svg: &str, name: &str) -> String {
     let body = without_metadata(body(svg));
     match is_plain(&body) {
@@ -37,7 +37,7 @@ pub(super) fn drawing(svg: &str, name: &str) -> String {
     }
 }
 
-/// The document without the XML declaration, which has no place in HTML.
+/// Returns the document without the XML declaration, which is not allowed in HTML.
 fn body(svg: &str) -> &str {
     let text = svg.trim_start_matches('\u{feff}').trim();
     match text.strip_prefix("<?xml").and_then(|rest| rest.split_once("?>")) {
@@ -46,7 +46,7 @@ fn body(svg: &str) -> &str {
     }
 }
 
-/// Metadata are for programs that read the file; in the page they would only be in the way.
+/// Removes the metadata: they are for programs that read the file, and the page does not need them.
 fn without_metadata(body: &str) -> String {
     let parts = body.split_once("<metadata").and_then(|(before, rest)| Some((before, rest.split_once("</metadata>")?)));
     match parts {
@@ -55,12 +55,12 @@ fn without_metadata(body: &str) -> String {
     }
 }
 
-/// Whether a document is one `<svg>` of plain elements and attributes, each closed by its own end tag.
+/// Checks whether a document is one `<svg>` of plain elements and attributes, each closed by its own end tag.
 fn is_plain(body: &str) -> bool {
     let mut open: Vec<&str> = Vec::new();
     let mut rest = body;
     while let Some((text, tag)) = rest.split_once('<') {
-        // There is no text around the outermost element, and only one of them.
+        // There must be only one outermost element, and no text around it.
         if open.is_empty() && (!text.is_empty() || rest.len() != body.len()) {
             return false;
         }
@@ -86,7 +86,7 @@ fn is_plain(body: &str) -> bool {
     open.is_empty() && rest.is_empty() && !body.is_empty()
 }
 
-/// Where a tag's `>` is; one in quotes is not meant.
+/// Returns the position of a tag's `>`, ignoring any in quotes.
 fn tag_end(tag: &str) -> Option<usize> {
     let mut quote = None;
     for (place, character) in tag.char_indices() {
@@ -101,7 +101,7 @@ fn tag_end(tag: &str) -> Option<usize> {
     None
 }
 
-/// Whether attributes are of the form `name="value"` and none of them runs, links or loads anything.
+/// Checks whether attributes have the form `name="value"` and none of them runs, links or loads anything.
 fn plain_attributes(text: &str) -> bool {
     let mut rest = text.trim();
     while !rest.is_empty() {

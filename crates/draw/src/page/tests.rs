@@ -1,4 +1,4 @@
-//! The page as text: escaping, balance, what it contains. `browser` opens it in Chromium.
+//! Tests of the page as text: escaping, balance, content. `browser` opens it in Chromium.
 
 mod browser;
 
@@ -7,10 +7,10 @@ use base::table::{Column, Values};
 
 const SVG: &str = include_str!("../../../../reports/smoke/fig3.svg");
 const CSV: &str = include_str!("../../../../reports/smoke/fig3.csv");
-/// Ends elements, attributes and scripts, and begins new ones.
+/// Text that ends elements, attributes and scripts, and begins new ones.
 const HOSTILE: &str = "</script><script>hostile()</script>\"'><img src=x onerror=hostile()><!-- & \u{2028}]]></pre>";
 
-/// A table of plain comma-separated values; the named columns are text, the others numbers.
+/// Parses a table of plain comma-separated values; the named columns are text, the others numbers.
 fn table(csv: &str, text: &[&str]) -> Table {
     let rows: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
     let column = |(i, name): (usize, &&str)| {
@@ -55,7 +55,7 @@ fn stage(i: usize) -> StageInfo {
     }
 }
 
-/// The report of the repository, as its page shows it.
+/// Returns the report of the repository, as its page shows it.
 fn smoke() -> Page {
     let colours = ["#1d3557", "#a8dadc", "#faa307"];
     let plain = |mark| ["LR 0.1", "LR 0.15", "LR 0.2"].into_iter().zip(colours).map(move |(l, c)| curve(l, c, mark));
@@ -106,7 +106,7 @@ fn smoke() -> Page {
     }
 }
 
-/// A figure with every mark, gaps, values that a logarithmic axis cannot show, and diverged runs.
+/// Returns a figure with every mark, gaps, values that a logarithmic axis cannot show, and diverged runs.
 fn marks() -> Section {
     let csv = "panel,curve,dashed,x,mean,std,low,high,n,diverged,extra\n\
         e,up,0,1,2,0.5,1.5,2.5,3,0,1\ne,up,0,2,NaN,NaN,NaN,NaN,0,3,1\ne,up,0,3,4,1,3,5,3,0,1\ne,up,0,4,5,9,-4,14,2,1,1\n\
@@ -135,7 +135,7 @@ fn marks() -> Section {
     }
 }
 
-/// A page whose every text is hostile.
+/// Returns a page in which every text is hostile.
 fn hostile() -> Page {
     let text = || HOSTILE.to_owned();
     let mut numbers = Vec::new();
@@ -195,7 +195,7 @@ fn published_values_and_the_rules_of_verdicts_are_on_the_page() {
     ] {
         assert!(page.contains(part), "{part}");
     }
-    // Without claims there is nothing to explain.
+    // A page without claims has no explanation.
     let mut bare = smoke();
     bare.figures[0].claims.clear();
     bare.figures[0].published.clear();
@@ -203,10 +203,10 @@ fn published_values_and_the_rules_of_verdicts_are_on_the_page() {
     assert!(!page.contains("decided by one-sided tests") && !page.contains("<summary>Published values"));
 }
 
-/// An element's start tag: its name and its attributes as they stand.
+/// An element's start tag: its name, and its attributes as text.
 type Tag = (String, String);
 
-/// Checks that every element is closed in order, and yields the start tags. Knows just the HTML that pages have.
+/// Checks that every element is closed in order, and returns the start tags. It handles only the HTML of our pages.
 fn tags(html: &str) -> Vec<Tag> {
     let mut tags = Vec::new();
     let mut open: Vec<String> = Vec::new();
@@ -235,7 +235,7 @@ fn tags(html: &str) -> Vec<Tag> {
     tags
 }
 
-/// The values of an attribute.
+/// Returns the values of an attribute.
 fn values(tags: &[Tag], attribute: &str) -> Vec<String> {
     let start = format!("{attribute}=\"");
     let value = |(_, attributes): &Tag| {
@@ -276,7 +276,7 @@ fn without_javascript_everything_is_said() {
     let html = html(&page);
     let before_script = &html[..html.rfind("<script>").unwrap()];
     for figure in &page.figures {
-        // But for what the file says of itself: the page has its own words for that.
+        // Except for the file's metadata, which the page leaves out.
         let shown = |line| if str::starts_with(line, "<metadata>") { "" } else { line };
         let lines: Vec<&str> = figure.svg.split_once("?>").unwrap().1.trim().lines().map(shown).collect();
         assert!(before_script.contains(&lines.join("\n")), "the drawing of {}", figure.name);
@@ -316,7 +316,7 @@ fn hostile_text_stays_text() {
     let page = html(&hostile());
     let tags = tags(&page);
     let count = |name: &str| tags.iter().filter(|tag| tag.0 == name).count();
-    // Per figure one of numbers, and the page's own; per figure the drawing as an image.
+    // One script of numbers per figure, and the page's own; one image per figure.
     assert_eq!((count("script"), count("img"), count("style")), (3, 2, 1));
     assert!(!page.contains("<script>hostile") && !page.contains("<!-- "), "nothing got out");
     assert!(tags.iter().all(|(_, attributes)| !attributes.contains(" onerror=hostile()>")), "{tags:?}");
@@ -350,7 +350,7 @@ fn panels_are_explored_where_their_marks_can_be_drawn() {
     bare.numbers = Table::of_rows(["x", "mean"], &[[1.0, 2.0]]);
     assert_eq!(data::explorable(&bare), None);
     assert!(!section::section(&bare, "a").contains("explore"));
-    // Solid and dashed curves of one name are told apart; without the column they cannot be.
+    // Solid and dashed curves of one name are distinguished by the column; without it they cannot be.
     let mut twins = smoke().figures.remove(0);
     let of = |dashed| CurveInfo { dashed, ..curve("LR 0.1", "#1d3557", "line") };
     twins.panels = vec![panel("a", "", ("", ""), vec![of(false), of(true)])];
@@ -388,14 +388,14 @@ fn a_page_keeps_figures_of_an_earlier_one_as_they_are() {
     let earlier = page(&[&fig2, &zoom], &[]);
     let before = kept(&earlier);
     assert_eq!(before.iter().map(|kept| &kept.name).collect::<Vec<_>>(), [&fig2.name, &zoom.name]);
-    // The same page, from what is kept of it and from what is new.
+    // The page is the same, whichever of its figures are kept and which are new.
     for (figures, kept) in [(&[][..], &before[..]), (&[&fig2], &before[1..]), (&[&zoom], &before[..1])] {
         for (now, before) in page(figures, kept).lines().zip(earlier.lines()) {
             assert_eq!(now, before);
         }
     }
     assert!(kept("<section id=\"figure-x\">").is_empty() && kept("").is_empty());
-    // Hostile text cannot end a section, nor forge one.
+    // Hostile text can neither end nor forge a section.
     let hostile = html(&hostile());
     assert_eq!(kept(&hostile).len(), 2);
     assert!(kept(&hostile).iter().all(|kept| hostile.contains(&kept.section) && hostile.contains(&kept.entry)));

@@ -1,4 +1,4 @@
-//! Text for HTML: escaping, links, and numbers in words.
+//! Text for HTML: escaping, links, and readable numbers.
 
 use std::fmt::{self, Display, Write};
 
@@ -20,7 +20,7 @@ impl Display for Escaped<'_> {
                 '"' => f.write_str("&quot;")?,
                 '\'' => f.write_str("&#39;")?,
                 '\n' | '\t' => f.write_char(character)?,
-                // A browser would alter these or drop them.
+                // Browsers alter or drop other control characters.
                 other if other.is_control() => f.write_char('\u{fffd}')?,
                 other => f.write_char(other)?,
             }
@@ -29,7 +29,7 @@ impl Display for Escaped<'_> {
     }
 }
 
-/// JSON for a `<script>`: nothing in it can end the element or begin a comment.
+/// Returns JSON for a `<script>`: no part of it can end the element or begin a comment.
 pub(super) fn json(value: &serde_json::Value) -> String {
     let mut out = String::new();
     for character in value.to_string().chars() {
@@ -43,14 +43,14 @@ pub(super) fn json(value: &serde_json::Value) -> String {
     out
 }
 
-/// The address of a file beside the page. It cannot be anything else: what would make it a scheme, a host or
-/// an absolute path is encoded or preceded by a dot.
+/// Returns the address of a file relative to the page. It cannot point elsewhere: characters that would make it a scheme, a
+/// host or an absolute path are encoded or preceded by a dot.
 pub(super) fn link(path: &str) -> String {
     let dot = if path.starts_with('/') { "." } else { "" };
     format!("{dot}{}", encode(path, b"-._~/"))
 }
 
-/// Percent-encoding of all but ASCII letters, digits and some more.
+/// Percent-encodes all bytes except ASCII letters, digits and those in `keep`.
 pub(super) fn encode(text: &str, keep: &[u8]) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
@@ -63,12 +63,12 @@ pub(super) fn encode(text: &str, keep: &[u8]) -> String {
     out
 }
 
-/// `1 stage`, `2 stages`.
+/// Formats a count with its noun: `1 stage`, `2 stages`.
 pub(super) fn plural(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-/// A time, in the two largest units that matter; a dash if it is none.
+/// Formats a time in its two largest units; a dash if it is not finite or negative.
 pub(super) fn time(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return "–".to_owned();

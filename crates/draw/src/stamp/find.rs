@@ -1,4 +1,4 @@
-//! Looking for stamps in any file: a drawing, a page of HTML, a paper, a presentation.
+//! Search for stamps in any file: a drawing, a page of HTML, a paper, a presentation.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -8,26 +8,26 @@ use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use super::scan::Scanner;
 use super::text::Stamp;
 
-/// What is spent on one file.
+/// Limits for one file.
 const BUDGET: Budget = Budget { stream: 64 << 20, total: 256 << 20, streams: 1 << 16 };
-/// How many different stamps are told.
+/// Largest number of different stamps that are returned.
 const STAMPS: usize = 4096;
 
-/// All stamps in a file, each once, in the order in which they first stand there (or the compressed stream does that
-/// they are in).
+/// Returns all stamps in a file, each once, in the order of their first place in the file (for a stamp in a compressed
+/// stream, the place of the stream).
 ///
 /// The text is recognised as ASCII and UTF-16, in octal and hexadecimal strings of PDF, percent-encoded and in Base64
-/// addresses; in the file itself and one level down, in what DEFLATE compressed: streams of PDF (where papers hold the
-/// dictionaries of the drawings that they include), files in a ZIP (`.docx`, `.pptx`, `.odp`), and gzip (`.svgz`). Not
-/// found are stamps in what is encrypted, compressed in another way, or was only drawn again.
+/// addresses. It is found in the file itself and one level down, in data compressed with DEFLATE: streams of PDF (where papers
+/// keep the dictionaries of the drawings that they include), files in a ZIP (`.docx`, `.pptx`, `.odp`), and gzip (`.svgz`).
+/// Stamps in data that is encrypted or compressed in another way, or in a figure that was drawn again, are not found.
 ///
-/// Of every stream 64 MiB are looked at, of all together 256 MiB and 65,536 streams; they are never held in memory. At
-/// most 4096 stamps are told.
+/// At most 64 MiB of each stream are searched, and at most 256 MiB and 65,536 streams in all. Streams are never held in memory.
+/// At most 4096 stamps are returned.
 pub fn find(bytes: &[u8]) -> Vec<Stamp> {
     find_within(bytes, BUDGET)
 }
 
-/// The same within a budget.
+/// Does the work of [`find`] within a budget.
 pub(super) fn find_within(bytes: &[u8], mut left: Budget) -> Vec<Stamp> {
     let mut first: BTreeMap<Stamp, usize> = BTreeMap::new();
     let mut note = |stamp: Stamp, place: usize| {
@@ -47,8 +47,8 @@ pub(super) fn find_within(bytes: &[u8], mut left: Budget) -> Vec<Stamp> {
             Packed::Zlib => left.zlib(&bytes[start..], |stamp| note(stamp, place)),
             Packed::Deflate => left.deflate(&bytes[start..], |stamp| note(stamp, place)),
         };
-        // What was unpacked is not searched for the beginnings of others; what was no stream may have some in it, and
-        // to read it twice has its price, so that the time stays in proportion to the bytes.
+        // A whole stream is not searched for the beginnings of others. Bytes that were not a whole stream can contain some;
+        // reading them twice is charged to the budget, so that the time stays proportional to the bytes.
         at = if whole { start + read } else { place + 1 };
         if !whole {
             left.total = left.total.saturating_sub(read as u64);
@@ -68,7 +68,7 @@ enum Packed {
     Deflate,
 }
 
-/// The first stream that may begin at or behind a place: where it is announced, and where its bytes begin.
+/// Returns the first possible stream at or after a place: where it is announced, its compression, and where its bytes begin.
 fn next(bytes: &[u8], from: usize) -> Option<(usize, Packed, usize)> {
     (from..bytes.len()).find_map(|at| {
         let (packed, start) = match bytes[at] {
@@ -80,7 +80,7 @@ fn next(bytes: &[u8], from: usize) -> Option<(usize, Packed, usize)> {
     })
 }
 
-/// A stream of PDF whose keyword stands here (ISO 32000-1, 7.3.8.1) and that has zlib's header (RFC 1950, 2.2).
+/// Returns the stream of PDF whose keyword is here (ISO 32000-1, 7.3.8.1), if it has zlib's header (RFC 1950, 2.2).
 fn stream(bytes: &[u8], at: usize) -> Option<(Packed, usize)> {
     let rest = bytes[at..].strip_prefix(b"stream")?;
     let rest = rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n"))?;
@@ -89,7 +89,7 @@ fn stream(bytes: &[u8], at: usize) -> Option<(Packed, usize)> {
     header.then_some((Packed::Zlib, bytes.len() - rest.len()))
 }
 
-/// A compressed file of a ZIP whose header stands here (APPNOTE, 4.3.7).
+/// Returns the compressed file of a ZIP whose header is here (APPNOTE, 4.3.7).
 fn entry(bytes: &[u8], at: usize) -> Option<(Packed, usize)> {
     let header = bytes[at..].strip_prefix(b"PK\x03\x04")?.first_chunk::<26>()?;
     let number = |place: usize| usize::from(u16::from_le_bytes([header[place], header[place + 1]]));
@@ -98,14 +98,14 @@ fn entry(bytes: &[u8], at: usize) -> Option<(Packed, usize)> {
     (method == 8 && start < bytes.len()).then_some((Packed::Deflate, start))
 }
 
-/// What may still be unpacked.
+/// How much can still be unpacked.
 #[derive(Clone, Copy)]
 pub(super) struct Budget {
-    /// Bytes out of one stream.
+    /// Number of bytes unpacked from one stream.
     pub stream: u64,
-    /// Bytes out of all together, and bytes read in vain.
+    /// Number of bytes unpacked from all streams together, plus bytes read in vain.
     pub total: u64,
-    /// Streams that are tried.
+    /// Number of streams that are tried.
     pub streams: usize,
 }
 
@@ -126,7 +126,7 @@ impl Budget {
         (whole, decoder.total_in() as usize)
     }
 
-    /// Looks at what a decoder yields, as far as it goes; whether it came to its end.
+    /// Searches the output of a decoder, as far as it goes, and returns whether the decoder reached its end.
     fn unpack(&mut self, mut decoder: impl Read, mut found: impl FnMut(Stamp)) -> bool {
         self.streams -= 1;
         let mut scanner = Scanner::new();

@@ -1,16 +1,16 @@
-//! Figures that say what they were made from, so that a copy found anywhere can be traced.
+//! Stamps that record what a figure was made from, so that a copy found anywhere can be traced.
 //!
-//! A [`Stamp`] is one line of text. [`stamp`] writes it into a drawing and [`unstamp`] takes it out again, leaving the
-//! drawing as it was, to the byte:
+//! A [`Stamp`] is one line of text. [`stamp`] writes it into a drawing, and [`unstamp`] removes it again and restores the
+//! original drawing, byte for byte:
 //!
 //! | file | where the text is |
 //! | --- | --- |
-//! | SVG | in an element `metadata` on a line of its own behind the first `</desc>` |
-//! | PNG | in a chunk `tEXt` with the keyword `wdpipe` behind `IHDR` |
+//! | SVG | in an element `metadata` on a line of its own after the first `</desc>` |
+//! | PNG | in a chunk `tEXt` with the keyword `wdpipe` after `IHDR` |
 //! | PDF | in the document information dictionary as `/WdpipeFigure`, in an incremental update at the end |
 //!
-//! [`find`] looks for stamps in any file that a figure may have come into. All of it is safe on untrusted bytes and takes
-//! time in proportion to them.
+//! [`find`] looks for stamps in any file that could contain a figure. All functions are safe on untrusted bytes and take
+//! time proportional to their number.
 
 mod find;
 mod pdf;
@@ -30,25 +30,25 @@ pub use text::Stamp;
 pub enum Format {
     /// The vector drawing.
     Svg,
-    /// Its pixels.
+    /// The image in pixels.
     Png,
-    /// Its page.
+    /// The page of PDF.
     Pdf,
 }
 
-/// Why a file cannot be stamped, or a stamp not be read.
+/// The reason why a file cannot be stamped, or a stamp cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StampError {
-    /// A name that is empty, too long, or has characters that no name should have.
-    #[error("`{}` cannot be the name of a figure: 1 to 255 bytes without control characters are", .0.escape_debug())]
+    /// A name that is empty, too long, or has control characters.
+    #[error("`{}` cannot be the name of a figure: a name has 1 to 255 bytes, and no control characters", .0.escape_debug())]
     Name(String),
-    /// A text that is no stamp.
-    #[error("this is no stamp: `wdpipe-figure/1 name=… key=… root=…` is expected")]
+    /// A text that is not a stamp.
+    #[error("this is not a stamp: `wdpipe-figure/1 name=… key=… root=…` is expected")]
     Text,
     /// A file without the place where the stamp belongs.
-    #[error("this is no {0} as wdpipe draws it, so there is no place for a stamp in it")]
+    #[error("this {0} was not drawn by wdpipe, so it has no place for a stamp")]
     Foreign(&'static str),
-    /// A stamp that was not written by this program as it stands there.
+    /// A stamp that is not exactly as this program writes it.
     #[error("the stamp in this {0} was altered: export the figure again")]
     Altered(&'static str),
 }
@@ -57,7 +57,7 @@ pub enum StampError {
 type Taken<'a> = (Vec<u8>, &'a [u8]);
 
 impl Format {
-    /// That of a file with this extension, as exported figures have.
+    /// Returns the format of a file with this extension, as exported figures have.
     pub fn of_extension(extension: &str) -> Option<Self> {
         match extension {
             "svg" => Some(Self::Svg),
@@ -75,7 +75,7 @@ impl Format {
         }
     }
 
-    /// The file with a text in the stamp's place; none if there is no such place.
+    /// Returns the file with a text in the stamp's place, or `None` if there is no such place.
     fn put(self, bytes: &[u8], text: &str) -> Option<Vec<u8>> {
         match self {
             Self::Svg => svg::put(bytes, text),
@@ -84,7 +84,7 @@ impl Format {
         }
     }
 
-    /// What looks like a stamp in its place, and the file without it.
+    /// Returns the file without the text in the stamp's place, and that text, if it looks like a stamp.
     fn take(self, bytes: &[u8]) -> Option<Taken<'_>> {
         match self {
             Self::Svg => svg::take(bytes),
@@ -94,17 +94,17 @@ impl Format {
     }
 }
 
-/// The file with a stamp; one that it has already is replaced.
+/// Returns the file with a stamp. An existing stamp is replaced.
 ///
 /// # Errors
-/// If the figure's name cannot be written, the file is not of the form that this program draws, or has a stamp that was
+/// If the figure's name cannot be written, the file does not have the form that this program draws, or its stamp was
 /// altered.
 pub fn stamp(format: Format, bytes: &[u8], stamp: &Stamp) -> Result<Vec<u8>, StampError> {
     stamp.check()?;
     let (original, _) = unstamp(format, bytes)?;
     let text = stamp.to_string();
     let stamped = format.put(&original, &text).ok_or(StampError::Foreign(format.name()))?;
-    // What pretends to be one of our files may hold what misleads the reader: then it is none.
+    // A foreign file can look like one of ours and mislead the reader of stamps, so check that the stamp can be read again.
     if format.take(&stamped) == Some((original, text.as_bytes())) {
         Ok(stamped)
     } else {
@@ -112,18 +112,19 @@ pub fn stamp(format: Format, bytes: &[u8], stamp: &Stamp) -> Result<Vec<u8>, Sta
     }
 }
 
-/// The file as it was before it was stamped, and the stamp; the file itself if it has none.
+/// Returns the file as it was before it was stamped, and the stamp. A file without a stamp is returned unchanged.
 ///
-/// No two files give the same: what is not exactly what [`stamp`] makes of the result either has no stamp or is refused.
+/// No two files give the same result: a file that differs from what [`stamp`] makes of the result either has no stamp or is
+/// refused.
 ///
 /// # Errors
-/// If there is a stamp in the stamp's place, but not as [`stamp`] writes it.
+/// If there is a stamp in the stamp's place that differs from what [`stamp`] writes.
 pub fn unstamp(format: Format, bytes: &[u8]) -> Result<(Vec<u8>, Option<Stamp>), StampError> {
     let Some((original, text)) = format.take(bytes) else { return Ok((bytes.to_vec(), None)) };
     let altered = StampError::Altered(format.name());
     let stamp: Option<Stamp> = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
     let Some(stamp) = stamp else { return Err(altered) };
-    // Whatever was overlooked above (a checksum, a second stamp, other numbers in a table) shows here.
+    // This finds everything overlooked above: a checksum, a second stamp, other numbers in a table.
     let again = format.put(&original, &stamp.to_string());
     if format.take(&original).is_some() || again.as_deref() != Some(bytes) {
         return Err(altered);
@@ -131,7 +132,7 @@ pub fn unstamp(format: Format, bytes: &[u8]) -> Result<(Vec<u8>, Option<Stamp>),
     Ok((original, Some(stamp)))
 }
 
-/// Where `needle` first stands in `bytes`.
+/// Returns the position of the first occurrence of `needle` in `bytes`.
 fn position(bytes: &[u8], needle: &[u8]) -> Option<usize> {
     bytes.windows(needle.len()).position(|window| window == needle)
 }

@@ -1,8 +1,8 @@
 //! The stamp of a PDF: an incremental update (ISO 32000-1, 7.5.6) with a new document information dictionary, which
-//! keeps what the old one said. pdfTeX and others carry this dictionary along when they include the page in a paper.
+//! keeps the entries of the old one. pdfTeX and others copy this dictionary when they include the page in a paper.
 //!
-//! Only files of the form that our own writer gives them are understood: one table of references, one trailer, the
-//! entries in a fixed order. The table leads to the dictionary; what is in the streams is never looked at.
+//! Only files in the form of our own writer are understood: one table of references, one trailer, the entries in a fixed
+//! order. The table leads to the dictionary; the contents of streams are never read.
 
 use super::{Taken, position};
 
@@ -10,12 +10,12 @@ const KEY: &[u8] = b"  /WdpipeFigure (";
 const END: &[u8] = b")\n>>\nendobj\n\n";
 /// The table's entry for the object 0, which is always free.
 const FREE: &str = "0000000000 65535 f\r\n";
-/// Bytes of one entry.
+/// Number of bytes of one entry.
 const ENTRY: usize = FREE.len();
-/// No trailer is longer, from its first byte to the end of the file.
+/// Largest length of a trailer, from its first byte to the end of the file.
 const TRAILER_LIMIT: usize = 256;
 
-/// Reads what is expected, bit by bit.
+/// Reads expected text, piece by piece.
 struct Cursor<'a>(&'a [u8]);
 
 impl Cursor<'_> {
@@ -24,7 +24,7 @@ impl Cursor<'_> {
         Some(())
     }
 
-    /// A number in decimal digits.
+    /// Reads a number in decimal digits.
     fn number(&mut self) -> Option<usize> {
         let digits = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let (number, rest) = self.0.split_at(digits);
@@ -40,17 +40,17 @@ impl Cursor<'_> {
     }
 }
 
-/// What the end of a file says.
+/// The trailer at the end of a file.
 struct Trailer {
-    /// How many objects there are, with the free one.
+    /// Number of objects, including the free one.
     size: usize,
     /// The number of the catalog.
     root: usize,
     /// The number of the information dictionary.
     info: Option<usize>,
-    /// Where the table before an update is.
+    /// Position of the previous table, in a file with an update.
     previous: Option<usize>,
-    /// Where the table is.
+    /// Position of the table.
     table: usize,
 }
 
@@ -74,12 +74,12 @@ impl Trailer {
     }
 }
 
-/// The place of an object by the entry at the start of `table`.
+/// Returns the place of an object from the entry at the start of `table`.
 fn entry(table: &[u8]) -> Option<usize> {
     Cursor(table.get(..ENTRY)?).numbered("", " 00000 n\r\n")
 }
 
-/// The lines of the information dictionary, if there is one.
+/// Returns the lines of the information dictionary, which are empty if there is none.
 fn information<'a>(bytes: &'a [u8], trailer: &Trailer) -> Option<&'a [u8]> {
     let Some(number) = trailer.info else { return Some(b"") };
     let mut table = Cursor(bytes.get(trailer.table..)?);

@@ -4,12 +4,12 @@ use super::Taken;
 
 /// A PNG's signature and the beginning of its first chunk: 13 bytes of `IHDR`.
 const START: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR";
-/// Where the first chunk ends: 13 bytes and a checksum behind that.
+/// Where the first chunk ends: after `START` come 13 bytes and a checksum.
 const PLACE: usize = START.len() + 13 + 4;
 const KIND: &[u8] = b"tEXt";
 const KEYWORD: &[u8] = b"wdpipe\0";
 
-/// The file's first chunk, and those behind it.
+/// Splits the file after its first chunk.
 fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     bytes.starts_with(START).then(|| bytes.split_at_checked(PLACE)).flatten()
 }

@@ -1,15 +1,15 @@
-//! Finding the text of stamps in a stream of bytes, however programs have written it since.
+//! Search for the text of stamps in a stream of bytes, in all the encodings that programs use.
 
 use super::text::{PREFIX, ROOT, Stamp, TEXT_LIMIT};
 
-/// Digits of a hash.
+/// Number of digits of a hash.
 const DIGITS: usize = 64;
 
 /// Recognises stamps in characters that come one by one.
 #[derive(Default)]
 struct Matcher {
-    /// How much of [`PREFIX`] the last characters are. Its first character is nowhere else in it, so that a mismatch
-    /// needs no second look.
+    /// Number of characters of [`PREFIX`] that the last characters match. The first character of [`PREFIX`] occurs only
+    /// once in it, so that the matcher never has to go back after a mismatch.
     prefix: usize,
     /// The characters of a stamp that has begun.
     text: Vec<u8>,
@@ -18,7 +18,7 @@ struct Matcher {
 impl Matcher {
     fn push(&mut self, byte: u8) -> Option<Stamp> {
         let pattern = PREFIX.as_bytes();
-        // Characters of UTF-16 are those of ASCII with zeros between.
+        // In UTF-16, these are the characters of ASCII with zeros between them.
         if byte == 0 {
             return None;
         }
@@ -41,22 +41,22 @@ impl Matcher {
     }
 }
 
-/// A way in which bytes stand for other bytes.
+/// An encoding, with the state of its decoder.
 enum Reading {
-    /// Themselves: also UTF-16, for the matcher.
+    /// Bytes as they are, including UTF-16, which the matcher handles.
     Plain,
-    /// `\` and three octal digits, as in strings of PDF; how many digits there are, and their value.
+    /// `\` and three octal digits, as in strings of PDF; the number of digits so far, and their value.
     Octal(Option<(u32, u8)>),
-    /// Two hexadecimal digits, with or without space between them, as in strings of PDF and pictures of RTF; the first.
+    /// Two hexadecimal digits, with or without space between them, as in strings of PDF and pictures of RTF; the first digit.
     Hexadecimal(Option<u8>),
     /// `%` and two hexadecimal digits, as in addresses; the digits so far.
     Percent(Option<Option<u8>>),
-    /// Base64 behind `base64,`, as in addresses; how much of this there is, then bits and how many.
+    /// Base64 after `base64,`, as in addresses; the number of matched characters of `base64,`, then bits and their number.
     Base64(usize, Option<(u32, u32)>),
 }
 
 const BASE64: &[u8] = b"base64,";
-/// What stands for bytes that cannot be read: in no stamp.
+/// The replacement of bytes that cannot be decoded; no stamp contains it.
 const BREAK: u8 = b'\n';
 
 fn hexadecimal(digit: u8) -> Option<u8> {
@@ -76,7 +76,7 @@ fn sextet(digit: u8) -> Option<u32> {
 }
 
 impl Reading {
-    /// What another byte completes, if it does.
+    /// Takes another byte and returns the decoded byte that it completes, if any.
     fn next(&mut self, byte: u8) -> Option<u8> {
         match self {
             Self::Plain => Some(byte),
@@ -90,7 +90,7 @@ impl Reading {
                     *state = (count < 2).then_some((count + 1, value));
                     state.is_none().then_some(value)
                 }
-                // A line that goes on in the next.
+                // An escaped line break continues the string.
                 (Some((0, _)), b'\r' | b'\n') => {
                     *state = None;
                     None
@@ -148,7 +148,7 @@ impl Reading {
     }
 }
 
-/// Reads a stream in all ways at once, in constant memory.
+/// Reads a stream in all encodings at once, in constant memory.
 pub struct Scanner([(Reading, Matcher); 5]);
 
 impl Scanner {
@@ -163,7 +163,7 @@ impl Scanner {
         Self(readings.map(|reading| (reading, Matcher::default())))
     }
 
-    /// Reads on. `found` gets each stamp and the place in these bytes where it ends; not in order.
+    /// Reads more bytes. `found` gets each stamp and the place in these bytes where it ends, in no particular order.
     pub fn read(&mut self, bytes: &[u8], mut found: impl FnMut(Stamp, usize)) {
         for (reading, matcher) in &mut self.0 {
             for (place, &byte) in bytes.iter().enumerate() {

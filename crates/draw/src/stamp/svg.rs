@@ -1,9 +1,9 @@
-//! The stamp of an SVG: `<metadata>…</metadata>`, which no program shows.
+//! The stamp of an SVG: `<metadata>…</metadata>`, which is never displayed.
 
 use super::text::PREFIX;
 use super::{Taken, position};
 
-/// Behind this, which ends the description that all our drawings have.
+/// The text before the stamp: the end of the description that all our drawings have.
 const ANCHOR: &[u8] = b"</desc>\n";
 const OPEN: &str = "<metadata>";
 const CLOSE: &str = "</metadata>\n";

@@ -1,4 +1,4 @@
-//! A stamp, and how it is written: one line of ASCII that survives in every format.
+//! A stamp and its text: one line of ASCII that survives in every format.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,37 +6,37 @@ use std::str::FromStr;
 use super::StampError;
 use base::digest::{ClosureRoot, StageKey};
 
-/// What every stamp begins with: what it is, and the version of how it is written.
+/// Start of every stamp: the kind of text and the version of its format.
 pub const PREFIX: &str = "wdpipe-figure/1 ";
-/// Between the name and the key.
+/// Text between the name and the key.
 const KEY: &str = " key=";
-/// Between the key and the root.
+/// Text between the key and the root.
 pub const ROOT: &str = " root=";
-/// Most bytes of a name: those of a file's name on all systems.
+/// Largest number of bytes of a name: that of file names on all systems.
 const NAME_LIMIT: usize = 255;
-/// Most bytes of a written stamp, where every byte of the name is escaped.
+/// Largest number of bytes of a written stamp, with every byte of the name escaped.
 pub const TEXT_LIMIT: usize = PREFIX.len() + "name=".len() + 3 * NAME_LIMIT + KEY.len() + ROOT.len() + 2 * 64;
 
-/// What a figure was made from. Its `Display` is
+/// What a figure was made from. It is displayed as
 ///
 /// ```text
 /// wdpipe-figure/1 name=fig3 key=<64 digits> root=<64 digits>
 /// ```
 ///
 /// with every byte of the name's UTF-8 other than `A-Z a-z 0-9 . _ -` as `%` and two upper-case hexadecimal digits. So
-/// it has no character that XML, PDF's strings or Latin-1 would write otherwise, and one text for every stamp.
+/// it has no character that XML, PDF's strings or Latin-1 would write differently, and every stamp has exactly one text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp {
     /// The figure's name: 1 to 255 bytes without control characters.
     pub figure: String,
     /// The key of the stage that draws it.
     pub key: StageKey,
-    /// The root of all that is behind it ([`base::closure`]).
+    /// The root of the stage's closure: everything that it depends on ([`base::closure`]).
     pub root: ClosureRoot,
 }
 
 impl Stamp {
-    /// Refuses a name that no stamp has.
+    /// Refuses a name that is not allowed in a stamp.
     pub(super) fn check(&self) -> Result<(), StampError> {
         let fits = (1..=NAME_LIMIT).contains(&self.figure.len()) && !self.figure.contains(char::is_control);
         if fits { Ok(()) } else { Err(StampError::Name(self.figure.chars().take(80).collect())) }
@@ -59,7 +59,7 @@ impl fmt::Display for Stamp {
 impl FromStr for Stamp {
     type Err = StampError;
 
-    /// Reads what `Display` writes and nothing else.
+    /// Reads exactly the text that `Display` writes.
     fn from_str(text: &str) -> Result<Self, StampError> {
         parse(text).filter(|stamp| stamp.check().is_ok() && stamp.to_string() == text).ok_or(StampError::Text)
     }

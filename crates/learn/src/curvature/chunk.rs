@@ -6,11 +6,11 @@ use super::{Norms, Objective, Watch};
 use crate::LearnError;
 use crate::model::{Network, copied, cross_entropy};
 
-/// Xv for X = G, E and Σ, packed like the network's parameters, and what else one pass gives.
+/// Xv for X = G, E and Σ, packed like the network's parameters, and another result of the same pass.
 pub(crate) struct Products {
     /// G v.
     pub gauss_newton: Tensor,
-    /// E v; H v is the sum of both.
+    /// E v. H v is the sum of G v and E v.
     pub rest: Tensor,
     /// Σ v.
     pub covariance: Tensor,
@@ -18,9 +18,9 @@ pub(crate) struct Products {
     pub jacobian: f64,
 }
 
-/// The products with each of some directions, in one pass over the chunks.
+/// Computes the products with each direction, in one pass over the chunks.
 ///
-/// Memory: one chunk's graph and four vectors for every direction.
+/// Memory: one chunk's graph and four vectors per direction.
 pub(crate) fn products(
     objective: &Objective<'_>,
     directions: &[Tensor],
@@ -49,7 +49,7 @@ pub(crate) fn products(
             let slope = slopes.f_sum(Kind::Double)?.f_double_value(&[])?;
             let noise = match objective.norms {
                 Norms::Running => chunk.pull_back(&residual.f_mul(&slopes)?)?,
-                // The gradient of the chunk is one sample: g_b⟨g_b, v⟩ with the chunk's share of the images.
+                // The gradient of the chunk is one sample: g_b⟨g_b, v⟩, weighted with the chunk's share of the images.
                 Norms::Batch => gradient.f_mul_scalar(slope / chunk.count)?,
             };
             let _ = sum.gauss_newton.f_add_(&chunk.pull_back(&curved)?.f_mul_scalar(1.0 / images)?)?;
@@ -69,7 +69,7 @@ pub(crate) fn products(
     Ok(sums)
 }
 
-/// The loss itself.
+/// Computes the loss itself.
 ///
 /// # Errors
 /// If libtorch fails.
@@ -82,7 +82,7 @@ pub fn mean_loss(objective: &Objective<'_>) -> Result<f64, LearnError> {
     Ok(sum / objective.images.count() as f64)
 }
 
-/// H v, by differentiating the gradient; `v` and the product are packed like the network's parameters.
+/// Computes H v by differentiating the gradient. `v` and the product are packed like the network's parameters.
 pub(crate) fn hessian_vector_product(objective: &Objective<'_>, v: &Tensor) -> Result<Tensor, LearnError> {
     let mut product = v.f_zeros_like()?;
     for chunk in objective.chunks() {
@@ -98,54 +98,54 @@ pub(crate) struct Chunk<'a> {
     network: &'a Network,
     logits: Tensor, // [b, c]
     labels: Tensor, // [b]
-    /// b.
+    /// Number of images, b.
     pub count: f64,
 }
 
 impl Objective<'_> {
-    /// The chunks in order.
+    /// Returns the chunks in order.
     pub(super) fn chunks(&self) -> impl Iterator<Item = Result<Chunk<'_>, LearnError>> {
         self.images.chunks(self.batch).map(|chunk| {
             let (x, labels) = chunk?;
             let logits = self.network.logits(&x, self.norms.into())?;
-            // The residual of an image with a small loss is a small difference from 1, lost in float32.
+            // The residual of an image with a small loss is a small difference from 1, which float32 would lose.
             let logits = logits.f_to_kind(Kind::Double)?;
             Ok(Chunk { network: self.network, logits, count: labels.numel() as f64, labels })
         })
     }
 
-    /// The first chunk: all images, if they are not more than `batch`.
+    /// Returns the first chunk: all images, if there are at most `batch`.
     pub(crate) fn only_chunk(&self) -> Result<Chunk<'_>, LearnError> {
         self.chunks().next().unwrap_or_else(|| Err(LearnError::Data("there is no image".to_owned())))
     }
 }
 
 impl<'a> Chunk<'a> {
-    /// The gradient of the chunk's mean cross-entropy, with its graph.
+    /// Returns the gradient of the chunk's mean cross-entropy, with its graph.
     pub fn slope(&self) -> Result<Slope<'a>, LearnError> {
         let loss = cross_entropy(&self.logits, &self.labels, tch::Reduction::Mean)?;
         let gradients = Tensor::f_run_backward(&[&loss], &self.network.trained(), true, true)?;
         Ok(Slope { network: self.network, gradients })
     }
 
-    /// The cross-entropy of each image, in float64: `[b]`.
+    /// Returns the cross-entropy of each image, in float64: `[b]`.
     pub fn losses(&self) -> Result<Tensor, LearnError> {
         cross_entropy(&self.logits.f_detach()?, &self.labels, tch::Reduction::None)
     }
 
-    /// Σ_i J_iᵀu_i for `u`, `[b, c]`; packed, without graph.
+    /// Computes Σ_i J_iᵀu_i for `u`, `[b, c]`; packed, without graph.
     pub fn pull_back(&self, u: &Tensor) -> Result<Tensor, LearnError> {
         let along = self.logits.f_mul(&u.f_detach()?)?.f_sum(None)?;
         let gradients = Tensor::f_run_backward(&[&along], &self.network.trained(), true, false)?;
         no_grad(|| self.network.pack(&gradients))
     }
 
-    /// p and r, without graph.
+    /// Returns p and r, without graph.
     pub fn softmax(&self) -> Result<Softmax, LearnError> {
         Softmax::of(&self.logits.f_detach()?, &self.labels)
     }
 
-    /// The graph of u ↦ Σ_i J_iᵀu_i, at the residuals.
+    /// Returns the graph of u ↦ Σ_i J_iᵀu_i at the residuals.
     pub fn tangent(&self) -> Result<Tangent<'a>, LearnError> {
         let softmax = self.softmax()?;
         let u = copied(&softmax.residual)?.f_set_requires_grad(true)?;
@@ -162,7 +162,7 @@ pub(crate) struct Slope<'a> {
 }
 
 impl Slope<'_> {
-    /// The derivative of the gradient along `v`, packed.
+    /// Returns the derivative of the gradient along `v`, packed.
     pub fn derivative(&self, v: &Tensor, keep_graph: bool) -> Result<Tensor, LearnError> {
         let Some(along) = inner(self.network, &self.gradients, v)? else { return Ok(v.f_zeros_like()?) };
         let products = Tensor::f_run_backward(&[&along], &self.network.trained(), keep_graph, false)?;
@@ -170,7 +170,7 @@ impl Slope<'_> {
     }
 }
 
-/// What a chunk's network answers.
+/// The softmax and residuals of a chunk.
 pub(crate) struct Softmax {
     /// p, `[b, c]`.
     pub probabilities: Tensor,
@@ -179,7 +179,7 @@ pub(crate) struct Softmax {
 }
 
 impl Softmax {
-    /// Of logits `[b, c]` in float64, without graph, and labels `[b]`.
+    /// Computes both from logits `[b, c]` in float64, without graph, and labels `[b]`.
     pub fn of(logits: &Tensor, labels: &Tensor) -> Result<Self, LearnError> {
         let probabilities = logits.f_softmax(1, None)?;
         let classes = probabilities.size().get(1).copied().unwrap_or_default();
@@ -198,8 +198,8 @@ pub(crate) struct Tangent<'a> {
 }
 
 impl Tangent<'_> {
-    /// J_iv for every image, `[b, c]`, and Σ_i Σ_k r_ik ∇²f_ik v, packed. The map is linear in u, so its
-    /// derivative by u along v is Jv; its derivative by the parameters at u = r is the other.
+    /// Returns J_iv for every image, `[b, c]`, and Σ_i Σ_k r_ik ∇²f_ik v, packed. The map is linear in u, so its
+    /// derivative by u along v is Jv; its derivative by the parameters at u = r is the second result.
     pub fn along(&self, v: &Tensor) -> Result<(Tensor, Tensor), LearnError> {
         let mut sources = self.network.trained();
         sources.push(&self.u);
@@ -212,10 +212,10 @@ impl Tangent<'_> {
     }
 }
 
-/// ⟨gradients, v⟩ with its graph; nothing if no gradient depends on anything.
+/// Returns ⟨gradients, v⟩ with its graph, or `None` if no gradient has a graph.
 fn inner(network: &Network, gradients: &[Tensor], v: &Tensor) -> Result<Option<Tensor>, LearnError> {
     let directions = network.unpack(v)?;
-    // A parameter that the loss does not depend on has no gradient; one of constant slope no graph.
+    // A parameter without influence on the loss has no gradient; a constant gradient has no graph.
     let live = gradients.iter().zip(&directions).filter(|(g, _)| g.defined() && g.requires_grad());
     let along = live.map(|(g, v)| g.f_mul(v)?.f_sum(None)).collect::<Result<Vec<_>, _>>()?;
     if along.is_empty() {
@@ -224,7 +224,7 @@ fn inner(network: &Network, gradients: &[Tensor], v: &Tensor) -> Result<Option<T
     Ok(Some(Tensor::f_stack(&along, 0)?.f_sum(None)?))
 }
 
-/// The sum over the classes of `[b, c]`, as `[b, 1]`.
+/// Returns the sum over the classes of `[b, c]`, as `[b, 1]`.
 pub(super) fn row_sums(values: &Tensor) -> Result<Tensor, LearnError> {
     Ok(values.f_sum_dim_intlist([1].as_slice(), true, None::<Kind>)?)
 }

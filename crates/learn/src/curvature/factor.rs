@@ -4,11 +4,11 @@ use tch::{Kind, Tensor};
 
 use crate::LearnError;
 
-/// The columns s_1, …, s_{C−1} of a factor for every image, as `[b, C − 1, C]` in float64, from logits `[b, C]`.
+/// Returns the columns s_1, …, s_{C−1} of a factor for every image, as `[b, C − 1, C]` in float64, from logits `[b, C]`.
 ///
 /// With the classes in descending order of p and the tail sums q_j = Σ_{m>j} p_m (q_0 = 1),
 /// s_j = √(p_j q_j / q_{j−1}) · (0 before j, 1 at j, −p_m/q_j at m > j): the Cholesky factor in closed form. Tails are summed
-/// from their small end, so that what is left of a probability near 1 keeps all its digits.
+/// from their small end, so that the difference of a probability near 1 from 1 keeps all its digits.
 pub(super) fn factor(logits: &Tensor) -> Result<Tensor, LearnError> {
     let probabilities = logits.f_softmax(1, Kind::Double)?;
     let classes = probabilities.size().get(1).copied().unwrap_or_default();
@@ -55,7 +55,7 @@ mod tests {
         let logits = Tensor::from_slice(&[0.0, 1e-30_f64.ln(), 1e-30_f64.ln(), 1e-30_f64.ln()]).view([1, 4]);
         let trace = factor(&logits).unwrap().square().sum(Kind::Double).double_value(&[]);
         assert!((trace / 6e-30 - 1.0).abs() < 1e-12, "{trace}");
-        // Certain beyond what a float64 can say.
+        // Probabilities that differ from 0 and 1 by less than a float64 can express.
         let certain = Tensor::from_slice(&[0.0, -1e4, -2e4]).view([1, 3]);
         assert_eq!(factor(&certain).unwrap().abs().sum(Kind::Double).double_value(&[]), 0.0);
     }

@@ -5,23 +5,23 @@ use tch::{Kind, Tensor};
 use super::{Components, Objective, Watch, direction, dot, hessian_vector_product};
 use crate::LearnError;
 
-/// Largest and smallest eigenvalue of H, each with a bound: a true eigenvalue is at most so far away.
+/// Largest and smallest eigenvalue of H, each with a bound on the distance to a true eigenvalue.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Extremes {
     /// The largest eigenvalue and its bound.
     pub largest: (f64, f64),
     /// The smallest eigenvalue and its bound.
     pub smallest: (f64, f64),
-    /// Products with H.
+    /// Number of products with H.
     pub iterations: u32,
 }
 
-/// Largest and smallest eigenvalue of H = ∇²L, from a random start, with every new vector made orthogonal to all
-/// before it (twice, which is enough). Ends when the bound of the largest is at most `tolerance` times it, or
-/// after `iterations` products. The bound is the residual's norm ‖Hx − θx‖ (Parlett 1998, section 13.2), besides
-/// rounding.
+/// Computes the largest and smallest eigenvalue of H = ∇²L from a random start. Every new vector is made orthogonal to all
+/// earlier ones (twice, which is enough). The computation ends when the bound of the largest eigenvalue is at most
+/// `tolerance` times its size, or after `iterations` products. Except for rounding, the bound is the residual's norm
+/// ‖Hx − θx‖ (Parlett 1998, section 13.2).
 ///
-/// Memory: a vector for every iteration.
+/// Memory: one vector per iteration.
 ///
 /// # Errors
 /// If there are no iterations, `watch` returns false, or libtorch fails.
@@ -33,7 +33,7 @@ pub fn extremes(
     watch: &mut Watch<'_>,
 ) -> Result<Extremes, LearnError> {
     if iterations == 0 {
-        return Err(LearnError::Data("no eigenvalue without an iteration".to_owned()));
+        return Err(LearnError::Data("computing eigenvalues needs at least one iteration".to_owned()));
     }
     let start = direction(objective.network, Components::Normal, (seed, "lanczos", 0))?;
     let mut basis = vec![start.f_mul_scalar(1.0 / dot(&start, &start)?.sqrt())?];
@@ -51,7 +51,7 @@ pub fn extremes(
         let rest = dot(&next, &next)?.sqrt();
         let found = ritz(&diagonal, &beside, rest)?;
         let done = diagonal.len() as u32;
-        // Nothing is left, or what is left is not a number.
+        // The rest is zero or not a number.
         let size = found.largest.0.abs().max(found.smallest.0.abs());
         let exhausted = !rest.is_finite() || rest <= f64::EPSILON * size;
         if done == iterations || exhausted || found.largest.1 <= tolerance * found.largest.0.abs() {
@@ -65,8 +65,8 @@ pub fn extremes(
     }
 }
 
-/// Extreme eigenvalues of the tridiagonal matrix, and the norms of their residuals: what is left over after the
-/// last step times the last component of the eigenvector.
+/// Returns the extreme eigenvalues of the tridiagonal matrix, and the norms of their residuals: the rest after the last
+/// step times the last component of the eigenvector.
 fn ritz(diagonal: &[f64], beside: &[f64], rest: f64) -> Result<Extremes, LearnError> {
     let n = diagonal.len();
     let mut matrix = vec![0.0; n * n];

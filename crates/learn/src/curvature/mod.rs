@@ -8,7 +8,7 @@
 //! - E = H − G = 1/n Σ_i Σ_k r_ik ∇²f_ik, the rest;
 //! - Σ = 1/n Σ g_ig_iᵀ − ggᵀ, the covariance of the noise.
 //!
-//! None is ever formed. All are sums over chunks of images, and one chunk's graph is alive at a time.
+//! None of these matrices is ever formed. All are sums over chunks of images, and only one chunk's graph exists at a time.
 
 mod chunk;
 mod factor;
@@ -34,13 +34,13 @@ use super::batches::Images;
 use super::model::{Network, Statistics};
 use base::rng::Stream;
 
-/// What a chunk's batch norms divide by.
+/// Statistics that a chunk's batch norms use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Norms {
-    /// Eval mode: an affine map with the running statistics. The chunk size does not matter then.
+    /// Eval mode: an affine map with the running statistics. The chunk size has no effect then.
     Running,
-    /// Training mode: the statistics of each chunk, through which is differentiated. Examples then interact, so
-    /// the noise is that of the chunks' gradients, not of single examples'.
+    /// Training mode: the statistics of each chunk, which are differentiated too. Examples then interact, so
+    /// the noise is that of the chunks' gradients, not that of single examples.
     Batch,
 }
 
@@ -53,18 +53,18 @@ impl From<Norms> for Statistics {
     }
 }
 
-/// The loss that is looked at: the mean cross-entropy of a network over images, some at a time.
+/// The loss that is analysed: the mean cross-entropy of a network over images, computed in chunks.
 ///
-/// Never in bfloat16; the caller's session must not be one of TF32.
+/// It is never computed in bfloat16, and the caller's session must not use TF32.
 #[derive(Clone, Copy)]
 pub struct Objective<'a> {
     /// The network.
     pub network: &'a Network,
     /// The images.
     pub images: &'a Images,
-    /// Images differentiated at once; bounds the memory.
+    /// Number of images differentiated at once; bounds the memory.
     pub batch: usize,
-    /// What the batch norms divide by.
+    /// Statistics that the batch norms use.
     pub norms: Norms,
 }
 
@@ -73,7 +73,7 @@ impl Objective<'_> {
         self.images.count().div_ceil(self.batch.max(1))
     }
 
-    /// That the noise of batches can be told: with batch statistics the chunks must be equal, and at least two.
+    /// Checks that the noise of batches can be estimated: with batch statistics, there must be two or more chunks of equal size.
     fn whole_batches(&self) -> Result<(), LearnError> {
         let (images, batch) = (self.images.count(), self.batch.max(1));
         if self.norms == Norms::Running || (images >= 2 * batch && images.is_multiple_of(batch)) {
@@ -83,10 +83,10 @@ impl Objective<'_> {
     }
 }
 
-/// Random directions of bytes that are in memory at a time.
+/// Number of random directions, as bytes, that are in memory at a time.
 const DIRECTIONS_AT_ONCE: u32 = 64;
 
-/// How far a computation is, as (done, of how many); answers whether to go on.
+/// Callback that gets the progress of a computation as (done, total), and returns whether to continue.
 pub type Watch<'a> = dyn FnMut(usize, usize) -> bool + 'a;
 
 /// The distribution of a random direction's components, which are independent, with mean 0 and variance 1.
@@ -98,7 +98,7 @@ pub(super) enum Components {
     Normal,
 }
 
-/// The random direction number `draw` of a purpose: a component for every trained parameter, in layout order
+/// Returns the random direction number `draw` of a purpose: a component for every trained parameter, in layout order
 /// and row-major within a tensor, packed like the network's parameters.
 pub(super) fn direction(
     network: &Network,
@@ -123,7 +123,7 @@ pub(super) fn direction(
     Ok(network.pack_as(&tensors, kind, Device::Cpu)?.f_to_device(arithmetic.device)?)
 }
 
-/// ⟨a, b⟩, summed in float64; waits for the device.
+/// Returns ⟨a, b⟩, summed in float64. Waits for the device.
 fn dot(a: &Tensor, b: &Tensor) -> Result<f64, LearnError> {
     Ok(a.f_mul(b)?.f_sum(Kind::Double)?.f_double_value(&[])?)
 }

@@ -1,4 +1,4 @@
-//! How the curvature looks along the gradient noise's covariance, and how large the noise is.
+//! The relation of the curvature to the covariance of the gradient noise, and the scale of the noise.
 
 use tch::{Kind, Tensor};
 
@@ -7,20 +7,20 @@ use super::{Components, Norms, Objective, Watch, direction, dot, products};
 use crate::LearnError;
 use base::rng::Stream;
 
-/// Directions whose products, four vectors each, are in memory at a time.
+/// Number of directions whose products, four vectors each, are in memory at a time.
 const PRODUCTS_AT_ONCE: u32 = 8;
 
-/// An estimate and its standard error (NaN where one draw tells nothing of it).
+/// An estimate and its standard error (NaN for a single draw).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimate {
     /// The estimate.
     pub value: f64,
-    /// Its standard error.
+    /// The standard error.
     pub error: f64,
 }
 
 impl Estimate {
-    /// The mean of independent draws.
+    /// Returns the mean of independent draws.
     pub fn mean(draws: &[f64]) -> Self {
         let n = draws.len() as f64;
         let value = draws.iter().sum::<f64>() / n;
@@ -28,7 +28,7 @@ impl Estimate {
         Self { value, error: if n > 1.0 { (squares / (n - 1.0) / n).sqrt() } else { f64::NAN } }
     }
 
-    /// A function of means of draws, by the jackknife: `of` is told the index of the draw to leave out.
+    /// Estimates a function of means of draws by the jackknife: `of` gets the index of the draw to leave out.
     fn jackknife(draws: usize, of: impl Fn(Option<usize>) -> f64) -> Self {
         let n = draws as f64;
         let without: Vec<f64> = (0..draws).map(|i| of(Some(i))).collect();
@@ -38,7 +38,7 @@ impl Estimate {
     }
 }
 
-/// Scalars of the products with one direction v; X runs over H, G, E, Σ in this order.
+/// Scalars of the products with one direction v, for X = H, G, E, Σ in this order.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Draw {
     /// v·Xv.
@@ -51,7 +51,7 @@ pub struct Draw {
     pub jacobian: f64,
 }
 
-/// What is known of H, G, E and Σ from products with random directions.
+/// Estimates about H, G, E and Σ from products with random directions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Covariance {
     /// The scalars of every draw.
@@ -59,7 +59,7 @@ pub struct Covariance {
 }
 
 impl Covariance {
-    /// E_v[cos(Xv, Σv)] for X = H, G, E.
+    /// Returns E_v[cos(Xv, Σv)] for X = H, G, E.
     pub fn cosines(&self) -> [Estimate; 3] {
         std::array::from_fn(|x| {
             let cosine = |draw: &Draw| draw.overlaps[x] / (draw.squares[x] * draw.squares[3]).sqrt();
@@ -67,7 +67,7 @@ impl Covariance {
         })
     }
 
-    /// ⟨X, Σ⟩/(‖X‖‖Σ‖) in the Frobenius product for X = H, G, E, each part estimated by its mean over the draws.
+    /// Returns ⟨X, Σ⟩/(‖X‖‖Σ‖) in the Frobenius product for X = H, G, E, with each part estimated by its mean over the draws.
     pub fn matrix_cosines(&self) -> [Estimate; 3] {
         std::array::from_fn(|x| {
             Estimate::jackknife(self.draws.len(), |without| {
@@ -79,18 +79,18 @@ impl Covariance {
         })
     }
 
-    /// The traces of H, G, E, Σ.
+    /// Returns the traces of H, G, E, Σ.
     pub fn traces(&self) -> [Estimate; 4] {
         std::array::from_fn(|x| Estimate::mean(&self.draws.iter().map(|draw| draw.forms[x]).collect::<Vec<_>>()))
     }
 
-    /// The mean over the images of ‖J_i‖², Frobenius norm.
+    /// Returns the mean over the images of ‖J_i‖², Frobenius norm.
     pub fn jacobian(&self) -> Estimate {
         Estimate::mean(&self.draws.iter().map(|draw| draw.jacobian).collect::<Vec<_>>())
     }
 }
 
-/// Products with H, G, E and Σ along `draws` Gaussian directions (paper, Figure 7).
+/// Computes products with H, G, E and Σ along `draws` Gaussian directions (paper, Figure 7).
 ///
 /// # Errors
 /// If there are no draws, `watch` returns false, or libtorch fails.
@@ -101,7 +101,7 @@ pub fn covariance(
     watch: &mut Watch<'_>,
 ) -> Result<Covariance, LearnError> {
     if draws == 0 {
-        return Err(LearnError::Data("no cosine without a draw".to_owned()));
+        return Err(LearnError::Data("estimating cosines needs at least one draw".to_owned()));
     }
     objective.whole_batches()?;
     let mut found = Vec::new();
@@ -133,29 +133,30 @@ pub fn covariance(
 /// The scale of the gradient noise.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scale {
-    /// L.
+    /// L, the loss.
     pub loss: f64,
     /// S₁ = mean ‖g_i‖²: over the images with running statistics, over the chunks with batch statistics.
     pub second_moment: Estimate,
     /// ‖g‖² of the mean gradient.
     pub mean_gradient: f64,
-    /// Tr Σ of one image's gradient. With batch statistics from the spread of the chunks' gradients, times the
-    /// chunk's size.
+    /// Tr Σ of one image's gradient. With batch statistics, it is estimated from the spread of the chunks' gradients, times
+    /// the chunk's size.
     pub noise: Estimate,
     /// ‖J_i‖, Frobenius norm, of every image, ascending; empty with batch statistics.
     pub jacobians: Vec<f64>,
-    /// Least ‖r_i‖²/ℓ_i over the images.
+    /// Smallest ‖r_i‖²/ℓ_i over the images.
     pub residual_ratio: f64,
 }
 
-/// The scale of the gradient noise against the loss (paper, Proposition 3). With running statistics S₁ and Tr Σ are exact,
-/// and ‖J_i‖² is the sum of ‖J_iᵀe_k‖² over the classes k, or the mean of ‖J_iᵀu‖² over so many vectors u of random signs.
-/// With batch statistics the spread of the chunks' gradients tells S₁ and Tr Σ.
+/// Computes the scale of the gradient noise relative to the loss (paper, Proposition 3). With running statistics, S₁ and Tr Σ
+/// are exact, and ‖J_i‖² is the sum of ‖J_iᵀe_k‖² over the classes k, or the mean of ‖J_iᵀu‖² over `draws` vectors u of random
+/// signs. With batch statistics, S₁ and Tr Σ are estimated from the spread of the chunks' gradients.
 ///
 /// Memory: one chunk's graph and layers.
 ///
 /// # Errors
-/// With no draws, with batch statistics fewer than two chunks or unequal ones, if `watch` returns false, or libtorch fails.
+/// If there are no draws, batch statistics have fewer than two chunks or unequal ones, `watch` returns false, or libtorch
+/// fails.
 pub fn scale(
     objective: &Objective<'_>,
     draws: Option<u32>,
@@ -163,7 +164,7 @@ pub fn scale(
     watch: &mut Watch<'_>,
 ) -> Result<Scale, LearnError> {
     if draws == Some(0) {
-        return Err(LearnError::Data("no Jacobian's norm without a draw".to_owned()));
+        return Err(LearnError::Data("estimating the Jacobians' norms needs at least one draw".to_owned()));
     }
     objective.whole_batches()?;
     let chunks = objective.chunk_count();
@@ -212,10 +213,10 @@ pub fn scale(
     Ok(Scale { loss, second_moment, mean_gradient, noise, jacobians, residual_ratio })
 }
 
-/// What the images' Jacobians are applied to: every class in turn, or random signs.
+/// Vectors that the images' Jacobians are applied to: every class in turn, or random signs.
 enum Directions {
     Classes,
-    /// For every draw those of all images, `[n, c]` in a row.
+    /// The signs of all images for every draw, `[n, c]` row by row.
     Signs {
         draws: Vec<Vec<i8>>,
         classes: usize,
@@ -230,7 +231,7 @@ impl Directions {
         Self::Signs { draws: (0..draws).map(signs).collect(), classes }
     }
 
-    /// Those of a pass for the images from the `first` on; shaped like `like`, `[b, c]`.
+    /// Returns the vectors of a pass for the images from the `first` on, shaped like `like`, `[b, c]`.
     fn of(&self, pass: usize, first: usize, like: &Tensor) -> Result<Tensor, LearnError> {
         match self {
             Self::Classes => {
@@ -249,7 +250,7 @@ impl Directions {
     }
 }
 
-/// What needs no draw.
+/// The results that need no draws.
 struct Means {
     loss: f64,
     /// g, packed.
@@ -271,7 +272,7 @@ fn means(objective: &Objective<'_>, watch: &mut dyn FnMut(usize) -> bool) -> Res
         let _ = means.gradient.f_add_(&sum.f_mul_scalar(1.0 / images)?)?;
         let losses = chunk.losses()?;
         means.loss += losses.f_sum(Kind::Double)?.f_double_value(&[])? / images;
-        // Of an image without loss it is 0, as in the limit.
+        // For an image without loss, the ratio is 0, as in the limit.
         let squares = row_sums(&residual.f_square()?)?.f_view([-1])?;
         let ratios = squares.f_div(&losses.f_clamp_min(f64::MIN_POSITIVE)?)?.f_mul(&losses.f_gt(0.0)?)?;
         means.residual_ratio = means.residual_ratio.min(ratios.f_min()?.f_double_value(&[])?);

@@ -1,8 +1,8 @@
 //! Squared gradient norms of single images, without the gradients.
 //!
-//! ‖J_iᵀu_i‖² over all trained parameters is a sum over the layers, and each term follows from what goes into the layer and
-//! from the gradient of what comes out of it. So one backward pass, which forms no gradient of any weight, gives the norms of
-//! all images of a chunk at once. Images must not interact: batch norms divide by running statistics.
+//! ‖J_iᵀu_i‖² over all trained parameters is a sum over the layers, and each term follows from the layer's input and the
+//! gradient of its output. So one backward pass, which forms no gradient of any weight, gives the norms of all images of a
+//! chunk at once. Images must not interact, so batch norms use running statistics.
 
 use tch::{Kind, Tensor, no_grad};
 
@@ -10,39 +10,39 @@ use super::Objective;
 use crate::LearnError;
 use crate::model::{Layer, Network, Tap};
 
-/// Bytes that the kept layers of one chunk may take.
+/// Largest number of bytes of the kept layers of one chunk.
 const MEMORY: usize = 1 << 30;
 
 /// The logits of some images, and their layers.
 pub(crate) struct Examples {
     logits: Tensor, // [b, c], float64, with graph
-    /// `[b]`.
+    /// Labels, `[b]`.
     pub labels: Tensor,
     outputs: Vec<Tensor>,
     layers: Vec<Kept>,
 }
 
-/// What a layer's norms need of its input.
+/// The part of a layer's input that the norms need.
 enum Kept {
-    /// Weight, and whether there is a trained bias.
+    /// The patches of a trained weight, and whether there is a trained bias.
     Convolution(Option<Patches>, bool),
-    /// Factor of the squared norm of the output's gradient, `[b]`: ‖a‖² for the weight plus 1 for the bias.
+    /// Factor of the squared norm of the output's gradient, `[b]`: ‖a‖² for a trained weight, plus 1 for a trained bias.
     Linear(Tensor),
-    /// The standardised input x̂, `[b, c, h, w]`, of a trained scale; whether there is a trained shift.
+    /// The standardised input x̂, `[b, c, h, w]`, for a trained scale, and whether there is a trained shift.
     Norm(Option<Tensor>, bool),
 }
 
-/// The input of a convolution of T output positions, as the K = in·k² numbers that each of them sees.
+/// The input of a convolution with T output positions, as the K = in·k² numbers that each position uses.
 enum Patches {
-    /// A, `[b, K, T]`. With g, `[b, out, T]`, the gradient of the weight is g Aᵀ.
+    /// A, `[b, K, T]`. With the output's gradient g, `[b, out, T]`, the gradient of the weight is g Aᵀ.
     Columns(Tensor),
     /// AᵀA, `[b, T, T]`: ‖g Aᵀ‖² = ⟨gᵀg, AᵀA⟩. Cheaper if T < K.
     Gram(Tensor),
 }
 
 impl Objective<'_> {
-    /// The chunks in order, as large as [`Objective::batch`] and the memory for kept layers allow. Their size depends on the
-    /// network only, so that the bits do not depend on the machine.
+    /// Returns the chunks in order, as large as [`Objective::batch`] and the memory for kept layers allow. The memory limit is
+    /// fixed, so that the bits do not depend on the machine.
     pub(crate) fn examples(&self) -> Result<impl Iterator<Item = Result<Examples, LearnError>> + use<'_>, LearnError> {
         let network = self.network;
         let batch = self.examples_at_once()?;
@@ -52,7 +52,7 @@ impl Objective<'_> {
         }))
     }
 
-    /// Images whose layers are kept at once.
+    /// Returns the number of images whose layers are kept at once.
     pub(super) fn examples_at_once(&self) -> Result<usize, LearnError> {
         let Some(first) = self.images.chunks(1).next() else { return Ok(1) };
         let (x, labels) = first?;
@@ -71,14 +71,14 @@ impl Examples {
         Ok(Self { logits, labels, outputs, layers })
     }
 
-    /// f, `[b, c]` in float64, without graph.
+    /// Returns f, `[b, c]` in float64, without graph.
     pub fn logits(&self) -> Result<Tensor, LearnError> {
         Ok(self.logits.f_detach()?)
     }
 
-    /// ‖J_iᵀu_i‖² of every image in float64, `[b]`, for `u`, `[b, c]` in float64.
+    /// Computes ‖J_iᵀu_i‖² of every image in float64, `[b]`, for `u`, `[b, c]` in float64.
     pub fn squares(&self, u: &Tensor) -> Result<Tensor, LearnError> {
-        // Each image's u is scaled to a largest entry of 1, so that what is tiny does not vanish in float32.
+        // Each image's u is scaled to a largest entry of 1, so that tiny values do not vanish in float32.
         let scale = u.f_abs()?.f_amax([1].as_slice(), true)?.f_clamp_min(f64::MIN_POSITIVE)?;
         let along = self.logits.f_mul(&u.f_div(&scale)?.f_detach()?)?.f_sum(None)?;
         let outputs: Vec<&Tensor> = self.outputs.iter().collect();
@@ -89,15 +89,15 @@ impl Examples {
             for (kept, gradient) in self.layers.iter().zip(gradients).filter(|(_, gradient)| gradient.defined()) {
                 let _ = sum.f_add_(&kept.squares(&gradient)?)?;
             }
-            // Twice, since the square of a scale may be less than the least number.
+            // Multiply twice, because the square of a scale can be too small for a float64.
             Ok(sum.f_mul(&scale)?.f_mul(&scale)?)
         })
     }
 
-    /// Bytes that are kept: graph and layers.
+    /// Returns the number of bytes that are kept: graph and layers.
     fn bytes(&self) -> usize {
         let size = |tensor: &Tensor| tensor.numel() * tensor.kind().elt_size_in_bytes();
-        // An output is kept by the graph, and so is what a norm, a ReLU or a sum makes of it; its gradient is a fourth.
+        // The graph keeps an output and the results of a norm, a ReLU or a sum on it; its gradient takes the same size again.
         let graph: usize = self.outputs.iter().map(size).sum::<usize>() * 4;
         graph + self.layers.iter().flat_map(Kept::tensors).map(size).sum::<usize>()
     }
@@ -129,7 +129,7 @@ impl Kept {
         })
     }
 
-    /// The squared norms of the layer's parameters' gradients, `[b]` in float64, from the gradient of its output.
+    /// Computes the squared norms of the gradients of the layer's parameters, `[b]` in float64, from the gradient of its output.
     fn squares(&self, gradient: &Tensor) -> Result<Tensor, LearnError> {
         let by_channel = |values: &Tensor| -> Result<Tensor, LearnError> {
             sum_of_squares(&values.f_sum_dim_intlist([2, 3].as_slice(), false, Kind::Double)?)
@@ -170,12 +170,12 @@ impl Patches {
         Self::of(columns, columns_outnumber(positions, side, input))
     }
 
-    /// The columns themselves, or their Gram matrix.
+    /// Returns the columns themselves, or their Gram matrix.
     fn of(columns: Tensor, gram: bool) -> Result<Self, LearnError> {
         Ok(if gram { Self::Gram(columns.f_transpose(1, 2)?.f_bmm(&columns)?) } else { Self::Columns(columns) })
     }
 
-    /// ‖g Aᵀ‖², `[b]`.
+    /// Computes ‖g Aᵀ‖², `[b]`.
     fn squares(&self, gradient: &Tensor) -> Result<Tensor, LearnError> {
         let g = gradient.f_flatten(2, -1)?; // [b, out, T]
         match self {
@@ -188,13 +188,13 @@ impl Patches {
     }
 }
 
-/// Whether the numbers that a position sees are more than the positions.
+/// Checks whether a position uses more numbers than there are positions.
 fn columns_outnumber(positions: i64, side: i64, input: &Tensor) -> bool {
     let channels = input.size().get(1).copied().unwrap_or_default();
     positions < channels * side * side
 }
 
-/// The sum of the squares of each image's numbers, `[b]` in float64.
+/// Returns the sum of the squares of each image's numbers, `[b]` in float64.
 fn sum_of_squares(values: &Tensor) -> Result<Tensor, LearnError> {
     Ok(values.f_flatten(1, -1)?.f_square()?.f_sum_dim_intlist([1].as_slice(), false, Kind::Double)?)
 }
@@ -206,7 +206,7 @@ mod tests {
     use base::rng::Stream;
     use base::work::{Model, ModelName};
 
-    /// The squared norm of each image's own gradient, by one backward pass for each.
+    /// Returns the squared norm of each image's own gradient, with one backward pass for each.
     fn one_by_one(objective: &Objective<'_>, u: &Tensor) -> Tensor {
         let single = Objective { batch: 1, ..*objective };
         let norms = single.chunks().enumerate().map(|(i, chunk)| {

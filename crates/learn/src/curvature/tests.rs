@@ -1,5 +1,5 @@
-//! Products and noise against what can be computed without them. The estimators as such are checked in
-//! [`crate::selftest`].
+//! Tests of products and noise against values that are computed without them. [`crate::selftest`] checks the
+//! estimators.
 
 use tch::{Device, Kind, Reduction, Tensor};
 
@@ -29,7 +29,7 @@ pub(super) fn setting(images: usize, invariant: bool) -> Setting {
     setting_of(Model { conv_bias: invariant, ..Model::new(name, 1, 2) }, images, false)
 }
 
-/// A network with initial weights, and images of every class in turn.
+/// Returns a network with initial weights, and images of every class in turn.
 pub(super) fn setting_of(model: Model, images: usize, channels_last: bool) -> Setting {
     load(&Libraries::default()).unwrap();
     let session = policy::apply(Precision::Fp32).unwrap();
@@ -42,7 +42,7 @@ pub(super) fn setting_of(model: Model, images: usize, channels_last: bool) -> Se
     Setting { _session: session, network, images: Images::new(&pixels, &labels, model, arithmetic).unwrap() }
 }
 
-/// The packed gradient of the mean loss of some images, one after the other or all at once.
+/// Returns the packed gradient of the mean loss of some images.
 fn gradient(network: &Network, chunk: (Tensor, Tensor), statistics: Statistics) -> Tensor {
     let loss = cross_entropy(&network.logits(&chunk.0, statistics).unwrap(), &chunk.1, Reduction::Mean).unwrap();
     network.pack(&Tensor::f_run_backward(&[&loss], &network.trained(), false, false).unwrap()).unwrap()
@@ -66,7 +66,7 @@ fn hessian_products_are_derivatives_of_the_gradient() {
         let v = network.flat().detach().zeros_like();
         let _ = v.narrow(0, coordinate, 1).fill_(1.0);
         let product = hessian_vector_product(&setting.objective(1), &v).unwrap();
-        // So small a step that no ReLU changes its mind.
+        // The step is too small to switch a ReLU.
         let step = 1e-8;
         let slope = (at(coordinate, step) - at(coordinate, -step)) / (2.0 * step);
         let error = (&product - &slope).abs().max().double_value(&[]);
@@ -109,7 +109,7 @@ fn the_noise_is_that_of_the_gradients_of_examples_or_batches() {
         let error = relative(&product.covariance, &want);
         assert!(error < 1e-12, "{norms:?}: {error}");
 
-        // Tr Σ of single examples; from batches it is their size times the unbiased variance of their mean.
+        // Tr Σ of single examples. From batches, it is their size times the unbiased variance of their mean gradients.
         let squares = spread.square().sum(Kind::Double).double_value(&[]);
         let found = scale(&objective, None, 1, &mut |_, _| true).unwrap();
         match norms {
@@ -117,7 +117,7 @@ fn the_noise_is_that_of_the_gradients_of_examples_or_batches() {
                 let error = found.noise.value / (squares / count as f64) - 1.0;
                 assert!(error.abs() < 1e-12 && found.noise.error == 0.0, "{error} {:?}", found.noise);
                 assert_eq!(found.jacobians.len(), 6);
-                // ‖J‖ by random signs: with many of them it comes near.
+                // ‖J‖ by random signs: many draws give a good approximation.
                 let drawn = scale(&objective, Some(400), 1, &mut |_, _| true).unwrap();
                 for (drawn, exact) in drawn.jacobians.iter().zip(&found.jacobians) {
                     assert!((drawn / exact - 1.0).abs() < 0.1, "{drawn} {exact}");
@@ -133,7 +133,7 @@ fn the_noise_is_that_of_the_gradients_of_examples_or_batches() {
 
 #[test]
 fn a_scale_invariant_loss_has_no_slope_along_the_weights_in_training_mode() {
-    // Exact but for the ε of the norms: the paper's section 2; so ⟨w, g⟩ = 0 and, differentiated, Hw = −g.
+    // Exact except for the ε of the norms (paper, section 2): ⟨w, g⟩ = 0, and its derivative is Hw = −g.
     let setting = setting(4, true);
     let network = &setting.network;
     let objective = Objective { norms: Norms::Batch, ..setting.objective(4) };
@@ -149,7 +149,7 @@ fn a_scale_invariant_loss_has_no_slope_along_the_weights_in_training_mode() {
 fn the_noise_of_images_with_tiny_losses_survives_float32() {
     let setting = setting(6, false);
     let precise = &setting.network;
-    // A head so large that nearly all probability is on one class; then the images are called what it says.
+    // The head is so large that nearly all probability is on one class, and the labels are the network's answers.
     let enlarged = |kind: Kind| {
         let mut weights = initial_weights(precise.layout().model, InitScheme::He, None, 1).unwrap();
         let of_head = |(name, array): (&str, &Array)| {
@@ -170,7 +170,7 @@ fn the_noise_of_images_with_tiny_losses_survives_float32() {
         scale(&objective, None, 1, &mut |_, _| true).unwrap()
     };
     let (double, single) = (enlarged(Kind::Double), enlarged(Kind::Float));
-    // Near twice the least loss of an image.
+    // This is near twice the smallest loss of an image.
     assert!((1e-14..1e-7).contains(&double.residual_ratio), "{}", double.residual_ratio);
     for (name, want, have) in [
         ("loss", double.loss, single.loss),

@@ -1,4 +1,4 @@
-//! Tr ∇²L: exactly, or estimated.
+//! Tr ∇²L, exact or estimated.
 
 mod hutchinson;
 mod images;
@@ -9,22 +9,22 @@ use base::work::Estimator;
 
 pub(crate) use hutchinson::quadratic_forms;
 
-/// Tr ∇²L, and how well it is known.
+/// Tr ∇²L with its uncertainty.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Trace {
     /// The trace.
     pub value: f64,
-    /// The standard error that drawing leaves: 0 if it is exact, and of a single draw.
+    /// The standard error from random draws: 0 if the trace is exact, and for a single draw.
     pub standard_error: f64,
-    /// Standard deviation of the images' own traces over √n: how far the trace over other images of the same kind would
-    /// be. NaN where single images are not looked at.
+    /// Standard deviation of the images' own traces divided by √n: the expected deviation of the trace over other images of the
+    /// same kind. NaN where single images have no trace.
     pub spread: f64,
     /// Number of random draws.
     pub draws: u32,
 }
 
-/// Tr ∇²L by one of the estimators. With running statistics it is the mean of the images' traces (see [`images`]); with
-/// statistics of batches only Hutchinson's estimate holds.
+/// Computes Tr ∇²L with one of the estimators. With running statistics, it is the mean of the images' traces (see [`images`]);
+/// with batch statistics, only Hutchinson's estimate is valid.
 ///
 /// # Errors
 /// If there are no draws where some are needed, the estimator does not fit the statistics, `watch` returns false, or
@@ -36,7 +36,7 @@ pub fn trace(
     watch: &mut Watch<'_>,
 ) -> Result<Trace, LearnError> {
     if objective.norms == Norms::Batch && !matches!(estimator, Estimator::Hutchinson { .. }) {
-        return Err(LearnError::Data("with statistics of batches images have no traces of their own".to_owned()));
+        return Err(LearnError::Data("with batch statistics, images have no traces of their own".to_owned()));
     }
     match estimator {
         Estimator::Exact => images::exact(objective, watch),

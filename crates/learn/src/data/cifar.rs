@@ -1,11 +1,13 @@
-//! Import of CIFAR-10 and CIFAR-100 (Krizhevsky 2009) in the forms in which people have them.
+//! Import of CIFAR-10 and CIFAR-100 (Krizhevsky 2009) in the common forms.
 //!
-//! The binary version: a file is a row of records; CIFAR-10's are one label byte and 3072 pixel bytes (1024 red, 1024
-//! green, 1024 blue, each row by row), CIFAR-100's have the coarse label before the fine one, which is used. The Python
-//! version: files are pickled dictionaries ([`pickle`]). Arrays: `x_train`, `y_train`, `x_test`, `y_test` in an `.npz`
-//! ([`npy`]). They lie in a folder, a tar or a zip archive ([`container`]); [`collect`] knows the names.
+//! - The binary version: a file is a sequence of records. CIFAR-10's records have one label byte and 3072 pixel bytes (1024 red,
+//!   1024 green, 1024 blue, each row by row). CIFAR-100's have the coarse label before the fine one; the fine label is used.
+//! - The Python version: files are pickled dictionaries ([`pickle`]).
+//! - Arrays: `x_train`, `y_train`, `x_test`, `y_test` in an `.npz` ([`npy`]).
 //!
-//! Images are put into canonical order, so every form of the same content becomes the same object.
+//! The files are in a folder, or in a tar or zip archive ([`container`]); [`collect`] knows their names.
+//!
+//! Images are put into canonical order, so that every form of the same content becomes the same object.
 
 mod collect;
 mod container;
@@ -28,15 +30,15 @@ use base::work::Source;
 /// A whole data set.
 #[derive(Debug)]
 pub struct Imported {
-    /// Which one it is.
+    /// The data set.
     pub source: Source,
     /// The training images, in canonical order.
     pub train: Images,
-    /// The test images, likewise.
+    /// The test images, in canonical order.
     pub test: Images,
-    /// Whether the bytes that were read have the MD5 sums that are published for them.
+    /// Whether the bytes that were read have the published MD5 sums.
     pub published: bool,
-    /// If the content is not the known one: the images of the training and test set that are not the data set's.
+    /// The images of the training and test set that do not belong to the data set, if the content is not the known one.
     pub strangers: Option<[Vec<Place>; 2]>,
 }
 
@@ -45,11 +47,11 @@ pub struct Imported {
 pub struct Place {
     /// The file.
     pub file: String,
-    /// Which image of the file, from 0.
+    /// Index of the image in the file, from 0.
     pub index: usize,
 }
 
-/// What a data set's files are called and hold. The last file is the test set.
+/// Names and contents of a data set's files. The last file is the test set.
 #[derive(Debug, Clone, Copy)]
 struct Layout {
     source: Source,
@@ -59,11 +61,11 @@ struct Layout {
     binary: &'static [&'static str],
     /// Files of the Python version, with their MD5 sums.
     python: &'static [(&'static str, &'static str)],
-    /// What the labels are called in the Python version.
+    /// Key of the labels in the Python version.
     label_key: &'static str,
-    /// Labels per record of the binary version and how many classes each tells apart; the last one is used.
+    /// Number of classes of each label in a record of the binary version. The last label is used.
     labels: &'static [u32],
-    /// Images in a training and in a test file.
+    /// Number of images in a training file and in a test file.
     images: [usize; 2],
 }
 
@@ -103,18 +105,18 @@ const LAYOUTS: [Layout; 2] = [
 ];
 
 impl Layout {
-    /// The number of images in one of the files.
+    /// Returns the number of images in one of the files.
     fn images_of(&self, file: usize) -> usize {
         self.images[usize::from(file + 1 == self.binary.len())]
     }
 }
 
-/// Imports CIFAR-10 or CIFAR-100 from a folder, from an archive or from an `.npz` file. Which of the two it is shows in the
-/// files' names, or in the labels of arrays.
+/// Imports CIFAR-10 or CIFAR-100 from a folder, from an archive or from an `.npz` file. The data set is recognised by the
+/// files' names, or by the labels of arrays.
 ///
 /// # Errors
-/// If files are missing, of another size or damaged, a label is no class, or a class is not as large as it
-/// should be (5,000 and 1,000 images in CIFAR-10, 500 and 100 in CIFAR-100).
+/// If files are missing, damaged or of a wrong size, a label is outside the range of classes, or a class does not have the
+/// right number of images (5,000 and 1,000 in CIFAR-10, 500 and 100 in CIFAR-100).
 pub fn import(path: &Path) -> Result<Imported, ImportError> {
     import_as(path, &LAYOUTS)
 }
@@ -148,11 +150,11 @@ fn assemble(collected: Collected, published: bool) -> Result<Imported, Fault> {
 
 /// A training or test set.
 struct Set {
-    /// In canonical order.
+    /// The images in canonical order.
     images: Images,
     /// Hashes of the images in the order of the files.
     hashes: Vec<[u8; 32]>,
-    /// The files, with the number of their images.
+    /// The files, with their numbers of images.
     files: Vec<(String, usize)>,
 }
 
@@ -176,7 +178,7 @@ impl Set {
         Ok(Self { images: images.in_order_of(&hashes), hashes, files })
     }
 
-    /// Files and places in them of images by their place among all.
+    /// Converts indices among all images to files and indices in them.
     fn places(&self, indices: &[usize]) -> Vec<Place> {
         let place = |&index: &usize| {
             let mut index = index;

@@ -1,4 +1,4 @@
-//! Download of the official archives: resumed where it broke off, and checked before it gets its name.
+//! Download of the official archives: resumed after an interruption, and checked before the file gets its final name.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -12,22 +12,22 @@ use ureq::http::{StatusCode, header};
 use super::files::{self, FileError, failed};
 use base::work::Source;
 
-/// Where the authors of CIFAR publish it.
+/// The address where the authors of CIFAR publish it.
 pub const BASE_URL: &str = "https://www.cs.toronto.edu/~kriz/";
 
-/// An archive as published.
+/// A published archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archive {
-    /// The last part of its address, and its name on disk.
+    /// The last part of the archive's address, and its name on disk.
     pub file: &'static str,
     /// The published MD5 sum, in hexadecimal digits.
     pub md5: &'static str,
-    /// Its size in bytes: shown as the total until the server tells, and twice of it is refused. Whether
-    /// the archive is the right one is for the checksum alone to say.
+    /// Size in bytes. It is shown as the total until the server reports one, and more than twice this size is
+    /// refused. Only the checksum decides whether the archive is the right one.
     pub bytes: u64,
 }
 
-/// The archive of a data set's binary version; none for a built-in one.
+/// Returns the archive of a data set's binary version; `None` for a built-in data set.
 pub fn archive(source: Source) -> Option<Archive> {
     let (file, md5, bytes) = match source {
         Source::Cifar10 => ("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530", 170_052_171),
@@ -37,16 +37,16 @@ pub fn archive(source: Source) -> Option<Archive> {
     Some(Archive { file, md5, bytes })
 }
 
-/// How to download.
+/// Options of a download.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// What stands before the archive's name: [`BASE_URL`] or a mirror's.
+    /// The address before the archive's name: [`BASE_URL`] or that of a mirror.
     pub base_url: String,
-    /// Proxy to go through; none is looked up.
+    /// The proxy to use. The environment is not searched for one.
     pub proxy: Option<ureq::Proxy>,
-    /// Longest wait for a connection, for an answer and for each piece of it.
+    /// Longest wait for a connection, for an answer, and for each piece of the answer.
     pub timeout: Duration,
-    /// Attempts in a row that may fail without a byte received.
+    /// Number of attempts in a row that can fail without receiving a byte.
     pub attempts: u32,
     /// Pause after the first failed attempt; it doubles with every further one.
     pub pause: Duration,
@@ -59,28 +59,28 @@ impl Default for Options {
     }
 }
 
-/// Why there is no archive.
+/// The reason why a download failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The file system refused.
+    /// An error of the file system.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The user stopped it.
-    #[error("the download was cancelled; what has come is kept and will be continued")]
+    /// The user cancelled the download.
+    #[error("the download was cancelled; the part on disk is kept, and the next download continues it")]
     Cancelled,
     /// Another process has the lock.
     #[error("another process is downloading to `{}`", .0.display())]
     Busy(PathBuf),
-    /// Not an address at all.
-    #[error("`{url}` is no address to download from: {reason}")]
+    /// The address is invalid.
+    #[error("`{url}` is not an address to download from: {reason}")]
     Address {
-        /// The would-be address.
+        /// The invalid address.
         url: String,
-        /// What is wrong.
+        /// The fault of the address.
         reason: String,
     },
-    /// The server refuses.
-    #[error("`{url}`: the server answers {status}")]
+    /// The server refused the request.
+    #[error("`{url}`: the server answered {status}")]
     Status {
         /// The address.
         url: String,
@@ -88,24 +88,26 @@ pub enum FetchError {
         status: u16,
     },
     /// Too many attempts failed.
-    #[error("`{url}`: {reason} (after {attempts} attempts; what has come is kept and will be continued)")]
+    #[error(
+        "`{url}`: {reason} (after {attempts} attempts; the part on disk is kept, and the next download continues it)"
+    )]
     Unreachable {
         /// The address.
         url: String,
-        /// The attempts made.
+        /// Number of attempts.
         attempts: u32,
-        /// How the last one failed.
+        /// The error of the last attempt.
         reason: String,
     },
-    /// Far more than the archive has.
-    #[error("`{url}` gives more than {limit} bytes: it is not the archive, and was removed")]
+    /// The server sent far more than the archive's size.
+    #[error("`{url}` has more than {limit} bytes: it is not the archive, and was removed")]
     TooLarge {
         /// The address.
         url: String,
-        /// The most that is taken.
+        /// Largest number of bytes that is accepted.
         limit: u64,
     },
-    /// Not the published archive.
+    /// The file is not the published archive.
     #[error(
         "`{url}` has the MD5 sum {found} instead of {expected}: it is not the published archive, and was removed; \
          try again or use another mirror"
@@ -113,19 +115,19 @@ pub enum FetchError {
     Checksum {
         /// The address.
         url: String,
-        /// The sum published.
+        /// The published sum.
         expected: &'static str,
-        /// The sum found.
+        /// The found sum.
         found: String,
     },
 }
 
-/// Downloads an archive into a folder and returns its path. What is already there is used: the archive
-/// itself if its checksum is right, or the `.part` file of a download that broke off. `progress` is told
-/// the bytes on disk and the total; `cancel` is looked at before every piece.
+/// Downloads an archive into a folder and returns its path. Existing files are used: the archive itself if
+/// its checksum is right, or the `.part` file of an interrupted download. `progress` is called with the number of
+/// bytes on disk and the total; `cancel` is checked before every piece.
 ///
 /// # Errors
-/// If the folder cannot be written, the server refuses or cannot be reached, or sends something else.
+/// If the folder cannot be written, the server refuses or cannot be reached, or it sends something else.
 pub fn fetch(
     archive: &Archive,
     folder: &Path,
@@ -144,7 +146,7 @@ pub fn fetch(
         Err(TryLockError::WouldBlock) => return Err(FetchError::Busy(part_path)),
         Err(TryLockError::Error(error)) => return Err(failed("lock", &part_path)(error).into()),
     }
-    // Another process may have finished between the look and the lock.
+    // Another process could have finished between the check and the lock.
     if is_archive(archive, &path)? {
         files::remove(&part_path)?;
         return Ok(path);
@@ -172,7 +174,7 @@ fn agent(options: &Options) -> ureq::Agent {
         .timeout_send_request(timeout)
         .timeout_recv_response(timeout)
         .timeout_per_read(timeout)
-        // A range counts the bytes of what is sent, so nothing may be packed on the way.
+        // A range counts the bytes that are sent, so the transfer must not be compressed.
         .accept_encoding("identity")
         .user_agent(concat!("wdpipe/", env!("CARGO_PKG_VERSION")));
     config.build().new_agent()
@@ -186,7 +188,7 @@ fn is_archive(archive: &Archive, path: &Path) -> Result<bool, FileError> {
     }
 }
 
-/// The MD5 sum of a whole file, in hexadecimal digits.
+/// Returns the MD5 sum of a whole file, in hexadecimal digits.
 fn md5_of(file: &mut File, path: &Path) -> Result<String, FileError> {
     let mut sum = Md5::new();
     let mut piece = vec![0; 1 << 16];
@@ -203,9 +205,9 @@ fn md5_of(file: &mut File, path: &Path) -> Result<String, FileError> {
 
 /// How an attempt ended.
 enum Attempt {
-    /// Everything is there.
+    /// The download is complete.
     Complete,
-    /// It broke off, for this reason; another attempt may go on.
+    /// The attempt was interrupted for this reason; another attempt can continue.
     Broken(String),
 }
 
@@ -220,7 +222,7 @@ struct Download<'a> {
 }
 
 impl Download<'_> {
-    /// Tries until everything is there; attempts that get further are free.
+    /// Tries until the download is complete. An attempt that receives data resets the number of failures.
     fn run(&mut self, options: &Options) -> Result<(), FetchError> {
         let mut failures = 0;
         loop {
@@ -234,7 +236,7 @@ impl Download<'_> {
         }
     }
 
-    /// Asks for what comes after the first `start` bytes and appends it.
+    /// Requests the part after the first `start` bytes and appends it.
     fn attempt(&mut self, start: u64) -> Result<Attempt, FetchError> {
         self.check_cancelled()?;
         let mut request = self.agent.get(&self.url);
@@ -252,7 +254,7 @@ impl Download<'_> {
         let range = header(header::CONTENT_RANGE).and_then(ContentRange::parse);
         let length = header(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
         let (offset, total) = match response.status() {
-            // The server may not know ranges: it then sends the whole.
+            // A server without support for ranges sends the whole file.
             StatusCode::OK => (0, length),
             StatusCode::PARTIAL_CONTENT if range.as_ref().is_some_and(|range| range.first == Some(start)) => {
                 (start, range.and_then(|range| range.total))
@@ -260,10 +262,10 @@ impl Download<'_> {
             StatusCode::RANGE_NOT_SATISFIABLE if range.is_some_and(|range| range.total == Some(start)) => {
                 return Ok(Attempt::Complete);
             }
-            // What is on disk is no beginning of what the server has.
+            // The part on disk is not the beginning of the server's file.
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if start > 0 => {
                 self.truncate(0)?;
-                return Ok(Attempt::Broken("the server has another file than the one begun".to_owned()));
+                return Ok(Attempt::Broken("the file on the server differs from the part on disk".to_owned()));
             }
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => return Ok(Attempt::busy(response.status())),
             status if status.is_server_error() => return Ok(Attempt::busy(status)),
@@ -305,7 +307,7 @@ impl Download<'_> {
         Ok(self.part.metadata().map_err(failed("read", &self.part_path))?.len())
     }
 
-    /// Keeps the first `length` bytes and writes on from there.
+    /// Keeps the first `length` bytes, and continues to write after them.
     fn truncate(&mut self, length: u64) -> Result<(), FileError> {
         self.part.set_len(length).map_err(failed("shorten", &self.part_path))?;
         self.part.seek(SeekFrom::Start(length)).map_err(failed("write", &self.part_path))?;
@@ -316,7 +318,7 @@ impl Download<'_> {
         if self.cancel.load(Ordering::Relaxed) { Err(FetchError::Cancelled) } else { Ok(()) }
     }
 
-    /// Waits in slices, so that a wish to stop is heard.
+    /// Waits in slices, so that a cancellation is noticed.
     fn pause(&self, mut left: Duration) -> Result<(), FetchError> {
         while !left.is_zero() {
             self.check_cancelled()?;
@@ -330,11 +332,11 @@ impl Download<'_> {
 
 impl Attempt {
     fn busy(status: StatusCode) -> Self {
-        Self::Broken(format!("the server answers {status}"))
+        Self::Broken(format!("the server answered {status}"))
     }
 }
 
-/// The header of a partial answer: `bytes 5-9/10`, or `bytes */10` where nothing fits.
+/// The header of a partial answer: `bytes 5-9/10`, or `bytes */10` if the range is invalid.
 struct ContentRange {
     first: Option<u64>,
     total: Option<u64>,

@@ -1,15 +1,15 @@
-//! The data layer's only door to the file system: every error says what was tried, and where. Only regular files are
-//! opened: a device has no end, and a pipe makes whoever opens it wait.
+//! The data layer's only access to the file system: every error names the operation and the path. Only regular files are
+//! opened: a device has no end, and opening a pipe blocks.
 
 use std::fs::{self, File, FileType};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Entries of a folder that are looked at.
+/// Largest number of entries of a folder that are read.
 const ENTRIES: usize = 100_000;
 
-/// An operation on a file that failed.
+/// A failed operation on a file.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation} `{}`: {source}", path.display())]
 pub struct FileError {
@@ -19,7 +19,7 @@ pub struct FileError {
 }
 
 impl FileError {
-    /// Whether the file is not there.
+    /// Checks whether the error is that the file does not exist.
     pub fn is_not_found(&self) -> bool {
         self.source.kind() == io::ErrorKind::NotFound
     }
@@ -36,7 +36,7 @@ pub(super) fn open(path: &Path) -> Result<File, FileError> {
     open_regular(path, File::options().read(true))
 }
 
-/// Opens a regular file for reading and writing, made if it is not there and kept as it is if it is.
+/// Opens a regular file for reading and writing. The file is created if it does not exist, and never truncated.
 pub(super) fn open_to_extend(path: &Path) -> Result<File, FileError> {
     open_regular(path, File::options().read(true).write(true).create(true).truncate(false))
 }
@@ -46,7 +46,7 @@ fn open_regular(path: &Path, options: &mut fs::OpenOptions) -> Result<File, File
         Some(what) => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {what}, not a file"))),
         None => Ok(()),
     };
-    // Before it is opened, since opening a device may do something; and after, since it may be another one by then.
+    // Check before opening, because opening a device can have effects, and after, because the file can have been replaced.
     let looked = fs::metadata(path).map_or(Ok(()), |metadata| regular(metadata.file_type()));
     let opened = looked.and_then(|()| options.custom_flags(libc::O_NONBLOCK).open(path));
     let file = opened.map_err(failed("open", path))?;
@@ -54,7 +54,7 @@ fn open_regular(path: &Path, options: &mut fs::OpenOptions) -> Result<File, File
     Ok(file)
 }
 
-/// What something is that is no regular file.
+/// Names the kind of a file that is not a regular file.
 fn other_than_file(kind: FileType) -> Option<&'static str> {
     match kind {
         kind if kind.is_file() => None,
@@ -65,15 +65,15 @@ fn other_than_file(kind: FileType) -> Option<&'static str> {
     }
 }
 
-/// Whether the path is a folder.
+/// Checks whether the path is a folder.
 ///
 /// # Errors
-/// If there is nothing, or it may not be looked at.
+/// If there is nothing at the path, or it cannot be accessed.
 pub(super) fn is_folder(path: &Path) -> Result<bool, FileError> {
     Ok(fs::metadata(path).map_err(failed("find", path))?.is_dir())
 }
 
-/// The names in a folder, sorted: those that are text, and no more than [`ENTRIES`] of them.
+/// Returns the sorted names in a folder: those that are UTF-8, and at most [`ENTRIES`].
 pub(super) fn names(folder: &Path) -> Result<Vec<String>, FileError> {
     let entries = fs::read_dir(folder).map_err(failed("read", folder))?;
     let mut names = Vec::new();
@@ -84,12 +84,12 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>, FileError> {
     Ok(names)
 }
 
-/// Makes a folder and those above it.
+/// Creates a folder and its parents.
 pub(super) fn make_folder(path: &Path) -> Result<(), FileError> {
     fs::create_dir_all(path).map_err(failed("make the folder", path))
 }
 
-/// Removes a file; it need not be there.
+/// Removes a file if it exists.
 pub(super) fn remove(path: &Path) -> Result<(), FileError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
@@ -101,7 +101,7 @@ pub(super) fn remove(path: &Path) -> Result<(), FileError> {
 pub(super) fn put_in_place(file: &File, from: &Path, to: &Path) -> Result<(), FileError> {
     file.sync_all().map_err(failed("sync", from))?;
     fs::rename(from, to).map_err(failed("rename", from))?;
-    // So that the new name, too, outlives a power cut; a folder cannot be opened on every platform.
+    // Sync the folder so that the new name survives a power failure; not every platform can open a folder.
     if let Some(folder) = to.parent().and_then(|folder| File::open(folder).ok()) {
         folder.sync_all().map_err(failed("sync the folder of", to))?;
     }

@@ -1,10 +1,10 @@
-//! Labelled images of 3×32×32 bytes, their stored form and their balanced subsets.
+//! Labelled images of 3×32×32 bytes, their stored form, and their balanced subsets.
 
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 
 use base::rng::Stream;
 
-/// Bytes of one image: 1024 red, 1024 green, 1024 blue, each row by row.
+/// Number of bytes of one image: 1024 red, 1024 green, 1024 blue, each row by row.
 pub const IMAGE_BYTES: usize = 3 * 32 * 32;
 
 /// Labelled images.
@@ -18,61 +18,61 @@ pub struct Images {
     pub classes: u32,
 }
 
-/// Images that cannot be, or a subset that cannot be taken.
+/// Invalid images, or a subset that cannot be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum ImagesError {
-    /// Labels are bytes.
-    #[error("{0} classes: 1 to 256 are possible")]
+    /// Too few or too many classes for labels of one byte.
+    #[error("there must be 1 to 256 classes, not {0}")]
     Classes(u32),
-    /// Pixels and labels tell of different numbers of images.
-    #[error("{pixels} pixel bytes do not belong to {labels} labels: an image has 3072 bytes")]
+    /// Pixels and labels are of different numbers of images.
+    #[error("{pixels} pixel bytes do not match {labels} labels: an image has 3072 bytes")]
     Length {
-        /// Bytes of pixels.
+        /// Number of pixel bytes.
         pixels: usize,
         /// Number of labels.
         labels: usize,
     },
-    /// A label that is no class.
+    /// A label outside the range of classes.
     #[error("image {index} has the label {label}, but there are {classes} classes")]
     Label {
-        /// Which image, from 0.
+        /// Index of the image, from 0.
         index: usize,
-        /// Its label.
+        /// Label of the image.
         label: u8,
-        /// The number of classes.
+        /// Number of classes.
         classes: u32,
     },
-    /// Not safetensors.
+    /// The bytes are not a safetensors file.
     #[error("not stored images: {0}")]
     Format(#[from] SafeTensorError),
-    /// Safetensors, but not of images.
+    /// The safetensors file does not contain images.
     #[error("not stored images: `images` U8 [n, 3, 32, 32], `labels` U8 [n] and `classes` U32 [1] are expected")]
     Layout,
-    /// There are not that many images.
-    #[error("{wanted} images are wanted, but there are only {there}")]
+    /// There are not enough images.
+    #[error("{wanted} images were requested, but there are only {there}")]
     TooFew {
-        /// Images asked for.
+        /// Number of requested images.
         wanted: usize,
-        /// Images there.
+        /// Number of existing images.
         there: usize,
     },
-    /// There are not that many images of one class.
-    #[error("{wanted} images of class {class} are wanted, but there are only {there}")]
+    /// There are not enough images of one class.
+    #[error("{wanted} images of class {class} were requested, but there are only {there}")]
     ClassTooSmall {
-        /// Which class.
+        /// The class.
         class: usize,
-        /// Its images asked for.
+        /// Number of requested images of the class.
         wanted: usize,
-        /// Its images there.
+        /// Number of existing images of the class.
         there: usize,
     },
 }
 
 impl Images {
-    /// Images from pixels `[n, 3, 32, 32]` and labels `[n]`.
+    /// Creates images from pixels `[n, 3, 32, 32]` and labels `[n]`.
     ///
     /// # Errors
-    /// If the lengths do not fit each other, a label is no class, or there are not 1 to 256 classes.
+    /// If the lengths do not match, a label is outside the range of classes, or there are not 1 to 256 classes.
     pub fn new(pixels: Vec<u8>, labels: Vec<u8>, classes: u32) -> Result<Self, ImagesError> {
         if !(1..=256).contains(&classes) {
             return Err(ImagesError::Classes(classes));
@@ -86,20 +86,20 @@ impl Images {
         Ok(Self { pixels, labels, classes })
     }
 
-    /// Number of images.
+    /// Returns the number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there are none.
+    /// Checks whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
-    /// The stored form: safetensors with `images`, `labels` and `classes`, the same bytes always.
+    /// Returns the stored form: safetensors with `images`, `labels` and `classes`, always with the same bytes.
     ///
     /// # Errors
-    /// If pixels and labels were changed so that they no longer fit each other.
+    /// If pixels and labels were changed and no longer match.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ImagesError> {
         let classes = self.classes.to_le_bytes();
         let tensors = [
@@ -110,10 +110,10 @@ impl Images {
         Ok(safetensors::serialize(tensors, None)?)
     }
 
-    /// Reads the stored form; safe on untrusted bytes.
+    /// Reads the stored form. Safe on untrusted bytes.
     ///
     /// # Errors
-    /// If the bytes are not what [`Images::to_bytes`] writes, or a label is no class.
+    /// If the bytes do not have the form that [`Images::to_bytes`] writes, or a label is outside the range of classes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ImagesError> {
         let tensors = SafeTensors::deserialize(bytes)?;
         let (images, labels, classes) =
@@ -127,7 +127,7 @@ impl Images {
         Self::new(images.data().to_vec(), labels.data().to_vec(), u32::from_le_bytes([a, b, c, d]))
     }
 
-    /// The BLAKE3 hash of every image: of its label, then its pixels.
+    /// Returns the BLAKE3 hash of every image: of its label, then its pixels.
     pub fn hashes(&self) -> Vec<[u8; 32]> {
         let hash = |(&label, pixels): (&u8, &[u8])| {
             *blake3::Hasher::new().update(&[label]).update(pixels).finalize().as_bytes()
@@ -135,19 +135,19 @@ impl Images {
         self.labels.iter().zip(self.pixels.chunks_exact(IMAGE_BYTES)).map(hash).collect()
     }
 
-    /// The images in the order of their hashes: the canonical order, the same for every copy of a data set.
+    /// Returns the images in the order of their hashes: the canonical order, which is the same for every copy of a data set.
     pub fn in_order_of(&self, hashes: &[[u8; 32]]) -> Self {
         let mut order: Vec<usize> = (0..self.len().min(hashes.len())).collect();
         order.sort_unstable_by_key(|&index| hashes[index]);
         self.pick(order.into_iter())
     }
 
-    /// A class-balanced random subset in random order, both derived from the seed and the purpose. Class
-    /// sizes differ by at most one, the first classes having one more. A larger subset contains the
-    /// smaller ones. The whole (`count` images of `count`) comes back as it is.
+    /// Returns a class-balanced random subset in random order, both derived from the seed and the purpose. Class
+    /// sizes differ by at most one, and the first classes are the larger ones. A larger subset contains the
+    /// smaller ones. If `count` is the number of all images, they are returned unchanged.
     ///
     /// # Errors
-    /// If there are not that many images, in all or of one class.
+    /// If there are not enough images, in all or of one class.
     pub fn subset(&self, count: usize, seed: u64, purpose: &str) -> Result<Self, ImagesError> {
         if count == self.len() {
             return Ok(self.clone());
@@ -161,7 +161,7 @@ impl Images {
         Ok(self.pick(order.iter().map(|&place| chosen[place as usize])))
     }
 
-    /// The images of some classes, in the order in which they are stored; the classes become 0, 1, … in the order given.
+    /// Returns the images of some classes, in their stored order. The classes become 0, 1, … in the given order.
     pub fn of_classes(&self, classes: &[u8]) -> Self {
         let chosen: Vec<usize> = (0..self.len()).filter(|&index| classes.contains(&self.labels[index])).collect();
         let mut images = self.pick(chosen.into_iter());
@@ -172,12 +172,12 @@ impl Images {
         images
     }
 
-    /// The first `count / classes` images of every class, as the authors' code takes them to measure the trace of the
-    /// Hessian. Of imported images these are the first in canonical order, not in that of the authors' files. If the classes do
-    /// not divide `count`, the first ones give one more.
+    /// Returns the first `count / classes` images of every class, as the authors' code does to measure the trace of the Hessian.
+    /// For imported images, these are the first in canonical order, not in the order of the authors' files. If `count` is not a
+    /// multiple of the number of classes, the first classes have one more image.
     ///
     /// # Errors
-    /// If there are not that many images, in all or of one class.
+    /// If there are not enough images, in all or of one class.
     pub fn first_per_class(&self, count: usize) -> Result<Self, ImagesError> {
         let mut chosen: Vec<usize> =
             self.shares(count)?.into_iter().flat_map(|(members, wanted)| members.into_iter().take(wanted)).collect();
@@ -185,7 +185,7 @@ impl Images {
         Ok(self.pick(chosen.into_iter()))
     }
 
-    /// For every class its images, as they are stored, and how many of them a balanced subset takes.
+    /// Returns for every class its images in their stored order, and how many of them a balanced subset takes.
     fn shares(&self, count: usize) -> Result<Vec<(Vec<usize>, usize)>, ImagesError> {
         if count > self.len() {
             return Err(ImagesError::TooFew { wanted: count, there: self.len() });
@@ -222,7 +222,7 @@ impl Images {
 mod tests {
     use super::*;
 
-    /// Image `i` is filled with `i`, so that an image can be told by its first pixel.
+    /// Returns images where image `i` is filled with `i`, so that an image can be recognised by its first pixel.
     fn sample(labels: &[u8]) -> Images {
         let pixels = (0..labels.len()).flat_map(|i| vec![i as u8; IMAGE_BYTES]).collect();
         Images::new(pixels, labels.to_vec(), 3).unwrap()
@@ -285,7 +285,7 @@ mod tests {
         let small = whole.subset(11, 7, "subset").unwrap();
         let sizes = [0, 1, 2].map(|class| small.labels.iter().filter(|&&label| label == class).count());
         assert_eq!(sizes, [4, 4, 3]);
-        // Every image kept its own label, and none is there twice.
+        // Every image keeps its own label, and no image occurs twice.
         let mut chosen = names(&small);
         assert!(chosen.iter().zip(&small.labels).all(|(&name, &label)| labels[usize::from(name)] == label));
         chosen.sort_unstable();

@@ -1,14 +1,15 @@
-//! Elements of other types as float32.
+//! Conversion of elements of other types to float32.
 
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::Float64;
 use crate::LearnError;
 
-/// The elements of a tensor as float32. Those of 16 bits are float32 too; those of 64 bits may not be.
+/// Returns the elements of a tensor as float32. Every number of 16 bits is exact in float32; a number of 64 bits can be
+/// inexact.
 ///
 /// # Errors
-/// If they are no floating-point numbers of 16, 32 or 64 bits, or of 64 bits and to be rounded against `float64`.
+/// If the elements are not floating-point numbers of 16, 32 or 64 bits, or rounding is needed but `float64` forbids it.
 pub fn as_float32(name: &str, tensor: &TensorView<'_>, float64: Float64) -> Result<Vec<f32>, LearnError> {
     let misfit = |what| LearnError::Misfit { name: super::short(name), what };
     let bytes = tensor.data();
@@ -21,26 +22,28 @@ pub fn as_float32(name: &str, tensor: &TensorView<'_>, float64: Float64) -> Resu
             let is_exact = |x: &&f64| f64::from(**x as f32) == **x || x.is_nan();
             let others = wide.len() - wide.iter().filter(is_exact).count();
             if others > 0 && float64 == Float64::Exact {
-                let what = format!("is of float64, and {others} of its {} numbers are no float32", wide.len());
-                return Err(misfit(format!("{what}: say --round to round them")));
+                let what =
+                    format!("is of float64, and {others} of its {} numbers are not exact in float32", wide.len());
+                return Err(misfit(format!("{what}: use --round to round them")));
             }
             Ok(wide.into_iter().map(|x| x as f32).collect())
         }
-        other => Err(misfit(format!("has elements of type {other:?}, which are not converted; write it as float32"))),
+        other => Err(misfit(format!("has elements of type {other:?}, which cannot be converted; save it as float32"))),
     }
 }
 
-/// The upper half of a float32.
+/// Returns the float32 whose upper half is these bits.
 fn bfloat16(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
 }
 
-/// IEEE 754's binary16: a sign, 5 bits of exponent with bias 15, 10 bits of fraction. Every one is a float32.
+/// Converts IEEE 754's binary16: a sign, 5 bits of exponent with bias 15, 10 bits of fraction. Every value is exact in
+/// float32.
 fn float16(bits: u16) -> f32 {
     let sign = u32::from(bits >> 15) << 31;
     let (exponent, fraction) = (u32::from(bits >> 10 & 31), u32::from(bits & 0x3ff));
     match exponent {
-        // Subnormal: so many of the smallest step, 2^-24.
+        // Subnormal: the fraction counts steps of 2^-24.
         0 => f32::from_bits((fraction as f32 / 16_777_216.0).to_bits() | sign),
         31 => f32::from_bits(sign | 0x7f80_0000 | fraction << 13),
         _ => f32::from_bits(sign | (exponent + 112) << 23 | fraction << 13),
@@ -84,7 +87,7 @@ mod tests {
         let (exact, more) = (bytes(&[0.5, f64::from(-1e30_f32)]), bytes(&[0.1, 0.5, 1e300]));
         assert_eq!(read(Dtype::F64, &exact, Float64::Exact), Ok(vec![0.5, -1e30]));
         let refused = read(Dtype::F64, &more, Float64::Exact).unwrap_err();
-        assert!(refused.contains("2 of its 3 numbers are no float32: say --round"), "{refused}");
+        assert!(refused.contains("2 of its 3 numbers are not exact in float32: use --round"), "{refused}");
         assert_eq!(read(Dtype::F64, &more, Float64::Rounded), Ok(vec![0.1, 0.5, f32::INFINITY]));
         assert!(read(Dtype::I32, &[0; 8], Float64::Rounded).is_err_and(|said| said.contains("I32")));
     }

@@ -1,4 +1,4 @@
-//! In what named tensors differ from those of a network, for a person who wants to mend their file.
+//! Differences of named tensors from those of a network, described so that users can repair their file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,18 +6,18 @@ use super::{Names, called, short};
 use crate::layout::Layout;
 use crate::weights::Array;
 
-/// How many tensors of a kind are named.
+/// Largest number of tensors of a kind that are named.
 const NAMED: usize = 3;
 
-/// The tensors that keep a file from being a network's.
+/// The tensors because of which a file is not a network.
 pub struct Faults {
-    /// Those that are not there, with their shapes.
+    /// The missing tensors, with their shapes.
     missing: Vec<(String, Vec<usize>)>,
-    /// Those with the shape that they have and the one that they should have.
+    /// The tensors of a wrong shape, with the found and the expected shape.
     misshapen: Vec<(String, Vec<usize>, Vec<usize>)>,
-    /// Those that are not part of the network, with their shapes.
+    /// The tensors that are not part of the network, with their shapes.
     extra: Vec<(String, Vec<usize>)>,
-    /// All that is missing are batch norm's running statistics, and all of these are.
+    /// Whether the only fault is that all running statistics of batch norms are missing.
     only_statistics: bool,
     /// The network and its sizes.
     of: String,
@@ -52,18 +52,18 @@ impl Faults {
         Self { missing, misshapen, extra, only_statistics, of }
     }
 
-    /// How many tensors are wrong.
+    /// Returns the number of wrong tensors.
     pub fn count(&self) -> usize {
         self.missing.len() + self.misshapen.len() + self.extra.len()
     }
 
-    /// What is wrong, in words.
+    /// Describes the faults.
     pub fn describe(&self) -> String {
         if self.only_statistics {
             return format!(
-                "the running statistics of {} are missing ({} tensors, such as {}): parameters alone are no network. \
-                 `wdpipe export` writes an averaged network whole when it is given the stage of kind ema_eval; in PyTorch, \
-                 run torch.optim.swa_utils.update_bn before the network is saved",
+                "the running statistics of {} are missing ({} tensors, such as {}): parameters alone are not a network. \
+                 To export a whole averaged network, give `wdpipe export` the stage of kind ema_eval; in PyTorch, run \
+                 torch.optim.swa_utils.update_bn before saving the network",
                 self.of,
                 self.missing.len(),
                 tensor(&self.missing[0]),
@@ -78,7 +78,7 @@ impl Faults {
             list("not part of the network", self.extra.iter().map(tensor)),
         ];
         let parts: Vec<_> = parts.into_iter().flatten().collect();
-        format!("it is nearly {}: {}", self.of, parts.join("; "))
+        format!("it is almost {}: {}", self.of, parts.join("; "))
     }
 }
 
@@ -86,7 +86,7 @@ fn tensor((name, shape): &(String, Vec<usize>)) -> String {
     format!("`{}` {shape:?}", short(name))
 }
 
-/// `missing: A, B, C and 4 more`.
+/// Formats `missing: A, B, C and 4 more`.
 fn list(heading: &str, items: impl ExactSizeIterator<Item = String>) -> Option<String> {
     let more = items.len().saturating_sub(NAMED);
     let named: Vec<_> = items.take(NAMED).collect();

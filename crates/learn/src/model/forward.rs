@@ -1,4 +1,4 @@
-//! The forward pass, which can keep what goes into and comes out of every layer.
+//! The forward pass, which can keep the input and output of every layer.
 
 use tch::{Device, Kind, Tensor};
 
@@ -6,7 +6,7 @@ use super::{Arithmetic, EPSILON, LearnError, Network, Statistics};
 use crate::torch::Session;
 use crate::wiring::{Affine, Block, Feature, Norm, Wiring};
 
-/// A layer of a forward pass with its input and its output, which are parts of the graph.
+/// A layer of a forward pass with its input and output, which are parts of the graph.
 pub(crate) struct Tap {
     pub layer: Layer,
     pub input: Tensor,
@@ -25,17 +25,17 @@ pub(crate) enum Layer {
 }
 
 impl Network {
-    /// Logits `[b, classes]` of normalised images `x`, `[b, 3, 32, 32]`. ReLUs work in the memory of what they are applied
-    /// to, which no derivative needs.
+    /// Returns the logits `[b, classes]` of normalised images `x`, `[b, 3, 32, 32]`. ReLUs overwrite their inputs, which no
+    /// derivative needs.
     ///
     /// # Errors
-    /// If libtorch fails, such as by lack of memory.
+    /// If libtorch fails, for example for lack of memory.
     pub fn logits(&self, x: &Tensor, statistics: Statistics) -> Result<Tensor, LearnError> {
         Forward { network: self, statistics, taps: None }.logits(x)
     }
 
-    /// The same in the precision of `session`, as numbers of the network's own kind: of 16 bits inside and, unless the session
-    /// says otherwise, of that kind in the last layer.
+    /// Returns the logits computed in the precision of `session`, as numbers of the network's own kind. With a precision of 16
+    /// bits, the last layer is computed in the network's kind, unless the session says otherwise.
     pub(crate) fn logits_in(
         &self,
         x: &Tensor,
@@ -51,20 +51,20 @@ impl Network {
         forward.head(&features, Some(kind))
     }
 
-    /// The same with running statistics, and all layers in the order in which they are computed. Their outputs are kept as
-    /// they are, so ReLUs take memory of their own.
+    /// Returns the logits with running statistics, and all layers in the order in which they are computed. The layers' outputs
+    /// must not change, so ReLUs write to new memory.
     pub(crate) fn tapped_logits(&self, x: &Tensor) -> Result<(Tensor, Vec<Tap>), LearnError> {
         let mut forward = Forward { network: self, statistics: Statistics::Running, taps: Some(Vec::new()) };
         let logits = forward.logits(x)?;
         Ok((logits, forward.taps.unwrap_or_default()))
     }
 
-    /// Weight and bias of a layer.
+    /// Returns the weight and bias of a layer.
     fn affine(&self, layer: Affine) -> (&Tensor, Option<&Tensor>) {
         (&self.tensors[layer.weight], layer.bias.then(|| &self.tensors[layer.weight + 1]))
     }
 
-    /// Scale, shift, running mean and running variance of a norm.
+    /// Returns the scale, shift, running mean and running variance of a norm.
     fn norm_tensors(&self, norm: Norm) -> (Option<&Tensor>, Option<&Tensor>, &Tensor, &Tensor) {
         let at = |i: usize| &self.tensors[norm.first + i];
         match norm.affine {
@@ -73,13 +73,13 @@ impl Network {
         }
     }
 
-    /// A norm's running mean and 1/√(variance + ε), `[c]`.
+    /// Returns a norm's running mean and 1/√(variance + ε), `[c]`.
     pub(crate) fn standardisation(&self, norm: Norm) -> Result<(&Tensor, Tensor), LearnError> {
         let (_, _, mean, variance) = self.norm_tensors(norm);
         Ok((mean, variance.f_add_scalar(EPSILON)?.f_rsqrt()?))
     }
 
-    /// Whether weight and bias (scale and shift) of a layer are trained; a part that is absent is not.
+    /// Checks whether weight and bias (or scale and shift) of a layer are trained. An absent part is not.
     pub(crate) fn is_trained(&self, layer: Layer) -> [bool; 2] {
         let (first, parts) = match layer {
             Layer::Convolution { layer, .. } | Layer::Linear(layer) => (layer.weight, [true, layer.bias]),
@@ -88,8 +88,8 @@ impl Network {
         [0, 1].map(|i| parts[i] && self.layout.entries[first + i].is_trained())
     }
 
-    /// The norm with running statistics of activations in 16 bits, which stay so: times a and plus b of float32 they would
-    /// not, and move three times as many bytes.
+    /// Applies a norm with running statistics to activations in 16 bits, and keeps them in 16 bits. Multiplying them by a
+    /// float32 a and adding a float32 b would widen them, and move three times as many bytes.
     fn running_norm_of_16_bits(&self, x: &Tensor, norm: Norm) -> Result<Tensor, LearnError> {
         let (scale, shift, mean, variance) = self.norm_tensors(norm);
         Ok(x.f_batch_norm(scale, shift, Some(mean), Some(variance), false, 0.0, EPSILON, true)?)
@@ -100,7 +100,7 @@ impl Network {
 struct Forward<'a> {
     network: &'a Network,
     statistics: Statistics,
-    /// What is kept, if anything.
+    /// The layers that are kept, if any.
     taps: Option<Vec<Tap>>,
 }
 
@@ -110,7 +110,7 @@ impl Forward<'_> {
         self.head(&features, None)
     }
 
-    /// What the [head](Self::head) is applied to.
+    /// Returns the input of the [head](Self::head).
     fn features(&mut self, x: &Tensor) -> Result<Tensor, LearnError> {
         match &self.network.layout.wiring {
             Wiring::Residual { input_norm, stem, blocks, final_norm, .. } => {
@@ -141,7 +141,8 @@ impl Forward<'_> {
         }
     }
 
-    /// The last layer, and the mean over positions before it if there is one; in numbers of a kind, or as they come.
+    /// Applies the last layer, after the mean over positions if there is one. Computes in numbers of `kind`, or in those of
+    /// the features.
     fn head(&mut self, features: &Tensor, kind: Option<Kind>) -> Result<Tensor, LearnError> {
         match &self.network.layout.wiring {
             Wiring::Residual { head, .. } => self.linear(&features.f_mean_dim([2, 3].as_slice(), false, kind)?, *head),
@@ -151,8 +152,8 @@ impl Forward<'_> {
         }
     }
 
-    /// norm, ReLU, 3×3 convolution, norm, ReLU, 3×3 convolution, plus skip. Where the shape changes, the skip
-    /// is a 1×1 convolution of the first activation, not of the input.
+    /// Applies a block: norm, ReLU, 3×3 convolution, norm, ReLU, 3×3 convolution, plus skip. Where the shape changes, the
+    /// skip is a 1×1 convolution of the first activation, not of the input.
     fn block(&mut self, x: &Tensor, block: &Block) -> Result<Tensor, LearnError> {
         let active = self.norm(x, block.norm1)?;
         let active = self.relu(active)?;
@@ -174,8 +175,8 @@ impl Forward<'_> {
         let (weight, bias) = self.network.affine(layer);
         let padding = i64::from(layout.entries[layer.weight].shape[2] == 3);
         if padding == 0 && arithmetic.channels_last && arithmetic.device == Device::Cpu {
-            // oneDNN writes past the weight gradient of a strided 1×1 convolution of fewer than 8 channels in
-            // NHWC (libtorch 2.11). Taking every second position first is the same and safe.
+            // oneDNN writes past the end of the weight gradient of a strided 1×1 convolution with fewer than 8 channels in
+            // NHWC (libtorch 2.11). Selecting every second position first is equivalent and safe.
             let x = x.f_slice(2, None, None, stride)?.f_slice(3, None, None, stride)?;
             let output = x.f_conv2d(weight, bias, 1, 0, 1, 1)?;
             return Ok(self.tap(Layer::Convolution { layer, stride: 1, padding }, &x, output));
@@ -203,7 +204,7 @@ impl Forward<'_> {
                 self.network.running_norm_of_16_bits(x, norm)?
             }
             Statistics::Running => {
-                // x·a + b: one operation, cheap to differentiate twice.
+                // x·a + b is one operation, and cheap to differentiate twice.
                 let (mean, inverse) = self.network.standardisation(norm)?;
                 let a = scale.map_or_else(|| Ok(inverse.shallow_clone()), |scale| scale.f_mul(&inverse))?;
                 let centre = mean.f_mul(&a)?;
@@ -218,7 +219,7 @@ impl Forward<'_> {
         Ok(if self.taps.is_some() { x.f_relu()? } else { x.f_relu_()? })
     }
 
-    /// Keeps a layer, if layers are kept.
+    /// Records a layer, if layers are kept.
     fn tap(&mut self, layer: Layer, input: &Tensor, output: Tensor) -> Tensor {
         if let Some(taps) = &mut self.taps {
             taps.push(Tap { layer, input: input.shallow_clone(), output: output.shallow_clone() });
@@ -277,7 +278,7 @@ mod tests {
             let x = Tensor::randn([4, 3, 32, 32], (Kind::Float, Device::Cpu));
             no_grad(|| {
                 let mut forward = Forward { network: &network, statistics: Statistics::Batch, taps: None };
-                // The features as the pass in 16 bits has them, and from there on in float64.
+                // The features come from the pass in 16 bits; the rest is computed in float64.
                 let features = session.autocast(Device::Cpu, || forward.features(&x)).unwrap();
                 assert_eq!(features.kind(), Kind::BFloat16);
                 let wide = features.to_kind(Kind::Double);

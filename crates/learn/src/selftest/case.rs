@@ -1,4 +1,4 @@
-//! A case: what PyTorch started from and what came out, as a safetensors file.
+//! A case: the inputs and results of a run of PyTorch, as a safetensors file.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::layout::Entry;
 use crate::train::Sgd;
 use base::work::{Model, ModelName, Projection, Sphere};
 
-/// Computed numbers by the names that the file gives the expected ones, without `expect/`.
+/// Computed numbers by the names of the expected ones in the file, without `expect/`.
 pub(super) type Results = BTreeMap<String, Vec<f64>>;
 
 /// The networks' names in case files.
@@ -22,18 +22,18 @@ const MODELS: [(&str, ModelName); 4] = [
 ];
 
 /// A case file. Its tensors: `images`, `labels`, `batch_index` (rows of every step), `init/…`, `probe/…`
-/// (Rademacher directions) and the expected results `expect/…`; the run's parameters stand in the metadata.
+/// (Rademacher directions) and the expected results `expect/…`. The run's parameters are in the metadata.
 pub(super) struct Case<'a> {
     file: SafeTensors<'a>,
     /// The network.
     pub model: Model,
-    /// Images a step.
+    /// Number of images per step.
     pub batch: usize,
     /// The update rule.
     pub sgd: Sgd,
-    /// Whether it is of float64, else float32.
+    /// Whether the element type is float64, otherwise float32.
     pub double: bool,
-    /// What the case is, for reports: network, width, steps and so on.
+    /// Description of the case for reports: network, width, steps and so on.
     pub title: String,
 }
 
@@ -85,12 +85,12 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// The element type of the case.
+    /// Returns the element type of the case.
     pub fn kind(&self) -> Kind {
         if self.double { Kind::Double } else { Kind::Float }
     }
 
-    /// The bytes of a tensor of that element type.
+    /// Returns the bytes of a tensor with the given element type.
     pub fn bytes(&self, name: &str, dtype: Dtype) -> Result<&'a [u8], LearnError> {
         let view = self.file.tensor(name)?;
         match view.dtype() == dtype {
@@ -99,7 +99,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// A tensor of numbers, whatever their type.
+    /// Returns a tensor of numbers of any type.
     pub fn numbers(&self, name: &str) -> Result<Vec<f64>, LearnError> {
         let view = self.file.tensor(name)?;
         Ok(match view.dtype() {
@@ -111,7 +111,7 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// A tensor of whole numbers from 0 that fit the type.
+    /// Returns a tensor of integers that fit the type.
     pub fn indices<T: TryFrom<i64>>(&self, name: &str) -> Result<Vec<T>, LearnError> {
         let all = self.bytes(name, Dtype::I64)?.as_chunks().0.iter();
         let index = |&bytes: &[u8; 8]| T::try_from(i64::from_le_bytes(bytes));
@@ -119,7 +119,7 @@ impl<'a> Case<'a> {
         all.map_err(|_| LearnError::Data(format!("case file: a value of {name} is out of range")))
     }
 
-    /// The initial value of one of the network's tensors.
+    /// Returns the initial value of one of the network's tensors.
     pub fn initial(&self, entry: &Entry) -> Result<Tensor, LearnError> {
         let values = self.numbers(&format!("init/{}", entry.name))?;
         match values.len() == entry.count() {
@@ -128,13 +128,13 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// The expected results.
+    /// Returns the expected results.
     pub fn expected(&self) -> Result<Results, LearnError> {
         let names = self.file.names().into_iter().filter_map(|name| name.strip_prefix("expect/"));
         names.map(|name| Ok((name.to_owned(), self.numbers(&format!("expect/{name}"))?))).collect()
     }
 
-    /// Results as a file with the names, shapes and element types of the expected ones.
+    /// Returns results as a file with the names, shapes and element types of the expected ones.
     pub fn write(&self, results: &Results) -> Result<Vec<u8>, LearnError> {
         let mut parts = Vec::new();
         for (name, values) in results {

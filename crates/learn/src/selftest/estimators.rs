@@ -1,4 +1,4 @@
-//! The estimators against exact values, on a network so small that H, G and Σ are built whole.
+//! Check of the estimators against exact values, on a network that is small enough to build the whole H, G and Σ.
 
 use tch::{Device, Kind, Tensor};
 
@@ -15,52 +15,52 @@ use crate::torch::{Session, policy};
 use base::rng::Stream;
 use base::work::{Estimator, InitScheme, Model, ModelName, Precision};
 
-/// Images of the loss.
+/// Number of images of the loss.
 pub const IMAGES: usize = 24;
-/// Their classes.
+/// Number of classes of the images.
 const CLASSES: u32 = 8;
-/// What is trained in the network; the rest is frozen, so that the matrices are small.
+/// Trained layers of the network. The rest is frozen, so that the matrices are small.
 pub const TRAINED: [&str; 4] = ["stage3.1.conv2", "stage4.0.skip_conv", "final_norm", "head"];
-/// Draws of every estimate.
+/// Number of draws of every estimate.
 pub const DRAWS: u32 = 100;
-/// Draws of the reference for the mean cosines, which have no closed form.
+/// Number of draws of the reference for the mean cosines, which have no closed form.
 pub const REFERENCE: i64 = 20_000;
-/// Bound of the largest eigenvalue, as a share of it, at which the search for it ends.
+/// Bound of the largest eigenvalue, relative to it, at which the search for it ends.
 pub const TOLERANCE: f64 = 1e-3;
-/// How many standard errors an estimate may be off; of independent draws a normal one is in 98.8 % of all cases.
+/// Number of standard errors by which an estimate can be off. A normal estimate is within it in 98.8 % of all cases.
 pub const STANDARD_ERRORS: f64 = 2.5;
 
-/// How often an estimate was as near to the exact value as its standard error says.
+/// Coverage: how often an estimate was as near to the exact value as its standard error says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Coverage {
-    /// What is estimated.
+    /// The estimated quantity.
     pub quantity: String,
-    /// Its exact value.
+    /// Exact value of the quantity.
     pub exact: f64,
     /// Mean of the estimates.
     pub mean: f64,
-    /// Mean of their standard errors, or bounds.
+    /// Mean of the estimates' standard errors, or bounds.
     pub error: f64,
-    /// Number of estimates, each from draws of its own.
+    /// Number of estimates, each from its own draws.
     pub repetitions: u32,
-    /// Share of the estimates within 1, 2 and [`STANDARD_ERRORS`] standard errors; for an eigenvalue within 1, 2
-    /// and so many of its bounds.
+    /// Share of the estimates within 1, 2 and [`STANDARD_ERRORS`] standard errors; for an eigenvalue, multiples of
+    /// its bound.
     pub within: [f64; 3],
 }
 
 /// A quantity that is computed exactly in two ways.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Exact {
-    /// What it is.
+    /// Name of the quantity.
     pub quantity: &'static str,
-    /// As the matrix says that is built whole.
+    /// Value from the whole matrix.
     pub matrix: f64,
-    /// From norms of single images' gradients.
+    /// Value from norms of single images' gradients.
     pub found: f64,
 }
 
 impl Exact {
-    /// The difference as a share of the matrix's value.
+    /// Returns the difference relative to the matrix's value.
     pub fn difference(&self) -> f64 {
         (self.found / self.matrix - 1.0).abs()
     }
@@ -79,7 +79,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// Builds it: a pre-activation ResNet-18 of width 1 of which some layers are trained, with running statistics.
+    /// Builds a pre-activation ResNet-18 of width 1, of which some layers are trained, with running statistics.
     ///
     /// # Errors
     /// If libtorch fails.
@@ -135,18 +135,18 @@ impl Problem {
         Ok(Self { network, images, jacobian, hessian, gauss_newton, covariance, gradients, _session: session })
     }
 
-    /// The loss, differentiated in chunks that do not divide the images.
+    /// Returns the loss, differentiated in chunks whose size does not divide the number of images.
     fn objective(&self) -> Objective<'_> {
         Objective { network: &self.network, images: &self.images, batch: 16, norms: Norms::Running }
     }
 
-    /// H, G, E, Σ.
+    /// Returns H, G, E, Σ.
     fn matrices(&self) -> Result<[Tensor; 4], LearnError> {
         let [h, g, s] = [&self.hessian, &self.gauss_newton, &self.covariance].map(Tensor::shallow_clone);
         Ok([h, g, self.hessian.f_sub(&self.gauss_newton)?, s])
     }
 
-    /// Largest difference of Xv from the matrix's product, over the largest component, for X = H, G, E, Σ.
+    /// Returns the largest difference of Xv from the matrix's product, divided by the largest component, for X = H, G, E, Σ.
     ///
     /// # Errors
     /// If libtorch fails.
@@ -166,7 +166,7 @@ impl Problem {
         Ok(worst)
     }
 
-    /// Hutchinson's trace of H.
+    /// Checks Hutchinson's trace of H.
     ///
     /// # Errors
     /// If libtorch fails.
@@ -180,7 +180,7 @@ impl Problem {
         Ok(vec![coverage("Tr H (Rademacher)", exact, 0.0, &estimates.collect::<Result<Vec<_>, LearnError>>()?)])
     }
 
-    /// Cosines of H, G, E with Σ, traces, and the mean ‖J_i‖².
+    /// Checks cosines of H, G, E with Σ, traces, and the mean ‖J_i‖².
     ///
     /// # Errors
     /// If libtorch fails.
@@ -212,7 +212,7 @@ impl Problem {
         Ok(all)
     }
 
-    /// The mean cosines from many draws and the matrices.
+    /// Estimates the mean cosines from many draws and the matrices.
     fn reference_cosines(&self, matrices: &[Tensor; 4]) -> Result<[Estimate; 3], LearnError> {
         let p = self.network.flat().numel() as i64;
         let mut stream = Stream::new(9, "reference", &[]);
@@ -232,7 +232,7 @@ impl Problem {
         Ok(found)
     }
 
-    /// What is found without draws: image by image, and as the matrices say.
+    /// Computes the quantities without draws in two ways: image by image, and from the matrices.
     ///
     /// # Errors
     /// If libtorch fails.
@@ -257,7 +257,7 @@ impl Problem {
         ])
     }
 
-    /// Largest and smallest eigenvalue of H.
+    /// Checks the largest and smallest eigenvalue of H.
     ///
     /// # Errors
     /// If libtorch fails.
@@ -277,7 +277,7 @@ impl Problem {
     }
 }
 
-/// How often estimates cover a value that is itself known to `uncertainty`.
+/// Computes how often estimates cover a value that is itself known with an `uncertainty`.
 pub(super) fn coverage(quantity: &str, exact: f64, uncertainty: f64, estimates: &[Estimate]) -> Coverage {
     let share = |errors: f64| {
         let near = |e: &&Estimate| (e.value - exact).abs() <= errors * (e.error.powi(2) + uncertainty.powi(2)).sqrt();

@@ -1,7 +1,7 @@
-//! Checks of the numbers: against PyTorch, and of the estimators against exact values.
+//! Numerical checks: against PyTorch, and of the estimators against exact values.
 //!
-//! A *case* file holds a start, batches and what PyTorch computed from them (see [`case`]); [`compare`] computes
-//! the same here and says how far it is. [`estimators`] builds the matrices of a small network whole.
+//! A *case* file contains initial weights, batches and PyTorch's results for them (see [`case`]). [`compare`] computes
+//! the same results here and returns the deviations. [`estimators`] builds the whole matrices of a small network.
 
 mod case;
 mod estimators;
@@ -17,53 +17,53 @@ pub use sketch::ManyClasses;
 use super::LearnError;
 use case::{Case, Results};
 
-/// Largest deviation of a group in float64. PyTorch against itself (threads, memory layout) stays under 1e-10.
+/// Largest allowed deviation of a group in float64. PyTorch deviates from itself (threads, memory layout) by less than 1e-10.
 const DOUBLE: f64 = 1e-9;
-/// Largest distance in float32, where only the first step can be compared: later a rounding that tips one ReLU
-/// over changes all that follows.
+/// Largest allowed distance in float32, where only the first step can be compared: later, a rounding error that switches one
+/// ReLU changes all further results.
 const SINGLE: [(&str, f64); 2] = [("logits0", 1e-4), ("grad0", 5e-2)];
 
-/// How far a group of results is from the expected ones.
+/// Deviation of a group of results from the expected ones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deviation {
     /// The group, such as `grad0`.
     pub group: String,
-    /// Number of tensors in it.
+    /// Number of tensors in the group.
     pub tensors: usize,
-    /// Euclidean distance over the norm of the expected values.
+    /// Euclidean distance divided by the norm of the expected values.
     pub distance: f64,
-    /// Largest difference within a tensor over that tensor's largest expected value (at least 1e-4 of the group's).
+    /// Largest difference within a tensor divided by that tensor's largest expected value (at least 1e-4 of the group's).
     pub worst: f64,
-    /// The tensor where that is.
+    /// The tensor with this difference.
     pub worst_tensor: String,
-    /// The most that is allowed: in float64 of `worst`, in float32 of `distance`; absent where none can be said.
+    /// Tolerance: for `worst` in float64, for `distance` in float32; `None` where there is none.
     pub tolerance: Option<f64>,
-    /// Whether it is within the tolerance.
+    /// Whether the deviation is within the tolerance.
     pub agrees: bool,
 }
 
-/// What came of a case.
+/// Result of a case.
 #[derive(Debug)]
 pub struct Comparison {
-    /// What was run.
+    /// Description of the run.
     pub title: String,
-    /// Every group.
+    /// Deviations of all groups.
     pub deviations: Vec<Deviation>,
-    /// The computed results as a file like the case's, for a judge elsewhere.
+    /// The computed results as a file like the case's, for comparison elsewhere.
     pub results: Vec<u8>,
 }
 
 impl Comparison {
-    /// Whether all that is judged is within its tolerance.
+    /// Checks whether all groups with a tolerance are within it.
     pub fn agrees(&self) -> bool {
         self.deviations.iter().all(|deviation| deviation.agrees)
     }
 }
 
-/// Repeats the run of a case file on the CPU, in its element type, and compares everything that it expects.
+/// Repeats the run of a case file on the CPU, in its element type, and compares all expected results.
 ///
 /// # Errors
-/// If the bytes are no case of a network of this program, or libtorch fails.
+/// If the bytes are not a case of a network of this program, or libtorch fails.
 pub fn compare(bytes: &[u8]) -> Result<Comparison, LearnError> {
     let case = Case::read(bytes)?;
     let (got, expected) = (run::run(&case)?, case.expected()?);
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn every_network_agrees_with_pytorch_in_float64() {
         load();
-        // Of the last one the batches leave a rest: it counts as what it is in sums over images, and not at all in the
+        // In the last case, the batches leave a rest. It counts with its size in sums over images, and not at all in the
         // re-estimation of running statistics.
         for network in ["resnet18", "resnet34", "resnet18-si", "vgg16", "resnet18-rest"] {
             let comparison = compare(&fixture(network)).unwrap();
@@ -206,7 +206,7 @@ mod tests {
         load();
         for coverage in check(&Problem::new().unwrap()).unwrap() {
             assert!(coverage.within[2] >= 0.95, "{coverage:?}");
-            // Stated errors that are far too large would cover everything; for eigenvalues they are bounds.
+            // Errors that are far too large would cover everything; for eigenvalues, they are bounds.
             assert!(coverage.within[0] <= 0.8 || coverage.quantity.contains("eigenvalue"), "{coverage:?}");
         }
     }

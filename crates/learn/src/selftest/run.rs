@@ -1,4 +1,4 @@
-//! Repeats the run of a case.
+//! Repetition of the run of a case.
 
 use safetensors::tensor::Dtype;
 use tch::{Device, Kind, Tensor, no_grad};
@@ -14,10 +14,10 @@ use crate::torch::{Session, policy};
 use crate::train::{Keeps, Kept, State};
 use base::work::Precision;
 
-/// Images of an evaluation's batch. It divides nothing, so that a last incomplete one is met.
+/// Number of images per batch of an evaluation. It divides no set of images, so that there is an incomplete last batch.
 const EVALUATION: usize = 17;
 
-/// Everything that a case expects.
+/// Computes all results that a case expects.
 pub fn run(case: &Case<'_>) -> Result<Results, LearnError> {
     let session = policy::apply(Precision::Fp32).map_err(|error| LearnError::Torch(error.to_string()))?;
     let arithmetic = Arithmetic { device: Device::Cpu, kind: case.kind(), channels_last: false };
@@ -47,7 +47,7 @@ pub fn run(case: &Case<'_>) -> Result<Results, LearnError> {
     Ok(results)
 }
 
-/// Logits and gradient of the first step, before its update.
+/// Computes logits and gradient of the first step, before its update.
 fn first_step(
     network: &Network,
     images: &Images,
@@ -95,7 +95,7 @@ fn curvature(case: &Case<'_>, network: &Network, images: &Images, results: &mut 
     Ok(())
 }
 
-/// The case's Rademacher directions, packed.
+/// Returns the case's Rademacher directions, packed.
 fn directions(case: &Case<'_>, network: &Network) -> Result<Vec<Tensor>, LearnError> {
     let mut by_parameter = Vec::new();
     for entry in network.layout().trained() {
@@ -120,7 +120,7 @@ fn values(tensor: &Tensor) -> Result<Vec<f64>, LearnError> {
     Ok(values)
 }
 
-/// Everything that a network has, by name.
+/// Records all tensors of a network by name.
 fn everything(group: &str, network: &Network, results: &mut Results) -> Result<(), LearnError> {
     for (entry, tensor) in network.tensors() {
         results.insert(format!("{group}/{}", entry.name), values(tensor)?);
@@ -128,7 +128,7 @@ fn everything(group: &str, network: &Network, results: &mut Results) -> Result<(
     Ok(())
 }
 
-/// A packed buffer by parameter name.
+/// Records a packed buffer by parameter name.
 fn packed(group: &str, network: &Network, flat: &Tensor, results: &mut Results) -> Result<(), LearnError> {
     for (entry, tensor) in network.layout().trained().zip(&network.unpack(flat)?) {
         results.insert(format!("{group}/{}", entry.name), values(tensor)?);

@@ -1,4 +1,4 @@
-//! The sketch of Tr ∇²L for many classes, against the exact value.
+//! Check of the sketch of Tr ∇²L for many classes against the exact value.
 
 use tch::{Device, Kind};
 
@@ -12,9 +12,9 @@ use crate::torch::{Session, policy};
 use base::rng::Stream;
 use base::work::{Estimator, InitScheme, Model, ModelName, Precision};
 
-/// Classes.
+/// Number of classes.
 pub const CLASSES: u32 = 100;
-/// Draws of a sketch.
+/// Number of draws of a sketch.
 pub const DRAWS: u32 = 4;
 
 /// A pre-activation ResNet-18 of width 1 with initial weights, and images of noise.
@@ -25,7 +25,7 @@ pub struct ManyClasses {
 }
 
 impl ManyClasses {
-    /// With so many images.
+    /// Creates the network and the given number of images.
     ///
     /// # Errors
     /// If libtorch fails.
@@ -41,7 +41,7 @@ impl ManyClasses {
         Ok(Self { network, images, _session: session })
     }
 
-    /// How often a sketch is as near to the exact value as its standard error says.
+    /// Measures how often a sketch is as near to the exact value as its standard error says.
     ///
     /// # Errors
     /// If libtorch fails.

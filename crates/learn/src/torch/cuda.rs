@@ -9,10 +9,10 @@ use super::library::{Binding, Library};
 use super::loader::file_name;
 use super::shim;
 
-/// Why CUDA cannot be used, and what to do.
+/// The reason why CUDA cannot be used, with a hint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CudaError {
-    /// No NVIDIA driver: most likely no NVIDIA device.
+    /// There is no NVIDIA driver, and so most likely no NVIDIA device.
     #[error("there is no NVIDIA driver: {0}")]
     Driver(String),
     /// The libraries are not installed.
@@ -28,22 +28,22 @@ pub enum CudaError {
     Open {
         /// The library.
         path: PathBuf,
-        /// What the dynamic loader says.
+        /// The message of the dynamic loader.
         reason: String,
     },
-    /// The library is open, but libtorch has asked for it before.
+    /// The library is open, but libtorch had looked for it before.
     #[error("libtorch does not see {} although it is open: this is a defect in wdpipe", .0.display())]
     Unseen(PathBuf),
 }
 
-/// Loads the CUDA half that belongs to the libtorch in `folder`: from there, as in a Python package, or from
-/// `cuda` beside that folder. Returns its file.
+/// Loads the CUDA half of the libtorch in `folder`: from that folder, as in a Python package, or from the folder
+/// `cuda` next to it. Returns the file.
 pub(super) fn load(folder: &Path) -> Result<PathBuf, CudaError> {
     driver().map_err(CudaError::Driver)?;
     open(folder)
 }
 
-/// The same whether or not there is a driver.
+/// Does the work of [`load`] without checking for a driver.
 fn open(folder: &Path) -> Result<PathBuf, CudaError> {
     let apart = folder.with_file_name("cuda");
     let file = file_name("torch_cuda");
@@ -54,8 +54,8 @@ fn open(folder: &Path) -> Result<PathBuf, CudaError> {
         path,
         reason: format!("it is damaged: {damage}; run `ci/setup --cuda` again"),
     })?;
-    // cuDNN opens the compiler for its kernels by a bare name, and that its own half; each gets the one that is open
-    // already. Without them cuDNN does with its ready-made kernels, so a failure is none here.
+    // cuDNN opens the compiler for its kernels by a bare name, and the compiler opens its other half in the same way; each
+    // gets the library that is already open. Without them, cuDNN uses its precompiled kernels, so a failure is ignored here.
     for name in ["libnvrtc-builtins.so.13.0", "libnvrtc.so.13"] {
         for neighbour in [name.to_owned(), format!("../../nvidia/cu13/lib/{name}")] {
             let _ = Library::open(path.with_file_name(neighbour).as_os_str(), Binding::LazyGlobal);
@@ -68,10 +68,11 @@ fn open(folder: &Path) -> Result<PathBuf, CudaError> {
     }
 }
 
-/// The names of the devices that the driver counts. libtorch counts them alike: both see what `CUDA_VISIBLE_DEVICES` lets.
+/// Returns the names of the devices in the driver's order. libtorch has the same order: both see the devices that
+/// `CUDA_VISIBLE_DEVICES` allows.
 ///
 /// # Errors
-/// Why there is no driver, or what it says.
+/// The reason why there is no driver, or the driver's error.
 pub fn devices() -> Result<Vec<String>, String> {
     type Init = unsafe extern "C" fn(flags: u32) -> c_int;
     type Count = unsafe extern "C" fn(count: *mut c_int) -> c_int;
@@ -94,11 +95,11 @@ pub fn devices() -> Result<Vec<String>, String> {
         }
         // CUDA_ERROR_NO_DEVICE.
         (100, _) => Ok(Vec::new()),
-        (0, code) | (code, _) => Err(format!("the driver says error {code}")),
+        (0, code) | (code, _) => Err(format!("the driver returned error {code}")),
     }
 }
 
-/// The driver's name of a device.
+/// Returns the driver's name of a device.
 pub(super) fn name(index: usize) -> Option<String> {
     type Init = unsafe extern "C" fn(flags: u32) -> c_int;
     type Device = unsafe extern "C" fn(device: *mut c_int, index: c_int) -> c_int;
@@ -123,8 +124,8 @@ pub(super) fn name(index: usize) -> Option<String> {
     found.then(|| unsafe { CStr::from_ptr(text.as_ptr()) }.to_string_lossy().into_owned())
 }
 
-/// What chooses and contains the kernels besides libtorch: the versions of cuDNN, cuBLAS and the driver, as they say
-/// themselves. Only after [`load`] has succeeded.
+/// Returns the versions of cuDNN, cuBLAS and the driver, which select and contain the kernels in addition to libtorch. Call
+/// this only after [`load`] has succeeded.
 pub(super) fn versions() -> String {
     type Version = unsafe extern "C" fn() -> usize;
     let version = |name: &CStr| {
@@ -137,7 +138,7 @@ pub(super) fn versions() -> String {
     format!("cuDNN {cudnn}, cuBLAS {cublas}, driver {}", driver_version().unwrap_or("unknown".to_owned()))
 }
 
-/// The driver's version, such as `580.65.06`, from NVIDIA's management library, which comes with it.
+/// Returns the driver's version, such as `580.65.06`, from NVIDIA's management library, which comes with the driver.
 fn driver_version() -> Option<String> {
     type Init = unsafe extern "C" fn() -> c_int;
     type Version = unsafe extern "C" fn(text: *mut c_char, length: u32) -> c_int;

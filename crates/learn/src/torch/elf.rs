@@ -1,44 +1,44 @@
-//! Shared libraries as files: is one whole, which others does it open, and where in it does a hidden name lie?
+//! Shared libraries as files: checks whether a library is complete, which libraries it opens, and where its hidden names are.
 //!
-//! The dynamic loader maps a library that was cut off without a word, and the process ends with a bus error when it
-//! touches what is not there. So all that the headers speak of is looked for in the file first.
+//! The dynamic loader maps a truncated library without an error, and the process ends with a bus error when it
+//! accesses the missing part. So this module first checks that the file contains everything that its headers mention.
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// Why a file is not a whole library.
+/// The reason why a file is not a complete library.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
-    /// It ends too early.
-    #[error("it was cut off: {found} of at least {needed} bytes are there")]
+    /// The file ends too early.
+    #[error("it is truncated: it has {found} of at least {needed} bytes")]
     CutOff {
-        /// Its length.
+        /// Length of the file.
         found: u64,
-        /// The end of the last thing that its headers speak of.
+        /// End of the last part that its headers mention.
         needed: u64,
     },
-    /// It begins as no library of a 64-bit little-endian machine does.
+    /// The file does not begin like a library of a 64-bit little-endian machine.
     #[error("it is not a shared library")]
     NotALibrary,
-    /// It cannot be read; the system's words.
+    /// The file cannot be read: the system's message.
     #[error("{0}")]
     Unreadable(String),
 }
 
-/// Looks at one library.
+/// Checks one library.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The damage of the library.
 pub fn whole(library: &Path) -> Result<(), Damage> {
     if cfg!(target_os = "linux") { Elf::whole(Map::of(library)?.bytes()).map(|_| ()) } else { Ok(()) }
 }
 
-/// Looks at a library and at all that it brings with it from folders that it names itself. Libraries of the system are
-/// not looked at. Returns the first file that is damaged.
+/// Checks a library and all libraries that it opens from folders that it names itself. Libraries of the system are not
+/// checked.
 ///
 /// # Errors
-/// That file, and what is wrong with it.
+/// The first damaged file, and its damage.
 pub fn check(library: &Path) -> Result<(), (PathBuf, Damage)> {
     if !cfg!(target_os = "linux") {
         return Ok(());
@@ -64,8 +64,8 @@ pub fn check(library: &Path) -> Result<(), (PathBuf, Damage)> {
     Ok(())
 }
 
-/// The addresses of names in a library, as offsets from where it is loaded, also of those that the dynamic loader does
-/// not tell. Nothing for what is not there: a library may have been stripped.
+/// Returns the addresses of names in a library, as offsets from its load address. It also finds names that the dynamic loader
+/// does not. A missing name has `None`: a library can be stripped.
 ///
 /// # Errors
 /// If the file cannot be read or is damaged.
@@ -73,16 +73,16 @@ pub fn addresses<const N: usize>(library: &Path, names: [&str; N]) -> Result<[Op
     Ok(Elf::whole(Map::of(library)?.bytes())?.symbols(names))
 }
 
-/// Where something lies in a library, and how large it is.
+/// Place and size of a symbol in a library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Symbol {
-    /// Offset from where the library is loaded.
+    /// Offset from the library's load address.
     pub offset: u64,
-    /// Its bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
-/// A library's bytes, whose headers speak of nothing that is not there.
+/// The bytes of a library, checked to contain everything that its headers mention.
 struct Elf<'a>(&'a [u8]);
 
 // From the System V ABI, "Object Files" and "Program Loading and Dynamic Linking".
@@ -121,18 +121,18 @@ impl<'a> Elf<'a> {
         Ok(elf)
     }
 
-    /// A number of so many bytes; zero past the end.
+    /// Returns a number of `bytes` bytes; zero past the end.
     fn number(&self, at: u64, bytes: usize) -> u64 {
         let slice = usize::try_from(at).ok().and_then(|at| self.0.get(at..at.checked_add(bytes)?));
         slice.map_or(0, |slice| slice.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
-    /// Where the headers of segments are, and how many.
+    /// Returns the position and number of the headers of segments.
     fn programs(&self) -> (u64, u64) {
         (self.number(32, 8), self.number(56, 2))
     }
 
-    /// Where the headers of sections are, and how many.
+    /// Returns the position and number of the headers of sections.
     fn sections(&self) -> (u64, u64) {
         (self.number(40, 8), self.number(60, 2))
     }
@@ -147,14 +147,14 @@ impl<'a> Elf<'a> {
         (0..number).map(move |i| start.saturating_add(64 * i))
     }
 
-    /// The text at a place, up to its NUL.
+    /// Returns the text at a place, up to its NUL.
     fn text(&self, at: u64) -> &'a str {
         let rest = usize::try_from(at).ok().and_then(|at| self.0.get(at..)).unwrap_or_default();
         let end = rest.iter().position(|byte| *byte == 0).unwrap_or(0);
         std::str::from_utf8(&rest[..end]).unwrap_or_default()
     }
 
-    /// Where in the file the bytes of an address are.
+    /// Returns the position in the file of the bytes at an address.
     fn place(&self, address: u64) -> Option<u64> {
         let holds = |at: &u64| {
             let (start, length) = (self.number(at + 16, 8), self.number(at + 32, 8));
@@ -164,7 +164,7 @@ impl<'a> Elf<'a> {
         Some(address - self.number(at + 16, 8) + self.number(at + 8, 8))
     }
 
-    /// The texts of the dynamic section's entries with one of these tags.
+    /// Returns the texts of the dynamic section's entries with one of the tags.
     fn dynamic(&self, tags: &'static [u64]) -> impl Iterator<Item = &'a str> {
         let section = self.segments().find(|at| self.number(*at, 4) == DYNAMIC);
         let (start, length) = section.map_or((0, 0), |at| (self.number(at + 8, 8), self.number(at + 32, 8)));
@@ -176,12 +176,12 @@ impl<'a> Elf<'a> {
         texts.collect::<Vec<_>>().into_iter()
     }
 
-    /// The libraries that it opens, by name.
+    /// Returns the names of the libraries that this library opens.
     fn needed(&self) -> impl Iterator<Item = &'a str> {
         self.dynamic(&[NEEDED])
     }
 
-    /// The folders in which it looks for them.
+    /// Returns the folders in which this library looks for them.
     fn folders(&self) -> impl Iterator<Item = &'a str> {
         self.dynamic(&FOLDERS).flat_map(|list| list.split(':'))
     }
@@ -210,7 +210,7 @@ impl<'a> Elf<'a> {
     }
 }
 
-/// A file in memory, read as it is looked at: libtorch has 450 MB, of which little is needed.
+/// A file mapped into memory, so that only the used parts are read: libtorch has 450 MB, of which little is needed.
 struct Map {
     start: *mut libc::c_void,
     length: usize,
@@ -240,8 +240,8 @@ impl Map {
         if self.length == 0 {
             return &[];
         }
-        // SAFETY: `length` bytes are mapped at `start` as long as `self` lives. Libraries are replaced by others of the
-        // same name, not written over.
+        // SAFETY: `length` bytes are mapped at `start` as long as `self` lives. Libraries are replaced by new files of the
+        // same name, not overwritten.
         unsafe { std::slice::from_raw_parts(self.start.cast(), self.length) }
     }
 }
@@ -249,7 +249,7 @@ impl Map {
 impl Drop for Map {
     fn drop(&mut self) {
         if self.length > 0 {
-            // SAFETY: mapped in `of`, and nothing borrows from it any more.
+            // SAFETY: mapped in `of`, and no longer borrowed.
             unsafe { libc::munmap(self.start, self.length) };
         }
     }
@@ -275,7 +275,7 @@ mod tests {
     fn a_library_cut_off_anywhere_is_refused() {
         let map = Map::of(&library("libc10.so")).unwrap();
         let all = map.bytes();
-        // A few bytes at the end may belong to nothing.
+        // A few bytes at the end can be unused.
         let lengths = [1, 5, 6, 63, 64, 100, 4096, all.len() / 2, all.len() - 4096];
         for length in (0..all.len() - 4096).step_by(9973).chain(lengths).skip(1) {
             assert!(matches!(Elf::whole(&all[..length]), Err(Damage::CutOff { .. })), "{length}");
@@ -291,7 +291,7 @@ mod tests {
         let (cut, whole) = (folder.path().join("libgomp.so.1"), std::fs::read(library("libgomp.so.1")).unwrap());
         std::fs::remove_file(&cut).unwrap();
         std::fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
-        // Found from a folder that its neighbours are linked into, as a set-up from a PyTorch package does it.
+        // The library is found through a folder of links, as set up from a PyTorch package.
         let (path, damage) = check(&folder.path().join("libtorch_cpu.so")).unwrap_err();
         assert_eq!((path.file_name(), matches!(damage, Damage::CutOff { .. })), (cut.file_name(), true));
     }
@@ -303,7 +303,7 @@ mod tests {
             assert_eq!(Elf::whole(bytes).err(), Some(Damage::NotALibrary));
         }
         assert!(Elf::whole(no_library[0]).is_err());
-        // Headers that speak of absurd places.
+        // Headers with impossible positions.
         let mut absurd = vec![0xff; 8192];
         absurd[..6].copy_from_slice(b"\x7fELF\x02\x01");
         assert!(Elf::whole(&absurd).is_err());

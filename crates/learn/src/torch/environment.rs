@@ -1,7 +1,7 @@
-//! When the environment variables by which libtorch and its libraries choose how to compute are settled.
+//! Settles the environment variables that determine how libtorch and its libraries compute.
 //!
-//! It is done once, by the thread that is about to start others: setting a variable while another thread reads one
-//! is undefined in C, and each library reads its own at some moment of its choosing.
+//! This is done once, by the thread that is about to start others: setting a variable while another thread reads one
+//! is undefined in C, and each library can read its variables at any time.
 
 use std::sync::OnceLock;
 
@@ -10,8 +10,8 @@ use base::work::Policy;
 
 static SETTLED: OnceLock<Policy> = OnceLock::new();
 
-/// Sets the variables of a policy; says whether it is the one that holds. The first one holds for the whole process, so a
-/// later call changes nothing. To be called before other threads start, if they may compute.
+/// Sets the variables of a policy, and returns whether this policy is in force. The first policy is in force for the whole
+/// process, so a later call changes nothing. Call this function before starting other threads that can compute.
 pub fn settle(policy: Policy) -> bool {
     let held = SETTLED.get_or_init(|| {
         variables::put_in_force(policy);
@@ -20,7 +20,7 @@ pub fn settle(policy: Policy) -> bool {
     *held == policy
 }
 
-/// The policy whose variables are set, if one was settled.
+/// Returns the policy whose variables are set, if one was settled.
 pub fn settled() -> Option<Policy> {
     SETTLED.get().copied()
 }

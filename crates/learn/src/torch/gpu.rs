@@ -1,5 +1,5 @@
-//! What CUDA does beyond tch: a stream for each thread, steps that are recorded once and replayed, free memory. The
-//! functions are those of `gpu.cpp`, which `ci/setup` compiles; without them all works, but slower.
+//! Functions of CUDA that tch does not have: a stream for each thread, steps that are recorded once and replayed, free
+//! memory. They are in `gpu.cpp`, which `ci/setup` compiles. Without them, everything works, but slower.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::transmute;
@@ -15,21 +15,21 @@ use super::loader::file_name;
 
 static GPU: OnceLock<Result<Gpu, String>> = OnceLock::new();
 
-/// Held while a recording is made or freed: libtorch keeps a list of them without a lock.
+/// Lock held while a recording is made or freed: libtorch keeps a list of recordings without a lock.
 static RECORDING: Mutex<()> = Mutex::new(());
 
-/// Recordings that are being made, and when the last one ended.
+/// Number of recordings that are being made, and when the last one ended.
 static MAKING: Mutex<(usize, Option<Instant>)> = Mutex::new((0, None));
 
-/// A stage may take so long to hear that it has no memory.
+/// Longest time until a stage notices that memory was refused.
 const LATELY: Duration = Duration::from_secs(1);
 
 fn one_at_a_time() -> MutexGuard<'static, ()> {
-    // It guards nothing of ours, so a panic of another holder leaves nothing half-made behind.
+    // The lock guards no data of ours, so a panic of another holder cannot leave inconsistent data.
     RECORDING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// While it lives a recording is being made.
+/// A guard: while it lives, a recording is being made.
 struct Producer;
 
 impl Producer {
@@ -46,15 +46,15 @@ impl Drop for Producer {
     }
 }
 
-/// Whether a step is being recorded, or was a moment ago. Meanwhile libtorch cannot give back the memory that it keeps for
-/// later, so that others may be refused some although there is enough.
+/// Checks whether a step is being recorded, or was a moment ago. During a recording, libtorch cannot release its cached memory,
+/// so other stages can be refused memory although there is enough.
 pub fn recorded_lately() -> bool {
     let (producer, ended) = *MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     producer > 0 || ended.is_some_and(|ended| ended.elapsed() < LATELY)
 }
 
-/// How often a device has refused memory until now, to any thread of the process; 0 of a processor. A library that is refused
-/// memory computes in another way, which may give other bits.
+/// Returns how often a device has refused memory to any thread of the process so far; 0 for a CPU. A library that is refused
+/// memory computes in another way, which can give other bits.
 pub fn refusals(device: tch::Device) -> u64 {
     match (device, gpu()) {
         (tch::Device::Cuda(number), Ok(gpu)) => gpu.refusals(number).unwrap_or(0),
@@ -62,28 +62,27 @@ pub fn refusals(device: tch::Device) -> u64 {
     }
 }
 
-/// The functions, once the CUDA half of libtorch was loaded.
+/// Returns the functions, after the CUDA half of libtorch was loaded.
 ///
 /// # Errors
-/// Why they are not there.
+/// The reason why they are missing.
 pub fn gpu() -> Result<&'static Gpu, String> {
     GPU.get().map_or_else(|| Err("CUDA was not loaded".to_owned()), |gpu| gpu.as_ref().map_err(Clone::clone))
 }
 
-/// Gives the calling thread a stream of its own on a GPU, so that threads share it at the same time; on a processor there is
-/// nothing to do.
+/// Gives the calling thread its own stream on a GPU, so that threads can use the GPU at the same time. Does nothing on a CPU.
 ///
 /// # Errors
-/// What CUDA says.
+/// The error of CUDA.
 pub fn own_stream(device: tch::Device) -> Result<(), String> {
     match (device, gpu()) {
         (tch::Device::Cuda(number), Ok(gpu)) => gpu.own_stream(number),
-        // Without the functions all share the default stream.
+        // Without the functions, all threads share the default stream.
         _ => Ok(()),
     }
 }
 
-/// A copy of a tensor on the host, when the device has written it.
+/// Returns a copy of a tensor on the host, after waiting for the device.
 ///
 /// # Errors
 /// If libtorch fails.
@@ -92,11 +91,11 @@ pub fn to_host(tensor: &tch::Tensor) -> Result<tch::Tensor, tch::TchError> {
         Ok(gpu) if tensor.device().is_cuda() => gpu.to_host(tensor).ok(),
         _ => None,
     }
-    // Ordinary memory may be there where such memory is not.
+    // Ordinary host memory can be available when pinned memory is not.
     .map_or_else(|| tensor.f_to_device(tch::Device::Cpu), Ok)
 }
 
-/// Opens `libwdpipe_cuda` in `folder`, after the CUDA half of libtorch, from which it takes what it needs.
+/// Opens `libwdpipe_cuda` in `folder`. The CUDA half of libtorch, whose functions it uses, must already be open.
 pub(super) fn open(folder: &Path) {
     GPU.get_or_init(|| {
         let path = folder.join(file_name("wdpipe_cuda"));
@@ -150,14 +149,15 @@ impl Gpu {
     }
 
     fn own_stream(&self, device: usize) -> Result<(), String> {
-        // SAFETY: a plain value in.
+        // SAFETY: the argument is a plain value.
         self.done(unsafe { (self.own_stream)(c_int::try_from(device).unwrap_or(c_int::MAX)) })
     }
 
-    /// Records what `action` gives the calling thread's stream, instead of doing it; with the tensors that `action` returned.
+    /// Records the work that `action` submits to the calling thread's stream, instead of doing it. The recording includes the
+    /// tensors that `action` returned.
     ///
     /// # Errors
-    /// What `action` or CUDA says; nothing was done then.
+    /// The error of `action` or CUDA. Nothing was done then.
     pub fn record<T>(&'static self, action: impl FnOnce() -> Result<T, String>) -> Result<Recording<T>, String> {
         let alone = one_at_a_time();
         let producer = Producer::begin();
@@ -167,13 +167,13 @@ impl Gpu {
         let graph = Graph { gpu: self, graph: NonNull::new(graph).ok_or("there is no graph")? };
         // A panic must not leave the stream recording.
         let made = catch_unwind(AssertUnwindSafe(action));
-        // SAFETY: the graph is one that was begun, by this thread.
+        // SAFETY: the recording of this graph was begun by this thread.
         let ended = self.done(unsafe { (self.capture_end)(graph.graph.as_ptr()) });
-        // Freeing a graph takes the lock too.
+        // Freeing a graph takes the lock too, so release it.
         drop((producer, alone));
         match (made, ended) {
             (Ok(Ok(made)), Ok(())) => Ok(Recording { made, graph }),
-            // What was made lies in the graph's memory: it goes first, here as everywhere.
+            // The results are in the graph's memory, so they must be dropped first.
             (Ok(Ok(made)), Err(reason)) => {
                 drop(made);
                 Err(reason)
@@ -198,11 +198,11 @@ impl Gpu {
         // SAFETY: a live tensor, and a pointer to a live variable.
         self.done(unsafe { (self.to_host)(tensor.as_ptr().cast(), &raw mut copy) })?;
         let copy = NonNull::new(copy).ok_or("there is no copy")?;
-        // SAFETY: a tensor that was made for us, as tch's own functions make theirs.
+        // SAFETY: the tensor was created for us in the same way as by tch's own functions.
         Ok(unsafe { tch::Tensor::from_ptr(copy.as_ptr().cast()) })
     }
 
-    /// Bytes of a device that no process holds, and all of them; `None` if CUDA does not say.
+    /// Returns the number of free and of all bytes of a device; `None` if CUDA does not report them.
     pub fn memory(&self, device: usize) -> Option<(u64, u64)> {
         let (mut free, mut total) = (0, 0);
         let device = c_int::try_from(device).unwrap_or(c_int::MAX);
@@ -215,7 +215,7 @@ impl Gpu {
         if well {
             return Ok(());
         }
-        // SAFETY: a NUL-terminated text of the calling thread, copied before its next call.
+        // SAFETY: the text is NUL-terminated, belongs to the calling thread, and is copied before its next call.
         Err(unsafe { CStr::from_ptr((self.error)()) }.to_string_lossy().into_owned())
     }
 }
@@ -227,34 +227,34 @@ unsafe fn on_graph(address: *mut c_void) -> unsafe extern "C" fn(*mut c_void) ->
     unsafe { transmute::<*mut c_void, unsafe extern "C" fn(*mut c_void) -> bool>(address) }
 }
 
-/// Work of a GPU that was recorded once, with what it yields. It reads and writes the memory of the tensors that it was
-/// recorded with, which the caller keeps: they are to be dropped after it.
+/// Recorded work of a GPU, with its results. It reads and writes the memory of the tensors that it was recorded with. The
+/// caller keeps these tensors, and must drop them after the recording.
 #[derive(Debug)]
 pub struct Recording<T> {
-    /// What it yields, anew with every replay. It lies in the graph's memory; fields are dropped in their order, so it is let
-    /// go before that is freed.
+    /// The results, overwritten by every replay. They are in the graph's memory. Fields are dropped in their order, so the
+    /// results are dropped before the graph is freed.
     pub made: T,
     graph: Graph,
 }
 
-/// A graph of CUDA's and its memory, which are freed with it.
+/// A CUDA graph and its memory, which are freed on drop.
 #[derive(Debug)]
 struct Graph {
     gpu: &'static Gpu,
     graph: NonNull<c_void>,
 }
 
-// SAFETY: a graph belongs to no thread; it is only used by the one that has it.
+// SAFETY: a graph is not bound to a thread, and only the thread that owns it uses it.
 unsafe impl Send for Graph {}
 
 impl<T> Recording<T> {
-    /// Gives the calling thread's stream what was recorded.
+    /// Submits the recorded work to the calling thread's stream.
     ///
     /// # Errors
-    /// What CUDA says.
+    /// The error of CUDA.
     pub fn replay(&self) -> Result<(), String> {
         let Graph { gpu, graph } = &self.graph;
-        // SAFETY: the graph lives, and was ended.
+        // SAFETY: the graph lives, and its recording was ended.
         gpu.done(unsafe { (gpu.replay)(graph.as_ptr()) })
     }
 }
@@ -262,7 +262,7 @@ impl<T> Recording<T> {
 impl Drop for Graph {
     fn drop(&mut self) {
         let _alone = one_at_a_time();
-        // SAFETY: nobody else has it.
+        // SAFETY: the graph has no other owner.
         unsafe { (self.gpu.free)(self.graph.as_ptr()) };
     }
 }
@@ -279,7 +279,7 @@ mod tests {
         assert!(Library::open(Path::new("/nowhere/libwdpipe_cuda.so").as_os_str(), Binding::NowLocal).is_err());
     }
 
-    /// What happened to graphs and to what lies in their memory, in this thread, in order.
+    /// Fake functions that log, per thread, what happens to graphs and to the results in their memory.
     mod fake {
         use super::*;
         use std::cell::{Cell, RefCell};
@@ -368,7 +368,7 @@ mod tests {
         recording.replay().unwrap();
         drop(recording);
         assert_eq!(fake::taken(), ["ended", "replayed", "let go", "freed"]);
-        // Also where the recording failed after all.
+        // The same holds if ending the recording fails.
         fake::ENDS.set(false);
         assert_eq!(fake::GPU.record(|| Ok(fake::Made)).err().as_deref(), Some("refused"));
         assert_eq!(fake::taken(), ["ended", "let go", "freed"]);

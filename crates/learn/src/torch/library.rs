@@ -1,53 +1,53 @@
-//! A shared library opened while the program runs.
+//! Shared libraries that are opened at run time.
 
 use std::ffi::{CStr, CString, OsStr, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::ptr::NonNull;
 
-/// An open shared library. It stays open for the rest of the process: code and data of libtorch are reached
-/// from everywhere, so there is no moment at which closing it would be right.
+/// An open shared library. It stays open for the rest of the process: code and data of libtorch are used
+/// everywhere, so closing it would never be safe.
 #[derive(Debug, Clone, Copy)]
 pub struct Library(NonNull<c_void>);
 
-/// When the names that a library takes from others are resolved, and who sees its own.
+/// When the names that a library imports are resolved, and whether other libraries see its own names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Binding {
     /// On first use; libraries opened later see its names.
     LazyGlobal,
     /// On first use; its names are found through [`Library::symbol`] only.
     LazyLocal,
-    /// At once, so that a missing one is an error now; libraries opened later see its names.
+    /// At once, so that a missing name is an error immediately; libraries opened later see its names.
     NowGlobal,
     /// At once; its names are found through [`Library::symbol`] only.
     NowLocal,
 }
 
 impl Library {
-    /// Opens a library by its path, or by its bare name where the system looks for libraries.
+    /// Opens a library by its path, or by its bare name in the system's search path.
     ///
     /// # Errors
-    /// What the dynamic loader says.
+    /// The message of the dynamic loader.
     pub fn open(path: &OsStr, binding: Binding) -> Result<Self, String> {
-        let name = CString::new(path.as_bytes()).map_err(|_| "its name holds a NUL byte".to_owned())?;
+        let name = CString::new(path.as_bytes()).map_err(|_| "its name contains a NUL byte".to_owned())?;
         let flags: c_int = match binding {
             Binding::LazyGlobal => libc::RTLD_LAZY | libc::RTLD_GLOBAL,
             Binding::LazyLocal => libc::RTLD_LAZY | libc::RTLD_LOCAL,
             Binding::NowGlobal => libc::RTLD_NOW | libc::RTLD_GLOBAL,
             Binding::NowLocal => libc::RTLD_NOW | libc::RTLD_LOCAL,
         };
-        // SAFETY: `name` is a NUL-terminated string that outlives the call. The library's initialisers run: it
-        // is libtorch, its bindings or the NVIDIA driver, named by ci/setup or by the person who runs the program.
+        // SAFETY: `name` is a NUL-terminated string that outlives the call. The library's initialisers run: the library
+        // is libtorch, its bindings or the NVIDIA driver, named by ci/setup or by the user.
         let handle = unsafe { libc::dlopen(name.as_ptr(), flags) };
         NonNull::new(handle).map(Self).ok_or_else(last_error)
     }
 
-    /// The address of a function or variable of any library that was opened for all to see.
+    /// Returns the address of a function or variable in any library whose names are global.
     pub fn symbol_of_any(name: &CStr) -> Option<NonNull<c_void>> {
         // SAFETY: `name` is NUL-terminated.
         NonNull::new(unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) })
     }
 
-    /// The address of a function or variable.
+    /// Returns the address of a function or variable.
     pub fn symbol(self, name: &CStr) -> Option<NonNull<c_void>> {
         // SAFETY: the handle came from dlopen and is never closed; `name` is NUL-terminated.
         NonNull::new(unsafe { libc::dlsym(self.0.as_ptr(), name.as_ptr()) })
@@ -55,7 +55,7 @@ impl Library {
 }
 
 fn last_error() -> String {
-    // SAFETY: the returned text is NUL-terminated and is copied before anything else could replace it; on
+    // SAFETY: the returned text is NUL-terminated and is copied before another call could replace it; on
     // Linux and macOS it belongs to the calling thread.
     let text = unsafe {
         let text = libc::dlerror();

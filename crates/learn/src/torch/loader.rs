@@ -1,4 +1,4 @@
-//! Finds libtorch, opens it and connects tch's functions to it.
+//! Finds libtorch, opens it, and connects tch's functions to it.
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -13,55 +13,55 @@ use super::shim;
 use super::{caches, elf};
 use base::work::Policy;
 
-/// The version of libtorch that tch 0.24 is made for. Another one has other functions, and other numbers.
+/// The version of libtorch that tch 0.24 requires. Other versions have other functions and compute other numbers.
 pub const VERSION: &str = "2.11.0";
 
-/// Where libtorch may be.
+/// Where to look for libtorch.
 #[derive(Debug, Clone, Default)]
 pub struct Libraries {
     /// A folder that the user names (`WDPIPE_LIBTORCH`): libtorch's root or its `lib`, also that of a Python
-    /// package. Nowhere else is looked for libtorch then.
+    /// package. Only this folder is searched for libtorch then.
     pub chosen: Option<PathBuf>,
-    /// The program's own file. Beside it a `libtorch/lib` is looked for, and above it the `.libtorch` of the
-    /// checkout that it was built in. After these comes the checkout where it was compiled.
+    /// The program's own file. The search covers `libtorch/lib` next to it, `.libtorch` in the checkout above it, and then
+    /// the checkout where the program was compiled.
     pub program: Option<PathBuf>,
-    /// The numeric policy. One holds for the whole process.
+    /// The numeric policy, which is the same for the whole process.
     pub policy: Policy,
 }
 
-/// Why libtorch could not be loaded, and what to do.
+/// The reason why libtorch could not be loaded, with a hint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
     /// The library is in none of the folders.
-    #[error("{file} is not in {}: run `ci/setup`, or name libtorch's folder in WDPIPE_LIBTORCH", list(.searched))]
+    #[error("{file} is not in {}: run `ci/setup`, or set WDPIPE_LIBTORCH to libtorch's folder", list(.searched))]
     NotFound {
         /// The file that is missing.
         file: String,
         /// The folders in the order in which they were searched.
         searched: Vec<PathBuf>,
     },
-    /// The library is there but cannot be opened.
+    /// The library exists but cannot be opened.
     #[error("cannot open {}: {reason}", .path.display())]
     Open {
         /// The library.
         path: PathBuf,
-        /// What the dynamic loader says.
+        /// The message of the dynamic loader.
         reason: String,
     },
-    /// The library, or one that it brings with it, is damaged.
+    /// The library, or one that it opens, is damaged.
     #[error("{} is damaged: {damage}; run `ci/setup` again", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The damage of the file.
         damage: elf::Damage,
     },
     /// The library is another version.
-    #[error("libtorch in {} is version {found}, and {VERSION} is needed: run `ci/setup`", .folder.display())]
+    #[error("libtorch in {} is version {found}, but {VERSION} is required: run `ci/setup`", .folder.display())]
     Version {
-        /// Where it was found.
+        /// The folder where it was found.
         folder: PathBuf,
-        /// Its version.
+        /// The version found.
         found: String,
     },
     /// The bindings were compiled from other sources than the program.
@@ -72,10 +72,10 @@ pub enum LoadError {
         /// The missing function.
         name: &'static str,
     },
-    /// The portable policy is not to be had here.
-    #[error("the policy `portable` needs {0}; `--set policy=native` computes here, under other keys")]
+    /// The portable policy is not possible on this machine.
+    #[error("the policy `portable` needs {0}; to compute here with other keys, use `--set policy=native`")]
     Portable(String),
-    /// Another policy holds in this process.
+    /// Another policy is in force in this process.
     #[error("libtorch was loaded under another numeric policy in this process")]
     OtherPolicy,
     /// A library was opened but refused its settings.
@@ -87,7 +87,7 @@ pub enum LoadError {
 #[derive(Debug)]
 pub struct Loaded {
     folder: PathBuf,
-    /// Where tch's C++ half lies, and what was compiled with it.
+    /// Folder of tch's C++ half, and of the libraries compiled with it.
     bindings: PathBuf,
     version: String,
     cpu_capability: String,
@@ -96,27 +96,27 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// The folder that libtorch was loaded from.
+    /// Returns the folder from which libtorch was loaded.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// libtorch's version, as it says itself.
+    /// Returns the version that libtorch reports.
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// The instruction set that libtorch's kernels use on this processor, such as `AVX2`.
+    /// Returns the instruction set that libtorch's kernels use on this processor, such as `AVX2`.
     pub fn cpu_capability(&self) -> &str {
         &self.cpu_capability
     }
 
-    /// The numeric policy that holds.
+    /// Returns the numeric policy in force.
     pub fn policy(&self) -> Policy {
         self.policy
     }
 
-    /// Loads the CUDA half, once; later calls repeat the first answer.
+    /// Loads the CUDA half once. Later calls return the first result.
     ///
     /// # Errors
     /// If there is no NVIDIA driver, the libraries are not installed or cannot be opened.
@@ -129,34 +129,34 @@ impl Loaded {
         loaded.as_deref().map_err(Clone::clone)
     }
 
-    /// The file of the CUDA half, if it was loaded.
+    /// Returns the file of the CUDA half, if it was loaded.
     pub fn cuda(&self) -> Option<&Path> {
         self.cuda.get()?.as_deref().ok()
     }
 
-    /// How many CUDA devices can be used: none before [`Self::load_cuda`] has succeeded.
+    /// Returns the number of usable CUDA devices: none before [`Self::load_cuda`] has succeeded.
     pub fn cuda_devices(&self) -> usize {
         let count = if self.cuda().is_some() { tch::Cuda::device_count() } else { 0 };
         usize::try_from(count).unwrap_or(0)
     }
 
-    /// The name of a CUDA device, such as `NVIDIA H100 80GB HBM3`, as the driver gives it.
+    /// Returns the driver's name of a CUDA device, such as `NVIDIA H100 80GB HBM3`.
     pub fn cuda_name(&self, index: usize) -> Option<String> {
         if index < self.cuda_devices() { cuda::name(index) } else { None }
     }
 
-    /// The versions of cuDNN, cuBLAS and the driver, by which the kernels of a CUDA device are chosen.
+    /// Returns the versions of cuDNN, cuBLAS and the driver, which determine the kernels of a CUDA device.
     pub fn cuda_versions(&self) -> String {
         cuda::versions()
     }
 }
 
-/// Loads libtorch, once; later calls return what the first successful one loaded, whatever they name. Afterwards
+/// Loads libtorch once. Later calls return the libtorch of the first successful call, whatever folders they name. Afterwards,
 /// tensor operations work in every thread, under the strict policy in IEEE float32 ([`super::policy`]); each
-/// thread that computes calls [`super::policy::enter_thread`] or [`super::policy::apply`] first.
+/// thread that computes must call [`super::policy::enter_thread`] or [`super::policy::apply`] first.
 ///
 /// # Errors
-/// If libtorch or its bindings are not found, cannot be opened or are of another version; each says what to do.
+/// If libtorch or its bindings are not found, cannot be opened or have another version. Each message includes a hint.
 pub fn load(libraries: &Libraries) -> Result<&'static Loaded, LoadError> {
     static LOADED: OnceLock<Loaded> = OnceLock::new();
     static LOADING: Mutex<()> = Mutex::new(());
@@ -170,7 +170,7 @@ pub fn load(libraries: &Libraries) -> Result<&'static Loaded, LoadError> {
     if !environment::settle(libraries.policy) {
         return Err(LoadError::OtherPolicy);
     }
-    // The guarded value is empty, so a panic of another holder leaves nothing half-made behind.
+    // The guarded value is empty, so a panic of another holder cannot leave inconsistent data.
     let _loading = LOADING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     match LOADED.get() {
         Some(loaded) => fits(loaded),
@@ -188,16 +188,16 @@ fn open(libraries: &Libraries) -> Result<Loaded, LoadError> {
         None => find("torch_cpu", defaults.clone())?,
     };
     let folder = torch.parent().unwrap_or(Path::new("/")).to_owned();
-    // The bindings belong to the program more than to libtorch, which may be another checkout's.
+    // The bindings belong to the program rather than to libtorch, which can come from another checkout.
     let bindings = find("tch", defaults.into_iter().chain([folder.clone()]).collect())?;
 
     if libraries.policy == Policy::Portable {
-        // libtorch takes its word that the instructions are there.
+        // libtorch does not check that the instructions exist.
         portable_on(&Processor::here())?;
     }
     elf::check(&torch).map_err(|(path, damage)| LoadError::Damaged { path, damage })?;
     elf::whole(&bindings).map_err(|damage| LoadError::Damaged { path: bindings.clone(), damage })?;
-    // Opened by its path first: the bindings, and later the CUDA half, name it without one and get this one.
+    // libtorch is opened first, by its path: the bindings, and later the CUDA half, name it without a path and get this one.
     let opened = open_library(&torch, Binding::LazyGlobal)?;
     if libraries.policy == Policy::Portable {
         let unfit =
@@ -220,10 +220,10 @@ fn open(libraries: &Libraries) -> Result<Loaded, LoadError> {
     Ok(Loaded { folder, bindings, version, cpu_capability, policy, cuda: OnceLock::new() })
 }
 
-/// What the portable policy asks of a processor.
+/// The properties of a processor that the portable policy requires.
 struct Processor {
     architecture: &'static str,
-    /// Those of the instruction sets that libtorch's kernels for AVX2 use which are missing.
+    /// The missing ones of the instruction sets that libtorch's kernels for AVX2 use.
     missing: Vec<&'static str>,
 }
 
@@ -252,7 +252,7 @@ fn portable_on(processor: &Processor) -> Result<(), LoadError> {
     Err(LoadError::Portable(format!("an x86-64 processor with AVX2, FMA and F16C, and this one {lacks}")))
 }
 
-/// Folders that are searched when the user names none.
+/// Returns the folders that are searched if the user names none.
 fn default_folders(program: Option<&Path>) -> Vec<PathBuf> {
     let beside = program.and_then(Path::parent);
     let above = beside.into_iter().flat_map(|folder| folder.ancestors().skip(2).take(2)); // target/release, target/debug/deps
@@ -263,7 +263,7 @@ fn default_folders(program: Option<&Path>) -> Vec<PathBuf> {
     folders
 }
 
-/// The first of the folders' library of this name, by its true path: libraries find their neighbours from there.
+/// Finds a library in the first folder that has it. Returns its real path, because libraries find their neighbours from there.
 fn find(name: &str, searched: Vec<PathBuf>) -> Result<PathBuf, LoadError> {
     let file = file_name(name);
     match searched.iter().find_map(|folder| folder.join(&file).canonicalize().ok()) {
@@ -272,7 +272,7 @@ fn find(name: &str, searched: Vec<PathBuf>) -> Result<PathBuf, LoadError> {
     }
 }
 
-/// The file name of a library: `libNAME.so`, on macOS `libNAME.dylib`.
+/// Returns the file name of a library: `libNAME.so`, on macOS `libNAME.dylib`.
 pub(super) fn file_name(name: &str) -> String {
     format!("{}{name}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX)
 }
@@ -281,7 +281,7 @@ fn open_library(path: &Path, binding: Binding) -> Result<Library, LoadError> {
     Library::open(path.as_os_str(), binding).map_err(|reason| LoadError::Open { path: path.to_owned(), reason })
 }
 
-/// Points every jump at its function. Nothing is written unless all are there.
+/// Points every jump to its function. Nothing is written unless all functions exist.
 fn connect(library: Library, path: &Path) -> Result<(), LoadError> {
     let address = |name: &'static str| {
         let symbol = CString::new(name).ok().and_then(|name| library.symbol(&name));
@@ -294,7 +294,7 @@ fn connect(library: Library, path: &Path) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// The version in libtorch's build settings, for example `..., TORCH_VERSION=2.11.0, USE_CUDA=ON, ...`.
+/// Returns the version in libtorch's build settings, for example `..., TORCH_VERSION=2.11.0, USE_CUDA=ON, ...`.
 fn version(config: &str) -> String {
     let rest = config.split("TORCH_VERSION=").nth(1).unwrap_or("unknown");
     rest.chars().take_while(|c| !c.is_whitespace() && *c != ',').collect()
@@ -308,7 +308,7 @@ fn list(folders: &[PathBuf]) -> String {
 mod jumps {
     use std::sync::atomic::AtomicPtr;
 
-    /// Where an entry points until it is connected. A panic cannot leave a function of this kind, so it ends
+    /// The target of an entry until it is connected. A panic cannot leave an `extern "C"` function, so it ends
     /// the process.
     extern "C" fn not_loaded() -> ! {
         panic!("a tensor operation was called before torch::load: this is a defect in wdpipe")

@@ -1,24 +1,24 @@
-//! How memory is kept between steps.
+//! Memory that the process keeps between steps.
 
-/// Bytes from which on a piece of memory is taken from the system by itself: the most that glibc takes.
+/// Size in bytes from which a piece of memory is allocated from the system separately: the largest value that glibc accepts.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const APART: i32 = 32 << 20;
 
-/// Bytes that are taken from the system at once.
+/// Number of bytes that are allocated from the system at once.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const AT_ONCE: i32 = 64 << 20;
 
-/// Has the process keep memory that was freed. libtorch frees the activations of every step, and takes them again in the
-/// next; by default glibc gives those of threads back to the system each time, and what the system then clears again took
-/// 4 to 12 % of a step (docs/performance.md). Threads keep theirs apart: with one place for all they wait for its lock, which
-/// took a fifth of a step of two tiny networks side by side. To be called before the first thread starts; elsewhere nothing
-/// is done.
+/// Makes the process keep memory that was freed. libtorch frees the activations of every step and allocates them again in the
+/// next. By default, glibc returns the memory of threads to the system each time, and clearing it again took 4 to 12 % of a
+/// step (docs/performance.md). Each thread keeps its own memory: with common memory, threads waited for its lock, which took a
+/// fifth of a step of two tiny networks side by side. Call this function before the first thread starts. It does nothing on
+/// systems without glibc.
 pub fn keep_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     for (setting, value) in
         [(libc::M_TRIM_THRESHOLD, i32::MAX), (libc::M_MMAP_THRESHOLD, APART), (libc::M_TOP_PAD, AT_ONCE)]
     {
-        // SAFETY: plain values. A setting that is refused leaves what is usual.
+        // SAFETY: plain values. If a setting is refused, the default remains.
         unsafe { libc::mallopt(setting, value) };
     }
 }

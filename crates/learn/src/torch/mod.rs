@@ -1,14 +1,13 @@
-//! libtorch: loaded when the first stage needs it, and held to one numeric policy.
+//! libtorch: loaded when the first stage needs it, and restricted to one numeric policy.
 //!
-//! Linking libtorch would cost every start of the program 0.3 s and make it unusable without libtorch. So
-//! nothing is linked. tch's functions are one jump each through a table (written by `build.rs`), which [`load`]
+//! Linking libtorch would add 0.3 s to every start of the program, and make it unusable without libtorch. So
+//! nothing is linked. Each of tch's functions is one jump through a table (written by `build.rs`), which [`load`]
 //! fills from `libtch.so`, tch's C++ half as compiled by `ci/setup`. Calling a tensor operation before [`load`]
-//! ends the process with a clear message. [`Loaded::load_cuda`] brings the CUDA half in where there is one, so
-//! that the same program serves both.
+//! ends the process with a clear message. [`Loaded::load_cuda`] loads the CUDA half if there is one, so that the
+//! same program works with and without CUDA.
 //!
-//! What tch does not bind is in `shim.cpp`; [`shim`] is the only module that calls it. What needs CUDA besides is in
-//! `gpu.cpp` and [`gpu`](fn@gpu). [`policy`] is the only
-//! one that sets how numbers are computed.
+//! Functions that tch does not bind are in `shim.cpp`, and only the module [`shim`] calls them. Further functions for
+//! CUDA are in `gpu.cpp` and [`gpu`](fn@gpu). Only [`policy`] sets how numbers are computed.
 
 mod caches;
 mod cuda;

@@ -1,21 +1,21 @@
-//! How numbers are computed: the one place that fixes it.
+//! The numeric policy: the only place that determines how numbers are computed.
 //!
-//! What is fixed here enters the keys of all stages that compute (`engine::policy`): with any change that may
+//! The policy is part of the keys of all stages that compute (`engine::policy`): with any change here that could
 //! change the bits of a result, raise the version there.
 //!
-//! **Strict.** Only algorithms that repeat bit by bit are used; an operation that has none is an error. cuDNN
-//! does not benchmark, since the fastest of several algorithms may be another one next time. The cuBLAS
-//! workspace has a fixed size. Sums of 16-bit products are kept in float32.
+//! **Strict.** Only deterministic algorithms are used; an operation without one is an error. cuDNN
+//! does not benchmark, because the fastest of several algorithms can be another one next time. The cuBLAS
+//! workspace has a fixed size. Sums of 16-bit products are accumulated in float32.
 //!
 //! **One thread per operation.** The bits of a convolution's gradients depend on the number of threads that
-//! share the work, so it is one everywhere, and stages run side by side instead; that also avoids idle OpenMP
-//! threads, which spin at barriers and slow down everything else on the machine. OpenMP keeps the number per
-//! thread: a new thread has as many as there are processors until [`enter_thread`] or [`apply`] is called in it.
+//! share the work, so this number is always one, and stages run side by side instead. This also avoids idle OpenMP
+//! threads, which spin at barriers and slow down everything else on the machine. OpenMP keeps this number per
+//! thread: in a new thread it is the number of processors, until [`enter_thread`] or [`apply`] is called there.
 //!
 //! **Precision** is chosen per stage ([`Precision`]). On CUDA it is a setting of the whole process, so
 //! [`apply`] lets stages run side by side only if they agree on it; the others wait.
 //!
-//! **No variable of the environment** has a say: [`variables`].
+//! **No environment variable** influences results, see [`variables`].
 
 pub mod variables;
 
@@ -24,20 +24,20 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use super::shim;
 use base::work::Precision;
 
-/// All settings of the policy as `wdpipe_torch_policy` in `shim.cpp` reports them.
+/// All settings of the policy, as reported by `wdpipe_torch_policy` in `shim.cpp`.
 const ALL: i32 = 63;
-/// Those of them that TF32 turns off.
+/// The settings that TF32 turns off.
 const IEEE: i32 = 8 + 16;
-/// Those that are off where results need not repeat.
+/// The settings that are off where results need not be deterministic.
 const STRICT: i32 = 1 + 2 + 4;
 
-/// libtorch refused a setting; its own words.
+/// A setting that libtorch refused, with libtorch's message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("libtorch refused the numeric policy: {0}")]
 pub struct PolicyError(String);
 
-/// Fixes what holds for the calling thread: one thread per operation, denormal numbers kept. Every thread that
-/// computes calls it first; [`apply`] does so itself.
+/// Sets the policy of the calling thread: one thread per operation, and denormal numbers are kept. Every thread that
+/// computes must call this function first; [`apply`] calls it.
 ///
 /// # Errors
 /// If libtorch refuses.
@@ -45,9 +45,9 @@ pub fn enter_thread() -> Result<(), PolicyError> {
     shim::enter_thread().map_err(PolicyError)
 }
 
-/// Puts a precision in force, for the calling thread's computations until the session is dropped. Waits while
-/// sessions of a precision run that cannot be had at the same time (TF32 and not), so a thread that holds one
-/// must not ask for another.
+/// Puts a precision in force for the calling thread's computations, until the session is dropped. Waits for running
+/// sessions of an incompatible precision (TF32 and other precisions exclude each other), so a thread that holds a
+/// session must not request another.
 ///
 /// # Errors
 /// If libtorch refuses.
@@ -71,8 +71,8 @@ pub fn apply(precision: Precision) -> Result<Session, PolicyError> {
     Ok(Session { precision, float32_logits: true })
 }
 
-/// Lets sessions use algorithms that do not repeat bit by bit, until the value is dropped: to measure what repeating
-/// costs, and for nothing else. Waits for the sessions that run, so a thread that holds one must not call it.
+/// Lets sessions use nondeterministic algorithms until the value is dropped. The only use is to measure the cost of
+/// determinism. Waits for running sessions, so a thread that holds a session must not call this function.
 pub fn relax() -> Relaxed {
     let mut running = lock();
     while running.sessions > 0 || running.relaxed {
@@ -82,9 +82,9 @@ pub fn relax() -> Relaxed {
     Relaxed(())
 }
 
-/// Nothing needs to repeat while this lives.
+/// A guard: while it lives, results need not be deterministic.
 #[derive(Debug)]
-#[must_use = "results need not repeat only while it lives"]
+#[must_use = "results can be nondeterministic only while it lives"]
 pub struct Relaxed(());
 
 impl Drop for Relaxed {
@@ -103,24 +103,24 @@ pub struct Session {
 }
 
 impl Session {
-    /// Whether float16 needs its loss scaled.
+    /// Checks whether the loss must be scaled, which is necessary for float16.
     pub fn scales_loss(&self) -> bool {
         self.precision == Precision::Fp16
     }
 
-    /// Whether the last layer stays in float32 where the precision is of 16 bits; it does unless said otherwise.
+    /// Sets whether the last layer stays in float32 if the precision has 16 bits. This is the default.
     pub fn with_float32_logits(mut self, float32_logits: bool) -> Self {
         self.float32_logits = float32_logits;
         self
     }
 
-    /// See [`Session::with_float32_logits`].
+    /// Returns the setting of [`Session::with_float32_logits`].
     pub fn float32_logits(&self) -> bool {
         self.float32_logits
     }
 
-    /// Runs a forward pass, in 16 bits where the precision says so. Loss and backward pass belong outside: the latter follows
-    /// the types that the forward pass has chosen.
+    /// Runs a forward pass, in 16 bits if the precision requires it. Loss and backward pass belong outside: the backward pass
+    /// follows the types of the forward pass.
     pub fn autocast<T>(&self, device: tch::Device, forward: impl FnOnce() -> T) -> T {
         let _autocast =
             self.precision.is_16_bits().then(|| Autocast::enter(device.is_cuda(), self.precision == Precision::Fp16));
@@ -135,7 +135,7 @@ impl Drop for Session {
     }
 }
 
-/// Autocast of the calling thread, left on drop.
+/// Autocast of the calling thread, ended on drop.
 struct Autocast {
     cuda: bool,
     before: bool,
@@ -153,7 +153,7 @@ impl Drop for Autocast {
     }
 }
 
-/// The sessions that run now, and whether they are those of TF32.
+/// The number of running sessions, whether they use TF32, and whether the policy is relaxed.
 struct Running {
     sessions: usize,
     tf32: bool,

@@ -1,5 +1,5 @@
-//! Safe wrappers of `shim.cpp`, and nothing else. All need [`super::load`] to have succeeded; before that they
-//! end the process, like every tensor operation.
+//! Safe wrappers of `shim.cpp`. All require that [`super::load`] has succeeded; before that, they end the process,
+//! like every tensor operation.
 
 use std::ffi::{CStr, c_char, c_int};
 
@@ -15,39 +15,39 @@ unsafe extern "C" {
     fn wdpipe_torch_autocast_leave(cuda: bool, before: bool);
 }
 
-/// The build settings of the loaded libtorch, among them `TORCH_VERSION=2.11.0`.
+/// Returns the build settings of the loaded libtorch, which include `TORCH_VERSION=2.11.0`.
 pub(super) fn config() -> String {
     // SAFETY: no arguments; the text is static and NUL-terminated.
     unsafe { CStr::from_ptr(wdpipe_torch_config()) }.to_string_lossy().into_owned()
 }
 
-/// The instruction set of libtorch's own kernels on this processor, such as `AVX2`.
+/// Returns the instruction set of libtorch's own kernels on this processor, such as `AVX2`.
 pub(super) fn cpu_capability() -> String {
     // SAFETY: no arguments; the text is static and NUL-terminated.
     unsafe { CStr::from_ptr(wdpipe_torch_cpu_capability()) }.to_string_lossy().into_owned()
 }
 
-/// Sets what holds for the whole process.
+/// Sets the policy of the whole process.
 pub(super) fn set_policy(tf32: bool, strict: bool) -> Result<(), String> {
     // SAFETY: plain values in, nothing out.
     unsafe { wdpipe_torch_set_policy(tf32, strict) };
     last_error()
 }
 
-/// Whether libtorch knows its CUDA half. Asked before that is opened, the answer stays no.
+/// Checks whether libtorch knows its CUDA half. If this is called before the CUDA half is opened, the answer stays false.
 pub(super) fn sees_cuda() -> bool {
     // SAFETY: no arguments, a plain value out.
     unsafe { wdpipe_torch_sees_cuda() }
 }
 
-/// Sets what holds for the calling thread.
+/// Sets the policy of the calling thread.
 pub(super) fn enter_thread() -> Result<(), String> {
     // SAFETY: no arguments, nothing out.
     unsafe { wdpipe_torch_enter_thread() };
     last_error()
 }
 
-/// What is in force, as the bits listed in `shim.cpp`.
+/// Returns the settings in force, as the bits listed in `shim.cpp`.
 pub(super) fn policy() -> i32 {
     // SAFETY: no arguments, a plain value out.
     unsafe { wdpipe_torch_policy() }
@@ -65,7 +65,7 @@ pub(super) fn autocast_leave(cuda: bool, before: bool) {
     unsafe { wdpipe_torch_autocast_leave(cuda, before) };
 }
 
-/// Takes the message that the calling thread's last failed call left behind.
+/// Takes the error message of the calling thread's last failed call, if any.
 fn last_error() -> Result<(), String> {
     // SAFETY: the text is null or a NUL-terminated copy from strdup, which is ours to free.
     unsafe {

@@ -1,5 +1,5 @@
-//! A training step that a GPU records once and repeats: what the host would say about each of some 300 kernels is said in
-//! one call. The kernels are the same and in the same order, so the bits are those of steps one by one.
+//! A training step that a GPU records once and repeats: the host launches some 300 kernels in one call. The kernels are the
+//! same and in the same order, so the bits are the same as without a recording.
 
 use tch::Tensor;
 
@@ -9,48 +9,48 @@ use crate::batches::Images;
 use crate::model::copied;
 use crate::torch::{Recording, Session, gpu};
 
-/// Steps that are done one by one before: they choose kernels and take memory, which cannot be recorded.
+/// Number of steps done one by one before recording: they choose kernels and allocate memory, which cannot be recorded.
 const FIRST: u32 = 3;
 
-/// Attempts to record: another thread that begins to use a library of CUDA's may spoil one.
+/// Number of attempts to record: one can fail if another thread begins to use a CUDA library.
 const ATTEMPTS: u32 = 3;
 
 /// How steps are done.
 #[derive(Default)]
 pub(super) enum Steps {
-    /// None was done yet.
+    /// No step was done yet.
     #[default]
     None,
-    /// One by one, so many in this setting, after so many attempts that failed.
+    /// One by one: the setting, the number of steps done in it, and the number of failed attempts to record.
     Counting(Setting, u32, u32),
     /// By a recording.
     Recorded(Box<Recorded>),
-    /// One by one: recording failed, and why.
+    /// One by one, because recording failed: the reason.
     OneByOne(String),
 }
 
-/// What a recording has fixed.
+/// The conditions for which a recording is valid.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Setting {
     sgd: Sgd,
-    /// Where the images lie.
+    /// Addresses of the images.
     images: [*mut std::ffi::c_void; 4],
     count: usize,
     batch: usize,
 }
 
-/// A recorded step. Fields are dropped in their order: the recording before what it reads.
+/// A recorded step. Fields are dropped in their order: the recording before the tensors that it reads.
 pub(super) struct Recorded {
     setting: Setting,
-    /// It yields the loss of the batch.
+    /// The recording, which returns the loss of the batch.
     recording: Recording<Tensor>,
-    /// The rows of the batch: written before every replay.
+    /// The rows of the batch, written before every replay.
     rows: Tensor,
 }
 
 impl State {
-    /// A step on the images at `rows`: recorded, or one by one where that cannot be or does not pay. Returns the
-    /// cross-entropy before it, which holds until the next step.
+    /// Does a step on the images at `rows`: recorded, or one by one where recording is impossible or not worthwhile. Returns
+    /// the cross-entropy before the step, which is valid until the next step.
     pub(super) fn next_step(
         &mut self,
         images: &Images,
@@ -99,7 +99,7 @@ impl State {
         }
     }
 
-    /// Why steps are done one by one on a GPU, if recording them failed.
+    /// Returns why steps are done one by one on a GPU, if recording them failed.
     pub fn not_recorded(&self) -> Option<&str> {
         if let Steps::OneByOne(reason) = &self.steps { Some(reason) } else { None }
     }

@@ -1,4 +1,4 @@
-//! Steps, epochs and what goes on from checkpoints.
+//! Tests of steps, epochs and continuation from checkpoints.
 
 use tch::Device;
 
@@ -108,8 +108,8 @@ fn it_learns_in_16_bits_too() {
     }
 }
 
-/// Runs one epoch in float64 with a rule, from the same start; returns the weights before and after, packed, and
-/// the gradients of the steps as if nothing but them moved the weights.
+/// Runs one epoch in float64 with a rule, always from the same start. Returns the network at the start, and the state after
+/// the epoch.
 fn after_an_epoch(sgd: &Sgd, momentum: Kept<'_>) -> (Network, State) {
     let session = session(Precision::Fp32);
     let arithmetic = Arithmetic { kind: Kind::Double, ..FLOAT };
@@ -132,8 +132,8 @@ fn momentum_of_zero_and_of_a_constant_slope() {
     let plain = after_an_epoch(&SGD, Kept::No).1;
     let zero = after_an_epoch(&SGD, Kept::Fresh).1;
     assert!(distance(&plain.network, &zero.network) < 1e-12);
-    // Two steps of b ← μb + g move by g₁ + (g₂ + μg₁): half as much again as plain SGD, if the step is so small
-    // that the slope hardly changes.
+    // Two steps of b ← μb + g move by g₁ + (g₂ + μg₁). With steps so small that the slope hardly changes, the difference
+    // from plain SGD is μg₁.
     let tiny = Sgd { lr: 1e-9, momentum: 0.5, ..SGD };
     let (start, plain) = after_an_epoch(&tiny, Kept::No);
     let moved = after_an_epoch(&tiny, Kept::Fresh).1;
@@ -141,7 +141,7 @@ fn momentum_of_zero_and_of_a_constant_slope() {
     assert!(distance(&start, &after_an_epoch(&first, Kept::Fresh).1.network) == 0.0);
     let [a, b] = [&plain, &moved].map(|state| state.network.flat().detach() - start.flat().detach());
     let extra = (&b - &a).norm().double_value(&[]);
-    // The extra is μ times the first of two like steps.
+    // The extra is μ times the first of two similar steps.
     assert!(extra > 0.1 * a.norm().double_value(&[]) && extra < 0.5 * a.norm().double_value(&[]), "{extra}");
 }
 
@@ -178,7 +178,7 @@ fn the_sphere_holds_the_weights_after_steps_or_epochs() {
     for state in [&step, &epoch] {
         assert!((state.network.norm().unwrap() - 3.0).abs() < 1e-12);
     }
-    // At the end of the epoch only: the free run, scaled. After every step: another run.
+    // A projection only at the end of the epoch gives the free run, scaled; after every step, it gives another run.
     let mut scaled = free;
     scaled.network.project(3.0).unwrap();
     assert!(distance(&scaled.network, &epoch.network) < 1e-12);
@@ -261,7 +261,7 @@ fn a_scaled_update_is_the_plain_one_or_none() {
         };
         step(false);
         step(false);
-        // That halves the scale, which a further gradient would have to follow.
+        // This halves the scale; a further gradient would have to be scaled accordingly.
         step(true);
     }
 }
@@ -283,7 +283,7 @@ fn one_pass_gives_the_bits_of_the_tensor_operations() {
             });
             assert!(bytes(&one) == bytes(&other), "{channels_last} {sgd:?}");
         }
-        // Gradients that lie otherwise are left to the tensor operations.
+        // Gradients with another memory layout are left to the tensor operations.
         let weight = one.network.trained().into_iter().position(|tensor| tensor.dim() == 4).unwrap();
         let [a, b, c, d] = gradients[weight].size()[..] else { panic!("four dimensions") };
         gradients[weight] = Tensor::randn([d, c, b, a], (Kind::Float, Device::Cpu)).permute([3, 2, 1, 0]);

@@ -1,4 +1,4 @@
-//! The toy against finite differences, its closed forms, and what is known of its runs.
+//! Tests of the toy model against finite differences, closed forms, and known properties of its runs.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn work(seed: u64) -> Valley {
     Valley { lr: 0.1, noise: 0.5, steps: 1600, every: 100, flow_lr: 0.01, flow_steps: 4000, seed }
 }
 
-/// Points on and off the valley.
+/// Returns points in and outside the valley.
 fn some_points() -> Vec<Point> {
     let mut stream = Stream::new(0, "valley test", &[]);
     (0..200).map(|_| Point { x: 6.0 * stream.uniform() - 3.0, y: 4.0 * stream.uniform() - 2.0 }).collect()
@@ -41,7 +41,7 @@ fn the_valley_is_flattest_at_its_middle() {
 
 #[test]
 fn the_optimum_is_lower_than_all_around_it() {
-    // With much noise the trade-off moves off the valley for points that are not its middle; it has to stay least.
+    // With much noise, the optimum for points other than the middle is outside the valley; the result must still be the minimum.
     for (lr, noise) in [(0.1, 0.5), (0.5, 1.0), (0.01, 0.1)] {
         let work = Valley { lr, noise, ..work(0) };
         let height = |at: Point| at.loss() + lr * noise * noise * at.trace();
@@ -52,7 +52,7 @@ fn the_optimum_is_lower_than_all_around_it() {
 
 #[test]
 fn fine_tuned_iterates_get_flatter_as_is_known() {
-    // The wanted numbers are means over two seeds of another program; early on, single runs scatter by some 10 %.
+    // The expected numbers are means over two seeds of another program; early on, single runs scatter by some 10 %.
     let known = [(0, 7.47), (100, 4.0), (200, 2.6), (400, 1.8), (800, 1.3), (1600, 0.9)];
     let runs: Vec<(Valley, Vec<Point>)> = (0..10).map(|seed| (work(seed), iterates(&work(seed)))).collect();
     for (step, wanted) in known {
@@ -72,7 +72,7 @@ fn fine_tuned_iterates_get_flatter_as_is_known() {
 #[test]
 fn the_loss_is_that_of_the_noise() {
     // With a fixed curvature h = ‖∇f‖² a step is f ← (1 − ηh)f + ηhξ, so that L = f²/2 has the mean ησ²h/(2(2 − ηh)).
-    // The curvature changes slowly: that mean holds along the way, while single losses scatter by more than themselves.
+    // The curvature changes slowly, so this mean holds along the path; single losses scatter by more than the mean.
     let (mut losses, mut wanted) = (0.0, 0.0);
     for work in (0..10).map(work) {
         for at in &iterates(&work)[100..] {

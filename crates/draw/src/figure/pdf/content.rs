@@ -1,4 +1,4 @@
-//! What is on the page: the rasteriser's tree as PDF operators (ISO 32000-1, annex A).
+//! Content of the page: the rasteriser's tree as PDF operators (ISO 32000-1, annex A).
 
 use std::collections::BTreeMap;
 
@@ -18,13 +18,13 @@ pub const FONT: &[u8] = b"F";
 pub struct Drawn {
     /// The operators.
     pub operators: Vec<u8>,
-    /// The glyphs on it, each with the text that it first stood for.
+    /// The glyphs on the page, each with the text of its first occurrence.
     pub glyphs: BTreeMap<u16, String>,
     opacities: Vec<[u16; 2]>,
 }
 
 impl Drawn {
-    /// The opacities in use, of fills and strokes, by name.
+    /// Returns the opacities in use, of fills and strokes, by name.
     pub fn opacities(&self) -> impl Iterator<Item = (String, [f32; 2])> {
         let share = |thousandths: u16| f32::from(thousandths) / 1000.0;
         self.opacities.iter().enumerate().map(move |(i, pair)| (format!("A{i}"), pair.map(share)))
@@ -52,7 +52,7 @@ fn lacking<T>(what: &str) -> Result<T, FigureError> {
 }
 
 fn matrix(t: Transform) -> [f32; 6] {
-    // A rotation's parts are not to be cut at three decimals: they are multiplied with positions.
+    // The parts of a rotation need more than three decimals, because they are multiplied with positions.
     let part = |value: f32| ((f64::from(value) * 1e6).round() / 1e6) as f32;
     [part(t.sx), part(t.ky), part(t.kx), part(t.sy), rounded(t.tx), rounded(t.ty)]
 }
@@ -93,7 +93,7 @@ impl Page {
         Ok(())
     }
 
-    /// Clips what follows to one path, such as the rectangle of a plot.
+    /// Clips the following operators to one path, such as the rectangle of a plot.
     fn clip(&mut self, clip: &usvg::ClipPath) -> Result<(), FigureError> {
         match clip.root().children() {
             [usvg::Node::Path(path)] if clip.transform().is_identity() && clip.clip_path().is_none() => {
@@ -161,7 +161,7 @@ impl Page {
         Ok(())
     }
 
-    /// Takes a pair of opacities, of fills and strokes, until the state is restored.
+    /// Sets a pair of opacities, of fills and strokes, until the state is restored.
     fn opacity(&mut self, pair: [usvg::Opacity; 2]) {
         let pair = pair.map(|opacity| (opacity.get() * 1000.0).round() as u16);
         if pair == [1000, 1000] {
@@ -187,7 +187,7 @@ impl Page {
                     at = (p.x, p.y);
                 }
                 PathSegment::QuadTo(c, p) => {
-                    // The same curve as a cubic one: its control points lie two thirds of the way to c.
+                    // The same curve as a cubic one, with control points two thirds of the way to c.
                     let toward = |from: f32, to: f32| rounded(from + (to - from) * (2.0 / 3.0));
                     let (first, second) = ((at.0, at.1), (p.x, p.y));
                     let [x1, y1] = [toward(first.0, c.x), toward(first.1, c.y)];
@@ -207,7 +207,7 @@ impl Page {
         }
     }
 
-    /// Text of one size and colour: as few operators as the glyphs' places allow, so that words stay together.
+    /// Writes text of one size and colour with as few operators as the glyphs' places allow, so that words stay together.
     fn span(&mut self, span: &usvg::layout::Span) -> Result<(), FigureError> {
         let lines = span.underline.is_some() || span.overline.is_some() || span.line_through.is_some();
         let (Some(fill), false) = (&span.fill, span.stroke.is_some() || lines) else {
@@ -232,7 +232,7 @@ impl Page {
         Ok(())
     }
 
-    /// The glyphs that stand on one baseline with `first`, which is the first of them; gives back those after.
+    /// Writes the glyphs that are on one baseline with `first`, which is the first of them, and returns the others.
     fn run<'g>(
         &mut self,
         first: &usvg::layout::PositionedGlyph,
@@ -244,7 +244,7 @@ impl Page {
         let Some(back) = start.invert() else { return lacking("text without height or width") };
         let mut show = self.out.show_positioned();
         let mut items = show.items();
-        // Where the next glyph would stand by itself, in thousandths of the size.
+        // Where the next glyph would be without an adjustment, in thousandths of the size.
         let mut pen = 0.0;
         for (i, glyph) in glyphs.iter().enumerate() {
             let offset = back.pre_concat(placed(glyph, size, self.advances.units_per_em));
@@ -266,7 +266,7 @@ impl Page {
     }
 }
 
-/// From a glyph's text space, in which the size is `size` and y goes up, to the drawing.
+/// Returns the transform from a glyph's text space, in which the size is `size` and y goes up, to the drawing.
 fn placed(glyph: &usvg::layout::PositionedGlyph, size: f32, units_per_em: f32) -> Transform {
     let scale = units_per_em / size;
     glyph.outline_transform().pre_concat(Transform::from_scale(scale, scale))

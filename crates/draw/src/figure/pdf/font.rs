@@ -1,4 +1,4 @@
-//! The bundled font inside a PDF: its file, the glyphs' widths, and what text they stand for.
+//! The bundled font inside a PDF: its file, the glyphs' widths, and the text that they represent.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use pdf_writer::{Filter, Finish, Name, Pdf, Rect, Ref, Str};
 use super::{compressed, rounded};
 use crate::figure::{FigureError, font};
 
-/// The six letters say that the file holds but a part of the font (ISO 32000-1, 9.6.4).
+/// The six letters mean that the file contains only a part of the font (ISO 32000-1, 9.6.4).
 const NAME: Name<'_> = Name(b"WDPIPE+DejaVuSans");
 /// Glyphs are named by their own numbers.
 const IDENTITY: SystemInfo<'_> = SystemInfo { registry: Str(b"Adobe"), ordering: Str(b"Identity"), supplement: 0 };
@@ -16,18 +16,18 @@ const IDENTITY: SystemInfo<'_> = SystemInfo { registry: Str(b"Adobe"), ordering:
 /// Widths of the bundled font's glyphs.
 pub struct Advances {
     face: ttf_parser::Face<'static>,
-    /// Units of the font's outlines in its size.
+    /// Number of units of the font's outlines per font size.
     pub units_per_em: f32,
 }
 
 impl Advances {
-    /// Those of the bundled font.
+    /// Returns the widths of the bundled font.
     pub fn of_bundled() -> Result<Self, FigureError> {
         let face = ttf_parser::Face::parse(font::BYTES, 0).map_err(|e| FigureError::Pdf(e.to_string()))?;
         Ok(Self { units_per_em: f32::from(face.units_per_em()), face })
     }
 
-    /// In thousandths of the size, as it is written.
+    /// Returns the width of a glyph in thousandths of the size, as it is written.
     pub fn of(&self, glyph: u16) -> f32 {
         self.thousandths(self.face.glyph_hor_advance(ttf_parser::GlyphId(glyph)).unwrap_or(0).into())
     }
@@ -37,7 +37,7 @@ impl Advances {
     }
 }
 
-/// Writes the font as five objects, the first of them `first`, with what is needed of the glyphs that are drawn.
+/// Writes the font as five objects, starting with number `first`, with the widths and texts of the drawn glyphs.
 pub fn embed(pdf: &mut Pdf, first: Ref, glyphs: &BTreeMap<u16, String>) -> Result<(), FigureError> {
     let [child, descriptor, file, unicode] = [1, 2, 3, 4].map(|i| Ref::new(first.get() + i));
     let advances = Advances::of_bundled()?;
@@ -71,7 +71,7 @@ pub fn embed(pdf: &mut Pdf, first: Ref, glyphs: &BTreeMap<u16, String>) -> Resul
         .ascent(advances.thousandths(face.ascender().into()))
         .descent(advances.thousandths(face.descender().into()))
         .cap_height(advances.thousandths(cap_height.into()))
-        // The font does not say how thick its stems are; this is for programs that cannot read it.
+        // The font does not contain the thickness of its stems; this value is for programs that cannot read the font.
         .stem_v(80.0)
         .font_file2(file);
     let mut stream_bytes = compressed(font::BYTES)?;
@@ -84,8 +84,9 @@ pub fn embed(pdf: &mut Pdf, first: Ref, glyphs: &BTreeMap<u16, String>) -> Resul
     Ok(())
 }
 
-/// The table by which text is found and copied. A glyph stands for the character that the font draws with it; if there
-/// are several, such as Δ and ∆, for the one in the drawing; if there is none, as for a ligature, for the drawing's text.
+/// Returns the table by which text is found and copied. A glyph represents the character that the font draws with it. If there
+/// are several, such as Δ and ∆, it represents the one in the drawing; if there is none, as for a ligature, it represents the
+/// drawing's text.
 fn unicode_of(face: &ttf_parser::Face<'_>, glyphs: &BTreeMap<u16, String>) -> Vec<u8> {
     let mut known: BTreeMap<u16, char> = BTreeMap::new();
     for subtable in face.tables().cmap.into_iter().flat_map(|cmap| cmap.subtables).filter(|table| table.is_unicode()) {

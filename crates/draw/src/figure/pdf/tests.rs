@@ -1,4 +1,4 @@
-//! The PDF's structure, read back; what it refuses.
+//! Tests of the PDF's structure and of refused drawings.
 
 use std::io::Read;
 
@@ -17,12 +17,12 @@ fn text(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| char::from(byte)).collect()
 }
 
-/// Where a text first stands.
+/// Returns the position of the first occurrence of a text.
 fn find(bytes: &[u8], what: &str) -> usize {
     bytes.windows(what.len()).position(|window| window == what.as_bytes()).unwrap()
 }
 
-/// The stream of an object, uncompressed.
+/// Returns the stream of an object, uncompressed.
 fn stream(pdf: &[u8], object: i32) -> Vec<u8> {
     let from = find(pdf, &format!("\n{object} 0 obj"));
     let start = from + find(&pdf[from..], "stream\n") + "stream\n".len();
@@ -39,7 +39,7 @@ fn a_drawing_is_one_page_of_its_size() {
     assert_eq!((words.matches("/Type /Page\n").count(), words.matches("/Count 1").count()), (1, 1));
     assert!(words.contains("/MediaBox [0 0 150 75.75]"), "{words}");
     assert!(!words.contains("Date") && !words.contains("/ID"));
-    // Every object lies where the table at the end says.
+    // Every object is at the position given in the table at the end.
     let table = find(&bytes, "\nxref\n") + 1;
     assert!(words.contains(&format!("startxref\n{table}\n")));
     for (i, line) in text(&bytes[table..]).lines().skip(3).take_while(|line| line.ends_with(" 00000 n ")).enumerate() {
@@ -65,7 +65,7 @@ fn lines_and_text_are_written_as_such() {
         assert!(page.contains(operators), "{operators} is not in {page}");
     }
     assert!(text(&bytes).contains("/ca 0.2"));
-    // The whole of a text is one operator, but for accents, which stand higher.
+    // A whole text is one operator, except for accents, which are higher.
     assert!((2..=4).contains(&page.matches("TJ").count()), "{page}");
     let cmap = text(&stream(&bytes, FONT.get() + 4));
     for character in "Tr(∇²L) of w\u{303} and AV µturned".chars() {

@@ -1,4 +1,4 @@
-//! Numbers without a place on the axes, and curves that could be taken for each other.
+//! Tests of numbers without a place on the axes, and of curves that look alike.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn table(rows: &[[f64; 2]]) -> Table {
     Table::of_rows(["x", "y"], rows)
 }
 
-/// A figure of one panel with logarithmic axes as asked for, and a curve of each of some tables.
+/// Returns a figure of one panel with the given scales of its axes, and one curve per table.
 fn figure_with(mark: Mark, (x, y): (Scale, Scale), tables: &[&[[f64; 2]]]) -> (Figure, BTreeMap<String, Table>) {
     let name = |i: usize| format!("t{i}");
     let curves =
@@ -16,7 +16,7 @@ fn figure_with(mark: Mark, (x, y): (Scale, Scale), tables: &[&[[f64; 2]]]) -> (F
     (figure, tables.iter().enumerate().map(|(i, rows)| (name(i), table(rows))).collect())
 }
 
-/// The drawing, the words at its foot, and what `make` says.
+/// Returns the drawing, the text at its foot, and the notices that `make` prints.
 fn seen(figure: &Figure, tables: &BTreeMap<String, Table>) -> (String, String, Vec<String>) {
     check_labels(figure, tables);
     let numbers = numbers(figure, tables).unwrap();
@@ -128,7 +128,7 @@ fn rows_that_are_not_finite_are_told_of_and_arrows_keep_their_tips() {
     assert_eq!((of(0), of(1), of(6), of(7)), ((1.0, 1.0), (1.0, 10.0), (4.0, 4.0), (4.0, 40.0)));
 }
 
-/// A heat map of rows (x, y, z).
+/// Returns a heat map of rows (x, y, z).
 fn heat(rows: &[[f64; 3]], (x, y, z): (Scale, Scale, Scale)) -> (Figure, BTreeMap<String, Table>) {
     let cells = Curve { mark: Mark::Heat, z: Some("z".into()), ..curve("cells", vec![vec!["grid".into()]]) };
     let mut figure = figure_of(vec![cells]);
@@ -137,7 +137,7 @@ fn heat(rows: &[[f64; 3]], (x, y, z): (Scale, Scale, Scale)) -> (Figure, BTreeMa
     (figure, BTreeMap::from([("grid".to_owned(), Table::of_rows(["x", "y", "z"], rows))]))
 }
 
-/// The boxes of the cells, by the number in them.
+/// Returns the boxes of the cells by the number in them.
 fn cells(svg: &str) -> BTreeMap<String, (f64, f64, f64, f64)> {
     let document = roxmltree::Document::parse(svg).unwrap();
     let mut found = BTreeMap::new();
@@ -180,12 +180,12 @@ fn zero_has_a_row_of_its_own_below_the_others() {
         }
         assert!((cells["1"].1 + cells["1"].3 - bottom).abs() < 0.1, "{:?} {bottom}", cells["1"]);
     }
-    // Across, and both.
+    // The same for a horizontal axis, and for both axes.
     let (figure, tables) = heat(&[[0.0, 1.0, 7.0], [1.0, 1.0, 8.0], [10.0, 0.0, 9.0]], log);
     let (svg, ..) = seen(&figure, &tables);
     let found = cells(&svg);
     assert!(found["7"].0 + found["7"].2 < found["8"].0 && found["9"].1 > found["8"].1 + found["8"].3, "{found:?}");
-    // A linear axis has a place for 0, and below 0 there is none on any logarithmic axis.
+    // A linear axis has a place for 0; no logarithmic axis has a place for values below 0.
     let (figure, tables) = heat(&grid(&[0.0, 1.0]), (Scale::Log, Scale::Linear, Scale::Linear));
     assert!(parts(&seen(&figure, &tables).0).0.height > 0.0);
     let (figure, tables) = heat(&grid(&[-1.0, 0.0, 1.0]), log);
@@ -201,7 +201,7 @@ fn a_cell_shows_its_number_though_its_colour_scale_has_no_place_for_it() {
     let (svg, caption, _) = seen(&figure, &tables);
     assert_eq!(cells(&svg).into_keys().collect::<Vec<_>>(), ["0", "5", "50", "×"], "0 is not divergence");
     assert!(caption.contains("×: runs that diverged."), "{caption}");
-    // Of two runs one diverged.
+    // One of two runs diverged.
     tables.insert("two".into(), Table::of_rows(["x", "y", "z"], &[[1.0, 1.0, 3.0], [2.0, 2.0, f64::INFINITY]]));
     figure.panels[0].curves[0].replicas.push(vec![Rows { table: "two".into(), settings: BTreeMap::new() }]);
     let (svg, caption, _) = seen(&figure, &tables);
@@ -218,7 +218,7 @@ fn many_curves_look_different() {
         let (mut figure, tables) = figure_with(mark, LOG_Y, &all);
         let (svg, _, notices) = seen(&figure, &tables);
         assert_eq!(notices, [""; 0]);
-        // What the legend shows of each, without its place.
+        // The marks of each entry of the legend, without their position.
         let document = roxmltree::Document::parse(&svg).unwrap();
         let legend = document.descendants().find(|node| node.has_attribute("data-legend")).unwrap();
         let number = |text: &str| text.parse::<f64>().unwrap();

@@ -1,8 +1,8 @@
-//! What bands and error bars show, and what the caption says of them.
+//! Tests of bands and error bars, and of their description in the caption.
 
 use super::*;
 
-/// A figure of one panel with one curve of some runs, each with rows (x, y, error).
+/// Returns a figure of one panel with one curve over some runs, each with rows (x, y, error).
 fn figure_with(mark: Mark, y: Scale, error: bool, runs: &[&[[f64; 3]]]) -> (Figure, BTreeMap<String, Table>) {
     let names: Vec<String> = (0..runs.len()).map(|i| format!("t{i}")).collect();
     let replicas = names.iter().map(|name| vec![name.clone()]).collect();
@@ -11,7 +11,7 @@ fn figure_with(mark: Mark, y: Scale, error: bool, runs: &[&[[f64; 3]]]) -> (Figu
     (figure, names.into_iter().zip(runs).map(|(name, rows)| (name, Table::of_rows(["x", "y", "e"], rows))).collect())
 }
 
-/// Lowest and highest end at every point, and the words at the foot.
+/// Returns the lower and upper end at every point, and the text at the foot.
 fn seen(figure: &Figure, tables: &BTreeMap<String, Table>) -> (Vec<(f64, f64)>, String) {
     check_labels(figure, tables);
     let numbers = numbers(figure, tables).unwrap();
@@ -28,7 +28,7 @@ fn bands_on_a_log_axis_end_above_its_floor() {
     let (ends, caption) = seen(&figure, &tables);
     assert!(ends.iter().all(|(low, high)| *low > 0.3 && *high < 100.0), "{ends:?}");
     assert_eq!(caption, "Means over 3 runs; bands: mean ± 1 standard deviation of the runs, in logarithms.");
-    // All of the band is within the frame, whatever the runs.
+    // The whole band is inside the frame.
     let svg = drawn(&figure, &tables);
     let (plot, _, vertices) = parts(&svg);
     assert!(vertices.iter().all(|(_, y)| (plot.y..=plot.y + plot.height).contains(y)), "{plot:?} {vertices:?}");
@@ -74,13 +74,13 @@ fn one_run_shows_the_error_of_its_estimates_and_several_their_spread() {
         let paths = |figure: &Figure| drawn(figure, &tables).matches("<path").count();
         let plain = figure_with(mark, Scale::Linear, false, &[one]).0;
         assert!(paths(&figure) > paths(&plain), "{mark:?}: the error is drawn");
-        // An exact value has none, nor has a curve that names none.
+        // Exact values have no error, and neither has a curve that names none.
         for (error, rows) in [(true, exact), (false, one)] {
             let (figure, tables) = figure_with(mark, Scale::Linear, error, &[rows]);
             let (ends, caption) = seen(&figure, &tables);
             assert_eq!((ends[0], &*caption), ((10.0, 10.0), &*format!("Every {noun} is one run.")));
         }
-        // The spread of several runs holds the error of each.
+        // The spread of several runs includes the errors of their estimates.
         let (figure, tables) = figure_with(mark, Scale::Linear, true, &[one, exact, &[[1.0, 26.0, 9.0]]]);
         let (ends, caption) = seen(&figure, &tables);
         assert_eq!(ends[0], (10.0, 10.0), "two equal runs");

@@ -1,4 +1,4 @@
-//! The page in a real browser: `drive.js` does what a reader would and writes what it sees into the page.
+//! Tests of the page in a real browser: `drive.js` acts like a reader and writes its observations into the page.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::Command;
 use super::*;
 
 const DRIVE: &str = include_str!("drive.js");
-/// Notes every error, warning and request, before the page's own script runs.
+/// Script that records every error and warning, installed before the page's own script.
 const WATCH: &str = "<script>
     window.troubles = [];
     const note = (what) => window.troubles.push(String(what));
@@ -18,7 +18,7 @@ const WATCH: &str = "<script>
     window.hostile = () => note('hostile text ran');
     </script>";
 
-/// A Chromium, if there is one; `WDPIPE_TEST_BROWSER` names another.
+/// Returns the path of a Chromium, if there is one; `WDPIPE_TEST_BROWSER` names another browser.
 fn chromium() -> Option<PathBuf> {
     if let Some(named) = std::env::var_os("WDPIPE_TEST_BROWSER") {
         return Some(PathBuf::from(named));
@@ -29,7 +29,8 @@ fn chromium() -> Option<PathBuf> {
     found.into_iter().find(|file| file.is_file())
 }
 
-/// Whether a folder that was just made, and so this process, is root's, for whom Chromium has no sandbox.
+/// Checks whether a folder that was just created belongs to root, and so this process runs as root, where Chromium has no
+/// sandbox.
 fn is_root(folder: &Path) -> bool {
     std::fs::metadata(folder).is_ok_and(|metadata| metadata.uid() == 0)
 }
@@ -53,7 +54,7 @@ fn browse(chromium: &Path, folder: &Path, page: &Path) -> String {
     String::from_utf8(output.stdout).expect("the page is UTF-8")
 }
 
-/// What `drive.js` saw on a page.
+/// Returns the observations of `drive.js` on a page.
 fn drive(chromium: &Path, page: &Page) -> serde_json::Value {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("index.html");
@@ -61,7 +62,7 @@ fn drive(chromium: &Path, page: &Page) -> serde_json::Value {
     let html = html.replacen("</body>\n</html>", &format!("<script>{DRIVE}</script></body>\n</html>"), 1);
     std::fs::write(&file, html).unwrap();
     let seen = browse(chromium, folder.path(), &file);
-    let (_, result) = seen.rsplit_once("<pre id=\"test-result\">").expect("the driver came to its end");
+    let (_, result) = seen.rsplit_once("<pre id=\"test-result\">").expect("the driver reached its end");
     let text = result.split_once("</pre>").unwrap().0;
     let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
@@ -95,7 +96,7 @@ fn a_reader_explores_a_figure() {
     is("curves", serde_json::json!([0, 1, 2, 3, 4, 5]));
     is("dashes", serde_json::json!([false, false, false, true, true, true]));
 
-    // The values are those of the CSV: panel a, LR 0.1, its first and fourth row.
+    // The values of the CSV: panel a, LR 0.1, first and fourth row.
     is("hover first", serde_json::json!(["LR 0.1", "Epoch: 0", "‖w‖: 31.045 ± 0.030784", "n = 3"]));
     is("hover fourth", serde_json::json!(["LR 0.1", "Epoch: 3", "‖w‖: 24.85 ± 0.063428", "n = 3"]));
     is("tip inside", true.into());
@@ -132,7 +133,7 @@ fn hostile_text_does_not_run() {
     let browser = browser_or_skip!();
     let mut page = hostile();
     for figure in &mut page.figures {
-        // One that a browser can draw; what it would run must not run.
+        // A drawing that a browser can show, but whose scripts must not run.
         figure.svg =
             "<svg xmlns=\"http://www.w3.org/2000/svg\" onload=\"parent.hostile()\"><script>parent.hostile()</script>\
             <rect width=\"9\" height=\"9\"/></svg>"

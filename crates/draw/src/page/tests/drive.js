@@ -1,4 +1,4 @@
-// Does what a reader of the page would do, and writes what it saw into <pre id="test-result"> as JSON.
+// Acts like a reader of the page, and writes its observations into <pre id="test-result"> as JSON.
 "use strict";
 (async () => {
   const seen = { failure: null };
@@ -51,7 +51,7 @@
       seen[what] = [name.getAttribute("aria-pressed"), curves(panel, "line")];
     }
 
-    // On a linear axis equal differences are equally long; on a logarithmic one they are not.
+    // On a linear axis, equal differences have equal lengths; on a logarithmic axis they do not.
     const [before, all_] = [pairs(path(panel, 0, "line")), ticks(panel)];
     seen["ticks log"] = all_.includes("20") && all_.includes("10");
     tool(panel, "log y").click();
@@ -116,7 +116,7 @@
     tool(dots, "log y").click(); // one value of the cloud is negative
     seen.cloud.push(cloud());
     tool(dots, "log y").click();
-    // The way is drawn in the order of the rows, so it turns back.
+    // The path is drawn in the order of the rows, so it turns back.
     const way = pairs(path(dots, 1, "line"));
     seen.way = [way.length, way[1][0] > way[0][0] && way[2][0] < way[1][0]];
     seen["error bars"] = path(panelOf("c"), 0, "errors").includes("V");

@@ -1,4 +1,4 @@
-//! Stamps in drawings as they are committed: taken out, altered, found.
+//! Tests of stamps in committed drawings: removed, altered, found.
 
 mod programs;
 mod search;
@@ -9,7 +9,7 @@ use resvg::{tiny_skia, usvg};
 use super::*;
 use base::digest::{ClosureRoot, StageKey};
 
-/// A figure with a title, in each format, without the stamp that the committed file may have.
+/// Returns a figure with a title, in each format, without the stamp that the committed file can have.
 pub fn drawings() -> [(Format, Vec<u8>); 3] {
     let bare = |format, bytes: &[u8]| (format, unstamp(format, bytes).unwrap().0);
     [
@@ -89,7 +89,7 @@ fn a_dictionary_with_a_stamp_among_its_lines_is_not_ours() {
     let [.., (_, pdf)] = drawings();
     let place = position(&pdf, b"  /Title").unwrap();
     let lines = format!("  /WdpipeFigure ({})\n", sample("x"));
-    // In place of as many bytes of the title, so that the table of references stays right.
+    // The lines replace the same number of bytes of the title, so that the table of references stays correct.
     let misleading = [&pdf[..place], lines.as_bytes(), &pdf[place + lines.len()..]].concat();
     assert_eq!(unstamp(Format::Pdf, &misleading), Ok((misleading.clone(), None)));
     assert!(Format::Pdf.put(&misleading, "y").is_some(), "it does look like one of ours");
@@ -113,7 +113,7 @@ fn no_altered_byte_goes_unnoticed() {
         let stamped = stamp(format, &bare, &sample("fig3")).unwrap();
         let whole = (bare.clone(), Some(sample("fig3")));
         let mut altered = stamped.clone();
-        // All bytes of the stamp, and some of those around it: the drawing's own are compared as they are.
+        // All bytes of the stamp, and some around it: other bytes of the drawing are compared directly.
         let begin = stamped.iter().zip(&bare).take_while(|(a, b)| a == b).count();
         let near = begin.saturating_sub(600)..(begin + 1200).min(stamped.len());
         for place in (0..stamped.len()).step_by(997).chain(near) {
@@ -151,7 +151,7 @@ fn a_stamp_does_not_show() {
     assert_eq!(metadata.text(), Some(sample("fig3").to_string().as_str()));
 }
 
-/// Bytes with pieces in them that mean something to the readers.
+/// Generates bytes that contain pieces with a meaning for the readers of stamps.
 fn hostile() -> impl Strategy<Value = Vec<u8>> {
     let [(_, svg), (_, png), (_, pdf)] =
         drawings().map(|(format, bare)| (format, stamp(format, &bare, &sample("f")).unwrap()));

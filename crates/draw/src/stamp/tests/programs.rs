@@ -1,11 +1,11 @@
-//! What other programs make of a stamped PDF, where they are installed.
+//! Tests of stamped PDFs with other programs, where they are installed.
 
 use std::path::Path;
 use std::process::Command;
 
 use super::*;
 
-/// What a program prints in a folder; none, and a note, if it is not installed.
+/// Returns the output of a program in a folder; if it is not installed, prints a note and returns `None`.
 fn run(folder: &Path, program: &str, arguments: &[&str]) -> Option<String> {
     match Command::new(program).args(arguments).current_dir(folder).output() {
         Ok(output) => {
@@ -20,7 +20,7 @@ fn run(folder: &Path, program: &str, arguments: &[&str]) -> Option<String> {
     }
 }
 
-/// A folder with `bare.pdf` and `stamped.pdf`.
+/// Returns a folder with `bare.pdf` and `stamped.pdf`.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let [.., (_, bare)] = drawings();

@@ -1,4 +1,4 @@
-//! Stamps in files of all kinds.
+//! Tests of the search for stamps in files of all kinds.
 
 use std::io::Write;
 
@@ -14,7 +14,7 @@ fn zlib(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A file of a ZIP: its header, its name, its bytes.
+/// Returns a file of a ZIP: its header, its name, its bytes.
 fn zipped(name: &str, bytes: &[u8]) -> Vec<u8> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(bytes).unwrap();
@@ -95,7 +95,7 @@ fn compressed_streams_are_looked_into() {
     assert_eq!(find(&gzip.finish().unwrap()), [sample("c")]);
     let zip = [zipped("ppt/media/image1.png", &text("d")), zipped("ppt/media/image2.svg", &text("e"))].concat();
     assert_eq!(find(&zip), [sample("d"), sample("e")]);
-    // What is cut off is read as far as it goes.
+    // A truncated stream is read as far as it goes.
     let more: String = (0..1000).map(|i| i.to_string()).collect();
     let cut = zipped("x", &[text("f"), more.into_bytes()].concat());
     assert_eq!(find(&cut[..cut.len() - 100]), [sample("f")]);
@@ -123,7 +123,7 @@ fn what_is_unpacked_is_bounded() {
     assert_eq!(found(&[(9000, "a"), (20_000, "b"), (9000, "c")]), "ac", "a long stream is left, not the file");
     assert_eq!(found(&[(9000, "a"), (9000, "b"), (9000, "c"), (9000, "d")]), "abc");
     assert_eq!(found(&[(0, "a"), (0, "b"), (0, "c"), (0, "d"), (0, "e")]), "abcd");
-    // Beginnings of streams, each of which could be read to the end of the file and yields nothing.
+    // Beginnings of streams, each of which could be read to the end of the file and contains nothing.
     let endless = [b"stream\n\x78\x9c".to_vec(), b"\0\0\0\xff\xff".repeat(1000)].concat().repeat(20);
     assert_eq!(find_within(&endless, small), []);
 }

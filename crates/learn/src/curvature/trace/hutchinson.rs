@@ -7,10 +7,10 @@ use super::{Estimate, Objective, Watch};
 use crate::LearnError;
 use base::work::Stop;
 
-/// Draws that are made before an estimate may stop by its standard error, and at a time from there on.
+/// Number of draws between checks of the stopping rule.
 const BLOCK: u32 = 8;
 
-/// vᵀHv, whose mean is Tr ∇²L, along at most `draws` Rademacher directions; fewer if `stop` says that they are enough.
+/// Computes vᵀHv, whose mean is Tr ∇²L, along at most `draws` Rademacher directions, or fewer if `stop` is satisfied earlier.
 ///
 /// Memory: one chunk's graph, and 64 bytes for every parameter.
 ///
@@ -24,7 +24,7 @@ pub(super) fn forms(
     watch: &mut Watch<'_>,
 ) -> Result<Vec<f64>, LearnError> {
     if draws == 0 {
-        return Err(LearnError::Data("no trace without a draw".to_owned()));
+        return Err(LearnError::Data("estimating the trace needs at least one draw".to_owned()));
     }
     let block = if stop.is_some() { BLOCK } else { DIRECTIONS_AT_ONCE };
     let mut forms = Vec::new();
@@ -36,7 +36,7 @@ pub(super) fn forms(
             numbers.map(|draw| direction(objective.network, Components::Signs, (seed, "hessian-trace", draw)));
         let directions = directions.collect::<Result<Vec<_>, _>>()?;
         let mut within = |done: usize, all: usize| {
-            // In units of one direction's chunk, over the greatest number of draws.
+            // The unit is one chunk of one direction; the total is that of the largest number of draws.
             let a_draw = all / share;
             watch(first as usize * a_draw + done, draws as usize * a_draw)
         };
@@ -49,7 +49,7 @@ pub(super) fn forms(
     Ok(forms)
 }
 
-/// How many of the first draws are enough, if some are.
+/// Returns how many of the first draws satisfy the stopping rule, if any do.
 fn enough(forms: &[f64], stop: Stop) -> Option<usize> {
     match stop {
         Stop::StandardError(share) => {
@@ -64,8 +64,8 @@ fn enough(forms: &[f64], stop: Stop) -> Option<usize> {
     }
 }
 
-/// vᵀHv for every direction, each packed like the network's parameters (of any element type). The gradient's
-/// graph of a chunk is built once and serves all directions.
+/// Computes vᵀHv for every direction, each packed like the network's parameters (of any element type). The graph of a
+/// chunk's gradient is built once and used for all directions.
 pub(crate) fn quadratic_forms(
     objective: &Objective<'_>,
     directions: &[Tensor],
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn the_rules_to_stop_are_what_they_say() {
-        // Means 10, 11, 11.0, 11.25: the third draw moves nothing.
+        // Means 10, 11, 11.0, 11.25: the third draw does not change the mean.
         let forms = [10.0, 12.0, 11.0, 12.0];
         assert_eq!(enough(&forms, Stop::Settled(1e-3)), Some(3));
         assert_eq!(enough(&forms, Stop::Settled(0.0)), None);

@@ -2,7 +2,7 @@
 //!
 //! With running statistics the loss of a network of ReLUs is piecewise linear in the logits along every single weight, so the
 //! diagonal of E = H − G is zero and Tr H = Tr G (docs/numerics.md). Tr G is the mean over the images of
-//! Σ_k ‖J_iᵀs_ik‖², where S_i S_iᵀ = diag(p_i) − p_ip_iᵀ has C − 1 columns: so many backward passes, and nothing is drawn.
+//! Σ_k ‖J_iᵀs_ik‖², where S_i S_iᵀ = diag(p_i) − p_ip_iᵀ has C − 1 columns. This takes C − 1 backward passes and no random draws.
 
 use tch::Tensor;
 
@@ -12,13 +12,13 @@ use crate::curvature::factor::factor;
 use crate::curvature::norms::Examples;
 use base::rng::Stream;
 
-/// Columns of every factor, those of its most probable classes, that a sketch takes exactly. The rest is small then.
+/// Number of columns of every factor, those of its most probable classes, that a sketch computes exactly. The rest is small.
 pub const EXACT_COLUMNS: usize = 2;
 
-/// Draws that are made before a sketch may stop by its standard error, and at a time from there on.
+/// Number of draws between checks of the standard error.
 const BLOCK: u32 = 4;
 
-/// Tr ∇²L without draws.
+/// Computes Tr ∇²L without draws.
 pub(super) fn exact(objective: &Objective<'_>, watch: &mut Watch<'_>) -> Result<Trace, LearnError> {
     let columns = objective.network.layout().model.classes as usize - 1;
     let mut steps = Steps::new(objective, columns, watch)?;
@@ -30,8 +30,8 @@ pub(super) fn exact(objective: &Objective<'_>, watch: &mut Watch<'_>) -> Result<
     Ok(Trace { standard_error: 0.0, draws: 0, ..Trace::over_images(&traces) })
 }
 
-/// Tr ∇²L for many classes: the first columns of every factor exactly, the others by random signs, at most `draws` times;
-/// fewer, but at least two, once the standard error is at most the share `stderr` of the trace.
+/// Estimates Tr ∇²L for many classes: the first columns of every factor exactly, the others by random signs, with at most
+/// `draws` draws. It stops earlier, after two or more draws, if the standard error is at most the share `stderr` of the trace.
 pub(super) fn sketch(
     objective: &Objective<'_>,
     draws: u32,
@@ -40,7 +40,7 @@ pub(super) fn sketch(
     watch: &mut Watch<'_>,
 ) -> Result<Trace, LearnError> {
     if draws < 2 {
-        return Err(LearnError::Data("a sketch needs two draws or more to know its error".to_owned()));
+        return Err(LearnError::Data("a sketch needs two draws or more to estimate its error".to_owned()));
     }
     let columns = objective.network.layout().model.classes as usize - 1;
     let exact = columns.min(EXACT_COLUMNS);
@@ -79,21 +79,21 @@ pub(super) fn sketch(
 }
 
 impl Trace {
-    /// Mean and spread of the images' traces.
+    /// Returns the mean and spread of the images' traces.
     fn over_images(traces: &[f64]) -> Self {
         let estimate = super::Estimate::mean(traces);
         Self { value: estimate.value, standard_error: f64::NAN, spread: estimate.error, draws: 0 }
     }
 }
 
-/// What is known of one image's trace.
+/// The parts of one image's trace: the exact one, and its draws.
 #[derive(Debug, Clone, Default)]
 struct Drawn {
     exact: f64,
     drawn: Vec<f64>,
 }
 
-/// The mean over the images, and its error: images are drawn for independently, so the variances of theirs add up.
+/// Returns the mean over the images and its error. Images have independent draws, so their variances add up.
 fn of_drawn(images: &[Drawn], draws: u32) -> Trace {
     let mut traces = Vec::with_capacity(images.len());
     let mut variance = 0.0;
@@ -106,7 +106,7 @@ fn of_drawn(images: &[Drawn], draws: u32) -> Trace {
     Trace { standard_error, draws, ..Trace::over_images(&traces) }
 }
 
-/// ‖J_iᵀs‖² of every image, summed over its first `count` columns s.
+/// Computes ‖J_iᵀs‖² of every image, summed over its first `count` columns s.
 fn sum_of_columns(
     chunk: &Examples,
     s: &Tensor,
@@ -134,7 +134,7 @@ impl Signs {
         Self { signs: stream.signs(columns * images), columns }
     }
 
-    /// Those of `count` images from the `first` on, `[b, 1, columns]`, of the kind and on the device of `like`.
+    /// Returns the signs of `count` images from the `first` on, `[b, 1, columns]`, of the kind and on the device of `like`.
     fn of(&self, first: usize, count: usize, like: &Tensor) -> Result<Tensor, LearnError> {
         let part = &self.signs[first * self.columns..(first + count) * self.columns];
         let part = Tensor::f_from_slice(part)?.f_view([count as i64, 1, self.columns as i64])?;
@@ -148,7 +148,7 @@ fn host(values: &Tensor) -> Result<Vec<f64>, LearnError> {
     Ok(found)
 }
 
-/// Tells how far it is, in passes over chunks.
+/// Reports progress in passes over chunks.
 struct Steps<'a, 'b> {
     watch: &'a mut Watch<'b>,
     done: usize,
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(calls, [(1, 8), (2, 8), (3, 8), (4, 8), (5, 8)]);
     }
 
-    /// Tr G = 1/n Σ_i Σ_{k<l} p_ik p_il ‖J_ik − J_il‖²: the same number with neither a factor nor a difference of
+    /// Computes Tr G = 1/n Σ_i Σ_{k<l} p_ik p_il ‖J_ik − J_il‖²: the same number without a factor or a difference of
     /// probabilities, from whole gradients of single logits.
     fn by_pairs(network: &Network, images: &Images, classes: i64) -> f64 {
         let of_image = |(x, _): (Tensor, Tensor)| {
@@ -233,7 +233,7 @@ mod tests {
         let start = setting.objective(1);
         let mut losses = Vec::new();
         for factor in [0.1, 1.0, 4.0, 12.0, 40.0, 160.0] {
-            // A larger last layer makes the same answers with more confidence.
+            // A larger last layer gives the same answers with more confidence.
             let mut tensors = start.network.unpack(start.network.flat()).unwrap();
             let head = tensors.len() - 2;
             tensors[head..].iter_mut().for_each(|tensor| *tensor = tensor.detach() * factor);

@@ -1,4 +1,4 @@
-//! Which of the files in a folder or archive are CIFAR's, and what is in each: pixels and labels, checked as they come.
+//! Recognition of CIFAR's files in a folder or archive, and their pixels and labels, checked as they are read.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -11,48 +11,48 @@ use super::pickle::Pickle;
 use crate::data::images::IMAGE_BYTES;
 use base::work::Source;
 
-/// Folders in front of a file's name that are looked at, the named folder included.
+/// Largest number of folders before a file's name, including the named folder.
 pub(super) const DEPTH: usize = 3;
 
-/// Words for the pixels and for the labels in an array's name, beside `train` or `test`.
+/// Words for the pixels and for the labels in an array's name, next to `train` or `test`.
 const ARRAYS: [&[&str]; 2] = [&["x", "images", "data"], &["y", "labels"]];
 
-/// What a file is to a data set. The order is the one in which forms are preferred where there are several.
+/// The role of a file in a data set. Forms are preferred in this order, if there are several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Slot {
-    /// A file of the binary version: of which layout, and which of its files.
+    /// A file of the binary version: index of the layout, and index of the file.
     Binary(usize, usize),
-    /// A file of the Python version.
+    /// A file of the Python version: index of the layout, and index of the file.
     Pickle(usize, usize),
-    /// An array: of the training or test set (0, 1), pixels or labels (0, 1).
+    /// An array: training or test set (0, 1), pixels or labels (0, 1).
     Array(usize, usize),
 }
 
-/// What a file holds.
+/// Content of a file.
 #[derive(Debug, Default)]
 pub(super) struct Part {
-    /// The name of the file, with the folders in front of it.
+    /// Name of the file, with the folders before it.
     pub(super) name: String,
-    /// Its images, as planes of colours.
+    /// The file's images, as planes of colours.
     pub(super) pixels: Vec<u8>,
-    /// Their classes.
+    /// The images' classes.
     pub(super) labels: Vec<u8>,
-    /// Whether the file has the MD5 sum that is published for it.
+    /// Whether the file has its published MD5 sum.
     published: bool,
 }
 
 /// A whole data set.
 #[derive(Debug)]
 pub(super) struct Collected {
-    /// Which.
+    /// The layout of the data set.
     pub(super) layout: Layout,
     /// The parts of the training set and of the test set, in the order of the files.
     pub(super) parts: [Vec<Part>; 2],
-    /// Whether all files have the MD5 sums that are published for them.
+    /// Whether all files have their published MD5 sums.
     pub(super) published: bool,
 }
 
-/// Picks CIFAR's files out of what it is shown.
+/// Selects CIFAR's files among the files of a folder or archive.
 #[derive(Debug)]
 pub(super) struct Collector<'a> {
     layouts: &'a [Layout],
@@ -65,17 +65,17 @@ impl<'a> Collector<'a> {
         Self { layouts, parts: BTreeMap::new(), data_set: None }
     }
 
-    /// Whether nothing was found.
+    /// Checks whether nothing was found.
     pub(super) fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }
 
-    /// The data set that the last file was of, if its name says so.
+    /// Returns the data set of the last file whose name determines one.
     pub(super) fn data_set(&self) -> Option<Source> {
         self.data_set
     }
 
-    /// Whether a file may be CIFAR's, by its name. Names are only compared.
+    /// Checks by its name whether a file could be CIFAR's. Names are only compared.
     pub(super) fn wants(&self, name: &str) -> bool {
         self.slot(name).is_some()
     }
@@ -102,7 +102,7 @@ impl<'a> Collector<'a> {
         })
     }
 
-    /// Takes a file that is wanted.
+    /// Reads a file, if its name is one of CIFAR's.
     pub(super) fn take(&mut self, name: &str, size: u64, reader: &mut dyn Read) -> Result<(), Fault> {
         let Some(slot) = self.slot(name) else { return Ok(()) };
         if let Some(other) = self.parts.get(&slot) {
@@ -121,7 +121,7 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// The data set that was found.
+    /// Returns the data set that was found.
     pub(super) fn finish(mut self) -> Result<Collected, Fault> {
         let mut found = Vec::new();
         for (set, layout) in self.layouts.iter().enumerate() {
@@ -148,7 +148,7 @@ impl<'a> Collector<'a> {
         found.swap_remove(best).whole()
     }
 
-    /// What was found of one form of a data set, if anything was.
+    /// Returns the files of one form of a data set, if any were found.
     fn form(&mut self, layout: &Layout, slots: impl Iterator<Item = (Slot, &'static str)>) -> Option<Form> {
         let (mut parts, mut missing) = (Vec::new(), Vec::new());
         for (slot, name) in slots {
@@ -162,7 +162,7 @@ impl<'a> Collector<'a> {
     }
 }
 
-/// What was found of one form of a data set.
+/// The files that were found of one form of a data set.
 struct Form {
     layout: Layout,
     /// The name of one of its files.
@@ -183,7 +183,7 @@ impl Form {
     }
 }
 
-/// All of a file that should have so many bytes, and no more than one byte too many.
+/// Reads a file of `size` bytes, but at most one byte more than `most`.
 fn bytes(size: u64, most: u64, reader: &mut dyn Read) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
     reader.take(most + 1).read_to_end(&mut bytes)?;
@@ -197,7 +197,7 @@ fn check_labels(name: &str, labels: &[u8], classes: u32) -> Result<(), Fault> {
     }
 }
 
-/// A file of the binary version: a row of records.
+/// Reads a file of the binary version: a sequence of records.
 fn binary(layout: &Layout, file: usize, name: &str, size: u64, reader: &mut dyn Read) -> Result<Part, Fault> {
     let record = layout.labels.len() + IMAGE_BYTES;
     let expected = (layout.images_of(file) * record) as u64;
@@ -216,10 +216,11 @@ fn binary(layout: &Layout, file: usize, name: &str, size: u64, reader: &mut dyn 
     Ok(part)
 }
 
-/// A file of the Python version; nothing if it is none. That is for `train` and `test`, which many files are called.
+/// Reads a file of the Python version. Returns `None` if a file called `train` or `test`, which are common names, is not a
+/// pickle.
 fn pickle(layout: &Layout, file: usize, name: &str, size: u64, reader: &mut dyn Read) -> Result<Option<Part>, Fault> {
     let images = layout.images_of(file);
-    // Python 3 may have written every byte of a pixel as a character of two bytes. File names are beside the images.
+    // Python 3 can write every pixel byte as a character of two bytes. The pickle also contains file names.
     let most = (images * (2 * IMAGE_BYTES + 256) + (1 << 16)) as u64;
     let bytes = bytes(size, most, reader)?;
     if !Pickle::begins(&bytes) && layout.labels.len() > 1 {
@@ -227,7 +228,7 @@ fn pickle(layout: &Layout, file: usize, name: &str, size: u64, reader: &mut dyn 
     }
     let wrong = |reason: String| Fault::Content { file: name.to_owned(), reason };
     if bytes.len() as u64 > most {
-        return Err(wrong("there is more than a CIFAR file holds".to_owned()));
+        return Err(wrong("there is more data than in a CIFAR file".to_owned()));
     }
     let pickle = Pickle::read(&bytes).map_err(wrong)?;
     let labels = pickle.labels(layout.label_key).map_err(wrong)?;
@@ -244,7 +245,7 @@ fn pickle(layout: &Layout, file: usize, name: &str, size: u64, reader: &mut dyn 
     Ok(Some(Part { name: name.to_owned(), pixels, labels, published }))
 }
 
-/// An array of pixels (kind 0) or labels (kind 1).
+/// Reads an array of pixels (kind 0) or labels (kind 1).
 fn array(kind: usize, name: &str, reader: &mut dyn Read) -> Result<Part, Fault> {
     let wrong = |reason: String| Fault::Content { file: name.to_owned(), reason };
     let array = npy::read(reader).map_err(|error| match error {
@@ -260,18 +261,18 @@ fn array(kind: usize, name: &str, reader: &mut dyn Read) -> Result<Part, Fault> 
     Ok(part)
 }
 
-/// The data set that four arrays are; which one it is show the labels.
+/// Returns the data set of four arrays, which the labels determine.
 fn of_arrays(layouts: &[Layout], arrays: [[Part; 2]; 2]) -> Result<Form, Fault> {
     let of_part = |[_, labels]: &[Part; 2]| labels.labels.iter().max().map(|&label| (label, labels.name.clone()));
     let (highest, place) = arrays.iter().filter_map(of_part).max().unwrap_or_default();
     let fits = |layout: &&Layout| layout.labels.last().is_some_and(|&classes| u32::from(highest) < classes);
     let Some(layout) = layouts.iter().find(fits) else {
-        return Err(Fault::Content { file: place, reason: format!("there is the label {highest}, above CIFAR-100's") });
+        return Err(Fault::Content { file: place, reason: format!("the label {highest} is above those of CIFAR-100") });
     };
     if let [coarse, _] = *layout.labels
         && u32::from(highest) < coarse
     {
-        let reason = format!("there are the {coarse} coarse labels: save the fine ones");
+        let reason = format!("the labels are the {coarse} coarse ones: save the fine ones");
         return Err(Fault::Content { file: place, reason });
     }
     let wanted = [layout.images[0] * (layout.binary.len() - 1), layout.images[1]];

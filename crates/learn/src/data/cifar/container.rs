@@ -1,4 +1,4 @@
-//! What holds a data set: a folder, a tar archive (plain or compressed with gzip), or a zip archive, as `.npz` is one.
+//! Containers of a data set: a folder, a tar archive (plain or compressed with gzip), or a zip archive such as an `.npz`.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -13,13 +13,13 @@ use super::error::{Fault, Format};
 use super::zip;
 use crate::data::files::{self, FileError};
 
-/// A tar archive may hold this many bytes; CIFAR's hold 185 MB.
+/// Largest number of bytes in a tar archive; CIFAR's have 185 MB.
 const ARCHIVE_LIMIT: u64 = 1 << 30;
-/// Folders that are looked into.
+/// Largest number of folders that are searched.
 const FOLDERS: usize = 1000;
 
-/// Gives the files of a folder to the collector: those of the folder itself, or else of the folders in it, or else of the
-/// folders in those.
+/// Gives the files of a folder to the collector: those of the folder itself; if there are none, those of the folders in it;
+/// and so on, up to a limited depth.
 pub(super) fn read_folder(path: &Path, into: &mut Collector) -> Result<(), Fault> {
     let (mut folders, mut seen) = (VecDeque::from([String::new()]), 1);
     let (mut beside, mut closed): (_, Option<FileError>) = (None, None);
@@ -64,13 +64,13 @@ pub(super) fn read_folder(path: &Path, into: &mut Collector) -> Result<(), Fault
     }
 }
 
-/// Whether a file in a folder may be what the user has in mind.
+/// Checks whether a file in a folder could be the one that the user means.
 fn may_be_meant(name: &str) -> bool {
     [".tar.gz", ".tgz", ".tar", ".npz", ".zip", ".parquet"].iter().any(|end| name.ends_with(end))
 }
 
-/// Gives the members of an archive to the collector. Returns the archive's MD5 sum if it is a compressed tar archive, as
-/// those are that the authors publish.
+/// Gives the members of an archive to the collector. Returns the archive's MD5 sum if it is a compressed tar archive, like
+/// the archives that the authors publish.
 pub(super) fn read_archive(path: &Path, into: &mut Collector) -> Result<Option<String>, Fault> {
     let mut file = files::open(path)?;
     let mut start = Vec::new();
@@ -103,11 +103,11 @@ pub(super) fn read_archive(path: &Path, into: &mut Collector) -> Result<Option<S
 fn read_tar(reader: impl Read, into: &mut Collector) -> Result<(), Fault> {
     let mut archive = tar::Archive::new(reader.take(ARCHIVE_LIMIT));
     let mut begun = false;
-    // Raw: names come from the fixed-size header only, so that nothing in the archive sets the size of an
+    // Raw mode takes names only from the fixed-size header, so that nothing in the archive sets the size of an
     // allocation.
     for member in archive.entries()?.raw(true) {
         let mut member = member.map_err(|error| match Fault::from(error) {
-            // It does not even begin like an archive.
+            // The file does not begin like an archive.
             Fault::Damaged(_) if !begun => Fault::Format(Format::Unknown),
             fault => fault,
         })?;
@@ -115,13 +115,13 @@ fn read_tar(reader: impl Read, into: &mut Collector) -> Result<(), Fault> {
         let name = member.path_bytes().into_owned();
         let Some(name) = std::str::from_utf8(&name).ok().filter(|name| into.wants(name)) else { continue };
         if !member.header().entry_type().is_file() {
-            let reason = "there is no file, but a link or a part of one".to_owned();
+            let reason = "there is a link or a part of a file instead of a file".to_owned();
             return Err(Fault::Content { file: name.to_owned(), reason });
         }
         let size = member.size();
         into.take(name, size, &mut member)?;
     }
-    // To the end of the stream, where gzip's checksum is.
+    // Read to the end of the stream, where gzip's checksum is.
     let mut rest = archive.into_inner();
     io::copy(&mut rest, &mut io::sink())?;
     if rest.limit() == 0 {
@@ -130,7 +130,7 @@ fn read_tar(reader: impl Read, into: &mut Collector) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A file whose bytes are summed up as they are read.
+/// A file whose MD5 sum is computed as it is read.
 struct Summed {
     file: File,
     sum: Md5,

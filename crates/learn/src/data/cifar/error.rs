@@ -1,4 +1,4 @@
-//! Why a data set could not be imported.
+//! Errors of the import of a data set.
 
 use std::fmt;
 use std::io;
@@ -11,18 +11,18 @@ use base::work::Source;
 /// A data set that could not be imported.
 #[derive(Debug)]
 pub struct ImportError {
-    /// What was to be imported.
+    /// The file or folder to import.
     pub path: PathBuf,
-    /// Which data set it seems to be.
+    /// The data set that it seems to be.
     pub data_set: Option<Source>,
-    /// What is wrong.
+    /// The fault.
     pub fault: Fault,
 }
 
 impl fmt::Display for ImportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.fault {
-            // It names the very file.
+            // A file error already names the file.
             Fault::File(error) => error.fmt(f),
             fault => write!(f, "`{}` {fault}", self.path.display()),
         }
@@ -31,86 +31,86 @@ impl fmt::Display for ImportError {
 
 impl std::error::Error for ImportError {}
 
-/// What is wrong with a data set.
+/// The fault of a data set.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    /// The file system refused, or it is a device.
+    /// An error of the file system, or a device instead of a file.
     #[error(transparent)]
     File(#[from] FileError),
-    /// Neither the files of CIFAR-10 nor those of CIFAR-100.
+    /// There are neither the files of CIFAR-10 nor those of CIFAR-100.
     #[error("holds no CIFAR data{}", .beside.as_ref().map(|name| format!(" itself, but there is `{name}`")).unwrap_or_default())]
     NotCifar {
-        /// A file in the folder that may be meant.
+        /// A file in the folder that the user could mean.
         beside: Option<String>,
     },
-    /// Both data sets.
+    /// There are both data sets.
     #[error("holds CIFAR-10 (in `{}`) and CIFAR-100 (in `{}`)", .0[0], .0[1])]
     Both([String; 2]),
-    /// One file in two places.
+    /// One file is in two places.
     #[error("holds `{file}` twice: as `{}` and as `{}`", .places[0], .places[1])]
     Twice {
         /// The file.
         file: String,
-        /// Where it is.
+        /// The two places.
         places: [String; 2],
     },
-    /// Files that belong to the data set are not there.
+    /// Files of the data set are missing.
     #[error("lacks {}", .0.join(", "))]
     Missing(Vec<&'static str>),
-    /// A format that is not read.
+    /// A format that is not supported.
     #[error("{0}")]
     Format(Format),
     /// The file ends too early.
     #[error("is truncated")]
     Truncated,
-    /// The archive is damaged, or holds what no CIFAR archive holds.
+    /// The archive is damaged, or contains something that no CIFAR archive contains.
     #[error("is damaged: {0}")]
     Damaged(String),
-    /// A file of another size.
+    /// A file has a wrong size.
     #[error("is not CIFAR: its `{file}` has {found} bytes instead of {expected}")]
     Size {
         /// The file.
         file: String,
-        /// Its size.
+        /// Size of the file.
         found: u64,
-        /// The size that it should have.
+        /// Expected size.
         expected: u64,
     },
-    /// A file that is something else than it should be.
+    /// A file has unexpected content.
     #[error("cannot be used: in `{file}`, {reason}")]
     Content {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// The fault of the file.
         reason: String,
     },
-    /// A label that is no class.
+    /// A label is outside the range of classes.
     #[error("is not CIFAR: image {index} of `{file}` has the label {label}, but there are {classes} classes")]
     Label {
         /// The file.
         file: String,
-        /// Which image of the file, from 0.
+        /// Index of the image in the file, from 0.
         index: usize,
-        /// Its label.
+        /// Label of the image.
         label: u8,
         /// Number of classes.
         classes: u32,
     },
-    /// A class with more or fewer images than the data set has.
+    /// A class has more or fewer images than in the data set.
     #[error("is not CIFAR: class {class} has {found} images in {} instead of {expected}", .files.join(", "))]
     ClassSize {
         /// The files of the training or test set.
         files: Vec<String>,
         /// The class.
         class: usize,
-        /// Its images.
+        /// Number of images found.
         found: usize,
-        /// The images that it should have.
+        /// Expected number of images.
         expected: usize,
     },
 }
 
-/// What broke while a file was unpacked.
+/// An error while a file was unpacked.
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
         match error.kind() {
@@ -120,7 +120,7 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// A format that is not read.
+/// A format that is not supported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Apache Parquet: Hugging Face's files.
@@ -129,14 +129,14 @@ pub enum Format {
     One(&'static str),
     /// A compression other than gzip's.
     Compressed(&'static str),
-    /// Something else that has a name.
+    /// Another known format.
     Other(&'static str),
-    /// Nothing that is known.
+    /// An unknown format.
     Unknown,
 }
 
 impl Format {
-    /// What begins with these bytes; nothing if it may be an archive.
+    /// Returns the unsupported format that begins with these bytes; `None` if the file could be an archive.
     pub(super) fn of(start: &[u8]) -> Option<Self> {
         const KNOWN: [(&[u8], Format); 13] = [
             (b"PAR1", Format::Parquet),
@@ -164,10 +164,10 @@ impl Format {
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Parquet => f.write_str("is a Parquet file, which is not read"),
+            Self::Parquet => f.write_str("is a Parquet file, which is not supported"),
             Self::One(name) => write!(f, "is only {name}"),
-            Self::Compressed(name) => write!(f, "is compressed with {name}, which is not read"),
-            Self::Other(name) => write!(f, "is {name}, which is not read"),
+            Self::Compressed(name) => write!(f, "is compressed with {name}, which is not supported"),
+            Self::Other(name) => write!(f, "is {name}, which is not supported"),
             Self::Unknown => f.write_str("is neither a folder nor a tar or zip archive"),
         }
     }

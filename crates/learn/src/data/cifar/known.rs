@@ -1,31 +1,31 @@
-//! What is known of the data sets: the sums that are published, and a list of all images.
+//! Known properties of the data sets: the published sums, and a list of all images.
 //!
 //! The MD5 sums of the archives are on the authors' page; those of the files in the Python archives are published with
-//! torchvision. They say with certainty that bytes are the authors'. Copies in other forms have other bytes, so the content is
-//! compared as well: `content` is the BLAKE3 hash of the stored form of all images in canonical order ([`Images::to_bytes`]),
-//! and `images` holds the beginning of every image's own hash ([`Images::hashes`]), which tells which images differ.
+//! torchvision. They prove that bytes are the authors'. Copies in other forms have other bytes, so the content is
+//! compared too: `content` is the BLAKE3 hash of the stored form of all images in canonical order ([`Images::to_bytes`]),
+//! and `images` contains the beginning of every image's own hash ([`Images::hashes`]), which shows which images differ.
 //!
-//! Both were computed from a copy that is not an authors' archive. What speaks for it: the right number of images of every
-//! class; the means and standard deviations of the colours of the training sets, which are those commonly published (CIFAR-10:
+//! Both were computed from a copy that is not an authors' archive. The evidence for this copy: the right number of images of
+//! every class; the means and standard deviations of the training sets' colours, which are those commonly published (CIFAR-10:
 //! 0.49139968, 0.48215841, 0.44653091 and 0.24703223, 0.24348513, 0.26158784; CIFAR-100: 0.50707516, 0.48654887, 0.44091784
 //! and 0.26733429, 0.25643846, 0.27615047); and 4,000 images of CIFAR-10's training set that were published elsewhere (with
 //! ConvNetJS) are in it, byte by byte. That is not proof, so the program says "as wdpipe knows it", and says "the authors' own"
-//! only by the MD5 sums. Whoever imports an authors' archive tests the list: a difference is reported.
+//! only if the MD5 sums match. Every import of an authors' archive tests the list: a difference is reported.
 
 use md5::{Digest, Md5};
 
 use crate::data::images::{Images, ImagesError};
 use base::work::Source;
 
-/// Bits of an image's hash that are listed. An altered image is taken for a listed one once in 5,000 times; that not all
-/// is as it should be, the hash of the whole says always.
+/// Number of listed bits of an image's hash. One altered image in 5,000 is mistaken for a listed one; the hash of the whole
+/// content always detects that something differs.
 const BITS: u32 = 28;
 
-/// What is known of one data set.
+/// Known properties of one data set.
 struct Known {
     /// BLAKE3 of the stored training set and of the stored test set.
     content: [&'static str; 2],
-    /// The list of the training set, then that of the test set, as [`encode`] writes them.
+    /// The list of the training set, then that of the test set, in the format of [`encode`].
     images: &'static [u8],
 }
 
@@ -49,14 +49,14 @@ fn known(source: Source) -> Option<Known> {
     }
 }
 
-/// The objects that the training and test set of a data set are in a store, if the content is the known one; none for a
-/// built-in one.
+/// Returns the hashes of the training and test set of a data set in a store, if the content is the known one; `None` for a
+/// built-in data set.
 pub fn known_content(source: Source) -> Option<[&'static str; 2]> {
     known(source).map(|known| known.content)
 }
 
-/// Which images are not among those of the data set: `hashes` are those of the training and of the test set. Nothing if
-/// the content is the known one.
+/// Finds the images that are not in the data set. `hashes` are those of the training and of the test set. Returns `None` if the
+/// content is the known one.
 pub(super) fn strangers(
     source: Source,
     sets: [&Images; 2],
@@ -71,7 +71,7 @@ pub(super) fn strangers(
     Ok(Some(hashes.map(|hashes| beside(&listed.list(), hashes))))
 }
 
-/// The places of hashes that are not in a sorted list, or more often than there.
+/// Returns the places of hashes that are not in a sorted list, or that occur more often than in the list.
 fn beside(listed: &[u32], hashes: &[[u8; 32]]) -> Vec<usize> {
     let mut sorted: Vec<(u32, usize)> = hashes.iter().map(prefix).zip(0..).collect();
     sorted.sort_unstable();
@@ -91,8 +91,8 @@ fn prefix(hash: &[u8; 32]) -> u32 {
     u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]) >> (32 - BITS)
 }
 
-/// A list as it is kept: the number of hashes, then the differences of the sorted beginnings, each in LEB128 (seven bits a
-/// byte, the lowest first, the highest bit set where more follow).
+/// Encodes a list: the number of hashes, then the differences of the sorted beginnings, each in LEB128 (seven bits per
+/// byte, the lowest first, the highest bit set if more follow).
 #[cfg(test)]
 fn encode(hashes: &[[u8; 32]]) -> Vec<u8> {
     let mut sorted: Vec<u32> = hashes.iter().map(prefix).collect();
@@ -114,7 +114,7 @@ fn encode(hashes: &[[u8; 32]]) -> Vec<u8> {
     bytes
 }
 
-/// What is left of the lists.
+/// The remaining bytes of the lists.
 struct Decoder(&'static [u8]);
 
 impl Decoder {
@@ -142,12 +142,12 @@ impl Decoder {
     }
 }
 
-/// The MD5 sum of bytes, in hexadecimal digits.
+/// Returns the MD5 sum of bytes, in hexadecimal digits.
 pub(super) fn md5(bytes: &[u8]) -> String {
     hex(&Md5::digest(bytes))
 }
 
-/// A sum in hexadecimal digits.
+/// Returns a sum in hexadecimal digits.
 pub(super) fn hex(sum: &[u8]) -> String {
     sum.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -170,7 +170,7 @@ mod tests {
         let listed = Decoder(list).list();
         assert_eq!(listed, [3, 3, 7, 900, 1 << 27]);
         assert_eq!(beside(&listed, &hashes), [0; 0]);
-        // One changed, one there once too often, one lost.
+        // One image is changed, one occurs once too often, one is missing.
         let mut other = hashes.clone();
         other[0] = hash(8, 0);
         other.push(hashes[4]);
@@ -190,7 +190,7 @@ mod tests {
         }
     }
 
-    /// With the data at hand: they were computed by another program.
+    /// Compares the lists, which another program computed, with the data, if available.
     #[test]
     fn the_lists_are_those_of_the_data() {
         for (source, variable) in [(Source::Cifar10, "WDPIPE_TEST_CIFAR10"), (Source::Cifar100, "WDPIPE_TEST_CIFAR100")]
@@ -204,7 +204,7 @@ mod tests {
             let [train, test] = [&imported.train, &imported.test].map(Images::hashes);
             let known = known(source).unwrap();
             assert!([encode(&train), encode(&test)].concat() == known.images);
-            // One pixel of one image changed.
+            // One pixel of one image is changed.
             let (mut images, mut hashes) = (imported.train.clone(), train.clone());
             images.pixels[3072 * 41] ^= 1;
             hashes[41] = images.hashes()[41];

@@ -1,16 +1,16 @@
-//! Arrays of whole numbers as NumPy writes them (`.npy`, the members of an `.npz`), and what images and labels they hold.
+//! Arrays of integers in NumPy's format (`.npy`, the members of an `.npz`), and their images and labels.
 
 use std::borrow::Cow;
 use std::io::Read;
 
 use crate::data::images::IMAGE_BYTES;
 
-/// CIFAR has no more images than this in all; larger arrays are refused before they are read.
+/// Total number of images in CIFAR; larger arrays are refused before they are read.
 const MOST_IMAGES: usize = 60_000;
-/// Bytes of a header; NumPy's have 118.
+/// Largest number of bytes of a header; NumPy's have 118.
 const HEADER_LIMIT: usize = 1 << 16;
 
-/// The type of an array's elements: whole numbers.
+/// The type of an array's elements, which are integers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Dtype {
     signed: bool,
@@ -19,7 +19,7 @@ pub(super) struct Dtype {
 }
 
 impl Dtype {
-    /// A type by its NumPy name: `|u1`, `<i8`, `u1`.
+    /// Parses a type by its NumPy name: `|u1`, `<i8`, `u1`.
     pub(super) fn parse(name: &str) -> Result<Self, String> {
         let (big_endian, kind) = match name.split_at_checked(1) {
             Some(("<" | "|" | "=", kind)) => (false, kind),
@@ -40,12 +40,12 @@ impl Dtype {
         Ok(Self { signed, bytes, big_endian })
     }
 
-    /// The type with another order of bytes: `<`, `>`, or `|` and `=`, which say nothing.
+    /// Returns the type with another byte order: `<` or `>`; `|` and `=` count as little-endian.
     pub(super) fn ordered(self, order: &str) -> Self {
         Self { big_endian: order == ">", ..self }
     }
 
-    /// One element; nothing if it does not fit.
+    /// Returns the value of one element; `None` if it does not fit.
     fn number(self, element: &[u8]) -> Option<i64> {
         let mut wide = [0; 8];
         for (place, &byte) in element.iter().enumerate() {
@@ -60,7 +60,7 @@ impl Dtype {
     }
 }
 
-/// An array of whole numbers.
+/// An array of integers.
 #[derive(Debug)]
 pub(super) struct Array<'a> {
     dtype: Dtype,
@@ -69,7 +69,7 @@ pub(super) struct Array<'a> {
 }
 
 impl<'a> Array<'a> {
-    /// An array, if shape and data fit each other.
+    /// Creates an array, if shape and data match.
     pub(super) fn new(
         dtype: Dtype,
         shape: Vec<usize>,
@@ -77,13 +77,13 @@ impl<'a> Array<'a> {
         data: Cow<'a, [u8]>,
     ) -> Result<Self, String> {
         if data.len() != size(dtype, &shape, column_major)? {
-            return Err(format!("{} bytes of data do not belong to the shape {}", data.len(), tuple(&shape)));
+            return Err(format!("{} bytes of data do not match the shape {}", data.len(), tuple(&shape)));
         }
         Ok(Self { dtype, shape, data })
     }
 
-    /// The pixels of images, those of each image as [`IMAGE_BYTES`] has them, and the number of images. `flat`: whether
-    /// images may be rows of 3072 bytes, which in CIFAR's own files are red, green and blue one after the other.
+    /// Returns the pixels of the images, each in the order of [`IMAGE_BYTES`]. `flat` allows images that are rows of 3072
+    /// bytes, which in CIFAR's own files are red, green and blue one after the other.
     pub(super) fn into_pixels(self, flat: bool) -> Result<Vec<u8>, String> {
         if self.dtype.bytes != 1 || self.dtype.signed {
             return Err("the pixels are not bytes: save them with dtype uint8, from 0 to 255".to_owned());
@@ -107,7 +107,7 @@ impl<'a> Array<'a> {
         }
     }
 
-    /// The labels that a row or a column of numbers is.
+    /// Returns the labels in a row or a column of numbers.
     pub(super) fn labels(&self) -> Result<Vec<u8>, String> {
         let ([_] | [_, 1]) = *self.shape else {
             return Err(format!("labels are expected in the shape (n,) or (n, 1), not {}", tuple(&self.shape)));
@@ -118,7 +118,7 @@ impl<'a> Array<'a> {
     }
 }
 
-/// Reads an array from a `.npy` file. Nothing larger than a data set is read, whatever the header says.
+/// Reads an array from a `.npy` file. Arrays larger than a data set are refused before they are read.
 pub(super) fn read(reader: &mut dyn Read) -> Result<Array<'static>, ReadError> {
     let mut start = [0; 8];
     reader.read_exact(&mut start)?;
@@ -134,7 +134,7 @@ pub(super) fn read(reader: &mut dyn Read) -> Result<Array<'static>, ReadError> {
             reader.read_exact(&mut header)?;
             String::from_utf8_lossy(&header).into_owned()
         }
-        _ => return Err(ReadError::Wrong("it is no array of NumPy".to_owned())),
+        _ => return Err(ReadError::Wrong("it is not a NumPy array".to_owned())),
     };
     let (dtype, shape, column_major) = parse_header(&header).map_err(ReadError::Wrong)?;
     let expected = size(dtype, &shape, column_major).map_err(ReadError::Wrong)?;
@@ -143,12 +143,12 @@ pub(super) fn read(reader: &mut dyn Read) -> Result<Array<'static>, ReadError> {
     Array::new(dtype, shape, column_major, Cow::Owned(data)).map_err(ReadError::Wrong)
 }
 
-/// Why an array could not be read.
+/// The reason why an array could not be read.
 #[derive(Debug)]
 pub(super) enum ReadError {
-    /// The bytes did not come.
+    /// The bytes could not be read.
     Io(std::io::Error),
-    /// They are not an array of whole numbers.
+    /// The bytes are not an array of integers.
     Wrong(String),
 }
 
@@ -158,7 +158,7 @@ impl From<std::io::Error> for ReadError {
     }
 }
 
-/// The bytes of an array, if it may be one of CIFAR's.
+/// Returns the number of bytes of an array, if it could be one of CIFAR's.
 fn size(dtype: Dtype, shape: &[usize], column_major: bool) -> Result<usize, String> {
     let elements = shape.iter().try_fold(1_usize, |product, &length| product.checked_mul(length));
     let limit = MOST_IMAGES * IMAGE_BYTES;
@@ -170,18 +170,18 @@ fn size(dtype: Dtype, shape: &[usize], column_major: bool) -> Result<usize, Stri
     Ok(size)
 }
 
-/// What the dictionary of a header says: `{'descr': '|u1', 'fortran_order': False, 'shape': (50000, 32, 32, 3), }`.
+/// Parses the dictionary of a header: `{'descr': '|u1', 'fortran_order': False, 'shape': (50000, 32, 32, 3), }`.
 fn parse_header(text: &str) -> Result<(Dtype, Vec<usize>, bool), String> {
     let value = |key: &str| {
         let (_, rest) = text.split_once(&format!("'{key}':"))?;
         Some(rest.trim_start())
     };
     let quoted = |rest: &str| rest.strip_prefix('\'')?.split_once('\'').map(|(name, _)| name.to_owned());
-    let dtype = value("descr").and_then(quoted).ok_or("its elements are no numbers: save it with dtype uint8")?;
+    let dtype = value("descr").and_then(quoted).ok_or("its elements are not numbers: save it with dtype uint8")?;
     let column_major = match value("fortran_order") {
         Some(rest) if rest.starts_with("True") => true,
         Some(rest) if rest.starts_with("False") => false,
-        _ => return Err("its header does not say in which order the numbers lie".to_owned()),
+        _ => return Err("its header does not contain the order of the numbers".to_owned()),
     };
     let lengths = value("shape").and_then(|rest| rest.strip_prefix('(')?.split_once(')').map(|(lengths, _)| lengths));
     let lengths = lengths.ok_or("its header has no shape")?.split(',').map(str::trim);
@@ -191,7 +191,7 @@ fn parse_header(text: &str) -> Result<(Dtype, Vec<usize>, bool), String> {
     Ok((Dtype::parse(&dtype)?, shape, column_major))
 }
 
-/// A shape as Python writes it.
+/// Formats a shape as Python does.
 fn tuple(shape: &[usize]) -> String {
     let lengths: Vec<_> = shape.iter().map(usize::to_string).collect();
     if let [one] = &lengths[..] { format!("({one},)") } else { format!("({})", lengths.join(", ")) }
@@ -201,7 +201,7 @@ fn tuple(shape: &[usize]) -> String {
 pub(super) mod tests {
     use super::*;
 
-    /// A `.npy` file as NumPy writes it.
+    /// Returns a `.npy` file as NumPy writes it.
     pub(in crate::data::cifar) fn npy(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
         let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
         let header = format!("{header:<117}\n");
@@ -247,7 +247,7 @@ pub(super) mod tests {
         }
         let rows = || read(&mut &npy("|u1", "(1, 3072)", &planes)[..]).unwrap();
         assert_eq!(rows().into_pixels(true).unwrap(), planes);
-        // Rows of an array that anybody may have made do not say where the colours lie.
+        // In an array of unknown origin, the order of colours in a row is unknown.
         assert!(rows().into_pixels(false).unwrap_err().ends_with("(n, 3, 32, 32), not (1, 3072)"));
     }
 
@@ -256,12 +256,12 @@ pub(super) mod tests {
         for (bytes, reason) in [
             (npy("<f4", "(3,)", &[0; 12]), "its elements are `<f4`, not whole numbers: save it with dtype uint8"),
             (npy("|O", "(3,)", &[0; 12]), "its elements are `|O`, not whole numbers: save it with dtype uint8"),
-            (npy("|u1", "(3,)", &[0; 2]), "2 bytes of data do not belong to the shape (3,)"),
-            (npy("|u1", "(3,)", &[0; 9]), "4 bytes of data do not belong to the shape (3,)"),
+            (npy("|u1", "(3,)", &[0; 2]), "2 bytes of data do not match the shape (3,)"),
+            (npy("|u1", "(3,)", &[0; 9]), "4 bytes of data do not match the shape (3,)"),
             (npy("|u1", "(99999999999, 9)", &[]), "the shape (99999999999, 9) is larger than CIFAR"),
             (npy("<i8", "(18446744073709551615, 9)", &[]), "the shape (18446744073709551615, 9) is larger than CIFAR"),
             (npy("|u1", "(x,)", &[]), "its header has no shape"),
-            (b"not an array".to_vec(), "it is no array of NumPy"),
+            (b"not an array".to_vec(), "it is not a NumPy array"),
         ] {
             assert_eq!(wrong(&bytes), reason);
         }

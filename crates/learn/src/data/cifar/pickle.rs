@@ -1,17 +1,16 @@
-//! A reader for the pickles of CIFAR's Python version: a dictionary of strings, lists of whole numbers and NumPy arrays.
+//! A reader for the pickles of CIFAR's Python version: a dictionary of strings, lists of integers and NumPy arrays.
 //!
-//! A pickle is a program for a machine with a stack, which may call any function of Python. This reader knows the
-//! instructions that such a dictionary needs, and of functions only NumPy's constructors of arrays, as names: nothing is
-//! run. Values lie in one table and refer to each other by number, so that a value used many times takes memory once;
-//! strings and arrays stay where they are in the file; the number of instructions is limited. So memory is bounded, and
-//! cycles do no harm.
+//! A pickle is a program for a stack machine, which can call any function of Python. This reader knows only the
+//! instructions that such a dictionary needs, and the names of NumPy's constructors of arrays: it runs no code. Values are
+//! in one table and refer to each other by number, so that a value used many times takes memory once; strings and arrays
+//! are borrowed from the file; the number of instructions is limited. So memory is bounded, and cycles are harmless.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::npy::{Array, Dtype};
 
-/// CIFAR-100's training set takes some 210,000 instructions.
+/// Largest number of instructions; CIFAR-100's training set has some 210,000.
 const MOST_INSTRUCTIONS: usize = 1_000_000;
 
 /// The number of a value in the table.
@@ -20,24 +19,24 @@ type Id = usize;
 /// A value.
 #[derive(Debug)]
 enum Value<'a> {
-    /// `None`, a fraction, or a number too large to matter.
+    /// `None`, a fraction, or a number that is too large.
     Other,
     Bool(bool),
     Int(i64),
     /// A string of bytes or characters.
     Text(&'a [u8]),
-    /// A string whose characters stand for bytes: how Python 3 writes bytes for Python 2.
+    /// A string whose characters represent bytes: Python 3 writes bytes in this form for Python 2.
     Latin1(&'a [u8]),
     List(Vec<Id>),
     Tuple(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Function(Function),
-    /// The type of an array's elements: its name and the state that gives the order of bytes.
+    /// The type of an array's elements: its name, and the state with the byte order.
     Dtype {
         name: Id,
         state: Option<Id>,
     },
-    /// An array, whose parts come later.
+    /// An array whose parts are set later.
     Unbuilt,
     Array {
         dtype: Id,
@@ -47,16 +46,16 @@ enum Value<'a> {
     },
 }
 
-/// The functions that are known.
+/// The known functions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Function {
     /// `numpy.core.multiarray._reconstruct`: an array without its parts.
     Reconstruct,
-    /// `numpy.ndarray`, which only stands as an argument.
+    /// `numpy.ndarray`, which only occurs as an argument.
     Ndarray,
     /// `numpy.dtype`.
     Dtype,
-    /// `numpy.core.numeric._frombuffer`: an array, from protocol 5 on.
+    /// `numpy.core.numeric._frombuffer`: an array, in protocol 5 and later.
     FromBuffer,
     /// `_codecs.encode`: bytes from a string.
     Encode,
@@ -82,7 +81,7 @@ impl Function {
     }
 }
 
-/// A pickled dictionary.
+/// A parsed pickle, whose root should be a dictionary.
 #[derive(Debug)]
 pub(super) struct Pickle<'a> {
     values: Vec<Value<'a>>,
@@ -103,24 +102,26 @@ impl<'a> Pickle<'a> {
         Err("it has far more instructions than a CIFAR file".to_owned())
     }
 
-    /// Whether bytes begin as a pickle does.
+    /// Checks whether bytes begin like a pickle.
     pub(super) fn begins(bytes: &[u8]) -> bool {
         matches!(bytes, [0x80, 2..=5, ..])
     }
 
-    /// What the dictionary has under a key.
+    /// Returns the dictionary's value for a key.
     fn entry(&self, key: &str) -> Result<&Value<'a>, String> {
-        let Value::Dict(entries) = &self.values[self.root] else { return Err("it holds no dictionary".to_owned()) };
-        // Of two equal keys the last one counts, as in Python.
+        let Value::Dict(entries) = &self.values[self.root] else {
+            return Err("it does not contain a dictionary".to_owned());
+        };
+        // If a key occurs twice, the last one counts, as in Python.
         let found = entries.iter().rev().find(|(found, _)| self.text(*found) == Some(key.as_bytes()));
         found.map(|(_, value)| &self.values[*value]).ok_or_else(|| format!("it has no `{key}`"))
     }
 
-    /// An array of the dictionary.
+    /// Returns an array of the dictionary.
     pub(super) fn array(&self, key: &str) -> Result<Array<'a>, String> {
         let about = |reason: String| format!("`{key}`: {reason}");
         let Value::Array { dtype, shape, column_major, data } = self.entry(key)? else {
-            return Err(about("it is no array".to_owned()));
+            return Err(about("it is not an array".to_owned()));
         };
         let shape = self.shape(*shape).ok_or_else(|| about("the array has no shape".to_owned()))?;
         let dtype = self.dtype(*dtype).map_err(about)?;
@@ -128,19 +129,19 @@ impl<'a> Pickle<'a> {
         Array::new(dtype, shape, *column_major, data).map_err(about)
     }
 
-    /// The labels that a list or an array of the dictionary is.
+    /// Returns the labels in a list or an array of the dictionary.
     pub(super) fn labels(&self, key: &str) -> Result<Vec<u8>, String> {
         let items = match self.entry(key)? {
             Value::List(items) | Value::Tuple(items) => items,
             Value::Array { .. } => return self.array(key)?.labels().map_err(|reason| format!("`{key}`: {reason}")),
-            _ => return Err(format!("`{key}` is no list")),
+            _ => return Err(format!("`{key}` is not a list")),
         };
         let label = |item: &Id| match self.values[*item] {
             Value::Int(number) => u8::try_from(number).ok(),
             _ => None,
         };
         let labels: Option<Vec<u8>> = items.iter().map(label).collect();
-        labels.ok_or_else(|| format!("`{key}` holds something else than whole numbers from 0 to 255"))
+        labels.ok_or_else(|| format!("`{key}` does not contain only whole numbers from 0 to 255"))
     }
 
     fn text(&self, id: Id) -> Option<&'a [u8]> {
@@ -175,7 +176,7 @@ impl<'a> Pickle<'a> {
         let Value::Dtype { name, state } = self.values[id] else { return Err("the array has no type".to_owned()) };
         let name = self.text(name).and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default();
         let dtype = Dtype::parse(name)?;
-        // The state of a type is a tuple: a version, the order of bytes, and what other types need.
+        // The state of a type is a tuple: a version, the byte order, and fields for other types.
         let order = match state.map(|state| &self.values[state]) {
             Some(Value::Tuple(parts)) => parts.get(1).and_then(|&order| self.text(order)),
             _ => None,
@@ -184,23 +185,23 @@ impl<'a> Pickle<'a> {
     }
 }
 
-/// The machine that a pickle is a program for.
+/// The machine that executes a pickle.
 struct Machine<'a> {
     rest: &'a [u8],
     values: Vec<Value<'a>>,
     stack: Vec<Id>,
-    /// Heights of the stack at which something began.
+    /// Heights of the stack at the marks.
     marks: Vec<usize>,
     memo: HashMap<usize, Id>,
 }
 
 impl<'a> Machine<'a> {
-    /// Follows one instruction; true if it was the last.
+    /// Executes one instruction, and returns whether it was the last.
     fn step(&mut self) -> Result<bool, String> {
         let [code] = self.take(1)? else { return Err(ended()) };
         match code {
             b'.' => return Ok(true),
-            // The protocol, and how many bytes come next: of no interest.
+            // The protocol, and the number of following bytes, which are not needed.
             0x80 => drop(self.take(1)?),
             0x95 => drop(self.take(8)?),
             b'(' => self.marks.push(self.stack.len()),
@@ -280,7 +281,7 @@ impl<'a> Machine<'a> {
         Ok(taken)
     }
 
-    /// An unsigned number of so many bytes.
+    /// Reads an unsigned number of `bytes` bytes.
     fn number(&mut self, bytes: usize) -> Result<u64, String> {
         let mut wide = [0; 8];
         wide[..bytes].copy_from_slice(self.take(bytes)?);
@@ -329,7 +330,7 @@ impl<'a> Machine<'a> {
 
     fn pop(&mut self) -> Result<Id, String> {
         let id = self.stack.pop().ok_or_else(damaged)?;
-        // What lies under a mark is reached only by taking the mark away.
+        // Values below a mark are accessible only after removing the mark.
         if self.marks.last().is_some_and(|&mark| mark > self.stack.len()) { Err(damaged()) } else { Ok(id) }
     }
 
@@ -350,7 +351,7 @@ impl<'a> Machine<'a> {
         if let Value::Text(text) = self.values[id] { Ok(text) } else { Err(damaged()) }
     }
 
-    /// The value that an instruction changes where it is.
+    /// Returns the top value, which an instruction changes in place.
     fn top(&mut self) -> Result<&mut Value<'a>, String> {
         let id = *self.stack.last().ok_or_else(damaged)?;
         Ok(&mut self.values[id])
@@ -386,7 +387,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// What a constructor would make of its arguments.
+    /// Represents the result of a constructor, without running it.
     fn call(&mut self) -> Result<(), String> {
         let (arguments, function) = (self.pop()?, self.pop()?);
         let (Value::Tuple(arguments), &Value::Function(function)) = (&self.values[arguments], &self.values[function])
@@ -410,7 +411,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Gives a value that was called for its parts.
+    /// Sets the parts of a constructed value.
     fn build(&mut self) -> Result<(), String> {
         let state = self.pop()?;
         let Value::Tuple(parts) = &self.values[state] else { return Err(damaged()) };
@@ -435,7 +436,7 @@ fn ended() -> String {
 }
 
 fn damaged() -> String {
-    "it is no pickle of a CIFAR file".to_owned()
+    "it is not a pickle of a CIFAR file".to_owned()
 }
 
 #[cfg(test)]
@@ -483,7 +484,7 @@ pub(super) mod tests {
           \x02K\x01\x86\x94h\x13t\x94R\x94u.",
     ];
 
-    /// A batch as the authors' Python 2 pickled it: `[n, 3072]` pixels and a list of labels.
+    /// Returns a batch as pickled by the authors' Python 2: `[n, 3072]` pixels and a list of labels.
     pub(in crate::data::cifar) fn python2(label_key: &str, labels: &[u8], pixels: &[u8]) -> Vec<u8> {
         let mut bytes = b"\x80\x02}q\x01(".to_vec();
         let mut add = |piece: &[u8]| bytes.extend_from_slice(piece);
@@ -523,7 +524,7 @@ pub(super) mod tests {
             );
             assert_eq!(
                 pickle.labels("filenames").unwrap_err(),
-                "`filenames` holds something else than whole numbers from 0 to 255"
+                "`filenames` does not contain only whole numbers from 0 to 255"
             );
             assert_eq!(pickle.labels("none").unwrap_err(), "it has no `none`");
         }
@@ -549,7 +550,7 @@ pub(super) mod tests {
         ] {
             assert!(refused(bytes).ends_with("which no CIFAR file does; nothing in it was run"), "{}", refused(bytes));
         }
-        // INST, OBJ, NEWOBJ, persistent references and extension codes have no place in the table.
+        // INST, OBJ, NEWOBJ, persistent references and extension codes are refused.
         for code in *b"io\x81\x92PQ\x82\x83\x84" {
             assert!(refused(&[0x80, 2, b'(', code, b'.']).contains("which no CIFAR file has"), "{code:#x}");
         }
@@ -561,14 +562,14 @@ pub(super) mod tests {
             refused(&[&b"\x80\x02"[..], &[b'N'; 2_000_000]].concat()),
             "it has far more instructions than a CIFAR file"
         );
-        // A list in itself, and one that holds the other many times.
-        assert_eq!(refused(b"\x80\x02]q\x00h\x00a."), "it holds no dictionary");
+        // A list that contains itself, and deeply nested tuples.
+        assert_eq!(refused(b"\x80\x02]q\x00h\x00a."), "it does not contain a dictionary");
         let mut nested = b"\x80\x02}q\x00U\x04data".to_vec();
         nested.extend_from_slice(b"h\x00");
         nested.extend([0x85; 100_000]);
         nested.extend_from_slice(b"s.");
-        assert_eq!(refused(&nested), "`data`: it is no array");
-        // Large strings that are announced and do not come.
+        assert_eq!(refused(&nested), "`data`: it is not an array");
+        // Strings that are announced but missing.
         for bytes in [
             &b"\x80\x02T\xff\xff\xff\xff"[..],
             b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\xffx",
@@ -577,7 +578,7 @@ pub(super) mod tests {
         ] {
             assert_eq!(refused(bytes), "it ends too early");
         }
-        // Stack and marks used wrongly.
+        // Wrong use of the stack and of marks.
         for bytes in [
             &b"\x80\x02."[..],
             b"\x80\x02t.",
@@ -590,15 +591,15 @@ pub(super) mod tests {
             b"\x80\x02N)b.",
             b"\x80\x02}(Nu.",
         ] {
-            assert_eq!(refused(bytes), "it is no pickle of a CIFAR file", "{bytes:?}");
+            assert_eq!(refused(bytes), "it is not a pickle of a CIFAR file", "{bytes:?}");
         }
-        // A state of many parts, given to the same type again and again.
+        // A state of many parts, given to the same type many times.
         let mut built = b"\x80\x02(".to_vec();
         built.extend([b'N'; 300_000]);
         built.extend_from_slice(b"tq\x00cnumpy\ndtype\nU\x02u1\x85R");
         (0..200_000).for_each(|_| built.extend_from_slice(b"h\x00b"));
         built.push(b'.');
-        assert_eq!(refused(&built), "it holds no dictionary");
+        assert_eq!(refused(&built), "it does not contain a dictionary");
     }
 
     #[test]
@@ -610,7 +611,7 @@ pub(super) mod tests {
         };
         assert_eq!(
             with(b"M\x02\0M\0\x0c", b"M\x03\0M\0\x0c"),
-            "`data`: 6144 bytes of data do not belong to the shape (3, 3072)"
+            "`data`: 6144 bytes of data do not match the shape (3, 3072)"
         );
         assert_eq!(
             with(b"U\x02u1", b"U\x02f4"),
@@ -622,7 +623,7 @@ pub(super) mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
-        /// Whatever is changed in a pickle, reading it ends, with an array or a reason.
+        /// Reading a changed pickle always ends, with an array or a reason.
         #[test]
         fn changed_pickles_do_no_harm(which in 0..4_usize, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
             let mut bytes = BY_PYTHON[which].to_vec();

@@ -5,21 +5,21 @@ use flate2::{Compression, write::GzEncoder};
 use super::*;
 use crate::data::images::IMAGE_BYTES;
 
-/// The real layouts with files small enough for a test: ten images a class in CIFAR-10's training set,
+/// Returns the real layouts with files small enough for a test: ten images per class in CIFAR-10's training set,
 /// two in CIFAR-100's, one in each test set.
 fn small() -> [Layout; 2] {
     let [cifar10, cifar100] = LAYOUTS;
     [Layout { images: [20, 10], ..cifar10 }, Layout { images: [200, 100], ..cifar100 }]
 }
 
-/// A balanced file: image `i` of a file has the label `i` modulo the classes, and its pixels begin with
+/// Returns a balanced file: image `i` of a file has the label `i` modulo the number of classes, and its pixels begin with
 /// the file's number and `i`.
 fn records(layout: &Layout, file: usize, images: usize) -> Vec<u8> {
     let classes = *layout.labels.last().unwrap() as usize;
     let mut bytes = Vec::new();
     for i in 0..images {
         let label = (i % classes) as u8;
-        // CIFAR-100's coarse label; which one it is plays no part.
+        // CIFAR-100's coarse label, whose value does not matter.
         bytes.extend(if layout.labels.len() == 2 { vec![label / 5, label] } else { vec![label] });
         bytes.extend([file as u8, i as u8]);
         bytes.extend(vec![7; IMAGE_BYTES - 2]);
@@ -38,7 +38,7 @@ fn members(layout: &Layout) -> Members {
         .collect()
 }
 
-/// The same images in the Python version.
+/// Returns the same images in the Python version.
 fn python(layout: &Layout) -> Members {
     let names = layout.python.iter().map(|(name, _)| (*name).to_owned());
     let batch = |bytes: Vec<u8>| {
@@ -50,7 +50,7 @@ fn python(layout: &Layout) -> Members {
     names.zip(members(layout)).map(|(name, (_, bytes))| (name, batch(bytes))).collect()
 }
 
-/// The same images as arrays: colours mixed or in planes, labels of some type.
+/// Returns the same images as arrays: colours mixed or in planes, labels of the given type.
 fn arrays(layout: &Layout, names: [&str; 4], mixed: bool, labels: &str) -> Members {
     let skip = layout.labels.len();
     let mut members = members(layout).into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>();
@@ -87,7 +87,7 @@ fn tar(prefix: &str, members: &[(String, Vec<u8>)]) -> Vec<u8> {
     for (name, bytes) in members {
         let mut header = tar::Header::new_ustar();
         header.set_size(bytes.len() as u64);
-        // Written past the crate's own checks, so that hostile names can be made.
+        // Bypasses the crate's own checks, so that hostile names are possible.
         let name = format!("{prefix}{name}");
         header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
         header.set_cksum();
@@ -120,7 +120,7 @@ fn import_from(path: &Path) -> Result<Imported, Fault> {
     })
 }
 
-/// Checks that all images are there with their labels, in canonical order.
+/// Checks that all images are present with their labels, in canonical order.
 fn assert_whole(imported: &Imported, layout: &Layout) {
     assert_eq!(imported.source, layout.source);
     let mut records: Vec<Vec<u8>> = members(layout).into_iter().map(|(_, bytes)| bytes).collect();
@@ -208,7 +208,7 @@ fn arrays_of_the_wrong_size_are_refused() {
     above[3].1.pop();
     above[3].1.push(200);
     let error = import_bytes(&zip::tests::zip(&above, false)).unwrap_err().to_string();
-    assert_eq!(error, "cannot be used: in `y_test.npy`, there is the label 200, above CIFAR-100's");
+    assert_eq!(error, "cannot be used: in `y_test.npy`, the label 200 is above those of CIFAR-100");
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn coarse_labels_are_not_taken_for_classes() {
         arrays[place].1[labels..].iter_mut().for_each(|label| *label /= 5);
     }
     let error = import_bytes(&zip::tests::zip(&arrays, false)).unwrap_err().to_string();
-    assert_eq!(error, "cannot be used: in `y_train.npy`, there are the 20 coarse labels: save the fine ones");
+    assert_eq!(error, "cannot be used: in `y_train.npy`, the labels are the 20 coarse ones: save the fine ones");
 }
 
 #[test]
@@ -233,19 +233,19 @@ fn published_sums_tell_the_authors_files() {
         fs::write(&path, bytes).unwrap();
         import_as(&path, &[layout]).unwrap().published
     };
-    // The archive as a whole, with what follows the last member; recompressed it is another.
+    // The sum is that of the whole archive, including the bytes after the last member; a recompressed archive differs.
     let official = archive("cifar-10-batches-bin/", &members(&cifar10));
     let sum: &str = known::md5(&official).leak();
     let known = Layout { archives: ["", sum], ..cifar10 };
     assert!(published(&official, known));
     assert!(!published(&official, cifar10));
     assert!(!published(&gzip(&tar("", &members(&cifar10))), known));
-    // Or every file of the Python version, wherever it lies.
+    // Alternatively, the sums of all files of the Python version, in any folder.
     let mut pickles = python(&cifar10);
     let sums = pickles.iter().zip(cifar10.python).map(|((_, bytes), (name, _))| (*name, &*known::md5(bytes).leak()));
     let known = Layout { python: sums.collect::<Vec<_>>().leak(), ..cifar10 };
     assert!(published(&tar("x/", &pickles), known));
-    // A letter of a file's name, which the images do not show.
+    // Change a letter of a file name, which does not affect the images.
     let place = pickles[5].1.len() - 8;
     pickles[5].1[place] ^= 1;
     assert!(!published(&tar("x/", &pickles), known));
@@ -262,7 +262,7 @@ fn every_form_becomes_the_same_object() {
     ];
     let [a, b, c] = forms.map(|form| import_bytes(&form).unwrap().train.to_bytes().unwrap());
     assert!(a == b && b == c);
-    // The images of one file in another order, and files in the place of each other.
+    // The images of one file in another order, and two files swapped.
     let mut members = members(&layout);
     let moved = members[0].1.chunks(3073).rev().collect::<Vec<_>>().concat();
     members[0].1 = std::mem::replace(&mut members[1].1, moved);
@@ -273,7 +273,7 @@ fn every_form_becomes_the_same_object() {
 fn images_that_are_not_the_data_sets_are_named() {
     let [layout, _] = small();
     let imported = import_bytes(&archive("", &members(&layout))).unwrap();
-    // These are no CIFAR images at all.
+    // None of these are CIFAR images.
     let [train, test] = imported.strangers.unwrap();
     assert_eq!((train.len(), test.len()), (100, 10));
     assert_eq!(train[41], Place { file: "data_batch_3.bin".into(), index: 1 });
@@ -290,7 +290,7 @@ fn folders_that_are_not_the_data_are_told_apart() {
     assert!(
         matches!(import_from(path), Err(Fault::NotCifar { beside: Some(name) }) if name == "cifar-10-python.tar.gz")
     );
-    // Programs and texts are called `test` and `train`, too.
+    // Programs and texts can also be called `test` and `train`.
     fs::write(path.join("test"), b"\x7fELF").unwrap();
     fs::create_dir(path.join("train")).unwrap();
     assert!(matches!(import_from(path), Err(Fault::NotCifar { .. })));
@@ -298,7 +298,7 @@ fn folders_that_are_not_the_data_are_told_apart() {
     write_folder(&path.join("a"), &members(&cifar10)[..3]);
     let error = import_from(path).unwrap_err();
     assert_eq!(error.to_string(), "lacks data_batch_4.bin, data_batch_5.bin, test_batch.bin");
-    // A second version that is whole is used.
+    // A second, complete version is used.
     write_folder(&path.join("b"), &python(&cifar10));
     assert_whole(&import_from(path).unwrap(), &cifar10);
     write_folder(&path.join("c"), &members(&cifar100));
@@ -310,7 +310,7 @@ fn folders_that_are_not_the_data_are_told_apart() {
     assert!(
         matches!(&error, Fault::Twice { places: [a, d], .. } if a == "a/data_batch_1.bin" && d == "d/data_batch_1.bin")
     );
-    // What lies nearer hides what lies deeper.
+    // Files in an outer folder hide those in deeper folders.
     write_folder(path, &members(&cifar10));
     assert_whole(&import_from(path).unwrap(), &cifar10);
 }
@@ -332,14 +332,14 @@ fn what_is_no_file_is_not_opened() {
 #[test]
 fn formats_that_are_not_read_are_called_by_their_name() {
     for (start, message) in [
-        (&b"PAR1\x15\x04"[..], "is a Parquet file, which is not read"),
-        (b"\x89HDF\r\n", "is an HDF5 file, which is not read"),
-        (b"\xfd7zXZ\0", "is compressed with xz, which is not read"),
+        (&b"PAR1\x15\x04"[..], "is a Parquet file, which is not supported"),
+        (b"\x89HDF\r\n", "is an HDF5 file, which is not supported"),
+        (b"\xfd7zXZ\0", "is compressed with xz, which is not supported"),
         (b"\x93NUMPY\x01\0", "is only one array of NumPy"),
         (b"\x80\x02}q\x01(", "is only one pickle"),
-        (b"<html>not found</html>", "is an HTML or XML page, which is not read"),
-        (b"version https://git-lfs.github.com/spec/v1", "is a pointer of Git LFS, which is not read"),
-        (b"", "is an empty file, which is not read"),
+        (b"<html>not found</html>", "is an HTML or XML page, which is not supported"),
+        (b"version https://git-lfs.github.com/spec/v1", "is a pointer of Git LFS, which is not supported"),
+        (b"", "is an empty file, which is not supported"),
         (b"short", "is neither a folder nor a tar or zip archive"),
         (&[b'x'; 2000], "is neither a folder nor a tar or zip archive"),
         (&gzip(&[b'x'; 2000]), "is neither a folder nor a tar or zip archive"),
@@ -398,7 +398,7 @@ fn damaged_and_hostile_archives_are_refused() {
         let error = import_bytes(&good[..end]).unwrap_err();
         assert!(matches!(error, Fault::Truncated), "{end}: {error}");
     }
-    // A pixel changed on the way: only gzip's checksum, at the very end, can tell.
+    // A pixel changed in transfer: only gzip's checksum, at the end, can detect this.
     let mut changed = good.clone();
     let checksum = changed.len() - 6;
     changed[checksum] ^= 1;
@@ -410,7 +410,7 @@ fn damaged_and_hostile_archives_are_refused() {
     assert!(matches!(import_bytes(&archive("", &twice)), Err(Fault::Twice { .. })));
     let both = [members(&layout), members(&cifar100)].concat();
     assert!(matches!(import_bytes(&archive("", &both)), Err(Fault::Both(_))));
-    // Names are compared, and nothing more.
+    // Names are only compared.
     for prefix in ["../", "/etc/", "cifar-10-batches-bin/../", "a/b/c/d/"] {
         assert!(matches!(import_bytes(&archive(prefix, &members(&layout))), Err(Fault::NotCifar { .. })), "{prefix}");
     }
@@ -425,13 +425,13 @@ fn damaged_and_hostile_zips_are_refused() {
             let error = import_bytes(&good[..end]).unwrap_err();
             assert!(matches!(error, Fault::Truncated), "{end}: {error}");
         }
-        // A pixel changed on the way: only the checksum can tell.
+        // A pixel changed in transfer: only the checksum can detect this.
         let mut changed = good.clone();
         changed[80] ^= 1;
         let error = import_bytes(&changed).unwrap_err();
         assert!(matches!(&error, Fault::Damaged(_) | Fault::Size { .. } | Fault::Truncated), "{error}");
     }
-    // A member that unpacks to more than it says.
+    // A member that unpacks to more than its header states.
     let [_, cifar100] = small();
     let mut bomb = zip::tests::zip(&members(&cifar100), true);
     let place = bomb.windows(4).position(|window| window == b"PK\x01\x02").unwrap();
@@ -450,7 +450,7 @@ fn the_real_layouts_have_the_published_sizes() {
     });
     assert_eq!(bytes[0], [30_730_000; 6]);
     assert_eq!(bytes[1], [153_700_000, 30_740_000]);
-    // The archives' sums are those that the download is held to.
+    // The archives' sums are those that the download checks.
     for layout in LAYOUTS {
         assert_eq!(crate::data::archive(layout.source).unwrap().md5, layout.archives[0]);
     }

@@ -1,22 +1,22 @@
-//! The members of a zip archive, as `.npz` files are: stored or deflated, of less than 4 GiB, checked by their sums.
+//! The members of a zip archive, such as an `.npz`: stored or deflated, of less than 4 GiB, verified by their checksums.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
 use flate2::CrcReader;
 use flate2::read::DeflateDecoder;
 
-/// Bytes of the list of members.
+/// Largest number of bytes of the list of members.
 const LIST_LIMIT: usize = 16 << 20;
-/// Bytes of the record that ends an archive, and of the comment that may follow it.
+/// Number of bytes of the record that ends an archive, and largest number of bytes of the comment after it.
 const END: usize = 22;
 const COMMENT: usize = u16::MAX as usize;
 
 /// A member.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// Its name, as the archive has it.
+    /// Name in the archive.
     pub(super) name: String,
-    /// Its bytes, when unpacked.
+    /// Number of unpacked bytes.
     pub(super) size: u64,
     packed: u64,
     offset: u64,
@@ -24,13 +24,13 @@ pub(super) struct Entry {
     deflated: bool,
 }
 
-/// The list of members, which is at the end of the file.
+/// Reads the list of members, which is at the end of the file.
 pub(super) fn entries(file: &mut (impl Read + Seek)) -> io::Result<Vec<Entry>> {
     let length = file.seek(SeekFrom::End(0))?;
     let tail = length.min((END + COMMENT) as u64);
     let tail = read_at(file, length - tail, tail as usize)?;
     let place = tail.windows(END).rposition(|window| window.starts_with(b"PK\x05\x06"));
-    // Without its end there is no list: what remains was cut off.
+    // An archive without its end has no list: it was truncated.
     let end = place.map(|place| &tail[place..]).ok_or(io::ErrorKind::UnexpectedEof)?;
     let (count, list) = (short(end, 10), long(end, 12) as usize);
     if list > LIST_LIMIT {
@@ -44,7 +44,7 @@ pub(super) fn entries(file: &mut (impl Read + Seek)) -> io::Result<Vec<Entry>> {
         let [name, extra, comment] = [28, 30, 32].map(|place| usize::from(short(head, place)));
         let bytes = rest.get(46..46 + name).ok_or_else(damaged)?;
         let (flags, method) = (short(head, 8), short(head, 10));
-        // Encrypted or packed in another way: listed without its content, and no member that is wanted.
+        // Members that are encrypted or packed in another way are skipped: the data sets do not use them.
         if flags & 1 == 0 && matches!(method, 0 | 8) {
             entries.push(Entry {
                 name: String::from_utf8_lossy(bytes).into_owned(),
@@ -60,7 +60,7 @@ pub(super) fn entries(file: &mut (impl Read + Seek)) -> io::Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// Lets `take` read a member, whose checksum is then compared.
+/// Lets `take` read a member, and then verifies the member's checksum.
 pub(super) fn read<E: From<io::Error>>(
     file: &mut (impl Read + Seek),
     entry: &Entry,
@@ -73,7 +73,7 @@ pub(super) fn read<E: From<io::Error>>(
     file.seek_relative(i64::from(short(&head, 26)) + i64::from(short(&head, 28)))?;
     let packed = io::BufReader::new(file.take(entry.packed));
     let unpacked: Box<dyn Read> = if entry.deflated { Box::new(DeflateDecoder::new(packed)) } else { Box::new(packed) };
-    // One byte more than there should be shows a member that is too long without unpacking all of it.
+    // Reading one byte more than expected detects a member that is too long, without unpacking all of it.
     let mut reader = CrcReader::new(unpacked.take(entry.size + 1));
     take(&mut reader)?;
     io::copy(&mut reader, &mut io::sink())?;
@@ -110,7 +110,7 @@ pub(super) mod tests {
     use flate2::Crc;
     use flate2::{Compression, write::DeflateEncoder};
 
-    /// An archive as Python's `zipfile` writes it for NumPy: sizes in the members' heads are left to an extra field.
+    /// Returns an archive as Python's `zipfile` writes it for NumPy, with the sizes in the members' headers in an extra field.
     pub(in crate::data::cifar) fn zip(members: &[(String, Vec<u8>)], deflated: bool) -> Vec<u8> {
         let (mut archive, mut list) = (Vec::new(), Vec::new());
         for (name, bytes) in members {

@@ -5,26 +5,26 @@ use std::sync::mpsc;
 
 use super::*;
 
-/// How the test server answers one request.
+/// The test server's answer to one request.
 #[derive(Debug, Clone, Copy)]
 enum Answer {
-    /// As it should, ranges included.
+    /// A correct answer, including ranges.
     Well,
-    /// As a server does that knows no ranges.
+    /// The answer of a server without support for ranges.
     WholeAlways,
-    /// Only so many bytes of what it announced, then it hangs up.
+    /// Only this number of the announced bytes, then the server closes the connection.
     Drops(usize),
-    /// The same, without a length: the client cannot see that something is missing.
+    /// An incomplete answer without a length: the client cannot see that something is missing.
     NoLength,
-    /// It sends a range that was not asked for.
+    /// A range that was not requested.
     WrongRange,
     /// Only a status.
     Status(u16),
-    /// It says nothing and keeps the line open until the client hangs up.
+    /// No answer, on a connection that stays open until the client closes it.
     Silence,
 }
 
-/// A real HTTP server on this machine that gives one answer after the other; the last one is repeated.
+/// A real HTTP server on this machine that gives the answers one after another, and repeats the last one.
 struct Server {
     url: String,
     requests: mpsc::Receiver<Option<String>>,
@@ -39,14 +39,14 @@ impl Server {
         std::thread::spawn(move || {
             for (turn, stream) in listener.incoming().enumerate() {
                 let answer = answers[turn.min(answers.len() - 1)];
-                // A client that hangs up early is part of the play.
+                // A client that closes the connection early is part of the tests.
                 let _ = serve(stream.unwrap(), &content, answer, &sender);
             }
         });
         Self { url, requests }
     }
 
-    /// The `Range` header of each request since the last look.
+    /// Returns the `Range` header of each request since the last call.
     fn ranges(&self) -> Vec<Option<String>> {
         self.requests.try_iter().collect()
     }
@@ -65,7 +65,7 @@ fn serve(mut stream: TcpStream, content: &[u8], answer: Answer, note: &Note) -> 
     };
     assert_eq!(header("accept-encoding").as_deref(), Some("identity"));
     let range = header("range");
-    // Before the answer, so that a client that has it finds its request noted.
+    // Record the request before answering, so that it is recorded when the client has the answer.
     let _ = note.send(range.clone());
     let start: usize = range.as_deref().map_or(0, |range| range[6..range.len() - 1].parse().unwrap());
     let total = content.len();
@@ -96,7 +96,7 @@ fn serve(mut stream: TcpStream, content: &[u8], answer: Answer, note: &Note) -> 
     stream.write_all(sent)
 }
 
-/// Larger than one piece, and without a repeated stretch.
+/// Returns content that is larger than one piece and has no repeated parts.
 fn content() -> Vec<u8> {
     (0..200_000_u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect()
 }
@@ -128,7 +128,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Lets a server give these answers and checks that the archive comes whole; returns the ranges asked for.
+/// Lets a server give these answers and checks that the archive arrives complete. Returns the requested ranges.
 fn arrives(answers: &[Answer], part: &[u8]) -> Vec<Option<String>> {
     let folder = tempfile::tempdir().unwrap();
     if !part.is_empty() {
@@ -151,7 +151,7 @@ fn an_archive_comes_whole_and_is_not_fetched_again() {
     let server = Server::new(&content(), &[Answer::Well]);
     let told = Mutex::new(Vec::new());
     let mut progress = |bytes, total| told.lock().unwrap().push((bytes, total));
-    // The folder is made.
+    // The folder is created.
     let inside = folder.path().join("down/load");
     fetch(&ARCHIVE, &inside, &options(&server), &AtomicBool::new(false), &mut progress).unwrap();
     let told = told.into_inner().unwrap();
@@ -169,10 +169,10 @@ fn an_archive_comes_whole_and_is_not_fetched_again() {
 fn broken_downloads_go_on_where_they_were() {
     assert_eq!(arrives(&[Answer::Drops(300_000), Answer::Well], b""), [None, from(300_000)]);
     assert_eq!(arrives(&[Answer::Well], &content()[..123]), [from(123)]);
-    // More drops than attempts, but each brings something.
+    // There are more drops than attempts, but each attempt receives something.
     let drops = [Answer::Drops(150_000); 6];
     assert_eq!(arrives(&drops, b"").last(), Some(&from(750_000)));
-    // All was there, only the check was not made.
+    // All bytes were on disk, only the check was missing.
     assert_eq!(arrives(&[Answer::Well], &content()), [from(800_000)]);
 }
 
@@ -181,7 +181,7 @@ fn servers_that_know_no_ranges_start_over() {
     assert_eq!(arrives(&[Answer::Drops(300_000), Answer::WholeAlways], b""), [None, from(300_000)]);
     assert_eq!(arrives(&[Answer::WrongRange, Answer::Well], &content()[..50]), [from(50), None]);
     assert_eq!(arrives(&[Answer::NoLength], b""), [None]);
-    // More on disk than the server has: it was another file.
+    // More bytes on disk than on the server: it was another file.
     let longer = [content(), vec![0]].concat();
     assert_eq!(arrives(&[Answer::Well], &longer), [from(800_001), None]);
 }

@@ -1,10 +1,10 @@
 //! Environment variables that change how libtorch and the libraries below it compute.
 //!
-//! None of them is in a key or in a record, so none may change a bit: each is removed, or set to what the policy says,
+//! None of them is in a key or a record, so none may change a bit: each is removed, or set to the policy's value,
 //! before the first of these libraries is opened. Whole families are removed, because a list of names would be out of
-//! date with the next version of a library, and no run needs any of them. Left alone are variables that decide how much
-//! memory or time something takes, or which device is used, and those whose effect is part of the recorded class of
-//! machine. docs/determinism.md says the same for readers.
+//! date with the next version of a library, and no run needs any of them. Variables are left unchanged if they only
+//! determine memory, time or the device, or if their effect is part of the recorded class of machine.
+//! docs/determinism.md describes this for users.
 
 use std::ffi::{OsStr, OsString};
 use std::sync::OnceLock;
@@ -14,16 +14,16 @@ use base::work::Policy;
 /// What happens to a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// It stays as the user has set it.
+    /// The variable keeps the user's value.
     Left,
-    /// It is unset.
+    /// The variable is unset.
     Removed,
-    /// It gets this value, whether it was set or not.
+    /// The variable gets this value, whether it was set or not.
     Set(&'static str),
 }
 use Fate::{Left, Removed, Set};
 
-/// What happens to variables of one name, or of all names that begin alike (written with `*` at the end).
+/// The fate of variables with one name, or with one prefix (written with `*` at the end).
 #[derive(Debug, Clone, Copy)]
 pub struct Rule {
     names: &'static str,
@@ -35,41 +35,42 @@ const fn rule(names: &'static str, native: Fate, portable: Fate) -> Rule {
     Rule { names, native, portable }
 }
 
-/// The first rule that fits a name holds for it.
+/// The rules. The first rule that matches a name applies.
 const RULES: [Rule; 18] = [
-    // Which instructions. libtorch says which set it uses, so under `native` the recorded class shows it; oneDNN and MKL
-    // do not. MKL has no setting for AVX2 that processors of all producers follow, but one code path that is the same on all.
+    // Instruction sets. libtorch reports the set it uses, so under `native` the recorded class shows it; oneDNN and MKL
+    // do not report it. MKL has no setting for AVX2 that works on processors of all vendors, but one code path that is the
+    // same on all of them.
     rule("ATEN_CPU_CAPABILITY", Left, Set("avx2")),
     rule("ONEDNN_MAX_CPU_ISA", Removed, Set("AVX2")),
     rule("MKL_CBWR", Removed, Set("COMPATIBLE")),
-    // oneDNN: instruction sets and hints, products of float32 in 16 bits. It reads each name in two forms.
+    // oneDNN: instruction sets and hints, products of float32 in 16 bits. oneDNN reads each name in two forms.
     rule("ONEDNN_*", Removed, Removed),
     rule("DNNL_*", Removed, Removed),
     rule("_ONEDNN_*", Removed, Removed),
     rule("_DNNL_*", Removed, Removed),
-    // MKL: instruction sets, threads by domain (which come before the number that libtorch sets), other algorithms.
+    // MKL: instruction sets, threads by domain (which override the number that libtorch sets), other algorithms.
     rule("MKL_*", Removed, Removed),
-    // Code made for 16-bit and quantised products.
+    // Generated code for 16-bit and quantised products.
     rule("FBGEMM_*", Removed, Removed),
-    // libtorch's own choices of library, algorithm and precision. Traces of errors may stay.
+    // libtorch's own choices of library, algorithm and precision. Variables for error traces are harmless.
     rule("TORCH_SHOW_*", Left, Left),
     rule("TORCH_*", Removed, Removed),
-    // cuBLAS repeats only with a workspace of fixed size, and libtorch refuses strict mode without this variable.
+    // cuBLAS is deterministic only with a workspace of fixed size, and libtorch refuses strict mode without this variable.
     rule("CUBLAS_WORKSPACE_CONFIG", Set(":4096:8"), Set(":4096:8")),
-    // cuBLAS and cuDNN: emulated precision, tables of algorithms, limits of workspace by which one is chosen.
+    // cuBLAS and cuDNN: emulated precision, tables of algorithms, workspace limits that affect the choice of algorithm.
     rule("CUBLAS_*", Removed, Removed),
     rule("CUBLASLT_*", Removed, Removed),
     rule("CUDNN_*", Removed, Removed),
     rule("CUDA_EMULATION_*", Removed, Removed),
     rule("NVIDIA_TF32_OVERRIDE", Removed, Removed),
-    // Kernels compiled by the driver instead of those that were shipped.
+    // Kernels compiled by the driver instead of the shipped ones.
     rule("CUDA_FORCE_*", Removed, Removed),
 ];
 
-/// A variable, and its value if it is to have one.
+/// A variable, and its new value; `None` if it is to be unset.
 pub type Change = (OsString, Option<&'static str>);
 
-/// What has to be done to an environment in which these variables are set.
+/// Returns the changes that a policy requires in an environment with these variables.
 pub fn changes(policy: Policy, present: impl IntoIterator<Item = OsString>) -> Vec<Change> {
     let set = RULES.iter().filter_map(|rule| match rule.fate(policy) {
         Set(value) => Some((rule.names.into(), Some(value))),
@@ -79,14 +80,14 @@ pub fn changes(policy: Policy, present: impl IntoIterator<Item = OsString>) -> V
     set.chain(removed).collect()
 }
 
-/// The user's variables that this process has removed or set to something else.
+/// Returns the user's variables that this process has removed or set to another value.
 pub fn without_effect() -> &'static [String] {
     WITHOUT_EFFECT.get().map_or(&[], Vec::as_slice)
 }
 
 static WITHOUT_EFFECT: OnceLock<Vec<String>> = OnceLock::new();
 
-/// Those of a user's variables that a policy does not leave as they are.
+/// Returns the user's variables that a policy changes.
 fn overruled(policy: Policy, present: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<String> {
     let overruled = |(name, value): &(OsString, OsString)| match fate(policy, name) {
         Left => false,
@@ -98,8 +99,8 @@ fn overruled(policy: Policy, present: impl IntoIterator<Item = (OsString, OsStri
     names.iter().map(|name| name.to_string_lossy().into_owned()).collect()
 }
 
-/// Changes the process's environment so that it no longer has a say in results. Before other threads start, and before
-/// the libraries are opened ([`crate::torch::settle`]).
+/// Changes the process's environment so that it no longer influences results. Call this function before other threads start,
+/// and before the libraries are opened ([`crate::torch::settle`]).
 pub fn put_in_force(policy: Policy) {
     WITHOUT_EFFECT.get_or_init(|| overruled(policy, std::env::vars_os()));
     for (name, value) in changes(policy, std::env::vars_os().map(|(name, _)| name)) {
@@ -169,7 +170,7 @@ mod tests {
             assert_eq!(value(Policy::Native, name), Some((name.into(), None)));
             assert_eq!(value(Policy::Portable, name), Some((name.into(), Some(own))));
         }
-        // The recorded class shows its effect.
+        // The recorded class shows the effect of this variable.
         assert_eq!(value(Policy::Native, "ATEN_CPU_CAPABILITY"), None);
         assert_eq!(value(Policy::Portable, "ATEN_CPU_CAPABILITY"), Some(("ATEN_CPU_CAPABILITY".into(), Some("avx2"))));
     }
