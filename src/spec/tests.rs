@@ -357,7 +357,7 @@ fn curves_choose_among_the_sweeps() {
         ("figure = \"fig5\"\nid    = \"a\"", "figure = \"Fig 5\"\nid    = \"a\"", "the name of a figure is lower-case"),
         ("kind   = \"steady\"", "kind   = \"stedy\"", "`kind` must be one of below"),
         ("window = [0.5, 1.0]", "window = [0.5, 2.0]", "must be a part of the range in fractions"),
-        ("within = 0.8", "wthin = 0.3", "say `within`"),
+        ("within = 0.8", "wthin = 0.3", "give either `within`"),
         ("24.4]", "nan]", "a published value is"),
     ] {
         let error = error(old, new);

@@ -256,7 +256,8 @@ fn portable_on(processor: &Processor) -> Result<(), LoadError> {
 fn default_folders(program: Option<&Path>) -> Vec<PathBuf> {
     let beside = program.and_then(Path::parent);
     let above = beside.into_iter().flat_map(|folder| folder.ancestors().skip(2).take(2)); // target/release, target/debug/deps
-    let checkouts = above.chain(std::iter::once(Path::new(env!("CARGO_MANIFEST_DIR"))));
+    // This crate is in `crates/learn` of the checkout where it was compiled.
+    let checkouts = above.chain(Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2));
     let mut folders: Vec<PathBuf> = beside.map(|folder| folder.join("libtorch/lib")).into_iter().collect();
     folders.extend(checkouts.map(|checkout| checkout.join(".libtorch/lib")));
     folders.dedup();
@@ -412,7 +413,7 @@ mod tests {
     #[test]
     fn the_checkout_of_a_program_comes_before_the_one_where_it_was_compiled() {
         let folders = default_folders(Some(Path::new("/a/target/debug/deps/wdpipe")));
-        let compiled = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.libtorch/lib");
+        let compiled = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().join(".libtorch/lib");
         let expected = ["/a/target/debug/deps/libtorch/lib", "/a/target/.libtorch/lib", "/a/.libtorch/lib"];
         assert_eq!(folders[..3], expected.map(PathBuf::from));
         assert_eq!(folders[3..], [compiled]);
