@@ -64,7 +64,7 @@ impl Failure {
 
 impl From<Vec<Diagnostic>> for Failure {
     fn from(diagnostics: Vec<Diagnostic>) -> Self {
-        let lines: Vec<_> = diagnostics.iter().map(ToString::to_string).collect();
+        let lines: Vec<_> = diagnostics.iter().map(Diagnostic::with_snippet).collect();
         Self::usage(lines.join("\n"), "")
     }
 }

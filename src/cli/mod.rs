@@ -29,6 +29,7 @@ mod graph;
 mod judged;
 mod keys;
 mod lock;
+mod log;
 mod make;
 mod narrow;
 mod new;
@@ -57,7 +58,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::builder::Resettable;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use advice::InForce;
 pub use failure::{ExitCode, Failure};
@@ -131,9 +132,9 @@ pub struct Global {
     /// Say nothing but errors and what was asked for.
     #[arg(short, long, global = true)]
     quiet: bool,
-    /// Say more.
-    #[arg(short, long, global = true, conflicts_with = "quiet")]
-    verbose: bool,
+    /// Print more; given twice, also log claims, writes, transfers and the loading of libtorch (see WDPIPE_LOG).
+    #[arg(short, long, global = true, conflicts_with = "quiet", action = ArgAction::Count)]
+    verbose: u8,
 }
 
 #[derive(Debug, Subcommand)]
@@ -189,7 +190,11 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(read) => read,
         Err(error) => return ui::usage(&error),
     };
-    let ui = Ui::new(cli.global.quiet, cli.global.verbose, in_force);
+    let ui = Ui::new(cli.global.quiet, cli.global.verbose > 0, in_force);
+    if let Err(failure) = log::install(cli.global.verbose) {
+        ui.failure(&failure);
+        return failure.code;
+    }
     let result = match &cli.command {
         Command::Make(command) => command.run(&cli.global, &ui),
         Command::Status(command) => command.run(&cli.global, &ui),

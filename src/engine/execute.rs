@@ -143,7 +143,10 @@ impl Context<'_> {
     /// If the stage or the store fails, or the run was interrupted.
     pub fn execute(&self, runner: &mut dyn Runner, job: &Job) -> Result<Executed, EngineError> {
         let stage = &self.graph.stages[job.stage];
-        let Some(claim) = self.store.claim(&job.key)? else { return Ok(Executed::Elsewhere) };
+        let Some(claim) = self.store.claim(&job.key)? else {
+            tracing::debug!(stage = stage.name, "another process computes it");
+            return Ok(Executed::Elsewhere);
+        };
         // Another process may have computed the stage or restored its bytes before the claim.
         let known = self.resolver.known(&job.key)?;
         let known = match known {
@@ -152,6 +155,7 @@ impl Context<'_> {
             None => job.known.clone(),
         };
         (self.report)(Event::Started { stage: job.stage, reason: job.reason.clone() });
+        tracing::debug!(stage = stage.name, key = %job.key.short(), "run");
         let started = Instant::now();
         let read = |role: &str| {
             let output = job.inputs.get(role).ok_or_else(|| StageError::NoInput(role.to_owned()))?;

@@ -172,8 +172,8 @@ fn order(templates: &BTreeMap<String, Template<'_>>, complaints: &mut Vec<Diagno
 /// A value as it is written in a `--set`.
 fn shell(value: &Node) -> String {
     match &value.origin {
-        Origin::Set(text) => text.split_once('=').map_or_else(|| label(value), |(_, value)| value.trim().to_owned()),
-        Origin::Line(..) => label(value),
+        Origin::Set(text, _) => text.split_once('=').map_or_else(|| label(value), |(_, value)| value.trim().to_owned()),
+        Origin::File(..) => label(value),
     }
 }
 
@@ -191,8 +191,8 @@ fn unused(pipeline: &Pipeline, settings: &Settings, complaints: &mut Vec<Diagnos
         complaints.push(match replaced {
             Some((_, path, value)) => {
                 let cure = match value.origin {
-                    Origin::Set(_) => format!("--set {name}={}", shell(value)),
-                    Origin::Line(..) => format!("{name} = {}", value.describe()),
+                    Origin::Set(..) => format!("--set {name}={}", shell(value)),
+                    Origin::File(..) => format!("{name} = {}", value.describe()),
                 };
                 value.complain(format!(
                     "`{path}` was \"${name}\", and now no stage uses the setting `{name}`: change the setting, {cure}"

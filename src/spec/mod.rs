@@ -14,6 +14,7 @@ mod pipeline;
 mod places;
 mod published;
 mod reduce;
+mod snippet;
 mod stages;
 mod sweep;
 mod valley;

@@ -3,25 +3,45 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
+/// A pipeline file.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct File {
+    /// Its path, for messages.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Origin {
-    /// A line (from 1) of a file.
-    Line(Arc<str>, usize),
-    /// A `--set` with this text.
-    Set(Arc<str>),
+    /// Bytes of a file.
+    File(Arc<File>, Range<usize>),
+    /// Bytes of the text of a `--set`.
+    Set(Arc<str>, Range<usize>),
+}
+
+impl Origin {
+    /// The origin of a whole `--set`.
+    pub fn whole_set(assignment: &str) -> Self {
+        Self::Set(assignment.into(), 0..assignment.len())
+    }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Line(file, line) => write!(f, "{file}:{line}"),
-            Self::Set(text) => write!(f, "--set '{text}'"),
+            Self::File(file, bytes) => {
+                let above = file.text.bytes().take(bytes.start).filter(|byte| *byte == b'\n').count();
+                write!(f, "{}:{}", file.name, above + 1)
+            }
+            Self::Set(text, _) => write!(f, "--set '{text}'"),
         }
     }
 }
@@ -109,11 +129,10 @@ pub fn are_like(these: &BTreeMap<String, Node>, others: &BTreeMap<String, Node>)
 /// # Errors
 /// If the text is not TOML; the error has the line.
 pub fn parse_file(name: &str, text: &str) -> Result<Node, Diagnostic> {
-    let file: Arc<str> = name.into();
-    let ends: Vec<usize> = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
-    let at = |offset: usize| Origin::Line(file.clone(), ends.partition_point(|&end| end < offset) + 1);
+    let file = Arc::new(File { name: name.to_owned(), text: text.to_owned() });
+    let at = |bytes: Range<usize>| Origin::File(file.clone(), bytes);
     let table = DeTable::parse(text).map_err(|error| complaint(&error, &at))?;
-    let origin = at(0);
+    let origin = at(0..0);
     Ok(Node { origin, data: convert_table(table.get_ref(), &at)? })
 }
 
@@ -122,13 +141,17 @@ pub fn parse_file(name: &str, text: &str) -> Result<Node, Diagnostic> {
 /// # Errors
 /// If the value is missing, or is an incomplete or invalid list, table or number.
 pub fn parse_set(assignment: &str, value: &str) -> Result<Node, Diagnostic> {
-    let origin = Origin::Set(assignment.into());
-    let at = |_| origin.clone();
+    let assignment: Arc<str> = assignment.into();
+    let start = assignment.find('=').map_or(0, |equals| equals + 1);
+    let start = start + assignment[start..].find(value).unwrap_or(0);
+    let at = |bytes: Range<usize>| Origin::Set(assignment.clone(), start + bytes.start..start + bytes.end);
+    // As in a file, a mistake in a value is shown at its name.
+    let origin = Origin::Set(assignment.clone(), 0..assignment.find('=').unwrap_or(0));
     let bare = value.starts_with(|c: char| c.is_alphabetic() || c == '$');
-    let path = assignment.split('=').next().unwrap_or_default().trim();
+    let path = assignment.split('=').next().unwrap_or_default().trim().to_owned();
     let wrong = |message: String| Err(Diagnostic { origin: origin.clone(), message });
     match DeValue::parse(value) {
-        Ok(parsed) => convert(&parsed, &at),
+        Ok(parsed) => Ok(Node { origin, ..convert(&parsed, &at)? }),
         Err(_) if bare => Ok(Node { origin, data: Data::Text(value.to_owned()) }),
         Err(_) if value.is_empty() => wrong("there is no value after the =".to_owned()),
         Err(_) if is_open(value) => wrong(format!(
@@ -147,13 +170,13 @@ pub fn is_open(value: &str) -> bool {
     count(['[', '{']) > count([']', '}'])
 }
 
-fn complaint(error: &toml::de::Error, at: &impl Fn(usize) -> Origin) -> Diagnostic {
-    let origin = at(error.span().map_or(0, |span| span.start));
+fn complaint(error: &toml::de::Error, at: &impl Fn(Range<usize>) -> Origin) -> Diagnostic {
+    let origin = at(error.span().unwrap_or(0..0));
     Diagnostic { origin, message: format!("this is not TOML: {}", error.message()) }
 }
 
-fn convert(value: &Spanned<DeValue<'_>>, at: &impl Fn(usize) -> Origin) -> Result<Node, Diagnostic> {
-    let origin = at(value.span().start);
+fn convert(value: &Spanned<DeValue<'_>>, at: &impl Fn(Range<usize>) -> Origin) -> Result<Node, Diagnostic> {
+    let origin = at(value.span());
     let wrong = |message: String| Diagnostic { origin: origin.clone(), message };
     let data = match value.get_ref() {
         DeValue::Boolean(value) => Data::Bool(*value),
@@ -172,15 +195,15 @@ fn convert(value: &Spanned<DeValue<'_>>, at: &impl Fn(usize) -> Origin) -> Resul
     Ok(Node { origin, data })
 }
 
-fn convert_list(values: &DeArray<'_>, at: &impl Fn(usize) -> Origin) -> Result<Data, Diagnostic> {
+fn convert_list(values: &DeArray<'_>, at: &impl Fn(Range<usize>) -> Origin) -> Result<Data, Diagnostic> {
     Ok(Data::List(values.iter().map(|value| convert(value, at)).collect::<Result<_, _>>()?))
 }
 
-fn convert_table(fields: &DeTable<'_>, at: &impl Fn(usize) -> Origin) -> Result<Data, Diagnostic> {
+fn convert_table(fields: &DeTable<'_>, at: &impl Fn(Range<usize>) -> Origin) -> Result<Data, Diagnostic> {
     let entry = |(name, value): (&Spanned<_>, &_)| {
         let mut node = convert(value, at)?;
-        // A complaint about a table refers to its heading or key.
-        node.origin = at(name.span().start);
+        // A complaint about a table should point at its heading or key.
+        node.origin = at(name.span());
         Ok((std::borrow::Cow::to_string(name.get_ref()), node))
     };
     Ok(Data::Table(fields.iter().map(entry).collect::<Result<_, _>>()?))

@@ -105,7 +105,7 @@ fn check_texts(pipeline: &Pipeline, complaints: &mut Vec<Diagnostic>) {
     }
     for set in &pipeline.sets {
         if let Err(error) = figure::check_text(set) {
-            complaints.push(Diagnostic { origin: Origin::Set(set.as_str().into()), message: error.to_string() });
+            complaints.push(Diagnostic { origin: Origin::whole_set(set), message: error.to_string() });
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::node::{Data, Diagnostic, Node, are_like, did_you_mean, parse_file, parse_set};
+use super::node::{Data, Diagnostic, Node, Origin, are_like, did_you_mean, parse_file, parse_set};
 use base::name::{PLAIN, is_plain};
 
 /// A pipeline after applying profile and `--set` options, before its stages are checked.
@@ -204,7 +204,7 @@ pub fn check_set(assignment: &str) -> Result<(), Diagnostic> {
 
 fn split_set(assignment: &str) -> Result<(&str, Node), Diagnostic> {
     let Some((path, value)) = assignment.split_once('=') else {
-        let origin = super::node::Origin::Set(assignment.into());
+        let origin = Origin::whole_set(assignment);
         return Err(Diagnostic {
             origin,
             message: "expected PATH=VALUE without spaces, or in quotes, such as 'lr=[0.1, 0.2]' or trunk.wd=0"

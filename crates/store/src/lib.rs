@@ -23,6 +23,7 @@ pub mod attestation;
 mod bulk;
 mod catalogue;
 mod check;
+mod document;
 mod error;
 mod faults;
 mod find;
@@ -181,6 +182,7 @@ impl Store {
     pub fn put(&self, bytes: &[u8]) -> Result<ObjectDigest, StoreError> {
         let digest = ObjectDigest::of(bytes);
         let shard = &self.shards[usize::from(digest.as_bytes()[0])].0;
+        tracing::debug!(object = %digest.short(), bytes = bytes.len(), "put");
         if self.state(&digest)? == ObjectState::Present {
             self.keep(&digest, bytes.len() as u64);
         } else {
@@ -336,6 +338,8 @@ impl Store {
     /// # Errors
     /// If the lock cannot be created.
     pub fn claim(&self, key: &StageKey) -> Result<Option<Claim>, StoreError> {
-        Ok(files::Lock::try_acquire(&self.layout.claim(key), &self.drafts()?)?.map(Claim))
+        let claim = files::Lock::try_acquire(&self.layout.claim(key), &self.drafts()?)?.map(Claim);
+        tracing::debug!(key = %key.short(), claimed = claim.is_some(), "claim");
+        Ok(claim)
     }
 }

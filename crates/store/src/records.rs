@@ -77,6 +77,7 @@ impl Store {
     /// If it cannot be written; then it is not published.
     pub fn publish(&self, record: &Record) -> Result<RecordDigest, StoreError> {
         let key = record.parts.key();
+        tracing::debug!(stage = record.provenance.stage, key = %key.short(), "publish");
         let (digest, bytes) =
             record.to_bytes().map_err(|source| StoreError::Record { path: self.layout.records(&key), source })?;
         for output in record.outputs.iter().filter(|output| output.inline.is_none()) {

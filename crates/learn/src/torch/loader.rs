@@ -188,6 +188,7 @@ fn open(libraries: &Libraries) -> Result<Loaded, LoadError> {
         None => find("torch_cpu", defaults.clone())?,
     };
     let folder = torch.parent().unwrap_or(Path::new("/")).to_owned();
+    tracing::debug!(folder = %folder.display(), policy = libraries.policy.name(), "load libtorch");
     // The bindings belong to the program rather than to libtorch, which can come from another checkout.
     let bindings = find("tch", defaults.into_iter().chain([folder.clone()]).collect())?;
 

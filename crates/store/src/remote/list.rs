@@ -3,11 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use toml_edit::{Array, Item, Table, TomlError, value};
+
 use super::{Location, LocationError};
+use crate::document::Document;
 use files::FsError;
 
 /// Maximum number of bytes of a list.
 const LIMIT: u64 = 1 << 20;
+
+/// First lines of a new list.
+const HEADING: &str = "# Remotes to fetch results from and to send them to: `wdpipe remote` edits this file.\n\n";
 
 /// Why a list cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -133,19 +139,17 @@ impl Remotes {
         if self.by_name.contains_key(name) {
             return Err(ListError::Exists(name.to_owned()));
         }
-        let mut text = self.text.clone();
-        if text.is_empty() {
-            text.push_str("# Remotes to fetch results from and to send them to: `wdpipe remote` edits this file.\n");
-        }
-        let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
-        text.push_str(&format!("\n[{name}]\nurl = {}\n", quoted(&remote.location.to_string())));
+        let mut document = self.document()?;
+        let mut table = Table::new();
+        table.decor_mut().set_prefix(if self.text.is_empty() { HEADING } else { "\n" });
+        table.insert("url", value(remote.location.to_string()));
         if !remote.accept.is_empty() {
-            let words: Vec<_> = remote.accept.iter().map(|word| quoted(word)).collect();
-            text.push_str(&format!("accept = [{}]\n", words.join(", ")));
+            table.insert("accept", value(remote.accept.iter().collect::<Array>()));
         }
+        document.insert(name, Item::Table(table));
         let mut by_name = self.by_name.clone();
         by_name.insert(name.to_owned(), remote);
-        self.write(text, by_name)
+        self.write(&document, by_name)
     }
 
     /// Removes a remote from the list.
@@ -154,25 +158,23 @@ impl Remotes {
     /// If there is no such remote, or the file cannot be written.
     pub fn remove(&mut self, name: &str) -> Result<(), ListError> {
         self.get(name)?;
-        let (mut text, mut inside) = (String::new(), false);
-        for line in self.text.split_inclusive('\n') {
-            if line.trim_start().starts_with('[') {
-                inside = line.trim().trim_start_matches('[').split(']').next().is_some_and(|head| head.trim() == name);
-            }
-            if !inside {
-                text.push_str(line);
-            }
-        }
+        let mut document = self.document()?;
+        document.remove(name);
         let mut by_name = self.by_name.clone();
         by_name.remove(name);
-        self.write(format!("{}\n", text.trim_end()), by_name)
+        self.write(&document, by_name)
     }
 
-    /// Writes an edited text, if it parses as intended: people can write tables in ways that cannot be edited line by
-    /// line.
-    fn write(&mut self, text: String, by_name: BTreeMap<String, Named>) -> Result<(), ListError> {
-        if !parse(&self.path, &text).is_ok_and(|said| said == by_name) {
-            let reason = "it cannot be edited automatically: change it by hand".to_owned();
+    fn document(&self) -> Result<Document, ListError> {
+        let wrong = |error: TomlError| ListError::Wrong { path: self.path.clone(), reason: error.to_string() };
+        Document::parse(&self.text).map_err(wrong)
+    }
+
+    /// Writes the edited text, once it is certain that it means what it should.
+    fn write(&mut self, document: &Document, by_name: BTreeMap<String, Named>) -> Result<(), ListError> {
+        let text = document.text();
+        if !parse(&self.path, &text).is_ok_and(|read| read == by_name) {
+            let reason = "the program cannot edit this file: edit it by hand".to_owned();
             return Err(ListError::Wrong { path: self.path.clone(), reason });
         }
         files::replace(&self.path, text.as_bytes())?;
@@ -250,15 +252,18 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_cannot_be_edited_line_by_line_is_left_to_its_writer() {
+    fn tables_of_every_form_are_removed_and_comments_of_others_stay() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("remotes.toml");
-        for text in ["lab = { url = '/a' }\n", "lab.url = '/a'\nweb.url = '/b'\n"] {
+        for (text, rest) in [
+            ("lab = { url = '/a' }\n# ours\n[web]\nurl = '/b'\n", "# ours\n[web]\nurl = '/b'\n"),
+            ("lab.url = '/a'\nweb.url = '/b' # far\n", "web.url = '/b' # far\n"),
+            ("[web]\nurl = '/b'\n[ \"lab\" ]\nurl = '/a'\n", "[web]\nurl = '/b'\n"),
+            ("[lab]\r\nurl = '/a'\r\n[web]\r\nurl = '/b'\r\n", "[web]\r\nurl = '/b'\r\n"),
+        ] {
             files::replace(&path, text.as_bytes()).unwrap();
-            let mut remotes = Remotes::load(&path).unwrap();
-            assert!(remotes.remove("lab").unwrap_err().to_string().contains("by hand"));
-            assert_eq!(files::read_text(&path, 1000).unwrap(), text);
-            assert!(remotes.all().contains_key("lab"));
+            Remotes::load(&path).unwrap().remove("lab").unwrap();
+            assert_eq!(files::read_text(&path, 1000).unwrap(), rest);
         }
     }
 

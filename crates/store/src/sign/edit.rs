@@ -1,12 +1,16 @@
-//! Editing a file of trusted keys like its owner would: all other lines, comments and spaces stay unchanged.
+//! Edits a file of trusted keys as its owner would in an editor: everything else in the file, comments and spaces too, stays
+//! as it is.
 
 use std::path::Path;
 
+use toml_edit::{ArrayOfTables, InlineTable, Item, Table, TableLike, value};
+
 use super::key::PublicKey;
 use super::name::KeyName;
-use super::trust::{Located, Standing, Trust, TrustError, TrustedKey, fault};
+use super::trust::{Standing, Trust, TrustError, TrustedKey, fault};
+use crate::document::Document;
 
-/// Returns the text with an added `[[key]]`; `None` if the key is already there.
+/// Returns the text with one more `[[key]]`, or nothing if it has the key already.
 pub(super) fn add(file: &Path, text: &str, name: &KeyName, public: &PublicKey) -> Result<Option<String>, TrustError> {
     let refused = |message: String| Err(TrustError::Refused { file: file.to_owned(), message });
     let mut trust = Trust::parse(file, text)?;
@@ -22,59 +26,80 @@ pub(super) fn add(file: &Path, text: &str, name: &KeyName, public: &PublicKey) -
         return refused(format!("`{name}` already names another key: choose another name"));
     }
     trust.keys_mut().push(TrustedKey { name: name.clone(), public: *public, revoked: None });
-    let end = line_end(text);
-    let mut new = text.to_owned();
-    if !new.is_empty() {
-        // Ends an unfinished last line, and adds an empty line.
-        new.push_str(if new.ends_with('\n') { "" } else { end });
-        new.push_str(end);
+    let mut document = parsed(file, text)?;
+    let fill = |table: &mut dyn TableLike| {
+        table.insert("name", value(name.to_string()));
+        table.insert("public", value(public.to_string()));
+    };
+    match document.entry("key").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new())) {
+        Item::ArrayOfTables(keys) => {
+            let mut key = Table::new();
+            fill(&mut key);
+            // Only the first table of an empty file has no line above it.
+            key.decor_mut().set_prefix(if text.trim().is_empty() { "" } else { "\n" });
+            keys.push(key);
+        }
+        other => {
+            let mut key = InlineTable::new();
+            fill(&mut key);
+            if let Some(keys) = other.as_array_mut() {
+                keys.push(key);
+            }
+        }
     }
-    new.push_str(&format!("[[key]]{end}name = \"{name}\"{end}public = \"{public}\"{end}"));
-    checked(file, new, &trust, || format!("add the key by hand: name = \"{name}\", public = \"{public}\""))
+    checked(file, &document, &trust)
 }
 
-/// Returns the text with a line `revoked` after the key's `public`; `None` if the key is already revoked.
+/// Returns the text with `revoked` in the table of a key, or nothing if the key is revoked already.
 pub(super) fn revoke(file: &Path, text: &str, name: &KeyName, reason: &str) -> Result<Option<String>, TrustError> {
     let refused = |message: String| Err(TrustError::Refused { file: file.to_owned(), message });
     if let Some(fault) = fault(reason) {
         return refused(fault.to_owned());
     }
-    let Located { mut trust, public_ends } = Located::parse(file, text)?;
-    let found = trust.keys_mut().iter_mut().zip(public_ends).find(|(key, _)| key.name == *name);
-    let Some((key, public_end)) = found else {
+    let mut trust = Trust::parse(file, text)?;
+    let Some((place, key)) = trust.keys_mut().iter_mut().enumerate().find(|(_, key)| key.name == *name) else {
         return refused(format!("there is no key `{name}`; run `wdpipe keys list` to see the existing keys"));
     };
     if key.revoked.is_some() {
         return Ok(None);
     }
     key.revoked = Some(reason.to_owned());
-    let line_start = text[..public_end].rfind('\n').map_or(0, |feed| feed + 1);
-    let indent: String = text[line_start..].chars().take_while(|c| [' ', '\t'].contains(c)).collect();
-    let line = format!("{indent}revoked = {}{}", toml::Value::String(reason.to_owned()), line_end(text));
-    let new = match text[public_end..].find('\n') {
-        Some(feed) => [&text[..=public_end + feed], &line, &text[public_end + feed + 1..]].concat(),
-        None => [text, line_end(text), &line].concat(),
+    let mut document = parsed(file, text)?;
+    let table: Option<&mut dyn TableLike> = match document.get_mut("key") {
+        Some(Item::ArrayOfTables(keys)) => keys.get_mut(place).map(|table| table as &mut dyn TableLike),
+        Some(other) => other
+            .as_array_mut()
+            .and_then(|keys| keys.get_mut(place)?.as_inline_table_mut())
+            .map(|table| table as &mut dyn TableLike),
+        None => None,
     };
-    checked(file, new, &trust, || format!("revoke the key by hand: add revoked = \"…\" to `{name}`"))
+    if let Some(table) = table {
+        let indent = table.key("public").and_then(|key| key.leaf_decor().prefix()?.as_str().map(last_line));
+        table.insert("revoked", value(reason));
+        if let (Some(indent), Some(mut key)) = (indent, table.key_mut("revoked")) {
+            key.leaf_decor_mut().set_prefix(indent);
+        }
+    }
+    checked(file, &document, &trust)
 }
 
-/// Returns the new text if it means what is wanted: TOML can be written so that an inserted line means something
-/// else.
-fn checked(
-    file: &Path,
-    new: String,
-    wanted: &Trust,
-    by_hand: impl Fn() -> String,
-) -> Result<Option<String>, TrustError> {
+/// Spaces at the beginning of the line of a key whose prefix (comments and spaces above it included) this is.
+fn last_line(prefix: &str) -> String {
+    prefix.rsplit('\n').next().unwrap_or_default().to_owned()
+}
+
+fn parsed(file: &Path, text: &str) -> Result<Document, TrustError> {
+    Document::parse(text).map_err(|error| TrustError::Refused { file: file.to_owned(), message: error.to_string() })
+}
+
+/// Returns the edited text, once it is certain that it means what it should.
+fn checked(file: &Path, document: &Document, wanted: &Trust) -> Result<Option<String>, TrustError> {
+    let new = document.text();
     if Trust::parse(file, &new).is_ok_and(|trust| trust == *wanted) {
         return Ok(Some(new));
     }
-    let message = format!("the file cannot be edited line by line; {}", by_hand());
+    let message = "the program cannot edit this file: edit it by hand".to_owned();
     Err(TrustError::Refused { file: file.to_owned(), message })
-}
-
-fn line_end(text: &str) -> &'static str {
-    if text.contains("\r\n") { "\r\n" } else { "\n" }
 }
 
 #[cfg(test)]
@@ -103,12 +128,9 @@ mod tests {
             )
             .replace('\n', end);
             let added = add(file(), &text, &name("bob"), &bob).unwrap().unwrap();
-            assert_eq!(
-                added,
-                format!("{text}\n\n[[key]]\nname = \"bob\"\npublic = \"{bob}\"\n")
-                    .replace("\r\n", "\n")
-                    .replace('\n', end)
-            );
+            // The comment at the end of the file stays there.
+            let key = format!("\n[[key]]\nname = \"bob\"\npublic = \"{bob}\"\n# end").replace('\n', end);
+            assert_eq!(added, text.replace("# end", &key));
             let revoked = revoke(file(), &added, &name("ann"), "lost \"it\" in C:\\x").unwrap().unwrap();
             let trust = Trust::parse(file(), &revoked).unwrap();
             assert_eq!(trust.standing(&ann), Standing::Revoked(&name("ann"), "lost \"it\" in C:\\x"));
@@ -147,16 +169,13 @@ mod tests {
         let [ann, bob] = keys();
         let text = add(file(), "", &name("ann"), &ann).unwrap().unwrap();
         let gone = revoke(file(), &text, &name("ann"), "left").unwrap().unwrap();
-        let inline = format!("key = [{{ name = \"ann\", public = \"{ann}\" }}]\n");
         let cases = [
             (add(file(), &text, &name("ann"), &bob), "`ann` already names another key"),
             (add(file(), &text, &name("ann2"), &ann), "already trusted as `ann`"),
             (add(file(), &gone, &name("ann"), &ann), "revoked as `ann`: left"),
             (add(file(), &gone, &name("ann"), &bob), "`ann` already names another key"),
-            (add(file(), &inline, &name("bob"), &bob), "add the key by hand"),
             (add(file(), "[[key]", &name("bob"), &bob), "trust.toml:1"),
             (revoke(file(), &text, &name("bob"), "left"), "there is no key `bob`"),
-            (revoke(file(), &inline, &name("ann"), "left"), "revoke the key by hand"),
             (revoke(file(), &text, &name("ann"), " "), "say why"),
             (revoke(file(), &text, &name("ann"), "a\nb"), "one line"),
         ];
@@ -164,5 +183,26 @@ mod tests {
             let error = result.unwrap_err().to_string();
             assert!(error.contains(message), "{error}");
         }
+    }
+
+    #[test]
+    fn inline_and_dotted_tables_are_edited_too() {
+        let [ann, bob] = keys();
+        let inline = format!("key = [{{ name = \"ann\", public = \"{ann}\" }}] # ours\npolicy.use = \"any\"\n");
+        let added = add(file(), &inline, &name("bob"), &bob).unwrap().unwrap();
+        let revoked = revoke(file(), &added, &name("ann"), "left").unwrap().unwrap();
+        let trust = Trust::parse(file(), &revoked).unwrap();
+        assert_eq!(trust.standing(&ann), Standing::Revoked(&name("ann"), "left"));
+        assert_eq!(trust.standing(&bob), Standing::Trusted(&name("bob")));
+        assert!(revoked.ends_with("] # ours\npolicy.use = \"any\"\n"), "{revoked}");
+    }
+
+    #[test]
+    fn a_key_is_added_in_front_of_what_follows_the_keys() {
+        let [ann, bob] = keys();
+        let text =
+            format!("[[key]]\nname = \"ann\"\npublic = \"{ann}\"\n\n# How strict we are.\n[policy]\nuse = \"any\"\n");
+        let added = add(file(), &text, &name("bob"), &bob).unwrap().unwrap();
+        assert_eq!(added.replace(&format!("\n[[key]]\nname = \"bob\"\npublic = \"{bob}\"\n"), ""), text);
     }
 }

@@ -138,7 +138,28 @@ impl Trust {
     /// # Errors
     /// If it contains a mistake; the error names the line.
     pub fn parse(file: &Path, text: &str) -> Result<Self, TrustError> {
-        Ok(Located::parse(file, text)?.trust)
+        let line = |offset: usize| text.as_bytes().iter().take(offset).filter(|&&byte| byte == b'\n').count() + 1;
+        let wrong = |offset, message| TrustError::Wrong { file: file.to_owned(), line: line(offset), message };
+        let read: File = toml::from_str(text)
+            .map_err(|error| wrong(error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
+        let mut trust = Self { policy: read.policy, keys: Vec::new() };
+        let (mut names, mut keys) = (HashMap::new(), HashMap::new());
+        for Entry { name, public, revoked } in read.key {
+            let (name_at, public_at) = (name.span().start, public.span().start);
+            let name: KeyName = name.get_ref().parse().map_err(|error| wrong(name_at, format!("{error}")))?;
+            let key: PublicKey = public.get_ref().parse().map_err(|error| wrong(public_at, format!("{error}")))?;
+            if let Some(first) = names.insert(name.clone(), name_at) {
+                return Err(wrong(name_at, format!("the name `{name}` is already used in line {}", line(first))));
+            }
+            if let Some(first) = keys.insert(key, public_at) {
+                return Err(wrong(public_at, format!("this key is already listed in line {}", line(first))));
+            }
+            if let Some((reason, fault)) = revoked.as_ref().and_then(|r| Some((r, fault(r.get_ref())?))) {
+                return Err(wrong(reason.span().start, fault.to_owned()));
+            }
+            trust.keys.push(TrustedKey { name, public: key, revoked: revoked.map(Spanned::into_inner) });
+        }
+        Ok(trust)
     }
 
     /// Returns all keys in the file's order, including revoked ones.
@@ -212,13 +233,6 @@ pub(super) fn fault(reason: &str) -> Option<&'static str> {
     }
 }
 
-/// The trusted keys, with the positions of the public keys in the text.
-pub(super) struct Located {
-    pub(super) trust: Trust,
-    /// For each key, the position where the value of `public` ends.
-    pub(super) public_ends: Vec<usize>,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -234,35 +248,6 @@ struct Entry {
     name: Spanned<String>,
     public: Spanned<String>,
     revoked: Option<Spanned<String>>,
-}
-
-impl Located {
-    pub(super) fn parse(file: &Path, text: &str) -> Result<Self, TrustError> {
-        let line = |offset: usize| text.as_bytes().iter().take(offset).filter(|&&byte| byte == b'\n').count() + 1;
-        let wrong = |offset, message| TrustError::Wrong { file: file.to_owned(), line: line(offset), message };
-        let read: File = toml::from_str(text)
-            .map_err(|error| wrong(error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
-        let mut found = Self { trust: Trust { policy: read.policy, keys: Vec::new() }, public_ends: Vec::new() };
-        let (mut names, mut keys) = (HashMap::new(), HashMap::new());
-        for Entry { name, public, revoked } in read.key {
-            let (name_at, public_at) = (name.span().start, public.span());
-            let name: KeyName = name.get_ref().parse().map_err(|error| wrong(name_at, format!("{error}")))?;
-            let key: PublicKey =
-                public.get_ref().parse().map_err(|error| wrong(public_at.start, format!("{error}")))?;
-            if let Some(first) = names.insert(name.clone(), name_at) {
-                return Err(wrong(name_at, format!("the name `{name}` is already used in line {}", line(first))));
-            }
-            if let Some(first) = keys.insert(key, public_at.start) {
-                return Err(wrong(public_at.start, format!("this key is already listed in line {}", line(first))));
-            }
-            if let Some((reason, fault)) = revoked.as_ref().and_then(|r| Some((r, fault(r.get_ref())?))) {
-                return Err(wrong(reason.span().start, fault.to_owned()));
-            }
-            found.trust.keys.push(TrustedKey { name, public: key, revoked: revoked.map(Spanned::into_inner) });
-            found.public_ends.push(public_at.end);
-        }
-        Ok(found)
-    }
 }
 
 #[cfg(test)]

@@ -133,6 +133,7 @@ pub(super) fn fetch_record(
     watch: &dyn Watch,
 ) -> Result<Record, RemoteError> {
     let path = crate::record_path(&listed.key, &listed.record);
+    tracing::debug!(path, "fetch record");
     let bytes = small(transport, &path, RECORD_LIMIT, watch)?;
     watch.moved(1, bytes.len() as u64);
     if RecordDigest::of(&bytes) != listed.record {
@@ -215,6 +216,7 @@ fn fill(
         go_on(watch)?;
         let from = draft.length().map_err(StoreError::from)?;
         *reached = from;
+        tracing::debug!(path, from, size, "fetch object");
         if from == size {
             return Ok(());
         }

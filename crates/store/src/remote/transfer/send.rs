@@ -192,6 +192,7 @@ fn send_object(
     let open = || Ok(Box::new(store.object_file(object)?.0) as Box<dyn Read + Send>);
     retried(|_| {
         go_on(watch)?;
+        tracing::debug!(path, size, "send object");
         there.transport.put(&Outgoing { path: &path, length: size, open: &open })
     })?;
     watch.moved(1, size);

@@ -1,0 +1,42 @@
+//! A TOML file of the user's that the program edits: comments, spaces, order and line ends stay as they are.
+
+use std::ops::{Deref, DerefMut};
+
+use toml_edit::{DocumentMut, TomlError};
+
+/// The parsed text of a file.
+pub(crate) struct Document {
+    toml: DocumentMut,
+    /// Whether lines end as on Windows: `toml_edit` writes line feeds alone.
+    has_returns: bool,
+}
+
+impl Document {
+    /// Parses a text.
+    ///
+    /// # Errors
+    /// If it is not TOML.
+    pub(crate) fn parse(text: &str) -> Result<Self, TomlError> {
+        Ok(Self { toml: text.parse()?, has_returns: text.contains("\r\n") })
+    }
+
+    /// Returns the edited text.
+    pub(crate) fn text(&self) -> String {
+        let text = self.toml.to_string();
+        if self.has_returns { text.replace("\r\n", "\n").replace('\n', "\r\n") } else { text }
+    }
+}
+
+impl Deref for Document {
+    type Target = DocumentMut;
+
+    fn deref(&self) -> &DocumentMut {
+        &self.toml
+    }
+}
+
+impl DerefMut for Document {
+    fn deref_mut(&mut self) -> &mut DocumentMut {
+        &mut self.toml
+    }
+}
