@@ -33,9 +33,9 @@ mod tests {
     #[test]
     fn the_wrong_words_are_marked() {
         let text = "[settings]\nlr = 0.1 # fine\nwd = 2026-01-01\n";
-        let wanted = "p.toml:3: a date means nothing here\n  |\n3 | wd = 2026-01-01\n  |      ^^^^^^^^^^";
+        let wanted = "p.toml:3: dates are not allowed here\n  |\n3 | wd = 2026-01-01\n  |      ^^^^^^^^^^";
         assert_eq!(shown(parse_file("p.toml", text)), wanted);
-        let wanted = "--set 'lr=[0.1, 1979-05-27]': a date means nothing here\n  |\n1 | lr=[0.1, 1979-05-27]\n  |          ^^^^^^^^^^";
+        let wanted = "--set 'lr=[0.1, 1979-05-27]': dates are not allowed here\n  |\n1 | lr=[0.1, 1979-05-27]\n  |          ^^^^^^^^^^";
         assert_eq!(shown(parse_set("lr=[0.1, 1979-05-27]", "[0.1, 1979-05-27]")), wanted);
     }
 
