@@ -102,7 +102,7 @@ fn what_is_no_archive_of_a_figure_is_refused() {
     fails(&environment, &["cache", "import", "y"], 4, "it was altered or cut off");
     // A table is missing from the cache.
     environment.files("objects").iter().for_each(|file| std::fs::remove_file(file).unwrap());
-    fails(&environment, &["cache", "export", "fig4", "z", "--numbers"], 3, "are not here");
+    fails(&environment, &["cache", "export", "fig4", "z", "--numbers"], 3, "is not in the store");
     assert!(!environment.path("z").exists());
 }
 
