@@ -1,6 +1,6 @@
 //! Each mistake gets one clear message that says what to do, and the right exit code.
 
-use super::environment::Environment;
+use super::environment::{Environment, ended};
 
 #[test]
 fn mistakes_on_the_command_line() {
@@ -91,14 +91,14 @@ fn empty_variables_count_as_not_set() {
     let names = ["CACHE", "REPORTS", "TRUST", "REMOTES", "LIBTORCH", "KEY", "KEYS", "SSH"];
     let mut command = environment.command(&["make", "fig4", "--json"]);
     command.envs(names.map(|name| (format!("WDPIPE_{name}"), "")));
-    let ended = super::environment::ended(&command.output().unwrap());
+    let ended = ended(&command.output().unwrap());
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(environment.path("cache/wdpipe-store").exists() && environment.path("reports/smoke/fig4.svg").exists());
     // An empty folder name on the command line is still a mistake.
     let ended = environment.run(&["cache", "stats", "--cache", ""]);
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
     let mut command = environment.command(&["make", "fig4", "-n", "--pipelines", "nowhere"]);
-    let ended = super::environment::ended(&command.env("WDPIPE_PIPELINES", "").output().unwrap());
+    let ended = ended(&command.env("WDPIPE_PIPELINES", "").output().unwrap());
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
 }
 
@@ -113,7 +113,7 @@ fn folders_that_are_not_unicode_are_answered_too() {
         for name in ["CACHE", "REPORTS", "TRUST", "REMOTES", "KEYS"] {
             command.env(format!("WDPIPE_{name}"), odd.join(name));
         }
-        let ended = super::environment::ended(&command.output().unwrap());
+        let ended = ended(&command.output().unwrap());
         assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.stderr);
         ended.stdout
     };
@@ -135,7 +135,7 @@ fn folders_that_are_not_unicode_are_answered_too() {
     let drawing = odd.join("REPORTS/smoke/fig4.svg");
     let mut command = environment.command(&["whois", "--json"]);
     command.arg(drawing).env("WDPIPE_REPORTS", odd.join("REPORTS")).env("WDPIPE_CACHE", odd.join("CACHE"));
-    let ended = super::environment::ended(&command.output().unwrap());
+    let ended = ended(&command.output().unwrap());
     assert!(ended.code == Some(0) && ended.stdout.contains("odd-"), "{}", ended.stderr);
 }
 
@@ -171,4 +171,27 @@ fn help_and_version_are_answers() {
         assert!(help.stdout.contains(part), "{part}");
     }
     assert!(environment.run(&["--version"]).stdout.contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn the_wrong_words_of_a_setting_are_marked() {
+    let ended = Environment::new().run(&["make", "fig3", "--dry-run", "--set", "trunk.epocs=3"]);
+    assert_eq!(ended.code, Some(2));
+    let marked = "\n  |\n1 | trunk.epocs=3\n  | ^^^^^^^^^^^";
+    assert!(ended.stderr.contains(marked), "{}", ended.stderr);
+}
+
+#[test]
+fn the_log_is_on_standard_error_and_is_asked_for() {
+    let environment = Environment::new();
+    let run = |arguments: &[&str], log: &str| {
+        let mut command = environment.command(&[&["make", "fig4", "--quiet"], arguments].concat());
+        ended(&command.env("WDPIPE_LOG", log).output().unwrap())
+    };
+    let logged = run(&[], "wdpipe_store=debug");
+    assert_eq!(logged.code, Some(0), "{}", logged.stderr);
+    assert!(logged.stderr.contains("claimed=true") && logged.stderr.contains("publish"), "{}", logged.stderr);
+    assert!(run(&[], "").stderr.is_empty());
+    let wrong = run(&[], "store=loud");
+    assert!(wrong.code == Some(2) && wrong.stderr.contains("set WDPIPE_LOG to a level"), "{}", wrong.stderr);
 }
