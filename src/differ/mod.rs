@@ -21,6 +21,7 @@ use base::closure::{Closure, Member};
 use base::digest::{ClosureRoot, StageKey};
 use base::record::Output;
 use base::table::Table;
+use base::work::is_bulk;
 pub use causes::Cause;
 use causes::Causes;
 pub use curves::{CurveChange, FigureChange};
@@ -41,9 +42,6 @@ pub type Read<'a> = dyn Fn(Side, &Output) -> Option<Vec<u8>> + 'a;
 
 /// No table that is compared has more bytes.
 const TABLE_LIMIT: u64 = 64 << 20;
-
-/// Outputs that are no tables.
-const NO_TABLES: [&str; 9] = ["weights", "ema", "momentum", "scaler", "train", "test", "svg", "png", "pdf"];
 
 /// In what two closures differ. What is listed stands in the order of dependency: causes before what follows from them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -220,7 +218,7 @@ fn compare_tables(a: &Member, b: &Member, read: &Read<'_>, columns: &mut Vec<Col
     if a.record.parts.kind == "figure" {
         return;
     }
-    for (of_a, of_b) in differing(a, b).filter(|(output, _)| !NO_TABLES.contains(&output.name.as_str())) {
+    for (of_a, of_b) in differing(a, b).filter(|(output, _)| !is_bulk(&output.name)) {
         if let (Some(x), Some(y)) = (table(Side::A, of_a, read), table(Side::B, of_b, read)) {
             tables::merge(columns, tables::compare(&a.name, &of_a.name, &x, &y));
         }

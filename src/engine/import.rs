@@ -1,78 +1,22 @@
-//! What a user brings into the store, rather than computes: data sets and weights.
-
-use std::collections::BTreeMap;
-use std::fmt;
+//! What a missing import means for the user.
 
 use super::EngineError;
-use base::record::KeyParts;
-use base::value::{Map, Value};
-use base::work::{Source, Work};
+use base::work::Import;
 
-/// Something that a user brought into the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Import<'a> {
-    /// A data set: outputs `train` and `test`.
-    Data(Source),
-    /// Weights under a name of the user's: output `weights`.
-    Weights(&'a str),
-}
-
-impl<'a> Import<'a> {
-    /// What a stage takes from outside the graph.
-    pub fn of(work: &'a Work) -> Option<Self> {
-        match work {
-            Work::Dataset(data) if data.source != Source::Shapes10 => Some(Self::Data(data.source)),
-            Work::Imported(weights) => Some(Self::Weights(&weights.name)),
-            _ => None,
+impl EngineError {
+    /// The user has to bring the import into the store.
+    pub fn not_imported(import: Import<'_>) -> Self {
+        match import {
+            Import::Data(source) => Self::NotImported(source),
+            Import::Weights(name) => Self::NoWeights(name.to_owned()),
         }
     }
 
-    /// The outputs of its record.
-    pub fn outputs(self) -> &'static [&'static str] {
-        match self {
-            Self::Data(_) => &["train", "test"],
-            Self::Weights(_) => &["weights"],
-        }
-    }
-
-    /// That somebody must bring it.
-    pub fn is_missing(self) -> EngineError {
-        match self {
-            Self::Data(source) => EngineError::NotImported(source),
-            Self::Weights(name) => EngineError::NoWeights(name.to_owned()),
-        }
-    }
-
-    /// That nobody who is trusted signed it.
-    pub(super) fn is_unsigned(self) -> EngineError {
-        EngineError::Unsigned(match self {
-            Self::Data(source) => format!("the data set {}", source.name()),
-            Self::Weights(name) => format!("the import `{name}`"),
+    /// No trusted key signed the import.
+    pub(super) fn unsigned(import: Import<'_>) -> Self {
+        Self::Unsigned(match import {
+            Import::Data(source) => format!("the data set {}", source.name()),
+            Import::Weights(name) => format!("the import `{name}`"),
         })
-    }
-
-    /// The parts of the key under which it is recorded.
-    pub fn parts(self) -> KeyParts {
-        let (kind, version, name, value) = match self {
-            // Version 1 kept the order of the files, so that it mattered from which copy images came.
-            Self::Data(source) => ("import", 2, "source", source.name()),
-            Self::Weights(name) => ("import_weights", 1, "name", name),
-        };
-        KeyParts {
-            kind: kind.to_owned(),
-            version,
-            parameters: [(name.to_owned(), Value::Text(value.to_owned()))].into(),
-            inputs: BTreeMap::new(),
-            policy: Map::new(),
-        }
-    }
-}
-
-impl fmt::Display for Import<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Data(source) => write!(f, "import {}", source.name()),
-            Self::Weights(name) => write!(f, "import weights/{name}"),
-        }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::digest::{ObjectDigest, RecordDigest, StageKey};
-use crate::record::Record;
+use crate::record::{Record, is_import};
 
 /// What matters of a record for having its objects again.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,9 +48,9 @@ impl Producer {
         }
     }
 
-    /// Whether somebody brought it, so that nothing here can make it again.
+    /// Returns whether a user brought the outputs, see [`is_import`].
     pub fn is_import(&self) -> bool {
-        self.kind.starts_with("import")
+        is_import(&self.kind)
     }
 }
 

@@ -30,9 +30,9 @@ pub struct KeyParts {
 }
 
 impl KeyParts {
-    /// Whether it is something that a user brought into the store, rather than computed.
+    /// Returns whether a user brought the outputs into the store, see [`is_import`].
     pub fn is_import(&self) -> bool {
-        self.kind.starts_with("import")
+        is_import(&self.kind)
     }
 
     /// The key: BLAKE3 (derived key, see the code) of, in this order, the kind as text, the version in
@@ -49,6 +49,12 @@ impl KeyParts {
         };
         key(kind, *version, &encoded(parameters), inputs, &encoded(policy))
     }
+}
+
+/// Returns whether records of this kind hold what a user brought into the store, so that no stage can compute it again.
+/// All such kinds, known or not, begin with `import`.
+pub fn is_import(kind: &str) -> bool {
+    kind.starts_with("import")
 }
 
 /// The key of parts that were encoded before; see [`KeyParts::key`]. The inputs come in ascending order of their roles.
