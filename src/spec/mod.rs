@@ -6,6 +6,7 @@ mod curvature;
 mod curves;
 mod expand;
 mod fields;
+mod lineage;
 mod made;
 mod node;
 mod origin;
@@ -15,7 +16,9 @@ mod places;
 mod published;
 mod reduce;
 mod stages;
+mod start;
 mod sweep;
+mod training;
 mod valley;
 
 pub use contents::{Contents, Need, RESERVED};
