@@ -21,7 +21,7 @@ use base::closure::{Closure, Member};
 use base::digest::{ClosureRoot, StageKey};
 use base::record::Output;
 use base::table::Table;
-use base::work::is_bulk;
+use base::work::{KindName, is_bulk};
 pub use causes::Cause;
 use causes::Causes;
 pub use curves::{CurveChange, FigureChange};
@@ -145,7 +145,7 @@ pub fn diff(a: &Closure, b: &Closure, read: &Read<'_>) -> Difference {
             *(if same_key || !own.is_empty() { &mut moved.themselves } else { &mut moved.followed }) += 1;
             compare_tables(a, b, read, &mut moved.columns);
         }
-        if a.record.parts.kind == "figure" {
+        if a.record.parts.kind == KindName::Figure.name() {
             difference.figures.push(compare_figure(a, b, read));
         }
         causes.add(family(a), &own, !same_outputs);
@@ -215,7 +215,7 @@ fn table(side: Side, output: &Output, read: &Read<'_>) -> Option<Table> {
 
 fn compare_tables(a: &Member, b: &Member, read: &Read<'_>, columns: &mut Vec<ColumnChange>) {
     // The numbers of a figure are compared curve by curve.
-    if a.record.parts.kind == "figure" {
+    if a.record.parts.kind == KindName::Figure.name() {
         return;
     }
     for (of_a, of_b) in differing(a, b).filter(|(output, _)| !is_bulk(&output.name)) {

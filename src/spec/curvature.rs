@@ -1,8 +1,8 @@
 //! Instances of stages that measure curvature or noise.
 
 use super::fields::Fields;
-use super::lineage::{Lineage, Variant, dataset_of, inherit};
-use super::stages::{Checkpoint, Instance, Site};
+use super::lineage::{dataset_of, inherit};
+use super::stages::{Checkpoint, Instance, Lineage, Site, Variant};
 use base::work::{
     Estimator, HessianTrace, Loss, NoiseCovariance, NoiseScale, NormStatistics, Precision, Stop, TopEigenvalue, Work,
 };

@@ -7,14 +7,15 @@ use super::claims;
 use super::contents::place;
 use super::curves::Sources;
 use super::fields::Fields;
+use super::forms::form;
 use super::node::{Data, Diagnostic, Node, Origin, did_you_mean};
 use super::panels;
 use super::pipeline::Pipeline;
 use super::published;
-use super::stages::{Form, Instance, Site, form};
+use super::stages::{Form, Instance, Site};
 use super::sweep::{MOST, Point, Settings, label, restrict};
 use crate::graph::{Drawn, Graph};
-use base::work::{KindName, Policy, Work};
+use base::work::{KindName, Policy};
 
 /// The largest number of stages, and of settings, that a file may name: chains of stages are followed recursively.
 const NAMES: usize = 1000;
@@ -75,8 +76,7 @@ pub fn expand(pipeline: &Pipeline) -> Result<Graph, Vec<Diagnostic>> {
         claims::misnamed(&pipeline.claims, drawn(), &mut complaints);
         claims::misnamed(&pipeline.published, drawn(), &mut complaints);
         let whole = figures.iter().filter(|(_, drawn, _)| drawn.whole);
-        let works =
-            whole.filter_map(|(.., stage)| if let Work::Figure(figure) = &stage.work { Some(figure) } else { None });
+        let works = whole.filter_map(|(.., stage)| stage.work.figure());
         let published = published::published(pipeline, works, &mut complaints);
         let claims = claims::claims(pipeline, sources, &mut complaints);
         (graph.claims, graph.published) = (claims, published);

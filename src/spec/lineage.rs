@@ -1,53 +1,12 @@
 //! What a run hands down to stages that start from it.
 
 use super::fields::Fields;
-use super::stages::Site;
-use super::start::IMAGES;
-use crate::graph::{Stage, StageId};
-use base::work::{Dataset, InputScale, Model, ModelName, Numerics, Precision, Projection, Source, Sphere, Work};
+use super::stages::{Lineage, Site, Variant};
+use crate::graph::Stage;
+use base::work::{Dataset, InputScale, Model, ModelName, Numerics, Precision, Projection, Source, Work};
 
-/// What a run hands down to stages that start from it, unless they say otherwise.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Lineage {
-    /// The network.
-    pub model: Model,
-    /// Arithmetic.
-    pub numerics: Numerics,
-    /// Images a step.
-    pub batch: u32,
-    /// Training images of an evaluation; absent: all.
-    pub eval_images: Option<u32>,
-    /// The stage that makes the data.
-    pub data: Option<StageId>,
-    /// The sphere on which the weights are held.
-    pub radius: Option<f64>,
-    /// When they are put back on it; absent: only at the start.
-    pub projection: Option<Projection>,
-    /// Which conventions hold where the pipeline says nothing.
-    pub variant: Variant,
-}
-
-/// What gives the defaults where the paper's text and its authors' code differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Variant {
-    /// The text.
-    Text,
-    /// The code.
-    OfficialCode,
-}
-
-impl Lineage {
-    /// Returns the norm to which the first weights are scaled. The authors' training script projects at the end of epochs
-    /// only, so it does not start on the sphere.
-    pub fn start_radius(&self) -> Option<f64> {
-        self.radius.filter(|_| self.projection != Some(Projection::Epoch))
-    }
-
-    /// Returns the sphere on which training holds the weights.
-    pub fn sphere(&self) -> Option<Sphere> {
-        Some(Sphere { radius: self.radius?, every: self.projection? })
-    }
-}
+/// Most images of a data set.
+pub const IMAGES: u32 = 200_000;
 
 /// Reads the lineage of a stage that starts a run: the network, and what is handed down with it.
 pub fn founder(site: &Site<'_>) -> Lineage {
@@ -55,7 +14,7 @@ pub fn founder(site: &Site<'_>) -> Lineage {
     let variants = [("text", Variant::Text), ("official-code", Variant::OfficialCode)];
     let variant = fields.choice("variant", Some(Variant::Text), &variants).unwrap_or(Variant::Text);
     let name = fields.choice("model", None, &ModelName::ALL).unwrap_or(ModelName::PreactResnet18);
-    // As in the authors' code. The text does not mention the second.
+    // Both are as in the authors' code. The text does not say how images are standardised.
     let conv_bias = variant == Variant::OfficialCode && name.is_scale_invariant();
     let input = if name == ModelName::Vgg16 { InputScale::CifarImagenet } else { InputScale::Cifar };
     let inputs = [("cifar", InputScale::Cifar), ("cifar+imagenet", InputScale::CifarImagenet)];

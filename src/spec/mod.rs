@@ -6,6 +6,7 @@ mod curvature;
 mod curves;
 mod expand;
 mod fields;
+mod forms;
 mod lineage;
 mod made;
 mod node;
@@ -23,6 +24,7 @@ mod valley;
 
 pub use contents::{Contents, Need, RESERVED};
 pub use expand::expand;
+pub use forms::is_reference;
 pub use node::{Diagnostic, Origin, did_you_mean, is_open};
 pub use origin::Told;
 pub use pipeline::{Pipeline, check_set};

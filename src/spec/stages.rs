@@ -1,11 +1,8 @@
-//! One instance of a stage of a pipeline: its table, with the settings filled in, becomes typed work. Here are the forms of
-//! all kinds; the modules beside this one read the fields.
+//! One instance of a stage of a pipeline: its table, with the settings filled in, becomes typed work.
 
 use super::fields::Fields;
-use super::lineage::Lineage;
-use super::{curvature, start, training, valley};
 use crate::graph::{Input, Stage, StageId};
-use base::work::{KindName, Work};
+use base::work::{KindName, Model, Numerics, Projection, Sphere, Work};
 
 /// Weights after some epochs of training.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,6 +22,49 @@ pub struct Instance {
     pub lineage: Option<Lineage>,
 }
 
+/// What a run hands down to stages that start from it, unless they say otherwise.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Lineage {
+    /// The network.
+    pub model: Model,
+    /// Arithmetic.
+    pub numerics: Numerics,
+    /// Images a step.
+    pub batch: u32,
+    /// Training images of an evaluation; absent: all.
+    pub eval_images: Option<u32>,
+    /// The stage that makes the data.
+    pub data: Option<StageId>,
+    /// The sphere on which the weights are held.
+    pub radius: Option<f64>,
+    /// When they are put back on it; absent: only at the start.
+    pub projection: Option<Projection>,
+    /// Which conventions hold where the pipeline says nothing.
+    pub variant: Variant,
+}
+
+/// What gives the defaults where the paper's text and its authors' code differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    /// The text.
+    Text,
+    /// The code.
+    OfficialCode,
+}
+
+impl Lineage {
+    /// Returns the norm to which the first weights are scaled. The authors' training script projects at the end of epochs
+    /// only, so it does not start on the sphere.
+    pub fn start_radius(&self) -> Option<f64> {
+        self.radius.filter(|_| self.projection != Some(Projection::Epoch))
+    }
+
+    /// Returns the sphere on which training holds the weights.
+    pub fn sphere(&self) -> Option<Sphere> {
+        Some(Sphere { radius: self.radius?, every: self.projection? })
+    }
+}
+
 /// How a pipeline describes a kind of stage.
 pub struct Form {
     /// The fields that name other stages.
@@ -35,48 +75,6 @@ pub struct Form {
     pub trains: bool,
     /// Reads the other fields and adds the stages of an instance to the graph.
     pub build: fn(&mut Site<'_>) -> Instance,
-}
-
-impl Form {
-    /// The form of a kind that reads no other stages.
-    fn of_source(build: fn(&mut Site<'_>) -> Instance) -> Option<Self> {
-        Some(Self { references: &[], starts_from: &[], trains: false, build })
-    }
-
-    /// The form of a kind that goes on from a checkpoint.
-    fn of_training(starts_from: &'static [KindName], build: fn(&mut Site<'_>) -> Instance) -> Option<Self> {
-        Some(Self { references: &["start", "data"], starts_from, trains: true, build })
-    }
-
-    /// The form of a kind that looks at checkpoints.
-    fn of_measurement(starts_from: &'static [KindName], build: fn(&mut Site<'_>) -> Instance) -> Option<Self> {
-        Some(Self { references: &["of", "data"], starts_from, trains: false, build })
-    }
-}
-
-/// Where a run can be: what a probe starts from.
-const RUNS: &[KindName] = &[KindName::Init, KindName::Imported, KindName::Train];
-/// Everything that has weights.
-const WEIGHTS: &[KindName] = &[KindName::Init, KindName::Imported, KindName::Train, KindName::Probe];
-
-/// Returns the form of a kind in `[stage.…]`.
-pub fn form(kind: KindName) -> Option<Form> {
-    match kind {
-        KindName::Dataset => Form::of_source(start::dataset),
-        KindName::Init => Form::of_source(start::init),
-        KindName::Imported => Form::of_source(start::imported),
-        KindName::Train => Form::of_training(WEIGHTS, training::train),
-        KindName::Probe => Form::of_training(RUNS, training::probe),
-        KindName::EmaEval => Form::of_measurement(RUNS, training::ema_eval),
-        KindName::Predictions => Form::of_measurement(WEIGHTS, training::predictions),
-        KindName::HessianTrace => Form::of_measurement(WEIGHTS, curvature::hessian_trace),
-        KindName::TopEigenvalue => Form::of_measurement(WEIGHTS, curvature::top_eigenvalue),
-        KindName::NoiseCovariance => Form::of_measurement(WEIGHTS, curvature::noise_covariance),
-        KindName::NoiseScale => Form::of_measurement(WEIGHTS, curvature::noise_scale),
-        KindName::Valley => Form::of_source(valley::build),
-        // A pipeline describes its figures by `[figure]` and `[[panel]]`.
-        KindName::Figure => None,
-    }
 }
 
 /// What an instance is read from, and where its stages go.
@@ -97,7 +95,7 @@ pub struct Site<'a> {
 
 impl Site<'_> {
     /// Adds a stage that reads nothing from other stages, as the only one of its instance.
-    pub fn found(&mut self, work: Work, lineage: Option<Lineage>) -> Instance {
+    pub fn push_source(&mut self, work: Work, lineage: Option<Lineage>) -> Instance {
         let stage = self.push(self.name.to_owned(), work, Vec::new());
         Instance { checkpoints: vec![Checkpoint { epoch: 0, stage }], lineage }
     }

@@ -1,11 +1,8 @@
 //! Instances of stages that read no other stage of the pipeline: data, initial and imported weights.
 
-use super::lineage::{Variant, founder};
-use super::stages::{Instance, Site};
+use super::lineage::{IMAGES, founder};
+use super::stages::{Instance, Site, Variant};
 use base::work::{Dataset, Imported, Init, InitScheme, Source, Work};
-
-/// Most images of a data set.
-pub const IMAGES: u32 = 200_000;
 
 /// Reads a stage of kind `dataset`.
 pub fn dataset(site: &mut Site<'_>) -> Instance {
@@ -37,7 +34,7 @@ pub fn dataset(site: &mut Site<'_>) -> Instance {
             }
         }
     }
-    site.found(Work::Dataset(Dataset { source, train, test, classes, seed }), None)
+    site.push_source(Work::Dataset(Dataset { source, train, test, classes, seed }), None)
 }
 
 /// Reads a stage of kind `init`.
@@ -53,7 +50,7 @@ pub fn init(site: &mut Site<'_>) -> Instance {
     let radius = lineage.start_radius();
     let seed = fields.seed("seed", None);
     let work = Work::Init(Init { model: lineage.model, scheme, radius, seed });
-    site.found(work, Some(lineage))
+    site.push_source(work, Some(lineage))
 }
 
 /// Reads a stage of kind `weights`.
@@ -61,5 +58,5 @@ pub fn imported(site: &mut Site<'_>) -> Instance {
     let lineage = founder(site);
     let name = site.fields.text("name", None);
     let work = Work::Imported(Imported { model: lineage.model, name, radius: lineage.start_radius() });
-    site.found(work, Some(lineage))
+    site.push_source(work, Some(lineage))
 }

@@ -1,7 +1,7 @@
 //! Instances of stages that train, and that evaluate what was trained.
 
-use super::lineage::{Lineage, inherit, inherit_evaluated};
-use super::stages::{Checkpoint, Instance, Site, no_checkpoint};
+use super::lineage::{inherit, inherit_evaluated};
+use super::stages::{Checkpoint, Instance, Lineage, Site, no_checkpoint};
 use super::sweep::MOST;
 use base::work::{EmaEval, Numerics, Predictions, Probe, Train, Work};
 

@@ -15,5 +15,5 @@ pub fn build(site: &mut Site<'_>) -> Instance {
         flow_steps: fields.integer("flow_steps", Some(4000), 0..=1_000_000),
         seed: fields.seed("seed", None),
     };
-    site.found(Work::Valley(work), None)
+    site.push_source(Work::Valley(work), None)
 }

@@ -9,7 +9,7 @@ use crate::stages::{self, Device, StageError};
 use base::digest::StageKey;
 use base::parallel::parallel;
 use base::record::{Record, is_import};
-use base::work::Policy;
+use base::work::{KindName, Policy};
 use store::StoreError;
 use store::lockfile::Locked;
 
@@ -58,7 +58,7 @@ fn portable_differs(all: &[Rebuilt], processor: &str) -> Option<String> {
 /// The stages to compute again: those with the smallest BLAKE3 of the seed's and the key's bytes, in the lock's order.
 /// What was imported is never among them.
 pub fn pick<'a>(evidence: &'a Evidence<'_>, pick: Pick<'_>) -> Vec<(&'a Locked, &'a Record)> {
-    let fits = |kind: &str| if pick.training { kind == "train" } else { !is_import(kind) };
+    let fits = |kind: &str| if pick.training { kind == KindName::Train.name() } else { !is_import(kind) };
     let candidates: Vec<_> = evidence.known().filter(|(stage, _)| fits(&stage.kind)).collect();
     let rank = |key: &StageKey| {
         let mut hasher = blake3::Hasher::new_derive_key("wdpipe 2026 choice of stages v1");

@@ -17,14 +17,14 @@ use crate::reasons;
 use base::changes::{self, Change, Part};
 use base::closure::{Closure, Member};
 use base::digest::ObjectDigest;
+use base::work::KindName;
 pub use tensors::{FirstTensor, Tensors};
 use tensors::{ends, starts};
 
 /// A tensor of a side, by the object that it is in and its name there, if it is at hand.
 pub type Fetch<'a> = dyn FnMut(Side, &ObjectDigest, &str) -> Option<Tensor> + 'a;
 
-/// The kind whose stages are segments of runs, and the role by which one starts from another.
-const TRAIN: &str = "train";
+/// The role by which a segment of a run starts from another.
 const WEIGHTS: &str = "weights";
 
 /// Outputs of a segment that do not belong to the state it ends in.
@@ -135,7 +135,7 @@ impl<'a> Runs<'a> {
     }
 
     fn is_segment(&self, place: usize) -> bool {
-        self.closure.members[place].record.parts.kind == TRAIN
+        self.closure.members[place].record.parts.kind == KindName::Train.name()
     }
 
     fn source(&self, place: usize, role: &str) -> Option<usize> {

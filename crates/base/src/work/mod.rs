@@ -257,6 +257,11 @@ impl Work {
         }
     }
 
+    /// Returns the figure that the stage draws, if it draws one.
+    pub fn figure(&self) -> Option<&Figure> {
+        if let Self::Figure(figure) = self { Some(figure) } else { None }
+    }
+
     /// Returns how products are computed.
     pub fn precision(&self) -> Precision {
         self.numerics().map_or(Precision::Fp32, |numerics| numerics.precision)
