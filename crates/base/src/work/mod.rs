@@ -327,6 +327,27 @@ mod tests {
     }
 
     #[test]
+    fn the_work_of_every_kind_is_counted_in_forward_passes() {
+        let counted = KINDS.iter().filter_map(|(kind, parameters)| {
+            let cost = sample(kind, parameters).cost(Images { train: 60.0, test: 20.0 })?;
+            Some((*kind, cost.passes, cost.copies, cost.epochs))
+        });
+        let wanted = [
+            // Three passes for each training image; then an evaluation of all images.
+            ("train", 260.0, 5.0, 1),
+            ("probe", 260.0, 2.0, 1),
+            ("ema_eval", 140.0, 1.0, 0),
+            ("predictions", 20.0, 1.0, 0),
+            // The loss has one image.
+            ("hessian_trace", 19.0, 2.0, 0),
+            ("top_eigenvalue", 9.0, 5.0, 0),
+            ("noise_covariance", 13.0, 6.0, 0),
+            ("noise_scale", 26.0, 3.0, 0),
+        ];
+        assert_eq!(counted.collect::<Vec<_>>(), wanted);
+    }
+
+    #[test]
     fn what_needs_libtorch_costs_something_and_nothing_else_does() {
         for (kind, parameters) in KINDS {
             let work = sample(kind, parameters);
