@@ -49,6 +49,8 @@ pub use processor::describe as describe_processor;
 
 use base::digest::ObjectDigest;
 use base::table::Table;
+#[cfg(not(feature = "torch"))]
+use base::work::Kind;
 use base::work::{EmaEval, Policy, Work};
 use learn::Divergence;
 #[cfg(feature = "torch")]
@@ -81,7 +83,7 @@ pub type Read<'a> = dyn Fn(&str) -> Result<Vec<u8>, StageError> + 'a;
 /// Takes progress; answers whether to go on.
 pub type Report<'a> = dyn FnMut(Progress) -> bool + 'a;
 
-/// The function that runs a numeric stage: `run` of its kind's module. Without libtorch there is none.
+/// The function that runs a numeric stage: `run` of its kind's module. Without libtorch there is none, only the stage.
 #[cfg(feature = "torch")]
 macro_rules! numeric {
     ($kind:ident, $stage:ident) => {
@@ -91,9 +93,9 @@ macro_rules! numeric {
 
 #[cfg(not(feature = "torch"))]
 macro_rules! numeric {
-    ($kind:ident, $stage:ident) => {{
-        let _ = $stage;
-    }};
+    ($kind:ident, $stage:ident) => {
+        $stage
+    };
 }
 
 /// Runs stages one after the other on one thread.
@@ -213,7 +215,7 @@ impl Worker {
         _: &BTreeMap<String, ObjectDigest>,
         _: &Read<'_>,
         _: &mut Report<'_>,
-        _: (),
+        _: &impl Kind,
     ) -> Result<Outputs, StageError> {
         Err(StageError::NoTorch)
     }
