@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use crate::graph::{Graph, StageId};
-use base::work::{Estimator, Loss, Model, ModelName, NormStatistics, Work};
+use base::work::{Content, Holds, Images, Model, ModelName, Work};
 use learn::layout::{Entry, layout};
 
 /// A convolution or linear layer, as far as it costs something.
@@ -110,75 +110,38 @@ fn linear(from: f64, to: f64) -> Layer {
     Layer { channels: (from, to), positions: (1.0, 1.0), kernel: 1.0 }
 }
 
-/// Floating-point operations of a stage; 0 for stages that do little arithmetic.
+/// Returns the images that a stage reads from other stages.
+pub(crate) fn images(graph: &Graph, id: StageId) -> Images {
+    let mut read = Images::default();
+    for input in &graph.stages[id].inputs {
+        if let Holds::Images(images) = graph.stages[input.stage].work.holds() {
+            match input.role.as_str() {
+                "test" => read.test = images.test,
+                _ => read.train = images.train,
+            }
+        }
+    }
+    read
+}
+
+/// Returns the floating-point operations of a stage; 0 for stages that do little arithmetic.
 pub fn flops(graph: &Graph, id: StageId) -> f64 {
-    let stage = &graph.stages[id];
-    let images = |role: &str| {
-        let input = stage.inputs.iter().find(|input| input.role == role);
-        match input.map(|input| &graph.stages[input.stage].work) {
-            Some(Work::Dataset(data)) => f64::from(if role == "test" { data.test } else { data.train }),
-            _ => 0.0,
-        }
-    };
-    // An evaluation, on so many training images if not on all.
-    let evaluation = |part: Option<u32>| part.map_or(images("train"), f64::from) + images("test");
-    // A curvature stage that needs so many forward passes of every image.
-    let curvature = |loss: &Loss, passes: f64| {
-        let refreshed = matches!(loss.statistics, NormStatistics::Refreshed { .. });
-        let refresh = if refreshed { images("train") } else { 0.0 };
-        forward(loss.model) * (f64::from(loss.images).min(images("train")) * passes + refresh)
-    };
-    match &stage.work {
-        // A training step is three forwards.
-        Work::Train(train) => {
-            let evaluated = f64::from(train.evaluations()) * evaluation(train.eval_images);
-            forward(train.model) * (3.0 * f64::from(train.epochs) * images("train") + evaluated)
-        }
-        Work::Probe(probe) => {
-            let evaluated = evaluation(probe.eval_images);
-            forward(probe.model) * (3.0 * f64::from(probe.epochs) * images("train") + evaluated)
-        }
-        Work::EmaEval(eval) => forward(eval.model) * (images("train") + evaluation(eval.eval_images)),
-        Work::Predictions(predictions) => forward(predictions.model) * images("test"),
-        Work::HessianTrace(trace) => curvature(&trace.loss, trace_passes(trace.estimator, trace.loss.model)),
-        Work::TopEigenvalue(top) => curvature(&top.loss, 9.0 * f64::from(top.iterations)),
-        // Once for some draws 3; then E v and J v together 6, G v and Σ v 2 each.
-        Work::NoiseCovariance(noise) => curvature(&noise.loss, 3.0 + 10.0 * f64::from(noise.draws)),
-        // Loss and mean gradient 3, the layers 1, every image's gradient 2, each class or draw 2.
-        Work::NoiseScale(noise) => {
-            curvature(&noise.loss, 6.0 + 2.0 * f64::from(noise.draws.unwrap_or(noise.loss.model.classes)))
-        }
-        Work::Dataset(_) | Work::Init(_) | Work::Imported(_) | Work::Valley(_) | Work::Figure(_) => 0.0,
-    }
+    graph.stages[id].work.cost(images(graph, id)).map_or(0.0, |cost| forward(cost.model) * cost.passes)
 }
 
-/// Forward passes of every image that a trace is worth. A backward pass to the activations is one, or with what the norms of
-/// weights' gradients take nearly two; Hutchinson's first gradient is built once for all draws: 3, then 6 a draw.
-pub fn trace_passes(estimator: Estimator, model: Model) -> f64 {
-    match estimator {
-        Estimator::Exact => 1.0 + 2.0 * (f64::from(model.classes) - 1.0),
-        Estimator::Sketch { draws, .. } => 5.0 + 2.0 * f64::from(draws),
-        Estimator::Hutchinson { draws, .. } => 3.0 + 6.0 * f64::from(draws),
-    }
-}
-
-/// Epochs of training in a stage, those of fine-tuning too.
+/// Returns the epochs of training in a stage, including fine-tuning.
 pub fn epochs(work: &Work) -> u32 {
-    match work {
-        Work::Train(train) => train.epochs,
-        Work::Probe(probe) => probe.epochs,
-        _ => 0,
-    }
+    work.cost(Images::default()).map_or(0, |cost| cost.epochs)
 }
 
-/// Bytes that a stage's checkpoint takes in the store, uncompressed; tables are not counted. `sizes` remembers what
-/// was counted of a network: all its numbers, and its parameters.
+/// Returns the bytes that a stage's checkpoint takes in the store, uncompressed and without tables. `sizes` remembers two
+/// counts for each network: all its numbers, and its parameters.
 pub fn stored_bytes(work: &Work, sizes: &mut BTreeMap<(&'static str, u32, u32, bool), (u64, u64)>) -> u64 {
-    let images = |count: u32| u64::from(count) * (3 * 32 * 32 + 1);
-    if let Work::Dataset(data) = work {
-        return images(data.train) + images(data.test);
-    }
-    let Some(model) = work.network() else { return 0 };
+    let model = match work.holds() {
+        Holds::Images(images) => return (images.train + images.test) as u64 * (3 * 32 * 32 + 1),
+        Holds::Weights(model) => model,
+        Holds::Nothing => return 0,
+    };
     let key = (model.name.name(), model.width, model.classes, model.conv_bias);
     let (all, parameters) = *sizes.entry(key).or_insert_with(|| {
         layout(model).map_or((0, 0), |layout| {
@@ -188,14 +151,13 @@ pub fn stored_bytes(work: &Work, sizes: &mut BTreeMap<(&'static str, u32, u32, b
             (numbers(&|_| true), numbers(&Entry::is_parameter))
         })
     });
-    let kept = match work {
-        Work::Train(train) => train.keeps().iter().filter(|name| **name != "scaler").count() as u64,
-        _ => 0,
-    };
+    let outputs = work.outputs();
+    let declared = work.kind_name().outputs().iter().filter(|declared| outputs.contains(&declared.name));
+    let kept = declared.filter(|declared| declared.content == Content::Parameters).count() as u64;
     4 * (all + kept * parameters)
 }
 
-/// What is assumed before anything was measured: operations a second, on a device.
+/// Returns the operations a second that a device is assumed to do before anything was measured.
 pub fn assumed_rate(device: &str) -> f64 {
     if device.starts_with("cpu") { 1e10 } else { 2e13 }
 }

@@ -8,6 +8,7 @@
 pub mod cost;
 pub mod graph;
 pub mod plan;
+pub mod reasons;
 pub mod spec;
 
 // Stages that run; the whole.

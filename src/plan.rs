@@ -1,11 +1,7 @@
 //! What has to run, and why: decided from what is known about each stage, without touching a disk.
 
-use std::fmt;
-
-use serde::Serialize;
-
 use crate::graph::{Graph, StageId};
-use base::changes;
+use base::changes::{self, Change};
 use base::digest::StageKey;
 use base::record::{KeyParts, Outline, Output};
 
@@ -44,44 +40,30 @@ pub enum Bytes {
     Damaged,
 }
 
-/// Why a stage has to run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+/// Why a stage has to run. The module `reasons` puts it in words.
+#[derive(Debug, Clone, PartialEq)]
 pub enum MissReason {
-    /// No stage of this name was ever run here.
+    /// No stage of this name ever ran here.
     New,
-    /// A stage of this name was run, with other settings or inputs.
-    Changed(Vec<String>),
-    /// Something that it reads is not known before another stage has run.
+    /// A stage of this name ran with other settings or inputs.
+    Changed(Vec<Change>),
+    /// An input is not known before this stage has run.
     Waits(String),
-    /// What it takes from outside (a data set, weights) was not imported here.
+    /// The data set or the weights that it reads were not imported here.
     NotHere,
-    /// The record is there, the bytes of this output are not, and something needs them.
+    /// The record is there, but the bytes of this output are not, and something needs them.
     Dropped(String),
-    /// The same, but its bytes were damaged.
+    /// The bytes of this output were damaged, and something needs them.
     Damaged(String),
 }
 
-impl fmt::Display for MissReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::New => f.write_str("never run here"),
-            Self::Changed(changes) => f.write_str(&changes.join("; ")),
-            Self::Waits(stage) => write!(f, "waits for {stage}"),
-            Self::NotHere => f.write_str("not imported here yet"),
-            Self::Dropped(output) => write!(f, "the bytes of `{output}` were dropped and are needed"),
-            Self::Damaged(output) => write!(f, "the bytes of `{output}` were damaged and are needed"),
-        }
-    }
-}
-
 impl MissReason {
-    /// Why a stage whose last run had `last` as its parts has to run for `parts`.
+    /// Returns why a stage has to run for `parts`, if its last run had the parts `last`.
     pub fn between(last: Option<&KeyParts>, parts: &KeyParts) -> Self {
         let changes = last.map(|last| changes::all(last, parts)).unwrap_or_default();
         match changes.is_empty() {
             true => Self::New,
-            false => Self::Changed(changes.iter().map(ToString::to_string).collect()),
+            false => Self::Changed(changes),
         }
     }
 }
@@ -172,6 +154,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::graph::{Input, Stage};
+    use base::changes::{How, Part};
     use base::digest::ObjectDigest;
     use base::digest::RecordDigest;
     use base::value::Value;
@@ -193,7 +176,10 @@ pub(crate) mod tests {
         let (old, mut new) = (parts(), parts());
         assert_eq!(MissReason::between(Some(&old), &new), MissReason::New);
         new.version = 2;
-        let wanted = MissReason::Changed(vec!["version of train: 1 → 2".to_owned()]);
+        let wanted = MissReason::Changed(vec![Change {
+            part: Part::Version("train".into()),
+            how: How::To("1".into(), "2".into()),
+        }]);
         assert_eq!(MissReason::between(Some(&old), &new), wanted);
         assert_eq!(MissReason::between(None, &new), MissReason::New);
     }

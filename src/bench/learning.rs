@@ -280,7 +280,7 @@ impl Bench {
             }))
         })?;
         let images = (count * setting.chains) as f64;
-        let passes = cost::trace_passes(estimator, setting.model);
+        let passes = estimator.passes(setting.model);
         Ok(Measured {
             what: if exact { "exact Hessian trace" } else { "Hessian trace" },
             flops: passes * images * cost::forward(setting.model),

@@ -9,7 +9,7 @@ use crate::cost::{self, gpus::Gpu};
 use crate::graph::{Graph, StageId};
 use crate::plan::Plan;
 use crate::stages::Device;
-use base::work::{Model, Numerics, Policy, Work};
+use base::work::{Images, Policy, Steps};
 use store::Store;
 
 /// Below so many seconds, by what is assumed, a plan is not worth the second that measuring takes.
@@ -79,35 +79,11 @@ impl Estimates {
     }
 }
 
-/// What steps are made of.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Steps {
-    /// The network.
-    pub model: Model,
-    /// Images a step.
-    pub batch: u32,
-    /// Arithmetic and memory layout.
-    pub numerics: Numerics,
-}
-
-impl Steps {
-    /// Those of a stage that trains.
-    fn of(work: &Work) -> Option<Self> {
-        let (model, batch, numerics) = match work {
-            Work::Train(train) => (train.model, train.batch, train.numerics),
-            Work::Probe(probe) => (probe.model, probe.batch, probe.numerics),
-            Work::EmaEval(eval) => (eval.model, eval.batch, eval.numerics),
-            _ => return None,
-        };
-        Some(Self { model, batch, numerics })
-    }
-}
-
 /// The steps that most of the stages' arithmetic consists of.
 fn dominating(graph: &Graph, stages: &[StageId]) -> Option<Steps> {
     let mut totals: Vec<(Steps, f64)> = Vec::new();
     for &id in stages {
-        let Some(steps) = Steps::of(&graph.stages[id].work) else { continue };
+        let Some(steps) = graph.stages[id].work.cost(Images::default()).and_then(|cost| cost.steps) else { continue };
         let flops = cost::flops(graph, id);
         match totals.iter_mut().find(|(other, _)| *other == steps) {
             Some((_, total)) => *total += flops,

@@ -103,11 +103,12 @@ impl Export {
         };
         let stage = &graph.stages[id];
         let store = global.store()?;
-        let (model, weights) = match &stage.work {
-            Work::EmaEval(work) if ["weights", "ema"].contains(&self.output.as_str()) => {
-                (work.model, averaged(&selection, &store, id, work, ui)?)
-            }
-            _ => (self.network(stage)?, self.recorded(&selection, &store, id)?),
+        let (model, weights) = if let Work::EmaEval(work) = &stage.work
+            && ["weights", "ema"].contains(&self.output.as_str())
+        {
+            (work.model, averaged(&selection, &store, id, work, ui)?)
+        } else {
+            (self.network(stage)?, self.recorded(&selection, &store, id)?)
         };
         let layout = layout(model).map_err(unreadable)?;
         if weights.iter().count() < layout.entries.len() {

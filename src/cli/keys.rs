@@ -10,7 +10,7 @@ use super::select::{Variant, select};
 use super::signing::{keyring, sign, signing_key, trusted_name, wanted};
 use super::ui::Ui;
 use super::{ExitCode, Failure, Global};
-use crate::engine::{Import, Resolver};
+use crate::engine::Resolver;
 use crate::plan::Knowledge;
 use store::sign::{KeyName, PublicKey, Trust};
 
@@ -205,7 +205,7 @@ impl Sign {
                 all_used.push((*key, outline.digest));
             }
             // Also an import that nothing was made from yet: a policy may want it signed first.
-            if let Some(import) = Import::of(&stage.work) {
+            if let Some(import) = stage.work.import() {
                 all_used.extend(resolver.imported(import).ok().map(|brought| (import.parts().key(), brought.digest)));
             }
             for (key, used) in all_used {

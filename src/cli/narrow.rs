@@ -147,10 +147,7 @@ fn with_seeds(variant: &Variant, count: usize) -> Variant {
 /// The number of seeds of the targets: the most replicas that a curve has.
 fn seeds(once: &Once) -> usize {
     let graph = &once.selection.graph;
-    let figures = once.selection.targets.iter().filter_map(|&id| match &graph.stages[id].work {
-        Work::Figure(figure) => Some(figure),
-        _ => None,
-    });
+    let figures = once.selection.targets.iter().filter_map(|&id| graph.stages[id].work.figure());
     let curves = figures.flat_map(|figure| figure.panels.iter().flat_map(|panel| &panel.curves));
     curves.filter(|curve| curve.mark.is_mean()).map(|curve| curve.replicas.len()).max().unwrap_or_default()
 }

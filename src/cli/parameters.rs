@@ -2,11 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::spec::Told;
+use crate::spec::{Told, is_reference};
 use base::value::{Map, Value};
-
-/// What a stage's table says besides: what the stage is, and which others it reads.
-const REFERENCES: [&str; 5] = ["kind", "start", "of", "data", "only"];
 
 /// A parameter: its name (`model.width`), its value, and where it is from, in words.
 pub struct Parameter {
@@ -42,9 +39,9 @@ pub fn parameters(all: &Map, told: &BTreeMap<String, Told>) -> Vec<Parameter> {
         listed.push(Parameter { name, value, origin });
     }
     // What shows in no parameter of this name, such as `variant` or `checkpoint_every`, still decides something.
-    let others = told.iter().filter(|(field, told)| {
-        told.handed_down_by.is_none() && !used.contains(*field) && !REFERENCES.contains(&field.as_str())
-    });
+    let others = told
+        .iter()
+        .filter(|(field, told)| told.handed_down_by.is_none() && !used.contains(*field) && !is_reference(field));
     listed.extend(others.map(|(field, told)| {
         let value = told.value.trim_matches('"').to_owned();
         Parameter { name: field.clone(), origin: origin(field, &value, told), value }
@@ -109,9 +106,7 @@ mod tests {
             let listed = parameters(&all, &told);
             assert!(!listed.is_empty() && listed.iter().all(|parameter| !parameter.origin.is_empty()));
             // All that the table of the stage says is listed.
-            for (field, of) in
-                told.iter().filter(|(field, of)| of.handed_down_by.is_none() && !REFERENCES.contains(&field.as_str()))
-            {
+            for (field, of) in told.iter().filter(|(field, of)| of.handed_down_by.is_none() && !is_reference(field)) {
                 let is_listed = listed.iter().any(|parameter| parameter.origin.contains(&of.origin));
                 assert!(is_listed, "{}: {field}", stage.name);
             }

@@ -15,7 +15,6 @@ use crate::reports::Place;
 use crate::spec::{Diagnostic, Need, Pipeline, RESERVED, check_set, did_you_mean, expand, is_open};
 use base::name::{PLAIN, is_plain};
 use base::value::ValueError;
-use base::work::Work;
 use store::sign::Trust;
 
 /// Which profile and settings hold.
@@ -63,10 +62,8 @@ impl Selection {
 
     /// The figures among the targets, with the stages that draw them.
     pub fn figures(&self) -> impl Iterator<Item = (&str, StageId)> {
-        self.targets.iter().filter_map(|&id| match &self.graph.stages[id].work {
-            Work::Figure(figure) => Some((figure.name.as_str(), id)),
-            _ => None,
-        })
+        let figure = |&id: &StageId| Some((self.graph.stages[id].work.figure()?.name.as_str(), id));
+        self.targets.iter().filter_map(figure)
     }
 
     /// One figure, from its own pipeline alone.

@@ -2,10 +2,10 @@
 //! reached.
 
 use crate::graph::{Graph, StageId};
-use base::work::{Estimator, Loss, Model, Precision, Work};
+use base::work::{Activations, Cost, Model, Precision, Work};
 use learn::layout::layout;
 
-use super::{Layer, layers};
+use super::{Layer, images, layers};
 
 /// A GPU by its data sheet.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -59,57 +59,36 @@ impl Gpu {
     }
 }
 
-/// So many times the outputs of all layers a step of training holds: each layer's output, what follows it made of that, and
-/// gradients under way.
+/// A step of training holds the outputs of all layers so many times: each layer's output, what the next operations made of
+/// it, and gradients under way.
 const HELD: f64 = 3.0;
-/// The same of a product with the Hessian, whose graph holds the first backward pass too.
+/// The same for a product with the Hessian, whose graph also holds the first backward pass.
 const HELD_TWICE: f64 = 6.0;
-/// Images of an evaluation's batch; of its layers two are held at a time.
+/// Images of an evaluation's batch; the outputs of two of its layers are held at a time.
 const EVALUATED: f64 = 1000.0;
-/// An exact or sketched trace chooses its chunks by this.
+/// The size of a chunk, see [`Activations::Chunk`].
 const CHUNK: f64 = (1_u64 << 30) as f64;
+/// Bytes of an image with its label.
+const IMAGE: f64 = 3073.0;
 /// What libtorch, cuDNN and cuBLAS take for themselves.
 const LIBRARIES: f64 = 1e9;
 
-/// Bytes of a GPU's memory that a stage should take, roughly; 0 for those that need no GPU.
+/// Returns the bytes of a GPU's memory that a stage should take, roughly; 0 for stages that need no GPU.
 pub fn memory(graph: &Graph, id: StageId) -> f64 {
-    let stage = &graph.stages[id];
-    let data = stage.inputs.iter().map(|input| match &graph.stages[input.stage].work {
-        Work::Dataset(data) => f64::from(if input.role == "test" { data.test } else { data.train }) * 3073.0,
-        _ => 0.0,
-    });
-    let data: f64 = data.sum();
-    let bytes_of = |precision| if matches!(precision, Precision::Bf16 | Precision::Fp16) { 2.0 } else { 4.0 };
-    let evaluated = |model, precision| EVALUATED * widest(model) * bytes_of(precision);
-    let curvature = |loss: &Loss, held| f64::from(loss.batch.min(loss.images)) * outputs(loss.model) * 4.0 * held;
-    // Parameters beside themselves: gradients, and what the run keeps.
-    let (model, copies, layers) = match &stage.work {
-        Work::Train(work) => {
-            let (precision, kept) = (work.numerics.precision, work.keeps().len() as f64);
-            let step = f64::from(work.batch) * outputs(work.model) * bytes_of(precision) * HELD;
-            (work.model, 2.0 + kept, step.max(evaluated(work.model, precision)))
-        }
-        Work::Probe(work) => {
-            let precision = work.numerics.precision;
-            let step = f64::from(work.batch) * outputs(work.model) * bytes_of(precision) * HELD;
-            (work.model, 2.0, step.max(evaluated(work.model, precision)))
-        }
-        Work::EmaEval(work) => (work.model, 1.0, evaluated(work.model, Precision::Fp32)),
-        Work::Predictions(work) => (work.model, 1.0, evaluated(work.model, Precision::Fp32)),
-        Work::HessianTrace(work) => match work.estimator {
-            Estimator::Exact | Estimator::Sketch { .. } => (work.loss.model, 2.0, CHUNK),
-            Estimator::Hutchinson { .. } => (work.loss.model, 4.0, curvature(&work.loss, HELD_TWICE)),
-        },
-        Work::TopEigenvalue(work) => {
-            let vectors = f64::from(work.iterations);
-            (work.loss.model, 4.0 + vectors, curvature(&work.loss, HELD_TWICE))
-        }
-        Work::NoiseCovariance(work) => (work.loss.model, 6.0, curvature(&work.loss, HELD_TWICE)),
-        Work::NoiseScale(work) => (work.loss.model, 3.0, CHUNK),
-        Work::Dataset(_) | Work::Init(_) | Work::Imported(_) | Work::Valley(_) | Work::Figure(_) => return 0.0,
+    let work = &graph.stages[id].work;
+    let read = images(graph, id);
+    let Some(Cost { model, copies, activations, .. }) = work.cost(read) else { return 0.0 };
+    let bytes = if work.precision().is_16_bits() { 2.0 } else { 4.0 };
+    let evaluated = EVALUATED * widest(model) * bytes;
+    let held = |images: u32, times: f64| f64::from(images) * outputs(model) * bytes * times;
+    let layers = match activations {
+        Activations::Step(batch) => held(batch, HELD).max(evaluated),
+        Activations::Evaluation => evaluated,
+        Activations::Product(images) => held(images, HELD_TWICE),
+        Activations::Chunk => CHUNK,
     };
     let numbers = layout(model).map_or(0, |layout| layout.entries.iter().map(|entry| entry.count()).sum::<usize>());
-    LIBRARIES + data + 4.0 * copies * numbers as f64 + layers
+    LIBRARIES + (read.train + read.test) * IMAGE + 4.0 * copies * numbers as f64 + layers
 }
 
 /// Numbers that the layers of one image yield.

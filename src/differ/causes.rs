@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use base::changes::{Change, How};
+use crate::reasons;
+use base::changes::{Change, How, Part};
 
 /// Maximum number of different changes of one setting that are listed separately; of more (such as the first epoch of
 /// every segment) only examples are reported.
@@ -34,7 +35,7 @@ impl Causes {
     /// Adds the changes of a stage of a family; `moved` says whether its outputs differ.
     pub fn add(&mut self, family: &str, changes: &[Change], moved: bool) {
         for change in changes {
-            let text = change.to_string();
+            let text = reasons::change(change);
             let place = *self.places.entry(text.clone()).or_insert(self.found.len());
             if place == self.found.len() {
                 let cause = Cause { change: text, families: Vec::new(), stages: 0, moved: 0 };
@@ -52,18 +53,18 @@ impl Causes {
 
     /// Returns the causes in the order in which they were found.
     pub fn list(self) -> Vec<Cause> {
-        let mut ways: HashMap<String, usize> = HashMap::new();
+        let mut ways: HashMap<Part, usize> = HashMap::new();
         for (change, _) in &self.found {
-            *ways.entry(change.what.clone()).or_default() += 1;
+            *ways.entry(change.part.clone()).or_default() += 1;
         }
         let mut causes: Vec<Cause> = Vec::new();
-        let mut summed: HashMap<String, (usize, usize)> = HashMap::new();
-        for (Change { what, how }, cause) in self.found {
-            if ways[&what] <= WAYS {
+        let mut summed: HashMap<Part, (usize, usize)> = HashMap::new();
+        for (Change { part, how }, cause) in self.found {
+            if ways[&part] <= WAYS {
                 causes.push(cause);
                 continue;
             }
-            let (place, told) = summed.entry(what).or_insert((causes.len(), 0));
+            let (place, told) = summed.entry(part).or_insert((causes.len(), 0));
             if *place == causes.len() {
                 causes.push(Cause { stages: 0, moved: 0, families: Vec::new(), ..cause.clone() });
             } else if let (How::To(old, new), true) = (how, *told < WAYS - 1) {
@@ -96,7 +97,7 @@ mod tests {
     #[test]
     fn one_setting_in_many_stages_is_one_cause_and_many_ways_are_told_by_example() {
         let change = |what: &str, old: i32, new: i32| Change {
-            what: what.into(),
+            part: Part::Parameter(what.into()),
             how: How::To(old.to_string(), new.to_string()),
         };
         let mut causes = Causes::default();

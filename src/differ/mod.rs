@@ -21,6 +21,7 @@ use base::closure::{Closure, Member};
 use base::digest::{ClosureRoot, StageKey};
 use base::record::Output;
 use base::table::Table;
+use base::work::{KindName, is_bulk};
 pub use causes::Cause;
 use causes::Causes;
 pub use curves::{CurveChange, FigureChange};
@@ -41,9 +42,6 @@ pub type Read<'a> = dyn Fn(Side, &Output) -> Option<Vec<u8>> + 'a;
 
 /// Maximum size in bytes of a table that is compared.
 const TABLE_LIMIT: u64 = 64 << 20;
-
-/// Outputs that are not tables.
-const NO_TABLES: [&str; 9] = ["weights", "ema", "momentum", "scaler", "train", "test", "svg", "png", "pdf"];
 
 /// The differences between two closures. Lists are in dependency order: causes come before their effects.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -147,7 +145,7 @@ pub fn diff(a: &Closure, b: &Closure, read: &Read<'_>) -> Difference {
             *(if same_key || !own.is_empty() { &mut moved.themselves } else { &mut moved.followed }) += 1;
             compare_tables(a, b, read, &mut moved.columns);
         }
-        if a.record.parts.kind == "figure" {
+        if a.record.parts.kind == KindName::Figure.name() {
             difference.figures.push(compare_figure(a, b, read));
         }
         causes.add(family(a), &own, !same_outputs);
@@ -217,10 +215,10 @@ fn table(side: Side, output: &Output, read: &Read<'_>) -> Option<Table> {
 
 fn compare_tables(a: &Member, b: &Member, read: &Read<'_>, columns: &mut Vec<ColumnChange>) {
     // The numbers of a figure are compared curve by curve.
-    if a.record.parts.kind == "figure" {
+    if a.record.parts.kind == KindName::Figure.name() {
         return;
     }
-    for (of_a, of_b) in differing(a, b).filter(|(output, _)| !NO_TABLES.contains(&output.name.as_str())) {
+    for (of_a, of_b) in differing(a, b).filter(|(output, _)| !is_bulk(&output.name)) {
         if let (Some(x), Some(y)) = (table(Side::A, of_a, read), table(Side::B, of_b, read)) {
             tables::merge(columns, tables::compare(&a.name, &of_a.name, &x, &y));
         }

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::EngineError;
-use super::import::Import;
 use crate::graph::{Graph, StageId};
 use crate::plan::Knowledge;
 use base::closure::{Closure, Member, outcome, root};
 use base::digest::{ClosureRoot, RecordDigest};
 use base::record::Record;
+use base::work::Import;
 use store::Store;
 
 /// Returns the closure of a stage: the stages that it depends on, in the graph's order and with the graph's names, and
@@ -44,7 +44,7 @@ pub fn closure_root(
     for (id, stage) in graph.stages.iter().enumerate().filter(|(id, _)| needed[*id]) {
         let not_made = || EngineError::NotMade(stage.name.clone());
         let Some(Knowledge::Known { key, outline, .. }) = knowledge.get(id) else { return Err(not_made()) };
-        if let Some(import) = Import::of(&stage.work) {
+        if let Some(import) = stage.work.import() {
             let record = store.recorded(key, &outline.digest)?.ok_or_else(not_made)?;
             imports.push((import.parts().key(), brought(import, &record, store)?.1));
         }
@@ -69,7 +69,7 @@ pub fn known(
         let Some(Knowledge::Known { key, outline, .. }) = knowledge.get(id) else { continue };
         let gone = || EngineError::NotMade(stage.name.clone());
         let record = store.recorded(key, &outline.digest)?.ok_or_else(gone)?;
-        if let Some(import) = Import::of(&stage.work) {
+        if let Some(import) = stage.work.import() {
             let (digest, brought) = brought(import, &record, store)?;
             if imported.insert(digest) {
                 members.push(member(import.to_string(), digest, brought));
@@ -88,7 +88,7 @@ fn brought(import: Import<'_>, reader: &Record, store: &Store) -> Result<(Record
         reader.parts.inputs.values().all(|object| yielded.contains(object))
     };
     let records = store.records(&import.parts().key())?;
-    records.into_iter().find(|(_, record)| yields(record)).ok_or_else(|| import.is_missing())
+    records.into_iter().find(|(_, record)| yields(record)).ok_or_else(|| EngineError::not_imported(import))
 }
 
 fn member(name: String, digest: RecordDigest, record: Record) -> Member {

@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use super::EngineError;
 use super::events::Event;
-use super::import::Import;
 use super::resolve::{Inputs, Resolver};
 use super::write_queue::{OnTheWay, Unstored};
 use crate::cost;
@@ -172,8 +171,8 @@ impl Context<'_> {
         let made = runner.run(&stage.work, &job.parts.inputs, &read, &mut progress).map_err(|source| match source {
             StageError::Cancelled => EngineError::Interrupted,
             // The bytes of an import were dropped, and no stage can recompute them.
-            StageError::Store(StoreError::Missing(_)) if let Some(import) = Import::of(&stage.work) => {
-                import.is_missing()
+            StageError::Store(StoreError::Missing(_)) if let Some(import) = stage.work.import() => {
+                EngineError::not_imported(import)
             }
             source => EngineError::Stage { stage: stage.name.clone(), source: Box::new(source) },
         })?;

@@ -22,10 +22,10 @@ mod schedule;
 mod write_queue;
 
 pub use ahead::Ahead;
+pub use base::work::Import;
 pub use closure::{closure, closure_root, known};
 pub use events::{Event, Outcome};
 pub use execute::Environment;
-pub use import::Import;
 pub use packing::Packing;
 pub use preference::{Indifferent, Preference, Recorded, Standing};
 pub use repair::{Elsewhere, Repair, Repaired};

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use super::EngineError;
-use super::import::Import;
 use super::preference::{Preference, Recorded, Standing};
 use crate::graph::{Graph, Stage, StageId};
 use crate::plan::{Bytes, Knowledge, MissReason};
@@ -12,7 +11,7 @@ use base::digest::StageKey;
 use base::parallel::beside;
 use base::record::{self, KeyParts, Outline, Output};
 use base::value::{Map, Value, encode_map};
-use base::work::Policy;
+use base::work::{Import, Policy};
 use store::{ObjectState, Store, Witnesses};
 
 /// Version of the numeric policy; see [`policy`].
@@ -160,7 +159,7 @@ impl<'a> Resolver<'a> {
             let Some(output) = outline.output(input.output) else { return Ok(None) };
             objects.push((input.role.as_str(), &output.object));
         }
-        let brought = Import::of(work).map(|import| (import, self.imported(import)));
+        let brought = work.import().map(|import| (import, self.imported(import)));
         if let Some((import, brought)) = &brought {
             let Ok(brought) = brought else { return Ok(None) };
             for name in import.outputs() {
@@ -206,10 +205,10 @@ impl<'a> Resolver<'a> {
             })?;
             inputs.insert(input.role.clone(), output.clone());
         }
-        let Some(import) = Import::of(&stage.work) else { return Ok(Some(inputs)) };
+        let Some(import) = stage.work.import() else { return Ok(Some(inputs)) };
         let brought = self.imported(import)?;
         for name in import.outputs() {
-            let output = brought.output(name).cloned().ok_or_else(|| import.is_missing())?;
+            let output = brought.output(name).cloned().ok_or_else(|| EngineError::not_imported(import))?;
             inputs.insert((*name).to_owned(), output);
         }
         Ok(Some(inputs))
@@ -244,7 +243,7 @@ impl<'a> Resolver<'a> {
         let key = import.parts().key();
         let all = self.store.outlines(&key)?;
         if all.is_empty() {
-            return Err(import.is_missing());
+            return Err(EngineError::not_imported(import));
         }
         for outline in all {
             if !self.preference.is_strict()
@@ -253,7 +252,7 @@ impl<'a> Resolver<'a> {
                 return Ok(outline);
             }
         }
-        Err(import.is_unsigned())
+        Err(EngineError::unsigned(import))
     }
 
     /// Chooses one of the records of a key: a locked one, even if its bytes are missing; otherwise, among those with the

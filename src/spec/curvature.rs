@@ -1,12 +1,13 @@
-//! One instance of a stage that looks at curvature or noise: its table becomes typed work.
+//! Instances of stages that measure curvature or noise.
 
 use super::fields::Fields;
-use super::stages::{Checkpoint, Instance, Lineage, Site, Variant, dataset_of, inherit, input};
+use super::lineage::{dataset_of, inherit};
+use super::stages::{Checkpoint, Instance, Lineage, Site, Variant};
 use base::work::{
     Estimator, HessianTrace, Loss, NoiseCovariance, NoiseScale, NormStatistics, Precision, Stop, TopEigenvalue, Work,
 };
 
-/// What the batch norms divide by, as a pipeline says it.
+/// What the batch norms divide by, in the words of a pipeline.
 #[derive(Clone, Copy)]
 enum Norms {
     Running,
@@ -14,76 +15,95 @@ enum Norms {
     Batch,
 }
 
-/// Reads the fields of `kind` and adds a stage for every checkpoint that it looks at.
-pub fn build(kind: &str, site: &mut Site<'_>) -> Instance {
+/// Reads a stage of kind `hessian_trace`.
+pub fn hessian_trace(site: &mut Site<'_>) -> Instance {
+    measured(site, |fields, site, lineage| {
+        let seed = fields.seed("seed", None);
+        let precision = trace_precision(fields, lineage);
+        let loss = loss(fields, site, lineage, Norms::Running);
+        let estimator = estimator(fields, &loss, lineage.variant == Variant::OfficialCode);
+        move |after| Work::HessianTrace(HessianTrace { loss, estimator, precision, after, seed })
+    })
+}
+
+/// Reads a stage of kind `top_eigenvalue`.
+pub fn top_eigenvalue(site: &mut Site<'_>) -> Instance {
+    measured(site, |fields, site, lineage| {
+        let seed = fields.seed("seed", None);
+        always_float32(fields, lineage);
+        let loss = loss(fields, site, lineage, Norms::Running);
+        let iterations = fields.integer("iterations", Some(100), 1..=300);
+        let tolerance = fields.number("tolerance", Some(1e-3), 0.0..=1.0);
+        move |after| Work::TopEigenvalue(TopEigenvalue { loss, iterations, tolerance, after, seed })
+    })
+}
+
+/// Reads a stage of kind `noise_covariance`.
+pub fn noise_covariance(site: &mut Site<'_>) -> Instance {
+    measured(site, |fields, site, lineage| {
+        let seed = fields.seed("seed", None);
+        always_float32(fields, lineage);
+        let loss = noisy(fields, loss(fields, site, lineage, Norms::Refreshed));
+        let draws = fields.integer("draws", Some(100), 1..=100_000);
+        move |after| Work::NoiseCovariance(NoiseCovariance { loss, draws, after, seed })
+    })
+}
+
+/// Reads a stage of kind `noise_scale`.
+pub fn noise_scale(site: &mut Site<'_>) -> Instance {
+    measured(site, |fields, site, lineage| {
+        let seed = fields.seed("seed", None);
+        let precision = trace_precision(fields, lineage);
+        let loss = noisy(fields, loss(fields, site, lineage, Norms::Refreshed));
+        let exact = loss.model.classes <= FEW_CLASSES || loss.statistics == NormStatistics::Batch;
+        if exact && fields.has("draws") {
+            fields.complain("draws", "of so few classes all are taken in turn: leave `draws` out");
+        }
+        let draws = (!exact).then(|| fields.integer("draws", Some(8), 1..=100_000));
+        move |after| Work::NoiseScale(NoiseScale { loss, draws, precision, after, seed })
+    })
+}
+
+/// Adds a stage for every checkpoint that the instance looks at. `read` reads the fields; then the work depends only on the
+/// number of epochs.
+fn measured<M: Fn(u32) -> Work>(
+    site: &mut Site<'_>,
+    read: impl FnOnce(&Fields<'_>, &Site<'_>, Lineage) -> M,
+) -> Instance {
     let Some(lineage) = inherit(site) else { return Instance::default() };
-    let fields = site.fields;
-    let make = reader(kind, fields, site, lineage);
+    let work = read(site.fields, site, lineage);
     let mut checkpoints = Vec::new();
-    for checkpoint in site.chosen() {
-        let after = checkpoint.epoch;
-        let mut inputs = vec![input("weights", checkpoint.stage, "weights")];
-        inputs.extend(lineage.data.map(|data| input("train", data, "train")));
-        let stage = site.push(site.name_after(after), make(after), inputs);
-        checkpoints.push(Checkpoint::of(after, stage));
+    for Checkpoint { epoch, stage } in site.chosen() {
+        let stage = site.push_from(site.name_after(epoch), work(epoch), stage, lineage.data);
+        checkpoints.push(Checkpoint { epoch, stage });
     }
     Instance { checkpoints, lineage: None }
 }
 
-/// Reads what a kind is told; the work then depends on the epoch only.
-fn reader(kind: &str, fields: &Fields<'_>, site: &Site<'_>, lineage: Lineage) -> Box<dyn Fn(u32) -> Work> {
-    let official = lineage.variant == Variant::OfficialCode;
-    let seed = fields.seed("seed", None);
-    let precision = precision(kind, fields, lineage);
-    match kind {
-        "hessian_trace" => {
-            let loss = loss(fields, site, lineage, Norms::Running);
-            let estimator = estimator(fields, &loss, official);
-            Box::new(move |after| Work::HessianTrace(HessianTrace { loss, estimator, precision, after, seed }))
-        }
-        "top_eigenvalue" => {
-            let loss = loss(fields, site, lineage, Norms::Running);
-            let iterations = fields.integer("iterations", Some(100), 1..=300);
-            let tolerance = fields.number("tolerance", Some(1e-3), 0.0..=1.0);
-            Box::new(move |after| Work::TopEigenvalue(TopEigenvalue { loss, iterations, tolerance, after, seed }))
-        }
-        "noise_covariance" => {
-            let loss = noisy(fields, loss(fields, site, lineage, Norms::Refreshed));
-            let draws = fields.integer("draws", Some(100), 1..=100_000);
-            Box::new(move |after| Work::NoiseCovariance(NoiseCovariance { loss, draws, after, seed }))
-        }
-        _ => {
-            let loss = noisy(fields, loss(fields, site, lineage, Norms::Refreshed));
-            let exact = loss.model.classes <= FEW_CLASSES || loss.statistics == NormStatistics::Batch;
-            if exact && fields.has("draws") {
-                fields.complain("draws", "of so few classes all are taken in turn: leave `draws` out");
-            }
-            let draws = (!exact).then(|| fields.integer("draws", Some(8), 1..=100_000));
-            Box::new(move |after| Work::NoiseScale(NoiseScale { loss, draws, precision, after, seed }))
+/// Reads how a trace computes products: in float32 whatever the training says, or in TF32 if the stage itself asks for it.
+fn trace_precision(fields: &Fields<'_>, lineage: Lineage) -> Precision {
+    match (fields.has("precision"), lineage.numerics.precision) {
+        (false, _) | (true, Precision::Fp32) => Precision::Fp32,
+        (true, Precision::Tf32) => Precision::Tf32,
+        (true, Precision::Bf16 | Precision::Fp16) => {
+            fields.complain("precision", "a trace takes fp32 or tf32");
+            Precision::Fp32
         }
     }
 }
 
-/// How products are computed: in float32 whatever the training says, or in TF32 where the stage itself asks for it.
-fn precision(kind: &str, fields: &Fields<'_>, lineage: Lineage) -> Precision {
-    let may = matches!(kind, "hessian_trace" | "noise_scale");
-    match lineage.numerics.precision {
-        _ if !fields.has("precision") => Precision::Fp32,
-        Precision::Fp32 => Precision::Fp32,
-        Precision::Tf32 if may => Precision::Tf32,
-        _ => {
-            let message = if may { "a trace takes fp32 or tf32" } else { "this is always computed in fp32" };
-            fields.complain("precision", message);
-            Precision::Fp32
-        }
+/// Complains if the stage asks for another precision than float32.
+fn always_float32(fields: &Fields<'_>, lineage: Lineage) {
+    if fields.has("precision") && lineage.numerics.precision != Precision::Fp32 {
+        fields.complain("precision", "this is always computed in fp32");
     }
 }
 
 /// Most classes for which exact values are the default: C − 1 backward passes, or C.
 const FEW_CLASSES: u32 = 20;
 
-/// How a trace is found: exactly if the classes are few, else by a sketch. With statistics of batches only Hutchinson's
-/// estimate holds, and the authors' code has it too: PyHessian, at most 100 draws, until the mean settles.
+/// Reads how a trace is found. The default is the exact trace if the classes are few, else a sketch. With statistics of
+/// batches only Hutchinson's estimate holds. The authors' code has it too: PyHessian, at most 100 draws, until the mean settles.
 fn estimator(fields: &Fields<'_>, loss: &Loss, official: bool) -> Estimator {
     let none = Estimator::Hutchinson { draws: 0, stop: None };
     let sketch = Estimator::Sketch { draws: 0, stderr: None };
@@ -127,7 +147,7 @@ fn estimator(fields: &Fields<'_>, loss: &Loss, official: bool) -> Estimator {
     }
 }
 
-/// A loss whose noise is looked at: that of batches needs two or more of one size.
+/// Checks a loss whose noise is measured: the noise of batches needs two or more batches of one size.
 fn noisy(fields: &Fields<'_>, loss: Loss) -> Loss {
     let Loss { images, batch, statistics, .. } = loss;
     if statistics == NormStatistics::Batch && (images < 2 * batch || !images.is_multiple_of(batch)) {
@@ -140,6 +160,7 @@ fn noisy(fields: &Fields<'_>, loss: Loss) -> Loss {
     loss
 }
 
+/// Reads the loss.
 fn loss(fields: &Fields<'_>, site: &Site<'_>, lineage: Lineage, default: Norms) -> Loss {
     let images = fields.integer("images", None, 1..=1_000_000);
     if let Some(data) = dataset_of(lineage, site.stages)

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::expand::{Family, tables_of};
+use super::expand::Family;
 use super::fields::Fields;
 use super::node::{Data, Diagnostic, Node, did_you_mean};
 use super::places::{Places, Taken};
 use super::sweep::{MOST, Point, Settings, label, restrict};
 use crate::graph::{Graph, Input};
 use base::expr::Expr;
-use base::work::{Curve, Mark, Rows};
+use base::work::{Curve, KindName, Mark, Rows};
 use draw::figure::{LOOKS, SETTING, check_text};
 
 /// The sources of curves.
@@ -219,15 +219,18 @@ fn known_tables<'a>(
             fields.complain("from", format!("there is no stage `{name}`{hint}"));
             continue;
         };
-        let tables = tables_of(&family.kind);
+        let tables: Vec<_> = family.tables().collect();
         let found = match wanted {
             None => tables.first(),
             Some(wanted) => tables.iter().find(|(output, _)| *output == wanted),
         };
         match (found, wanted) {
-            (Some((output, columns)), _) => known.push(Source { name, family, output, columns }),
+            (Some(&(output, columns)), _) => known.push(Source { name, family, output, columns }),
             (None, None) => {
-                fields.complain("from", format!("`{name}` is a {}, which has no numbers to draw", family.kind));
+                fields.complain(
+                    "from",
+                    format!("`{name}` is a {}, which has no numbers to draw", family.kind.map_or("", KindName::name)),
+                );
             }
             (None, Some(wanted)) => {
                 let all: Vec<_> = tables.iter().map(|(output, _)| *output).collect();
@@ -402,7 +405,7 @@ fn replicas(
         };
         let values: BTreeMap<String, f64> = choice.named.iter().filter_map(number).collect();
         let (name, output) = (&graph.stages[*stage].name, source.output);
-        let is_usual = output == tables_of(&source.family.kind)[0].0;
+        let is_usual = source.family.tables().next().is_some_and(|(usual, _)| usual == output);
         let role = if is_usual { name.clone() } else { format!("{name}:{output}") };
         inputs.insert(role.clone(), Input { role: role.clone(), stage: *stage, output });
         replicas.entry(*replica).or_default().push(Rows { table: role, settings: values });

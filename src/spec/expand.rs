@@ -7,14 +7,15 @@ use super::claims;
 use super::contents::place;
 use super::curves::Sources;
 use super::fields::Fields;
+use super::forms::form;
 use super::node::{Data, Diagnostic, Node, Origin, did_you_mean};
 use super::panels;
 use super::pipeline::Pipeline;
 use super::published;
-use super::stages::{self, Instance, Site};
+use super::stages::{Form, Instance, Site};
 use super::sweep::{MOST, Point, Settings, label, restrict};
 use crate::graph::{Drawn, Graph};
-use base::work::{Policy, Work};
+use base::work::{KindName, Policy};
 
 /// The largest number of stages, and of settings, that a file may name: chains of stages are followed recursively.
 const NAMES: usize = 1000;
@@ -22,12 +23,19 @@ const NAMES: usize = 1000;
 /// The instances of one stage of the pipeline.
 #[derive(Debug, Default)]
 pub struct Family {
-    /// The stage's kind.
-    pub kind: String,
+    /// The stage's kind; absent if something is wrong with the stage.
+    pub kind: Option<KindName>,
     /// The sweeps that multiply it.
     pub axes: BTreeSet<String>,
     /// Its instances by their values of the sweeps.
     pub instances: BTreeMap<Point, Instance>,
+}
+
+impl Family {
+    /// Lists the tables of its stages, the usual one first: name and columns.
+    pub fn tables(&self) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+        self.kind.into_iter().flat_map(KindName::tables)
+    }
 }
 
 /// Checks a pipeline whole and expands it.
@@ -67,10 +75,8 @@ pub fn expand(pipeline: &Pipeline) -> Result<Graph, Vec<Diagnostic>> {
         let drawn = || pipeline.panels.iter().map(|panel| place(panel, &pipeline.name).0);
         claims::misnamed(&pipeline.claims, drawn(), &mut complaints);
         claims::misnamed(&pipeline.published, drawn(), &mut complaints);
-        let works = figures.iter().filter_map(|(_, drawn, stage)| match &stage.work {
-            Work::Figure(figure) if drawn.whole => Some(figure),
-            _ => None,
-        });
+        let whole = figures.iter().filter(|(_, drawn, _)| drawn.whole);
+        let works = whole.filter_map(|(.., stage)| stage.work.figure());
         let published = published::published(pipeline, works, &mut complaints);
         let claims = claims::claims(pipeline, sources, &mut complaints);
         (graph.claims, graph.published) = (claims, published);
@@ -102,23 +108,25 @@ fn policy(pipeline: &Pipeline, complaints: &mut Vec<Diagnostic>) -> Policy {
 /// A stage's table, its kind, and the stages that it names.
 struct Template<'a> {
     node: &'a Node,
-    kind: &'static str,
+    kind: KindName,
+    form: Form,
     start: Vec<String>,
     data: Option<String>,
 }
 
 fn templates<'a>(pipeline: &'a Pipeline, complaints: &mut Vec<Diagnostic>) -> BTreeMap<String, Template<'a>> {
     let mut templates = BTreeMap::new();
+    let described = KindName::ALL.iter().filter(|kind| form(**kind).is_some());
+    let kinds: Vec<_> = described.map(|kind| (kind.name(), *kind)).collect();
     for (name, node) in &pipeline.stages {
         let none = BTreeMap::new();
         let fields = Fields::new(node, &none);
-        let kinds = stages::KINDS.map(|kind| (kind.0, kind));
-        let Some((kind, references)) = fields.choice("kind", None, &kinds) else {
+        let Some((kind, form)) = fields.choice("kind", None, &kinds).and_then(|kind| Some((kind, form(kind)?))) else {
             // Only this field was read: what `finish` says about the others would be wrong.
             complaints.extend(fields.finish(name).into_iter().take(1));
             continue;
         };
-        let named = |field: &'static str| match references.contains(&field) {
+        let named = |field: &'static str| match form.references.contains(&field) {
             true if field != "data" || fields.has(field) => fields.texts(field),
             _ => Vec::new(),
         };
@@ -130,7 +138,7 @@ fn templates<'a>(pipeline: &'a Pipeline, complaints: &mut Vec<Diagnostic>) -> BT
                 complaints.push(node.complain(format!("stage `{name}` names `{other}`, which does not exist{hint}")));
             }
         }
-        templates.insert(name.clone(), Template { node, kind, start, data });
+        templates.insert(name.clone(), Template { node, kind, form, start, data });
     }
     templates
 }
@@ -230,7 +238,7 @@ fn instantiate(
         complaints.push(template.node.complain(message));
         Vec::new()
     });
-    let mut family = Family { kind: template.kind.to_owned(), axes, instances: BTreeMap::new() };
+    let mut family = Family { kind: Some(template.kind), axes, instances: BTreeMap::new() };
     let allowed = only(template, settings, complaints);
     for point in points {
         let at = |name: &String| {
@@ -248,15 +256,13 @@ fn instantiate(
         let fields = Fields::new(template.node, &values);
         fields.node("kind");
         fields.node("only");
-        stages::KINDS.iter().filter(|(kind, _)| *kind == template.kind).for_each(|(_, references)| {
-            for field in *references {
-                fields.node(field);
-            }
-        });
+        for field in template.form.references {
+            fields.node(field);
+        }
         let full = format!("{}/{name}{}", pipeline.name, settings.suffix(&point));
-        let trains = matches!(template.kind, "train" | "probe");
-        let mut site = Site { name: &full, fields: &fields, trains, start: &start, data, stages: &mut graph.stages };
-        let instance = stages::build(template.kind, &mut site);
+        let form = &template.form;
+        let mut site = Site { name: &full, fields: &fields, form, start: &start, data, stages: &mut graph.stages };
+        let instance = (form.build)(&mut site);
         complaints.extend(fields.finish(&format!("stage `{name}`")));
         family.instances.insert(point, instance);
         if graph.stages.len() > MOST {
@@ -304,35 +310,15 @@ fn only(
     allowed
 }
 
-/// A complaint if a stage starts from one that has nothing to start from.
+/// Complains if a stage starts from one that has nothing to start from.
 fn unfit(name: &str, template: &Template<'_>, families: &BTreeMap<String, Family>) -> Option<Diagnostic> {
-    let allowed: &[&str] = match template.kind {
-        "probe" | "ema_eval" => &["init", "weights", "train"],
-        _ => &["init", "weights", "train", "probe"],
+    let wrong = |other: &String, allowed: &[KindName]| {
+        let kind = families.get(other)?.kind?;
+        let names: Vec<_> = allowed.iter().map(|kind| kind.name()).collect();
+        let (kind_name, names) = (kind.name(), names.join(" or "));
+        let message = format!("stage `{name}` needs a stage of kind {names}, but `{other}` is a {kind_name}");
+        (!allowed.contains(&kind)).then(|| template.node.complain(message))
     };
-    let wrong = |other: &String, allowed: &[&str]| {
-        let kind = &families.get(other)?.kind;
-        let message =
-            format!("stage `{name}` needs a stage of kind {}, but `{other}` is a {kind}", allowed.join(" or "));
-        (!kind.is_empty() && !allowed.contains(&kind.as_str())).then(|| template.node.complain(message))
-    };
-    let data = template.data.iter().find_map(|other| wrong(other, &["dataset"]));
-    data.or_else(|| template.start.iter().find_map(|other| wrong(other, allowed)))
-}
-
-/// The tables that a kind of stage makes, the usual one first: the name of the output, and its columns.
-pub fn tables_of(kind: &str) -> &'static [(&'static str, &'static [&'static str])] {
-    use base::work::{COSINES, EIGENVALUES, EMA_METRICS, LANDSCAPE, METRICS, OPTIMUM, PATH};
-    use base::work::{PREDICTIONS, PRODUCTS, SCALE, TRACE, TUNED};
-    match kind {
-        "train" | "probe" => &[("metrics", &METRICS)],
-        "ema_eval" => &[("metrics", &EMA_METRICS)],
-        "predictions" => &[("predictions", &PREDICTIONS)],
-        "hessian_trace" => &[("trace", &TRACE)],
-        "top_eigenvalue" => &[("eigenvalues", &EIGENVALUES)],
-        "noise_covariance" => &[("cosines", &COSINES), ("products", &PRODUCTS)],
-        "noise_scale" => &[("scale", &SCALE)],
-        "valley" => &[("path", &PATH), ("tuned", &TUNED), ("optimum", &OPTIMUM), ("landscape", &LANDSCAPE)],
-        _ => &[],
-    }
+    let data = template.data.iter().find_map(|other| wrong(other, &[KindName::Dataset]));
+    data.or_else(|| template.start.iter().find_map(|other| wrong(other, template.form.starts_from)))
 }

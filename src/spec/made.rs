@@ -29,7 +29,13 @@ pub fn made_with(graph: &Graph, from: impl IntoIterator<Item = StageId>) -> Stri
             Work::Valley(valley) => {
                 found.steps.insert(valley.steps);
             }
-            _ => {}
+            Work::EmaEval(_)
+            | Work::Predictions(_)
+            | Work::HessianTrace(_)
+            | Work::TopEigenvalue(_)
+            | Work::NoiseCovariance(_)
+            | Work::NoiseScale(_)
+            | Work::Figure(_) => {}
         }
     }
     found.words()

@@ -1,9 +1,9 @@
-//! One instance of a stage of kind `valley`, which starts from nothing.
+//! Instances of stages of kind `valley`, which start from nothing.
 
-use super::stages::{Checkpoint, Instance, Site};
+use super::stages::{Instance, Site};
 use base::work::{Valley, Work};
 
-/// Reads the fields and adds the stage. With the defaults the iterates drift the whole way.
+/// Reads a stage of kind `valley`. With the defaults the iterates drift the whole way.
 pub fn build(site: &mut Site<'_>) -> Instance {
     let fields = site.fields;
     let work = Valley {
@@ -15,6 +15,5 @@ pub fn build(site: &mut Site<'_>) -> Instance {
         flow_steps: fields.integer("flow_steps", Some(4000), 0..=1_000_000),
         seed: fields.seed("seed", None),
     };
-    let stage = site.push(site.name.to_owned(), Work::Valley(work), Vec::new());
-    Instance { checkpoints: vec![Checkpoint::of(0, stage)], lineage: None }
+    site.push_source(Work::Valley(work), None)
 }

@@ -8,7 +8,7 @@ use learn::data::{Images, generate};
 const SHAPES: usize = 10;
 
 /// Makes the built-in images, or takes a subset of imported ones.
-pub fn dataset(work: &Dataset, read: &Read<'_>) -> Result<Outputs, StageError> {
+pub fn run(work: &Dataset, read: &Read<'_>) -> Result<Outputs, StageError> {
     let part = |role: &'static str, count: u32| -> Result<(&'static str, Vec<u8>), StageError> {
         let count = count as usize;
         let images = match (work.source, &work.classes) {

@@ -9,7 +9,7 @@ use base::work::Figure;
 use draw::figure;
 
 /// Draws a figure of the tables that it reads.
-pub fn figure(work: &Figure, objects: &BTreeMap<String, ObjectDigest>, read: &Read<'_>) -> Result<Outputs, StageError> {
+pub fn run(work: &Figure, objects: &BTreeMap<String, ObjectDigest>, read: &Read<'_>) -> Result<Outputs, StageError> {
     let table = |role: &String| Ok((role.clone(), Table::from_bytes(&read(role)?)?));
     let tables = objects.keys().map(table).collect::<Result<BTreeMap<_, _>, StageError>>()?;
     let drawing = figure::draw(work, &tables)?;

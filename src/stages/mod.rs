@@ -1,37 +1,61 @@
-//! The one way to run a stage: its work and the objects that it reads in, the bytes of its outputs out.
+//! How stages run. Each kind has a file of its own, which takes the stage's parameters and inputs and gives its outputs.
 //!
-//! A [`Worker`] serves one thread. It keeps what it has on its device, so that segments of training that
-//! follow each other do not load what they have just saved; the bytes are the same either way.
+//! A [`Worker`] serves one thread. It keeps what it has on its device, so that a segment of training does not load what the
+//! segment before it has just saved; the bytes are the same either way.
+
+mod dataset;
+mod device;
+mod error;
+mod figure;
+mod imported;
+mod init;
+mod outputs;
+mod processor;
+mod valley;
 
 #[cfg(feature = "torch")]
 mod curvature;
-mod dataset;
-mod device;
-mod figure;
-mod outputs;
-mod processor;
+#[cfg(feature = "torch")]
+mod ema_eval;
+#[cfg(feature = "torch")]
+mod epochs;
+#[cfg(feature = "torch")]
+mod hessian_trace;
+#[cfg(feature = "torch")]
+mod noise_covariance;
+#[cfg(feature = "torch")]
+mod noise_scale;
+#[cfg(feature = "torch")]
+mod predictions;
+#[cfg(feature = "torch")]
+mod probe;
 #[cfg(feature = "torch")]
 pub mod selftest;
 #[cfg(feature = "torch")]
+mod top_eigenvalue;
+#[cfg(feature = "torch")]
 mod torch;
-mod valley;
+#[cfg(feature = "torch")]
+mod train;
 
 use std::collections::BTreeMap;
 
 #[cfg(feature = "torch")]
 pub(crate) use device::open;
 pub use device::{Device, built_with, describe, gpus, has_room, libraries, prepare, variables_without_effect};
+pub use error::StageError;
 pub use outputs::{Notes, Outputs, Product};
 pub use processor::describe as describe_processor;
 
 use base::digest::ObjectDigest;
-use base::table::{Table, TableError};
+use base::table::Table;
+#[cfg(not(feature = "torch"))]
+use base::work::Kind;
 use base::work::{EmaEval, Policy, Work};
-use draw::figure::FigureError;
-use learn::data::ImagesError;
+use learn::Divergence;
+#[cfg(feature = "torch")]
+use learn::LearnError;
 use learn::weights::Weights;
-use learn::{Divergence, LearnError};
-use store::StoreError;
 
 /// How far a stage is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,80 +66,6 @@ pub struct Progress {
     pub loss: Option<f64>,
     /// Training images a second, if it trains.
     pub images_per_second: Option<f64>,
-}
-
-/// Why a stage failed.
-#[derive(Debug, thiserror::Error)]
-pub enum StageError {
-    /// The stage was not given something that its kind reads.
-    #[error("the input `{0}` is missing")]
-    NoInput(String),
-    /// An input cannot be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// An input is no set of images, or too small a one.
-    #[error(transparent)]
-    Images(#[from] ImagesError),
-    /// An input is no table.
-    #[error(transparent)]
-    Table(#[from] TableError),
-    /// The numbers could not be computed.
-    #[error(transparent)]
-    Learn(#[from] LearnError),
-    /// The figure could not be drawn.
-    #[error(transparent)]
-    Figure(#[from] FigureError),
-    /// libtorch or the device is not to be had.
-    #[error("{0}")]
-    Device(String),
-    /// The device had no room while another stage recorded a step, when memory that is kept for later cannot be freed.
-    #[error("{0}")]
-    WhileRecording(LearnError),
-    /// This program was built without libtorch.
-    #[error("this wdpipe was built without libtorch and cannot compute it")]
-    NoTorch,
-    /// Asked to stop.
-    #[error("cancelled")]
-    Cancelled,
-}
-
-impl StageError {
-    /// Whether something is missing that the user can bring, rather than that the work failed.
-    pub fn is_missing(&self) -> bool {
-        matches!(self, Self::Device(_) | Self::NoTorch)
-    }
-
-    /// What libtorch says when the device has no room.
-    #[cfg(test)]
-    pub fn no_room() -> Self {
-        Self::Learn(LearnError::Torch("CUDA out of memory".to_owned()))
-    }
-
-    /// The same while another stage records a step.
-    #[cfg(test)]
-    pub fn no_room_while_recording() -> Self {
-        Self::WhileRecording(LearnError::Torch("CUDA out of memory".to_owned()))
-    }
-
-    /// Whether the device had no room, as libtorch, cuBLAS and cuDNN say it.
-    pub fn is_out_of_memory(&self) -> bool {
-        // The last is what is left when cuDNN finds no room for any of its plans.
-        let said = ["out of memory", "_STATUS_ALLOC_FAILED", "unable to find an engine to execute"];
-        match self {
-            Self::Learn(LearnError::Torch(text)) => said.iter().any(|said| text.contains(said)),
-            _ => self.is_passing(),
-        }
-    }
-
-    /// Whether that may pass by itself.
-    pub fn is_passing(&self) -> bool {
-        matches!(self, Self::WhileRecording(_))
-    }
-
-    /// Whether the store failed.
-    pub fn is_storage(&self) -> bool {
-        matches!(self, Self::Store(_))
-    }
 }
 
 /// What the output `diverged` of a stage of training says, in words; nothing if the bytes are no such table.
@@ -132,6 +82,21 @@ pub type Read<'a> = dyn Fn(&str) -> Result<Vec<u8>, StageError> + 'a;
 
 /// Takes progress; answers whether to go on.
 pub type Report<'a> = dyn FnMut(Progress) -> bool + 'a;
+
+/// The function that runs a numeric stage: `run` of its kind's module. Without libtorch there is none, only the stage.
+#[cfg(feature = "torch")]
+macro_rules! numeric {
+    ($kind:ident, $stage:ident) => {
+        |torch, inputs, report| $kind::run($stage, torch, inputs, report)
+    };
+}
+
+#[cfg(not(feature = "torch"))]
+macro_rules! numeric {
+    ($kind:ident, $stage:ident) => {
+        $stage
+    };
+}
 
 /// Runs stages one after the other on one thread.
 pub struct Worker {
@@ -170,23 +135,21 @@ impl Worker {
         report: &mut Report<'_>,
     ) -> Result<Outputs, StageError> {
         match work {
-            Work::Dataset(data) => dataset::dataset(data, read),
-            Work::Init(init) => {
-                let weights = learn::init::initial_weights(init.model, init.scheme, init.radius, init.seed)?;
-                Ok(Outputs::whole([("weights", weights.to_bytes()?)]))
+            Work::Dataset(stage) => dataset::run(stage, read),
+            Work::Init(stage) => init::run(stage),
+            Work::Imported(stage) => imported::run(stage, read),
+            Work::Train(stage) => self.compute(work, objects, read, report, numeric!(train, stage)),
+            Work::Probe(stage) => self.compute(work, objects, read, report, numeric!(probe, stage)),
+            Work::EmaEval(stage) => self.compute(work, objects, read, report, numeric!(ema_eval, stage)),
+            Work::Predictions(stage) => self.compute(work, objects, read, report, numeric!(predictions, stage)),
+            Work::HessianTrace(stage) => self.compute(work, objects, read, report, numeric!(hessian_trace, stage)),
+            Work::TopEigenvalue(stage) => self.compute(work, objects, read, report, numeric!(top_eigenvalue, stage)),
+            Work::NoiseCovariance(stage) => {
+                self.compute(work, objects, read, report, numeric!(noise_covariance, stage))
             }
-            Work::Imported(imported) => {
-                let layout = learn::layout::layout(imported.model)?;
-                let weights = Weights::from_bytes(&read("weights")?, &layout.entries)?;
-                let weights = match imported.radius {
-                    Some(radius) => learn::init::scaled_to(radius, &layout, &weights),
-                    None => weights,
-                };
-                Ok(Outputs::whole([("weights", weights.to_bytes()?)]))
-            }
-            Work::Valley(work) => valley::valley(work, report),
-            Work::Figure(figure) => figure::figure(figure, objects, read),
-            _ => self.compute(work, objects, read, report),
+            Work::NoiseScale(stage) => self.compute(work, objects, read, report, numeric!(noise_scale, stage)),
+            Work::Valley(stage) => valley::run(stage, report),
+            Work::Figure(stage) => figure::run(stage, objects, read),
         }
     }
 
@@ -202,7 +165,7 @@ impl Worker {
         objects: &BTreeMap<String, ObjectDigest>,
         read: &Read<'_>,
     ) -> Result<Weights, StageError> {
-        self.torch()?.averaged_weights(work, objects, read)
+        ema_eval::averaged_weights(work, self.torch()?, objects, read)
     }
 
     /// The same without libtorch.
@@ -227,15 +190,18 @@ impl Worker {
         self.torch.as_mut().ok_or(StageError::NoTorch)
     }
 
+    /// Runs a stage with libtorch, by `run`.
     #[cfg(feature = "torch")]
-    fn compute(
+    fn compute<'r>(
         &mut self,
         work: &Work,
         objects: &BTreeMap<String, ObjectDigest>,
         read: &Read<'_>,
-        report: &mut Report<'_>,
+        report: &mut Report<'r>,
+        run: impl FnOnce(&mut torch::Torch, &torch::Inputs<'_>, &mut Report<'r>) -> Result<Outputs, StageError>,
     ) -> Result<Outputs, StageError> {
-        self.torch()?.run(work, objects, read, report).map_err(|error| match error {
+        let made = self.torch()?.run(work, objects, read, |torch, inputs| run(torch, inputs, report));
+        made.map_err(|error| match error {
             StageError::Learn(LearnError::Cancelled) => StageError::Cancelled,
             error => error,
         })
@@ -249,6 +215,7 @@ impl Worker {
         _: &BTreeMap<String, ObjectDigest>,
         _: &Read<'_>,
         _: &mut Report<'_>,
+        _: &impl Kind,
     ) -> Result<Outputs, StageError> {
         Err(StageError::NoTorch)
     }

@@ -6,7 +6,7 @@ use base::work::{TUNED, Valley};
 use learn::valley;
 
 /// Runs the toy, and fine-tunes every so many of its iterates.
-pub fn valley(work: &Valley, report: &mut Report<'_>) -> Result<Outputs, StageError> {
+pub fn run(work: &Valley, report: &mut Report<'_>) -> Result<Outputs, StageError> {
     let iterates = valley::iterates(work);
     let every = (work.every as usize).max(1);
     let mut rows = Vec::new();

@@ -3,7 +3,7 @@
 use crate::engine::Again;
 use base::record::{Output, Record};
 use base::table::{Table, Values};
-use base::work::{Contract, Work, tolerance};
+use base::work::{Contract, KindName, Work};
 
 /// The result of comparing recomputed outputs.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +32,7 @@ pub fn agreement(record: &Record, work: &Work, again: &Again, read: &dyn Fn(&Out
     if work.contract() == Contract::Everywhere || same_class || others.is_empty() {
         return Agreement::Differs(names());
     }
+    let kind = work.kind_name();
     let (mut beyond, mut worst) =
         (Vec::new(), (0.0, String::from("the weights differ, but no number with a tolerance does")));
     for output in others {
@@ -42,13 +43,13 @@ pub fn agreement(record: &Record, work: &Work, again: &Again, read: &dyn Fn(&Out
         else {
             continue;
         };
-        match farthest(&record.parts.kind, &old, &new) {
+        match farthest(kind, &old, &new) {
             Err(what) => beyond.push(format!("`{}`: {what}", output.name)),
             Ok(found) => {
                 if let Some((column, row, a, b)) = found {
                     let off = (a - b).abs() / a.abs().max(b.abs());
                     let text = format!("{column} in row {row}: {a} recorded, {b} now");
-                    if tolerance(&record.parts.kind, &column).is_some_and(|tolerance| !tolerance.holds(a, b)) {
+                    if kind.tolerance(&column).is_some_and(|tolerance| !tolerance.holds(a, b)) {
                         beyond.push(text);
                     } else if off > worst.0 {
                         worst = (off, text);
@@ -65,7 +66,7 @@ type Number = (String, usize, f64, f64);
 
 /// Returns the number with the largest relative deviation; numbers beyond their tolerance come first. `None` if all are
 /// equal.
-fn farthest(kind: &str, old: &Table, new: &Table) -> Result<Option<Number>, String> {
+fn farthest(kind: KindName, old: &Table, new: &Table) -> Result<Option<Number>, String> {
     let names = |table: &Table| table.columns().iter().map(|column| column.name.clone()).collect::<Vec<_>>();
     if names(old) != names(new) || old.rows() != new.rows() {
         return Err(format!("{} rows recorded, {} now, or the columns differ", old.rows(), new.rows()));
@@ -81,7 +82,7 @@ fn farthest(kind: &str, old: &Table, new: &Table) -> Result<Option<Number>, Stri
         let (Some(olds), Some(news)) = (old.numbers(&a.name), new.numbers(&b.name)) else {
             return Err(format!("the types of `{}` differ", a.name));
         };
-        let Some(tolerance) = tolerance(kind, &a.name) else { continue };
+        let Some(tolerance) = kind.tolerance(&a.name) else { continue };
         for (row, (a_value, b_value)) in olds.into_iter().zip(news).enumerate() {
             if a_value.to_bits() == b_value.to_bits() {
                 continue;

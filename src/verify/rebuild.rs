@@ -8,8 +8,8 @@ use crate::engine::{RerunError, Rerunner};
 use crate::stages::{self, Device, StageError};
 use base::digest::StageKey;
 use base::parallel::parallel;
-use base::record::Record;
-use base::work::Policy;
+use base::record::{Record, is_import};
+use base::work::{KindName, Policy};
 use store::StoreError;
 use store::lockfile::Locked;
 
@@ -59,7 +59,7 @@ fn portable_differs(all: &[Rebuilt], processor: &str) -> Option<String> {
 /// Selects the stages to recompute: those with the smallest BLAKE3 hash of the bytes of seed and key, in the lock's
 /// order. Imports are never among them.
 pub fn pick<'a>(evidence: &'a Evidence<'_>, pick: Pick<'_>) -> Vec<(&'a Locked, &'a Record)> {
-    let fits = |kind: &str| if pick.training { kind == "train" } else { !kind.starts_with("import") };
+    let fits = |kind: &str| if pick.training { kind == KindName::Train.name() } else { !is_import(kind) };
     let candidates: Vec<_> = evidence.known().filter(|(stage, _)| fits(&stage.kind)).collect();
     let rank = |key: &StageKey| {
         let mut hasher = blake3::Hasher::new_derive_key("wdpipe 2026 choice of stages v1");

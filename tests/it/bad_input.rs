@@ -98,7 +98,7 @@ fn empty_variables_count_as_not_set() {
     let ended = environment.run(&["cache", "stats", "--cache", ""]);
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
     let mut command = environment.command(&["make", "fig4", "-n", "--pipelines", "nowhere"]);
-    let ended = ended(&command.env("WDPIPE_PIPELINES", "").output().unwrap());
+    let ended = super::environment::ended(&command.env("WDPIPE_PIPELINES", "").output().unwrap());
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
 }
 

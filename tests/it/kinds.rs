@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base::record::Record;
-use base::work::Work;
+use base::work::KindName;
 
 use super::environment::{Environment, ended};
 
@@ -73,7 +73,7 @@ fn the_pipeline_has_every_kind() {
     make(&environment, &[]);
     let found: std::collections::BTreeSet<_> =
         stages(&environment).into_values().map(|record| record.parts.kind).collect();
-    for kind in Work::kinds() {
+    for kind in KindName::ALL.iter().map(|kind| kind.name()) {
         assert!(found.contains(kind), "no stage of kind {kind} in kinds.toml");
     }
 }
@@ -169,7 +169,7 @@ fn every_kind_yields_what_it_always_did() {
         let records = stages(&environment);
         let computer = records.values().map(|record| &record.provenance.machine).find(|machine| !machine.is_empty());
         let computer = computer.unwrap();
-        let made = records.values().filter(|record| !record.parts.kind.starts_with("import"));
+        let made = records.values().filter(|record| !record.parts.is_import());
         found.extend(made.map(|record| Line::of(record, computer)));
     }
     let text = std::fs::read_to_string(project(GOLDEN)).unwrap_or_default();
@@ -205,8 +205,8 @@ fn every_kind_yields_what_it_always_did() {
         assert!(
             known.reads != line.reads || known.yields == line.yields,
             "{stage}: from the same inputs version {version} of kind `{kind}` now yields other bytes. If that is \
-             wanted, raise the version of `{kind}` (KINDS in the module `work`), so that old results are not mistaken for \
-             new, then run `{BLESS}=1 cargo test yields_what`; otherwise undo the change"
+             wanted, raise the version of `{kind}` (VERSION in its file in crates/base/src/work), so that old results are \
+             not mistaken for new, then run `{BLESS}=1 cargo test yields_what`; otherwise undo the change"
         );
         assert!(
             known.reads == line.reads,

@@ -1,67 +1,69 @@
-//! Descriptions of the differences between the parts of two keys: `lr: 0.1 → 0.2`.
+//! Differences between the parts of two keys. The program's module `reasons` puts them in words.
 
 use std::fmt;
 
 use crate::record::KeyParts;
 use crate::value::{Map, Value};
 
-/// Maximum number of characters of a quoted value: records can come from others.
+/// The most characters of a value that are kept: records may come from others.
 const LONGEST: usize = 60;
 
-/// A difference.
+/// One difference between two sets of parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// Name of the part, such as `lr`, `model.width`, `policy.threads` or `input weights`.
-    pub what: String,
-    /// Type of the difference.
+    /// The part that differs.
+    pub part: Part,
+    /// In what way.
     pub how: How,
 }
 
-/// Type of a difference.
+/// A part of a key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// The kind of stage.
+    Kind,
+    /// The version of this kind.
+    Version(String),
+    /// A parameter by its path, such as `lr` or `model.width`.
+    Parameter(String),
+    /// A part of the numeric policy.
+    Policy(String),
+    /// The object of this role.
+    Input(String),
+}
+
+/// In what way a part differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum How {
-    /// The old and the new value.
+    /// From the first value to the second.
     To(String, String),
-    /// The part is new. The values of new inputs are not shown.
+    /// The part was not there before. Its value is given, except for inputs.
     New(Option<String>),
-    /// The part was removed.
+    /// The part is not there any more.
     Gone,
-    /// The value changed, but is too long to show in one line.
+    /// The values differ, and are too long for one line.
     Changed,
 }
 
-impl fmt::Display for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = &self.what;
-        match &self.how {
-            How::To(old, new) => write!(f, "{what}: {old} → {new}"),
-            How::New(Some(new)) => write!(f, "{what}: {new} is new"),
-            How::New(None) => write!(f, "{what} is new"),
-            How::Gone => write!(f, "{what} is gone"),
-            How::Changed => write!(f, "{what} changed"),
-        }
-    }
-}
-
-/// Returns the differences between two sets of parts except their inputs: kind, version, parameters, policy.
+/// Lists what differs between two sets of parts, except in their inputs: kind, version, parameters, policy.
 pub fn own(old: &KeyParts, new: &KeyParts) -> Vec<Change> {
     let mut found = Vec::new();
     if old.kind != new.kind {
-        found.push(Change { what: "kind".to_owned(), how: How::To(cut(&old.kind), cut(&new.kind)) });
+        found.push(Change { part: Part::Kind, how: How::To(cut(&old.kind), cut(&new.kind)) });
     }
     if old.version != new.version {
         let how = How::To(old.version.to_string(), new.version.to_string());
-        found.push(Change { what: format!("version of {}", cut(&new.kind)), how });
+        found.push(Change { part: Part::Version(cut(&new.kind)), how });
     }
-    maps("", &old.parameters, &new.parameters, &mut found);
-    maps("policy.", &old.policy, &new.policy, &mut found);
+    maps(Part::Parameter, "", &old.parameters, &new.parameters, &mut found);
+    maps(Part::Policy, "", &old.policy, &new.policy, &mut found);
     found
 }
 
-/// Returns all differences between two sets of parts: those of [`own`], then the inputs.
+/// Lists what differs between two sets of parts: see [`own`], then the inputs.
 pub fn all(old: &KeyParts, new: &KeyParts) -> Vec<Change> {
     let mut found = own(old, new);
-    let mut add = |role: &str, how| found.push(Change { what: format!("input {}", cut(role)), how });
+    let mut add = |role: &str, how| found.push(Change { part: Part::Input(cut(role)), how });
     for (role, object) in &new.inputs {
         match old.inputs.get(role) {
             Some(before) if before != object => add(role, How::To(before.short(), object.short())),
@@ -73,24 +75,25 @@ pub fn all(old: &KeyParts, new: &KeyParts) -> Vec<Change> {
     found
 }
 
-fn maps(prefix: &str, old: &Map, new: &Map, found: &mut Vec<Change>) {
+/// Compares two maps under `prefix`, and the maps in them, each value as a part of its own.
+fn maps(part: fn(String) -> Part, prefix: &str, old: &Map, new: &Map, found: &mut Vec<Change>) {
     let path = |name: &str| format!("{prefix}{}", cut(name));
     for (name, value) in new {
         let how = match (old.get(name), value) {
             (Some(before), _) if before == value => continue,
             (Some(Value::Map(before)), Value::Map(after)) => {
-                maps(&format!("{}.", path(name)), before, after, found);
+                maps(part, &format!("{}.", path(name)), before, after, found);
                 continue;
             }
-            // The contents of lists (such as the panels of a figure) are too long to show in one line.
+            // The contents of lists (the panels of a figure) are too long for one line.
             (Some(_), Value::List(_)) => How::Changed,
             (Some(before), _) => How::To(cut(before), cut(value)),
             (None, _) => How::New(Some(cut(value))),
         };
-        found.push(Change { what: path(name), how });
+        found.push(Change { part: part(path(name)), how });
     }
     let gone = old.keys().filter(|name| !new.contains_key(*name));
-    found.extend(gone.map(|name| Change { what: path(name), how: How::Gone }));
+    found.extend(gone.map(|name| Change { part: part(path(name)), how: How::Gone }));
 }
 
 fn cut(value: impl fmt::Display) -> String {
@@ -107,7 +110,7 @@ mod tests {
     use crate::digest::ObjectDigest;
 
     #[test]
-    fn every_change_has_its_words() {
+    fn every_change_is_found() {
         let model = |width| Value::Map([("width".into(), Value::Int(width))].into());
         let old = KeyParts {
             kind: "train".into(),
@@ -132,22 +135,27 @@ mod tests {
         .into();
         new.inputs = [("weights".into(), ObjectDigest::of(b"b")), ("ema".into(), ObjectDigest::of(b"c"))].into();
         new.policy = Map::new();
-        let words = |changes: Vec<Change>| changes.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let change = |part, how| Change { part, how };
+        let parameter = |name: &str, how| change(Part::Parameter(name.to_owned()), how);
+        let input = |role: &str, how| change(Part::Input(role.to_owned()), how);
+        let to = |old: &str, new: &str| How::To(old.to_owned(), new.to_owned());
         let mut wanted = vec![
-            "version of train: 1 → 2".to_owned(),
-            format!("ema: {}… is new", "x".repeat(60)),
-            "list changed".to_owned(),
-            "lr: 0.1 → 0.2".to_owned(),
-            "model.width: 8 → 16".to_owned(),
-            "policy.threads is gone".to_owned(),
+            change(Part::Version("train".to_owned()), to("1", "2")),
+            parameter("ema", How::New(Some(format!("{}…", "x".repeat(60))))),
+            parameter("list", How::Changed),
+            parameter("lr", to("0.1", "0.2")),
+            parameter("model.width", to("8", "16")),
+            change(Part::Policy("threads".to_owned()), How::Gone),
         ];
-        assert_eq!(words(own(&old, &new)), wanted);
+        assert_eq!(own(&old, &new), wanted);
         wanted.extend([
-            "input ema is new".to_owned(),
-            format!("input weights: {} → {}", ObjectDigest::of(b"a").short(), ObjectDigest::of(b"b").short()),
-            "input scaler is gone".to_owned(),
+            input("ema", How::New(None)),
+            input("weights", to(&ObjectDigest::of(b"a").short(), &ObjectDigest::of(b"b").short())),
+            input("scaler", How::Gone),
         ]);
-        assert_eq!(words(all(&old, &new)), wanted);
+        assert_eq!(all(&old, &new), wanted);
         assert!(all(&old, &old).is_empty());
+        new.kind = "probe".into();
+        assert_eq!(own(&old, &new)[0], change(Part::Kind, to("train", "probe")));
     }
 }

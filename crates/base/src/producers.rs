@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::digest::{ObjectDigest, RecordDigest, StageKey};
-use crate::record::Record;
+use crate::record::{Record, is_import};
 
 /// The parts of a record that matter for recomputing its objects.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,9 +48,9 @@ impl Producer {
         }
     }
 
-    /// Whether it is an import, which cannot be recomputed.
+    /// Returns whether a user brought the outputs, see [`is_import`].
     pub fn is_import(&self) -> bool {
-        self.kind.starts_with("import")
+        is_import(&self.kind)
     }
 }
 

@@ -30,9 +30,9 @@ pub struct KeyParts {
 }
 
 impl KeyParts {
-    /// Whether this is a user's import rather than a computation.
+    /// Returns whether a user brought the outputs into the store, see [`is_import`].
     pub fn is_import(&self) -> bool {
-        self.kind.starts_with("import")
+        is_import(&self.kind)
     }
 
     /// Returns the key: BLAKE3 (derived key, see the code) of, in this order, the kind as text, the version in 4
@@ -48,6 +48,12 @@ impl KeyParts {
         };
         key(kind, *version, &encoded(parameters), inputs, &encoded(policy))
     }
+}
+
+/// Returns whether records of this kind hold what a user brought into the store, so that no stage can compute it again.
+/// All such kinds, known or not, begin with `import`.
+pub fn is_import(kind: &str) -> bool {
+    kind.starts_with("import")
 }
 
 /// Returns the key of encoded parts; see [`KeyParts::key`]. The inputs must come in ascending order of their roles.

@@ -13,6 +13,7 @@ use crate::sign::{PublicKey, Purpose, SecretKey, Signature};
 use base::closure;
 use base::codec::{self, Format};
 use base::digest::{ClosureRoot, StageKey};
+use base::work::KindName;
 
 const FORMAT: Format = Format { magic: *b"WDrc", version: 1, name: "attestation" };
 
@@ -215,7 +216,7 @@ pub struct Coverage {
 /// lock, regardless of the figure or lock that it was recomputed for.
 pub fn coverage<'a>(lock: &Lock, attestations: impl IntoIterator<Item = &'a Attestation>) -> Coverage {
     let mut segments: std::collections::BTreeMap<Segment, (&str, bool, bool)> = std::collections::BTreeMap::new();
-    for stage in lock.stages.iter().filter(|stage| stage.kind == "train") {
+    for stage in lock.stages.iter().filter(|stage| stage.kind == KindName::Train.name()) {
         segments.insert(Segment::of(stage), (&stage.name, false, false));
     }
     let mut coverage = Coverage { segments: segments.len(), ..Coverage::default() };

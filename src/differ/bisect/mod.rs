@@ -13,17 +13,18 @@ use serde::Serialize;
 use super::pair::{pair, sources};
 use super::tensor::Tensor;
 use super::{Side, Unequal, unequal};
-use base::changes;
+use crate::reasons;
+use base::changes::{self, Change, Part};
 use base::closure::{Closure, Member};
 use base::digest::ObjectDigest;
+use base::work::KindName;
 pub use tensors::{FirstTensor, Tensors};
 use tensors::{ends, starts};
 
 /// Returns a tensor of a side, given its object and its name there, if it is available.
 pub type Fetch<'a> = dyn FnMut(Side, &ObjectDigest, &str) -> Option<Tensor> + 'a;
 
-/// The kind of the segments of runs, and the role of the input that one segment starts from.
-const TRAIN: &str = "train";
+/// The role by which a segment of a run starts from another.
 const WEIGHTS: &str = "weights";
 
 /// Outputs of a segment that do not belong to its end state.
@@ -134,7 +135,7 @@ impl<'a> Runs<'a> {
     }
 
     fn is_segment(&self, place: usize) -> bool {
-        self.closure.members[place].record.parts.kind == TRAIN
+        self.closure.members[place].record.parts.kind == KindName::Train.name()
     }
 
     fn source(&self, place: usize, role: &str) -> Option<usize> {
@@ -161,7 +162,8 @@ fn ends_alike(a: &Member, b: &Member) -> bool {
         return true;
     }
     let changes = changes::own(&a.record.parts, &b.record.parts);
-    let same_steps = !changes.is_empty() && changes.iter().all(|change| NO_STEP.contains(&change.what.as_str()));
+    let no_step = |change: &Change| matches!(&change.part, Part::Parameter(name) if NO_STEP.contains(&name.as_str()));
+    let same_steps = !changes.is_empty() && changes.iter().all(no_step);
     let state = |member: &Member| -> Vec<_> {
         let outputs = member.record.outputs.iter().filter(|output| !NO_STATE.contains(&output.name.as_str()));
         outputs.map(|output| (output.name.clone(), output.object)).collect()
@@ -169,10 +171,13 @@ fn ends_alike(a: &Member, b: &Member) -> bool {
     same_steps && state(a) == state(b)
 }
 
+fn words(changes: &[Change]) -> Vec<String> {
+    changes.iter().map(reasons::change).collect()
+}
+
 fn part(sides: &[Runs<'_>; 2], places: [usize; 2], fetch: &mut Fetch<'_>) -> Parting {
     let [a, b] = [0, 1].map(|side| &sides[side].closure.members[places[side]]);
     let inputs = input_changes(sides, places);
-    let words = |changes: Vec<changes::Change>| changes.iter().map(ToString::to_string).collect();
     let begin_apart = inputs.iter().any(|input| input.role == WEIGHTS);
     // Runs that start from different weights differ before the first step, so these weights are compared.
     let tensors = if begin_apart { starts(a, b, fetch) } else { ends(a, b, fetch) };
@@ -182,7 +187,7 @@ fn part(sides: &[Runs<'_>; 2], places: [usize; 2], fetch: &mut Fetch<'_>) -> Par
         of: 0,
         runs: Vec::new(),
         same_key: a.key == b.key,
-        changes: words(changes::own(&a.record.parts, &b.record.parts)),
+        changes: words(&changes::own(&a.record.parts, &b.record.parts)),
         inputs,
         tensors,
     }
@@ -197,9 +202,7 @@ fn input_changes(sides: &[Runs<'_>; 2], places: [usize; 2]) -> Vec<InputChange> 
         let sources = [source(0), source(1)];
         let between = match sources {
             [Some(a), Some(b)] if a.key == b.key => vec!["same key, other outputs".to_owned()],
-            [Some(a), Some(b)] => {
-                changes::all(&a.record.parts, &b.record.parts).iter().map(ToString::to_string).collect()
-            }
+            [Some(a), Some(b)] => words(&changes::all(&a.record.parts, &b.record.parts)),
             _ => Vec::new(),
         };
         changes.push(InputChange {

@@ -1,13 +1,13 @@
 //! Which outputs are numbers and which are bulk.
 
-/// Outputs that only training needs: weights, other state passed from segment to segment, and images. Drawings are
-/// included too, since they can be redrawn from the numbers in less than a second.
-const BULK: [&str; 9] = ["ema", "momentum", "pdf", "png", "scaler", "svg", "test", "train", "weights"];
+use super::KindName;
 
-/// Whether an output of this name is bulk: large, recomputed or fetched again when needed, and omitted where only
-/// numbers are needed. All other outputs (tables) are small and contain a figure's results.
+/// Returns whether an output of this name is bulk: weights and what goes with them from segment to segment, images, and
+/// drawings. Bulk is computed, fetched or drawn again if it is needed, and left out where only numbers count. All other
+/// outputs are tables, which are small and hold the results.
 pub fn is_bulk(output: &str) -> bool {
-    BULK.contains(&output)
+    let mut declared = KindName::ALL.iter().flat_map(|kind| kind.outputs());
+    declared.any(|of| of.name == output && of.content.is_bulk())
 }
 
 #[cfg(test)]
@@ -15,31 +15,11 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::value::Value;
-    use crate::work::Work;
 
-    /// Sample parameters of every kind, with all possible outputs.
-    const KINDS: [(&str, &str); 13] = [
-        ("dataset", "source = 'cifar10', train = 10, test = 10, seed = 0"),
-        ("init", "model = M, scheme = 'he', seed = 0"),
-        ("weights", "model = M, name = 'x'"),
-        (
-            "train",
-            "model = M, numerics = { precision = 'fp16', channels_last = false }, batch = 1, lr = 0.1, wd = 0.0, \
-             momentum = 0.9, ema = 0.9, first_epoch = 0, epochs = 1, seed = 0",
-        ),
-        ("probe", "model = M, numerics = N, batch = 1, lr = 0.1, wd = 0.0, after = 1, epochs = 1, seed = 0"),
-        ("ema_eval", "model = M, numerics = N, batch = 1, after = 1, seed = 0"),
-        ("predictions", "model = M"),
-        ("hessian_trace", "loss = L, estimator = 'exact', after = 1, seed = 0"),
-        ("top_eigenvalue", "loss = L, iterations = 1, tolerance = 0.1, after = 1, seed = 0"),
-        ("noise_covariance", "loss = L, draws = 1, after = 1, seed = 0"),
-        ("noise_scale", "loss = L, after = 1, seed = 0"),
-        ("valley", "lr = 0.1, noise = 0.1, steps = 1, every = 1, flow_lr = 0.1, flow_steps = 1, seed = 0"),
-        ("figure", "name = 'fig', title = '', columns = 1, panels = []"),
-    ];
+    /// Every output that is bulk.
+    const BULK: [&str; 9] = ["ema", "momentum", "pdf", "png", "scaler", "svg", "test", "train", "weights"];
 
-    /// All outputs that are not bulk.
+    /// Every output that is not.
     const NUMBERS: [&str; 13] = [
         "cosines",
         "eigenvalues",
@@ -58,27 +38,18 @@ mod tests {
 
     #[test]
     fn every_output_of_every_kind_is_one_or_the_other() {
-        assert!(Work::kinds().eq(KINDS.map(|(kind, _)| kind)), "a kind is missing above");
-        let (mut bulk, mut numbers) = (BTreeSet::new(), BTreeSet::from(["diverged"]));
-        for (kind, parameters) in KINDS {
-            let text = parameters
-                .replace("= M", "= { name = 'vgg16', width = 1, classes = 10 }")
-                .replace("= N", "= { precision = 'fp32', channels_last = false }")
-                .replace("= L", "= { model = M, images = 1, batch = 1, statistics = 'running' }")
-                .replace("= M", "= { name = 'vgg16', width = 1, classes = 10 }");
-            let table: toml::Table = toml::from_str(&format!("x = {{ {text} }}")).unwrap();
-            let Value::Map(map) = Value::of(&table["x"]).unwrap() else { panic!("{text}") };
-            let version = (0..9).find_map(|version| Work::from_parameters(kind, version, &map).ok());
-            for output in version.unwrap_or_else(|| panic!("{kind}: {text}")).outputs() {
-                if is_bulk(output) {
-                    bulk.insert(output)
-                } else {
-                    numbers.insert(output)
-                };
-            }
+        let (mut bulk, mut numbers) = (BTreeSet::new(), BTreeSet::new());
+        for output in KindName::ALL.iter().flat_map(|kind| kind.outputs()) {
+            let is_bulk = is_bulk(output.name);
+            assert_eq!(is_bulk, output.content.is_bulk(), "{} is bulk in one kind only", output.name);
+            if is_bulk {
+                bulk.insert(output.name)
+            } else {
+                numbers.insert(output.name)
+            };
         }
         assert_eq!(bulk, BULK.into());
-        // Archives of numbers contain all of these: a new output must be small, or be listed as bulk.
+        // Archives of numbers carry a new output of this sort: it has to be small.
         assert_eq!(numbers, NUMBERS.into());
     }
 }

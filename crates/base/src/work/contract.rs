@@ -1,18 +1,18 @@
-//! Which stages give the same bytes when they run again, and which differences are tolerated otherwise.
+//! Which bytes a stage gives when it runs again, and which numbers count as the same result if the bytes differ.
 
-use super::Work;
+use super::{KindName, Work};
 
 /// The determinism contract of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contract {
     /// The same bytes on every machine: data, initial weights, drawings.
     Everywhere,
-    /// The same bytes on machines of one class; elsewhere the numbers agree within [`tolerance`].
+    /// The same bytes on machines of one class. Elsewhere the numbers agree within their [`Tolerance`].
     MachineClass,
 }
 
 impl Contract {
-    /// Returns the description of the contract.
+    /// Returns the contract in words.
     pub fn name(self) -> &'static str {
         match self {
             Self::Everywhere => "the same bytes everywhere",
@@ -21,50 +21,54 @@ impl Contract {
     }
 }
 
-/// How much a recorded number may differ when another class of machines recomputes it from the same inputs.
+/// How far a recorded number may be off when another class of machines computes it again from the same inputs.
+///
+/// Training with a large learning rate is chaotic: classes of machines differ in the last bits, and one epoch can turn
+/// that into any difference (measured: docs/performance.md). So a segment of training is judged by the norm of its weights
+/// alone, and its losses and errors only as samples (`wdpipe::verify::statistics`). Fine-tuning with a small rate and
+/// measurements on given weights are not chaotic. The tolerances are several times the differences that were seen between
+/// AVX2 and AVX-512. Errors are in percent of images, and move in steps of one image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tolerance {
     /// Absolute tolerance, in the number's unit.
     pub absolute: f64,
-    /// Relative tolerance, as a share of the larger number.
+    /// As a share of the larger of the two numbers.
     pub relative: f64,
 }
 
 impl Tolerance {
-    /// Whether two numbers agree; NaN agrees with NaN.
+    /// No difference at all.
+    pub const NONE: Self = Self::of(0.0, 0.0);
+
+    /// The tolerance of what is measured on given weights.
+    pub(super) const MEASURED: Self = Self::of(1e-6, 0.01);
+
+    pub(super) const fn of(absolute: f64, relative: f64) -> Self {
+        Self { absolute, relative }
+    }
+
+    /// Returns whether two numbers agree; NaN agrees with NaN.
     pub fn holds(self, a: f64, b: f64) -> bool {
         let near = (a - b).abs() <= self.absolute + self.relative * a.abs().max(b.abs());
         a == b || (a.is_nan() && b.is_nan()) || (a.is_finite() && b.is_finite() && near)
     }
 }
 
-impl Work {
-    /// Returns on which machines the same key gives the same bytes.
-    pub fn contract(&self) -> Contract {
-        if self.needs_torch() { Contract::MachineClass } else { Contract::Everywhere }
+/// Columns whose numbers are counted or set, not computed.
+const COUNTED: [&str; 6] = ["epoch", "lr", "draws", "iterations", "image", "label"];
+
+impl KindName {
+    /// Returns the tolerance of a column of the tables that the kind records; `None` if the column is not judged.
+    pub fn tolerance(self, column: &str) -> Option<Tolerance> {
+        if COUNTED.contains(&column) { Some(Tolerance::NONE) } else { self.computed(column) }
     }
 }
 
-/// Returns the tolerance of a column of a table recorded by a kind of stage; `None` if it is not compared.
-///
-/// Training with a large learning rate is chaotic: differences in the last bits, as between classes of machines, can
-/// grow arbitrarily within one epoch (measured: docs/performance.md). So only the norm of a segment's weights is
-/// compared, and its losses and errors only as samples ([`wdpipe::verify::statistics`]). Fine-tuning with a small
-/// rate, and all measurements on given weights, are not chaotic. The tolerances are several times the differences
-/// seen between AVX2 and AVX-512. Errors are in percent of images, and change in steps of one image.
-pub fn tolerance(kind: &str, column: &str) -> Option<Tolerance> {
-    let (absolute, relative) = match (kind, column) {
-        // Columns that are counted or set, not computed.
-        (_, "epoch" | "lr" | "draws" | "iterations" | "image" | "label") => (0.0, 0.0),
-        ("train", "norm") => (0.0, 0.05),
-        ("train", _) => return None,
-        ("probe", name) if name.ends_with("error") => (3.0, 0.0),
-        ("probe", _) => (1e-3, 0.05),
-        (_, "train_error" | "test_error") => (1.0, 0.0),
-        (_, name) if name.contains("cos") => (0.02, 0.0),
-        _ => (1e-6, 0.01),
-    };
-    Some(Tolerance { absolute, relative })
+impl Work {
+    /// Returns where the same key gives the same bytes.
+    pub fn contract(&self) -> Contract {
+        if self.needs_torch() { Contract::MachineClass } else { Contract::Everywhere }
+    }
 }
 
 #[cfg(test)]
@@ -73,14 +77,39 @@ mod tests {
 
     #[test]
     fn numbers_agree_within_their_tolerance_and_not_beyond() {
-        let of = |kind: &str, column: &str| tolerance(kind, column).unwrap();
-        let error = of("probe", "test_error");
+        let of = |kind: KindName, column: &str| kind.tolerance(column).unwrap();
+        let error = of(KindName::Probe, "test_error");
         assert!(error.holds(20.0, 22.9) && !error.holds(20.0, 30.0));
-        assert!(of("train", "epoch").holds(3.0, 3.0) && !of("train", "epoch").holds(3.0, 3.1));
-        let norm = of("train", "norm");
+        assert!(of(KindName::Train, "epoch").holds(3.0, 3.0) && !of(KindName::Train, "epoch").holds(3.0, 3.1));
+        let norm = of(KindName::Train, "norm");
         assert!(norm.holds(f64::NAN, f64::NAN) && !norm.holds(f64::NAN, 1.0) && norm.holds(1.0, 1.04));
-        let trace = of("hessian_trace", "trace");
+        let trace = of(KindName::HessianTrace, "trace");
         assert!(trace.holds(f64::INFINITY, f64::INFINITY) && !trace.holds(1.0, f64::INFINITY));
-        assert_eq!(tolerance("train", "test_loss"), None);
+        assert_eq!(KindName::Train.tolerance("test_loss"), None);
+    }
+
+    #[test]
+    fn every_column_has_its_tolerance() {
+        let of = |kind: KindName, column: &str| kind.tolerance(column).map(|t| (t.absolute, t.relative));
+        for (kind, column, wanted) in [
+            (KindName::Train, "lr", Some((0.0, 0.0))),
+            (KindName::Train, "norm", Some((0.0, 0.05))),
+            (KindName::Train, "train_error", None),
+            (KindName::Probe, "train_error", Some((3.0, 0.0))),
+            (KindName::Probe, "train_loss", Some((1e-3, 0.05))),
+            (KindName::EmaEval, "test_error", Some((1.0, 0.0))),
+            (KindName::EmaEval, "test_loss", Some((1e-6, 0.01))),
+            (KindName::Predictions, "label", Some((0.0, 0.0))),
+            (KindName::Predictions, "loss", Some((1e-6, 0.01))),
+            (KindName::HessianTrace, "trace", Some((1e-6, 0.01))),
+            (KindName::TopEigenvalue, "largest", Some((1e-6, 0.01))),
+            (KindName::TopEigenvalue, "iterations", Some((0.0, 0.0))),
+            (KindName::NoiseCovariance, "matrix_cos_h", Some((0.02, 0.0))),
+            (KindName::NoiseCovariance, "trace_h", Some((1e-6, 0.01))),
+            (KindName::NoiseScale, "ratio", Some((1e-6, 0.01))),
+            (KindName::NoiseScale, "draws", Some((0.0, 0.0))),
+        ] {
+            assert_eq!(of(kind, column), wanted, "{kind:?} {column}");
+        }
     }
 }

@@ -1,13 +1,17 @@
-//! Descriptions of figures.
+//! The kind `figure`: what a figure shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{is_default, is_false};
+use super::contract::Tolerance;
+use super::cost::{Cost, Images};
+use super::import::Import;
+use super::kind::{Content, Holds, Kind, OutputSpec};
+use super::model::{Numerics, is_default, is_false};
 
-/// A drawing of recorded numbers. Inputs: tables, with the names that the curves use; outputs `svg`, `png`, `pdf`,
-/// `numbers`.
+/// A drawing of recorded numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Figure {
@@ -24,7 +28,49 @@ pub struct Figure {
     pub panels: Vec<Panel>,
 }
 
-/// A panel: one pair of axes.
+impl Kind for Figure {
+    const NAME: &'static str = "figure";
+    const VERSION: u32 = 5;
+    const OUTPUTS: &'static [OutputSpec] = &[
+        OutputSpec::new("svg", Content::Drawing),
+        OutputSpec::new("png", Content::Drawing),
+        OutputSpec::new("pdf", Content::Drawing),
+        OutputSpec::new("numbers", Content::Plotted),
+    ];
+
+    fn tolerance(_: &str) -> Option<Tolerance> {
+        Some(Tolerance::NONE)
+    }
+
+    /// The tables, under the names that the curves use.
+    fn inputs(&self) -> Vec<&str> {
+        let curves = self.panels.iter().flat_map(|panel| &panel.curves);
+        let tables = curves.flat_map(|curve| curve.replicas.iter().flatten()).map(|rows| rows.table.as_str());
+        tables.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    fn import(&self) -> Option<Import<'_>> {
+        None
+    }
+
+    fn holds(&self) -> Holds {
+        Holds::Nothing
+    }
+
+    fn numerics(&self) -> Option<Numerics> {
+        None
+    }
+
+    fn epochs(&self) -> Option<RangeInclusive<u32>> {
+        None
+    }
+
+    fn cost(&self, _: Images) -> Option<Cost> {
+        None
+    }
+}
+
+/// One pair of axes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Panel {

@@ -1,27 +1,50 @@
-//! The work of stages: one typed description per kind, with its version and outputs.
+//! What stages do: the table of all kinds of stages. Each kind has a file of its own, with its parameters and what else
+//! the program knows of it ([`Kind`]); how it runs is in the program's module `stages`.
 //!
-//! A stage's parameters are hashed as plain data (see [`crate::value`]), so a new optional field that is omitted when
-//! it is not set preserves old keys. **If a kind computes something different, bump its version.**
+//! A stage's parameters are hashed as plain data (see [`crate::value`]). So a new optional parameter that is left out
+//! when it is not set does not change old keys.
 
 mod bulk;
 mod contract;
+mod cost;
+mod dataset;
+mod ema_eval;
 mod figure;
+mod hessian_trace;
+mod import;
+mod imported;
+mod init;
+mod kind;
+mod loss;
 mod model;
-mod stages;
-mod tables;
+mod noise_covariance;
+mod noise_scale;
+mod predictions;
+mod probe;
+mod top_eigenvalue;
+mod train;
+mod valley;
 
 pub use bulk::is_bulk;
-pub use contract::{Contract, Tolerance, tolerance};
+pub use contract::{Contract, Tolerance};
+pub use cost::{Activations, Cost, Images, Steps};
+pub use dataset::{Dataset, Source};
+pub use ema_eval::{EMA_METRICS, EmaEval};
 pub use figure::{Axis, Curve, Figure, Guide, Mark, Panel, Rows, Scale};
+pub use hessian_trace::{Estimator, HessianTrace, Stop, TRACE};
+pub use import::Import;
+pub use imported::Imported;
+pub use init::Init;
+pub use kind::{Content, Holds, Kind, OutputSpec, Presence, row_of};
+pub use loss::{Loss, NormStatistics};
 pub use model::{InitScheme, InputScale, Model, ModelName, Numerics, Policy, Precision, Projection, Sphere};
-pub use stages::{
-    Dataset, EmaEval, Estimator, HessianTrace, Imported, Init, Loss, NoiseCovariance, NoiseScale, NormStatistics,
-    Predictions, Probe, Source, Stop, TopEigenvalue, Train, Valley,
-};
-pub use tables::{
-    COSINES, DIVERGED, EIGENVALUES, EMA_METRICS, LANDSCAPE, METRICS, OPTIMUM, PATH, PREDICTIONS, PRODUCTS, SCALE,
-    TRACE, TUNED,
-};
+pub use noise_covariance::{COSINES, NoiseCovariance, PRODUCTS};
+pub use noise_scale::{NoiseScale, SCALE};
+pub use predictions::{PREDICTIONS, Predictions};
+pub use probe::Probe;
+pub use top_eigenvalue::{EIGENVALUES, TopEigenvalue};
+pub use train::{DIVERGED, METRICS, Train};
+pub use valley::{LANDSCAPE, OPTIMUM, PATH, TUNED, Valley};
 
 use std::ops::RangeInclusive;
 
@@ -29,52 +52,126 @@ use serde::Serialize;
 
 use crate::value::{self, Map, Value, ValueError};
 
-/// The work of a stage. It is serialized as its parameters alone, without the kind.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum Work {
-    /// See [`Dataset`].
-    Dataset(Dataset),
-    /// See [`Init`].
-    Init(Init),
-    /// See [`Imported`].
-    Imported(Imported),
-    /// See [`Train`].
-    Train(Train),
-    /// See [`Probe`].
-    Probe(Probe),
-    /// See [`EmaEval`].
-    EmaEval(EmaEval),
-    /// See [`Predictions`].
-    Predictions(Predictions),
-    /// See [`HessianTrace`].
-    HessianTrace(HessianTrace),
-    /// See [`TopEigenvalue`].
-    TopEigenvalue(TopEigenvalue),
-    /// See [`NoiseCovariance`].
-    NoiseCovariance(NoiseCovariance),
-    /// See [`NoiseScale`].
-    NoiseScale(NoiseScale),
-    /// See [`Valley`].
-    Valley(Valley),
-    /// See [`Figure`].
-    Figure(Figure),
+/// Makes of the table of kinds everything that has one case for each kind.
+macro_rules! kinds {
+    ($($kind:ident)*) => {
+        /// What a stage does. It is written as its parameters alone, without the kind.
+        #[derive(Debug, Clone, PartialEq, Serialize)]
+        #[serde(untagged)]
+        pub enum Work {
+            $(#[doc = concat!("See [`", stringify!($kind), "`].")] $kind($kind),)*
+        }
+
+        /// The name of a kind.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum KindName {
+            $(#[doc = concat!("See [`", stringify!($kind), "`].")] $kind,)*
+        }
+
+        impl KindName {
+            /// All kinds.
+            pub const ALL: &'static [Self] = &[$(Self::$kind),*];
+
+            /// Returns the name in pipelines, records and keys.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$kind => $kind::NAME,)* }
+            }
+
+            /// Returns the version, see [`Kind::VERSION`].
+            pub fn version(self) -> u32 {
+                match self { $(Self::$kind => $kind::VERSION,)* }
+            }
+
+            /// Returns all outputs that a stage of the kind can have, in order.
+            pub fn outputs(self) -> &'static [OutputSpec] {
+                match self { $(Self::$kind => $kind::OUTPUTS,)* }
+            }
+
+            /// The tolerance of a number that is computed, see [`Kind::tolerance`].
+            fn computed(self, column: &str) -> Option<Tolerance> {
+                match self { $(Self::$kind => $kind::tolerance(column),)* }
+            }
+
+            fn work(self, parameters: &Value) -> Result<Work, ValueError> {
+                match self { $(Self::$kind => parameters.to().map(Work::$kind),)* }
+            }
+        }
+
+        impl Work {
+            /// Returns the name of the kind.
+            pub fn kind_name(&self) -> KindName {
+                match self { $(Self::$kind(_) => KindName::$kind,)* }
+            }
+
+            /// Returns the names of the outputs, see [`Kind::outputs`].
+            pub fn outputs(&self) -> Vec<&'static str> {
+                match self { $(Self::$kind(stage) => stage.outputs(),)* }
+            }
+
+            /// Returns the roles of the inputs, see [`Kind::inputs`].
+            pub fn inputs(&self) -> Vec<&str> {
+                match self { $(Self::$kind(stage) => stage.inputs(),)* }
+            }
+
+            /// Returns what a user has to bring first, see [`Kind::import`].
+            pub fn import(&self) -> Option<Import<'_>> {
+                match self { $(Self::$kind(stage) => stage.import(),)* }
+            }
+
+            /// Returns what the outputs hold, see [`Kind::holds`].
+            pub fn holds(&self) -> Holds {
+                match self { $(Self::$kind(stage) => stage.holds(),)* }
+            }
+
+            /// Returns how the stage computes with libtorch, see [`Kind::numerics`].
+            pub fn numerics(&self) -> Option<Numerics> {
+                match self { $(Self::$kind(stage) => stage.numerics(),)* }
+            }
+
+            /// Returns the values in the column `epoch`, see [`Kind::epochs`].
+            pub fn epochs(&self) -> Option<RangeInclusive<u32>> {
+                match self { $(Self::$kind(stage) => stage.epochs(),)* }
+            }
+
+            /// Returns what the stage costs, see [`Kind::cost`].
+            pub fn cost(&self, images: Images) -> Option<Cost> {
+                match self { $(Self::$kind(stage) => stage.cost(images),)* }
+            }
+        }
+    };
 }
 
-/// A stage description that this program cannot run.
+// The table of kinds. A new kind is a line here, a file beside this one, and a file in the program's module `stages`.
+kinds! {
+    Dataset
+    Init
+    Imported
+    Train
+    Probe
+    EmaEval
+    Predictions
+    HessianTrace
+    TopEigenvalue
+    NoiseCovariance
+    NoiseScale
+    Valley
+    Figure
+}
+
+/// Why this program cannot run what a record describes.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WorkError {
     /// There is no such kind.
     #[error("unknown stage kind `{0}`")]
     Kind(String),
-    /// The kind exists in another version.
-    #[error("stage kind `{kind}` version {found} is required, but this wdpipe computes version {known}")]
+    /// The program knows the kind in another version.
+    #[error("stage kind `{kind}` version {found} is wanted, but this wdpipe computes version {known}")]
     Version {
         /// Name of the kind.
         kind: String,
         /// The requested version.
         found: u32,
-        /// Version of this program.
+        /// The version that this program knows.
         known: u32,
     },
     /// The parameters do not fit the kind.
@@ -82,61 +179,41 @@ pub enum WorkError {
     Parameters {
         /// Name of the kind.
         kind: String,
-        /// What is wrong.
+        /// The mistake.
         source: ValueError,
     },
 }
 
-/// Every kind: name and version. The order is that of [`Work`].
-const KINDS: [(&str, u32); 13] = [
-    ("dataset", 1),
-    ("init", 1),
-    ("weights", 1),
-    ("train", 1),
-    ("probe", 1),
-    ("ema_eval", 1),
-    ("predictions", 1),
-    ("hessian_trace", 3),
-    ("top_eigenvalue", 2),
-    ("noise_covariance", 2),
-    ("noise_scale", 3),
-    ("valley", 1),
-    ("figure", 5),
-];
+impl KindName {
+    /// Finds a kind by its name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
+
+    /// Lists the tables that curves can be drawn from, the usual one first: name and columns.
+    pub fn tables(self) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+        let always = self.outputs().iter().filter(|output| output.presence == Presence::Always);
+        always.filter_map(|output| match output.content {
+            Content::Table(columns) => Some((output.name, columns)),
+            Content::Images
+            | Content::Network
+            | Content::Parameters
+            | Content::LossScale
+            | Content::Drawing
+            | Content::Plotted => None,
+        })
+    }
+}
 
 impl Work {
-    fn entry(&self) -> (&'static str, u32) {
-        KINDS[match self {
-            Self::Dataset(_) => 0,
-            Self::Init(_) => 1,
-            Self::Imported(_) => 2,
-            Self::Train(_) => 3,
-            Self::Probe(_) => 4,
-            Self::EmaEval(_) => 5,
-            Self::Predictions(_) => 6,
-            Self::HessianTrace(_) => 7,
-            Self::TopEigenvalue(_) => 8,
-            Self::NoiseCovariance(_) => 9,
-            Self::NoiseScale(_) => 10,
-            Self::Valley(_) => 11,
-            Self::Figure(_) => 12,
-        }]
-    }
-
-    /// Returns the names of all kinds.
-    pub fn kinds() -> impl Iterator<Item = &'static str> {
-        KINDS.iter().map(|(name, _)| *name)
-    }
-
-    /// Returns the name of the kind.
+    /// Returns the kind's name as it is written.
     pub fn kind(&self) -> &'static str {
-        self.entry().0
+        self.kind_name().name()
     }
 
-    /// Returns the version of the kind: it is part of every key, and bumped when the kind computes something
-    /// different.
+    /// Returns the kind's version, which is part of every key.
     pub fn version(&self) -> u32 {
-        self.entry().1
+        self.kind_name().version()
     }
 
     /// Returns the parameters as plain data.
@@ -158,100 +235,41 @@ impl Work {
         value::encoded(self)
     }
 
-    /// Returns the work described by a kind, version and parameters: the inverse of the methods above.
+    /// Returns the work that a kind, a version and parameters describe.
     ///
     /// # Errors
-    /// If this program does not know the kind or version, or the parameters do not fit.
+    /// If this program does not know the kind or the version, or the parameters do not fit.
     pub fn from_parameters(kind: &str, version: u32, parameters: &Map) -> Result<Self, WorkError> {
-        let Some(&(_, known)) = KINDS.iter().find(|(name, _)| *name == kind) else {
-            return Err(WorkError::Kind(kind.to_owned()));
-        };
+        let name = KindName::named(kind).ok_or_else(|| WorkError::Kind(kind.to_owned()))?;
+        let known = name.version();
         if version != known {
             return Err(WorkError::Version { kind: kind.to_owned(), found: version, known });
         }
-        let value = Value::Map(parameters.clone());
-        match kind {
-            "dataset" => value.to().map(Self::Dataset),
-            "init" => value.to().map(Self::Init),
-            "weights" => value.to().map(Self::Imported),
-            "train" => value.to().map(Self::Train),
-            "probe" => value.to().map(Self::Probe),
-            "ema_eval" => value.to().map(Self::EmaEval),
-            "predictions" => value.to().map(Self::Predictions),
-            "hessian_trace" => value.to().map(Self::HessianTrace),
-            "top_eigenvalue" => value.to().map(Self::TopEigenvalue),
-            "noise_covariance" => value.to().map(Self::NoiseCovariance),
-            "noise_scale" => value.to().map(Self::NoiseScale),
-            "valley" => value.to().map(Self::Valley),
-            _ => value.to().map(Self::Figure),
-        }
-        .map_err(|source| WorkError::Parameters { kind: kind.to_owned(), source })
-    }
-
-    /// Returns the names of the outputs, in order. Diverged training also has `diverged`.
-    pub fn outputs(&self) -> Vec<&'static str> {
-        match self {
-            Self::Dataset(_) => vec!["train", "test"],
-            Self::Init(_) | Self::Imported(_) => vec!["weights"],
-            Self::Train(train) => [vec!["weights"], train.keeps(), vec!["metrics"]].concat(),
-            Self::Probe(_) => vec!["weights", "metrics"],
-            Self::EmaEval(_) => vec!["metrics"],
-            Self::Predictions(_) => vec!["predictions"],
-            Self::HessianTrace(_) => vec!["trace"],
-            Self::TopEigenvalue(_) => vec!["eigenvalues"],
-            Self::NoiseCovariance(_) => vec!["cosines", "products"],
-            Self::NoiseScale(_) => vec!["scale"],
-            Self::Valley(_) => vec!["path", "tuned", "optimum", "landscape"],
-            Self::Figure(_) => vec!["svg", "png", "pdf", "numbers"],
-        }
+        let work = name.work(&Value::Map(parameters.clone()));
+        work.map_err(|source| WorkError::Parameters { kind: kind.to_owned(), source })
     }
 
     /// Returns the network whose weights are among the outputs.
     pub fn network(&self) -> Option<Model> {
-        match self {
-            Self::Init(p) => Some(p.model),
-            Self::Imported(p) => Some(p.model),
-            Self::Train(p) => Some(p.model),
-            Self::Probe(p) => Some(p.model),
-            _ => None,
+        match self.holds() {
+            Holds::Weights(model) => Some(model),
+            Holds::Images(_) | Holds::Nothing => None,
         }
     }
 
-    /// Returns the values in the column `epoch` of its tables, for tables that have one (see [`METRICS`]).
-    pub fn epochs(&self) -> Option<RangeInclusive<u32>> {
-        let after = match self {
-            Self::Train(p) => return Some(p.first_epoch..=(p.first_epoch.saturating_add(p.epochs)).saturating_sub(1)),
-            Self::Probe(p) => p.after,
-            Self::EmaEval(p) => p.after,
-            Self::HessianTrace(p) => p.after,
-            Self::TopEigenvalue(p) => p.after,
-            Self::NoiseCovariance(p) => p.after,
-            Self::NoiseScale(p) => p.after,
-            Self::Dataset(_)
-            | Self::Init(_)
-            | Self::Imported(_)
-            | Self::Predictions(_)
-            | Self::Valley(_)
-            | Self::Figure(_) => return None,
-        };
-        let row = after.saturating_sub(1);
-        Some(row..=row)
+    /// Returns the figure that the stage draws, if it draws one.
+    pub fn figure(&self) -> Option<&Figure> {
+        if let Self::Figure(figure) = self { Some(figure) } else { None }
     }
 
-    /// Returns the precision in which products are computed.
+    /// Returns how products are computed.
     pub fn precision(&self) -> Precision {
-        match self {
-            Self::Train(p) => p.numerics.precision,
-            Self::Probe(p) => p.numerics.precision,
-            Self::HessianTrace(p) => p.precision,
-            Self::NoiseScale(p) => p.precision,
-            _ => Precision::Fp32,
-        }
+        self.numerics().map_or(Precision::Fp32, |numerics| numerics.precision)
     }
 
-    /// Whether the work is done with libtorch, and so depends on the numeric policy.
+    /// Returns whether libtorch does the work, so that the bytes depend on the numeric policy.
     pub fn needs_torch(&self) -> bool {
-        !matches!(self, Self::Dataset(_) | Self::Init(_) | Self::Imported(_) | Self::Valley(_) | Self::Figure(_))
+        self.numerics().is_some()
     }
 }
 
@@ -259,33 +277,82 @@ impl Work {
 mod tests {
     use super::*;
 
+    /// One stage of every kind, in the table's order.
+    const KINDS: [(&str, &str); 13] = [
+        ("dataset", "source = 'cifar10', train = 10, test = 10, seed = 0"),
+        ("init", "model = M, scheme = 'he', seed = 0"),
+        ("weights", "model = M, name = 'x'"),
+        (
+            "train",
+            "model = M, numerics = { precision = 'fp16', channels_last = false }, batch = 1, lr = 0.1, wd = 0.0, \
+             momentum = 0.9, ema = 0.9, first_epoch = 0, epochs = 1, seed = 0",
+        ),
+        ("probe", "model = M, numerics = N, batch = 1, lr = 0.1, wd = 0.0, after = 1, epochs = 1, seed = 0"),
+        ("ema_eval", "model = M, numerics = N, batch = 1, after = 1, seed = 0"),
+        ("predictions", "model = M"),
+        ("hessian_trace", "loss = L, estimator = 'exact', after = 1, seed = 0"),
+        ("top_eigenvalue", "loss = L, iterations = 1, tolerance = 0.1, after = 1, seed = 0"),
+        ("noise_covariance", "loss = L, draws = 1, after = 1, seed = 0"),
+        ("noise_scale", "loss = L, after = 1, seed = 0"),
+        ("valley", "lr = 0.1, noise = 0.1, steps = 1, every = 1, flow_lr = 0.1, flow_steps = 1, seed = 0"),
+        ("figure", "name = 'fig', title = '', columns = 1, panels = []"),
+    ];
+
+    /// The stage of a kind with these parameters, in which `M`, `N` and `L` stand for a network, an arithmetic and a loss.
+    fn sample(kind: &str, parameters: &str) -> Work {
+        let text = parameters
+            .replace("= L", "= { model = M, images = 1, batch = 1, statistics = 'running' }")
+            .replace("= M", "= { name = 'vgg16', width = 1, classes = 10 }")
+            .replace("= N", "= { precision = 'fp32', channels_last = false }");
+        let table: toml::Table = toml::from_str(&format!("x = {{ {text} }}")).unwrap();
+        let Value::Map(map) = Value::of(&table["x"]).unwrap() else { panic!("{text}") };
+        Work::from_parameters(kind, KindName::named(kind).unwrap().version(), &map).unwrap()
+    }
+
     #[test]
-    fn evaluations_are_counted_as_they_are_done() {
-        let numerics = Numerics::float32(false);
-        let model = Model::new(ModelName::PreactResnet18, 1, 2);
-        for (first_epoch, epochs, every) in
-            (0..7).flat_map(|a| (1..8).flat_map(move |b| (1..6).map(move |c| (a, b, c))))
-        {
-            let train = Train {
-                model,
-                numerics,
-                batch: 1,
-                lr: 1.0,
-                wd: 0.0,
-                momentum: 0.0,
-                sphere: None,
-                ema: None,
-                first_epoch,
-                epochs,
-                eval_every: Some(every),
-                eval_images: None,
-                seed: 0,
-            };
-            let segment = first_epoch..first_epoch + epochs;
-            let rows: Vec<u32> = segment.clone().filter(|&epoch| train.evaluates(epoch)).collect();
-            let wanted = segment.filter(|epoch| (epoch + 1) % every == 0 || epoch + 1 == first_epoch + epochs);
-            assert_eq!(rows, wanted.collect::<Vec<_>>());
-            assert_eq!(rows.len(), train.evaluations() as usize, "{train:?}");
+    fn every_kind_is_found_by_its_name_and_has_the_outputs_that_it_declares() {
+        assert!(
+            KindName::ALL.iter().map(|kind| kind.name()).eq(KINDS.map(|(kind, _)| kind)),
+            "a kind is missing above"
+        );
+        for (kind, parameters) in KINDS {
+            let work = sample(kind, parameters);
+            assert_eq!(work.kind(), kind);
+            let declared = work.kind_name().outputs().iter().filter(|output| output.presence != Presence::OnDivergence);
+            // The sample of a kind with outputs that only some stages have, has them all.
+            assert!(declared.map(|output| output.name).eq(work.outputs()), "{kind}");
+            let again = Work::from_parameters(kind, work.version(), &work.parameters().unwrap());
+            assert_eq!(again.unwrap(), work);
+        }
+    }
+
+    #[test]
+    fn the_work_of_every_kind_is_counted_in_forward_passes() {
+        let counted = KINDS.iter().filter_map(|(kind, parameters)| {
+            let cost = sample(kind, parameters).cost(Images { train: 60.0, test: 20.0 })?;
+            Some((*kind, cost.passes, cost.copies, cost.epochs))
+        });
+        let wanted = [
+            // Three passes for each training image; then an evaluation of all images.
+            ("train", 260.0, 5.0, 1),
+            ("probe", 260.0, 2.0, 1),
+            ("ema_eval", 140.0, 1.0, 0),
+            ("predictions", 20.0, 1.0, 0),
+            // The loss has one image.
+            ("hessian_trace", 19.0, 2.0, 0),
+            ("top_eigenvalue", 9.0, 5.0, 0),
+            ("noise_covariance", 13.0, 6.0, 0),
+            ("noise_scale", 26.0, 3.0, 0),
+        ];
+        assert_eq!(counted.collect::<Vec<_>>(), wanted);
+    }
+
+    #[test]
+    fn what_needs_libtorch_costs_something_and_nothing_else_does() {
+        for (kind, parameters) in KINDS {
+            let work = sample(kind, parameters);
+            assert_eq!(work.cost(Images { train: 10.0, test: 10.0 }).is_some(), work.needs_torch(), "{kind}");
+            assert_eq!(work.contract() == Contract::MachineClass, work.needs_torch(), "{kind}");
         }
     }
 

@@ -11,7 +11,7 @@ use base::closure::Closure;
 use base::digest::{BatchDigest, ObjectDigest, RecordDigest};
 use base::record::{RECORD_LIMIT, Record};
 use base::value::Value;
-use base::work::is_bulk;
+use base::work::{KindName, is_bulk};
 
 /// First bytes of a batch of signatures.
 const BATCH_MAGIC: [u8; 4] = *b"WDsg";
@@ -116,7 +116,7 @@ impl Numbers {
             return refused("the key of its figure's record does not match its header");
         }
         let is_named = figure.parts.parameters.get("name") == Some(&Value::Text(header.figure.clone()));
-        if figure.parts.kind != "figure" || !is_named {
+        if figure.parts.kind != KindName::Figure.name() || !is_named {
             return refused("its record is not that of the figure named in its header");
         }
         let closure = self.closure();

@@ -40,6 +40,7 @@ use serde::Deserialize;
 use super::{FILES, Lock, LockError, Locked};
 use base::digest::{ClosureRoot, ObjectDigest, StageKey};
 use base::name::{PLAIN, is_plain};
+use base::work::KindName;
 
 /// Maximum number of bytes of a lock's text.
 pub const TEXT_LIMIT: u64 = 4 << 20;
@@ -201,7 +202,10 @@ impl Lock {
         let drawing = lock.drawing().ok_or_else(|| altered("it has no stages"))?;
         let wrong = if lock.root() != parsed.root {
             "the root is not that of its stages"
-        } else if drawing.key != parsed.key || drawing.outputs != parsed.outputs || drawing.kind != "figure" {
+        } else if drawing.key != parsed.key
+            || drawing.outputs != parsed.outputs
+            || drawing.kind != KindName::Figure.name()
+        {
             "the last stage is not its figure"
         } else if lock.stages.len() != parsed.closure.count || kinds != parsed.closure.kinds {
             "the number of stages does not match"

@@ -1,0 +1,68 @@
+//! The kind `top_eigenvalue`: the largest and the smallest eigenvalue of the Hessian.
+
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+
+use super::contract::Tolerance;
+use super::cost::{Cost, Images};
+use super::import::Import;
+use super::kind::{Holds, Kind, OutputSpec, one_row};
+use super::loss::Loss;
+use super::model::Numerics;
+
+/// Columns of `eigenvalues`, one row: index of the epoch, largest and smallest eigenvalue of ∇²L with the bound of
+/// their distance from a true one, products with ∇²L, the loss, ‖w‖₂.
+pub const EIGENVALUES: [&str; 8] =
+    ["epoch", "largest", "largest_error", "smallest", "smallest_error", "iterations", "loss", "norm"];
+
+/// Largest and smallest eigenvalue of ∇²L by Lanczos' method.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopEigenvalue {
+    /// Of which loss.
+    pub loss: Loss,
+    /// Greatest number of products with the Hessian.
+    pub iterations: u32,
+    /// Stops when the error bound of the largest is at most this share of it.
+    pub tolerance: f64,
+    /// Epochs of training behind the weights.
+    pub after: u32,
+    /// Seed of the first vector.
+    pub seed: u64,
+}
+
+impl Kind for TopEigenvalue {
+    const NAME: &'static str = "top_eigenvalue";
+    const VERSION: u32 = 2;
+    const OUTPUTS: &'static [OutputSpec] = &[OutputSpec::table("eigenvalues", &EIGENVALUES)];
+
+    fn tolerance(_: &str) -> Option<Tolerance> {
+        Some(Tolerance::MEASURED)
+    }
+
+    fn inputs(&self) -> Vec<&str> {
+        Loss::INPUTS.to_vec()
+    }
+
+    fn import(&self) -> Option<Import<'_>> {
+        None
+    }
+
+    fn holds(&self) -> Holds {
+        Holds::Nothing
+    }
+
+    fn numerics(&self) -> Option<Numerics> {
+        Some(Numerics::float32(false))
+    }
+
+    fn epochs(&self) -> Option<RangeInclusive<u32>> {
+        one_row(self.after)
+    }
+
+    fn cost(&self, images: Images) -> Option<Cost> {
+        let vectors = f64::from(self.iterations);
+        Some(self.loss.cost(images, 9.0 * vectors, 4.0 + vectors, self.loss.product()))
+    }
+}

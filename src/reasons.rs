@@ -1,0 +1,124 @@
+//! Why a stage runs, and what differs between two keys, in words: the only place that has these words.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::plan::MissReason;
+use base::changes::{Change, How, Part};
+
+impl fmt::Display for MissReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::New => f.write_str("never run here"),
+            Self::Changed(changes) => f.write_str(&changes.iter().map(change).collect::<Vec<_>>().join("; ")),
+            Self::Waits(stage) => write!(f, "waits for {stage}"),
+            Self::NotHere => f.write_str("not imported here yet"),
+            Self::Dropped(output) => write!(f, "the bytes of `{output}` were dropped and are needed"),
+            Self::Damaged(output) => write!(f, "the bytes of `{output}` were damaged and are needed"),
+        }
+    }
+}
+
+/// A reason as `--json` writes it: each change is a text.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Written<'a> {
+    New,
+    Changed(Vec<String>),
+    Waits(&'a str),
+    NotHere,
+    Dropped(&'a str),
+    Damaged(&'a str),
+}
+
+impl Serialize for MissReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let written = match self {
+            Self::New => Written::New,
+            Self::Changed(changes) => Written::Changed(changes.iter().map(change).collect()),
+            Self::Waits(stage) => Written::Waits(stage),
+            Self::NotHere => Written::NotHere,
+            Self::Dropped(output) => Written::Dropped(output),
+            Self::Damaged(output) => Written::Damaged(output),
+        };
+        written.serialize(serializer)
+    }
+}
+
+/// Returns a change in words: `lr: 0.1 → 0.2`.
+pub fn change(Change { part, how }: &Change) -> String {
+    let part = match part {
+        Part::Kind => "kind".to_owned(),
+        Part::Version(kind) => format!("version of {kind}"),
+        Part::Parameter(path) => path.clone(),
+        Part::Policy(name) => format!("policy.{name}"),
+        Part::Input(role) => format!("input {role}"),
+    };
+    match how {
+        How::To(old, new) => format!("{part}: {old} → {new}"),
+        How::New(Some(new)) => format!("{part}: {new} is new"),
+        How::New(None) => format!("{part} is new"),
+        How::Gone => format!("{part} is gone"),
+        How::Changed => format!("{part} changed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn to(old: &str, new: &str) -> How {
+        How::To(old.into(), new.into())
+    }
+
+    fn lr(how: How) -> Change {
+        Change { part: Part::Parameter("lr".into()), how }
+    }
+
+    #[test]
+    fn every_reason_has_its_words_and_its_json() {
+        let changed = vec![lr(to("0.1", "0.2")), Change { part: Part::Input("ema".into()), how: How::Gone }];
+        for (reason, words, json) in [
+            (MissReason::New, "never run here", r#""new""#),
+            (
+                MissReason::Changed(changed),
+                "lr: 0.1 → 0.2; input ema is gone",
+                r#"{"changed":["lr: 0.1 → 0.2","input ema is gone"]}"#,
+            ),
+            (MissReason::Waits("fig3/trunk@1".into()), "waits for fig3/trunk@1", r#"{"waits":"fig3/trunk@1"}"#),
+            (MissReason::NotHere, "not imported here yet", r#""not_here""#),
+            (
+                MissReason::Dropped("weights".into()),
+                "the bytes of `weights` were dropped and are needed",
+                r#"{"dropped":"weights"}"#,
+            ),
+            (
+                MissReason::Damaged("weights".into()),
+                "the bytes of `weights` were damaged and are needed",
+                r#"{"damaged":"weights"}"#,
+            ),
+        ] {
+            assert_eq!(reason.to_string(), words);
+            assert_eq!(serde_json::to_string(&reason).unwrap(), json);
+        }
+    }
+
+    #[test]
+    fn every_part_and_every_way_to_differ_has_its_words() {
+        let part = |part| Change { part, how: to("1", "2") };
+        for (of, words) in [
+            (part(Part::Kind), "kind: 1 → 2"),
+            (part(Part::Version("train".into())), "version of train: 1 → 2"),
+            (part(Part::Parameter("model.width".into())), "model.width: 1 → 2"),
+            (part(Part::Policy("threads".into())), "policy.threads: 1 → 2"),
+            (part(Part::Input("weights".into())), "input weights: 1 → 2"),
+            (lr(How::New(Some("0.1".into()))), "lr: 0.1 is new"),
+            (lr(How::New(None)), "lr is new"),
+            (lr(How::Gone), "lr is gone"),
+            (lr(How::Changed), "lr changed"),
+        ] {
+            assert_eq!(change(&of), words);
+        }
+    }
+}
