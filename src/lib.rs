@@ -19,5 +19,8 @@ pub mod stages;
 pub mod stress;
 pub mod verify;
 
+// A checkout, and what every command needs of it.
+pub mod project;
+
 // Arguments, terminal, exit codes.
 pub mod cli;

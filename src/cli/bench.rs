@@ -5,12 +5,11 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::format::{columns, percent, short};
-use super::make::planned;
 use super::parse::whole;
-use super::select::{Variant, select};
+use super::share::store_or_none;
 use super::ui::Ui;
-use super::{ExitCode, Failure, Global};
 use crate::bench::{Measured, repeated, storage};
+use crate::project::{ExitCode, Failure, Project, Variant};
 use crate::stages::{Device, describe};
 use base::work::{ModelName, Policy, Precision};
 use store::StoreError;
@@ -105,7 +104,7 @@ impl Bench {
     ///
     /// # Errors
     /// If a size makes no sense, or something that is needed is missing.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let mut all = Vec::new();
         let budget = self.seconds;
         let mut done = |measured: Measured| {
@@ -114,10 +113,10 @@ impl Bench {
         };
         self.learning(budget, &mut done)?;
         if self.wants(What::Store) {
-            stored(global, budget)?.into_iter().for_each(&mut done);
+            stored(project, budget)?.into_iter().for_each(&mut done);
         }
         if self.wants(What::Plan) {
-            done(plan(global, budget, ui)?);
+            done(plan(project, budget, ui)?);
         }
         let machine = describe(&self.device, Policy::Native).unwrap_or_else(|reason| reason);
         if self.json {
@@ -218,9 +217,9 @@ impl Bench {
 }
 
 /// On the disk of the cache; nothing is left there.
-fn stored(global: &Global, budget: Duration) -> Result<Vec<Measured>, Failure> {
+fn stored(project: &Project, budget: Duration) -> Result<Vec<Measured>, Failure> {
     let name = format!("bench-{}", std::process::id());
-    let folder = match global.store() {
+    let folder = match project.store() {
         Ok(store) => store.root().join("tmp").join(name),
         // None is made for this: beside where it would be is the same disk.
         Err(StoreError::NoStore(root)) => root.with_file_name(format!(".wdpipe-{name}")),
@@ -233,14 +232,14 @@ fn stored(global: &Global, budget: Duration) -> Result<Vec<Measured>, Failure> {
 }
 
 /// Every pipeline at the paper's scale, against the cache.
-fn plan(global: &Global, budget: Duration, ui: &Ui) -> Result<Measured, Failure> {
-    let store = global.store_or_none(ui)?;
+fn plan(project: &Project, budget: Duration, ui: &Ui) -> Result<Measured, Failure> {
+    let store = store_or_none(project, ui)?;
     let variant = Variant { profile: "paper".to_owned(), set: Vec::new() };
     let mut stages = 0;
     let seconds = repeated(budget, || {
-        let selection = select(global, &variant, &[])?;
+        let selection = project.select(&variant, &[])?;
         stages = selection.graph.stages.len();
-        planned(&selection, &store).map(|_| 1)
+        selection.plan(&store).map(|_| 1)
     })?;
     Ok(Measured::new("plan of the paper's profile", (stages as f64, "stages"), 0.0, seconds))
 }

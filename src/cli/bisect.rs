@@ -2,14 +2,14 @@
 
 use clap::Args;
 
-use super::closures::{Extent, Loaded, Operands};
 use super::format::{columns, count, plain, short};
+use super::operands::OperandArgs;
 use super::ui::Ui;
-use super::{Failure, Global};
 use crate::differ::Side;
 use crate::differ::bisect::{Bisection, FirstTensor, InputChange, Parting, bisect};
 use crate::differ::distance::Distance;
 use crate::differ::tensor::tensor_of;
+use crate::project::{Extent, Failure, Loaded, Project};
 use base::digest::ObjectDigest;
 
 /// So many partings are enough for people; -v prints all.
@@ -32,7 +32,7 @@ const PARTINGS: usize = 4;
 )]
 pub struct Bisect {
     #[command(flatten)]
-    operands: Operands,
+    operands: OperandArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -43,8 +43,8 @@ impl Bisect {
     ///
     /// # Errors
     /// If a side cannot be loaded or has no training; without a message if runs part.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let sides = self.operands.load(global, Extent::Known)?;
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
+        let sides = self.operands.load(project, Extent::Known)?;
         for side in &sides {
             if !side.closure.members.iter().any(|member| member.record.parts.kind == "train") {
                 let message = format!("behind `{}` is no training that was made", side.title);

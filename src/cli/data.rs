@@ -8,15 +8,12 @@ use std::sync::atomic::Ordering;
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::environment::brought;
+use super::environment::{brought, sign_import};
 use super::explain::computed;
 use super::format::{bytes, columns, date};
 use super::signals::cancel_on_interrupt;
-use super::signing::sign_import;
 use super::ui::Ui;
-use super::{ExitCode, Failure, Global};
-use crate::engine::Import as Imports;
-use base::record::{Output, Record};
+use crate::project::{Before, ExitCode, Failure, ImportedData, Project, imported_data, record_data};
 use base::work::Source;
 use learn::data::{BASE_URL, FetchError, Imported, Options, archive, fetch, import, known_content};
 use store::Store;
@@ -71,17 +68,17 @@ impl Data {
     ///
     /// # Errors
     /// If the data is not what it should be, or cannot be read, downloaded or stored.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         match self {
-            Self::Import(command) => take(global, &command.path, ui),
-            Self::Fetch(command) => command.run(global, ui),
-            Self::List(command) => command.run(&global.store()?, ui),
+            Self::Import(command) => take(project, &command.path, ui),
+            Self::Fetch(command) => command.run(project, ui),
+            Self::List(command) => command.run(&project.store()?, ui),
         }
     }
 }
 
 impl Fetch {
-    fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+    fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let source = match self.name {
             Remote::Cifar10 => Source::Cifar10,
             Remote::Cifar100 => Source::Cifar100,
@@ -89,7 +86,7 @@ impl Fetch {
         let Some(archive) = archive(source) else { return Ok(()) };
         let folder = match &self.folder {
             Some(folder) => folder.clone(),
-            None => global.store_to_fill()?.root().join("downloads"),
+            None => project.store_to_fill()?.root().join("downloads"),
         };
         let proxy = ureq::Proxy::try_from_env();
         let options = Options { base_url: self.from.clone(), proxy, ..Options::default() };
@@ -115,12 +112,12 @@ impl Fetch {
         if cancel.load(Ordering::Relaxed) {
             return Err(crate::engine::EngineError::Interrupted.into());
         }
-        take(global, &path, ui)
+        take(project, &path, ui)
     }
 }
 
 /// Imports a folder or archive and records it.
-fn take(global: &Global, path: &std::path::Path, ui: &Ui) -> Result<(), Failure> {
+fn take(project: &Project, path: &std::path::Path, ui: &Ui) -> Result<(), Failure> {
     let started = std::time::Instant::now();
     let imported = import(path).map_err(|error| {
         advice::converter(&error).into_iter().for_each(|program| ui.answer(&program));
@@ -128,32 +125,21 @@ fn take(global: &Global, path: &std::path::Path, ui: &Ui) -> Result<(), Failure>
     })?;
     let (warns, worth) = advice::worth(&imported);
     let Imported { source, train, test, .. } = imported;
-    let store = global.store_to_fill()?;
-    let store_images = |name: &str, images: &learn::data::Images| -> Result<Output, Failure> {
-        let content = images.to_bytes().map_err(|error| Failure::new(ExitCode::Failed, error.to_string(), ""))?;
-        let object = store.put(&content)?;
-        Ok(Output { name: name.to_owned(), object, bytes: content.len() as u64, inline: None })
+    let store = project.store_to_fill()?;
+    let bytes = |images: &learn::data::Images| {
+        images.to_bytes().map_err(|error| Failure::new(ExitCode::Failed, error.to_string(), ""))
     };
-    let outputs = vec![store_images("train", &train)?, store_images("test", &test)?];
-    let record = Record {
-        parts: Imports::Data(source).parts(),
-        outputs,
-        tensors: Vec::new(),
-        provenance: brought(format!("data/{}", source.name()), started),
-    };
-    let key = record.parts.key();
-    let before = store.records(&key)?;
-    if let Some((_, same)) = before.iter().find(|(_, other)| other.same_outputs(&record)) {
-        ui.say(&format!("{} was imported already, on {}", source.name(), date(same.provenance.finished)));
-    } else if !before.is_empty() {
-        ui.warn(&format!(
+    let provenance = brought(format!("data/{}", source.name()), started);
+    let ImportedData { digest, before } = record_data(&store, source, [&bytes(&train)?, &bytes(&test)?], provenance)?;
+    match before {
+        Before::Nothing => {}
+        Before::Same(when) => ui.say(&format!("{} was imported already, on {}", source.name(), date(when))),
+        Before::Other => ui.warn(&format!(
             "{} was imported before with other bytes; from now on this import is used, and what was computed \
              from the other stays cached",
             source.name()
-        ));
+        )),
     }
-    // Recorded again, so that the newest import is the one that is used.
-    let digest = store.publish_newest(record)?;
     sign_import(&store, digest, ui)?;
     let (train, test) = (train.len(), test.len());
     ui.say(&format!("imported {}: {train} training and {test} test images", source.name()));
@@ -170,7 +156,7 @@ impl List {
         let mut rows = Vec::new();
         let mut objects = Vec::new();
         for source in [Source::Cifar10, Source::Cifar100] {
-            let record = store.record(&Imports::Data(source).parts().key())?;
+            let record = imported_data(store, source)?;
             let size = record.as_ref().map(|record| record.outputs.iter().map(|output| output.bytes).sum::<u64>());
             let known = record.as_ref().and_then(|record| {
                 let objects = record.outputs.iter().map(|output| output.object.to_string());

@@ -2,11 +2,11 @@
 
 use clap::Args;
 
-use super::closures::{Extent, Loaded, Operands};
 use super::format::{columns, count, percent, plain, short};
+use super::operands::OperandArgs;
 use super::ui::Ui;
-use super::{Failure, Global};
 use crate::differ::{Cause, CurveChange, Difference, Family, FigureChange, Moved, Side, Unequal, diff};
+use crate::project::{Extent, Failure, Loaded, Project};
 
 /// So many lines of a kind are enough for people; -v prints all.
 const LINES: usize = 8;
@@ -28,7 +28,7 @@ const NAMES: usize = 4;
 )]
 pub struct Diff {
     #[command(flatten)]
-    operands: Operands,
+    operands: OperandArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -39,8 +39,8 @@ impl Diff {
     ///
     /// # Errors
     /// If a side cannot be loaded; without a message if they differ.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let [a, b] = self.operands.load(global, Extent::Whole)?;
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
+        let [a, b] = self.operands.load(project, Extent::Whole)?;
         let side = |side| if side == Side::A { &a } else { &b };
         let difference = diff(&a.closure, &b.closure, &|at, output| side(at).bytes(&output.object));
         if self.json {

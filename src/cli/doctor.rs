@@ -4,13 +4,11 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::check::{Checked, check};
 use super::format::{columns, count};
 use super::share;
 use super::ui::Ui;
-use super::{ExitCode, Failure, Global};
-use crate::engine::{Import, Indifferent, Resolver};
-use crate::graph::Graph;
+use crate::engine::Import;
+use crate::project::{CheckedPipelines, ExitCode, Failure, Project, is_imported};
 use crate::stages::{self, Device};
 use base::work::{Policy, Source};
 use store::{Store, StoreError};
@@ -36,7 +34,7 @@ impl Doctor {
     ///
     /// # Errors
     /// If something is missing that `make fig3` in the smoke profile needs.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let mut findings = Vec::new();
         let mut found = |name, result: Result<String, String>| {
             let fine = result.is_ok();
@@ -53,9 +51,9 @@ impl Doctor {
         if !ignored.is_empty() {
             found("variables", Ok(format!("set, and ignored so that results repeat: {}", ignored.join(", "))));
         }
-        found("pipelines", pipelines(global));
-        let store = global.store();
-        found("cache", cache(&global.cache, &store));
+        found("pipelines", pipelines(project));
+        let store = project.store();
+        found("cache", cache(&project.cache, &store));
         if let Ok(store) = &store {
             for finding in store.sharing()? {
                 let text = share::lines(std::slice::from_ref(&finding)).join(": ").replace(":   ", ": ");
@@ -63,9 +61,9 @@ impl Doctor {
             }
             for source in [Source::Cifar10, Source::Cifar100] {
                 // Data that was not imported is no fault: the smoke profile needs none.
-                let text = match Resolver::new(store, &Graph::default(), &Indifferent).imported(Import::Data(source)) {
-                    Ok(_) => "imported".to_owned(),
-                    Err(_) => format!("not here; `wdpipe data fetch {0}` or `data import` brings it", source.name()),
+                let text = match is_imported(store, Import::Data(source)) {
+                    true => "imported".to_owned(),
+                    false => format!("not here; `wdpipe data fetch {0}` or `data import` brings it", source.name()),
                 };
                 found(source.name(), Ok(text));
             }
@@ -88,10 +86,12 @@ impl Doctor {
     }
 }
 
-fn pipelines(global: &Global) -> Result<String, String> {
-    let Checked { mistakes, pipelines, .. } = check(global).map_err(|failure| failure.message)?;
+fn pipelines(project: &Project) -> Result<String, String> {
+    let CheckedPipelines { mistakes, pipelines, .. } = project.check().map_err(|failure| failure.message)?;
     match &mistakes[..] {
-        [] => Ok(format!("{} in {}, right in every profile", count(pipelines, "pipeline"), global.pipelines.display())),
+        [] => {
+            Ok(format!("{} in {}, right in every profile", count(pipelines, "pipeline"), project.pipelines.display()))
+        }
         [first, ..] => Err(format!("{first} ({}: `wdpipe check` lists them)", count(mistakes.len(), "mistake"))),
     }
 }

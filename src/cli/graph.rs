@@ -5,11 +5,10 @@ use std::fmt::Write;
 
 use clap::{Args, ValueEnum};
 
+use super::arguments::VariantArgs;
 use super::format::columns;
-use super::select::{Selection, Variant, select};
-use super::status::family;
 use super::ui::Ui;
-use super::{Failure, Global};
+use crate::project::{Failure, Project, Selection, family};
 
 /// Shows the stages behind a target and what each reads.
 #[derive(Debug, Args)]
@@ -18,7 +17,7 @@ pub struct GraphCommand {
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
     #[command(flatten)]
-    variant: Variant,
+    variant: VariantArgs,
     /// text: one line for stages that differ in sweep values only; dot: for Graphviz; json: every stage.
     #[arg(long, value_enum, default_value_t = Form::Text)]
     format: Form,
@@ -36,8 +35,8 @@ impl GraphCommand {
     ///
     /// # Errors
     /// If a pipeline or target is wrong.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let selection = select(global, &self.variant, &self.targets)?;
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
+        let selection = project.select(&self.variant.to_variant(), &self.targets)?;
         ui.answer(
             match self.format {
                 Form::Text => text(&selection),
@@ -52,10 +51,9 @@ impl GraphCommand {
 
 /// Stages of one name: kind, how many, and the names that they read from.
 fn families(selection: &Selection) -> Vec<(String, &'static str, usize, BTreeSet<String>)> {
-    let closure = selection.graph.closure(&selection.targets);
     let mut index: BTreeMap<String, usize> = BTreeMap::new();
     let mut families: Vec<(String, &'static str, usize, BTreeSet<String>)> = Vec::new();
-    for (stage, _) in selection.graph.stages.iter().zip(&closure).filter(|(_, needed)| **needed) {
+    for stage in selection.stages() {
         let name = family(&stage.name).to_owned();
         let at = *index.entry(name.clone()).or_insert_with(|| {
             families.push((name.clone(), stage.work.kind(), 0, BTreeSet::new()));
@@ -89,8 +87,7 @@ fn dot(selection: &Selection) -> String {
 }
 
 fn json(selection: &Selection) -> String {
-    let closure = selection.graph.closure(&selection.targets);
-    let stages = selection.graph.stages.iter().zip(&closure).filter(|(_, needed)| **needed).map(|(stage, _)| {
+    let stages = selection.stages().map(|stage| {
         let input = |input: &crate::graph::Input| {
             serde_json::json!({ "role": input.role, "stage": selection.graph.stages[input.stage].name, "output": input.output })
         };

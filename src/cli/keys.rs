@@ -4,14 +4,11 @@ use std::collections::BTreeSet;
 
 use clap::{Args, Subcommand};
 
-use super::environment::who;
+use super::arguments::VariantArgs;
+use super::environment::{keyring, signer, wanted_key, who};
 use super::format::{columns, count, shown};
-use super::select::{Variant, select};
-use super::signing::{keyring, sign, signing_key, trusted_name, wanted};
 use super::ui::Ui;
-use super::{ExitCode, Failure, Global};
-use crate::engine::{Import, Resolver};
-use crate::plan::Knowledge;
+use crate::project::{ExitCode, Failure, Project, Signable, sign, trusted_name};
 use store::sign::{KeyName, PublicKey, Trust};
 
 /// Keys that sign results: your own, and those that the project trusts.
@@ -80,7 +77,7 @@ pub struct Sign {
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<String>,
     #[command(flatten)]
-    variant: Variant,
+    variant: VariantArgs,
     /// Sign what others computed too: you vouch for it.
     #[arg(long)]
     all: bool,
@@ -91,12 +88,12 @@ impl Keys {
     ///
     /// # Errors
     /// If a key or file cannot be read or written, or what was asked for makes no sense.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         match self {
             Self::Generate(command) => command.run(ui),
-            Self::List(command) => command.run(global, ui),
+            Self::List(command) => command.run(project, ui),
             Self::Trust(TrustKey { name, public }) => {
-                let (file, shown) = (&global.trust, global.trust.display());
+                let (file, shown) = (&project.trust, project.trust.display());
                 match Trust::add(file, name, public)? {
                     true => ui.say(&format!("{shown} trusts `{name}`; its signatures count from now on")),
                     false => ui.say(&format!("{shown} trusts `{name}` already")),
@@ -104,14 +101,14 @@ impl Keys {
                 Ok(())
             }
             Self::Revoke(Revoke { name, reason }) => {
-                let (file, shown) = (&global.trust, global.trust.display());
+                let (file, shown) = (&project.trust, project.trust.display());
                 match Trust::revoke(file, name, reason)? {
                     true => ui.say(&format!("{shown} trusts `{name}` no more; none of its signatures counts")),
                     false => ui.say(&format!("`{name}` is revoked in {shown} already")),
                 }
                 Ok(())
             }
-            Self::Sign(command) => command.run(global, ui),
+            Self::Sign(command) => command.run(project, ui),
         }
     }
 }
@@ -123,7 +120,7 @@ impl Generate {
             return Err(Failure::new(ExitCode::Missing, message, "name a folder with WDPIPE_KEYS=DIR"));
         };
         let public = keyring.generate(&self.name)?;
-        let name = trusted_name(&self.name);
+        let name = trusted_name(&self.name, &who());
         ui.answer(&public.to_string());
         ui.say(&format!("the secret part lies in {}: keep it to yourself", keyring.path(&self.name).display()));
         ui.say(&format!("others, and your own project, trust it with\n  `wdpipe keys trust {name} {public}`"));
@@ -132,12 +129,12 @@ impl Generate {
 }
 
 impl List {
-    fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let (keyring, trust) = (keyring(), Trust::load(&global.trust)?);
+    fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
+        let (keyring, trust) = (keyring(), Trust::load(&project.trust)?);
         let mut own = Vec::new();
         let mut signs = None;
         if let Some(keyring) = &keyring {
-            signs = keyring.chosen(wanted()?.as_ref())?;
+            signs = keyring.chosen(wanted_key()?.as_ref())?;
             for name in keyring.names()? {
                 let public = keyring.load(&name)?.public();
                 own.push((public, keyring.path(&name), signs.as_ref() == Some(&name), name));
@@ -154,7 +151,7 @@ impl List {
             let object = serde_json::json!({
                 "own": own.collect::<Vec<_>>(),
                 "trust": {
-                    "file": shown(&global.trust), "use": policy.using.name(), "import": policy.import.name(),
+                    "file": shown(&project.trust), "use": policy.using.name(), "import": policy.import.name(),
                     "keys": keys.collect::<Vec<_>>(),
                 },
             });
@@ -172,7 +169,7 @@ impl List {
         if !own.is_empty() && signs.is_none() {
             ui.answer("  none of them signs: say which with WDPIPE_KEY=NAME");
         }
-        let (file, using, import) = (global.trust.display(), policy.using.name(), policy.import.name());
+        let (file, using, import) = (project.trust.display(), policy.using.name(), policy.import.name());
         ui.answer(&format!("{} in {file} (use: {using}, import: {import})", count(trust.keys().len(), "key")));
         let rows = trust.keys().iter().map(|key| {
             let standing = key.revoked.as_ref().map_or("trusted".to_owned(), |reason| format!("revoked: {reason}"));
@@ -184,52 +181,22 @@ impl List {
 }
 
 impl Sign {
-    fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let selection = select(global, &self.variant, &self.targets)?;
-        let Some((name, secret)) = signing_key()? else {
+    fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
+        let selection = project.select(&self.variant.to_variant(), &self.targets)?;
+        let Some(signer) = signer()? else {
             let hint = "`wdpipe keys generate` makes one; of several, WDPIPE_KEY=NAME chooses";
             return Err(Failure::new(ExitCode::Missing, "there is no key to sign with", hint));
         };
-        let store = global.store()?;
-        // The policy refuses what is unsigned, which is just what is to be signed.
-        let preference = selection.preference.lenient();
-        let resolver = Resolver::new(&store, &selection.graph, &preference);
-        let needed = selection.graph.closure(&selection.targets);
-        let knowledge = resolver.outlook(&needed)?;
-        let (public, me) = (secret.public(), who());
-        let [mut signed, mut own, mut others] = [const { BTreeSet::new() }; 3];
-        let mut claimed = 0;
-        for (id, stage) in selection.graph.stages.iter().enumerate().filter(|(id, _)| needed[*id]) {
-            let mut all_used = Vec::new();
-            if let Knowledge::Known { key, outline, .. } = &knowledge[id] {
-                all_used.push((*key, outline.digest));
-            }
-            // Also an import that nothing was made from yet: a policy may want it signed first.
-            if let Some(import) = Import::of(&stage.work) {
-                all_used.extend(resolver.imported(import).ok().map(|brought| (import.parts().key(), brought.digest)));
-            }
-            for (key, used) in all_used {
-                for (digest, record) in store.records(&key)? {
-                    let says_so = record.provenance.who == me;
-                    let mine = says_so && store.is_made_here(&key, &digest)?;
-                    if store.signers(&digest)?.contains(&public) {
-                        signed.insert(digest);
-                    } else if mine {
-                        own.insert(digest);
-                    } else if digest == used {
-                        // Another outcome of somebody else's, which is not used, is not for this user to vouch for.
-                        claimed += usize::from(others.insert(digest) && says_so);
-                    }
-                }
-            }
-        }
+        let store = project.store()?;
+        let (name, me) = (&signer.name, who());
+        let Signable { signed, own, others, claimed } = selection.signable(&store, &signer.key.public(), &me)?;
         let left = if self.all { 0 } else { others.len() };
         let chosen: BTreeSet<_> = if self.all { own.union(&others).copied().collect() } else { own };
         if chosen.is_empty() {
             ui.say(&format!("nothing to sign; {} signed already with `{name}`", count(signed.len(), "record")));
         } else {
             let total = chosen.len();
-            sign(&store, chosen, &secret)?;
+            sign(&store, chosen, &signer)?;
             ui.say(&format!("signed {} with `{name}`; {} signed already", count(total, "record"), signed.len()));
         }
         if self.all && !others.is_empty() {

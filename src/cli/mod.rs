@@ -1,55 +1,45 @@
 //! The command line: arguments in, one command's function, an exit code out.
 
-mod admit;
 mod advice;
 mod archive;
+mod arguments;
 mod audit;
 mod bench;
 mod bisect;
 mod cache;
 mod check;
-mod closures;
 mod compare;
 mod data;
 mod diff;
 mod doctor;
 mod dry;
 mod environment;
-mod estimates;
 mod exchange;
 mod explain;
-mod export;
-mod failure;
-mod folder;
 #[cfg(test)]
 #[cfg(all(feature = "torch", target_arch = "x86_64"))]
 mod forged;
 mod format;
 mod graph;
-mod judged;
 mod keys;
 mod lock;
 mod make;
 mod narrow;
 mod new;
-mod parameters;
+mod operands;
 mod parse;
-mod prefer;
+mod planned;
 mod progress;
-mod published;
 mod remote;
 mod report;
-mod select;
 mod selftest;
 mod share;
 mod show;
 mod signals;
-mod signing;
 mod statistics;
 mod status;
 mod stress;
 mod ui;
-mod variant;
 mod verify;
 mod whois;
 
@@ -59,15 +49,24 @@ use std::path::PathBuf;
 use clap::builder::Resettable;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::project::{ExitCode, Project};
 use advice::InForce;
-pub use failure::{ExitCode, Failure};
 use ui::Ui;
+
+/// The program's exit codes, for `--help`.
+const CODES: &str = "Exit codes:
+  0  all is well
+  1  a stage or check failed; what was compared differs
+  2  the command line, a pipeline or a --set is wrong
+  3  something is missing: a data set, libtorch, a device, the evidence for a check
+  4  the cache or another folder cannot be read or written, or is damaged
+  130  interrupted; what was finished is kept";
 
 /// Regenerates the figures of "Why Do We Need Weight Decay for Overparameterized Deep Networks?" by real
 /// training. Every stage's outputs are cached by what they were computed from: only what is new or
 /// changed runs.
 #[derive(Debug, Parser)]
-#[command(name = "wdpipe", version, max_term_width = 100, after_help = failure::CODES)]
+#[command(name = "wdpipe", version, max_term_width = 100, after_help = CODES)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -77,7 +76,7 @@ struct Cli {
 
 /// What every command knows.
 #[derive(Debug, Clone, Args)]
-pub struct Global {
+struct Global {
     /// The store: objects, records and their index.
     #[arg(
         long,
@@ -171,6 +170,19 @@ enum Command {
     Doctor(doctor::Doctor),
 }
 
+impl Global {
+    fn project(&self) -> Project {
+        Project {
+            cache: self.cache.clone(),
+            reports: self.reports.clone(),
+            pipelines: self.pipelines.clone(),
+            trust: self.trust.clone(),
+            remotes: self.remotes.clone(),
+            private: environment::private_cache(),
+        }
+    }
+}
+
 /// Runs the program with its arguments (the first is its name), and ends it with its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ! {
     signals::install();
@@ -190,33 +202,34 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return ui::usage(&error),
     };
     let ui = Ui::new(cli.global.quiet, cli.global.verbose, in_force);
+    let project = &cli.global.project();
     let result = match &cli.command {
-        Command::Make(command) => command.run(&cli.global, &ui),
-        Command::Status(command) => command.run(&cli.global, &ui),
-        Command::Explain(command) => command.run(&cli.global, &ui),
-        Command::New(command) => command.run(&cli.global, &ui),
-        Command::Report(command) => command.run(&cli.global, &ui),
-        Command::Lock(command) => command.run(&cli.global, &ui),
-        Command::Verify(command) => command.run(&cli.global, &ui),
-        Command::Audit(command) => command.run(&cli.global, &ui),
-        Command::Whois(command) => command.run(&cli.global, &ui),
-        Command::Compare(command) => command.run(&cli.global, &ui),
-        Command::Diff(command) => command.run(&cli.global, &ui),
-        Command::Bisect(command) => command.run(&cli.global, &ui),
-        Command::Check(command) => command.run(&cli.global, &ui),
-        Command::Graph(command) => command.run(&cli.global, &ui),
-        Command::Show(command) => command.run(&cli.global, &ui),
-        Command::Export(command) => command.run(&cli.global, &ui),
-        Command::Import(command) => command.run(&cli.global, &ui),
-        Command::Push(command) => command.run(&cli.global, &ui),
-        Command::Pull(command) => command.run(&cli.global, &ui),
-        Command::Remote(command) => command.run(&cli.global, &ui),
-        Command::Cache(command) => command.run(&cli.global, &ui),
-        Command::Keys(command) => command.run(&cli.global, &ui),
-        Command::Data(command) => command.run(&cli.global, &ui),
+        Command::Make(command) => command.run(project, &ui),
+        Command::Status(command) => command.run(project, &ui),
+        Command::Explain(command) => command.run(project, &ui),
+        Command::New(command) => command.run(project, &ui),
+        Command::Report(command) => command.run(project, &ui),
+        Command::Lock(command) => command.run(project, &ui),
+        Command::Verify(command) => command.run(project, &ui),
+        Command::Audit(command) => command.run(project, &ui),
+        Command::Whois(command) => command.run(project, &ui),
+        Command::Compare(command) => command.run(project, &ui),
+        Command::Diff(command) => command.run(project, &ui),
+        Command::Bisect(command) => command.run(project, &ui),
+        Command::Check(command) => command.run(project, &ui),
+        Command::Graph(command) => command.run(project, &ui),
+        Command::Show(command) => command.run(project, &ui),
+        Command::Export(command) => command.run(project, &ui),
+        Command::Import(command) => command.run(project, &ui),
+        Command::Push(command) => command.run(project, &ui),
+        Command::Pull(command) => command.run(project, &ui),
+        Command::Remote(command) => command.run(project, &ui),
+        Command::Cache(command) => command.run(project, &ui),
+        Command::Keys(command) => command.run(project, &ui),
+        Command::Data(command) => command.run(project, &ui),
         Command::Selftest(command) => command.run(&ui),
-        Command::Bench(command) => command.run(&cli.global, &ui),
-        Command::Doctor(command) => command.run(&cli.global, &ui),
+        Command::Bench(command) => command.run(project, &ui),
+        Command::Doctor(command) => command.run(project, &ui),
     };
     // What went wrong first decides how the program ends.
     let failures = [result, ui.finish()].into_iter().filter_map(Result::err);

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::parse::whole;
 use super::statistics::Statistics;
 use super::ui::Ui;
-use super::{ExitCode, Failure};
+use crate::project::{ExitCode, Failure};
 
 /// Checks the numbers: against PyTorch, estimators against exact values, and what tests over seeds can show.
 #[derive(Debug, Subcommand)]

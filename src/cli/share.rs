@@ -1,14 +1,13 @@
 //! `wdpipe cache share`, and what is said of a store that several accounts use.
 
-use std::env;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::format::count;
 use super::ui::Ui;
-use super::{ExitCode, Failure, Global};
-use store::{Finding, Options, Shared, Store, StoreError};
+use crate::project::{ExitCode, Failure, Project};
+use store::{Finding, Shared, Store, StoreError};
 
 /// Makes a cache that a group uses together, or mends one.
 ///
@@ -64,44 +63,18 @@ impl Share {
     }
 }
 
-impl Global {
-    /// The cache; it must be there. A slip in its name makes no new one.
-    ///
-    /// # Errors
-    /// As [`Store::existing`].
-    pub(super) fn store(&self) -> Result<Store, StoreError> {
-        Store::existing(&self.cache, &Options { private: private() })
-    }
-
-    /// The cache, to be asked what is known; if there is none, one in which nothing is, and the user is told.
-    ///
-    /// # Errors
-    /// As [`Store::existing`], but for that.
-    pub(super) fn store_or_none(&self, ui: &Ui) -> Result<Store, StoreError> {
-        match self.store() {
-            Err(error @ StoreError::NoStore(_)) => {
-                ui.say(&format!("{error}: nothing is cached"));
-                Ok(Store::absent(&self.cache))
-            }
-            store => store,
+/// Opens the cache to ask what is known; if there is none, one in which nothing is, and the user is told.
+///
+/// # Errors
+/// As [`Store::existing`], but for that.
+pub fn store_or_none(project: &Project, ui: &Ui) -> Result<Store, StoreError> {
+    match project.store() {
+        Err(error @ StoreError::NoStore(_)) => {
+            ui.say(&format!("{error}: nothing is cached"));
+            Ok(Store::absent(&project.cache))
         }
+        store => store,
     }
-
-    /// The cache, for what puts something into it; if there is none, one is made.
-    ///
-    /// # Errors
-    /// As [`Store::open`].
-    pub(super) fn store_to_fill(&self) -> Result<Store, StoreError> {
-        Store::open_with(&self.cache, &Options { private: private() })
-    }
-}
-
-/// Where this account keeps indexes of stores that others write to, as far as the environment tells.
-fn private() -> Option<PathBuf> {
-    let folder = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    // The standard for XDG_CACHE_HOME says that a relative path is to be ignored.
-    let cache = folder("XDG_CACHE_HOME").filter(|path| path.is_absolute());
-    cache.or_else(|| folder("HOME").map(|home| home.join(".cache"))).map(|cache| cache.join("wdpipe"))
 }
 
 /// Says what keeps others, or this account, from using a store.

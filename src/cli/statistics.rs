@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::parse::whole;
 use super::ui::Ui;
-use super::{ExitCode, Failure};
+use crate::project::{ExitCode, Failure};
 use draw::claim::simulate::{Covered, Population, coverage, false_findings, power};
 
 /// Simulates seeds, and says how often intervals cover the mean, how often noise is called a finding, and what is found.

@@ -13,7 +13,7 @@ use super::format::columns;
 use super::parse::whole;
 use super::signals::cancel_on_interrupt;
 use super::ui::Ui;
-use super::{ExitCode, Failure};
+use crate::project::{ExitCode, Failure};
 use crate::stress::{Guarantee, Report, Role, StressError, Task, Trial, stress_test};
 
 /// Tries what a file system guarantees, before a cache is trusted to it.

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
 use super::advice::InForce;
-use super::{ExitCode, Failure};
+use crate::project::{ExitCode, Failure};
 use files::{FsError, Named, Stream};
 
 /// Standard output, as far as anything was written to it.

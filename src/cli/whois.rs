@@ -5,12 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::advice;
-use super::closures::store_of;
 use super::format::{columns, count, date, shown};
 use super::ui::Ui;
-use super::verify::Subject;
-use super::{ExitCode, Failure, Global};
+use crate::project::{ExitCode, Failure, Project, Subject, command};
 use crate::reports::{Place, Settings, bare};
 use crate::verify::Evidence;
 use base::digest::ObjectDigest;
@@ -56,9 +53,9 @@ impl Whois {
     ///
     /// # Errors
     /// If the file cannot be read, or nothing in it says where it is from.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let bytes = files::read(&self.file, LIMIT).map_err(|error| Failure::usage(error.to_string(), ""))?;
-        let locks = locks(global)?;
+        let locks = locks(project)?;
         let hash = ObjectDigest::of(&bytes);
         let mut stamps = find(&bytes);
         // A CSV carries no stamp, but may be the committed one.
@@ -75,8 +72,8 @@ impl Whois {
                 "it was not drawn by wdpipe, or passed through a program that drops what a file says of itself",
             ));
         }
-        let store = store_of(global);
-        let variants = variants(global);
+        let store = project.store_if_any();
+        let variants = variants(project);
         let mut all = Vec::new();
         for stamp in stamps {
             let variant = variants.iter().find(|(_, settings)| settings.key == stamp.key).cloned();
@@ -135,13 +132,13 @@ impl Whois {
                 lock.stages.iter().for_each(|stage| *kinds.entry(&stage.kind).or_default() += 1);
                 let kinds: Vec<_> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
                 row("stages", format!("{}: {}", lock.stages.len(), kinds.join(", ")));
-                row("again", advice::command(&["make", &lock.figure], &lock.profile, &lock.set));
+                row("again", command(&["make", &lock.figure], &lock.profile, &lock.set));
             }
             None => row("lock", "none in the reports folder has this key and root".to_owned()),
         }
         if let (None, Some((place, settings))) = (locked, variant) {
             row("variant", place.path("svg").display().to_string());
-            row("again", advice::command(&["make", &settings.figure], &settings.profile, &settings.set));
+            row("again", command(&["make", &settings.figure], &settings.profile, &settings.set));
         }
         for (name, values) in settings(records) {
             row(&name, values);
@@ -164,10 +161,10 @@ impl Whois {
 }
 
 /// All locks in the reports folder; those that are damaged are passed over: `verify` tells of them.
-fn locks(global: &Global) -> Result<Vec<(Subject, Lock)>, Failure> {
+fn locks(project: &Project) -> Result<Vec<(Subject, Lock)>, Failure> {
     let mut locks = Vec::new();
-    for profile in files::list(&global.reports).unwrap_or_default() {
-        for place in Place::all(&global.reports.join(&profile)).unwrap_or_default() {
+    for profile in files::list(&project.reports).unwrap_or_default() {
+        for place in Place::all(&project.reports.join(&profile)).unwrap_or_default() {
             if let Ok(Some(lock)) = place.lock() {
                 locks.push((Subject { profile: profile.clone(), place }, lock));
             }
@@ -177,9 +174,9 @@ fn locks(global: &Global) -> Result<Vec<(Subject, Lock)>, Failure> {
 }
 
 /// All variants in the reports folder, and how they were made.
-fn variants(global: &Global) -> Vec<(Place, Settings)> {
-    let profiles = files::list(&global.reports).unwrap_or_default();
-    profiles.iter().flat_map(|profile| Settings::all(&global.reports.join(profile)).unwrap_or_default()).collect()
+fn variants(project: &Project) -> Vec<(Place, Settings)> {
+    let profiles = files::list(&project.reports).unwrap_or_default();
+    profiles.iter().flat_map(|profile| Settings::all(&project.reports.join(profile)).unwrap_or_default()).collect()
 }
 
 /// The settings of the training behind a figure: each with all values that it has.

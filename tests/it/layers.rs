@@ -16,7 +16,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("engine", &["cost", "graph", "plan", "stages"]),
     ("bench", &["cost", "stages"]),
     ("verify", &["engine", "reports", "stages"]),
-    ("cli", &["bench", "cost", "differ", "engine", "graph", "plan", "reports", "spec", "stages", "stress", "verify"]),
+    ("project", &["bench", "cost", "engine", "graph", "plan", "reports", "spec", "stages", "verify"]),
+    (
+        "cli",
+        &[
+            "bench", "cost", "differ", "engine", "graph", "plan", "project", "reports", "spec", "stages", "stress",
+            "verify",
+        ],
+    ),
 ];
 
 #[test]
@@ -47,4 +54,45 @@ fn every_use_is_allowed() {
     }
     let listed: BTreeSet<_> = allowed.keys().map(|module| (*module).to_owned()).collect();
     assert_eq!(seen, listed, "the table lists the modules that there are");
+}
+
+/// What the command line leaves to `project`: keys, plans, closures, roots and estimates. `cost` may only describe a GPU.
+const COMPUTED: [&str; 17] = [
+    "Resolver",
+    "Resolved",
+    "KeyParts",
+    "Preference",
+    "Roots::",
+    "Producers",
+    "Estimates",
+    "engine::closure",
+    "engine::closure_root",
+    "engine::known",
+    "engine::make",
+    "engine::policy",
+    "plan::plan",
+    "graph.closure(",
+    "Closure::of",
+    "expand(",
+    "cost::flops",
+];
+
+#[test]
+fn the_command_line_computes_no_key_plan_root_or_estimate() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli");
+    let mut files = 0;
+    for entry in walkdir::WalkDir::new(&folder).into_iter().map(|entry| entry.unwrap()) {
+        if entry.path().extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        files += 1;
+        let text = std::fs::read_to_string(entry.path()).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        for (number, line) in code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            if let Some(name) = COMPUTED.iter().find(|name| line.contains(**name)) {
+                panic!("{}:{}: `{name}` belongs to `project`", entry.path().display(), number + 1);
+            }
+        }
+    }
+    assert!(files > 30, "only {files} files");
 }

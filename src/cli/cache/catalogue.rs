@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use crate::cli::Failure;
 use crate::cli::format::count;
 use crate::cli::ui::Ui;
+use crate::project::Failure;
 use store::Store;
 
 /// Lists what the store holds in a few files, so that others can use its folder through a web server, ssh or a bucket.

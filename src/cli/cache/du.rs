@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use clap::{Args, ValueEnum};
 
 use super::Profiles;
-use super::roots::Roots;
 use crate::cli::format::{bytes, columns, count, plain};
 use crate::cli::parse::whole;
-use crate::cli::status::family;
 use crate::cli::ui::Ui;
-use crate::cli::{Failure, Global};
+use crate::project::family;
+use crate::project::{Failure, Project};
 use base::digest::ObjectDigest;
 use store::{Occupied, Store};
 
@@ -56,11 +55,11 @@ impl Du {
     ///
     /// # Errors
     /// If the store cannot be read or, by figure, a pipeline is wrong.
-    pub fn run(&self, global: &Global, store: &Store, ui: &Ui) -> Result<(), Failure> {
+    pub fn run(&self, project: &Project, store: &Store, ui: &Ui) -> Result<(), Failure> {
         let occupied = store.occupied()?;
         let mut figures: HashMap<ObjectDigest, Vec<String>> = HashMap::new();
         if self.by == By::Figure {
-            for figure in Roots::gather(global, &self.profiles, store)?.figures {
+            for figure in project.roots(&self.profiles.profile, store)?.figures {
                 let name = format!("{} ({})", figure.name, figure.profile);
                 figure.objects.into_iter().for_each(|object| figures.entry(object).or_default().push(name.clone()));
             }

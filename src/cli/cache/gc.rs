@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use clap::Args;
 
 use super::Profiles;
-use super::roots::Roots;
 use crate::cli::environment::now;
 use crate::cli::format::{bytes, columns, count, duration};
 use crate::cli::parse::whole;
 use crate::cli::ui::Ui;
-use crate::cli::{Failure, Global};
+use crate::project::{Failure, Project};
 use store::{GcDone, GcPlan, GcPolicy, Store};
 
 /// Removes objects that nothing current needs. Records stay: they are small, and tell what the bytes were, so that these
@@ -69,8 +68,8 @@ impl Gc {
     ///
     /// # Errors
     /// If it cannot be told what is needed, stages run that may read what would go, or the store cannot be read.
-    pub fn run(&self, global: &Global, store: &Store, ui: &Ui) -> Result<(), Failure> {
-        let roots = Roots::gather(global, &self.profiles, store)?;
+    pub fn run(&self, project: &Project, store: &Store, ui: &Ui) -> Result<(), Failure> {
+        let roots = project.roots(&self.profiles.profile, store)?;
         let policy = GcPolicy {
             keys: roots.keys.into_keys().collect(),
             objects: roots.locked,

@@ -5,17 +5,16 @@ mod check;
 mod du;
 mod gc;
 mod pin;
-mod roots;
 mod stats;
 
 use clap::{Args, Subcommand};
 
 use super::archive::{Export, Import};
-use super::select::plain;
 use super::share::Share;
 use super::stress::{Child, StressTest};
 use super::ui::Ui;
-use super::{Failure, Global};
+use crate::cli::arguments::plain;
+use crate::project::{Failure, Project};
 
 /// Looks after the store.
 #[derive(Debug, Subcommand)]
@@ -50,19 +49,19 @@ impl Cache {
     ///
     /// # Errors
     /// If the store cannot be read, or is damaged.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let store = || global.store();
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
+        let store = || project.store();
         match self {
-            Self::Stats(command) => command.run(global, &store()?, ui),
-            Self::Du(command) => command.run(global, &store()?, ui),
-            Self::Check(command) => command.run(global, &store()?, ui),
-            Self::Gc(command) => command.run(global, &store()?, ui),
-            Self::Pin(command) => command.run(global, &store()?, ui),
+            Self::Stats(command) => command.run(project, &store()?, ui),
+            Self::Du(command) => command.run(project, &store()?, ui),
+            Self::Check(command) => command.run(project, &store()?, ui),
+            Self::Gc(command) => command.run(project, &store()?, ui),
+            Self::Pin(command) => command.run(project, &store()?, ui),
             Self::Unpin(command) => command.run(&store()?, ui),
             Self::Pins(command) => command.run(&store()?, ui),
             Self::Catalogue(command) => command.run(&store()?, ui),
-            Self::Export(command) => command.run(global, &store()?, ui),
-            Self::Import(command) => command.run(global, ui),
+            Self::Export(command) => command.run(project, &store()?, ui),
+            Self::Import(command) => command.run(project, ui),
             Self::Share(command) => command.run(ui),
             Self::StressTest(command) => command.run(ui),
             Self::StressChild(command) => command.run(ui),

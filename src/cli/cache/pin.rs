@@ -4,18 +4,13 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 
+use crate::cli::arguments::VariantArgs;
 use crate::cli::environment::{now, who};
 use crate::cli::format::{bytes, columns, count, date, plain};
-use crate::cli::select::{Variant, select};
 use crate::cli::ui::Ui;
-use crate::cli::{ExitCode, Failure, Global};
-use crate::engine::{self, Resolver};
-use base::closure::Closure;
+use crate::project::{ExitCode, Failure, Project, is_hex};
 use base::digest::{ObjectDigest, StageKey};
 use store::{PinName, Store};
-
-/// Fewer digits of a hash are taken for a name.
-const DIGITS: usize = 8;
 
 /// Keeps a figure, a stage or an object, with all that is behind it, whatever `cache gc` is asked for.
 ///
@@ -33,7 +28,7 @@ pub struct Pin {
     #[arg(long, value_name = "NAME")]
     name: Option<PinName>,
     #[command(flatten)]
-    variant: Variant,
+    variant: VariantArgs,
 }
 
 /// Removes a pin; what it kept stays until `cache gc` is asked for.
@@ -57,14 +52,10 @@ impl Pin {
     ///
     /// # Errors
     /// If the target is unknown or was not made, or the pin cannot be written.
-    pub fn run(&self, global: &Global, store: &Store, ui: &Ui) -> Result<(), Failure> {
+    pub fn run(&self, project: &Project, store: &Store, ui: &Ui) -> Result<(), Failure> {
         let Some(target) = &self.target else { return Pins { json: false }.run(store, ui) };
-        let digits = target.bytes().all(|digit| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit));
-        let (what, objects) = match digits && (DIGITS..=64).contains(&target.len()) {
-            true => by_hash(store, target)?,
-            false => (self.by_name(global, store, target)?, BTreeSet::new()),
-        };
-        let name = self.name.clone().unwrap_or_else(|| match digits {
+        let (what, objects) = project.behind(target, &self.variant.to_variant(), store)?;
+        let name = self.name.clone().unwrap_or_else(|| match is_hex(target) {
             true => PinName::like(&target[..target.len().min(12)]),
             false => PinName::like(&format!("{target}@{}", self.variant.profile)),
         });
@@ -89,45 +80,6 @@ impl Pin {
             ui.say(&format!("{gone} behind it are not here; `wdpipe cache check --repair` has them again"));
         }
         Ok(())
-    }
-
-    /// All that is behind what the pipelines have under a name.
-    fn by_name(&self, global: &Global, store: &Store, target: &str) -> Result<Closure, Failure> {
-        let selection = select(global, &self.variant, &[target.to_owned()])?;
-        let graph = &selection.graph;
-        let needed = graph.closure(&selection.targets);
-        let knowledge = Resolver::new(store, graph, &selection.preference).outlook(&needed)?;
-        let mut all = Closure::default();
-        for &id in &selection.targets {
-            all.members.extend(engine::closure(graph, &knowledge, id, store)?.members);
-        }
-        Ok(all)
-    }
-}
-
-/// All that is behind the records that a hash names, or else the objects that it names.
-fn by_hash(store: &Store, prefix: &str) -> Result<(Closure, BTreeSet<ObjectDigest>), Failure> {
-    let found = store.find(prefix)?;
-    let keys: BTreeSet<_> = found.iter().map(|(_, record)| record.parts.key()).collect();
-    let several = |names: Vec<String>| {
-        let names = names.iter().take(8).map(|name| format!("\n{name}")).collect::<String>();
-        Err(Failure::usage(format!("{prefix} is the beginning of several:{names}"), "give more digits"))
-    };
-    if keys.len() > 1 {
-        return several(keys.iter().map(ToString::to_string).collect());
-    }
-    if !found.is_empty() {
-        let records = store.every_record()?;
-        let members = found.iter().flat_map(|(digest, _)| Closure::of(*digest, &records).members).collect();
-        return Ok((Closure { members }, BTreeSet::new()));
-    }
-    match store.find_objects(prefix)?[..] {
-        [object] => Ok((Closure::default(), [object].into())),
-        [] => {
-            let message = format!("no key, record or object in {} begins with {prefix}", store.root().display());
-            Err(Failure::new(ExitCode::Missing, message, "`wdpipe explain STAGE` tells a stage's key"))
-        }
-        ref objects => several(objects.iter().map(ToString::to_string).collect()),
     }
 }
 

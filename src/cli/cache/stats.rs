@@ -5,10 +5,9 @@ use std::collections::HashMap;
 use clap::Args;
 
 use super::Profiles;
-use super::roots::{Figure, Roots};
 use crate::cli::format::{bytes, columns, count, duration};
 use crate::cli::ui::Ui;
-use crate::cli::{Failure, Global};
+use crate::project::{CurrentFigure, Failure, Project};
 use base::digest::ObjectDigest;
 use store::{KindStats, Store};
 
@@ -30,9 +29,9 @@ impl Stats {
     ///
     /// # Errors
     /// If a pipeline is wrong, or the store cannot be read.
-    pub fn run(&self, global: &Global, store: &Store, ui: &Ui) -> Result<(), Failure> {
+    pub fn run(&self, project: &Project, store: &Store, ui: &Ui) -> Result<(), Failure> {
         let stats = store.stats()?;
-        let figures = Roots::gather(global, &self.profiles, store)?.figures;
+        let figures = project.roots(&self.profiles.profile, store)?.figures;
         let sizes = sizes(&figures, store)?;
         if self.json {
             let kind = |(name, kind): (&String, &KindStats)| {
@@ -42,7 +41,7 @@ impl Stats {
                 (name.clone(), value)
             };
             let kinds: serde_json::Map<_, _> = stats.kinds.iter().map(kind).collect();
-            let figure = |(figure, (own, shared)): (&Figure, &(u64, u64))| {
+            let figure = |(figure, (own, shared)): (&CurrentFigure, &(u64, u64))| {
                 serde_json::json!({
                     "name": figure.name, "profile": figure.profile, "stages": figure.stages, "known": figure.known,
                     "present": figure.present, "own_bytes": own, "shared_bytes": shared,
@@ -84,7 +83,7 @@ impl Stats {
 ///
 /// # Errors
 /// If the store cannot be read.
-fn sizes(figures: &[Figure], store: &Store) -> Result<Vec<(u64, u64)>, Failure> {
+fn sizes(figures: &[CurrentFigure], store: &Store) -> Result<Vec<(u64, u64)>, Failure> {
     let mut owners: HashMap<ObjectDigest, (usize, u64)> = HashMap::new();
     for object in figures.iter().flat_map(|figure| &figure.objects) {
         match owners.entry(*object) {
@@ -94,7 +93,7 @@ fn sizes(figures: &[Figure], store: &Store) -> Result<Vec<(u64, u64)>, Failure> 
             }
         }
     }
-    let size = |figure: &Figure| {
+    let size = |figure: &CurrentFigure| {
         figure.objects.iter().filter_map(|object| owners.get(object)).fold((0, 0), |(own, shared), (owners, bytes)| {
             if *owners == 1 { (own + bytes, shared) } else { (own, shared + bytes) }
         })

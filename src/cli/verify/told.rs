@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Subject, Verified};
-use crate::cli::advice;
+use super::Verified;
 use crate::cli::format::{count, wrapped};
 use crate::cli::ui::Ui;
+use crate::project::{Subject, command};
 use crate::reports::Settings;
 use crate::verify::{Check, Level, Verdict};
 
@@ -37,7 +37,7 @@ pub(super) fn text(verified: &[Verified], variants: &[Subject], asked: &[Level],
     for Subject { profile, place } in variants {
         let how = match Settings::read(place) {
             Some(settings) => {
-                format!(", made by `{}`", advice::command(&["make", &settings.figure], profile, &settings.set))
+                format!(", made by `{}`", command(&["make", &settings.figure], profile, &settings.set))
             }
             None => String::new(),
         };

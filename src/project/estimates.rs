@@ -24,8 +24,6 @@ pub struct Estimates {
     pub seconds: Vec<f64>,
     /// The kinds that compute and of which no stage was measured on this device: their speed is assumed.
     pub assumed: BTreeSet<&'static str>,
-    /// Whether they say anything: of a device that is not here, and that nothing was measured on, nothing is assumed.
-    pub known: bool,
     /// The GPU that is not here, if a plan for one was asked for.
     pub gpu: Option<Gpu>,
 }
@@ -37,7 +35,7 @@ impl Estimates {
         let second = |id: StageId| cost::flops(&selection.graph, id) / gpu.rate(&stages[id].work);
         let seconds = (0..stages.len()).map(second).collect();
         let assumed = stages.iter().map(|stage| stage.work.kind()).collect();
-        Self { seconds, assumed, known: true, gpu: Some(gpu) }
+        Self { seconds, assumed, gpu: Some(gpu) }
     }
 
     /// Whether like stages were measured on this device, for every kind that computes.
@@ -152,7 +150,7 @@ pub fn estimates(selection: &Selection, store: &Store, device: &Device) -> Resul
     let class = device.split(':').next().unwrap_or_default();
     let (mut rates, mut uncounted) = (BTreeMap::new(), BTreeMap::new());
     let seconds = Vec::with_capacity(selection.graph.stages.len());
-    let mut estimates = Estimates { seconds, assumed: BTreeSet::new(), known: true, gpu: None };
+    let mut estimates = Estimates { seconds, assumed: BTreeSet::new(), gpu: None };
     let timings = |kind: &str, class: &str| -> Result<Vec<(f64, f64)>, Failure> {
         Ok(store.history(kind, class)?.iter().map(|timing| (timing.flops, timing.seconds)).collect())
     };
@@ -204,7 +202,7 @@ mod tests {
         let targets = [graph.figures["fig1"].stage];
         let plan = plan(&graph, &targets, &vec![Knowledge::Waits; graph.stages.len()]);
         let seconds = (0..graph.stages.len()).map(|id| cost::flops(&graph, id) / 1e10).collect();
-        (graph, plan, Estimates { seconds, assumed: assumed.iter().copied().collect(), known: true, gpu: None })
+        (graph, plan, Estimates { seconds, assumed: assumed.iter().copied().collect(), gpu: None })
     }
 
     #[test]

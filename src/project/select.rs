@@ -1,15 +1,13 @@
-//! From what a user types to stages of a graph: pipelines read, targets found.
+//! From what a user types to stages of a graph: reads pipelines and finds targets.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
-use clap::Args;
-
 use super::folder::{File, Folder, Wanted};
-use super::prefer::Preferred;
-use super::variant::Variants;
-use super::{Failure, Global};
+use super::preference::Preferred;
+use super::variants::Variants;
+use super::{Failure, Project};
 use crate::graph::{Drawn, Graph, Input, Stage, StageId};
 use crate::reports::Place;
 use crate::spec::{Diagnostic, Need, Pipeline, RESERVED, check_set, did_you_mean, expand, is_open};
@@ -18,23 +16,13 @@ use base::value::ValueError;
 use base::work::Work;
 use store::sign::Trust;
 
-/// Which profile and settings hold.
-#[derive(Debug, Clone, Args)]
+/// A profile, and the settings that differ from it.
+#[derive(Debug, Clone)]
 pub struct Variant {
-    /// The scale: smoke (two CPU cores, minutes), quick (one GPU), paper (the paper's own).
-    #[arg(long, default_value = "smoke", value_name = "NAME", value_parser = plain)]
+    /// The profile: smoke, quick, paper.
     pub profile: String,
-    /// Changes a setting or a stage's parameter, such as 'lr=[0.1,0.25]' or trunk.wd=0.01. Repeatable.
-    #[arg(long, value_name = "PATH=VALUE")]
+    /// The `--set`s: `PATH=VALUE`.
     pub set: Vec<String>,
-}
-
-/// Reads a name that becomes part of a path.
-///
-/// # Errors
-/// If it would lead elsewhere.
-pub fn plain(name: &str) -> Result<String, String> {
-    if is_plain(name) { Ok(name.to_owned()) } else { Err(format!("this is no name: {PLAIN}")) }
 }
 
 /// The stages of all pipelines that were asked for, and which of them are wanted.
@@ -69,18 +57,24 @@ impl Selection {
         })
     }
 
+    /// Lists the stages behind the targets, in the graph's order.
+    pub fn stages(&self) -> impl Iterator<Item = &Stage> {
+        let needed = self.graph.closure(&self.targets);
+        self.graph.stages.iter().zip(needed).filter(|(_, needed)| *needed).map(|(stage, _)| stage)
+    }
+
     /// One figure, from its own pipeline alone.
     ///
     /// # Errors
     /// If a folder cannot be read.
-    pub fn alone(&self, figure: &str, global: &Global) -> Result<Self, Failure> {
+    pub fn alone(&self, figure: &str, project: &Project) -> Result<Self, Failure> {
         let pipeline = &self.graph.figures[figure].pipeline;
-        let folder = Folder::read(&global.pipelines)?;
+        let folder = Folder::read(&project.pipelines)?;
         let need = |file: &File| file.contents.drawn.get(figure).cloned().into_iter().collect();
         let files = folder.0.iter().enumerate().filter(|(_, file)| file.name == *pipeline);
         let wanted: Wanted = files.map(|(place, file)| (place, need(file))).collect();
         let variant = Variant { profile: self.profile.clone(), set: self.variants.set(figure).to_vec() };
-        let mut alone = read_all(global, &variant, &folder, &wanted)?;
+        let mut alone = read_all(project, &variant, &folder, &wanted)?;
         alone.targets = vec![alone.graph.figures[figure].stage];
         alone.variants.call(figure, self.variants.name(figure));
         Ok(alone)
@@ -90,7 +84,7 @@ impl Selection {
     ///
     /// # Errors
     /// If several figures are asked for, or the name is none, or a figure's.
-    pub fn call(&mut self, name: &str, global: &Global) -> Result<(), Failure> {
+    pub fn call(&mut self, name: &str, project: &Project) -> Result<(), Failure> {
         let figures: Vec<String> = self.figures().map(|(figure, _)| figure.to_owned()).collect();
         let [figure] = &figures[..] else {
             let message = format!("--name {name} is for one figure, and the targets are {}", figures.len());
@@ -99,7 +93,7 @@ impl Selection {
         if !is_plain(name) || RESERVED.contains(&name) {
             return Err(Failure::usage(format!("`{name}` is no name for a figure: {PLAIN}"), ""));
         }
-        let owner = Folder::read(&global.pipelines)?.owner_of_any([&name.to_owned()].into_iter());
+        let owner = Folder::read(&project.pipelines)?.owner_of_any([&name.to_owned()].into_iter());
         if let Some((_, path)) = owner {
             let message = format!("`{name}` is a figure of {path}");
             return Err(Failure::usage(message, "take another name: its files must stay what they are"));
@@ -109,44 +103,83 @@ impl Selection {
     }
 }
 
-/// Reads the pipelines that `targets` name under a variant. No target means `all`.
-///
-/// # Errors
-/// If a pipeline is wrong in what the targets need, or a target is unknown.
-pub fn select(global: &Global, variant: &Variant, targets: &[String]) -> Result<Selection, Failure> {
-    check_sets(&variant.set, targets)?;
-    let folder = Folder::read(&global.pipelines)?;
-    let everything = targets.is_empty() || targets.iter().any(|target| target == "all");
-    let mut wanted = Wanted::new();
-    if everything {
-        folder.clashes(|_| true)?;
-        wanted = folder.everything();
-    } else {
-        for (place, needs) in
-            targets.iter().map(|target| folder.wanted(target)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten()
-        {
-            match wanted.get_mut(&place) {
-                // Wanted whole.
-                Some(others) if others.is_empty() || needs.is_empty() => others.clear(),
-                Some(others) => others.extend(needs),
-                None => drop(wanted.insert(place, needs)),
+impl Project {
+    /// Reads the pipelines that `targets` name under a variant. No target means `all`.
+    ///
+    /// # Errors
+    /// If a pipeline is wrong in what the targets need, or a target is unknown.
+    pub fn select(&self, variant: &Variant, targets: &[String]) -> Result<Selection, Failure> {
+        check_sets(&variant.set, targets)?;
+        let folder = Folder::read(&self.pipelines)?;
+        let everything = targets.is_empty() || targets.iter().any(|target| target == "all");
+        let mut wanted = Wanted::new();
+        if everything {
+            folder.clashes(|_| true)?;
+            wanted = folder.everything();
+        } else {
+            for (place, needs) in
+                targets.iter().map(|target| folder.wanted(target)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten()
+            {
+                match wanted.get_mut(&place) {
+                    // Wanted whole.
+                    Some(others) if others.is_empty() || needs.is_empty() => others.clear(),
+                    Some(others) => others.extend(needs),
+                    None => drop(wanted.insert(place, needs)),
+                }
             }
         }
+        let mut selection = read_all(self, variant, &folder, &wanted)?;
+        if everything {
+            let figures = selection.graph.figures.values();
+            selection.targets = figures.filter(|drawn| drawn.whole).map(|drawn| drawn.stage).collect();
+        }
+        for target in targets.iter().filter(|target| *target != "all") {
+            match drawn(&selection.graph, target)[..] {
+                [] => selection.targets.extend(find(&selection.graph, target)?),
+                ref figures => selection.targets.extend(figures),
+            }
+        }
+        selection.targets.sort_unstable();
+        selection.targets.dedup();
+        Ok(selection)
     }
-    let mut selection = read_all(global, variant, &folder, &wanted)?;
-    if everything {
-        let figures = selection.graph.figures.values();
-        selection.targets = figures.filter(|drawn| drawn.whole).map(|drawn| drawn.stage).collect();
-    }
-    for target in targets.iter().filter(|target| *target != "all") {
-        match drawn(&selection.graph, target)[..] {
-            [] => selection.targets.extend(find(&selection.graph, target)?),
-            ref figures => selection.targets.extend(figures),
+
+    /// Every pipeline alone under every profile that it has, or those of the given ones that it has; nothing is targeted.
+    ///
+    /// # Errors
+    /// If a pipeline is wrong, or none has a given profile.
+    pub fn select_each(&self, profiles: &[String]) -> Result<Vec<(String, Selection)>, Failure> {
+        let mut found = Vec::new();
+        let folder = Folder::read(&self.pipelines)?;
+        for (place, file) in folder.0.iter().enumerate() {
+            let has = Pipeline::profiles(&file.path, file.text()?).map_err(|error| vec![error])?;
+            for (profile, _) in has.into_iter().filter(|(profile, _)| profiles.is_empty() || profiles.contains(profile))
+            {
+                let variant = Variant { profile: profile.clone(), set: Vec::new() };
+                found.push((profile, read_all(self, &variant, &folder, &[(place, Vec::new())].into())?));
+            }
+        }
+        match profiles.iter().find(|wanted| !found.iter().any(|(profile, _)| profile == *wanted)) {
+            Some(wanted) => Err(Failure::usage(format!("no pipeline has a profile `{wanted}`"), "")),
+            None => Ok(found),
         }
     }
-    selection.targets.sort_unstable();
-    selection.targets.dedup();
-    Ok(selection)
+
+    /// The pipeline of a stage, by the stage's name; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// If it is wrong.
+    pub fn pipeline_of(&self, variant: &Variant, stage: &str) -> Result<Option<Pipeline>, Failure> {
+        let name = stage.split('/').next().unwrap_or_default();
+        let folder = Folder::read(&self.pipelines)?;
+        let Some(file) = folder.0.iter().find(|file| file.name == name) else { return Ok(None) };
+        let read = |sets: &[String]| {
+            Pipeline::read(name, &file.path, file.text()?, &variant.profile, sets).map_err(Failure::from)
+        };
+        let bare = read(&[])?;
+        let sets: Vec<String> = variant.set.iter().filter(|set| bare.knows(set)).cloned().collect();
+        Ok(Some(read(&sets)?))
+    }
 }
 
 /// Complains once of a `--set` that cannot be read. What a shell parted, `--set lr=[0.1, 0.2]`, is put together again.
@@ -165,43 +198,8 @@ fn check_sets(sets: &[String], targets: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Every pipeline alone under every profile that it has, or those of the given ones that it has; nothing is targeted.
-///
-/// # Errors
-/// If a pipeline is wrong, or none has a given profile.
-pub fn select_each(global: &Global, profiles: &[String]) -> Result<Vec<(String, Selection)>, Failure> {
-    let mut found = Vec::new();
-    let folder = Folder::read(&global.pipelines)?;
-    for (place, file) in folder.0.iter().enumerate() {
-        let has = Pipeline::profiles(&file.path, file.text()?).map_err(|error| vec![error])?;
-        for (profile, _) in has.into_iter().filter(|(profile, _)| profiles.is_empty() || profiles.contains(profile)) {
-            let variant = Variant { profile: profile.clone(), set: Vec::new() };
-            found.push((profile, read_all(global, &variant, &folder, &[(place, Vec::new())].into())?));
-        }
-    }
-    match profiles.iter().find(|wanted| !found.iter().any(|(profile, _)| profile == *wanted)) {
-        Some(wanted) => Err(Failure::usage(format!("no pipeline has a profile `{wanted}`"), "")),
-        None => Ok(found),
-    }
-}
-
-/// The pipeline of a stage, by the stage's name; `None` if there is no such file.
-///
-/// # Errors
-/// If it is wrong.
-pub fn pipeline_of(global: &Global, variant: &Variant, stage: &str) -> Result<Option<Pipeline>, Failure> {
-    let name = stage.split('/').next().unwrap_or_default();
-    let folder = Folder::read(&global.pipelines)?;
-    let Some(file) = folder.0.iter().find(|file| file.name == name) else { return Ok(None) };
-    let read =
-        |sets: &[String]| Pipeline::read(name, &file.path, file.text()?, &variant.profile, sets).map_err(Failure::from);
-    let bare = read(&[])?;
-    let sets: Vec<String> = variant.set.iter().filter(|set| bare.knows(set)).cloned().collect();
-    Ok(Some(read(&sets)?))
-}
-
 /// What is wanted of some pipelines as one graph.
-fn read_all(global: &Global, variant: &Variant, folder: &Folder, wanted: &Wanted) -> Result<Selection, Failure> {
+fn read_all(project: &Project, variant: &Variant, folder: &Folder, wanted: &Wanted) -> Result<Selection, Failure> {
     let (graph, preference) = (Graph::default(), Preferred::default());
     let mut selection = Selection {
         graph,
@@ -209,7 +207,7 @@ fn read_all(global: &Global, variant: &Variant, folder: &Folder, wanted: &Wanted
         about: Vec::new(),
         preference,
         profile: variant.profile.clone(),
-        folder: global.reports.join(&variant.profile),
+        folder: project.reports.join(&variant.profile),
         variants: Variants::default(),
     };
     let mut complaints = Vec::new();
@@ -250,7 +248,7 @@ fn read_all(global: &Global, variant: &Variant, folder: &Folder, wanted: &Wanted
     };
     let places: BTreeSet<Place> =
         files.iter().flat_map(|(file, _)| file.contents.drawn.keys()).flat_map(places).collect();
-    selection.preference = Preferred::new(places.into_iter().collect(), Trust::load(&global.trust)?);
+    selection.preference = Preferred::new(places.into_iter().collect(), Trust::load(&project.trust)?);
     Ok(selection)
 }
 

@@ -8,10 +8,13 @@ use base::value::{Map, Value};
 /// What a stage's table says besides: what the stage is, and which others it reads.
 const REFERENCES: [&str; 5] = ["kind", "start", "of", "data", "only"];
 
-/// A parameter: its name (`model.width`), its value, and where it is from, in words.
+/// A parameter of a stage.
 pub struct Parameter {
+    /// Its name, such as `model.width`.
     pub name: String,
+    /// Its value.
     pub value: String,
+    /// Where it was written, in words.
     pub origin: String,
 }
 

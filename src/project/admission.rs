@@ -1,63 +1,62 @@
 //! Which records may come into the store from elsewhere.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
 
-use clap::Args;
-
-use super::{Failure, Global};
+use super::{Failure, Project};
+use base::closure::Member;
 use base::digest::RecordDigest;
+use store::Store;
 use store::sign::{Accept, Batch, PublicKey, Standing, Trust};
 
-/// What to do where something else was imported here under the same name.
+/// What to do if something else was imported here under the same name.
 pub const OTHER_IMPORT: &str = "figures here would start from other data: use another cache for it, with --cache DIR";
 
-/// What is accepted beyond what the project trusts.
-#[derive(Debug, Clone, Default, Args)]
-pub struct Accepting {
-    /// Accept records that nobody who is trusted signed: `unsigned`, or the public key (ed25519:…) of who signed them.
-    /// Repeatable.
-    #[arg(long, value_name = "WHOSE", value_parser = whose)]
-    accept: Vec<Whose>,
-}
-
-/// Whose records.
+/// Whose records are accepted beyond those that the project trusts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Whose {
-    /// Nobody's: those without a signature.
+pub enum Accepted {
+    /// Nobody's: records without a signature.
     Unsigned,
-    /// Those that this key signed.
+    /// Records that this key signed.
     Key(PublicKey),
 }
 
-fn whose(text: &str) -> Result<Whose, String> {
-    match text {
-        "unsigned" => Ok(Whose::Unsigned),
-        key => key.parse().map(Whose::Key).map_err(|_| "`unsigned` or a public key (ed25519:…) is expected".to_owned()),
+impl FromStr for Accepted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "unsigned" => Ok(Self::Unsigned),
+            key => {
+                key.parse().map(Self::Key).map_err(|_| "`unsigned` or a public key (ed25519:…) is expected".to_owned())
+            }
+        }
     }
 }
 
-/// Decides what comes in.
+impl fmt::Display for Accepted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsigned => write!(f, "unsigned"),
+            Self::Key(key) => write!(f, "{key}"),
+        }
+    }
+}
+
+/// Decides which records come in.
 pub struct Gate {
     trust: Trust,
-    accept: Vec<Whose>,
+    accept: Vec<Accepted>,
 }
 
-impl Accepting {
-    /// What was said, as words.
-    pub fn words(&self) -> Vec<String> {
-        let word = |whose: &Whose| match whose {
-            Whose::Unsigned => "unsigned".to_owned(),
-            Whose::Key(key) => key.to_string(),
-        };
-        self.accept.iter().map(word).collect()
-    }
-
-    /// The project's policy, with what the user accepts beyond it.
+impl Project {
+    /// Makes a gate from the project's policy and what the user accepts beyond it.
     ///
     /// # Errors
     /// If the project's trust file is wrong.
-    pub fn gate(&self, global: &Global) -> Result<Gate, Failure> {
-        Ok(Gate { trust: Trust::load(&global.trust)?, accept: self.accept.clone() })
+    pub fn gate(&self, accept: &[Accepted]) -> Result<Gate, Failure> {
+        Ok(Gate { trust: Trust::load(&self.trust)?, accept: accept.to_vec() })
     }
 }
 
@@ -73,14 +72,15 @@ pub enum Objection {
 }
 
 impl Gate {
-    /// The same, and what a list of words says as `--accept` does.
+    /// Also accepts what a list of words names, as `--accept` does.
     ///
     /// # Errors
     /// If a word is none.
     pub fn and(mut self, words: &[String]) -> Result<Self, Failure> {
         for word in words {
-            let whose = whose(word).map_err(|error| Failure::usage(format!("`{word}`: {error}"), ""))?;
-            self.accept.push(whose);
+            let accepted =
+                word.parse::<Accepted>().map_err(|error| Failure::usage(format!("`{word}`: {error}"), ""))?;
+            self.accept.push(accepted);
         }
         Ok(self)
     }
@@ -109,12 +109,12 @@ impl Gate {
         let revoked = |key: &PublicKey| matches!(self.trust.standing(key), Standing::Revoked(..));
         let accepted = |key: &PublicKey| {
             matches!(self.trust.standing(key), Standing::Trusted(_))
-                || (self.accept.contains(&Whose::Key(*key)) && !revoked(key))
+                || (self.accept.contains(&Accepted::Key(*key)) && !revoked(key))
         };
         if self.trust.policy.import == Accept::Any || signers.iter().any(accepted) {
             return None;
         }
-        if signers.iter().all(revoked) && self.accept.contains(&Whose::Unsigned) {
+        if signers.iter().all(revoked) && self.accept.contains(&Accepted::Unsigned) {
             return None;
         }
         Some(match signers.iter().find(|key| !revoked(key)) {
@@ -122,5 +122,20 @@ impl Gate {
             None if signers.is_empty() => Objection::Unsigned,
             None => Objection::Revoked,
         })
+    }
+
+    /// Counts the records that a receiver with this gate would not let in, by the reason.
+    ///
+    /// # Errors
+    /// If signatures cannot be read.
+    pub fn objections(&self, known: &[Member], store: &Store) -> Result<BTreeMap<Objection, usize>, Failure> {
+        let mut objections = BTreeMap::new();
+        for member in known {
+            let signers: BTreeSet<_> = store.signers(&member.digest)?.into_iter().collect();
+            if let Some(objection) = self.objects(&signers) {
+                *objections.entry(objection).or_default() += 1;
+            }
+        }
+        Ok(objections)
     }
 }
