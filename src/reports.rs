@@ -8,14 +8,14 @@
 //! | `fig3.receipts` | who computed parts of it again |
 //!
 //! A *variant*, made with other settings than the pipeline's, lies beside it under a name of its own: `fig3@1a2b3c4d.svg`
-//! or one that the user gave. `fig3@1a2b3c4d.toml` says how it was made ([`Settings`]).
+//! or one that the user gave. `fig3@1a2b3c4d.toml` says how it was made ([`VariantSettings`]).
 
 mod settings;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-pub use settings::Settings;
+pub use settings::VariantSettings;
 
 use base::digest::{Description, ObjectDigest};
 use draw::stamp::{self, Format, Stamp, StampError};

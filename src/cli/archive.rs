@@ -22,7 +22,7 @@ use store::sign::Batch;
 ///
 /// The same results give the same file, byte for byte. Bulk data (weights, images) that was dropped is left out.
 #[derive(Debug, Args)]
-pub struct Export {
+pub struct ExportArchiveCommand {
     /// A figure or panel, such as fig3 or fig3c.
     #[arg(value_name = "FIGURE")]
     target: String,
@@ -41,7 +41,7 @@ pub struct Export {
 ///
 /// First the whole file is checked; what is in the store already is not written again.
 #[derive(Debug, Args)]
-pub struct Import {
+pub struct ImportArchiveCommand {
     /// The file.
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -55,7 +55,7 @@ pub struct Import {
     json: bool,
 }
 
-impl Export {
+impl ExportArchiveCommand {
     /// Runs the command.
     ///
     /// # Errors
@@ -96,7 +96,7 @@ impl Export {
     }
 }
 
-impl Import {
+impl ImportArchiveCommand {
     /// Runs the command.
     ///
     /// # Errors

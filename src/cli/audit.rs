@@ -23,7 +23,7 @@ use store::attestation::{Attestation, Segment, Testimony};
 /// The attestation is appended to reports/PROFILE/FIGURE.receipts, to be committed: `verify` says how much of a figure was
 /// computed again, and by how many keys. Exit code 1 if a segment came out differently; the attestation says that too.
 #[derive(Debug, Args)]
-pub struct Audit {
+pub struct AuditCommand {
     /// A figure that has a lock, or a variant (fig3@1a2b3c4d).
     #[arg(value_name = "FIGURE")]
     figure: String,
@@ -42,7 +42,7 @@ pub struct Audit {
     device: Device,
 }
 
-impl Audit {
+impl AuditCommand {
     /// Runs the command.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use store::StoreError;
 
 /// Measures how fast this machine trains, evaluates, stores and plans.
 #[derive(Debug, Args)]
-pub struct Bench {
+pub struct BenchCommand {
     /// What to measure; everything if nothing is named.
     #[arg(value_name = "WHAT")]
     what: Vec<What>,
@@ -99,7 +99,7 @@ fn precision(text: &str) -> Result<Precision, String> {
     found.map(|(_, precision)| precision).ok_or_else(|| "there are fp32, tf32, bf16 and fp16".to_owned())
 }
 
-impl Bench {
+impl BenchCommand {
     /// Runs the command.
     ///
     /// # Errors
@@ -135,7 +135,7 @@ impl Bench {
 }
 
 #[cfg(feature = "torch")]
-impl Bench {
+impl BenchCommand {
     /// What needs libtorch: first the ceiling of every precision, then every setting.
     fn learning(&self, budget: Duration, done: &mut dyn FnMut(Measured)) -> Result<(), Failure> {
         use crate::bench::learning;
@@ -203,7 +203,7 @@ impl Bench {
 }
 
 #[cfg(not(feature = "torch"))]
-impl Bench {
+impl BenchCommand {
     /// Says that it cannot be done, if it was asked for.
     fn learning(&self, _: Duration, _: &mut dyn FnMut(Measured)) -> Result<(), Failure> {
         match self.what.iter().find(|what| matches!(what, what if LEARNING.contains(what))) {

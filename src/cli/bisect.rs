@@ -30,7 +30,7 @@ const PARTINGS: usize = 4;
     verbatim_doc_comment,
     about = "Finds where two runs of training part: the first segment, tensor and number, and how far"
 )]
-pub struct Bisect {
+pub struct BisectCommand {
     #[command(flatten)]
     operands: OperandArgs,
     /// Print one JSON object.
@@ -38,7 +38,7 @@ pub struct Bisect {
     json: bool,
 }
 
-impl Bisect {
+impl BisectCommand {
     /// Runs the command.
     ///
     /// # Errors

@@ -8,9 +8,9 @@ use crate::project::{CheckedPipelines, Failure, Project};
 
 /// Checks every pipeline in every profile, and lists all mistakes.
 #[derive(Debug, Args)]
-pub struct Check {}
+pub struct CheckCommand {}
 
-impl Check {
+impl CheckCommand {
     /// Runs the command.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use super::format::columns;
 use super::ui::Ui;
 use crate::graph::Carry;
 use crate::project::{
-    Beside, Compared, Comparison, Failure, Judged, Ours, Project, Relation, relation_rows, tally, value_rows,
+    Compared, ComparedValue, Comparison, Failure, Judged, Ours, Project, Relation, relation_rows, tally, value_rows,
 };
 
 /// Compares figures with the paper: claims with a verdict, published values beside those computed here.
@@ -17,7 +17,7 @@ use crate::project::{
 /// of the learning rate; it agrees if the 90 % interval of the difference lies within the tolerance. Nothing is computed:
 /// make the figures first.
 #[derive(Debug, Args)]
-pub struct Compare {
+pub struct CompareCommand {
     /// Figures [default: all].
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
@@ -28,7 +28,7 @@ pub struct Compare {
     json: bool,
 }
 
-impl Compare {
+impl CompareCommand {
     /// Runs the command.
     ///
     /// # Errors
@@ -100,7 +100,7 @@ fn json(figure: &str, claims: &[Judged<'_>], published: &Comparison<'_>) -> serd
         let std = sample.std.is_finite().then_some(sample.std);
         serde_json::json!({ "x": ours.x, "mean": sample.mean, "std": std, "runs": sample.n })
     };
-    let value = |beside: &Beside<'_>| {
+    let value = |beside: &ComparedValue<'_>| {
         serde_json::json!({
             "panel": beside.published.panel, "curve": beside.value.curve, "x": beside.value.x,
             "published": beside.value.mean, "published_std": beside.value.std,

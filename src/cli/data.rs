@@ -20,15 +20,15 @@ use store::Store;
 
 /// Brings data sets into the store.
 #[derive(Debug, Subcommand)]
-pub enum Data {
-    Import(Import),
-    Fetch(Fetch),
-    List(List),
+pub enum DataCommand {
+    Import(ImportDataCommand),
+    Fetch(FetchDataCommand),
+    List(ListDataCommand),
 }
 
 /// Takes CIFAR-10 or CIFAR-100 from a folder or archive: the binary version, the Python version, or an .npz.
 #[derive(Debug, Args)]
-pub struct Import {
+pub struct ImportDataCommand {
     /// A folder, .tar, .tar.gz, .zip or .npz.
     #[arg(value_name = "PATH")]
     path: PathBuf,
@@ -36,10 +36,10 @@ pub struct Import {
 
 /// Downloads CIFAR-10 or CIFAR-100 from its authors, checks its published checksum and imports it.
 #[derive(Debug, Args)]
-pub struct Fetch {
+pub struct FetchDataCommand {
     /// Which.
     #[arg(value_enum, value_name = "NAME")]
-    name: Remote,
+    name: Downloadable,
     /// Where the archive is: the authors' site, or a mirror's folder.
     #[arg(long, value_name = "URL", default_value = BASE_URL)]
     from: String,
@@ -50,7 +50,7 @@ pub struct Fetch {
 
 /// Says which data sets are here.
 #[derive(Debug, Args)]
-pub struct List {
+pub struct ListDataCommand {
     /// Print a JSON array.
     #[arg(long)]
     json: bool,
@@ -58,12 +58,12 @@ pub struct List {
 
 /// The data sets that are to be had elsewhere.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Remote {
+enum Downloadable {
     Cifar10,
     Cifar100,
 }
 
-impl Data {
+impl DataCommand {
     /// Runs the command.
     ///
     /// # Errors
@@ -77,11 +77,11 @@ impl Data {
     }
 }
 
-impl Fetch {
+impl FetchDataCommand {
     fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let source = match self.name {
-            Remote::Cifar10 => Source::Cifar10,
-            Remote::Cifar100 => Source::Cifar100,
+            Downloadable::Cifar10 => Source::Cifar10,
+            Downloadable::Cifar100 => Source::Cifar100,
         };
         let Some(archive) = archive(source) else { return Ok(()) };
         let folder = match &self.folder {
@@ -151,7 +151,7 @@ fn take(project: &Project, path: &std::path::Path, ui: &Ui) -> Result<(), Failur
     Ok(())
 }
 
-impl List {
+impl ListDataCommand {
     fn run(&self, store: &Store, ui: &Ui) -> Result<(), Failure> {
         let mut rows = Vec::new();
         let mut objects = Vec::new();

@@ -5,7 +5,7 @@ use clap::Args;
 use super::format::{columns, count, percent, plain, short};
 use super::operands::OperandArgs;
 use super::ui::Ui;
-use crate::differ::{Cause, CurveChange, Difference, Family, FigureChange, Moved, Side, Unequal, diff};
+use crate::differ::{Cause, CurveChange, Difference, FigureChange, LoneFamily, Moved, Side, Unequal, diff};
 use crate::project::{Extent, Failure, Loaded, Project};
 
 /// So many lines of a kind are enough for people; -v prints all.
@@ -26,7 +26,7 @@ const NAMES: usize = 4;
     verbatim_doc_comment,
     about = "Compares two figures down to the settings: what was set differently, and what moved with it"
 )]
-pub struct Diff {
+pub struct DiffCommand {
     #[command(flatten)]
     operands: OperandArgs,
     /// Print one JSON object.
@@ -34,7 +34,7 @@ pub struct Diff {
     json: bool,
 }
 
-impl Diff {
+impl DiffCommand {
     /// Runs the command.
     ///
     /// # Errors
@@ -89,7 +89,7 @@ fn lines(difference: &Difference, sides: [&Loaded; 2], most: usize) -> Vec<Strin
     section("curves that moved most", curves.collect());
     section("the same", unmoved(*same, *early_cutoff, figures));
     for (name, only, figure) in [("A", &only[0], 0), ("B", &only[1], 1)] {
-        let stages = |only: &Family| vec![only.family.clone(), count(only.stages, "stage"), only.first.clone()];
+        let stages = |only: &LoneFamily| vec![only.family.clone(), count(only.stages, "stage"), only.first.clone()];
         let curves = figures.iter().filter(|change| !change.only[figure].is_empty());
         let curves = curves.map(|change| {
             let names = &change.only[figure];

@@ -15,7 +15,7 @@ use store::{Store, StoreError};
 
 /// Checks what a run needs: libtorch, devices, the store, the pipelines, the data.
 #[derive(Debug, Args)]
-pub struct Doctor {
+pub struct DoctorCommand {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -29,7 +29,7 @@ struct Finding {
     text: String,
 }
 
-impl Doctor {
+impl DoctorCommand {
     /// Runs the command.
     ///
     /// # Errors

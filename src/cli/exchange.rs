@@ -20,7 +20,7 @@ use store::OBJECT_LIMIT;
 ///
 /// Names and shapes are those of a PyTorch state dict; `load_state_dict(safetensors.torch.load_file(FILE))` takes it.
 #[derive(Debug, Args)]
-pub struct Export {
+pub struct ExportWeightsCommand {
     /// A stage with weights, such as 'fig3/trunk[lr=0.1,seed=0]@5' or 'fig3/probe[after=17,lr=0.1,seed=0]'; or one of kind
     /// ema_eval, such as 'fig3/ema[lr=0.1,seed=0]@5', for the averaged network with its batch-norm statistics.
     #[arg(value_name = "STAGE")]
@@ -43,7 +43,7 @@ pub struct Export {
 
 /// Takes weights from a safetensors file into the store, for pipelines to start from.
 #[derive(Debug, Args)]
-pub struct Import {
+pub struct ImportWeightsCommand {
     /// The file, as `wdpipe export` or PyTorch writes it.
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -80,7 +80,7 @@ fn unreadable(error: LearnError) -> Failure {
     Failure::new(ExitCode::Failed, error.to_string(), "")
 }
 
-impl Export {
+impl ExportWeightsCommand {
     /// Runs the command.
     ///
     /// # Errors
@@ -149,7 +149,7 @@ fn file_name(stage: &str) -> String {
     format!("{}.safetensors", stage.replace(']', "").chars().map(plain).collect::<String>())
 }
 
-impl Import {
+impl ImportWeightsCommand {
     /// Runs the command.
     ///
     /// # Errors

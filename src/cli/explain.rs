@@ -13,7 +13,7 @@ use base::record::Record;
 
 /// Says what a stage computes, from what, and why it would run or not.
 #[derive(Debug, Args)]
-pub struct Explain {
+pub struct ExplainCommand {
     /// A stage, such as 'fig3/trunk[lr=0.1,seed=0]@5', or several (fig3/trunk[lr=0.1]).
     #[arg(value_name = "STAGE")]
     stage: String,
@@ -27,7 +27,7 @@ pub struct Explain {
     json: bool,
 }
 
-impl Explain {
+impl ExplainCommand {
     /// Runs the command.
     ///
     /// # Errors

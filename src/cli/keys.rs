@@ -16,17 +16,17 @@ use store::sign::{KeyName, PublicKey, Trust};
 /// With a key of your own, `make` signs what it computes. Of several, WDPIPE_KEY=NAME chooses one, else the one called
 /// `default` signs. They lie in $WDPIPE_KEYS, or in wdpipe/keys in $XDG_CONFIG_HOME or ~/.config.
 #[derive(Debug, Subcommand)]
-pub enum Keys {
-    Generate(Generate),
-    List(List),
-    Trust(TrustKey),
-    Revoke(Revoke),
-    Sign(Sign),
+pub enum KeysCommand {
+    Generate(GenerateKeyCommand),
+    List(ListKeysCommand),
+    Trust(TrustKeyCommand),
+    Revoke(RevokeKeyCommand),
+    Sign(SignCommand),
 }
 
 /// Makes a key of your own; never replaces one.
 #[derive(Debug, Args)]
-pub struct Generate {
+pub struct GenerateKeyCommand {
     /// What you call it.
     #[arg(default_value = "default", value_name = "NAME")]
     name: KeyName,
@@ -34,7 +34,7 @@ pub struct Generate {
 
 /// Shows your own keys and those that the project trusts.
 #[derive(Debug, Args)]
-pub struct List {
+pub struct ListKeysCommand {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -45,7 +45,7 @@ pub struct List {
 /// Whoever has its secret part can then vouch for any result. Have the public part from its owner, not from who sends
 /// the results.
 #[derive(Debug, Args)]
-pub struct TrustKey {
+pub struct TrustKeyCommand {
     /// What the project calls it.
     #[arg(value_name = "NAME")]
     name: KeyName,
@@ -58,7 +58,7 @@ pub struct TrustKey {
 ///
 /// None of its signatures counts then, old ones neither: when a signature was made, only its maker knows.
 #[derive(Debug, Args)]
-pub struct Revoke {
+pub struct RevokeKeyCommand {
     /// What the project calls it.
     #[arg(value_name = "NAME")]
     name: KeyName,
@@ -72,7 +72,7 @@ pub struct Revoke {
 /// Only what this account computed or imported in this cache counts as yours; the cache's index remembers that. What came
 /// from a remote or an archive belongs to others, whatever its record says. So does everything if the index was deleted.
 #[derive(Debug, Args)]
-pub struct Sign {
+pub struct SignCommand {
     /// Figures, panels or stages, or all: signed is all that is behind them.
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<String>,
@@ -83,7 +83,7 @@ pub struct Sign {
     all: bool,
 }
 
-impl Keys {
+impl KeysCommand {
     /// Runs the command.
     ///
     /// # Errors
@@ -92,7 +92,7 @@ impl Keys {
         match self {
             Self::Generate(command) => command.run(ui),
             Self::List(command) => command.run(project, ui),
-            Self::Trust(TrustKey { name, public }) => {
+            Self::Trust(TrustKeyCommand { name, public }) => {
                 let (file, shown) = (&project.trust, project.trust.display());
                 match Trust::add(file, name, public)? {
                     true => ui.say(&format!("{shown} trusts `{name}`; its signatures count from now on")),
@@ -100,7 +100,7 @@ impl Keys {
                 }
                 Ok(())
             }
-            Self::Revoke(Revoke { name, reason }) => {
+            Self::Revoke(RevokeKeyCommand { name, reason }) => {
                 let (file, shown) = (&project.trust, project.trust.display());
                 match Trust::revoke(file, name, reason)? {
                     true => ui.say(&format!("{shown} trusts `{name}` no more; none of its signatures counts")),
@@ -113,7 +113,7 @@ impl Keys {
     }
 }
 
-impl Generate {
+impl GenerateKeyCommand {
     fn run(&self, ui: &Ui) -> Result<(), Failure> {
         let Some(keyring) = keyring() else {
             let message = "it is not known where your keys are to lie: HOME is not set";
@@ -128,7 +128,7 @@ impl Generate {
     }
 }
 
-impl List {
+impl ListKeysCommand {
     fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let (keyring, trust) = (keyring(), Trust::load(&project.trust)?);
         let mut own = Vec::new();
@@ -180,7 +180,7 @@ impl List {
     }
 }
 
-impl Sign {
+impl SignCommand {
     fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let selection = project.select(&self.variant.to_variant(), &self.targets)?;
         let Some(signer) = signer()? else {

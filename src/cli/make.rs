@@ -33,7 +33,7 @@ use store::Store;
 ///
 /// A target is a figure (fig3), a panel of it (fig3c), a stage or several (fig3/trunk[lr=0.1]), or all.
 #[derive(Debug, Args)]
-pub struct Make {
+pub struct MakeCommand {
     /// What to make.
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<String>,
@@ -85,7 +85,7 @@ pub struct Once {
     pub workers: Workers,
 }
 
-impl Make {
+impl MakeCommand {
     /// Runs the command.
     ///
     /// # Errors

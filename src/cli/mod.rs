@@ -137,37 +137,37 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Make(make::Make),
-    Status(status::Status),
-    Explain(explain::Explain),
-    Compare(compare::Compare),
-    Diff(diff::Diff),
-    Bisect(bisect::Bisect),
-    Report(report::Report),
+    Make(make::MakeCommand),
+    Status(status::StatusCommand),
+    Explain(explain::ExplainCommand),
+    Compare(compare::CompareCommand),
+    Diff(diff::DiffCommand),
+    Bisect(bisect::BisectCommand),
+    Report(report::ReportCommand),
     Lock(lock::LockCommand),
-    Verify(verify::Verify),
-    Audit(audit::Audit),
-    Whois(whois::Whois),
-    New(new::New),
-    Check(check::Check),
+    Verify(verify::VerifyCommand),
+    Audit(audit::AuditCommand),
+    Whois(whois::WhoisCommand),
+    New(new::NewCommand),
+    Check(check::CheckCommand),
     Graph(graph::GraphCommand),
-    Show(show::Show),
-    Export(exchange::Export),
-    Import(exchange::Import),
-    Push(remote::Push),
-    Pull(remote::Pull),
+    Show(show::ShowCommand),
+    Export(exchange::ExportWeightsCommand),
+    Import(exchange::ImportWeightsCommand),
+    Push(remote::PushCommand),
+    Pull(remote::PullCommand),
     #[command(subcommand)]
-    Remote(remote::Remote),
+    Remote(remote::RemoteCommand),
     #[command(subcommand)]
-    Cache(cache::Cache),
+    Cache(cache::CacheCommand),
     #[command(subcommand)]
-    Keys(keys::Keys),
+    Keys(keys::KeysCommand),
     #[command(subcommand)]
-    Data(data::Data),
+    Data(data::DataCommand),
     #[command(subcommand)]
-    Selftest(selftest::Selftest),
-    Bench(bench::Bench),
-    Doctor(doctor::Doctor),
+    Selftest(selftest::SelftestCommand),
+    Bench(bench::BenchCommand),
+    Doctor(doctor::DoctorCommand),
 }
 
 impl Global {

@@ -11,13 +11,13 @@ const TEXT: &str = include_str!("new.toml");
 
 /// Writes a commented pipeline to start from: pipelines/NAME.toml.
 #[derive(Debug, Args)]
-pub struct New {
+pub struct NewCommand {
     /// The figure's name: lower-case letters, digits, - and _.
     #[arg(value_name = "NAME")]
     name: String,
 }
 
-impl New {
+impl NewCommand {
     /// Runs the command.
     ///
     /// # Errors

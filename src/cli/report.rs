@@ -11,7 +11,7 @@ use crate::project::{Failure, Project, WrittenPage};
 /// The page is one file and needs no network. `wdpipe make all` writes it too. Figures that the page has already and that
 /// are not made here stay on it as they are. With settings that make other figures the page is index@HASH8.html.
 #[derive(Debug, Args)]
-pub struct Report {
+pub struct ReportCommand {
     /// Figures whose sections are written anew [default: all that were made].
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
@@ -19,7 +19,7 @@ pub struct Report {
     variant: VariantArgs,
 }
 
-impl Report {
+impl ReportCommand {
     /// Runs the command.
     ///
     /// # Errors

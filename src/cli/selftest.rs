@@ -5,22 +5,22 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::parse::whole;
-use super::statistics::Statistics;
+use super::statistics::StatisticsCommand;
 use super::ui::Ui;
 use crate::project::{ExitCode, Failure};
 
 /// Checks the numbers: against PyTorch, estimators against exact values, and what tests over seeds can show.
 #[derive(Debug, Subcommand)]
-pub enum Selftest {
-    Numerics(Numerics),
-    Estimators(Estimators),
-    Statistics(Statistics),
-    Report(Report),
+pub enum SelftestCommand {
+    Numerics(NumericsCommand),
+    Estimators(EstimatorsCommand),
+    Statistics(StatisticsCommand),
+    Report(NumericsPageCommand),
 }
 
 /// Repeats runs that PyTorch made, and says how far every result is from PyTorch's.
 #[derive(Debug, Args)]
-pub struct Numerics {
+pub struct NumericsCommand {
     /// Case files (safetensors): start, batches and PyTorch's results.
     #[arg(required = true, value_name = "CASE")]
     cases: Vec<PathBuf>,
@@ -34,7 +34,7 @@ pub struct Numerics {
 
 /// Compares every estimator with exact values, on a network whose matrices are built whole.
 #[derive(Debug, Args)]
-pub struct Estimators {
+pub struct EstimatorsCommand {
     /// Estimates of every quantity.
     #[arg(long, default_value_t = 200, value_name = "N", value_parser = whole(1..=u32::MAX))]
     repetitions: u32,
@@ -45,7 +45,7 @@ pub struct Estimators {
 
 /// Writes all of it as a page (docs/numerics.md).
 #[derive(Debug, Args)]
-pub struct Report {
+pub struct NumericsPageCommand {
     /// Case files.
     #[arg(required = true, value_name = "CASE")]
     cases: Vec<PathBuf>,
@@ -58,7 +58,7 @@ pub struct Report {
 }
 
 #[cfg(not(feature = "torch"))]
-impl Selftest {
+impl SelftestCommand {
     /// Says that most of it cannot be done.
     ///
     /// # Errors
@@ -78,7 +78,7 @@ mod with_torch {
 
     use super::super::format::columns;
     use super::super::statistics::{CASES, Simulated, markdown};
-    use super::{Estimators, ExitCode, Failure, Numerics, Report, Selftest, Ui};
+    use super::{EstimatorsCommand, ExitCode, Failure, NumericsCommand, NumericsPageCommand, SelftestCommand, Ui};
     use crate::stages::StageError;
     use crate::stages::selftest::{
         Checked, Comparison, Coverage, DRAWS, Deviation, Exact, IMAGES, REFERENCE, STANDARD_ERRORS, TRAINED, check,
@@ -92,7 +92,7 @@ mod with_torch {
     /// Largest difference of a product from the matrix's, as a share of its largest component.
     const ROUNDING: f64 = 1e-12;
 
-    impl Selftest {
+    impl SelftestCommand {
         /// Runs the command.
         ///
         /// # Errors
@@ -107,7 +107,7 @@ mod with_torch {
         }
     }
 
-    impl Numerics {
+    impl NumericsCommand {
         fn run(&self, ui: &Ui) -> Result<(), Failure> {
             if self.out.is_some() && self.cases.len() > 1 {
                 return Err(Failure::usage("--out takes the results of one case", "name one case"));
@@ -131,7 +131,7 @@ mod with_torch {
         }
     }
 
-    impl Estimators {
+    impl EstimatorsCommand {
         fn run(&self, ui: &Ui) -> Result<(), Failure> {
             let checked = checked(self.repetitions)?;
             if self.json {
@@ -161,7 +161,7 @@ mod with_torch {
         }
     }
 
-    impl Report {
+    impl NumericsPageCommand {
         fn run(&self, ui: &Ui) -> Result<(), Failure> {
             let all = self.cases.iter().map(|case| read_and_compare(case)).collect::<Result<Vec<_>, _>>()?;
             let checked = checked(self.repetitions)?;

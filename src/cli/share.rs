@@ -14,7 +14,7 @@ use store::{Finding, Shared, Store, StoreError};
 /// Members of the group can then read and add; nobody can change, replace or remove what another wrote, but the owner
 /// of the folder, who is whoever runs this first. What is right already stays as it is.
 #[derive(Debug, Args)]
-pub struct Share {
+pub struct ShareCommand {
     /// The cache: a new folder, or one that was used by its owner alone.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
@@ -26,7 +26,7 @@ pub struct Share {
     json: bool,
 }
 
-impl Share {
+impl ShareCommand {
     /// Runs the command.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use store::Store;
 
 /// Shows what a stage yielded: its numbers, or one output as it is.
 #[derive(Debug, Args)]
-pub struct Show {
+pub struct ShowCommand {
     /// A stage, such as 'fig3/probe[after=17,lr=0.1,seed=0]', or a figure.
     #[arg(value_name = "STAGE")]
     stage: String,
@@ -36,7 +36,7 @@ pub struct Show {
     json: bool,
 }
 
-impl Show {
+impl ShowCommand {
     /// Runs the command.
     ///
     /// # Errors

@@ -8,12 +8,12 @@ use super::planned::warn_of_damage;
 use super::share::store_or_none;
 use super::ui::Ui;
 use crate::project::{Failure, Project, Selection, StageFamily, Workers, command};
-use crate::reports::{ReportError, Settings};
+use crate::reports::{ReportError, VariantSettings};
 use crate::stages::Device;
 
 /// Says how much of a figure is cached, and what would run.
 #[derive(Debug, Args)]
-pub struct Status {
+pub struct StatusCommand {
     /// Figures, panels or stages [default: all].
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
@@ -24,7 +24,7 @@ pub struct Status {
     json: bool,
 }
 
-impl Status {
+impl StatusCommand {
     /// Runs the command.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ impl Status {
             return Ok(());
         }
         family_lines(&families).iter().for_each(|line| ui.answer(line));
-        let row = |(name, Settings { figure, profile, set, .. }): &(String, Settings)| {
+        let row = |(name, VariantSettings { figure, profile, set, .. }): &(String, VariantSettings)| {
             vec![format!("  {name}"), command(&["make", figure], profile, set)]
         };
         if !variants.is_empty() {
@@ -71,8 +71,8 @@ impl Status {
 }
 
 /// The variants of the targets' figures in the reports folder, and how they were made.
-fn variants(selection: &Selection) -> Result<Vec<(String, Settings)>, Failure> {
-    let all = Settings::all(&selection.folder).map_err(ReportError::from)?.into_iter();
+fn variants(selection: &Selection) -> Result<Vec<(String, VariantSettings)>, Failure> {
+    let all = VariantSettings::all(&selection.folder).map_err(ReportError::from)?.into_iter();
     let ours = all.filter(|(_, settings)| selection.figures().any(|(figure, _)| figure == settings.figure));
     Ok(ours.map(|(place, settings)| (place.name, settings)).collect())
 }

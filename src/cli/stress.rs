@@ -14,14 +14,14 @@ use super::parse::whole;
 use super::signals::cancel_on_interrupt;
 use super::ui::Ui;
 use crate::project::{ExitCode, Failure};
-use crate::stress::{Guarantee, Report, Role, StressError, Task, Trial, stress_test};
+use crate::stress::{Guarantee, Role, StressError, StressReport, Task, Trial, stress_test};
 
 /// Tries what a file system guarantees, before a cache is trusted to it.
 ///
 /// Processes race to write, read and collect in a cache made for it, and are killed at random instants; then everything is
 /// checked. The exit code is 1 if something is lacking that wdpipe needs.
 #[derive(Debug, Args)]
-pub struct StressTest {
+pub struct StressTestCommand {
     /// An empty or new folder there. What is made in it is removed again.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
@@ -38,7 +38,7 @@ pub struct StressTest {
 
 /// One of the processes of `cache stress-test`.
 #[derive(Debug, Args)]
-pub struct Child {
+pub struct StressChildCommand {
     #[arg(value_parser = role)]
     role: Role,
     folder: PathBuf,
@@ -50,7 +50,7 @@ fn role(name: &str) -> Result<Role, String> {
     Role::ALL.into_iter().find(|role| role.name() == name).ok_or_else(|| format!("`{name}` is no part of the race"))
 }
 
-impl StressTest {
+impl StressTestCommand {
     /// Runs the command.
     ///
     /// # Errors
@@ -84,7 +84,7 @@ impl StressTest {
         Err(Failure::new(ExitCode::Failed, message, hints.join("\n")))
     }
 
-    fn print(&self, report: &Report, seed: u64, ui: &Ui) {
+    fn print(&self, report: &StressReport, seed: u64, ui: &Ui) {
         if self.json {
             let one = |g: &Guarantee| {
                 serde_json::json!({
@@ -112,7 +112,7 @@ impl StressTest {
     }
 }
 
-impl Child {
+impl StressChildCommand {
     /// Runs the command.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use super::arguments::plain;
 use super::signals::cancel_on_interrupt;
 use super::ui::Ui;
 use crate::engine::EngineError;
-use crate::project::{Again, Asked, ExitCode, Failure, Project, Subject, cores};
+use crate::project::{ExitCode, Failure, Project, Rebuilding, Subject, VerifyLevels, cores};
 use crate::stages::Device;
 use crate::verify::{Check, Level, Rebuilt, Verdict};
 use base::parallel::parallel;
@@ -22,7 +22,7 @@ use base::parallel::parallel;
 /// compared with the locks. Every figure in the reports folder must have a lock; variants (FIGURE@HASH8) need none. Each
 /// option checks more; with -v it is said what each level shows and what it leaves open.
 #[derive(Debug, Args)]
-pub struct Verify {
+pub struct VerifyCommand {
     /// Figures, with their variants that have a lock [default: all].
     #[arg(value_name = "FIGURE")]
     targets: Vec<String>,
@@ -37,7 +37,7 @@ pub struct Verify {
     render: bool,
     /// Compute so many stages of each figure again, or all, and compare.
     #[arg(long, value_name = "N|all", value_parser = stages_wanted)]
-    rebuild: Option<Wanted>,
+    rebuild: Option<HowMany>,
     /// What --rebuild's choice depends on [default: drawn at random, and printed].
     #[arg(long, value_name = "TEXT", requires = "rebuild")]
     seed: Option<String>,
@@ -54,15 +54,15 @@ pub struct Verify {
 
 /// How many stages.
 #[derive(Debug, Clone, Copy)]
-enum Wanted {
+enum HowMany {
     All,
     Some(usize),
 }
 
-fn stages_wanted(text: &str) -> Result<Wanted, String> {
+fn stages_wanted(text: &str) -> Result<HowMany, String> {
     match text {
-        "all" => Ok(Wanted::All),
-        _ => text.parse().map(Wanted::Some).map_err(|_| "a number of stages is expected, or all".to_owned()),
+        "all" => Ok(HowMany::All),
+        _ => text.parse().map(HowMany::Some).map_err(|_| "a number of stages is expected, or all".to_owned()),
     }
 }
 
@@ -78,7 +78,7 @@ impl Verified {
     }
 }
 
-impl Verify {
+impl VerifyCommand {
     /// Runs the command.
     ///
     /// # Errors
@@ -90,10 +90,11 @@ impl Verify {
         let seed = self.seed.clone().unwrap_or_else(random_seed);
         let cancel = cancel_on_interrupt();
         let again = self.rebuild.map(|wanted| {
-            let count = if let Wanted::Some(count) = wanted { Some(count) } else { None };
-            Again { count, seed: &seed, device: &self.device, cancel: &cancel }
+            let count = if let HowMany::Some(count) = wanted { Some(count) } else { None };
+            Rebuilding { count, seed: &seed, device: &self.device, cancel: &cancel }
         });
-        let asked = Asked { objects: self.objects, render: self.render, rebuild: again, statistics: self.statistics };
+        let asked =
+            VerifyLevels { objects: self.objects, render: self.render, rebuild: again, statistics: self.statistics };
         let tell = |rebuilt: &Rebuilt| ui.say(&format!("{} {:.1} s", rebuilt.name, rebuilt.seconds));
         let run = |_: &mut (), subject: &Subject| Some(project.verify(subject, store.as_ref(), &asked, &tell));
         // Stages that are computed again take all cores: then figures come one after the other.

@@ -8,7 +8,7 @@ use clap::Args;
 use super::format::{columns, count, date, shown};
 use super::ui::Ui;
 use crate::project::{ExitCode, Failure, Project, Subject, command};
-use crate::reports::{Place, Settings, bare};
+use crate::reports::{Place, VariantSettings, bare};
 use crate::verify::Evidence;
 use base::digest::ObjectDigest;
 use base::record::{Provenance, Record};
@@ -23,7 +23,7 @@ const LIMIT: u64 = 256 << 20;
 /// Says which pipeline, settings and stages are behind a figure: any copy of its SVG, PNG, PDF or CSV, or a document that
 /// contains one.
 #[derive(Debug, Args)]
-pub struct Whois {
+pub struct WhoisCommand {
     /// The file.
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -45,10 +45,10 @@ struct Traced {
     content: &'static str,
     records: Vec<(String, Record)>,
     /// The variant in the reports folder that it is, if it is one.
-    variant: Option<(Place, Settings)>,
+    variant: Option<(Place, VariantSettings)>,
 }
 
-impl Whois {
+impl WhoisCommand {
     /// Runs the command.
     ///
     /// # Errors
@@ -174,9 +174,12 @@ fn locks(project: &Project) -> Result<Vec<(Subject, Lock)>, Failure> {
 }
 
 /// All variants in the reports folder, and how they were made.
-fn variants(project: &Project) -> Vec<(Place, Settings)> {
+fn variants(project: &Project) -> Vec<(Place, VariantSettings)> {
     let profiles = files::list(&project.reports).unwrap_or_default();
-    profiles.iter().flat_map(|profile| Settings::all(&project.reports.join(profile)).unwrap_or_default()).collect()
+    profiles
+        .iter()
+        .flat_map(|profile| VariantSettings::all(&project.reports.join(profile)).unwrap_or_default())
+        .collect()
 }
 
 /// The settings of the training behind a figure: each with all values that it has.

@@ -37,7 +37,7 @@ pub enum Side {
 }
 
 /// The bytes of an output of a side, if they are at hand.
-pub type Read<'a> = dyn Fn(Side, &Output) -> Option<Vec<u8>> + 'a;
+pub type ReadOutput<'a> = dyn Fn(Side, &Output) -> Option<Vec<u8>> + 'a;
 
 /// No table that is compared has more bytes.
 const TABLE_LIMIT: u64 = 64 << 20;
@@ -63,7 +63,7 @@ pub struct Difference {
     /// The figures that are in both.
     pub figures: Vec<FigureChange>,
     /// The stages of one side alone, by family.
-    pub only: [Vec<Family>; 2],
+    pub only: [Vec<LoneFamily>; 2],
     /// How many inputs of a side no stage of it yields: there something is missing.
     pub gaps: [usize; 2],
 }
@@ -100,7 +100,7 @@ pub struct Moved {
 
 /// Stages of a family.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Family {
+pub struct LoneFamily {
     /// The name without sweep and epoch.
     pub family: String,
     /// How many.
@@ -117,7 +117,7 @@ impl Difference {
 }
 
 /// Compares two closures. Stages are paired by key, then by name, then by their place in the graph.
-pub fn diff(a: &Closure, b: &Closure, read: &Read<'_>) -> Difference {
+pub fn diff(a: &Closure, b: &Closure, read: &ReadOutput<'_>) -> Difference {
     let pairs = pair::pair(a, b);
     let only = |closure: &Closure, places: &[usize]| families(places.iter().map(|&place| &closure.members[place]));
     let mut difference = Difference {
@@ -160,13 +160,13 @@ fn family(member: &Member) -> &str {
     Name::of(&member.name).family()
 }
 
-fn families<'a>(members: impl Iterator<Item = &'a Member>) -> Vec<Family> {
-    let mut families: Vec<Family> = Vec::new();
+fn families<'a>(members: impl Iterator<Item = &'a Member>) -> Vec<LoneFamily> {
+    let mut families: Vec<LoneFamily> = Vec::new();
     for member in members {
         match families.iter_mut().find(|known| known.family == family(member)) {
             Some(known) => known.stages += 1,
             None => {
-                families.push(Family { family: family(member).to_owned(), stages: 1, first: member.name.clone() });
+                families.push(LoneFamily { family: family(member).to_owned(), stages: 1, first: member.name.clone() });
             }
         }
     }
@@ -205,7 +205,7 @@ fn unequal(a: &Member, b: &Member) -> Unequal {
     }
 }
 
-fn table(side: Side, output: &Output, read: &Read<'_>) -> Option<Table> {
+fn table(side: Side, output: &Output, read: &ReadOutput<'_>) -> Option<Table> {
     if output.bytes > TABLE_LIMIT {
         return None;
     }
@@ -215,7 +215,7 @@ fn table(side: Side, output: &Output, read: &Read<'_>) -> Option<Table> {
     }
 }
 
-fn compare_tables(a: &Member, b: &Member, read: &Read<'_>, columns: &mut Vec<ColumnChange>) {
+fn compare_tables(a: &Member, b: &Member, read: &ReadOutput<'_>, columns: &mut Vec<ColumnChange>) {
     // The numbers of a figure are compared curve by curve.
     if a.record.parts.kind == "figure" {
         return;
@@ -227,7 +227,7 @@ fn compare_tables(a: &Member, b: &Member, read: &Read<'_>, columns: &mut Vec<Col
     }
 }
 
-fn compare_figure(a: &Member, b: &Member, read: &Read<'_>) -> FigureChange {
+fn compare_figure(a: &Member, b: &Member, read: &ReadOutput<'_>) -> FigureChange {
     let numbers = |side, member: &Member| table(side, member.record.output("numbers")?, read);
     match (numbers(Side::A, a), numbers(Side::B, b)) {
         (Some(x), Some(y)) => curves::compare(&a.name, &x, &y),

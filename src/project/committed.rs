@@ -9,7 +9,7 @@ use super::workers::cores;
 use super::{ExitCode, Failure, Project, command};
 use crate::engine::{Indifferent, Preference, Recorded, Standing};
 use crate::plan::Knowledge;
-use crate::reports::{Place, ReportError, Settings, is_variant};
+use crate::reports::{Place, ReportError, VariantSettings, is_variant};
 use crate::stages::Device;
 use crate::verify::{self, Check, Evidence, Level, Pick, Verdict};
 use base::digest::{ObjectDigest, RecordDigest, StageKey};
@@ -54,19 +54,19 @@ impl Subject {
 }
 
 /// Which levels are checked besides those that need nothing but committed files.
-pub struct Asked<'a> {
+pub struct VerifyLevels<'a> {
     /// Hash every object behind the figure.
     pub objects: bool,
     /// Draw the figure again.
     pub render: bool,
     /// Compute stages again.
-    pub rebuild: Option<Again<'a>>,
+    pub rebuild: Option<Rebuilding<'a>>,
     /// Compare with the figure that was made in this store.
     pub statistics: bool,
 }
 
 /// Which stages are computed again, and how.
-pub struct Again<'a> {
+pub struct Rebuilding<'a> {
     /// How many; all without a number.
     pub count: Option<usize>,
     /// The seed that chooses them.
@@ -130,7 +130,7 @@ impl Project {
         &self,
         subject: &Subject,
         store: Option<&Store>,
-        asked: &Asked<'_>,
+        asked: &VerifyLevels<'_>,
         tell: &(dyn Fn(&verify::Rebuilt) + Sync),
     ) -> Result<Vec<Check>, Failure> {
         let place = &subject.place;
@@ -170,7 +170,7 @@ impl Project {
         if asked.render {
             checks.push(verify::render(&evidence, place).map_err(fs)?);
         }
-        if let Some(Again { count, seed, device, cancel }) = &asked.rebuild {
+        if let Some(Rebuilding { count, seed, device, cancel }) = &asked.rebuild {
             let picked = verify::pick(&evidence, Pick { count: *count, seed, training: false });
             let all = verify::rebuild(&evidence, &picked, (device, cores()), cancel, tell);
             checks.push(verify::rebuilt(&evidence, picked.len(), &all, seed));
@@ -191,7 +191,7 @@ fn lock_command(place: &Place, figure: &str, profile: &str, set: &[String]) -> S
 
 /// What is to be said of a figure without a lock.
 fn unlocked(Subject { profile, place }: &Subject, project: &Project) -> String {
-    let (figure, set) = match Settings::read(place) {
+    let (figure, set) = match VariantSettings::read(place) {
         Some(settings) => (settings.figure, settings.set),
         None => (place.name.clone(), Vec::new()),
     };

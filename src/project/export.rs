@@ -6,7 +6,7 @@ use super::select::Selection;
 use super::{ExitCode, Failure};
 use crate::engine;
 use crate::plan::Knowledge;
-use crate::reports::{Settings, stamped};
+use crate::reports::{VariantSettings, stamped};
 use base::digest::ObjectDigest;
 use base::table::Table;
 use base::work::Work;
@@ -59,7 +59,7 @@ impl Selection {
             }
             if place.name != figure {
                 let (profile, set) = (self.profile.clone(), self.variants.set(figure).to_vec());
-                let settings = Settings { figure: figure.to_owned(), profile, set, key: *key };
+                let settings = VariantSettings { figure: figure.to_owned(), profile, set, key: *key };
                 settings.write(&place).map_err(failed)?;
             }
         }

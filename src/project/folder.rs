@@ -33,7 +33,7 @@ impl File {
 pub struct Folder(pub Vec<File>);
 
 /// What is needed of each pipeline, by its place in the folder; all of it where nothing is listed.
-pub type Wanted = BTreeMap<usize, Vec<Need>>;
+pub type WantedFiles = BTreeMap<usize, Vec<Need>>;
 
 impl Folder {
     /// Reads all pipelines of a folder.
@@ -66,10 +66,10 @@ impl Folder {
     ///
     /// # Errors
     /// If two of them draw it.
-    pub fn wanted(&self, target: &str) -> Result<Wanted, Failure> {
+    pub fn wanted(&self, target: &str) -> Result<WantedFiles, Failure> {
         let pattern = Pattern::of(target);
         let stage = Need::Stage(pattern.family.to_owned());
-        let whole = |place: usize| Wanted::from([(place, Vec::new())]);
+        let whole = |place: usize| WantedFiles::from([(place, Vec::new())]);
         if let Some(pipeline) = pattern.pipeline {
             let place = self.0.iter().position(|file| file.name == pipeline);
             return Ok(match place {
@@ -83,7 +83,7 @@ impl Folder {
             return Ok(drawn);
         }
         let has_stage = |(_, file): &(usize, &File)| file.contents.stages.contains(pattern.family);
-        let with_stage: Wanted =
+        let with_stage: WantedFiles =
             self.0.iter().enumerate().filter(has_stage).map(|(place, _)| (place, vec![stage.clone()])).collect();
         Ok(match self.0.iter().position(|file| file.name == target) {
             _ if !with_stage.is_empty() => with_stage,
@@ -93,13 +93,13 @@ impl Folder {
     }
 
     /// Every pipeline whole.
-    pub fn everything(&self) -> Wanted {
+    pub fn everything(&self) -> WantedFiles {
         (0..self.0.len()).map(|place| (place, Vec::new())).collect()
     }
 
     /// The names of what is drawn under the name `target`: that figure or panel, or the figures that are panels of one
     /// whose panels lie in several pipelines: fig6a and fig6b for fig6.
-    fn drawn(&self, target: &str) -> Result<Wanted, Failure> {
+    fn drawn(&self, target: &str) -> Result<WantedFiles, Failure> {
         let names: BTreeSet<&String> = self.0.iter().flat_map(|file| file.contents.drawn.keys()).collect();
         let is_part = |name: &&&String| {
             let rest = name.strip_prefix(target).unwrap_or_default();
@@ -110,7 +110,7 @@ impl Folder {
             None => names.iter().filter(is_part).copied().collect(),
         };
         self.clashes(|name| own.contains(&name))?;
-        let mut wanted = Wanted::new();
+        let mut wanted = WantedFiles::new();
         for (place, file) in self.0.iter().enumerate() {
             let needs: Vec<Need> = own.iter().filter_map(|name| file.contents.drawn.get(*name)).cloned().collect();
             if !needs.is_empty() {

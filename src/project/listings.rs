@@ -1,6 +1,6 @@
 //! Published values beside ours as tables of text, for the page and for a terminal.
 
-use super::published::{Beside, Comparison, Ours, Relation};
+use super::published::{ComparedValue, Comparison, Ours, Relation};
 use super::text::short;
 use crate::graph::Carry;
 use draw::claim::equivalence::Standing;
@@ -29,7 +29,7 @@ pub fn listings(published: &Comparison<'_>) -> Vec<Listing> {
 }
 
 /// Returns published values as rows of a table, under a heading.
-pub fn value_rows<'a>(values: impl Iterator<Item = &'a Beside<'a>>) -> Vec<Vec<String>> {
+pub fn value_rows<'a>(values: impl Iterator<Item = &'a ComparedValue<'a>>) -> Vec<Vec<String>> {
     std::iter::once(VALUES.map(str::to_owned).to_vec()).chain(values.map(row)).collect()
 }
 
@@ -69,8 +69,8 @@ fn here(ours: Option<&Ours>) -> [String; 3] {
 }
 
 /// A published value as a line of a table.
-fn row(beside: &Beside<'_>) -> Vec<String> {
-    let Beside { published, value, ours, standing } = beside;
+fn row(beside: &ComparedValue<'_>) -> Vec<String> {
+    let ComparedValue { published, value, ours, standing } = beside;
     let mut row =
         vec![published.panel.clone(), value.curve.clone(), place(value.x), with_spread(value.mean, value.std)];
     row.extend(here(ours.as_ref()));

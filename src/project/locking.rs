@@ -10,7 +10,7 @@ use super::select::Selection;
 use super::{ExitCode, Failure, count};
 use crate::engine::{self, Preference};
 use crate::plan::Knowledge;
-use crate::reports::{Place, ReportError, Settings};
+use crate::reports::{Place, ReportError, VariantSettings};
 use base::closure::{Closure, Member};
 use base::digest::{RecordDigest, StageKey};
 use base::record::Record;
@@ -33,7 +33,7 @@ pub struct Locked {
     /// Bytes of the records and numbers beside it.
     pub bytes: u64,
     /// The variants of the figure that lie beside it without a lock.
-    pub others: Vec<(Place, Settings)>,
+    pub others: Vec<(Place, VariantSettings)>,
 }
 
 /// A figure that was made and is not what its lock holds.
@@ -142,8 +142,8 @@ fn keep(closure: &mut Closure, place: &Place) -> Vec<Vec<u8>> {
 }
 
 /// Finds the variants of a figure that lie beside it without a lock, so that nobody takes one for what was locked.
-fn unlocked(place: &Place, figure: &str) -> Result<Vec<(Place, Settings)>, Failure> {
-    let mut all = Settings::all(&place.folder).map_err(ReportError::from)?;
+fn unlocked(place: &Place, figure: &str) -> Result<Vec<(Place, VariantSettings)>, Failure> {
+    let mut all = VariantSettings::all(&place.folder).map_err(ReportError::from)?;
     all.retain(|(other, settings)| {
         settings.figure == figure && other.name != place.name && other.lock().is_ok_and(|lock| lock.is_none())
     });

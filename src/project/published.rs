@@ -19,13 +19,13 @@ use store::Store;
 #[derive(Default)]
 pub struct Comparison<'a> {
     /// The values.
-    pub values: Vec<Beside<'a>>,
+    pub values: Vec<ComparedValue<'a>>,
     /// Orders and ratios of values at one place.
     pub relations: Vec<Relation<'a>>,
 }
 
 /// A published value and ours.
-pub struct Beside<'a> {
+pub struct ComparedValue<'a> {
     /// The panel.
     pub published: &'a Published,
     /// The value.
@@ -93,14 +93,14 @@ pub fn published<'a>(
         let panel = work.panels.iter().find(|panel| panel.id == published.panel);
         let at_scale = like_profile && selection.profile == published.profile;
         let first = found.values.len();
-        let mut curves: BTreeMap<&str, Option<Recorded>> = BTreeMap::new();
+        let mut curves: BTreeMap<&str, Option<RecordedCurve>> = BTreeMap::new();
         for value in &published.values {
             let recorded = match curves.entry(&value.curve) {
                 Entry::Occupied(entry) => entry.into_mut(),
                 Entry::Vacant(entry) => {
                     let curve = panel.and_then(|panel| curve(panel, &value.curve));
                     entry.insert(match (&tables, curve) {
-                        (Some(tables), Some(curve)) => Some(Recorded {
+                        (Some(tables), Some(curve)) => Some(RecordedCurve {
                             replicas: replica_points(&published.panel, curve, tables).map_err(unfit)?,
                             run: run(graph, stage, curve),
                         }),
@@ -114,7 +114,7 @@ pub fn published<'a>(
                 (_, None) => Standing::NoCounterpart,
                 (_, Some(ours)) => standing(published, value, ours, at_scale),
             };
-            found.values.push(Beside { published, value, ours, standing });
+            found.values.push(ComparedValue { published, value, ours, standing });
         }
         found.relations.extend(relations(published, &found.values[first..]));
     }
@@ -122,7 +122,7 @@ pub fn published<'a>(
 }
 
 /// What was recorded of a curve.
-struct Recorded {
+struct RecordedCurve {
     /// The points of every run.
     replicas: Vec<Vec<(f64, f64)>>,
     /// The phases of the training behind them.
@@ -138,7 +138,11 @@ fn curve<'a>(panel: &'a Panel, name: &str) -> Option<&'a Curve> {
 }
 
 /// Our number at the counterpart of a published one's place.
-fn ours(published: &Published, value: &PublishedValue, Recorded { replicas, run }: &Recorded) -> Option<Ours> {
+fn ours(
+    published: &Published,
+    value: &PublishedValue,
+    RecordedCurve { replicas, run }: &RecordedCurve,
+) -> Option<Ours> {
     let measured: Vec<f64> = replicas.iter().flatten().map(|point| point.0).collect();
     let x = match published.epochs {
         Some(epochs) => counterpart(&phases(epochs, published.decay), value.x, run, &measured)?,
@@ -238,7 +242,7 @@ fn standing(published: &Published, value: &PublishedValue, ours: &Ours, at_scale
 
 /// The orders and ratios that carry over: of each value with a counterpart here and the next lower one at the same place that
 /// differs from it by more than the tolerance.
-fn relations<'a>(published: &'a Published, values: &[Beside<'a>]) -> Vec<Relation<'a>> {
+fn relations<'a>(published: &'a Published, values: &[ComparedValue<'a>]) -> Vec<Relation<'a>> {
     let mut sorted: Vec<(&'a PublishedValue, &Ours)> =
         values.iter().filter_map(|beside| Some((beside.value, beside.ours.as_ref()?))).collect();
     sorted.sort_by(|a, b| a.0.mean.total_cmp(&b.0.mean));
@@ -331,9 +335,9 @@ mod tests {
         }
     }
 
-    fn beside<'a>(published: &'a Published, levels: &[&[f64]]) -> Vec<Beside<'a>> {
+    fn beside<'a>(published: &'a Published, levels: &[&[f64]]) -> Vec<ComparedValue<'a>> {
         let both = published.values.iter().zip(levels);
-        both.map(|(value, levels)| Beside {
+        both.map(|(value, levels)| ComparedValue {
             published,
             value,
             ours: (!levels.is_empty()).then(|| Ours { x: [9.0; 2], levels: levels.to_vec() }),

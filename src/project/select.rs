@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
-use super::folder::{File, Folder, Wanted};
+use super::folder::{File, Folder, WantedFiles};
 use super::preference::Preferred;
 use super::variants::Variants;
 use super::{Failure, Project};
@@ -72,7 +72,7 @@ impl Selection {
         let folder = Folder::read(&project.pipelines)?;
         let need = |file: &File| file.contents.drawn.get(figure).cloned().into_iter().collect();
         let files = folder.0.iter().enumerate().filter(|(_, file)| file.name == *pipeline);
-        let wanted: Wanted = files.map(|(place, file)| (place, need(file))).collect();
+        let wanted: WantedFiles = files.map(|(place, file)| (place, need(file))).collect();
         let variant = Variant { profile: self.profile.clone(), set: self.variants.set(figure).to_vec() };
         let mut alone = read_all(project, &variant, &folder, &wanted)?;
         alone.targets = vec![alone.graph.figures[figure].stage];
@@ -112,7 +112,7 @@ impl Project {
         check_sets(&variant.set, targets)?;
         let folder = Folder::read(&self.pipelines)?;
         let everything = targets.is_empty() || targets.iter().any(|target| target == "all");
-        let mut wanted = Wanted::new();
+        let mut wanted = WantedFiles::new();
         if everything {
             folder.clashes(|_| true)?;
             wanted = folder.everything();
@@ -199,7 +199,7 @@ fn check_sets(sets: &[String], targets: &[String]) -> Result<(), Failure> {
 }
 
 /// What is wanted of some pipelines as one graph.
-fn read_all(project: &Project, variant: &Variant, folder: &Folder, wanted: &Wanted) -> Result<Selection, Failure> {
+fn read_all(project: &Project, variant: &Variant, folder: &Folder, wanted: &WantedFiles) -> Result<Selection, Failure> {
     let (graph, preference) = (Graph::default(), Preferred::default());
     let mut selection = Selection {
         graph,

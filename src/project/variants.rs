@@ -11,10 +11,10 @@ use base::work::Work;
 /// The figures of a selection that have another name than their own: those made with other settings, and one that the
 /// user named.
 #[derive(Debug, Default)]
-pub struct Variants(BTreeMap<String, Variant>);
+pub struct Variants(BTreeMap<String, Renamed>);
 
 #[derive(Debug)]
-struct Variant {
+struct Renamed {
     /// What its files are called.
     name: String,
     /// The `--set`s that make it another figure.
@@ -35,7 +35,7 @@ impl Variants {
     /// Gives a figure another name.
     pub fn call(&mut self, figure: &str, name: &str) {
         let variant = self.0.entry(figure.to_owned());
-        name.clone_into(&mut variant.or_insert(Variant { name: String::new(), set: Vec::new() }).name);
+        name.clone_into(&mut variant.or_insert(Renamed { name: String::new(), set: Vec::new() }).name);
     }
 
     /// Finds the figures of `graph` that are others than those of `default`, the same pipeline without `--set`s. One that is
@@ -54,7 +54,7 @@ impl Variants {
                 graph.stages[*stage].work = default.stages[drawn.stage].work.clone();
                 continue;
             }
-            let variant = Variant { name: reports::variant(name, &of[*stage]), set: set.to_vec() };
+            let variant = Renamed { name: reports::variant(name, &of[*stage]), set: set.to_vec() };
             self.0.insert(name.clone(), variant);
         }
         Ok(())

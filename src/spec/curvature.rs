@@ -1,7 +1,7 @@
 //! One instance of a stage that looks at curvature or noise: its table becomes typed work.
 
 use super::fields::Fields;
-use super::stages::{Checkpoint, Instance, Lineage, Site, Variant, dataset_of, inherit, input};
+use super::stages::{Checkpoint, Convention, Instance, Lineage, Site, dataset_of, inherit, input};
 use base::work::{
     Estimator, HessianTrace, Loss, NoiseCovariance, NoiseScale, NormStatistics, Precision, Stop, TopEigenvalue, Work,
 };
@@ -32,7 +32,7 @@ pub fn build(kind: &str, site: &mut Site<'_>) -> Instance {
 
 /// Reads what a kind is told; the work then depends on the epoch only.
 fn reader(kind: &str, fields: &Fields<'_>, site: &Site<'_>, lineage: Lineage) -> Box<dyn Fn(u32) -> Work> {
-    let official = lineage.variant == Variant::OfficialCode;
+    let official = lineage.variant == Convention::OfficialCode;
     let seed = fields.seed("seed", None);
     let precision = precision(kind, fields, lineage);
     match kind {

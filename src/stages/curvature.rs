@@ -1,6 +1,6 @@
 //! The stages that look at the curvature of the loss and at the noise of its gradient.
 
-use super::torch::{Inputs, Torch, row_of};
+use super::torch::{StageInputs, Torch, row_of};
 use super::{Outputs, Progress, Report, StageError};
 use base::table::Table;
 use base::work::{
@@ -36,7 +36,7 @@ impl Torch {
     pub(super) fn curvature(
         &mut self,
         work: &Work,
-        inputs: &Inputs<'_>,
+        inputs: &StageInputs<'_>,
         report: &mut Report<'_>,
     ) -> Result<Outputs, StageError> {
         let mut watch = |done: usize, total: usize| {
@@ -68,7 +68,7 @@ impl Torch {
         &self,
         loss: &Loss,
         (after, seed): (u32, u64),
-        inputs: &Inputs<'_>,
+        inputs: &StageInputs<'_>,
     ) -> Result<Option<Setting>, StageError> {
         let weights = inputs.weights("weights", &layout(loss.model)?)?;
         if !weights.is_finite() {

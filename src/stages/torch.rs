@@ -80,7 +80,7 @@ impl Torch {
         // In force until the stage ends.
         let session = policy::apply(work.precision()).map_err(|error| StageError::Device(error.to_string()))?;
         let session = session.with_float32_logits(float32_logits);
-        let inputs = Inputs { objects, read, session: &session };
+        let inputs = StageInputs { objects, read, session: &session };
         let refused = refusals(self.device);
         let made = match work {
             Work::Train(work) => self.train(work, &inputs, report),
@@ -114,7 +114,7 @@ impl Torch {
         part: Option<u32>,
         model: Model,
         numerics: Numerics,
-        inputs: &Inputs<'_>,
+        inputs: &StageInputs<'_>,
     ) -> Result<ImagesKey, StageError> {
         let key = (inputs.object(role)?, part, model, numerics.channels_last);
         let kept = match self.images.iter().position(|(kept, _)| *kept == key) {
@@ -140,7 +140,7 @@ impl Torch {
         model: Model,
         numerics: Numerics,
         eval_images: Option<u32>,
-        inputs: &Inputs<'_>,
+        inputs: &StageInputs<'_>,
     ) -> Result<Sets<'_>, StageError> {
         let train = self.load_images("train", None, model, numerics, inputs)?;
         let judged = self.load_images("train", eval_images, model, numerics, inputs)?;
@@ -154,7 +154,7 @@ impl Torch {
 
     /// The state at the start of a segment: the one that the last segment ended in, if it is that, or loaded. Nothing
     /// if its weights are not finite.
-    fn state(&mut self, work: &Train, inputs: &Inputs<'_>) -> Result<Option<State>, StageError> {
+    fn state(&mut self, work: &Train, inputs: &StageInputs<'_>) -> Result<Option<State>, StageError> {
         let keeps = work.keeps();
         let names = std::iter::once("weights").chain(keeps.iter().copied());
         let start: End = names.filter_map(|name| Some((name, inputs.object(name).ok()?))).collect();
@@ -187,7 +187,12 @@ impl Torch {
         Ok(Some(State::new(Network::new(work.model, &weights, self.arithmetic(work.numerics))?, keeps)?))
     }
 
-    fn train(&mut self, work: &Train, inputs: &Inputs<'_>, report: &mut Report<'_>) -> Result<Outputs, StageError> {
+    fn train(
+        &mut self,
+        work: &Train,
+        inputs: &StageInputs<'_>,
+        report: &mut Report<'_>,
+    ) -> Result<Outputs, StageError> {
         let Some(mut state) = self.state(work, inputs)? else {
             return diverged_segment(work, Vec::new(), None);
         };
@@ -223,7 +228,12 @@ impl Torch {
         Ok(made)
     }
 
-    fn probe(&mut self, work: &Probe, inputs: &Inputs<'_>, report: &mut Report<'_>) -> Result<Outputs, StageError> {
+    fn probe(
+        &mut self,
+        work: &Probe,
+        inputs: &StageInputs<'_>,
+        report: &mut Report<'_>,
+    ) -> Result<Outputs, StageError> {
         let weights = inputs.weights("weights", &layout(work.model)?)?;
         if !weights.is_finite() {
             return diverged_probe(work, None);
@@ -251,7 +261,7 @@ impl Torch {
         Ok(made)
     }
 
-    fn ema_eval(&mut self, work: &EmaEval, inputs: &Inputs<'_>) -> Result<Outputs, StageError> {
+    fn ema_eval(&mut self, work: &EmaEval, inputs: &StageInputs<'_>) -> Result<Outputs, StageError> {
         let epoch = row_of(work.after);
         let mut row = [f64::NAN; EMA_METRICS.len()];
         row[0] = f64::from(epoch);
@@ -268,7 +278,11 @@ impl Torch {
     }
 
     /// The averaged network with statistics estimated anew, and its arithmetic; nothing if the run has diverged.
-    fn averaged(&mut self, work: &EmaEval, inputs: &Inputs<'_>) -> Result<Option<(Network, Numerics)>, StageError> {
+    fn averaged(
+        &mut self,
+        work: &EmaEval,
+        inputs: &StageInputs<'_>,
+    ) -> Result<Option<(Network, Numerics)>, StageError> {
         // Float32 always, as in the authors' code.
         let numerics = Numerics::float32(work.numerics.channels_last);
         let layout = layout(work.model)?;
@@ -292,14 +306,14 @@ impl Torch {
         read: &Read<'_>,
     ) -> Result<Weights, StageError> {
         let session = policy::apply(Precision::Fp32).map_err(|error| StageError::Device(error.to_string()))?;
-        let inputs = Inputs { objects, read, session: &session };
+        let inputs = StageInputs { objects, read, session: &session };
         match self.averaged(work, &inputs)? {
             Some((network, _)) => Ok(network.weights()?),
             None => Ok(Weights::diverged(&layout(work.model)?.entries)),
         }
     }
 
-    fn predictions(&mut self, work: &Predictions, inputs: &Inputs<'_>) -> Result<Outputs, StageError> {
+    fn predictions(&mut self, work: &Predictions, inputs: &StageInputs<'_>) -> Result<Outputs, StageError> {
         let weights = inputs.weights("weights", &layout(work.model)?)?;
         let arithmetic = self.arithmetic(Numerics::float32(false));
         let network = Network::new(work.model, &weights, arithmetic)?;
@@ -368,13 +382,13 @@ fn diverged_output(divergence: Divergence) -> Result<(&'static str, Vec<u8>), St
 }
 
 /// What a stage reads.
-pub(super) struct Inputs<'a> {
+pub(super) struct StageInputs<'a> {
     objects: &'a BTreeMap<String, ObjectDigest>,
     pub read: &'a Read<'a>,
     pub session: &'a Session,
 }
 
-impl Inputs<'_> {
+impl StageInputs<'_> {
     fn object(&self, role: &str) -> Result<ObjectDigest, StageError> {
         self.objects.get(role).copied().ok_or_else(|| StageError::NoInput(role.to_owned()))
     }

@@ -96,3 +96,26 @@ fn the_command_line_computes_no_key_plan_root_or_estimate() {
     }
     assert!(files > 30, "only {files} files");
 }
+
+#[test]
+fn no_two_types_of_the_program_share_a_name() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(&source).into_iter().map(|entry| entry.unwrap()) {
+        if entry.path().extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(entry.path()).unwrap();
+        for line in text.lines().map(str::trim_start).filter(|line| line.starts_with("pub")) {
+            let words: Vec<&str> = line.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect();
+            // `pub struct Name`, or `pub(super) struct Name`.
+            let kind = words.iter().position(|word| ["struct", "enum", "trait", "type"].contains(word));
+            if let Some(kind) = kind.filter(|kind| *kind <= 4) {
+                places.entry(words[kind + 1].to_owned()).or_default().push(entry.path().display().to_string());
+            }
+        }
+    }
+    let shared: Vec<_> = places.iter().filter(|(_, places)| places.len() > 1).collect();
+    assert!(shared.is_empty(), "{shared:#?}");
+    assert!(places.len() > 200, "only {} types", places.len());
+}

@@ -11,9 +11,9 @@ use store::Store;
 ///
 /// From then on `make` and `pull` keep it up to date; run it again after `cache gc`, or when a run was killed.
 #[derive(Debug, Args)]
-pub struct Catalogue {}
+pub struct CatalogueCommand {}
 
-impl Catalogue {
+impl CatalogueCommand {
     /// Runs the command.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use clap::Args;
 
-use super::Profiles;
+use super::ProfileArgs;
 use crate::cli::environment::of_remotes;
 use crate::cli::format::{count, plain};
 use crate::cli::remote::Moving;
@@ -28,12 +28,12 @@ use store::{CheckReport, Store};
 /// it is put in only if it has the recorded hash. The exit code then is 0 if all is there again, 1 if something came out
 /// differently, 3 if something cannot be had here.
 #[derive(Debug, Args)]
-pub struct Check {
+pub struct CacheCheckCommand {
     /// Have again what is damaged or gone and something current needs.
     #[arg(long)]
     repair: bool,
     #[command(flatten)]
-    profiles: Profiles,
+    profiles: ProfileArgs,
     /// With --repair: have it from this remote if it is there, before anything is computed.
     #[arg(long, value_name = "REMOTE", requires = "repair")]
     from: Option<String>,
@@ -45,7 +45,7 @@ pub struct Check {
     json: bool,
 }
 
-impl Check {
+impl CacheCheckCommand {
     /// Runs the command.
     ///
     /// # Errors

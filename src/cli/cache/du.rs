@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use clap::{Args, ValueEnum};
 
-use super::Profiles;
+use super::ProfileArgs;
 use crate::cli::format::{bytes, columns, count, plain};
 use crate::cli::parse::whole;
 use crate::cli::ui::Ui;
@@ -18,12 +18,12 @@ use store::{Occupied, Store};
 /// An object that several stages yielded counts for the first of them in order. By figure it counts for every figure
 /// that has it: those rows add up to more than there is.
 #[derive(Debug, Args)]
-pub struct Du {
+pub struct DuCommand {
     /// What is summed up.
     #[arg(long, value_enum, default_value_t = By::Stage)]
     by: By,
     #[command(flatten)]
-    profiles: Profiles,
+    profiles: ProfileArgs,
     /// So many rows; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = whole(0..=usize::MAX))]
     rows: usize,
@@ -50,7 +50,7 @@ struct Sum {
     bytes: u64,
 }
 
-impl Du {
+impl DuCommand {
     /// Runs the command.
     ///
     /// # Errors

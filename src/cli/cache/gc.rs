@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use super::Profiles;
+use super::ProfileArgs;
 use crate::cli::environment::now;
 use crate::cli::format::{bytes, columns, count, duration};
 use crate::cli::parse::whole;
@@ -20,9 +20,9 @@ use store::{GcDone, GcPlan, GcPolicy, Store};
 /// enough, needed ones go as well, those first that are cheap to compute again for their size. Pinned objects, locked
 /// figures, imported data, what running stages have, and what is younger than the grace time always stay.
 #[derive(Debug, Args)]
-pub struct Gc {
+pub struct GcCommand {
     #[command(flatten)]
-    profiles: Profiles,
+    profiles: ProfileArgs,
     /// Keep what is younger than this many hours; 0 only where nobody else is at work, whose bytes may have no record yet.
     #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = whole(0..=u64::MAX))]
     grace: u64,
@@ -63,7 +63,7 @@ fn size(text: &str) -> Result<u64, String> {
     bytes.map(|bytes| bytes as u64).ok_or_else(|| "a size is wanted, such as 20G, 500MB or 1.5GiB".to_owned())
 }
 
-impl Gc {
+impl GcCommand {
     /// Runs the command.
     ///
     /// # Errors

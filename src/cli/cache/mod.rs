@@ -9,42 +9,42 @@ mod stats;
 
 use clap::{Args, Subcommand};
 
-use super::archive::{Export, Import};
-use super::share::Share;
-use super::stress::{Child, StressTest};
+use super::archive::{ExportArchiveCommand, ImportArchiveCommand};
+use super::share::ShareCommand;
+use super::stress::{StressChildCommand, StressTestCommand};
 use super::ui::Ui;
 use crate::cli::arguments::plain;
 use crate::project::{Failure, Project};
 
 /// Looks after the store.
 #[derive(Debug, Subcommand)]
-pub enum Cache {
-    Stats(stats::Stats),
-    Du(du::Du),
-    Check(check::Check),
-    Gc(gc::Gc),
-    Pin(pin::Pin),
-    Unpin(pin::Unpin),
-    Pins(pin::Pins),
-    Catalogue(catalogue::Catalogue),
-    Export(Export),
-    Import(Import),
-    Share(Share),
+pub enum CacheCommand {
+    Stats(stats::CacheStatsCommand),
+    Du(du::DuCommand),
+    Check(check::CacheCheckCommand),
+    Gc(gc::GcCommand),
+    Pin(pin::PinCommand),
+    Unpin(pin::UnpinCommand),
+    Pins(pin::PinsCommand),
+    Catalogue(catalogue::CatalogueCommand),
+    Export(ExportArchiveCommand),
+    Import(ImportArchiveCommand),
+    Share(ShareCommand),
     #[command(alias = "torture")]
-    StressTest(StressTest),
+    StressTest(StressTestCommand),
     #[command(hide = true)]
-    StressChild(Child),
+    StressChild(StressChildCommand),
 }
 
 /// Which pipelines are current.
 #[derive(Debug, Clone, Args)]
-pub struct Profiles {
+pub struct ProfileArgs {
     /// The profiles under which pipelines are current [default: all that they have]. Repeatable.
     #[arg(long, value_name = "NAME", value_parser = plain)]
     profile: Vec<String>,
 }
 
-impl Cache {
+impl CacheCommand {
     /// Runs the command.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use store::{PinName, Store};
 /// What is gone already does not come back by that: `make` or `cache check --repair` has it again. Without a target the
 /// pins are listed.
 #[derive(Debug, Args)]
-pub struct Pin {
+pub struct PinCommand {
     /// A figure, panel or stages; or at least 8 digits of a key, a record or an object.
     #[arg(value_name = "TARGET")]
     target: Option<String>,
@@ -33,7 +33,7 @@ pub struct Pin {
 
 /// Removes a pin; what it kept stays until `cache gc` is asked for.
 #[derive(Debug, Args)]
-pub struct Unpin {
+pub struct UnpinCommand {
     /// What the pin is called: see `cache pins`.
     #[arg(value_name = "NAME")]
     name: PinName,
@@ -41,19 +41,19 @@ pub struct Unpin {
 
 /// Lists the pins.
 #[derive(Debug, Args)]
-pub struct Pins {
+pub struct PinsCommand {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
 
-impl Pin {
+impl PinCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// If the target is unknown or was not made, or the pin cannot be written.
     pub fn run(&self, project: &Project, store: &Store, ui: &Ui) -> Result<(), Failure> {
-        let Some(target) = &self.target else { return Pins { json: false }.run(store, ui) };
+        let Some(target) = &self.target else { return PinsCommand { json: false }.run(store, ui) };
         let (what, objects) = project.behind(target, &self.variant.to_variant(), store)?;
         let name = self.name.clone().unwrap_or_else(|| match is_hex(target) {
             true => PinName::like(&target[..target.len().min(12)]),
@@ -83,7 +83,7 @@ impl Pin {
     }
 }
 
-impl Unpin {
+impl UnpinCommand {
     /// Runs the command.
     ///
     /// # Errors
@@ -98,7 +98,7 @@ impl Unpin {
     }
 }
 
-impl Pins {
+impl PinsCommand {
     /// Runs the command.
     ///
     /// # Errors

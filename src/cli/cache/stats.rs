@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use clap::Args;
 
-use super::Profiles;
+use super::ProfileArgs;
 use crate::cli::format::{bytes, columns, count, duration};
 use crate::cli::ui::Ui;
 use crate::project::{CurrentFigure, Failure, Project};
@@ -16,15 +16,15 @@ use store::{KindStats, Store};
 /// Of a kind: its records with the small outputs in them, and the files of its other outputs. Of a figure: how many of the stages behind it were run, how many have all their bytes here, and what these take: the
 /// figure's own, and what it shares with other figures.
 #[derive(Debug, Args)]
-pub struct Stats {
+pub struct CacheStatsCommand {
     #[command(flatten)]
-    profiles: Profiles,
+    profiles: ProfileArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
 
-impl Stats {
+impl CacheStatsCommand {
     /// Runs the command.
     ///
     /// # Errors

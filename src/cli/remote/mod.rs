@@ -6,8 +6,8 @@ mod watch;
 
 use clap::{Args, Subcommand};
 
-pub use pull::Pull;
-pub use push::Push;
+pub use pull::PullCommand;
+pub use push::PushCommand;
 
 use super::arguments::AcceptArgs;
 use super::environment::of_remotes;
@@ -22,16 +22,16 @@ pub use watch::Moving;
 /// A remote is a store somewhere else: a folder, s3://BUCKET/PREFIX, gs://…, az://CONTAINER/PREFIX, https://… (read only),
 /// or ssh://HOST/FOLDER. Credentials come from the usual variables and files of each service and are never written down.
 #[derive(Debug, Subcommand)]
-pub enum Remote {
-    Add(Add),
-    List(List),
-    Remove(Remove),
-    Test(Test),
+pub enum RemoteCommand {
+    Add(AddRemoteCommand),
+    List(ListRemotesCommand),
+    Remove(RemoveRemoteCommand),
+    Test(TestRemoteCommand),
 }
 
 /// Adds a remote to the project's list.
 #[derive(Debug, Args)]
-pub struct Add {
+pub struct AddRemoteCommand {
     /// What to call it.
     #[arg(value_name = "NAME")]
     name: String,
@@ -44,7 +44,7 @@ pub struct Add {
 
 /// Lists the project's remotes.
 #[derive(Debug, Args)]
-pub struct List {
+pub struct ListRemotesCommand {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -52,7 +52,7 @@ pub struct List {
 
 /// Takes a remote off the project's list; nothing of it is removed.
 #[derive(Debug, Args)]
-pub struct Remove {
+pub struct RemoveRemoteCommand {
     /// Which.
     #[arg(value_name = "NAME")]
     name: String,
@@ -61,13 +61,13 @@ pub struct Remove {
 /// Finds out what a remote can do: whether it is there, what it holds, whether it can be written, and whether two writers
 /// can be told apart.
 #[derive(Debug, Args)]
-pub struct Test {
+pub struct TestRemoteCommand {
     /// A name of the list, or a URL.
     #[arg(value_name = "REMOTE")]
     remote: String,
 }
 
-impl Remote {
+impl RemoteCommand {
     /// Runs the command.
     ///
     /// # Errors
@@ -75,14 +75,14 @@ impl Remote {
     pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let mut remotes = Remotes::load(&project.remotes)?;
         match self {
-            Self::Add(Add { name, url, accepting }) => {
+            Self::Add(AddRemoteCommand { name, url, accepting }) => {
                 let accept = accepting.accept.iter().map(ToString::to_string).collect();
                 let location = remotes.as_listed(url.clone(), std::path::Path::new("."))?;
                 remotes.add(name, Named { location, accept })?;
                 ui.say(&format!("{name} is {url}; `wdpipe remote test {name}` tries it"));
                 Ok(())
             }
-            Self::List(List { json }) => {
+            Self::List(ListRemotesCommand { json }) => {
                 if *json {
                     let all: serde_json::Map<_, _> = remotes
                         .all()
@@ -103,13 +103,13 @@ impl Remote {
                 }
                 Ok(())
             }
-            Self::Remove(Remove { name }) => Ok(remotes.remove(name)?),
+            Self::Remove(RemoveRemoteCommand { name }) => Ok(remotes.remove(name)?),
             Self::Test(command) => command.run(project, ui),
         }
     }
 }
 
-impl Test {
+impl TestRemoteCommand {
     fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let chosen = ChosenRemote::find(project, Some(&self.remote), of_remotes())?;
         let remote = chosen.open(false)?;

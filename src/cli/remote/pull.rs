@@ -18,7 +18,7 @@ use store::ObjectState;
 ///
 /// Everything is hashed as it arrives. What is here already is not fetched, and what was cut off goes on where it was.
 #[derive(Debug, Args)]
-pub struct Pull {
+pub struct PullCommand {
     /// Figures, panels or stages, or all.
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<String>,
@@ -37,7 +37,7 @@ pub struct Pull {
     json: bool,
 }
 
-impl Pull {
+impl PullCommand {
     /// Runs the command.
     ///
     /// # Errors

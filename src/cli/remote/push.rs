@@ -16,7 +16,7 @@ use store::remote;
 ///
 /// What is there already is not sent again.
 #[derive(Debug, Args)]
-pub struct Push {
+pub struct PushCommand {
     /// Figures, panels or stages, or all.
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<String>,
@@ -37,7 +37,7 @@ pub struct Push {
     json: bool,
 }
 
-impl Push {
+impl PushCommand {
     /// Runs the command.
     ///
     /// # Errors

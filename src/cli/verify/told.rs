@@ -6,7 +6,7 @@ use super::Verified;
 use crate::cli::format::{count, wrapped};
 use crate::cli::ui::Ui;
 use crate::project::{Subject, command};
-use crate::reports::Settings;
+use crate::reports::VariantSettings;
 use crate::verify::{Check, Level, Verdict};
 
 /// Characters of a line of explanation.
@@ -35,7 +35,7 @@ pub(super) fn text(verified: &[Verified], variants: &[Subject], asked: &[Level],
         return;
     }
     for Subject { profile, place } in variants {
-        let how = match Settings::read(place) {
+        let how = match VariantSettings::read(place) {
             Some(settings) => {
                 format!(", made by `{}`", command(&["make", &settings.figure], profile, &settings.set))
             }
@@ -78,7 +78,7 @@ pub(super) fn json(verified: &[Verified], variants: &[Subject], verdict: Verdict
         })
     };
     let variant = |Subject { profile, place }: &Subject| {
-        let set = Settings::read(place).map(|settings| settings.set);
+        let set = VariantSettings::read(place).map(|settings| settings.set);
         serde_json::json!({ "name": place.name, "profile": profile, "set": set })
     };
     serde_json::json!({

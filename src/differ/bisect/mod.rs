@@ -20,7 +20,7 @@ pub use tensors::{FirstTensor, Tensors};
 use tensors::{ends, starts};
 
 /// A tensor of a side, by the object that it is in and its name there, if it is at hand.
-pub type Fetch<'a> = dyn FnMut(Side, &ObjectDigest, &str) -> Option<Tensor> + 'a;
+pub type ReadTensor<'a> = dyn FnMut(Side, &ObjectDigest, &str) -> Option<Tensor> + 'a;
 
 /// The kind whose stages are segments of runs, and the role by which one starts from another.
 const TRAIN: &str = "train";
@@ -81,7 +81,7 @@ pub struct InputChange {
 
 /// Finds where the runs of two closures part. Segments are the stages of kind `train`; a run is a chain of them, each
 /// starting from the weights that the one before yielded. Stages are paired as by [`super::diff`].
-pub fn bisect(a: &Closure, b: &Closure, fetch: &mut Fetch<'_>) -> Bisection {
+pub fn bisect(a: &Closure, b: &Closure, fetch: &mut ReadTensor<'_>) -> Bisection {
     let sides = [a, b].map(Runs::of);
     let pairs = pair(a, b);
     let mut partner: Vec<Option<usize>> = vec![None; a.members.len()];
@@ -169,7 +169,7 @@ fn ends_alike(a: &Member, b: &Member) -> bool {
     same_steps && state(a) == state(b)
 }
 
-fn part(sides: &[Runs<'_>; 2], places: [usize; 2], fetch: &mut Fetch<'_>) -> Parting {
+fn part(sides: &[Runs<'_>; 2], places: [usize; 2], fetch: &mut ReadTensor<'_>) -> Parting {
     let [a, b] = [0, 1].map(|side| &sides[side].closure.members[places[side]]);
     let inputs = input_changes(sides, places);
     let words = |changes: Vec<changes::Change>| changes.iter().map(ToString::to_string).collect();
