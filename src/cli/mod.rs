@@ -49,7 +49,7 @@ use std::path::PathBuf;
 use clap::builder::Resettable;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::project::{ExitCode, Project};
+use crate::project::{ExitCode, NamedPlaces, Project};
 use advice::InForce;
 use ui::Ui;
 
@@ -77,56 +77,22 @@ struct Cli {
 /// What every command knows.
 #[derive(Debug, Clone, Args)]
 struct Global {
-    /// The store: objects, records and their index.
-    #[arg(
-        long,
-        global = true,
-        env = "WDPIPE_CACHE",
-        default_value = "cache",
-        value_name = "DIR",
-        help_heading = "Folders"
-    )]
-    cache: PathBuf,
-    /// Where figures are written, in a folder for each profile.
-    #[arg(
-        long,
-        global = true,
-        env = "WDPIPE_REPORTS",
-        default_value = "reports",
-        value_name = "DIR",
-        help_heading = "Folders"
-    )]
-    reports: PathBuf,
-    /// The pipelines, a TOML file for each figure.
-    #[arg(
-        long,
-        global = true,
-        env = "WDPIPE_PIPELINES",
-        default_value = "pipelines",
-        value_name = "DIR",
-        help_heading = "Folders"
-    )]
-    pipelines: PathBuf,
-    /// The keys that the project trusts, and what they are asked for; without the file nobody is trusted.
-    #[arg(
-        long,
-        global = true,
-        env = "WDPIPE_TRUST",
-        default_value = "trust.toml",
-        value_name = "FILE",
-        help_heading = "Folders"
-    )]
-    trust: PathBuf,
-    /// Where results are shared: the project's remotes, without secrets.
-    #[arg(
-        long,
-        global = true,
-        env = "WDPIPE_REMOTES",
-        default_value = "remotes.toml",
-        value_name = "FILE",
-        help_heading = "Folders"
-    )]
-    remotes: PathBuf,
+    /// The store: objects, records and their index [default: cache in the project's folder].
+    #[arg(long, global = true, env = "WDPIPE_CACHE", value_name = "DIR", help_heading = "Folders")]
+    cache: Option<PathBuf>,
+    /// Where figures are written, in a folder for each profile [default: reports in the project's folder].
+    #[arg(long, global = true, env = "WDPIPE_REPORTS", value_name = "DIR", help_heading = "Folders")]
+    reports: Option<PathBuf>,
+    /// The pipelines, a TOML file for each figure [default: pipelines here, or in the nearest project above].
+    #[arg(long, global = true, env = "WDPIPE_PIPELINES", value_name = "DIR", help_heading = "Folders")]
+    pipelines: Option<PathBuf>,
+    /// The keys that the project trusts, and what they are asked for; without the file nobody is trusted [default: trust.toml
+    /// in the project's folder].
+    #[arg(long, global = true, env = "WDPIPE_TRUST", value_name = "FILE", help_heading = "Folders")]
+    trust: Option<PathBuf>,
+    /// Where results are shared: the project's remotes, without secrets [default: remotes.toml in the project's folder].
+    #[arg(long, global = true, env = "WDPIPE_REMOTES", value_name = "FILE", help_heading = "Folders")]
+    remotes: Option<PathBuf>,
     /// Say nothing but errors and what was asked for.
     #[arg(short, long, global = true)]
     quiet: bool,
@@ -171,15 +137,17 @@ enum Command {
 }
 
 impl Global {
+    /// Finds the project that the user stands in.
     fn project(&self) -> Project {
-        Project {
+        let named = NamedPlaces {
             cache: self.cache.clone(),
             reports: self.reports.clone(),
             pipelines: self.pipelines.clone(),
             trust: self.trust.clone(),
             remotes: self.remotes.clone(),
-            private: environment::private_cache(),
-        }
+        };
+        let (here, home) = (std::env::current_dir().ok(), environment::folder("HOME"));
+        Project::find(named, here.as_deref(), home.as_deref(), environment::private_cache())
     }
 }
 

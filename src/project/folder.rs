@@ -46,10 +46,13 @@ impl Folder {
         }
         let names = files::list(path).map_err(|error| Failure::usage(error.to_string(), ""))?;
         let names: Vec<&str> =
-            names.iter().filter(|name| !is_passed_over(name)).filter_map(|name| name.strip_suffix(".toml")).collect();
+            names.iter().filter(|name| is_pipeline(name)).filter_map(|name| name.strip_suffix(".toml")).collect();
         if names.is_empty() {
             let message = format!("there is no pipeline (*.toml) in the folder {}", path.display());
-            return Err(Failure::usage(message, "run wdpipe in the project's folder, or say --pipelines DIR"));
+            return Err(Failure::usage(
+                message,
+                "run wdpipe in the project's folder or below it, or say --pipelines DIR",
+            ));
         }
         let file = |name: &str| {
             let path = path.join(format!("{name}.toml"));
@@ -169,9 +172,10 @@ impl Folder {
     }
 }
 
-/// What editors and systems leave in folders: `.#fig3.toml`, `._fig3.toml`, `~$fig3.toml`, `#fig3.toml`.
-fn is_passed_over(name: &str) -> bool {
-    name.starts_with(['.', '~', '#'])
+/// Tells whether a file of this name is a pipeline, and none of what editors and systems leave in folders: `.#fig3.toml`,
+/// `._fig3.toml`, `~$fig3.toml`, `#fig3.toml`.
+pub(super) fn is_pipeline(name: &str) -> bool {
+    name.ends_with(".toml") && !name.starts_with(['.', '~', '#'])
 }
 
 /// What to say to `--pipelines FILE`.
