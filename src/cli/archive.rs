@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::arguments::{AcceptArgs, VariantArgs};
 use super::format::{bytes, count};
@@ -11,11 +12,12 @@ use super::share::store_or_none;
 use super::ui::{Ui, not_for_eyes};
 use crate::engine::EngineError;
 use crate::project::{ExitCode, Failure, Project, archive_failure, quoted, write_archive};
+use base::digest::{ClosureRoot, RecordDigest, StageKey};
 use base::record::Record;
 use base::work::Work;
 use files::Named;
 use store::Store;
-use store::archive::{self, Admission, Imported, Scope};
+use store::archive::{self, Admission, Header, Imported, Scope};
 use store::sign::Batch;
 
 /// Writes a figure with all that is behind it to one file.
@@ -53,6 +55,25 @@ pub struct ImportArchiveCommand {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+/// What `cache import --json` answers.
+#[derive(Serialize)]
+struct ImportAnswer<'a> {
+    figure: &'a str,
+    key: &'a StageKey,
+    root: &'a ClosureRoot,
+    record: &'a RecordDigest,
+    records: u32,
+    batches: u32,
+    objects: u32,
+    bulk: u32,
+    new_records: usize,
+    new_objects: usize,
+    new_bytes: u64,
+    new_batches: usize,
+    differing: &'a [String],
+    dry_run: bool,
 }
 
 impl ExportArchiveCommand {
@@ -125,13 +146,23 @@ impl ImportArchiveCommand {
             ui.warn(&format!("{stage:?} yielded something else here; both records are kept"));
         }
         if self.json {
-            let object = serde_json::json!({
-                "figure": header.figure, "key": header.key, "root": header.root, "record": header.record,
-                "records": header.records, "batches": header.batches, "objects": header.objects, "bulk": header.bulk,
-                "new_records": new_records, "new_objects": new_objects, "new_bytes": new_bytes,
-                "new_batches": new_batches, "differing": differing, "dry_run": self.dry_run,
+            let Header { figure, key, root, record, records, batches, objects, bulk, .. } = &header;
+            ui.json(&ImportAnswer {
+                figure,
+                key,
+                root,
+                record,
+                records: *records,
+                batches: *batches,
+                objects: *objects,
+                bulk: *bulk,
+                new_records,
+                new_objects,
+                new_bytes,
+                new_batches,
+                differing: &differing,
+                dry_run: self.dry_run,
             });
-            ui.answer(&object.to_string());
             return Ok(());
         }
         let verb = if self.dry_run { "would bring" } else { "brought" };

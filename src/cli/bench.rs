@@ -1,8 +1,10 @@
 //! `wdpipe bench`: how fast this machine is.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 
 use super::format::{columns, percent, short};
 use super::parse::whole;
@@ -120,8 +122,7 @@ impl BenchCommand {
         }
         let machine = describe(&self.device, Policy::Native).unwrap_or_else(|reason| reason);
         if self.json {
-            let measured: Vec<_> = all.iter().map(json).collect();
-            ui.answer(&serde_json::json!({ "machine": machine, "measured": measured }).to_string());
+            ui.json(&BenchAnswer { machine, measured: all.iter().map(MeasuredAnswer::of).collect() });
         } else {
             ui.answer(&machine);
             columns(&table(&all)).iter().for_each(|line| ui.answer(line));
@@ -292,23 +293,49 @@ fn told(name: &str, value: &str) -> Option<String> {
     }
 }
 
-fn json(m: &Measured) -> serde_json::Value {
-    let with: serde_json::Map<_, _> =
-        m.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into())).collect();
-    serde_json::json!({
-        "what": m.what,
-        "with": with,
-        "ms_median": 1e3 * m.seconds(0.5),
-        "ms_min": 1e3 * m.seconds(0.0),
-        "ms_p10": 1e3 * m.seconds(0.1),
-        "ms_p90": 1e3 * m.seconds(0.9),
-        "processor_ms_median": 1e3 * m.processor(0.5),
-        "timings": m.count(),
-        "items": m.items.1,
-        "items_per_s": m.rate(),
-        "flops": m.flops,
-        "bytes": m.bytes,
-        "tflops": m.flops_per_second().map(|flops| flops / 1e12),
-        "share_of_ceiling": m.share(),
-    })
+/// What `bench --json` answers.
+#[derive(Serialize)]
+struct BenchAnswer<'a> {
+    machine: String,
+    measured: Vec<MeasuredAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct MeasuredAnswer<'a> {
+    what: &'a str,
+    with: BTreeMap<&'a str, &'a str>,
+    ms_median: f64,
+    ms_min: f64,
+    ms_p10: f64,
+    ms_p90: f64,
+    processor_ms_median: f64,
+    timings: usize,
+    items: &'a str,
+    items_per_s: f64,
+    flops: f64,
+    bytes: f64,
+    tflops: Option<f64>,
+    share_of_ceiling: Option<f64>,
+}
+
+impl<'a> MeasuredAnswer<'a> {
+    fn of(measured: &'a Measured) -> Self {
+        let milliseconds = |quantile| 1e3 * measured.seconds(quantile);
+        Self {
+            what: measured.what,
+            with: measured.settings.iter().map(|(name, value)| (*name, value.as_str())).collect(),
+            ms_median: milliseconds(0.5),
+            ms_min: milliseconds(0.0),
+            ms_p10: milliseconds(0.1),
+            ms_p90: milliseconds(0.9),
+            processor_ms_median: 1e3 * measured.processor(0.5),
+            timings: measured.count(),
+            items: measured.items.1,
+            items_per_s: measured.rate(),
+            flops: measured.flops,
+            bytes: measured.bytes,
+            tflops: measured.flops_per_second().map(|flops| flops / 1e12),
+            share_of_ceiling: measured.share(),
+        }
+    }
 }

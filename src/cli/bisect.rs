@@ -57,7 +57,7 @@ impl BisectCommand {
             tensor_of(checkpoint(&sides[place], object, &mut checkpoints[place])?, name).ok()
         });
         if self.json {
-            ui.answer(&serde_json::to_value(&found).unwrap_or_default().to_string());
+            ui.json(&found);
         } else {
             let most = if ui.verbose { usize::MAX } else { PARTINGS };
             lines(&found, &sides, most).iter().for_each(|line| ui.answer(&plain(line)));

@@ -1,13 +1,14 @@
 //! `wdpipe compare`: the paper's claims and published values beside what was computed here.
 
 use clap::Args;
+use serde::Serialize;
 
 use super::arguments::VariantArgs;
 use super::format::columns;
 use super::ui::Ui;
 use crate::graph::Carry;
 use crate::project::{
-    Compared, ComparedValue, Comparison, Failure, Judged, Ours, Project, Relation, relation_rows, tally, value_rows,
+    Compared, ComparedValue, Failure, Judged, Ours, Project, Relation, relation_rows, tally, value_rows,
 };
 
 /// Compares figures with the paper: claims with a verdict, published values beside those computed here.
@@ -47,22 +48,17 @@ impl CompareCommand {
                 "profile {profile} is not the paper's scale: only what its pipelines say carries over is compared"
             ));
         }
-        let mut objects = Vec::new();
-        for Compared { figure, claims, published } in &compared {
-            if self.json {
-                objects.push(json(figure, claims, published));
-            } else {
-                print(figure, claims, published, ui.verbose, ui);
-            }
-        }
         if self.json {
-            ui.answer(&serde_json::json!({ "profile": self.variant.profile, "figures": objects }).to_string());
+            let figures = compared.iter().map(ComparedAnswer::of).collect();
+            ui.json(&CompareAnswer { profile: &self.variant.profile, figures });
+        } else {
+            compared.iter().for_each(|compared| print(compared, ui.verbose, ui));
         }
         Ok(())
     }
 }
 
-fn print(figure: &str, claims: &[Judged<'_>], published: &Comparison<'_>, all: bool, ui: &Ui) {
+fn print(Compared { figure, claims, published }: &Compared<'_>, all: bool, ui: &Ui) {
     ui.answer(figure);
     if claims.is_empty() && published.values.is_empty() {
         ui.answer("  nothing is claimed and nothing published");
@@ -88,37 +84,109 @@ fn print(figure: &str, claims: &[Judged<'_>], published: &Comparison<'_>, all: b
     }
 }
 
-fn json(figure: &str, claims: &[Judged<'_>], published: &Comparison<'_>) -> serde_json::Value {
-    let claim = |judged: &Judged<'_>| {
-        serde_json::json!({
-            "id": judged.claim.id, "text": judged.claim.text, "verdict": judged.outcome.verdict.name(),
-            "statistics": judged.outcome.statistics,
-        })
-    };
-    let ours = |ours: &Ours| {
+/// What `compare --json` answers.
+#[derive(Serialize)]
+struct CompareAnswer<'a> {
+    profile: &'a str,
+    figures: Vec<ComparedAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct ComparedAnswer<'a> {
+    figure: &'a str,
+    claims: Vec<ClaimAnswer<'a>>,
+    published: Vec<ValueAnswer<'a>>,
+    carries_over: Vec<RelationAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct ClaimAnswer<'a> {
+    id: &'a str,
+    text: &'a str,
+    verdict: &'static str,
+    statistics: &'a [String],
+}
+
+#[derive(Serialize)]
+struct ValueAnswer<'a> {
+    panel: &'a str,
+    curve: &'a str,
+    x: [f64; 2],
+    published: f64,
+    published_std: Option<f64>,
+    ours: Option<OursAnswer>,
+    verdict: &'static str,
+}
+
+#[derive(Serialize)]
+struct RelationAnswer<'a> {
+    panel: &'a str,
+    x: [f64; 2],
+    kind: &'static str,
+    curves: [&'a str; 2],
+    published: [f64; 2],
+    ours: [OursAnswer; 2],
+    verdict: &'static str,
+}
+
+#[derive(Serialize)]
+struct OursAnswer {
+    x: [f64; 2],
+    mean: f64,
+    std: Option<f64>,
+    runs: usize,
+}
+
+impl<'a> ComparedAnswer<'a> {
+    fn of(compared: &'a Compared<'_>) -> Self {
+        Self {
+            figure: &compared.figure,
+            claims: compared.claims.iter().map(ClaimAnswer::of).collect(),
+            published: compared.published.values.iter().map(ValueAnswer::of).collect(),
+            carries_over: compared.published.relations.iter().map(RelationAnswer::of).collect(),
+        }
+    }
+}
+
+impl<'a> ClaimAnswer<'a> {
+    fn of(Judged { claim, outcome }: &'a Judged<'_>) -> Self {
+        let (verdict, statistics) = (outcome.verdict.name(), &outcome.statistics);
+        Self { id: &claim.id, text: &claim.text, verdict, statistics }
+    }
+}
+
+impl<'a> ValueAnswer<'a> {
+    fn of(ComparedValue { published, value, ours, standing }: &'a ComparedValue<'_>) -> Self {
+        Self {
+            panel: &published.panel,
+            curve: &value.curve,
+            x: value.x,
+            published: value.mean,
+            published_std: value.std,
+            ours: ours.as_ref().map(OursAnswer::of),
+            verdict: standing.name(),
+        }
+    }
+}
+
+impl<'a> RelationAnswer<'a> {
+    fn of(Relation { published, kind, values, ours, standing }: &'a Relation<'_>) -> Self {
+        Self {
+            panel: &published.panel,
+            x: values[0].x,
+            kind: if *kind == Carry::Ratio { "ratio" } else { "order" },
+            curves: values.map(|value| value.curve.as_str()),
+            published: values.map(|value| value.mean),
+            ours: ours.each_ref().map(OursAnswer::of),
+            verdict: standing.name(),
+        }
+    }
+}
+
+impl OursAnswer {
+    fn of(ours: &Ours) -> Self {
         let sample = ours.sample();
         let std = sample.std.is_finite().then_some(sample.std);
-        serde_json::json!({ "x": ours.x, "mean": sample.mean, "std": std, "runs": sample.n })
-    };
-    let value = |beside: &ComparedValue<'_>| {
-        serde_json::json!({
-            "panel": beside.published.panel, "curve": beside.value.curve, "x": beside.value.x,
-            "published": beside.value.mean, "published_std": beside.value.std,
-            "ours": beside.ours.as_ref().map(ours), "verdict": beside.standing.name(),
-        })
-    };
-    let relation = |relation: &Relation<'_>| {
-        serde_json::json!({
-            "panel": relation.published.panel, "x": relation.values[0].x,
-            "kind": if relation.kind == Carry::Ratio { "ratio" } else { "order" },
-            "curves": relation.values.map(|value| &value.curve), "published": relation.values.map(|value| value.mean),
-            "ours": relation.ours.each_ref().map(ours), "verdict": relation.standing.name(),
-        })
-    };
-    serde_json::json!({
-        "figure": figure,
-        "claims": claims.iter().map(claim).collect::<Vec<_>>(),
-        "published": published.values.iter().map(value).collect::<Vec<_>>(),
-        "carries_over": published.relations.iter().map(relation).collect::<Vec<_>>(),
-    })
+        Self { x: ours.x, mean: sample.mean, std, runs: sample.n }
+    }
 }

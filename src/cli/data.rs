@@ -2,11 +2,13 @@
 
 mod advice;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
 use super::environment::{brought, sign_import};
 use super::explain::computed;
@@ -14,6 +16,7 @@ use super::format::{bytes, columns, date};
 use super::signals::cancel_on_interrupt;
 use super::ui::Ui;
 use crate::project::{Before, ExitCode, Failure, ImportedData, Project, imported_data, record_data};
+use base::digest::ObjectDigest;
 use base::work::Source;
 use learn::data::{BASE_URL, FetchError, Imported, Options, archive, fetch, import, known_content};
 use store::Store;
@@ -61,6 +64,23 @@ pub struct ListDataCommand {
 enum Downloadable {
     Cifar10,
     Cifar100,
+}
+
+/// A data set, as `data list --json` answers it.
+#[derive(Serialize)]
+struct DataAnswer {
+    name: &'static str,
+    here: bool,
+    /// Nothing for a data set that is built in.
+    #[serde(flatten)]
+    import: Option<ImportedAnswer>,
+}
+
+#[derive(Serialize)]
+struct ImportedAnswer {
+    bytes: Option<u64>,
+    known: Option<bool>,
+    outputs: Option<BTreeMap<String, ObjectDigest>>,
 }
 
 impl DataCommand {
@@ -154,7 +174,7 @@ fn take(project: &Project, path: &std::path::Path, ui: &Ui) -> Result<(), Failur
 impl ListDataCommand {
     fn run(&self, store: &Store, ui: &Ui) -> Result<(), Failure> {
         let mut rows = Vec::new();
-        let mut objects = Vec::new();
+        let mut answers = Vec::new();
         for source in [Source::Cifar10, Source::Cifar100] {
             let record = imported_data(store, source)?;
             let size = record.as_ref().map(|record| record.outputs.iter().map(|output| output.bytes).sum::<u64>());
@@ -170,15 +190,16 @@ impl ListDataCommand {
                 None => format!("not here; `wdpipe data fetch {}` brings it", source.name()),
             };
             rows.push(vec![source.name().to_owned(), text]);
-            objects.push(serde_json::json!({
-                "name": source.name(), "here": record.is_some(), "bytes": size, "known": known,
-                "outputs": record.map(|r| r.outputs.iter().map(|o| (o.name.clone(), o.object.to_string().into())).collect::<serde_json::Map<_, _>>()),
-            }));
+            let outputs = record
+                .as_ref()
+                .map(|record| record.outputs.iter().map(|output| (output.name.clone(), output.object)).collect());
+            let import = ImportedAnswer { bytes: size, known, outputs };
+            answers.push(DataAnswer { name: source.name(), here: record.is_some(), import: Some(import) });
         }
         rows.push(vec![Source::Shapes10.name().to_owned(), "built in, any size".to_owned()]);
-        objects.push(serde_json::json!({ "name": Source::Shapes10.name(), "here": true }));
+        answers.push(DataAnswer { name: Source::Shapes10.name(), here: true, import: None });
         if self.json {
-            ui.answer(&serde_json::Value::from(objects).to_string());
+            ui.json(&answers);
         } else {
             columns(&rows).iter().for_each(|line| ui.answer(line));
         }

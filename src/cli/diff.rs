@@ -44,7 +44,7 @@ impl DiffCommand {
         let side = |side| if side == Side::A { &a } else { &b };
         let difference = diff(&a.closure, &b.closure, &|at, output| side(at).bytes(&output.object));
         if self.json {
-            ui.answer(&serde_json::to_value(&difference).unwrap_or_default().to_string());
+            ui.json(&difference);
         } else {
             let most = if ui.verbose { usize::MAX } else { LINES };
             lines(&difference, [&a, &b], most).iter().for_each(|line| ui.answer(&plain(line)));

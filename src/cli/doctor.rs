@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::format::{columns, count};
 use super::share;
@@ -21,7 +22,15 @@ pub struct DoctorCommand {
     json: bool,
 }
 
+/// What `doctor --json` answers.
+#[derive(Serialize)]
+struct DoctorAnswer<'a> {
+    fine: bool,
+    findings: &'a [Finding],
+}
+
 /// One thing that was looked at.
+#[derive(Serialize)]
 struct Finding {
     name: &'static str,
     /// Nothing found that a run could not do without.
@@ -70,9 +79,7 @@ impl DoctorCommand {
         }
         let fine = findings.iter().all(|finding| finding.fine);
         if self.json {
-            let one = |f: &Finding| serde_json::json!({ "name": f.name, "fine": f.fine, "text": f.text });
-            let object = serde_json::json!({ "fine": fine, "findings": findings.iter().map(one).collect::<Vec<_>>() });
-            ui.answer(&object.to_string());
+            ui.json(&DoctorAnswer { fine, findings: &findings });
         } else {
             let row =
                 |f: &Finding| vec![if f.fine { "ok" } else { "!!" }.to_owned(), f.name.to_owned(), f.text.clone()];

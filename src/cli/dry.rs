@@ -1,12 +1,14 @@
 //! `wdpipe make --dry-run`: the plan, and what each figure costs.
 
+use serde::Serialize;
+
 use super::format::{bytes, columns, count, duration};
 use super::planned::say_plan;
 use super::status::family_lines;
 use super::ui::Ui;
 use crate::cost::gpus::{Gpu, REACHED};
 use crate::graph::Graph;
-use crate::plan::ToRun;
+use crate::plan::{MissReason, ToRun};
 use crate::project::{Bill, Forecast};
 
 /// More stages than this are told family by family.
@@ -18,34 +20,18 @@ pub fn print(graph: &Graph, forecast: &Forecast<'_>, profile: &str, json: bool, 
     say_plan(plan, forecast.total(), ui);
     let bills = forecast.bills();
     if json {
-        let stage = |run: &ToRun| {
-            serde_json::json!({
-                "stage": graph.stages[run.stage].name,
-                "reason": run.reason,
-                "seconds": forecast.seconds(run.stage),
-                "flops": forecast.flops(run.stage),
-            })
-        };
-        let bill = |bill: &Bill| {
-            serde_json::json!({
-                "target": bill.target, "stages": bill.stages, "to_run": bill.to_run, "epochs": bill.epochs,
-                "flops": bill.flops, "bytes": bill.bytes,
-                "gpu_bytes": bill.memory.map(|bytes| bytes as u64),
-                "seconds": bill.seconds,
-            })
-        };
-        let object = serde_json::json!({
-            "profile": profile,
-            "stages_total": plan.cached + plan.run.len(),
-            "stages_cached": plan.cached,
-            "stages_to_run": plan.run.len(),
-            "seconds": forecast.total(),
-            "measured": forecast.is_measured(),
-            "assumed": forecast.gpu().map(|gpu| gpu.name),
-            "targets": bills.iter().map(bill).collect::<Vec<_>>(),
-            "run": plan.run.iter().map(stage).collect::<Vec<_>>(),
+        let stage = |run| ToRunAnswer::of(run, graph, forecast);
+        ui.json(&DryRunAnswer {
+            profile,
+            stages_total: plan.cached + plan.run.len(),
+            stages_cached: plan.cached,
+            stages_to_run: plan.run.len(),
+            seconds: forecast.total(),
+            measured: forecast.is_measured(),
+            assumed: forecast.gpu().map(|gpu| gpu.name),
+            targets: &bills,
+            run: plan.run.iter().map(stage).collect(),
         });
-        ui.answer(&object.to_string());
         return;
     }
     if plan.run.len() > LINES {
@@ -71,7 +57,7 @@ pub fn print(graph: &Graph, forecast: &Forecast<'_>, profile: &str, json: bool, 
             bytes(bill.bytes),
             bill.seconds.map_or_else(|| "?".to_owned(), duration),
         ];
-        row.extend(bill.memory.map(|memory| bytes(memory as u64)));
+        row.extend(bill.gpu_bytes.map(bytes));
         row
     };
     let rows = std::iter::once(heading).chain(bills.iter().map(row)).collect::<Vec<_>>();
@@ -81,7 +67,7 @@ pub fn print(graph: &Graph, forecast: &Forecast<'_>, profile: &str, json: bool, 
         return;
     }
     if let Some(gpu) = forecast.gpu() {
-        ui.answer(&assumed(gpu, bills.iter().filter_map(|bill| bill.memory).fold(0.0, f64::max)));
+        ui.answer(&assumed(gpu, bills.iter().filter_map(|bill| bill.gpu_bytes).max().unwrap_or_default()));
         return;
     }
     let basis = if forecast.is_measured() {
@@ -95,14 +81,43 @@ pub fn print(graph: &Graph, forecast: &Forecast<'_>, profile: &str, json: bool, 
     ));
 }
 
+/// What `make --dry-run --json` answers.
+#[derive(Serialize)]
+struct DryRunAnswer<'a> {
+    profile: &'a str,
+    stages_total: usize,
+    stages_cached: usize,
+    stages_to_run: usize,
+    seconds: Option<f64>,
+    measured: bool,
+    assumed: Option<&'static str>,
+    targets: &'a [Bill],
+    run: Vec<ToRunAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct ToRunAnswer<'a> {
+    stage: &'a str,
+    reason: &'a MissReason,
+    seconds: Option<f64>,
+    flops: f64,
+}
+
+impl<'a> ToRunAnswer<'a> {
+    fn of(run: &'a ToRun, graph: &'a Graph, forecast: &Forecast<'_>) -> Self {
+        let (stage, reason) = (graph.stages[run.stage].name.as_str(), &run.reason);
+        Self { stage, reason, seconds: forecast.seconds(run.stage), flops: forecast.flops(run.stage) }
+    }
+}
+
 /// What the figures for a GPU that is not here rest on.
-fn assumed(gpu: Gpu, largest: f64) -> String {
+fn assumed(gpu: Gpu, largest: u64) -> String {
     let rate = |(name, (peak, share)): (&str, (f64, f64))| {
         format!("{:.0} % of {:.0} TFLOP/s in {name}", 100.0 * share, peak / 1e12)
     };
     let rates = ["fp32", "tf32", "16 bits"].into_iter().zip(gpu.peak.into_iter().zip(REACHED)).map(rate);
-    let fit = match largest > 0.0 {
-        true => format!(", which hold {:.0} of the largest stage", (gpu.memory / largest).floor()),
+    let fit = match largest > 0 {
+        true => format!(", which hold {:.0} of the largest stage", (gpu.memory / largest as f64).floor()),
         false => String::new(),
     };
     format!(

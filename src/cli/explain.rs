@@ -1,15 +1,19 @@
 //! `wdpipe explain`: what a stage's key is made of, and why it would run or not.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
+use serde::Serialize;
 
 use super::arguments::VariantArgs;
 use super::format::{bytes, columns, date, duration, plain};
 use super::parse::whole;
 use super::share::store_or_none;
 use super::ui::Ui;
-use crate::plan::{Bytes, Knowledge};
+use crate::plan::{Bytes, Knowledge, MissReason};
 use crate::project::{Explained, Failure, Project};
-use base::record::Record;
+use base::digest::{ObjectDigest, StageKey};
+use base::record::{KeyParts, Output, Provenance, Record};
 
 /// Says what a stage computes, from what, and why it would run or not.
 #[derive(Debug, Args)]
@@ -38,7 +42,7 @@ impl ExplainCommand {
         let store = store_or_none(project, ui)?;
         let all = project.explain(&variant, &selection, &store, self.limit)?;
         if self.json {
-            ui.answer(&serde_json::Value::from(all.iter().map(json).collect::<Vec<_>>()).to_string());
+            ui.json(&all.iter().map(ExplainAnswer::of).collect::<Vec<_>>());
             return Ok(());
         }
         all.iter().for_each(|explained| text(explained, ui));
@@ -121,25 +125,45 @@ pub fn computed(record: &Record) -> String {
     )
 }
 
-fn json(explained: &Explained<'_>) -> serde_json::Value {
-    let Explained { stage, record, parts, work, parameters, reason, .. } = explained;
-    let outputs = record.as_ref().map(|record| {
-        let output = |output: &base::record::Output| {
-            (output.name.clone(), serde_json::json!({ "blake3": output.object, "bytes": output.bytes }))
-        };
-        record.outputs.iter().map(output).collect::<serde_json::Map<_, _>>()
-    });
-    serde_json::json!({
-        "stage": stage.name,
-        "kind": stage.work.kind(),
-        "version": stage.work.version(),
-        "would_run": reason.is_some(),
-        "reason": reason,
-        "key": parts.as_ref().map(|parts| parts.key().to_string()),
-        "parameters": work.iter().map(|(k, v)| (k.clone(), v.to_string().into())).collect::<serde_json::Map<_, _>>(),
-        "origins": parameters.iter().map(|p| (p.name.clone(), p.origin.clone().into())).collect::<serde_json::Map<_, _>>(),
-        "inputs": parts.as_ref().map(|parts| &parts.inputs),
-        "outputs": outputs,
-        "provenance": record.as_ref().map(|record| &record.provenance),
-    })
+/// A stage, as `explain --json` answers it.
+#[derive(Serialize)]
+struct ExplainAnswer<'a> {
+    stage: &'a str,
+    kind: &'static str,
+    version: u32,
+    would_run: bool,
+    reason: &'a Option<MissReason>,
+    key: Option<StageKey>,
+    parameters: BTreeMap<&'a str, String>,
+    origins: BTreeMap<&'a str, &'a str>,
+    inputs: Option<&'a BTreeMap<String, ObjectDigest>>,
+    outputs: Option<BTreeMap<&'a str, OutputAnswer<'a>>>,
+    provenance: Option<&'a Provenance>,
+}
+
+#[derive(Serialize)]
+struct OutputAnswer<'a> {
+    blake3: &'a ObjectDigest,
+    bytes: u64,
+}
+
+impl<'a> ExplainAnswer<'a> {
+    fn of(explained: &'a Explained<'_>) -> Self {
+        let Explained { stage, record, parts, work, parameters, reason, .. } = explained;
+        let output =
+            |output: &'a Output| (output.name.as_str(), OutputAnswer { blake3: &output.object, bytes: output.bytes });
+        Self {
+            stage: &stage.name,
+            kind: stage.work.kind(),
+            version: stage.work.version(),
+            would_run: reason.is_some(),
+            reason,
+            key: parts.as_ref().map(KeyParts::key),
+            parameters: work.iter().map(|(name, value)| (name.as_str(), value.to_string())).collect(),
+            origins: parameters.iter().map(|p| (p.name.as_str(), p.origin.as_str())).collect(),
+            inputs: parts.as_ref().map(|parts| &parts.inputs),
+            outputs: record.as_ref().map(|record| record.outputs.iter().map(output).collect()),
+            provenance: record.as_ref().map(|record| &record.provenance),
+        }
+    }
 }

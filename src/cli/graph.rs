@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 
 use super::arguments::VariantArgs;
 use super::format::columns;
 use super::ui::Ui;
+use crate::graph::{Input, Stage};
 use crate::project::{Failure, Project, Selection, family};
 
 /// Shows the stages behind a target and what each reads.
@@ -37,14 +39,11 @@ impl GraphCommand {
     /// If a pipeline or target is wrong.
     pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let selection = project.select(&self.variant.to_variant(), &self.targets)?;
-        ui.answer(
-            match self.format {
-                Form::Text => text(&selection),
-                Form::Dot => dot(&selection),
-                Form::Json => json(&selection),
-            }
-            .trim_end(),
-        );
+        match self.format {
+            Form::Text => ui.answer(&text(&selection)),
+            Form::Dot => ui.answer(&dot(&selection)),
+            Form::Json => ui.json(&answers(&selection)),
+        }
         Ok(())
     }
 }
@@ -86,16 +85,31 @@ fn dot(selection: &Selection) -> String {
     text
 }
 
-fn json(selection: &Selection) -> String {
-    let stages = selection.stages().map(|stage| {
-        let input = |input: &crate::graph::Input| {
-            serde_json::json!({ "role": input.role, "stage": selection.graph.stages[input.stage].name, "output": input.output })
-        };
-        serde_json::json!({
-            "name": stage.name,
-            "kind": stage.work.kind(),
-            "inputs": stage.inputs.iter().map(input).collect::<Vec<_>>(),
-        })
-    });
-    serde_json::Value::from(stages.collect::<Vec<_>>()).to_string()
+/// A stage, as `graph --format json` answers it.
+#[derive(Serialize)]
+struct StageAnswer<'a> {
+    name: &'a str,
+    kind: &'static str,
+    inputs: Vec<InputAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct InputAnswer<'a> {
+    role: &'a str,
+    stage: &'a str,
+    output: &'static str,
+}
+
+fn answers<'a>(selection: &'a Selection) -> Vec<StageAnswer<'a>> {
+    let input = |input: &'a Input| InputAnswer {
+        role: &input.role,
+        stage: &selection.graph.stages[input.stage].name,
+        output: input.output,
+    };
+    let stage = |stage: &'a Stage| StageAnswer {
+        name: &stage.name,
+        kind: stage.work.kind(),
+        inputs: stage.inputs.iter().map(input).collect(),
+    };
+    selection.stages().map(stage).collect()
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use super::arguments::VariantArgs;
 use super::environment::{keyring, signer, wanted_key, who};
@@ -83,6 +84,37 @@ pub struct SignCommand {
     all: bool,
 }
 
+/// What `keys list --json` answers.
+#[derive(Serialize)]
+struct KeysAnswer<'a> {
+    own: Vec<OwnKeyAnswer<'a>>,
+    trust: TrustAnswer<'a>,
+}
+
+#[derive(Serialize)]
+struct OwnKeyAnswer<'a> {
+    name: &'a str,
+    public: &'a PublicKey,
+    path: String,
+    signs: bool,
+}
+
+#[derive(Serialize)]
+struct TrustAnswer<'a> {
+    file: String,
+    #[serde(rename = "use")]
+    using: &'static str,
+    import: &'static str,
+    keys: Vec<TrustedKeyAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct TrustedKeyAnswer<'a> {
+    name: &'a str,
+    public: &'a PublicKey,
+    revoked: Option<&'a str>,
+}
+
 impl KeysCommand {
     /// Runs the command.
     ///
@@ -142,20 +174,24 @@ impl ListKeysCommand {
         }
         let policy = trust.policy;
         if self.json {
-            let own = own.iter().map(|(public, path, signs, name)| {
-                serde_json::json!({ "name": name.as_str(), "public": public, "path": shown(path), "signs": signs })
+            let own = own.iter().map(|(public, path, signs, name)| OwnKeyAnswer {
+                name: name.as_str(),
+                public,
+                path: shown(path),
+                signs: *signs,
             });
-            let keys = trust.keys().iter().map(
-                |key| serde_json::json!({ "name": key.name.as_str(), "public": key.public, "revoked": key.revoked }),
-            );
-            let object = serde_json::json!({
-                "own": own.collect::<Vec<_>>(),
-                "trust": {
-                    "file": shown(&project.trust), "use": policy.using.name(), "import": policy.import.name(),
-                    "keys": keys.collect::<Vec<_>>(),
-                },
+            let keys = trust.keys().iter().map(|key| TrustedKeyAnswer {
+                name: key.name.as_str(),
+                public: &key.public,
+                revoked: key.revoked.as_deref(),
             });
-            ui.answer(&object.to_string());
+            let trust = TrustAnswer {
+                file: shown(&project.trust),
+                using: policy.using.name(),
+                import: policy.import.name(),
+                keys: keys.collect(),
+            };
+            ui.json(&KeysAnswer { own: own.collect(), trust });
             return Ok(());
         }
         match &keyring {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::arguments::{AcceptArgs, VariantArgs};
 use super::dry;
@@ -27,6 +28,7 @@ use crate::project::{
     all_quoted, obstacle,
 };
 use crate::stages::Device;
+use base::digest::ObjectDigest;
 use store::Store;
 
 /// Makes figures: computes what is not known yet, and draws.
@@ -73,6 +75,34 @@ pub struct MakeCommand {
     /// With --ci: stop adding seeds before this time is spent, such as 90s, 20min or 2h.
     #[arg(long, value_name = "TIME", requires = "ci", value_parser = parse::time)]
     budget: Option<f64>,
+}
+
+/// What `make --json` answers.
+#[derive(Serialize)]
+struct MakeAnswer<'a> {
+    target: String,
+    profile: &'a str,
+    device: String,
+    stages_total: usize,
+    stages_cached: usize,
+    stages_run: usize,
+    seconds: f64,
+    outputs: Vec<WrittenAnswer<'a>>,
+    diverged: Vec<&'a str>,
+    notices: &'a [String],
+    errors: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct WrittenAnswer<'a> {
+    path: String,
+    blake3: &'a ObjectDigest,
+}
+
+impl<'a> WrittenAnswer<'a> {
+    fn of(file: &'a Exported) -> Self {
+        Self { path: shown(&file.path), blake3: &file.digest }
+    }
 }
 
 /// What one run of `make` came to.
@@ -260,24 +290,19 @@ impl MakeCommand {
         let seconds = started.elapsed().as_secs_f64();
         ui.say(&format!("{} run, {} cached, {}", count(summary.computed, "stage"), summary.cached, duration(seconds)));
         if self.json {
-            let outputs: Vec<_> = exported
-                .iter()
-                .map(|file| serde_json::json!({ "path": shown(&file.path), "blake3": file.digest.to_string() }))
-                .collect();
-            let object = serde_json::json!({
-                "target": self.targets.join(" "),
-                "profile": self.variant.profile,
-                "device": workers.likely.to_string(),
-                "stages_total": summary.total,
-                "stages_cached": summary.cached,
-                "stages_run": summary.computed,
-                "seconds": seconds,
-                "outputs": outputs,
-                "diverged": diverged.iter().map(|(stage, _)| stage).collect::<Vec<_>>(),
-                "notices": notices,
-                "errors": summary.errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ui.json(&MakeAnswer {
+                target: self.targets.join(" "),
+                profile: &self.variant.profile,
+                device: workers.likely.to_string(),
+                stages_total: summary.total,
+                stages_cached: summary.cached,
+                stages_run: summary.computed,
+                seconds,
+                outputs: exported.iter().map(WrittenAnswer::of).collect(),
+                diverged: diverged.iter().map(|(stage, _)| stage.as_str()).collect(),
+                notices: &notices,
+                errors: summary.errors.iter().map(ToString::to_string).collect(),
             });
-            ui.answer(&object.to_string());
         }
         let first = summary.errors.into_iter().next();
         // The program ends: taking a large graph apart first would be a tenth of what it does.

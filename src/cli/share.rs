@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::format::count;
 use super::ui::Ui;
@@ -26,6 +27,24 @@ pub struct ShareCommand {
     json: bool,
 }
 
+/// What `cache share --json` answers.
+#[derive(Serialize)]
+struct ShareAnswer<'a> {
+    group: u32,
+    folders_set: u64,
+    files_set: u64,
+    others: u64,
+    findings: Vec<FindingAnswer<'a>>,
+}
+
+/// What is found of how a store is shared, as JSON.
+#[derive(Serialize)]
+pub struct FindingAnswer<'a> {
+    fault: bool,
+    what: &'a str,
+    mend: &'a str,
+}
+
 impl ShareCommand {
     /// Runs the command.
     ///
@@ -40,11 +59,13 @@ impl ShareCommand {
         };
         let Shared { folders, files, others, findings } = store::share(folder, number)?;
         if *json {
-            let object = serde_json::json!({
-                "group": number, "folders_set": folders, "files_set": files,
-                "others": others.as_ref().map_or(0, |(.., count)| *count), "findings": as_json(&findings),
+            ui.json(&ShareAnswer {
+                group: number,
+                folders_set: folders,
+                files_set: files,
+                others: others.as_ref().map_or(0, |(.., count)| *count),
+                findings: answers(&findings),
             });
-            ui.answer(&object.to_string());
         } else {
             let (place, name) = (folder.display(), files::group_name(number));
             let (folders, files) = (count(folders as usize, "folder"), count(files as usize, "file"));
@@ -101,8 +122,8 @@ pub fn lines(findings: &[Finding]) -> Vec<String> {
 }
 
 /// The same for programs.
-pub fn as_json(findings: &[Finding]) -> serde_json::Value {
-    let one = |f: &Finding| serde_json::json!({ "fault": f.is_fault, "what": f.what, "mend": f.mend });
+pub fn answers<'a>(findings: &'a [Finding]) -> Vec<FindingAnswer<'a>> {
+    let one = |f: &'a Finding| FindingAnswer { fault: f.is_fault, what: &f.what, mend: &f.mend };
     findings.iter().map(one).collect()
 }
 

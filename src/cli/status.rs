@@ -1,6 +1,7 @@
 //! `wdpipe status`: what is known of each stage of a pipeline, and what would run.
 
 use clap::Args;
+use serde::Serialize;
 
 use super::arguments::VariantArgs;
 use super::format::{columns, duration};
@@ -24,6 +25,30 @@ pub struct StatusCommand {
     json: bool,
 }
 
+/// What `status --json` answers.
+#[derive(Serialize)]
+struct StatusAnswer<'a> {
+    profile: &'a str,
+    stages_total: usize,
+    stages_cached: usize,
+    stages_to_run: usize,
+    families: &'a [StageFamily],
+    variants: Vec<VariantAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct VariantAnswer<'a> {
+    name: &'a str,
+    figure: &'a str,
+    set: &'a [String],
+}
+
+impl<'a> VariantAnswer<'a> {
+    fn of((name, settings): &'a (String, VariantSettings)) -> Self {
+        Self { name, figure: &settings.figure, set: &settings.set }
+    }
+}
+
 impl StatusCommand {
     /// Runs the command.
     ///
@@ -40,22 +65,14 @@ impl StatusCommand {
         let (plan, families) = (&forecast.plan, forecast.families());
         let variants = variants(&selection)?;
         if self.json {
-            let family = |StageFamily { name, kind, stages, to_run, seconds, reason }: &StageFamily| {
-                serde_json::json!({
-                    "name": name, "kind": kind, "stages": stages, "to_run": to_run, "seconds": seconds, "reason": reason,
-                })
-            };
-            let object = serde_json::json!({
-                "profile": self.variant.profile,
-                "stages_total": plan.cached + plan.run.len(),
-                "stages_cached": plan.cached,
-                "stages_to_run": plan.run.len(),
-                "families": families.iter().map(family).collect::<Vec<_>>(),
-                "variants": variants.iter().map(|(name, settings)| {
-                    serde_json::json!({ "name": name, "figure": settings.figure, "set": settings.set })
-                }).collect::<Vec<_>>(),
+            ui.json(&StatusAnswer {
+                profile: &self.variant.profile,
+                stages_total: plan.cached + plan.run.len(),
+                stages_cached: plan.cached,
+                stages_to_run: plan.run.len(),
+                families: &families,
+                variants: variants.iter().map(VariantAnswer::of).collect(),
             });
-            ui.answer(&object.to_string());
             return Ok(());
         }
         family_lines(&families).iter().for_each(|line| ui.answer(line));

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::environment::now;
 use super::format::columns;
@@ -50,6 +51,31 @@ fn role(name: &str) -> Result<Role, String> {
     Role::ALL.into_iter().find(|role| role.name() == name).ok_or_else(|| format!("`{name}` is no part of the race"))
 }
 
+/// What `cache stress-test --json` answers.
+#[derive(Serialize)]
+struct StressAnswer<'a> {
+    system: &'a str,
+    seed: u64,
+    fine: bool,
+    guarantees: Vec<GuaranteeAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct GuaranteeAnswer<'a> {
+    name: &'a str,
+    given: bool,
+    needed: bool,
+    seen: &'a str,
+    without: &'a str,
+}
+
+impl<'a> GuaranteeAnswer<'a> {
+    fn of(guarantee: &'a Guarantee) -> Self {
+        let Guarantee { name, is_given, is_needed, seen, without, .. } = guarantee;
+        Self { name, given: *is_given, needed: *is_needed, seen, without }
+    }
+}
+
 impl StressTestCommand {
     /// Runs the command.
     ///
@@ -86,16 +112,12 @@ impl StressTestCommand {
 
     fn print(&self, report: &StressReport, seed: u64, ui: &Ui) {
         if self.json {
-            let one = |g: &Guarantee| {
-                serde_json::json!({
-                    "name": g.name, "given": g.is_given, "needed": g.is_needed, "seen": g.seen, "without": g.without,
-                })
-            };
-            let object = serde_json::json!({
-                "system": report.system, "seed": seed, "fine": report.lacking().next().is_none(),
-                "guarantees": report.guarantees.iter().map(one).collect::<Vec<_>>(),
+            ui.json(&StressAnswer {
+                system: report.system,
+                seed,
+                fine: report.lacking().next().is_none(),
+                guarantees: report.guarantees.iter().map(GuaranteeAnswer::of).collect(),
             });
-            ui.answer(&object.to_string());
             return;
         }
         ui.answer(&format!("{}, seed {seed}", report.system));

@@ -107,7 +107,7 @@ impl VerifyCommand {
             subjects.into_iter().zip(checks).map(|(subject, checks)| Verified { subject, checks }).collect();
         let verdict = verified.iter().map(Verified::verdict).max().unwrap_or(Verdict::Holds);
         match self.json {
-            true => ui.answer(&told::json(&verified, &variants, verdict).to_string()),
+            true => ui.json(&told::VerifyAnswer::of(&verified, &variants, verdict)),
             false => told::text(&verified, &variants, &self.asked(), ui),
         }
         let count = |verdict| verified.iter().filter(|figure| figure.verdict() == verdict).count();

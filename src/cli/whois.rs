@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::format::{columns, count, date, shown};
 use super::ui::Ui;
 use crate::project::{ExitCode, Failure, Project, Subject, command};
 use crate::reports::{Place, VariantSettings, bare};
 use crate::verify::Evidence;
-use base::digest::ObjectDigest;
+use base::digest::{ClosureRoot, ObjectDigest, StageKey};
 use base::record::{Provenance, Record};
 use base::value::{Map, Value};
 use draw::stamp::{Stamp, find};
@@ -80,7 +81,7 @@ impl WhoisCommand {
             all.push(Traced { variant, ..self.trace(stamp, &bytes, &locks, store.as_ref())? });
         }
         if self.json {
-            ui.answer(&serde_json::Value::from(all.iter().map(json).collect::<Vec<_>>()).to_string());
+            ui.json(&all.iter().map(WhoisAnswer::of).collect::<Vec<_>>());
         } else {
             all.iter().for_each(|traced| self.text(traced, ui));
         }
@@ -219,29 +220,58 @@ fn made(records: &[(String, Record)]) -> Vec<String> {
     all.iter().map(line).collect()
 }
 
-fn json(traced: &Traced) -> serde_json::Value {
-    let Traced { stamp, locked, identical, content, records, variant } = traced;
-    // How it was made, whether or not it is locked.
-    let of_lock = locked.as_ref().map(|(_, lock)| (&lock.profile, &lock.set));
-    let made = of_lock.or(variant.as_ref().map(|(_, settings)| (&settings.profile, &settings.set)));
-    let settings: serde_json::Map<_, _> =
-        settings(records).into_iter().map(|(name, values)| (name, values.into())).collect();
-    let stages: Vec<_> = records
-        .iter()
-        .map(|(name, record)| {
-            let Provenance { who, machine, finished, .. } = &record.provenance;
-            serde_json::json!({
-                "name": name, "kind": record.parts.kind, "key": record.parts.key().to_string(),
-                "who": who, "machine": machine, "finished": finished,
-            })
-        })
-        .collect();
-    serde_json::json!({
-        "figure": stamp.figure, "key": stamp.key.to_string(), "root": stamp.root.to_string(),
-        "lock": locked.as_ref().map(|(subject, _)| shown(&subject.place.path("lock"))),
-        "pipeline": locked.as_ref().map(|(_, lock)| &lock.pipeline),
-        "profile": made.map(|(profile, _)| profile),
-        "set": made.map(|(_, set)| set),
-        "identical": identical, "content": content, "settings": settings, "stages": stages,
-    })
+/// A figure, as `whois --json` answers it.
+#[derive(Serialize)]
+struct WhoisAnswer<'a> {
+    figure: &'a str,
+    key: &'a StageKey,
+    root: &'a ClosureRoot,
+    lock: Option<String>,
+    pipeline: Option<&'a str>,
+    profile: Option<&'a str>,
+    set: Option<&'a [String]>,
+    identical: bool,
+    content: &'static str,
+    settings: BTreeMap<String, String>,
+    stages: Vec<MadeAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct MadeAnswer<'a> {
+    name: &'a str,
+    kind: &'a str,
+    key: StageKey,
+    who: &'a str,
+    machine: &'a str,
+    finished: u64,
+}
+
+impl<'a> WhoisAnswer<'a> {
+    fn of(traced: &'a Traced) -> Self {
+        let Traced { stamp, locked, identical, content, records, variant } = traced;
+        // How it was made, whether or not it is locked.
+        let of_lock = locked.as_ref().map(|(_, lock)| (&lock.profile, &lock.set));
+        let made = of_lock.or(variant.as_ref().map(|(_, settings)| (&settings.profile, &settings.set)));
+        Self {
+            figure: &stamp.figure,
+            key: &stamp.key,
+            root: &stamp.root,
+            lock: locked.as_ref().map(|(subject, _)| shown(&subject.place.path("lock"))),
+            pipeline: locked.as_ref().map(|(_, lock)| lock.pipeline.as_str()),
+            profile: made.map(|(profile, _)| profile.as_str()),
+            set: made.map(|(_, set)| set.as_slice()),
+            identical: *identical,
+            content,
+            settings: settings(records).into_iter().collect(),
+            stages: records.iter().map(MadeAnswer::of).collect(),
+        }
+    }
+}
+
+impl<'a> MadeAnswer<'a> {
+    fn of((name, record): &'a (String, Record)) -> Self {
+        let Provenance { who, machine, finished, .. } = &record.provenance;
+        let (kind, key) = (&record.parts.kind, record.parts.key());
+        Self { name, kind, key, who, machine, finished: *finished }
+    }
 }

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 
+use serde::Serialize;
+
 use super::Failure;
 use super::estimates::{Estimates, estimates};
 use super::select::Selection;
@@ -29,7 +31,7 @@ pub struct Forecast<'a> {
 }
 
 /// What some stages cost, were none of them cached.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct Bill {
     /// Of which target it is.
     pub target: String,
@@ -46,11 +48,11 @@ pub struct Bill {
     /// Seconds that those which have to run should take, if that is known.
     pub seconds: Option<f64>,
     /// Bytes of a GPU's memory that the largest of those takes, on a GPU that is assumed.
-    pub memory: Option<f64>,
+    pub gpu_bytes: Option<u64>,
 }
 
 /// The stages of one name, without sweep values and epochs.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct StageFamily {
     /// The name.
     pub name: String,
@@ -168,7 +170,7 @@ impl Forecast<'_> {
                 }
             }
             bill.seconds = self.unknown.is_none().then(|| seconds / self.jobs.get() as f64);
-            bill.memory = estimates.gpu.map(|_| most);
+            bill.gpu_bytes = estimates.gpu.map(|_| most as u64);
             bill
         };
         let mut bills: Vec<_> =

@@ -5,20 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::ProfileArgs;
 use crate::cli::environment::of_remotes;
 use crate::cli::format::{count, plain};
 use crate::cli::remote::Moving;
-use crate::cli::share;
+use crate::cli::share::{self, FindingAnswer};
 use crate::cli::signals::cancel_on_interrupt;
 use crate::cli::ui::Ui;
 use crate::engine::{EngineError, Repaired};
 use crate::project::{ChosenRemote, ExitCode, Failure, Outcomes, Project, Repairing, Through};
 use crate::stages::Device;
-use base::digest::ObjectDigest;
+use base::digest::{ObjectDigest, RecordDigest};
 use base::table::Table;
-use store::{CheckReport, Store};
+use store::{CheckReport, Finding, Store};
 
 /// Hashes everything in the store again; what is damaged is moved aside. Where several accounts use it, modes are looked
 /// at too.
@@ -55,9 +56,7 @@ impl CacheCheckCommand {
         let findings = store.sharing_thoroughly()?;
         let outcomes = if self.repair { self.repair(project, store, &report, ui)? } else { Outcomes::new() };
         if self.json {
-            let mut object = json(&report, &outcomes, self.repair);
-            object["sharing"] = share::as_json(&findings);
-            ui.answer(&object.to_string());
+            ui.json(&CheckAnswer::of(&report, &outcomes, self.repair, &findings));
         } else {
             tell(&report, &outcomes, ui);
             share::lines(&findings).iter().for_each(|line| ui.answer(line));
@@ -171,26 +170,63 @@ fn damaged(report: &CheckReport) -> usize {
     report.damaged_objects.len() + report.damaged_records.len() + report.damaged_signatures.len()
 }
 
-fn json(report: &CheckReport, outcomes: &Outcomes, repair: bool) -> serde_json::Value {
-    let objects: Vec<_> = report.damaged_objects.iter().map(ToString::to_string).collect();
-    let records: Vec<_> = report.damaged_records.iter().map(|(_, digest)| digest.to_string()).collect();
-    let signatures: Vec<_> = report.damaged_signatures.iter().map(ToString::to_string).collect();
-    let outcome = |(object, (needed_by, how)): (&ObjectDigest, &(String, Repaired))| {
-        let done = matches!(how, Repaired::There | Repaired::Fetched | Repaired::Computed);
-        serde_json::json!({ "object": object, "for": needed_by, "repaired": done, "how": how.to_string() })
-    };
-    let repaired: Vec<_> = outcomes.iter().map(outcome).collect();
-    serde_json::json!({
-        "objects": report.objects, "records": report.records, "damaged_objects": objects,
-        "unreadable_objects": report.unreadable.iter().map(|(object, _)| object).collect::<Vec<_>>(),
-        "damaged_records": records, "signatures": report.signatures, "damaged_signatures": signatures,
-        "lost_records": report.lost_records.iter().map(|(_, digest)| digest.to_string()).collect::<Vec<_>>(),
-        "lost_parts": report.lost_parts.iter().map(|(number, _)| number).collect::<Vec<_>>(),
-        "dropped": report.dropped.len(), "index_corrections": report.index_corrections,
-        "foreign_objects": report.foreign_objects.len(), "foreign_records": report.foreign_records.len(),
-        "foreign_signatures": report.foreign_signatures.len(), "foreign": report.foreign,
-        "repair": repair.then_some(repaired),
-    })
+/// What `cache check --json` answers.
+#[derive(Serialize)]
+struct CheckAnswer<'a> {
+    objects: u64,
+    records: u64,
+    damaged_objects: &'a [ObjectDigest],
+    unreadable_objects: Vec<&'a ObjectDigest>,
+    damaged_records: Vec<&'a RecordDigest>,
+    signatures: u64,
+    damaged_signatures: Vec<String>,
+    lost_records: Vec<&'a RecordDigest>,
+    lost_parts: Vec<&'a u64>,
+    dropped: usize,
+    index_corrections: u64,
+    foreign_objects: usize,
+    foreign_records: usize,
+    foreign_signatures: usize,
+    foreign: &'a [String],
+    repair: Option<Vec<RepairAnswer<'a>>>,
+    sharing: Vec<FindingAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct RepairAnswer<'a> {
+    object: &'a ObjectDigest,
+    #[serde(rename = "for")]
+    needed_by: &'a str,
+    repaired: bool,
+    how: String,
+}
+
+impl<'a> CheckAnswer<'a> {
+    fn of(report: &'a CheckReport, outcomes: &'a Outcomes, repair: bool, findings: &'a [Finding]) -> Self {
+        let outcome = |(object, (needed_by, how)): (&'a ObjectDigest, &'a (String, Repaired))| {
+            let repaired = matches!(how, Repaired::There | Repaired::Fetched | Repaired::Computed);
+            RepairAnswer { object, needed_by, repaired, how: how.to_string() }
+        };
+        Self {
+            objects: report.objects,
+            records: report.records,
+            damaged_objects: &report.damaged_objects,
+            unreadable_objects: report.unreadable.iter().map(|(object, _)| object).collect(),
+            damaged_records: report.damaged_records.iter().map(|(_, digest)| digest).collect(),
+            signatures: report.signatures,
+            damaged_signatures: report.damaged_signatures.iter().map(ToString::to_string).collect(),
+            lost_records: report.lost_records.iter().map(|(_, digest)| digest).collect(),
+            lost_parts: report.lost_parts.iter().map(|(number, _)| number).collect(),
+            dropped: report.dropped.len(),
+            index_corrections: report.index_corrections,
+            foreign_objects: report.foreign_objects.len(),
+            foreign_records: report.foreign_records.len(),
+            foreign_signatures: report.foreign_signatures.len(),
+            foreign: &report.foreign,
+            repair: repair.then(|| outcomes.iter().map(outcome).collect()),
+            sharing: share::answers(findings),
+        }
+    }
 }
 
 fn tell(report: &CheckReport, outcomes: &Outcomes, ui: &Ui) {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 
 use super::ProfileArgs;
 use crate::cli::format::{bytes, columns, count, plain};
@@ -44,10 +45,25 @@ enum By {
 }
 
 /// Objects of one row, and their bytes.
-#[derive(Default)]
+#[derive(Default, Serialize)]
 struct Sum {
     objects: usize,
     bytes: u64,
+}
+
+/// What `cache du --json` answers.
+#[derive(Serialize)]
+struct DuAnswer<'a> {
+    #[serde(flatten)]
+    sum: &'a Sum,
+    rows: Vec<DuRow<'a>>,
+}
+
+#[derive(Serialize)]
+struct DuRow<'a> {
+    name: &'a str,
+    #[serde(flatten)]
+    sum: &'a Sum,
 }
 
 impl DuCommand {
@@ -82,9 +98,8 @@ impl DuCommand {
         let mut sums: Vec<_> = sums.into_iter().collect();
         sums.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.bytes));
         if self.json {
-            let row = |(name, sum): &(String, Sum)| serde_json::json!({ "name": name, "objects": sum.objects, "bytes": sum.bytes });
-            let rows: Vec<_> = sums.iter().map(row).collect();
-            ui.answer(&serde_json::json!({ "objects": objects, "bytes": total, "rows": rows }).to_string());
+            let rows = sums.iter().map(|(name, sum)| DuRow { name, sum }).collect();
+            ui.json(&DuAnswer { sum: &Sum { objects, bytes: total }, rows });
             return Ok(());
         }
         let shown = if self.rows == 0 { sums.len() } else { self.rows };

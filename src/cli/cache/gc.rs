@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::ProfileArgs;
 use crate::cli::environment::now;
@@ -83,7 +84,7 @@ impl GcCommand {
         let plan = store.plan_gc(&policy, now())?;
         let done = if self.dry_run { None } else { Some(store.execute_gc(&plan)?) };
         if self.json {
-            ui.answer(&self.json(&plan, done.as_ref()).to_string());
+            ui.json(&self.answer(&plan, done.as_ref()));
         } else {
             self.tell(&plan, done.as_ref(), ui);
         }
@@ -93,23 +94,21 @@ impl GcCommand {
         Ok(())
     }
 
-    fn json(&self, plan: &GcPlan, done: Option<&GcDone>) -> serde_json::Value {
-        let kinds: BTreeMap<_, _> = rows(plan)
-            .map(|(kind, row)| {
-                let Row { objects, bytes, needed, seconds } = row;
-                let row = serde_json::json!({
-                    "objects": objects, "bytes": bytes, "needed_bytes": needed, "seconds_again": seconds,
-                });
-                (kind, row)
-            })
-            .collect();
-        serde_json::json!({
-            "objects": plan.object_count(), "bytes": plan.bytes(), "files": plan.files.len(), "kinds": kinds,
-            "seconds_again": plan.again.values().sum::<f64>(), "not_again": plan.lost, "stays_bytes": stays(plan, done),
-            "keep_bytes": self.keep_bytes, "running": plan.running,
-            "removed_objects": done.map(|done| done.objects), "removed_bytes": done.map(|done| done.bytes),
-            "left": done.map(|done| done.left),
-        })
+    fn answer<'a>(&self, plan: &'a GcPlan, done: Option<&GcDone>) -> GcAnswer<'a> {
+        GcAnswer {
+            objects: plan.object_count(),
+            bytes: plan.bytes(),
+            files: plan.files.len(),
+            kinds: rows(plan).collect(),
+            seconds_again: plan.again.values().sum(),
+            not_again: plan.lost,
+            stays_bytes: stays(plan, done),
+            keep_bytes: self.keep_bytes,
+            running: plan.running,
+            removed_objects: done.map(|done| done.objects),
+            removed_bytes: done.map(|done| done.bytes),
+            left: done.map(|done| done.left),
+        }
     }
 
     fn tell(&self, plan: &GcPlan, done: Option<&GcDone>, ui: &Ui) {
@@ -162,12 +161,31 @@ fn stays(plan: &GcPlan, done: Option<&GcDone>) -> u64 {
 }
 
 /// What of one kind goes, and is to be computed to have all again.
-#[derive(Default)]
+#[derive(Default, Serialize)]
 struct Row {
     objects: usize,
     bytes: u64,
+    #[serde(rename = "needed_bytes")]
     needed: u64,
+    #[serde(rename = "seconds_again")]
     seconds: f64,
+}
+
+/// What `cache gc --json` answers.
+#[derive(Serialize)]
+struct GcAnswer<'a> {
+    objects: usize,
+    bytes: u64,
+    files: usize,
+    kinds: BTreeMap<&'a str, Row>,
+    seconds_again: f64,
+    not_again: usize,
+    stays_bytes: u64,
+    keep_bytes: Option<u64>,
+    running: usize,
+    removed_objects: Option<u64>,
+    removed_bytes: Option<u64>,
+    left: Option<u64>,
 }
 
 fn rows(plan: &GcPlan) -> impl Iterator<Item = (&str, Row)> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
+use serde::Serialize;
 
 use crate::cli::arguments::VariantArgs;
 use crate::cli::environment::{now, who};
@@ -45,6 +46,29 @@ pub struct PinsCommand {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+/// What `cache pins --json` answers.
+#[derive(Serialize)]
+struct PinsAnswer<'a> {
+    pins: Vec<PinAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct PinAnswer<'a> {
+    name: &'a str,
+    made: u64,
+    who: &'a str,
+    reason: &'a str,
+    keys: &'a BTreeSet<StageKey>,
+    objects: &'a BTreeSet<ObjectDigest>,
+}
+
+impl<'a> PinAnswer<'a> {
+    fn of(pin: &'a store::Pin) -> Self {
+        let store::Pin { name, made, who, reason, keys, objects } = pin;
+        Self { name: name.as_str(), made: *made, who, reason, keys, objects }
+    }
 }
 
 impl PinCommand {
@@ -106,13 +130,7 @@ impl PinsCommand {
     pub fn run(&self, store: &Store, ui: &Ui) -> Result<(), Failure> {
         let pins = store.pins()?;
         if self.json {
-            let pin = |pin: &store::Pin| {
-                serde_json::json!({
-                    "name": pin.name.as_str(), "made": pin.made, "who": pin.who, "reason": pin.reason, "keys": pin.keys,
-                    "objects": pin.objects,
-                })
-            };
-            ui.answer(&serde_json::json!({ "pins": pins.iter().map(pin).collect::<Vec<_>>() }).to_string());
+            ui.json(&PinsAnswer { pins: pins.iter().map(PinAnswer::of).collect() });
             return Ok(());
         }
         let row = |pin: &store::Pin| {

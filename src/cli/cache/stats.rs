@@ -1,8 +1,9 @@
 //! `wdpipe cache stats`: how much is in the store, by figure and by kind of stage.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use clap::Args;
+use serde::Serialize;
 
 use super::ProfileArgs;
 use crate::cli::format::{bytes, columns, count, duration};
@@ -24,6 +25,48 @@ pub struct CacheStatsCommand {
     json: bool,
 }
 
+/// What `cache stats --json` answers.
+#[derive(Serialize)]
+struct StatsAnswer<'a> {
+    objects: u64,
+    raw_bytes: u64,
+    stored_bytes: u64,
+    kinds: BTreeMap<&'a str, KindAnswer>,
+    figures: Vec<FigureAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct KindAnswer {
+    records: u64,
+    record_bytes: u64,
+    bytes: u64,
+    seconds: f64,
+}
+
+impl KindAnswer {
+    fn of(kind: &KindStats) -> Self {
+        Self { records: kind.records, record_bytes: kind.bytes, bytes: kind.outputs, seconds: kind.seconds }
+    }
+}
+
+#[derive(Serialize)]
+struct FigureAnswer<'a> {
+    name: &'a str,
+    profile: &'a str,
+    stages: usize,
+    known: usize,
+    present: usize,
+    own_bytes: u64,
+    shared_bytes: u64,
+}
+
+impl<'a> FigureAnswer<'a> {
+    fn of(figure: &'a CurrentFigure, (own_bytes, shared_bytes): (u64, u64)) -> Self {
+        let CurrentFigure { name, profile, stages, known, present, .. } = figure;
+        Self { name, profile, stages: *stages, known: *known, present: *present, own_bytes, shared_bytes }
+    }
+}
+
 impl CacheStatsCommand {
     /// Runs the command.
     ///
@@ -34,24 +77,13 @@ impl CacheStatsCommand {
         let figures = project.roots(&self.profiles.profile, store)?.figures;
         let sizes = sizes(&figures, store)?;
         if self.json {
-            let kind = |(name, kind): (&String, &KindStats)| {
-                let value = serde_json::json!({
-                    "records": kind.records, "record_bytes": kind.bytes, "bytes": kind.outputs, "seconds": kind.seconds,
-                });
-                (name.clone(), value)
-            };
-            let kinds: serde_json::Map<_, _> = stats.kinds.iter().map(kind).collect();
-            let figure = |(figure, (own, shared)): (&CurrentFigure, &(u64, u64))| {
-                serde_json::json!({
-                    "name": figure.name, "profile": figure.profile, "stages": figure.stages, "known": figure.known,
-                    "present": figure.present, "own_bytes": own, "shared_bytes": shared,
-                })
-            };
-            let object = serde_json::json!({
-                "objects": stats.objects, "raw_bytes": stats.raw_bytes, "stored_bytes": stats.stored_bytes,
-                "kinds": kinds, "figures": figures.iter().zip(&sizes).map(figure).collect::<Vec<_>>(),
+            ui.json(&StatsAnswer {
+                objects: stats.objects,
+                raw_bytes: stats.raw_bytes,
+                stored_bytes: stats.stored_bytes,
+                kinds: stats.kinds.iter().map(|(name, kind)| (name.as_str(), KindAnswer::of(kind))).collect(),
+                figures: figures.iter().zip(&sizes).map(|(figure, sizes)| FigureAnswer::of(figure, *sizes)).collect(),
             });
-            ui.answer(&object.to_string());
             return Ok(());
         }
         let (raw, stored) = (bytes(stats.raw_bytes), bytes(stats.stored_bytes));

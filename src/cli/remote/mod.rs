@@ -4,7 +4,10 @@ mod pull;
 mod push;
 mod watch;
 
+use std::collections::BTreeMap;
+
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 pub use pull::PullCommand;
 pub use push::PushCommand;
@@ -67,6 +70,13 @@ pub struct TestRemoteCommand {
     remote: String,
 }
 
+/// A remote, as `remote list --json` answers it.
+#[derive(Serialize)]
+struct RemoteAnswer {
+    url: String,
+    accept: Vec<String>,
+}
+
 impl RemoteCommand {
     /// Runs the command.
     ///
@@ -84,16 +94,13 @@ impl RemoteCommand {
             }
             Self::List(ListRemotesCommand { json }) => {
                 if *json {
-                    let all: serde_json::Map<_, _> = remotes
-                        .all()
-                        .iter()
-                        .map(|(name, remote)| {
-                            let value =
-                                serde_json::json!({ "url": remote.location.to_string(), "accept": remote.accept });
-                            (name.clone(), value)
-                        })
-                        .collect();
-                    ui.answer(&serde_json::Value::Object(all).to_string());
+                    let answer = |remote: &Named| RemoteAnswer {
+                        url: remote.location.to_string(),
+                        accept: remote.accept.clone(),
+                    };
+                    let all: BTreeMap<_, _> =
+                        remotes.all().iter().map(|(name, remote)| (name, answer(remote))).collect();
+                    ui.json(&all);
                     return Ok(());
                 }
                 for (name, Named { location, accept }) in remotes.all() {

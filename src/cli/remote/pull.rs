@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::Moving;
 use crate::cli::arguments::{AcceptArgs, VariantArgs};
@@ -35,6 +36,18 @@ pub struct PullCommand {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+/// What `pull --json` answers.
+#[derive(Serialize)]
+struct PullAnswer {
+    stages: usize,
+    unknown: usize,
+    records: usize,
+    objects: usize,
+    not_there: usize,
+    bytes: u64,
+    requests: u64,
 }
 
 impl PullCommand {
@@ -70,11 +83,8 @@ impl PullCommand {
         let not_there = wanted.len() - fetched.objects;
         let (moved, size) = (moving.so_far(), moving.bytes());
         if self.json {
-            let object = serde_json::json!({
-                "stages": stages, "unknown": unknown, "records": records, "objects": fetched.objects,
-                "not_there": not_there, "bytes": size, "requests": through.requests(),
-            });
-            ui.answer(&object.to_string());
+            let (objects, requests) = (fetched.objects, through.requests());
+            ui.json(&PullAnswer { stages, unknown, records, objects, not_there, bytes: size, requests });
         } else {
             ui.say(&format!("fetched {} and {} ({moved})", count(records, "record"), count(fetched.objects, "object")));
             if not_there > 0 {

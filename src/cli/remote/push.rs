@@ -1,6 +1,7 @@
 //! `wdpipe push`: what was computed here, for others.
 
 use clap::Args;
+use serde::Serialize;
 
 use super::Moving;
 use crate::cli::arguments::VariantArgs;
@@ -37,6 +38,20 @@ pub struct PushCommand {
     json: bool,
 }
 
+/// What `push --json` answers.
+#[derive(Serialize)]
+struct PushAnswer {
+    stages: usize,
+    records: usize,
+    objects: usize,
+    bytes: u64,
+    not_here: usize,
+    mended: usize,
+    requests: u64,
+    unsigned: usize,
+    not_admitted: usize,
+}
+
 impl PushCommand {
     /// Runs the command.
     ///
@@ -63,13 +78,17 @@ impl PushCommand {
         let send = remote::Sending { records: &records, is_wanted: &is_wanted, thorough: self.check };
         let sent = remote::send(there.as_ref(), &store, send, &moving)?;
         if self.json {
-            let object = serde_json::json!({
-                "stages": known.len(), "records": sent.records, "objects": sent.objects, "bytes": sent.bytes,
-                "not_here": sent.missing, "mended": sent.mended, "requests": there.requests(),
-                "unsigned": objections.get(&Objection::Unsigned).copied().unwrap_or_default(),
-                "not_admitted": objections.values().sum::<usize>(),
+            ui.json(&PushAnswer {
+                stages: known.len(),
+                records: sent.records,
+                objects: sent.objects,
+                bytes: sent.bytes,
+                not_here: sent.missing,
+                mended: sent.mended,
+                requests: there.requests(),
+                unsigned: objections.get(&Objection::Unsigned).copied().unwrap_or_default(),
+                not_admitted: objections.values().sum(),
             });
-            ui.answer(&object.to_string());
             return Ok(());
         }
         let (records, objects) = (count(sent.records, "record"), count(sent.objects, "object"));
