@@ -20,7 +20,7 @@ pub mod stress;
 pub mod verify;
 
 // A checkout, and what every command needs of it.
-pub mod project;
+mod project;
 
 // Arguments, terminal, exit codes.
 pub mod cli;

@@ -13,7 +13,7 @@ use super::ui::Ui;
 use crate::plan::{Bytes, Knowledge, MissReason};
 use crate::project::{Explained, Failure, Project};
 use base::digest::{ObjectDigest, StageKey};
-use base::record::{KeyParts, Output, Provenance, Record};
+use base::record::{Output, Provenance, Record};
 
 /// Says what a stage computes, from what, and why it would run or not.
 #[derive(Debug, Args)]
@@ -55,7 +55,7 @@ impl ExplainCommand {
 }
 
 fn text(explained: &Explained<'_>, ui: &Ui) {
-    let Explained { graph, stage, knowledge, record, parts, parameters, reason, .. } = explained;
+    let Explained { graph, stage, knowledge, record, key, parameters, reason, .. } = explained;
     ui.answer(&stage.name);
     let state = match (reason, knowledge) {
         (Some(reason), _) => format!("would run: {reason}"),
@@ -65,8 +65,8 @@ fn text(explained: &Explained<'_>, ui: &Ui) {
     let mut rows = vec![vec!["  state".to_owned(), state]];
     let mut row = |name: &str, value: String| rows.push(vec![format!("  {name}"), value]);
     row("kind", format!("{}, version {}", stage.work.kind(), stage.work.version()));
-    if let Some(parts) = parts {
-        row("key", parts.key().to_string());
+    if let Some((key, _)) = key {
+        row("key", key.to_string());
     }
     columns(&rows).iter().for_each(|line| ui.answer(line));
     let short = |value: &str| match value.char_indices().nth(100) {
@@ -78,7 +78,7 @@ fn text(explained: &Explained<'_>, ui: &Ui) {
     columns(&told).iter().for_each(|line| ui.answer(line));
     let mut rows = Vec::new();
     let mut row = |name: &str, value: String| rows.push(vec![format!("  {name}"), value]);
-    if let Some(parts) = parts {
+    if let Some((_, parts)) = key {
         for (role, object) in parts.inputs.iter().take(8) {
             let from = stage.inputs.iter().find(|input| input.role == *role);
             let from = from.map(|input| format!(" from {}", graph.stages[input.stage].name)).unwrap_or_default();
@@ -149,7 +149,7 @@ struct OutputAnswer<'a> {
 
 impl<'a> ExplainAnswer<'a> {
     fn of(explained: &'a Explained<'_>) -> Self {
-        let Explained { stage, record, parts, work, parameters, reason, .. } = explained;
+        let Explained { stage, record, key, work, parameters, reason, .. } = explained;
         let output =
             |output: &'a Output| (output.name.as_str(), OutputAnswer { blake3: &output.object, bytes: output.bytes });
         Self {
@@ -158,10 +158,10 @@ impl<'a> ExplainAnswer<'a> {
             version: stage.work.version(),
             would_run: reason.is_some(),
             reason,
-            key: parts.as_ref().map(KeyParts::key),
+            key: key.as_ref().map(|(key, _)| *key),
             parameters: work.iter().map(|(name, value)| (name.as_str(), value.to_string())).collect(),
             origins: parameters.iter().map(|p| (p.name.as_str(), p.origin.as_str())).collect(),
-            inputs: parts.as_ref().map(|parts| &parts.inputs),
+            inputs: key.as_ref().map(|(_, parts)| &parts.inputs),
             outputs: record.as_ref().map(|record| record.outputs.iter().map(output).collect()),
             provenance: record.as_ref().map(|record| &record.provenance),
         }

@@ -76,7 +76,7 @@ fn is_project(folder: &Path, user: u32) -> bool {
     let pipelines = folder.join(PIPELINES);
     let has = |name: &&str| files::identity(&folder.join(name)).is_ok_and(|found| found.is_some());
     is_owned(&pipelines, user)
-        && MARKS.iter().any(|name| has(name))
+        && MARKS.iter().any(has)
         && files::list(&pipelines).is_ok_and(|names| names.iter().any(|name| is_pipeline(name)))
 }
 

@@ -9,6 +9,7 @@ use super::{Failure, Project};
 use crate::engine::EngineError;
 use crate::graph::{Graph, Stage};
 use crate::plan::{Knowledge, MissReason};
+use base::digest::StageKey;
 use base::record::{KeyParts, Record};
 use base::value::Map;
 use store::Store;
@@ -23,8 +24,8 @@ pub struct Explained<'a> {
     pub knowledge: Knowledge,
     /// Its record, if it was run.
     pub record: Option<Record>,
-    /// The parts of its key, if all that it reads is known.
-    pub parts: Option<KeyParts>,
+    /// Its key and the parts of that, if all that it reads is known.
+    pub key: Option<(StageKey, KeyParts)>,
     /// Its parameters as they are hashed.
     pub work: Map,
     /// The same one by one, each with where it was written.
@@ -64,7 +65,7 @@ impl Project {
                 stage,
                 knowledge: resolved.knowledge[id].clone(),
                 record: resolved.record(id, store)?,
-                parts: resolved.inputs(id, store)?.map(|(_, parts)| parts),
+                key: resolved.inputs(id, store)?.map(|(_, parts)| (parts.key(), parts)),
                 parameters: parameters(&work, &told),
                 work,
                 reason: plan.run.iter().find(|run| run.stage == id).map(|run| run.reason.clone()),

@@ -41,7 +41,8 @@ use std::path::PathBuf;
 
 use store::{Options, Store, StoreError};
 
-pub use admission::{Accepted, Gate, OTHER_IMPORT, Objection};
+use admission::OTHER_IMPORT;
+pub use admission::{Accepted, Objection};
 pub use archives::{archive_failure, write_archive};
 pub use behind::is_hex;
 pub use check::CheckedPipelines;
@@ -60,13 +61,12 @@ pub use listings::{relation_rows, tally, value_rows};
 pub use locking::{Departure, Locked};
 pub use making::{Making, Notice};
 pub use page::WrittenPage;
-pub use parameters::Parameter;
-pub use published::{ComparedValue, Comparison, Ours, Relation};
+pub use published::{ComparedValue, Ours, Relation};
 pub use remotes::ChosenRemote;
 pub use repairing::{Outcomes, Repairing};
-pub use resolved::{Resolved, is_imported};
+pub use resolved::is_imported;
 pub use roots::CurrentFigure;
-pub use seeds::{Limits, MOST_SEEDS, Means, MoreSeeds, Widest};
+pub use seeds::{Limits, MOST_SEEDS, MoreSeeds, Widest};
 pub use select::{Selection, Variant};
 pub use signing::{Signable, Signer, obstacle, sign, trusted_name};
 pub use text::{all_quoted, command, count, quoted, short};
