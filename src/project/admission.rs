@@ -139,3 +139,56 @@ impl Gate {
         Ok(objections)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::signing::trusted_name;
+    use store::sign::SecretKey;
+
+    #[test]
+    fn a_record_comes_in_if_somebody_who_is_trusted_or_accepted_signed_it() {
+        let [ann, bob, eve] = [(); 3].map(|()| SecretKey::generate().unwrap().public());
+        let key = |name: &str, key: &PublicKey, more: &str| {
+            format!("[[key]]\nname = \"{name}\"\npublic = \"{key}\"\n{more}\n")
+        };
+        let trust = |policy: &str| {
+            let text = format!(
+                "[policy]\nimport = \"{policy}\"\n{}",
+                key("ann", &ann, "") + &key("bob", &bob, "revoked = \"lost\"")
+            );
+            Trust::parse(std::path::Path::new("trust.toml"), &text).unwrap()
+        };
+        let gate = |accept: &[Accepted]| Gate { trust: trust("signed"), accept: accept.to_vec() };
+        let of = |gate: &Gate, signers: &[&PublicKey]| gate.objects(&signers.iter().map(|key| **key).collect());
+        let strict = gate(&[]);
+        assert_eq!(of(&strict, &[&ann]), None);
+        assert_eq!(of(&strict, &[&eve, &ann]), None, "one who is trusted is enough");
+        assert_eq!(of(&strict, &[]), Some(Objection::Unsigned));
+        assert_eq!(of(&strict, &[&bob]), Some(Objection::Revoked));
+        assert_eq!(of(&strict, &[&bob, &eve]), Some(Objection::Stranger(eve)));
+        // Who accepts what is unsigned accepts what only revoked keys signed, and no stranger.
+        let unsigned = gate(&[Accepted::Unsigned]);
+        assert_eq!((of(&unsigned, &[]), of(&unsigned, &[&bob])), (None, None));
+        assert_eq!(of(&unsigned, &[&eve]), Some(Objection::Stranger(eve)));
+        assert_eq!(of(&gate(&[Accepted::Key(eve)]), &[&eve]), None);
+        assert_eq!(
+            of(&gate(&[Accepted::Key(bob)]), &[&bob]),
+            Some(Objection::Revoked),
+            "a revoked key cannot be accepted"
+        );
+        assert_eq!(of(&Gate { trust: trust("any"), accept: Vec::new() }, &[&eve]), None);
+    }
+
+    #[test]
+    fn what_is_accepted_is_read_and_written_as_words() {
+        let key = SecretKey::generate().unwrap().public();
+        for accepted in [Accepted::Unsigned, Accepted::Key(key)] {
+            assert_eq!(accepted.to_string().parse(), Ok(accepted));
+        }
+        assert!("everybody".parse::<Accepted>().unwrap_err().contains("`unsigned` or a public key"));
+        // A default key is known by its owner's name.
+        let name = |name: &str| trusted_name(&name.parse().unwrap(), "ann@host").to_string();
+        assert_eq!((name("default"), name("laptop")), ("ann".to_owned(), "laptop".to_owned()));
+    }
+}

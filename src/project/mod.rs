@@ -32,6 +32,8 @@ mod roots;
 mod seeds;
 mod select;
 mod signing;
+#[cfg(test)]
+mod tests;
 mod text;
 mod variants;
 mod weights;
