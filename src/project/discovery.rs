@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Project;
-use super::folder::is_pipeline;
+use super::targets::folder::is_pipeline;
 use files::Account;
 
 /// The folder of the pipelines, below the project's folder.

@@ -2,78 +2,52 @@
 //! what has to run, what that costs, what must be kept, and who is trusted. It knows neither the command line nor the
 //! terminal, and reads no variable of the environment: the caller hands over what the user said.
 
-mod admission;
-mod archives;
-mod behind;
-mod check;
-mod closures;
-mod committed;
 mod discovery;
-mod estimates;
-mod explained;
-mod export;
 mod failure;
-mod fetching;
-mod folder;
-mod forecast;
-mod imports;
-mod judged;
-mod listings;
-mod locking;
-mod making;
-mod page;
-mod parameters;
-mod preference;
-mod published;
-mod remotes;
-mod repairing;
-mod resolved;
-mod roots;
-mod seeds;
-mod select;
-mod signing;
+mod figures;
+mod known;
+mod running;
+mod sharing;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod text;
-mod variants;
-mod weights;
-mod workers;
 
 use std::path::PathBuf;
 
 use store::{Options, Store, StoreError};
 
-use admission::OTHER_IMPORT;
-pub use admission::{Accepted, Objection};
-pub use archives::{archive_failure, write_archive};
-pub use behind::is_hex;
-pub use check::CheckedPipelines;
-pub use closures::{Extent, Loaded};
-pub use committed::{Rebuilding, Subject, VerifyLevels};
 pub use discovery::NamedPlaces;
-pub use explained::Explained;
-pub use export::Exported;
 pub use failure::{ExitCode, Failure};
-pub use fetching::Through;
-pub use folder::Folder;
-pub use forecast::{Bill, Forecast, StageFamily, family};
-pub use imports::{Before, ImportedData, ImportedWeights, imported_data, record_data, record_weights};
-pub use judged::{Compared, Judged};
-pub use listings::{relation_rows, tally, value_rows};
-pub use locking::{Departure, Locked};
-pub use making::{Making, Notice};
-pub use page::WrittenPage;
-pub use published::{ComparedValue, Ours, Relation};
-pub use remotes::ChosenRemote;
-pub use repairing::{Outcomes, Repairing};
-pub use resolved::is_imported;
-pub use roots::CurrentFigure;
-pub use seeds::{Limits, MOST_SEEDS, MoreSeeds, Widest};
-pub use select::{Selection, Variant};
-pub use signing::{Signable, Signer, obstacle, sign, trusted_name};
+pub use figures::committed::{Rebuilding, Subject, VerifyLevels};
+pub use figures::export::Exported;
+pub use figures::judged::{Compared, Judged};
+pub use figures::listings::{relation_rows, tally, value_rows};
+pub use figures::locking::{Departure, Locked};
+pub use figures::page::WrittenPage;
+pub use figures::published::{ComparedValue, Ours, Relation};
+pub use known::behind::is_hex;
+pub use known::closures::{Extent, Loaded};
+pub use known::explained::Explained;
+pub use known::resolved::is_imported;
+pub use known::roots::CurrentFigure;
+pub use running::forecast::{Bill, Forecast, StageFamily, family};
+pub use running::making::{Making, Notice};
+pub use running::seeds::{Limits, MOST_SEEDS, MoreSeeds, Widest};
+pub use running::workers::{Workers, cores};
+use sharing::admission::OTHER_IMPORT;
+pub use sharing::admission::{Accepted, Objection};
+pub use sharing::archives::{archive_failure, write_archive};
+pub use sharing::fetching::Through;
+pub use sharing::imports::{Before, ImportedData, ImportedWeights, imported_data, record_data, record_weights};
+pub use sharing::remotes::ChosenRemote;
+pub use sharing::repairing::{Outcomes, Repairing};
+pub use sharing::signing::{Signable, Signer, obstacle, sign, trusted_name};
+pub use sharing::weights::evaluation_of;
+pub use targets::check::CheckedPipelines;
+pub use targets::folder::Folder;
+pub use targets::select::{Selection, Variant};
 pub use text::{all_quoted, command, count, quoted, short};
-pub use weights::evaluation_of;
-pub use workers::{Workers, cores};
 
 /// The places of a checkout.
 #[derive(Debug, Clone)]

@@ -1,0 +1,196 @@
+//! Brings in what a selection needs: records first, as far as a remote lists them; then bytes.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashSet};
+
+use super::admission::{Accepted, Gate};
+use super::remotes::ChosenRemote;
+use crate::engine::Ahead;
+use crate::plan::{Bytes, Knowledge, MissReason, Plan};
+use crate::project::targets::select::Selection;
+use crate::project::{Failure, Project, count};
+use base::digest::{ObjectDigest, RecordDigest, StageKey};
+use base::record::Record;
+use store::remote::{self, Fetch, Fetched, RemoteError, Transport, Watch};
+use store::sign;
+use store::{Catalogue, Store};
+
+/// A remote that is read through.
+pub struct Through<'a> {
+    /// As the user or the list calls it.
+    name: String,
+    remote: Box<dyn Transport>,
+    catalogue: Catalogue,
+    gate: Gate,
+    watch: &'a dyn Watch,
+    /// What the remote lists and does not have, or not whole.
+    trouble: RefCell<Vec<RemoteError>>,
+}
+
+impl<'a> Through<'a> {
+    /// Opens a remote and reads its catalogue. `watch` is told what is moved.
+    ///
+    /// # Errors
+    /// If the remote cannot be read.
+    pub fn open(
+        project: &Project,
+        chosen: ChosenRemote,
+        accept: &[Accepted],
+        watch: &'a dyn Watch,
+    ) -> Result<Self, Failure> {
+        let gate = chosen.gate(project, accept)?;
+        let remote = chosen.open(false)?;
+        let catalogue = remote::listed(remote.as_ref(), watch)?;
+        let lost = catalogue.lost.iter().map(|(number, reason)| RemoteError::Wrong {
+            at: remote.name().to_owned(),
+            path: format!("part {number} of its catalogue"),
+            reason: reason.clone(),
+        });
+        let trouble = RefCell::new(lost.collect());
+        Ok(Self { name: chosen.name, remote, catalogue, gate, watch, trouble })
+    }
+
+    /// What the remote lists and does not have whole, as a failure; `None` if it has all that was asked for. Its hint is how
+    /// to mend the remote: `what` names the targets.
+    pub fn trouble(&self, what: &str) -> Option<Failure> {
+        let trouble = std::mem::take(&mut *self.trouble.borrow_mut());
+        let is_damaged = trouble.iter().any(|error| matches!(error, RemoteError::Wrong { .. }));
+        let others = trouble.len().saturating_sub(1);
+        let mut failure = Failure::from(trouble.into_iter().next()?);
+        if others > 0 {
+            let others = count(others, "other file");
+            failure.message = format!("{}; also missing or damaged: {others}", failure.message);
+        }
+        let unused = if is_damaged { "nothing of it was used; " } else { "" };
+        failure.hint = match &self.name {
+            name if name.starts_with("http") => format!("{unused}tell whoever keeps the remote"),
+            name => {
+                let check = if is_damaged { " --check" } else { "" };
+                format!(
+                    "{unused}to mend the remote, run `wdpipe push {what} --to {name}{check}` from a cache that has it"
+                )
+            }
+        };
+        Some(failure)
+    }
+
+    /// Requests that were made.
+    pub fn requests(&self) -> u64 {
+        self.remote.requests()
+    }
+
+    /// Brings in the records that the targets need and that are not here.
+    ///
+    /// # Errors
+    /// If the remote fails, no record of a stage that it has may come in, or the store cannot be written.
+    pub fn records(&self, selection: &Selection, store: &Store) -> Result<usize, Failure> {
+        let (mut brought, mut skipped) = (0, HashSet::new());
+        // What only signatures admit is found without them first: they come with the records.
+        let lenient = selection.preference.lenient();
+        let mut preference = &lenient;
+        loop {
+            let ahead = Ahead::new(store, &self.catalogue);
+            selection.resolve_by(&ahead, preference, &selection.targets)?;
+            let mut lacking = ahead.lacking();
+            lacking.retain(|listed| !skipped.contains(&listed.record));
+            if lacking.is_empty() {
+                return Ok(brought);
+            }
+            let digests: HashSet<RecordDigest> = lacking.iter().map(|listed| listed.record).collect();
+            let signatures = self.catalogue.batches_for(&digests);
+            let wanted = Fetch { records: lacking, signatures, objects: Vec::new() };
+            let fetched = self.fetch(store, &wanted)?;
+            self.trouble.borrow_mut().extend(fetched.trouble);
+            brought += fetched.records;
+            for (key, record, error) in fetched.refused {
+                if self.is_needed(store, &key, &error)? {
+                    return Err(error.into());
+                }
+                skipped.insert(record);
+            }
+            skipped.extend(fetched.lost);
+            preference = &selection.preference;
+        }
+    }
+
+    /// Whether a record that must not come in is needed: there is no other outcome of its key here; or it is an import, and
+    /// the remote has nothing that was made from the one that is here.
+    fn is_needed(&self, store: &Store, key: &StageKey, error: &RemoteError) -> Result<bool, RemoteError> {
+        let here = store.record(key)?;
+        let is_theirs = |here: &Record| {
+            let objects: Vec<_> = here.outputs.iter().map(|output| (&output.name, output.object)).collect();
+            let listed = self.catalogue.outcomes(key).iter();
+            listed.map(|listed| &listed.outputs).any(|outputs| {
+                outputs.len() == objects.len() && outputs.iter().all(|o| objects.contains(&(&o.name, o.object)))
+            })
+        };
+        Ok(match here {
+            None => true,
+            Some(here) => matches!(error, RemoteError::OtherImport { .. }) && !is_theirs(&here),
+        })
+    }
+
+    /// Brings in objects that are not here, as far as the remote has them.
+    ///
+    /// # Errors
+    /// If the remote fails, or the store cannot be written.
+    pub fn objects(&self, store: &Store, objects: impl IntoIterator<Item = ObjectDigest>) -> Result<Fetched, Failure> {
+        let listed: BTreeMap<ObjectDigest, u64> =
+            objects.into_iter().filter_map(|object| Some((object, self.catalogue.object(&object)?))).collect();
+        let wanted = Fetch { objects: listed.into_iter().collect(), ..Fetch::default() };
+        let mut fetched = self.fetch(store, &wanted)?;
+        self.trouble.borrow_mut().append(&mut fetched.trouble);
+        Ok(fetched)
+    }
+
+    /// Brings in what keeps targets from being there: bytes that were dropped or never fetched, or damaged, and that
+    /// something which has to run reads.
+    ///
+    /// # Errors
+    /// As [`Self::objects`].
+    pub fn bytes(&self, selection: &Selection, store: &Store) -> Result<usize, Failure> {
+        let mut tried = HashSet::new();
+        let mut brought = 0;
+        loop {
+            let resolved = selection.resolve(store)?;
+            let mut wanted = Vec::new();
+            for run in &resolved.plan().run {
+                let (MissReason::Dropped(_) | MissReason::Damaged(_), Knowledge::Known { outline, bytes, .. }) =
+                    (&run.reason, &resolved.knowledge[run.stage])
+                else {
+                    continue;
+                };
+                let outputs = outline.outputs.iter().zip(bytes);
+                let lacking = outputs.filter(|(_, bytes)| **bytes != Bytes::Present);
+                wanted.extend(lacking.map(|(output, _)| output.object).filter(|object| tried.insert(*object)));
+            }
+            if wanted.is_empty() {
+                return Ok(brought);
+            }
+            brought += self.objects(store, wanted)?.objects;
+        }
+    }
+
+    /// What would have to run if all that the remote lists were here, and how many records would be fetched for it.
+    /// Nothing is fetched: signatures are looked at when records come in.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn planned(&self, selection: &Selection, store: &Store) -> Result<(Plan, usize), Failure> {
+        let ahead = Ahead::new(store, &self.catalogue);
+        let plan = selection.resolve(&ahead)?.plan();
+        Ok((plan, ahead.lacking().len()))
+    }
+
+    fn fetch(&self, store: &Store, wanted: &Fetch<'_>) -> Result<Fetched, RemoteError> {
+        let (gate, at) = (&self.gate, self.remote.name());
+        let admits = |digest: RecordDigest, record: &Record, batches: &[sign::Batch]| {
+            gate.admits(digest, batches).map_err(|reason| RemoteError::NotAdmitted {
+                at: at.to_owned(),
+                stage: record.provenance.stage.clone(),
+                reason,
+            })
+        };
+        remote::fetch(self.remote.as_ref(), store, wanted, &admits, self.watch)
+    }
+}

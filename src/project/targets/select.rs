@@ -1,0 +1,369 @@
+//! From what a user types to stages of a graph: reads pipelines and finds targets.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
+
+use super::folder::{File, Folder, WantedFiles};
+use super::variants::Variants;
+use crate::graph::{Drawn, Graph, Input, Stage, StageId};
+use crate::project::known::preference::Preferred;
+use crate::project::{Failure, Project};
+use crate::reports::Place;
+use crate::spec::{Diagnostic, Need, Pipeline, RESERVED, check_set, did_you_mean, expand, is_open};
+use base::name::{PLAIN, is_plain};
+use base::value::ValueError;
+use base::work::Work;
+use store::sign::Trust;
+
+/// A profile, and the settings that differ from it.
+#[derive(Debug, Clone)]
+pub struct Variant {
+    /// The profile: smoke, quick, paper.
+    pub profile: String,
+    /// The `--set`s: `PATH=VALUE`.
+    pub set: Vec<String>,
+}
+
+/// The stages of all pipelines that were asked for, and which of them are wanted.
+pub struct Selection {
+    /// All stages.
+    pub graph: Graph,
+    /// What was asked for.
+    pub targets: Vec<StageId>,
+    /// What the pipelines' profiles say about themselves.
+    pub about: Vec<String>,
+    /// Which of several records of a key is used: those that the committed locks hold.
+    pub preference: Preferred,
+    /// The profile.
+    pub profile: String,
+    /// Where its figures lie.
+    pub folder: PathBuf,
+    /// The figures that are made otherwise than their pipelines say.
+    pub variants: Variants,
+}
+
+impl Selection {
+    /// Where the files of a figure lie, as it is made here.
+    pub fn place(&self, figure: &str) -> Place {
+        Place { folder: self.folder.clone(), name: self.variants.name(figure).to_owned() }
+    }
+
+    /// The figures among the targets, with the stages that draw them.
+    pub fn figures(&self) -> impl Iterator<Item = (&str, StageId)> {
+        self.targets.iter().filter_map(|&id| match &self.graph.stages[id].work {
+            Work::Figure(figure) => Some((figure.name.as_str(), id)),
+            _ => None,
+        })
+    }
+
+    /// Lists the stages behind the targets, in the graph's order.
+    pub fn stages(&self) -> impl Iterator<Item = &Stage> {
+        let needed = self.graph.closure(&self.targets);
+        self.graph.stages.iter().zip(needed).filter(|(_, needed)| *needed).map(|(stage, _)| stage)
+    }
+
+    /// One figure, from its own pipeline alone.
+    ///
+    /// # Errors
+    /// If a folder cannot be read.
+    pub fn alone(&self, figure: &str, project: &Project) -> Result<Self, Failure> {
+        let pipeline = &self.graph.figures[figure].pipeline;
+        let folder = Folder::read(&project.pipelines)?;
+        let need = |file: &File| file.contents.drawn.get(figure).cloned().into_iter().collect();
+        let files = folder.0.iter().enumerate().filter(|(_, file)| file.name == *pipeline);
+        let wanted: WantedFiles = files.map(|(place, file)| (place, need(file))).collect();
+        let variant = Variant { profile: self.profile.clone(), set: self.variants.set(figure).to_vec() };
+        let mut alone = read_all(project, &variant, &folder, &wanted)?;
+        alone.targets = vec![alone.graph.figures[figure].stage];
+        alone.variants.call(figure, self.variants.name(figure));
+        Ok(alone)
+    }
+
+    /// Gives the figure that was asked for a name of the user's.
+    ///
+    /// # Errors
+    /// If several figures are asked for, or the name is none, or a figure's.
+    pub fn call(&mut self, name: &str, project: &Project) -> Result<(), Failure> {
+        let figures: Vec<String> = self.figures().map(|(figure, _)| figure.to_owned()).collect();
+        let [figure] = &figures[..] else {
+            let message = format!("--name {name} is for one figure, and the targets are {}", figures.len());
+            return Err(Failure::usage(message, "make figures that shall have names one by one"));
+        };
+        if !is_plain(name) || RESERVED.contains(&name) {
+            return Err(Failure::usage(format!("`{name}` is no name for a figure: {PLAIN}"), ""));
+        }
+        let owner = Folder::read(&project.pipelines)?.owner_of_any([&name.to_owned()].into_iter());
+        if let Some((_, path)) = owner {
+            let message = format!("`{name}` is a figure of {path}");
+            return Err(Failure::usage(message, "take another name: its files must stay what they are"));
+        }
+        self.variants.call(figure, name);
+        Ok(())
+    }
+}
+
+impl Project {
+    /// Reads the pipelines that `targets` name under a variant. No target means `all`.
+    ///
+    /// # Errors
+    /// If a pipeline is wrong in what the targets need, or a target is unknown.
+    pub fn select(&self, variant: &Variant, targets: &[String]) -> Result<Selection, Failure> {
+        check_sets(&variant.set, targets)?;
+        let folder = Folder::read(&self.pipelines)?;
+        let everything = targets.is_empty() || targets.iter().any(|target| target == "all");
+        let mut wanted = WantedFiles::new();
+        if everything {
+            folder.clashes(|_| true)?;
+            wanted = folder.everything();
+        } else {
+            for (place, needs) in
+                targets.iter().map(|target| folder.wanted(target)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten()
+            {
+                match wanted.get_mut(&place) {
+                    // Wanted whole.
+                    Some(others) if others.is_empty() || needs.is_empty() => others.clear(),
+                    Some(others) => others.extend(needs),
+                    None => drop(wanted.insert(place, needs)),
+                }
+            }
+        }
+        let mut selection = read_all(self, variant, &folder, &wanted)?;
+        if everything {
+            let figures = selection.graph.figures.values();
+            selection.targets = figures.filter(|drawn| drawn.whole).map(|drawn| drawn.stage).collect();
+        }
+        for target in targets.iter().filter(|target| *target != "all") {
+            match drawn(&selection.graph, target)[..] {
+                [] => selection.targets.extend(find(&selection.graph, target)?),
+                ref figures => selection.targets.extend(figures),
+            }
+        }
+        selection.targets.sort_unstable();
+        selection.targets.dedup();
+        Ok(selection)
+    }
+
+    /// Every pipeline alone under every profile that it has, or those of the given ones that it has; nothing is targeted.
+    ///
+    /// # Errors
+    /// If a pipeline is wrong, or none has a given profile.
+    pub fn select_each(&self, profiles: &[String]) -> Result<Vec<(String, Selection)>, Failure> {
+        let mut found = Vec::new();
+        let folder = Folder::read(&self.pipelines)?;
+        for (place, file) in folder.0.iter().enumerate() {
+            let has = Pipeline::profiles(&file.path, file.text()?).map_err(|error| vec![error])?;
+            for (profile, _) in has.into_iter().filter(|(profile, _)| profiles.is_empty() || profiles.contains(profile))
+            {
+                let variant = Variant { profile: profile.clone(), set: Vec::new() };
+                found.push((profile, read_all(self, &variant, &folder, &[(place, Vec::new())].into())?));
+            }
+        }
+        match profiles.iter().find(|wanted| !found.iter().any(|(profile, _)| profile == *wanted)) {
+            Some(wanted) => Err(Failure::usage(format!("no pipeline has a profile `{wanted}`"), "")),
+            None => Ok(found),
+        }
+    }
+
+    /// The pipeline of a stage, by the stage's name; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// If it is wrong.
+    pub fn pipeline_of(&self, variant: &Variant, stage: &str) -> Result<Option<Pipeline>, Failure> {
+        let name = stage.split('/').next().unwrap_or_default();
+        let folder = Folder::read(&self.pipelines)?;
+        let Some(file) = folder.0.iter().find(|file| file.name == name) else { return Ok(None) };
+        let read = |sets: &[String]| {
+            Pipeline::read(name, &file.path, file.text()?, &variant.profile, sets).map_err(Failure::from)
+        };
+        let bare = read(&[])?;
+        let sets: Vec<String> = variant.set.iter().filter(|set| bare.knows(set)).cloned().collect();
+        Ok(Some(read(&sets)?))
+    }
+}
+
+/// Complains once of a `--set` that cannot be read. What a shell parted, `--set lr=[0.1, 0.2]`, is put together again.
+fn check_sets(sets: &[String], targets: &[String]) -> Result<(), Failure> {
+    for set in sets {
+        let Err(complaint) = check_set(set) else { continue };
+        let rest: Vec<&str> =
+            targets.iter().map(String::as_str).filter(|word| word.ends_with([',', ']', '}'])).collect();
+        let whole = format!("{set} {}", rest.join(" "));
+        if is_open(set) && check_set(&whole).is_ok() {
+            let message = format!("--set '{set}' breaks off: the shell parted the value at its spaces");
+            return Err(Failure::usage(message, format!("put it in quotes: --set '{whole}'")));
+        }
+        return Err(vec![complaint].into());
+    }
+    Ok(())
+}
+
+/// What is wanted of some pipelines as one graph.
+fn read_all(project: &Project, variant: &Variant, folder: &Folder, wanted: &WantedFiles) -> Result<Selection, Failure> {
+    let (graph, preference) = (Graph::default(), Preferred::default());
+    let mut selection = Selection {
+        graph,
+        targets: Vec::new(),
+        about: Vec::new(),
+        preference,
+        profile: variant.profile.clone(),
+        folder: project.reports.join(&variant.profile),
+        variants: Variants::default(),
+    };
+    let mut complaints = Vec::new();
+    let mut policies = Vec::new();
+    let mut known = HashMap::new();
+    let files: Vec<(&File, &Vec<Need>)> = wanted.iter().map(|(place, needs)| (&folder.0[*place], needs)).collect();
+    let sets = shared_out(&files.iter().map(|(file, _)| *file).collect::<Vec<_>>(), variant)?;
+    for ((file, needs), sets) in files.iter().zip(sets) {
+        let text = file.text()?;
+        let read = |sets: &[String]| Pipeline::read(&file.name, &file.path, text, &variant.profile, sets);
+        match read(&sets).and_then(|pipeline| needed(pipeline, needs)) {
+            Ok((mut graph, Pipeline { about, sets, .. })) => {
+                if !sets.is_empty() {
+                    let default = read(&[]).and_then(|pipeline| needed(pipeline, needs)).ok();
+                    (selection.variants.add(&mut graph, default.as_ref().map(|(graph, _)| graph), &sets))
+                        .map_err(|error| Failure::usage(format!("{}: {error}", file.name), ""))?;
+                }
+                policies.push((&file.name, graph.policy));
+                append(&mut selection.graph, graph, &mut known)
+                    .map_err(|error| Failure::usage(format!("{}: {error}", file.name), ""))?;
+                // It is about the profile as it is.
+                selection.about.push(if sets.is_empty() { about } else { String::new() });
+            }
+            Err(found) => complaints.extend(found),
+        }
+    }
+    if !complaints.is_empty() {
+        return Err(complaints.into());
+    }
+    if let Some([(one, a), (other, b)]) = policies.windows(2).find(|pair| pair[0].1 != pair[1].1) {
+        let message = format!("`{one}` has policy {} and `{other}` {}", a.name(), b.name());
+        return Err(Failure::usage(message, "make them one after the other: a process computes under one policy"));
+    }
+    // A variant shares most of its stages with the figure, whose lock counts too.
+    let places = |figure: &String| {
+        let own = Place { folder: selection.folder.clone(), name: figure.clone() };
+        [selection.place(figure), own]
+    };
+    let places: BTreeSet<Place> =
+        files.iter().flat_map(|(file, _)| file.contents.drawn.keys()).flat_map(places).collect();
+    selection.preference = Preferred::new(places.into_iter().collect(), Trust::load(&project.trust)?);
+    Ok(selection)
+}
+
+/// The graph of a pipeline. If it is wrong, that of what is needed of it: a mistake elsewhere does not concern the targets.
+fn needed(mut pipeline: Pipeline, needs: &[Need]) -> Result<(Graph, Pipeline), Vec<Diagnostic>> {
+    let whole = expand(&pipeline);
+    let graph = match whole {
+        Err(_) if !needs.is_empty() => {
+            pipeline.reduce_to(needs);
+            expand(&pipeline)
+        }
+        whole => whole,
+    };
+    graph.map(|graph| (graph, pipeline))
+}
+
+/// Which `--set`s hold for which of several pipelines: those whose setting or stage it has. One alone takes all, and
+/// complains of what it does not know.
+///
+/// # Errors
+/// If none of several knows one.
+fn shared_out(files: &[&File], variant: &Variant) -> Result<Vec<Vec<String>>, Failure> {
+    if files.len() < 2 || variant.set.is_empty() {
+        return Ok(vec![variant.set.clone(); files.len()]);
+    }
+    // A pipeline that cannot be read takes part, so that it complains.
+    let bare = |file: &&File| Pipeline::read(&file.name, &file.path, file.text().ok()?, &variant.profile, &[]).ok();
+    let pipelines: Vec<Option<Pipeline>> = files.iter().map(bare).collect();
+    let knows = |pipeline: &Option<Pipeline>, set: &str| pipeline.as_ref().is_none_or(|pipeline| pipeline.knows(set));
+    if let Some(set) = variant.set.iter().find(|set| !pipelines.iter().any(|pipeline| knows(pipeline, set))) {
+        let root = set.split(['.', '=']).next().unwrap_or_default().trim();
+        let message = format!("--set '{set}': no pipeline has a setting or stage `{root}`");
+        return Err(Failure::usage(message, "`wdpipe graph` lists the stages"));
+    }
+    let own = |pipeline| variant.set.iter().filter(|set| knows(pipeline, set)).cloned().collect();
+    Ok(pipelines.iter().map(own).collect())
+}
+
+/// The figure or panel of a name, or the figures that are panels of one whose panels lie in several pipelines: fig6a
+/// and fig6b for fig6.
+fn drawn(graph: &Graph, name: &str) -> Vec<StageId> {
+    if let Some(drawn) = graph.figures.get(name) {
+        return vec![drawn.stage];
+    }
+    let is_panel = |other: &String| {
+        other.strip_prefix(name).is_some_and(|rest| rest.len() == 1 && rest.chars().all(|c| c.is_ascii_lowercase()))
+    };
+    let panels = graph.figures.iter().filter(|(other, drawn)| drawn.whole && is_panel(other));
+    panels.map(|(_, drawn)| drawn.stage).collect()
+}
+
+/// The stages that a pattern names.
+///
+/// # Errors
+/// If there are none, with what comes close.
+fn find(graph: &Graph, pattern: &str) -> Result<Vec<StageId>, Failure> {
+    let found = graph.find(pattern);
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    if let Some(why) = graph.why_none(pattern) {
+        return Err(Failure::usage(why, "`wdpipe graph --format json` lists the stages by their names"));
+    }
+    let family = |name: &str| name.split(['[', '@']).next().unwrap_or_default().to_owned();
+    let mut known: Vec<String> = graph.figures.keys().cloned().collect();
+    known.extend(graph.stages.iter().map(|stage| family(&stage.name)));
+    known.extend(graph.stages.iter().filter_map(|s| s.name.split_once('/')).map(|(_, name)| family(name)));
+    known.push("all".to_owned());
+    known.sort_unstable();
+    known.dedup();
+    let close = did_you_mean(pattern, known.iter().map(String::as_str));
+    let figures: Vec<_> = graph.figures.keys().map(String::as_str).collect();
+    Err(Failure::usage(
+        format!("there is no figure, panel or stage `{pattern}`{close}"),
+        format!("figures and panels: {}, all; `wdpipe graph` lists the stages", figures.join(", ")),
+    ))
+}
+
+/// Adds the stages of another pipeline; one that is there already, computing the same from the same, is that one.
+fn append(graph: &mut Graph, other: Graph, known: &mut HashMap<u64, StageId>) -> Result<(), ValueError> {
+    graph.policy = other.policy;
+    let mut ids: Vec<StageId> = Vec::with_capacity(other.stages.len());
+    for mut stage in other.stages {
+        for input in &mut stage.inputs {
+            input.stage = ids[input.stage];
+        }
+        let next = graph.stages.len();
+        let id = *known.entry(likeness(&stage)?).or_insert(next);
+        let equal =
+            graph.stages.get(id).is_some_and(|other| (&other.work, &other.inputs) == (&stage.work, &stage.inputs));
+        ids.push(if equal { id } else { next });
+        if equal {
+            graph.aliases.insert(stage.name, id);
+        } else {
+            graph.stages.push(stage);
+        }
+    }
+    graph.claims.extend(other.claims.into_iter().map(|mut claim| {
+        claim.inputs.iter_mut().for_each(|input| input.stage = ids[input.stage]);
+        claim
+    }));
+    graph.published.extend(other.published);
+    graph.figures.extend(other.figures.into_iter().map(|(name, drawn)| {
+        let stage = ids[drawn.stage];
+        (name, Drawn { stage, ..drawn })
+    }));
+    Ok(())
+}
+
+/// A number that is the same for stages that compute the same of the same, and hardly for others.
+fn likeness(stage: &Stage) -> Result<u64, ValueError> {
+    let mut hasher = DefaultHasher::new();
+    stage.work.encoded()?.hash(&mut hasher);
+    for Input { role, stage, output } in &stage.inputs {
+        (role, stage, output).hash(&mut hasher);
+    }
+    Ok(hasher.finish())
+}
