@@ -8,7 +8,8 @@ use files::Account;
 
 /// The folder of the pipelines, below the project's folder.
 const PIPELINES: &str = "pipelines";
-/// A folder with pipelines is a project's if it holds one of these too: results, a list of keys or remotes, a repository.
+/// A folder with pipelines is a project's if it holds one of these too: results, a list of keys or remotes, a
+/// repository.
 const MARKS: [&str; 5] = ["reports", "cache", "trust.toml", "remotes.toml", ".git"];
 
 /// The places that the user names. The others lie in the project's folder.
@@ -27,14 +28,14 @@ pub struct NamedPlaces {
 }
 
 impl Project {
-    /// Finds the project of a user who stands in the folder `here`. Its paths are usable from there: those that the user
-    /// names as they are, the others below the project's folder, such as `../cache`.
+    /// Finds the project of a user who stands in the folder `here`. Its paths are usable from there: those that the
+    /// user names as they are, the others below the project's folder, such as `../cache`.
     ///
-    /// If the user names the pipelines, or `here` has a folder `pipelines`, the project's folder is `here`. Otherwise it is
-    /// the nearest folder above that has `pipelines` with a pipeline in it and, so that not any folder of that name will
-    /// do, also `reports`, `cache`, `trust.toml`, `remotes.toml` or `.git`. The search ends at the user's home, at the root
-    /// of a file system, and before a folder that another user owns: somebody else's pipelines are not for this user to
-    /// run.
+    /// If the user names the pipelines, or `here` has a folder `pipelines`, the project's folder is `here`. Otherwise
+    /// it is the nearest folder above that has `pipelines` with a pipeline in it and, so that not any folder of that
+    /// name will do, also `reports`, `cache`, `trust.toml`, `remotes.toml` or `.git`. The search ends at the user's
+    /// home, at the root of a file system, and before a folder that another user owns: somebody else's pipelines are
+    /// not for this user to run.
     pub fn find(named: NamedPlaces, here: Option<&Path>, home: Option<&Path>, private: Option<PathBuf>) -> Self {
         let root = match (&named.pipelines, here) {
             (None, Some(here)) => root_above(here, home).unwrap_or_default(),
@@ -52,7 +53,8 @@ impl Project {
     }
 }
 
-/// Returns the way from a folder up to that of its project: `../..`. `None` if that is the folder itself, or there is none.
+/// Returns the way from a folder up to that of its project: `../..`. `None` if that is the folder itself, or there is
+/// none.
 fn root_above(here: &Path, home: Option<&Path>) -> Option<PathBuf> {
     if files::identity(&here.join(PIPELINES)).is_ok_and(|found| found.is_some()) {
         return None;

@@ -39,17 +39,17 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure with a hint.
+    /// Makes a failure with a hint.
     pub fn new(code: ExitCode, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { message: message.into(), hint: hint.into(), code }
     }
 
-    /// A comparison whose sides differ: the answer has said in what.
+    /// Makes the failure of a comparison whose sides differ; the answer has said how.
     pub fn differ() -> Self {
         Self::new(ExitCode::Failed, "", "")
     }
 
-    /// A mistake on the command line or in a pipeline.
+    /// Makes the failure for a mistake on the command line or in a pipeline.
     pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(ExitCode::Usage, message, hint)
     }
@@ -72,7 +72,8 @@ impl From<FsError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let hint = if error.is_disk_full() {
-            "nothing is lost: make room (`wdpipe cache gc`, or with --keep-bytes SIZE if that is not enough), then run it again"
+            "nothing is lost: make room (`wdpipe cache gc`, or with --keep-bytes SIZE if that is not enough), then run it \
+             again"
         } else if error.is_read_only() {
             "name a folder that you may write with --cache DIR; `wdpipe doctor` says why this one is none"
         } else if let StoreError::NoStore(_) = error {
@@ -101,8 +102,8 @@ impl From<EngineError> for Failure {
                 Self::new(ExitCode::Missing, message, format!("`wdpipe make {}` makes it", quoted(&stage)))
             }
             EngineError::Unsigned(_) => {
-                let hint = "import it again with your key (`wdpipe data import PATH` or `wdpipe import FILE`), or check where it \
-                            came from and sign it with `wdpipe keys sign TARGET` (--all if somebody else imported it)";
+                let hint = "import it again with your key (`wdpipe data import PATH` or `wdpipe import FILE`), or check where \
+                            it came from and sign it with `wdpipe keys sign TARGET` (--all if somebody else imported it)";
                 Self::new(ExitCode::Missing, message, hint)
             }
             EngineError::Interrupted => {
@@ -174,8 +175,8 @@ impl From<RemoteError> for Failure {
             RemoteError::ReadOnly(_) => Self::new(ExitCode::Usage, message, "name another one"),
             RemoteError::NoStore { .. } => Self::new(ExitCode::Missing, message, ""),
             RemoteError::Wrong { .. } => {
-                let hint = "it is damaged there or on the way, and nothing of it was used; `wdpipe push all --check` from a cache \
-                            that has it sends it again";
+                let hint = "it is damaged there or on the way, and nothing of it was used; `wdpipe push all --check` from a \
+                            cache that has it sends it again";
                 Self::new(ExitCode::Storage, message, hint)
             }
             RemoteError::NotAdmitted { .. } => Self::new(ExitCode::Failed, message, ""),

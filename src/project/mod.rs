@@ -1,6 +1,6 @@
-//! A checkout, and what every command needs of it: its folders and its store, what a target names, what is known of it and
-//! what has to run, what that costs, what must be kept, and who is trusted. It knows neither the command line nor the
-//! terminal, and reads no variable of the environment: the caller hands over what the user said.
+//! A checkout, and what every command needs of it: its folders and its store, what a target names, what is known of it
+//! and what has to run, what that costs, what must be kept, and who is trusted. It knows neither the command line nor
+//! the terminal, and reads no variable of the environment: the caller hands over what the user said.
 
 mod discovery;
 mod failure;

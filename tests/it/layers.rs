@@ -56,7 +56,8 @@ fn every_use_is_allowed() {
     assert_eq!(seen, listed, "the table lists the modules that there are");
 }
 
-/// What the command line leaves to `project`: keys, plans, closures, roots and estimates. `cost` may only describe a GPU.
+/// What the command line leaves to `project`: keys, plans, closures, roots and estimates. `cost` may only describe a
+/// GPU.
 const COMPUTED: [&str; 17] = [
     "Resolver",
     "Resolved",

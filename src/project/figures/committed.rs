@@ -32,7 +32,8 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// What lies beside the lock: the records and numbers behind the figure, nothing if there is no such file.
+    /// Reads the records and numbers behind the figure, which lie beside the lock; returns nothing if there is no such
+    /// file.
     ///
     /// # Errors
     /// If the file is damaged.
@@ -43,7 +44,7 @@ impl Subject {
         }
     }
 
-    /// The records and objects of [`Subject::numbers`]; empty if they are not there.
+    /// Reads the records and objects of [`Subject::numbers`]; both are empty if there is no such file.
     ///
     /// # Errors
     /// If the file is damaged.
@@ -182,14 +183,14 @@ impl Project {
     }
 }
 
-/// The command that locks what lies at a place.
+/// Returns the command that locks a figure at a place.
 fn lock_command(place: &Place, figure: &str, profile: &str, set: &[String]) -> String {
     let named = place.name != figure && !is_variant(&place.name);
     let words = ["lock", figure, "--name", &place.name];
     command(&words[..if named { 4 } else { 2 }], profile, set)
 }
 
-/// What is to be said of a figure without a lock.
+/// Explains why a figure has no lock, and how to write one.
 fn unlocked(Subject { profile, place }: &Subject, project: &Project) -> String {
     let (figure, set) = match VariantSettings::read(place) {
         Some(settings) => (settings.figure, settings.set),
@@ -205,7 +206,7 @@ fn unlocked(Subject { profile, place }: &Subject, project: &Project) -> String {
     }
 }
 
-/// Prefers what no lock holds: what was computed here, rather than what was committed.
+/// Prefers results that no lock holds: those computed here to those that were committed.
 struct Others<'a>(&'a dyn Preference);
 
 impl Preference for Others<'_> {
@@ -222,7 +223,7 @@ impl Preference for Others<'_> {
     }
 }
 
-/// The committed figure against the one that was computed in this store.
+/// Compares the committed figure with the one that was computed in this store.
 fn samples(
     lock: &Lock,
     profile: &str,
@@ -250,7 +251,7 @@ fn samples(
     }
 }
 
-/// Whether the pipeline, as it stands, asks for just what is locked.
+/// Checks that the pipeline, as it stands, asks for exactly the stages that are locked.
 fn current(lock: &Lock, profile: &str, numbers: &Numbers, project: &Project) -> Result<Check, Failure> {
     let variant = Variant { profile: profile.to_owned(), set: lock.set.clone() };
     let selection = match project.select(&variant, std::slice::from_ref(&lock.figure)) {

@@ -25,7 +25,8 @@ pub struct Exported {
 }
 
 impl Selection {
-    /// Writes SVG, PNG, PDF and numbers (as CSV) of every figure among the targets that was made, and how a variant was made.
+    /// Writes the SVG, PNG, PDF and numbers (CSV) of every figure among the targets that was made. Beside a variant it
+    /// writes the settings that the variant was made with.
     ///
     /// # Errors
     /// If the store cannot be read or the folder not be written.
@@ -66,8 +67,8 @@ impl Selection {
         Ok(exported)
     }
 
-    /// What readers of the figures among the targets should be told: numbers that are not drawn where they belong, and curves
-    /// that look alike.
+    /// Lists what readers of the figures among the targets should know: numbers that are not drawn at their true place,
+    /// and curves that look alike.
     ///
     /// # Errors
     /// If the store cannot be read, or numbers do not fit their figure.

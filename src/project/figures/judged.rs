@@ -109,12 +109,12 @@ fn weighed(claim: &Claim, knowledge: &[Knowledge], store: &Store) -> Result<Weig
     Ok(weighed.unwrap_or_else(|error| Weighed::without(error.to_string(), claim.runs)))
 }
 
-/// Numbers that do not fit what is drawn of them.
+/// Reports numbers that do not fit the figure that is drawn from them.
 pub fn unfit(error: draw::figure::FigureError) -> Failure {
     Failure::new(ExitCode::Failed, error.to_string(), "")
 }
 
-/// The tables of some inputs, or how many are not known.
+/// Reads the tables of some inputs, or counts those that are not known.
 ///
 /// # Errors
 /// If the store cannot be read.

@@ -11,7 +11,7 @@ const VALUES: [&str; 8] = ["panel", "curve", "published at", "published", "here 
 /// Columns of what carries over.
 const RELATIONS: [&str; 6] = ["panel", "published at", "published", "here at", "here", ""];
 
-/// What was published, beside ours, for the page.
+/// Lists published values beside ours, for the page.
 pub fn listings(published: &Comparison<'_>) -> Vec<Listing> {
     let listing = |what: &str, tally: String, heading: &[&str], rows: Vec<Vec<String>>| Listing {
         title: format!("{what}: {tally}"),
@@ -38,7 +38,7 @@ pub fn relation_rows(relations: &[Relation<'_>]) -> Vec<Vec<String>> {
     std::iter::once(RELATIONS.map(str::to_owned).to_vec()).chain(relations.iter().map(related)).collect()
 }
 
-/// How many of each: `3 agree, 2 not known`, in the order in which they first come.
+/// Counts each standing, in the order in which they first occur: `3 agree, 2 not known`.
 pub fn tally(standings: impl Iterator<Item = Standing>) -> String {
     let mut counts: Vec<(Standing, usize)> = Vec::new();
     for standing in standings {
@@ -61,14 +61,14 @@ fn place(x: [f64; 2]) -> String {
     if x[0] == x[1] { short(x[0]) } else { format!("{} to {}", short(x[0]), short(x[1])) }
 }
 
-/// Where ours is, what it is, and of how many runs.
+/// Returns the place of our value, the value, and the number of runs.
 fn here(ours: Option<&Ours>) -> [String; 3] {
     let Some(ours) = ours else { return ["–", "–", "0"].map(str::to_owned) };
     let sample = ours.sample();
     [place(ours.x), with_spread(sample.mean, Some(sample.std)), sample.n.to_string()]
 }
 
-/// A published value as a line of a table.
+/// Returns a published value as a row of a table.
 fn row(beside: &ComparedValue<'_>) -> Vec<String> {
     let ComparedValue { published, value, ours, standing } = beside;
     let mut row =
@@ -78,7 +78,7 @@ fn row(beside: &ComparedValue<'_>) -> Vec<String> {
     row
 }
 
-/// An order or a ratio as a line of a table.
+/// Returns an order or a ratio as a row of a table.
 fn related(relation: &Relation<'_>) -> Vec<String> {
     let Relation { published, kind, values: [low, high], ours, standing } = relation;
     let sign = if *kind == Carry::Ratio { "over" } else { "<" };

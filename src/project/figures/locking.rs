@@ -118,8 +118,8 @@ impl Selection {
     }
 }
 
-/// Keeps the records that lie beside a lock already, instead of others of the same stages with the same outputs: locking
-/// what did not change changes nothing. Returns the signatures that lie beside them.
+/// Keeps the records that lie beside a lock already, instead of others of the same stages with the same outputs:
+/// locking what did not change changes nothing. Returns the signatures that lie beside them.
 fn keep(closure: &mut Closure, place: &Place) -> Vec<Vec<u8>> {
     // A damaged file is written anew.
     let Ok(beside) = store::archive::read_numbers(&place.path("wdpipe")) else { return Vec::new() };

@@ -36,7 +36,8 @@ pub struct WrittenPage {
 }
 
 impl Selection {
-    /// Writes the page of the figures among the targets that are known. With `all`, the targets are all figures that there are.
+    /// Writes the page of the figures among the targets that were made. `all` says that the targets are all figures
+    /// that exist.
     ///
     /// # Errors
     /// If none is known, or the page cannot be written.
@@ -83,7 +84,7 @@ impl Selection {
     }
 }
 
-/// What the page is called: a page of variants has a name of its own, so that it replaces no other.
+/// Names the page. A page of variants has its own name, so that it replaces no other page.
 fn page_name(selection: &Selection) -> String {
     let sets: BTreeSet<&String> = selection.figures().flat_map(|(name, _)| selection.variants.set(name)).collect();
     if sets.is_empty() {
@@ -96,7 +97,7 @@ fn page_name(selection: &Selection) -> String {
     reports::variant("index", &Description::from_bytes(hasher.finalize().into()))
 }
 
-/// The section of the one figure of a selection; nothing if it was not made.
+/// Builds the section of the only figure of a selection; returns nothing if the figure was not made.
 fn section(selection: &Selection, name: &str, store: &Store, project: &Project) -> Result<Option<Section>, Failure> {
     let graph = &selection.graph;
     let drawn = &graph.figures[name];
@@ -167,7 +168,7 @@ fn panel(panel: &Panel) -> PanelInfo {
     }
 }
 
-/// The stages behind a figure, as their records have them.
+/// Lists the stages behind a figure, from their records.
 fn stages(figure: StageId, resolved: &Resolved<'_>, store: &Store) -> Result<Vec<StageInfo>, Failure> {
     let needed = resolved.selection.graph.closure(&[figure]);
     let mut infos = Vec::new();

@@ -46,12 +46,12 @@ pub struct Ours {
 }
 
 impl Ours {
-    /// The levels of the runs that did not diverge.
+    /// Returns the levels of the runs that did not diverge.
     fn finite(&self) -> Vec<f64> {
         self.levels.iter().copied().filter(|level| level.is_finite()).collect()
     }
 
-    /// Mean, sample standard deviation (NaN of one run) and number of these.
+    /// Computes the mean, the sample standard deviation (NaN for one run) and the number of these runs.
     pub fn sample(&self) -> stats::Sample {
         stats::Sample::of(&self.finite())
     }
@@ -71,7 +71,7 @@ pub struct Relation<'a> {
     pub standing: Standing,
 }
 
-/// The published values of a figure beside ours.
+/// Compares the published values of a figure with ours.
 ///
 /// # Errors
 /// If the store cannot be read, or numbers do not fit the figure.
@@ -129,7 +129,7 @@ struct RecordedCurve {
     run: Vec<Phase>,
 }
 
-/// The curve that values of a name are of.
+/// Finds the curve that published values of a name belong to.
 fn curve<'a>(panel: &'a Panel, name: &str) -> Option<&'a Curve> {
     let named = |curve: &&Curve| curve.label == name;
     // A curve without a name, alone in its panel, is what the values are of; one with another name is not.
@@ -137,7 +137,7 @@ fn curve<'a>(panel: &'a Panel, name: &str) -> Option<&'a Curve> {
     panel.curves.iter().find(named).or_else(|| panel.curves.iter().find(alone))
 }
 
-/// Our number at the counterpart of a published one's place.
+/// Computes our value at the place that corresponds to that of a published value.
 fn ours(
     published: &Published,
     value: &PublishedValue,
@@ -160,7 +160,7 @@ fn ours(
     levels.iter().any(|level| level.is_finite()).then_some(Ours { x, levels })
 }
 
-/// The phases of the training behind a curve: epochs at one learning rate.
+/// Finds the phases of the training behind a curve. A phase is a range of epochs at one learning rate.
 fn run(graph: &Graph, figure: &Stage, curve: &Curve) -> Vec<Phase> {
     let tables = curve.replicas.first().into_iter().flatten();
     let behind = tables.filter_map(|rows| figure.inputs.iter().find(|input| input.role == rows.table));
@@ -194,13 +194,13 @@ fn run(graph: &Graph, figure: &Stage, curve: &Curve) -> Vec<Phase> {
     phases.into_iter().map(|(phase, _)| phase).collect()
 }
 
-/// The stage whose weights a stage starts from or is about.
+/// Finds the stage whose weights a stage starts from or evaluates.
 fn before(graph: &Graph, stage: StageId) -> Option<StageId> {
     let inputs = &graph.stages[stage].inputs;
     inputs.iter().find(|input| input.role == "weights" || input.role == "ema").map(|input| input.stage)
 }
 
-/// The segments of training that go on from one at the same learning rate.
+/// Finds the segments of training that continue a segment at the same learning rate.
 fn later(graph: &Graph, stage: StageId) -> Vec<StageId> {
     let mut found = vec![stage];
     // Readers come after what they read.
@@ -240,8 +240,8 @@ fn standing(published: &Published, value: &PublishedValue, ours: &Ours, at_scale
     }
 }
 
-/// The orders and ratios that carry over: of each value with a counterpart here and the next lower one at the same place that
-/// differs from it by more than the tolerance.
+/// Finds the orders and ratios that carry over. Each value with a counterpart here is paired with the next lower value
+/// at the same place that differs from it by more than the tolerance.
 fn relations<'a>(published: &'a Published, values: &[ComparedValue<'a>]) -> Vec<Relation<'a>> {
     let mut sorted: Vec<(&'a PublishedValue, &Ours)> =
         values.iter().filter_map(|beside| Some((beside.value, beside.ours.as_ref()?))).collect();

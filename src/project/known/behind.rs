@@ -22,8 +22,8 @@ pub fn is_hash(word: &str) -> bool {
 }
 
 impl Project {
-    /// Finds all that is behind a target of the pipelines, or behind the beginning of a hash: stages, and objects that no
-    /// record yields under that hash.
+    /// Finds all that is behind a target of the pipelines, or behind the beginning of a hash: stages, and objects that
+    /// no record yields under that hash.
     ///
     /// # Errors
     /// If the target is unknown or was not made, or the store cannot be read.

@@ -40,7 +40,7 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// A closure and from where the bytes of objects are that lie in no record.
+    /// Pairs a closure with a reader for objects that no record contains.
     pub fn new(
         title: impl Into<String>,
         closure: Closure,
@@ -54,7 +54,7 @@ impl Loaded {
         Self::new(title, closure, move |object| store.get(object).ok())
     }
 
-    /// The bytes of an object, from the records or from beside them, if they are at hand.
+    /// Reads the bytes of an object, from the records or from beside them, if they are available.
     pub fn bytes(&self, object: &ObjectDigest) -> Option<Vec<u8>> {
         let outputs = self.closure.members.iter().flat_map(|member| &member.record.outputs);
         let inline = outputs.filter(|output| output.object == *object).find_map(|output| output.inline.clone());
@@ -119,7 +119,7 @@ impl Project {
     }
 }
 
-/// The record that a prefix names.
+/// Finds the record that a prefix names.
 fn outcome(store: &Store, prefix: &str) -> Result<(RecordDigest, Record), Failure> {
     let mut found = store.find(prefix)?;
     let keys: BTreeSet<_> = found.iter().map(|(_, record)| record.parts.key()).collect();
@@ -153,7 +153,7 @@ fn recorded(store: Store, prefix: &str) -> Result<Loaded, Failure> {
     Ok(Loaded::of_store(format!("{} ({})", digest.short(), record.provenance.stage), closure, store))
 }
 
-/// What a lock holds, with the records beside it or in the store.
+/// Loads the stages that a lock holds, with the records beside it or in the store.
 fn locked(project: &Project, path: &Path) -> Result<Loaded, Failure> {
     let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
@@ -172,7 +172,7 @@ fn locked(project: &Project, path: &Path) -> Result<Loaded, Failure> {
     Ok(Loaded { title: path.display().to_string(), closure, read: Box::new(read) })
 }
 
-/// What an archive of numbers holds.
+/// Loads the contents of an archive of numbers.
 fn archived(path: &Path) -> Result<Loaded, Failure> {
     let numbers = archive::read_numbers(path).map_err(|error| archive_failure(error, path))?;
     let (closure, objects) = (numbers.closure(), numbers.objects);
@@ -180,7 +180,7 @@ fn archived(path: &Path) -> Result<Loaded, Failure> {
     Ok(Loaded { title: path.display().to_string(), closure, read: Box::new(read) })
 }
 
-/// What was made of a target of the pipelines.
+/// Loads the results of a target of the pipelines.
 fn made(project: &Project, variant: &Variant, operand: &str, extent: Extent) -> Result<Loaded, Failure> {
     let selection = project.select(variant, &[operand.to_owned()])?;
     let (graph, store) = (&selection.graph, project.store()?);

@@ -18,8 +18,8 @@ pub struct Parameter {
     pub origin: String,
 }
 
-/// The parameters of a stage, given what its pipeline says of them. What a figure is made of is written in many places:
-/// that is listed without them.
+/// Lists the parameters of a stage, each with the place where its pipeline sets it. The parameters of a figure come
+/// from many places, so they are listed without.
 pub fn parameters(all: &Map, told: &BTreeMap<String, Told>) -> Vec<Parameter> {
     if told.is_empty() {
         let whole = |(name, value): (&String, &Value)| (name.clone(), value.to_string(), String::new());
@@ -64,7 +64,7 @@ fn flatten(prefix: &str, map: &Map, flat: &mut Vec<(String, String)>) {
     }
 }
 
-/// What pipelines call a parameter.
+/// Returns the names that pipelines use for a parameter.
 fn fields(name: &str) -> Vec<&str> {
     let renamed = [
         ("model.name", "model"),

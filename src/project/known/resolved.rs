@@ -1,4 +1,5 @@
-//! What a store knows of the stages of a selection, and what follows from it: what has to run, and what is behind a stage.
+//! What a store knows of the stages of a selection, and what follows from it: what has to run, and what is behind a
+//! stage.
 
 use crate::engine::{self, EngineError, Import, Indifferent, Inputs, Preference, Recorded, Resolver};
 use crate::graph::{Graph, Stage, StageId};

@@ -1,4 +1,5 @@
-//! The roots of garbage collection: what is current, which is the figures that the pipelines have under some profiles, and those that have a lock.
+//! The roots of garbage collection: what is current, which is the figures that the pipelines have under some profiles,
+//! and those that have a lock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -44,8 +45,8 @@ pub struct Roots {
 }
 
 impl Project {
-    /// Finds what is current: what the pipelines have under some profiles (all that they have, if none is given), and what
-    /// the locks hold.
+    /// Finds what is current: what the pipelines have under some profiles (all that they have, if none is given), and
+    /// what the locks hold.
     ///
     /// # Errors
     /// If a pipeline is wrong, or the store or a lock cannot be read: then it is not known what is needed.
@@ -113,7 +114,7 @@ impl Roots {
     }
 }
 
-/// The objects that a record yields, besides those that lie in it.
+/// Lists the objects that a record names and does not contain.
 fn objects(outline: &Outline) -> impl Iterator<Item = ObjectDigest> + '_ {
     outline.outputs.iter().filter(|output| output.inline.is_none()).map(|output| output.object)
 }

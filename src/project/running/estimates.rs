@@ -1,4 +1,4 @@
-//! How long stages should take: from what like stages took, from a second of real steps, or assumed.
+//! How long stages should take: from the time that similar stages took, from a second of real steps, or assumed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
@@ -29,7 +29,7 @@ pub struct Estimates {
 }
 
 impl Estimates {
-    /// What stages should take on a GPU by its data sheet. Stages without arithmetic to speak of take no time.
+    /// Estimates from a GPU's data sheet. Stages with negligible arithmetic take no time.
     pub fn by_data_sheet(selection: &Selection, gpu: Gpu) -> Self {
         let stages = &selection.graph.stages;
         let second = |id: StageId| cost::flops(&selection.graph, id) / gpu.rate(&stages[id].work);
@@ -38,7 +38,7 @@ impl Estimates {
         Self { seconds, assumed, gpu: Some(gpu) }
     }
 
-    /// Whether like stages were measured on this device, for every kind that computes.
+    /// Tells whether stages of every kind that computes were measured on this device.
     pub fn measured(&self) -> bool {
         self.assumed.is_empty()
     }
@@ -89,7 +89,7 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// Those of a stage that trains.
+    /// Returns the steps of a stage that trains.
     fn of(work: &Work) -> Option<Self> {
         let (model, batch, numerics) = match work {
             Work::Train(train) => (train.model, train.batch, train.numerics),
@@ -101,7 +101,7 @@ impl Steps {
     }
 }
 
-/// The steps that most of the stages' arithmetic consists of.
+/// Finds the steps that account for most of the stages' arithmetic.
 fn dominating(graph: &Graph, stages: &[StageId]) -> Option<Steps> {
     let mut totals: Vec<(Steps, f64)> = Vec::new();
     for &id in stages {
@@ -115,8 +115,8 @@ fn dominating(graph: &Graph, stages: &[StageId]) -> Option<Steps> {
     totals.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(steps, _)| steps)
 }
 
-/// Operations a second of one of several chains of steps on this processor, timed for about a second. Nothing of it is kept.
-/// A GPU is not asked: there the first stages themselves find out how many fit.
+/// Operations a second of one of several chains of steps on this processor, timed for about a second. Nothing of it is
+/// kept. A GPU is not asked: there the first stages themselves find out how many fit.
 #[cfg(feature = "torch")]
 pub fn pace(device: &Device, policy: Policy, steps: &Steps, chains: usize) -> Option<f64> {
     use crate::bench::learning::{Bench, Setting};
@@ -135,7 +135,7 @@ pub fn pace(device: &Device, policy: Policy, steps: &Steps, chains: usize) -> Op
     if bench.is_on_gpu() { None } else { bench.pace(&setting).ok() }
 }
 
-/// Without libtorch nothing is computed.
+/// Measures nothing: without libtorch no stage trains.
 #[cfg(not(feature = "torch"))]
 pub fn pace(_: &Device, _: Policy, _: &Steps, _: usize) -> Option<f64> {
     None

@@ -94,27 +94,27 @@ impl Selection {
 }
 
 impl Forecast<'_> {
-    /// The GPU that the forecast is for, if it is not here.
+    /// Returns the GPU that the forecast assumes, if it assumes one.
     pub fn gpu(&self) -> Option<Gpu> {
         self.estimates.gpu
     }
 
-    /// Tells whether like stages were measured on this device, for every kind that computes.
+    /// Tells whether stages of every kind that computes were measured on this device.
     pub fn is_measured(&self) -> bool {
         self.estimates.measured()
     }
 
-    /// Seconds that a stage should take, if that is known.
+    /// Returns the seconds that a stage should take, if they are known.
     pub fn seconds(&self, stage: StageId) -> Option<f64> {
         self.unknown.is_none().then(|| self.estimates.seconds[stage])
     }
 
-    /// Seconds that the whole plan should take, if that is known.
+    /// Returns the seconds that the whole plan should take, if they are known.
     pub fn total(&self) -> Option<f64> {
         self.unknown.is_none().then(|| self.estimates.of_plan(&self.plan, self.jobs))
     }
 
-    /// Operations of a stage.
+    /// Counts the operations of a stage.
     pub fn flops(&self, stage: StageId) -> f64 {
         cost::flops(&self.selection.graph, stage)
     }
@@ -182,7 +182,7 @@ impl Forecast<'_> {
     }
 }
 
-/// A stage's name without sweep values and epoch.
+/// Strips sweep values and epoch from a stage's name.
 pub fn family(name: &str) -> &str {
     name.split(['[', '@']).next().unwrap_or(name)
 }

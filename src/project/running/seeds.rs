@@ -1,4 +1,4 @@
-//! Seeds are added until every mean is known well enough, by the rules of [`draw::claim::precision`].
+//! Adds seeds until every mean is known well enough, by the rules of [`draw::claim::precision`].
 
 use std::time::Instant;
 
@@ -112,7 +112,7 @@ fn with_seeds(variant: &Variant, count: usize) -> Variant {
 }
 
 impl Selection {
-    /// The number of seeds of the targets: the most replicas that a curve has.
+    /// Counts the seeds of the targets: the most replicas that a curve has.
     fn seeds(&self) -> usize {
         let figures = self.targets.iter().filter_map(|&id| match &self.graph.stages[id].work {
             Work::Figure(figure) => Some(figure),

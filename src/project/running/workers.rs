@@ -22,8 +22,8 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Chooses a device that can keep a numeric policy. Without a number of jobs, small networks run best side by side, one
-    /// to a core; how many share a GPU is found out while they run.
+    /// Chooses a device that can keep a numeric policy. Without a number of jobs, small networks run best side by side,
+    /// one to a core; how many share a GPU is found out while they run.
     ///
     /// # Errors
     /// If the device cannot keep the policy.
@@ -39,13 +39,13 @@ impl Workers {
         Ok(Self { jobs: jobs.unwrap_or_else(jobs_of_device), chosen, likely, grow })
     }
 
-    /// Stages at a time, at most.
+    /// Returns the largest number of stages at a time.
     pub fn most(&self) -> NonZeroUsize {
         if self.grow { SHARE_GPUS } else { self.jobs }
     }
 }
 
-/// How many threads the machine runs at a time.
+/// Returns the number of threads that the machine runs at a time.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }

@@ -72,7 +72,7 @@ pub enum Objection {
 }
 
 impl Gate {
-    /// Also accepts what a list of words names, as `--accept` does.
+    /// Adds what a list of words accepts, as `--accept` does.
     ///
     /// # Errors
     /// If a word is none.
@@ -85,7 +85,7 @@ impl Gate {
         Ok(self)
     }
 
-    /// Whether a record may come in, with batches of signatures beside it; otherwise why not.
+    /// Checks that a record may come in, given batches of signatures.
     ///
     /// # Errors
     /// With the reason, and what the user may say to let it in.
@@ -104,7 +104,7 @@ impl Gate {
         })
     }
 
-    /// Why a record signed by these keys may not come in; `None` if it may.
+    /// Returns the objection to a record that these keys signed; `None` if it may come in.
     pub fn objects(&self, signers: &BTreeSet<PublicKey>) -> Option<Objection> {
         let revoked = |key: &PublicKey| matches!(self.trust.standing(key), Standing::Revoked(..));
         let accepted = |key: &PublicKey| {

@@ -9,8 +9,8 @@ use files::{FsError, Named};
 use store::Store;
 use store::archive::{self, ArchiveError, Exported, Scope};
 
-/// Writes an archive, with the signatures of its records that the store has and further ones, to a file that the user named,
-/// and puts it in its place.
+/// Writes an archive, with the signatures of its records that the store has and further ones, to a file that the user
+/// named, and puts it in its place.
 ///
 /// # Errors
 /// If a table is not in the store, or the file cannot be written.

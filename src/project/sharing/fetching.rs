@@ -50,8 +50,8 @@ impl<'a> Through<'a> {
         Ok(Self { name: chosen.name, remote, catalogue, gate, watch, trouble })
     }
 
-    /// What the remote lists and does not have whole, as a failure; `None` if it has all that was asked for. Its hint is how
-    /// to mend the remote: `what` names the targets.
+    /// Reports files that the remote lists and lacks, or has damaged; `None` if there was none. The hint says how to
+    /// repair the remote; `what` names the targets.
     pub fn trouble(&self, what: &str) -> Option<Failure> {
         let trouble = std::mem::take(&mut *self.trouble.borrow_mut());
         let is_damaged = trouble.iter().any(|error| matches!(error, RemoteError::Wrong { .. }));
@@ -74,7 +74,7 @@ impl<'a> Through<'a> {
         Some(failure)
     }
 
-    /// Requests that were made.
+    /// Counts the requests that were made.
     pub fn requests(&self) -> u64 {
         self.remote.requests()
     }
@@ -113,8 +113,8 @@ impl<'a> Through<'a> {
         }
     }
 
-    /// Whether a record that must not come in is needed: there is no other outcome of its key here; or it is an import, and
-    /// the remote has nothing that was made from the one that is here.
+    /// Tells whether a refused record is needed: either this store has no other outcome of its key, or the record is an
+    /// import and the remote has no results made from the import that is here.
     fn is_needed(&self, store: &Store, key: &StageKey, error: &RemoteError) -> Result<bool, RemoteError> {
         let here = store.record(key)?;
         let is_theirs = |here: &Record| {
@@ -171,8 +171,8 @@ impl<'a> Through<'a> {
         }
     }
 
-    /// What would have to run if all that the remote lists were here, and how many records would be fetched for it.
-    /// Nothing is fetched: signatures are looked at when records come in.
+    /// Plans what would have to run if all that the remote lists were here, and counts the records to be fetched for
+    /// it. Nothing is fetched, so signatures are not checked.
     ///
     /// # Errors
     /// If the store cannot be read.

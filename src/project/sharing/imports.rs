@@ -59,8 +59,8 @@ pub fn record_weights(
     Ok(ImportedWeights { object, digest: store.publish_newest(record)?, replaced })
 }
 
-/// Records a data set, of which the training and the test images are given as bytes. The newest import is the one that is
-/// used, so it is recorded again even if it is here.
+/// Records a data set, of which the training and the test images are given as bytes. The newest import is the one that
+/// is used, so it is recorded again even if it is here.
 ///
 /// # Errors
 /// If the store cannot be read or written.

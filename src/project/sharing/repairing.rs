@@ -57,8 +57,8 @@ impl Project {
 }
 
 /// Finds the objects that must be there again, and what needs each: of the missing objects those that current figures
-/// consist of and those that are pinned, and of the damaged ones those that a current stage read or yielded. An object that
-/// was dropped to save space and is only passed through is not among them: `make` computes it when it needs it.
+/// consist of and those that are pinned, and of the damaged ones those that a current stage read or yielded. An object
+/// that was dropped to save space and is only passed through is not among them: `make` computes it when it needs it.
 fn wanted(
     roots: &Roots,
     producers: &Producers,

@@ -41,8 +41,8 @@ pub fn sign(store: &Store, records: impl IntoIterator<Item = RecordDigest>, sign
     Ok(())
 }
 
-/// Signs what this user computed here before and did not sign, before there was a key or in a run that was cut off: where a
-/// project uses only what is signed, it would be computed again. Returns how many records there were.
+/// Signs what this user computed here before and did not sign, before there was a key or in a run that was cut off:
+/// where a project uses only what is signed, it would be computed again. Returns how many records there were.
 ///
 /// # Errors
 /// If the store cannot be read or written.
@@ -81,7 +81,8 @@ pub fn obstacle(selection: &Selection, signer: Option<&Signer>, me: &str) -> Opt
     let hint = "; until then whatever you compute would be computed again by the next run";
     let (message, cure) = match signer {
         None => {
-            let cure = "`wdpipe keys generate` makes one and says how the project trusts it; of several, WDPIPE_KEY=NAME chooses";
+            let cure = "`wdpipe keys generate` makes one and says how the project trusts it; of several, WDPIPE_KEY=NAME \
+                        chooses";
             (format!("{message}you have no key that signs"), cure.to_owned())
         }
         Some(Signer { name, key }) => {
@@ -93,7 +94,7 @@ pub fn obstacle(selection: &Selection, signer: Option<&Signer>, me: &str) -> Opt
     Some(Failure::new(ExitCode::Missing, message, cure + hint))
 }
 
-/// What a project is to call a key of the user `me` (`user@host`).
+/// Suggests the name under which a project trusts a key of the user `me` (`user@host`).
 pub fn trusted_name(name: &KeyName, me: &str) -> KeyName {
     let owner = me.split('@').next().and_then(|user| user.parse().ok());
     owner.filter(|_| name.as_str() == "default").unwrap_or_else(|| name.clone())

@@ -57,7 +57,7 @@ impl Selection {
     }
 }
 
-/// The network that a stage has such weights of.
+/// Returns the network of a stage that has such weights.
 fn network(stage: &Stage, output: &str) -> Result<Model, Failure> {
     let is_theirs = ["weights", "ema", "momentum"].contains(&output);
     let has_it = is_theirs && stage.work.outputs().contains(&output);

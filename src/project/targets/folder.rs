@@ -20,7 +20,7 @@ pub struct File {
 }
 
 impl File {
-    /// What is written in it.
+    /// Returns its text.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -32,7 +32,7 @@ impl File {
 /// The pipelines of a folder, sorted by their names.
 pub struct Folder(pub Vec<File>);
 
-/// What is needed of each pipeline, by its place in the folder; all of it where nothing is listed.
+/// What is needed of each pipeline, by its place in the folder. An empty list means all of it.
 pub type WantedFiles = BTreeMap<usize, Vec<Need>>;
 
 impl Folder {
@@ -64,8 +64,8 @@ impl Folder {
         Ok(Self(names.into_iter().map(file).collect()))
     }
 
-    /// The pipelines that a target concerns, and what is needed of them; every pipeline whole if it is unknown, so that
-    /// all mistakes and all names can be told.
+    /// Finds the pipelines that a target concerns, and what it needs of them. For an unknown target it returns every
+    /// pipeline whole, so that messages can list all mistakes and all names.
     ///
     /// # Errors
     /// If two of them draw it.
@@ -95,13 +95,13 @@ impl Folder {
         })
     }
 
-    /// Every pipeline whole.
+    /// Returns every pipeline whole.
     pub fn everything(&self) -> WantedFiles {
         (0..self.0.len()).map(|place| (place, Vec::new())).collect()
     }
 
-    /// The names of what is drawn under the name `target`: that figure or panel, or the figures that are panels of one
-    /// whose panels lie in several pipelines: fig6a and fig6b for fig6.
+    /// Finds what is drawn under the name `target`: that figure or panel, or all panels of a figure whose panels are in
+    /// several pipelines, such as fig6a and fig6b for fig6.
     fn drawn(&self, target: &str) -> Result<WantedFiles, Failure> {
         let names: BTreeSet<&String> = self.0.iter().flat_map(|file| file.contents.drawn.keys()).collect();
         let is_part = |name: &&&String| {
@@ -127,7 +127,7 @@ impl Folder {
         self.0.iter().any(|file| matches!(file.contents.drawn.get(name), Some(Need::Figure(_))))
     }
 
-    /// The first of some names that a pipeline draws, and that pipeline's path.
+    /// Finds the first of some names that a pipeline draws, and returns it with that pipeline's path.
     pub fn owner_of_any<'a>(&self, mut names: impl Iterator<Item = &'a String>) -> Option<(String, String)> {
         names.find_map(|name| {
             let owner = self.0.iter().find(|file| file.contents.drawn.contains_key(name))?;
@@ -172,13 +172,13 @@ impl Folder {
     }
 }
 
-/// Tells whether a file of this name is a pipeline, and none of what editors and systems leave in folders: `.#fig3.toml`,
-/// `._fig3.toml`, `~$fig3.toml`, `#fig3.toml`.
+/// Tells whether a file of this name is a pipeline, and none of what editors and systems leave in folders:
+/// `.#fig3.toml`, `._fig3.toml`, `~$fig3.toml`, `#fig3.toml`.
 pub fn is_pipeline(name: &str) -> bool {
     name.ends_with(".toml") && !name.starts_with(['.', '~', '#'])
 }
 
-/// What to say to `--pipelines FILE`.
+/// Refuses `--pipelines FILE`.
 fn no_folder(path: &Path) -> Failure {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let message = format!("--pipelines {} is a file, not the folder of the pipelines", path.display());

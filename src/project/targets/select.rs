@@ -44,12 +44,12 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Where the files of a figure lie, as it is made here.
+    /// Returns the place of a figure's files, as it is made here.
     pub fn place(&self, figure: &str) -> Place {
         Place { folder: self.folder.clone(), name: self.variants.name(figure).to_owned() }
     }
 
-    /// The figures among the targets, with the stages that draw them.
+    /// Lists the figures among the targets, with the stages that draw them.
     pub fn figures(&self) -> impl Iterator<Item = (&str, StageId)> {
         self.targets.iter().filter_map(|&id| match &self.graph.stages[id].work {
             Work::Figure(figure) => Some((figure.name.as_str(), id)),
@@ -63,7 +63,7 @@ impl Selection {
         self.graph.stages.iter().zip(needed).filter(|(_, needed)| *needed).map(|(stage, _)| stage)
     }
 
-    /// One figure, from its own pipeline alone.
+    /// Selects one figure, from its own pipeline alone.
     ///
     /// # Errors
     /// If a folder cannot be read.
@@ -144,7 +144,8 @@ impl Project {
         Ok(selection)
     }
 
-    /// Every pipeline alone under every profile that it has, or those of the given ones that it has; nothing is targeted.
+    /// Reads every pipeline by itself under each of its profiles, or under those of the given profiles that it has. The
+    /// selections have no targets.
     ///
     /// # Errors
     /// If a pipeline is wrong, or none has a given profile.
@@ -165,7 +166,7 @@ impl Project {
         }
     }
 
-    /// The pipeline of a stage, by the stage's name; `None` if there is no such file.
+    /// Reads the pipeline of a stage, by the stage's name; returns `None` if there is no such file.
     ///
     /// # Errors
     /// If it is wrong.
@@ -182,7 +183,8 @@ impl Project {
     }
 }
 
-/// Complains once of a `--set` that cannot be read. What a shell parted, `--set lr=[0.1, 0.2]`, is put together again.
+/// Complains once about a `--set` that cannot be parsed. If the shell split the value, as in `--set lr=[0.1, 0.2]`, the
+/// hint puts it together again.
 fn check_sets(sets: &[String], targets: &[String]) -> Result<(), Failure> {
     for set in sets {
         let Err(complaint) = check_set(set) else { continue };
@@ -198,7 +200,7 @@ fn check_sets(sets: &[String], targets: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is wanted of some pipelines as one graph.
+/// Reads what is wanted of some pipelines into one graph.
 fn read_all(project: &Project, variant: &Variant, folder: &Folder, wanted: &WantedFiles) -> Result<Selection, Failure> {
     let (graph, preference) = (Graph::default(), Preferred::default());
     let mut selection = Selection {
@@ -252,7 +254,8 @@ fn read_all(project: &Project, variant: &Variant, folder: &Folder, wanted: &Want
     Ok(selection)
 }
 
-/// The graph of a pipeline. If it is wrong, that of what is needed of it: a mistake elsewhere does not concern the targets.
+/// Expands a pipeline. If it has mistakes, expands only what is needed of it, since a mistake elsewhere does not
+/// concern the targets.
 fn needed(mut pipeline: Pipeline, needs: &[Need]) -> Result<(Graph, Pipeline), Vec<Diagnostic>> {
     let whole = expand(&pipeline);
     let graph = match whole {
@@ -265,8 +268,8 @@ fn needed(mut pipeline: Pipeline, needs: &[Need]) -> Result<(Graph, Pipeline), V
     graph.map(|graph| (graph, pipeline))
 }
 
-/// Which `--set`s hold for which of several pipelines: those whose setting or stage it has. One alone takes all, and
-/// complains of what it does not know.
+/// Assigns each `--set` to those of several pipelines that have its setting or stage. A single pipeline takes all of
+/// them, and complains about those that it does not know.
 ///
 /// # Errors
 /// If none of several knows one.
@@ -287,7 +290,7 @@ fn shared_out(files: &[&File], variant: &Variant) -> Result<Vec<Vec<String>>, Fa
     Ok(pipelines.iter().map(own).collect())
 }
 
-/// The figure or panel of a name, or the figures that are panels of one whose panels lie in several pipelines: fig6a
+/// Finds the figure or panel of a name, or all panels of a figure whose panels are in several pipelines, such as fig6a
 /// and fig6b for fig6.
 fn drawn(graph: &Graph, name: &str) -> Vec<StageId> {
     if let Some(drawn) = graph.figures.get(name) {
@@ -300,7 +303,7 @@ fn drawn(graph: &Graph, name: &str) -> Vec<StageId> {
     panels.map(|(_, drawn)| drawn.stage).collect()
 }
 
-/// The stages that a pattern names.
+/// Finds the stages that a pattern names.
 ///
 /// # Errors
 /// If there are none, with what comes close.
@@ -327,7 +330,8 @@ fn find(graph: &Graph, pattern: &str) -> Result<Vec<StageId>, Failure> {
     ))
 }
 
-/// Adds the stages of another pipeline; one that is there already, computing the same from the same, is that one.
+/// Adds the stages of another pipeline. A stage that computes the same from the same inputs as an existing one becomes
+/// that one.
 fn append(graph: &mut Graph, other: Graph, known: &mut HashMap<u64, StageId>) -> Result<(), ValueError> {
     graph.policy = other.policy;
     let mut ids: Vec<StageId> = Vec::with_capacity(other.stages.len());
@@ -358,7 +362,7 @@ fn append(graph: &mut Graph, other: Graph, known: &mut HashMap<u64, StageId>) ->
     Ok(())
 }
 
-/// A number that is the same for stages that compute the same of the same, and hardly for others.
+/// Hashes what a stage computes and from what: equal stages have equal numbers, and others hardly ever do.
 fn likeness(stage: &Stage) -> Result<u64, ValueError> {
     let mut hasher = DefaultHasher::new();
     stage.work.encoded()?.hash(&mut hasher);

@@ -22,12 +22,12 @@ struct Renamed {
 }
 
 impl Variants {
-    /// What the files of a figure are called.
+    /// Returns the name of a figure's files.
     pub fn name<'a>(&'a self, figure: &'a str) -> &'a str {
         self.0.get(figure).map_or(figure, |variant| &variant.name)
     }
 
-    /// The `--set`s that a figure is made with; none if it comes out as without any.
+    /// Returns the `--set`s that a figure is made with; none if they do not change it.
     pub fn set(&self, figure: &str) -> &[String] {
         self.0.get(figure).map_or(&[], |variant| &variant.set)
     }
@@ -38,8 +38,8 @@ impl Variants {
         name.clone_into(&mut variant.or_insert(Renamed { name: String::new(), set: Vec::new() }).name);
     }
 
-    /// Finds the figures of `graph` that are others than those of `default`, the same pipeline without `--set`s. One that is
-    /// the same gets the default's note, so that its drawing is the same too.
+    /// Finds the figures of `graph` that are others than those of `default`, the same pipeline without `--set`s. One
+    /// that is the same gets the default's note, so that its drawing is the same too.
     ///
     /// # Errors
     /// If a parameter is NaN.
@@ -61,7 +61,7 @@ impl Variants {
     }
 }
 
-/// The description of a figure but for its note, which tells the settings in words.
+/// Describes a figure without its note, which tells the settings in words.
 fn unnoted(graph: &Graph, stage: usize, of: &[Description]) -> Result<Description, ValueError> {
     let mut work = graph.stages[stage].work.clone();
     if let Work::Figure(figure) = &mut work {
