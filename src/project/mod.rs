@@ -83,6 +83,12 @@ impl Project {
         Store::open_with(&self.cache, &self.options())
     }
 
+    /// Opens the store, if there is one: none is made for the sake of a comparison.
+    pub fn store_if_any(&self) -> Option<Store> {
+        let there = files::identity(&self.cache).ok().flatten().is_some();
+        if there { self.store().ok() } else { None }
+    }
+
     fn options(&self) -> Options {
         Options { private: self.private.clone() }
     }

@@ -111,12 +111,6 @@ impl Project {
         let Operand::Record(prefix) = Operand::of(operand) else { return Ok(None) };
         Ok(outcome(&self.store()?, prefix).err())
     }
-
-    /// Opens the store, if there is one: none is made for the sake of a comparison.
-    pub fn store_if_any(&self) -> Option<Store> {
-        let there = files::identity(&self.cache).ok().flatten().is_some();
-        if there { self.store().ok() } else { None }
-    }
 }
 
 /// Finds the record that a prefix names.
