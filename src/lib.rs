@@ -20,5 +20,8 @@ pub mod stages;
 pub mod stress;
 pub mod verify;
 
+// A checkout, and what every command needs of it.
+mod project;
+
 // Arguments, terminal, exit codes.
 pub mod cli;

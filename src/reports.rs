@@ -8,14 +8,14 @@
 //! | `fig3.receipts` | attestations of users who recomputed parts of it |
 //!
 //! The files of a *variant*, made with settings that differ from the pipeline's, are beside them under the variant's own
-//! name: `fig3@1a2b3c4d` or a name that the user chose. `fig3@1a2b3c4d.toml` says how it was made ([`Settings`]).
+//! name: `fig3@1a2b3c4d` or a name that the user chose. `fig3@1a2b3c4d.toml` says how it was made ([`VariantSettings`]).
 
 mod settings;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-pub use settings::Settings;
+pub use settings::VariantSettings;
 
 use base::digest::{Description, ObjectDigest};
 use draw::stamp::{self, Format, Stamp, StampError};

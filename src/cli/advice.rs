@@ -7,33 +7,13 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory};
 
 use super::Cli;
+use crate::project::quoted;
 
 /// The options that a recommended command needs too, if they were given: those that say what is made, and where it lies.
 const CARRIED: [&str; 7] = ["cache", "reports", "pipelines", "trust", "remotes", "profile", "set"];
 
 /// What begins a command in a message.
 const START: &str = "`wdpipe ";
-
-/// A command of this program, for people to copy: words, the profile and its `--set`s.
-pub fn command(words: &[&str], profile: &str, set: &[String]) -> String {
-    let sets = set.iter().flat_map(|set| ["--set", set]);
-    let words = ["wdpipe"].into_iter().chain(words.iter().copied()).chain(["--profile", profile]).chain(sets);
-    words.map(quoted).collect::<Vec<_>>().join(" ")
-}
-
-/// A word as a shell reads it.
-pub fn quoted(word: &str) -> Cow<'_, str> {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+,=".contains(c);
-    match !word.is_empty() && word.chars().all(is_plain) {
-        true => word.into(),
-        false => format!("'{}'", word.replace('\'', r"'\''")).into(),
-    }
-}
-
-/// Words as a shell reads them.
-pub fn all_quoted(words: &[String]) -> String {
-    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
-}
 
 /// The options that were given on the command line and hold for what is recommended.
 #[derive(Debug, Default)]

@@ -1,31 +1,30 @@
 //! `wdpipe cache export` and `import`: a figure with all that is behind it, in one file.
 
 use std::cell::OnceCell;
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
 
-use super::admit::{Accepting, OTHER_IMPORT};
-use super::advice::quoted;
+use super::arguments::{AcceptArgs, VariantArgs};
 use super::format::{bytes, count};
-use super::select::{Variant, select};
+use super::share::store_or_none;
 use super::ui::{Ui, not_for_eyes};
-use super::{ExitCode, Failure, Global};
-use crate::engine::{EngineError, Resolver, closure};
-use base::closure::Closure;
+use crate::engine::EngineError;
+use crate::project::{ExitCode, Failure, Project, archive_failure, quoted, write_archive};
+use base::digest::{ClosureRoot, RecordDigest, StageKey};
 use base::record::Record;
 use base::work::Work;
-use files::{FsError, Named};
+use files::Named;
 use store::Store;
-use store::archive::{self, Admission, ArchiveError, Exported, Imported, Scope};
+use store::archive::{self, Admission, Header, Imported, Scope};
 use store::sign::Batch;
 
 /// Writes a figure with all that is behind it to one file.
 ///
 /// The same results give the same file, byte for byte. Bulk data (weights, images) that was dropped is left out.
 #[derive(Debug, Args)]
-pub struct Export {
+pub struct ExportArchiveCommand {
     /// A figure or panel, such as fig3 or fig3c.
     #[arg(value_name = "FIGURE")]
     target: String,
@@ -37,19 +36,19 @@ pub struct Export {
     #[arg(long)]
     numbers: bool,
     #[command(flatten)]
-    variant: Variant,
+    variant: VariantArgs,
 }
 
 /// Takes a figure with all that is behind it from a file that `cache export` wrote.
 ///
 /// First the whole file is checked; what is in the store already is not written again.
 #[derive(Debug, Args)]
-pub struct Import {
+pub struct ImportArchiveCommand {
     /// The file.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
-    accepting: Accepting,
+    accepting: AcceptArgs,
     /// Only check the file, and say what would come in.
     #[arg(long, short = 'n')]
     dry_run: bool,
@@ -58,14 +57,33 @@ pub struct Import {
     json: bool,
 }
 
-impl Export {
+/// What `cache import --json` answers.
+#[derive(Serialize)]
+struct ImportAnswer<'a> {
+    figure: &'a str,
+    key: &'a StageKey,
+    root: &'a ClosureRoot,
+    record: &'a RecordDigest,
+    records: u32,
+    batches: u32,
+    objects: u32,
+    bulk: u32,
+    new_records: usize,
+    new_objects: usize,
+    new_bytes: u64,
+    new_batches: usize,
+    differing: &'a [String],
+    dry_run: bool,
+}
+
+impl ExportArchiveCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// If there is no such figure, a stage or table of it is not there, or the file cannot be written.
-    pub fn run(&self, global: &Global, store: &Store, ui: &Ui) -> Result<(), Failure> {
+    pub fn run(&self, project: &Project, store: &Store, ui: &Ui) -> Result<(), Failure> {
         let Self { target, file, .. } = self;
-        let selection = select(global, &self.variant, std::slice::from_ref(target))?;
+        let selection = project.select(&self.variant.to_variant(), std::slice::from_ref(target))?;
         let graph = &selection.graph;
         let [id] = selection.targets[..] else {
             let found = count(selection.targets.len(), "stage");
@@ -76,15 +94,14 @@ impl Export {
             return Err(Failure::usage(format!("`{target}` is no figure"), hint));
         }
         let make = || format!("`wdpipe make {}` makes it", quoted(target));
-        let knowledge = Resolver::new(store, graph, &selection.preference).outlook(&graph.closure(&[id]))?;
-        let closure = closure(graph, &knowledge, id, store).map_err(|error| match error {
+        let closure = selection.resolve(store)?.closure(id, store).map_err(|error| match error {
             EngineError::NotMade(_) => Failure::new(ExitCode::Missing, error.to_string(), make()),
             error => error.into(),
         })?;
         let scope = if self.numbers { Scope::Numbers } else { Scope::All };
         let named = not_for_eyes(Named::create(file)?)?;
         let place = named.path().display().to_string();
-        let exported = write(named, &closure, &[], scope, store)?;
+        let exported = write_archive(named, &closure, &[], scope, store)?;
         let header = exported.header;
         ui.say(&format!(
             "wrote {place}: {} and {}, {}",
@@ -100,55 +117,16 @@ impl Export {
     }
 }
 
-/// Writes an archive, with the signatures of its records that the store has and further ones, to a file that the user named,
-/// and puts it in its place.
-///
-/// # Errors
-/// If a table is not in the store, or the file cannot be written.
-pub fn write(
-    mut file: Named,
-    closure: &Closure,
-    signatures: &[Vec<u8>],
-    scope: Scope,
-    store: &Store,
-) -> Result<Exported, Failure> {
-    let place = file.path().to_owned();
-    let written = || {
-        let records: BTreeSet<_> = closure.members.iter().map(|member| member.digest).collect();
-        let mut batches = signatures.to_vec();
-        for (_, batch) in store.batches()? {
-            if batch.records().iter().any(|record| records.contains(record)) {
-                batches.push(batch.to_bytes().map_err(|error| ArchiveError::Refused(error.to_string()))?.1);
-            }
-        }
-        let exported = archive::export(store, closure, &batches, scope, &mut file)?;
-        file.put()?;
-        Ok(exported)
-    };
-    written().map_err(|error: ArchiveError| match error {
-        ArchiveError::Missing { .. } => {
-            let figure = closure.figure().map(|figure| figure.name.as_str()).unwrap_or_default();
-            Failure::new(
-                ExitCode::Missing,
-                error.to_string(),
-                format!("`wdpipe make {}` computes it again", quoted(figure)),
-            )
-        }
-        ArchiveError::Io(source) => FsError { operation: "write", path: place, source }.into(),
-        error => failure(error, &place),
-    })
-}
-
-impl Import {
+impl ImportArchiveCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// If the file is not what it must be, or the store cannot be written.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let gate = self.accepting.gate(global)?;
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
+        let gate = project.gate(&self.accepting.accept)?;
         // First, so that a slip in its name leaves no store behind.
-        files::open(&self.file).map_err(|error| failure(error.into(), &self.file))?;
-        let store = &if self.dry_run { global.store_or_none(ui)? } else { global.store_to_fill()? };
+        files::open(&self.file).map_err(|error| archive_failure(error.into(), &self.file))?;
+        let store = &if self.dry_run { store_or_none(project, ui)? } else { project.store_to_fill()? };
         let keep = |batch: &[u8]| match Batch::from_bytes(batch) {
             Ok(batch) => store.publish_signatures(&batch).map(|_| true),
             // One that is none says nothing.
@@ -162,18 +140,29 @@ impl Import {
         };
         let admission = Admission { admitted: &admitted, keep: &keep };
         let Imported { header, new_objects, new_bytes, new_records, new_batches, differing } =
-            archive::import(&self.file, store, &admission, self.dry_run).map_err(|error| failure(error, &self.file))?;
+            archive::import(&self.file, store, &admission, self.dry_run)
+                .map_err(|error| archive_failure(error, &self.file))?;
         for stage in &differing {
             ui.warn(&format!("{stage:?} yielded something else here; both records are kept"));
         }
         if self.json {
-            let object = serde_json::json!({
-                "figure": header.figure, "key": header.key, "root": header.root, "record": header.record,
-                "records": header.records, "batches": header.batches, "objects": header.objects, "bulk": header.bulk,
-                "new_records": new_records, "new_objects": new_objects, "new_bytes": new_bytes,
-                "new_batches": new_batches, "differing": differing, "dry_run": self.dry_run,
+            let Header { figure, key, root, record, records, batches, objects, bulk, .. } = &header;
+            ui.json(&ImportAnswer {
+                figure,
+                key,
+                root,
+                record,
+                records: *records,
+                batches: *batches,
+                objects: *objects,
+                bulk: *bulk,
+                new_records,
+                new_objects,
+                new_bytes,
+                new_batches,
+                differing: &differing,
+                dry_run: self.dry_run,
             });
-            ui.answer(&object.to_string());
             return Ok(());
         }
         let verb = if self.dry_run { "would bring" } else { "brought" };
@@ -187,22 +176,5 @@ impl Import {
             bytes(new_bytes)
         ));
         Ok(())
-    }
-}
-
-/// What went wrong with an archive, as a person meets it.
-pub fn failure(error: ArchiveError, file: &std::path::Path) -> Failure {
-    let message = format!("{}: {error}", file.display());
-    match error {
-        ArchiveError::Store(error) => error.into(),
-        ArchiveError::Fs(FsError { operation: "read", .. }) => Failure::new(ExitCode::Missing, error.to_string(), ""),
-        ArchiveError::Fs(_) => Failure::new(ExitCode::Storage, error.to_string(), ""),
-        ArchiveError::Io(_) | ArchiveError::Checksum => Failure::new(ExitCode::Storage, message, ""),
-        ArchiveError::OtherImport(_) => Failure::new(ExitCode::Failed, message, OTHER_IMPORT),
-        ArchiveError::Missing { .. } => Failure::new(ExitCode::Missing, message, ""),
-        ArchiveError::NotThis
-        | ArchiveError::Version { .. }
-        | ArchiveError::Refused(_)
-        | ArchiveError::NotAdmitted { .. } => Failure::new(ExitCode::Failed, message, ""),
     }
 }

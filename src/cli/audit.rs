@@ -4,16 +4,15 @@ use std::sync::atomic::Ordering;
 
 use clap::Args;
 
-use super::environment::{now, who};
+use super::arguments::plain;
+use super::environment::{now, signer, who};
 use super::format::count;
 use super::parse::whole;
-use super::select::plain;
 use super::signals::cancel_on_interrupt;
-use super::signing::signing_key;
 use super::ui::Ui;
-use super::verify::{Subject, cores, random_seed};
-use super::{ExitCode, Failure, Global};
+use super::verify::random_seed;
 use crate::engine::EngineError;
+use crate::project::{ExitCode, Failure, Project, Signer, Subject, cores};
 use crate::reports::Place;
 use crate::stages::Device;
 use crate::verify::{self, Agreement, Evidence, Pick, Verdict};
@@ -24,7 +23,7 @@ use store::attestation::{Attestation, Segment, Testimony};
 /// The attestation is appended to reports/PROFILE/FIGURE.receipts, to be committed: `verify` says how much of a figure was
 /// computed again, and by how many keys. Exit code 1 if a segment came out differently; the attestation says that too.
 #[derive(Debug, Args)]
-pub struct Audit {
+pub struct AuditCommand {
     /// A figure that has a lock, or a variant (fig3@1a2b3c4d).
     #[arg(value_name = "FIGURE")]
     figure: String,
@@ -43,22 +42,22 @@ pub struct Audit {
     device: Device,
 }
 
-impl Audit {
+impl AuditCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// If there is no lock or key, checkpoints are missing, or a segment comes out differently.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let Some((name, key)) = signing_key()? else {
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
+        let Some(Signer { name, key }) = signer()? else {
             let message = "an attestation must be signed, and you have no key";
             return Err(Failure::new(ExitCode::Missing, message, "`wdpipe keys generate` makes one"));
         };
-        let place = Place { folder: global.reports.join(&self.profile), name: self.figure.clone() };
+        let place = Place { folder: project.reports.join(&self.profile), name: self.figure.clone() };
         let lock = place.lock()?.ok_or_else(|| {
             let message = format!("{} is not there", place.path("lock").display());
             Failure::new(ExitCode::Missing, message, format!("`wdpipe lock {}` writes it", self.figure))
         })?;
-        let store = global.store()?;
+        let store = project.store()?;
         let subject = Subject { profile: self.profile.clone(), place: place.clone() };
         let beside = subject.beside()?;
         let evidence = Evidence::gather(&lock, &beside.0, &beside.1, Some(&store))?;

@@ -1,23 +1,24 @@
 //! `wdpipe bench`: how fast this machine is.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 
 use super::format::{columns, percent, short};
-use super::make::planned;
 use super::parse::whole;
-use super::select::{Variant, select};
+use super::share::store_or_none;
 use super::ui::Ui;
-use super::{ExitCode, Failure, Global};
 use crate::bench::{Measured, repeated, storage};
+use crate::project::{ExitCode, Failure, Project, Variant};
 use crate::stages::{Device, describe};
 use base::work::{ModelName, Policy, Precision};
 use store::StoreError;
 
 /// Measures how fast this machine trains, evaluates, stores and plans.
 #[derive(Debug, Args)]
-pub struct Bench {
+pub struct BenchCommand {
     /// What to measure; everything if nothing is named.
     #[arg(value_name = "WHAT")]
     what: Vec<What>,
@@ -100,12 +101,12 @@ fn precision(text: &str) -> Result<Precision, String> {
     found.map(|(_, precision)| precision).ok_or_else(|| "there are fp32, tf32, bf16 and fp16".to_owned())
 }
 
-impl Bench {
+impl BenchCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// If a size makes no sense, or something that is needed is missing.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let mut all = Vec::new();
         let budget = self.seconds;
         let mut done = |measured: Measured| {
@@ -114,15 +115,14 @@ impl Bench {
         };
         self.learning(budget, &mut done)?;
         if self.wants(What::Store) {
-            stored(global, budget)?.into_iter().for_each(&mut done);
+            stored(project, budget)?.into_iter().for_each(&mut done);
         }
         if self.wants(What::Plan) {
-            done(plan(global, budget, ui)?);
+            done(plan(project, budget, ui)?);
         }
         let machine = describe(&self.device, Policy::Native).unwrap_or_else(|reason| reason);
         if self.json {
-            let measured: Vec<_> = all.iter().map(json).collect();
-            ui.answer(&serde_json::json!({ "machine": machine, "measured": measured }).to_string());
+            ui.json(&BenchAnswer { machine, measured: all.iter().map(MeasuredAnswer::of).collect() });
         } else {
             ui.answer(&machine);
             columns(&table(&all)).iter().for_each(|line| ui.answer(line));
@@ -136,7 +136,7 @@ impl Bench {
 }
 
 #[cfg(feature = "torch")]
-impl Bench {
+impl BenchCommand {
     /// What needs libtorch: first the ceiling of every precision, then every setting.
     fn learning(&self, budget: Duration, done: &mut dyn FnMut(Measured)) -> Result<(), Failure> {
         use crate::bench::learning;
@@ -204,7 +204,7 @@ impl Bench {
 }
 
 #[cfg(not(feature = "torch"))]
-impl Bench {
+impl BenchCommand {
     /// Says that it cannot be done, if it was asked for.
     fn learning(&self, _: Duration, _: &mut dyn FnMut(Measured)) -> Result<(), Failure> {
         match self.what.iter().find(|what| matches!(what, what if LEARNING.contains(what))) {
@@ -218,9 +218,9 @@ impl Bench {
 }
 
 /// On the disk of the cache; nothing is left there.
-fn stored(global: &Global, budget: Duration) -> Result<Vec<Measured>, Failure> {
+fn stored(project: &Project, budget: Duration) -> Result<Vec<Measured>, Failure> {
     let name = format!("bench-{}", std::process::id());
-    let folder = match global.store() {
+    let folder = match project.store() {
         Ok(store) => store.root().join("tmp").join(name),
         // None is made for this: beside where it would be is the same disk.
         Err(StoreError::NoStore(root)) => root.with_file_name(format!(".wdpipe-{name}")),
@@ -233,14 +233,14 @@ fn stored(global: &Global, budget: Duration) -> Result<Vec<Measured>, Failure> {
 }
 
 /// Every pipeline at the paper's scale, against the cache.
-fn plan(global: &Global, budget: Duration, ui: &Ui) -> Result<Measured, Failure> {
-    let store = global.store_or_none(ui)?;
+fn plan(project: &Project, budget: Duration, ui: &Ui) -> Result<Measured, Failure> {
+    let store = store_or_none(project, ui)?;
     let variant = Variant { profile: "paper".to_owned(), set: Vec::new() };
     let mut stages = 0;
     let seconds = repeated(budget, || {
-        let selection = select(global, &variant, &[])?;
+        let selection = project.select(&variant, &[])?;
         stages = selection.graph.stages.len();
-        planned(&selection, &store).map(|_| 1)
+        selection.plan(&store).map(|_| 1)
     })?;
     Ok(Measured::new("plan of the paper's profile", (stages as f64, "stages"), 0.0, seconds))
 }
@@ -293,23 +293,49 @@ fn told(name: &str, value: &str) -> Option<String> {
     }
 }
 
-fn json(m: &Measured) -> serde_json::Value {
-    let with: serde_json::Map<_, _> =
-        m.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into())).collect();
-    serde_json::json!({
-        "what": m.what,
-        "with": with,
-        "ms_median": 1e3 * m.seconds(0.5),
-        "ms_min": 1e3 * m.seconds(0.0),
-        "ms_p10": 1e3 * m.seconds(0.1),
-        "ms_p90": 1e3 * m.seconds(0.9),
-        "processor_ms_median": 1e3 * m.processor(0.5),
-        "timings": m.count(),
-        "items": m.items.1,
-        "items_per_s": m.rate(),
-        "flops": m.flops,
-        "bytes": m.bytes,
-        "tflops": m.flops_per_second().map(|flops| flops / 1e12),
-        "share_of_ceiling": m.share(),
-    })
+/// What `bench --json` answers.
+#[derive(Serialize)]
+struct BenchAnswer<'a> {
+    machine: String,
+    measured: Vec<MeasuredAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct MeasuredAnswer<'a> {
+    what: &'a str,
+    with: BTreeMap<&'a str, &'a str>,
+    ms_median: f64,
+    ms_min: f64,
+    ms_p10: f64,
+    ms_p90: f64,
+    processor_ms_median: f64,
+    timings: usize,
+    items: &'a str,
+    items_per_s: f64,
+    flops: f64,
+    bytes: f64,
+    tflops: Option<f64>,
+    share_of_ceiling: Option<f64>,
+}
+
+impl<'a> MeasuredAnswer<'a> {
+    fn of(measured: &'a Measured) -> Self {
+        let milliseconds = |quantile| 1e3 * measured.seconds(quantile);
+        Self {
+            what: measured.what,
+            with: measured.settings.iter().map(|(name, value)| (*name, value.as_str())).collect(),
+            ms_median: milliseconds(0.5),
+            ms_min: milliseconds(0.0),
+            ms_p10: milliseconds(0.1),
+            ms_p90: milliseconds(0.9),
+            processor_ms_median: 1e3 * measured.processor(0.5),
+            timings: measured.count(),
+            items: measured.items.1,
+            items_per_s: measured.rate(),
+            flops: measured.flops,
+            bytes: measured.bytes,
+            tflops: measured.flops_per_second().map(|flops| flops / 1e12),
+            share_of_ceiling: measured.share(),
+        }
+    }
 }

@@ -2,14 +2,14 @@
 
 use clap::Args;
 
-use super::closures::{Extent, Loaded, Operands};
 use super::format::{columns, count, plain, short};
+use super::operands::OperandArgs;
 use super::ui::Ui;
-use super::{Failure, Global};
 use crate::differ::Side;
 use crate::differ::bisect::{Bisection, FirstTensor, InputChange, Parting, bisect};
 use crate::differ::distance::Distance;
 use crate::differ::tensor::tensor_of;
+use crate::project::{Extent, Failure, Loaded, Project};
 use base::digest::ObjectDigest;
 
 /// So many partings are enough for people; -v prints all.
@@ -30,21 +30,21 @@ const PARTINGS: usize = 4;
     verbatim_doc_comment,
     about = "Finds where two runs of training part: the first segment, tensor and number, and how far"
 )]
-pub struct Bisect {
+pub struct BisectCommand {
     #[command(flatten)]
-    operands: Operands,
+    operands: OperandArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
 
-impl Bisect {
+impl BisectCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// If a side cannot be loaded or has no training; without a message if runs part.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let sides = self.operands.load(global, Extent::Known)?;
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
+        let sides = self.operands.load(project, Extent::Known)?;
         for side in &sides {
             if !side.closure.members.iter().any(|member| member.record.parts.kind == "train") {
                 let message = format!("behind `{}` is no training that was made", side.title);
@@ -57,7 +57,7 @@ impl Bisect {
             tensor_of(checkpoint(&sides[place], object, &mut checkpoints[place])?, name).ok()
         });
         if self.json {
-            ui.answer(&serde_json::to_value(&found).unwrap_or_default().to_string());
+            ui.json(&found);
         } else {
             let most = if ui.verbose { usize::MAX } else { PARTINGS };
             lines(&found, &sides, most).iter().for_each(|line| ui.answer(&plain(line)));

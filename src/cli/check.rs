@@ -1,96 +1,29 @@
 //! `wdpipe check`: whether every pipeline is right in every profile.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 
-use super::folder::{File, Folder};
 use super::format::count;
 use super::ui::Ui;
-use super::{Failure, Global};
-use crate::spec::{Diagnostic, Pipeline, expand};
+use crate::project::{CheckedPipelines, Failure, Project};
 
 /// Checks every pipeline in every profile, and lists all mistakes.
 #[derive(Debug, Args)]
-pub struct Check {}
+pub struct CheckCommand {}
 
-/// What was checked.
-pub struct Checked {
-    /// A line for each mistake: file, line, what is wrong, in which profiles.
-    pub mistakes: Vec<String>,
-    /// Number of pipelines.
-    pub pipelines: usize,
-    /// Number of pairs of a pipeline and a profile.
-    pub variants: usize,
-}
-
-impl Check {
+impl CheckCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// If a pipeline is wrong in a profile, or there are none.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let Checked { mistakes, pipelines, variants } = check(global)?;
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
+        let CheckedPipelines { mistakes, pipelines, variants } = project.check()?;
         if mistakes.is_empty() {
             let (pipelines, variants) = (count(pipelines, "pipeline"), count(variants, "variant"));
             ui.say(&format!("{pipelines}, {variants} with their profiles: no mistakes"));
             return Ok(());
         }
         mistakes.iter().for_each(|line| ui.answer(line));
-        let folder = global.pipelines.display();
+        let folder = project.pipelines.display();
         Err(Failure::usage(format!("{} in the pipelines of {folder}", count(mistakes.len(), "mistake")), ""))
-    }
-}
-
-/// Checks every pipeline of the folder alone in each of its profiles, and that they share no names.
-///
-/// # Errors
-/// If there are none.
-pub fn check(global: &Global) -> Result<Checked, Failure> {
-    let folder = Folder::read(&global.pipelines)?;
-    let mut checked = Checked { mistakes: Vec::new(), pipelines: folder.0.len(), variants: 0 };
-    for file in &folder.0 {
-        checked.add(file);
-    }
-    if let Err(clashes) = folder.clashes(|_| true) {
-        checked.mistakes.extend(clashes.message.lines().map(|line| format!("{line}: {}", clashes.hint)));
-    }
-    Ok(checked)
-}
-
-impl Checked {
-    fn add(&mut self, file: &File) {
-        let text = match file.text() {
-            Ok(text) => text,
-            Err(why) => return self.mistakes.push(why.message),
-        };
-        let profiles = match Pipeline::profiles(&file.path, text) {
-            Ok(profiles) => profiles,
-            Err(complaint) => return self.mistakes.push(complaint.to_string()),
-        };
-        self.variants += profiles.len();
-        // In the order in which they are found.
-        let mut found: Vec<Diagnostic> = Vec::new();
-        let mut places: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-        for (profile, _) in &profiles {
-            let read = Pipeline::read(&file.name, &file.path, text, profile, &[]);
-            for complaint in read.and_then(|pipeline| expand(&pipeline)).err().unwrap_or_default() {
-                let profiles = places.entry(complaint.to_string()).or_default();
-                if profiles.is_empty() {
-                    found.push(complaint);
-                }
-                profiles.push(profile);
-            }
-        }
-        if profiles.is_empty() {
-            let none = Pipeline::read(&file.name, &file.path, text, "smoke", &[]).err().unwrap_or_default();
-            self.mistakes.extend(none.iter().map(ToString::to_string));
-        }
-        let line = |complaint: Diagnostic| {
-            let text = complaint.to_string();
-            let named = places[&text].join(", ");
-            format!("{text} (profile{} {named})", if places[&text].len() > 1 { "s" } else { "" })
-        };
-        self.mistakes.extend(found.into_iter().map(line));
     }
 }

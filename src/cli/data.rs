@@ -2,36 +2,36 @@
 
 mod advice;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
-use super::environment::brought;
+use super::environment::{brought, sign_import};
 use super::explain::computed;
 use super::format::{bytes, columns, date};
 use super::signals::cancel_on_interrupt;
-use super::signing::sign_import;
 use super::ui::Ui;
-use super::{ExitCode, Failure, Global};
-use crate::engine::Import as Imports;
-use base::record::{Output, Record};
+use crate::project::{Before, ExitCode, Failure, ImportedData, Project, imported_data, record_data};
+use base::digest::ObjectDigest;
 use base::work::Source;
 use learn::data::{BASE_URL, FetchError, Imported, Options, archive, fetch, import, known_content};
 use store::Store;
 
 /// Brings data sets into the store.
 #[derive(Debug, Subcommand)]
-pub enum Data {
-    Import(Import),
-    Fetch(Fetch),
-    List(List),
+pub enum DataCommand {
+    Import(ImportDataCommand),
+    Fetch(FetchDataCommand),
+    List(ListDataCommand),
 }
 
 /// Takes CIFAR-10 or CIFAR-100 from a folder or archive: the binary version, the Python version, or an .npz.
 #[derive(Debug, Args)]
-pub struct Import {
+pub struct ImportDataCommand {
     /// A folder, .tar, .tar.gz, .zip or .npz.
     #[arg(value_name = "PATH")]
     path: PathBuf,
@@ -39,10 +39,10 @@ pub struct Import {
 
 /// Downloads CIFAR-10 or CIFAR-100 from its authors, checks its published checksum and imports it.
 #[derive(Debug, Args)]
-pub struct Fetch {
+pub struct FetchDataCommand {
     /// Which.
     #[arg(value_enum, value_name = "NAME")]
-    name: Remote,
+    name: Downloadable,
     /// Where the archive is: the authors' site, or a mirror's folder.
     #[arg(long, value_name = "URL", default_value = BASE_URL)]
     from: String,
@@ -53,7 +53,7 @@ pub struct Fetch {
 
 /// Says which data sets are here.
 #[derive(Debug, Args)]
-pub struct List {
+pub struct ListDataCommand {
     /// Print a JSON array.
     #[arg(long)]
     json: bool,
@@ -61,35 +61,52 @@ pub struct List {
 
 /// The data sets that are to be had elsewhere.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Remote {
+enum Downloadable {
     Cifar10,
     Cifar100,
 }
 
-impl Data {
+/// A data set, as `data list --json` answers it.
+#[derive(Serialize)]
+struct DataAnswer {
+    name: &'static str,
+    here: bool,
+    /// Nothing for a data set that is built in.
+    #[serde(flatten)]
+    import: Option<ImportedAnswer>,
+}
+
+#[derive(Serialize)]
+struct ImportedAnswer {
+    bytes: Option<u64>,
+    known: Option<bool>,
+    outputs: Option<BTreeMap<String, ObjectDigest>>,
+}
+
+impl DataCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// If the data is not what it should be, or cannot be read, downloaded or stored.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         match self {
-            Self::Import(command) => take(global, &command.path, ui),
-            Self::Fetch(command) => command.run(global, ui),
-            Self::List(command) => command.run(&global.store()?, ui),
+            Self::Import(command) => take(project, &command.path, ui),
+            Self::Fetch(command) => command.run(project, ui),
+            Self::List(command) => command.run(&project.store()?, ui),
         }
     }
 }
 
-impl Fetch {
-    fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+impl FetchDataCommand {
+    fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let source = match self.name {
-            Remote::Cifar10 => Source::Cifar10,
-            Remote::Cifar100 => Source::Cifar100,
+            Downloadable::Cifar10 => Source::Cifar10,
+            Downloadable::Cifar100 => Source::Cifar100,
         };
         let Some(archive) = archive(source) else { return Ok(()) };
         let folder = match &self.folder {
             Some(folder) => folder.clone(),
-            None => global.store_to_fill()?.root().join("downloads"),
+            None => project.store_to_fill()?.root().join("downloads"),
         };
         let proxy = ureq::Proxy::try_from_env();
         let options = Options { base_url: self.from.clone(), proxy, ..Options::default() };
@@ -115,12 +132,12 @@ impl Fetch {
         if cancel.load(Ordering::Relaxed) {
             return Err(crate::engine::EngineError::Interrupted.into());
         }
-        take(global, &path, ui)
+        take(project, &path, ui)
     }
 }
 
 /// Imports a folder or archive and records it.
-fn take(global: &Global, path: &std::path::Path, ui: &Ui) -> Result<(), Failure> {
+fn take(project: &Project, path: &std::path::Path, ui: &Ui) -> Result<(), Failure> {
     let started = std::time::Instant::now();
     let imported = import(path).map_err(|error| {
         advice::converter(&error).into_iter().for_each(|program| ui.answer(&program));
@@ -128,32 +145,21 @@ fn take(global: &Global, path: &std::path::Path, ui: &Ui) -> Result<(), Failure>
     })?;
     let (warns, worth) = advice::worth(&imported);
     let Imported { source, train, test, .. } = imported;
-    let store = global.store_to_fill()?;
-    let store_images = |name: &str, images: &learn::data::Images| -> Result<Output, Failure> {
-        let content = images.to_bytes().map_err(|error| Failure::new(ExitCode::Failed, error.to_string(), ""))?;
-        let object = store.put(&content)?;
-        Ok(Output { name: name.to_owned(), object, bytes: content.len() as u64, inline: None })
+    let store = project.store_to_fill()?;
+    let bytes = |images: &learn::data::Images| {
+        images.to_bytes().map_err(|error| Failure::new(ExitCode::Failed, error.to_string(), ""))
     };
-    let outputs = vec![store_images("train", &train)?, store_images("test", &test)?];
-    let record = Record {
-        parts: Imports::Data(source).parts(),
-        outputs,
-        tensors: Vec::new(),
-        provenance: brought(format!("data/{}", source.name()), started),
-    };
-    let key = record.parts.key();
-    let before = store.records(&key)?;
-    if let Some((_, same)) = before.iter().find(|(_, other)| other.same_outputs(&record)) {
-        ui.say(&format!("{} was imported already, on {}", source.name(), date(same.provenance.finished)));
-    } else if !before.is_empty() {
-        ui.warn(&format!(
+    let provenance = brought(format!("data/{}", source.name()), started);
+    let ImportedData { digest, before } = record_data(&store, source, [&bytes(&train)?, &bytes(&test)?], provenance)?;
+    match before {
+        Before::Nothing => {}
+        Before::Same(when) => ui.say(&format!("{} was imported already, on {}", source.name(), date(when))),
+        Before::Other => ui.warn(&format!(
             "{} was imported before with other bytes; from now on this import is used, and what was computed \
              from the other stays cached",
             source.name()
-        ));
+        )),
     }
-    // Recorded again, so that the newest import is the one that is used.
-    let digest = store.publish_newest(record)?;
     sign_import(&store, digest, ui)?;
     let (train, test) = (train.len(), test.len());
     ui.say(&format!("imported {}: {train} training and {test} test images", source.name()));
@@ -165,12 +171,12 @@ fn take(global: &Global, path: &std::path::Path, ui: &Ui) -> Result<(), Failure>
     Ok(())
 }
 
-impl List {
+impl ListDataCommand {
     fn run(&self, store: &Store, ui: &Ui) -> Result<(), Failure> {
         let mut rows = Vec::new();
-        let mut objects = Vec::new();
+        let mut answers = Vec::new();
         for source in [Source::Cifar10, Source::Cifar100] {
-            let record = store.record(&Imports::Data(source).parts().key())?;
+            let record = imported_data(store, source)?;
             let size = record.as_ref().map(|record| record.outputs.iter().map(|output| output.bytes).sum::<u64>());
             let known = record.as_ref().and_then(|record| {
                 let objects = record.outputs.iter().map(|output| output.object.to_string());
@@ -184,15 +190,16 @@ impl List {
                 None => format!("not here; `wdpipe data fetch {}` brings it", source.name()),
             };
             rows.push(vec![source.name().to_owned(), text]);
-            objects.push(serde_json::json!({
-                "name": source.name(), "here": record.is_some(), "bytes": size, "known": known,
-                "outputs": record.map(|r| r.outputs.iter().map(|o| (o.name.clone(), o.object.to_string().into())).collect::<serde_json::Map<_, _>>()),
-            }));
+            let outputs = record
+                .as_ref()
+                .map(|record| record.outputs.iter().map(|output| (output.name.clone(), output.object)).collect());
+            let import = ImportedAnswer { bytes: size, known, outputs };
+            answers.push(DataAnswer { name: source.name(), here: record.is_some(), import: Some(import) });
         }
         rows.push(vec![Source::Shapes10.name().to_owned(), "built in, any size".to_owned()]);
-        objects.push(serde_json::json!({ "name": Source::Shapes10.name(), "here": true }));
+        answers.push(DataAnswer { name: Source::Shapes10.name(), here: true, import: None });
         if self.json {
-            ui.answer(&serde_json::Value::from(objects).to_string());
+            ui.json(&answers);
         } else {
             columns(&rows).iter().for_each(|line| ui.answer(line));
         }

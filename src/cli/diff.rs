@@ -2,11 +2,11 @@
 
 use clap::Args;
 
-use super::closures::{Extent, Loaded, Operands};
 use super::format::{columns, count, percent, plain, short};
+use super::operands::OperandArgs;
 use super::ui::Ui;
-use super::{Failure, Global};
-use crate::differ::{Cause, CurveChange, Difference, Family, FigureChange, Moved, Side, Unequal, diff};
+use crate::differ::{Cause, CurveChange, Difference, FigureChange, LoneFamily, Moved, Side, Unequal, diff};
+use crate::project::{Extent, Failure, Loaded, Project};
 
 /// So many lines of a kind are enough for people; -v prints all.
 const LINES: usize = 8;
@@ -26,25 +26,25 @@ const NAMES: usize = 4;
     verbatim_doc_comment,
     about = "Compares two figures down to the settings: what was set differently, and what moved with it"
 )]
-pub struct Diff {
+pub struct DiffCommand {
     #[command(flatten)]
-    operands: Operands,
+    operands: OperandArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
 
-impl Diff {
+impl DiffCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// If a side cannot be loaded; without a message if they differ.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let [a, b] = self.operands.load(global, Extent::Whole)?;
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
+        let [a, b] = self.operands.load(project, Extent::Whole)?;
         let side = |side| if side == Side::A { &a } else { &b };
         let difference = diff(&a.closure, &b.closure, &|at, output| side(at).bytes(&output.object));
         if self.json {
-            ui.answer(&serde_json::to_value(&difference).unwrap_or_default().to_string());
+            ui.json(&difference);
         } else {
             let most = if ui.verbose { usize::MAX } else { LINES };
             lines(&difference, [&a, &b], most).iter().for_each(|line| ui.answer(&plain(line)));
@@ -89,7 +89,7 @@ fn lines(difference: &Difference, sides: [&Loaded; 2], most: usize) -> Vec<Strin
     section("curves that moved most", curves.collect());
     section("the same", unmoved(*same, *early_cutoff, figures));
     for (name, only, figure) in [("A", &only[0], 0), ("B", &only[1], 1)] {
-        let stages = |only: &Family| vec![only.family.clone(), count(only.stages, "stage"), only.first.clone()];
+        let stages = |only: &LoneFamily| vec![only.family.clone(), count(only.stages, "stage"), only.first.clone()];
         let curves = figures.iter().filter(|change| !change.only[figure].is_empty());
         let curves = curves.map(|change| {
             let names = &change.only[figure];

@@ -3,27 +3,34 @@
 use std::path::Path;
 
 use clap::Args;
+use serde::Serialize;
 
-use super::check::{Checked, check};
 use super::format::{columns, count};
 use super::share;
 use super::ui::Ui;
-use super::{ExitCode, Failure, Global};
-use crate::engine::{Import, Indifferent, Resolver};
-use crate::graph::Graph;
+use crate::engine::Import;
+use crate::project::{CheckedPipelines, ExitCode, Failure, Project, is_imported};
 use crate::stages::{self, Device};
 use base::work::{Policy, Source};
 use store::{Store, StoreError};
 
 /// Checks what a run needs: libtorch, devices, the store, the pipelines, the data.
 #[derive(Debug, Args)]
-pub struct Doctor {
+pub struct DoctorCommand {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
 
+/// What `doctor --json` answers.
+#[derive(Serialize)]
+struct DoctorAnswer<'a> {
+    fine: bool,
+    findings: &'a [Finding],
+}
+
 /// One thing that was looked at.
+#[derive(Serialize)]
 struct Finding {
     name: &'static str,
     /// Nothing found that a run could not do without.
@@ -31,12 +38,12 @@ struct Finding {
     text: String,
 }
 
-impl Doctor {
+impl DoctorCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// If something is missing that `make fig3` in the smoke profile needs.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let mut findings = Vec::new();
         let mut found = |name, result: Result<String, String>| {
             let fine = result.is_ok();
@@ -53,9 +60,9 @@ impl Doctor {
         if !ignored.is_empty() {
             found("variables", Ok(format!("set, and ignored so that results repeat: {}", ignored.join(", "))));
         }
-        found("pipelines", pipelines(global));
-        let store = global.store();
-        found("cache", cache(&global.cache, &store));
+        found("pipelines", pipelines(project));
+        let store = project.store();
+        found("cache", cache(&project.cache, &store));
         if let Ok(store) = &store {
             for finding in store.sharing()? {
                 let text = share::lines(std::slice::from_ref(&finding)).join(": ").replace(":   ", ": ");
@@ -63,18 +70,16 @@ impl Doctor {
             }
             for source in [Source::Cifar10, Source::Cifar100] {
                 // Data that was not imported is no fault: the smoke profile needs none.
-                let text = match Resolver::new(store, &Graph::default(), &Indifferent).imported(Import::Data(source)) {
-                    Ok(_) => "imported".to_owned(),
-                    Err(_) => format!("not here; `wdpipe data fetch {0}` or `data import` brings it", source.name()),
+                let text = match is_imported(store, Import::Data(source)) {
+                    true => "imported".to_owned(),
+                    false => format!("not here; `wdpipe data fetch {0}` or `data import` brings it", source.name()),
                 };
                 found(source.name(), Ok(text));
             }
         }
         let fine = findings.iter().all(|finding| finding.fine);
         if self.json {
-            let one = |f: &Finding| serde_json::json!({ "name": f.name, "fine": f.fine, "text": f.text });
-            let object = serde_json::json!({ "fine": fine, "findings": findings.iter().map(one).collect::<Vec<_>>() });
-            ui.answer(&object.to_string());
+            ui.json(&DoctorAnswer { fine, findings: &findings });
         } else {
             let row =
                 |f: &Finding| vec![if f.fine { "ok" } else { "!!" }.to_owned(), f.name.to_owned(), f.text.clone()];
@@ -88,10 +93,12 @@ impl Doctor {
     }
 }
 
-fn pipelines(global: &Global) -> Result<String, String> {
-    let Checked { mistakes, pipelines, .. } = check(global).map_err(|failure| failure.message)?;
+fn pipelines(project: &Project) -> Result<String, String> {
+    let CheckedPipelines { mistakes, pipelines, .. } = project.check().map_err(|failure| failure.message)?;
     match &mistakes[..] {
-        [] => Ok(format!("{} in {}, right in every profile", count(pipelines, "pipeline"), global.pipelines.display())),
+        [] => {
+            Ok(format!("{} in {}, right in every profile", count(pipelines, "pipeline"), project.pipelines.display()))
+        }
         [first, ..] => Err(format!("{first} ({}: `wdpipe check` lists them)", count(mistakes.len(), "mistake"))),
     }
 }

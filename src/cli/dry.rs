@@ -1,121 +1,76 @@
 //! `wdpipe make --dry-run`: the plan, and what each figure costs.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroUsize;
+use serde::Serialize;
 
-use super::Failure;
-use super::estimates::Estimates;
 use super::format::{bytes, columns, count, duration};
-use super::make::say_plan;
-use super::select::Selection;
-use super::status::families;
+use super::planned::say_plan;
+use super::status::family_lines;
 use super::ui::Ui;
 use crate::cost::gpus::{Gpu, REACHED};
-use crate::cost::{self, gpus};
-use crate::plan::{Plan, ToRun};
+use crate::graph::Graph;
+use crate::plan::{MissReason, ToRun};
+use crate::project::{Bill, Forecast};
 
 /// More stages than this are told family by family.
 const LINES: usize = 100;
 
-/// What some stages cost, were none of them cached.
-#[derive(Default)]
-struct Bill {
-    stages: usize,
-    to_run: usize,
-    epochs: u64,
-    flops: f64,
-    bytes: u64,
-    /// Of those that have to run.
-    seconds: f64,
-    /// Bytes of a GPU's memory that the largest of those takes.
-    memory: f64,
-}
-
 /// Prints the plan.
-///
-/// # Errors
-/// If a network has a senseless size.
-pub fn print(
-    selection: &Selection,
-    plan: &Plan,
-    estimates: &Estimates,
-    jobs: NonZeroUsize,
-    (profile, json): (&str, bool),
-    ui: &Ui,
-) -> Result<(), Failure> {
-    say_plan(plan, estimates, jobs, ui);
-    let bills = bills(selection, plan, estimates);
+pub fn print(graph: &Graph, forecast: &Forecast<'_>, profile: &str, json: bool, ui: &Ui) {
+    let Forecast { plan, jobs, .. } = forecast;
+    say_plan(plan, forecast.total(), ui);
+    let bills = forecast.bills();
     if json {
-        let stage = |run: &ToRun| {
-            serde_json::json!({
-                "stage": selection.graph.stages[run.stage].name,
-                "reason": run.reason,
-                "seconds": estimates.known.then_some(estimates.seconds[run.stage]),
-                "flops": cost::flops(&selection.graph, run.stage),
-            })
-        };
-        let bill = |(name, bill): &(String, Bill)| {
-            serde_json::json!({
-                "target": name, "stages": bill.stages, "to_run": bill.to_run, "epochs": bill.epochs,
-                "flops": bill.flops, "bytes": bill.bytes,
-                "gpu_bytes": estimates.gpu.map(|_| bill.memory as u64),
-                "seconds": estimates.known.then_some(bill.seconds / jobs.get() as f64),
-            })
-        };
-        let object = serde_json::json!({
-            "profile": profile,
-            "stages_total": plan.cached + plan.run.len(),
-            "stages_cached": plan.cached,
-            "stages_to_run": plan.run.len(),
-            "seconds": estimates.known.then_some(estimates.of_plan(plan, jobs)),
-            "measured": estimates.measured(),
-            "assumed": estimates.gpu.map(|gpu| gpu.name),
-            "targets": bills.iter().map(bill).collect::<Vec<_>>(),
-            "run": plan.run.iter().map(stage).collect::<Vec<_>>(),
+        let stage = |run| ToRunAnswer::of(run, graph, forecast);
+        ui.json(&DryRunAnswer {
+            profile,
+            stages_total: plan.cached + plan.run.len(),
+            stages_cached: plan.cached,
+            stages_to_run: plan.run.len(),
+            seconds: forecast.total(),
+            measured: forecast.is_measured(),
+            assumed: forecast.gpu().map(|gpu| gpu.name),
+            targets: &bills,
+            run: plan.run.iter().map(stage).collect(),
         });
-        ui.answer(&object.to_string());
-        return Ok(());
+        return;
     }
     if plan.run.len() > LINES {
-        let unknown = vec![0.0; estimates.seconds.len()];
-        let seconds = if estimates.known { &estimates.seconds } else { &unknown };
-        families(selection, plan, seconds).lines().iter().for_each(|line| ui.answer(line));
+        family_lines(&forecast.families()).iter().for_each(|line| ui.answer(line));
     } else {
         let row = |run: &ToRun| {
-            let needed = estimates.seconds[run.stage];
-            let cost = if needed > 0.0 && estimates.known { duration(needed) } else { String::new() };
-            vec![selection.graph.stages[run.stage].name.clone(), cost, run.reason.to_string()]
+            let cost = forecast.seconds(run.stage).filter(|seconds| *seconds > 0.0).map(duration).unwrap_or_default();
+            vec![graph.stages[run.stage].name.clone(), cost, run.reason.to_string()]
         };
         columns(&plan.run.iter().map(row).collect::<Vec<_>>()).iter().for_each(|line| ui.answer(line));
     }
     ui.answer("");
     let mut heading =
         ["target", "stages", "to run", "epochs", "FLOPs", "storage", "time to run"].map(str::to_owned).to_vec();
-    heading.extend(estimates.gpu.map(|_| "GPU memory".to_owned()));
-    let row = |(name, bill): &(String, Bill)| {
+    heading.extend(forecast.gpu().map(|_| "GPU memory".to_owned()));
+    let row = |bill: &Bill| {
         let mut row = vec![
-            name.clone(),
+            bill.target.clone(),
             bill.stages.to_string(),
             bill.to_run.to_string(),
             bill.epochs.to_string(),
             format!("{:.1e}", bill.flops),
             bytes(bill.bytes),
-            if estimates.known { duration(bill.seconds / jobs.get() as f64) } else { "?".to_owned() },
+            bill.seconds.map_or_else(|| "?".to_owned(), duration),
         ];
-        row.extend(estimates.gpu.map(|_| bytes(bill.memory as u64)));
+        row.extend(bill.gpu_bytes.map(bytes));
         row
     };
     let rows = std::iter::once(heading).chain(bills.iter().map(row)).collect::<Vec<_>>();
     columns(&rows).iter().for_each(|line| ui.answer(line));
-    if !estimates.known {
+    if forecast.unknown.is_some() {
         ui.answer("Shared stages count in every target.");
-        return Ok(());
+        return;
     }
-    if let Some(gpu) = estimates.gpu {
-        ui.answer(&assumed(gpu, bills.iter().map(|(_, bill)| bill.memory).fold(0.0, f64::max)));
-        return Ok(());
+    if let Some(gpu) = forecast.gpu() {
+        ui.answer(&assumed(gpu, bills.iter().filter_map(|bill| bill.gpu_bytes).max().unwrap_or_default()));
+        return;
     }
-    let basis = if estimates.measured() {
+    let basis = if forecast.is_measured() {
         "measured on this device"
     } else {
         "assumed, since nothing was measured here (on a processor `make` times some steps first)"
@@ -124,17 +79,45 @@ pub fn print(
         "Time is for {}, at the throughput {basis}; shared stages count in every target.",
         count(jobs.get(), "job")
     ));
-    Ok(())
+}
+
+/// What `make --dry-run --json` answers.
+#[derive(Serialize)]
+struct DryRunAnswer<'a> {
+    profile: &'a str,
+    stages_total: usize,
+    stages_cached: usize,
+    stages_to_run: usize,
+    seconds: Option<f64>,
+    measured: bool,
+    assumed: Option<&'static str>,
+    targets: &'a [Bill],
+    run: Vec<ToRunAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct ToRunAnswer<'a> {
+    stage: &'a str,
+    reason: &'a MissReason,
+    seconds: Option<f64>,
+    flops: f64,
+}
+
+impl<'a> ToRunAnswer<'a> {
+    fn of(run: &'a ToRun, graph: &'a Graph, forecast: &Forecast<'_>) -> Self {
+        let (stage, reason) = (graph.stages[run.stage].name.as_str(), &run.reason);
+        Self { stage, reason, seconds: forecast.seconds(run.stage), flops: forecast.flops(run.stage) }
+    }
 }
 
 /// What the figures for a GPU that is not here rest on.
-fn assumed(gpu: Gpu, largest: f64) -> String {
+fn assumed(gpu: Gpu, largest: u64) -> String {
     let rate = |(name, (peak, share)): (&str, (f64, f64))| {
         format!("{:.0} % of {:.0} TFLOP/s in {name}", 100.0 * share, peak / 1e12)
     };
     let rates = ["fp32", "tf32", "16 bits"].into_iter().zip(gpu.peak.into_iter().zip(REACHED)).map(rate);
-    let fit = match largest > 0.0 {
-        true => format!(", which hold {:.0} of the largest stage", (gpu.memory / largest).floor()),
+    let fit = match largest > 0 {
+        true => format!(", which hold {:.0} of the largest stage", (gpu.memory / largest as f64).floor()),
         false => String::new(),
     };
     format!(
@@ -144,34 +127,4 @@ fn assumed(gpu: Gpu, largest: f64) -> String {
         bytes(gpu.memory as u64),
         rates.collect::<Vec<_>>().join(", "),
     )
-}
-
-/// A bill for each target, and one for all together if they are several.
-fn bills(selection: &Selection, plan: &Plan, estimates: &Estimates) -> Vec<(String, Bill)> {
-    let graph = &selection.graph;
-    let to_run: BTreeSet<usize> = plan.run.iter().map(|run| run.stage).collect();
-    let mut sizes = BTreeMap::new();
-    let asked = estimates.gpu.map(|_| &to_run).into_iter().flatten();
-    let memory: BTreeMap<usize, f64> = asked.map(|&id| (id, gpus::memory(graph, id))).collect();
-    let mut bill = |targets: &[usize]| {
-        let mut bill = Bill::default();
-        for (id, _) in graph.closure(targets).iter().enumerate().filter(|(_, needed)| **needed) {
-            bill.stages += 1;
-            bill.epochs += u64::from(cost::epochs(&graph.stages[id].work));
-            bill.flops += cost::flops(graph, id);
-            bill.bytes += cost::stored_bytes(&graph.stages[id].work, &mut sizes);
-            if to_run.contains(&id) {
-                bill.to_run += 1;
-                bill.seconds += estimates.seconds[id];
-                bill.memory = bill.memory.max(memory.get(&id).copied().unwrap_or_default());
-            }
-        }
-        bill
-    };
-    let mut bills: Vec<_> =
-        selection.targets.iter().map(|&id| (graph.stages[id].name.clone(), bill(&[id]))).take(LINES).collect();
-    if selection.targets.len() > 1 {
-        bills.push(("together".to_owned(), bill(&selection.targets)));
-    }
-    bills
 }

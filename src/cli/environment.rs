@@ -1,8 +1,17 @@
-//! Who runs the program, and when.
+//! What the environment says: who runs the program, when, with which key and which credentials.
 
+use std::env;
+use std::path::PathBuf;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use crate::project::{Failure, Signer, sign};
+use base::digest::RecordDigest;
 use base::record::Provenance;
+use store::Store;
+use store::remote;
+use store::sign::{KeyName, Keyring};
+
+use super::ui::Ui;
 
 /// Seconds since 1970.
 pub fn now() -> u64 {
@@ -31,4 +40,65 @@ pub fn brought(stage: String, started: Instant) -> Provenance {
         device: "cpu".to_owned(),
         ..Provenance::default()
     }
+}
+
+/// Signs something that this user has just imported, if there is a key to do it with.
+///
+/// # Errors
+/// If the key cannot be used, or the store cannot be written.
+pub fn sign_import(store: &Store, record: RecordDigest, ui: &Ui) -> Result<(), Failure> {
+    if let Some(signer) = signer()? {
+        sign(store, [record], &signer)?;
+        ui.say(&format!("signed by `{}`", signer.name));
+    }
+    Ok(())
+}
+
+/// Loads the key that signs what this user computes; `None` if nothing is to be signed.
+///
+/// # Errors
+/// If WDPIPE_KEY names no key, or the key's file is open to others or holds something else.
+pub fn signer() -> Result<Option<Signer>, Failure> {
+    let Some(keyring) = keyring() else { return Ok(None) };
+    let Some(name) = keyring.chosen(wanted_key()?.as_ref())? else { return Ok(None) };
+    let key = keyring.load(&name)?;
+    Ok(Some(Signer { name, key }))
+}
+
+/// Finds this user's keys, as far as the environment tells where they lie.
+pub fn keyring() -> Option<Keyring> {
+    // The standard for XDG_CONFIG_HOME says that a relative path is to be ignored.
+    let config = folder("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
+    let config = config.or_else(|| folder("HOME").map(|home| home.join(".config")));
+    folder("WDPIPE_KEYS").or_else(|| config.map(|config| config.join("wdpipe/keys"))).map(Keyring::new)
+}
+
+/// Returns the name of the key that the environment asks for.
+///
+/// # Errors
+/// If it is no name.
+pub fn wanted_key() -> Result<Option<KeyName>, Failure> {
+    let Some(name) = env::var_os("WDPIPE_KEY").filter(|name| !name.is_empty()) else { return Ok(None) };
+    let name = name.to_string_lossy().parse();
+    name.map(Some).map_err(|error| Failure::usage(format!("WDPIPE_KEY: {error}"), ""))
+}
+
+/// Returns the folder where this account keeps indexes of stores that others write to, as far as the environment tells.
+pub fn private_cache() -> Option<PathBuf> {
+    // The standard for XDG_CACHE_HOME says that a relative path is to be ignored.
+    let cache = folder("XDG_CACHE_HOME").filter(|path| path.is_absolute());
+    cache.or_else(|| folder("HOME").map(|home| home.join(".cache"))).map(|cache| cache.join("wdpipe"))
+}
+
+/// Collects the variables that hold credentials and addresses of remotes.
+pub fn of_remotes() -> remote::Environment {
+    let variables = env::vars_os();
+    remote::Environment::new(
+        variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+    )
+}
+
+/// Returns the folder that a variable names, if it names one.
+pub fn folder(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

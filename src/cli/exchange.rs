@@ -4,37 +4,29 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::advice::quoted;
-use super::environment::brought;
+use super::arguments::VariantArgs;
+use super::environment::{brought, sign_import};
 use super::format::{bytes, count};
-use super::select::{Selection, Variant, select};
-use super::signing::sign_import;
 use super::ui::{Ui, not_for_eyes};
-use super::{ExitCode, Failure, Global};
-use crate::engine::{EngineError, Import as Imported, Resolver};
-use crate::graph::{Graph, Stage, StageId};
-use crate::plan::Knowledge;
-use crate::stages::{Device, StageError, Worker};
-use base::record::{Output, Record};
-use base::work::{EmaEval, Model, Work};
+use crate::project::{ExitCode, Failure, ImportedWeights, Project, evaluation_of, quoted, record_weights};
+use base::work::Work;
 use files::Named;
 use learn::LearnError;
 use learn::exchange::{self, Float64};
 use learn::layout::layout;
-use learn::weights::Weights;
-use store::{OBJECT_LIMIT, Store};
+use store::OBJECT_LIMIT;
 
 /// Writes a stage's weights to a file for PyTorch and others.
 ///
 /// Names and shapes are those of a PyTorch state dict; `load_state_dict(safetensors.torch.load_file(FILE))` takes it.
 #[derive(Debug, Args)]
-pub struct Export {
+pub struct ExportWeightsCommand {
     /// A stage with weights, such as 'fig3/trunk[lr=0.1,seed=0]@5' or 'fig3/probe[after=17,lr=0.1,seed=0]'; or one of kind
     /// ema_eval, such as 'fig3/ema[lr=0.1,seed=0]@5', for the averaged network with its batch-norm statistics.
     #[arg(value_name = "STAGE")]
     stage: String,
     #[command(flatten)]
-    variant: Variant,
+    variant: VariantArgs,
     /// The file's format.
     #[arg(long, value_enum, default_value_t = Format::Safetensors, value_name = "FORMAT")]
     format: Format,
@@ -51,7 +43,7 @@ pub struct Export {
 
 /// Takes weights from a safetensors file into the store, for pipelines to start from.
 #[derive(Debug, Args)]
-pub struct Import {
+pub struct ImportWeightsCommand {
     /// The file, as `wdpipe export` or PyTorch writes it.
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -88,13 +80,13 @@ fn unreadable(error: LearnError) -> Failure {
     Failure::new(ExitCode::Failed, error.to_string(), "")
 }
 
-impl Export {
+impl ExportWeightsCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// If there is no such stage, it has no such weights or was not run yet, or the file cannot be written.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let selection = select(global, &self.variant, std::slice::from_ref(&self.stage))?;
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
+        let selection = project.select(&self.variant.to_variant(), std::slice::from_ref(&self.stage))?;
         let graph = &selection.graph;
         let [id] = selection.targets[..] else {
             let message = format!("`{}` names {}", self.stage, count(selection.targets.len(), "stage"));
@@ -102,13 +94,13 @@ impl Export {
             return Err(Failure::usage(message, format!("name one of them; the first is '{first}'")));
         };
         let stage = &graph.stages[id];
-        let store = global.store()?;
-        let (model, weights) = if let Work::EmaEval(work) = &stage.work
-            && ["weights", "ema"].contains(&self.output.as_str())
-        {
-            (work.model, averaged(&selection, &store, id, work, ui)?)
-        } else {
-            (self.network(stage)?, self.recorded(&selection, &store, id)?)
+        let store = project.store()?;
+        let (model, weights) = match &stage.work {
+            Work::EmaEval(work) if ["weights", "ema"].contains(&self.output.as_str()) => {
+                let estimating = || ui.say("estimating batch-norm statistics from the training images");
+                (work.model, selection.averaged_weights(id, work, &store, &estimating)?)
+            }
+            _ => selection.recorded_weights(id, &self.output, &store)?,
         };
         let layout = layout(model).map_err(unreadable)?;
         if weights.iter().count() < layout.entries.len() {
@@ -151,79 +143,18 @@ impl Export {
     }
 }
 
-impl Export {
-    /// The network that a stage has such weights of.
-    fn network(&self, stage: &Stage) -> Result<Model, Failure> {
-        let outputs = stage.work.outputs();
-        let is_theirs = ["weights", "ema", "momentum"].contains(&self.output.as_str());
-        let has_it = is_theirs && outputs.contains(&self.output.as_str());
-        stage.work.network().filter(|_| has_it).ok_or_else(|| {
-            let message = format!("`{}` has no weights `{}`", stage.name, self.output);
-            let hint = "stages of kind init, weights, train and probe have `weights`, some that train also `ema` or \
-                        `momentum`; one of kind ema_eval stands for the averaged network; \
-                        `wdpipe show STAGE --output NAME` shows any other output";
-            Failure::usage(message, hint)
-        })
-    }
-
-    /// The weights that a stage's record names.
-    fn recorded(&self, selection: &Selection, store: &Store, id: StageId) -> Result<Weights, Failure> {
-        let graph = &selection.graph;
-        let stage = &graph.stages[id];
-        let knowledge = Resolver::new(store, graph, &selection.preference).all(&graph.closure(&[id]))?;
-        let Knowledge::Known { outline, .. } = &knowledge[id] else { return Err(not_run(&stage.name)) };
-        let Some(output) = outline.output(&self.output) else {
-            return Err(Failure::usage(format!("`{}` has no output `{}`", stage.name, self.output), ""));
-        };
-        let layout = layout(self.network(stage)?).map_err(unreadable)?;
-        let whole = self.output == "weights";
-        let expected = layout.entries.iter().filter(|entry| whole || entry.is_parameter());
-        Weights::from_bytes(&store.output(output)?, expected).map_err(unreadable)
-    }
-}
-
-fn not_run(stage: &str) -> Failure {
-    let message = format!("`{stage}` was not run yet with these settings");
-    Failure::new(ExitCode::Missing, message, format!("`wdpipe make {}` makes it", quoted(stage)))
-}
-
-/// The averaged network that a stage evaluates, with batch-norm statistics estimated as it does. They are computed again,
-/// since the stage records numbers only.
-fn averaged(selection: &Selection, store: &Store, id: StageId, work: &EmaEval, ui: &Ui) -> Result<Weights, Failure> {
-    let graph = &selection.graph;
-    let name = &graph.stages[id].name;
-    let resolver = Resolver::new(store, graph, &selection.preference);
-    let knowledge = resolver.all(&graph.closure(&[id]))?;
-    let Some(inputs) = resolver.inputs(id, &knowledge)? else { return Err(not_run(name)) };
-    let objects = resolver.parts(id, &inputs)?.inputs;
-    let read = |role: &str| {
-        let output = inputs.get(role).ok_or_else(|| StageError::NoInput(role.to_owned()))?;
-        Ok(store.output(output)?)
-    };
-    ui.say("estimating batch-norm statistics from the training images");
-    let weights = Worker::new(Device::Auto, graph.policy, 0).averaged(work, &objects, &read);
-    weights.map_err(|source| EngineError::Stage { stage: name.clone(), source: Box::new(source) }.into())
-}
-
-/// The stage that evaluates the average of a stage of training, if there is one.
-fn evaluation_of(graph: &Graph, training: StageId) -> Option<&str> {
-    let reads = |stage: &&Stage| stage.inputs.iter().any(|input| input.stage == training && input.output == "ema");
-    let evaluations = graph.stages.iter().filter(|stage| matches!(stage.work, Work::EmaEval(_)));
-    evaluations.filter(|stage| reads(stage)).map(|stage| stage.name.as_str()).next()
-}
-
 /// A stage's name as that of a file.
 fn file_name(stage: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "=.@-".contains(c) { c } else { '-' };
     format!("{}.safetensors", stage.replace(']', "").chars().map(plain).collect::<String>())
 }
 
-impl Import {
+impl ImportWeightsCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// If the file cannot be read, or its tensors are of no network of this program.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let stem = || self.file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let name = self.name.clone().unwrap_or_else(stem);
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
@@ -246,19 +177,13 @@ impl Import {
             );
         }
         let content = weights.to_bytes().map_err(unreadable)?;
-        let store = global.store_to_fill()?;
-        let object = store.put(&content)?;
-        let record = Record {
-            parts: Imported::Weights(&name).parts(),
-            outputs: vec![Output { name: "weights".to_owned(), object, bytes: content.len() as u64, inline: None }],
-            tensors: weights.digests().map(|(name, digest)| (name.to_owned(), digest)).collect(),
-            provenance: brought(format!("weights/{name}"), started),
-        };
-        let before = store.records(&record.parts.key())?;
-        if before.first().is_some_and(|(_, newest)| !newest.same_outputs(&record)) {
+        let store = project.store_to_fill()?;
+        let provenance = brought(format!("weights/{name}"), started);
+        let ImportedWeights { object, digest, replaced } =
+            record_weights(&store, &name, &weights, &content, provenance)?;
+        if replaced {
             ui.warn(&format!("other weights were called `{name}` before; from now on these are"));
         }
-        let digest = store.publish_newest(record)?;
         sign_import(&store, digest, ui)?;
         ui.say(&format!("imported {} as `{}`; a pipeline starts from them with", object.short(), name));
         ui.answer(&format!(

@@ -1,30 +1,28 @@
 //! `wdpipe explain`: what a stage's key is made of, and why it would run or not.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use clap::Args;
+use serde::Serialize;
 
+use super::arguments::VariantArgs;
 use super::format::{bytes, columns, date, duration, plain};
-use super::parameters::{Parameter, parameters};
 use super::parse::whole;
-use super::select::{Variant, pipeline_of, select};
+use super::share::store_or_none;
 use super::ui::Ui;
-use super::{Failure, Global};
-use crate::engine::{EngineError, Resolver};
-use crate::graph::Graph;
-use crate::plan::{Bytes, Knowledge, MissReason, plan};
-use base::record::{KeyParts, Record};
-use base::value::Map;
+use crate::plan::{Bytes, Knowledge, MissReason};
+use crate::project::{Explained, Failure, Project};
+use base::digest::{ObjectDigest, StageKey};
+use base::record::{Output, Provenance, Record};
 
 /// Says what a stage computes, from what, and why it would run or not.
 #[derive(Debug, Args)]
-pub struct Explain {
+pub struct ExplainCommand {
     /// A stage, such as 'fig3/trunk[lr=0.1,seed=0]@5', or several (fig3/trunk[lr=0.1]).
     #[arg(value_name = "STAGE")]
     stage: String,
     #[command(flatten)]
-    variant: Variant,
+    variant: VariantArgs,
     /// Explain this many stages at most.
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = whole(0..=usize::MAX))]
     limit: usize,
@@ -33,64 +31,31 @@ pub struct Explain {
     json: bool,
 }
 
-impl Explain {
+impl ExplainCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// If there is no such stage, or the store cannot be read.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let selection = select(global, &self.variant, std::slice::from_ref(&self.stage))?;
-        let graph = &selection.graph;
-        let found = &selection.targets;
-        let store = global.store_or_none(ui)?;
-        let resolver = Resolver::new(&store, graph, &selection.preference);
-        let knowledge = resolver.all(&graph.closure(found))?;
-        let plan = plan(graph, found, &knowledge);
-        let mut explained = Vec::new();
-        let mut pipelines = BTreeMap::new();
-        for &id in found.iter().take(self.limit) {
-            let parts = match resolver.inputs(id, &knowledge)? {
-                Some(inputs) => Some(resolver.parts(id, &inputs)?),
-                None => None,
-            };
-            let reason = plan.run.iter().find(|run| run.stage == id).map(|run| &run.reason);
-            let record = match &knowledge[id] {
-                Knowledge::Known { key, outline, .. } => store.recorded(key, &outline.digest)?,
-                _ => None,
-            };
-            let name = &graph.stages[id].name;
-            let pipeline = match pipelines.entry(name.split('/').next().unwrap_or_default().to_owned()) {
-                Entry::Occupied(read) => read.into_mut(),
-                Entry::Vacant(new) => new.insert(pipeline_of(global, &self.variant, name)?),
-            };
-            let told = pipeline.as_ref().map(|pipeline| pipeline.told(name)).unwrap_or_default();
-            let work = graph.stages[id].work.parameters();
-            let work = work.map_err(|error| EngineError::Parameters(name.clone(), error))?;
-            let listed = parameters(&work, &told);
-            if self.json {
-                explained.push(json(graph, id, record.as_ref(), parts.as_ref(), (&work, &listed), reason));
-            } else {
-                text(graph, id, (&knowledge[id], record.as_ref()), (parts.as_ref(), &listed), reason, ui);
-            }
-        }
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
+        let variant = self.variant.to_variant();
+        let selection = project.select(&variant, std::slice::from_ref(&self.stage))?;
+        let store = store_or_none(project, ui)?;
+        let all = project.explain(&variant, &selection, &store, self.limit)?;
         if self.json {
-            ui.answer(&serde_json::Value::from(explained).to_string());
-        } else if found.len() > self.limit {
-            ui.say(&format!("… and {} more; --limit N explains more of them", found.len() - self.limit));
+            ui.json(&all.iter().map(ExplainAnswer::of).collect::<Vec<_>>());
+            return Ok(());
+        }
+        all.iter().for_each(|explained| text(explained, ui));
+        let left = selection.targets.len().saturating_sub(self.limit);
+        if left > 0 {
+            ui.say(&format!("… and {left} more; --limit N explains more of them"));
         }
         Ok(())
     }
 }
 
-fn text(
-    graph: &Graph,
-    id: usize,
-    (knowledge, record): (&Knowledge, Option<&Record>),
-    (parts, parameters): (Option<&KeyParts>, &[Parameter]),
-    reason: Option<&MissReason>,
-    ui: &Ui,
-) {
-    let stage = &graph.stages[id];
+fn text(explained: &Explained<'_>, ui: &Ui) {
+    let Explained { graph, stage, knowledge, record, key, parameters, reason, .. } = explained;
     ui.answer(&stage.name);
     let state = match (reason, knowledge) {
         (Some(reason), _) => format!("would run: {reason}"),
@@ -100,8 +65,8 @@ fn text(
     let mut rows = vec![vec!["  state".to_owned(), state]];
     let mut row = |name: &str, value: String| rows.push(vec![format!("  {name}"), value]);
     row("kind", format!("{}, version {}", stage.work.kind(), stage.work.version()));
-    if let Some(parts) = parts {
-        row("key", parts.key().to_string());
+    if let Some((key, _)) = key {
+        row("key", key.to_string());
     }
     columns(&rows).iter().for_each(|line| ui.answer(line));
     let short = |value: &str| match value.char_indices().nth(100) {
@@ -113,7 +78,7 @@ fn text(
     columns(&told).iter().for_each(|line| ui.answer(line));
     let mut rows = Vec::new();
     let mut row = |name: &str, value: String| rows.push(vec![format!("  {name}"), value]);
-    if let Some(parts) = parts {
+    if let Some((_, parts)) = key {
         for (role, object) in parts.inputs.iter().take(8) {
             let from = stage.inputs.iter().find(|input| input.role == *role);
             let from = from.map(|input| format!(" from {}", graph.stages[input.stage].name)).unwrap_or_default();
@@ -160,31 +125,45 @@ pub fn computed(record: &Record) -> String {
     )
 }
 
-fn json(
-    graph: &Graph,
-    id: usize,
-    record: Option<&Record>,
-    parts: Option<&KeyParts>,
-    (work, parameters): (&Map, &[Parameter]),
-    reason: Option<&MissReason>,
-) -> serde_json::Value {
-    let outputs = record.map(|record| {
-        let output = |output: &base::record::Output| {
-            (output.name.clone(), serde_json::json!({ "blake3": output.object, "bytes": output.bytes }))
-        };
-        record.outputs.iter().map(output).collect::<serde_json::Map<_, _>>()
-    });
-    serde_json::json!({
-        "stage": graph.stages[id].name,
-        "kind": graph.stages[id].work.kind(),
-        "version": graph.stages[id].work.version(),
-        "would_run": reason.is_some(),
-        "reason": reason,
-        "key": parts.map(|parts| parts.key().to_string()),
-        "parameters": work.iter().map(|(k, v)| (k.clone(), v.to_string().into())).collect::<serde_json::Map<_, _>>(),
-        "origins": parameters.iter().map(|p| (p.name.clone(), p.origin.clone().into())).collect::<serde_json::Map<_, _>>(),
-        "inputs": parts.map(|parts| &parts.inputs),
-        "outputs": outputs,
-        "provenance": record.map(|record| &record.provenance),
-    })
+/// A stage, as `explain --json` answers it.
+#[derive(Serialize)]
+struct ExplainAnswer<'a> {
+    stage: &'a str,
+    kind: &'static str,
+    version: u32,
+    would_run: bool,
+    reason: &'a Option<MissReason>,
+    key: Option<StageKey>,
+    parameters: BTreeMap<&'a str, String>,
+    origins: BTreeMap<&'a str, &'a str>,
+    inputs: Option<&'a BTreeMap<String, ObjectDigest>>,
+    outputs: Option<BTreeMap<&'a str, OutputAnswer<'a>>>,
+    provenance: Option<&'a Provenance>,
+}
+
+#[derive(Serialize)]
+struct OutputAnswer<'a> {
+    blake3: &'a ObjectDigest,
+    bytes: u64,
+}
+
+impl<'a> ExplainAnswer<'a> {
+    fn of(explained: &'a Explained<'_>) -> Self {
+        let Explained { stage, record, key, work, parameters, reason, .. } = explained;
+        let output =
+            |output: &'a Output| (output.name.as_str(), OutputAnswer { blake3: &output.object, bytes: output.bytes });
+        Self {
+            stage: &stage.name,
+            kind: stage.work.kind(),
+            version: stage.work.version(),
+            would_run: reason.is_some(),
+            reason,
+            key: key.as_ref().map(|(key, _)| *key),
+            parameters: work.iter().map(|(name, value)| (name.as_str(), value.to_string())).collect(),
+            origins: parameters.iter().map(|p| (p.name.as_str(), p.origin.as_str())).collect(),
+            inputs: key.as_ref().map(|(_, parts)| &parts.inputs),
+            outputs: record.as_ref().map(|record| record.outputs.iter().map(output).collect()),
+            provenance: record.as_ref().map(|record| &record.provenance),
+        }
+    }
 }

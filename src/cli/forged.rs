@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::{ExitCode, run};
+use super::run;
+use crate::project::ExitCode;
 use base::record::Record;
 
 /// Bytes of the caches for each core that oneDNN is told of.

@@ -1,5 +1,7 @@
 //! Numbers as people read them.
 
+pub use crate::project::{count, short};
+
 /// A duration: `0.4 s`, `12 s`, `3 min 20 s`, `5 h 10 min`, `4 d 3 h`.
 pub fn duration(seconds: f64) -> String {
     if seconds < 10.0 {
@@ -28,17 +30,6 @@ pub fn bytes(count: u64) -> String {
         unit = larger;
     }
     if unit == "B" { format!("{count} B") } else { format!("{value:.1} {unit}") }
-}
-
-/// A count and a noun: `1 stage`, `2 stages`.
-pub fn count(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}
-
-/// A number in four significant digits.
-pub fn short(value: f64) -> String {
-    let rounded: f64 = format!("{value:.3e}").parse().unwrap_or(value);
-    if rounded == 0.0 || (1e-3..1e6).contains(&rounded.abs()) { format!("{rounded}") } else { format!("{rounded:e}") }
 }
 
 /// A share in percent: `22 %`, `3.1 %`, `2e-5 %`.

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 
+use super::arguments::VariantArgs;
 use super::format::columns;
-use super::select::{Selection, Variant, select};
-use super::status::family;
 use super::ui::Ui;
-use super::{Failure, Global};
+use crate::graph::{Input, Stage};
+use crate::project::{Failure, Project, Selection, family};
 
 /// Shows the stages behind a target and what each reads.
 #[derive(Debug, Args)]
@@ -18,7 +19,7 @@ pub struct GraphCommand {
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
     #[command(flatten)]
-    variant: Variant,
+    variant: VariantArgs,
     /// text: one line for stages that differ in sweep values only; dot: for Graphviz; json: every stage.
     #[arg(long, value_enum, default_value_t = Form::Text)]
     format: Form,
@@ -36,26 +37,22 @@ impl GraphCommand {
     ///
     /// # Errors
     /// If a pipeline or target is wrong.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let selection = select(global, &self.variant, &self.targets)?;
-        ui.answer(
-            match self.format {
-                Form::Text => text(&selection),
-                Form::Dot => dot(&selection),
-                Form::Json => json(&selection),
-            }
-            .trim_end(),
-        );
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
+        let selection = project.select(&self.variant.to_variant(), &self.targets)?;
+        match self.format {
+            Form::Text => ui.answer(&text(&selection)),
+            Form::Dot => ui.answer(&dot(&selection)),
+            Form::Json => ui.json(&answers(&selection)),
+        }
         Ok(())
     }
 }
 
 /// Stages of one name: kind, how many, and the names that they read from.
 fn families(selection: &Selection) -> Vec<(String, &'static str, usize, BTreeSet<String>)> {
-    let closure = selection.graph.closure(&selection.targets);
     let mut index: BTreeMap<String, usize> = BTreeMap::new();
     let mut families: Vec<(String, &'static str, usize, BTreeSet<String>)> = Vec::new();
-    for (stage, _) in selection.graph.stages.iter().zip(&closure).filter(|(_, needed)| **needed) {
+    for stage in selection.stages() {
         let name = family(&stage.name).to_owned();
         let at = *index.entry(name.clone()).or_insert_with(|| {
             families.push((name.clone(), stage.work.kind(), 0, BTreeSet::new()));
@@ -88,17 +85,31 @@ fn dot(selection: &Selection) -> String {
     text
 }
 
-fn json(selection: &Selection) -> String {
-    let closure = selection.graph.closure(&selection.targets);
-    let stages = selection.graph.stages.iter().zip(&closure).filter(|(_, needed)| **needed).map(|(stage, _)| {
-        let input = |input: &crate::graph::Input| {
-            serde_json::json!({ "role": input.role, "stage": selection.graph.stages[input.stage].name, "output": input.output })
-        };
-        serde_json::json!({
-            "name": stage.name,
-            "kind": stage.work.kind(),
-            "inputs": stage.inputs.iter().map(input).collect::<Vec<_>>(),
-        })
-    });
-    serde_json::Value::from(stages.collect::<Vec<_>>()).to_string()
+/// A stage, as `graph --format json` answers it.
+#[derive(Serialize)]
+struct StageAnswer<'a> {
+    name: &'a str,
+    kind: &'static str,
+    inputs: Vec<InputAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct InputAnswer<'a> {
+    role: &'a str,
+    stage: &'a str,
+    output: &'static str,
+}
+
+fn answers<'a>(selection: &'a Selection) -> Vec<StageAnswer<'a>> {
+    let input = |input: &'a Input| InputAnswer {
+        role: &input.role,
+        stage: &selection.graph.stages[input.stage].name,
+        output: input.output,
+    };
+    let stage = |stage: &'a Stage| StageAnswer {
+        name: &stage.name,
+        kind: stage.work.kind(),
+        inputs: stage.inputs.iter().map(input).collect(),
+    };
+    selection.stages().map(stage).collect()
 }

@@ -3,15 +3,13 @@
 use std::collections::BTreeSet;
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
-use super::environment::who;
+use super::arguments::VariantArgs;
+use super::environment::{keyring, signer, wanted_key, who};
 use super::format::{columns, count, shown};
-use super::select::{Variant, select};
-use super::signing::{keyring, sign, signing_key, trusted_name, wanted};
 use super::ui::Ui;
-use super::{ExitCode, Failure, Global};
-use crate::engine::Resolver;
-use crate::plan::Knowledge;
+use crate::project::{ExitCode, Failure, Project, Signable, sign, trusted_name};
 use store::sign::{KeyName, PublicKey, Trust};
 
 /// Keys that sign results: your own, and those that the project trusts.
@@ -19,17 +17,17 @@ use store::sign::{KeyName, PublicKey, Trust};
 /// With a key of your own, `make` signs what it computes. Of several, WDPIPE_KEY=NAME chooses one, else the one called
 /// `default` signs. They lie in $WDPIPE_KEYS, or in wdpipe/keys in $XDG_CONFIG_HOME or ~/.config.
 #[derive(Debug, Subcommand)]
-pub enum Keys {
-    Generate(Generate),
-    List(List),
-    Trust(TrustKey),
-    Revoke(Revoke),
-    Sign(Sign),
+pub enum KeysCommand {
+    Generate(GenerateKeyCommand),
+    List(ListKeysCommand),
+    Trust(TrustKeyCommand),
+    Revoke(RevokeKeyCommand),
+    Sign(SignCommand),
 }
 
 /// Makes a key of your own; never replaces one.
 #[derive(Debug, Args)]
-pub struct Generate {
+pub struct GenerateKeyCommand {
     /// What you call it.
     #[arg(default_value = "default", value_name = "NAME")]
     name: KeyName,
@@ -37,7 +35,7 @@ pub struct Generate {
 
 /// Shows your own keys and those that the project trusts.
 #[derive(Debug, Args)]
-pub struct List {
+pub struct ListKeysCommand {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -48,7 +46,7 @@ pub struct List {
 /// Whoever has its secret part can then vouch for any result. Have the public part from its owner, not from who sends
 /// the results.
 #[derive(Debug, Args)]
-pub struct TrustKey {
+pub struct TrustKeyCommand {
     /// What the project calls it.
     #[arg(value_name = "NAME")]
     name: KeyName,
@@ -61,7 +59,7 @@ pub struct TrustKey {
 ///
 /// None of its signatures counts then, old ones neither: when a signature was made, only its maker knows.
 #[derive(Debug, Args)]
-pub struct Revoke {
+pub struct RevokeKeyCommand {
     /// What the project calls it.
     #[arg(value_name = "NAME")]
     name: KeyName,
@@ -75,55 +73,86 @@ pub struct Revoke {
 /// Only what this account computed or imported in this cache counts as yours; the cache's index remembers that. What came
 /// from a remote or an archive belongs to others, whatever its record says. So does everything if the index was deleted.
 #[derive(Debug, Args)]
-pub struct Sign {
+pub struct SignCommand {
     /// Figures, panels or stages, or all: signed is all that is behind them.
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<String>,
     #[command(flatten)]
-    variant: Variant,
+    variant: VariantArgs,
     /// Sign what others computed too: you vouch for it.
     #[arg(long)]
     all: bool,
 }
 
-impl Keys {
+/// What `keys list --json` answers.
+#[derive(Serialize)]
+struct KeysAnswer<'a> {
+    own: Vec<OwnKeyAnswer<'a>>,
+    trust: TrustAnswer<'a>,
+}
+
+#[derive(Serialize)]
+struct OwnKeyAnswer<'a> {
+    name: &'a str,
+    public: &'a PublicKey,
+    path: String,
+    signs: bool,
+}
+
+#[derive(Serialize)]
+struct TrustAnswer<'a> {
+    file: String,
+    #[serde(rename = "use")]
+    using: &'static str,
+    import: &'static str,
+    keys: Vec<TrustedKeyAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct TrustedKeyAnswer<'a> {
+    name: &'a str,
+    public: &'a PublicKey,
+    revoked: Option<&'a str>,
+}
+
+impl KeysCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// If a key or file cannot be read or written, or what was asked for makes no sense.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         match self {
             Self::Generate(command) => command.run(ui),
-            Self::List(command) => command.run(global, ui),
-            Self::Trust(TrustKey { name, public }) => {
-                let (file, shown) = (&global.trust, global.trust.display());
+            Self::List(command) => command.run(project, ui),
+            Self::Trust(TrustKeyCommand { name, public }) => {
+                let (file, shown) = (&project.trust, project.trust.display());
                 match Trust::add(file, name, public)? {
                     true => ui.say(&format!("{shown} trusts `{name}`; its signatures count from now on")),
                     false => ui.say(&format!("{shown} trusts `{name}` already")),
                 }
                 Ok(())
             }
-            Self::Revoke(Revoke { name, reason }) => {
-                let (file, shown) = (&global.trust, global.trust.display());
+            Self::Revoke(RevokeKeyCommand { name, reason }) => {
+                let (file, shown) = (&project.trust, project.trust.display());
                 match Trust::revoke(file, name, reason)? {
                     true => ui.say(&format!("{shown} trusts `{name}` no more; none of its signatures counts")),
                     false => ui.say(&format!("`{name}` is revoked in {shown} already")),
                 }
                 Ok(())
             }
-            Self::Sign(command) => command.run(global, ui),
+            Self::Sign(command) => command.run(project, ui),
         }
     }
 }
 
-impl Generate {
+impl GenerateKeyCommand {
     fn run(&self, ui: &Ui) -> Result<(), Failure> {
         let Some(keyring) = keyring() else {
             let message = "it is not known where your keys are to lie: HOME is not set";
             return Err(Failure::new(ExitCode::Missing, message, "name a folder with WDPIPE_KEYS=DIR"));
         };
         let public = keyring.generate(&self.name)?;
-        let name = trusted_name(&self.name);
+        let name = trusted_name(&self.name, &who());
         ui.answer(&public.to_string());
         ui.say(&format!("the secret part lies in {}: keep it to yourself", keyring.path(&self.name).display()));
         ui.say(&format!("others, and your own project, trust it with\n  `wdpipe keys trust {name} {public}`"));
@@ -131,13 +160,13 @@ impl Generate {
     }
 }
 
-impl List {
-    fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let (keyring, trust) = (keyring(), Trust::load(&global.trust)?);
+impl ListKeysCommand {
+    fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
+        let (keyring, trust) = (keyring(), Trust::load(&project.trust)?);
         let mut own = Vec::new();
         let mut signs = None;
         if let Some(keyring) = &keyring {
-            signs = keyring.chosen(wanted()?.as_ref())?;
+            signs = keyring.chosen(wanted_key()?.as_ref())?;
             for name in keyring.names()? {
                 let public = keyring.load(&name)?.public();
                 own.push((public, keyring.path(&name), signs.as_ref() == Some(&name), name));
@@ -145,20 +174,24 @@ impl List {
         }
         let policy = trust.policy;
         if self.json {
-            let own = own.iter().map(|(public, path, signs, name)| {
-                serde_json::json!({ "name": name.as_str(), "public": public, "path": shown(path), "signs": signs })
+            let own = own.iter().map(|(public, path, signs, name)| OwnKeyAnswer {
+                name: name.as_str(),
+                public,
+                path: shown(path),
+                signs: *signs,
             });
-            let keys = trust.keys().iter().map(
-                |key| serde_json::json!({ "name": key.name.as_str(), "public": key.public, "revoked": key.revoked }),
-            );
-            let object = serde_json::json!({
-                "own": own.collect::<Vec<_>>(),
-                "trust": {
-                    "file": shown(&global.trust), "use": policy.using.name(), "import": policy.import.name(),
-                    "keys": keys.collect::<Vec<_>>(),
-                },
+            let keys = trust.keys().iter().map(|key| TrustedKeyAnswer {
+                name: key.name.as_str(),
+                public: &key.public,
+                revoked: key.revoked.as_deref(),
             });
-            ui.answer(&object.to_string());
+            let trust = TrustAnswer {
+                file: shown(&project.trust),
+                using: policy.using.name(),
+                import: policy.import.name(),
+                keys: keys.collect(),
+            };
+            ui.json(&KeysAnswer { own: own.collect(), trust });
             return Ok(());
         }
         match &keyring {
@@ -172,7 +205,7 @@ impl List {
         if !own.is_empty() && signs.is_none() {
             ui.answer("  none of them signs: say which with WDPIPE_KEY=NAME");
         }
-        let (file, using, import) = (global.trust.display(), policy.using.name(), policy.import.name());
+        let (file, using, import) = (project.trust.display(), policy.using.name(), policy.import.name());
         ui.answer(&format!("{} in {file} (use: {using}, import: {import})", count(trust.keys().len(), "key")));
         let rows = trust.keys().iter().map(|key| {
             let standing = key.revoked.as_ref().map_or("trusted".to_owned(), |reason| format!("revoked: {reason}"));
@@ -183,53 +216,23 @@ impl List {
     }
 }
 
-impl Sign {
-    fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let selection = select(global, &self.variant, &self.targets)?;
-        let Some((name, secret)) = signing_key()? else {
+impl SignCommand {
+    fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
+        let selection = project.select(&self.variant.to_variant(), &self.targets)?;
+        let Some(signer) = signer()? else {
             let hint = "`wdpipe keys generate` makes one; of several, WDPIPE_KEY=NAME chooses";
             return Err(Failure::new(ExitCode::Missing, "there is no key to sign with", hint));
         };
-        let store = global.store()?;
-        // The policy refuses what is unsigned, which is just what is to be signed.
-        let preference = selection.preference.lenient();
-        let resolver = Resolver::new(&store, &selection.graph, &preference);
-        let needed = selection.graph.closure(&selection.targets);
-        let knowledge = resolver.outlook(&needed)?;
-        let (public, me) = (secret.public(), who());
-        let [mut signed, mut own, mut others] = [const { BTreeSet::new() }; 3];
-        let mut claimed = 0;
-        for (id, stage) in selection.graph.stages.iter().enumerate().filter(|(id, _)| needed[*id]) {
-            let mut all_used = Vec::new();
-            if let Knowledge::Known { key, outline, .. } = &knowledge[id] {
-                all_used.push((*key, outline.digest));
-            }
-            // Also an import that nothing was made from yet: a policy may want it signed first.
-            if let Some(import) = stage.work.import() {
-                all_used.extend(resolver.imported(import).ok().map(|brought| (import.parts().key(), brought.digest)));
-            }
-            for (key, used) in all_used {
-                for (digest, record) in store.records(&key)? {
-                    let says_so = record.provenance.who == me;
-                    let mine = says_so && store.is_made_here(&key, &digest)?;
-                    if store.signers(&digest)?.contains(&public) {
-                        signed.insert(digest);
-                    } else if mine {
-                        own.insert(digest);
-                    } else if digest == used {
-                        // Another outcome of somebody else's, which is not used, is not for this user to vouch for.
-                        claimed += usize::from(others.insert(digest) && says_so);
-                    }
-                }
-            }
-        }
+        let store = project.store()?;
+        let (name, me) = (&signer.name, who());
+        let Signable { signed, own, others, claimed } = selection.signable(&store, &signer.key.public(), &me)?;
         let left = if self.all { 0 } else { others.len() };
         let chosen: BTreeSet<_> = if self.all { own.union(&others).copied().collect() } else { own };
         if chosen.is_empty() {
             ui.say(&format!("nothing to sign; {} signed already with `{name}`", count(signed.len(), "record")));
         } else {
             let total = chosen.len();
-            sign(&store, chosen, &secret)?;
+            sign(&store, chosen, &signer)?;
             ui.say(&format!("signed {} with `{name}`; {} signed already", count(total, "record"), signed.len()));
         }
         if self.all && !others.is_empty() {

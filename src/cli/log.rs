@@ -7,7 +7,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::Failure;
+use crate::project::Failure;
 
 /// The names of our crates begin like this; `-vv` does not show the events of other libraries.
 const OURS: &str = "wdpipe";

@@ -6,42 +6,41 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use clap::Args;
+use serde::Serialize;
 
-use super::admit::Accepting;
-use super::advice::all_quoted;
+use super::arguments::{AcceptArgs, VariantArgs};
 use super::dry;
-use super::environment::{now, who};
-use super::estimates::{Estimates, estimates, pace};
-use super::export::{Exported, export, notices};
+use super::environment::{now, of_remotes, signer, who};
 use super::format::{count, date, duration, shown};
-use super::lock;
-use super::narrow::{self, Limits};
+use super::narrow;
 use super::parse;
-use super::progress::Progress;
-use super::remote::Through;
+use super::planned::say_plan;
+use super::progress::ProgressView;
+use super::remote::Moving;
 use super::report;
-use super::select::{Selection, Variant, select};
-use super::share;
+use super::share::{self, store_or_none};
 use super::signals::cancel_on_interrupt;
-use super::signing::{self, sign};
 use super::ui::Ui;
-use super::{ExitCode, Failure, Global};
 use crate::cost::gpus::Gpu;
-use crate::engine::{self, EngineError, Environment, Event, Preference, Request};
-use crate::plan::{Knowledge, Plan};
+use crate::engine::{self, EngineError, Environment};
+use crate::project::{
+    ChosenRemote, Departure, Exported, Failure, Limits, Making, Notice, Project, Selection, Through, Variant, Workers,
+    all_quoted, obstacle,
+};
 use crate::stages::Device;
+use base::digest::ObjectDigest;
 use store::Store;
 
 /// Makes figures: computes what is not known yet, and draws.
 ///
 /// A target is a figure (fig3), a panel of it (fig3c), a stage or several (fig3/trunk[lr=0.1]), or all.
 #[derive(Debug, Args)]
-pub struct Make {
+pub struct MakeCommand {
     /// What to make.
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<String>,
     #[command(flatten)]
-    variant: Variant,
+    variant: VariantArgs,
     /// What the figure's files are called [default: as the figure; FIGURE@HASH8 if --set or --ci makes it another].
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -58,7 +57,7 @@ pub struct Make {
     #[arg(long, value_name = "REMOTE", num_args = 0..=1, require_equals = true)]
     remote: Option<Option<String>>,
     #[command(flatten)]
-    accepting: Accepting,
+    accepting: AcceptArgs,
     /// Only say what would run, why, and what it should cost.
     #[arg(long, short = 'n')]
     dry_run: bool,
@@ -71,11 +70,39 @@ pub struct Make {
     json: bool,
     /// Add seeds, to 3, 5, 8, 12, 18, …, until the 95 % confidence interval of every point's mean is at most so wide, in the
     /// unit of the axis. The looks at these numbers share the 5 %. Each interval holds by itself, for runs that do not diverge.
-    #[arg(long, value_name = "WIDTH", value_parser = narrow::width)]
+    #[arg(long, value_name = "WIDTH", value_parser = parse::width)]
     ci: Option<f64>,
     /// With --ci: stop adding seeds before this time is spent, such as 90s, 20min or 2h.
-    #[arg(long, value_name = "TIME", requires = "ci", value_parser = narrow::time)]
+    #[arg(long, value_name = "TIME", requires = "ci", value_parser = parse::time)]
     budget: Option<f64>,
+}
+
+/// What `make --json` answers.
+#[derive(Serialize)]
+struct MakeAnswer<'a> {
+    target: String,
+    profile: &'a str,
+    device: String,
+    stages_total: usize,
+    stages_cached: usize,
+    stages_run: usize,
+    seconds: f64,
+    outputs: Vec<WrittenAnswer<'a>>,
+    diverged: Vec<&'a str>,
+    notices: &'a [String],
+    errors: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct WrittenAnswer<'a> {
+    path: String,
+    blake3: &'a ObjectDigest,
+}
+
+impl<'a> WrittenAnswer<'a> {
+    fn of(file: &'a Exported) -> Self {
+        Self { path: shown(&file.path), blake3: &file.digest }
+    }
 }
 
 /// What one run of `make` came to.
@@ -84,100 +111,68 @@ pub struct Once {
     pub selection: Selection,
     /// Counts, records and errors.
     pub summary: engine::Summary,
-    /// Jobs at a time.
-    pub jobs: NonZeroUsize,
-    /// The device, as chosen and as it should come to.
-    pub devices: (Device, Device),
+    /// Where it was made.
+    pub workers: Workers,
 }
 
-impl Make {
+impl MakeCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// Whatever keeps a target from being made.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let started = Instant::now();
         let cancel = cancel_on_interrupt();
+        let variant = self.variant.to_variant();
         // First, so that a mistake in it or the wrong folder leaves no store behind.
-        let first = self.selected(global, &self.variant, ui)?;
-        let store = if self.dry_run { global.store_or_none(ui)? } else { global.store_to_fill()? };
+        let (selection, workers) = self.selected(project, &variant, ui)?;
+        let store = if self.dry_run { store_or_none(project, ui)? } else { project.store_to_fill()? };
         share::warn(&store, ui)?;
-        let through = match &self.remote {
-            Some(remote) => Some(Through::open(global, remote.as_deref(), &self.accepting, Arc::clone(&cancel), ui)?),
-            None => None,
+        let moving = self.remote.as_ref().map(|_| Moving::new("fetched", Arc::clone(&cancel), ui));
+        let through = match (&self.remote, &moving) {
+            (Some(remote), Some(moving)) => {
+                let chosen = ChosenRemote::find(project, remote.as_deref(), of_remotes())?;
+                Some(Through::open(project, chosen, &self.accepting.accept, moving)?)
+            }
+            _ => None,
         };
         if self.dry_run {
-            let mut estimates = match self.assume {
-                Some(gpu) => Estimates::by_data_sheet(&first.0, gpu),
-                None => estimates(&first.0, &store, &first.2.1)?,
-            };
-            if let (chosen @ Device::Cuda(_), false, None) = (&first.2.0, estimates.measured(), self.assume)
-                && let Err(why) = crate::stages::describe(chosen, first.0.graph.policy)
-            {
-                estimates.known = false;
-                ui.warn(&format!("{why}; how long the stages take there is not known"));
-            }
-            let plan = match &through {
-                Some(through) => {
-                    let (plan, records) = through.planned(&first.0, &store)?;
-                    ui.say(&format!("would fetch {}, if they may be used here", count(records, "record")));
-                    plan
-                }
-                None => planned(&first.0, &store)?,
-            };
-            if !plan.run.is_empty()
-                && let Some(Failure { message, hint, .. }) =
-                    signing::obstacle(&first.0, signing::signing_key()?.as_ref())
-            {
-                ui.warn(&format!("{message}: {hint}"));
-            }
-            let printed = dry::print(&first.0, &plan, &estimates, first.1, (&self.variant.profile, self.json), ui);
-            // As at the end of finish.
-            std::mem::forget((first, plan));
-            return printed;
+            return self.dry_run(selection, &workers, &store, through.as_ref(), ui);
         }
-        if let Some(through) = through {
-            let records = through.records(&first.0, &store)?;
-            let objects = through.bytes(&first.0, &store)?;
+        if let (Some(through), Some(moving)) = (through, &moving) {
+            let records = through.records(&selection, &store)?;
+            let objects = through.bytes(&selection, &store)?;
             if let Some(Failure { message, hint, .. }) = through.trouble(&all_quoted(&self.targets)) {
                 ui.warn(&format!("{message}; what is needed of it is computed here. {hint}"));
             }
             if records + objects > 0 {
                 let (records, objects) = (count(records, "record"), count(objects, "object"));
-                ui.say(&format!("fetched {records} and {objects} ({})", through.moved().0));
+                ui.say(&format!("fetched {records} and {objects} ({})", moving.so_far()));
             }
         }
-        let mut once = self.once(first, &store, &cancel, ui)?;
+        drop(moving);
+        let mut once = self.once(selection, workers, &store, &cancel, ui)?;
         if let Some(width) = self.ci {
             let limits = Limits { width, budget: self.budget, started };
             while once.summary.errors.is_empty() && !cancel.load(Ordering::Relaxed) {
-                let Some(variant) =
-                    narrow::more_seeds(&once, &store, global, &self.variant, &self.targets, &limits, ui)?
-                else {
-                    break;
-                };
-                once = self.once(self.selected(global, &variant, ui)?, &store, &cancel, ui)?;
+                let next = narrow::more_seeds(&once, project, &store, (&variant, &self.targets), &limits, ui)?;
+                let Some(variant) = next else { break };
+                let (selection, workers) = self.selected(project, &variant, ui)?;
+                once = self.once(selection, workers, &store, &cancel, ui)?;
             }
         }
-        self.finish(once, &store, global, (started, cancel.load(Ordering::Relaxed)), ui)
+        self.finish(once, &store, project, (started, cancel.load(Ordering::Relaxed)), ui)
     }
 
     /// Reads the pipelines and says what is about to be made.
-    fn selected(
-        &self,
-        global: &Global,
-        variant: &Variant,
-        ui: &Ui,
-    ) -> Result<(Selection, NonZeroUsize, (Device, Device)), Failure> {
-        let mut selection = select(global, variant, &self.targets)?;
+    fn selected(&self, project: &Project, variant: &Variant, ui: &Ui) -> Result<(Selection, Workers), Failure> {
+        let mut selection = project.select(variant, &self.targets)?;
         if let Some(name) = &self.name {
-            selection.call(name, global)?;
+            selection.call(name, project)?;
         }
-        let policy = selection.graph.policy;
         let device = if self.assume.is_some() { &Device::Cuda(0) } else { &self.device };
-        let chosen = device.under(policy).map_err(|error| Failure::usage(error, "say --device cpu"))?;
-        let device = chosen.guess();
-        let jobs = self.jobs.unwrap_or_else(|| default_jobs(&device));
+        let workers = Workers::choose(device, selection.graph.policy, self.jobs);
+        let workers = workers.map_err(|error| Failure::usage(error, "say --device cpu"))?;
         let about = match &selection.about[..] {
             [about] if !about.is_empty() => format!(" ({about})"),
             _ => String::new(),
@@ -186,73 +181,84 @@ impl Make {
         ui.say(&format!(
             "{targets}: profile {}{about}, device {}, {}",
             variant.profile,
-            self.assume.map_or_else(|| device.to_string(), |gpu| format!("{} (assumed)", gpu.name)),
-            if self.grows(&device) && self.assume.is_none() {
+            self.assume.map_or_else(|| workers.likely.to_string(), |gpu| format!("{} (assumed)", gpu.name)),
+            if workers.grow && self.assume.is_none() {
                 "as many jobs as make it faster".to_owned()
             } else {
-                count(jobs.get(), "job")
+                count(workers.jobs.get(), "job")
             }
         ));
-        Ok((selection, jobs, (chosen, device)))
+        Ok((selection, workers))
     }
 
-    /// Whether it is found out while stages run how many may share the device.
-    fn grows(&self, device: &Device) -> bool {
-        self.jobs.is_none() && matches!(device, Device::Cuda(_))
+    /// Says what would run, and what it should cost.
+    fn dry_run(
+        &self,
+        selection: Selection,
+        workers: &Workers,
+        store: &Store,
+        through: Option<&Through<'_>>,
+        ui: &Ui,
+    ) -> Result<(), Failure> {
+        let plan = match through {
+            Some(through) => {
+                let (plan, records) = through.planned(&selection, store)?;
+                ui.say(&format!("would fetch {}, if they may be used here", count(records, "record")));
+                plan
+            }
+            None => selection.plan(store)?,
+        };
+        let forecast = selection.forecast(plan, store, workers, self.assume)?;
+        if let Some(why) = &forecast.unknown {
+            ui.warn(&format!("{why}; how long the stages take there is not known"));
+        }
+        if !forecast.plan.run.is_empty()
+            && let Some(Failure { message, hint, .. }) = obstacle(&selection, signer()?.as_ref(), &who())
+        {
+            ui.warn(&format!("{message}: {hint}"));
+        }
+        dry::print(&selection.graph, &forecast, &self.variant.profile, self.json, ui);
+        // As at the end of finish.
+        std::mem::forget(forecast);
+        std::mem::forget(selection);
+        Ok(())
     }
 
     /// Computes what is not known yet.
     fn once(
         &self,
-        (selection, jobs, devices): (Selection, NonZeroUsize, (Device, Device)),
+        selection: Selection,
+        workers: Workers,
         store: &Store,
         cancel: &AtomicBool,
         ui: &Ui,
     ) -> Result<Once, Failure> {
-        let (chosen, device) = &devices;
-        // A key that cannot be used is said before anything runs.
-        let signing = signing::signing_key()?;
-        match (&signing, signing::obstacle(&selection, signing.as_ref())) {
-            (_, Some(obstacle)) if !planned(&selection, store)?.run.is_empty() => return Err(obstacle),
-            (Some(signing), None) if selection.preference.is_strict() => signing::catch_up(store, signing, ui)?,
-            _ => {}
-        }
-        let mut estimates = estimates(&selection, store, device)?;
-        if let Device::Cuda(_) = chosen {
-            // Said before anything runs, not by the first stage that trains.
-            crate::stages::describe(chosen, selection.graph.policy)
-                .map_err(|error| Failure::new(ExitCode::Missing, error, ""))?;
-        }
+        let signer = signer()?;
         let environment = Environment { who: who(), now };
-        let request = Request {
-            graph: &selection.graph,
-            targets: &selection.targets,
+        let making = Making {
             store,
-            preference: &selection.preference,
-            device: chosen,
-            jobs: if self.grows(device) { SHARE_GPUS } else { jobs },
-            grow: self.grows(device),
+            workers: &workers,
+            signer: signer.as_ref(),
             keep_going: self.keep_going,
             environment: &environment,
             cancel,
         };
-        let mut progress = Progress::new(&selection.graph, *ui);
-        let summary = engine::make(&request, &mut |event| {
-            if let Event::Planned(plan) = &event {
-                let policy = selection.graph.policy;
-                let measure = |steps: &_, chains| pace(chosen, policy, steps, chains);
-                estimates.calibrate(&selection.graph, plan, jobs, measure);
-                say_plan(plan, &estimates, jobs, ui);
-                progress.begin(&plan.run.iter().map(|run| run.stage).collect::<Vec<_>>(), &estimates.seconds);
+        let name = signer.as_ref().map(|signer| signer.name.to_string()).unwrap_or_default();
+        let mut view = ProgressView::new(&selection.graph, *ui);
+        let summary = selection.make(&making, &mut |notice| match notice {
+            Notice::CaughtUp(records) => {
+                let records = count(records, "record");
+                ui.say(&format!("{records} that you computed here before had no signature; signed by `{name}`"));
             }
-            progress.show(&event);
+            Notice::Planned { plan, seconds, total } => {
+                say_plan(plan, Some(total), ui);
+                view.begin(&plan.run.iter().map(|run| run.stage).collect::<Vec<_>>(), seconds);
+            }
+            Notice::Event(event) => view.show(event),
+            Notice::Ended => view.end(),
+            Notice::Signed(records) => ui.say(&format!("{} signed by `{name}`", count(records, "record"))),
         })?;
-        progress.end();
-        if let (Some((name, key)), false) = (&signing, summary.published.is_empty()) {
-            sign(store, summary.published.iter().copied(), key)?;
-            ui.say(&format!("{} signed by `{name}`", count(summary.published.len(), "record")));
-        }
-        Ok(Once { selection, summary, jobs, devices })
+        Ok(Once { selection, summary, workers })
     }
 
     /// Writes the figures and says what was done.
@@ -260,52 +266,43 @@ impl Make {
         &self,
         once: Once,
         store: &Store,
-        global: &Global,
+        project: &Project,
         (started, interrupted): (Instant, bool),
         ui: &Ui,
     ) -> Result<(), Failure> {
-        let Once { selection, summary, devices, .. } = once;
-        let diverged = diverged(&selection, &summary.knowledge);
+        let Once { selection, summary, workers } = once;
+        let diverged = selection.diverged(&summary.knowledge);
         for (stage, place) in &diverged {
             ui.warn(&format!("{stage} diverged ({place}); this is recorded and drawn as a result"));
         }
         say_several(&selection, &summary, store, ui)?;
-        let exported = export(&selection, &summary.knowledge, store)?;
+        let exported = selection.export(&summary.knowledge, store)?;
         for Exported { path, changed, .. } in &exported {
             ui.say(&format!("{} {}", if *changed { "wrote" } else { "unchanged" }, path.display()));
         }
-        let notices = notices(&selection, &summary.knowledge, store)?;
+        let notices = selection.notices(&summary.knowledge, store)?;
         notices.iter().for_each(|notice| ui.warn(notice));
-        lock::left(&selection, &summary.knowledge, store, ui);
-        if !summary.published.is_empty() && store.has_catalogue()? {
-            let needed = selection.graph.closure(&selection.targets);
-            let known = engine::known(&selection.graph, &summary.knowledge, &needed, store)?;
-            store.list(&known.iter().map(|member| (member.key, member.digest)).collect::<Vec<_>>(), &[])?;
-        }
+        say_departures(&selection, &summary, store, ui);
+        selection.catalogue(&summary, store)?;
         if self.targets.iter().any(|target| target == "all") && summary.errors.is_empty() && !interrupted {
-            report::write(&selection, true, store, global, ui)?;
+            report::tell(&selection.write_page(true, store, project)?, ui);
         }
         let seconds = started.elapsed().as_secs_f64();
         ui.say(&format!("{} run, {} cached, {}", count(summary.computed, "stage"), summary.cached, duration(seconds)));
         if self.json {
-            let outputs: Vec<_> = exported
-                .iter()
-                .map(|file| serde_json::json!({ "path": shown(&file.path), "blake3": file.digest.to_string() }))
-                .collect();
-            let object = serde_json::json!({
-                "target": self.targets.join(" "),
-                "profile": self.variant.profile,
-                "device": devices.1.to_string(),
-                "stages_total": summary.total,
-                "stages_cached": summary.cached,
-                "stages_run": summary.computed,
-                "seconds": seconds,
-                "outputs": outputs,
-                "diverged": diverged.iter().map(|(stage, _)| stage).collect::<Vec<_>>(),
-                "notices": notices,
-                "errors": summary.errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ui.json(&MakeAnswer {
+                target: self.targets.join(" "),
+                profile: &self.variant.profile,
+                device: workers.likely.to_string(),
+                stages_total: summary.total,
+                stages_cached: summary.cached,
+                stages_run: summary.computed,
+                seconds,
+                outputs: exported.iter().map(WrittenAnswer::of).collect(),
+                diverged: diverged.iter().map(|(stage, _)| stage.as_str()).collect(),
+                notices: &notices,
+                errors: summary.errors.iter().map(ToString::to_string).collect(),
             });
-            ui.answer(&object.to_string());
         }
         let first = summary.errors.into_iter().next();
         // The program ends: taking a large graph apart first would be a tenth of what it does.
@@ -323,74 +320,29 @@ impl Make {
 /// # Errors
 /// If a record cannot be read.
 fn say_several(selection: &Selection, summary: &engine::Summary, store: &Store, ui: &Ui) -> Result<(), Failure> {
-    let stages = selection.graph.stages.iter().zip(&summary.knowledge);
-    let several: Vec<_> = stages
-        .filter_map(|(stage, known)| match known {
-            Knowledge::Known { key, outline, .. } if summary.several.contains(key) => Some((stage, key, outline)),
-            _ => None,
-        })
-        .collect();
-    if let [(stage, key, outline), ..] = &several[..]
-        && let Some(record) = store.recorded(key, &outline.digest)?
-    {
+    if let Some((several, first, record)) = selection.several(summary, store)? {
         let made = &record.provenance;
         ui.warn(&format!(
-            "{} came out differently in different runs, first {}; used is that by {} of {} (what a lock holds comes \
+            "{} came out differently in different runs, first {first}; used is that by {} of {} (what a lock holds comes \
              first, then what a trusted key signed, then what is oldest). `wdpipe bisect {}` lists them",
-            count(several.len(), "stage"),
-            stage.name,
+            count(several, "stage"),
             made.who,
             date(made.finished),
-            key.short()
+            record.parts.key().short()
         ));
     }
     Ok(())
 }
 
-/// The stages behind the targets whose training left the finite numbers, and where.
-fn diverged(selection: &Selection, knowledge: &[Knowledge]) -> Vec<(String, String)> {
-    let needed = selection.graph.closure(&selection.targets);
-    let stages = selection.graph.stages.iter().zip(knowledge).zip(needed).filter(|(_, needed)| *needed);
-    stages.filter_map(|((stage, known), _)| Some((stage.name.clone(), engine::divergence(known)?))).collect()
-}
-
-/// What would have to run now.
-///
-/// # Errors
-/// If the store cannot be read.
-pub fn planned(selection: &Selection, store: &Store) -> Result<Plan, Failure> {
-    let resolver = engine::Resolver::new(store, &selection.graph, &selection.preference);
-    let knowledge = resolver.outlook(&selection.graph.closure(&selection.targets))?;
-    Ok(crate::plan::plan(&selection.graph, &selection.targets, &knowledge))
-}
-
-pub fn say_plan(plan: &Plan, estimates: &Estimates, jobs: NonZeroUsize, ui: &Ui) {
-    let total = plan.cached + plan.run.len();
-    let cost = if plan.run.is_empty() || !estimates.known {
-        String::new()
-    } else {
-        format!(", about {} of computing", duration(estimates.of_plan(plan, jobs)))
-    };
-    ui.say(&format!("{}: {} cached, {} to run{cost}", count(total, "stage"), plan.cached, plan.run.len()));
-    warn_of_damage(plan, ui);
-}
-
-/// Says that something was damaged where nothing comes of it.
-pub fn warn_of_damage(plan: &Plan, ui: &Ui) {
-    if plan.damaged > 0 {
-        let outputs = count(plan.damaged, "output");
-        ui.warn(&format!("{outputs} found damaged and moved aside; nothing needs it, so it is not computed again"));
+/// Says where figures that were made are not what their locks hold.
+fn say_departures(selection: &Selection, summary: &engine::Summary, store: &Store, ui: &Ui) {
+    for departure in selection.departures(&summary.knowledge, store) {
+        match departure {
+            Ok(Departure { figure, path, how }) => ui.say(&format!(
+                "{figure} is not what {} holds: {how}; `wdpipe lock {figure}` locks what is here now",
+                path.display()
+            )),
+            Err(error) => ui.warn(&error.to_string()),
+        }
     }
 }
-
-/// Small networks run best side by side, one to a core. How many share a GPU is found out while they run: what a plan should
-/// take is told for one.
-fn default_jobs(device: &Device) -> NonZeroUsize {
-    match device {
-        Device::Cuda(_) => NonZeroUsize::MIN,
-        _ => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-    }
-}
-
-/// So many stages at most share the GPUs, unless `--jobs` says otherwise.
-const SHARE_GPUS: NonZeroUsize = NonZeroUsize::new(8).unwrap();

@@ -1,56 +1,46 @@
 //! The command line: arguments in, one command's function, an exit code out.
 
-mod admit;
 mod advice;
 mod archive;
+mod arguments;
 mod audit;
 mod bench;
 mod bisect;
 mod cache;
 mod check;
-mod closures;
 mod compare;
 mod data;
 mod diff;
 mod doctor;
 mod dry;
 mod environment;
-mod estimates;
 mod exchange;
 mod explain;
-mod export;
-mod failure;
-mod folder;
 #[cfg(test)]
 #[cfg(all(feature = "torch", target_arch = "x86_64"))]
 mod forged;
 mod format;
 mod graph;
-mod judged;
 mod keys;
 mod lock;
 mod log;
 mod make;
 mod narrow;
 mod new;
-mod parameters;
+mod operands;
 mod parse;
-mod prefer;
+mod planned;
 mod progress;
-mod published;
 mod remote;
 mod report;
-mod select;
 mod selftest;
 mod share;
 mod show;
 mod signals;
-mod signing;
 mod statistics;
 mod status;
 mod stress;
 mod ui;
-mod variant;
 mod verify;
 mod whois;
 
@@ -60,15 +50,24 @@ use std::path::PathBuf;
 use clap::builder::Resettable;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::project::{ExitCode, NamedPlaces, Project};
 use advice::InForce;
-pub use failure::{ExitCode, Failure};
 use ui::Ui;
+
+/// The program's exit codes, for `--help`.
+const CODES: &str = "Exit codes:
+  0  all is well
+  1  a stage or check failed; what was compared differs
+  2  the command line, a pipeline or a --set is wrong
+  3  something is missing: a data set, libtorch, a device, the evidence for a check
+  4  the cache or another folder cannot be read or written, or is damaged
+  130  interrupted; what was finished is kept";
 
 /// Regenerates the figures of "Why Do We Need Weight Decay for Overparameterized Deep Networks?" by real
 /// training. Every stage's outputs are cached by what they were computed from: only what is new or
 /// changed runs.
 #[derive(Debug, Parser)]
-#[command(name = "wdpipe", version, max_term_width = 100, after_help = failure::CODES)]
+#[command(name = "wdpipe", version, max_term_width = 100, after_help = CODES)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -78,57 +77,23 @@ struct Cli {
 
 /// What every command knows.
 #[derive(Debug, Clone, Args)]
-pub struct Global {
-    /// The store: objects, records and their index.
-    #[arg(
-        long,
-        global = true,
-        env = "WDPIPE_CACHE",
-        default_value = "cache",
-        value_name = "DIR",
-        help_heading = "Folders"
-    )]
-    cache: PathBuf,
-    /// Where figures are written, in a folder for each profile.
-    #[arg(
-        long,
-        global = true,
-        env = "WDPIPE_REPORTS",
-        default_value = "reports",
-        value_name = "DIR",
-        help_heading = "Folders"
-    )]
-    reports: PathBuf,
-    /// The pipelines, a TOML file for each figure.
-    #[arg(
-        long,
-        global = true,
-        env = "WDPIPE_PIPELINES",
-        default_value = "pipelines",
-        value_name = "DIR",
-        help_heading = "Folders"
-    )]
-    pipelines: PathBuf,
-    /// The keys that the project trusts, and what they are asked for; without the file nobody is trusted.
-    #[arg(
-        long,
-        global = true,
-        env = "WDPIPE_TRUST",
-        default_value = "trust.toml",
-        value_name = "FILE",
-        help_heading = "Folders"
-    )]
-    trust: PathBuf,
-    /// Where results are shared: the project's remotes, without secrets.
-    #[arg(
-        long,
-        global = true,
-        env = "WDPIPE_REMOTES",
-        default_value = "remotes.toml",
-        value_name = "FILE",
-        help_heading = "Folders"
-    )]
-    remotes: PathBuf,
+struct Global {
+    /// The store: objects, records and their index [default: cache in the project's folder].
+    #[arg(long, global = true, env = "WDPIPE_CACHE", value_name = "DIR", help_heading = "Folders")]
+    cache: Option<PathBuf>,
+    /// Where figures are written, in a folder for each profile [default: reports in the project's folder].
+    #[arg(long, global = true, env = "WDPIPE_REPORTS", value_name = "DIR", help_heading = "Folders")]
+    reports: Option<PathBuf>,
+    /// The pipelines, a TOML file for each figure [default: pipelines here, or in the nearest project above].
+    #[arg(long, global = true, env = "WDPIPE_PIPELINES", value_name = "DIR", help_heading = "Folders")]
+    pipelines: Option<PathBuf>,
+    /// The keys that the project trusts, and what they are asked for; without the file nobody is trusted [default: trust.toml
+    /// in the project's folder].
+    #[arg(long, global = true, env = "WDPIPE_TRUST", value_name = "FILE", help_heading = "Folders")]
+    trust: Option<PathBuf>,
+    /// Where results are shared: the project's remotes, without secrets [default: remotes.toml in the project's folder].
+    #[arg(long, global = true, env = "WDPIPE_REMOTES", value_name = "FILE", help_heading = "Folders")]
+    remotes: Option<PathBuf>,
     /// Say nothing but errors and what was asked for.
     #[arg(short, long, global = true)]
     quiet: bool,
@@ -139,37 +104,52 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Make(make::Make),
-    Status(status::Status),
-    Explain(explain::Explain),
-    Compare(compare::Compare),
-    Diff(diff::Diff),
-    Bisect(bisect::Bisect),
-    Report(report::Report),
+    Make(make::MakeCommand),
+    Status(status::StatusCommand),
+    Explain(explain::ExplainCommand),
+    Compare(compare::CompareCommand),
+    Diff(diff::DiffCommand),
+    Bisect(bisect::BisectCommand),
+    Report(report::ReportCommand),
     Lock(lock::LockCommand),
-    Verify(verify::Verify),
-    Audit(audit::Audit),
-    Whois(whois::Whois),
-    New(new::New),
-    Check(check::Check),
+    Verify(verify::VerifyCommand),
+    Audit(audit::AuditCommand),
+    Whois(whois::WhoisCommand),
+    New(new::NewCommand),
+    Check(check::CheckCommand),
     Graph(graph::GraphCommand),
-    Show(show::Show),
-    Export(exchange::Export),
-    Import(exchange::Import),
-    Push(remote::Push),
-    Pull(remote::Pull),
+    Show(show::ShowCommand),
+    Export(exchange::ExportWeightsCommand),
+    Import(exchange::ImportWeightsCommand),
+    Push(remote::PushCommand),
+    Pull(remote::PullCommand),
     #[command(subcommand)]
-    Remote(remote::Remote),
+    Remote(remote::RemoteCommand),
     #[command(subcommand)]
-    Cache(cache::Cache),
+    Cache(cache::CacheCommand),
     #[command(subcommand)]
-    Keys(keys::Keys),
+    Keys(keys::KeysCommand),
     #[command(subcommand)]
-    Data(data::Data),
+    Data(data::DataCommand),
     #[command(subcommand)]
-    Selftest(selftest::Selftest),
-    Bench(bench::Bench),
-    Doctor(doctor::Doctor),
+    Selftest(selftest::SelftestCommand),
+    Bench(bench::BenchCommand),
+    Doctor(doctor::DoctorCommand),
+}
+
+impl Global {
+    /// Finds the project that the user stands in.
+    fn project(&self) -> Project {
+        let named = NamedPlaces {
+            cache: self.cache.clone(),
+            reports: self.reports.clone(),
+            pipelines: self.pipelines.clone(),
+            trust: self.trust.clone(),
+            remotes: self.remotes.clone(),
+        };
+        let (here, home) = (std::env::current_dir().ok(), environment::folder("HOME"));
+        Project::find(named, here.as_deref(), home.as_deref(), environment::private_cache())
+    }
 }
 
 /// Runs the program with its arguments (the first is its name), and ends it with its exit code.
@@ -195,33 +175,34 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         ui.failure(&failure);
         return failure.code;
     }
+    let project = &cli.global.project();
     let result = match &cli.command {
-        Command::Make(command) => command.run(&cli.global, &ui),
-        Command::Status(command) => command.run(&cli.global, &ui),
-        Command::Explain(command) => command.run(&cli.global, &ui),
-        Command::New(command) => command.run(&cli.global, &ui),
-        Command::Report(command) => command.run(&cli.global, &ui),
-        Command::Lock(command) => command.run(&cli.global, &ui),
-        Command::Verify(command) => command.run(&cli.global, &ui),
-        Command::Audit(command) => command.run(&cli.global, &ui),
-        Command::Whois(command) => command.run(&cli.global, &ui),
-        Command::Compare(command) => command.run(&cli.global, &ui),
-        Command::Diff(command) => command.run(&cli.global, &ui),
-        Command::Bisect(command) => command.run(&cli.global, &ui),
-        Command::Check(command) => command.run(&cli.global, &ui),
-        Command::Graph(command) => command.run(&cli.global, &ui),
-        Command::Show(command) => command.run(&cli.global, &ui),
-        Command::Export(command) => command.run(&cli.global, &ui),
-        Command::Import(command) => command.run(&cli.global, &ui),
-        Command::Push(command) => command.run(&cli.global, &ui),
-        Command::Pull(command) => command.run(&cli.global, &ui),
-        Command::Remote(command) => command.run(&cli.global, &ui),
-        Command::Cache(command) => command.run(&cli.global, &ui),
-        Command::Keys(command) => command.run(&cli.global, &ui),
-        Command::Data(command) => command.run(&cli.global, &ui),
+        Command::Make(command) => command.run(project, &ui),
+        Command::Status(command) => command.run(project, &ui),
+        Command::Explain(command) => command.run(project, &ui),
+        Command::New(command) => command.run(project, &ui),
+        Command::Report(command) => command.run(project, &ui),
+        Command::Lock(command) => command.run(project, &ui),
+        Command::Verify(command) => command.run(project, &ui),
+        Command::Audit(command) => command.run(project, &ui),
+        Command::Whois(command) => command.run(project, &ui),
+        Command::Compare(command) => command.run(project, &ui),
+        Command::Diff(command) => command.run(project, &ui),
+        Command::Bisect(command) => command.run(project, &ui),
+        Command::Check(command) => command.run(project, &ui),
+        Command::Graph(command) => command.run(project, &ui),
+        Command::Show(command) => command.run(project, &ui),
+        Command::Export(command) => command.run(project, &ui),
+        Command::Import(command) => command.run(project, &ui),
+        Command::Push(command) => command.run(project, &ui),
+        Command::Pull(command) => command.run(project, &ui),
+        Command::Remote(command) => command.run(project, &ui),
+        Command::Cache(command) => command.run(project, &ui),
+        Command::Keys(command) => command.run(project, &ui),
+        Command::Data(command) => command.run(project, &ui),
         Command::Selftest(command) => command.run(&ui),
-        Command::Bench(command) => command.run(&cli.global, &ui),
-        Command::Doctor(command) => command.run(&cli.global, &ui),
+        Command::Bench(command) => command.run(project, &ui),
+        Command::Doctor(command) => command.run(project, &ui),
     };
     // What went wrong first decides how the program ends.
     let failures = [result, ui.finish()].into_iter().filter_map(Result::err);

@@ -2,9 +2,8 @@
 
 use clap::Args;
 
-use super::folder::Folder;
 use super::ui::Ui;
-use super::{ExitCode, Failure, Global};
+use crate::project::{ExitCode, Failure, Folder, Project};
 use crate::spec::{Contents, RESERVED};
 
 /// The text, in which NAME stands for the pipeline's name.
@@ -12,18 +11,18 @@ const TEXT: &str = include_str!("new.toml");
 
 /// Writes a commented pipeline to start from: pipelines/NAME.toml.
 #[derive(Debug, Args)]
-pub struct New {
+pub struct NewCommand {
     /// The figure's name: lower-case letters, digits, - and _.
     #[arg(value_name = "NAME")]
     name: String,
 }
 
-impl New {
+impl NewCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// If the name is none, there is such a pipeline already, or it cannot be written.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let name = &self.name;
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
         if !name.starts_with(|c: char| c.is_ascii_lowercase())
@@ -33,7 +32,7 @@ impl New {
             let message = format!("`{name}` is no name for a figure");
             return Err(Failure::usage(message, "take a lower-case letter, then those, digits, - and _"));
         }
-        let path = global.pipelines.join(format!("{name}.toml"));
+        let path = project.pipelines.join(format!("{name}.toml"));
         let storage = |error: files::FsError| Failure::new(ExitCode::Storage, error.to_string(), "");
         if files::identity(&path).map_err(storage)?.is_some() {
             let message = format!("{} is there already", path.display());
@@ -42,11 +41,11 @@ impl New {
         let text = TEXT.replace("NAME", name);
         let drawn = Contents::of(name, "", &text).map_err(|complaint| vec![complaint])?.drawn;
         // In a folder without pipelines no name is taken.
-        let taken = Folder::read(&global.pipelines).ok().and_then(|folder| folder.owner_of_any(drawn.keys()));
+        let taken = Folder::read(&project.pipelines).ok().and_then(|folder| folder.owner_of_any(drawn.keys()));
         if let Some((taken, path)) = taken {
             return Err(Failure::usage(format!("`{taken}` is drawn by {path}"), "choose another name"));
         }
-        files::create_folder(&global.pipelines).map_err(storage)?;
+        files::create_folder(&project.pipelines).map_err(storage)?;
         files::replace(&path, text.as_bytes()).map_err(storage)?;
         ui.say(&format!("wrote {}; make it with", path.display()));
         ui.command(&format!("wdpipe make {name}"));

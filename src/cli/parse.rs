@@ -1,4 +1,4 @@
-//! Numbers on the command line, refused in the program's own words.
+//! Numbers, widths and times on the command line, refused in the program's own words.
 
 use std::fmt::Display;
 use std::num::NonZeroUsize;
@@ -29,6 +29,36 @@ pub fn jobs(text: &str) -> Result<NonZeroUsize, String> {
     number.ok_or_else(|| "a whole number of at least 1 is needed; without --jobs every core is used".to_owned())
 }
 
+/// Reads a width.
+///
+/// # Errors
+/// If it is no number above 0.
+pub fn width(text: &str) -> Result<f64, String> {
+    let width = text.parse::<f64>().ok().filter(|width| *width > 0.0 && width.is_finite());
+    width.ok_or_else(|| "a number above 0 is wanted, such as 0.2".to_owned())
+}
+
+/// Reads a time in seconds: `90s`, `20min`, `2h`, or a bare number of seconds.
+///
+/// # Errors
+/// If it is none.
+pub fn time(text: &str) -> Result<f64, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let factor = match unit {
+        "" | "s" => 1.0,
+        "min" | "m" => 60.0,
+        "h" => 3600.0,
+        "d" => 86_400.0,
+        _ => f64::NAN,
+    };
+    let seconds = number.trim().parse::<f64>().unwrap_or(f64::NAN) * factor;
+    if seconds >= 0.0 && seconds.is_finite() {
+        Ok(seconds)
+    } else {
+        Err("a time is wanted, such as 90s, 20min or 2h".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,6 +74,18 @@ mod tests {
         assert_eq!(jobs("2").map(NonZeroUsize::get), Ok(2));
         for text in ["0", "all", "-1", ""] {
             assert!(jobs(text).unwrap_err().contains("without --jobs every core is used"));
+        }
+    }
+
+    #[test]
+    fn times_and_widths_are_parsed() {
+        assert_eq!((time("90s"), time("20min"), time("2h"), time("5")), (Ok(90.0), Ok(1200.0), Ok(7200.0), Ok(5.0)));
+        for text in ["", "h", "2 weeks", "-1s", "nan", "infh"] {
+            assert!(time(text).is_err(), "{text}");
+        }
+        assert_eq!(width("0.2"), Ok(0.2));
+        for text in ["0", "-1", "x", "inf"] {
+            assert!(width(text).is_err(), "{text}");
         }
     }
 }

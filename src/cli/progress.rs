@@ -11,7 +11,7 @@ use crate::engine::{Event, Outcome};
 use crate::graph::{Graph, StageId};
 
 /// Shows events.
-pub struct Progress<'a> {
+pub struct ProgressView<'a> {
     graph: &'a Graph,
     ui: Ui,
     /// Seconds that each stage should take.
@@ -36,7 +36,7 @@ struct Live {
 /// Resolution of the overall bar, which counts estimated work and not stages.
 const TICKS: u64 = 1000;
 
-impl<'a> Progress<'a> {
+impl<'a> ProgressView<'a> {
     /// Shows events of a graph.
     pub fn new(graph: &'a Graph, ui: Ui) -> Self {
         let estimates = vec![0.0; graph.stages.len()];
@@ -170,8 +170,8 @@ impl<'a> Progress<'a> {
     }
 
     /// Clears the live view.
-    pub fn end(self) {
-        if let Some(live) = self.live {
+    pub fn end(&mut self) {
+        if let Some(live) = self.live.take() {
             live.stages.values().for_each(ProgressBar::finish_and_clear);
             live.overall.finish_and_clear();
         }

@@ -5,22 +5,22 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::parse::whole;
-use super::statistics::Statistics;
+use super::statistics::StatisticsCommand;
 use super::ui::Ui;
-use super::{ExitCode, Failure};
+use crate::project::{ExitCode, Failure};
 
 /// Checks the numbers: against PyTorch, estimators against exact values, and what tests over seeds can show.
 #[derive(Debug, Subcommand)]
-pub enum Selftest {
-    Numerics(Numerics),
-    Estimators(Estimators),
-    Statistics(Statistics),
-    Report(Report),
+pub enum SelftestCommand {
+    Numerics(NumericsCommand),
+    Estimators(EstimatorsCommand),
+    Statistics(StatisticsCommand),
+    Report(NumericsPageCommand),
 }
 
 /// Repeats runs that PyTorch made, and says how far every result is from PyTorch's.
 #[derive(Debug, Args)]
-pub struct Numerics {
+pub struct NumericsCommand {
     /// Case files (safetensors): start, batches and PyTorch's results.
     #[arg(required = true, value_name = "CASE")]
     cases: Vec<PathBuf>,
@@ -34,7 +34,7 @@ pub struct Numerics {
 
 /// Compares every estimator with exact values, on a network whose matrices are built whole.
 #[derive(Debug, Args)]
-pub struct Estimators {
+pub struct EstimatorsCommand {
     /// Estimates of every quantity.
     #[arg(long, default_value_t = 200, value_name = "N", value_parser = whole(1..=u32::MAX))]
     repetitions: u32,
@@ -45,7 +45,7 @@ pub struct Estimators {
 
 /// Writes all of it as a page (docs/numerics.md).
 #[derive(Debug, Args)]
-pub struct Report {
+pub struct NumericsPageCommand {
     /// Case files.
     #[arg(required = true, value_name = "CASE")]
     cases: Vec<PathBuf>,
@@ -58,7 +58,7 @@ pub struct Report {
 }
 
 #[cfg(not(feature = "torch"))]
-impl Selftest {
+impl SelftestCommand {
     /// Says that most of it cannot be done.
     ///
     /// # Errors
@@ -74,11 +74,14 @@ impl Selftest {
 
 #[cfg(feature = "torch")]
 mod with_torch {
+    use std::collections::BTreeMap;
     use std::path::Path;
+
+    use serde::Serialize;
 
     use super::super::format::columns;
     use super::super::statistics::{CASES, Simulated, markdown};
-    use super::{Estimators, ExitCode, Failure, Numerics, Report, Selftest, Ui};
+    use super::{EstimatorsCommand, ExitCode, Failure, NumericsCommand, NumericsPageCommand, SelftestCommand, Ui};
     use crate::stages::StageError;
     use crate::stages::selftest::{
         Checked, Comparison, Coverage, DRAWS, Deviation, Exact, IMAGES, REFERENCE, STANDARD_ERRORS, TRAINED, check,
@@ -92,7 +95,7 @@ mod with_torch {
     /// Largest difference of a product from the matrix's, as a share of its largest component.
     const ROUNDING: f64 = 1e-12;
 
-    impl Selftest {
+    impl SelftestCommand {
         /// Runs the command.
         ///
         /// # Errors
@@ -107,7 +110,7 @@ mod with_torch {
         }
     }
 
-    impl Numerics {
+    impl NumericsCommand {
         fn run(&self, ui: &Ui) -> Result<(), Failure> {
             if self.out.is_some() && self.cases.len() > 1 {
                 return Err(Failure::usage("--out takes the results of one case", "name one case"));
@@ -118,9 +121,9 @@ mod with_torch {
                 ui.say(&format!("wrote {}", path.display()));
             }
             if self.json {
-                let cases: Vec<_> = self.cases.iter().zip(&all).map(|(case, c)| json(case, c)).collect();
-                let agrees = all.iter().all(Comparison::agrees);
-                ui.answer(&serde_json::json!({ "agrees": agrees, "cases": cases }).to_string());
+                let cases =
+                    self.cases.iter().zip(&all).map(|(case, compared)| CaseAnswer::of(case, compared)).collect();
+                ui.json(&NumericsAnswer { agrees: all.iter().all(Comparison::agrees), cases });
             } else {
                 for (case, comparison) in self.cases.iter().zip(&all) {
                     ui.answer(&format!("{}: {}", case.display(), comparison.title));
@@ -131,25 +134,15 @@ mod with_torch {
         }
     }
 
-    impl Estimators {
+    impl EstimatorsCommand {
         fn run(&self, ui: &Ui) -> Result<(), Failure> {
             let checked = checked(self.repetitions)?;
             if self.json {
-                let one = |c: &Coverage| {
-                    serde_json::json!({
-                        "quantity": c.quantity, "exact": c.exact, "mean": c.mean, "error": c.error, "repetitions": c.repetitions,
-                        "within_1": c.within[0], "within_2": c.within[1], "within_2.5": c.within[2],
-                    })
-                };
-                let products: serde_json::Map<_, _> =
-                    checked.products.iter().map(|(name, worst)| ((*name).to_owned(), (*worst).into())).collect();
-                let coverages: Vec<_> = checked.coverages.iter().map(one).collect();
-                let exact = checked.exact.iter().map(|exact| {
-                    serde_json::json!({ "quantity": exact.quantity, "matrix": exact.matrix, "found": exact.found })
+                ui.json(&EstimatorsAnswer {
+                    products: checked.products.iter().copied().collect(),
+                    exact: checked.exact.iter().map(ExactAnswer::of).collect(),
+                    estimators: checked.coverages.iter().map(CoverageAnswer::of).collect(),
                 });
-                let exact: Vec<_> = exact.collect();
-                let all = serde_json::json!({ "products": products, "exact": exact, "estimators": coverages });
-                ui.answer(&all.to_string());
             } else {
                 columns(&products_table(&checked)).iter().for_each(|line| ui.answer(line));
                 ui.answer("");
@@ -161,7 +154,7 @@ mod with_torch {
         }
     }
 
-    impl Report {
+    impl NumericsPageCommand {
         fn run(&self, ui: &Ui) -> Result<(), Failure> {
             let all = self.cases.iter().map(|case| read_and_compare(case)).collect::<Result<Vec<_>, _>>()?;
             let checked = checked(self.repetitions)?;
@@ -219,17 +212,89 @@ mod with_torch {
         }
     }
 
-    fn json(case: &Path, comparison: &Comparison) -> serde_json::Value {
-        let one = |d: &Deviation| {
-            serde_json::json!({
-                "group": d.group, "tensors": d.tensors, "distance": d.distance, "worst": d.worst,
-                "worst_tensor": d.worst_tensor, "tolerance": d.tolerance, "agrees": d.agrees,
-            })
-        };
-        serde_json::json!({
-            "case": case, "title": comparison.title, "agrees": comparison.agrees(),
-            "groups": comparison.deviations.iter().map(one).collect::<Vec<_>>(),
-        })
+    /// What `selftest numerics --json` answers.
+    #[derive(Serialize)]
+    struct NumericsAnswer<'a> {
+        agrees: bool,
+        cases: Vec<CaseAnswer<'a>>,
+    }
+
+    #[derive(Serialize)]
+    struct CaseAnswer<'a> {
+        case: &'a Path,
+        title: &'a str,
+        agrees: bool,
+        groups: Vec<GroupAnswer<'a>>,
+    }
+
+    #[derive(Serialize)]
+    struct GroupAnswer<'a> {
+        group: &'a str,
+        tensors: usize,
+        distance: f64,
+        worst: f64,
+        worst_tensor: &'a str,
+        tolerance: Option<f64>,
+        agrees: bool,
+    }
+
+    impl<'a> CaseAnswer<'a> {
+        fn of(case: &'a Path, comparison: &'a Comparison) -> Self {
+            let group = |d: &'a Deviation| GroupAnswer {
+                group: &d.group,
+                tensors: d.tensors,
+                distance: d.distance,
+                worst: d.worst,
+                worst_tensor: &d.worst_tensor,
+                tolerance: d.tolerance,
+                agrees: d.agrees,
+            };
+            let groups = comparison.deviations.iter().map(group).collect();
+            Self { case, title: &comparison.title, agrees: comparison.agrees(), groups }
+        }
+    }
+
+    /// What `selftest estimators --json` answers.
+    #[derive(Serialize)]
+    struct EstimatorsAnswer<'a> {
+        products: BTreeMap<&'a str, f64>,
+        exact: Vec<ExactAnswer<'a>>,
+        estimators: Vec<CoverageAnswer<'a>>,
+    }
+
+    #[derive(Serialize)]
+    struct ExactAnswer<'a> {
+        quantity: &'a str,
+        matrix: f64,
+        found: f64,
+    }
+
+    impl<'a> ExactAnswer<'a> {
+        fn of(exact: &'a Exact) -> Self {
+            Self { quantity: exact.quantity, matrix: exact.matrix, found: exact.found }
+        }
+    }
+
+    #[derive(Serialize)]
+    struct CoverageAnswer<'a> {
+        quantity: &'a str,
+        exact: f64,
+        mean: f64,
+        error: f64,
+        repetitions: u32,
+        within_1: f64,
+        within_2: f64,
+        #[serde(rename = "within_2.5")]
+        within_most: f64,
+    }
+
+    impl<'a> CoverageAnswer<'a> {
+        fn of(coverage: &'a Coverage) -> Self {
+            let Coverage { quantity, exact, mean, error, repetitions, within, .. } = coverage;
+            let [within_1, within_2, within_most] = *within;
+            let (exact, mean, error, repetitions) = (*exact, *mean, *error, *repetitions);
+            Self { quantity, exact, mean, error, repetitions, within_1, within_2, within_most }
+        }
     }
 
     fn table(comparison: &Comparison) -> Vec<Vec<String>> {

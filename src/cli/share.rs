@@ -1,21 +1,21 @@
 //! `wdpipe cache share`, and what is said of a store that several accounts use.
 
-use std::env;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::format::count;
 use super::ui::Ui;
-use super::{ExitCode, Failure, Global};
-use store::{Finding, Options, Shared, Store, StoreError};
+use crate::project::{ExitCode, Failure, Project};
+use store::{Finding, Shared, Store, StoreError};
 
 /// Makes a cache that a group uses together, or mends one.
 ///
 /// Members of the group can then read and add; nobody can change, replace or remove what another wrote, but the owner
 /// of the folder, who is whoever runs this first. What is right already stays as it is.
 #[derive(Debug, Args)]
-pub struct Share {
+pub struct ShareCommand {
     /// The cache: a new folder, or one that was used by its owner alone.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
@@ -27,7 +27,25 @@ pub struct Share {
     json: bool,
 }
 
-impl Share {
+/// What `cache share --json` answers.
+#[derive(Serialize)]
+struct ShareAnswer<'a> {
+    group: u32,
+    folders_set: u64,
+    files_set: u64,
+    others: u64,
+    findings: Vec<FindingAnswer<'a>>,
+}
+
+/// What is found of how a store is shared, as JSON.
+#[derive(Serialize)]
+pub struct FindingAnswer<'a> {
+    fault: bool,
+    what: &'a str,
+    mend: &'a str,
+}
+
+impl ShareCommand {
     /// Runs the command.
     ///
     /// # Errors
@@ -41,11 +59,13 @@ impl Share {
         };
         let Shared { folders, files, others, findings } = store::share(folder, number)?;
         if *json {
-            let object = serde_json::json!({
-                "group": number, "folders_set": folders, "files_set": files,
-                "others": others.as_ref().map_or(0, |(.., count)| *count), "findings": as_json(&findings),
+            ui.json(&ShareAnswer {
+                group: number,
+                folders_set: folders,
+                files_set: files,
+                others: others.as_ref().map_or(0, |(.., count)| *count),
+                findings: answers(&findings),
             });
-            ui.answer(&object.to_string());
         } else {
             let (place, name) = (folder.display(), files::group_name(number));
             let (folders, files) = (count(folders as usize, "folder"), count(files as usize, "file"));
@@ -64,44 +84,18 @@ impl Share {
     }
 }
 
-impl Global {
-    /// The cache; it must be there. A slip in its name makes no new one.
-    ///
-    /// # Errors
-    /// As [`Store::existing`].
-    pub(super) fn store(&self) -> Result<Store, StoreError> {
-        Store::existing(&self.cache, &Options { private: private() })
-    }
-
-    /// The cache, to be asked what is known; if there is none, one in which nothing is, and the user is told.
-    ///
-    /// # Errors
-    /// As [`Store::existing`], but for that.
-    pub(super) fn store_or_none(&self, ui: &Ui) -> Result<Store, StoreError> {
-        match self.store() {
-            Err(error @ StoreError::NoStore(_)) => {
-                ui.say(&format!("{error}: nothing is cached"));
-                Ok(Store::absent(&self.cache))
-            }
-            store => store,
+/// Opens the cache to ask what is known; if there is none, one in which nothing is, and the user is told.
+///
+/// # Errors
+/// As [`Store::existing`], but for that.
+pub fn store_or_none(project: &Project, ui: &Ui) -> Result<Store, StoreError> {
+    match project.store() {
+        Err(error @ StoreError::NoStore(_)) => {
+            ui.say(&format!("{error}: nothing is cached"));
+            Ok(Store::absent(&project.cache))
         }
+        store => store,
     }
-
-    /// The cache, for what puts something into it; if there is none, one is made.
-    ///
-    /// # Errors
-    /// As [`Store::open`].
-    pub(super) fn store_to_fill(&self) -> Result<Store, StoreError> {
-        Store::open_with(&self.cache, &Options { private: private() })
-    }
-}
-
-/// Where this account keeps indexes of stores that others write to, as far as the environment tells.
-fn private() -> Option<PathBuf> {
-    let folder = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    // The standard for XDG_CACHE_HOME says that a relative path is to be ignored.
-    let cache = folder("XDG_CACHE_HOME").filter(|path| path.is_absolute());
-    cache.or_else(|| folder("HOME").map(|home| home.join(".cache"))).map(|cache| cache.join("wdpipe"))
 }
 
 /// Says what keeps others, or this account, from using a store.
@@ -128,8 +122,8 @@ pub fn lines(findings: &[Finding]) -> Vec<String> {
 }
 
 /// The same for programs.
-pub fn as_json(findings: &[Finding]) -> serde_json::Value {
-    let one = |f: &Finding| serde_json::json!({ "fault": f.is_fault, "what": f.what, "mend": f.mend });
+pub fn answers<'a>(findings: &'a [Finding]) -> Vec<FindingAnswer<'a>> {
+    let one = |f: &'a Finding| FindingAnswer { fault: f.is_fault, what: &f.what, mend: &f.mend };
     findings.iter().map(one).collect()
 }
 

@@ -4,14 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::advice::quoted;
+use super::arguments::VariantArgs;
 use super::explain::computed;
 use super::format::{bytes, columns};
-use super::select::{Variant, select};
 use super::ui::{Ui, is_text, not_for_eyes};
-use super::{ExitCode, Failure, Global};
-use crate::engine::Resolver;
-use crate::plan::Knowledge;
+use crate::project::{ExitCode, Failure, Project, quoted};
 use base::record::Record;
 use base::table::Table;
 use files::Named;
@@ -19,12 +16,12 @@ use store::Store;
 
 /// Shows what a stage yielded: its numbers, or one output as it is.
 #[derive(Debug, Args)]
-pub struct Show {
+pub struct ShowCommand {
     /// A stage, such as 'fig3/probe[after=17,lr=0.1,seed=0]', or a figure.
     #[arg(value_name = "STAGE")]
     stage: String,
     #[command(flatten)]
-    variant: Variant,
+    variant: VariantArgs,
     /// One output, such as weights (safetensors), metrics, trace, svg.
     #[arg(long, value_name = "NAME")]
     output: Option<String>,
@@ -39,24 +36,19 @@ pub struct Show {
     json: bool,
 }
 
-impl Show {
+impl ShowCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// If there is no such stage, it was not run yet, or the store cannot be read.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let selection = select(global, &self.variant, std::slice::from_ref(&self.stage))?;
-        let graph = &selection.graph;
-        let found = &selection.targets;
-        let store = global.store()?;
-        let knowledge = Resolver::new(&store, graph, &selection.preference).all(&graph.closure(found))?;
-        let known = found.iter().filter_map(|&id| match &knowledge[id] {
-            Knowledge::Known { key, outline, .. } => Some((graph.stages[id].name.as_str(), key, outline)),
-            _ => None,
-        });
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
+        let selection = project.select(&self.variant.to_variant(), std::slice::from_ref(&self.stage))?;
+        let store = project.store()?;
+        let resolved = selection.resolve_imported(&store)?;
         let mut records = Vec::new();
-        for (name, key, outline) in known {
-            records.extend(store.recorded(key, &outline.digest)?.map(|record| (name, record)));
+        for &id in &selection.targets {
+            let name = selection.graph.stages[id].name.as_str();
+            records.extend(resolved.record(id, &store)?.map(|record| (name, record)));
         }
         let known: Vec<_> = records.iter().map(|(name, record)| (*name, record)).collect();
         if known.is_empty() {

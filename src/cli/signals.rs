@@ -3,11 +3,10 @@
 //! It ends by `_exit`, never by `exit`: that would run the handlers and destructors of libtorch and CUDA while threads
 //! still compute, and crash. Nothing of ours needs them, since no file is half-written at any instant.
 
+use crate::project::ExitCode;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-
-use super::ExitCode;
 
 /// The polite requests to end.
 const SIGNALS: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];

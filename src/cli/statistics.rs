@@ -4,14 +4,14 @@ use clap::Args;
 
 use super::parse::whole;
 use super::ui::Ui;
-use super::{ExitCode, Failure};
+use crate::project::{ExitCode, Failure};
 use draw::claim::simulate::{Covered, Population, coverage, false_findings, power};
 
 /// Simulates seeds, and says how often intervals cover the mean, how often noise is called a finding, and what is found.
 ///
 /// The random numbers are fixed: the same number of cases gives the same answer everywhere.
 #[derive(Debug, Args)]
-pub struct Statistics {
+pub struct StatisticsCommand {
     /// Simulated cases of every number.
     #[arg(long, default_value_t = CASES, value_name = "N", value_parser = whole(1..=1_000_000_u32))]
     cases: u32,
@@ -27,7 +27,7 @@ const DIFFERENCES: [f64; 7] = [1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0];
 const SEEDS: [usize; 3] = [3, 4, 5];
 const CLAIMS: [usize; 3] = [1, 3, 6];
 
-impl Statistics {
+impl StatisticsCommand {
     /// Runs the command.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ impl Statistics {
 }
 
 /// What comes out for a population.
-struct Outcome {
+struct SimulatedOutcome {
     name: &'static str,
     /// At each width.
     covered: Vec<Covered>,
@@ -50,7 +50,7 @@ struct Outcome {
 
 /// The results.
 pub struct Simulated {
-    populations: Vec<Outcome>,
+    populations: Vec<SimulatedOutcome>,
     /// For every number of claims and seeds, the share found of each difference.
     power: Vec<(usize, usize, Vec<f64>)>,
 }
@@ -60,7 +60,7 @@ impl Simulated {
     pub fn new(cases: u32) -> Self {
         let of = |(name, population): (&'static str, Population)| {
             let covered = WIDTHS.map(|width| coverage(population, width, cases)).to_vec();
-            Outcome { name, covered, found: false_findings(population, cases) }
+            SimulatedOutcome { name, covered, found: false_findings(population, cases) }
         };
         let populations = Population::ALL.map(of).into();
         let sizes = CLAIMS.iter().flat_map(|claims| SEEDS.map(|seeds| (*claims, seeds)));
@@ -76,7 +76,7 @@ impl Simulated {
     /// If not.
     pub fn verdict(&self, cases: u32) -> Result<(), Failure> {
         let slack = 3.0 * (0.05 * 0.95 / f64::from(cases)).sqrt();
-        let Outcome { covered, found, .. } = &self.populations[0];
+        let SimulatedOutcome { covered, found, .. } = &self.populations[0];
         if covered.iter().all(|covered| covered.share >= 0.95 - slack) && *found <= 0.05 + slack {
             return Ok(());
         }
@@ -88,12 +88,12 @@ impl Simulated {
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);
         let heading = |first: &str, rest: Vec<String>| [vec![first.to_owned()], rest].concat();
         let widths = WIDTHS.map(|width| format!("width {width}")).to_vec();
-        let covered = |outcome: &Outcome| {
+        let covered = |outcome: &SimulatedOutcome| {
             let cell = |Covered { share, seeds }: &Covered| format!("{}, {seeds:.0} seeds", percent(*share));
             heading(outcome.name, outcome.covered.iter().map(cell).collect())
         };
         let coverages = [vec![heading("runs", widths)], self.populations.iter().map(covered).collect()].concat();
-        let found = |outcome: &Outcome| vec![outcome.name.to_owned(), percent(outcome.found)];
+        let found = |outcome: &SimulatedOutcome| vec![outcome.name.to_owned(), percent(outcome.found)];
         let findings = [
             vec![vec!["runs".to_owned(), "called reproduced".to_owned()]],
             self.populations.iter().map(found).collect(),
@@ -167,7 +167,7 @@ mod tests {
     fn rules_that_do_not_hold_fail() {
         let simulated = |share, found| {
             let covered = vec![Covered { share, seeds: 3.0 }];
-            Simulated { populations: vec![Outcome { name: "normal", covered, found }], power: vec![] }
+            Simulated { populations: vec![SimulatedOutcome { name: "normal", covered, found }], power: vec![] }
         };
         assert!(simulated(0.95, 0.05).verdict(1000).is_ok());
         assert!(simulated(0.90, 0.05).verdict(1000).is_err() && simulated(0.95, 0.12).verdict(1000).is_err());

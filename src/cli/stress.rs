@@ -7,21 +7,22 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::environment::now;
 use super::format::columns;
 use super::parse::whole;
 use super::signals::cancel_on_interrupt;
 use super::ui::Ui;
-use super::{ExitCode, Failure};
-use crate::stress::{Guarantee, Report, Role, StressError, Task, Trial, stress_test};
+use crate::project::{ExitCode, Failure};
+use crate::stress::{Guarantee, Role, StressError, StressReport, Task, Trial, stress_test};
 
 /// Tries what a file system guarantees, before a cache is trusted to it.
 ///
 /// Processes race to write, read and collect in a cache made for it, and are killed at random instants; then everything is
 /// checked. The exit code is 1 if something is lacking that wdpipe needs.
 #[derive(Debug, Args)]
-pub struct StressTest {
+pub struct StressTestCommand {
     /// An empty or new folder there. What is made in it is removed again.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
@@ -38,7 +39,7 @@ pub struct StressTest {
 
 /// One of the processes of `cache stress-test`.
 #[derive(Debug, Args)]
-pub struct Child {
+pub struct StressChildCommand {
     #[arg(value_parser = role)]
     role: Role,
     folder: PathBuf,
@@ -50,7 +51,32 @@ fn role(name: &str) -> Result<Role, String> {
     Role::ALL.into_iter().find(|role| role.name() == name).ok_or_else(|| format!("`{name}` is no part of the race"))
 }
 
-impl StressTest {
+/// What `cache stress-test --json` answers.
+#[derive(Serialize)]
+struct StressAnswer<'a> {
+    system: &'a str,
+    seed: u64,
+    fine: bool,
+    guarantees: Vec<GuaranteeAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct GuaranteeAnswer<'a> {
+    name: &'a str,
+    given: bool,
+    needed: bool,
+    seen: &'a str,
+    without: &'a str,
+}
+
+impl<'a> GuaranteeAnswer<'a> {
+    fn of(guarantee: &'a Guarantee) -> Self {
+        let Guarantee { name, is_given, is_needed, seen, without, .. } = guarantee;
+        Self { name, given: *is_given, needed: *is_needed, seen, without }
+    }
+}
+
+impl StressTestCommand {
     /// Runs the command.
     ///
     /// # Errors
@@ -84,18 +110,14 @@ impl StressTest {
         Err(Failure::new(ExitCode::Failed, message, hints.join("\n")))
     }
 
-    fn print(&self, report: &Report, seed: u64, ui: &Ui) {
+    fn print(&self, report: &StressReport, seed: u64, ui: &Ui) {
         if self.json {
-            let one = |g: &Guarantee| {
-                serde_json::json!({
-                    "name": g.name, "given": g.is_given, "needed": g.is_needed, "seen": g.seen, "without": g.without,
-                })
-            };
-            let object = serde_json::json!({
-                "system": report.system, "seed": seed, "fine": report.lacking().next().is_none(),
-                "guarantees": report.guarantees.iter().map(one).collect::<Vec<_>>(),
+            ui.json(&StressAnswer {
+                system: report.system,
+                seed,
+                fine: report.lacking().next().is_none(),
+                guarantees: report.guarantees.iter().map(GuaranteeAnswer::of).collect(),
             });
-            ui.answer(&object.to_string());
             return;
         }
         ui.answer(&format!("{}, seed {seed}", report.system));
@@ -112,7 +134,7 @@ impl StressTest {
     }
 }
 
-impl Child {
+impl StressChildCommand {
     /// Runs the command.
     ///
     /// # Errors

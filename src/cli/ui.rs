@@ -5,8 +5,10 @@ use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
+use serde::Serialize;
+
 use super::advice::InForce;
-use super::{ExitCode, Failure};
+use crate::project::{ExitCode, Failure};
 use files::{FsError, Named, Stream};
 
 /// Standard output, as far as anything was written to it.
@@ -63,6 +65,11 @@ impl Ui {
         if answers.failed.is_none() {
             answers.failed = answers.append(format!("{}\n", plain(text)).as_bytes()).err();
         }
+    }
+
+    /// Prints one JSON value, the keys of its objects in alphabetical order.
+    pub fn json(&self, answer: &impl Serialize) {
+        self.answer(&serde_json::to_value(answer).unwrap_or_default().to_string());
     }
 
     /// Whether all answers were written.
@@ -179,7 +186,7 @@ mod tests {
             assert_eq!(plain(text), wanted);
         }
         // JSON says the same after as before.
-        let text = serde_json::json!({ "title": "a\u{9b}b\u{202e}\u{1b}\"\\" }).to_string();
+        let text = serde_json::Value::from("a\u{9b}b\u{202e}\u{1b}\"\\").to_string();
         let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
         assert_eq!(read(&plain(&text)), read(&text));
     }

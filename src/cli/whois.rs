@@ -4,16 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
 
-use super::advice;
-use super::closures::store_of;
 use super::format::{columns, count, date, shown};
 use super::ui::Ui;
-use super::verify::Subject;
-use super::{ExitCode, Failure, Global};
-use crate::reports::{Place, Settings, bare};
+use crate::project::{ExitCode, Failure, Project, Subject, command};
+use crate::reports::{Place, VariantSettings, bare};
 use crate::verify::Evidence;
-use base::digest::ObjectDigest;
+use base::digest::{ClosureRoot, ObjectDigest, StageKey};
 use base::record::{Provenance, Record};
 use base::value::{Map, Value};
 use draw::stamp::{Stamp, find};
@@ -26,7 +24,7 @@ const LIMIT: u64 = 256 << 20;
 /// Says which pipeline, settings and stages are behind a figure: any copy of its SVG, PNG, PDF or CSV, or a document that
 /// contains one.
 #[derive(Debug, Args)]
-pub struct Whois {
+pub struct WhoisCommand {
     /// The file.
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -48,17 +46,17 @@ struct Traced {
     content: &'static str,
     records: Vec<(String, Record)>,
     /// The variant in the reports folder that it is, if it is one.
-    variant: Option<(Place, Settings)>,
+    variant: Option<(Place, VariantSettings)>,
 }
 
-impl Whois {
+impl WhoisCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// If the file cannot be read, or nothing in it says where it is from.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let bytes = files::read(&self.file, LIMIT).map_err(|error| Failure::usage(error.to_string(), ""))?;
-        let locks = locks(global)?;
+        let locks = locks(project)?;
         let hash = ObjectDigest::of(&bytes);
         let mut stamps = find(&bytes);
         // A CSV carries no stamp, but may be the committed one.
@@ -75,15 +73,15 @@ impl Whois {
                 "it was not drawn by wdpipe, or passed through a program that drops what a file says of itself",
             ));
         }
-        let store = store_of(global);
-        let variants = variants(global);
+        let store = project.store_if_any();
+        let variants = variants(project);
         let mut all = Vec::new();
         for stamp in stamps {
             let variant = variants.iter().find(|(_, settings)| settings.key == stamp.key).cloned();
             all.push(Traced { variant, ..self.trace(stamp, &bytes, &locks, store.as_ref())? });
         }
         if self.json {
-            ui.answer(&serde_json::Value::from(all.iter().map(json).collect::<Vec<_>>()).to_string());
+            ui.json(&all.iter().map(WhoisAnswer::of).collect::<Vec<_>>());
         } else {
             all.iter().for_each(|traced| self.text(traced, ui));
         }
@@ -135,13 +133,13 @@ impl Whois {
                 lock.stages.iter().for_each(|stage| *kinds.entry(&stage.kind).or_default() += 1);
                 let kinds: Vec<_> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
                 row("stages", format!("{}: {}", lock.stages.len(), kinds.join(", ")));
-                row("again", advice::command(&["make", &lock.figure], &lock.profile, &lock.set));
+                row("again", command(&["make", &lock.figure], &lock.profile, &lock.set));
             }
             None => row("lock", "none in the reports folder has this key and root".to_owned()),
         }
         if let (None, Some((place, settings))) = (locked, variant) {
             row("variant", place.path("svg").display().to_string());
-            row("again", advice::command(&["make", &settings.figure], &settings.profile, &settings.set));
+            row("again", command(&["make", &settings.figure], &settings.profile, &settings.set));
         }
         for (name, values) in settings(records) {
             row(&name, values);
@@ -164,10 +162,10 @@ impl Whois {
 }
 
 /// All locks in the reports folder; those that are damaged are passed over: `verify` tells of them.
-fn locks(global: &Global) -> Result<Vec<(Subject, Lock)>, Failure> {
+fn locks(project: &Project) -> Result<Vec<(Subject, Lock)>, Failure> {
     let mut locks = Vec::new();
-    for profile in files::list(&global.reports).unwrap_or_default() {
-        for place in Place::all(&global.reports.join(&profile)).unwrap_or_default() {
+    for profile in files::list(&project.reports).unwrap_or_default() {
+        for place in Place::all(&project.reports.join(&profile)).unwrap_or_default() {
             if let Ok(Some(lock)) = place.lock() {
                 locks.push((Subject { profile: profile.clone(), place }, lock));
             }
@@ -177,9 +175,12 @@ fn locks(global: &Global) -> Result<Vec<(Subject, Lock)>, Failure> {
 }
 
 /// All variants in the reports folder, and how they were made.
-fn variants(global: &Global) -> Vec<(Place, Settings)> {
-    let profiles = files::list(&global.reports).unwrap_or_default();
-    profiles.iter().flat_map(|profile| Settings::all(&global.reports.join(profile)).unwrap_or_default()).collect()
+fn variants(project: &Project) -> Vec<(Place, VariantSettings)> {
+    let profiles = files::list(&project.reports).unwrap_or_default();
+    profiles
+        .iter()
+        .flat_map(|profile| VariantSettings::all(&project.reports.join(profile)).unwrap_or_default())
+        .collect()
 }
 
 /// The settings of the training behind a figure: each with all values that it has.
@@ -219,29 +220,58 @@ fn made(records: &[(String, Record)]) -> Vec<String> {
     all.iter().map(line).collect()
 }
 
-fn json(traced: &Traced) -> serde_json::Value {
-    let Traced { stamp, locked, identical, content, records, variant } = traced;
-    // How it was made, whether or not it is locked.
-    let of_lock = locked.as_ref().map(|(_, lock)| (&lock.profile, &lock.set));
-    let made = of_lock.or(variant.as_ref().map(|(_, settings)| (&settings.profile, &settings.set)));
-    let settings: serde_json::Map<_, _> =
-        settings(records).into_iter().map(|(name, values)| (name, values.into())).collect();
-    let stages: Vec<_> = records
-        .iter()
-        .map(|(name, record)| {
-            let Provenance { who, machine, finished, .. } = &record.provenance;
-            serde_json::json!({
-                "name": name, "kind": record.parts.kind, "key": record.parts.key().to_string(),
-                "who": who, "machine": machine, "finished": finished,
-            })
-        })
-        .collect();
-    serde_json::json!({
-        "figure": stamp.figure, "key": stamp.key.to_string(), "root": stamp.root.to_string(),
-        "lock": locked.as_ref().map(|(subject, _)| shown(&subject.place.path("lock"))),
-        "pipeline": locked.as_ref().map(|(_, lock)| &lock.pipeline),
-        "profile": made.map(|(profile, _)| profile),
-        "set": made.map(|(_, set)| set),
-        "identical": identical, "content": content, "settings": settings, "stages": stages,
-    })
+/// A figure, as `whois --json` answers it.
+#[derive(Serialize)]
+struct WhoisAnswer<'a> {
+    figure: &'a str,
+    key: &'a StageKey,
+    root: &'a ClosureRoot,
+    lock: Option<String>,
+    pipeline: Option<&'a str>,
+    profile: Option<&'a str>,
+    set: Option<&'a [String]>,
+    identical: bool,
+    content: &'static str,
+    settings: BTreeMap<String, String>,
+    stages: Vec<MadeAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct MadeAnswer<'a> {
+    name: &'a str,
+    kind: &'a str,
+    key: StageKey,
+    who: &'a str,
+    machine: &'a str,
+    finished: u64,
+}
+
+impl<'a> WhoisAnswer<'a> {
+    fn of(traced: &'a Traced) -> Self {
+        let Traced { stamp, locked, identical, content, records, variant } = traced;
+        // How it was made, whether or not it is locked.
+        let of_lock = locked.as_ref().map(|(_, lock)| (&lock.profile, &lock.set));
+        let made = of_lock.or(variant.as_ref().map(|(_, settings)| (&settings.profile, &settings.set)));
+        Self {
+            figure: &stamp.figure,
+            key: &stamp.key,
+            root: &stamp.root,
+            lock: locked.as_ref().map(|(subject, _)| shown(&subject.place.path("lock"))),
+            pipeline: locked.as_ref().map(|(_, lock)| lock.pipeline.as_str()),
+            profile: made.map(|(profile, _)| profile.as_str()),
+            set: made.map(|(_, set)| set.as_slice()),
+            identical: *identical,
+            content,
+            settings: settings(records).into_iter().collect(),
+            stages: records.iter().map(MadeAnswer::of).collect(),
+        }
+    }
+}
+
+impl<'a> MadeAnswer<'a> {
+    fn of((name, record): &'a (String, Record)) -> Self {
+        let Provenance { who, machine, finished, .. } = &record.provenance;
+        let (kind, key) = (&record.parts.kind, record.parts.key());
+        Self { name, kind, key, who, machine, finished: *finished }
+    }
 }

@@ -38,7 +38,7 @@ pub enum Side {
 }
 
 /// Returns the bytes of an output of a side, if they are available.
-pub type Read<'a> = dyn Fn(Side, &Output) -> Option<Vec<u8>> + 'a;
+pub type ReadOutput<'a> = dyn Fn(Side, &Output) -> Option<Vec<u8>> + 'a;
 
 /// Maximum size in bytes of a table that is compared.
 const TABLE_LIMIT: u64 = 64 << 20;
@@ -61,7 +61,7 @@ pub struct Difference {
     /// The figures that both closures contain.
     pub figures: Vec<FigureChange>,
     /// The stages that exist on only one side, by family.
-    pub only: [Vec<Family>; 2],
+    pub only: [Vec<LoneFamily>; 2],
     /// Number of inputs on each side that no stage of that side produces; more than 0 if records are missing.
     pub gaps: [usize; 2],
 }
@@ -98,7 +98,7 @@ pub struct Moved {
 
 /// Stages of a family.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Family {
+pub struct LoneFamily {
     /// The name without sweep and epoch.
     pub family: String,
     /// Number of stages.
@@ -115,7 +115,7 @@ impl Difference {
 }
 
 /// Compares two closures. Stages are paired by key, then by name, then by their position in the graph.
-pub fn diff(a: &Closure, b: &Closure, read: &Read<'_>) -> Difference {
+pub fn diff(a: &Closure, b: &Closure, read: &ReadOutput<'_>) -> Difference {
     let pairs = pair::pair(a, b);
     let only = |closure: &Closure, places: &[usize]| families(places.iter().map(|&place| &closure.members[place]));
     let mut difference = Difference {
@@ -158,13 +158,13 @@ fn family(member: &Member) -> &str {
     Name::of(&member.name).family()
 }
 
-fn families<'a>(members: impl Iterator<Item = &'a Member>) -> Vec<Family> {
-    let mut families: Vec<Family> = Vec::new();
+fn families<'a>(members: impl Iterator<Item = &'a Member>) -> Vec<LoneFamily> {
+    let mut families: Vec<LoneFamily> = Vec::new();
     for member in members {
         match families.iter_mut().find(|known| known.family == family(member)) {
             Some(known) => known.stages += 1,
             None => {
-                families.push(Family { family: family(member).to_owned(), stages: 1, first: member.name.clone() });
+                families.push(LoneFamily { family: family(member).to_owned(), stages: 1, first: member.name.clone() });
             }
         }
     }
@@ -203,7 +203,7 @@ fn unequal(a: &Member, b: &Member) -> Unequal {
     }
 }
 
-fn table(side: Side, output: &Output, read: &Read<'_>) -> Option<Table> {
+fn table(side: Side, output: &Output, read: &ReadOutput<'_>) -> Option<Table> {
     if output.bytes > TABLE_LIMIT {
         return None;
     }
@@ -213,7 +213,7 @@ fn table(side: Side, output: &Output, read: &Read<'_>) -> Option<Table> {
     }
 }
 
-fn compare_tables(a: &Member, b: &Member, read: &Read<'_>, columns: &mut Vec<ColumnChange>) {
+fn compare_tables(a: &Member, b: &Member, read: &ReadOutput<'_>, columns: &mut Vec<ColumnChange>) {
     // The numbers of a figure are compared curve by curve.
     if a.record.parts.kind == KindName::Figure.name() {
         return;
@@ -225,7 +225,7 @@ fn compare_tables(a: &Member, b: &Member, read: &Read<'_>, columns: &mut Vec<Col
     }
 }
 
-fn compare_figure(a: &Member, b: &Member, read: &Read<'_>) -> FigureChange {
+fn compare_figure(a: &Member, b: &Member, read: &ReadOutput<'_>) -> FigureChange {
     let numbers = |side, member: &Member| table(side, member.record.output("numbers")?, read);
     match (numbers(Side::A, a), numbers(Side::B, b)) {
         (Some(x), Some(y)) => curves::compare(&a.name, &x, &y),

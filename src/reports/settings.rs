@@ -13,7 +13,7 @@ const LIMIT: u64 = 1 << 20;
 
 /// The settings with which a variant was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settings {
+pub struct VariantSettings {
     /// The figure that it is a variant of.
     pub figure: String,
     /// The profile.
@@ -24,7 +24,7 @@ pub struct Settings {
     pub key: StageKey,
 }
 
-impl Settings {
+impl VariantSettings {
     /// Reads the settings of all variants in a folder, sorted by name. Other files are skipped.
     ///
     /// # Errors
@@ -66,9 +66,9 @@ mod tests {
         let place = Place { folder: folder.path().to_owned(), name: "fig3@0123abcd".to_owned() };
         let set = vec!["variant=\"official-code\"".to_owned(), "title='a\nb'".to_owned()];
         let key = StageKey::from_bytes([7; 32]);
-        let made = Settings { figure: "fig3".to_owned(), profile: "smoke".to_owned(), set, key };
+        let made = VariantSettings { figure: "fig3".to_owned(), profile: "smoke".to_owned(), set, key };
         made.write(&place).unwrap();
         std::fs::write(folder.path().join("other.toml"), "x = 1").unwrap();
-        assert_eq!(Settings::all(folder.path()).unwrap(), [(place, made)]);
+        assert_eq!(VariantSettings::all(folder.path()).unwrap(), [(place, made)]);
     }
 }

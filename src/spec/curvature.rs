@@ -2,7 +2,7 @@
 
 use super::fields::Fields;
 use super::lineage::{dataset_of, inherit};
-use super::stages::{Checkpoint, Instance, Lineage, Site, Variant};
+use super::stages::{Checkpoint, Convention, Instance, Lineage, Site};
 use base::work::{
     Estimator, HessianTrace, Loss, NoiseCovariance, NoiseScale, NormStatistics, Precision, Stop, TopEigenvalue, Work,
 };
@@ -21,7 +21,7 @@ pub fn hessian_trace(site: &mut Site<'_>) -> Instance {
         let seed = fields.seed("seed", None);
         let precision = trace_precision(fields, lineage);
         let loss = loss(fields, site, lineage, Norms::Running);
-        let estimator = estimator(fields, &loss, lineage.variant == Variant::OfficialCode);
+        let estimator = estimator(fields, &loss, lineage.variant == Convention::OfficialCode);
         move |after| Work::HessianTrace(HessianTrace { loss, estimator, precision, after, seed })
     })
 }

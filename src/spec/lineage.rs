@@ -1,7 +1,7 @@
 //! What a run hands down to stages that start from it.
 
 use super::fields::Fields;
-use super::stages::{Lineage, Site, Variant};
+use super::stages::{Convention, Lineage, Site};
 use crate::graph::Stage;
 use base::work::{Dataset, InputScale, Model, ModelName, Numerics, Precision, Projection, Source, Work};
 
@@ -11,11 +11,11 @@ pub const IMAGES: u32 = 200_000;
 /// Reads the lineage of a stage that starts a run: the network, and what is handed down with it.
 pub fn founder(site: &Site<'_>) -> Lineage {
     let fields = site.fields;
-    let variants = [("text", Variant::Text), ("official-code", Variant::OfficialCode)];
-    let variant = fields.choice("variant", Some(Variant::Text), &variants).unwrap_or(Variant::Text);
+    let variants = [("text", Convention::Text), ("official-code", Convention::OfficialCode)];
+    let variant = fields.choice("variant", Some(Convention::Text), &variants).unwrap_or(Convention::Text);
     let name = fields.choice("model", None, &ModelName::ALL).unwrap_or(ModelName::PreactResnet18);
     // Both are as in the authors' code. The text does not say how images are standardised.
-    let conv_bias = variant == Variant::OfficialCode && name.is_scale_invariant();
+    let conv_bias = variant == Convention::OfficialCode && name.is_scale_invariant();
     let input = if name == ModelName::Vgg16 { InputScale::CifarImagenet } else { InputScale::Cifar };
     let inputs = [("cifar", InputScale::Cifar), ("cifar+imagenet", InputScale::CifarImagenet)];
     let model = Model {
@@ -29,11 +29,11 @@ pub fn founder(site: &Site<'_>) -> Lineage {
         fields.complain("conv_bias", "the convolutions of vgg16 always have biases");
     }
     let radius = fields.has("radius").then(|| fields.positive("radius", None, 1e6));
-    let when = if variant == Variant::OfficialCode { Some(Projection::Epoch) } else { Some(Projection::Step) };
+    let when = if variant == Convention::OfficialCode { Some(Projection::Epoch) } else { Some(Projection::Step) };
     let moments = [("step", Some(Projection::Step)), ("epoch", Some(Projection::Epoch)), ("init", None)];
     let projection = projection(fields, radius, when, &moments);
     // The text is silent; bfloat16 needs no loss scale.
-    let precision = if variant == Variant::OfficialCode { Precision::Fp16 } else { Precision::Bf16 };
+    let precision = if variant == Convention::OfficialCode { Precision::Fp16 } else { Precision::Bf16 };
     let numerics = Numerics { precision, channels_last: false, float32_logits: false };
     Lineage { model, numerics, batch: 128, eval_images: None, data: None, radius, projection, variant }
 }
@@ -61,7 +61,7 @@ pub fn inherit(site: &Site<'_>) -> Option<Lineage> {
     let precision = fields.choice("precision", Some(lineage.numerics.precision), &precisions);
     lineage.numerics.precision = precision.unwrap_or(lineage.numerics.precision);
     let sixteen = lineage.numerics.precision.is_16_bits();
-    lineage.numerics.float32_logits = sixteen && lineage.variant == Variant::Text;
+    lineage.numerics.float32_logits = sixteen && lineage.variant == Convention::Text;
     lineage.numerics.channels_last = fields.truth("channels_last", lineage.numerics.channels_last);
     lineage.batch = fields.integer("batch", Some(lineage.batch), 1..=65_536);
     lineage.projection = projection_of(site, lineage);

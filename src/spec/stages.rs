@@ -40,12 +40,12 @@ pub struct Lineage {
     /// When they are put back on it; absent: only at the start.
     pub projection: Option<Projection>,
     /// Which conventions hold where the pipeline says nothing.
-    pub variant: Variant,
+    pub variant: Convention,
 }
 
 /// What gives the defaults where the paper's text and its authors' code differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Variant {
+pub enum Convention {
     /// The text.
     Text,
     /// The code.

@@ -1,7 +1,7 @@
 //! Instances of stages that read no other stage of the pipeline: data, initial and imported weights.
 
 use super::lineage::{IMAGES, founder};
-use super::stages::{Instance, Site, Variant};
+use super::stages::{Convention, Instance, Site};
 use base::work::{Dataset, Imported, Init, InitScheme, Source, Work};
 
 /// Reads a stage of kind `dataset`.
@@ -42,8 +42,8 @@ pub fn init(site: &mut Site<'_>) -> Instance {
     let fields = site.fields;
     let lineage = founder(site);
     let default = match lineage.variant {
-        Variant::Text => InitScheme::He,
-        Variant::OfficialCode => InitScheme::Pytorch,
+        Convention::Text => InitScheme::He,
+        Convention::OfficialCode => InitScheme::Pytorch,
     };
     let schemes = [("he", InitScheme::He), ("pytorch", InitScheme::Pytorch)];
     let scheme = fields.choice("scheme", Some(default), &schemes).unwrap_or(default);

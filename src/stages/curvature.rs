@@ -1,7 +1,7 @@
 //! What the stages that measure curvature and gradient noise have in common. Of weights that are not finite every number is
 //! NaN.
 
-use super::torch::{Inputs, Torch};
+use super::torch::{StageInputs, Torch};
 use super::{Outputs, Progress, Report, StageError};
 use base::table::Table;
 use base::work::{Loss, NormStatistics, Numerics, row_of};
@@ -35,7 +35,7 @@ pub fn setting(
     loss: &Loss,
     (after, seed): (u32, u64),
     torch: &Torch,
-    inputs: &Inputs<'_>,
+    inputs: &StageInputs<'_>,
 ) -> Result<Option<Setting>, StageError> {
     let weights = inputs.weights("weights", &layout(loss.model)?)?;
     if !weights.is_finite() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::epochs::metrics;
-use super::torch::{Inputs, Torch};
+use super::torch::{StageInputs, Torch};
 use super::{Outputs, Read, Report, StageError};
 use base::digest::ObjectDigest;
 use base::table::Table;
@@ -17,7 +17,12 @@ use learn::torch::policy;
 use learn::weights::Weights;
 
 /// Evaluates averaged weights.
-pub fn run(work: &EmaEval, torch: &mut Torch, inputs: &Inputs<'_>, _: &mut Report<'_>) -> Result<Outputs, StageError> {
+pub fn run(
+    work: &EmaEval,
+    torch: &mut Torch,
+    inputs: &StageInputs<'_>,
+    _: &mut Report<'_>,
+) -> Result<Outputs, StageError> {
     let epoch = row_of(work.after);
     let mut row = [f64::NAN; EMA_METRICS.len()];
     row[0] = f64::from(epoch);
@@ -34,7 +39,11 @@ pub fn run(work: &EmaEval, torch: &mut Torch, inputs: &Inputs<'_>, _: &mut Repor
 }
 
 /// Returns the averaged network with statistics estimated anew, and its arithmetic; `None` if the run has diverged.
-fn averaged(work: &EmaEval, torch: &mut Torch, inputs: &Inputs<'_>) -> Result<Option<(Network, Numerics)>, StageError> {
+fn averaged(
+    work: &EmaEval,
+    torch: &mut Torch,
+    inputs: &StageInputs<'_>,
+) -> Result<Option<(Network, Numerics)>, StageError> {
     // Float32 always, as in the authors' code.
     let numerics = Numerics::float32(work.numerics.channels_last);
     let layout = layout(work.model)?;
@@ -58,7 +67,7 @@ pub fn averaged_weights(
     read: &Read<'_>,
 ) -> Result<Weights, StageError> {
     let session = policy::apply(Precision::Fp32).map_err(|error| StageError::Device(error.to_string()))?;
-    let inputs = Inputs { objects, read, session: &session };
+    let inputs = StageInputs { objects, read, session: &session };
     match averaged(work, torch, &inputs)? {
         Some((network, _)) => Ok(network.weights()?),
         None => Ok(Weights::diverged(&layout(work.model)?.entries)),

@@ -198,7 +198,7 @@ impl Worker {
         objects: &BTreeMap<String, ObjectDigest>,
         read: &Read<'_>,
         report: &mut Report<'r>,
-        run: impl FnOnce(&mut torch::Torch, &torch::Inputs<'_>, &mut Report<'r>) -> Result<Outputs, StageError>,
+        run: impl FnOnce(&mut torch::Torch, &torch::StageInputs<'_>, &mut Report<'r>) -> Result<Outputs, StageError>,
     ) -> Result<Outputs, StageError> {
         let made = self.torch()?.run(work, objects, read, |torch, inputs| run(torch, inputs, report));
         made.map_err(|error| match error {

@@ -1,7 +1,7 @@
 //! The stage `noise_covariance`.
 
 use super::curvature::{made, nan_row, setting, watch};
-use super::torch::{Inputs, Torch};
+use super::torch::{StageInputs, Torch};
 use super::{Outputs, Report, StageError};
 use base::table::Table;
 use base::work::{COSINES, NoiseCovariance, PRODUCTS};
@@ -11,7 +11,7 @@ use learn::curvature::{Covariance, Draw, Estimate, covariance};
 pub fn run(
     work: &NoiseCovariance,
     torch: &mut Torch,
-    inputs: &Inputs<'_>,
+    inputs: &StageInputs<'_>,
     report: &mut Report<'_>,
 ) -> Result<Outputs, StageError> {
     let setting = setting(&work.loss, (work.after, work.seed), torch, inputs)?;

@@ -1,6 +1,6 @@
 //! The stage `predictions`.
 
-use super::torch::{EVALUATION_BATCH, Inputs, Torch};
+use super::torch::{EVALUATION_BATCH, StageInputs, Torch};
 use super::{Outputs, Report, StageError};
 use base::table::Table;
 use base::work::{Numerics, PREDICTIONS, Predictions};
@@ -14,7 +14,7 @@ use learn::model::Network;
 pub fn run(
     work: &Predictions,
     torch: &mut Torch,
-    inputs: &Inputs<'_>,
+    inputs: &StageInputs<'_>,
     _: &mut Report<'_>,
 ) -> Result<Outputs, StageError> {
     let weights = inputs.weights("weights", &layout(work.model)?)?;

@@ -1,7 +1,7 @@
 //! The stage `probe`.
 
 use super::epochs::{Epoch, diverged_output, diverged_row, metrics, run_epoch};
-use super::torch::{Inputs, Torch};
+use super::torch::{StageInputs, Torch};
 use super::{Outputs, Report, StageError};
 use base::table::Table;
 use base::work::{METRICS, Probe, row_of};
@@ -16,7 +16,7 @@ use learn::{Divergence, LearnError};
 pub fn run(
     work: &Probe,
     torch: &mut Torch,
-    inputs: &Inputs<'_>,
+    inputs: &StageInputs<'_>,
     report: &mut Report<'_>,
 ) -> Result<Outputs, StageError> {
     let weights = inputs.weights("weights", &layout(work.model)?)?;

@@ -1,7 +1,7 @@
 //! The stage `top_eigenvalue`.
 
 use super::curvature::{made, nan_row, setting, watch};
-use super::torch::{Inputs, Torch};
+use super::torch::{StageInputs, Torch};
 use super::{Outputs, Report, StageError};
 use base::table::Table;
 use base::work::{EIGENVALUES, TopEigenvalue};
@@ -11,7 +11,7 @@ use learn::curvature::extremes;
 pub fn run(
     work: &TopEigenvalue,
     torch: &mut Torch,
-    inputs: &Inputs<'_>,
+    inputs: &StageInputs<'_>,
     report: &mut Report<'_>,
 ) -> Result<Outputs, StageError> {
     let setting = setting(&work.loss, (work.after, work.seed), torch, inputs)?;

@@ -56,13 +56,13 @@ impl Torch {
         work: &Work,
         objects: &BTreeMap<String, ObjectDigest>,
         read: &Read<'_>,
-        run: impl FnOnce(&mut Self, &Inputs<'_>) -> Result<Outputs, StageError>,
+        run: impl FnOnce(&mut Self, &StageInputs<'_>) -> Result<Outputs, StageError>,
     ) -> Result<Outputs, StageError> {
         // The settings hold until the stage ends.
         let session = policy::apply(work.precision()).map_err(|error| StageError::Device(error.to_string()))?;
         let float32_logits = work.numerics().is_some_and(|numerics| numerics.float32_logits);
         let session = session.with_float32_logits(float32_logits);
-        let inputs = Inputs { objects, read, session: &session };
+        let inputs = StageInputs { objects, read, session: &session };
         let refused = refusals(self.device);
         match run(self, &inputs) {
             Ok(mut made) => {
@@ -89,7 +89,7 @@ impl Torch {
         part: Option<u32>,
         model: Model,
         numerics: Numerics,
-        inputs: &Inputs<'_>,
+        inputs: &StageInputs<'_>,
     ) -> Result<ImagesKey, StageError> {
         let key = (inputs.object(role)?, part, model, numerics.channels_last);
         let kept = match self.images.iter().position(|(kept, _)| *kept == key) {
@@ -115,7 +115,7 @@ impl Torch {
         model: Model,
         numerics: Numerics,
         eval_images: Option<u32>,
-        inputs: &Inputs<'_>,
+        inputs: &StageInputs<'_>,
     ) -> Result<Sets<'_>, StageError> {
         let train = self.load_images("train", None, model, numerics, inputs)?;
         let judged = self.load_images("train", eval_images, model, numerics, inputs)?;
@@ -129,13 +129,13 @@ impl Torch {
 }
 
 /// What a stage reads.
-pub(super) struct Inputs<'a> {
+pub(super) struct StageInputs<'a> {
     pub objects: &'a BTreeMap<String, ObjectDigest>,
     pub read: &'a Read<'a>,
     pub session: &'a Session,
 }
 
-impl Inputs<'_> {
+impl StageInputs<'_> {
     /// Returns the hash of the input of a role.
     pub fn object(&self, role: &str) -> Result<ObjectDigest, StageError> {
         self.objects.get(role).copied().ok_or_else(|| StageError::NoInput(role.to_owned()))

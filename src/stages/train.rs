@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::epochs::{Epoch, diverged_output, diverged_row, metrics, run_epoch};
-use super::torch::{End, Inputs, Torch};
+use super::torch::{End, StageInputs, Torch};
 use super::{Outputs, Report, StageError};
 use base::table::Table;
 use base::work::{METRICS, Train};
@@ -19,7 +19,7 @@ use learn::{Divergence, LearnError};
 pub fn run(
     work: &Train,
     torch: &mut Torch,
-    inputs: &Inputs<'_>,
+    inputs: &StageInputs<'_>,
     report: &mut Report<'_>,
 ) -> Result<Outputs, StageError> {
     let Some(mut state) = start(work, torch, inputs)? else {
@@ -59,7 +59,7 @@ pub fn run(
 
 /// Returns the state at the start of a segment: the one in which the last segment ended, if it is that one, or loaded. `None`
 /// if its weights are not finite.
-fn start(work: &Train, torch: &mut Torch, inputs: &Inputs<'_>) -> Result<Option<State>, StageError> {
+fn start(work: &Train, torch: &mut Torch, inputs: &StageInputs<'_>) -> Result<Option<State>, StageError> {
     let keeps = work.keeps();
     let names = std::iter::once("weights").chain(keeps.iter().copied());
     let start: End = names.filter_map(|name| Some((name, inputs.object(name).ok()?))).collect();

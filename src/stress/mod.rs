@@ -53,14 +53,14 @@ pub struct Guarantee {
 
 /// The result of a test.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct StressReport {
     /// The kind of file system.
     pub system: &'static str,
     /// All tested guarantees, in order.
     pub guarantees: Vec<Guarantee>,
 }
 
-impl Report {
+impl StressReport {
     /// Returns the guarantees that wdpipe needs and that did not hold.
     pub fn lacking(&self) -> impl Iterator<Item = &Guarantee> {
         self.guarantees.iter().filter(|guarantee| guarantee.is_needed && !guarantee.is_given)
@@ -102,7 +102,7 @@ pub enum StressError {
 ///
 /// # Errors
 /// If the folder is not empty, cannot be written or has too little space, or a process fails for another reason.
-pub fn stress_test(trial: &Trial<'_>) -> Result<Report, StressError> {
+pub fn stress_test(trial: &Trial<'_>) -> Result<StressReport, StressError> {
     let folder = trial.folder;
     let is_new = files::identity(folder)?.is_none();
     files::create_folder(folder)?;
@@ -118,7 +118,7 @@ pub fn stress_test(trial: &Trial<'_>) -> Result<Report, StressError> {
     Ok(report)
 }
 
-fn found_out(trial: &Trial<'_>, place: &Path) -> Result<Report, StressError> {
+fn found_out(trial: &Trial<'_>, place: &Path) -> Result<StressReport, StressError> {
     let free = files::free_space(trial.folder)?;
     if free < ROOM {
         return Err(StressError::Full { folder: trial.folder.to_owned(), free });
@@ -128,5 +128,5 @@ fn found_out(trial: &Trial<'_>, place: &Path) -> Result<Report, StressError> {
     guarantees.extend(race::run(trial, &place.join("race"))?);
     // Needed guarantees come first.
     guarantees.sort_by_key(|guarantee| !guarantee.is_needed);
-    Ok(Report { system: files::system(place)?.name, guarantees })
+    Ok(StressReport { system: files::system(place)?.name, guarantees })
 }

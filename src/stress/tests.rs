@@ -14,8 +14,10 @@ fn what_is_written_follows_from_its_number() {
 #[test]
 fn only_what_is_needed_and_not_given_is_lacking() {
     let one = |is_needed, is_given| Guarantee { name: "", is_given, is_needed, seen: String::new(), without: "" };
-    let report =
-        Report { system: "", guarantees: vec![one(true, true), one(false, false), one(true, false), one(false, true)] };
+    let report = StressReport {
+        system: "",
+        guarantees: vec![one(true, true), one(false, false), one(true, false), one(false, true)],
+    };
     assert_eq!(report.lacking().collect::<Vec<_>>(), [&one(true, false)]);
 }
 

@@ -17,7 +17,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("engine", &["cost", "graph", "plan", "stages"]),
     ("bench", &["cost", "stages"]),
     ("verify", &["engine", "reports", "stages"]),
-    ("cli", &["bench", "cost", "differ", "engine", "graph", "plan", "reports", "spec", "stages", "stress", "verify"]),
+    ("project", &["bench", "cost", "engine", "graph", "plan", "reports", "spec", "stages", "verify"]),
+    (
+        "cli",
+        &[
+            "bench", "cost", "differ", "engine", "graph", "plan", "project", "reports", "spec", "stages", "stress",
+            "verify",
+        ],
+    ),
 ];
 
 #[test]
@@ -48,4 +55,69 @@ fn every_use_is_allowed() {
     }
     let listed: BTreeSet<_> = allowed.keys().map(|module| (*module).to_owned()).collect();
     assert_eq!(seen, listed, "the table must list exactly the existing modules");
+}
+
+/// What the command line leaves to `project`: keys, plans, closures, roots and estimates. `cost` may only describe a
+/// GPU.
+const COMPUTED: [&str; 17] = [
+    "Resolver",
+    "Resolved",
+    "KeyParts",
+    "Preference",
+    "Roots::",
+    "Producers",
+    "Estimates",
+    "engine::closure",
+    "engine::closure_root",
+    "engine::known",
+    "engine::make",
+    "engine::policy",
+    "plan::plan",
+    "graph.closure(",
+    "Closure::of",
+    "expand(",
+    "cost::flops",
+];
+
+#[test]
+fn the_command_line_computes_no_key_plan_root_or_estimate() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli");
+    let mut files = 0;
+    for entry in walkdir::WalkDir::new(&folder).into_iter().map(|entry| entry.unwrap()) {
+        if entry.path().extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        files += 1;
+        let text = std::fs::read_to_string(entry.path()).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        for (number, line) in code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            if let Some(name) = COMPUTED.iter().find(|name| line.contains(**name)) {
+                panic!("{}:{}: `{name}` belongs to `project`", entry.path().display(), number + 1);
+            }
+        }
+    }
+    assert!(files > 30, "only {files} files");
+}
+
+#[test]
+fn no_two_types_of_the_program_share_a_name() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(&source).into_iter().map(|entry| entry.unwrap()) {
+        if entry.path().extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(entry.path()).unwrap();
+        for line in text.lines().map(str::trim_start).filter(|line| line.starts_with("pub")) {
+            let words: Vec<&str> = line.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect();
+            // `pub struct Name`, or `pub(super) struct Name`.
+            let kind = words.iter().position(|word| ["struct", "enum", "trait", "type"].contains(word));
+            if let Some(kind) = kind.filter(|kind| *kind <= 4) {
+                places.entry(words[kind + 1].to_owned()).or_default().push(entry.path().display().to_string());
+            }
+        }
+    }
+    let shared: Vec<_> = places.iter().filter(|(_, places)| places.len() > 1).collect();
+    assert!(shared.is_empty(), "{shared:#?}");
+    assert!(places.len() > 200, "only {} types", places.len());
 }

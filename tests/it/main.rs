@@ -54,6 +54,7 @@ mod sharing;
 #[cfg(all(feature = "torch", target_os = "linux"))]
 mod signals;
 mod stress;
+mod subfolder;
 mod tampered;
 mod told;
 #[cfg(feature = "torch")]

@@ -25,8 +25,8 @@ pub use draft::{Draft, freshen, publish};
 pub use lock::Lock;
 pub use look::Lookout;
 pub use modes::{
-    Access, Account, SHARED_FILE, SHARED_FOLDER, access, group_name, group_number, may_add, publish_folder, set_access,
-    survey, user_name,
+    Access, Account, SHARED_FILE, SHARED_FOLDER, access, device, group_name, group_number, may_add, publish_folder,
+    set_access, survey, user_name,
 };
 pub use named::{Named, replace, write_named};
 pub use private::{create_private, private_folder, read_private};

@@ -52,6 +52,14 @@ pub fn access(path: &Path) -> Result<Option<Access>, FsError> {
     Ok(metadata.as_ref().map(Access::of))
 }
 
+/// Returns the number of the file system that contains a file or folder. Links are followed.
+///
+/// # Errors
+/// If it is not there, or its folder cannot be searched.
+pub fn device(path: &Path) -> Result<u64, FsError> {
+    Ok(fs::metadata(path).map_err(failed("inspect", path))?.dev())
+}
+
 /// Visits a folder and everything in it; links are not followed. Returns the folders that cannot be read.
 pub fn survey(root: &Path, visit: &mut dyn FnMut(&Path, Access)) -> Vec<PathBuf> {
     let mut unreadable = Vec::new();

@@ -2,18 +2,18 @@
 
 use clap::Args;
 
-use crate::cli::Failure;
 use crate::cli::format::count;
 use crate::cli::ui::Ui;
+use crate::project::Failure;
 use store::Store;
 
 /// Lists what the store holds in a few files, so that others can use its folder through a web server, ssh or a bucket.
 ///
 /// From then on `make` and `pull` keep it up to date; run it again after `cache gc`, or when a run was killed.
 #[derive(Debug, Args)]
-pub struct Catalogue {}
+pub struct CatalogueCommand {}
 
-impl Catalogue {
+impl CatalogueCommand {
     /// Runs the command.
     ///
     /// # Errors

@@ -1,28 +1,25 @@
 //! `wdpipe cache check`: whether the store is sound, and what can be repaired.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Cursor, Read};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use clap::Args;
+use serde::Serialize;
 
-use super::Profiles;
-use super::roots::Roots;
-use crate::cli::admit::Accepting;
+use super::ProfileArgs;
+use crate::cli::environment::of_remotes;
 use crate::cli::format::{count, plain};
-use crate::cli::remote::Through;
-use crate::cli::share;
+use crate::cli::remote::Moving;
+use crate::cli::share::{self, FindingAnswer};
 use crate::cli::signals::cancel_on_interrupt;
 use crate::cli::ui::Ui;
-use crate::cli::{ExitCode, Failure, Global};
-use crate::engine::{EngineError, Repair, Repaired, Rerunner};
+use crate::engine::{EngineError, Repaired};
+use crate::project::{ChosenRemote, ExitCode, Failure, Outcomes, Project, Repairing, Through};
 use crate::stages::Device;
-use base::digest::ObjectDigest;
-use base::producers::Producers;
+use base::digest::{ObjectDigest, RecordDigest};
 use base::table::Table;
-use store::{CheckReport, ObjectState, Store};
+use store::{CheckReport, Finding, Store};
 
 /// Hashes everything in the store again; what is damaged is moved aside. Where several accounts use it, modes are looked
 /// at too.
@@ -32,12 +29,12 @@ use store::{CheckReport, ObjectState, Store};
 /// it is put in only if it has the recorded hash. The exit code then is 0 if all is there again, 1 if something came out
 /// differently, 3 if something cannot be had here.
 #[derive(Debug, Args)]
-pub struct Check {
+pub struct CacheCheckCommand {
     /// Have again what is damaged or gone and something current needs.
     #[arg(long)]
     repair: bool,
     #[command(flatten)]
-    profiles: Profiles,
+    profiles: ProfileArgs,
     /// With --repair: have it from this remote if it is there, before anything is computed.
     #[arg(long, value_name = "REMOTE", requires = "repair")]
     from: Option<String>,
@@ -49,22 +46,17 @@ pub struct Check {
     json: bool,
 }
 
-/// An object that was to be had again: for what, and what became of it.
-type Outcomes = BTreeMap<ObjectDigest, (String, Repaired)>;
-
-impl Check {
+impl CacheCheckCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// If the store cannot be read, or is damaged and was not repaired.
-    pub fn run(&self, global: &Global, store: &Store, ui: &Ui) -> Result<(), Failure> {
+    pub fn run(&self, project: &Project, store: &Store, ui: &Ui) -> Result<(), Failure> {
         let report = store.check_with(&mut |_| {}, &|bytes| Table::check(bytes).map_err(|error| error.to_string()))?;
         let findings = store.sharing_thoroughly()?;
-        let outcomes = if self.repair { self.repair(global, store, &report, ui)? } else { Outcomes::new() };
+        let outcomes = if self.repair { self.repair(project, store, &report, ui)? } else { Outcomes::new() };
         if self.json {
-            let mut object = json(&report, &outcomes, self.repair);
-            object["sharing"] = share::as_json(&findings);
-            ui.answer(&object.to_string());
+            ui.json(&CheckAnswer::of(&report, &outcomes, self.repair, &findings));
         } else {
             tell(&report, &outcomes, ui);
             share::lines(&findings).iter().for_each(|line| ui.answer(line));
@@ -108,84 +100,41 @@ impl Check {
         Err(Failure::new(ExitCode::Storage, message, hint))
     }
 
-    fn repair(&self, global: &Global, store: &Store, report: &CheckReport, ui: &Ui) -> Result<Outcomes, Failure> {
-        let roots = Roots::gather(global, &self.profiles, store)?;
-        let producers = Producers::new(store.known_makings()?);
-        let wanted = wanted(&roots, &producers, store, report)?;
+    fn repair(&self, project: &Project, store: &Store, report: &CheckReport, ui: &Ui) -> Result<Outcomes, Failure> {
         let cancel = cancel_on_interrupt();
-        let cancelled = || cancel.load(Ordering::Relaxed);
-        let through = match &self.from {
-            Some(name) => Some(Through::open(global, Some(name), &Accepting::default(), Arc::clone(&cancel), ui)?),
-            None => None,
+        let moving = self.from.as_ref().map(|_| Moving::new("fetched", Arc::clone(&cancel), ui));
+        let through = match (&self.from, &moving) {
+            (Some(name), Some(moving)) => {
+                let chosen = ChosenRemote::find(project, Some(name), of_remotes())?;
+                Some(Through::open(project, chosen, &[], moving)?)
+            }
+            _ => None,
         };
         let warned = Cell::new(false);
         let warn = |failure: Failure| {
             // Once: a remote that is out of reach fails for every object.
-            if !cancelled() && !warned.replace(true) {
+            if !cancel.load(Ordering::Relaxed) && !warned.replace(true) {
                 ui.warn(&format!("{}; what the remote does not give is computed, if it can be", failure.message));
             }
         };
-        // What a remote has comes into the store, hashed; whoever asks then finds it there.
-        let source = |object: &ObjectDigest| -> Option<(u64, Box<dyn Read>)> {
-            through.as_ref()?.objects(store, [*object]).map_err(warn).ok()?;
-            let bytes = store.get(object).ok()?;
-            Some((bytes.len() as u64, Box::new(Cursor::new(bytes))))
+        let again = |stage: &str, seconds| ui.say(&format!("{} computed again in {seconds:.1} s", plain(stage)));
+        let repairing = Repairing {
+            profiles: &self.profiles.profile,
+            through: through.as_ref(),
+            device: &self.device,
+            cancel: &cancel,
+            warn: &warn,
+            again: &again,
         };
-        let repair = Repair { store, producers: &producers, source: &source, cancelled: &cancelled };
-        let tell = |stage: &str, seconds| ui.say(&format!("{} computed again in {seconds:.1} s", plain(stage)));
-        let mut rerunner = Rerunner::new(self.device.clone());
-        let repaired = repair.run(&wanted.keys().copied().collect(), &mut rerunner, &tell)?;
+        let outcomes = project.repair(store, report, &repairing)?;
         if let Some(trouble) = through.as_ref().and_then(|through| through.trouble("TARGET")) {
             ui.warn(&trouble.message);
         }
-        if cancelled() {
+        if cancel.load(Ordering::Relaxed) {
             return Err(EngineError::Interrupted.into());
         }
-        let why = |object: &ObjectDigest| wanted.get(object).cloned().unwrap_or_default();
-        Ok(repaired.into_iter().map(|(object, how)| (object, (why(&object), how))).collect())
+        Ok(outcomes)
     }
-}
-
-/// What is to be had again, and for what: of the objects that are not there those that current figures consist of, those
-/// that are pinned, and of damaged ones those that a current stage read or yielded. What was dropped to save space and is
-/// only passed through is not: `make` computes it when it needs it.
-fn wanted(
-    roots: &Roots,
-    producers: &Producers,
-    store: &Store,
-    report: &CheckReport,
-) -> Result<BTreeMap<ObjectDigest, String>, Failure> {
-    let mut wanted = BTreeMap::new();
-    let figures = roots.locked_figures.iter().chain(&roots.figures_of_pipelines);
-    // A lock may hold what was never in this store: of that no record tells.
-    for (object, name) in figures.filter(|(object, _)| producers.producer(object).is_some()) {
-        wanted.insert(*object, format!("{name} consists of it"));
-    }
-    let mut damaged: BTreeSet<ObjectDigest> = store.quarantined()?;
-    damaged.extend(&report.damaged_objects);
-    let pins = store.pins()?;
-    for producer in producers.producers() {
-        for pin in pins.iter().filter(|pin| pin.keys.contains(&producer.key)) {
-            wanted.extend(producer.outputs.iter().map(|object| (*object, format!("pin {} keeps it", pin.name))));
-        }
-        let Some(name) = roots.keys.get(&producer.key) else { continue };
-        for object in producer.outputs.iter().filter(|object| damaged.contains(object)) {
-            wanted.entry(*object).or_insert_with(|| format!("`{name}` yielded it"));
-        }
-        for object in producer.inputs.iter().filter(|object| damaged.contains(object)) {
-            wanted.entry(*object).or_insert_with(|| format!("`{name}` reads it"));
-        }
-    }
-    for pin in &pins {
-        wanted.extend(pin.objects.iter().map(|object| (*object, format!("pin {} keeps it", pin.name))));
-    }
-    let mut missing = BTreeMap::new();
-    for (object, why) in wanted.into_iter().filter(|(object, _)| producers.holder(object).is_none()) {
-        if store.state(&object)? != ObjectState::Present {
-            missing.insert(object, why);
-        }
-    }
-    Ok(missing)
 }
 
 /// The store as `--to` names it.
@@ -221,26 +170,63 @@ fn damaged(report: &CheckReport) -> usize {
     report.damaged_objects.len() + report.damaged_records.len() + report.damaged_signatures.len()
 }
 
-fn json(report: &CheckReport, outcomes: &Outcomes, repair: bool) -> serde_json::Value {
-    let objects: Vec<_> = report.damaged_objects.iter().map(ToString::to_string).collect();
-    let records: Vec<_> = report.damaged_records.iter().map(|(_, digest)| digest.to_string()).collect();
-    let signatures: Vec<_> = report.damaged_signatures.iter().map(ToString::to_string).collect();
-    let outcome = |(object, (needed_by, how)): (&ObjectDigest, &(String, Repaired))| {
-        let done = matches!(how, Repaired::There | Repaired::Fetched | Repaired::Computed);
-        serde_json::json!({ "object": object, "for": needed_by, "repaired": done, "how": how.to_string() })
-    };
-    let repaired: Vec<_> = outcomes.iter().map(outcome).collect();
-    serde_json::json!({
-        "objects": report.objects, "records": report.records, "damaged_objects": objects,
-        "unreadable_objects": report.unreadable.iter().map(|(object, _)| object).collect::<Vec<_>>(),
-        "damaged_records": records, "signatures": report.signatures, "damaged_signatures": signatures,
-        "lost_records": report.lost_records.iter().map(|(_, digest)| digest.to_string()).collect::<Vec<_>>(),
-        "lost_parts": report.lost_parts.iter().map(|(number, _)| number).collect::<Vec<_>>(),
-        "dropped": report.dropped.len(), "index_corrections": report.index_corrections,
-        "foreign_objects": report.foreign_objects.len(), "foreign_records": report.foreign_records.len(),
-        "foreign_signatures": report.foreign_signatures.len(), "foreign": report.foreign,
-        "repair": repair.then_some(repaired),
-    })
+/// What `cache check --json` answers.
+#[derive(Serialize)]
+struct CheckAnswer<'a> {
+    objects: u64,
+    records: u64,
+    damaged_objects: &'a [ObjectDigest],
+    unreadable_objects: Vec<&'a ObjectDigest>,
+    damaged_records: Vec<&'a RecordDigest>,
+    signatures: u64,
+    damaged_signatures: Vec<String>,
+    lost_records: Vec<&'a RecordDigest>,
+    lost_parts: Vec<&'a u64>,
+    dropped: usize,
+    index_corrections: u64,
+    foreign_objects: usize,
+    foreign_records: usize,
+    foreign_signatures: usize,
+    foreign: &'a [String],
+    repair: Option<Vec<RepairAnswer<'a>>>,
+    sharing: Vec<FindingAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct RepairAnswer<'a> {
+    object: &'a ObjectDigest,
+    #[serde(rename = "for")]
+    needed_by: &'a str,
+    repaired: bool,
+    how: String,
+}
+
+impl<'a> CheckAnswer<'a> {
+    fn of(report: &'a CheckReport, outcomes: &'a Outcomes, repair: bool, findings: &'a [Finding]) -> Self {
+        let outcome = |(object, (needed_by, how)): (&'a ObjectDigest, &'a (String, Repaired))| {
+            let repaired = matches!(how, Repaired::There | Repaired::Fetched | Repaired::Computed);
+            RepairAnswer { object, needed_by, repaired, how: how.to_string() }
+        };
+        Self {
+            objects: report.objects,
+            records: report.records,
+            damaged_objects: &report.damaged_objects,
+            unreadable_objects: report.unreadable.iter().map(|(object, _)| object).collect(),
+            damaged_records: report.damaged_records.iter().map(|(_, digest)| digest).collect(),
+            signatures: report.signatures,
+            damaged_signatures: report.damaged_signatures.iter().map(ToString::to_string).collect(),
+            lost_records: report.lost_records.iter().map(|(_, digest)| digest).collect(),
+            lost_parts: report.lost_parts.iter().map(|(number, _)| number).collect(),
+            dropped: report.dropped.len(),
+            index_corrections: report.index_corrections,
+            foreign_objects: report.foreign_objects.len(),
+            foreign_records: report.foreign_records.len(),
+            foreign_signatures: report.foreign_signatures.len(),
+            foreign: &report.foreign,
+            repair: repair.then(|| outcomes.iter().map(outcome).collect()),
+            sharing: share::answers(findings),
+        }
+    }
 }
 
 fn tell(report: &CheckReport, outcomes: &Outcomes, ui: &Ui) {

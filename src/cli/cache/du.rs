@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 
-use super::Profiles;
-use super::roots::Roots;
+use super::ProfileArgs;
 use crate::cli::format::{bytes, columns, count, plain};
 use crate::cli::parse::whole;
-use crate::cli::status::family;
 use crate::cli::ui::Ui;
-use crate::cli::{Failure, Global};
+use crate::project::family;
+use crate::project::{Failure, Project};
 use base::digest::ObjectDigest;
 use store::{Occupied, Store};
 
@@ -19,12 +19,12 @@ use store::{Occupied, Store};
 /// An object that several stages yielded counts for the first of them in order. By figure it counts for every figure
 /// that has it: those rows add up to more than there is.
 #[derive(Debug, Args)]
-pub struct Du {
+pub struct DuCommand {
     /// What is summed up.
     #[arg(long, value_enum, default_value_t = By::Stage)]
     by: By,
     #[command(flatten)]
-    profiles: Profiles,
+    profiles: ProfileArgs,
     /// So many rows; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = whole(0..=usize::MAX))]
     rows: usize,
@@ -45,22 +45,37 @@ enum By {
 }
 
 /// Objects of one row, and their bytes.
-#[derive(Default)]
+#[derive(Default, Serialize)]
 struct Sum {
     objects: usize,
     bytes: u64,
 }
 
-impl Du {
+/// What `cache du --json` answers.
+#[derive(Serialize)]
+struct DuAnswer<'a> {
+    #[serde(flatten)]
+    sum: &'a Sum,
+    rows: Vec<DuRow<'a>>,
+}
+
+#[derive(Serialize)]
+struct DuRow<'a> {
+    name: &'a str,
+    #[serde(flatten)]
+    sum: &'a Sum,
+}
+
+impl DuCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// If the store cannot be read or, by figure, a pipeline is wrong.
-    pub fn run(&self, global: &Global, store: &Store, ui: &Ui) -> Result<(), Failure> {
+    pub fn run(&self, project: &Project, store: &Store, ui: &Ui) -> Result<(), Failure> {
         let occupied = store.occupied()?;
         let mut figures: HashMap<ObjectDigest, Vec<String>> = HashMap::new();
         if self.by == By::Figure {
-            for figure in Roots::gather(global, &self.profiles, store)?.figures {
+            for figure in project.roots(&self.profiles.profile, store)?.figures {
                 let name = format!("{} ({})", figure.name, figure.profile);
                 figure.objects.into_iter().for_each(|object| figures.entry(object).or_default().push(name.clone()));
             }
@@ -83,9 +98,8 @@ impl Du {
         let mut sums: Vec<_> = sums.into_iter().collect();
         sums.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.bytes));
         if self.json {
-            let row = |(name, sum): &(String, Sum)| serde_json::json!({ "name": name, "objects": sum.objects, "bytes": sum.bytes });
-            let rows: Vec<_> = sums.iter().map(row).collect();
-            ui.answer(&serde_json::json!({ "objects": objects, "bytes": total, "rows": rows }).to_string());
+            let rows = sums.iter().map(|(name, sum)| DuRow { name, sum }).collect();
+            ui.json(&DuAnswer { sum: &Sum { objects, bytes: total }, rows });
             return Ok(());
         }
         let shown = if self.rows == 0 { sums.len() } else { self.rows };

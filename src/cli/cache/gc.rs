@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
+use serde::Serialize;
 
-use super::Profiles;
-use super::roots::Roots;
+use super::ProfileArgs;
 use crate::cli::environment::now;
 use crate::cli::format::{bytes, columns, count, duration};
 use crate::cli::parse::whole;
 use crate::cli::ui::Ui;
-use crate::cli::{Failure, Global};
+use crate::project::{Failure, Project};
 use store::{GcDone, GcPlan, GcPolicy, Store};
 
 /// Removes objects that nothing current needs. Records stay: they are small, and tell what the bytes were, so that these
@@ -21,9 +21,9 @@ use store::{GcDone, GcPlan, GcPolicy, Store};
 /// enough, needed ones go as well, those first that are cheap to compute again for their size. Pinned objects, locked
 /// figures, imported data, what running stages have, and what is younger than the grace time always stay.
 #[derive(Debug, Args)]
-pub struct Gc {
+pub struct GcCommand {
     #[command(flatten)]
-    profiles: Profiles,
+    profiles: ProfileArgs,
     /// Keep what is younger than this many hours; 0 only where nobody else is at work, whose bytes may have no record yet.
     #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = whole(0..=u64::MAX))]
     grace: u64,
@@ -64,13 +64,13 @@ fn size(text: &str) -> Result<u64, String> {
     bytes.map(|bytes| bytes as u64).ok_or_else(|| "a size is wanted, such as 20G, 500MB or 1.5GiB".to_owned())
 }
 
-impl Gc {
+impl GcCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// If it cannot be told what is needed, stages run that may read what would go, or the store cannot be read.
-    pub fn run(&self, global: &Global, store: &Store, ui: &Ui) -> Result<(), Failure> {
-        let roots = Roots::gather(global, &self.profiles, store)?;
+    pub fn run(&self, project: &Project, store: &Store, ui: &Ui) -> Result<(), Failure> {
+        let roots = project.roots(&self.profiles.profile, store)?;
         let policy = GcPolicy {
             keys: roots.keys.into_keys().collect(),
             objects: roots.locked,
@@ -84,7 +84,7 @@ impl Gc {
         let plan = store.plan_gc(&policy, now())?;
         let done = if self.dry_run { None } else { Some(store.execute_gc(&plan)?) };
         if self.json {
-            ui.answer(&self.json(&plan, done.as_ref()).to_string());
+            ui.json(&self.answer(&plan, done.as_ref()));
         } else {
             self.tell(&plan, done.as_ref(), ui);
         }
@@ -94,23 +94,21 @@ impl Gc {
         Ok(())
     }
 
-    fn json(&self, plan: &GcPlan, done: Option<&GcDone>) -> serde_json::Value {
-        let kinds: BTreeMap<_, _> = rows(plan)
-            .map(|(kind, row)| {
-                let Row { objects, bytes, needed, seconds } = row;
-                let row = serde_json::json!({
-                    "objects": objects, "bytes": bytes, "needed_bytes": needed, "seconds_again": seconds,
-                });
-                (kind, row)
-            })
-            .collect();
-        serde_json::json!({
-            "objects": plan.object_count(), "bytes": plan.bytes(), "files": plan.files.len(), "kinds": kinds,
-            "seconds_again": plan.again.values().sum::<f64>(), "not_again": plan.lost, "stays_bytes": stays(plan, done),
-            "keep_bytes": self.keep_bytes, "running": plan.running,
-            "removed_objects": done.map(|done| done.objects), "removed_bytes": done.map(|done| done.bytes),
-            "left": done.map(|done| done.left),
-        })
+    fn answer<'a>(&self, plan: &'a GcPlan, done: Option<&GcDone>) -> GcAnswer<'a> {
+        GcAnswer {
+            objects: plan.object_count(),
+            bytes: plan.bytes(),
+            files: plan.files.len(),
+            kinds: rows(plan).collect(),
+            seconds_again: plan.again.values().sum(),
+            not_again: plan.lost,
+            stays_bytes: stays(plan, done),
+            keep_bytes: self.keep_bytes,
+            running: plan.running,
+            removed_objects: done.map(|done| done.objects),
+            removed_bytes: done.map(|done| done.bytes),
+            left: done.map(|done| done.left),
+        }
     }
 
     fn tell(&self, plan: &GcPlan, done: Option<&GcDone>, ui: &Ui) {
@@ -163,12 +161,31 @@ fn stays(plan: &GcPlan, done: Option<&GcDone>) -> u64 {
 }
 
 /// What of one kind goes, and is to be computed to have all again.
-#[derive(Default)]
+#[derive(Default, Serialize)]
 struct Row {
     objects: usize,
     bytes: u64,
+    #[serde(rename = "needed_bytes")]
     needed: u64,
+    #[serde(rename = "seconds_again")]
     seconds: f64,
+}
+
+/// What `cache gc --json` answers.
+#[derive(Serialize)]
+struct GcAnswer<'a> {
+    objects: usize,
+    bytes: u64,
+    files: usize,
+    kinds: BTreeMap<&'a str, Row>,
+    seconds_again: f64,
+    not_again: usize,
+    stays_bytes: u64,
+    keep_bytes: Option<u64>,
+    running: usize,
+    removed_objects: Option<u64>,
+    removed_bytes: Option<u64>,
+    left: Option<u64>,
 }
 
 fn rows(plan: &GcPlan) -> impl Iterator<Item = (&str, Row)> {

@@ -3,26 +3,22 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
+use serde::Serialize;
 
+use crate::cli::arguments::VariantArgs;
 use crate::cli::environment::{now, who};
 use crate::cli::format::{bytes, columns, count, date, plain};
-use crate::cli::select::{Variant, select};
 use crate::cli::ui::Ui;
-use crate::cli::{ExitCode, Failure, Global};
-use crate::engine::{self, Resolver};
-use base::closure::Closure;
+use crate::project::{ExitCode, Failure, Project, is_hex};
 use base::digest::{ObjectDigest, StageKey};
 use store::{PinName, Store};
-
-/// Fewer digits of a hash are taken for a name.
-const DIGITS: usize = 8;
 
 /// Keeps a figure, a stage or an object, with all that is behind it, whatever `cache gc` is asked for.
 ///
 /// What is gone already does not come back by that: `make` or `cache check --repair` has it again. Without a target the
 /// pins are listed.
 #[derive(Debug, Args)]
-pub struct Pin {
+pub struct PinCommand {
     /// A figure, panel or stages; or at least 8 digits of a key, a record or an object.
     #[arg(value_name = "TARGET")]
     target: Option<String>,
@@ -33,12 +29,12 @@ pub struct Pin {
     #[arg(long, value_name = "NAME")]
     name: Option<PinName>,
     #[command(flatten)]
-    variant: Variant,
+    variant: VariantArgs,
 }
 
 /// Removes a pin; what it kept stays until `cache gc` is asked for.
 #[derive(Debug, Args)]
-pub struct Unpin {
+pub struct UnpinCommand {
     /// What the pin is called: see `cache pins`.
     #[arg(value_name = "NAME")]
     name: PinName,
@@ -46,25 +42,44 @@ pub struct Unpin {
 
 /// Lists the pins.
 #[derive(Debug, Args)]
-pub struct Pins {
+pub struct PinsCommand {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
 
-impl Pin {
+/// What `cache pins --json` answers.
+#[derive(Serialize)]
+struct PinsAnswer<'a> {
+    pins: Vec<PinAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct PinAnswer<'a> {
+    name: &'a str,
+    made: u64,
+    who: &'a str,
+    reason: &'a str,
+    keys: &'a BTreeSet<StageKey>,
+    objects: &'a BTreeSet<ObjectDigest>,
+}
+
+impl<'a> PinAnswer<'a> {
+    fn of(pin: &'a store::Pin) -> Self {
+        let store::Pin { name, made, who, reason, keys, objects } = pin;
+        Self { name: name.as_str(), made: *made, who, reason, keys, objects }
+    }
+}
+
+impl PinCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// If the target is unknown or was not made, or the pin cannot be written.
-    pub fn run(&self, global: &Global, store: &Store, ui: &Ui) -> Result<(), Failure> {
-        let Some(target) = &self.target else { return Pins { json: false }.run(store, ui) };
-        let digits = target.bytes().all(|digit| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit));
-        let (what, objects) = match digits && (DIGITS..=64).contains(&target.len()) {
-            true => by_hash(store, target)?,
-            false => (self.by_name(global, store, target)?, BTreeSet::new()),
-        };
-        let name = self.name.clone().unwrap_or_else(|| match digits {
+    pub fn run(&self, project: &Project, store: &Store, ui: &Ui) -> Result<(), Failure> {
+        let Some(target) = &self.target else { return PinsCommand { json: false }.run(store, ui) };
+        let (what, objects) = project.behind(target, &self.variant.to_variant(), store)?;
+        let name = self.name.clone().unwrap_or_else(|| match is_hex(target) {
             true => PinName::like(&target[..target.len().min(12)]),
             false => PinName::like(&format!("{target}@{}", self.variant.profile)),
         });
@@ -90,48 +105,9 @@ impl Pin {
         }
         Ok(())
     }
-
-    /// All that is behind what the pipelines have under a name.
-    fn by_name(&self, global: &Global, store: &Store, target: &str) -> Result<Closure, Failure> {
-        let selection = select(global, &self.variant, &[target.to_owned()])?;
-        let graph = &selection.graph;
-        let needed = graph.closure(&selection.targets);
-        let knowledge = Resolver::new(store, graph, &selection.preference).outlook(&needed)?;
-        let mut all = Closure::default();
-        for &id in &selection.targets {
-            all.members.extend(engine::closure(graph, &knowledge, id, store)?.members);
-        }
-        Ok(all)
-    }
 }
 
-/// All that is behind the records that a hash names, or else the objects that it names.
-fn by_hash(store: &Store, prefix: &str) -> Result<(Closure, BTreeSet<ObjectDigest>), Failure> {
-    let found = store.find(prefix)?;
-    let keys: BTreeSet<_> = found.iter().map(|(_, record)| record.parts.key()).collect();
-    let several = |names: Vec<String>| {
-        let names = names.iter().take(8).map(|name| format!("\n{name}")).collect::<String>();
-        Err(Failure::usage(format!("{prefix} is the beginning of several:{names}"), "give more digits"))
-    };
-    if keys.len() > 1 {
-        return several(keys.iter().map(ToString::to_string).collect());
-    }
-    if !found.is_empty() {
-        let records = store.every_record()?;
-        let members = found.iter().flat_map(|(digest, _)| Closure::of(*digest, &records).members).collect();
-        return Ok((Closure { members }, BTreeSet::new()));
-    }
-    match store.find_objects(prefix)?[..] {
-        [object] => Ok((Closure::default(), [object].into())),
-        [] => {
-            let message = format!("no key, record or object in {} begins with {prefix}", store.root().display());
-            Err(Failure::new(ExitCode::Missing, message, "`wdpipe explain STAGE` tells a stage's key"))
-        }
-        ref objects => several(objects.iter().map(ToString::to_string).collect()),
-    }
-}
-
-impl Unpin {
+impl UnpinCommand {
     /// Runs the command.
     ///
     /// # Errors
@@ -146,7 +122,7 @@ impl Unpin {
     }
 }
 
-impl Pins {
+impl PinsCommand {
     /// Runs the command.
     ///
     /// # Errors
@@ -154,13 +130,7 @@ impl Pins {
     pub fn run(&self, store: &Store, ui: &Ui) -> Result<(), Failure> {
         let pins = store.pins()?;
         if self.json {
-            let pin = |pin: &store::Pin| {
-                serde_json::json!({
-                    "name": pin.name.as_str(), "made": pin.made, "who": pin.who, "reason": pin.reason, "keys": pin.keys,
-                    "objects": pin.objects,
-                })
-            };
-            ui.answer(&serde_json::json!({ "pins": pins.iter().map(pin).collect::<Vec<_>>() }).to_string());
+            ui.json(&PinsAnswer { pins: pins.iter().map(PinAnswer::of).collect() });
             return Ok(());
         }
         let row = |pin: &store::Pin| {

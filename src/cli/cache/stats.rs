@@ -1,14 +1,14 @@
 //! `wdpipe cache stats`: how much is in the store, by figure and by kind of stage.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use clap::Args;
+use serde::Serialize;
 
-use super::Profiles;
-use super::roots::{Figure, Roots};
+use super::ProfileArgs;
 use crate::cli::format::{bytes, columns, count, duration};
 use crate::cli::ui::Ui;
-use crate::cli::{Failure, Global};
+use crate::project::{CurrentFigure, Failure, Project};
 use base::digest::ObjectDigest;
 use store::{KindStats, Store};
 
@@ -17,42 +17,73 @@ use store::{KindStats, Store};
 /// Of a kind: its records with the small outputs in them, and the files of its other outputs. Of a figure: how many of the stages behind it were run, how many have all their bytes here, and what these take: the
 /// figure's own, and what it shares with other figures.
 #[derive(Debug, Args)]
-pub struct Stats {
+pub struct CacheStatsCommand {
     #[command(flatten)]
-    profiles: Profiles,
+    profiles: ProfileArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
 
-impl Stats {
+/// What `cache stats --json` answers.
+#[derive(Serialize)]
+struct StatsAnswer<'a> {
+    objects: u64,
+    raw_bytes: u64,
+    stored_bytes: u64,
+    kinds: BTreeMap<&'a str, KindAnswer>,
+    figures: Vec<FigureAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct KindAnswer {
+    records: u64,
+    record_bytes: u64,
+    bytes: u64,
+    seconds: f64,
+}
+
+impl KindAnswer {
+    fn of(kind: &KindStats) -> Self {
+        Self { records: kind.records, record_bytes: kind.bytes, bytes: kind.outputs, seconds: kind.seconds }
+    }
+}
+
+#[derive(Serialize)]
+struct FigureAnswer<'a> {
+    name: &'a str,
+    profile: &'a str,
+    stages: usize,
+    known: usize,
+    present: usize,
+    own_bytes: u64,
+    shared_bytes: u64,
+}
+
+impl<'a> FigureAnswer<'a> {
+    fn of(figure: &'a CurrentFigure, (own_bytes, shared_bytes): (u64, u64)) -> Self {
+        let CurrentFigure { name, profile, stages, known, present, .. } = figure;
+        Self { name, profile, stages: *stages, known: *known, present: *present, own_bytes, shared_bytes }
+    }
+}
+
+impl CacheStatsCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// If a pipeline is wrong, or the store cannot be read.
-    pub fn run(&self, global: &Global, store: &Store, ui: &Ui) -> Result<(), Failure> {
+    pub fn run(&self, project: &Project, store: &Store, ui: &Ui) -> Result<(), Failure> {
         let stats = store.stats()?;
-        let figures = Roots::gather(global, &self.profiles, store)?.figures;
+        let figures = project.roots(&self.profiles.profile, store)?.figures;
         let sizes = sizes(&figures, store)?;
         if self.json {
-            let kind = |(name, kind): (&String, &KindStats)| {
-                let value = serde_json::json!({
-                    "records": kind.records, "record_bytes": kind.bytes, "bytes": kind.outputs, "seconds": kind.seconds,
-                });
-                (name.clone(), value)
-            };
-            let kinds: serde_json::Map<_, _> = stats.kinds.iter().map(kind).collect();
-            let figure = |(figure, (own, shared)): (&Figure, &(u64, u64))| {
-                serde_json::json!({
-                    "name": figure.name, "profile": figure.profile, "stages": figure.stages, "known": figure.known,
-                    "present": figure.present, "own_bytes": own, "shared_bytes": shared,
-                })
-            };
-            let object = serde_json::json!({
-                "objects": stats.objects, "raw_bytes": stats.raw_bytes, "stored_bytes": stats.stored_bytes,
-                "kinds": kinds, "figures": figures.iter().zip(&sizes).map(figure).collect::<Vec<_>>(),
+            ui.json(&StatsAnswer {
+                objects: stats.objects,
+                raw_bytes: stats.raw_bytes,
+                stored_bytes: stats.stored_bytes,
+                kinds: stats.kinds.iter().map(|(name, kind)| (name.as_str(), KindAnswer::of(kind))).collect(),
+                figures: figures.iter().zip(&sizes).map(|(figure, sizes)| FigureAnswer::of(figure, *sizes)).collect(),
             });
-            ui.answer(&object.to_string());
             return Ok(());
         }
         let (raw, stored) = (bytes(stats.raw_bytes), bytes(stats.stored_bytes));
@@ -84,7 +115,7 @@ impl Stats {
 ///
 /// # Errors
 /// If the store cannot be read.
-fn sizes(figures: &[Figure], store: &Store) -> Result<Vec<(u64, u64)>, Failure> {
+fn sizes(figures: &[CurrentFigure], store: &Store) -> Result<Vec<(u64, u64)>, Failure> {
     let mut owners: HashMap<ObjectDigest, (usize, u64)> = HashMap::new();
     for object in figures.iter().flat_map(|figure| &figure.objects) {
         match owners.entry(*object) {
@@ -94,7 +125,7 @@ fn sizes(figures: &[Figure], store: &Store) -> Result<Vec<(u64, u64)>, Failure> 
             }
         }
     }
-    let size = |figure: &Figure| {
+    let size = |figure: &CurrentFigure| {
         figure.objects.iter().filter_map(|object| owners.get(object)).fold((0, 0), |(own, shared), (owners, bytes)| {
             if *owners == 1 { (own + bytes, shared) } else { (own, shared + bytes) }
         })

@@ -1,9 +1,8 @@
 //! What to do where a data set cannot be imported, by data set and by fault; and what an import is worth.
 
+use crate::project::{ExitCode, Failure, quoted};
 use std::path::Path;
 
-use crate::cli::advice::quoted;
-use crate::cli::{ExitCode, Failure};
 use base::work::Source;
 use learn::data::{Fault, Format, ImportError, Imported, Place};
 

@@ -3,17 +3,15 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
+use serde::Serialize;
 
-use super::super::admit::Accepting;
-use super::super::advice::all_quoted;
-use super::super::format::count;
-use super::super::select::{Variant, select};
-use super::super::signals::cancel_on_interrupt;
-use super::super::ui::Ui;
-use super::super::{ExitCode, Failure, Global};
-use super::{Chosen, Through};
-use crate::engine::{self, Resolver};
-use crate::plan::Knowledge;
+use super::Moving;
+use crate::cli::arguments::{AcceptArgs, VariantArgs};
+use crate::cli::environment::of_remotes;
+use crate::cli::format::count;
+use crate::cli::signals::cancel_on_interrupt;
+use crate::cli::ui::Ui;
+use crate::project::{ChosenRemote, ExitCode, Failure, Project, Through, all_quoted};
 use base::work::is_bulk;
 use store::ObjectState;
 
@@ -21,12 +19,12 @@ use store::ObjectState;
 ///
 /// Everything is hashed as it arrives. What is here already is not fetched, and what was cut off goes on where it was.
 #[derive(Debug, Args)]
-pub struct Pull {
+pub struct PullCommand {
     /// Figures, panels or stages, or all.
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<String>,
     #[command(flatten)]
-    variant: Variant,
+    variant: VariantArgs,
     /// The remote: a name of the project's list, or a URL [default: the only one of the list].
     #[arg(long, value_name = "REMOTE")]
     from: Option<String>,
@@ -34,28 +32,40 @@ pub struct Pull {
     #[arg(long)]
     all: bool,
     #[command(flatten)]
-    accepting: Accepting,
+    accepting: AcceptArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
 
-impl Pull {
+/// What `pull --json` answers.
+#[derive(Serialize)]
+struct PullAnswer {
+    stages: usize,
+    unknown: usize,
+    records: usize,
+    objects: usize,
+    not_there: usize,
+    bytes: u64,
+    requests: u64,
+}
+
+impl PullCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// If the remote fails or has nothing of the targets, or the store cannot be written.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let selection = select(global, &self.variant, &self.targets)?;
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
+        let selection = project.select(&self.variant.to_variant(), &self.targets)?;
         // A slip in the remote's name leaves no store behind.
-        Chosen::find(global, self.from.as_deref())?;
-        let store = global.store_to_fill()?;
-        let through = Through::open(global, self.from.as_deref(), &self.accepting, cancel_on_interrupt(), ui)?;
+        let chosen = ChosenRemote::find(project, self.from.as_deref(), of_remotes())?;
+        let store = project.store_to_fill()?;
+        let moving = Moving::new("fetched", cancel_on_interrupt(), ui);
+        let through = Through::open(project, chosen, &self.accepting.accept, &moving)?;
         let records = through.records(&selection, &store)?;
 
-        let needed = selection.graph.closure(&selection.targets);
-        let knowledge = Resolver::new(&store, &selection.graph, &selection.preference).outlook(&needed)?;
-        let known = engine::known(&selection.graph, &knowledge, &needed, &store)?;
+        let resolved = selection.resolve(&store)?;
+        let known = resolved.members(&store)?;
         let mut wanted = BTreeSet::new();
         for output in known.iter().flat_map(|member| &member.record.outputs) {
             if output.inline.is_none()
@@ -68,17 +78,13 @@ impl Pull {
         let fetched = through.objects(&store, wanted.iter().copied())?;
         store.list(&known.iter().map(|member| (member.key, member.digest)).collect::<Vec<_>>(), &[])?;
 
-        let stages = needed.iter().filter(|needed| **needed).count();
-        let unknown =
-            (0..needed.len()).filter(|&id| needed[id] && !matches!(knowledge[id], Knowledge::Known { .. })).count();
+        let stages = resolved.stages().count();
+        let unknown = resolved.stages().filter(|(id, ..)| resolved.known(*id).is_none()).count();
         let not_there = wanted.len() - fetched.objects;
-        let (moved, size) = through.moved();
+        let (moved, size) = (moving.so_far(), moving.bytes());
         if self.json {
-            let object = serde_json::json!({
-                "stages": stages, "unknown": unknown, "records": records, "objects": fetched.objects,
-                "not_there": not_there, "bytes": size, "requests": through.requests(),
-            });
-            ui.answer(&object.to_string());
+            let (objects, requests) = (fetched.objects, through.requests());
+            ui.json(&PullAnswer { stages, unknown, records, objects, not_there, bytes: size, requests });
         } else {
             ui.say(&format!("fetched {} and {} ({moved})", count(records, "record"), count(fetched.objects, "object")));
             if not_there > 0 {

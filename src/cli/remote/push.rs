@@ -1,34 +1,28 @@
 //! `wdpipe push`: what was computed here, for others.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use clap::Args;
+use serde::Serialize;
 
-use super::super::admit::{Accepting, Gate, Objection};
-use super::super::advice::all_quoted;
-use super::super::format::count;
-use super::super::select::{Variant, select};
-use super::super::signals::cancel_on_interrupt;
-use super::super::ui::Ui;
-use super::super::{ExitCode, Failure, Global};
-use super::Chosen;
-use super::watch::Moving;
-use crate::engine::{self, Resolver};
-use base::closure::Member;
+use super::Moving;
+use crate::cli::arguments::VariantArgs;
+use crate::cli::environment::of_remotes;
+use crate::cli::format::count;
+use crate::cli::signals::cancel_on_interrupt;
+use crate::cli::ui::Ui;
+use crate::project::{ChosenRemote, ExitCode, Failure, Objection, Project, all_quoted};
 use base::work::is_bulk;
-use store::Store;
 use store::remote;
 
 /// Sends what was computed here to a remote: records, signatures, and the bytes that are here.
 ///
 /// What is there already is not sent again.
 #[derive(Debug, Args)]
-pub struct Push {
+pub struct PushCommand {
     /// Figures, panels or stages, or all.
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<String>,
     #[command(flatten)]
-    variant: Variant,
+    variant: VariantArgs,
     /// The remote: a name of the project's list, or a URL [default: the only one of the list].
     #[arg(long, value_name = "REMOTE")]
     to: Option<String>,
@@ -44,17 +38,29 @@ pub struct Push {
     json: bool,
 }
 
-impl Push {
+/// What `push --json` answers.
+#[derive(Serialize)]
+struct PushAnswer {
+    stages: usize,
+    records: usize,
+    objects: usize,
+    bytes: u64,
+    not_here: usize,
+    mended: usize,
+    requests: u64,
+    unsigned: usize,
+    not_admitted: usize,
+}
+
+impl PushCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// If nothing of the targets was made, or the remote fails or can only be read.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<(), Failure> {
-        let store = global.store()?;
-        let selection = select(global, &self.variant, &self.targets)?;
-        let needed = selection.graph.closure(&selection.targets);
-        let knowledge = Resolver::new(&store, &selection.graph, &selection.preference).outlook(&needed)?;
-        let known = engine::known(&selection.graph, &knowledge, &needed, &store)?;
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
+        let store = project.store()?;
+        let selection = project.select(&self.variant.to_variant(), &self.targets)?;
+        let known = selection.resolve(&store)?.members(&store)?;
         if known.is_empty() {
             let message = format!("nothing of {} was made with these settings", self.targets.join(" "));
             return Err(Failure::new(
@@ -63,22 +69,26 @@ impl Push {
                 format!("`wdpipe make {}` makes it", all_quoted(&self.targets)),
             ));
         }
-        let chosen = Chosen::find(global, self.to.as_deref())?;
+        let chosen = ChosenRemote::find(project, self.to.as_deref(), of_remotes())?;
         let there = chosen.open(true)?;
-        let objections = objections(&chosen.gate(global, &Accepting::default())?, &known, &store)?;
+        let objections = chosen.gate(project, &[])?.objections(&known, &store)?;
         let records: Vec<_> = known.iter().map(|member| (member.digest, &member.record)).collect();
         let is_wanted = |output: &str| !self.numbers || !is_bulk(output);
         let moving = Moving::new("sent", cancel_on_interrupt(), ui);
         let send = remote::Sending { records: &records, is_wanted: &is_wanted, thorough: self.check };
         let sent = remote::send(there.as_ref(), &store, send, &moving)?;
         if self.json {
-            let object = serde_json::json!({
-                "stages": known.len(), "records": sent.records, "objects": sent.objects, "bytes": sent.bytes,
-                "not_here": sent.missing, "mended": sent.mended, "requests": there.requests(),
-                "unsigned": objections.get(&Objection::Unsigned).copied().unwrap_or_default(),
-                "not_admitted": objections.values().sum::<usize>(),
+            ui.json(&PushAnswer {
+                stages: known.len(),
+                records: sent.records,
+                objects: sent.objects,
+                bytes: sent.bytes,
+                not_here: sent.missing,
+                mended: sent.mended,
+                requests: there.requests(),
+                unsigned: objections.get(&Objection::Unsigned).copied().unwrap_or_default(),
+                not_admitted: objections.values().sum(),
             });
-            ui.answer(&object.to_string());
             return Ok(());
         }
         let (records, objects) = (count(sent.records, "record"), count(sent.objects, "object"));
@@ -112,16 +122,4 @@ impl Push {
         }
         Ok(())
     }
-}
-
-/// How many records a receiver with this project would not let in, and why.
-fn objections(gate: &Gate, known: &[Member], store: &Store) -> Result<BTreeMap<Objection, usize>, Failure> {
-    let mut objections = BTreeMap::new();
-    for member in known {
-        let signers: BTreeSet<_> = store.signers(&member.digest)?.into_iter().collect();
-        if let Some(objection) = gate.objects(&signers) {
-            *objections.entry(objection).or_default() += 1;
-        }
-    }
-    Ok(objections)
 }

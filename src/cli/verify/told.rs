@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Subject, Verified};
-use crate::cli::advice;
+use serde::Serialize;
+
+use super::Verified;
 use crate::cli::format::{count, wrapped};
 use crate::cli::ui::Ui;
-use crate::reports::Settings;
+use crate::project::{Subject, command};
+use crate::reports::VariantSettings;
 use crate::verify::{Check, Level, Verdict};
 
 /// Characters of a line of explanation.
@@ -35,9 +37,9 @@ pub(super) fn text(verified: &[Verified], variants: &[Subject], asked: &[Level],
         return;
     }
     for Subject { profile, place } in variants {
-        let how = match Settings::read(place) {
+        let how = match VariantSettings::read(place) {
             Some(settings) => {
-                format!(", made by `{}`", advice::command(&["make", &settings.figure], profile, &settings.set))
+                format!(", made by `{}`", command(&["make", &settings.figure], profile, &settings.set))
             }
             None => String::new(),
         };
@@ -62,28 +64,61 @@ fn meaning(level: Level) -> Vec<String> {
     names.zip(lines).map(|(name, line)| format!("  {name:<10}  {line}")).collect()
 }
 
-/// Tells programs.
-pub(super) fn json(verified: &[Verified], variants: &[Subject], verdict: Verdict) -> serde_json::Value {
-    let check = |check: &Check| {
-        serde_json::json!({
-            "level": check.level.name(), "verdict": check.verdict.name().to_lowercase(),
-            "summary": check.summary, "findings": check.findings,
-        })
-    };
-    let figure = |figure: &Verified| {
-        serde_json::json!({
-            "figure": figure.subject.place.name, "profile": figure.subject.profile,
-            "verdict": figure.verdict().name().to_lowercase(),
-            "checks": figure.checks.iter().map(check).collect::<Vec<_>>(),
-        })
-    };
-    let variant = |Subject { profile, place }: &Subject| {
-        let set = Settings::read(place).map(|settings| settings.set);
-        serde_json::json!({ "name": place.name, "profile": profile, "set": set })
-    };
-    serde_json::json!({
-        "verdict": verdict.name().to_lowercase(),
-        "figures": verified.iter().map(figure).collect::<Vec<_>>(),
-        "variants": variants.iter().map(variant).collect::<Vec<_>>(),
-    })
+/// What `verify --json` answers.
+#[derive(Serialize)]
+pub(super) struct VerifyAnswer<'a> {
+    verdict: String,
+    figures: Vec<VerifiedAnswer<'a>>,
+    variants: Vec<UnlockedAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct VerifiedAnswer<'a> {
+    figure: &'a str,
+    profile: &'a str,
+    verdict: String,
+    checks: Vec<LevelAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct LevelAnswer<'a> {
+    level: &'static str,
+    verdict: String,
+    summary: &'a str,
+    findings: &'a [String],
+}
+
+#[derive(Serialize)]
+struct UnlockedAnswer<'a> {
+    name: &'a str,
+    profile: &'a str,
+    set: Option<Vec<String>>,
+}
+
+impl<'a> VerifyAnswer<'a> {
+    /// Tells programs.
+    pub(super) fn of(verified: &'a [Verified], variants: &'a [Subject], verdict: Verdict) -> Self {
+        let name = |verdict: Verdict| verdict.name().to_lowercase();
+        let check = |check: &'a Check| LevelAnswer {
+            level: check.level.name(),
+            verdict: name(check.verdict),
+            summary: &check.summary,
+            findings: &check.findings,
+        };
+        let figure = |figure: &'a Verified| VerifiedAnswer {
+            figure: &figure.subject.place.name,
+            profile: &figure.subject.profile,
+            verdict: name(figure.verdict()),
+            checks: figure.checks.iter().map(check).collect(),
+        };
+        let variant = |Subject { profile, place }: &'a Subject| {
+            let set = VariantSettings::read(place).map(|settings| settings.set);
+            UnlockedAnswer { name: &place.name, profile, set }
+        };
+        Self {
+            verdict: name(verdict),
+            figures: verified.iter().map(figure).collect(),
+            variants: variants.iter().map(variant).collect(),
+        }
+    }
 }

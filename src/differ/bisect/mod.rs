@@ -22,7 +22,7 @@ pub use tensors::{FirstTensor, Tensors};
 use tensors::{ends, starts};
 
 /// Returns a tensor of a side, given its object and its name there, if it is available.
-pub type Fetch<'a> = dyn FnMut(Side, &ObjectDigest, &str) -> Option<Tensor> + 'a;
+pub type ReadTensor<'a> = dyn FnMut(Side, &ObjectDigest, &str) -> Option<Tensor> + 'a;
 
 /// The role by which a segment of a run starts from another.
 const WEIGHTS: &str = "weights";
@@ -82,7 +82,7 @@ pub struct InputChange {
 
 /// Finds where the runs of two closures diverge. Segments are the stages of kind `train`; a run is a chain of segments,
 /// each of which starts from the weights of the one before. Stages are paired as in [`super::diff`].
-pub fn bisect(a: &Closure, b: &Closure, fetch: &mut Fetch<'_>) -> Bisection {
+pub fn bisect(a: &Closure, b: &Closure, fetch: &mut ReadTensor<'_>) -> Bisection {
     let sides = [a, b].map(Runs::of);
     let pairs = pair(a, b);
     let mut partner: Vec<Option<usize>> = vec![None; a.members.len()];
@@ -175,7 +175,7 @@ fn words(changes: &[Change]) -> Vec<String> {
     changes.iter().map(reasons::change).collect()
 }
 
-fn part(sides: &[Runs<'_>; 2], places: [usize; 2], fetch: &mut Fetch<'_>) -> Parting {
+fn part(sides: &[Runs<'_>; 2], places: [usize; 2], fetch: &mut ReadTensor<'_>) -> Parting {
     let [a, b] = [0, 1].map(|side| &sides[side].closure.members[places[side]]);
     let inputs = input_changes(sides, places);
     let begin_apart = inputs.iter().any(|input| input.role == WEIGHTS);

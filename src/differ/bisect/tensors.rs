@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::super::Side;
 use super::super::distance::{Distance, distance};
-use super::{Fetch, WEIGHTS};
+use super::{ReadTensor, WEIGHTS};
 use base::closure::Member;
 use base::digest::ObjectDigest;
 
@@ -45,7 +45,7 @@ fn resolve<'a>(member: &Member, listed: &'a str) -> (&'a str, &'a str) {
 }
 
 /// Compares the tensors of the end states of two segments.
-pub(super) fn ends(a: &Member, b: &Member, fetch: &mut Fetch<'_>) -> Tensors {
+pub(super) fn ends(a: &Member, b: &Member, fetch: &mut ReadTensor<'_>) -> Tensors {
     let names = names(a, b);
     let hashes = [a, b].map(|member| -> HashMap<&str, ObjectDigest> {
         member.record.tensors.iter().map(|(name, hash)| (name.as_str(), *hash)).collect()
@@ -77,7 +77,7 @@ pub(super) fn ends(a: &Member, b: &Member, fetch: &mut Fetch<'_>) -> Tensors {
 
 /// Compares the states that two segments start from, and finds the first tensor that differs. The records do not list
 /// these tensors.
-pub(super) fn starts(a: &Member, b: &Member, fetch: &mut Fetch<'_>) -> Tensors {
+pub(super) fn starts(a: &Member, b: &Member, fetch: &mut ReadTensor<'_>) -> Tensors {
     let objects = [a, b].map(|member| member.record.parts.inputs.get(WEIGHTS).copied());
     let names: Vec<&str> = names(a, b).into_iter().filter(|name| resolve(a, name).0 == WEIGHTS).collect();
     let first = names.iter().find_map(|name| look(WEIGHTS, name, objects, [None, None], true, fetch));
@@ -99,7 +99,7 @@ fn look(
     objects: [Option<ObjectDigest>; 2],
     listed: [Option<ObjectDigest>; 2],
     search: bool,
-    fetch: &mut Fetch<'_>,
+    fetch: &mut ReadTensor<'_>,
 ) -> Option<FirstTensor> {
     let tensors = [(Side::A, objects[0]), (Side::B, objects[1])].map(|(side, object)| fetch(side, &object?, name));
     let mut first = FirstTensor {

@@ -1,13 +1,12 @@
-//! What is current: the figures that the pipelines have under some profiles, and those that have a lock.
+//! The roots of garbage collection: what is current, which is the figures that the pipelines have under some profiles,
+//! and those that have a lock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::Profiles;
-use crate::cli::select::{Selection, select_each};
-use crate::cli::{Failure, Global};
-use crate::engine::Resolver;
-use crate::plan::Knowledge;
+use crate::plan::{Bytes, Knowledge};
+use crate::project::targets::select::Selection;
+use crate::project::{Failure, Project};
 use crate::reports::{Place, ReportError};
 use base::digest::{ObjectDigest, StageKey};
 use base::record::Outline;
@@ -15,7 +14,7 @@ use base::work::Work;
 use store::Store;
 
 /// A figure of a pipeline under a profile, and how much of what is behind it is known.
-pub struct Figure {
+pub struct CurrentFigure {
     /// Its name.
     pub name: String,
     /// The profile.
@@ -34,7 +33,7 @@ pub struct Figure {
 #[derive(Default)]
 pub struct Roots {
     /// The figures of the pipelines.
-    pub figures: Vec<Figure>,
+    pub figures: Vec<CurrentFigure>,
     /// The keys of stages of pipelines and locks, run or not, each with a name for people.
     pub keys: BTreeMap<StageKey, String>,
     /// What the stages of locks yielded, inline or not.
@@ -45,25 +44,28 @@ pub struct Roots {
     pub figures_of_pipelines: BTreeMap<ObjectDigest, String>,
 }
 
-impl Roots {
-    /// Looks at pipelines and locks.
+impl Project {
+    /// Finds what is current: what the pipelines have under some profiles (all that they have, if none is given), and
+    /// what the locks hold.
     ///
     /// # Errors
     /// If a pipeline is wrong, or the store or a lock cannot be read: then it is not known what is needed.
-    pub fn gather(global: &Global, profiles: &Profiles, store: &Store) -> Result<Self, Failure> {
-        let mut roots = Self::default();
-        for (profile, selection) in select_each(global, &profiles.profile)? {
+    pub fn roots(&self, profiles: &[String], store: &Store) -> Result<Roots, Failure> {
+        let mut roots = Roots::default();
+        for (profile, selection) in self.select_each(profiles)? {
             roots.add_pipeline(&profile, &selection, store)?;
         }
-        roots.add_locks(&global.reports)?;
+        roots.add_locks(&self.reports)?;
         Ok(roots)
     }
+}
 
+impl Roots {
     fn add_pipeline(&mut self, profile: &str, selection: &Selection, store: &Store) -> Result<(), Failure> {
         let graph = &selection.graph;
         // What needs data that was never imported was never run either, and waits here.
-        let all = vec![true; graph.stages.len()];
-        let knowledge = Resolver::new(store, graph, &selection.preference).outlook(&all)?;
+        let all: Vec<_> = (0..graph.stages.len()).collect();
+        let knowledge = selection.resolve_targets(store, &all)?.knowledge;
         for (stage, known) in graph.stages.iter().zip(&knowledge) {
             if let Knowledge::Known { key, .. } | Knowledge::Absent { key, .. } = known {
                 self.keys.entry(*key).or_insert_with(|| stage.name.clone());
@@ -76,13 +78,13 @@ impl Roots {
         for (name, drawn) in graph.figures.iter().filter(|(_, drawn)| drawn.whole) {
             let (name, profile) = (name.clone(), profile.to_owned());
             let (stages, known, present) = (0, 0, 0);
-            let mut figure = Figure { name, profile, stages, known, present, objects: BTreeSet::new() };
+            let mut figure = CurrentFigure { name, profile, stages, known, present, objects: BTreeSet::new() };
             let needed = graph.closure(&[drawn.stage]);
             for (_, known) in needed.iter().zip(&knowledge).filter(|(needed, _)| **needed) {
                 figure.stages += 1;
                 let Knowledge::Known { outline, bytes, .. } = known else { continue };
                 figure.known += 1;
-                figure.present += usize::from(bytes.iter().all(|bytes| *bytes == crate::plan::Bytes::Present));
+                figure.present += usize::from(bytes.iter().all(|bytes| *bytes == Bytes::Present));
                 figure.objects.extend(objects(outline));
             }
             self.figures.push(figure);
@@ -112,7 +114,7 @@ impl Roots {
     }
 }
 
-/// The objects that a record yields, besides those that lie in it.
+/// Lists the objects that a record names and does not contain.
 fn objects(outline: &Outline) -> impl Iterator<Item = ObjectDigest> + '_ {
     outline.outputs.iter().filter(|output| output.inline.is_none()).map(|output| output.object)
 }

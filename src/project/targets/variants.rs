@@ -11,10 +11,10 @@ use base::work::Work;
 /// The figures of a selection that have another name than their own: those made with other settings, and one that the
 /// user named.
 #[derive(Debug, Default)]
-pub struct Variants(BTreeMap<String, Variant>);
+pub struct Variants(BTreeMap<String, Renamed>);
 
 #[derive(Debug)]
-struct Variant {
+struct Renamed {
     /// What its files are called.
     name: String,
     /// The `--set`s that make it another figure.
@@ -22,12 +22,12 @@ struct Variant {
 }
 
 impl Variants {
-    /// What the files of a figure are called.
+    /// Returns the name of a figure's files.
     pub fn name<'a>(&'a self, figure: &'a str) -> &'a str {
         self.0.get(figure).map_or(figure, |variant| &variant.name)
     }
 
-    /// The `--set`s that a figure is made with; none if it comes out as without any.
+    /// Returns the `--set`s that a figure is made with; none if they do not change it.
     pub fn set(&self, figure: &str) -> &[String] {
         self.0.get(figure).map_or(&[], |variant| &variant.set)
     }
@@ -35,11 +35,11 @@ impl Variants {
     /// Gives a figure another name.
     pub fn call(&mut self, figure: &str, name: &str) {
         let variant = self.0.entry(figure.to_owned());
-        name.clone_into(&mut variant.or_insert(Variant { name: String::new(), set: Vec::new() }).name);
+        name.clone_into(&mut variant.or_insert(Renamed { name: String::new(), set: Vec::new() }).name);
     }
 
-    /// Finds the figures of `graph` that are others than those of `default`, the same pipeline without `--set`s. One that is
-    /// the same gets the default's note, so that its drawing is the same too.
+    /// Finds the figures of `graph` that are others than those of `default`, the same pipeline without `--set`s. One
+    /// that is the same gets the default's note, so that its drawing is the same too.
     ///
     /// # Errors
     /// If a parameter is NaN.
@@ -54,14 +54,14 @@ impl Variants {
                 graph.stages[*stage].work = default.stages[drawn.stage].work.clone();
                 continue;
             }
-            let variant = Variant { name: reports::variant(name, &of[*stage]), set: set.to_vec() };
+            let variant = Renamed { name: reports::variant(name, &of[*stage]), set: set.to_vec() };
             self.0.insert(name.clone(), variant);
         }
         Ok(())
     }
 }
 
-/// The description of a figure but for its note, which tells the settings in words.
+/// Describes a figure without its note, which tells the settings in words.
 fn unnoted(graph: &Graph, stage: usize, of: &[Description]) -> Result<Description, ValueError> {
     let mut work = graph.stages[stage].work.clone();
     if let Work::Figure(figure) = &mut work {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::Failure;
 use crate::graph::Pattern;
+use crate::project::Failure;
 use crate::spec::{Contents, Need};
 
 /// A pipeline file.
@@ -20,7 +20,7 @@ pub struct File {
 }
 
 impl File {
-    /// What is written in it.
+    /// Returns its text.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -32,8 +32,8 @@ impl File {
 /// The pipelines of a folder, sorted by their names.
 pub struct Folder(pub Vec<File>);
 
-/// What is needed of each pipeline, by its place in the folder; all of it where nothing is listed.
-pub type Wanted = BTreeMap<usize, Vec<Need>>;
+/// What is needed of each pipeline, by its place in the folder. An empty list means all of it.
+pub type WantedFiles = BTreeMap<usize, Vec<Need>>;
 
 impl Folder {
     /// Reads all pipelines of a folder.
@@ -46,10 +46,13 @@ impl Folder {
         }
         let names = files::list(path).map_err(|error| Failure::usage(error.to_string(), ""))?;
         let names: Vec<&str> =
-            names.iter().filter(|name| !is_passed_over(name)).filter_map(|name| name.strip_suffix(".toml")).collect();
+            names.iter().filter(|name| is_pipeline(name)).filter_map(|name| name.strip_suffix(".toml")).collect();
         if names.is_empty() {
             let message = format!("there is no pipeline (*.toml) in the folder {}", path.display());
-            return Err(Failure::usage(message, "run wdpipe in the project's folder, or say --pipelines DIR"));
+            return Err(Failure::usage(
+                message,
+                "run wdpipe in the project's folder or below it, or say --pipelines DIR",
+            ));
         }
         let file = |name: &str| {
             let path = path.join(format!("{name}.toml"));
@@ -61,15 +64,15 @@ impl Folder {
         Ok(Self(names.into_iter().map(file).collect()))
     }
 
-    /// The pipelines that a target concerns, and what is needed of them; every pipeline whole if it is unknown, so that
-    /// all mistakes and all names can be told.
+    /// Finds the pipelines that a target concerns, and what it needs of them. For an unknown target it returns every
+    /// pipeline whole, so that messages can list all mistakes and all names.
     ///
     /// # Errors
     /// If two of them draw it.
-    pub fn wanted(&self, target: &str) -> Result<Wanted, Failure> {
+    pub fn wanted(&self, target: &str) -> Result<WantedFiles, Failure> {
         let pattern = Pattern::of(target);
         let stage = Need::Stage(pattern.family.to_owned());
-        let whole = |place: usize| Wanted::from([(place, Vec::new())]);
+        let whole = |place: usize| WantedFiles::from([(place, Vec::new())]);
         if let Some(pipeline) = pattern.pipeline {
             let place = self.0.iter().position(|file| file.name == pipeline);
             return Ok(match place {
@@ -83,7 +86,7 @@ impl Folder {
             return Ok(drawn);
         }
         let has_stage = |(_, file): &(usize, &File)| file.contents.stages.contains(pattern.family);
-        let with_stage: Wanted =
+        let with_stage: WantedFiles =
             self.0.iter().enumerate().filter(has_stage).map(|(place, _)| (place, vec![stage.clone()])).collect();
         Ok(match self.0.iter().position(|file| file.name == target) {
             _ if !with_stage.is_empty() => with_stage,
@@ -92,14 +95,14 @@ impl Folder {
         })
     }
 
-    /// Every pipeline whole.
-    pub fn everything(&self) -> Wanted {
+    /// Returns every pipeline whole.
+    pub fn everything(&self) -> WantedFiles {
         (0..self.0.len()).map(|place| (place, Vec::new())).collect()
     }
 
-    /// The names of what is drawn under the name `target`: that figure or panel, or the figures that are panels of one
-    /// whose panels lie in several pipelines: fig6a and fig6b for fig6.
-    fn drawn(&self, target: &str) -> Result<Wanted, Failure> {
+    /// Finds what is drawn under the name `target`: that figure or panel, or all panels of a figure whose panels are in
+    /// several pipelines, such as fig6a and fig6b for fig6.
+    fn drawn(&self, target: &str) -> Result<WantedFiles, Failure> {
         let names: BTreeSet<&String> = self.0.iter().flat_map(|file| file.contents.drawn.keys()).collect();
         let is_part = |name: &&&String| {
             let rest = name.strip_prefix(target).unwrap_or_default();
@@ -110,7 +113,7 @@ impl Folder {
             None => names.iter().filter(is_part).copied().collect(),
         };
         self.clashes(|name| own.contains(&name))?;
-        let mut wanted = Wanted::new();
+        let mut wanted = WantedFiles::new();
         for (place, file) in self.0.iter().enumerate() {
             let needs: Vec<Need> = own.iter().filter_map(|name| file.contents.drawn.get(*name)).cloned().collect();
             if !needs.is_empty() {
@@ -124,7 +127,7 @@ impl Folder {
         self.0.iter().any(|file| matches!(file.contents.drawn.get(name), Some(Need::Figure(_))))
     }
 
-    /// The first of some names that a pipeline draws, and that pipeline's path.
+    /// Finds the first of some names that a pipeline draws, and returns it with that pipeline's path.
     pub fn owner_of_any<'a>(&self, mut names: impl Iterator<Item = &'a String>) -> Option<(String, String)> {
         names.find_map(|name| {
             let owner = self.0.iter().find(|file| file.contents.drawn.contains_key(name))?;
@@ -169,12 +172,13 @@ impl Folder {
     }
 }
 
-/// What editors and systems leave in folders: `.#fig3.toml`, `._fig3.toml`, `~$fig3.toml`, `#fig3.toml`.
-fn is_passed_over(name: &str) -> bool {
-    name.starts_with(['.', '~', '#'])
+/// Tells whether a file of this name is a pipeline, and none of what editors and systems leave in folders:
+/// `.#fig3.toml`, `._fig3.toml`, `~$fig3.toml`, `#fig3.toml`.
+pub fn is_pipeline(name: &str) -> bool {
+    name.ends_with(".toml") && !name.starts_with(['.', '~', '#'])
 }
 
-/// What to say to `--pipelines FILE`.
+/// Refuses `--pipelines FILE`.
 fn no_folder(path: &Path) -> Failure {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let message = format!("--pipelines {} is a file, not the folder of the pipelines", path.display());

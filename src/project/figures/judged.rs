@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Failure;
-use super::select::Selection;
-use crate::graph::{Claim, Input};
+use super::published::{Comparison, published};
+use crate::graph::{Claim, Input, StageId};
 use crate::plan::Knowledge;
+use crate::project::known::resolved::Resolved;
+use crate::project::targets::select::Selection;
+use crate::project::{ExitCode, Failure};
 use base::table::Table;
 use base::work::Curve;
 use draw::claim::{Outcome, Series, Weighed, decide, weigh};
@@ -20,11 +22,55 @@ pub struct Judged<'a> {
     pub outcome: Outcome,
 }
 
-/// The names of the figures that the targets are, or are panels of, in order.
-pub fn figures(selection: &Selection) -> Vec<String> {
-    let drawn = selection.graph.figures.values().filter(|drawn| selection.targets.contains(&drawn.stage));
-    let names: BTreeSet<String> = drawn.map(|drawn| drawn.figure.clone()).collect();
-    names.into_iter().collect()
+/// A figure, what is claimed and what was published of it, beside the recorded numbers.
+pub struct Compared<'a> {
+    /// Its name.
+    pub figure: String,
+    /// The claims, judged.
+    pub claims: Vec<Judged<'a>>,
+    /// The published values, beside ours.
+    pub published: Comparison<'a>,
+}
+
+impl Selection {
+    /// Compares the figures that the targets are, or are panels of, with the paper: in order, each with its claims and
+    /// published values.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or a claim does not fit its numbers.
+    pub fn compare(&self, figures: &[String], store: &Store) -> Result<Vec<Compared<'_>>, Failure> {
+        let wanted = self.graph.figures.values().filter(|drawn| figures.contains(&drawn.figure));
+        let targets: Vec<StageId> = wanted.map(|drawn| drawn.stage).collect();
+        let Resolved { knowledge, .. } = self.resolve_claims(targets, figures, store)?;
+        let compared = |figure: &String| {
+            let claims = claims(self, &knowledge, store, figure)?;
+            let published = published(self, &knowledge, store, figure)?;
+            Ok(Compared { figure: figure.clone(), claims, published })
+        };
+        figures.iter().map(compared).collect()
+    }
+
+    /// Names the figures that the targets are, or are panels of, in order.
+    pub fn whole_figures(&self) -> Vec<String> {
+        let drawn = self.graph.figures.values().filter(|drawn| self.targets.contains(&drawn.stage));
+        let names: BTreeSet<String> = drawn.map(|drawn| drawn.figure.clone()).collect();
+        names.into_iter().collect()
+    }
+
+    /// Asks a store about some targets, and about the tables that the claims about some figures read.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn resolve_claims(
+        &self,
+        mut targets: Vec<StageId>,
+        figures: &[String],
+        store: &Store,
+    ) -> Result<Resolved<'_>, Failure> {
+        let claims = self.graph.claims.iter().filter(|claim| figures.contains(&claim.figure));
+        targets.extend(claims.flat_map(|claim| claim.inputs.iter().map(|input| input.stage)));
+        self.resolve_targets(store, &targets)
+    }
 }
 
 /// Judges the claims about a figure.
@@ -63,12 +109,12 @@ fn weighed(claim: &Claim, knowledge: &[Knowledge], store: &Store) -> Result<Weig
     Ok(weighed.unwrap_or_else(|error| Weighed::without(error.to_string(), claim.runs)))
 }
 
-/// Numbers that do not fit what is drawn of them.
+/// Reports numbers that do not fit the figure that is drawn from them.
 pub fn unfit(error: draw::figure::FigureError) -> Failure {
-    Failure::new(super::ExitCode::Failed, error.to_string(), "")
+    Failure::new(ExitCode::Failed, error.to_string(), "")
 }
 
-/// The tables of some inputs, or how many are not known.
+/// Reads the tables of some inputs, or counts those that are not known.
 ///
 /// # Errors
 /// If the store cannot be read.
@@ -89,7 +135,7 @@ pub fn tables(
             continue;
         };
         let table = Table::from_bytes(&store.output(output)?)
-            .map_err(|error| Failure::new(super::ExitCode::Storage, error.to_string(), ""))?;
+            .map_err(|error| Failure::new(ExitCode::Storage, error.to_string(), ""))?;
         tables.insert(input.role.clone(), table);
     }
     Ok(if missing == 0 { Ok(tables) } else { Err(missing) })

@@ -1,66 +1,57 @@
-//! Bringing in what a selection needs: records first, as far as a remote lists them; then bytes.
+//! Brings in what a selection needs: records first, as far as a remote lists them; then bytes.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use super::super::admit::{Accepting, Gate};
-use super::super::format::count;
-use super::super::make::planned;
-use super::super::select::Selection;
-use super::super::ui::Ui;
-use super::super::{Failure, Global};
-use super::Chosen;
-use super::watch::Moving;
-use crate::engine::{Ahead, Resolver};
-use crate::plan::{Knowledge, MissReason, Plan, plan};
+use super::admission::{Accepted, Gate};
+use super::remotes::ChosenRemote;
+use crate::engine::Ahead;
+use crate::plan::{Bytes, Knowledge, MissReason, Plan};
+use crate::project::targets::select::Selection;
+use crate::project::{Failure, Project, count};
 use base::digest::{ObjectDigest, RecordDigest, StageKey};
 use base::record::Record;
-use store::remote::{self, Fetch, Fetched, RemoteError, Transport};
+use store::remote::{self, Fetch, Fetched, RemoteError, Transport, Watch};
 use store::sign;
 use store::{Catalogue, Store};
 
 /// A remote that is read through.
-pub struct Through {
+pub struct Through<'a> {
     /// As the user or the list calls it.
     name: String,
     remote: Box<dyn Transport>,
     catalogue: Catalogue,
     gate: Gate,
-    moving: Moving,
+    watch: &'a dyn Watch,
     /// What the remote lists and does not have, or not whole.
     trouble: RefCell<Vec<RemoteError>>,
 }
 
-impl Through {
-    /// Opens a remote and reads its catalogue.
+impl<'a> Through<'a> {
+    /// Opens a remote and reads its catalogue. `watch` is told what is moved.
     ///
     /// # Errors
-    /// If there is no such remote, or it cannot be read.
+    /// If the remote cannot be read.
     pub fn open(
-        global: &Global,
-        name: Option<&str>,
-        accepting: &Accepting,
-        cancel: Arc<AtomicBool>,
-        ui: &Ui,
+        project: &Project,
+        chosen: ChosenRemote,
+        accept: &[Accepted],
+        watch: &'a dyn Watch,
     ) -> Result<Self, Failure> {
-        let chosen = Chosen::find(global, name)?;
-        let gate = chosen.gate(global, accepting)?;
+        let gate = chosen.gate(project, accept)?;
         let remote = chosen.open(false)?;
-        let moving = Moving::new("fetched", cancel, ui);
-        let catalogue = remote::listed(remote.as_ref(), &moving)?;
+        let catalogue = remote::listed(remote.as_ref(), watch)?;
         let lost = catalogue.lost.iter().map(|(number, reason)| RemoteError::Wrong {
             at: remote.name().to_owned(),
             path: format!("part {number} of its catalogue"),
             reason: reason.clone(),
         });
         let trouble = RefCell::new(lost.collect());
-        Ok(Self { name: chosen.name, remote, catalogue, gate, moving, trouble })
+        Ok(Self { name: chosen.name, remote, catalogue, gate, watch, trouble })
     }
 
-    /// What the remote lists and does not have whole, as a failure; `None` if it has all that was asked for. Its hint is how
-    /// to mend the remote: `what` names the targets.
+    /// Reports files that the remote lists and lacks, or has damaged; `None` if there was none. The hint says how to
+    /// repair the remote; `what` names the targets.
     pub fn trouble(&self, what: &str) -> Option<Failure> {
         let trouble = std::mem::take(&mut *self.trouble.borrow_mut());
         let is_damaged = trouble.iter().any(|error| matches!(error, RemoteError::Wrong { .. }));
@@ -83,12 +74,7 @@ impl Through {
         Some(failure)
     }
 
-    /// What was moved, in words, and in bytes.
-    pub fn moved(&self) -> (String, u64) {
-        (self.moving.so_far(), self.moving.bytes())
-    }
-
-    /// Requests that were made.
+    /// Counts the requests that were made.
     pub fn requests(&self) -> u64 {
         self.remote.requests()
     }
@@ -98,14 +84,13 @@ impl Through {
     /// # Errors
     /// If the remote fails, no record of a stage that it has may come in, or the store cannot be written.
     pub fn records(&self, selection: &Selection, store: &Store) -> Result<usize, Failure> {
-        let needed = selection.graph.closure(&selection.targets);
         let (mut brought, mut skipped) = (0, HashSet::new());
         // What only signatures admit is found without them first: they come with the records.
         let lenient = selection.preference.lenient();
         let mut preference = &lenient;
         loop {
             let ahead = Ahead::new(store, &self.catalogue);
-            Resolver::new(&ahead, &selection.graph, preference).outlook(&needed)?;
+            selection.resolve_by(&ahead, preference, &selection.targets)?;
             let mut lacking = ahead.lacking();
             lacking.retain(|listed| !skipped.contains(&listed.record));
             if lacking.is_empty() {
@@ -128,8 +113,8 @@ impl Through {
         }
     }
 
-    /// Whether a record that must not come in is needed: there is no other outcome of its key here; or it is an import, and
-    /// the remote has nothing that was made from the one that is here.
+    /// Tells whether a refused record is needed: either this store has no other outcome of its key, or the record is an
+    /// import and the remote has no results made from the import that is here.
     fn is_needed(&self, store: &Store, key: &StageKey, error: &RemoteError) -> Result<bool, RemoteError> {
         let here = store.record(key)?;
         let is_theirs = |here: &Record| {
@@ -167,18 +152,16 @@ impl Through {
         let mut tried = HashSet::new();
         let mut brought = 0;
         loop {
-            let needed = selection.graph.closure(&selection.targets);
-            let knowledge = Resolver::new(store, &selection.graph, &selection.preference).outlook(&needed)?;
-            let plan = planned(selection, store)?;
+            let resolved = selection.resolve(store)?;
             let mut wanted = Vec::new();
-            for run in &plan.run {
+            for run in &resolved.plan().run {
                 let (MissReason::Dropped(_) | MissReason::Damaged(_), Knowledge::Known { outline, bytes, .. }) =
-                    (&run.reason, &knowledge[run.stage])
+                    (&run.reason, &resolved.knowledge[run.stage])
                 else {
                     continue;
                 };
                 let outputs = outline.outputs.iter().zip(bytes);
-                let lacking = outputs.filter(|(_, bytes)| **bytes != crate::plan::Bytes::Present);
+                let lacking = outputs.filter(|(_, bytes)| **bytes != Bytes::Present);
                 wanted.extend(lacking.map(|(output, _)| output.object).filter(|object| tried.insert(*object)));
             }
             if wanted.is_empty() {
@@ -188,16 +171,15 @@ impl Through {
         }
     }
 
-    /// What would have to run if all that the remote lists were here, and how many records would be fetched for it.
-    /// Nothing is fetched: signatures are looked at when records come in.
+    /// Plans what would have to run if all that the remote lists were here, and counts the records to be fetched for
+    /// it. Nothing is fetched, so signatures are not checked.
     ///
     /// # Errors
     /// If the store cannot be read.
     pub fn planned(&self, selection: &Selection, store: &Store) -> Result<(Plan, usize), Failure> {
         let ahead = Ahead::new(store, &self.catalogue);
-        let needed = selection.graph.closure(&selection.targets);
-        let knowledge = Resolver::new(&ahead, &selection.graph, &selection.preference).outlook(&needed)?;
-        Ok((plan(&selection.graph, &selection.targets, &knowledge), ahead.lacking().len()))
+        let plan = selection.resolve(&ahead)?.plan();
+        Ok((plan, ahead.lacking().len()))
     }
 
     fn fetch(&self, store: &Store, wanted: &Fetch<'_>) -> Result<Fetched, RemoteError> {
@@ -209,6 +191,6 @@ impl Through {
                 reason,
             })
         };
-        remote::fetch(self.remote.as_ref(), store, wanted, &admits, &self.moving)
+        remote::fetch(self.remote.as_ref(), store, wanted, &admits, self.watch)
     }
 }

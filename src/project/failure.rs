@@ -1,21 +1,14 @@
-//! What can go wrong, as a person meets it: a message, a hint, an exit code.
+//! What can go wrong, as a person meets it: a message, a hint, and how the program ends.
 
-use super::advice::quoted;
+use super::{OTHER_IMPORT, quoted};
 use crate::engine::EngineError;
+use crate::reports::ReportError;
 use crate::spec::Diagnostic;
 use base::work::Source;
 use files::FsError;
 use store::StoreError;
+use store::remote::{ListError, RemoteError};
 use store::sign::{KeyringError, TrustError};
-
-/// The program's exit codes, for `--help`.
-pub const CODES: &str = "Exit codes:
-  0  all is well
-  1  a stage or check failed; what was compared differs
-  2  the command line, a pipeline or a --set is wrong
-  3  something is missing: a data set, libtorch, a device, the evidence for a check
-  4  the cache or another folder cannot be read or written, or is damaged
-  130  interrupted; what was finished is kept";
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,17 +39,17 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure with a hint.
+    /// Makes a failure with a hint.
     pub fn new(code: ExitCode, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { message: message.into(), hint: hint.into(), code }
     }
 
-    /// A comparison whose sides differ: the answer has said in what.
+    /// Makes the failure of a comparison whose sides differ; the answer has said how.
     pub fn differ() -> Self {
         Self::new(ExitCode::Failed, "", "")
     }
 
-    /// A mistake on the command line or in a pipeline.
+    /// Makes the failure for a mistake on the command line or in a pipeline.
     pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(ExitCode::Usage, message, hint)
     }
@@ -79,7 +72,8 @@ impl From<FsError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let hint = if error.is_disk_full() {
-            "nothing is lost: make room (`wdpipe cache gc`, or with --keep-bytes SIZE if that is not enough), then run it again"
+            "nothing is lost: make room (`wdpipe cache gc`, or with --keep-bytes SIZE if that is not enough), then run it \
+             again"
         } else if error.is_read_only() {
             "name a folder that you may write with --cache DIR; `wdpipe doctor` says why this one is none"
         } else if let StoreError::NoStore(_) = error {
@@ -108,8 +102,8 @@ impl From<EngineError> for Failure {
                 Self::new(ExitCode::Missing, message, format!("`wdpipe make {}` makes it", quoted(&stage)))
             }
             EngineError::Unsigned(_) => {
-                let hint = "import it again with your key (`wdpipe data import PATH` or `wdpipe import FILE`), or check where it \
-                            came from and sign it with `wdpipe keys sign TARGET` (--all if somebody else imported it)";
+                let hint = "import it again with your key (`wdpipe data import PATH` or `wdpipe import FILE`), or check where \
+                            it came from and sign it with `wdpipe keys sign TARGET` (--all if somebody else imported it)";
                 Self::new(ExitCode::Missing, message, hint)
             }
             EngineError::Interrupted => {
@@ -150,6 +144,58 @@ impl From<KeyringError> for Failure {
             KeyringError::Random(_) => (ExitCode::Failed, ""),
         };
         Self::new(code, error.to_string(), hint)
+    }
+}
+
+impl From<ListError> for Failure {
+    fn from(error: ListError) -> Self {
+        let hint = match &error {
+            ListError::Unknown { name, .. } => format!("for a folder say ./{name}"),
+            _ => String::new(),
+        };
+        let code = if let ListError::Fs(_) = error { ExitCode::Storage } else { ExitCode::Usage };
+        Self::new(code, error.to_string(), hint)
+    }
+}
+
+impl From<RemoteError> for Failure {
+    fn from(error: RemoteError) -> Self {
+        let message = error.to_string();
+        match error {
+            RemoteError::Store(error) => error.into(),
+            RemoteError::Missing { .. } => {
+                Self::new(ExitCode::Missing, message, "`wdpipe push all` from a cache that has it sends it again")
+            }
+            RemoteError::Unreachable { .. } => {
+                Self::new(ExitCode::Missing, message, "what has arrived is kept: run it again to go on")
+            }
+            RemoteError::Refused { .. } => {
+                Self::new(ExitCode::Missing, message, "`wdpipe remote test NAME` tells what it can do")
+            }
+            RemoteError::ReadOnly(_) => Self::new(ExitCode::Usage, message, "name another one"),
+            RemoteError::NoStore { .. } => Self::new(ExitCode::Missing, message, ""),
+            RemoteError::Wrong { .. } => {
+                let hint = "it is damaged there or on the way, and nothing of it was used; `wdpipe push all --check` from a \
+                            cache that has it sends it again";
+                Self::new(ExitCode::Storage, message, hint)
+            }
+            RemoteError::NotAdmitted { .. } => Self::new(ExitCode::Failed, message, ""),
+            RemoteError::OtherImport { .. } => Self::new(ExitCode::Failed, message, OTHER_IMPORT),
+            RemoteError::Interrupted => {
+                Self::new(ExitCode::Interrupted, message, "what has arrived is kept: run it again to go on")
+            }
+        }
+    }
+}
+
+impl From<ReportError> for Failure {
+    fn from(error: ReportError) -> Self {
+        let hint = match &error {
+            ReportError::Fs(_) => "say --reports DIR if the figures lie elsewhere",
+            ReportError::Lock { .. } => "restore the committed file, or write it anew with `wdpipe lock FIGURE`",
+            ReportError::Attestation { .. } => "restore the committed file; an attestation cannot be mended",
+        };
+        Self::new(ExitCode::Storage, error.to_string(), hint)
     }
 }
 

@@ -1,39 +1,27 @@
-//! From what a user types to stages of a graph: pipelines read, targets found.
+//! From what a user types to stages of a graph: reads pipelines and finds targets.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
-use clap::Args;
-
-use super::folder::{File, Folder, Wanted};
-use super::prefer::Preferred;
-use super::variant::Variants;
-use super::{Failure, Global};
+use super::folder::{File, Folder, WantedFiles};
+use super::variants::Variants;
 use crate::graph::{Drawn, Graph, Input, Stage, StageId};
+use crate::project::known::preference::Preferred;
+use crate::project::{Failure, Project};
 use crate::reports::Place;
 use crate::spec::{Diagnostic, Need, Pipeline, RESERVED, check_set, did_you_mean, expand, is_open};
 use base::name::{PLAIN, is_plain};
 use base::value::ValueError;
 use store::sign::Trust;
 
-/// Which profile and settings hold.
-#[derive(Debug, Clone, Args)]
+/// A profile, and the settings that differ from it.
+#[derive(Debug, Clone)]
 pub struct Variant {
-    /// The scale: smoke (two CPU cores, minutes), quick (one GPU), paper (the paper's own).
-    #[arg(long, default_value = "smoke", value_name = "NAME", value_parser = plain)]
+    /// The profile: smoke, quick, paper.
     pub profile: String,
-    /// Changes a setting or a stage's parameter, such as 'lr=[0.1,0.25]' or trunk.wd=0.01. Repeatable.
-    #[arg(long, value_name = "PATH=VALUE")]
+    /// The `--set`s: `PATH=VALUE`.
     pub set: Vec<String>,
-}
-
-/// Reads a name that becomes part of a path.
-///
-/// # Errors
-/// If it would lead elsewhere.
-pub fn plain(name: &str) -> Result<String, String> {
-    if is_plain(name) { Ok(name.to_owned()) } else { Err(format!("this is no name: {PLAIN}")) }
 }
 
 /// The stages of all pipelines that were asked for, and which of them are wanted.
@@ -55,29 +43,35 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Where the files of a figure lie, as it is made here.
+    /// Returns the place of a figure's files, as it is made here.
     pub fn place(&self, figure: &str) -> Place {
         Place { folder: self.folder.clone(), name: self.variants.name(figure).to_owned() }
     }
 
-    /// The figures among the targets, with the stages that draw them.
+    /// Lists the figures among the targets, with the stages that draw them.
     pub fn figures(&self) -> impl Iterator<Item = (&str, StageId)> {
         let figure = |&id: &StageId| Some((self.graph.stages[id].work.figure()?.name.as_str(), id));
         self.targets.iter().filter_map(figure)
     }
 
-    /// One figure, from its own pipeline alone.
+    /// Lists the stages behind the targets, in the graph's order.
+    pub fn stages(&self) -> impl Iterator<Item = &Stage> {
+        let needed = self.graph.closure(&self.targets);
+        self.graph.stages.iter().zip(needed).filter(|(_, needed)| *needed).map(|(stage, _)| stage)
+    }
+
+    /// Selects one figure, from its own pipeline alone.
     ///
     /// # Errors
     /// If a folder cannot be read.
-    pub fn alone(&self, figure: &str, global: &Global) -> Result<Self, Failure> {
+    pub fn alone(&self, figure: &str, project: &Project) -> Result<Self, Failure> {
         let pipeline = &self.graph.figures[figure].pipeline;
-        let folder = Folder::read(&global.pipelines)?;
+        let folder = Folder::read(&project.pipelines)?;
         let need = |file: &File| file.contents.drawn.get(figure).cloned().into_iter().collect();
         let files = folder.0.iter().enumerate().filter(|(_, file)| file.name == *pipeline);
-        let wanted: Wanted = files.map(|(place, file)| (place, need(file))).collect();
+        let wanted: WantedFiles = files.map(|(place, file)| (place, need(file))).collect();
         let variant = Variant { profile: self.profile.clone(), set: self.variants.set(figure).to_vec() };
-        let mut alone = read_all(global, &variant, &folder, &wanted)?;
+        let mut alone = read_all(project, &variant, &folder, &wanted)?;
         alone.targets = vec![alone.graph.figures[figure].stage];
         alone.variants.call(figure, self.variants.name(figure));
         Ok(alone)
@@ -87,7 +81,7 @@ impl Selection {
     ///
     /// # Errors
     /// If several figures are asked for, or the name is none, or a figure's.
-    pub fn call(&mut self, name: &str, global: &Global) -> Result<(), Failure> {
+    pub fn call(&mut self, name: &str, project: &Project) -> Result<(), Failure> {
         let figures: Vec<String> = self.figures().map(|(figure, _)| figure.to_owned()).collect();
         let [figure] = &figures[..] else {
             let message = format!("--name {name} is for one figure, and the targets are {}", figures.len());
@@ -96,7 +90,7 @@ impl Selection {
         if !is_plain(name) || RESERVED.contains(&name) {
             return Err(Failure::usage(format!("`{name}` is no name for a figure: {PLAIN}"), ""));
         }
-        let owner = Folder::read(&global.pipelines)?.owner_of_any([&name.to_owned()].into_iter());
+        let owner = Folder::read(&project.pipelines)?.owner_of_any([&name.to_owned()].into_iter());
         if let Some((_, path)) = owner {
             let message = format!("`{name}` is a figure of {path}");
             return Err(Failure::usage(message, "take another name: its files must stay what they are"));
@@ -106,47 +100,88 @@ impl Selection {
     }
 }
 
-/// Reads the pipelines that `targets` name under a variant. No target means `all`.
-///
-/// # Errors
-/// If a pipeline is wrong in what the targets need, or a target is unknown.
-pub fn select(global: &Global, variant: &Variant, targets: &[String]) -> Result<Selection, Failure> {
-    check_sets(&variant.set, targets)?;
-    let folder = Folder::read(&global.pipelines)?;
-    let everything = targets.is_empty() || targets.iter().any(|target| target == "all");
-    let mut wanted = Wanted::new();
-    if everything {
-        folder.clashes(|_| true)?;
-        wanted = folder.everything();
-    } else {
-        for (place, needs) in
-            targets.iter().map(|target| folder.wanted(target)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten()
-        {
-            match wanted.get_mut(&place) {
-                // Wanted whole.
-                Some(others) if others.is_empty() || needs.is_empty() => others.clear(),
-                Some(others) => others.extend(needs),
-                None => drop(wanted.insert(place, needs)),
+impl Project {
+    /// Reads the pipelines that `targets` name under a variant. No target means `all`.
+    ///
+    /// # Errors
+    /// If a pipeline is wrong in what the targets need, or a target is unknown.
+    pub fn select(&self, variant: &Variant, targets: &[String]) -> Result<Selection, Failure> {
+        check_sets(&variant.set, targets)?;
+        let folder = Folder::read(&self.pipelines)?;
+        let everything = targets.is_empty() || targets.iter().any(|target| target == "all");
+        let mut wanted = WantedFiles::new();
+        if everything {
+            folder.clashes(|_| true)?;
+            wanted = folder.everything();
+        } else {
+            for (place, needs) in
+                targets.iter().map(|target| folder.wanted(target)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten()
+            {
+                match wanted.get_mut(&place) {
+                    // Wanted whole.
+                    Some(others) if others.is_empty() || needs.is_empty() => others.clear(),
+                    Some(others) => others.extend(needs),
+                    None => drop(wanted.insert(place, needs)),
+                }
             }
         }
+        let mut selection = read_all(self, variant, &folder, &wanted)?;
+        if everything {
+            let figures = selection.graph.figures.values();
+            selection.targets = figures.filter(|drawn| drawn.whole).map(|drawn| drawn.stage).collect();
+        }
+        for target in targets.iter().filter(|target| *target != "all") {
+            match drawn(&selection.graph, target)[..] {
+                [] => selection.targets.extend(find(&selection.graph, target)?),
+                ref figures => selection.targets.extend(figures),
+            }
+        }
+        selection.targets.sort_unstable();
+        selection.targets.dedup();
+        Ok(selection)
     }
-    let mut selection = read_all(global, variant, &folder, &wanted)?;
-    if everything {
-        let figures = selection.graph.figures.values();
-        selection.targets = figures.filter(|drawn| drawn.whole).map(|drawn| drawn.stage).collect();
-    }
-    for target in targets.iter().filter(|target| *target != "all") {
-        match drawn(&selection.graph, target)[..] {
-            [] => selection.targets.extend(find(&selection.graph, target)?),
-            ref figures => selection.targets.extend(figures),
+
+    /// Reads every pipeline by itself under each of its profiles, or under those of the given profiles that it has. The
+    /// selections have no targets.
+    ///
+    /// # Errors
+    /// If a pipeline is wrong, or none has a given profile.
+    pub fn select_each(&self, profiles: &[String]) -> Result<Vec<(String, Selection)>, Failure> {
+        let mut found = Vec::new();
+        let folder = Folder::read(&self.pipelines)?;
+        for (place, file) in folder.0.iter().enumerate() {
+            let has = Pipeline::profiles(&file.path, file.text()?).map_err(|error| vec![error])?;
+            for (profile, _) in has.into_iter().filter(|(profile, _)| profiles.is_empty() || profiles.contains(profile))
+            {
+                let variant = Variant { profile: profile.clone(), set: Vec::new() };
+                found.push((profile, read_all(self, &variant, &folder, &[(place, Vec::new())].into())?));
+            }
+        }
+        match profiles.iter().find(|wanted| !found.iter().any(|(profile, _)| profile == *wanted)) {
+            Some(wanted) => Err(Failure::usage(format!("no pipeline has a profile `{wanted}`"), "")),
+            None => Ok(found),
         }
     }
-    selection.targets.sort_unstable();
-    selection.targets.dedup();
-    Ok(selection)
+
+    /// Reads the pipeline of a stage, by the stage's name; returns `None` if there is no such file.
+    ///
+    /// # Errors
+    /// If it is wrong.
+    pub fn pipeline_of(&self, variant: &Variant, stage: &str) -> Result<Option<Pipeline>, Failure> {
+        let name = stage.split('/').next().unwrap_or_default();
+        let folder = Folder::read(&self.pipelines)?;
+        let Some(file) = folder.0.iter().find(|file| file.name == name) else { return Ok(None) };
+        let read = |sets: &[String]| {
+            Pipeline::read(name, &file.path, file.text()?, &variant.profile, sets).map_err(Failure::from)
+        };
+        let bare = read(&[])?;
+        let sets: Vec<String> = variant.set.iter().filter(|set| bare.knows(set)).cloned().collect();
+        Ok(Some(read(&sets)?))
+    }
 }
 
-/// Complains once of a `--set` that cannot be read. What a shell parted, `--set lr=[0.1, 0.2]`, is put together again.
+/// Complains once about a `--set` that cannot be parsed. If the shell split the value, as in `--set lr=[0.1, 0.2]`, the
+/// hint puts it together again.
 fn check_sets(sets: &[String], targets: &[String]) -> Result<(), Failure> {
     for set in sets {
         let Err(complaint) = check_set(set) else { continue };
@@ -162,43 +197,8 @@ fn check_sets(sets: &[String], targets: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Every pipeline alone under every profile that it has, or those of the given ones that it has; nothing is targeted.
-///
-/// # Errors
-/// If a pipeline is wrong, or none has a given profile.
-pub fn select_each(global: &Global, profiles: &[String]) -> Result<Vec<(String, Selection)>, Failure> {
-    let mut found = Vec::new();
-    let folder = Folder::read(&global.pipelines)?;
-    for (place, file) in folder.0.iter().enumerate() {
-        let has = Pipeline::profiles(&file.path, file.text()?).map_err(|error| vec![error])?;
-        for (profile, _) in has.into_iter().filter(|(profile, _)| profiles.is_empty() || profiles.contains(profile)) {
-            let variant = Variant { profile: profile.clone(), set: Vec::new() };
-            found.push((profile, read_all(global, &variant, &folder, &[(place, Vec::new())].into())?));
-        }
-    }
-    match profiles.iter().find(|wanted| !found.iter().any(|(profile, _)| profile == *wanted)) {
-        Some(wanted) => Err(Failure::usage(format!("no pipeline has a profile `{wanted}`"), "")),
-        None => Ok(found),
-    }
-}
-
-/// The pipeline of a stage, by the stage's name; `None` if there is no such file.
-///
-/// # Errors
-/// If it is wrong.
-pub fn pipeline_of(global: &Global, variant: &Variant, stage: &str) -> Result<Option<Pipeline>, Failure> {
-    let name = stage.split('/').next().unwrap_or_default();
-    let folder = Folder::read(&global.pipelines)?;
-    let Some(file) = folder.0.iter().find(|file| file.name == name) else { return Ok(None) };
-    let read =
-        |sets: &[String]| Pipeline::read(name, &file.path, file.text()?, &variant.profile, sets).map_err(Failure::from);
-    let bare = read(&[])?;
-    let sets: Vec<String> = variant.set.iter().filter(|set| bare.knows(set)).cloned().collect();
-    Ok(Some(read(&sets)?))
-}
-
-/// What is wanted of some pipelines as one graph.
-fn read_all(global: &Global, variant: &Variant, folder: &Folder, wanted: &Wanted) -> Result<Selection, Failure> {
+/// Reads what is wanted of some pipelines into one graph.
+fn read_all(project: &Project, variant: &Variant, folder: &Folder, wanted: &WantedFiles) -> Result<Selection, Failure> {
     let (graph, preference) = (Graph::default(), Preferred::default());
     let mut selection = Selection {
         graph,
@@ -206,7 +206,7 @@ fn read_all(global: &Global, variant: &Variant, folder: &Folder, wanted: &Wanted
         about: Vec::new(),
         preference,
         profile: variant.profile.clone(),
-        folder: global.reports.join(&variant.profile),
+        folder: project.reports.join(&variant.profile),
         variants: Variants::default(),
     };
     let mut complaints = Vec::new();
@@ -247,11 +247,12 @@ fn read_all(global: &Global, variant: &Variant, folder: &Folder, wanted: &Wanted
     };
     let places: BTreeSet<Place> =
         files.iter().flat_map(|(file, _)| file.contents.drawn.keys()).flat_map(places).collect();
-    selection.preference = Preferred::new(places.into_iter().collect(), Trust::load(&global.trust)?);
+    selection.preference = Preferred::new(places.into_iter().collect(), Trust::load(&project.trust)?);
     Ok(selection)
 }
 
-/// The graph of a pipeline. If it is wrong, that of what is needed of it: a mistake elsewhere does not concern the targets.
+/// Expands a pipeline. If it has mistakes, expands only what is needed of it, since a mistake elsewhere does not
+/// concern the targets.
 fn needed(mut pipeline: Pipeline, needs: &[Need]) -> Result<(Graph, Pipeline), Vec<Diagnostic>> {
     let whole = expand(&pipeline);
     let graph = match whole {
@@ -264,8 +265,8 @@ fn needed(mut pipeline: Pipeline, needs: &[Need]) -> Result<(Graph, Pipeline), V
     graph.map(|graph| (graph, pipeline))
 }
 
-/// Which `--set`s hold for which of several pipelines: those whose setting or stage it has. One alone takes all, and
-/// complains of what it does not know.
+/// Assigns each `--set` to those of several pipelines that have its setting or stage. A single pipeline takes all of
+/// them, and complains about those that it does not know.
 ///
 /// # Errors
 /// If none of several knows one.
@@ -286,7 +287,7 @@ fn shared_out(files: &[&File], variant: &Variant) -> Result<Vec<Vec<String>>, Fa
     Ok(pipelines.iter().map(own).collect())
 }
 
-/// The figure or panel of a name, or the figures that are panels of one whose panels lie in several pipelines: fig6a
+/// Finds the figure or panel of a name, or all panels of a figure whose panels are in several pipelines, such as fig6a
 /// and fig6b for fig6.
 fn drawn(graph: &Graph, name: &str) -> Vec<StageId> {
     if let Some(drawn) = graph.figures.get(name) {
@@ -299,7 +300,7 @@ fn drawn(graph: &Graph, name: &str) -> Vec<StageId> {
     panels.map(|(_, drawn)| drawn.stage).collect()
 }
 
-/// The stages that a pattern names.
+/// Finds the stages that a pattern names.
 ///
 /// # Errors
 /// If there are none, with what comes close.
@@ -326,7 +327,8 @@ fn find(graph: &Graph, pattern: &str) -> Result<Vec<StageId>, Failure> {
     ))
 }
 
-/// Adds the stages of another pipeline; one that is there already, computing the same from the same, is that one.
+/// Adds the stages of another pipeline. A stage that computes the same from the same inputs as an existing one becomes
+/// that one.
 fn append(graph: &mut Graph, other: Graph, known: &mut HashMap<u64, StageId>) -> Result<(), ValueError> {
     graph.policy = other.policy;
     let mut ids: Vec<StageId> = Vec::with_capacity(other.stages.len());
@@ -357,7 +359,7 @@ fn append(graph: &mut Graph, other: Graph, known: &mut HashMap<u64, StageId>) ->
     Ok(())
 }
 
-/// A number that is the same for stages that compute the same of the same, and hardly for others.
+/// Hashes what a stage computes and from what: equal stages have equal numbers, and others hardly ever do.
 fn likeness(stage: &Stage) -> Result<u64, ValueError> {
     let mut hasher = DefaultHasher::new();
     stage.work.encoded()?.hash(&mut hasher);

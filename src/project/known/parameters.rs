@@ -5,15 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::spec::{Told, is_reference};
 use base::value::{Map, Value};
 
-/// A parameter: its name (`model.width`), its value, and where it is from, in words.
+/// A parameter of a stage.
 pub struct Parameter {
+    /// Its name, such as `model.width`.
     pub name: String,
+    /// Its value.
     pub value: String,
+    /// Where it was written, in words.
     pub origin: String,
 }
 
-/// The parameters of a stage, given what its pipeline says of them. What a figure is made of is written in many places:
-/// that is listed without them.
+/// Lists the parameters of a stage, each with the place where its pipeline sets it. The parameters of a figure come
+/// from many places, so they are listed without.
 pub fn parameters(all: &Map, told: &BTreeMap<String, Told>) -> Vec<Parameter> {
     if told.is_empty() {
         let whole = |(name, value): (&String, &Value)| (name.clone(), value.to_string(), String::new());
@@ -58,7 +61,7 @@ fn flatten(prefix: &str, map: &Map, flat: &mut Vec<(String, String)>) {
     }
 }
 
-/// What pipelines call a parameter.
+/// Returns the names that pipelines use for a parameter.
 fn fields(name: &str) -> Vec<&str> {
     let renamed = [
         ("model.name", "model"),
@@ -96,7 +99,7 @@ mod tests {
 
     #[test]
     fn every_parameter_of_every_kind_has_an_origin() {
-        let text = include_str!("../../tests/fixtures/pipelines/kinds.toml");
+        let text = include_str!("../../../tests/fixtures/pipelines/kinds.toml");
         let pipeline = Pipeline::read("kinds", "kinds.toml", text, "smoke", &[]).unwrap();
         let graph = expand(&pipeline).unwrap();
         let mut kinds = std::collections::BTreeSet::new();

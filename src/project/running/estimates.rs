@@ -1,13 +1,13 @@
-//! How long stages should take: from what like stages took, from a second of real steps, or assumed.
+//! How long stages should take: from the time that similar stages took, from a second of real steps, or assumed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 
-use super::Failure;
-use super::select::Selection;
 use crate::cost::{self, gpus::Gpu};
 use crate::graph::{Graph, StageId};
 use crate::plan::Plan;
+use crate::project::Failure;
+use crate::project::targets::select::Selection;
 use crate::stages::Device;
 use base::work::{Images, Policy, Steps};
 use store::Store;
@@ -24,23 +24,21 @@ pub struct Estimates {
     pub seconds: Vec<f64>,
     /// The kinds that compute and of which no stage was measured on this device: their speed is assumed.
     pub assumed: BTreeSet<&'static str>,
-    /// Whether they say anything: of a device that is not here, and that nothing was measured on, nothing is assumed.
-    pub known: bool,
     /// The GPU that is not here, if a plan for one was asked for.
     pub gpu: Option<Gpu>,
 }
 
 impl Estimates {
-    /// What stages should take on a GPU by its data sheet. Stages without arithmetic to speak of take no time.
+    /// Estimates from a GPU's data sheet. Stages with negligible arithmetic take no time.
     pub fn by_data_sheet(selection: &Selection, gpu: Gpu) -> Self {
         let stages = &selection.graph.stages;
         let second = |id: StageId| cost::flops(&selection.graph, id) / gpu.rate(&stages[id].work);
         let seconds = (0..stages.len()).map(second).collect();
         let assumed = stages.iter().map(|stage| stage.work.kind()).collect();
-        Self { seconds, assumed, known: true, gpu: Some(gpu) }
+        Self { seconds, assumed, gpu: Some(gpu) }
     }
 
-    /// Whether like stages were measured on this device, for every kind that computes.
+    /// Tells whether stages of every kind that computes were measured on this device.
     pub fn measured(&self) -> bool {
         self.assumed.is_empty()
     }
@@ -93,8 +91,8 @@ fn dominating(graph: &Graph, stages: &[StageId]) -> Option<Steps> {
     totals.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(steps, _)| steps)
 }
 
-/// Operations a second of one of several chains of steps on this processor, timed for about a second. Nothing of it is kept.
-/// A GPU is not asked: there the first stages themselves find out how many fit.
+/// Operations a second of one of several chains of steps on this processor, timed for about a second. Nothing of it is
+/// kept. A GPU is not asked: there the first stages themselves find out how many fit.
 #[cfg(feature = "torch")]
 pub fn pace(device: &Device, policy: Policy, steps: &Steps, chains: usize) -> Option<f64> {
     use crate::bench::learning::{Bench, Setting};
@@ -113,7 +111,7 @@ pub fn pace(device: &Device, policy: Policy, steps: &Steps, chains: usize) -> Op
     if bench.is_on_gpu() { None } else { bench.pace(&setting).ok() }
 }
 
-/// Without libtorch nothing is computed.
+/// Measures nothing: without libtorch no stage trains.
 #[cfg(not(feature = "torch"))]
 pub fn pace(_: &Device, _: Policy, _: &Steps, _: usize) -> Option<f64> {
     None
@@ -128,7 +126,7 @@ pub fn estimates(selection: &Selection, store: &Store, device: &Device) -> Resul
     let class = device.split(':').next().unwrap_or_default();
     let (mut rates, mut uncounted) = (BTreeMap::new(), BTreeMap::new());
     let seconds = Vec::with_capacity(selection.graph.stages.len());
-    let mut estimates = Estimates { seconds, assumed: BTreeSet::new(), known: true, gpu: None };
+    let mut estimates = Estimates { seconds, assumed: BTreeSet::new(), gpu: None };
     let timings = |kind: &str, class: &str| -> Result<Vec<(f64, f64)>, Failure> {
         Ok(store.history(kind, class)?.iter().map(|timing| (timing.flops, timing.seconds)).collect())
     };
@@ -172,7 +170,7 @@ mod tests {
     use crate::spec::{Pipeline, expand};
     use base::work::ModelName;
 
-    const FIG1: &str = include_str!("../../pipelines/fig1.toml");
+    const FIG1: &str = include_str!("../../../pipelines/fig1.toml");
 
     /// Figure 1, of which nothing is known, at speeds that are assumed for some kinds and 1e10 for the others.
     fn fresh(assumed: &[&'static str]) -> (Graph, Plan, Estimates) {
@@ -180,7 +178,7 @@ mod tests {
         let targets = [graph.figures["fig1"].stage];
         let plan = plan(&graph, &targets, &vec![Knowledge::Waits; graph.stages.len()]);
         let seconds = (0..graph.stages.len()).map(|id| cost::flops(&graph, id) / 1e10).collect();
-        (graph, plan, Estimates { seconds, assumed: assumed.iter().copied().collect(), known: true, gpu: None })
+        (graph, plan, Estimates { seconds, assumed: assumed.iter().copied().collect(), gpu: None })
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which records of a key are used: those of the committed locks first, then those that a trusted key signed.
+//! Which of several records of a key is used: one that a committed lock holds, else one that a trusted key signed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
@@ -27,19 +27,19 @@ impl Preferred {
         Self { places, held: OnceLock::new(), trust }
     }
 
-    /// The same without the locks.
+    /// Returns the same preference without the locks.
     pub fn without_locks(&self) -> Self {
         Self::new(Vec::new(), self.trust.clone())
     }
 
-    /// The same, but what the project's policy refuses is known too.
+    /// Returns the same preference, which also accepts records that the project's policy refuses.
     pub fn lenient(&self) -> Self {
         let mut trust = self.trust.clone();
         trust.policy.using = Accept::Any;
         Self::new(self.places.clone(), trust)
     }
 
-    /// Whether what this key signs is used.
+    /// Tells whether records that this key signs are used.
     pub fn counts(&self, key: &PublicKey) -> bool {
         !self.is_strict() || self.trust.vouches(&[*key])
     }

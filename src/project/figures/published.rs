@@ -3,11 +3,11 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Failure;
 use super::judged::{tables, unfit};
-use super::select::Selection;
 use crate::graph::{Carry, Graph, Published, PublishedValue, Stage, StageId, Tolerance};
 use crate::plan::Knowledge;
+use crate::project::Failure;
+use crate::project::targets::select::Selection;
 use base::stats;
 use base::work::{Curve, Panel, Work};
 use draw::claim::equivalence::{Mean, Standing, below, level, ratio};
@@ -19,13 +19,13 @@ use store::Store;
 #[derive(Default)]
 pub struct Comparison<'a> {
     /// The values.
-    pub values: Vec<Beside<'a>>,
+    pub values: Vec<ComparedValue<'a>>,
     /// Orders and ratios of values at one place.
     pub relations: Vec<Relation<'a>>,
 }
 
 /// A published value and ours.
-pub struct Beside<'a> {
+pub struct ComparedValue<'a> {
     /// The panel.
     pub published: &'a Published,
     /// The value.
@@ -46,12 +46,12 @@ pub struct Ours {
 }
 
 impl Ours {
-    /// The levels of the runs that did not diverge.
+    /// Returns the levels of the runs that did not diverge.
     fn finite(&self) -> Vec<f64> {
         self.levels.iter().copied().filter(|level| level.is_finite()).collect()
     }
 
-    /// Mean, sample standard deviation (NaN of one run) and number of these.
+    /// Computes the mean, the sample standard deviation (NaN for one run) and the number of these runs.
     pub fn sample(&self) -> stats::Sample {
         stats::Sample::of(&self.finite())
     }
@@ -71,7 +71,7 @@ pub struct Relation<'a> {
     pub standing: Standing,
 }
 
-/// The published values of a figure beside ours.
+/// Compares the published values of a figure with ours.
 ///
 /// # Errors
 /// If the store cannot be read, or numbers do not fit the figure.
@@ -93,14 +93,14 @@ pub fn published<'a>(
         let panel = work.panels.iter().find(|panel| panel.id == published.panel);
         let at_scale = like_profile && selection.profile == published.profile;
         let first = found.values.len();
-        let mut curves: BTreeMap<&str, Option<Recorded>> = BTreeMap::new();
+        let mut curves: BTreeMap<&str, Option<RecordedCurve>> = BTreeMap::new();
         for value in &published.values {
             let recorded = match curves.entry(&value.curve) {
                 Entry::Occupied(entry) => entry.into_mut(),
                 Entry::Vacant(entry) => {
                     let curve = panel.and_then(|panel| curve(panel, &value.curve));
                     entry.insert(match (&tables, curve) {
-                        (Some(tables), Some(curve)) => Some(Recorded {
+                        (Some(tables), Some(curve)) => Some(RecordedCurve {
                             replicas: replica_points(&published.panel, curve, tables).map_err(unfit)?,
                             run: run(graph, stage, curve),
                         }),
@@ -114,7 +114,7 @@ pub fn published<'a>(
                 (_, None) => Standing::NoCounterpart,
                 (_, Some(ours)) => standing(published, value, ours, at_scale),
             };
-            found.values.push(Beside { published, value, ours, standing });
+            found.values.push(ComparedValue { published, value, ours, standing });
         }
         found.relations.extend(relations(published, &found.values[first..]));
     }
@@ -122,14 +122,14 @@ pub fn published<'a>(
 }
 
 /// What was recorded of a curve.
-struct Recorded {
+struct RecordedCurve {
     /// The points of every run.
     replicas: Vec<Vec<(f64, f64)>>,
     /// The phases of the training behind them.
     run: Vec<Phase>,
 }
 
-/// The curve that values of a name are of.
+/// Finds the curve that published values of a name belong to.
 fn curve<'a>(panel: &'a Panel, name: &str) -> Option<&'a Curve> {
     let named = |curve: &&Curve| curve.label == name;
     // A curve without a name, alone in its panel, is what the values are of; one with another name is not.
@@ -137,8 +137,12 @@ fn curve<'a>(panel: &'a Panel, name: &str) -> Option<&'a Curve> {
     panel.curves.iter().find(named).or_else(|| panel.curves.iter().find(alone))
 }
 
-/// Our number at the counterpart of a published one's place.
-fn ours(published: &Published, value: &PublishedValue, Recorded { replicas, run }: &Recorded) -> Option<Ours> {
+/// Computes our value at the place that corresponds to that of a published value.
+fn ours(
+    published: &Published,
+    value: &PublishedValue,
+    RecordedCurve { replicas, run }: &RecordedCurve,
+) -> Option<Ours> {
     let measured: Vec<f64> = replicas.iter().flatten().map(|point| point.0).collect();
     let x = match published.epochs {
         Some(epochs) => counterpart(&phases(epochs, published.decay), value.x, run, &measured)?,
@@ -156,7 +160,7 @@ fn ours(published: &Published, value: &PublishedValue, Recorded { replicas, run 
     levels.iter().any(|level| level.is_finite()).then_some(Ours { x, levels })
 }
 
-/// The phases of the training behind a curve: epochs at one learning rate.
+/// Finds the phases of the training behind a curve. A phase is a range of epochs at one learning rate.
 fn run(graph: &Graph, figure: &Stage, curve: &Curve) -> Vec<Phase> {
     let tables = curve.replicas.first().into_iter().flatten();
     let behind = tables.filter_map(|rows| figure.inputs.iter().find(|input| input.role == rows.table));
@@ -190,13 +194,13 @@ fn run(graph: &Graph, figure: &Stage, curve: &Curve) -> Vec<Phase> {
     phases.into_iter().map(|(phase, _)| phase).collect()
 }
 
-/// The stage whose weights a stage starts from or is about.
+/// Finds the stage whose weights a stage starts from or evaluates.
 fn before(graph: &Graph, stage: StageId) -> Option<StageId> {
     let inputs = &graph.stages[stage].inputs;
     inputs.iter().find(|input| input.role == "weights" || input.role == "ema").map(|input| input.stage)
 }
 
-/// The segments of training that go on from one at the same learning rate.
+/// Finds the segments of training that continue a segment at the same learning rate.
 fn later(graph: &Graph, stage: StageId) -> Vec<StageId> {
     let mut found = vec![stage];
     // Readers come after what they read.
@@ -236,9 +240,9 @@ fn standing(published: &Published, value: &PublishedValue, ours: &Ours, at_scale
     }
 }
 
-/// The orders and ratios that carry over: of each value with a counterpart here and the next lower one at the same place that
-/// differs from it by more than the tolerance.
-fn relations<'a>(published: &'a Published, values: &[Beside<'a>]) -> Vec<Relation<'a>> {
+/// Finds the orders and ratios that carry over. Each value with a counterpart here is paired with the next lower value
+/// at the same place that differs from it by more than the tolerance.
+fn relations<'a>(published: &'a Published, values: &[ComparedValue<'a>]) -> Vec<Relation<'a>> {
     let mut sorted: Vec<(&'a PublishedValue, &Ours)> =
         values.iter().filter_map(|beside| Some((beside.value, beside.ours.as_ref()?))).collect();
     sorted.sort_by(|a, b| a.0.mean.total_cmp(&b.0.mean));
@@ -279,7 +283,7 @@ mod tests {
 
     fn graph(profile: &str, sets: &[&str]) -> Graph {
         let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
-        let text = include_str!("../../pipelines/fig3.toml");
+        let text = include_str!("../../../pipelines/fig3.toml");
         let pipeline = Pipeline::read("fig3", "fig3.toml", text, profile, &sets).unwrap();
         expand(&pipeline).unwrap()
     }
@@ -331,9 +335,9 @@ mod tests {
         }
     }
 
-    fn beside<'a>(published: &'a Published, levels: &[&[f64]]) -> Vec<Beside<'a>> {
+    fn beside<'a>(published: &'a Published, levels: &[&[f64]]) -> Vec<ComparedValue<'a>> {
         let both = published.values.iter().zip(levels);
-        both.map(|(value, levels)| Beside {
+        both.map(|(value, levels)| ComparedValue {
             published,
             value,
             ours: (!levels.is_empty()).then(|| Ours { x: [9.0; 2], levels: levels.to_vec() }),

@@ -1,0 +1,276 @@
+//! Committed figures: which there are, what lies beside them, and whether they are what was computed.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+
+use crate::engine::{Indifferent, Preference, Recorded, Standing};
+use crate::plan::Knowledge;
+use crate::project::running::workers::cores;
+use crate::project::sharing::archives::archive_failure;
+use crate::project::targets::select::{Selection, Variant};
+use crate::project::{ExitCode, Failure, Project, command};
+use crate::reports::{Place, ReportError, VariantSettings, is_variant};
+use crate::stages::Device;
+use crate::verify::{self, Check, Evidence, Level, Pick, Verdict};
+use base::digest::{ObjectDigest, RecordDigest, StageKey};
+use base::record::{Outline, Record};
+use base::table::Table;
+use store::archive::{self, ArchiveError, Numbers};
+use store::lockfile::Lock;
+use store::sign::Trust;
+use store::{Store, StoreError};
+
+type Records = BTreeMap<RecordDigest, Record>;
+type Objects = BTreeMap<ObjectDigest, Vec<u8>>;
+
+/// A committed figure.
+pub struct Subject {
+    /// Its profile.
+    pub profile: String,
+    /// Where its files lie.
+    pub place: Place,
+}
+
+impl Subject {
+    /// Reads the records and numbers behind the figure, which lie beside the lock; returns nothing if there is no such
+    /// file.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub fn numbers(&self) -> Result<Option<Numbers>, ArchiveError> {
+        match archive::read_numbers(&self.place.path("wdpipe")) {
+            Err(ArchiveError::Fs(error)) if error.is_missing() => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
+    /// Reads the records and objects of [`Subject::numbers`]; both are empty if there is no such file.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub fn beside(&self) -> Result<(Records, Objects), Failure> {
+        let numbers = self.numbers().map_err(|error| archive_failure(error, &self.place.path("wdpipe")))?;
+        Ok(numbers.map_or_else(Default::default, |numbers| (numbers.records, numbers.objects)))
+    }
+}
+
+/// Which levels are checked besides those that need nothing but committed files.
+pub struct VerifyLevels<'a> {
+    /// Hash every object behind the figure.
+    pub objects: bool,
+    /// Draw the figure again.
+    pub render: bool,
+    /// Compute stages again.
+    pub rebuild: Option<Rebuilding<'a>>,
+    /// Compare with the figure that was made in this store.
+    pub statistics: bool,
+}
+
+/// Which stages are computed again, and how.
+pub struct Rebuilding<'a> {
+    /// How many; all without a number.
+    pub count: Option<usize>,
+    /// The seed that chooses them.
+    pub seed: &'a str,
+    /// Where they are computed.
+    pub device: &'a Device,
+    /// Set it to stop.
+    pub cancel: &'a AtomicBool,
+}
+
+impl Project {
+    /// Finds the figures that are to be checked, and the variants that nobody locked, which are not.
+    ///
+    /// # Errors
+    /// If a target is no figure in the reports folder, there is none, or the folder cannot be read.
+    pub fn committed(
+        &self,
+        profile: Option<&str>,
+        targets: &[String],
+    ) -> Result<(Vec<Subject>, Vec<Subject>), Failure> {
+        let storage = |error: files::FsError| Failure::from(ReportError::from(error));
+        let profiles = match profile {
+            Some(profile) => vec![profile.to_owned()],
+            None => files::list(&self.reports).map_err(storage)?,
+        };
+        let (mut subjects, mut variants) = (Vec::new(), Vec::new());
+        for profile in profiles {
+            // A plain file of that name has nothing in it.
+            let Ok(places) = Place::any(&self.reports.join(&profile)) else { continue };
+            for place in places {
+                let has_lock = files::identity(&place.path("lock")).map_err(storage)?.is_some();
+                let list = if is_variant(&place.name) && !has_lock { &mut variants } else { &mut subjects };
+                list.push(Subject { profile: profile.clone(), place });
+            }
+        }
+        let everything = targets.is_empty() || targets.iter().any(|target| target == "all");
+        // A figure's variants are meant with it.
+        let names = |target: &String, Subject { place: Place { name, .. }, .. }: &Subject| {
+            name == target || name.split_once('@').is_some_and(|(figure, _)| figure == target)
+        };
+        let none = |target: &&String| *target != "all" && !subjects.iter().any(|subject| names(target, subject));
+        if let Some(target) = targets.iter().find(none) {
+            let message = format!("there is no locked figure `{target}` in {}", self.reports.display());
+            return Err(Failure::new(ExitCode::Missing, message, format!("`wdpipe lock {target}` writes a lock")));
+        }
+        if subjects.is_empty() {
+            let message = format!("there is no figure in {}", self.reports.display());
+            return Err(Failure::new(ExitCode::Missing, message, "`wdpipe lock all` writes the locks of those made"));
+        }
+        let wanted = |subject: &Subject| everything || targets.iter().any(|target| names(target, subject));
+        subjects.retain(wanted);
+        variants.retain(wanted);
+        Ok((subjects, variants))
+    }
+
+    /// Checks a committed figure, level by level. `store` is needed for levels that look at objects or compute.
+    ///
+    /// # Errors
+    /// If a pipeline's store, the trust file or a file of the figure cannot be read.
+    pub fn verify(
+        &self,
+        subject: &Subject,
+        store: Option<&Store>,
+        asked: &VerifyLevels<'_>,
+        tell: &(dyn Fn(&verify::Rebuilt) + Sync),
+    ) -> Result<Vec<Check>, Failure> {
+        let place = &subject.place;
+        let lock = match place.lock() {
+            Ok(Some(lock)) => lock,
+            Ok(None) => return Ok(vec![Check::failed(Level::Files, Verdict::Missing, &unlocked(subject, self))]),
+            Err(error) => return Ok(vec![Check::failed(Level::Files, Verdict::Differs, &error.to_string())]),
+        };
+        let fs = |error: files::FsError| Failure::from(ReportError::from(error));
+        let mut checks = vec![verify::files(&lock, place).map_err(fs)?];
+        if lock.profile != subject.profile {
+            checks[0].found(Verdict::Differs, format!("it is the lock of a figure of profile {}", lock.profile));
+        }
+        let numbers = match subject.numbers() {
+            Ok(numbers) => numbers,
+            Err(error) => {
+                checks.push(Check::failed(Level::Records, Verdict::Differs, &error.to_string()));
+                return Ok(checks);
+            }
+        };
+        let nothing = (BTreeMap::new(), BTreeMap::new());
+        let (records, objects) = numbers.as_ref().map_or((&nothing.0, &nothing.1), |n| (&n.records, &n.objects));
+        let evidence = Evidence::gather(&lock, records, objects, store)?;
+        if let Some(numbers) = &numbers {
+            checks.push(verify::recorded(&lock, numbers, &evidence));
+            checks.push(verify::signatures(&evidence, &numbers.batches, &Trust::load(&self.trust)?));
+            checks.push(current(&lock, &subject.profile, numbers, self)?);
+        } else {
+            let command = lock_command(place, &lock.figure, &lock.profile, &lock.set);
+            let what = format!("{} is not there: `{command}` writes it", place.path("wdpipe").display());
+            checks.push(Check::failed(Level::Records, Verdict::Missing, &what));
+        }
+        checks.extend(verify::audits(&lock, place));
+        if let (true, Some(store)) = (asked.objects, store) {
+            checks.push(verify::objects(&evidence, store)?);
+        }
+        if asked.render {
+            checks.push(verify::render(&evidence, place).map_err(fs)?);
+        }
+        if let Some(Rebuilding { count, seed, device, cancel }) = &asked.rebuild {
+            let picked = verify::pick(&evidence, Pick { count: *count, seed, training: false });
+            let all = verify::rebuild(&evidence, &picked, (device, cores()), cancel, tell);
+            checks.push(verify::rebuilt(&evidence, picked.len(), &all, seed));
+        }
+        if let (true, Some(store)) = (asked.statistics, store) {
+            checks.push(samples(&lock, &subject.profile, &evidence, (self, store))?);
+        }
+        Ok(checks)
+    }
+}
+
+/// Returns the command that locks a figure at a place.
+fn lock_command(place: &Place, figure: &str, profile: &str, set: &[String]) -> String {
+    let named = place.name != figure && !is_variant(&place.name);
+    let words = ["lock", figure, "--name", &place.name];
+    command(&words[..if named { 4 } else { 2 }], profile, set)
+}
+
+/// Explains why a figure has no lock, and how to write one.
+fn unlocked(Subject { profile, place }: &Subject, project: &Project) -> String {
+    let (figure, set) = match VariantSettings::read(place) {
+        Some(settings) => (settings.figure, settings.set),
+        None => (place.name.clone(), Vec::new()),
+    };
+    let variant = Variant { profile: profile.clone(), set: set.clone() };
+    let is_drawn = |selection: Selection| selection.figures().next().is_some();
+    match project.select(&variant, std::slice::from_ref(&figure)).is_ok_and(is_drawn) {
+        true => format!("it has no lock: `{}` writes one", lock_command(place, &figure, profile, &set)),
+        false => {
+            "it has no lock, and no pipeline draws it: what is not a figure of this project lies elsewhere".to_owned()
+        }
+    }
+}
+
+/// Prefers results that no lock holds: those computed here to those that were committed.
+struct Others<'a>(&'a dyn Preference);
+
+impl Preference for Others<'_> {
+    fn standing(&self, source: &dyn Recorded, key: &StageKey, outline: &Outline) -> Result<Standing, StoreError> {
+        Ok(match self.0.standing(source, key, outline)? {
+            Standing::Locked => Standing::Known,
+            Standing::Known => Standing::Trusted,
+            other => other,
+        })
+    }
+
+    fn is_strict(&self) -> bool {
+        self.0.is_strict()
+    }
+}
+
+/// Compares the committed figure with the one that was computed in this store.
+fn samples(
+    lock: &Lock,
+    profile: &str,
+    evidence: &Evidence<'_>,
+    (project, store): (&Project, &Store),
+) -> Result<Check, Failure> {
+    let missing = |what: &str| Ok(Check::failed(Level::Statistics, Verdict::Missing, what));
+    let variant = Variant { profile: profile.to_owned(), set: lock.set.clone() };
+    let selection = project.select(&variant, std::slice::from_ref(&lock.figure))?;
+    let preference = Others(&selection.preference);
+    let resolved = selection.resolve_by(store, &preference, &selection.targets)?;
+    let here = selection.targets.iter().find_map(|&id| resolved.known(id)?.1.output("numbers"));
+    let Some(here) = here else {
+        return missing(&format!("`{}` was not made in this cache", lock.figure));
+    };
+    let locked = lock.output("numbers");
+    if locked == Some(here.object) {
+        return missing("this cache has just what is locked: make the figure on another machine to compare");
+    }
+    let table = |bytes: Vec<u8>| Table::from_bytes(&bytes).ok();
+    let there = locked.and_then(|object| evidence.read(&object).ok()).and_then(table);
+    match (there, table(store.output(here)?)) {
+        (Some(there), Some(here)) => Ok(verify::statistics(&there, &here)),
+        _ => missing("the committed numbers are neither beside the lock nor in the cache"),
+    }
+}
+
+/// Checks that the pipeline, as it stands, asks for exactly the stages that are locked.
+fn current(lock: &Lock, profile: &str, numbers: &Numbers, project: &Project) -> Result<Check, Failure> {
+    let variant = Variant { profile: profile.to_owned(), set: lock.set.clone() };
+    let selection = match project.select(&variant, std::slice::from_ref(&lock.figure)) {
+        Ok(selection) => selection,
+        Err(failure) => return Ok(Check::failed(Level::Pipeline, Verdict::Missing, &failure.message)),
+    };
+    let beside = verify::Beside::of(&numbers.records);
+    let resolved = selection.resolve_by(&beside, &Indifferent, &selection.targets)?;
+    let stages = resolved.stages().count();
+    let mut absent = resolved.stages().filter_map(|(_, stage, known)| match known {
+        Knowledge::Absent { reason, .. } => Some(format!("{}: {reason}", stage.name)),
+        _ => None,
+    });
+    let mut check = Check::done(Level::Pipeline, format!("{}.toml asks for these {stages} stages", lock.pipeline));
+    let key = selection.targets.first().and_then(|&id| resolved.known(id)).map(|(key, _)| *key);
+    if key.is_none() || key != lock.drawing().map(|drawing| drawing.key) {
+        let first = absent.next().unwrap_or_else(|| "the drawing is another one".to_owned());
+        check.summary = format!("{}.toml asks for something else", lock.pipeline);
+        check.found(Verdict::Differs, first);
+    }
+    Ok(check)
+}

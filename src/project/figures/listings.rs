@@ -1,0 +1,98 @@
+//! Published values beside ours as tables of text, for the page and for a terminal.
+
+use super::published::{ComparedValue, Comparison, Ours, Relation};
+use crate::graph::Carry;
+use crate::project::text::short;
+use draw::claim::equivalence::Standing;
+use draw::page::Listing;
+
+/// Columns of published values.
+const VALUES: [&str; 8] = ["panel", "curve", "published at", "published", "here at", "here", "runs", ""];
+/// Columns of what carries over.
+const RELATIONS: [&str; 6] = ["panel", "published at", "published", "here at", "here", ""];
+
+/// Lists published values beside ours, for the page.
+pub fn listings(published: &Comparison<'_>) -> Vec<Listing> {
+    let listing = |what: &str, tally: String, heading: &[&str], rows: Vec<Vec<String>>| Listing {
+        title: format!("{what}: {tally}"),
+        heading: heading.iter().map(|name| (*name).to_owned()).collect(),
+        rows,
+    };
+    let Comparison { values, relations } = published;
+    let of_values = tally(values.iter().map(|beside| beside.standing));
+    let of_relations = tally(relations.iter().map(|relation| relation.standing));
+    let listings = [
+        listing("Published values", of_values, &VALUES, values.iter().map(row).collect()),
+        listing("What carries over of them", of_relations, &RELATIONS, relations.iter().map(related).collect()),
+    ];
+    listings.into_iter().filter(|listing| !listing.rows.is_empty()).collect()
+}
+
+/// Returns published values as rows of a table, under a heading.
+pub fn value_rows<'a>(values: impl Iterator<Item = &'a ComparedValue<'a>>) -> Vec<Vec<String>> {
+    std::iter::once(VALUES.map(str::to_owned).to_vec()).chain(values.map(row)).collect()
+}
+
+/// Returns what carries over as rows of a table, under a heading.
+pub fn relation_rows(relations: &[Relation<'_>]) -> Vec<Vec<String>> {
+    std::iter::once(RELATIONS.map(str::to_owned).to_vec()).chain(relations.iter().map(related)).collect()
+}
+
+/// Counts each standing, in the order in which they first occur: `3 agree, 2 not known`.
+pub fn tally(standings: impl Iterator<Item = Standing>) -> String {
+    let mut counts: Vec<(Standing, usize)> = Vec::new();
+    for standing in standings {
+        match counts.iter_mut().find(|(other, _)| *other == standing) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((standing, 1)),
+        }
+    }
+    counts.iter().map(|(standing, count)| format!("{count} {}", standing.name())).collect::<Vec<_>>().join(", ")
+}
+
+fn with_spread(mean: f64, std: Option<f64>) -> String {
+    match std.filter(|std| std.is_finite()) {
+        Some(std) => format!("{} ± {}", short(mean), short(std)),
+        None => short(mean),
+    }
+}
+
+fn place(x: [f64; 2]) -> String {
+    if x[0] == x[1] { short(x[0]) } else { format!("{} to {}", short(x[0]), short(x[1])) }
+}
+
+/// Returns the place of our value, the value, and the number of runs.
+fn here(ours: Option<&Ours>) -> [String; 3] {
+    let Some(ours) = ours else { return ["–", "–", "0"].map(str::to_owned) };
+    let sample = ours.sample();
+    [place(ours.x), with_spread(sample.mean, Some(sample.std)), sample.n.to_string()]
+}
+
+/// Returns a published value as a row of a table.
+fn row(beside: &ComparedValue<'_>) -> Vec<String> {
+    let ComparedValue { published, value, ours, standing } = beside;
+    let mut row =
+        vec![published.panel.clone(), value.curve.clone(), place(value.x), with_spread(value.mean, value.std)];
+    row.extend(here(ours.as_ref()));
+    row.push(standing.name().to_owned());
+    row
+}
+
+/// Returns an order or a ratio as a row of a table.
+fn related(relation: &Relation<'_>) -> Vec<String> {
+    let Relation { published, kind, values: [low, high], ours, standing } = relation;
+    let sign = if *kind == Carry::Ratio { "over" } else { "<" };
+    let of = |[a, b]: [&str; 2]| format!("{} {a} {sign} {} {b}", low.curve, high.curve);
+    let [(low_at, low_here), (_, high_here)] = [0, 1].map(|at| {
+        let [at, here, _] = here(Some(&ours[at]));
+        (at, here)
+    });
+    vec![
+        published.panel.clone(),
+        place(low.x),
+        of([&short(low.mean), &short(high.mean)]),
+        low_at,
+        format!("{low_here} {sign} {high_here}"),
+        standing.name().to_owned(),
+    ]
+}

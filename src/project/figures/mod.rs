@@ -1,0 +1,9 @@
+//! What is made of results: files, locks, the page, and the comparison with the paper.
+
+pub mod committed;
+pub mod export;
+pub mod judged;
+pub mod listings;
+pub mod locking;
+pub mod page;
+pub mod published;

@@ -1,0 +1,95 @@
+//! A checkout, and what every command needs of it: its folders and its store, what a target names, what is known of it
+//! and what has to run, what that costs, what must be kept, and who is trusted. It knows neither the command line nor
+//! the terminal, and reads no variable of the environment: the caller hands over what the user said.
+
+mod discovery;
+mod failure;
+mod figures;
+mod known;
+mod running;
+mod sharing;
+mod targets;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::path::PathBuf;
+
+use store::{Options, Store, StoreError};
+
+pub use discovery::NamedPlaces;
+pub use failure::{ExitCode, Failure};
+pub use figures::committed::{Rebuilding, Subject, VerifyLevels};
+pub use figures::export::Exported;
+pub use figures::judged::{Compared, Judged};
+pub use figures::listings::{relation_rows, tally, value_rows};
+pub use figures::locking::{Departure, Locked};
+pub use figures::page::WrittenPage;
+pub use figures::published::{ComparedValue, Ours, Relation};
+pub use known::behind::is_hex;
+pub use known::closures::{Extent, Loaded};
+pub use known::explained::Explained;
+pub use known::resolved::is_imported;
+pub use known::roots::CurrentFigure;
+pub use running::forecast::{Bill, Forecast, StageFamily, family};
+pub use running::making::{Making, Notice};
+pub use running::seeds::{Limits, MOST_SEEDS, MoreSeeds, Widest};
+pub use running::workers::{Workers, cores};
+use sharing::admission::OTHER_IMPORT;
+pub use sharing::admission::{Accepted, Objection};
+pub use sharing::archives::{archive_failure, write_archive};
+pub use sharing::fetching::Through;
+pub use sharing::imports::{Before, ImportedData, ImportedWeights, imported_data, record_data, record_weights};
+pub use sharing::remotes::ChosenRemote;
+pub use sharing::repairing::{Outcomes, Repairing};
+pub use sharing::signing::{Signable, Signer, obstacle, sign, trusted_name};
+pub use sharing::weights::evaluation_of;
+pub use targets::check::CheckedPipelines;
+pub use targets::folder::Folder;
+pub use targets::select::{Selection, Variant};
+pub use text::{all_quoted, command, count, quoted, short};
+
+/// The places of a checkout.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// The store: objects, records and their index.
+    pub cache: PathBuf,
+    /// Where figures are written, in a folder for each profile.
+    pub reports: PathBuf,
+    /// The pipelines, one TOML file per figure.
+    pub pipelines: PathBuf,
+    /// The file of the keys that the project trusts.
+    pub trust: PathBuf,
+    /// The file of the project's remotes.
+    pub remotes: PathBuf,
+    /// Where this account keeps indexes of stores that other accounts write to.
+    pub private: Option<PathBuf>,
+}
+
+impl Project {
+    /// Opens the store, which must exist: a mistyped name makes no new one.
+    ///
+    /// # Errors
+    /// As [`Store::existing`].
+    pub fn store(&self) -> Result<Store, StoreError> {
+        Store::existing(&self.cache, &self.options())
+    }
+
+    /// Opens the store to put something into it, and makes one if there is none.
+    ///
+    /// # Errors
+    /// As [`Store::open_with`].
+    pub fn store_to_fill(&self) -> Result<Store, StoreError> {
+        Store::open_with(&self.cache, &self.options())
+    }
+
+    /// Opens the store, if there is one: none is made for the sake of a comparison.
+    pub fn store_if_any(&self) -> Option<Store> {
+        let there = files::identity(&self.cache).ok().flatten().is_some();
+        if there { self.store().ok() } else { None }
+    }
+
+    fn options(&self) -> Options {
+        Options { private: self.private.clone() }
+    }
+}

@@ -1,0 +1,66 @@
+//! Archives: a figure with all that is behind it, in one file.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::project::{ExitCode, Failure, OTHER_IMPORT, quoted};
+use base::closure::Closure;
+use files::{FsError, Named};
+use store::Store;
+use store::archive::{self, ArchiveError, Exported, Scope};
+
+/// Writes an archive, with the signatures of its records that the store has and further ones, to a file that the user
+/// named, and puts it in its place.
+///
+/// # Errors
+/// If a table is not in the store, or the file cannot be written.
+pub fn write_archive(
+    mut file: Named,
+    closure: &Closure,
+    signatures: &[Vec<u8>],
+    scope: Scope,
+    store: &Store,
+) -> Result<Exported, Failure> {
+    let place = file.path().to_owned();
+    let written = || {
+        let records: BTreeSet<_> = closure.members.iter().map(|member| member.digest).collect();
+        let mut batches = signatures.to_vec();
+        for (_, batch) in store.batches()? {
+            if batch.records().iter().any(|record| records.contains(record)) {
+                batches.push(batch.to_bytes().map_err(|error| ArchiveError::Refused(error.to_string()))?.1);
+            }
+        }
+        let exported = archive::export(store, closure, &batches, scope, &mut file)?;
+        file.put()?;
+        Ok(exported)
+    };
+    written().map_err(|error: ArchiveError| match error {
+        ArchiveError::Missing { .. } => {
+            let figure = closure.figure().map(|figure| figure.name.as_str()).unwrap_or_default();
+            Failure::new(
+                ExitCode::Missing,
+                error.to_string(),
+                format!("`wdpipe make {}` computes it again", quoted(figure)),
+            )
+        }
+        ArchiveError::Io(source) => FsError { operation: "write", path: place, source }.into(),
+        error => archive_failure(error, &place),
+    })
+}
+
+/// Says what went wrong with an archive.
+pub fn archive_failure(error: ArchiveError, file: &Path) -> Failure {
+    let message = format!("{}: {error}", file.display());
+    match error {
+        ArchiveError::Store(error) => error.into(),
+        ArchiveError::Fs(FsError { operation: "read", .. }) => Failure::new(ExitCode::Missing, error.to_string(), ""),
+        ArchiveError::Fs(_) => Failure::new(ExitCode::Storage, error.to_string(), ""),
+        ArchiveError::Io(_) | ArchiveError::Checksum => Failure::new(ExitCode::Storage, message, ""),
+        ArchiveError::OtherImport(_) => Failure::new(ExitCode::Failed, message, OTHER_IMPORT),
+        ArchiveError::Missing { .. } => Failure::new(ExitCode::Missing, message, ""),
+        ArchiveError::NotThis
+        | ArchiveError::Version { .. }
+        | ArchiveError::Refused(_)
+        | ArchiveError::NotAdmitted { .. } => Failure::new(ExitCode::Failed, message, ""),
+    }
+}
