@@ -45,6 +45,7 @@ mod old_stores;
 mod outputs;
 mod pipelines;
 #[cfg(feature = "torch")]
+mod printed;
 mod proof;
 mod raised;
 mod remotes;
