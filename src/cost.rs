@@ -151,9 +151,7 @@ pub fn stored_bytes(work: &Work, sizes: &mut BTreeMap<(&'static str, u32, u32, b
             (numbers(&|_| true), numbers(&Entry::is_parameter))
         })
     });
-    let outputs = work.outputs();
-    let declared = work.kind_name().outputs().iter().filter(|declared| outputs.contains(&declared.name));
-    let kept = declared.filter(|declared| declared.content == Content::Parameters).count() as u64;
+    let kept = work.declared().filter(|output| output.content == Content::Parameters).count() as u64;
     4 * (all + kept * parameters)
 }
 

@@ -107,9 +107,8 @@ impl Site<'_> {
         for role in work.inputs() {
             let source = if ["train", "test"].contains(&role) { data } else { Some(from) };
             let Some(stage) = source else { continue };
-            let yielded = self.stages[stage].work.outputs();
-            let output = yielded.into_iter().find(|output| *output == role);
-            inputs.extend(output.map(|output| Input { role: role.to_owned(), stage, output }));
+            let output = self.stages[stage].work.declared().find(|output| output.name == role);
+            inputs.extend(output.map(|output| Input { role: role.to_owned(), stage, output: output.name }));
         }
         self.push(name, work, inputs)
     }

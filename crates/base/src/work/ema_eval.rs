@@ -71,4 +71,8 @@ impl Kind for EmaEval {
         let passes = images.train + images.evaluated(self.eval_images);
         Some(Cost { steps: Some(Steps { model, batch, numerics }), ..Cost::evaluation(model, passes) })
     }
+
+    fn has(&self, _: &str) -> bool {
+        false
+    }
 }

@@ -88,4 +88,8 @@ impl Kind for NoiseScale {
         let each = self.draws.unwrap_or(self.loss.model.classes);
         Some(self.loss.cost(images, 6.0 + 2.0 * f64::from(each), 3.0, Activations::Chunk))
     }
+
+    fn has(&self, _: &str) -> bool {
+        false
+    }
 }

@@ -83,4 +83,8 @@ impl Kind for Valley {
     fn cost(&self, _: Images) -> Option<Cost> {
         None
     }
+
+    fn has(&self, _: &str) -> bool {
+        false
+    }
 }
