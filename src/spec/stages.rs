@@ -53,8 +53,8 @@ pub enum Variant {
 }
 
 impl Lineage {
-    /// Returns the norm to which the first weights are scaled. The authors' training script projects at the end of epochs
-    /// only, so it does not start on the sphere.
+    /// Returns the norm to which the first weights are scaled. The authors' training script projects at the end of
+    /// epochs only, so it does not start on the sphere.
     pub fn start_radius(&self) -> Option<f64> {
         self.radius.filter(|_| self.projection != Some(Projection::Epoch))
     }
@@ -119,7 +119,8 @@ impl Site<'_> {
         self.stages.len() - 1
     }
 
-    /// Returns the name of the stage that looks at the checkpoint after some epochs: the instance's own, if there is no other.
+    /// Returns the name of the stage that looks at the checkpoint after some epochs: the instance's own, if there is no
+    /// other.
     pub fn name_after(&self, epoch: u32) -> String {
         if self.start.iter().map(|instance| instance.checkpoints.len()).sum::<usize>() > 1 {
             format!("{}@{epoch}", self.name)

@@ -207,8 +207,9 @@ fn every_kind_yields_what_it_always_did() {
         assert!(
             known.reads != line.reads || known.yields == line.yields,
             "{stage}: from the same inputs version {version} of kind `{kind}` now yields other bytes. If that is \
-             wanted, raise the version of `{kind}` (VERSION in its file in crates/base/src/work), so that nothing computed \
-             before is taken for new, then run `{BLESS}=1 cargo test yields_what`; otherwise undo what changed the numbers"
+             wanted, raise the version of `{kind}` (VERSION in its file in crates/base/src/work), so that nothing \
+             computed before is taken for new, then run `{BLESS}=1 cargo test yields_what`; otherwise undo what \
+             changed the numbers"
         );
         assert!(
             known.reads == line.reads,

@@ -312,7 +312,8 @@ mod tests {
         ("figure", "name = 'fig', title = '', columns = 1, panels = []"),
     ];
 
-    /// The stage of a kind with these parameters, in which `M`, `N` and `L` stand for a network, an arithmetic and a loss.
+    /// The stage of a kind with these parameters, in which `M`, `N` and `L` stand for a network, an arithmetic and a
+    /// loss.
     fn sample(kind: &str, parameters: &str) -> Work {
         let text = parameters
             .replace("= L", "= { model = M, images = 1, batch = 1, statistics = 'running' }")

@@ -18,9 +18,9 @@ use super::model::{Model, Numerics, Precision, Sphere, is_default};
 /// `eval_images`) and over the whole test set; and ‖w‖₂ over all trained parameters.
 pub const METRICS: [&str; 7] = ["epoch", "lr", "train_loss", "train_error", "test_loss", "test_error", "norm"];
 
-/// Columns of `diverged`, one row: the epoch and the step at which a loss, or the weights or running statistics after the
-/// last step, were not finite; the learning rate; and the last finite loss before (NaN if there was none). Training counts
-/// epochs from the initial weights, a probe from its own start.
+/// Columns of `diverged`, one row: the epoch and the step at which a loss, or the weights or running statistics after
+/// the last step, were not finite; the learning rate; and the last finite loss before (NaN if there was none). Training
+/// counts epochs from the initial weights, a probe from its own start.
 pub const DIVERGED: [&str; 4] = ["epoch", "step", "lr", "last_finite_loss"];
 
 /// A segment of training: some epochs of SGD from one checkpoint to the next. A run that leaves the finite numbers has
