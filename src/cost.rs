@@ -134,8 +134,8 @@ pub fn epochs(work: &Work) -> u32 {
     work.cost(Images::default()).map_or(0, |cost| cost.epochs)
 }
 
-/// Returns the bytes that a stage's checkpoint takes in the store, uncompressed and without tables. `sizes` remembers two
-/// counts for each network: all its numbers, and its parameters.
+/// Returns the bytes that a stage's checkpoint takes in the store, uncompressed and without tables. `sizes` remembers
+/// two counts for each network: all its numbers, and its parameters.
 pub fn stored_bytes(work: &Work, sizes: &mut BTreeMap<(&'static str, u32, u32, bool), (u64, u64)>) -> u64 {
     let model = match work.holds() {
         Holds::Images(images) => return (images.train + images.test) as u64 * (3 * 32 * 32 + 1),
@@ -151,9 +151,7 @@ pub fn stored_bytes(work: &Work, sizes: &mut BTreeMap<(&'static str, u32, u32, b
             (numbers(&|_| true), numbers(&Entry::is_parameter))
         })
     });
-    let outputs = work.outputs();
-    let declared = work.kind_name().outputs().iter().filter(|declared| outputs.contains(&declared.name));
-    let kept = declared.filter(|declared| declared.content == Content::Parameters).count() as u64;
+    let kept = work.declared().filter(|output| output.content == Content::Parameters).count() as u64;
     4 * (all + kept * parameters)
 }
 

@@ -59,8 +59,8 @@ impl Gpu {
     }
 }
 
-/// A step of training holds the outputs of all layers so many times: each layer's output, what the next operations made of
-/// it, and gradients under way.
+/// A step of training holds the outputs of all layers so many times: each layer's output, what the next operations made
+/// of it, and gradients under way.
 const HELD: f64 = 3.0;
 /// The same for a product with the Hessian, whose graph also holds the first backward pass.
 const HELD_TWICE: f64 = 6.0;

@@ -64,8 +64,8 @@ pub fn noise_scale(site: &mut Site<'_>) -> Instance {
     })
 }
 
-/// Adds a stage for every checkpoint that the instance looks at. `read` reads the fields; then the work depends only on the
-/// number of epochs.
+/// Adds a stage for every checkpoint that the instance looks at. `read` reads the fields; then the work depends only on
+/// the number of epochs.
 fn measured<M: Fn(u32) -> Work>(
     site: &mut Site<'_>,
     read: impl FnOnce(&Fields<'_>, &Site<'_>, Lineage) -> M,
@@ -80,7 +80,8 @@ fn measured<M: Fn(u32) -> Work>(
     Instance { checkpoints, lineage: None }
 }
 
-/// Reads how a trace computes products: in float32 whatever the training says, or in TF32 if the stage itself asks for it.
+/// Reads how a trace computes products: in float32 whatever the training says, or in TF32 if the stage itself asks for
+/// it.
 fn trace_precision(fields: &Fields<'_>, lineage: Lineage) -> Precision {
     match (fields.has("precision"), lineage.numerics.precision) {
         (false, _) | (true, Precision::Fp32) => Precision::Fp32,
@@ -103,7 +104,8 @@ fn always_float32(fields: &Fields<'_>, lineage: Lineage) {
 const FEW_CLASSES: u32 = 20;
 
 /// Reads how a trace is found. The default is the exact trace if the classes are few, else a sketch. With statistics of
-/// batches only Hutchinson's estimate holds. The authors' code has it too: PyHessian, at most 100 draws, until the mean settles.
+/// batches only Hutchinson's estimate holds. The authors' code has it too: PyHessian, at most 100 draws, until the mean
+/// settles.
 fn estimator(fields: &Fields<'_>, loss: &Loss, official: bool) -> Estimator {
     let none = Estimator::Hutchinson { draws: 0, stop: None };
     let sketch = Estimator::Sketch { draws: 0, stderr: None };

@@ -96,8 +96,8 @@ fn projection_of(site: &Site<'_>, lineage: Lineage) -> Option<Projection> {
     }
 }
 
-/// Returns the lineage of a stage that evaluates on training images, and reads on how many. A stage that starts from a run
-/// is evaluated on as many images as the run, or on all if its data are fewer.
+/// Returns the lineage of a stage that evaluates on training images, and reads on how many. A stage that starts from a
+/// run is evaluated on as many images as the run, or on all if its data are fewer.
 pub fn inherit_evaluated(site: &Site<'_>) -> Option<Lineage> {
     let mut lineage = inherit(site)?;
     let said = site.fields.has("eval_images").then(|| site.fields.integer("eval_images", None, 1..=IMAGES));

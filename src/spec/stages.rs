@@ -53,8 +53,8 @@ pub enum Convention {
 }
 
 impl Lineage {
-    /// Returns the norm to which the first weights are scaled. The authors' training script projects at the end of epochs
-    /// only, so it does not start on the sphere.
+    /// Returns the norm to which the first weights are scaled. The authors' training script projects at the end of
+    /// epochs only, so it does not start on the sphere.
     pub fn start_radius(&self) -> Option<f64> {
         self.radius.filter(|_| self.projection != Some(Projection::Epoch))
     }
@@ -107,9 +107,8 @@ impl Site<'_> {
         for role in work.inputs() {
             let source = if ["train", "test"].contains(&role) { data } else { Some(from) };
             let Some(stage) = source else { continue };
-            let yielded = self.stages[stage].work.outputs();
-            let output = yielded.into_iter().find(|output| *output == role);
-            inputs.extend(output.map(|output| Input { role: role.to_owned(), stage, output }));
+            let output = self.stages[stage].work.declared().find(|output| output.name == role);
+            inputs.extend(output.map(|output| Input { role: role.to_owned(), stage, output: output.name }));
         }
         self.push(name, work, inputs)
     }
@@ -120,7 +119,8 @@ impl Site<'_> {
         self.stages.len() - 1
     }
 
-    /// Returns the name of the stage that looks at the checkpoint after some epochs: the instance's own, if there is no other.
+    /// Returns the name of the stage that looks at the checkpoint after some epochs: the instance's own, if there is no
+    /// other.
     pub fn name_after(&self, epoch: u32) -> String {
         if self.start.iter().map(|instance| instance.checkpoints.len()).sum::<usize>() > 1 {
             format!("{}@{epoch}", self.name)

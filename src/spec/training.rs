@@ -91,7 +91,7 @@ pub fn ema_eval(site: &mut Site<'_>) -> Instance {
     let seed = fields.seed("seed", Some(0));
     let mut checkpoints = Vec::new();
     for checkpoint in site.chosen() {
-        if !site.stages[checkpoint.stage].work.outputs().contains(&"ema") {
+        if !site.stages[checkpoint.stage].work.declared().any(|output| output.name == "ema") {
             fields.complain("of", "this training keeps no moving average: give it `ema`, such as ema = 0.999");
             break;
         }

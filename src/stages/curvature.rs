@@ -1,5 +1,5 @@
-//! What the stages that measure curvature and gradient noise have in common. Of weights that are not finite every number is
-//! NaN.
+//! What the stages that measure curvature and gradient noise have in common. Of weights that are not finite every
+//! number is NaN.
 
 use super::torch::{StageInputs, Torch};
 use super::{Outputs, Progress, Report, StageError};

@@ -1,7 +1,8 @@
-//! What training, probes and evaluations have in common: epochs, rows of `metrics`, and what remains of a run that diverged.
+//! What training, probes and evaluations have in common: epochs, rows of `metrics`, and what remains of a run that
+//! diverged.
 //!
-//! A run that leaves the finite numbers is a result: its weights and numbers are NaN from there on, and whatever starts from
-//! such weights is NaN at once.
+//! A run that leaves the finite numbers is a result: its weights and numbers are NaN from there on, and whatever starts
+//! from such weights is NaN at once.
 
 use std::time::{Duration, Instant};
 

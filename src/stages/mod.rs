@@ -1,7 +1,8 @@
-//! How stages run. Each kind has a file of its own, which takes the stage's parameters and inputs and gives its outputs.
+//! How stages run. Each kind has a file of its own, which takes the stage's parameters and inputs and gives its
+//! outputs.
 //!
-//! A [`Worker`] serves one thread. It keeps what it has on its device, so that a segment of training does not load what the
-//! segment before it has just saved; the bytes are the same either way.
+//! A [`Worker`] serves one thread. It keeps what it has on its device, so that a segment of training does not load what
+//! the segment before it has just saved; the bytes are the same either way.
 
 mod dataset;
 mod device;

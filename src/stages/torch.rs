@@ -28,7 +28,8 @@ pub struct Torch {
     loaded: &'static Loaded,
     device: tch::Device,
     images: Vec<(ImagesKey, Images)>,
-    /// The state in which the last segment of training ended. The next segment goes on from it without loading anything.
+    /// The state in which the last segment of training ended. The next segment goes on from it without loading
+    /// anything.
     pub(super) resident: Option<(End, Numerics, State)>,
 }
 
@@ -81,8 +82,8 @@ impl Torch {
         Arithmetic { device: self.device, kind: tch::Kind::Float, channels_last: numerics.channels_last }
     }
 
-    /// Puts the images of a role on the device, or finds them there. If only a part of them is wanted, it takes the first of
-    /// every class. Afterwards they are the last of the sets that are kept.
+    /// Puts the images of a role on the device, or finds them there. If only a part of them is wanted, it takes the
+    /// first of every class. Afterwards they are the last of the sets that are kept.
     fn load_images(
         &mut self,
         role: &str,

@@ -24,10 +24,10 @@ impl Contract {
 /// How far a recorded number may be off when another class of machines computes it again from the same inputs.
 ///
 /// Training with a large learning rate is chaotic: classes of machines differ in the last bits, and one epoch can turn
-/// that into any difference (measured: docs/performance.md). So a segment of training is judged by the norm of its weights
-/// alone, and its losses and errors only as samples (`wdpipe::verify::statistics`). Fine-tuning with a small rate and
-/// measurements on given weights are not chaotic. The tolerances are several times the differences that were seen between
-/// AVX2 and AVX-512. Errors are in percent of images, and move in steps of one image.
+/// that into any difference (measured: docs/performance.md). So a segment of training is judged by the norm of its
+/// weights alone, and its losses and errors only as samples (`wdpipe::verify::statistics`). Fine-tuning with a small
+/// rate and measurements on given weights are not chaotic. The tolerances are several times the differences that were
+/// seen between AVX2 and AVX-512. Errors are in percent of images, and move in steps of one image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tolerance {
     /// Absolute tolerance, in the number's unit.

@@ -86,4 +86,8 @@ impl Kind for Dataset {
     fn cost(&self, _: Images) -> Option<Cost> {
         None
     }
+
+    fn has(&self, _: &str) -> bool {
+        false
+    }
 }

@@ -10,7 +10,7 @@ use super::import::Import;
 use super::kind::{Holds, Kind, OutputSpec, one_row};
 use super::model::{Model, Numerics};
 
-/// Columns of the `metrics` of averaged weights; see [`METRICS`].
+/// Columns of the `metrics` of averaged weights; see [`METRICS`](super::METRICS).
 pub const EMA_METRICS: [&str; 6] = ["epoch", "train_loss", "train_error", "test_loss", "test_error", "norm"];
 
 /// Evaluation of the averaged weights with re-estimated batch-norm statistics.
@@ -25,7 +25,7 @@ pub struct EmaEval {
     pub batch: u32,
     /// Epochs of training behind the averaged weights.
     pub after: u32,
-    /// Training images that they are evaluated on, see [`Train::eval_images`]; absent: all.
+    /// Training images that they are evaluated on, see [`Train::eval_images`](super::Train::eval_images); absent: all.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub eval_images: Option<u32>,
     /// Seed of the order of the re-estimation's batches.
@@ -70,5 +70,9 @@ impl Kind for EmaEval {
         let Self { model, batch, numerics, .. } = *self;
         let passes = images.train + images.evaluated(self.eval_images);
         Some(Cost { steps: Some(Steps { model, batch, numerics }), ..Cost::evaluation(model, passes) })
+    }
+
+    fn has(&self, _: &str) -> bool {
+        false
     }
 }

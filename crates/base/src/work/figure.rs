@@ -68,6 +68,10 @@ impl Kind for Figure {
     fn cost(&self, _: Images) -> Option<Cost> {
         None
     }
+
+    fn has(&self, _: &str) -> bool {
+        false
+    }
 }
 
 /// One pair of axes.

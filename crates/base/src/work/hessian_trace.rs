@@ -11,9 +11,9 @@ use super::kind::{Holds, Kind, OutputSpec, one_row};
 use super::loss::{Loss, float32_with};
 use super::model::{Model, Numerics, Precision, is_default};
 
-/// Columns of a `trace`, one row: index of the epoch (see [`METRICS`]), Tr ∇²L and its standard error (0 if it is exact);
-/// the standard deviation of the images' own traces over √n, NaN where they are not known; number of draws, the loss L,
-/// ‖w‖₂ over all trained parameters.
+/// Columns of a `trace`, one row: index of the epoch (see [`METRICS`](super::METRICS)), Tr ∇²L and its standard error
+/// (0 if it is exact); the standard deviation of the images' own traces over √n, NaN where they are not known; number
+/// of draws, the loss L, ‖w‖₂ over all trained parameters.
 pub const TRACE: [&str; 7] = ["epoch", "trace", "stderr", "spread", "draws", "loss", "norm"];
 
 /// When an estimate stops before its greatest number of draws.
@@ -30,9 +30,11 @@ pub enum Stop {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Estimator {
-    /// Image by image, without draws: C − 1 backward passes for C classes. Not with [`NormStatistics::Batch`].
+    /// Image by image, without draws: C − 1 backward passes for C classes. Not with
+    /// [`NormStatistics::Batch`](super::NormStatistics::Batch).
     Exact,
-    /// Image by image, with most of the classes drawn for: for many of them. Not with [`NormStatistics::Batch`].
+    /// Image by image, with most of the classes drawn for: for many of them. Not with
+    /// [`NormStatistics::Batch`](super::NormStatistics::Batch).
     Sketch {
         /// Greatest number of draws, at least 2.
         draws: u32,
@@ -53,8 +55,8 @@ pub enum Estimator {
 impl Estimator {
     /// Returns the forward passes of every image that the trace takes as long as.
     ///
-    /// A backward pass to the activations counts as one, or nearly two with the norms of the weights' gradients. The first
-    /// gradient of Hutchinson's estimate serves all draws and counts 3; each draw counts 6.
+    /// A backward pass to the activations counts as one, or nearly two with the norms of the weights' gradients. The
+    /// first gradient of Hutchinson's estimate serves all draws and counts 3; each draw counts 6.
     pub fn passes(self, model: Model) -> f64 {
         match self {
             Self::Exact => 1.0 + 2.0 * (f64::from(model.classes) - 1.0),
@@ -116,5 +118,9 @@ impl Kind for HessianTrace {
             Estimator::Hutchinson { .. } => (4.0, self.loss.product()),
         };
         Some(self.loss.cost(images, self.estimator.passes(self.loss.model), copies, activations))
+    }
+
+    fn has(&self, _: &str) -> bool {
+        false
     }
 }

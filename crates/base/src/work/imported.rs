@@ -55,4 +55,8 @@ impl Kind for Imported {
     fn cost(&self, _: Images) -> Option<Cost> {
         None
     }
+
+    fn has(&self, _: &str) -> bool {
+        false
+    }
 }

@@ -57,4 +57,8 @@ impl Kind for Init {
     fn cost(&self, _: Images) -> Option<Cost> {
         None
     }
+
+    fn has(&self, _: &str) -> bool {
+        false
+    }
 }

@@ -41,11 +41,8 @@ pub trait Kind {
     /// What the stage costs, given how many images it reads; `None` if it does little arithmetic and needs no GPU.
     fn cost(&self, images: Images) -> Option<Cost>;
 
-    /// The names of the outputs that this stage has, in order. A stage of training that diverges has `diverged` as well.
-    fn outputs(&self) -> Vec<&'static str> {
-        let always = Self::OUTPUTS.iter().filter(|output| output.presence == Presence::Always);
-        always.map(|output| output.name).collect()
-    }
+    /// Whether the stage has an output that only some stages of its kind have ([`Presence::Sometimes`]).
+    fn has(&self, output: &str) -> bool;
 }
 
 /// An output that a kind of stage declares.
@@ -76,7 +73,7 @@ impl OutputSpec {
 pub enum Presence {
     /// All of them.
     Always,
-    /// Those with certain parameters, see [`Kind::outputs`].
+    /// Those with certain parameters, see [`Kind::has`].
     Sometimes,
     /// Those whose run left the finite numbers.
     OnDivergence,

@@ -103,9 +103,9 @@ macro_rules! kinds {
                 match self { $(Self::$kind(_) => KindName::$kind,)* }
             }
 
-            /// Returns the names of the outputs, see [`Kind::outputs`].
-            pub fn outputs(&self) -> Vec<&'static str> {
-                match self { $(Self::$kind(stage) => stage.outputs(),)* }
+            /// Returns whether the stage has an output that only some of its kind have, see [`Kind::has`].
+            fn has(&self, output: &str) -> bool {
+                match self { $(Self::$kind(stage) => stage.has(output),)* }
             }
 
             /// Returns the roles of the inputs, see [`Kind::inputs`].
@@ -257,6 +257,20 @@ impl Work {
         }
     }
 
+    /// Lists the outputs that the stage has, in order. A stage of training that diverges has `diverged` as well.
+    pub fn declared(&self) -> impl Iterator<Item = &'static OutputSpec> {
+        self.kind_name().outputs().iter().filter(|output| match output.presence {
+            Presence::Always => true,
+            Presence::Sometimes => self.has(output.name),
+            Presence::OnDivergence => false,
+        })
+    }
+
+    /// Returns the names of the outputs that the stage has, in order.
+    pub fn outputs(&self) -> Vec<&'static str> {
+        self.declared().map(|output| output.name).collect()
+    }
+
     /// Returns the figure that the stage draws, if it draws one.
     pub fn figure(&self) -> Option<&Figure> {
         if let Self::Figure(figure) = self { Some(figure) } else { None }
@@ -298,7 +312,8 @@ mod tests {
         ("figure", "name = 'fig', title = '', columns = 1, panels = []"),
     ];
 
-    /// The stage of a kind with these parameters, in which `M`, `N` and `L` stand for a network, an arithmetic and a loss.
+    /// The stage of a kind with these parameters, in which `M`, `N` and `L` stand for a network, an arithmetic and a
+    /// loss.
     fn sample(kind: &str, parameters: &str) -> Work {
         let text = parameters
             .replace("= L", "= { model = M, images = 1, batch = 1, statistics = 'running' }")

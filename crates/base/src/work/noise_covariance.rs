@@ -97,4 +97,8 @@ impl Kind for NoiseCovariance {
     fn cost(&self, images: Images) -> Option<Cost> {
         Some(self.loss.cost(images, 3.0 + 10.0 * f64::from(self.draws), 6.0, self.loss.product()))
     }
+
+    fn has(&self, _: &str) -> bool {
+        false
+    }
 }

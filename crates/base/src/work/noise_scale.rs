@@ -13,10 +13,10 @@ use super::model::{Numerics, Precision, is_default};
 
 /// Columns of `scale`, one row: index of the epoch; the loss L; S₁ = mean ‖g_i‖² over the images' gradients with its
 /// standard error; ‖ḡ‖² of their mean; Tr Σ = S₁ − ‖ḡ‖² with its standard error; Tr Σ/L; ‖w‖₂; least, median and
-/// largest of the images' ‖J_i‖ in the Frobenius norm; least ‖r_i‖²/ℓ_i over the images, r_i = p_i − e_y the
-/// residual and ℓ_i the loss of image i; number of draws by which ‖J_i‖ was estimated, 0 if it is exact. S₁ and Tr Σ are
-/// exact then as well as with draws, and their errors 0. With batch statistics the gradients are those of the K batches of
-/// B images each, Tr Σ = B·K/(K − 1)·(S₁ − ‖ḡ‖²) is what one image's would be, errors are those of a mean over batches,
+/// largest of the images' ‖J_i‖ in the Frobenius norm; least ‖r_i‖²/ℓ_i over the images, r_i = p_i − e_y the residual
+/// and ℓ_i the loss of image i; number of draws by which ‖J_i‖ was estimated, 0 if it is exact. S₁ and Tr Σ are exact
+/// then as well as with draws, and their errors 0. With batch statistics the gradients are those of the K batches of B
+/// images each, Tr Σ = B·K/(K − 1)·(S₁ − ‖ḡ‖²) is what one image's would be, errors are those of a mean over batches,
 /// and there is no ‖J_i‖.
 pub const SCALE: [&str; 14] = [
     "epoch",
@@ -41,8 +41,8 @@ pub const SCALE: [&str; 14] = [
 pub struct NoiseScale {
     /// Of which loss.
     pub loss: Loss,
-    /// Number of random signs over the classes by which every ‖J_i‖² is estimated; absent: each class in turn, exactly. Of no
-    /// use with [`NormStatistics::Batch`].
+    /// Number of random signs over the classes by which every ‖J_i‖² is estimated; absent: each class in turn, exactly.
+    /// Of no use with [`NormStatistics::Batch`](super::NormStatistics::Batch).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub draws: Option<u32>,
     /// How products are computed: IEEE float32, or TF32 where the device has it.
@@ -87,5 +87,9 @@ impl Kind for NoiseScale {
     fn cost(&self, images: Images) -> Option<Cost> {
         let each = self.draws.unwrap_or(self.loss.model.classes);
         Some(self.loss.cost(images, 6.0 + 2.0 * f64::from(each), 3.0, Activations::Chunk))
+    }
+
+    fn has(&self, _: &str) -> bool {
+        false
     }
 }

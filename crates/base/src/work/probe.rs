@@ -33,7 +33,8 @@ pub struct Probe {
     pub after: u32,
     /// Epochs of fine-tuning.
     pub epochs: u32,
-    /// Training images that the end is evaluated on, see [`Train::eval_images`]; absent: all.
+    /// Training images that the end is evaluated on, see [`Train::eval_images`](super::Train::eval_images); absent:
+    /// all.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub eval_images: Option<u32>,
     /// Seed of the probe's own data order.
@@ -80,5 +81,9 @@ impl Kind for Probe {
             copies: 2.0,
             activations: Activations::Step(batch),
         })
+    }
+
+    fn has(&self, _: &str) -> bool {
+        false
     }
 }

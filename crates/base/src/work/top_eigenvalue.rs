@@ -65,4 +65,8 @@ impl Kind for TopEigenvalue {
         let vectors = f64::from(self.iterations);
         Some(self.loss.cost(images, 9.0 * vectors, 4.0 + vectors, self.loss.product()))
     }
+
+    fn has(&self, _: &str) -> bool {
+        false
+    }
 }

@@ -18,9 +18,9 @@ use super::model::{Model, Numerics, Precision, Sphere, is_default};
 /// `eval_images`) and over the whole test set; and ‖w‖₂ over all trained parameters.
 pub const METRICS: [&str; 7] = ["epoch", "lr", "train_loss", "train_error", "test_loss", "test_error", "norm"];
 
-/// Columns of `diverged`, one row: the epoch and the step at which a loss, or the weights or running statistics after the
-/// last step, were not finite; the learning rate; and the last finite loss before (NaN if there was none). Training counts
-/// epochs from the initial weights, a probe from its own start.
+/// Columns of `diverged`, one row: the epoch and the step at which a loss, or the weights or running statistics after
+/// the last step, were not finite; the learning rate; and the last finite loss before (NaN if there was none). Training
+/// counts epochs from the initial weights, a probe from its own start.
 pub const DIVERGED: [&str; 4] = ["epoch", "step", "lr", "last_finite_loss"];
 
 /// A segment of training: some epochs of SGD from one checkpoint to the next. A run that leaves the finite numbers has
@@ -85,12 +85,8 @@ impl Train {
     /// Returns what goes from segment to segment besides the weights, by the name of its input and output: the moving
     /// average, the momentum and the loss scale of float16.
     pub fn keeps(&self) -> Vec<&'static str> {
-        let kept = [
-            ("ema", self.ema.is_some()),
-            ("momentum", self.momentum != 0.0),
-            ("scaler", self.numerics.precision == Precision::Fp16),
-        ];
-        kept.into_iter().filter(|(_, kept)| *kept).map(|(name, _)| name).collect()
+        let kept = Self::OUTPUTS.iter().filter(|output| output.presence == Presence::Sometimes);
+        kept.map(|output| output.name).filter(|name| self.has(name)).collect()
     }
 }
 
@@ -154,14 +150,13 @@ impl Kind for Train {
         })
     }
 
-    fn outputs(&self) -> Vec<&'static str> {
-        let keeps = self.keeps();
-        let has = |output: &&OutputSpec| match output.presence {
-            Presence::Always => true,
-            Presence::Sometimes => keeps.contains(&output.name),
-            Presence::OnDivergence => false,
-        };
-        Self::OUTPUTS.iter().filter(has).map(|output| output.name).collect()
+    fn has(&self, output: &str) -> bool {
+        match output {
+            "ema" => self.ema.is_some(),
+            "momentum" => self.momentum != 0.0,
+            "scaler" => self.numerics.precision == Precision::Fp16,
+            _ => false,
+        }
     }
 }
 

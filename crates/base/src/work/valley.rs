@@ -13,8 +13,8 @@ use super::model::Numerics;
 /// Columns of the `path` of a `valley`, a row for the start and every step: number of steps, the iterate w_t, L(w_t).
 pub const PATH: [&str; 4] = ["step", "x", "y", "loss"];
 
-/// Columns of `tuned`, a row for every fine-tuned iterate: number of steps of SGD before it, the iterate w_t, the end w̃_t
-/// of the gradient flow from there, Tr ∇²L(w̃_t), and L(w_t) (L(w̃_t) is 0 up to what the flow leaves).
+/// Columns of `tuned`, a row for every fine-tuned iterate: number of steps of SGD before it, the iterate w_t, the end
+/// w̃_t of the gradient flow from there, Tr ∇²L(w̃_t), and L(w_t) (L(w̃_t) is 0 up to what the flow leaves).
 pub const TUNED: [&str; 7] = ["step", "x", "y", "tuned_x", "tuned_y", "trace", "loss"];
 
 /// Columns of `optimum`, one row: the least w*_η of L + ησ²·Tr ∇²L, and Tr ∇²L(w*_η).
@@ -82,5 +82,9 @@ impl Kind for Valley {
 
     fn cost(&self, _: Images) -> Option<Cost> {
         None
+    }
+
+    fn has(&self, _: &str) -> bool {
+        false
     }
 }
