@@ -6,4 +6,5 @@ pub mod judged;
 pub mod listings;
 pub mod locking;
 pub mod page;
+pub mod phases;
 pub mod published;

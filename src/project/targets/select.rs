@@ -1,18 +1,18 @@
 //! From what a user types to stages of a graph: reads pipelines and finds targets.
 
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
+use super::find::{drawn, find};
 use super::folder::{File, Folder, WantedFiles};
+use super::merge::append;
 use super::variants::Variants;
-use crate::graph::{Drawn, Graph, Input, Stage, StageId};
+use crate::graph::{Graph, Stage, StageId};
 use crate::project::known::preference::Preferred;
 use crate::project::{Failure, Project};
 use crate::reports::Place;
-use crate::spec::{Diagnostic, Need, Pipeline, RESERVED, check_set, did_you_mean, expand, is_open};
+use crate::spec::{Diagnostic, Need, Pipeline, RESERVED, check_set, expand, is_open};
 use base::name::{PLAIN, is_plain};
-use base::value::ValueError;
 use store::sign::Trust;
 
 /// A profile, and the settings that differ from it.
@@ -285,86 +285,4 @@ fn shared_out(files: &[&File], variant: &Variant) -> Result<Vec<Vec<String>>, Fa
     }
     let own = |pipeline| variant.set.iter().filter(|set| knows(pipeline, set)).cloned().collect();
     Ok(pipelines.iter().map(own).collect())
-}
-
-/// Finds the figure or panel of a name, or all panels of a figure whose panels are in several pipelines, such as fig6a
-/// and fig6b for fig6.
-fn drawn(graph: &Graph, name: &str) -> Vec<StageId> {
-    if let Some(drawn) = graph.figures.get(name) {
-        return vec![drawn.stage];
-    }
-    let is_panel = |other: &String| {
-        other.strip_prefix(name).is_some_and(|rest| rest.len() == 1 && rest.chars().all(|c| c.is_ascii_lowercase()))
-    };
-    let panels = graph.figures.iter().filter(|(other, drawn)| drawn.whole && is_panel(other));
-    panels.map(|(_, drawn)| drawn.stage).collect()
-}
-
-/// Finds the stages that a pattern names.
-///
-/// # Errors
-/// If there are none, with what comes close.
-fn find(graph: &Graph, pattern: &str) -> Result<Vec<StageId>, Failure> {
-    let found = graph.find(pattern);
-    if !found.is_empty() {
-        return Ok(found);
-    }
-    if let Some(why) = graph.why_none(pattern) {
-        return Err(Failure::usage(why, "`wdpipe graph --format json` lists the stages by their names"));
-    }
-    let family = |name: &str| name.split(['[', '@']).next().unwrap_or_default().to_owned();
-    let mut known: Vec<String> = graph.figures.keys().cloned().collect();
-    known.extend(graph.stages.iter().map(|stage| family(&stage.name)));
-    known.extend(graph.stages.iter().filter_map(|s| s.name.split_once('/')).map(|(_, name)| family(name)));
-    known.push("all".to_owned());
-    known.sort_unstable();
-    known.dedup();
-    let close = did_you_mean(pattern, known.iter().map(String::as_str));
-    let figures: Vec<_> = graph.figures.keys().map(String::as_str).collect();
-    Err(Failure::usage(
-        format!("there is no figure, panel or stage `{pattern}`{close}"),
-        format!("figures and panels: {}, all; `wdpipe graph` lists the stages", figures.join(", ")),
-    ))
-}
-
-/// Adds the stages of another pipeline. A stage that computes the same from the same inputs as an existing one becomes
-/// that one.
-fn append(graph: &mut Graph, other: Graph, known: &mut HashMap<u64, StageId>) -> Result<(), ValueError> {
-    graph.policy = other.policy;
-    let mut ids: Vec<StageId> = Vec::with_capacity(other.stages.len());
-    for mut stage in other.stages {
-        for input in &mut stage.inputs {
-            input.stage = ids[input.stage];
-        }
-        let next = graph.stages.len();
-        let id = *known.entry(likeness(&stage)?).or_insert(next);
-        let equal =
-            graph.stages.get(id).is_some_and(|other| (&other.work, &other.inputs) == (&stage.work, &stage.inputs));
-        ids.push(if equal { id } else { next });
-        if equal {
-            graph.aliases.insert(stage.name, id);
-        } else {
-            graph.stages.push(stage);
-        }
-    }
-    graph.claims.extend(other.claims.into_iter().map(|mut claim| {
-        claim.inputs.iter_mut().for_each(|input| input.stage = ids[input.stage]);
-        claim
-    }));
-    graph.published.extend(other.published);
-    graph.figures.extend(other.figures.into_iter().map(|(name, drawn)| {
-        let stage = ids[drawn.stage];
-        (name, Drawn { stage, ..drawn })
-    }));
-    Ok(())
-}
-
-/// Hashes what a stage computes and from what: equal stages have equal numbers, and others hardly ever do.
-fn likeness(stage: &Stage) -> Result<u64, ValueError> {
-    let mut hasher = DefaultHasher::new();
-    stage.work.encoded()?.hash(&mut hasher);
-    for Input { role, stage, output } in &stage.inputs {
-        (role, stage, output).hash(&mut hasher);
-    }
-    Ok(hasher.finish())
 }
