@@ -7,6 +7,7 @@
 //! DIR (default: the system's folder for temporary files) selects the disk. The benchmark needs 12 GiB there and a
 //! quarter of an hour, mostly for writing the million records (RECORDS) of the last part.
 
+#![allow(clippy::disallowed_methods, reason = "tests and benchmarks make files of every kind")]
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints, and ends where it fails")]
 
 use std::fmt::Write;

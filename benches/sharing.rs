@@ -5,6 +5,7 @@
 //!
 //! DIR (default: the system's folder for temporary files) selects the disk. The benchmark needs 5 GiB there.
 
+#![allow(clippy::disallowed_methods, reason = "tests and benchmarks make files of every kind")]
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints, and ends where it fails")]
 
 use std::fs::File;

@@ -1,6 +1,8 @@
 //! Writes the jumps through which tch's functions are called (see `src/torch/mod.rs`), for the functions that
 //! `ci/setup` has found in the library it compiled. Without the feature `torch` this script does nothing.
 
+#![allow(clippy::disallowed_methods, reason = "a build script has no other way to files")]
+
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};

@@ -20,10 +20,9 @@ pub fn now() -> u64 {
 
 /// `user@host`, as far as the environment tells.
 pub fn who() -> String {
-    let number = || std::fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own));
     let named = |name| std::env::var(name).ok().filter(|user| !user.is_empty());
     let user = named("USER").or_else(|| named("LOGNAME"));
-    let user = user.unwrap_or_else(|| number().map_or("unknown".to_owned(), |number| format!("uid{number}")));
+    let user = user.unwrap_or_else(|| format!("uid{}", files::Account::current().user));
     let host = files::read(std::path::Path::new("/etc/hostname"), 256).unwrap_or_default();
     let host = String::from_utf8_lossy(&host).trim().to_owned();
     if host.is_empty() { user } else { format!("{user}@{host}") }

@@ -1,5 +1,6 @@
 //! Runs the real program, as its users do.
 
+#![allow(clippy::disallowed_methods, reason = "tests and benchmarks make files of every kind")]
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 #![expect(clippy::print_stdout, reason = "skipped checks and measured figures are printed")]
 

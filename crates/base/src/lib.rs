@@ -1,6 +1,8 @@
 //! Types, formats and arithmetic: keys, records, tables and the kinds of stages, and calculations with recorded
 //! numbers. Nothing here does input or output.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make files of every kind"))]
+
 pub mod changes;
 pub mod closure;
 pub mod codec;

@@ -3,6 +3,8 @@
 //! Every error names the attempted operation and the path. A written file appears complete under its final name or
 //! not at all, even if the process is killed; only files with temporary names can be left over.
 
+#![allow(clippy::disallowed_methods, reason = "this crate is the door to the file system")]
+
 mod batch;
 mod copy;
 mod draft;

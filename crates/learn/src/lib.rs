@@ -4,6 +4,8 @@
 //! [`layout`], [`init`] and [`weights`] are plain Rust. The rest computes with libtorch, which the caller
 //! must have loaded; every error of libtorch is returned as a [`LearnError`].
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make files of every kind"))]
+
 pub mod data;
 mod error;
 pub mod exchange;

@@ -18,6 +18,8 @@
 //! | `quarantine/` | damaged files |
 //! | `index.sqlite` | the index, if nobody else writes to the store ([`Options::private`]) |
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make files of every kind"))]
+
 pub mod archive;
 pub mod attestation;
 mod bulk;

@@ -219,6 +219,7 @@ struct Map {
 impl Map {
     fn of(path: &Path) -> Result<Self, Damage> {
         let unreadable = |error: std::io::Error| Damage::Unreadable(error.to_string());
+        #[expect(clippy::disallowed_methods, reason = "libraries are mapped, and `files` reads whole files")]
         let file = File::open(path).map_err(unreadable)?;
         let length = usize::try_from(file.metadata().map_err(unreadable)?.len()).unwrap_or(usize::MAX);
         if length == 0 {
