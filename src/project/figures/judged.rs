@@ -83,7 +83,7 @@ pub fn claims<'a>(
     figure: &str,
 ) -> Result<Vec<Judged<'a>>, Failure> {
     let claims: Vec<&Claim> = selection.graph.claims.iter().filter(|claim| claim.figure == figure).collect();
-    // All claims of a figure are decided together, because each is corrected for the number of the others.
+    // All claims of a figure are decided together, because their tests are corrected for their number.
     let weighed = claims.iter().map(|claim| weighed(claim, knowledge, store)).collect::<Result<Vec<_>, _>>()?;
     Ok(claims.into_iter().zip(decide(&weighed)).map(|(claim, outcome)| Judged { claim, outcome }).collect())
 }

@@ -22,7 +22,7 @@ use store::archive;
 pub enum Extent {
     /// All stages that the targets depend on. All of them must have been made.
     Whole,
-    /// Those of these stages that were made.
+    /// The stages among these that were made.
     Known,
 }
 

@@ -68,7 +68,7 @@ pub enum Objection {
     Unsigned,
     /// Only revoked keys signed it.
     Revoked,
-    /// Only keys that the project does not trust signed it; this is the first.
+    /// No trusted key signed it; this is the first signer that is not revoked.
     Stranger(PublicKey),
 }
 
