@@ -1,6 +1,6 @@
-//! How much arithmetic a stage needs, counted from its parameters, and how long that should take.
+//! Counts the arithmetic of a stage from its parameters, and estimates how long it takes.
 //!
-//! Counted are convolutions and linear layers, 2 operations per multiply-add.
+//! Only convolutions and linear layers count, with 2 operations per multiply-add.
 
 pub mod gpus;
 
@@ -11,14 +11,14 @@ use crate::graph::{Graph, StageId};
 use base::work::{Content, Holds, Images, Model, ModelName, Work};
 use learn::layout::{Entry, layout};
 
-/// A convolution or linear layer, as far as it costs something.
+/// Sizes of a convolution or linear layer that determine its cost.
 #[derive(Debug, Clone, Copy)]
 struct Layer {
-    /// Channels in and out.
+    /// Numbers of input and output channels.
     channels: (f64, f64),
-    /// Positions of the input and the output.
+    /// Numbers of positions of the input and the output.
     positions: (f64, f64),
-    /// Positions of the input that each output sees.
+    /// Number of input positions that each output depends on.
     kernel: f64,
 }
 
@@ -40,10 +40,10 @@ impl Layer {
     }
 }
 
-/// Floating-point operations of one forward pass of one 32×32 image.
+/// Returns the number of floating-point operations of one forward pass of one 32×32 image.
 pub fn forward(model: Model) -> f64 {
     thread_local! {
-        // A plan asks for each of its stages, and most have one network.
+        // A plan calls this for each of its stages, and most of them have the same network.
         static LAST: Cell<Option<(Model, f64)>> = const { Cell::new(None) };
     }
     match LAST.get() {
@@ -56,8 +56,8 @@ pub fn forward(model: Model) -> f64 {
     }
 }
 
-/// Numbers that one forward pass of a batch moves at the least: every layer reads its input and its weights, and writes
-/// its output. A backward pass moves twice as many.
+/// Returns the minimum number of values that one forward pass of a batch moves: every layer reads its input and its weights,
+/// and writes its output. A backward pass moves twice as many.
 pub fn traffic(model: Model, batch: f64) -> f64 {
     layers(model).into_iter().map(|layer| batch * layer.activations() + layer.weights()).sum()
 }
@@ -71,8 +71,8 @@ fn layers(model: Model) -> Vec<Layer> {
     }
 }
 
-/// A pre-activation residual network: the stem, then stages of blocks of two 3×3 convolutions each, the first block of
-/// all stages but the first with stride 2 and a 1×1 convolution beside it.
+/// Returns the layers of a pre-activation residual network: the stem, then stages of blocks of two 3×3 convolutions each. In
+/// every stage except the first, the first block has stride 2 and a parallel 1×1 convolution.
 fn residual(blocks: [u32; 4], width: f64, classes: f64) -> Vec<Layer> {
     let mut layers = vec![Layer { channels: (3.0, width), positions: (1024.0, 1024.0), kernel: 9.0 }];
     let (mut channels, mut positions) = (width, 1024.0);
@@ -91,7 +91,7 @@ fn residual(blocks: [u32; 4], width: f64, classes: f64) -> Vec<Layer> {
     layers
 }
 
-/// VGG-16: convolutions and pools, then three linear layers.
+/// Returns the layers of VGG-16: convolutions and pools, then three linear layers.
 fn vgg(width: f64, classes: f64) -> Vec<Layer> {
     let (mut layers, mut channels, mut positions) = (Vec::new(), 3.0, 1024.0);
     for (factor, convolutions) in [(1.0, 2), (2.0, 2), (4.0, 3), (8.0, 3), (8.0, 3)] {
@@ -110,7 +110,7 @@ fn linear(from: f64, to: f64) -> Layer {
     Layer { channels: (from, to), positions: (1.0, 1.0), kernel: 1.0 }
 }
 
-/// Returns the images that a stage reads from other stages.
+/// Returns the numbers of images that a stage reads from other stages.
 pub(crate) fn images(graph: &Graph, id: StageId) -> Images {
     let mut read = Images::default();
     for input in &graph.stages[id].inputs {
@@ -124,18 +124,18 @@ pub(crate) fn images(graph: &Graph, id: StageId) -> Images {
     read
 }
 
-/// Returns the floating-point operations of a stage; 0 for stages that do little arithmetic.
+/// Returns the number of floating-point operations of a stage; 0 for stages that do little arithmetic.
 pub fn flops(graph: &Graph, id: StageId) -> f64 {
     graph.stages[id].work.cost(images(graph, id)).map_or(0.0, |cost| forward(cost.model) * cost.passes)
 }
 
-/// Returns the epochs of training in a stage, including fine-tuning.
+/// Returns the number of epochs of training in a stage, including fine-tuning.
 pub fn epochs(work: &Work) -> u32 {
     work.cost(Images::default()).map_or(0, |cost| cost.epochs)
 }
 
-/// Returns the bytes that a stage's checkpoint takes in the store, uncompressed and without tables. `sizes` remembers
-/// two counts for each network: all its numbers, and its parameters.
+/// Returns the number of bytes that a stage's images or checkpoint take in the store, uncompressed and without tables. `sizes`
+/// caches two counts for each network: all its numbers, and its parameters.
 pub fn stored_bytes(work: &Work, sizes: &mut BTreeMap<(&'static str, u32, u32, bool), (u64, u64)>) -> u64 {
     let model = match work.holds() {
         Holds::Images(images) => return (images.train + images.test) as u64 * (3 * 32 * 32 + 1),
@@ -155,12 +155,12 @@ pub fn stored_bytes(work: &Work, sizes: &mut BTreeMap<(&'static str, u32, u32, b
     4 * (all + kept * parameters)
 }
 
-/// Returns the operations a second that a device is assumed to do before anything was measured.
+/// Returns the operations per second that a device is assumed to do before anything was measured.
 pub fn assumed_rate(device: &str) -> f64 {
     if device.starts_with("cpu") { 1e10 } else { 2e13 }
 }
 
-/// Operations a second, the median over timings `(operations, seconds)` of like stages.
+/// Returns the operations per second: the median over timings `(operations, seconds)` of similar stages.
 pub fn measured_rate(timings: &[(f64, f64)]) -> Option<f64> {
     let usable = |(flops, seconds): &&(f64, f64)| *flops > 0.0 && *seconds > 0.0;
     let mut rates: Vec<f64> = timings.iter().filter(usable).map(|(flops, seconds)| flops / seconds).collect();
@@ -168,7 +168,7 @@ pub fn measured_rate(timings: &[(f64, f64)]) -> Option<f64> {
     rates.get(rates.len() / 2).copied()
 }
 
-/// Seconds that a stage takes whose operations are not counted, the median over timings of like stages.
+/// Returns the seconds that a stage without counted operations takes: the median over timings of similar stages.
 pub fn measured_seconds(timings: &[(f64, f64)]) -> Option<f64> {
     let uncounted = timings.iter().filter(|(flops, seconds)| *flops == 0.0 && *seconds >= 0.0);
     let mut seconds: Vec<f64> = uncounted.map(|(_, seconds)| *seconds).collect();
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn what_a_pass_moves_is_counted_layer_by_layer() {
-        // Two linear layers of 8·1 channels and one of 2, after 13 convolutions, of one image.
+        // For one image: 13 convolutions, then two linear layers with 8·1 outputs and one with 2.
         let tiny = Model::new(ModelName::Vgg16, 1, 2);
         let channels = [3, 1, 1, 2, 2, 4, 4, 4, 8, 8, 8, 8, 8, 8];
         let positions = [1024, 1024, 256, 256, 64, 64, 64, 16, 16, 16, 4, 4, 4];

@@ -1,17 +1,17 @@
-//! What has to run, and why: decided from what is known about each stage, without touching a disk.
+//! Decides which stages have to run, and why, from what is known about each stage, without accessing a disk.
 
 use crate::graph::{Graph, StageId};
 use base::changes::{self, Change};
 use base::digest::StageKey;
 use base::record::{KeyParts, Outline, Output};
 
-/// What is known about a stage.
+/// Knowledge about a stage.
 #[derive(Debug, Clone, Default)]
 pub enum Knowledge {
-    /// Its inputs are not all known yet, so neither is its key.
+    /// Some of its inputs are not known yet, so its key is not known either.
     #[default]
     Waits,
-    /// Its key is known, and no record of it.
+    /// Its key is known, but there is no record of it.
     Absent {
         /// The key.
         key: StageKey,
@@ -22,38 +22,38 @@ pub enum Knowledge {
     Known {
         /// The key.
         key: StageKey,
-        /// What the record says came out.
+        /// The outputs that the record lists.
         outline: Outline,
-        /// For each output, whether its bytes are at hand.
+        /// For each output, whether its bytes are available.
         bytes: Vec<Bytes>,
     },
 }
 
-/// Whether an output's bytes are at hand.
+/// Whether an output's bytes are available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bytes {
     /// In the record or in the store.
     Present,
     /// Dropped to save space, or never fetched: computed again only if something needs them.
     Dropped,
-    /// Found damaged and moved aside a moment ago, and from then on as good as dropped.
+    /// Found damaged just now, and moved to quarantine; treated as dropped.
     Damaged,
 }
 
-/// Why a stage has to run. The module `reasons` puts it in words.
+/// Why a stage has to run. The module `reasons` expresses it in words.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MissReason {
     /// No stage of this name ever ran here.
     New,
     /// A stage of this name ran with other settings or inputs.
     Changed(Vec<Change>),
-    /// An input is not known before this stage has run.
+    /// An input is not known until this stage has run.
     Waits(String),
     /// The data set or the weights that it reads were not imported here.
     NotHere,
-    /// The record is there, but the bytes of this output are not, and something needs them.
+    /// There is a record, but the bytes of this output are missing, and a target or a stage needs them.
     Dropped(String),
-    /// The bytes of this output were damaged, and something needs them.
+    /// The bytes of this output were damaged, and a target or a stage needs them.
     Damaged(String),
 }
 
@@ -71,26 +71,26 @@ impl MissReason {
 /// A stage that has to run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToRun {
-    /// Which.
+    /// The stage.
     pub stage: StageId,
-    /// Why.
+    /// Why it has to run.
     pub reason: MissReason,
 }
 
-/// What has to run for some targets, and what need not.
+/// The stages that have to run for some targets, and counts of the others.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
-    /// The stages that have to run, in dependency order. Those that wait may turn out to be known.
+    /// The stages that have to run, in dependency order. A stage that waits can turn out to be known.
     pub run: Vec<ToRun>,
-    /// The number of stages behind the targets whose outputs are known and that need not run.
+    /// Number of needed stages, targets included, whose outputs are known and that do not have to run.
     pub cached: usize,
-    /// The outputs behind the targets that were found damaged, and that nothing needs.
+    /// Number of outputs of these stages that were found damaged but are not needed.
     pub damaged: usize,
 }
 
-/// Decides. A stage runs if its outputs are unknown, or if bytes of an output are missing that a running
-/// stage reads or that a target consists of. Damaged bytes are moved aside, so that whoever looks next finds them missing:
-/// for the plan they are, so that it does not depend on who looked first.
+/// Decides which stages have to run. A stage runs if its outputs are unknown, or if bytes of an output are missing that a
+/// stage to run reads or that a target consists of. Damaged bytes are moved to quarantine, so the next process finds them
+/// missing. The plan treats them as missing too, so that it does not depend on which process looked first.
 pub fn plan(graph: &Graph, targets: &[StageId], knowledge: &[Knowledge]) -> Plan {
     let closure = graph.closure(targets);
     let mut demanded: Vec<Vec<&str>> = vec![Vec::new(); graph.stages.len()];
@@ -119,7 +119,8 @@ pub fn plan(graph: &Graph, targets: &[StageId], knowledge: &[Knowledge]) -> Plan
     plan
 }
 
-/// Why a stage has to run, if it has to; `demanded` says whether a target or a stage that runs needs the bytes of an output.
+/// Returns why a stage has to run, if it has to. `demanded` says whether a target or a stage to run needs the bytes of an
+/// output.
 pub fn reason(
     graph: &Graph,
     id: StageId,
@@ -184,7 +185,7 @@ pub(crate) mod tests {
         assert_eq!(MissReason::between(None, &new), MissReason::New);
     }
 
-    /// A graph of data-set stages (their kind does not matter here) with the given edges.
+    /// Makes a graph of data-set stages (their kind does not matter here) with the given edges.
     pub(crate) fn graph(edges: &[Vec<StageId>]) -> Graph {
         let work = Work::Dataset(Dataset { source: Source::Shapes10, train: 1, test: 1, classes: None, seed: 0 });
         let stage = |(id, inputs): (usize, &Vec<StageId>)| Stage {
@@ -211,16 +212,16 @@ pub(crate) mod tests {
         let all = known(Present, Present);
         assert!(run(&[known(Dropped, Dropped), known(Dropped, Present), all.clone()]).is_empty());
         assert_eq!(run(&[all.clone(), known(Dropped, Present), known(Dropped, Present)]), [1, 2]);
-        // `test` of stage 1 is dropped, but nobody reads it.
+        // `test` of stage 1 is dropped, but no stage reads it.
         assert_eq!(run(&[all.clone(), known(Present, Dropped), known(Present, Dropped)]), [2]);
-        // Damaged bytes are as good as dropped.
+        // Damaged bytes are treated as dropped.
         assert!(run(&[all.clone(), known(Present, Damaged), all.clone()]).is_empty());
         assert_eq!(plan(&graph, &[2], &[all.clone(), known(Damaged, Damaged), all.clone()]).damaged, 2);
         assert_eq!(run(&[known(Dropped, Present), known(Damaged, Present), known(Present, Damaged)]), [0, 1, 2]);
     }
 
     proptest! {
-        /// The oracle says from the definition which stages must run, by asking each stage for its readers.
+        /// The oracle follows the definition: it asks each stage's readers whether the stage must run.
         #[test]
         fn the_plan_is_what_the_definition_says(
             edges in prop::collection::vec(prop::collection::vec(0_usize..12, 0..3), 1..12),

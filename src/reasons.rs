@@ -1,4 +1,4 @@
-//! Why a stage runs, and what differs between two keys, in words: the only place that has these words.
+//! Words for the reasons why a stage runs and for the differences between two keys. No other module has these words.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ impl fmt::Display for MissReason {
     }
 }
 
-/// A reason as `--json` writes it: each change is a text.
+/// A reason as `--json` writes it, with each change as a text.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Written<'a> {

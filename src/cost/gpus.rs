@@ -1,5 +1,5 @@
-//! GPUs that plans can be made for without having them: what their producers say of them, and what of that is assumed to be
-//! reached.
+//! GPUs for which plans can be made although they are not present: their data sheets, and the shares of the peak speeds that
+//! stages are assumed to reach.
 
 use crate::graph::{Graph, StageId};
 use base::work::{Activations, Cost, Model, Precision, Work};
@@ -7,20 +7,20 @@ use learn::layout::layout;
 
 use super::{Layer, images, layers};
 
-/// A GPU by its data sheet.
+/// A GPU, as its data sheet describes it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Gpu {
-    /// What it is called on the command line.
+    /// Name on the command line.
     pub name: &'static str,
-    /// And by its maker.
+    /// Name that the maker uses.
     pub title: &'static str,
-    /// Operations a second at most, without sparsity: float32, TF32, and 16 bits summed in float32.
+    /// Peak operations per second, without sparsity: float32, TF32, and 16 bits summed in float32.
     pub peak: [f64; 3],
-    /// Bytes of its memory.
+    /// Size of its memory in bytes.
     pub memory: f64,
 }
 
-/// All that are known. Data sheets print products of sparse matrices too, which count twice there.
+/// All known GPUs. Data sheets also state speeds with sparsity, which are twice as high; these are the speeds without it.
 pub const GPUS: [Gpu; 5] = [
     // NVIDIA H200 Tensor Core GPU, data sheet, H200 SXM.
     Gpu { name: "h200", title: "NVIDIA H200 SXM", peak: [67e12, 494.5e12, 989.5e12], memory: 141e9 },
@@ -34,21 +34,21 @@ pub const GPUS: [Gpu; 5] = [
     Gpu { name: "rtx4090", title: "NVIDIA GeForce RTX 4090", peak: [82.6e12, 82.6e12, 165.2e12], memory: 24e9 },
 ];
 
-/// The shares of these peaks that stages are assumed to reach: small images keep the faster units waiting for memory. Nobody
-/// measured them here; they are for networks of the paper's size, and narrow ones reach far less.
+/// Shares of these peaks that stages are assumed to reach. They are below 1 because small images keep the faster units waiting
+/// for memory. They are not measured; they hold for networks of the paper's size, and narrow networks reach far less.
 pub const REACHED: [f64; 3] = [0.5, 0.15, 0.1];
 
 impl Gpu {
-    /// The GPU of a name.
+    /// Finds a GPU by its name.
     ///
     /// # Errors
-    /// The names that there are.
+    /// If there is no such GPU; the message lists the known names.
     pub fn named(name: &str) -> Result<Self, String> {
         let found = GPUS.into_iter().find(|gpu| gpu.name.eq_ignore_ascii_case(name));
         found.ok_or_else(|| format!("there are {}", GPUS.map(|gpu| gpu.name).join(", ")))
     }
 
-    /// Operations a second that a stage is assumed to do on it.
+    /// Returns the operations per second that a stage is assumed to reach on it.
     pub fn rate(&self, work: &Work) -> f64 {
         let which = match work.precision() {
             Precision::Fp32 => 0,
@@ -59,21 +59,21 @@ impl Gpu {
     }
 }
 
-/// A step of training holds the outputs of all layers so many times: each layer's output, what the next operations made
-/// of it, and gradients under way.
+/// Number of values in memory per layer output in a step of training: the output, the results of the next operations, and
+/// gradients.
 const HELD: f64 = 3.0;
-/// The same for a product with the Hessian, whose graph also holds the first backward pass.
+/// Like [`HELD`], for a product with the Hessian, whose graph also holds the first backward pass.
 const HELD_TWICE: f64 = 6.0;
-/// Images of an evaluation's batch; the outputs of two of its layers are held at a time.
+/// Number of images in a batch of an evaluation. The outputs of two layers are held at a time.
 const EVALUATED: f64 = 1000.0;
-/// The size of a chunk, see [`Activations::Chunk`].
+/// Size of a chunk in bytes, see [`Activations::Chunk`].
 const CHUNK: f64 = (1_u64 << 30) as f64;
-/// Bytes of an image with its label.
+/// Size of an image with its label in bytes.
 const IMAGE: f64 = 3073.0;
-/// What libtorch, cuDNN and cuBLAS take for themselves.
+/// Bytes that libtorch, cuDNN and cuBLAS use themselves.
 const LIBRARIES: f64 = 1e9;
 
-/// Returns the bytes of a GPU's memory that a stage should take, roughly; 0 for stages that need no GPU.
+/// Estimates the bytes of GPU memory that a stage takes, roughly; 0 for stages that need no GPU.
 pub fn memory(graph: &Graph, id: StageId) -> f64 {
     let work = &graph.stages[id].work;
     let read = images(graph, id);
@@ -91,12 +91,12 @@ pub fn memory(graph: &Graph, id: StageId) -> f64 {
     LIBRARIES + (read.train + read.test) * IMAGE + 4.0 * copies * numbers as f64 + layers
 }
 
-/// Numbers that the layers of one image yield.
+/// Returns the number of output values of all layers for one image.
 fn outputs(model: Model) -> f64 {
     layers(model).into_iter().map(Layer::outputs).sum()
 }
 
-/// The most that a layer reads and yields of one image.
+/// Returns the largest number of values that a layer reads and writes for one image.
 fn widest(model: Model) -> f64 {
     layers(model).into_iter().map(Layer::activations).fold(0.0, f64::max)
 }
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(Gpu::named("H200").unwrap().title, "NVIDIA H200 SXM");
         assert_eq!(Gpu::named("h2000").unwrap_err(), "there are h200, h100, a100, l40s, rtx4090");
         for gpu in GPUS {
-            // What is rounded more is no slower.
+            // Lower precision is not slower.
             assert!(gpu.peak.is_sorted() && gpu.memory > 1e9, "{}", gpu.name);
         }
         assert!(REACHED.iter().all(|share| *share > 0.0 && *share <= 1.0));
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn activations_are_those_of_the_layers() {
-        // Stem and 4 convolutions at 32×32, then 4 and a skip at 16, at 8 and at 4, and 10 classes.
+        // The stem and 4 convolutions at 32×32; 4 convolutions and a skip each at 16×16, 8×8 and 4×4; 10 classes.
         let model = Model::new(ModelName::PreactResnet18, 8, 10);
         let wanted = 5 * 8 * 1024 + 5 * 16 * 256 + 5 * 32 * 64 + 5 * 64 * 16 + 10;
         assert_eq!(outputs(model), f64::from(wanted));

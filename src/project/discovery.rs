@@ -1,4 +1,4 @@
-//! Finds a project from one of its sub-folders, as cargo and git do.
+//! Finds a project from one of its sub-folders, like cargo and git.
 
 use std::path::{Path, PathBuf};
 
@@ -6,36 +6,36 @@ use super::Project;
 use super::targets::folder::is_pipeline;
 use files::Account;
 
-/// The folder of the pipelines, below the project's folder.
+/// Name of the folder with the pipelines, in the project's folder.
 const PIPELINES: &str = "pipelines";
-/// A folder with pipelines is a project's if it holds one of these too: results, a list of keys or remotes, a
-/// repository.
+/// Names of which a project's folder contains at least one besides the pipelines: results, a list of keys or remotes,
+/// or a repository.
 const MARKS: [&str; 5] = ["reports", "cache", "trust.toml", "remotes.toml", ".git"];
 
-/// The places that the user names. The others lie in the project's folder.
+/// Paths that the user gave. All other places are in the project's folder.
 #[derive(Debug, Clone, Default)]
 pub struct NamedPlaces {
     /// The store.
     pub cache: Option<PathBuf>,
-    /// The folder of the figures.
+    /// The folder with the figures.
     pub reports: Option<PathBuf>,
-    /// The folder of the pipelines.
+    /// The folder with the pipelines.
     pub pipelines: Option<PathBuf>,
-    /// The file of the keys that are trusted.
+    /// The file with the trusted keys.
     pub trust: Option<PathBuf>,
-    /// The file of the remotes.
+    /// The file with the remotes.
     pub remotes: Option<PathBuf>,
 }
 
 impl Project {
-    /// Finds the project of a user who stands in the folder `here`. Its paths are usable from there: those that the
-    /// user names as they are, the others below the project's folder, such as `../cache`.
+    /// Finds the project of a user whose current folder is `here`. All paths can be used from there: paths that the user
+    /// gave are left as they are, and the others start with the project's folder, such as `../cache`.
     ///
-    /// If the user names the pipelines, or `here` has a folder `pipelines`, the project's folder is `here`. Otherwise
-    /// it is the nearest folder above that has `pipelines` with a pipeline in it and, so that not any folder of that
-    /// name will do, also `reports`, `cache`, `trust.toml`, `remotes.toml` or `.git`. The search ends at the user's
-    /// home, at the root of a file system, and before a folder that another user owns: somebody else's pipelines are
-    /// not for this user to run.
+    /// If the user gave the folder of the pipelines, or `here` has a folder `pipelines`, the project's folder is `here`.
+    /// Otherwise it is the nearest parent folder with a folder `pipelines` that contains a pipeline. To rule out unrelated
+    /// folders of this name, the parent must also contain `reports`, `cache`, `trust.toml`, `remotes.toml` or `.git`. The
+    /// search ends at the user's home, at the root of a file system, and before a folder that another user owns, because
+    /// pipelines of other users must not be run by accident.
     pub fn find(named: NamedPlaces, here: Option<&Path>, home: Option<&Path>, private: Option<PathBuf>) -> Self {
         let root = match (&named.pipelines, here) {
             (None, Some(here)) => root_above(here, home).unwrap_or_default(),
@@ -53,8 +53,8 @@ impl Project {
     }
 }
 
-/// Returns the way from a folder up to that of its project: `../..`. `None` if that is the folder itself, or there is
-/// none.
+/// Returns the relative path from a folder up to the project's folder, such as `../..`; `None` if they are the same, or if
+/// there is no project.
 fn root_above(here: &Path, home: Option<&Path>) -> Option<PathBuf> {
     if files::identity(&here.join(PIPELINES)).is_ok_and(|found| found.is_some()) {
         return None;
@@ -90,7 +90,7 @@ fn is_owned(path: &Path, user: u32) -> bool {
 mod tests {
     use super::*;
 
-    /// A project in a home folder, and a folder deep in it.
+    /// Makes a project in a home folder, with nested folders in it.
     fn made() -> (tempfile::TempDir, PathBuf) {
         let home = tempfile::tempdir().unwrap();
         let project = home.path().canonicalize().unwrap().join("work/project");
@@ -108,11 +108,11 @@ mod tests {
         assert_eq!(found("notes"), Some("..".into()));
         assert_eq!(found("notes/2026/may"), Some("../../..".into()));
         assert_eq!(found("pipelines"), Some("..".into()));
-        assert_eq!(found(""), None, "it is the folder itself");
+        assert_eq!(found(""), None, "this is the project's folder");
         // The nearest one counts, even if it has no pipeline yet.
         std::fs::create_dir(project.join("notes/2026/pipelines")).unwrap();
         assert_eq!(found("notes/2026"), None);
-        assert_eq!(found("notes/2026/may"), Some("../../..".into()), "without a pipeline it is no project to be found");
+        assert_eq!(found("notes/2026/may"), Some("../../..".into()), "a folder without a pipeline is not a project");
     }
 
     #[test]
@@ -128,14 +128,14 @@ mod tests {
         }
         std::fs::create_dir(project.join("cache")).unwrap();
         std::fs::rename(project.join("pipelines/fig1.toml"), project.join("pipelines/.#fig1.toml")).unwrap();
-        assert_eq!(root_above(&notes, None), None, "what an editor leaves is no pipeline");
+        assert_eq!(root_above(&notes, None), None, "files that editors leave are not pipelines");
     }
 
     #[test]
     fn the_search_ends_at_home_and_where_another_user_owns_a_folder() {
         let (_home, project) = made();
         let deep = project.join("notes/2026/may");
-        assert_eq!(root_above(&deep, Some(&project)), Some("../../..".into()), "a home may be a project");
+        assert_eq!(root_above(&deep, Some(&project)), Some("../../..".into()), "a home can be a project");
         assert_eq!(root_above(&deep, Some(&project.join("notes"))), None);
         assert_eq!(root_above(&deep, Some(&project.join("notes/elsewhere"))), Some("../../..".into()));
         // Only root can give a folder away.
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(shown, ["../cache", "../reports", "../pipelines", "../trust.toml", "../remotes.toml"]);
         let own = find(NamedPlaces { cache: Some("mine".into()), ..NamedPlaces::default() });
         assert_eq!((own.cache, own.pipelines), ("mine".into(), "../pipelines".into()));
-        // Other pipelines are another project.
+        // If the user gives the pipelines, the other places are not those of the project above.
         let other = find(NamedPlaces { pipelines: Some("p".into()), ..NamedPlaces::default() });
         assert_eq!((other.cache, other.pipelines), ("cache".into(), "p".into()));
     }

@@ -1,4 +1,4 @@
-//! What can go wrong, as a person meets it: a message, a hint, and how the program ends.
+//! Failures as users see them: a message, a hint, and an exit code.
 
 use super::{OTHER_IMPORT, quoted};
 use crate::engine::EngineError;
@@ -10,12 +10,12 @@ use store::StoreError;
 use store::remote::{ListError, RemoteError};
 use store::sign::{KeyringError, TrustError};
 
-/// How the program ends.
+/// Exit code of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitCode {
-    /// All is well.
+    /// Everything succeeded.
     Success = 0,
-    /// A stage or a check failed, or what was compared differs.
+    /// A stage or a check failed, or a comparison found differences.
     Failed = 1,
     /// The command line, a pipeline or a `--set` is wrong.
     Usage = 2,
@@ -27,14 +27,14 @@ pub enum ExitCode {
     Interrupted = 130,
 }
 
-/// What went wrong and what to do about it.
+/// An error, and advice on what to do about it.
 #[derive(Debug)]
 pub struct Failure {
-    /// What and where; empty if the answer has said it.
+    /// What happened, and where; empty if the command's output already says it.
     pub message: String,
-    /// What to do; may be empty.
+    /// What to do; can be empty.
     pub hint: String,
-    /// How the program ends.
+    /// Exit code.
     pub code: ExitCode,
 }
 
@@ -44,7 +44,7 @@ impl Failure {
         Self { message: message.into(), hint: hint.into(), code }
     }
 
-    /// Makes the failure of a comparison whose sides differ; the answer has said how.
+    /// Makes the failure of a comparison that found differences. The command's output has already described them.
     pub fn differ() -> Self {
         Self::new(ExitCode::Failed, "", "")
     }
@@ -64,7 +64,7 @@ impl From<Vec<Diagnostic>> for Failure {
 
 impl From<FsError> for Failure {
     fn from(error: FsError) -> Self {
-        let hint = if error.is_disk_full() { "make room, or name a place on another disk" } else { "" };
+        let hint = if error.is_disk_full() { "free some space, or choose a folder on another disk" } else { "" };
         Self::new(ExitCode::Storage, error.to_string(), hint)
     }
 }
@@ -72,14 +72,14 @@ impl From<FsError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let hint = if error.is_disk_full() {
-            "nothing is lost: make room (`wdpipe cache gc`, or with --keep-bytes SIZE if that is not enough), then run it \
-             again"
+            "nothing is lost: free space with `wdpipe cache gc` (with --keep-bytes SIZE if that is not enough), then run the \
+             command again"
         } else if error.is_read_only() {
-            "name a folder that you may write with --cache DIR; `wdpipe doctor` says why this one is none"
+            "choose a writable folder with --cache DIR; run `wdpipe doctor` to see why this one is not writable"
         } else if let StoreError::NoStore(_) = error {
-            "name the folder of the store with --cache DIR; `wdpipe make all` makes a new one"
+            "give the folder of the store with --cache DIR, or run `wdpipe make all` to create a store"
         } else if let StoreError::NotAFolder(_) = error {
-            "name a folder with --cache DIR; `wdpipe cache import FILE` takes in what `wdpipe cache export` wrote"
+            "give a folder with --cache DIR; run `wdpipe cache import FILE` to import a file that `wdpipe cache export` wrote"
         } else {
             ""
         };
@@ -96,26 +96,26 @@ impl From<EngineError> for Failure {
             EngineError::NoWeights(name) => Self::new(
                 ExitCode::Missing,
                 message,
-                format!("`wdpipe import FILE --name {}` brings them", quoted(&name)),
+                format!("run `wdpipe import FILE --name {}` to import them", quoted(&name)),
             ),
             EngineError::NotMade(stage) => {
-                Self::new(ExitCode::Missing, message, format!("`wdpipe make {}` makes it", quoted(&stage)))
+                Self::new(ExitCode::Missing, message, format!("run `wdpipe make {}`", quoted(&stage)))
             }
             EngineError::Unsigned(_) => {
                 let hint = "import it again with your key (`wdpipe data import PATH` or `wdpipe import FILE`), or check where \
-                            it came from and sign it with `wdpipe keys sign TARGET` (--all if somebody else imported it)";
+                            it came from and sign it with `wdpipe keys sign TARGET` (with --all if another user imported it)";
                 Self::new(ExitCode::Missing, message, hint)
             }
             EngineError::Interrupted => {
-                Self::new(ExitCode::Interrupted, message, "finished stages are kept: run it again to go on")
+                Self::new(ExitCode::Interrupted, message, "finished stages are kept; run the command again to continue")
             }
             EngineError::Stage { source, .. } if source.is_missing() => {
-                Self::new(ExitCode::Missing, message, "`wdpipe doctor` tells what is there and what is not")
+                Self::new(ExitCode::Missing, message, "run `wdpipe doctor` to see what is missing")
             }
             EngineError::Stage { source, .. } if source.is_storage() => Self::new(ExitCode::Storage, message, ""),
             EngineError::Stage { .. } => Self::new(ExitCode::Failed, message, "finished stages are kept"),
             EngineError::Threads(_) => {
-                Self::new(ExitCode::Missing, message, "end other programs, or raise the limit that `ulimit -u` shows")
+                Self::new(ExitCode::Missing, message, "close other programs, or raise the limit that `ulimit -u` shows")
             }
             EngineError::Panicked { .. } => {
                 Self::new(ExitCode::Failed, message, "finished stages are kept; please report this")
@@ -139,7 +139,7 @@ impl From<KeyringError> for Failure {
         let (code, hint) = match error {
             KeyringError::Fs(_) => (ExitCode::Storage, ""),
             KeyringError::NotAKey(_) => (ExitCode::Storage, "move the file away"),
-            KeyringError::Missing { .. } => (ExitCode::Missing, "`wdpipe keys list` shows those that there are"),
+            KeyringError::Missing { .. } => (ExitCode::Missing, "run `wdpipe keys list` to see the existing keys"),
             KeyringError::Exists { .. } => (ExitCode::Usage, ""),
             KeyringError::Random(_) => (ExitCode::Failed, ""),
         };
@@ -150,7 +150,7 @@ impl From<KeyringError> for Failure {
 impl From<ListError> for Failure {
     fn from(error: ListError) -> Self {
         let hint = match &error {
-            ListError::Unknown { name, .. } => format!("for a folder say ./{name}"),
+            ListError::Unknown { name, .. } => format!("if you mean a folder, write ./{name}"),
             _ => String::new(),
         };
         let code = if let ListError::Fs(_) = error { ExitCode::Storage } else { ExitCode::Usage };
@@ -164,25 +164,25 @@ impl From<RemoteError> for Failure {
         match error {
             RemoteError::Store(error) => error.into(),
             RemoteError::Missing { .. } => {
-                Self::new(ExitCode::Missing, message, "`wdpipe push all` from a cache that has it sends it again")
+                Self::new(ExitCode::Missing, message, "run `wdpipe push all` from a cache that has it to send it again")
             }
             RemoteError::Unreachable { .. } => {
-                Self::new(ExitCode::Missing, message, "what has arrived is kept: run it again to go on")
+                Self::new(ExitCode::Missing, message, "received files are kept; run the command again to continue")
             }
             RemoteError::Refused { .. } => {
-                Self::new(ExitCode::Missing, message, "`wdpipe remote test NAME` tells what it can do")
+                Self::new(ExitCode::Missing, message, "run `wdpipe remote test NAME` to see what the remote can do")
             }
-            RemoteError::ReadOnly(_) => Self::new(ExitCode::Usage, message, "name another one"),
+            RemoteError::ReadOnly(_) => Self::new(ExitCode::Usage, message, "choose another remote"),
             RemoteError::NoStore { .. } => Self::new(ExitCode::Missing, message, ""),
             RemoteError::Wrong { .. } => {
-                let hint = "it is damaged there or on the way, and nothing of it was used; `wdpipe push all --check` from a \
-                            cache that has it sends it again";
+                let hint = "the file is damaged on the remote or was damaged on the way, and nothing of it was used; run \
+                            `wdpipe push all --check` from a cache that has it to send it again";
                 Self::new(ExitCode::Storage, message, hint)
             }
             RemoteError::NotAdmitted { .. } => Self::new(ExitCode::Failed, message, ""),
             RemoteError::OtherImport { .. } => Self::new(ExitCode::Failed, message, OTHER_IMPORT),
             RemoteError::Interrupted => {
-                Self::new(ExitCode::Interrupted, message, "what has arrived is kept: run it again to go on")
+                Self::new(ExitCode::Interrupted, message, "received files are kept; run the command again to continue")
             }
         }
     }
@@ -191,9 +191,9 @@ impl From<RemoteError> for Failure {
 impl From<ReportError> for Failure {
     fn from(error: ReportError) -> Self {
         let hint = match &error {
-            ReportError::Fs(_) => "say --reports DIR if the figures lie elsewhere",
-            ReportError::Lock { .. } => "restore the committed file, or write it anew with `wdpipe lock FIGURE`",
-            ReportError::Attestation { .. } => "restore the committed file; an attestation cannot be mended",
+            ReportError::Fs(_) => "give --reports DIR if the figures are in another folder",
+            ReportError::Lock { .. } => "restore the committed file, or write a new one with `wdpipe lock FIGURE`",
+            ReportError::Attestation { .. } => "restore the committed file; an attestation cannot be repaired",
         };
         Self::new(ExitCode::Storage, error.to_string(), hint)
     }
@@ -204,6 +204,6 @@ fn not_imported(message: String, source: Source) -> Failure {
     Failure::new(
         ExitCode::Missing,
         message,
-        format!("`wdpipe data fetch {name}` downloads it, `wdpipe data import PATH` takes a copy that you have"),
+        format!("run `wdpipe data fetch {name}` to download it, or `wdpipe data import PATH` to import your own copy"),
     )
 }

@@ -1,6 +1,6 @@
-//! A checkout, and what every command needs of it: its folders and its store, what a target names, what is known of it
-//! and what has to run, what that costs, what must be kept, and who is trusted. It knows neither the command line nor
-//! the terminal, and reads no variable of the environment: the caller hands over what the user said.
+//! A checkout, and all operations on it that commands need: its folders and its store, the stages that a target names,
+//! what is known about them, which have to run and at what cost, what must be kept, and who is trusted. This module knows
+//! neither the command line nor the terminal, and reads no environment variables: the caller passes the user's choices.
 
 mod discovery;
 mod failure;
@@ -54,36 +54,36 @@ pub use text::{all_quoted, command, count, quoted, short};
 pub struct Project {
     /// The store: objects, records and their index.
     pub cache: PathBuf,
-    /// Where figures are written, in a folder for each profile.
+    /// Folder of the figures, with a subfolder for each profile.
     pub reports: PathBuf,
     /// The pipelines, one TOML file per figure.
     pub pipelines: PathBuf,
-    /// The file of the keys that the project trusts.
+    /// The file with the keys that the project trusts.
     pub trust: PathBuf,
-    /// The file of the project's remotes.
+    /// The file with the project's remotes.
     pub remotes: PathBuf,
-    /// Where this account keeps indexes of stores that other accounts write to.
+    /// Folder in which this account keeps indexes of stores that other accounts write to.
     pub private: Option<PathBuf>,
 }
 
 impl Project {
-    /// Opens the store, which must exist: a mistyped name makes no new one.
+    /// Opens the store, which must exist, so that a mistyped path does not create a new one.
     ///
     /// # Errors
-    /// As [`Store::existing`].
+    /// The same as for [`Store::existing`].
     pub fn store(&self) -> Result<Store, StoreError> {
         Store::existing(&self.cache, &self.options())
     }
 
-    /// Opens the store to put something into it, and makes one if there is none.
+    /// Opens the store for writing, and creates it if it does not exist.
     ///
     /// # Errors
-    /// As [`Store::open_with`].
+    /// The same as for [`Store::open_with`].
     pub fn store_to_fill(&self) -> Result<Store, StoreError> {
         Store::open_with(&self.cache, &self.options())
     }
 
-    /// Opens the store, if there is one: none is made for the sake of a comparison.
+    /// Opens the store, if it exists. A command that only compares does not create one.
     pub fn store_if_any(&self) -> Option<Store> {
         let there = files::identity(&self.cache).ok().flatten().is_some();
         if there { self.store().ok() } else { None }

@@ -1,4 +1,4 @@
-//! This repository as a project: its pipelines and committed figures, and a store of the test's own.
+//! Tests that use this repository as a project: its pipelines and committed figures, with a store of their own.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -15,7 +15,7 @@ fn smoke(set: &[&str]) -> Variant {
     Variant { profile: "smoke".to_owned(), set: set.iter().map(ToString::to_string).collect() }
 }
 
-/// This repository, with an empty store.
+/// Makes a project of this repository, with an empty store.
 fn repository() -> (tempfile::TempDir, Project) {
     let folder = tempfile::tempdir().unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -30,7 +30,7 @@ fn repository() -> (tempfile::TempDir, Project) {
     (folder, project)
 }
 
-/// Brings in the records and numbers that lie beside a committed figure.
+/// Imports the records and numbers from the file beside a committed figure.
 fn bring(project: &Project, figure: &str) -> Store {
     let store = project.store_to_fill().unwrap();
     let admission = Admission { admitted: &|_, _, _| Ok(()), keep: &|_| Ok(false) };
@@ -62,7 +62,7 @@ fn what_is_locked_is_resolved_to_the_keys_of_the_lock() {
     assert!(lock.stages.iter().all(|stage| roots.keys.contains_key(&stage.key)));
     let figure = roots.figures.iter().find(|figure| figure.name == "fig3").unwrap();
     assert_eq!((figure.stages, figure.known), (lock.stages.len(), lock.stages.len()));
-    assert!(selection.departures(&resolved.knowledge, &store).is_empty(), "it is what its lock holds");
+    assert!(selection.departures(&resolved.knowledge, &store).is_empty(), "the figure is the locked one");
 }
 
 #[test]

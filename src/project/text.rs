@@ -1,4 +1,4 @@
-//! Words of messages: counts, and commands that a message recommends.
+//! Formats counts, numbers, and recommended commands for messages.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ pub fn short(value: f64) -> String {
     if rounded == 0.0 || (1e-3..1e6).contains(&rounded.abs()) { format!("{rounded}") } else { format!("{rounded:e}") }
 }
 
-/// Formats a command of this program to be copied: words, the profile and its `--set`s.
+/// Formats a command of this program so that the user can copy it: words, the profile and its `--set`s.
 pub fn command(words: &[&str], profile: &str, set: &[String]) -> String {
     let sets = set.iter().flat_map(|set| ["--set", set]);
     let words = ["wdpipe"].into_iter().chain(words.iter().copied()).chain(["--profile", profile]).chain(sets);

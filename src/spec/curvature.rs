@@ -1,4 +1,4 @@
-//! Instances of stages that measure curvature or noise.
+//! Builds instances of stages that measure curvature or noise.
 
 use super::fields::Fields;
 use super::lineage::{dataset_of, inherit};
@@ -7,7 +7,7 @@ use base::work::{
     Estimator, HessianTrace, Loss, NoiseCovariance, NoiseScale, NormStatistics, Precision, Stop, TopEigenvalue, Work,
 };
 
-/// What the batch norms divide by, in the words of a pipeline.
+/// Statistics that batch norms divide by, as a pipeline names them.
 #[derive(Clone, Copy)]
 enum Norms {
     Running,
@@ -57,14 +57,14 @@ pub fn noise_scale(site: &mut Site<'_>) -> Instance {
         let loss = noisy(fields, loss(fields, site, lineage, Norms::Refreshed));
         let exact = loss.model.classes <= FEW_CLASSES || loss.statistics == NormStatistics::Batch;
         if exact && fields.has("draws") {
-            fields.complain("draws", "of so few classes all are taken in turn: leave `draws` out");
+            fields.complain("draws", "with so few classes, each is used in turn: leave `draws` out");
         }
         let draws = (!exact).then(|| fields.integer("draws", Some(8), 1..=100_000));
         move |after| Work::NoiseScale(NoiseScale { loss, draws, precision, after, seed })
     })
 }
 
-/// Adds a stage for every checkpoint that the instance looks at. `read` reads the fields; then the work depends only on
+/// Adds a stage for every checkpoint that the instance measures. `read` reads the fields and returns the work as a function of
 /// the number of epochs.
 fn measured<M: Fn(u32) -> Work>(
     site: &mut Site<'_>,
@@ -80,8 +80,7 @@ fn measured<M: Fn(u32) -> Work>(
     Instance { checkpoints, lineage: None }
 }
 
-/// Reads how a trace computes products: in float32 whatever the training says, or in TF32 if the stage itself asks for
-/// it.
+/// Reads how a trace computes products: in float32, even if training does not, or in TF32 if the stage itself requests it.
 fn trace_precision(fields: &Fields<'_>, lineage: Lineage) -> Precision {
     match (fields.has("precision"), lineage.numerics.precision) {
         (false, _) | (true, Precision::Fp32) => Precision::Fp32,
@@ -93,19 +92,19 @@ fn trace_precision(fields: &Fields<'_>, lineage: Lineage) -> Precision {
     }
 }
 
-/// Complains if the stage asks for another precision than float32.
+/// Checks that the stage does not request another precision than float32.
 fn always_float32(fields: &Fields<'_>, lineage: Lineage) {
     if fields.has("precision") && lineage.numerics.precision != Precision::Fp32 {
         fields.complain("precision", "this is always computed in fp32");
     }
 }
 
-/// Most classes for which exact values are the default: C − 1 backward passes, or C.
+/// Maximum number of classes C for which exact values are the default. They take C − 1 or C backward passes.
 const FEW_CLASSES: u32 = 20;
 
-/// Reads how a trace is found. The default is the exact trace if the classes are few, else a sketch. With statistics of
-/// batches only Hutchinson's estimate holds. The authors' code has it too: PyHessian, at most 100 draws, until the mean
-/// settles.
+/// Reads how a trace is computed. The default is the exact trace if there are few classes, and a sketch otherwise. With batch
+/// statistics, only Hutchinson's estimate is valid. The authors' code uses it too: PyHessian, with at most 100 draws, until the
+/// mean settles.
 fn estimator(fields: &Fields<'_>, loss: &Loss, official: bool) -> Estimator {
     let none = Estimator::Hutchinson { draws: 0, stop: None };
     let sketch = Estimator::Sketch { draws: 0, stderr: None };
@@ -119,7 +118,7 @@ fn estimator(fields: &Fields<'_>, loss: &Loss, official: bool) -> Estimator {
     let chosen = fields.choice("estimator", Some(default), &words).unwrap_or(default);
     if loss.statistics == NormStatistics::Batch && !matches!(chosen, Estimator::Hutchinson { .. }) {
         let message =
-            "with `statistics = \"batch\"` images have no traces of their own: say estimator = \"hutchinson\"";
+            "with `statistics = \"batch\"` images have no traces of their own: set estimator = \"hutchinson\"";
         fields.complain("estimator", message);
     }
     let share = |name: &'static str| fields.has(name).then(|| fields.number(name, None, 0.0..=1.0));
@@ -149,13 +148,13 @@ fn estimator(fields: &Fields<'_>, loss: &Loss, official: bool) -> Estimator {
     }
 }
 
-/// Checks a loss whose noise is measured: the noise of batches needs two or more batches of one size.
+/// Checks a loss whose noise is measured: the noise of batches needs at least two batches of the same size.
 fn noisy(fields: &Fields<'_>, loss: Loss) -> Loss {
     let Loss { images, batch, statistics, .. } = loss;
     if statistics == NormStatistics::Batch && (images < 2 * batch || !images.is_multiple_of(batch)) {
         let message = format!(
-            "the noise of batches needs `images` to be a multiple, at least twice, of `chunk`, but they are {images} \
-             and {batch}"
+            "the noise of batches needs at least two whole batches: `images` must be a multiple of `chunk`, at least \
+             twice as large, but they are {images} and {batch}"
         );
         fields.complain("images", message);
     }
@@ -176,7 +175,7 @@ fn loss(fields: &Fields<'_>, site: &Site<'_>, lineage: Lineage, default: Norms) 
         Norms::Refreshed => NormStatistics::Refreshed { batch: lineage.batch },
         Norms::Batch => NormStatistics::Batch,
     };
-    // With batch statistics the chunk is the batch of training.
+    // With batch statistics, the chunk has the batch size of training.
     let usual = if statistics == NormStatistics::Batch { lineage.batch } else { 250 };
     let batch = fields.integer("chunk", Some(usual), 1..=65_536);
     Loss { model: lineage.model, images, batch, statistics }

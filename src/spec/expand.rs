@@ -1,5 +1,5 @@
-//! From a pipeline to the graph of its stages: every stage once for each combination of the sweeps that
-//! it uses, itself or through the stages that it starts from.
+//! Expands a pipeline to the graph of its stages: every stage once for each combination of the values of the sweeps that it
+//! uses, itself or through the stages that it starts from.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -17,31 +17,31 @@ use super::sweep::{MOST, Point, Settings, label, restrict};
 use crate::graph::{Drawn, Graph};
 use base::work::{KindName, Policy};
 
-/// The largest number of stages, and of settings, that a file may name: chains of stages are followed recursively.
+/// Maximum number of stages, and of settings, in a file. There is a limit because chains of stages are followed recursively.
 const NAMES: usize = 1000;
 
 /// The instances of one stage of the pipeline.
 #[derive(Debug, Default)]
 pub struct Family {
-    /// The stage's kind; absent if something is wrong with the stage.
+    /// The stage's kind; absent if the stage has mistakes.
     pub kind: Option<KindName>,
     /// The sweeps that multiply it.
     pub axes: BTreeSet<String>,
-    /// Its instances by their values of the sweeps.
+    /// Its instances, by their values of the sweeps.
     pub instances: BTreeMap<Point, Instance>,
 }
 
 impl Family {
-    /// Lists the tables of its stages, the usual one first: name and columns.
+    /// Lists the tables of its stages with name and columns, the default table first.
     pub fn tables(&self) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
         self.kind.into_iter().flat_map(KindName::tables)
     }
 }
 
-/// Checks a pipeline whole and expands it.
+/// Checks a whole pipeline and expands it.
 ///
 /// # Errors
-/// Everything that is wrong in it, each with its place.
+/// All mistakes in it, each with its place.
 pub fn expand(pipeline: &Pipeline) -> Result<Graph, Vec<Diagnostic>> {
     let mut complaints = Vec::new();
     for (what, count) in [("stages", pipeline.stages.len()), ("settings", pipeline.settings.len())] {
@@ -85,13 +85,13 @@ pub fn expand(pipeline: &Pipeline) -> Result<Graph, Vec<Diagnostic>> {
             graph.stages.push(stage);
         }
     }
-    // One mistake in a stage is found again in each of its instances: say it once.
+    // A mistake in a stage is found in each of its instances, but must be reported only once.
     let mut said = HashSet::new();
     complaints.retain(|complaint| said.insert(complaint.clone()));
     if complaints.is_empty() { Ok(graph) } else { Err(complaints) }
 }
 
-/// The numeric policy.
+/// Returns the numeric policy.
 fn policy(pipeline: &Pipeline, complaints: &mut Vec<Diagnostic>) -> Policy {
     let Some(node) = &pipeline.policy else { return Policy::default() };
     let named = Policy::ALL.into_iter().find(|(name, _)| node.data == Data::Text((*name).to_owned()));
@@ -122,7 +122,7 @@ fn templates<'a>(pipeline: &'a Pipeline, complaints: &mut Vec<Diagnostic>) -> BT
         let none = BTreeMap::new();
         let fields = Fields::new(node, &none);
         let Some((kind, form)) = fields.choice("kind", None, &kinds).and_then(|kind| Some((kind, form(kind)?))) else {
-            // Only this field was read: what `finish` says about the others would be wrong.
+            // Only this field was read, so other complaints of `finish` would be wrong.
             complaints.extend(fields.finish(name).into_iter().take(1));
             continue;
         };
@@ -143,7 +143,7 @@ fn templates<'a>(pipeline: &'a Pipeline, complaints: &mut Vec<Diagnostic>) -> BT
     templates
 }
 
-/// The stages in an order in which each comes after those that it names.
+/// Sorts the stages so that each comes after the stages that it names.
 fn order(templates: &BTreeMap<String, Template<'_>>, complaints: &mut Vec<Diagnostic>) -> Vec<String> {
     fn visit<'t>(
         name: &'t str,
@@ -177,7 +177,7 @@ fn order(templates: &BTreeMap<String, Template<'_>>, complaints: &mut Vec<Diagno
     order
 }
 
-/// A value as it is written in a `--set`.
+/// Formats a value as it is written in a `--set`.
 fn shell(value: &Node) -> String {
     match &value.origin {
         Origin::Set(text, _) => text.split_once('=').map_or_else(|| label(value), |(_, value)| value.trim().to_owned()),
@@ -185,7 +185,7 @@ fn shell(value: &Node) -> String {
     }
 }
 
-/// A setting that no stage uses is a mistake: changing it would change nothing.
+/// Reports settings that no stage uses. They are mistakes, since changing them would have no effect.
 fn unused(pipeline: &Pipeline, settings: &Settings, complaints: &mut Vec<Diagnostic>) {
     let mut used = BTreeSet::new();
     for node in pipeline.stages.values() {
@@ -231,7 +231,7 @@ fn instantiate(
         return Family::default();
     }
     if named().any(|family| family.instances.is_empty()) {
-        // What is wrong with that stage was said there.
+        // The mistakes of that stage are already reported.
         return Family::default();
     }
     let points = settings.points(&axes).unwrap_or_else(|message| {
@@ -273,15 +273,16 @@ fn instantiate(
     }
     if family.instances.is_empty() && !allowed.is_empty() {
         let message = format!(
-            "`only` leaves nothing of stage `{name}`: none of its values is in the sweep any more. Change it with the \
-             sweep, such as --set '{name}.only={{lr=[0.1]}}'"
+            "`only` leaves nothing of stage `{name}`: none of its values is in the sweep any more. Change it together \
+             with the sweep, such as --set '{name}.only={{lr=[0.1]}}'"
         );
         complaints.push(template.node.complain(message));
     }
     family
 }
 
-/// `only = { lr = [0.1, 0.2] }`: the places of those values in the sweep `lr`; values that are not in it are none.
+/// Reads `only = { lr = [0.1, 0.2] }` and returns the places of these values in the sweep `lr`. Ignores values that are not in
+/// the sweep.
 fn only(
     template: &Template<'_>,
     settings: &Settings,
@@ -310,7 +311,7 @@ fn only(
     allowed
 }
 
-/// Complains if a stage starts from one that has nothing to start from.
+/// Returns a complaint if a stage starts from, measures or reads data from a stage of an unsuitable kind.
 fn unfit(name: &str, template: &Template<'_>, families: &BTreeMap<String, Family>) -> Option<Diagnostic> {
     let wrong = |other: &String, allowed: &[KindName]| {
         let kind = families.get(other)?.kind?;

@@ -4,12 +4,12 @@ use super::stages::{Form, Instance, Site};
 use super::{curvature, start, training, valley};
 use base::work::KindName;
 
-/// Where a run can be: what a probe starts from.
+/// Kinds whose outputs are states of a run. A probe can start from them.
 const RUNS: &[KindName] = &[KindName::Init, KindName::Imported, KindName::Train];
-/// Everything that has weights.
+/// Kinds that yield weights.
 const WEIGHTS: &[KindName] = &[KindName::Init, KindName::Imported, KindName::Train, KindName::Probe];
 
-/// Returns the form of a kind in `[stage.…]`.
+/// Returns the form of a kind in `[stage.…]`, or `None` if the kind has no such table.
 pub fn form(kind: KindName) -> Option<Form> {
     match kind {
         KindName::Dataset => Form::of_source(start::dataset),
@@ -29,24 +29,24 @@ pub fn form(kind: KindName) -> Option<Form> {
     }
 }
 
-/// Returns whether a field of `[stage.…]` is no parameter: it says what the stage is, or names other stages.
+/// Checks whether a field of `[stage.…]` is not a parameter, but says what the stage is or names other stages.
 pub fn is_reference(field: &str) -> bool {
     let named = || KindName::ALL.iter().filter_map(|kind| form(*kind)).any(|form| form.references.contains(&field));
     ["kind", "only"].contains(&field) || named()
 }
 
 impl Form {
-    /// Makes the form of a kind that reads no other stages.
+    /// Makes the form of a kind that reads nothing from other stages.
     fn of_source(build: fn(&mut Site<'_>) -> Instance) -> Option<Self> {
         Some(Self { references: &[], starts_from: &[], trains: false, build })
     }
 
-    /// Makes the form of a kind that goes on from a checkpoint.
+    /// Makes the form of a kind that trains from a checkpoint.
     fn of_training(starts_from: &'static [KindName], build: fn(&mut Site<'_>) -> Instance) -> Option<Self> {
         Some(Self { references: &["start", "data"], starts_from, trains: true, build })
     }
 
-    /// Makes the form of a kind that looks at checkpoints.
+    /// Makes the form of a kind that measures checkpoints.
     fn of_measurement(starts_from: &'static [KindName], build: fn(&mut Site<'_>) -> Instance) -> Option<Self> {
         Some(Self { references: &["of", "data"], starts_from, trains: false, build })
     }

@@ -1,20 +1,20 @@
-//! What a run hands down to stages that start from it.
+//! Reads the properties that stages inherit from the run that they start from.
 
 use super::fields::Fields;
 use super::stages::{Convention, Lineage, Site};
 use crate::graph::Stage;
 use base::work::{Dataset, InputScale, Model, ModelName, Numerics, Precision, Projection, Source, Work};
 
-/// Most images of a data set.
+/// Maximum number of images in a data set.
 pub const IMAGES: u32 = 200_000;
 
-/// Reads the lineage of a stage that starts a run: the network, and what is handed down with it.
+/// Reads the lineage of a stage that starts a run: the network and the other inherited properties.
 pub fn founder(site: &Site<'_>) -> Lineage {
     let fields = site.fields;
     let variants = [("text", Convention::Text), ("official-code", Convention::OfficialCode)];
     let variant = fields.choice("variant", Some(Convention::Text), &variants).unwrap_or(Convention::Text);
     let name = fields.choice("model", None, &ModelName::ALL).unwrap_or(ModelName::PreactResnet18);
-    // Both are as in the authors' code. The text does not say how images are standardised.
+    // These two defaults follow the authors' code. The paper's text does not say how images are standardised.
     let conv_bias = variant == Convention::OfficialCode && name.is_scale_invariant();
     let input = if name == ModelName::Vgg16 { InputScale::CifarImagenet } else { InputScale::Cifar };
     let inputs = [("cifar", InputScale::Cifar), ("cifar+imagenet", InputScale::CifarImagenet)];
@@ -32,13 +32,13 @@ pub fn founder(site: &Site<'_>) -> Lineage {
     let when = if variant == Convention::OfficialCode { Some(Projection::Epoch) } else { Some(Projection::Step) };
     let moments = [("step", Some(Projection::Step)), ("epoch", Some(Projection::Epoch)), ("init", None)];
     let projection = projection(fields, radius, when, &moments);
-    // The text is silent; bfloat16 needs no loss scale.
+    // The paper's text does not say the precision; bfloat16 needs no loss scale.
     let precision = if variant == Convention::OfficialCode { Precision::Fp16 } else { Precision::Bf16 };
     let numerics = Numerics { precision, channels_last: false, float32_logits: false };
     Lineage { model, numerics, batch: 128, eval_images: None, data: None, radius, projection, variant }
 }
 
-/// Reads when weights are put back on the sphere.
+/// Reads when weights are projected onto the sphere.
 fn projection(
     fields: &Fields<'_>,
     radius: Option<f64>,
@@ -52,7 +52,8 @@ fn projection(
     chosen
 }
 
-/// Returns the lineage of `start` with what this stage says otherwise, and makes the checks that all such stages share.
+/// Returns the lineage of `start` with the properties that this stage overrides, and makes the checks that are common to all
+/// stages with a `start`.
 pub fn inherit(site: &Site<'_>) -> Option<Lineage> {
     let fields = site.fields;
     let mut lineage = site.start.iter().find_map(|instance| instance.lineage)?;
@@ -78,14 +79,14 @@ pub fn inherit(site: &Site<'_>) -> Option<Lineage> {
         let classes = classes.as_ref().map_or(all, |classes| classes.len() as u32);
         if lineage.model.classes < classes {
             let message =
-                format!("{} has {classes} classes, but the network only {}", source.name(), lineage.model.classes);
+                format!("{} has {classes} classes, but the network has only {}", source.name(), lineage.model.classes);
             fields.complain("data", message);
         }
     }
     Some(lineage)
 }
 
-/// Returns when a stage that trains puts weights back on the sphere; other stages do not move them.
+/// Returns when a stage that trains projects weights onto the sphere. Other stages do not change the weights.
 fn projection_of(site: &Site<'_>, lineage: Lineage) -> Option<Projection> {
     match site.form.trains {
         true => {
@@ -96,8 +97,8 @@ fn projection_of(site: &Site<'_>, lineage: Lineage) -> Option<Projection> {
     }
 }
 
-/// Returns the lineage of a stage that evaluates on training images, and reads on how many. A stage that starts from a
-/// run is evaluated on as many images as the run, or on all if its data are fewer.
+/// Returns the lineage of a stage that evaluates on training images, and reads the number of these images. By default, it is
+/// that of the run that the stage starts from, or all if the stage's data have fewer images.
 pub fn inherit_evaluated(site: &Site<'_>) -> Option<Lineage> {
     let mut lineage = inherit(site)?;
     let said = site.fields.has("eval_images").then(|| site.fields.integer("eval_images", None, 1..=IMAGES));
@@ -110,7 +111,7 @@ pub fn inherit_evaluated(site: &Site<'_>) -> Option<Lineage> {
     Some(lineage)
 }
 
-/// Returns the data that a lineage is trained on.
+/// Returns the data set that a lineage is trained on.
 pub fn dataset_of(lineage: Lineage, stages: &[Stage]) -> Option<&Dataset> {
     if let Work::Dataset(data) = &stages.get(lineage.data?)?.work { Some(data) } else { None }
 }

@@ -1,17 +1,17 @@
-//! Mistakes as a compiler shows them: the line, and a mark under the words that are wrong.
+//! Shows mistakes like a compiler: the line, and a mark under the wrong words.
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::node::{Diagnostic, Origin};
 
 impl Diagnostic {
-    /// Returns the message on one line, with the place in front, and then the line that is wrong.
+    /// Returns the message after its place on one line, followed by the wrong line.
     pub fn with_snippet(&self) -> String {
         let (text, bytes) = match &self.origin {
             Origin::File(file, bytes) => (file.text.as_str(), bytes),
             Origin::Set(text, bytes) => (&**text, bytes),
         };
-        // There is nothing to show of an empty file, or of a mistake that is in no line.
+        // An empty file, or a mistake that is in no line, has nothing to show.
         if bytes.is_empty() && bytes.start == 0 || text.get(bytes.clone()).is_none() {
             return self.to_string();
         }

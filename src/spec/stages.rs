@@ -1,4 +1,4 @@
-//! One instance of a stage of a pipeline: its table, with the settings filled in, becomes typed work.
+//! Types for turning one instance of a stage (its table, with the settings filled in) into typed work.
 
 use super::fields::Fields;
 use crate::graph::{Input, Stage, StageId};
@@ -7,59 +7,59 @@ use base::work::{KindName, Model, Numerics, Projection, Sphere, Work};
 /// Weights after some epochs of training.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Checkpoint {
-    /// Epochs of training behind them.
+    /// Number of epochs of training before the checkpoint.
     pub epoch: u32,
-    /// The stage that makes them.
+    /// The stage that makes the weights.
     pub stage: StageId,
 }
 
-/// What one instance of a stage gives to others.
+/// The parts of an instance of a stage that other stages use.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Instance {
-    /// The graph's stages behind it, in order. Training has several, and so do measurements of it.
+    /// The instance's stages in the graph, in order. Training has several, and so do measurements of training.
     pub checkpoints: Vec<Checkpoint>,
-    /// What its weights are handed down with; absent for data.
+    /// Properties that stages starting from it inherit; absent for data and measurements.
     pub lineage: Option<Lineage>,
 }
 
-/// What a run hands down to stages that start from it, unless they say otherwise.
+/// Properties of a run that stages starting from it inherit, unless they override them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Lineage {
     /// The network.
     pub model: Model,
     /// Arithmetic.
     pub numerics: Numerics,
-    /// Images a step.
+    /// Batch size: number of images per step.
     pub batch: u32,
-    /// Training images of an evaluation; absent: all.
+    /// Number of training images in an evaluation; absent: all.
     pub eval_images: Option<u32>,
     /// The stage that makes the data.
     pub data: Option<StageId>,
-    /// The sphere on which the weights are held.
+    /// Radius of the sphere on which the weights are kept.
     pub radius: Option<f64>,
-    /// When they are put back on it; absent: only at the start.
+    /// When the weights are projected onto the sphere; absent: only at the start.
     pub projection: Option<Projection>,
-    /// Which conventions hold where the pipeline says nothing.
+    /// Source of the defaults.
     pub variant: Convention,
 }
 
-/// What gives the defaults where the paper's text and its authors' code differ.
+/// Source of the defaults where the paper's text and its authors' code differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Convention {
-    /// The text.
+    /// The paper's text.
     Text,
-    /// The code.
+    /// The authors' code.
     OfficialCode,
 }
 
 impl Lineage {
-    /// Returns the norm to which the first weights are scaled. The authors' training script projects at the end of
-    /// epochs only, so it does not start on the sphere.
+    /// Returns the norm to which the initial weights are scaled. The authors' training script projects only at the end of
+    /// epochs, so it does not start on the sphere.
     pub fn start_radius(&self) -> Option<f64> {
         self.radius.filter(|_| self.projection != Some(Projection::Epoch))
     }
 
-    /// Returns the sphere on which training holds the weights.
+    /// Returns the sphere on which training keeps the weights.
     pub fn sphere(&self) -> Option<Sphere> {
         Some(Sphere { radius: self.radius?, every: self.projection? })
     }
@@ -69,7 +69,7 @@ impl Lineage {
 pub struct Form {
     /// The fields that name other stages.
     pub references: &'static [&'static str],
-    /// The kinds that it may start from or look at.
+    /// The kinds of stages that it can start from or measure.
     pub starts_from: &'static [KindName],
     /// Whether it trains.
     pub trains: bool,
@@ -77,31 +77,31 @@ pub struct Form {
     pub build: fn(&mut Site<'_>) -> Instance,
 }
 
-/// What an instance is read from, and where its stages go.
+/// Context for building an instance: its table, the instances that it refers to, and the graph's stages.
 pub struct Site<'a> {
-    /// Its name.
+    /// Name of the instance.
     pub name: &'a str,
-    /// Its table.
+    /// Table of the instance.
     pub fields: &'a Fields<'a>,
-    /// Its form.
+    /// Form of the instance's kind.
     pub form: &'a Form,
-    /// The instances that it starts from or looks at.
+    /// The instances that it starts from or measures.
     pub start: &'a [&'a Instance],
-    /// The stage of its data, if it names one.
+    /// The stage that makes its data, if it names one.
     pub data: Option<StageId>,
     /// The stages of the graph so far.
     pub stages: &'a mut Vec<Stage>,
 }
 
 impl Site<'_> {
-    /// Adds a stage that reads nothing from other stages, as the only one of its instance.
+    /// Adds a stage without inputs from other stages, as the only stage of its instance.
     pub fn push_source(&mut self, work: Work, lineage: Option<Lineage>) -> Instance {
         let stage = self.push(self.name.to_owned(), work, Vec::new());
         Instance { checkpoints: vec![Checkpoint { epoch: 0, stage }], lineage }
     }
 
-    /// Adds a stage that looks at a checkpoint. Images come from the stage of the data, and everything else from the
-    /// checkpoint, if that yields it.
+    /// Adds a stage that starts from or measures a checkpoint. Images come from the stage of the data, and other inputs from
+    /// the checkpoint's stage, if that stage yields them.
     pub fn push_from(&mut self, name: String, work: Work, from: StageId, data: Option<StageId>) -> StageId {
         let mut inputs = Vec::new();
         for role in work.inputs() {
@@ -119,8 +119,8 @@ impl Site<'_> {
         self.stages.len() - 1
     }
 
-    /// Returns the name of the stage that looks at the checkpoint after some epochs: the instance's own, if there is no
-    /// other.
+    /// Returns the name of the stage that measures the checkpoint after some epochs. If there is only one checkpoint, this is
+    /// the name of the instance.
     pub fn name_after(&self, epoch: u32) -> String {
         if self.start.iter().map(|instance| instance.checkpoints.len()).sum::<usize>() > 1 {
             format!("{}@{epoch}", self.name)
@@ -129,12 +129,12 @@ impl Site<'_> {
         }
     }
 
-    /// Returns all checkpoints of what it starts from or looks at.
+    /// Returns all checkpoints of the instances that it starts from or measures.
     pub fn checkpoints(&self) -> Vec<Checkpoint> {
         self.start.iter().flat_map(|instance| &instance.checkpoints).copied().collect()
     }
 
-    /// Returns the checkpoints that it looks at: `after = [1, 5]` chooses some by their epochs.
+    /// Returns the checkpoints that it measures: those that `after = [1, 5]` chooses by their epochs, or all.
     pub fn chosen(&self) -> Vec<Checkpoint> {
         let all = self.checkpoints();
         let Some(wanted) = self.fields.integers("after") else { return all };
@@ -145,7 +145,7 @@ impl Site<'_> {
     }
 }
 
-/// Says that there is no checkpoint after so many epochs.
+/// Makes the message that there is no checkpoint after a number of epochs.
 pub fn no_checkpoint(after: u32, all: &[Checkpoint]) -> String {
     let mut known: Vec<_> = all.iter().take(6).map(|checkpoint| checkpoint.epoch.to_string()).collect();
     if known.len() == 6 {

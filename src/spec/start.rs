@@ -1,4 +1,4 @@
-//! Instances of stages that read no other stage of the pipeline: data, initial and imported weights.
+//! Builds instances of stages that read no other stage of the pipeline: data, initial and imported weights.
 
 use super::lineage::{IMAGES, founder};
 use super::stages::{Convention, Instance, Site};
@@ -23,7 +23,7 @@ pub fn dataset(site: &mut Site<'_>) -> Instance {
         classes.into_iter().map(|class| class.min(255) as u8).collect::<Vec<u8>>()
     });
     if source != Source::Shapes10 {
-        // Both have the same number of images of every class.
+        // CIFAR-10 and CIFAR-100 each have the same number of images in every class.
         let share = classes.as_ref().map_or(all, |classes| classes.len() as u32);
         let of = if classes.is_some() { format!(" of {share} classes") } else { String::new() };
         for (field, wanted, there, what) in [("train", train, 50_000, "training"), ("test", test, 10_000, "test")] {

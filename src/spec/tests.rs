@@ -125,7 +125,7 @@ fn mistakes_are_named_with_their_line() {
         ("data.train=50001000", "`train` must be an integer from 1 to 200000"),
         ("data.train=90", "`images` is 200, but there are only 90 training images"),
         ("trunk.batch=5000", "`batch` is 5000, but there are only 320 training images"),
-        ("data.source=cifar100", "cifar100 has 100 classes, but the network only 10"),
+        ("data.source=cifar100", "cifar100 has 100 classes, but the network has only 10"),
         ("init.kind=inot", "`kind` must be one of dataset, init, weights, train"),
     ];
     for (set, wanted) in cases {
@@ -270,7 +270,7 @@ fn what_does_not_go_together_is_said() {
         ("policy=fast", "`policy` must be native or portable, not \"fast\""),
         ("scale.statistics=running2", "`statistics` must be one of running, refreshed, batch"),
         ("trace.estimator=exact", "an exact trace draws nothing: leave `stderr` out, or choose another `estimator`"),
-        ("scale.draws=3", "of so few classes all are taken in turn: leave `draws` out"),
+        ("scale.draws=3", "with so few classes, each is used in turn: leave `draws` out"),
         ("trace.precision=bf16", "a trace takes fp32 or tf32"),
         ("scale.precision=fp16", "a trace takes fp32 or tf32"),
         ("top.precision=tf32", "this is always computed in fp32"),

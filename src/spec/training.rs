@@ -1,11 +1,11 @@
-//! Instances of stages that train, and that evaluate what was trained.
+//! Builds instances of stages that train, and of stages that evaluate trained networks.
 
 use super::lineage::{inherit, inherit_evaluated};
 use super::stages::{Checkpoint, Instance, Lineage, Site, no_checkpoint};
 use super::sweep::MOST;
 use base::work::{EmaEval, Numerics, Predictions, Probe, Train, Work};
 
-/// Most epochs of a stage.
+/// Maximum number of epochs of a stage.
 const EPOCHS: u32 = 1_000_000;
 
 /// Reads a stage of kind `train`: a chain of segments from checkpoint to checkpoint.
@@ -18,7 +18,7 @@ pub fn train(site: &mut Site<'_>) -> Instance {
     let eval_every = fields.integer("eval_every", Some(1), 1..=EPOCHS);
     if eval_every > 1 && (first, every) == (1, 1) {
         let message = "`eval_every` has no effect: every checkpoint is evaluated as well, and there is one after each epoch. \
-                       Say checkpoint_every = N for one after every N epochs";
+                       Set checkpoint_every = N for one checkpoint after every N epochs";
         fields.complain("eval_every", message);
     }
     let ema = fields.has("ema").then(|| fields.number("ema", None, 0.0..=1.0));
@@ -31,10 +31,10 @@ pub fn train(site: &mut Site<'_>) -> Instance {
     };
     let end = at.epoch.saturating_add(epochs);
     let mut checkpoints = Vec::new();
-    // The caller complains of too many stages; here they only must not fill the memory.
+    // The caller reports too many stages. This limit only keeps them from filling the memory.
     while at.epoch < end && checkpoints.len() <= MOST {
-        // Checkpoints lie after `first + k·every` epochs since the initial weights, whatever stage they
-        // belong to, and at the end: a longer run has those of a shorter one.
+        // Checkpoints are taken `first + k·every` epochs after the initial weights, also in later stages, and at the end.
+        // So a longer run includes the checkpoints of a shorter one that ends on this grid.
         let next = if at.epoch < first { first } else { first + ((at.epoch - first) / every + 1) * every };
         let next = next.min(end);
         let (first_epoch, epochs) = (at.epoch, next - at.epoch);
@@ -55,7 +55,7 @@ pub fn train(site: &mut Site<'_>) -> Instance {
             eval_images,
             seed,
         };
-        // A segment that leaves out no epoch is the same as without the parameter.
+        // A segment that evaluates after every epoch omits the parameter, so its key is the same as without it.
         work.eval_every = work.eval_every.filter(|_| work.evaluations() < epochs);
         let stage = site.push_from(format!("{}@{next}", site.name), Work::Train(work), at.stage, lineage.data);
         at = Checkpoint { epoch: next, stage };
@@ -96,7 +96,7 @@ pub fn ema_eval(site: &mut Site<'_>) -> Instance {
             break;
         }
         let Lineage { model, batch, eval_images, .. } = lineage;
-        // It computes in float32 whatever the run's precision.
+        // The evaluation computes in float32, even if the run does not.
         let numerics = Numerics { float32_logits: false, ..lineage.numerics };
         let work = Work::EmaEval(EmaEval { model, numerics, batch, after: checkpoint.epoch, eval_images, seed });
         let name = format!("{}@{}", site.name, checkpoint.epoch);

@@ -1,9 +1,9 @@
-//! Instances of stages of kind `valley`, which start from nothing.
+//! Builds instances of stages of kind `valley`, which start from no other stage.
 
 use super::stages::{Instance, Site};
 use base::work::{Valley, Work};
 
-/// Reads a stage of kind `valley`. With the defaults the iterates drift the whole way.
+/// Reads a stage of kind `valley`. With the defaults, the iterates drift the whole way along the valley.
 pub fn build(site: &mut Site<'_>) -> Instance {
     let fields = site.fields;
     let work = Valley {

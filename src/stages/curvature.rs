@@ -1,5 +1,4 @@
-//! What the stages that measure curvature and gradient noise have in common. Of weights that are not finite every
-//! number is NaN.
+//! Common parts of the stages that measure curvature and gradient noise. If the weights are not finite, every number is NaN.
 
 use super::torch::{StageInputs, Torch};
 use super::{Outputs, Progress, Report, StageError};
@@ -13,7 +12,7 @@ use learn::evaluate::refresh_statistics;
 use learn::layout::layout;
 use learn::model::{Arithmetic, Network};
 
-/// A network and the images of its loss.
+/// A loss: a network, images, and the statistics of the batch norms.
 pub struct Setting {
     pub network: Network,
     images: Images,
@@ -30,7 +29,7 @@ impl Setting {
     }
 }
 
-/// Returns what a loss is measured with; `None` if the weights are not finite.
+/// Loads the network and the images of a loss; returns `None` if the weights are not finite.
 pub fn setting(
     loss: &Loss,
     (after, seed): (u32, u64),
@@ -66,19 +65,19 @@ fn refresh(
     refresh_statistics(network, &images, &Pass::new(&order, batch as usize, &images)?)
 }
 
-/// Returns a function that reports how many of all steps are done.
+/// Returns a function that reports the share of the steps that are done.
 pub fn watch(report: &mut Report<'_>) -> impl FnMut(usize, usize) -> bool {
     |done, total| report(Progress { done: done as f64 / total.max(1) as f64, loss: None, images_per_second: None })
 }
 
-/// Returns a row with the epoch in front and NaN for everything else.
+/// Returns a row with the epoch in the first column and NaN in all others.
 pub fn nan_row<const N: usize>(after: u32) -> [f64; N] {
     let mut row = [f64::NAN; N];
     row[0] = f64::from(row_of(after));
     row
 }
 
-/// Encodes the tables that a stage yields; `done` is the share of the work that it did.
+/// Encodes the tables that a stage yields. `done` is the share of the work that the stage did.
 pub fn made(tables: Vec<(&'static str, Table)>, done: f64) -> Result<Outputs, StageError> {
     let outputs = tables.into_iter().map(|(name, table)| Ok((name, table.to_bytes()?)));
     Ok(Outputs::new(outputs.collect::<Result<Vec<_>, StageError>>()?, done))

@@ -13,7 +13,7 @@ pub fn run(work: &Dataset, read: &Read<'_>) -> Result<Outputs, StageError> {
         let count = count as usize;
         let images = match (work.source, &work.classes) {
             (Source::Shapes10, None) => generate(count, work.seed, role),
-            // Classes take turns, so this is enough.
+            // The classes alternate, so this number contains enough images of each class.
             (Source::Shapes10, Some(classes)) => {
                 let whole = generate(count.div_ceil(classes.len().max(1)) * SHAPES, work.seed, role);
                 whole.of_classes(classes).first_per_class(count)?

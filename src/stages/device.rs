@@ -1,4 +1,4 @@
-//! Where numeric stages run, as a user names it.
+//! Devices on which numeric stages run, and their names on the command line.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -29,7 +29,7 @@ impl FromStr for Device {
             "cuda" => Ok(Self::Cuda(0)),
             _ => match text.strip_prefix("cuda:").and_then(|number| number.parse().ok()) {
                 Some(number) => Ok(Self::Cuda(number)),
-                None => Err(format!("there is no device `{text}`: say auto, cpu, cuda or cuda:N")),
+                None => Err(format!("there is no device `{text}`: choose auto, cpu, cuda or cuda:N")),
             },
         }
     }
@@ -46,21 +46,22 @@ impl fmt::Display for Device {
 }
 
 impl Device {
-    /// The choice that a policy leaves: the portable one fixes the processor's instructions, and binds no GPU.
+    /// Restricts the choice to the devices that a policy allows: the portable policy does not constrain GPUs, so it allows only
+    /// the processor.
     ///
     /// # Errors
-    /// If a GPU is asked for under it.
+    /// If a GPU is chosen under the portable policy.
     pub fn under(&self, policy: Policy) -> Result<Self, String> {
         match (policy, self) {
             (Policy::Portable, Self::Auto) => Ok(Self::Cpu),
-            (Policy::Portable, Self::Cuda(_)) => Err(format!(
-                "the policy `portable` is for processors, so that their results agree; {self} needs the policy `native`"
-            )),
+            (Policy::Portable, Self::Cuda(_)) => {
+                Err(format!("the policy `portable` supports only processors; {self} needs the policy `native`"))
+            }
             _ => Ok(self.clone()),
         }
     }
 
-    /// What `auto` will most likely come to, found without loading anything.
+    /// Returns the device that `auto` most likely resolves to, without loading anything.
     pub fn guess(&self) -> Self {
         match self {
             Self::Auto if cfg!(feature = "torch") && may_have_gpu(Path::new("/dev"), visible().as_deref()) => {
@@ -72,30 +73,30 @@ impl Device {
     }
 }
 
-/// What the user lets CUDA see.
+/// Returns the list of devices that the user lets CUDA see.
 fn visible() -> Option<OsString> {
     std::env::var_os("CUDA_VISIBLE_DEVICES")
 }
 
-/// Whether a machine with these device files most likely has a GPU for us. The driver knows, but takes longer to ask than all
-/// of a `make` that has nothing to do.
+/// Checks whether a machine with these device files most likely has a usable GPU. Asking the driver would be exact, but takes
+/// longer than a whole `make` that has nothing to do.
 fn may_have_gpu(dev: &Path, visible: Option<&OsStr>) -> bool {
-    // CUDA sees the devices of the list up to the first that there is not: `-1` and an empty list hide all.
+    // CUDA sees the devices of the list before the first invalid one, so `-1` and an empty list hide all devices.
     let hidden = visible.is_some_and(|list| list.is_empty() || list.as_bytes().starts_with(b"-"));
     !hidden && device_files(dev).next().is_some()
 }
 
-/// The files by which GPUs are reached: those of NVIDIA's driver, of which a container may have any, and that of Windows'
-/// subsystem for Linux.
+/// Lists the existing device files of GPUs: those of NVIDIA's driver, of which a container can have any, and that of the Windows
+/// Subsystem for Linux.
 fn device_files(dev: &Path) -> impl Iterator<Item = PathBuf> {
     let names = (0..MOST_GPUS).map(|number| format!("nvidia{number}")).chain(["dxg".to_owned()]);
     names.map(move |name| dev.join(name)).filter(|path| path.exists())
 }
 
-/// More GPUs a machine is not looked at for.
+/// Maximum number of GPUs whose device files are checked.
 const MOST_GPUS: u32 = 64;
 
-/// What was found of GPUs, and where: for `doctor`.
+/// Describes the GPUs that were found, and their device files, for `doctor`.
 pub fn gpus() -> String {
     let files: Vec<_> = device_files(Path::new("/dev")).map(|path| path.display().to_string()).collect();
     let files = if files.is_empty() { "no device file (/dev/nvidia*, /dev/dxg)".to_owned() } else { files.join(", ") };
@@ -104,22 +105,22 @@ pub fn gpus() -> String {
     let driver = match learn::torch::devices() {
         Ok(names) if names.is_empty() => "the driver sees none".to_owned(),
         Ok(names) => format!("the driver sees {}: {}", names.len(), names.join(", ")),
-        Err(why) => format!("no driver that answers ({why})"),
+        Err(why) => format!("no usable driver ({why})"),
     };
     #[cfg(not(feature = "torch"))]
     let driver = "not used, since this wdpipe was built without libtorch";
     format!("{driver}; {files}{visible}")
 }
 
-/// With what the program was built, for `doctor`.
+/// Returns whether the program was built with libtorch, in words, for `doctor`.
 pub fn built_with() -> &'static str {
     if cfg!(feature = "torch") { "with libtorch" } else { "without libtorch" }
 }
 
-/// Which libtorch is loaded, or why none is.
+/// Loads libtorch and describes it.
 ///
 /// # Errors
-/// If there is none.
+/// If libtorch cannot be loaded; the message says why.
 pub fn libraries() -> Result<String, String> {
     #[cfg(feature = "torch")]
     return libtorch(Policy::Native).map(|loaded| {
@@ -127,10 +128,11 @@ pub fn libraries() -> Result<String, String> {
         format!("{} from {}, {}", loaded.version(), loaded.folder().display(), cuda)
     });
     #[cfg(not(feature = "torch"))]
-    return Ok("not built in: what is cached can be drawn, nothing can be trained".to_owned());
+    return Ok("not built in: cached results can be drawn, but nothing can be trained".to_owned());
 }
 
-/// Variables that the user has set and that have no effect, so that no result depends on them. None before libtorch is loaded.
+/// Returns the environment variables that the user has set but that are ignored, so that no result depends on them. The list is
+/// empty until libtorch is loaded.
 pub fn variables_without_effect() -> &'static [String] {
     #[cfg(feature = "torch")]
     return learn::torch::policy::variables::without_effect();
@@ -138,10 +140,11 @@ pub fn variables_without_effect() -> &'static [String] {
     return &[];
 }
 
-/// What a choice of device comes to under a policy. A process is bound to the first policy that it asks for.
+/// Resolves a choice of device under a policy, and describes the machine. A process can use only the first policy that it
+/// requests.
 ///
 /// # Errors
-/// If the device is not to be had.
+/// If the device is not available.
 pub fn describe(choice: &Device, policy: Policy) -> Result<String, String> {
     #[cfg(feature = "torch")]
     return open(choice, policy, 0).map(|(loaded, device)| machine(loaded, device));
@@ -152,10 +155,10 @@ pub fn describe(choice: &Device, policy: Policy) -> Result<String, String> {
     };
 }
 
-/// Sets what must be set before the first thread that computes under a policy starts. Nothing is loaded.
+/// Makes the settings that a policy needs before the first computing thread starts. Loads nothing.
 ///
 /// # Errors
-/// If another policy holds in this process.
+/// If this process already uses another policy.
 pub fn prepare(policy: Policy) -> Result<(), String> {
     #[cfg(feature = "torch")]
     if !learn::torch::settle(policy) {
@@ -165,8 +168,8 @@ pub fn prepare(policy: Policy) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether the memory of a device holds another stage like the `running` ones that share it; where that cannot be known it
-/// does.
+/// Checks whether a device has enough free memory for another stage like the `running` ones that share it. Returns true if that
+/// cannot be known.
 pub fn has_room(choice: &Device, running: usize) -> bool {
     #[cfg(feature = "torch")]
     if let (Device::Auto | Device::Cuda(_), Ok(gpu)) = (choice, learn::torch::gpu()) {
@@ -199,7 +202,7 @@ mod with_torch {
         Ok(loaded)
     }
 
-    /// Opens a device for the worker of a number: where it may be any, workers take turns among the GPUs.
+    /// Opens a device for a worker. With `auto`, the worker's number selects one of the GPUs in turn.
     pub fn open(choice: &Device, policy: Policy, worker: usize) -> Result<(&'static Loaded, tch::Device), String> {
         let choice = &choice.under(policy)?;
         let loaded = libtorch(policy)?;
@@ -218,9 +221,9 @@ mod with_torch {
         }
     }
 
-    /// The class of machines within which the same stage gives the same bytes: what computes, and with
-    /// which instructions and libtorch; on a GPU also the libraries that choose its kernels, on a processor its caches. Under
-    /// the portable policy which processor it is makes no difference.
+    /// Returns the class of machines within which the same stage gives the same bytes: the device, its instruction set and the
+    /// version of libtorch; on a GPU also the libraries that choose its kernels, and on a processor its model and caches. Under
+    /// the portable policy, the model of the processor does not matter.
     pub fn machine(loaded: &Loaded, device: tch::Device) -> String {
         let version = loaded.version();
         match device {
@@ -250,7 +253,7 @@ mod tests {
         assert_eq!(parse("cuda"), Ok(Device::Cuda(0)));
         assert_eq!(parse("cuda:3"), Ok(Device::Cuda(3)));
         for text in ["gpu", "cuda:", "cuda:x", "cuda:-1", ""] {
-            assert!(parse(text).is_err_and(|error| error.contains("say auto")), "{text}");
+            assert!(parse(text).is_err_and(|error| error.contains("choose auto")), "{text}");
         }
     }
 
@@ -262,7 +265,7 @@ mod tests {
         for name in ["nvidiactl", "nvidia-uvm", "nvidia"] {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
-        assert!(!found(None), "these are there without a GPU too");
+        assert!(!found(None), "these files exist without a GPU too");
         for name in ["nvidia3", "nvidia12", "dxg"] {
             let path = folder.path().join(name);
             std::fs::write(&path, "").unwrap();

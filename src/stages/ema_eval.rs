@@ -30,7 +30,7 @@ pub fn run(
     if let Some((network, numerics)) = &averaged {
         let sets = torch.sets(work.model, *numerics, work.eval_images, inputs)?;
         let all = metrics(network, &sets, epoch, 0.0, inputs.session)?;
-        // All but the learning rate.
+        // Copy all columns except the learning rate.
         row[1..].copy_from_slice(&all[2..]);
     }
     let metrics = Table::of_rows(EMA_METRICS, &[row]).to_bytes()?;
@@ -38,13 +38,13 @@ pub fn run(
     Ok(Outputs::new([("metrics", metrics)], done))
 }
 
-/// Returns the averaged network with statistics estimated anew, and its arithmetic; `None` if the run has diverged.
+/// Returns the averaged network with re-estimated statistics, and its arithmetic; `None` if the run has diverged.
 fn averaged(
     work: &EmaEval,
     torch: &mut Torch,
     inputs: &StageInputs<'_>,
 ) -> Result<Option<(Network, Numerics)>, StageError> {
-    // Float32 always, as in the authors' code.
+    // The arithmetic is always float32, as in the authors' code.
     let numerics = Numerics::float32(work.numerics.channels_last);
     let layout = layout(work.model)?;
     let average = inputs.parameters("ema", &layout)?;

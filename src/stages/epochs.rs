@@ -1,8 +1,7 @@
-//! What training, probes and evaluations have in common: epochs, rows of `metrics`, and what remains of a run that
-//! diverged.
+//! Common parts of training, probes and evaluations: epochs, rows of `metrics`, and the outputs of a run that diverged.
 //!
-//! A run that leaves the finite numbers is a result: its weights and numbers are NaN from there on, and whatever starts
-//! from such weights is NaN at once.
+//! A run that leaves the finite numbers is a result: its weights and numbers are NaN from there on, and a stage that starts from
+//! these weights yields NaN without computing.
 
 use std::time::{Duration, Instant};
 
@@ -25,13 +24,13 @@ pub struct Epoch<'a> {
     pub images: &'a Images,
     pub pass: &'a Pass,
     pub sgd: &'a Sgd,
-    /// For messages.
+    /// Index of the epoch, for messages and the output `diverged`.
     pub number: u32,
-    /// Where it begins in the stage's work and how much of it it is, as shares.
+    /// Start and length of the epoch, as shares of the stage's work.
     pub part: (f64, f64),
 }
 
-/// Runs an epoch and reports how far it is.
+/// Runs an epoch and reports its progress.
 pub fn run_epoch(
     state: &mut State,
     epoch: &Epoch<'_>,
@@ -56,7 +55,7 @@ pub fn run_epoch(
     Ok(())
 }
 
-/// Evaluates a network: a row of [`METRICS`].
+/// Evaluates a network and returns a row of [`METRICS`].
 pub fn metrics(
     network: &Network,
     sets: &Sets<'_>,
@@ -70,14 +69,14 @@ pub fn metrics(
     Ok([f64::from(epoch), lr, on_train.loss, on_train.error_percent, on_test.loss, on_test.error_percent, norm])
 }
 
-/// The row of an epoch in which the run was not finite any more.
+/// Returns the row of an epoch in which the run was no longer finite.
 pub fn diverged_row(epoch: u32, lr: f64) -> [f64; METRICS.len()] {
     let mut row = [f64::NAN; METRICS.len()];
     (row[0], row[1]) = (f64::from(epoch), lr);
     row
 }
 
-/// The output that says where a run left the finite numbers.
+/// Returns the output that says where a run left the finite numbers.
 pub fn diverged_output(divergence: Divergence) -> Result<(&'static str, Vec<u8>), StageError> {
     let Divergence { epoch, step, lr, last_finite_loss } = divergence;
     let row = [f64::from(epoch), step as f64, lr, last_finite_loss.unwrap_or(f64::NAN)];

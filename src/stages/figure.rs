@@ -8,7 +8,7 @@ use base::table::Table;
 use base::work::Figure;
 use draw::figure;
 
-/// Draws a figure of the tables that it reads.
+/// Draws a figure from its tables.
 pub fn run(work: &Figure, objects: &BTreeMap<String, ObjectDigest>, read: &Read<'_>) -> Result<Outputs, StageError> {
     let table = |role: &String| Ok((role.clone(), Table::from_bytes(&read(role)?)?));
     let tables = objects.keys().map(table).collect::<Result<BTreeMap<_, _>, StageError>>()?;

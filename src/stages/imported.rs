@@ -6,7 +6,7 @@ use learn::init::scaled_to;
 use learn::layout::layout;
 use learn::weights::Weights;
 
-/// Takes imported weights that fit the network, and puts them on the sphere if there is one.
+/// Checks that imported weights fit the network, and scales them to the sphere if there is one.
 pub fn run(work: &Imported, read: &Read<'_>) -> Result<Outputs, StageError> {
     let layout = layout(work.model)?;
     let weights = Weights::from_bytes(&read("weights")?, &layout.entries)?;

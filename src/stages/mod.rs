@@ -1,8 +1,7 @@
-//! How stages run. Each kind has a file of its own, which takes the stage's parameters and inputs and gives its
-//! outputs.
+//! Runs stages. Each kind has its own file with a function from the stage's parameters and inputs to its outputs.
 //!
-//! A [`Worker`] serves one thread. It keeps what it has on its device, so that a segment of training does not load what
-//! the segment before it has just saved; the bytes are the same either way.
+//! A [`Worker`] serves one thread. It keeps data on its device, so that a segment of training does not load the state that the
+//! previous segment has just saved; the bytes are the same either way.
 
 mod dataset;
 mod device;
@@ -58,18 +57,18 @@ use learn::Divergence;
 use learn::LearnError;
 use learn::weights::Weights;
 
-/// How far a stage is.
+/// Progress of a stage.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
     /// Share of the work done, from 0 to 1.
     pub done: f64,
-    /// Training loss of the latest batch, if it trains.
+    /// Training loss of the latest batch, if the stage trains.
     pub loss: Option<f64>,
-    /// Training images a second, if it trains.
+    /// Training images per second, if the stage trains.
     pub images_per_second: Option<f64>,
 }
 
-/// What the output `diverged` of a stage of training says, in words; nothing if the bytes are no such table.
+/// Describes the output `diverged` of a stage of training in words; returns `None` if the bytes are not such a table.
 pub fn divergence(bytes: &[u8]) -> Option<String> {
     let table = Table::from_bytes(bytes).ok()?;
     let value = |name: &str| table.numbers(name)?.first().copied();
@@ -78,13 +77,14 @@ pub fn divergence(bytes: &[u8]) -> Option<String> {
     Some(Divergence { epoch, step, lr: value("lr")?, last_finite_loss }.to_string())
 }
 
-/// Reads an input by its role.
+/// A function that reads an input by its role.
 pub type Read<'a> = dyn Fn(&str) -> Result<Vec<u8>, StageError> + 'a;
 
-/// Takes progress; answers whether to go on.
+/// A function that receives progress and returns whether to continue.
 pub type Report<'a> = dyn FnMut(Progress) -> bool + 'a;
 
-/// The function that runs a numeric stage: `run` of its kind's module. Without libtorch there is none, only the stage.
+/// Expands to the function that runs a numeric stage: `run` of its kind's module. Without libtorch there is no such function, so
+/// the macro expands to the stage.
 #[cfg(feature = "torch")]
 macro_rules! numeric {
     ($kind:ident, $stage:ident) => {
@@ -99,7 +99,7 @@ macro_rules! numeric {
     };
 }
 
-/// Runs stages one after the other on one thread.
+/// A worker that runs stages one after the other on one thread.
 pub struct Worker {
     device: Device,
     #[cfg_attr(not(feature = "torch"), expect(dead_code, reason = "nothing is computed"))]
@@ -111,8 +111,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker whose numeric stages run on `device` under `policy`; its number says on which of several GPUs, if the device
-    /// leaves that open. Nothing is loaded before it is needed.
+    /// Makes a worker whose numeric stages run on `device` under `policy`. If the device is `auto` and there are several GPUs,
+    /// `number` selects one. Libraries are loaded only when they are needed.
     pub fn new(device: Device, policy: Policy, number: usize) -> Self {
         Self {
             device,
@@ -123,11 +123,10 @@ impl Worker {
         }
     }
 
-    /// Runs a stage. `objects` are the hashes of its inputs by role, `read` gives their bytes.
+    /// Runs a stage. `objects` has the hashes of its inputs by role, and `read` returns their bytes.
     ///
     /// # Errors
-    /// If an input cannot be read or the work cannot be done; [`StageError::Cancelled`] if `report` says
-    /// to stop.
+    /// If an input cannot be read or the work cannot be done; [`StageError::Cancelled`] if `report` returns false.
     pub fn run(
         &mut self,
         work: &Work,
@@ -154,8 +153,8 @@ impl Worker {
         }
     }
 
-    /// The tensors of the network that an evaluation of averaged weights evaluates: the average, with batch-norm statistics
-    /// estimated as in that evaluation. The evaluation itself records numbers only.
+    /// Returns the tensors of the network that a stage `ema_eval` evaluates: the average, with batch-norm statistics estimated as
+    /// in that stage. The stage itself records only numbers.
     ///
     /// # Errors
     /// If an input cannot be read or the statistics cannot be computed.
@@ -169,7 +168,7 @@ impl Worker {
         ema_eval::averaged_weights(work, self.torch()?, objects, read)
     }
 
-    /// The same without libtorch.
+    /// Fails, because there is no libtorch.
     ///
     /// # Errors
     /// Always.
@@ -191,7 +190,7 @@ impl Worker {
         self.torch.as_mut().ok_or(StageError::NoTorch)
     }
 
-    /// Runs a stage with libtorch, by `run`.
+    /// Runs a stage with libtorch, using the function `run`.
     #[cfg(feature = "torch")]
     fn compute<'r>(
         &mut self,
@@ -221,7 +220,7 @@ impl Worker {
         Err(StageError::NoTorch)
     }
 
-    /// The device of numeric stages, such as `cpu` or `cuda`, for records.
+    /// Returns the device of numeric stages, such as `cpu` or `cuda`, for records.
     pub fn device(&self) -> String {
         #[cfg(feature = "torch")]
         if let Some(torch) = &self.torch {
@@ -230,7 +229,7 @@ impl Worker {
         self.device.to_string()
     }
 
-    /// The class of machines within which numeric stages give the same bytes, for records.
+    /// Returns the class of machines within which numeric stages give the same bytes, for records.
     pub fn machine(&self) -> String {
         #[cfg(feature = "torch")]
         if let Some(torch) = &self.torch {

@@ -7,7 +7,7 @@ use base::table::Table;
 use base::work::{COSINES, NoiseCovariance, PRODUCTS};
 use learn::curvature::{Covariance, Draw, Estimate, covariance};
 
-/// Measures how the Hessian looks along the covariance of the gradient noise.
+/// Measures the alignment of the Hessian and its parts with the covariance of the gradient noise.
 pub fn run(
     work: &NoiseCovariance,
     torch: &mut Torch,
@@ -35,7 +35,7 @@ pub fn run(
     made(tables, f64::from(u8::from(setting.is_some())))
 }
 
-/// Returns a row for every draw.
+/// Returns one row for every draw.
 fn draws(found: &Covariance) -> Vec<[f64; PRODUCTS.len()]> {
     let row = |(number, draw): (usize, &Draw)| {
         let mut row = [0.0; PRODUCTS.len()];

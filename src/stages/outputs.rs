@@ -1,5 +1,5 @@
-//! What a stage made, with the names of its outputs. The next segment of a run waits for those of the last one, and a
-//! device with it, so several threads hash them.
+//! The outputs of a stage and their hashes. The next segment of a run, and with it a device, waits for the hashes of the
+//! previous segment's outputs, so several threads compute them.
 
 use std::num::NonZero;
 use std::thread::available_parallelism;
@@ -9,28 +9,29 @@ use base::digest::ObjectDigest;
 use base::parallel::parallel;
 use learn::weights::{Array, Weights};
 
-/// So many threads at most: the longest piece takes as long as a fourth of all.
+/// Maximum number of threads. More would not help: hashing the longest piece takes a fourth of the total time.
 const MOST: usize = 4;
 
-/// What a stage made.
+/// The results of a stage.
 #[derive(Debug)]
 pub struct Outputs {
-    /// Its outputs, in the order that the kind says.
+    /// The outputs, in the order that the kind declares.
     pub outputs: Vec<Product>,
-    /// Hash of every tensor of the end state, if it trains.
+    /// Hash of every tensor of the end state, if the stage trains.
     pub tensors: Vec<(String, ObjectDigest)>,
-    /// Share of the operations that were counted beforehand ([`crate::cost`]): less than 1 if it ended early.
+    /// Share of the operations counted in advance ([`crate::cost`]) that was done: less than 1 if the stage ended early.
     pub done: f64,
-    /// What no output shows.
+    /// Facts about the run that no output shows.
     pub notes: Notes,
 }
 
-/// What happened while a stage ran on a GPU.
+/// Notes about the run of a stage on a GPU.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Notes {
-    /// Why steps of training were done one by one, if recording them failed: they take longer, and give the same bits.
+    /// Why training steps could not be recorded, if so. They ran one by one, which takes longer and gives the same bits.
     pub one_by_one: Option<String>,
-    /// Whether the device refused memory, to this stage or one beside it: what computes may then have chosen another way.
+    /// Whether the device refused memory to this stage or to one that ran in parallel. Libraries can then have silently computed
+    /// in another way.
     pub was_short: bool,
 }
 
@@ -39,13 +40,13 @@ pub struct Notes {
 pub struct Product {
     /// The output's name.
     pub name: &'static str,
-    /// The name of its bytes.
+    /// Hash of the bytes.
     pub object: ObjectDigest,
-    /// They.
+    /// The bytes.
     pub bytes: Vec<u8>,
 }
 
-/// Something to be hashed.
+/// Data to be hashed.
 enum Piece<'a> {
     File(&'a [u8]),
     Tensor(&'a Array),
@@ -67,7 +68,7 @@ impl Product {
 }
 
 impl Outputs {
-    /// What a stage made that has no end state, by name, and how much of its work it did.
+    /// Makes the results of a stage without an end state, from outputs by name. `done` is the share of the work that it did.
     pub fn new(outputs: impl IntoIterator<Item = (&'static str, Vec<u8>)>, done: f64) -> Self {
         Self {
             outputs: outputs.into_iter().map(Product::new).collect(),
@@ -77,12 +78,13 @@ impl Outputs {
         }
     }
 
-    /// What a stage made that did all of its work and has no end state.
+    /// Makes the results of a stage without an end state that did all of its work.
     pub(super) fn whole(outputs: impl IntoIterator<Item = (&'static str, Vec<u8>)>) -> Self {
         Self::new(outputs, 1.0)
     }
 
-    /// What training made: the tensors that it ended in, by the names of outputs, weights first; and `others`.
+    /// Makes the results of training. `end` has the tensors of the end state by the names of outputs, weights first; `others` are
+    /// the other outputs.
     ///
     /// # Errors
     /// If an array's length is not that of its shape.
@@ -94,7 +96,7 @@ impl Outputs {
         let files = parallel(jobs, end, || (), |(), (_, weights)| Some(weights.to_bytes()));
         let files = files.into_iter().collect::<Result<Vec<_>, _>>()?;
         let arrays = || end.iter().flat_map(|(name, weights)| weights.iter().map(move |array| (*name, array)));
-        // The files first: each is as long as all of its tensors.
+        // The files come first, because each is as long as all of its tensors.
         let whole = files.iter().map(|bytes| Piece::File(bytes));
         let pieces: Vec<_> = whole.chain(arrays().map(|(_, (_, array))| Piece::Tensor(array))).collect();
         let mut digests = parallel(jobs, &pieces, || (), |(), piece| Some(piece.digest()));

@@ -10,7 +10,7 @@ use learn::evaluate::predict;
 use learn::layout::layout;
 use learn::model::Network;
 
-/// Asks a network for its answer to every test image.
+/// Records the answer of a network to every test image.
 pub fn run(
     work: &Predictions,
     torch: &mut Torch,

@@ -46,7 +46,7 @@ pub fn run(
     Ok(made)
 }
 
-/// Returns what remains of a probe that diverged, or that started from weights that are not finite.
+/// Returns the outputs of a probe that diverged, or that started from weights that are not finite.
 fn diverged(work: &Probe, divergence: Option<Divergence>) -> Result<Outputs, StageError> {
     let metrics = Table::of_rows(METRICS, &[diverged_row(row_of(work.after), work.lr)]).to_bytes()?;
     let weights = Weights::diverged(&layout(work.model)?.entries).to_bytes()?;

@@ -1,31 +1,31 @@
-//! Which processor this is.
+//! Describes the processor.
 
-/// Its maker, family and model, and its caches: all that decides which code the libraries of libtorch choose and how they
-/// divide their loops, apart from the instruction set.
+/// Describes the processor: its maker, family, model and caches. Together with the instruction set, they determine which code
+/// the libraries of libtorch choose and how they divide their loops.
 pub fn describe() -> String {
     model() + &caches()
 }
 
-/// Maker, family and model of the processor: oneDNN and MKL choose their kernels by them too.
+/// Returns the maker, family and model of the processor. oneDNN and MKL choose kernels by them too.
 #[cfg(target_arch = "x86_64")]
 fn model() -> String {
     use std::arch::x86_64::__cpuid;
 
     let (maker, signature) = (__cpuid(0), __cpuid(1).eax);
     let name: Vec<u8> = [maker.ebx, maker.edx, maker.ecx].iter().flat_map(|part| part.to_le_bytes()).collect();
-    // Intel's Software Developer's Manual, CPUID, and AMD's: the extended family counts from family 15 on.
+    // Source: CPUID in Intel's Software Developer's Manual and in AMD's manual. The extended family counts only in family 15.
     let (model, family) = (signature >> 4 & 0xf | signature >> 12 & 0xf0, signature >> 8 & 0xf);
     let family = if family == 15 { family + (signature >> 20 & 0xff) } else { family };
     format!("{} family {family} model {model}", String::from_utf8_lossy(&name))
 }
 
-/// The sizes of data caches, by which oneDNN and MKL divide their loops, and how many threads share each: `, caches
-/// 48K/1 1024K/1 32768K/2`. Empty where the processor does not say.
+/// Returns the sizes of the data caches, by which oneDNN and MKL divide their loops, each with the number of threads that share
+/// it: `, caches 48K/1 1024K/1 32768K/2`. Returns an empty text if the processor does not report them.
 #[cfg(target_arch = "x86_64")]
 fn caches() -> String {
     use std::arch::x86_64::{__cpuid, __cpuid_count};
 
-    // Intel's leaf, or AMD's with the same fields, if there is one.
+    // Use AMD's leaf if there is one, and Intel's otherwise. Both have the same fields.
     let extended = __cpuid(0x8000_0000).eax >= 0x8000_001d && __cpuid_count(0x8000_001d, 0).eax & 31 > 0;
     let leaf = match (extended, __cpuid(0).eax >= 4) {
         (true, _) => 0x8000_001d,
@@ -37,7 +37,7 @@ fn caches() -> String {
         let cache = __cpuid_count(leaf, level);
         match cache.eax & 31 {
             0 => break,
-            // Of instructions only.
+            // This cache holds only instructions.
             2 => {}
             _ => {
                 let (ways, parts, line) =
@@ -50,13 +50,13 @@ fn caches() -> String {
     if told.is_empty() { told } else { format!(", caches{told}") }
 }
 
-/// Elsewhere they are not known.
+/// Returns an empty text: on other architectures, the caches are not known.
 #[cfg(not(target_arch = "x86_64"))]
 fn caches() -> String {
     String::new()
 }
 
-/// Elsewhere the architecture is all that is known.
+/// Returns a placeholder: on other architectures, the model is not known.
 #[cfg(not(target_arch = "x86_64"))]
 fn model() -> String {
     "any processor".to_owned()

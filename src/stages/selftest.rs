@@ -1,4 +1,4 @@
-//! Checks of the numbers, with libtorch loaded first.
+//! Runs the self-tests of `learn`, after loading libtorch.
 
 use super::{StageError, device};
 use base::work::Policy;
@@ -6,26 +6,26 @@ use learn::selftest::{self, ManyClasses, Problem};
 
 pub use learn::selftest::{Comparison, Coverage, DRAWS, Deviation, Exact, IMAGES, REFERENCE, STANDARD_ERRORS, TRAINED};
 
-/// Images of the sketch.
+/// Number of images in the check of the sketch.
 const SKETCHED: usize = 60;
 
-/// What the check of the estimators found.
+/// Results of the check of the estimators.
 #[derive(Debug)]
 pub struct Checked {
     /// The class of machines that computed it.
     pub machine: String,
-    /// Largest difference of a product from the matrix's, by its name.
+    /// Largest difference between a product and the explicit matrix's product, by name.
     pub products: [(&'static str, f64); 4],
-    /// What needs no draws.
+    /// Results of methods without random draws.
     pub exact: Vec<Exact>,
-    /// How often each estimate was near the exact value.
+    /// How often each estimate was close to the exact value.
     pub coverages: Vec<Coverage>,
 }
 
-/// Compares with PyTorch's results in a case file.
+/// Compares results with those of PyTorch in a case file.
 ///
 /// # Errors
-/// If libtorch cannot be loaded, or the bytes are no case.
+/// If libtorch cannot be loaded, or the bytes are not a valid case.
 pub fn compare(case: &[u8]) -> Result<Comparison, StageError> {
     device::libtorch(Policy::Native).map_err(StageError::Device)?;
     Ok(selftest::compare(case)?)

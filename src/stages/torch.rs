@@ -1,4 +1,4 @@
-//! libtorch on one thread: what lies on its device, and how a stage runs with it.
+//! Runs stages with libtorch on one thread, and keeps data on its device.
 
 use std::collections::BTreeMap;
 
@@ -13,23 +13,23 @@ use learn::torch::{Loaded, Session, own_stream, policy, recorded_lately, refusal
 use learn::train::State;
 use learn::weights::Weights;
 
-/// Images of an evaluation's batch, as in the authors' code.
+/// Batch size of an evaluation, as in the authors' code.
 pub(super) const EVALUATION_BATCH: usize = 1000;
-/// How many sets of images are kept on the device.
+/// Number of sets of images that are kept on the device.
 const KEPT_IMAGES: usize = 6;
 
-/// A set of images by its object, how many of them if not all, and the network and the memory layout that it was made for.
+/// The key of a set of images: its object, the number of images if not all, the network, and the memory layout (whether channels
+/// are last).
 type ImagesKey = (ObjectDigest, Option<u32>, Model, bool);
-/// The hashes of what a segment of training ends in, by name: weights, and what the run keeps.
+/// The hashes of a segment's end state by name: weights, and the other state that the run keeps.
 pub(super) type End = BTreeMap<&'static str, ObjectDigest>;
 
-/// libtorch on one thread, and what lies on its device.
+/// libtorch on one thread, with the data on its device.
 pub struct Torch {
     loaded: &'static Loaded,
     device: tch::Device,
     images: Vec<(ImagesKey, Images)>,
-    /// The state in which the last segment of training ended. The next segment goes on from it without loading
-    /// anything.
+    /// The end state of the last segment of training. The next segment continues from it without loading anything.
     pub(super) resident: Option<(End, Numerics, State)>,
 }
 
@@ -51,7 +51,7 @@ impl Torch {
         super::device::machine(self.loaded, self.device)
     }
 
-    /// Runs a stage by `run`, with the numeric settings of its kind in force.
+    /// Runs a stage with the function `run` and the numeric settings of its kind.
     pub fn run(
         &mut self,
         work: &Work,
@@ -59,7 +59,7 @@ impl Torch {
         read: &Read<'_>,
         run: impl FnOnce(&mut Self, &StageInputs<'_>) -> Result<Outputs, StageError>,
     ) -> Result<Outputs, StageError> {
-        // The settings hold until the stage ends.
+        // The settings are in force until `session` is dropped.
         let session = policy::apply(work.precision()).map_err(|error| StageError::Device(error.to_string()))?;
         let float32_logits = work.numerics().is_some_and(|numerics| numerics.float32_logits);
         let session = session.with_float32_logits(float32_logits);
@@ -82,8 +82,8 @@ impl Torch {
         Arithmetic { device: self.device, kind: tch::Kind::Float, channels_last: numerics.channels_last }
     }
 
-    /// Puts the images of a role on the device, or finds them there. If only a part of them is wanted, it takes the
-    /// first of every class. Afterwards they are the last of the sets that are kept.
+    /// Loads the images of a role to the device, unless they are already there. If `part` is given, takes only that many images,
+    /// the first ones of every class. Moves the set to the end of the list of kept sets.
     fn load_images(
         &mut self,
         role: &str,
@@ -110,7 +110,7 @@ impl Torch {
         Ok(key)
     }
 
-    /// Returns what a run is trained and evaluated on, on the device.
+    /// Returns the images that a run is trained and evaluated on, on the device.
     pub(super) fn sets(
         &mut self,
         model: Model,
@@ -129,7 +129,7 @@ impl Torch {
     }
 }
 
-/// What a stage reads.
+/// The inputs of a stage.
 pub(super) struct StageInputs<'a> {
     pub objects: &'a BTreeMap<String, ObjectDigest>,
     pub read: &'a Read<'a>,
@@ -137,7 +137,7 @@ pub(super) struct StageInputs<'a> {
 }
 
 impl StageInputs<'_> {
-    /// Returns the hash of the input of a role.
+    /// Returns the hash of the input with a role.
     pub fn object(&self, role: &str) -> Result<ObjectDigest, StageError> {
         self.objects.get(role).copied().ok_or_else(|| StageError::NoInput(role.to_owned()))
     }
@@ -153,7 +153,7 @@ impl StageInputs<'_> {
     }
 }
 
-/// What a run is trained and evaluated on.
+/// The images that a run is trained and evaluated on.
 pub(super) struct Sets<'a> {
     pub train: &'a Images,
     /// The training images that a network is evaluated on.

@@ -57,8 +57,8 @@ pub fn run(
     Ok(made)
 }
 
-/// Returns the state at the start of a segment: the one in which the last segment ended, if it is that one, or loaded.
-/// `None` if its weights are not finite.
+/// Returns the state at the start of a segment: the end state of the last segment if the new segment continues it, or a loaded
+/// state; `None` if the weights are not finite.
 fn start(work: &Train, torch: &mut Torch, inputs: &StageInputs<'_>) -> Result<Option<State>, StageError> {
     let keeps = work.keeps();
     let names = std::iter::once("weights").chain(keeps.iter().copied());
@@ -92,8 +92,8 @@ fn start(work: &Train, torch: &mut Torch, inputs: &StageInputs<'_>) -> Result<Op
     Ok(Some(State::new(Network::new(work.model, &weights, torch.arithmetic(work.numerics))?, keeps)?))
 }
 
-/// Returns what remains of a segment that diverged: the rows up to there, then NaN. `divergence` says where, if it was
-/// in this segment.
+/// Returns the outputs of a segment that diverged: the rows up to there, then NaN. `divergence` says where, if it was in this
+/// segment.
 fn diverged_segment(
     work: &Train,
     mut rows: Vec<[f64; METRICS.len()]>,

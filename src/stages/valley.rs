@@ -5,7 +5,7 @@ use base::table::Table;
 use base::work::{TUNED, Valley};
 use learn::valley;
 
-/// Runs the toy, and fine-tunes every so many of its iterates.
+/// Runs the toy problem, and fine-tunes every `every`-th iterate.
 pub fn run(work: &Valley, report: &mut Report<'_>) -> Result<Outputs, StageError> {
     let iterates = valley::iterates(work);
     let every = (work.every as usize).max(1);

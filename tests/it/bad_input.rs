@@ -18,7 +18,7 @@ fn mistakes_on_the_command_line() {
         ),
         (&["make", "fig3", "--set", "trunk.wd=-1"], 2, "`wd` must be a number from 0 to 1000, not -1"),
         (&["make", "fig3", "--set", "trunk.start=decay"], 2, "in a circle"),
-        (&["make", "fig3", "--device", "gpu"], 2, "there is no device `gpu`: say auto, cpu, cuda or cuda:N"),
+        (&["make", "fig3", "--device", "gpu"], 2, "there is no device `gpu`: choose auto, cpu, cuda or cuda:N"),
         #[cfg(feature = "torch")]
         (&["make", "fig3", "--device", "cuda:77"], 3, "the device cuda:77 is not there"),
         (&["make", "fig3", "--device", "cuda", "--set", "policy=portable"], 2, "cuda:0 needs the policy `native`"),

@@ -416,7 +416,7 @@ fn what_is_no_remote_or_store_is_said() {
     let project = Project::new(variables);
     let said = project.ends(3, &["push", "fig4", "--to", "s3://bucket/x"]);
     assert!(said.contains("AWS_ACCESS_KEY_ID") && !said.contains(&nobody.to_string()), "{said}");
-    assert!(!said.contains("run it again"), "{said}");
+    assert!(!said.contains("run the command again"), "{said}");
 
     std::fs::create_dir(project.path("empty")).unwrap();
     if let Some(server) = servers::web(&project.path("empty")) {

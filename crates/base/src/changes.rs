@@ -1,11 +1,11 @@
-//! Differences between the parts of two keys. The program's module `reasons` puts them in words.
+//! Differences between the parts of two keys. The program's module `reasons` expresses them in words.
 
 use std::fmt;
 
 use crate::record::KeyParts;
 use crate::value::{Map, Value};
 
-/// The most characters of a value that are kept: records may come from others.
+/// Maximum number of characters that are kept of a value. There is a limit because records can come from others.
 const LONGEST: usize = 60;
 
 /// One difference between two sets of parts.
@@ -13,7 +13,7 @@ const LONGEST: usize = 60;
 pub struct Change {
     /// The part that differs.
     pub part: Part,
-    /// In what way.
+    /// How it differs.
     pub how: How,
 }
 
@@ -22,30 +22,30 @@ pub struct Change {
 pub enum Part {
     /// The kind of stage.
     Kind,
-    /// The version of this kind.
+    /// The version of the kind with this name.
     Version(String),
     /// A parameter by its path, such as `lr` or `model.width`.
     Parameter(String),
     /// A part of the numeric policy.
     Policy(String),
-    /// The object of this role.
+    /// The input object with this role.
     Input(String),
 }
 
-/// In what way a part differs.
+/// How a part differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum How {
-    /// From the first value to the second.
+    /// The value changed from the first to the second.
     To(String, String),
-    /// The part was not there before. Its value is given, except for inputs.
+    /// The part is new. Its value is given, except for inputs.
     New(Option<String>),
-    /// The part is not there any more.
+    /// The part was removed.
     Gone,
-    /// The values differ, and are too long for one line.
+    /// The values differ, but are too long for one line.
     Changed,
 }
 
-/// Lists what differs between two sets of parts, except in their inputs: kind, version, parameters, policy.
+/// Lists the differences between two sets of parts in kind, version, parameters and policy, but not in inputs.
 pub fn own(old: &KeyParts, new: &KeyParts) -> Vec<Change> {
     let mut found = Vec::new();
     if old.kind != new.kind {
@@ -60,7 +60,7 @@ pub fn own(old: &KeyParts, new: &KeyParts) -> Vec<Change> {
     found
 }
 
-/// Lists what differs between two sets of parts: see [`own`], then the inputs.
+/// Lists all differences between two sets of parts: those of [`own`], then those in inputs.
 pub fn all(old: &KeyParts, new: &KeyParts) -> Vec<Change> {
     let mut found = own(old, new);
     let mut add = |role: &str, how| found.push(Change { part: Part::Input(cut(role)), how });
@@ -75,7 +75,7 @@ pub fn all(old: &KeyParts, new: &KeyParts) -> Vec<Change> {
     found
 }
 
-/// Compares two maps under `prefix`, and the maps in them, each value as a part of its own.
+/// Compares two maps with the path `prefix`, and recursively the maps in them. Each value is a separate part.
 fn maps(part: fn(String) -> Part, prefix: &str, old: &Map, new: &Map, found: &mut Vec<Change>) {
     let path = |name: &str| format!("{prefix}{}", cut(name));
     for (name, value) in new {

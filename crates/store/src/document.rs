@@ -1,4 +1,4 @@
-//! A TOML file of the user's that the program edits: comments, spaces, order and line ends stay as they are.
+//! Edits a TOML file that belongs to the user: comments, spaces, order and line ends stay as they are.
 
 use std::ops::{Deref, DerefMut};
 
@@ -7,7 +7,7 @@ use toml_edit::{DocumentMut, TomlError};
 /// The parsed text of a file.
 pub(crate) struct Document {
     toml: DocumentMut,
-    /// Whether lines end as on Windows: `toml_edit` writes line feeds alone.
+    /// Whether lines end as on Windows, with a carriage return. `toml_edit` writes only line feeds.
     has_returns: bool,
 }
 
@@ -15,7 +15,7 @@ impl Document {
     /// Parses a text.
     ///
     /// # Errors
-    /// If it is not TOML.
+    /// If the text is not TOML.
     pub(crate) fn parse(text: &str) -> Result<Self, TomlError> {
         Ok(Self { toml: text.parse()?, has_returns: text.contains("\r\n") })
     }

@@ -1,4 +1,4 @@
-//! Committed figures: which there are, what lies beside them, and whether they are what was computed.
+//! Committed figures: finds them, reads the files beside them, and verifies them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -25,15 +25,15 @@ type Objects = BTreeMap<ObjectDigest, Vec<u8>>;
 
 /// A committed figure.
 pub struct Subject {
-    /// Its profile.
+    /// Name of its profile.
     pub profile: String,
-    /// Where its files lie.
+    /// Folder and name of its files.
     pub place: Place,
 }
 
 impl Subject {
-    /// Reads the records and numbers behind the figure, which lie beside the lock; returns nothing if there is no such
-    /// file.
+    /// Reads the file beside the lock with the records and numbers that the figure was made from; returns `None` if there is
+    /// no such file.
     ///
     /// # Errors
     /// If the file is damaged.
@@ -54,35 +54,35 @@ impl Subject {
     }
 }
 
-/// Which levels are checked besides those that need nothing but committed files.
+/// Levels to check in addition to the levels that need only committed files.
 pub struct VerifyLevels<'a> {
-    /// Hash every object behind the figure.
+    /// Whether to hash every object that the figure was made from.
     pub objects: bool,
-    /// Draw the figure again.
+    /// Whether to draw the figure again.
     pub render: bool,
-    /// Compute stages again.
+    /// Which stages to compute again, if any.
     pub rebuild: Option<Rebuilding<'a>>,
-    /// Compare with the figure that was made in this store.
+    /// Whether to compare with the figure that was made in this store.
     pub statistics: bool,
 }
 
-/// Which stages are computed again, and how.
+/// Which stages to compute again, and how.
 pub struct Rebuilding<'a> {
-    /// How many; all without a number.
+    /// Number of stages; `None` means all.
     pub count: Option<usize>,
-    /// The seed that chooses them.
+    /// Seed of the random choice.
     pub seed: &'a str,
-    /// Where they are computed.
+    /// Device that computes them.
     pub device: &'a Device,
-    /// Set it to stop.
+    /// Flag that stops the computation when it is set.
     pub cancel: &'a AtomicBool,
 }
 
 impl Project {
-    /// Finds the figures that are to be checked, and the variants that nobody locked, which are not.
+    /// Finds the figures to check, and separately the variants without a lock, which are not checked.
     ///
     /// # Errors
-    /// If a target is no figure in the reports folder, there is none, or the folder cannot be read.
+    /// If a target is not a figure in the reports folder, there is no figure at all, or the folder cannot be read.
     pub fn committed(
         &self,
         profile: Option<&str>,
@@ -95,7 +95,7 @@ impl Project {
         };
         let (mut subjects, mut variants) = (Vec::new(), Vec::new());
         for profile in profiles {
-            // A plain file of that name has nothing in it.
+            // A plain file with this name contains no figures.
             let Ok(places) = Place::any(&self.reports.join(&profile)) else { continue };
             for place in places {
                 let has_lock = files::identity(&place.path("lock")).map_err(storage)?.is_some();
@@ -104,18 +104,22 @@ impl Project {
             }
         }
         let everything = targets.is_empty() || targets.iter().any(|target| target == "all");
-        // A figure's variants are meant with it.
+        // A target that names a figure also names the figure's variants.
         let names = |target: &String, Subject { place: Place { name, .. }, .. }: &Subject| {
             name == target || name.split_once('@').is_some_and(|(figure, _)| figure == target)
         };
         let none = |target: &&String| *target != "all" && !subjects.iter().any(|subject| names(target, subject));
         if let Some(target) = targets.iter().find(none) {
             let message = format!("there is no locked figure `{target}` in {}", self.reports.display());
-            return Err(Failure::new(ExitCode::Missing, message, format!("`wdpipe lock {target}` writes a lock")));
+            return Err(Failure::new(ExitCode::Missing, message, format!("run `wdpipe lock {target}` to lock it")));
         }
         if subjects.is_empty() {
             let message = format!("there is no figure in {}", self.reports.display());
-            return Err(Failure::new(ExitCode::Missing, message, "`wdpipe lock all` writes the locks of those made"));
+            return Err(Failure::new(
+                ExitCode::Missing,
+                message,
+                "run `wdpipe lock all` to lock all figures that were made",
+            ));
         }
         let wanted = |subject: &Subject| everything || targets.iter().any(|target| names(target, subject));
         subjects.retain(wanted);
@@ -123,10 +127,10 @@ impl Project {
         Ok((subjects, variants))
     }
 
-    /// Checks a committed figure, level by level. `store` is needed for levels that look at objects or compute.
+    /// Checks a committed figure, level by level. Levels that look at objects or compute stages need `store`.
     ///
     /// # Errors
-    /// If a pipeline's store, the trust file or a file of the figure cannot be read.
+    /// If the store, the trust file or a file of the figure cannot be read.
     pub fn verify(
         &self,
         subject: &Subject,
@@ -201,12 +205,13 @@ fn unlocked(Subject { profile, place }: &Subject, project: &Project) -> String {
     match project.select(&variant, std::slice::from_ref(&figure)).is_ok_and(is_drawn) {
         true => format!("it has no lock: `{}` writes one", lock_command(place, &figure, profile, &set)),
         false => {
-            "it has no lock, and no pipeline draws it: what is not a figure of this project lies elsewhere".to_owned()
+            "it has no lock, and no pipeline draws it: move it to another folder if it does not belong to this project"
+                .to_owned()
         }
     }
 }
 
-/// Prefers results that no lock holds: those computed here to those that were committed.
+/// Prefers results that no lock holds, that is, results computed here over committed results.
 struct Others<'a>(&'a dyn Preference);
 
 impl Preference for Others<'_> {
@@ -241,7 +246,7 @@ fn samples(
     };
     let locked = lock.output("numbers");
     if locked == Some(here.object) {
-        return missing("this cache has just what is locked: make the figure on another machine to compare");
+        return missing("this cache has only the locked result: make the figure on another machine to compare");
     }
     let table = |bytes: Vec<u8>| Table::from_bytes(&bytes).ok();
     let there = locked.and_then(|object| evidence.read(&object).ok()).and_then(table);
@@ -251,7 +256,7 @@ fn samples(
     }
 }
 
-/// Checks that the pipeline, as it stands, asks for exactly the stages that are locked.
+/// Checks that the current pipeline asks for exactly the locked stages.
 fn current(lock: &Lock, profile: &str, numbers: &Numbers, project: &Project) -> Result<Check, Failure> {
     let variant = Variant { profile: profile.to_owned(), set: lock.set.clone() };
     let selection = match project.select(&variant, std::slice::from_ref(&lock.figure)) {
@@ -268,7 +273,7 @@ fn current(lock: &Lock, profile: &str, numbers: &Numbers, project: &Project) -> 
     let mut check = Check::done(Level::Pipeline, format!("{}.toml asks for these {stages} stages", lock.pipeline));
     let key = selection.targets.first().and_then(|&id| resolved.known(id)).map(|(key, _)| *key);
     if key.is_none() || key != lock.drawing().map(|drawing| drawing.key) {
-        let first = absent.next().unwrap_or_else(|| "the drawing is another one".to_owned());
+        let first = absent.next().unwrap_or_else(|| "the drawing differs".to_owned());
         check.summary = format!("{}.toml asks for something else", lock.pipeline);
         check.found(Verdict::Differs, first);
     }

@@ -1,4 +1,4 @@
-//! Figures from the store to the reports folder.
+//! Writes figures from the store to the reports folder.
 
 use std::path::PathBuf;
 
@@ -16,29 +16,29 @@ use store::Store;
 
 /// A file of the reports folder.
 pub struct Exported {
-    /// Where it is.
+    /// Path of the file.
     pub path: PathBuf,
-    /// The hash of its bytes.
+    /// Hash of its bytes.
     pub digest: ObjectDigest,
-    /// Whether it was written; otherwise it was as it should be.
+    /// Whether it was written; otherwise it was already correct.
     pub changed: bool,
 }
 
 impl Selection {
-    /// Writes the SVG, PNG, PDF and numbers (CSV) of every figure among the targets that was made. Beside a variant it
+    /// Writes the SVG, PNG, PDF and numbers (CSV) of every figure among the targets that was made. Beside a variant,
     /// writes the settings that the variant was made with.
     ///
     /// # Errors
-    /// If the store cannot be read or the folder not be written.
+    /// If the store cannot be read or the folder cannot be written.
     pub fn export(&self, knowledge: &[Knowledge], store: &Store) -> Result<Vec<Exported>, Failure> {
         let failed = |error: files::FsError| {
-            Failure::new(ExitCode::Storage, error.to_string(), "say --reports DIR to write elsewhere")
+            Failure::new(ExitCode::Storage, error.to_string(), "give --reports DIR to write to another folder")
         };
         let mut exported = Vec::new();
         for (figure, id) in self.figures() {
             let Knowledge::Known { key, outline, .. } = &knowledge[id] else { continue };
             let place = self.place(figure);
-            // What the files say of themselves.
+            // The files contain their key and root.
             let root = engine::closure_root(&self.graph, knowledge, id, store)?;
             let stamp = Stamp { figure: figure.to_owned(), key: *key, root };
             for output in &outline.outputs {
@@ -67,7 +67,7 @@ impl Selection {
         Ok(exported)
     }
 
-    /// Lists what readers of the figures among the targets should know: numbers that are not drawn at their true place,
+    /// Lists facts that readers of the figures among the targets should know: numbers that are not drawn at their true place,
     /// and curves that look alike.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Claims judged by the recorded numbers.
+//! Judges claims by the recorded numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use draw::claim::{Outcome, Series, Weighed, decide, weigh};
 use draw::figure::replica_points;
 use store::Store;
 
-/// What the recorded numbers say of a claim.
+/// A claim, judged by the recorded numbers.
 pub struct Judged<'a> {
     /// The claim.
     pub claim: &'a Claim,
@@ -22,19 +22,18 @@ pub struct Judged<'a> {
     pub outcome: Outcome,
 }
 
-/// A figure, what is claimed and what was published of it, beside the recorded numbers.
+/// Comparison of a figure's claims and published values with the recorded numbers.
 pub struct Compared<'a> {
-    /// Its name.
+    /// Name of the figure.
     pub figure: String,
-    /// The claims, judged.
+    /// The judged claims.
     pub claims: Vec<Judged<'a>>,
     /// The published values, beside ours.
     pub published: Comparison<'a>,
 }
 
 impl Selection {
-    /// Compares the figures that the targets are, or are panels of, with the paper: in order, each with its claims and
-    /// published values.
+    /// Compares figures with the paper, in the given order: each with its claims and published values.
     ///
     /// # Errors
     /// If the store cannot be read, or a claim does not fit its numbers.
@@ -50,14 +49,14 @@ impl Selection {
         figures.iter().map(compared).collect()
     }
 
-    /// Names the figures that the targets are, or are panels of, in order.
+    /// Lists the names of the figures among the targets, and of the figures whose panels are targets, in order.
     pub fn whole_figures(&self) -> Vec<String> {
         let drawn = self.graph.figures.values().filter(|drawn| self.targets.contains(&drawn.stage));
         let names: BTreeSet<String> = drawn.map(|drawn| drawn.figure.clone()).collect();
         names.into_iter().collect()
     }
 
-    /// Asks a store about some targets, and about the tables that the claims about some figures read.
+    /// Looks up some targets in a store, and the tables that the claims about some figures read.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -84,7 +83,7 @@ pub fn claims<'a>(
     figure: &str,
 ) -> Result<Vec<Judged<'a>>, Failure> {
     let claims: Vec<&Claim> = selection.graph.claims.iter().filter(|claim| claim.figure == figure).collect();
-    // All claims of a figure are decided together: each corrects for the others.
+    // All claims of a figure are decided together, because their tests are corrected for their number.
     let weighed = claims.iter().map(|claim| weighed(claim, knowledge, store)).collect::<Result<Vec<_>, _>>()?;
     Ok(claims.into_iter().zip(decide(&weighed)).map(|(claim, outcome)| Judged { claim, outcome }).collect())
 }
@@ -104,17 +103,17 @@ fn weighed(claim: &Claim, knowledge: &[Knowledge], store: &Store) -> Result<Weig
     };
     let sets: Vec<Vec<Series>> =
         claim.sets.iter().map(|set| set.iter().map(series).collect()).collect::<Result<_, Failure>>()?;
-    // A sweep of one value, or a window that no point of a short run lies in, decides nothing.
+    // A sweep of one value cannot decide a claim, nor can a window that contains no point of a short run.
     let weighed = weigh(&claim.statement, &sets, claim.window, claim.runs);
     Ok(weighed.unwrap_or_else(|error| Weighed::without(error.to_string(), claim.runs)))
 }
 
-/// Reports numbers that do not fit the figure that is drawn from them.
+/// Makes the failure for numbers that do not fit the figure that is drawn from them.
 pub fn unfit(error: draw::figure::FigureError) -> Failure {
     Failure::new(ExitCode::Failed, error.to_string(), "")
 }
 
-/// Reads the tables of some inputs, or counts those that are not known.
+/// Reads the tables of some inputs; if some are not known, returns their number instead.
 ///
 /// # Errors
 /// If the store cannot be read.

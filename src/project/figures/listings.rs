@@ -1,4 +1,4 @@
-//! Published values beside ours as tables of text, for the page and for a terminal.
+//! Tables of text with published values and ours, for the page and for a terminal.
 
 use super::published::{ComparedValue, Comparison, Ours, Relation};
 use crate::graph::Carry;
@@ -6,12 +6,12 @@ use crate::project::text::short;
 use draw::claim::equivalence::Standing;
 use draw::page::Listing;
 
-/// Columns of published values.
+/// Headings of the columns of published values.
 const VALUES: [&str; 8] = ["panel", "curve", "published at", "published", "here at", "here", "runs", ""];
-/// Columns of what carries over.
+/// Headings of the columns of orders and ratios.
 const RELATIONS: [&str; 6] = ["panel", "published at", "published", "here at", "here", ""];
 
-/// Lists published values beside ours, for the page.
+/// Lists published values and ours, for the page.
 pub fn listings(published: &Comparison<'_>) -> Vec<Listing> {
     let listing = |what: &str, tally: String, heading: &[&str], rows: Vec<Vec<String>>| Listing {
         title: format!("{what}: {tally}"),
@@ -33,12 +33,12 @@ pub fn value_rows<'a>(values: impl Iterator<Item = &'a ComparedValue<'a>>) -> Ve
     std::iter::once(VALUES.map(str::to_owned).to_vec()).chain(values.map(row)).collect()
 }
 
-/// Returns what carries over as rows of a table, under a heading.
+/// Returns orders and ratios as rows of a table, under a heading.
 pub fn relation_rows(relations: &[Relation<'_>]) -> Vec<Vec<String>> {
     std::iter::once(RELATIONS.map(str::to_owned).to_vec()).chain(relations.iter().map(related)).collect()
 }
 
-/// Counts each standing, in the order in which they first occur: `3 agree, 2 not known`.
+/// Counts each standing, in the order in which the standings first occur: `3 agree, 2 not known`.
 pub fn tally(standings: impl Iterator<Item = Standing>) -> String {
     let mut counts: Vec<(Standing, usize)> = Vec::new();
     for standing in standings {

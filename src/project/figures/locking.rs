@@ -1,4 +1,4 @@
-//! Locks: what a committed figure was made from, written down beside it.
+//! Writes locks. A lock beside a committed figure lists the stages that the figure was made from.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -24,30 +24,30 @@ use store::sign::Batch;
 pub struct Locked {
     /// Its files, as they were written or found.
     pub files: Vec<Exported>,
-    /// The lock.
+    /// Path of the lock.
     pub path: PathBuf,
-    /// Whether the lock was written; otherwise it was as it should be.
+    /// Whether the lock was written; otherwise it was already correct.
     pub changed: bool,
-    /// The stages that it holds.
+    /// Number of stages in the lock.
     pub stages: usize,
-    /// Bytes of the records and numbers beside it.
+    /// Size in bytes of the file beside it with records and numbers.
     pub bytes: u64,
-    /// The variants of the figure that lie beside it without a lock.
+    /// The figure's variants without a lock, in the same folder.
     pub others: Vec<(Place, VariantSettings)>,
 }
 
-/// A figure that was made and is not what its lock holds.
+/// A figure that was made and differs from its lock.
 pub struct Departure {
-    /// Its name.
+    /// Name of the figure.
     pub figure: String,
-    /// Its lock.
+    /// Path of its lock.
     pub path: PathBuf,
-    /// In what it differs, in words.
+    /// The differences, in words.
     pub how: String,
 }
 
 impl Selection {
-    /// Asks a store about the targets. With `anew`, records that the present locks hold are not preferred.
+    /// Looks up the targets in a store. With `anew`, does not prefer records that the present locks hold.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -56,7 +56,8 @@ impl Selection {
         self.resolve_by(store, anew.as_ref().unwrap_or(&self.preference), &self.targets)
     }
 
-    /// Locks the one figure of a selection, and writes its files, which belong to the lock whatever lay there before.
+    /// Locks the only figure of a selection. Also writes the figure's files, replacing existing ones, since the lock
+    /// contains their hashes.
     ///
     /// # Errors
     /// If the figure was not made, or something cannot be written.
@@ -79,7 +80,7 @@ impl Selection {
         let pipeline = drawn.map_or(figure, |drawn| drawn.pipeline.as_str());
         let names = [&place.name, figure, pipeline, &self.profile];
         let lock = Lock::of(names, self.variants.set(figure), &closure, files);
-        // First the evidence, then the lock that refers to it.
+        // Write the evidence first, and then the lock that refers to it.
         let numbers = write_archive(Named::create(&place.path("wdpipe"))?, &closure, &batches, Scope::Numbers, store)?;
         let changed = place.write_lock(&lock)?;
         Ok(Locked {
@@ -92,7 +93,7 @@ impl Selection {
         })
     }
 
-    /// Lists the figures among the targets that are not what their locks hold, and the locks that cannot be read.
+    /// Lists the figures among the targets that differ from their locks, and the locks that cannot be read.
     pub fn departures(&self, knowledge: &[Knowledge], store: &Store) -> Vec<Result<Departure, ReportError>> {
         let mut found = Vec::new();
         for (figure, id) in self.figures() {
@@ -118,10 +119,10 @@ impl Selection {
     }
 }
 
-/// Keeps the records that lie beside a lock already, instead of others of the same stages with the same outputs:
-/// locking what did not change changes nothing. Returns the signatures that lie beside them.
+/// Replaces records by records that are already beside the lock, where the stage and the outputs are the same. So locking an
+/// unchanged figure changes nothing. Returns the signatures beside the lock that cover the kept records.
 fn keep(closure: &mut Closure, place: &Place) -> Vec<Vec<u8>> {
-    // A damaged file is written anew.
+    // A damaged file is replaced.
     let Ok(beside) = store::archive::read_numbers(&place.path("wdpipe")) else { return Vec::new() };
     let mut by_key: BTreeMap<StageKey, Vec<(&RecordDigest, &Record)>> = BTreeMap::new();
     for (digest, record) in &beside.records {
@@ -141,7 +142,7 @@ fn keep(closure: &mut Closure, place: &Place) -> Vec<Vec<u8>> {
     beside.batches.into_iter().filter(signs).collect()
 }
 
-/// Finds the variants of a figure that lie beside it without a lock, so that nobody takes one for what was locked.
+/// Finds the variants of a figure that have no lock, so that the user does not mistake one for the locked figure.
 fn unlocked(place: &Place, figure: &str) -> Result<Vec<(Place, VariantSettings)>, Failure> {
     let mut all = VariantSettings::all(&place.folder).map_err(ReportError::from)?;
     all.retain(|(other, settings)| {
@@ -150,7 +151,7 @@ fn unlocked(place: &Place, figure: &str) -> Result<Vec<(Place, VariantSettings)>
     Ok(all)
 }
 
-/// Says in what a closure is another than a lock's.
+/// Describes how a closure differs from a lock.
 fn departs(lock: &Lock, closure: &Closure) -> String {
     let held: BTreeMap<_, _> = lock.stages.iter().map(|stage| (stage.key, stage)).collect();
     let differs = |member: &&Member| held.get(&member.key).is_some_and(|stage| stage.outcome().1 != member.outcome().1);

@@ -1,4 +1,4 @@
-//! What is made of results: files, locks, the page, and the comparison with the paper.
+//! Uses of results: the files of figures, locks, the page, and the comparison with the paper.
 
 pub mod committed;
 pub mod export;

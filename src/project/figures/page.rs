@@ -18,29 +18,29 @@ use draw::figure;
 use draw::page::{ClaimInfo, CurveInfo, Kept, Page, PanelInfo, Section, StageInfo, html, kept};
 use store::Store;
 
-/// No page has more bytes.
+/// Maximum size of a page in bytes.
 const LIMIT: u64 = 1 << 30;
 
 /// A page that was written.
 pub struct WrittenPage {
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// Whether it was written; otherwise it was as it should be.
+    /// Whether it was written; otherwise it was already correct.
     pub changed: bool,
-    /// Figures that it keeps from the page that was there, since they are not made here.
+    /// Figures kept from the previous page, because they are not made in this store.
     pub kept: Vec<String>,
-    /// Figures that it leaves out, since they are not made yet.
+    /// Figures left out, because they are not made yet.
     pub unmade: Vec<String>,
-    /// Figures of the page that was there which no pipeline draws.
+    /// Figures of the previous page that no pipeline draws any more.
     pub gone: Vec<String>,
 }
 
 impl Selection {
-    /// Writes the page of the figures among the targets that were made. `all` says that the targets are all figures
-    /// that exist.
+    /// Writes the page of the figures among the targets that were made. `all` says whether the targets are all existing
+    /// figures.
     ///
     /// # Errors
-    /// If none is known, or the page cannot be written.
+    /// If none of the figures was made, or the page cannot be written.
     pub fn write_page(&self, all: bool, store: &Store, project: &Project) -> Result<WrittenPage, Failure> {
         let storage = |error: files::FsError| Failure::new(ExitCode::Storage, error.to_string(), "");
         let path = self.folder.join(format!("{}.html", page_name(self)));
@@ -52,7 +52,7 @@ impl Selection {
             kept(&before).into_iter().map(|kept| (kept.name.clone(), kept)).collect();
         let (mut figures, mut unmade) = (Vec::new(), Vec::new());
         for (name, _) in self.figures() {
-            // What a section says must not depend on which others are asked for.
+            // The text of a section must not depend on the other requested figures.
             match section(&self.alone(name, project)?, name, store, project)? {
                 Some(section) => {
                     kept.remove(name);
@@ -62,7 +62,7 @@ impl Selection {
             }
         }
         if figures.is_empty() {
-            let hint = "`wdpipe make all` makes all of them";
+            let hint = "run `wdpipe make all` to make all figures";
             return Err(Failure::new(ExitCode::Missing, "no figure was made yet with these settings", hint));
         }
         let gone = |name: &String| all && !unmade.contains(name);
@@ -84,7 +84,7 @@ impl Selection {
     }
 }
 
-/// Names the page. A page of variants has its own name, so that it replaces no other page.
+/// Returns the name of the page. A page of variants has its own name, so that it does not replace another page.
 fn page_name(selection: &Selection) -> String {
     let sets: BTreeSet<&String> = selection.figures().flat_map(|(name, _)| selection.variants.set(name)).collect();
     if sets.is_empty() {
@@ -97,7 +97,7 @@ fn page_name(selection: &Selection) -> String {
     reports::variant("index", &Description::from_bytes(hasher.finalize().into()))
 }
 
-/// Builds the section of the only figure of a selection; returns nothing if the figure was not made.
+/// Builds the section of the only figure of a selection; returns `None` if the figure was not made.
 fn section(selection: &Selection, name: &str, store: &Store, project: &Project) -> Result<Option<Section>, Failure> {
     let graph = &selection.graph;
     let drawn = &graph.figures[name];
@@ -153,7 +153,7 @@ fn panel(panel: &Panel) -> PanelInfo {
             dashed: curve.dashed,
             dash: look.dash.to_owned(),
             marker: look.marker.name().to_owned(),
-            // The page has the word for it that statistics has.
+            // The page uses the word from statistics.
             mark: if curve.mark == Mark::Dots { "scatter" } else { curve.mark.name() }.to_owned(),
         }
     };
@@ -168,7 +168,7 @@ fn panel(panel: &Panel) -> PanelInfo {
     }
 }
 
-/// Lists the stages behind a figure, from their records.
+/// Lists the stages that a figure depends on, from their records.
 fn stages(figure: StageId, resolved: &Resolved<'_>, store: &Store) -> Result<Vec<StageInfo>, Failure> {
     let needed = resolved.selection.graph.closure(&[figure]);
     let mut infos = Vec::new();

@@ -6,7 +6,7 @@ use crate::graph::{Graph, Stage, StageId};
 use base::work::{Curve, Panel, Work};
 use draw::claim::phase::Phase;
 
-/// Finds the curve that published values of a name belong to.
+/// Finds the curve to which published values with a curve name belong.
 pub fn curve<'a>(panel: &'a Panel, name: &str) -> Option<&'a Curve> {
     let named = |curve: &&Curve| curve.label == name;
     // A curve without a name, alone in its panel, is what the values are of; one with another name is not.
@@ -14,7 +14,7 @@ pub fn curve<'a>(panel: &'a Panel, name: &str) -> Option<&'a Curve> {
     panel.curves.iter().find(named).or_else(|| panel.curves.iter().find(alone))
 }
 
-/// Finds the phases of the training behind a curve. A phase is a range of epochs at one learning rate.
+/// Finds the phases of the training that a curve shows. A phase is a range of epochs at one learning rate.
 pub fn run(graph: &Graph, figure: &Stage, curve: &Curve) -> Vec<Phase> {
     let tables = curve.replicas.first().into_iter().flatten();
     let behind = tables.filter_map(|rows| figure.inputs.iter().find(|input| input.role == rows.table));

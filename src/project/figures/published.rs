@@ -1,4 +1,4 @@
-//! Published values beside ours, by the recorded numbers.
+//! Compares published values with ours, which are computed from the recorded numbers.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -16,31 +16,31 @@ use draw::claim::phase::{Phase, counterpart, phases};
 use draw::figure::replica_points;
 use store::Store;
 
-/// All that was published of a figure, beside ours.
+/// All published values of a figure, and ours.
 #[derive(Default)]
 pub struct Comparison<'a> {
-    /// The values.
+    /// Single values.
     pub values: Vec<ComparedValue<'a>>,
-    /// Orders and ratios of values at one place.
+    /// Orders and ratios of values at the same place.
     pub relations: Vec<Relation<'a>>,
 }
 
-/// A published value and ours.
+/// A published value, and our value.
 pub struct ComparedValue<'a> {
     /// The panel.
     pub published: &'a Published,
     /// The value.
     pub value: &'a PublishedValue,
-    /// Ours; nothing if there is no counterpart.
+    /// Our value; `None` if there is no counterpart.
     pub ours: Option<Ours>,
-    /// What ours says of it.
+    /// Result of the comparison.
     pub standing: Standing,
 }
 
-/// Our number beside a published one.
+/// Our value that corresponds to a published one.
 #[derive(Debug, Clone)]
 pub struct Ours {
-    /// From where to where on the horizontal axis it is the mean.
+    /// Range on the horizontal axis over which the mean is taken.
     pub x: [f64; 2],
     /// The level of every run, NaN where it diverged.
     levels: Vec<f64>,
@@ -58,17 +58,17 @@ impl Ours {
     }
 }
 
-/// Two published values at one place, the lower one first.
+/// Two published values at the same place, the lower one first.
 pub struct Relation<'a> {
     /// The panel.
     pub published: &'a Published,
-    /// Whether their order or their ratio is meant.
+    /// Whether their order or their ratio is compared.
     pub kind: Carry,
     /// The values.
     pub values: [&'a PublishedValue; 2],
-    /// Ours.
+    /// Our values.
     pub ours: [Ours; 2],
-    /// What ours say of it.
+    /// Result of the comparison.
     pub standing: Standing,
 }
 
@@ -88,7 +88,7 @@ pub fn published<'a>(
     let stage = &graph.stages[drawn.stage];
     let Work::Figure(work) = &stage.work else { return Ok(found) };
     let tables = tables(&stage.inputs, knowledge, store)?.ok();
-    // Other seeds are other runs of the same; any other change is another scale.
+    // Other seeds are other runs at the same scale; any other change of a setting is another scale.
     let like_profile = selection.variants.set(figure).iter().all(|set| set.trim_start().starts_with("seed"));
     for published in graph.published.iter().filter(|published| published.figure == figure) {
         let panel = work.panels.iter().find(|panel| panel.id == published.panel);
@@ -122,15 +122,15 @@ pub fn published<'a>(
     Ok(found)
 }
 
-/// What was recorded of a curve.
+/// The recorded numbers of a curve.
 struct RecordedCurve {
     /// The points of every run.
     replicas: Vec<Vec<(f64, f64)>>,
-    /// The phases of the training behind them.
+    /// The phases of the training that they were measured in.
     run: Vec<Phase>,
 }
 
-/// Computes our value at the place that corresponds to that of a published value.
+/// Computes our value at the place that corresponds to the place of a published value.
 fn ours(
     published: &Published,
     value: &PublishedValue,
@@ -139,7 +139,7 @@ fn ours(
     let measured: Vec<f64> = replicas.iter().flatten().map(|point| point.0).collect();
     let x = match published.epochs {
         Some(epochs) => counterpart(&phases(epochs, published.decay), value.x, run, &measured)?,
-        // A learning rate is that one or another.
+        // A learning rate has no counterpart other than the same rate.
         None => {
             let same = |at: &&f64| (*at - value.x[0]).abs() <= 1e-9 * value.x[0].abs();
             [*measured.iter().find(same)?; 2]
@@ -280,11 +280,11 @@ mod tests {
         let of = |levels: &[&[f64]]| relations(&published, &beside(&published, levels))[0].standing;
         assert_eq!(of(&[&low, &low, &high, &low]), Standing::Differs);
         assert_eq!(of(&[&high[..1], &low, &middle[..1], &low]), Standing::NotKnown);
-        // Where a curve has no counterpart, the next one takes its place.
+        // If a curve has no counterpart, the next one takes its place.
         let rows = beside(&published, &[&high, &low, &[], &low]);
         assert_eq!(relations(&published, &rows)[0].values.map(|value| value.curve.as_str()), ["a", "c"]);
         assert!(relations(&published, &beside(&published, &[&[], &[], &[], &[]])).is_empty());
-        // A run that diverged is left out, of both.
+        // A run that diverged is left out of both curves.
         assert_eq!(of(&[&[2.0, f64::NAN, 4.1], &low, &middle, &low]), Standing::NotKnown);
     }
 }

@@ -1,4 +1,4 @@
-//! All that is behind a target or a hash: what a pin keeps.
+//! Finds everything that a target or a hash depends on, which is what a pin keeps.
 
 use std::collections::BTreeSet;
 
@@ -8,22 +8,22 @@ use base::closure::Closure;
 use base::digest::ObjectDigest;
 use store::Store;
 
-/// A hash is named by this many of its digits at least; fewer are taken for a name.
+/// Minimum number of digits that name a hash. A shorter word is read as a name.
 const DIGITS: usize = 8;
 
-/// Tells whether a word consists of hexadecimal digits.
+/// Checks whether a word consists of hexadecimal digits.
 pub fn is_hex(word: &str) -> bool {
     word.bytes().all(|digit| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit))
 }
 
-/// Tells whether a word may be the beginning of a hash.
+/// Checks whether a word can be the beginning of a hash.
 pub fn is_hash(word: &str) -> bool {
     is_hex(word) && (DIGITS..=64).contains(&word.len())
 }
 
 impl Project {
-    /// Finds all that is behind a target of the pipelines, or behind the beginning of a hash: stages, and objects that
-    /// no record yields under that hash.
+    /// Finds all stages that a target of the pipelines, or the record or key whose hash begins with `target`, depends on. If
+    /// no record or key has such a hash, finds the object instead.
     ///
     /// # Errors
     /// If the target is unknown or was not made, or the store cannot be read.
@@ -46,13 +46,13 @@ impl Project {
     }
 }
 
-/// Finds all that is behind the records that a hash names, or else the objects that it names.
+/// Finds all stages that the records with a hash prefix depend on; if there is no such record, the object with this prefix.
 fn behind_hash(store: &Store, prefix: &str) -> Result<(Closure, BTreeSet<ObjectDigest>), Failure> {
     let found = store.find(prefix)?;
     let keys: BTreeSet<_> = found.iter().map(|(_, record)| record.parts.key()).collect();
     let several = |names: Vec<String>| {
         let names = names.iter().take(8).map(|name| format!("\n{name}")).collect::<String>();
-        Err(Failure::usage(format!("{prefix} is the beginning of several:{names}"), "give more digits"))
+        Err(Failure::usage(format!("{prefix} matches several hashes:{names}"), "give more digits"))
     };
     if keys.len() > 1 {
         return several(keys.iter().map(ToString::to_string).collect());
@@ -66,7 +66,7 @@ fn behind_hash(store: &Store, prefix: &str) -> Result<(Closure, BTreeSet<ObjectD
         [object] => Ok((Closure::default(), [object].into())),
         [] => {
             let message = format!("no key, record or object in {} begins with {prefix}", store.root().display());
-            Err(Failure::new(ExitCode::Missing, message, "`wdpipe explain STAGE` tells a stage's key"))
+            Err(Failure::new(ExitCode::Missing, message, "run `wdpipe explain STAGE` to see a stage's key"))
         }
         ref objects => several(objects.iter().map(ToString::to_string).collect()),
     }

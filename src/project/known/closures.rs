@@ -1,4 +1,4 @@
-//! Closures to compare, from what a user names.
+//! Loads closures to compare, from operands of the command line.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,25 +17,25 @@ use base::record::Record;
 use store::Store;
 use store::archive;
 
-/// What of a graph belongs to a closure.
+/// Which stages of a graph belong to a closure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// All that is behind the targets. It must have been made.
+    /// All stages that the targets depend on. All of them must have been made.
     Whole,
-    /// Of that as much as was made.
+    /// The stages among these that were made.
     Known,
 }
 
-/// The bytes of an object, if they are at hand.
+/// A function that reads the bytes of an object, if they are available.
 type Objects = dyn Fn(&ObjectDigest) -> Option<Vec<u8>>;
 
-/// A closure, and the bytes of what its stages yielded.
+/// A closure, with access to the bytes of its stages' outputs.
 pub struct Loaded {
-    /// What it is of, for people.
+    /// Title for people.
     pub title: String,
     /// The stages.
     pub closure: Closure,
-    /// Where objects are that lie in no record.
+    /// Reader for objects that no record contains.
     read: Box<Objects>,
 }
 
@@ -50,7 +50,7 @@ impl Loaded {
     }
 
     fn of_store(title: impl Into<String>, closure: Closure, store: Store) -> Self {
-        // What is damaged is as good as not there: a comparison goes on without it.
+        // A damaged object counts as missing, and a comparison continues without it.
         Self::new(title, closure, move |object| store.get(object).ok())
     }
 
@@ -62,7 +62,7 @@ impl Loaded {
     }
 }
 
-/// What an operand may be.
+/// What an operand can name.
 enum Operand<'a> {
     /// The beginning of a record's digest or key.
     Record(&'a str),
@@ -89,11 +89,11 @@ impl<'a> Operand<'a> {
 }
 
 impl Project {
-    /// Loads what an operand names: a record in the store by the beginning of its digest or key, a lock, an archive, or
-    /// what the pipelines say.
+    /// Loads the closure that an operand names: a record in the store by the beginning of its digest or key, a lock, an
+    /// archive, or a target of the pipelines.
     ///
     /// # Errors
-    /// If it names nothing, or something that was not made.
+    /// If the operand names nothing, or something that was not made.
     pub fn load(&self, variant: &Variant, operand: &str, extent: Extent) -> Result<Loaded, Failure> {
         match Operand::of(operand) {
             Operand::Record(prefix) => recorded(self.store()?, prefix),
@@ -103,7 +103,8 @@ impl Project {
         }
     }
 
-    /// Says why an operand cannot stand alone, if that is because it names a key with several outcomes.
+    /// Returns why an operand that is the beginning of a hash does not name exactly one outcome; `None` if it does, or if it
+    /// is another sort of operand.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -128,10 +129,10 @@ fn outcome(store: &Store, prefix: &str) -> Result<(RecordDigest, Record), Failur
     match (&found[..], keys.len()) {
         ([], _) => {
             let message = format!("no record or key in {} begins with {prefix}", store.root().display());
-            Err(Failure::new(ExitCode::Missing, message, "`wdpipe explain STAGE` tells a stage's key"))
+            Err(Failure::new(ExitCode::Missing, message, "run `wdpipe explain STAGE` to see a stage's key"))
         }
         ([.., _], 2..) => {
-            Err(Failure::usage(format!("{prefix} is the beginning of several:{}", list(&found)), "give more digits"))
+            Err(Failure::usage(format!("{prefix} matches several hashes:{}", list(&found)), "give more digits"))
         }
         ([(one, _), .., (other, _)], _) if differ => {
             let message = format!("the key {prefix} has {} outcomes that may differ:{}", found.len(), list(&found));
@@ -152,7 +153,9 @@ fn locked(project: &Project, path: &Path) -> Result<Loaded, Failure> {
     let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     let place = Place { folder, name: name.to_owned() };
-    let missing = |message: String| Failure::new(ExitCode::Missing, message, "its records lie beside it or in a cache");
+    let missing = |message: String| {
+        Failure::new(ExitCode::Missing, message, "the records of a lock are in the file beside it or in a cache")
+    };
     let lock = place.lock()?.ok_or_else(|| missing(format!("{} is not there", path.display())))?;
     let store = project.store_if_any();
     let (records, objects) = Subject { profile: lock.profile.clone(), place }.beside()?;
@@ -184,7 +187,7 @@ fn made(project: &Project, variant: &Variant, operand: &str, extent: Extent) -> 
         Extent::Known => resolved.stages().map(|(id, ..)| id).filter(|id| resolved.known(*id).is_some()).collect(),
     };
     let (mut closure, mut seen) = (Closure::default(), BTreeSet::new());
-    // The stages that others start from come with these.
+    // A closure includes the stages that its stage depends on, so go backwards and skip stages that are already included.
     for &id in ids.iter().rev() {
         if seen.contains(&graph.stages[id].name) {
             continue;

@@ -1,4 +1,4 @@
-//! What a stage's key is made of, and why the stage would run or not.
+//! Explains what a stage's key consists of, and why the stage has to run or not.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -14,23 +14,23 @@ use base::record::{KeyParts, Record};
 use base::value::Map;
 use store::Store;
 
-/// A stage, explained.
+/// Explanation of a stage.
 pub struct Explained<'a> {
-    /// The graph that it belongs to.
+    /// The graph that the stage belongs to.
     pub graph: &'a Graph,
     /// The stage.
     pub stage: &'a Stage,
-    /// What is known of it.
+    /// What the store knows about it.
     pub knowledge: Knowledge,
-    /// Its record, if it was run.
+    /// Its record, if the stage was run.
     pub record: Option<Record>,
-    /// Its key and the parts of that, if all that it reads is known.
+    /// Its key and the key's parts, if all its inputs are known.
     pub key: Option<(StageKey, KeyParts)>,
     /// Its parameters as they are hashed.
     pub work: Map,
-    /// The same one by one, each with where it was written.
+    /// Its parameters one by one, each with the place where it was written.
     pub parameters: Vec<Parameter>,
-    /// Why it would run, if it would.
+    /// Why the stage has to run, if it has to.
     pub reason: Option<MissReason>,
 }
 

@@ -1,4 +1,4 @@
-//! What a store knows of stages, and what is behind them.
+//! What a store knows about stages, and which stages they depend on.
 
 pub mod behind;
 pub mod closures;

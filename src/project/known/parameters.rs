@@ -1,4 +1,4 @@
-//! The parameters of a stage, each with its value and where that was written.
+//! Lists the parameters of a stage, each with its value and the place where the value was written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,16 +7,16 @@ use base::value::{Map, Value};
 
 /// A parameter of a stage.
 pub struct Parameter {
-    /// Its name, such as `model.width`.
+    /// Name, such as `model.width`.
     pub name: String,
-    /// Its value.
+    /// Value.
     pub value: String,
-    /// Where it was written, in words.
+    /// Place where the value was written, in words.
     pub origin: String,
 }
 
 /// Lists the parameters of a stage, each with the place where its pipeline sets it. The parameters of a figure come
-/// from many places, so they are listed without.
+/// from many places, so they are listed without places.
 pub fn parameters(all: &Map, told: &BTreeMap<String, Told>) -> Vec<Parameter> {
     if told.is_empty() {
         let whole = |(name, value): (&String, &Value)| (name.clone(), value.to_string(), String::new());
@@ -33,15 +33,15 @@ pub fn parameters(all: &Map, told: &BTreeMap<String, Told>) -> Vec<Parameter> {
                 used.insert(field.to_owned());
                 origin(field, &value, &told[field])
             }
-            // It follows from where the stage stands in its chain.
+            // These parameters follow from the place of the stage in its chain.
             None if ["first_epoch", "after"].contains(&name.as_str()) => {
-                "by its place among the checkpoints".to_owned()
+                "from its place among the checkpoints".to_owned()
             }
             None => "default".to_owned(),
         };
         listed.push(Parameter { name, value, origin });
     }
-    // What shows in no parameter of this name, such as `variant` or `checkpoint_every`, still decides something.
+    // Fields that are not parameters, such as `variant` or `checkpoint_every`, still have an effect.
     let others = told
         .iter()
         .filter(|(field, told)| told.handed_down_by.is_none() && !used.contains(*field) && !is_reference(field));
@@ -80,7 +80,7 @@ fn fields(name: &str) -> Vec<&str> {
 
 fn origin(field: &str, value: &str, told: &Told) -> String {
     let Told { value: written, origin, instead_of, handed_down_by } = told;
-    // A segment has a part of the epochs, and other words may stand for a number.
+    // A segment has only some of the epochs, and a number can be written in different ways.
     let is_same = written.trim_matches('"') == value || written.parse::<f64>().ok() == value.parse().ok();
     let mut text = if is_same { origin.clone() } else { format!("{field} = {written}, {origin}") };
     if let Some((other, place)) = instead_of {
@@ -108,7 +108,7 @@ mod tests {
             let (all, told) = (stage.work.parameters().unwrap(), pipeline.told(&stage.name));
             let listed = parameters(&all, &told);
             assert!(!listed.is_empty() && listed.iter().all(|parameter| !parameter.origin.is_empty()));
-            // All that the table of the stage says is listed.
+            // Every field of the stage's table is listed.
             for (field, of) in told.iter().filter(|(field, of)| of.handed_down_by.is_none() && !is_reference(field)) {
                 let is_listed = listed.iter().any(|parameter| parameter.origin.contains(&of.origin));
                 assert!(is_listed, "{}: {field}", stage.name);

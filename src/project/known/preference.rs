@@ -1,4 +1,4 @@
-//! Which of several records of a key is used: one that a committed lock holds, else one that a trusted key signed.
+//! Chooses among several records of a key: first a record that a committed lock holds, then one that a trusted key signed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
@@ -10,10 +10,10 @@ use base::record::Outline;
 use store::StoreError;
 use store::sign::{Accept, PublicKey, Trust};
 
-/// What locks hold of each key.
+/// The outputs of each key that locks hold.
 type Held = HashMap<StageKey, Vec<BTreeMap<String, ObjectDigest>>>;
 
-/// The locks of some figures. They are read when a key first turns out to have several records.
+/// The preference given by the locks of some figures and by trusted keys. The locks are read when they are first needed.
 #[derive(Debug, Default)]
 pub struct Preferred {
     places: Vec<Place>,
@@ -22,7 +22,7 @@ pub struct Preferred {
 }
 
 impl Preferred {
-    /// Prefers what the locks at these places hold, where there are any, then what is signed by those who are trusted.
+    /// Makes a preference for records that the locks at these places hold, and then for records that trusted keys signed.
     pub fn new(places: Vec<Place>, trust: Trust) -> Self {
         Self { places, held: OnceLock::new(), trust }
     }
@@ -32,14 +32,14 @@ impl Preferred {
         Self::new(Vec::new(), self.trust.clone())
     }
 
-    /// Returns the same preference, which also accepts records that the project's policy refuses.
+    /// Returns the same preference, except that it accepts records that the project's policy refuses.
     pub fn lenient(&self) -> Self {
         let mut trust = self.trust.clone();
         trust.policy.using = Accept::Any;
         Self::new(self.places.clone(), trust)
     }
 
-    /// Tells whether records that this key signs are used.
+    /// Checks whether records that this key signs are used.
     pub fn counts(&self, key: &PublicKey) -> bool {
         !self.is_strict() || self.trust.vouches(&[*key])
     }
@@ -47,7 +47,7 @@ impl Preferred {
     fn held(&self) -> &Held {
         self.held.get_or_init(|| {
             let mut held = Held::new();
-            // One that cannot be read prefers nothing; `make` and `verify` say what is wrong with it.
+            // A lock that cannot be read is ignored here; `make` and `verify` report it.
             for lock in self.places.iter().filter_map(|place| place.lock().ok()?) {
                 for stage in lock.stages {
                     held.entry(stage.key).or_default().push(stage.outputs);
@@ -65,7 +65,7 @@ impl Preference for Preferred {
                 && outline.outputs.iter().all(|output| outputs.get(&output.name) == Some(&output.object))
         };
         let locked = self.held().get(key).is_some_and(|held| held.iter().any(yields));
-        // Without trusted keys nobody has to be asked who signed.
+        // If there are no trusted keys, the signers do not matter.
         let trusted = !self.trust.keys().is_empty() && self.trust.vouches(&source.signers(&outline.digest)?);
         Ok(match (self.is_strict() && !trusted, locked, trusted) {
             (true, ..) => Standing::Refused,

@@ -1,5 +1,5 @@
-//! What a store knows of the stages of a selection, and what follows from it: what has to run, and what is behind a
-//! stage.
+//! Looks up the stages of a selection in a store, and derives which stages have to run and which records a stage depends
+//! on.
 
 use crate::engine::{self, EngineError, Import, Indifferent, Inputs, Preference, Recorded, Resolver};
 use crate::graph::{Graph, Stage, StageId};
@@ -11,21 +11,21 @@ use base::digest::{RecordDigest, StageKey};
 use base::record::{KeyParts, Outline, Record};
 use store::Store;
 
-/// The stages behind some targets, and what is known of each.
+/// The stages that some targets depend on, and what is known about each.
 pub struct Resolved<'a> {
-    /// What was asked for.
+    /// The selection.
     pub selection: &'a Selection,
-    /// The stages whose needs were looked at.
+    /// The targets.
     pub targets: Vec<StageId>,
-    /// For every stage of the graph, whether it is behind a target.
+    /// For every stage of the graph, whether it is a target or a target depends on it.
     pub needed: Vec<bool>,
-    /// For every stage of the graph, what is known of it.
+    /// For every stage of the graph, what is known about it.
     pub knowledge: Vec<Knowledge>,
 }
 
 impl Selection {
-    /// Asks a store, or whatever else has records, about the stages behind the targets. A stage whose import is missing
-    /// waits for it.
+    /// Looks up the targets, and all stages that they depend on, in a store or another source of records. A stage whose
+    /// import is missing counts as waiting.
     ///
     /// # Errors
     /// If the records cannot be read.
@@ -33,7 +33,7 @@ impl Selection {
         self.resolve_by(source, &self.preference, &self.targets)
     }
 
-    /// Does the same for other targets.
+    /// Looks up other targets, like [`Self::resolve`].
     ///
     /// # Errors
     /// If the records cannot be read.
@@ -41,7 +41,8 @@ impl Selection {
         self.resolve_by(source, &self.preference, targets)
     }
 
-    /// Does the same, and takes of several records of a key the one that `preference` puts first.
+    /// Looks up other targets, like [`Self::resolve`]. Among several records of a key, uses the one that `preference` puts
+    /// first.
     ///
     /// # Errors
     /// If the records cannot be read.
@@ -56,7 +57,7 @@ impl Selection {
         Ok(Resolved { selection: self, targets: targets.to_vec(), needed, knowledge })
     }
 
-    /// Asks about the stages behind the targets, all imports of which must be here.
+    /// Looks up the targets, and all stages that they depend on. All imports that these stages need must be present.
     ///
     /// # Errors
     /// If the records cannot be read, or something was never imported.
@@ -66,7 +67,7 @@ impl Selection {
         Ok(Resolved { selection: self, targets: self.targets.clone(), needed, knowledge })
     }
 
-    /// Plans what has to run now.
+    /// Plans which stages have to run now.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -76,18 +77,18 @@ impl Selection {
 }
 
 impl<'a> Resolved<'a> {
-    /// Plans what has to run.
+    /// Plans which stages have to run.
     pub fn plan(&self) -> Plan {
         plan(&self.selection.graph, &self.targets, &self.knowledge)
     }
 
-    /// Lists the stages behind the targets, with what is known of each.
+    /// Lists the targets and all stages that they depend on, with what is known about each.
     pub fn stages(&self) -> impl Iterator<Item = (StageId, &'a Stage, &Knowledge)> {
         let stages = self.selection.graph.stages.iter().zip(&self.knowledge).enumerate();
         stages.filter(|(id, _)| self.needed[*id]).map(|(id, (stage, known))| (id, stage, known))
     }
 
-    /// Returns a stage's key and outputs, if it was run.
+    /// Returns a stage's key and outputs, if the stage was run.
     pub fn known(&self, id: StageId) -> Option<(&StageKey, &Outline)> {
         match &self.knowledge[id] {
             Knowledge::Known { key, outline, .. } => Some((key, outline)),
@@ -95,7 +96,7 @@ impl<'a> Resolved<'a> {
         }
     }
 
-    /// Reads a stage's record, if it was run.
+    /// Reads a stage's record, if the stage was run.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -104,7 +105,7 @@ impl<'a> Resolved<'a> {
         Ok(store.recorded(key, &outline.digest)?)
     }
 
-    /// Reads the records of the stages that were run, and of the imports that these read.
+    /// Reads the records of the stages that were run, and of the imports that these stages read.
     ///
     /// # Errors
     /// If the store cannot be read, or the record of an import is gone.
@@ -112,15 +113,15 @@ impl<'a> Resolved<'a> {
         Ok(engine::known(&self.selection.graph, &self.knowledge, &self.needed, store)?)
     }
 
-    /// Reads all that is behind a stage.
+    /// Reads the records of a stage and of all stages that it depends on.
     ///
     /// # Errors
-    /// If a stage of it was not run, or the store cannot be read.
+    /// If one of these stages was not run, or the store cannot be read.
     pub fn closure(&self, id: StageId, store: &Store) -> Result<Closure, EngineError> {
         engine::closure(&self.selection.graph, &self.knowledge, id, store)
     }
 
-    /// Returns what a stage reads, and the parts of its key, if all that it reads is known.
+    /// Returns a stage's inputs and the parts of its key, if all inputs are known.
     ///
     /// # Errors
     /// If the store cannot be read, or a parameter cannot be hashed.
@@ -131,7 +132,7 @@ impl<'a> Resolved<'a> {
         Ok(Some((inputs, parts)))
     }
 
-    /// Returns the key and the record of an import that is here.
+    /// Returns the key and the record of an import, if it is present.
     pub fn imported(
         &self,
         import: Import<'_>,
@@ -143,7 +144,7 @@ impl<'a> Resolved<'a> {
     }
 }
 
-/// Tells whether something was imported into a store.
+/// Checks whether a data set or weights were imported into a store.
 pub fn is_imported(store: &Store, import: Import<'_>) -> bool {
     Resolver::new(store, &Graph::default(), &Indifferent).imported(import).is_ok()
 }

@@ -1,5 +1,5 @@
-//! The roots of garbage collection: what is current, which is the figures that the pipelines have under some profiles,
-//! and those that have a lock.
+//! The roots of garbage collection, which are the current results: the figures of the pipelines under some profiles, and
+//! the locked figures.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,43 +13,43 @@ use base::record::Outline;
 use base::work::Work;
 use store::Store;
 
-/// A figure of a pipeline under a profile, and how much of what is behind it is known.
+/// A figure of a pipeline under a profile, and how many of its stages are known.
 pub struct CurrentFigure {
-    /// Its name.
+    /// Name of the figure.
     pub name: String,
-    /// The profile.
+    /// Name of the profile.
     pub profile: String,
-    /// Stages behind it, itself counted.
+    /// Number of stages that the figure depends on, including itself.
     pub stages: usize,
-    /// Of those, the ones that were run.
+    /// Number of these stages that were run.
     pub known: usize,
-    /// Of those, the ones whose bytes are all here.
+    /// Number of these stages whose bytes are all present.
     pub present: usize,
-    /// The objects that the known ones yielded, besides those that lie in records.
+    /// Outputs of the known stages, except outputs that records contain.
     pub objects: BTreeSet<ObjectDigest>,
 }
 
-/// What is current.
+/// The current results.
 #[derive(Default)]
 pub struct Roots {
     /// The figures of the pipelines.
     pub figures: Vec<CurrentFigure>,
     /// The keys of stages of pipelines and locks, run or not, each with a name for people.
     pub keys: BTreeMap<StageKey, String>,
-    /// What the stages of locks yielded, inline or not.
+    /// Outputs of the stages of locks, inline or not.
     pub locked: BTreeSet<ObjectDigest>,
-    /// What locked figures themselves consist of, with a name for people.
+    /// Objects that locked figures themselves consist of, each with a name for people.
     pub locked_figures: BTreeMap<ObjectDigest, String>,
-    /// What the pipelines' figures themselves consist of, with a name for people.
+    /// Objects that the pipelines' figures themselves consist of, each with a name for people.
     pub figures_of_pipelines: BTreeMap<ObjectDigest, String>,
 }
 
 impl Project {
-    /// Finds what is current: what the pipelines have under some profiles (all that they have, if none is given), and
-    /// what the locks hold.
+    /// Finds the current results: the stages of the pipelines under some profiles (all profiles if none is given), and the
+    /// stages of the locks.
     ///
     /// # Errors
-    /// If a pipeline is wrong, or the store or a lock cannot be read: then it is not known what is needed.
+    /// If a pipeline is wrong, or the store or a lock cannot be read, so that it is not known which objects are needed.
     pub fn roots(&self, profiles: &[String], store: &Store) -> Result<Roots, Failure> {
         let mut roots = Roots::default();
         for (profile, selection) in self.select_each(profiles)? {
@@ -63,7 +63,7 @@ impl Project {
 impl Roots {
     fn add_pipeline(&mut self, profile: &str, selection: &Selection, store: &Store) -> Result<(), Failure> {
         let graph = &selection.graph;
-        // What needs data that was never imported was never run either, and waits here.
+        // A stage that needs data that was never imported was never run either, so it counts as waiting.
         let all: Vec<_> = (0..graph.stages.len()).collect();
         let knowledge = selection.resolve_targets(store, &all)?.knowledge;
         for (stage, known) in graph.stages.iter().zip(&knowledge) {
@@ -95,7 +95,7 @@ impl Roots {
     fn add_locks(&mut self, reports: &Path) -> Result<(), Failure> {
         for profile in files::list(reports).map_err(ReportError::from)? {
             let folder = reports.join(&profile);
-            // Files lie here too; only folders have locks in them.
+            // Only folders contain locks; there are other files here too.
             if !folder.is_dir() {
                 continue;
             }
@@ -114,7 +114,7 @@ impl Roots {
     }
 }
 
-/// Lists the objects that a record names and does not contain.
+/// Lists the objects that a record names but does not contain.
 fn objects(outline: &Outline) -> impl Iterator<Item = ObjectDigest> + '_ {
     outline.outputs.iter().filter(|output| output.inline.is_none()).map(|output| output.object)
 }

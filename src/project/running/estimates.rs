@@ -1,4 +1,4 @@
-//! How long stages should take: from the time that similar stages took, from a second of real steps, or assumed.
+//! Estimates how long stages take: from the times of similar stages, from one second of real steps, or from assumed speeds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
@@ -12,19 +12,19 @@ use crate::stages::Device;
 use base::work::{Images, Policy, Steps};
 use store::Store;
 
-/// Below so many seconds, by what is assumed, a plan is not worth the second that measuring takes.
+/// Minimum duration of a plan, in seconds at the assumed speed, for which the second that a measurement takes is worthwhile.
 const WORTH: f64 = 30.0;
-/// At most so many chains of steps side by side stand for all jobs.
+/// Maximum number of parallel chains of steps in a measurement; more jobs are assumed to be as fast as this many.
 const CHAINS: usize = 16;
 
-/// What stages should take.
+/// Estimated durations of stages.
 #[derive(Debug, Clone, Default)]
 pub struct Estimates {
-    /// Seconds, for every stage of the graph.
+    /// Duration of every stage of the graph, in seconds.
     pub seconds: Vec<f64>,
-    /// The kinds that compute and of which no stage was measured on this device: their speed is assumed.
+    /// Kinds with counted arithmetic of which no stage was measured on this device, so their speed is assumed.
     pub assumed: BTreeSet<&'static str>,
-    /// The GPU that is not here, if a plan for one was asked for.
+    /// The assumed GPU, if the plan is for a GPU that is not present.
     pub gpu: Option<Gpu>,
 }
 
@@ -38,19 +38,19 @@ impl Estimates {
         Self { seconds, assumed, gpu: Some(gpu) }
     }
 
-    /// Tells whether stages of every kind that computes were measured on this device.
+    /// Checks whether stages of every kind with counted arithmetic were measured on this device.
     pub fn measured(&self) -> bool {
         self.assumed.is_empty()
     }
 
-    /// Seconds that a plan should take: all the work spread over the jobs.
+    /// Returns the estimated duration of a plan in seconds: all the work divided by the number of jobs.
     pub fn of_plan(&self, plan: &Plan, jobs: NonZeroUsize) -> f64 {
         let work: f64 = plan.run.iter().map(|run| self.seconds[run.stage]).sum();
         work / jobs.get().min(plan.run.len().max(1)) as f64
     }
 
-    /// Puts a measured speed in the place of the assumed one, if the plan is long enough. `measure` times steps side by
-    /// side and answers operations a second of one chain; nothing if it cannot.
+    /// Replaces the assumed speed by a measured one, if the plan is long enough. `measure` times parallel chains of steps and
+    /// returns the operations per second of one chain; `None` if it cannot.
     pub fn calibrate(
         &mut self,
         graph: &Graph,
@@ -77,7 +77,7 @@ impl Estimates {
     }
 }
 
-/// The steps that most of the stages' arithmetic consists of.
+/// Returns the steps that most of the stages' arithmetic consists of.
 fn dominating(graph: &Graph, stages: &[StageId]) -> Option<Steps> {
     let mut totals: Vec<(Steps, f64)> = Vec::new();
     for &id in stages {
@@ -91,8 +91,8 @@ fn dominating(graph: &Graph, stages: &[StageId]) -> Option<Steps> {
     totals.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(steps, _)| steps)
 }
 
-/// Operations a second of one of several chains of steps on this processor, timed for about a second. Nothing of it is
-/// kept. A GPU is not asked: there the first stages themselves find out how many fit.
+/// Measures the operations per second of one of several parallel chains of steps on this processor, for about a second. The
+/// results of the steps are discarded. Does not measure GPUs, where the first stages find out how many stages fit.
 #[cfg(feature = "torch")]
 pub fn pace(device: &Device, policy: Policy, steps: &Steps, chains: usize) -> Option<f64> {
     use crate::bench::learning::{Bench, Setting};
@@ -111,13 +111,13 @@ pub fn pace(device: &Device, policy: Policy, steps: &Steps, chains: usize) -> Op
     if bench.is_on_gpu() { None } else { bench.pace(&setting).ok() }
 }
 
-/// Measures nothing: without libtorch no stage trains.
+/// Returns `None`: without libtorch, no stage trains.
 #[cfg(not(feature = "torch"))]
 pub fn pace(_: &Device, _: Policy, _: &Steps, _: usize) -> Option<f64> {
     None
 }
 
-/// Seconds that every stage should take, from what like stages took on this device, or assumed.
+/// Estimates the duration of every stage, from similar stages on this device or from assumed speeds.
 ///
 /// # Errors
 /// If the store cannot be read.
@@ -137,7 +137,7 @@ pub fn estimates(selection: &Selection, store: &Store, device: &Device) -> Resul
             let seconds = match uncounted.get(kind) {
                 Some(seconds) => *seconds,
                 None => {
-                    // Such stages run on the processor, whatever others run on.
+                    // These stages always run on the processor.
                     let seconds = cost::measured_seconds(&timings(kind, "cpu")?).unwrap_or_default();
                     uncounted.insert(kind, seconds);
                     seconds
@@ -172,7 +172,8 @@ mod tests {
 
     const FIG1: &str = include_str!("../../../pipelines/fig1.toml");
 
-    /// Figure 1, of which nothing is known, at speeds that are assumed for some kinds and 1e10 for the others.
+    /// Makes the graph of Figure 1, a plan in which nothing is known, and estimates at 1e10 operations per second. The speed of
+    /// the kinds in `assumed` counts as assumed.
     fn fresh(assumed: &[&'static str]) -> (Graph, Plan, Estimates) {
         let graph = expand(&Pipeline::read("fig1", "fig1.toml", FIG1, "paper", &[]).unwrap()).unwrap();
         let targets = [graph.figures["fig1"].stage];
@@ -191,7 +192,7 @@ mod tests {
             asked = Some((*steps, chains));
             Some(7e10)
         });
-        // Twenty runs each, of the ResNet-34 on CIFAR-100 the most work.
+        // Each network has twenty runs, and the ResNet-34 on CIFAR-100 has the most work.
         let (steps, chains) = asked.unwrap();
         assert_eq!((steps.model.name, steps.model.width, steps.model.classes), (ModelName::PreactResnet34, 64, 100));
         assert_eq!((steps.batch, chains), (128, 2));
@@ -213,11 +214,11 @@ mod tests {
         };
         assert_eq!(measured(1.0, &["train"], Some(1.0)), (true, false));
         assert_eq!(measured(1.0, &[], Some(1.0)), (false, true));
-        // Of the kind that is assumed the plan has no stage.
+        // The plan has no stage of the kind whose speed is assumed.
         assert_eq!(measured(1.0, &["probe"], Some(1.0)), (false, true));
-        // Seconds in all.
+        // The whole plan takes seconds.
         assert_eq!(measured(1e-9, &["train"], Some(1.0)), (false, true));
-        // What cannot be measured stays assumed.
+        // If the measurement fails, the speed remains assumed.
         for nothing in [None, Some(0.0), Some(f64::NAN), Some(f64::INFINITY)] {
             assert_eq!(measured(1.0, &["train"], nothing), (true, true), "{nothing:?}");
         }

@@ -1,4 +1,4 @@
-//! What has to run, and what it should cost: stage by stage, by family, and for each target.
+//! Forecasts which stages have to run and what they cost: stage by stage, by family, and for each target.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
@@ -15,61 +15,61 @@ use crate::project::targets::select::Selection;
 use crate::stages::{Device, describe};
 use store::Store;
 
-/// More targets than this get no bill of their own.
+/// Maximum number of targets that get a bill of their own.
 const BILLS: usize = 100;
 
-/// A plan, and what it should cost.
+/// A plan with its estimated cost.
 pub struct Forecast<'a> {
     selection: &'a Selection,
-    /// What has to run.
+    /// The plan.
     pub plan: Plan,
-    /// Stages at a time.
+    /// Number of stages that run in parallel.
     pub jobs: NonZeroUsize,
-    /// Why it is not known how long stages take, if it is not.
+    /// Why the durations are unknown, if they are.
     pub unknown: Option<String>,
     estimates: Estimates,
 }
 
-/// What some stages cost, were none of them cached.
+/// Cost of some stages: epochs, operations and bytes of all of them, and the time of those that have to run.
 #[derive(Debug, Default, Serialize)]
 pub struct Bill {
-    /// Of which target it is.
+    /// Name of the target.
     pub target: String,
-    /// Stages.
+    /// Number of stages.
     pub stages: usize,
-    /// Of those, the ones that have to run.
+    /// Number of these stages that have to run.
     pub to_run: usize,
-    /// Epochs of training.
+    /// Number of epochs of training.
     pub epochs: u64,
-    /// Operations.
+    /// Number of operations.
     pub flops: f64,
-    /// Bytes that are stored.
+    /// Number of stored bytes.
     pub bytes: u64,
-    /// Seconds that those which have to run should take, if that is known.
+    /// Estimated duration, in seconds, of the stages that have to run, if it is known.
     pub seconds: Option<f64>,
-    /// Bytes of a GPU's memory that the largest of those takes, on a GPU that is assumed.
+    /// Bytes of GPU memory that the largest of these stages takes, if a GPU is assumed.
     pub gpu_bytes: Option<u64>,
 }
 
-/// The stages of one name, without sweep values and epochs.
+/// Stages whose names differ only in sweep values and epochs.
 #[derive(Debug, Default, Serialize)]
 pub struct StageFamily {
-    /// The name.
+    /// Name without sweep values and epochs.
     pub name: String,
-    /// Their kind.
+    /// Kind of the stages.
     pub kind: &'static str,
-    /// Stages behind the targets.
+    /// Number of stages that the targets need.
     pub stages: usize,
-    /// Of those, the ones that have to run.
+    /// Number of these stages that have to run.
     pub to_run: usize,
-    /// Seconds that these should take; 0 if that is not known.
+    /// Estimated duration of these in seconds; 0 if it is unknown.
     pub seconds: f64,
-    /// Why the first of them has to run.
+    /// Why a stage has to run: the first reason other than waiting for another stage, if there is one.
     pub reason: Option<MissReason>,
 }
 
 impl Selection {
-    /// Estimates what a plan costs: on the device of `workers`, or on a GPU that is not here.
+    /// Estimates the cost of a plan on the device of `workers`, or on an assumed GPU that is not present.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -84,7 +84,7 @@ impl Selection {
             Some(gpu) => Estimates::by_data_sheet(self, gpu),
             None => estimates(self, store, &workers.likely)?,
         };
-        // Nothing is assumed of a device that is not here and on which nothing was measured.
+        // No speed is assumed for a device that is not present and was never measured.
         let unknown = match (&workers.chosen, assumed) {
             (chosen @ Device::Cuda(_), None) if !estimates.measured() => describe(chosen, self.graph.policy).err(),
             _ => None,
@@ -99,17 +99,17 @@ impl Forecast<'_> {
         self.estimates.gpu
     }
 
-    /// Tells whether stages of every kind that computes were measured on this device.
+    /// Checks whether stages of every kind with counted arithmetic were measured on this device.
     pub fn is_measured(&self) -> bool {
         self.estimates.measured()
     }
 
-    /// Returns the seconds that a stage should take, if they are known.
+    /// Returns the estimated duration of a stage in seconds, if it is known.
     pub fn seconds(&self, stage: StageId) -> Option<f64> {
         self.unknown.is_none().then(|| self.estimates.seconds[stage])
     }
 
-    /// Returns the seconds that the whole plan should take, if they are known.
+    /// Returns the estimated duration of the whole plan in seconds, if it is known.
     pub fn total(&self) -> Option<f64> {
         self.unknown.is_none().then(|| self.estimates.of_plan(&self.plan, self.jobs))
     }
@@ -119,7 +119,7 @@ impl Forecast<'_> {
         cost::flops(&self.selection.graph, stage)
     }
 
-    /// Groups the stages behind the targets by their names without sweep values and epochs, in the graph's order.
+    /// Groups the targets and the stages that they need by their names without sweep values and epochs, in the graph's order.
     pub fn families(&self) -> Vec<StageFamily> {
         let graph = &self.selection.graph;
         let mut places: HashMap<&str, usize> = HashMap::new();
@@ -138,7 +138,7 @@ impl Forecast<'_> {
             let family = &mut families[place];
             family.to_run += 1;
             family.seconds += self.seconds(run.stage).unwrap_or_default();
-            // A real cause says more than that something waits.
+            // A real cause is more informative than waiting.
             let waits = |reason: &MissReason| matches!(reason, MissReason::Waits(_));
             if family.reason.as_ref().is_none_or(|reason| waits(reason) && !waits(&run.reason)) {
                 family.reason = Some(run.reason.clone());
@@ -147,7 +147,7 @@ impl Forecast<'_> {
         families
     }
 
-    /// Makes out a bill for each target, and one for all together if they are several.
+    /// Makes a bill for each target, and one for all together if there are several.
     pub fn bills(&self) -> Vec<Bill> {
         let Self { selection, plan, estimates, .. } = self;
         let graph = &selection.graph;

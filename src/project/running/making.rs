@@ -1,4 +1,4 @@
-//! Making a selection: a plan with its cost first, then stages, then signatures.
+//! Makes a selection: first plans and estimates, then runs stages, then signs the results.
 
 use std::sync::atomic::AtomicBool;
 
@@ -13,52 +13,52 @@ use crate::stages::{Device, describe};
 use base::record::Record;
 use store::Store;
 
-/// How a selection is made.
+/// Options for making a selection.
 pub struct Making<'a> {
-    /// Where inputs come from and outputs go.
+    /// Store of the inputs and outputs.
     pub store: &'a Store,
-    /// Where stages run.
+    /// Device and number of parallel stages.
     pub workers: &'a Workers,
-    /// Who signs what is made, if anybody does.
+    /// Key that signs the results, if there is one.
     pub signer: Option<&'a Signer>,
-    /// Whether to go on with what does not depend on a stage that failed.
+    /// Whether to continue with stages that do not depend on a failed stage.
     pub keep_going: bool,
-    /// For the records.
+    /// User and machine, for the records.
     pub environment: &'a Environment,
-    /// Set it to stop.
+    /// Flag that stops the run when it is set.
     pub cancel: &'a AtomicBool,
 }
 
-/// What is told while a selection is made.
+/// A notice to the caller while a selection is made.
 pub enum Notice<'a> {
-    /// So many records of this user's had no signature and were signed.
+    /// Earlier records of this user had no signature and were signed: their number.
     CaughtUp(usize),
-    /// What has to run is decided; told once.
+    /// The plan is made. Sent once.
     Planned {
-        /// What has to run.
+        /// The plan.
         plan: &'a Plan,
-        /// Seconds that each stage of the graph should take.
+        /// Estimated duration of each stage of the graph, in seconds.
         seconds: &'a [f64],
-        /// Seconds that the plan should take.
+        /// Estimated duration of the plan, in seconds.
         total: f64,
     },
-    /// Something happened.
+    /// An event of the engine.
     Event(&'a Event),
     /// All stages have ended.
     Ended,
-    /// So many new records were signed.
+    /// New records were signed: their number.
     Signed(usize),
 }
 
 impl Selection {
-    /// Computes what is not known yet, and tells what happens.
+    /// Computes the stages that are not known yet, and reports progress to `tell`.
     ///
     /// # Errors
-    /// If the project would not use what this user computes, the device is not here, or the store fails.
+    /// If the project would not use this user's results, the device is not available, or the store fails.
     pub fn make(&self, how: &Making<'_>, tell: &mut dyn FnMut(Notice<'_>)) -> Result<Summary, Failure> {
         let Making { store, workers, signer, keep_going, environment, cancel } = *how;
         let chosen = &workers.chosen;
-        // A key that cannot be used is said before anything runs.
+        // Report an unusable key before anything runs.
         match (signer, obstacle(self, signer, &environment.who)) {
             (_, Some(obstacle)) if !self.plan(store)?.run.is_empty() => return Err(obstacle),
             (Some(signer), None) if self.preference.is_strict() => {
@@ -71,7 +71,7 @@ impl Selection {
         }
         let mut estimates = estimates(self, store, &workers.likely)?;
         if let Device::Cuda(_) = chosen {
-            // Said before anything runs, not by the first stage that trains.
+            // Report a missing device before anything runs.
             describe(chosen, self.graph.policy).map_err(|error| Failure::new(ExitCode::Missing, error, ""))?;
         }
         let request = Request {
@@ -103,14 +103,14 @@ impl Selection {
         Ok(summary)
     }
 
-    /// Lists the stages behind the targets whose training left the finite numbers, and where it did.
+    /// Lists the stages that the targets need and whose training left the finite numbers, each with the place in words.
     pub fn diverged(&self, knowledge: &[Knowledge]) -> Vec<(String, String)> {
         let needed = self.graph.closure(&self.targets);
         let stages = self.graph.stages.iter().zip(knowledge).zip(needed).filter(|(_, needed)| *needed);
         stages.filter_map(|((stage, known), _)| Some((stage.name.clone(), engine::divergence(known)?))).collect()
     }
 
-    /// Returns how many stages have several different results, the first of them, and the record of it that is used.
+    /// Returns the number of stages with several different results, and the name and the used record of the first one.
     ///
     /// # Errors
     /// If the record cannot be read.
@@ -127,7 +127,7 @@ impl Selection {
         Ok(record.map(|record| (several.len(), stage.name.clone(), record)))
     }
 
-    /// Lists what was made in the store's catalogue, if it has one.
+    /// Adds the results to the store's catalogue, if the store has one.
     ///
     /// # Errors
     /// If the store cannot be read or written.

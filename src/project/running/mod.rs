@@ -1,4 +1,4 @@
-//! What has to run, where, and what it costs; and running it.
+//! Plans, estimates and runs stages.
 
 pub mod estimates;
 pub mod forecast;

@@ -1,4 +1,4 @@
-//! Adds seeds until every mean is known well enough, by the rules of [`draw::claim::precision`].
+//! Adds seeds until every mean is known precisely enough, by the rules of [`draw::claim::precision`].
 
 use std::time::Instant;
 
@@ -13,61 +13,61 @@ use draw::claim::looks::at_step;
 use draw::claim::precision::Known;
 use store::Store;
 
-/// The setting that is extended: curves are averaged over it unless a pipeline says otherwise.
+/// Name of the setting that is extended. Curves are averaged over it unless a pipeline says otherwise.
 const SEED: &str = "seed";
-/// More seeds than this are never tried.
+/// Maximum number of seeds.
 pub const MOST_SEEDS: usize = 10_000;
 
 /// When to stop adding seeds.
 pub struct Limits {
-    /// Widest 95 % interval.
+    /// Largest allowed width of a 95 % interval.
     pub width: f64,
-    /// Seconds that may be spent in all.
+    /// Time limit for the whole run, in seconds.
     pub budget: Option<f64>,
-    /// Since when they are counted.
+    /// Start of the run.
     pub started: Instant,
 }
 
-/// How well the means of some figures are known.
+/// Precision of the means of some figures.
 #[derive(Default)]
 pub struct Means {
     /// The number of seeds.
     pub seeds: usize,
-    /// The mean that is known least well.
+    /// The mean with the widest interval.
     pub widest: Option<Widest>,
-    /// Places without an interval, since the runs agree there to the last digit.
+    /// Number of places without an interval, because the runs agree there to the last digit.
     pub agree: usize,
 }
 
-/// The mean that is known least well.
+/// The mean with the widest interval.
 pub struct Widest {
-    /// Where it is, in words.
+    /// Its place, in words.
     pub place: String,
-    /// What is known of it.
+    /// Its mean, spread and number of runs.
     pub known: Known,
     /// The width of its interval; infinite if it is not known yet.
     pub width: f64,
 }
 
-/// What follows from how well the means are known.
+/// Decision about further seeds.
 pub enum MoreSeeds {
-    /// Make this next.
+    /// Make this variant next.
     Make(Variant),
     /// More than [`MOST_SEEDS`] would be needed.
     TooMany,
-    /// The budget does not allow so many further seeds.
+    /// The budget does not allow the further seeds.
     TooLong {
-        /// Seeds to be added.
+        /// Number of seeds to add.
         added: usize,
-        /// Seconds that were spent.
+        /// Seconds spent so far.
         spent: f64,
-        /// Seconds that these seeds should take.
+        /// Estimated seconds for these seeds.
         needed: f64,
     },
 }
 
 impl Project {
-    /// Decides which seeds to make next for targets of which `means` is known, the widest mean being `widest`.
+    /// Decides which seeds to make next for targets with the precision `means`, of which `widest` has the widest interval.
     ///
     /// # Errors
     /// If there is no setting `seed` to extend, or the store cannot be read.
@@ -94,7 +94,7 @@ impl Project {
             if spent + needed <= budget {
                 return Ok(MoreSeeds::Make(next));
             }
-            // The look before that, if it is still to come.
+            // Try the look before that, unless it has already happened.
             if look == 1 || at_step(look - 1) <= seeds {
                 return Ok(MoreSeeds::TooLong { added: wanted - seeds, spent, needed });
             }
@@ -103,7 +103,7 @@ impl Project {
     }
 }
 
-/// Sets seeds 0, 1, …; those that were computed before are among them if the pipeline counts from 0.
+/// Sets the seeds 0, 1, …. They include the seeds computed before if the pipeline counts from 0.
 fn with_seeds(variant: &Variant, count: usize) -> Variant {
     let list: Vec<String> = (0..count).map(|seed| seed.to_string()).collect();
     let mut next = variant.clone();
@@ -112,7 +112,7 @@ fn with_seeds(variant: &Variant, count: usize) -> Variant {
 }
 
 impl Selection {
-    /// Counts the seeds of the targets: the most replicas that a curve has.
+    /// Counts the seeds of the targets: the largest number of replicas of a curve.
     fn seeds(&self) -> usize {
         let figures = self.targets.iter().filter_map(|&id| match &self.graph.stages[id].work {
             Work::Figure(figure) => Some(figure),
@@ -122,7 +122,7 @@ impl Selection {
         curves.filter(|curve| curve.mark.is_mean()).map(|curve| curve.replicas.len()).max().unwrap_or_default()
     }
 
-    /// Tells how well the means of the figures among the targets are known.
+    /// Computes the precision of the means of the figures among the targets.
     ///
     /// # Errors
     /// If there is no mean, or the numbers cannot be read.
@@ -147,7 +147,7 @@ impl Selection {
             for row in 0..table.rows() {
                 let shown =
                     figure.panels.iter().filter(|panel| panel.id == panels[row]).flat_map(|panel| &panel.curves);
-                // Where all runs diverged, more seeds make nothing narrower.
+                // Where all runs diverged, more seeds do not narrow the interval.
                 if n[row] < 1.0 || !shown.filter(|curve| curve.label == curves[row]).all(|curve| curve.mark.is_mean()) {
                     continue;
                 }
@@ -164,7 +164,7 @@ impl Selection {
             }
         }
         if means.widest.is_none() && means.agree == 0 {
-            let hint = "name figures with curves that are means, such as fig2a";
+            let hint = "choose figures whose curves are means, such as fig2a";
             return Err(Failure::usage("--ci needs a figure with means over seeds", hint));
         }
         Ok(means)

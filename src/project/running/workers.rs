@@ -1,32 +1,32 @@
-//! Where stages run, and how many at a time.
+//! The device on which stages run, and how many run in parallel.
 
 use std::num::NonZeroUsize;
 
 use crate::stages::Device;
 use base::work::Policy;
 
-/// At most so many stages share the GPUs, unless the user gives a number.
+/// Maximum number of stages that share the GPUs, unless the user gives a number.
 const SHARE_GPUS: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
-/// Where stages run, and how many at a time.
+/// The device on which stages run, and how many run in parallel.
 #[derive(Debug, Clone)]
 pub struct Workers {
-    /// The device that was chosen: it may be left to the machine.
+    /// The chosen device, which can be `auto`.
     pub chosen: Device,
-    /// The device that this should come to.
+    /// The device that the choice most likely resolves to.
     pub likely: Device,
-    /// Stages at a time, as far as that is known beforehand: what a plan should take is told for these.
+    /// Number of stages in parallel, as far as it is known in advance. Durations of plans are estimated for it.
     pub jobs: NonZeroUsize,
-    /// Whether the number that shares the device is found out while stages run.
+    /// Whether the number of stages that share the device is found out while stages run.
     pub grow: bool,
 }
 
 impl Workers {
-    /// Chooses a device that can keep a numeric policy. Without a number of jobs, small networks run best side by side,
-    /// one to a core; how many share a GPU is found out while they run.
+    /// Chooses a device that supports a numeric policy. Without a number of jobs, runs one stage per core, which is fastest for
+    /// small networks; the number of stages that share a GPU is found out while they run.
     ///
     /// # Errors
-    /// If the device cannot keep the policy.
+    /// If the device does not support the policy.
     pub fn choose(device: &Device, policy: Policy, jobs: Option<NonZeroUsize>) -> Result<Self, String> {
         let chosen = device.under(policy)?;
         let likely = chosen.guess();
@@ -39,13 +39,13 @@ impl Workers {
         Ok(Self { jobs: jobs.unwrap_or_else(jobs_of_device), chosen, likely, grow })
     }
 
-    /// Returns the largest number of stages at a time.
+    /// Returns the maximum number of stages that run in parallel.
     pub fn most(&self) -> NonZeroUsize {
         if self.grow { SHARE_GPUS } else { self.jobs }
     }
 }
 
-/// Returns the number of threads that the machine runs at a time.
+/// Returns the number of threads that the machine can run in parallel.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }

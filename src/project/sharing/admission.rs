@@ -1,4 +1,4 @@
-//! Which records may come into the store from elsewhere.
+//! Decides which records from outside are admitted to the store.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,13 +10,14 @@ use base::digest::RecordDigest;
 use store::Store;
 use store::sign::{Accept, Batch, PublicKey, Standing, Trust};
 
-/// What to do if something else was imported here under the same name.
-pub const OTHER_IMPORT: &str = "figures here would start from other data: use another cache for it, with --cache DIR";
+/// Hint for the case that other data were imported here under the same name.
+pub const OTHER_IMPORT: &str =
+    "use another cache with --cache DIR, because figures in this cache would start from other data";
 
-/// Whose records are accepted beyond those that the project trusts.
+/// Records that are accepted in addition to those that the project trusts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Accepted {
-    /// Nobody's: records without a signature.
+    /// Records without a signature.
     Unsigned,
     /// Records that this key signed.
     Key(PublicKey),
@@ -44,14 +45,14 @@ impl fmt::Display for Accepted {
     }
 }
 
-/// Decides which records come in.
+/// Decides which records are admitted.
 pub struct Gate {
     trust: Trust,
     accept: Vec<Accepted>,
 }
 
 impl Project {
-    /// Makes a gate from the project's policy and what the user accepts beyond it.
+    /// Makes a gate from the project's policy and what the user accepts in addition.
     ///
     /// # Errors
     /// If the project's trust file is wrong.
@@ -60,22 +61,22 @@ impl Project {
     }
 }
 
-/// Why a record may not come in.
+/// Why a record is not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Objection {
     /// Nobody signed it.
     Unsigned,
     /// Only revoked keys signed it.
     Revoked,
-    /// A key signed it that the project does not name.
+    /// No trusted key signed it; this is the first signer that is not revoked.
     Stranger(PublicKey),
 }
 
 impl Gate {
-    /// Adds what a list of words accepts, as `--accept` does.
+    /// Also accepts the records that a list of words names, as `--accept` does.
     ///
     /// # Errors
-    /// If a word is none.
+    /// If a word cannot be parsed.
     pub fn and(mut self, words: &[String]) -> Result<Self, Failure> {
         for word in words {
             let accepted =
@@ -85,18 +86,18 @@ impl Gate {
         Ok(self)
     }
 
-    /// Checks that a record may come in, given batches of signatures.
+    /// Checks that a record is admitted, given batches of signatures.
     ///
     /// # Errors
-    /// With the reason, and what the user may say to let it in.
+    /// If it is not; the message has the reason, and the option that admits it.
     pub fn admits(&self, digest: RecordDigest, batches: &[Batch]) -> Result<(), String> {
         let signs = |batch: &&Batch| batch.records().binary_search(&digest).is_ok();
         let signers: BTreeSet<PublicKey> = batches.iter().filter(signs).map(|batch| *batch.by()).collect();
         self.objects(&signers).map_or(Ok(()), |objection| {
             Err(match objection {
                 Objection::Stranger(key) => format!(
-                    "it is signed by {key}, whom trust.toml does not name: `wdpipe keys trust NAME {key}` trusts them, \
-                     `--accept {key}` lets it in once"
+                    "it is signed by {key}, which trust.toml does not contain: `wdpipe keys trust NAME {key}` trusts the \
+                     key, `--accept {key}` lets the record in once"
                 ),
                 Objection::Unsigned => "nobody signed it: `--accept unsigned` lets it in".to_owned(),
                 Objection::Revoked => "only revoked keys signed it: `--accept unsigned` lets it in".to_owned(),
@@ -104,7 +105,7 @@ impl Gate {
         })
     }
 
-    /// Returns the objection to a record that these keys signed; `None` if it may come in.
+    /// Returns the objection to a record that these keys signed; `None` if it is admitted.
     pub fn objects(&self, signers: &BTreeSet<PublicKey>) -> Option<Objection> {
         let revoked = |key: &PublicKey| matches!(self.trust.standing(key), Standing::Revoked(..));
         let accepted = |key: &PublicKey| {
@@ -124,7 +125,7 @@ impl Gate {
         })
     }
 
-    /// Counts the records that a receiver with this gate would not let in, by the reason.
+    /// Counts the records that a receiver with this gate would not admit, by reason.
     ///
     /// # Errors
     /// If signatures cannot be read.
@@ -163,11 +164,11 @@ mod tests {
         let of = |gate: &Gate, signers: &[&PublicKey]| gate.objects(&signers.iter().map(|key| **key).collect());
         let strict = gate(&[]);
         assert_eq!(of(&strict, &[&ann]), None);
-        assert_eq!(of(&strict, &[&eve, &ann]), None, "one who is trusted is enough");
+        assert_eq!(of(&strict, &[&eve, &ann]), None, "one trusted signer is enough");
         assert_eq!(of(&strict, &[]), Some(Objection::Unsigned));
         assert_eq!(of(&strict, &[&bob]), Some(Objection::Revoked));
         assert_eq!(of(&strict, &[&bob, &eve]), Some(Objection::Stranger(eve)));
-        // Who accepts what is unsigned accepts what only revoked keys signed, and no stranger.
+        // A user who accepts unsigned records also accepts records that only revoked keys signed, but no stranger's.
         let unsigned = gate(&[Accepted::Unsigned]);
         assert_eq!((of(&unsigned, &[]), of(&unsigned, &[&bob])), (None, None));
         assert_eq!(of(&unsigned, &[&eve]), Some(Objection::Stranger(eve)));
@@ -187,7 +188,7 @@ mod tests {
             assert_eq!(accepted.to_string().parse(), Ok(accepted));
         }
         assert!("everybody".parse::<Accepted>().unwrap_err().contains("`unsigned` or a public key"));
-        // A default key is known by its owner's name.
+        // The name `default` becomes the name of the key's owner.
         let name = |name: &str| trusted_name(&name.parse().unwrap(), "ann@host").to_string();
         assert_eq!((name("default"), name("laptop")), ("ann".to_owned(), "laptop".to_owned()));
     }

@@ -1,4 +1,4 @@
-//! Archives: a figure with all that is behind it, in one file.
+//! Writes archives: a figure and everything that it was made from, in one file.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,8 +9,8 @@ use files::{FsError, Named};
 use store::Store;
 use store::archive::{self, ArchiveError, Exported, Scope};
 
-/// Writes an archive, with the signatures of its records that the store has and further ones, to a file that the user
-/// named, and puts it in its place.
+/// Writes an archive to a file that the user named, with the signatures of its records that are in the store and with further
+/// signatures.
 ///
 /// # Errors
 /// If a table is not in the store, or the file cannot be written.
@@ -40,7 +40,7 @@ pub fn write_archive(
             Failure::new(
                 ExitCode::Missing,
                 error.to_string(),
-                format!("`wdpipe make {}` computes it again", quoted(figure)),
+                format!("run `wdpipe make {}` to compute it again", quoted(figure)),
             )
         }
         ArchiveError::Io(source) => FsError { operation: "write", path: place, source }.into(),
@@ -48,7 +48,7 @@ pub fn write_archive(
     })
 }
 
-/// Says what went wrong with an archive.
+/// Makes the failure for an error of an archive.
 pub fn archive_failure(error: ArchiveError, file: &Path) -> Failure {
     let message = format!("{}: {error}", file.display());
     match error {

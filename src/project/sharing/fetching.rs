@@ -1,4 +1,4 @@
-//! Brings in what a selection needs: records first, as far as a remote lists them; then bytes.
+//! Fetches what a selection needs: first the records that a remote lists, then bytes.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
@@ -15,20 +15,20 @@ use store::remote::{self, Fetch, Fetched, RemoteError, Transport, Watch};
 use store::sign;
 use store::{Catalogue, Store};
 
-/// A remote that is read through.
+/// A remote from which results are fetched.
 pub struct Through<'a> {
-    /// As the user or the list calls it.
+    /// Name or URL, as the user or the list of remotes has it.
     name: String,
     remote: Box<dyn Transport>,
     catalogue: Catalogue,
     gate: Gate,
     watch: &'a dyn Watch,
-    /// What the remote lists and does not have, or not whole.
+    /// Files that the remote lists but lacks, or has damaged.
     trouble: RefCell<Vec<RemoteError>>,
 }
 
 impl<'a> Through<'a> {
-    /// Opens a remote and reads its catalogue. `watch` is told what is moved.
+    /// Opens a remote and reads its catalogue. `watch` observes the transfers.
     ///
     /// # Errors
     /// If the remote cannot be read.
@@ -63,29 +63,29 @@ impl<'a> Through<'a> {
         }
         let unused = if is_damaged { "nothing of it was used; " } else { "" };
         failure.hint = match &self.name {
-            name if name.starts_with("http") => format!("{unused}tell whoever keeps the remote"),
+            name if name.starts_with("http") => format!("{unused}tell the person who maintains the remote"),
             name => {
                 let check = if is_damaged { " --check" } else { "" };
                 format!(
-                    "{unused}to mend the remote, run `wdpipe push {what} --to {name}{check}` from a cache that has it"
+                    "{unused}to repair the remote, run `wdpipe push {what} --to {name}{check}` from a cache that has it"
                 )
             }
         };
         Some(failure)
     }
 
-    /// Counts the requests that were made.
+    /// Returns the number of requests so far.
     pub fn requests(&self) -> u64 {
         self.remote.requests()
     }
 
-    /// Brings in the records that the targets need and that are not here.
+    /// Fetches the records that the targets need and that this store lacks.
     ///
     /// # Errors
-    /// If the remote fails, no record of a stage that it has may come in, or the store cannot be written.
+    /// If the remote fails, a needed record is not admitted, or the store cannot be written.
     pub fn records(&self, selection: &Selection, store: &Store) -> Result<usize, Failure> {
         let (mut brought, mut skipped) = (0, HashSet::new());
-        // What only signatures admit is found without them first: they come with the records.
+        // Ignore the policy on signatures in the first round, because signatures come with the records.
         let lenient = selection.preference.lenient();
         let mut preference = &lenient;
         loop {
@@ -113,8 +113,8 @@ impl<'a> Through<'a> {
         }
     }
 
-    /// Tells whether a refused record is needed: either this store has no other outcome of its key, or the record is an
-    /// import and the remote has no results made from the import that is here.
+    /// Checks whether a refused record is needed: either this store has no other outcome of its key, or the record is an
+    /// import and the remote does not list the import that this store has.
     fn is_needed(&self, store: &Store, key: &StageKey, error: &RemoteError) -> Result<bool, RemoteError> {
         let here = store.record(key)?;
         let is_theirs = |here: &Record| {
@@ -130,7 +130,7 @@ impl<'a> Through<'a> {
         })
     }
 
-    /// Brings in objects that are not here, as far as the remote has them.
+    /// Fetches objects, as far as the remote lists them.
     ///
     /// # Errors
     /// If the remote fails, or the store cannot be written.
@@ -143,11 +143,11 @@ impl<'a> Through<'a> {
         Ok(fetched)
     }
 
-    /// Brings in what keeps targets from being there: bytes that were dropped or never fetched, or damaged, and that
-    /// something which has to run reads.
+    /// Fetches the bytes that the targets lack: bytes that were dropped, damaged or never fetched, and that a target consists
+    /// of or a stage that has to run reads.
     ///
     /// # Errors
-    /// As [`Self::objects`].
+    /// The same as for [`Self::objects`].
     pub fn bytes(&self, selection: &Selection, store: &Store) -> Result<usize, Failure> {
         let mut tried = HashSet::new();
         let mut brought = 0;
@@ -171,8 +171,8 @@ impl<'a> Through<'a> {
         }
     }
 
-    /// Plans what would have to run if all that the remote lists were here, and counts the records to be fetched for
-    /// it. Nothing is fetched, so signatures are not checked.
+    /// Plans which stages would have to run if everything that the remote lists were here, and counts the records to fetch for
+    /// that. Fetches nothing, so signatures are not checked.
     ///
     /// # Errors
     /// If the store cannot be read.

@@ -1,4 +1,4 @@
-//! What a user brings into the store: images and weights, recorded as if a stage had yielded them.
+//! Records images and weights that a user imports, as if they were outputs of a stage.
 
 use crate::engine::Import;
 use crate::project::Failure;
@@ -10,9 +10,9 @@ use store::Store;
 
 /// Weights that were imported.
 pub struct ImportedWeights {
-    /// The weights.
+    /// Hash of the weights.
     pub object: ObjectDigest,
-    /// Their record.
+    /// Digest of their record.
     pub digest: RecordDigest,
     /// Whether other weights had the name before.
     pub replaced: bool,
@@ -20,23 +20,23 @@ pub struct ImportedWeights {
 
 /// A data set that was imported.
 pub struct ImportedData {
-    /// Its record.
+    /// Digest of its record.
     pub digest: RecordDigest,
-    /// What was imported before under this name.
+    /// The previous import under this name.
     pub before: Before,
 }
 
-/// What was imported before under the name of a data set.
+/// The previous import under the name of a data set.
 pub enum Before {
     /// Nothing.
     Nothing,
-    /// The same, at this time (seconds since 1970).
+    /// The same bytes, at this time (seconds since 1970).
     Same(u64),
     /// Other bytes.
     Other,
 }
 
-/// Records weights, `content` being their bytes, under a name of the user's.
+/// Records weights under a name that the user chose. `content` is their stored form.
 ///
 /// # Errors
 /// If the store cannot be read or written.
@@ -59,8 +59,8 @@ pub fn record_weights(
     Ok(ImportedWeights { object, digest: store.publish_newest(record)?, replaced })
 }
 
-/// Records a data set, of which the training and the test images are given as bytes. The newest import is the one that
-/// is used, so it is recorded again even if it is here.
+/// Records a data set, given the bytes of its training and test images. The newest import is the one that is used, so a data
+/// set is recorded again even if it was imported before.
 ///
 /// # Errors
 /// If the store cannot be read or written.

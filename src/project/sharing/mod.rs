@@ -1,4 +1,4 @@
-//! What goes out of a store and comes into it, and who vouches for it.
+//! Moves results out of a store and into it, and signs them.
 
 pub mod admission;
 pub mod archives;

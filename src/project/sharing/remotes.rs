@@ -1,4 +1,4 @@
-//! The remote that a command works with.
+//! Chooses the remote that a command works with.
 
 use super::admission::{Accepted, Gate};
 use crate::project::{ExitCode, Failure, Project};
@@ -6,14 +6,14 @@ use store::remote::{Environment, ListError, Named, RemoteError, Remotes, Transpo
 
 /// A remote that the user chose.
 pub struct ChosenRemote {
-    /// As the list or the user calls it.
+    /// Name or URL, as the list of remotes or the user has it.
     pub name: String,
     remote: Named,
     around: Environment,
 }
 
 impl ChosenRemote {
-    /// Finds the remote of a name or URL; without one, the only one of the list. `around` holds the credentials.
+    /// Finds the remote with a name or URL; without one, the only remote of the list. `around` holds the credentials.
     ///
     /// # Errors
     /// If there is none, or there are several.
@@ -31,27 +31,27 @@ impl ChosenRemote {
             (None, Some((name, remote))) if remotes.all().len() == 1 => Ok(chosen(name, listed(remote))),
             (None, Some(_)) => {
                 let names: Vec<_> = remotes.all().keys().map(String::as_str).collect();
-                Err(Failure::usage("there are several remotes", format!("say which: {}", names.join(", "))))
+                Err(Failure::usage("there are several remotes", format!("choose one: {}", names.join(", "))))
             }
             (None, None) => {
-                let hint = "`wdpipe remote add NAME URL` adds one, or name a URL";
+                let hint = "run `wdpipe remote add NAME URL` to add one, or give a URL";
                 Err(Failure::new(ExitCode::Usage, "the project has no remote", hint))
             }
         }
     }
 
-    /// Opens it, to write it or only to read it.
+    /// Opens the remote for reading, or for writing if `written` is set.
     ///
     /// # Errors
-    /// If it cannot be one.
+    /// If the remote cannot be opened.
     pub fn open(&self, written: bool) -> Result<Box<dyn Transport>, RemoteError> {
         open(&self.remote.location, &self.around, written)
     }
 
-    /// Decides whose records may come in from it.
+    /// Makes the gate that decides which records from the remote are admitted.
     ///
     /// # Errors
-    /// If the project's trust file or the remote's list of the accepted is wrong.
+    /// If the project's trust file or the remote's `accept` list is wrong.
     pub fn gate(&self, project: &Project, accept: &[Accepted]) -> Result<Gate, Failure> {
         project.gate(accept)?.and(&self.remote.accept)
     }

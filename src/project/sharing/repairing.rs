@@ -1,4 +1,4 @@
-//! Repairing a store: which objects must be there again, and where they come from.
+//! Repairs a store: decides which objects to restore, and fetches or recomputes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Read};
@@ -13,27 +13,27 @@ use base::digest::ObjectDigest;
 use base::producers::Producers;
 use store::{CheckReport, ObjectState, Store};
 
-/// The objects that were to be repaired: what needs each, and what became of it.
+/// For each object to repair, why it is needed, and the outcome.
 pub type Outcomes = BTreeMap<ObjectDigest, (String, Repaired)>;
 
-/// How a store is repaired.
+/// Options for the repair of a store.
 pub struct Repairing<'a> {
-    /// The profiles under which pipelines are current; all that they have if there are none.
+    /// The profiles under which pipelines are current; empty means all.
     pub profiles: &'a [String],
-    /// A remote that is asked before anything is computed.
+    /// A remote that is tried before anything is computed.
     pub through: Option<&'a Through<'a>>,
-    /// Where stages are computed again.
+    /// Device that computes stages again.
     pub device: &'a Device,
-    /// Set it to stop.
+    /// Flag that stops the repair when it is set.
     pub cancel: &'a AtomicBool,
-    /// Is told if the remote fails.
+    /// Called if the remote fails.
     pub warn: &'a dyn Fn(Failure),
-    /// Is told of a stage that was computed again, and of the seconds that it took.
+    /// Called after a stage was computed again, with its name and its duration in seconds.
     pub again: &'a dyn Fn(&str, f64),
 }
 
 impl Project {
-    /// Repairs what current figures, pins and current stages need of a store that was checked.
+    /// Repairs the objects that current figures, pins and current stages need, in a store that was checked.
     ///
     /// # Errors
     /// If a pipeline or a lock is wrong, or the store cannot be read.
@@ -41,7 +41,7 @@ impl Project {
         let roots = self.roots(how.profiles, store)?;
         let producers = Producers::new(store.known_makings()?);
         let wanted = wanted(&roots, &producers, store, report)?;
-        // What a remote has comes into the store, hashed; whoever asks then finds it there.
+        // Objects from the remote are hashed and written to the store, and then read from there.
         let source = |object: &ObjectDigest| -> Option<(u64, Box<dyn Read>)> {
             how.through?.objects(store, [*object]).map_err(how.warn).ok()?;
             let bytes = store.get(object).ok()?;
@@ -56,9 +56,9 @@ impl Project {
     }
 }
 
-/// Finds the objects that must be there again, and what needs each: of the missing objects those that current figures
-/// consist of and those that are pinned, and of the damaged ones those that a current stage read or yielded. An object
-/// that was dropped to save space and is only passed through is not among them: `make` computes it when it needs it.
+/// Finds the objects to restore, each with the reason why it is needed: missing objects that current figures consist of or
+/// that are pinned, and damaged objects that a current stage read or yielded. An intermediate object that was dropped to save
+/// space is not restored, because `make` computes it when it needs it.
 fn wanted(
     roots: &Roots,
     producers: &Producers,
@@ -67,7 +67,7 @@ fn wanted(
 ) -> Result<BTreeMap<ObjectDigest, String>, Failure> {
     let mut wanted = BTreeMap::new();
     let figures = roots.locked_figures.iter().chain(&roots.figures_of_pipelines);
-    // A lock may hold what was never in this store: of that no record tells.
+    // A lock can contain objects that were never in this store and that no record yields.
     for (object, name) in figures.filter(|(object, _)| producers.producer(object).is_some()) {
         wanted.insert(*object, format!("{name} consists of it"));
     }

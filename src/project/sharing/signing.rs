@@ -1,4 +1,4 @@
-//! Signing what a user makes, and what of it a project would use.
+//! Signs a user's results, and checks whether the project would use them.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use base::digest::RecordDigest;
 use store::Store;
 use store::sign::{Batch, KeyName, PublicKey, SecretKey};
 
-/// A key that signs, and what its user calls it.
+/// A key that signs, with its name.
 pub struct Signer {
     /// The name.
     pub name: KeyName,
@@ -17,16 +17,16 @@ pub struct Signer {
     pub key: SecretKey,
 }
 
-/// What of the records behind some targets a user may sign.
+/// The records that some targets depend on, sorted by whether a user can sign them.
 #[derive(Default)]
 pub struct Signable {
-    /// Signed already with this key.
+    /// Records already signed with this key.
     pub signed: BTreeSet<RecordDigest>,
-    /// Computed here by this user.
+    /// Records computed here by this user.
     pub own: BTreeSet<RecordDigest>,
-    /// Computed by others.
+    /// Records computed by others.
     pub others: BTreeSet<RecordDigest>,
-    /// Of the others those that say that this user computed them.
+    /// Number of the others' records which claim that this user computed them.
     pub claimed: usize,
 }
 
@@ -41,8 +41,8 @@ pub fn sign(store: &Store, records: impl IntoIterator<Item = RecordDigest>, sign
     Ok(())
 }
 
-/// Signs what this user computed here before and did not sign, before there was a key or in a run that was cut off:
-/// where a project uses only what is signed, it would be computed again. Returns how many records there were.
+/// Signs earlier results that this user computed here without signing them, because there was no key yet or the run was cut
+/// off. In a project that uses only signed results, they would be computed again. Returns the number of records.
 ///
 /// # Errors
 /// If the store cannot be read or written.
@@ -55,13 +55,13 @@ pub fn catch_up(store: &Store, signer: &Signer, me: &str) -> Result<usize, Failu
     Ok(count)
 }
 
-/// Finds what this user computed here and did not sign with this key.
+/// Finds the records that this user computed here and did not sign with this key.
 fn unsigned(store: &Store, key: &SecretKey, me: &str) -> Result<BTreeSet<RecordDigest>, Failure> {
     let mut unsigned = BTreeSet::new();
     for (stage, digest) in store.made_here()? {
         if !store.signers(&digest)?.contains(&key.public())
             && let Some(record) = store.recorded(&stage, &digest)?
-            // An import is vouched for as it comes, or by name.
+            // Imports are signed when they are imported, or explicitly by name.
             && !record.parts.is_import()
             && record.provenance.who == me
         {
@@ -71,49 +71,49 @@ fn unsigned(store: &Store, key: &SecretKey, me: &str) -> Result<BTreeSet<RecordD
     Ok(unsigned)
 }
 
-/// Says why a project that uses only what is signed would not use what this user computes; nothing if it would.
+/// Returns why a project that uses only signed results would not use this user's results; `None` if it would.
 pub fn obstacle(selection: &Selection, signer: Option<&Signer>, me: &str) -> Option<Failure> {
     let counts = signer.is_some_and(|signer| selection.preference.counts(&signer.key.public()));
     if !selection.preference.is_strict() || counts {
         return None;
     }
-    let message = "the project uses only what a key that it trusts signed (use = \"signed\"), and ";
-    let hint = "; until then whatever you compute would be computed again by the next run";
+    let message = "the project uses only results that a trusted key signed (use = \"signed\"), and ";
+    let hint = "; until then, the next run would compute your results again";
     let (message, cure) = match signer {
         None => {
-            let cure = "`wdpipe keys generate` makes one and says how the project trusts it; of several, WDPIPE_KEY=NAME \
-                        chooses";
+            let cure = "run `wdpipe keys generate` to make one and to see how the project trusts it; if you have several, \
+                        choose one with WDPIPE_KEY=NAME";
             (format!("{message}you have no key that signs"), cure.to_owned())
         }
         Some(Signer { name, key }) => {
             let (known_as, public) = (trusted_name(name, me), key.public());
-            let cure = format!("`wdpipe keys trust {known_as} {public}` makes it");
+            let cure = format!("run `wdpipe keys trust {known_as} {public}` to trust it");
             (format!("{message}it does not trust your key `{name}`"), cure)
         }
     };
     Some(Failure::new(ExitCode::Missing, message, cure + hint))
 }
 
-/// Suggests the name under which a project trusts a key of the user `me` (`user@host`).
+/// Suggests a name under which a project can trust a key of the user `me` (`user@host`).
 pub fn trusted_name(name: &KeyName, me: &str) -> KeyName {
     let owner = me.split('@').next().and_then(|user| user.parse().ok());
     owner.filter(|_| name.as_str() == "default").unwrap_or_else(|| name.clone())
 }
 
 impl Selection {
-    /// Finds what of the records behind the targets the user `me` may sign with a key.
+    /// Finds the records that the targets depend on and that the user `me` can sign with a key.
     ///
     /// # Errors
     /// If the store cannot be read.
     pub fn signable(&self, store: &Store, public: &PublicKey, me: &str) -> Result<Signable, Failure> {
         let mut found = Signable::default();
-        // The policy refuses what is unsigned, which is just what is to be signed.
+        // Ignore the policy, because it refuses unsigned records, which are the ones to sign.
         let lenient = self.preference.lenient();
         let resolved = self.resolve_by(store, &lenient, &self.targets)?;
         for (id, stage, _) in resolved.stages() {
             let mut all_used: Vec<_> =
                 resolved.known(id).map(|(key, outline)| (*key, outline.digest)).into_iter().collect();
-            // An import that nothing was made from yet counts too: a policy may want it signed first.
+            // An import that no stage has used yet counts too, because a policy can require its signature first.
             if let Some(import) = stage.work.import() {
                 all_used.extend(resolved.imported(import, store, &lenient));
             }
@@ -126,7 +126,7 @@ impl Selection {
                     } else if mine {
                         found.own.insert(digest);
                     } else if digest == used {
-                        // Another outcome of somebody else's, which is not used, is not for this user to vouch for.
+                        // Users sign an outcome of another user only if it is the one that is used.
                         found.claimed += usize::from(found.others.insert(digest) && says_so);
                     }
                 }

@@ -1,4 +1,4 @@
-//! Weights of stages: those that were recorded, and averaged ones, which are computed again.
+//! Reads recorded weights of stages, and computes averaged weights again.
 
 use crate::engine::EngineError;
 use crate::graph::{Graph, Stage, StageId};
@@ -12,7 +12,7 @@ use learn::weights::Weights;
 use store::Store;
 
 impl Selection {
-    /// Reads the weights that a stage's record has under the name of an output, and the network that they are of.
+    /// Reads the weights in an output of a stage, and returns them with their network.
     ///
     /// # Errors
     /// If the stage has no such weights, was not run yet, or they cannot be read.
@@ -31,11 +31,11 @@ impl Selection {
         Ok((model, weights))
     }
 
-    /// Returns the averaged network that a stage evaluates, with batch-norm statistics estimated as it does. They are
-    /// computed again, since the stage records numbers only; `estimating` is called before that.
+    /// Returns the averaged network that a stage evaluates, with batch-norm statistics estimated as in that stage. They are
+    /// computed again, since the stage records only numbers; `estimating` is called before that.
     ///
     /// # Errors
-    /// If what the stage reads is not known, or cannot be computed on.
+    /// If the inputs of the stage are not known, or the statistics cannot be computed.
     pub fn averaged_weights(
         &self,
         id: StageId,
@@ -57,29 +57,29 @@ impl Selection {
     }
 }
 
-/// Returns the network of a stage that has such weights.
+/// Returns the network of a stage whose output `output` has weights.
 fn network(stage: &Stage, output: &str) -> Result<Model, Failure> {
     let is_theirs = ["weights", "ema", "momentum"].contains(&output);
     let has_it = is_theirs && stage.work.outputs().contains(&output);
     stage.work.network().filter(|_| has_it).ok_or_else(|| {
         let message = format!("`{}` has no weights `{output}`", stage.name);
-        let hint = "stages of kind init, weights, train and probe have `weights`, some that train also `ema` or \
-                    `momentum`; one of kind ema_eval stands for the averaged network; \
-                    `wdpipe show STAGE --output NAME` shows any other output";
+        let hint = "stages of kind init, weights, train and probe have `weights`; some stages of kind train also have \
+                    `ema` or `momentum`; name a stage of kind ema_eval for the averaged network; run \
+                    `wdpipe show STAGE --output NAME` to see any other output";
         Failure::usage(message, hint)
     })
 }
 
 fn not_run(stage: &str) -> Failure {
     let message = format!("`{stage}` was not run yet with these settings");
-    Failure::new(ExitCode::Missing, message, format!("`wdpipe make {}` makes it", quoted(stage)))
+    Failure::new(ExitCode::Missing, message, format!("run `wdpipe make {}`", quoted(stage)))
 }
 
 fn unreadable(error: LearnError) -> Failure {
     Failure::new(ExitCode::Failed, error.to_string(), "")
 }
 
-/// Finds the stage that evaluates the average of a stage of training.
+/// Finds the stage that evaluates the averaged weights of a stage of training.
 pub fn evaluation_of(graph: &Graph, training: StageId) -> Option<&str> {
     let reads = |stage: &&Stage| stage.inputs.iter().any(|input| input.stage == training && input.output == "ema");
     let evaluations = graph.stages.iter().filter(|stage| matches!(stage.work, Work::EmaEval(_)));

@@ -1,4 +1,4 @@
-//! Whether every pipeline is right in every profile.
+//! Checks every pipeline in each of its profiles.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,9 @@ use super::folder::{File, Folder};
 use crate::project::{Failure, Project};
 use crate::spec::{Diagnostic, Pipeline, expand};
 
-/// What was checked.
+/// Result of the check.
 pub struct CheckedPipelines {
-    /// A line for each mistake: file, line, what is wrong, in which profiles.
+    /// One line for each mistake: file, line, message, profiles.
     pub mistakes: Vec<String>,
     /// Number of pipelines.
     pub pipelines: usize,
@@ -17,10 +17,10 @@ pub struct CheckedPipelines {
 }
 
 impl Project {
-    /// Checks every pipeline of the folder alone in each of its profiles, and that they share no names.
+    /// Checks every pipeline of the folder alone in each of its profiles, and that no two pipelines draw the same name.
     ///
     /// # Errors
-    /// If there are none.
+    /// If there is no pipeline.
     pub fn check(&self) -> Result<CheckedPipelines, Failure> {
         let folder = Folder::read(&self.pipelines)?;
         let mut checked = CheckedPipelines { mistakes: Vec::new(), pipelines: folder.0.len(), variants: 0 };
@@ -45,7 +45,7 @@ impl CheckedPipelines {
             Err(complaint) => return self.mistakes.push(complaint.to_string()),
         };
         self.variants += profiles.len();
-        // In the order in which they are found.
+        // Mistakes in the order in which they are found.
         let mut found: Vec<Diagnostic> = Vec::new();
         let mut places: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for (profile, _) in &profiles {

@@ -4,8 +4,8 @@ use crate::graph::{Graph, StageId};
 use crate::project::Failure;
 use crate::spec::did_you_mean;
 
-/// Finds the figure or panel of a name, or all panels of a figure whose panels are in several pipelines, such as fig6a
-/// and fig6b for fig6.
+/// Finds the figure or panel with a name, or all panels of a figure whose panels are in several pipelines, such as fig6a and
+/// fig6b for fig6.
 pub fn drawn(graph: &Graph, name: &str) -> Vec<StageId> {
     if let Some(drawn) = graph.figures.get(name) {
         return vec![drawn.stage];
@@ -17,10 +17,10 @@ pub fn drawn(graph: &Graph, name: &str) -> Vec<StageId> {
     panels.map(|(_, drawn)| drawn.stage).collect()
 }
 
-/// Finds the stages that a pattern names.
+/// Finds the stages that match a pattern.
 ///
 /// # Errors
-/// If there are none, with what comes close.
+/// If there are none; the message suggests similar names.
 pub fn find(graph: &Graph, pattern: &str) -> Result<Vec<StageId>, Failure> {
     let found = graph.find(pattern);
     if !found.is_empty() {

@@ -1,4 +1,4 @@
-//! The folder of pipelines: which files are pipelines, and which of them a target concerns.
+//! The folder of pipelines: finds the pipelines in it, and which of them contain a target.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,17 +13,17 @@ pub struct File {
     pub name: String,
     /// Its path, for messages.
     pub path: String,
-    /// What is written in it, or why it cannot be read: that is said when it is wanted.
+    /// Text of the file, or why it cannot be read. The error is reported only when the file is needed.
     text: Result<String, String>,
-    /// What it has; nothing if it is no TOML, which is said when it is wanted.
+    /// Names in the file; empty if the file is not TOML, which is reported only when the file is needed.
     pub contents: Contents,
 }
 
 impl File {
-    /// Returns its text.
+    /// Returns the text of the file.
     ///
     /// # Errors
-    /// If it cannot be read.
+    /// If the file cannot be read.
     pub fn text(&self) -> Result<&str, Failure> {
         self.text.as_deref().map_err(|why| Failure::usage(why, ""))
     }
@@ -32,14 +32,14 @@ impl File {
 /// The pipelines of a folder, sorted by their names.
 pub struct Folder(pub Vec<File>);
 
-/// What is needed of each pipeline, by its place in the folder. An empty list means all of it.
+/// The needed parts of each pipeline, by its place in the folder. An empty list means the whole pipeline.
 pub type WantedFiles = BTreeMap<usize, Vec<Need>>;
 
 impl Folder {
     /// Reads all pipelines of a folder.
     ///
     /// # Errors
-    /// If there are none.
+    /// If there is no pipeline.
     pub fn read(path: &Path) -> Result<Self, Failure> {
         if path.is_file() {
             return Err(no_folder(path));
@@ -51,7 +51,7 @@ impl Folder {
             let message = format!("there is no pipeline (*.toml) in the folder {}", path.display());
             return Err(Failure::usage(
                 message,
-                "run wdpipe in the project's folder or below it, or say --pipelines DIR",
+                "run wdpipe in the project's folder or a subfolder, or give --pipelines DIR",
             ));
         }
         let file = |name: &str| {
@@ -64,11 +64,11 @@ impl Folder {
         Ok(Self(names.into_iter().map(file).collect()))
     }
 
-    /// Finds the pipelines that a target concerns, and what it needs of them. For an unknown target it returns every
+    /// Finds the pipelines that contain a target, and the parts that the target needs. For an unknown target, returns every
     /// pipeline whole, so that messages can list all mistakes and all names.
     ///
     /// # Errors
-    /// If two of them draw it.
+    /// If two pipelines draw the target.
     pub fn wanted(&self, target: &str) -> Result<WantedFiles, Failure> {
         let pattern = Pattern::of(target);
         let stage = Need::Stage(pattern.family.to_owned());
@@ -100,8 +100,8 @@ impl Folder {
         (0..self.0.len()).map(|place| (place, Vec::new())).collect()
     }
 
-    /// Finds what is drawn under the name `target`: that figure or panel, or all panels of a figure whose panels are in
-    /// several pipelines, such as fig6a and fig6b for fig6.
+    /// Finds the figure or panel with the name `target`, or all panels of a figure whose panels are in several pipelines, such
+    /// as fig6a and fig6b for fig6.
     fn drawn(&self, target: &str) -> Result<WantedFiles, Failure> {
         let names: BTreeSet<&String> = self.0.iter().flat_map(|file| file.contents.drawn.keys()).collect();
         let is_part = |name: &&&String| {
@@ -135,10 +135,11 @@ impl Folder {
         })
     }
 
-    /// Refuses names that two pipelines give to what they draw: the files of one would replace those of the other.
+    /// Checks that no two pipelines draw a figure or panel with the same name, since the files of one would replace those of
+    /// the other.
     ///
     /// # Errors
-    /// Names them all.
+    /// If there are such names; the message lists all of them.
     pub fn clashes(&self, concerns: impl Fn(&String) -> bool) -> Result<(), Failure> {
         let mut owners: BTreeMap<&String, Vec<&File>> = BTreeMap::new();
         for file in &self.0 {
@@ -150,7 +151,7 @@ impl Folder {
         }
         let mut lines: BTreeMap<Vec<&str>, Vec<String>> = BTreeMap::new();
         for (name, files) in owners.into_iter().filter(|(_, files)| files.len() > 1) {
-            // Panels go with their figure.
+            // A clash of figures includes their panels.
             let is_panel = files.iter().all(|file| matches!(file.contents.drawn.get(name), Some(Need::Panel(..))));
             if !is_panel || lines.is_empty() {
                 lines
@@ -172,24 +173,24 @@ impl Folder {
     }
 }
 
-/// Tells whether a file of this name is a pipeline, and none of what editors and systems leave in folders:
-/// `.#fig3.toml`, `._fig3.toml`, `~$fig3.toml`, `#fig3.toml`.
+/// Checks whether a file with this name is a pipeline, and not a file that editors and systems leave in folders, such as
+/// `.#fig3.toml`, `._fig3.toml`, `~$fig3.toml` or `#fig3.toml`.
 pub fn is_pipeline(name: &str) -> bool {
     name.ends_with(".toml") && !name.starts_with(['.', '~', '#'])
 }
 
-/// Refuses `--pipelines FILE`.
+/// Makes the failure for `--pipelines FILE`.
 fn no_folder(path: &Path) -> Failure {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let message = format!("--pipelines {} is a file, not the folder of the pipelines", path.display());
-    Failure::usage(message, format!("say --pipelines {}", folder.display()))
+    Failure::usage(message, format!("give --pipelines {}", folder.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A folder with files of panels: pairs of a figure and the ids of its panels.
+    /// Makes a folder whose files have the given panels: pairs of a figure and the ids of its panels.
     fn folder(files: &[(&str, &[(&str, &str)])]) -> Folder {
         let file = |(name, figures): &(&str, &[(&str, &str)])| {
             let panel = |(figure, ids): &(&str, &str)| {
@@ -218,7 +219,7 @@ mod tests {
         assert_eq!(message(copied, "all"), "`fig6a`, `lr` are drawn by p/fig3.toml and by p/my3.toml");
         assert_eq!(message(copied, "fig6a"), "`fig6a` is drawn by p/fig3.toml and by p/my3.toml");
         assert_eq!(message(copied, "lr-b"), "`lr-b` is drawn by p/fig3.toml and by p/my3.toml");
-        // As a part of fig6, too; but not for what is drawn once.
+        // A part of fig6 clashes, too; figures that are drawn once do not.
         assert_eq!(message(copied, "fig6"), "`fig6a` is drawn by p/fig3.toml and by p/my3.toml");
         assert_eq!((message(copied, "fig3"), message(copied, "my3b")), (String::new(), String::new()));
         // A figure that has the name of another's panel.
@@ -242,13 +243,13 @@ mod tests {
         let stage = |name: &str| Need::Stage(name.to_owned());
         assert_eq!(wanted("fig1b"), [(0, vec![panel("fig1", "b")])].into());
         assert_eq!(wanted("fig5"), [(0, vec![figure("fig5")])].into());
-        // Not a part of fig1.
+        // This is not a part of fig1.
         assert_eq!(wanted("fig10"), [(2, vec![figure("fig10")])].into());
         assert_eq!(wanted("fig10b"), [(2, vec![panel("fig10", "b")])].into());
         assert_eq!(wanted("fig6"), [(1, vec![figure("fig6b")]), (2, vec![figure("fig6a")])].into());
         assert_eq!(wanted("mine/mine_run[lr=1]@3"), [(2, vec![stage("mine_run")])].into());
         assert_eq!(wanted("fig2_run"), [(1, vec![stage("fig2_run")])].into());
-        // What is not there is looked for where it should be, or everywhere.
+        // A missing target is searched for where it should be, or everywhere.
         assert_eq!(wanted("mine/rnu"), [(2, vec![])].into());
         assert_eq!(wanted("mine"), [(2, vec![])].into());
         assert_eq!(wanted("fig7"), folder.everything());
@@ -270,7 +271,7 @@ mod tests {
             |path: &Path| Folder::read(path).map(drop).map_err(|failure| (failure.message, failure.hint)).unwrap_err();
         let (message, hint) = why(&folder.path().join("a.toml"));
         assert!(message.ends_with("a.toml is a file, not the folder of the pipelines"), "{message}");
-        assert_eq!(hint, format!("say --pipelines {}", folder.path().display()));
+        assert_eq!(hint, format!("give --pipelines {}", folder.path().display()));
         assert!(why(&folder.path().join("b")).0.starts_with("there is no pipeline"));
     }
 }

@@ -6,8 +6,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use crate::graph::{Drawn, Graph, Input, Stage, StageId};
 use base::value::ValueError;
 
-/// Adds the stages of another pipeline. A stage that computes the same from the same inputs as an existing one becomes
-/// that one.
+/// Adds the stages of another pipeline. A stage that computes the same from the same inputs as an existing one becomes an
+/// alias of it.
 pub fn append(graph: &mut Graph, other: Graph, known: &mut HashMap<u64, StageId>) -> Result<(), ValueError> {
     graph.policy = other.policy;
     let mut ids: Vec<StageId> = Vec::with_capacity(other.stages.len());
@@ -38,7 +38,7 @@ pub fn append(graph: &mut Graph, other: Graph, known: &mut HashMap<u64, StageId>
     Ok(())
 }
 
-/// Hashes what a stage computes and from what: equal stages have equal numbers, and others hardly ever do.
+/// Hashes a stage's work and inputs. Equal stages have equal hashes, and other stages hardly ever do.
 fn likeness(stage: &Stage) -> Result<u64, ValueError> {
     let mut hasher = DefaultHasher::new();
     stage.work.encoded()?.hash(&mut hasher);

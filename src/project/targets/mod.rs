@@ -1,4 +1,4 @@
-//! From what a user types to stages of a graph.
+//! Finds the stages that targets of the command line name.
 
 pub mod check;
 pub mod find;

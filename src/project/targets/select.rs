@@ -1,4 +1,4 @@
-//! From what a user types to stages of a graph: reads pipelines and finds targets.
+//! Finds the stages that targets of the command line name: reads pipelines into a graph and finds the targets in it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -15,35 +15,35 @@ use crate::spec::{Diagnostic, Need, Pipeline, RESERVED, check_set, expand, is_op
 use base::name::{PLAIN, is_plain};
 use store::sign::Trust;
 
-/// A profile, and the settings that differ from it.
+/// A profile, and settings that override it.
 #[derive(Debug, Clone)]
 pub struct Variant {
-    /// The profile: smoke, quick, paper.
+    /// Name of the profile: smoke, quick, paper.
     pub profile: String,
     /// The `--set`s: `PATH=VALUE`.
     pub set: Vec<String>,
 }
 
-/// The stages of all pipelines that were asked for, and which of them are wanted.
+/// The stages of the requested pipelines, and the targets among them.
 pub struct Selection {
     /// All stages.
     pub graph: Graph,
-    /// What was asked for.
+    /// The targets.
     pub targets: Vec<StageId>,
-    /// What the pipelines' profiles say about themselves.
+    /// Descriptions of the pipelines' profiles.
     pub about: Vec<String>,
-    /// Which of several records of a key is used: those that the committed locks hold.
+    /// Preference among several records of a key: records that the committed locks hold, then signed ones.
     pub preference: Preferred,
-    /// The profile.
+    /// Name of the profile.
     pub profile: String,
-    /// Where its figures lie.
+    /// Folder of its figures.
     pub folder: PathBuf,
-    /// The figures that are made otherwise than their pipelines say.
+    /// The figures that are made with other settings or under another name.
     pub variants: Variants,
 }
 
 impl Selection {
-    /// Returns the place of a figure's files, as it is made here.
+    /// Returns the place of a figure's files for this selection's settings.
     pub fn place(&self, figure: &str) -> Place {
         Place { folder: self.folder.clone(), name: self.variants.name(figure).to_owned() }
     }
@@ -54,13 +54,13 @@ impl Selection {
         self.targets.iter().filter_map(figure)
     }
 
-    /// Lists the stages behind the targets, in the graph's order.
+    /// Lists the targets and the stages that they need, in the graph's order.
     pub fn stages(&self) -> impl Iterator<Item = &Stage> {
         let needed = self.graph.closure(&self.targets);
         self.graph.stages.iter().zip(needed).filter(|(_, needed)| *needed).map(|(stage, _)| stage)
     }
 
-    /// Selects one figure, from its own pipeline alone.
+    /// Selects one figure, reading only its own pipeline.
     ///
     /// # Errors
     /// If a folder cannot be read.
@@ -77,23 +77,26 @@ impl Selection {
         Ok(alone)
     }
 
-    /// Gives the figure that was asked for a name of the user's.
+    /// Gives the requested figure a name that the user chose.
     ///
     /// # Errors
-    /// If several figures are asked for, or the name is none, or a figure's.
+    /// If not exactly one figure is requested, or the name is invalid or already names a figure.
     pub fn call(&mut self, name: &str, project: &Project) -> Result<(), Failure> {
         let figures: Vec<String> = self.figures().map(|(figure, _)| figure.to_owned()).collect();
         let [figure] = &figures[..] else {
-            let message = format!("--name {name} is for one figure, and the targets are {}", figures.len());
-            return Err(Failure::usage(message, "make figures that shall have names one by one"));
+            let message = format!("--name {name} needs exactly one figure, but the targets contain {}", figures.len());
+            return Err(Failure::usage(message, "make one figure at a time if you name it"));
         };
         if !is_plain(name) || RESERVED.contains(&name) {
-            return Err(Failure::usage(format!("`{name}` is no name for a figure: {PLAIN}"), ""));
+            return Err(Failure::usage(format!("`{name}` is not a valid figure name: {PLAIN}"), ""));
         }
         let owner = Folder::read(&project.pipelines)?.owner_of_any([&name.to_owned()].into_iter());
         if let Some((_, path)) = owner {
             let message = format!("`{name}` is a figure of {path}");
-            return Err(Failure::usage(message, "take another name: its files must stay what they are"));
+            return Err(Failure::usage(
+                message,
+                "choose another name, so that the files of this figure are not replaced",
+            ));
         }
         self.variants.call(figure, name);
         Ok(())
@@ -104,7 +107,7 @@ impl Project {
     /// Reads the pipelines that `targets` name under a variant. No target means `all`.
     ///
     /// # Errors
-    /// If a pipeline is wrong in what the targets need, or a target is unknown.
+    /// If a part of a pipeline that the targets need is wrong, or a target is unknown.
     pub fn select(&self, variant: &Variant, targets: &[String]) -> Result<Selection, Failure> {
         check_sets(&variant.set, targets)?;
         let folder = Folder::read(&self.pipelines)?;
@@ -118,7 +121,7 @@ impl Project {
                 targets.iter().map(|target| folder.wanted(target)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten()
             {
                 match wanted.get_mut(&place) {
-                    // Wanted whole.
+                    // The whole pipeline is needed.
                     Some(others) if others.is_empty() || needs.is_empty() => others.clear(),
                     Some(others) => others.extend(needs),
                     None => drop(wanted.insert(place, needs)),
@@ -141,8 +144,8 @@ impl Project {
         Ok(selection)
     }
 
-    /// Reads every pipeline by itself under each of its profiles, or under those of the given profiles that it has. The
-    /// selections have no targets.
+    /// Reads every pipeline by itself under each of its profiles, or only under those that are in `profiles`. The selections
+    /// have no targets.
     ///
     /// # Errors
     /// If a pipeline is wrong, or none has a given profile.
@@ -163,10 +166,10 @@ impl Project {
         }
     }
 
-    /// Reads the pipeline of a stage, by the stage's name; returns `None` if there is no such file.
+    /// Reads the pipeline of the stage with the given name; returns `None` if there is no such file.
     ///
     /// # Errors
-    /// If it is wrong.
+    /// If the pipeline is wrong.
     pub fn pipeline_of(&self, variant: &Variant, stage: &str) -> Result<Option<Pipeline>, Failure> {
         let name = stage.split('/').next().unwrap_or_default();
         let folder = Folder::read(&self.pipelines)?;
@@ -180,8 +183,8 @@ impl Project {
     }
 }
 
-/// Complains once about a `--set` that cannot be parsed. If the shell split the value, as in `--set lr=[0.1, 0.2]`, the
-/// hint puts it together again.
+/// Reports the first `--set` that cannot be parsed. If the shell split the value, as in `--set lr=[0.1, 0.2]`, the hint shows
+/// it joined and quoted.
 fn check_sets(sets: &[String], targets: &[String]) -> Result<(), Failure> {
     for set in sets {
         let Err(complaint) = check_set(set) else { continue };
@@ -189,7 +192,7 @@ fn check_sets(sets: &[String], targets: &[String]) -> Result<(), Failure> {
             targets.iter().map(String::as_str).filter(|word| word.ends_with([',', ']', '}'])).collect();
         let whole = format!("{set} {}", rest.join(" "));
         if is_open(set) && check_set(&whole).is_ok() {
-            let message = format!("--set '{set}' breaks off: the shell parted the value at its spaces");
+            let message = format!("--set '{set}' is incomplete: the shell split the value at its spaces");
             return Err(Failure::usage(message, format!("put it in quotes: --set '{whole}'")));
         }
         return Err(vec![complaint].into());
@@ -197,7 +200,7 @@ fn check_sets(sets: &[String], targets: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads what is wanted of some pipelines into one graph.
+/// Reads the needed parts of some pipelines into one graph.
 fn read_all(project: &Project, variant: &Variant, folder: &Folder, wanted: &WantedFiles) -> Result<Selection, Failure> {
     let (graph, preference) = (Graph::default(), Preferred::default());
     let mut selection = Selection {
@@ -227,7 +230,7 @@ fn read_all(project: &Project, variant: &Variant, folder: &Folder, wanted: &Want
                 policies.push((&file.name, graph.policy));
                 append(&mut selection.graph, graph, &mut known)
                     .map_err(|error| Failure::usage(format!("{}: {error}", file.name), ""))?;
-                // It is about the profile as it is.
+                // The description holds only for the unchanged profile.
                 selection.about.push(if sets.is_empty() { about } else { String::new() });
             }
             Err(found) => complaints.extend(found),
@@ -238,9 +241,9 @@ fn read_all(project: &Project, variant: &Variant, folder: &Folder, wanted: &Want
     }
     if let Some([(one, a), (other, b)]) = policies.windows(2).find(|pair| pair[0].1 != pair[1].1) {
         let message = format!("`{one}` has policy {} and `{other}` {}", a.name(), b.name());
-        return Err(Failure::usage(message, "make them one after the other: a process computes under one policy"));
+        return Err(Failure::usage(message, "make them in separate runs: a process computes under only one policy"));
     }
-    // A variant shares most of its stages with the figure, whose lock counts too.
+    // A variant shares most of its stages with the figure, so the figure's lock counts too.
     let places = |figure: &String| {
         let own = Place { folder: selection.folder.clone(), name: figure.clone() };
         [selection.place(figure), own]
@@ -251,8 +254,8 @@ fn read_all(project: &Project, variant: &Variant, folder: &Folder, wanted: &Want
     Ok(selection)
 }
 
-/// Expands a pipeline. If it has mistakes, expands only what is needed of it, since a mistake elsewhere does not
-/// concern the targets.
+/// Expands a pipeline. If it has mistakes, expands only the needed parts, since mistakes elsewhere do not affect the
+/// targets.
 fn needed(mut pipeline: Pipeline, needs: &[Need]) -> Result<(Graph, Pipeline), Vec<Diagnostic>> {
     let whole = expand(&pipeline);
     let graph = match whole {
@@ -265,23 +268,23 @@ fn needed(mut pipeline: Pipeline, needs: &[Need]) -> Result<(Graph, Pipeline), V
     graph.map(|graph| (graph, pipeline))
 }
 
-/// Assigns each `--set` to those of several pipelines that have its setting or stage. A single pipeline takes all of
-/// them, and complains about those that it does not know.
+/// Assigns each `--set` to the pipelines that have its setting or stage. A single pipeline gets all of them, and reports those
+/// that it does not know.
 ///
 /// # Errors
-/// If none of several knows one.
+/// If there are several pipelines and none of them knows a `--set`.
 fn shared_out(files: &[&File], variant: &Variant) -> Result<Vec<Vec<String>>, Failure> {
     if files.len() < 2 || variant.set.is_empty() {
         return Ok(vec![variant.set.clone(); files.len()]);
     }
-    // A pipeline that cannot be read takes part, so that it complains.
+    // A pipeline that cannot be read gets every `--set`, so that its mistakes are reported.
     let bare = |file: &&File| Pipeline::read(&file.name, &file.path, file.text().ok()?, &variant.profile, &[]).ok();
     let pipelines: Vec<Option<Pipeline>> = files.iter().map(bare).collect();
     let knows = |pipeline: &Option<Pipeline>, set: &str| pipeline.as_ref().is_none_or(|pipeline| pipeline.knows(set));
     if let Some(set) = variant.set.iter().find(|set| !pipelines.iter().any(|pipeline| knows(pipeline, set))) {
         let root = set.split(['.', '=']).next().unwrap_or_default().trim();
         let message = format!("--set '{set}': no pipeline has a setting or stage `{root}`");
-        return Err(Failure::usage(message, "`wdpipe graph` lists the stages"));
+        return Err(Failure::usage(message, "run `wdpipe graph` to list the stages"));
     }
     let own = |pipeline| variant.set.iter().filter(|set| knows(pipeline, set)).cloned().collect();
     Ok(pipelines.iter().map(own).collect())

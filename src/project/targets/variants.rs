@@ -1,4 +1,4 @@
-//! Figures that are made otherwise than their pipelines say: which they are, and what their files are called.
+//! Variants: figures that are made with other settings than their pipelines have. Finds them, and names their files.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,16 @@ use base::digest::Description;
 use base::value::ValueError;
 use base::work::Work;
 
-/// The figures of a selection that have another name than their own: those made with other settings, and one that the
-/// user named.
+/// The figures of a selection whose files have another name than the figure: figures made with other settings, and a figure
+/// that the user named.
 #[derive(Debug, Default)]
 pub struct Variants(BTreeMap<String, Renamed>);
 
 #[derive(Debug)]
 struct Renamed {
-    /// What its files are called.
+    /// Name of its files.
     name: String,
-    /// The `--set`s that make it another figure.
+    /// The `--set`s that change the figure.
     set: Vec<String>,
 }
 
@@ -27,7 +27,7 @@ impl Variants {
         self.0.get(figure).map_or(figure, |variant| &variant.name)
     }
 
-    /// Returns the `--set`s that a figure is made with; none if they do not change it.
+    /// Returns the `--set`s that a figure is made with; empty if they do not change it.
     pub fn set(&self, figure: &str) -> &[String] {
         self.0.get(figure).map_or(&[], |variant| &variant.set)
     }
@@ -38,8 +38,8 @@ impl Variants {
         name.clone_into(&mut variant.or_insert(Renamed { name: String::new(), set: Vec::new() }).name);
     }
 
-    /// Finds the figures of `graph` that are others than those of `default`, the same pipeline without `--set`s. One
-    /// that is the same gets the default's note, so that its drawing is the same too.
+    /// Finds the figures of `graph` that differ from those of `default`, the same pipeline without `--set`s. A figure that does
+    /// not differ gets the default's note, so that its drawing is the same too.
     ///
     /// # Errors
     /// If a parameter is NaN.
@@ -61,7 +61,7 @@ impl Variants {
     }
 }
 
-/// Describes a figure without its note, which tells the settings in words.
+/// Describes a figure without its note, which states the settings in words.
 fn unnoted(graph: &Graph, stage: usize, of: &[Description]) -> Result<Description, ValueError> {
     let mut work = graph.stages[stage].work.clone();
     if let Work::Figure(figure) = &mut work {
@@ -85,7 +85,7 @@ mod tests {
         (expand(&pipeline).unwrap(), pipeline.sets)
     }
 
-    /// What the figure is called, and the note in it.
+    /// Returns the name of the figure's files and its note.
     fn named(profile: &str, set: &[&str]) -> (String, String) {
         let set: Vec<String> = set.iter().map(ToString::to_string).collect();
         let (mut graph, sets) = graph(profile, &set);
@@ -101,7 +101,7 @@ mod tests {
         for same in [&[][..], &["noise=0.5"], &["valley.lr=0.1"], &["noise=0.1", "noise=0.5"], &["seed=[0,1]"]] {
             assert_eq!(named("smoke", same), default, "{same:?}");
         }
-        // `portable` means nothing to a stage without libtorch.
+        // The policy `portable` does not affect stages without libtorch.
         assert_eq!(named("smoke", &["policy=portable"]), default);
         assert_eq!(named("quick", &["noise=0.3"]).0, "f");
     }
@@ -111,7 +111,11 @@ mod tests {
         let (name, note) = named("smoke", &["noise=0.3"]);
         assert!(reports::is_variant(&name) && name.starts_with("f@"), "{name}");
         assert_eq!(note, "Profile smoke with noise=0.3: 1,600 steps.");
-        assert_eq!(named("smoke", &["seed=[0,1]", "noise=0.3"]).0, name, "what changes nothing does not count");
+        assert_eq!(
+            named("smoke", &["seed=[0,1]", "noise=0.3"]).0,
+            name,
+            "a setting that changes nothing does not count"
+        );
         let others = [named("smoke", &["noise=0.4"]), named("smoke", &["seed=0"]), named("quick", &["noise=0.5"])];
         let mut names: Vec<_> = others.into_iter().map(|(other, _)| other).chain([name]).collect();
         names.sort_unstable();

@@ -1,10 +1,10 @@
-//! Which outputs are numbers and which are bulk.
+//! Distinguishes outputs that are bulk from outputs that are numbers.
 
 use super::KindName;
 
-/// Returns whether an output of this name is bulk: weights and what goes with them from segment to segment, images, and
-/// drawings. Bulk is computed, fetched or drawn again if it is needed, and left out where only numbers count. All other
-/// outputs are tables, which are small and hold the results.
+/// Checks whether an output with this name is bulk: weights and the other state of a run, images, and drawings. Bulk is
+/// computed, fetched or drawn again if it is needed, and left out where only numbers count. All other outputs are tables, which
+/// are small and contain the results.
 pub fn is_bulk(output: &str) -> bool {
     let mut declared = KindName::ALL.iter().flat_map(|kind| kind.outputs());
     declared.any(|of| of.name == output && of.content.is_bulk())
@@ -19,7 +19,7 @@ mod tests {
     /// Every output that is bulk.
     const BULK: [&str; 9] = ["ema", "momentum", "pdf", "png", "scaler", "svg", "test", "train", "weights"];
 
-    /// Every output that is not.
+    /// Every output that is not bulk.
     const NUMBERS: [&str; 13] = [
         "cosines",
         "eigenvalues",
@@ -49,7 +49,7 @@ mod tests {
             };
         }
         assert_eq!(bulk, BULK.into());
-        // Archives of numbers carry a new output of this sort: it has to be small.
+        // A new output of this sort becomes part of archives of numbers, so it has to be small.
         assert_eq!(numbers, NUMBERS.into());
     }
 }

@@ -1,4 +1,4 @@
-//! Which bytes a stage gives when it runs again, and which numbers count as the same result if the bytes differ.
+//! Where a stage gives the same bytes when it runs again, and which numbers count as the same result if the bytes differ.
 
 use super::{KindName, Work};
 
@@ -21,7 +21,7 @@ impl Contract {
     }
 }
 
-/// How far a recorded number may be off when another class of machines computes it again from the same inputs.
+/// Allowed difference of a recorded number when another class of machines computes it again from the same inputs.
 ///
 /// Training with a large learning rate is chaotic: classes of machines differ in the last bits, and one epoch can turn
 /// that into any difference (measured: docs/performance.md). So a segment of training is judged by the norm of its
@@ -32,29 +32,29 @@ impl Contract {
 pub struct Tolerance {
     /// Absolute tolerance, in the number's unit.
     pub absolute: f64,
-    /// As a share of the larger of the two numbers.
+    /// Relative tolerance, as a share of the larger of the two numbers.
     pub relative: f64,
 }
 
 impl Tolerance {
-    /// No difference at all.
+    /// The tolerance that allows no difference.
     pub const NONE: Self = Self::of(0.0, 0.0);
 
-    /// The tolerance of what is measured on given weights.
+    /// The tolerance of measurements on given weights.
     pub(super) const MEASURED: Self = Self::of(1e-6, 0.01);
 
     pub(super) const fn of(absolute: f64, relative: f64) -> Self {
         Self { absolute, relative }
     }
 
-    /// Returns whether two numbers agree; NaN agrees with NaN.
+    /// Checks whether two numbers agree; NaN agrees with NaN.
     pub fn holds(self, a: f64, b: f64) -> bool {
         let near = (a - b).abs() <= self.absolute + self.relative * a.abs().max(b.abs());
         a == b || (a.is_nan() && b.is_nan()) || (a.is_finite() && b.is_finite() && near)
     }
 }
 
-/// Columns whose numbers are counted or set, not computed.
+/// Columns whose numbers are counts or parameters, and not computed.
 const COUNTED: [&str; 6] = ["epoch", "lr", "draws", "iterations", "image", "label"];
 
 impl KindName {
@@ -65,7 +65,7 @@ impl KindName {
 }
 
 impl Work {
-    /// Returns where the same key gives the same bytes.
+    /// Returns the machines on which the same key gives the same bytes.
     pub fn contract(&self) -> Contract {
         if self.needs_torch() { Contract::MachineClass } else { Contract::Everywhere }
     }

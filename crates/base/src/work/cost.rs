@@ -1,42 +1,42 @@
-//! What a stage costs, in units that do not depend on the machine.
+//! The cost of a stage, in units that do not depend on the machine.
 
 use super::model::{Model, Numerics};
 
-/// How many images a stage reads or yields.
+/// Numbers of images that a stage reads or yields.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Images {
-    /// Training images.
+    /// Number of training images.
     pub train: f64,
-    /// Test images.
+    /// Number of test images.
     pub test: f64,
 }
 
 impl Images {
-    /// Images that one evaluation looks at: `part` of the training images, or all of them, and all test images.
+    /// Returns the number of images in one evaluation: `part` of the training images, or all of them, and all test images.
     pub(super) fn evaluated(self, part: Option<u32>) -> f64 {
         part.map_or(self.train, f64::from) + self.test
     }
 }
 
-/// What a stage with a network costs.
+/// Cost of a stage with a network.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cost {
     /// The network.
     pub model: Model,
-    /// Its arithmetic, as a number of forward passes of one image.
+    /// Arithmetic, as a number of forward passes of one image.
     pub passes: f64,
-    /// Epochs of training, including fine-tuning.
+    /// Number of epochs of training, including fine-tuning.
     pub epochs: u32,
-    /// The steps that most of the work consists of, if it consists of steps.
+    /// The steps that most of the work consists of, if there are any.
     pub steps: Option<Steps>,
-    /// Numbers held on the device, as multiples of the network's size: the network, gradients, vectors and averages.
+    /// Number of values on the device in multiples of the network's size: the network, gradients, vectors and averages.
     pub copies: f64,
-    /// What is held of the layers' outputs.
+    /// Outputs of layers that are in memory at a time.
     pub activations: Activations,
 }
 
 impl Cost {
-    /// The cost of a stage that evaluates a network and does not train it.
+    /// Returns the cost of a stage that evaluates a network and does not train it.
     pub(super) fn evaluation(model: Model, passes: f64) -> Self {
         Self { model, passes, epochs: 0, steps: None, copies: 1.0, activations: Activations::Evaluation }
     }
@@ -47,21 +47,21 @@ impl Cost {
 pub struct Steps {
     /// The network.
     pub model: Model,
-    /// Images a step.
+    /// Number of images per step.
     pub batch: u32,
     /// Arithmetic and memory layout.
     pub numerics: Numerics,
 }
 
-/// What a stage holds of the layers' outputs at a time.
+/// Outputs of layers that a stage has in memory at a time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Activations {
-    /// Those of one step of training with so many images, or of an evaluation if that is more.
+    /// The outputs of one step of training with this number of images, or of an evaluation if that needs more.
     Step(u32),
-    /// Those of an evaluation.
+    /// The outputs of an evaluation.
     Evaluation,
-    /// Those of a product with the Hessian over so many images.
+    /// The outputs of a product with the Hessian over this number of images.
     Product(u32),
-    /// As many as fit into a chunk of fixed size.
+    /// Outputs that fit into a chunk of fixed size.
     Chunk,
 }

@@ -39,11 +39,12 @@ impl Source {
 pub struct Dataset {
     /// Where the images come from.
     pub source: Source,
-    /// Training images: a class-balanced subset of this size (all, as they are stored, if it is the whole).
+    /// Number of training images: a class-balanced subset of this size. If this is the size of the whole set, all images are used
+    /// in their stored order.
     pub train: u32,
-    /// Test images, likewise.
+    /// Number of test images, chosen in the same way.
     pub test: u32,
-    /// The classes that are kept, which become 0, 1, … in this order; absent: all.
+    /// The classes to keep, which become 0, 1, … in this order; absent: all.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub classes: Option<Vec<u8>>,
     /// Seed of the subset, or of the procedural images.

@@ -19,13 +19,13 @@ pub const EMA_METRICS: [&str; 6] = ["epoch", "train_loss", "train_error", "test_
 pub struct EmaEval {
     /// The network.
     pub model: Model,
-    /// Arithmetic and memory layout of the run; the evaluation itself takes the memory layout only.
+    /// Arithmetic and memory layout of the run. The evaluation itself uses only the memory layout.
     pub numerics: Numerics,
-    /// Images a batch when the statistics are re-estimated.
+    /// Number of images per batch when the statistics are re-estimated.
     pub batch: u32,
-    /// Epochs of training behind the averaged weights.
+    /// Number of epochs of training before the averaged weights.
     pub after: u32,
-    /// Training images that they are evaluated on, see [`Train::eval_images`](super::Train::eval_images); absent: all.
+    /// Number of training images that they are evaluated on, see [`Train::eval_images`]; absent: all.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub eval_images: Option<u32>,
     /// Seed of the order of the re-estimation's batches.
@@ -56,7 +56,7 @@ impl Kind for EmaEval {
         Holds::Nothing
     }
 
-    /// Float32 whatever the precision of the run, as in the authors' code.
+    /// Returns float32 even if the run has another precision, as in the authors' code.
     fn numerics(&self) -> Option<Numerics> {
         Some(Numerics::float32(self.numerics.channels_last))
     }

@@ -1,4 +1,4 @@
-//! The kind `figure`: what a figure shows.
+//! The kind `figure`: a drawing of recorded numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -42,7 +42,7 @@ impl Kind for Figure {
         Some(Tolerance::NONE)
     }
 
-    /// The tables, under the names that the curves use.
+    /// Returns the tables, under the names that the curves use.
     fn inputs(&self) -> Vec<&str> {
         let curves = self.panels.iter().flat_map(|panel| &panel.curves);
         let tables = curves.flat_map(|curve| curve.replicas.iter().flatten()).map(|rows| rows.table.as_str());
@@ -167,7 +167,7 @@ impl Mark {
         Self::ALL.iter().find(|(_, mark)| *mark == self).map_or("", |(name, _)| name)
     }
 
-    /// Whether the mark shows means over the replicas, rather than every row.
+    /// Checks whether the mark shows means over the replicas, rather than every row.
     pub fn is_mean(self) -> bool {
         matches!(self, Self::Line | Self::Points | Self::Bars | Self::Heat)
     }
@@ -179,7 +179,7 @@ impl Mark {
 pub struct Curve {
     /// Label in the legend.
     pub label: String,
-    /// Index into the palette: eight colours, then the same colours with another dash and marker, and a third time.
+    /// Index into the palette: the same eight colours three times, each time with another dash and marker.
     pub colour: u32,
     /// Whether the line is dashed instead of solid.
     #[serde(skip_serializing_if = "is_false", default)]
@@ -207,7 +207,7 @@ pub struct Curve {
     /// Whether only the last row of a replica counts: the one with the largest value in the column `epoch`.
     #[serde(skip_serializing_if = "is_false", default)]
     pub last: bool,
-    /// The replicas; for each its tables, whose rows are concatenated.
+    /// The replicas. Each consists of tables, whose rows are concatenated.
     pub replicas: Vec<Vec<Rows>>,
 }
 

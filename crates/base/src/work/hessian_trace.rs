@@ -16,44 +16,42 @@ use super::model::{Model, Numerics, Precision, is_default};
 /// of draws, the loss L, ‖w‖₂ over all trained parameters.
 pub const TRACE: [&str; 7] = ["epoch", "trace", "stderr", "spread", "draws", "loss", "norm"];
 
-/// When an estimate stops before its greatest number of draws.
+/// Rule by which an estimate stops before its maximum number of draws.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stop {
-    /// When its standard error is at most this share of it.
+    /// Stop when the standard error is at most this share of the estimate.
     StandardError(f64),
-    /// When one more draw moves it by less than this share (the rule of PyHessian, which the authors used).
+    /// Stop when one more draw changes the estimate by less than this share (the rule of PyHessian, which the authors used).
     Settled(f64),
 }
 
-/// How Tr ∇²L is found.
+/// Method for computing Tr ∇²L.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Estimator {
-    /// Image by image, without draws: C − 1 backward passes for C classes. Not with
-    /// [`NormStatistics::Batch`](super::NormStatistics::Batch).
+    /// Image by image, without draws: C − 1 backward passes for C classes. Not possible with [`NormStatistics::Batch`].
     Exact,
-    /// Image by image, with most of the classes drawn for: for many of them. Not with
-    /// [`NormStatistics::Batch`](super::NormStatistics::Batch).
+    /// Image by image, with draws for most of the classes. This is for many classes. Not possible with [`NormStatistics::Batch`].
     Sketch {
-        /// Greatest number of draws, at least 2.
+        /// Maximum number of draws, at least 2.
         draws: u32,
-        /// Fewer are enough when the standard error is at most this share of the trace.
+        /// Stop earlier when the standard error is at most this share of the trace.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         stderr: Option<f64>,
     },
-    /// Hutchinson's, from products with the Hessian.
+    /// Hutchinson's estimate, from products with the Hessian.
     Hutchinson {
-        /// Greatest number of Rademacher probe vectors.
+        /// Maximum number of Rademacher probe vectors.
         draws: u32,
-        /// When fewer are enough; absent: never.
+        /// Rule by which to stop earlier; absent: never.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         stop: Option<Stop>,
     },
 }
 
 impl Estimator {
-    /// Returns the forward passes of every image that the trace takes as long as.
+    /// Returns the cost of the trace as a number of forward passes of every image.
     ///
     /// A backward pass to the activations counts as one, or nearly two with the norms of the weights' gradients. The
     /// first gradient of Hutchinson's estimate serves all draws and counts 3; each draw counts 6.
@@ -66,20 +64,20 @@ impl Estimator {
     }
 }
 
-/// Tr ∇²L.
+/// Measurement of Tr ∇²L.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HessianTrace {
-    /// Of which loss.
+    /// The loss L.
     pub loss: Loss,
-    /// How.
+    /// The method.
     pub estimator: Estimator,
     /// How products are computed: IEEE float32, or TF32 where the device has it.
     #[serde(skip_serializing_if = "is_default", default)]
     pub precision: Precision,
-    /// Epochs of training behind the weights (before a probe).
+    /// Number of epochs of training before the weights, without the epochs of a probe.
     pub after: u32,
-    /// Seed of what is drawn.
+    /// Seed of the draws.
     pub seed: u64,
 }
 

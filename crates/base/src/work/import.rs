@@ -1,4 +1,4 @@
-//! What a user brings into the store instead of computing it: data sets and weights.
+//! Data sets and weights that a user imports into the store instead of computing them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use super::dataset::Source;
 use crate::record::KeyParts;
 use crate::value::{Map, Value};
 
-/// Something that a user brought into the store.
+/// A data set or weights that a user imported into the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Import<'a> {
     /// A data set, with the outputs `train` and `test`.
@@ -17,7 +17,7 @@ pub enum Import<'a> {
 }
 
 impl Import<'_> {
-    /// Returns the outputs of its record. A stage that takes the import reads them under the same names.
+    /// Returns the names of the outputs in the import's record. A stage that uses the import reads them under the same names.
     pub fn outputs(self) -> &'static [&'static str] {
         match self {
             Self::Data(_) => &["train", "test"],
@@ -25,7 +25,7 @@ impl Import<'_> {
         }
     }
 
-    /// Returns the parts of the key under which it is recorded (see [`crate::record::is_import`]).
+    /// Returns the parts of the key under which the import is recorded (see [`crate::record::is_import`]).
     pub fn parts(self) -> KeyParts {
         let (kind, version, name, value) = match self {
             // Version 1 kept the order of the files, so it mattered which copy the images came from.

@@ -1,5 +1,5 @@
-//! What stages do: the table of all kinds of stages. Each kind has a file of its own, with its parameters and what else
-//! the program knows of it ([`Kind`]); how it runs is in the program's module `stages`.
+//! The table of all kinds of stages. Each kind has its own file, with its parameters and the other facts that the program
+//! knows about it ([`Kind`]). The program's module `stages` runs it.
 //!
 //! A stage's parameters are hashed as plain data (see [`crate::value`]). So a new optional parameter that is left out
 //! when it is not set does not change old keys.
@@ -52,10 +52,10 @@ use serde::Serialize;
 
 use crate::value::{self, Map, Value, ValueError};
 
-/// Makes of the table of kinds everything that has one case for each kind.
+/// Generates all code that has one case for each kind from the table of kinds.
 macro_rules! kinds {
     ($($kind:ident)*) => {
-        /// What a stage does. It is written as its parameters alone, without the kind.
+        /// The work of a stage. Its serialized form is the parameters alone, without the kind.
         #[derive(Debug, Clone, PartialEq, Serialize)]
         #[serde(untagged)]
         pub enum Work {
@@ -87,7 +87,7 @@ macro_rules! kinds {
                 match self { $(Self::$kind => $kind::OUTPUTS,)* }
             }
 
-            /// The tolerance of a number that is computed, see [`Kind::tolerance`].
+            /// Returns the tolerance of a computed number, see [`Kind::tolerance`].
             fn computed(self, column: &str) -> Option<Tolerance> {
                 match self { $(Self::$kind => $kind::tolerance(column),)* }
             }
@@ -113,17 +113,17 @@ macro_rules! kinds {
                 match self { $(Self::$kind(stage) => stage.inputs(),)* }
             }
 
-            /// Returns what a user has to bring first, see [`Kind::import`].
+            /// Returns what a user has to import first, see [`Kind::import`].
             pub fn import(&self) -> Option<Import<'_>> {
                 match self { $(Self::$kind(stage) => stage.import(),)* }
             }
 
-            /// Returns what the outputs hold, see [`Kind::holds`].
+            /// Returns what the outputs contain, see [`Kind::holds`].
             pub fn holds(&self) -> Holds {
                 match self { $(Self::$kind(stage) => stage.holds(),)* }
             }
 
-            /// Returns how the stage computes with libtorch, see [`Kind::numerics`].
+            /// Returns the arithmetic of the stage in libtorch, see [`Kind::numerics`].
             pub fn numerics(&self) -> Option<Numerics> {
                 match self { $(Self::$kind(stage) => stage.numerics(),)* }
             }
@@ -133,7 +133,7 @@ macro_rules! kinds {
                 match self { $(Self::$kind(stage) => stage.epochs(),)* }
             }
 
-            /// Returns what the stage costs, see [`Kind::cost`].
+            /// Returns the cost of the stage, see [`Kind::cost`].
             pub fn cost(&self, images: Images) -> Option<Cost> {
                 match self { $(Self::$kind(stage) => stage.cost(images),)* }
             }
@@ -141,7 +141,8 @@ macro_rules! kinds {
     };
 }
 
-// The table of kinds. A new kind is a line here, a file beside this one, and a file in the program's module `stages`.
+// The table of kinds. A new kind needs a line here, a file beside this one, a form in the program's module `spec::forms`, and a
+// file and a line in its module `stages`.
 kinds! {
     Dataset
     Init
@@ -158,14 +159,14 @@ kinds! {
     Figure
 }
 
-/// Why this program cannot run what a record describes.
+/// Why this program cannot run the stage that a record describes.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WorkError {
     /// There is no such kind.
     #[error("unknown stage kind `{0}`")]
     Kind(String),
-    /// The program knows the kind in another version.
-    #[error("stage kind `{kind}` version {found} is wanted, but this wdpipe computes version {known}")]
+    /// The program knows another version of the kind.
+    #[error("stage kind `{kind}` version {found} is requested, but this wdpipe computes version {known}")]
     Version {
         /// Name of the kind.
         kind: String,
@@ -190,7 +191,7 @@ impl KindName {
         Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }
 
-    /// Lists the tables that curves can be drawn from, the usual one first: name and columns.
+    /// Lists the tables that curves can be drawn from, with name and columns, the default table first.
     pub fn tables(self) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
         let always = self.outputs().iter().filter(|output| output.presence == Presence::Always);
         always.filter_map(|output| match output.content {
@@ -206,7 +207,7 @@ impl KindName {
 }
 
 impl Work {
-    /// Returns the kind's name as it is written.
+    /// Returns the kind's name in pipelines, records and keys.
     pub fn kind(&self) -> &'static str {
         self.kind_name().name()
     }
@@ -276,12 +277,12 @@ impl Work {
         if let Self::Figure(figure) = self { Some(figure) } else { None }
     }
 
-    /// Returns how products are computed.
+    /// Returns the precision of products.
     pub fn precision(&self) -> Precision {
         self.numerics().map_or(Precision::Fp32, |numerics| numerics.precision)
     }
 
-    /// Returns whether libtorch does the work, so that the bytes depend on the numeric policy.
+    /// Checks whether libtorch does the work, so that the bytes depend on the numeric policy.
     pub fn needs_torch(&self) -> bool {
         self.numerics().is_some()
     }
@@ -312,8 +313,7 @@ mod tests {
         ("figure", "name = 'fig', title = '', columns = 1, panels = []"),
     ];
 
-    /// The stage of a kind with these parameters, in which `M`, `N` and `L` stand for a network, an arithmetic and a
-    /// loss.
+    /// Makes the stage of a kind with these parameters, in which `M`, `N` and `L` stand for a network, an arithmetic and a loss.
     fn sample(kind: &str, parameters: &str) -> Work {
         let text = parameters
             .replace("= L", "= { model = M, images = 1, batch = 1, statistics = 'running' }")
@@ -334,7 +334,7 @@ mod tests {
             let work = sample(kind, parameters);
             assert_eq!(work.kind(), kind);
             let declared = work.kind_name().outputs().iter().filter(|output| output.presence != Presence::OnDivergence);
-            // The sample of a kind with outputs that only some stages have, has them all.
+            // If only some stages of a kind have an output, the sample has it.
             assert!(declared.map(|output| output.name).eq(work.outputs()), "{kind}");
             let again = Work::from_parameters(kind, work.version(), &work.parameters().unwrap());
             assert_eq!(again.unwrap(), work);
@@ -348,7 +348,7 @@ mod tests {
             Some((*kind, cost.passes, cost.copies, cost.epochs))
         });
         let wanted = [
-            // Three passes for each training image; then an evaluation of all images.
+            // Three passes for each training image, then an evaluation of all images.
             ("train", 260.0, 5.0, 1),
             ("probe", 260.0, 2.0, 1),
             ("ema_eval", 140.0, 1.0, 0),

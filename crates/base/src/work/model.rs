@@ -8,7 +8,7 @@ pub enum ModelName {
     /// Pre-activation ResNet-18 (He et al. 2016), 3×3 stem, batch norm on the input image.
     #[serde(rename = "preact-resnet18")]
     PreactResnet18,
-    /// As [`Self::PreactResnet18`], with 3, 4, 6, 3 blocks.
+    /// Pre-activation ResNet-34: like [`Self::PreactResnet18`], with 3, 4, 6, 3 blocks.
     #[serde(rename = "preact-resnet34")]
     PreactResnet34,
     /// ResNet-18 whose training-mode outputs do not change when all trained parameters are scaled: norms without
@@ -39,12 +39,12 @@ impl ModelName {
         }
     }
 
-    /// Whether this is the scale-invariant network.
+    /// Checks whether this is the scale-invariant network.
     pub fn is_scale_invariant(self) -> bool {
         self == Self::ScaleInvariantResnet18
     }
 
-    /// Whether this is a residual network; otherwise it is a VGG.
+    /// Checks whether this is a residual network; otherwise it is a VGG.
     pub fn is_residual(self) -> bool {
         self != Self::Vgg16
     }
@@ -116,7 +116,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// Whether products are computed from 16-bit numbers.
+    /// Checks whether products are computed from 16-bit numbers.
     pub fn is_16_bits(self) -> bool {
         matches!(self, Self::Bf16 | Self::Fp16)
     }
@@ -137,7 +137,7 @@ impl Precision {
 pub struct Numerics {
     /// Arithmetic of forward and backward passes.
     pub precision: Precision,
-    /// NHWC instead of NCHW memory layout.
+    /// Whether the memory layout is NHWC instead of NCHW.
     pub channels_last: bool,
     /// Whether the last layer (with the pooling before it) is computed in float32 if the precision has 16 bits, so
     /// that the residuals p − e_y, and so the loss, are free of its rounding. The authors' code does not do this;
@@ -153,7 +153,7 @@ impl Numerics {
     }
 }
 
-/// On which machines the bits of numeric stages agree. Part of their keys.
+/// Numeric policy: on which machines the bits of numeric stages agree. It is part of their keys.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Policy {
     /// Machines with the same processor and libtorch: every kernel uses the best available instructions.

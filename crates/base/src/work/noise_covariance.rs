@@ -13,8 +13,8 @@ use super::model::Numerics;
 
 /// Columns of `cosines`, one row: index of the epoch; the mean over the draws v of cos(Xv, Σv) for X = H, G, E with
 /// its standard error; the matrices' own cosine ⟨X, Σ⟩/(‖X‖‖Σ‖) in the Frobenius product (a ratio of means, with the
-/// jackknife's standard error); the traces of H, G, E, Σ with theirs; the mean over the images of ‖J‖² in the
-/// Frobenius norm with its own, J the Jacobian of the logits; number of draws, the loss, ‖w‖₂.
+/// jackknife's standard error); the traces of H, G, E, Σ with their standard errors; the mean over the images of ‖J‖² in the
+/// Frobenius norm with its standard error, where J is the Jacobian of the logits; number of draws, the loss, ‖w‖₂.
 pub const COSINES: [&str; 26] = [
     "epoch",
     "cos_h",
@@ -44,20 +44,20 @@ pub const COSINES: [&str; 26] = [
     "norm",
 ];
 
-/// Columns of `products`, a row a draw v: v·Xv and ‖Xv‖² for X = H, G, E, Σ; ⟨Xv, Σv⟩ for X = H, G, E; the mean over
+/// Columns of `products`, one row per draw v: v·Xv and ‖Xv‖² for X = H, G, E, Σ; ⟨Xv, Σv⟩ for X = H, G, E; the mean over
 /// the images of ‖Jv‖².
 pub const PRODUCTS: [&str; 13] = ["draw", "v_h", "v_g", "v_e", "v_s", "hh", "gg", "ee", "ss", "hs", "gs", "es", "jv"];
 
-/// How the Hessian H, its Gauss-Newton part G and the rest E = H − G look along the gradient noise's covariance Σ
+/// Alignment of the Hessian H, its Gauss-Newton part G and the rest E = H − G with the covariance Σ of the gradient noise
 /// (paper, Figure 7).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoiseCovariance {
-    /// Of which loss.
+    /// The loss.
     pub loss: Loss,
     /// Number of Gaussian vectors.
     pub draws: u32,
-    /// Epochs of training behind the weights.
+    /// Number of epochs of training before the weights.
     pub after: u32,
     /// Seed of the vectors.
     pub seed: u64,
@@ -93,7 +93,7 @@ impl Kind for NoiseCovariance {
         one_row(self.after)
     }
 
-    /// 3 passes serve all draws; for each draw, E v and J v together take 6, and G v and Σ v take 2 each.
+    /// Returns the cost: 3 passes serve all draws; for each draw, E v and J v together take 6, and G v and Σ v take 2 each.
     fn cost(&self, images: Images) -> Option<Cost> {
         Some(self.loss.cost(images, 3.0 + 10.0 * f64::from(self.draws), 6.0, self.loss.product()))
     }

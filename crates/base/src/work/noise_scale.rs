@@ -12,12 +12,12 @@ use super::loss::{Loss, float32_with};
 use super::model::{Numerics, Precision, is_default};
 
 /// Columns of `scale`, one row: index of the epoch; the loss L; S₁ = mean ‖g_i‖² over the images' gradients with its
-/// standard error; ‖ḡ‖² of their mean; Tr Σ = S₁ − ‖ḡ‖² with its standard error; Tr Σ/L; ‖w‖₂; least, median and
-/// largest of the images' ‖J_i‖ in the Frobenius norm; least ‖r_i‖²/ℓ_i over the images, r_i = p_i − e_y the residual
-/// and ℓ_i the loss of image i; number of draws by which ‖J_i‖ was estimated, 0 if it is exact. S₁ and Tr Σ are exact
-/// then as well as with draws, and their errors 0. With batch statistics the gradients are those of the K batches of B
-/// images each, Tr Σ = B·K/(K − 1)·(S₁ − ‖ḡ‖²) is what one image's would be, errors are those of a mean over batches,
-/// and there is no ‖J_i‖.
+/// standard error; ‖ḡ‖² of their mean; Tr Σ = S₁ − ‖ḡ‖² with its standard error; Tr Σ/L; ‖w‖₂; smallest, median
+/// and largest of the images' ‖J_i‖ in the Frobenius norm; smallest ‖r_i‖²/ℓ_i over the images, where r_i = p_i − e_y is the
+/// residual and ℓ_i the loss of image i; number of draws by which ‖J_i‖ was estimated, 0 if it is exact. S₁ and Tr Σ are
+/// exact in both cases, and their errors are 0. With batch statistics, the gradients are those of the K batches of B images each;
+/// Tr Σ = B·K/(K − 1)·(S₁ − ‖ḡ‖²) is scaled to the noise of one image, the errors are those of a mean over batches, and there is
+/// no ‖J_i‖.
 pub const SCALE: [&str; 14] = [
     "epoch",
     "loss",
@@ -35,20 +35,20 @@ pub const SCALE: [&str; 14] = [
     "draws",
 ];
 
-/// The scale of the gradient noise, Tr Σ, against the loss (paper, Proposition 3).
+/// The scale of the gradient noise, Tr Σ, compared with the loss (paper, Proposition 3).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoiseScale {
-    /// Of which loss.
+    /// The loss.
     pub loss: Loss,
-    /// Number of random signs over the classes by which every ‖J_i‖² is estimated; absent: each class in turn, exactly.
-    /// Of no use with [`NormStatistics::Batch`](super::NormStatistics::Batch).
+    /// Number of vectors of random signs over the classes, by which every ‖J_i‖² is estimated; absent: exact, with each class in
+    /// turn. Not used with [`NormStatistics::Batch`].
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub draws: Option<u32>,
     /// How products are computed: IEEE float32, or TF32 where the device has it.
     #[serde(skip_serializing_if = "is_default", default)]
     pub precision: Precision,
-    /// Epochs of training behind the weights.
+    /// Number of epochs of training before the weights.
     pub after: u32,
     /// Seed of the signs.
     pub seed: u64,
@@ -83,7 +83,7 @@ impl Kind for NoiseScale {
         one_row(self.after)
     }
 
-    /// Loss and mean gradient take 3 passes, the layers 1, every image's gradient 2, and each class or draw 2.
+    /// Returns the cost: loss and mean gradient take 3 passes, the layers 1, every image's gradient 2, and each class or draw 2.
     fn cost(&self, images: Images) -> Option<Cost> {
         let each = self.draws.unwrap_or(self.loss.model.classes);
         Some(self.loss.cost(images, 6.0 + 2.0 * f64::from(each), 3.0, Activations::Chunk))

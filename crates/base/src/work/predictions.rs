@@ -10,7 +10,7 @@ use super::import::Import;
 use super::kind::{Holds, Kind, OutputSpec};
 use super::model::{Model, Numerics};
 
-/// Columns of `predictions`, a row for every test image: its index, its label, the class with the largest logit, and
+/// Columns of `predictions`, one row for every test image: its index, its label, the class with the largest logit, and
 /// the cross-entropy in nats.
 pub const PREDICTIONS: [&str; 4] = ["image", "label", "answer", "loss"];
 

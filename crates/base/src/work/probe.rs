@@ -20,21 +20,20 @@ pub struct Probe {
     pub model: Model,
     /// Arithmetic and memory layout.
     pub numerics: Numerics,
-    /// Images a step.
+    /// Number of images per step.
     pub batch: u32,
     /// Learning rate.
     pub lr: f64,
-    /// Weight decay (0 in the authors' code; the paper is silent).
+    /// Weight decay (0 in the authors' code; the paper does not say).
     pub wd: f64,
-    /// The sphere on which the parameters are held; absent: none.
+    /// The sphere on which the parameters are kept; absent: none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sphere: Option<Sphere>,
-    /// Epochs of training before the probe.
+    /// Number of epochs of training before the probe.
     pub after: u32,
-    /// Epochs of fine-tuning.
+    /// Number of epochs of fine-tuning.
     pub epochs: u32,
-    /// Training images that the end is evaluated on, see [`Train::eval_images`](super::Train::eval_images); absent:
-    /// all.
+    /// Number of training images that the final network is evaluated on, see [`Train::eval_images`]; absent: all.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub eval_images: Option<u32>,
     /// Seed of the probe's own data order.

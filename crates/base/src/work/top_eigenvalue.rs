@@ -11,8 +11,8 @@ use super::kind::{Holds, Kind, OutputSpec, one_row};
 use super::loss::Loss;
 use super::model::Numerics;
 
-/// Columns of `eigenvalues`, one row: index of the epoch, largest and smallest eigenvalue of ∇²L with the bound of
-/// their distance from a true one, products with ∇²L, the loss, ‖w‖₂.
+/// Columns of `eigenvalues`, one row: index of the epoch, largest and smallest eigenvalue of ∇²L, each with a bound
+/// on its distance from a true eigenvalue; number of products with ∇²L, the loss, ‖w‖₂.
 pub const EIGENVALUES: [&str; 8] =
     ["epoch", "largest", "largest_error", "smallest", "smallest_error", "iterations", "loss", "norm"];
 
@@ -20,13 +20,13 @@ pub const EIGENVALUES: [&str; 8] =
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopEigenvalue {
-    /// Of which loss.
+    /// The loss L.
     pub loss: Loss,
-    /// Greatest number of products with the Hessian.
+    /// Maximum number of products with the Hessian.
     pub iterations: u32,
-    /// Stops when the error bound of the largest is at most this share of it.
+    /// Stops when the error bound of the largest eigenvalue is at most this share of it.
     pub tolerance: f64,
-    /// Epochs of training behind the weights.
+    /// Number of epochs of training before the weights.
     pub after: u32,
     /// Seed of the first vector.
     pub seed: u64,

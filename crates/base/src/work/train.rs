@@ -11,7 +11,7 @@ use super::kind::{Content, Holds, Kind, OutputSpec, Presence};
 use super::model::{Model, Numerics, Precision, Sphere, is_default};
 
 /// Columns of the `metrics` of training and probes. Training has a row for every epoch after which the network was
-/// evaluated ([`Train::evaluates`]), a probe has one row, at its end.
+/// evaluated ([`Train::evaluates`]). A probe has one row, at its end.
 ///
 /// The index of the epoch counts from 0, so the row is measured after `epoch + 1` epochs of training. Then follow the
 /// learning rate; mean cross-entropy in nats and error in percent, in eval mode, over the training set (all of it, or
@@ -32,7 +32,7 @@ pub struct Train {
     pub model: Model,
     /// Arithmetic and memory layout.
     pub numerics: Numerics,
-    /// Images a step; the last incomplete batch of an epoch is dropped.
+    /// Number of images per step; the last incomplete batch of an epoch is dropped.
     pub batch: u32,
     /// Learning rate η.
     pub lr: f64,
@@ -41,22 +41,22 @@ pub struct Train {
     /// Momentum μ: b ← μb + (g + λw), w ← w − ηb; 0 in the paper.
     #[serde(skip_serializing_if = "is_default", default)]
     pub momentum: f64,
-    /// The sphere on which the parameters are held; absent: none.
+    /// The sphere on which the parameters are kept; absent: none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sphere: Option<Sphere>,
     /// Decay β of the moving average of the parameters, after every step; absent: none is kept.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ema: Option<f64>,
-    /// Epochs done before this segment since the initial weights.
+    /// Number of epochs from the initial weights to the start of this segment.
     pub first_epoch: u32,
-    /// Epochs of this segment.
+    /// Number of epochs in this segment.
     pub epochs: u32,
-    /// The network is evaluated after every so many epochs since the initial weights, and at the segment's end; absent:
-    /// after every epoch.
+    /// Number of epochs from one evaluation to the next, counted from the initial weights; absent: 1. The network is also
+    /// evaluated at the segment's end.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub eval_every: Option<u32>,
-    /// Training images that it is evaluated on: the first `eval_images / classes` of every class, in the training set's
-    /// order; absent: all.
+    /// Number of training images that the network is evaluated on: the first `eval_images / classes` of every class, in the
+    /// training set's order; absent: all.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub eval_images: Option<u32>,
     /// Seed of the data order.
@@ -64,7 +64,7 @@ pub struct Train {
 }
 
 impl Train {
-    /// Returns whether the network is evaluated after the epoch of this index, so that the table has a row for it.
+    /// Checks whether the network is evaluated after the epoch with this index, so that the table has a row for it.
     pub fn evaluates(&self, epoch: u32) -> bool {
         let done = epoch.saturating_add(1);
         done == self.end() || done.is_multiple_of(self.eval_every.unwrap_or(1))
@@ -77,13 +77,13 @@ impl Train {
         end / every - self.first_epoch / every + u32::from(!end.is_multiple_of(every))
     }
 
-    /// Returns the epochs since the initial weights at the end of this segment.
+    /// Returns the number of epochs from the initial weights to the end of this segment.
     fn end(&self) -> u32 {
         self.first_epoch.saturating_add(self.epochs)
     }
 
-    /// Returns what goes from segment to segment besides the weights, by the name of its input and output: the moving
-    /// average, the momentum and the loss scale of float16.
+    /// Returns the names of the state that segments pass on besides the weights: the moving average, the momentum and the loss
+    /// scale of float16. Inputs and outputs have the same names.
     pub fn keeps(&self) -> Vec<&'static str> {
         let kept = Self::OUTPUTS.iter().filter(|output| output.presence == Presence::Sometimes);
         kept.map(|output| output.name).filter(|name| self.has(name)).collect()
@@ -114,7 +114,8 @@ impl Kind for Train {
         (column == "norm").then_some(Tolerance::of(0.0, 0.05))
     }
 
-    /// The first segment of a run does not read what the run keeps: there it begins.
+    /// Returns the roles of the inputs. The first segment of a run starts the moving average, the momentum and the loss scale, so
+    /// it does not read them.
     fn inputs(&self) -> Vec<&str> {
         [vec!["weights"], self.keeps(), vec!["train", "test"]].concat()
     }
@@ -135,7 +136,7 @@ impl Kind for Train {
         Some(self.first_epoch..=self.end().saturating_sub(1))
     }
 
-    /// A step of training takes as long as three forward passes.
+    /// Returns the cost, in which a step of training takes as long as three forward passes.
     fn cost(&self, images: Images) -> Option<Cost> {
         let Self { model, batch, numerics, epochs, .. } = *self;
         let evaluated = f64::from(self.evaluations()) * images.evaluated(self.eval_images);
@@ -144,7 +145,7 @@ impl Kind for Train {
             passes: 3.0 * f64::from(epochs) * images.train + evaluated,
             epochs,
             steps: Some(Steps { model, batch, numerics }),
-            // Gradients lie beside the parameters.
+            // The network and its gradients are two copies.
             copies: 2.0 + self.keeps().len() as f64,
             activations: Activations::Step(batch),
         })

@@ -1,5 +1,5 @@
-//! Edits a file of trusted keys as its owner would in an editor: everything else in the file, comments and spaces too, stays
-//! as it is.
+//! Edits a file of trusted keys like its owner would in an editor: everything else in the file, including comments and spaces,
+//! stays as it is.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use super::name::KeyName;
 use super::trust::{Standing, Trust, TrustError, TrustedKey, fault};
 use crate::document::Document;
 
-/// Returns the text with one more `[[key]]`, or nothing if it has the key already.
+/// Returns the text with one more `[[key]]`, or `None` if the key is already in it.
 pub(super) fn add(file: &Path, text: &str, name: &KeyName, public: &PublicKey) -> Result<Option<String>, TrustError> {
     let refused = |message: String| Err(TrustError::Refused { file: file.to_owned(), message });
     let mut trust = Trust::parse(file, text)?;
@@ -50,7 +50,7 @@ pub(super) fn add(file: &Path, text: &str, name: &KeyName, public: &PublicKey) -
     checked(file, &document, &trust)
 }
 
-/// Returns the text with `revoked` in the table of a key, or nothing if the key is revoked already.
+/// Returns the text with `revoked` in the table of a key, or `None` if the key is already revoked.
 pub(super) fn revoke(file: &Path, text: &str, name: &KeyName, reason: &str) -> Result<Option<String>, TrustError> {
     let refused = |message: String| Err(TrustError::Refused { file: file.to_owned(), message });
     if let Some(fault) = fault(reason) {
@@ -83,7 +83,7 @@ pub(super) fn revoke(file: &Path, text: &str, name: &KeyName, reason: &str) -> R
     checked(file, &document, &trust)
 }
 
-/// Spaces at the beginning of the line of a key whose prefix (comments and spaces above it included) this is.
+/// Returns the spaces at the beginning of a key's line, given the key's prefix, which includes comments and spaces above it.
 fn last_line(prefix: &str) -> String {
     prefix.rsplit('\n').next().unwrap_or_default().to_owned()
 }
@@ -92,7 +92,7 @@ fn parsed(file: &Path, text: &str) -> Result<Document, TrustError> {
     Document::parse(text).map_err(|error| TrustError::Refused { file: file.to_owned(), message: error.to_string() })
 }
 
-/// Returns the edited text, once it is certain that it means what it should.
+/// Returns the edited text, after checking that it parses to the wanted keys and policy.
 fn checked(file: &Path, document: &Document, wanted: &Trust) -> Result<Option<String>, TrustError> {
     let new = document.text();
     if Trust::parse(file, &new).is_ok_and(|trust| trust == *wanted) {
@@ -148,7 +148,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("trust.toml");
         assert!(Trust::add(&file, &name("ann"), &ann).unwrap());
-        assert!(!Trust::add(&file, &name("ann"), &ann).unwrap(), "it is there");
+        assert!(!Trust::add(&file, &name("ann"), &ann).unwrap(), "the key is already there");
         assert!(Trust::load(&file).unwrap().vouches(&[ann]));
         assert!(Trust::revoke(&file, &name("ann"), "left").unwrap());
         assert!(!Trust::revoke(&file, &name("ann"), "left again").unwrap());
