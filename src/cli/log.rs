@@ -1,4 +1,4 @@
-//! A log of what the program does, for finding out why it hangs or is slow: `-vv`, or `WDPIPE_LOG=wdpipe_store=debug`.
+//! Log of the program's work, to find out why it hangs or is slow: `-vv`, or `WDPIPE_LOG=wdpipe_store=debug`.
 
 use std::io;
 
@@ -9,10 +9,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::project::Failure;
 
-/// The names of our crates begin like this; `-vv` does not show the events of other libraries.
+/// Prefix of the names of our crates; `-vv` does not show the events of other libraries.
 const OURS: &str = "wdpipe";
 
-/// Starts the log, if the command line or `WDPIPE_LOG` asks for one. It goes to standard error.
+/// Starts the log on standard error, if the command line or `WDPIPE_LOG` requests it.
 ///
 /// # Errors
 /// If `WDPIPE_LOG` is not a list of levels.

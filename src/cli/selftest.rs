@@ -1,4 +1,4 @@
-//! `wdpipe selftest`: whether the numbers are right.
+//! `wdpipe selftest`: checks that the numbers are right.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::statistics::StatisticsCommand;
 use super::ui::Ui;
 use crate::project::{ExitCode, Failure};
 
-/// Checks the numbers: against PyTorch, estimators against exact values, and what tests over seeds can show.
+/// Check the numbers: against PyTorch, estimators against exact values, and what tests over seeds can show.
 #[derive(Debug, Subcommand)]
 pub enum SelftestCommand {
     Numerics(NumericsCommand),
@@ -18,13 +18,13 @@ pub enum SelftestCommand {
     Report(NumericsPageCommand),
 }
 
-/// Repeats runs that PyTorch made, and says how far every result is from PyTorch's.
+/// Repeat runs of PyTorch, and print how far every result is from PyTorch's.
 #[derive(Debug, Args)]
 pub struct NumericsCommand {
-    /// Case files (safetensors): start, batches and PyTorch's results.
+    /// Case files (safetensors): initial weights, batches and PyTorch's results.
     #[arg(required = true, value_name = "CASE")]
     cases: Vec<PathBuf>,
-    /// Write what was computed here, under the names of the expected results. One case only.
+    /// File for the results computed here, under the names of the expected results. One case only.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Print one JSON object.
@@ -32,10 +32,10 @@ pub struct NumericsCommand {
     json: bool,
 }
 
-/// Compares every estimator with exact values, on a network whose matrices are built whole.
+/// Compare every estimator with exact values, on a network whose matrices are computed completely.
 #[derive(Debug, Args)]
 pub struct EstimatorsCommand {
-    /// Estimates of every quantity.
+    /// Number of estimates of every quantity.
     #[arg(long, default_value_t = 200, value_name = "N", value_parser = whole(1..=u32::MAX))]
     repetitions: u32,
     /// Print one JSON object.
@@ -43,26 +43,26 @@ pub struct EstimatorsCommand {
     json: bool,
 }
 
-/// Writes all of it as a page (docs/numerics.md).
+/// Write the results of all these checks as a page (docs/numerics.md).
 #[derive(Debug, Args)]
 pub struct NumericsPageCommand {
     /// Case files.
     #[arg(required = true, value_name = "CASE")]
     cases: Vec<PathBuf>,
-    /// Estimates of every quantity.
+    /// Number of estimates of every quantity.
     #[arg(long, default_value_t = 200, value_name = "N", value_parser = whole(1..=u32::MAX))]
     repetitions: u32,
-    /// The page.
+    /// File of the page.
     #[arg(long, default_value = "docs/numerics.md", value_name = "FILE")]
     to: PathBuf,
 }
 
 #[cfg(not(feature = "torch"))]
 impl SelftestCommand {
-    /// Says that most of it cannot be done.
+    /// Runs the simulation, or returns an error for the other checks, which need libtorch.
     ///
     /// # Errors
-    /// Where numbers of libtorch are needed, or what is simulated fails.
+    /// If the check needs libtorch, or the simulation fails.
     pub fn run(&self, ui: &Ui) -> Result<(), Failure> {
         if let Self::Statistics(command) = self {
             return command.run(ui);
@@ -88,11 +88,11 @@ mod with_torch {
         compare,
     };
 
-    /// Largest case file that is read.
+    /// Largest size of a case file, in bytes.
     const LARGEST: u64 = 1 << 30;
     /// Least share of estimates that must lie within [`STANDARD_ERRORS`] standard errors.
     const LEAST: f64 = 0.95;
-    /// Largest difference of a product from the matrix's, as a share of its largest component.
+    /// Largest allowed difference of a product from the matrix's product, as a share of its largest component.
     const ROUNDING: f64 = 1e-12;
 
     impl SelftestCommand {
@@ -170,7 +170,7 @@ mod with_torch {
 
     fn failed(error: StageError) -> Failure {
         let missing = error.is_missing();
-        let hint = if missing { "`wdpipe doctor` tells what is there and what is not" } else { "" };
+        let hint = if missing { "run `wdpipe doctor` to see what is missing" } else { "" };
         Failure::new(if missing { ExitCode::Missing } else { ExitCode::Failed }, error.to_string(), hint)
     }
 
@@ -212,7 +212,7 @@ mod with_torch {
         }
     }
 
-    /// What `selftest numerics --json` answers.
+    /// Output of `selftest numerics --json`.
     #[derive(Serialize)]
     struct NumericsAnswer<'a> {
         agrees: bool,
@@ -254,7 +254,7 @@ mod with_torch {
         }
     }
 
-    /// What `selftest estimators --json` answers.
+    /// Output of `selftest estimators --json`.
     #[derive(Serialize)]
     struct EstimatorsAnswer<'a> {
         products: BTreeMap<&'a str, f64>,
@@ -341,7 +341,7 @@ mod with_torch {
         std::iter::once(heading.to_vec()).chain(checked.coverages.iter().map(row)).collect()
     }
 
-    /// The page: one table a part.
+    /// Returns the page, with one table per part.
     fn page(all: &[Comparison], checked: &Checked, repetitions: u32) -> String {
         let mut text = format!(
             "# Numbers\n\nWritten by `wdpipe selftest report` (`ci/numerics` runs it) on {}; `cargo test` makes the \

@@ -1,4 +1,4 @@
-//! `wdpipe selftest statistics`: what the rules of `compare` and `make --ci` achieve, by simulation.
+//! `wdpipe selftest statistics`: simulates what the rules of `compare` and `make --ci` achieve.
 
 use clap::Args;
 
@@ -7,21 +7,22 @@ use super::ui::Ui;
 use crate::project::{ExitCode, Failure};
 use draw::claim::simulate::{Covered, Population, coverage, false_findings, power};
 
-/// Simulates seeds, and says how often intervals cover the mean, how often noise is called a finding, and what is found.
+/// Simulate seeds, and print how often intervals cover the mean, how often noise is called a finding, and how often a
+/// difference is found.
 ///
 /// The random numbers are fixed: the same number of cases gives the same answer everywhere.
 #[derive(Debug, Args)]
 pub struct StatisticsCommand {
-    /// Simulated cases of every number.
+    /// Number of simulated cases for every result.
     #[arg(long, default_value_t = CASES, value_name = "N", value_parser = whole(1..=1_000_000_u32))]
     cases: u32,
 }
 
-/// Cases in docs/numerics.md.
+/// Number of cases in docs/numerics.md.
 pub const CASES: u32 = 4000;
 /// Widths of intervals, in standard deviations of a run.
 const WIDTHS: [f64; 3] = [4.0, 2.0, 1.0];
-/// Differences of two curves, likewise.
+/// Differences of two curves, in standard deviations of a run.
 const DIFFERENCES: [f64; 7] = [1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0];
 /// Numbers of seeds, and of claims in a figure.
 const SEEDS: [usize; 3] = [3, 4, 5];
@@ -31,7 +32,7 @@ impl StatisticsCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// If the rules do not keep what they promise for normal runs.
+    /// If the rules exceed their error rates for normal runs.
     pub fn run(&self, ui: &Ui) -> Result<(), Failure> {
         let simulated = Simulated::new(self.cases);
         ui.answer(simulated.section(self.cases).trim_end());
@@ -39,24 +40,24 @@ impl StatisticsCommand {
     }
 }
 
-/// What comes out for a population.
+/// Results for a population.
 struct SimulatedOutcome {
     name: &'static str,
-    /// At each width.
+    /// Coverage at each width.
     covered: Vec<Covered>,
-    /// The share of false findings.
+    /// Share of false findings.
     found: f64,
 }
 
-/// The results.
+/// Results of the simulation.
 pub struct Simulated {
     populations: Vec<SimulatedOutcome>,
-    /// For every number of claims and seeds, the share found of each difference.
+    /// For every number of claims and seeds, the share of cases in which each difference was found.
     power: Vec<(usize, usize, Vec<f64>)>,
 }
 
 impl Simulated {
-    /// Simulates.
+    /// Simulates `cases` cases for every result.
     pub fn new(cases: u32) -> Self {
         let of = |(name, population): (&'static str, Population)| {
             let covered = WIDTHS.map(|width| coverage(population, width, cases)).to_vec();
@@ -70,20 +71,21 @@ impl Simulated {
         Self { populations, power: sizes.map(found).collect() }
     }
 
-    /// Whether normal runs are covered in 95 % and called a finding in 5 % of all cases, up to three standard errors.
+    /// Checks that, for normal runs, intervals cover the mean in at least 95 % of all cases and at most 5 % are called a
+    /// finding, up to three standard errors.
     ///
     /// # Errors
-    /// If not.
+    /// If one of these shares is worse.
     pub fn verdict(&self, cases: u32) -> Result<(), Failure> {
         let slack = 3.0 * (0.05 * 0.95 / f64::from(cases)).sqrt();
         let SimulatedOutcome { covered, found, .. } = &self.populations[0];
         if covered.iter().all(|covered| covered.share >= 0.95 - slack) && *found <= 0.05 + slack {
             return Ok(());
         }
-        Err(Failure::new(ExitCode::Failed, "the rules do not keep 5 % for normal runs", ""))
+        Err(Failure::new(ExitCode::Failed, "the rules exceed their error rate of 5 % for normal runs", ""))
     }
 
-    /// As a section of docs/numerics.md.
+    /// Returns the results as a section of docs/numerics.md.
     pub fn section(&self, cases: u32) -> String {
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);
         let heading = |first: &str, rest: Vec<String>| [vec![first.to_owned()], rest].concat();
@@ -133,7 +135,7 @@ impl Simulated {
     }
 }
 
-/// Rows as a table, the first as its heading.
+/// Formats rows as a Markdown table, the first row as its heading.
 pub fn markdown(rows: Vec<Vec<String>>) -> String {
     let line = |cells: &Vec<String>| format!("| {} |\n", cells.join(" | "));
     let rule = rows.first().map(|heading| format!("|{}\n", " --- |".repeat(heading.len()))).unwrap_or_default();
@@ -151,7 +153,7 @@ mod tests {
         let section = simulated.section(20);
         assert!(section.contains("| normal | ") && section.contains("| 6 | 5 | "), "{section}");
         assert!(!section.contains("NaN"), "{section}");
-        // That of docs/numerics.md has the same tables, with more cases.
+        // The section in docs/numerics.md has the same text and tables, with more cases.
         let page = include_str!("../../docs/numerics.md");
         let fixed = |text: &str| -> Vec<String> {
             text.lines().filter(|line| !line.starts_with("| ") || line.contains("width")).map(str::to_owned).collect()
