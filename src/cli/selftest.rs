@@ -345,12 +345,12 @@ mod with_torch {
     fn page(all: &[Comparison], checked: &Checked, repetitions: u32) -> String {
         let mut text = format!(
             "# Numbers\n\nWritten by `wdpipe selftest report` (`ci/numerics` runs it) on {}; `cargo test` makes the \
-             same checks.\n\n## Against PyTorch\n\nA case is a run of SGD that PyTorch 2.11.0 made from given weights \
-             and batches, by an independent program. The same is computed here; a number below is the largest \
-             difference within a tensor over the tensor's largest value (at least 1e-4 of the group's), for the worst \
-             tensor of the group. In float64 at most 1e-9 is allowed. In float32 only the first step can be judged, \
-             by the distance over the norm: logits 1e-4, gradients 5e-2; later a rounding that tips one ReLU over \
-             changes all that follows.\n\n",
+             same checks.\n\n## Against PyTorch\n\nA case is an SGD run of PyTorch 2.11.0 from given weights and \
+             batches, made by an independent program and repeated here. A number below is the largest difference \
+             within a tensor, divided by the tensor's largest value (at least 1e-4 of the group's), for the worst \
+             tensor of the group. In float64, at most 1e-9 is allowed. In float32, only the first step can be judged, \
+             by the distance divided by the norm: at most 1e-4 for logits and 5e-2 for gradients. Later, a rounding \
+             error that switches one ReLU changes everything that follows.\n\n",
             checked.machine
         );
         for (number, comparison) in all.iter().enumerate() {
@@ -374,15 +374,17 @@ mod with_torch {
         };
         text.push_str(&markdown(std::iter::once(heading).chain(groups.iter().map(row)).collect()));
         text.push_str(&format!(
-            "\nIn brackets: not judged. `logits0`, `grad0`: first step; `loss`, `norm`: every step; `final`, `ema`: \
-             weights and statistics after the last; `eval_…`: eval mode; `…_v0`: products along a direction; `vhv_…`: \
-             v·Hv with running and with batch statistics.\n\n## Estimators against exact values\n\nOn a \
-             pre-activation ResNet-18 of width 1, of which {} are trained, and {IMAGES} images, in float64, H, G and Σ \
-             are built whole, column by column. A product with any of them agrees with the matrix:\n\n{}\nWhat needs no draws, since \
-             it is a sum over images ([trace.md](trace.md)):\n\n{}\nEach other estimator then runs {repetitions} times with {DRAWS} draws of its own; the table says how often it came within so many of its standard errors \
-             (SE) of the exact value. At least {:.0} % must be within {STANDARD_ERRORS}. For an eigenvalue the \
-             SE is the stated bound. The mean cosines have no closed form: their reference is the mean over \
-             {REFERENCE} draws with the matrices, whose own error is added to the interval.\n\n{}",
+            "\nNumbers in brackets are not judged. `logits0`, `grad0`: first step; `loss`, `norm`: every step; \
+             `final`, `ema`: weights and statistics after the last step; `eval_…`: eval mode; `…_v0`: products along \
+             a direction; `vhv_…`: v·Hv with running and with batch statistics.\n\n## Estimators against exact \
+             values\n\nThe network is a pre-activation ResNet-18 of width 1, of which {} are trained, with {IMAGES} \
+             images in float64. H, G and Σ are computed completely, column by column. A product with each of them \
+             agrees with the matrix:\n\n{}\nQuantities that need no draws, since they are sums over images \
+             ([trace.md](trace.md)):\n\n{}\nEach other estimator then runs {repetitions} times with {DRAWS} draws of \
+             its own. The table shows how often the estimate is within 1, 2 and 2.5 standard errors (SE) of the exact \
+             value. At least {:.0} % must be within {STANDARD_ERRORS}. For an eigenvalue the SE is the stated bound. \
+             The mean cosines have no closed form: their reference is the mean over {REFERENCE} draws with the \
+             matrices, whose own error is added to the interval.\n\n{}",
             TRAINED.join(", "),
             markdown(products_table(checked)),
             markdown(exact_table(checked)),

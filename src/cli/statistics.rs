@@ -109,25 +109,27 @@ impl Simulated {
             self.power.iter().map(power).collect(),
         ];
         format!(
-            "## What seeds can show\n\nBy simulation, {cases} cases a number (`wdpipe selftest statistics`; the random \
-             numbers are fixed). An SD is the standard deviation of a run.\n\n`make --ci` adds seeds until every mean's \
-             95 % interval is narrow enough. It looks at 3, 5, 8, 12, 18, … seeds, and look k uses an interval that leaves \
-             out 5 %/(k(k + 1)), so that all looks together leave out 5 %. The table says how often the last interval \
-             covered the mean, and how many seeds it took (at most some 700):\n\n{}\nSo it holds for runs that are about \
-             normal. **It fails where runs are skewed or some collapse**: three seeds, or eight, may show nothing of what \
-             one in ten does, and the interval looks narrow before the first such run. More seeds are the only cure: look \
-             at the single runs. Each interval is for one mean; of a hundred means some five may lie outside.\n\nA \
-             claim without any truth in it, tested by `compare` with the planned three seeds and again with each seed added \
-             up to ten, is called reproduced at least once in\n\n{}\nof all cases (5 % are allowed; uncorrected tests call \
-             it so in 12 to 22 %). The p of a look is multiplied by k(k + 1), k = 1 at the number of seeds that the profile \
-             plans.\n\nThe power: how often a difference of two curves is found with the planned number of seeds, if no \
-             other claim of the figure was found before (Holm's method makes the others easier once one is found):\n\n{}\n\
-             Published differences are 3 to 10 SD (Figure 3b: 10.25, 11.2 and 14.7 % with an SD of 0.25 to 0.4). Three \
-             seeds therefore decide a claim that stands alone, and few claims among six; five seeds decide most.\n\nWhat \
-             these tests do not say: they are one-sided, each for the direction that is claimed and for the opposite. Runs \
-             that diverged are left out, so what is said holds for the survivors. Seeds vary the initial weights and the \
-             order of the data, neither the training nor the test images, over which the spread may be larger. Claims of \
-             one figure are corrected for each other, those of different figures are not.\n",
+            "## What seeds can show\n\nResults of a simulation with {cases} cases per number (`wdpipe selftest \
+             statistics`; the random numbers are fixed). SD is the standard deviation of a run.\n\n`make --ci` adds \
+             seeds until every mean's 95 % interval is narrow enough. It looks at 3, 5, 8, 12, 18, … seeds, and look \
+             k uses an interval with the error probability 5 %/(k(k + 1)), so that all looks together have at most 5 %. The \
+             table shows how often the last interval covered the mean, and how many seeds it took (at most about \
+             700):\n\n{}\nThe rule thus holds for runs that are approximately normal. **It fails if runs are skewed \
+             or some collapse**: three or eight seeds may not show a collapse that one run in ten has, and the \
+             interval looks narrow before the first such run. More seeds are the only remedy: look at the single \
+             runs. Each interval is for one mean; of a hundred means, about five may lie outside.\n\nA claim without \
+             any truth in it, tested by `compare` with the planned three seeds and again with each seed added up to \
+             ten, is called reproduced at least once in\n\n{}\nof all cases (5 % are allowed; uncorrected tests call \
+             it reproduced in 12 to 22 %). The p-value of look k is multiplied by k(k + 1); k = 1 at the number of \
+             seeds that the profile plans.\n\nPower is how often a difference of two curves is found with the planned \
+             number of seeds, if no other claim of the figure was found before (Holm's method makes the others easier \
+             once one is found):\n\n{}\nPublished differences are 3 to 10 SD (Figure 3b: 10.25, 11.2 and 14.7 % with \
+             an SD of 0.25 to 0.4). Three seeds therefore decide a claim that stands alone, but few claims among six; \
+             five seeds decide most.\n\nThese tests have limits. They are one-sided, each for the claimed direction \
+             and for the opposite one. Runs that diverged are left out, so the results hold for the other runs. Seeds \
+             vary the initial weights and the order of the data, but neither the training nor the test images, over \
+             which the spread may be larger. Claims of one figure are corrected for each other; claims of different \
+             figures are not.\n",
             markdown(coverages),
             markdown(findings.concat()),
             markdown(powers.concat()),
