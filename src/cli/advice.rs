@@ -172,7 +172,7 @@ mod tests {
 
     /// Replaces every `{…}` in a command: by a key or a data set where the command needs one, otherwise by any word.
     fn filled(command: &str) -> String {
-        // The base point of the curve.
+        // The base point of the curve is a valid key.
         let key = format!("ed25519:58{}", "66".repeat(31));
         let (mut filled, mut rest) = (String::new(), command);
         while let Some((before, behind)) = rest.split_once('{') {

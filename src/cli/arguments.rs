@@ -26,7 +26,7 @@ impl VariantArgs {
 /// Records to accept beyond those that the project trusts.
 #[derive(Debug, Clone, Default, Args)]
 pub struct AcceptArgs {
-    /// Accept records without a trusted signature: `unsigned` for records without a signature, or the public key
+    /// Accept records without a trusted signature: `unsigned` for records without a valid one, or the public key
     /// (ed25519:…) of the signer. Repeatable.
     #[arg(long, value_name = "WHOSE")]
     pub accept: Vec<Accepted>,

@@ -258,7 +258,7 @@ fn table(all: &[Measured]) -> Vec<Vec<String>> {
         "p10 to p90",
         "processor",
         "timings",
-        "a second",
+        "per second",
         "TFLOP/s",
         "of ceiling",
         "GB/s at least",

@@ -45,7 +45,7 @@ impl CompareCommand {
         if self.variant.profile != "paper" {
             let profile = &self.variant.profile;
             ui.say(&format!(
-                "profile {profile} is not the paper's scale: only relations that its pipelines let carry over are compared"
+                "profile {profile} is not the paper's scale: only relations that its pipelines declare to carry over are compared"
             ));
         }
         if self.json {

@@ -19,7 +19,8 @@ const OURS: &str = "wdpipe";
 pub fn install(verbose: u8) -> Result<(), Failure> {
     let targets = match std::env::var("WDPIPE_LOG") {
         Ok(text) if !text.is_empty() => text.parse().map_err(|error| {
-            let hint = "set WDPIPE_LOG to a level (error, warn, info, debug, trace) or to levels by crate, such as wdpipe_store=debug";
+            let hint = "set WDPIPE_LOG to a level (error, warn, info, debug, trace) or to levels by crate, such as \
+                        wdpipe_store=debug";
             Failure::usage(format!("WDPIPE_LOG={text}: {error}"), hint)
         })?,
         _ if verbose > 1 => Targets::new().with_target(OURS, LevelFilter::DEBUG),

@@ -68,7 +68,7 @@ pub struct MakeCommand {
     /// Print one JSON object at the end.
     #[arg(long)]
     json: bool,
-    /// Add seeds, up to 3, 5, 8, 12, 18, …, until the 95 % confidence interval of every point's mean is at most this wide,
+    /// Add seeds, in steps to 3, 5, 8, 12, 18, …, until the 95 % confidence interval of every point's mean is at most this wide,
     /// in the unit of the axis. The looks at these numbers of seeds share the 5 %. Each interval holds by itself, for runs
     /// that do not diverge.
     #[arg(long, value_name = "WIDTH", value_parser = parse::width)]

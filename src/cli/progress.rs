@@ -107,7 +107,7 @@ impl<'a> ProgressView<'a> {
                     let name = &self.graph.stages[*stage].name;
                     self.line(&format!(
                         "warning: training steps cannot be recorded on this GPU and run one by one, which is slower but \
-                         gives the same bits (first {name}: {reason}). `wdpipe doctor` shows this machine's software"
+                         gives the same bits (first {name}: {reason}). `wdpipe doctor` shows libtorch and the GPUs here"
                     ));
                 }
             }

@@ -90,7 +90,7 @@ mod with_torch {
 
     /// Largest size of a case file, in bytes.
     const LARGEST: u64 = 1 << 30;
-    /// Least share of estimates that must lie within [`STANDARD_ERRORS`] standard errors.
+    /// Smallest allowed share of estimates that must lie within [`STANDARD_ERRORS`] standard errors.
     const LEAST: f64 = 0.95;
     /// Largest allowed difference of a product from the matrix's product, as a share of its largest component.
     const ROUNDING: f64 = 1e-12;
