@@ -1,19 +1,19 @@
 //! wdpipe regenerates the figures of "Why Do We Need Weight Decay for Overparameterized Deep Networks?"
 //! (D'Angelo, Varre, Andriushchenko, Flammarion, 2023) by real training, as a content-addressed
-//! pipeline of stages. `ARCHITECTURE.md` explains how it is built. What the program is made of lies in the crates of
-//! `crates/`; here they become a program. The modules stand in groups, lowest first: a module uses others of its own group
-//! or of the groups above it, and `tests/it/layers.rs` says which.
+//! pipeline of stages. `ARCHITECTURE.md` explains how it is built. The building blocks are the crates in `crates/`; this
+//! crate combines them into a program. The modules are listed in groups, lowest first: a module uses only modules of its
+//! own group and of the groups listed before it, and `tests/it/layers.rs` checks this.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make files of every kind"))]
 
-// Pipelines to graphs; graphs to plans.
+// From pipelines to graphs, and from graphs to plans.
 pub mod cost;
 pub mod graph;
 pub mod plan;
 pub mod reasons;
 pub mod spec;
 
-// Stages that run; the whole.
+// Running stages, and features built on that.
 pub mod bench;
 pub mod differ;
 pub mod engine;
@@ -22,7 +22,7 @@ pub mod stages;
 pub mod stress;
 pub mod verify;
 
-// A checkout, and what every command needs of it.
+// A checkout, and operations on it that several commands share.
 mod project;
 
 // Arguments, terminal, exit codes.

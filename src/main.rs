@@ -1,7 +1,7 @@
 //! The program: see `wdpipe --help`.
 
-/// A plan of very many stages is made of small pieces: the system's allocator takes a fifth of its time. libtorch keeps to
-/// that one.
+/// Allocator of the Rust code. A large plan makes many small allocations, on which the system's allocator would spend a
+/// fifth of the time. libtorch still uses the system's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,5 +1,5 @@
-//! Commands that messages recommend. What a message says between backquotes is completed, where it is printed, with the
-//! options that hold: the profile, the settings and the folders. So none is forgotten, whoever wrote the message.
+//! Commands that messages recommend. When a message is printed, each command between backquotes is completed with the
+//! options in force: the profile, the settings and the folders. Authors of messages need not add these options.
 
 use std::borrow::Cow;
 
@@ -9,30 +9,30 @@ use clap::{ArgMatches, Command, CommandFactory};
 use super::Cli;
 use crate::project::quoted;
 
-/// The options that a recommended command needs too, if they were given: those that say what is made, and where it lies.
+/// Options that a recommended command repeats if the user gave them: they determine what is made, and where it is stored.
 const CARRIED: [&str; 7] = ["cache", "reports", "pipelines", "trust", "remotes", "profile", "set"];
 
-/// What begins a command in a message.
+/// Beginning of a command in a message.
 const START: &str = "`wdpipe ";
 
-/// The options that were given on the command line and hold for what is recommended.
+/// Options that were given on the command line and that recommended commands repeat.
 #[derive(Debug, Default)]
 pub struct InForce(Vec<(&'static str, String)>);
 
 impl InForce {
-    /// A profile and settings, and further options.
+    /// Collects a profile, settings and further options.
     pub fn new(profile: &str, set: &[String], more: impl IntoIterator<Item = (&'static str, String)>) -> Self {
         let sets = set.iter().map(|set| ("set", set.clone()));
         Self([("profile", profile.to_owned())].into_iter().chain(sets).chain(more).collect())
     }
 
-    /// Those of the program's arguments.
+    /// Collects the options to repeat from the program's arguments.
     pub fn of(matches: &ArgMatches) -> Self {
         let mut leaf = matches;
         while let Some((_, next)) = leaf.subcommand() {
             leaf = next;
         }
-        // What comes from the environment holds for the next command, too.
+        // Values from the environment need no repetition: they apply to the next command too.
         let given =
             |id: &&str| leaf.try_contains_id(id).is_ok() && leaf.value_source(id) == Some(ValueSource::CommandLine);
         let values = |id: &'static str| {
@@ -42,12 +42,12 @@ impl InForce {
         Self(CARRIED.into_iter().filter(given).flat_map(values).collect())
     }
 
-    /// The same without `--set`s: for complaints about the command line, which may be about one of them.
+    /// Returns these options without `--set`, for errors in the command line, which a `--set` can have caused.
     pub fn without_settings(&self) -> Self {
         Self(self.0.iter().filter(|(id, _)| *id != "set").cloned().collect())
     }
 
-    /// A message in which every command has the options that hold, as far as it takes them and does not give them itself.
+    /// Adds to every command in a message the options in force that the command accepts and does not contain yet.
     pub fn complete<'a>(&self, text: &'a str) -> Cow<'a, str> {
         if self.0.is_empty() || !text.contains(START) {
             return text.into();
@@ -57,7 +57,7 @@ impl InForce {
         let mut rest = text;
         while let Some((before, behind)) = rest.split_once('`') {
             let Some((quote, after)) = behind.split_once('`') else { break };
-            // What its answer is passed on to has options of its own.
+            // The options belong to the command before the pipe.
             let (command, pipe) = quote.split_at(quote.find(" | ").unwrap_or(quote.len()));
             let more = if quote.starts_with(&START[1..]) { self.missing(command, &program) } else { String::new() };
             out.push_str(&format!("{before}`{command}{more}{pipe}`"));
@@ -66,7 +66,7 @@ impl InForce {
         (out + rest).into()
     }
 
-    /// What a command lacks.
+    /// Returns the options in force that a command lacks.
     fn missing(&self, command: &str, program: &Command) -> String {
         let words: Vec<&str> = command.split_whitespace().collect();
         let mut leaf = program;
@@ -81,7 +81,7 @@ impl InForce {
             let known = |command: &Command| command.get_arguments().any(|argument| argument.get_long() == Some(id));
             known(leaf) || (known(program) && id != "profile" && id != "set")
         };
-        // With its own profile it has its own settings.
+        // A command with its own profile or settings does not get the profile and settings in force.
         let own = gives("profile") || gives("set");
         let wanted =
             |(id, _): &&(&str, String)| takes(id) && !gives(id) && !(own && (*id == "profile" || *id == "set"));
@@ -96,7 +96,7 @@ mod tests {
 
     use super::*;
 
-    /// The words of a command, as a shell reads them.
+    /// Splits a command into words, as a shell does.
     fn words(command: &str) -> Vec<String> {
         let (mut words, mut word, mut within) = (Vec::new(), None::<String>, false);
         let mut letters = command.chars();
@@ -119,7 +119,7 @@ mod tests {
         InForce::of(&Cli::command().try_get_matches_from(arguments).unwrap())
     }
 
-    /// What stands between backquotes and is a command of this program.
+    /// Returns the texts between backquotes that are commands of this program.
     fn commands(text: &str) -> impl Iterator<Item = &str> {
         text.split('`').skip(1).step_by(2).filter(|quote| quote.starts_with("wdpipe "))
     }
@@ -170,9 +170,9 @@ mod tests {
         assert_eq!(InForce::default().complete("`wdpipe graph`"), "`wdpipe graph`");
     }
 
-    /// A command in which every `{…}` is filled in: with a key or a data set where one belongs, else with any word.
+    /// Replaces every `{…}` in a command: by a key or a data set where the command needs one, otherwise by any word.
     fn filled(command: &str) -> String {
-        // The base point of the curve.
+        // The base point of the curve is a valid key.
         let key = format!("ed25519:58{}", "66".repeat(31));
         let (mut filled, mut rest) = (String::new(), command);
         while let Some((before, behind)) = rest.split_once('{') {
@@ -188,7 +188,7 @@ mod tests {
         filled + rest
     }
 
-    /// Commands that are named, not recommended.
+    /// Commands that messages mention but do not recommend.
     const NAMED: [&str; 4] = ["wdpipe export", "wdpipe remote", "wdpipe selftest report", "wdpipe cache export"];
 
     #[test]
@@ -203,7 +203,7 @@ mod tests {
             let text = std::fs::read_to_string(entry.path()).unwrap();
             let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
             let code = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
-            // Texts that go on in the next line are one.
+            // Join texts that continue on the next line.
             let code = code.split("\\\n").map(str::trim_start).collect::<String>();
             for line in code.lines() {
                 for command in commands(line).filter(|command| !NAMED.contains(command)) {

@@ -1,4 +1,4 @@
-//! `wdpipe cache export` and `import`: a figure with all that is behind it, in one file.
+//! `wdpipe cache export` and `import`: a figure with everything it was made from, in one file.
 
 use std::cell::OnceCell;
 use std::path::PathBuf;
@@ -20,36 +20,36 @@ use store::Store;
 use store::archive::{self, Admission, Header, Imported, Scope};
 use store::sign::Batch;
 
-/// Writes a figure with all that is behind it to one file.
+/// Write a figure with everything it was made from to one file.
 ///
-/// The same results give the same file, byte for byte. Bulk data (weights, images) that was dropped is left out.
+/// The same results give the same file, byte for byte. Bulk data (weights, images) that the cache dropped is left out.
 #[derive(Debug, Args)]
 pub struct ExportArchiveCommand {
     /// A figure or panel, such as fig3 or fig3c.
     #[arg(value_name = "FIGURE")]
     target: String,
-    /// The file; - is standard output.
+    /// File to write; - means standard output.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Only records, tables and signatures: small enough to be committed, and all that is needed to check the figure and
-    /// draw it again.
+    /// Write only records, tables and signatures: small enough to commit, and sufficient to check the figure and draw it
+    /// again.
     #[arg(long)]
     numbers: bool,
     #[command(flatten)]
     variant: VariantArgs,
 }
 
-/// Takes a figure with all that is behind it from a file that `cache export` wrote.
+/// Import a figure with everything it was made from, from a file that `cache export` wrote.
 ///
-/// First the whole file is checked; what is in the store already is not written again.
+/// The whole file is checked first. Records and objects that the cache already has are not written again.
 #[derive(Debug, Args)]
 pub struct ImportArchiveCommand {
-    /// The file.
+    /// File to import.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
     accepting: AcceptArgs,
-    /// Only check the file, and say what would come in.
+    /// Only check the file, and print what would be imported.
     #[arg(long, short = 'n')]
     dry_run: bool,
     /// Print one JSON object.
@@ -57,7 +57,7 @@ pub struct ImportArchiveCommand {
     json: bool,
 }
 
-/// What `cache import --json` answers.
+/// Output of `cache import --json`.
 #[derive(Serialize)]
 struct ImportAnswer<'a> {
     figure: &'a str,
@@ -80,18 +80,18 @@ impl ExportArchiveCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// If there is no such figure, a stage or table of it is not there, or the file cannot be written.
+    /// If there is no such figure, a stage or table of it is missing, or the file cannot be written.
     pub fn run(&self, project: &Project, store: &Store, ui: &Ui) -> Result<(), Failure> {
         let Self { target, file, .. } = self;
         let selection = project.select(&self.variant.to_variant(), std::slice::from_ref(target))?;
         let graph = &selection.graph;
         let [id] = selection.targets[..] else {
             let found = count(selection.targets.len(), "stage");
-            return Err(Failure::usage(format!("`{target}` names {found}"), "an archive is of one figure or panel"));
+            return Err(Failure::usage(format!("`{target}` names {found}"), "name one figure or panel"));
         };
         if !matches!(graph.stages[id].work, Work::Figure(_)) {
-            let hint = "an archive is of a figure or panel, such as fig3 or fig3c";
-            return Err(Failure::usage(format!("`{target}` is no figure"), hint));
+            let hint = "name a figure or panel, such as fig3 or fig3c";
+            return Err(Failure::usage(format!("`{target}` is not a figure"), hint));
         }
         let make = || format!("`wdpipe make {}` makes it", quoted(target));
         let closure = selection.resolve(store)?.closure(id, store).map_err(|error| match error {
@@ -111,7 +111,7 @@ impl ExportArchiveCommand {
         ));
         if exported.dropped > 0 {
             let objects = count(exported.dropped, "bulk object");
-            ui.say(&format!("{objects} of it are not here (dropped to save space) and not in the archive"));
+            ui.say(&format!("the archive lacks {objects}, which this cache dropped to save space"));
         }
         Ok(())
     }
@@ -121,15 +121,15 @@ impl ImportArchiveCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// If the file is not what it must be, or the store cannot be written.
+    /// If the file is not a valid archive, or the store cannot be written.
     pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let gate = project.gate(&self.accepting.accept)?;
-        // First, so that a slip in its name leaves no store behind.
+        // The file is opened first, so that a misspelled name does not create a store.
         files::open(&self.file).map_err(|error| archive_failure(error.into(), &self.file))?;
         let store = &if self.dry_run { store_or_none(project, ui)? } else { project.store_to_fill()? };
         let keep = |batch: &[u8]| match Batch::from_bytes(batch) {
             Ok(batch) => store.publish_signatures(&batch).map(|_| true),
-            // One that is none says nothing.
+            // An invalid batch proves nothing and is left out.
             Err(_) => Ok(false),
         };
         let valid = OnceCell::new();
@@ -143,7 +143,7 @@ impl ImportArchiveCommand {
             archive::import(&self.file, store, &admission, self.dry_run)
                 .map_err(|error| archive_failure(error, &self.file))?;
         for stage in &differing {
-            ui.warn(&format!("{stage:?} yielded something else here; both records are kept"));
+            ui.warn(&format!("{stage:?} has different outputs in this cache; both records are kept"));
         }
         if self.json {
             let Header { figure, key, root, record, records, batches, objects, bulk, .. } = &header;
@@ -165,9 +165,9 @@ impl ImportArchiveCommand {
             });
             return Ok(());
         }
-        let verb = if self.dry_run { "would bring" } else { "brought" };
+        let verb = if self.dry_run { "would import" } else { "imported" };
         ui.say(&format!(
-            "{} with {} and {} {verb} {} and {} ({}) that were not here",
+            "{} with {} and {}: {verb} {} and {} ({}) that were not here",
             header.figure,
             count(header.records as usize, "record"),
             count((header.objects + header.bulk) as usize, "object"),

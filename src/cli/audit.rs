@@ -1,4 +1,4 @@
-//! `wdpipe audit`: random segments of a figure's training, computed again, and an attestation for it.
+//! `wdpipe audit`: recomputes random segments of a figure's training, and attests the outcome.
 
 use std::sync::atomic::Ordering;
 
@@ -18,26 +18,27 @@ use crate::stages::Device;
 use crate::verify::{self, Agreement, Evidence, Pick, Verdict};
 use store::attestation::{Attestation, Segment, Testimony};
 
-/// Computes random segments of a figure's training again, from their checkpoints, and adds a signed attestation.
+/// Recompute random segments of a figure's training from their checkpoints, and add a signed attestation.
 ///
-/// The attestation is appended to reports/PROFILE/FIGURE.receipts, to be committed: `verify` says how much of a figure was
-/// computed again, and by how many keys. Exit code 1 if a segment came out differently; the attestation says that too.
+/// The attestation is appended to reports/PROFILE/FIGURE.receipts. Commit this file: `verify` then reports how much of the
+/// figure was recomputed, and by how many keys. The exit code is 1 if a segment came out differently; the attestation
+/// records this too.
 #[derive(Debug, Args)]
 pub struct AuditCommand {
-    /// A figure that has a lock, or a variant (fig3@1a2b3c4d).
+    /// A figure or variant (fig3@1a2b3c4d) that has a lock.
     #[arg(value_name = "FIGURE")]
     figure: String,
-    /// How many segments.
+    /// Number of segments.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = whole(1..=usize::MAX))]
     segments: usize,
-    /// What the choice depends on [default: drawn at random]. One that the figure's author could not foresee is best,
-    /// such as the hash of the commit that brought the figure.
+    /// Seed of the choice [default: random]. Use one that the figure's author could not foresee, such as the hash of the
+    /// commit that added the figure.
     #[arg(long, value_name = "TEXT")]
     seed: Option<String>,
-    /// The profile.
+    /// Profile of the figure.
     #[arg(long, default_value = "smoke", value_name = "NAME", value_parser = plain)]
     profile: String,
-    /// Where to compute: auto, cpu, cuda or cuda:N.
+    /// Device to compute on: auto, cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     device: Device,
 }
@@ -54,7 +55,7 @@ impl AuditCommand {
         };
         let place = Place { folder: project.reports.join(&self.profile), name: self.figure.clone() };
         let lock = place.lock()?.ok_or_else(|| {
-            let message = format!("{} is not there", place.path("lock").display());
+            let message = format!("{} does not exist", place.path("lock").display());
             Failure::new(ExitCode::Missing, message, format!("`wdpipe lock {}` writes it", self.figure))
         })?;
         let store = project.store()?;

@@ -16,43 +16,44 @@ use crate::stages::{Device, describe};
 use base::work::{ModelName, Policy, Precision};
 use store::StoreError;
 
-/// Measures how fast this machine trains, evaluates, stores and plans.
+/// Measure how fast this machine trains, evaluates, stores and plans.
 #[derive(Debug, Args)]
 pub struct BenchCommand {
-    /// What to measure; everything if nothing is named.
+    /// Operations to measure [default: all].
     #[arg(value_name = "WHAT")]
     what: Vec<What>,
     /// Networks.
     #[arg(long, value_delimiter = ',', default_value = "preact-resnet18", value_name = "NAME,…", value_parser = network)]
     network: Vec<ModelName>,
-    /// Widths: channels of the first stage.
+    /// Widths: numbers of channels of the first stage.
     #[arg(long, value_delimiter = ',', default_value = "8,16", value_name = "N,…", value_parser = whole(1..=1024_u32))]
     width: Vec<u32>,
-    /// Images a training step, or a chunk of a Hessian trace [default: 128; of a trace 50, on a GPU 250].
+    /// Images per training step, or per chunk of a Hessian trace [default: 128; for a trace 50, or 250 on a GPU].
     #[arg(long, value_delimiter = ',', value_name = "N,…", value_parser = whole(1..=1_u32 << 16))]
     batch: Vec<u32>,
-    /// Images of a Hessian trace [default: 100, on a GPU 2000].
+    /// Number of images of a Hessian trace [default: 100, or 2000 on a GPU].
     #[arg(long, value_name = "N", value_parser = whole(1..=1_u32 << 20))]
     images: Option<u32>,
     /// Precisions: fp32, tf32, bf16, fp16.
     #[arg(long, value_delimiter = ',', default_value = "fp32", value_name = "NAME,…", value_parser = precision)]
     precision: Vec<Precision>,
-    /// Runs side by side, such as 1,2.
+    /// Numbers of runs side by side, such as 1,2.
     #[arg(long, value_delimiter = ',', default_value = "1", value_name = "N,…", value_parser = whole(1..=64_u32))]
     chains: Vec<u32>,
-    /// NHWC instead of NCHW memory layout.
+    /// Use the NHWC instead of the NCHW memory layout.
     #[arg(long)]
     channels_last: bool,
-    /// Keep a moving average of the parameters too.
+    /// Also keep a moving average of the parameters.
     #[arg(long)]
     ema: bool,
-    /// Also let libtorch use algorithms that do not repeat bit by bit, which stages never do: what repeating costs.
+    /// Also measure training with algorithms of libtorch that do not repeat bit by bit. Stages never use these; the
+    /// difference is the cost of reproducibility.
     #[arg(long)]
     relaxed: bool,
-    /// Where: auto, cpu, cuda or cuda:N.
+    /// Device to measure: auto, cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     device: Device,
-    /// About how long each is timed.
+    /// Approximate duration of each measurement.
     #[arg(long, default_value = "3", value_name = "SECONDS", value_parser = seconds)]
     seconds: Duration,
     /// Print one JSON object.
@@ -60,7 +61,7 @@ pub struct BenchCommand {
     json: bool,
 }
 
-/// What can be measured.
+/// Operation to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum What {
     /// A training step.
@@ -69,43 +70,43 @@ enum What {
     Evaluate,
     /// A fine-tuning probe: an epoch over 2048 images, and their evaluation.
     Probe,
-    /// A Hessian trace by four draws of Hutchinson's.
+    /// A Hessian trace with four draws of Hutchinson's estimator.
     Trace,
-    /// A Hessian trace without draws, image by image.
+    /// An exact Hessian trace, image by image.
     ExactTrace,
-    /// A checkpoint's way from the device to bytes with a name, for which training waits.
+    /// Copying a checkpoint from the device, serializing and hashing it, for which training waits.
     Checkpoint,
-    /// Writing checkpoints to a disk and reading them.
+    /// Writing checkpoints to the cache's disk, and reading them.
     Store,
-    /// From pipelines to a plan, at the paper's scale.
+    /// Planning all pipelines at the paper's scale.
     Plan,
 }
 
-/// What needs libtorch.
+/// Operations that need libtorch.
 const LEARNING: [What; 6] = [What::Train, What::Evaluate, What::Probe, What::Trace, What::ExactTrace, What::Checkpoint];
 
 fn network(text: &str) -> Result<ModelName, String> {
     let short = |name: &str| name == text || name.strip_prefix("preact-") == Some(text);
     let names = ModelName::ALL.map(|(name, _)| name).join(", ");
     let found = ModelName::ALL.into_iter().find(|(name, _)| short(name));
-    found.map(|(_, network)| network).ok_or_else(|| format!("there are {names}"))
+    found.map(|(_, network)| network).ok_or_else(|| format!("the networks are {names}"))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds| (0.0..=3600.0).contains(seconds));
-    seconds.map(Duration::from_secs_f64).ok_or_else(|| "0 to 3600 seconds are expected".to_owned())
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "a number of seconds from 0 to 3600 is needed".to_owned())
 }
 
 fn precision(text: &str) -> Result<Precision, String> {
     let found = Precision::ALL.into_iter().find(|(name, _)| *name == text);
-    found.map(|(_, precision)| precision).ok_or_else(|| "there are fp32, tf32, bf16 and fp16".to_owned())
+    found.map(|(_, precision)| precision).ok_or_else(|| "the precisions are fp32, tf32, bf16 and fp16".to_owned())
 }
 
 impl BenchCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// If a size makes no sense, or something that is needed is missing.
+    /// If a size is invalid, or something required is missing.
     pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let mut all = Vec::new();
         let budget = self.seconds;
@@ -137,7 +138,7 @@ impl BenchCommand {
 
 #[cfg(feature = "torch")]
 impl BenchCommand {
-    /// What needs libtorch: first the ceiling of every precision, then every setting.
+    /// Measures the operations that need libtorch: first the ceiling of every precision, then every setting.
     fn learning(&self, budget: Duration, done: &mut dyn FnMut(Measured)) -> Result<(), Failure> {
         use crate::bench::learning;
         use base::work::Model;
@@ -147,7 +148,7 @@ impl BenchCommand {
         }
         let failed = |error: crate::stages::StageError| {
             let (code, hint) = match error.is_missing() {
-                true => (ExitCode::Missing, "`wdpipe doctor` says what there is"),
+                true => (ExitCode::Missing, "run `wdpipe doctor` to see what is missing"),
                 false => (ExitCode::Failed, ""),
             };
             Failure::new(code, error.to_string(), hint)
@@ -205,7 +206,7 @@ impl BenchCommand {
 
 #[cfg(not(feature = "torch"))]
 impl BenchCommand {
-    /// Says that it cannot be done, if it was asked for.
+    /// Returns an error if a requested operation needs libtorch.
     fn learning(&self, _: Duration, _: &mut dyn FnMut(Measured)) -> Result<(), Failure> {
         match self.what.iter().find(|what| matches!(what, what if LEARNING.contains(what))) {
             None => Ok(()),
@@ -217,12 +218,12 @@ impl BenchCommand {
     }
 }
 
-/// On the disk of the cache; nothing is left there.
+/// Measures the disk of the cache; no files remain there.
 fn stored(project: &Project, budget: Duration) -> Result<Vec<Measured>, Failure> {
     let name = format!("bench-{}", std::process::id());
     let folder = match project.store() {
         Ok(store) => store.root().join("tmp").join(name),
-        // None is made for this: beside where it would be is the same disk.
+        // A store is not created for this: the folder beside its place is on the same disk.
         Err(StoreError::NoStore(root)) => root.with_file_name(format!(".wdpipe-{name}")),
         Err(error) => return Err(error.into()),
     };
@@ -232,7 +233,7 @@ fn stored(project: &Project, budget: Duration) -> Result<Vec<Measured>, Failure>
     removed.map(|()| measured)
 }
 
-/// Every pipeline at the paper's scale, against the cache.
+/// Measures planning every pipeline at the paper's scale, with the records of the cache.
 fn plan(project: &Project, budget: Duration, ui: &Ui) -> Result<Measured, Failure> {
     let store = store_or_none(project, ui)?;
     let variant = Variant { profile: "paper".to_owned(), set: Vec::new() };
@@ -257,7 +258,7 @@ fn table(all: &[Measured]) -> Vec<Vec<String>> {
         "p10 to p90",
         "processor",
         "timings",
-        "a second",
+        "per second",
         "TFLOP/s",
         "of ceiling",
         "GB/s at least",
@@ -283,7 +284,7 @@ fn table(all: &[Measured]) -> Vec<Vec<String>> {
     std::iter::once(heads.map(str::to_owned).to_vec()).chain(all.iter().map(row)).collect()
 }
 
-/// A setting in the table; what is usual is left out.
+/// Returns a setting as the table shows it, or `None` for a usual value.
 fn told(name: &str, value: &str) -> Option<String> {
     match (name, value) {
         ("chains", "1") | ("bits", "repeat") => None,
@@ -293,7 +294,7 @@ fn told(name: &str, value: &str) -> Option<String> {
     }
 }
 
-/// What `bench --json` answers.
+/// Output of `bench --json`.
 #[derive(Serialize)]
 struct BenchAnswer<'a> {
     machine: String,

@@ -1,4 +1,4 @@
-//! `wdpipe bisect`: the first segment, tensor and number in which two runs of training part.
+//! `wdpipe bisect`: finds the first segment, tensor and number in which two training runs differ.
 
 use clap::Args;
 
@@ -12,23 +12,23 @@ use crate::differ::tensor::tensor_of;
 use crate::project::{Extent, Failure, Loaded, Project};
 use base::digest::ObjectDigest;
 
-/// So many partings are enough for people; -v prints all.
+/// Number of divergences shown by default; -v prints all.
 const PARTINGS: usize = 4;
 
-/// Finds where two runs of training part: the first segment, the first tensor, the first number,
+/// Find where two training runs first differ: the first segment, the first tensor, the first number,
 /// and how far apart they are.
 ///
 ///   wdpipe bisect 'fig3/trunk[lr=0.1,seed=0]' --cache-b ../other/cache
 ///   wdpipe bisect 4be1a86afe17 2d3fb0c8b8d1      two records
 ///   wdpipe bisect 53a1f00d                       a key: says whether it has several outcomes
 ///
-/// Nothing is computed: the records hold a hash of every tensor after every segment, and the bytes
-/// of two tensors are read. Runs that were made in part are compared as far as they go. The exit
-/// code is 0 if all are the same, and 1 if they part.
+/// Nothing is computed: the records hold a hash of every tensor after every segment, and only the
+/// bytes of two tensors are read. Incomplete runs are compared as far as they go. The exit code is
+/// 0 if all runs are the same, and 1 if any differ.
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
-    about = "Finds where two runs of training part: the first segment, tensor and number, and how far"
+    about = "Find where two training runs first differ: the segment, tensor and number, and by how much"
 )]
 pub struct BisectCommand {
     #[command(flatten)]
@@ -42,12 +42,12 @@ impl BisectCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// If a side cannot be loaded or has no training; without a message if runs part.
+    /// If a side cannot be loaded or has no training; without a message if runs differ.
     pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let sides = self.operands.load(project, Extent::Known)?;
         for side in &sides {
             if !side.closure.members.iter().any(|member| member.record.parts.kind == "train") {
-                let message = format!("behind `{}` is no training that was made", side.title);
+                let message = format!("`{}` has no recorded training", side.title);
                 return Err(Failure::usage(message, "name a figure or a stage of kind `train`, such as 'fig3/trunk'"));
             }
         }
@@ -66,7 +66,7 @@ impl BisectCommand {
     }
 }
 
-/// The bytes of a checkpoint. The last one stays at hand, since several of its tensors may be asked for.
+/// Returns the bytes of a checkpoint. The last checkpoint is kept, since several of its tensors can be requested.
 fn checkpoint<'a>(
     side: &Loaded,
     object: &ObjectDigest,
@@ -84,7 +84,7 @@ fn lines(found: &Bisection, sides: &[Loaded; 2], most: usize) -> Vec<String> {
         ["A", "B"].iter().zip(sides).map(|(name, side)| format!("{name}  {}", side.title)).collect();
     lines.push(match parted {
         0 => format!("{}: the same to the end", count(found.equal, "run")),
-        _ => format!("{}: {} the same to the end, {parted} part", count(found.equal + parted, "run"), found.equal),
+        _ => format!("{}: {} the same to the end, {parted} differ", count(found.equal + parted, "run"), found.equal),
     });
     for parting in found.partings.iter().take(most) {
         lines.extend(parting_lines(parting));
@@ -94,10 +94,10 @@ fn lines(found: &Bisection, sides: &[Loaded; 2], most: usize) -> Vec<String> {
     }
     for ((name, only), gaps) in ["A", "B"].iter().zip(&found.only).zip(found.gaps) {
         if let [first, ..] = &only[..] {
-            lines.push(format!("in {name} alone: {}, such as {first}", count(only.len(), "run")));
+            lines.push(format!("only in {name}: {}, such as {first}", count(only.len(), "run")));
         }
         if gaps > 0 {
-            lines.push(format!("{name} is not whole: {} come from no stage in it", count(gaps, "input")));
+            lines.push(format!("{name} is incomplete: {} come from no stage in it", count(gaps, "input")));
         }
     }
     lines
@@ -111,12 +111,12 @@ fn parting_lines(parting: &Parting) -> Vec<String> {
     let mut row = |name: &str, text: String| rows.push(vec![name.to_owned(), text]);
     match (parting.same_key, &parting.changes[..], &parting.inputs[..]) {
         (true, ..) => {
-            row("why", "same key, other outputs: a run that does not repeat, or a record that is wrong".to_owned())
+            row("why", "same key, different outputs: a run that does not repeat, or a wrong record".to_owned())
         }
-        (false, [], []) => row("why", "other inputs".to_owned()),
+        (false, [], []) => row("why", "different inputs".to_owned()),
         (false, changes, inputs) => {
             changes.iter().for_each(|change| row("set differently", change.clone()));
-            inputs.iter().for_each(|input| row("reads other", input_text(input)));
+            inputs.iter().for_each(|input| row("different input", input_text(input)));
         }
     }
     if parting.same_key {
@@ -154,7 +154,7 @@ fn input_text(input: &InputChange) -> String {
 fn first_rows(first: &FirstTensor) -> Vec<[String; 2]> {
     let mut rows = Vec::new();
     for side in &first.misstated {
-        rows.push(["but".to_owned(), format!("the record of {side:?} lists another hash than this tensor has")]);
+        rows.push(["but".to_owned(), format!("the record of {side:?} lists a different hash for this tensor")]);
     }
     match &first.distance {
         Some(distance) => rows.extend(distance_rows(distance)),
@@ -175,7 +175,7 @@ fn distance_rows(distance: &Distance) -> Vec<[String; 2]> {
         _ => Vec::new(),
     };
     if *nan > 0 {
-        far.push(format!("{nan} NaN in one only"));
+        far.push(format!("{nan} NaN on one side only"));
     }
     vec![["values".to_owned(), values], ["distance".to_owned(), far.join("; ")]]
 }

@@ -1,4 +1,4 @@
-//! `wdpipe check`: whether every pipeline is right in every profile.
+//! `wdpipe check`: checks every pipeline in every profile.
 
 use clap::Args;
 
@@ -6,7 +6,7 @@ use super::format::count;
 use super::ui::Ui;
 use crate::project::{CheckedPipelines, Failure, Project};
 
-/// Checks every pipeline in every profile, and lists all mistakes.
+/// Check every pipeline in every profile, and list all mistakes.
 #[derive(Debug, Args)]
 pub struct CheckCommand {}
 
@@ -14,7 +14,7 @@ impl CheckCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// If a pipeline is wrong in a profile, or there are none.
+    /// If a pipeline is wrong in a profile, or there are no pipelines.
     pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let CheckedPipelines { mistakes, pipelines, variants } = project.check()?;
         if mistakes.is_empty() {

@@ -1,4 +1,4 @@
-//! `wdpipe compare`: the paper's claims and published values beside what was computed here.
+//! `wdpipe compare`: compares the paper's claims and published values with the results here.
 
 use clap::Args;
 use serde::Serialize;
@@ -11,12 +11,12 @@ use crate::project::{
     Compared, ComparedValue, Failure, Judged, Ours, Project, Relation, relation_rows, tally, value_rows,
 };
 
-/// Compares figures with the paper: claims with a verdict, published values beside those computed here.
+/// Compare figures with the paper: a verdict on each claim, and published values beside those computed here.
 ///
-/// A claim is reproduced, not reproduced or undecided by one-sided tests over three or more seeds at 5 %, corrected for the
-/// claims of its figure and for seeds added later. A published value stands beside ours at the same share of the same phase
-/// of the learning rate; it agrees if the 90 % interval of the difference lies within the tolerance. Nothing is computed:
-/// make the figures first.
+/// One-sided tests at the 5 % level over three or more seeds decide whether a claim is reproduced, not reproduced or
+/// undecided; they are corrected for the number of claims of the figure and for seeds added later. A published value is
+/// compared with ours at the same fraction of the same phase of the learning rate; it agrees if the 90 % interval of the
+/// difference is within the tolerance. Nothing is computed: make the figures first.
 #[derive(Debug, Args)]
 pub struct CompareCommand {
     /// Figures [default: all].
@@ -38,14 +38,14 @@ impl CompareCommand {
         let selection = project.select(&self.variant.to_variant(), &self.targets)?;
         let figures = selection.whole_figures();
         if figures.is_empty() {
-            return Err(Failure::usage("the target is no figure", "name figures, such as fig3, or none for all"));
+            return Err(Failure::usage("the target is not a figure", "name figures, such as fig3, or none for all"));
         }
         let store = project.store()?;
         let compared = selection.compare(&figures, &store)?;
         if self.variant.profile != "paper" {
             let profile = &self.variant.profile;
             ui.say(&format!(
-                "profile {profile} is not the paper's scale: only what its pipelines say carries over is compared"
+                "profile {profile} is not the paper's scale: only relations that its pipelines declare to carry over are compared"
             ));
         }
         if self.json {
@@ -61,7 +61,7 @@ impl CompareCommand {
 fn print(Compared { figure, claims, published }: &Compared<'_>, all: bool, ui: &Ui) {
     ui.answer(figure);
     if claims.is_empty() && published.values.is_empty() {
-        ui.answer("  nothing is claimed and nothing published");
+        ui.answer("  no claims and no published values");
     }
     for Judged { claim, outcome } in claims {
         ui.answer(&format!("  {}: {}", outcome.verdict.name(), claim.text));
@@ -75,16 +75,16 @@ fn print(Compared { figure, claims, published }: &Compared<'_>, all: bool, ui: &
         columns(&value_rows(shown.iter().copied())).iter().for_each(|line| ui.answer(&format!("    {line}")));
     }
     if shown.len() < published.values.len() {
-        ui.answer("    (-v shows also those that have nothing beside them here)");
+        ui.answer("    (-v also shows values without a counterpart here)");
     }
     if !published.relations.is_empty() {
         let standings = published.relations.iter().map(|relation| relation.standing);
-        ui.answer(&format!("  what carries over: {}", tally(standings)));
+        ui.answer(&format!("  relations that carry over: {}", tally(standings)));
         columns(&relation_rows(&published.relations)).iter().for_each(|line| ui.answer(&format!("    {line}")));
     }
 }
 
-/// What `compare --json` answers.
+/// Output of `compare --json`.
 #[derive(Serialize)]
 struct CompareAnswer<'a> {
     profile: &'a str,

@@ -1,4 +1,4 @@
-//! `wdpipe data`: images from outside into the store.
+//! `wdpipe data`: imports data sets into the store.
 
 mod advice;
 
@@ -21,7 +21,7 @@ use base::work::Source;
 use learn::data::{BASE_URL, FetchError, Imported, Options, archive, fetch, import, known_content};
 use store::Store;
 
-/// Brings data sets into the store.
+/// Import data sets into the cache.
 #[derive(Debug, Subcommand)]
 pub enum DataCommand {
     Import(ImportDataCommand),
@@ -29,7 +29,7 @@ pub enum DataCommand {
     List(ListDataCommand),
 }
 
-/// Takes CIFAR-10 or CIFAR-100 from a folder or archive: the binary version, the Python version, or an .npz.
+/// Import CIFAR-10 or CIFAR-100 from a folder or archive: the binary version, the Python version, or an .npz.
 #[derive(Debug, Args)]
 pub struct ImportDataCommand {
     /// A folder, .tar, .tar.gz, .zip or .npz.
@@ -37,21 +37,21 @@ pub struct ImportDataCommand {
     path: PathBuf,
 }
 
-/// Downloads CIFAR-10 or CIFAR-100 from its authors, checks its published checksum and imports it.
+/// Download CIFAR-10 or CIFAR-100 from its authors, check its published checksum and import it.
 #[derive(Debug, Args)]
 pub struct FetchDataCommand {
-    /// Which.
+    /// Name of the data set.
     #[arg(value_enum, value_name = "NAME")]
     name: Downloadable,
-    /// Where the archive is: the authors' site, or a mirror's folder.
+    /// Folder of the archive: the authors' site, or a mirror.
     #[arg(long, value_name = "URL", default_value = BASE_URL)]
     from: String,
-    /// Where the archive is kept while it comes [default: the folder `downloads` in the cache].
+    /// Folder to download the archive to [default: the folder `downloads` in the cache].
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
 }
 
-/// Says which data sets are here.
+/// List the data sets, and whether each is here.
 #[derive(Debug, Args)]
 pub struct ListDataCommand {
     /// Print a JSON array.
@@ -59,19 +59,19 @@ pub struct ListDataCommand {
     json: bool,
 }
 
-/// The data sets that are to be had elsewhere.
+/// Data sets that can be downloaded.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Downloadable {
     Cifar10,
     Cifar100,
 }
 
-/// A data set, as `data list --json` answers it.
+/// A data set in the output of `data list --json`.
 #[derive(Serialize)]
 struct DataAnswer {
     name: &'static str,
     here: bool,
-    /// Nothing for a data set that is built in.
+    /// `None` for a built-in data set.
     #[serde(flatten)]
     import: Option<ImportedAnswer>,
 }
@@ -87,7 +87,7 @@ impl DataCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// If the data is not what it should be, or cannot be read, downloaded or stored.
+    /// If the data is wrong, or cannot be read, downloaded or stored.
     pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         match self {
             Self::Import(command) => take(project, &command.path, ui),
@@ -127,7 +127,7 @@ impl FetchDataCommand {
                 FetchError::Address { .. } => ExitCode::Usage,
                 _ => ExitCode::Missing,
             };
-            Failure::new(code, error.to_string(), "run it again to go on, or say --from URL for a mirror")
+            Failure::new(code, error.to_string(), "run the command again to continue, or name a mirror with --from URL")
         })?;
         if cancel.load(Ordering::Relaxed) {
             return Err(crate::engine::EngineError::Interrupted.into());
@@ -155,8 +155,8 @@ fn take(project: &Project, path: &std::path::Path, ui: &Ui) -> Result<(), Failur
         Before::Nothing => {}
         Before::Same(when) => ui.say(&format!("{} was imported already, on {}", source.name(), date(when))),
         Before::Other => ui.warn(&format!(
-            "{} was imported before with other bytes; from now on this import is used, and what was computed \
-             from the other stays cached",
+            "{} was imported before with different bytes; from now on this import is used, and results from the \
+             other one stay cached",
             source.name()
         )),
     }
@@ -184,10 +184,14 @@ impl ListDataCommand {
             });
             let text = match &record {
                 Some(record) => {
-                    let content = if known == Some(true) { "the known content" } else { "other content than is known" };
+                    let content = if known == Some(true) {
+                        "the known content"
+                    } else {
+                        "content that differs from the known one"
+                    };
                     format!("{}, {content}, imported {}", bytes(size.unwrap_or_default()), computed(record))
                 }
-                None => format!("not here; `wdpipe data fetch {}` brings it", source.name()),
+                None => format!("not here; `wdpipe data fetch {}` downloads it", source.name()),
             };
             rows.push(vec![source.name().to_owned(), text]);
             let outputs = record

@@ -1,4 +1,4 @@
-//! `wdpipe diff`: what was set differently behind two figures, and what moved with it.
+//! `wdpipe diff`: compares the settings of two figures, and their results.
 
 use clap::Args;
 
@@ -8,14 +8,14 @@ use super::ui::Ui;
 use crate::differ::{Cause, CurveChange, Difference, FigureChange, LoneFamily, Moved, Side, Unequal, diff};
 use crate::project::{Extent, Failure, Loaded, Project};
 
-/// So many lines of a kind are enough for people; -v prints all.
+/// Number of lines of each kind shown by default; -v prints all.
 const LINES: usize = 8;
 
-/// So many names are enough in a line.
+/// Number of names shown in a line.
 const NAMES: usize = 4;
 
-/// Compares two figures down to the settings: what was set differently, what moved with it and
-/// by how much, and what stayed the same.
+/// Compare two figures down to the settings: which settings differ, which results moved and by how
+/// much, and which stayed the same.
 ///
 ///   wdpipe diff fig3 --set-b lr=[0.1,0.25]       two settings, both made before
 ///   wdpipe diff fig3 --cache-b ../other/cache    two checkouts
@@ -24,7 +24,7 @@ const NAMES: usize = 4;
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
-    about = "Compares two figures down to the settings: what was set differently, and what moved with it"
+    about = "Compare two figures down to the settings: which settings differ, and which results moved"
 )]
 pub struct DiffCommand {
     #[command(flatten)]
@@ -53,7 +53,7 @@ impl DiffCommand {
     }
 }
 
-/// What is to be said of a difference, at most so many lines of each kind.
+/// Returns the lines that describe a difference, at most `most` of each kind.
 fn lines(difference: &Difference, sides: [&Loaded; 2], most: usize) -> Vec<String> {
     let Difference { roots, same, early_cutoff, causes, nondeterminism, moved, figures, only, gaps } = difference;
     if difference.is_none() {
@@ -81,7 +81,7 @@ fn lines(difference: &Difference, sides: [&Loaded; 2], most: usize) -> Vec<Strin
     };
     section("set differently", causes.iter().map(cause).collect());
     section(
-        "other outputs under one key: another machine, or a run that does not repeat",
+        "different outputs under one key: another machine, or a run that does not repeat",
         nondeterminism.iter().flat_map(unequal).collect(),
     );
     section("outputs that moved", moved.iter().map(moved_row).collect());
@@ -97,14 +97,14 @@ fn lines(difference: &Difference, sides: [&Loaded; 2], most: usize) -> Vec<Strin
             let names = names.iter().take(NAMES).cloned().collect::<Vec<_>>().join("; ");
             vec![change.figure.clone(), count(change.only[figure].len(), "curve"), names + more]
         });
-        section(&format!("in {name} alone"), only.iter().map(stages).chain(curves).collect());
+        section(&format!("only in {name}"), only.iter().map(stages).chain(curves).collect());
     }
     let unread = figures.iter().filter(|figure| !figure.compared);
     lines.extend(
-        unread.map(|figure| format!("the numbers of {} are not at hand: its curves were not compared", figure.figure)),
+        unread.map(|figure| format!("the numbers of {} are missing: its curves were not compared", figure.figure)),
     );
     for (name, gaps) in ["A", "B"].iter().zip(gaps).filter(|(_, gaps)| **gaps > 0) {
-        lines.push(format!("{name} is not whole: {} come from no stage in it", count(*gaps, "input")));
+        lines.push(format!("{name} is incomplete: {} come from no stage in it", count(*gaps, "input")));
     }
     lines
 }
@@ -120,7 +120,7 @@ fn unequal(found: &Unequal) -> Vec<Vec<String>> {
 
 fn moved_row(moved: &Moved) -> Vec<String> {
     let stages = moved.themselves + moved.followed;
-    // A standard error tells less than what it is of.
+    // A change of a standard error is less informative than a change of its quantity.
     let columns = moved.columns.iter().filter(|column| !column.column.ends_with("stderr"));
     let most = columns.max_by(|a, b| a.relative.change.total_cmp(&b.relative.change));
     let worst = most.map_or_else(String::new, |column| {
@@ -134,9 +134,13 @@ fn moved_row(moved: &Moved) -> Vec<String> {
 
 fn curve_row(figure: &FigureChange, curve: &CurveChange) -> Vec<String> {
     if curve.values.iter().all(|value| value.is_nan()) {
-        // Its points lie at other places: there is nothing to subtract.
+        // The two curves have no place in common: there is nothing to subtract.
         let [a, b] = curve.points_only;
-        return vec![figure.figure.clone(), curve.curve.clone(), format!("{a} points at other places than {b} in B")];
+        return vec![
+            figure.figure.clone(),
+            curve.curve.clone(),
+            format!("{a} points at different places than the {b} in B"),
+        ];
     }
     let [a, b] = curve.values.map(short);
     let y = curve.y.map(|y| format!(", y = {}", short(y))).unwrap_or_default();

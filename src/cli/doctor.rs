@@ -1,4 +1,4 @@
-//! `wdpipe doctor`: whether all that a run needs is there, and what to do where not.
+//! `wdpipe doctor`: checks whether everything that a run needs is present, and says what to do if not.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::stages::{self, Device};
 use base::work::{Policy, Source};
 use store::{Store, StoreError};
 
-/// Checks what a run needs: libtorch, devices, the store, the pipelines, the data.
+/// Check what a run needs: libtorch, devices, the cache, the pipelines, the data.
 #[derive(Debug, Args)]
 pub struct DoctorCommand {
     /// Print one JSON object.
@@ -22,18 +22,18 @@ pub struct DoctorCommand {
     json: bool,
 }
 
-/// What `doctor --json` answers.
+/// Output of `doctor --json`.
 #[derive(Serialize)]
 struct DoctorAnswer<'a> {
     fine: bool,
     findings: &'a [Finding],
 }
 
-/// One thing that was looked at.
+/// Result of one check.
 #[derive(Serialize)]
 struct Finding {
     name: &'static str,
-    /// Nothing found that a run could not do without.
+    /// Whether nothing that a run needs is missing.
     fine: bool,
     text: String,
 }
@@ -58,7 +58,7 @@ impl DoctorCommand {
         found("policy", Ok(policy.to_owned()));
         let ignored = stages::variables_without_effect();
         if !ignored.is_empty() {
-            found("variables", Ok(format!("set, and ignored so that results repeat: {}", ignored.join(", "))));
+            found("variables", Ok(format!("set, but ignored so that results repeat: {}", ignored.join(", "))));
         }
         found("pipelines", pipelines(project));
         let store = project.store();
@@ -69,10 +69,10 @@ impl DoctorCommand {
                 found("sharing", if finding.is_fault { Err(text) } else { Ok(text) });
             }
             for source in [Source::Cifar10, Source::Cifar100] {
-                // Data that was not imported is no fault: the smoke profile needs none.
+                // Data that was not imported is not a fault: the smoke profile needs none.
                 let text = match is_imported(store, Import::Data(source)) {
                     true => "imported".to_owned(),
-                    false => format!("not here; `wdpipe data fetch {0}` or `data import` brings it", source.name()),
+                    false => format!("not here; `wdpipe data fetch {0}` or `data import` imports it", source.name()),
                 };
                 found(source.name(), Ok(text));
             }
@@ -109,14 +109,14 @@ fn cache(root: &Path, store: &Result<Store, StoreError>) -> Result<String, Strin
             store.put(b"wdpipe doctor").map_err(|error| error.to_string())?;
             Ok(format!("{} can be written", root.display()))
         }
-        // What runs first makes one, if it can.
+        // The first command that writes creates the store, if it can.
         Err(StoreError::NoStore(_)) => {
             let there = |folder: &&Path| !folder.as_os_str().is_empty() && folder.exists();
             let above = root.ancestors().find(there).unwrap_or(Path::new("."));
             match above.is_dir() && files::may_add(above) {
-                true => Ok(format!("there is none at {} yet; `wdpipe make all` makes it", root.display())),
+                true => Ok(format!("{} does not exist yet; `wdpipe make all` creates it", root.display())),
                 false => {
-                    Err(format!("there is none at {}, and it cannot be made in {}", root.display(), above.display()))
+                    Err(format!("{} does not exist, and cannot be created in {}", root.display(), above.display()))
                 }
             }
         }

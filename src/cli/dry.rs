@@ -1,4 +1,4 @@
-//! `wdpipe make --dry-run`: the plan, and what each figure costs.
+//! `wdpipe make --dry-run`: prints the plan, and the cost of each figure.
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use crate::graph::Graph;
 use crate::plan::{MissReason, ToRun};
 use crate::project::{Bill, Forecast};
 
-/// More stages than this are told family by family.
+/// Largest number of stages that are listed one by one; more are listed by family.
 const LINES: usize = 100;
 
 /// Prints the plan.
@@ -73,7 +73,7 @@ pub fn print(graph: &Graph, forecast: &Forecast<'_>, profile: &str, json: bool, 
     let basis = if forecast.is_measured() {
         "measured on this device"
     } else {
-        "assumed, since nothing was measured here (on a processor `make` times some steps first)"
+        "assumed, since nothing was measured here (on a CPU, `make` times some steps first)"
     };
     ui.answer(&format!(
         "Time is for {}, at the throughput {basis}; shared stages count in every target.",
@@ -81,7 +81,7 @@ pub fn print(graph: &Graph, forecast: &Forecast<'_>, profile: &str, json: bool, 
     ));
 }
 
-/// What `make --dry-run --json` answers.
+/// Output of `make --dry-run --json`.
 #[derive(Serialize)]
 struct DryRunAnswer<'a> {
     profile: &'a str,
@@ -110,14 +110,14 @@ impl<'a> ToRunAnswer<'a> {
     }
 }
 
-/// What the figures for a GPU that is not here rest on.
+/// Explains the assumptions of an estimate for a GPU that this machine does not have.
 fn assumed(gpu: Gpu, largest: u64) -> String {
     let rate = |(name, (peak, share)): (&str, (f64, f64))| {
         format!("{:.0} % of {:.0} TFLOP/s in {name}", 100.0 * share, peak / 1e12)
     };
     let rates = ["fp32", "tf32", "16 bits"].into_iter().zip(gpu.peak.into_iter().zip(REACHED)).map(rate);
     let fit = match largest > 0 {
-        true => format!(", which hold {:.0} of the largest stage", (gpu.memory / largest as f64).floor()),
+        true => format!(", enough for {:.0} of the largest stage", (gpu.memory / largest as f64).floor()),
         false => String::new(),
     };
     format!(

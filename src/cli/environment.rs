@@ -1,4 +1,4 @@
-//! What the environment says: who runs the program, when, with which key and which credentials.
+//! Facts from the environment: who runs the program, when, with which key and which credentials.
 
 use std::env;
 use std::path::PathBuf;
@@ -13,12 +13,12 @@ use store::sign::{KeyName, Keyring};
 
 use super::ui::Ui;
 
-/// Seconds since 1970.
+/// Returns the number of seconds since 1970.
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or_default()
 }
 
-/// `user@host`, as far as the environment tells.
+/// Returns `user@host`, as far as the environment shows them.
 pub fn who() -> String {
     let named = |name| std::env::var(name).ok().filter(|user| !user.is_empty());
     let user = named("USER").or_else(|| named("LOGNAME"));
@@ -28,7 +28,7 @@ pub fn who() -> String {
     if host.is_empty() { user } else { format!("{user}@{host}") }
 }
 
-/// The circumstances of something that was brought into the store since `started`, rather than computed.
+/// Returns the provenance of a record whose outputs were imported since `started` rather than computed.
 pub fn brought(stage: String, started: Instant) -> Provenance {
     Provenance {
         stage,
@@ -41,7 +41,7 @@ pub fn brought(stage: String, started: Instant) -> Provenance {
     }
 }
 
-/// Signs something that this user has just imported, if there is a key to do it with.
+/// Signs a record that this user has just imported, if the user has a key.
 ///
 /// # Errors
 /// If the key cannot be used, or the store cannot be written.
@@ -56,7 +56,7 @@ pub fn sign_import(store: &Store, record: RecordDigest, ui: &Ui) -> Result<(), F
 /// Loads the key that signs what this user computes; `None` if nothing is to be signed.
 ///
 /// # Errors
-/// If WDPIPE_KEY names no key, or the key's file is open to others or holds something else.
+/// If WDPIPE_KEY names no key, or the key's file is open to others or does not contain a key.
 pub fn signer() -> Result<Option<Signer>, Failure> {
     let Some(keyring) = keyring() else { return Ok(None) };
     let Some(name) = keyring.chosen(wanted_key()?.as_ref())? else { return Ok(None) };
@@ -64,27 +64,27 @@ pub fn signer() -> Result<Option<Signer>, Failure> {
     Ok(Some(Signer { name, key }))
 }
 
-/// Finds this user's keys, as far as the environment tells where they lie.
+/// Returns this user's keys, if the environment shows their folder.
 pub fn keyring() -> Option<Keyring> {
-    // The standard for XDG_CONFIG_HOME says that a relative path is to be ignored.
+    // The standard for XDG_CONFIG_HOME says that relative paths must be ignored.
     let config = folder("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
     let config = config.or_else(|| folder("HOME").map(|home| home.join(".config")));
     folder("WDPIPE_KEYS").or_else(|| config.map(|config| config.join("wdpipe/keys"))).map(Keyring::new)
 }
 
-/// Returns the name of the key that the environment asks for.
+/// Returns the name of the key that WDPIPE_KEY selects.
 ///
 /// # Errors
-/// If it is no name.
+/// If the value is not a valid name.
 pub fn wanted_key() -> Result<Option<KeyName>, Failure> {
     let Some(name) = env::var_os("WDPIPE_KEY").filter(|name| !name.is_empty()) else { return Ok(None) };
     let name = name.to_string_lossy().parse();
     name.map(Some).map_err(|error| Failure::usage(format!("WDPIPE_KEY: {error}"), ""))
 }
 
-/// Returns the folder where this account keeps indexes of stores that others write to, as far as the environment tells.
+/// Returns the folder where this account keeps indexes of stores that others write to, if the environment shows it.
 pub fn private_cache() -> Option<PathBuf> {
-    // The standard for XDG_CACHE_HOME says that a relative path is to be ignored.
+    // The standard for XDG_CACHE_HOME says that relative paths must be ignored.
     let cache = folder("XDG_CACHE_HOME").filter(|path| path.is_absolute());
     cache.or_else(|| folder("HOME").map(|home| home.join(".cache"))).map(|cache| cache.join("wdpipe"))
 }

@@ -16,9 +16,9 @@ use learn::exchange::{self, Float64};
 use learn::layout::layout;
 use store::OBJECT_LIMIT;
 
-/// Writes a stage's weights to a file for PyTorch and others.
+/// Write a stage's weights to a file for PyTorch and other programs.
 ///
-/// Names and shapes are those of a PyTorch state dict; `load_state_dict(safetensors.torch.load_file(FILE))` takes it.
+/// Names and shapes are those of a PyTorch state dict; `load_state_dict(safetensors.torch.load_file(FILE))` loads it.
 #[derive(Debug, Args)]
 pub struct ExportWeightsCommand {
     /// A stage with weights, such as 'fig3/trunk[lr=0.1,seed=0]@5' or 'fig3/probe[after=17,lr=0.1,seed=0]'; or one of kind
@@ -27,42 +27,43 @@ pub struct ExportWeightsCommand {
     stage: String,
     #[command(flatten)]
     variant: VariantArgs,
-    /// The file's format.
+    /// Format of the file.
     #[arg(long, value_enum, default_value_t = Format::Safetensors, value_name = "FORMAT")]
     format: Format,
-    /// What the tensors are called.
+    /// Names of the tensors.
     #[arg(long, value_enum, default_value_t = Names::Own, value_name = "NAMES")]
     names: Names,
-    /// Which weights: weights, ema (the averaged parameters) or momentum; the last two have no batch-norm statistics.
+    /// Output to write: weights, ema (the averaged parameters) or momentum; the last two have no batch-norm statistics.
     #[arg(long, default_value = "weights", value_name = "NAME")]
     output: String,
-    /// The file; - is standard output [default: STAGE.safetensors in this folder].
+    /// File to write; - means standard output [default: STAGE.safetensors in this folder].
     #[arg(long, alias = "out", value_name = "FILE")]
     to: Option<PathBuf>,
 }
 
-/// Takes weights from a safetensors file into the store, for pipelines to start from.
+/// Import weights from a safetensors file, so that pipelines can start from them.
 #[derive(Debug, Args)]
 pub struct ImportWeightsCommand {
-    /// The file, as `wdpipe export` or PyTorch writes it.
+    /// Safetensors file, as written by `wdpipe export` or PyTorch.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// What pipelines call them [default: the file's name].
+    /// Name of the weights in pipelines [default: the file's name without its extension].
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Round numbers of 64 bits to float32; without this a file is refused that has one which is no float32.
+    /// Round float64 numbers to float32. Without this option, a file is refused if float32 cannot represent one of its
+    /// numbers exactly.
     #[arg(long)]
     round: bool,
 }
 
-/// A file format.
+/// File format.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Format {
     /// Named tensors that PyTorch, NumPy and JAX read.
     Safetensors,
 }
 
-/// What tensors are called.
+/// Names of tensors.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Names {
     /// As in this program: stage2.0.norm1.weight.
@@ -71,8 +72,8 @@ enum Names {
     Authors,
 }
 
-/// How PyTorch writes a file that `import` takes, also from a model in the memory format channels_last, whose tensors are
-/// not contiguous.
+/// Hint how PyTorch writes a file that `import` accepts, even for a model in the memory format channels_last, whose tensors
+/// are not contiguous.
 const SAVE: &str = "from PyTorch: safetensors.torch.save_file({k: v.float().contiguous() for k, v in \
                     model.state_dict().items()}, FILE)";
 
@@ -112,14 +113,14 @@ impl ExportWeightsCommand {
             );
             ui.warn(&match (self.output.as_str(), evaluation_of(graph, id)) {
                 ("ema", Some(evaluation)) => {
-                    format!("{without}; `wdpipe export {}` writes the averaged network whole", quoted(evaluation))
+                    format!("{without}; `wdpipe export {}` writes the complete averaged network", quoted(evaluation))
                 }
                 ("ema", None) => format!("{without}; in PyTorch torch.optim.swa_utils.update_bn estimates them"),
                 _ => without,
             });
         }
         if !weights.is_finite() {
-            ui.warn(&format!("`{}` diverged: its weights are not numbers, and cannot be imported again", stage.name));
+            ui.warn(&format!("`{}` diverged: its weights are not finite, and cannot be imported again", stage.name));
         }
         let names = match self.names {
             Names::Own => exchange::Names::Own,
@@ -143,7 +144,7 @@ impl ExportWeightsCommand {
     }
 }
 
-/// A stage's name as that of a file.
+/// Returns the name of a file for a stage's weights.
 fn file_name(stage: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "=.@-".contains(c) { c } else { '-' };
     format!("{}.safetensors", stage.replace(']', "").chars().map(plain).collect::<String>())
@@ -153,13 +154,13 @@ impl ImportWeightsCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// If the file cannot be read, or its tensors are of no network of this program.
+    /// If the file cannot be read, or its tensors do not fit a network of this program.
     pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let stem = || self.file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let name = self.name.clone().unwrap_or_else(stem);
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
-            let message = format!("`{name}` is no name for weights");
-            return Err(Failure::usage(message, "letters, digits, - _ and . are allowed: say --name NAME"));
+            let message = format!("`{name}` is not a valid name for weights");
+            return Err(Failure::usage(message, "use only letters, digits, - _ and . in --name NAME"));
         }
         let started = std::time::Instant::now();
         let file = files::read_regular(&self.file, OBJECT_LIMIT)
@@ -172,8 +173,8 @@ impl ImportWeightsCommand {
         }
         if is_average {
             ui.warn(
-                "the file is of PyTorch's AveragedModel, whose batch-norm statistics are as old as the average unless \
-                 torch.optim.swa_utils.update_bn estimated them again",
+                "the file comes from PyTorch's AveragedModel, whose batch-norm statistics do not fit the averaged weights \
+                 unless torch.optim.swa_utils.update_bn estimated them again",
             );
         }
         let content = weights.to_bytes().map_err(unreadable)?;
@@ -182,10 +183,10 @@ impl ImportWeightsCommand {
         let ImportedWeights { object, digest, replaced } =
             record_weights(&store, &name, &weights, &content, provenance)?;
         if replaced {
-            ui.warn(&format!("other weights were called `{name}` before; from now on these are"));
+            ui.warn(&format!("`{name}` named other weights before; from now on it names these"));
         }
         sign_import(&store, digest, ui)?;
-        ui.say(&format!("imported {} as `{}`; a pipeline starts from them with", object.short(), name));
+        ui.say(&format!("imported {} as `{}`; to start a pipeline from them, write", object.short(), name));
         ui.answer(&format!(
             "[stage.start]\nkind    = \"weights\"\nname    = \"{}\"\nmodel   = \"{}\"\nwidth   = {}\nclasses = {}{}",
             name,
@@ -194,7 +195,7 @@ impl ImportWeightsCommand {
             model.classes,
             match (model.conv_bias, model.name.is_residual()) {
                 (true, _) => "\nconv_bias = true",
-                // Not told by the tensors.
+                // The tensors do not show this.
                 (false, false) => "\ninput_norm = \"cifar+imagenet\"    # or \"cifar\", as it was trained",
                 (false, true) => "",
             }

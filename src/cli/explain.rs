@@ -1,4 +1,4 @@
-//! `wdpipe explain`: what a stage's key is made of, and why it would run or not.
+//! `wdpipe explain`: explains a stage's key, and why the stage would run or not.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::project::{Explained, Failure, Project};
 use base::digest::{ObjectDigest, StageKey};
 use base::record::{Output, Provenance, Record};
 
-/// Says what a stage computes, from what, and why it would run or not.
+/// Explain what a stage computes, from which inputs, and why it would run or not.
 #[derive(Debug, Args)]
 pub struct ExplainCommand {
     /// A stage, such as 'fig3/trunk[lr=0.1,seed=0]@5', or several (fig3/trunk[lr=0.1]).
@@ -23,7 +23,7 @@ pub struct ExplainCommand {
     stage: String,
     #[command(flatten)]
     variant: VariantArgs,
-    /// Explain this many stages at most.
+    /// Largest number of stages to explain.
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = whole(0..=usize::MAX))]
     limit: usize,
     /// Print a JSON array.
@@ -111,7 +111,7 @@ fn text(explained: &Explained<'_>, ui: &Ui) {
     columns(&rows).iter().for_each(|line| ui.answer(line));
 }
 
-/// Who computed a record, where, when and for how long.
+/// Describes who computed a record, where, when and for how long.
 pub fn computed(record: &Record) -> String {
     let made = &record.provenance;
     let machine = if made.machine.is_empty() { String::new() } else { format!(" ({})", made.machine) };
@@ -125,7 +125,7 @@ pub fn computed(record: &Record) -> String {
     )
 }
 
-/// A stage, as `explain --json` answers it.
+/// A stage in the output of `explain --json`.
 #[derive(Serialize)]
 struct ExplainAnswer<'a> {
     stage: &'a str,

@@ -1,5 +1,6 @@
-//! The portable policy on processors with other caches: the same bytes. Each run is a process of its own, since oneDNN asks
-//! once what processor it is on; the process is this test program, which lies to it (`torch::caches`).
+//! Tests that the portable policy gives the same bytes on processors with other caches. Each run is a process of its own,
+//! since oneDNN detects the processor only once; the process is this test program, which reports other cache sizes to
+//! oneDNN (`torch::caches`).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +10,7 @@ use super::run;
 use crate::project::ExitCode;
 use base::record::Record;
 
-/// Bytes of the caches for each core that oneDNN is told of.
+/// Cache sizes in bytes for each core, as reported to oneDNN.
 const SETS: [&str; 6] = [
     "32768,131072,1048576",
     "32768,262144,2097152",
@@ -18,14 +19,15 @@ const SETS: [&str; 6] = [
     "65536,524288,4194304",
     "131072,4194304,0",
 ];
-/// The folder in which a child computes.
+/// Variable with the folder in which a child computes.
 const FOLDER: &str = "WDPIPE_TEST_FOLDER";
-/// The stages that it makes.
+/// Variable with the stages that a child makes.
 const STAGES: &str = "WDPIPE_TEST_STAGES";
-/// What `torch::caches` reads in tests.
+/// Variable with the cache sizes that `torch::caches` reads in tests.
 const CACHES: &str = "WDPIPE_TEST_CACHES";
 
-/// Networks at one width, with every kind of stage that computes on their weights. The last batch of an epoch is partial.
+/// Returns a pipeline with networks of one width, and every kind of stage that computes on their weights. The last batch of
+/// an epoch is partial.
 fn pipeline(models: &str, width: u32, batch: u32, images: u32, layout: bool) -> String {
     let train = batch + batch / 2;
     format!(
@@ -127,7 +129,7 @@ about = "for tests"
     )
 }
 
-/// What every stage yields under some caches, by its name.
+/// Returns the outputs of every stage for given cache sizes, by its name.
 fn outputs(pipeline: &str, stages: &str, caches: &str) -> BTreeMap<String, Vec<String>> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("pipelines")).unwrap();
@@ -168,7 +170,7 @@ fn same(pipeline: &str, stages: &str, sets: &[&str]) {
     }
 }
 
-/// The smallest caches, the smallest width at which they changed bits, few images.
+/// Uses the smallest caches, the smallest width at which they changed bits, and few images.
 #[test]
 fn other_caches_change_no_byte() {
     same(&pipeline(r#"["preact-resnet18"]"#, 32, 4, 2, false), "average trace", &SETS[..1]);
@@ -177,7 +179,7 @@ fn other_caches_change_no_byte() {
 const NETWORKS: &str = r#"["preact-resnet18", "preact-resnet18-si", "preact-resnet34", "vgg16"]"#;
 const KINDS: &str = "average probe answers trace exact top cosines scale";
 
-/// Every network and kind of stage, the widths and batches of the profiles `smoke` and `cifar`, six sets of caches.
+/// Uses every network and kind of stage, the widths and batches of the profiles `smoke` and `cifar`, and six sets of caches.
 #[test]
 #[ignore = "takes half an hour of one core: `cargo test -p wdpipe --lib no_width_or_batch_of_the_committed -- --ignored`"]
 fn no_width_or_batch_of_the_committed_profiles_depends_on_caches() {
@@ -188,7 +190,7 @@ fn no_width_or_batch_of_the_committed_profiles_depends_on_caches() {
     }
 }
 
-/// The same for the paper's own width and batch.
+/// Uses every network and kind of stage, the paper's own width and batch, and six sets of caches.
 #[test]
 #[ignore = "takes half an hour of one core: `cargo test -p wdpipe --lib no_width_or_batch_of_the_paper -- --ignored`"]
 fn no_width_or_batch_of_the_paper_depends_on_caches() {

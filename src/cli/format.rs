@@ -1,8 +1,8 @@
-//! Numbers as people read them.
+//! Numbers and texts in a form for people.
 
 pub use crate::project::{count, short};
 
-/// A duration: `0.4 s`, `12 s`, `3 min 20 s`, `5 h 10 min`, `4 d 3 h`.
+/// Formats a duration: `0.4 s`, `12 s`, `3 min 20 s`, `5 h 10 min`, `4 d 3 h`.
 pub fn duration(seconds: f64) -> String {
     if seconds < 10.0 {
         return format!("{seconds:.1} s");
@@ -17,7 +17,7 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// A number of bytes: `512 B`, `1.5 MiB`.
+/// Formats a number of bytes: `512 B`, `1.5 MiB`.
 pub fn bytes(count: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB"];
     let mut value = count as f64;
@@ -32,7 +32,7 @@ pub fn bytes(count: u64) -> String {
     if unit == "B" { format!("{count} B") } else { format!("{value:.1} {unit}") }
 }
 
-/// A share in percent: `22 %`, `3.1 %`, `2e-5 %`.
+/// Formats a share in percent: `22 %`, `3.1 %`, `2e-5 %`.
 pub fn percent(share: f64) -> String {
     let percent = 100.0 * share;
     match percent.abs() {
@@ -43,17 +43,17 @@ pub fn percent(share: f64) -> String {
     }
 }
 
-/// Text that others wrote, such as a stage's name in an archive: characters that steer a terminal are replaced.
+/// Replaces characters that control a terminal in a text that others wrote, such as a stage's name in an archive.
 pub fn plain(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
 }
 
-/// A path for JSON, which is Unicode: what is not comes with replacement characters.
+/// Returns a path for JSON, which must be Unicode: other bytes become replacement characters.
 pub fn shown(path: &std::path::Path) -> String {
     path.display().to_string()
 }
 
-/// Seconds since 1970 as a date and time in UTC: `2026-11-23 07:15:00Z`.
+/// Formats seconds since 1970 as a date and time in UTC: `2026-11-23 07:15:00Z`.
 pub fn date(seconds: u64) -> String {
     // Days to civil date in the proleptic Gregorian calendar, counting years from March.
     let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
@@ -67,7 +67,7 @@ pub fn date(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
-/// Text in lines of at most so many characters, broken between words.
+/// Breaks a text between words into lines of at most `width` characters; longer words stay whole.
 pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
@@ -83,7 +83,7 @@ pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// Lines of cells in columns as wide as they need; the last column is not padded.
+/// Aligns the cells of rows in columns that are as wide as necessary; the last column is not padded.
 pub fn columns(rows: &[Vec<String>]) -> Vec<String> {
     let count = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();

@@ -1,4 +1,4 @@
-//! `wdpipe graph`: the stages behind a target and how they hang together.
+//! `wdpipe graph`: prints the stages of a target and their dependencies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -12,7 +12,7 @@ use super::ui::Ui;
 use crate::graph::{Input, Stage};
 use crate::project::{Failure, Project, Selection, family};
 
-/// Shows the stages behind a target and what each reads.
+/// Print the stages of a target and the inputs of each.
 #[derive(Debug, Args)]
 pub struct GraphCommand {
     /// Figures, panels or stages [default: all].
@@ -20,7 +20,7 @@ pub struct GraphCommand {
     targets: Vec<String>,
     #[command(flatten)]
     variant: VariantArgs,
-    /// text: one line for stages that differ in sweep values only; dot: for Graphviz; json: every stage.
+    /// Output format. text: one line for stages that differ only in sweep values; dot: for Graphviz; json: every stage.
     #[arg(long, value_enum, default_value_t = Form::Text)]
     format: Form,
 }
@@ -48,7 +48,7 @@ impl GraphCommand {
     }
 }
 
-/// Stages of one name: kind, how many, and the names that they read from.
+/// Groups stages by name: returns the name, the kind, the number of stages, and the names of the stages that they read.
 fn families(selection: &Selection) -> Vec<(String, &'static str, usize, BTreeSet<String>)> {
     let mut index: BTreeMap<String, usize> = BTreeMap::new();
     let mut families: Vec<(String, &'static str, usize, BTreeSet<String>)> = Vec::new();
@@ -85,7 +85,7 @@ fn dot(selection: &Selection) -> String {
     text
 }
 
-/// A stage, as `graph --format json` answers it.
+/// A stage in the output of `graph --format json`.
 #[derive(Serialize)]
 struct StageAnswer<'a> {
     name: &'a str,

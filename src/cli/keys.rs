@@ -1,4 +1,4 @@
-//! `wdpipe keys`: own keys, whom the project trusts, and signing what was computed before.
+//! `wdpipe keys`: manages your own keys and those that the project trusts, and signs earlier results.
 
 use std::collections::BTreeSet;
 
@@ -12,10 +12,10 @@ use super::ui::Ui;
 use crate::project::{ExitCode, Failure, Project, Signable, sign, trusted_name};
 use store::sign::{KeyName, PublicKey, Trust};
 
-/// Keys that sign results: your own, and those that the project trusts.
+/// Manage the keys that sign results: your own, and those that the project trusts.
 ///
-/// With a key of your own, `make` signs what it computes. Of several, WDPIPE_KEY=NAME chooses one, else the one called
-/// `default` signs. They lie in $WDPIPE_KEYS, or in wdpipe/keys in $XDG_CONFIG_HOME or ~/.config.
+/// If you have a key, `make` signs what it computes. If you have several, WDPIPE_KEY=NAME chooses one; otherwise the key
+/// named `default` signs. Keys are stored in $WDPIPE_KEYS, or in wdpipe/keys in $XDG_CONFIG_HOME or ~/.config.
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {
     Generate(GenerateKeyCommand),
@@ -25,15 +25,15 @@ pub enum KeysCommand {
     Sign(SignCommand),
 }
 
-/// Makes a key of your own; never replaces one.
+/// Create a key of your own; existing keys are never replaced.
 #[derive(Debug, Args)]
 pub struct GenerateKeyCommand {
-    /// What you call it.
+    /// Name of the key.
     #[arg(default_value = "default", value_name = "NAME")]
     name: KeyName,
 }
 
-/// Shows your own keys and those that the project trusts.
+/// List your own keys and those that the project trusts.
 #[derive(Debug, Args)]
 pub struct ListKeysCommand {
     /// Print one JSON object.
@@ -41,50 +41,51 @@ pub struct ListKeysCommand {
     json: bool,
 }
 
-/// Adds a key to those that the project trusts.
+/// Add a key to those that the project trusts.
 ///
-/// Whoever has its secret part can then vouch for any result. Have the public part from its owner, not from who sends
-/// the results.
+/// The owner of its secret part can then vouch for any result. Get the public part from the key's owner, not from the
+/// sender of the results.
 #[derive(Debug, Args)]
 pub struct TrustKeyCommand {
-    /// What the project calls it.
+    /// Name of the key in the project.
     #[arg(value_name = "NAME")]
     name: KeyName,
-    /// The public part: ed25519: and 64 digits.
+    /// Public part of the key: ed25519: and 64 hexadecimal digits.
     #[arg(value_name = "PUBLIC")]
     public: PublicKey,
 }
 
-/// Trusts a key of the project no more.
+/// Revoke a key that the project trusts.
 ///
-/// None of its signatures counts then, old ones neither: when a signature was made, only its maker knows.
+/// None of its signatures counts after that, not even old ones: only the signer knows when a signature was made.
 #[derive(Debug, Args)]
 pub struct RevokeKeyCommand {
-    /// What the project calls it.
+    /// Name of the key in the project.
     #[arg(value_name = "NAME")]
     name: KeyName,
-    /// Why, for those who find results that do not count any more.
+    /// Reason, for people who find results that no longer count.
     #[arg(long, value_name = "TEXT")]
     reason: String,
 }
 
-/// Signs what you computed before you had a key, or in a run that was cut off.
+/// Sign results that you computed before you had a key, or in an interrupted run.
 ///
-/// Only what this account computed or imported in this cache counts as yours; the cache's index remembers that. What came
-/// from a remote or an archive belongs to others, whatever its record says. So does everything if the index was deleted.
+/// Only results that this account computed or imported in this cache count as yours; the cache's index remembers them.
+/// Results from a remote or an archive count as computed by others, whatever their records say. If the index was deleted,
+/// all results count as computed by others.
 #[derive(Debug, Args)]
 pub struct SignCommand {
-    /// Figures, panels or stages, or all: signed is all that is behind them.
+    /// Figures, panels or stages, or all; everything they were made from is signed too.
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<String>,
     #[command(flatten)]
     variant: VariantArgs,
-    /// Sign what others computed too: you vouch for it.
+    /// Also sign results that others computed: you vouch for them.
     #[arg(long)]
     all: bool,
 }
 
-/// What `keys list --json` answers.
+/// Output of `keys list --json`.
 #[derive(Serialize)]
 struct KeysAnswer<'a> {
     own: Vec<OwnKeyAnswer<'a>>,
@@ -119,7 +120,7 @@ impl KeysCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// If a key or file cannot be read or written, or what was asked for makes no sense.
+    /// If a key or file cannot be read or written, or the request is invalid.
     pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         match self {
             Self::Generate(command) => command.run(ui),
@@ -128,15 +129,15 @@ impl KeysCommand {
                 let (file, shown) = (&project.trust, project.trust.display());
                 match Trust::add(file, name, public)? {
                     true => ui.say(&format!("{shown} trusts `{name}`; its signatures count from now on")),
-                    false => ui.say(&format!("{shown} trusts `{name}` already")),
+                    false => ui.say(&format!("{shown} already trusts `{name}`")),
                 }
                 Ok(())
             }
             Self::Revoke(RevokeKeyCommand { name, reason }) => {
                 let (file, shown) = (&project.trust, project.trust.display());
                 match Trust::revoke(file, name, reason)? {
-                    true => ui.say(&format!("{shown} trusts `{name}` no more; none of its signatures counts")),
-                    false => ui.say(&format!("`{name}` is revoked in {shown} already")),
+                    true => ui.say(&format!("{shown} no longer trusts `{name}`; none of its signatures counts")),
+                    false => ui.say(&format!("`{name}` is already revoked in {shown}")),
                 }
                 Ok(())
             }
@@ -148,14 +149,14 @@ impl KeysCommand {
 impl GenerateKeyCommand {
     fn run(&self, ui: &Ui) -> Result<(), Failure> {
         let Some(keyring) = keyring() else {
-            let message = "it is not known where your keys are to lie: HOME is not set";
+            let message = "the folder of your keys is unknown: HOME is not set";
             return Err(Failure::new(ExitCode::Missing, message, "name a folder with WDPIPE_KEYS=DIR"));
         };
         let public = keyring.generate(&self.name)?;
         let name = trusted_name(&self.name, &who());
         ui.answer(&public.to_string());
-        ui.say(&format!("the secret part lies in {}: keep it to yourself", keyring.path(&self.name).display()));
-        ui.say(&format!("others, and your own project, trust it with\n  `wdpipe keys trust {name} {public}`"));
+        ui.say(&format!("the secret part is in {}: keep it to yourself", keyring.path(&self.name).display()));
+        ui.say(&format!("to make a project trust it, run there\n  `wdpipe keys trust {name} {public}`"));
         Ok(())
     }
 }
@@ -203,7 +204,7 @@ impl ListKeysCommand {
         };
         columns(&own.iter().map(row).collect::<Vec<_>>()).iter().for_each(|line| ui.answer(line));
         if !own.is_empty() && signs.is_none() {
-            ui.answer("  none of them signs: say which with WDPIPE_KEY=NAME");
+            ui.answer("  none of them signs: choose one with WDPIPE_KEY=NAME");
         }
         let (file, using, import) = (project.trust.display(), policy.using.name(), policy.import.name());
         ui.answer(&format!("{} in {file} (use: {using}, import: {import})", count(trust.keys().len(), "key")));
@@ -220,7 +221,7 @@ impl SignCommand {
     fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let selection = project.select(&self.variant.to_variant(), &self.targets)?;
         let Some(signer) = signer()? else {
-            let hint = "`wdpipe keys generate` makes one; of several, WDPIPE_KEY=NAME chooses";
+            let hint = "`wdpipe keys generate` makes one; if you have several, choose one with WDPIPE_KEY=NAME";
             return Err(Failure::new(ExitCode::Missing, "there is no key to sign with", hint));
         };
         let store = project.store()?;
@@ -236,7 +237,7 @@ impl SignCommand {
             ui.say(&format!("signed {} with `{name}`; {} signed already", count(total, "record"), signed.len()));
         }
         if self.all && !others.is_empty() {
-            ui.say(&format!("{} of them others computed: you vouch for these too", others.len()));
+            ui.say(&format!("{} of them were computed by others: you vouch for these too", others.len()));
         }
         if left > 0 {
             ui.say(&format!("{} computed by others, not signed; --all vouches for them", count(left, "record")));

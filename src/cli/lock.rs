@@ -1,4 +1,4 @@
-//! `wdpipe lock`: what a committed figure was made from, written down.
+//! `wdpipe lock`: records what a committed figure was made from.
 
 use clap::Args;
 
@@ -9,10 +9,10 @@ use crate::plan::Knowledge;
 use crate::project::{ExitCode, Failure, Locked, Project, all_quoted, command};
 use base::work::Work;
 
-/// Writes the locks of figures that were made: what each was made from, to be committed and checked.
+/// Write the locks of figures that were made: what each was made from, to be committed and checked.
 ///
-/// Beside reports/PROFILE/FIGURE.lock comes FIGURE.wdpipe, with the records and numbers behind the figure: `verify` needs
-/// no cache then. `make` prefers what a lock holds where there are several results.
+/// The command also writes FIGURE.wdpipe beside reports/PROFILE/FIGURE.lock, with the figure's records and numbers, so that
+/// `verify` needs no cache. If there are several results, `make` prefers the locked one.
 #[derive(Debug, Args)]
 pub struct LockCommand {
     /// Figures, or all.
@@ -20,10 +20,10 @@ pub struct LockCommand {
     targets: Vec<String>,
     #[command(flatten)]
     variant: VariantArgs,
-    /// What the figure's files are called, as it was said to `make`.
+    /// Name of the figure's files, as given to `make`.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Do not prefer what the present locks hold: take what is trusted, or oldest.
+    /// Do not prefer the results in the present locks: take trusted results, or else the oldest.
     #[arg(long)]
     anew: bool,
 }
@@ -37,13 +37,13 @@ impl LockCommand {
         let mut selection = project.select(&self.variant.to_variant(), &self.targets)?;
         selection.targets.retain(|&id| matches!(selection.graph.stages[id].work, Work::Figure(_)));
         if selection.targets.is_empty() {
-            return Err(Failure::usage("only figures and panels have locks", "name one, or say all"));
+            return Err(Failure::usage("only figures and panels have locks", "name one, or all"));
         }
         if let Some(name) = &self.name {
             selection.call(name, project)?;
         }
         let store = project.store()?;
-        // Nothing is written unless all can be.
+        // All figures are checked before a lock is written.
         let knowledge = selection.resolve_to_lock(&store, self.anew)?.knowledge;
         for (figure, id) in selection.figures() {
             if !matches!(knowledge[id], Knowledge::Known { .. }) {
@@ -53,7 +53,7 @@ impl LockCommand {
             }
         }
         for (figure, _) in selection.figures() {
-            // What its stages are called, and their order, must not depend on what else is locked.
+            // The names of its stages, and their order, must not depend on other figures that are locked.
             let alone = selection.alone(figure, project)?;
             tell(figure, &alone.lock(figure, &store, self.anew)?, ui);
         }

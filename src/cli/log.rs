@@ -1,4 +1,4 @@
-//! A log of what the program does, for finding out why it hangs or is slow: `-vv`, or `WDPIPE_LOG=wdpipe_store=debug`.
+//! Log of the program's work, to find out why it hangs or is slow: `-vv`, or `WDPIPE_LOG=wdpipe_store=debug`.
 
 use std::io;
 
@@ -9,17 +9,18 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::project::Failure;
 
-/// The names of our crates begin like this; `-vv` does not show the events of other libraries.
+/// Prefix of the names of our crates; `-vv` does not show the events of other libraries.
 const OURS: &str = "wdpipe";
 
-/// Starts the log, if the command line or `WDPIPE_LOG` asks for one. It goes to standard error.
+/// Starts the log on standard error, if the command line or `WDPIPE_LOG` requests it.
 ///
 /// # Errors
 /// If `WDPIPE_LOG` is not a list of levels.
 pub fn install(verbose: u8) -> Result<(), Failure> {
     let targets = match std::env::var("WDPIPE_LOG") {
         Ok(text) if !text.is_empty() => text.parse().map_err(|error| {
-            let hint = "set WDPIPE_LOG to a level (error, warn, info, debug, trace) or to levels by crate, such as wdpipe_store=debug";
+            let hint = "set WDPIPE_LOG to a level (error, warn, info, debug, trace) or to levels by crate, such as \
+                        wdpipe_store=debug";
             Failure::usage(format!("WDPIPE_LOG={text}: {error}"), hint)
         })?,
         _ if verbose > 1 => Targets::new().with_target(OURS, LevelFilter::DEBUG),

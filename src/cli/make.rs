@@ -1,4 +1,4 @@
-//! `wdpipe make`: figures, panels or stages, with all that they need.
+//! `wdpipe make`: makes figures, panels or stages, with everything they need.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -31,53 +31,54 @@ use crate::stages::Device;
 use base::digest::ObjectDigest;
 use store::Store;
 
-/// Makes figures: computes what is not known yet, and draws.
+/// Make figures: compute missing results, and draw.
 ///
-/// A target is a figure (fig3), a panel of it (fig3c), a stage or several (fig3/trunk[lr=0.1]), or all.
+/// A target is a figure (fig3), a panel of it (fig3c), one or more stages (fig3/trunk[lr=0.1]), or all.
 #[derive(Debug, Args)]
 pub struct MakeCommand {
-    /// What to make.
+    /// Figures, panels or stages, or all.
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<String>,
     #[command(flatten)]
     variant: VariantArgs,
-    /// What the figure's files are called [default: as the figure; FIGURE@HASH8 if --set or --ci makes it another].
+    /// Name of the figure's files [default: that of the figure; FIGURE@HASH8 if --set or --ci changes the figure].
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Where to train: auto (a GPU if there is one), cpu, cuda or cuda:N.
+    /// Device to train on: auto (a GPU if there is one), cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     device: Device,
-    /// Stages at a time [default: the number of cores; on GPUs as many as make it faster, which is found out].
+    /// Number of stages that run at a time [default: the number of cores; on GPUs the fastest number, found by trial].
     #[arg(long, short, value_name = "N", value_parser = parse::jobs)]
     jobs: Option<NonZeroUsize>,
-    /// Go on with what does not depend on a stage that failed.
+    /// Continue with stages that do not depend on a failed stage.
     #[arg(long, short)]
     keep_going: bool,
-    /// Use what others computed: a name of the project's remotes, or a URL [without a value: the only one of the list].
+    /// Use results of others from a remote: a name from the project's list, or a URL [without a value: the only remote in
+    /// the list].
     #[arg(long, value_name = "REMOTE", num_args = 0..=1, require_equals = true)]
     remote: Option<Option<String>>,
     #[command(flatten)]
     accepting: AcceptArgs,
-    /// Only say what would run, why, and what it should cost.
+    /// Only print what would run, why, and the estimated cost.
     #[arg(long, short = 'n')]
     dry_run: bool,
-    /// With --dry-run: what it should cost on a GPU that is not here, assumed from its data sheet: h200, h100, a100, l40s or
-    /// rtx4090.
+    /// With --dry-run: GPU to estimate the cost for, from its data sheet: h200, h100, a100, l40s or rtx4090.
     #[arg(long, value_name = "GPU", value_parser = Gpu::named, requires = "dry_run", conflicts_with = "device")]
     assume: Option<Gpu>,
     /// Print one JSON object at the end.
     #[arg(long)]
     json: bool,
-    /// Add seeds, to 3, 5, 8, 12, 18, …, until the 95 % confidence interval of every point's mean is at most so wide, in the
-    /// unit of the axis. The looks at these numbers share the 5 %. Each interval holds by itself, for runs that do not diverge.
+    /// Add seeds, in steps to 3, 5, 8, 12, 18, …, until the 95 % confidence interval of every point's mean is at most this wide,
+    /// in the unit of the axis. The looks at these numbers of seeds share the 5 %. Each interval holds by itself, for runs
+    /// that do not diverge.
     #[arg(long, value_name = "WIDTH", value_parser = parse::width)]
     ci: Option<f64>,
-    /// With --ci: stop adding seeds before this time is spent, such as 90s, 20min or 2h.
+    /// With --ci: time limit, such as 90s, 20min or 2h; seeds that would exceed it are not added.
     #[arg(long, value_name = "TIME", requires = "ci", value_parser = parse::time)]
     budget: Option<f64>,
 }
 
-/// What `make --json` answers.
+/// Output of `make --json`.
 #[derive(Serialize)]
 struct MakeAnswer<'a> {
     target: String,
@@ -105,13 +106,13 @@ impl<'a> WrittenAnswer<'a> {
     }
 }
 
-/// What one run of `make` came to.
+/// Outcome of one run of `make`.
 pub struct Once {
-    /// What was made.
+    /// Stages that were made.
     pub selection: Selection,
     /// Counts, records and errors.
     pub summary: engine::Summary,
-    /// Where it was made.
+    /// Device and number of jobs.
     pub workers: Workers,
 }
 
@@ -119,12 +120,12 @@ impl MakeCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// Whatever keeps a target from being made.
+    /// If a target cannot be made.
     pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let started = Instant::now();
         let cancel = cancel_on_interrupt();
         let variant = self.variant.to_variant();
-        // First, so that a mistake in it or the wrong folder leaves no store behind.
+        // The pipelines are read first, so that a mistake in them or a wrong folder does not create a store.
         let (selection, workers) = self.selected(project, &variant, ui)?;
         let store = if self.dry_run { store_or_none(project, ui)? } else { project.store_to_fill()? };
         share::warn(&store, ui)?;
@@ -143,7 +144,7 @@ impl MakeCommand {
             let records = through.records(&selection, &store)?;
             let objects = through.bytes(&selection, &store)?;
             if let Some(Failure { message, hint, .. }) = through.trouble(&all_quoted(&self.targets)) {
-                ui.warn(&format!("{message}; what is needed of it is computed here. {hint}"));
+                ui.warn(&format!("{message}; missing results are computed here if needed. {hint}"));
             }
             if records + objects > 0 {
                 let (records, objects) = (count(records, "record"), count(objects, "object"));
@@ -164,7 +165,7 @@ impl MakeCommand {
         self.finish(once, &store, project, (started, cancel.load(Ordering::Relaxed)), ui)
     }
 
-    /// Reads the pipelines and says what is about to be made.
+    /// Reads the pipelines and prints what will be made.
     fn selected(&self, project: &Project, variant: &Variant, ui: &Ui) -> Result<(Selection, Workers), Failure> {
         let mut selection = project.select(variant, &self.targets)?;
         if let Some(name) = &self.name {
@@ -172,7 +173,7 @@ impl MakeCommand {
         }
         let device = if self.assume.is_some() { &Device::Cuda(0) } else { &self.device };
         let workers = Workers::choose(device, selection.graph.policy, self.jobs);
-        let workers = workers.map_err(|error| Failure::usage(error, "say --device cpu"))?;
+        let workers = workers.map_err(|error| Failure::usage(error, "use --device cpu"))?;
         let about = match &selection.about[..] {
             [about] if !about.is_empty() => format!(" ({about})"),
             _ => String::new(),
@@ -191,7 +192,7 @@ impl MakeCommand {
         Ok((selection, workers))
     }
 
-    /// Says what would run, and what it should cost.
+    /// Prints what would run, and the estimated cost.
     fn dry_run(
         &self,
         selection: Selection,
@@ -210,7 +211,7 @@ impl MakeCommand {
         };
         let forecast = selection.forecast(plan, store, workers, self.assume)?;
         if let Some(why) = &forecast.unknown {
-            ui.warn(&format!("{why}; how long the stages take there is not known"));
+            ui.warn(&format!("{why}; the duration of the stages there is unknown"));
         }
         if !forecast.plan.run.is_empty()
             && let Some(Failure { message, hint, .. }) = obstacle(&selection, signer()?.as_ref(), &who())
@@ -218,13 +219,13 @@ impl MakeCommand {
             ui.warn(&format!("{message}: {hint}"));
         }
         dry::print(&selection.graph, &forecast, &self.variant.profile, self.json, ui);
-        // As at the end of finish.
+        // The program ends here: freeing these would take long, as at the end of `finish`.
         std::mem::forget(forecast);
         std::mem::forget(selection);
         Ok(())
     }
 
-    /// Computes what is not known yet.
+    /// Computes missing results.
     fn once(
         &self,
         selection: Selection,
@@ -261,7 +262,7 @@ impl MakeCommand {
         Ok(Once { selection, summary, workers })
     }
 
-    /// Writes the figures and says what was done.
+    /// Writes the figures and prints a summary.
     fn finish(
         &self,
         once: Once,
@@ -305,7 +306,7 @@ impl MakeCommand {
             });
         }
         let first = summary.errors.into_iter().next();
-        // The program ends: taking a large graph apart first would be a tenth of what it does.
+        // The program ends here: freeing a large graph would take a tenth of the program's time.
         std::mem::forget((selection, summary.knowledge));
         match first {
             Some(error) => Err(error.into()),
@@ -315,7 +316,7 @@ impl MakeCommand {
     }
 }
 
-/// Says which stages have several different results, and which of them was used.
+/// Warns of stages with several different results, and names the result that was used.
 ///
 /// # Errors
 /// If a record cannot be read.
@@ -323,8 +324,8 @@ fn say_several(selection: &Selection, summary: &engine::Summary, store: &Store, 
     if let Some((several, first, record)) = selection.several(summary, store)? {
         let made = &record.provenance;
         ui.warn(&format!(
-            "{} came out differently in different runs, first {first}; used is that by {} of {} (what a lock holds comes \
-             first, then what a trusted key signed, then what is oldest). `wdpipe bisect {}` lists them",
+            "{} came out differently in different runs, first {first}; the result by {} of {} is used (locked results come \
+             first, then results signed by a trusted key, then the oldest). `wdpipe bisect {}` lists them",
             count(several, "stage"),
             made.who,
             date(made.finished),
@@ -334,12 +335,12 @@ fn say_several(selection: &Selection, summary: &engine::Summary, store: &Store, 
     Ok(())
 }
 
-/// Says where figures that were made are not what their locks hold.
+/// Reports figures that differ from their locks.
 fn say_departures(selection: &Selection, summary: &engine::Summary, store: &Store, ui: &Ui) {
     for departure in selection.departures(&summary.knowledge, store) {
         match departure {
             Ok(Departure { figure, path, how }) => ui.say(&format!(
-                "{figure} is not what {} holds: {how}; `wdpipe lock {figure}` locks what is here now",
+                "{figure} differs from {}: {how}; `wdpipe lock {figure}` locks the present result",
                 path.display()
             )),
             Err(error) => ui.warn(&error.to_string()),

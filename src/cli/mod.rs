@@ -56,16 +56,16 @@ use ui::Ui;
 
 /// The program's exit codes, for `--help`.
 const CODES: &str = "Exit codes:
-  0  all is well
-  1  a stage or check failed; what was compared differs
+  0  success
+  1  a stage or check failed, or compared results differ
   2  the command line, a pipeline or a --set is wrong
   3  something is missing: a data set, libtorch, a device, the evidence for a check
   4  the cache or another folder cannot be read or written, or is damaged
-  130  interrupted; what was finished is kept";
+  130  interrupted; finished stages are kept";
 
-/// Regenerates the figures of "Why Do We Need Weight Decay for Overparameterized Deep Networks?" by real
-/// training. Every stage's outputs are cached by what they were computed from: only what is new or
-/// changed runs.
+/// Regenerate the figures of "Why Do We Need Weight Decay for Overparameterized Deep Networks?" by real
+/// training. The outputs of every stage are cached under a hash of everything they depend on, so only
+/// new or changed stages run.
 #[derive(Debug, Parser)]
 #[command(name = "wdpipe", version, max_term_width = 100, after_help = CODES)]
 struct Cli {
@@ -75,26 +75,27 @@ struct Cli {
     command: Command,
 }
 
-/// What every command knows.
+/// Options of every command.
 #[derive(Debug, Clone, Args)]
 struct Global {
-    /// The store: objects, records and their index [default: cache in the project's folder].
+    /// Folder of the cache: objects, records and their index [default: cache in the project's folder].
     #[arg(long, global = true, env = "WDPIPE_CACHE", value_name = "DIR", help_heading = "Folders")]
     cache: Option<PathBuf>,
-    /// Where figures are written, in a folder for each profile [default: reports in the project's folder].
+    /// Folder for figures, with a subfolder for each profile [default: reports in the project's folder].
     #[arg(long, global = true, env = "WDPIPE_REPORTS", value_name = "DIR", help_heading = "Folders")]
     reports: Option<PathBuf>,
-    /// The pipelines, a TOML file for each figure [default: pipelines here, or in the nearest project above].
+    /// Folder of the pipelines, one TOML file per figure [default: pipelines here, or in the nearest project above].
     #[arg(long, global = true, env = "WDPIPE_PIPELINES", value_name = "DIR", help_heading = "Folders")]
     pipelines: Option<PathBuf>,
-    /// The keys that the project trusts, and what they are asked for; without the file nobody is trusted [default: trust.toml
-    /// in the project's folder].
+    /// File with the keys that the project trusts, and where it requires signatures; without the file no key is trusted
+    /// [default: trust.toml in the project's folder].
     #[arg(long, global = true, env = "WDPIPE_TRUST", value_name = "FILE", help_heading = "Folders")]
     trust: Option<PathBuf>,
-    /// Where results are shared: the project's remotes, without secrets [default: remotes.toml in the project's folder].
+    /// File with the project's remotes, where results are shared; it holds no secrets [default: remotes.toml in the
+    /// project's folder].
     #[arg(long, global = true, env = "WDPIPE_REMOTES", value_name = "FILE", help_heading = "Folders")]
     remotes: Option<PathBuf>,
-    /// Say nothing but errors and what was asked for.
+    /// Print only errors, warnings and results.
     #[arg(short, long, global = true)]
     quiet: bool,
     /// Print more; given twice, also log claims, writes, transfers and the loading of libtorch (see WDPIPE_LOG).
@@ -138,7 +139,7 @@ enum Command {
 }
 
 impl Global {
-    /// Finds the project that the user stands in.
+    /// Finds the project of the current folder.
     fn project(&self) -> Project {
         let named = NamedPlaces {
             cache: self.cache.clone(),
@@ -159,7 +160,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ! {
 }
 
 fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    // A variable that is empty counts as one that is not set.
+    // An empty variable counts as unset.
     let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
     let command = Cli::command().mut_args(|arg| match arg.get_env().is_some_and(is_empty) {
         true => arg.env(Resettable::Reset),
@@ -204,7 +205,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Bench(command) => command.run(project, &ui),
         Command::Doctor(command) => command.run(project, &ui),
     };
-    // What went wrong first decides how the program ends.
+    // The first failure determines the exit code.
     let failures = [result, ui.finish()].into_iter().filter_map(Result::err);
     failures
         .inspect(|failure| ui.failure(failure))

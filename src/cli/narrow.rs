@@ -1,4 +1,4 @@
-//! `wdpipe make --ci`: tells how well the means are known, and why seeds are added or not.
+//! `wdpipe make --ci`: reports how well the means are known, and why seeds are added or not.
 
 use super::format::{count, duration};
 use super::make::Once;
@@ -6,7 +6,7 @@ use super::ui::Ui;
 use crate::project::{Failure, Limits, MOST_SEEDS, MoreSeeds, Project, Variant, Widest};
 use store::Store;
 
-/// Returns the variant with more seeds, or nothing if all intervals are narrow enough or the budget does not allow more.
+/// Returns the variant with more seeds, or `None` if all intervals are narrow enough or the budget does not allow more.
 ///
 /// # Errors
 /// If the numbers cannot be read, or there is no setting `seed` to extend.

@@ -1,4 +1,4 @@
-//! `wdpipe new`: a pipeline to start from.
+//! `wdpipe new`: writes a pipeline to start from.
 
 use clap::Args;
 
@@ -6,13 +6,13 @@ use super::ui::Ui;
 use crate::project::{ExitCode, Failure, Folder, Project};
 use crate::spec::{Contents, RESERVED};
 
-/// The text, in which NAME stands for the pipeline's name.
+/// Text of the pipeline, in which NAME stands for the pipeline's name.
 const TEXT: &str = include_str!("new.toml");
 
-/// Writes a commented pipeline to start from: pipelines/NAME.toml.
+/// Write a commented pipeline to start from: pipelines/NAME.toml.
 #[derive(Debug, Args)]
 pub struct NewCommand {
-    /// The figure's name: lower-case letters, digits, - and _.
+    /// Name of the figure: lower-case letters, digits, - and _.
     #[arg(value_name = "NAME")]
     name: String,
 }
@@ -21,7 +21,7 @@ impl NewCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// If the name is none, there is such a pipeline already, or it cannot be written.
+    /// If the name is invalid, the pipeline exists already, or it cannot be written.
     pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let name = &self.name;
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
@@ -29,13 +29,13 @@ impl NewCommand {
             || !name.chars().all(plain)
             || RESERVED.contains(&name.as_str())
         {
-            let message = format!("`{name}` is no name for a figure");
-            return Err(Failure::usage(message, "take a lower-case letter, then those, digits, - and _"));
+            let message = format!("`{name}` is not a valid name for a figure");
+            return Err(Failure::usage(message, "begin with a lower-case letter, then use those, digits, - and _"));
         }
         let path = project.pipelines.join(format!("{name}.toml"));
         let storage = |error: files::FsError| Failure::new(ExitCode::Storage, error.to_string(), "");
         if files::identity(&path).map_err(storage)?.is_some() {
-            let message = format!("{} is there already", path.display());
+            let message = format!("{} already exists", path.display());
             return Err(Failure::usage(message, "choose another name, or edit that file"));
         }
         let text = TEXT.replace("NAME", name);
@@ -47,7 +47,7 @@ impl NewCommand {
         }
         files::create_folder(&project.pipelines).map_err(storage)?;
         files::replace(&path, text.as_bytes()).map_err(storage)?;
-        ui.say(&format!("wrote {}; make it with", path.display()));
+        ui.say(&format!("wrote {}; to make it, run", path.display()));
         ui.command(&format!("wdpipe make {name}"));
         Ok(())
     }

@@ -15,18 +15,18 @@ pub struct OperandArgs {
     /// digits of a record's digest or key.
     #[arg(value_name = "A")]
     a: String,
-    /// The same for the other side. May be left out with --set-b, --cache-b or --pipelines-b: then it is A there.
+    /// The other side, named in the same way [default: A, if --set-b, --cache-b or --pipelines-b is given].
     #[arg(value_name = "B")]
     b: Option<String>,
     #[command(flatten)]
     variant: VariantArgs,
-    /// Changes a setting for B alone. Repeatable.
+    /// Change a setting for B only. Repeatable.
     #[arg(long, value_name = "PATH=VALUE")]
     set_b: Vec<String>,
-    /// The store of B, such as that of another checkout [default: that of A].
+    /// Folder of the cache of B, such as that of another checkout [default: that of A].
     #[arg(long, value_name = "DIR")]
     cache_b: Option<PathBuf>,
-    /// The pipelines of B [default: those of A].
+    /// Folder of the pipelines of B [default: that of A].
     #[arg(long, value_name = "DIR")]
     pipelines_b: Option<PathBuf>,
 }
@@ -35,7 +35,7 @@ impl OperandArgs {
     /// Loads both sides.
     ///
     /// # Errors
-    /// If a side names nothing, or what it names was not made.
+    /// If a side names nothing, or names a target that was not made.
     pub fn load(&self, project: &Project, extent: Extent) -> Result<[Loaded; 2], Failure> {
         let elsewhere = self.cache_b.is_some() || self.pipelines_b.is_some() || !self.set_b.is_empty();
         if self.b.is_none() && !elsewhere {
@@ -57,7 +57,7 @@ impl OperandArgs {
         let on = |side: &str, Failure { message, hint, code }| Failure::new(code, format!("{side}: {message}"), hint);
         let mut a = project.load(&of_a, &self.a, extent).map_err(|failure| on("A", failure))?;
         let mut b = of_b.load(&variant, self.b.as_ref().unwrap_or(&self.a), extent).map_err(|failure| {
-            // What holds for B is not what was said of A.
+            // A command that is recommended for B needs B's options, not those of A.
             let path = |id, path: &Option<PathBuf>| path.as_ref().map(|path| (id, path.display().to_string()));
             let folders = [path("cache", &self.cache_b), path("pipelines", &self.pipelines_b)];
             let in_force = InForce::new(&variant.profile, &variant.set, folders.into_iter().flatten());
@@ -77,13 +77,13 @@ impl OperandArgs {
         Ok([a, b])
     }
 
-    /// What to say if nothing is named to compare with: a key may have several outcomes.
+    /// Returns the failure for A without B, which lists the outcomes if A is a key with several.
     fn one_alone(&self, project: &Project) -> Result<Failure, Failure> {
         if let Some(several) = project.several_outcomes(&self.a)? {
             return Ok(several);
         }
         let hint =
             "name B, or another store (--cache-b DIR), other pipelines (--pipelines-b DIR) or settings (--set-b)";
-        Ok(Failure::usage(format!("with what is `{}` to be compared?", self.a), hint))
+        Ok(Failure::usage(format!("there is nothing to compare `{}` with", self.a), hint))
     }
 }

@@ -1,11 +1,11 @@
-//! Numbers, widths and times on the command line, refused in the program's own words.
+//! Parsers of numbers, widths and times on the command line, with the program's own error messages.
 
 use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-/// Reads whole numbers of a range; an end that no number is beyond is not mentioned.
+/// Returns a parser of whole numbers in a range. Its error does not mention an end that is the type's largest number.
 pub fn whole<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync
 where
     T: FromStr + PartialOrd + Display + Clone + Send + Sync + 'static,
@@ -13,7 +13,7 @@ where
     move |text| {
         let number = text.trim().parse().ok().filter(|number| range.contains(number));
         number.ok_or_else(|| match range.end().to_string().len() {
-            // The largest values of the types that are used.
+            // The largest numbers of the types in use have at least 10 digits.
             10.. => format!("a whole number of at least {} is needed", range.start()),
             _ => format!("a whole number from {} to {} is needed", range.start(), range.end()),
         })
@@ -23,7 +23,7 @@ where
 /// Reads the number of stages that run at a time.
 ///
 /// # Errors
-/// If it is none.
+/// If the text is not a whole number of at least 1.
 pub fn jobs(text: &str) -> Result<NonZeroUsize, String> {
     let number = text.trim().parse().ok();
     number.ok_or_else(|| "a whole number of at least 1 is needed; without --jobs every core is used".to_owned())
@@ -32,16 +32,16 @@ pub fn jobs(text: &str) -> Result<NonZeroUsize, String> {
 /// Reads a width.
 ///
 /// # Errors
-/// If it is no number above 0.
+/// If the text is not a number above 0.
 pub fn width(text: &str) -> Result<f64, String> {
     let width = text.parse::<f64>().ok().filter(|width| *width > 0.0 && width.is_finite());
-    width.ok_or_else(|| "a number above 0 is wanted, such as 0.2".to_owned())
+    width.ok_or_else(|| "a number above 0 is needed, such as 0.2".to_owned())
 }
 
 /// Reads a time in seconds: `90s`, `20min`, `2h`, or a bare number of seconds.
 ///
 /// # Errors
-/// If it is none.
+/// If the text is not a time.
 pub fn time(text: &str) -> Result<f64, String> {
     let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
     let factor = match unit {
@@ -55,7 +55,7 @@ pub fn time(text: &str) -> Result<f64, String> {
     if seconds >= 0.0 && seconds.is_finite() {
         Ok(seconds)
     } else {
-        Err("a time is wanted, such as 90s, 20min or 2h".to_owned())
+        Err("a time is needed, such as 90s, 20min or 2h".to_owned())
     }
 }
 

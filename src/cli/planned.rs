@@ -1,10 +1,10 @@
-//! What is said of a plan.
+//! Messages about a plan.
 
 use super::format::{count, duration};
 use super::ui::Ui;
 use crate::plan::Plan;
 
-/// Says how much has to run, and how long it should take if that is known.
+/// Prints how much must run, and the estimated time if it is known.
 pub fn say_plan(plan: &Plan, seconds: Option<f64>, ui: &Ui) {
     let total = plan.cached + plan.run.len();
     let cost = match seconds {
@@ -15,10 +15,10 @@ pub fn say_plan(plan: &Plan, seconds: Option<f64>, ui: &Ui) {
     warn_of_damage(plan, ui);
 }
 
-/// Says that something was damaged where nothing comes of it.
+/// Warns of damaged outputs that nothing needs.
 pub fn warn_of_damage(plan: &Plan, ui: &Ui) {
     if plan.damaged > 0 {
         let outputs = count(plan.damaged, "output");
-        ui.warn(&format!("{outputs} found damaged and moved aside; nothing needs it, so it is not computed again"));
+        ui.warn(&format!("{outputs} found damaged and moved aside; nothing needs this now, so nothing is recomputed"));
     }
 }

@@ -1,4 +1,4 @@
-//! What is shown while stages run: a live view on a terminal, plain lines otherwise.
+//! Progress of running stages: a live view on a terminal, plain lines otherwise.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -10,20 +10,20 @@ use super::ui::{Ui, plain};
 use crate::engine::{Event, Outcome};
 use crate::graph::{Graph, StageId};
 
-/// Shows events.
+/// Display of events.
 pub struct ProgressView<'a> {
     graph: &'a Graph,
     ui: Ui,
-    /// Seconds that each stage should take.
+    /// Estimated seconds of each stage.
     estimates: Vec<f64>,
     started: Instant,
-    /// Estimated seconds of all stages to run, and of those that have ended.
+    /// Estimated seconds of all stages to run, and of the stages that have ended.
     work: f64,
     done: f64,
     to_run: usize,
     ended: usize,
     live: Option<Live>,
-    /// Whether it was said that recording failed.
+    /// Whether the warning that recording failed was printed.
     said_one_by_one: bool,
 }
 
@@ -37,7 +37,7 @@ struct Live {
 const TICKS: u64 = 1000;
 
 impl<'a> ProgressView<'a> {
-    /// Shows events of a graph.
+    /// Creates a display of a graph's events.
     pub fn new(graph: &'a Graph, ui: Ui) -> Self {
         let estimates = vec![0.0; graph.stages.len()];
         let (work, done, to_run, ended) = (0.0, 0.0, 0, 0);
@@ -55,7 +55,7 @@ impl<'a> ProgressView<'a> {
         }
     }
 
-    /// Begins to show `stages` running; `estimates` are the seconds that each stage of the graph should take.
+    /// Begins to show `stages` running; `estimates` are the estimated seconds of each stage of the graph.
     pub fn begin(&mut self, stages: &[StageId], estimates: &[f64]) {
         self.estimates = estimates.to_vec();
         self.started = Instant::now();
@@ -98,16 +98,16 @@ impl<'a> ProgressView<'a> {
                 let name = &self.graph.stages[*stage].name;
                 self.line(&format!(
                     "warning: the GPU was short of memory while {name} ran, so its bits may differ: it runs again, with \
-                     fewer stages beside it. --jobs N holds them to N from the start"
+                     fewer stages beside it. --jobs N limits them to N from the start"
                 ));
             }
             Event::OneByOne { stage, reason } => {
-                // Once: what keeps one stage's steps from being recorded most likely keeps all.
+                // Warn only once: the same reason most likely affects all stages.
                 if !std::mem::replace(&mut self.said_one_by_one, true) {
                     let name = &self.graph.stages[*stage].name;
                     self.line(&format!(
-                        "warning: steps of training cannot be recorded on this GPU and are done one by one, which is \
-                         slower and gives the same bits (first {name}: {reason}). `wdpipe doctor` says what there is"
+                        "warning: training steps cannot be recorded on this GPU and run one by one, which is slower but \
+                         gives the same bits (first {name}: {reason}). `wdpipe doctor` shows libtorch and the GPUs here"
                     ));
                 }
             }
@@ -115,7 +115,7 @@ impl<'a> ProgressView<'a> {
             Event::Differs { stage, outputs } => {
                 let (name, outputs) = (&self.graph.stages[*stage].name, outputs.join("` and `"));
                 self.line(&format!(
-                    "warning: {name}, computed again, gave another `{outputs}` than recorded; both records are kept"
+                    "warning: recomputing {name} gave a different `{outputs}` than recorded; both records are kept"
                 ));
             }
         }
@@ -132,7 +132,7 @@ impl<'a> ProgressView<'a> {
         let (ended, to_run) = (self.ended, self.to_run.max(self.ended));
         match outcome {
             Outcome::Computed(seconds) => {
-                // On a terminal the live view says it all.
+                // On a terminal the live view shows this.
                 if self.live.is_none() || self.ui.verbose {
                     self.line(&format!("  [{ended:>3}/{to_run}] {name}  {}", duration(*seconds)));
                 }

@@ -1,4 +1,4 @@
-//! `wdpipe report`: the page with all figures of a profile.
+//! `wdpipe report`: writes the page with all figures of a profile.
 
 use clap::Args;
 
@@ -6,13 +6,13 @@ use super::arguments::VariantArgs;
 use super::ui::Ui;
 use crate::project::{Failure, Project, WrittenPage};
 
-/// Writes reports/PROFILE/index.html: every figure that was made, what is claimed of it, and where it comes from.
+/// Write reports/PROFILE/index.html: every figure that was made, its claims, and its origin.
 ///
-/// The page is one file and needs no network. `wdpipe make all` writes it too. Figures that the page has already and that
-/// are not made here stay on it as they are. With settings that make other figures the page is index@HASH8.html.
+/// The page is one file and needs no network. `wdpipe make all` writes it too. Figures that are on the page but were not
+/// made here stay unchanged. With settings that change figures, the page is index@HASH8.html.
 #[derive(Debug, Args)]
 pub struct ReportCommand {
-    /// Figures whose sections are written anew [default: all that were made].
+    /// Figures whose sections are rewritten [default: all that were made].
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
     #[command(flatten)]
@@ -32,7 +32,7 @@ impl ReportCommand {
     }
 }
 
-/// Says what a page that was written keeps from the one that was there, and what it leaves out.
+/// Prints which figures a written page keeps from the previous page, and which it leaves out.
 pub fn tell(WrittenPage { path, changed, kept, unmade, gone }: &WrittenPage, ui: &Ui) {
     ui.say(&format!("{} {}", if *changed { "wrote" } else { "unchanged" }, path.display()));
     for (names, why) in [

@@ -1,4 +1,4 @@
-//! `wdpipe selftest`: whether the numbers are right.
+//! `wdpipe selftest`: checks that the numbers are right.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::statistics::StatisticsCommand;
 use super::ui::Ui;
 use crate::project::{ExitCode, Failure};
 
-/// Checks the numbers: against PyTorch, estimators against exact values, and what tests over seeds can show.
+/// Check the numbers: against PyTorch, estimators against exact values, and what tests over seeds can show.
 #[derive(Debug, Subcommand)]
 pub enum SelftestCommand {
     Numerics(NumericsCommand),
@@ -18,13 +18,13 @@ pub enum SelftestCommand {
     Report(NumericsPageCommand),
 }
 
-/// Repeats runs that PyTorch made, and says how far every result is from PyTorch's.
+/// Repeat runs of PyTorch, and print how far every result is from PyTorch's.
 #[derive(Debug, Args)]
 pub struct NumericsCommand {
-    /// Case files (safetensors): start, batches and PyTorch's results.
+    /// Case files (safetensors): initial weights, batches and PyTorch's results.
     #[arg(required = true, value_name = "CASE")]
     cases: Vec<PathBuf>,
-    /// Write what was computed here, under the names of the expected results. One case only.
+    /// File for the results computed here, under the names of the expected results. One case only.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Print one JSON object.
@@ -32,10 +32,10 @@ pub struct NumericsCommand {
     json: bool,
 }
 
-/// Compares every estimator with exact values, on a network whose matrices are built whole.
+/// Compare every estimator with exact values, on a network whose matrices are computed completely.
 #[derive(Debug, Args)]
 pub struct EstimatorsCommand {
-    /// Estimates of every quantity.
+    /// Number of estimates of every quantity.
     #[arg(long, default_value_t = 200, value_name = "N", value_parser = whole(1..=u32::MAX))]
     repetitions: u32,
     /// Print one JSON object.
@@ -43,26 +43,26 @@ pub struct EstimatorsCommand {
     json: bool,
 }
 
-/// Writes all of it as a page (docs/numerics.md).
+/// Write the results of all these checks as a page (docs/numerics.md).
 #[derive(Debug, Args)]
 pub struct NumericsPageCommand {
     /// Case files.
     #[arg(required = true, value_name = "CASE")]
     cases: Vec<PathBuf>,
-    /// Estimates of every quantity.
+    /// Number of estimates of every quantity.
     #[arg(long, default_value_t = 200, value_name = "N", value_parser = whole(1..=u32::MAX))]
     repetitions: u32,
-    /// The page.
+    /// File of the page.
     #[arg(long, default_value = "docs/numerics.md", value_name = "FILE")]
     to: PathBuf,
 }
 
 #[cfg(not(feature = "torch"))]
 impl SelftestCommand {
-    /// Says that most of it cannot be done.
+    /// Runs the simulation, or returns an error for the other checks, which need libtorch.
     ///
     /// # Errors
-    /// Where numbers of libtorch are needed, or what is simulated fails.
+    /// If the check needs libtorch, or the simulation fails.
     pub fn run(&self, ui: &Ui) -> Result<(), Failure> {
         if let Self::Statistics(command) = self {
             return command.run(ui);
@@ -88,11 +88,11 @@ mod with_torch {
         compare,
     };
 
-    /// Largest case file that is read.
+    /// Largest size of a case file, in bytes.
     const LARGEST: u64 = 1 << 30;
-    /// Least share of estimates that must lie within [`STANDARD_ERRORS`] standard errors.
+    /// Smallest allowed share of estimates that must lie within [`STANDARD_ERRORS`] standard errors.
     const LEAST: f64 = 0.95;
-    /// Largest difference of a product from the matrix's, as a share of its largest component.
+    /// Largest allowed difference of a product from the matrix's product, as a share of its largest component.
     const ROUNDING: f64 = 1e-12;
 
     impl SelftestCommand {
@@ -170,7 +170,7 @@ mod with_torch {
 
     fn failed(error: StageError) -> Failure {
         let missing = error.is_missing();
-        let hint = if missing { "`wdpipe doctor` tells what is there and what is not" } else { "" };
+        let hint = if missing { "run `wdpipe doctor` to see what is missing" } else { "" };
         Failure::new(if missing { ExitCode::Missing } else { ExitCode::Failed }, error.to_string(), hint)
     }
 
@@ -212,7 +212,7 @@ mod with_torch {
         }
     }
 
-    /// What `selftest numerics --json` answers.
+    /// Output of `selftest numerics --json`.
     #[derive(Serialize)]
     struct NumericsAnswer<'a> {
         agrees: bool,
@@ -254,7 +254,7 @@ mod with_torch {
         }
     }
 
-    /// What `selftest estimators --json` answers.
+    /// Output of `selftest estimators --json`.
     #[derive(Serialize)]
     struct EstimatorsAnswer<'a> {
         products: BTreeMap<&'a str, f64>,
@@ -341,16 +341,16 @@ mod with_torch {
         std::iter::once(heading.to_vec()).chain(checked.coverages.iter().map(row)).collect()
     }
 
-    /// The page: one table a part.
+    /// Returns the page, with one table per part.
     fn page(all: &[Comparison], checked: &Checked, repetitions: u32) -> String {
         let mut text = format!(
             "# Numbers\n\nWritten by `wdpipe selftest report` (`ci/numerics` runs it) on {}; `cargo test` makes the \
-             same checks.\n\n## Against PyTorch\n\nA case is a run of SGD that PyTorch 2.11.0 made from given weights \
-             and batches, by an independent program. The same is computed here; a number below is the largest \
-             difference within a tensor over the tensor's largest value (at least 1e-4 of the group's), for the worst \
-             tensor of the group. In float64 at most 1e-9 is allowed. In float32 only the first step can be judged, \
-             by the distance over the norm: logits 1e-4, gradients 5e-2; later a rounding that tips one ReLU over \
-             changes all that follows.\n\n",
+             same checks.\n\n## Against PyTorch\n\nA case is an SGD run of PyTorch 2.11.0 from given weights and \
+             batches, made by an independent program and repeated here. A number below is the largest difference \
+             within a tensor, divided by the tensor's largest value (at least 1e-4 of the group's), for the worst \
+             tensor of the group. In float64, at most 1e-9 is allowed. In float32, only the first step can be judged, \
+             by the distance divided by the norm: at most 1e-4 for logits and 5e-2 for gradients. Later, a rounding \
+             error that switches one ReLU changes everything that follows.\n\n",
             checked.machine
         );
         for (number, comparison) in all.iter().enumerate() {
@@ -374,15 +374,17 @@ mod with_torch {
         };
         text.push_str(&markdown(std::iter::once(heading).chain(groups.iter().map(row)).collect()));
         text.push_str(&format!(
-            "\nIn brackets: not judged. `logits0`, `grad0`: first step; `loss`, `norm`: every step; `final`, `ema`: \
-             weights and statistics after the last; `eval_…`: eval mode; `…_v0`: products along a direction; `vhv_…`: \
-             v·Hv with running and with batch statistics.\n\n## Estimators against exact values\n\nOn a \
-             pre-activation ResNet-18 of width 1, of which {} are trained, and {IMAGES} images, in float64, H, G and Σ \
-             are built whole, column by column. A product with any of them agrees with the matrix:\n\n{}\nWhat needs no draws, since \
-             it is a sum over images ([trace.md](trace.md)):\n\n{}\nEach other estimator then runs {repetitions} times with {DRAWS} draws of its own; the table says how often it came within so many of its standard errors \
-             (SE) of the exact value. At least {:.0} % must be within {STANDARD_ERRORS}. For an eigenvalue the \
-             SE is the stated bound. The mean cosines have no closed form: their reference is the mean over \
-             {REFERENCE} draws with the matrices, whose own error is added to the interval.\n\n{}",
+            "\nNumbers in brackets are not judged. `logits0`, `grad0`: first step; `loss`, `norm`: every step; \
+             `final`, `ema`: weights and statistics after the last step; `eval_…`: eval mode; `…_v0`: products along \
+             a direction; `vhv_…`: v·Hv with running and with batch statistics.\n\n## Estimators against exact \
+             values\n\nThe network is a pre-activation ResNet-18 of width 1, of which {} are trained, with {IMAGES} \
+             images in float64. H, G and Σ are computed completely, column by column. A product with each of them \
+             agrees with the matrix:\n\n{}\nQuantities that need no draws, since they are sums over images \
+             ([trace.md](trace.md)):\n\n{}\nEach other estimator then runs {repetitions} times with {DRAWS} draws of \
+             its own. The table shows how often the estimate is within 1, 2 and 2.5 standard errors (SE) of the exact \
+             value. At least {:.0} % must be within {STANDARD_ERRORS}. For an eigenvalue the SE is the stated bound. \
+             The mean cosines have no closed form: their reference is the mean over {REFERENCE} draws with the \
+             matrices, whose own error is added to the interval.\n\n{}",
             TRAINED.join(", "),
             markdown(products_table(checked)),
             markdown(exact_table(checked)),

@@ -1,4 +1,4 @@
-//! `wdpipe cache share`, and what is said of a store that several accounts use.
+//! `wdpipe cache share`, and messages about a store that several accounts use.
 
 use std::path::PathBuf;
 
@@ -10,16 +10,16 @@ use super::ui::Ui;
 use crate::project::{ExitCode, Failure, Project};
 use store::{Finding, Shared, Store, StoreError};
 
-/// Makes a cache that a group uses together, or mends one.
+/// Share a cache with a group, or repair a shared cache.
 ///
-/// Members of the group can then read and add; nobody can change, replace or remove what another wrote, but the owner
-/// of the folder, who is whoever runs this first. What is right already stays as it is.
+/// Members of the group can then read and add files. Only the owner of the folder, who is the first to run this command,
+/// can change, replace or remove files of others. Correct modes stay unchanged.
 #[derive(Debug, Args)]
 pub struct ShareCommand {
-    /// The cache: a new folder, or one that was used by its owner alone.
+    /// Folder of the cache: a new one, or one that only its owner used.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// The group, by name or number. You must be in it.
+    /// Group, by name or number. You must be a member.
     #[arg(long, value_name = "GROUP")]
     group: String,
     /// Print one JSON object.
@@ -27,7 +27,7 @@ pub struct ShareCommand {
     json: bool,
 }
 
-/// What `cache share --json` answers.
+/// Output of `cache share --json`.
 #[derive(Serialize)]
 struct ShareAnswer<'a> {
     group: u32,
@@ -37,7 +37,7 @@ struct ShareAnswer<'a> {
     findings: Vec<FindingAnswer<'a>>,
 }
 
-/// What is found of how a store is shared, as JSON.
+/// Finding about how a store is shared, for JSON.
 #[derive(Serialize)]
 pub struct FindingAnswer<'a> {
     fault: bool,
@@ -53,7 +53,7 @@ impl ShareCommand {
     pub fn run(&self, ui: &Ui) -> Result<(), Failure> {
         let Self { folder, group, json } = self;
         let Some(number) = files::group_number(group) else {
-            let hint = "`id` lists yours; who manages this machine makes one with `groupadd lab` and adds people with \
+            let hint = "`id` lists your groups; an administrator creates one with `groupadd lab` and adds people with \
                         `usermod -aG lab NAME`";
             return Err(Failure::usage(format!("this machine has no group `{group}`"), hint));
         };
@@ -69,11 +69,11 @@ impl ShareCommand {
         } else {
             let (place, name) = (folder.display(), files::group_name(number));
             let (folders, files) = (count(folders as usize, "folder"), count(files as usize, "file"));
-            ui.answer(&format!("{place} is shared with the group {name}: {folders} and {files} set right"));
+            ui.answer(&format!("{place} is shared with the group {name}: {folders} and {files} corrected"));
             if let Some((path, owner, number)) = &others {
                 let (owner, files) = (files::user_name(*owner), count(*number as usize, "file"));
                 ui.warn(&format!(
-                    "{files} of others left as they are, such as {} of {owner}: they run the same command",
+                    "{files} of others left unchanged, such as {} of {owner}: they must run the same command",
                     path.display()
                 ));
             }
@@ -84,10 +84,10 @@ impl ShareCommand {
     }
 }
 
-/// Opens the cache to ask what is known; if there is none, one in which nothing is, and the user is told.
+/// Opens the cache for reading. If there is none, tells the user and returns an empty one.
 ///
 /// # Errors
-/// As [`Store::existing`], but for that.
+/// Like [`Store::existing`], except that a missing store is not an error.
 pub fn store_or_none(project: &Project, ui: &Ui) -> Result<Store, StoreError> {
     match project.store() {
         Err(error @ StoreError::NoStore(_)) => {
@@ -98,10 +98,10 @@ pub fn store_or_none(project: &Project, ui: &Ui) -> Result<Store, StoreError> {
     }
 }
 
-/// Says what keeps others, or this account, from using a store.
+/// Warns of faults that keep others, or this account, from using a store.
 ///
 /// # Errors
-/// If the store cannot be looked at.
+/// If the store cannot be inspected.
 pub fn warn(store: &Store, ui: &Ui) -> Result<(), Failure> {
     for Finding { what, mend, .. } in store.sharing()?.into_iter().filter(|finding| finding.is_fault) {
         ui.warn(&format!("{what}{}{mend}", if mend.is_empty() { "" } else { "\n  " }));
@@ -109,7 +109,7 @@ pub fn warn(store: &Store, ui: &Ui) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Findings with what to do, for people.
+/// Returns findings and their remedies as lines for people.
 pub fn lines(findings: &[Finding]) -> Vec<String> {
     let mut lines = Vec::new();
     for Finding { what, mend, .. } in findings {
@@ -121,22 +121,22 @@ pub fn lines(findings: &[Finding]) -> Vec<String> {
     lines
 }
 
-/// The same for programs.
+/// Returns findings and their remedies for JSON.
 pub fn answers<'a>(findings: &'a [Finding]) -> Vec<FindingAnswer<'a>> {
     let one = |f: &'a Finding| FindingAnswer { fault: f.is_fault, what: &f.what, mend: &f.mend };
     findings.iter().map(one).collect()
 }
 
-/// Whether any of them is a fault.
+/// Fails if a finding is a fault.
 ///
 /// # Errors
-/// If so; the findings have been said.
+/// If a finding is a fault; the findings were printed before.
 pub fn fails(findings: &[Finding], place: &str) -> Result<(), Failure> {
     match findings.iter().filter(|finding| finding.is_fault).count() {
         0 => Ok(()),
         faults => {
-            let message = format!("{} in how {place} is shared", count(faults, "fault"));
-            Err(Failure::new(ExitCode::Storage, message, "each is said above, with what mends it"))
+            let message = format!("{} in the sharing of {place}", count(faults, "fault"));
+            Err(Failure::new(ExitCode::Storage, message, "see each fault and its remedy above"))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `wdpipe show`: what a stage yielded.
+//! `wdpipe show`: prints what a stage yielded.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use base::table::Table;
 use files::Named;
 use store::Store;
 
-/// Shows what a stage yielded: its numbers, or one output as it is.
+/// Print the outputs of a stage: its numbers, or one output unchanged.
 #[derive(Debug, Args)]
 pub struct ShowCommand {
     /// A stage, such as 'fig3/probe[after=17,lr=0.1,seed=0]', or a figure.
@@ -22,10 +22,10 @@ pub struct ShowCommand {
     stage: String,
     #[command(flatten)]
     variant: VariantArgs,
-    /// One output, such as weights (safetensors), metrics, trace, svg.
+    /// Output to print, such as weights (safetensors), metrics, trace, svg.
     #[arg(long, value_name = "NAME")]
     output: Option<String>,
-    /// Write that output to a file instead of the terminal; - is standard output.
+    /// File for that output instead of the terminal; - means standard output.
     #[arg(long, value_name = "FILE", requires = "output")]
     to: Option<PathBuf>,
     /// Print tables as comma-separated values.
@@ -70,8 +70,8 @@ impl ShowCommand {
 
     fn raw(&self, name: &str, known: &[(&str, &Record)], store: &Store, ui: &Ui) -> Result<(), Failure> {
         let [(stage, record)] = known else {
-            let message = format!("`{}` names {} stages; an output is of one", self.stage, known.len());
-            return Err(Failure::usage(message, format!("the first is '{}'", known[0].0)));
+            let message = format!("`{}` names {} stages, but --output needs one", self.stage, known.len());
+            return Err(Failure::usage(message, format!("name one of them; the first is '{}'", known[0].0)));
         };
         let Some(output) = record.output(name) else {
             let names: Vec<_> = record.outputs.iter().map(|output| output.name.as_str()).collect();
@@ -89,8 +89,8 @@ impl ShowCommand {
                 if self.csv || self.json {
                     content = if self.csv { table.to_csv() } else { table.to_json().to_string() }.into_bytes();
                 } else if named.is_terminal() {
-                    let message = format!("`{name}` of `{stage}` is a table, and its bytes are no text");
-                    return Err(Failure::usage(message, "--csv or --json shows it"));
+                    let message = format!("`{name}` of `{stage}` is a table in a binary format");
+                    return Err(Failure::usage(message, "use --csv or --json to show it"));
                 }
             }
             let named = if is_text(&content) { named } else { not_for_eyes(named)? };
@@ -132,7 +132,7 @@ impl ShowCommand {
     }
 }
 
-/// A number with six significant digits; other text as it is.
+/// Shortens a number to six significant digits; other text stays unchanged.
 fn shorten(cell: &str) -> String {
     match cell.parse::<f64>() {
         Ok(value) if cell.len() > 9 && value.is_finite() => {

@@ -1,4 +1,4 @@
-//! `wdpipe selftest statistics`: what the rules of `compare` and `make --ci` achieve, by simulation.
+//! `wdpipe selftest statistics`: simulates what the rules of `compare` and `make --ci` achieve.
 
 use clap::Args;
 
@@ -7,21 +7,22 @@ use super::ui::Ui;
 use crate::project::{ExitCode, Failure};
 use draw::claim::simulate::{Covered, Population, coverage, false_findings, power};
 
-/// Simulates seeds, and says how often intervals cover the mean, how often noise is called a finding, and what is found.
+/// Simulate seeds, and print how often intervals cover the mean, how often noise is called a finding, and how often a
+/// difference is found.
 ///
 /// The random numbers are fixed: the same number of cases gives the same answer everywhere.
 #[derive(Debug, Args)]
 pub struct StatisticsCommand {
-    /// Simulated cases of every number.
+    /// Number of simulated cases for every result.
     #[arg(long, default_value_t = CASES, value_name = "N", value_parser = whole(1..=1_000_000_u32))]
     cases: u32,
 }
 
-/// Cases in docs/numerics.md.
+/// Number of cases in docs/numerics.md.
 pub const CASES: u32 = 4000;
 /// Widths of intervals, in standard deviations of a run.
 const WIDTHS: [f64; 3] = [4.0, 2.0, 1.0];
-/// Differences of two curves, likewise.
+/// Differences of two curves, in standard deviations of a run.
 const DIFFERENCES: [f64; 7] = [1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0];
 /// Numbers of seeds, and of claims in a figure.
 const SEEDS: [usize; 3] = [3, 4, 5];
@@ -31,7 +32,7 @@ impl StatisticsCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// If the rules do not keep what they promise for normal runs.
+    /// If the rules exceed their error rates for normal runs.
     pub fn run(&self, ui: &Ui) -> Result<(), Failure> {
         let simulated = Simulated::new(self.cases);
         ui.answer(simulated.section(self.cases).trim_end());
@@ -39,24 +40,24 @@ impl StatisticsCommand {
     }
 }
 
-/// What comes out for a population.
+/// Results for a population.
 struct SimulatedOutcome {
     name: &'static str,
-    /// At each width.
+    /// Coverage at each width.
     covered: Vec<Covered>,
-    /// The share of false findings.
+    /// Share of false findings.
     found: f64,
 }
 
-/// The results.
+/// Results of the simulation.
 pub struct Simulated {
     populations: Vec<SimulatedOutcome>,
-    /// For every number of claims and seeds, the share found of each difference.
+    /// For every number of claims and seeds, the share of cases in which each difference was found.
     power: Vec<(usize, usize, Vec<f64>)>,
 }
 
 impl Simulated {
-    /// Simulates.
+    /// Simulates `cases` cases for every result.
     pub fn new(cases: u32) -> Self {
         let of = |(name, population): (&'static str, Population)| {
             let covered = WIDTHS.map(|width| coverage(population, width, cases)).to_vec();
@@ -70,20 +71,21 @@ impl Simulated {
         Self { populations, power: sizes.map(found).collect() }
     }
 
-    /// Whether normal runs are covered in 95 % and called a finding in 5 % of all cases, up to three standard errors.
+    /// Checks that, for normal runs, intervals cover the mean in at least 95 % of all cases and at most 5 % are called a
+    /// finding, up to three standard errors.
     ///
     /// # Errors
-    /// If not.
+    /// If one of these shares is worse.
     pub fn verdict(&self, cases: u32) -> Result<(), Failure> {
         let slack = 3.0 * (0.05 * 0.95 / f64::from(cases)).sqrt();
         let SimulatedOutcome { covered, found, .. } = &self.populations[0];
         if covered.iter().all(|covered| covered.share >= 0.95 - slack) && *found <= 0.05 + slack {
             return Ok(());
         }
-        Err(Failure::new(ExitCode::Failed, "the rules do not keep 5 % for normal runs", ""))
+        Err(Failure::new(ExitCode::Failed, "the rules exceed their error rate of 5 % for normal runs", ""))
     }
 
-    /// As a section of docs/numerics.md.
+    /// Returns the results as a section of docs/numerics.md.
     pub fn section(&self, cases: u32) -> String {
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);
         let heading = |first: &str, rest: Vec<String>| [vec![first.to_owned()], rest].concat();
@@ -107,25 +109,27 @@ impl Simulated {
             self.power.iter().map(power).collect(),
         ];
         format!(
-            "## What seeds can show\n\nBy simulation, {cases} cases a number (`wdpipe selftest statistics`; the random \
-             numbers are fixed). An SD is the standard deviation of a run.\n\n`make --ci` adds seeds until every mean's \
-             95 % interval is narrow enough. It looks at 3, 5, 8, 12, 18, … seeds, and look k uses an interval that leaves \
-             out 5 %/(k(k + 1)), so that all looks together leave out 5 %. The table says how often the last interval \
-             covered the mean, and how many seeds it took (at most some 700):\n\n{}\nSo it holds for runs that are about \
-             normal. **It fails where runs are skewed or some collapse**: three seeds, or eight, may show nothing of what \
-             one in ten does, and the interval looks narrow before the first such run. More seeds are the only cure: look \
-             at the single runs. Each interval is for one mean; of a hundred means some five may lie outside.\n\nA \
-             claim without any truth in it, tested by `compare` with the planned three seeds and again with each seed added \
-             up to ten, is called reproduced at least once in\n\n{}\nof all cases (5 % are allowed; uncorrected tests call \
-             it so in 12 to 22 %). The p of a look is multiplied by k(k + 1), k = 1 at the number of seeds that the profile \
-             plans.\n\nThe power: how often a difference of two curves is found with the planned number of seeds, if no \
-             other claim of the figure was found before (Holm's method makes the others easier once one is found):\n\n{}\n\
-             Published differences are 3 to 10 SD (Figure 3b: 10.25, 11.2 and 14.7 % with an SD of 0.25 to 0.4). Three \
-             seeds therefore decide a claim that stands alone, and few claims among six; five seeds decide most.\n\nWhat \
-             these tests do not say: they are one-sided, each for the direction that is claimed and for the opposite. Runs \
-             that diverged are left out, so what is said holds for the survivors. Seeds vary the initial weights and the \
-             order of the data, neither the training nor the test images, over which the spread may be larger. Claims of \
-             one figure are corrected for each other, those of different figures are not.\n",
+            "## What seeds can show\n\nResults of a simulation with {cases} cases per number (`wdpipe selftest \
+             statistics`; the random numbers are fixed). SD is the standard deviation of a run.\n\n`make --ci` adds \
+             seeds until every mean's 95 % interval is narrow enough. It looks at 3, 5, 8, 12, 18, … seeds, and look \
+             k uses an interval with the error probability 5 %/(k(k + 1)), so that all looks together have at most 5 %. The \
+             table shows how often the last interval covered the mean, and how many seeds it took (at most about \
+             700):\n\n{}\nThe rule thus holds for runs that are approximately normal. **It fails if runs are skewed \
+             or some collapse**: three or eight seeds may not show a collapse that one run in ten has, and the \
+             interval looks narrow before the first such run. More seeds are the only remedy: look at the single \
+             runs. Each interval is for one mean; of a hundred means, about five may lie outside.\n\nA claim without \
+             any truth in it, tested by `compare` with the planned three seeds and again with each seed added up to \
+             ten, is called reproduced at least once in\n\n{}\nof all cases (5 % are allowed; uncorrected tests call \
+             it reproduced in 12 to 22 %). The p-value of look k is multiplied by k(k + 1); k = 1 at the number of \
+             seeds that the profile plans.\n\nPower is how often a difference of two curves is found with the planned \
+             number of seeds, if no other claim of the figure was found before (Holm's method makes the others easier \
+             once one is found):\n\n{}\nPublished differences are 3 to 10 SD (Figure 3b: 10.25, 11.2 and 14.7 % with \
+             an SD of 0.25 to 0.4). Three seeds therefore decide a claim that stands alone, but few claims among six; \
+             five seeds decide most.\n\nThese tests have limits. They are one-sided, each for the claimed direction \
+             and for the opposite one. Runs that diverged are left out, so the results hold for the other runs. Seeds \
+             vary the initial weights and the order of the data, but neither the training nor the test images, over \
+             which the spread may be larger. Claims of one figure are corrected for each other; claims of different \
+             figures are not.\n",
             markdown(coverages),
             markdown(findings.concat()),
             markdown(powers.concat()),
@@ -133,7 +137,7 @@ impl Simulated {
     }
 }
 
-/// Rows as a table, the first as its heading.
+/// Formats rows as a Markdown table, the first row as its heading.
 pub fn markdown(rows: Vec<Vec<String>>) -> String {
     let line = |cells: &Vec<String>| format!("| {} |\n", cells.join(" | "));
     let rule = rows.first().map(|heading| format!("|{}\n", " --- |".repeat(heading.len()))).unwrap_or_default();
@@ -151,7 +155,7 @@ mod tests {
         let section = simulated.section(20);
         assert!(section.contains("| normal | ") && section.contains("| 6 | 5 | "), "{section}");
         assert!(!section.contains("NaN"), "{section}");
-        // That of docs/numerics.md has the same tables, with more cases.
+        // The section in docs/numerics.md has the same text and tables, with more cases.
         let page = include_str!("../../docs/numerics.md");
         let fixed = |text: &str| -> Vec<String> {
             text.lines().filter(|line| !line.starts_with("| ") || line.contains("width")).map(str::to_owned).collect()

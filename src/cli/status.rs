@@ -1,4 +1,4 @@
-//! `wdpipe status`: what is known of each stage of a pipeline, and what would run.
+//! `wdpipe status`: prints which stages are cached, and which would run.
 
 use clap::Args;
 use serde::Serialize;
@@ -12,7 +12,7 @@ use crate::project::{Failure, Project, Selection, StageFamily, Workers, command}
 use crate::reports::{ReportError, VariantSettings};
 use crate::stages::Device;
 
-/// Says how much of a figure is cached, and what would run.
+/// Print how much of a figure is cached, and what would run.
 #[derive(Debug, Args)]
 pub struct StatusCommand {
     /// Figures, panels or stages [default: all].
@@ -25,7 +25,7 @@ pub struct StatusCommand {
     json: bool,
 }
 
-/// What `status --json` answers.
+/// Output of `status --json`.
 #[derive(Serialize)]
 struct StatusAnswer<'a> {
     profile: &'a str,
@@ -87,7 +87,7 @@ impl StatusCommand {
     }
 }
 
-/// The variants of the targets' figures in the reports folder, and how they were made.
+/// Returns the variants of the targets' figures in the reports folder, and how they were made.
 fn variants(selection: &Selection) -> Result<Vec<(String, VariantSettings)>, Failure> {
     let all = VariantSettings::all(&selection.folder).map_err(ReportError::from)?.into_iter();
     let ours = all.filter(|(_, settings)| selection.figures().any(|(figure, _)| figure == settings.figure));

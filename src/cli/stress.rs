@@ -1,4 +1,4 @@
-//! `wdpipe cache stress-test`: what a file system guarantees.
+//! `wdpipe cache stress-test`: tests what a file system guarantees.
 
 use std::os::unix::process::parent_id;
 use std::path::PathBuf;
@@ -17,19 +17,19 @@ use super::ui::Ui;
 use crate::project::{ExitCode, Failure};
 use crate::stress::{Guarantee, Role, StressError, StressReport, Task, Trial, stress_test};
 
-/// Tries what a file system guarantees, before a cache is trusted to it.
+/// Test what a file system guarantees, before you trust it with a cache.
 ///
-/// Processes race to write, read and collect in a cache made for it, and are killed at random instants; then everything is
-/// checked. The exit code is 1 if something is lacking that wdpipe needs.
+/// Processes write, read and collect garbage at the same time in a temporary cache, and are killed at random times; then
+/// everything is checked. The exit code is 1 if a guarantee that wdpipe needs is missing.
 #[derive(Debug, Args)]
 pub struct StressTestCommand {
-    /// An empty or new folder there. What is made in it is removed again.
+    /// Empty or new folder on that file system. Files that the test creates are removed again.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// How long the race lasts.
+    /// Duration of the test in seconds.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole(1..=86_400_u64))]
     seconds: u64,
-    /// What all chance comes from [default: the time].
+    /// Seed of all random choices [default: the time].
     #[arg(long, value_name = "N", value_parser = whole(0..=u64::MAX))]
     seed: Option<u64>,
     /// Print one JSON object.
@@ -37,7 +37,7 @@ pub struct StressTestCommand {
     json: bool,
 }
 
-/// One of the processes of `cache stress-test`.
+/// Run one of the processes of `cache stress-test`.
 #[derive(Debug, Args)]
 pub struct StressChildCommand {
     #[arg(value_parser = role)]
@@ -48,10 +48,10 @@ pub struct StressChildCommand {
 }
 
 fn role(name: &str) -> Result<Role, String> {
-    Role::ALL.into_iter().find(|role| role.name() == name).ok_or_else(|| format!("`{name}` is no part of the race"))
+    Role::ALL.into_iter().find(|role| role.name() == name).ok_or_else(|| format!("`{name}` is not a role in the test"))
 }
 
-/// What `cache stress-test --json` answers.
+/// Output of `cache stress-test --json`.
 #[derive(Serialize)]
 struct StressAnswer<'a> {
     system: &'a str,
@@ -80,12 +80,13 @@ impl StressTestCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// If the folder cannot be used, or lacks what wdpipe needs.
+    /// If the folder cannot be used, or its file system lacks a guarantee that wdpipe needs.
     pub fn run(&self, ui: &Ui) -> Result<(), Failure> {
         let seed = self.seed.unwrap_or_else(now);
-        let program = std::env::current_exe()
-            .map_err(|error| Failure::new(ExitCode::Failed, format!("this program cannot find itself: {error}"), ""))?;
-        ui.say(&format!("torturing {} for {} s, seed {seed}", self.folder.display(), self.seconds));
+        let program = std::env::current_exe().map_err(|error| {
+            Failure::new(ExitCode::Failed, format!("the path of this program is unknown: {error}"), "")
+        })?;
+        ui.say(&format!("testing {} for {} s, seed {seed}", self.folder.display(), self.seconds));
         let child = |task: &Task| {
             let Task { role, folder, seed, old } = task;
             let mut command = Command::new(&program);
@@ -104,7 +105,7 @@ impl StressTestCommand {
             return Ok(());
         }
         let names: Vec<_> = lacking.iter().map(|guarantee| format!("`{}`", guarantee.name)).collect();
-        let message = format!("{} lacks what wdpipe needs: {}", self.folder.display(), names.join(", "));
+        let message = format!("{} lacks guarantees that wdpipe needs: {}", self.folder.display(), names.join(", "));
         let mut hints: Vec<_> = lacking.iter().map(|guarantee| guarantee.without).collect();
         hints.dedup();
         Err(Failure::new(ExitCode::Failed, message, hints.join("\n")))
@@ -138,7 +139,7 @@ impl StressChildCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// If the store fails; the parent is told as well.
+    /// If the store fails; the error is also reported to the parent.
     pub fn run(&self, ui: &Ui) -> Result<(), Failure> {
         let Self { role, folder, seed, old } = self;
         let task = Task { role: *role, folder: folder.clone(), seed: *seed, old: *old };
@@ -158,9 +159,11 @@ impl From<StressError> for Failure {
             StressError::Fs(error) => store::StoreError::Fs(error).into(),
             StressError::Store(error) => error.into(),
             StressError::NotEmpty(_) => Self::usage(message, ""),
-            StressError::Full { .. } => Self::new(ExitCode::Storage, message, "make room, or name another folder"),
+            StressError::Full { .. } => {
+                Self::new(ExitCode::Storage, message, "free some space, or name another folder")
+            }
             StressError::Child(_) => {
-                Self::new(ExitCode::Storage, message, "nothing was found out; mend that, and try again")
+                Self::new(ExitCode::Storage, message, "the test has no result; fix the cause, and try again")
             }
             StressError::Thread(error) => crate::engine::EngineError::Threads(error).into(),
             StressError::Interrupted => Self::new(ExitCode::Interrupted, message, ""),

@@ -1,5 +1,5 @@
-//! The only writer to the terminal. What was asked for goes to standard output; what happens, warnings
-//! and errors go to standard error. Texts of pipelines, records and remotes are written without what would steer a terminal.
+//! The only writer to the terminal. Results go to standard output; progress, warnings and errors go to standard error.
+//! Characters that control a terminal are escaped, since texts can come from pipelines, records and remotes.
 
 use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -11,12 +11,12 @@ use super::advice::InForce;
 use crate::project::{ExitCode, Failure};
 use files::{FsError, Named, Stream};
 
-/// Standard output, as far as anything was written to it.
+/// Standard output, opened for the first result.
 static ANSWERS: Mutex<Answers> = Mutex::new(Answers { stream: None, failed: None });
 
 struct Answers {
     stream: Option<Stream>,
-    /// Why writing failed first; nothing is written after that.
+    /// First error of a write; nothing is written after it.
     failed: Option<FsError>,
 }
 
@@ -29,37 +29,37 @@ impl Answers {
     }
 }
 
-/// How much is said, and to whom.
+/// Amount of messages, and how to print them.
 #[derive(Debug, Clone, Copy)]
 pub struct Ui {
     quiet: bool,
-    /// Whether more was asked for.
+    /// Whether more messages were requested.
     pub verbose: bool,
-    /// Whether a person watches standard error.
+    /// Whether standard error is a terminal.
     pub terminal: bool,
-    /// What recommended commands are completed with.
+    /// Options that recommended commands are completed with.
     in_force: &'static InForce,
 }
 
 impl Ui {
-    /// Looks at the terminal once.
+    /// Creates the writer, and checks whether standard error is a terminal.
     pub fn new(quiet: bool, verbose: bool, in_force: InForce) -> Self {
-        // They hold as long as the program runs.
+        // The options are needed as long as the program runs.
         let in_force = Box::leak(Box::new(in_force));
         Self { quiet, verbose, terminal: std::io::stderr().is_terminal(), in_force }
     }
 
-    /// What was asked for, with recommended commands in it.
+    /// Prints a result that contains recommended commands.
     pub fn tell(&self, text: &str) {
         self.answer(&self.in_force.complete(text));
     }
 
-    /// A recommended command alone, to be copied.
+    /// Prints a recommended command alone, to be copied.
     pub fn command(&self, command: &str) {
         self.answer(self.in_force.complete(&format!("`{command}`")).trim_matches('`'));
     }
 
-    /// What was asked for.
+    /// Prints a result.
     pub fn answer(&self, text: &str) {
         let mut answers = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner);
         if answers.failed.is_none() {
@@ -72,39 +72,39 @@ impl Ui {
         self.answer(&serde_json::to_value(answer).unwrap_or_default().to_string());
     }
 
-    /// Whether all answers were written.
+    /// Checks whether all results were written.
     ///
     /// # Errors
-    /// If one could not be.
+    /// If a result could not be written.
     pub fn finish(&self) -> Result<(), Failure> {
         let failed = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner).failed.take();
         failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// What happens.
+    /// Prints a message, unless the user requested quiet.
     pub fn say(&self, text: &str) {
         if !self.quiet {
             let _ = writeln!(std::io::stderr().lock(), "{}", plain(&self.in_force.complete(text)));
         }
     }
 
-    /// Something that should be known, and is no error.
+    /// Prints a warning.
     pub fn warn(&self, text: &str) {
         let _ = writeln!(std::io::stderr().lock(), "warning: {}", plain(&self.in_force.complete(text)));
     }
 
-    /// Whether anything is to be said while things happen.
+    /// Returns whether messages other than warnings and errors are suppressed.
     pub fn quiet(&self) -> bool {
         self.quiet
     }
 
-    /// Why the program ends.
+    /// Prints the error that ends the program, with its hint.
     pub fn failure(&self, failure: &Failure) {
         if failure.message.is_empty() {
             return;
         }
         let mut out = std::io::stderr().lock();
-        // What is wrong with the command line would be so again.
+        // A recommended command must not repeat a setting that can be the mistake in the command line.
         let fewer = self.in_force.without_settings();
         let in_force = if failure.code == ExitCode::Usage { &fewer } else { self.in_force };
         let _ = writeln!(out, "error: {}", plain(&in_force.complete(&failure.message)).replace('\n', "\n       "));
@@ -114,8 +114,8 @@ impl Ui {
     }
 }
 
-/// A text without characters that steer a terminal or turn the direction of writing: they are written as in JSON, so that
-/// JSON stays what it is. Lines and tabs stay.
+/// Escapes characters of a text that control a terminal or change the direction of writing. They are escaped as in JSON, so
+/// that JSON keeps its meaning. Line breaks and tabs stay.
 pub fn plain(text: &str) -> Cow<'_, str> {
     if !text.chars().any(steers) {
         return Cow::Borrowed(text);
@@ -136,24 +136,24 @@ fn steers(character: char) -> bool {
     turns || character.is_control() && !matches!(character, '\n' | '\t')
 }
 
-/// A file for what is no text: a terminal takes such bytes for commands.
+/// Returns the file for binary output unless it is a terminal, which would interpret the bytes as commands.
 ///
 /// # Errors
 /// If the file is a terminal.
 pub fn not_for_eyes(named: Named) -> Result<Named, Failure> {
     if named.is_terminal() {
-        let message = format!("{} is a terminal, and what is to be written is no text", named.path().display());
-        return Err(Failure::usage(message, "name a file, or pass it on to a program: … | PROGRAM"));
+        let message = format!("{} is a terminal, and the output is binary", named.path().display());
+        return Err(Failure::usage(message, "name a file, or pipe the output to a program: … | PROGRAM"));
     }
     Ok(named)
 }
 
-/// Whether a terminal can show bytes without being set to something else by them.
+/// Returns whether bytes are a text that cannot change the state of a terminal.
 pub fn is_text(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok_and(|text| !text.chars().any(|c| steers(c) && c != '\r'))
 }
 
-/// Shows clap's message: help and version on standard output, mistakes on standard error.
+/// Prints clap's message: help and version on standard output, errors on standard error.
 pub fn usage(error: &clap::Error) -> ExitCode {
     if error.use_stderr() {
         let _ = error.print();
@@ -185,7 +185,7 @@ mod tests {
         ] {
             assert_eq!(plain(text), wanted);
         }
-        // JSON says the same after as before.
+        // Escaping does not change the meaning of JSON.
         let text = serde_json::Value::from("a\u{9b}b\u{202e}\u{1b}\"\\").to_string();
         let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
         assert_eq!(read(&plain(&text)), read(&text));

@@ -1,4 +1,4 @@
-//! `wdpipe verify`: whether committed figures are what was computed.
+//! `wdpipe verify`: checks that committed figures match what was computed.
 
 mod told;
 
@@ -15,36 +15,36 @@ use crate::stages::Device;
 use crate::verify::{Check, Level, Rebuilt, Verdict};
 use base::parallel::parallel;
 
-/// Checks that committed figures are what was computed. Exit code 0: all as it should be; 1: something differs;
+/// Check that committed figures match what was computed. Exit code 0: everything matches; 1: something differs;
 /// 3: something needed is missing.
 ///
-/// Without options it needs no cache, no GPU and no libtorch: the files, the records beside them and the pipelines are
-/// compared with the locks. Every figure in the reports folder must have a lock; variants (FIGURE@HASH8) need none. Each
-/// option checks more; with -v it is said what each level shows and what it leaves open.
+/// Without options the command needs no cache, no GPU and no libtorch: it compares the files, the records beside them and
+/// the pipelines with the locks. Every figure in the reports folder must have a lock; variants (FIGURE@HASH8) need none.
+/// Each option checks more; -v explains what each level shows and what it leaves open.
 #[derive(Debug, Args)]
 pub struct VerifyCommand {
-    /// Figures, with their variants that have a lock [default: all].
+    /// Figures, including their variants that have a lock [default: all].
     #[arg(value_name = "FIGURE")]
     targets: Vec<String>,
-    /// The profile [default: all].
+    /// Profile [default: all].
     #[arg(long, value_name = "NAME", value_parser = plain)]
     profile: Option<String>,
-    /// Hash every object behind the figures in the cache.
+    /// Hash every object in the cache that the figures depend on.
     #[arg(long)]
     objects: bool,
     /// Draw the figures again from the recorded tables.
     #[arg(long)]
     render: bool,
-    /// Compute so many stages of each figure again, or all, and compare.
+    /// Number of stages of each figure to recompute and compare, or all.
     #[arg(long, value_name = "N|all", value_parser = stages_wanted)]
     rebuild: Option<HowMany>,
-    /// What --rebuild's choice depends on [default: drawn at random, and printed].
+    /// Seed of --rebuild's choice [default: random, and printed].
     #[arg(long, value_name = "TEXT", requires = "rebuild")]
     seed: Option<String>,
-    /// Where --rebuild computes: auto, cpu, cuda or cuda:N.
+    /// Device that --rebuild computes on: auto, cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     device: Device,
-    /// Compare the committed figures with what was computed in this cache on another machine, as samples.
+    /// Compare the committed figures statistically with results in this cache that another machine computed.
     #[arg(long)]
     statistics: bool,
     /// Print one JSON object.
@@ -52,7 +52,7 @@ pub struct VerifyCommand {
     json: bool,
 }
 
-/// How many stages.
+/// Number of stages.
 #[derive(Debug, Clone, Copy)]
 enum HowMany {
     All,
@@ -62,11 +62,11 @@ enum HowMany {
 fn stages_wanted(text: &str) -> Result<HowMany, String> {
     match text {
         "all" => Ok(HowMany::All),
-        _ => text.parse().map(HowMany::Some).map_err(|_| "a number of stages is expected, or all".to_owned()),
+        _ => text.parse().map(HowMany::Some).map_err(|_| "a number of stages, or all, is needed".to_owned()),
     }
 }
 
-/// What came out.
+/// Figure and the outcome of its checks.
 struct Verified {
     subject: Subject,
     checks: Vec<Check>,
@@ -97,7 +97,7 @@ impl VerifyCommand {
             VerifyLevels { objects: self.objects, render: self.render, rebuild: again, statistics: self.statistics };
         let tell = |rebuilt: &Rebuilt| ui.say(&format!("{} {:.1} s", rebuilt.name, rebuilt.seconds));
         let run = |_: &mut (), subject: &Subject| Some(project.verify(subject, store.as_ref(), &asked, &tell));
-        // Stages that are computed again take all cores: then figures come one after the other.
+        // Recomputed stages use all cores, so figures are then checked one after the other.
         let jobs = if self.rebuild.is_some() { 1 } else { cores() };
         let checks = parallel(jobs, &subjects, || (), run).into_iter().collect::<Result<Vec<_>, _>>()?;
         if cancel.load(Ordering::Relaxed) {
@@ -112,7 +112,7 @@ impl VerifyCommand {
         }
         let count = |verdict| verified.iter().filter(|figure| figure.verdict() == verdict).count();
         let message = format!(
-            "of {} figures {} hold, {} differ from what is locked, and of {} something is missing",
+            "of {} figures, {} hold, {} differ from their locks, and {} lack something",
             verified.len(),
             count(Verdict::Holds),
             count(Verdict::Differs),
@@ -125,7 +125,7 @@ impl VerifyCommand {
         }
     }
 
-    /// The levels that were asked for: what they found is told even if all is well.
+    /// Returns the requested levels: their findings are printed even if all is well.
     fn asked(&self) -> Vec<Level> {
         let levels = [
             (self.objects, Level::Objects),
@@ -137,7 +137,7 @@ impl VerifyCommand {
     }
 }
 
-/// A seed that nobody could foresee.
+/// Returns an unpredictable seed.
 pub fn random_seed() -> String {
     use std::hash::{BuildHasher, Hasher};
     format!("{:016x}", std::collections::hash_map::RandomState::new().build_hasher().finish())

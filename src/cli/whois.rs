@@ -1,4 +1,4 @@
-//! `wdpipe whois`: where a figure that was found somewhere comes from.
+//! `wdpipe whois`: finds the origin of a figure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -18,14 +18,14 @@ use draw::stamp::{Stamp, find};
 use store::Store;
 use store::lockfile::Lock;
 
-/// No file that is asked about has more bytes.
+/// Largest size of a file, in bytes.
 const LIMIT: u64 = 256 << 20;
 
-/// Says which pipeline, settings and stages are behind a figure: any copy of its SVG, PNG, PDF or CSV, or a document that
+/// Print the pipeline, settings and stages of a figure, given any copy of its SVG, PNG, PDF or CSV, or a document that
 /// contains one.
 #[derive(Debug, Args)]
 pub struct WhoisCommand {
-    /// The file.
+    /// File with the figure.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// List all stages.
@@ -39,13 +39,13 @@ pub struct WhoisCommand {
 /// A figure that the file shows.
 struct Traced {
     stamp: Stamp,
-    /// Its lock, if there is one here, and whether the file is, byte for byte, the committed one.
+    /// Lock of the figure, if there is one here, and whether the file is, byte for byte, the committed one.
     locked: Option<(Subject, Lock)>,
     identical: bool,
-    /// How its content compares with the committed one, in words.
+    /// Comparison of the content with the committed one, in words.
     content: &'static str,
     records: Vec<(String, Record)>,
-    /// The variant in the reports folder that it is, if it is one.
+    /// Variant in the reports folder with the same key, if there is one.
     variant: Option<(Place, VariantSettings)>,
 }
 
@@ -53,13 +53,13 @@ impl WhoisCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// If the file cannot be read, or nothing in it says where it is from.
+    /// If the file cannot be read, or nothing in it shows its origin.
     pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let bytes = files::read(&self.file, LIMIT).map_err(|error| Failure::usage(error.to_string(), ""))?;
         let locks = locks(project)?;
         let hash = ObjectDigest::of(&bytes);
         let mut stamps = find(&bytes);
-        // A CSV carries no stamp, but may be the committed one.
+        // A CSV carries no stamp, but can be the committed one.
         for (_, lock) in locks.iter().filter(|(_, lock)| lock.files.values().any(|file| *file == hash)) {
             stamps.extend(crate::reports::stamp_of(lock));
         }
@@ -70,7 +70,7 @@ impl WhoisCommand {
             return Err(Failure::new(
                 ExitCode::Missing,
                 message,
-                "it was not drawn by wdpipe, or passed through a program that drops what a file says of itself",
+                "it was not drawn by wdpipe, or another program removed its metadata",
             ));
         }
         let store = project.store_if_any();
@@ -98,7 +98,7 @@ impl WhoisCommand {
         let hash = ObjectDigest::of(bytes);
         let of = locks.iter().find(|(_, lock)| crate::reports::stamp_of(lock).as_ref() == Some(&stamp));
         let Some((subject, lock)) = of else {
-            // Not locked here: the store may have the drawing.
+            // The figure is not locked here, but the store can have its records.
             let records = store.map(|store| store.records(&stamp.key)).transpose()?.unwrap_or_default();
             let records = records.into_iter().map(|(_, record)| (record.provenance.stage.clone(), record)).collect();
             return Ok(Traced { stamp, locked: None, identical: false, content: "", records, variant: None });
@@ -110,7 +110,7 @@ impl WhoisCommand {
             Ok((bare, Some(_))) if Some(ObjectDigest::of(&bare)) == lock.output(extension) => "the committed drawing",
             _ => "NOT the committed bytes: a copy that was converted or changed, or a document that contains it",
         };
-        // What is damaged is as good as not there: `verify` tells of it.
+        // Damaged files count as missing; `verify` reports them.
         let beside = subject.beside().unwrap_or_default();
         let evidence = Evidence::gather(lock, &beside.0, &beside.1, store)?;
         let records = evidence.known().map(|(stage, record)| (stage.name.clone(), record.clone())).collect();
@@ -161,7 +161,7 @@ impl WhoisCommand {
     }
 }
 
-/// All locks in the reports folder; those that are damaged are passed over: `verify` tells of them.
+/// Returns all locks in the reports folder. Damaged locks are skipped; `verify` reports them.
 fn locks(project: &Project) -> Result<Vec<(Subject, Lock)>, Failure> {
     let mut locks = Vec::new();
     for profile in files::list(&project.reports).unwrap_or_default() {
@@ -174,7 +174,7 @@ fn locks(project: &Project) -> Result<Vec<(Subject, Lock)>, Failure> {
     Ok(locks)
 }
 
-/// All variants in the reports folder, and how they were made.
+/// Returns all variants in the reports folder, and how they were made.
 fn variants(project: &Project) -> Vec<(Place, VariantSettings)> {
     let profiles = files::list(&project.reports).unwrap_or_default();
     profiles
@@ -183,13 +183,13 @@ fn variants(project: &Project) -> Vec<(Place, VariantSettings)> {
         .collect()
 }
 
-/// The settings of the training behind a figure: each with all values that it has.
+/// Returns the settings of a figure's training and data sets, each with all its values.
 fn settings(records: &[(String, Record)]) -> Vec<(String, String)> {
     let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (_, record) in records.iter().filter(|(_, record)| ["train", "dataset"].contains(&record.parts.kind.as_str())) {
         collect("", &record.parts.parameters, &mut values);
     }
-    // Where each segment begins is no setting.
+    // The first epoch of a segment is not a setting.
     values.remove("first_epoch");
     let shown = |values: BTreeSet<String>| values.into_iter().collect::<Vec<_>>().join(", ");
     values.into_iter().map(|(name, values)| (name, shown(values))).collect()
@@ -204,7 +204,7 @@ fn collect(prefix: &str, map: &Map, values: &mut BTreeMap<String, BTreeSet<Strin
     }
 }
 
-/// Who computed the stages, when and where, a line for each.
+/// Describes who computed the stages, when and where, one line for each combination of person, machine and version.
 fn made(records: &[(String, Record)]) -> Vec<String> {
     let mut all: BTreeMap<(&str, &str, &str), (usize, u64, u64)> = BTreeMap::new();
     for (_, record) in records {
@@ -220,7 +220,7 @@ fn made(records: &[(String, Record)]) -> Vec<String> {
     all.iter().map(line).collect()
 }
 
-/// A figure, as `whois --json` answers it.
+/// A figure in the output of `whois --json`.
 #[derive(Serialize)]
 struct WhoisAnswer<'a> {
     figure: &'a str,
@@ -249,7 +249,7 @@ struct MadeAnswer<'a> {
 impl<'a> WhoisAnswer<'a> {
     fn of(traced: &'a Traced) -> Self {
         let Traced { stamp, locked, identical, content, records, variant } = traced;
-        // How it was made, whether or not it is locked.
+        // The settings come from the lock or, if there is none, from the variant.
         let of_lock = locked.as_ref().map(|(_, lock)| (&lock.profile, &lock.set));
         let made = of_lock.or(variant.as_ref().map(|(_, settings)| (&settings.profile, &settings.set)));
         Self {

@@ -11,7 +11,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 /// A pipeline file.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub struct File {
+pub struct SourceFile {
     /// Its path, for messages.
     pub name: String,
     /// Its text.
@@ -22,7 +22,7 @@ pub struct File {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// Bytes of a file.
-    File(Arc<File>, Range<usize>),
+    File(Arc<SourceFile>, Range<usize>),
     /// Bytes of the text of a `--set`.
     Set(Arc<str>, Range<usize>),
 }
@@ -129,7 +129,7 @@ pub fn are_like(these: &BTreeMap<String, Node>, others: &BTreeMap<String, Node>)
 /// # Errors
 /// If the text is not TOML; the error has the line.
 pub fn parse_file(name: &str, text: &str) -> Result<Node, Diagnostic> {
-    let file = Arc::new(File { name: name.to_owned(), text: text.to_owned() });
+    let file = Arc::new(SourceFile { name: name.to_owned(), text: text.to_owned() });
     let at = |bytes: Range<usize>| Origin::File(file.clone(), bytes);
     let table = DeTable::parse(text).map_err(|error| complaint(&error, &at))?;
     let origin = at(0..0);

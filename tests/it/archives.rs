@@ -92,7 +92,7 @@ fn what_is_no_archive_of_a_figure_is_refused() {
     fails(&environment, &["cache", "import", "nowhere"], 3, "nowhere");
     std::fs::write(environment.path("x"), "%PDF-1.7").unwrap();
     fails(&environment, &["cache", "import", "x"], 1, "x: not a wdpipe archive");
-    fails(&environment, &["cache", "export", "fig3/init[seed=0]", "y"], 2, "is no figure");
+    fails(&environment, &["cache", "export", "fig3/init[seed=0]", "y"], 2, "is not a figure");
     fails(&environment, &["cache", "export", "fig33", "y"], 2, "did you mean `fig3`?");
     json(&environment, &["make", "fig4", "--json"]);
     fails(&environment, &["cache", "export", "fig4", "no/such/y"], 4, "no/such");

@@ -86,7 +86,7 @@ fn a_forged_segment_is_found() {
     assert_eq!(found.stderr, "");
     for words in [
         "fig/run[lr=0.1]@2 (segment 2 of 4)",
-        "same key, other outputs",
+        "same key, different outputs",
         "1 of 3 differ, first conv.weight of weights",
         "1 of 3072 differ (F32 [4, 3, 256]), first at [2, 1, 5]",
         "1 ULP at most",
@@ -121,7 +121,7 @@ fn a_forged_segment_is_found() {
 
     let diff = environment.run(&["diff", &a, &b]);
     assert_eq!(diff.code, Some(1), "{}", diff.stderr);
-    assert!(diff.stdout.contains("other outputs under one key"), "{}", diff.stdout);
+    assert!(diff.stdout.contains("different outputs under one key"), "{}", diff.stdout);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn what_cannot_be_compared_is_said() {
         (ended.code, ended.stderr)
     };
     let (code, text) = said(&["diff", "fig3"]);
-    assert!(code == Some(2) && text.contains("with what is `fig3` to be compared?"), "{text}");
+    assert!(code == Some(2) && text.contains("there is nothing to compare `fig3` with"), "{text}");
     let (code, text) = said(&["diff", "deadbeef", "fig3"]);
     assert!(code == Some(3) && text.contains("A: no record or key in cache begins with deadbeef"), "{text}");
     let (code, text) = said(&["diff", "fig3", "--set-b", "wd=0.1"]);

@@ -50,7 +50,7 @@ fn advice_is_by_data_set_and_by_fault() {
         ("CIFAR-100/nowhere", 3, &["check the path; `wdpipe data fetch cifar100` downloads it"]),
         ("/dev/zero", 4, &["cannot open `/dev/zero`: it is a device, not a file"]),
         ("pipe", 4, &["it is a pipe, not a file"]),
-        ("empty", 3, &["holds no CIFAR data", "what is read: a folder, .tar"]),
+        ("empty", 3, &["holds no CIFAR data", "supported: a folder, .tar"]),
         ("files", 3, &["`wdpipe data import files/cifar-10-python.tar.gz`"]),
         ("hf", 4, &["`python3 -c \"$(wdpipe data import hf)\"`", "`wdpipe data import cifar.npz`"]),
         ("hf/plain_text/train-00000-of-00001.parquet", 4, &["is a Parquet file", "`python3 -c"]),

@@ -71,7 +71,7 @@ fn exported_weights_come_back_and_training_starts_from_them() {
     assert!(refused.stderr.contains("the running statistics of preact-resnet18"), "{}", refused.stderr);
     for (arguments, code, message) in [
         (&["import", "nowhere", "--name", "x"][..], 3, "nowhere"),
-        (&["import", "own.safetensors", "--name", "a/b"], 2, "is no name for weights"),
+        (&["import", "own.safetensors", "--name", "a/b"], 2, "is not a valid name for weights"),
         (&["export", "fig3/data"], 2, "has no weights"),
         (&["export", "fig3/init", "--set", "seed=[7,8]"], 2, "names 2 stages"),
         (&["export", "fig3/init", "--set", "seed=7"], 3, "was not run yet"),
@@ -136,7 +136,7 @@ fn files_of_pytorchs_wrappers_are_taken_and_others_say_what_is_wrong() {
     for (name, code, said) in [
         ("real_compile", 0, "removed `_orig_mod.` from"),
         ("real_dp", 0, "removed `module.` from"),
-        ("real_swa", 0, "warning: the file is of PyTorch's AveragedModel"),
+        ("real_swa", 0, "warning: the file comes from PyTorch's AveragedModel"),
         ("real_bf16", 0, "widened 94 tensors of bfloat16"),
         ("missing_one", 1, "missing: `head.bias` [10]"),
         ("shape_extra_dim", 1, "{k: v.float().contiguous() for k, v in model.state_dict().items()}"),

@@ -174,7 +174,7 @@ fn seeds_are_added_until_the_intervals_are_narrow() {
     let runs = fewest.unwrap();
     assert!(svg.contains(&format!("Means over {runs} runs")), "the figure states its number of runs");
     for (arguments, message) in [
-        (&["make", "fig3b", "--ci", "x"][..], "a number above 0 is wanted"),
+        (&["make", "fig3b", "--ci", "x"][..], "a number above 0 is needed"),
         (&["make", "fig3b", "--budget", "2h"], "--ci"),
         (&["make", "fig3/init", "--ci", "1"], "--ci needs a figure"),
     ] {
@@ -195,7 +195,7 @@ fn a_new_pipeline_is_made_as_it_is_and_shown_on_a_page() {
     };
     run(&["new", "my-figure"], 0);
     let again = run(&["new", "my-figure"], 2);
-    assert!(again.stderr.contains("is there already"), "{}", again.stderr);
+    assert!(again.stderr.contains("already exists"), "{}", again.stderr);
     for name in ["all", "Fig", "../x", "", "1a"] {
         run(&["new", name], 2);
     }

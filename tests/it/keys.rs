@@ -159,7 +159,7 @@ fn results_from_before_there_was_a_key_are_signed_once() {
     fs::write(damaged, bytes).unwrap();
     let ended = check();
     assert_eq!(ended.code, Some(4));
-    assert!(ended.stderr.contains("`wdpipe keys sign all` signs again"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("`wdpipe keys sign all` signs your records again"), "{}", ended.stderr);
     assert_eq!(count(), 2);
     assert!(sign(&["--all"]).contains("signed 1 record"));
     assert_eq!((check().code, count()), (Some(0), 3));

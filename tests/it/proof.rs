@@ -132,7 +132,7 @@ fn a_second_result_of_a_key_is_reported_and_the_locked_one_used() {
     let unlocked = environment.run(&Environment::tiny("fig3", &[]));
     let json: serde_json::Value = serde_json::from_str(&unlocked.stdout).unwrap();
     assert_ne!(hashes(&json), hashes(&first));
-    assert!(unlocked.stderr.contains("what is oldest"), "{}", unlocked.stderr);
+    assert!(unlocked.stderr.contains("then the oldest"), "{}", unlocked.stderr);
 }
 
 #[test]

@@ -66,7 +66,7 @@ impl Project {
     fn makes_through(&self, url: &str) {
         let _ = std::fs::remove_dir_all(self.path("new"));
         let said = self.fine(&["make", "fig4", &format!("--remote={url}"), "--accept", "unsigned", "--cache", "new"]);
-        assert!(said.contains("warning") && said.contains("is computed here"), "{said}");
+        assert!(said.contains("warning") && said.contains("are computed here"), "{said}");
     }
 }
 

@@ -70,7 +70,8 @@ impl Drop for Mounted {
 
 #[test]
 fn a_small_or_read_only_file_system_is_said() {
-    let cases = [("size=4m", "bytes free", "make room"), ("ro", "Read-only file system", "choose a writable folder")];
+    let cases =
+        [("size=4m", "bytes free", "free some space"), ("ro", "Read-only file system", "choose a writable folder")];
     for (options, said, hint) in cases {
         let Some(mounted) = Mounted::new(options) else { return };
         let ended =

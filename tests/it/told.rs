@@ -24,7 +24,7 @@ fn of_a_device_that_is_not_here_no_time_is_told() {
     let dry = ["make", "fig3", "-n", "--device", "cuda:77"];
     let ended = environment.run(&dry);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert!(ended.stderr.contains("how long the stages take there is not known"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the duration of the stages there is unknown"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("of computing") && !ended.stdout.contains("0.3 s"), "{}", ended.stdout);
     let planned = json(&environment, &[&dry[..], &["--json"]].concat());
     assert!(planned["seconds"].is_null() && planned["run"][0]["seconds"].is_null(), "{planned}");

@@ -179,7 +179,7 @@ fn names_do_not_lead_out_of_the_folder() {
     for command in ["make toy", "lock toy", "verify", "audit toy", "report", "status", "cache gc"] {
         let refused = project.run(&format!("{command} --profile ../../x"));
         assert_eq!(refused.code, Some(2), "{command}: {}", refused.stderr);
-        assert!(refused.stderr.contains("this is no name: "), "{}", refused.stderr);
+        assert!(refused.stderr.contains("invalid name: "), "{}", refused.stderr);
     }
     let refused = project.run("make toy");
     assert!(refused.code == Some(2) && refused.stderr.contains("`../../x` cannot be the name of a profile"));
@@ -275,7 +275,7 @@ fn a_figure_whose_evidence_is_gone_is_missing_not_right() {
             assert!(!tells_all, "only problems are reported: {}", missing.stdout);
         }
         let closing = project.run("verify").stderr;
-        assert!(closing.contains("of 2 figures 1 hold, 0 differ from what is locked, and of 1 something"), "{closing}");
+        assert!(closing.contains("of 2 figures, 1 hold, 0 differ from their locks, and 1 lack something"), "{closing}");
         std::fs::write(path(gone), &committed[gone]).unwrap();
     }
     // Everything but the drawing is missing; and a drawing that no pipeline knows.

@@ -32,7 +32,7 @@ fn what_needs_training_is_not_repaired_and_that_is_said_of_each_object() {
     };
     run(&["cache", "import", archive, "--accept", "unsigned"], 0);
     let pinned = run(&["cache", "pin", "fig3"], 0);
-    assert!(pinned.contains("behind it are not here"), "{pinned}");
+    assert!(pinned.contains("of it are not here"), "{pinned}");
     let said = run(&["cache", "check", "--repair"], 3);
     assert!(said.contains("built without libtorch") && said.contains("pin fig3@smoke keeps it"), "{said}");
     // Objects that need no training are restored.

@@ -1,4 +1,4 @@
-//! `wdpipe cache catalogue`: makes a store's folder fit to be served to others.
+//! `wdpipe cache catalogue`: lists a store's content so that others can use its folder.
 
 use clap::Args;
 
@@ -7,9 +7,10 @@ use crate::cli::ui::Ui;
 use crate::project::Failure;
 use store::Store;
 
-/// Lists what the store holds in a few files, so that others can use its folder through a web server, ssh or a bucket.
+/// List the cache's content in a few files, so that others can use its folder through a web server, ssh or a bucket.
 ///
-/// From then on `make` and `pull` keep it up to date; run it again after `cache gc`, or when a run was killed.
+/// From then on `make` and `pull` keep the list up to date. Run this command again after `cache gc`, or if a run was
+/// killed.
 #[derive(Debug, Args)]
 pub struct CatalogueCommand {}
 

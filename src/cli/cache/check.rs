@@ -1,4 +1,4 @@
-//! `wdpipe cache check`: whether the store is sound, and what can be repaired.
+//! `wdpipe cache check`: checks the store, and repairs it.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -21,24 +21,23 @@ use base::digest::{ObjectDigest, RecordDigest};
 use base::table::Table;
 use store::{CheckReport, Finding, Store};
 
-/// Hashes everything in the store again; what is damaged is moved aside. Where several accounts use it, modes are looked
-/// at too.
+/// Hash everything in the cache, and move damaged files aside. In a shared cache, also check file modes.
 ///
-/// The next `make` computes it again if it is needed. The exit code is 4 if anything was damaged. With --repair what is
-/// damaged and current, what current figures consist of and what is pinned is computed again at once, as its record says;
-/// it is put in only if it has the recorded hash. The exit code then is 0 if all is there again, 1 if something came out
-/// differently, 3 if something cannot be had here.
+/// The next `make` recomputes damaged objects that it needs. The exit code is 4 if anything was damaged. With --repair,
+/// damaged objects of current stages and missing objects of current figures and pins are recomputed at once, as their
+/// records say, and stored only if they have the recorded hash. The exit code is then 0 if all of them are present again,
+/// 1 if something came out differently, and 3 if something cannot be recovered here.
 #[derive(Debug, Args)]
 pub struct CacheCheckCommand {
-    /// Have again what is damaged or gone and something current needs.
+    /// Recover damaged or missing objects that something current needs.
     #[arg(long)]
     repair: bool,
     #[command(flatten)]
     profiles: ProfileArgs,
-    /// With --repair: have it from this remote if it is there, before anything is computed.
+    /// With --repair: remote to fetch objects from; only objects that it lacks are recomputed.
     #[arg(long, value_name = "REMOTE", requires = "repair")]
     from: Option<String>,
-    /// Where --repair computes: auto, cpu, cuda or cuda:N.
+    /// Device that --repair computes on: auto, cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     device: Device,
     /// Print one JSON object.
@@ -66,17 +65,17 @@ impl CacheCheckCommand {
         let lacking = those(|how| matches!(how, Repaired::Cannot(_)));
         if differing > 0 {
             let message = format!("{} came out differently from what is recorded", count(differing, "object"));
-            let hint = "nothing of it was put in; `wdpipe make all` keeps what comes out here as a second result";
+            let hint = "none of these was stored; `wdpipe make all` keeps the outcome here as a second result";
             return Err(Failure::new(ExitCode::Failed, message, hint));
         }
         if lacking > 0 {
-            let message = format!("{} that something needs cannot be had again here", count(lacking, "object"));
+            let message = format!("{} that something needs cannot be recovered here", count(lacking, "object"));
             return Err(Failure::new(ExitCode::Missing, message, "the lines above say why"));
         }
         let damaged = damaged(&report) - if self.repair { report.damaged_objects.len() } else { 0 };
         if damaged == 0 && !report.unreadable.is_empty() {
             let message = format!("{} cannot be read", count(report.unreadable.len(), "table"));
-            let hint = "a wdpipe wrote them that did not look: have the stages that made them yield fewer rows";
+            let hint = "a wdpipe version that did not check tables wrote them: change their stages to yield fewer rows";
             return Err(Failure::new(ExitCode::Storage, message, hint));
         }
         if damaged == 0 {
@@ -86,16 +85,18 @@ impl CacheCheckCommand {
         let quarantine = store.root().join("quarantine");
         let moved = match report.in_the_way.len() {
             0 => format!("moved to {}", quarantine.display()),
-            stay => format!("{} had to stay, the others were moved to {}", count(stay, "file"), quarantine.display()),
+            stay => format!("{} could not be moved, the others are in {}", count(stay, "file"), quarantine.display()),
         };
         let message = format!("{} damaged; {moved}", count(damaged, "file"));
-        let mut hint = "`wdpipe make all` computes again what it needs".to_owned();
+        let mut hint = "`wdpipe make all` recomputes what it needs".to_owned();
         if !report.damaged_signatures.is_empty() {
-            hint.push_str("; `wdpipe keys sign all` signs again what your key had signed");
+            hint.push_str("; `wdpipe keys sign all` signs your records again");
         }
         if store.has_catalogue()? {
             let remote = as_remote(store);
-            hint.push_str(&format!("; `wdpipe push TARGET --to {remote}` sends it again from a cache that has it"));
+            hint.push_str(&format!(
+                "; `wdpipe push TARGET --to {remote}` sends damaged files again from a cache that has them"
+            ));
         }
         Err(Failure::new(ExitCode::Storage, message, hint))
     }
@@ -112,12 +113,12 @@ impl CacheCheckCommand {
         };
         let warned = Cell::new(false);
         let warn = |failure: Failure| {
-            // Once: a remote that is out of reach fails for every object.
+            // Warn only once: an unreachable remote fails for every object.
             if !cancel.load(Ordering::Relaxed) && !warned.replace(true) {
-                ui.warn(&format!("{}; what the remote does not give is computed, if it can be", failure.message));
+                ui.warn(&format!("{}; objects that the remote lacks are recomputed if possible", failure.message));
             }
         };
-        let again = |stage: &str, seconds| ui.say(&format!("{} computed again in {seconds:.1} s", plain(stage)));
+        let again = |stage: &str, seconds| ui.say(&format!("{} recomputed in {seconds:.1} s", plain(stage)));
         let repairing = Repairing {
             profiles: &self.profiles.profile,
             through: through.as_ref(),
@@ -137,13 +138,13 @@ impl CacheCheckCommand {
     }
 }
 
-/// The store as `--to` names it.
+/// Returns the store as a value of `--to`.
 fn as_remote(store: &Store) -> String {
     let root = store.root().display().to_string();
     if root.contains('/') { root } else { format!("./{root}") }
 }
 
-/// Fails if the catalogue, from which others read, lists what is missing.
+/// Fails if the catalogue, which others read, lists missing records or has unreadable parts.
 fn lost(report: &CheckReport, store: &Store) -> Result<(), Failure> {
     let (root, remote) = (store.root().display(), as_remote(store));
     let mut parts = Vec::new();
@@ -157,7 +158,7 @@ fn lost(report: &CheckReport, store: &Store) -> Result<(), Failure> {
         return Ok(());
     }
     let hint = match report.lost_records.is_empty() {
-        true => format!("`wdpipe cache catalogue --cache {root}` lists what is there anew"),
+        true => format!("`wdpipe cache catalogue --cache {root}` writes a new catalogue"),
         false => format!(
             "to send them again, run `wdpipe push TARGET --to {remote}` from a cache that has them; if none has, remove \
              {root}/catalogue and run `wdpipe cache catalogue --cache {root}`"
@@ -170,7 +171,7 @@ fn damaged(report: &CheckReport) -> usize {
     report.damaged_objects.len() + report.damaged_records.len() + report.damaged_signatures.len()
 }
 
-/// What `cache check --json` answers.
+/// Output of `cache check --json`.
 #[derive(Serialize)]
 struct CheckAnswer<'a> {
     objects: u64,
@@ -246,7 +247,7 @@ fn tell(report: &CheckReport, outcomes: &Outcomes, ui: &Ui) {
     }
     let foreign = report.foreign_objects.len() + report.foreign_records.len() + report.foreign_signatures.len();
     if foreign > 0 {
-        ui.answer(&format!("{} of another wdpipe left alone:", count(foreign, "file")));
+        ui.answer(&format!("{} of another wdpipe version left alone:", count(foreign, "file")));
         report.foreign.iter().for_each(|what| ui.answer(&format!("  {what}")));
     }
     for (object, (needed_by, how)) in outcomes {
@@ -257,9 +258,6 @@ fn tell(report: &CheckReport, outcomes: &Outcomes, ui: &Ui) {
     };
     let gone = report.dropped.iter().filter(|object| !back(object)).count();
     if gone > 0 {
-        ui.answer(&format!(
-            "{} named by records are not here; they are computed again if needed",
-            count(gone, "object")
-        ));
+        ui.answer(&format!("{} named by records are not here; they are recomputed if needed", count(gone, "object")));
     }
 }

@@ -1,4 +1,4 @@
-//! `wdpipe cache du`: what takes the space.
+//! `wdpipe cache du`: disk usage by stage, kind or figure.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,18 +14,18 @@ use crate::project::{Failure, Project};
 use base::digest::ObjectDigest;
 use store::{Occupied, Store};
 
-/// Says what takes the space, largest first.
+/// Print disk usage by stage, kind or figure, largest first.
 ///
-/// An object that several stages yielded counts for the first of them in order. By figure it counts for every figure
-/// that has it: those rows add up to more than there is.
+/// An object that several stages yielded counts for the first of them in order. With --by figure, an object counts for
+/// every figure that has it, so the rows can add up to more than the total.
 #[derive(Debug, Args)]
 pub struct DuCommand {
-    /// What is summed up.
+    /// Grouping of the rows.
     #[arg(long, value_enum, default_value_t = By::Stage)]
     by: By,
     #[command(flatten)]
     profiles: ProfileArgs,
-    /// So many rows; 0 for all.
+    /// Number of rows; 0 prints all.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = whole(0..=usize::MAX))]
     rows: usize,
     /// Print one JSON object, with all rows.
@@ -33,7 +33,7 @@ pub struct DuCommand {
     json: bool,
 }
 
-/// What is summed up.
+/// Grouping of the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum By {
     /// Stages of one name, without sweep values and epochs.
@@ -44,14 +44,14 @@ enum By {
     Figure,
 }
 
-/// Objects of one row, and their bytes.
+/// Number of objects of a row, and their bytes.
 #[derive(Default, Serialize)]
 struct Sum {
     objects: usize,
     bytes: u64,
 }
 
-/// What `cache du --json` answers.
+/// Output of `cache du --json`.
 #[derive(Serialize)]
 struct DuAnswer<'a> {
     #[serde(flatten)]
@@ -70,7 +70,7 @@ impl DuCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// If the store cannot be read or, by figure, a pipeline is wrong.
+    /// If the store cannot be read, or a pipeline is wrong and rows are figures.
     pub fn run(&self, project: &Project, store: &Store, ui: &Ui) -> Result<(), Failure> {
         let occupied = store.occupied()?;
         let mut figures: HashMap<ObjectDigest, Vec<String>> = HashMap::new();

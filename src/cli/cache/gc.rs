@@ -1,4 +1,4 @@
-//! `wdpipe cache gc`: removes bytes that nothing needs, or as many as room is asked for.
+//! `wdpipe cache gc`: removes objects that nothing needs, or enough objects to reach a size.
 
 use std::collections::BTreeMap;
 
@@ -13,33 +13,34 @@ use crate::cli::ui::Ui;
 use crate::project::{Failure, Project};
 use store::{GcDone, GcPlan, GcPolicy, Store};
 
-/// Removes objects that nothing current needs. Records stay: they are small, and tell what the bytes were, so that these
-/// can be computed again.
+/// Remove objects that nothing current needs. Records stay: they are small, and the objects can be recomputed from them.
 ///
-/// Needed is what belongs to the pipelines under their profiles, what the locks in the reports folder hold, and what
-/// you used of late. With --keep-bytes objects go only until the rest is so small; and if what is not needed is not
-/// enough, needed ones go as well, those first that are cheap to compute again for their size. Pinned objects, locked
-/// figures, imported data, what running stages have, and what is younger than the grace time always stay.
+/// Objects are needed if they belong to the pipelines under their profiles or to a lock in the reports folder, or if you
+/// used them recently. With --keep-bytes, objects are removed only until the rest fits into that size; if the unneeded
+/// ones are not enough, needed objects are removed too, beginning with those that are cheap to recompute for their size.
+/// Pinned objects, locked figures, imported data, objects of running stages, and objects younger than the grace time
+/// always stay.
 #[derive(Debug, Args)]
 pub struct GcCommand {
     #[command(flatten)]
     profiles: ProfileArgs,
-    /// Keep what is younger than this many hours; 0 only where nobody else is at work, whose bytes may have no record yet.
+    /// Grace time: objects younger than this many hours stay. Use 0 only if no other process uses the cache: its objects
+    /// may not have a record yet.
     #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = whole(0..=u64::MAX))]
     grace: u64,
-    /// Keep what your own `make` needed within this many days, today counted; 0 for none.
+    /// Keep objects that your own `make` needed within this many days, including today; 0 keeps none for this reason.
     #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = whole(0..=u64::MAX))]
     recent: u64,
-    /// Remove only as much as leaves objects of this size, such as 20G or 500MB, and for that also what is needed.
+    /// Size to reduce the objects to, such as 20G or 500MB; needed objects are removed too if necessary.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     keep_bytes: Option<u64>,
     /// Also remove damaged files that were moved aside.
     #[arg(long)]
     quarantine: bool,
-    /// In a cache that several accounts use: also remove what others wrote. The folder's owner can.
+    /// In a shared cache: also remove files of other accounts. Only the folder's owner can do this.
     #[arg(long)]
     others: bool,
-    /// Only say what would be removed.
+    /// Only print what would be removed.
     #[arg(long, short = 'n')]
     dry_run: bool,
     /// Print one JSON object.
@@ -61,14 +62,15 @@ fn size(text: &str) -> Result<u64, String> {
     };
     let bytes = number.trim().parse::<f64>().ok().zip(factor).map(|(number, factor)| number * factor);
     let bytes = bytes.filter(|bytes| *bytes >= 0.0 && *bytes < 1e18);
-    bytes.map(|bytes| bytes as u64).ok_or_else(|| "a size is wanted, such as 20G, 500MB or 1.5GiB".to_owned())
+    bytes.map(|bytes| bytes as u64).ok_or_else(|| "a size is needed, such as 20G, 500MB or 1.5GiB".to_owned())
 }
 
 impl GcCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// If it cannot be told what is needed, stages run that may read what would go, or the store cannot be read.
+    /// If the needed objects cannot be determined, running stages may read objects to be removed, or the store cannot be
+    /// read.
     pub fn run(&self, project: &Project, store: &Store, ui: &Ui) -> Result<(), Failure> {
         let roots = project.roots(&self.profiles.profile, store)?;
         let policy = GcPolicy {
@@ -89,7 +91,7 @@ impl GcCommand {
             self.tell(&plan, done.as_ref(), ui);
         }
         if let Some(GcDone { left, why: Some(why), .. }) = &done {
-            ui.warn(&format!("{} could not be removed and stayed: {why}", count(*left as usize, "file")));
+            ui.warn(&format!("{} could not be removed: {why}", count(*left as usize, "file")));
         }
         Ok(())
     }
@@ -125,9 +127,9 @@ impl GcCommand {
                 all if all == size => "needed".to_owned(),
                 part => format!("{} of it needed", bytes(part)),
             };
-            let again = format!("again in {}", duration(seconds));
+            let again = format!("recomputed in {}", duration(seconds));
             lines.push(match objects {
-                0 => vec![format!("  {kind}"), "gone before".into(), String::new(), String::new(), again],
+                0 => vec![format!("  {kind}"), "already gone".into(), String::new(), String::new(), again],
                 _ => vec![format!("  {kind}"), count(objects, "object"), bytes(size), needed, again],
             });
         }
@@ -138,29 +140,31 @@ impl GcCommand {
         columns(&lines).iter().for_each(|line| ui.answer(line));
         let seconds = plan.again.values().sum();
         if plan.object_count() > 0 {
-            ui.answer(&format!("to have all of it again would take {} of computing", duration(seconds)));
+            ui.answer(&format!("recomputing all of it would take {}", duration(seconds)));
         }
         if plan.lost > 0 {
-            ui.answer(&format!("{} of it cannot be computed again here", count(plan.lost, "object")));
+            ui.answer(&format!("{} of it cannot be recomputed here", count(plan.lost, "object")));
         }
         if let Some(limit) = self.keep_bytes.filter(|limit| plan.stays > *limit) {
             let why = match plan.running {
-                0 => "what stays is pinned, locked, imported, young (--grace), another account's (--others) or cannot be \
-                      computed again"
-                    .to_owned(),
-                running => format!("{} running, so nothing goes that is needed", count(running, "stage")),
+                0 => {
+                    "the rest is pinned, locked, imported, young (--grace), of another account (--others) or cannot be \
+                      recomputed"
+                        .to_owned()
+                }
+                running => format!("{} running, so needed objects stay", count(running, "stage")),
             };
-            ui.answer(&format!("that is {} more than asked for: {why}", bytes(plan.stays - limit)));
+            ui.answer(&format!("that is {} more than --keep-bytes: {why}", bytes(plan.stays - limit)));
         }
     }
 }
 
-/// Bytes that stay, those counted that should have gone and could not.
+/// Returns the number of bytes that stay, including those of files that could not be removed.
 fn stays(plan: &GcPlan, done: Option<&GcDone>) -> u64 {
     plan.stays + done.map_or(0, |done| done.left_bytes)
 }
 
-/// What of one kind goes, and is to be computed to have all again.
+/// Objects of one kind to remove, and the time of this kind's stages to recompute everything removed.
 #[derive(Default, Serialize)]
 struct Row {
     objects: usize,
@@ -171,7 +175,7 @@ struct Row {
     seconds: f64,
 }
 
-/// What `cache gc --json` answers.
+/// Output of `cache gc --json`.
 #[derive(Serialize)]
 struct GcAnswer<'a> {
     objects: usize,

@@ -1,4 +1,4 @@
-//! `wdpipe cache`: how full the store is, whether it is sound, what is kept, and what may go.
+//! `wdpipe cache`: inspects, checks, cleans and shares the store.
 
 mod catalogue;
 mod check;
@@ -16,7 +16,7 @@ use super::ui::Ui;
 use crate::cli::arguments::plain;
 use crate::project::{Failure, Project};
 
-/// Looks after the store.
+/// Inspect, check, clean and share the cache.
 #[derive(Debug, Subcommand)]
 pub enum CacheCommand {
     Stats(stats::CacheStatsCommand),
@@ -36,10 +36,10 @@ pub enum CacheCommand {
     StressChild(StressChildCommand),
 }
 
-/// Which pipelines are current.
+/// Profiles of the current pipelines.
 #[derive(Debug, Clone, Args)]
 pub struct ProfileArgs {
-    /// The profiles under which pipelines are current [default: all that they have]. Repeatable.
+    /// Profile under which pipelines are current [default: all their profiles]. Repeatable.
     #[arg(long, value_name = "NAME", value_parser = plain)]
     profile: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! `wdpipe cache pin`, `unpin` and `pins`: what is kept whatever else goes.
+//! `wdpipe cache pin`, `unpin` and `pins`: results that `cache gc` never removes.
 
 use std::collections::BTreeSet;
 
@@ -13,34 +13,34 @@ use crate::project::{ExitCode, Failure, Project, is_hex};
 use base::digest::{ObjectDigest, StageKey};
 use store::{PinName, Store};
 
-/// Keeps a figure, a stage or an object, with all that is behind it, whatever `cache gc` is asked for.
+/// Protect a figure, a stage or an object, with everything it was made from, from `cache gc`.
 ///
-/// What is gone already does not come back by that: `make` or `cache check --repair` has it again. Without a target the
-/// pins are listed.
+/// Pinning does not bring back missing objects; `make` and `cache check --repair` do. Without a target, the pins are
+/// listed.
 #[derive(Debug, Args)]
 pub struct PinCommand {
     /// A figure, panel or stages; or at least 8 digits of a key, a record or an object.
     #[arg(value_name = "TARGET")]
     target: Option<String>,
-    /// Why, for those who find it.
+    /// Reason, for people who find the pin.
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
-    /// What the pin is called [default: after the target].
+    /// Name of the pin [default: derived from the target].
     #[arg(long, value_name = "NAME")]
     name: Option<PinName>,
     #[command(flatten)]
     variant: VariantArgs,
 }
 
-/// Removes a pin; what it kept stays until `cache gc` is asked for.
+/// Remove a pin; its objects stay until the next `cache gc`.
 #[derive(Debug, Args)]
 pub struct UnpinCommand {
-    /// What the pin is called: see `cache pins`.
+    /// Name of the pin: see `cache pins`.
     #[arg(value_name = "NAME")]
     name: PinName,
 }
 
-/// Lists the pins.
+/// List the pins.
 #[derive(Debug, Args)]
 pub struct PinsCommand {
     /// Print one JSON object.
@@ -48,7 +48,7 @@ pub struct PinsCommand {
     json: bool,
 }
 
-/// What `cache pins --json` answers.
+/// Output of `cache pins --json`.
 #[derive(Serialize)]
 struct PinsAnswer<'a> {
     pins: Vec<PinAnswer<'a>>,
@@ -101,7 +101,7 @@ impl PinCommand {
         ui.say(&format!("pinned {}: {stages}, {kept}, {}", pin.name, bytes(size)));
         if here < all.len() {
             let gone = count(all.len() - here, "object");
-            ui.say(&format!("{gone} behind it are not here; `wdpipe cache check --repair` has them again"));
+            ui.say(&format!("{gone} of it are not here; `wdpipe cache check --repair` recovers them"));
         }
         Ok(())
     }
@@ -115,9 +115,9 @@ impl UnpinCommand {
     pub fn run(&self, store: &Store, ui: &Ui) -> Result<(), Failure> {
         if !store.unpin(&self.name)? {
             let message = format!("there is no pin `{}` in {}", self.name, store.root().display());
-            return Err(Failure::new(ExitCode::Missing, message, "`wdpipe cache pins` lists those that there are"));
+            return Err(Failure::new(ExitCode::Missing, message, "`wdpipe cache pins` lists the pins"));
         }
-        ui.say(&format!("unpinned {}; what it kept stays until `wdpipe cache gc`", self.name));
+        ui.say(&format!("unpinned {}; its objects stay until the next `wdpipe cache gc`", self.name));
         Ok(())
     }
 }

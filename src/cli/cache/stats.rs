@@ -1,4 +1,4 @@
-//! `wdpipe cache stats`: how much is in the store, by figure and by kind of stage.
+//! `wdpipe cache stats`: size of the store, by figure and by kind of stage.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,10 +12,11 @@ use crate::project::{CurrentFigure, Failure, Project};
 use base::digest::ObjectDigest;
 use store::{KindStats, Store};
 
-/// Says how much is in the store, by figure and by kind of stage.
+/// Print how much is in the cache, by figure and by kind of stage.
 ///
-/// Of a kind: its records with the small outputs in them, and the files of its other outputs. Of a figure: how many of the stages behind it were run, how many have all their bytes here, and what these take: the
-/// figure's own, and what it shares with other figures.
+/// For a kind: its records, which contain the small outputs, and the files of its other outputs. For a figure: how many of
+/// its stages were run, how many have all their bytes here, and the size of these bytes: those of this figure alone, and
+/// those that it shares with other figures.
 #[derive(Debug, Args)]
 pub struct CacheStatsCommand {
     #[command(flatten)]
@@ -25,7 +26,7 @@ pub struct CacheStatsCommand {
     json: bool,
 }
 
-/// What `cache stats --json` answers.
+/// Output of `cache stats --json`.
 #[derive(Serialize)]
 struct StatsAnswer<'a> {
     objects: u64,
@@ -105,13 +106,13 @@ impl CacheStatsCommand {
         ui.answer("");
         columns(&rows).iter().for_each(|line| ui.answer(line));
         if nothing > 0 {
-            ui.answer(&format!("nothing of {} is here", count(nothing, "further figure")));
+            ui.answer(&format!("{} have nothing here", count(nothing, "further figure")));
         }
         Ok(())
     }
 }
 
-/// Bytes of each figure's objects: those that no other has, and the others.
+/// Returns the bytes of each figure's objects: those of this figure alone, and those that it shares with others.
 ///
 /// # Errors
 /// If the store cannot be read.

@@ -1,4 +1,4 @@
-//! What to do where a data set cannot be imported, by data set and by fault; and what an import is worth.
+//! Hints for data sets that cannot be imported, by data set and by fault; and how far the content of an import is known.
 
 use crate::project::{ExitCode, Failure, quoted};
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::path::Path;
 use base::work::Source;
 use learn::data::{Fault, Format, ImportError, Imported, Place};
 
-/// What is read, for those who have something else.
-const READ: &str = "what is read: a folder, .tar, .tar.gz or .zip with CIFAR's binary files (data_batch_1.bin …; train.bin, \
+/// Formats that can be imported, as a hint for users who have something else.
+const READ: &str = "supported: a folder, .tar, .tar.gz or .zip with CIFAR's binary files (data_batch_1.bin …; train.bin, \
                     test.bin) or Python files (data_batch_1 …; train, test), or an .npz with x_train, y_train, x_test and \
                     y_test";
 
-/// The failure that an import ends with.
+/// Returns the failure for an error of an import.
 pub(super) fn refused(error: &ImportError) -> Failure {
     let fetch = fetch(error.data_set.or_else(|| named(&error.path)));
     let path = error.path.display();
@@ -25,9 +25,9 @@ pub(super) fn refused(error: &ImportError) -> Failure {
             ),
         ),
         Fault::File(file) if file.is_not_found() => (ExitCode::Missing, format!("check the path; {fetch}")),
-        Fault::File(_) => (ExitCode::Storage, "name a folder, or a regular file, that you may read".to_owned()),
+        Fault::File(_) => (ExitCode::Storage, "name a folder or regular file that you may read".to_owned()),
         Fault::NotCifar { beside: Some(name) } => {
-            (ExitCode::Missing, format!("if that is it, say: {}", import(&error.path.join(name))))
+            (ExitCode::Missing, format!("if that is the data set, run {}", import(&error.path.join(name))))
         }
         Fault::NotCifar { beside: None } => (ExitCode::Missing, READ.to_owned()),
         Fault::Both(places) | Fault::Twice { places, .. } if error.path.is_dir() => (
@@ -38,13 +38,11 @@ pub(super) fn refused(error: &ImportError) -> Failure {
             ),
         ),
         Fault::Both(_) | Fault::Twice { .. } => (ExitCode::Usage, "unpack it and name the folder of one".to_owned()),
-        Fault::Missing(_) => (ExitCode::Missing, format!("a whole copy is needed; {fetch}")),
+        Fault::Missing(_) => (ExitCode::Missing, format!("use a complete copy; {fetch}")),
         Fault::Format(Format::One(_)) => {
             (ExitCode::Storage, format!("name the folder that holds all files of the data set. {READ}"))
         }
-        Fault::Format(Format::Compressed(_)) => {
-            (ExitCode::Storage, format!("unpack it and name what comes out. {READ}"))
-        }
+        Fault::Format(Format::Compressed(_)) => (ExitCode::Storage, format!("unpack it and name the result. {READ}")),
         Fault::Format(_) => (ExitCode::Storage, READ.to_owned()),
         Fault::Truncated | Fault::Damaged(_) => (ExitCode::Storage, format!("copy it again to `{path}`; {fetch}")),
         Fault::Size { .. } | Fault::Content { .. } | Fault::Label { .. } | Fault::ClassSize { .. } => {
@@ -54,7 +52,7 @@ pub(super) fn refused(error: &ImportError) -> Failure {
     Failure::new(code, error.to_string(), hint)
 }
 
-/// The command that downloads the data set, or both where it is not known which one is meant.
+/// Returns the command that downloads the data set, or both commands if it is unknown which data set is meant.
 fn fetch(source: Option<Source>) -> String {
     match source {
         Some(source) => format!("`wdpipe data fetch {}` downloads it", source.name()),
@@ -62,7 +60,7 @@ fn fetch(source: Option<Source>) -> String {
     }
 }
 
-/// The data set that a path is named after.
+/// Returns the data set that a path is named after.
 fn named(path: &Path) -> Option<Source> {
     path.components().rev().find_map(|part| {
         let part = part.as_os_str().to_string_lossy().to_lowercase().replace(['-', '_', ' '], "");
@@ -71,12 +69,12 @@ fn named(path: &Path) -> Option<Source> {
     })
 }
 
-/// The command that imports a path.
+/// Returns the command that imports a path.
 fn import(path: &Path) -> String {
     format!("`wdpipe data import {}`", quoted(&path.to_string_lossy()))
 }
 
-/// The program that makes an `.npz` of what cannot be read, where there is one: of Hugging Face's files.
+/// Returns a Python program that converts Hugging Face's Parquet files to an `.npz`, if the error is about such files.
 pub(super) fn converter(error: &ImportError) -> Option<String> {
     if !is_parquet(&error.fault) {
         return None;
@@ -84,7 +82,7 @@ pub(super) fn converter(error: &ImportError) -> Option<String> {
     let path = &error.path;
     let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
     let folder = if folder == Path::new("") { Path::new(".") } else { folder };
-    // As a string of Python: JSON's strings are such.
+    // A JSON string is also a Python string.
     let folder = serde_json::Value::from(folder.to_string_lossy().into_owned());
     Some(format!(
         r#"import io, pathlib, numpy, pandas
@@ -107,20 +105,20 @@ fn is_parquet(fault: &Fault) -> bool {
     }
 }
 
-/// How far the content of an import is known: a message, and whether it is a warning.
+/// Returns how far the content of an import is known: whether this is a warning, and a message.
 pub(super) fn worth(imported: &Imported) -> (bool, String) {
     let name = imported.source.name();
     match (&imported.strangers, imported.published) {
-        (None, true) => (false, "its files are the authors' own, by the MD5 sums published for them".to_owned()),
+        (None, true) => (false, "its files are the authors' own, according to their published MD5 sums".to_owned()),
         (None, false) => {
-            (false, format!("all images and labels are those that wdpipe knows as {name}, in whatever order they came"))
+            (false, format!("all images and labels are those that wdpipe knows as {name}, regardless of their order"))
         }
         // The sums are certain, the list is not: see data/cifar/known.rs.
         (Some(_), true) => (
             true,
             format!(
-                "its files are the authors' own, by the MD5 sums published for them, but wdpipe's list of the images of \
-                 {name} has others: please report this"
+                "its files are the authors' own, according to their published MD5 sums, but wdpipe's list of the images of \
+                 {name} differs: please report this"
             ),
         ),
         (Some([train, test]), false) => {
@@ -133,7 +131,7 @@ pub(super) fn worth(imported: &Imported) -> (bool, String) {
                 true,
                 format!(
                     "this is not {name} as wdpipe knows it: {} training and {} test images differ in pixels or label \
-                     (image {}{more}, counted from 0); results from it are not comparable with others'",
+                     (image {}{more}, counted from 0); results from it are not comparable with other results",
                     count(train, imported.train.len()),
                     count(test, imported.test.len()),
                     shown.join(", "),

@@ -1,4 +1,4 @@
-//! `wdpipe remote`, `push` and `pull`: one cache between people and machines.
+//! `wdpipe remote`, `push` and `pull`: share results between people and machines.
 
 mod pull;
 mod push;
@@ -20,10 +20,10 @@ use crate::project::{ChosenRemote, Failure, Project};
 use store::remote::{Location, Named, RemoteError, Remotes};
 pub use watch::Moving;
 
-/// Manages where results are shared.
+/// Manage the remotes, where results are shared.
 ///
-/// A remote is a store somewhere else: a folder, s3://BUCKET/PREFIX, gs://…, az://CONTAINER/PREFIX, https://… (read only),
-/// or ssh://HOST/FOLDER. Credentials come from the usual variables and files of each service and are never written down.
+/// A remote is a cache somewhere else: a folder, s3://BUCKET/PREFIX, gs://…, az://CONTAINER/PREFIX, https://… (read only),
+/// or ssh://HOST/FOLDER. Credentials come from the usual variables and files of each service and are never stored.
 #[derive(Debug, Subcommand)]
 pub enum RemoteCommand {
     Add(AddRemoteCommand),
@@ -32,20 +32,20 @@ pub enum RemoteCommand {
     Test(TestRemoteCommand),
 }
 
-/// Adds a remote to the project's list.
+/// Add a remote to the project's list.
 #[derive(Debug, Args)]
 pub struct AddRemoteCommand {
-    /// What to call it.
+    /// Name of the remote.
     #[arg(value_name = "NAME")]
     name: String,
-    /// Where it is.
+    /// Address of the remote.
     #[arg(value_name = "URL")]
     url: Location,
     #[command(flatten)]
     accepting: AcceptArgs,
 }
 
-/// Lists the project's remotes.
+/// List the project's remotes.
 #[derive(Debug, Args)]
 pub struct ListRemotesCommand {
     /// Print one JSON object.
@@ -53,24 +53,24 @@ pub struct ListRemotesCommand {
     json: bool,
 }
 
-/// Takes a remote off the project's list; nothing of it is removed.
+/// Remove a remote from the project's list; its content stays.
 #[derive(Debug, Args)]
 pub struct RemoveRemoteCommand {
-    /// Which.
+    /// Name of the remote.
     #[arg(value_name = "NAME")]
     name: String,
 }
 
-/// Finds out what a remote can do: whether it is there, what it holds, whether it can be written, and whether two writers
-/// can be told apart.
+/// Test a remote: whether it can be reached, what it holds, whether it can be written, and whether it tells two writers
+/// apart.
 #[derive(Debug, Args)]
 pub struct TestRemoteCommand {
-    /// A name of the list, or a URL.
+    /// Name from the list, or a URL.
     #[arg(value_name = "REMOTE")]
     remote: String,
 }
 
-/// A remote, as `remote list --json` answers it.
+/// A remote in the output of `remote list --json`.
 #[derive(Serialize)]
 struct RemoteAnswer {
     url: String,
@@ -89,7 +89,7 @@ impl RemoteCommand {
                 let accept = accepting.accept.iter().map(ToString::to_string).collect();
                 let location = remotes.as_listed(url.clone(), std::path::Path::new("."))?;
                 remotes.add(name, Named { location, accept })?;
-                ui.say(&format!("{name} is {url}; `wdpipe remote test {name}` tries it"));
+                ui.say(&format!("{name} is {url}; `wdpipe remote test {name}` tests it"));
                 Ok(())
             }
             Self::List(ListRemotesCommand { json }) => {
@@ -125,13 +125,13 @@ impl TestRemoteCommand {
         let (records, objects) = catalogue.counts();
         ui.answer(&format!("{}: {}, {}", chosen.name, count(records, "record"), count(objects, "object")));
         for (number, reason) in &catalogue.lost {
-            ui.answer(&format!("part {number} of its catalogue is lost ({reason}): the next push to it mends that"));
+            ui.answer(&format!("part {number} of its catalogue is lost ({reason}): the next push repairs it"));
         }
         let probe = format!("tmp/wdpipe-test-{}-{}", std::process::id(), files::now());
         match remote.create(&probe, b"a test of wdpipe's that may be removed\n") {
             Ok(_) => {}
             Err(RemoteError::ReadOnly(_) | RemoteError::Refused { .. }) => {
-                ui.answer("it can be read, not written");
+                ui.answer("it can be read, but not written");
                 return Ok(());
             }
             Err(error) => return Err(error.into()),
@@ -139,10 +139,10 @@ impl TestRemoteCommand {
         let twice = remote.create(&probe, b"a second one that must not come in its place\n");
         remote.remove(&probe)?;
         ui.answer(match twice? {
-            false => "it can be written, and of two writers of one name the second is refused",
+            false => "it can be written, and the second of two writers of one name is refused",
             true => {
-                "it can be written; of two writers of one name both believe that they were first: nothing is lost by \
-                 that, since whoever adds to the catalogue reads it again"
+                "it can be written, but the second of two writers of one name is not refused: nothing is lost, since \
+                 every writer of the catalogue reads it again"
             }
         });
         Ok(())

@@ -1,4 +1,4 @@
-//! `wdpipe pull`: what others computed, into this cache.
+//! `wdpipe pull`: fetches results of others into this cache.
 
 use std::collections::BTreeSet;
 
@@ -15,9 +15,10 @@ use crate::project::{ChosenRemote, ExitCode, Failure, Project, Through, all_quot
 use base::work::is_bulk;
 use store::ObjectState;
 
-/// Fetches what others computed: by default records and numbers, from which figures are drawn here.
+/// Fetch results of others: by default records and numbers, from which figures are drawn here.
 ///
-/// Everything is hashed as it arrives. What is here already is not fetched, and what was cut off goes on where it was.
+/// Everything is hashed as it arrives. Files that are here already are not fetched, and an interrupted transfer continues
+/// where it stopped.
 #[derive(Debug, Args)]
 pub struct PullCommand {
     /// Figures, panels or stages, or all.
@@ -25,7 +26,7 @@ pub struct PullCommand {
     targets: Vec<String>,
     #[command(flatten)]
     variant: VariantArgs,
-    /// The remote: a name of the project's list, or a URL [default: the only one of the list].
+    /// Remote: a name from the project's list, or a URL [default: the only remote in the list].
     #[arg(long, value_name = "REMOTE")]
     from: Option<String>,
     /// Fetch everything: weights, images and drawings too.
@@ -38,7 +39,7 @@ pub struct PullCommand {
     json: bool,
 }
 
-/// What `pull --json` answers.
+/// Output of `pull --json`.
 #[derive(Serialize)]
 struct PullAnswer {
     stages: usize,
@@ -57,7 +58,7 @@ impl PullCommand {
     /// If the remote fails or has nothing of the targets, or the store cannot be written.
     pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let selection = project.select(&self.variant.to_variant(), &self.targets)?;
-        // A slip in the remote's name leaves no store behind.
+        // The remote is found first, so that a misspelled name does not create a store.
         let chosen = ChosenRemote::find(project, self.from.as_deref(), of_remotes())?;
         let store = project.store_to_fill()?;
         let moving = Moving::new("fetched", cancel_on_interrupt(), ui);
@@ -88,7 +89,7 @@ impl PullCommand {
         } else {
             ui.say(&format!("fetched {} and {} ({moved})", count(records, "record"), count(fetched.objects, "object")));
             if not_there > 0 {
-                ui.say(&format!("{} of it are not there either (dropped to save space)", count(not_there, "object")));
+                ui.say(&format!("the remote lacks {} too (dropped to save space)", count(not_there, "object")));
             }
         }
         if let Some(failure) = through.trouble(&all_quoted(&self.targets)) {
@@ -104,7 +105,7 @@ impl PullCommand {
                 Err(Failure::new(ExitCode::Missing, message, hint))
             }
             _ => {
-                let has = format!("{} of {} behind {targets}", stages - unknown, count(stages, "stage"));
+                let has = format!("{} of {} for {targets}", stages - unknown, count(stages, "stage"));
                 ui.warn(&format!(
                     "{has} are known now; `wdpipe make {}` computes the others",
                     all_quoted(&self.targets)

@@ -1,4 +1,4 @@
-//! `wdpipe push`: what was computed here, for others.
+//! `wdpipe push`: sends results to a remote, for others.
 
 use clap::Args;
 use serde::Serialize;
@@ -13,9 +13,9 @@ use crate::project::{ChosenRemote, ExitCode, Failure, Objection, Project, all_qu
 use base::work::is_bulk;
 use store::remote;
 
-/// Sends what was computed here to a remote: records, signatures, and the bytes that are here.
+/// Send results to a remote: records, signatures, and the objects that are here.
 ///
-/// What is there already is not sent again.
+/// Files that the remote already has are not sent again.
 #[derive(Debug, Args)]
 pub struct PushCommand {
     /// Figures, panels or stages, or all.
@@ -23,14 +23,14 @@ pub struct PushCommand {
     targets: Vec<String>,
     #[command(flatten)]
     variant: VariantArgs,
-    /// The remote: a name of the project's list, or a URL [default: the only one of the list].
+    /// Remote: a name from the project's list, or a URL [default: the only remote in the list].
     #[arg(long, value_name = "REMOTE")]
     to: Option<String>,
-    /// Send records, numbers and signatures only; no weights, images and drawings.
+    /// Send only records, numbers and signatures, no weights, images and drawings.
     #[arg(long)]
     numbers: bool,
-    /// Also read and hash what is there already, and send damaged files again. Without this only presence and sizes are
-    /// checked, except in a folder, where everything is hashed.
+    /// Also read and hash the files that the remote already has, and send damaged ones again. Without this option only
+    /// presence and sizes are checked, except in a folder, where everything is hashed.
     #[arg(long)]
     check: bool,
     /// Print one JSON object.
@@ -38,7 +38,7 @@ pub struct PushCommand {
     json: bool,
 }
 
-/// What `push --json` answers.
+/// Output of `push --json`.
 #[derive(Serialize)]
 struct PushAnswer {
     stages: usize,
@@ -95,7 +95,7 @@ impl PushCommand {
         ui.say(&format!("sent {records} and {objects} to {} ({})", chosen.name, moving.so_far()));
         if sent.missing > 0 {
             let objects = count(sent.missing, "object");
-            ui.say(&format!("{objects} of it are not here (dropped to save space) and were not sent"));
+            ui.say(&format!("not sent: {objects} that this cache dropped to save space"));
         }
         if sent.mended > 0 {
             ui.say(&format!(
@@ -108,14 +108,14 @@ impl PushCommand {
             let records = format!("{} of {}", records, count(known.len(), "record"));
             ui.say(&match objection {
                 Objection::Unsigned => format!(
-                    "{records} are unsigned: the receiver must say `--accept unsigned`. To sign what you computed, run \
+                    "{records} are unsigned: the receiver must use `--accept unsigned`. To sign what you computed, run \
                      `wdpipe keys sign {targets}`, then push again"
                 ),
                 Objection::Revoked => format!(
-                    "{records} are signed by revoked keys only: the receiver must say `--accept unsigned`"
+                    "{records} are signed by revoked keys only: the receiver must use `--accept unsigned`"
                 ),
                 Objection::Stranger(key) => format!(
-                    "{records} are signed by {key}, which trust.toml does not name: the receiver must say `--accept {key}`. \
+                    "{records} are signed by {key}, which trust.toml does not name: the receiver must use `--accept {key}`. \
                      `wdpipe keys trust NAME {key}` makes the project trust it"
                 ),
             });

@@ -1,4 +1,4 @@
-//! Showing what moves.
+//! Progress of transfers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use super::super::format::{bytes, count, duration};
 use super::super::ui::Ui;
 use store::remote::Watch;
 
-/// A transfer as a person sees it: a line that changes, if one watches.
+/// Progress of a transfer: one line that is updated, if the output is a terminal.
 pub struct Moving {
     verb: &'static str,
     cancel: Arc<AtomicBool>,
@@ -21,7 +21,7 @@ pub struct Moving {
 }
 
 impl Moving {
-    /// Begins one, which ends early when `cancel` is set.
+    /// Begins to show a transfer, which ends early when `cancel` is set.
     pub fn new(verb: &'static str, cancel: Arc<AtomicBool>, ui: &Ui) -> Self {
         let shown = ui.terminal && !ui.quiet();
         let bar = if shown { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
@@ -33,7 +33,7 @@ impl Moving {
         Self { verb, cancel, started: Instant::now(), files, bytes, bar }
     }
 
-    /// Files, bytes and rate.
+    /// Returns the files, bytes, time and rate so far, as a text.
     pub fn so_far(&self) -> String {
         let (files, moved) = (self.files.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
         let seconds = self.started.elapsed().as_secs_f64();
@@ -42,7 +42,7 @@ impl Moving {
         format!("{}, {} in {}{rate}", count(files, "file"), bytes(moved), duration(seconds))
     }
 
-    /// Bytes moved.
+    /// Returns the number of bytes transferred.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! What `verify` tells: what is wrong, what was asked for, and a verdict.
+//! Output of `verify`: faults, requested checks, and a verdict.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use crate::project::{Subject, command};
 use crate::reports::VariantSettings;
 use crate::verify::{Check, Level, Verdict};
 
-/// Characters of a line of explanation.
+/// Width of explanations, in characters.
 const WIDTH: usize = 86;
 
-/// Tells people. What is well is told with -v, or if it was asked for; with -q only what is not.
+/// Prints the result for people. Passed checks are printed with -v, or if they were requested without -q.
 pub(super) fn text(verified: &[Verified], variants: &[Subject], asked: &[Level], ui: &Ui) {
     let mut levels = BTreeSet::new();
     for figure in verified {
@@ -56,7 +56,7 @@ pub(super) fn text(verified: &[Verified], variants: &[Subject], asked: &[Level],
     }
 }
 
-/// What a level shows and what it leaves open.
+/// Explains what a level shows and what it leaves open.
 fn meaning(level: Level) -> Vec<String> {
     let [shows, leaves_open] = level.meaning();
     let lines = wrapped(&format!("shows that {shows}. It leaves open {leaves_open}."), WIDTH);
@@ -64,7 +64,7 @@ fn meaning(level: Level) -> Vec<String> {
     names.zip(lines).map(|(name, line)| format!("  {name:<10}  {line}")).collect()
 }
 
-/// What `verify --json` answers.
+/// Output of `verify --json`.
 #[derive(Serialize)]
 pub(super) struct VerifyAnswer<'a> {
     verdict: String,
@@ -96,7 +96,7 @@ struct UnlockedAnswer<'a> {
 }
 
 impl<'a> VerifyAnswer<'a> {
-    /// Tells programs.
+    /// Builds the result for programs.
     pub(super) fn of(verified: &'a [Verified], variants: &'a [Subject], verdict: Verdict) -> Self {
         let name = |verdict: Verdict| verdict.name().to_lowercase();
         let check = |check: &'a Check| LevelAnswer {

@@ -201,7 +201,7 @@ fn input_changes(sides: &[Runs<'_>; 2], places: [usize; 2]) -> Vec<InputChange> 
         let source = |side: usize| Some(&sides[side].closure.members[sides[side].source(places[side], role)?]);
         let sources = [source(0), source(1)];
         let between = match sources {
-            [Some(a), Some(b)] if a.key == b.key => vec!["same key, other outputs".to_owned()],
+            [Some(a), Some(b)] if a.key == b.key => vec!["same key, different outputs".to_owned()],
             [Some(a), Some(b)] => words(&changes::all(&a.record.parts, &b.record.parts)),
             _ => Vec::new(),
         };
