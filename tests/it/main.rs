@@ -46,6 +46,7 @@ mod old_stores;
 mod outputs;
 mod pipelines;
 #[cfg(feature = "torch")]
+#[cfg(feature = "torch")]
 mod printed;
 mod proof;
 mod raised;

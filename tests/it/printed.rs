@@ -1,21 +1,28 @@
 //! Snapshots of what the program prints: standard output, standard error and exit code together. After a wanted change run
 //! `INSTA_UPDATE=always cargo test --test it printed` and read the difference.
 
-use super::environment::Environment;
+use super::environment::{Environment, ended};
 
 /// Parts that differ from run to run or from machine to machine, and what stands for them.
-const VARIABLE: [(&str, &str); 6] = [
+const VARIABLE: [(&str, &str); 8] = [
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", "[time]"),
     (r"\b\d+(\.\d+)? (ms|s|min|h)\b( \d+ (s|min))?", "[duration]"),
     (r"\b[0-9a-f]{8,64}\b", "[hash]"),
     (r"by \S+ on cpu \([^)]*\)", "by [who] on [machine]"),
+    (r"\b\d+(\.\d+)? ([KMG]iB|B)\b", "[size]"),
+    (r"device \S+, \d+ jobs?\b", "[device]"),
     (r"\b\d+ jobs?\b", "[jobs]"),
     (r"wdpipe \d+\.\d+\.\d+", "wdpipe [version]"),
 ];
 
 fn printed(environment: &Environment, commands: &[&[&str]]) -> String {
     let one = |arguments: &&[&str]| {
-        let ended = environment.run(arguments);
+        let mut command = environment.command(arguments);
+        // Help shows the variables that are set, and breaks its lines accordingly.
+        if arguments.iter().any(|argument| ["-h", "--help"].contains(argument)) {
+            command.env_remove("WDPIPE_PIPELINES");
+        }
+        let ended = ended(&command.output().unwrap());
         let code = ended.code.map_or("killed".to_owned(), |code| format!("exit code {code}"));
         let folder = environment.folder.path().display().to_string();
         let streams = [("", ended.stdout), ("stderr:\n", ended.stderr)];
@@ -54,7 +61,7 @@ fn printed_life_of_a_figure_is_as_it_was_read_last() {
     let commands: [&[&str]; 9] = [
         &["status", "fig4"],
         &["make", "fig4", "--dry-run"],
-        &["make", "fig4"],
+        &["make", "fig4", "--jobs", "1"],
         &["make", "fig4"],
         &["make", "fig4", "--set", "seed=[0]", "--dry-run"],
         &["explain", "fig4/valley[seed=0]", "--set", "valley.steps=999"],
