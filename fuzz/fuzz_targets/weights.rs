@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use learn::exchange::{Float64, Imported, import};
+use learn::exchange::{Float64, ImportedWeights, import};
 use learn::layout::{Entry, Role, layout};
 use learn::weights::Weights;
 
@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(again.to_bytes().expect("as before"), written);
     }
     for float64 in [Float64::Exact, Float64::Rounded] {
-        let Ok(Imported { model, weights, .. }) = import(bytes, float64) else { continue };
+        let Ok(ImportedWeights { model, weights, .. }) = import(bytes, float64) else { continue };
         let layout = layout(model).expect("a known network");
         assert!(weights.is_finite() && weights.iter().count() == layout.entries.len());
         let written = weights.to_bytes().expect("a parsed value can be written");

@@ -14,7 +14,7 @@ use crate::stages::{Device, Outputs, StageError, open};
 use base::parallel::together;
 use base::work::{Estimator, InitScheme, Model, Policy, Precision};
 use learn::LearnError;
-use learn::batches::{Images, Pass, training_order};
+use learn::batches::{DeviceImages, Pass, training_order};
 use learn::curvature::{Norms, Objective, trace};
 use learn::evaluate::evaluate;
 use learn::init::initial_weights;
@@ -329,13 +329,13 @@ impl Bench {
         setting: &Setting,
         number: usize,
         count: usize,
-    ) -> Result<(Images, Network), StageError> {
+    ) -> Result<(DeviceImages, Network), StageError> {
         let Setting { model, channels_last, .. } = *setting;
         let arithmetic = Arithmetic { device: self.device, kind: Kind::Float, channels_last };
         let mut pixels = vec![0; count * 3 * 32 * 32];
         blake3::Hasher::new().update(&number.to_le_bytes()).finalize_xof().fill(&mut pixels);
         let labels: Vec<u8> = (0..count).map(|image| (image % model.classes as usize) as u8).collect();
-        let images = Images::new(&pixels, &labels, model, arithmetic)?;
+        let images = DeviceImages::new(&pixels, &labels, model, arithmetic)?;
         let weights = initial_weights(model, InitScheme::He, None, number as u64)?;
         Ok((images, no_grad(|| Network::new(model, &weights, arithmetic))?))
     }

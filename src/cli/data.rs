@@ -18,7 +18,7 @@ use super::ui::Ui;
 use crate::project::{Before, ExitCode, Failure, ImportedData, Project, imported_data, record_data};
 use base::digest::ObjectDigest;
 use base::work::Source;
-use learn::data::{BASE_URL, FetchError, Imported, Options, archive, fetch, import, known_content};
+use learn::data::{BASE_URL, FetchError, ImportedImages, Options, archive, fetch, import, known_content};
 use store::Store;
 
 /// Import data sets into the cache.
@@ -144,7 +144,7 @@ fn take(project: &Project, path: &std::path::Path, ui: &Ui) -> Result<(), Failur
         advice::refused(&error)
     })?;
     let (warns, worth) = advice::worth(&imported);
-    let Imported { source, train, test, .. } = imported;
+    let ImportedImages { source, train, test, .. } = imported;
     let store = project.store_to_fill()?;
     let bytes = |images: &learn::data::Images| {
         images.to_bytes().map_err(|error| Failure::new(ExitCode::Failed, error.to_string(), ""))

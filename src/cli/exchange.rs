@@ -166,7 +166,7 @@ impl ImportWeightsCommand {
         let file = files::read_regular(&self.file, OBJECT_LIMIT)
             .map_err(|error| Failure::new(ExitCode::Missing, error.to_string(), ""))?;
         let float64 = if self.round { Float64::Rounded } else { Float64::Exact };
-        let exchange::Imported { model, weights, done, is_average } = exchange::import(&file, float64)
+        let exchange::ImportedWeights { model, weights, done, is_average } = exchange::import(&file, float64)
             .map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", self.file.display()), SAVE))?;
         for done in done {
             ui.say(&done);

@@ -5,7 +5,7 @@ use super::{Outputs, Progress, Report, StageError};
 use base::table::Table;
 use base::work::{Loss, NormStatistics, Numerics, row_of};
 use learn::LearnError;
-use learn::batches::{Images, Pass, refresh_order};
+use learn::batches::{DeviceImages, Pass, refresh_order};
 use learn::curvature::{Norms, Objective, mean_loss};
 use learn::data;
 use learn::evaluate::refresh_statistics;
@@ -13,16 +13,16 @@ use learn::layout::layout;
 use learn::model::{Arithmetic, Network};
 
 /// A loss: a network, images, and the statistics of the batch norms.
-pub struct Setting {
+pub struct LossSetting {
     pub network: Network,
-    images: Images,
+    images: DeviceImages,
     batch: usize,
     norms: Norms,
     /// Mean cross-entropy, with the statistics that `norms` names.
     pub loss: f64,
 }
 
-impl Setting {
+impl LossSetting {
     /// Returns the loss as a function of the weights.
     pub fn objective(&self) -> Objective<'_> {
         Objective { network: &self.network, images: &self.images, batch: self.batch, norms: self.norms }
@@ -35,7 +35,7 @@ pub fn setting(
     (after, seed): (u32, u64),
     torch: &Torch,
     inputs: &StageInputs<'_>,
-) -> Result<Option<Setting>, StageError> {
+) -> Result<Option<LossSetting>, StageError> {
     let weights = inputs.weights("weights", &layout(loss.model)?)?;
     if !weights.is_finite() {
         return Ok(None);
@@ -47,9 +47,9 @@ pub fn setting(
         refresh(&mut network, &all, batch, refresh_order(seed, after, all.labels.len()), arithmetic)?;
     }
     let some = all.first_per_class(loss.images as usize)?;
-    let images = Images::new(&some.pixels, &some.labels, loss.model, arithmetic)?;
+    let images = DeviceImages::new(&some.pixels, &some.labels, loss.model, arithmetic)?;
     let norms = if loss.statistics == NormStatistics::Batch { Norms::Batch } else { Norms::Running };
-    let mut setting = Setting { network, images, batch: loss.batch as usize, norms, loss: f64::NAN };
+    let mut setting = LossSetting { network, images, batch: loss.batch as usize, norms, loss: f64::NAN };
     setting.loss = mean_loss(&setting.objective())?;
     Ok(Some(setting))
 }
@@ -61,7 +61,7 @@ fn refresh(
     order: Vec<u32>,
     arithmetic: Arithmetic,
 ) -> Result<(), LearnError> {
-    let images = Images::new(&images.pixels, &images.labels, network.layout().model, arithmetic)?;
+    let images = DeviceImages::new(&images.pixels, &images.labels, network.layout().model, arithmetic)?;
     refresh_statistics(network, &images, &Pass::new(&order, batch as usize, &images)?)
 }
 

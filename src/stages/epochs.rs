@@ -9,7 +9,7 @@ use super::torch::{EVALUATION_BATCH, Sets};
 use super::{Progress, Report, StageError};
 use base::table::Table;
 use base::work::{DIVERGED, METRICS};
-use learn::batches::{Images, Pass};
+use learn::batches::{DeviceImages, Pass};
 use learn::evaluate::evaluate;
 use learn::model::Network;
 use learn::torch::Session;
@@ -21,7 +21,7 @@ const READ_LOSS: Duration = Duration::from_millis(500);
 
 /// One epoch of training.
 pub struct Epoch<'a> {
-    pub images: &'a Images,
+    pub images: &'a DeviceImages,
     pub pass: &'a Pass,
     pub sgd: &'a Sgd,
     /// Index of the epoch, for messages and the output `diverged`.

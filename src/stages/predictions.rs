@@ -4,7 +4,7 @@ use super::torch::{EVALUATION_BATCH, StageInputs, Torch};
 use super::{Outputs, Report, StageError};
 use base::table::Table;
 use base::work::{Numerics, PREDICTIONS, Predictions};
-use learn::batches::Images;
+use learn::batches::DeviceImages;
 use learn::data;
 use learn::evaluate::predict;
 use learn::layout::layout;
@@ -21,7 +21,7 @@ pub fn run(
     let arithmetic = torch.arithmetic(Numerics::float32(false));
     let network = Network::new(work.model, &weights, arithmetic)?;
     let raw = data::Images::from_bytes(&(inputs.read)("test")?)?;
-    let images = Images::new(&raw.pixels, &raw.labels, work.model, arithmetic)?;
+    let images = DeviceImages::new(&raw.pixels, &raw.labels, work.model, arithmetic)?;
     let answers = predict(&network, &images, EVALUATION_BATCH)?;
     let row =
         |(image, ((answer, loss), label)): (usize, ((f64, f64), &u8))| [image as f64, f64::from(*label), answer, loss];

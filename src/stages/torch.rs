@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Device, Outputs, Read, StageError};
 use base::digest::ObjectDigest;
 use base::work::{Model, Numerics, Policy, Work};
-use learn::batches::Images;
+use learn::batches::DeviceImages;
 use learn::data;
 use learn::layout::Layout;
 use learn::model::Arithmetic;
@@ -28,7 +28,7 @@ pub(super) type End = BTreeMap<&'static str, ObjectDigest>;
 pub struct Torch {
     loaded: &'static Loaded,
     device: tch::Device,
-    images: Vec<(ImagesKey, Images)>,
+    images: Vec<(ImagesKey, DeviceImages)>,
     /// The end state of the last segment of training. The next segment continues from it without loading anything.
     pub(super) resident: Option<(End, Numerics, State)>,
 }
@@ -100,7 +100,7 @@ impl Torch {
                 if let Some(part) = part {
                     images = images.first_per_class(part as usize)?;
                 }
-                (key, Images::new(&images.pixels, &images.labels, model, self.arithmetic(numerics))?)
+                (key, DeviceImages::new(&images.pixels, &images.labels, model, self.arithmetic(numerics))?)
             }
         };
         if self.images.len() == KEPT_IMAGES {
@@ -155,8 +155,8 @@ impl StageInputs<'_> {
 
 /// The images that a run is trained and evaluated on.
 pub(super) struct Sets<'a> {
-    pub train: &'a Images,
+    pub train: &'a DeviceImages,
     /// The training images that a network is evaluated on.
-    pub judged: &'a Images,
-    pub test: &'a Images,
+    pub judged: &'a DeviceImages,
+    pub test: &'a DeviceImages,
 }

@@ -1,4 +1,4 @@
-//! Images on the device, and the order of the images in training.
+//! DeviceImages on the device, and the order of the images in training.
 
 use tch::{Kind, Tensor};
 
@@ -19,7 +19,7 @@ const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
 const IMAGE: usize = 3 * 32 * 32;
 
 /// A labelled set of images, stored on the device as bytes and normalised batch by batch.
-pub struct Images {
+pub struct DeviceImages {
     pixels: Tensor, // [n, 3, 32, 32], or [n, 32, 32, 3] if channels_last
     labels: Tensor,
     mean: Tensor,
@@ -27,7 +27,7 @@ pub struct Images {
     channels_last: bool,
 }
 
-impl Images {
+impl DeviceImages {
     /// Puts `pixels`, `[n, 3, 32, 32]`, and `labels`, `[n]`, on the device, for a network.
     ///
     /// # Errors
@@ -135,7 +135,7 @@ impl Pass {
     ///
     /// # Errors
     /// If an index has no image, or there are not enough images for one batch.
-    pub fn new(order: &[u32], batch: usize, images: &Images) -> Result<Self, LearnError> {
+    pub fn new(order: &[u32], batch: usize, images: &DeviceImages) -> Result<Self, LearnError> {
         if batch == 0 || order.len() < batch {
             return Err(LearnError::Data(format!("{} images are not enough for a batch of {batch}", order.len())));
         }
@@ -177,7 +177,7 @@ mod tests {
         let pixels: Vec<u8> = (0..IMAGE).map(|i| (i % 251) as u8).collect();
         for input in [InputScale::Cifar, InputScale::CifarImagenet] {
             let model = Model { input, ..Model::new(ModelName::Vgg16, 1, 2) };
-            let images = Images::new(&pixels, &[1], model, arithmetic).unwrap();
+            let images = DeviceImages::new(&pixels, &[1], model, arithmetic).unwrap();
             let (x, y) = images.chunks(5).next().unwrap().unwrap();
             assert_eq!((x.size(), y.int64_value(&[0])), (vec![1, 3, 32, 32], 1));
             for (channel, row, column) in [(0, 0, 0), (1, 3, 31), (2, 31, 7)] {

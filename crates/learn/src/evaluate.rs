@@ -3,7 +3,7 @@
 use tch::{Kind, Reduction, Tensor, no_grad};
 
 use super::LearnError;
-use super::batches::{Images, Pass};
+use super::batches::{DeviceImages, Pass};
 use super::model::{Network, Statistics, cross_entropy};
 use crate::torch::Session;
 
@@ -23,7 +23,12 @@ pub struct Evaluation {
 ///
 /// # Errors
 /// If libtorch fails.
-pub fn evaluate(network: &Network, images: &Images, batch: usize, session: &Session) -> Result<Evaluation, LearnError> {
+pub fn evaluate(
+    network: &Network,
+    images: &DeviceImages,
+    batch: usize,
+    session: &Session,
+) -> Result<Evaluation, LearnError> {
     // The sums of the batches stay on the device until the end.
     let sums = no_grad(|| {
         let sum = |chunk: Result<_, LearnError>| {
@@ -48,7 +53,7 @@ pub fn evaluate(network: &Network, images: &Images, batch: usize, session: &Sess
 ///
 /// # Errors
 /// If libtorch fails.
-pub fn predict(network: &Network, images: &Images, batch: usize) -> Result<Vec<(f64, f64)>, LearnError> {
+pub fn predict(network: &Network, images: &DeviceImages, batch: usize) -> Result<Vec<(f64, f64)>, LearnError> {
     let mut found = Vec::with_capacity(images.count());
     for chunk in images.chunks(batch) {
         let (x, y) = chunk?;
@@ -69,7 +74,7 @@ pub fn predict(network: &Network, images: &Images, batch: usize) -> Result<Vec<(
 ///
 /// # Errors
 /// If libtorch fails.
-pub fn refresh_statistics(network: &mut Network, images: &Images, pass: &Pass) -> Result<(), LearnError> {
+pub fn refresh_statistics(network: &mut Network, images: &DeviceImages, pass: &Pass) -> Result<(), LearnError> {
     network.reset_statistics()?;
     no_grad(|| {
         for step in 0..pass.steps() {

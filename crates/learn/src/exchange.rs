@@ -43,7 +43,7 @@ pub enum Float64 {
 
 /// A network from a file.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Imported {
+pub struct ImportedWeights {
     /// The network.
     pub model: Model,
     /// All tensors of the network.
@@ -62,7 +62,7 @@ pub struct Imported {
 /// # Errors
 /// If the bytes are not a safetensors file, or its tensors are not those of a network of this program, with finite numbers
 /// and variances that are not negative.
-pub fn import(bytes: &[u8], float64: Float64) -> Result<Imported, LearnError> {
+pub fn import(bytes: &[u8], float64: Float64) -> Result<ImportedWeights, LearnError> {
     let file = SafeTensors::deserialize(bytes)?;
     let mut found: BTreeMap<String, Array> = BTreeMap::new();
     let (mut wrapped, mut types, mut is_average) = (BTreeMap::new(), BTreeMap::new(), false);
@@ -104,7 +104,7 @@ pub fn import(bytes: &[u8], float64: Float64) -> Result<Imported, LearnError> {
         _ => format!("widened {} of {from} to float32", tensors(number)),
     }));
     let (model, weights) = told(found)?;
-    Ok(Imported { model, weights, done, is_average })
+    Ok(ImportedWeights { model, weights, done, is_average })
 }
 
 /// Finds the network of the tensors, and returns the tensors with its names.

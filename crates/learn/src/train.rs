@@ -5,7 +5,7 @@ mod update;
 
 use tch::{Kind, Tensor, no_grad};
 
-use super::batches::{Images, Pass};
+use super::batches::{DeviceImages, Pass};
 use super::model::{Network, Statistics, copied};
 use super::scaler::{Judged, Scaler};
 use super::weights::Weights;
@@ -225,7 +225,7 @@ impl State {
     /// when `watch` requests the loss), [`LearnError::Cancelled`], or an error of libtorch. The state is unusable then.
     pub fn run_epoch(
         &mut self,
-        images: &Images,
+        images: &DeviceImages,
         pass: &Pass,
         sgd: &Sgd,
         epoch: u32,

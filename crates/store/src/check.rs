@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::index::{Corrections, Counted, KnownObject};
-use super::object::{BLOCK, Header};
+use super::object::{BLOCK, ObjectHeader};
 use super::records::{ReadRecord, Row};
 use super::signatures::ReadBatch;
 use super::{ObjectState, Store, StoreError};
@@ -278,7 +278,7 @@ impl Store {
             }
             // An object with a bad header is detected and moved aside when it is read.
             let start = files::read_start(&self.layout.object(&digest), BLOCK as u64).unwrap_or_default();
-            if let Ok(header) = Header::from_start(&start) {
+            if let Ok(header) = ObjectHeader::from_start(&start) {
                 changes.new_objects.push(KnownObject { digest, raw: header.length });
             }
         }

@@ -1,6 +1,6 @@
 //! The file format of an object: a header, then the object's bytes, raw or compressed.
 //!
-//! Header: `WDob`, version (2 bytes, little-endian), codec (0 raw, 1 zstd), a zero byte, the number of raw bytes (8
+//! ObjectHeader: `WDob`, version (2 bytes, little-endian), codec (0 raw, 1 zstd), a zero byte, the number of raw bytes (8
 //! bytes, little-endian). Compressed bytes are preceded by the first 8 bytes of their BLAKE3 hash, so that only bytes
 //! written here reach the decompressor, and flipped bits are found even where zstd would not notice them. Raw bytes
 //! need no such checksum: they are hashed against the object's name.
@@ -47,14 +47,14 @@ pub(super) struct ObjectError(pub(super) String);
 
 /// Contents of the header of an object's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Header {
+pub(super) struct ObjectHeader {
     pub(super) codec: u8,
     /// Number of raw bytes.
     pub(super) length: u64,
     version: u16,
 }
 
-impl Header {
+impl ObjectHeader {
     pub(super) fn new(codec: u8, length: u64) -> Self {
         let version = if codec == RAW && length >= LARGE { ALIGNED } else { 1 };
         Self { codec, length, version }
@@ -95,7 +95,7 @@ pub(super) fn encode(bytes: &[u8]) -> Result<(Vec<u8>, Option<Vec<u8>>), StoreEr
         return Err(StoreError::TooLarge { bytes: length });
     }
     let compressed = compress(bytes);
-    Ok((Header::new(if compressed.is_some() { ZSTD } else { RAW }, length).to_bytes(), compressed))
+    Ok((ObjectHeader::new(if compressed.is_some() { ZSTD } else { RAW }, length).to_bytes(), compressed))
 }
 
 /// Whether a size reduction justifies unpacking the bytes later.
@@ -161,7 +161,7 @@ pub(super) fn is_of_known_version(mut file: Vec<u8>, object: &ObjectDigest) -> b
 /// the length in the header and by the actual data.
 pub(super) fn decode(mut file: Vec<u8>) -> Result<Vec<u8>, ObjectError> {
     let wrong = |reason: &str| Err(ObjectError(reason.to_owned()));
-    let header = Header::from_start(&file)?;
+    let header = ObjectHeader::from_start(&file)?;
     let length = header.length;
     match header.codec {
         RAW if (file.len() - header.size()) as u64 == length => {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::sync::mpsc;
 use std::thread;
 
-use super::object::{BLOCK, Header, RAW};
+use super::object::{BLOCK, ObjectHeader, RAW};
 use super::{Store, StoreError};
 use base::digest::ObjectDigest;
 use files::{Draft, Named};
@@ -42,7 +42,7 @@ impl Store {
     /// Fills an empty draft with an object's raw bytes; returns their number if that succeeded.
     fn clone_or_copy(&self, digest: &ObjectDigest, draft: &Draft) -> Result<Option<u64>, StoreError> {
         let (path, now) = (self.layout.object(digest), files::now());
-        let Ok(header) = files::read_start(&path, BLOCK as u64).map(|start| Header::from_start(&start)) else {
+        let Ok(header) = files::read_start(&path, BLOCK as u64).map(|start| ObjectHeader::from_start(&start)) else {
             return Ok(None);
         };
         let (Ok(header), Ok((file, identity))) = (header, files::open(&path)) else { return Ok(None) };

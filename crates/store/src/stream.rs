@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::sync::atomic::Ordering;
 
-use super::object::{self, BLOCK, HEADER, Header, LEVEL, OBJECT_LIMIT, RAW, SEAL, ZSTD};
+use super::object::{self, BLOCK, HEADER, LEVEL, OBJECT_LIMIT, ObjectHeader, RAW, SEAL, ZSTD};
 use super::{ObjectState, Store, StoreError};
 use base::digest::{Hashing, ObjectDigest};
 use files::{Draft, FsError};
@@ -101,7 +101,7 @@ impl Store {
             return Ok(None);
         }
         let mut raw = Draft::new(&self.drafts()?)?;
-        raw.append(&Header::new(RAW, length).to_bytes())?;
+        raw.append(&ObjectHeader::new(RAW, length).to_bytes())?;
         let mut hasher = blake3::Hasher::new();
         let mut bytes = BufReader::with_capacity(PIECE, source.take(length));
         let copied = pieces(&mut bytes, |piece| {
@@ -117,13 +117,13 @@ impl Store {
 
     /// Returns the compressed form of an object's file, if compression pays.
     fn packed(&self, raw: &Draft, length: u64) -> Result<Option<Draft>, StoreError> {
-        let body = Header::new(RAW, length).size() as u64;
+        let body = ObjectHeader::new(RAW, length).size() as u64;
         if !object::is_compressible(length, |start, part| raw.read_at(body + start, part))? {
             return Ok(None);
         }
         let draft = Draft::new(&self.drafts()?)?;
         let mut sealed = Hashing::new(draft, blake3::Hasher::new());
-        sealed.out.append(&Header::new(ZSTD, length).to_bytes())?;
+        sealed.out.append(&ObjectHeader::new(ZSTD, length).to_bytes())?;
         sealed.out.append(&[0; SEAL])?;
         let failed = |source| FsError { operation: "write", path: self.layout.temporary(), source };
         let mut encoder = zstd::stream::write::Encoder::new(sealed, LEVEL).map_err(failed)?;
@@ -170,7 +170,7 @@ fn unpack<E>(
     if object::newer(&start).is_some() {
         return Err(Stopped::Newer);
     }
-    let header = Header::from_start(&start).map_err(|error| Stopped::Wrong(error.0))?;
+    let header = ObjectHeader::from_start(&start).map_err(|error| Stopped::Wrong(error.0))?;
     let length = header.length;
     file.seek(SeekFrom::Start(header.size() as u64)).map_err(by)?;
     let given = |read: io::Result<Result<u64, E>>| read.map_err(by)?.map_err(Stopped::By);

@@ -4,7 +4,7 @@ use crate::project::{ExitCode, Failure, quoted};
 use std::path::Path;
 
 use base::work::Source;
-use learn::data::{Fault, Format, ImportError, Imported, Place};
+use learn::data::{Fault, Format, ImportError, ImportedImages, Place};
 
 /// Formats that can be imported, as a hint for users who have something else.
 const READ: &str = "supported: a folder, .tar, .tar.gz or .zip with CIFAR's binary files (data_batch_1.bin …; train.bin, \
@@ -106,7 +106,7 @@ fn is_parquet(fault: &Fault) -> bool {
 }
 
 /// Returns how far the content of an import is known: whether this is a warning, and a message.
-pub(super) fn worth(imported: &Imported) -> (bool, String) {
+pub(super) fn worth(imported: &ImportedImages) -> (bool, String) {
     let name = imported.source.name();
     match (&imported.strangers, imported.published) {
         (None, true) => (false, "its files are the authors' own, according to their published MD5 sums".to_owned()),

@@ -30,7 +30,7 @@ pub(super) use chunk::{hessian_vector_product, products};
 pub(super) use trace::quadratic_forms;
 
 use super::LearnError;
-use super::batches::Images;
+use super::batches::DeviceImages;
 use super::model::{Network, Statistics};
 use base::rng::Stream;
 
@@ -61,7 +61,7 @@ pub struct Objective<'a> {
     /// The network.
     pub network: &'a Network,
     /// The images.
-    pub images: &'a Images,
+    pub images: &'a DeviceImages,
     /// Number of images differentiated at once; bounds the memory.
     pub batch: usize,
     /// Statistics that the batch norms use.

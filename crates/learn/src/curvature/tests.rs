@@ -15,7 +15,7 @@ use base::work::{Estimator, InitScheme, Model, ModelName, Precision};
 pub(super) struct Setting {
     _session: Session,
     network: Network,
-    images: Images,
+    images: DeviceImages,
 }
 
 impl Setting {
@@ -39,7 +39,7 @@ pub(super) fn setting_of(model: Model, images: usize, channels_last: bool) -> Se
     let mut stream = Stream::new(5, "pixels", &[]);
     let pixels: Vec<u8> = (0..images * 3072).map(|_| stream.below(256) as u8).collect();
     let labels: Vec<u8> = (0..images).map(|i| (i % model.classes as usize) as u8).collect();
-    Setting { _session: session, network, images: Images::new(&pixels, &labels, model, arithmetic).unwrap() }
+    Setting { _session: session, network, images: DeviceImages::new(&pixels, &labels, model, arithmetic).unwrap() }
 }
 
 /// Returns the packed gradient of the mean loss of some images.
@@ -162,10 +162,10 @@ fn the_noise_of_images_with_tiny_losses_survives_float32() {
         let network = Network::new(precise.layout().model, &weights, arithmetic).unwrap();
         let mut stream = Stream::new(5, "pixels", &[]);
         let pixels: Vec<u8> = (0..6 * 3072).map(|_| stream.below(256) as u8).collect();
-        let unnamed = Images::new(&pixels, &[0; 6], precise.layout().model, arithmetic).unwrap();
+        let unnamed = DeviceImages::new(&pixels, &[0; 6], precise.layout().model, arithmetic).unwrap();
         let answers = predict(&network, &unnamed, 6).unwrap();
         let labels: Vec<u8> = answers.into_iter().map(|(answer, _)| answer as u8).collect();
-        let images = Images::new(&pixels, &labels, precise.layout().model, arithmetic).unwrap();
+        let images = DeviceImages::new(&pixels, &labels, precise.layout().model, arithmetic).unwrap();
         let objective = Objective { network: &network, images: &images, batch: 4, norms: Norms::Running };
         scale(&objective, None, 1, &mut |_, _| true).unwrap()
     };

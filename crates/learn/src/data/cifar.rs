@@ -29,7 +29,7 @@ use base::work::Source;
 
 /// A whole data set.
 #[derive(Debug)]
-pub struct Imported {
+pub struct ImportedImages {
     /// The data set.
     pub source: Source,
     /// The training images, in canonical order.
@@ -117,11 +117,11 @@ impl Layout {
 /// # Errors
 /// If files are missing, damaged or of a wrong size, a label is outside the range of classes, or a class does not have the
 /// right number of images (5,000 and 1,000 in CIFAR-10, 500 and 100 in CIFAR-100).
-pub fn import(path: &Path) -> Result<Imported, ImportError> {
+pub fn import(path: &Path) -> Result<ImportedImages, ImportError> {
     import_as(path, &LAYOUTS)
 }
 
-fn import_as(path: &Path, layouts: &[Layout]) -> Result<Imported, ImportError> {
+fn import_as(path: &Path, layouts: &[Layout]) -> Result<ImportedImages, ImportError> {
     let mut collector = Collector::new(layouts);
     let mut seems = None;
     let read = || {
@@ -138,14 +138,14 @@ fn import_as(path: &Path, layouts: &[Layout]) -> Result<Imported, ImportError> {
     read().map_err(|fault| ImportError { path: path.to_owned(), data_set: seems, fault })
 }
 
-fn assemble(collected: Collected, published: bool) -> Result<Imported, Fault> {
+fn assemble(collected: Collected, published: bool) -> Result<ImportedImages, Fault> {
     let Collected { layout, parts, .. } = collected;
     let classes = layout.labels.last().copied().unwrap_or_default();
     let [train, test] = parts;
     let (train, test) = (Set::new(train, classes)?, Set::new(test, classes)?);
     let strangers = known::strangers(layout.source, [&train.images, &test.images], [&train.hashes, &test.hashes])?;
     let strangers = strangers.map(|[a, b]| [train.places(&a), test.places(&b)]);
-    Ok(Imported { source: layout.source, train: train.images, test: test.images, published, strangers })
+    Ok(ImportedImages { source: layout.source, train: train.images, test: test.images, published, strangers })
 }
 
 /// A training or test set.

@@ -12,7 +12,7 @@ mod files;
 mod images;
 mod shapes;
 
-pub use cifar::{Fault, Format, ImportError, Imported, Place, import, known_content};
+pub use cifar::{Fault, Format, ImportError, ImportedImages, Place, import, known_content};
 pub use fetch::{Archive, BASE_URL, FetchError, Options, archive, fetch};
 pub use files::FileError;
 pub use images::{IMAGE_BYTES, Images, ImagesError};

@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Tensor};
 
 use crate::LearnError;
-use crate::batches::{Images, Pass};
+use crate::batches::{DeviceImages, Pass};
 use crate::curvature::{
     Components, Estimate, Norms, Objective, covariance, direction, extremes, products, scale, trace,
 };
@@ -69,7 +69,7 @@ impl Exact {
 /// The network, and its matrices in float64.
 pub struct Problem {
     network: Network,
-    images: Images,
+    images: DeviceImages,
     jacobian: Tensor,     // [n, c, p], J of every image
     hessian: Tensor,      // [p, p]
     gauss_newton: Tensor, // [p, p]
@@ -96,7 +96,7 @@ impl Problem {
         let mut stream = Stream::new(5, "pixels", &[]);
         let pixels: Vec<u8> = (0..IMAGES * 3072).map(|_| stream.below(256) as u8).collect();
         let labels: Vec<u8> = (0..IMAGES).map(|i| (i % CLASSES as usize) as u8).collect();
-        let images = Images::new(&pixels, &labels, model, arithmetic)?;
+        let images = DeviceImages::new(&pixels, &labels, model, arithmetic)?;
         let order: Vec<u32> = (0..IMAGES as u32).collect();
         refresh_statistics(&mut network, &images, &Pass::new(&order, IMAGES, &images)?)?;
 

@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::case::{Case, Results};
 use crate::LearnError;
-use crate::batches::{Images, Pass};
+use crate::batches::{DeviceImages, Pass};
 use crate::curvature::{Norms, Objective, hessian_vector_product, products, quadratic_forms};
 use crate::evaluate::{evaluate, refresh_statistics};
 use crate::layout::layout;
@@ -21,7 +21,7 @@ const EVALUATION: usize = 17;
 pub fn run(case: &Case<'_>) -> Result<Results, LearnError> {
     let session = policy::apply(Precision::Fp32).map_err(|error| LearnError::Torch(error.to_string()))?;
     let arithmetic = Arithmetic { device: Device::Cpu, kind: case.kind(), channels_last: false };
-    let images = Images::new(case.bytes("images", Dtype::U8)?, &case.indices("labels")?, case.model, arithmetic)?;
+    let images = DeviceImages::new(case.bytes("images", Dtype::U8)?, &case.indices("labels")?, case.model, arithmetic)?;
     let pass = Pass::new(&case.indices("batch_index")?, case.batch, &images)?;
     let network = Network::from_tensors(layout(case.model)?, arithmetic, |entry| case.initial(entry))?;
     let mut results = Results::new();
@@ -50,7 +50,7 @@ pub fn run(case: &Case<'_>) -> Result<Results, LearnError> {
 /// Computes logits and gradient of the first step, before its update.
 fn first_step(
     network: &Network,
-    images: &Images,
+    images: &DeviceImages,
     pass: &Pass,
     session: &Session,
     results: &mut Results,
@@ -65,7 +65,7 @@ fn first_step(
 fn evaluation(
     prefix: &str,
     network: &Network,
-    images: &Images,
+    images: &DeviceImages,
     session: &Session,
     results: &mut Results,
 ) -> Result<(), LearnError> {
@@ -80,7 +80,12 @@ fn evaluation(
     Ok(())
 }
 
-fn curvature(case: &Case<'_>, network: &Network, images: &Images, results: &mut Results) -> Result<(), LearnError> {
+fn curvature(
+    case: &Case<'_>,
+    network: &Network,
+    images: &DeviceImages,
+    results: &mut Results,
+) -> Result<(), LearnError> {
     let running = Objective { network, images, batch: case.batch, norms: Norms::Running };
     let together = Objective { batch: images.count(), norms: Norms::Batch, ..running };
     let directions = directions(case, network)?;

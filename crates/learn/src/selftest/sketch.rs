@@ -4,7 +4,7 @@ use tch::{Device, Kind};
 
 use super::estimators::{Coverage, coverage};
 use crate::LearnError;
-use crate::batches::Images;
+use crate::batches::DeviceImages;
 use crate::curvature::{Estimate, Norms, Objective, trace};
 use crate::init::initial_weights;
 use crate::model::{Arithmetic, Network};
@@ -20,7 +20,7 @@ pub const DRAWS: u32 = 4;
 /// A pre-activation ResNet-18 of width 1 with initial weights, and images of noise.
 pub struct ManyClasses {
     network: Network,
-    images: Images,
+    images: DeviceImages,
     _session: Session,
 }
 
@@ -37,7 +37,7 @@ impl ManyClasses {
         let mut stream = Stream::new(6, "pixels", &[]);
         let pixels: Vec<u8> = (0..images * 3072).map(|_| stream.below(256) as u8).collect();
         let labels: Vec<u8> = (0..images).map(|i| (i % CLASSES as usize) as u8).collect();
-        let images = Images::new(&pixels, &labels, model, arithmetic)?;
+        let images = DeviceImages::new(&pixels, &labels, model, arithmetic)?;
         Ok(Self { network, images, _session: session })
     }
 

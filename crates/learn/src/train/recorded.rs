@@ -5,7 +5,7 @@ use tch::Tensor;
 
 use super::{Sgd, State};
 use crate::LearnError;
-use crate::batches::Images;
+use crate::batches::DeviceImages;
 use crate::model::copied;
 use crate::torch::{Recording, Session, gpu};
 
@@ -53,7 +53,7 @@ impl State {
     /// the cross-entropy before the step, which is valid until the next step.
     pub(super) fn next_step(
         &mut self,
-        images: &Images,
+        images: &DeviceImages,
         rows: &Tensor,
         sgd: &Sgd,
         session: &Session,
@@ -106,7 +106,7 @@ impl State {
 
     fn record(
         &mut self,
-        images: &Images,
+        images: &DeviceImages,
         rows: &Tensor,
         setting: Setting,
         session: &Session,
@@ -117,7 +117,13 @@ impl State {
         Ok(Recorded { setting, recording, rows: own })
     }
 
-    fn step_at(&mut self, images: &Images, rows: &Tensor, sgd: &Sgd, session: &Session) -> Result<Tensor, LearnError> {
+    fn step_at(
+        &mut self,
+        images: &DeviceImages,
+        rows: &Tensor,
+        sgd: &Sgd,
+        session: &Session,
+    ) -> Result<Tensor, LearnError> {
         let (x, y) = images.gather(rows)?;
         self.step(&x, &y, sgd, session)
     }

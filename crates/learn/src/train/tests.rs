@@ -31,11 +31,11 @@ fn session(precision: Precision) -> Session {
     policy::apply(precision).unwrap()
 }
 
-fn images(count: usize, arithmetic: Arithmetic) -> Images {
+fn images(count: usize, arithmetic: Arithmetic) -> DeviceImages {
     let mut stream = Stream::new(5, "pixels", &[]);
     let pixels: Vec<u8> = (0..count * 3072).map(|_| stream.below(256) as u8).collect();
     let labels: Vec<u8> = (0..count).map(|i| (i % 10) as u8).collect();
-    Images::new(&pixels, &labels, model(), arithmetic).unwrap()
+    DeviceImages::new(&pixels, &labels, model(), arithmetic).unwrap()
 }
 
 fn start(arithmetic: Arithmetic) -> State {
@@ -43,7 +43,7 @@ fn start(arithmetic: Arithmetic) -> State {
     State::new(Network::new(model(), &weights, arithmetic).unwrap(), averaged(Kept::Fresh)).unwrap()
 }
 
-fn epoch(state: &mut State, images: &Images, number: u32, session: &Session) -> EpochSummary {
+fn epoch(state: &mut State, images: &DeviceImages, number: u32, session: &Session) -> EpochSummary {
     let pass = Pass::new(&training_order(7, number, images.count()), 8, images).unwrap();
     state.run_epoch(images, &pass, &SGD, number, session, |_| Answer::Continue).unwrap()
 }
@@ -219,9 +219,9 @@ fn the_caller_can_ask_and_stop() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let _session = session(Precision::Fp32);
-    assert!(matches!(Images::new(&[0; 3072], &[10], model(), FLOAT), Err(LearnError::Data(_))));
-    assert!(matches!(Images::new(&[0; 3071], &[0], model(), FLOAT), Err(LearnError::Data(_))));
-    assert!(matches!(Images::new(&[], &[], model(), FLOAT), Err(LearnError::Data(_))));
+    assert!(matches!(DeviceImages::new(&[0; 3072], &[10], model(), FLOAT), Err(LearnError::Data(_))));
+    assert!(matches!(DeviceImages::new(&[0; 3071], &[0], model(), FLOAT), Err(LearnError::Data(_))));
+    assert!(matches!(DeviceImages::new(&[], &[], model(), FLOAT), Err(LearnError::Data(_))));
     let images = images(4, FLOAT);
     assert!(Pass::new(&[0, 1, 2, 4], 2, &images).is_err());
     assert!(Pass::new(&[0, 1], 3, &images).is_err());

@@ -7,7 +7,7 @@ use base::producers::Producers;
 
 /// How strongly an object is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Standing {
+pub(super) enum Status {
     /// Nothing needs it.
     Loose,
     /// A root reaches it; if a limit requires it, it can still be removed, provided it can be recomputed.
@@ -18,13 +18,13 @@ pub(super) enum Standing {
 
 /// An object in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct Candidate {
     /// Size of its file in bytes.
     pub(super) bytes: u64,
-    pub(super) standing: Standing,
+    pub(super) status: Status,
 }
 
-pub(super) type Present = BTreeMap<ObjectDigest, Held>;
+pub(super) type Present = BTreeMap<ObjectDigest, Candidate>;
 
 /// Returns the objects to remove, in this order. Without a limit, these are all loose objects. With a limit, objects
 /// are removed only until the total is below it: first loose ones, then, unless `spare_needed` is set, needed ones;
@@ -36,18 +36,18 @@ pub(super) fn decide(
     limit: Option<u64>,
     spare_needed: bool,
 ) -> Vec<ObjectDigest> {
-    let of = |standing| present.iter().filter(move |(_, held)| held.standing == standing);
-    let Some(limit) = limit else { return of(Standing::Loose).map(|(object, _)| *object).collect() };
+    let of = |status| present.iter().filter(move |(_, held)| held.status == status);
+    let Some(limit) = limit else { return of(Status::Loose).map(|(object, _)| *object).collect() };
     let mut going = Going { producers, present, gone: BTreeSet::new() };
     let mut total: u64 = present.values().map(|held| held.bytes).sum();
     let mut order = Vec::new();
-    for standing in [Standing::Loose, Standing::Needed] {
-        if total <= limit || (standing == Standing::Needed && spare_needed) {
+    for status in [Status::Loose, Status::Needed] {
+        if total <= limit || (status == Status::Needed && spare_needed) {
             break;
         }
         let mut taken = Vec::new();
         let mut queue: BTreeSet<(Price, ObjectDigest)> =
-            of(standing).map(|(object, _)| (going.price(object), *object)).collect();
+            of(status).map(|(object, _)| (going.price(object), *object)).collect();
         while total > limit
             && let Some((price, object)) = queue.pop_first()
         {
@@ -58,7 +58,7 @@ pub(super) fn decide(
                 queue.insert((now, object));
                 continue;
             }
-            if standing == Standing::Needed && now == Price::NEVER {
+            if status == Status::Needed && now == Price::NEVER {
                 break;
             }
             going.gone.insert(object);
@@ -102,7 +102,7 @@ impl Going<'_> {
 
     /// Returns the price of an object if it is removed in addition to those already removed.
     fn price(&self, object: &ObjectDigest) -> Price {
-        let is_loose = self.present.get(object).is_some_and(|held| held.standing == Standing::Loose);
+        let is_loose = self.present.get(object).is_some_and(|held| held.status == Status::Loose);
         if is_loose && !self.producers.knows(object) {
             return Price::NOTHING;
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::decide::{Held, Present, Standing, decide};
+use super::decide::{Candidate, Present, Status, decide};
 use super::{GcPlan, GcPolicy, PlannedObject};
 use crate::{Pin, Store, StoreError};
 use base::digest::{ObjectDigest, StageKey};
@@ -31,14 +31,14 @@ impl Store {
         let mut present = Present::new();
         for (object, identity) in &files {
             let stays = fast.contains(object) || !is_older(identity, policy.grace, now);
-            let standing = if stays || !(policy.others || self.is_mine(&self.layout.object(object))?) {
-                Standing::Fast
+            let status = if stays || !(policy.others || self.is_mine(&self.layout.object(object))?) {
+                Status::Fast
             } else if needed.contains(object) {
-                Standing::Needed
+                Status::Needed
             } else {
-                Standing::Loose
+                Status::Loose
             };
-            present.insert(*object, Held { bytes: identity.size, standing });
+            present.insert(*object, Candidate { bytes: identity.size, status });
         }
         let going = decide(&producers, &present, policy.keep_bytes, !held.is_empty());
         let mut plan = Self::plan(&producers, &present, &going, &files);
@@ -111,7 +111,7 @@ impl Store {
         }
         for object in going {
             let (Some(held), Some(identity)) = (present.get(object), files.get(object)) else { continue };
-            let needed = held.standing == Standing::Needed;
+            let needed = held.status == Status::Needed;
             let planned = PlannedObject { object: *object, bytes: held.bytes, needed, identity: *identity };
             let kind = kinds.get(object).copied().unwrap_or_default().to_owned();
             plan.objects.entry(kind).or_default().push(planned);

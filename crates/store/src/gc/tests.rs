@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::decide::{Held, Present, Standing, decide};
+use super::decide::{Candidate, Present, Status, decide};
 use crate::{GcPolicy, Pin, Store, StoreError};
 use base::digest::{ObjectDigest, RecordDigest, StageKey};
 use base::producers::{Producer, Producers};
@@ -32,8 +32,8 @@ fn producer(kind: &str, seconds: f64, reads: &[&str], yields: &[&str]) -> Produc
     }
 }
 
-fn held(name: &str, bytes: u64, standing: Standing) -> (ObjectDigest, Held) {
-    (object(name), Held { bytes, standing })
+fn held(name: &str, bytes: u64, status: Status) -> (ObjectDigest, Candidate) {
+    (object(name), Candidate { bytes, status })
 }
 
 fn names(going: &[ObjectDigest]) -> Vec<&'static str> {
@@ -50,9 +50,9 @@ fn loose_goes_first_then_what_is_cheap_for_its_size() {
         producer("probe", 30.0, &["c"], &["d"]),
         producer("other", 1000.0, &["a"], &["e"]),
     ]);
-    let needed = Standing::Needed;
+    let needed = Status::Needed;
     let mut present: Present =
-        NAMES[..4].iter().map(|name| held(name, 100, needed)).chain([held("e", 100, Standing::Loose)]).collect();
+        NAMES[..4].iter().map(|name| held(name, 100, needed)).chain([held("e", 100, Status::Loose)]).collect();
     let goes = |present: &Present, limit, spare| names(&decide(&producers, present, limit, spare));
     assert_eq!(goes(&present, None, false), ["e"]);
     assert!(goes(&present, Some(500), false).is_empty());
@@ -64,7 +64,7 @@ fn loose_goes_first_then_what_is_cheap_for_its_size() {
     // Objects that are already missing count: without `b`, `c` costs 200 and more.
     present.remove(&object("b"));
     assert_eq!(goes(&present, Some(100), false), ["e", "a", "d"]);
-    present.insert(object("a"), Held { bytes: 100, standing: Standing::Fast });
+    present.insert(object("a"), Candidate { bytes: 100, status: Status::Fast });
     assert_eq!(goes(&present, Some(0), false), ["e", "d", "c"]);
     // A needed object that no stage can recompute is kept.
     present.extend([held("f", 100, needed)]);
@@ -79,7 +79,7 @@ fn a_large_one_that_came_late_lets_small_ones_stay() {
         producer("large", 900.0, &[], &["c"]),
     ]);
     let present: Present =
-        [held("a", 10, Standing::Needed), held("b", 10, Standing::Needed), held("c", 1000, Standing::Needed)].into();
+        [held("a", 10, Status::Needed), held("b", 10, Status::Needed), held("c", 1000, Status::Needed)].into();
     assert_eq!(names(&decide(&producers, &present, Some(30), false)), ["c"]);
     assert_eq!(names(&decide(&producers, &present, Some(5), false)).len(), 3);
 }
@@ -108,11 +108,11 @@ fn producers() -> impl Strategy<Value = Vec<Producer>> {
 }
 
 fn present() -> impl Strategy<Value = Present> {
-    let standing = prop_oneof![Just(Standing::Loose), Just(Standing::Needed), Just(Standing::Fast)];
-    let one = (any::<bool>(), 1..100_u64, standing);
+    let status = prop_oneof![Just(Status::Loose), Just(Status::Needed), Just(Status::Fast)];
+    let one = (any::<bool>(), 1..100_u64, status);
     prop::collection::vec(one, NAMES.len()).prop_map(|all| {
         let there = NAMES.into_iter().zip(all).filter(|(_, (there, ..))| *there);
-        there.map(|(name, (_, bytes, standing))| held(name, bytes, standing)).collect()
+        there.map(|(name, (_, bytes, status))| held(name, bytes, status)).collect()
     })
 }
 
@@ -127,8 +127,8 @@ proptest! {
         let going = decide(&all, &present, limit, spare);
         let gone: BTreeSet<_> = going.iter().copied().collect();
         prop_assert_eq!(gone.len(), going.len(), "no object is removed twice");
-        let of = |standing| -> BTreeMap<_, _> { present.iter().filter(|(_, held)| held.standing == standing).collect() };
-        let (loose, needed) = (of(Standing::Loose), of(Standing::Needed));
+        let of = |status| -> BTreeMap<_, _> { present.iter().filter(|(_, held)| held.status == status).collect() };
+        let (loose, needed) = (of(Status::Loose), of(Status::Needed));
         prop_assert!(gone.iter().all(|object| loose.contains_key(object) || needed.contains_key(object)));
         let Some(limit) = limit else {
             prop_assert!(gone.iter().eq(loose.keys().copied()));

@@ -93,7 +93,7 @@ struct Drawn {
     drawn: Vec<f64>,
 }
 
-/// Returns the mean over the images and its error. Images have independent draws, so their variances add up.
+/// Returns the mean over the images and its error. DeviceImages have independent draws, so their variances add up.
 fn of_drawn(images: &[Drawn], draws: u32) -> Trace {
     let mut traces = Vec::with_capacity(images.len());
     let mut variance = 0.0;
@@ -174,7 +174,7 @@ mod tests {
     use super::super::super::tests::setting_of;
     use super::super::{Estimator, trace};
     use super::*;
-    use crate::batches::Images;
+    use crate::batches::DeviceImages;
     use crate::model::{Network, Statistics};
     use base::work::{Model, ModelName};
 
@@ -207,7 +207,7 @@ mod tests {
 
     /// Computes Tr G = 1/n Σ_i Σ_{k<l} p_ik p_il ‖J_ik − J_il‖²: the same number without a factor or a difference of
     /// probabilities, from whole gradients of single logits.
-    fn by_pairs(network: &Network, images: &Images, classes: i64) -> f64 {
+    fn by_pairs(network: &Network, images: &DeviceImages, classes: i64) -> f64 {
         let of_image = |(x, _): (Tensor, Tensor)| {
             let logits = network.logits(&x, Statistics::Running).unwrap().squeeze_dim(0);
             let gradient = |k: i64| {

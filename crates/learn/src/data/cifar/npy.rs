@@ -62,13 +62,13 @@ impl Dtype {
 
 /// An array of integers.
 #[derive(Debug)]
-pub(super) struct Array<'a> {
+pub(super) struct NpyArray<'a> {
     dtype: Dtype,
     shape: Vec<usize>,
     data: Cow<'a, [u8]>,
 }
 
-impl<'a> Array<'a> {
+impl<'a> NpyArray<'a> {
     /// Creates an array, if shape and data match.
     pub(super) fn new(
         dtype: Dtype,
@@ -119,7 +119,7 @@ impl<'a> Array<'a> {
 }
 
 /// Reads an array from a `.npy` file. Arrays larger than a data set are refused before they are read.
-pub(super) fn read(reader: &mut dyn Read) -> Result<Array<'static>, ReadError> {
+pub(super) fn read(reader: &mut dyn Read) -> Result<NpyArray<'static>, ReadError> {
     let mut start = [0; 8];
     reader.read_exact(&mut start)?;
     let header = match start {
@@ -140,7 +140,7 @@ pub(super) fn read(reader: &mut dyn Read) -> Result<Array<'static>, ReadError> {
     let expected = size(dtype, &shape, column_major).map_err(ReadError::Wrong)?;
     let mut data = Vec::new();
     reader.take(expected as u64 + 1).read_to_end(&mut data)?;
-    Array::new(dtype, shape, column_major, Cow::Owned(data)).map_err(ReadError::Wrong)
+    NpyArray::new(dtype, shape, column_major, Cow::Owned(data)).map_err(ReadError::Wrong)
 }
 
 /// The reason why an array could not be read.

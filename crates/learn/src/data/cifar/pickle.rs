@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::npy::{Array, Dtype};
+use super::npy::{Dtype, NpyArray};
 
 /// Largest number of instructions; CIFAR-100's training set has some 210,000.
 const MOST_INSTRUCTIONS: usize = 1_000_000;
@@ -118,7 +118,7 @@ impl<'a> Pickle<'a> {
     }
 
     /// Returns an array of the dictionary.
-    pub(super) fn array(&self, key: &str) -> Result<Array<'a>, String> {
+    pub(super) fn array(&self, key: &str) -> Result<NpyArray<'a>, String> {
         let about = |reason: String| format!("`{key}`: {reason}");
         let Value::Array { dtype, shape, column_major, data } = self.entry(key)? else {
             return Err(about("it is not an array".to_owned()));
@@ -126,7 +126,7 @@ impl<'a> Pickle<'a> {
         let shape = self.shape(*shape).ok_or_else(|| about("the array has no shape".to_owned()))?;
         let dtype = self.dtype(*dtype).map_err(about)?;
         let data = self.bytes(*data).ok_or_else(|| about("the array has no data".to_owned()))?;
-        Array::new(dtype, shape, *column_major, data).map_err(about)
+        NpyArray::new(dtype, shape, *column_major, data).map_err(about)
     }
 
     /// Returns the labels in a list or an array of the dictionary.

@@ -106,14 +106,14 @@ fn archive(prefix: &str, members: &[(String, Vec<u8>)]) -> Vec<u8> {
     gzip(&tar(prefix, members))
 }
 
-fn import_bytes(bytes: &[u8]) -> Result<Imported, Fault> {
+fn import_bytes(bytes: &[u8]) -> Result<ImportedImages, Fault> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.tar.gz");
     fs::write(&path, bytes).unwrap();
     import_from(&path)
 }
 
-fn import_from(path: &Path) -> Result<Imported, Fault> {
+fn import_from(path: &Path) -> Result<ImportedImages, Fault> {
     import_as(path, &small()).map_err(|error| {
         assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
         error.fault
@@ -121,7 +121,7 @@ fn import_from(path: &Path) -> Result<Imported, Fault> {
 }
 
 /// Checks that all images are present with their labels, in canonical order.
-fn assert_whole(imported: &Imported, layout: &Layout) {
+fn assert_whole(imported: &ImportedImages, layout: &Layout) {
     assert_eq!(imported.source, layout.source);
     let mut records: Vec<Vec<u8>> = members(layout).into_iter().map(|(_, bytes)| bytes).collect();
     let test = records.pop().unwrap();

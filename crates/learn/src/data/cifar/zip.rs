@@ -13,7 +13,7 @@ const COMMENT: usize = u16::MAX as usize;
 
 /// A member.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct ZipEntry {
     /// Name in the archive.
     pub(super) name: String,
     /// Number of unpacked bytes.
@@ -25,7 +25,7 @@ pub(super) struct Entry {
 }
 
 /// Reads the list of members, which is at the end of the file.
-pub(super) fn entries(file: &mut (impl Read + Seek)) -> io::Result<Vec<Entry>> {
+pub(super) fn entries(file: &mut (impl Read + Seek)) -> io::Result<Vec<ZipEntry>> {
     let length = file.seek(SeekFrom::End(0))?;
     let tail = length.min((END + COMMENT) as u64);
     let tail = read_at(file, length - tail, tail as usize)?;
@@ -46,7 +46,7 @@ pub(super) fn entries(file: &mut (impl Read + Seek)) -> io::Result<Vec<Entry>> {
         let (flags, method) = (short(head, 8), short(head, 10));
         // Members that are encrypted or packed in another way are skipped: the data sets do not use them.
         if flags & 1 == 0 && matches!(method, 0 | 8) {
-            entries.push(Entry {
+            entries.push(ZipEntry {
                 name: String::from_utf8_lossy(bytes).into_owned(),
                 size: u64::from(long(head, 24)),
                 packed: u64::from(long(head, 20)),
@@ -63,7 +63,7 @@ pub(super) fn entries(file: &mut (impl Read + Seek)) -> io::Result<Vec<Entry>> {
 /// Lets `take` read a member, and then verifies the member's checksum.
 pub(super) fn read<E: From<io::Error>>(
     file: &mut (impl Read + Seek),
-    entry: &Entry,
+    entry: &ZipEntry,
     take: impl FnOnce(&mut dyn Read) -> Result<(), E>,
 ) -> Result<(), E> {
     let head = read_at(file, entry.offset, 30)?;
