@@ -1,4 +1,4 @@
-//! Reads single tensors of checkpoints and their elements.
+//! Reads individual tensors and elements of checkpoints.
 
 use safetensors::tensor::{Dtype as Stored, SafeTensors};
 use serde::Serialize;

@@ -89,7 +89,7 @@ fn a_variant_replaces_nothing_and_is_told_with_its_settings() {
     project.fine("make toy -q");
     project.fine("lock toy -q");
     let committed = project.files("smoke");
-    // A --set with the default values makes no variant.
+    // A --set with the default values does not create a variant.
     project.fine("make toy --set noise=0.5 --set seed=[0,1]");
     assert_eq!(project.files("smoke"), committed);
 

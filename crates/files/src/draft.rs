@@ -38,7 +38,7 @@ impl Draft {
         Self::beside(path, 0o666)
     }
 
-    /// As [`Draft::of`], but no other account can ever read the file.
+    /// Like [`Draft::of`], but no other account can read the file at any time.
     pub(super) fn private(path: &Path) -> Result<Self, FsError> {
         Self::beside(path, 0o600)
     }

@@ -37,8 +37,8 @@ pub fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
     }
 }
 
-/// Creates a file that no other account can ever read, and its folder with the same protection; returns whether it
-/// did. An existing file is left unchanged.
+/// Creates a file that no other account can read at any time, and its folder with the same protection. Returns whether the
+/// file was created. An existing file is left unchanged.
 ///
 /// # Errors
 /// If it cannot be written, or others can write to its folder.

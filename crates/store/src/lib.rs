@@ -241,9 +241,8 @@ impl Store {
         self.get(digest).map(drop)
     }
 
-    /// Returns whether an object is in the store with the right bytes. They are hashed again only if the file has
-    /// changed since they were last hashed (by size, times and inode); a damaged file is moved to the quarantine if
-    /// possible.
+    /// Returns whether an object is in the store with the right bytes. The bytes are hashed again only if the file's size,
+    /// times or inode have changed since the last hash. A damaged file is moved to the quarantine if possible.
     ///
     /// # Errors
     /// If the file cannot be read, or was written by a newer program.

@@ -87,8 +87,8 @@ impl Header {
     }
 }
 
-/// Returns the header and, if that saves at least a tenth, the compressed bytes with their checksum; otherwise the
-/// raw bytes follow the header.
+/// Returns the header. If compression saves at least a tenth, also returns the compressed bytes with their checksum.
+/// Otherwise the caller must write the raw bytes after the header.
 pub(super) fn encode(bytes: &[u8]) -> Result<(Vec<u8>, Option<Vec<u8>>), StoreError> {
     let length = bytes.len() as u64;
     if length > OBJECT_LIMIT {

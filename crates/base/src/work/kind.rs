@@ -80,7 +80,7 @@ pub enum Presence {
     OnDivergence,
 }
 
-/// Content of the bytes of an output.
+/// What the bytes of an output contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// Images with their labels.

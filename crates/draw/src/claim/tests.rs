@@ -253,7 +253,8 @@ fn apart_is_the_opposite_of_alike() {
 
 #[test]
 fn noise_is_seldom_called_a_difference() {
-    // The true ratio is the factor itself: the least favourable case. 5 % and three standard errors of a share of 1,000.
+    // The true ratio equals the factor, which is the least favourable case. The bound is 5 % plus three standard errors of a
+    // proportion estimated from 1,000 trials.
     let mut found = 0;
     for case in 0..1000 {
         let mut stream = Stream::new(1, "apart", &[case]);

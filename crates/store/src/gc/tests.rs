@@ -161,7 +161,7 @@ proptest! {
     }
 }
 
-/// Whether the records chosen as producers cannot recompute an object although others might.
+/// Checks whether the producer records that were chosen cannot recompute an object, even if other records could.
 fn chosen_producers_lose(
     producers: &Producers,
     present: &Present,

@@ -65,7 +65,7 @@ fn serve(mut stream: TcpStream, content: &[u8], answer: Answer, note: &Note) -> 
     };
     assert_eq!(header("accept-encoding").as_deref(), Some("identity"));
     let range = header("range");
-    // Record the request before answering, so that it is recorded when the client has the answer.
+    // Record the request before answering, so that the record exists when the client receives the answer.
     let _ = note.send(range.clone());
     let start: usize = range.as_deref().map_or(0, |range| range[6..range.len() - 1].parse().unwrap());
     let total = content.len();
