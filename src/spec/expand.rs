@@ -23,7 +23,7 @@ const NAMES: usize = 1000;
 /// The instances of one stage of the pipeline.
 #[derive(Debug, Default)]
 pub struct Family {
-    /// The stage's kind; absent if the stage has mistakes.
+    /// The stage's kind. It is absent if the stage has mistakes.
     pub kind: Option<KindName>,
     /// The sweeps that multiply it.
     pub axes: BTreeSet<String>,

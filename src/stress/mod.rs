@@ -19,7 +19,7 @@ pub use child::{Role, Task};
 use files::FsError;
 use store::StoreError;
 
-/// Required free space; with less, the disk could fill up before the test is conclusive.
+/// Required free space. With less space, the disk could fill up before the test is conclusive.
 const ROOM: u64 = 64 << 20;
 
 /// The settings of a test.

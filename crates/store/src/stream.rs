@@ -29,7 +29,7 @@ impl Store {
     /// at the end: if this fails, anything derived from them must be discarded.
     ///
     /// # Errors
-    /// As [`Store::get`], or if `take` fails.
+    /// If [`Store::get`] would fail, or if `take` fails.
     pub fn read_object<E: From<StoreError>>(
         &self,
         digest: &ObjectDigest,
@@ -69,7 +69,7 @@ impl Store {
     /// the object exists, nothing is read from the source; wrong bytes in the store are replaced.
     ///
     /// # Errors
-    /// If the bytes are not that object, cannot be read, or cannot be written; then nothing is stored.
+    /// If the bytes are not that object, cannot be read, or cannot be written. In that case, nothing is stored.
     pub fn put_from(&self, digest: &ObjectDigest, length: u64, source: &mut dyn Read) -> Result<bool, StoreError> {
         let written = self.written(digest, length, source)?;
         let is_new = written.is_some();

@@ -56,7 +56,7 @@ pub struct Mean {
 }
 
 impl Mean {
-    /// Returns the standard error; if no spread was published, that of runs with the same spread as ours.
+    /// Returns the standard error. If no spread was published, assumes that the runs have the same spread as ours.
     fn error(self, ours: f64) -> f64 {
         self.std.unwrap_or(ours) / (self.runs as f64).sqrt()
     }

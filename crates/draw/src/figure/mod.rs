@@ -80,7 +80,7 @@ pub enum FigureError {
         /// The missing column.
         column: String,
     },
-    /// A row has no place on the horizontal axis.
+    /// The horizontal axis has no position for a row.
     #[error(
         "panel `{panel}`, curve `{curve}`: table `{table}` has {value} in column `{column}`, which is not a position"
     )]

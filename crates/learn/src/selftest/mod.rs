@@ -36,7 +36,7 @@ pub struct Deviation {
     pub worst: f64,
     /// The tensor with this difference.
     pub worst_tensor: String,
-    /// Tolerance: for `worst` in float64, for `distance` in float32; `None` where there is none.
+    /// Tolerance, which applies to `worst` in float64 and to `distance` in float32. `None` if there is no tolerance.
     pub tolerance: Option<f64>,
     /// Whether the deviation is within the tolerance.
     pub agrees: bool,

@@ -10,7 +10,7 @@ use base::producers::Producers;
 pub(super) enum Standing {
     /// Nothing needs it.
     Loose,
-    /// A root reaches it; if a limit requires it, it can still be removed, provided it can be recomputed.
+    /// A root reaches the object. If a limit requires it, the object can still be removed, provided it can be recomputed.
     Needed,
     /// It is always kept: pinned, part of a locked figure, imported, in use, or young.
     Fast,
