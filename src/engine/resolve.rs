@@ -67,7 +67,7 @@ impl<'a> Resolver<'a> {
         self.walk(needed, Err)
     }
 
-    /// Does the same for a plan: a stage whose import is missing waits for it.
+    /// Returns the same for a plan, in which a stage whose import is missing waits for the import.
     ///
     /// # Errors
     /// If the store cannot be read.

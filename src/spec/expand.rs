@@ -41,7 +41,7 @@ impl Family {
 /// Checks a whole pipeline and expands it.
 ///
 /// # Errors
-/// All mistakes in it, each with its place.
+/// All mistakes in the pipeline, each with its place.
 pub fn expand(pipeline: &Pipeline) -> Result<Graph, Vec<Diagnostic>> {
     let mut complaints = Vec::new();
     for (what, count) in [("stages", pipeline.stages.len()), ("settings", pipeline.settings.len())] {

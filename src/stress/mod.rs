@@ -98,7 +98,7 @@ pub enum StressError {
     Interrupted,
 }
 
-/// Runs the whole test. Its files are removed afterwards, and so is the folder if it was new.
+/// Runs the whole test. Removes its files afterwards, and also the folder if it was new.
 ///
 /// # Errors
 /// If the folder is not empty, cannot be written or has too little space, or a process fails for another reason.

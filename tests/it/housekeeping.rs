@@ -1,5 +1,5 @@
-//! Garbage collection frees space, keeps pinned and locked objects, and recomputes damaged ones; with a figure that
-//! needs no training.
+//! Garbage collection frees space, keeps pinned and locked objects, and recomputes damaged ones. The tests use a figure
+//! that needs no training.
 
 use std::os::unix::fs::PermissionsExt;
 

@@ -78,8 +78,8 @@ pub fn t_quantile_95(dof: f64) -> f64 {
     t_quantile(0.025, dof)
 }
 
-/// Returns the t ≥ 0 with P(T > t) = `tail` for `dof` > 0 degrees of freedom and 0 < `tail` ≤ ½; NaN for others,
-/// infinite if t overflows (as for 2.5 % below 0.01 degrees). Computed by bisection, to the last bits that the tail
+/// Returns the t ≥ 0 with P(T > t) = `tail` for `dof` > 0 degrees of freedom and 0 < `tail` ≤ ½. Other values give NaN. The
+/// result is infinite if t overflows (as for 2.5 % below 0.01 degrees). Computed by bisection, to the last bits that the tail
 /// resolves.
 pub fn t_quantile(tail: f64, dof: f64) -> f64 {
     if dof.is_nan() || dof <= 0.0 || !(tail > 0.0 && tail <= 0.5) {

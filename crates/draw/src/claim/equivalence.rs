@@ -104,7 +104,7 @@ pub fn below(ours: [&[f64]; 2]) -> Standing {
     }
 }
 
-/// Tests the difference run by run if there are equally many, as for claims.
+/// Tests the difference. Pairs the runs if both sides have the same number of runs, as claims do.
 fn difference(a: &[f64], b: &[f64]) -> Option<TTest> {
     let test = if a.len() == b.len() { paired(a, b) } else { welch(a, b) };
     test.filter(|_| a.len().min(b.len()) >= FEWEST)

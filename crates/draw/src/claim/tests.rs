@@ -202,7 +202,7 @@ fn steadiness_is_shown_not_assumed() {
     let (verdict, lines) = late([0.5, 1.0, 2.0]);
     assert_eq!(verdict, Verdict::Undecided);
     assert!(lines[0].contains("not shown to be within a factor 1.1"), "{lines:?}");
-    // Near the edge neither is shown.
+    // Near the limit, neither agreement nor a difference is shown.
     assert_eq!(late([1.08, 1.1, 1.12]).0, Verdict::Undecided);
     let (verdict, lines) = run(steady, &[vec![of("norm", &[1.0], |_, _| 3.0)]]);
     assert_eq!(verdict, Verdict::Undecided);

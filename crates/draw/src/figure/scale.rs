@@ -82,8 +82,8 @@ impl Scale {
         Self { kind, values, low: low - around, high: high + around, zero: None }
     }
 
-    /// Returns the position of a value as a fraction of the axis; values outside the axis have one too. Returns `None` if the axis has no
-    /// position for the value.
+    /// Returns the position of a value as a fraction of the axis. Values outside the axis have a position too. Returns `None` if
+    /// the axis has no position for the value.
     pub fn place(&self, value: f64) -> Option<f64> {
         let at = match self.zero {
             Some(zero) if value == 0.0 => Some((self.low + zero.top) / 2.0),

@@ -206,7 +206,7 @@ mod tests {
         load();
         for coverage in check(&Problem::new().unwrap()).unwrap() {
             assert!(coverage.within[2] >= 0.95, "{coverage:?}");
-            // Errors that are far too large would cover everything; for eigenvalues, they are bounds.
+            // Errors that are far too large would cover everything. The errors of eigenvalues are bounds, so they are exempt.
             assert!(coverage.within[0] <= 0.8 || coverage.quantity.contains("eigenvalue"), "{coverage:?}");
         }
     }
