@@ -126,7 +126,7 @@ impl Value {
     }
 }
 
-/// Maximum nesting depth of lists and maps; those of figures are 8 deep. Each further level takes only twelve bytes,
+/// Maximum nesting depth of lists and maps. The parameters of figures are 8 deep. Each further level takes only twelve bytes,
 /// so that recursive decoding would overflow the stack.
 const DEPTH: u32 = 32;
 

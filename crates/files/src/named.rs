@@ -33,7 +33,7 @@ enum Writing {
 enum Found {
     /// A regular file.
     File(PathBuf, Metadata),
-    /// Nothing, in a folder that may exist.
+    /// No file. The folder can exist or be missing.
     Nothing(PathBuf),
     /// A descriptor of this process.
     Descriptor(RawFd),

@@ -392,9 +392,9 @@ fn delete(path: &Path) {
 }
 
 enum Refused {
-    /// Not an SQLite file, damaged, or of a version that this program does not know.
+    /// The file is not an SQLite file, is damaged, or has a version that this program does not know.
     NoIndex,
-    /// Locked for too long, read-only, or no file at all.
+    /// The file is locked for too long, is read-only, or does not exist.
     Unusable,
 }
 

@@ -1,4 +1,4 @@
-//! The training behind a curve, in phases of one learning rate.
+//! The training whose results a curve shows, divided into phases of one learning rate.
 
 use std::collections::BTreeSet;
 

@@ -250,7 +250,7 @@ impl Function {
             (Self::Log, _) => libm::log(first),
             (Self::Exp, _) => libm::exp(first),
             (Self::Abs, _) => first.abs(),
-            // By comparison: the system's minimum of 0 and −0 is not defined.
+            // Compare the numbers, because the system's minimum of 0 and −0 is not defined.
             (Self::Min, Some(second)) if first <= second => first,
             (Self::Min, Some(second)) if first > second => second,
             (Self::Max, Some(second)) if first >= second => first,

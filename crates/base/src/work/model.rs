@@ -57,7 +57,7 @@ pub enum InputScale {
     #[default]
     #[serde(rename = "cifar")]
     Cifar,
-    /// With these constants, and then again with those of ImageNet, as the authors' VGG does.
+    /// First with these constants, and then again with ImageNet's constants, as the authors' VGG does.
     #[serde(rename = "cifar+imagenet")]
     CifarImagenet,
 }

@@ -17,11 +17,11 @@ pub enum Standing {
     Agrees,
     /// Shown to be outside the tolerance, or in the opposite order.
     Differs,
-    /// Neither.
+    /// Neither agreement nor a difference is shown.
     NotKnown,
-    /// Recorded at another scale than the published runs, and there is no reason to expect the same value.
+    /// Our runs have another scale than the published runs, and there is no reason to expect the same value.
     NotComparable,
-    /// Not computed yet.
+    /// Our number is not computed yet.
     NotMade,
     /// Our figure has no such curve, or no such place.
     NoCounterpart,

@@ -184,7 +184,7 @@ impl Store {
     /// If the catalogue cannot be read or written, or the store cannot be read.
     pub fn list(&self, records: &[(StageKey, RecordDigest)], batches: &[BatchDigest]) -> Result<(), StoreError> {
         match self.catalogue()? {
-            // What a lost part listed is unknown, so everything is listed again.
+            // The entries of a lost part are unknown, so everything is listed again.
             Some(catalogue) if !catalogue.lost.is_empty() => self.list_all().map(drop),
             Some(catalogue) if catalogue.last > 0 => self.add_part(catalogue, records, batches, false),
             _ => Ok(()),

@@ -12,13 +12,13 @@ enum Answer {
     Well,
     /// The answer of a server without support for ranges.
     WholeAlways,
-    /// Only this number of the announced bytes, then the server closes the connection.
+    /// An answer that ends after this number of the announced bytes, when the server closes the connection.
     Drops(usize),
     /// An incomplete answer without a length: the client cannot see that something is missing.
     NoLength,
     /// A range that was not requested.
     WrongRange,
-    /// Only a status.
+    /// An answer that has only a status.
     Status(u16),
     /// No answer, on a connection that stays open until the client closes it.
     Silence,
