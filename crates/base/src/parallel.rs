@@ -85,7 +85,7 @@ pub fn beside<T: Send, R: Send, M>(
         let made = make(&mut |thing| {
             waiting.push(thing);
             if waiting.len() == TOGETHER {
-                // This thread receives it at the latest.
+                // If no other thread receives the batch, this thread does.
                 let _ = sender.send(std::mem::replace(&mut waiting, Vec::with_capacity(TOGETHER)));
             }
         });

@@ -81,7 +81,7 @@ pub fn survey(root: &Path, visit: &mut dyn FnMut(&Path, Access)) -> Vec<PathBuf>
 /// If it belongs to somebody else, or this account is not in the group.
 pub fn set_access(path: &Path, group: u32, mode: u32) -> Result<bool, FsError> {
     let failed = failed("set the group and mode of", path);
-    // The opened file is changed, which nobody can replace by a link any more.
+    // Change the opened file, because nobody can replace it by a link.
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(&failed)?;
     let there = Access::of(&file.metadata().map_err(&failed)?);

@@ -120,7 +120,7 @@ pub fn can_reflink(folder: &Path) -> Result<bool, FsError> {
     })
 }
 
-/// Whether a write to a published file changes its identity: then no damage goes unnoticed.
+/// Returns whether a write to a published file changes its identity. If it does, all damage is noticed.
 ///
 /// # Errors
 /// If no file can be created in the folder.

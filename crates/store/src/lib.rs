@@ -196,7 +196,7 @@ impl Store {
                 None => drop(self.get(&digest)?),
             }
         }
-        // Also if the object existed: its writer may not have synced the folder yet.
+        // Count an object that existed too, because its writer may not have synced the folder yet.
         shard.fetch_add(1, Ordering::SeqCst);
         Ok(digest)
     }

@@ -80,7 +80,7 @@ impl Store {
                 None => drop(self.read_object::<StoreError>(digest, &mut |_| Ok(()))?),
             }
         }
-        // The writer of an existing object may not have synced the folder yet (see `put`).
+        // Count an object that existed too, because its writer may not have synced the folder yet.
         self.shards[usize::from(digest.as_bytes()[0])].0.fetch_add(1, Ordering::SeqCst);
         Ok(is_new)
     }
