@@ -106,7 +106,7 @@ pub struct Published {
 /// A property of published values that also holds at another scale, such as that of a smaller network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Carry {
-    /// Which of two curves is above the other.
+    /// The order of two curves: which of them is above the other.
     Order,
     /// The ratio of two curves.
     Ratio,

@@ -36,7 +36,7 @@ pub enum Bytes {
     Present,
     /// Dropped to save space, or never fetched: computed again only if something needs them.
     Dropped,
-    /// Found damaged just now, and moved to quarantine; treated as dropped.
+    /// Found damaged just now, and moved to quarantine. Such bytes are treated as dropped.
     Damaged,
 }
 

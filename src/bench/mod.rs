@@ -107,7 +107,7 @@ pub fn repeated<E>(budget: Duration, mut round: impl FnMut() -> Result<u32, E>) 
     })
 }
 
-/// Does the same for rounds that record their own timings.
+/// Repeats rounds that record their own timings, like [`repeated`].
 fn until<E>(budget: Duration, mut round: impl FnMut(&mut Timings) -> Result<(), E>) -> Result<Timings, E> {
     let begun = Instant::now();
     let mut timings = Timings::default();

@@ -42,7 +42,7 @@ impl BisectCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// If a side cannot be loaded or has no training; without a message if runs differ.
+    /// If a side cannot be loaded or has no training. If runs differ, the error has no message.
     pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let sides = self.operands.load(project, Extent::Known)?;
         for side in &sides {

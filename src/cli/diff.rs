@@ -38,7 +38,7 @@ impl DiffCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// If a side cannot be loaded; without a message if they differ.
+    /// If a side cannot be loaded. If the sides differ, the error has no message.
     pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let [a, b] = self.operands.load(project, Extent::Whole)?;
         let side = |side| if side == Side::A { &a } else { &b };

@@ -130,7 +130,7 @@ pub fn answers<'a>(findings: &'a [Finding]) -> Vec<FindingAnswer<'a>> {
 /// Fails if a finding is a fault.
 ///
 /// # Errors
-/// If a finding is a fault; the findings were printed before.
+/// If a finding is a fault. The findings were printed before.
 pub fn fails(findings: &[Finding], place: &str) -> Result<(), Failure> {
     match findings.iter().filter(|finding| finding.is_fault).count() {
         0 => Ok(()),

@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::reasons;
 use base::changes::{Change, How, Part};
 
-/// Maximum number of different changes of one setting that are listed separately; of more (such as the first epoch of
-/// every segment) only examples are reported.
+/// Maximum number of different changes of one setting that are listed separately. If there are more (such as the first epoch
+/// of every segment), only examples are reported.
 const WAYS: usize = 3;
 
 /// A setting that differs.

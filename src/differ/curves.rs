@@ -31,13 +31,13 @@ pub struct CurveChange {
     pub x: f64,
     /// The y of the point, in a heat map.
     pub y: Option<f64>,
-    /// Both means.
+    /// The means of both sides.
     pub values: [f64; 2],
-    /// The change relative to the larger mean; infinite (in JSON null) if a mean is not finite, zero if only the spread or
-    /// the number of runs differs.
+    /// The change relative to the larger mean. The change is infinite (in JSON null) if a mean is not finite, and zero if only
+    /// the spread or the number of runs differs.
     pub relative: f64,
-    /// The change in standard deviations over the replicas (the root mean square of both, or the only one recorded); `None`
-    /// if none was recorded or it is zero.
+    /// The change in standard deviations over the replicas (the root mean square of both, or the only one recorded). `None` if
+    /// no standard deviation was recorded, or it is zero.
     pub deviations: Option<f64>,
     /// Number of points that moved.
     pub points: usize,

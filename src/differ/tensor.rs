@@ -1,4 +1,4 @@
-//! Reads single tensors of checkpoints and their elements.
+//! Reads individual tensors and elements of checkpoints.
 
 use safetensors::tensor::{Dtype as Stored, SafeTensors};
 use serde::Serialize;
@@ -69,7 +69,7 @@ pub enum TensorError {
     Type(String, String),
 }
 
-/// Reads one tensor of a checkpoint (safetensors). It is safe on untrusted bytes and copies only those of the tensor.
+/// Reads one tensor of a checkpoint (safetensors). It is safe on untrusted bytes and copies only the tensor's bytes.
 ///
 /// # Errors
 /// If the bytes are not a checkpoint, or the checkpoint has no such tensor, or the tensor's type is not supported.

@@ -8,10 +8,9 @@ use crate::plan::{MissReason, Plan};
 pub enum Outcome {
     /// It was computed, in this many seconds.
     Computed(f64),
-    /// It was computed, in this many seconds, but its training diverged; the text says where.
+    /// It was computed, in this many seconds, but its training diverged. The text says where.
     Diverged(f64, String),
-    /// Its outputs turned out to be known: a recomputed input was unchanged, or another process
-    /// computed the stage.
+    /// The outputs of the stage turned out to be known: a recomputed input was unchanged, or another process computed the stage.
     Cached,
     /// It failed, with this message.
     Failed(String),

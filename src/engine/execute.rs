@@ -109,7 +109,7 @@ impl Job {
 
 /// The result of a job.
 pub enum Executed {
-    /// It was computed; its outputs have to be stored.
+    /// The stage was computed, and its outputs have to be stored.
     Made(Box<Unstored>),
     /// Another process computed it before it was claimed.
     Cached(Knowledge),

@@ -122,7 +122,7 @@ impl<'a> Frontier<'a> {
         };
     }
 
-    /// Returns the rank of a stage among those that can start; smaller ranks start earlier.
+    /// Returns the rank of a stage among the stages that can start. Smaller ranks start earlier.
     pub fn rank(&self, id: StageId) -> (Reverse<u64>, StageId) {
         // The bits of non-negative floating-point numbers have the same order as the numbers.
         (Reverse(self.height[id].to_bits()), id)

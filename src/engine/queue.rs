@@ -100,7 +100,7 @@ impl<'a> Queue<'a> {
         }
     }
 
-    /// Decides what the worker that last ran `last` does next. Workers with low numbers take precedence.
+    /// Decides what a worker does next; `last` is the stage that it ran most recently. Workers with low numbers take precedence.
     pub fn next(&mut self, number: usize, last: Option<StageId>, tell: Tell<'_>) -> Next {
         loop {
             let is_stopped = !self.errors.is_empty() && !self.keep_going;

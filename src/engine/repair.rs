@@ -26,7 +26,7 @@ pub enum Repaired {
     Fetched,
     /// A stage was run again and returned the object.
     Computed,
-    /// A stage was run again and some of its outputs differ; none of its outputs were stored.
+    /// A stage was run again and some of its outputs differ. None of its outputs were stored.
     Differs {
         /// Name of the stage.
         stage: String,

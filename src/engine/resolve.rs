@@ -67,7 +67,7 @@ impl<'a> Resolver<'a> {
         self.walk(needed, Err)
     }
 
-    /// Does the same for a plan: a stage whose import is missing waits for it.
+    /// Returns the same for a plan, in which a stage whose import is missing waits for the import.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -255,9 +255,9 @@ impl<'a> Resolver<'a> {
         Err(EngineError::unsigned(import))
     }
 
-    /// Chooses one of the records of a key: a locked one, even if its bytes are missing; otherwise, among those with the
-    /// best standing in the store's order (see [`Store::records`]), the first whose outputs are all present, or else the
-    /// first.
+    /// Chooses one of the records of a key. A locked record is chosen even if its bytes are missing. Without a locked record,
+    /// the choice is among the records with the best standing in the store's order (see [`Store::records`]): the first whose
+    /// outputs are all present, or else the first.
     fn choose(&self, key: &StageKey) -> Result<Option<(Outline, Vec<Bytes>)>, EngineError> {
         let mut standings = Vec::new();
         let found = self.store.outlines(key)?;

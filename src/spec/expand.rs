@@ -23,7 +23,7 @@ const NAMES: usize = 1000;
 /// The instances of one stage of the pipeline.
 #[derive(Debug, Default)]
 pub struct Family {
-    /// The stage's kind; absent if the stage has mistakes.
+    /// The stage's kind. It is absent if the stage has mistakes.
     pub kind: Option<KindName>,
     /// The sweeps that multiply it.
     pub axes: BTreeSet<String>,
@@ -41,7 +41,7 @@ impl Family {
 /// Checks a whole pipeline and expands it.
 ///
 /// # Errors
-/// All mistakes in it, each with its place.
+/// All mistakes in the pipeline, each with its place.
 pub fn expand(pipeline: &Pipeline) -> Result<Graph, Vec<Diagnostic>> {
     let mut complaints = Vec::new();
     for (what, count) in [("stages", pipeline.stages.len()), ("settings", pipeline.settings.len())] {

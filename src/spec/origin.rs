@@ -87,7 +87,7 @@ impl Pipeline {
             Some(name) => (&self.settings[name], vec![name]),
             None => (node, vec![stage, field]),
         };
-        // For a sweep, this is the value of this instance; the origin is that of the whole sweep.
+        // For a sweep, this is the value of this instance, but the origin of the whole sweep.
         let one = name.and_then(|name| {
             let values = settings.values.get(name)?;
             values.iter().find(|value| point.get(name).is_some_and(|wanted| label(value) == *wanted))

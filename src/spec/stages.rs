@@ -18,7 +18,7 @@ pub struct Checkpoint {
 pub struct Instance {
     /// The instance's stages in the graph, in order. Training has several, and so do measurements of training.
     pub checkpoints: Vec<Checkpoint>,
-    /// Properties that stages starting from it inherit; absent for data and measurements.
+    /// Properties that stages starting from it inherit. Data and measurements have none.
     pub lineage: Option<Lineage>,
 }
 
@@ -31,13 +31,13 @@ pub struct Lineage {
     pub numerics: Numerics,
     /// Batch size: number of images per step.
     pub batch: u32,
-    /// Number of training images in an evaluation; absent: all.
+    /// Number of training images in an evaluation. If absent, all images are used.
     pub eval_images: Option<u32>,
     /// The stage that makes the data.
     pub data: Option<StageId>,
     /// Radius of the sphere on which the weights are kept.
     pub radius: Option<f64>,
-    /// When the weights are projected onto the sphere; absent: only at the start.
+    /// When the weights are projected onto the sphere. If absent, only the start weights are projected.
     pub projection: Option<Projection>,
     /// Source of the defaults.
     pub variant: Convention,

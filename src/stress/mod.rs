@@ -19,7 +19,7 @@ pub use child::{Role, Task};
 use files::FsError;
 use store::StoreError;
 
-/// Required free space; with less, the disk could fill up before the test is conclusive.
+/// Required free space. With less space, the disk could fill up before the test is conclusive.
 const ROOM: u64 = 64 << 20;
 
 /// The settings of a test.
@@ -98,7 +98,7 @@ pub enum StressError {
     Interrupted,
 }
 
-/// Runs the whole test. Its files are removed afterwards, and so is the folder if it was new.
+/// Runs the whole test. Removes its files afterwards, and also the folder if it was new.
 ///
 /// # Errors
 /// If the folder is not empty, cannot be written or has too little space, or a process fails for another reason.

@@ -1,4 +1,4 @@
-//! The race: processes work on one store and are killed at random; then the store is checked.
+//! The race: processes work on one store and are killed at random. After that, the store is checked.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};

@@ -16,7 +16,7 @@ use store::lockfile::Locked;
 /// Which stages are recomputed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pick<'a> {
-    /// Number of stages; `None` for all.
+    /// Number of stages; `None` means all of them.
     pub count: Option<usize>,
     /// Seed of the random choice. It must not have been predictable when the figure was committed, or a forger could
     /// have avoided the selected stages.

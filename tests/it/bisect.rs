@@ -70,7 +70,7 @@ fn a_forged_segment_is_found() {
     let environment = Environment::new();
     let (cache, other) = (environment.path("cache"), environment.path("other"));
     let honest = run(&cache, |_| {});
-    // The lowest bit of conv.weight[2, 1, 5].
+    // Position of the lowest bit of conv.weight[2, 1, 5].
     let place = (2 * 3 + 1) * 256 + 5;
     let flip = |state: &mut State| {
         let value = &mut state.get_mut("conv.weight").unwrap()[place];

@@ -1,4 +1,4 @@
-//! External data: which files are refused, and with what advice; and real CIFAR-10 through the same commands, if
+//! External data: the refused files with the advice for each, and real CIFAR-10 through the same commands, if
 //! available.
 
 use std::fs;

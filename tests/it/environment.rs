@@ -20,8 +20,8 @@ pub const TINY: [&str; 13] = [
     "decay.checkpoint_every=1",
 ];
 
-/// Number of stages of [`TINY`]: data and weights; for each of two learning rates 2 + 1 segments of training, an
-/// evaluation of the average for each segment, a probe and its trace; the figure.
+/// Number of stages of [`TINY`]. There are the data, the weights and the figure. Each of two learning rates adds 2 + 1 segments
+/// of training, an evaluation of the average for each segment, a probe and its trace.
 pub const STAGES: u64 = 2 + 2 * (3 + 3 + 1 + 1) + 1;
 
 /// A test's folder.

@@ -217,7 +217,8 @@ fn evaluations_that_are_left_out_cost_nothing() {
         let graph = wdpipe::spec::expand(&pipeline).unwrap();
         (0..graph.stages.len()).map(|id| wdpipe::cost::flops(&graph, id)).sum::<f64>()
     };
-    // In forward passes of one image: 12 epochs of training with the probe's, 2 re-estimations, 14 evaluations of 60 + 20 images.
+    // Cost in forward passes of one image: 12 epochs of training, including the probe's, 2 re-estimations, and 14 evaluations of
+    // 60 + 20 images.
     let always = 60.0 * (3.0 * 12.0 + 2.0) + 14.0 * 80.0;
     let pass = flops(&[]) / always;
     let near = |found: f64, wanted: f64| assert!((found / pass - wanted).abs() < 1e-6, "{} {wanted}", found / pass);

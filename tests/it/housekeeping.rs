@@ -1,5 +1,5 @@
-//! Garbage collection frees space, keeps pinned and locked objects, and recomputes damaged ones; with a figure that
-//! needs no training.
+//! Garbage collection frees space, keeps pinned and locked objects, and recomputes damaged ones. The tests use a figure
+//! that needs no training.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -115,7 +115,7 @@ fn a_table_that_nobody_can_read_is_found() {
     let environment = Environment::new();
     assert!(number(&json(&environment, &MAKE), "stages_run") > 1);
     says(&environment, &["cache", "check"]);
-    // One column of zeros, as a wdpipe that does not check the size would write it.
+    // A table with one column of zeros, as a wdpipe that does not check the size would write it.
     let (rows, name) = (3_u64 << 20, "loss");
     let mut table = [&b"WDta\x01\x00"[..], &1_u64.to_le_bytes(), &4_u64.to_le_bytes(), name.as_bytes()].concat();
     table.extend([&1_u32.to_le_bytes()[..], &rows.to_le_bytes(), &vec![0; 8 * rows as usize]].concat());

@@ -25,7 +25,7 @@ fn a_figure_is_made_once() {
     let again = environment.make("fig3", &[]);
     assert_eq!((number(&again, "stages_run"), number(&again, "stages_cached")), (0, STAGES));
     assert_eq!(hashes(&again), hashes(&first));
-    // A panel needs only a new drawing; a stage needs nothing.
+    // A panel needs only a new drawing. A stage has nothing to run.
     assert_eq!(would_run(&environment, "fig3c", &[]), ["fig3c"]);
     assert!(would_run(&environment, "fig3/trunk[lr=0.1]", &[]).is_empty());
 }

@@ -1,4 +1,4 @@
-//! Every store that a released wdpipe wrote can still be opened: `tests/fixtures/stores` has one of each layout.
+//! Every store that a released wdpipe wrote can still be opened: `tests/fixtures/stores` has one store of each layout.
 
 use std::path::{Path, PathBuf};
 
@@ -21,8 +21,8 @@ fn unpacked(archive: &Path) -> Environment {
     environment
 }
 
-/// Returns the number of stages whose kinds have a new version since a store was written. They are computed again,
-/// which is no fault of the store. Extend this table instead of making the stores again.
+/// Returns the number of stages whose kinds have a new version since a store was written. These stages are computed again
+/// although the store is right. Extend this table instead of making the stores again.
 fn computed_anew(store: &str) -> u64 {
     match store {
         // `figure` had version 3.

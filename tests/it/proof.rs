@@ -1,4 +1,4 @@
-//! Locks, verification, trust, audits and comparisons, as users see them; and mistakes that other tools make.
+//! Locks, verification, trust, audits and comparisons, as users see them, and mistakes that other tools make.
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Real servers, started for a test on this machine and stopped with it; and a wire between client and server that can
-//! fail on purpose.
+//! Real servers, which are started for a test on this machine and stopped with it, and a wire between client and server that
+//! can fail on purpose.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

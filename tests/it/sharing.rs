@@ -289,7 +289,7 @@ fn what_an_earlier_attempt_left_is_not_blamed_on_the_remote() {
     for (number, file) in (Door::Folder(project.path("rem"))).files("objects").iter().enumerate() {
         let digest: String = file.split('/').skip(1).collect();
         let size = std::fs::metadata(project.path("rem").join(file)).unwrap().len() as usize;
-        // Shorter than the object, of equal length, longer.
+        // The leftover is shorter than the object, as long, or longer.
         let stale = vec![7; [size / 2, size, size + 10][number % 3]];
         std::fs::write(project.path("other/tmp").join(format!("incoming-{digest}")), stale).unwrap();
     }

@@ -70,7 +70,7 @@ fn long<'a>(jobs: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 #[test]
 fn two_signals_end_training_at_once_and_leave_a_whole_cache() {
     let environment = Environment::new();
-    // While libtorch loads and the first step runs; after one checkpoint; after several.
+    // The signals come while libtorch loads and the first step runs, after one checkpoint, and after several checkpoints.
     let moments = [["start", "@1"], ["trunk", "@1  "], ["trunk", "@3  "]];
     for (number, [first, second]) in [[INT, INT], [TERM, TERM], [INT, TERM]].into_iter().enumerate() {
         for (moment, words) in moments.iter().enumerate() {

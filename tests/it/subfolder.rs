@@ -48,7 +48,7 @@ fn the_project_is_found_from_below_and_its_paths_are_shown_from_there() {
     let made = below.fine(&["make", "fig4"]);
     assert!(made.stderr.contains("wrote ../../reports/smoke/fig4.svg\n"), "{}", made.stderr);
     assert!(below.project("reports/smoke/fig4.svg").is_file() && below.project("cache/objects").is_dir());
-    // The same from the project's own folder.
+    // The project's own folder gives the same result.
     let mut at_home = below.environment.command(&["make", "fig4"]);
     let at_home = ended(&at_home.env_remove("WDPIPE_PIPELINES").current_dir(below.project("")).output().unwrap());
     assert!(at_home.stderr.contains("unchanged reports/smoke/fig4.svg\n"), "{}", at_home.stderr);

@@ -1,5 +1,5 @@
-//! Figures with other settings are written next to those of the pipelines and replace nothing; with a toy that needs no
-//! training.
+//! Figures with other settings are written next to those of the pipelines and replace nothing. The tests use a toy pipeline
+//! that needs no training.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -89,7 +89,7 @@ fn a_variant_replaces_nothing_and_is_told_with_its_settings() {
     project.fine("make toy -q");
     project.fine("lock toy -q");
     let committed = project.files("smoke");
-    // A --set with the default values makes no variant.
+    // A --set with the default values does not create a variant.
     project.fine("make toy --set noise=0.5 --set seed=[0,1]");
     assert_eq!(project.files("smoke"), committed);
 
@@ -278,7 +278,7 @@ fn a_figure_whose_evidence_is_gone_is_missing_not_right() {
         assert!(closing.contains("of 2 figures, 1 hold, 0 differ from their locks, and 1 lack something"), "{closing}");
         std::fs::write(path(gone), &committed[gone]).unwrap();
     }
-    // Everything but the drawing is missing; and a drawing that no pipeline knows.
+    // First, only the drawing of `one` remains. Then there is a drawing that no pipeline knows.
     for extension in ["csv", "lock", "pdf", "png", "wdpipe"] {
         std::fs::remove_file(path(&format!("one.{extension}"))).unwrap();
     }

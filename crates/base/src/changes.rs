@@ -60,7 +60,7 @@ pub fn own(old: &KeyParts, new: &KeyParts) -> Vec<Change> {
     found
 }
 
-/// Lists all differences between two sets of parts: those of [`own`], then those in inputs.
+/// Lists all differences between two sets of parts: first the differences that [`own`] lists, then the differences in inputs.
 pub fn all(old: &KeyParts, new: &KeyParts) -> Vec<Change> {
     let mut found = own(old, new);
     let mut add = |role: &str, how| found.push(Change { part: Part::Input(cut(role)), how });

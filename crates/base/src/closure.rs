@@ -107,8 +107,8 @@ impl Closure {
         gaps
     }
 
-    /// Returns the closure of one record among those of an archive or a store: the record itself and, for every
-    /// object that a stage in the closure reads, all of `records` that yield it. All of them are included, since
+    /// Returns the closure of one record of an archive or a store: the record itself and, for every object that a stage in
+    /// the closure reads, all of `records` that yield the object. All of them are included, since
     /// stages can yield the same bytes by chance (the weights of two runs that diverged) or by design (a data stage
     /// that takes the whole of an import), and no choice among them would be right. Names are those that the stages
     /// had when they ran.

@@ -41,7 +41,7 @@ pub fn parallel<T: Sync, S, R: Send>(
 /// threads that synchronize would wait for a missing one, none starts before all exist.
 ///
 /// # Errors
-/// If they cannot all be started; then none has run.
+/// If they cannot all be started. In that case, none has run.
 pub fn together<R: Send>(count: usize, run: impl Fn(usize) -> R + Sync) -> io::Result<Vec<thread::Result<R>>> {
     let begins = RwLock::new(false);
     let mut gate = begins.write().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +85,7 @@ pub fn beside<T: Send, R: Send, M>(
         let made = make(&mut |thing| {
             waiting.push(thing);
             if waiting.len() == TOGETHER {
-                // This thread receives it at the latest.
+                // If no other thread receives the batch, this thread does.
                 let _ = sender.send(std::mem::replace(&mut waiting, Vec::with_capacity(TOGETHER)));
             }
         });

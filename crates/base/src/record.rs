@@ -87,7 +87,7 @@ pub struct Output {
     pub object: ObjectDigest,
     /// Number of bytes.
     pub bytes: u64,
-    /// The bytes themselves if there are few; then they are stored only in the record.
+    /// The bytes themselves, if they are few. They are then stored only in the record.
     pub inline: Option<Vec<u8>>,
 }
 

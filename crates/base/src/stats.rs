@@ -45,7 +45,7 @@ pub fn standard_error(values: &[f64]) -> f64 {
     deviation(values) / (values.len() as f64).sqrt()
 }
 
-/// Returns P(T > t) for Student's t with `dof` > 0 degrees of freedom, which need not be an integer; NaN for others.
+/// Returns P(T > t) for Student's t with `dof` > 0 degrees of freedom. `dof` need not be an integer. Other values give NaN.
 /// Computed as the incomplete beta function I_x(ν/2, ½)/2 with x = ν/(ν + t²) (NIST DLMF, 8.17; Abramowitz and
 /// Stegun, 26.7.1), to a relative error of about 10⁻¹², and 10⁻¹⁵ ν beyond a thousand degrees, where 1 − x is
 /// rounded.
@@ -78,8 +78,8 @@ pub fn t_quantile_95(dof: f64) -> f64 {
     t_quantile(0.025, dof)
 }
 
-/// Returns the t ≥ 0 with P(T > t) = `tail` for `dof` > 0 degrees of freedom and 0 < `tail` ≤ ½; NaN for others,
-/// infinite if t overflows (as for 2.5 % below 0.01 degrees). Computed by bisection, to the last bits that the tail
+/// Returns the t ≥ 0 with P(T > t) = `tail` for `dof` > 0 degrees of freedom and 0 < `tail` ≤ ½. Other values give NaN. The
+/// result is infinite if t overflows (as for 2.5 % below 0.01 degrees). Computed by bisection, to the last bits that the tail
 /// resolves.
 pub fn t_quantile(tail: f64, dof: f64) -> f64 {
     if dof.is_nan() || dof <= 0.0 || !(tail > 0.0 && tail <= 0.5) {
@@ -228,7 +228,7 @@ impl Sample {
 
 /// Welch's test of mean(a) − mean(b), whose variances can differ, with the degrees of freedom of Welch and
 /// Satterthwaite (Welch 1947). Returns `None` if a sample has less than two values, or one that is not finite, or if
-/// neither sample has spread; it is enough if one of them has.
+/// neither sample has spread. One sample with spread is enough.
 pub fn welch(a: &[f64], b: &[f64]) -> Option<TTest> {
     welch_of(Sample::of(a), Sample::of(b), size(a).max(size(b)))
 }
@@ -354,7 +354,7 @@ mod tests {
         assert_eq!((one_sample(&[1.0, f64::NAN]), welch(&[1.0, 2.0], &[1.0, f64::INFINITY])), (None, None));
         // Differences of 0.1 up to rounding.
         assert_eq!(paired(&[0.3, 0.4, 0.7], &[0.2, 0.3, 0.6]), None);
-        // One sample alone can be constant; then only the other contributes.
+        // One of the samples can be constant. The spread then comes from the other sample only.
         let test = welch(&[0.0, 0.0, 0.0], &[1.0, 2.0]).unwrap();
         assert_eq!((test.difference, test.stderr, test.dof), (-1.5, 0.5, 1.0));
         let large = welch(&[1e300, 2e300], &[4e300, 6e300]).unwrap();

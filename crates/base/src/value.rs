@@ -126,7 +126,7 @@ impl Value {
     }
 }
 
-/// Maximum nesting depth of lists and maps; those of figures are 8 deep. Each further level takes only twelve bytes,
+/// Maximum nesting depth of lists and maps. The parameters of figures are 8 deep. Each further level takes only twelve bytes,
 /// so that recursive decoding would overflow the stack.
 const DEPTH: u32 = 32;
 
@@ -145,7 +145,7 @@ fn nested<'de, D: Deserializer<'de>, T: Deserialize<'de>>(input: D) -> Result<T,
 /// Returns the canonical encoding of parameters, the same as that of their [`Value::of`].
 ///
 /// # Errors
-/// As [`Value::of`].
+/// See [`Value::of`].
 pub fn encoded<T: Serialize>(parameters: &T) -> Result<Vec<u8>, ValueError> {
     let (name, mut bytes) = ("the parameter", Vec::with_capacity(1 << 9));
     match parameters.serialize(Encoder { name, to: &mut bytes })? {

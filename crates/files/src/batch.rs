@@ -48,7 +48,7 @@ impl Batch {
     /// file, or `None` if its name was taken; no files are waiting afterwards.
     ///
     /// # Errors
-    /// If anything cannot be written; then some files may have their names, complete and durable or not, and the
+    /// If anything cannot be written. In that case, some files may have their names, complete and durable or not, and the
     /// others do not.
     pub fn publish(&mut self) -> Result<Vec<Option<Identity>>, FsError> {
         let Some(first) = self.files.first() else { return Ok(Vec::new()) };

@@ -1,4 +1,4 @@
-//! Copying parts of files; if the system can copy them, the bytes do not pass through this program.
+//! Copying parts of files. If the system can copy them, the bytes do not pass through this program.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};

@@ -38,7 +38,7 @@ impl Draft {
         Self::beside(path, 0o666)
     }
 
-    /// As [`Draft::of`], but no other account can ever read the file.
+    /// Like [`Draft::of`], but no other account can read the file at any time.
     pub(super) fn private(path: &Path) -> Result<Self, FsError> {
         Self::beside(path, 0o600)
     }
@@ -167,7 +167,7 @@ impl Draft {
     /// is not synced: see [`super::sync_folder`].
     ///
     /// # Errors
-    /// If anything cannot be written; then the final name does not exist.
+    /// If anything cannot be written. In that case, the final name does not exist.
     pub fn publish(mut self, target: &Path) -> Result<Option<Identity>, FsError> {
         self.make_immutable()?;
         self.sync()?;
@@ -211,7 +211,7 @@ impl Draft {
     /// is kept elsewhere.
     ///
     /// # Errors
-    /// If it cannot be moved; then the existing file is unchanged.
+    /// If it cannot be moved. In that case, the existing file is unchanged.
     pub fn put_unsynced(mut self, path: &Path) -> Result<(), FsError> {
         fs::rename(&self.path, path).map_err(failed("write", path))?;
         self.stays = true;
@@ -221,7 +221,7 @@ impl Draft {
     /// Moves the file to a path (on the same file system), atomically replacing an existing file.
     ///
     /// # Errors
-    /// If it cannot be written; then the existing file is unchanged.
+    /// If it cannot be written. In that case, the existing file is unchanged.
     pub fn put(self, path: &Path) -> Result<(), FsError> {
         self.sync()?;
         self.put_unsynced(path)
@@ -294,7 +294,7 @@ pub(super) fn link_or_move(temporary: &Path, target: &Path) -> Result<bool, FsEr
 /// `temporary`.
 ///
 /// # Errors
-/// If anything cannot be written; then the final name does not exist.
+/// If anything cannot be written. In that case, the final name does not exist.
 pub fn publish(temporary: &Path, target: &Path, parts: &[&[u8]]) -> Result<Option<Identity>, FsError> {
     let mut draft = Draft::new(temporary)?;
     parts.iter().try_for_each(|part| draft.append(part))?;

@@ -45,7 +45,7 @@ impl Lock {
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
             }
-            // Its last holder may have removed the file between our opening and locking it: then this lock is on a
+            // The last holder may have removed the file between our opening and locking it. In that case, this lock is on a
             // file without a name, which excludes nobody.
             let ours = file.metadata().map_err(&failed)?.ino();
             if identity(path)?.is_some_and(|there| there.inode == ours) {
@@ -99,8 +99,8 @@ fn create(path: &Path, temporary: &Path) -> io::Result<Option<File>> {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // In this order, so that nobody locks the file in between and has it removed. A file of another account stays
-        // where it is, and can be locked again.
+        // Remove the file before unlocking it, so that nobody can lock it in between and lose it. A file of another account
+        // stays where it is, and can be locked again.
         let _ = fs::remove_file(&self.path);
         let _ = self.file.unlock();
     }

@@ -81,7 +81,7 @@ pub fn survey(root: &Path, visit: &mut dyn FnMut(&Path, Access)) -> Vec<PathBuf>
 /// If it belongs to somebody else, or this account is not in the group.
 pub fn set_access(path: &Path, group: u32, mode: u32) -> Result<bool, FsError> {
     let failed = failed("set the group and mode of", path);
-    // The opened file is changed, which nobody can replace by a link any more.
+    // Change the opened file, because nobody can replace it by a link.
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(&failed)?;
     let there = Access::of(&file.metadata().map_err(&failed)?);
@@ -178,10 +178,10 @@ pub fn user_name(user: u32) -> String {
 
 /// Returns the name of a group, or its number.
 pub fn group_name(group: u32) -> String {
-    // SAFETY: as above.
+    // SAFETY: all zeros is a valid value.
     let mut entry: libc::group = unsafe { std::mem::zeroed() };
     let found = looked_up(|buffer, found| {
-        // SAFETY: as above.
+        // SAFETY: entry, buffer and result outlive the call, and the length is the buffer's.
         unsafe { libc::getgrgid_r(group, &raw mut entry, buffer.as_mut_ptr().cast(), buffer.len(), found) }
     });
     found.map_or(group.to_string(), |_buffer| text(entry.gr_name))
@@ -190,10 +190,10 @@ pub fn group_name(group: u32) -> String {
 /// Returns the number of a group that is given by its name or number.
 pub fn group_number(name: &str) -> Option<u32> {
     let text = CString::new(name).ok()?;
-    // SAFETY: as above.
+    // SAFETY: all zeros is a valid value.
     let mut entry: libc::group = unsafe { std::mem::zeroed() };
     let found = looked_up(|buffer, found| {
-        // SAFETY: as above; the name is a NUL-terminated string.
+        // SAFETY: entry, buffer and result outlive the call, the length is the buffer's, and the name is a NUL-terminated string.
         unsafe { libc::getgrnam_r(text.as_ptr(), &raw mut entry, buffer.as_mut_ptr().cast(), buffer.len(), found) }
     });
     // The number that means "leave unchanged" is not a group.

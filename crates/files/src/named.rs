@@ -33,7 +33,7 @@ enum Writing {
 enum Found {
     /// A regular file.
     File(PathBuf, Metadata),
-    /// Nothing, in a folder that may exist.
+    /// No file. The folder can exist or be missing.
     Nothing(PathBuf),
     /// A descriptor of this process.
     Descriptor(RawFd),
@@ -53,7 +53,7 @@ impl Named {
         Self::at(path)
     }
 
-    /// As [`Named::create`], but `-` is an ordinary file name.
+    /// Like [`Named::create`], but `-` is an ordinary file name.
     fn at(path: &Path) -> Result<Self, FsError> {
         Ok(Self(match find(path)? {
             Found::Descriptor(descriptor) => Writing::Stream(Stream::inherited(descriptor, path)?),
@@ -107,7 +107,7 @@ impl Named {
     /// Writes all of the bytes, and moves the file into place.
     ///
     /// # Errors
-    /// If they cannot be written; then an existing file is unchanged.
+    /// If they cannot be written. In that case, an existing file is unchanged.
     pub fn write_whole(mut self, bytes: &[u8]) -> Result<(), FsError> {
         self.append(bytes)?;
         self.put()
@@ -116,7 +116,7 @@ impl Named {
     /// Moves the new file into place, durably.
     ///
     /// # Errors
-    /// If it cannot be written; then an existing file is unchanged.
+    /// If it cannot be written. In that case, an existing file is unchanged.
     pub fn put(self) -> Result<(), FsError> {
         match self.0 {
             Writing::File { draft, place } => draft.put(&place),
@@ -128,7 +128,7 @@ impl Named {
     /// is kept elsewhere.
     ///
     /// # Errors
-    /// If it cannot be moved; then an existing file is unchanged.
+    /// If it cannot be moved. In that case, an existing file is unchanged.
     pub fn put_unsynced(self) -> Result<(), FsError> {
         match self.0 {
             Writing::File { draft, place } => draft.put_unsynced(&place),
@@ -195,7 +195,7 @@ fn find(path: &Path) -> Result<Found, FsError> {
 /// Writes a file named by the user; `-` is standard output.
 ///
 /// # Errors
-/// If it cannot be written; then an existing regular file is unchanged.
+/// If it cannot be written. In that case, an existing regular file is unchanged.
 pub fn write_named(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     Named::create(path)?.write_whole(bytes)
 }
@@ -203,7 +203,7 @@ pub fn write_named(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
 /// Creates or replaces a file if its bytes differ; returns whether they did.
 ///
 /// # Errors
-/// If it cannot be written; then the old file is unchanged.
+/// If it cannot be written. In that case, the old file is unchanged.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<bool, FsError> {
     let length = bytes.len() as u64;
     let has_length = fs::metadata(path).is_ok_and(|old| old.is_file() && old.len() == length);

@@ -16,7 +16,7 @@ use super::{FsError, create_folder, failed, folder_of, read_limited, sync_folder
 pub fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
     check_folder(folder_of(path))?;
     let failed = failed("read", path);
-    // The opened file is checked, which nobody can replace any more; and opening a pipe must not block.
+    // Open the file before checking it, because nobody can replace an opened file. Opening a pipe must not block.
     let opened = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
     let mut file = opened.map_err(|error| match error.raw_os_error() {
         Some(libc::ELOOP) => failed(io::Error::other("it is a link: put the file itself there")),
@@ -37,8 +37,8 @@ pub fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
     }
 }
 
-/// Creates a file that no other account can ever read, and its folder with the same protection; returns whether it
-/// did. An existing file is left unchanged.
+/// Creates a file that no other account can read at any time, and its folder with the same protection. Returns whether the
+/// file was created. An existing file is left unchanged.
 ///
 /// # Errors
 /// If it cannot be written, or others can write to its folder.

@@ -58,9 +58,9 @@ pub fn system(folder: &Path) -> Result<System, FsError> {
     #[cfg(target_os = "linux")]
     {
         let path = c_path(folder)?;
-        // SAFETY: all zeros is a valid value; the call fills it and reads a NUL-terminated string.
+        // SAFETY: all zeros is a valid value.
         let mut about: libc::statfs = unsafe { std::mem::zeroed() };
-        // SAFETY: as above.
+        // SAFETY: the call reads a NUL-terminated string and fills a structure that outlives it.
         if unsafe { libc::statfs(path.as_ptr(), &raw mut about) } != 0 {
             return Err(failed("inspect", folder)(io::Error::last_os_error()));
         }
@@ -86,9 +86,9 @@ impl System {
 /// If it cannot be queried.
 pub fn free_space(folder: &Path) -> Result<u64, FsError> {
     let path = c_path(folder)?;
-    // SAFETY: all zeros is a valid value; the call fills it and reads a NUL-terminated string.
+    // SAFETY: all zeros is a valid value.
     let mut about: libc::statvfs = unsafe { std::mem::zeroed() };
-    // SAFETY: as above.
+    // SAFETY: the call reads a NUL-terminated string and fills a structure that outlives it.
     if unsafe { libc::statvfs(path.as_ptr(), &raw mut about) } != 0 {
         return Err(failed("inspect", folder)(io::Error::last_os_error()));
     }
@@ -120,7 +120,7 @@ pub fn can_reflink(folder: &Path) -> Result<bool, FsError> {
     })
 }
 
-/// Whether a write to a published file changes its identity: then no damage goes unnoticed.
+/// Returns whether a write to a published file changes its identity. If it does, all damage is noticed.
 ///
 /// # Errors
 /// If no file can be created in the folder.

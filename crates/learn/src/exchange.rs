@@ -55,9 +55,8 @@ pub struct ImportedWeights {
     pub is_average: bool,
 }
 
-/// Reads a safetensors file with names of either scheme, and recognises the network by them. Prefixes and extra tensors of
-/// PyTorch's wrappers are ignored, and so are PyTorch's counters of batches; numbers of 16 bits are widened. Safe on
-/// untrusted bytes.
+/// Reads a safetensors file with names of either scheme, and recognises the network by them. Ignores the prefixes and extra
+/// tensors of PyTorch's wrappers, and PyTorch's counters of batches. Widens numbers of 16 bits. Safe on untrusted bytes.
 ///
 /// # Errors
 /// If the bytes are not a safetensors file, or its tensors are not those of a network of this program, with finite numbers

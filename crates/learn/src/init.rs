@@ -125,7 +125,7 @@ mod tests {
                 let n = data.len() as f64;
                 let variance = variance[usize::from(scheme == InitScheme::Pytorch)];
                 let moment = |k: i32| data.iter().map(|&x| f64::from(x).powi(k)).sum::<f64>() / n;
-                // Five standard errors; the variance of x² is at most 2σ⁴.
+                // The bounds are five standard errors. The variance of x² is at most 2σ⁴.
                 assert!(moment(1).abs() < 5.0 * (variance / n).sqrt(), "{name}");
                 assert!((moment(2) / variance - 1.0).abs() < 5.0 * (2.0 / n).sqrt(), "{name}");
             }

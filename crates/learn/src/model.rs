@@ -31,12 +31,12 @@ pub struct Arithmetic {
 /// Statistics that a batch norm uses.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Statistics {
-    /// Those of the batch. The running statistics become (1 − m)·running + m·batch, with the unbiased variance.
+    /// Statistics of the batch. The running statistics become (1 − m)·running + m·batch, with the unbiased variance.
     Update {
         /// m: 0.1 in training.
         momentum: f64,
     },
-    /// Those of the batch; nothing is updated.
+    /// Statistics of the batch. The running statistics stay unchanged.
     Batch,
     /// The running statistics (eval mode).
     Running,

@@ -24,9 +24,9 @@ pub struct Scaler {
 
 /// The judgement of a gradient of the scaled loss, on the device.
 pub(super) struct Judged {
-    /// Whether the gradient is finite; a scalar.
+    /// Whether the gradient is finite, as a scalar.
     pub finite: Tensor,
-    /// Factor that turns the gradient into that of the loss; a scalar.
+    /// Factor that turns the gradient of the scaled loss into the gradient of the loss, as a scalar.
     pub inverse: Tensor,
 }
 

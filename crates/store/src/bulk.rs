@@ -93,7 +93,7 @@ impl Bulk<'_> {
     /// Adds an object, as [`Store::put_from`]; returns whether it was new.
     ///
     /// # Errors
-    /// As [`Store::put_from`].
+    /// See [`Store::put_from`].
     pub fn put_from(&mut self, digest: &ObjectDigest, length: u64, source: &mut dyn Read) -> Result<bool, StoreError> {
         let written = self.store.written(digest, length, source)?;
         let is_new = written.is_some();

@@ -36,7 +36,7 @@ pub struct CheckReport {
     pub unreadable: Vec<(ObjectDigest, String)>,
     /// Records with wrong bytes; they are now in the quarantine, unless they could not be moved.
     pub damaged_records: Vec<(StageKey, RecordDigest)>,
-    /// Batches of signatures with wrong bytes or a wrong signature; also moved to the quarantine if possible.
+    /// Batches of signatures with wrong bytes or a wrong signature. They are also moved to the quarantine if possible.
     pub damaged_signatures: Vec<BatchDigest>,
     /// Records that the catalogue lists but that are missing: readers that rely on the catalogue will not find them.
     pub lost_records: Vec<(StageKey, RecordDigest)>,

@@ -83,13 +83,13 @@ impl Counted {
 
 #[derive(Debug)]
 pub(super) struct Index {
-    /// Path of the index; in memory if there is none.
+    /// Path of the index. Without a path, the index is in memory.
     path: Option<PathBuf>,
     connection: Mutex<Option<Connection>>,
 }
 
 impl Index {
-    /// Opens or creates the index; in memory if it has no path.
+    /// Opens or creates the index. Without a path, creates it in memory.
     pub(super) fn open(path: Option<PathBuf>) -> Self {
         let connection = Mutex::new(connect(path.as_deref()));
         Self { path, connection }
@@ -100,8 +100,8 @@ impl Index {
         delete(path);
     }
 
-    /// Runs a query or change. Returns `None` if it fails; if the file is damaged, was replaced or is gone, the index
-    /// is recreated.
+    /// Runs a query or change. Returns `None` if it fails. If the file is damaged, was replaced or is gone, recreates the
+    /// index.
     fn run<T>(&self, action: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Option<T> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let error = match action(connection.as_mut()?) {
@@ -386,15 +386,15 @@ fn delete(path: &Path) {
     for suffix in ["", "-journal"] {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
-        // A file that cannot be removed cannot be opened either; then an index in memory is used.
+        // A file that cannot be removed cannot be opened either. In that case, an index in memory is used.
         let _ = files::remove(Path::new(&name));
     }
 }
 
 enum Refused {
-    /// Not an SQLite file, damaged, or of a version that this program does not know.
+    /// The file is not an SQLite file, is damaged, or has a version that this program does not know.
     NoIndex,
-    /// Locked for too long, read-only, or no file at all.
+    /// The file is locked for too long, is read-only, or does not exist.
     Unusable,
 }
 

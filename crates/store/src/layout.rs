@@ -86,7 +86,7 @@ impl Layout {
         }
     }
 
-    /// Handles a folder without a marker: it can become a store unless it contains something else.
+    /// Handles a folder without a marker. The folder can become a store unless it contains something else.
     fn find_begun(root: &Path, marker: &Path) -> Result<Option<Self>, StoreError> {
         if let Some(file) = files::file_on_the_way(root) {
             return Err(StoreError::NotAFolder(file));

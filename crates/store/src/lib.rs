@@ -109,7 +109,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens a store; creates one if the folder is missing, or empty except for a `CACHEDIR.TAG`. A store on a
+    /// Opens a store. Creates one if the folder is missing, or empty except for a `CACHEDIR.TAG`. A store on a
     /// read-only file system can be read.
     ///
     /// # Errors
@@ -121,15 +121,15 @@ impl Store {
     /// Opens a store as [`Store::open`] does, with options that say where this account can keep its private files.
     ///
     /// # Errors
-    /// As [`Store::open`].
+    /// See [`Store::open`].
     pub fn open_with(root: &Path, options: &Options) -> Result<Self, StoreError> {
         Self::of(Layout::open(root)?, options)
     }
 
-    /// Opens an existing store; creates none.
+    /// Opens an existing store. Does not create a store.
     ///
     /// # Errors
-    /// As [`Store::open`], or if there is no store.
+    /// If [`Store::open`] would fail, or if there is no store.
     pub fn existing(root: &Path, options: &Options) -> Result<Self, StoreError> {
         let layout = Layout::find(root)?.ok_or_else(|| StoreError::NoStore(root.to_owned()))?;
         Self::of(layout, options)
@@ -180,7 +180,7 @@ impl Store {
     /// Stores bytes under their hash. If the object exists, it is not written again; wrong bytes are replaced.
     ///
     /// # Errors
-    /// If there are more bytes than [`OBJECT_LIMIT`], or they cannot be written; then nothing is stored.
+    /// If there are more bytes than [`OBJECT_LIMIT`], or they cannot be written. In that case, nothing is stored.
     pub fn put(&self, bytes: &[u8]) -> Result<ObjectDigest, StoreError> {
         let digest = ObjectDigest::of(bytes);
         let shard = &self.shards[usize::from(digest.as_bytes()[0])].0;
@@ -196,7 +196,7 @@ impl Store {
                 None => drop(self.get(&digest)?),
             }
         }
-        // Also if the object existed: its writer may not have synced the folder yet.
+        // Count an object that existed too, because its writer may not have synced the folder yet.
         shard.fetch_add(1, Ordering::SeqCst);
         Ok(digest)
     }
@@ -236,14 +236,13 @@ impl Store {
     /// Hashes an object's bytes, regardless of the index.
     ///
     /// # Errors
-    /// As [`Store::get`].
+    /// See [`Store::get`].
     pub fn verify(&self, digest: &ObjectDigest) -> Result<(), StoreError> {
         self.get(digest).map(drop)
     }
 
-    /// Returns whether an object is in the store with the right bytes. They are hashed again only if the file has
-    /// changed since they were last hashed (by size, times and inode); a damaged file is moved to the quarantine if
-    /// possible.
+    /// Returns whether an object is in the store with the right bytes. The bytes are hashed again only if the file's size,
+    /// times or inode have changed since the last hash. A damaged file is moved to the quarantine if possible.
     ///
     /// # Errors
     /// If the file cannot be read, or was written by a newer program.
@@ -297,7 +296,7 @@ impl Store {
     }
 
     /// Moves a file to the quarantine if it is still the one that was read (another process may have replaced it by a
-    /// good one in the meantime); `None` if it is not, or cannot be moved.
+    /// good one in the meantime). Returns `None` if it was replaced or cannot be moved.
     fn quarantine(&self, path: &Path, name: &str, read: Option<files::Identity>) -> Option<PathBuf> {
         let there = files::identity(path).ok()??;
         if read.is_some_and(|read| read != there) {
@@ -335,7 +334,7 @@ impl Store {
         Ok(())
     }
 
-    /// Claims a key; `None` if another process or thread has claimed it.
+    /// Claims a key. Returns `None` if another process or thread has claimed it.
     ///
     /// # Errors
     /// If the lock cannot be created.

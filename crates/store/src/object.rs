@@ -87,8 +87,8 @@ impl ObjectHeader {
     }
 }
 
-/// Returns the header and, if that saves at least a tenth, the compressed bytes with their checksum; otherwise the
-/// raw bytes follow the header.
+/// Returns the header. If compression saves at least a tenth, also returns the compressed bytes with their checksum.
+/// Otherwise the caller must write the raw bytes after the header.
 pub(super) fn encode(bytes: &[u8]) -> Result<(Vec<u8>, Option<Vec<u8>>), StoreError> {
     let length = bytes.len() as u64;
     if length > OBJECT_LIMIT {
@@ -147,8 +147,8 @@ pub(super) fn newer(file: &[u8]) -> Option<u16> {
     ([m0, m1, m2, m3] == MAGIC && version > VERSION).then_some(version)
 }
 
-/// Whether a file with a newer version in its header is really one of a known version whose header has a flipped bit:
-/// then everything else in it is valid.
+/// Checks whether a file with a newer version in its header is really a file of a known version whose header has a flipped
+/// bit. The rest of such a file is valid.
 pub(super) fn is_of_known_version(mut file: Vec<u8>, object: &ObjectDigest) -> bool {
     let Some(&[_, _, _, _, _, _, _, _, ref length @ ..]) = file.first_chunk::<HEADER>() else { return false };
     let is_aligned = u64::from_le_bytes(*length).checked_add(BLOCK as u64) == Some(file.len() as u64);

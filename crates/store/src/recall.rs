@@ -35,7 +35,7 @@ pub struct Witnesses {
     record: RecordDigest,
     folder: Identity,
     file: Identity,
-    /// The outputs that are not inline, in order; without a file if their bytes were never verified.
+    /// The outputs that are not inline, in order. The identity is absent if the bytes were never verified.
     objects: Vec<(ObjectDigest, Option<Identity>)>,
 }
 
@@ -68,7 +68,7 @@ impl Store {
     /// Returns the outcomes of a key from all its records, in the order of [`Store::records`].
     ///
     /// # Errors
-    /// As [`Store::records`].
+    /// See [`Store::records`].
     pub fn outlines(&self, key: &StageKey) -> Result<Vec<Outline>, StoreError> {
         let now = files::now();
         let folder = files::identity(&self.layout.records(key))?;

@@ -74,7 +74,7 @@ impl Store {
     /// Publishes the outcome of a run; its objects must have been put before. An existing record is left unchanged.
     ///
     /// # Errors
-    /// If it cannot be written; then it is not published.
+    /// If it cannot be written. In that case, it is not published.
     pub fn publish(&self, record: &Record) -> Result<RecordDigest, StoreError> {
         let key = record.parts.key();
         tracing::debug!(stage = record.provenance.stage, key = %key.short(), "publish");
@@ -119,7 +119,7 @@ impl Store {
     /// Returns the records for which [`Store::is_made_here`] holds.
     ///
     /// # Errors
-    /// As [`Store::is_made_here`].
+    /// See [`Store::is_made_here`].
     pub fn made_here(&self) -> Result<Vec<(StageKey, RecordDigest)>, StoreError> {
         let mut made = Vec::new();
         for (key, record, file) in self.index.all_made() {
@@ -134,7 +134,7 @@ impl Store {
     /// computations would start from it.
     ///
     /// # Errors
-    /// As [`Store::records`].
+    /// See [`Store::records`].
     pub fn replaces_import(&self, record: &Record) -> Result<bool, StoreError> {
         if !record.parts.is_import() {
             return Ok(false);
@@ -147,7 +147,7 @@ impl Store {
     /// Publishes an import as the newest of its key, even if the clock disagrees.
     ///
     /// # Errors
-    /// As [`Store::publish`].
+    /// See [`Store::publish`].
     pub fn publish_newest(&self, mut record: Record) -> Result<RecordDigest, StoreError> {
         let before = self.record(&record.parts.key())?.map_or(0, |newest| newest.provenance.finished);
         record.provenance.finished = record.provenance.finished.max(before.saturating_add(1));
@@ -155,7 +155,7 @@ impl Store {
     }
 
     /// Returns all outcomes of a key in order of preference: the newest import first, or the oldest computation
-    /// first; of equally old ones, the one with the smallest digest first. Damaged records are moved to the
+    /// first. Among equally old outcomes, the one with the smallest digest is first. Damaged records are moved to the
     /// quarantine and left out.
     ///
     /// # Errors
@@ -187,7 +187,7 @@ impl Store {
     /// Returns the preferred outcome of a key.
     ///
     /// # Errors
-    /// As [`Store::records`].
+    /// See [`Store::records`].
     pub fn record(&self, key: &StageKey) -> Result<Option<Record>, StoreError> {
         Ok(self.records(key)?.into_iter().next().map(|(_, record)| record))
     }
@@ -195,7 +195,7 @@ impl Store {
     /// Returns the outcomes of a key that yielded different bytes, one for each variant; none if all agree.
     ///
     /// # Errors
-    /// As [`Store::records`].
+    /// See [`Store::records`].
     pub fn conflicts(&self, key: &StageKey) -> Result<Vec<(RecordDigest, Record)>, StoreError> {
         let mut different: Vec<(RecordDigest, Record)> = Vec::new();
         for (digest, record) in self.records(key)? {
@@ -209,7 +209,7 @@ impl Store {
     /// Returns the bytes of an output, from the record or from the store; they are hashed in either case.
     ///
     /// # Errors
-    /// As [`Store::get`].
+    /// See [`Store::get`].
     pub fn output(&self, output: &Output) -> Result<Vec<u8>, StoreError> {
         match &output.inline {
             Some(bytes) if ObjectDigest::of(bytes) == output.object => Ok(bytes.clone()),
@@ -220,7 +220,7 @@ impl Store {
     /// Returns the newest record of a stage with this name, whatever its key.
     ///
     /// # Errors
-    /// As [`Store::records`].
+    /// See [`Store::records`].
     pub fn last_named(&self, stage: &str) -> Result<Option<Record>, StoreError> {
         self.refresh_if_stale()?;
         for (key, digest) in self.index.named(stage) {

@@ -18,7 +18,7 @@ impl Store {
     /// synced: the store still has the object.
     ///
     /// # Errors
-    /// As [`Store::get`], or if the file cannot be written; then an old regular file is untouched.
+    /// If [`Store::get`] would fail, or if the file cannot be written. In that case, an old regular file is untouched.
     pub fn restore(&self, digest: &ObjectDigest, mut named: Named) -> Result<u64, StoreError> {
         let copied = match named.draft() {
             Some(draft) => {

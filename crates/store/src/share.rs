@@ -36,7 +36,7 @@ pub fn share(root: &Path, group: u32) -> Result<Shared, StoreError> {
     }
     let layout = Layout::open(root)?;
     let mut shared = Shared::default();
-    // From the top down: as soon as the group can write to a folder, its sticky bit is set too.
+    // Go from the top down, so that the sticky bit of a folder is set as soon as the group can write to it.
     shared.set(&account, root, group, SHARED_FOLDER)?;
     layout.complete()?;
     for top in layout.top_folders() {

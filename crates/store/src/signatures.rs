@@ -24,7 +24,7 @@ impl Store {
     /// Publishes a batch of signatures; an existing one is left unchanged. The records need not be in the store.
     ///
     /// # Errors
-    /// If it cannot be written; then it is not published.
+    /// If it cannot be written. In that case, it is not published.
     pub fn publish_signatures(&self, batch: &Batch) -> Result<BatchDigest, StoreError> {
         let folder = self.layout.signatures();
         let wrong = |path, source| StoreError::Signatures { path, source };

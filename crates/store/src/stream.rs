@@ -29,7 +29,7 @@ impl Store {
     /// at the end: if this fails, anything derived from them must be discarded.
     ///
     /// # Errors
-    /// As [`Store::get`], or if `take` fails.
+    /// If [`Store::get`] would fail, or if `take` fails.
     pub fn read_object<E: From<StoreError>>(
         &self,
         digest: &ObjectDigest,
@@ -69,7 +69,7 @@ impl Store {
     /// the object exists, nothing is read from the source; wrong bytes in the store are replaced.
     ///
     /// # Errors
-    /// If the bytes are not that object, cannot be read, or cannot be written; then nothing is stored.
+    /// If the bytes are not that object, cannot be read, or cannot be written. In that case, nothing is stored.
     pub fn put_from(&self, digest: &ObjectDigest, length: u64, source: &mut dyn Read) -> Result<bool, StoreError> {
         let written = self.written(digest, length, source)?;
         let is_new = written.is_some();
@@ -80,7 +80,7 @@ impl Store {
                 None => drop(self.read_object::<StoreError>(digest, &mut |_| Ok(()))?),
             }
         }
-        // As in `put`: the writer of an existing object may not have synced the folder yet.
+        // Count an object that existed too, because its writer may not have synced the folder yet.
         self.shards[usize::from(digest.as_bytes()[0])].0.fetch_add(1, Ordering::SeqCst);
         Ok(is_new)
     }

@@ -57,7 +57,7 @@ pub struct Parting {
     pub of: usize,
     /// The runs that diverge here, by the names of their last segments.
     pub runs: Vec<String>,
-    /// Whether both have the same key; then the cause is the machine or nondeterminism, or one of them is forged.
+    /// Whether both have the same key. If so, the cause is the machine or nondeterminism, or one of the results is forged.
     pub same_key: bool,
     /// The settings of this segment that differ.
     pub changes: Vec<String>,

@@ -72,7 +72,7 @@ fn read(role: &str, stage: usize) -> (String, usize, &'static str) {
     (role.to_owned(), stage, "weights")
 }
 
-/// One initial network per seed; for each learning rate a trunk in segments, each with a probe, and a decay.
+/// Makes a figure with one initial network per seed. Each learning rate has a trunk in segments, each with a probe, and a decay.
 fn figure(lrs: &[f64], seeds: u32, segments: u32) -> Vec<Stage> {
     let mut stages = Vec::new();
     let mut add = |name: String, kind, parameters: Map, inputs| {

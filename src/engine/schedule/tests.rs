@@ -53,7 +53,7 @@ enum Trouble {
     Elsewhere,
     /// Another process starts it and dies.
     ElsewhereDies,
-    /// Another process starts it and dies; then it fails here.
+    /// Another process starts it and dies. After that, it fails here.
     ElsewhereThenFails,
     /// Its record is present, but its bytes are missing.
     Dropped,
@@ -371,7 +371,8 @@ fn check(trial: &Trial, jobs: usize, keep_going: bool, what: &str) {
     assert_eq!(events.iter().filter(|event| **event == said).count(), usize::from(trouble == NotRecorded), "{what}");
     let again = events.iter().filter(|event| matches!(event, Event::Again(_))).count();
     match trouble {
-        // Alone, running it again changes nothing; with one stage in parallel, the lower limit makes it run alone.
+        // If the stage runs alone, running it again changes nothing. If it runs beside one other stage, the lower limit makes
+        // it run alone.
         Short | AlwaysShort => assert!(again < jobs && trial.ran(at) == 1 + again, "{what}: {events:?}"),
         _ => assert_eq!(again, 0, "{what}"),
     }

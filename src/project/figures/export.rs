@@ -20,7 +20,7 @@ pub struct Exported {
     pub path: PathBuf,
     /// Hash of its bytes.
     pub digest: ObjectDigest,
-    /// Whether it was written; otherwise it was already correct.
+    /// Whether the file was written. Otherwise it was already correct.
     pub changed: bool,
 }
 

@@ -103,7 +103,7 @@ fn weighed(claim: &Claim, knowledge: &[Knowledge], store: &Store) -> Result<Weig
     };
     let sets: Vec<Vec<Series>> =
         claim.sets.iter().map(|set| set.iter().map(series).collect()).collect::<Result<_, Failure>>()?;
-    // A sweep of one value cannot decide a claim, nor can a window that contains no point of a short run.
+    // A claim cannot be decided over a sweep of one value, or in a window that contains no point of a short run.
     let weighed = weigh(&claim.statement, &sets, claim.window, claim.runs);
     Ok(weighed.unwrap_or_else(|error| Weighed::without(error.to_string(), claim.runs)))
 }

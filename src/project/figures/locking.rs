@@ -26,7 +26,7 @@ pub struct Locked {
     pub files: Vec<Exported>,
     /// Path of the lock.
     pub path: PathBuf,
-    /// Whether the lock was written; otherwise it was already correct.
+    /// Whether the lock was written. Otherwise it was already correct.
     pub changed: bool,
     /// Number of stages in the lock.
     pub stages: usize,

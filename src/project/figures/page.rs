@@ -25,7 +25,7 @@ const LIMIT: u64 = 1 << 30;
 pub struct WrittenPage {
     /// Path of the file.
     pub path: PathBuf,
-    /// Whether it was written; otherwise it was already correct.
+    /// Whether the file was written. Otherwise it was already correct.
     pub changed: bool,
     /// Figures kept from the previous page, because they are not made in this store.
     pub kept: Vec<String>,

@@ -1,4 +1,4 @@
-//! The training behind a curve, in phases of one learning rate.
+//! The training whose results a curve shows, divided into phases of one learning rate.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,12 @@ use draw::claim::phase::Phase;
 /// Finds the curve to which published values with a curve name belong.
 pub fn curve<'a>(panel: &'a Panel, name: &str) -> Option<&'a Curve> {
     let named = |curve: &&Curve| curve.label == name;
-    // A curve without a name, alone in its panel, is what the values are of; one with another name is not.
+    // The values can belong to the only curve of a panel if that curve has no name, but not if it has another name.
     let alone = |curve: &&Curve| panel.curves.len() == 1 && curve.label.is_empty();
     panel.curves.iter().find(named).or_else(|| panel.curves.iter().find(alone))
 }
 
-/// Finds the phases of the training that a curve shows. A phase is a range of epochs at one learning rate.
+/// Finds the phases of the training whose results a curve shows. A phase is a range of epochs at one learning rate.
 pub fn run(graph: &Graph, figure: &Stage, curve: &Curve) -> Vec<Phase> {
     let tables = curve.replicas.first().into_iter().flatten();
     let behind = tables.filter_map(|rows| figure.inputs.iter().find(|input| input.role == rows.table));

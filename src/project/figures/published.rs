@@ -273,7 +273,7 @@ mod tests {
         let (low, middle, high) = ([1.0, 2.0, 3.0], [1.1, 2.1, 3.2], [2.0, 3.3, 4.1]);
         let rows = beside(&published, &[&high, &low, &middle, &low]);
         let found = relations(&published, &rows);
-        // a and b are too close to be ordered; c lies above b, the next lower one.
+        // a and b are too close to be ordered. c is above b, which is the next lower value.
         let names: Vec<_> = found.iter().map(|relation| relation.values.map(|value| value.curve.as_str())).collect();
         assert_eq!(names, [["b", "c"]]);
         assert_eq!(found[0].standing, Standing::Agrees);

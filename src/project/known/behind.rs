@@ -46,7 +46,8 @@ impl Project {
     }
 }
 
-/// Finds all stages that the records with a hash prefix depend on; if there is no such record, the object with this prefix.
+/// Finds all stages that the records with a hash prefix depend on. If there is no such record, finds the object with this
+/// prefix.
 fn behind_hash(store: &Store, prefix: &str) -> Result<(Closure, BTreeSet<ObjectDigest>), Failure> {
     let found = store.find(prefix)?;
     let keys: BTreeSet<_> = found.iter().map(|(_, record)| record.parts.key()).collect();

@@ -103,8 +103,8 @@ impl Project {
         }
     }
 
-    /// Returns why an operand that is the beginning of a hash does not name exactly one outcome; `None` if it does, or if it
-    /// is another sort of operand.
+    /// Returns why an operand that is the beginning of a hash does not name exactly one outcome. Returns `None` if it does, or if
+    /// the operand is not the beginning of a hash.
     ///
     /// # Errors
     /// If the store cannot be read.

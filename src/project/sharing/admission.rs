@@ -89,7 +89,7 @@ impl Gate {
     /// Checks that a record is admitted, given batches of signatures.
     ///
     /// # Errors
-    /// If it is not; the message has the reason, and the option that admits it.
+    /// If the record is not admitted. The message has the reason, and the option that admits the record.
     pub fn admits(&self, digest: RecordDigest, batches: &[Batch]) -> Result<(), String> {
         let signs = |batch: &&Batch| batch.records().binary_search(&digest).is_ok();
         let signers: BTreeSet<PublicKey> = batches.iter().filter(signs).map(|batch| *batch.by()).collect();
@@ -105,7 +105,7 @@ impl Gate {
         })
     }
 
-    /// Returns the objection to a record that these keys signed; `None` if it is admitted.
+    /// Returns the objection to a record that these keys signed, or `None` if the record is admitted.
     pub fn objects(&self, signers: &BTreeSet<PublicKey>) -> Option<Objection> {
         let revoked = |key: &PublicKey| matches!(self.trust.standing(key), Standing::Revoked(..));
         let accepted = |key: &PublicKey| {

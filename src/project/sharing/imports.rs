@@ -28,7 +28,7 @@ pub struct ImportedData {
 
 /// The previous import under the name of a data set.
 pub enum Before {
-    /// Nothing.
+    /// There was no previous import.
     Nothing,
     /// The same bytes, at this time (seconds since 1970).
     Same(u64),

@@ -13,7 +13,8 @@ pub struct ChosenRemote {
 }
 
 impl ChosenRemote {
-    /// Finds the remote with a name or URL; without one, the only remote of the list. `around` holds the credentials.
+    /// Finds the remote with a name or URL. If neither is given, finds the only remote of the list. `around` holds the
+    /// credentials.
     ///
     /// # Errors
     /// If there is none, or there are several.

@@ -71,7 +71,7 @@ fn unsigned(store: &Store, key: &SecretKey, me: &str) -> Result<BTreeSet<RecordD
     Ok(unsigned)
 }
 
-/// Returns why a project that uses only signed results would not use this user's results; `None` if it would.
+/// Returns why a project that uses only signed results would not use this user's results, or `None` if it would use them.
 pub fn obstacle(selection: &Selection, signer: Option<&Signer>, me: &str) -> Option<Failure> {
     let counts = signer.is_some_and(|signer| selection.preference.counts(&signer.key.public()));
     if !selection.preference.is_strict() || counts {

@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(message(copied, "all"), "`fig6a`, `lr` are drawn by p/fig3.toml and by p/my3.toml");
         assert_eq!(message(copied, "fig6a"), "`fig6a` is drawn by p/fig3.toml and by p/my3.toml");
         assert_eq!(message(copied, "lr-b"), "`lr-b` is drawn by p/fig3.toml and by p/my3.toml");
-        // A part of fig6 clashes, too; figures that are drawn once do not.
+        // A clash of a part of fig6 counts for fig6 too. Figures that only one pipeline draws do not clash.
         assert_eq!(message(copied, "fig6"), "`fig6a` is drawn by p/fig3.toml and by p/my3.toml");
         assert_eq!((message(copied, "fig3"), message(copied, "my3b")), (String::new(), String::new()));
         // A figure that has the name of another's panel.

@@ -180,7 +180,8 @@ impl Node {
             }
             Self::Binary(op, left, right) => {
                 let (sign, level) = op.look();
-                // The left operand of `^` must bind more tightly; for other operators, the right operand must.
+                // The left operand of `^` must bind more tightly. For the other operators, the right operand must bind more
+                // tightly.
                 let (of_left, of_right) = if *op == Op::Power { (5, 3) } else { (level, level + 1) };
                 left.write(f, of_left)?;
                 f.write_str(sign)?;
@@ -249,7 +250,7 @@ impl Function {
             (Self::Log, _) => libm::log(first),
             (Self::Exp, _) => libm::exp(first),
             (Self::Abs, _) => first.abs(),
-            // By comparison: the system's minimum of 0 and −0 is not defined.
+            // Compare the numbers, because the system's minimum of 0 and −0 is not defined.
             (Self::Min, Some(second)) if first <= second => first,
             (Self::Min, Some(second)) if first > second => second,
             (Self::Max, Some(second)) if first >= second => first,

@@ -49,7 +49,7 @@ mod tests {
             };
         }
         assert_eq!(bulk, BULK.into());
-        // A new output of this sort becomes part of archives of numbers, so it has to be small.
+        // Archives of numbers include every output that is not bulk, so a new one must be small.
         assert_eq!(numbers, NUMBERS.into());
     }
 }

@@ -44,7 +44,7 @@ pub struct Dataset {
     pub train: u32,
     /// Number of test images, chosen in the same way.
     pub test: u32,
-    /// The classes to keep, which become 0, 1, … in this order; absent: all.
+    /// The classes to keep, which become 0, 1, … in this order. If absent, all classes are kept.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub classes: Option<Vec<u8>>,
     /// Seed of the subset, or of the procedural images.

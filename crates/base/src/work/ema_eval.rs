@@ -25,7 +25,7 @@ pub struct EmaEval {
     pub batch: u32,
     /// Number of epochs of training before the averaged weights.
     pub after: u32,
-    /// Number of training images that they are evaluated on, see [`Train::eval_images`]; absent: all.
+    /// Number of training images that they are evaluated on, see [`Train::eval_images`]. If absent, all images are used.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub eval_images: Option<u32>,
     /// Seed of the order of the re-estimation's batches.

@@ -116,7 +116,7 @@ pub struct Axis {
     /// Linear or logarithmic.
     #[serde(default)]
     pub scale: Scale,
-    /// Fixed limits; if absent, those of the data.
+    /// Fixed limits. If absent, the axis ends at the limits of the data.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub range: Option<[f64; 2]>,
     /// Requested tick values; those outside the limits are omitted. If absent, or too few to label the axis from end

@@ -44,7 +44,7 @@ pub enum Estimator {
     Hutchinson {
         /// Maximum number of Rademacher probe vectors.
         draws: u32,
-        /// Rule by which to stop earlier; absent: never.
+        /// Rule by which to stop earlier. If absent, all draws are made.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         stop: Option<Stop>,
     },

@@ -18,7 +18,7 @@ pub struct Imported {
     pub model: Model,
     /// The name under which they were imported.
     pub name: String,
-    /// The trained parameters, taken together, are scaled to this norm; absent: left as they are.
+    /// Norm to which the trained parameters, taken together, are scaled. If absent, they are not scaled.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub radius: Option<f64>,
 }

@@ -18,7 +18,7 @@ pub struct Init {
     pub model: Model,
     /// How weights are drawn.
     pub scheme: InitScheme,
-    /// The trained parameters, taken together, are scaled to this norm; absent: left as drawn.
+    /// Norm to which the trained parameters, taken together, are scaled. If absent, they are not scaled.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub radius: Option<f64>,
     /// Seed of the draw.

@@ -51,9 +51,9 @@ pub trait Kind {
 pub struct OutputSpec {
     /// Name of the output.
     pub name: &'static str,
-    /// Content of its bytes.
+    /// What the bytes of the output contain.
     pub content: Content,
-    /// Which stages of the kind have it.
+    /// Which stages of the kind have the output.
     pub presence: Presence,
 }
 
@@ -80,7 +80,7 @@ pub enum Presence {
     OnDivergence,
 }
 
-/// Content of the bytes of an output.
+/// What the bytes of an output contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// Images with their labels.

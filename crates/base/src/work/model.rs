@@ -57,7 +57,7 @@ pub enum InputScale {
     #[default]
     #[serde(rename = "cifar")]
     Cifar,
-    /// With these constants, and then again with those of ImageNet, as the authors' VGG does.
+    /// First with these constants, and then again with ImageNet's constants, as the authors' VGG does.
     #[serde(rename = "cifar+imagenet")]
     CifarImagenet,
 }
@@ -95,7 +95,7 @@ impl Model {
 pub enum InitScheme {
     /// The paper's text: convolutions N(0, 2/(k²·out)), linear layers N(0, 2/in), biases 0.
     He,
-    /// The authors' code: PyTorch's default, U(±1/√fan_in) for weights and biases; but VGG's convolutions as in
+    /// The authors' code: PyTorch's default, U(±1/√fan_in) for weights and biases. Only VGG's convolutions are drawn as in
     /// [`Self::He`], with biases 0.
     Pytorch,
 }
@@ -107,11 +107,11 @@ pub enum Precision {
     /// IEEE float32 everywhere.
     #[default]
     Fp32,
-    /// Float32 storage, TF32 products (CUDA only; equal to fp32 elsewhere).
+    /// Float32 storage and TF32 products. Only CUDA has TF32; other devices compute as with fp32.
     Tf32,
-    /// Autocast to bfloat16; loss float32, logits as [`Numerics::float32_logits`] says.
+    /// Autocast to bfloat16. The loss is float32, and [`Numerics::float32_logits`] decides about the logits.
     Bf16,
-    /// Autocast to float16 with a loss scale; loss and logits as for [`Self::Bf16`].
+    /// Autocast to float16 with a loss scale. The loss and the logits are computed as for [`Self::Bf16`].
     Fp16,
 }
 
@@ -140,8 +140,8 @@ pub struct Numerics {
     /// Whether the memory layout is NHWC instead of NCHW.
     pub channels_last: bool,
     /// Whether the last layer (with the pooling before it) is computed in float32 if the precision has 16 bits, so
-    /// that the residuals p − e_y, and so the loss, are free of its rounding. The authors' code does not do this;
-    /// false without 16 bits.
+    /// that the residuals p − e_y, and so the loss, are free of its rounding. The authors' code does not do this.
+    /// The value is false if the precision does not have 16 bits.
     #[serde(skip_serializing_if = "is_default", default)]
     pub float32_logits: bool,
 }

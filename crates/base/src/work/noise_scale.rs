@@ -41,8 +41,8 @@ pub const SCALE: [&str; 14] = [
 pub struct NoiseScale {
     /// The loss.
     pub loss: Loss,
-    /// Number of vectors of random signs over the classes, by which every ‖J_i‖² is estimated; absent: exact, with each class in
-    /// turn. Not used with [`NormStatistics::Batch`].
+    /// Number of vectors of random signs over the classes, by which every ‖J_i‖² is estimated. If absent, ‖J_i‖² is computed
+    /// exactly, with each class in turn. Not used with [`NormStatistics::Batch`].
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub draws: Option<u32>,
     /// How products are computed: IEEE float32, or TF32 where the device has it.

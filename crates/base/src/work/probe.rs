@@ -26,14 +26,15 @@ pub struct Probe {
     pub lr: f64,
     /// Weight decay (0 in the authors' code; the paper does not say).
     pub wd: f64,
-    /// The sphere on which the parameters are kept; absent: none.
+    /// The sphere on which the parameters are kept, if any.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sphere: Option<Sphere>,
     /// Number of epochs of training before the probe.
     pub after: u32,
     /// Number of epochs of fine-tuning.
     pub epochs: u32,
-    /// Number of training images that the final network is evaluated on, see [`Train::eval_images`]; absent: all.
+    /// Number of training images that the final network is evaluated on, see [`Train::eval_images`]. If absent, all images are
+    /// used.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub eval_images: Option<u32>,
     /// Seed of the probe's own data order.

@@ -38,25 +38,25 @@ pub struct Train {
     pub lr: f64,
     /// Weight decay λ: w ← w − η(g + λw), on all trained parameters.
     pub wd: f64,
-    /// Momentum μ: b ← μb + (g + λw), w ← w − ηb; 0 in the paper.
+    /// Momentum μ: b ← μb + (g + λw), w ← w − ηb. The paper has μ = 0.
     #[serde(skip_serializing_if = "is_default", default)]
     pub momentum: f64,
-    /// The sphere on which the parameters are kept; absent: none.
+    /// The sphere on which the parameters are kept, if any.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sphere: Option<Sphere>,
-    /// Decay β of the moving average of the parameters, after every step; absent: none is kept.
+    /// Decay β of the moving average of the parameters, after every step. If absent, no average is kept.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ema: Option<f64>,
     /// Number of epochs from the initial weights to the start of this segment.
     pub first_epoch: u32,
     /// Number of epochs in this segment.
     pub epochs: u32,
-    /// Number of epochs from one evaluation to the next, counted from the initial weights; absent: 1. The network is also
-    /// evaluated at the segment's end.
+    /// Number of epochs from one evaluation to the next, counted from the initial weights. If absent, the number is 1. The
+    /// network is also evaluated at the segment's end.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub eval_every: Option<u32>,
     /// Number of training images that the network is evaluated on: the first `eval_images / classes` of every class, in the
-    /// training set's order; absent: all.
+    /// training set's order. If absent, all images are used.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub eval_images: Option<u32>,
     /// Seed of the data order.

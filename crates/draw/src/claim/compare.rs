@@ -9,7 +9,7 @@ use base::stats::{TTest, deviation, mean, one_sample, paired, welch};
 pub(super) struct Evidence {
     /// The levels that were used, of the first and the second curve (empty if there is only one curve).
     pub used: [Vec<f64>; 2],
-    /// The difference of their means (or of those of their logarithms), or the mean; NaN if unknown.
+    /// The difference of their means (or of the means of their logarithms), or the mean of the only curve. NaN if unknown.
     pub estimate: f64,
     /// The test of the estimate, or the reason why there is none.
     pub test: Result<TTest, &'static str>,

@@ -9,7 +9,7 @@ type Asked = Result<Doubt, String>;
 
 /// A claim with its comparisons, before it is decided together with the other claims of its figure.
 pub struct Weighed {
-    /// The comparisons of the claim; none if it cannot be judged yet.
+    /// The comparisons of the claim. The list is empty if the claim cannot be judged yet.
     comparisons: Vec<Comparison>,
     /// The reason why there are no comparisons.
     why: String,

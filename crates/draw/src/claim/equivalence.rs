@@ -17,11 +17,11 @@ pub enum Standing {
     Agrees,
     /// Shown to be outside the tolerance, or in the opposite order.
     Differs,
-    /// Neither.
+    /// Neither agreement nor a difference is shown.
     NotKnown,
-    /// Recorded at another scale than the published runs, and there is no reason to expect the same value.
+    /// Our runs have another scale than the published runs, and there is no reason to expect the same value.
     NotComparable,
-    /// Not computed yet.
+    /// Our number is not computed yet.
     NotMade,
     /// Our figure has no such curve, or no such place.
     NoCounterpart,
@@ -56,7 +56,7 @@ pub struct Mean {
 }
 
 impl Mean {
-    /// Returns the standard error; if no spread was published, that of runs with the same spread as ours.
+    /// Returns the standard error. If no spread was published, assumes that the runs have the same spread as ours.
     fn error(self, ours: f64) -> f64 {
         self.std.unwrap_or(ours) / (self.runs as f64).sqrt()
     }
@@ -104,7 +104,7 @@ pub fn below(ours: [&[f64]; 2]) -> Standing {
     }
 }
 
-/// Tests the difference run by run if there are equally many, as for claims.
+/// Tests the difference. Pairs the runs if both sides have the same number of runs, as claims do.
 fn difference(a: &[f64], b: &[f64]) -> Option<TTest> {
     let test = if a.len() == b.len() { paired(a, b) } else { welch(a, b) };
     test.filter(|_| a.len().min(b.len()) >= FEWEST)

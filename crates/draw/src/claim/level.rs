@@ -24,7 +24,7 @@ impl Span {
         Self { low: x, high: x, closed: true, ..*self }
     }
 
-    /// Returns the first and the last half; the middle belongs to the last.
+    /// Returns the first and the last half. The middle belongs to the last half.
     pub fn halves(&self) -> [Self; 2] {
         let middle = self.low + (self.high - self.low) / 2.0;
         [Self { high: middle, closed: false, ..*self }, Self { low: middle, ..*self }]

@@ -20,7 +20,7 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Returns numbers with exactly the planned runs.
+    /// Returns the numbers for a figure that has exactly its planned runs.
     pub fn as_planned(runs: usize) -> Self {
         Self { planned: runs, now: runs }
     }

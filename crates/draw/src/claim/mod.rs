@@ -143,7 +143,7 @@ pub enum Verdict {
     Reproduced,
     /// At least one comparison is significant in the opposite direction.
     NotReproduced,
-    /// Neither.
+    /// Neither of these conditions holds.
     Undecided,
 }
 

@@ -67,7 +67,7 @@ mod tests {
         for (runs, seeds) in [(0, 0), (1, 1), (2, 2), (2, 5)] {
             assert_eq!(known(runs).width(seeds), Some(f64::INFINITY), "{runs} of {seeds}");
         }
-        // By hand: the first look has 97.5 %, and for t with two degrees of freedom 1.25 % lie beyond 6.2053.
+        // Computed by hand: the first look has 97.5 %, and 1.25 % of t with two degrees of freedom lie beyond 6.2053.
         let width = known(3).width(3).unwrap();
         assert!((width - 2.0 * 6.205_346_8 / 3.0_f64.sqrt()).abs() < 1e-6, "{width}");
         // At a later look, the mean of the same runs is known less well.

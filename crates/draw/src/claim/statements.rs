@@ -4,7 +4,7 @@ use super::compare::{Comparison, Doubt, Evidence, short, spread};
 use super::level::{Levels, Range, Span, logarithm};
 use super::{ClaimError, Series, Statement, Window};
 
-/// Returns the comparisons of a statement; at least one.
+/// Returns the comparisons of a statement. There is at least one.
 pub(super) fn comparisons(
     statement: &Statement,
     sets: &[Vec<Series>],

@@ -92,7 +92,7 @@ fn diverged_and_single_runs_decide_nothing() {
     let (verdict, line) = against(&[3.5, 3.9, 3.2]);
     assert_eq!(verdict, Verdict::Undecided);
     assert!(line.ends_with("(n = 3 pairs; the runs do not differ: no spread known)"), "{line}");
-    // Divergence outside the window does not count; one inside it does, wherever it is.
+    // A divergence outside the window does not count. A divergence inside the window counts, wherever it is.
     let late = of("a", &[39.1, 37.0, 41.2], |level, x| if x > 8.0 { NAN } else { level });
     let sets = [vec![low.clone()], vec![late]];
     assert_eq!(judge(&BELOW, &sets, [0.0, 0.5]).unwrap().verdict, Verdict::Reproduced);
@@ -202,7 +202,7 @@ fn steadiness_is_shown_not_assumed() {
     let (verdict, lines) = late([0.5, 1.0, 2.0]);
     assert_eq!(verdict, Verdict::Undecided);
     assert!(lines[0].contains("not shown to be within a factor 1.1"), "{lines:?}");
-    // Near the edge neither is shown.
+    // Near the limit, neither agreement nor a difference is shown.
     assert_eq!(late([1.08, 1.1, 1.12]).0, Verdict::Undecided);
     let (verdict, lines) = run(steady, &[vec![of("norm", &[1.0], |_, _| 3.0)]]);
     assert_eq!(verdict, Verdict::Undecided);
@@ -237,7 +237,7 @@ fn apart_is_the_opposite_of_alike() {
     // A certain difference that is smaller than the factor does not count.
     let near = flat("near", &[10.3, 10.4, 10.35]);
     assert_eq!(apart(vec![a.clone(), near]).0, Verdict::NotReproduced);
-    // Noise shows neither; nor do a single run, diverged runs and runs that repeat one number.
+    // Noise, a single run, diverged runs and runs that repeat one number decide neither way.
     assert_eq!(apart(vec![a.clone(), flat("e", &[9.0, 11.5, 13.0])]).0, Verdict::Undecided);
     for levels in [&[14.7][..], &[NAN; 3], &[NAN, NAN, 14.7]] {
         let (verdict, lines) = apart(vec![a.clone(), flat("c", levels)]);
@@ -253,7 +253,8 @@ fn apart_is_the_opposite_of_alike() {
 
 #[test]
 fn noise_is_seldom_called_a_difference() {
-    // The true ratio is the factor itself: the least favourable case. 5 % and three standard errors of a share of 1,000.
+    // The true ratio equals the factor, which is the least favourable case. The bound is 5 % plus three standard errors of a
+    // proportion estimated from 1,000 trials.
     let mut found = 0;
     for case in 0..1000 {
         let mut stream = Stream::new(1, "apart", &[case]);
@@ -363,7 +364,8 @@ fn shares(statement: Statement, purpose: &str, runs: &[usize], curves: usize) ->
 
 #[test]
 fn noise_is_seldom_called_a_finding() {
-    // The first look can spend half of 5 % in each direction; three standard errors of a share of 1,000 are added.
+    // The first look can spend half of 5 % in each direction. The bound is this share plus three standard errors of a
+    // proportion estimated from 1,000 trials.
     let most = 0.025 + 3.0 * 0.005;
     let up = Statement::Ascending { log: false };
     for (statement, purpose, runs, curves) in [

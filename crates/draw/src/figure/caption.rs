@@ -128,7 +128,7 @@ fn diverged(figure: &Figure, series: &Series) -> String {
     if curves(figure, series).any(is_crossed) { "×: runs that diverged.".to_owned() } else { String::new() }
 }
 
-/// Describes the numbers that have no place on the axes.
+/// Describes the numbers that cannot be drawn within the axes.
 fn absent(figure: &Figure, series: &Series) -> String {
     let mut panels: Vec<BTreeMap<Absence, usize>> = vec![BTreeMap::new(); figure.panels.len()];
     for (counts, (panel, all)) in panels.iter_mut().zip(figure.panels.iter().zip(series)) {

@@ -39,7 +39,7 @@ pub(super) struct Plot {
 }
 
 impl Plot {
-    /// Returns where a value is drawn, possibly outside the area; `None` if it has no place on the axes.
+    /// Returns where a value is drawn, possibly outside the area, or `None` if the axes have no position for it.
     pub fn at(&self, x: f64, y: f64) -> Option<(f64, f64)> {
         Some((self.across(self.x.place(x)?), self.down(self.y.place(y)?)))
     }

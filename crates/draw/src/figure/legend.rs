@@ -86,7 +86,8 @@ pub(super) fn shared(panels: Vec<Vec<Entry>>) -> Option<Vec<Entry>> {
 }
 
 impl Legend {
-    /// Lays out entries in at most `columns` columns with a total width of at most `width`; `None` without entries.
+    /// Lays out entries in at most `columns` columns with a total width of at most `width`. Returns `None` if there are no
+    /// entries.
     pub fn set(mut entries: Vec<Entry>, font: &Font, columns: usize, width: f64) -> Option<Self> {
         let key = style::KEY + style::PAD;
         for entry in &mut entries {

@@ -2,7 +2,7 @@
 
 use super::style;
 
-/// Number of different looks of curves. Larger indices start again from the first.
+/// Number of different looks of curves. Indices past the end wrap around to the first look.
 pub const LOOKS: u32 = (style::PALETTE.len() * style::ROUNDS.len()) as u32;
 
 /// The shape drawn at a curve's points.

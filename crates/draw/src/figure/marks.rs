@@ -1,4 +1,4 @@
-//! Marks other than lines and bands: dots, bars, cells, arrows, stars; and guides.
+//! Marks other than lines and bands (dots, bars, cells, arrows, stars), and guides.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -96,9 +96,9 @@ pub(super) fn dots(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point
 /// An edge of the plot area. The corner of both belongs to the lower one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Edge {
-    /// The edge nearest to values that have no place on the vertical axis.
+    /// The edge nearest to values that the vertical axis cannot show.
     Lower,
-    /// The edge nearest to values that have no place on the horizontal axis.
+    /// The edge nearest to values that the horizontal axis cannot show.
     Left,
 }
 

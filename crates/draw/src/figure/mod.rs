@@ -80,7 +80,7 @@ pub enum FigureError {
         /// The missing column.
         column: String,
     },
-    /// A row has no place on the horizontal axis.
+    /// The horizontal axis has no position for a row.
     #[error(
         "panel `{panel}`, curve `{curve}`: table `{table}` has {value} in column `{column}`, which is not a position"
     )]
@@ -93,7 +93,7 @@ pub enum FigureError {
         table: String,
         /// The column of horizontal values.
         column: String,
-        /// The value in it.
+        /// The value in this column.
         value: f64,
     },
     /// The tables of one replica disagree.
@@ -117,7 +117,7 @@ pub enum FigureError {
         curve: String,
         /// The expression.
         text: String,
-        /// The error in it.
+        /// The error in the expression.
         reason: String,
     },
     /// Two panels with one id, or two curves of a panel with one label and dash.

@@ -1,4 +1,4 @@
-//! Shortcomings of a drawing: numbers that have no place on its axes, and looks that two curves share.
+//! Shortcomings of a drawing: numbers that cannot be drawn within its axes, and looks that two curves share.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub(super) enum Absence {
     NotFinite,
 }
 
-/// Returns the reason why a point of a curve has no place between the axes; `None` if it has one.
+/// Returns the reason why a point of a curve cannot be drawn within the axes, or `None` if it can be drawn.
 pub(super) fn absence(panel: &Panel, curve: &Curve, point: &Point) -> Option<Absence> {
     let [x, y] = position(curve, point);
     if !x.is_finite() || !y.is_finite() {

@@ -19,7 +19,7 @@ pub(super) struct Scale {
 /// A separate row for 0, below a break of a logarithmic axis.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Zero {
-    /// The upper end of the row, transformed; its lower end is that of the axis.
+    /// The upper end of the row, transformed. The lower end of the row is the lower end of the axis.
     top: f64,
     /// The start of the logarithmic part of the axis, transformed.
     floor: f64,
@@ -82,7 +82,8 @@ impl Scale {
         Self { kind, values, low: low - around, high: high + around, zero: None }
     }
 
-    /// Returns the place of a value as a fraction of the axis, which can be outside the axis; `None` if it has no place.
+    /// Returns the position of a value as a fraction of the axis. Values outside the axis have a position too. Returns `None` if
+    /// the axis has no position for the value.
     pub fn place(&self, value: f64) -> Option<f64> {
         let at = match self.zero {
             Some(zero) if value == 0.0 => Some((self.low + zero.top) / 2.0),

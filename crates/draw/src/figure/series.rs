@@ -167,7 +167,7 @@ fn aggregate(panel: &Panel, curve: &Curve, tables: &BTreeMap<String, Table>) -> 
 /// Returns the points (x, y) of every replica of a curve, x ascending. `what` is the name of the curve's owner in messages.
 ///
 /// # Errors
-/// As [`numbers`].
+/// See [`numbers`].
 pub fn replica_points(
     what: &str,
     curve: &Curve,

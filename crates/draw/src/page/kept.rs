@@ -20,7 +20,7 @@ pub struct Kept {
 /// Start of a section.
 const START: &str = "\n<section id=\"figure-";
 
-/// Returns the figures of a page that [`super::html`] wrote; none for any other text.
+/// Returns the figures of a page that [`super::html`] wrote. Any other text gives an empty list.
 pub fn kept(page: &str) -> Vec<Kept> {
     // Nothing inside a section can end it: texts are escaped, and drawings contain no such element.
     page.match_indices(START).filter_map(|(at, _)| one(page, &page[at + START.len()..])).collect()

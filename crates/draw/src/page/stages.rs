@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::StageInfo;
 use super::text::{esc, time};
 
-/// Largest number of stages that are listed; with more, only totals are shown.
+/// Largest number of stages that are listed. If there are more, only totals are shown.
 pub(super) const MOST_ROWS: usize = 2000;
 /// Number of digits of a hash that are shown; the tooltip shows the whole hash.
 const DIGITS: usize = 12;
@@ -98,7 +98,7 @@ fn table(figure: &str, caption: &str, headings: &[&str]) -> String {
     )
 }
 
-/// Returns the different names in alphabetical order; of too many, only the first.
+/// Returns the different names in alphabetical order. If there are too many, returns only the first names.
 fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
     let different: BTreeSet<&str> = all.collect();
     let more = different.len().saturating_sub(MOST_NAMES);

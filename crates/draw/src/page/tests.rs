@@ -350,7 +350,7 @@ fn panels_are_explored_where_their_marks_can_be_drawn() {
     bare.numbers = Table::of_rows(["x", "mean"], &[[1.0, 2.0]]);
     assert_eq!(data::explorable(&bare), None);
     assert!(!section::section(&bare, "a").contains("explore"));
-    // Solid and dashed curves of one name are distinguished by the column; without it they cannot be.
+    // The column distinguishes solid and dashed curves of one name. Without the column, they cannot be distinguished.
     let mut twins = smoke().figures.remove(0);
     let of = |dashed| CurveInfo { dashed, ..curve("LR 0.1", "#1d3557", "line") };
     twins.panels = vec![panel("a", "", ("", ""), vec![of(false), of(true)])];

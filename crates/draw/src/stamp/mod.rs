@@ -114,8 +114,8 @@ pub fn stamp(format: Format, bytes: &[u8], stamp: &Stamp) -> Result<Vec<u8>, Sta
 
 /// Returns the file as it was before it was stamped, and the stamp. A file without a stamp is returned unchanged.
 ///
-/// No two files give the same result: a file that differs from what [`stamp`] makes of the result either has no stamp or is
-/// refused.
+/// Two different files never give the same result. If stamping the result again with [`stamp`] does not reproduce the file,
+/// then the file either had no stamp or is refused.
 ///
 /// # Errors
 /// If there is a stamp in the stamp's place that differs from what [`stamp`] writes.

@@ -23,8 +23,9 @@ pub const TEXT_LIMIT: usize = PREFIX.len() + "name=".len() + 3 * NAME_LIMIT + KE
 /// wdpipe-figure/1 name=fig3 key=<64 digits> root=<64 digits>
 /// ```
 ///
-/// with every byte of the name's UTF-8 other than `A-Z a-z 0-9 . _ -` as `%` and two upper-case hexadecimal digits. So
-/// it has no character that XML, PDF's strings or Latin-1 would write differently, and every stamp has exactly one text.
+/// The name is encoded as UTF-8, and every byte other than `A-Z a-z 0-9 . _ -` is written as `%` followed by two upper-case
+/// hexadecimal digits. So the text has no character that XML, PDF's strings or Latin-1 would write differently, and every
+/// stamp has exactly one text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp {
     /// The figure's name: 1 to 255 bytes without control characters.

@@ -144,10 +144,10 @@ impl Images {
 
     /// Returns a class-balanced random subset in random order, both derived from the seed and the purpose. Class
     /// sizes differ by at most one, and the first classes are the larger ones. A larger subset contains the
-    /// smaller ones. If `count` is the number of all images, they are returned unchanged.
+    /// smaller ones. If `count` equals the total number of images, they are returned unchanged.
     ///
     /// # Errors
-    /// If there are not enough images, in all or of one class.
+    /// If there are too few images, either in total or in any one class.
     pub fn subset(&self, count: usize, seed: u64, purpose: &str) -> Result<Self, ImagesError> {
         if count == self.len() {
             return Ok(self.clone());
@@ -177,7 +177,7 @@ impl Images {
     /// multiple of the number of classes, the first classes have one more image.
     ///
     /// # Errors
-    /// If there are not enough images, in all or of one class.
+    /// If there are too few images, either in total or in any one class.
     pub fn first_per_class(&self, count: usize) -> Result<Self, ImagesError> {
         let mut chosen: Vec<usize> =
             self.shares(count)?.into_iter().flat_map(|(members, wanted)| members.into_iter().take(wanted)).collect();

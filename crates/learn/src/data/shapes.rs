@@ -12,7 +12,7 @@ use base::rng::Stream;
 // Difficulty of the data set. Changing any of these constants changes the bytes: bump the version of the `dataset`
 // kind.
 
-/// Largest pixel noise, in grey levels; triangular, so that its standard deviation is 0.41 of it.
+/// Largest pixel noise, in grey levels. The distribution is triangular, so the standard deviation is 0.41 of this.
 const NOISE: i32 = 34;
 /// Smallest and largest difference of a shape's colour from the background's, in grey levels per colour.
 const CONTRAST: (i32, i32) = (36, 105);

@@ -141,8 +141,8 @@ impl Forward<'_> {
         }
     }
 
-    /// Applies the last layer, after the mean over positions if there is one. Computes in numbers of `kind`, or in those of
-    /// the features.
+    /// Applies the last layer, after the mean over positions if there is one. Computes in the number type `kind` or, if none is
+    /// given, in the features' own type.
     fn head(&mut self, features: &Tensor, kind: Option<Kind>) -> Result<Tensor, LearnError> {
         match &self.network.layout.wiring {
             Wiring::Residual { head, .. } => self.linear(&features.f_mean_dim([2, 3].as_slice(), false, kind)?, *head),

@@ -43,8 +43,8 @@ pub struct Coverage {
     pub error: f64,
     /// Number of estimates, each from its own draws.
     pub repetitions: u32,
-    /// Share of the estimates within 1, 2 and [`STANDARD_ERRORS`] standard errors; for an eigenvalue, multiples of
-    /// its bound.
+    /// Share of the estimates within 1, 2 and [`STANDARD_ERRORS`] standard errors. For an eigenvalue, its bound takes the place
+    /// of the standard error.
     pub within: [f64; 3],
 }
 

@@ -36,7 +36,7 @@ pub struct Deviation {
     pub worst: f64,
     /// The tensor with this difference.
     pub worst_tensor: String,
-    /// Tolerance: for `worst` in float64, for `distance` in float32; `None` where there is none.
+    /// Tolerance, which applies to `worst` in float64 and to `distance` in float32. `None` if there is no tolerance.
     pub tolerance: Option<f64>,
     /// Whether the deviation is within the tolerance.
     pub agrees: bool,
@@ -206,7 +206,7 @@ mod tests {
         load();
         for coverage in check(&Problem::new().unwrap()).unwrap() {
             assert!(coverage.within[2] >= 0.95, "{coverage:?}");
-            // Errors that are far too large would cover everything; for eigenvalues, they are bounds.
+            // Errors that are far too large would cover everything. The errors of eigenvalues are bounds, so they are exempt.
             assert!(coverage.within[0] <= 0.8 || coverage.quantity.contains("eigenvalue"), "{coverage:?}");
         }
     }

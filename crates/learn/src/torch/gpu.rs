@@ -356,7 +356,7 @@ mod tests {
         let panicked = catch_unwind(|| fake::GPU.record(|| -> Result<(), String> { panic!("within the action") }));
         assert!(panicked.is_err());
         assert_eq!(fake::taken(), ["ended", "freed"]);
-        // The lock is free, and so is the next recording.
+        // The lock is free, so the next recording succeeds and is freed too.
         assert!(fake::GPU.record(|| Ok(())).is_ok());
         assert_eq!(fake::taken(), ["ended", "freed"]);
         assert_eq!(fake::GPU.refusals(0), Some(7));

@@ -12,13 +12,14 @@ pub struct Library(NonNull<c_void>);
 /// When the names that a library imports are resolved, and whether other libraries see its own names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Binding {
-    /// On first use; libraries opened later see its names.
+    /// Imported names are resolved on first use. Libraries opened later see this library's names.
     LazyGlobal,
-    /// On first use; its names are found through [`Library::symbol`] only.
+    /// Imported names are resolved on first use. This library's names are found only through [`Library::symbol`].
     LazyLocal,
-    /// At once, so that a missing name is an error immediately; libraries opened later see its names.
+    /// Imported names are resolved at once, so that a missing name is an error immediately. Libraries opened later see this
+    /// library's names.
     NowGlobal,
-    /// At once; its names are found through [`Library::symbol`] only.
+    /// Imported names are resolved at once. This library's names are found only through [`Library::symbol`].
     NowLocal,
 }
 

@@ -21,11 +21,11 @@ pub(super) enum Steps {
     /// No step was done yet.
     #[default]
     None,
-    /// One by one: the setting, the number of steps done in it, and the number of failed attempts to record.
+    /// Steps are done one by one: the setting, the number of steps done in it, and the number of failed attempts to record.
     Counting(Setting, u32, u32),
-    /// By a recording.
+    /// Steps replay a recording.
     Recorded(Box<Recorded>),
-    /// One by one, because recording failed: the reason.
+    /// Steps are done one by one, because recording failed for this reason.
     OneByOne(String),
 }
 

@@ -38,12 +38,12 @@ pub struct Imported {
     pub differing: Vec<String>,
 }
 
-/// Imports an archive into a store. The whole archive is read and checked before anything is written; then objects
-/// are written, then records in dependency order, then batches. So whenever the import is interrupted, the store is
+/// Imports an archive into a store. The whole archive is read and checked before anything is written. Objects are
+/// written first, then records in dependency order, then batches. So whenever the import is interrupted, the store is
 /// consistent. With `dry_run` nothing is written.
 ///
 /// # Errors
-/// If the archive is invalid, a record is not admitted, or a different import is in the store; then nothing is
+/// If the archive is invalid, a record is not admitted, or a different import is in the store. In that case, nothing is
 /// written. If the store cannot be written, files imported before remain.
 pub fn import(path: &Path, store: &Store, admission: &Admission<'_>, dry_run: bool) -> Result<Imported, ArchiveError> {
     let (mut file, identity) = files::open(path)?;

@@ -59,7 +59,7 @@ fn hasher() -> blake3::Hasher {
 pub enum Scope {
     /// Records, signatures and tables.
     Numbers,
-    /// Also weights and images, if the store had them.
+    /// Everything, including weights and images if the store had them.
     All,
 }
 

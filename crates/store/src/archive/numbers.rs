@@ -42,7 +42,7 @@ impl Numbers {
     /// Reads and checks an archive of numbers from the bytes of its file.
     ///
     /// # Errors
-    /// As [`read_numbers`].
+    /// See [`read_numbers`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ArchiveError> {
         Self::read(Entries::open(Cursor::new(bytes), bytes.len() as u64)?)
     }

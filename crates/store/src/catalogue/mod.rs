@@ -46,15 +46,15 @@ pub fn parts_to_read(last: u64) -> Vec<u64> {
 pub struct Catalogue {
     /// Number of the last part; 0 if there is none.
     pub last: u64,
-    /// Missing or damaged parts, and what is wrong; what only these list is unknown.
+    /// Missing or damaged parts, and what is wrong. Entries that only these parts list are unknown.
     pub lost: Vec<(u64, String)>,
     /// Records by key.
     records: HashMap<StageKey, Vec<Listed>>,
     /// Objects with the sizes of their files in bytes.
     objects: HashMap<ObjectDigest, u64>,
     signatures: HashMap<BatchDigest, Signed>,
-    /// All listed records with their keys. Anyone who can write to a store can list a record under a wrong key; this
-    /// must not hide it under its own.
+    /// All listed records with their keys. Anyone who can write to a store can list a record under a wrong key. Such
+    /// an entry must not hide the record under its right key.
     known: HashSet<(StageKey, RecordDigest)>,
     /// The parts that were read; the next part repeats some of them.
     parts: BTreeMap<u64, Part>,
@@ -184,7 +184,7 @@ impl Store {
     /// If the catalogue cannot be read or written, or the store cannot be read.
     pub fn list(&self, records: &[(StageKey, RecordDigest)], batches: &[BatchDigest]) -> Result<(), StoreError> {
         match self.catalogue()? {
-            // What a lost part listed is unknown, so everything is listed again.
+            // The entries of a lost part are unknown, so everything is listed again.
             Some(catalogue) if !catalogue.lost.is_empty() => self.list_all().map(drop),
             Some(catalogue) if catalogue.last > 0 => self.add_part(catalogue, records, batches, false),
             _ => Ok(()),
@@ -216,7 +216,7 @@ impl Store {
     /// records and batches of signatures that were not listed before.
     ///
     /// # Errors
-    /// As [`Store::list`].
+    /// See [`Store::list`].
     pub fn list_all(&self) -> Result<usize, StoreError> {
         files::create_folder(&self.root().join(FOLDER))?;
         let catalogue = self.catalogue()?.unwrap_or_default();
@@ -338,7 +338,7 @@ impl Store {
     /// Opens the file of an object in its stored form, if its bytes are right: returns a reader and the size.
     ///
     /// # Errors
-    /// As [`Store::get`].
+    /// See [`Store::get`].
     pub fn object_file(&self, object: &ObjectDigest) -> Result<(impl std::io::Read + use<>, u64), StoreError> {
         match self.state(object)? {
             ObjectState::Present => {}

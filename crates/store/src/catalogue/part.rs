@@ -1,4 +1,4 @@
-//! One part of a catalogue, and its file: compressed blocks of entries, each preceded by its lengths; a checksum at
+//! One part of a catalogue, and its file: compressed blocks of entries, each preceded by its lengths, and a checksum at
 //! the end.
 
 use std::collections::HashSet;

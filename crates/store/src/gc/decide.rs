@@ -10,7 +10,7 @@ use base::producers::Producers;
 pub(super) enum Status {
     /// Nothing needs it.
     Loose,
-    /// A root reaches it; if a limit requires it, it can still be removed, provided it can be recomputed.
+    /// A root reaches the object. If a limit requires it, the object can still be removed, provided it can be recomputed.
     Needed,
     /// It is always kept: pinned, part of a locked figure, imported, in use, or young.
     Fast,
@@ -65,7 +65,7 @@ pub(super) fn decide(
             total -= going.bytes(&object);
             taken.push(object);
         }
-        // Removing a large object late can make earlier removals unnecessary; those objects are kept, the most
+        // Removing a large object late can make earlier removals unnecessary. The objects that still fit are kept, the most
         // expensive first.
         for object in taken.iter().rev() {
             if total + going.bytes(object) <= limit {
@@ -83,7 +83,7 @@ pub(super) fn decide(
 struct Price(u64);
 
 impl Price {
-    /// Price of objects that no record mentions, so that nobody can need them.
+    /// Price of objects that no record mentions. No stage can need such objects.
     const NOTHING: Self = Self(0);
     /// Price of objects that cannot be recomputed.
     const NEVER: Self = Self(f64::INFINITY.to_bits());

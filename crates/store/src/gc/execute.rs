@@ -9,9 +9,9 @@ impl Store {
     /// left and counted.
     ///
     /// # Errors
-    /// If a key is being computed that is not in the policy (so its inputs are unknown), or any key if needed objects
-    /// are to be removed; or if something was pinned after planning. Then nothing is removed. Or if the store cannot
-    /// be read.
+    /// If a key is being computed that is not in the policy (so its inputs are unknown), if any key is being computed while
+    /// needed objects are to be removed, or if something was pinned after planning. In these cases, nothing is removed. It
+    /// also fails if the store cannot be read.
     pub fn execute_gc(&self, plan: &GcPlan) -> Result<GcDone, StoreError> {
         let takes_needed = plan.objects.values().flatten().any(|planned| planned.needed);
         let mut running = self.held_claims()?;

@@ -56,7 +56,7 @@ pub struct GcPlan {
     /// Objects by the kind of the stage that yielded them (the first in order, if several did; empty if no record
     /// names the object).
     pub objects: BTreeMap<String, Vec<PlannedObject>>,
-    /// Leftovers in `tmp/` and, if the policy includes them, files in `quarantine/`; with their sizes in bytes.
+    /// Leftovers in `tmp/` and, if the policy includes them, files in `quarantine/`, with their sizes in bytes.
     pub files: Vec<(PathBuf, u64)>,
     /// Cost of recomputing all the objects: seconds of the stages that would run, by kind. Some can have other kinds
     /// than the objects: their outputs were removed earlier and would be needed.

@@ -48,7 +48,7 @@ impl Store {
             leftovers.push((self.layout.quarantine(), policy.grace));
         }
         for (folder, age) in leftovers {
-            // Not recursive: leftovers of another account can be inaccessible.
+            // Do not descend into folders: leftovers of another account can be inaccessible.
             for path in files::list(&folder)?.iter().map(|name| folder.join(name)) {
                 if let Some(identity) = files::identity(&path)?
                     && is_older(&identity, age, now)

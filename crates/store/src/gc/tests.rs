@@ -59,7 +59,7 @@ fn loose_goes_first_then_what_is_cheap_for_its_size() {
     assert_eq!(goes(&present, Some(450), false), ["e"]);
     assert_eq!(goes(&present, Some(300), false), ["e", "a"]);
     assert_eq!(goes(&present, Some(300), true), ["e"], "stages are running");
-    // After `a` is removed, `b` costs 101; so `c`, which costs only 100 because `b` is still there, is removed before it.
+    // After `a` is removed, `b` costs 101. `c` costs only 100, because `b` is still there, so `c` is removed before `b`.
     assert_eq!(goes(&present, Some(100), false), ["e", "a", "d", "c"]);
     // Objects that are already missing count: without `b`, `c` costs 200 and more.
     present.remove(&object("b"));
@@ -161,7 +161,7 @@ proptest! {
     }
 }
 
-/// Whether the records chosen as producers cannot recompute an object although others might.
+/// Checks whether the producer records that were chosen cannot recompute an object, even if other records could.
 fn chosen_producers_lose(
     producers: &Producers,
     present: &Present,

@@ -25,7 +25,7 @@ pub(crate) struct Remembered {
     pub(crate) file: Identity,
 }
 
-/// Contents of the index: read at once if many queries follow; otherwise each query goes to the index.
+/// Contents of the index. If many queries follow, they are read at once. Otherwise each query goes to the index.
 #[derive(Debug)]
 pub(crate) struct Memory<'a> {
     index: &'a Index,

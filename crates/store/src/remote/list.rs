@@ -59,7 +59,8 @@ fn known(names: &[String]) -> String {
 pub struct Named {
     /// Address of the remote.
     pub location: Location,
-    /// Whose records are accepted from it in addition to those that the project trusts: words as for `--accept`.
+    /// Words as for `--accept`, which say whose records are accepted from this remote in addition to those that the project
+    /// trusts.
     pub accept: Vec<String>,
 }
 

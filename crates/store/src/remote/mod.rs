@@ -126,7 +126,7 @@ pub type Take<'a> = dyn FnMut(u64, &[u8]) -> Result<(), RemoteError> + 'a;
 
 /// Moves files by name. Existing files are never changed: names are hashes, or are created by only one writer.
 pub trait Transport: Sync {
-    /// Returns the name shown to users; without secrets.
+    /// Returns the name shown to users, which contains no secrets.
     fn name(&self) -> &str;
 
     /// Returns the names in a folder; `None` if the remote cannot list folders.
@@ -135,7 +135,7 @@ pub trait Transport: Sync {
     /// If the request fails.
     fn list(&self, folder: &str) -> Result<Option<Vec<String>>, RemoteError>;
 
-    /// Returns the size of a file in bytes, 0 if the remote does not report it; `None` if the file is missing.
+    /// Returns the size of a file in bytes, or 0 if the remote does not report it. Returns `None` if the file is missing.
     ///
     /// # Errors
     /// If the request fails.

@@ -62,7 +62,7 @@ impl Sftp {
         format!("{}/{path}", self.folder)
     }
 
-    /// Returns the session; a new one if there is none or the last one broke.
+    /// Returns the session. Starts a new one if there is none or the last one broke.
     fn session(&self) -> Result<Arc<Session>, RemoteError> {
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(session) = session.as_ref() {

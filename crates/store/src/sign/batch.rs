@@ -82,7 +82,7 @@ impl Batch {
     /// Returns the encoded batch and its name.
     ///
     /// # Errors
-    /// Never for a batch within the limit; the codec's in principle.
+    /// If the codec cannot encode the batch, which does not happen for a batch within the limit.
     pub fn to_bytes(&self) -> Result<(BatchDigest, Vec<u8>), CodecError> {
         let bytes = codec::encode(FORMAT, &self.0)?;
         Ok((BatchDigest::of(&bytes), bytes))

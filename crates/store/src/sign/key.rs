@@ -104,7 +104,8 @@ impl FromStr for PublicKey {
     }
 }
 
-/// Serialized as text in human-readable formats (TOML, JSON), otherwise as its 32 bytes; checked when read.
+/// A key is serialized as text in human-readable formats (TOML, JSON), and as its 32 bytes in other formats. It is checked
+/// when it is read.
 impl Serialize for PublicKey {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         if out.is_human_readable() { out.collect_str(self) } else { self.0.serialize(out) }

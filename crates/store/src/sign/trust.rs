@@ -64,10 +64,10 @@ impl Accept {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
-    /// Which records of the store are used: `use`; any by default.
+    /// Which records of the store are used, given by `use`. By default, any record is used.
     #[serde(rename = "use")]
     pub using: Accept,
-    /// Which records can be imported from archives and remotes: `import`; signed ones by default.
+    /// Which records can be imported from archives and remotes, given by `import`. By default, only signed ones can.
     pub import: Accept,
 }
 
@@ -84,8 +84,8 @@ pub struct TrustedKey {
     pub name: KeyName,
     /// The key.
     pub public: PublicKey,
-    /// Why it is no longer trusted; then none of its signatures count, however old, since nobody can tell when they
-    /// were made.
+    /// Why the key is no longer trusted. None of the signatures of a revoked key count, however old, since nobody can tell
+    /// when they were made.
     pub revoked: Option<String>,
 }
 

@@ -180,7 +180,7 @@ fn zero_has_a_row_of_its_own_below_the_others() {
         }
         assert!((cells["1"].1 + cells["1"].3 - bottom).abs() < 0.1, "{:?} {bottom}", cells["1"]);
     }
-    // The same for a horizontal axis, and for both axes.
+    // Zero has a column of its own on a horizontal axis, and both axes can show 0 in one figure.
     let (figure, tables) = heat(&[[0.0, 1.0, 7.0], [1.0, 1.0, 8.0], [10.0, 0.0, 9.0]], log);
     let (svg, ..) = seen(&figure, &tables);
     let found = cells(&svg);

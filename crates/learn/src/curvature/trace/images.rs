@@ -12,7 +12,8 @@ use crate::curvature::factor::factor;
 use crate::curvature::norms::Examples;
 use base::rng::Stream;
 
-/// Number of columns of every factor, those of its most probable classes, that a sketch computes exactly. The rest is small.
+/// Number of columns of every factor that a sketch computes exactly: the columns of its most probable classes. The other
+/// columns are small.
 pub const EXACT_COLUMNS: usize = 2;
 
 /// Number of draws between checks of the standard error.

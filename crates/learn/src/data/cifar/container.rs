@@ -18,7 +18,7 @@ const ARCHIVE_LIMIT: u64 = 1 << 30;
 /// Largest number of folders that are searched.
 const FOLDERS: usize = 1000;
 
-/// Gives the files of a folder to the collector: those of the folder itself; if there are none, those of the folders in it;
+/// Gives the files of a folder to the collector: the files in the folder itself or, if there are none, in its subfolders,
 /// and so on, up to a limited depth.
 pub(super) fn read_folder(path: &Path, into: &mut Collector) -> Result<(), Fault> {
     let (mut folders, mut seen) = (VecDeque::from([String::new()]), 1);

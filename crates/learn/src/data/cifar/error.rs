@@ -37,7 +37,7 @@ pub enum Fault {
     /// An error of the file system, or a device instead of a file.
     #[error(transparent)]
     File(#[from] FileError),
-    /// There are neither the files of CIFAR-10 nor those of CIFAR-100.
+    /// The files of CIFAR-10 and the files of CIFAR-100 are both missing.
     #[error("holds no CIFAR data{}", .beside.as_ref().map(|name| format!(" itself, but there is `{name}`")).unwrap_or_default())]
     NotCifar {
         /// A file in the folder that the user could mean.

@@ -55,8 +55,8 @@ pub fn known_content(source: Source) -> Option<[&'static str; 2]> {
     known(source).map(|known| known.content)
 }
 
-/// Finds the images that are not in the data set. `hashes` are those of the training and of the test set. Returns `None` if the
-/// content is the known one.
+/// Finds the images that are not in the data set. `hashes` has the hashes of the training set and of the test set. Returns
+/// `None` if the content is the known one.
 pub(super) fn strangers(
     source: Source,
     sets: [&Images; 2],

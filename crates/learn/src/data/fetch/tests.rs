@@ -12,13 +12,13 @@ enum Answer {
     Well,
     /// The answer of a server without support for ranges.
     WholeAlways,
-    /// Only this number of the announced bytes, then the server closes the connection.
+    /// An answer that ends after this number of the announced bytes, when the server closes the connection.
     Drops(usize),
     /// An incomplete answer without a length: the client cannot see that something is missing.
     NoLength,
     /// A range that was not requested.
     WrongRange,
-    /// Only a status.
+    /// An answer that has only a status.
     Status(u16),
     /// No answer, on a connection that stays open until the client closes it.
     Silence,
@@ -65,7 +65,7 @@ fn serve(mut stream: TcpStream, content: &[u8], answer: Answer, note: &Note) -> 
     };
     assert_eq!(header("accept-encoding").as_deref(), Some("identity"));
     let range = header("range");
-    // Record the request before answering, so that it is recorded when the client has the answer.
+    // Record the request before answering, so that the record exists when the client receives the answer.
     let _ = note.send(range.clone());
     let start: usize = range.as_deref().map_or(0, |range| range[6..range.len() - 1].parse().unwrap());
     let total = content.len();

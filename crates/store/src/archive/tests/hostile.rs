@@ -103,7 +103,7 @@ fn every_flip_cut_and_addition_is_refused_with_or_without_a_right_checksum() {
         assert!(matches!(Numbers::from_bytes(&[&bytes[..], more].concat()), Err(ArchiveError::Checksum)));
         assert!(Numbers::from_bytes(&sealed([&bytes[..body], more].concat())).is_err());
     }
-    // The same for the unpacked bytes.
+    // Altered or truncated unpacked bytes are harmless or refused too.
     let unpacked = forged.unpacked();
     for at in 0..unpacked.len() {
         let mut bad = unpacked.clone();

@@ -174,7 +174,7 @@ fn fetch_objects(
         waiting.1 = 0;
         Ok((published(std::mem::replace(&mut waiting.0, store.bulk()))?, 0, None))
     });
-    // Also after a failure: fetched objects are not fetched again.
+    // Do this after a failure too, so that fetched objects are not fetched again.
     done.objects += published(bulk.into_inner().unwrap_or_else(PoisonError::into_inner).0)?;
     for (objects, missing, trouble) in fetched? {
         done.objects += objects;

@@ -116,7 +116,7 @@ fn last(has: &dyn Fn(u64) -> Result<bool, RemoteError>) -> Result<Option<u64>, R
 /// Returns the contents of a remote.
 ///
 /// # Errors
-/// As [`catalogue`], or if there is no store, or it has no catalogue.
+/// If [`catalogue`] would fail, or if there is no store, or it has no catalogue.
 pub fn listed(transport: &dyn Transport, watch: &dyn Watch) -> Result<Catalogue, RemoteError> {
     let catalogue = catalogue(transport, watch)?;
     if catalogue.last > 0 || transport.is_near() {

@@ -103,7 +103,7 @@ pub fn send(
     Ok(done)
 }
 
-/// What a remote lists, and which of it exists.
+/// Files that a remote lists, and which of them exist.
 struct Inventory<'a> {
     transport: &'a dyn Transport,
     store: &'a Store,
