@@ -46,8 +46,8 @@ mod old_stores;
 mod outputs;
 mod pipelines;
 #[cfg(feature = "torch")]
-#[cfg(feature = "torch")]
 mod printed;
+#[cfg(feature = "torch")]
 mod proof;
 mod raised;
 mod remotes;

@@ -12,25 +12,25 @@ use crate::weights::Array;
 use base::work::{Estimator, InitScheme, Model, ModelName, Precision};
 
 /// A network of width 1 with two classes, and images.
-pub(super) struct Setting {
+pub(super) struct Fixture {
     _session: Session,
     network: Network,
     images: DeviceImages,
 }
 
-impl Setting {
+impl Fixture {
     pub fn objective(&self, batch: usize) -> Objective<'_> {
         Objective { network: &self.network, images: &self.images, batch, norms: Norms::Running }
     }
 }
 
-pub(super) fn setting(images: usize, invariant: bool) -> Setting {
+pub(super) fn setting(images: usize, invariant: bool) -> Fixture {
     let name = if invariant { ModelName::ScaleInvariantResnet18 } else { ModelName::PreactResnet18 };
     setting_of(Model { conv_bias: invariant, ..Model::new(name, 1, 2) }, images, false)
 }
 
 /// Returns a network with initial weights, and images of every class in turn.
-pub(super) fn setting_of(model: Model, images: usize, channels_last: bool) -> Setting {
+pub(super) fn setting_of(model: Model, images: usize, channels_last: bool) -> Fixture {
     load(&Libraries::default()).unwrap();
     let session = policy::apply(Precision::Fp32).unwrap();
     let arithmetic = Arithmetic { device: Device::Cpu, kind: Kind::Double, channels_last };
@@ -39,7 +39,7 @@ pub(super) fn setting_of(model: Model, images: usize, channels_last: bool) -> Se
     let mut stream = Stream::new(5, "pixels", &[]);
     let pixels: Vec<u8> = (0..images * 3072).map(|_| stream.below(256) as u8).collect();
     let labels: Vec<u8> = (0..images).map(|i| (i % model.classes as usize) as u8).collect();
-    Setting { _session: session, network, images: DeviceImages::new(&pixels, &labels, model, arithmetic).unwrap() }
+    Fixture { _session: session, network, images: DeviceImages::new(&pixels, &labels, model, arithmetic).unwrap() }
 }
 
 /// Returns the packed gradient of the mean loss of some images.
