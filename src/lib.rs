@@ -25,5 +25,8 @@ pub mod verify;
 // A checkout, and operations on it that several commands share.
 mod project;
 
+// Workers on this machine and on clusters.
+mod cluster;
+
 // Arguments, terminal, exit codes.
 pub mod cli;

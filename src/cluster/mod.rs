@@ -1,0 +1,10 @@
+//! Runs whose stages are computed by several workers: processes of this machine, or jobs on a cluster.
+//!
+//! A worker takes any stage that is ready, so nothing has to be planned in advance. All state of a run is files in the
+//! store. An [`Executor`] only starts workers.
+
+mod executor;
+mod site;
+
+pub use executor::{End, Executor, JobId, Launch, Limits, State, Task};
+pub use site::SlurmSite;
