@@ -22,7 +22,7 @@ use super::share::{self, store_or_none};
 use super::signals::cancel_on_interrupt;
 use super::ui::Ui;
 use crate::cost::gpus::Gpu;
-use crate::engine::{self, EngineError, Environment};
+use crate::engine::{self, EngineError, Environment, Everything};
 use crate::project::{
     ChosenRemote, Departure, Exported, Failure, Limits, Making, Notice, Project, Selection, Through, Variant, Workers,
     all_quoted, obstacle,
@@ -241,6 +241,7 @@ impl MakeCommand {
             workers: &workers,
             signer: signer.as_ref(),
             keep_going: self.keep_going,
+            duty: &Everything,
             environment: &environment,
             cancel,
         };

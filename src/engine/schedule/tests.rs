@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Once};
 
 use super::*;
-use crate::engine::{Environment, Indifferent, Outcome};
+use crate::engine::{Environment, Everything, Indifferent, Outcome};
 use crate::graph::{Graph, Input, Stage};
 use crate::plan::MissReason;
 use crate::stages::{Device, Notes, Outputs, Product, Progress, Read, Report, StageError};
@@ -197,6 +197,7 @@ impl Trial {
             jobs: NonZeroUsize::new(jobs).unwrap(),
             grow: false,
             keep_going,
+            duty: &Everything,
             environment: &environment,
             cancel: &self.cancel,
         };
@@ -470,6 +471,7 @@ fn without_threads_it_says_so_and_with_few_it_works() {
                 jobs: NonZeroUsize::new(jobs).unwrap(),
                 grow: false,
                 keep_going: false,
+                duty: &Everything,
                 environment: &environment,
                 cancel: &trial.cancel,
             };
@@ -507,6 +509,7 @@ fn a_listener_that_panics_ends_the_run() {
             jobs: NonZeroUsize::MIN,
             grow: false,
             keep_going: false,
+            duty: &Everything,
             environment: &environment,
             cancel: &trial.cancel,
         };
