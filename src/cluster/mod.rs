@@ -1,10 +1,27 @@
 //! Runs whose stages are computed by several workers: processes of this machine, or jobs on a cluster.
 //!
 //! A worker takes any stage that is ready, so nothing has to be planned in advance. All state of a run is files in the
-//! store. An [`Executor`] only starts workers.
+//! store ([`run`]). An [`Executor`] only starts workers.
 
 mod executor;
+mod failed;
+mod follow;
+mod host;
+mod local;
+mod open;
+mod run;
+mod shift;
 mod site;
+mod top_up;
+mod work;
 
 pub use executor::{End, Executor, JobId, Launch, Limits, State, Task};
+pub use failed::Failed;
+pub use follow::{Followed, News, View, Watch};
+pub use host::{host, started};
+pub use local::Local;
+pub use open::Open;
+pub use run::{Engine, Request, Run, RunId, Times, Worker, program_hash};
+pub use shift::Deadline;
 pub use site::SlurmSite;
+pub use work::{Ended, Me, Post};
