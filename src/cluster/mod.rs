@@ -15,11 +15,11 @@ mod site;
 mod top_up;
 mod work;
 
-pub use executor::{End, Executor, JobId, Launch, Limits, State, Task};
+pub use executor::{End, Executor, Job, JobId, Launch, Limits, State, Task};
 pub use failed::Failed;
 pub use follow::{Followed, News, View, Watch};
 pub use host::{host, started};
-pub use local::Local;
+pub use local::{Local, TASK};
 pub use open::Open;
 pub use run::{Engine, Request, Run, RunId, Times, Worker, program_hash};
 pub use shift::Deadline;

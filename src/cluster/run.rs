@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `request.json` | what to make, and how ([`Request`]) |
 //! | `pipelines/` | the pipelines as they were when the run began |
-//! | `jobs/JOB` | a submission: the number of its tasks |
+//! | `jobs/JOB` | a submission ([`Job`]) |
 //! | `workers/NAME` | what a worker does ([`Worker`]) |
 //! | `failed/KEY/…` | a failed attempt at a stage ([`Failed`](super::failed::Failed)) |
 //! | `top-ups/N` | workers were submitted for the Nth time after the beginning |
@@ -19,7 +19,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::executor::JobId;
+use super::executor::{Job, JobId};
 use super::site::SlurmSite;
 use crate::project::{ExitCode, Failure, Project, Variant};
 use base::digest::ObjectDigest;
@@ -195,7 +195,7 @@ impl Run {
             files::create_folder(&draft.join("pipelines"))?;
             files::replace(&draft.join("pipelines").join(name), &text)?;
         }
-        files::replace(&draft.join("request.json"), &bytes)?;
+        files::create_private(&draft.join("request.json"), &bytes)?;
         if let Err(error) = files::rename(&draft, &folder) {
             // Another process was faster, or the old folder is incomplete.
             files::remove_all(&draft)?;
@@ -261,9 +261,9 @@ impl Run {
     ///
     /// # Errors
     /// If the store cannot be written.
-    pub fn note_jobs(&self, jobs: &[JobId]) -> Result<(), Failure> {
+    pub fn note_jobs(&self, jobs: &[Job]) -> Result<(), Failure> {
         for job in jobs {
-            self.write(&format!("jobs/{job}"), &())?;
+            self.write(&format!("jobs/{}", job.id), job)?;
         }
         Ok(())
     }
@@ -272,8 +272,8 @@ impl Run {
     ///
     /// # Errors
     /// If the folder cannot be read.
-    pub fn jobs(&self) -> Result<Vec<JobId>, Failure> {
-        Ok(files::list(&self.path("jobs"))?.iter().filter_map(|name| name.parse().ok()).collect())
+    pub fn jobs(&self) -> Result<Vec<Job>, Failure> {
+        Ok(files::list(&self.path("jobs"))?.iter().filter_map(|name| self.read(&format!("jobs/{name}"))).collect())
     }
 
     /// Writes what a worker says about itself.
