@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::project::Failure;
 
-/// Identifier of submitted tasks, as the executor knows it: an array of Slurm, or a process of this machine.
+/// Identifier of a job, as the executor knows it: an array of Slurm, or processes of this machine.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct JobId(String);
@@ -51,6 +51,15 @@ impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Tasks that were submitted together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Their identifier.
+    pub id: JobId,
+    /// Number of tasks.
+    pub tasks: usize,
 }
 
 /// The command that starts one worker of a run.
@@ -102,7 +111,7 @@ pub enum State {
 /// A task: one worker that was, is, or will be running.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
-    /// Name of its worker.
+    /// Name of its worker, and of its log: `JOB_INDEX`, such as `4711_3`.
     pub name: String,
     /// Its state.
     pub state: State,
@@ -130,19 +139,20 @@ pub trait Executor {
     ///
     /// # Errors
     /// If they are refused. If some were submitted before, these are cancelled.
-    fn submit(&self, launch: &Launch, tasks: usize) -> Result<Vec<JobId>, Failure>;
+    fn submit(&self, launch: &Launch, tasks: usize) -> Result<Vec<Job>, Failure>;
 
-    /// Returns the states of all tasks of some jobs.
+    /// Returns the state of every task of some jobs, in order. Tasks that the executor does not know are
+    /// [`State::Unknown`].
     ///
     /// # Errors
     /// If the executor cannot be asked. This says nothing about the tasks.
-    fn look(&self, jobs: &[JobId]) -> Result<Vec<Task>, Failure>;
+    fn look(&self, jobs: &[Job]) -> Result<Vec<Task>, Failure>;
 
     /// Cancels jobs, or only their tasks that have not started. Jobs that have ended are left alone.
     ///
     /// # Errors
     /// If the executor cannot be asked, or refuses.
-    fn cancel(&self, jobs: &[JobId], only_waiting: bool) -> Result<(), Failure>;
+    fn cancel(&self, jobs: &[Job], only_waiting: bool) -> Result<(), Failure>;
 }
 
 #[cfg(test)]
