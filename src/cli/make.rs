@@ -9,6 +9,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::arguments::{AcceptArgs, VariantArgs};
+use super::cluster::{Start, Started, Wanted};
 use super::dry;
 use super::environment::{now, of_remotes, signer, who};
 use super::format::{count, date, duration, shown};
@@ -22,7 +23,7 @@ use super::share::{self, store_or_none};
 use super::signals::cancel_on_interrupt;
 use super::ui::Ui;
 use crate::cost::gpus::Gpu;
-use crate::engine::{self, EngineError, Environment};
+use crate::engine::{self, EngineError, Environment, Everything};
 use crate::project::{
     ChosenRemote, Departure, Exported, Failure, Limits, Making, Notice, Project, Selection, Through, Variant, Workers,
     all_quoted, obstacle,
@@ -68,6 +69,8 @@ pub struct MakeCommand {
     /// Print one JSON object at the end.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    start: Start,
     /// Add seeds, in steps to 3, 5, 8, 12, 18, …, until the 95 % confidence interval of every point's mean is at most this wide,
     /// in the unit of the axis. The looks at these numbers of seeds share the 5 %. Each interval holds by itself, for runs
     /// that do not diverge.
@@ -152,7 +155,25 @@ impl MakeCommand {
             }
         }
         drop(moving);
+        let mut by_workers = 0;
+        if let Some(choice) = &self.start.executor {
+            let wanted = Wanted {
+                targets: &self.targets,
+                variant: &variant,
+                device: &self.device,
+                jobs: self.jobs.map(NonZeroUsize::get),
+                json: self.json,
+            };
+            match self.start.run(choice, &wanted, (project, &store, &selection), &cancel, ui)? {
+                Started::Complete(stages) => by_workers = stages,
+                Started::GoesOn => return Ok(()),
+            }
+        }
         let mut once = self.once(selection, workers, &store, &cancel, ui)?;
+        // What the workers computed is known now.
+        let by_workers = by_workers.min(once.summary.cached);
+        once.summary.cached -= by_workers;
+        once.summary.computed += by_workers;
         if let Some(width) = self.ci {
             let limits = Limits { width, budget: self.budget, started };
             while once.summary.errors.is_empty() && !cancel.load(Ordering::Relaxed) {
@@ -241,6 +262,7 @@ impl MakeCommand {
             workers: &workers,
             signer: signer.as_ref(),
             keep_going: self.keep_going,
+            duty: &Everything,
             environment: &environment,
             cancel,
         };

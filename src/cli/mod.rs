@@ -8,6 +8,7 @@ mod bench;
 mod bisect;
 mod cache;
 mod check;
+mod cluster;
 mod compare;
 mod consent;
 mod data;
@@ -111,6 +112,10 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Make(make::MakeCommand),
+    Attach(cluster::AttachCommand),
+    Jobs(cluster::JobsCommand),
+    Cancel(cluster::CancelCommand),
+    Work(cluster::WorkCommand),
     Status(status::StatusCommand),
     Explain(explain::ExplainCommand),
     Compare(compare::CompareCommand),
@@ -185,6 +190,10 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let project = &cli.global.project();
     let result = match &cli.command {
         Command::Make(command) => command.run(project, &ui),
+        Command::Attach(command) => command.run(project, &ui),
+        Command::Jobs(command) => command.run(project, &ui),
+        Command::Cancel(command) => command.run(project, &ui),
+        Command::Work(command) => command.run(project, &ui),
         Command::Status(command) => command.run(project, &ui),
         Command::Explain(command) => command.run(project, &ui),
         Command::New(command) => command.run(project, &ui),

@@ -1,15 +1,32 @@
 //! Runs whose stages are computed by several workers: processes of this machine, or jobs on a cluster.
 //!
 //! A worker takes any stage that is ready, so nothing has to be planned in advance. All state of a run is files in the
-//! store. An [`Executor`] only starts workers.
+//! store ([`run`]). An [`Executor`] only starts workers.
 
 #[cfg(test)]
 mod conformance;
 mod executor;
+mod failed;
 mod flags;
+mod follow;
+mod host;
+mod local;
+mod open;
+mod run;
+mod shift;
 mod site;
 mod slurm;
+mod top_up;
+mod work;
 
 pub use executor::{End, Executor, Job, JobId, Launch, Limits, State, Task};
+pub use failed::Failed;
+pub use follow::{Followed, News, View, Watch};
+pub use host::{host, started};
+pub use local::{Local, TASK};
+pub use open::Open;
+pub use run::{Engine, Request, Run, RunId, Times, Worker, program_hash};
+pub use shift::Deadline;
 pub use site::SlurmSite;
 pub use slurm::{Slurm, task_name, time_left};
+pub use work::{Ended, Me, Post};

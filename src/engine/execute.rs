@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::EngineError;
+use super::duty::Duty;
 use super::events::Event;
 use super::resolve::{Inputs, Resolver};
 use super::write_queue::{OnTheWay, Unstored};
@@ -127,6 +128,8 @@ pub struct Context<'a> {
     pub on_the_way: &'a OnTheWay,
     /// Looks up what is known about stages.
     pub resolver: &'a Resolver<'a>,
+    /// Limits on what this process computes.
+    pub duty: &'a dyn Duty,
     /// The origin written into the records.
     pub environment: &'a Environment,
     /// Receives events.
@@ -153,6 +156,10 @@ impl Context<'_> {
             Some(known) => known,
             None => job.known.clone(),
         };
+        if let Some(why) = self.duty.refuses(&job.key)? {
+            return Err(EngineError::GivenUp { stage: stage.name.clone(), why });
+        }
+        self.duty.begins(job.stage, &job.key);
         (self.report)(Event::Started { stage: job.stage, reason: job.reason.clone() });
         tracing::debug!(stage = stage.name, key = %job.key.short(), "run");
         let started = Instant::now();
@@ -175,6 +182,12 @@ impl Context<'_> {
                 EngineError::not_imported(import)
             }
             source => EngineError::Stage { stage: stage.name.clone(), source: Box::new(source) },
+        });
+        // The failure is noted before the claim ends, so that another process sees it when it claims the key.
+        // One that ran out of memory may run again here.
+        let made = made.inspect_err(|error| match error {
+            EngineError::Stage { source, .. } if source.is_out_of_memory() => {}
+            error => self.duty.fails(job.stage, &job.key, error),
         })?;
         let seconds = started.elapsed().as_secs_f64();
         let (mut outputs, mut objects) = (Vec::new(), Vec::new());

@@ -7,6 +7,7 @@
 
 mod ahead;
 mod closure;
+mod duty;
 mod events;
 mod execute;
 mod frontier;
@@ -24,6 +25,7 @@ mod write_queue;
 pub use ahead::Ahead;
 pub use base::work::Import;
 pub use closure::{closure, closure_root, known};
+pub use duty::{Duty, Everything};
 pub use events::{Event, Outcome};
 pub use execute::Environment;
 pub use packing::Packing;
@@ -75,6 +77,14 @@ pub enum EngineError {
         stage: String,
         /// The cause.
         source: Box<StageError>,
+    },
+    /// Processes of the same run have tried the stage before, and gave it up.
+    #[error("stage `{stage}` is not tried again: {why}")]
+    GivenUp {
+        /// The stage.
+        stage: String,
+        /// How it failed.
+        why: String,
     },
     /// Another numeric policy is in force in this process.
     #[error("{0}")]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::EngineError;
+use super::duty::Duty;
 use super::events::{Event, Outcome};
 use super::execute::{Executed, Job};
 use super::frontier::Frontier;
@@ -47,6 +48,7 @@ struct Running {
 pub struct Queue<'a> {
     graph: &'a Graph,
     resolver: &'a Resolver<'a>,
+    duty: &'a dyn Duty,
     frontier: Frontier<'a>,
     packing: Packing,
     /// Whether to continue with stages that do not depend on a failed one.
@@ -60,6 +62,8 @@ pub struct Queue<'a> {
     forgiven: BTreeSet<StageId>,
     /// Stages that another process was running at the last attempt to claim them, with the time of that attempt.
     elsewhere: BTreeMap<StageId, Instant>,
+    /// When this process last computed a stage.
+    idle_since: Instant,
     /// Computed outputs that have to be stored, in the order in which they were made.
     unstored: VecDeque<Box<Unstored>>,
     /// What is known about every stage.
@@ -68,6 +72,8 @@ pub struct Queue<'a> {
     pub computed: usize,
     /// The new records.
     pub published: Vec<RecordDigest>,
+    /// Whether stages were left to other processes.
+    pub left: bool,
     /// The errors, in order.
     pub errors: Vec<EngineError>,
 }
@@ -75,7 +81,7 @@ pub struct Queue<'a> {
 impl<'a> Queue<'a> {
     /// Creates the queue of a plan from its initial frontier and knowledge.
     pub fn new(
-        (graph, resolver): (&'a Graph, &'a Resolver<'a>),
+        (graph, resolver, duty): (&'a Graph, &'a Resolver<'a>, &'a dyn Duty),
         frontier: Frontier<'a>,
         knowledge: Vec<Knowledge>,
         packing: Packing,
@@ -84,6 +90,7 @@ impl<'a> Queue<'a> {
         Self {
             graph,
             resolver,
+            duty,
             frontier,
             packing,
             keep_going,
@@ -92,10 +99,12 @@ impl<'a> Queue<'a> {
             claimed: BTreeSet::new(),
             forgiven: BTreeSet::new(),
             elsewhere: BTreeMap::new(),
+            idle_since: Instant::now(),
             unstored: VecDeque::new(),
             knowledge,
             computed: 0,
             published: Vec::new(),
+            left: false,
             errors: Vec::new(),
         }
     }
@@ -104,14 +113,17 @@ impl<'a> Queue<'a> {
     pub fn next(&mut self, number: usize, last: Option<StageId>, tell: Tell<'_>) -> Next {
         loop {
             let is_stopped = !self.errors.is_empty() && !self.keep_going;
-            if is_stopped || (self.running.is_empty() && self.frontier.ready().next().is_none()) {
+            if is_stopped || self.left || (self.running.is_empty() && self.frontier.ready().next().is_none()) {
                 return Next::Nothing;
             }
             let limit = self.packing.limit();
             if self.unstored.len() >= UNSTORED || number >= limit || self.running.len() >= limit {
                 return Next::Wait;
             }
-            let Some(stage) = self.choose(last) else { return Next::Wait };
+            let Some(stage) = self.choose(last) else {
+                self.left |= self.is_over();
+                return if self.left { Next::Nothing } else { Next::Wait };
+            };
             match self.job(stage) {
                 Ok(Some(job)) => {
                     self.frontier.take(stage);
@@ -135,6 +147,7 @@ impl<'a> Queue<'a> {
         let is_free = |&id: &StageId| {
             let is_ours = key(&self.knowledge[id]).is_some_and(|key| self.claimed.contains(&key));
             !is_ours
+                && self.fits(id)
                 && self.goes_beside(id)
                 && self.elsewhere.get(&id).is_none_or(|asked| asked.elapsed() >= self.ask_again)
         };
@@ -159,6 +172,26 @@ impl<'a> Queue<'a> {
             work.needs_torch().then(|| work.precision() == Precision::Tf32)
         };
         tf32(id).is_none_or(|wanted| self.running.keys().filter_map(|&id| tf32(id)).all(|held| held == wanted))
+    }
+
+    /// Checks whether this process can start a stage now.
+    fn fits(&self, id: StageId) -> bool {
+        // A stage without a key is looked up first.
+        key(&self.knowledge[id]).is_none_or(|key| self.duty.fits(id, &key))
+    }
+
+    /// Checks whether this process should end although stages have to run: it runs none, and only other processes can
+    /// run those that are ready. It waits a while for them if they run stages now, since these can make more ready.
+    fn is_over(&self) -> bool {
+        let (mut ready, mut others) = (self.frontier.ready(), 0);
+        let is_theirs = |id: StageId| {
+            others += usize::from(self.elsewhere.contains_key(&id));
+            self.elsewhere.contains_key(&id) || !self.fits(id)
+        };
+        self.running.is_empty()
+            && self.claimed.is_empty()
+            && ready.all(is_theirs)
+            && (others == 0 || self.idle_since.elapsed() >= self.duty.patience())
     }
 
     /// Returns the job of a stage, or `None` if what is known about the stage is out of date.
@@ -224,6 +257,9 @@ impl<'a> Queue<'a> {
 
     /// Handles the result of a stage. Its outputs are queued to be stored, and its readers may start in the meantime.
     pub fn ended(&mut self, id: StageId, result: Result<Executed, EngineError>, tell: Tell<'_>) {
+        if matches!(result, Ok(Executed::Made(_)) | Err(_)) {
+            self.idle_since = Instant::now();
+        }
         match result {
             Ok(Executed::Elsewhere) => {
                 self.leaves(id);
@@ -380,7 +416,7 @@ fn is_other(before: &Knowledge, now: &Knowledge) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Indifferent;
+    use crate::engine::{Everything, Indifferent};
     use crate::graph::Stage;
     use crate::plan::plan;
     use base::work::{Loss, Model, ModelName, NoiseScale, NormStatistics};
@@ -403,7 +439,13 @@ mod tests {
         let knowledge = resolver.all(&closure).unwrap();
         let first = plan(&graph, &targets, &knowledge);
         let frontier = Frontier::new(&graph, &targets, &closure, &first);
-        attempt(Queue::new((&graph, &resolver), frontier, knowledge, Packing::fixed(6), (true, Duration::ZERO)));
+        attempt(Queue::new(
+            (&graph, &resolver, &Everything),
+            frontier,
+            knowledge,
+            Packing::fixed(6),
+            (true, Duration::ZERO),
+        ));
     }
 
     /// Takes all stages that may start now.

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicBool;
 
 use super::EngineError;
+use super::duty::Duty;
 use super::execute::Environment;
 use super::preference::Preference;
 use crate::graph::{Graph, StageId};
@@ -31,6 +32,8 @@ pub struct Request<'a> {
     pub grow: bool,
     /// Whether to continue with stages that do not depend on a failed one.
     pub keep_going: bool,
+    /// Limits on what this process computes.
+    pub duty: &'a dyn Duty,
     /// The origin written into the records.
     pub environment: &'a Environment,
     /// A flag that stops the run when it is set.
@@ -52,7 +55,9 @@ pub struct Summary {
     pub published: Vec<RecordDigest>,
     /// Keys with several different outcomes in the store.
     pub several: BTreeSet<StageKey>,
-    /// The errors, in order. Empty if all targets were made.
+    /// Whether stages were left to other processes of the same run.
+    pub left: bool,
+    /// The errors, in order. Empty if all targets were made, or stages were left to others.
     pub errors: Vec<EngineError>,
 }
 

@@ -64,7 +64,13 @@ fn make_with(request: &Request<'_>, crew: &Crew<'_>, on_event: &mut dyn FnMut(Ev
     let workers = request.jobs.get().min(first.run.len());
     let packing = if request.grow { Packing::growing(workers) } else { Packing::fixed(workers) };
     let frontier = Frontier::new(graph, targets, &closure, &first);
-    let queue = Queue::new((graph, &resolver), frontier, knowledge, packing, (request.keep_going, crew.ask_again));
+    let queue = Queue::new(
+        (graph, &resolver, request.duty),
+        frontier,
+        knowledge,
+        packing,
+        (request.keep_going, crew.ask_again),
+    );
     let schedule = Schedule {
         request,
         crew,
@@ -77,11 +83,11 @@ fn make_with(request: &Request<'_>, crew: &Crew<'_>, on_event: &mut dyn FnMut(Ev
     };
     schedule.run(workers, on_event)?;
     let Shared { queue, .. } = schedule.shared.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let Queue { knowledge, computed, published, errors, .. } = queue;
+    let Queue { knowledge, computed, published, left, errors, .. } = queue;
     let cached = known(&closure, &knowledge).saturating_sub(computed);
     let several = resolver.several();
     note_uses(store, &closure, &knowledge);
-    Ok(Summary { total, cached, computed, knowledge, published, several, errors })
+    Ok(Summary { total, cached, computed, knowledge, published, several, left, errors })
 }
 
 /// Counts the needed stages whose outputs are known.
@@ -196,7 +202,7 @@ impl<'a> Schedule<'a, '_> {
     /// Runs one worker: takes stages until none is left, and passes on their outputs.
     fn work(&self, number: usize, tell: Tell<'_>) {
         let _part = Part { schedule: self, is_worker: true };
-        let Request { graph, store, environment, .. } = *self.request;
+        let Request { graph, store, duty, environment, .. } = *self.request;
         let watched = |event: Event| {
             if let Event::Progress { stage, done, .. } = event {
                 self.progressed(stage, done);
@@ -208,6 +214,7 @@ impl<'a> Schedule<'a, '_> {
             store,
             on_the_way: &self.on_the_way,
             resolver: self.resolver,
+            duty,
             environment,
             report: &watched,
             cancelled: &|| self.is_stopped(),
@@ -218,7 +225,9 @@ impl<'a> Schedule<'a, '_> {
             let ended = catch_unwind(AssertUnwindSafe(|| context.execute(&mut *runner, &job)));
             let result = ended.unwrap_or_else(|panic| {
                 let (stage, message) = (graph.stages[job.stage].name.clone(), message(&*panic));
-                Err(EngineError::Panicked { stage, message })
+                let error = EngineError::Panicked { stage, message };
+                duty.fails(job.stage, &job.key, &error);
+                Err(error)
             });
             last = Some(job.stage);
             let failure = if let Err(EngineError::Stage { source, .. }) = &result { Some(source) } else { None };
@@ -237,6 +246,9 @@ impl<'a> Schedule<'a, '_> {
             let mut shared = self.lock();
             // Other stages need the memory; this one starts again after one of them has ended.
             let waits = out_of_memory && shared.queue.makes_room(job.stage, passing);
+            if let (true, false, Err(error)) = (out_of_memory, waits, &result) {
+                duty.fails(job.stage, &job.key, error);
+            }
             let again = notes.was_short && shared.queue.repeats(job.stage);
             if again {
                 // This releases the key and discards the outputs.

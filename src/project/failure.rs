@@ -114,6 +114,11 @@ impl From<EngineError> for Failure {
             }
             EngineError::Stage { source, .. } if source.is_storage() => Self::new(ExitCode::Storage, message, ""),
             EngineError::Stage { .. } => Self::new(ExitCode::Failed, message, "finished stages are kept"),
+            EngineError::GivenUp { .. } => Self::new(
+                ExitCode::Failed,
+                message,
+                "finished stages are kept; run the command again to try it once more",
+            ),
             EngineError::Threads(_) => {
                 Self::new(ExitCode::Missing, message, "close other programs, or raise the limit that `ulimit -u` shows")
             }

@@ -22,8 +22,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "bench", "cost", "differ", "engine", "graph", "plan", "project", "reports", "spec", "stages", "stress",
-            "verify",
+            "bench", "cluster", "cost", "differ", "engine", "graph", "plan", "project", "reports", "spec", "stages",
+            "stress", "verify",
         ],
     ),
 ];

@@ -26,8 +26,8 @@ const SHARDED: [&str; 2] = [OBJECTS, RECORDS];
 
 /// Names allowed in a folder that is to become a store: a tag for backup programs, and the folders left by an
 /// earlier, interrupted attempt.
-const HARMLESS: [&str; 9] =
-    ["CACHEDIR.TAG", "catalogue", "claims", "objects", "pins", "quarantine", "records", "signatures", "tmp"];
+const HARMLESS: [&str; 10] =
+    ["CACHEDIR.TAG", "catalogue", "claims", "objects", "pins", "quarantine", "records", "runs", "signatures", "tmp"];
 
 /// Returns the text of the file that marks a store.
 pub fn marker() -> String {
@@ -146,7 +146,8 @@ impl Layout {
     /// owner.
     pub(super) fn complete(&self) -> Result<(), StoreError> {
         self.create_folders()?;
-        for folder in self.later_folders() {
+        // The runs of an account are private folders in the last one.
+        for folder in self.later_folders().into_iter().chain([self.runs()]) {
             files::create_folder(&folder)?;
         }
         Ok(())
@@ -196,6 +197,10 @@ impl Layout {
 
     pub(super) fn claims(&self) -> PathBuf {
         self.root.join("claims")
+    }
+
+    pub(super) fn runs(&self) -> PathBuf {
+        self.root.join("runs")
     }
 
     pub(super) fn index(&self) -> PathBuf {

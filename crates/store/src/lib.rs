@@ -164,6 +164,11 @@ impl Store {
         self.layout.root()
     }
 
+    /// Returns the folder in which runs of several workers keep their state, each in a private folder of its own.
+    pub fn runs(&self) -> PathBuf {
+        self.layout.runs()
+    }
+
     /// Returns the folder of files that are being written. Every writer calls this, and only then are missing folders
     /// created.
     ///

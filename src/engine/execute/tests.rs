@@ -71,6 +71,7 @@ impl Bench {
             store: &self.store,
             on_the_way: &self.on_the_way,
             resolver: &resolver,
+            duty: &crate::engine::Everything,
             environment: &environment,
             report: &|_| {},
             cancelled: &|| is_cancelled,

@@ -1,5 +1,7 @@
 //! Tries everything that can happen to a stage at every stage of a small graph.
 
+mod duty;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -7,7 +9,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Once};
 
 use super::*;
-use crate::engine::{Environment, Indifferent, Outcome};
+use crate::engine::{Duty, Environment, Everything, Indifferent, Outcome};
 use crate::graph::{Graph, Input, Stage};
 use crate::plan::MissReason;
 use crate::stages::{Device, Notes, Outputs, Product, Progress, Read, Report, StageError};
@@ -186,6 +188,10 @@ impl Trial {
 
     /// Makes the targets. When another process is found to be running the stage, that process ends.
     fn make(&self, jobs: usize, keep_going: bool) -> (Summary, Vec<Event>) {
+        self.make_under(&Everything, jobs, keep_going)
+    }
+
+    fn make_under(&self, duty: &dyn Duty, jobs: usize, keep_going: bool) -> (Summary, Vec<Event>) {
         let mut claim = self.prepare();
         let environment = Environment { who: "me".into(), now: || 0 };
         let request = Request {
@@ -197,6 +203,7 @@ impl Trial {
             jobs: NonZeroUsize::new(jobs).unwrap(),
             grow: false,
             keep_going,
+            duty,
             environment: &environment,
             cancel: &self.cancel,
         };
@@ -470,6 +477,7 @@ fn without_threads_it_says_so_and_with_few_it_works() {
                 jobs: NonZeroUsize::new(jobs).unwrap(),
                 grow: false,
                 keep_going: false,
+                duty: &Everything,
                 environment: &environment,
                 cancel: &trial.cancel,
             };
@@ -507,6 +515,7 @@ fn a_listener_that_panics_ends_the_run() {
             jobs: NonZeroUsize::MIN,
             grow: false,
             keep_going: false,
+            duty: &Everything,
             environment: &environment,
             cancel: &trial.cancel,
         };

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::estimates::{estimates, pace};
 use super::workers::Workers;
-use crate::engine::{self, Environment, Event, Preference, Request, Summary};
+use crate::engine::{self, Duty, Environment, Event, Preference, Request, Summary};
 use crate::plan::{Knowledge, Plan};
 use crate::project::sharing::signing::{Signer, catch_up, obstacle, sign};
 use crate::project::targets::select::Selection;
@@ -23,6 +23,8 @@ pub struct Making<'a> {
     pub signer: Option<&'a Signer>,
     /// Whether to continue with stages that do not depend on a failed stage.
     pub keep_going: bool,
+    /// Limits on what this process computes.
+    pub duty: &'a dyn Duty,
     /// User and machine, for the records.
     pub environment: &'a Environment,
     /// Flag that stops the run when it is set.
@@ -56,7 +58,7 @@ impl Selection {
     /// # Errors
     /// If the project would not use this user's results, the device is not available, or the store fails.
     pub fn make(&self, how: &Making<'_>, tell: &mut dyn FnMut(Notice<'_>)) -> Result<Summary, Failure> {
-        let Making { store, workers, signer, keep_going, environment, cancel } = *how;
+        let Making { store, workers, signer, keep_going, duty, environment, cancel } = *how;
         let chosen = &workers.chosen;
         // Report an unusable key before anything runs.
         match (signer, obstacle(self, signer, &environment.who)) {
@@ -83,6 +85,7 @@ impl Selection {
             jobs: workers.most(),
             grow: workers.grow,
             keep_going,
+            duty,
             environment,
             cancel,
         };

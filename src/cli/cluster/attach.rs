@@ -1,0 +1,81 @@
+//! `wdpipe attach` and `wdpipe cancel`: come back to a run, and end it.
+
+use clap::Args;
+
+use super::super::format::count;
+use super::super::signals::cancel_on_interrupt;
+use super::super::ui::Ui;
+use super::follow::{follow, why_not};
+use super::{executor_of, launch_of};
+use crate::cluster::{Followed, Run, RunId, Watch};
+use crate::project::{ExitCode, Failure, Project};
+
+/// Follow a run that was left, and write its figures when it is complete.
+#[derive(Debug, Args)]
+pub struct AttachCommand {
+    /// The run, as `wdpipe jobs` lists it.
+    #[arg(value_name = "RUN")]
+    run: RunId,
+}
+
+/// End a run: its jobs are cancelled, and finished stages are kept.
+#[derive(Debug, Args)]
+pub struct CancelCommand {
+    /// The run, as `wdpipe jobs` lists it.
+    #[arg(value_name = "RUN")]
+    run: RunId,
+}
+
+impl AttachCommand {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If there is no such run, or it cannot be completed.
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
+        let cancel = cancel_on_interrupt();
+        let store = project.store()?;
+        let run = Run::open(&store, &self.run)?;
+        let of_run = run.project(project);
+        let selection = of_run.select(&run.variant(), &run.request.targets)?;
+        let (executor, launch) = (executor_of(&run)?, launch_of(&run, project)?);
+        let watch = Watch {
+            run: &run,
+            selection: &selection,
+            store: &store,
+            executor: &*executor,
+            launch: &launch,
+            cancel: &cancel,
+        };
+        let followed = follow(&watch, ui)?;
+        if let Some(failure) = why_not(&followed, &run) {
+            return Err(failure);
+        }
+        if followed == Followed::Interrupted {
+            let hint = format!("`wdpipe attach {0}` follows it again, `wdpipe cancel {0}` ends it", run.id);
+            return Err(Failure::new(ExitCode::Interrupted, format!("run {} goes on", run.id), hint));
+        }
+        let resolved = selection.resolve(&store)?;
+        for exported in selection.export(&resolved.knowledge, &store)? {
+            let verb = if exported.changed { "wrote" } else { "unchanged" };
+            ui.say(&format!("{verb} {}", exported.path.display()));
+        }
+        ui.say(&format!("run {} is complete", run.id));
+        Ok(())
+    }
+}
+
+impl CancelCommand {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If there is no such run, or its jobs cannot be cancelled.
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
+        let store = project.store()?;
+        let run = Run::open(&store, &self.run)?;
+        run.stop()?;
+        let jobs = run.jobs()?;
+        executor_of(&run)?.cancel(&jobs, false)?;
+        ui.say(&format!("run {} cancelled ({}); finished stages are kept", run.id, count(jobs.len(), "job")));
+        Ok(())
+    }
+}

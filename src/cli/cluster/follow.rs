@@ -1,0 +1,126 @@
+//! Shows a run while it is followed.
+
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::super::format::{count, duration};
+use super::super::ui::{Ui, plain};
+use crate::cluster::{Failed, Followed, News, Run, View, Watch};
+use crate::project::{ExitCode, Failure};
+
+/// Workers whose stages are listed.
+const LISTED: usize = 8;
+
+/// Follows a run, and shows how it goes.
+///
+/// # Errors
+/// If the run cannot be completed, or the store cannot be read.
+pub fn follow(watch: &Watch<'_>, ui: &Ui) -> Result<Followed, Failure> {
+    let mut shown = Shown::new(ui);
+    let followed = watch.follow(&mut |news| shown.show(news));
+    shown.bar.finish_and_clear();
+    followed
+}
+
+/// Explains why a run ended without being complete; `None` if it is complete or goes on.
+pub fn why_not(followed: &Followed, run: &Run) -> Option<Failure> {
+    let logs = run.path("logs");
+    Some(match followed {
+        Followed::Complete | Followed::Interrupted => return None,
+        Followed::Cancelled => Failure::new(
+            ExitCode::Interrupted,
+            format!("run {} was cancelled", run.id),
+            "finished stages are kept; run the `make` command again to continue",
+        ),
+        Followed::Stuck(stages) => {
+            let lines: Vec<String> = stages.iter().map(|(stage, why)| format!("{stage}: {why}")).collect();
+            let message = format!("run {} cannot go on:\n{}", run.id, lines.join("\n"));
+            let hint = format!(
+                "the logs are in {}; run the `make` command again to try these stages once more",
+                logs.display()
+            );
+            Failure::new(ExitCode::Failed, message, hint)
+        }
+        Followed::Barren(last) => Failure::new(
+            ExitCode::Failed,
+            format!("the workers of run {} end without computing anything; the last was {last}", run.id),
+            format!("look at their logs in {}", logs.display()),
+        ),
+    })
+}
+
+/// What is on the screen.
+struct Shown<'a> {
+    ui: &'a Ui,
+    bar: ProgressBar,
+    began: Instant,
+    /// Stages done at the beginning, and at the last printed line.
+    done: Option<(usize, usize)>,
+    waiting: String,
+}
+
+impl<'a> Shown<'a> {
+    fn new(ui: &'a Ui) -> Self {
+        let bar = match ui.terminal && !ui.quiet() {
+            true => ProgressBar::new(0).with_style(style()),
+            false => ProgressBar::hidden(),
+        };
+        Self { ui, bar, began: Instant::now(), done: None, waiting: String::new() }
+    }
+
+    fn show(&mut self, news: News<'_>) {
+        match news {
+            News::Submitted(workers) => self.line(&format!("  {} added", count(workers, "worker"))),
+            News::Failed(Failed { stage, worker, message, .. }) => {
+                self.line(&format!("  {stage} failed in {worker}: {message}"))
+            }
+            News::Unreachable(failure) => {
+                self.line(&format!("warning: {}; the workers go on", failure.message));
+            }
+            News::View(view) => self.view(&view),
+        }
+    }
+
+    fn view(&mut self, view: &View<'_>) {
+        let (done, left) = (view.open.done, view.open.left.len());
+        let (first, printed) = *self.done.get_or_insert((done, done));
+        let elapsed = self.began.elapsed().as_secs_f64();
+        let rest = match done - first.min(done) {
+            0 => String::new(),
+            new => format!(", about {} left", duration(elapsed * left as f64 / new as f64)),
+        };
+        let (waiting, why) = &view.waiting;
+        let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
+        let tasks = match waiting {
+            0 => format!("{} running", count(view.workers.len(), "worker")),
+            _ => format!("{} running, {waiting} waiting{why}", count(view.workers.len(), "worker")),
+        };
+        self.bar.set_length((done + left) as u64);
+        self.bar.set_position(done as u64);
+        let running =
+            view.workers.iter().flat_map(|(name, worker)| worker.stages.iter().map(move |stage| (name, stage)));
+        let lines = running.take(LISTED).map(|(name, stage)| {
+            format!("\n  {:>3.0} % {}  {}", 100.0 * stage.done, plain(&stage.stage), plain(name.as_str()))
+        });
+        self.bar.set_message(format!("{tasks}, {}{rest}{}", duration(elapsed), lines.collect::<String>()));
+        // Without a terminal, a line tells where there was progress.
+        if self.bar.is_hidden() && (done > printed || tasks != self.waiting) {
+            self.done = Some((first, done));
+            self.line(&format!("  [{done}/{}] {tasks}", done + left));
+            self.waiting = tasks;
+        }
+    }
+
+    fn line(&self, text: &str) {
+        match self.bar.is_hidden() {
+            true => self.ui.say(text),
+            false => self.bar.println(plain(text)),
+        }
+    }
+}
+
+fn style() -> ProgressStyle {
+    let style = ProgressStyle::with_template("{bar:30.cyan/blue} {pos}/{len} stages, {msg}");
+    style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")
+}

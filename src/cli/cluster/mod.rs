@@ -1,0 +1,90 @@
+//! Commands for runs of several workers, and what they need of the environment.
+
+mod attach;
+mod follow;
+mod jobs;
+mod start;
+mod work;
+
+pub use attach::{AttachCommand, CancelCommand};
+pub use jobs::JobsCommand;
+pub use start::{Start, Started, Wanted};
+pub use work::WorkCommand;
+
+use std::env;
+
+use super::parse;
+use crate::cluster::{Engine, Executor, Launch, Local, Run, Times, program_hash};
+use crate::project::{ExitCode, Failure, Project};
+
+/// Returns what starts the workers of a run.
+///
+/// # Errors
+/// If this machine cannot start them.
+fn executor_of(run: &Run) -> Result<Box<dyn Executor>, Failure> {
+    match &run.request.engine {
+        Engine::Local(_) => {
+            let visible = env::var("CUDA_VISIBLE_DEVICES").ok();
+            Ok(Box::new(Local::new(run.path("logs"), visible.as_deref())))
+        }
+        Engine::Slurm(_) => Err(Failure::usage("slurm", "")),
+    }
+}
+
+/// Reads what this site needs.
+fn site() -> Result<crate::cluster::SlurmSite, Failure> {
+    Ok(crate::cluster::SlurmSite::default())
+}
+
+/// Returns the command that starts a worker of a run.
+///
+/// # Errors
+/// If the program or the store has no path.
+fn launch_of(run: &Run, project: &Project) -> Result<Launch, Failure> {
+    let program = env::current_exe()
+        .map_err(|error| Failure::new(ExitCode::Failed, format!("this program has no path: {error}"), ""))?;
+    let cache = files::canonical(&project.cache)?;
+    let Some(cache) = cache.to_str() else {
+        return Err(Failure::usage(
+            format!("{} is not UTF-8", cache.display()),
+            "choose another folder with --cache DIR",
+        ));
+    };
+    let arguments = ["work", &run.id.to_string(), "--cache", cache].map(str::to_owned).to_vec();
+    Ok(Launch { run: run.id.to_string(), program, arguments, logs: run.path("logs") })
+}
+
+/// Returns the hash of this program.
+///
+/// # Errors
+/// If its file cannot be read.
+fn own_hash() -> Result<String, Failure> {
+    // This is the file that runs, also if another one has its path by now.
+    program_hash(std::path::Path::new("/proc/self/exe"))
+}
+
+/// Returns the times of runs; `WDPIPE_TIMES` changes them, such as `beat=1s,patience=5s`.
+///
+/// # Errors
+/// If the variable is not of this form.
+fn times() -> Result<Times, Failure> {
+    let mut times = Times::default();
+    let Some(text) = env::var("WDPIPE_TIMES").ok().filter(|text| !text.is_empty()) else { return Ok(times) };
+    for pair in text.split(',') {
+        let wrong = |why: &str| {
+            let hint = "set WDPIPE_TIMES to times of beat, patience, ask and top-up, such as beat=1s,patience=5s";
+            Failure::usage(format!("WDPIPE_TIMES={text}: {why}"), hint)
+        };
+        let (name, time) = pair.split_once('=').ok_or_else(|| wrong("`=` is missing"))?;
+        let seconds = parse::time(time).map_err(|error| wrong(&error))?;
+        match name.trim() {
+            "beat" => times.beat = seconds.max(0.05),
+            "patience" => times.patience = seconds,
+            "ask" => times.ask = seconds,
+            "top-up" => times.top_up = seconds,
+            "linger" => times.linger = seconds,
+            other => return Err(wrong(&format!("there is no time `{other}`"))),
+        }
+    }
+    Ok(times)
+}

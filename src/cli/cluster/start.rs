@@ -1,0 +1,177 @@
+//! `make --executor`: begins a run, or finds it, and follows it.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::super::format::count;
+use super::super::ui::Ui;
+use super::follow::{follow, why_not};
+use super::{executor_of, launch_of, own_hash, times};
+use crate::cluster::{Engine, Followed, Open, Request, Run, RunId, Watch};
+use crate::project::{ExitCode, Failure, Project, Selection, Variant, cores};
+use crate::stages::Device;
+use store::Store;
+
+/// What is to start the workers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// This machine: the number of workers.
+    Local(usize),
+    /// Slurm.
+    Slurm,
+}
+
+impl FromStr for Choice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| text.parse().ok().filter(|number| (1..=1024).contains(number));
+        match text.split_once(':') {
+            None if text == "slurm" => Ok(Self::Slurm),
+            Some(("local", workers)) if number(workers).is_some() => Ok(Self::Local(number(workers).unwrap_or(1))),
+            _ => Err("choose local:N, such as local:4, or slurm".to_owned()),
+        }
+    }
+}
+
+/// Options of `make` for several workers.
+#[derive(Debug, Args)]
+pub struct Start {
+    /// Let several workers compute the stages: local:N starts N processes on this machine, each with a GPU of its own if
+    /// there are several; slurm submits jobs, as cluster.toml describes them.
+    #[arg(long, value_name = "EXECUTOR", help_heading = "Workers", conflicts_with_all = ["ci", "keep_going"])]
+    pub executor: Option<Choice>,
+    /// With --executor: submit the workers and return; `wdpipe attach` follows them later.
+    #[arg(long, requires = "executor", help_heading = "Workers")]
+    pub detach: bool,
+}
+
+/// Output of `make --detach --json`.
+#[derive(Serialize)]
+struct Detached<'a> {
+    run: &'a RunId,
+    executor: &'static str,
+    workers_submitted: usize,
+    stages_to_run: usize,
+}
+
+/// What the user wants, besides the workers.
+pub struct Wanted<'a> {
+    /// The targets.
+    pub targets: &'a [String],
+    /// Profile and settings.
+    pub variant: &'a Variant,
+    /// Device of the workers.
+    pub device: &'a Device,
+    /// Number of stages that a worker runs at a time, if chosen.
+    pub jobs: Option<usize>,
+    /// Whether to print JSON.
+    pub json: bool,
+}
+
+/// Result of starting workers.
+pub enum Started {
+    /// The run is complete; this many stages were left at the beginning.
+    Complete(usize),
+    /// The run goes on without this command.
+    GoesOn,
+}
+
+impl Start {
+    /// Begins a run and follows it.
+    ///
+    /// # Errors
+    /// If workers cannot be started, or the run cannot be completed.
+    pub fn run(
+        &self,
+        choice: &Choice,
+        wanted: &Wanted<'_>,
+        (project, store, selection): (&Project, &Store, &Selection),
+        cancel: &AtomicBool,
+        ui: &Ui,
+    ) -> Result<Started, Failure> {
+        let began = Instant::now();
+        let engine = match choice {
+            Choice::Local(workers) => Engine::Local(*workers),
+            Choice::Slurm => Engine::Slurm(super::site()?),
+        };
+        let share = |workers: usize| (cores() / workers).max(1);
+        let jobs = wanted.jobs.or(if let Choice::Local(workers) = choice { Some(share(*workers)) } else { None });
+        let request = Request {
+            targets: wanted.targets.to_vec(),
+            profile: wanted.variant.profile.clone(),
+            set: wanted.variant.set.clone(),
+            device: wanted.device.to_string(),
+            jobs,
+            engine,
+            program: own_hash()?,
+            reports: absolute(&project.reports)?,
+            trust: absolute(&project.trust)?,
+            times: times()?,
+        };
+        let run = Run::create(store, project, request)?;
+        let executor = executor_of(&run)?;
+        let launch = launch_of(&run, project)?;
+        let watch = Watch { run: &run, selection, store, executor: &*executor, launch: &launch, cancel };
+        let open = Open::of(&run, selection, store)?;
+        if open.is_done() {
+            return Ok(Started::Complete(0));
+        }
+        let limits = executor.check()?;
+        let workers = watch.begin(&open)?;
+        let left = open.left.len();
+        ui.say(&format!(
+            "run {}: {} to run by {} on {} ({})",
+            run.id,
+            count(left, "stage"),
+            count(run.request.engine.workers(), "worker"),
+            run.request.engine.name(),
+            limits.place
+        ));
+        if workers > 0 {
+            ui.say(&format!("  {} submitted in {:.1} s", count(workers, "worker"), began.elapsed().as_secs_f64()));
+        }
+        let back = format!(
+            "  `wdpipe attach {0}` follows it, `wdpipe jobs {0}` shows its state, `wdpipe cancel {0}` ends it",
+            run.id
+        );
+        if self.detach {
+            ui.say(&back);
+            if wanted.json {
+                let executor = run.request.engine.name();
+                ui.json(&Detached { run: &run.id, executor, workers_submitted: workers, stages_to_run: left });
+            }
+            return Ok(Started::GoesOn);
+        }
+        let is_local = matches!(choice, Choice::Local(_));
+        if !is_local {
+            ui.say(&format!("  Ctrl-C leaves, and the jobs go on\n{back}"));
+        }
+        let followed = follow(&watch, ui)?;
+        if followed == Followed::Interrupted && is_local {
+            // Workers of this machine end with the command that started them, as users expect of Ctrl-C.
+            run.stop()?;
+            executor.cancel(&run.jobs()?, false)?;
+            return Err(crate::engine::EngineError::Interrupted.into());
+        }
+        match (why_not(&followed, &run), followed) {
+            (Some(failure), _) => Err(failure),
+            (None, Followed::Interrupted) => {
+                let message = format!("run {} goes on without this command", run.id);
+                let hint = format!("`wdpipe attach {0}` follows it again, `wdpipe cancel {0}` ends it", run.id);
+                Err(Failure::new(ExitCode::Interrupted, message, hint))
+            }
+            _ => Ok(Started::Complete(left)),
+        }
+    }
+}
+
+/// Makes a path absolute, so that it means the same in every folder.
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| Failure::usage(format!("{}: {error}", path.display()), ""))
+}

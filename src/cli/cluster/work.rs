@@ -1,0 +1,103 @@
+//! `wdpipe work`: one worker of a run.
+
+use std::env;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use super::super::environment::{now, signer, who};
+use super::super::format::count;
+use super::super::parse;
+use super::super::progress::ProgressView;
+use super::super::signals::cancel_on_interrupt;
+use super::super::ui::Ui;
+use super::{executor_of, launch_of, own_hash};
+use crate::cluster::{Deadline, Ended, Me, Post, Run, RunId, TASK, host};
+use crate::engine::Environment;
+use crate::project::{ExitCode, Failure, Notice, Project, cores};
+
+/// Compute stages of a run as one of its workers. `make --executor` starts workers by itself.
+#[derive(Debug, Args)]
+pub struct WorkCommand {
+    /// The run, as `wdpipe jobs` lists it.
+    #[arg(value_name = "RUN")]
+    run: RunId,
+    /// The worker's time, such as 90s, 20min or 4h: it starts no stage that would take longer than what is left.
+    #[arg(long, value_name = "TIME", value_parser = parse::time)]
+    time: Option<f64>,
+}
+
+impl WorkCommand {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If there is no such run, this program is not the one that began it, or a stage fails.
+    pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
+        let began = Instant::now();
+        let cancel = cancel_on_interrupt();
+        let store = project.store()?;
+        let run = Run::open(&store, &self.run)?;
+        if own_hash()? != run.request.program {
+            let message = format!(
+                "run {} was begun by another program than this one (version {})",
+                run.id,
+                env!("CARGO_PKG_VERSION")
+            );
+            let hint = "install the same program on all machines, or run the `make` command again with this one";
+            return Err(Failure::new(ExitCode::Usage, message, hint));
+        }
+        let selection = run.project(project).select(&run.variant(), &run.request.targets)?;
+        let limit = self.time.map(Duration::from_secs_f64);
+        let me = Me {
+            name: name()?,
+            cores: allocated().unwrap_or_else(cores),
+            deadline: limit.map(|limit| Deadline { began, limit }),
+        };
+        ui.say(&format!("worker {} of run {} on {}", me.name, run.id, host()));
+        let (signer, environment) = (signer()?, Environment { who: who(), now });
+        let post = Post {
+            run: &run,
+            selection: &selection,
+            store: &store,
+            executor: &*executor_of(&run)?,
+            launch: &launch_of(&run, project)?,
+            me: &me,
+            signer: signer.as_ref(),
+            environment: &environment,
+            cancel: &cancel,
+        };
+        let mut view = ProgressView::new(&selection.graph, *ui);
+        let ended = post.work(&mut |notice| match notice {
+            Notice::Planned { plan, seconds, .. } => {
+                view.begin(&plan.run.iter().map(|run| run.stage).collect::<Vec<_>>(), seconds);
+            }
+            Notice::Event(event) => view.show(event),
+            Notice::Ended => view.end(),
+            Notice::CaughtUp(records) | Notice::Signed(records) => {
+                ui.say(&format!("{} signed", count(records, "record")))
+            }
+        })?;
+        match ended {
+            Ended::Complete => ui.say("the run is complete"),
+            Ended::Left => ui.say("nothing is left for this worker"),
+            Ended::Stuck(why) => {
+                return Err(Failure::new(ExitCode::Failed, format!("nothing can be done any more: {why}"), ""));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the worker's name: the task of Slurm that it is, or the name that it was started with.
+fn name() -> Result<crate::cluster::JobId, Failure> {
+    let set = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+    let of_slurm = set("SLURM_ARRAY_JOB_ID").zip(set("SLURM_ARRAY_TASK_ID")).map(|(job, task)| format!("{job}_{task}"));
+    let name = set(TASK).or(of_slurm).unwrap_or_else(|| format!("{}-{}", host(), std::process::id()));
+    name.parse().map_err(|error| Failure::usage(format!("the worker's name: {error}"), ""))
+}
+
+/// Returns the number of processors that Slurm gave to this task.
+fn allocated() -> Option<usize> {
+    let number = |name: &str| env::var(name).ok()?.parse().ok().filter(|number| *number > 0);
+    number("SLURM_CPUS_PER_TASK").or_else(|| number("SLURM_CPUS_ON_NODE"))
+}

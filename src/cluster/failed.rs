@@ -1,0 +1,146 @@
+//! Failures that all workers of a run know, so that a stage that fails by itself is not tried by everybody.
+
+use serde::{Deserialize, Serialize};
+
+use super::executor::JobId;
+use super::run::Run;
+use crate::engine::EngineError;
+use crate::project::Failure;
+use base::digest::StageKey;
+
+/// Why an attempt at a stage ended without a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The stage failed.
+    Stage,
+    /// It took more memory than there was.
+    Memory,
+    /// The worker's time was over before the stage was done.
+    Time,
+    /// The worker died, for an unknown reason.
+    Lost,
+}
+
+impl Kind {
+    /// Returns how many attempts may end like this before the stage is given up. A worker can die for many reasons that
+    /// have nothing to do with the stage.
+    pub fn allowed(self) -> usize {
+        match self {
+            Self::Stage | Self::Memory | Self::Time => 2,
+            Self::Lost => 20,
+        }
+    }
+
+    /// Returns how an engine's error counts. `None` if it says nothing about the stage: the worker was stopped, or its
+    /// disk is full.
+    pub fn of(error: &EngineError) -> Option<Self> {
+        match error {
+            EngineError::Interrupted | EngineError::GivenUp { .. } => None,
+            EngineError::Store(error) if error.is_disk_full() => None,
+            EngineError::Stage { source, .. } if source.is_storage() || source.is_missing() => None,
+            EngineError::Stage { source, .. } if source.is_out_of_memory() => Some(Self::Memory),
+            _ => Some(Self::Stage),
+        }
+    }
+}
+
+/// An attempt at a stage that ended without a result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failed {
+    /// Name of the stage.
+    pub stage: String,
+    /// The worker.
+    pub worker: JobId,
+    /// Why it ended.
+    pub kind: Kind,
+    /// The error, or how the worker ended.
+    pub message: String,
+    /// Number of stages that the worker ran at a time.
+    pub jobs: usize,
+    /// Seconds that the attempt took.
+    pub seconds: f64,
+}
+
+impl Run {
+    /// Notes a failed attempt. `attempt` tells the attempts of a worker apart.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub fn note_failed(&self, key: &StageKey, attempt: usize, failed: &Failed) -> Result<(), Failure> {
+        self.write(&format!("failed/{key}/{}-{attempt}", failed.worker), failed)
+    }
+
+    /// Returns the failed attempts at a stage.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn failed(&self, key: &StageKey) -> Result<Vec<Failed>, Failure> {
+        let names = files::list(&self.path(&format!("failed/{key}")))?;
+        Ok(names.iter().filter_map(|name| self.read(&format!("failed/{key}/{name}"))).collect())
+    }
+
+    /// Returns the failed attempts at all stages.
+    ///
+    /// # Errors
+    /// If a folder cannot be read.
+    pub fn all_failed(&self) -> Result<Vec<(StageKey, Vec<Failed>)>, Failure> {
+        let keys = files::list(&self.path("failed"))?;
+        keys.iter().filter_map(|name| name.parse().ok()).map(|key| Ok((key, self.failed(&key)?))).collect()
+    }
+}
+
+/// Returns why a stage is not tried again, if its failed attempts say so.
+pub fn given_up(failed: &[Failed]) -> Option<String> {
+    let last = |kind: Kind| {
+        let mut same = failed.iter().filter(|failed| failed.kind == kind);
+        let count = same.clone().count();
+        same.next_back().filter(|_| count >= kind.allowed()).map(|last| (count, last))
+    };
+    let (count, last) = [Kind::Stage, Kind::Memory, Kind::Time, Kind::Lost].into_iter().find_map(last)?;
+    let attempts = format!("{count} attempts, the last by worker {}", last.worker);
+    Some(match last.kind {
+        Kind::Stage => format!("it failed ({attempts}): {}", last.message),
+        Kind::Memory => {
+            format!("it ran out of memory, even with fewer stages beside it ({attempts}): {}", last.message)
+        }
+        Kind::Time => {
+            format!("it takes longer than a worker's time, {:.0} s were not enough ({attempts})", last.seconds)
+        }
+        Kind::Lost => format!("its workers died ({attempts}): {}", last.message),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(kind: Kind) -> Failed {
+        let worker = "4711_1".parse().unwrap();
+        Failed { stage: "a".into(), worker, kind, message: "no".into(), jobs: 4, seconds: 9.0 }
+    }
+
+    #[test]
+    fn a_stage_is_given_up_after_two_failures_of_its_own() {
+        assert_eq!(given_up(&[]), None);
+        assert_eq!(given_up(&[failed(Kind::Stage), failed(Kind::Memory), failed(Kind::Time)]), None);
+        for kind in [Kind::Stage, Kind::Memory, Kind::Time] {
+            assert!(given_up(&[failed(Kind::Lost), failed(kind), failed(kind)]).unwrap().contains("2 attempts"));
+        }
+        let lost = vec![failed(Kind::Lost); 19];
+        assert_eq!(given_up(&lost), None, "workers die for many reasons");
+        assert!(given_up(&[lost, vec![failed(Kind::Lost)]].concat()).is_some());
+    }
+
+    #[test]
+    fn what_says_nothing_about_the_stage_does_not_count() {
+        use crate::stages::StageError;
+        let of = |source: StageError| Kind::of(&EngineError::Stage { stage: "a".into(), source: Box::new(source) });
+        assert_eq!(of(StageError::NoInput("x".into())), Some(Kind::Stage));
+        assert_eq!(of(StageError::no_room()), Some(Kind::Memory));
+        assert_eq!(of(StageError::Device("no GPU".into())), None);
+        assert_eq!(Kind::of(&EngineError::Interrupted), None);
+        let panicked = EngineError::Panicked { stage: "a".into(), message: "b".into() };
+        assert_eq!(Kind::of(&panicked), Some(Kind::Stage));
+    }
+}

@@ -1,0 +1,174 @@
+//! Workers as processes of this machine, each with a GPU of its own if there are several.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::executor::{End, Executor, Job, Launch, Limits, State, Task};
+use super::host::{host, started};
+use crate::project::{ExitCode, Failure};
+
+/// How long a worker may take to end after it was told to.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Starts processes on this machine.
+pub struct Local {
+    logs: PathBuf,
+    /// The GPUs that the workers share out among themselves, as CUDA names them.
+    gpus: Vec<String>,
+    /// The processes that this one started, by the names of their tasks.
+    children: RefCell<Vec<(String, Child)>>,
+    /// Number of submissions by this process.
+    submissions: RefCell<usize>,
+}
+
+impl Local {
+    /// Creates the executor; `logs` is the folder in which it keeps the workers' output and process numbers. `visible` is
+    /// the value of `CUDA_VISIBLE_DEVICES`, if it is set.
+    pub fn new(logs: PathBuf, visible: Option<&str>) -> Self {
+        let gpus = match visible {
+            Some(list) => list.split(',').map(str::trim).filter(|gpu| !gpu.is_empty()).map(str::to_owned).collect(),
+            None => present(),
+        };
+        Self { logs, gpus, children: RefCell::default(), submissions: RefCell::default() }
+    }
+
+    /// Returns the file that holds the number and the start of a task's process.
+    fn numbers(&self, task: &str) -> PathBuf {
+        self.logs.join(format!("{task}.pid"))
+    }
+
+    /// Returns the number of a task's process, if it is running on this machine.
+    fn running(&self, task: &str) -> Option<u32> {
+        let text = files::read_text(&self.numbers(task), 256).ok()?;
+        let (process, start) = text.trim().split_once(' ')?;
+        let (process, start): (u32, u64) = (process.parse().ok()?, start.parse().ok()?);
+        (started(process) == Some(start)).then_some(process)
+    }
+
+    /// Starts the process of a task; `number` counts the tasks of this machine that run at a time.
+    fn start(&self, launch: &Launch, task: &str, number: usize) -> Result<(), Failure> {
+        let log = || File::options().create(true).append(true).open(launch.logs.join(format!("{task}.log")));
+        let mut command = Command::new(&launch.program);
+        command.args(&launch.arguments).stdin(Stdio::null()).env(TASK, task);
+        if !self.gpus.is_empty() {
+            command.env("CUDA_VISIBLE_DEVICES", &self.gpus[number % self.gpus.len()]);
+        }
+        // A group of its own: Ctrl-C on the terminal is for the command that follows the run.
+        command.process_group(0);
+        let start = |(out, err)| command.stdout::<File>(out).stderr::<File>(err).spawn();
+        let child = log().and_then(|out| Ok((out, log()?))).and_then(start);
+        let child = child.map_err(|error| {
+            Failure::new(ExitCode::Failed, format!("cannot start {}: {error}", launch.program.display()), "")
+        })?;
+        let start = started(child.id()).unwrap_or_default();
+        files::replace(&self.numbers(task), format!("{} {start}\n", child.id()).as_bytes())?;
+        self.children.borrow_mut().push((task.to_owned(), child));
+        Ok(())
+    }
+
+    /// Returns the state of a task.
+    fn state(&self, job: &Job, task: &str) -> State {
+        if let Some((_, child)) = self.children.borrow_mut().iter_mut().find(|(name, _)| name == task) {
+            return match child.try_wait() {
+                Ok(None) => State::Running(host()),
+                Ok(Some(status)) if status.success() => State::Ended(End::Done),
+                _ => State::Ended(End::Failed),
+            };
+        }
+        match job.id.as_str().starts_with(&format!("{}-", host())) {
+            true if self.running(task).is_some() => State::Running(host()),
+            // How it ended is known only to the process that started it.
+            true if files::identity(&self.numbers(task)).ok().flatten().is_some() => State::Ended(End::Failed),
+            _ => State::Unknown,
+        }
+    }
+}
+
+/// Variable that tells a worker its name.
+pub const TASK: &str = "WDPIPE_TASK";
+
+fn tasks(job: &Job) -> impl Iterator<Item = String> + use<'_> {
+    (0..job.tasks).map(|index| format!("{}_{index}", job.id))
+}
+
+/// Lists the GPUs of this machine by their numbers.
+fn present() -> Vec<String> {
+    let names = files::list(Path::new("/dev")).unwrap_or_default();
+    let numbers = names.iter().filter_map(|name| name.strip_prefix("nvidia")?.parse::<u32>().ok());
+    (0..numbers.count()).map(|number| number.to_string()).collect()
+}
+
+/// Sends a signal to a process; one that has ended is left alone.
+fn signal(process: u32, signal: libc::c_int) {
+    if let Ok(process) = libc::pid_t::try_from(process)
+        && process > 1
+    {
+        // SAFETY: takes plain values.
+        unsafe { libc::kill(process, signal) };
+    }
+}
+
+impl Executor for Local {
+    fn check(&self) -> Result<Limits, Failure> {
+        let gpus = match self.gpus.len() {
+            0 => String::new(),
+            1 => ", 1 GPU".to_owned(),
+            gpus => format!(", {gpus} GPUs"),
+        };
+        Ok(Limits { seconds: None, place: format!("this machine{gpus}") })
+    }
+
+    fn submit(&self, launch: &Launch, tasks: usize) -> Result<Vec<Job>, Failure> {
+        files::create_folder(&launch.logs)?;
+        let (own, submission) = (std::process::id(), self.submissions.replace_with(|number| *number + 1));
+        let id = format!("{}-{own}-{}-{submission}", host(), started(own).unwrap_or_default());
+        let id = id.parse().map_err(|error: String| Failure::new(ExitCode::Failed, error, ""))?;
+        let job = Job { id, tasks };
+        let first = self
+            .children
+            .borrow_mut()
+            .iter_mut()
+            .filter_map(|(_, child)| child.try_wait().ok()?.is_none().then_some(()))
+            .count();
+        for (index, task) in self::tasks(&job).enumerate() {
+            if let Err(failure) = self.start(launch, &task, first + index) {
+                self.cancel(std::slice::from_ref(&job), false)?;
+                return Err(failure);
+            }
+        }
+        Ok(vec![job])
+    }
+
+    fn look(&self, jobs: &[Job]) -> Result<Vec<Task>, Failure> {
+        let of = |job| tasks(job).map(move |name| (job, name));
+        let state = |(job, name): (&Job, String)| Task { state: self.state(job, &name), name };
+        Ok(jobs.iter().flat_map(of).map(state).collect())
+    }
+
+    fn cancel(&self, jobs: &[Job], only_waiting: bool) -> Result<(), Failure> {
+        if only_waiting {
+            return Ok(());
+        }
+        let running: Vec<(&Job, String, u32)> = jobs
+            .iter()
+            .flat_map(|job| tasks(job).filter_map(move |task| Some((job, self.running(&task)?, task))))
+            .map(|(job, process, task)| (job, task, process))
+            .collect();
+        running.iter().for_each(|(.., process)| signal(*process, libc::SIGTERM));
+        let until = Instant::now() + GRACE;
+        for (job, task, process) in running {
+            while matches!(self.state(job, &task), State::Running(_)) {
+                if Instant::now() >= until {
+                    signal(process, libc::SIGKILL);
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,61 @@
+//! What is left of a run: the stages that have to run, and those of them that can start.
+
+use std::collections::BTreeSet;
+
+use super::failed::given_up;
+use super::run::Run;
+use crate::graph::StageId;
+use crate::plan::Knowledge;
+use crate::project::{Failure, Selection};
+use base::digest::StageKey;
+use store::Store;
+
+/// The stages of a run that are not done.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Open {
+    /// Number of stages that are done.
+    pub done: usize,
+    /// The stages that have to run.
+    pub left: Vec<StageId>,
+    /// Those whose inputs are there, with their keys. A worker may be running them.
+    pub ready: Vec<(StageId, StageKey)>,
+    /// Those of the ready ones that are not tried again, with the reason.
+    pub given_up: Vec<(StageId, String)>,
+}
+
+impl Open {
+    /// Looks up what is left.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn of(run: &Run, selection: &Selection, store: &Store) -> Result<Self, Failure> {
+        let resolved = selection.resolve(store)?;
+        let plan = resolved.plan();
+        let mut open = Self { done: plan.cached, ..Self::default() };
+        open.left = plan.run.iter().map(|to_run| to_run.stage).collect();
+        let left: BTreeSet<StageId> = open.left.iter().copied().collect();
+        for &stage in &left {
+            if selection.graph.stages[stage].inputs.iter().any(|input| left.contains(&input.stage)) {
+                continue;
+            }
+            let (Knowledge::Absent { key, .. } | Knowledge::Known { key, .. }) = &resolved.knowledge[stage] else {
+                continue;
+            };
+            match given_up(&run.failed(key)?) {
+                Some(why) => open.given_up.push((stage, why)),
+                None => open.ready.push((stage, *key)),
+            }
+        }
+        Ok(open)
+    }
+
+    /// Checks whether nothing is left.
+    pub fn is_done(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    /// Checks whether no worker can do anything: what is left waits for stages that are not tried again.
+    pub fn is_stuck(&self) -> bool {
+        !self.left.is_empty() && self.ready.is_empty()
+    }
+}

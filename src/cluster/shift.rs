@@ -1,0 +1,228 @@
+//! The duty of one worker: what fits into its time, what the run's other workers know of failures, and what it says of
+//! itself.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::executor::JobId;
+use super::failed::{Failed, Kind, given_up};
+use super::host::host;
+use super::run::{Run, Running, Worker, seconds};
+use crate::engine::{Duty, EngineError};
+use crate::graph::{Graph, StageId};
+use base::digest::StageKey;
+use store::StoreError;
+
+/// Share of a worker's time that must be left for it to try a stage that seems to take longer.
+const FRESH: f64 = 0.9;
+/// A stage starts only if this many times its estimated duration is left.
+const MARGIN: f64 = 1.3;
+
+/// The time that a worker has.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    /// When it began.
+    pub began: Instant,
+    /// How long it may run.
+    pub limit: Duration,
+}
+
+impl Deadline {
+    /// Seconds at the end in which no stage runs: Slurm's warning can come three minutes before the end.
+    fn reserve(&self) -> f64 {
+        (self.limit.as_secs_f64() / 4.0).min(180.0)
+    }
+
+    /// Returns the seconds that are left for stages.
+    fn left(&self) -> f64 {
+        self.limit.as_secs_f64() - self.began.elapsed().as_secs_f64() - self.reserve()
+    }
+}
+
+/// One worker of a run while it runs stages.
+pub struct Shift<'a> {
+    run: &'a Run,
+    graph: &'a Graph,
+    name: &'a JobId,
+    jobs: usize,
+    deadline: Option<Deadline>,
+    cancel: &'a AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Estimated seconds of every stage of the graph.
+    estimates: Vec<f64>,
+    running: BTreeMap<StageKey, (StageId, Instant, f64)>,
+    /// Failures of stages, as the run's folder had them at the last beat.
+    failed: HashMap<StageKey, Vec<Failed>>,
+    /// Number of failures that this worker has noted.
+    attempts: usize,
+    computed: usize,
+    beat: u64,
+    /// First failure to write the run's state.
+    trouble: Option<String>,
+}
+
+impl<'a> Shift<'a> {
+    /// Creates the duty of a worker that runs `jobs` stages at a time.
+    pub fn new(
+        run: &'a Run,
+        graph: &'a Graph,
+        (name, jobs): (&'a JobId, usize),
+        deadline: Option<Deadline>,
+        cancel: &'a AtomicBool,
+    ) -> Self {
+        Self { run, graph, name, jobs, deadline, cancel, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the estimated durations of stages, in seconds, and what the others noted.
+    pub fn plan(&self, estimates: &[f64]) {
+        self.state().estimates = estimates.to_vec();
+        self.learn();
+    }
+
+    /// Reads what all workers noted about failures.
+    fn learn(&self) {
+        if let Ok(all) = self.run.all_failed() {
+            self.state().failed = all.into_iter().collect();
+        }
+    }
+
+    /// Notes the progress of a stage.
+    pub fn progressed(&self, stage: StageId, done: f64) {
+        let mut state = self.state();
+        if let Some(running) = state.running.values_mut().find(|running| running.0 == stage) {
+            running.2 = done;
+        }
+    }
+
+    /// Notes that a stage ended; `computed` if this worker computed it.
+    pub fn ended(&self, stage: StageId, computed: bool) {
+        let mut state = self.state();
+        state.running.retain(|_, running| running.0 != stage);
+        state.computed += usize::from(computed);
+    }
+
+    /// Returns the number of stages that this worker has computed.
+    pub fn computed(&self) -> usize {
+        self.state().computed
+    }
+
+    /// Says that the worker is alive and what it does, until `until` is set, and learns what the others noted.
+    pub fn beat(&self, until: &AtomicBool) {
+        let mut next = Instant::now();
+        while !until.load(Ordering::Relaxed) {
+            if Instant::now() >= next {
+                self.say(None);
+                self.learn();
+                if self.run.is_stopped() {
+                    self.cancel.store(true, Ordering::Relaxed);
+                }
+                next = Instant::now() + seconds(self.run.request.times.beat);
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Writes the worker's state; `ended` says why it ends.
+    pub fn say(&self, ended: Option<String>) {
+        let worker = {
+            let mut state = self.state();
+            state.beat += 1;
+            let stage = |(key, &(stage, _, done)): (&StageKey, &(StageId, Instant, f64))| Running {
+                stage: self.graph.stages[stage].name.clone(),
+                key: key.to_string(),
+                done,
+            };
+            Worker {
+                host: host(),
+                process: std::process::id(),
+                beat: state.beat,
+                stages: state.running.iter().map(stage).collect(),
+                computed: state.computed,
+                jobs: self.jobs,
+                ended,
+            }
+        };
+        if let Err(failure) = self.run.note_worker(self.name, &worker) {
+            self.state().trouble.get_or_insert(failure.message);
+        }
+    }
+
+    /// Returns the first failure to write the run's state, if there was one.
+    pub fn trouble(&self) -> Option<String> {
+        self.state().trouble.clone()
+    }
+
+    /// Notes that an attempt failed.
+    fn note(&self, key: &StageKey, failed: Failed) {
+        let attempt = {
+            let mut state = self.state();
+            state.failed.entry(*key).or_default().push(failed.clone());
+            state.attempts += 1;
+            state.attempts
+        };
+        if let Err(failure) = self.run.note_failed(key, attempt, &failed) {
+            self.state().trouble.get_or_insert(failure.message);
+        }
+    }
+}
+
+impl Duty for Shift<'_> {
+    fn fits(&self, stage: StageId, key: &StageKey) -> bool {
+        let state = self.state();
+        let failed = state.failed.get(key).map(Vec::as_slice).unwrap_or_default();
+        // It ran out of memory with as many stages beside it.
+        if self.jobs > 1 && failed.iter().any(|failed| failed.kind == Kind::Memory && failed.jobs <= self.jobs) {
+            return false;
+        }
+        let Some(deadline) = self.deadline else { return true };
+        let left = deadline.left();
+        let estimate = MARGIN * state.estimates.get(stage).copied().unwrap_or_default();
+        let tried = failed.iter().filter(|failed| failed.kind == Kind::Time).map(|failed| failed.seconds);
+        let needed = tried.fold(estimate, f64::max);
+        // An estimate can be wrong, so a worker at its beginning tries what seems too long for any.
+        let is_fresh = left >= FRESH * (deadline.limit.as_secs_f64() - deadline.reserve());
+        left > 0.0 && (needed <= left || is_fresh)
+    }
+
+    fn refuses(&self, key: &StageKey) -> Result<Option<String>, StoreError> {
+        // Without this, a stage that fails would be tried by every worker that had listed the failures earlier.
+        Ok(self.run.failed(key).ok().and_then(|failed| given_up(&failed)))
+    }
+
+    fn begins(&self, stage: StageId, key: &StageKey) {
+        self.state().running.insert(*key, (stage, Instant::now(), 0.0));
+        let until = Instant::now() + seconds(self.run.request.times.linger);
+        while Instant::now() < until && !self.cancel.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn fails(&self, stage: StageId, key: &StageKey, error: &EngineError) {
+        let running = self.state().running.remove(key);
+        let seconds = running.map_or(0.0, |(_, since, _)| since.elapsed().as_secs_f64());
+        let is_late = self.deadline.is_some_and(|deadline| deadline.left() <= 0.0);
+        let kind = match error {
+            EngineError::Interrupted if is_late => Some(Kind::Time),
+            error => Kind::of(error),
+        };
+        if let Some(kind) = kind {
+            let (worker, stage) = (self.name.clone(), self.graph.stages[stage].name.clone());
+            self.note(key, Failed { stage, worker, kind, message: error.to_string(), jobs: self.jobs, seconds });
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        seconds(self.run.request.times.patience)
+    }
+}
