@@ -10,7 +10,7 @@ use super::Cli;
 use crate::project::quoted;
 
 /// Options that a recommended command repeats if the user gave them: they determine what is made, and where it is stored.
-const CARRIED: [&str; 7] = ["cache", "reports", "pipelines", "trust", "remotes", "profile", "set"];
+const CARRIED: [&str; 9] = ["cache", "reports", "pipelines", "trust", "remotes", "cluster", "profile", "set", "slurm"];
 
 /// Beginning of a command in a message.
 const START: &str = "`wdpipe ";

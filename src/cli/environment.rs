@@ -66,10 +66,19 @@ pub fn signer() -> Result<Option<Signer>, Failure> {
 
 /// Returns this user's keys, if the environment shows their folder.
 pub fn keyring() -> Option<Keyring> {
+    folder("WDPIPE_KEYS").or_else(|| own_settings().map(|own| own.join("keys"))).map(Keyring::new)
+}
+
+/// Returns the folder with what this user allowed to be run, if the environment shows it.
+pub fn consents() -> Option<PathBuf> {
+    own_settings().map(|own| own.join("consent"))
+}
+
+/// Returns the folder of this user's own settings.
+fn own_settings() -> Option<PathBuf> {
     // The standard for XDG_CONFIG_HOME says that relative paths must be ignored.
     let config = folder("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
-    let config = config.or_else(|| folder("HOME").map(|home| home.join(".config")));
-    folder("WDPIPE_KEYS").or_else(|| config.map(|config| config.join("wdpipe/keys"))).map(Keyring::new)
+    config.or_else(|| folder("HOME").map(|home| home.join(".config"))).map(|config| config.join("wdpipe"))
 }
 
 /// Returns the name of the key that WDPIPE_KEY selects.

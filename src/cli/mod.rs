@@ -10,6 +10,7 @@ mod cache;
 mod check;
 mod cluster;
 mod compare;
+mod consent;
 mod data;
 mod diff;
 mod doctor;
@@ -96,6 +97,10 @@ struct Global {
     /// project's folder].
     #[arg(long, global = true, env = "WDPIPE_REMOTES", value_name = "FILE", help_heading = "Folders")]
     remotes: Option<PathBuf>,
+    /// File with the settings of the cluster: partition, GPUs, time and the like [default: cluster.toml in the project's
+    /// folder].
+    #[arg(long, global = true, env = "WDPIPE_CLUSTER", value_name = "FILE", help_heading = "Folders")]
+    cluster: Option<PathBuf>,
     /// Print only errors, warnings and results.
     #[arg(short, long, global = true)]
     quiet: bool,
@@ -152,6 +157,7 @@ impl Global {
             pipelines: self.pipelines.clone(),
             trust: self.trust.clone(),
             remotes: self.remotes.clone(),
+            cluster: self.cluster.clone(),
         };
         let (here, home) = (std::env::current_dir().ok(), environment::folder("HOME"));
         Project::find(named, here.as_deref(), home.as_deref(), environment::private_cache())

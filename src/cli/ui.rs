@@ -2,7 +2,7 @@
 //! Characters that control a terminal are escaped, since texts can come from pipelines, records and remotes.
 
 use std::borrow::Cow;
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{BufRead, ErrorKind, IsTerminal, Read, Write};
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
@@ -91,6 +91,16 @@ impl Ui {
     /// Prints a warning.
     pub fn warn(&self, text: &str) {
         let _ = writeln!(std::io::stderr().lock(), "warning: {}", plain(&self.in_force.complete(text)));
+    }
+
+    /// Asks a question at the terminal; everything but a yes is a no.
+    pub fn ask(&self, question: &str) -> bool {
+        let mut out = std::io::stderr().lock();
+        let _ = write!(out, "{}", plain(question));
+        let _ = out.flush();
+        let mut answer = String::new();
+        let read = std::io::stdin().lock().take(100).read_line(&mut answer);
+        read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
     }
 
     /// Returns whether messages other than warnings and errors are suppressed.

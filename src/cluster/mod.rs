@@ -3,8 +3,11 @@
 //! A worker takes any stage that is ready, so nothing has to be planned in advance. All state of a run is files in the
 //! store ([`run`]). An [`Executor`] only starts workers.
 
+#[cfg(test)]
+mod conformance;
 mod executor;
 mod failed;
+mod flags;
 mod follow;
 mod host;
 mod local;
@@ -12,6 +15,7 @@ mod open;
 mod run;
 mod shift;
 mod site;
+mod slurm;
 mod top_up;
 mod work;
 
@@ -24,4 +28,5 @@ pub use open::Open;
 pub use run::{Engine, Request, Run, RunId, Times, Worker, program_hash};
 pub use shift::Deadline;
 pub use site::SlurmSite;
+pub use slurm::{Slurm, task_name, time_left};
 pub use work::{Ended, Me, Post};

@@ -10,7 +10,7 @@ use files::Account;
 const PIPELINES: &str = "pipelines";
 /// Names of which a project's folder contains at least one besides the pipelines: results, a list of keys or remotes,
 /// or a repository.
-const MARKS: [&str; 5] = ["reports", "cache", "trust.toml", "remotes.toml", ".git"];
+const MARKS: [&str; 6] = ["reports", "cache", "trust.toml", "remotes.toml", "cluster.toml", ".git"];
 
 /// Paths that the user gave. All other places are in the project's folder.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +25,8 @@ pub struct NamedPlaces {
     pub trust: Option<PathBuf>,
     /// The file with the remotes.
     pub remotes: Option<PathBuf>,
+    /// The file with the settings of the cluster.
+    pub cluster: Option<PathBuf>,
 }
 
 impl Project {
@@ -33,9 +35,9 @@ impl Project {
     ///
     /// If the user gave the folder of the pipelines, or `here` has a folder `pipelines`, the project's folder is `here`.
     /// Otherwise it is the nearest parent folder with a folder `pipelines` that contains a pipeline. To rule out unrelated
-    /// folders of this name, the parent must also contain `reports`, `cache`, `trust.toml`, `remotes.toml` or `.git`. The
-    /// search ends at the user's home, at the root of a file system, and before a folder that another user owns, because
-    /// pipelines of other users must not be run by accident.
+    /// folders of this name, the parent must also contain `reports`, `cache`, `trust.toml`, `remotes.toml`,
+    /// `cluster.toml` or `.git`. The search ends at the user's home, at the root of a file system, and before a folder that
+    /// another user owns, because pipelines of other users must not be run by accident.
     pub fn find(named: NamedPlaces, here: Option<&Path>, home: Option<&Path>, private: Option<PathBuf>) -> Self {
         let root = match (&named.pipelines, here) {
             (None, Some(here)) => root_above(here, home).unwrap_or_default(),
@@ -48,6 +50,7 @@ impl Project {
             pipelines: place(named.pipelines, PIPELINES),
             trust: place(named.trust, "trust.toml"),
             remotes: place(named.remotes, "remotes.toml"),
+            cluster: place(named.cluster, "cluster.toml"),
             private,
         }
     }

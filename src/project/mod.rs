@@ -2,6 +2,7 @@
 //! what is known about them, which have to run and at what cost, what must be kept, and who is trusted. This module knows
 //! neither the command line nor the terminal, and reads no environment variables: the caller passes the user's choices.
 
+mod consent;
 mod discovery;
 mod failure;
 mod figures;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 
 use store::{Options, Store, StoreError};
 
+pub use consent::Consent;
 pub use discovery::NamedPlaces;
 pub use failure::{ExitCode, Failure};
 pub use figures::committed::{Rebuilding, Subject, VerifyLevels};
@@ -62,6 +64,8 @@ pub struct Project {
     pub trust: PathBuf,
     /// The file with the project's remotes.
     pub remotes: PathBuf,
+    /// The file that says how the site's cluster runs workers.
+    pub cluster: PathBuf,
     /// Folder in which this account keeps indexes of stores that other accounts write to.
     pub private: Option<PathBuf>,
 }

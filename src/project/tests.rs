@@ -25,6 +25,7 @@ fn repository() -> (tempfile::TempDir, Project) {
         pipelines: root.join("pipelines"),
         trust: folder.path().join("trust.toml"),
         remotes: folder.path().join("remotes.toml"),
+        cluster: folder.path().join("cluster.toml"),
         private: None,
     };
     (folder, project)

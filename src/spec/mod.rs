@@ -26,7 +26,7 @@ mod valley;
 pub use contents::{Contents, Need, RESERVED};
 pub use expand::expand;
 pub use forms::is_reference;
-pub use node::{Diagnostic, Origin, did_you_mean, is_open};
+pub use node::{Data, Diagnostic, Node, Origin, did_you_mean, is_open, parse_file};
 pub use origin::Told;
 pub use pipeline::{Pipeline, check_set};
 

@@ -17,7 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("engine", &["cost", "graph", "plan", "stages"]),
     ("bench", &["cost", "stages"]),
     ("verify", &["engine", "reports", "stages"]),
-    ("cluster", &["cost", "engine", "graph", "plan", "project", "stages"]),
+    ("cluster", &["cost", "engine", "graph", "plan", "project", "spec", "stages"]),
     ("project", &["bench", "cost", "engine", "graph", "plan", "reports", "spec", "stages", "verify"]),
     (
         "cli",

@@ -8,14 +8,17 @@ mod work;
 
 pub use attach::{AttachCommand, CancelCommand};
 pub use jobs::JobsCommand;
-pub use start::{Start, Started, Wanted};
+pub use start::{Choice, Start, Started, Wanted};
 pub use work::WorkCommand;
 
 use std::env;
 
-use super::parse;
-use crate::cluster::{Engine, Executor, Launch, Local, Run, Times, program_hash};
-use crate::project::{ExitCode, Failure, Project};
+use clap::Args;
+
+use super::ui::Ui;
+use super::{consent, parse};
+use crate::cluster::{Engine, Executor, Launch, Local, Run, Slurm, SlurmSite, Times, program_hash};
+use crate::project::{Consent, ExitCode, Failure, Project};
 
 /// Returns what starts the workers of a run.
 ///
@@ -27,13 +30,38 @@ fn executor_of(run: &Run) -> Result<Box<dyn Executor>, Failure> {
             let visible = env::var("CUDA_VISIBLE_DEVICES").ok();
             Ok(Box::new(Local::new(run.path("logs"), visible.as_deref())))
         }
-        Engine::Slurm(_) => Err(Failure::usage("slurm", "")),
+        Engine::Slurm(site) => Ok(Box::new(Slurm::new(site.clone()))),
     }
 }
 
-/// Reads what this site needs.
-fn site() -> Result<crate::cluster::SlurmSite, Failure> {
-    Ok(crate::cluster::SlurmSite::default())
+/// Settings of the cluster.
+#[derive(Debug, Clone, Args)]
+pub struct SiteArgs {
+    /// With --executor slurm: change a setting of cluster.toml, such as partition=gpu or time=4h. Repeatable.
+    #[arg(long, value_name = "KEY=VALUE", requires = "executor", help_heading = "Workers")]
+    slurm: Vec<String>,
+    /// With --executor slurm: run the prelude, the prefix and the flags of cluster.toml this once without asking.
+    #[arg(long, requires = "executor", help_heading = "Workers")]
+    yes: bool,
+}
+
+impl SiteArgs {
+    /// Reads the site file and applies the changes.
+    ///
+    /// # Errors
+    /// If a setting is wrong.
+    pub fn site(&self, project: &Project) -> Result<SlurmSite, Failure> {
+        SlurmSite::load(&project.cluster, &self.slurm)
+    }
+
+    /// Makes sure that the user allows what the site file runs on nodes.
+    ///
+    /// # Errors
+    /// If the user does not allow it, or cannot be asked.
+    pub fn ensure(&self, site: &SlurmSite, ui: &Ui) -> Result<(), Failure> {
+        let what = "every job runs these lines of cluster.toml or of --slurm".to_owned();
+        consent::ensure(&Consent { what, lines: site.code() }, self.yes, ui)
+    }
 }
 
 /// Returns the command that starts a worker of a run.

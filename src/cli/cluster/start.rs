@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::super::format::count;
 use super::super::ui::Ui;
 use super::follow::{follow, why_not};
-use super::{executor_of, launch_of, own_hash, times};
+use super::{SiteArgs, executor_of, launch_of, own_hash, times};
 use crate::cluster::{Engine, Followed, Open, Request, Run, RunId, Watch};
 use crate::project::{ExitCode, Failure, Project, Selection, Variant, cores};
 use crate::stages::Device;
@@ -49,6 +49,8 @@ pub struct Start {
     /// With --executor: submit the workers and return; `wdpipe attach` follows them later.
     #[arg(long, requires = "executor", help_heading = "Workers")]
     pub detach: bool,
+    #[command(flatten)]
+    pub site: SiteArgs,
 }
 
 /// Output of `make --detach --json`.
@@ -98,7 +100,7 @@ impl Start {
         let began = Instant::now();
         let engine = match choice {
             Choice::Local(workers) => Engine::Local(*workers),
-            Choice::Slurm => Engine::Slurm(super::site()?),
+            Choice::Slurm => Engine::Slurm(self.site.site(project)?),
         };
         let share = |workers: usize| (cores() / workers).max(1);
         let jobs = wanted.jobs.or(if let Choice::Local(workers) = choice { Some(share(*workers)) } else { None });
@@ -123,6 +125,9 @@ impl Start {
             return Ok(Started::Complete(0));
         }
         let limits = executor.check()?;
+        if let Engine::Slurm(site) = &run.request.engine {
+            self.site.ensure(site, ui)?;
+        }
         let workers = watch.begin(&open)?;
         let left = open.left.len();
         ui.say(&format!(

@@ -12,7 +12,7 @@ use super::super::progress::ProgressView;
 use super::super::signals::cancel_on_interrupt;
 use super::super::ui::Ui;
 use super::{executor_of, launch_of, own_hash};
-use crate::cluster::{Deadline, Ended, Me, Post, Run, RunId, TASK, host};
+use crate::cluster::{Deadline, Ended, Engine, Me, Post, Run, RunId, TASK, host, task_name, time_left};
 use crate::engine::Environment;
 use crate::project::{ExitCode, Failure, Notice, Project, cores};
 
@@ -47,7 +47,10 @@ impl WorkCommand {
             return Err(Failure::new(ExitCode::Usage, message, hint));
         }
         let selection = run.project(project).select(&run.variant(), &run.request.targets)?;
-        let limit = self.time.map(Duration::from_secs_f64);
+        let limit = match &run.request.engine {
+            Engine::Slurm(site) if self.time.is_none() => time_left(site, variable),
+            _ => self.time.map(Duration::from_secs_f64),
+        };
         let me = Me {
             name: name()?,
             cores: allocated().unwrap_or_else(cores),
@@ -88,11 +91,15 @@ impl WorkCommand {
     }
 }
 
+/// Returns a variable, if it is set.
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// Returns the worker's name: the task of Slurm that it is, or the name that it was started with.
 fn name() -> Result<crate::cluster::JobId, Failure> {
-    let set = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
-    let of_slurm = set("SLURM_ARRAY_JOB_ID").zip(set("SLURM_ARRAY_TASK_ID")).map(|(job, task)| format!("{job}_{task}"));
-    let name = set(TASK).or(of_slurm).unwrap_or_else(|| format!("{}-{}", host(), std::process::id()));
+    let name =
+        variable(TASK).or_else(|| task_name(variable)).unwrap_or_else(|| format!("{}-{}", host(), std::process::id()));
     name.parse().map_err(|error| Failure::usage(format!("the worker's name: {error}"), ""))
 }
 

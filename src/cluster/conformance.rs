@@ -1,0 +1,178 @@
+//! Tests that every executor has to pass. The worker is a script, so that only the executor is tested.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{End, Executor, Job, Launch, State};
+
+/// The worker. It says that it has begun, and ends when it is told to, with the exit code that it is told. A signal ends it
+/// at once.
+const WORKER: &str = "#!/bin/bash
+trap 'exit 130' TERM
+echo \"a line for the log\"
+mkdir -p \"$1/begun\"
+touch \"$1/begun/$$\"
+until [ -s \"$1/go\" ]; do sleep 0.1; done
+exit \"$(cat \"$1/go\")\"
+";
+
+/// An executor under test, with a worker of its own.
+pub struct Trial<'a> {
+    executor: &'a dyn Executor,
+    folder: tempfile::TempDir,
+    patience: Duration,
+}
+
+impl<'a> Trial<'a> {
+    /// Prepares a trial. An executor that needs longer than `patience` for a change of state fails.
+    pub fn new(executor: &'a dyn Executor, patience: Duration) -> Self {
+        // In a folder that the nodes see.
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("worker");
+        std::fs::write(&program, WORKER).unwrap();
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::create_dir(folder.path().join("logs")).unwrap();
+        Self { executor, folder, patience }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn submit(&self, tasks: usize) -> Vec<Job> {
+        let launch = Launch {
+            run: "trial".to_owned(),
+            program: self.path("worker"),
+            arguments: vec![self.folder.path().display().to_string()],
+            logs: self.path("logs"),
+        };
+        let jobs = self.executor.submit(&launch, tasks).unwrap();
+        assert_eq!(jobs.iter().map(|job| job.tasks).sum::<usize>(), tasks);
+        jobs
+    }
+
+    fn states(&self, jobs: &[Job]) -> Vec<State> {
+        self.executor.look(jobs).unwrap().into_iter().map(|task| task.state).collect()
+    }
+
+    /// Waits for states of a job. Returns them.
+    fn wait(&self, jobs: &[Job], what: &str, are: impl Fn(&[State]) -> bool) -> Vec<State> {
+        let begun = Instant::now();
+        loop {
+            let states = self.states(jobs);
+            if are(&states) {
+                return states;
+            }
+            assert!(begun.elapsed() < self.patience, "{what}: {states:?}");
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn wait_for_workers(&self, number: usize) -> BTreeSet<i32> {
+        let begun = Instant::now();
+        loop {
+            let names = std::fs::read_dir(self.path("begun")).into_iter().flatten();
+            let found: BTreeSet<i32> =
+                names.map(|name| name.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+            if found.len() >= number {
+                return found;
+            }
+            assert!(begun.elapsed() < self.patience, "{} of {number} workers have begun", found.len());
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn go(&self, code: u8) {
+        std::fs::write(self.path("go"), format!("{code}\n")).unwrap();
+    }
+
+    /// Workers that have ended are seen as such, under their names, and their logs are there.
+    pub fn tasks_are_seen_until_they_end(&self) {
+        let jobs = self.submit(2);
+        let tasks = self.executor.look(&jobs).unwrap();
+        let names: BTreeSet<_> = tasks.iter().map(|task| task.name.clone()).collect();
+        assert_eq!((tasks.len(), names.len()), (2, 2), "{tasks:?}");
+        let prefix = |name: &String| jobs.iter().any(|job| name.starts_with(&format!("{}_", job.id)));
+        assert!(names.iter().all(prefix), "{names:?}");
+        self.wait_for_workers(2);
+        self.wait(&jobs, "they run", |states| states.iter().all(|state| matches!(state, State::Running(_))));
+        self.go(0);
+        self.wait(&jobs, "they have ended", |states| states.iter().all(|state| *state == State::Ended(End::Done)));
+        for name in names {
+            let log = std::fs::read_to_string(self.path("logs").join(format!("{name}.log"))).unwrap();
+            assert!(log.contains("a line for the log"), "{log}");
+        }
+    }
+
+    /// A worker that fails, or is killed, has not done its work.
+    pub fn failed_and_killed_workers_are_not_done(&self) {
+        let jobs = self.submit(2);
+        let worker = self.wait_for_workers(2).into_iter().next().unwrap();
+        // SAFETY: a system call with plain values; the process is a worker of this test.
+        assert_eq!(unsafe { libc::kill(worker, libc::SIGKILL) }, 0);
+        self.go(3);
+        let ended = |states: &[State]| states.iter().all(|state| matches!(state, State::Ended(_)));
+        let states = self.wait(&jobs, "they have ended", ended);
+        assert_eq!(states, [State::Ended(End::Failed), State::Ended(End::Failed)]);
+    }
+
+    /// Cancelling ends workers, and waiting ones never begin.
+    pub fn cancelled_workers_end(&self) {
+        let jobs = self.submit(2);
+        self.wait_for_workers(2);
+        self.executor.cancel(&jobs, false).unwrap();
+        let ended = |states: &[State]| states.iter().all(|state| matches!(state, State::Ended(_)));
+        let states = self.wait(&jobs, "they have ended", ended);
+        assert!(!states.contains(&State::Ended(End::Done)), "{states:?}");
+        // Again, and with none.
+        self.executor.cancel(&jobs, false).unwrap();
+        self.executor.cancel(&[], false).unwrap();
+    }
+
+    /// Cancelling what waits leaves alone what runs. The executor runs two workers at a time.
+    pub fn waiting_workers_are_cancelled_alone(&self) {
+        let jobs = self.submit(4);
+        self.wait_for_workers(2);
+        self.executor.cancel(&jobs, true).unwrap();
+        let none_waits = |states: &[State]| !states.iter().any(|state| matches!(state, State::Waiting(_)));
+        let states = self.wait(&jobs, "none waits", none_waits);
+        assert!(states.iter().filter(|state| matches!(state, State::Running(_))).count() >= 2, "{states:?}");
+        self.go(0);
+        let ended = |states: &[State]| states.iter().all(|state| matches!(state, State::Ended(_)));
+        let states = self.wait(&jobs, "they have ended", ended);
+        assert!(states.iter().filter(|state| **state == State::Ended(End::Done)).count() >= 2, "{states:?}");
+    }
+
+    /// Nothing is said about jobs that the executor does not know, also beside one that it knows.
+    pub fn unknown_jobs_are_unknown(&self) {
+        let lost = |tasks| Job { id: "99999999".parse().unwrap(), tasks };
+        assert_eq!(self.states(&[lost(2)]), [State::Unknown, State::Unknown]);
+        self.go(0);
+        let known = self.submit(1).remove(0);
+        self.wait(&[lost(1), known], "the known one has ended", |states| {
+            assert_eq!(states[0], State::Unknown);
+            states[1] == State::Ended(End::Done)
+        });
+        assert_eq!(self.states(&[]), []);
+        self.executor.cancel(&[lost(1)], false).unwrap();
+    }
+}
+
+/// Runs all tests with an executor that runs two workers at a time.
+pub fn conforms<'a>(executor: &'a dyn Executor, patience: Duration) {
+    let tests: [(&str, fn(&Trial<'a>)); 5] = [
+        ("seen", Trial::tasks_are_seen_until_they_end),
+        ("failed", Trial::failed_and_killed_workers_are_not_done),
+        ("cancelled", Trial::cancelled_workers_end),
+        ("waiting", Trial::waiting_workers_are_cancelled_alone),
+        ("unknown", Trial::unknown_jobs_are_unknown),
+    ];
+    for (name, test) in tests {
+        let begun = Instant::now();
+        test(&Trial::new(executor, patience));
+        println!("{name}: {:.1} s", begun.elapsed().as_secs_f64());
+    }
+}

@@ -1,0 +1,68 @@
+//! Tests of the splitting and of the limits, and, with WDPIPE_TEST_SLURM=1, of a real cluster.
+
+use super::super::conformance::conforms;
+use super::*;
+
+#[test]
+fn tasks_are_split_so_that_the_width_is_kept() {
+    let part = |tasks, width, after| Part { tasks, width, after };
+    assert_eq!(parts(48, 16, 1001), [part(48, Some(16), None)]);
+    assert_eq!(parts(4, 4, 1001), [part(4, None, None)]);
+    assert_eq!(parts(12, 4, 5), [part(4, Some(2), None), part(4, Some(1), None), part(4, Some(1), None)]);
+    assert_eq!(parts(5, 1, 2), [part(2, Some(1), None), part(2, Some(1), Some(0)), part(1, None, Some(1))]);
+    for (tasks, width, most) in (1..40).flat_map(|tasks| [(tasks, 3, 5), (tasks, 7, 2), (tasks, 1, 4), (tasks, 50, 6)])
+    {
+        let parts = parts(tasks, width, most);
+        assert_eq!(parts.iter().map(|part| part.tasks).sum::<usize>(), tasks);
+        assert!(parts.iter().all(|part| (1..=most).contains(&part.tasks)));
+        let at_once = parts.iter().filter(|part| part.after.is_none());
+        assert!(at_once.map(|part| part.width.unwrap_or(part.tasks)).sum::<usize>() <= width.max(1), "{parts:?}");
+    }
+    assert_eq!(parts(0, 4, 5), []);
+}
+
+#[test]
+fn settings_that_can_never_work_are_named() {
+    let gpu = Partition { name: "gpu".to_owned(), longest: Some(600), is_up: true, ..Partition::default() };
+    let site = |time: &str| SlurmSite {
+        partition: Some("gpu".to_owned()),
+        time: Some(time.to_owned()),
+        ..SlurmSite::default()
+    };
+    let message = |site: &SlurmSite, partitions: &[Partition]| unfit(site, partitions).map(|failure| failure.message);
+    assert_eq!(message(&site("10min"), &[gpu.clone()]), None);
+    let wanted = "a worker's time of 30 min is longer than partition `gpu` allows: 10 min";
+    assert_eq!(message(&site("30min"), &[gpu.clone()]).as_deref(), Some(wanted));
+    let long = Partition { name: "long".to_owned(), longest: None, ..gpu.clone() };
+    assert_eq!(message(&site("30min"), &[gpu.clone(), long.clone()]), None);
+    assert_eq!(message(&site("30min"), &[]), None);
+    let staff = Partition { accounts: Some(vec!["staff".to_owned()]), ..gpu.clone() };
+    let lab = SlurmSite { account: Some("lab".to_owned()), ..site("10min") };
+    assert_eq!(message(&lab, &[staff]).as_deref(), Some("account `lab` may not use partition `gpu`"));
+
+    let site = SlurmSite { gpus: Some("h200:1".to_owned()), ..site("4h") };
+    let wanted = Limits { seconds: Some(14_400), place: "gpu, 1 h200, 4 h".to_owned() };
+    assert_eq!(limits(&site, &[gpu.clone()]), wanted);
+    let usual = Partition { usual: Some(5400), ..gpu };
+    let wanted = Limits { seconds: Some(5400), place: "gpu, 1 h 30 min".to_owned() };
+    assert_eq!(limits(&SlurmSite::default(), &[usual]), wanted);
+}
+
+/// Returns whether there is a cluster to test with. `ci/cluster` starts one.
+fn has_cluster() -> bool {
+    let has = std::env::var("WDPIPE_TEST_SLURM").is_ok_and(|value| value == "1");
+    if !has {
+        println!("skipped: WDPIPE_TEST_SLURM is not 1 (`ci/cluster` starts a cluster)");
+    }
+    has
+}
+
+#[test]
+fn a_real_cluster_conforms() {
+    if has_cluster() {
+        let slurm = Slurm::new(SlurmSite { workers: Some(2), time: Some("5min".to_owned()), ..SlurmSite::default() });
+        let limits = slurm.check().unwrap();
+        assert_eq!(limits.seconds, Some(300));
+        conforms(&slurm, Duration::from_secs(60));
+    }
+}
