@@ -8,7 +8,7 @@ mod work;
 
 pub use attach::{AttachCommand, CancelCommand};
 pub use jobs::JobsCommand;
-pub use start::{Choice, Start, Started, Wanted};
+pub use start::{Start, Started, Wanted};
 pub use work::WorkCommand;
 
 use std::env;
