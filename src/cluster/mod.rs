@@ -28,5 +28,5 @@ pub use open::Open;
 pub use run::{Engine, Request, Run, RunId, Times, Worker, program_hash};
 pub use shift::Deadline;
 pub use site::SlurmSite;
-pub use slurm::{Slurm, task_name, time_left};
+pub use slurm::{SCRATCH, Slurm, task_name, time_left};
 pub use work::{Ended, Me, Post};

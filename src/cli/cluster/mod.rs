@@ -3,12 +3,14 @@
 mod attach;
 mod follow;
 mod jobs;
+mod node;
 mod start;
 mod work;
 
 pub use attach::{AttachCommand, CancelCommand};
 pub use jobs::JobsCommand;
-pub use start::{Choice, Start, Started, Wanted};
+pub use node::NodeArgs;
+pub use start::{Start, Started, Wanted};
 pub use work::WorkCommand;
 
 use std::env;

@@ -19,7 +19,7 @@ use answers::{Partition, Settings};
 use call::NoAnswer;
 
 pub use call::Commands;
-pub use job::{task_name, time_left};
+pub use job::{SCRATCH, task_name, time_left};
 
 /// How long a question can take. Slurm's own commands give up after some 10 to 20 seconds.
 const QUESTION: Duration = Duration::from_secs(40);
