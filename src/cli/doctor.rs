@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use clap::Args;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::cluster::NodeArgs;
 use super::format::{columns, count};
 use super::share;
 use super::ui::Ui;
@@ -20,6 +21,8 @@ pub struct DoctorCommand {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    node: NodeArgs,
 }
 
 /// Output of `doctor --json`.
@@ -30,12 +33,20 @@ struct DoctorAnswer<'a> {
 }
 
 /// Result of one check.
-#[derive(Serialize)]
-struct Finding {
-    name: &'static str,
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Finding {
+    name: String,
     /// Whether nothing that a run needs is missing.
     fine: bool,
     text: String,
+}
+
+impl Finding {
+    /// Makes the finding of a check that succeeded or failed.
+    pub fn new(name: &str, result: Result<String, String>) -> Self {
+        let fine = result.is_ok();
+        Self { name: name.to_owned(), fine, text: result.unwrap_or_else(|text| text) }
+    }
 }
 
 impl DoctorCommand {
@@ -44,15 +55,14 @@ impl DoctorCommand {
     /// # Errors
     /// If something is missing that `make fig3` in the smoke profile needs.
     pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
-        let mut findings = Vec::new();
-        let mut found = |name, result: Result<String, String>| {
-            let fine = result.is_ok();
-            findings.push(Finding { name, fine, text: result.unwrap_or_else(|text| text) });
-        };
-        found("wdpipe", Ok(format!("{}, {}", env!("CARGO_PKG_VERSION"), stages::built_with())));
-        found("libtorch", stages::libraries());
-        found("GPUs", Ok(stages::gpus()));
-        found("device", stages::describe(&Device::Auto, Policy::Native));
+        if let Some(folder) = &self.node.on_node {
+            return self.node.answer(folder);
+        }
+        if self.node.executor.is_some() {
+            return self.print(&self.node.ask(project, ui)?, ui);
+        }
+        let mut findings = of_machine();
+        let mut found = |name, result| findings.push(Finding::new(name, result));
         let policy = "native: bits agree between machines of that class; policy = \"portable\" in a pipeline makes them \
                       agree on every x86-64 processor with AVX2";
         found("policy", Ok(policy.to_owned()));
@@ -77,20 +87,33 @@ impl DoctorCommand {
                 found(source.name(), Ok(text));
             }
         }
+        self.print(&findings, ui)
+    }
+
+    fn print(&self, findings: &[Finding], ui: &Ui) -> Result<(), Failure> {
         let fine = findings.iter().all(|finding| finding.fine);
         if self.json {
-            ui.json(&DoctorAnswer { fine, findings: &findings });
+            ui.json(&DoctorAnswer { fine, findings });
         } else {
-            let row =
-                |f: &Finding| vec![if f.fine { "ok" } else { "!!" }.to_owned(), f.name.to_owned(), f.text.clone()];
+            let row = |f: &Finding| vec![if f.fine { "ok" } else { "!!" }.to_owned(), f.name.clone(), f.text.clone()];
             columns(&findings.iter().map(row).collect::<Vec<_>>()).iter().for_each(|line| ui.answer(line));
         }
-        let faults = findings.iter().filter(|finding| !finding.fine).map(|finding| finding.name);
+        let faults = findings.iter().filter(|finding| !finding.fine).map(|finding| finding.name.as_str());
         match faults.collect::<Vec<_>>()[..] {
             [] => Ok(()),
             ref names => Err(Failure::new(ExitCode::Missing, format!("not in order: {}", names.join(", ")), "")),
         }
     }
+}
+
+/// Checks the program and the devices of this machine.
+pub fn of_machine() -> Vec<Finding> {
+    vec![
+        Finding::new("wdpipe", Ok(format!("{}, {}", env!("CARGO_PKG_VERSION"), stages::built_with()))),
+        Finding::new("libtorch", stages::libraries()),
+        Finding::new("GPUs", Ok(stages::gpus())),
+        Finding::new("device", stages::describe(&Device::Auto, Policy::Native)),
+    ]
 }
 
 fn pipelines(project: &Project) -> Result<String, String> {

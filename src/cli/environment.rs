@@ -4,6 +4,7 @@ use std::env;
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use crate::cluster::SCRATCH;
 use crate::project::{Failure, Signer, sign};
 use base::digest::RecordDigest;
 use base::record::Provenance;
@@ -91,8 +92,12 @@ pub fn wanted_key() -> Result<Option<KeyName>, Failure> {
     name.map(Some).map_err(|error| Failure::usage(format!("WDPIPE_KEY: {error}"), ""))
 }
 
-/// Returns the folder where this account keeps indexes of stores that others write to, if the environment shows it.
+/// Returns the folder where this account keeps indexes of stores that others write to, if the environment shows it. Jobs on a
+/// cluster have a folder on the disk of their node.
 pub fn private_cache() -> Option<PathBuf> {
+    if let Some(scratch) = folder(SCRATCH).filter(|path| path.is_absolute()) {
+        return Some(scratch);
+    }
     // The standard for XDG_CACHE_HOME says that relative paths must be ignored.
     let cache = folder("XDG_CACHE_HOME").filter(|path| path.is_absolute());
     cache.or_else(|| folder("HOME").map(|home| home.join(".cache"))).map(|cache| cache.join("wdpipe"))

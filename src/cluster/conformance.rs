@@ -34,7 +34,6 @@ impl<'a> Trial<'a> {
         let program = folder.path().join("worker");
         std::fs::write(&program, WORKER).unwrap();
         std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
-        std::fs::create_dir(folder.path().join("logs")).unwrap();
         Self { executor, folder, patience }
     }
 

@@ -19,7 +19,7 @@ mod slurm;
 mod top_up;
 mod work;
 
-pub use executor::{Executor, JobId, Launch, State};
+pub use executor::{Executor, Job, JobId, Launch, State};
 pub use failed::Failed;
 pub use follow::{Followed, News, View, Watch};
 pub use host::host;
@@ -28,5 +28,5 @@ pub use open::Open;
 pub use run::{Engine, Request, Run, RunId, Times, Worker, program_hash};
 pub use shift::Deadline;
 pub use site::SlurmSite;
-pub use slurm::{Slurm, task_name, time_left};
+pub use slurm::{SCRATCH, Slurm, task_name, time_left};
 pub use work::{Ended, Me, Post, Said};

@@ -50,3 +50,20 @@ pub fn check(repetitions: u32) -> Result<Checked, StageError> {
     let exact = problem.exact()?;
     Ok(Checked { machine, products, exact, coverages: coverages.concat() })
 }
+
+/// Number of estimates of every quantity in the check of repetition.
+const FEW: u32 = 2;
+
+/// Computes estimates twice, and compares all their bits. Returns the class of machines that computed them.
+///
+/// # Errors
+/// If libtorch cannot be loaded or fails, or the results differ.
+pub fn repeats() -> Result<String, String> {
+    let once = || check(FEW).map_err(|error| error.to_string());
+    let (first, second) = (once()?, once()?);
+    // Numbers are printed with as many digits as it takes to tell them apart.
+    match format!("{first:?}") == format!("{second:?}") {
+        true => Ok(first.machine),
+        false => Err("the same computation gave different numbers".to_owned()),
+    }
+}

@@ -3,11 +3,13 @@
 mod attach;
 mod follow;
 mod jobs;
+mod node;
 mod start;
 mod work;
 
 pub use attach::{AttachCommand, CancelCommand};
 pub use jobs::JobsCommand;
+pub use node::NodeArgs;
 pub use start::{Start, Started, Wanted};
 pub use work::WorkCommand;
 

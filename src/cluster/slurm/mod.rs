@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use super::executor::{Executor, Job, JobId, Launch, Limits, Task};
 use super::site::SlurmSite;
-use crate::project::{ExitCode, Failure};
+use crate::project::{ExitCode, Failure, count};
 use answers::{Partition, Settings};
 use call::NoAnswer;
 
 pub use call::Commands;
-pub use job::{task_name, time_left};
+pub use job::{SCRATCH, task_name, time_left};
 
 /// How long a question can take. Slurm's own commands give up after some 10 to 20 seconds.
 const QUESTION: Duration = Duration::from_secs(40);
@@ -102,6 +102,7 @@ impl Executor for Slurm {
             let message = format!("the folder of the logs has a backslash: {}", launch.logs.display());
             return Err(Failure::usage(message, "choose another folder with --cache DIR"));
         }
+        files::create_folder(&launch.logs)?;
         let script = script::script(&self.site, launch);
         let width = self.site.workers.map_or(tasks, |workers| workers as usize);
         let mut jobs: Vec<Job> = Vec::new();
@@ -258,7 +259,7 @@ fn limits(site: &SlurmSite, partitions: &[Partition]) -> Limits {
         Some((kind, number)) if !gpus.contains(',') => format!("{number} {kind}"),
         _ => format!("{gpus} GPUs"),
     });
-    let cpus = site.cpus.filter(|_| gpus.is_none()).map(|cpus| format!("{cpus} CPUs"));
+    let cpus = site.cpus.filter(|_| gpus.is_none()).map(|cpus| count(cpus as usize, "CPU"));
     let time = seconds.map(words);
     let down = "no jobs start there now".to_owned();
     let down = Some(down).filter(|_| !partitions.is_empty() && partitions.iter().all(|partition| !partition.is_up));
