@@ -37,7 +37,7 @@ pub use named::{Named, replace, write_named};
 pub use private::{create_private, private_folder, read_private};
 pub use process::Process;
 pub use stream::Stream;
-pub use system::{System, can_link, can_reflink, change_shows, free_space, system};
+pub use system::{Reach, System, can_link, can_reflink, change_shows, free_space, system};
 
 /// A failed operation on a file or folder.
 #[derive(Debug, thiserror::Error)]

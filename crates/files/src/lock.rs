@@ -61,7 +61,7 @@ pub enum Attempt {
 }
 
 /// A file that somebody else created for a name.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     file: Number,
     /// The start of its bytes; empty if they cannot be read. They are not to be trusted.

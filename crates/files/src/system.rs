@@ -19,8 +19,19 @@ pub struct System {
     pub name: &'static str,
     /// Whether other machines can write to it too, or locks may not work as on a local disk.
     pub is_network: bool,
-    /// Whether a lock on this machine keeps every other machine away.
-    pub has_shared_locks: bool,
+    /// Who sees its locks.
+    pub locks: Reach,
+}
+
+/// The processes that see a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// All processes that can open the file.
+    All,
+    /// Those of this machine; perhaps those of others, which depends on the server.
+    Unsure,
+    /// Only those of this machine, because it was mounted so.
+    Machine,
 }
 
 /// Magic numbers of file systems, from linux/magic.h and their own sources.
@@ -78,8 +89,12 @@ pub fn system(folder: &Path) -> Result<System, FsError> {
         let Some(&(_, name, is_network)) = KNOWN.iter().find(|(number, ..)| *number == magic) else {
             return Ok(System::UNKNOWN);
         };
-        let has_shared_locks = !is_network || !(LOCKED_HERE.contains(&name) || is_mounted_with_local_locks(folder));
-        Ok(System { name, is_network, has_shared_locks })
+        let locks = match is_network {
+            true if LOCKED_HERE.contains(&name) => Reach::Unsure,
+            true if is_mounted_with_local_locks(folder) => Reach::Machine,
+            _ => Reach::All,
+        };
+        Ok(System { name, is_network, locks })
     }
     #[cfg(not(target_os = "linux"))]
     {
@@ -90,8 +105,7 @@ pub fn system(folder: &Path) -> Result<System, FsError> {
 
 impl System {
     /// A file system that this program does not know, or does not query.
-    pub const UNKNOWN: Self =
-        Self { name: "a file system unknown to wdpipe", is_network: false, has_shared_locks: true };
+    pub const UNKNOWN: Self = Self { name: "a file system unknown to wdpipe", is_network: false, locks: Reach::All };
 }
 
 /// Returns whether a folder lies on a mount whose options keep locks on this machine.
