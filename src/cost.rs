@@ -2,6 +2,7 @@
 //!
 //! Only convolutions and linear layers count, with 2 operations per multiply-add.
 
+pub mod fleet;
 pub mod gpus;
 
 use std::cell::Cell;

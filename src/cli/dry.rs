@@ -1,5 +1,7 @@
 //! `wdpipe make --dry-run`: prints the plan, and the cost of each figure.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::format::{bytes, columns, count, duration};
@@ -13,6 +15,9 @@ use crate::project::{Bill, Forecast};
 
 /// Largest number of stages that are listed one by one; more are listed by family.
 const LINES: usize = 100;
+
+/// Numbers of machines for which durations are listed.
+const MACHINES: [usize; 3] = [1, 8, 64];
 
 /// Prints the plan.
 pub fn print(graph: &Graph, forecast: &Forecast<'_>, profile: &str, json: bool, ui: &Ui) {
@@ -29,6 +34,11 @@ pub fn print(graph: &Graph, forecast: &Forecast<'_>, profile: &str, json: bool, 
             seconds: forecast.total(),
             measured: forecast.is_measured(),
             assumed: forecast.gpu().map(|gpu| gpu.name),
+            machines: forecast.on_machines(MACHINES).map(|(seconds, longest_chain, last)| MachinesAnswer {
+                seconds: MACHINES.into_iter().zip(seconds).collect(),
+                longest_chain,
+                last,
+            }),
             targets: &bills,
             run: plan.run.iter().map(stage).collect(),
         });
@@ -66,6 +76,13 @@ pub fn print(graph: &Graph, forecast: &Forecast<'_>, profile: &str, json: bool, 
         ui.answer("Shared stages count in every target.");
         return;
     }
+    if let Some((seconds, longest, last)) = forecast.on_machines(MACHINES) {
+        let [one, eight, many] = seconds.map(duration);
+        ui.answer(&format!(
+            "One stage at a time on 1, 8 or 64 machines: {one}, {eight} or {many}. The longest chain of stages takes {} (to {last}).",
+            duration(longest)
+        ));
+    }
     if let Some(gpu) = forecast.gpu() {
         ui.answer(&assumed(gpu, bills.iter().filter_map(|bill| bill.gpu_bytes).max().unwrap_or_default()));
         return;
@@ -91,8 +108,17 @@ struct DryRunAnswer<'a> {
     seconds: Option<f64>,
     measured: bool,
     assumed: Option<&'static str>,
+    machines: Option<MachinesAnswer<'a>>,
     targets: &'a [Bill],
     run: Vec<ToRunAnswer<'a>>,
+}
+
+/// Durations on several machines, in seconds by their number.
+#[derive(Serialize)]
+struct MachinesAnswer<'a> {
+    seconds: BTreeMap<usize, f64>,
+    longest_chain: f64,
+    last: &'a str,
 }
 
 #[derive(Serialize)]

@@ -162,6 +162,7 @@ impl MakeCommand {
                 variant: &variant,
                 device: &self.device,
                 jobs: self.jobs.map(NonZeroUsize::get),
+                workers: &workers,
                 json: self.json,
             };
             match self.start.run(choice, &wanted, (project, &store, &selection), &cancel, ui)? {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{End, Executor, Job, Launch, State};
+use super::executor::{End, Executor, Job, Launch, State};
 
 /// The worker. It says that it has begun, and ends when it is told to, with the exit code that it is told. A signal ends it
 /// at once.

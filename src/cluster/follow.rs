@@ -79,12 +79,12 @@ pub struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// Submits the workers that a run lacks, and returns their number. A run without workers is begun anew: its earlier
-    /// failures are forgotten.
+    /// Submits the workers that a run lacks, and returns their number. Each of them gets `generations` tasks: when the time
+    /// of one is over, the next takes its place. A run without workers is begun anew: its earlier failures are forgotten.
     ///
     /// # Errors
     /// If the executor refuses or cannot be asked, or the store fails.
-    pub fn begin(&self, open: &Open) -> Result<usize, Failure> {
+    pub fn begin(&self, open: &Open, generations: usize) -> Result<usize, Failure> {
         let Self { run, executor, launch, .. } = *self;
         let (tasks, workers, mut pulses) = (executor.look(&run.jobs()?)?, run.workers()?, Pulses::default());
         pulses.see(&workers);
@@ -94,7 +94,7 @@ impl Watch<'_> {
         }
         let missing = run.request.engine.workers().min(open.left.len()).saturating_sub(living);
         if missing > 0 {
-            run.note_jobs(&executor.submit(launch, missing)?)?;
+            run.note_jobs(&executor.submit(launch, missing * generations.max(1))?)?;
         }
         Ok(missing)
     }
@@ -104,7 +104,7 @@ impl Watch<'_> {
     /// # Errors
     /// If the store cannot be read.
     pub fn follow(&self, tell: &mut dyn FnMut(News<'_>)) -> Result<Followed, Failure> {
-        let Self { run, selection, store, executor, launch, cancel } = *self;
+        let Self { run, selection, executor, launch, cancel, .. } = *self;
         let times = run.request.times;
         // Asking this machine costs nothing.
         let ask = if matches!(run.request.engine, Engine::Local(_)) { LOOK } else { seconds(times.ask) };
@@ -175,7 +175,6 @@ impl Watch<'_> {
                 let name = |(stage, why): &(usize, String)| (selection.graph.stages[*stage].name.clone(), why.clone());
                 return Ok(Followed::Stuck(open.given_up.iter().map(name).collect()));
             }
-            let _ = store;
             self.pause();
         }
     }
@@ -194,16 +193,19 @@ impl Watch<'_> {
     }
 
     fn view<'v>(&self, open: &'v Open, tasks: &[Task], workers: &'v [(JobId, Worker)], pulses: &Pulses) -> View<'v> {
-        let waits: Vec<&String> = tasks
-            .iter()
-            .filter_map(|task| if let State::Waiting(why) = &task.state { Some(why) } else { None })
-            .collect();
-        let why = waits.iter().find(|why| !why.is_empty()).map(|why| (*why).clone()).unwrap_or_default();
+        // What a worker says is newer than what the executor said.
+        let has_begun = |task: &Task| workers.iter().any(|(name, _)| name.as_str() == task.name);
+        let waits = |task: &Task| match &task.state {
+            State::Waiting(why) if !has_begun(task) => Some(why.clone()),
+            _ => None,
+        };
+        let waits: Vec<String> = tasks.iter().filter_map(waits).collect();
+        let why = waits.iter().find(|why| !why.is_empty()).cloned().unwrap_or_default();
         let beat = self.run.request.times.beat;
-        let ended =
+        let has_ended =
             |name: &JobId| tasks.iter().any(|task| task.name == name.as_str() && matches!(task.state, State::Ended(_)));
-        let workers = workers.iter().filter(|(name, worker)| pulses.is_alive(name, worker, beat) && !ended(name));
-        View { open, waiting: (waits.len(), why), workers: workers.collect() }
+        let running = |(name, worker): &&(JobId, Worker)| pulses.is_alive(name, worker, beat) && !has_ended(name);
+        View { open, waiting: (waits.len(), why), workers: workers.iter().filter(running).collect() }
     }
 
     /// Notes what a worker could not note itself: that it was killed for its memory, or that its time was over.

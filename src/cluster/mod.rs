@@ -19,14 +19,14 @@ mod slurm;
 mod top_up;
 mod work;
 
-pub use executor::{End, Executor, Job, JobId, Launch, Limits, State, Task};
+pub use executor::{Executor, Job, JobId, Launch, State};
 pub use failed::Failed;
 pub use follow::{Followed, News, View, Watch};
-pub use host::{host, started};
+pub use host::host;
 pub use local::{Local, TASK};
 pub use open::Open;
 pub use run::{Engine, Request, Run, RunId, Times, Worker, program_hash};
 pub use shift::Deadline;
 pub use site::SlurmSite;
 pub use slurm::{SCRATCH, Slurm, task_name, time_left};
-pub use work::{Ended, Me, Post};
+pub use work::{Ended, Me, Post, Said};

@@ -191,6 +191,8 @@ impl Run {
         // It gets its name when it is complete, so that no worker finds half of it.
         let draft = store.drafts()?.join(format!("run-{id}-{}", std::process::id()));
         files::private_folder(&draft)?;
+        // Slurm opens the logs before the worker starts.
+        files::create_folder(&draft.join("logs"))?;
         for (text, name) in pipelines {
             files::create_folder(&draft.join("pipelines"))?;
             files::replace(&draft.join("pipelines").join(name), &text)?;

@@ -31,14 +31,15 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// Seconds at the end in which no stage runs: Slurm's warning can come three minutes before the end.
-    fn reserve(&self) -> f64 {
-        (self.limit.as_secs_f64() / 4.0).min(180.0)
+    /// Returns the seconds of a worker's `limit` in which stages run. None runs at the end, because Slurm's warning can
+    /// come three minutes before it.
+    pub fn usable(limit: f64) -> f64 {
+        limit - (limit / 4.0).min(180.0)
     }
 
     /// Returns the seconds that are left for stages.
     fn left(&self) -> f64 {
-        self.limit.as_secs_f64() - self.began.elapsed().as_secs_f64() - self.reserve()
+        Self::usable(self.limit.as_secs_f64()) - self.began.elapsed().as_secs_f64()
     }
 }
 
@@ -110,11 +111,6 @@ impl<'a> Shift<'a> {
         let mut state = self.state();
         state.running.retain(|_, running| running.0 != stage);
         state.computed += usize::from(computed);
-    }
-
-    /// Returns the number of stages that this worker has computed.
-    pub fn computed(&self) -> usize {
-        self.state().computed
     }
 
     /// Says that the worker is alive and what it does, until `until` is set, and learns what the others noted.
@@ -191,7 +187,7 @@ impl Duty for Shift<'_> {
         let tried = failed.iter().filter(|failed| failed.kind == Kind::Time).map(|failed| failed.seconds);
         let needed = tried.fold(estimate, f64::max);
         // An estimate can be wrong, so a worker at its beginning tries what seems too long for any.
-        let is_fresh = left >= FRESH * (deadline.limit.as_secs_f64() - deadline.reserve());
+        let is_fresh = left >= FRESH * Deadline::usable(deadline.limit.as_secs_f64());
         left > 0.0 && (needed <= left || is_fresh)
     }
 

@@ -41,6 +41,14 @@ pub enum Ended {
     Stuck(String),
 }
 
+/// What a worker says while it works.
+pub enum Said<'a> {
+    /// About its stages.
+    Notice(Notice<'a>),
+    /// It could not submit more workers. Somebody who follows the run can.
+    NotAdded(&'a Failure),
+}
+
 /// A worker and its tools.
 pub struct Post<'a> {
     /// The run.
@@ -68,7 +76,7 @@ impl Post<'_> {
     ///
     /// # Errors
     /// If the device or the store fails, or the worker was told to stop.
-    pub fn work(&self, tell: &mut dyn FnMut(Notice<'_>)) -> Result<Ended, Failure> {
+    pub fn work(&self, tell: &mut dyn FnMut(Said<'_>)) -> Result<Ended, Failure> {
         let Self { run, selection, store, .. } = *self;
         // This must happen while there is only one thread.
         stages::prepare(selection.graph.policy).map_err(|error| Failure::from(EngineError::Policy(error)))?;
@@ -97,7 +105,9 @@ impl Post<'_> {
                 return Err(error.into());
             }
             if summary.left {
-                self.replace(&mut top_ups)?;
+                if let Err(failure) = self.replace(&mut top_ups) {
+                    tell(Said::NotAdded(&failure));
+                }
                 return Ok(Ended::Left);
             }
         }
@@ -105,7 +115,7 @@ impl Post<'_> {
     }
 
     /// Runs stages once.
-    fn shift(&self, tell: &mut dyn FnMut(Notice<'_>), top_ups: &mut Replacements) -> Result<Summary, Failure> {
+    fn shift(&self, tell: &mut dyn FnMut(Said<'_>), top_ups: &mut Replacements) -> Result<Summary, Failure> {
         let Self { run, selection, store, me, signer, environment, cancel, .. } = *self;
         let workers = self.workers()?;
         let shift = Shift::new(run, &selection.graph, (&me.name, workers.most().get()), me.deadline, cancel);
@@ -124,12 +134,12 @@ impl Post<'_> {
                             shift.ended(*stage, computed);
                             // A worker that cannot submit others still does its own work.
                             if computed && let Err(failure) = self.replace(top_ups) {
-                                tracing::warn!("no workers could be added: {}", failure.message);
+                                tell(Said::NotAdded(&failure));
                             }
                         }
                         _ => {}
                     }
-                    tell(notice);
+                    tell(Said::Notice(notice));
                 }),
             };
             is_over.store(true, Ordering::Relaxed);

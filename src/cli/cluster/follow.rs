@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::super::format::{count, duration};
 use super::super::ui::{Ui, plain};
-use crate::cluster::{Failed, Followed, News, Run, View, Watch};
+use crate::cluster::{Engine, Failed, Followed, News, Run, View, Watch};
 use crate::project::{ExitCode, Failure};
 
 /// Workers whose stages are listed.
@@ -26,6 +26,12 @@ pub fn follow(watch: &Watch<'_>, ui: &Ui) -> Result<Followed, Failure> {
 /// Explains why a run ended without being complete; `None` if it is complete or goes on.
 pub fn why_not(followed: &Followed, run: &Run) -> Option<Failure> {
     let logs = run.path("logs");
+    let doctor = match run.request.engine {
+        Engine::Local(_) => "",
+        Engine::Slurm(_) => {
+            "; `wdpipe doctor --executor slurm` checks whether nodes see this cache and run this program"
+        }
+    };
     Some(match followed {
         Followed::Complete | Followed::Interrupted => return None,
         Followed::Cancelled => Failure::new(
@@ -45,7 +51,7 @@ pub fn why_not(followed: &Followed, run: &Run) -> Option<Failure> {
         Followed::Barren(last) => Failure::new(
             ExitCode::Failed,
             format!("the workers of run {} end without computing anything; the last was {last}", run.id),
-            format!("look at their logs in {}", logs.display()),
+            format!("look at their logs in {}{}", logs.display(), doctor),
         ),
     })
 }
@@ -93,6 +99,7 @@ impl<'a> Shown<'a> {
         let (waiting, why) = &view.waiting;
         let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
         let tasks = match waiting {
+            _ if left == 0 => "complete".to_owned(),
             0 => format!("{} running", count(view.workers.len(), "worker")),
             _ => format!("{} running, {waiting} waiting{why}", count(view.workers.len(), "worker")),
         };

@@ -8,14 +8,17 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
-use super::super::format::count;
+use super::super::format::{count, duration};
 use super::super::ui::Ui;
 use super::follow::{follow, why_not};
 use super::{SiteArgs, executor_of, launch_of, own_hash, times};
-use crate::cluster::{Engine, Followed, Open, Request, Run, RunId, Watch};
-use crate::project::{ExitCode, Failure, Project, Selection, Variant, cores};
+use crate::cluster::{Deadline, Engine, Followed, Open, Request, Run, RunId, Watch};
+use crate::project::{ExitCode, Failure, Project, Selection, Variant, Workers, cores};
 use crate::stages::Device;
 use store::Store;
+
+/// Largest number of workers that follow each other without anybody looking.
+const MOST_GENERATIONS: usize = 20;
 
 /// What is to start the workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +75,8 @@ pub struct Wanted<'a> {
     pub device: &'a Device,
     /// Number of stages that a worker runs at a time, if chosen.
     pub jobs: Option<usize>,
+    /// The device, for estimates.
+    pub workers: &'a Workers,
     /// Whether to print JSON.
     pub json: bool,
 }
@@ -128,7 +133,11 @@ impl Start {
         if let Engine::Slurm(site) = &run.request.engine {
             self.site.ensure(site, ui)?;
         }
-        let workers = watch.begin(&open)?;
+        let generations = match limits.seconds {
+            Some(limit) => generations((selection, store, wanted), Deadline::usable(limit as f64), &run, ui)?,
+            None => 1,
+        };
+        let workers = watch.begin(&open, generations)?;
         let left = open.left.len();
         ui.say(&format!(
             "run {}: {} to run by {} on {} ({})",
@@ -174,6 +183,34 @@ impl Start {
             _ => Ok(Started::Complete(left)),
         }
     }
+}
+
+/// Returns how many workers have to follow each other so that their time is enough for the run, and one more.
+///
+/// # Errors
+/// If a stage takes longer than a worker has, by measurements on this kind of device.
+fn generations(
+    (selection, store, wanted): (&Selection, &Store, &Wanted<'_>),
+    limit: f64,
+    run: &Run,
+    ui: &Ui,
+) -> Result<usize, Failure> {
+    let forecast = selection.forecast(selection.plan(store)?, store, wanted.workers, None)?;
+    let stages = forecast.plan.run.iter().filter_map(|run| Some((forecast.seconds(run.stage)?, run.stage)));
+    let stages: Vec<(f64, usize)> = stages.collect();
+    if let Some((seconds, stage)) =
+        stages.iter().copied().filter(|(seconds, _)| *seconds > limit).max_by(|a, b| a.0.total_cmp(&b.0))
+    {
+        let (name, takes, has) = (&selection.graph.stages[stage].name, duration(seconds), duration(limit));
+        let message = format!("{name} takes about {takes}, but a worker has only {has} for stages");
+        if forecast.is_measured() {
+            return Err(Failure::usage(message, "give the workers more time, such as --slurm time=4h"));
+        }
+        ui.warn(&format!("{message}, by assumed speeds; it is tried twice"));
+    }
+    let work: f64 = stages.iter().map(|(seconds, _)| seconds).sum();
+    let each = work / (limit * run.request.engine.workers() as f64);
+    Ok((each.ceil() as usize).clamp(0, MOST_GENERATIONS - 1) + 1)
 }
 
 /// Makes a path absolute, so that it means the same in every folder.

@@ -12,7 +12,7 @@ use super::super::progress::ProgressView;
 use super::super::signals::cancel_on_interrupt;
 use super::super::ui::Ui;
 use super::{executor_of, launch_of, own_hash};
-use crate::cluster::{Deadline, Ended, Engine, Me, Post, Run, RunId, TASK, host, task_name, time_left};
+use crate::cluster::{Deadline, Ended, Engine, Me, Post, Run, RunId, Said, TASK, host, task_name, time_left};
 use crate::engine::Environment;
 use crate::project::{ExitCode, Failure, Notice, Project, cores};
 
@@ -70,15 +70,16 @@ impl WorkCommand {
             cancel: &cancel,
         };
         let mut view = ProgressView::new(&selection.graph, *ui);
-        let ended = post.work(&mut |notice| match notice {
-            Notice::Planned { plan, seconds, .. } => {
+        let ended = post.work(&mut |said| match said {
+            Said::Notice(Notice::Planned { plan, seconds, .. }) => {
                 view.begin(&plan.run.iter().map(|run| run.stage).collect::<Vec<_>>(), seconds);
             }
-            Notice::Event(event) => view.show(event),
-            Notice::Ended => view.end(),
-            Notice::CaughtUp(records) | Notice::Signed(records) => {
-                ui.say(&format!("{} signed", count(records, "record")))
+            Said::Notice(Notice::Event(event)) => view.show(event),
+            Said::Notice(Notice::Ended) => view.end(),
+            Said::Notice(Notice::CaughtUp(records) | Notice::Signed(records)) => {
+                ui.say(&format!("{} signed", count(records, "record")));
             }
+            Said::NotAdded(failure) => ui.warn(&format!("no workers could be added from here: {}", failure.message)),
         })?;
         match ended {
             Ended::Complete => ui.say("the run is complete"),

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::estimates::{Estimates, estimates};
 use super::workers::Workers;
-use crate::cost::{self, gpus, gpus::Gpu};
+use crate::cost::{self, fleet, gpus, gpus::Gpu};
 use crate::graph::StageId;
 use crate::plan::{MissReason, Plan};
 use crate::project::Failure;
@@ -112,6 +112,16 @@ impl Forecast<'_> {
     /// Returns the estimated duration of the whole plan in seconds, if it is known.
     pub fn total(&self) -> Option<f64> {
         self.unknown.is_none().then(|| self.estimates.of_plan(&self.plan, self.jobs))
+    }
+
+    /// Returns the estimated durations of the plan in seconds if `machines` run one stage each at a time, and the longest
+    /// chain of stages, with the name of its last; `None` if they are not known or nothing has to run.
+    pub fn on_machines<const N: usize>(&self, machines: [usize; N]) -> Option<([f64; N], f64, &str)> {
+        let (graph, seconds) = (&self.selection.graph, &self.estimates.seconds);
+        let stages: Vec<StageId> = self.plan.run.iter().map(|run| run.stage).collect();
+        let (longest, last) = fleet::longest_chain(graph, &stages, seconds).filter(|_| self.unknown.is_none())?;
+        let times = machines.map(|machines| fleet::makespan(graph, &stages, seconds, machines));
+        Some((times, longest, &graph.stages[last].name))
     }
 
     /// Counts the operations of a stage.
