@@ -2,15 +2,15 @@
 
 use std::env;
 use std::path::PathBuf;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::cluster::SCRATCH;
+use crate::cluster::{SCRATCH, TASK, host};
 use crate::project::{Failure, Signer, sign};
 use base::digest::RecordDigest;
 use base::record::Provenance;
-use store::Store;
 use store::remote;
 use store::sign::{KeyName, Keyring};
+use store::{HolderName, Options, Store};
 
 use super::ui::Ui;
 
@@ -92,15 +92,47 @@ pub fn wanted_key() -> Result<Option<KeyName>, Failure> {
     name.map(Some).map_err(|error| Failure::usage(format!("WDPIPE_KEY: {error}"), ""))
 }
 
-/// Returns the folder where this account keeps indexes of stores that others write to, if the environment shows it. Jobs on a
-/// cluster have a folder on the disk of their node.
-pub fn private_cache() -> Option<PathBuf> {
-    if let Some(scratch) = folder(SCRATCH).filter(|path| path.is_absolute()) {
-        return Some(scratch);
+/// Returns how this account opens a store.
+///
+/// # Errors
+/// If WDPIPE_HEARTBEAT is not a time.
+pub fn of_store() -> Result<Options, Failure> {
+    let array = variable("SLURM_ARRAY_JOB_ID").zip(variable("SLURM_ARRAY_TASK_ID"));
+    let array = array.map(|(job, task)| format!("{job}_{task}"));
+    // The worker of a run is known by this name.
+    let job = variable(TASK).or(array).or_else(|| variable("SLURM_JOB_ID"));
+    let holder = HolderName { host: host(), process: std::process::id(), job };
+    let options = Options { private: private_caches(), holder, ..Options::default() };
+    let Some(text) = variable("WDPIPE_HEARTBEAT") else { return Ok(options) };
+    match heartbeat(&text) {
+        Some(heartbeat) => Ok(Options { heartbeat, ..options }),
+        None => {
+            let hint = "set it to a time from 0.05s to 1h, such as 30s: others take over the stages of a process that \
+                        shows no sign of life for 20 times as long";
+            Err(Failure::usage(format!("WDPIPE_HEARTBEAT={text} is not such a time"), hint))
+        }
     }
+}
+
+fn heartbeat(text: &str) -> Option<Duration> {
+    super::parse::time(text).ok().filter(|seconds| (0.05..=3600.0).contains(seconds)).map(Duration::from_secs_f64)
+}
+
+/// Returns folders where this account can keep indexes of stores that others write to, best first. All but the first are
+/// for homes on a network file system. Jobs on a cluster have a folder on the disk of their node.
+fn private_caches() -> Vec<PathBuf> {
     // The standard for XDG_CACHE_HOME says that relative paths must be ignored.
-    let cache = folder("XDG_CACHE_HOME").filter(|path| path.is_absolute());
-    cache.or_else(|| folder("HOME").map(|home| home.join(".cache"))).map(|cache| cache.join("wdpipe"))
+    let absolute = |name| folder(name).filter(|path| path.is_absolute());
+    let home = absolute("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")));
+    let own = format!("wdpipe-{}", files::Account::current().user);
+    let local = [absolute("TMPDIR"), Some("/tmp".into()), Some("/dev/shm".into())].into_iter().flatten();
+    let local = local.filter(|folder| folder.is_dir()).map(|folder| folder.join(&own));
+    absolute(SCRATCH).into_iter().chain(home.map(|cache| cache.join("wdpipe"))).chain(local).collect()
+}
+
+/// Returns the text of a variable; `None` if it is unset, empty or not Unicode.
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|text| !text.is_empty())
 }
 
 /// Collects the variables that hold credentials and addresses of remotes.

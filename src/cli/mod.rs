@@ -52,7 +52,7 @@ use std::path::PathBuf;
 use clap::builder::Resettable;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::project::{ExitCode, NamedPlaces, Project};
+use crate::project::{ExitCode, Failure, NamedPlaces, Project};
 use advice::InForce;
 use ui::Ui;
 
@@ -150,7 +150,10 @@ enum Command {
 
 impl Global {
     /// Finds the project of the current folder.
-    fn project(&self) -> Project {
+    ///
+    /// # Errors
+    /// If a variable of the environment is wrong.
+    fn project(&self) -> Result<Project, Failure> {
         let named = NamedPlaces {
             cache: self.cache.clone(),
             reports: self.reports.clone(),
@@ -160,7 +163,7 @@ impl Global {
             cluster: self.cluster.clone(),
         };
         let (here, home) = (std::env::current_dir().ok(), environment::folder("HOME"));
-        Project::find(named, here.as_deref(), home.as_deref(), environment::private_cache())
+        Ok(Project::find(named, here.as_deref(), home.as_deref(), environment::of_store()?))
     }
 }
 
@@ -187,7 +190,13 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         ui.failure(&failure);
         return failure.code;
     }
-    let project = &cli.global.project();
+    let project = &match cli.global.project() {
+        Ok(project) => project,
+        Err(failure) => {
+            ui.failure(&failure);
+            return failure.code;
+        }
+    };
     let result = match &cli.command {
         Command::Make(command) => command.run(project, &ui),
         Command::Attach(command) => command.run(project, &ui),

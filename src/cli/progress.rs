@@ -5,10 +5,12 @@ use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::format::duration;
+use super::environment::now;
+use super::format::{date, duration};
 use super::ui::{Ui, plain};
 use crate::engine::{Event, Outcome};
 use crate::graph::{Graph, StageId};
+use store::{Finding, Holder};
 
 /// Display of events.
 pub struct ProgressView<'a> {
@@ -90,10 +92,14 @@ impl<'a> ProgressView<'a> {
                     bar.set_message(format!("{loss}  {rate}"));
                 }
             }
-            Event::Elsewhere(stage) => {
+            Event::Elsewhere { stage, holder } => {
                 let name = &self.graph.stages[*stage].name;
-                self.line(&format!("    waiting {name}: another process is computing it"));
+                let who = holder
+                    .as_ref()
+                    .map_or_else(|| "another process is computing it".to_owned(), |holder| told(holder, now()));
+                self.line(&format!("    waiting {name}: {who}"));
             }
+            Event::NoLocks(Finding { what, mend, .. }) => self.line(&format!("warning: {what}; {mend}")),
             Event::Again(stage) => {
                 let name = &self.graph.stages[*stage].name;
                 self.line(&format!(
@@ -178,7 +184,39 @@ impl<'a> ProgressView<'a> {
     }
 }
 
+/// Says who computes a stage and since when by their clock: `process 4711 on n2 (job 12_3) is computing it since 13:05 UTC`.
+fn told(holder: &Holder, now: u64) -> String {
+    let Holder { host, process, job, since, .. } = holder;
+    let host = if host.is_empty() { String::new() } else { format!(" on {host}") };
+    let job = job.as_ref().map(|job| format!(" (job {job})")).unwrap_or_default();
+    let (began, now) = (date(*since), date(now));
+    // The day is left out if it is today.
+    let (day, time) = began.split_once(' ').unwrap_or_default();
+    let day = if now.starts_with(day) { String::new() } else { format!("{day} ") };
+    let minute = time.rsplit_once(':').map_or(time, |(minute, _)| minute);
+    format!("process {process}{host}{job} is computing it since {day}{minute} UTC")
+}
+
 fn style(template: &str) -> ProgressStyle {
     // The templates are constants of this file; a wrong one would only look plain.
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn it_is_told_who_computes_a_stage() {
+        let (host, user, heartbeat) = ("n2".to_owned(), "ann".to_owned(), Duration::from_secs(30));
+        let holder = Holder { host, process: 4711, job: Some("12_3".into()), user, since: 1_795_418_100, heartbeat };
+        let today = 1_795_418_100 + 3600;
+        assert_eq!(told(&holder, today), "process 4711 on n2 (job 12_3) is computing it since 07:15 UTC");
+        let alone = Holder { host: String::new(), job: None, ..holder };
+        assert_eq!(told(&alone, today + 86_400), "process 4711 is computing it since 2026-11-23 07:15 UTC");
+        // A clock can be wrong by any amount.
+        assert!(told(&Holder { since: u64::MAX / 2, ..alone }, 0).starts_with("process 4711 is computing it since "));
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::graph::StageId;
 use crate::plan::{MissReason, Plan};
+use store::{Finding, Holder};
 
 /// How a stage ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,8 +40,15 @@ pub enum Event {
         /// Training images per second, if the stage trains.
         images_per_second: Option<f64>,
     },
-    /// A stage waits because another process is running it.
-    Elsewhere(StageId),
+    /// A stage waits because another process is running it. Sent again when it is another process, and from time to time.
+    Elsewhere {
+        /// The stage.
+        stage: StageId,
+        /// The process, if it is known.
+        holder: Option<Holder>,
+    },
+    /// File locks do not tell which processes on other machines are alive. Sent at most once.
+    NoLocks(Finding),
     /// A stage runs again with fewer others in parallel, since the device was short of memory while it ran.
     Again(StageId),
     /// Training steps are submitted to a GPU one at a time, since recording them as a graph failed.

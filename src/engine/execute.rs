@@ -16,7 +16,7 @@ use crate::stages::{Outputs, Product, Progress, Read, Report, StageError, Worker
 use base::digest::{ObjectDigest, StageKey};
 use base::record::{KeyParts, Output, Provenance, Record};
 use base::work::Work;
-use store::{Store, StoreError};
+use store::{Claiming, Holder, Store, StoreError};
 
 /// Outputs up to this size are stored inside the record, so that a cheap stage needs only one durable file.
 const INLINE: usize = 16 << 10;
@@ -114,8 +114,8 @@ pub enum Executed {
     Made(Box<Unstored>),
     /// Another process computed it before it was claimed.
     Cached(Knowledge),
-    /// Another process is running it.
-    Elsewhere,
+    /// Another process is running it, which is named if it is known.
+    Elsewhere(Option<Holder>),
 }
 
 /// The state that all jobs share.
@@ -145,9 +145,17 @@ impl Context<'_> {
     /// If the stage or the store fails, or the run was interrupted.
     pub fn execute(&self, runner: &mut dyn Runner, job: &Job) -> Result<Executed, EngineError> {
         let stage = &self.graph.stages[job.stage];
-        let Some(claim) = self.store.claim(&job.key)? else {
-            tracing::debug!(stage = stage.name, "another process computes it");
-            return Ok(Executed::Elsewhere);
+        // Claims start a thread. Environment variables of libtorch are set before: see `stages::prepare`.
+        let claiming = self.store.claim(&job.key)?;
+        if let Some(warning) = self.store.warning_about_locks() {
+            (self.report)(Event::NoLocks(warning));
+        }
+        let claim = match claiming {
+            Claiming::Ours(claim) => claim,
+            Claiming::Theirs(holder) => {
+                tracing::debug!(stage = stage.name, "another process computes it");
+                return Ok(Executed::Elsewhere(holder));
+            }
         };
         // Another process may have computed the stage or restored its bytes before the claim.
         let known = self.resolver.known(&job.key)?;

@@ -20,6 +20,7 @@ mod request;
 mod rerun;
 mod resolve;
 mod schedule;
+mod waiting;
 mod write_queue;
 
 pub use ahead::Ahead;

@@ -11,6 +11,7 @@ use super::frontier::Frontier;
 use super::packing::Packing;
 use super::request::divergence;
 use super::resolve::Resolver;
+use super::waiting::Waiting;
 use super::write_queue::Unstored;
 use crate::cost;
 use crate::graph::{Graph, StageId};
@@ -53,15 +54,13 @@ pub struct Queue<'a> {
     packing: Packing,
     /// Whether to continue with stages that do not depend on a failed one.
     keep_going: bool,
-    /// Interval between attempts to claim a stage that another process is running.
-    ask_again: Duration,
     running: BTreeMap<StageId, Running>,
     /// Keys that this process has claimed. Stages with the same work and inputs share a key and wait for each other.
     claimed: BTreeSet<StageKey>,
     /// Stages that were put back because of a temporary failure.
     forgiven: BTreeSet<StageId>,
-    /// Stages that another process was running at the last attempt to claim them, with the time of that attempt.
-    elsewhere: BTreeMap<StageId, Instant>,
+    /// Stages that another process was running at the last attempt to claim them.
+    elsewhere: Waiting,
     /// When this process last computed a stage.
     idle_since: Instant,
     /// Computed outputs that have to be stored, in the order in which they were made.
@@ -94,11 +93,10 @@ impl<'a> Queue<'a> {
             frontier,
             packing,
             keep_going,
-            ask_again,
             running: BTreeMap::new(),
             claimed: BTreeSet::new(),
             forgiven: BTreeSet::new(),
-            elsewhere: BTreeMap::new(),
+            elsewhere: Waiting::new(ask_again),
             idle_since: Instant::now(),
             unstored: VecDeque::new(),
             knowledge,
@@ -128,6 +126,7 @@ impl<'a> Queue<'a> {
                 Ok(Some(job)) => {
                     self.frontier.take(stage);
                     self.claimed.insert(job.key);
+                    self.elsewhere.asks(stage, Instant::now());
                     let most = self.running.len() + 1;
                     self.running.insert(stage, Running { key: job.key, done: 0.0, most });
                     self.running.values_mut().for_each(|beside| beside.most = beside.most.max(most));
@@ -146,11 +145,9 @@ impl<'a> Queue<'a> {
         let frontier = &self.frontier;
         let is_free = |&id: &StageId| {
             let is_ours = key(&self.knowledge[id]).is_some_and(|key| self.claimed.contains(&key));
-            !is_ours
-                && self.fits(id)
-                && self.goes_beside(id)
-                && self.elsewhere.get(&id).is_none_or(|asked| asked.elapsed() >= self.ask_again)
+            !is_ours && self.fits(id) && self.goes_beside(id)
         };
+        let is_new = |id: &StageId| is_free(id) && !self.elsewhere.contains(*id);
         let continues = |id: &StageId| {
             let stage = &self.graph.stages[*id];
             let weights = stage.inputs.iter().find(|input| input.role == "weights");
@@ -158,9 +155,12 @@ impl<'a> Queue<'a> {
         };
         let next = last.and_then(|last| {
             let ready = frontier.readers(last).iter().copied().filter(|&id| frontier.is_ready(id));
-            ready.filter(is_free).filter(continues).min_by_key(|&id| frontier.rank(id))
+            ready.filter(is_new).filter(continues).min_by_key(|&id| frontier.rank(id))
         });
-        next.or_else(|| frontier.ready().find(is_free))
+        // One that another process may have left can be more important than one that was never tried.
+        let new = || frontier.ready().find(is_new);
+        let due = || self.elsewhere.due(Instant::now()).into_iter().find(|id| frontier.is_ready(*id) && is_free(id));
+        next.or_else(|| due().into_iter().chain(new()).min_by_key(|&id| frontier.rank(id)))
     }
 
     /// Returns whether a stage can run in parallel with the running ones. TF32 is a setting of the whole process, so all
@@ -185,8 +185,8 @@ impl<'a> Queue<'a> {
     fn is_over(&self) -> bool {
         let (mut ready, mut others) = (self.frontier.ready(), 0);
         let is_theirs = |id: StageId| {
-            others += usize::from(self.elsewhere.contains_key(&id));
-            self.elsewhere.contains_key(&id) || !self.fits(id)
+            others += usize::from(self.elsewhere.contains(id));
+            self.elsewhere.contains(id) || !self.fits(id)
         };
         self.running.is_empty()
             && self.claimed.is_empty()
@@ -261,11 +261,11 @@ impl<'a> Queue<'a> {
             self.idle_since = Instant::now();
         }
         match result {
-            Ok(Executed::Elsewhere) => {
+            Ok(Executed::Elsewhere(holder)) => {
                 self.leaves(id);
                 self.frontier.put_back(id);
-                if self.elsewhere.insert(id, Instant::now()).is_none() {
-                    tell(Event::Elsewhere(id));
+                if self.elsewhere.failed(id, holder.as_ref(), Instant::now()) {
+                    tell(Event::Elsewhere { stage: id, holder });
                 }
             }
             Ok(Executed::Made(unstored)) => {
@@ -318,7 +318,7 @@ impl<'a> Queue<'a> {
     /// Gives a stage up for good.
     fn fails(&mut self, id: StageId, error: EngineError, tell: Tell<'_>) {
         self.frontier.take(id);
-        self.elsewhere.remove(&id);
+        self.elsewhere.remove(id);
         if !matches!(error, EngineError::Interrupted) {
             tell(Event::Ended { stage: id, outcome: Outcome::Failed(error.to_string()) });
             self.errors.push(error);
@@ -328,7 +328,7 @@ impl<'a> Queue<'a> {
     /// Handles new knowledge about a stage. The keys of its readers can now be computed, and their outputs may turn out to
     /// be known. If the outputs differ from the record, the keys of the readers change.
     fn learn(&mut self, id: StageId, known: Knowledge, tell: Tell<'_>) {
-        self.elsewhere.remove(&id);
+        self.elsewhere.remove(id);
         let mut open = vec![(id, self.note(id, known))];
         while let Some((id, before)) = open.pop() {
             let is_other = is_other(&before, &self.knowledge[id]);

@@ -6,13 +6,17 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use super::rerun::{RerunError, Rerunner};
-use crate::stages::StageError;
+use crate::stages::{self, StageError};
 use base::digest::ObjectDigest;
 use base::producers::{Producer, Producers};
-use store::{Claim, ObjectState, Store, StoreError};
+use store::{Claim, Claiming, ObjectState, Store, StoreError};
 
-/// Interval between attempts to claim a stage that another process is computing.
+/// Time from the first attempt to claim a stage that another process is computing to the second, and between checks
+/// whether to stop.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
+
+/// The longest time between two attempts: it doubles each time.
+const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
 /// Another source of objects: returns the length and the bytes of an object, if it has it. The bytes are not trusted.
 pub type Elsewhere<'a> = dyn Fn(&ObjectDigest) -> Option<(u64, Box<dyn Read>)> + 'a;
@@ -147,6 +151,12 @@ impl Repair<'_> {
         if let Some(why) = self.in_the_way(producer)? {
             return cannot(why);
         }
+        if let Ok((work, policy)) = Rerunner::work(&record)
+            && work.needs_torch()
+        {
+            // A claim starts a thread, and this must happen before. Another policy is reported when the stage runs.
+            let _ = stages::prepare(policy);
+        }
         let Some(_claim) = self.claim(producer)? else { return cannot("interrupted".to_owned()) };
         let apart = || record.outputs.iter().filter(|output| output.inline.is_none());
         let mut is_there = true;
@@ -184,9 +194,14 @@ impl Repair<'_> {
 
     /// Claims a stage; waits while another process holds the claim. Returns `None` if the repair is cancelled.
     fn claim(&self, producer: &Producer) -> Result<Option<Claim>, StoreError> {
+        let (mut next, mut delay) = (Instant::now(), ASK_AGAIN);
         while !(self.cancelled)() {
-            if let Some(claim) = self.store.claim(&producer.key)? {
-                return Ok(Some(claim));
+            if Instant::now() >= next {
+                if let Claiming::Ours(claim) = self.store.claim(&producer.key)? {
+                    return Ok(Some(claim));
+                }
+                next = Instant::now() + delay;
+                delay = (delay * 2).min(LONGEST_DELAY);
             }
             std::thread::sleep(ASK_AGAIN);
         }
@@ -301,7 +316,7 @@ mod tests {
         store.publish(&record).unwrap();
         let wanted: BTreeSet<_> = record.outputs.iter().map(|output| output.object).collect();
         let producers = Producers::new(store.producers().unwrap());
-        let claim = std::cell::Cell::new(store.claim(&record.parts.key()).unwrap());
+        let claim = std::cell::Cell::new(store.claim(&record.parts.key()).unwrap().ours());
         // This is called before each attempt; at the third call the other process is done.
         let asked = std::cell::Cell::new(0);
         let done = || {

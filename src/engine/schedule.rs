@@ -22,7 +22,8 @@ use crate::plan::{Bytes, Knowledge, plan};
 use crate::stages::{self, Notes, Worker};
 use store::Store;
 
-/// Interval between attempts to claim a stage that another process is running, and between checks whether to stop.
+/// Time from the first attempt to claim a stage that another process is running to the second, and between checks whether
+/// to stop.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Creates the runners and threads.
@@ -52,7 +53,7 @@ fn make_with(request: &Request<'_>, crew: &Crew<'_>, on_event: &mut dyn FnMut(Ev
     let first = plan(graph, targets, &knowledge);
     let total = closure.iter().filter(|needed| **needed).count();
     if first.run.iter().any(|run| graph.stages[run.stage].work.needs_torch()) {
-        // This must happen while there is only one thread.
+        // This must happen while there is only one thread, so before the first claim, which starts another.
         stages::prepare(graph.policy).map_err(EngineError::Policy)?;
     }
     on_event(Event::Planned(first.clone()));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Project;
 use super::targets::folder::is_pipeline;
 use files::Account;
+use store::Options;
 
 /// Name of the folder with the pipelines, in the project's folder.
 const PIPELINES: &str = "pipelines";
@@ -38,7 +39,7 @@ impl Project {
     /// folders of this name, the parent must also contain `reports`, `cache`, `trust.toml`, `remotes.toml`,
     /// `cluster.toml` or `.git`. The search ends at the user's home, at the root of a file system, and before a folder that
     /// another user owns, because pipelines of other users must not be run by accident.
-    pub fn find(named: NamedPlaces, here: Option<&Path>, home: Option<&Path>, private: Option<PathBuf>) -> Self {
+    pub fn find(named: NamedPlaces, here: Option<&Path>, home: Option<&Path>, options: Options) -> Self {
         let root = match (&named.pipelines, here) {
             (None, Some(here)) => root_above(here, home).unwrap_or_default(),
             _ => PathBuf::new(),
@@ -51,7 +52,7 @@ impl Project {
             trust: place(named.trust, "trust.toml"),
             remotes: place(named.remotes, "remotes.toml"),
             cluster: place(named.cluster, "cluster.toml"),
-            private,
+            options,
         }
     }
 }
@@ -157,7 +158,7 @@ mod tests {
     fn places_that_the_user_names_stay_as_they_are() {
         let (_home, project) = made();
         let notes = project.join("notes");
-        let find = |named: NamedPlaces| Project::find(named, Some(&notes), None, None);
+        let find = |named: NamedPlaces| Project::find(named, Some(&notes), None, Options::default());
         let all = find(NamedPlaces::default());
         let shown =
             [&all.cache, &all.reports, &all.pipelines, &all.trust, &all.remotes].map(|path| path.display().to_string());

@@ -66,8 +66,8 @@ pub struct Project {
     pub remotes: PathBuf,
     /// The file that says how the site's cluster runs workers.
     pub cluster: PathBuf,
-    /// Folder in which this account keeps indexes of stores that other accounts write to.
-    pub private: Option<PathBuf>,
+    /// How this account opens the store.
+    pub options: Options,
 }
 
 impl Project {
@@ -76,7 +76,7 @@ impl Project {
     /// # Errors
     /// The same as for [`Store::existing`].
     pub fn store(&self) -> Result<Store, StoreError> {
-        Store::existing(&self.cache, &self.options())
+        Store::existing(&self.cache, &self.options)
     }
 
     /// Opens the store for writing, and creates it if it does not exist.
@@ -84,16 +84,12 @@ impl Project {
     /// # Errors
     /// The same as for [`Store::open_with`].
     pub fn store_to_fill(&self) -> Result<Store, StoreError> {
-        Store::open_with(&self.cache, &self.options())
+        Store::open_with(&self.cache, &self.options)
     }
 
     /// Opens the store, if it exists. A command that only compares does not create one.
     pub fn store_if_any(&self) -> Option<Store> {
         let there = files::identity(&self.cache).ok().flatten().is_some();
         if there { self.store().ok() } else { None }
-    }
-
-    fn options(&self) -> Options {
-        Options { private: self.private.clone() }
     }
 }

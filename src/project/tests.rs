@@ -26,7 +26,7 @@ fn repository() -> (tempfile::TempDir, Project) {
         trust: folder.path().join("trust.toml"),
         remotes: folder.path().join("remotes.toml"),
         cluster: folder.path().join("cluster.toml"),
-        private: None,
+        options: Options::default(),
     };
     (folder, project)
 }

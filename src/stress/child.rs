@@ -7,7 +7,7 @@ use super::work::{MOST, OLD, content, key, record};
 use base::digest::ObjectDigest;
 use base::rng::Stream;
 use files::Lock;
-use store::{GcPolicy, Store, StoreError};
+use store::{Claiming, GcPolicy, Store, StoreError};
 
 /// The role of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +117,7 @@ impl Task {
         if chance.below(4) == 0 {
             self.hold(tell)?;
         }
-        let Some(_claim) = store.claim(&key(number))? else {
+        let Claiming::Ours(_claim) = store.claim(&key(number))? else {
             // Any process may put objects at any time.
             store.put(&content(number))?;
             tell(&format!("put {number}"));

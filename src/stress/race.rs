@@ -168,7 +168,7 @@ fn judged(store: &Store, told: Told) -> Result<Vec<Guarantee>, StressError> {
             Err(error) => return Err(error.into()),
         }
         lost += usize::from(store.record(&key(number))? != Some(record(number)));
-        stuck += usize::from(store.claim(&key(number))?.is_none());
+        stuck += usize::from(store.claim(&key(number))?.ours().is_none());
     }
     let unreadable = ["objects", "records"].map(|folder| {
         files::survey(&store.root().join(folder), &mut |_, access| {

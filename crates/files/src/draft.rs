@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
 use super::copy::{clone_range, copy_range};
-use super::{FsError, Identity, PUBLISHED, SHARED_FILE, failed, folder_of, now, publish_folder};
+use super::faults::{Step, pass};
+use super::{FsError, Identity, PUBLISHED, SHARED_FILE, afresh, failed, folder_of, is_gone, now, publish_folder};
 
 /// A file under a temporary name, written piece by piece; removed on drop unless it was published or moved into
 /// place.
@@ -54,7 +55,8 @@ impl Draft {
     fn create(folder: &Path, prefix: &str, mode: u32) -> Result<Self, FsError> {
         loop {
             let path = temporary_name(folder, prefix);
-            match OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&path) {
+            let mut options = OpenOptions::new();
+            match afresh(|| options.read(true).write(true).create_new(true).mode(mode).open(&path)) {
                 Ok(file) => return Ok(Self { file, path, stays: false }),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(failed("write", &path)(error)),
@@ -267,12 +269,12 @@ impl Drop for Draft {
 /// temporary name can be gone afterwards.
 pub(super) fn link_or_move(temporary: &Path, target: &Path) -> Result<bool, FsError> {
     let failed = failed("write", target);
-    let mut linked = fs::hard_link(temporary, target);
+    let mut linked = pass(Step::Link).and_then(|()| fs::hard_link(temporary, target));
     if let (Err(error), Some(folder)) = (&linked, target.parent())
-        && error.kind() == ErrorKind::NotFound
+        && is_gone(error)
     {
         publish_folder(folder_of(temporary), folder)?;
-        linked = fs::hard_link(temporary, target);
+        linked = afresh(|| fs::hard_link(temporary, target));
     }
     match linked {
         Ok(()) => Ok(true),

@@ -8,11 +8,13 @@
 mod batch;
 mod copy;
 mod draft;
+mod faults;
 mod lock;
 mod look;
 mod modes;
 mod named;
 mod private;
+mod process;
 mod stream;
 mod system;
 
@@ -24,7 +26,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use batch::Batch;
 pub use draft::{Draft, freshen, publish};
-pub use lock::Lock;
+use faults::{Step, pass};
+pub use lock::{Attempt, Found, Lock, Locks, Terms};
 pub use look::Lookout;
 pub use modes::{
     Access, Account, SHARED_FILE, SHARED_FOLDER, access, device, group_name, group_number, may_add, publish_folder,
@@ -32,8 +35,9 @@ pub use modes::{
 };
 pub use named::{Named, replace, write_named};
 pub use private::{create_private, private_folder, read_private};
+pub use process::Process;
 pub use stream::Stream;
-pub use system::{System, can_link, can_reflink, change_shows, free_space, system};
+pub use system::{Reach, System, can_link, can_reflink, change_shows, free_space, system};
 
 /// A failed operation on a file or folder.
 #[derive(Debug, thiserror::Error)]
@@ -60,9 +64,30 @@ impl FsError {
 
     /// Whether there is no such file or folder.
     pub fn is_missing(&self) -> bool {
-        matches!(self.source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+        is_gone(&self.source) || self.source.kind() == ErrorKind::NotADirectory
     }
 }
+
+/// Whether a file does not exist, or was removed by another machine while it was in use: then a network file system
+/// calls it stale.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::StaleNetworkFileHandle)
+}
+
+/// Repeats an operation on a path while it reports a stale file: another machine can have put another file in its
+/// place, which the next attempt finds.
+fn afresh<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 0..STALE_TRIES {
+        match attempt() {
+            Err(error) if error.kind() == ErrorKind::StaleNetworkFileHandle => {}
+            other => return other,
+        }
+    }
+    attempt()
+}
+
+/// Number of times that a stale file is looked for again; after that, it counts as missing.
+const STALE_TRIES: usize = 4;
 
 /// Returns a closure that adds the operation and path to an error.
 fn failed(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> FsError {
@@ -142,7 +167,8 @@ pub fn now() -> i64 {
 /// # Errors
 /// If the folder cannot be searched.
 pub fn identity(path: &Path) -> Result<Option<Identity>, FsError> {
-    let metadata = optional(fs::symlink_metadata(path).map_err(failed("inspect", path)))?;
+    let inspect = || pass(Step::Inspect).and_then(|()| fs::symlink_metadata(path));
+    let metadata = optional(afresh(inspect).map_err(failed("inspect", path)))?;
     Ok(metadata.as_ref().map(Identity::of))
 }
 
@@ -151,16 +177,19 @@ pub fn identity(path: &Path) -> Result<Option<Identity>, FsError> {
 /// # Errors
 /// If it cannot be read or is larger; no more than the limit is ever allocated.
 pub fn read_identified(path: &Path, limit: u64) -> Result<(Vec<u8>, Identity), FsError> {
-    let failed = failed("read", path);
-    let (mut file, identity) = match limit > ENDLESS {
-        true => open(path)?,
-        false => {
-            let file = File::open(path).map_err(&failed)?;
-            let identity = Identity::of(&file.metadata().map_err(&failed)?);
-            (file, identity)
-        }
+    let attempt = || {
+        let (mut file, identity) = match limit > ENDLESS {
+            true => open_regular(path)?,
+            false => {
+                let file = File::open(path)?;
+                let identity = Identity::of(&file.metadata()?);
+                (file, identity)
+            }
+        };
+        pass(Step::Read)?;
+        Ok((read_limited(&mut file, identity.size, limit)?, identity))
     };
-    Ok((read_limited(&mut file, identity.size, limit).map_err(failed)?, identity))
+    afresh(attempt).map_err(failed("read", path))
 }
 
 /// Maximum number of bytes read from a file without a size, such as a device or a pipe: it can be endless.
@@ -190,10 +219,12 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
 /// # Errors
 /// If it cannot be read.
 pub fn read_start(path: &Path, length: u64) -> Result<Vec<u8>, FsError> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(length).read_to_end(&mut bytes));
-    read.map_err(failed("read", path))?;
-    Ok(bytes)
+    let read = || {
+        let mut bytes = Vec::new();
+        File::open(path).and_then(|file| file.take(length).read_to_end(&mut bytes))?;
+        Ok(bytes)
+    };
+    afresh(read).map_err(failed("read", path))
 }
 
 /// Reads a text file of at most `limit` bytes.
@@ -211,17 +242,18 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, FsError> {
 /// # Errors
 /// If it cannot be opened, or is not a regular file.
 pub fn open(path: &Path) -> Result<(File, Identity), FsError> {
-    let failed = failed("read", path);
+    afresh(|| open_regular(path)).map_err(failed("read", path))
+}
+
+fn open_regular(path: &Path) -> io::Result<(File, Identity)> {
+    pass(Step::Open)?;
     // Without this flag, opening a pipe blocks until there is a writer.
-    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(&failed)?;
-    let metadata = file.metadata().map_err(&failed)?;
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let metadata = file.metadata()?;
     match (metadata.is_file(), metadata.is_dir()) {
         (true, _) => Ok((file, Identity::of(&metadata))),
-        (_, true) => Err(failed(io::Error::new(ErrorKind::IsADirectory, "it is a folder, not a file"))),
-        _ => Err(failed(io::Error::new(
-            ErrorKind::InvalidInput,
-            "it is not a regular file: copy its contents to one first",
-        ))),
+        (_, true) => Err(io::Error::new(ErrorKind::IsADirectory, "it is a folder, not a file")),
+        _ => Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file: copy its contents to one first")),
     }
 }
 
@@ -230,8 +262,11 @@ pub fn open(path: &Path) -> Result<(File, Identity), FsError> {
 /// # Errors
 /// If it cannot be read, is larger, or is not a regular file.
 pub fn read_regular(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
-    let (mut file, identity) = open(path)?;
-    read_limited(&mut file, identity.size, limit).map_err(failed("read", path))
+    let read = || {
+        let (mut file, identity) = open_regular(path)?;
+        read_limited(&mut file, identity.size, limit)
+    };
+    afresh(read).map_err(failed("read", path))
 }
 
 /// Creates a folder and its parents; existing ones are left unchanged. In a folder that a group (but not everyone)
@@ -273,7 +308,7 @@ pub fn file_on_the_way(folder: &Path) -> Option<PathBuf> {
 /// # Errors
 /// If the folder cannot be opened or synced.
 pub fn sync_folder(path: &Path) -> Result<(), FsError> {
-    File::open(path).and_then(|folder| folder.sync_all()).map_err(failed("sync", path))
+    afresh(|| File::open(path)?.sync_all()).map_err(failed("sync", path))
 }
 
 /// Returns the names in a folder, sorted; none if the folder is missing. Names that are not UTF-8 contain replacement
@@ -282,9 +317,11 @@ pub fn sync_folder(path: &Path) -> Result<(), FsError> {
 /// # Errors
 /// If it cannot be read.
 pub fn list(path: &Path) -> Result<Vec<String>, FsError> {
-    let Some(entries) = optional(fs::read_dir(path).map_err(failed("list", path)))? else { return Ok(Vec::new()) };
-    let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-    let mut names: Vec<_> = names.collect::<io::Result<_>>().map_err(failed("list", path))?;
+    let read = || {
+        pass(Step::List)?;
+        fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    };
+    let mut names: Vec<_> = optional(afresh(read).map_err(failed("list", path)))?.unwrap_or_default();
     names.sort_unstable();
     Ok(names)
 }
@@ -310,7 +347,8 @@ pub fn walk(root: &Path) -> Result<Vec<(PathBuf, Identity)>, FsError> {
 /// # Errors
 /// If it cannot be moved.
 pub fn rename(from: &Path, to: &Path) -> Result<bool, FsError> {
-    optional(fs::rename(from, to).map_err(failed("move", from))).map(|moved| moved.is_some())
+    let rename = || pass(Step::Move).and_then(|()| fs::rename(from, to));
+    optional(afresh(rename).map_err(failed("move", from))).map(|moved| moved.is_some())
 }
 
 /// Removes a file or an empty folder; returns whether it existed.
@@ -318,7 +356,7 @@ pub fn rename(from: &Path, to: &Path) -> Result<bool, FsError> {
 /// # Errors
 /// If it cannot be removed.
 pub fn remove(path: &Path) -> Result<bool, FsError> {
-    let removed = match fs::remove_file(path) {
+    let removed = match afresh(|| pass(Step::Remove).and_then(|()| fs::remove_file(path))) {
         // Systems report different errors for trying to remove a folder as a file.
         Err(error) if matches!(error.kind(), ErrorKind::IsADirectory | ErrorKind::PermissionDenied) => {
             if fs::symlink_metadata(path).is_ok_and(|there| there.is_dir()) {
@@ -417,6 +455,28 @@ mod tests {
         assert_eq!(identity(&folder.path().join("y")).unwrap(), None);
         assert!(!remove(&folder.path().join("y")).unwrap());
         assert!(create_folder(&path).is_err());
+    }
+
+    #[test]
+    fn what_another_machine_replaced_or_removed_is_looked_for_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        for (times, is_seen) in [(STALE_TRIES, true), (usize::MAX, false)] {
+            fs::write(&path, "x").unwrap();
+            let stale = |step, run: &dyn Fn() -> bool| faults::failing(step, times, libc::ESTALE, run);
+            assert_eq!(stale(Step::Inspect, &|| identity(&path).unwrap().is_some()), is_seen);
+            assert_eq!(stale(Step::List, &|| list(folder.path()).unwrap() == ["x"]), is_seen);
+            assert_eq!(stale(Step::Open, &|| read_regular(&path, 1).is_ok()), is_seen);
+            assert_eq!(stale(Step::Read, &|| read(&path, 1).is_ok()), is_seen);
+            assert_eq!(stale(Step::Move, &|| rename(&path, &folder.path().join("y")).unwrap()), is_seen);
+            fs::write(&path, "x").unwrap();
+            assert_eq!(stale(Step::Remove, &|| remove(&path).unwrap()), is_seen);
+            let linked = || publish(folder.path(), &folder.path().join("z"), &[b"z"]).is_ok_and(|new| new.is_some());
+            assert!(faults::failing(Step::Link, 1, libc::ESTALE, linked));
+            fs::remove_file(folder.path().join("z")).unwrap();
+            assert!(faults::failing(Step::Read, usize::MAX, libc::ESTALE, || read(&path, 1)).unwrap_err().is_missing());
+            let _ = (fs::remove_file(&path), fs::remove_file(folder.path().join("y")));
+        }
     }
 
     #[test]

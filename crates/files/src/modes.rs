@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::draft::temporary_name;
-use super::{FsError, create_folder, failed, folder_of, optional};
+use super::{FsError, afresh, create_folder, failed, folder_of, is_gone, optional};
 
 /// Mode of a folder that a group shares: its members can add files, which get the folder's group (setgid), and only
 /// the owners of a file and of the folder can remove or replace it (sticky).
@@ -48,7 +48,7 @@ impl Access {
 /// # Errors
 /// If its folder cannot be searched.
 pub fn access(path: &Path) -> Result<Option<Access>, FsError> {
-    let metadata = optional(fs::symlink_metadata(path).map_err(failed("inspect", path)))?;
+    let metadata = optional(afresh(|| fs::symlink_metadata(path)).map_err(failed("inspect", path)))?;
     Ok(metadata.as_ref().map(Access::of))
 }
 
@@ -68,7 +68,7 @@ pub fn survey(root: &Path, visit: &mut dyn FnMut(&Path, Access)) -> Vec<PathBuf>
             Ok((metadata, entry)) if !metadata.is_symlink() => visit(entry.path(), Access::of(&metadata)),
             Ok(_) => {}
             // Files that disappeared in the meantime are ignored.
-            Err(error) if error.io_error().is_some_and(|error| error.kind() == ErrorKind::NotFound) => {}
+            Err(error) if error.io_error().is_some_and(is_gone) => {}
             Err(error) => unreadable.push(error.path().unwrap_or(root).to_owned()),
         }
     }

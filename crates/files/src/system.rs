@@ -19,6 +19,19 @@ pub struct System {
     pub name: &'static str,
     /// Whether other machines can write to it too, or locks may not work as on a local disk.
     pub is_network: bool,
+    /// Who sees its locks.
+    pub locks: Reach,
+}
+
+/// The processes that see a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// All processes that can open the file.
+    All,
+    /// Those of this machine; perhaps those of others, which depends on the server.
+    Unsure,
+    /// Only those of this machine, because it was mounted so.
+    Machine,
 }
 
 /// Magic numbers of file systems, from linux/magic.h and their own sources.
@@ -50,6 +63,14 @@ const KNOWN: [(u32, &str, bool); 24] = [
     (0x4d44, "FAT", false),
 ];
 
+/// Network file systems that keep locks on each machine, or may do so.
+#[cfg(target_os = "linux")]
+const LOCKED_HERE: [&str; 6] = ["FUSE", "BeeGFS", "9P", "AFS", "VirtualBox shared folder", "hostfs"];
+
+/// Mount options of NFS and Lustre that keep locks on each machine.
+#[cfg(target_os = "linux")]
+const LOCAL_LOCKS: [&str; 4] = ["nolock", "local_lock=all", "local_lock=flock", "localflock"];
+
 /// Returns the type of the file system of a folder.
 ///
 /// # Errors
@@ -65,8 +86,15 @@ pub fn system(folder: &Path) -> Result<System, FsError> {
             return Err(failed("inspect", folder)(io::Error::last_os_error()));
         }
         let magic = about.f_type as u32;
-        let known = KNOWN.iter().find(|(number, ..)| *number == magic);
-        Ok(known.map_or(System::UNKNOWN, |&(_, name, is_network)| System { name, is_network }))
+        let Some(&(_, name, is_network)) = KNOWN.iter().find(|(number, ..)| *number == magic) else {
+            return Ok(System::UNKNOWN);
+        };
+        let locks = match is_network {
+            true if LOCKED_HERE.contains(&name) => Reach::Unsure,
+            true if is_mounted_with_local_locks(folder) => Reach::Machine,
+            _ => Reach::All,
+        };
+        Ok(System { name, is_network, locks })
     }
     #[cfg(not(target_os = "linux"))]
     {
@@ -77,7 +105,23 @@ pub fn system(folder: &Path) -> Result<System, FsError> {
 
 impl System {
     /// A file system that this program does not know, or does not query.
-    pub const UNKNOWN: Self = Self { name: "a file system unknown to wdpipe", is_network: false };
+    pub const UNKNOWN: Self = Self { name: "a file system unknown to wdpipe", is_network: false, locks: Reach::All };
+}
+
+/// Returns whether a folder lies on a mount whose options keep locks on this machine.
+#[cfg(target_os = "linux")]
+fn is_mounted_with_local_locks(folder: &Path) -> bool {
+    let Ok(device) = super::device(folder) else { return false };
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    has_local_locks(&mounts, &format!("{}:{}", libc::major(device), libc::minor(device)))
+}
+
+/// Returns whether the last mount of a device in a `mountinfo` keeps locks on this machine.
+#[cfg(target_os = "linux")]
+fn has_local_locks(mounts: &str, device: &str) -> bool {
+    let of_device = mounts.lines().filter(|line| line.split(' ').nth(2) == Some(device));
+    let options = of_device.last().and_then(|line| line.split_once(" - ")?.1.split(' ').nth(2));
+    options.is_some_and(|options| options.split(',').any(|option| LOCAL_LOCKS.contains(&option)))
 }
 
 /// Returns the number of bytes that this account can still write to the file system of a folder.
@@ -148,6 +192,17 @@ fn with_files(folder: &Path, attempt: &mut dyn FnMut(&Path, &Path) -> bool) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn mount_options_tell_whether_other_machines_see_locks() {
+        let mounts = "50 1 0:41 / /n rw,relatime shared:1 - nfs4 s:/x rw,vers=4.2,local_lock=none,addr=1\n\
+                      51 1 0:42 / /m rw - nfs s:/x rw,vers=3,nolock,proto=tcp,local_lock=all\n\
+                      52 1 0:43 / /l rw - lustre s:/x rw,localflock\n\
+                      53 1 0:44 / /nolock rw,nolock - nfs s:/nolock rw\ntorn";
+        let found = ["0:41", "0:42", "0:43", "0:44", "0:45"].map(|device| has_local_locks(mounts, device));
+        assert_eq!(found, [false, true, true, false, false]);
+    }
 
     #[test]
     fn a_folder_of_this_machine_is_known_and_nothing_is_left_in_it() {

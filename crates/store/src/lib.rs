@@ -14,7 +14,7 @@
 //! | `catalogue/NUMBER` | what others can fetch from this store ([`catalogue`]); the folder is created with the first |
 //! | `pins/<name>` | what a user wants to keep ([`Pin`]); the folder is created with the first |
 //! | `tmp/` | files that are being written |
-//! | `claims/<key>` | locked by the process that works on a key |
+//! | `claims/<key>` | who works on a key ([`Claim`]); locked by that process |
 //! | `quarantine/` | damaged files |
 //! | `index.sqlite` | the index, if nobody else writes to the store ([`Options::private`]) |
 
@@ -25,6 +25,7 @@ pub mod attestation;
 mod bulk;
 mod catalogue;
 mod check;
+mod claims;
 mod document;
 mod error;
 mod faults;
@@ -58,6 +59,7 @@ pub use catalogue::{
     parts_to_read,
 };
 pub use check::{CheckReport, KindStats, Progress, Stats};
+pub use claims::{Claim, Claiming, Holder, HolderName};
 pub use error::StoreError;
 pub use gc::{GcDone, GcPlan, GcPolicy, PlannedObject};
 pub use layout::{MARKER, batch_path, marker, object_path, record_path};
@@ -70,6 +72,7 @@ pub use sharing::{Finding, Options};
 pub use usage::Occupied;
 
 use base::digest::{ObjectDigest, StageKey};
+use claims::Claims;
 use index::{Index, Remembered};
 use layout::Layout;
 use object::ObjectError;
@@ -87,16 +90,13 @@ pub enum ObjectState {
     Damaged,
 }
 
-/// The right to compute a key, held by one process and thread at a time; it ends with this value or with the process.
-#[derive(Debug)]
-pub struct Claim(#[expect(dead_code, reason = "held for its drop")] files::Lock);
-
 /// A store in a folder. Threads share it by reference; any number of processes can use one folder at once.
 #[derive(Debug)]
 pub struct Store {
     layout: Layout,
     sharing: Sharing,
     index: Index,
+    claims: Claims,
     /// For every shard of `objects/`: the number of objects put into it, and the number of those whose names are
     /// known to be durable.
     shards: Vec<(AtomicU64, AtomicU64)>,
@@ -137,18 +137,19 @@ impl Store {
 
     /// Returns an empty stand-in for a store that does not exist. It must only be read.
     pub fn absent(root: &Path) -> Self {
-        Self::with(Layout::absent(root), Sharing::of_none(), Index::open(None))
+        Self::with(Layout::absent(root), Sharing::of_none(), Index::open(None), &Options::default())
     }
 
     fn of(layout: Layout, options: &Options) -> Result<Self, StoreError> {
         let sharing = Sharing::of(layout.root())?;
-        let index = Index::open(sharing.index(&layout, options));
-        Ok(Self::with(layout, sharing, index))
+        let index = Index::open(sharing.index(&layout, options, &files::system));
+        Ok(Self::with(layout, sharing, index, options))
     }
 
-    fn with(layout: Layout, sharing: Sharing, index: Index) -> Self {
+    fn with(layout: Layout, sharing: Sharing, index: Index, options: &Options) -> Self {
         let shards = (0..=u8::MAX).map(|_| Default::default()).collect();
         Self {
+            claims: Claims::new(options.holder.clone(), options.heartbeat, sharing.system),
             layout,
             sharing,
             index,
@@ -337,15 +338,5 @@ impl Store {
             durable.fetch_max(until, Ordering::SeqCst);
         }
         Ok(())
-    }
-
-    /// Claims a key. Returns `None` if another process or thread has claimed it.
-    ///
-    /// # Errors
-    /// If the lock cannot be created.
-    pub fn claim(&self, key: &StageKey) -> Result<Option<Claim>, StoreError> {
-        let claim = files::Lock::try_acquire(&self.layout.claim(key), &self.drafts()?)?.map(Claim);
-        tracing::debug!(key = %key.short(), claimed = claim.is_some(), "claim");
-        Ok(claim)
     }
 }

@@ -7,7 +7,9 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use super::claims::{HEARTBEAT, HolderName};
 use super::faults::{Fault, Faults};
 use super::layout::Layout;
 use super::{Store, StoreError};
@@ -15,11 +17,23 @@ use base::digest::ObjectDigest;
 use files::{Access, Account, FsError, Lock, System};
 
 /// Options for opening a store.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Options {
-    /// A private folder of this account, on a local disk: the index is kept there if the store belongs to another
-    /// account or is on a network file system. Without it, such an index is kept in memory.
-    pub private: Option<PathBuf>,
+    /// Private folders of this account, best first: the index is kept in the first one that is on a local disk and that
+    /// nobody else can write to, if the store belongs to another account or is on a network file system. Without such a
+    /// folder, that index is kept in memory.
+    pub private: Vec<PathBuf>,
+    /// Under which names keys are claimed.
+    pub holder: HolderName,
+    /// Time between two signs of life of a held claim: from 0.05 s to 1 h.
+    pub heartbeat: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let holder = HolderName { process: std::process::id(), ..HolderName::default() };
+        Self { private: Vec::new(), holder, heartbeat: HEARTBEAT }
+    }
 }
 
 /// A problem that keeps others from using a store, or a notice about it.
@@ -62,21 +76,30 @@ impl Sharing {
         self.access.owner == self.account.user && !self.access.is_shared()
     }
 
-    /// Returns the path of the index: next to the files if nobody else writes there, otherwise in the private folder,
+    /// Returns the path of the index: next to the files if nobody else writes there, otherwise in a private folder,
     /// if any. SQLite loses rows on network file systems, and in a shared folder one account's crash locks the others
-    /// out.
-    pub(super) fn index(&self, layout: &Layout, options: &Options) -> Option<PathBuf> {
+    /// out. `system` tells the file system of a folder.
+    pub(super) fn index(
+        &self,
+        layout: &Layout,
+        options: &Options,
+        system: &dyn Fn(&Path) -> Result<System, FsError>,
+    ) -> Option<PathBuf> {
         if self.is_own() && !self.system.is_network {
             return Some(layout.index());
         }
-        let folder = options.private.as_ref()?;
         let place = files::canonical(layout.root()).ok()?;
         // Includes the inode, since another store can be created at the same path later.
         let inode = files::identity(&place).ok()??.inode;
         let name = ObjectDigest::of(&[place.as_os_str().as_bytes(), &[0], &inode.to_le_bytes()].concat()).to_string();
-        files::private_folder(folder).ok()?;
+        let folder = options.private.iter().find(|folder| is_private_and_local(folder, system))?;
         Some(folder.join(format!("index-{}.sqlite", &name[..32])))
     }
+}
+
+/// Whether a folder can be used for an index: it may have to be created, and is left alone if others can write to it.
+fn is_private_and_local(folder: &Path, system: &dyn Fn(&Path) -> Result<System, FsError>) -> bool {
+    files::private_folder(folder).is_ok() && system(folder).is_ok_and(|system| !system.is_network)
 }
 
 impl Store {

@@ -42,7 +42,11 @@ impl Store {
             Err(error) if error.is_missing() => return Err(StoreError::Missing(*digest).into()),
             Err(error) => return Err(StoreError::from(error).into()),
         };
-        let failed = |source| E::from(FsError { operation: "read", path: path.clone(), source }.into());
+        let failed = |source| {
+            let error = FsError { operation: "read", path: path.clone(), source };
+            // Another machine can remove a file that is being read.
+            E::from(if error.is_missing() { StoreError::Missing(*digest) } else { error.into() })
+        };
         let mut hasher = blake3::Hasher::new();
         let mut hashed = |piece: &[u8]| {
             hasher.update(piece);

@@ -105,10 +105,10 @@ fn a_key_of_another_process_is_left_alone() {
     let bench = Bench::new(Source::Shapes10);
     let job = bench.job(&[]);
     let claim = bench.store.claim(&job.key).unwrap();
-    assert!(matches!(bench.execute(&job, false, &mut Scripted(None)), Ok(Executed::Elsewhere)));
+    assert!(matches!(bench.execute(&job, false, &mut Scripted(None)), Ok(Executed::Elsewhere(_))));
     drop(claim);
     assert!(matches!(bench.execute(&job, true, &mut Scripted(None)), Err(EngineError::Interrupted)));
-    assert!(bench.store.claim(&job.key).unwrap().is_some(), "whoever was interrupted has it no more");
+    assert!(bench.store.claim(&job.key).unwrap().ours().is_some(), "whoever was interrupted has it no more");
 }
 
 #[test]

@@ -176,7 +176,9 @@ impl Trial {
         if self.trouble == NotStored {
             self.block(true);
         }
-        self.trouble.is_elsewhere().then(|| self.store.claim(&self.records[self.at].parts.key()).unwrap().unwrap())
+        self.trouble
+            .is_elsewhere()
+            .then(|| self.store.claim(&self.records[self.at].parts.key()).unwrap().ours().unwrap())
     }
 
     /// Creates a folder under the name of an object, or removes it.
@@ -211,7 +213,7 @@ impl Trial {
         let crew = Crew { runner: &runner, thread: &Builder::new, ask_again: Duration::from_millis(1) };
         let mut events = Vec::new();
         let summary = make_with(&request, &crew, &mut |event| {
-            if event == Event::Elsewhere(self.at) {
+            if matches!(event, Event::Elsewhere { stage, .. } if stage == self.at) {
                 if matches!(self.trouble, Elsewhere | DroppedElsewhere) {
                     self.publish(self.at, true);
                 }
@@ -384,7 +386,7 @@ fn check(trial: &Trial, jobs: usize, keep_going: bool, what: &str) {
         _ => assert_eq!(again, 0, "{what}"),
     }
     if !trouble.is_elsewhere() {
-        assert!(!events.iter().any(|event| matches!(event, Event::Elsewhere(_))), "{what}: nobody else was there");
+        assert!(!events.iter().any(|event| matches!(event, Event::Elsewhere { .. })), "{what}: nobody else was there");
     }
     let is_computed = |event: &&Event| matches!(event, Event::Ended { outcome: Outcome::Computed(_), .. });
     let computed = events.iter().filter(is_computed).count();
@@ -456,7 +458,7 @@ fn stages_of_one_key_wait_for_each_other_and_not_for_another_process() {
             let (summary, events) = trial.make(2, false);
             assert!(summary.errors.is_empty() && summary.computed == 4, "{:?}", summary.errors);
             assert_eq!(trial.ran(1), 1, "computed once");
-            assert!(!events.iter().any(|event| matches!(event, Event::Elsewhere(_))), "{events:?}");
+            assert!(!events.iter().any(|event| matches!(event, Event::Elsewhere { .. })), "{events:?}");
         }
     });
 }

@@ -16,7 +16,7 @@ fn made(store: &Store, stage: StageId, bytes: &[u8], before: Knowledge) -> Unsto
     };
     let object = ObjectDigest::of(bytes);
     let outputs = vec![Output { name: "out".into(), object, bytes: bytes.len() as u64, inline: None }];
-    let claim = store.claim(&parts.key()).unwrap().unwrap();
+    let claim = store.claim(&parts.key()).unwrap().ours().unwrap();
     let record = Record { parts, outputs, tensors: vec![], provenance: Provenance::default() };
     let digest = record.to_bytes().unwrap().0;
     Unstored {
@@ -57,10 +57,10 @@ fn a_record_comes_after_its_objects_and_the_key_is_free_after_both() {
     let (_folder, store) = store();
     let made = made(&store, 1, b"bytes", Knowledge::Waits);
     let (key, object, digest) = (made.record.parts.key(), made.objects[0].0, made.digest);
-    assert!(store.claim(&key).unwrap().is_none());
+    assert!(store.claim(&key).unwrap().ours().is_none());
     assert_eq!(made.store(&store, &OnTheWay::default(), &|_| {}).unwrap(), Some(digest));
     assert_eq!(store.state(&object).unwrap(), ObjectState::Present);
-    assert!(store.recorded(&key, &digest).unwrap().is_some() && store.claim(&key).unwrap().is_some());
+    assert!(store.recorded(&key, &digest).unwrap().is_some() && store.claim(&key).unwrap().ours().is_some());
 }
 
 #[test]
@@ -88,5 +88,5 @@ fn what_cannot_be_stored_is_not_recorded_and_its_key_is_free() {
     on_the_way.begin(&made);
     assert!(matches!(made.store(&store, &on_the_way, &|_| {}), Err(EngineError::Store(_))));
     assert!(on_the_way.get(&object).is_none(), "nobody waits for it");
-    assert!(store.records(&key).unwrap().is_empty() && store.claim(&key).unwrap().is_some());
+    assert!(store.records(&key).unwrap().is_empty() && store.claim(&key).unwrap().ours().is_some());
 }

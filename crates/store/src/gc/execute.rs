@@ -1,7 +1,7 @@
 //! Executing a plan.
 
 use super::{GcDone, GcPlan};
-use crate::{Store, StoreError};
+use crate::{Claiming, Store, StoreError};
 use base::digest::StageKey;
 
 impl Store {
@@ -43,8 +43,8 @@ impl Store {
         let mut held = Vec::new();
         for key in self.layout.all_claims()? {
             match self.claim(&key) {
-                Ok(Some(_free)) => {}
-                Ok(None) => held.push(key),
+                Ok(Claiming::Ours(_free)) => {}
+                Ok(Claiming::Theirs(_)) => held.push(key),
                 // A read-only file system does not allow locks; nothing is removed there either.
                 Err(error) if error.is_read_only() => held.push(key),
                 Err(error) => return Err(error),

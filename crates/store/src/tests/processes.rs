@@ -39,12 +39,12 @@ fn a_claim_excludes_others_and_ends_with_its_value() {
     let (folder, store) = store();
     let other = Store::open(folder.path()).unwrap();
     let [one, two] = [1, 2].map(|key| record("train", key, 0, b"", &[]).parts.key());
-    let claim = store.claim(&one).unwrap().unwrap();
-    assert!(store.claim(&one).unwrap().is_none());
-    assert!(other.claim(&one).unwrap().is_none());
-    assert!(other.claim(&two).unwrap().is_some());
+    let claim = store.claim(&one).unwrap().ours().unwrap();
+    assert!(store.claim(&one).unwrap().ours().is_none());
+    assert!(other.claim(&one).unwrap().ours().is_none());
+    assert!(other.claim(&two).unwrap().ours().is_some());
     drop(claim);
-    assert!(other.claim(&one).unwrap().is_some());
+    assert!(other.claim(&one).unwrap().ours().is_some());
     assert!(fs::read_dir(folder.path().join("claims")).unwrap().next().is_none());
 }
 
@@ -60,7 +60,7 @@ fn of_many_that_claim_and_leave_only_one_is_in_at_a_time() {
                 let store = Store::open(folder.path()).unwrap();
                 let mut entered = 0;
                 while entered < 200 {
-                    let Some(claim) = store.claim(&key).unwrap() else { continue };
+                    let Some(claim) = store.claim(&key).unwrap().ours() else { continue };
                     assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                     thread::yield_now();
                     assert_eq!(inside.fetch_sub(1, Ordering::SeqCst), 1);
@@ -80,7 +80,7 @@ const FOLDER: &str = "WDPIPE_TEST_STORE";
 fn works_until_it_is_killed() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let store = Store::open(Path::new(&folder)).unwrap();
-    let _claim = store.claim(&record("train", -1, 0, b"", &[]).parts.key()).unwrap().unwrap();
+    let _claim = store.claim(&record("train", -1, 0, b"", &[]).parts.key()).unwrap().ours().unwrap();
     for i in std::process::id() as u64 * 1_000_000.. {
         let bytes = noise(300_000, i);
         store.put(&bytes).unwrap();
@@ -101,11 +101,11 @@ fn a_process_that_is_killed_leaves_a_sound_store_and_no_claim() {
         while store.stats().unwrap().kinds.get("train").map_or(0, |kind| kind.records) <= records {
             assert!(start.elapsed() < Duration::from_secs(60) && child.try_wait().unwrap().is_none());
         }
-        assert!(store.claim(&key).unwrap().is_none());
+        assert!(store.claim(&key).unwrap().ours().is_none());
         thread::sleep(Duration::from_millis(milliseconds));
         Child::kill(&mut child).unwrap();
         child.wait().unwrap();
-        assert!(store.claim(&key).unwrap().is_some());
+        assert!(store.claim(&key).unwrap().ours().is_some());
         let report = sound(&store);
         // Every record has its object, and each of the killed processes left at most one without a record.
         assert!(report.dropped.is_empty() && report.objects <= report.records + 5, "{report:?}");

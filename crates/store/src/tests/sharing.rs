@@ -19,7 +19,7 @@ fn indexes(folder: &Path) -> Vec<PathBuf> {
 fn the_index_of_a_store_that_others_write_to_lies_elsewhere() {
     let folder = tempfile::tempdir().unwrap();
     let (root, private) = (folder.path().join("store"), folder.path().join("home/.cache/wdpipe"));
-    let options = Options { private: Some(private.clone()) };
+    let options = Options { private: vec![private.clone()], ..Options::default() };
     Store::open_with(&root, &options).unwrap().put(b"x").unwrap();
     assert!(indexes(&root).len() == 1 && !private.exists(), "a private index is next to the files");
     fs::remove_file(root.join("index.sqlite")).unwrap();
@@ -48,6 +48,33 @@ fn the_index_of_a_store_that_others_write_to_lies_elsewhere() {
         assert_eq!(store.history("train", "cpu").unwrap().len(), 1);
     }
     assert!(indexes(&root).is_empty() && indexes(&private).len() == 2);
+}
+
+#[test]
+fn an_index_never_lies_on_a_network_file_system() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let store = Store::open(&at("store")).unwrap();
+    let mut sharing = store.sharing.clone();
+    sharing.system.is_network = true;
+    let options = Options { private: ["home/net", "open", "link", "local"].map(at).into(), ..Options::default() };
+    fs::create_dir(at("open")).unwrap();
+    chmod(&at("open"), 0o777);
+    std::os::unix::fs::symlink(at("local"), at("link")).unwrap();
+    let index = |sharing: &super::super::Sharing, networks: &[&str]| {
+        let system = |path: &Path| {
+            let is_network = networks.iter().any(|name| path.ends_with(name));
+            Ok(files::System { is_network, ..files::System::UNKNOWN })
+        };
+        sharing.index(&store.layout, &options, &system)
+    };
+    // A local home is best. The next two folders are not private.
+    assert_eq!(index(&sharing, &[]).unwrap().parent(), Some(&*at("home/net")));
+    assert_eq!(index(&sharing, &["net"]).unwrap().parent(), Some(&*at("local")));
+    assert_eq!(fs::metadata(at("local")).unwrap().mode() & 0o7777, 0o700);
+    assert_eq!(index(&sharing, &["net", "local"]), None);
+    sharing.system.is_network = false;
+    assert_eq!(index(&sharing, &["net"]), Some(store.layout.index()));
 }
 
 #[test]

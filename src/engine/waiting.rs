@@ -1,0 +1,169 @@
+//! Decides when to ask again for stages that other processes compute. Every attempt to claim one costs the file system
+//! of the store a lock, and there can be many processes.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::graph::StageId;
+use store::Holder;
+
+/// The longest delay of a stage, in first delays: it doubles with each attempt, from 0.2 s to 5 s.
+const LONGEST: u32 = 25;
+
+/// Time between two attempts of this process, for any of the stages, in first delays: 1 s.
+const APART: u32 = 5;
+
+/// Time after which it is said again for whom a stage waits.
+const SAY_AGAIN: Duration = Duration::from_secs(10 * 60);
+
+/// The stages that other processes were computing at the last attempt to claim them.
+#[derive(Debug)]
+pub struct Waiting {
+    /// Time from the first attempt for a stage to the second.
+    first: Duration,
+    stages: BTreeMap<StageId, Asked>,
+    /// Time of the last attempt for a stage in this list.
+    last: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    /// Time of the next attempt, and the delay that it ends.
+    next: Instant,
+    delay: Duration,
+    /// Who computes it, and when that was said.
+    holder: Option<Holder>,
+    said: Instant,
+}
+
+impl Waiting {
+    /// Creates an empty list. `first` is the time from the first attempt for a stage to the second.
+    pub fn new(first: Duration) -> Self {
+        Self { first, stages: BTreeMap::new(), last: None }
+    }
+
+    /// Whether a stage is in this list.
+    pub fn contains(&self, stage: StageId) -> bool {
+        self.stages.contains_key(&stage)
+    }
+
+    /// Removes a stage: it no longer has to be claimed.
+    pub fn remove(&mut self, stage: StageId) {
+        self.stages.remove(&stage);
+    }
+
+    /// Returns the stages that can be asked for again, the one that has waited longest first.
+    pub fn due(&self, now: Instant) -> Vec<StageId> {
+        if self.last.is_some_and(|last| now < last + self.first * APART) {
+            return Vec::new();
+        }
+        let due = self.stages.iter().filter(|(_, asked)| asked.next <= now);
+        let mut due: Vec<_> = due.map(|(stage, asked)| (asked.next, *stage)).collect();
+        due.sort_unstable();
+        due.into_iter().map(|(_, stage)| stage).collect()
+    }
+
+    /// Notes an attempt to claim a stage, which can be in the list or not.
+    pub fn asks(&mut self, stage: StageId, now: Instant) {
+        if self.contains(stage) {
+            self.last = Some(now);
+        }
+    }
+
+    /// Notes that the attempt failed because of `holder`, if that is known. Returns whether to say so.
+    pub fn failed(&mut self, stage: StageId, holder: Option<&Holder>, now: Instant) -> bool {
+        let first = self.first;
+        let Some(asked) = self.stages.get_mut(&stage) else {
+            let (next, holder) = (now + first, holder.cloned());
+            self.stages.insert(stage, Asked { next, delay: first, holder, said: now });
+            return true;
+        };
+        asked.delay = (asked.delay * 2).min(first * LONGEST);
+        asked.next = now + asked.delay;
+        let is_other = holder.is_some_and(|holder| asked.holder.as_ref() != Some(holder));
+        let says = is_other || now.saturating_duration_since(asked.said) >= SAY_AGAIN;
+        if says {
+            (asked.holder, asked.said) = (holder.cloned(), now);
+        }
+        says
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Duration = Duration::from_millis(200);
+
+    fn holder(process: u32) -> Holder {
+        let (host, user, heartbeat) = ("n2".to_owned(), "ann".to_owned(), Duration::from_secs(30));
+        Holder { host, process, job: None, user, since: 7, heartbeat }
+    }
+
+    /// Returns the times in seconds at which the stages are asked for until `end`; `holder` tells who computes them.
+    fn asked(stages: usize, end: f64, holder: &dyn Fn(f64) -> Option<Holder>) -> (Vec<(f64, StageId)>, Vec<f64>) {
+        let (start, mut waiting) = (Instant::now(), Waiting::new(FIRST));
+        let (mut attempts, mut said) = (Vec::new(), Vec::new());
+        let mut at = 0.0;
+        while at <= end {
+            let now = start + Duration::from_secs_f64(at);
+            let new = (0..stages).find(|stage| !waiting.contains(*stage));
+            if let Some(stage) = new.or_else(|| waiting.due(now).first().copied()) {
+                if new.is_none() {
+                    attempts.push((at, stage));
+                }
+                waiting.asks(stage, now);
+                if waiting.failed(stage, holder(at).as_ref(), now) {
+                    said.push(at);
+                }
+            } else {
+                at += 0.05;
+            }
+        }
+        (attempts, said)
+    }
+
+    #[test]
+    fn a_stage_is_asked_for_less_and_less_often() {
+        let (attempts, said) = asked(1, 60.0, &|_| Some(holder(1)));
+        let times: Vec<_> = attempts.iter().map(|(at, _)| (at * 10.0).round() / 10.0).collect();
+        assert_eq!(&times[..6], [0.2, 1.2, 2.2, 3.8, 7.0, 12.0], "{times:?}");
+        assert!(times.windows(2).skip(4).all(|pair| (pair[1] - pair[0] - 5.0).abs() < 0.2), "{times:?}");
+        assert_eq!(said, [0.0]);
+    }
+
+    #[test]
+    fn however_many_stages_wait_there_is_one_attempt_a_second_and_each_has_its_turn() {
+        let (attempts, _) = asked(30, 120.0, &|_| None);
+        assert!(attempts.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 0.999), "{attempts:?}");
+        assert!(attempts.len() > 100, "{attempts:?}");
+        for stage in 0..30 {
+            assert!(attempts.iter().filter(|(_, asked)| *asked == stage).count() >= 3, "{stage}");
+        }
+    }
+
+    #[test]
+    fn it_is_said_for_whom_a_stage_waits_when_that_changes_and_after_ten_minutes() {
+        let (_, said) = asked(1, 1300.0, &|at| Some(holder(if at < 30.0 { 1 } else { 2 })));
+        let minutes: Vec<_> = said.iter().map(|at| (at / 60.0 * 2.0).round() / 2.0).collect();
+        assert_eq!(minutes, [0.0, 0.5, 10.5, 20.5], "{said:?}");
+        // A moment in which it is not known who holds it is no change.
+        let (_, said) = asked(1, 60.0, &|at| (at < 30.0 || at > 40.0).then(|| holder(1)));
+        assert_eq!(said, [0.0]);
+        let (_, said) = asked(1, 60.0, &|at| (at > 10.0).then(|| holder(1)));
+        assert_eq!(said.len(), 2, "{said:?}");
+    }
+
+    #[test]
+    fn what_is_known_is_not_asked_for() {
+        let mut waiting = Waiting::new(FIRST);
+        let now = Instant::now();
+        assert!(waiting.failed(3, None, now) && waiting.contains(3));
+        assert_eq!(waiting.due(now + FIRST), [3]);
+        waiting.remove(3);
+        assert!(!waiting.contains(3) && waiting.due(now + FIRST).is_empty());
+        // A stage that is asked for the first time does not count as waiting.
+        waiting.asks(4, now);
+        assert!(waiting.last.is_none());
+    }
+}
