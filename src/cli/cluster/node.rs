@@ -118,7 +118,7 @@ impl NodeArgs {
         findings.push(Finding::new("scratch", scratch()));
         let answer = NodeAnswer {
             question: files::read_text(&folder.join(QUESTION), LIMIT)?,
-            node: host(),
+            node: env::var("SLURMD_NODENAME").unwrap_or_else(|_| host()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             program: own_hash()?,
             findings,
