@@ -173,3 +173,57 @@ impl Executor for Local {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::conformance::conforms;
+    use super::*;
+
+    #[test]
+    fn this_machine_conforms() {
+        let folder = tempfile::tempdir().unwrap();
+        conforms(&Local::new(folder.path().to_owned(), None), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn each_worker_has_a_gpu_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let local = Local::new(folder.path().to_owned(), Some("3, GPU-5,"));
+        assert_eq!(local.check().unwrap().place, "this machine, 2 GPUs");
+        let arguments = ["-c", "printf %s \"$CUDA_VISIBLE_DEVICES $WDPIPE_TASK\""].map(str::to_owned).to_vec();
+        let logs = folder.path().to_owned();
+        let launch = Launch { run: "r".into(), program: "/bin/sh".into(), arguments, logs };
+        let jobs = local.submit(&launch, 3).unwrap();
+        let begun = Instant::now();
+        while local.look(&jobs).unwrap().iter().any(|task| task.state != State::Ended(End::Done)) {
+            assert!(begun.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        for (task, gpu) in tasks(&jobs[0]).zip(["3", "GPU-5", "3"]) {
+            let log = std::fs::read_to_string(folder.path().join(format!("{task}.log"))).unwrap();
+            assert_eq!(log, format!("{gpu} {task}"));
+        }
+    }
+
+    #[test]
+    fn another_process_sees_the_workers_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let local = || Local::new(folder.path().to_owned(), None);
+        let starter = local();
+        let launch = Launch {
+            run: "r".into(),
+            program: "/bin/sleep".into(),
+            arguments: vec!["600".into()],
+            logs: folder.path().to_owned(),
+        };
+        let jobs = starter.submit(&launch, 2).unwrap();
+        let states = || local().look(&jobs).unwrap().into_iter().map(|task| task.state).collect::<Vec<_>>();
+        assert_eq!(states(), [State::Running(host()), State::Running(host())]);
+        local().cancel(&jobs, true).unwrap();
+        assert_eq!(states(), [State::Running(host()), State::Running(host())]);
+        // A process that ended counts as ended, although its starter has not looked at it yet.
+        local().cancel(&jobs, false).unwrap();
+        assert_eq!(states(), [State::Ended(End::Failed), State::Ended(End::Failed)]);
+        assert!(starter.look(&jobs).unwrap().iter().all(|task| task.state == State::Ended(End::Failed)));
+    }
+}
