@@ -151,6 +151,9 @@ impl Watch<'_> {
                     && (idle || top_ups.is_time(run)?)
                 {
                     if idle {
+                        // They may have done everything before they ended.
+                        (open, cost) = self.open()?;
+                        counted = Instant::now();
                         barren = if open.done > barren.0 { (open.done, 0) } else { (barren.0, barren.1 + 1) };
                         if barren.1 > BARREN {
                             return Ok(Followed::Barren(last_words(&workers, &tasks)));

@@ -13,7 +13,7 @@ use super::host::host;
 use super::run::{Run, Running, Worker, seconds};
 use crate::engine::{Duty, EngineError};
 use crate::graph::{Graph, StageId};
-use base::digest::StageKey;
+use base::digest::{ObjectDigest, StageKey};
 use store::{Holder, StoreError};
 
 /// Share of a worker's time that must be left for it to try a stage that seems to take longer.
@@ -246,6 +246,12 @@ impl Duty for Shift<'_> {
             let (worker, stage) = (self.name.clone(), self.graph.stages[stage].name.clone());
             self.note(key, Failed { stage, worker, kind, message: error.to_string(), jobs: self.jobs, seconds });
         }
+    }
+
+    fn shuffle(&self) -> usize {
+        let hash = ObjectDigest::of(self.name.as_str().as_bytes());
+        let [a, b, ..] = *hash.as_bytes();
+        usize::from(u16::from_le_bytes([a, b]))
     }
 
     fn patience(&self) -> Duration {

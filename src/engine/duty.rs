@@ -27,6 +27,9 @@ pub trait Duty: Sync {
     /// Notes that a stage that began was not finished. The caller holds the claim on its key, unless the stage panicked.
     fn fails(&self, stage: StageId, key: &StageKey, error: &EngineError);
 
+    /// Returns a number that differs between processes that share a run, so that they begin with different stages.
+    fn shuffle(&self) -> usize;
+
     /// Returns how long to wait while only other processes have stages to run, and may make more stages ready.
     fn patience(&self) -> Duration;
 }
@@ -48,6 +51,10 @@ impl Duty for Everything {
     fn begins(&self, _: StageId, _: &StageKey) {}
 
     fn fails(&self, _: StageId, _: &StageKey, _: &EngineError) {}
+
+    fn shuffle(&self) -> usize {
+        0
+    }
 
     fn patience(&self) -> Duration {
         Duration::MAX

@@ -22,13 +22,17 @@ pub struct Frontier<'a> {
     waits_for: Vec<usize>,
     /// Whether a worker is running the stage, or has given it up for good.
     taken: Vec<bool>,
-    /// The stages that can start: the greatest height first, equal ones in the pipeline's order.
-    ready: BTreeSet<(Reverse<u64>, StageId)>,
+    /// Shuffles stages of equal height: their places are their numbers XOR this one.
+    shuffle: usize,
+    /// The heights and places of the stages that can start: the greatest height first.
+    ready: BTreeSet<(Reverse<u64>, usize)>,
 }
 
 impl<'a> Frontier<'a> {
-    /// Creates the initial frontier of `plan`, which was made for `targets` and their dependencies.
-    pub fn new(graph: &'a Graph, targets: &[StageId], needed: &[bool], plan: &Plan) -> Self {
+    /// Creates the initial frontier of `plan`, which was made for `targets` and their dependencies. Stages of equal height
+    /// keep the pipeline's order if `shuffle` is 0; processes that share a run have different numbers, so that they rarely
+    /// try the same stage.
+    pub fn new(graph: &'a Graph, targets: &[StageId], needed: &[bool], plan: &Plan, shuffle: usize) -> Self {
         let count = graph.stages.len();
         let mut readers = graph.dependents();
         readers.iter_mut().for_each(|readers| readers.retain(|&reader| needed[reader]));
@@ -40,7 +44,8 @@ impl<'a> Frontier<'a> {
             readers[id].iter().for_each(|&reader| waits_for[reader] += 1);
         }
         let (height, taken) = (heights(graph, needed), vec![false; count]);
-        let mut frontier = Self { graph, is_target, readers, height, runs, waits_for, taken, ready: BTreeSet::new() };
+        let ready = BTreeSet::new();
+        let mut frontier = Self { graph, is_target, readers, height, runs, waits_for, taken, shuffle, ready };
         (0..count).for_each(|id| frontier.place(id));
         frontier
     }
@@ -52,7 +57,7 @@ impl<'a> Frontier<'a> {
 
     /// Returns the stages that can start, in the order in which they should.
     pub fn ready(&self) -> impl Iterator<Item = StageId> {
-        self.ready.iter().map(|(_, id)| *id)
+        self.ready.iter().map(|(_, place)| place ^ self.shuffle)
     }
 
     /// Returns whether a stage can start.
@@ -123,9 +128,9 @@ impl<'a> Frontier<'a> {
     }
 
     /// Returns the rank of a stage among the stages that can start. Smaller ranks start earlier.
-    pub fn rank(&self, id: StageId) -> (Reverse<u64>, StageId) {
+    pub fn rank(&self, id: StageId) -> (Reverse<u64>, usize) {
         // The bits of non-negative floating-point numbers have the same order as the numbers.
-        (Reverse(self.height[id].to_bits()), id)
+        (Reverse(self.height[id].to_bits()), id ^ self.shuffle)
     }
 }
 
@@ -165,6 +170,7 @@ mod tests {
             start in prop::collection::vec(0_u8..10, 12),
             events in prop::collection::vec((0_usize..12, 0_u8..10, 0_u8..3), 0..40),
             targets in prop::collection::vec(0_usize..12, 1..3),
+            shuffle in prop_oneof![Just(0_usize), 0_usize..100],
         ) {
             let edges: Vec<Vec<StageId>> = edges.iter().enumerate()
                 .map(|(id, inputs)| inputs.iter().copied().filter(|&i| i < id).collect()).collect();
@@ -173,7 +179,7 @@ mod tests {
             let graph = graph(&edges);
             let needed = graph.closure(&targets);
             let mut all: Vec<Knowledge> = start.iter().take(count).map(|&code| knowledge(code)).collect();
-            let mut frontier = Frontier::new(&graph, &targets, &needed, &plan(&graph, &targets, &all));
+            let mut frontier = Frontier::new(&graph, &targets, &needed, &plan(&graph, &targets, &all), shuffle);
             let mut taken = vec![false; count];
             for (id, code, what) in events {
                 let id = id % count;
@@ -198,8 +204,8 @@ mod tests {
                 }
                 let mut ready: Vec<StageId> = waiting.iter().copied()
                     .filter(|&id| !taken[id] && edges[id].iter().all(|input| !waiting.contains(input))).collect();
-                // The sort is stable, so that equal stages stay in the pipeline's order.
-                ready.sort_by(|&a, &b| frontier.height[b].total_cmp(&frontier.height[a]));
+                let by_height = |a: StageId, b: StageId| frontier.height[b].total_cmp(&frontier.height[a]);
+                ready.sort_by(|&a, &b| by_height(a, b).then((a ^ shuffle).cmp(&(b ^ shuffle))));
                 prop_assert_eq!(frontier.ready().collect::<Vec<_>>(), ready.clone());
                 prop_assert!((0..count).all(|id| frontier.is_ready(id) == ready.contains(&id)));
             }

@@ -19,6 +19,9 @@ use crate::plan::Knowledge;
 use base::digest::{RecordDigest, StageKey};
 use base::work::{Precision, Work};
 
+/// Longest time for looking up what other processes have computed, since the other workers of this process wait.
+const LOOKING: Duration = Duration::from_millis(100);
+
 /// Number of computed stages that may wait to be stored before workers wait, too.
 const UNSTORED: usize = 4;
 
@@ -61,7 +64,7 @@ pub struct Queue<'a> {
     forgiven: BTreeSet<StageId>,
     /// Stages that another process was running at the last attempt to claim them.
     elsewhere: Waiting,
-    /// When this process last computed a stage.
+    /// When this process last did anything but wait.
     idle_since: Instant,
     /// Computed outputs that have to be stored, in the order in which they were made.
     unstored: VecDeque<Box<Unstored>>,
@@ -119,6 +122,9 @@ impl<'a> Queue<'a> {
                 return Next::Wait;
             }
             let Some(stage) = self.choose(last) else {
+                if self.finds_done(tell) {
+                    continue;
+                }
                 self.left |= self.is_over();
                 return if self.left { Next::Nothing } else { Next::Wait };
             };
@@ -137,6 +143,26 @@ impl<'a> Queue<'a> {
                 Err(error) => self.fails(stage, error, tell),
             }
         }
+    }
+
+    /// Looks for results of the stages that other processes compute; returns whether there were any.
+    fn finds_done(&mut self, tell: Tell<'_>) -> bool {
+        let (began, mut found) = (Instant::now(), false);
+        for stage in self.elsewhere.to_look_up(began) {
+            if began.elapsed() > LOOKING {
+                self.elsewhere.look_up_later(stage);
+                break;
+            }
+            // What changed since the stage was looked up is noticed when it is claimed.
+            if let Ok(known @ Knowledge::Known { .. }) = self.resolver.look(stage, &self.knowledge)
+                && !is_known(&self.knowledge[stage])
+            {
+                tell(Event::Ended { stage, outcome: Outcome::Cached });
+                self.learn(stage, known, tell);
+                found = true;
+            }
+        }
+        found
     }
 
     /// Chooses the stage to start: the next segment of the training run that this worker has on its device, or else the
@@ -257,7 +283,9 @@ impl<'a> Queue<'a> {
 
     /// Handles the result of a stage. Its outputs are queued to be stored, and its readers may start in the meantime.
     pub fn ended(&mut self, id: StageId, result: Result<Executed, EngineError>, tell: Tell<'_>) {
-        if matches!(result, Ok(Executed::Made(_)) | Err(_)) {
+        // To find out that others are done is work too, but not to have waited for them.
+        let waited = matches!(result, Ok(Executed::Elsewhere(_))) || self.elsewhere.contains(id);
+        if !waited || matches!(result, Ok(Executed::Made(_))) {
             self.idle_since = Instant::now();
         }
         match result {
@@ -438,7 +466,7 @@ mod tests {
         let (targets, closure) = ([0, 1, 2, 3, 4, 5], [true; 6]);
         let knowledge = resolver.all(&closure).unwrap();
         let first = plan(&graph, &targets, &knowledge);
-        let frontier = Frontier::new(&graph, &targets, &closure, &first);
+        let frontier = Frontier::new(&graph, &targets, &closure, &first, 0);
         attempt(Queue::new(
             (&graph, &resolver, &Everything),
             frontier,

@@ -64,7 +64,7 @@ fn make_with(request: &Request<'_>, crew: &Crew<'_>, on_event: &mut dyn FnMut(Ev
     }
     let workers = request.jobs.get().min(first.run.len());
     let packing = if request.grow { Packing::growing(workers) } else { Packing::fixed(workers) };
-    let frontier = Frontier::new(graph, targets, &closure, &first);
+    let frontier = Frontier::new(graph, targets, &closure, &first, request.duty.shuffle());
     let queue = Queue::new(
         (graph, &resolver, request.duty),
         frontier,
