@@ -181,7 +181,7 @@ mod tests {
             filled += match name {
                 "key" | "public" => &key,
                 _ if before.ends_with("data fetch ") => "cifar10",
-                _ => "word",
+                _ => "0123abcd",
             };
             rest = after;
         }

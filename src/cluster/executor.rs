@@ -128,7 +128,7 @@ pub struct Limits {
 
 /// Starts workers, and says what became of them. Everything else is in the store: which stages are done, and which
 /// worker does what.
-pub trait Executor {
+pub trait Executor: Sync {
     /// Checks, without submitting anything, whether workers can be submitted.
     ///
     /// # Errors

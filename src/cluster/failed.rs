@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::executor::JobId;
-use super::run::Run;
+use super::executor::{End, JobId, State};
+use super::run::{Run, Worker};
 use crate::engine::EngineError;
 use crate::project::Failure;
 use base::digest::StageKey;
@@ -87,6 +87,45 @@ impl Run {
     pub fn all_failed(&self) -> Result<Vec<(StageKey, Vec<Failed>)>, Failure> {
         let keys = files::list(&self.path("failed"))?;
         keys.iter().filter_map(|name| name.parse().ok()).map(|key| Ok((key, self.failed(&key)?))).collect()
+    }
+}
+
+/// Attempts that are noted for a worker have numbers above this one, so that they differ from those that it noted itself.
+const NOTED: u64 = 1 << 40;
+
+impl Run {
+    /// Notes what a worker that has ended could not note itself. Notes of several observers count once.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub fn note_end(
+        &self,
+        (stage, key): (&str, &StageKey),
+        (name, worker): (&JobId, &Worker),
+        kind: Kind,
+    ) -> Result<Failed, Failure> {
+        let failed = Failed {
+            stage: stage.to_owned(),
+            worker: name.clone(),
+            kind,
+            message: "the worker was killed".to_owned(),
+            jobs: worker.jobs,
+            seconds: 0.0,
+        };
+        self.note_failed(key, (NOTED + worker.beat) as usize, &failed)?;
+        Ok(failed)
+    }
+}
+
+/// Returns how the end of a worker counts for the stages that it was running; `None` if it says nothing about them.
+pub fn of_end(state: &State) -> Option<Kind> {
+    match state {
+        State::Ended(End::OutOfMemory) => Some(Kind::Memory),
+        State::Ended(End::TimeLimit) => Some(Kind::Time),
+        State::Ended(End::Preempted | End::NodeLost | End::Cancelled) => None,
+        State::Ended(End::Done | End::Failed) | State::Waiting(_) | State::Running(_) | State::Unknown => {
+            Some(Kind::Lost)
+        }
     }
 }
 

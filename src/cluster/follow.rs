@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::executor::{End, Executor, JobId, Launch, State, Task};
-use super::failed::{Failed, Kind};
+use super::failed::{Failed, of_end};
 use super::open::Open;
 use super::run::{Engine, Run, Worker, seconds};
 use super::top_up::{Pulses, TopUps, living};
@@ -20,8 +20,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const SHARE: f64 = 0.05;
 /// How often workers are submitted although those before got nothing done.
 const BARREN: usize = 3;
-/// Attempts that are noted for a worker have numbers above this one, so that they differ from those that it noted itself.
-const NOTED: u64 = 1 << 40;
 
 /// A run, seen at one moment.
 #[derive(Debug)]
@@ -208,31 +206,17 @@ impl Watch<'_> {
         View { open, waiting: (waits.len(), why), workers: workers.iter().filter(running).collect() }
     }
 
-    /// Notes what a worker could not note itself: that it was killed for its memory, or that its time was over.
+    /// Notes what workers could not note themselves: that they were killed for their memory, or that their time was over.
     fn account(&self, tasks: &[Task], workers: &[(JobId, Worker)]) -> Result<(), Failure> {
-        for task in tasks {
-            let kind = match task.state {
-                State::Ended(End::OutOfMemory) => Kind::Memory,
-                State::Ended(End::TimeLimit) => Kind::Time,
-                _ => continue,
-            };
-            let Some((name, worker)) =
-                workers.iter().find(|(name, worker)| name.as_str() == task.name && worker.ended.is_none())
-            else {
+        for task in tasks.iter().filter(|task| matches!(task.state, State::Ended(End::OutOfMemory | End::TimeLimit))) {
+            let is_it = |(name, worker): &&(JobId, Worker)| name.as_str() == task.name && worker.ended.is_none();
+            let (Some((name, worker)), Some(kind)) = (workers.iter().find(is_it), of_end(&task.state)) else {
                 continue;
             };
             for running in &worker.stages {
-                let Ok(key) = running.key.parse::<StageKey>() else { continue };
-                let failed = Failed {
-                    stage: running.stage.clone(),
-                    worker: name.clone(),
-                    kind,
-                    message: "the worker was killed".to_owned(),
-                    jobs: worker.jobs,
-                    seconds: 0.0,
-                };
-                // The same name each time, so that it counts once.
-                self.run.note_failed(&key, (NOTED + worker.beat) as usize, &failed)?;
+                if let Ok(key) = running.key.parse::<StageKey>() {
+                    self.run.note_end((&running.stage, &key), (name, worker), kind)?;
+                }
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::path::Path;
 pub fn host() -> String {
     let name = files::read(Path::new("/proc/sys/kernel/hostname"), 256).unwrap_or_default();
     let is_fine = |c: &char| c.is_ascii_alphanumeric() || *c == '.' || *c == '-';
-    let name: String = String::from_utf8_lossy(&name).trim().chars().filter(is_fine).take(64).collect();
+    let name: String = String::from_utf8_lossy(&name).trim().chars().filter(is_fine).take(32).collect();
     let name = name.trim_start_matches(['-', '.']);
     if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
 }

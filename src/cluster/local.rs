@@ -1,10 +1,11 @@
 //! Workers as processes of this machine, each with a GPU of its own if there are several.
 
-use std::cell::RefCell;
 use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::executor::{End, Executor, Job, Launch, Limits, State, Task};
@@ -20,9 +21,9 @@ pub struct Local {
     /// The GPUs that the workers share out among themselves, as CUDA names them.
     gpus: Vec<String>,
     /// The processes that this one started, by the names of their tasks.
-    children: RefCell<Vec<(String, Child)>>,
+    children: Mutex<Vec<(String, Child)>>,
     /// Number of submissions by this process.
-    submissions: RefCell<usize>,
+    submissions: AtomicUsize,
 }
 
 impl Local {
@@ -33,7 +34,11 @@ impl Local {
             Some(list) => list.split(',').map(str::trim).filter(|gpu| !gpu.is_empty()).map(str::to_owned).collect(),
             None => present(),
         };
-        Self { logs, gpus, children: RefCell::default(), submissions: RefCell::default() }
+        Self { logs, gpus, children: Mutex::default(), submissions: AtomicUsize::new(0) }
+    }
+
+    fn children(&self) -> MutexGuard<'_, Vec<(String, Child)>> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the file that holds the number and the start of a task's process.
@@ -66,13 +71,13 @@ impl Local {
         })?;
         let start = started(child.id()).unwrap_or_default();
         files::replace(&self.numbers(task), format!("{} {start}\n", child.id()).as_bytes())?;
-        self.children.borrow_mut().push((task.to_owned(), child));
+        self.children().push((task.to_owned(), child));
         Ok(())
     }
 
     /// Returns the state of a task.
     fn state(&self, job: &Job, task: &str) -> State {
-        if let Some((_, child)) = self.children.borrow_mut().iter_mut().find(|(name, _)| name == task) {
+        if let Some((_, child)) = self.children().iter_mut().find(|(name, _)| name == task) {
             return match child.try_wait() {
                 Ok(None) => State::Running(host()),
                 Ok(Some(status)) if status.success() => State::Ended(End::Done),
@@ -124,16 +129,12 @@ impl Executor for Local {
 
     fn submit(&self, launch: &Launch, tasks: usize) -> Result<Vec<Job>, Failure> {
         files::create_folder(&launch.logs)?;
-        let (own, submission) = (std::process::id(), self.submissions.replace_with(|number| *number + 1));
+        let (own, submission) = (std::process::id(), self.submissions.fetch_add(1, Ordering::Relaxed));
         let id = format!("{}-{own}-{}-{submission}", host(), started(own).unwrap_or_default());
         let id = id.parse().map_err(|error: String| Failure::new(ExitCode::Failed, error, ""))?;
         let job = Job { id, tasks };
-        let first = self
-            .children
-            .borrow_mut()
-            .iter_mut()
-            .filter_map(|(_, child)| child.try_wait().ok()?.is_none().then_some(()))
-            .count();
+        let is_running = |(_, child): &mut (String, Child)| matches!(child.try_wait(), Ok(None));
+        let first = self.children().iter_mut().map(is_running).filter(|running| *running).count();
         for (index, task) in self::tasks(&job).enumerate() {
             if let Err(failure) = self.start(launch, &task, first + index) {
                 self.cancel(std::slice::from_ref(&job), false)?;
@@ -170,5 +171,59 @@ impl Executor for Local {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::conformance::conforms;
+    use super::*;
+
+    #[test]
+    fn this_machine_conforms() {
+        let folder = tempfile::tempdir().unwrap();
+        conforms(&Local::new(folder.path().to_owned(), None), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn each_worker_has_a_gpu_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let local = Local::new(folder.path().to_owned(), Some("3, GPU-5,"));
+        assert_eq!(local.check().unwrap().place, "this machine, 2 GPUs");
+        let arguments = ["-c", "printf %s \"$CUDA_VISIBLE_DEVICES $WDPIPE_TASK\""].map(str::to_owned).to_vec();
+        let logs = folder.path().to_owned();
+        let launch = Launch { run: "r".into(), program: "/bin/sh".into(), arguments, logs };
+        let jobs = local.submit(&launch, 3).unwrap();
+        let begun = Instant::now();
+        while local.look(&jobs).unwrap().iter().any(|task| task.state != State::Ended(End::Done)) {
+            assert!(begun.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        for (task, gpu) in tasks(&jobs[0]).zip(["3", "GPU-5", "3"]) {
+            let log = std::fs::read_to_string(folder.path().join(format!("{task}.log"))).unwrap();
+            assert_eq!(log, format!("{gpu} {task}"));
+        }
+    }
+
+    #[test]
+    fn another_process_sees_the_workers_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let local = || Local::new(folder.path().to_owned(), None);
+        let starter = local();
+        let launch = Launch {
+            run: "r".into(),
+            program: "/bin/sleep".into(),
+            arguments: vec!["600".into()],
+            logs: folder.path().to_owned(),
+        };
+        let jobs = starter.submit(&launch, 2).unwrap();
+        let states = || local().look(&jobs).unwrap().into_iter().map(|task| task.state).collect::<Vec<_>>();
+        assert_eq!(states(), [State::Running(host()), State::Running(host())]);
+        local().cancel(&jobs, true).unwrap();
+        assert_eq!(states(), [State::Running(host()), State::Running(host())]);
+        // A process that ended counts as ended, although its starter has not looked at it yet.
+        local().cancel(&jobs, false).unwrap();
+        assert_eq!(states(), [State::Ended(End::Failed), State::Ended(End::Failed)]);
+        assert!(starter.look(&jobs).unwrap().iter().all(|task| task.state == State::Ended(End::Failed)));
     }
 }

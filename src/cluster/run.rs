@@ -225,7 +225,7 @@ impl Run {
         };
         let request = serde_json::from_slice(&bytes).map_err(|error| {
             let message = format!("run {id} was begun by another version of wdpipe: {error}");
-            Failure::new(ExitCode::Storage, message, "run the `wdpipe make` command again")
+            Failure::new(ExitCode::Storage, message, "run the `make` command again")
         })?;
         Ok(Self { id: id.clone(), request, folder })
     }

@@ -7,14 +7,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::executor::JobId;
-use super::failed::{Failed, Kind, given_up};
+use super::executor::{Executor, JobId, State as TaskState};
+use super::failed::{Failed, Kind, given_up, of_end};
 use super::host::host;
 use super::run::{Run, Running, Worker, seconds};
 use crate::engine::{Duty, EngineError};
 use crate::graph::{Graph, StageId};
 use base::digest::StageKey;
-use store::StoreError;
+use store::{Holder, StoreError};
 
 /// Share of a worker's time that must be left for it to try a stage that seems to take longer.
 const FRESH: f64 = 0.9;
@@ -50,6 +50,7 @@ pub struct Shift<'a> {
     name: &'a JobId,
     jobs: usize,
     deadline: Option<Deadline>,
+    executor: &'a dyn Executor,
     cancel: &'a AtomicBool,
     state: Mutex<State>,
 }
@@ -65,6 +66,8 @@ struct State {
     attempts: usize,
     computed: usize,
     beat: u64,
+    /// When this worker last asked how another ended.
+    asked: Option<Instant>,
     /// First failure to write the run's state.
     trouble: Option<String>,
 }
@@ -76,9 +79,9 @@ impl<'a> Shift<'a> {
         graph: &'a Graph,
         (name, jobs): (&'a JobId, usize),
         deadline: Option<Deadline>,
-        cancel: &'a AtomicBool,
+        (executor, cancel): (&'a dyn Executor, &'a AtomicBool),
     ) -> Self {
-        Self { run, graph, name, jobs, deadline, cancel, state: Mutex::default() }
+        Self { run, graph, name, jobs, deadline, executor, cancel, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -159,6 +162,22 @@ impl<'a> Shift<'a> {
         self.state().trouble.clone()
     }
 
+    /// Asks how a worker ended, if it was not asked lately.
+    fn end_of(&self, name: &JobId) -> TaskState {
+        let is_time = {
+            let mut state = self.state();
+            let is_time = state.asked.is_none_or(|asked| asked.elapsed() >= seconds(self.run.request.times.ask));
+            if is_time {
+                state.asked = Some(Instant::now());
+            }
+            is_time
+        };
+        let job = |id: &str| self.run.jobs().ok()?.into_iter().find(|job| job.id.as_str() == id);
+        let job = name.as_str().rsplit_once('_').filter(|_| is_time).and_then(|(id, _)| job(id));
+        let tasks = job.and_then(|job| self.executor.look(&[job]).ok()).unwrap_or_default();
+        tasks.into_iter().find(|task| task.name == name.as_str()).map_or(TaskState::Unknown, |task| task.state)
+    }
+
     /// Notes that an attempt failed.
     fn note(&self, key: &StageKey, failed: Failed) {
         let attempt = {
@@ -194,6 +213,17 @@ impl Duty for Shift<'_> {
     fn refuses(&self, key: &StageKey) -> Result<Option<String>, StoreError> {
         // Without this, a stage that fails would be tried by every worker that had listed the failures earlier.
         Ok(self.run.failed(key).ok().and_then(|failed| given_up(&failed)))
+    }
+
+    fn inherits(&self, stage: StageId, key: &StageKey, dead: &Holder) {
+        let Some(name) = dead.job.as_ref().and_then(|job| job.parse::<JobId>().ok()) else { return };
+        let Some(kind) = of_end(&self.end_of(&name)) else { return };
+        let workers = self.run.workers().unwrap_or_default();
+        let Some((_, worker)) = workers.iter().find(|(other, _)| *other == name) else { return };
+        match self.run.note_end((&self.graph.stages[stage].name, key), (&name, worker), kind) {
+            Ok(failed) => self.state().failed.entry(*key).or_default().push(failed),
+            Err(failure) => drop(self.state().trouble.get_or_insert(failure.message)),
+        }
     }
 
     fn begins(&self, stage: StageId, key: &StageKey) {

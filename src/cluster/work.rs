@@ -118,7 +118,8 @@ impl Post<'_> {
     fn shift(&self, tell: &mut dyn FnMut(Said<'_>), top_ups: &mut Replacements) -> Result<Summary, Failure> {
         let Self { run, selection, store, me, signer, environment, cancel, .. } = *self;
         let workers = self.workers()?;
-        let shift = Shift::new(run, &selection.graph, (&me.name, workers.most().get()), me.deadline, cancel);
+        let tools = (self.executor, cancel);
+        let shift = Shift::new(run, &selection.graph, (&me.name, workers.most().get()), me.deadline, tools);
         let making = Making { store, workers: &workers, signer, keep_going: true, duty: &shift, environment, cancel };
         let is_over = AtomicBool::new(false);
         let made = thread::scope(|scope| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::EngineError;
 use crate::graph::StageId;
 use base::digest::StageKey;
-use store::StoreError;
+use store::{Holder, StoreError};
 
 /// Limits on the stages that a process computes.
 pub trait Duty: Sync {
@@ -17,6 +17,9 @@ pub trait Duty: Sync {
     /// # Errors
     /// If the store cannot be read.
     fn refuses(&self, key: &StageKey) -> Result<Option<String>, StoreError>;
+
+    /// Notes that this process took a stage over from one that died. The caller holds the claim on its key.
+    fn inherits(&self, stage: StageId, key: &StageKey, dead: &Holder);
 
     /// Notes that a stage begins. The caller holds the claim on its key.
     fn begins(&self, stage: StageId, key: &StageKey);
@@ -39,6 +42,8 @@ impl Duty for Everything {
     fn refuses(&self, _: &StageKey) -> Result<Option<String>, StoreError> {
         Ok(None)
     }
+
+    fn inherits(&self, _: StageId, _: &StageKey, _: &Holder) {}
 
     fn begins(&self, _: StageId, _: &StageKey) {}
 

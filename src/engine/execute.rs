@@ -164,6 +164,13 @@ impl Context<'_> {
             Some(known) => known,
             None => job.known.clone(),
         };
+        if let Some(dead) = claim.orphan() {
+            tracing::debug!(stage = stage.name, "taken over from a process that died");
+            self.duty.inherits(job.stage, &job.key, dead);
+            if !self.duty.fits(job.stage, &job.key) {
+                return Ok(Executed::Elsewhere(None));
+            }
+        }
         if let Some(why) = self.duty.refuses(&job.key)? {
             return Err(EngineError::GivenUp { stage: stage.name.clone(), why });
         }

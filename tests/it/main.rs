@@ -67,3 +67,4 @@ mod variables;
 mod variants;
 #[cfg(not(feature = "torch"))]
 mod without_torch;
+mod workers;

@@ -2,7 +2,7 @@
 
 use super::*;
 use base::digest::StageKey;
-use store::StoreError;
+use store::{Holder, StoreError};
 
 /// A duty that treats one stage in a special way, and notes what it hears.
 struct Choosy<'a> {
@@ -37,6 +37,10 @@ impl Duty for Choosy<'_> {
 
     fn refuses(&self, key: &StageKey) -> Result<Option<String>, StoreError> {
         Ok(self.refused.filter(|&stage| self.key(stage) == *key).map(|_| "it failed twice".to_owned()))
+    }
+
+    fn inherits(&self, stage: StageId, _: &StageKey, dead: &Holder) {
+        self.heard.lock().unwrap().push(format!("inherits {stage} from {}", dead.process));
     }
 
     fn begins(&self, stage: StageId, _: &StageKey) {
