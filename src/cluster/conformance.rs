@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::executor::{End, Executor, Job, Launch, State};
+use super::local::Local;
 
 /// The worker. It says that it has begun, and ends when it is told to, with the exit code that it is told. A signal ends it
 /// at once.
@@ -41,7 +42,8 @@ impl<'a> Trial<'a> {
         self.folder.path().join(name)
     }
 
-    fn submit(&self, tasks: usize) -> Vec<Job> {
+    /// Submits workers.
+    pub fn submit(&self, tasks: usize) -> Vec<Job> {
         let launch = Launch {
             run: "trial".to_owned(),
             program: self.path("worker"),
@@ -53,12 +55,13 @@ impl<'a> Trial<'a> {
         jobs
     }
 
-    fn states(&self, jobs: &[Job]) -> Vec<State> {
+    /// Returns the states of the tasks of jobs.
+    pub fn states(&self, jobs: &[Job]) -> Vec<State> {
         self.executor.look(jobs).unwrap().into_iter().map(|task| task.state).collect()
     }
 
-    /// Waits for states of a job. Returns them.
-    fn wait(&self, jobs: &[Job], what: &str, are: impl Fn(&[State]) -> bool) -> Vec<State> {
+    /// Waits for states of the tasks of jobs, and returns them.
+    pub fn wait(&self, jobs: &[Job], what: &str, are: impl Fn(&[State]) -> bool) -> Vec<State> {
         let begun = Instant::now();
         loop {
             let states = self.states(jobs);
@@ -70,26 +73,31 @@ impl<'a> Trial<'a> {
         }
     }
 
+    /// Returns the numbers of the workers' processes, also of those that have ended.
+    pub fn begun(&self) -> BTreeSet<i32> {
+        let names = std::fs::read_dir(self.path("begun")).into_iter().flatten();
+        names.map(|name| name.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect()
+    }
+
     fn wait_for_workers(&self, number: usize) -> BTreeSet<i32> {
-        let begun = Instant::now();
+        let since = Instant::now();
         loop {
-            let names = std::fs::read_dir(self.path("begun")).into_iter().flatten();
-            let found: BTreeSet<i32> =
-                names.map(|name| name.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+            let found = self.begun();
             if found.len() >= number {
                 return found;
             }
-            assert!(begun.elapsed() < self.patience, "{} of {number} workers have begun", found.len());
+            assert!(since.elapsed() < self.patience, "{} of {number} workers have begun", found.len());
             thread::sleep(Duration::from_millis(50));
         }
     }
 
-    fn go(&self, code: u8) {
+    /// Tells the workers to end with an exit code.
+    pub fn go(&self, code: u8) {
         std::fs::write(self.path("go"), format!("{code}\n")).unwrap();
     }
 
     /// Workers that have ended are seen as such, under their names, and their logs are there.
-    pub fn tasks_are_seen_until_they_end(&self) {
+    fn tasks_are_seen_until_they_end(&self) {
         let jobs = self.submit(2);
         let tasks = self.executor.look(&jobs).unwrap();
         let names: BTreeSet<_> = tasks.iter().map(|task| task.name.clone()).collect();
@@ -107,7 +115,7 @@ impl<'a> Trial<'a> {
     }
 
     /// A worker that fails, or is killed, has not done its work.
-    pub fn failed_and_killed_workers_are_not_done(&self) {
+    fn failed_and_killed_workers_are_not_done(&self) {
         let jobs = self.submit(2);
         let worker = self.wait_for_workers(2).into_iter().next().unwrap();
         // SAFETY: a system call with plain values; the process is a worker of this test.
@@ -119,7 +127,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Cancelling ends workers, and waiting ones never begin.
-    pub fn cancelled_workers_end(&self) {
+    fn cancelled_workers_end(&self) {
         let jobs = self.submit(2);
         self.wait_for_workers(2);
         self.executor.cancel(&jobs, false).unwrap();
@@ -132,7 +140,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Cancelling what waits leaves alone what runs. The executor runs two workers at a time.
-    pub fn waiting_workers_are_cancelled_alone(&self) {
+    fn waiting_workers_are_cancelled_alone(&self) {
         let jobs = self.submit(4);
         self.wait_for_workers(2);
         self.executor.cancel(&jobs, true).unwrap();
@@ -146,7 +154,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Nothing is said about jobs that the executor does not know, also beside one that it knows.
-    pub fn unknown_jobs_are_unknown(&self) {
+    fn unknown_jobs_are_unknown(&self) {
         let lost = |tasks| Job { id: "99999999".parse().unwrap(), tasks };
         assert_eq!(self.states(&[lost(2)]), [State::Unknown, State::Unknown]);
         self.go(0);
@@ -174,4 +182,10 @@ pub fn conforms<'a>(executor: &'a dyn Executor, patience: Duration) {
         test(&Trial::new(executor, patience));
         println!("{name}: {:.1} s", begun.elapsed().as_secs_f64());
     }
+}
+
+#[test]
+fn this_machine_conforms() {
+    let folder = tempfile::tempdir().unwrap();
+    conforms(&Local::new(folder.path().to_owned(), Some("")), Duration::from_secs(60));
 }

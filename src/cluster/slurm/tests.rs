@@ -1,7 +1,11 @@
 //! Tests of the splitting and of the limits, and, with WDPIPE_TEST_SLURM=1, of a real cluster.
 
-use super::super::conformance::conforms;
+use super::super::conformance::{Trial, conforms};
+use super::super::executor::{End, State};
 use super::*;
+
+/// How long a real cluster may take for a change of state.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn tasks_are_split_so_that_the_width_is_kept() {
@@ -57,12 +61,62 @@ fn has_cluster() -> bool {
     has
 }
 
+fn real(workers: u32) -> Slurm {
+    Slurm::new(SlurmSite { workers: Some(workers), time: Some("5min".to_owned()), ..SlurmSite::default() })
+}
+
 #[test]
 fn a_real_cluster_conforms() {
     if has_cluster() {
-        let slurm = Slurm::new(SlurmSite { workers: Some(2), time: Some("5min".to_owned()), ..SlurmSite::default() });
-        let limits = slurm.check().unwrap();
-        assert_eq!(limits.seconds, Some(300));
-        conforms(&slurm, Duration::from_secs(60));
+        let slurm = real(2);
+        assert_eq!(slurm.check().unwrap().seconds, Some(300));
+        conforms(&slurm, PATIENCE);
+    }
+}
+
+/// `ci/cluster` allows arrays of 5 tasks.
+#[test]
+fn arrays_are_no_longer_than_a_real_cluster_allows() {
+    if has_cluster() {
+        let slurm = real(3);
+        let most = slurm.settings().unwrap().array;
+        assert!(most <= 5, "MaxArraySize is {most}");
+        let trial = Trial::new(&slurm, PATIENCE);
+        let jobs = trial.submit(12);
+        assert!(jobs.len() == 12_usize.div_ceil(most) && jobs.iter().all(|job| job.tasks <= most), "{jobs:?}");
+        trial.go(0);
+        // The controller may have forgotten the first before the last ends.
+        trial.wait(&jobs, "all have ended", |states| {
+            let running = states.iter().filter(|state| matches!(state, State::Running(_))).count();
+            assert!(running <= 3 && states.len() == 12, "{states:?}");
+            let is_over = |state: &State| matches!(state, State::Ended(End::Done) | State::Unknown);
+            trial.begun().len() == 12 && states.iter().all(is_over)
+        });
+    }
+}
+
+/// `ci/cluster` makes the controller forget jobs after two seconds.
+#[test]
+fn ends_that_the_controller_has_forgotten_come_from_the_accounting() {
+    if has_cluster() {
+        let slurm = real(2);
+        let trial = Trial::new(&slurm, PATIENCE);
+        trial.go(3);
+        let jobs = trial.submit(2);
+        let id = jobs[0].id.to_string();
+        trial.wait(&jobs, "they have ended", |states| states.iter().all(|state| matches!(state, State::Ended(_))));
+        let begun = std::time::Instant::now();
+        let is_known =
+            || slurm.ask("squeue", &["--noheader", "--states=all", "--jobs", &id]).is_ok_and(|text| !text.is_empty());
+        while is_known() {
+            assert!(begun.elapsed() < Duration::from_secs(180), "the controller does not forget job {id}");
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        let states = trial.states(&jobs);
+        let wanted = match slurm.has_no_accounting.load(Ordering::Relaxed) {
+            true => State::Unknown,
+            false => State::Ended(End::Failed),
+        };
+        assert_eq!(states, [wanted.clone(), wanted]);
     }
 }
