@@ -19,9 +19,6 @@ use crate::plan::Knowledge;
 use base::digest::{RecordDigest, StageKey};
 use base::work::{Precision, Work};
 
-/// Longest time for looking up what other processes have computed, since the other workers of this process wait.
-const LOOKING: Duration = Duration::from_millis(100);
-
 /// Number of computed stages that may wait to be stored before workers wait, too.
 const UNSTORED: usize = 4;
 
@@ -122,9 +119,6 @@ impl<'a> Queue<'a> {
                 return Next::Wait;
             }
             let Some(stage) = self.choose(last) else {
-                if self.finds_done(tell) {
-                    continue;
-                }
                 self.left |= self.is_over();
                 return if self.left { Next::Nothing } else { Next::Wait };
             };
@@ -143,26 +137,6 @@ impl<'a> Queue<'a> {
                 Err(error) => self.fails(stage, error, tell),
             }
         }
-    }
-
-    /// Looks for results of the stages that other processes compute; returns whether there were any.
-    fn finds_done(&mut self, tell: Tell<'_>) -> bool {
-        let (began, mut found) = (Instant::now(), false);
-        for stage in self.elsewhere.to_look_up(began) {
-            if began.elapsed() > LOOKING {
-                self.elsewhere.look_up_later(stage);
-                break;
-            }
-            // What changed since the stage was looked up is noticed when it is claimed.
-            if let Ok(known @ Knowledge::Known { .. }) = self.resolver.look(stage, &self.knowledge)
-                && !is_known(&self.knowledge[stage])
-            {
-                tell(Event::Ended { stage, outcome: Outcome::Cached });
-                self.learn(stage, known, tell);
-                found = true;
-            }
-        }
-        found
     }
 
     /// Chooses the stage to start: the next segment of the training run that this worker has on its device, or else the

@@ -24,9 +24,6 @@ pub struct Waiting {
     stages: BTreeMap<StageId, Asked>,
     /// Time of the last attempt for a stage in this list.
     last: Option<Instant>,
-    /// Time at which the stages were last looked up, and the first that the next look-up begins with.
-    looked: Option<Instant>,
-    begin: StageId,
 }
 
 #[derive(Debug)]
@@ -42,7 +39,7 @@ struct Asked {
 impl Waiting {
     /// Creates an empty list. `first` is the time from the first attempt for a stage to the second.
     pub fn new(first: Duration) -> Self {
-        Self { first, stages: BTreeMap::new(), last: None, looked: None, begin: 0 }
+        Self { first, stages: BTreeMap::new(), last: None }
     }
 
     /// Whether a stage is in this list.
@@ -64,21 +61,6 @@ impl Waiting {
         let mut due: Vec<_> = due.map(|(stage, asked)| (asked.next, *stage)).collect();
         due.sort_unstable();
         due.into_iter().map(|(_, stage)| stage).collect()
-    }
-
-    /// Returns the stages that can be looked up now, which costs no lock. Empty if they were looked up lately.
-    pub fn to_look_up(&mut self, now: Instant) -> Vec<StageId> {
-        if self.looked.is_some_and(|looked| now < looked + self.first * APART) {
-            return Vec::new();
-        }
-        self.looked = Some(now);
-        let [before, after] = [0..self.begin, self.begin..StageId::MAX].map(|range| self.stages.range(range));
-        after.chain(before).map(|(stage, _)| *stage).collect()
-    }
-
-    /// Notes that the next look-up begins with a stage, because there was no time for it.
-    pub fn look_up_later(&mut self, stage: StageId) {
-        self.begin = stage;
     }
 
     /// Notes an attempt to claim a stage, which can be in the list or not.
