@@ -109,6 +109,7 @@ impl<'a> Queue<'a> {
 
     /// Decides what a worker does next; `last` is the stage that it ran most recently. Workers with low numbers take precedence.
     pub fn next(&mut self, number: usize, last: Option<StageId>, tell: Tell<'_>) -> Next {
+        self.look_elsewhere(tell);
         loop {
             let is_stopped = !self.errors.is_empty() && !self.keep_going;
             if is_stopped || self.left || (self.running.is_empty() && self.frontier.ready().next().is_none()) {
@@ -126,7 +127,7 @@ impl<'a> Queue<'a> {
                 Ok(Some(job)) => {
                     self.frontier.take(stage);
                     self.claimed.insert(job.key);
-                    self.elsewhere.asks(stage, Instant::now());
+                    self.elsewhere.claims(stage, Instant::now());
                     let most = self.running.len() + 1;
                     self.running.insert(stage, Running { key: job.key, done: 0.0, most });
                     self.running.values_mut().for_each(|beside| beside.most = beside.most.max(most));
@@ -159,7 +160,10 @@ impl<'a> Queue<'a> {
         });
         // One that another process may have left can be more important than one that was never tried.
         let new = || frontier.ready().find(is_new);
-        let due = || self.elsewhere.due(Instant::now()).into_iter().find(|id| frontier.is_ready(*id) && is_free(id));
+        let due = || {
+            let mut stages = self.elsewhere.to_claim(Instant::now()).into_iter();
+            stages.find(|id| frontier.is_ready(*id) && is_free(id))
+        };
         next.or_else(|| due().into_iter().chain(new()).min_by_key(|&id| frontier.rank(id)))
     }
 
@@ -192,6 +196,20 @@ impl<'a> Queue<'a> {
             && self.claimed.is_empty()
             && ready.all(is_theirs)
             && (others == 0 || self.idle_since.elapsed() >= self.duty.patience())
+    }
+
+    /// Looks for the records of stages that other processes compute.
+    fn look_elsewhere(&mut self, tell: Tell<'_>) {
+        for id in self.elsewhere.to_look_for(Instant::now()) {
+            // Whether bytes were restored is seen once the stage is claimed, and so is an error.
+            if let Ok(known @ Knowledge::Known { .. }) = self.resolver.look(id, &self.knowledge)
+                && matches!(self.knowledge[id], Knowledge::Absent { .. })
+                && self.frontier.is_ready(id)
+            {
+                tell(Event::Ended { stage: id, outcome: Outcome::Cached });
+                self.learn(id, known, tell);
+            }
+        }
     }
 
     /// Returns the job of a stage, or `None` if what is known about the stage is out of date.

@@ -1,4 +1,5 @@
-//! Decides when to ask again for stages that other processes compute. Every attempt to claim one costs the file system
+//! Decides when to ask again for stages that other processes compute: first whether they have a record now, and if not,
+//! whether they can be claimed, because the other process may have died. Every attempt to claim one costs the file system
 //! of the store a lock, and there can be many processes.
 
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use store::Holder;
 /// The longest delay of a stage, in first delays: it doubles with each attempt, from 0.2 s to 5 s.
 const LONGEST: u32 = 25;
 
-/// Time between two attempts of this process, for any of the stages, in first delays: 1 s.
+/// Time between two attempts of this process to claim any of the stages, in first delays: 1 s.
 const APART: u32 = 5;
 
 /// Time after which it is said again for whom a stage waits.
@@ -19,25 +20,28 @@ const SAY_AGAIN: Duration = Duration::from_secs(10 * 60);
 /// The stages that other processes were computing at the last attempt to claim them.
 #[derive(Debug)]
 pub struct Waiting {
-    /// Time from the first attempt for a stage to the second.
+    /// Time from the first question for a stage to the second.
     first: Duration,
     stages: BTreeMap<StageId, Asked>,
-    /// Time of the last attempt for a stage in this list.
+    /// Time of the last attempt to claim a stage in this list.
     last: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Asked {
-    /// Time of the next attempt, and the delay that it ends.
+    /// Time of the next question, and the delay that it ends.
     next: Instant,
     delay: Duration,
+    /// Time of the last attempt to claim it, and the delay until the next.
+    tried: Instant,
+    patience: Duration,
     /// Who computes it, and when that was said.
     holder: Option<Holder>,
     said: Instant,
 }
 
 impl Waiting {
-    /// Creates an empty list. `first` is the time from the first attempt for a stage to the second.
+    /// Creates an empty list. `first` is the time from the first question for a stage to the second.
     pub fn new(first: Duration) -> Self {
         Self { first, stages: BTreeMap::new(), last: None }
     }
@@ -52,19 +56,33 @@ impl Waiting {
         self.stages.remove(&stage);
     }
 
-    /// Returns the stages that can be asked for again, the one that has waited longest first.
-    pub fn due(&self, now: Instant) -> Vec<StageId> {
-        if self.last.is_some_and(|last| now < last + self.first * APART) {
+    /// Returns the stages whose records to look for now. All of them get a new time for this; one that is claimed in the
+    /// meantime has to be removed.
+    pub fn to_look_for(&mut self, now: Instant) -> Vec<StageId> {
+        let longest = self.first * LONGEST;
+        let due = self.stages.iter_mut().filter(|(_, asked)| asked.next <= now);
+        let later = |(stage, asked): (&StageId, &mut Asked)| {
+            asked.delay = (asked.delay * 2).min(longest);
+            asked.next = now + asked.delay;
+            *stage
+        };
+        due.map(later).collect()
+    }
+
+    /// Returns the stages that can be claimed now, the one that was not tried for longest first.
+    pub fn to_claim(&self, now: Instant) -> Vec<StageId> {
+        let is_soon = |time: Option<Instant>, delay| time.is_some_and(|time| now < time + delay);
+        if is_soon(self.last, self.first * APART) {
             return Vec::new();
         }
-        let due = self.stages.iter().filter(|(_, asked)| asked.next <= now);
-        let mut due: Vec<_> = due.map(|(stage, asked)| (asked.next, *stage)).collect();
+        let due = self.stages.iter().filter(|(_, asked)| !is_soon(Some(asked.tried), asked.patience));
+        let mut due: Vec<_> = due.map(|(stage, asked)| (asked.tried, *stage)).collect();
         due.sort_unstable();
         due.into_iter().map(|(_, stage)| stage).collect()
     }
 
     /// Notes an attempt to claim a stage, which can be in the list or not.
-    pub fn asks(&mut self, stage: StageId, now: Instant) {
+    pub fn claims(&mut self, stage: StageId, now: Instant) {
         if self.contains(stage) {
             self.last = Some(now);
         }
@@ -74,12 +92,12 @@ impl Waiting {
     pub fn failed(&mut self, stage: StageId, holder: Option<&Holder>, now: Instant) -> bool {
         let first = self.first;
         let Some(asked) = self.stages.get_mut(&stage) else {
-            let (next, holder) = (now + first, holder.cloned());
-            self.stages.insert(stage, Asked { next, delay: first, holder, said: now });
+            let holder = holder.cloned();
+            let asked = Asked { next: now + first, delay: first, tried: now, patience: first, holder, said: now };
+            self.stages.insert(stage, asked);
             return true;
         };
-        asked.delay = (asked.delay * 2).min(first * LONGEST);
-        asked.next = now + asked.delay;
+        (asked.tried, asked.patience) = (now, (asked.patience * 2).min(first * LONGEST));
         let is_other = holder.is_some_and(|holder| asked.holder.as_ref() != Some(holder));
         let says = is_other || now.saturating_duration_since(asked.said) >= SAY_AGAIN;
         if says {
@@ -108,11 +126,11 @@ mod tests {
         while at <= end {
             let now = start + Duration::from_secs_f64(at);
             let new = (0..stages).find(|stage| !waiting.contains(*stage));
-            if let Some(stage) = new.or_else(|| waiting.due(now).first().copied()) {
+            if let Some(stage) = new.or_else(|| waiting.to_claim(now).first().copied()) {
                 if new.is_none() {
                     attempts.push((at, stage));
                 }
-                waiting.asks(stage, now);
+                waiting.claims(stage, now);
                 if waiting.failed(stage, holder(at).as_ref(), now) {
                     said.push(at);
                 }
@@ -155,15 +173,38 @@ mod tests {
     }
 
     #[test]
+    fn records_of_all_stages_are_looked_for_without_waiting_for_each_other() {
+        let (start, mut waiting) = (Instant::now(), Waiting::new(FIRST));
+        for stage in 0..100 {
+            waiting.failed(stage, None, start);
+        }
+        let mut looks = Vec::new();
+        for tick in 0..600_u32 {
+            let stages = waiting.to_look_for(start + tick * Duration::from_millis(50));
+            assert!(stages.is_empty() || stages.len() == 100);
+            if !stages.is_empty() {
+                looks.push(f64::from(tick) * 0.05);
+            }
+        }
+        let wanted = [0.2, 0.6, 1.4, 3.0, 6.2, 11.2, 16.2, 21.2, 26.2];
+        assert!(looks.len() == wanted.len() && looks.iter().zip(wanted).all(|(at, wanted)| (at - wanted).abs() < 0.06));
+    }
+
+    #[test]
     fn what_is_known_is_not_asked_for() {
         let mut waiting = Waiting::new(FIRST);
         let now = Instant::now();
         assert!(waiting.failed(3, None, now) && waiting.contains(3));
-        assert_eq!(waiting.due(now + FIRST), [3]);
+        assert!(waiting.to_look_for(now).is_empty() && waiting.to_claim(now).is_empty());
+        let soon = now + FIRST;
+        assert_eq!(
+            (waiting.to_look_for(soon), waiting.to_look_for(soon), waiting.to_claim(soon)),
+            (vec![3], vec![], vec![3])
+        );
         waiting.remove(3);
-        assert!(!waiting.contains(3) && waiting.due(now + FIRST).is_empty());
-        // A stage that is asked for the first time does not count as waiting.
-        waiting.asks(4, now);
+        assert!(!waiting.contains(3) && waiting.to_look_for(soon).is_empty() && waiting.to_claim(soon).is_empty());
+        // A stage that is claimed for the first time does not count as waiting.
+        waiting.claims(4, now);
         assert!(waiting.last.is_none());
     }
 }
