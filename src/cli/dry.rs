@@ -16,6 +16,9 @@ use crate::project::{Bill, Forecast};
 /// Largest number of stages that are listed one by one; more are listed by family.
 const LINES: usize = 100;
 
+/// Shortest plan, in seconds, for which it is of interest how long it takes on several machines.
+const WORTH: f64 = 60.0;
+
 /// Numbers of machines for which durations are listed.
 const MACHINES: [usize; 3] = [1, 8, 64];
 
@@ -76,7 +79,7 @@ pub fn print(graph: &Graph, forecast: &Forecast<'_>, profile: &str, json: bool, 
         ui.answer("Shared stages count in every target.");
         return;
     }
-    if let Some((seconds, longest, last)) = forecast.on_machines(MACHINES) {
+    if let Some((seconds, longest, last)) = forecast.on_machines(MACHINES).filter(|(seconds, ..)| seconds[0] >= WORTH) {
         let [one, eight, many] = seconds.map(duration);
         ui.answer(&format!(
             "One stage at a time on 1, 8 or 64 machines: {one}, {eight} or {many}. The longest chain of stages takes {} (to {last}).",
