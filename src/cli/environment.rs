@@ -147,3 +147,26 @@ pub fn of_remotes() -> remote::Environment {
 pub fn folder(name: &str) -> Option<PathBuf> {
     env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heartbeat_is_a_time_within_bounds() {
+        for (text, seconds) in [("30s", 30.0), ("0.2s", 0.2), ("0.05", 0.05), ("1h", 3600.0), (" 2min", 120.0)] {
+            assert_eq!(heartbeat(text), Some(Duration::from_secs_f64(seconds)), "{text}");
+        }
+        for text in ["", "0s", "0.04s", "2h", "-1s", "nan", "often"] {
+            assert_eq!(heartbeat(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_index_has_a_place_of_this_account_on_a_local_disk() {
+        let places = private_caches();
+        let own = format!("wdpipe-{}", files::Account::current().user);
+        assert!(places.iter().all(|place| place.ends_with("wdpipe") || place.ends_with(&own)), "{places:?}");
+        assert!(places.contains(&PathBuf::from("/tmp").join(own)), "{places:?}");
+    }
+}

@@ -21,8 +21,7 @@ use store::{Claiming, Holder, Store, StoreError};
 /// Outputs up to this size are stored inside the record, so that a cheap stage needs only one durable file.
 const INLINE: usize = 16 << 10;
 
-/// Where and by whom records are made. The caller provides these values, since the library reads
-/// neither the environment nor the clock.
+/// Where and by whom records are made. The caller provides these values, so that tests can choose them.
 pub struct Environment {
     /// `user@host`.
     pub who: String,

@@ -19,6 +19,9 @@ use crate::plan::Knowledge;
 use base::digest::{RecordDigest, StageKey};
 use base::work::{Precision, Work};
 
+/// Longest time for looking for what other processes have computed, since the other workers of this process wait.
+const LOOKING: Duration = Duration::from_millis(100);
+
 /// Number of computed stages that may wait to be stored before workers wait, too.
 const UNSTORED: usize = 4;
 
@@ -198,9 +201,14 @@ impl<'a> Queue<'a> {
             && (others == 0 || self.idle_since.elapsed() >= self.duty.patience())
     }
 
-    /// Looks for the records of stages that other processes compute.
+    /// Looks for the records of stages that other processes compute, for a short time.
     fn look_elsewhere(&mut self, tell: Tell<'_>) {
-        for id in self.elsewhere.to_look_for(Instant::now()) {
+        let now = Instant::now();
+        for id in self.elsewhere.to_look_for(now) {
+            if now.elapsed() > LOOKING {
+                break;
+            }
+            self.elsewhere.looked_for(id, now);
             // Whether bytes were restored is seen once the stage is claimed, and so is an error.
             if let Ok(known @ Knowledge::Known { .. }) = self.resolver.look(id, &self.knowledge)
                 && matches!(self.knowledge[id], Knowledge::Absent { .. })

@@ -56,17 +56,18 @@ impl Waiting {
         self.stages.remove(&stage);
     }
 
-    /// Returns the stages whose records to look for now. All of them get a new time for this; one that is claimed in the
-    /// meantime has to be removed.
-    pub fn to_look_for(&mut self, now: Instant) -> Vec<StageId> {
+    /// Returns the stages whose records to look for now, the one that was not looked for longest first.
+    pub fn to_look_for(&self, now: Instant) -> Vec<StageId> {
+        in_order(self.stages.iter().filter(|(_, asked)| asked.next <= now).map(|(stage, asked)| (asked.next, *stage)))
+    }
+
+    /// Notes that a stage was looked for in vain.
+    pub fn looked_for(&mut self, stage: StageId, now: Instant) {
         let longest = self.first * LONGEST;
-        let due = self.stages.iter_mut().filter(|(_, asked)| asked.next <= now);
-        let later = |(stage, asked): (&StageId, &mut Asked)| {
+        if let Some(asked) = self.stages.get_mut(&stage) {
             asked.delay = (asked.delay * 2).min(longest);
             asked.next = now + asked.delay;
-            *stage
-        };
-        due.map(later).collect()
+        }
     }
 
     /// Returns the stages that can be claimed now, the one that was not tried for longest first.
@@ -76,9 +77,7 @@ impl Waiting {
             return Vec::new();
         }
         let due = self.stages.iter().filter(|(_, asked)| !is_soon(Some(asked.tried), asked.patience));
-        let mut due: Vec<_> = due.map(|(stage, asked)| (asked.tried, *stage)).collect();
-        due.sort_unstable();
-        due.into_iter().map(|(_, stage)| stage).collect()
+        in_order(due.map(|(stage, asked)| (asked.tried, *stage)))
     }
 
     /// Notes an attempt to claim a stage, which can be in the list or not.
@@ -105,6 +104,13 @@ impl Waiting {
         }
         says
     }
+}
+
+/// Returns the stages in the order of their times.
+fn in_order(stages: impl Iterator<Item = (Instant, StageId)>) -> Vec<StageId> {
+    let mut stages: Vec<_> = stages.collect();
+    stages.sort_unstable();
+    stages.into_iter().map(|(_, stage)| stage).collect()
 }
 
 #[cfg(test)]
@@ -180,7 +186,9 @@ mod tests {
         }
         let mut looks = Vec::new();
         for tick in 0..600_u32 {
-            let stages = waiting.to_look_for(start + tick * Duration::from_millis(50));
+            let now = start + tick * Duration::from_millis(50);
+            let stages = waiting.to_look_for(now);
+            stages.iter().for_each(|stage| waiting.looked_for(*stage, now));
             assert!(stages.is_empty() || stages.len() == 100);
             if !stages.is_empty() {
                 looks.push(f64::from(tick) * 0.05);
@@ -197,10 +205,9 @@ mod tests {
         assert!(waiting.failed(3, None, now) && waiting.contains(3));
         assert!(waiting.to_look_for(now).is_empty() && waiting.to_claim(now).is_empty());
         let soon = now + FIRST;
-        assert_eq!(
-            (waiting.to_look_for(soon), waiting.to_look_for(soon), waiting.to_claim(soon)),
-            (vec![3], vec![], vec![3])
-        );
+        assert_eq!((waiting.to_look_for(soon), waiting.to_claim(soon)), (vec![3], vec![3]));
+        waiting.looked_for(3, soon);
+        assert_eq!((waiting.to_look_for(soon), waiting.to_claim(soon)), (vec![], vec![3]));
         waiting.remove(3);
         assert!(!waiting.contains(3) && waiting.to_look_for(soon).is_empty() && waiting.to_claim(soon).is_empty());
         // A stage that is claimed for the first time does not count as waiting.

@@ -177,19 +177,26 @@ impl Store {
     /// Returns a warning if locks of this store say nothing about processes on other machines: once, after a key was
     /// claimed.
     pub fn warning_about_locks(&self) -> Option<Finding> {
-        let Claims { system, heartbeat, lacks_locks, is_told, .. } = &self.claims;
-        let lacks_locks = lacks_locks.load(Ordering::Relaxed);
-        if !(lacks_locks || system.locks == Reach::Machine) || is_told.swap(true, Ordering::Relaxed) {
-            return None;
-        }
-        let how = if lacks_locks { "has no file locks" } else { "keeps file locks on each machine (a mount option)" };
+        let Claims { lacks_locks, is_told, .. } = &self.claims;
+        let warning = self.about_locks(lacks_locks.load(Ordering::Relaxed));
+        warning.filter(|_| !is_told.swap(true, Ordering::Relaxed))
+    }
+
+    /// Returns a notice if the file system has no locks, or keeps them on each machine.
+    pub(super) fn about_locks(&self, lacks_locks: bool) -> Option<Finding> {
+        let Claims { system, heartbeat, .. } = &self.claims;
+        let how = match lacks_locks {
+            true => "has no file locks",
+            false if system.locks == Reach::Machine => "keeps file locks on each machine (a mount option)",
+            false => return None,
+        };
+        let seconds = (*heartbeat * BEATS).as_secs_f64();
         Some(Finding {
             is_fault: false,
             what: format!(
-                "{} is on {}, which {how}: if a process is killed, others wait {} s before they compute its stage",
+                "{} is on {}, which {how}: if a process is killed, others wait {seconds} s before they compute its stage",
                 self.root().display(),
                 system.name,
-                (*heartbeat * BEATS).as_secs_f64()
             ),
             mend: "ask the administrator to mount it with locks (`flock` on Lustre; without `nolock` on NFS)"
                 .to_owned(),

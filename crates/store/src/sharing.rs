@@ -238,9 +238,7 @@ impl Store {
             findings.push(fault("which has no hard links: two accounts can replace each other's files"));
         }
         let locked = Lock::try_acquire(&folder.join(format!("try-{}", files::now())), &folder);
-        if locked.is_err_and(|error| !error.is_disk_full()) {
-            findings.push(fault("which has no file locks: stages can be computed twice"));
-        }
+        findings.extend(self.about_locks(locked.is_err_and(|error| !error.is_disk_full())));
         findings
     }
 }
