@@ -2,12 +2,16 @@
 
 use super::KindName;
 
+/// Endings of the outputs of commands that are bulk. Tables and JSON have no ending.
+const ENDINGS: [&str; 5] = [".bin", ".pdf", ".png", ".safetensors", ".svg"];
+
 /// Checks whether an output with this name is bulk: weights and the other state of a run, images, and drawings. Bulk is
 /// computed, fetched or drawn again if it is needed, and left out where only numbers count. All other outputs are tables, which
 /// are small and contain the results.
 pub fn is_bulk(output: &str) -> bool {
     let mut declared = KindName::ALL.iter().flat_map(|kind| kind.outputs());
     declared.any(|of| of.name == output && of.content.is_bulk())
+        || ENDINGS.iter().any(|ending| output.ends_with(ending))
 }
 
 #[cfg(test)]

@@ -95,8 +95,12 @@ pub enum Content {
     Drawing,
     /// The plotted numbers of a figure.
     Plotted,
-    /// A table with these columns.
+    /// A table with these columns. Without any, the columns are known only when the table is there.
     Table(&'static [&'static str]),
+    /// A JSON value.
+    Json,
+    /// What a command says that it is.
+    Bytes,
 }
 
 impl Content {
@@ -104,8 +108,8 @@ impl Content {
     /// count.
     pub fn is_bulk(self) -> bool {
         match self {
-            Self::Images | Self::Network | Self::Parameters | Self::LossScale | Self::Drawing => true,
-            Self::Plotted | Self::Table(_) => false,
+            Self::Images | Self::Network | Self::Parameters | Self::LossScale | Self::Drawing | Self::Bytes => true,
+            Self::Plotted | Self::Table(_) | Self::Json => false,
         }
     }
 }

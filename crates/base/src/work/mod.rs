@@ -5,6 +5,7 @@
 //! when it is not set does not change old keys.
 
 mod bulk;
+mod command;
 mod contract;
 mod cost;
 mod dataset;
@@ -26,6 +27,7 @@ mod train;
 mod valley;
 
 pub use bulk::is_bulk;
+pub use command::{Command, Format, LockFile, Out, Parameter, Terms};
 pub use contract::{Contract, Tolerance};
 pub use cost::{Activations, Cost, Images, Steps};
 pub use dataset::{Dataset, Source};
@@ -156,6 +158,7 @@ kinds! {
     NoiseCovariance
     NoiseScale
     Valley
+    Command
     Figure
 }
 
@@ -189,20 +192,6 @@ impl KindName {
     /// Finds a kind by its name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.name() == name)
-    }
-
-    /// Lists the tables that curves can be drawn from, with name and columns, the default table first.
-    pub fn tables(self) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
-        let always = self.outputs().iter().filter(|output| output.presence == Presence::Always);
-        always.filter_map(|output| match output.content {
-            Content::Table(columns) => Some((output.name, columns)),
-            Content::Images
-            | Content::Network
-            | Content::Parameters
-            | Content::LossScale
-            | Content::Drawing
-            | Content::Plotted => None,
-        })
     }
 }
 
@@ -258,9 +247,30 @@ impl Work {
         }
     }
 
+    /// Returns all outputs that stages with these declarations can have, in order: those of the kind, or of the command.
+    pub fn specs(&self) -> &'static [OutputSpec] {
+        if let Self::Command(command) = self { command.specs() } else { self.kind_name().outputs() }
+    }
+
+    /// Lists the tables that curves can be drawn from, with name and columns, the default table first.
+    pub fn tables(&self) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+        let always = self.specs().iter().filter(|output| output.presence == Presence::Always);
+        always.filter_map(|output| match output.content {
+            Content::Table(columns) => Some((output.name, columns)),
+            Content::Images
+            | Content::Network
+            | Content::Parameters
+            | Content::LossScale
+            | Content::Drawing
+            | Content::Plotted
+            | Content::Json
+            | Content::Bytes => None,
+        })
+    }
+
     /// Lists the outputs that the stage has, in order. A stage of training that diverges has `diverged` as well.
     pub fn declared(&self) -> impl Iterator<Item = &'static OutputSpec> {
-        self.kind_name().outputs().iter().filter(|output| match output.presence {
+        self.specs().iter().filter(|output| match output.presence {
             Presence::Always => true,
             Presence::Sometimes => self.has(output.name),
             Presence::OnDivergence => false,
@@ -293,7 +303,7 @@ mod tests {
     use super::*;
 
     /// One stage of every kind, in the table's order.
-    const KINDS: [(&str, &str); 13] = [
+    const KINDS: [(&str, &str); 14] = [
         ("dataset", "source = 'cifar10', train = 10, test = 10, seed = 0"),
         ("init", "model = M, scheme = 'he', seed = 0"),
         ("weights", "model = M, name = 'x'"),
@@ -310,6 +320,11 @@ mod tests {
         ("noise_covariance", "loss = L, draws = 1, after = 1, seed = 0"),
         ("noise_scale", "loss = L, after = 1, seed = 0"),
         ("valley", "lr = 0.1, noise = 0.1, steps = 1, every = 1, flow_lr = 0.1, flow_steps = 1, seed = 0"),
+        (
+            "command",
+            "run = ['a', '{in.x}'], inputs = ['x'], code = {}, out = { t = { format = 'table' }, \
+             d = { format = 'svg' }, j = { format = 'json' } }, parameters = { rho = 0.1 }, after = 1",
+        ),
         ("figure", "name = 'fig', title = '', columns = 1, panels = []"),
     ];
 
@@ -333,7 +348,7 @@ mod tests {
         for (kind, parameters) in KINDS {
             let work = sample(kind, parameters);
             assert_eq!(work.kind(), kind);
-            let declared = work.kind_name().outputs().iter().filter(|output| output.presence != Presence::OnDivergence);
+            let declared = work.specs().iter().filter(|output| output.presence != Presence::OnDivergence);
             // If only some stages of a kind have an output, the sample has it.
             assert!(declared.map(|output| output.name).eq(work.outputs()), "{kind}");
             let again = Work::from_parameters(kind, work.version(), &work.parameters().unwrap());

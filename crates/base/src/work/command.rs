@@ -1,0 +1,233 @@
+//! The kind `command`: a program of the user's own, in any language.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::contract::Tolerance;
+use super::cost::{Cost, Images};
+use super::import::Import;
+use super::kind::{Content, Holds, Kind, OutputSpec, one_row};
+use super::model::Numerics;
+
+/// A program that reads files and writes files. Everything that it can see is part of its key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    /// The words of the command as written, with placeholders such as `{in.weights}`.
+    pub run: Vec<String>,
+    /// The roles of its inputs: `weights` for one file, `data.train` for a file in a folder of several.
+    pub inputs: Vec<String>,
+    /// The declared files: their paths in the project's folder, and the BLAKE3 hashes of their bytes.
+    pub code: BTreeMap<String, String>,
+    /// The lock file of what it runs in. Without one, it runs in whatever the machine has, and the record says what that was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lock: Option<LockFile>,
+    /// The outputs by name.
+    pub out: BTreeMap<String, Out>,
+    /// Parameters, for placeholders such as `{rho}`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub parameters: BTreeMap<String, Parameter>,
+    /// Environment variables.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub variables: BTreeMap<String, String>,
+    /// Number of epochs of training before the checkpoint that it reads, if it reads one of several.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub after: Option<u32>,
+    /// Conditions of the run that do not determine its result.
+    #[serde(skip)]
+    pub terms: Terms,
+}
+
+/// The value of a parameter of a command.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Parameter {
+    /// True or false.
+    Bool(bool),
+    /// An integer.
+    Int(i64),
+    /// A number.
+    Float(f64),
+    /// Text.
+    Text(String),
+}
+
+impl fmt::Display for Parameter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(value) => write!(f, "{value}"),
+            Self::Int(value) => write!(f, "{value}"),
+            // The shortest text that gives the same number.
+            Self::Float(value) => write!(f, "{value}"),
+            Self::Text(value) => f.write_str(value),
+        }
+    }
+}
+
+/// A lock file, which names the packages that a command runs with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockFile {
+    /// Its path in the project's folder.
+    pub path: String,
+    /// BLAKE3 hash of its bytes.
+    pub hash: String,
+}
+
+/// What an output of a command contains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// A table of numbers and text, written as CSV.
+    Table,
+    /// Any JSON value.
+    Json,
+    /// Tensors, written as safetensors.
+    Weights,
+    /// Any bytes.
+    File,
+    /// A drawing.
+    Svg,
+    /// A drawing.
+    Pdf,
+    /// A drawing.
+    Png,
+}
+
+impl Format {
+    /// All formats, with their names in pipelines.
+    pub const ALL: [(&str, Self); 7] = [
+        ("table", Self::Table),
+        ("json", Self::Json),
+        ("weights", Self::Weights),
+        ("file", Self::File),
+        ("svg", Self::Svg),
+        ("pdf", Self::Pdf),
+        ("png", Self::Png),
+    ];
+
+    /// Returns the extension of the file that the command writes.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Table => "csv",
+            Self::Json => "json",
+            Self::Weights => "safetensors",
+            Self::File => "bin",
+            Self::Svg => "svg",
+            Self::Pdf => "pdf",
+            Self::Png => "png",
+        }
+    }
+}
+
+/// An output of a command.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Out {
+    /// What it contains.
+    pub format: Format,
+    /// The columns of a table.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub columns: Vec<String>,
+}
+
+/// Conditions of a run that are not part of its key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// The folder that declared paths start from: that of the project.
+    pub root: PathBuf,
+    /// Longest duration in seconds; 0 stands for the default.
+    pub seconds: u64,
+    /// Largest memory in bytes; 0 for no limit.
+    pub memory: u64,
+    /// Whether the command must not run without a sandbox.
+    pub sandboxed: bool,
+}
+
+impl Command {
+    /// Returns the name under which an output is recorded. Only tables and JSON are kept where numbers alone count, and
+    /// the others say by their endings that they are bulk (see [`super::is_bulk`]).
+    fn recorded(name: &str, out: &Out) -> String {
+        match out.format {
+            Format::Table | Format::Json => name.to_owned(),
+            format => format!("{name}.{}", format.extension()),
+        }
+    }
+
+    /// Lists the outputs by their recorded names, with their names in the pipeline.
+    pub fn outputs(&self) -> impl Iterator<Item = (&'static str, &str, &Out)> {
+        self.specs().iter().zip(&self.out).map(|(spec, (name, out))| (spec.name, name.as_str(), out))
+    }
+
+    /// Returns what the outputs are. The slices live as long as the program, as those of the other kinds do. There are as
+    /// many as different declarations in the pipelines, so this takes little memory.
+    pub fn specs(&self) -> &'static [OutputSpec] {
+        type Known = HashMap<Vec<(String, Out)>, &'static [OutputSpec]>;
+        static KNOWN: OnceLock<Mutex<Known>> = OnceLock::new();
+        let mut known = KNOWN.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+        let declared: Vec<(String, Out)> = self.out.iter().map(|(name, out)| (name.clone(), out.clone())).collect();
+        if let Some(specs) = known.get(&declared) {
+            return specs;
+        }
+        let leak = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
+        let spec = |(name, out): &(String, Out)| {
+            let columns = || -> &'static [&'static str] {
+                Box::leak(out.columns.iter().map(|column| leak(column.clone())).collect())
+            };
+            let content = match out.format {
+                Format::Table => Content::Table(columns()),
+                Format::Svg | Format::Pdf | Format::Png => Content::Drawing,
+                Format::Json => Content::Json,
+                Format::Weights | Format::File => Content::Bytes,
+            };
+            OutputSpec::new(leak(Self::recorded(name, out)), content)
+        };
+        let specs: &'static [OutputSpec] = Box::leak(declared.iter().map(spec).collect());
+        known.insert(declared, specs);
+        specs
+    }
+}
+
+impl Kind for Command {
+    const NAME: &'static str = "command";
+    const VERSION: u32 = 1;
+    /// Each stage declares its own, see [`Command::specs`].
+    const OUTPUTS: &'static [OutputSpec] = &[];
+
+    fn tolerance(_: &str) -> Option<Tolerance> {
+        Some(Tolerance::NONE)
+    }
+
+    fn inputs(&self) -> Vec<&str> {
+        self.inputs.iter().map(String::as_str).collect()
+    }
+
+    fn import(&self) -> Option<Import<'_>> {
+        None
+    }
+
+    fn holds(&self) -> Holds {
+        Holds::Nothing
+    }
+
+    fn numerics(&self) -> Option<Numerics> {
+        None
+    }
+
+    fn epochs(&self) -> Option<RangeInclusive<u32>> {
+        self.after.and_then(one_row)
+    }
+
+    fn cost(&self, _: Images) -> Option<Cost> {
+        None
+    }
+
+    fn has(&self, _: &str) -> bool {
+        false
+    }
+}
