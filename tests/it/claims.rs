@@ -142,6 +142,15 @@ fn without_locks_stages_are_shared_and_a_killed_process_is_followed_at_once() {
 }
 
 #[test]
+fn a_file_system_without_locks_passes_the_test_of_what_is_needed() {
+    let Some(project) = Project::without_locks() else { return };
+    let mut command = project.environment.command(&["cache", "stress-test", "place", "--seconds", "2"]);
+    let tested = ended(&command.env("LD_PRELOAD", project.library.as_ref().unwrap()).output().unwrap());
+    assert_eq!(tested.code, Some(0), "{}{}", tested.stdout, tested.stderr);
+    assert_eq!(tested.stdout.matches("there are no locks").count(), 2, "{}", tested.stdout);
+}
+
+#[test]
 fn a_heartbeat_that_is_no_time_is_refused() {
     let environment = Environment::new();
     for text in ["often", "0s", "2h"] {

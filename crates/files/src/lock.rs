@@ -264,7 +264,7 @@ fn try_lock(file: &File, locks: Locks) -> io::Result<Held> {
 }
 
 /// Whether an error says that a file system has no locks.
-fn lacks_locks(error: &io::Error) -> bool {
+pub(super) fn lacks_locks(error: &io::Error) -> bool {
     let lacking = [libc::ENOSYS, libc::ENOLCK, libc::EOPNOTSUPP, libc::ENOTSUP, libc::EPROTONOSUPPORT];
     error.raw_os_error().is_some_and(|number| lacking.contains(&number))
 }
