@@ -92,6 +92,17 @@ fn who_holds_a_name_is_read_from_its_file_and_what_a_dead_holder_left_too() {
 }
 
 #[test]
+fn a_file_that_cannot_be_removed_is_emptied() {
+    let names = Names::new();
+    let lock = names.ours("mine", Locks::Trusted);
+    assert_eq!(fs::read(names.path("a")).unwrap(), b"mine");
+    // This keeps its file, as the sticky bit of a folder does for the files of others.
+    failing(Step::Remove, 1, libc::EPERM, || drop(lock));
+    assert_eq!(fs::read(names.path("a")).unwrap(), b"");
+    assert!(names.ours("next", Locks::Trusted).left().is_empty());
+}
+
+#[test]
 fn a_file_with_another_name_keeps_its_bytes() {
     let names = Names::new();
     fs::write(names.path("of somebody"), "precious").unwrap();
