@@ -107,9 +107,9 @@ pub fn of_store() -> Result<Options, Failure> {
     match heartbeat(&text) {
         Some(heartbeat) => Ok(Options { heartbeat, ..options }),
         None => {
-            let hint = "set it to a time from 0.05s to 1h, such as 30s: others take over the stages of a process that \
-                        shows no sign of life for 20 times as long";
-            Err(Failure::usage(format!("WDPIPE_HEARTBEAT={text} is not such a time"), hint))
+            let hint = "set it to a time such as 30s: others take over the stages of a process that shows no sign of life \
+                        for 20 times as long";
+            Err(Failure::usage(format!("WDPIPE_HEARTBEAT={text} is no time from 0.05s to 1h"), hint))
         }
     }
 }

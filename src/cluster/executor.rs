@@ -96,7 +96,8 @@ pub enum End {
 }
 
 /// State of a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum State {
     /// It has not started, for this reason; the reason can be empty.
     Waiting(String),
@@ -109,7 +110,7 @@ pub enum State {
 }
 
 /// A task: one worker that was, is, or will be running.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
     /// Name of its worker, and of its log: `JOB_INDEX`, such as `4711_3`.
     pub name: String,

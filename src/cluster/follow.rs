@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::executor::{End, Executor, JobId, Launch, State, Task};
 use super::failed::{Failed, of_end};
 use super::open::Open;
-use super::run::{Engine, Run, Worker, seconds};
+use super::run::{Run, Worker};
 use super::top_up::{Pulses, TopUps, living};
 use crate::project::{Failure, Selection};
 use base::digest::StageKey;
@@ -104,8 +104,6 @@ impl Watch<'_> {
     pub fn follow(&self, tell: &mut dyn FnMut(News<'_>)) -> Result<Followed, Failure> {
         let Self { run, selection, executor, launch, cancel, .. } = *self;
         let times = run.request.times;
-        // Asking this machine costs nothing.
-        let ask = if matches!(run.request.engine, Engine::Local(_)) { LOOK } else { seconds(times.ask) };
         let (mut top_ups, mut pulses) = (TopUps::watch(run)?, Pulses::default());
         let (mut tasks, mut asked, mut counted) = (Vec::new(), None::<Instant>, Instant::now());
         let (mut open, mut cost) = self.open()?;
@@ -127,7 +125,7 @@ impl Watch<'_> {
             }
             let workers = run.workers()?;
             pulses.see(&workers);
-            if asked.is_none_or(|asked| asked.elapsed() >= ask) {
+            if asked.is_none_or(|asked| asked.elapsed() >= LOOK) {
                 asked = Some(Instant::now());
                 match executor.look(&run.jobs()?) {
                     Ok(found) => {

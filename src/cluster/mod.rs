@@ -16,6 +16,7 @@ mod run;
 mod shift;
 mod site;
 mod slurm;
+mod sparing;
 mod top_up;
 mod work;
 
@@ -29,4 +30,5 @@ pub use run::{Engine, Request, Run, RunId, Times, Worker, program_hash};
 pub use shift::Deadline;
 pub use site::SlurmSite;
 pub use slurm::{SCRATCH, Slurm, task_name, time_left};
+pub use sparing::Sparing;
 pub use work::{Ended, Me, Post, Said};

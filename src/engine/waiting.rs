@@ -172,7 +172,7 @@ mod tests {
         let minutes: Vec<_> = said.iter().map(|at| (at / 60.0 * 2.0).round() / 2.0).collect();
         assert_eq!(minutes, [0.0, 0.5, 10.5, 20.5], "{said:?}");
         // A moment in which it is not known who holds it is no change.
-        let (_, said) = asked(1, 60.0, &|at| (at < 30.0 || at > 40.0).then(|| holder(1)));
+        let (_, said) = asked(1, 60.0, &|at| (!(30.0..=40.0).contains(&at)).then(|| holder(1)));
         assert_eq!(said, [0.0]);
         let (_, said) = asked(1, 60.0, &|at| (at > 10.0).then(|| holder(1)));
         assert_eq!(said.len(), 2, "{said:?}");

@@ -132,7 +132,12 @@ impl Task {
     /// Takes the lock and checks that no other process writes to its file in the meantime.
     fn hold(&self, tell: &mut dyn FnMut(&str)) -> Result<(), StoreError> {
         let (lock, token) = witness(&self.folder);
-        if let Some(_lock) = Lock::try_acquire(&lock, &self.folder)? {
+        let held = match Lock::try_acquire(&lock, &self.folder) {
+            // This was found out before the race.
+            Err(error) if error.is_without_locks() => None,
+            held => held?,
+        };
+        if let Some(_lock) = held {
             let mine = format!("{} {}", std::process::id(), files::now());
             files::replace(&token, mine.as_bytes())?;
             std::thread::sleep(Duration::from_millis(1));

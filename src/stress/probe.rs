@@ -160,6 +160,9 @@ fn durable(folder: &Path) -> Result<Guarantee, StressError> {
 fn released(trial: &Trial<'_>, folder: &Path) -> Result<Guarantee, StressError> {
     let (path, _) = witness(folder);
     files::create_folder(&folder.join("witness"))?;
+    if is_without_locks(&path, folder)? {
+        return Ok(absent("a lock ends with its process"));
+    }
     let task = Task { role: Role::Holder, folder: folder.to_owned(), seed: trial.seed, old: 0 };
     let (mut child, out) = start(trial, &task)?;
     let told = std::io::BufReader::new(out).lines().next().and_then(Result::ok);
@@ -187,6 +190,21 @@ fn released(trial: &Trial<'_>, folder: &Path) -> Result<Guarantee, StressError> 
         },
         without: "stages are computed twice, or never again after a crash: mount it with working locks, or move the cache",
     })
+}
+
+/// Whether files in a folder cannot be locked. Claims do without locks, but more slowly.
+pub(super) fn is_without_locks(path: &Path, folder: &Path) -> Result<bool, files::FsError> {
+    match Lock::try_acquire(path, folder) {
+        Err(error) if error.is_without_locks() => Ok(true),
+        locked => locked.map(|_| false),
+    }
+}
+
+/// Returns a guarantee of locks where there are none.
+pub(super) fn absent(name: &'static str) -> Guarantee {
+    let without =
+        "others wait 10 minutes before they compute the stage of a process that was killed on another machine";
+    Guarantee { name, is_given: false, is_needed: false, seen: "there are no locks".to_owned(), without }
 }
 
 /// Starts a child and returns it with its output.

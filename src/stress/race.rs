@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use super::child::{Role, Task, store_of};
-use super::probe::start;
+use super::probe::{absent, is_without_locks, start};
 use super::work::{OLD, content, key, record};
 use super::{Guarantee, StressError, Trial};
 use base::digest::ObjectDigest;
@@ -44,7 +44,12 @@ pub(super) fn run(trial: &Trial<'_>, folder: &Path) -> Result<Vec<Guarantee>, St
     }
     task.old = settled(folder, &store_of(&task))?;
     let told = race(trial, &task)?;
-    judged(&store, told)
+    let mut guarantees = judged(&store, told)?;
+    if is_without_locks(&folder.join("lock"), folder)? {
+        let name = "a lock excludes others";
+        guarantees.iter_mut().filter(|guarantee| guarantee.name == name).for_each(|locks| *locks = absent(name));
+    }
+    Ok(guarantees)
 }
 
 /// Waits until new files get a later time, by the file system's own clock, than all existing files.

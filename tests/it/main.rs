@@ -12,6 +12,8 @@ mod bench;
 mod bisect;
 #[cfg(feature = "torch")]
 mod cifar;
+#[cfg(target_os = "linux")]
+mod claims;
 #[cfg(feature = "torch")]
 mod damage;
 #[cfg(feature = "torch")]

@@ -62,6 +62,11 @@ impl FsError {
         matches!(self.source.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
     }
 
+    /// Whether the file system has no file locks.
+    pub fn is_without_locks(&self) -> bool {
+        lock::lacks_locks(&self.source)
+    }
+
     /// Whether there is no such file or folder.
     pub fn is_missing(&self) -> bool {
         is_gone(&self.source) || self.source.kind() == ErrorKind::NotADirectory

@@ -171,7 +171,7 @@ impl Lock {
     }
 
     fn put(&self, text: &[u8]) -> io::Result<()> {
-        if !self.is_own || text.is_empty() {
+        if !self.is_own || text.is_empty() || self.is_released.load(Ordering::Relaxed) {
             return Ok(());
         }
         self.file.write_all_at(text, 0)?;
@@ -183,12 +183,13 @@ impl Lock {
         if self.is_released.swap(true, Ordering::Relaxed) {
             return;
         }
-        // Remove the file before unlocking it, so that nobody can lock it in between and lose it. A file of another
-        // account stays where it is, and can be locked again. The name can belong to another process: one that stood
-        // still for long counts as dead.
+        // Remove the file before unlocking it, so that nobody can lock it in between and lose it. The name can belong to
+        // another process: one that stood still for long counts as dead.
         let is_named = number(&self.file).is_ok_and(|own| number_at(&self.path).is_ok_and(|there| there == own));
-        if is_named {
-            let _ = fs::remove_file(&self.path);
+        let removed = || pass(Step::Remove).and_then(|()| fs::remove_file(&self.path));
+        if is_named && removed().is_err() && self.is_own {
+            // A file of another account stays where it is, and can be locked again. Nobody holds it then.
+            let _ = self.file.set_len(0);
         }
         let _ = self.file.unlock();
     }
@@ -264,7 +265,7 @@ fn try_lock(file: &File, locks: Locks) -> io::Result<Held> {
 }
 
 /// Whether an error says that a file system has no locks.
-fn lacks_locks(error: &io::Error) -> bool {
+pub(super) fn lacks_locks(error: &io::Error) -> bool {
     let lacking = [libc::ENOSYS, libc::ENOLCK, libc::EOPNOTSUPP, libc::ENOTSUP, libc::EPROTONOSUPPORT];
     error.raw_os_error().is_some_and(|number| lacking.contains(&number))
 }

@@ -119,8 +119,8 @@ fn is_mounted_with_local_locks(folder: &Path) -> bool {
 /// Returns whether the last mount of a device in a `mountinfo` keeps locks on this machine.
 #[cfg(target_os = "linux")]
 fn has_local_locks(mounts: &str, device: &str) -> bool {
-    let of_device = mounts.lines().filter(|line| line.split(' ').nth(2) == Some(device));
-    let options = of_device.last().and_then(|line| line.split_once(" - ")?.1.split(' ').nth(2));
+    let last = mounts.lines().rfind(|line| line.split(' ').nth(2) == Some(device));
+    let options = last.and_then(|line| line.split_once(" - ")?.1.split(' ').nth(2));
     options.is_some_and(|options| options.split(',').any(|option| LOCAL_LOCKS.contains(&option)))
 }
 

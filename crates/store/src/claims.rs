@@ -20,7 +20,7 @@ use super::sharing::Finding;
 use super::{Store, StoreError};
 use base::digest::StageKey;
 use files::{Attempt, Found, Lock, Locks, Reach, System, Terms};
-use keeper::{Held, Keeper};
+use keeper::{Keeper, Lease};
 use text::Text;
 
 /// Time between two signs of life of a holder, unless the caller sets another.
@@ -53,7 +53,7 @@ impl Claiming {
 pub struct Claim {
     orphan: Option<Holder>,
     #[cfg_attr(not(test), expect(dead_code, reason = "held for its drop"))]
-    held: Held,
+    lease: Lease,
 }
 
 impl Claim {
@@ -157,7 +157,7 @@ impl Store {
                     claims.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
                     let orphan = orphan.or_else(|| Text::read(lock.left())).map(|text: Text| text.holder);
                     tracing::debug!(key = %key.short(), orphan = orphan.is_some(), "claimed");
-                    return Ok(Claiming::Ours(Claim { orphan, held: claims.keeper.keep(lock, text) }));
+                    return Ok(Claiming::Ours(Claim { orphan, lease: claims.keeper.keep(lock, text) }));
                 }
                 Attempt::Theirs(found) => {
                     claims.note_locks(found.is_locked, &terms);

@@ -37,7 +37,7 @@ impl AttachCommand {
         let run = Run::open(&store, &self.run)?;
         let of_run = run.project(project);
         let selection = of_run.select(&run.variant(), &run.request.targets)?;
-        let (executor, launch) = (executor_of(&run)?, launch_of(&run, project)?);
+        let (executor, launch) = (executor_of(&run, false)?, launch_of(&run, project)?);
         let watch = Watch {
             run: &run,
             selection: &selection,
@@ -74,7 +74,7 @@ impl CancelCommand {
         let run = Run::open(&store, &self.run)?;
         run.stop()?;
         let jobs = run.jobs()?;
-        executor_of(&run)?.cancel(&jobs, false)?;
+        executor_of(&run, false)?.cancel(&jobs, false)?;
         ui.say(&format!("run {} cancelled ({}); finished stages are kept", run.id, count(jobs.len(), "job")));
         Ok(())
     }

@@ -127,7 +127,7 @@ impl Row {
         let selection = run.project(project).select(&run.variant(), &run.request.targets)?;
         let open = Open::of(run, &selection, store)?;
         // A run can be looked at where its executor cannot be asked.
-        let tasks = executor_of(run).and_then(|executor| executor.look(&run.jobs()?)).unwrap_or_default();
+        let tasks = executor_of(run, false).and_then(|executor| executor.look(&run.jobs()?)).unwrap_or_default();
         let count = |is: fn(&State) -> bool| tasks.iter().filter(|task| is(&task.state)).count();
         let running = count(|state| matches!(state, State::Running(_)));
         let waiting = count(|state| matches!(state, State::Waiting(_)));

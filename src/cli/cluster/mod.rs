@@ -19,20 +19,20 @@ use clap::Args;
 
 use super::ui::Ui;
 use super::{consent, parse};
-use crate::cluster::{Engine, Executor, Launch, Local, Run, Slurm, SlurmSite, Times, program_hash};
+use crate::cluster::{Engine, Executor, Launch, Local, Run, Slurm, SlurmSite, Sparing, Times, program_hash};
 use crate::project::{Consent, ExitCode, Failure, Project};
 
 /// Returns what starts the workers of a run.
 ///
 /// # Errors
 /// If this machine cannot start them.
-fn executor_of(run: &Run) -> Result<Box<dyn Executor>, Failure> {
+fn executor_of(run: &Run, is_worker: bool) -> Result<Box<dyn Executor>, Failure> {
     match &run.request.engine {
         Engine::Local(_) => {
             let visible = env::var("CUDA_VISIBLE_DEVICES").ok();
             Ok(Box::new(Local::new(run.path("logs"), visible.as_deref())))
         }
-        Engine::Slurm(site) => Ok(Box::new(Slurm::new(site.clone()))),
+        Engine::Slurm(site) => Ok(Box::new(Sparing::new(Box::new(Slurm::new(site.clone())), run.clone(), is_worker))),
     }
 }
 

@@ -122,7 +122,7 @@ impl Start {
             times: times()?,
         };
         let run = Run::create(store, project, request)?;
-        let executor = executor_of(&run)?;
+        let executor = executor_of(&run, false)?;
         let launch = launch_of(&run, project)?;
         let watch = Watch { run: &run, selection, store, executor: &*executor, launch: &launch, cancel };
         let open = Open::of(&run, selection, store)?;

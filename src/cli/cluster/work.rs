@@ -62,7 +62,7 @@ impl WorkCommand {
             run: &run,
             selection: &selection,
             store: &store,
-            executor: &*executor_of(&run)?,
+            executor: &*executor_of(&run, true)?,
             launch: &launch_of(&run, project)?,
             me: &me,
             signer: signer.as_ref(),

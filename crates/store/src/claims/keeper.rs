@@ -40,7 +40,7 @@ struct Kept {
 
 /// A held claim; it is released when this value is dropped.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct Lease {
     number: u64,
     kept: Arc<Kept>,
     shared: Arc<Shared>,
@@ -52,14 +52,14 @@ impl Keeper {
     }
 
     /// Keeps a claim alive, whose file has this text.
-    pub(super) fn keep(&self, lock: Lock, text: Text) -> Held {
+    pub(super) fn keep(&self, lock: Lock, text: Text) -> Lease {
         self.begun.call_once(|| self.begin());
         let kept = Arc::new(Kept { lock, text: Mutex::new(text) });
         let mut all = self.shared.all();
         let number = all.next;
         all.next += 1;
         all.claims.insert(number, Arc::clone(&kept));
-        Held { number, kept, shared: Arc::clone(&self.shared) }
+        Lease { number, kept, shared: Arc::clone(&self.shared) }
     }
 
     fn begin(&self) {
@@ -113,14 +113,14 @@ impl Kept {
 }
 
 #[cfg(test)]
-impl Held {
+impl Lease {
     /// Renews the claim, as the thread does.
     pub(super) fn beat(&self) {
         self.kept.renew();
     }
 }
 
-impl Drop for Held {
+impl Drop for Lease {
     fn drop(&mut self) {
         self.shared.all().claims.remove(&self.number);
         // The thread can be about to renew it, which does no harm afterwards.

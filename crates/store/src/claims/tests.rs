@@ -81,7 +81,7 @@ fn a_holder_without_a_sign_of_life_is_dead_by_the_clock_of_the_waiter() {
         assert_eq!(taken.orphan().unwrap().host, "n1");
         assert_eq!(theirs(three.claim_at(&KEY, after(start, 38)).unwrap()).unwrap().host, "n2");
         // The stopped process wakes up, and ends its stage.
-        stopped.held.beat();
+        stopped.lease.beat();
         drop(stopped);
         assert_eq!(theirs(three.claim_at(&KEY, after(start, 39)).unwrap()).unwrap().host, "n2");
         drop(taken);
@@ -99,7 +99,7 @@ fn a_holder_with_signs_of_life_is_waited_for() {
         let start = Instant::now();
         for hours in (0..100).step_by(10) {
             assert!(theirs(two.claim_at(&KEY, after(start, hours)).unwrap()).is_some());
-            claim.held.beat();
+            claim.lease.beat();
         }
         // A clock that goes backwards changes nothing.
         assert!(theirs(two.claim_at(&KEY, start).unwrap()).is_some());

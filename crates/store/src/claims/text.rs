@@ -109,7 +109,7 @@ impl Text {
         let holder = Holder {
             host: name(value("host")?)?,
             process: value("process")?.parse().ok()?,
-            job: value("job").map(|job| name(job)).unwrap_or_default(),
+            job: value("job").and_then(name),
             user: name(value("user")?)?,
             since: value("since")?.parse().ok()?,
             heartbeat: Duration::try_from_secs_f64(value("heartbeat")?.parse().ok()?).map(bounded).ok()?,
