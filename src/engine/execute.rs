@@ -224,7 +224,11 @@ impl Context<'_> {
             flops: cost::flops(self.graph, job.stage) * made.done,
             who: self.environment.who.clone(),
             device: if stage.work.needs_torch() { runner.device() } else { "cpu".to_owned() },
-            machine: if stage.work.needs_torch() { runner.machine() } else { String::new() },
+            machine: match made.machine {
+                Some(machine) => machine,
+                None if stage.work.needs_torch() => runner.machine(),
+                None => String::new(),
+            },
         };
         let record = Record { parts: job.parts.clone(), outputs, tensors: made.tensors, provenance };
         let (stage, before) = (job.stage, known);

@@ -46,6 +46,13 @@ pub struct Source<'a> {
     columns: &'static [&'static str],
 }
 
+impl Source<'_> {
+    /// Whether the table has no column of this name. A command need not declare its columns; then drawing finds out.
+    fn lacks(&self, column: &str) -> bool {
+        !self.columns.is_empty() && !self.columns.contains(&column)
+    }
+}
+
 /// The instances that one `[[panel.curve]]` selects.
 struct Choice<'a> {
     tables: &'a [Source<'a>],
@@ -96,7 +103,7 @@ pub fn read(node: &Node, sources: Sources<'_>, found: &mut Curves, complaints: &
         fields.complain("over", format!("there is no setting `{over}`{hint}"));
     }
     let known = known_tables(&fields, &from, table.as_deref(), families);
-    if let Some(source) = known.iter().find(|source| last && !source.columns.contains(&"epoch")) {
+    if let Some(source) = known.iter().find(|source| last && source.lacks("epoch")) {
         fields.complain(
             "last",
             format!("the {} of `{}` has no epochs, so it has no last one", source.output, source.name),
@@ -283,7 +290,7 @@ fn expression(
             }
             continue;
         }
-        for Source { name: stage, columns, .. } in known.iter().filter(|source| !source.columns.contains(&name)) {
+        for Source { name: stage, columns, .. } in known.iter().filter(|source| source.lacks(name)) {
             let hint = did_you_mean(name, columns.iter().copied());
             let all = columns.join(", ");
             fields.complain(field, format!("`{stage}` has no column `{name}`{hint} Columns: {all}"));

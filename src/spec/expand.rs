@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::claims;
+use super::code::Code;
+use super::command;
 use super::contents::place;
 use super::curves::Sources;
 use super::fields::Fields;
@@ -27,6 +29,8 @@ pub struct Family {
     pub kind: Option<KindName>,
     /// The sweeps that multiply it.
     pub axes: BTreeSet<String>,
+    /// The tables of its stages with name and columns, the default table first.
+    pub tables: Vec<(&'static str, &'static [&'static str])>,
     /// Its instances, by their values of the sweeps.
     pub instances: BTreeMap<Point, Instance>,
 }
@@ -34,7 +38,7 @@ pub struct Family {
 impl Family {
     /// Lists the tables of its stages with name and columns, the default table first.
     pub fn tables(&self) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
-        self.kind.into_iter().flat_map(KindName::tables)
+        self.tables.iter().copied()
     }
 }
 
@@ -60,9 +64,10 @@ pub fn expand(pipeline: &Pipeline) -> Result<Graph, Vec<Diagnostic>> {
     }
     let mut graph = Graph { policy: policy(pipeline, &mut complaints), ..Graph::default() };
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
+    let code = Code::new(pipeline.home.clone());
     for name in order {
         let template = &templates[&name];
-        let family = instantiate(pipeline, &name, template, &settings, &families, &mut graph, &mut complaints);
+        let family = instantiate(pipeline, &name, template, (&settings, &code), &families, &mut graph, &mut complaints);
         families.insert(name, family);
         if graph.stages.len() > MOST {
             break;
@@ -130,7 +135,10 @@ fn templates<'a>(pipeline: &'a Pipeline, complaints: &mut Vec<Diagnostic>) -> BT
             true if field != "data" || fields.has(field) => fields.texts(field),
             _ => Vec::new(),
         };
-        let start = [named("start"), named("of")].concat();
+        let mut start = [named("start"), named("of")].concat();
+        if kind == KindName::Command {
+            start = command::named(node);
+        }
         let data = named("data").into_iter().next();
         for other in start.iter().chain(&data) {
             if !pipeline.stages.contains_key(other) {
@@ -215,7 +223,7 @@ fn instantiate(
     pipeline: &Pipeline,
     name: &str,
     template: &Template<'_>,
-    settings: &Settings,
+    (settings, code): (&Settings, &Code),
     families: &BTreeMap<String, Family>,
     graph: &mut Graph,
     complaints: &mut Vec<Diagnostic>,
@@ -238,7 +246,7 @@ fn instantiate(
         complaints.push(template.node.complain(message));
         Vec::new()
     });
-    let mut family = Family { kind: Some(template.kind), axes, instances: BTreeMap::new() };
+    let mut family = Family { kind: Some(template.kind), axes, ..Family::default() };
     let allowed = only(template, settings, complaints);
     for point in points {
         let at = |name: &String| {
@@ -261,9 +269,13 @@ fn instantiate(
         }
         let full = format!("{}/{name}{}", pipeline.name, settings.suffix(&point));
         let form = &template.form;
-        let mut site = Site { name: &full, fields: &fields, form, start: &start, data, stages: &mut graph.stages };
+        let mut site =
+            Site { name: &full, fields: &fields, form, start: &start, data, code, stages: &mut graph.stages };
         let instance = (form.build)(&mut site);
         complaints.extend(fields.finish(&format!("stage `{name}`")));
+        if let Some(checkpoint) = instance.checkpoints.first() {
+            family.tables = graph.stages[checkpoint.stage].work.tables().collect();
+        }
         family.instances.insert(point, instance);
         if graph.stages.len() > MOST {
             let message = format!("with stage `{name}` the pipeline has more than {MOST} stages");

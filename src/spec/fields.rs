@@ -1,7 +1,7 @@
 //! Reads tables of a pipeline: each field is read once, with its type and range, and fields that were
 //! not read are reported as unknown. All complaints are collected.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
@@ -15,13 +15,16 @@ pub struct Fields<'a> {
     table: &'a Node,
     values: &'a Values,
     asked: RefCell<BTreeSet<&'static str>>,
+    /// Whether fields with other names were read as well.
+    takes_others: Cell<bool>,
     complaints: RefCell<Vec<Diagnostic>>,
 }
 
 impl<'a> Fields<'a> {
     /// Starts reading `table`, in which `$name` stands for `values[name]`.
     pub fn new(table: &'a Node, values: &'a Values) -> Self {
-        Self { table, values, asked: RefCell::default(), complaints: RefCell::default() }
+        let (asked, complaints) = (RefCell::default(), RefCell::default());
+        Self { table, values, asked, takes_others: Cell::new(false), complaints }
     }
 
     /// Returns whether the field exists. It still has to be read.
@@ -38,6 +41,18 @@ impl<'a> Fields<'a> {
             Data::Text(text) if text.starts_with('$') => self.values.get(&text[1..]),
             _ => Some(node),
         }
+    }
+
+    /// Returns all fields except those with the given names.
+    pub fn others(&self, names: &[&str]) -> Vec<(&'a str, &'a Node)> {
+        self.takes_others.set(true);
+        let Data::Table(fields) = &self.table.data else { return Vec::new() };
+        let resolved = |node: &'a Node| match &node.data {
+            Data::Text(text) if text.starts_with('$') => self.values.get(&text[1..]),
+            _ => Some(node),
+        };
+        let others = fields.iter().filter(|(name, _)| !names.contains(&name.as_str()));
+        others.filter_map(|(name, node)| Some((name.as_str(), resolved(node)?))).collect()
     }
 
     /// Adds a complaint about a field, or about the table if the field is absent.
@@ -233,6 +248,7 @@ impl<'a> Fields<'a> {
         let mut complaints = self.complaints.into_inner();
         let asked = self.asked.into_inner();
         match &self.table.data {
+            Data::Table(_) if self.takes_others.get() => {}
             Data::Table(fields) => {
                 for (name, node) in fields.iter().filter(|(name, _)| !asked.contains(name.as_str())) {
                     let hint = did_you_mean(name, asked.iter().copied());

@@ -1,13 +1,16 @@
 //! The table of forms: how a pipeline describes each kind of stage.
 
 use super::stages::{Form, Instance, Site};
-use super::{curvature, start, training, valley};
+use super::{command, curvature, start, training, valley};
 use base::work::KindName;
 
 /// Kinds whose outputs are states of a run. A probe can start from them.
 const RUNS: &[KindName] = &[KindName::Init, KindName::Imported, KindName::Train];
 /// Kinds that yield weights.
 const WEIGHTS: &[KindName] = &[KindName::Init, KindName::Imported, KindName::Train, KindName::Probe];
+
+/// Kinds whose outputs a command can read.
+const ANY: &[KindName] = KindName::ALL;
 
 /// Returns the form of a kind in `[stage.…]`, or `None` if the kind has no such table.
 pub fn form(kind: KindName) -> Option<Form> {
@@ -24,6 +27,9 @@ pub fn form(kind: KindName) -> Option<Form> {
         KindName::NoiseCovariance => Form::of_measurement(WEIGHTS, curvature::noise_covariance),
         KindName::NoiseScale => Form::of_measurement(WEIGHTS, curvature::noise_scale),
         KindName::Valley => Form::of_source(valley::build),
+        KindName::Command => {
+            Some(Form { references: &["in"], starts_from: ANY, trains: false, build: command::command })
+        }
         // A pipeline describes its figures by `[figure]` and `[[panel]]`.
         KindName::Figure => None,
     }

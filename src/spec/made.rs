@@ -35,6 +35,7 @@ pub fn made_with(graph: &Graph, from: impl IntoIterator<Item = StageId>) -> Stri
             | Work::TopEigenvalue(_)
             | Work::NoiseCovariance(_)
             | Work::NoiseScale(_)
+            | Work::Command(_)
             | Work::Figure(_) => {}
         }
     }

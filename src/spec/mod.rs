@@ -1,6 +1,8 @@
 //! Turns the text of a pipeline file into a checked graph of stages.
 
 mod claims;
+mod code;
+mod command;
 mod contents;
 mod curvature;
 mod curves;

@@ -4,6 +4,7 @@
 //! name of a setting (`lr`), of a stage with its parameter (`trunk.epochs`), or `policy`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use super::node::{Data, Diagnostic, Node, Origin, are_like, did_you_mean, parse_file, parse_set};
 use base::name::{PLAIN, is_plain};
@@ -13,6 +14,8 @@ use base::name::{PLAIN, is_plain};
 pub struct Pipeline {
     /// The file's stem, such as `fig3`: the figure's name.
     pub name: String,
+    /// The project's folder, in which commands declare files. Unless it is changed, the folder above that of the file.
+    pub home: PathBuf,
     /// Title of the figure; may be empty.
     pub title: String,
     /// The chosen profile.
@@ -80,6 +83,7 @@ impl Pipeline {
         }
         let mut pipeline = Self {
             name: name.to_owned(),
+            home: Path::new(file).parent().and_then(Path::parent).unwrap_or(Path::new("")).to_owned(),
             title: text_of(fields.get("title")),
             profile: profile.to_owned(),
             about: String::new(),

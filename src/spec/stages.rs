@@ -1,5 +1,6 @@
 //! Types for turning one instance of a stage (its table, with the settings filled in) into typed work.
 
+use super::code::Code;
 use super::fields::Fields;
 use crate::graph::{Input, Stage, StageId};
 use base::work::{KindName, Model, Numerics, Projection, Sphere, Work};
@@ -89,6 +90,8 @@ pub struct Site<'a> {
     pub start: &'a [&'a Instance],
     /// The stage that makes its data, if it names one.
     pub data: Option<StageId>,
+    /// The files of the project that commands can declare.
+    pub code: &'a Code,
     /// The stages of the graph so far.
     pub stages: &'a mut Vec<Stage>,
 }
@@ -114,7 +117,7 @@ impl Site<'_> {
     }
 
     /// Adds a stage.
-    fn push(&mut self, name: String, work: Work, inputs: Vec<Input>) -> StageId {
+    pub fn push(&mut self, name: String, work: Work, inputs: Vec<Input>) -> StageId {
         self.stages.push(Stage { name, work, inputs });
         self.stages.len() - 1
     }

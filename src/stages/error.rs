@@ -27,6 +27,12 @@ pub enum StageError {
     /// The figure could not be drawn.
     #[error(transparent)]
     Figure(#[from] FigureError),
+    /// A file of a command cannot be read or written.
+    #[error(transparent)]
+    Files(#[from] files::FsError),
+    /// A command failed. The text says how, with what it printed last.
+    #[error("{0}")]
+    Command(String),
     /// libtorch or the device is not available.
     #[error("{0}")]
     Device(String),

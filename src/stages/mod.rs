@@ -3,6 +3,7 @@
 //! A [`Worker`] serves one thread. It keeps data on its device, so that a segment of training does not load the state that the
 //! previous segment has just saved; the bytes are the same either way.
 
+mod command;
 mod dataset;
 mod device;
 mod error;
@@ -149,6 +150,7 @@ impl Worker {
             }
             Work::NoiseScale(stage) => self.compute(work, objects, read, report, numeric!(noise_scale, stage)),
             Work::Valley(stage) => valley::run(stage, report),
+            Work::Command(stage) => command::run(stage, read, report),
             Work::Figure(stage) => figure::run(stage, objects, read),
         }
     }

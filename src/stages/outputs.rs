@@ -21,6 +21,8 @@ pub struct Outputs {
     pub tensors: Vec<(String, ObjectDigest)>,
     /// Share of the operations counted in advance ([`crate::cost`]) that was done: less than 1 if the stage ended early.
     pub done: f64,
+    /// What the stage ran in, for its record, if that is not the device of numeric stages.
+    pub machine: Option<String>,
     /// Facts about the run that no output shows.
     pub notes: Notes,
 }
@@ -74,6 +76,7 @@ impl Outputs {
             outputs: outputs.into_iter().map(Product::new).collect(),
             tensors: Vec::new(),
             done,
+            machine: None,
             notes: Notes::default(),
         }
     }

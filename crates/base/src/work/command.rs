@@ -159,6 +159,40 @@ impl Command {
         }
     }
 
+    /// Returns the names between braces in a word of the command. `{{` stands for a brace.
+    pub fn placeholders(word: &str) -> impl Iterator<Item = &str> {
+        pieces(word).filter_map(|piece| if let Piece::Name(name) = piece { Some(name) } else { None })
+    }
+
+    /// Returns the words of the command with the values of its placeholders.
+    pub fn words(&self) -> Vec<String> {
+        let values = self.values();
+        let value = |piece| match piece {
+            Piece::Text(text) => text.to_owned(),
+            Piece::Name(name) => values.get(name).cloned().unwrap_or_default(),
+        };
+        self.run.iter().map(|word| pieces(word).map(value).collect()).collect()
+    }
+
+    /// Returns what the placeholders stand for. Paths start in the command's own folder.
+    pub fn values(&self) -> BTreeMap<String, String> {
+        let mut values: BTreeMap<String, String> =
+            self.parameters.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
+        for input in &self.inputs {
+            // `data/train.safetensors` is a file in a folder.
+            let stem = input.rsplit_once('.').map_or(input.as_str(), |(stem, _)| stem);
+            values.insert(format!("in.{}", stem.replace('/', ".")), format!("in/{input}"));
+            if let Some((folder, _)) = input.split_once('/') {
+                values.insert(format!("in.{folder}"), format!("in/{folder}"));
+            }
+        }
+        for (name, out) in &self.out {
+            values.insert(format!("out.{name}"), format!("out/{name}.{}", out.format.extension()));
+        }
+        values.extend(self.after.map(|after| ("after".to_owned(), after.to_string())));
+        values
+    }
+
     /// Lists the outputs by their recorded names, with their names in the pipeline.
     pub fn outputs(&self) -> impl Iterator<Item = (&'static str, &str, &Out)> {
         self.specs().iter().zip(&self.out).map(|(spec, (name, out))| (spec.name, name.as_str(), out))
@@ -191,6 +225,37 @@ impl Command {
         known.insert(declared, specs);
         specs
     }
+}
+
+/// A part of a word of a command.
+enum Piece<'a> {
+    /// Text as it is.
+    Text(&'a str),
+    /// The name of a placeholder.
+    Name(&'a str),
+}
+
+/// Splits a word at its placeholders. A brace without its partner is text.
+fn pieces(word: &str) -> impl Iterator<Item = Piece<'_>> {
+    let mut rest = word;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        if let Some(after) = rest.strip_prefix("{{").or_else(|| rest.strip_prefix("}}")) {
+            let brace = &rest[..1];
+            rest = after;
+            return Some(Piece::Text(brace));
+        }
+        if let Some((name, after)) = rest.strip_prefix('{').and_then(|inside| inside.split_once('}')) {
+            rest = after;
+            return Some(Piece::Name(name));
+        }
+        let end = rest[1..].find(['{', '}']).map_or(rest.len(), |at| at + 1);
+        let (text, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        rest = after;
+        Some(Piece::Text(text))
+    })
 }
 
 impl Kind for Command {

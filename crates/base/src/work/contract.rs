@@ -67,7 +67,9 @@ impl KindName {
 impl Work {
     /// Returns the machines on which the same key gives the same bytes.
     pub fn contract(&self) -> Contract {
-        if self.needs_torch() { Contract::MachineClass } else { Contract::Everywhere }
+        // A command runs with the programs of its machine.
+        let is_command = matches!(self, Self::Command(_));
+        if self.needs_torch() || is_command { Contract::MachineClass } else { Contract::Everywhere }
     }
 }
 

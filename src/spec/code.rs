@@ -1,0 +1,139 @@
+//! The files that commands declare: finds them in the project's folder, and hashes them.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+
+use base::digest::ObjectDigest;
+
+/// Largest number of files that a pattern can name.
+const MOST: usize = 10_000;
+/// Largest size of a file.
+const LIMIT: u64 = 256 << 20;
+/// Folders that are not searched: they hold results, and what other programs keep for themselves.
+const SKIPPED: [&str; 3] = ["cache", "target", "reports"];
+
+/// Paths in the project's folder with the hashes of the files, or why there are none.
+type Hashes = Result<BTreeMap<String, String>, String>;
+
+/// The declared files of a project. Each pattern is looked up once.
+#[derive(Debug)]
+pub struct Code {
+    home: PathBuf,
+    known: RefCell<BTreeMap<String, Hashes>>,
+}
+
+impl Code {
+    /// Creates the files of the project in a folder.
+    pub fn new(home: PathBuf) -> Self {
+        Self { home, known: RefCell::default() }
+    }
+
+    /// Returns the project's folder.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Returns the files that a path or a pattern such as `lib/**/*.py` names, with their hashes.
+    ///
+    /// # Errors
+    /// If it leaves the project's folder, names no file, or a file cannot be read. The message is for the pattern's place.
+    pub fn named(&self, pattern: &str) -> Hashes {
+        if let Some(known) = self.known.borrow().get(pattern) {
+            return known.clone();
+        }
+        let hashes = self.look(pattern);
+        self.known.borrow_mut().insert(pattern.to_owned(), hashes.clone());
+        hashes
+    }
+
+    fn look(&self, pattern: &str) -> Hashes {
+        let inside = Path::new(pattern).components().all(|part| matches!(part, Component::Normal(_)));
+        if pattern.is_empty() || !inside {
+            return Err(format!("`{pattern}` is not a path inside the project's folder"));
+        }
+        if ["in", "out"].contains(&pattern.split('/').next().unwrap_or_default()) {
+            return Err(format!(
+                "`{pattern}`: the folders `in` and `out` are those of the command's inputs and outputs"
+            ));
+        }
+        let paths = match pattern.contains(['*', '?', '[']) {
+            false => vec![pattern.to_owned()],
+            true => self.matching(pattern)?,
+        };
+        let hash = |path: String| {
+            let bytes = files::read_regular(&self.home.join(&path), LIMIT);
+            let bytes =
+                bytes.map_err(|error| if error.is_missing() { self.missing(&path) } else { error.to_string() })?;
+            Ok((path, ObjectDigest::of(&bytes).to_string()))
+        };
+        paths.into_iter().map(hash).collect()
+    }
+
+    fn missing(&self, path: &str) -> String {
+        let home = match self.home.as_os_str().is_empty() {
+            true => "the current folder".to_owned(),
+            false => self.home.display().to_string(),
+        };
+        format!("there is no file `{path}` in {home}")
+    }
+
+    /// Lists the files that match a pattern, except hidden ones.
+    fn matching(&self, pattern: &str) -> Result<Vec<String>, String> {
+        let glob = globset::GlobBuilder::new(pattern).literal_separator(true).build();
+        let matcher = glob.map_err(|error| format!("`{pattern}`: {}", error.kind()))?.compile_matcher();
+        // The part before the first wildcard is a folder, so that not the whole project is searched.
+        let fixed = pattern.split('/').take_while(|part| !part.contains(['*', '?', '[', '{']));
+        let below = fixed.fold(PathBuf::new(), |path, part| path.join(part));
+        let start = if self.home.as_os_str().is_empty() { Path::new(".") } else { &self.home };
+        let is_searched = |entry: &walkdir::DirEntry| {
+            let name = entry.file_name().to_string_lossy();
+            entry.depth() == 0 || (!name.starts_with('.') && !(entry.file_type().is_dir() && SKIPPED.contains(&&*name)))
+        };
+        let mut found = Vec::new();
+        for entry in walkdir::WalkDir::new(start.join(below)).sort_by_file_name().into_iter().filter_entry(is_searched)
+        {
+            let Ok(entry) = entry else { continue };
+            let Ok(path) = entry.path().strip_prefix(start) else { continue };
+            if entry.file_type().is_file() && matcher.is_match(path) {
+                let path = path.to_str().ok_or_else(|| format!("{} is not UTF-8", path.display()))?;
+                found.push(path.to_owned());
+            }
+            if found.len() > MOST {
+                return Err(format!("`{pattern}` names more than {MOST} files"));
+            }
+        }
+        match found.is_empty() {
+            true => Err(format!("no file matches `{pattern}`")),
+            false => Ok(found),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_found_by_path_and_pattern_and_hashed() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |path: &str| {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "x").unwrap();
+        };
+        ["a/one.py", "a/lib/two.py", "a/lib/deep/three.py", "a/lib/.hidden.py", "a/lib/note.txt"].map(put);
+        let code = Code::new(folder.path().to_owned());
+        let names = |pattern: &str| code.named(pattern).map(|found| found.into_keys().collect::<Vec<_>>());
+        assert_eq!(names("a/one.py").unwrap(), ["a/one.py"]);
+        assert_eq!(names("a/lib/**/*.py").unwrap(), ["a/lib/deep/three.py", "a/lib/two.py"]);
+        assert_eq!(names("a/*/*.py").unwrap(), ["a/lib/two.py"]);
+        assert_eq!(code.named("a/one.py").unwrap()["a/one.py"], ObjectDigest::of(b"x").to_string());
+        for wrong in ["", "/etc/passwd", "../x", "a/../b", "a/none.py", "a/*.rs", "a", "in/x", "out", "a/[.py"] {
+            assert!(code.named(wrong).is_err(), "{wrong}: {:?}", code.named(wrong));
+        }
+        // A pattern is looked up once, so that all instances of a stage agree.
+        put("a/lib/four.py");
+        assert_eq!(names("a/*/*.py").unwrap(), ["a/lib/two.py"]);
+    }
+}

@@ -1,0 +1,287 @@
+//! Builds instances of stages that run a program of the user.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::fields::Fields;
+use super::node::{Data, Node, did_you_mean};
+use super::stages::{Checkpoint, Instance, Site, no_checkpoint};
+use crate::graph::{Input, StageId};
+use base::name::is_plain;
+use base::work::{Command, Content, Format, LockFile, Out, OutputSpec, Parameter, Terms, Work, is_bulk};
+
+/// Fields of a command that are not parameters.
+const FIELDS: [&str; 12] =
+    ["kind", "only", "run", "in", "code", "env", "out", "after", "variables", "seconds", "memory", "sandbox"];
+
+/// Longest time of a command in seconds, unless the stage has another.
+const SECONDS: u32 = 3600;
+
+/// Returns the stages that the table `in` of a command names, in the order of its roles.
+pub fn named(node: &Node) -> Vec<String> {
+    let Data::Table(fields) = &node.data else { return Vec::new() };
+    let Some(Node { data: Data::Table(roles), .. }) = fields.get("in") else { return Vec::new() };
+    let text = |node: &Node| if let Data::Text(text) = &node.data { Some(stage_of(text).0.to_owned()) } else { None };
+    roles.values().filter_map(text).collect()
+}
+
+/// Splits `stage` or `stage:output`.
+fn stage_of(text: &str) -> (&str, Option<&str>) {
+    text.split_once(':').map_or((text, None), |(stage, output)| (stage, Some(output)))
+}
+
+/// Reads a stage of kind `command`, and adds a stage for every checkpoint that it reads.
+pub fn command(site: &mut Site<'_>) -> Instance {
+    let fields = site.fields;
+    let command = read(site);
+    let roles = roles(fields);
+    let several = site.start.iter().filter(|instance| instance.checkpoints.len() > 1);
+    let epochs = several.map(|instance| instance.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect());
+    let common: Option<BTreeSet<u32>> = epochs.reduce(|a: BTreeSet<u32>, b| a.intersection(&b).copied().collect());
+    let chosen: Vec<Option<u32>> = match (&common, fields.integers("after")) {
+        (None, _) => vec![None],
+        (Some(common), None) => common.iter().copied().map(Some).collect(),
+        (Some(common), Some(wanted)) => {
+            let all: Vec<Checkpoint> =
+                common.iter().map(|&epoch| Checkpoint { epoch, stage: StageId::default() }).collect();
+            for epoch in wanted.iter().filter(|epoch| !common.contains(epoch)) {
+                fields.complain("after", no_checkpoint(*epoch, &all));
+            }
+            wanted.into_iter().filter(|epoch| common.contains(epoch)).map(Some).collect()
+        }
+    };
+    let mut checkpoints = Vec::new();
+    for after in chosen {
+        let mut inputs = Vec::new();
+        for (instance, (role, output)) in site.start.iter().zip(&roles) {
+            let at = |checkpoint: &&Checkpoint| instance.checkpoints.len() == 1 || Some(checkpoint.epoch) == after;
+            if let Some(checkpoint) = instance.checkpoints.iter().find(at) {
+                inputs.extend(files_of(site, role, output.as_deref(), checkpoint.stage));
+            }
+        }
+        let inputs_named = inputs.iter().map(|input| input.role.clone()).collect();
+        let work = Command { inputs: inputs_named, after, ..command.clone() };
+        check_placeholders(fields, &work);
+        let name = match after {
+            Some(epoch) if common.as_ref().is_some_and(|common| common.len() > 1) => format!("{}@{epoch}", site.name),
+            _ => site.name.to_owned(),
+        };
+        let stage = site.push(name, Work::Command(work), inputs);
+        checkpoints.push(Checkpoint { epoch: after.unwrap_or_default(), stage });
+    }
+    Instance { checkpoints, lineage: None }
+}
+
+/// Reads the fields that all stages of an instance share.
+fn read(site: &Site<'_>) -> Command {
+    let fields = site.fields;
+    let run = fields.texts("run");
+    if run.first().is_none_or(String::is_empty) && fields.has("run") {
+        fields.complain("run", "`run` is empty: name a program and its arguments, such as [\"python3\", \"a.py\"]");
+    }
+    let mut code = BTreeMap::new();
+    for pattern in fields.texts("code") {
+        match site.code.named(&pattern) {
+            Ok(found) => code.extend(found),
+            Err(message) => fields.complain("code", message),
+        }
+    }
+    let megabytes = |most| if fields.has("memory") { fields.integer("memory", None, 1..=most) } else { 0 };
+    let terms = Terms {
+        root: site.code.home().to_owned(),
+        seconds: u64::from(fields.integer("seconds", Some(SECONDS), 1..=10_000_000)),
+        memory: u64::from(megabytes(u32::MAX)) << 20,
+        sandboxed: fields.choice("sandbox", Some(false), &[("require", true), ("try", false)]).unwrap_or_default(),
+    };
+    let (lock, out, variables) = (lock(site), out(fields), variables(fields));
+    let parameters = parameters(fields);
+    Command { run, inputs: Vec::new(), code, lock, out, parameters, variables, after: None, terms }
+}
+
+/// Reads `env`: `"host"`, or the lock file of what the command runs in.
+fn lock(site: &Site<'_>) -> Option<LockFile> {
+    let fields = site.fields;
+    let wrong = || {
+        fields.complain(
+            "env",
+            "`env` must say what the command runs in: { lock = \"uv.lock\" }, or \"host\" for whatever the machine has",
+        );
+        None
+    };
+    match fields.node("env").map(|node| &node.data) {
+        Some(Data::Text(text)) if text == "host" => None,
+        Some(Data::Table(table)) if table.len() == 1 => {
+            let Some(Node { data: Data::Text(path), .. }) = table.get("lock") else { return wrong() };
+            match site.code.named(path) {
+                Ok(found) => found.into_iter().next().map(|(path, hash)| LockFile { path, hash }),
+                Err(message) => {
+                    fields.complain("env", message);
+                    None
+                }
+            }
+        }
+        _ => wrong(),
+    }
+}
+
+/// Reads the roles of `in`, each with the output that it names.
+fn roles(fields: &Fields<'_>) -> Vec<(String, Option<String>)> {
+    let Some(node) = fields.node("in") else { return Vec::new() };
+    let Data::Table(table) = &node.data else {
+        fields.complain("in", "`in` is a table of names and stages, such as { weights = \"trunk\", data = \"data\" }");
+        return Vec::new();
+    };
+    let mut roles = Vec::new();
+    for (role, node) in table {
+        match &node.data {
+            _ if !is_plain(role) => fields.complain("in", format!("`{role}` cannot be the name of an input")),
+            Data::Text(text) => roles.push((role.clone(), stage_of(text).1.map(str::to_owned))),
+            _ => fields.complain("in", format!("`{role}` must be the name of a stage, not {}", node.describe())),
+        }
+    }
+    roles
+}
+
+/// Returns the files of an input: one output of a stage, or all of them in a folder.
+fn files_of(site: &Site<'_>, role: &str, output: Option<&str>, stage: StageId) -> Vec<Input> {
+    let declared: Vec<&OutputSpec> = site.stages[stage].work.declared().collect();
+    let input =
+        |path: &str, spec: &OutputSpec| Input { role: format!("{path}.{}", extension(spec)), stage, output: spec.name };
+    let named = |name: &str| declared.iter().find(|spec| spec.name == name || base_name(spec.name) == name);
+    match (output, &declared[..]) {
+        (Some(output), _) => match named(output) {
+            Some(spec) => vec![input(role, spec)],
+            None => {
+                let all: Vec<_> = declared.iter().map(|spec| spec.name).collect();
+                let name = &site.stages[stage].name;
+                site.fields.complain("in", format!("`{name}` has no output `{output}`, only {}", all.join(", ")));
+                Vec::new()
+            }
+        },
+        (None, [one]) => vec![input(role, one)],
+        (None, all) => match named(role) {
+            Some(spec) => vec![input(role, spec)],
+            None => all.iter().map(|spec| input(&format!("{role}/{}", base_name(spec.name)), spec)).collect(),
+        },
+    }
+}
+
+/// Returns the name of an output without its ending.
+fn base_name(name: &str) -> &str {
+    name.split('.').next().unwrap_or(name)
+}
+
+/// Returns the extension of the file in which a command finds an output.
+fn extension(spec: &OutputSpec) -> &str {
+    match spec.content {
+        Content::Images | Content::Network | Content::Parameters => "safetensors",
+        Content::Table(_) | Content::Plotted => "csv",
+        Content::Json => "json",
+        Content::LossScale => "bin",
+        Content::Drawing | Content::Bytes => spec.name.rsplit('.').next().unwrap_or("bin"),
+    }
+}
+
+/// Reads `out`.
+fn out(fields: &Fields<'_>) -> BTreeMap<String, Out> {
+    let mut out = BTreeMap::new();
+    let formats = || Format::ALL.map(|(name, _)| name).join(", ");
+    let format = |text: &str| Format::ALL.into_iter().find(|(name, _)| *name == text).map(|(_, format)| format);
+    let Some(Node { data: Data::Table(table), .. }) = fields.node("out") else {
+        fields.complain("out", "`out` is missing: a table of outputs and their formats, such as { table = \"table\" }");
+        return out;
+    };
+    for (name, node) in table {
+        if !is_plain(name) || name.contains('.') {
+            fields.complain("out", format!("`{name}` cannot be the name of an output"));
+            continue;
+        }
+        let (word, columns) = match &node.data {
+            Data::Text(text) => (Some(text.as_str()), Vec::new()),
+            // The columns of a table.
+            Data::List(nodes) => {
+                let text = |node: &Node| if let Data::Text(text) = &node.data { Some(text.clone()) } else { None };
+                let columns: Option<Vec<String>> = nodes.iter().map(text).collect();
+                (columns.as_ref().filter(|columns| !columns.is_empty()).map(|_| "table"), columns.unwrap_or_default())
+            }
+            _ => (None, Vec::new()),
+        };
+        let Some(format) = word.and_then(format) else {
+            let hint = word.map(|word| did_you_mean(word, Format::ALL.map(|(name, _)| name))).unwrap_or_default();
+            let message = format!(
+                "`{name}` must be a format ({}) or a list of a table's columns, not {}{hint}",
+                formats(),
+                node.describe()
+            );
+            fields.complain("out", message);
+            continue;
+        };
+        if matches!(format, Format::Table | Format::Json) && is_bulk(name) {
+            fields
+                .complain("out", format!("`{name}` names weights, images or drawings elsewhere: choose another name"));
+        }
+        out.insert(name.clone(), Out { format, columns });
+    }
+    if table.is_empty() {
+        fields.complain("out", "`out` is empty: a command needs an output");
+    }
+    out
+}
+
+/// Reads `variables`.
+fn variables(fields: &Fields<'_>) -> BTreeMap<String, String> {
+    let Some(node) = fields.node("variables") else { return BTreeMap::new() };
+    let Data::Table(table) = &node.data else {
+        fields.complain("variables", "`variables` is a table of environment variables and their values");
+        return BTreeMap::new();
+    };
+    let mut variables = BTreeMap::new();
+    for (name, node) in table {
+        let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !name.is_empty();
+        match scalar(node) {
+            Some(value) if is_name => drop(variables.insert(name.clone(), value.to_string())),
+            _ => fields.complain("variables", format!("`{name}` is not a variable with a value")),
+        }
+    }
+    variables
+}
+
+/// Reads all other fields as parameters.
+fn parameters(fields: &Fields<'_>) -> BTreeMap<String, Parameter> {
+    let mut parameters = BTreeMap::new();
+    for (name, node) in fields.others(&FIELDS) {
+        match scalar(node) {
+            Some(value) => drop(parameters.insert(name.to_owned(), value)),
+            None => fields.complain("run", format!("`{name}` must be a number, text, true or false")),
+        }
+    }
+    parameters
+}
+
+fn scalar(node: &Node) -> Option<Parameter> {
+    Some(match &node.data {
+        Data::Bool(value) => Parameter::Bool(*value),
+        Data::Int(value) => Parameter::Int(*value),
+        Data::Float(value) if value.is_finite() => Parameter::Float(*value),
+        Data::Text(value) => Parameter::Text(value.clone()),
+        _ => return None,
+    })
+}
+
+/// Checks that the placeholders of a command name something, and that it uses all parameters and outputs.
+fn check_placeholders(fields: &Fields<'_>, work: &Command) {
+    let (known, mut used) = (work.values(), BTreeSet::new());
+    for name in work.run.iter().flat_map(|word| Command::placeholders(word)) {
+        if !known.contains_key(name) {
+            let hint = did_you_mean(name, known.keys().map(String::as_str));
+            fields.complain("run", format!("`{{{name}}}` names nothing{hint}"));
+        }
+        used.insert(name.to_owned());
+    }
+    for name in work.parameters.keys().filter(|name| !used.contains(*name)) {
+        let hint = did_you_mean(name, FIELDS);
+        fields.complain("run", format!("the command does not use `{name}`: write {{{name}}} where it is needed{hint}"));
+    }
+    for name in work.out.keys().map(|name| format!("out.{name}")).filter(|name| !used.contains(name)) {
+        fields.complain("run", format!("the command does not say where it writes: use {{{name}}}"));
+    }
+}

@@ -1,0 +1,202 @@
+//! The stage `command`: runs a program of the user in a folder that holds only what it declares.
+
+mod csv;
+mod installation;
+mod packages;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Outputs, Progress, Read, Report, StageError};
+use base::digest::ObjectDigest;
+use base::table::Table;
+use base::work::{Command, Format};
+use installation::Installation;
+use sandbox::{Ended, How, Level, Limits, Order};
+
+/// Largest size of a declared file, of an output, and of all outputs together.
+const FILE_LIMIT: u64 = 256 << 20;
+const OUTPUT_LIMIT: u64 = 4 << 30;
+/// Largest number of files that a command can leave in its folder.
+const FILES: u64 = 100_000;
+/// Number of bytes that are kept of what the program prints.
+const LOG: u64 = 64 << 10;
+/// Number of lines of it that an error shows.
+const LINES: usize = 20;
+
+/// Runs a command.
+pub fn run(work: &Command, read: &Read<'_>, report: &mut Report<'_>) -> Result<Outputs, StageError> {
+    let folder = Folder::new()?;
+    fill(work, folder.path(), read)?;
+    let installation = Installation::find(&work.terms.root, work.run.first().map_or("", String::as_str));
+    if let Some(lock) = &work.lock {
+        let text = String::from_utf8_lossy(&declared(work, &lock.path, &lock.hash)?).into_owned();
+        packages::check(&lock.path, &text, installation.environment()).map_err(StageError::Command)?;
+    }
+    let level = level(work)?;
+    let order = order(work, folder.path(), &installation, level);
+    let cancelled = std::cell::Cell::new(false);
+    let report = std::cell::RefCell::new(report);
+    let is_cancelled = || {
+        let goes_on = (report.borrow_mut())(Progress { done: 0.0, loss: None, images_per_second: None });
+        cancelled.set(cancelled.get() || !goes_on);
+        cancelled.get()
+    };
+    let ended = sandbox::run(&order, &is_cancelled).map_err(|error| StageError::Command(error.to_string()))?;
+    check_end(work, &ended)?;
+    let mut outputs = Vec::new();
+    for (recorded, name, out) in work.outputs() {
+        let file = PathBuf::from("out").join(format!("{name}.{}", out.format.extension()));
+        let bytes = sandbox::collect(folder.path(), &file, FILE_LIMIT).map_err(|error| {
+            StageError::Command(format!("the output `{name}`: {error}{}", last_lines(&ended)))
+        })?;
+        let bytes = stored(out.format, &out.columns, bytes).map_err(|why| {
+            StageError::Command(format!("the output `{name}` ({}): {why}", file.display()))
+        })?;
+        outputs.push((recorded, bytes));
+    }
+    let mut outputs = Outputs::new(outputs, 1.0);
+    outputs.machine = Some(format!("sandbox {level}, {}", installation.words()));
+    Ok(outputs)
+}
+
+/// A folder that is removed with this value.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Result<Self, StageError> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let user = files::Account::current().user;
+        let (process, number) = (std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let above = files::canonical(&std::env::temp_dir())?.join(format!("wdpipe-{user}"));
+        let path = above.join(format!("command-{process}-{number}"));
+        files::private_folder(&above)?;
+        // A process with the same number may have left it.
+        files::remove_all(&path)?;
+        files::private_folder(&path)?;
+        Ok(Self(path))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // A folder that stays is removed by whoever cleans the system's temporary files.
+        let _ = files::remove_all(&self.0);
+    }
+}
+
+/// Puts the declared files and the inputs into the command's folder.
+fn fill(work: &Command, folder: &Path, read: &Read<'_>) -> Result<(), StageError> {
+    let put = |path: &str, bytes: &[u8]| -> Result<(), StageError> {
+        let path = folder.join(path);
+        files::create_folder(path.parent().unwrap_or(folder))?;
+        files::replace(&path, bytes)?;
+        Ok(())
+    };
+    for (path, hash) in &work.code {
+        put(path, &declared(work, path, hash)?)?;
+    }
+    for input in &work.inputs {
+        let bytes = read(input)?;
+        let bytes = match input.ends_with(".csv") {
+            true => csv::written(&Table::from_bytes(&bytes)?).into_bytes(),
+            false => bytes,
+        };
+        put(&format!("in/{input}"), &bytes)?;
+    }
+    files::create_folder(&folder.join("out"))?;
+    Ok(())
+}
+
+/// Reads a declared file, which must be as it was when the key was computed.
+fn declared(work: &Command, path: &str, hash: &str) -> Result<Vec<u8>, StageError> {
+    let bytes = files::read_regular(&work.terms.root.join(path), FILE_LIMIT)?;
+    match ObjectDigest::of(&bytes).to_string() == hash {
+        true => Ok(bytes),
+        false => Err(StageError::Command(format!("`{path}` was changed while the stages ran; run the command again"))),
+    }
+}
+
+/// Returns the strictest level that this machine offers.
+fn level(work: &Command) -> Result<Level, StageError> {
+    let level = sandbox::available().first().copied().unwrap_or(Level::None);
+    if level == Level::None && work.terms.sandboxed {
+        let why = sandbox::why_not(Level::Namespaces).unwrap_or_default();
+        return Err(StageError::Command(format!("the stage requires a sandbox, and this machine has none: {why}")));
+    }
+    Ok(level)
+}
+
+fn order(work: &Command, folder: &Path, installation: &Installation, level: Level) -> Order {
+    let mut variables: BTreeMap<String, String> =
+        installation::VARIABLES.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    variables.insert("PATH".to_owned(), installation.path());
+    variables.extend(work.variables.clone());
+    let memory = (work.terms.memory > 0).then_some(work.terms.memory);
+    Order {
+        level,
+        program: work.words().into_iter().map(Into::into).collect(),
+        folder: folder.to_owned(),
+        reads: Vec::new(),
+        system: installation.folders(),
+        variables,
+        devices: Vec::new(),
+        limits: Limits {
+            seconds: work.terms.seconds as f64,
+            memory,
+            output_bytes: OUTPUT_LIMIT,
+            output_files: FILES,
+            log_bytes: LOG,
+        },
+    }
+}
+
+fn check_end(work: &Command, ended: &Ended) -> Result<(), StageError> {
+    let what = match ended.how {
+        How::Exited(0) => return Ok(()),
+        How::Cancelled => return Err(StageError::Cancelled),
+        How::Exited(code) => format!("it ended with exit code {code}"),
+        How::Signal(signal) => format!("signal {signal} ended it"),
+        How::TimedOut => format!("it took longer than {} s: raise `seconds`", work.terms.seconds),
+        How::OutOfMemory => format!("it took more than {} MiB of memory: raise `memory`", work.terms.memory >> 20),
+        How::TooMuchOutput => format!("it wrote more than {} GiB or {FILES} files", OUTPUT_LIMIT >> 30),
+        How::TooManyProcesses => format!("it started more than {} processes", sandbox::PROCESSES),
+    };
+    Err(StageError::Command(format!("{what}{}", last_lines(ended))))
+}
+
+/// Returns the last lines that a program printed, for a message.
+fn last_lines(ended: &Ended) -> String {
+    let text = String::from_utf8_lossy(&ended.log);
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let shown = &lines[lines.len().saturating_sub(LINES)..];
+    shown.iter().map(|line| format!("\n    {line}")).collect()
+}
+
+/// Returns the bytes that are stored for an output: a table in its own format, anything else as it was written.
+fn stored(format: Format, columns: &[String], bytes: Vec<u8>) -> Result<Vec<u8>, String> {
+    let starts = |mark: &[u8]| bytes.starts_with(mark);
+    let fine = match format {
+        Format::Table => {
+            let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+            let table = csv::read(&text)?;
+            let found: Vec<&str> = table.columns().iter().map(|column| column.name.as_str()).collect();
+            if !columns.is_empty() && found != columns {
+                return Err(format!("its columns are {}, but the pipeline declares {}", found.join(", "), columns.join(", ")));
+            }
+            return table.to_bytes().map_err(|error| error.to_string());
+        }
+        Format::Json => serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok(),
+        Format::Weights => safetensors::SafeTensors::deserialize(&bytes).is_ok(),
+        Format::File => true,
+        Format::Svg => std::str::from_utf8(&bytes).is_ok_and(|text| text.contains("<svg")),
+        Format::Pdf => starts(b"%PDF-"),
+        Format::Png => starts(b"\x89PNG\r\n\x1a\n"),
+    };
+    if fine { Ok(bytes) } else { Err("its bytes are of another format".to_owned()) }
+}
