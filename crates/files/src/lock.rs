@@ -25,6 +25,9 @@ const TEXT_LIMIT: u64 = 1 << 10;
 /// name cannot be used, or that a network file system shows outdated data.
 const TRIES: usize = 100;
 
+/// Number of attempts after an error of the disk or the server.
+const BROKEN_TRIES: usize = 5;
+
 /// Whether the locks of the file system tell who holds a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Locks {
@@ -109,11 +112,14 @@ impl Lock {
     /// removes in the meantime is no error.
     pub fn attempt(path: &Path, terms: &Terms<'_>) -> Result<Attempt, FsError> {
         let failed = failed("lock", path);
+        let mut broken = 0;
         for _ in 0..TRIES {
             match once(path, terms) {
                 Ok(Some(attempt)) => return Ok(attempt),
                 Ok(None) => {}
                 Err(error) if is_gone(&error) => {}
+                // Servers of NFS 3 report this for a file that is just being removed.
+                Err(error) if error.raw_os_error() == Some(libc::EIO) && broken < BROKEN_TRIES => broken += 1,
                 Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
                     return Err(failed(io::Error::other("it is not a regular file: remove it")));
                 }

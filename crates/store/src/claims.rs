@@ -156,14 +156,14 @@ impl Store {
                     claims.note_locks(lock.is_locked(), &terms);
                     claims.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
                     let orphan = orphan.or_else(|| Text::read(lock.left())).map(|text: Text| text.holder);
-                    tracing::debug!(key = %key.short(), orphan = orphan.is_some(), "claimed");
+                    tracing::debug!(key = %key.short(), claimed = true, orphan = orphan.is_some(), "claim");
                     return Ok(Claiming::Ours(Claim { orphan, lease: claims.keeper.keep(lock, text) }));
                 }
                 Attempt::Theirs(found) => {
                     claims.note_locks(found.is_locked, &terms);
                     let theirs = Text::read(&found.text);
                     if !claims.is_dead(key, &found, theirs.as_ref(), now) || !Lock::evict(&path, &found, &drafts) {
-                        tracing::debug!(key = %key.short(), "claimed by somebody else");
+                        tracing::debug!(key = %key.short(), claimed = false, "claim");
                         return Ok(Claiming::Theirs(theirs.map(|text| text.holder)));
                     }
                     orphan = theirs;

@@ -54,6 +54,13 @@ pub enum NoAnswer {
     Refused(String),
 }
 
+impl NoAnswer {
+    /// Whether no node has what a request needs, or no node that can be used now.
+    pub fn is_about_nodes(&self) -> bool {
+        matches!(self, Self::Refused(words) if words.contains("node configuration is not available"))
+    }
+}
+
 /// Where Slurm's commands are, and what they are given.
 #[derive(Debug, Clone, Default)]
 pub struct Commands {

@@ -60,6 +60,13 @@ impl Slurm {
         Ok(self.settings.get_or_init(|| answers::settings(&text)))
     }
 
+    /// Checks whether some nodes cannot be used now. A test then refuses what only they have, but a job can wait for them.
+    fn lacks_nodes(&self) -> bool {
+        let states = self.ask("sinfo", &["--noheader", "--format=%T"]).unwrap_or_default();
+        let is_usable = |state: &str| ["idle", "mixed", "allocated", "completing"].contains(&state);
+        states.lines().any(|state| !is_usable(state.trim()))
+    }
+
     fn submit_one(&self, options: &[String], script: &str) -> Result<JobId, Failure> {
         let answer = self.commands.call("sbatch", options, script, SUBMISSION);
         let answer = answer.map_err(|error| error.failure(&self.site))?;
@@ -89,8 +96,10 @@ impl Executor for Slurm {
         self.settings()?;
         let mut options = vec!["--test-only".to_owned(), "--array=0-0".to_owned(), "--requeue".to_owned()];
         options.extend(script::resources(&self.site));
-        let tested = self.commands.call("sbatch", &options, "#!/bin/bash\n", SUBMISSION);
-        tested.map_err(|error| error.failure(&self.site))?;
+        match self.commands.call("sbatch", &options, "#!/bin/bash\n", SUBMISSION) {
+            Err(error) if !(error.is_about_nodes() && self.lacks_nodes()) => return Err(error.failure(&self.site)),
+            _ => {}
+        }
         // Slurm may accept jobs that can never start, and then leaves them waiting for ever.
         let partitions = self.partitions()?;
         unfit(&self.site, &partitions).map_or(Ok(()), Err)?;
