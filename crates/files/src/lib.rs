@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "this crate is the door to the file system")]
 
 mod batch;
+mod beneath;
 mod copy;
 mod draft;
 mod faults;
@@ -25,6 +26,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use batch::Batch;
+#[cfg(target_os = "linux")]
+pub use beneath::open_path;
+pub use beneath::{Usage, hand_over, link_target, read_beneath, usage};
 pub use draft::{Draft, freshen, publish};
 use faults::{Step, pass};
 pub use lock::{Attempt, Found, Lock, Locks, Terms};

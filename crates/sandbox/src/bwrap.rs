@@ -1,0 +1,103 @@
+//! The words that make bubblewrap run a program in namespaces.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::layout::{INSIDE, TEMPORARY, shown_in_place, variables};
+use super::levels::Bubblewrap;
+use super::order::{Level, Order, SandboxError};
+
+/// Maximum number of words that bubblewrap takes.
+const WORDS: usize = 8500;
+
+/// Returns bubblewrap's words for an order, up to the program's own.
+pub(crate) fn words(order: &Order, bubblewrap: &Bubblewrap) -> Result<Vec<OsString>, SandboxError> {
+    let mut words = Words(vec![bubblewrap.program.clone().into()]);
+    words.add(["--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"]);
+    words.add(["--hostname", "wdpipe", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"]);
+    let mut system: Vec<&Path> = order.system.iter().map(PathBuf::as_path).collect();
+    if !order.devices.is_empty() {
+        // The library of a GPU looks up the device in /sys.
+        system.push(Path::new("/sys"));
+    }
+    // A folder is mounted before the paths below it, which it would hide otherwise.
+    system.sort_unstable();
+    system.dedup();
+    for path in &system {
+        words.show(path, &system);
+    }
+    words.add(["--proc", "/proc", "--dev", "/dev"]);
+    for device in order.devices.iter().filter(|device| device.exists()) {
+        words.path("--dev-bind", device, device);
+    }
+    if bubblewrap.has_sizes() {
+        words.add(["--size", &order.limits.memory.unwrap_or(order.limits.output_bytes).max(1).to_string()]);
+    }
+    words.add(["--tmpfs", "/dev/shm"]);
+    words.path("--bind", &order.folder, Path::new(INSIDE));
+    words.path("--bind", &order.folder.join(TEMPORARY), Path::new("/tmp"));
+    let shown = shown_in_place(order);
+    for (from, name) in order.reads.iter().filter(|(from, _)| shown.contains(&from.as_path())) {
+        words.path("--ro-bind", from, &Path::new(INSIDE).join(name));
+    }
+    words.add(["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", INSIDE]);
+    for (name, value) in variables(order) {
+        words.add(["--setenv", &name, &value]);
+    }
+    words.add(["--"]);
+    match words.0.len() > WORDS {
+        true => Err(SandboxError::Order("the command has too many paths and variables for bubblewrap".to_owned())),
+        false => Ok(words.0),
+    }
+}
+
+/// Returns the words that a user can run by hand to be in the same sandbox, after [`prepare`].
+///
+/// Only namespaces can be had by hand. At the other levels, the words only give the folder and the environment.
+///
+/// [`prepare`]: super::prepare
+///
+/// # Errors
+/// If the order asks for namespaces and this machine has none.
+pub fn shell_command(order: &Order) -> Result<Vec<OsString>, SandboxError> {
+    let mut clean = vec!["env".into(), "-i".into()];
+    if order.level == Level::Namespaces {
+        // Without a terminal, a shell has no job control.
+        clean.extend(words(order, Bubblewrap::get()?)?.into_iter().filter(|word| word != "--new-session"));
+    } else {
+        clean.extend(["-C".into(), order.folder.clone().into()]);
+        clean.extend(variables(order).into_iter().map(|(name, value)| format!("{name}={value}").into()));
+    }
+    clean.extend(order.program.iter().cloned());
+    Ok(clean)
+}
+
+struct Words(Vec<OsString>);
+
+impl Words {
+    fn add<const N: usize>(&mut self, words: [&str; N]) {
+        self.0.extend(words.map(OsString::from));
+    }
+
+    fn path(&mut self, option: &str, outside: &Path, inside: &Path) {
+        self.0.extend([option.into(), outside.into(), inside.into()]);
+    }
+
+    /// Shows a path of the system where it is. A link into another shown path, such as `/bin` to `usr/bin`, stays a
+    /// link, because programs find their installation through it.
+    fn show(&mut self, path: &Path, system: &[&Path]) {
+        let Some(target) = files::link_target(path) else {
+            if path.exists() {
+                self.path("--ro-bind", path, path);
+            }
+            return;
+        };
+        let full = path.parent().unwrap_or(Path::new("/")).join(&target);
+        let is_shown = |shown: &&Path| *shown != path && full.starts_with(shown);
+        match system.iter().any(is_shown) {
+            true => self.path("--symlink", &target, path),
+            false if path.exists() => self.path("--ro-bind", path, path),
+            false => {}
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The program's process between its start and the program itself.
+
+use std::io;
+use std::os::fd::RawFd;
+
+use super::landlock::Ruleset;
+use super::order::Order;
+use super::seccomp::Filter;
+
+/// Everything that the process does to itself before it becomes the program. All of it is prepared before the fork,
+/// because other threads can hold the locks of the allocator at that moment.
+#[derive(Debug)]
+pub(crate) struct Restrictions {
+    /// Largest size of one file in bytes.
+    pub file_size: u64,
+    /// Rules about files.
+    pub landlock: Option<Ruleset>,
+    /// Refused system calls.
+    pub filter: Filter,
+}
+
+impl Restrictions {
+    /// Returns the restrictions of an order without those of its level.
+    pub fn of(order: &Order, landlock: Option<Ruleset>, filter: Filter) -> Self {
+        // One byte more shows that a file reached the limit.
+        Self { file_size: order.limits.output_bytes.saturating_add(1), landlock, filter }
+    }
+
+    /// Applies them to the calling process. Async-signal-safe.
+    ///
+    /// # Errors
+    /// If the kernel refuses one of them.
+    pub fn apply(&self) -> io::Result<()> {
+        separate()?;
+        for (resource, limit) in [(libc::RLIMIT_CORE, 0), (libc::RLIMIT_FSIZE, self.file_size)] {
+            let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
+            // SAFETY: the call reads a structure that outlives it.
+            check(unsafe { libc::setrlimit(resource, &raw const limit) })?;
+        }
+        close_others_on_exec();
+        // SAFETY: a system call that takes only numbers.
+        check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
+        if let Some(rules) = &self.landlock {
+            rules.impose()?;
+        }
+        self.filter.install(0)?;
+        reset_signals();
+        Ok(())
+    }
+}
+
+/// Leaves the session of the caller, and fixes what is inherited from it.
+fn separate() -> io::Result<()> {
+    // SAFETY: these system calls take only numbers and change only this process.
+    unsafe {
+        check(libc::setsid())?;
+        check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0))?;
+        libc::umask(0o022);
+        // Addresses that differ from run to run change the order of sets of objects in some languages. Where the kernel
+        // refuses this, they differ.
+        libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong);
+    }
+    Ok(())
+}
+
+/// Makes all descriptors but the first three end with the call of `exec`.
+fn close_others_on_exec() {
+    // SAFETY: a system call that takes only numbers.
+    if unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) } != 0 {
+        for descriptor in 3..descriptors() {
+            // SAFETY: the call takes only numbers; numbers that are not open descriptors are refused.
+            unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+}
+
+/// Returns a number above all open descriptors.
+pub(crate) fn descriptors() -> RawFd {
+    let mut limit = libc::rlimit { rlim_cur: 1024, rlim_max: 1024 };
+    // SAFETY: the call fills a structure that outlives it.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    limit.rlim_cur.min(1 << 20) as RawFd
+}
+
+/// Gives all signals their default effect, and unblocks them.
+fn reset_signals() {
+    for signal in 1..32 {
+        // SAFETY: the call takes only numbers; the two signals that cannot be changed are refused.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    // SAFETY: all zeros is a valid value.
+    let mut none: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: both calls use a set that outlives them.
+    unsafe {
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
+}
+
+pub(crate) fn check(result: libc::c_int) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,0 +1,44 @@
+//! Runs a program that sees only what it was given.
+//!
+//! An [`Order`] lists everything that the program may read, the one folder that it may write, and its whole
+//! environment. [`run`] enforces the order at one of three [`Level`]s, bounds its time, memory, files and log, and
+//! returns after the last process of the program has ended. [`trace`] runs it once more and lists the files that it
+//! looked for. [`collect`] reads its outputs as untrusted input.
+
+mod order;
+
+#[cfg(target_os = "linux")]
+mod bwrap;
+#[cfg(target_os = "linux")]
+mod child;
+#[cfg(target_os = "linux")]
+mod copies;
+#[cfg(target_os = "linux")]
+mod descendants;
+#[cfg(target_os = "linux")]
+mod landlock;
+#[cfg(target_os = "linux")]
+mod layout;
+#[cfg(target_os = "linux")]
+mod levels;
+#[cfg(target_os = "linux")]
+mod log;
+#[cfg(target_os = "linux")]
+mod run;
+#[cfg(target_os = "linux")]
+mod seccomp;
+#[cfg(target_os = "linux")]
+mod supervisor;
+#[cfg(target_os = "linux")]
+mod watch;
+
+pub use order::{Ended, How, Level, Limits, Order, PROCESSES, SandboxError, collect};
+
+#[cfg(target_os = "linux")]
+pub use bwrap::shell_command;
+#[cfg(target_os = "linux")]
+pub use layout::prepare;
+#[cfg(target_os = "linux")]
+pub use levels::{available, why_not};
+#[cfg(target_os = "linux")]
+pub use run::run;

@@ -1,0 +1,147 @@
+//! Filters of system calls.
+
+use std::io;
+use std::os::fd::RawFd;
+
+/// System calls that lead around every level: kernel keyrings are shared with the whole session, and io_uring can do
+/// without system calls what other filters refuse.
+const EVERYWHERE: [libc::c_long; 9] = [
+    libc::SYS_add_key,
+    libc::SYS_keyctl,
+    libc::SYS_request_key,
+    libc::SYS_userfaultfd,
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+];
+
+/// System calls that Landlock does not cover: sockets of all kinds, other processes, shared memory by number.
+const WITHOUT_NAMESPACES: [libc::c_long; 11] = [
+    libc::SYS_socket,
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_kcmp,
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_msgget,
+    libc::SYS_semget,
+    libc::SYS_mq_open,
+];
+
+#[cfg(target_arch = "x86_64")]
+const ARCHITECTURE: u32 = 0xc000_003e;
+#[cfg(target_arch = "aarch64")]
+const ARCHITECTURE: u32 = 0xc000_00b7;
+
+/// Offsets in the structure that a filter reads.
+const NUMBER_AT: u32 = 0;
+const ARCHITECTURE_AT: u32 = 4;
+
+/// First number of the second set of system calls on x86-64 (x32), which no list here names.
+const X32: u32 = 0x4000_0000;
+
+/// A program for the kernel that decides on each system call.
+#[derive(Debug, Clone)]
+pub(crate) struct Filter(Vec<libc::sock_filter>);
+
+impl Filter {
+    /// Refuses what leads around every level.
+    pub fn everywhere() -> Self {
+        Self::refusing(&EVERYWHERE)
+    }
+
+    /// Refuses what Landlock does not cover.
+    pub fn beside_landlock() -> Self {
+        Self::refusing(&[&EVERYWHERE[..], &WITHOUT_NAMESPACES].concat())
+    }
+
+    fn refusing(calls: &[libc::c_long]) -> Self {
+        Self::new(calls, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32)
+    }
+
+    /// Applies an action to the given calls, and allows all others.
+    pub fn new(calls: &[libc::c_long], action: u32) -> Self {
+        let foreign = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
+        let mut code = vec![load(ARCHITECTURE_AT), skip(libc::BPF_JEQ, ARCHITECTURE, 1, 0), give(foreign)];
+        code.push(load(NUMBER_AT));
+        code.extend([skip(libc::BPF_JGE, X32, 0, 1), give(foreign)]);
+        for call in calls {
+            code.extend([skip(libc::BPF_JEQ, *call as u32, 0, 1), give(action)]);
+        }
+        code.push(give(libc::SECCOMP_RET_ALLOW));
+        Self(code)
+    }
+
+    /// Applies the filter to the calling thread and everything that it will start, for ever. Returns the descriptor
+    /// that the flags ask for. Async-signal-safe.
+    ///
+    /// # Errors
+    /// If the kernel refuses it.
+    pub fn install(&self, flags: libc::c_ulong) -> io::Result<RawFd> {
+        let program = libc::sock_fprog { len: self.0.len() as u16, filter: self.0.as_ptr().cast_mut() };
+        // SAFETY: the kernel reads the program, which lives until the call returns, and never writes to it.
+        let result =
+            unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as RawFd) }
+    }
+}
+
+fn load(offset: u32) -> libc::sock_filter {
+    statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset, 0, 0)
+}
+
+fn skip(condition: u32, value: u32, if_true: u8, if_false: u8) -> libc::sock_filter {
+    statement(libc::BPF_JMP | condition | libc::BPF_K, value, if_true, if_false)
+}
+
+fn give(action: u32) -> libc::sock_filter {
+    statement(libc::BPF_RET | libc::BPF_K, action, 0, 0)
+}
+
+fn statement(code: u32, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
+    libc::sock_filter { code: code as u16, jt, jf, k }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs a filter as the kernel does.
+    fn verdict(filter: &Filter, architecture: u32, number: u32) -> u32 {
+        let (mut at, mut value) = (0, 0);
+        loop {
+            let step = filter.0[at];
+            at += 1;
+            match u32::from(step.code) {
+                code if code == libc::BPF_LD | libc::BPF_W | libc::BPF_ABS => {
+                    value = if step.k == NUMBER_AT { number } else { architecture };
+                }
+                code if code & 0x07 == libc::BPF_RET => return step.k,
+                code => {
+                    let holds = if code & 0xf0 == libc::BPF_JEQ { value == step.k } else { value >= step.k };
+                    at += usize::from(if holds { step.jt } else { step.jf });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_filter_refuses_its_calls_and_foreign_ones() {
+        let filter = Filter::beside_landlock();
+        let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+        let foreign = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
+        for call in [libc::SYS_socket, libc::SYS_keyctl, libc::SYS_mq_open] {
+            assert_eq!(verdict(&filter, ARCHITECTURE, call as u32), refused);
+            assert_eq!(verdict(&filter, ARCHITECTURE, call as u32 | X32), foreign);
+            assert_eq!(verdict(&filter, ARCHITECTURE ^ 1, call as u32), foreign);
+        }
+        for call in [libc::SYS_read, libc::SYS_socketpair, libc::SYS_execve] {
+            assert_eq!(verdict(&filter, ARCHITECTURE, call as u32), libc::SECCOMP_RET_ALLOW);
+        }
+        assert_eq!(verdict(&Filter::everywhere(), ARCHITECTURE, libc::SYS_socket as u32), libc::SECCOMP_RET_ALLOW);
+    }
+}
