@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::arguments::{AcceptArgs, VariantArgs};
 use super::cluster::{Start, Started, Wanted};
+use super::consent;
 use super::dry;
 use super::environment::{now, of_remotes, signer, who};
 use super::format::{count, date, duration, shown};
@@ -155,6 +156,9 @@ impl MakeCommand {
             }
         }
         drop(moving);
+        for consent in selection.commands(&store)? {
+            consent::ensure(&consent, self.start.site.yes, ui)?;
+        }
         let mut by_workers = 0;
         if let Some(choice) = &self.start.executor {
             let wanted = Wanted {

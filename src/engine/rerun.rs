@@ -19,6 +19,9 @@ pub enum RerunError {
     /// The record describes an import, not a computation.
     #[error("it was imported, not computed")]
     Imported,
+    /// A record can come from anybody, and its command is not run without the user's consent.
+    #[error("it is a command: only `wdpipe make` runs commands, and asks first")]
+    Command,
     /// The computation failed.
     #[error(transparent)]
     Stage(#[from] StageError),
@@ -54,6 +57,9 @@ impl Rerunner {
             return Err(RerunError::Imported);
         }
         let work = Work::from_parameters(&parts.kind, parts.version, &parts.parameters)?;
+        if matches!(work, Work::Command(_)) {
+            return Err(RerunError::Command);
+        }
         let wanted = |of: Policy| if work.needs_torch() { policy(of) } else { Map::new() };
         let policies = [Policy::Native, Policy::Portable];
         let found = policies.into_iter().find(|found| wanted(*found) == parts.policy).ok_or(RerunError::Policy)?;
@@ -82,7 +88,11 @@ impl Rerunner {
         };
         let (_, worker) = self.worker.insert((policy, worker));
         let made = worker.run(&work, inputs, &read, report)?;
-        let machine = if work.needs_torch() { worker.machine() } else { String::new() };
+        let machine = match &made.machine {
+            Some(machine) => machine.clone(),
+            None if work.needs_torch() => worker.machine(),
+            None => String::new(),
+        };
         Ok(Again { made, machine })
     }
 }

@@ -111,7 +111,7 @@ impl Outputs {
         let outputs = end.iter().zip(digests).zip(files);
         let outputs = outputs.map(|(((name, _), object), bytes)| Product { name, object, bytes });
         let outputs = outputs.chain(others.into_iter().map(Product::new)).collect();
-        Ok(Self { outputs, tensors, done: 1.0, notes: Notes::default() })
+        Ok(Self { outputs, tensors, done: 1.0, machine: None, notes: Notes::default() })
     }
 }
 

@@ -123,7 +123,7 @@ fn one(
             let missing = match &error {
                 RerunError::Stage(StageError::Store(StoreError::Missing(_)) | StageError::Cancelled) => true,
                 RerunError::Stage(error) => error.is_missing(),
-                RerunError::Work(_) | RerunError::Policy | RerunError::Imported => true,
+                RerunError::Work(_) | RerunError::Policy | RerunError::Imported | RerunError::Command => true,
             };
             Rebuilt { name, key, agreement: Err(error.to_string()), missing, machine: String::new(), policy, seconds }
         }

@@ -42,9 +42,10 @@ pub struct SiteArgs {
     /// With --executor slurm: change a setting of cluster.toml, such as partition=gpu or time=4h. Repeatable.
     #[arg(long, value_name = "KEY=VALUE", requires = "executor", help_heading = "Workers")]
     slurm: Vec<String>,
-    /// With --executor slurm: run the prelude, the prefix and the flags of cluster.toml this once without asking.
-    #[arg(long, requires = "executor", help_heading = "Workers")]
-    yes: bool,
+    /// Run code of the project this once without asking: programs that its stages name, and the prelude, the prefix and the
+    /// flags of cluster.toml.
+    #[arg(long)]
+    pub yes: bool,
 }
 
 impl SiteArgs {

@@ -1,5 +1,6 @@
 //! Plans, estimates and runs stages.
 
+pub mod commands;
 pub mod estimates;
 pub mod forecast;
 pub mod making;

@@ -56,7 +56,12 @@ pub fn read(text: &str) -> Result<Table, String> {
     let mut columns: Vec<Vec<String>> = vec![Vec::new(); names.len()];
     while let Some(fields) = lines.next_line()? {
         if fields.len() != names.len() {
-            return Err(format!("line {} has {} fields, but there are {} columns", lines.line, fields.len(), names.len()));
+            return Err(format!(
+                "line {} has {} fields, but there are {} columns",
+                lines.line,
+                fields.len(),
+                names.len()
+            ));
         }
         if columns[0].len() == ROWS {
             return Err(format!("it has more than {ROWS} rows"));
@@ -158,7 +163,10 @@ mod tests {
         let Values::Float(loss) = &values[1] else { panic!("{values:?}") };
         assert!(loss[0] == 0.5 && loss[1].is_nan() && loss[2] == f64::NEG_INFINITY);
         assert_eq!(values[2], Values::Text(vec!["a".into(), "b,\"c\"\nd".into(), String::new()]));
-        assert_eq!(read("a\n1e400\n0x10\n").unwrap().columns()[0].values, Values::Text(vec!["1e400".into(), "0x10".into()]));
+        assert_eq!(
+            read("a\n1e400\n0x10\n").unwrap().columns()[0].values,
+            Values::Text(vec!["1e400".into(), "0x10".into()])
+        );
         assert_eq!(read("a,b\n").unwrap().rows(), 0);
     }
 

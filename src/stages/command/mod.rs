@@ -48,12 +48,10 @@ pub fn run(work: &Command, read: &Read<'_>, report: &mut Report<'_>) -> Result<O
     let mut outputs = Vec::new();
     for (recorded, name, out) in work.outputs() {
         let file = PathBuf::from("out").join(format!("{name}.{}", out.format.extension()));
-        let bytes = sandbox::collect(folder.path(), &file, FILE_LIMIT).map_err(|error| {
-            StageError::Command(format!("the output `{name}`: {error}{}", last_lines(&ended)))
-        })?;
-        let bytes = stored(out.format, &out.columns, bytes).map_err(|why| {
-            StageError::Command(format!("the output `{name}` ({}): {why}", file.display()))
-        })?;
+        let bytes = sandbox::collect(folder.path(), &file, FILE_LIMIT)
+            .map_err(|error| StageError::Command(format!("the output `{name}`: {error}{}", last_lines(&ended))))?;
+        let bytes = stored(out.format, &out.columns, bytes)
+            .map_err(|why| StageError::Command(format!("the output `{name}` ({}): {why}", file.display())))?;
         outputs.push((recorded, bytes));
     }
     let mut outputs = Outputs::new(outputs, 1.0);
@@ -187,7 +185,11 @@ fn stored(format: Format, columns: &[String], bytes: Vec<u8>) -> Result<Vec<u8>,
             let table = csv::read(&text)?;
             let found: Vec<&str> = table.columns().iter().map(|column| column.name.as_str()).collect();
             if !columns.is_empty() && found != columns {
-                return Err(format!("its columns are {}, but the pipeline declares {}", found.join(", "), columns.join(", ")));
+                return Err(format!(
+                    "its columns are {}, but the pipeline declares {}",
+                    found.join(", "),
+                    columns.join(", ")
+                ));
             }
             return table.to_bytes().map_err(|error| error.to_string());
         }

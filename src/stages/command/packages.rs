@@ -79,7 +79,7 @@ mod tests {
         };
         let lock = "version = 1\n[[package]]\nname = \"numpy\"\nversion = \"2.1.0\"\n[[package]]\nname = \"my-own\"\n";
         let said = |text: &str| check("a/uv.lock", text, Some(folder.path()));
-        ["numpy-2.1.0.dist-info", "numpy", "pip-24.0.dist-info"].map(put);
+        ["numpy-2.1.0.dist-info", "numpy", "pip-24.0.dist-info"].iter().for_each(|name| put(name));
         assert_eq!(said(lock), Ok(()));
         put("Six.Seven_eight-1.0.dist-info");
         assert!(said(lock).unwrap_err().contains("six-seven-eight 1.0 is installed, but a/uv.lock does not name it"));

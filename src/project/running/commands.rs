@@ -1,0 +1,37 @@
+//! The commands that a plan would run, as the user is asked about them.
+
+use std::collections::BTreeSet;
+
+use crate::project::targets::select::Selection;
+use crate::project::{Consent, Failure, all_quoted};
+use base::work::{Command, Work};
+use store::Store;
+
+impl Selection {
+    /// Lists the commands that have to run, each once with its files and what it runs in. Sweeps do not make a command
+    /// another one: the lines hold the words as they are written, and the hashes of the files.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn commands(&self, store: &Store) -> Result<Vec<Consent>, Failure> {
+        if !self.graph.stages.iter().any(|stage| matches!(stage.work, Work::Command(_))) {
+            return Ok(Vec::new());
+        }
+        let plan = self.plan(store)?;
+        let commands = plan.run.iter().filter_map(|run| match &self.graph.stages[run.stage].work {
+            Work::Command(command) => Some(lines(command)),
+            _ => None,
+        });
+        let different: BTreeSet<Vec<String>> = commands.collect();
+        let what = "this project wants to run a program of its own";
+        Ok(different.into_iter().map(|lines| Consent { what: what.to_owned(), lines }).collect())
+    }
+}
+
+/// Describes a command: its words, its files, and what it runs in.
+fn lines(command: &Command) -> Vec<String> {
+    let code = command.code.iter().map(|(path, hash)| format!("{path}  {}", &hash[..16.min(hash.len())]));
+    let lock = command.lock.iter().map(|lock| format!("{}  {}", lock.path, &lock.hash[..16.min(lock.hash.len())]));
+    let variables = command.variables.iter().map(|(name, value)| format!("{name}={value}"));
+    std::iter::once(all_quoted(&command.run)).chain(code).chain(lock).chain(variables).collect()
+}
