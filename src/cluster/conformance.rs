@@ -170,7 +170,8 @@ impl<'a> Trial<'a> {
 
 /// Runs all tests with an executor that runs two workers at a time.
 pub fn conforms<'a>(executor: &'a dyn Executor, patience: Duration) {
-    let tests: [(&str, fn(&Trial<'a>)); 5] = [
+    type Test<'a> = fn(&Trial<'a>);
+    let tests: [(&str, Test<'a>); 5] = [
         ("seen", Trial::tasks_are_seen_until_they_end),
         ("failed", Trial::failed_and_killed_workers_are_not_done),
         ("cancelled", Trial::cancelled_workers_end),

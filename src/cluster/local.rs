@@ -1,6 +1,5 @@
 //! Workers as processes of this machine, each with a GPU of its own if there are several.
 
-use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -56,7 +55,8 @@ impl Local {
 
     /// Starts the process of a task; `number` counts the tasks of this machine that run at a time.
     fn start(&self, launch: &Launch, task: &str, number: usize) -> Result<(), Failure> {
-        let log = || File::options().create(true).append(true).open(launch.logs.join(format!("{task}.log")));
+        let log = || files::append(&launch.logs.join(format!("{task}.log")));
+        let (out, err) = (log()?, log()?);
         let mut command = Command::new(&launch.program);
         command.args(&launch.arguments).stdin(Stdio::null()).env(TASK, task);
         if !self.gpus.is_empty() {
@@ -64,9 +64,7 @@ impl Local {
         }
         // A group of its own: Ctrl-C on the terminal is for the command that follows the run.
         command.process_group(0);
-        let start = |(out, err)| command.stdout::<File>(out).stderr::<File>(err).spawn();
-        let child = log().and_then(|out| Ok((out, log()?))).and_then(start);
-        let child = child.map_err(|error| {
+        let child = command.stdout(out).stderr(err).spawn().map_err(|error| {
             Failure::new(ExitCode::Failed, format!("cannot start {}: {error}", launch.program.display()), "")
         })?;
         let start = started(child.id()).unwrap_or_default();

@@ -58,7 +58,7 @@ pub enum Engine {
     /// Processes of one machine: their number.
     Local(usize),
     /// Jobs of Slurm.
-    Slurm(SlurmSite),
+    Slurm(Box<SlurmSite>),
 }
 
 impl Engine {

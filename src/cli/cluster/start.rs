@@ -105,7 +105,7 @@ impl Start {
         let began = Instant::now();
         let engine = match choice {
             Choice::Local(workers) => Engine::Local(*workers),
-            Choice::Slurm => Engine::Slurm(self.site.site(project)?),
+            Choice::Slurm => Engine::Slurm(Box::new(self.site.site(project)?)),
         };
         let share = |workers: usize| (cores() / workers).max(1);
         let jobs = wanted.jobs.or(if let Choice::Local(workers) = choice { Some(share(*workers)) } else { None });

@@ -1,5 +1,7 @@
 //! Tests of the splitting and of the limits, and, with WDPIPE_TEST_SLURM=1, of a real cluster.
 
+use std::slice::from_ref;
+
 use super::super::conformance::{Trial, conforms};
 use super::super::executor::{End, State};
 use super::*;
@@ -34,9 +36,9 @@ fn settings_that_can_never_work_are_named() {
         ..SlurmSite::default()
     };
     let message = |site: &SlurmSite, partitions: &[Partition]| unfit(site, partitions).map(|failure| failure.message);
-    assert_eq!(message(&site("10min"), &[gpu.clone()]), None);
+    assert_eq!(message(&site("10min"), from_ref(&gpu)), None);
     let wanted = "a worker's time of 30 min is longer than partition `gpu` allows: 10 min";
-    assert_eq!(message(&site("30min"), &[gpu.clone()]).as_deref(), Some(wanted));
+    assert_eq!(message(&site("30min"), from_ref(&gpu)).as_deref(), Some(wanted));
     let long = Partition { name: "long".to_owned(), longest: None, ..gpu.clone() };
     assert_eq!(message(&site("30min"), &[gpu.clone(), long.clone()]), None);
     assert_eq!(message(&site("30min"), &[]), None);
@@ -46,7 +48,7 @@ fn settings_that_can_never_work_are_named() {
 
     let site = SlurmSite { gpus: Some("h200:1".to_owned()), ..site("4h") };
     let wanted = Limits { seconds: Some(14_400), place: "gpu, 1 h200, 4 h".to_owned() };
-    assert_eq!(limits(&site, &[gpu.clone()]), wanted);
+    assert_eq!(limits(&site, from_ref(&gpu)), wanted);
     let usual = Partition { usual: Some(5400), ..gpu };
     let wanted = Limits { seconds: Some(5400), place: "gpu, 1 h 30 min".to_owned() };
     assert_eq!(limits(&SlurmSite::default(), &[usual]), wanted);
