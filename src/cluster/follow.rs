@@ -14,8 +14,6 @@ use crate::project::{Failure, Selection};
 use base::digest::StageKey;
 use store::Store;
 
-/// Interval between looks at what the workers say.
-const LOOK: Duration = Duration::from_secs(1);
 /// Finding out what is left may take this share of the time.
 const SHARE: f64 = 0.05;
 /// How often workers are submitted although those before got nothing done.
@@ -72,6 +70,8 @@ pub struct Watch<'a> {
     pub executor: &'a dyn Executor,
     /// How they are started.
     pub launch: &'a Launch,
+    /// Time between looks at what the workers say.
+    pub every: Duration,
     /// Flag that ends following when it is set.
     pub cancel: &'a AtomicBool,
 }
@@ -102,96 +102,152 @@ impl Watch<'_> {
     /// # Errors
     /// If the store cannot be read.
     pub fn follow(&self, tell: &mut dyn FnMut(News<'_>)) -> Result<Followed, Failure> {
-        let Self { run, selection, executor, launch, cancel, .. } = *self;
-        let times = run.request.times;
-        let (mut top_ups, mut pulses) = (TopUps::watch(run)?, Pulses::default());
-        let (mut tasks, mut asked, mut counted) = (Vec::new(), None::<Instant>, Instant::now());
-        let (mut open, mut cost) = self.open()?;
-        let (mut barren, mut said, mut unreachable) = ((open.done, 0), BTreeSet::new(), false);
-        loop {
-            if cancel.load(Ordering::Relaxed) {
-                return Ok(Followed::Interrupted);
+        let mut seen = Seen::new(self)?;
+        while !self.cancel.load(Ordering::Relaxed) {
+            seen.look(tell)?;
+            if let Some(followed) = seen.replace(tell)? {
+                return Ok(followed);
             }
-            if counted.elapsed() >= LOOK.max(cost.div_f64(SHARE)) {
-                (open, cost) = self.open()?;
-                counted = Instant::now();
-            }
-            for (key, failed) in
-                run.all_failed()?.into_iter().flat_map(|(key, all)| all.into_iter().map(move |f| (key, f)))
-            {
-                if said.insert((key, failed.worker.clone(), failed.message.clone())) {
-                    tell(News::Failed(&failed));
-                }
-            }
-            let workers = run.workers()?;
-            pulses.see(&workers);
-            if asked.is_none_or(|asked| asked.elapsed() >= LOOK) {
-                asked = Some(Instant::now());
-                match executor.look(&run.jobs()?) {
-                    Ok(found) => {
-                        tasks = found;
-                        unreachable = false;
-                        self.account(&tasks, &workers)?;
-                    }
-                    // The workers go on without it.
-                    Err(failure) if !unreachable => {
-                        unreachable = true;
-                        tell(News::Unreachable(&failure));
-                    }
-                    Err(_) => {}
-                }
-                let living = living(&tasks, &workers, &pulses, times.beat);
-                let idle = living == 0 && !unreachable;
-                if !open.is_done()
-                    && !open.is_stuck()
-                    && !run.is_stopped()
-                    && !unreachable
-                    && (idle || top_ups.is_time(run)?)
-                {
-                    if idle {
-                        // They may have done everything before they ended.
-                        (open, cost) = self.open()?;
-                        counted = Instant::now();
-                        barren = if open.done > barren.0 { (open.done, 0) } else { (barren.0, barren.1 + 1) };
-                        if barren.1 > BARREN {
-                            return Ok(Followed::Barren(last_words(&workers, &tasks)));
-                        }
-                    }
-                    let added = top_ups.submit(run, executor, launch, (open.ready.len(), living))?;
-                    if added > 0 {
-                        tell(News::Submitted(added));
-                    }
-                }
-            }
-            tell(News::View(self.view(&open, &tasks, &workers, &pulses)));
-            if open.is_done() {
-                return Ok(Followed::Complete);
-            }
-            if run.is_stopped() {
-                return Ok(Followed::Cancelled);
-            }
-            if open.is_stuck() {
-                let name = |(stage, why): &(usize, String)| (selection.graph.stages[*stage].name.clone(), why.clone());
-                return Ok(Followed::Stuck(open.given_up.iter().map(name).collect()));
+            tell(News::View(seen.view()));
+            if let Some(followed) = seen.end() {
+                return Ok(followed);
             }
             self.pause();
         }
-    }
-
-    /// Looks up what is left, and measures how long this takes.
-    fn open(&self) -> Result<(Open, Duration), Failure> {
-        let began = Instant::now();
-        Ok((Open::of(self.run, self.selection, self.store)?, began.elapsed()))
+        Ok(Followed::Interrupted)
     }
 
     fn pause(&self) {
-        let until = Instant::now() + LOOK;
+        let until = Instant::now() + self.every;
         while Instant::now() < until && !self.cancel.load(Ordering::Relaxed) {
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(self.every.min(Duration::from_millis(50)));
         }
     }
+}
 
-    fn view<'v>(&self, open: &'v Open, tasks: &[Task], workers: &'v [(JobId, Worker)], pulses: &Pulses) -> View<'v> {
+/// What somebody who follows a run has seen of it.
+struct Seen<'a> {
+    watch: &'a Watch<'a>,
+    /// What is left, when that was found out, and how long it took.
+    open: Open,
+    counted: Instant,
+    cost: Duration,
+    /// What the executor says, and whether it said it at the last attempt.
+    tasks: Vec<Task>,
+    is_reachable: bool,
+    /// What the workers say.
+    workers: Vec<(JobId, Worker)>,
+    pulses: Pulses,
+    top_ups: TopUps,
+    /// Stages that were done when workers were last submitted because there were none, and how often that was in vain.
+    barren: (usize, usize),
+    /// Failures that were told.
+    told: BTreeSet<(StageKey, JobId, String)>,
+}
+
+impl<'a> Seen<'a> {
+    fn new(watch: &'a Watch<'a>) -> Result<Self, Failure> {
+        let mut seen = Self {
+            watch,
+            open: Open::default(),
+            counted: Instant::now(),
+            cost: Duration::ZERO,
+            tasks: Vec::new(),
+            is_reachable: true,
+            workers: Vec::new(),
+            pulses: Pulses::default(),
+            top_ups: TopUps::watch(watch.run)?,
+            barren: (0, 0),
+            told: BTreeSet::new(),
+        };
+        seen.count()?;
+        seen.barren.0 = seen.open.done;
+        Ok(seen)
+    }
+
+    /// Finds out what is left.
+    fn count(&mut self) -> Result<(), Failure> {
+        let began = Instant::now();
+        self.open = Open::of(self.watch.run, self.watch.selection, self.watch.store)?;
+        (self.counted, self.cost) = (Instant::now(), began.elapsed());
+        Ok(())
+    }
+
+    /// Looks at the store, the workers and the executor.
+    fn look(&mut self, tell: &mut dyn FnMut(News<'_>)) -> Result<(), Failure> {
+        let Watch { run, executor, .. } = *self.watch;
+        if self.counted.elapsed() >= self.watch.every.max(self.cost.div_f64(SHARE)) {
+            self.count()?;
+        }
+        for (key, failed) in run.all_failed()? {
+            for failed in failed {
+                if self.told.insert((key, failed.worker.clone(), failed.message.clone())) {
+                    tell(News::Failed(&failed));
+                }
+            }
+        }
+        self.workers = run.workers()?;
+        self.pulses.see(&self.workers);
+        match executor.look(&run.jobs()?) {
+            Ok(tasks) => {
+                self.tasks = tasks;
+                self.is_reachable = true;
+                self.account()?;
+            }
+            Err(failure) => {
+                // The workers go on without it.
+                if self.is_reachable {
+                    tell(News::Unreachable(&failure));
+                }
+                self.is_reachable = false;
+            }
+        }
+        Ok(())
+    }
+
+    /// Submits workers if there are too few; returns how following ends if this is in vain.
+    fn replace(&mut self, tell: &mut dyn FnMut(News<'_>)) -> Result<Option<Followed>, Failure> {
+        let Watch { run, executor, launch, .. } = *self.watch;
+        if !self.is_reachable || self.end().is_some() {
+            return Ok(None);
+        }
+        let living = living(&self.tasks, &self.workers, &self.pulses, run.request.times.beat);
+        if living == 0 {
+            // They may have done everything before they ended.
+            self.count()?;
+            if self.end().is_some() {
+                return Ok(None);
+            }
+            let in_vain = if self.open.done > self.barren.0 { 0 } else { self.barren.1 + 1 };
+            self.barren = (self.open.done, in_vain);
+            if in_vain > BARREN {
+                return Ok(Some(Followed::Barren(last_words(&self.workers, &self.tasks))));
+            }
+        } else if !self.top_ups.is_time(run)? {
+            return Ok(None);
+        }
+        let added = self.top_ups.submit(run, executor, launch, (self.open.ready.len(), living))?;
+        if added > 0 {
+            tell(News::Submitted(added));
+        }
+        Ok(None)
+    }
+
+    /// Returns how following ends, if the run has ended.
+    fn end(&self) -> Option<Followed> {
+        if self.open.is_done() {
+            return Some(Followed::Complete);
+        }
+        if self.watch.run.is_stopped() {
+            return Some(Followed::Cancelled);
+        }
+        let stages = &self.watch.selection.graph.stages;
+        let name = |(stage, why): &(usize, String)| (stages[*stage].name.clone(), why.clone());
+        self.open.is_stuck().then(|| Followed::Stuck(self.open.given_up.iter().map(name).collect()))
+    }
+
+    fn view(&self) -> View<'_> {
+        let Self { tasks, workers, pulses, .. } = self;
         // What a worker says is newer than what the executor said.
         let has_begun = |task: &Task| workers.iter().any(|(name, _)| name.as_str() == task.name);
         let waits = |task: &Task| match &task.state {
@@ -200,23 +256,23 @@ impl Watch<'_> {
         };
         let waits: Vec<String> = tasks.iter().filter_map(waits).collect();
         let why = waits.iter().find(|why| !why.is_empty()).cloned().unwrap_or_default();
-        let beat = self.run.request.times.beat;
+        let beat = self.watch.run.request.times.beat;
         let has_ended =
             |name: &JobId| tasks.iter().any(|task| task.name == name.as_str() && matches!(task.state, State::Ended(_)));
         let running = |(name, worker): &&(JobId, Worker)| pulses.is_alive(name, worker, beat) && !has_ended(name);
-        View { open, waiting: (waits.len(), why), workers: workers.iter().filter(running).collect() }
+        View { open: &self.open, waiting: (waits.len(), why), workers: workers.iter().filter(running).collect() }
     }
 
     /// Notes what workers could not note themselves: that they were killed for their memory, or that their time was over.
-    fn account(&self, tasks: &[Task], workers: &[(JobId, Worker)]) -> Result<(), Failure> {
-        for task in tasks.iter().filter(|task| matches!(task.state, State::Ended(End::OutOfMemory | End::TimeLimit))) {
+    fn account(&self) -> Result<(), Failure> {
+        let has_lost = |task: &&Task| matches!(task.state, State::Ended(End::OutOfMemory | End::TimeLimit));
+        for task in self.tasks.iter().filter(has_lost) {
             let is_it = |(name, worker): &&(JobId, Worker)| name.as_str() == task.name && worker.ended.is_none();
-            let (Some((name, worker)), Some(kind)) = (workers.iter().find(is_it), of_end(&task.state)) else {
-                continue;
-            };
+            let found = self.workers.iter().find(is_it);
+            let (Some((name, worker)), Some(kind)) = (found, of_end(&task.state)) else { continue };
             for running in &worker.stages {
                 if let Ok(key) = running.key.parse::<StageKey>() {
-                    self.run.note_end((&running.stage, &key), (name, worker), kind)?;
+                    self.watch.run.note_end((&running.stage, &key), (name, worker), kind)?;
                 }
             }
         }

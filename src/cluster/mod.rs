@@ -17,6 +17,8 @@ mod shift;
 mod site;
 mod slurm;
 mod sparing;
+#[cfg(test)]
+mod tests;
 mod top_up;
 mod work;
 

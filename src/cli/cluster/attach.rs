@@ -5,7 +5,7 @@ use clap::Args;
 use super::super::format::count;
 use super::super::signals::cancel_on_interrupt;
 use super::super::ui::Ui;
-use super::follow::{follow, why_not};
+use super::follow::{EVERY, follow, why_not};
 use super::{executor_of, launch_of};
 use crate::cluster::{Followed, Run, RunId, Watch};
 use crate::project::{ExitCode, Failure, Project};
@@ -44,6 +44,7 @@ impl AttachCommand {
             store: &store,
             executor: &*executor,
             launch: &launch,
+            every: EVERY,
             cancel: &cancel,
         };
         let followed = follow(&watch, ui)?;

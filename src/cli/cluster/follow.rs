@@ -1,6 +1,6 @@
 //! Shows a run while it is followed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -8,6 +8,9 @@ use super::super::format::{count, duration};
 use super::super::ui::{Ui, plain};
 use crate::cluster::{Engine, Failed, Followed, News, Run, View, Watch};
 use crate::project::{ExitCode, Failure};
+
+/// Time between looks at a run.
+pub const EVERY: Duration = Duration::from_secs(1);
 
 /// Workers whose stages are listed.
 const LISTED: usize = 8;

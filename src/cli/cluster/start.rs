@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::super::format::{count, duration};
 use super::super::ui::Ui;
-use super::follow::{follow, why_not};
+use super::follow::{EVERY, follow, why_not};
 use super::{SiteArgs, executor_of, launch_of, own_hash, times};
 use crate::cluster::{Deadline, Engine, Followed, Open, Request, Run, RunId, Watch};
 use crate::project::{ExitCode, Failure, Project, Selection, Variant, Workers, cores};
@@ -124,7 +124,7 @@ impl Start {
         let run = Run::create(store, project, request)?;
         let executor = executor_of(&run, false)?;
         let launch = launch_of(&run, project)?;
-        let watch = Watch { run: &run, selection, store, executor: &*executor, launch: &launch, cancel };
+        let watch = Watch { run: &run, selection, store, executor: &*executor, launch: &launch, every: EVERY, cancel };
         let open = Open::of(&run, selection, store)?;
         if open.is_done() {
             return Ok(Started::Complete(0));
