@@ -21,13 +21,13 @@ exit \"$(cat \"$1/go\")\"
 ";
 
 /// An executor under test, with a worker of its own.
-pub struct Trial<'a> {
+pub struct ExecutorTrial<'a> {
     executor: &'a dyn Executor,
     folder: tempfile::TempDir,
     patience: Duration,
 }
 
-impl<'a> Trial<'a> {
+impl<'a> ExecutorTrial<'a> {
     /// Prepares a trial. An executor that needs longer than `patience` for a change of state fails.
     pub fn new(executor: &'a dyn Executor, patience: Duration) -> Self {
         // In a folder that the nodes see.
@@ -170,17 +170,17 @@ impl<'a> Trial<'a> {
 
 /// Runs all tests with an executor that runs two workers at a time.
 pub fn conforms<'a>(executor: &'a dyn Executor, patience: Duration) {
-    type Test<'a> = fn(&Trial<'a>);
+    type Test<'a> = fn(&ExecutorTrial<'a>);
     let tests: [(&str, Test<'a>); 5] = [
-        ("seen", Trial::tasks_are_seen_until_they_end),
-        ("failed", Trial::failed_and_killed_workers_are_not_done),
-        ("cancelled", Trial::cancelled_workers_end),
-        ("waiting", Trial::waiting_workers_are_cancelled_alone),
-        ("unknown", Trial::unknown_jobs_are_unknown),
+        ("seen", ExecutorTrial::tasks_are_seen_until_they_end),
+        ("failed", ExecutorTrial::failed_and_killed_workers_are_not_done),
+        ("cancelled", ExecutorTrial::cancelled_workers_end),
+        ("waiting", ExecutorTrial::waiting_workers_are_cancelled_alone),
+        ("unknown", ExecutorTrial::unknown_jobs_are_unknown),
     ];
     for (name, test) in tests {
         let begun = Instant::now();
-        test(&Trial::new(executor, patience));
+        test(&ExecutorTrial::new(executor, patience));
         println!("{name}: {:.1} s", begun.elapsed().as_secs_f64());
     }
 }

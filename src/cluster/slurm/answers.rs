@@ -102,19 +102,19 @@ fn state(word: &str, node: &str, reason: &str) -> Option<State> {
 
 /// Settings of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct ClusterSettings {
     /// Number of indices that an array can have: the largest index is one less.
     pub array: usize,
 }
 
 /// Reads the answer of `scontrol show config`.
-pub fn settings(text: &str) -> Settings {
+pub fn settings(text: &str) -> ClusterSettings {
     let value = |name: &str| {
         let is = |line: &&str| line.split('=').next().is_some_and(|key| key.trim() == name);
         text.lines().find(is).and_then(|line| line.split_once('=')).map(|(_, value)| value.trim())
     };
     // 1001 is Slurm's default.
-    Settings { array: value("MaxArraySize").and_then(|size| size.parse().ok()).unwrap_or(1001) }
+    ClusterSettings { array: value("MaxArraySize").and_then(|size| size.parse().ok()).unwrap_or(1001) }
 }
 
 /// A partition.

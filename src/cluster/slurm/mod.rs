@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::executor::{Executor, Job, JobId, Launch, Limits, Task};
 use super::site::SlurmSite;
 use crate::project::{ExitCode, Failure, count};
-use answers::{Partition, Settings};
+use answers::{ClusterSettings, Partition};
 use call::NoAnswer;
 
 pub use call::Commands;
@@ -31,7 +31,7 @@ const SUBMISSION: Duration = Duration::from_secs(90);
 pub struct Slurm {
     site: SlurmSite,
     commands: Commands,
-    settings: OnceLock<Settings>,
+    settings: OnceLock<ClusterSettings>,
     /// Whether the cluster turned out to have no accounting.
     has_no_accounting: AtomicBool,
 }
@@ -52,7 +52,7 @@ impl Slurm {
         self.commands.call(command, &arguments, "", QUESTION)
     }
 
-    fn settings(&self) -> Result<&Settings, Failure> {
+    fn settings(&self) -> Result<&ClusterSettings, Failure> {
         if let Some(settings) = self.settings.get() {
             return Ok(settings);
         }

@@ -2,7 +2,7 @@
 
 use std::slice::from_ref;
 
-use super::super::conformance::{Trial, conforms};
+use super::super::conformance::{ExecutorTrial, conforms};
 use super::super::executor::{End, State};
 use super::*;
 
@@ -83,7 +83,7 @@ fn arrays_are_no_longer_than_a_real_cluster_allows() {
         let slurm = real(3);
         let most = slurm.settings().unwrap().array;
         assert!(most <= 5, "MaxArraySize is {most}");
-        let trial = Trial::new(&slurm, PATIENCE);
+        let trial = ExecutorTrial::new(&slurm, PATIENCE);
         let jobs = trial.submit(12);
         assert!(jobs.len() == 12_usize.div_ceil(most) && jobs.iter().all(|job| job.tasks <= most), "{jobs:?}");
         trial.go(0);
@@ -102,7 +102,7 @@ fn arrays_are_no_longer_than_a_real_cluster_allows() {
 fn ends_that_the_controller_has_forgotten_come_from_the_accounting() {
     if has_cluster() {
         let slurm = real(2);
-        let trial = Trial::new(&slurm, PATIENCE);
+        let trial = ExecutorTrial::new(&slurm, PATIENCE);
         trial.go(3);
         let jobs = trial.submit(2);
         let id = jobs[0].id.to_string();
