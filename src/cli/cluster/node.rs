@@ -16,7 +16,6 @@ use super::super::ui::Ui;
 use super::start::Choice;
 use super::{SiteArgs, own_hash, times};
 use crate::cluster::{Executor, Job, Launch, SCRATCH, Slurm, State, host};
-use crate::engine::EngineError;
 use crate::project::{ExitCode, Failure, Project, quoted};
 
 /// Name of the file with the answer from a node.
@@ -209,7 +208,7 @@ impl Errand<'_> {
             }
             thread::sleep(PAUSE);
         }
-        Err(EngineError::Interrupted.into())
+        Err(Failure::new(ExitCode::Interrupted, "interrupted; the job was cancelled", ""))
     }
 
     /// Explains why a job has ended without an answer.
