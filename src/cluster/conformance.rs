@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::executor::{End, Executor, Job, Launch, State};
+use super::executor::{Executor, Launch, State, Submission, TaskEnd};
 use super::local::Local;
 
 /// The worker. It says that it has begun, and ends when it is told to, with the exit code that it is told. A signal ends it
@@ -43,7 +43,7 @@ impl<'a> ExecutorTrial<'a> {
     }
 
     /// Submits workers.
-    pub fn submit(&self, tasks: usize) -> Vec<Job> {
+    pub fn submit(&self, tasks: usize) -> Vec<Submission> {
         let launch = Launch {
             run: "trial".to_owned(),
             program: self.path("worker"),
@@ -56,12 +56,12 @@ impl<'a> ExecutorTrial<'a> {
     }
 
     /// Returns the states of the tasks of jobs.
-    pub fn states(&self, jobs: &[Job]) -> Vec<State> {
+    pub fn states(&self, jobs: &[Submission]) -> Vec<State> {
         self.executor.look(jobs).unwrap().into_iter().map(|task| task.state).collect()
     }
 
     /// Waits for states of the tasks of jobs, and returns them.
-    pub fn wait(&self, jobs: &[Job], what: &str, are: impl Fn(&[State]) -> bool) -> Vec<State> {
+    pub fn wait(&self, jobs: &[Submission], what: &str, are: impl Fn(&[State]) -> bool) -> Vec<State> {
         let begun = Instant::now();
         loop {
             let states = self.states(jobs);
@@ -107,7 +107,7 @@ impl<'a> ExecutorTrial<'a> {
         self.wait_for_workers(2);
         self.wait(&jobs, "they run", |states| states.iter().all(|state| matches!(state, State::Running(_))));
         self.go(0);
-        self.wait(&jobs, "they have ended", |states| states.iter().all(|state| *state == State::Ended(End::Done)));
+        self.wait(&jobs, "they have ended", |states| states.iter().all(|state| *state == State::Ended(TaskEnd::Done)));
         for name in names {
             let log = std::fs::read_to_string(self.path("logs").join(format!("{name}.log"))).unwrap();
             assert!(log.contains("a line for the log"), "{log}");
@@ -123,7 +123,7 @@ impl<'a> ExecutorTrial<'a> {
         self.go(3);
         let ended = |states: &[State]| states.iter().all(|state| matches!(state, State::Ended(_)));
         let states = self.wait(&jobs, "they have ended", ended);
-        assert_eq!(states, [State::Ended(End::Failed), State::Ended(End::Failed)]);
+        assert_eq!(states, [State::Ended(TaskEnd::Failed), State::Ended(TaskEnd::Failed)]);
     }
 
     /// Cancelling ends workers, and waiting ones never begin.
@@ -133,7 +133,7 @@ impl<'a> ExecutorTrial<'a> {
         self.executor.cancel(&jobs, false).unwrap();
         let ended = |states: &[State]| states.iter().all(|state| matches!(state, State::Ended(_)));
         let states = self.wait(&jobs, "they have ended", ended);
-        assert!(!states.contains(&State::Ended(End::Done)), "{states:?}");
+        assert!(!states.contains(&State::Ended(TaskEnd::Done)), "{states:?}");
         // Again, and with none.
         self.executor.cancel(&jobs, false).unwrap();
         self.executor.cancel(&[], false).unwrap();
@@ -150,18 +150,18 @@ impl<'a> ExecutorTrial<'a> {
         self.go(0);
         let ended = |states: &[State]| states.iter().all(|state| matches!(state, State::Ended(_)));
         let states = self.wait(&jobs, "they have ended", ended);
-        assert!(states.iter().filter(|state| **state == State::Ended(End::Done)).count() >= 2, "{states:?}");
+        assert!(states.iter().filter(|state| **state == State::Ended(TaskEnd::Done)).count() >= 2, "{states:?}");
     }
 
     /// Nothing is said about jobs that the executor does not know, also beside one that it knows.
     fn unknown_jobs_are_unknown(&self) {
-        let lost = |tasks| Job { id: "99999999".parse().unwrap(), tasks };
+        let lost = |tasks| Submission { id: "99999999".parse().unwrap(), tasks };
         assert_eq!(self.states(&[lost(2)]), [State::Unknown, State::Unknown]);
         self.go(0);
         let known = self.submit(1).remove(0);
         self.wait(&[lost(1), known], "the known one has ended", |states| {
             assert_eq!(states[0], State::Unknown);
-            states[1] == State::Ended(End::Done)
+            states[1] == State::Ended(TaskEnd::Done)
         });
         assert_eq!(self.states(&[]), []);
         self.executor.cancel(&[lost(1)], false).unwrap();

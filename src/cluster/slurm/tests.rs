@@ -3,7 +3,7 @@
 use std::slice::from_ref;
 
 use super::super::conformance::{ExecutorTrial, conforms};
-use super::super::executor::{End, State};
+use super::super::executor::{State, TaskEnd};
 use super::*;
 
 /// How long a real cluster may take for a change of state.
@@ -47,10 +47,10 @@ fn settings_that_can_never_work_are_named() {
     assert_eq!(message(&lab, &[staff]).as_deref(), Some("account `lab` may not use partition `gpu`"));
 
     let site = SlurmSite { gpus: Some("h200:1".to_owned()), ..site("4h") };
-    let wanted = Limits { seconds: Some(14_400), place: "gpu, 1 h200, 4 h".to_owned() };
+    let wanted = Allowance { seconds: Some(14_400), place: "gpu, 1 h200, 4 h".to_owned() };
     assert_eq!(limits(&site, from_ref(&gpu)), wanted);
     let usual = Partition { usual: Some(5400), ..gpu };
-    let wanted = Limits { seconds: Some(5400), place: "gpu, 1 h 30 min".to_owned() };
+    let wanted = Allowance { seconds: Some(5400), place: "gpu, 1 h 30 min".to_owned() };
     assert_eq!(limits(&SlurmSite::default(), &[usual]), wanted);
 }
 
@@ -91,7 +91,7 @@ fn arrays_are_no_longer_than_a_real_cluster_allows() {
         trial.wait(&jobs, "all have ended", |states| {
             let running = states.iter().filter(|state| matches!(state, State::Running(_))).count();
             assert!(running <= 3 && states.len() == 12, "{states:?}");
-            let is_over = |state: &State| matches!(state, State::Ended(End::Done) | State::Unknown);
+            let is_over = |state: &State| matches!(state, State::Ended(TaskEnd::Done) | State::Unknown);
             trial.begun().len() == 12 && states.iter().all(is_over)
         });
     }
@@ -117,7 +117,7 @@ fn ends_that_the_controller_has_forgotten_come_from_the_accounting() {
         let states = trial.states(&jobs);
         let wanted = match slurm.has_no_accounting.load(Ordering::Relaxed) {
             true => State::Unknown,
-            false => State::Ended(End::Failed),
+            false => State::Ended(TaskEnd::Failed),
         };
         assert_eq!(states, [wanted.clone(), wanted]);
     }
