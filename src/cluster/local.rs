@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::executor::{Allowance, Executor, Launch, State, Submission, TaskEnd, WorkerTask};
-use super::host::{host, started};
+use super::host::host;
 use crate::project::{ExitCode, Failure};
 
 /// How long a worker may take to end after it was told to.
@@ -96,6 +96,12 @@ pub const TASK: &str = "WDPIPE_TASK";
 
 fn tasks(job: &Submission) -> impl Iterator<Item = String> + use<'_> {
     (0..job.tasks).map(|index| format!("{}_{index}", job.id))
+}
+
+/// Returns when a process started, in the system's ticks; `None` if it has ended. Numbers of processes are used again, but not
+/// with the same start.
+fn started(process: u32) -> Option<u64> {
+    files::Process::of(process).map(|process| process.started)
 }
 
 /// Lists the GPUs of this machine by their numbers.
