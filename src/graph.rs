@@ -213,3 +213,20 @@ impl Graph {
         dependents
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use base::work::{Dataset, Source};
+
+    /// Makes a graph of data-set stages (their kind does not matter) with the given edges.
+    pub(crate) fn graph(edges: &[Vec<StageId>]) -> Graph {
+        let work = Work::Dataset(Dataset { source: Source::Shapes10, train: 1, test: 1, classes: None, seed: 0 });
+        let stage = |(id, inputs): (usize, &Vec<StageId>)| Stage {
+            name: format!("s{id}"),
+            work: work.clone(),
+            inputs: inputs.iter().map(|&stage| Input { role: format!("r{stage}"), stage, output: "train" }).collect(),
+        };
+        Graph { stages: edges.iter().enumerate().map(stage).collect(), ..Graph::default() }
+    }
+}

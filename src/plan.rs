@@ -154,12 +154,11 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::graph::{Input, Stage};
+    use crate::graph::tests::graph;
     use base::changes::{How, Part};
     use base::digest::ObjectDigest;
     use base::digest::RecordDigest;
     use base::value::Value;
-    use base::work::{Dataset, Source, Work};
 
     fn parts() -> KeyParts {
         let model = Value::Map([("width".into(), Value::Int(8))].into());
@@ -183,17 +182,6 @@ pub(crate) mod tests {
         }]);
         assert_eq!(MissReason::between(Some(&old), &new), wanted);
         assert_eq!(MissReason::between(None, &new), MissReason::New);
-    }
-
-    /// Makes a graph of data-set stages (their kind does not matter here) with the given edges.
-    pub(crate) fn graph(edges: &[Vec<StageId>]) -> Graph {
-        let work = Work::Dataset(Dataset { source: Source::Shapes10, train: 1, test: 1, classes: None, seed: 0 });
-        let stage = |(id, inputs): (usize, &Vec<StageId>)| Stage {
-            name: format!("s{id}"),
-            work: work.clone(),
-            inputs: inputs.iter().map(|&stage| Input { role: format!("r{stage}"), stage, output: "train" }).collect(),
-        };
-        Graph { stages: edges.iter().enumerate().map(stage).collect(), ..Graph::default() }
     }
 
     pub(crate) fn known(train: Bytes, test: Bytes) -> Knowledge {

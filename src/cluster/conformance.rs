@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::executor::{End, Executor, Job, Launch, State};
+use super::executor::{Executor, Launch, State, Submission, TaskEnd};
 use super::local::Local;
 
 /// The worker. It says that it has begun, and ends when it is told to, with the exit code that it is told. A signal ends it
@@ -21,13 +21,13 @@ exit \"$(cat \"$1/go\")\"
 ";
 
 /// An executor under test, with a worker of its own.
-pub struct Trial<'a> {
+pub struct ExecutorTrial<'a> {
     executor: &'a dyn Executor,
     folder: tempfile::TempDir,
     patience: Duration,
 }
 
-impl<'a> Trial<'a> {
+impl<'a> ExecutorTrial<'a> {
     /// Prepares a trial. An executor that needs longer than `patience` for a change of state fails.
     pub fn new(executor: &'a dyn Executor, patience: Duration) -> Self {
         // In a folder that the nodes see.
@@ -43,7 +43,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Submits workers.
-    pub fn submit(&self, tasks: usize) -> Vec<Job> {
+    pub fn submit(&self, tasks: usize) -> Vec<Submission> {
         let launch = Launch {
             run: "trial".to_owned(),
             program: self.path("worker"),
@@ -56,12 +56,12 @@ impl<'a> Trial<'a> {
     }
 
     /// Returns the states of the tasks of jobs.
-    pub fn states(&self, jobs: &[Job]) -> Vec<State> {
+    pub fn states(&self, jobs: &[Submission]) -> Vec<State> {
         self.executor.look(jobs).unwrap().into_iter().map(|task| task.state).collect()
     }
 
     /// Waits for states of the tasks of jobs, and returns them.
-    pub fn wait(&self, jobs: &[Job], what: &str, are: impl Fn(&[State]) -> bool) -> Vec<State> {
+    pub fn wait(&self, jobs: &[Submission], what: &str, are: impl Fn(&[State]) -> bool) -> Vec<State> {
         let begun = Instant::now();
         loop {
             let states = self.states(jobs);
@@ -107,7 +107,7 @@ impl<'a> Trial<'a> {
         self.wait_for_workers(2);
         self.wait(&jobs, "they run", |states| states.iter().all(|state| matches!(state, State::Running(_))));
         self.go(0);
-        self.wait(&jobs, "they have ended", |states| states.iter().all(|state| *state == State::Ended(End::Done)));
+        self.wait(&jobs, "they have ended", |states| states.iter().all(|state| *state == State::Ended(TaskEnd::Done)));
         for name in names {
             let log = std::fs::read_to_string(self.path("logs").join(format!("{name}.log"))).unwrap();
             assert!(log.contains("a line for the log"), "{log}");
@@ -123,7 +123,7 @@ impl<'a> Trial<'a> {
         self.go(3);
         let ended = |states: &[State]| states.iter().all(|state| matches!(state, State::Ended(_)));
         let states = self.wait(&jobs, "they have ended", ended);
-        assert_eq!(states, [State::Ended(End::Failed), State::Ended(End::Failed)]);
+        assert_eq!(states, [State::Ended(TaskEnd::Failed), State::Ended(TaskEnd::Failed)]);
     }
 
     /// Cancelling ends workers, and waiting ones never begin.
@@ -133,7 +133,7 @@ impl<'a> Trial<'a> {
         self.executor.cancel(&jobs, false).unwrap();
         let ended = |states: &[State]| states.iter().all(|state| matches!(state, State::Ended(_)));
         let states = self.wait(&jobs, "they have ended", ended);
-        assert!(!states.contains(&State::Ended(End::Done)), "{states:?}");
+        assert!(!states.contains(&State::Ended(TaskEnd::Done)), "{states:?}");
         // Again, and with none.
         self.executor.cancel(&jobs, false).unwrap();
         self.executor.cancel(&[], false).unwrap();
@@ -150,18 +150,18 @@ impl<'a> Trial<'a> {
         self.go(0);
         let ended = |states: &[State]| states.iter().all(|state| matches!(state, State::Ended(_)));
         let states = self.wait(&jobs, "they have ended", ended);
-        assert!(states.iter().filter(|state| **state == State::Ended(End::Done)).count() >= 2, "{states:?}");
+        assert!(states.iter().filter(|state| **state == State::Ended(TaskEnd::Done)).count() >= 2, "{states:?}");
     }
 
     /// Nothing is said about jobs that the executor does not know, also beside one that it knows.
     fn unknown_jobs_are_unknown(&self) {
-        let lost = |tasks| Job { id: "99999999".parse().unwrap(), tasks };
+        let lost = |tasks| Submission { id: "99999999".parse().unwrap(), tasks };
         assert_eq!(self.states(&[lost(2)]), [State::Unknown, State::Unknown]);
         self.go(0);
         let known = self.submit(1).remove(0);
         self.wait(&[lost(1), known], "the known one has ended", |states| {
             assert_eq!(states[0], State::Unknown);
-            states[1] == State::Ended(End::Done)
+            states[1] == State::Ended(TaskEnd::Done)
         });
         assert_eq!(self.states(&[]), []);
         self.executor.cancel(&[lost(1)], false).unwrap();
@@ -170,16 +170,17 @@ impl<'a> Trial<'a> {
 
 /// Runs all tests with an executor that runs two workers at a time.
 pub fn conforms<'a>(executor: &'a dyn Executor, patience: Duration) {
-    let tests: [(&str, fn(&Trial<'a>)); 5] = [
-        ("seen", Trial::tasks_are_seen_until_they_end),
-        ("failed", Trial::failed_and_killed_workers_are_not_done),
-        ("cancelled", Trial::cancelled_workers_end),
-        ("waiting", Trial::waiting_workers_are_cancelled_alone),
-        ("unknown", Trial::unknown_jobs_are_unknown),
+    type Test<'a> = fn(&ExecutorTrial<'a>);
+    let tests: [(&str, Test<'a>); 5] = [
+        ("seen", ExecutorTrial::tasks_are_seen_until_they_end),
+        ("failed", ExecutorTrial::failed_and_killed_workers_are_not_done),
+        ("cancelled", ExecutorTrial::cancelled_workers_end),
+        ("waiting", ExecutorTrial::waiting_workers_are_cancelled_alone),
+        ("unknown", ExecutorTrial::unknown_jobs_are_unknown),
     ];
     for (name, test) in tests {
         let begun = Instant::now();
-        test(&Trial::new(executor, patience));
+        test(&ExecutorTrial::new(executor, patience));
         println!("{name}: {:.1} s", begun.elapsed().as_secs_f64());
     }
 }

@@ -55,7 +55,7 @@ impl fmt::Display for JobId {
 
 /// Tasks that were submitted together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Job {
+pub struct Submission {
     /// Their identifier.
     pub id: JobId,
     /// Number of tasks.
@@ -78,7 +78,7 @@ pub struct Launch {
 /// Why a task ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum End {
+pub enum TaskEnd {
     /// It ended by itself, with exit code 0.
     Done,
     /// It ended by itself with another exit code, or was killed.
@@ -104,14 +104,14 @@ pub enum State {
     /// It runs on this machine.
     Running(String),
     /// It has ended.
-    Ended(End),
+    Ended(TaskEnd),
     /// The executor does not know it, or cannot be asked. It may be in any state.
     Unknown,
 }
 
 /// A task: one worker that was, is, or will be running.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Task {
+pub struct WorkerTask {
     /// Name of its worker, and of its log: `JOB_INDEX`, such as `4711_3`.
     pub name: String,
     /// Its state.
@@ -120,7 +120,7 @@ pub struct Task {
 
 /// What an executor allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct Allowance {
     /// Seconds that a task may take, if they are limited.
     pub seconds: Option<u64>,
     /// The place in words, such as `partition gpu, 1 GPU, 4 h`.
@@ -134,26 +134,26 @@ pub trait Executor: Sync {
     ///
     /// # Errors
     /// If the executor is missing or cannot be reached, or would refuse the request.
-    fn check(&self) -> Result<Limits, Failure>;
+    fn check(&self) -> Result<Allowance, Failure>;
 
     /// Submits `tasks` workers, and returns the jobs that they belong to.
     ///
     /// # Errors
     /// If they are refused. If some were submitted before, these are cancelled.
-    fn submit(&self, launch: &Launch, tasks: usize) -> Result<Vec<Job>, Failure>;
+    fn submit(&self, launch: &Launch, tasks: usize) -> Result<Vec<Submission>, Failure>;
 
     /// Returns the state of every task of some jobs, in order. Tasks that the executor does not know are
     /// [`State::Unknown`].
     ///
     /// # Errors
     /// If the executor cannot be asked. This says nothing about the tasks.
-    fn look(&self, jobs: &[Job]) -> Result<Vec<Task>, Failure>;
+    fn look(&self, jobs: &[Submission]) -> Result<Vec<WorkerTask>, Failure>;
 
     /// Cancels jobs, or only their tasks that have not started. Jobs that have ended are left alone.
     ///
     /// # Errors
     /// If the executor cannot be asked, or refuses.
-    fn cancel(&self, jobs: &[Job], only_waiting: bool) -> Result<(), Failure>;
+    fn cancel(&self, jobs: &[Submission], only_waiting: bool) -> Result<(), Failure>;
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::executor::{End, JobId, State};
-use super::run::{Run, Worker};
+use super::executor::{JobId, State, TaskEnd};
+use super::run::{Run, WorkerState};
 use crate::engine::EngineError;
 use crate::project::Failure;
 use base::digest::StageKey;
@@ -101,7 +101,7 @@ impl Run {
     pub fn note_end(
         &self,
         (stage, key): (&str, &StageKey),
-        (name, worker): (&JobId, &Worker),
+        (name, worker): (&JobId, &WorkerState),
         kind: Kind,
     ) -> Result<Failed, Failure> {
         let failed = Failed {
@@ -120,10 +120,10 @@ impl Run {
 /// Returns how the end of a worker counts for the stages that it was running; `None` if it says nothing about them.
 pub fn of_end(state: &State) -> Option<Kind> {
     match state {
-        State::Ended(End::OutOfMemory) => Some(Kind::Memory),
-        State::Ended(End::TimeLimit) => Some(Kind::Time),
-        State::Ended(End::Preempted | End::NodeLost | End::Cancelled) => None,
-        State::Ended(End::Done | End::Failed) | State::Waiting(_) | State::Running(_) | State::Unknown => {
+        State::Ended(TaskEnd::OutOfMemory) => Some(Kind::Memory),
+        State::Ended(TaskEnd::TimeLimit) => Some(Kind::Time),
+        State::Ended(TaskEnd::Preempted | TaskEnd::NodeLost | TaskEnd::Cancelled) => None,
+        State::Ended(TaskEnd::Done | TaskEnd::Failed) | State::Waiting(_) | State::Running(_) | State::Unknown => {
             Some(Kind::Lost)
         }
     }

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::executor::{End, Executor, JobId, Launch, State, Task};
+use super::executor::{Executor, JobId, Launch, State, TaskEnd, WorkerTask};
 use super::failed::{Failed, of_end};
 use super::open::Open;
-use super::run::{Run, Worker};
+use super::run::{Run, WorkerState};
 use super::top_up::{Pulses, TopUps, living};
 use crate::project::{Failure, Selection};
 use base::digest::StageKey;
@@ -27,7 +27,7 @@ pub struct View<'a> {
     /// Number of tasks that wait for a machine, and why.
     pub waiting: (usize, String),
     /// The workers that run.
-    pub workers: Vec<&'a (JobId, Worker)>,
+    pub workers: Vec<&'a (JobId, WorkerState)>,
 }
 
 /// News about a run.
@@ -133,10 +133,10 @@ struct Seen<'a> {
     counted: Instant,
     cost: Duration,
     /// What the executor says, and whether it said it at the last attempt.
-    tasks: Vec<Task>,
+    tasks: Vec<WorkerTask>,
     is_reachable: bool,
     /// What the workers say.
-    workers: Vec<(JobId, Worker)>,
+    workers: Vec<(JobId, WorkerState)>,
     pulses: Pulses,
     top_ups: TopUps,
     /// Stages that were done when workers were last submitted because there were none, and how often that was in vain.
@@ -249,8 +249,8 @@ impl<'a> Seen<'a> {
     fn view(&self) -> View<'_> {
         let Self { tasks, workers, pulses, .. } = self;
         // What a worker says is newer than what the executor said.
-        let has_begun = |task: &Task| workers.iter().any(|(name, _)| name.as_str() == task.name);
-        let waits = |task: &Task| match &task.state {
+        let has_begun = |task: &WorkerTask| workers.iter().any(|(name, _)| name.as_str() == task.name);
+        let waits = |task: &WorkerTask| match &task.state {
             State::Waiting(why) if !has_begun(task) => Some(why.clone()),
             _ => None,
         };
@@ -259,15 +259,16 @@ impl<'a> Seen<'a> {
         let beat = self.watch.run.request.times.beat;
         let has_ended =
             |name: &JobId| tasks.iter().any(|task| task.name == name.as_str() && matches!(task.state, State::Ended(_)));
-        let running = |(name, worker): &&(JobId, Worker)| pulses.is_alive(name, worker, beat) && !has_ended(name);
+        let running = |(name, worker): &&(JobId, WorkerState)| pulses.is_alive(name, worker, beat) && !has_ended(name);
         View { open: &self.open, waiting: (waits.len(), why), workers: workers.iter().filter(running).collect() }
     }
 
     /// Notes what workers could not note themselves: that they were killed for their memory, or that their time was over.
     fn account(&self) -> Result<(), Failure> {
-        let has_lost = |task: &&Task| matches!(task.state, State::Ended(End::OutOfMemory | End::TimeLimit));
+        let has_lost =
+            |task: &&WorkerTask| matches!(task.state, State::Ended(TaskEnd::OutOfMemory | TaskEnd::TimeLimit));
         for task in self.tasks.iter().filter(has_lost) {
-            let is_it = |(name, worker): &&(JobId, Worker)| name.as_str() == task.name && worker.ended.is_none();
+            let is_it = |(name, worker): &&(JobId, WorkerState)| name.as_str() == task.name && worker.ended.is_none();
             let found = self.workers.iter().find(is_it);
             let (Some((name, worker)), Some(kind)) = (found, of_end(&task.state)) else { continue };
             for running in &worker.stages {
@@ -281,9 +282,9 @@ impl<'a> Seen<'a> {
 }
 
 /// Says how the last worker ended.
-fn last_words(workers: &[(JobId, Worker)], tasks: &[Task]) -> String {
+fn last_words(workers: &[(JobId, WorkerState)], tasks: &[WorkerTask]) -> String {
     let task = tasks.iter().rev().find(|task| matches!(task.state, State::Ended(_)));
-    let said = |task: &Task| {
+    let said = |task: &WorkerTask| {
         let found = workers.iter().find(|(name, _)| name.as_str() == task.name);
         found.and_then(|(_, worker)| worker.ended.clone())
     };

@@ -1,6 +1,5 @@
 //! Workers as processes of this machine, each with a GPU of its own if there are several.
 
-use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::executor::{End, Executor, Job, Launch, Limits, State, Task};
-use super::host::{host, started};
+use super::executor::{Allowance, Executor, Launch, State, Submission, TaskEnd, WorkerTask};
+use super::host::host;
 use crate::project::{ExitCode, Failure};
 
 /// How long a worker may take to end after it was told to.
@@ -56,7 +55,8 @@ impl Local {
 
     /// Starts the process of a task; `number` counts the tasks of this machine that run at a time.
     fn start(&self, launch: &Launch, task: &str, number: usize) -> Result<(), Failure> {
-        let log = || File::options().create(true).append(true).open(launch.logs.join(format!("{task}.log")));
+        let log = || files::append(&launch.logs.join(format!("{task}.log")));
+        let (out, err) = (log()?, log()?);
         let mut command = Command::new(&launch.program);
         command.args(&launch.arguments).stdin(Stdio::null()).env(TASK, task);
         if !self.gpus.is_empty() {
@@ -64,9 +64,7 @@ impl Local {
         }
         // A group of its own: Ctrl-C on the terminal is for the command that follows the run.
         command.process_group(0);
-        let start = |(out, err)| command.stdout::<File>(out).stderr::<File>(err).spawn();
-        let child = log().and_then(|out| Ok((out, log()?))).and_then(start);
-        let child = child.map_err(|error| {
+        let child = command.stdout(out).stderr(err).spawn().map_err(|error| {
             Failure::new(ExitCode::Failed, format!("cannot start {}: {error}", launch.program.display()), "")
         })?;
         let start = started(child.id()).unwrap_or_default();
@@ -76,18 +74,18 @@ impl Local {
     }
 
     /// Returns the state of a task.
-    fn state(&self, job: &Job, task: &str) -> State {
+    fn state(&self, job: &Submission, task: &str) -> State {
         if let Some((_, child)) = self.children().iter_mut().find(|(name, _)| name == task) {
             return match child.try_wait() {
                 Ok(None) => State::Running(host()),
-                Ok(Some(status)) if status.success() => State::Ended(End::Done),
-                _ => State::Ended(End::Failed),
+                Ok(Some(status)) if status.success() => State::Ended(TaskEnd::Done),
+                _ => State::Ended(TaskEnd::Failed),
             };
         }
         match job.id.as_str().starts_with(&format!("{}-", host())) {
             true if self.running(task).is_some() => State::Running(host()),
             // How it ended is known only to the process that started it.
-            true if files::identity(&self.numbers(task)).ok().flatten().is_some() => State::Ended(End::Failed),
+            true if files::identity(&self.numbers(task)).ok().flatten().is_some() => State::Ended(TaskEnd::Failed),
             _ => State::Unknown,
         }
     }
@@ -96,8 +94,14 @@ impl Local {
 /// Variable that tells a worker its name.
 pub const TASK: &str = "WDPIPE_TASK";
 
-fn tasks(job: &Job) -> impl Iterator<Item = String> + use<'_> {
+fn tasks(job: &Submission) -> impl Iterator<Item = String> + use<'_> {
     (0..job.tasks).map(|index| format!("{}_{index}", job.id))
+}
+
+/// Returns when a process started, in the system's ticks; `None` if it has ended. Numbers of processes are used again, but not
+/// with the same start.
+fn started(process: u32) -> Option<u64> {
+    files::Process::of(process).map(|process| process.started)
 }
 
 /// Lists the GPUs of this machine by their numbers.
@@ -118,21 +122,21 @@ fn signal(process: u32, signal: libc::c_int) {
 }
 
 impl Executor for Local {
-    fn check(&self) -> Result<Limits, Failure> {
+    fn check(&self) -> Result<Allowance, Failure> {
         let gpus = match self.gpus.len() {
             0 => String::new(),
             1 => ", 1 GPU".to_owned(),
             gpus => format!(", {gpus} GPUs"),
         };
-        Ok(Limits { seconds: None, place: format!("this machine{gpus}") })
+        Ok(Allowance { seconds: None, place: format!("this machine{gpus}") })
     }
 
-    fn submit(&self, launch: &Launch, tasks: usize) -> Result<Vec<Job>, Failure> {
+    fn submit(&self, launch: &Launch, tasks: usize) -> Result<Vec<Submission>, Failure> {
         files::create_folder(&launch.logs)?;
         let (own, submission) = (std::process::id(), self.submissions.fetch_add(1, Ordering::Relaxed));
         let id = format!("{}-{own}-{}-{submission}", host(), started(own).unwrap_or_default());
         let id = id.parse().map_err(|error: String| Failure::new(ExitCode::Failed, error, ""))?;
-        let job = Job { id, tasks };
+        let job = Submission { id, tasks };
         let is_running = |(_, child): &mut (String, Child)| matches!(child.try_wait(), Ok(None));
         let first = self.children().iter_mut().map(is_running).filter(|running| *running).count();
         for (index, task) in self::tasks(&job).enumerate() {
@@ -144,17 +148,17 @@ impl Executor for Local {
         Ok(vec![job])
     }
 
-    fn look(&self, jobs: &[Job]) -> Result<Vec<Task>, Failure> {
+    fn look(&self, jobs: &[Submission]) -> Result<Vec<WorkerTask>, Failure> {
         let of = |job| tasks(job).map(move |name| (job, name));
-        let state = |(job, name): (&Job, String)| Task { state: self.state(job, &name), name };
+        let state = |(job, name): (&Submission, String)| WorkerTask { state: self.state(job, &name), name };
         Ok(jobs.iter().flat_map(of).map(state).collect())
     }
 
-    fn cancel(&self, jobs: &[Job], only_waiting: bool) -> Result<(), Failure> {
+    fn cancel(&self, jobs: &[Submission], only_waiting: bool) -> Result<(), Failure> {
         if only_waiting {
             return Ok(());
         }
-        let running: Vec<(&Job, String, u32)> = jobs
+        let running: Vec<(&Submission, String, u32)> = jobs
             .iter()
             .flat_map(|job| tasks(job).filter_map(move |task| Some((job, self.running(&task)?, task))))
             .map(|(job, process, task)| (job, task, process))
@@ -195,7 +199,7 @@ mod tests {
         let launch = Launch { run: "r".into(), program: "/bin/sh".into(), arguments, logs };
         let jobs = local.submit(&launch, 3).unwrap();
         let begun = Instant::now();
-        while local.look(&jobs).unwrap().iter().any(|task| task.state != State::Ended(End::Done)) {
+        while local.look(&jobs).unwrap().iter().any(|task| task.state != State::Ended(TaskEnd::Done)) {
             assert!(begun.elapsed() < Duration::from_secs(60));
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -223,7 +227,7 @@ mod tests {
         assert_eq!(states(), [State::Running(host()), State::Running(host())]);
         // A process that ended counts as ended, although its starter has not looked at it yet.
         local().cancel(&jobs, false).unwrap();
-        assert_eq!(states(), [State::Ended(End::Failed), State::Ended(End::Failed)]);
-        assert!(starter.look(&jobs).unwrap().iter().all(|task| task.state == State::Ended(End::Failed)));
+        assert_eq!(states(), [State::Ended(TaskEnd::Failed), State::Ended(TaskEnd::Failed)]);
+        assert!(starter.look(&jobs).unwrap().iter().all(|task| task.state == State::Ended(TaskEnd::Failed)));
     }
 }

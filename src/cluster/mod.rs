@@ -22,13 +22,13 @@ mod tests;
 mod top_up;
 mod work;
 
-pub use executor::{Executor, Job, JobId, Launch, State};
+pub use executor::{Executor, JobId, Launch, State, Submission};
 pub use failed::Failed;
 pub use follow::{Followed, News, View, Watch};
 pub use host::host;
 pub use local::{Local, TASK};
 pub use open::Open;
-pub use run::{Engine, Request, Run, RunId, Times, Worker, program_hash};
+pub use run::{Engine, Run, RunId, RunRequest, Times, WorkerState, program_hash};
 pub use shift::Deadline;
 pub use site::SlurmSite;
 pub use slurm::{SCRATCH, Slurm, task_name, time_left};

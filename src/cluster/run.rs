@@ -2,10 +2,10 @@
 //!
 //! | path in `runs/ID/` | content |
 //! | --- | --- |
-//! | `request.json` | what to make, and how ([`Request`]) |
+//! | `request.json` | what to make, and how ([`RunRequest`]) |
 //! | `pipelines/` | the pipelines as they were when the run began |
-//! | `jobs/JOB` | a submission ([`Job`]) |
-//! | `workers/NAME` | what a worker does ([`Worker`]) |
+//! | `jobs/JOB` | a submission ([`Submission`]) |
+//! | `workers/NAME` | what a worker does ([`WorkerState`]) |
 //! | `failed/KEY/…` | a failed attempt at a stage ([`Failed`](super::failed::Failed)) |
 //! | `top-ups/N` | workers were submitted for the Nth time after the beginning |
 //! | `logs/` | the output of each worker |
@@ -19,7 +19,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::executor::{Job, JobId};
+use super::executor::{JobId, Submission};
 use super::site::SlurmSite;
 use crate::project::{ExitCode, Failure, Project, Variant};
 use base::digest::ObjectDigest;
@@ -58,7 +58,7 @@ pub enum Engine {
     /// Processes of one machine: their number.
     Local(usize),
     /// Jobs of Slurm.
-    Slurm(SlurmSite),
+    Slurm(Box<SlurmSite>),
 }
 
 impl Engine {
@@ -107,7 +107,7 @@ pub fn seconds(seconds: f64) -> Duration {
 
 /// What a run makes, and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Request {
+pub struct RunRequest {
     /// The targets.
     pub targets: Vec<String>,
     /// Name of the profile.
@@ -136,13 +136,13 @@ pub struct Run {
     /// Its name.
     pub id: RunId,
     /// What it makes.
-    pub request: Request,
+    pub request: RunRequest,
     folder: PathBuf,
 }
 
 /// What a worker says about itself.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Worker {
+pub struct WorkerState {
     /// Name of the machine.
     pub host: String,
     /// Number of its process.
@@ -175,7 +175,7 @@ impl Run {
     ///
     /// # Errors
     /// If the pipelines cannot be read, or the store cannot be written.
-    pub fn create(store: &Store, project: &Project, request: Request) -> Result<Self, Failure> {
+    pub fn create(store: &Store, project: &Project, request: RunRequest) -> Result<Self, Failure> {
         let pipelines = files::list(&project.pipelines)?.into_iter().filter(|name| name.ends_with(".toml"));
         let read = |name: String| Ok((files::read(&project.pipelines.join(&name), LIMIT)?, name));
         let pipelines: Vec<(Vec<u8>, String)> = pipelines.map(read).collect::<Result<_, FsError>>()?;
@@ -263,7 +263,7 @@ impl Run {
     ///
     /// # Errors
     /// If the store cannot be written.
-    pub fn note_jobs(&self, jobs: &[Job]) -> Result<(), Failure> {
+    pub fn note_jobs(&self, jobs: &[Submission]) -> Result<(), Failure> {
         for job in jobs {
             self.write(&format!("jobs/{}", job.id), job)?;
         }
@@ -274,7 +274,7 @@ impl Run {
     ///
     /// # Errors
     /// If the folder cannot be read.
-    pub fn jobs(&self) -> Result<Vec<Job>, Failure> {
+    pub fn jobs(&self) -> Result<Vec<Submission>, Failure> {
         Ok(files::list(&self.path("jobs"))?.iter().filter_map(|name| self.read(&format!("jobs/{name}"))).collect())
     }
 
@@ -282,7 +282,7 @@ impl Run {
     ///
     /// # Errors
     /// If the store cannot be written.
-    pub fn note_worker(&self, name: &JobId, worker: &Worker) -> Result<(), Failure> {
+    pub fn note_worker(&self, name: &JobId, worker: &WorkerState) -> Result<(), Failure> {
         self.write(&format!("workers/{name}"), worker)
     }
 
@@ -290,7 +290,7 @@ impl Run {
     ///
     /// # Errors
     /// If the folder cannot be read.
-    pub fn workers(&self) -> Result<Vec<(JobId, Worker)>, Failure> {
+    pub fn workers(&self) -> Result<Vec<(JobId, WorkerState)>, Failure> {
         let names = files::list(&self.path("workers"))?;
         let read = |name: &String| Some((name.parse().ok()?, self.read(&format!("workers/{name}"))?));
         Ok(names.iter().filter_map(read).collect())

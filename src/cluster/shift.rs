@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::executor::{Executor, JobId, State as TaskState};
 use super::failed::{Failed, Kind, given_up, of_end};
 use super::host::host;
-use super::run::{Run, Running, Worker, seconds};
+use super::run::{Run, Running, WorkerState, seconds};
 use crate::engine::{Duty, EngineError};
 use crate::graph::{Graph, StageId};
 use base::digest::{ObjectDigest, StageKey};
@@ -142,7 +142,7 @@ impl<'a> Shift<'a> {
                 key: key.to_string(),
                 done,
             };
-            Worker {
+            WorkerState {
                 host: host(),
                 process: std::process::id(),
                 beat: state.beat,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use super::executor::{Executor, Job, Launch, Limits, State, Task};
+use super::executor::{Allowance, Executor, Launch, State, Submission, WorkerTask};
 use super::run::{Run, seconds};
 use crate::project::Failure;
 
@@ -55,19 +55,19 @@ impl Sparing {
 }
 
 impl Executor for Sparing {
-    fn check(&self) -> Result<Limits, Failure> {
+    fn check(&self) -> Result<Allowance, Failure> {
         self.executor.check()
     }
 
-    fn submit(&self, launch: &Launch, tasks: usize) -> Result<Vec<Job>, Failure> {
+    fn submit(&self, launch: &Launch, tasks: usize) -> Result<Vec<Submission>, Failure> {
         self.executor.submit(launch, tasks)
     }
 
-    fn look(&self, jobs: &[Job]) -> Result<Vec<Task>, Failure> {
+    fn look(&self, jobs: &[Submission]) -> Result<Vec<WorkerTask>, Failure> {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
-        let known: Vec<Task> = match self.takes_turn()? {
+        let known: Vec<WorkerTask> = match self.takes_turn()? {
             true => {
                 let mut all = self.run.jobs()?;
                 all.extend(jobs.iter().filter(|job| !all.contains(job)).cloned().collect::<Vec<_>>());
@@ -80,12 +80,12 @@ impl Executor for Sparing {
         // Jobs that were submitted after the answer have not begun, as far as anybody knows.
         let mut known: BTreeMap<_, _> = known.into_iter().map(|task| (task.name, task.state)).collect();
         let mut task =
-            |name: String| Task { state: known.remove(&name).unwrap_or(State::Waiting(String::new())), name };
-        let of = |job: &Job| (0..job.tasks).map(|index| format!("{}_{index}", job.id)).collect::<Vec<_>>();
+            |name: String| WorkerTask { state: known.remove(&name).unwrap_or(State::Waiting(String::new())), name };
+        let of = |job: &Submission| (0..job.tasks).map(|index| format!("{}_{index}", job.id)).collect::<Vec<_>>();
         Ok(jobs.iter().flat_map(of).map(&mut task).collect())
     }
 
-    fn cancel(&self, jobs: &[Job], only_waiting: bool) -> Result<(), Failure> {
+    fn cancel(&self, jobs: &[Submission], only_waiting: bool) -> Result<(), Failure> {
         self.executor.cancel(jobs, only_waiting)
     }
 }
@@ -95,8 +95,8 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use super::super::executor::End;
-    use super::super::run::{Engine, Request, Times};
+    use super::super::executor::TaskEnd;
+    use super::super::run::{Engine, RunRequest, Times};
     use super::*;
     use crate::project::Project;
     use store::{Options, Store};
@@ -105,21 +105,21 @@ mod tests {
     struct Counted(Arc<AtomicUsize>);
 
     impl Executor for Counted {
-        fn check(&self) -> Result<Limits, Failure> {
-            Ok(Limits::default())
+        fn check(&self) -> Result<Allowance, Failure> {
+            Ok(Allowance::default())
         }
 
-        fn submit(&self, _: &Launch, _: usize) -> Result<Vec<Job>, Failure> {
+        fn submit(&self, _: &Launch, _: usize) -> Result<Vec<Submission>, Failure> {
             Ok(Vec::new())
         }
 
-        fn look(&self, jobs: &[Job]) -> Result<Vec<Task>, Failure> {
+        fn look(&self, jobs: &[Submission]) -> Result<Vec<WorkerTask>, Failure> {
             self.0.fetch_add(1, Ordering::Relaxed);
             let names = jobs.iter().flat_map(|job| (0..job.tasks).map(|index| format!("{}_{index}", job.id)));
-            Ok(names.map(|name| Task { name, state: State::Ended(End::Done) }).collect())
+            Ok(names.map(|name| WorkerTask { name, state: State::Ended(TaskEnd::Done) }).collect())
         }
 
-        fn cancel(&self, _: &[Job], _: bool) -> Result<(), Failure> {
+        fn cancel(&self, _: &[Submission], _: bool) -> Result<(), Failure> {
             Ok(())
         }
     }
@@ -136,7 +136,7 @@ mod tests {
             options: Options::default(),
         };
         let store = Store::open(&project.cache).unwrap();
-        let request = Request {
+        let request = RunRequest {
             targets: vec!["fig3".to_owned()],
             profile: "smoke".to_owned(),
             set: Vec::new(),
@@ -157,12 +157,12 @@ mod tests {
         let (run, asked) = (run(folder.path(), 3600.0), Arc::new(AtomicUsize::new(0)));
         let process = |is_patient| Sparing::new(Box::new(Counted(Arc::clone(&asked))), run.clone(), is_patient);
         let number = || asked.load(Ordering::Relaxed);
-        let job = |id: &str| Job { id: id.parse().unwrap(), tasks: 2 };
+        let job = |id: &str| Submission { id: id.parse().unwrap(), tasks: 2 };
         run.note_jobs(&[job("1"), job("2")]).unwrap();
         let states = |process: &Sparing, id: &str| {
             process.look(&[job(id)]).unwrap().into_iter().map(|task| task.state).collect::<Vec<_>>()
         };
-        let (done, waiting) = (State::Ended(End::Done), State::Waiting(String::new()));
+        let (done, waiting) = (State::Ended(TaskEnd::Done), State::Waiting(String::new()));
         let workers = [process(true), process(true), process(true)];
         for worker in workers.iter().cycle().take(20) {
             assert_eq!(states(worker, "1"), [done.clone(), done.clone()]);

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::executor::{Executor, JobId, Launch, State, Task};
-use super::run::{Run, Worker, seconds};
+use super::executor::{Executor, JobId, Launch, State, WorkerTask};
+use super::run::{Run, WorkerState, seconds};
 use crate::project::Failure;
 
 /// Beats after which a worker that has not said anything counts as dead.
@@ -20,7 +20,7 @@ pub struct Pulses(BTreeMap<JobId, (u64, Instant)>);
 impl Pulses {
     /// Looks at what the workers said last. Compares no clocks of different machines: a worker is alive if its message has
     /// changed lately.
-    pub fn see(&mut self, workers: &[(JobId, Worker)]) {
+    pub fn see(&mut self, workers: &[(JobId, WorkerState)]) {
         for (name, worker) in workers {
             match self.0.get_mut(name) {
                 Some((beat, _)) if *beat == worker.beat => {}
@@ -30,15 +30,15 @@ impl Pulses {
     }
 
     /// Checks whether a worker has been heard of lately, or was first seen lately.
-    pub fn is_alive(&self, name: &JobId, worker: &Worker, beat: f64) -> bool {
+    pub fn is_alive(&self, name: &JobId, worker: &WorkerState, beat: f64) -> bool {
         let heard = self.0.get(name).is_some_and(|(_, since)| since.elapsed() <= seconds(SILENT * beat));
         worker.ended.is_none() && heard
     }
 }
 
 /// Counts the workers that run or will run. What the executor does not know counts if it is heard of.
-pub fn living(tasks: &[Task], workers: &[(JobId, Worker)], pulses: &Pulses, beat: f64) -> usize {
-    let is_living = |task: &Task| match task.state {
+pub fn living(tasks: &[WorkerTask], workers: &[(JobId, WorkerState)], pulses: &Pulses, beat: f64) -> usize {
+    let is_living = |task: &WorkerTask| match task.state {
         State::Waiting(_) | State::Running(_) => true,
         State::Ended(_) => false,
         State::Unknown => {

@@ -76,7 +76,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::plan::tests::graph;
+    use crate::graph::tests::graph;
 
     #[test]
     fn two_chains_and_what_follows_them() {

@@ -150,7 +150,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::plan::tests::{graph, known};
+    use crate::graph::tests::graph;
+    use crate::plan::tests::known;
     use crate::plan::{Bytes, plan};
 
     fn knowledge(code: u8) -> Knowledge {

@@ -15,6 +15,7 @@ mod cifar;
 #[cfg(target_os = "linux")]
 mod claims;
 #[cfg(feature = "torch")]
+mod clusters;
 mod damage;
 #[cfg(feature = "torch")]
 mod diverged;

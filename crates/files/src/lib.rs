@@ -278,6 +278,14 @@ pub fn read_regular(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
     afresh(read).map_err(failed("read", path))
 }
 
+/// Opens a log file for writing at its end, and creates it if it does not exist.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn append(path: &Path) -> Result<File, FsError> {
+    File::options().create(true).append(true).open(path).map_err(failed("write", path))
+}
+
 /// Creates a folder and its parents; existing ones are left unchanged. In a folder that a group (but not everyone)
 /// can write to, new folders get the same mode, whatever the umask.
 ///

@@ -21,7 +21,7 @@ use super::{Store, StoreError};
 use base::digest::StageKey;
 use files::{Attempt, Found, Lock, Locks, Reach, System, Terms};
 use keeper::{Keeper, Lease};
-use text::Text;
+use text::ClaimText;
 
 /// Time between two signs of life of a holder, unless the caller sets another.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -70,7 +70,7 @@ pub(super) struct Claims {
     heartbeat: Duration,
     system: System,
     /// What the texts of this process begin with; written when the first key is claimed.
-    own: OnceLock<Text>,
+    own: OnceLock<ClaimText>,
     /// Whether a file could not be locked.
     lacks_locks: AtomicBool,
     is_told: AtomicBool,
@@ -110,9 +110,9 @@ impl Claims {
     }
 
     /// Whether the holder of a file is dead as far as this process knows at `now`.
-    fn is_dead(&self, key: &StageKey, found: &Found, text: Option<&Text>, now: Instant) -> bool {
+    fn is_dead(&self, key: &StageKey, found: &Found, text: Option<&ClaimText>, now: Instant) -> bool {
         // A lock says that the process exists, and its absence says nothing.
-        if !found.is_locked && text.is_some_and(Text::has_ended) {
+        if !found.is_locked && text.is_some_and(ClaimText::has_ended) {
             return true;
         }
         let patience = match text {
@@ -144,7 +144,7 @@ impl Store {
     pub(super) fn claim_at(&self, key: &StageKey, now: Instant) -> Result<Claiming, StoreError> {
         let (claims, path, drafts) = (&self.claims, self.layout.claim(key), self.drafts()?);
         let user = || files::user_name(self.sharing.account.user);
-        let own = claims.own.get_or_init(|| Text::new(&claims.holder, &user(), claims.heartbeat));
+        let own = claims.own.get_or_init(|| ClaimText::new(&claims.holder, &user(), claims.heartbeat));
         let text = own.begun();
         let mut orphan = None;
         // Whoever is evicted can be followed by another waiter.
@@ -155,13 +155,13 @@ impl Store {
                 Attempt::Ours(lock) => {
                     claims.note_locks(lock.is_locked(), &terms);
                     claims.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-                    let orphan = orphan.or_else(|| Text::read(lock.left())).map(|text: Text| text.holder);
+                    let orphan = orphan.or_else(|| ClaimText::read(lock.left())).map(|text: ClaimText| text.holder);
                     tracing::debug!(key = %key.short(), claimed = true, orphan = orphan.is_some(), "claim");
                     return Ok(Claiming::Ours(Claim { orphan, lease: claims.keeper.keep(lock, text) }));
                 }
                 Attempt::Theirs(found) => {
                     claims.note_locks(found.is_locked, &terms);
-                    let theirs = Text::read(&found.text);
+                    let theirs = ClaimText::read(&found.text);
                     if !claims.is_dead(key, &found, theirs.as_ref(), now) || !Lock::evict(&path, &found, &drafts) {
                         tracing::debug!(key = %key.short(), claimed = false, "claim");
                         return Ok(Claiming::Theirs(theirs.map(|text| text.holder)));

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::super::format::{columns, count, shown};
 use super::super::ui::Ui;
 use super::executor_of;
-use crate::cluster::{Failed, JobId, Open, Run, RunId, State, Worker};
+use crate::cluster::{Failed, JobId, Open, Run, RunId, State, WorkerState};
 use crate::project::{Failure, Project, all_quoted};
 use store::Store;
 
@@ -58,7 +58,7 @@ struct WorkerAnswer {
     name: JobId,
     log: String,
     #[serde(flatten)]
-    worker: Worker,
+    worker: WorkerState,
 }
 
 impl JobsCommand {
@@ -107,7 +107,7 @@ impl JobsCommand {
         ui.answer(&format!("run {}: {}, profile {}, on {}", row.run, row.targets, row.profile, row.executor));
         ui.answer(&format!("{}: {} done, {} left", row.state, count(row.stages_done, "stage"), row.stages_left));
         ui.answer(&format!("{} running, {} waiting", count(row.workers_running, "worker"), row.workers_waiting));
-        let line = |(name, worker): &(JobId, Worker)| {
+        let line = |(name, worker): &(JobId, WorkerState)| {
             let stages: Vec<String> =
                 worker.stages.iter().map(|stage| format!("{} ({:.0} %)", stage.stage, 100.0 * stage.done)).collect();
             let does = worker.ended.clone().unwrap_or_else(|| stages.join(", "));

@@ -32,7 +32,9 @@ fn executor_of(run: &Run, is_worker: bool) -> Result<Box<dyn Executor>, Failure>
             let visible = env::var("CUDA_VISIBLE_DEVICES").ok();
             Ok(Box::new(Local::new(run.path("logs"), visible.as_deref())))
         }
-        Engine::Slurm(site) => Ok(Box::new(Sparing::new(Box::new(Slurm::new(site.clone())), run.clone(), is_worker))),
+        Engine::Slurm(site) => {
+            Ok(Box::new(Sparing::new(Box::new(Slurm::new((**site).clone())), run.clone(), is_worker)))
+        }
     }
 }
 

@@ -15,8 +15,7 @@ use super::super::signals::cancel_on_interrupt;
 use super::super::ui::Ui;
 use super::start::Choice;
 use super::{SiteArgs, own_hash, times};
-use crate::cluster::{Executor, Job, Launch, SCRATCH, Slurm, State, host};
-use crate::engine::EngineError;
+use crate::cluster::{Executor, Launch, SCRATCH, Slurm, State, Submission, host};
 use crate::project::{ExitCode, Failure, Project, quoted};
 
 /// Name of the file with the answer from a node.
@@ -168,7 +167,7 @@ impl Errand<'_> {
         answered
     }
 
-    fn wait(&self, jobs: &[Job], ui: &Ui) -> Result<NodeAnswer, Failure> {
+    fn wait(&self, jobs: &[Submission], ui: &Ui) -> Result<NodeAnswer, Failure> {
         let (begun, ask) = (Instant::now(), Duration::from_secs_f64(times()?.ask.clamp(1.0, 3600.0)));
         // A job that cannot begin at all ends soon.
         let mut next = begun + ask.min(Duration::from_secs(5));
@@ -209,12 +208,12 @@ impl Errand<'_> {
             }
             thread::sleep(PAUSE);
         }
-        Err(EngineError::Interrupted.into())
+        Err(Failure::new(ExitCode::Interrupted, "interrupted; the job was cancelled", ""))
     }
 
     /// Explains why a job has ended without an answer.
-    fn silent(&self, jobs: &[Job]) -> Failure {
-        let log = |job: &Job| files::read_text(&self.folder.join(format!("logs/{}_0.log", job.id)), LIMIT).ok();
+    fn silent(&self, jobs: &[Submission]) -> Failure {
+        let log = |job: &Submission| files::read_text(&self.folder.join(format!("logs/{}_0.log", job.id)), LIMIT).ok();
         match jobs.iter().find_map(log) {
             Some(text) => {
                 let lines: Vec<_> = text.lines().rev().take(8).collect();

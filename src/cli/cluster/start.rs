@@ -12,7 +12,7 @@ use super::super::format::{count, duration};
 use super::super::ui::Ui;
 use super::follow::{EVERY, follow, why_not};
 use super::{SiteArgs, executor_of, launch_of, own_hash, times};
-use crate::cluster::{Deadline, Engine, Followed, Open, Request, Run, RunId, Watch};
+use crate::cluster::{Deadline, Engine, Followed, Open, Run, RunId, RunRequest, Watch};
 use crate::project::{ExitCode, Failure, Project, Selection, Variant, Workers, cores};
 use crate::stages::Device;
 use store::Store;
@@ -105,11 +105,11 @@ impl Start {
         let began = Instant::now();
         let engine = match choice {
             Choice::Local(workers) => Engine::Local(*workers),
-            Choice::Slurm => Engine::Slurm(self.site.site(project)?),
+            Choice::Slurm => Engine::Slurm(Box::new(self.site.site(project)?)),
         };
         let share = |workers: usize| (cores() / workers).max(1);
         let jobs = wanted.jobs.or(if let Choice::Local(workers) = choice { Some(share(*workers)) } else { None });
-        let request = Request {
+        let request = RunRequest {
             targets: wanted.targets.to_vec(),
             profile: wanted.variant.profile.clone(),
             set: wanted.variant.set.clone(),

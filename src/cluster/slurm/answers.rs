@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::executor::{End, State};
+use super::super::executor::{State, TaskEnd};
 
 /// Largest index of a task that is read.
 const LARGEST: usize = 4_000_000;
@@ -89,32 +89,32 @@ fn state(word: &str, node: &str, reason: &str) -> Option<State> {
         "RUNNING" | "COMPLETING" | "SUSPENDED" | "STOPPED" | "SIGNALING" | "STAGE_OUT" | "RESIZING" => {
             State::Running(node.to_owned())
         }
-        "COMPLETED" => State::Ended(End::Done),
-        "FAILED" => State::Ended(End::Failed),
-        "OUT_OF_MEMORY" => State::Ended(End::OutOfMemory),
-        "TIMEOUT" | "DEADLINE" => State::Ended(End::TimeLimit),
-        "PREEMPTED" => State::Ended(End::Preempted),
-        "NODE_FAIL" | "BOOT_FAIL" | "LAUNCH_FAILED" | "RECONFIG_FAIL" => State::Ended(End::NodeLost),
-        "CANCELLED" | "REVOKED" => State::Ended(End::Cancelled),
+        "COMPLETED" => State::Ended(TaskEnd::Done),
+        "FAILED" => State::Ended(TaskEnd::Failed),
+        "OUT_OF_MEMORY" => State::Ended(TaskEnd::OutOfMemory),
+        "TIMEOUT" | "DEADLINE" => State::Ended(TaskEnd::TimeLimit),
+        "PREEMPTED" => State::Ended(TaskEnd::Preempted),
+        "NODE_FAIL" | "BOOT_FAIL" | "LAUNCH_FAILED" | "RECONFIG_FAIL" => State::Ended(TaskEnd::NodeLost),
+        "CANCELLED" | "REVOKED" => State::Ended(TaskEnd::Cancelled),
         _ => return None,
     })
 }
 
 /// Settings of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct ClusterSettings {
     /// Number of indices that an array can have: the largest index is one less.
     pub array: usize,
 }
 
 /// Reads the answer of `scontrol show config`.
-pub fn settings(text: &str) -> Settings {
+pub fn settings(text: &str) -> ClusterSettings {
     let value = |name: &str| {
         let is = |line: &&str| line.split('=').next().is_some_and(|key| key.trim() == name);
         text.lines().find(is).and_then(|line| line.split_once('=')).map(|(_, value)| value.trim())
     };
     // 1001 is Slurm's default.
-    Settings { array: value("MaxArraySize").and_then(|size| size.parse().ok()).unwrap_or(1001) }
+    ClusterSettings { array: value("MaxArraySize").and_then(|size| size.parse().ok()).unwrap_or(1001) }
 }
 
 /// A partition.
@@ -177,22 +177,22 @@ mod tests {
         assert_eq!(array.state(1), running("n1"));
         assert_eq!(array.state(3), State::Waiting("JobArrayTaskLimit".to_owned()));
         assert_eq!(array.state(4), State::Unknown);
-        assert_eq!(arrays["20"].state(0), State::Ended(End::Done));
+        assert_eq!(arrays["20"].state(0), State::Ended(TaskEnd::Done));
 
         // The rest of an array whose waiting tasks were cancelled has one row.
         let text = "21|N/A|CANCELLED||JobArrayTaskLimit\n21|1|RUNNING|n1|None\n21|0|CANCELLED|n1|None\n";
         let array = &squeue(text)["21"];
         assert_eq!(
             [0, 1, 5].map(|index| array.state(index)),
-            [State::Ended(End::Cancelled), running("n1"), State::Ended(End::Cancelled)]
+            [State::Ended(TaskEnd::Cancelled), running("n1"), State::Ended(TaskEnd::Cancelled)]
         );
 
         let text = "21_0|CANCELLED by 0\n21_1|NODE_FAIL\n21_[0-5%2]|CANCELLED by 0\n22_[0-5%2]|PENDING\n23|FAILED|\n";
         let arrays = sacct(text);
-        assert_eq!(arrays["21"].state(1), State::Ended(End::NodeLost));
-        assert_eq!(arrays["21"].state(3), State::Ended(End::Cancelled));
+        assert_eq!(arrays["21"].state(1), State::Ended(TaskEnd::NodeLost));
+        assert_eq!(arrays["21"].state(3), State::Ended(TaskEnd::Cancelled));
         assert!(!arrays.contains_key("22"), "what is not ended is not known from the accounting");
-        assert_eq!(arrays["23"].state(0), State::Ended(End::Failed));
+        assert_eq!(arrays["23"].state(0), State::Ended(TaskEnd::Failed));
 
         let text =
             "Configuration data as of 2026-11-30T13:08:25\nMaxArraySize            = 10001\nMaxDBDMsgs = 20008\n";
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn every_state_of_every_release_is_known() {
-        use End::*;
+        use TaskEnd::*;
         for (words, end) in [
             ("COMPLETED", Done),
             ("FAILED", Failed),

@@ -10,7 +10,7 @@ pub const SCRATCH: &str = "WDPIPE_SCRATCH";
 /// Variable with the number of seconds that the job had been running when the worker began.
 pub const ELAPSED: &str = "WDPIPE_JOB_ELAPSED";
 
-/// Returns the name of the task that this process belongs to, as [`Task`](super::super::Task) has it.
+/// Returns the name of the task that this process belongs to, as [`WorkerTask`](super::super::WorkerTask) has it.
 pub fn task_name(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
     let number = |name: &str| variable(name).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     Some(format!("{}_{}", number("SLURM_ARRAY_JOB_ID")?, number("SLURM_ARRAY_TASK_ID")?))

@@ -12,10 +12,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::executor::{Executor, Job, JobId, Launch, Limits, Task};
+use super::executor::{Allowance, Executor, JobId, Launch, Submission, WorkerTask};
 use super::site::SlurmSite;
 use crate::project::{ExitCode, Failure, count};
-use answers::{Partition, Settings};
+use answers::{ClusterSettings, Partition};
 use call::NoAnswer;
 
 pub use call::Commands;
@@ -31,7 +31,7 @@ const SUBMISSION: Duration = Duration::from_secs(90);
 pub struct Slurm {
     site: SlurmSite,
     commands: Commands,
-    settings: OnceLock<Settings>,
+    settings: OnceLock<ClusterSettings>,
     /// Whether the cluster turned out to have no accounting.
     has_no_accounting: AtomicBool,
 }
@@ -52,7 +52,7 @@ impl Slurm {
         self.commands.call(command, &arguments, "", QUESTION)
     }
 
-    fn settings(&self) -> Result<&Settings, Failure> {
+    fn settings(&self) -> Result<&ClusterSettings, Failure> {
         if let Some(settings) = self.settings.get() {
             return Ok(settings);
         }
@@ -92,7 +92,7 @@ impl Slurm {
 }
 
 impl Executor for Slurm {
-    fn check(&self) -> Result<Limits, Failure> {
+    fn check(&self) -> Result<Allowance, Failure> {
         self.settings()?;
         let mut options = vec!["--test-only".to_owned(), "--array=0-0".to_owned(), "--requeue".to_owned()];
         options.extend(script::resources(&self.site));
@@ -106,7 +106,7 @@ impl Executor for Slurm {
         Ok(limits(&self.site, &partitions))
     }
 
-    fn submit(&self, launch: &Launch, tasks: usize) -> Result<Vec<Job>, Failure> {
+    fn submit(&self, launch: &Launch, tasks: usize) -> Result<Vec<Submission>, Failure> {
         if launch.logs.to_string_lossy().contains('\\') {
             let message = format!("the folder of the logs has a backslash: {}", launch.logs.display());
             return Err(Failure::usage(message, "choose another folder with --cache DIR"));
@@ -114,12 +114,12 @@ impl Executor for Slurm {
         files::create_folder(&launch.logs)?;
         let script = script::script(&self.site, launch);
         let width = self.site.workers.map_or(tasks, |workers| workers as usize);
-        let mut jobs: Vec<Job> = Vec::new();
+        let mut jobs: Vec<Submission> = Vec::new();
         for part in parts(tasks, width, self.settings()?.array) {
             let after = part.after.and_then(|earlier| jobs.get(earlier)).map(|job| job.id.as_str().to_owned());
             let options = script::options(&self.site, launch, (part.tasks, part.width), after.as_deref());
             match self.submit_one(&options, &script) {
-                Ok(id) => jobs.push(Job { id, tasks: part.tasks }),
+                Ok(id) => jobs.push(Submission { id, tasks: part.tasks }),
                 Err(failure) => {
                     // The first failure is the one to report.
                     let _ = self.cancel(&jobs, false);
@@ -130,7 +130,7 @@ impl Executor for Slurm {
         Ok(jobs)
     }
 
-    fn look(&self, jobs: &[Job]) -> Result<Vec<Task>, Failure> {
+    fn look(&self, jobs: &[Submission]) -> Result<Vec<WorkerTask>, Failure> {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
@@ -143,7 +143,7 @@ impl Executor for Slurm {
             Err(NoAnswer::Refused(words)) if words.contains("Invalid job id") => Default::default(),
             Err(error) => return Err(error.failure(&self.site)),
         };
-        let is_silent = |job: &&Job| {
+        let is_silent = |job: &&Submission| {
             let array = known.get(job.id.as_str());
             array.is_none_or(|array| array.rest.is_none() && array.tasks.len() < job.tasks)
         };
@@ -166,12 +166,13 @@ impl Executor for Slurm {
         }
         let tasks = jobs.iter().flat_map(|job| {
             let array = known.remove(job.id.as_str()).unwrap_or_default();
-            (0..job.tasks).map(move |index| Task { name: format!("{}_{index}", job.id), state: array.state(index) })
+            (0..job.tasks)
+                .map(move |index| WorkerTask { name: format!("{}_{index}", job.id), state: array.state(index) })
         });
         Ok(tasks.collect())
     }
 
-    fn cancel(&self, jobs: &[Job], only_waiting: bool) -> Result<(), Failure> {
+    fn cancel(&self, jobs: &[Submission], only_waiting: bool) -> Result<(), Failure> {
         if jobs.is_empty() {
             return Ok(());
         }
@@ -215,7 +216,7 @@ fn parts(tasks: usize, width: usize, most: usize) -> Vec<Part> {
     (0..number).map(part).collect()
 }
 
-fn list<'a>(jobs: impl Iterator<Item = &'a Job>) -> String {
+fn list<'a>(jobs: impl Iterator<Item = &'a Submission>) -> String {
     jobs.map(|job| job.id.as_str()).collect::<Vec<_>>().join(",")
 }
 
@@ -255,7 +256,7 @@ fn unfit(site: &SlurmSite, partitions: &[Partition]) -> Option<Failure> {
     None
 }
 
-fn limits(site: &SlurmSite, partitions: &[Partition]) -> Limits {
+fn limits(site: &SlurmSite, partitions: &[Partition]) -> Allowance {
     let given = |partition: &Partition| partition.usual.or(partition.longest);
     let seconds = site.seconds().or_else(|| partitions.iter().filter_map(given).min());
     let name = match (&site.partition, partitions) {
@@ -273,7 +274,7 @@ fn limits(site: &SlurmSite, partitions: &[Partition]) -> Limits {
     let down = "no jobs start there now".to_owned();
     let down = Some(down).filter(|_| !partitions.is_empty() && partitions.iter().all(|partition| !partition.is_up));
     let place: Vec<_> = [Some(name.to_owned()), gpus, cpus, time, down].into_iter().flatten().collect();
-    Limits { seconds, place: place.join(", ") }
+    Allowance { seconds, place: place.join(", ") }
 }
 
 /// Returns a time in words: the largest units that are exact.

@@ -1,7 +1,9 @@
 //! Tests of the splitting and of the limits, and, with WDPIPE_TEST_SLURM=1, of a real cluster.
 
-use super::super::conformance::{Trial, conforms};
-use super::super::executor::{End, State};
+use std::slice::from_ref;
+
+use super::super::conformance::{ExecutorTrial, conforms};
+use super::super::executor::{State, TaskEnd};
 use super::*;
 
 /// How long a real cluster may take for a change of state.
@@ -34,9 +36,9 @@ fn settings_that_can_never_work_are_named() {
         ..SlurmSite::default()
     };
     let message = |site: &SlurmSite, partitions: &[Partition]| unfit(site, partitions).map(|failure| failure.message);
-    assert_eq!(message(&site("10min"), &[gpu.clone()]), None);
+    assert_eq!(message(&site("10min"), from_ref(&gpu)), None);
     let wanted = "a worker's time of 30 min is longer than partition `gpu` allows: 10 min";
-    assert_eq!(message(&site("30min"), &[gpu.clone()]).as_deref(), Some(wanted));
+    assert_eq!(message(&site("30min"), from_ref(&gpu)).as_deref(), Some(wanted));
     let long = Partition { name: "long".to_owned(), longest: None, ..gpu.clone() };
     assert_eq!(message(&site("30min"), &[gpu.clone(), long.clone()]), None);
     assert_eq!(message(&site("30min"), &[]), None);
@@ -45,10 +47,10 @@ fn settings_that_can_never_work_are_named() {
     assert_eq!(message(&lab, &[staff]).as_deref(), Some("account `lab` may not use partition `gpu`"));
 
     let site = SlurmSite { gpus: Some("h200:1".to_owned()), ..site("4h") };
-    let wanted = Limits { seconds: Some(14_400), place: "gpu, 1 h200, 4 h".to_owned() };
-    assert_eq!(limits(&site, &[gpu.clone()]), wanted);
+    let wanted = Allowance { seconds: Some(14_400), place: "gpu, 1 h200, 4 h".to_owned() };
+    assert_eq!(limits(&site, from_ref(&gpu)), wanted);
     let usual = Partition { usual: Some(5400), ..gpu };
-    let wanted = Limits { seconds: Some(5400), place: "gpu, 1 h 30 min".to_owned() };
+    let wanted = Allowance { seconds: Some(5400), place: "gpu, 1 h 30 min".to_owned() };
     assert_eq!(limits(&SlurmSite::default(), &[usual]), wanted);
 }
 
@@ -81,7 +83,7 @@ fn arrays_are_no_longer_than_a_real_cluster_allows() {
         let slurm = real(3);
         let most = slurm.settings().unwrap().array;
         assert!(most <= 5, "MaxArraySize is {most}");
-        let trial = Trial::new(&slurm, PATIENCE);
+        let trial = ExecutorTrial::new(&slurm, PATIENCE);
         let jobs = trial.submit(12);
         assert!(jobs.len() == 12_usize.div_ceil(most) && jobs.iter().all(|job| job.tasks <= most), "{jobs:?}");
         trial.go(0);
@@ -89,7 +91,7 @@ fn arrays_are_no_longer_than_a_real_cluster_allows() {
         trial.wait(&jobs, "all have ended", |states| {
             let running = states.iter().filter(|state| matches!(state, State::Running(_))).count();
             assert!(running <= 3 && states.len() == 12, "{states:?}");
-            let is_over = |state: &State| matches!(state, State::Ended(End::Done) | State::Unknown);
+            let is_over = |state: &State| matches!(state, State::Ended(TaskEnd::Done) | State::Unknown);
             trial.begun().len() == 12 && states.iter().all(is_over)
         });
     }
@@ -100,7 +102,7 @@ fn arrays_are_no_longer_than_a_real_cluster_allows() {
 fn ends_that_the_controller_has_forgotten_come_from_the_accounting() {
     if has_cluster() {
         let slurm = real(2);
-        let trial = Trial::new(&slurm, PATIENCE);
+        let trial = ExecutorTrial::new(&slurm, PATIENCE);
         trial.go(3);
         let jobs = trial.submit(2);
         let id = jobs[0].id.to_string();
@@ -115,7 +117,7 @@ fn ends_that_the_controller_has_forgotten_come_from_the_accounting() {
         let states = trial.states(&jobs);
         let wanted = match slurm.has_no_accounting.load(Ordering::Relaxed) {
             true => State::Unknown,
-            false => State::Ended(End::Failed),
+            false => State::Ended(TaskEnd::Failed),
         };
         assert_eq!(states, [wanted.clone(), wanted]);
     }

@@ -100,19 +100,19 @@ fn workers_are_submitted_where_there_are_too_few() {
 
 #[test]
 fn what_workers_could_not_say_is_noted_once() {
-    for (end, kind) in [(End::OutOfMemory, Kind::Memory), (End::TimeLimit, Kind::Time)] {
+    for (end, kind) in [(TaskEnd::OutOfMemory, Kind::Memory), (TaskEnd::TimeLimit, Kind::Time)] {
         let (bench, executor) = (Bench::new(), Fake::new(State::Ended(end)));
         let ready = bench.ready();
-        bench.run.note_jobs(&[Job { id: job("4711"), tasks: 1 }]).unwrap();
+        bench.run.note_jobs(&[Submission { id: job("4711"), tasks: 1 }]).unwrap();
         bench.say("4711_0", ready);
         bench.follow(&executor, &|look, cancel| cancel.store(look == 3, Ordering::SeqCst));
         let noted = bench.run.failed(&ready.1).unwrap();
         assert!(matches!(&noted[..], [one] if one.kind == kind && one.jobs == 4), "{noted:?}");
     }
     // Preemption, a lost node and an unknown death say nothing by themselves.
-    for end in [End::Preempted, End::NodeLost, End::Cancelled, End::Failed] {
+    for end in [TaskEnd::Preempted, TaskEnd::NodeLost, TaskEnd::Cancelled, TaskEnd::Failed] {
         let (bench, executor) = (Bench::new(), Fake::new(State::Ended(end)));
-        bench.run.note_jobs(&[Job { id: job("4711"), tasks: 1 }]).unwrap();
+        bench.run.note_jobs(&[Submission { id: job("4711"), tasks: 1 }]).unwrap();
         bench.say("4711_0", bench.ready());
         bench.follow(&executor, &|look, cancel| cancel.store(look == 3, Ordering::SeqCst));
         assert!(bench.run.all_failed().unwrap().is_empty(), "{end:?}");

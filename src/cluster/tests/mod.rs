@@ -7,10 +7,10 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::executor::{End, Executor, Job, JobId, Launch, Limits, State, Task};
+use super::executor::{Allowance, Executor, JobId, Launch, State, Submission, TaskEnd, WorkerTask};
 use super::failed::{Failed, Kind};
 use super::open::Open;
-use super::run::{Engine, Request, Run, Times, Worker};
+use super::run::{Engine, Run, RunRequest, Times, WorkerState};
 use crate::engine::{Environment, Everything};
 use crate::graph::StageId;
 use crate::project::{ExitCode, Failure, Making, Project, Selection, Variant, Workers};
@@ -46,7 +46,7 @@ impl Bench {
         let targets = vec!["fig4".to_owned()];
         let (store, selection) = (project.store_to_fill().unwrap(), project.select(&variant, &targets).unwrap());
         let times = Times { beat: 0.01, patience: 0.0, ask: 0.0, top_up: 0.0, ..Times::default() };
-        let request = Request {
+        let request = RunRequest {
             targets,
             profile: variant.profile,
             set: variant.set,
@@ -94,7 +94,7 @@ impl Bench {
             key: stage.1.to_string(),
             done: 0.5,
         }];
-        let worker = Worker { host: "n1".to_owned(), beat: 7, stages, jobs: 4, ..Worker::default() };
+        let worker = WorkerState { host: "n1".to_owned(), beat: 7, stages, jobs: 4, ..WorkerState::default() };
         self.run.note_worker(&job(name), &worker).unwrap();
     }
 }
@@ -131,28 +131,28 @@ impl Fake {
 }
 
 impl Executor for Fake {
-    fn check(&self) -> Result<Limits, Failure> {
-        Ok(Limits::default())
+    fn check(&self) -> Result<Allowance, Failure> {
+        Ok(Allowance::default())
     }
 
-    fn submit(&self, _: &Launch, tasks: usize) -> Result<Vec<Job>, Failure> {
+    fn submit(&self, _: &Launch, tasks: usize) -> Result<Vec<Submission>, Failure> {
         let number = self.submitted.fetch_add(tasks, Ordering::SeqCst);
-        Ok(vec![Job { id: job(&format!("1{number}")), tasks }])
+        Ok(vec![Submission { id: job(&format!("1{number}")), tasks }])
     }
 
-    fn look(&self, jobs: &[Job]) -> Result<Vec<Task>, Failure> {
+    fn look(&self, jobs: &[Submission]) -> Result<Vec<WorkerTask>, Failure> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let Some(state) = self.state.lock().unwrap().clone() else {
             return Err(Failure::new(ExitCode::Failed, "the controller does not answer", ""));
         };
-        let tasks = |job: &Job| (0..job.tasks).map(|task| format!("{}_{task}", job.id)).collect::<Vec<_>>();
-        Ok(jobs.iter().flat_map(tasks).map(|name| Task { name, state: state.clone() }).collect())
+        let tasks = |job: &Submission| (0..job.tasks).map(|task| format!("{}_{task}", job.id)).collect::<Vec<_>>();
+        Ok(jobs.iter().flat_map(tasks).map(|name| WorkerTask { name, state: state.clone() }).collect())
     }
 
-    fn cancel(&self, jobs: &[Job], _: bool) -> Result<(), Failure> {
+    fn cancel(&self, jobs: &[Submission], _: bool) -> Result<(), Failure> {
         self.cancelled.fetch_add(jobs.len(), Ordering::SeqCst);
         Ok(())
     }
 }
 
-const LOST: State = State::Ended(End::Failed);
+const LOST: State = State::Ended(TaskEnd::Failed);

@@ -105,19 +105,19 @@ fn the_end_of_a_dead_worker_decides_how_it_counts() {
     let noted = |state: State, holder: Holder| {
         let (bench, executor) = (Bench::new(), Fake::new(state));
         let (stage, key) = bench.ready();
-        bench.run.note_jobs(&[Job { id: job("4711"), tasks: 1 }]).unwrap();
+        bench.run.note_jobs(&[Submission { id: job("4711"), tasks: 1 }]).unwrap();
         bench.say("4711_0", (stage, key));
         with_shift(&bench, &executor, 2, None, |shift| shift.inherits(stage, &key, &holder));
         bench.run.failed(&key).unwrap().into_iter().map(|failed| failed.kind).collect::<Vec<_>>()
     };
     for (state, kinds) in [
-        (State::Ended(End::OutOfMemory), vec![Kind::Memory]),
-        (State::Ended(End::TimeLimit), vec![Kind::Time]),
-        (State::Ended(End::Failed), vec![Kind::Lost]),
+        (State::Ended(TaskEnd::OutOfMemory), vec![Kind::Memory]),
+        (State::Ended(TaskEnd::TimeLimit), vec![Kind::Time]),
+        (State::Ended(TaskEnd::Failed), vec![Kind::Lost]),
         (State::Unknown, vec![Kind::Lost]),
-        (State::Ended(End::Preempted), vec![]),
-        (State::Ended(End::NodeLost), vec![]),
-        (State::Ended(End::Cancelled), vec![]),
+        (State::Ended(TaskEnd::Preempted), vec![]),
+        (State::Ended(TaskEnd::NodeLost), vec![]),
+        (State::Ended(TaskEnd::Cancelled), vec![]),
     ] {
         assert_eq!(noted(state.clone(), dead(Some("4711_0"))), kinds, "{state:?}");
     }

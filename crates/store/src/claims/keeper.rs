@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use super::text::Text;
+use super::text::ClaimText;
 use files::Lock;
 
 /// Renews claims. Its thread starts with the first claim and ends with this value. It reads no environment variables,
@@ -35,7 +35,7 @@ struct All {
 #[derive(Debug)]
 struct Kept {
     lock: Lock,
-    text: Mutex<Text>,
+    text: Mutex<ClaimText>,
 }
 
 /// A held claim; it is released when this value is dropped.
@@ -52,7 +52,7 @@ impl Keeper {
     }
 
     /// Keeps a claim alive, whose file has this text.
-    pub(super) fn keep(&self, lock: Lock, text: Text) -> Lease {
+    pub(super) fn keep(&self, lock: Lock, text: ClaimText) -> Lease {
         self.begun.call_once(|| self.begin());
         let kept = Arc::new(Kept { lock, text: Mutex::new(text) });
         let mut all = self.shared.all();

@@ -127,8 +127,11 @@ fn without_locks_a_process_that_has_ended_here_is_followed_at_once_and_one_elsew
     let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
     let folder = Folder::new();
     let two = folder.store("n2", Reach::Machine);
-    let mut one =
-        Text::new(&HolderName { host: "n1".into(), process: child.id(), job: None }, "ann", Duration::from_secs(3600));
+    let mut one = ClaimText::new(
+        &HolderName { host: "n1".into(), process: child.id(), job: None },
+        "ann",
+        Duration::from_secs(3600),
+    );
     fs::write(folder.path(), one.to_bytes()).unwrap();
     let start = Instant::now();
     assert!(theirs(two.claim_at(&KEY, start).unwrap()).is_some(), "it lives");
@@ -167,7 +170,7 @@ fn held_claims_are_renewed_and_no_others() {
     let options = Options { heartbeat: Duration::ZERO, ..Options::default() };
     let store = Store::open_with(folder.0.path(), &options).unwrap();
     let claim = store.claim(&KEY).unwrap().ours().unwrap();
-    let beats = || Text::read(&fs::read(folder.path()).unwrap()).map(|text| text.beats());
+    let beats = || ClaimText::read(&fs::read(folder.path()).unwrap()).map(|text| text.beats());
     let start = Instant::now();
     while beats().is_none_or(|beats| beats < 3) {
         assert!(start.elapsed() < Duration::from_secs(60));

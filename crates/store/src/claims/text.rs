@@ -46,7 +46,7 @@ pub struct Holder {
 
 /// The whole text of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Text {
+pub(super) struct ClaimText {
     pub(super) holder: Holder,
     /// What tells other processes of the same machine whether the holder still exists.
     process: Option<Process>,
@@ -59,7 +59,7 @@ pub(super) fn bounded(heartbeat: Duration) -> Duration {
     heartbeat.clamp(BOUNDS.0, BOUNDS.1)
 }
 
-impl Text {
+impl ClaimText {
     /// Returns the text of a process that holds nothing yet.
     pub(super) fn new(name: &HolderName, user: &str, heartbeat: Duration) -> Self {
         let HolderName { host, process, job } = name;
@@ -122,7 +122,7 @@ impl Text {
 }
 
 #[cfg(test)]
-impl Text {
+impl ClaimText {
     pub(super) fn beats(&self) -> u64 {
         self.beats
     }
@@ -145,27 +145,27 @@ fn named(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn sample() -> Text {
+    fn sample() -> ClaimText {
         let name = HolderName { host: "n2".into(), process: std::process::id(), job: Some("12_3".into()) };
-        Text::new(&name, "ann", Duration::from_millis(200)).begun()
+        ClaimText::new(&name, "ann", Duration::from_millis(200)).begun()
     }
 
     #[test]
     fn a_text_is_read_as_it_was_written_and_always_has_the_same_length() {
         let mut text = sample();
         assert!(!text.has_ended() && text.holder.since > 1_700_000_000);
-        assert_eq!(Text::read(&text.to_bytes()), Some(text.clone()));
+        assert_eq!(ClaimText::read(&text.to_bytes()), Some(text.clone()));
         text.beats = u64::MAX - 1;
         text.beat();
         let longest = || "x".repeat(100);
         let name = HolderName { host: longest(), process: u32::MAX, job: Some(longest()) };
         let heartbeat = Duration::from_nanos(3_599_999_999_999);
-        let long = Text { beats: u64::MAX, ..Text::new(&name, &longest(), heartbeat).begun() };
+        let long = ClaimText { beats: u64::MAX, ..ClaimText::new(&name, &longest(), heartbeat).begun() };
         let process = Process { place: longest()[..64].to_owned(), number: u32::MAX, started: u64::MAX };
-        let long = Text { process: Some(process), ..long };
+        let long = ClaimText { process: Some(process), ..long };
         for text in [text, long] {
             assert_eq!(text.to_bytes().len(), LENGTH);
-            assert_eq!(Text::read(&text.to_bytes()), Some(text));
+            assert_eq!(ClaimText::read(&text.to_bytes()), Some(text));
         }
     }
 
@@ -173,11 +173,11 @@ mod tests {
     fn names_are_made_harmless_and_times_bounded() {
         let name = HolderName { host: "a\u{1b}[2J\nbeats 9".into(), process: 1, job: Some(" ".into()) };
         for (given, wanted) in [(0, 0.05), (86_400, 3600.0)] {
-            let text = Text::new(&name, "Žofie K", Duration::from_secs(given));
+            let text = ClaimText::new(&name, "Žofie K", Duration::from_secs(given));
             let Holder { host, job, user, heartbeat, .. } = &text.holder;
             assert_eq!((&**host, &**user, job), ("a?[2J?beats 9", "?ofie K", &None));
             assert!((heartbeat.as_secs_f64() - wanted).abs() < 1e-9);
-            assert_eq!(Text::read(&text.to_bytes()), Some(text));
+            assert_eq!(ClaimText::read(&text.to_bytes()), Some(text));
         }
     }
 
@@ -188,10 +188,10 @@ mod tests {
             let changed = format!("{}\n", text.trim_end()).replace(from, to);
             format!("{changed:<511}\n").into_bytes()
         };
-        assert_eq!(Text::read(&with("ann", "ann")), Some(Text::read(text.as_bytes()).unwrap()));
-        assert!(Text::read(&with("job 12_3\n", "")).unwrap().holder.job.is_none());
+        assert_eq!(ClaimText::read(&with("ann", "ann")), Some(ClaimText::read(text.as_bytes()).unwrap()));
+        assert!(ClaimText::read(&with("job 12_3\n", "")).unwrap().holder.job.is_none());
         let huge = with("heartbeat 0.2", "heartbeat 1e9");
-        assert_eq!(Text::read(&huge).unwrap().holder.heartbeat, BOUNDS.1);
+        assert_eq!(ClaimText::read(&huge).unwrap().holder.heartbeat, BOUNDS.1);
         for bad in [
             Vec::new(),
             text.as_bytes()[1..].to_vec(),
@@ -204,7 +204,7 @@ mod tests {
             with("beats 0", "beats x"),
             with("process", "prozess"),
         ] {
-            assert_eq!(Text::read(&bad), None, "{}", String::from_utf8_lossy(&bad));
+            assert_eq!(ClaimText::read(&bad), None, "{}", String::from_utf8_lossy(&bad));
         }
     }
 
@@ -213,8 +213,8 @@ mod tests {
         fn no_text_ends_the_program(at in 0..512_usize, with in "\\PC{0,40}") {
             let whole = String::from_utf8(sample().to_bytes()).unwrap();
             let cut = format!("{}{with}{}", &whole[..at], &whole[at..]);
-            let _ = Text::read(cut.as_bytes());
-            let _ = Text::read(cut.as_bytes().get(..LENGTH).unwrap_or_default());
+            let _ = ClaimText::read(cut.as_bytes());
+            let _ = ClaimText::read(cut.as_bytes().get(..LENGTH).unwrap_or_default());
         }
     }
 }
