@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::RawFd;
 
 use super::landlock::Ruleset;
-use super::order::Order;
+use super::notify::Microphone;
 use super::seccomp::Filter;
 
 /// Everything that the process does to itself before it becomes the program. All of it is prepared before the fork,
@@ -17,15 +17,11 @@ pub(crate) struct Restrictions {
     pub landlock: Option<Ruleset>,
     /// Refused system calls.
     pub filter: Filter,
+    /// Makes system calls heard.
+    pub microphone: Option<Microphone>,
 }
 
 impl Restrictions {
-    /// Returns the restrictions of an order without those of its level.
-    pub fn of(order: &Order, landlock: Option<Ruleset>, filter: Filter) -> Self {
-        // One byte more shows that a file reached the limit.
-        Self { file_size: order.limits.output_bytes.saturating_add(1), landlock, filter }
-    }
-
     /// Applies them to the calling process. Async-signal-safe.
     ///
     /// # Errors
@@ -45,7 +41,7 @@ impl Restrictions {
         }
         self.filter.install(0)?;
         reset_signals();
-        Ok(())
+        self.microphone.as_ref().map_or(Ok(()), Microphone::open)
     }
 }
 

@@ -24,15 +24,19 @@ mod levels;
 #[cfg(target_os = "linux")]
 mod log;
 #[cfg(target_os = "linux")]
+mod notify;
+#[cfg(target_os = "linux")]
 mod run;
 #[cfg(target_os = "linux")]
 mod seccomp;
 #[cfg(target_os = "linux")]
 mod supervisor;
 #[cfg(target_os = "linux")]
+mod trace;
+#[cfg(target_os = "linux")]
 mod watch;
 
-pub use order::{Ended, How, Level, Limits, Order, PROCESSES, SandboxError, collect};
+pub use order::{Access, AccessKind, Ended, How, Level, Limits, Order, PROCESSES, SandboxError, collect};
 
 #[cfg(target_os = "linux")]
 pub use bwrap::shell_command;
@@ -42,3 +46,5 @@ pub use layout::prepare;
 pub use levels::{available, why_not};
 #[cfg(target_os = "linux")]
 pub use run::run;
+#[cfg(target_os = "linux")]
+pub use trace::trace;

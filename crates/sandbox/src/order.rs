@@ -107,6 +107,34 @@ pub struct Ended {
     pub peak_memory: Option<u64>,
 }
 
+/// Something that a program looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// The absolute path as the program sees it, or the address of a socket.
+    pub path: PathBuf,
+    /// The name in the program's folder, if the path leads there.
+    pub within: Option<PathBuf>,
+    /// What the program wanted to do.
+    pub kind: AccessKind,
+    /// Whether it exists: on this machine, or in the program's folder if the path leads there.
+    pub exists: bool,
+}
+
+/// What a program wanted to do with a path; of several kinds, the greatest is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AccessKind {
+    /// To see whether it exists, how large it is, or where it leads.
+    Look,
+    /// To read it.
+    Read,
+    /// To write it.
+    Write,
+    /// To run it.
+    Execute,
+    /// To talk to it.
+    Connect,
+}
+
 /// Why a program could not be run.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {

@@ -14,6 +14,7 @@ use super::landlock::{self, Ruleset};
 use super::layout::{prepare, variables};
 use super::levels::Bubblewrap;
 use super::log::Log;
+use super::notify::Microphone;
 use super::order::{Ended, How, Level, Order, PROCESSES, SandboxError};
 use super::seccomp::Filter;
 use super::{supervisor, watch};
@@ -31,7 +32,7 @@ const MEASURE: Duration = Duration::from_millis(200);
 /// If the order is wrong, the level is not available, or the program cannot be started. A program that fails is not an
 /// error.
 pub fn run(order: &Order, cancelled: &dyn Fn() -> bool) -> Result<Ended, SandboxError> {
-    Running::start(order)?.finish(order, cancelled)
+    Running::start(order, None)?.finish(order, cancelled)
 }
 
 /// A running program.
@@ -47,14 +48,14 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts a program.
+    /// Starts a program; with a microphone, its system calls are heard.
     ///
     /// # Errors
     /// If it cannot be started.
-    pub fn start(order: &Order) -> Result<Self, SandboxError> {
+    pub fn start(order: &Order, microphone: Option<Microphone>) -> Result<Self, SandboxError> {
         prepare(order)?;
         let before = files::usage(&order.folder, u64::MAX);
-        let (mut command, restrictions) = command(order)?;
+        let (mut command, restrictions) = command(order, microphone)?;
         let pipe = || io::pipe().map_err(SandboxError::system("make a pipe"));
         let ((log, log_end), (life_end, life), (report, report_end)) = (pipe()?, pipe()?, pipe()?);
         let second = log_end.try_clone().map_err(SandboxError::system("make a pipe"))?;
@@ -152,7 +153,7 @@ impl Running {
 }
 
 /// Returns the command that runs an order, and what its process does before.
-fn command(order: &Order) -> Result<(Command, Restrictions), SandboxError> {
+fn command(order: &Order, microphone: Option<Microphone>) -> Result<(Command, Restrictions), SandboxError> {
     let mut words = order.program.clone();
     let (mut landlock, mut filter) = (None, Filter::everywhere());
     match order.level {
@@ -164,7 +165,8 @@ fn command(order: &Order) -> Result<(Command, Restrictions), SandboxError> {
             let abi = landlock::abi();
             let abi = abi.ok_or_else(|| SandboxError::Unavailable { level: order.level, why: why() })?;
             landlock = Some(Ruleset::new(order, abi)?);
-            filter = Filter::beside_landlock();
+            // Sockets are refused, or heard and refused.
+            filter = Filter::beside_landlock(microphone.is_none());
         }
         Level::None => {}
     }
@@ -175,7 +177,9 @@ fn command(order: &Order) -> Result<(Command, Restrictions), SandboxError> {
         Level::Namespaces => command.current_dir("/"),
         Level::Landlock | Level::None => command.current_dir(&order.folder).envs(variables(order)),
     };
-    Ok((command, Restrictions::of(order, landlock, filter)))
+    // One byte more shows that a file reached the limit.
+    let file_size = order.limits.output_bytes.saturating_add(1);
+    Ok((command, Restrictions { file_size, landlock, filter, microphone }))
 }
 
 /// Waits until there is something to read, at most for the given time.

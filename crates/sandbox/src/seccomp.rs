@@ -17,9 +17,8 @@ const EVERYWHERE: [libc::c_long; 9] = [
     libc::SYS_io_uring_register,
 ];
 
-/// System calls that Landlock does not cover: sockets of all kinds, other processes, shared memory by number.
-const WITHOUT_NAMESPACES: [libc::c_long; 11] = [
-    libc::SYS_socket,
+/// System calls that Landlock does not cover, besides sockets: other processes, shared memory by number.
+const WITHOUT_NAMESPACES: [libc::c_long; 10] = [
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
@@ -54,9 +53,10 @@ impl Filter {
         Self::refusing(&EVERYWHERE)
     }
 
-    /// Refuses what Landlock does not cover.
-    pub fn beside_landlock() -> Self {
-        Self::refusing(&[&EVERYWHERE[..], &WITHOUT_NAMESPACES].concat())
+    /// Refuses what Landlock does not cover, with or without sockets of all kinds.
+    pub fn beside_landlock(sockets: bool) -> Self {
+        let sockets: &[_] = if sockets { &[libc::SYS_socket] } else { &[] };
+        Self::refusing(&[&EVERYWHERE[..], &WITHOUT_NAMESPACES, sockets].concat())
     }
 
     fn refusing(calls: &[libc::c_long]) -> Self {
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_filter_refuses_its_calls_and_foreign_ones() {
-        let filter = Filter::beside_landlock();
+        let filter = Filter::beside_landlock(true);
         let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
         let foreign = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
         for call in [libc::SYS_socket, libc::SYS_keyctl, libc::SYS_mq_open] {

@@ -5,6 +5,7 @@
 
 mod ends;
 mod outputs;
+mod traces;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
