@@ -5,8 +5,9 @@ use std::path::{Component, Path, PathBuf};
 
 use super::order::{Level, Order, SandboxError};
 
-/// Path of the program's folder as the program sees it at the level of namespaces.
-pub(crate) const INSIDE: &str = "/work";
+/// Path of the program's folder as the program sees it at the level of namespaces. Nothing else should have this name
+/// on any machine, because it would be hidden.
+pub const INSIDE: &str = "/wdpipe";
 
 /// Name of the folder for temporary files in the program's folder.
 pub(crate) const TEMPORARY: &str = ".tmp";

@@ -41,7 +41,7 @@ pub use order::{Access, AccessKind, Ended, How, Level, Limits, Order, PROCESSES,
 #[cfg(target_os = "linux")]
 pub use bwrap::shell_command;
 #[cfg(target_os = "linux")]
-pub use layout::prepare;
+pub use layout::{INSIDE, prepare};
 #[cfg(target_os = "linux")]
 pub use levels::{available, why_not};
 #[cfg(target_os = "linux")]

@@ -3,8 +3,11 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::disallowed_methods, reason = "they look at the file system from outside")]
 
+mod attempts;
 mod ends;
+mod host;
 mod outputs;
+mod probe;
 mod traces;
 
 use std::collections::BTreeMap;

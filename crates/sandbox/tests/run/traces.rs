@@ -28,7 +28,7 @@ fn undeclared_files_are_named() {
         let undeclared = outside.path().join("undeclared");
         let looked_at = outside.path().join("only looked at");
         let missing = match level {
-            Level::Namespaces => Path::new("/work/lib/norm.py").to_owned(),
+            Level::Namespaces => Path::new(sandbox::INSIDE).join("lib/norm.py"),
             _ => folder.path().join("lib/norm.py"),
         };
         let expected = [

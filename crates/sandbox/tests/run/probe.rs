@@ -1,0 +1,90 @@
+//! A program that tries to get at something. It is this test binary, run in the sandbox.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, UdpSocket};
+use std::os::fd::FromRawFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Text before the answer of the probe.
+pub const ANSWER: &str = "ANSWER ";
+
+#[test]
+#[ignore = "a program for the sandbox, not a test"]
+fn probe() {
+    let Ok(words) = std::env::var("PROBE") else { return };
+    let words: Vec<&str> = words.split('|').collect();
+    let answer = attempt(&words).unwrap_or_else(|error| format!("refused: {error}"));
+    println!("\n{ANSWER}{answer}");
+}
+
+/// Tries something, and returns what it got.
+fn attempt(words: &[&str]) -> io::Result<String> {
+    let path = words.get(1).copied().unwrap_or_default();
+    let number = || path.parse::<i32>().map_err(io::Error::other);
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim().replace(['\n', '\0'], " ");
+    Ok(match words[0] {
+        "read" => text(std::fs::read(path)?),
+        "exists" => std::fs::metadata(path)?.len().to_string(),
+        "list" => std::fs::read_dir(path)?.count().to_string(),
+        "write" => std::fs::write(path, "changed").map(|()| "written".to_owned())?,
+        "chmod" => std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).map(|()| "changed".to_owned())?,
+        "tcp" => TcpStream::connect(path)?.peer_addr()?.to_string(),
+        "udp" => UdpSocket::bind("127.0.0.1:0")?.send_to(b"hello", path)?.to_string(),
+        "unix" => UnixStream::connect(path).map(|_| "connected".to_owned())?,
+        "abstract" => {
+            UnixStream::connect_addr(&SocketAddr::from_abstract_name(path)?).map(|_| "connected".to_owned())?
+        }
+        // SAFETY: the calls take only numbers, or fill a buffer that outlives them, of the given size.
+        "kill" => done(unsafe { libc::kill(number()?, libc::SIGKILL) }.into())?,
+        "ptrace" => done(unsafe { libc::ptrace(libc::PTRACE_SEIZE, number()?, 0, 0) })?,
+        "shm" => done(unsafe { libc::shmget(number()?, 1, 0) }.into())?,
+        // The keyring of the session.
+        "keys" => done(unsafe { libc::syscall(libc::SYS_keyctl, 0, -3, 0) })?,
+        "session" => unsafe { libc::getsid(0) }.to_string(),
+        "uid" => unsafe { libc::getuid() }.to_string(),
+        "umask" => format!("{:o}", unsafe { libc::umask(0) }),
+        "privileges" => unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) }.to_string(),
+        "host" => {
+            let mut name = [0u8; 65];
+            done(unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len()) }.into())?;
+            text(name.to_vec()).trim().to_owned()
+        }
+        "descriptor" => {
+            done(unsafe { libc::fcntl(number()?, libc::F_GETFD) }.into())?;
+            // SAFETY: the descriptor is open, and nothing else in this process uses it.
+            let mut file = unsafe { std::fs::File::from_raw_fd(number()?) };
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            text(bytes)
+        }
+        "input" => text(io::stdin().bytes().collect::<Result<_, _>>()?) + "empty",
+        "variable" => std::env::var(path).map_err(io::Error::other)?,
+        "cores" => std::thread::available_parallelism()?.to_string(),
+        "time" => SystemTime::now().duration_since(UNIX_EPOCH).map_err(io::Error::other)?.as_secs().to_string(),
+        "random" => {
+            let mut bytes = [0u8; 8];
+            std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+            u64::from_ne_bytes(bytes).to_string()
+        }
+        "hash" => RandomState::new().hash_one("x").to_string(),
+        "modified" => std::fs::metadata(path)?.mtime().to_string(),
+        "changed" => std::fs::metadata(path)?.ctime().to_string(),
+        "address" => format!("{:p}", attempt as *const ()),
+        "folder" => std::env::current_dir()?.display().to_string(),
+        "daemon" => {
+            let mut daemon = std::process::Command::new("sh");
+            daemon.args(["-c", &format!("setsid sleep {path} >/dev/null 2>&1 &")]);
+            daemon.status()?.to_string()
+        }
+        other => return Err(io::Error::other(format!("unknown probe {other}"))),
+    })
+    .inspect(|_| drop(io::stdout().flush()))
+}
+
+fn done(result: libc::c_long) -> io::Result<String> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok("done".to_owned()) }
+}
