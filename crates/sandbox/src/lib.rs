@@ -10,6 +10,8 @@ mod order;
 #[cfg(target_os = "linux")]
 mod bwrap;
 #[cfg(target_os = "linux")]
+mod cgroup;
+#[cfg(target_os = "linux")]
 mod child;
 #[cfg(target_os = "linux")]
 mod copies;
@@ -38,8 +40,13 @@ mod watch;
 
 pub use order::{Access, AccessKind, Ended, How, Level, Limits, Order, PROCESSES, SandboxError, collect};
 
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
+
 #[cfg(target_os = "linux")]
 pub use bwrap::shell_command;
+#[cfg(not(target_os = "linux"))]
+pub use elsewhere::{INSIDE, available, prepare, run, shell_command, trace, why_not};
 #[cfg(target_os = "linux")]
 pub use layout::{INSIDE, prepare};
 #[cfg(target_os = "linux")]

@@ -173,6 +173,7 @@ pub enum SandboxError {
     Files(#[from] files::FsError),
 }
 
+#[cfg(target_os = "linux")]
 impl SandboxError {
     /// Returns a closure that adds the operation to an error of the system.
     pub(crate) fn system(operation: &'static str) -> impl FnOnce(io::Error) -> Self {

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::bwrap;
+use super::cgroup::Group;
 use super::child::Restrictions;
 use super::landlock::{self, Ruleset};
 use super::layout::{prepare, variables};
@@ -45,6 +46,7 @@ pub(crate) struct Running {
     /// What is in the folder before the program starts.
     before: files::Usage,
     started: Instant,
+    group: Option<Group>,
 }
 
 impl Running {
@@ -55,7 +57,9 @@ impl Running {
     pub fn start(order: &Order, microphone: Option<Microphone>) -> Result<Self, SandboxError> {
         prepare(order)?;
         let before = files::usage(&order.folder, u64::MAX);
-        let (mut command, restrictions) = command(order, microphone)?;
+        let (mut command, mut restrictions) = command(order, microphone)?;
+        let group = order.limits.memory.and_then(Group::create);
+        restrictions.group = group.as_ref().and_then(Group::door);
         let pipe = || io::pipe().map_err(SandboxError::system("make a pipe"));
         let ((log, log_end), (life_end, life), (report, report_end)) = (pipe()?, pipe()?, pipe()?);
         let second = log_end.try_clone().map_err(SandboxError::system("make a pipe"))?;
@@ -71,7 +75,7 @@ impl Running {
         let started = Instant::now();
         let program = PathBuf::from(command.get_program());
         let supervisor = command.spawn().map_err(|source| SandboxError::Start { program, source })?;
-        Ok(Self { supervisor, life: Some(life), log, report, before, started })
+        Ok(Self { supervisor, life: Some(life), log, report, before, started, group })
     }
 
     /// Waits until the program has ended, and ends it where it reaches a limit.
@@ -111,12 +115,12 @@ impl Running {
                 stopped = Some(How::TimedOut);
             } else if now >= next_measure {
                 let memory = order.limits.memory;
-                let look = watch::look(self.supervisor.id(), memory, PROCESSES);
+                let look = watch::look(self.supervisor.id(), &order.folder, memory, PROCESSES);
                 peak = peak.max(look.memory);
                 stopped = match look.processes > PROCESSES {
                     true => Some(How::TooManyProcesses),
                     false if memory.is_some_and(|limit| look.memory > limit) => Some(How::OutOfMemory),
-                    false => self.too_much_output(order),
+                    false => self.too_much_output(order, look.unlinked),
                 };
                 next_measure = Instant::now() + MEASURE;
             }
@@ -128,16 +132,18 @@ impl Running {
         self.supervisor.wait().map_err(SandboxError::system("wait for the program"))?;
         self.drain(&mut log);
         let status = last_number(&reported)?;
-        let how = stopped.or_else(|| self.too_much_output(order)).unwrap_or_else(|| how(status, order.level));
-        let peak_memory = (peak > 0).then_some(peak);
+        let used = self.group.as_ref().map(Group::used).unwrap_or_default();
+        let stopped = stopped.or_else(|| used.is_exhausted.then_some(How::OutOfMemory));
+        let how = stopped.or_else(|| self.too_much_output(order, 0)).unwrap_or_else(|| how(status, order.level));
+        let peak_memory = used.peak.or((peak > 0).then_some(peak));
         Ok(Ended { how, log: log.into_bytes(), seconds, level: order.level, peak_memory })
     }
 
-    fn too_much_output(&self, order: &Order) -> Option<How> {
+    fn too_much_output(&self, order: &Order, unlinked: u64) -> Option<How> {
         let most_files = self.before.files.saturating_add(order.limits.output_files);
         let most_bytes = self.before.bytes.saturating_add(order.limits.output_bytes);
         let usage = files::usage(&order.folder, most_files.saturating_add(1));
-        (usage.bytes > most_bytes || usage.files > most_files).then_some(How::TooMuchOutput)
+        (usage.bytes.saturating_add(unlinked) > most_bytes || usage.files > most_files).then_some(How::TooMuchOutput)
     }
 
     /// Reads the rest of the log. All its writers are gone, unless the program found a way out.
@@ -158,6 +164,7 @@ fn command(order: &Order, microphone: Option<Microphone>) -> Result<(Command, Re
     let (mut landlock, mut filter) = (None, Filter::everywhere());
     match order.level {
         Level::Namespaces => {
+            filter = Filter::beside_namespaces();
             words.splice(0..0, bwrap::words(order, Bubblewrap::get()?)?);
         }
         Level::Landlock => {
@@ -179,7 +186,7 @@ fn command(order: &Order, microphone: Option<Microphone>) -> Result<(Command, Re
     };
     // One byte more shows that a file reached the limit.
     let file_size = order.limits.output_bytes.saturating_add(1);
-    Ok((command, Restrictions { file_size, landlock, filter, microphone }))
+    Ok((command, Restrictions { file_size, group: None, landlock, filter, microphone }))
 }
 
 /// Waits until there is something to read, at most for the given time.

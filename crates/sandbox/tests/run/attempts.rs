@@ -33,7 +33,7 @@ impl fmt::Display for Verdict {
 /// An attempt, how it must end at the levels of namespaces, Landlock and none at least, and how it is measured.
 type Attempt = (&'static str, [Verdict; 3], fn(&Host) -> Verdict);
 
-const ATTEMPTS: [Attempt; 37] = [
+const ATTEMPTS: [Attempt; 38] = [
     ("read an undeclared file", [Stopped, Stopped, NotStopped], |host| reached(host, host.path("read", &host.file))),
     ("see that an undeclared file exists", [Stopped, NotStopped, NotStopped], |host| {
         reached(host, host.path("exists", &host.file))
@@ -68,6 +68,9 @@ const ATTEMPTS: [Attempt; 37] = [
     ("connect to a UNIX socket", [Stopped, Stopped, NotStopped], |host| reached(host, host.path("unix", &host.socket))),
     ("connect to an abstract socket", [Stopped, Stopped, NotStopped], |host| {
         reached(host, format!("abstract|{}", host.abstract_name))
+    }),
+    ("make a socket to a virtual machine's host", [Stopped, Stopped, NotStopped], |host| {
+        reached(host, "vsock".to_owned())
     }),
     ("read /proc of another process", [Stopped, Stopped, NotStopped], |host| {
         let answer = host.ask(&format!("read|/proc/{}/cmdline", host.sleeper()));

@@ -133,3 +133,39 @@ fn memory_is_bounded() {
         assert!(processes("sleep 7006").is_empty(), "{level}");
     }
 }
+
+#[test]
+fn a_program_that_kills_its_supervisor_gains_nothing() {
+    for level in levels() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut order = order(level, &folder, "(sleep 7007 &) ; kill -9 $PPID; sleep 7007");
+        order.limits.seconds = 0.5;
+        match sandbox::run(&order, &|| false) {
+            Ok(ended) => assert_eq!(ended.how, How::TimedOut, "{level}"),
+            Err(error) => assert!(matches!(error, SandboxError::Lost), "{level}: {error}"),
+        }
+        let started = Instant::now();
+        while !processes("sleep 7007").is_empty() {
+            assert!(started.elapsed() < Duration::from_secs(5), "{level}");
+        }
+    }
+}
+
+#[test]
+fn the_supervisor_does_not_keep_the_memory_of_its_caller() {
+    for level in levels() {
+        let folder = tempfile::tempdir().unwrap();
+        let mine = std::hint::black_box(vec![1u8; 200 << 20]);
+        let kept = Cell::new(None);
+        let cancelled = || {
+            let supervisor = std::fs::read_to_string("/proc/thread-self/children").unwrap();
+            let status = std::fs::read_to_string(format!("/proc/{}/status", supervisor.trim())).unwrap();
+            let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+            kept.set(Some(line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()));
+            true
+        };
+        sandbox::run(&order(level, &folder, "sleep 7008"), &cancelled).unwrap();
+        assert!(kept.get().unwrap() < 20 << 10, "{level}: {:?} kB", kept.get());
+        drop(mine);
+    }
+}

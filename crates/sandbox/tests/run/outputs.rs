@@ -49,6 +49,7 @@ fn writing_too_much_is_stopped_near_the_limit() {
         for script in [
             "head -c 10000000000 /dev/zero > big",
             "i=0; while :; do i=$((i + 1)); head -c 1000000 /dev/zero > $i; done",
+            "exec 3> a 4> b 5> c; rm a b c; for n in 3 4 5; do head -c 60000000 /dev/zero >&$n; done; sleep 7200",
             "head -c 10000000000 /dev/zero > /tmp/big || head -c 10000000000 /dev/zero > $TMPDIR/big",
         ] {
             let folder = tempfile::tempdir().unwrap();
