@@ -80,15 +80,16 @@ fn check(order: &Order) -> Result<(), SandboxError> {
 
 /// Returns the whole environment, with the variables whose values depend on the level.
 pub(crate) fn variables(order: &Order) -> BTreeMap<String, String> {
-    let (home, temporary) = match order.level {
+    let (folder, temporary) = match order.level {
         Level::Namespaces => (PathBuf::from(INSIDE), PathBuf::from("/tmp")),
         Level::Landlock | Level::None => (order.folder.clone(), order.folder.join(TEMPORARY)),
     };
     let text = |path: PathBuf| path.to_string_lossy().into_owned();
     let mut variables = order.variables.clone();
     for (name, value) in [
-        ("PWD", text(home.clone())),
-        ("HOME", text(home)),
+        ("PWD", text(folder)),
+        // Caches and settings that libraries write there are no outputs.
+        ("HOME", text(temporary.clone())),
         ("TMPDIR", text(temporary)),
         ("USER", "wdpipe".to_owned()),
         ("LOGNAME", "wdpipe".to_owned()),

@@ -100,7 +100,7 @@ const ATTEMPTS: [Attempt; 38] = [
         host.ask("daemon|7100").unwrap();
         verdict(!super::processes("sleep 7100").is_empty())
     }),
-    ("depend on the umask", [NoEffect; 3], |host| constant(is(host, "umask", "22"))),
+    ("depend on the umask", [NoEffect; 3], |host| constant(is(host, "umask", &0o22.to_string()))),
     ("depend on memory addresses", [NoEffect; 3], |host| constant(host.repeats("address"))),
     ("depend on times of declared files", [NoEffect; 3], |host| constant(is(host, "modified|declared", "1"))),
     ("depend on when declared files were copied (ctime)", [NotStopped; 3], |host| {

@@ -33,6 +33,21 @@ fn declared_files_are_copied_in_and_outputs_are_read() {
 }
 
 #[test]
+fn the_same_sandbox_can_be_had_by_hand() {
+    for level in levels() {
+        let (outside, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(outside.path().join("a.txt"), "declared").unwrap();
+        let mut order = order(level, &folder, "cat in/a.txt; pwd; env | sort");
+        order.reads = vec![(outside.path().join("a.txt"), "in/a.txt".into())];
+        let by_run = run(&order).log;
+        sandbox::prepare(&order).unwrap();
+        let words = sandbox::shell_command(&order).unwrap();
+        let by_hand = std::process::Command::new(&words[0]).args(&words[1..]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&by_hand.stdout), String::from_utf8_lossy(&by_run), "{level}");
+    }
+}
+
+#[test]
 fn a_chatty_program_is_cut_in_the_middle() {
     for level in levels() {
         let (ended, log) = script(level, "echo first; yes | head -c 1000000000; echo last");

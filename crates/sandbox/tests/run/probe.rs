@@ -3,7 +3,6 @@
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, UdpSocket};
-use std::os::fd::FromRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixStream};
@@ -38,31 +37,11 @@ fn attempt(words: &[&str]) -> io::Result<String> {
         "abstract" => {
             UnixStream::connect_addr(&SocketAddr::from_abstract_name(path)?).map(|_| "connected".to_owned())?
         }
-        // SAFETY: the calls take only numbers, or fill a buffer that outlives them, of the given size.
-        "kill" => done(unsafe { libc::kill(number()?, libc::SIGKILL) }.into())?,
-        "ptrace" => done(unsafe { libc::ptrace(libc::PTRACE_SEIZE, number()?, 0, 0) })?,
-        "shm" => done(unsafe { libc::shmget(number()?, 1, 0) }.into())?,
-        "vsock" => done(unsafe { libc::socket(libc::AF_VSOCK, libc::SOCK_STREAM, 0) }.into())?,
-        // The keyring of the session.
-        "keys" => done(unsafe { libc::syscall(libc::SYS_keyctl, 0, -3, 0) })?,
-        "session" => unsafe { libc::getsid(0) }.to_string(),
-        "uid" => unsafe { libc::getuid() }.to_string(),
-        "umask" => format!("{:o}", unsafe { libc::umask(0) }),
-        "privileges" => unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) }.to_string(),
-        "host" => {
-            let mut name = [0u8; 65];
-            done(unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len()) }.into())?;
-            text(name.to_vec()).trim().to_owned()
+        "kill" | "ptrace" | "shm" | "vsock" | "keys" | "session" | "uid" | "umask" | "privileges" | "descriptor" => {
+            by_number(words[0], number().unwrap_or_default())?
         }
-        "descriptor" => {
-            done(unsafe { libc::fcntl(number()?, libc::F_GETFD) }.into())?;
-            // SAFETY: the descriptor is open, and nothing else in this process uses it.
-            let mut file = unsafe { std::fs::File::from_raw_fd(number()?) };
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes)?;
-            text(bytes)
-        }
-        "input" => text(io::stdin().bytes().collect::<Result<_, _>>()?) + "empty",
+        "host" => text(std::fs::read("/proc/sys/kernel/hostname")?),
+        "input" => io::read_to_string(io::stdin())? + "empty",
         "variable" => std::env::var(path).map_err(io::Error::other)?,
         "cores" => std::thread::available_parallelism()?.to_string(),
         "time" => SystemTime::now().duration_since(UNIX_EPOCH).map_err(io::Error::other)?.as_secs().to_string(),
@@ -86,6 +65,23 @@ fn attempt(words: &[&str]) -> io::Result<String> {
     .inspect(|_| drop(io::stdout().flush()))
 }
 
-fn done(result: libc::c_long) -> io::Result<String> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok("done".to_owned()) }
+/// Makes a system call that takes only numbers, and returns its result.
+fn by_number(call: &str, number: i32) -> io::Result<String> {
+    // SAFETY: these calls take only numbers.
+    let result = unsafe {
+        match call {
+            "kill" => libc::kill(number, libc::SIGKILL).into(),
+            "ptrace" => libc::ptrace(libc::PTRACE_SEIZE, number, 0, 0),
+            "shm" => libc::shmget(number, 1, 0).into(),
+            "vsock" => libc::socket(libc::AF_VSOCK, libc::SOCK_STREAM, 0).into(),
+            // The keyring of the session.
+            "keys" => libc::syscall(libc::SYS_keyctl, 0, -3, 0),
+            "session" => libc::getsid(0).into(),
+            "uid" => libc::getuid().into(),
+            "umask" => libc::umask(0).into(),
+            "privileges" => libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0).into(),
+            _ => libc::fcntl(number, libc::F_GETFD).into(),
+        }
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result.to_string()) }
 }
