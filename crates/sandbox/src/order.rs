@@ -62,9 +62,9 @@ pub struct Limits {
     pub seconds: f64,
     /// Memory of all its processes together in bytes.
     pub memory: Option<u64>,
-    /// Total size of the files that it makes in its folder, in bytes.
+    /// Total size of the files that it makes in its folder, in bytes. Temporary files count too.
     pub output_bytes: u64,
-    /// Number of files and folders that it makes in its folder.
+    /// Number of files and folders that it makes in its folder. Temporary ones count too.
     pub output_files: u64,
     /// Number of bytes that are kept of its standard output and standard error; more is not an error.
     pub log_bytes: u64,

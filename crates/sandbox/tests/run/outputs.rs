@@ -33,6 +33,22 @@ fn declared_files_are_copied_in_and_outputs_are_read() {
 }
 
 #[test]
+fn links_of_an_earlier_run_are_not_followed() {
+    for level in levels() {
+        let (outside, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(outside.path().join("a.txt"), "declared").unwrap();
+        let there = outside.path().display();
+        let mut order = order(level, &folder, &format!("ln -s {there} in; rm -rf .tmp; ln -s {there} .tmp"));
+        run(&order);
+        assert!(sandbox::run(&order, &|| false).unwrap_err().to_string().contains("use an empty folder"), "{level}");
+        std::fs::remove_file(folder.path().join(".tmp")).unwrap();
+        order.reads = vec![(outside.path().join("a.txt"), "in/b.txt".into())];
+        assert!(sandbox::prepare(&order).unwrap_err().to_string().contains("use an empty folder"), "{level}");
+        assert!(!outside.path().join("b.txt").exists(), "{level}");
+    }
+}
+
+#[test]
 fn the_same_sandbox_can_be_had_by_hand() {
     for level in levels() {
         let (outside, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -11,8 +11,8 @@ use std::sync::Mutex;
 use super::layout::{INSIDE, TEMPORARY};
 use super::levels::Bubblewrap;
 use super::notify;
-use super::order::{Access, AccessKind, Level, Order, SandboxError};
 use super::run::Running;
+use crate::order::{Access, AccessKind, Level, Order, SandboxError};
 
 /// Maximum number of different paths that are remembered.
 const MOST: usize = 100_000;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::order::PROCESSES;
+use crate::order::PROCESSES;
 
 /// Largest text that is read from a file of a group.
 const TEXT: u64 = 64 << 10;

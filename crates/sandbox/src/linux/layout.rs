@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use super::order::{Level, Order, SandboxError};
+use crate::order::{Level, Order, SandboxError};
 
 /// Path of the program's folder as the program sees it at the level of namespaces. Nothing else should have this name
 /// on any machine, because it would be hidden.
@@ -71,6 +71,12 @@ fn check(order: &Order) -> Result<(), SandboxError> {
         if !is_plain || name.as_os_str().is_empty() || name.starts_with(TEMPORARY) {
             return wrong(format!("{} is not a name in the command's folder", name.display()));
         }
+    }
+    // A program that ran here before can have left links to other places.
+    let names = order.reads.iter().map(|(_, name)| name.as_path()).chain([Path::new(TEMPORARY)]);
+    let mut on_the_way = names.flat_map(Path::ancestors).map(|name| order.folder.join(name));
+    if let Some(link) = on_the_way.find(|path| files::link_target(path).is_some()) {
+        return wrong(format!("{} is a link: use an empty folder", link.display()));
     }
     match order.variables.keys().find(|name| name.is_empty() || name.contains(['=', '\0'])) {
         Some(name) => wrong(format!("{name:?} is not a name of an environment variable")),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::layout::{INSIDE, TEMPORARY, shown_in_place, variables};
 use super::levels::Bubblewrap;
-use super::order::{Level, Order, SandboxError};
+use crate::order::{Level, Order, SandboxError};
 
 /// Maximum number of words that bubblewrap takes.
 const WORDS: usize = 8500;

@@ -16,9 +16,9 @@ use super::layout::{prepare, variables};
 use super::levels::Bubblewrap;
 use super::log::Log;
 use super::notify::Microphone;
-use super::order::{Ended, How, Level, Order, PROCESSES, SandboxError};
 use super::seccomp::Filter;
 use super::{supervisor, watch};
+use crate::order::{Ended, How, Level, Order, PROCESSES, SandboxError};
 
 /// Time between two questions whether the run was cancelled.
 const TICK: Duration = Duration::from_millis(50);
