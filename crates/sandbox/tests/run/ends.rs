@@ -14,9 +14,22 @@ fn the_status_and_the_log_are_returned() {
         assert_eq!((ended.how, log.as_str(), ended.level), (How::Exited(3), "out\nerr\n", level), "{level}");
         let (ended, log) = script(level, "true");
         assert_eq!((ended.how, log.as_str()), (How::Exited(0), ""), "{level}");
-        println!("{level}: an empty command takes {:.4} s", ended.seconds);
         let (ended, _) = script(level, "kill -SEGV $$");
         assert_eq!(ended.how, How::Signal(libc::SIGSEGV), "{level}");
+    }
+}
+
+#[test]
+fn an_empty_command_is_quick() {
+    for level in levels() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut order = order(level, &folder, "");
+        order.program = vec!["true".into()];
+        let mut times: Vec<f64> = (0..31).map(|_| run(&order).seconds).collect();
+        times.sort_by(f64::total_cmp);
+        println!("{level}: an empty command takes {:.4} s ({:.4} s at best)", times[15], times[0]);
+        // A machine that is busy can be slow, but not everything can be.
+        assert!(times[0] < 1.0, "{level}");
     }
 }
 
