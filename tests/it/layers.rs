@@ -108,6 +108,7 @@ fn no_two_types_of_a_crate_share_a_name() {
         ("crates/draw", 40),
         ("crates/files", 10),
         ("crates/learn", 50),
+        ("crates/sandbox", 9),
         ("crates/store", 50),
     ] {
         types_have_names_of_their_own(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), fewest);

@@ -3,16 +3,16 @@
 //! Links in such a folder are never followed: they can lead to any file of this account.
 
 use std::ffi::CString;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 use std::time::UNIX_EPOCH;
 
 use super::copy::{clone_range, copy_range};
-use super::{FsError, PUBLISHED, create_folder, failed, folder_of, open_regular, optional, read_limited};
+use super::{FsError, PUBLISHED, create_folder, failed, folder_of, open_regular, read_limited};
 
 /// Reads a file below a folder without following any link in its name. The file must be regular, have no second name,
 /// and have at most `limit` bytes.
@@ -111,25 +111,11 @@ pub fn hand_over(from: &Path, to: &Path) -> Result<(), FsError> {
     copy().map_err(failed("copy to", to))
 }
 
-/// Opens a path only to name it to the kernel, without the right to read it; `None` if it is missing.
-///
-/// # Errors
-/// If it cannot be found for another reason.
-#[cfg(target_os = "linux")]
-pub fn open_path(path: &Path) -> Result<Option<File>, FsError> {
-    let opened = File::options().read(true).custom_flags(libc::O_PATH).open(path);
-    optional(opened.map_err(failed("find", path)))
-}
-
-/// Returns the target of a symbolic link; `None` if the path is not one.
-pub fn link_target(path: &Path) -> Option<PathBuf> {
-    fs::read_link(path).ok()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::disallowed_methods, reason = "they look at the file system from outside")]
 
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::*;

@@ -10,6 +10,7 @@ mod beneath;
 mod copy;
 mod draft;
 mod faults;
+mod kernel;
 mod lock;
 mod look;
 mod modes;
@@ -26,11 +27,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use batch::Batch;
-#[cfg(target_os = "linux")]
-pub use beneath::open_path;
-pub use beneath::{Usage, hand_over, link_target, read_beneath, usage};
+pub use beneath::{Usage, hand_over, read_beneath, usage};
 pub use draft::{Draft, freshen, publish};
 use faults::{Step, pass};
+#[cfg(target_os = "linux")]
+pub use kernel::open_path;
+pub use kernel::{create_one_folder, link_target, open_to_tell, owner, tell, unlinked};
 pub use lock::{Attempt, Found, Lock, Locks, Terms};
 pub use look::Lookout;
 pub use modes::{

@@ -5,40 +5,14 @@
 //! returns after the last process of the program has ended. [`trace`] runs it once more and lists the files that it
 //! looked for. [`collect`] reads its outputs as untrusted input.
 
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
+#[cfg(target_os = "linux")]
+mod linux;
 mod order;
 
+#[cfg(not(target_os = "linux"))]
+pub use elsewhere::{INSIDE, available, prepare, run, shell_command, trace, why_not};
 #[cfg(target_os = "linux")]
-mod bwrap;
-#[cfg(target_os = "linux")]
-mod child;
-#[cfg(target_os = "linux")]
-mod copies;
-#[cfg(target_os = "linux")]
-mod descendants;
-#[cfg(target_os = "linux")]
-mod landlock;
-#[cfg(target_os = "linux")]
-mod layout;
-#[cfg(target_os = "linux")]
-mod levels;
-#[cfg(target_os = "linux")]
-mod log;
-#[cfg(target_os = "linux")]
-mod run;
-#[cfg(target_os = "linux")]
-mod seccomp;
-#[cfg(target_os = "linux")]
-mod supervisor;
-#[cfg(target_os = "linux")]
-mod watch;
-
-pub use order::{Ended, How, Level, Limits, Order, PROCESSES, SandboxError, collect};
-
-#[cfg(target_os = "linux")]
-pub use bwrap::shell_command;
-#[cfg(target_os = "linux")]
-pub use layout::prepare;
-#[cfg(target_os = "linux")]
-pub use levels::{available, why_not};
-#[cfg(target_os = "linux")]
-pub use run::run;
+pub use linux::{INSIDE, available, prepare, run, shell_command, trace, why_not};
+pub use order::{Access, AccessKind, Ended, How, Level, Limits, Order, PROCESSES, SandboxError, collect};

@@ -62,9 +62,9 @@ pub struct Limits {
     pub seconds: f64,
     /// Memory of all its processes together in bytes.
     pub memory: Option<u64>,
-    /// Total size of the files that it makes in its folder, in bytes.
+    /// Total size of the files that it makes in its folder, in bytes. Temporary files count too.
     pub output_bytes: u64,
-    /// Number of files and folders that it makes in its folder.
+    /// Number of files and folders that it makes in its folder. Temporary ones count too.
     pub output_files: u64,
     /// Number of bytes that are kept of its standard output and standard error; more is not an error.
     pub log_bytes: u64,
@@ -107,6 +107,34 @@ pub struct Ended {
     pub peak_memory: Option<u64>,
 }
 
+/// Something that a program looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// The absolute path as the program sees it, or the address of a socket.
+    pub path: PathBuf,
+    /// The name in the program's folder, if the path leads there.
+    pub within: Option<PathBuf>,
+    /// What the program wanted to do.
+    pub kind: AccessKind,
+    /// Whether it exists: on this machine, or in the program's folder if the path leads there.
+    pub exists: bool,
+}
+
+/// What a program wanted to do with a path; of several kinds, the greatest is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AccessKind {
+    /// To see whether it exists, how large it is, or where it leads.
+    Look,
+    /// To read it.
+    Read,
+    /// To write it.
+    Write,
+    /// To run it.
+    Execute,
+    /// To talk to it.
+    Connect,
+}
+
 /// Why a program could not be run.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
@@ -145,6 +173,7 @@ pub enum SandboxError {
     Files(#[from] files::FsError),
 }
 
+#[cfg(target_os = "linux")]
 impl SandboxError {
     /// Returns a closure that adds the operation to an error of the system.
     pub(crate) fn system(operation: &'static str) -> impl FnOnce(io::Error) -> Self {

@@ -33,6 +33,37 @@ fn declared_files_are_copied_in_and_outputs_are_read() {
 }
 
 #[test]
+fn links_of_an_earlier_run_are_not_followed() {
+    for level in levels() {
+        let (outside, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(outside.path().join("a.txt"), "declared").unwrap();
+        let there = outside.path().display();
+        let mut order = order(level, &folder, &format!("ln -s {there} in; rm -rf .tmp; ln -s {there} .tmp"));
+        run(&order);
+        assert!(sandbox::run(&order, &|| false).unwrap_err().to_string().contains("use an empty folder"), "{level}");
+        std::fs::remove_file(folder.path().join(".tmp")).unwrap();
+        order.reads = vec![(outside.path().join("a.txt"), "in/b.txt".into())];
+        assert!(sandbox::prepare(&order).unwrap_err().to_string().contains("use an empty folder"), "{level}");
+        assert!(!outside.path().join("b.txt").exists(), "{level}");
+    }
+}
+
+#[test]
+fn the_same_sandbox_can_be_had_by_hand() {
+    for level in levels() {
+        let (outside, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(outside.path().join("a.txt"), "declared").unwrap();
+        let mut order = order(level, &folder, "cat in/a.txt; pwd; env | sort");
+        order.reads = vec![(outside.path().join("a.txt"), "in/a.txt".into())];
+        let by_run = run(&order).log;
+        sandbox::prepare(&order).unwrap();
+        let words = sandbox::shell_command(&order).unwrap();
+        let by_hand = std::process::Command::new(&words[0]).args(&words[1..]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&by_hand.stdout), String::from_utf8_lossy(&by_run), "{level}");
+    }
+}
+
+#[test]
 fn a_chatty_program_is_cut_in_the_middle() {
     for level in levels() {
         let (ended, log) = script(level, "echo first; yes | head -c 1000000000; echo last");
@@ -49,6 +80,7 @@ fn writing_too_much_is_stopped_near_the_limit() {
         for script in [
             "head -c 10000000000 /dev/zero > big",
             "i=0; while :; do i=$((i + 1)); head -c 1000000 /dev/zero > $i; done",
+            "exec 3> a 4> b 5> c; rm a b c; for n in 3 4 5; do head -c 60000000 /dev/zero >&$n; done; sleep 7200",
             "head -c 10000000000 /dev/zero > /tmp/big || head -c 10000000000 /dev/zero > $TMPDIR/big",
         ] {
             let folder = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::OnceLock;
 
-use super::order::{Order, SandboxError};
+use crate::order::{Order, SandboxError};
 
 const EXECUTE: u64 = 1 << 0;
 const WRITE_FILE: u64 = 1 << 1;
@@ -124,13 +124,11 @@ impl Ruleset {
         Ok(ruleset)
     }
 
-    /// Allows rights on a path and everything below it. A missing path is left out.
+    /// Allows rights on a path and everything below it. A path that is missing or cannot be reached is left out.
     fn allow(&self, path: &Path, rights: u64) -> Result<(), SandboxError> {
-        let failed = SandboxError::system("allow a path in Landlock");
-        let opened = files::open_path(path);
-        let Some(opened) = opened? else { return Ok(()) };
+        let Ok(Some(opened)) = files::open_path(path) else { return Ok(()) };
         let rights = if path.is_dir() { rights } else { rights & OF_FILES };
-        self.add(opened.as_raw_fd(), rights).map_err(failed)
+        self.add(opened.as_raw_fd(), rights).map_err(SandboxError::system("allow a path in Landlock"))
     }
 
     fn add(&self, path: RawFd, rights: u64) -> io::Result<()> {

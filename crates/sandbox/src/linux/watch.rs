@@ -1,5 +1,6 @@
 //! Processes of a running program, and the memory that they use.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What the processes below a process use.
@@ -9,6 +10,8 @@ pub(crate) struct Look {
     pub processes: usize,
     /// Their memory in bytes.
     pub memory: u64,
+    /// Size of the files without a name that they have open on the file system of their folder, in bytes.
+    pub unlinked: u64,
 }
 
 /// Largest text that is read about a process.
@@ -16,13 +19,15 @@ const TEXT: u64 = 4 << 20;
 
 /// Looks at all processes below a process. Memory that several processes share is counted once if the sum would be
 /// above `memory`: finding this out is slow.
-pub(crate) fn look(root: u32, memory: Option<u64>, processes: usize) -> Look {
+pub(crate) fn look(root: u32, folder: &Path, memory: Option<u64>, processes: usize) -> Look {
     let found = descendants(root, processes);
     let mut sum: u64 = found.iter().filter_map(|process| resident(*process)).sum();
     if memory.is_some_and(|limit| sum > limit) {
         sum = found.iter().filter_map(|process| proportional(*process).or_else(|| resident(*process))).sum();
     }
-    Look { processes: found.len(), memory: sum }
+    let open = |process: &u32| files::unlinked(Path::new(&format!("/proc/{process}/fd")), folder);
+    let unlinked: BTreeMap<u64, u64> = found.iter().flat_map(open).collect();
+    Look { processes: found.len(), memory: sum, unlinked: unlinked.values().sum() }
 }
 
 /// Returns the processes below a process, at most one more than `most`.

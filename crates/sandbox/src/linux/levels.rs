@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use super::landlock;
-use super::order::{Level, SandboxError};
+use crate::order::{Level, SandboxError};
 
 /// An installed bubblewrap that works.
 #[derive(Debug)]

@@ -17,9 +17,8 @@ const EVERYWHERE: [libc::c_long; 9] = [
     libc::SYS_io_uring_register,
 ];
 
-/// System calls that Landlock does not cover: sockets of all kinds, other processes, shared memory by number.
-const WITHOUT_NAMESPACES: [libc::c_long; 11] = [
-    libc::SYS_socket,
+/// System calls that Landlock does not cover, besides sockets: other processes, shared memory by number.
+const WITHOUT_NAMESPACES: [libc::c_long; 10] = [
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
@@ -37,9 +36,15 @@ const ARCHITECTURE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
 const ARCHITECTURE: u32 = 0xc000_00b7;
 
-/// Offsets in the structure that a filter reads.
+/// Kinds of sockets that end in a network namespace. Others, such as those to the host of a virtual machine, do not.
+const NAMESPACED: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+
+/// Offsets in the structure that a filter reads; of the first argument, the lower half.
 const NUMBER_AT: u32 = 0;
 const ARCHITECTURE_AT: u32 = 4;
+const ARGUMENT_AT: u32 = 16;
+
+const REFUSE: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
 
 /// First number of the second set of system calls on x86-64 (x32), which no list here names.
 const X32: u32 = 0x4000_0000;
@@ -51,16 +56,27 @@ pub(crate) struct Filter(Vec<libc::sock_filter>);
 impl Filter {
     /// Refuses what leads around every level.
     pub fn everywhere() -> Self {
-        Self::refusing(&EVERYWHERE)
+        Self::new(&EVERYWHERE, REFUSE)
     }
 
-    /// Refuses what Landlock does not cover.
-    pub fn beside_landlock() -> Self {
-        Self::refusing(&[&EVERYWHERE[..], &WITHOUT_NAMESPACES].concat())
+    /// Refuses what leads out of namespaces.
+    pub fn beside_namespaces() -> Self {
+        let mut filter = Self::new(&EVERYWHERE, REFUSE);
+        // In place of the last step, which allows all other calls.
+        filter.0.pop();
+        let kinds = NAMESPACED.len() as u8;
+        filter.0.extend([skip(libc::BPF_JEQ, libc::SYS_socket as u32, 0, kinds + 2), load(ARGUMENT_AT)]);
+        for (kind, left) in NAMESPACED.into_iter().zip((0..kinds).rev()) {
+            filter.0.push(skip(libc::BPF_JEQ, kind as u32, left + 1, 0));
+        }
+        filter.0.extend([give(REFUSE), give(libc::SECCOMP_RET_ALLOW)]);
+        filter
     }
 
-    fn refusing(calls: &[libc::c_long]) -> Self {
-        Self::new(calls, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32)
+    /// Refuses what Landlock does not cover, with or without sockets of all kinds.
+    pub fn beside_landlock(sockets: bool) -> Self {
+        let sockets: &[_] = if sockets { &[libc::SYS_socket] } else { &[] };
+        Self::new(&[&EVERYWHERE[..], &WITHOUT_NAMESPACES, sockets].concat(), REFUSE)
     }
 
     /// Applies an action to the given calls, and allows all others.
@@ -111,14 +127,18 @@ mod tests {
     use super::*;
 
     /// Runs a filter as the kernel does.
-    fn verdict(filter: &Filter, architecture: u32, number: u32) -> u32 {
+    fn verdict(filter: &Filter, architecture: u32, number: u32, argument: u32) -> u32 {
         let (mut at, mut value) = (0, 0);
         loop {
             let step = filter.0[at];
             at += 1;
             match u32::from(step.code) {
                 code if code == libc::BPF_LD | libc::BPF_W | libc::BPF_ABS => {
-                    value = if step.k == NUMBER_AT { number } else { architecture };
+                    value = match step.k {
+                        NUMBER_AT => number,
+                        ARCHITECTURE_AT => architecture,
+                        _ => argument,
+                    };
                 }
                 code if code & 0x07 == libc::BPF_RET => return step.k,
                 code => {
@@ -131,17 +151,25 @@ mod tests {
 
     #[test]
     fn a_filter_refuses_its_calls_and_foreign_ones() {
-        let filter = Filter::beside_landlock();
-        let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+        let filter = Filter::beside_landlock(true);
         let foreign = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
         for call in [libc::SYS_socket, libc::SYS_keyctl, libc::SYS_mq_open] {
-            assert_eq!(verdict(&filter, ARCHITECTURE, call as u32), refused);
-            assert_eq!(verdict(&filter, ARCHITECTURE, call as u32 | X32), foreign);
-            assert_eq!(verdict(&filter, ARCHITECTURE ^ 1, call as u32), foreign);
+            assert_eq!(verdict(&filter, ARCHITECTURE, call as u32, 0), REFUSE);
+            assert_eq!(verdict(&filter, ARCHITECTURE, call as u32 | X32, 0), foreign);
+            assert_eq!(verdict(&filter, ARCHITECTURE ^ 1, call as u32, 0), foreign);
         }
         for call in [libc::SYS_read, libc::SYS_socketpair, libc::SYS_execve] {
-            assert_eq!(verdict(&filter, ARCHITECTURE, call as u32), libc::SECCOMP_RET_ALLOW);
+            assert_eq!(verdict(&filter, ARCHITECTURE, call as u32, 0), libc::SECCOMP_RET_ALLOW);
         }
-        assert_eq!(verdict(&Filter::everywhere(), ARCHITECTURE, libc::SYS_socket as u32), libc::SECCOMP_RET_ALLOW);
+        let socket =
+            |filter: Filter, kind: libc::c_int| verdict(&filter, ARCHITECTURE, libc::SYS_socket as u32, kind as u32);
+        assert_eq!(socket(Filter::everywhere(), libc::AF_VSOCK), libc::SECCOMP_RET_ALLOW);
+        assert_eq!(socket(Filter::beside_namespaces(), libc::AF_VSOCK), REFUSE);
+        for kind in NAMESPACED {
+            assert_eq!(socket(Filter::beside_namespaces(), kind), libc::SECCOMP_RET_ALLOW);
+        }
+        let others = Filter::beside_namespaces();
+        assert_eq!(verdict(&others, ARCHITECTURE, libc::SYS_read as u32, 99), libc::SECCOMP_RET_ALLOW);
+        assert_eq!(verdict(&others, ARCHITECTURE, libc::SYS_keyctl as u32, 1), REFUSE);
     }
 }

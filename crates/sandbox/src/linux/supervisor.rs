@@ -25,6 +25,8 @@ pub(crate) fn split(life: RawFd, report: RawFd) -> io::Result<()> {
         // Handlers of the caller must not run here.
         libc::sigfillset(&raw mut all);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut());
+        // If the caller ignores this signal, the status of a child is lost.
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
         check(libc::setsid())?;
         check(libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))?;
     }

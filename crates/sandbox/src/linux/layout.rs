@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use super::order::{Level, Order, SandboxError};
+use crate::order::{Level, Order, SandboxError};
 
-/// Path of the program's folder as the program sees it at the level of namespaces.
-pub(crate) const INSIDE: &str = "/work";
+/// Path of the program's folder as the program sees it at the level of namespaces. Nothing else should have this name
+/// on any machine, because it would be hidden.
+pub const INSIDE: &str = "/wdpipe";
 
 /// Name of the folder for temporary files in the program's folder.
 pub(crate) const TEMPORARY: &str = ".tmp";
@@ -71,6 +72,12 @@ fn check(order: &Order) -> Result<(), SandboxError> {
             return wrong(format!("{} is not a name in the command's folder", name.display()));
         }
     }
+    // A program that ran here before can have left links to other places.
+    let names = order.reads.iter().map(|(_, name)| name.as_path()).chain([Path::new(TEMPORARY)]);
+    let mut on_the_way = names.flat_map(Path::ancestors).map(|name| order.folder.join(name));
+    if let Some(link) = on_the_way.find(|path| files::link_target(path).is_some()) {
+        return wrong(format!("{} is a link: use an empty folder", link.display()));
+    }
     match order.variables.keys().find(|name| name.is_empty() || name.contains(['=', '\0'])) {
         Some(name) => wrong(format!("{name:?} is not a name of an environment variable")),
         None => Ok(()),
@@ -79,15 +86,16 @@ fn check(order: &Order) -> Result<(), SandboxError> {
 
 /// Returns the whole environment, with the variables whose values depend on the level.
 pub(crate) fn variables(order: &Order) -> BTreeMap<String, String> {
-    let (home, temporary) = match order.level {
+    let (folder, temporary) = match order.level {
         Level::Namespaces => (PathBuf::from(INSIDE), PathBuf::from("/tmp")),
         Level::Landlock | Level::None => (order.folder.clone(), order.folder.join(TEMPORARY)),
     };
     let text = |path: PathBuf| path.to_string_lossy().into_owned();
     let mut variables = order.variables.clone();
     for (name, value) in [
-        ("PWD", text(home.clone())),
-        ("HOME", text(home)),
+        ("PWD", text(folder)),
+        // Caches and settings that libraries write there are no outputs.
+        ("HOME", text(temporary.clone())),
         ("TMPDIR", text(temporary)),
         ("USER", "wdpipe".to_owned()),
         ("LOGNAME", "wdpipe".to_owned()),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::layout::{INSIDE, TEMPORARY, shown_in_place, variables};
 use super::levels::Bubblewrap;
-use super::order::{Level, Order, SandboxError};
+use crate::order::{Level, Order, SandboxError};
 
 /// Maximum number of words that bubblewrap takes.
 const WORDS: usize = 8500;
@@ -15,6 +15,8 @@ pub(crate) fn words(order: &Order, bubblewrap: &Bubblewrap) -> Result<Vec<OsStri
     let mut words = Words(vec![bubblewrap.program.clone().into()]);
     words.add(["--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"]);
     words.add(["--hostname", "wdpipe", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"]);
+    // The language can be installed below /tmp.
+    words.path("--bind", &order.folder.join(TEMPORARY), Path::new("/tmp"));
     let mut system: Vec<&Path> = order.system.iter().map(PathBuf::as_path).collect();
     if !order.devices.is_empty() {
         // The library of a GPU looks up the device in /sys.
@@ -35,7 +37,6 @@ pub(crate) fn words(order: &Order, bubblewrap: &Bubblewrap) -> Result<Vec<OsStri
     }
     words.add(["--tmpfs", "/dev/shm"]);
     words.path("--bind", &order.folder, Path::new(INSIDE));
-    words.path("--bind", &order.folder.join(TEMPORARY), Path::new("/tmp"));
     let shown = shown_in_place(order);
     for (from, name) in order.reads.iter().filter(|(from, _)| shown.contains(&from.as_path())) {
         words.path("--ro-bind", from, &Path::new(INSIDE).join(name));

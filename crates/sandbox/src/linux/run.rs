@@ -9,14 +9,16 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::bwrap;
+use super::cgroup::Group;
 use super::child::Restrictions;
 use super::landlock::{self, Ruleset};
 use super::layout::{prepare, variables};
 use super::levels::Bubblewrap;
 use super::log::Log;
-use super::order::{Ended, How, Level, Order, PROCESSES, SandboxError};
+use super::notify::Microphone;
 use super::seccomp::Filter;
 use super::{supervisor, watch};
+use crate::order::{Ended, How, Level, Order, PROCESSES, SandboxError};
 
 /// Time between two questions whether the run was cancelled.
 const TICK: Duration = Duration::from_millis(50);
@@ -31,7 +33,7 @@ const MEASURE: Duration = Duration::from_millis(200);
 /// If the order is wrong, the level is not available, or the program cannot be started. A program that fails is not an
 /// error.
 pub fn run(order: &Order, cancelled: &dyn Fn() -> bool) -> Result<Ended, SandboxError> {
-    Running::start(order)?.finish(order, cancelled)
+    Running::start(order, None)?.finish(order, cancelled)
 }
 
 /// A running program.
@@ -44,17 +46,20 @@ pub(crate) struct Running {
     /// What is in the folder before the program starts.
     before: files::Usage,
     started: Instant,
+    group: Option<Group>,
 }
 
 impl Running {
-    /// Starts a program.
+    /// Starts a program; with a microphone, its system calls are heard.
     ///
     /// # Errors
     /// If it cannot be started.
-    pub fn start(order: &Order) -> Result<Self, SandboxError> {
+    pub fn start(order: &Order, microphone: Option<Microphone>) -> Result<Self, SandboxError> {
         prepare(order)?;
         let before = files::usage(&order.folder, u64::MAX);
-        let (mut command, restrictions) = command(order)?;
+        let (mut command, mut restrictions) = command(order, microphone)?;
+        let group = order.limits.memory.and_then(Group::create);
+        restrictions.group = group.as_ref().and_then(Group::door);
         let pipe = || io::pipe().map_err(SandboxError::system("make a pipe"));
         let ((log, log_end), (life_end, life), (report, report_end)) = (pipe()?, pipe()?, pipe()?);
         let second = log_end.try_clone().map_err(SandboxError::system("make a pipe"))?;
@@ -70,7 +75,7 @@ impl Running {
         let started = Instant::now();
         let program = PathBuf::from(command.get_program());
         let supervisor = command.spawn().map_err(|source| SandboxError::Start { program, source })?;
-        Ok(Self { supervisor, life: Some(life), log, report, before, started })
+        Ok(Self { supervisor, life: Some(life), log, report, before, started, group })
     }
 
     /// Waits until the program has ended, and ends it where it reaches a limit.
@@ -110,12 +115,12 @@ impl Running {
                 stopped = Some(How::TimedOut);
             } else if now >= next_measure {
                 let memory = order.limits.memory;
-                let look = watch::look(self.supervisor.id(), memory, PROCESSES);
+                let look = watch::look(self.supervisor.id(), &order.folder, memory, PROCESSES);
                 peak = peak.max(look.memory);
                 stopped = match look.processes > PROCESSES {
                     true => Some(How::TooManyProcesses),
                     false if memory.is_some_and(|limit| look.memory > limit) => Some(How::OutOfMemory),
-                    false => self.too_much_output(order),
+                    false => self.too_much_output(order, look.unlinked),
                 };
                 next_measure = Instant::now() + MEASURE;
             }
@@ -127,16 +132,18 @@ impl Running {
         self.supervisor.wait().map_err(SandboxError::system("wait for the program"))?;
         self.drain(&mut log);
         let status = last_number(&reported)?;
-        let how = stopped.or_else(|| self.too_much_output(order)).unwrap_or_else(|| how(status, order.level));
-        let peak_memory = (peak > 0).then_some(peak);
+        let used = self.group.as_ref().map(Group::used).unwrap_or_default();
+        let stopped = stopped.or_else(|| used.is_exhausted.then_some(How::OutOfMemory));
+        let how = stopped.or_else(|| self.too_much_output(order, 0)).unwrap_or_else(|| how(status, order.level));
+        let peak_memory = used.peak.or((peak > 0).then_some(peak));
         Ok(Ended { how, log: log.into_bytes(), seconds, level: order.level, peak_memory })
     }
 
-    fn too_much_output(&self, order: &Order) -> Option<How> {
+    fn too_much_output(&self, order: &Order, unlinked: u64) -> Option<How> {
         let most_files = self.before.files.saturating_add(order.limits.output_files);
         let most_bytes = self.before.bytes.saturating_add(order.limits.output_bytes);
         let usage = files::usage(&order.folder, most_files.saturating_add(1));
-        (usage.bytes > most_bytes || usage.files > most_files).then_some(How::TooMuchOutput)
+        (usage.bytes.saturating_add(unlinked) > most_bytes || usage.files > most_files).then_some(How::TooMuchOutput)
     }
 
     /// Reads the rest of the log. All its writers are gone, unless the program found a way out.
@@ -152,11 +159,12 @@ impl Running {
 }
 
 /// Returns the command that runs an order, and what its process does before.
-fn command(order: &Order) -> Result<(Command, Restrictions), SandboxError> {
+fn command(order: &Order, microphone: Option<Microphone>) -> Result<(Command, Restrictions), SandboxError> {
     let mut words = order.program.clone();
     let (mut landlock, mut filter) = (None, Filter::everywhere());
     match order.level {
         Level::Namespaces => {
+            filter = Filter::beside_namespaces();
             words.splice(0..0, bwrap::words(order, Bubblewrap::get()?)?);
         }
         Level::Landlock => {
@@ -164,7 +172,8 @@ fn command(order: &Order) -> Result<(Command, Restrictions), SandboxError> {
             let abi = landlock::abi();
             let abi = abi.ok_or_else(|| SandboxError::Unavailable { level: order.level, why: why() })?;
             landlock = Some(Ruleset::new(order, abi)?);
-            filter = Filter::beside_landlock();
+            // Sockets are refused, or heard and refused.
+            filter = Filter::beside_landlock(microphone.is_none());
         }
         Level::None => {}
     }
@@ -175,7 +184,9 @@ fn command(order: &Order) -> Result<(Command, Restrictions), SandboxError> {
         Level::Namespaces => command.current_dir("/"),
         Level::Landlock | Level::None => command.current_dir(&order.folder).envs(variables(order)),
     };
-    Ok((command, Restrictions::of(order, landlock, filter)))
+    // One byte more shows that a file reached the limit.
+    let file_size = order.limits.output_bytes.saturating_add(1);
+    Ok((command, Restrictions { file_size, group: None, landlock, filter, microphone }))
 }
 
 /// Waits until there is something to read, at most for the given time.

@@ -1,10 +1,11 @@
 //! The program's process between its start and the program itself.
 
+use std::fs::File;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
 use super::landlock::Ruleset;
-use super::order::Order;
+use super::notify::Microphone;
 use super::seccomp::Filter;
 
 /// Everything that the process does to itself before it becomes the program. All of it is prepared before the fork,
@@ -13,19 +14,17 @@ use super::seccomp::Filter;
 pub(crate) struct Restrictions {
     /// Largest size of one file in bytes.
     pub file_size: u64,
+    /// The file through which a process joins a control group.
+    pub group: Option<File>,
     /// Rules about files.
     pub landlock: Option<Ruleset>,
     /// Refused system calls.
     pub filter: Filter,
+    /// Makes system calls heard.
+    pub microphone: Option<Microphone>,
 }
 
 impl Restrictions {
-    /// Returns the restrictions of an order without those of its level.
-    pub fn of(order: &Order, landlock: Option<Ruleset>, filter: Filter) -> Self {
-        // One byte more shows that a file reached the limit.
-        Self { file_size: order.limits.output_bytes.saturating_add(1), landlock, filter }
-    }
-
     /// Applies them to the calling process. Async-signal-safe.
     ///
     /// # Errors
@@ -38,14 +37,20 @@ impl Restrictions {
             check(unsafe { libc::setrlimit(resource, &raw const limit) })?;
         }
         close_others_on_exec();
+        if let Some(group) = &self.group {
+            // Where the kernel refuses it, the caller still watches the memory.
+            // SAFETY: the call reads a constant of the given size.
+            unsafe { libc::write(group.as_raw_fd(), c"0".as_ptr().cast(), 1) };
+        }
         // SAFETY: a system call that takes only numbers.
         check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
         if let Some(rules) = &self.landlock {
             rules.impose()?;
+            drop_capabilities();
         }
         self.filter.install(0)?;
         reset_signals();
-        Ok(())
+        self.microphone.as_ref().map_or(Ok(()), Microphone::open)
     }
 }
 
@@ -61,6 +66,14 @@ fn separate() -> io::Result<()> {
         libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong);
     }
     Ok(())
+}
+
+/// Takes the powers of root from the program. Other accounts have none to lose.
+fn drop_capabilities() {
+    for capability in 0..64 {
+        // SAFETY: a system call that takes only numbers; unknown ones are refused.
+        unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+    }
 }
 
 /// Makes all descriptors but the first three end with the call of `exec`.
