@@ -3,7 +3,7 @@
 //! | path in `runs/ID/` | content |
 //! | --- | --- |
 //! | `request.json` | what to make, and how ([`RunRequest`]) |
-//! | `pipelines/` | the pipelines as they were when the run began |
+//! | `project/` | the pipelines, and the files that their commands declare, as they were when the run began |
 //! | `jobs/JOB` | a submission ([`Submission`]) |
 //! | `workers/NAME` | what a worker does ([`WorkerState`]) |
 //! | `failed/KEY/…` | a failed attempt at a stage ([`Failed`](super::failed::Failed)) |
@@ -21,11 +21,15 @@ use serde::{Deserialize, Serialize};
 
 use super::executor::{JobId, Submission};
 use super::site::SlurmSite;
-use crate::project::{ExitCode, Failure, Project, Variant};
+use crate::project::{Declared, ExitCode, Failure, Project, Variant};
 use base::digest::ObjectDigest;
 use files::FsError;
 use store::Store;
 
+/// Largest declared file of a command.
+const CODE_LIMIT: u64 = 256 << 20;
+/// The project's virtual environment of Python.
+const VENV: &str = ".venv";
 /// Maximum size of a file of a run.
 const LIMIT: u64 = 16 << 20;
 
@@ -175,13 +179,21 @@ impl Run {
     ///
     /// # Errors
     /// If the pipelines cannot be read, or the store cannot be written.
-    pub fn create(store: &Store, project: &Project, request: RunRequest) -> Result<Self, Failure> {
+    pub fn create(
+        store: &Store,
+        (project, declared): (&Project, &Declared),
+        request: RunRequest,
+    ) -> Result<Self, Failure> {
         let pipelines = files::list(&project.pipelines)?.into_iter().filter(|name| name.ends_with(".toml"));
-        let read = |name: String| Ok((files::read(&project.pipelines.join(&name), LIMIT)?, name));
-        let pipelines: Vec<(Vec<u8>, String)> = pipelines.map(read).collect::<Result<_, FsError>>()?;
+        let read =
+            |name: String| Ok((files::read(&project.pipelines.join(&name), LIMIT)?, format!("pipelines/{name}")));
+        let mut frozen: Vec<(Vec<u8>, String)> = pipelines.map(read).collect::<Result<_, FsError>>()?;
+        for path in &declared.paths {
+            frozen.push((files::read(&declared.root.join(path), CODE_LIMIT)?, path.clone()));
+        }
         let bytes = serde_json::to_vec_pretty(&request).map_err(|error| broken(&error))?;
         let mut all = bytes.clone();
-        pipelines.iter().for_each(|(text, name)| all.extend([name.as_bytes(), text].concat()));
+        frozen.iter().for_each(|(text, name)| all.extend([name.as_bytes(), text].concat()));
         let id = RunId(ObjectDigest::of(&all).to_string()[..8].to_owned());
         let folder = store.runs().join(&id.0);
         if let Ok(run) = Self::open(store, &id) {
@@ -193,9 +205,15 @@ impl Run {
         files::private_folder(&draft)?;
         // Slurm opens the logs before the worker starts.
         files::create_folder(&draft.join("logs"))?;
-        for (text, name) in pipelines {
-            files::create_folder(&draft.join("pipelines"))?;
-            files::replace(&draft.join("pipelines").join(name), &text)?;
+        for (text, name) in frozen {
+            let path = draft.join("project").join(name);
+            files::create_folder(path.parent().unwrap_or(&draft))?;
+            files::replace(&path, &text)?;
+        }
+        if let Ok(environment) = files::canonical(&declared.root.join(VENV))
+            && !declared.paths.is_empty()
+        {
+            files::link_to(&environment, &draft.join("project").join(VENV))?;
         }
         files::create_private(&draft.join("request.json"), &bytes)?;
         if let Err(error) = files::rename(&draft, &folder) {
@@ -242,7 +260,7 @@ impl Run {
     /// Returns the project that the run's workers work for: the frozen pipelines, and the folders of the user's project.
     pub fn project(&self, of: &Project) -> Project {
         Project {
-            pipelines: self.path("pipelines"),
+            pipelines: self.path("project/pipelines"),
             reports: self.request.reports.clone(),
             trust: self.request.trust.clone(),
             ..of.clone()

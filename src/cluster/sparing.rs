@@ -98,7 +98,7 @@ mod tests {
     use super::super::executor::TaskEnd;
     use super::super::run::{Engine, RunRequest, Times};
     use super::*;
-    use crate::project::Project;
+    use crate::project::{Declared, Project};
     use store::{Options, Store};
 
     /// Counts the questions, and says that all tasks are done.
@@ -148,7 +148,7 @@ mod tests {
             trust: project.trust.clone(),
             times: Times { ask, ..Times::default() },
         };
-        Run::create(&store, &project, request).unwrap()
+        Run::create(&store, (&project, &Declared::default()), request).unwrap()
     }
 
     #[test]

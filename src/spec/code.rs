@@ -122,7 +122,9 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "x").unwrap();
         };
-        ["a/one.py", "a/lib/two.py", "a/lib/deep/three.py", "a/lib/.hidden.py", "a/lib/note.txt"].iter().for_each(|path| put(path));
+        ["a/one.py", "a/lib/two.py", "a/lib/deep/three.py", "a/lib/.hidden.py", "a/lib/note.txt"]
+            .iter()
+            .for_each(|path| put(path));
         let code = Code::new(folder.path().to_owned());
         let names = |pattern: &str| code.named(pattern).map(|found| found.into_keys().collect::<Vec<_>>());
         assert_eq!(names("a/one.py").unwrap(), ["a/one.py"]);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::command;
 use super::contents::{Need, place};
 use super::node::{Data, Node};
 use super::pipeline::{Pipeline, list, table};
@@ -33,6 +34,7 @@ impl Pipeline {
                 && needed.insert(stage)
             {
                 open.extend(names(node, &["start", "of", "data"]));
+                open.extend(command::named(node));
             }
         }
         let stages = std::mem::take(&mut self.stages).into_iter();

@@ -73,7 +73,8 @@ fn the_pipeline_has_every_kind() {
     make(&environment, &[]);
     let found: std::collections::BTreeSet<_> =
         stages(&environment).into_values().map(|record| record.parts.kind).collect();
-    for kind in KindName::ALL.iter().map(|kind| kind.name()) {
+    // The bytes of commands depend on the programs of the machine: see commands.rs.
+    for kind in KindName::ALL.iter().filter(|kind| **kind != KindName::Command).map(|kind| kind.name()) {
         assert!(found.contains(kind), "no stage of kind {kind} in kinds.toml");
     }
 }

@@ -16,6 +16,7 @@ mod cifar;
 mod claims;
 #[cfg(feature = "torch")]
 mod clusters;
+mod commands;
 mod damage;
 #[cfg(feature = "torch")]
 mod diverged;

@@ -370,6 +370,14 @@ pub fn rename(from: &Path, to: &Path) -> Result<bool, FsError> {
     optional(afresh(rename).map_err(failed("move", from))).map(|moved| moved.is_some())
 }
 
+/// Creates a symbolic link.
+///
+/// # Errors
+/// If it cannot be created, or the name is taken.
+pub fn link_to(target: &Path, path: &Path) -> Result<(), FsError> {
+    std::os::unix::fs::symlink(target, path).map_err(failed("create", path))
+}
+
 /// Removes a file or an empty folder; returns whether it existed.
 ///
 /// # Errors

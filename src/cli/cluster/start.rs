@@ -121,7 +121,7 @@ impl Start {
             trust: absolute(&project.trust)?,
             times: times()?,
         };
-        let run = Run::create(store, project, request)?;
+        let run = Run::create(store, (project, &selection.declared_files()), request)?;
         let executor = executor_of(&run, false)?;
         let launch = launch_of(&run, project)?;
         let watch = Watch { run: &run, selection, store, executor: &*executor, launch: &launch, every: EVERY, cancel };

@@ -58,7 +58,7 @@ impl Bench {
             trust: project.trust.clone(),
             times,
         };
-        let run = Run::create(&store, &project, request).unwrap();
+        let run = Run::create(&store, (&project, &selection.declared_files()), request).unwrap();
         Self { _folder: folder, store, selection, run }
     }
 

@@ -1,13 +1,34 @@
 //! The commands that a plan would run, as the user is asked about them.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use crate::project::targets::select::Selection;
 use crate::project::{Consent, Failure, all_quoted};
 use base::work::{Command, Work};
 use store::Store;
 
+/// The files that the commands of a selection declare.
+#[derive(Debug, Default)]
+pub struct Declared {
+    /// The folder that the paths start from.
+    pub root: PathBuf,
+    /// The files, without repetitions.
+    pub paths: BTreeSet<String>,
+}
+
 impl Selection {
+    /// Lists the files that commands declare, whether they have to run or not.
+    pub fn declared_files(&self) -> Declared {
+        let mut declared = Declared::default();
+        for stage in &self.graph.stages {
+            let Work::Command(command) = &stage.work else { continue };
+            declared.root.clone_from(&command.terms.root);
+            declared.paths.extend(command.code.keys().chain(command.lock.iter().map(|lock| &lock.path)).cloned());
+        }
+        declared
+    }
+
     /// Lists the commands that have to run, each once with its files and what it runs in. Sweeps do not make a command
     /// another one: the lines hold the words as they are written, and the hashes of the files.
     ///

@@ -1,0 +1,252 @@
+//! Stages that run programs of the user: what they see, when they run again, and how they fail.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::environment::{Ended, Environment};
+
+/// Two runs of a toy problem, a program that counts the rows of each, and a figure of the counts.
+const PIPELINE: &str = r#"
+title = "Counts"
+[settings]
+seed   = [0, 1]
+factor = [1, 2]
+[stage.valley]
+kind = "valley"
+lr = 0.01
+noise = 0.3
+steps = 10
+every = 5
+flow_lr = 0.01
+flow_steps = 5
+seed = "$seed"
+[stage.count]
+kind = "command"
+run = ["sh", "code/count.sh", "{in.path}", "{factor}", "{out.rows}"]
+in = { path = "valley" }
+code = ["code/*.sh"]
+env = "host"
+out = { rows = ["step", "rows"] }
+factor = "$factor"
+[[panel]]
+id = "a"
+x = { label = "step" }
+y = { label = "rows" }
+[[panel.curve]]
+from = "count"
+x = "step"
+y = "rows"
+per = ["factor"]
+over = "seed"
+[profile.smoke]
+"#;
+
+/// The number of stages: two runs, four counts, and the drawing.
+const STAGES: u64 = 7;
+
+const SCRIPT: &str = "rows=$(wc -l < \"$1\")\nprintf 'step,rows\\n1,%d\\n' $((rows * $2)) > \"$3\"\n";
+
+/// A project with one pipeline and one script.
+struct Own {
+    environment: Environment,
+}
+
+impl Own {
+    fn new(script: &str) -> Self {
+        let own = Self { environment: Environment::new() };
+        own.write("pipelines/own.toml", PIPELINE);
+        own.write("code/count.sh", script);
+        own
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.environment.path("project").join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        self.environment.run_with(&self.path("pipelines"), arguments)
+    }
+
+    /// Makes the figure; returns the number of stages that ran.
+    fn make(&self, more: &[&str]) -> u64 {
+        let ended = self.run(&[&["make", "own", "--yes", "--json"], more].concat());
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        serde_json::from_str::<Value>(&ended.stdout).unwrap()["stages_run"].as_u64().unwrap()
+    }
+
+    /// Makes the figure with another script; returns the error.
+    fn fails(&self, script: &str, more: &[&str]) -> String {
+        self.write("code/count.sh", script);
+        let ended = self.run(&[&["make", "own", "--yes"], more].concat());
+        assert_eq!(ended.code, Some(1), "{script}: {}", ended.stderr);
+        for folder in ["claims", "tmp"] {
+            assert!(self.environment.files(folder).is_empty(), "{script}");
+        }
+        ended.stderr
+    }
+}
+
+#[test]
+fn a_command_runs_again_only_if_what_it_declares_has_changed() {
+    let own = Own::new(SCRIPT);
+    assert_eq!(own.make(&[]), STAGES);
+    let numbers = || std::fs::read_to_string(own.environment.path("reports/smoke/own.csv")).unwrap();
+    // Eleven iterates and a line of names, times the factor.
+    assert!(numbers().contains(",12,") && numbers().contains(",24,"), "{}", numbers());
+    assert_eq!(own.make(&[]), 0);
+    // Other times and an undeclared file change nothing; another profile of the clock neither.
+    own.write("code/note.txt", "new");
+    own.write("code/count.sh", SCRIPT);
+    assert_eq!(own.make(&[]), 0);
+    // A copy of the project elsewhere has the same keys.
+    let copy = Own { environment: Environment::new() };
+    copy.write("pipelines/own.toml", PIPELINE);
+    copy.write("code/count.sh", SCRIPT);
+    let cache = own.environment.path("cache");
+    assert_eq!(copy.make(&["--cache", cache.to_str().unwrap()]), 0);
+    // A declared file that changes, and one that comes: the four counts and the drawing.
+    own.write("code/count.sh", &SCRIPT.replace("$((rows", "$((1 + rows"));
+    assert_eq!(own.make(&[]), 5);
+    own.write("code/other.sh", "");
+    assert_eq!(own.make(&[]), 4, "the numbers are the same, so nothing is drawn again");
+    assert_eq!(own.make(&["--set", "factor=[2,3]"]), 3, "one new factor, and another drawing");
+    let explained = own.run(&["explain", "own/count[factor=1,seed=0]"]);
+    assert_eq!(explained.code, Some(0), "{}", explained.stderr);
+}
+
+#[test]
+fn nothing_is_run_before_the_user_allows_it() {
+    let own = Own::new(SCRIPT);
+    let asked = own.run(&["make", "own"]);
+    assert_eq!(asked.code, Some(3), "{}", asked.stderr);
+    assert!(asked.stderr.contains("sh code/count.sh") && asked.stderr.contains("--yes"), "{}", asked.stderr);
+    assert!(own.environment.files("records").is_empty());
+    // What is known needs no consent.
+    own.make(&[]);
+    assert_eq!(own.run(&["make", "own"]).code, Some(0));
+    assert_eq!(own.run(&["make", "own", "--dry-run", "--set", "factor=[5,6]"]).code, Some(0));
+    // A record does not make its command run, wherever it came from.
+    let verified = own.run(&["cache", "export", "own", "own.wdpipe"]);
+    assert_eq!(verified.code, Some(0), "{}", verified.stderr);
+    let other = Environment::new();
+    let file = own.environment.path("own.wdpipe");
+    let imported = other.run(&["cache", "import", file.to_str().unwrap(), "--accept", "unsigned"]);
+    assert_eq!(imported.code, Some(0), "{}", imported.stderr);
+    assert_eq!(own.run(&["lock", "own"]).code, Some(0));
+    let rebuilt = own.run(&["verify", "own", "--rebuild", "all"]);
+    assert!(
+        rebuilt.stderr.contains("only `wdpipe make`") || rebuilt.stdout.contains("only `wdpipe make`"),
+        "{}",
+        rebuilt.stderr
+    );
+}
+
+#[test]
+fn mistakes_are_found_before_anything_runs() {
+    let own = Own::new(SCRIPT);
+    let said = |from: &str, to: &str| {
+        assert!(PIPELINE.contains(from), "{from}");
+        own.write("pipelines/own.toml", &PIPELINE.replace(from, to));
+        let ended = own.run(&["make", "own", "--yes"]);
+        assert_eq!(ended.code, Some(2), "{to}: {}", ended.stderr);
+        ended.stderr
+    };
+    for (from, to, wanted) in [
+        ("{factor}", "{factr}", "`{factr}` names nothing; did you mean `factor`?"),
+        ("\"{factor}\", ", "", "does not use `factor`"),
+        (", \"{out.rows}\"]", "]", "use {out.rows}"),
+        ("run = [\"sh\"", "run = [\"\"", "`run` is empty"),
+        ("code/*.sh", "code/*.py", "no file matches `code/*.py`"),
+        ("code/*.sh", "../secret", "not a path inside the project's folder"),
+        ("code/*.sh", "/etc/passwd", "not a path inside the project's folder"),
+        ("env = \"host\"", "env = \"conda\"", "`env` must say what the command runs in"),
+        ("env = \"host\"\n", "", "`env` must say what the command runs in"),
+        ("env = \"host\"", "env = { lock = \"uv.lock\" }", "there is no file `uv.lock`"),
+        ("[\"step\", \"rows\"]", "\"tabel\"", "did you mean `table`?"),
+        ("[\"step\", \"rows\"]", "[]", "must be a format"),
+        ("out = { rows", "out = { weights", "choose another name"),
+        ("y = \"rows\"", "y = \"row\"", "has no column `row`"),
+        ("path = \"valley\"", "path = \"vally\"", "names `vally`, which does not exist"),
+        ("path = \"valley\"", "path = \"valley:pth\"", "has no output `pth`, only path, tuned"),
+        ("factor = \"$factor\"", "facter = \"$factor\"", "{factor}"),
+        ("env = \"host\"", "env = \"host\"\nseconds = 0", "`seconds` must be an integer from 1"),
+        ("env = \"host\"", "env = \"host\"\nsandbox = \"maybe\"", "`sandbox` must be one of"),
+        ("env = \"host\"", "env = \"host\"\nvariables = { \"A=B\" = 1 }", "is not a variable"),
+    ] {
+        let found = said(from, to);
+        assert!(found.contains(wanted), "{to}: {found}");
+    }
+}
+
+#[test]
+fn a_command_that_fails_is_shown_with_what_it_printed() {
+    let own = Own::new(SCRIPT);
+    own.make(&["--set", "factor=[7]"]);
+    let one = ["--set", "factor=[1]", "--set", "seed=[0]"];
+    for (script, wanted) in [
+        ("echo first; echo 'no such thing' >&2; exit 7", vec!["exit code 7", "no such thing"]),
+        ("kill -9 $$", vec!["signal 9"]),
+        ("true", vec!["the output `rows`", "No such file"]),
+        ("printf 'a,b\\n1,2\\n' > \"$3\"", vec!["its columns are a, b, but the pipeline declares step, rows"]),
+        ("printf 'step,rows\\n1\\n' > \"$3\"", vec!["line 2 has 1 fields"]),
+        ("printf 'step,rows\\n\\377,1\\n' > \"$3\"", vec!["it is not UTF-8"]),
+        ("mkdir \"$3\"", vec!["the output `rows`"]),
+        ("ln -s /etc/passwd \"$3\"", vec!["the output `rows`"]),
+        ("mkfifo \"$3\"", vec!["the output `rows`"]),
+    ] {
+        let said = own.fails(script, &one);
+        assert!(wanted.iter().all(|wanted| said.contains(wanted)), "{script}: {said}");
+    }
+    let said = own.fails("sleep 600", &[&one[..], &["--set", "count.seconds=1"]].concat());
+    assert!(said.contains("it took longer than 1 s"), "{said}");
+    // A program that does not exist.
+    own.write("pipelines/own.toml", &PIPELINE.replace("run = [\"sh\"", "run = [\"no-such-program\""));
+    let said = own.fails(SCRIPT, &one);
+    assert!(said.contains("no-such-program"), "{said}");
+}
+
+#[test]
+fn a_command_sees_only_what_it_declares() {
+    if sandbox::available()[0] == sandbox::Level::None {
+        println!("skipped: this machine has no sandbox");
+        return;
+    }
+    let own = Own::new(SCRIPT);
+    own.write("secret.txt", "secret");
+    let secret = own.path("secret.txt").display().to_string();
+    let one = ["--set", "factor=[1]", "--set", "seed=[0]"];
+    for attempt in
+        [format!("cat {secret}"), format!("cat {}", own.path("code/count.sh").display()), "cat /etc/passwd".into()]
+    {
+        let said = own.fails(&format!("{attempt} || exit 9"), &one);
+        assert!(said.contains("exit code 9"), "{attempt}: {said}");
+    }
+    // Its environment is the same for everybody.
+    own.write(
+        "code/count.sh",
+        "env | sort > \"$3.env\"; [ -z \"$SECRET\" ] || exit 9\nprintf 'step,rows\\n1,1\\n' > \"$3\"\n",
+    );
+    let mut command = own.environment.command(&["make", "own", "--yes", "--set", "factor=[1]"]);
+    let ended = command.env("WDPIPE_PIPELINES", own.path("pipelines")).env("SECRET", "1").output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+#[test]
+fn workers_run_commands_as_they_were_when_the_run_began() {
+    let own = Own::new(SCRIPT);
+    let arguments = ["make", "own", "--yes", "--json", "--executor", "local:2"];
+    let mut command = own.environment.command(&arguments);
+    command.env("WDPIPE_PIPELINES", own.path("pipelines"));
+    command.env("WDPIPE_TIMES", "beat=0.1s,patience=1s,ask=0.2s,top-up=0.2s");
+    let ended = command.output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let answer: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!(answer["stages_run"], STAGES);
+    assert_eq!(own.make(&[]), 0, "the workers' results have the keys of the project");
+}
