@@ -255,7 +255,7 @@ mod tests {
         }
         fs::rename(&chain, folder.join("deep")).unwrap();
         assert_eq!(usage(&folder, 10_000).bytes, u64::MAX);
-        fs::set_permissions(folder.join("closed"), Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(folder.join("closed"), Permissions::from_mode(0o000)).unwrap();
         fs::set_permissions(&folder, Permissions::from_mode(0o500)).unwrap();
         remove_untrusted(&folder).unwrap();
         assert!(!folder.exists() && outside.path().join("kept").exists());
