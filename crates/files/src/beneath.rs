@@ -2,8 +2,8 @@
 //!
 //! Links in such a folder are never followed: they can lead to any file of this account.
 
-use std::ffi::CString;
-use std::fs::{File, OpenOptions, Permissions};
+use std::ffi::{CString, OsString};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -12,7 +12,7 @@ use std::path::{Component, Path};
 use std::time::UNIX_EPOCH;
 
 use super::copy::{clone_range, copy_range};
-use super::{FsError, PUBLISHED, create_folder, failed, folder_of, open_regular, read_limited};
+use super::{FsError, PUBLISHED, create_folder, failed, folder_of, is_gone, open_regular, read_limited};
 
 /// Reads a file below a folder without following any link in its name. The file must be regular, have no second name,
 /// and have at most `limit` bytes.
@@ -74,21 +74,91 @@ pub struct Usage {
 }
 
 /// Measures a folder that can change at the same time: files that vanish are not counted, and links are not followed.
-/// Stops counting at `most` files.
+/// Stops counting at `most` files. A folder that cannot be listed could hide anything, so it counts as endless.
 pub fn usage(folder: &Path, most: u64) -> Usage {
     let mut usage = Usage::default();
-    for entry in walkdir::WalkDir::new(folder).min_depth(1).max_open(4).into_iter().filter_map(Result::ok) {
-        usage.files += 1;
-        if let Ok(metadata) = entry.metadata()
-            && !metadata.is_dir()
-        {
-            usage.bytes = usage.bytes.saturating_add(metadata.len());
+    for entry in walkdir::WalkDir::new(folder).min_depth(1).max_open(4) {
+        let found = entry.and_then(|entry| Ok((entry.metadata()?.len(), entry.file_type().is_dir())));
+        match found {
+            Ok((bytes, is_folder)) => {
+                usage.files += 1;
+                usage.bytes = usage.bytes.saturating_add(if is_folder { 0 } else { bytes });
+            }
+            Err(error) if error.io_error().is_some_and(is_gone) => {}
+            Err(_) => usage.bytes = u64::MAX,
         }
         if usage.files >= most {
             break;
         }
     }
     usage
+}
+
+/// Removes a folder with everything in it, however deep it is and whatever modes its folders have. Nobody may change
+/// it at the same time.
+///
+/// # Errors
+/// If anything cannot be removed.
+pub fn remove_untrusted(folder: &Path) -> Result<(), FsError> {
+    let mut moved = 0;
+    // Folders are moved to the top before they are emptied: deep paths are too long, and deep recursion needs a
+    // descriptor for each level.
+    loop {
+        let names = opened(folder)?;
+        if names.is_empty() {
+            return fs::remove_dir(folder).map_err(failed("remove", folder));
+        }
+        for path in names.into_iter().map(|name| folder.join(name)) {
+            if is_folder(&path)? {
+                flatten(&path, folder, &mut moved)?;
+                fs::remove_dir(&path).map_err(failed("remove", &path))?;
+            } else {
+                fs::remove_file(&path).map_err(failed("remove", &path))?;
+            }
+        }
+    }
+}
+
+/// Removes the files in a folder, and moves the folders in it to another one under new names.
+fn flatten(folder: &Path, to: &Path, moved: &mut u64) -> Result<(), FsError> {
+    for path in opened(folder)?.into_iter().map(|name| folder.join(name)) {
+        if !is_folder(&path)? {
+            fs::remove_file(&path).map_err(failed("remove", &path))?;
+            continue;
+        }
+        // A folder that this account may not change cannot be moved.
+        opened(&path)?;
+        // A name can be taken by something that is not empty.
+        let mut tries = (0..MOVES).map(|_| {
+            *moved += 1;
+            fs::rename(&path, to.join(format!("moved-{moved}")))
+        });
+        let last = tries.find(|result| !result.as_ref().is_err_and(is_taken));
+        last.unwrap_or(Ok(())).map_err(failed("move", &path))?;
+    }
+    Ok(())
+}
+
+/// Number of names that are tried for a folder to be moved.
+const MOVES: u64 = 1 << 20;
+
+fn is_taken(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty | ErrorKind::NotADirectory | ErrorKind::IsADirectory
+    )
+}
+
+fn is_folder(path: &Path) -> Result<bool, FsError> {
+    fs::symlink_metadata(path).map(|there| there.is_dir()).map_err(failed("inspect", path))
+}
+
+/// Lets this account change a folder, and returns the names in it.
+fn opened(folder: &Path) -> Result<Vec<OsString>, FsError> {
+    let failed = failed("list", folder);
+    fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(&failed)?;
+    let names = fs::read_dir(folder).map_err(&failed)?.map(|entry| entry.map(|entry| entry.file_name()));
+    names.collect::<Result<_, _>>().map_err(&failed)
 }
 
 /// Copies a regular file to a name that must be free, and creates the folders on the way. All copies have the same
@@ -115,7 +185,6 @@ pub fn hand_over(from: &Path, to: &Path) -> Result<(), FsError> {
 mod tests {
     #![allow(clippy::disallowed_methods, reason = "they look at the file system from outside")]
 
-    use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -164,6 +233,32 @@ mod tests {
         assert_eq!(usage_now.files, 3);
         assert!((1000..1100).contains(&usage_now.bytes));
         assert_eq!(usage(folder.path(), 2).files, 2);
+    }
+
+    #[test]
+    fn a_folder_is_removed_however_deep_it_is() {
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("kept"), "x").unwrap();
+        let top = tempfile::tempdir().unwrap();
+        let folder = top.path().join("work");
+        fs::create_dir_all(folder.join("closed/moved-1/b")).unwrap();
+        fs::write(folder.join("moved-2"), "x").unwrap();
+        symlink(outside.path(), folder.join("closed/link")).unwrap();
+        // Deeper than a path can be long: built from the inside.
+        let mut chain = top.path().join("0");
+        fs::create_dir(&chain).unwrap();
+        for depth in 1..2100 {
+            let next = top.path().join(depth.to_string());
+            fs::create_dir(&next).unwrap();
+            fs::rename(&chain, next.join("d")).unwrap();
+            chain = next;
+        }
+        fs::rename(&chain, folder.join("deep")).unwrap();
+        assert_eq!(usage(&folder, 10_000).bytes, u64::MAX);
+        fs::set_permissions(folder.join("closed"), Permissions::from_mode(0o000)).unwrap();
+        fs::set_permissions(&folder, Permissions::from_mode(0o500)).unwrap();
+        remove_untrusted(&folder).unwrap();
+        assert!(!folder.exists() && outside.path().join("kept").exists());
     }
 
     #[test]

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use batch::Batch;
-pub use beneath::{Usage, hand_over, read_beneath, usage};
+pub use beneath::{Usage, hand_over, read_beneath, remove_untrusted, usage};
 pub use draft::{Draft, freshen, publish};
 use faults::{Step, pass};
 #[cfg(target_os = "linux")]

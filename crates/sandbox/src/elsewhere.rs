@@ -1,6 +1,7 @@
 //! The same functions on systems other than Linux, which have no level at all.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use super::order::{Access, Ended, Level, Order, SandboxError};
 
@@ -43,7 +44,7 @@ pub fn run(order: &Order, _: &dyn Fn() -> bool) -> Result<Ended, SandboxError> {
 ///
 /// # Errors
 /// Always.
-pub fn trace(order: &Order, _: &dyn Fn() -> bool) -> Result<Vec<Access>, SandboxError> {
+pub fn trace(order: &Order, _: &[(PathBuf, PathBuf)], _: &dyn Fn() -> bool) -> Result<Vec<Access>, SandboxError> {
     unavailable(order)
 }
 

@@ -3,7 +3,8 @@
 //! An [`Order`] lists everything that the program may read, the one folder that it may write, and its whole
 //! environment. [`run`] enforces the order at one of three [`Level`]s, bounds its time, memory, files and log, and
 //! returns after the last process of the program has ended. [`trace`] runs it once more and lists the files that it
-//! looked for. [`collect`] reads its outputs as untrusted input.
+//! looked for. [`collect`] reads its outputs as untrusted input, and [`remove`] removes the
+//! folder.
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;
@@ -15,4 +16,4 @@ mod order;
 pub use elsewhere::{INSIDE, available, prepare, run, shell_command, trace, why_not};
 #[cfg(target_os = "linux")]
 pub use linux::{INSIDE, available, prepare, run, shell_command, trace, why_not};
-pub use order::{Access, AccessKind, Ended, How, Level, Limits, Order, PROCESSES, SandboxError, collect};
+pub use order::{Access, AccessKind, Ended, How, Level, Limits, Order, PROCESSES, SandboxError, collect, remove};

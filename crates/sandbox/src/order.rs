@@ -62,7 +62,8 @@ pub struct Limits {
     pub seconds: f64,
     /// Memory of all its processes together in bytes.
     pub memory: Option<u64>,
-    /// Total size of the files that it makes in its folder, in bytes. Temporary files count too.
+    /// Total size of the files that it makes in its folder, in bytes. Temporary files count too. A folder in it that
+    /// cannot be listed counts as endless.
     pub output_bytes: u64,
     /// Number of files and folders that it makes in its folder. Temporary ones count too.
     pub output_files: u64,
@@ -187,4 +188,12 @@ impl SandboxError {
 /// If it cannot be read, is larger, or is a link, a second name of another file, a FIFO or a device.
 pub fn collect(folder: &Path, name: &Path, limit: u64) -> Result<Vec<u8>, files::FsError> {
     files::read_beneath(folder, name, limit)
+}
+
+/// Removes a program's folder with everything in it, whatever modes and depths the program has left there.
+///
+/// # Errors
+/// If anything cannot be removed.
+pub fn remove(folder: &Path) -> Result<(), files::FsError> {
+    files::remove_untrusted(folder)
 }

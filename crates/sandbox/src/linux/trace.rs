@@ -6,7 +6,6 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Mutex;
 
 use super::layout::{INSIDE, TEMPORARY};
 use super::levels::Bubblewrap;
@@ -18,34 +17,49 @@ use crate::order::{Access, AccessKind, Level, Order, SandboxError};
 const MOST: usize = 100_000;
 
 /// Runs a program once more, in the same sandbox, and returns what it looked for that the order does not declare:
-/// first what exists on this machine, then names in its folder that do not exist there. Use an empty folder.
+/// first what exists, then names in its folder that do not exist. Use an empty folder.
+///
+/// `candidates` are files that it may have forgotten to declare, such as all files of its project. They are shown in
+/// the folder like declared ones, and are reported where the program uses them. Without them, a program that lists a
+/// folder before it looks for a file, as Python does, never names the file.
 ///
 /// # Errors
 /// As for [`run`], and if the kernel cannot report system calls.
 ///
 /// [`run`]: super::run
-pub fn trace(order: &Order, cancelled: &dyn Fn() -> bool) -> Result<Vec<Access>, SandboxError> {
+pub fn trace(
+    order: &Order,
+    candidates: &[(PathBuf, PathBuf)],
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Vec<Access>, SandboxError> {
+    let mut shown = order.clone();
+    let is_declared = |name: &Path| order.reads.iter().any(|(_, declared)| name.starts_with(declared));
+    shown.reads.extend(candidates.iter().filter(|(_, name)| !is_declared(name)).cloned());
+    let heard = listen(&shown, cancelled)?;
+    let is_candidate = |name: &Path| candidates.iter().any(|(_, candidate)| name.starts_with(candidate));
+    let undeclared = heard.0.into_iter().filter_map(|(path, kind)| undeclared(order, &is_candidate, path, kind));
+    let mut accesses: Vec<Access> = undeclared.collect();
+    accesses.sort_by_key(|access| !access.exists);
+    Ok(accesses)
+}
+
+/// Runs a program, and returns everything that it looked for.
+fn listen(order: &Order, cancelled: &dyn Fn() -> bool) -> Result<Heard, SandboxError> {
     let failed = SandboxError::system("watch the program's files");
     let (microphone, ear) = notify::connect().map_err(failed)?;
     let (stop, running) = io::pipe().map_err(SandboxError::system("make a pipe"))?;
-    let heard = Mutex::new(Heard::default());
-    let heard_by_thread = &heard;
     std::thread::scope(|scope| {
         // It must listen before the program starts, which is itself a call.
         let listener = scope.spawn(move || {
-            let mut heard = heard_by_thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut heard = Heard::default();
             ear.listen(&stop, &mut |call| heard.note(order, call));
+            heard
         });
         let ended = Running::start(order, Some(microphone)).and_then(|program| program.finish(order, cancelled));
         drop(running);
-        let _ = listener.join();
-        ended
-    })?;
-    let heard = heard.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let mut accesses: Vec<Access> =
-        heard.0.into_iter().filter_map(|(path, kind)| undeclared(order, path, kind)).collect();
-    accesses.sort_by_key(|access| !access.exists);
-    Ok(accesses)
+        let heard = listener.join().unwrap_or_default();
+        ended.map(|_| heard)
+    })
 }
 
 /// Everything that was heard: paths as the program sees them, or addresses.
@@ -189,7 +203,7 @@ fn plain(path: &Path) -> PathBuf {
 }
 
 /// Returns an access unless the order declares it, the program made the file itself, or it concerns nobody.
-fn undeclared(order: &Order, path: PathBuf, kind: AccessKind) -> Option<Access> {
+fn undeclared(order: &Order, is_candidate: &dyn Fn(&Path) -> bool, path: PathBuf, kind: AccessKind) -> Option<Access> {
     if kind == AccessKind::Connect && !path.is_absolute() {
         return Some(Access { path, within: None, kind, exists: true });
     }
@@ -204,9 +218,13 @@ fn undeclared(order: &Order, path: PathBuf, kind: AccessKind) -> Option<Access> 
     }
     if let Ok(name) = path.strip_prefix(&folder) {
         let is_known = order.reads.iter().any(|(_, declared)| declared.starts_with(name) || name.starts_with(declared));
-        let is_own = files::identity(&order.folder.join(name)).ok().flatten().is_some() || kind == AccessKind::Write;
-        let within = Some(name.to_owned());
-        return (!is_known && !is_own).then_some(Access { within, path, kind, exists: false });
+        if is_known || kind == AccessKind::Write {
+            return None;
+        }
+        let exists = files::identity(&order.folder.join(name)).ok().flatten().is_some();
+        // Everything else that exists was made by the program itself.
+        let is_foreign = !exists || is_candidate(name);
+        return is_foreign.then(|| Access { within: Some(name.to_owned()), path: path.clone(), kind, exists });
     }
     let known = order.system.iter().chain(&order.devices).map(PathBuf::as_path);
     let known = known.chain(["/proc", "/dev", "/sys"].map(Path::new)).chain([folder.as_path()]);

@@ -49,6 +49,20 @@ fn links_of_an_earlier_run_are_not_followed() {
 }
 
 #[test]
+fn what_cannot_be_measured_is_too_much_and_is_removed() {
+    for level in levels() {
+        let top = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir_in(top.path()).unwrap();
+        let script = "mkdir -p a/b; i=0; n=$(printf '%200s' | tr ' ' x)
+                      while [ $i -lt 40 ]; do mkdir $n && cd $n; i=$((i + 1)); done; cd /; chmod 000 $HOME/../a";
+        let ended = run(&order(level, &folder, script));
+        assert_eq!(ended.how, How::TooMuchOutput, "{level}: {}", String::from_utf8_lossy(&ended.log));
+        sandbox::remove(folder.path()).unwrap();
+        assert!(!folder.path().exists(), "{level}");
+    }
+}
+
+#[test]
 fn the_same_sandbox_can_be_had_by_hand() {
     for level in levels() {
         let (outside, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

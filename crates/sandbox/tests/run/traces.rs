@@ -23,7 +23,7 @@ fn undeclared_files_are_named() {
             (outside.path().join("declared"), "declared".into()),
             (outside.path().join("declared"), "sub/other".into()),
         ];
-        let accesses = sandbox::trace(&order, &|| false).unwrap();
+        let accesses = sandbox::trace(&order, &[], &|| false).unwrap();
         let found: Vec<_> = accesses.iter().map(|access| (access.path.as_path(), access.kind, access.exists)).collect();
         let undeclared = outside.path().join("undeclared");
         let looked_at = outside.path().join("only looked at");
@@ -38,5 +38,22 @@ fn undeclared_files_are_named() {
         ];
         assert_eq!(found, expected, "{level}");
         assert_eq!(accesses[2].within.as_deref(), Some(Path::new("lib/norm.py")), "{level}");
+    }
+}
+
+#[test]
+fn a_file_that_is_found_by_listing_a_folder_is_named() {
+    for level in levels() {
+        let (project, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let names = ["run.sh", "lib/a", "lib/b", "unused"];
+        std::fs::create_dir(project.path().join("lib")).unwrap();
+        let place = |name: &str| (project.path().join(name), name.into());
+        names.iter().for_each(|name| std::fs::write(project.path().join(name), "true").unwrap());
+        let mut order =
+            order(level, &folder, "sh run.sh; for file in lib/*; do sh $file; done; cat missing; echo > made");
+        order.reads = vec![place("run.sh"), place("lib/a")];
+        let accesses = sandbox::trace(&order, &names.map(place), &|| false).unwrap();
+        let found: Vec<_> = accesses.iter().map(|access| (access.within.as_deref(), access.exists)).collect();
+        assert_eq!(found, [(Some(Path::new("lib/b")), true), (Some(Path::new("missing")), false)], "{level}");
     }
 }
