@@ -226,7 +226,12 @@ fn a_command_sees_only_what_it_declares() {
     {
         let said = own.fails(&format!("{attempt} || exit 9"), &one);
         assert!(said.contains("exit code 9"), "{attempt}: {said}");
+        assert!(!said.contains("secret\n"), "{said}");
     }
+    // A failed command is told what it forgot to declare.
+    own.write("code/helper.inc", "rows=3");
+    let said = own.fails(". code/helper.inc", &one);
+    assert!(said.contains("code/helper.inc is not declared: add it to `code`"), "{said}");
     // Its environment is the same for everybody.
     own.write(
         "code/count.sh",

@@ -3,6 +3,7 @@
 mod csv;
 mod installation;
 mod packages;
+mod undeclared;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,31 +29,30 @@ const LINES: usize = 20;
 /// Runs a command.
 pub fn run(work: &Command, read: &Read<'_>, report: &mut Report<'_>) -> Result<Outputs, StageError> {
     let folder = Folder::new()?;
-    fill(work, folder.path(), read)?;
+    let reads = fill(work, &folder.path().join("files"), read)?;
     let installation = Installation::find(&work.terms.root, work.run.first().map_or("", String::as_str));
     if let Some(lock) = &work.lock {
         let text = String::from_utf8_lossy(&declared(work, &lock.path, &lock.hash)?).into_owned();
         packages::check(&lock.path, &text, installation.environment()).map_err(StageError::Command)?;
     }
     let level = level(work)?;
-    let order = order(work, folder.path(), &installation, level);
-    let cancelled = std::cell::Cell::new(false);
+    let order = order(work, folder.new_one("work")?, reads, (&installation, level));
     let report = std::cell::RefCell::new(report);
-    let is_cancelled = || {
-        let goes_on = (report.borrow_mut())(Progress { done: 0.0, loss: None, images_per_second: None });
-        cancelled.set(cancelled.get() || !goes_on);
-        cancelled.get()
-    };
+    let is_cancelled = || !(report.borrow_mut())(Progress { done: 0.0, loss: None, images_per_second: None });
     let ended = sandbox::run(&order, &is_cancelled).map_err(|error| StageError::Command(error.to_string()))?;
-    check_end(work, &ended)?;
+    if let Some(why) = failure(work, &ended)? {
+        let undeclared = match ended.how {
+            How::Exited(_) => undeclared::words(&order, &work.terms.root, folder.new_one("trace")?, &is_cancelled),
+            _ => String::new(),
+        };
+        return Err(StageError::Command(format!("{why}{}{undeclared}", last_lines(&ended))));
+    }
     let mut outputs = Vec::new();
     for (recorded, name, out) in work.outputs() {
         let file = PathBuf::from("out").join(format!("{name}.{}", out.format.extension()));
-        let bytes = sandbox::collect(folder.path(), &file, FILE_LIMIT)
-            .map_err(|error| StageError::Command(format!("the output `{name}`: {error}{}", last_lines(&ended))))?;
-        let bytes = stored(out.format, &out.columns, bytes)
-            .map_err(|why| StageError::Command(format!("the output `{name}` ({}): {why}", file.display())))?;
-        outputs.push((recorded, bytes));
+        let failed = |why: String| StageError::Command(format!("the output `{name}`: {why}{}", last_lines(&ended)));
+        let bytes = sandbox::collect(&order.folder, &file, FILE_LIMIT).map_err(|error| failed(error.to_string()))?;
+        outputs.push((recorded, stored(out.format, &out.columns, bytes).map_err(failed)?));
     }
     let mut outputs = Outputs::new(outputs, 1.0);
     outputs.machine = Some(format!("sandbox {level}, {}", installation.words()));
@@ -71,7 +71,9 @@ impl Folder {
         let path = above.join(format!("command-{process}-{number}"));
         files::private_folder(&above)?;
         // A process with the same number may have left it.
-        files::remove_all(&path)?;
+        if files::identity(&path)?.is_some() {
+            sandbox::remove(&path)?;
+        }
         files::private_folder(&path)?;
         Ok(Self(path))
     }
@@ -79,25 +81,35 @@ impl Folder {
     fn path(&self) -> &Path {
         &self.0
     }
+
+    /// Creates a folder in it.
+    fn new_one(&self, name: &str) -> Result<PathBuf, StageError> {
+        let path = self.0.join(name);
+        files::private_folder(&path)?;
+        files::create_folder(&path.join("out"))?;
+        Ok(path)
+    }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
         // A folder that stays is removed by whoever cleans the system's temporary files.
-        let _ = files::remove_all(&self.0);
+        let _ = sandbox::remove(&self.0);
     }
 }
 
-/// Puts the declared files and the inputs into the command's folder.
-fn fill(work: &Command, folder: &Path, read: &Read<'_>) -> Result<(), StageError> {
-    let put = |path: &str, bytes: &[u8]| -> Result<(), StageError> {
-        let path = folder.join(path);
+/// Puts the declared files and the inputs into a folder. Returns where each is, and its name for the command.
+fn fill(work: &Command, folder: &Path, read: &Read<'_>) -> Result<Vec<(PathBuf, PathBuf)>, StageError> {
+    let mut reads = Vec::new();
+    let mut put = |name: String, bytes: &[u8]| -> Result<(), StageError> {
+        let path = folder.join(&name);
         files::create_folder(path.parent().unwrap_or(folder))?;
         files::replace(&path, bytes)?;
+        reads.push((path, PathBuf::from(name)));
         Ok(())
     };
     for (path, hash) in &work.code {
-        put(path, &declared(work, path, hash)?)?;
+        put(path.clone(), &declared(work, path, hash)?)?;
     }
     for input in &work.inputs {
         let bytes = read(input)?;
@@ -105,10 +117,9 @@ fn fill(work: &Command, folder: &Path, read: &Read<'_>) -> Result<(), StageError
             true => csv::written(&Table::from_bytes(&bytes)?).into_bytes(),
             false => bytes,
         };
-        put(&format!("in/{input}"), &bytes)?;
+        put(format!("in/{input}"), &bytes)?;
     }
-    files::create_folder(&folder.join("out"))?;
-    Ok(())
+    Ok(reads)
 }
 
 /// Reads a declared file, which must be as it was when the key was computed.
@@ -130,7 +141,12 @@ fn level(work: &Command) -> Result<Level, StageError> {
     Ok(level)
 }
 
-fn order(work: &Command, folder: &Path, installation: &Installation, level: Level) -> Order {
+fn order(
+    work: &Command,
+    folder: PathBuf,
+    reads: Vec<(PathBuf, PathBuf)>,
+    (installation, level): (&Installation, Level),
+) -> Order {
     let mut variables: BTreeMap<String, String> =
         installation::VARIABLES.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     variables.insert("PATH".to_owned(), installation.path());
@@ -139,8 +155,8 @@ fn order(work: &Command, folder: &Path, installation: &Installation, level: Leve
     Order {
         level,
         program: work.words().into_iter().map(Into::into).collect(),
-        folder: folder.to_owned(),
-        reads: Vec::new(),
+        folder,
+        reads,
         system: installation.folders(),
         variables,
         devices: Vec::new(),
@@ -154,9 +170,10 @@ fn order(work: &Command, folder: &Path, installation: &Installation, level: Leve
     }
 }
 
-fn check_end(work: &Command, ended: &Ended) -> Result<(), StageError> {
-    let what = match ended.how {
-        How::Exited(0) => return Ok(()),
+/// Returns how a command failed; `None` if it did not.
+fn failure(work: &Command, ended: &Ended) -> Result<Option<String>, StageError> {
+    Ok(Some(match ended.how {
+        How::Exited(0) => return Ok(None),
         How::Cancelled => return Err(StageError::Cancelled),
         How::Exited(code) => format!("it ended with exit code {code}"),
         How::Signal(signal) => format!("signal {signal} ended it"),
@@ -164,8 +181,7 @@ fn check_end(work: &Command, ended: &Ended) -> Result<(), StageError> {
         How::OutOfMemory => format!("it took more than {} MiB of memory: raise `memory`", work.terms.memory >> 20),
         How::TooMuchOutput => format!("it wrote more than {} GiB or {FILES} files", OUTPUT_LIMIT >> 30),
         How::TooManyProcesses => format!("it started more than {} processes", sandbox::PROCESSES),
-    };
-    Err(StageError::Command(format!("{what}{}", last_lines(ended))))
+    }))
 }
 
 /// Returns the last lines that a program printed, for a message.
