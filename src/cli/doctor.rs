@@ -13,6 +13,7 @@ use crate::engine::Import;
 use crate::project::{CheckedPipelines, ExitCode, Failure, Project, is_imported};
 use crate::stages::{self, Device};
 use base::work::{Policy, Source};
+use sandbox::Level;
 use store::{Store, StoreError};
 
 /// Check what a run needs: libtorch, devices, the cache, the pipelines, the data.
@@ -70,6 +71,7 @@ impl DoctorCommand {
         if !ignored.is_empty() {
             found("variables", Ok(format!("set, but ignored so that results repeat: {}", ignored.join(", "))));
         }
+        found("sandbox", Ok(sandboxed()));
         found("pipelines", pipelines(project));
         let store = project.store();
         found("cache", cache(&project.cache, &store));
@@ -114,6 +116,15 @@ pub fn of_machine() -> Vec<Finding> {
         Finding::new("GPUs", Ok(stages::gpus())),
         Finding::new("device", stages::describe(&Device::Auto, Policy::Native)),
     ]
+}
+
+/// Describes the sandbox of commands.
+fn sandboxed() -> String {
+    let level = sandbox::available().first().copied().unwrap_or(Level::None);
+    match sandbox::why_not(Level::Namespaces) {
+        Some(why) => format!("commands run at the level {level}; namespaces are stricter, but {why}"),
+        None => format!("commands run at the level {level}"),
+    }
 }
 
 fn pipelines(project: &Project) -> Result<String, String> {

@@ -20,7 +20,7 @@ pub enum RerunError {
     #[error("it was imported, not computed")]
     Imported,
     /// A record can come from anybody, and its command is not run without the user's consent.
-    #[error("it is a command: only `wdpipe make` runs commands, and asks first")]
+    #[error("it is a command: only `make` runs commands, and asks first")]
     Command,
     /// The computation failed.
     #[error(transparent)]

@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use base::digest::ObjectDigest;
+use base::work::NOT_CODE;
 
 /// Largest number of files that a pattern can name.
 const MOST: usize = 10_000;
 /// Largest size of a file.
 const LIMIT: u64 = 256 << 20;
-/// Folders that are not searched: they hold results, and what other programs keep for themselves.
-const SKIPPED: [&str; 3] = ["cache", "target", "reports"];
 
 /// Paths in the project's folder with the hashes of the files, or why there are none.
 type Hashes = Result<BTreeMap<String, String>, String>;
@@ -86,19 +85,9 @@ impl Code {
         let fixed = pattern.split('/').take_while(|part| !part.contains(['*', '?', '[', '{']));
         let below = fixed.fold(PathBuf::new(), |path, part| path.join(part));
         let start = if self.home.as_os_str().is_empty() { Path::new(".") } else { &self.home };
-        let is_searched = |entry: &walkdir::DirEntry| {
-            let name = entry.file_name().to_string_lossy();
-            entry.depth() == 0 || (!name.starts_with('.') && !(entry.file_type().is_dir() && SKIPPED.contains(&&*name)))
-        };
         let mut found = Vec::new();
-        for entry in walkdir::WalkDir::new(start.join(below)).sort_by_file_name().into_iter().filter_entry(is_searched)
-        {
-            let Ok(entry) = entry else { continue };
-            let Ok(path) = entry.path().strip_prefix(start) else { continue };
-            if entry.file_type().is_file() && matcher.is_match(path) {
-                let path = path.to_str().ok_or_else(|| format!("{} is not UTF-8", path.display()))?;
-                found.push(path.to_owned());
-            }
+        for (path, _) in files::visible(start, &below, &NOT_CODE).filter(|(path, _)| matcher.is_match(path)) {
+            found.push(path.to_str().ok_or_else(|| format!("{} is not UTF-8", path.display()))?.to_owned());
             if found.len() > MOST {
                 return Err(format!("`{pattern}` names more than {MOST} files"));
             }

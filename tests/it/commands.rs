@@ -141,7 +141,7 @@ fn nothing_is_run_before_the_user_allows_it() {
     assert_eq!(own.run(&["lock", "own"]).code, Some(0));
     let rebuilt = own.run(&["verify", "own", "--rebuild", "all"]);
     assert!(
-        rebuilt.stderr.contains("only `wdpipe make`") || rebuilt.stdout.contains("only `wdpipe make`"),
+        rebuilt.stderr.contains("only `make`") || rebuilt.stdout.contains("only `make`"),
         "{}",
         rebuilt.stderr
     );

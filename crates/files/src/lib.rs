@@ -361,6 +361,21 @@ pub fn walk(root: &Path) -> Result<Vec<(PathBuf, Identity)>, FsError> {
     Ok(files)
 }
 
+/// Lists the regular files below a folder, sorted by name: paths relative to `root`, and sizes. Hidden ones, folders with
+/// the names `skipped`, and whatever cannot be read are left out. Links are not followed.
+pub fn visible<'a>(root: &'a Path, below: &Path, skipped: &'a [&str]) -> impl Iterator<Item = (PathBuf, u64)> + 'a {
+    let is_skipped = |entry: &walkdir::DirEntry| {
+        let name = entry.file_name().to_string_lossy();
+        name.starts_with('.') || (entry.file_type().is_dir() && skipped.contains(&&*name))
+    };
+    let entries = walkdir::WalkDir::new(root.join(below)).sort_by_file_name().into_iter();
+    let entries = entries.filter_entry(move |entry| entry.depth() == 0 || !is_skipped(entry)).flatten();
+    entries.filter(|entry| entry.file_type().is_file()).filter_map(move |entry| {
+        let size = entry.metadata().map_or(0, |metadata| metadata.len());
+        Some((entry.path().strip_prefix(root).ok()?.to_owned(), size))
+    })
+}
+
 /// Moves a file to a name that must be free; returns whether the file existed.
 ///
 /// # Errors

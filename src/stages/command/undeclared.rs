@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use base::work::NOT_CODE;
 use sandbox::{Access, AccessKind, Order};
 
 /// Files of the project that are tried: their number, and their size together.
@@ -9,15 +10,13 @@ const MOST: usize = 2000;
 const BYTES: u64 = 64 << 20;
 /// Number of paths that are named.
 const NAMED: usize = 10;
-/// Folders of a project that hold results, and what other programs keep for themselves.
-const SKIPPED: [&str; 3] = ["cache", "target", "reports"];
 
 /// Runs a command once more in an empty folder, and names what it looked for: files of the project that exist, and files
 /// elsewhere that it wanted to read. Empty if there is nothing to name, or it cannot be seen here.
 pub fn words(order: &Order, root: &Path, folder: PathBuf, cancelled: &dyn Fn() -> bool) -> String {
     let order = Order { folder, ..order.clone() };
     let Ok(accesses) = sandbox::trace(&order, &candidates(root), cancelled) else { return String::new() };
-    let named = accesses.iter().filter_map(|access| word(access)).take(NAMED);
+    let named = accesses.iter().filter_map(word).take(NAMED);
     named.map(|word| format!("\n    {word}")).collect()
 }
 
@@ -35,21 +34,12 @@ fn word(access: &Access) -> Option<String> {
 fn candidates(root: &Path) -> Vec<(PathBuf, PathBuf)> {
     let start = if root.as_os_str().is_empty() { Path::new(".") } else { root };
     let Ok(start) = files::canonical(start) else { return Vec::new() };
-    let is_searched = |entry: &walkdir::DirEntry| {
-        let name = entry.file_name().to_string_lossy();
-        entry.depth() == 0 || (!name.starts_with('.') && !(entry.file_type().is_dir() && SKIPPED.contains(&&*name)))
-    };
-    let (mut found, mut bytes) = (Vec::new(), 0);
-    for entry in walkdir::WalkDir::new(&start).sort_by_file_name().into_iter().filter_entry(is_searched).flatten() {
-        let Ok(name) = entry.path().strip_prefix(&start) else { continue };
-        if !entry.file_type().is_file() || name.starts_with("in") || name.starts_with("out") {
-            continue;
-        }
-        bytes += entry.metadata().map_or(0, |metadata| metadata.len());
-        if found.len() == MOST || bytes > BYTES {
-            break;
-        }
-        found.push((entry.path().to_owned(), name.to_owned()));
-    }
-    found
+    let mut bytes = 0;
+    let is_theirs = |name: &Path| name.starts_with("in") || name.starts_with("out");
+    let files = files::visible(&start, Path::new(""), &NOT_CODE).filter(|(name, _)| !is_theirs(name)).take(MOST);
+    let few = files.take_while(|(_, size)| {
+        bytes += size;
+        bytes <= BYTES
+    });
+    few.map(|(name, _)| (start.join(&name), name)).collect()
 }

@@ -14,6 +14,9 @@ use super::import::Import;
 use super::kind::{Content, Holds, Kind, OutputSpec, one_row};
 use super::model::Numerics;
 
+/// Folders of a project that hold no code: results, and what other programs keep for themselves.
+pub const NOT_CODE: [&str; 3] = ["cache", "target", "reports"];
+
 /// A program that reads files and writes files. Everything that it can see is part of its key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
