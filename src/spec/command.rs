@@ -7,7 +7,7 @@ use super::node::{Data, Node, did_you_mean};
 use super::stages::{Checkpoint, Instance, Site, no_checkpoint};
 use crate::graph::{Input, StageId};
 use base::name::is_plain;
-use base::work::{Command, Content, Format, LockFile, Out, OutputSpec, Parameter, Terms, Work, is_bulk};
+use base::work::{Command, Content, LockFile, Out, OutputFormat, OutputSpec, Parameter, Terms, Work, is_bulk};
 
 /// Fields of a command that are not parameters.
 const FIELDS: [&str; 12] =
@@ -184,8 +184,8 @@ fn extension(spec: &OutputSpec) -> &str {
 /// Reads `out`.
 fn out(fields: &Fields<'_>) -> BTreeMap<String, Out> {
     let mut out = BTreeMap::new();
-    let formats = || Format::ALL.map(|(name, _)| name).join(", ");
-    let format = |text: &str| Format::ALL.into_iter().find(|(name, _)| *name == text).map(|(_, format)| format);
+    let formats = || OutputFormat::ALL.map(|(name, _)| name).join(", ");
+    let format = |text: &str| OutputFormat::ALL.into_iter().find(|(name, _)| *name == text).map(|(_, format)| format);
     let Some(Node { data: Data::Table(table), .. }) = fields.node("out") else {
         fields.complain("out", "`out` is missing: a table of outputs and their formats, such as { table = \"table\" }");
         return out;
@@ -206,7 +206,7 @@ fn out(fields: &Fields<'_>) -> BTreeMap<String, Out> {
             _ => (None, Vec::new()),
         };
         let Some(format) = word.and_then(format) else {
-            let hint = word.map(|word| did_you_mean(word, Format::ALL.map(|(name, _)| name))).unwrap_or_default();
+            let hint = word.map(|word| did_you_mean(word, OutputFormat::ALL.map(|(name, _)| name))).unwrap_or_default();
             let message = format!(
                 "`{name}` must be a format ({}) or a list of a table's columns, not {}{hint}",
                 formats(),
@@ -215,7 +215,7 @@ fn out(fields: &Fields<'_>) -> BTreeMap<String, Out> {
             fields.complain("out", message);
             continue;
         };
-        if matches!(format, Format::Table | Format::Json) && is_bulk(name) {
+        if matches!(format, OutputFormat::Table | OutputFormat::Json) && is_bulk(name) {
             fields
                 .complain("out", format!("`{name}` names weights, images or drawings elsewhere: choose another name"));
         }

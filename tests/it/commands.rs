@@ -140,11 +140,7 @@ fn nothing_is_run_before_the_user_allows_it() {
     assert_eq!(imported.code, Some(0), "{}", imported.stderr);
     assert_eq!(own.run(&["lock", "own"]).code, Some(0));
     let rebuilt = own.run(&["verify", "own", "--rebuild", "all"]);
-    assert!(
-        rebuilt.stderr.contains("only `make`") || rebuilt.stdout.contains("only `make`"),
-        "{}",
-        rebuilt.stderr
-    );
+    assert!(rebuilt.stderr.contains("only `make`") || rebuilt.stdout.contains("only `make`"), "{}", rebuilt.stderr);
 }
 
 #[test]

@@ -141,7 +141,11 @@ fn a_killed_run_leaves_no_process_that_goes_on_writing() {
     let mut command = environment.command(&Environment::tiny("fig3", &["--set", "trunk.epochs=500", "--jobs", "2"]));
     let mut child = command.process_group(0).spawn().unwrap();
     let group = i32::try_from(child.id()).unwrap();
-    std::thread::sleep(Duration::from_millis(1500));
+    let begun = std::time::Instant::now();
+    while !environment.path("cache/records").exists() || environment.files("records").len() < 3 {
+        assert!(begun.elapsed() < Duration::from_secs(120), "the run starts to write");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     child.kill().unwrap();
     child.wait().unwrap();
     // SAFETY: signal 0 only asks whether the group has a member.
@@ -151,7 +155,6 @@ fn a_killed_run_leaves_no_process_that_goes_on_writing() {
         files.map(|file| (file.clone(), std::fs::metadata(&file).unwrap().modified().unwrap())).collect()
     };
     let then = state();
-    assert!(then.len() > 3, "the run had started to write");
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(state(), then, "nothing is written after its end");
     assert_eq!(environment.run(&["cache", "check"]).code, Some(0));

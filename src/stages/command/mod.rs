@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::{Outputs, Progress, Read, Report, StageError};
 use base::digest::ObjectDigest;
 use base::table::Table;
-use base::work::{Command, Format};
+use base::work::{Command, OutputFormat};
 use installation::Installation;
 use sandbox::{Ended, How, Level, Limits, Order};
 
@@ -193,10 +193,10 @@ fn last_lines(ended: &Ended) -> String {
 }
 
 /// Returns the bytes that are stored for an output: a table in its own format, anything else as it was written.
-fn stored(format: Format, columns: &[String], bytes: Vec<u8>) -> Result<Vec<u8>, String> {
+fn stored(format: OutputFormat, columns: &[String], bytes: Vec<u8>) -> Result<Vec<u8>, String> {
     let starts = |mark: &[u8]| bytes.starts_with(mark);
     let fine = match format {
-        Format::Table => {
+        OutputFormat::Table => {
             let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
             let table = csv::read(&text)?;
             let found: Vec<&str> = table.columns().iter().map(|column| column.name.as_str()).collect();
@@ -209,12 +209,12 @@ fn stored(format: Format, columns: &[String], bytes: Vec<u8>) -> Result<Vec<u8>,
             }
             return table.to_bytes().map_err(|error| error.to_string());
         }
-        Format::Json => serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok(),
-        Format::Weights => safetensors::SafeTensors::deserialize(&bytes).is_ok(),
-        Format::File => true,
-        Format::Svg => std::str::from_utf8(&bytes).is_ok_and(|text| text.contains("<svg")),
-        Format::Pdf => starts(b"%PDF-"),
-        Format::Png => starts(b"\x89PNG\r\n\x1a\n"),
+        OutputFormat::Json => serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok(),
+        OutputFormat::Weights => safetensors::SafeTensors::deserialize(&bytes).is_ok(),
+        OutputFormat::File => true,
+        OutputFormat::Svg => std::str::from_utf8(&bytes).is_ok_and(|text| text.contains("<svg")),
+        OutputFormat::Pdf => starts(b"%PDF-"),
+        OutputFormat::Png => starts(b"\x89PNG\r\n\x1a\n"),
     };
     if fine { Ok(bytes) } else { Err("its bytes are of another format".to_owned()) }
 }

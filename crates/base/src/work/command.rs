@@ -85,7 +85,7 @@ pub struct LockFile {
 /// What an output of a command contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub enum OutputFormat {
     /// A table of numbers and text, written as CSV.
     Table,
     /// Any JSON value.
@@ -102,7 +102,7 @@ pub enum Format {
     Png,
 }
 
-impl Format {
+impl OutputFormat {
     /// All formats, with their names in pipelines.
     pub const ALL: [(&str, Self); 7] = [
         ("table", Self::Table),
@@ -133,7 +133,7 @@ impl Format {
 #[serde(deny_unknown_fields)]
 pub struct Out {
     /// What it contains.
-    pub format: Format,
+    pub format: OutputFormat,
     /// The columns of a table.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub columns: Vec<String>,
@@ -157,7 +157,7 @@ impl Command {
     /// the others say by their endings that they are bulk (see [`super::is_bulk`]).
     fn recorded(name: &str, out: &Out) -> String {
         match out.format {
-            Format::Table | Format::Json => name.to_owned(),
+            OutputFormat::Table | OutputFormat::Json => name.to_owned(),
             format => format!("{name}.{}", format.extension()),
         }
     }
@@ -217,10 +217,10 @@ impl Command {
                 Box::leak(out.columns.iter().map(|column| leak(column.clone())).collect())
             };
             let content = match out.format {
-                Format::Table => Content::Table(columns()),
-                Format::Svg | Format::Pdf | Format::Png => Content::Drawing,
-                Format::Json => Content::Json,
-                Format::Weights | Format::File => Content::Bytes,
+                OutputFormat::Table => Content::Table(columns()),
+                OutputFormat::Svg | OutputFormat::Pdf | OutputFormat::Png => Content::Drawing,
+                OutputFormat::Json => Content::Json,
+                OutputFormat::Weights | OutputFormat::File => Content::Bytes,
             };
             OutputSpec::new(leak(Self::recorded(name, out)), content)
         };
