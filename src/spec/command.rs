@@ -85,11 +85,11 @@ fn read(site: &Site<'_>) -> Command {
             Err(message) => fields.complain("code", message),
         }
     }
-    let megabytes = |most| if fields.has("memory") { fields.integer("memory", None, 1..=most) } else { 0 };
+    let memory = if fields.has("memory") { fields.integer("memory", None, 1..=u32::MAX) } else { 0 };
     let terms = Terms {
         root: site.code.home().to_owned(),
         seconds: u64::from(fields.integer("seconds", Some(SECONDS), 1..=10_000_000)),
-        memory: u64::from(megabytes(u32::MAX)) << 20,
+        memory: u64::from(memory) << 20,
         sandboxed: fields.choice("sandbox", Some(false), &[("require", true), ("try", false)]).unwrap_or_default(),
     };
     let (lock, out, variables) = (lock(site), out(fields), variables(fields));

@@ -299,3 +299,63 @@ impl Kind for Command {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command() -> Command {
+        let out = |format| Out { format, columns: Vec::new() };
+        Command {
+            run: ["sh", "{{{rho}}}", "{in.weights}:{in.data}", "--out={out.t}", "{after}", "{", "a}b"]
+                .map(str::to_owned)
+                .into(),
+            inputs: ["data/test.safetensors", "data/train.safetensors", "weights.safetensors"]
+                .map(str::to_owned)
+                .into(),
+            code: BTreeMap::new(),
+            lock: None,
+            out: [("t".to_owned(), out(OutputFormat::Table)), ("d".to_owned(), out(OutputFormat::Svg))].into(),
+            parameters: [("rho".to_owned(), Parameter::Float(0.1))].into(),
+            variables: BTreeMap::new(),
+            after: Some(5),
+            terms: Terms::default(),
+        }
+    }
+
+    #[test]
+    fn placeholders_stand_for_values_and_paths() {
+        let command = command();
+        let words = command.words();
+        assert_eq!(
+            words,
+            ["sh", "{0.1}", "in/weights.safetensors:in/data", "--out=out/t.csv", "5", "{", "a}b"],
+            "a doubled brace is a brace, and one without its partner is text"
+        );
+        let values = command.values();
+        assert_eq!(values["in.data.train"], "in/data/train.safetensors");
+        assert_eq!(values["out.d"], "out/d.svg");
+        let names: Vec<_> = command.run.iter().flat_map(|word| Command::placeholders(word)).collect();
+        assert_eq!(names, ["rho", "in.weights", "in.data", "out.t", "after"]);
+    }
+
+    #[test]
+    fn outputs_are_known_by_names_that_say_what_is_bulk() {
+        let command = command();
+        let names: Vec<_> = command.outputs().map(|(recorded, name, _)| (recorded, name)).collect();
+        assert_eq!(names, [("d.svg", "d"), ("t", "t")]);
+        assert!(crate::work::is_bulk("d.svg") && !crate::work::is_bulk("t"));
+        // The same declaration has the same outputs, also in memory.
+        assert!(std::ptr::eq(command.specs(), self::command().specs()));
+    }
+
+    #[test]
+    fn terms_are_no_part_of_the_key() {
+        let other =
+            Command { terms: Terms { root: "elsewhere".into(), seconds: 9, memory: 9, sandboxed: true }, ..command() };
+        let encoded = |command: &Command| crate::value::encoded(command).unwrap();
+        assert_eq!(encoded(&command()), encoded(&other));
+        let later = Command { after: Some(6), ..command() };
+        assert_ne!(encoded(&command()), encoded(&later));
+    }
+}
