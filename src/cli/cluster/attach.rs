@@ -1,13 +1,14 @@
 //! `wdpipe attach` and `wdpipe cancel`: come back to a run, and end it.
 
 use clap::Args;
+use serde::Serialize;
 
-use super::super::format::count;
+use super::super::format::{count, shown};
 use super::super::signals::cancel_on_interrupt;
 use super::super::ui::Ui;
 use super::follow::{EVERY, follow, why_not};
 use super::{executor_of, launch_of};
-use crate::cluster::{Followed, Run, RunId, Watch};
+use crate::cluster::{Followed, JobId, Run, RunId, Watch};
 use crate::project::{ExitCode, Failure, Project};
 
 /// Follow a run that was left, and write its figures when it is complete.
@@ -16,6 +17,9 @@ pub struct AttachCommand {
     /// The run, as `wdpipe jobs` lists it.
     #[arg(value_name = "RUN")]
     run: RunId,
+    /// Print one JSON object at the end.
+    #[arg(long)]
+    json: bool,
 }
 
 /// End a run: its jobs are cancelled, and finished stages are kept.
@@ -24,6 +28,23 @@ pub struct CancelCommand {
     /// The run, as `wdpipe jobs` lists it.
     #[arg(value_name = "RUN")]
     run: RunId,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Output of `attach --json`.
+#[derive(Serialize)]
+struct AttachAnswer<'a> {
+    run: &'a RunId,
+    outputs: Vec<String>,
+}
+
+/// Output of `cancel --json`.
+#[derive(Serialize)]
+struct CancelAnswer<'a> {
+    run: &'a RunId,
+    jobs: Vec<&'a JobId>,
 }
 
 impl AttachCommand {
@@ -56,11 +77,15 @@ impl AttachCommand {
             return Err(Failure::new(ExitCode::Interrupted, format!("run {} goes on", run.id), hint));
         }
         let resolved = selection.resolve(&store)?;
-        for exported in selection.export(&resolved.knowledge, &store)? {
+        let exported = selection.export(&resolved.knowledge, &store)?;
+        for exported in &exported {
             let verb = if exported.changed { "wrote" } else { "unchanged" };
             ui.say(&format!("{verb} {}", exported.path.display()));
         }
         ui.say(&format!("run {} is complete", run.id));
+        if self.json {
+            ui.json(&AttachAnswer { run: &run.id, outputs: exported.iter().map(|file| shown(&file.path)).collect() });
+        }
         Ok(())
     }
 }
@@ -77,6 +102,9 @@ impl CancelCommand {
         let jobs = run.jobs()?;
         executor_of(&run, false)?.cancel(&jobs, false)?;
         ui.say(&format!("run {} cancelled ({}); finished stages are kept", run.id, count(jobs.len(), "job")));
+        if self.json {
+            ui.json(&CancelAnswer { run: &run.id, jobs: jobs.iter().map(|job| &job.id).collect() });
+        }
         Ok(())
     }
 }
