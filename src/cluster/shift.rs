@@ -20,6 +20,10 @@ use store::{Holder, StoreError};
 const FRESH: f64 = 0.9;
 /// A stage starts only if this many times its estimated duration is left.
 const MARGIN: f64 = 1.3;
+/// Slurm's warning can come this many seconds before the end of a worker's time.
+const WARNING: f64 = 180.0;
+/// A stage that had this share of a worker's time until the warning needs a worker with more time.
+const MOST: f64 = 0.75;
 
 /// The time that a worker has.
 #[derive(Debug, Clone, Copy)]
@@ -31,10 +35,17 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// Returns the seconds of a worker's `limit` in which stages run. None runs at the end, because Slurm's warning can
-    /// come three minutes before it.
+    /// Returns the seconds of a worker's `limit` in which stages run. None runs at the end, because of Slurm's warning.
     pub fn usable(limit: f64) -> f64 {
-        limit - (limit / 4.0).min(180.0)
+        limit - (limit / 4.0).min(WARNING)
+    }
+
+    /// Checks whether the time is too short for a stage that ran for `seconds` until the worker was asked to end. A worker
+    /// with little time is warned while it still has some for stages.
+    fn is_too_short(&self, seconds: f64) -> bool {
+        let elapsed = self.began.elapsed().as_secs_f64();
+        let is_warned = self.limit.as_secs_f64() - elapsed <= WARNING && seconds >= MOST * elapsed;
+        self.left() <= 0.0 || is_warned
     }
 
     /// Returns the seconds that are left for stages.
@@ -237,7 +248,7 @@ impl Duty for Shift<'_> {
     fn fails(&self, stage: StageId, key: &StageKey, error: &EngineError) {
         let running = self.state().running.remove(key);
         let seconds = running.map_or(0.0, |(_, since, _)| since.elapsed().as_secs_f64());
-        let is_late = self.deadline.is_some_and(|deadline| deadline.left() <= 0.0);
+        let is_late = self.deadline.is_some_and(|deadline| deadline.is_too_short(seconds));
         let kind = match error {
             EngineError::Interrupted if is_late => Some(Kind::Time),
             error => Kind::of(error),

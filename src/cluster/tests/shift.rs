@@ -93,6 +93,25 @@ fn failures_count_for_all_workers_and_interruptions_do_not() {
 }
 
 #[test]
+fn a_short_time_is_over_when_slurm_warns() {
+    let (bench, executor) = (Bench::new(), Fake::new(State::Unknown));
+    let (stage, key) = bench.ready();
+    let ago = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+    // A worker's whole time, how much of it was over when the stage began, and whether an interruption counts.
+    for (limit, over, counts) in [(4000, 0, false), (60, 30, false), (60, 0, true)] {
+        bench.run.reopen().unwrap();
+        let deadline = Deadline { began: ago(over), limit: Duration::from_secs(limit) };
+        with_shift(&bench, &executor, 1, Some(deadline), |shift| {
+            shift.begins(stage, &key);
+            std::thread::sleep(Duration::from_millis(300));
+            shift.fails(stage, &key, &EngineError::Interrupted);
+        });
+        let noted = bench.run.failed(&key).unwrap();
+        assert_eq!(noted.iter().any(|failed| failed.kind == Kind::Time), counts, "{limit} s, {over} s over: {noted:?}");
+    }
+}
+
+#[test]
 fn the_end_of_a_dead_worker_decides_how_it_counts() {
     let dead = |job: Option<&str>| Holder {
         host: "n1".into(),
