@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::executor::{Executor, Launch, State, Submission, TaskEnd};
 use super::local::Local;
 
-/// The worker. It says that it has begun, and ends when it is told to, with the exit code that it is told. A signal ends it
-/// at once.
+/// Script of the worker. It creates a file in `begun` when it starts, and exits with the code in the file `go` once
+/// this file exists. SIGTERM ends it at once.
 const WORKER: &str = "#!/bin/bash
 trap 'exit 130' TERM
 echo \"a line for the log\"
@@ -20,7 +20,7 @@ until [ -s \"$1/go\" ]; do sleep 0.1; done
 exit \"$(cat \"$1/go\")\"
 ";
 
-/// An executor under test, with a worker of its own.
+/// An executor under test, with the worker script.
 pub struct ExecutorTrial<'a> {
     executor: &'a dyn Executor,
     folder: tempfile::TempDir,
@@ -28,9 +28,9 @@ pub struct ExecutorTrial<'a> {
 }
 
 impl<'a> ExecutorTrial<'a> {
-    /// Prepares a trial. An executor that needs longer than `patience` for a change of state fails.
+    /// Prepares a trial. The trial fails if a change of state takes longer than `patience`.
     pub fn new(executor: &'a dyn Executor, patience: Duration) -> Self {
-        // In a folder that the nodes see.
+        // The nodes must be able to see this folder.
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("worker");
         std::fs::write(&program, WORKER).unwrap();
@@ -60,7 +60,7 @@ impl<'a> ExecutorTrial<'a> {
         self.executor.look(jobs).unwrap().into_iter().map(|task| task.state).collect()
     }
 
-    /// Waits for states of the tasks of jobs, and returns them.
+    /// Waits until the states of the jobs' tasks satisfy `are`, and returns them.
     pub fn wait(&self, jobs: &[Submission], what: &str, are: impl Fn(&[State]) -> bool) -> Vec<State> {
         let begun = Instant::now();
         loop {
@@ -73,7 +73,7 @@ impl<'a> ExecutorTrial<'a> {
         }
     }
 
-    /// Returns the numbers of the workers' processes, also of those that have ended.
+    /// Returns the IDs of the workers' processes, including those that have ended.
     pub fn begun(&self) -> BTreeSet<i32> {
         let names = std::fs::read_dir(self.path("begun")).into_iter().flatten();
         names.map(|name| name.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect()
@@ -96,7 +96,7 @@ impl<'a> ExecutorTrial<'a> {
         std::fs::write(self.path("go"), format!("{code}\n")).unwrap();
     }
 
-    /// Workers that have ended are seen as such, under their names, and their logs are there.
+    /// Workers are reported under their names while they run and after they have ended, and they leave logs.
     fn tasks_are_seen_until_they_end(&self) {
         let jobs = self.submit(2);
         let tasks = self.executor.look(&jobs).unwrap();
@@ -114,7 +114,7 @@ impl<'a> ExecutorTrial<'a> {
         }
     }
 
-    /// A worker that fails, or is killed, has not done its work.
+    /// A worker that fails or is killed does not count as done.
     fn failed_and_killed_workers_are_not_done(&self) {
         let jobs = self.submit(2);
         let worker = self.wait_for_workers(2).into_iter().next().unwrap();
@@ -126,7 +126,7 @@ impl<'a> ExecutorTrial<'a> {
         assert_eq!(states, [State::Ended(TaskEnd::Failed), State::Ended(TaskEnd::Failed)]);
     }
 
-    /// Cancelling ends workers, and waiting ones never begin.
+    /// Cancelling ends running workers, and waiting ones never start.
     fn cancelled_workers_end(&self) {
         let jobs = self.submit(2);
         self.wait_for_workers(2);
@@ -134,12 +134,12 @@ impl<'a> ExecutorTrial<'a> {
         let ended = |states: &[State]| states.iter().all(|state| matches!(state, State::Ended(_)));
         let states = self.wait(&jobs, "they have ended", ended);
         assert!(!states.contains(&State::Ended(TaskEnd::Done)), "{states:?}");
-        // Again, and with none.
+        // Cancelling jobs that have ended, or no jobs, is not an error.
         self.executor.cancel(&jobs, false).unwrap();
         self.executor.cancel(&[], false).unwrap();
     }
 
-    /// Cancelling what waits leaves alone what runs. The executor runs two workers at a time.
+    /// Cancelling only waiting workers does not affect running ones. The executor runs two workers at a time.
     fn waiting_workers_are_cancelled_alone(&self) {
         let jobs = self.submit(4);
         self.wait_for_workers(2);
@@ -153,7 +153,7 @@ impl<'a> ExecutorTrial<'a> {
         assert!(states.iter().filter(|state| **state == State::Ended(TaskEnd::Done)).count() >= 2, "{states:?}");
     }
 
-    /// Nothing is said about jobs that the executor does not know, also beside one that it knows.
+    /// Jobs that the executor does not know are reported as unknown, even together with a known job.
     fn unknown_jobs_are_unknown(&self) {
         let lost = |tasks| Submission { id: "99999999".parse().unwrap(), tasks };
         assert_eq!(self.states(&[lost(2)]), [State::Unknown, State::Unknown]);
@@ -168,7 +168,7 @@ impl<'a> ExecutorTrial<'a> {
     }
 }
 
-/// Runs all tests with an executor that runs two workers at a time.
+/// Runs all tests on an executor that runs two workers at a time.
 pub fn conforms<'a>(executor: &'a dyn Executor, patience: Duration) {
     type Test<'a> = fn(&ExecutorTrial<'a>);
     let tests: [(&str, Test<'a>); 5] = [

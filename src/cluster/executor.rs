@@ -1,4 +1,4 @@
-//! What starts workers: this machine, or Slurm. Another engine is one more implementation of [`Executor`].
+//! Engines that start workers: this machine, or Slurm. To add an engine, implement [`Executor`].
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::project::Failure;
 
-/// Identifier of a job, as the executor knows it: an array of Slurm, or processes of this machine.
+/// Identifier of a job in its executor: a job array of Slurm, or a group of processes on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct JobId(String);
@@ -25,7 +25,7 @@ impl FromStr for JobId {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let is_fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        // It becomes part of command lines and of names of files.
+        // The identifier becomes part of command lines and file names.
         match !text.is_empty() && text.len() <= 128 && !text.starts_with(['-', '.']) && text.chars().all(is_fine) {
             true => Ok(Self(text.to_owned())),
             false => Err(format!("`{}` is not a job", text.escape_default())),
@@ -65,13 +65,13 @@ pub struct Submission {
 /// The command that starts one worker of a run.
 #[derive(Debug, Clone)]
 pub struct Launch {
-    /// The run, as a name for its jobs.
+    /// Name of the run, used to name its jobs.
     pub run: String,
-    /// The program. Absolute.
+    /// Absolute path of the program.
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<String>,
-    /// Folder of the logs, one file per worker. Absolute.
+    /// Absolute path of the folder for the logs, which has one file per worker.
     pub logs: PathBuf,
 }
 
@@ -85,13 +85,13 @@ pub enum TaskEnd {
     Failed,
     /// It took more memory than it was given.
     OutOfMemory,
-    /// Its time was over.
+    /// It reached its time limit.
     TimeLimit,
-    /// Another job took its place.
+    /// It was preempted by another job.
     Preempted,
-    /// Its machine was lost.
+    /// Its machine failed.
     NodeLost,
-    /// Somebody cancelled it.
+    /// A user or administrator cancelled it.
     Cancelled,
 }
 
@@ -99,20 +99,20 @@ pub enum TaskEnd {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// It has not started, for this reason; the reason can be empty.
+    /// The task has not started. The reason can be empty.
     Waiting(String),
-    /// It runs on this machine.
+    /// The task is running on the named machine.
     Running(String),
-    /// It has ended.
+    /// The task has ended.
     Ended(TaskEnd),
-    /// The executor does not know it, or cannot be asked. It may be in any state.
+    /// The executor does not know the task, or cannot be asked. The task can be in any state.
     Unknown,
 }
 
-/// A task: one worker that was, is, or will be running.
+/// A task: one worker, which is waiting, running or has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerTask {
-    /// Name of its worker, and of its log: `JOB_INDEX`, such as `4711_3`.
+    /// Name of the worker and of its log: `JOB_INDEX`, such as `4711_3`.
     pub name: String,
     /// Its state.
     pub state: State,
@@ -121,14 +121,14 @@ pub struct WorkerTask {
 /// What an executor allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Allowance {
-    /// Seconds that a task may take, if they are limited.
+    /// Time limit of a task in seconds, if there is one.
     pub seconds: Option<u64>,
-    /// The place in words, such as `partition gpu, 1 GPU, 4 h`.
+    /// Description of where tasks run, such as `partition gpu, 1 GPU, 4 h`.
     pub place: String,
 }
 
-/// Starts workers, and says what became of them. Everything else is in the store: which stages are done, and which
-/// worker does what.
+/// Starts and cancels workers, and reports their states. The store holds everything else: which stages are done, and
+/// what each worker is doing.
 pub trait Executor: Sync {
     /// Checks, without submitting anything, whether workers can be submitted.
     ///
@@ -139,17 +139,17 @@ pub trait Executor: Sync {
     /// Submits `tasks` workers, and returns the jobs that they belong to.
     ///
     /// # Errors
-    /// If they are refused. If some were submitted before, these are cancelled.
+    /// If the executor refuses them. Tasks of this call that were already submitted are cancelled.
     fn submit(&self, launch: &Launch, tasks: usize) -> Result<Vec<Submission>, Failure>;
 
     /// Returns the state of every task of some jobs, in order. Tasks that the executor does not know are
     /// [`State::Unknown`].
     ///
     /// # Errors
-    /// If the executor cannot be asked. This says nothing about the tasks.
+    /// If the executor cannot be asked. Such an error implies nothing about the tasks.
     fn look(&self, jobs: &[Submission]) -> Result<Vec<WorkerTask>, Failure>;
 
-    /// Cancels jobs, or only their tasks that have not started. Jobs that have ended are left alone.
+    /// Cancels jobs, or only those of their tasks that have not started. Has no effect on jobs that have ended.
     ///
     /// # Errors
     /// If the executor cannot be asked, or refuses.

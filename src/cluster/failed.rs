@@ -1,4 +1,4 @@
-//! Failures that all workers of a run know, so that a stage that fails by itself is not tried by everybody.
+//! Failures that the workers of a run share, so that not every worker tries a stage that always fails.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,17 +14,17 @@ use base::digest::StageKey;
 pub enum Kind {
     /// The stage failed.
     Stage,
-    /// It took more memory than there was.
+    /// The stage took more memory than was available.
     Memory,
-    /// The worker's time was over before the stage was done.
+    /// The worker ran out of time before the stage was done.
     Time,
-    /// The worker died, for an unknown reason.
+    /// The worker died for an unknown reason.
     Lost,
 }
 
 impl Kind {
-    /// Returns how many attempts may end like this before the stage is given up. A worker can die for many reasons that
-    /// have nothing to do with the stage.
+    /// Returns the number of attempts with this end after which the stage is given up. A worker can die for many
+    /// reasons that have nothing to do with the stage.
     pub fn allowed(self) -> usize {
         match self {
             Self::Stage | Self::Memory | Self::Time => 2,
@@ -32,8 +32,8 @@ impl Kind {
         }
     }
 
-    /// Returns how an engine's error counts. `None` if it says nothing about the stage: the worker was stopped, or its
-    /// disk is full.
+    /// Returns the kind of an engine's error, or `None` if the stage is not at fault, for example because the worker
+    /// was stopped or its disk is full.
     pub fn of(error: &EngineError) -> Option<Self> {
         match error {
             EngineError::Interrupted | EngineError::GivenUp { .. } => None,
@@ -50,11 +50,11 @@ impl Kind {
 pub struct Failed {
     /// Name of the stage.
     pub stage: String,
-    /// The worker.
+    /// Name of the worker.
     pub worker: JobId,
-    /// Why it ended.
+    /// Why the attempt ended.
     pub kind: Kind,
-    /// The error, or how the worker ended.
+    /// The error message, or how the worker ended.
     pub message: String,
     /// Number of stages that the worker ran at a time.
     pub jobs: usize,
@@ -63,7 +63,7 @@ pub struct Failed {
 }
 
 impl Run {
-    /// Notes a failed attempt. `attempt` tells the attempts of a worker apart.
+    /// Records a failed attempt. `attempt` distinguishes the attempts of a worker.
     ///
     /// # Errors
     /// If the store cannot be written.
@@ -90,11 +90,13 @@ impl Run {
     }
 }
 
-/// Attempts that are noted for a worker have numbers above this one, so that they differ from those that it noted itself.
+/// Offset of the numbers of attempts that others record for a worker. It keeps them apart from the worker's own
+/// numbers.
 const NOTED: u64 = 1 << 40;
 
 impl Run {
-    /// Notes what a worker that has ended could not note itself. Notes of several observers count once.
+    /// Records a failed attempt for a worker that ended before it could do so itself. If several observers record it,
+    /// it counts once.
     ///
     /// # Errors
     /// If the store cannot be written.
@@ -117,7 +119,7 @@ impl Run {
     }
 }
 
-/// Returns how the end of a worker counts for the stages that it was running; `None` if it says nothing about them.
+/// Returns how a worker's end counts for the stages that it was running, or `None` if these are not at fault.
 pub fn of_end(state: &State) -> Option<Kind> {
     match state {
         State::Ended(TaskEnd::OutOfMemory) => Some(Kind::Memory),
@@ -129,7 +131,7 @@ pub fn of_end(state: &State) -> Option<Kind> {
     }
 }
 
-/// Returns why a stage is not tried again, if its failed attempts say so.
+/// Returns why a stage is not tried again, if it has failed too often.
 pub fn given_up(failed: &[Failed]) -> Option<String> {
     let last = |kind: Kind| {
         let mut same = failed.iter().filter(|failed| failed.kind == kind);

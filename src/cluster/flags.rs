@@ -1,4 +1,4 @@
-//! Options of `sbatch` that a site adds, and words of a shell.
+//! Checks the options of `sbatch` that a site adds, and quotes words for a shell.
 
 /// Options that wdpipe sets itself, and options that change how `sbatch` answers or what it runs.
 const OWN: [&str; 21] = [
@@ -24,7 +24,7 @@ const OWN: [&str; 21] = [
     "wait",
     "wrap",
 ];
-/// Options that have a key of their own, with this key.
+/// Options that have their own key in `[slurm]`, with this key.
 const KEYED: [(&str, &str); 7] = [
     ("account", "account"),
     ("cpus-per-task", "cpus"),
@@ -38,7 +38,8 @@ const KEYED: [(&str, &str); 7] = [
 /// Checks an option that a site adds.
 ///
 /// # Errors
-/// If it is not an option, or wdpipe sets it itself. `sbatch` also takes the beginnings of names, so these count too.
+/// If the text is not an option, or is one that wdpipe sets itself. `sbatch` also accepts abbreviated names, so these
+/// are refused too.
 pub fn check(flag: &str) -> Result<(), String> {
     let name = flag.strip_prefix("--").map(|rest| rest.split_once('=').map_or(rest, |(name, _)| name));
     let is_name = |name: &&str| {

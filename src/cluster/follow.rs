@@ -1,4 +1,5 @@
-//! Begins a run, and follows it until it is done. Whoever follows only looks: a run goes on without.
+//! Begins a run and follows it until it is done. The run does not depend on a process that follows it, as long as its
+//! workers can submit others.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,19 +15,19 @@ use crate::project::{Failure, Selection};
 use base::digest::StageKey;
 use store::Store;
 
-/// Finding out what is left may take this share of the time.
+/// Largest share of the time that is spent on finding out which stages are left.
 const SHARE: f64 = 0.05;
-/// How often workers are submitted although those before got nothing done.
+/// How many times in a row workers are submitted again although the previous ones achieved nothing.
 const BARREN: usize = 3;
 
-/// A run, seen at one moment.
+/// A snapshot of a run.
 #[derive(Debug)]
 pub struct View<'a> {
     /// The stages that are left.
     pub open: &'a Open,
     /// Number of tasks that wait for a machine, and why.
     pub waiting: (usize, String),
-    /// The workers that run.
+    /// The running workers.
     pub workers: Vec<&'a (JobId, WorkerState)>,
 }
 
@@ -35,11 +36,11 @@ pub struct View<'a> {
 pub enum News<'a> {
     /// Workers were submitted.
     Submitted(usize),
-    /// Its state.
+    /// The state of the run.
     View(View<'a>),
     /// An attempt at a stage failed.
     Failed(&'a Failed),
-    /// The executor cannot be asked. Said once.
+    /// The executor cannot be asked. Reported once per outage.
     Unreachable(&'a Failure),
 }
 
@@ -48,13 +49,14 @@ pub enum News<'a> {
 pub enum Followed {
     /// The run is complete.
     Complete,
-    /// What is left waits for stages that are not tried again: their names, with the reasons.
+    /// All remaining stages are given up or depend on such stages. Holds the names of the given-up stages, with the
+    /// reasons.
     Stuck(Vec<(String, String)>),
     /// The run was cancelled.
     Cancelled,
-    /// Workers end without getting anything done. The text says how the last ended.
+    /// Workers end without achieving anything. The text says how the last one ended.
     Barren(String),
-    /// The user does not want to follow any more.
+    /// The user stopped following the run.
     Interrupted,
 }
 
@@ -70,15 +72,16 @@ pub struct Watch<'a> {
     pub executor: &'a dyn Executor,
     /// How they are started.
     pub launch: &'a Launch,
-    /// Time between looks at what the workers say.
+    /// Time between two checks of the run's state.
     pub every: Duration,
-    /// Flag that ends following when it is set.
+    /// Flag that stops following when it is set.
     pub cancel: &'a AtomicBool,
 }
 
 impl Watch<'_> {
-    /// Submits the workers that a run lacks, and returns their number. Each of them gets `generations` tasks: when the time
-    /// of one is over, the next takes its place. A run without workers is begun anew: its earlier failures are forgotten.
+    /// Submits the missing workers of a run, and returns their number. Each of them gets `generations` tasks: when one
+    /// task runs out of time, the next one replaces it. If the run has no workers, its earlier failures and a
+    /// cancellation are deleted first.
     ///
     /// # Errors
     /// If the executor refuses or cannot be asked, or the store fails.
@@ -125,23 +128,24 @@ impl Watch<'_> {
     }
 }
 
-/// What somebody who follows a run has seen of it.
+/// What a process that follows a run knows about it.
 struct Seen<'a> {
     watch: &'a Watch<'a>,
-    /// What is left, when that was found out, and how long it took.
+    /// The stages that are left, when this was determined, and how long that took.
     open: Open,
     counted: Instant,
     cost: Duration,
-    /// What the executor says, and whether it said it at the last attempt.
+    /// The executor's last answer, and whether it answered the last query.
     tasks: Vec<WorkerTask>,
     is_reachable: bool,
-    /// What the workers say.
+    /// The last status updates of the workers.
     workers: Vec<(JobId, WorkerState)>,
     pulses: Pulses,
     top_ups: TopUps,
-    /// Stages that were done when workers were last submitted because there were none, and how often that was in vain.
+    /// Value of [`Seen::achieved`] when workers were last submitted because none were alive, and how many times in a
+    /// row such workers achieved nothing.
     barren: (usize, usize),
-    /// Failures that were told.
+    /// Failures that were already reported.
     told: BTreeSet<(StageKey, JobId, String)>,
 }
 
@@ -161,11 +165,11 @@ impl<'a> Seen<'a> {
             told: BTreeSet::new(),
         };
         seen.count()?;
-        seen.barren.0 = seen.open.done;
+        seen.barren.0 = seen.achieved()?;
         Ok(seen)
     }
 
-    /// Finds out what is left.
+    /// Determines which stages are left.
     fn count(&mut self) -> Result<(), Failure> {
         let began = Instant::now();
         self.open = Open::of(self.watch.run, self.watch.selection, self.watch.store)?;
@@ -173,7 +177,14 @@ impl<'a> Seen<'a> {
         Ok(())
     }
 
-    /// Looks at the store, the workers and the executor.
+    /// Returns the number of done stages plus the number of recorded failures. Workers that only find out which stages
+    /// fail have achieved something too.
+    fn achieved(&self) -> Result<usize, Failure> {
+        let failed = self.watch.run.all_failed()?;
+        Ok(self.open.done + failed.iter().map(|(_, attempts)| attempts.len()).sum::<usize>())
+    }
+
+    /// Reads the state from the store, the workers and the executor.
     fn look(&mut self, tell: &mut dyn FnMut(News<'_>)) -> Result<(), Failure> {
         let Watch { run, executor, .. } = *self.watch;
         if self.counted.elapsed() >= self.watch.every.max(self.cost.div_f64(SHARE)) {
@@ -195,7 +206,7 @@ impl<'a> Seen<'a> {
                 self.account()?;
             }
             Err(failure) => {
-                // The workers go on without it.
+                // The workers continue without the executor.
                 if self.is_reachable {
                     tell(News::Unreachable(&failure));
                 }
@@ -205,7 +216,7 @@ impl<'a> Seen<'a> {
         Ok(())
     }
 
-    /// Submits workers if there are too few; returns how following ends if this is in vain.
+    /// Submits workers if there are too few. Returns how following ends if new workers keep achieving nothing.
     fn replace(&mut self, tell: &mut dyn FnMut(News<'_>)) -> Result<Option<Followed>, Failure> {
         let Watch { run, executor, launch, .. } = *self.watch;
         if !self.is_reachable || self.end().is_some() {
@@ -213,13 +224,14 @@ impl<'a> Seen<'a> {
         }
         let living = living(&self.tasks, &self.workers, &self.pulses, run.request.times.beat);
         if living == 0 {
-            // They may have done everything before they ended.
+            // The workers may have completed all stages before they ended.
             self.count()?;
             if self.end().is_some() {
                 return Ok(None);
             }
-            let in_vain = if self.open.done > self.barren.0 { 0 } else { self.barren.1 + 1 };
-            self.barren = (self.open.done, in_vain);
+            let achieved = self.achieved()?;
+            let in_vain = if achieved > self.barren.0 { 0 } else { self.barren.1 + 1 };
+            self.barren = (achieved, in_vain);
             if in_vain > BARREN {
                 return Ok(Some(Followed::Barren(last_words(&self.workers, &self.tasks))));
             }
@@ -248,7 +260,7 @@ impl<'a> Seen<'a> {
 
     fn view(&self) -> View<'_> {
         let Self { tasks, workers, pulses, .. } = self;
-        // What a worker says is newer than what the executor said.
+        // A worker's status is newer than the executor's answer.
         let has_begun = |task: &WorkerTask| workers.iter().any(|(name, _)| name.as_str() == task.name);
         let waits = |task: &WorkerTask| match &task.state {
             State::Waiting(why) if !has_begun(task) => Some(why.clone()),
@@ -263,7 +275,8 @@ impl<'a> Seen<'a> {
         View { open: &self.open, waiting: (waits.len(), why), workers: workers.iter().filter(running).collect() }
     }
 
-    /// Notes what workers could not note themselves: that they were killed for their memory, or that their time was over.
+    /// Records failures that workers could not record themselves: that they were killed for their memory use, or that
+    /// they reached their time limit.
     fn account(&self) -> Result<(), Failure> {
         let has_lost =
             |task: &&WorkerTask| matches!(task.state, State::Ended(TaskEnd::OutOfMemory | TaskEnd::TimeLimit));
@@ -281,7 +294,7 @@ impl<'a> Seen<'a> {
     }
 }
 
-/// Says how the last worker ended.
+/// Describes how the last worker ended.
 fn last_words(workers: &[(JobId, WorkerState)], tasks: &[WorkerTask]) -> String {
     let task = tasks.iter().rev().find(|task| matches!(task.state, State::Ended(_)));
     let said = |task: &WorkerTask| {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// Returns the machine's name, made fit for names of files.
+/// Returns the machine's name, without characters that are unsuitable for file names.
 pub fn host() -> String {
     let name = files::read(Path::new("/proc/sys/kernel/hostname"), 256).unwrap_or_default();
     let is_fine = |c: &char| c.is_ascii_alphanumeric() || *c == '.' || *c == '-';

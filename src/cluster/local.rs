@@ -1,4 +1,4 @@
-//! Workers as processes of this machine, each with a GPU of its own if there are several.
+//! Workers as processes on this machine. If it has GPUs, each worker gets one of them.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -11,22 +11,22 @@ use super::executor::{Allowance, Executor, Launch, State, Submission, TaskEnd, W
 use super::host::host;
 use crate::project::{ExitCode, Failure};
 
-/// How long a worker may take to end after it was told to.
+/// How long a worker can take to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(20);
 
 /// Starts processes on this machine.
 pub struct Local {
     logs: PathBuf,
-    /// The GPUs that the workers share out among themselves, as CUDA names them.
+    /// The GPUs that are distributed among the workers, with CUDA's names.
     gpus: Vec<String>,
-    /// The processes that this one started, by the names of their tasks.
+    /// The processes that this process started, with the names of their tasks.
     children: Mutex<Vec<(String, Child)>>,
     /// Number of submissions by this process.
     submissions: AtomicUsize,
 }
 
 impl Local {
-    /// Creates the executor; `logs` is the folder in which it keeps the workers' output and process numbers. `visible` is
+    /// Creates the executor; `logs` is the folder for the workers' output and process IDs. `visible` is
     /// the value of `CUDA_VISIBLE_DEVICES`, if it is set.
     pub fn new(logs: PathBuf, visible: Option<&str>) -> Self {
         let gpus = match visible {
@@ -40,12 +40,12 @@ impl Local {
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the file that holds the number and the start of a task's process.
+    /// Returns the path of the file with the ID and the start time of a task's process.
     fn numbers(&self, task: &str) -> PathBuf {
         self.logs.join(format!("{task}.pid"))
     }
 
-    /// Returns the number of a task's process, if it is running on this machine.
+    /// Returns the ID of a task's process, if it is running on this machine.
     fn running(&self, task: &str) -> Option<u32> {
         let text = files::read_text(&self.numbers(task), 256).ok()?;
         let (process, start) = text.trim().split_once(' ')?;
@@ -53,7 +53,7 @@ impl Local {
         (started(process) == Some(start)).then_some(process)
     }
 
-    /// Starts the process of a task; `number` counts the tasks of this machine that run at a time.
+    /// Starts the process of a task. `number` is the number of workers that are already running; it selects the GPU.
     fn start(&self, launch: &Launch, task: &str, number: usize) -> Result<(), Failure> {
         let log = || files::append(&launch.logs.join(format!("{task}.log")));
         let (out, err) = (log()?, log()?);
@@ -62,7 +62,7 @@ impl Local {
         if !self.gpus.is_empty() {
             command.env("CUDA_VISIBLE_DEVICES", &self.gpus[number % self.gpus.len()]);
         }
-        // A group of its own: Ctrl-C on the terminal is for the command that follows the run.
+        // The worker gets its own process group, so that Ctrl-C reaches only the command that follows the run.
         command.process_group(0);
         let child = command.stdout(out).stderr(err).spawn().map_err(|error| {
             Failure::new(ExitCode::Failed, format!("cannot start {}: {error}", launch.program.display()), "")
@@ -84,34 +84,34 @@ impl Local {
         }
         match job.id.as_str().starts_with(&format!("{}-", host())) {
             true if self.running(task).is_some() => State::Running(host()),
-            // How it ended is known only to the process that started it.
+            // Only the process that started the worker knows how it ended.
             true if files::identity(&self.numbers(task)).ok().flatten().is_some() => State::Ended(TaskEnd::Failed),
             _ => State::Unknown,
         }
     }
 }
 
-/// Variable that tells a worker its name.
+/// Environment variable with the name of a worker.
 pub const TASK: &str = "WDPIPE_TASK";
 
 fn tasks(job: &Submission) -> impl Iterator<Item = String> + use<'_> {
     (0..job.tasks).map(|index| format!("{}_{index}", job.id))
 }
 
-/// Returns when a process started, in the system's ticks; `None` if it has ended. Numbers of processes are used again, but not
-/// with the same start.
+/// Returns when a process started, in the system's ticks, or `None` if it has ended. Process IDs are reused, but not
+/// with the same start time.
 fn started(process: u32) -> Option<u64> {
     files::Process::of(process).map(|process| process.started)
 }
 
-/// Lists the GPUs of this machine by their numbers.
+/// Returns the numbers of this machine's GPUs.
 fn present() -> Vec<String> {
     let names = files::list(Path::new("/dev")).unwrap_or_default();
     let numbers = names.iter().filter_map(|name| name.strip_prefix("nvidia")?.parse::<u32>().ok());
     (0..numbers.count()).map(|number| number.to_string()).collect()
 }
 
-/// Sends a signal to a process; one that has ended is left alone.
+/// Sends a signal to a process. Does nothing if the process has ended.
 fn signal(process: u32, signal: libc::c_int) {
     if let Ok(process) = libc::pid_t::try_from(process)
         && process > 1
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(states(), [State::Running(host()), State::Running(host())]);
         local().cancel(&jobs, true).unwrap();
         assert_eq!(states(), [State::Running(host()), State::Running(host())]);
-        // A process that ended counts as ended, although its starter has not looked at it yet.
+        // A process counts as ended even if its parent has not waited for it yet.
         local().cancel(&jobs, false).unwrap();
         assert_eq!(states(), [State::Ended(TaskEnd::Failed), State::Ended(TaskEnd::Failed)]);
         assert!(starter.look(&jobs).unwrap().iter().all(|task| task.state == State::Ended(TaskEnd::Failed)));

@@ -1,7 +1,7 @@
 //! Runs whose stages are computed by several workers: processes of this machine, or jobs on a cluster.
 //!
-//! A worker takes any stage that is ready, so nothing has to be planned in advance. All state of a run is files in the
-//! store ([`run`]). An [`Executor`] only starts workers.
+//! A worker takes any stage that is ready, so nothing has to be planned in advance. All state of a run is kept in files
+//! in the store ([`run`]). An [`Executor`] only starts and cancels workers, and reports their states.
 
 #[cfg(test)]
 mod conformance;

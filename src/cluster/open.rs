@@ -1,4 +1,4 @@
-//! What is left of a run: the stages that have to run, and those of them that can start.
+//! The remaining stages of a run, and those of them that can start.
 
 use std::collections::BTreeSet;
 
@@ -10,21 +10,22 @@ use crate::project::{Failure, Selection};
 use base::digest::StageKey;
 use store::Store;
 
-/// The stages of a run that are not done.
+/// The remaining stages of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Open {
     /// Number of stages that are done.
     pub done: usize,
     /// The stages that have to run.
     pub left: Vec<StageId>,
-    /// Those whose inputs are there, with their keys. A worker may be running them.
+    /// The remaining stages whose inputs are complete, with their keys, except those that are given up. A worker may be
+    /// running them already.
     pub ready: Vec<(StageId, StageKey)>,
-    /// Those of the ready ones that are not tried again, with the reason.
+    /// The stages whose inputs are complete but that are not tried again, with the reasons.
     pub given_up: Vec<(StageId, String)>,
 }
 
 impl Open {
-    /// Looks up what is left.
+    /// Determines which stages are left.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -49,12 +50,12 @@ impl Open {
         Ok(open)
     }
 
-    /// Checks whether nothing is left.
+    /// Checks whether all stages are done.
     pub fn is_done(&self) -> bool {
         self.left.is_empty()
     }
 
-    /// Checks whether no worker can do anything: what is left waits for stages that are not tried again.
+    /// Checks whether no worker can do anything: all remaining stages are given up or depend on such stages.
     pub fn is_stuck(&self) -> bool {
         !self.left.is_empty() && self.ready.is_empty()
     }

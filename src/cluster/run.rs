@@ -1,15 +1,15 @@
-//! A run: the frozen request, and what its workers say about themselves, as files in the store.
+//! A run: the frozen request and the status of its workers, as files in the store.
 //!
 //! | path in `runs/ID/` | content |
 //! | --- | --- |
 //! | `request.json` | what to make, and how ([`RunRequest`]) |
 //! | `project/` | the pipelines, and the files that their commands declare, as they were when the run began |
 //! | `jobs/JOB` | a submission ([`Submission`]) |
-//! | `workers/NAME` | what a worker does ([`WorkerState`]) |
+//! | `workers/NAME` | the status of a worker ([`WorkerState`]) |
 //! | `failed/KEY/…` | a failed attempt at a stage ([`Failed`](super::failed::Failed)) |
-//! | `top-ups/N` | workers were submitted for the Nth time after the beginning |
+//! | `top-ups/N` | marks that more workers were submitted for the Nth time after the beginning |
 //! | `logs/` | the output of each worker |
-//! | `stop` | the run was cancelled |
+//! | `stop` | marks that the run was cancelled |
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -26,14 +26,14 @@ use base::digest::ObjectDigest;
 use files::FsError;
 use store::Store;
 
-/// Largest declared file of a command.
+/// Maximum size of a file that a command declares, in bytes.
 const CODE_LIMIT: u64 = 256 << 20;
-/// The project's virtual environment of Python.
+/// Folder of the project's Python virtual environment.
 const VENV: &str = ".venv";
-/// Maximum size of a file of a run.
+/// Maximum size of a file of a run, in bytes.
 const LIMIT: u64 = 16 << 20;
 
-/// Name of a run: eight hexadecimal digits of the hash of its request.
+/// Name of a run: the first eight hexadecimal digits of a hash of its request, pipelines and declared files.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct RunId(String);
@@ -55,18 +55,18 @@ impl fmt::Display for RunId {
     }
 }
 
-/// What starts the workers of a run.
+/// The engine that starts the workers of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Engine {
-    /// Processes of one machine: their number.
+    /// Processes on one machine. Holds the number of workers.
     Local(usize),
-    /// Jobs of Slurm.
+    /// Slurm jobs.
     Slurm(Box<SlurmSite>),
 }
 
 impl Engine {
-    /// Returns its name on the command line.
+    /// Returns the engine's name on the command line.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Local(_) => "local",
@@ -86,15 +86,15 @@ impl Engine {
 /// Times of a run, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Times {
-    /// How often a worker says that it is alive.
+    /// Time between two status updates of a worker.
     pub beat: f64,
-    /// How long a worker waits while only others have stages to run.
+    /// How long a worker waits while only other workers have stages to run.
     pub patience: f64,
-    /// Shortest time between two questions to the executor.
+    /// Shortest time between two queries to the executor.
     pub ask: f64,
     /// Shortest time between two top-ups.
     pub top_up: f64,
-    /// Seconds that are added to every stage. Only for tests.
+    /// Time that is added to every stage, for tests only.
     pub linger: f64,
 }
 
@@ -104,7 +104,7 @@ impl Default for Times {
     }
 }
 
-/// Returns seconds as a duration; a number that is none is zero.
+/// Converts seconds to a duration. Returns zero for numbers that are not valid durations.
 pub fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
@@ -116,13 +116,13 @@ pub struct RunRequest {
     pub targets: Vec<String>,
     /// Name of the profile.
     pub profile: String,
-    /// The `--set`s.
+    /// The values of `--set`.
     pub set: Vec<String>,
     /// Device of the workers.
     pub device: String,
-    /// Number of stages that a worker runs at a time, if the user chose it.
+    /// Number of stages that a worker runs at a time, if it is fixed by the user or by the number of local workers.
     pub jobs: Option<usize>,
-    /// What starts the workers.
+    /// The engine that starts the workers.
     pub engine: Engine,
     /// Hash of the program.
     pub program: String,
@@ -130,7 +130,7 @@ pub struct RunRequest {
     pub reports: PathBuf,
     /// File with the trusted keys.
     pub trust: PathBuf,
-    /// Times.
+    /// Time intervals of the run.
     pub times: Times,
 }
 
@@ -139,31 +139,31 @@ pub struct RunRequest {
 pub struct Run {
     /// Its name.
     pub id: RunId,
-    /// What it makes.
+    /// What the run makes, and how.
     pub request: RunRequest,
     folder: PathBuf,
 }
 
-/// What a worker says about itself.
+/// Status of a worker, as it reports it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkerState {
     /// Name of the machine.
     pub host: String,
-    /// Number of its process.
+    /// ID of its process.
     pub process: u32,
-    /// Number of the message: it grows with each.
+    /// Number of this status update. It increases with every update.
     pub beat: u64,
-    /// The stages that it runs.
+    /// The stages that it is running.
     pub stages: Vec<Running>,
     /// Number of stages that it has computed.
     pub computed: usize,
     /// Number of stages that it runs at a time.
     pub jobs: usize,
-    /// Why it ended, if it did so by itself.
+    /// Why it ended, if it reported its end.
     pub ended: Option<String>,
 }
 
-/// A stage that a worker runs.
+/// A stage that a worker is running.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Running {
     /// Its name.
@@ -175,7 +175,7 @@ pub struct Running {
 }
 
 impl Run {
-    /// Creates the run of a request, or finds it if the same request was made before.
+    /// Creates the run for a request, or opens the existing one if the same request was made before.
     ///
     /// # Errors
     /// If the pipelines cannot be read, or the store cannot be written.
@@ -200,7 +200,7 @@ impl Run {
             return Ok(run);
         }
         files::create_folder(&store.runs())?;
-        // It gets its name when it is complete, so that no worker finds half of it.
+        // The folder is renamed when it is complete, so that no worker finds a partial run.
         let draft = store.drafts()?.join(format!("run-{id}-{}", std::process::id()));
         files::private_folder(&draft)?;
         // Slurm opens the logs before the worker starts.
@@ -217,7 +217,7 @@ impl Run {
         }
         files::create_private(&draft.join("request.json"), &bytes)?;
         if let Err(error) = files::rename(&draft, &folder) {
-            // Another process was faster, or the old folder is incomplete.
+            // Another process created the run first, or the old folder is incomplete.
             files::remove_all(&draft)?;
             return Self::open(store, &id).map_err(|_| error.into());
         }
@@ -227,7 +227,8 @@ impl Run {
     /// Opens a run of this account.
     ///
     /// # Errors
-    /// If there is no such run, or it belongs to another account: its request decides what a worker executes.
+    /// If there is no such run, or it belongs to another account. Such runs are refused because the request determines
+    /// what a worker executes.
     pub fn open(store: &Store, id: &RunId) -> Result<Self, Failure> {
         let folder = store.runs().join(&id.0);
         let bytes = match files::read_private(&folder.join("request.json"), LIMIT) {
@@ -248,7 +249,7 @@ impl Run {
         Ok(Self { id: id.clone(), request, folder })
     }
 
-    /// Lists the runs of this account in a store; others' are left out.
+    /// Lists the runs of this account in a store. Runs of other accounts are omitted.
     ///
     /// # Errors
     /// If the folder cannot be read.
@@ -257,7 +258,8 @@ impl Run {
         Ok(names.iter().filter_map(|name| Self::open(store, &name.parse().ok()?).ok()).collect())
     }
 
-    /// Returns the project that the run's workers work for: the frozen pipelines, and the folders of the user's project.
+    /// Returns the project as the run's workers see it, with the frozen pipelines and the folders of the user's
+    /// project.
     pub fn project(&self, of: &Project) -> Project {
         Project {
             pipelines: self.path("project/pipelines"),
@@ -267,7 +269,7 @@ impl Run {
         }
     }
 
-    /// Returns profile and settings.
+    /// Returns the profile and the settings.
     pub fn variant(&self) -> Variant {
         Variant { profile: self.request.profile.clone(), set: self.request.set.clone() }
     }
@@ -277,7 +279,7 @@ impl Run {
         self.folder.join(name)
     }
 
-    /// Notes that jobs were submitted.
+    /// Records submitted jobs.
     ///
     /// # Errors
     /// If the store cannot be written.
@@ -296,7 +298,7 @@ impl Run {
         Ok(files::list(&self.path("jobs"))?.iter().filter_map(|name| self.read(&format!("jobs/{name}"))).collect())
     }
 
-    /// Writes what a worker says about itself.
+    /// Writes the status of a worker.
     ///
     /// # Errors
     /// If the store cannot be written.
@@ -304,7 +306,7 @@ impl Run {
         self.write(&format!("workers/{name}"), worker)
     }
 
-    /// Returns what the workers said last.
+    /// Returns the last status of each worker.
     ///
     /// # Errors
     /// If the folder cannot be read.
@@ -324,11 +326,11 @@ impl Run {
 
     /// Checks whether the run was cancelled.
     pub fn is_stopped(&self) -> bool {
-        // Listing shows on a network file system what other machines created.
+        // On a network file system, listing the folder reveals files that other machines created.
         files::list(&self.folder).is_ok_and(|names| names.iter().any(|name| name == "stop"))
     }
 
-    /// Forgets failures and a cancellation, so that the run can be continued.
+    /// Deletes recorded failures and a cancellation, so that the run can continue.
     ///
     /// # Errors
     /// If the store cannot be written.
@@ -337,7 +339,8 @@ impl Run {
         Ok(files::remove_all(&self.path("failed"))?)
     }
 
-    /// Takes the right to submit more workers for the `number`th time; `false` if another process has taken it.
+    /// Claims the right to submit more workers for the `number`th time. Returns `false` if another process has claimed
+    /// it.
     ///
     /// # Errors
     /// If the store cannot be written.
@@ -347,7 +350,7 @@ impl Run {
         Ok(files::publish(&folder, &folder.join(format!("{number:06}")), &[b""])?.is_some())
     }
 
-    /// Returns how often workers were submitted after the beginning.
+    /// Returns how many times more workers were submitted after the beginning.
     ///
     /// # Errors
     /// If the folder cannot be read.
@@ -356,7 +359,7 @@ impl Run {
         Ok(names.iter().filter_map(|name| name.parse().ok()).max().unwrap_or(0))
     }
 
-    /// Writes a file of the run whole.
+    /// Writes a file of the run atomically.
     pub(super) fn write(&self, name: &str, value: &impl Serialize) -> Result<(), Failure> {
         let path = self.path(name);
         files::create_folder(path.parent().unwrap_or(&self.folder))?;
@@ -365,7 +368,7 @@ impl Run {
         Ok(())
     }
 
-    /// Reads a file of the run; `None` if it is missing or of another form.
+    /// Reads a file of the run. Returns `None` if the file is missing or invalid.
     pub(super) fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         serde_json::from_slice(&files::read(&self.path(name), LIMIT).ok()?).ok()
     }

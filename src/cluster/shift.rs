@@ -1,5 +1,5 @@
-//! The duty of one worker: what fits into its time, what the run's other workers know of failures, and what it says of
-//! itself.
+//! The duty of one worker: decides which stages fit into its time, shares failures with the run's other workers, and
+//! reports the worker's status.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,39 +16,40 @@ use crate::graph::{Graph, StageId};
 use base::digest::{ObjectDigest, StageKey};
 use store::{Holder, StoreError};
 
-/// Share of a worker's time that must be left for it to try a stage that seems to take longer.
+/// Share of a worker's usable time that must be left for it to try a stage whose estimate exceeds the time left.
 const FRESH: f64 = 0.9;
-/// A stage starts only if this many times its estimated duration is left.
+/// Factor by which the time left must exceed a stage's estimated duration.
 const MARGIN: f64 = 1.3;
-/// Slurm's warning can come this many seconds before the end of a worker's time.
+/// Longest time in seconds between Slurm's warning and the end of a worker's time.
 const WARNING: f64 = 180.0;
-/// A stage that had this share of a worker's time until the warning needs a worker with more time.
+/// If a stage ran for this share of a worker's time until the warning, it needs a worker with more time.
 const MOST: f64 = 0.75;
 
-/// The time that a worker has.
+/// The time limit of a worker.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
-    /// When it began.
+    /// When the worker began.
     pub began: Instant,
-    /// How long it may run.
+    /// How long the worker can run.
     pub limit: Duration,
 }
 
 impl Deadline {
-    /// Returns the seconds of a worker's `limit` in which stages run. None runs at the end, because of Slurm's warning.
+    /// Returns how many of the `limit` seconds of a worker are available for stages. The end is reserved, because
+    /// Slurm's warning ends the worker early.
     pub fn usable(limit: f64) -> f64 {
         limit - (limit / 4.0).min(WARNING)
     }
 
-    /// Checks whether the time is too short for a stage that ran for `seconds` until the worker was asked to end. A worker
-    /// with little time is warned while it still has some for stages.
+    /// Checks whether the worker's time is too short for a stage that ran for `seconds` until the worker was asked to
+    /// end. If the time limit is short, the warning can come while time for stages is left.
     fn is_too_short(&self, seconds: f64) -> bool {
         let elapsed = self.began.elapsed().as_secs_f64();
         let is_warned = self.limit.as_secs_f64() - elapsed <= WARNING && seconds >= MOST * elapsed;
         self.left() <= 0.0 || is_warned
     }
 
-    /// Returns the seconds that are left for stages.
+    /// Returns how many seconds are left for stages.
     fn left(&self) -> f64 {
         Self::usable(self.limit.as_secs_f64()) - self.began.elapsed().as_secs_f64()
     }
@@ -71,13 +72,13 @@ struct State {
     /// Estimated seconds of every stage of the graph.
     estimates: Vec<f64>,
     running: BTreeMap<StageKey, (StageId, Instant, f64)>,
-    /// Failures of stages, as the run's folder had them at the last beat.
+    /// Failures of stages, as read from the run's folder at the last beat, and newer failures of this worker.
     failed: HashMap<StageKey, Vec<Failed>>,
-    /// Number of failures that this worker has noted.
+    /// Number of failures that this worker has recorded.
     attempts: usize,
     computed: usize,
     beat: u64,
-    /// When this worker last asked how another ended.
+    /// When this worker last asked how another worker ended.
     asked: Option<Instant>,
     /// First failure to write the run's state.
     trouble: Option<String>,
@@ -99,13 +100,13 @@ impl<'a> Shift<'a> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the estimated durations of stages, in seconds, and what the others noted.
+    /// Stores the estimated durations of the stages in seconds, and reads the recorded failures.
     pub fn plan(&self, estimates: &[f64]) {
         self.state().estimates = estimates.to_vec();
         self.learn();
     }
 
-    /// Reads what all workers noted about failures.
+    /// Reads the failures that all workers recorded.
     fn learn(&self) {
         if let Ok(all) = self.run.all_failed() {
             self.state().failed = all.into_iter().collect();
@@ -120,14 +121,14 @@ impl<'a> Shift<'a> {
         }
     }
 
-    /// Notes that a stage ended; `computed` if this worker computed it.
+    /// Notes that a stage ended. `computed` says whether this worker computed it.
     pub fn ended(&self, stage: StageId, computed: bool) {
         let mut state = self.state();
         state.running.retain(|_, running| running.0 != stage);
         state.computed += usize::from(computed);
     }
 
-    /// Says that the worker is alive and what it does, until `until` is set, and learns what the others noted.
+    /// Reports the worker's status and reads the recorded failures at regular intervals, until `until` is set.
     pub fn beat(&self, until: &AtomicBool) {
         let mut next = Instant::now();
         while !until.load(Ordering::Relaxed) {
@@ -143,7 +144,7 @@ impl<'a> Shift<'a> {
         }
     }
 
-    /// Writes the worker's state; `ended` says why it ends.
+    /// Writes the worker's status. `ended` says why the worker ends.
     pub fn say(&self, ended: Option<String>) {
         let worker = {
             let mut state = self.state();
@@ -173,7 +174,7 @@ impl<'a> Shift<'a> {
         self.state().trouble.clone()
     }
 
-    /// Asks how a worker ended, if it was not asked lately.
+    /// Asks the executor how a worker ended, unless it was asked recently.
     fn end_of(&self, name: &JobId) -> TaskState {
         let is_time = {
             let mut state = self.state();
@@ -189,7 +190,7 @@ impl<'a> Shift<'a> {
         tasks.into_iter().find(|task| task.name == name.as_str()).map_or(TaskState::Unknown, |task| task.state)
     }
 
-    /// Notes that an attempt failed.
+    /// Records a failed attempt.
     fn note(&self, key: &StageKey, failed: Failed) {
         let attempt = {
             let mut state = self.state();
@@ -207,7 +208,7 @@ impl Duty for Shift<'_> {
     fn fits(&self, stage: StageId, key: &StageKey) -> bool {
         let state = self.state();
         let failed = state.failed.get(key).map(Vec::as_slice).unwrap_or_default();
-        // It ran out of memory with as many stages beside it.
+        // The stage ran out of memory on a worker that ran at most as many stages as this one.
         if self.jobs > 1 && failed.iter().any(|failed| failed.kind == Kind::Memory && failed.jobs <= self.jobs) {
             return false;
         }
@@ -216,13 +217,14 @@ impl Duty for Shift<'_> {
         let estimate = MARGIN * state.estimates.get(stage).copied().unwrap_or_default();
         let tried = failed.iter().filter(|failed| failed.kind == Kind::Time).map(|failed| failed.seconds);
         let needed = tried.fold(estimate, f64::max);
-        // An estimate can be wrong, so a worker at its beginning tries what seems too long for any.
+        // An estimate can be wrong, so a fresh worker tries even a stage that seems too long.
         let is_fresh = left >= FRESH * Deadline::usable(deadline.limit.as_secs_f64());
         left > 0.0 && (needed <= left || is_fresh)
     }
 
     fn refuses(&self, key: &StageKey) -> Result<Option<String>, StoreError> {
-        // Without this, a stage that fails would be tried by every worker that had listed the failures earlier.
+        // The list of failures from the last beat can be outdated. If only that was used, every worker would try a
+        // failing stage.
         Ok(self.run.failed(key).ok().and_then(|failed| given_up(&failed)))
     }
 

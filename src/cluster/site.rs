@@ -1,4 +1,4 @@
-//! How a site runs workers: the file `cluster.toml`, and the settings that the command line adds to it.
+//! Settings for running workers at a site: the file `cluster.toml`, and changes from the command line.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,23 +33,23 @@ const KEYS: [&str; 12] = [
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SlurmSite {
-    /// Partition, or several, separated by commas.
+    /// Partition, or several partitions separated by commas.
     pub partition: Option<String>,
-    /// Account to be charged.
+    /// Account that is charged.
     pub account: Option<String>,
     /// Quality of service.
     pub qos: Option<String>,
-    /// GPUs of a worker, as `--gpus` takes them: `1` or `h200:1`.
+    /// GPUs of a worker, in the format of `--gpus`: `1` or `h200:1`.
     pub gpus: Option<String>,
     /// Processors of a worker.
     pub cpus: Option<u32>,
-    /// Memory of a worker, as `--mem` takes it: `32G`.
+    /// Memory of a worker, in the format of `--mem`: `32G`.
     pub memory: Option<String>,
-    /// Time of a worker, such as `4h` or `90min`.
+    /// Time limit of a worker, such as `4h` or `90min`.
     pub time: Option<String>,
     /// Largest number of workers at a time.
     pub workers: Option<u32>,
-    /// Lines of shell that come first in every job, such as `module load cuda`.
+    /// Shell commands at the beginning of every job, such as `module load cuda`.
     pub prelude: Vec<String>,
     /// Words before the program, such as `["apptainer", "exec", "--nv", "wdpipe.sif"]`.
     pub prefix: Vec<String>,
@@ -57,16 +57,16 @@ pub struct SlurmSite {
     pub flags: Vec<String>,
     /// Folder on a node's own disk for files that only the worker needs. `$NAME` stands for a variable of the job.
     pub scratch: Option<String>,
-    /// Folder in which jobs start, if the settings come from a file: the file's folder. Absolute.
+    /// Absolute path of the folder in which jobs start: the folder of the site file, if there is one.
     pub folder: Option<PathBuf>,
 }
 
 impl SlurmSite {
-    /// Reads the table `[slurm]` of a site file, and replaces settings by `KEY=VALUE` from the command line. A missing
-    /// file is an empty one.
+    /// Reads the table `[slurm]` of a site file, and applies the `KEY=VALUE` changes from the command line. A missing
+    /// file counts as empty.
     ///
     /// # Errors
-    /// If the file cannot be read, or a setting is wrong. All wrong settings are named with their lines.
+    /// If the file cannot be read, or a setting is wrong. The error lists all wrong settings with their lines.
     pub fn load(path: &Path, changes: &[String]) -> Result<Self, Failure> {
         let mut complaints = Vec::new();
         let mut folder = None;
@@ -105,12 +105,13 @@ impl SlurmSite {
         }
     }
 
-    /// Returns the time of a worker, in seconds.
+    /// Returns the time limit of a worker in seconds.
     pub fn seconds(&self) -> Option<u64> {
         self.time.as_deref().and_then(seconds)
     }
 
-    /// Returns the settings that are run as code on nodes, one per line, as a user is asked to allow them.
+    /// Returns the settings that run as code on nodes, one per line, in the form in which the user is asked to allow
+    /// them.
     pub fn code(&self) -> Vec<String> {
         let prelude = self.prelude.iter().map(|line| format!("prelude: {line}"));
         let prefix = Some(&self.prefix).filter(|words| !words.is_empty());
@@ -145,7 +146,8 @@ fn table(name: &str, text: &str, complaints: &mut Vec<Diagnostic>) -> BTreeMap<S
     fields
 }
 
-/// Reads `KEY=VALUE` from the command line. A value that is not TOML is text, so that quotes are not needed.
+/// Reads `KEY=VALUE` from the command line. A value that is not valid TOML is read as text, so that users can omit
+/// quotes.
 fn changed(change: &str, complaints: &mut Vec<Diagnostic>) -> BTreeMap<String, Node> {
     let name = "--slurm";
     let quoted = change.split_once('=').map(|(key, value)| format!("{key}={}", toml::Value::from(value)));
@@ -163,7 +165,7 @@ fn changed(change: &str, complaints: &mut Vec<Diagnostic>) -> BTreeMap<String, N
     BTreeMap::new()
 }
 
-/// Fields that are being read; the rest is unknown.
+/// Reads and removes fields one by one. Fields that remain at the end are unknown.
 struct Reader {
     fields: BTreeMap<String, Node>,
     complaints: Vec<Diagnostic>,
@@ -201,7 +203,7 @@ impl Reader {
         }
     }
 
-    /// Reads a list of texts; a single text is a list of its lines.
+    /// Reads a list of texts. A single text is split into its lines.
     fn lines(&mut self, key: &str) -> Vec<String> {
         self.items(key).into_iter().map(|(text, _)| text).collect()
     }
@@ -250,7 +252,7 @@ impl Reader {
     }
 }
 
-/// Whether a text has no control characters but tabs.
+/// Checks whether a text contains no control characters except tabs.
 fn is_printable(text: &str) -> bool {
     !text.contains(|c: char| c.is_control() && c != '\t')
 }
@@ -273,8 +275,8 @@ fn is_scratch(text: &str) -> bool {
     text.starts_with('/') || text.starts_with('$') && text.len() > 1
 }
 
-/// Reads a time as seconds: `90s`, `20min`, `4h`, `2d`, or Slurm's `MM:SS`, `HH:MM:SS`, `D-HH`, `D-HH:MM` or
-/// `D-HH:MM:SS`. A bare number, which Slurm reads as minutes and other programs as seconds, is not a time.
+/// Parses a time and returns it in seconds: `90s`, `20min`, `4h`, `2d`, or Slurm's `MM:SS`, `HH:MM:SS`, `D-HH`,
+/// `D-HH:MM` or `D-HH:MM:SS`. A bare number is refused: Slurm reads it as minutes, other programs as seconds.
 pub fn seconds(text: &str) -> Option<u64> {
     let number = |text: &str| text.parse::<u64>().ok().filter(|number| *number < 1 << 32);
     let numbers = |text: &str| text.split(':').map(number).collect::<Option<Vec<_>>>();
@@ -293,7 +295,7 @@ pub fn seconds(text: &str) -> Option<u64> {
                 _ => return None,
             };
             let seconds = number.parse::<f64>().ok()? * factor;
-            // More than a century, or less than a second, is not meant.
+            // A time below a second or above a century is a mistake.
             return (1.0..4e9).contains(&seconds).then_some(seconds as u64);
         }
         (None, true) => match numbers(clock)?[..] {

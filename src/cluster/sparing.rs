@@ -1,4 +1,4 @@
-//! Spares the executor questions: all processes of a run together ask at most once in a time.
+//! Limits queries to the executor: the workers of a run together ask at most once per interval.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,26 +10,27 @@ use crate::project::Failure;
 
 /// File with the last answer.
 const ANSWER: &str = "tasks";
-/// Folder with a file for each question.
+/// Folder with numbered files that mark the queries.
 const QUESTIONS: &str = "questions";
 
 /// An executor whose answers the processes of a run share through the run's folder.
 pub struct Sparing {
     executor: Box<dyn Executor>,
     run: Run,
-    /// Whether the first answer can be an earlier one too.
+    /// Whether the first answer can be a shared earlier one.
     is_patient: bool,
-    /// Number of the last question, and when this process first saw it. Clocks of two machines are never compared.
+    /// Number of the last query, and when this process first saw it. Clocks of two machines are never compared.
     seen: Mutex<Option<(usize, Instant)>>,
 }
 
 impl Sparing {
-    /// Spares an executor. A user's command asks for its first answer itself, and a worker takes what is known.
+    /// Wraps an executor. If `is_patient` is set, as for workers, the first call uses a shared answer if there is one.
+    /// A user's command asks the executor at its first call.
     pub fn new(executor: Box<dyn Executor>, run: Run, is_patient: bool) -> Self {
         Self { executor, run, is_patient, seen: Mutex::default() }
     }
 
-    /// Checks whether it is this process's turn to ask, and takes it.
+    /// Checks whether it is this process's turn to ask, and claims the turn.
     fn takes_turn(&self) -> Result<bool, Failure> {
         let folder = self.run.path(QUESTIONS);
         files::create_folder(&folder)?;
@@ -48,7 +49,7 @@ impl Sparing {
             return Ok(false);
         }
         *seen = Some((number + 1, Instant::now()));
-        // Only the last number counts. The one before it stays for processes that have listed the folder.
+        // Only the highest number counts. The one before it stays for processes that have just listed the folder.
         files::remove(&place(number.saturating_sub(1)))?;
         Ok(true)
     }
@@ -77,7 +78,7 @@ impl Executor for Sparing {
             }
             false => self.run.read(ANSWER).unwrap_or_default(),
         };
-        // Jobs that were submitted after the answer have not begun, as far as anybody knows.
+        // Jobs that were submitted after the last answer count as waiting.
         let mut known: BTreeMap<_, _> = known.into_iter().map(|task| (task.name, task.state)).collect();
         let mut task =
             |name: String| WorkerTask { state: known.remove(&name).unwrap_or(State::Waiting(String::new())), name };
@@ -101,7 +102,7 @@ mod tests {
     use crate::project::{Declared, Project};
     use store::{Options, Store};
 
-    /// Counts the questions, and says that all tasks are done.
+    /// Counts the queries, and reports all tasks as done.
     struct Counted(Arc<AtomicUsize>);
 
     impl Executor for Counted {

@@ -1,7 +1,7 @@
-//! Submits more workers where a run has more ready stages than workers.
+//! Submits more workers if a run has more ready stages than workers.
 //!
-//! A narrow part of a run, such as a chain of training segments, keeps few workers busy, and the others leave. So whoever
-//! makes stages ready has to see to it that there are workers for them.
+//! A part of a run with little parallelism, such as a chain of training segments, keeps few workers busy, and the
+//! others exit. So a process that makes stages ready must ensure that there are workers for them.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -10,16 +10,16 @@ use super::executor::{Executor, JobId, Launch, State, WorkerTask};
 use super::run::{Run, WorkerState, seconds};
 use crate::project::Failure;
 
-/// Beats after which a worker that has not said anything counts as dead.
+/// Number of beats without a status update after which a worker counts as dead.
 const SILENT: f64 = 5.0;
 
-/// Which workers are alive, by what one process sees of them.
+/// Tracks which workers are alive, as seen by one process.
 #[derive(Debug, Default)]
 pub struct Pulses(BTreeMap<JobId, (u64, Instant)>);
 
 impl Pulses {
-    /// Looks at what the workers said last. Compares no clocks of different machines: a worker is alive if its message has
-    /// changed lately.
+    /// Takes the last status of each worker. A worker is alive if its status has changed recently by this process's own
+    /// clock, so the clocks of different machines are never compared.
     pub fn see(&mut self, workers: &[(JobId, WorkerState)]) {
         for (name, worker) in workers {
             match self.0.get_mut(name) {
@@ -29,14 +29,15 @@ impl Pulses {
         }
     }
 
-    /// Checks whether a worker has been heard of lately, or was first seen lately.
+    /// Checks whether a worker has not ended, and its status has changed or was first seen recently.
     pub fn is_alive(&self, name: &JobId, worker: &WorkerState, beat: f64) -> bool {
         let heard = self.0.get(name).is_some_and(|(_, since)| since.elapsed() <= seconds(SILENT * beat));
         worker.ended.is_none() && heard
     }
 }
 
-/// Counts the workers that run or will run. What the executor does not know counts if it is heard of.
+/// Counts the workers that are running or waiting. A task that the executor does not know counts if its worker is
+/// alive.
 pub fn living(tasks: &[WorkerTask], workers: &[(JobId, WorkerState)], pulses: &Pulses, beat: f64) -> usize {
     let is_living = |task: &WorkerTask| match task.state {
         State::Waiting(_) | State::Running(_) => true,
@@ -52,12 +53,12 @@ pub fn living(tasks: &[WorkerTask], workers: &[(JobId, WorkerState)], pulses: &P
 /// The top-ups of a run, as one process sees them.
 #[derive(Debug)]
 pub struct TopUps {
-    /// Number of top-ups when it was last seen to change, and when that was.
+    /// Last seen number of top-ups, and when this process first saw it.
     seen: (usize, Instant),
 }
 
 impl TopUps {
-    /// Begins to watch the top-ups of a run.
+    /// Starts watching the top-ups of a run.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -77,7 +78,7 @@ impl TopUps {
         Ok(number == 0 || self.seen.1.elapsed() >= seconds(run.request.times.top_up))
     }
 
-    /// Submits workers until there are as many as ready stages, at most as many as the run may have. Returns their number.
+    /// Submits workers until there is one for each ready stage, up to the run's maximum. Returns the number submitted.
     ///
     /// # Errors
     /// If the executor refuses, or the store cannot be written.

@@ -1,4 +1,4 @@
-//! A worker: takes ready stages of a run until nothing is left for it.
+//! A worker: computes ready stages of a run until none are left for it.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,40 +16,40 @@ use crate::project::{ExitCode, Failure, Making, Notice, Selection, Signer, Worke
 use crate::stages::{self, Device};
 use store::Store;
 
-/// How often a worker begins again after stages have failed.
+/// Maximum number of times that a worker goes through the stages, if some of them fail.
 const ROUNDS: usize = 3;
 
-/// Who a worker is, and what it was given.
+/// Identity and resources of a worker.
 #[derive(Debug, Clone)]
 pub struct Me {
     /// Its name.
     pub name: JobId,
-    /// Number of processors that it may use.
+    /// Number of processors that it can use.
     pub cores: usize,
-    /// The time that it has, if it is limited.
+    /// Its time limit, if it has one.
     pub deadline: Option<Deadline>,
 }
 
 /// Why a worker ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
-    /// Nothing of the run is left.
+    /// All stages of the run are done.
     Complete,
-    /// What is left is for others, or for later.
+    /// The remaining stages are left to other or later workers.
     Left,
-    /// What is left waits for stages that are not tried again. The text names the first of them.
+    /// All remaining stages are given up or depend on such stages. The text names the first given-up stage.
     Stuck(String),
 }
 
-/// What a worker says while it works.
+/// Message of a worker while it works.
 pub enum Said<'a> {
-    /// About its stages.
+    /// News about its stages.
     Notice(Notice<'a>),
-    /// It could not submit more workers. Somebody who follows the run can.
+    /// It could not submit more workers. A command that follows the run can do so.
     NotAdded(&'a Failure),
 }
 
-/// A worker and its tools.
+/// A worker with everything that it uses.
 pub struct Post<'a> {
     /// The run.
     pub run: &'a Run,
@@ -57,9 +57,9 @@ pub struct Post<'a> {
     pub selection: &'a Selection,
     /// The store.
     pub store: &'a Store,
-    /// What starts further workers.
+    /// The executor that starts more workers.
     pub executor: &'a dyn Executor,
-    /// How they are started.
+    /// The command that starts them.
     pub launch: &'a Launch,
     /// This worker.
     pub me: &'a Me,
@@ -72,7 +72,7 @@ pub struct Post<'a> {
 }
 
 impl Post<'_> {
-    /// Runs stages until nothing is left for this worker. Reports progress to `tell`.
+    /// Runs stages until none are left for this worker. Reports progress to `tell`.
     ///
     /// # Errors
     /// If the device or the store fails, or the worker was told to stop.
@@ -88,7 +88,7 @@ impl Post<'_> {
             }
             let open = Open::of(run, selection, store)?;
             if open.is_done() {
-                // Tasks that wait for a machine would find nothing to do.
+                // Tasks that are still waiting for a machine are not needed any more.
                 self.executor.cancel(&run.jobs()?, true)?;
                 return Ok(Ended::Complete);
             }
@@ -114,7 +114,7 @@ impl Post<'_> {
         Ok(Ended::Left)
     }
 
-    /// Runs stages once.
+    /// Goes through the stages once.
     fn shift(&self, tell: &mut dyn FnMut(Said<'_>), top_ups: &mut Replacements) -> Result<Summary, Failure> {
         let Self { run, selection, store, me, signer, environment, cancel, .. } = *self;
         let workers = self.workers()?;
@@ -163,7 +163,8 @@ impl Post<'_> {
         }
     }
 
-    /// Chooses the device and the number of stages at a time: fewer where a worker of this run ran out of memory.
+    /// Chooses the device and the number of stages to run at a time. The number is lower if a worker of this run has
+    /// run out of memory.
     fn workers(&self) -> Result<Workers, Failure> {
         let usage = |error: String| Failure::usage(error, "");
         let device: Device = self.run.request.device.parse().map_err(usage)?;
@@ -200,11 +201,11 @@ impl Post<'_> {
     }
 }
 
-/// What a worker needs to know to submit others.
+/// What a worker needs to know to submit other workers.
 struct Replacements {
     top_ups: TopUps,
     pulses: Pulses,
-    /// When it last asked the executor.
+    /// When this worker last asked the executor.
     asked: Option<Instant>,
 }
 

@@ -1,4 +1,4 @@
-//! The files that commands declare: finds them in the project's folder, and hashes them.
+//! Finds the files that commands declare in the project's folder, and hashes them.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -7,12 +7,12 @@ use std::path::{Component, Path, PathBuf};
 use base::digest::ObjectDigest;
 use base::work::NOT_CODE;
 
-/// Largest number of files that a pattern can name.
+/// Maximum number of files that a pattern can match.
 const MOST: usize = 10_000;
-/// Largest size of a file.
+/// Maximum size of a file in bytes.
 const LIMIT: u64 = 256 << 20;
 
-/// Paths in the project's folder with the hashes of the files, or why there are none.
+/// Paths in the project's folder with the hashes of the files, or an error message.
 type Hashes = Result<BTreeMap<String, String>, String>;
 
 /// The declared files of a project. Each pattern is looked up once.
@@ -23,7 +23,7 @@ pub struct Code {
 }
 
 impl Code {
-    /// Creates the files of the project in a folder.
+    /// Creates a value for the project in the folder `home`. Does not access the files yet.
     pub fn new(home: PathBuf) -> Self {
         Self { home, known: RefCell::default() }
     }
@@ -33,10 +33,11 @@ impl Code {
         &self.home
     }
 
-    /// Returns the files that a path or a pattern such as `lib/**/*.py` names, with their hashes.
+    /// Returns the files that match a path or a pattern such as `lib/**/*.py`, with their hashes.
     ///
     /// # Errors
-    /// If it leaves the project's folder, names no file, or a file cannot be read. The message is for the pattern's place.
+    /// If the pattern leads out of the project's folder or matches no file, or a file cannot be read. The caller should
+    /// report the message at the position of the pattern.
     pub fn named(&self, pattern: &str) -> Hashes {
         if let Some(known) = self.known.borrow().get(pattern) {
             return known.clone();
@@ -81,7 +82,7 @@ impl Code {
     fn matching(&self, pattern: &str) -> Result<Vec<String>, String> {
         let glob = globset::GlobBuilder::new(pattern).literal_separator(true).build();
         let matcher = glob.map_err(|error| format!("`{pattern}`: {}", error.kind()))?.compile_matcher();
-        // The part before the first wildcard is a folder, so that not the whole project is searched.
+        // Only the folder before the first wildcard is searched, not the whole project.
         let fixed = pattern.split('/').take_while(|part| !part.contains(['*', '?', '[', '{']));
         let below = fixed.fold(PathBuf::new(), |path, part| path.join(part));
         let start = if self.home.as_os_str().is_empty() { Path::new(".") } else { &self.home };

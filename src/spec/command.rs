@@ -1,4 +1,4 @@
-//! Builds instances of stages that run a program of the user.
+//! Builds instances of stages that run the user's own program.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,14 +9,14 @@ use crate::graph::{Input, StageId};
 use base::name::is_plain;
 use base::work::{Command, Content, LockFile, Out, OutputFormat, OutputSpec, Parameter, Terms, Work, is_bulk};
 
-/// Fields of a command that are not parameters.
+/// Fields of a stage of kind `command` that are not parameters.
 const FIELDS: [&str; 12] =
     ["kind", "only", "run", "in", "code", "env", "out", "after", "variables", "seconds", "memory", "sandbox"];
 
-/// Longest time of a command in seconds, unless the stage has another.
+/// Default time limit of a command in seconds.
 const SECONDS: u32 = 3600;
 
-/// Returns the stages that the table `in` of a command names, in the order of its roles.
+/// Returns the names of the stages in the table `in` of a command, in the order of its roles.
 pub fn named(node: &Node) -> Vec<String> {
     let Data::Table(fields) = &node.data else { return Vec::new() };
     let Some(Node { data: Data::Table(roles), .. }) = fields.get("in") else { return Vec::new() };
@@ -29,7 +29,7 @@ fn stage_of(text: &str) -> (&str, Option<&str>) {
     text.split_once(':').map_or((text, None), |(stage, output)| (stage, Some(output)))
 }
 
-/// Reads a stage of kind `command`, and adds a stage for every checkpoint that it reads.
+/// Reads a stage of kind `command`, and adds a stage for each checkpoint that the command reads.
 pub fn command(site: &mut Site<'_>) -> Instance {
     let fields = site.fields;
     let command = read(site);
@@ -97,7 +97,7 @@ fn read(site: &Site<'_>) -> Command {
     Command { run, inputs: Vec::new(), code, lock, out, parameters, variables, after: None, terms }
 }
 
-/// Reads `env`: `"host"`, or the lock file of what the command runs in.
+/// Reads `env`: `"host"`, or the lock file of the command's environment.
 fn lock(site: &Site<'_>) -> Option<LockFile> {
     let fields = site.fields;
     let wrong = || {
@@ -123,7 +123,7 @@ fn lock(site: &Site<'_>) -> Option<LockFile> {
     }
 }
 
-/// Reads the roles of `in`, each with the output that it names.
+/// Reads the roles of `in`, each with the output that it selects, if any.
 fn roles(fields: &Fields<'_>) -> Vec<(String, Option<String>)> {
     let Some(node) = fields.node("in") else { return Vec::new() };
     let Data::Table(table) = &node.data else {
@@ -141,7 +141,7 @@ fn roles(fields: &Fields<'_>) -> Vec<(String, Option<String>)> {
     roles
 }
 
-/// Returns the files of an input: one output of a stage, or all of them in a folder.
+/// Returns the files of an input: one output of a stage, or all its outputs in a folder.
 fn files_of(site: &Site<'_>, role: &str, output: Option<&str>, stage: StageId) -> Vec<Input> {
     let declared: Vec<&OutputSpec> = site.stages[stage].work.declared().collect();
     let input =
@@ -165,7 +165,7 @@ fn files_of(site: &Site<'_>, role: &str, output: Option<&str>, stage: StageId) -
     }
 }
 
-/// Returns the name of an output without its ending.
+/// Returns the name of an output without its file extension.
 fn base_name(name: &str) -> &str {
     name.split('.').next().unwrap_or(name)
 }
@@ -267,7 +267,7 @@ fn scalar(node: &Node) -> Option<Parameter> {
     })
 }
 
-/// Checks that the placeholders of a command name something, and that it uses all parameters and outputs.
+/// Checks that all placeholders of a command are known, and that the command uses all its parameters and outputs.
 fn check_placeholders(fields: &Fields<'_>, work: &Command) {
     let (known, mut used) = (work.values(), BTreeSet::new());
     for name in work.run.iter().flat_map(|word| Command::placeholders(word)) {

@@ -1,4 +1,4 @@
-//! Orders, results and errors.
+//! Orders to run a program, and their results and errors.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -6,19 +6,19 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// How strictly a program is kept from what its order does not declare.
+/// How strictly a program is isolated from everything that its order does not declare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
-    /// Namespaces made by bubblewrap: undeclared paths do not exist, and there is no network.
+    /// Namespaces created by bubblewrap: undeclared paths do not exist for the program, and it has no network.
     Namespaces,
-    /// Landlock and seccomp: undeclared files cannot be opened, but they can be seen to exist.
+    /// Landlock and seccomp: undeclared files cannot be opened, but the program can find out that they exist.
     Landlock,
-    /// Only the environment, the limits and the end of all processes.
+    /// No isolation: only the environment variables and limits are set, and all processes are ended at the end.
     None,
 }
 
 impl Level {
-    /// All levels, the strictest first.
+    /// All levels, from the strictest to the weakest.
     pub const ALL: [Self; 3] = [Self::Namespaces, Self::Landlock, Self::None];
 }
 
@@ -32,42 +32,42 @@ impl fmt::Display for Level {
     }
 }
 
-/// A program to run, and everything that it may use.
+/// A program to run, and everything that it can use.
 #[derive(Debug, Clone)]
 pub struct Order {
     /// How strictly the order is enforced.
     pub level: Level,
     /// The program and its arguments. A name without `/` is looked up in the `PATH` of `variables`.
     pub program: Vec<OsString>,
-    /// The program's working folder, the only place that it can write to. Its path must be absolute.
+    /// Absolute path of the program's working folder, the only place that it can write to.
     pub folder: PathBuf,
-    /// Declared files and folders: the place on this machine, and the name in `folder` under which the program finds
-    /// a copy.
+    /// Declared files and folders: the path on this machine, and the name of the copy that the program finds in
+    /// `folder`.
     pub reads: Vec<(PathBuf, PathBuf)>,
-    /// Paths that the program can read where they are: the system, and the installation of its language. Missing
-    /// ones are left out.
+    /// Paths that the program can read in place: the system, and the installation of its language. Missing paths are
+    /// ignored.
     pub system: Vec<PathBuf>,
-    /// The whole environment. `HOME`, `TMPDIR`, `PWD`, `USER` and `LOGNAME` are added where they are missing.
+    /// All environment variables. `HOME`, `TMPDIR`, `PWD`, `USER` and `LOGNAME` are added if they are missing.
     pub variables: BTreeMap<String, String>,
-    /// Devices that it can use: the nodes of a GPU.
+    /// Devices that the program can use, such as the device nodes of a GPU.
     pub devices: Vec<PathBuf>,
-    /// Bounds of what it can consume.
+    /// Limits of the resources that it can use.
     pub limits: Limits,
 }
 
-/// Bounds of what a program can consume.
+/// Limits of the resources that a program can use.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
     /// Time in seconds.
     pub seconds: f64,
-    /// Memory of all its processes together in bytes.
+    /// Total memory of all its processes in bytes, if limited.
     pub memory: Option<u64>,
-    /// Total size of the files that it makes in its folder, in bytes. Temporary files count too. A folder in it that
-    /// cannot be listed counts as endless.
+    /// Total size in bytes of the files that it creates in its folder, including temporary files. A subfolder that
+    /// cannot be listed counts as infinitely large.
     pub output_bytes: u64,
-    /// Number of files and folders that it makes in its folder. Temporary ones count too.
+    /// Number of files and folders that it creates in its folder, including temporary ones.
     pub output_files: u64,
-    /// Number of bytes that are kept of its standard output and standard error; more is not an error.
+    /// Number of bytes of its standard output and standard error that are kept. More output is not an error.
     pub log_bytes: u64,
 }
 
@@ -93,27 +93,27 @@ pub enum How {
     Cancelled,
 }
 
-/// A program that has ended, with all its processes.
+/// Result of a program that has ended together with all its processes.
 #[derive(Debug, Clone)]
 pub struct Ended {
     /// How it ended.
     pub how: How,
-    /// Its standard output and standard error in the order of writing, without the middle if they are too long.
+    /// Its standard output and standard error in the order of writing. If they are too long, the middle is omitted.
     pub log: Vec<u8>,
-    /// Time that it took in seconds.
+    /// Duration in seconds.
     pub seconds: f64,
     /// Level at which it ran.
     pub level: Level,
-    /// Largest known memory of its processes in bytes.
+    /// Largest observed memory use of its processes in bytes, if known.
     pub peak_memory: Option<u64>,
 }
 
-/// Something that a program looked for.
+/// A path or socket that a program tried to access.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
-    /// The absolute path as the program sees it, or the address of a socket.
+    /// Absolute path as the program sees it, or address of a socket.
     pub path: PathBuf,
-    /// The name in the program's folder, if the path leads there.
+    /// Path relative to the program's folder, if the access leads into that folder.
     pub within: Option<PathBuf>,
     /// What the program wanted to do.
     pub kind: AccessKind,
@@ -121,25 +121,25 @@ pub struct Access {
     pub exists: bool,
 }
 
-/// What a program wanted to do with a path; of several kinds, the greatest is remembered.
+/// What a program tried to do with a path. If it tried several kinds of access, the last of them in this order counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AccessKind {
-    /// To see whether it exists, how large it is, or where it leads.
+    /// Check whether the path exists, how large the file is, or where the link leads.
     Look,
-    /// To read it.
+    /// Read the file.
     Read,
-    /// To write it.
+    /// Write the file.
     Write,
-    /// To run it.
+    /// Run the file.
     Execute,
-    /// To talk to it.
+    /// Connect to the socket.
     Connect,
 }
 
 /// Why a program could not be run.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
-    /// An order that contradicts itself.
+    /// The order is contradictory.
     #[error("{0}")]
     Order(String),
     /// This machine does not offer the level.
@@ -153,7 +153,7 @@ pub enum SandboxError {
     /// The program could not be started.
     #[error("cannot start {}: {source}", program.display())]
     Start {
-        /// First word of the command.
+        /// The program, which is the first word of the command.
         program: PathBuf,
         /// Error reported by the system.
         source: io::Error,
@@ -166,7 +166,7 @@ pub enum SandboxError {
         /// Error reported by the system.
         source: io::Error,
     },
-    /// The process that watches over the program is gone.
+    /// The process that supervises the program was killed.
     #[error("the process that watches over the program was killed")]
     Lost,
     /// A failed operation on a file.
@@ -190,7 +190,7 @@ pub fn collect(folder: &Path, name: &Path, limit: u64) -> Result<Vec<u8>, files:
     files::read_beneath(folder, name, limit)
 }
 
-/// Removes a program's folder with everything in it, whatever modes and depths the program has left there.
+/// Removes a program's folder with everything in it, regardless of file modes and of how deeply folders are nested.
 ///
 /// # Errors
 /// If anything cannot be removed.

@@ -1,4 +1,4 @@
-//! `wdpipe attach` and `wdpipe cancel`: come back to a run, and end it.
+//! `wdpipe attach` and `wdpipe cancel`: follow a run again, or end it.
 
 use clap::Args;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! Shows a run while it is followed.
+//! Shows the progress of a run while a command follows it.
 
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,13 @@ use super::super::ui::{Ui, plain};
 use crate::cluster::{Engine, Failed, Followed, News, Run, View, Watch};
 use crate::project::{ExitCode, Failure};
 
-/// Time between looks at a run.
+/// Time between two checks of a run's state.
 pub const EVERY: Duration = Duration::from_secs(1);
 
-/// Workers whose stages are listed.
+/// Maximum number of running stages that are listed.
 const LISTED: usize = 8;
 
-/// Follows a run, and shows how it goes.
+/// Follows a run and shows its progress.
 ///
 /// # Errors
 /// If the run cannot be completed, or the store cannot be read.
@@ -26,7 +26,7 @@ pub fn follow(watch: &Watch<'_>, ui: &Ui) -> Result<Followed, Failure> {
     followed
 }
 
-/// Explains why a run ended without being complete; `None` if it is complete or goes on.
+/// Explains why a run ended without being complete. Returns `None` if the run is complete or continues.
 pub fn why_not(followed: &Followed, run: &Run) -> Option<Failure> {
     let logs = run.path("logs");
     let doctor = match run.request.engine {
@@ -64,7 +64,7 @@ struct Shown<'a> {
     ui: &'a Ui,
     bar: ProgressBar,
     began: Instant,
-    /// Stages done at the beginning, and at the last printed line.
+    /// Number of stages that were done at the beginning, and at the last printed line.
     done: Option<(usize, usize)>,
     waiting: String,
 }
@@ -114,7 +114,7 @@ impl<'a> Shown<'a> {
             format!("\n  {:>3.0} % {}  {}", 100.0 * stage.done, plain(&stage.stage), plain(name.as_str()))
         });
         self.bar.set_message(format!("{tasks}, {}{rest}{}", duration(elapsed), lines.collect::<String>()));
-        // Without a terminal, a line tells where there was progress.
+        // Without a terminal, print a line when there was progress.
         if self.bar.is_hidden() && (done > printed || tasks != self.waiting) {
             self.done = Some((first, done));
             self.line(&format!("  [{done}/{}] {tasks}", done + left));

@@ -1,4 +1,4 @@
-//! `wdpipe jobs`: the runs of a store, their workers and logs.
+//! `wdpipe jobs`: lists the runs of a store, and shows their workers and logs.
 
 use clap::Args;
 use serde::Serialize;
@@ -10,7 +10,7 @@ use crate::cluster::{Failed, JobId, Open, Run, RunId, State, WorkerState};
 use crate::project::{Failure, Project, all_quoted};
 use store::Store;
 
-/// Longest part of a log that is shown.
+/// Maximum size of a log that is read, in bytes.
 const LOG: u64 = 64 << 20;
 
 /// List the runs of this cache, or show one: its workers, its failures, its logs.
@@ -30,7 +30,7 @@ pub struct JobsCommand {
     json: bool,
 }
 
-/// A run, as it is listed.
+/// An entry in the list of runs.
 #[derive(Serialize)]
 struct Row {
     run: RunId,
@@ -126,7 +126,7 @@ impl Row {
     fn of(run: &Run, (project, store): (&Project, &Store)) -> Result<Self, Failure> {
         let selection = run.project(project).select(&run.variant(), &run.request.targets)?;
         let open = Open::of(run, &selection, store)?;
-        // A run can be looked at where its executor cannot be asked.
+        // The run is shown even if its executor cannot be asked.
         let tasks = executor_of(run, false).and_then(|executor| executor.look(&run.jobs()?)).unwrap_or_default();
         let count = |is: fn(&State) -> bool| tasks.iter().filter(|task| is(&task.state)).count();
         let running = count(|state| matches!(state, State::Running(_)));
@@ -160,7 +160,7 @@ impl Row {
     }
 }
 
-/// Prints the log of a worker, or what the logs say of a stage.
+/// Prints the log of a worker, or the lines in all logs that contain the text.
 fn print_log(run: &Run, wanted: &str, ui: &Ui) -> Result<(), Failure> {
     let names = files::list(&run.path("logs"))?;
     let logs: Vec<&str> = names.iter().filter_map(|name| name.strip_suffix(".log")).collect();
@@ -185,7 +185,7 @@ fn print_log(run: &Run, wanted: &str, ui: &Ui) -> Result<(), Failure> {
     }
 }
 
-/// Removes runs that have ended.
+/// Removes runs that are complete or cancelled.
 fn prune(of: (&Project, &Store), ui: &Ui) -> Result<(), Failure> {
     let mut removed = 0;
     for run in Run::all(of.1)? {

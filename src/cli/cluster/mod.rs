@@ -1,4 +1,4 @@
-//! Commands for runs of several workers, and what they need of the environment.
+//! Commands for runs with several workers, and the parts of the environment that they need.
 
 mod attach;
 mod follow;
@@ -22,10 +22,10 @@ use super::{consent, parse};
 use crate::cluster::{Engine, Executor, Launch, Local, Run, Slurm, SlurmSite, Sparing, Times, program_hash};
 use crate::project::{Consent, ExitCode, Failure, Project};
 
-/// Returns what starts the workers of a run.
+/// Returns the executor that starts the workers of a run.
 ///
 /// # Errors
-/// If this machine cannot start them.
+/// None at present.
 fn executor_of(run: &Run, is_worker: bool) -> Result<Box<dyn Executor>, Failure> {
     match &run.request.engine {
         Engine::Local(_) => {
@@ -44,8 +44,8 @@ pub struct SiteArgs {
     /// With --executor slurm: change a setting of cluster.toml, such as partition=gpu or time=4h. Repeatable.
     #[arg(long, value_name = "KEY=VALUE", requires = "executor", help_heading = "Workers")]
     slurm: Vec<String>,
-    /// Run code of the project this once without asking: programs that its stages name, and the prelude, the prefix and the
-    /// flags of cluster.toml.
+    /// Run code of the project this once without asking: programs that its stages name, and the prelude, the prefix and
+    /// the flags of cluster.toml.
     #[arg(long)]
     pub yes: bool,
 }
@@ -59,7 +59,7 @@ impl SiteArgs {
         SlurmSite::load(&project.cluster, &self.slurm)
     }
 
-    /// Makes sure that the user allows what the site file runs on nodes.
+    /// Ensures that the user allows the code that the site settings run on nodes.
     ///
     /// # Errors
     /// If the user does not allow it, or cannot be asked.
@@ -72,7 +72,7 @@ impl SiteArgs {
 /// Returns the command that starts a worker of a run.
 ///
 /// # Errors
-/// If the program or the store has no path.
+/// If the path of the program or of the cache cannot be determined, or the cache's path is not UTF-8.
 fn launch_of(run: &Run, project: &Project) -> Result<Launch, Failure> {
     let program = env::current_exe()
         .map_err(|error| Failure::new(ExitCode::Failed, format!("this program has no path: {error}"), ""))?;
@@ -92,14 +92,14 @@ fn launch_of(run: &Run, project: &Project) -> Result<Launch, Failure> {
 /// # Errors
 /// If its file cannot be read.
 fn own_hash() -> Result<String, Failure> {
-    // This is the file that runs, also if another one has its path by now.
+    // This is the running program, even if its file has been replaced since it started.
     program_hash(std::path::Path::new("/proc/self/exe"))
 }
 
-/// Returns the times of runs; `WDPIPE_TIMES` changes them, such as `beat=1s,patience=5s`.
+/// Returns the time intervals of runs. `WDPIPE_TIMES` changes them, for example `beat=1s,patience=5s`.
 ///
 /// # Errors
-/// If the variable is not of this form.
+/// If the variable does not have this form.
 fn times() -> Result<Times, Failure> {
     let mut times = Times::default();
     let Some(text) = env::var("WDPIPE_TIMES").ok().filter(|text| !text.is_empty()) else { return Ok(times) };

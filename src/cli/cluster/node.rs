@@ -1,4 +1,4 @@
-//! `doctor --executor slurm`: checks the site's settings, and then one node with a job.
+//! `doctor --executor slurm`: checks the site's settings, and then submits a job to check one node.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -20,13 +20,13 @@ use crate::project::{ExitCode, Failure, Project, quoted};
 
 /// Name of the file with the answer from a node.
 const ANSWER: &str = "answer.json";
-/// Name of the file that a node has to read.
+/// Name of the file that the node must read.
 const QUESTION: &str = "question";
-/// Maximum number of bytes of these files, and of what is shown of a log.
+/// Maximum size of these files and of the log, in bytes.
 const LIMIT: u64 = 1 << 20;
-/// How long files that a node wrote can be unseen here after its job has ended.
+/// How long to wait for a node's files to become visible here after its job has ended.
 const GRACE: Duration = Duration::from_secs(10);
-/// Time between two looks for the answer.
+/// Time between two checks for the answer.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Options of `doctor` for clusters.
@@ -46,7 +46,7 @@ pub struct NodeArgs {
     pub on_node: Option<PathBuf>,
 }
 
-/// What a node says.
+/// Answer of a node.
 #[derive(Debug, Serialize, Deserialize)]
 struct NodeAnswer {
     question: String,
@@ -57,7 +57,7 @@ struct NodeAnswer {
 }
 
 impl NodeArgs {
-    /// Submits a job, and returns what its node says.
+    /// Submits a job, and returns the findings from its node.
     ///
     /// # Errors
     /// If the settings are wrong, Slurm refuses the job, or no answer arrives.
@@ -103,7 +103,7 @@ impl NodeArgs {
         Ok(findings)
     }
 
-    /// Answers from a node.
+    /// Writes the answer of this node to `folder`.
     ///
     /// # Errors
     /// If the folder cannot be read or written.
@@ -128,7 +128,7 @@ impl NodeArgs {
     }
 }
 
-/// Checks the worker's own folder on its node.
+/// Checks the scratch folder on this node.
 fn scratch() -> Result<String, String> {
     let Some(folder) = env::var_os(SCRATCH).filter(|folder| !folder.is_empty()).map(PathBuf::from) else {
         return Ok("not set; `scratch` in cluster.toml names a folder on the node's own disk".to_owned());
@@ -141,7 +141,7 @@ fn scratch() -> Result<String, String> {
     }
 }
 
-/// A job that is sent to a node for an answer.
+/// A job that fetches the answer of a node.
 struct Errand<'a> {
     slurm: &'a Slurm,
     folder: &'a Path,
@@ -169,12 +169,12 @@ impl Errand<'_> {
 
     fn wait(&self, jobs: &[Submission], ui: &Ui) -> Result<NodeAnswer, Failure> {
         let (begun, ask) = (Instant::now(), Duration::from_secs_f64(times()?.ask.clamp(1.0, 3600.0)));
-        // A job that cannot begin at all ends soon.
+        // A job that cannot start at all ends soon, so the first query comes early.
         let mut next = begun + ask.min(Duration::from_secs(5));
         let mut ended: Option<Instant> = None;
         let mut said = String::new();
         while !self.cancel.load(Ordering::Relaxed) {
-            // Listing the folder shows on a network file system what other machines created.
+            // On a network file system, listing the folder reveals files that other machines created.
             if files::list(self.folder)?.iter().any(|name| name == ANSWER) {
                 let bytes = files::read(&self.folder.join(ANSWER), LIMIT)?;
                 return serde_json::from_slice(&bytes).map_err(|error| {
@@ -211,7 +211,7 @@ impl Errand<'_> {
         Err(Failure::new(ExitCode::Interrupted, "interrupted; the job was cancelled", ""))
     }
 
-    /// Explains why a job has ended without an answer.
+    /// Explains why a job ended without an answer.
     fn silent(&self, jobs: &[Submission]) -> Failure {
         let log = |job: &Submission| files::read_text(&self.folder.join(format!("logs/{}_0.log", job.id)), LIMIT).ok();
         match jobs.iter().find_map(log) {

@@ -1,4 +1,4 @@
-//! `make --executor`: begins a run, or finds it, and follows it.
+//! `make --executor`: begins a run or finds an existing one, and follows it.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -17,13 +17,13 @@ use crate::project::{ExitCode, Failure, Project, Selection, Variant, Workers, co
 use crate::stages::Device;
 use store::Store;
 
-/// Largest number of workers that follow each other without anybody looking.
+/// Maximum number of tasks that are submitted in advance for each worker and replace each other in turn.
 const MOST_GENERATIONS: usize = 20;
 
-/// What is to start the workers.
+/// Choice of the executor on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice {
-    /// This machine: the number of workers.
+    /// This machine, with this number of workers.
     Local(usize),
     /// Slurm.
     Slurm,
@@ -45,8 +45,8 @@ impl FromStr for Choice {
 /// Options of `make` for several workers.
 #[derive(Debug, Args)]
 pub struct Start {
-    /// Let several workers compute the stages: local:N starts N processes on this machine, each with a GPU of its own if
-    /// there are several; slurm submits jobs, as cluster.toml describes them.
+    /// Let several workers compute the stages: local:N starts N processes on this machine, each with a GPU of its own
+    /// if there are several; slurm submits jobs, as cluster.toml describes them.
     #[arg(long, value_name = "EXECUTOR", help_heading = "Workers", conflicts_with_all = ["ci", "keep_going"])]
     pub executor: Option<Choice>,
     /// With --executor: submit the workers and return; `wdpipe attach` follows them later.
@@ -65,7 +65,7 @@ struct Detached<'a> {
     stages_to_run: usize,
 }
 
-/// What the user wants, besides the workers.
+/// The user's request, apart from the executor.
 pub struct Wanted<'a> {
     /// The targets.
     pub targets: &'a [String],
@@ -73,7 +73,7 @@ pub struct Wanted<'a> {
     pub variant: &'a Variant,
     /// Device of the workers.
     pub device: &'a Device,
-    /// Number of stages that a worker runs at a time, if chosen.
+    /// Number of stages that a worker runs at a time, if the user chose it.
     pub jobs: Option<usize>,
     /// The device, for estimates.
     pub workers: &'a Workers,
@@ -83,9 +83,9 @@ pub struct Wanted<'a> {
 
 /// Result of starting workers.
 pub enum Started {
-    /// The run is complete; this many stages were left at the beginning.
+    /// The run is complete. Holds the number of stages that were left at the beginning.
     Complete(usize),
-    /// The run goes on without this command.
+    /// The run continues without this command.
     GoesOn,
 }
 
@@ -107,8 +107,14 @@ impl Start {
             Choice::Local(workers) => Engine::Local(*workers),
             Choice::Slurm => Engine::Slurm(Box::new(self.site.site(project)?)),
         };
-        let share = |workers: usize| (cores() / workers).max(1);
-        let jobs = wanted.jobs.or(if let Choice::Local(workers) = choice { Some(share(*workers)) } else { None });
+        // Workers without a GPU share out the cores. How many stages share a GPU is found out by the worker that has it.
+        let shared = match choice {
+            Choice::Local(workers) if !matches!(wanted.workers.likely, Device::Cuda(_)) => {
+                Some((cores() / workers).max(1))
+            }
+            _ => None,
+        };
+        let jobs = wanted.jobs.or(shared);
         let request = RunRequest {
             targets: wanted.targets.to_vec(),
             profile: wanted.variant.profile.clone(),
@@ -168,7 +174,7 @@ impl Start {
         }
         let followed = follow(&watch, ui)?;
         if followed == Followed::Interrupted && is_local {
-            // Workers of this machine end with the command that started them, as users expect of Ctrl-C.
+            // Local workers end with the command that started them, because users expect this of Ctrl-C.
             run.stop()?;
             executor.cancel(&run.jobs()?, false)?;
             return Err(crate::engine::EngineError::Interrupted.into());
@@ -185,10 +191,10 @@ impl Start {
     }
 }
 
-/// Returns how many workers have to follow each other so that their time is enough for the run, and one more.
+/// Returns how many tasks must follow each other on each worker to provide enough time for the run, plus one.
 ///
 /// # Errors
-/// If a stage takes longer than a worker has, by measurements on this kind of device.
+/// If a stage takes longer than a worker's time limit, according to measurements on this kind of device.
 fn generations(
     (selection, store, wanted): (&Selection, &Store, &Wanted<'_>),
     limit: f64,
@@ -213,7 +219,7 @@ fn generations(
     Ok((each.ceil() as usize).clamp(0, MOST_GENERATIONS - 1) + 1)
 }
 
-/// Makes a path absolute, so that it means the same in every folder.
+/// Makes a path absolute, so that it does not depend on the current folder.
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(|error| Failure::usage(format!("{}: {error}", path.display()), ""))
 }

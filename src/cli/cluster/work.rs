@@ -31,7 +31,7 @@ impl WorkCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// If there is no such run, this program is not the one that began it, or a stage fails.
+    /// If there is no such run, another program began it, or the remaining stages cannot be computed.
     pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let began = Instant::now();
         let cancel = cancel_on_interrupt();
@@ -92,19 +92,19 @@ impl WorkCommand {
     }
 }
 
-/// Returns a variable, if it is set.
+/// Returns an environment variable, if it is set and not empty.
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Returns the worker's name: the task of Slurm that it is, or the name that it was started with.
+/// Returns the worker's name: the name that it was started with, or its Slurm task, or a name from host and process ID.
 fn name() -> Result<crate::cluster::JobId, Failure> {
     let name =
         variable(TASK).or_else(|| task_name(variable)).unwrap_or_else(|| format!("{}-{}", host(), std::process::id()));
     name.parse().map_err(|error| Failure::usage(format!("the worker's name: {error}"), ""))
 }
 
-/// Returns the number of processors that Slurm gave to this task.
+/// Returns the number of processors that Slurm allocated to this task.
 fn allocated() -> Option<usize> {
     let number = |name: &str| env::var(name).ok()?.parse().ok().filter(|number| *number > 0);
     number("SLURM_CPUS_PER_TASK").or_else(|| number("SLURM_CPUS_ON_NODE"))

@@ -41,6 +41,22 @@ fn workers_that_get_nothing_done_are_not_submitted_for_ever() {
 }
 
 #[test]
+fn workers_that_only_find_out_what_fails_are_submitted_until_nothing_is_left_to_try() {
+    let (bench, executor) = (Bench::new(), Fake::new(LOST));
+    let ready = bench.open().ready;
+    // Each worker notes one failure and ends, so six of them are needed for three stages.
+    let (followed, told) = bench.follow(&executor, &|look, _| {
+        if let Some((_, key)) = ready.get((look - 1) / 2) {
+            bench.run.note_failed(key, look, &failed(Kind::Time)).unwrap();
+        }
+    });
+    let Followed::Stuck(stages) = followed else { panic!("{followed:?}") };
+    assert_eq!(stages.len(), ready.len());
+    assert!(stages.iter().all(|(_, why)| why.contains("longer than a worker's time")), "{stages:?}");
+    assert!(told.iter().filter(|told| told.starts_with("submitted")).count() > 4, "{told:?}");
+}
+
+#[test]
 fn it_ends_when_everything_is_there_although_nobody_can_be_asked() {
     let (bench, executor) = (Bench::new(), Fake::new(LOST));
     executor.says(None);

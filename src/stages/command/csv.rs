@@ -1,14 +1,14 @@
-//! Tables as CSV (RFC 4180): what commands read and write.
+//! Tables as CSV (RFC 4180), the format that commands read and write.
 
 use std::fmt::Write;
 
 use base::table::{Column, Table, Values};
 
-/// Largest numbers of columns and rows.
+/// Maximum numbers of columns and rows.
 const COLUMNS: usize = 10_000;
 const ROWS: usize = 10_000_000;
 
-/// Returns a table as CSV. Numbers have the digits that give back the same number.
+/// Returns a table as CSV. Numbers have enough digits to be read back exactly.
 pub fn written(table: &Table) -> String {
     let line = |fields: &mut dyn Iterator<Item = String>| fields.collect::<Vec<_>>().join(",") + "\n";
     let mut text = line(&mut table.columns().iter().map(|column| quoted(&column.name)));
@@ -23,7 +23,7 @@ pub fn written(table: &Table) -> String {
     text
 }
 
-/// Returns a number as other programs write it too.
+/// Formats a number in a way that other programs can read.
 fn number(value: f64) -> String {
     match value {
         value if value.is_nan() => "nan".to_owned(),
@@ -39,11 +39,11 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// Reads CSV with a line of names. A column is of integers if all its fields are, of numbers if all its fields are, and
-/// otherwise of text. Empty fields are allowed in text only.
+/// Reads CSV with a header line. A column has integers if all its fields are integers, numbers if all its fields are
+/// numbers, and otherwise text. A column with an empty field is text.
 ///
 /// # Errors
-/// If it is not CSV, or a line has another number of fields. The message names the line.
+/// If the text is not CSV, or a line has the wrong number of fields. The message names the line.
 pub fn read(text: &str) -> Result<Table, String> {
     let mut lines = Lines { rest: text.strip_prefix('\u{feff}').unwrap_or(text), line: 0 };
     let names = lines.next_line()?.ok_or("it is empty: the first line has the names of the columns")?;
@@ -72,7 +72,7 @@ pub fn read(text: &str) -> Result<Table, String> {
     Table::new(names.into_iter().zip(columns).map(column).collect()).map_err(|error| error.to_string())
 }
 
-/// Gives a column its type.
+/// Converts the fields of a column to its type.
 fn typed(fields: Vec<String>) -> Values {
     if fields.is_empty() {
         return Values::Float(Vec::new());
@@ -89,12 +89,12 @@ fn typed(fields: Vec<String>) -> Values {
 /// The lines of a CSV text. A quoted field can contain line breaks.
 struct Lines<'a> {
     rest: &'a str,
-    /// Number of the last line, from 1.
+    /// Number of the last line that was read, starting at 1.
     line: usize,
 }
 
 impl Lines<'_> {
-    /// Returns the fields of the next line; `None` at the end.
+    /// Returns the fields of the next line, or `None` at the end.
     fn next_line(&mut self) -> Result<Option<Vec<String>>, String> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -121,7 +121,6 @@ impl Lines<'_> {
         let Some(mut inside) = self.rest.strip_prefix('"') else {
             let end = self.rest.find([',', '\n', '\r']).unwrap_or(self.rest.len());
             let (field, rest) = self.rest.split_at(end);
-            // A carriage return alone is part of the field.
             if rest.starts_with('\r') && !rest.starts_with("\r\n") {
                 return Err(format!("line {first}: a carriage return without a line feed"));
             }

@@ -1,4 +1,4 @@
-//! What a command runs with besides its declared files: the system, and the installation of its language.
+//! What a command can use besides its declared files: the system, and the installation of its language.
 
 use std::path::{Path, PathBuf};
 
@@ -20,8 +20,8 @@ const SYSTEM: [&str; 12] = [
     "/etc/localtime",
 ];
 
-/// Variables that have the same values in every run. One thread, so that sums do not depend on the number of cores; no random
-/// seeds, no locale, no current time in files.
+/// Environment variables that have the same values in every run. They exclude random seeds, the locale and the current
+/// time in files, and set one thread, so that sums do not depend on the number of cores.
 pub const VARIABLES: [(&str, &str); 10] = [
     ("LC_ALL", "C.UTF-8"),
     ("TZ", "UTC"),
@@ -35,22 +35,22 @@ pub const VARIABLES: [(&str, &str); 10] = [
     ("MPLCONFIGDIR", "/tmp"),
 ];
 
-/// Largest interpreter that is hashed.
+/// Maximum size of a program that is hashed, in bytes.
 const PROGRAM_LIMIT: u64 = 1 << 30;
 
 /// The programs and libraries that a command can use.
 #[derive(Debug)]
 pub struct Installation {
-    /// The project's virtual environment of Python, if it has one.
+    /// The project's Python virtual environment, if it has one.
     environment: Option<PathBuf>,
-    /// The folder of the interpreter that this environment was made from.
+    /// Installation folder of the interpreter that this environment was created with, unless it is in `/usr`.
     base: Option<PathBuf>,
-    /// The program, with links followed.
+    /// Path of the program with links resolved, unless it is a declared file.
     program: Option<PathBuf>,
 }
 
 impl Installation {
-    /// Finds what a program of a project runs with.
+    /// Finds the installation that a program of a project uses.
     pub fn find(root: &Path, program: &str) -> Self {
         let environment = files::canonical(&root.join(".venv")).ok().filter(|path| path.join("bin").is_dir());
         let above = |path: PathBuf| path.parent().and_then(Path::parent).map(Path::to_owned);

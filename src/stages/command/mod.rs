@@ -1,4 +1,4 @@
-//! The stage `command`: runs a program of the user in a folder that holds only what it declares.
+//! The stage `command`: runs the user's program in a folder that contains only what the stage declares.
 
 mod csv;
 mod installation;
@@ -16,14 +16,14 @@ use base::work::{Command, OutputFormat};
 use installation::Installation;
 use sandbox::{Ended, How, Level, Limits, Order};
 
-/// Largest size of a declared file, of an output, and of all outputs together.
+/// Maximum size of a declared file or an output, and of all outputs together, in bytes.
 const FILE_LIMIT: u64 = 256 << 20;
 const OUTPUT_LIMIT: u64 = 4 << 30;
-/// Largest number of files that a command can leave in its folder.
+/// Maximum number of files that a command can create in its folder.
 const FILES: u64 = 100_000;
-/// Number of bytes that are kept of what the program prints.
+/// Number of bytes of the program's output that are kept.
 const LOG: u64 = 64 << 10;
-/// Number of lines of it that an error shows.
+/// Number of lines of this output that an error shows.
 const LINES: usize = 20;
 
 /// Runs a command.
@@ -59,7 +59,7 @@ pub fn run(work: &Command, read: &Read<'_>, report: &mut Report<'_>) -> Result<O
     Ok(outputs)
 }
 
-/// A folder that is removed with this value.
+/// A temporary folder that is removed when this value is dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -70,7 +70,7 @@ impl Folder {
         let above = files::canonical(&std::env::temp_dir())?.join(format!("wdpipe-{user}"));
         let path = above.join(format!("command-{process}-{number}"));
         files::private_folder(&above)?;
-        // A process with the same number may have left it.
+        // An earlier process with the same ID may have left the folder behind.
         if files::identity(&path)?.is_some() {
             sandbox::remove(&path)?;
         }
@@ -82,7 +82,7 @@ impl Folder {
         &self.0
     }
 
-    /// Creates a folder in it.
+    /// Creates a subfolder with an empty folder `out`.
     fn new_one(&self, name: &str) -> Result<PathBuf, StageError> {
         let path = self.0.join(name);
         files::private_folder(&path)?;
@@ -93,12 +93,12 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // A folder that stays is removed by whoever cleans the system's temporary files.
+        // If this fails, the system's cleaning of temporary files removes the folder later.
         let _ = sandbox::remove(&self.0);
     }
 }
 
-/// Puts the declared files and the inputs into a folder. Returns where each is, and its name for the command.
+/// Copies the declared files and the inputs into a folder. Returns the path of each copy, and its name for the command.
 fn fill(work: &Command, folder: &Path, read: &Read<'_>) -> Result<Vec<(PathBuf, PathBuf)>, StageError> {
     let mut reads = Vec::new();
     let mut put = |name: String, bytes: &[u8]| -> Result<(), StageError> {
@@ -122,7 +122,7 @@ fn fill(work: &Command, folder: &Path, read: &Read<'_>) -> Result<Vec<(PathBuf, 
     Ok(reads)
 }
 
-/// Reads a declared file, which must be as it was when the key was computed.
+/// Reads a declared file. Fails if the file has changed since the key was computed.
 fn declared(work: &Command, path: &str, hash: &str) -> Result<Vec<u8>, StageError> {
     let bytes = files::read_regular(&work.terms.root.join(path), FILE_LIMIT)?;
     match ObjectDigest::of(&bytes).to_string() == hash {
@@ -131,7 +131,8 @@ fn declared(work: &Command, path: &str, hash: &str) -> Result<Vec<u8>, StageErro
     }
 }
 
-/// Returns the strictest level that this machine offers.
+/// Returns the strictest sandbox level that this machine offers. Fails if the stage requires a sandbox and there is
+/// none.
 fn level(work: &Command) -> Result<Level, StageError> {
     let level = sandbox::available().first().copied().unwrap_or(Level::None);
     if level == Level::None && work.terms.sandboxed {
@@ -170,7 +171,7 @@ fn order(
     }
 }
 
-/// Returns how a command failed; `None` if it did not.
+/// Returns how a command failed, or `None` if it succeeded.
 fn failure(work: &Command, ended: &Ended) -> Result<Option<String>, StageError> {
     Ok(Some(match ended.how {
         How::Exited(0) => return Ok(None),
@@ -192,7 +193,8 @@ fn last_lines(ended: &Ended) -> String {
     shown.iter().map(|line| format!("\n    {line}")).collect()
 }
 
-/// Returns the bytes that are stored for an output: a table in its own format, anything else as it was written.
+/// Checks an output, and returns the bytes to store: tables are converted to the table format, and other outputs are
+/// stored unchanged.
 fn stored(format: OutputFormat, columns: &[String], bytes: Vec<u8>) -> Result<Vec<u8>, String> {
     let starts = |mark: &[u8]| bytes.starts_with(mark);
     let fine = match format {

@@ -1,4 +1,4 @@
-//! Checks that a virtual environment of Python holds what its lock file names.
+//! Checks that all packages installed in a Python virtual environment are in its lock file, with the same versions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -6,11 +6,12 @@ use std::path::Path;
 /// Packages that installers add by themselves.
 const INSTALLERS: [&str; 3] = ["pip", "setuptools", "wheel"];
 
-/// Compares the installed packages with a lock file of uv. Other lock files are part of the key, and are not compared.
+/// Compares the installed packages with a lock file of uv. Lock files of other tools are part of the key, but are not
+/// compared.
 ///
 /// # Errors
-/// If a package is installed in another version than the file names, or the file does not name it. The text says what
-/// to do.
+/// If there is no environment, the lock file cannot be read, or an installed package is not in the lock file or has
+/// another version there. The text says what to do.
 pub fn check(path: &str, text: &str, environment: Option<&Path>) -> Result<(), String> {
     if !path.ends_with("uv.lock") {
         return Ok(());
@@ -43,14 +44,14 @@ fn locked(text: &str) -> Result<BTreeMap<String, BTreeSet<String>>, String> {
     for package in file.get("package").and_then(toml::Value::as_array).into_iter().flatten() {
         let field = |name: &str| package.get(name).and_then(toml::Value::as_str);
         if let Some(name) = field("name") {
-            // The project itself can have no version.
+            // The entry of the project itself may lack a version.
             locked.entry(normal(name)).or_default().extend(field("version").map(str::to_owned));
         }
     }
     Ok(locked)
 }
 
-/// Returns the installed packages with their versions, by the names of their folders.
+/// Returns the installed packages with their versions, according to the names of their `.dist-info` folders.
 fn installed(environment: &Path) -> Vec<(String, String)> {
     let lib = environment.join("lib");
     let pythons = files::list(&lib).unwrap_or_default().into_iter().filter(|name| name.starts_with("python"));
@@ -62,7 +63,7 @@ fn installed(environment: &Path) -> Vec<(String, String)> {
     pythons.flat_map(inside).filter_map(package).collect()
 }
 
-/// Returns the name under which a package index knows a package.
+/// Returns the normalized name of a package, as package indexes use it.
 fn normal(name: &str) -> String {
     name.to_lowercase().replace(['_', '.'], "-")
 }

@@ -1,18 +1,19 @@
-//! Names what a failed command looked for and does not declare.
+//! Names the undeclared files that a failed command looked for.
 
 use std::path::{Path, PathBuf};
 
 use base::work::NOT_CODE;
 use sandbox::{Access, AccessKind, Order};
 
-/// Files of the project that are tried: their number, and their size together.
+/// Maximum number and total size of the project files that are offered to the program.
 const MOST: usize = 2000;
 const BYTES: u64 = 64 << 20;
-/// Number of paths that are named.
+/// Maximum number of paths that are named.
 const NAMED: usize = 10;
 
-/// Runs a command once more in an empty folder, and names what it looked for: files of the project that exist, and files
-/// elsewhere that it wanted to read. Empty if there is nothing to name, or it cannot be seen here.
+/// Runs a command once more in a new folder, and names the undeclared files that it looked for: existing files of the
+/// project, and files elsewhere that it tried to use. Returns an empty text if there are none, or accesses cannot be
+/// traced on this machine.
 pub fn words(order: &Order, root: &Path, folder: PathBuf, cancelled: &dyn Fn() -> bool) -> String {
     let order = Order { folder, ..order.clone() };
     let Ok(accesses) = sandbox::trace(&order, &candidates(root), cancelled) else { return String::new() };
