@@ -142,7 +142,7 @@ impl MakeCommand {
             _ => None,
         };
         if self.dry_run {
-            return self.dry_run(selection, &workers, &store, through.as_ref(), ui);
+            return self.dry_run(selection, project, (&workers, &store), through.as_ref(), ui);
         }
         if let (Some(through), Some(moving)) = (through, &moving) {
             let records = through.records(&selection, &store)?;
@@ -222,8 +222,8 @@ impl MakeCommand {
     fn dry_run(
         &self,
         selection: Selection,
-        workers: &Workers,
-        store: &Store,
+        project: &Project,
+        (workers, store): (&Workers, &Store),
         through: Option<&Through<'_>>,
         ui: &Ui,
     ) -> Result<(), Failure> {
@@ -245,6 +245,9 @@ impl MakeCommand {
             ui.warn(&format!("{message}: {hint}"));
         }
         dry::print(&selection.graph, &forecast, &self.variant.profile, self.json, ui);
+        if let Some(choice) = self.start.executor.as_ref().filter(|_| !forecast.plan.run.is_empty()) {
+            self.start.describe(choice, (project, &selection.graph), &forecast, ui)?;
+        }
         // The program ends here: freeing these would take long, as at the end of `finish`.
         std::mem::forget(forecast);
         std::mem::forget(selection);

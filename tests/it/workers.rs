@@ -226,3 +226,18 @@ fn mistakes_are_named_before_anything_is_submitted() {
         assert!(ended.stderr.contains("there is no run 0123abcd"), "{command}: {}", ended.stderr);
     }
 }
+
+#[test]
+fn a_dry_run_describes_the_workers_and_starts_none() {
+    let environment = Environment::new();
+    let planned = make(&environment, "local:3", TIMES, &["--dry-run"]);
+    assert_eq!(planned.code, Some(0), "{}", planned.stderr);
+    assert!(planned.stderr.contains("would run on local by 3 workers (this machine"), "{}", planned.stderr);
+    assert!(serde_json::from_str::<Value>(&planned.stdout).unwrap()["machines"]["seconds"]["64"].is_number());
+    assert!(!environment.path("cache").exists());
+    // Without Slurm, it says so before anything is submitted.
+    let mut command = environment.command(&["make", "fig4", "--dry-run", "--executor", "slurm"]);
+    let planned = ended(&command.env("PATH", "/nowhere").output().unwrap());
+    assert_eq!(planned.code, Some(3), "{}", planned.stderr);
+    assert!(planned.stderr.contains("there is no command `scontrol`"), "{}", planned.stderr);
+}

@@ -12,8 +12,9 @@ use super::super::format::{count, duration};
 use super::super::ui::Ui;
 use super::follow::{EVERY, follow, why_not};
 use super::{SiteArgs, executor_of, launch_of, own_hash, times};
-use crate::cluster::{Deadline, Engine, Followed, Open, Run, RunId, RunRequest, Watch};
-use crate::project::{ExitCode, Failure, Project, Selection, Variant, Workers, cores};
+use crate::cluster::{Deadline, Engine, Executor, Followed, Local, Open, Run, RunId, RunRequest, Slurm, Watch};
+use crate::graph::Graph;
+use crate::project::{ExitCode, Failure, Forecast, Project, Selection, Variant, Workers, cores};
 use crate::stages::Device;
 use store::Store;
 
@@ -90,6 +91,52 @@ pub enum Started {
 }
 
 impl Start {
+    fn engine(&self, choice: &Choice, project: &Project) -> Result<Engine, Failure> {
+        Ok(match choice {
+            Choice::Local(workers) => Engine::Local(*workers),
+            Choice::Slurm => Engine::Slurm(Box::new(self.site.site(project)?)),
+        })
+    }
+
+    /// Describes the workers that a run would have, without submitting anything.
+    ///
+    /// # Errors
+    /// If the executor would refuse them, or a stage takes longer than a worker has.
+    pub fn describe(
+        &self,
+        choice: &Choice,
+        (project, graph): (&Project, &Graph),
+        forecast: &Forecast<'_>,
+        ui: &Ui,
+    ) -> Result<(), Failure> {
+        let engine = self.engine(choice, project)?;
+        let executor: Box<dyn Executor> = match &engine {
+            Engine::Local(_) => {
+                Box::new(Local::new(PathBuf::new(), std::env::var("CUDA_VISIBLE_DEVICES").ok().as_deref()))
+            }
+            Engine::Slurm(site) => Box::new(Slurm::new((**site).clone())),
+        };
+        let allowance = executor.check()?;
+        let workers = engine.workers().min(forecast.plan.run.len());
+        let generations = match allowance.seconds {
+            Some(limit) => generations(graph, forecast, (Deadline::usable(limit as f64), workers), ui)?,
+            None => 1,
+        };
+        let followed = match generations {
+            1 => String::new(),
+            _ => format!(", each replaced up to {} when its time is over", times_in_words(generations - 1)),
+        };
+        let time = forecast.on_machines([workers]).map(|([seconds], ..)| format!(", about {}", duration(seconds)));
+        ui.say(&format!(
+            "would run on {} by {} ({}){followed}{}",
+            engine.name(),
+            count(workers, "worker"),
+            allowance.place,
+            time.unwrap_or_default()
+        ));
+        Ok(())
+    }
+
     /// Begins a run and follows it.
     ///
     /// # Errors
@@ -103,10 +150,7 @@ impl Start {
         ui: &Ui,
     ) -> Result<Started, Failure> {
         let began = Instant::now();
-        let engine = match choice {
-            Choice::Local(workers) => Engine::Local(*workers),
-            Choice::Slurm => Engine::Slurm(Box::new(self.site.site(project)?)),
-        };
+        let engine = self.engine(choice, project)?;
         // Workers without a GPU share out the cores. How many stages share a GPU is found out by the worker that has it.
         let shared = match choice {
             Choice::Local(workers) if !matches!(wanted.workers.likely, Device::Cuda(_)) => {
@@ -140,7 +184,11 @@ impl Start {
             self.site.ensure(site, ui)?;
         }
         let generations = match limits.seconds {
-            Some(limit) => generations((selection, store, wanted), Deadline::usable(limit as f64), &run, ui)?,
+            Some(limit) => {
+                let forecast = selection.forecast(selection.plan(store)?, store, wanted.workers, None)?;
+                let workers = run.request.engine.workers();
+                generations(&selection.graph, &forecast, (Deadline::usable(limit as f64), workers), ui)?
+            }
             None => 1,
         };
         let workers = watch.begin(&open, generations)?;
@@ -196,18 +244,17 @@ impl Start {
 /// # Errors
 /// If a stage takes longer than a worker's time limit, according to measurements on this kind of device.
 fn generations(
-    (selection, store, wanted): (&Selection, &Store, &Wanted<'_>),
-    limit: f64,
-    run: &Run,
+    graph: &Graph,
+    forecast: &Forecast<'_>,
+    (limit, workers): (f64, usize),
     ui: &Ui,
 ) -> Result<usize, Failure> {
-    let forecast = selection.forecast(selection.plan(store)?, store, wanted.workers, None)?;
     let stages = forecast.plan.run.iter().filter_map(|run| Some((forecast.seconds(run.stage)?, run.stage)));
     let stages: Vec<(f64, usize)> = stages.collect();
     if let Some((seconds, stage)) =
         stages.iter().copied().filter(|(seconds, _)| *seconds > limit).max_by(|a, b| a.0.total_cmp(&b.0))
     {
-        let (name, takes, has) = (&selection.graph.stages[stage].name, duration(seconds), duration(limit));
+        let (name, takes, has) = (&graph.stages[stage].name, duration(seconds), duration(limit));
         let message = format!("{name} takes about {takes}, but a worker has only {has} for stages");
         if forecast.is_measured() {
             return Err(Failure::usage(message, "give the workers more time, such as --slurm time=4h"));
@@ -215,8 +262,13 @@ fn generations(
         ui.warn(&format!("{message}, by assumed speeds; it is tried twice"));
     }
     let work: f64 = stages.iter().map(|(seconds, _)| seconds).sum();
-    let each = work / (limit * run.request.engine.workers() as f64);
+    let each = work / (limit * workers as f64);
     Ok((each.ceil() as usize).clamp(0, MOST_GENERATIONS - 1) + 1)
+}
+
+/// Returns a number of times in words.
+fn times_in_words(number: usize) -> String {
+    if number == 1 { "once".to_owned() } else { format!("{number} times") }
 }
 
 /// Makes a path absolute, so that it does not depend on the current folder.
