@@ -180,6 +180,10 @@ mod tests {
         assert_eq!(of(StageError::NoInput("x".into())), Some(Kind::Stage));
         assert_eq!(of(StageError::no_room()), Some(Kind::Memory));
         assert_eq!(of(StageError::Device("no GPU".into())), None);
+        // A worker whose disk is full says nothing about a command either.
+        let full = std::io::Error::from_raw_os_error(libc::ENOSPC);
+        let full = files::FsError { operation: "write", path: "/tmp/x".into(), source: full };
+        assert_eq!(of(StageError::Files(full)), None);
         assert_eq!(Kind::of(&EngineError::Interrupted), None);
         let panicked = EngineError::Panicked { stage: "a".into(), message: "b".into() };
         assert_eq!(Kind::of(&panicked), Some(Kind::Stage));

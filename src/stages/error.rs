@@ -80,8 +80,8 @@ impl StageError {
         matches!(self, Self::WhileRecording(_))
     }
 
-    /// Checks whether the store failed.
+    /// Checks whether the store or another file failed, such as on a full disk, as opposed to the work.
     pub fn is_storage(&self) -> bool {
-        matches!(self, Self::Store(_))
+        matches!(self, Self::Store(_) | Self::Files(_))
     }
 }
