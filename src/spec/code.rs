@@ -87,7 +87,9 @@ impl Code {
         let below = fixed.fold(PathBuf::new(), |path, part| path.join(part));
         let start = if self.home.as_os_str().is_empty() { Path::new(".") } else { &self.home };
         let mut found = Vec::new();
-        for (path, _) in files::visible(start, &below, &NOT_CODE).filter(|(path, _)| matcher.is_match(path)) {
+        // These folders of the command hold its inputs and outputs.
+        let is_meant = |path: &Path| matcher.is_match(path) && !path.starts_with("in") && !path.starts_with("out");
+        for (path, _) in files::visible(start, &below, &NOT_CODE).filter(|(path, _)| is_meant(path)) {
             found.push(path.to_str().ok_or_else(|| format!("{} is not UTF-8", path.display()))?.to_owned());
             if found.len() > MOST {
                 return Err(format!("`{pattern}` names more than {MOST} files"));
@@ -119,6 +121,9 @@ mod tests {
         let names = |pattern: &str| code.named(pattern).map(|found| found.into_keys().collect::<Vec<_>>());
         assert_eq!(names("a/one.py").unwrap(), ["a/one.py"]);
         assert_eq!(names("a/lib/**/*.py").unwrap(), ["a/lib/deep/three.py", "a/lib/two.py"]);
+        put("in/two.py");
+        put("out/two.py");
+        assert_eq!(names("**/two.py").unwrap(), ["a/lib/two.py"]);
         assert_eq!(names("a/*/*.py").unwrap(), ["a/lib/two.py"]);
         assert_eq!(code.named("a/one.py").unwrap()["a/one.py"], ObjectDigest::of(b"x").to_string());
         for wrong in ["", "/etc/passwd", "../x", "a/../b", "a/none.py", "a/*.rs", "a", "in/x", "out", "a/[.py"] {
