@@ -34,6 +34,7 @@ mod figures;
 mod harsh;
 mod housekeeping;
 #[cfg(feature = "torch")]
+mod images;
 mod incremental;
 #[cfg(feature = "torch")]
 mod interrupted;

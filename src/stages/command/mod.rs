@@ -1,6 +1,7 @@
 //! The stage `command`: runs the user's program in a folder that contains only what the stage declares.
 
 mod csv;
+mod image;
 mod installation;
 mod packages;
 mod undeclared;
@@ -14,7 +15,7 @@ use base::digest::ObjectDigest;
 use base::table::Table;
 use base::work::{Command, OutputFormat};
 use installation::Installation;
-use sandbox::{Ended, How, Level, Limits, Order};
+use sandbox::{Ended, How, Level, Limits, Order, SandboxError};
 
 /// Maximum size of a declared file or an output, and of all outputs together, in bytes.
 const FILE_LIMIT: u64 = 256 << 20;
@@ -30,19 +31,22 @@ const LINES: usize = 20;
 pub fn run(work: &Command, read: &Read<'_>, report: &mut Report<'_>) -> Result<Outputs, StageError> {
     let folder = Folder::new()?;
     let reads = fill(work, &folder.path().join("files"), read)?;
-    let installation = Installation::find(&work.terms.root, work.run.first().map_or("", String::as_str));
+    let installation = Installation::of(work);
     if let Some(lock) = &work.lock {
         let text = String::from_utf8_lossy(&declared(work, &lock.path, &lock.hash)?).into_owned();
         packages::check(&lock.path, &text, installation.environment()).map_err(StageError::Command)?;
     }
-    let level = level(work)?;
-    let order = order(work, folder.new_one("work")?, reads, (&installation, level));
     let report = std::cell::RefCell::new(report);
     let is_cancelled = || !(report.borrow_mut())(Progress { done: 0.0, loss: None, images_per_second: None });
-    let ended = sandbox::run(&order, &is_cancelled).map_err(|error| StageError::Command(error.to_string()))?;
+    let level = level(work, &installation, &folder, &is_cancelled)?;
+    let order = order(work, (&installation, level), (folder.new_one("work")?, reads), work.words())?;
+    let ended = sandbox::run(&order, &is_cancelled).map_err(refused)?;
     if let Some(why) = failure(work, &ended)? {
         let undeclared = match ended.how {
-            How::Exited(_) => undeclared::words(&order, &work.terms.root, folder.new_one("trace")?, &is_cancelled),
+            // In an image, paths lead to other files.
+            How::Exited(_) if work.image.is_none() => {
+                undeclared::words(&order, &work.terms.root, folder.new_one("trace")?, &is_cancelled)
+            }
             _ => String::new(),
         };
         return Err(StageError::Command(format!("{why}{}{undeclared}", last_lines(&ended))));
@@ -131,10 +135,22 @@ fn declared(work: &Command, path: &str, hash: &str) -> Result<Vec<u8>, StageErro
     }
 }
 
-/// Returns the strictest sandbox level that this machine offers. Fails if the stage requires a sandbox and there is
-/// none.
-fn level(work: &Command) -> Result<Level, StageError> {
-    let level = sandbox::available().first().copied().unwrap_or(Level::None);
+/// Returns the strictest sandbox level that is available for a command. Fails if the stage requires a sandbox and there
+/// is none.
+fn level(
+    work: &Command,
+    installation: &Installation,
+    folder: &Folder,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<Level, StageError> {
+    let level = match &work.image {
+        None => sandbox::available().first().copied().unwrap_or(Level::None),
+        Some(image) => image::level(image, work.terms.sandboxed, &|level, words| {
+            let own = folder.new_one(&format!("try-{level}"))?;
+            let order = order(work, (installation, level), (own, Vec::new()), words)?;
+            sandbox::run(&order, is_cancelled).map_err(refused)
+        })?,
+    };
     if level == Level::None && work.terms.sandboxed {
         let why = sandbox::why_not(Level::Namespaces).unwrap_or_default();
         return Err(StageError::Command(format!("the stage requires a sandbox, and this machine has none: {why}")));
@@ -142,23 +158,29 @@ fn level(work: &Command) -> Result<Level, StageError> {
     Ok(level)
 }
 
+fn refused(error: SandboxError) -> StageError {
+    StageError::Command(error.to_string())
+}
+
+/// Returns the order that runs some words of a command in a folder with the given files.
 fn order(
     work: &Command,
-    folder: PathBuf,
-    reads: Vec<(PathBuf, PathBuf)>,
     (installation, level): (&Installation, Level),
-) -> Order {
+    (folder, reads): (PathBuf, Vec<(PathBuf, PathBuf)>),
+    words: Vec<String>,
+) -> Result<Order, StageError> {
     let mut variables: BTreeMap<String, String> =
         installation::VARIABLES.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     variables.insert("PATH".to_owned(), installation.path());
     variables.extend(work.variables.clone());
     let memory = (work.terms.memory > 0).then_some(work.terms.memory);
-    Order {
+    let mut order = Order {
         level,
-        program: work.words().into_iter().map(Into::into).collect(),
+        program: Vec::new(),
         folder,
         reads,
         system: installation.folders(),
+        mounts: Vec::new(),
         variables,
         devices: Vec::new(),
         limits: Limits {
@@ -168,7 +190,15 @@ fn order(
             output_files: FILES,
             log_bytes: LOG,
         },
+    };
+    match &work.image {
+        None => order.program = words.into_iter().map(Into::into).collect(),
+        Some(image) => {
+            order.program = image::program(image, &order, words);
+            order.mounts = image::accounts(order.folder.parent().unwrap_or(&order.folder))?;
+        }
     }
+    Ok(order)
 }
 
 /// Returns how a command failed, or `None` if it succeeded.
