@@ -34,7 +34,6 @@ mod figures;
 mod harsh;
 mod housekeeping;
 #[cfg(feature = "torch")]
-mod images;
 mod incremental;
 #[cfg(feature = "torch")]
 mod interrupted;
@@ -64,6 +63,7 @@ mod sharing;
 mod signals;
 mod stress;
 mod subfolder;
+mod surroundings;
 mod tampered;
 mod told;
 #[cfg(feature = "torch")]

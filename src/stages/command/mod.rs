@@ -1,6 +1,7 @@
 //! The stage `command`: runs the user's program in a folder that contains only what the stage declares.
 
 mod csv;
+mod gpu;
 mod image;
 mod installation;
 mod packages;
@@ -10,10 +11,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Outputs, Progress, Read, Report, StageError};
+use super::{Device, Outputs, Progress, Read, Report, StageError};
 use base::digest::ObjectDigest;
 use base::table::Table;
 use base::work::{Command, OutputFormat};
+use gpu::Gpu;
 use installation::Installation;
 use sandbox::{Ended, How, Level, Limits, Order, SandboxError};
 
@@ -27,19 +29,20 @@ const LOG: u64 = 64 << 10;
 /// Number of lines of this output that an error shows.
 const LINES: usize = 20;
 
-/// Runs a command.
-pub fn run(work: &Command, read: &Read<'_>, report: &mut Report<'_>) -> Result<Outputs, StageError> {
+/// Runs a command. It can use a GPU if `device` is one.
+pub fn run(work: &Command, device: &Device, read: &Read<'_>, report: &mut Report<'_>) -> Result<Outputs, StageError> {
     let folder = Folder::new()?;
     let reads = fill(work, &folder.path().join("files"), read)?;
     let installation = Installation::of(work);
+    let gpu = Gpu::of(device).map_err(StageError::Command)?;
     if let Some(lock) = &work.lock {
         let text = String::from_utf8_lossy(&declared(work, &lock.path, &lock.hash)?).into_owned();
         packages::check(&lock.path, &text, installation.environment()).map_err(StageError::Command)?;
     }
     let report = std::cell::RefCell::new(report);
     let is_cancelled = || !(report.borrow_mut())(Progress { done: 0.0, loss: None, images_per_second: None });
-    let level = level(work, &installation, &folder, &is_cancelled)?;
-    let order = order(work, (&installation, level), (folder.new_one("work")?, reads), work.words())?;
+    let level = level(work, (&installation, &gpu), &folder, &is_cancelled)?;
+    let order = order(work, (&installation, &gpu, level), (folder.new_one("work")?, reads), work.words())?;
     let ended = sandbox::run(&order, &is_cancelled).map_err(refused)?;
     if let Some(why) = failure(work, &ended)? {
         let undeclared = match ended.how {
@@ -59,7 +62,8 @@ pub fn run(work: &Command, read: &Read<'_>, report: &mut Report<'_>) -> Result<O
         outputs.push((recorded, stored(out.format, &out.columns, bytes).map_err(failed)?));
     }
     let mut outputs = Outputs::new(outputs, 1.0);
-    outputs.machine = Some(format!("sandbox {level}, {}", installation.words()));
+    outputs.machine = Some(format!("sandbox {level}, {}{}", installation.words(), gpu.words()));
+    outputs.device = gpu.is_some().then_some("cuda");
     Ok(outputs)
 }
 
@@ -139,7 +143,7 @@ fn declared(work: &Command, path: &str, hash: &str) -> Result<Vec<u8>, StageErro
 /// is none.
 fn level(
     work: &Command,
-    installation: &Installation,
+    (installation, gpu): (&Installation, &Gpu),
     folder: &Folder,
     is_cancelled: &dyn Fn() -> bool,
 ) -> Result<Level, StageError> {
@@ -147,7 +151,7 @@ fn level(
         None => sandbox::available().first().copied().unwrap_or(Level::None),
         Some(image) => image::level(image, work.terms.sandboxed, &|level, words| {
             let own = folder.new_one(&format!("try-{level}"))?;
-            let order = order(work, (installation, level), (own, Vec::new()), words)?;
+            let order = order(work, (installation, gpu, level), (own, Vec::new()), words)?;
             sandbox::run(&order, is_cancelled).map_err(refused)
         })?,
     };
@@ -165,7 +169,7 @@ fn refused(error: SandboxError) -> StageError {
 /// Returns the order that runs some words of a command in a folder with the given files.
 fn order(
     work: &Command,
-    (installation, level): (&Installation, Level),
+    (installation, gpu, level): (&Installation, &Gpu, Level),
     (folder, reads): (PathBuf, Vec<(PathBuf, PathBuf)>),
     words: Vec<String>,
 ) -> Result<Order, StageError> {
@@ -173,6 +177,7 @@ fn order(
         installation::VARIABLES.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     variables.insert("PATH".to_owned(), installation.path());
     variables.extend(work.variables.clone());
+    variables.extend(gpu.variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     let memory = (work.terms.memory > 0).then_some(work.terms.memory);
     let mut order = Order {
         level,
@@ -182,7 +187,7 @@ fn order(
         system: installation.folders(),
         mounts: Vec::new(),
         variables,
-        devices: Vec::new(),
+        devices: gpu.files.clone(),
         limits: Limits {
             seconds: work.terms.seconds as f64,
             memory,

@@ -9,6 +9,7 @@
 )]
 
 mod attempts;
+mod devices;
 mod ends;
 mod host;
 mod outputs;

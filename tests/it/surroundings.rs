@@ -1,4 +1,4 @@
-//! Commands in container images: how they are started, how strictly they are isolated, and what the record says.
+//! What commands run in: images, how they are started and isolated, GPUs, and what the records say.
 
 use std::path::{Path, PathBuf};
 
@@ -137,4 +137,19 @@ fn charliecloud_runs_a_command_in_an_image_at_a_level_that_the_record_names() {
     // Landlock refuses all mounts.
     let level = sandbox::available().into_iter().find(|level| *level != sandbox::Level::Landlock).unwrap();
     assert!(said.contains(&format!("sandbox {level}, image {} by /usr/bin/ch-run", digest())), "{said}");
+}
+
+#[test]
+fn a_command_gets_no_gpu_unasked() {
+    let own = Own::new(&format!("[ \"${{CUDA_VISIBLE_DEVICES-unset}}\" = \"\" ] || exit 9\n{SCRIPT}"));
+    assert_eq!(own.make(&ONE), 3);
+    assert!(!explained(&own).contains("GPU"), "{}", explained(&own));
+    if Path::new("/dev/nvidiactl").exists() || Path::new("/dev/dxg").exists() {
+        println!("skipped: this machine may have a GPU");
+        return;
+    }
+    let ended = own.run(&["make", "own", "--yes", "--device", "cuda:1"]);
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    assert!(ended.stderr.contains("cuda:1"), "{}", ended.stderr);
+    assert!(own.environment.files("records").len() == 3, "nothing more ran");
 }
