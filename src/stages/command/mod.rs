@@ -4,6 +4,7 @@ mod csv;
 mod gpu;
 mod image;
 mod installation;
+mod interpreter;
 mod packages;
 mod undeclared;
 
@@ -62,7 +63,12 @@ pub fn run(work: &Command, device: &Device, read: &Read<'_>, report: &mut Report
         outputs.push((recorded, stored(out.format, &out.columns, bytes).map_err(failed)?));
     }
     let mut outputs = Outputs::new(outputs, 1.0);
-    outputs.machine = Some(format!("sandbox {level}, {}{}", installation.words(), gpu.words()));
+    let version = installation
+        .program()
+        .filter(|_| work.image.is_none())
+        .and_then(|program| interpreter::version(&order, program, folder.new_one("version").ok()?, &is_cancelled));
+    let version = version.map(|version| format!(", {version}")).unwrap_or_default();
+    outputs.machine = Some(format!("sandbox {level}, {}{version}{}", installation.words(), gpu.words()));
     outputs.device = gpu.is_some().then_some("cuda");
     Ok(outputs)
 }
