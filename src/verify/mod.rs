@@ -16,7 +16,7 @@ pub use agree::{Agreement, agreement};
 pub use attestations::audits;
 pub use beside::Beside;
 pub use evidence::Evidence;
-pub use files::{files, recorded};
+pub use files::{drawings, files, recorded};
 pub use objects::objects;
 pub use rebuild::{Pick, Rebuilt, pick, rebuild, rebuilt};
 pub use render::render;

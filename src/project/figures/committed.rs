@@ -158,7 +158,9 @@ impl Project {
         };
         let nothing = (BTreeMap::new(), BTreeMap::new());
         let (records, objects) = numbers.as_ref().map_or((&nothing.0, &nothing.1), |n| (&n.records, &n.objects));
-        let evidence = Evidence::gather(&lock, records, objects, store)?;
+        let mut objects = objects.clone();
+        objects.extend(verify::drawings(&lock, place).map_err(fs)?);
+        let evidence = Evidence::gather(&lock, records, &objects, store)?;
         if let Some(numbers) = &numbers {
             checks.push(verify::recorded(&lock, numbers, &evidence));
             checks.push(verify::signatures(&evidence, &numbers.batches, &Trust::load(&self.trust)?));

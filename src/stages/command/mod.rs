@@ -13,6 +13,7 @@ use super::{Outputs, Progress, Read, Report, StageError};
 use base::digest::ObjectDigest;
 use base::table::Table;
 use base::work::{Command, OutputFormat};
+use draw::stamp;
 use installation::Installation;
 use sandbox::{Ended, How, Level, Limits, Order};
 
@@ -193,10 +194,10 @@ fn last_lines(ended: &Ended) -> String {
     shown.iter().map(|line| format!("\n    {line}")).collect()
 }
 
-/// Checks an output, and returns the bytes to store: tables are converted to the table format, and other outputs are
-/// stored unchanged.
+/// Checks an output, and returns the bytes to store: tables are converted to the table format, drawings get a place for a
+/// stamp, and other outputs are stored unchanged.
 fn stored(format: OutputFormat, columns: &[String], bytes: Vec<u8>) -> Result<Vec<u8>, String> {
-    let starts = |mark: &[u8]| bytes.starts_with(mark);
+    let drawing = |format| stamp::prepared(format, &bytes).map_err(|error| error.to_string());
     let fine = match format {
         OutputFormat::Table => {
             let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
@@ -214,9 +215,9 @@ fn stored(format: OutputFormat, columns: &[String], bytes: Vec<u8>) -> Result<Ve
         OutputFormat::Json => serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok(),
         OutputFormat::Weights => safetensors::SafeTensors::deserialize(&bytes).is_ok(),
         OutputFormat::File => true,
-        OutputFormat::Svg => std::str::from_utf8(&bytes).is_ok_and(|text| text.contains("<svg")),
-        OutputFormat::Pdf => starts(b"%PDF-"),
-        OutputFormat::Png => starts(b"\x89PNG\r\n\x1a\n"),
+        OutputFormat::Svg => return drawing(stamp::Format::Svg),
+        OutputFormat::Pdf => return drawing(stamp::Format::Pdf),
+        OutputFormat::Png => return drawing(stamp::Format::Png),
     };
     if fine { Ok(bytes) } else { Err("its bytes are of another format".to_owned()) }
 }

@@ -263,7 +263,7 @@ fn pieces(word: &str) -> impl Iterator<Item = Piece<'_>> {
 
 impl Kind for Command {
     const NAME: &'static str = "command";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     /// Each stage declares its own, see [`Command::specs`].
     const OUTPUTS: &'static [OutputSpec] = &[];
 

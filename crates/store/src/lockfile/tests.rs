@@ -47,6 +47,21 @@ fn locks_round_trip_with_their_stages_inside_or_beside() {
     }
 }
 
+/// The drawing of a command has an output whose name has a dot, and need not have all files.
+#[test]
+fn outputs_and_files_of_commands_round_trip() {
+    let mut lock = lock(2);
+    lock.stages[1].outputs.insert("plot.svg".into(), ObjectDigest::of(b"x"));
+    let drawing = lock.stages.last_mut().unwrap();
+    drawing.outputs.retain(|name, _| name == "svg");
+    lock.files.retain(|extension, _| extension == "svg");
+    let text = lock.to_text().unwrap();
+    assert_eq!(read(&text).unwrap(), lock);
+    lock.files.insert("pdf".into(), ObjectDigest::of(b"y"));
+    let wrong = read(&lock.to_text().unwrap()).unwrap_err().to_string();
+    assert!(wrong.contains("its files are not the outputs of its figure"), "{wrong}");
+}
+
 #[test]
 fn a_variant_is_told_by_a_name_of_its_own() {
     let plain = lock(3).to_text().unwrap();
