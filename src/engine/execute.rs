@@ -223,7 +223,10 @@ impl Context<'_> {
             seconds,
             flops: cost::flops(self.graph, job.stage) * made.done,
             who: self.environment.who.clone(),
-            device: if stage.work.needs_torch() { runner.device() } else { "cpu".to_owned() },
+            device: match made.device {
+                None if stage.work.needs_torch() => runner.device(),
+                device => device.unwrap_or("cpu").to_owned(),
+            },
             machine: match made.machine {
                 Some(machine) => machine,
                 None if stage.work.needs_torch() => runner.machine(),

@@ -7,7 +7,7 @@ use super::node::{Data, Node, did_you_mean};
 use super::stages::{Checkpoint, Instance, Site, no_checkpoint};
 use crate::graph::{Input, StageId};
 use base::name::is_plain;
-use base::work::{Command, Content, LockFile, Out, OutputFormat, OutputSpec, Parameter, Terms, Work, is_bulk};
+use base::work::{Command, Content, Image, LockFile, Out, OutputFormat, OutputSpec, Parameter, Terms, Work, is_bulk};
 
 /// Fields of a stage of kind `command` that are not parameters.
 const FIELDS: [&str; 12] =
@@ -92,35 +92,76 @@ fn read(site: &Site<'_>) -> Command {
         memory: u64::from(memory) << 20,
         sandboxed: fields.choice("sandbox", Some(false), &[("require", true), ("try", false)]).unwrap_or_default(),
     };
-    let (lock, out, variables) = (lock(site), out(fields), variables(fields));
+    let ((lock, image), out, variables) = (environment(site), out(fields), variables(fields));
     let parameters = parameters(fields);
-    Command { run, inputs: Vec::new(), code, lock, out, parameters, variables, after: None, terms }
+    Command { run, inputs: Vec::new(), code, lock, image, out, parameters, variables, after: None, terms }
 }
 
-/// Reads `env`: `"host"`, or the lock file of the command's environment.
-fn lock(site: &Site<'_>) -> Option<LockFile> {
+/// Reads `env`: `"host"`, the lock file of the command's environment, or the image that it runs in.
+fn environment(site: &Site<'_>) -> (Option<LockFile>, Option<Image>) {
     let fields = site.fields;
     let wrong = || {
         fields.complain(
             "env",
-            "`env` must say what the command runs in: { lock = \"uv.lock\" }, or \"host\" for whatever the machine has",
+            "`env` must say what the command runs in: { lock = \"uv.lock\" }, { image = \"…@sha256:…\", with = [\"podman\", \
+             …] }, or \"host\" for whatever the machine has",
         );
-        None
+        (None, None)
     };
-    match fields.node("env").map(|node| &node.data) {
-        Some(Data::Text(text)) if text == "host" => None,
-        Some(Data::Table(table)) if table.len() == 1 => {
-            let Some(Node { data: Data::Text(path), .. }) = table.get("lock") else { return wrong() };
-            match site.code.named(path) {
-                Ok(found) => found.into_iter().next().map(|(path, hash)| LockFile { path, hash }),
-                Err(message) => {
-                    fields.complain("env", message);
-                    None
-                }
-            }
+    let table = match fields.node("env").map(|node| &node.data) {
+        Some(Data::Text(text)) if text == "host" => return (None, None),
+        Some(Data::Table(table)) => table,
+        _ => return wrong(),
+    };
+    let get = |name: &str| table.get(name).map(|node| &node.data);
+    match (get("lock"), get("image"), get("with")) {
+        (Some(Data::Text(path)), None, None) if table.len() == 1 => (lock(site, path), None),
+        (None, Some(Data::Text(reference)), Some(Data::List(with))) if table.len() == 2 => {
+            (None, image(fields, reference, with))
+        }
+        (None, Some(Data::Text(_)), None) => {
+            fields.complain(
+                "env",
+                "`env` needs `with`, the program that runs commands in the image: with = [\"podman\", \"run\", …, \
+                 \"{image}\"]",
+            );
+            (None, None)
         }
         _ => wrong(),
     }
+}
+
+fn lock(site: &Site<'_>, path: &str) -> Option<LockFile> {
+    match site.code.named(path) {
+        Ok(found) => found.into_iter().next().map(|(path, hash)| LockFile { path, hash }),
+        Err(message) => {
+            site.fields.complain("env", message);
+            None
+        }
+    }
+}
+
+fn image(fields: &Fields<'_>, reference: &str, with: &[Node]) -> Option<Image> {
+    let text = |node: &Node| if let Data::Text(text) = &node.data { Some(text.clone()) } else { None };
+    let Some(with) = with.iter().map(text).collect::<Option<Vec<_>>>().filter(|with| !with.is_empty()) else {
+        fields.complain("env", "`with` must be a list of words, such as [\"podman\", \"run\", \"{image}\"]");
+        return None;
+    };
+    if !Image::has_digest(reference) {
+        let message = format!(
+            "`{reference}` does not name one image for ever: write its digest, NAME@sha256: and 64 hexadecimal digits"
+        );
+        fields.complain("env", message);
+    }
+    let names: Vec<_> = with.iter().flat_map(|word| Command::placeholders(word)).collect();
+    for name in names.iter().filter(|name| !Image::PLACEHOLDERS.contains(name)) {
+        let hint = did_you_mean(name, Image::PLACEHOLDERS);
+        fields.complain("env", format!("`{{{name}}}` names nothing in `with`{hint}"));
+    }
+    if !names.contains(&"image") {
+        fields.complain("env", "`with` does not name the image: write {image} where the program takes it");
+    }
+    Some(Image { reference: reference.to_owned(), with })
 }
 
 /// Reads the roles of `in`, each with the output that it selects, if any.

@@ -150,7 +150,7 @@ impl Worker {
             }
             Work::NoiseScale(stage) => self.compute(work, objects, read, report, numeric!(noise_scale, stage)),
             Work::Valley(stage) => valley::run(stage, report),
-            Work::Command(stage) => command::run(stage, read, report),
+            Work::Command(stage) => command::run(stage, &self.device, read, report),
             Work::Figure(stage) => figure::run(stage, objects, read),
         }
     }

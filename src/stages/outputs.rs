@@ -21,6 +21,8 @@ pub struct Outputs {
     pub tensors: Vec<(String, ObjectDigest)>,
     /// Share of the operations counted in advance ([`crate::cost`]) that was done: less than 1 if the stage ended early.
     pub done: f64,
+    /// The device that the stage used, for its record, if that is neither the processor nor the device of numeric stages.
+    pub device: Option<&'static str>,
     /// What the stage ran in, for its record, if that is not the device of numeric stages.
     pub machine: Option<String>,
     /// Facts about the run that no output shows.
@@ -76,6 +78,7 @@ impl Outputs {
             outputs: outputs.into_iter().map(Product::new).collect(),
             tensors: Vec::new(),
             done,
+            device: None,
             machine: None,
             notes: Notes::default(),
         }
@@ -111,7 +114,7 @@ impl Outputs {
         let outputs = end.iter().zip(digests).zip(files);
         let outputs = outputs.map(|(((name, _), object), bytes)| Product { name, object, bytes });
         let outputs = outputs.chain(others.into_iter().map(Product::new)).collect();
-        Ok(Self { outputs, tensors, done: 1.0, machine: None, notes: Notes::default() })
+        Ok(Self { outputs, tensors, done: 1.0, device: None, machine: None, notes: Notes::default() })
     }
 }
 

@@ -63,6 +63,7 @@ mod sharing;
 mod signals;
 mod stress;
 mod subfolder;
+mod surroundings;
 mod tampered;
 mod told;
 #[cfg(feature = "torch")]

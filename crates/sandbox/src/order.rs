@@ -47,6 +47,9 @@ pub struct Order {
     /// Paths that the program can read in place: the system, and the installation of its language. Missing paths are
     /// ignored.
     pub system: Vec<PathBuf>,
+    /// Files that the program finds at other absolute paths than where they are on this machine: the path here, and the
+    /// path there. Only namespaces can show them; at the other levels, the program finds what the machine has.
+    pub mounts: Vec<(PathBuf, PathBuf)>,
     /// All environment variables. `HOME`, `TMPDIR`, `PWD`, `USER` and `LOGNAME` are added if they are missing.
     pub variables: BTreeMap<String, String>,
     /// Devices that the program can use, such as the device nodes of a GPU.

@@ -20,7 +20,7 @@ impl Runner for Scripted {
             return Err(StageError::Cancelled);
         }
         let outputs = self.0.take().expect("it runs once")?;
-        Ok(Outputs { outputs, tensors: Vec::new(), done: 1.0, machine: None, notes: Notes::default() })
+        Ok(Outputs { outputs, tensors: Vec::new(), done: 1.0, device: None, machine: None, notes: Notes::default() })
     }
 
     fn device(&self) -> String {

@@ -49,10 +49,13 @@ impl Selection {
     }
 }
 
-/// Describes a command: its words, its files, and what it runs in.
+/// Describes a command: its words with those that start its image, its files, and what it runs in.
 fn lines(command: &Command) -> Vec<String> {
+    let with = command.image.iter().flat_map(|image| &image.with);
+    let words: Vec<String> = with.chain(&command.run).cloned().collect();
     let code = command.code.iter().map(|(path, hash)| format!("{path}  {}", &hash[..16.min(hash.len())]));
     let lock = command.lock.iter().map(|lock| format!("{}  {}", lock.path, &lock.hash[..16.min(lock.hash.len())]));
+    let image = command.image.iter().map(|image| format!("image {}", image.reference));
     let variables = command.variables.iter().map(|(name, value)| format!("{name}={value}"));
-    std::iter::once(all_quoted(&command.run)).chain(code).chain(lock).chain(variables).collect()
+    std::iter::once(all_quoted(&words)).chain(code).chain(lock).chain(image).chain(variables).collect()
 }

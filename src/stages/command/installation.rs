@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::image;
 use base::digest::ObjectDigest;
+use base::work::Command;
 
 /// The parts of the system that every command can read.
 const SYSTEM: [&str; 12] = [
@@ -39,26 +41,39 @@ pub const VARIABLES: [(&str, &str); 10] = [
 const PROGRAM_LIMIT: u64 = 1 << 30;
 
 /// The programs and libraries that a command can use.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Installation {
-    /// The project's Python virtual environment, if it has one.
+    /// The project's Python virtual environment, if it has one and the command runs outside images.
     environment: Option<PathBuf>,
     /// Installation folder of the interpreter that this environment was created with, unless it is in `/usr`.
     base: Option<PathBuf>,
-    /// Path of the program with links resolved, unless it is a declared file.
+    /// Path of the program with links resolved, unless it is a declared file. For an image, this is the program that
+    /// starts the image.
     program: Option<PathBuf>,
+    /// The image that the command runs in, and the paths that lead to it.
+    image: Option<(String, Vec<PathBuf>)>,
 }
 
 impl Installation {
-    /// Finds the installation that a program of a project uses.
-    pub fn find(root: &Path, program: &str) -> Self {
+    /// Finds the installation that a command uses.
+    pub fn of(work: &Command) -> Self {
+        let (words, mut found) = match &work.image {
+            None => (&work.run, Self::of_project(&work.terms.root)),
+            Some(image) => {
+                let paths = image::paths(image).chain([PathBuf::from("/sys")]).collect();
+                (&image.with, Self { image: Some((image.reference.clone(), paths)), ..Self::default() })
+            }
+        };
+        found.program = words.first().and_then(|program| found.look(program));
+        found
+    }
+
+    fn of_project(root: &Path) -> Self {
         let environment = files::canonical(&root.join(".venv")).ok().filter(|path| path.join("bin").is_dir());
         let above = |path: PathBuf| path.parent().and_then(Path::parent).map(Path::to_owned);
         let python = environment.as_ref().and_then(|path| files::canonical(&path.join("bin/python")).ok());
         let base = python.and_then(above).filter(|path| !path.starts_with("/usr"));
-        let mut found = Self { environment, base, program: None };
-        found.program = found.look(program);
-        found
+        Self { environment, base, ..Self::default() }
     }
 
     fn look(&self, program: &str) -> Option<PathBuf> {
@@ -76,7 +91,8 @@ impl Installation {
 
     /// Returns the folders that the command can read.
     pub fn folders(&self) -> Vec<PathBuf> {
-        let own = self.environment.iter().chain(&self.base).cloned();
+        let image = self.image.iter().flat_map(|(_, paths)| paths);
+        let own = self.environment.iter().chain(&self.base).chain(image).cloned();
         SYSTEM.iter().map(PathBuf::from).chain(own).collect()
     }
 
@@ -86,11 +102,12 @@ impl Installation {
         format!("{own}/usr/local/bin:/usr/bin:/bin")
     }
 
-    /// Describes the program for the record: its path, and the hash of its bytes.
+    /// Describes the program for the record: its path, and the hash of its bytes; in an image, also the image.
     pub fn words(&self) -> String {
-        let Some(program) = &self.program else { return "a declared program".to_owned() };
+        let image = self.image.as_ref().map(|(reference, _)| format!("image {reference} by ")).unwrap_or_default();
+        let Some(program) = &self.program else { return format!("{image}a declared program") };
         let hash = files::read_regular(program, PROGRAM_LIMIT).map(|bytes| ObjectDigest::of(&bytes).short());
         let hash = hash.map(|hash| format!(" ({hash})")).unwrap_or_default();
-        format!("{}{hash}", program.display())
+        format!("{image}{}{hash}", program.display())
     }
 }

@@ -1,6 +1,8 @@
 //! The stage `command`: runs the user's program in a folder that contains only what the stage declares.
 
 mod csv;
+mod gpu;
+mod image;
 mod installation;
 mod packages;
 mod undeclared;
@@ -9,13 +11,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Outputs, Progress, Read, Report, StageError};
+use super::{Device, Outputs, Progress, Read, Report, StageError};
 use base::digest::ObjectDigest;
 use base::table::Table;
 use base::work::{Command, OutputFormat};
 use draw::stamp;
+use gpu::Gpu;
 use installation::Installation;
-use sandbox::{Ended, How, Level, Limits, Order};
+use sandbox::{Ended, How, Level, Limits, Order, SandboxError};
 
 /// Maximum size of a declared file or an output, and of all outputs together, in bytes.
 const FILE_LIMIT: u64 = 256 << 20;
@@ -27,23 +30,27 @@ const LOG: u64 = 64 << 10;
 /// Number of lines of this output that an error shows.
 const LINES: usize = 20;
 
-/// Runs a command.
-pub fn run(work: &Command, read: &Read<'_>, report: &mut Report<'_>) -> Result<Outputs, StageError> {
+/// Runs a command. It can use a GPU if `device` is one.
+pub fn run(work: &Command, device: &Device, read: &Read<'_>, report: &mut Report<'_>) -> Result<Outputs, StageError> {
     let folder = Folder::new()?;
     let reads = fill(work, &folder.path().join("files"), read)?;
-    let installation = Installation::find(&work.terms.root, work.run.first().map_or("", String::as_str));
+    let installation = Installation::of(work);
+    let gpu = Gpu::of(device).map_err(StageError::Command)?;
     if let Some(lock) = &work.lock {
         let text = String::from_utf8_lossy(&declared(work, &lock.path, &lock.hash)?).into_owned();
         packages::check(&lock.path, &text, installation.environment()).map_err(StageError::Command)?;
     }
-    let level = level(work)?;
-    let order = order(work, folder.new_one("work")?, reads, (&installation, level));
     let report = std::cell::RefCell::new(report);
     let is_cancelled = || !(report.borrow_mut())(Progress { done: 0.0, loss: None, images_per_second: None });
-    let ended = sandbox::run(&order, &is_cancelled).map_err(|error| StageError::Command(error.to_string()))?;
+    let level = level(work, (&installation, &gpu), &folder, &is_cancelled)?;
+    let order = order(work, (&installation, &gpu, level), (folder.new_one("work")?, reads), work.words())?;
+    let ended = sandbox::run(&order, &is_cancelled).map_err(refused)?;
     if let Some(why) = failure(work, &ended)? {
         let undeclared = match ended.how {
-            How::Exited(_) => undeclared::words(&order, &work.terms.root, folder.new_one("trace")?, &is_cancelled),
+            // In an image, paths lead to other files.
+            How::Exited(_) if work.image.is_none() => {
+                undeclared::words(&order, &work.terms.root, folder.new_one("trace")?, &is_cancelled)
+            }
             _ => String::new(),
         };
         return Err(StageError::Command(format!("{why}{}{undeclared}", last_lines(&ended))));
@@ -56,7 +63,8 @@ pub fn run(work: &Command, read: &Read<'_>, report: &mut Report<'_>) -> Result<O
         outputs.push((recorded, stored(out.format, &out.columns, bytes).map_err(failed)?));
     }
     let mut outputs = Outputs::new(outputs, 1.0);
-    outputs.machine = Some(format!("sandbox {level}, {}", installation.words()));
+    outputs.machine = Some(format!("sandbox {level}, {}{}", installation.words(), gpu.words()));
+    outputs.device = gpu.is_some().then_some("cuda");
     Ok(outputs)
 }
 
@@ -132,10 +140,22 @@ fn declared(work: &Command, path: &str, hash: &str) -> Result<Vec<u8>, StageErro
     }
 }
 
-/// Returns the strictest sandbox level that this machine offers. Fails if the stage requires a sandbox and there is
-/// none.
-fn level(work: &Command) -> Result<Level, StageError> {
-    let level = sandbox::available().first().copied().unwrap_or(Level::None);
+/// Returns the strictest sandbox level that is available for a command. Fails if the stage requires a sandbox and there
+/// is none.
+fn level(
+    work: &Command,
+    (installation, gpu): (&Installation, &Gpu),
+    folder: &Folder,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<Level, StageError> {
+    let level = match &work.image {
+        None => sandbox::available().first().copied().unwrap_or(Level::None),
+        Some(image) => image::level(image, work.terms.sandboxed, &|level, words| {
+            let own = folder.new_one(&format!("try-{level}"))?;
+            let order = order(work, (installation, gpu, level), (own, Vec::new()), words)?;
+            sandbox::run(&order, is_cancelled).map_err(refused)
+        })?,
+    };
     if level == Level::None && work.terms.sandboxed {
         let why = sandbox::why_not(Level::Namespaces).unwrap_or_default();
         return Err(StageError::Command(format!("the stage requires a sandbox, and this machine has none: {why}")));
@@ -143,25 +163,32 @@ fn level(work: &Command) -> Result<Level, StageError> {
     Ok(level)
 }
 
+fn refused(error: SandboxError) -> StageError {
+    StageError::Command(error.to_string())
+}
+
+/// Returns the order that runs some words of a command in a folder with the given files.
 fn order(
     work: &Command,
-    folder: PathBuf,
-    reads: Vec<(PathBuf, PathBuf)>,
-    (installation, level): (&Installation, Level),
-) -> Order {
+    (installation, gpu, level): (&Installation, &Gpu, Level),
+    (folder, reads): (PathBuf, Vec<(PathBuf, PathBuf)>),
+    words: Vec<String>,
+) -> Result<Order, StageError> {
     let mut variables: BTreeMap<String, String> =
         installation::VARIABLES.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     variables.insert("PATH".to_owned(), installation.path());
     variables.extend(work.variables.clone());
+    variables.extend(gpu.variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     let memory = (work.terms.memory > 0).then_some(work.terms.memory);
-    Order {
+    let mut order = Order {
         level,
-        program: work.words().into_iter().map(Into::into).collect(),
+        program: Vec::new(),
         folder,
         reads,
         system: installation.folders(),
+        mounts: Vec::new(),
         variables,
-        devices: Vec::new(),
+        devices: gpu.files.clone(),
         limits: Limits {
             seconds: work.terms.seconds as f64,
             memory,
@@ -169,7 +196,15 @@ fn order(
             output_files: FILES,
             log_bytes: LOG,
         },
+    };
+    match &work.image {
+        None => order.program = words.into_iter().map(Into::into).collect(),
+        Some(image) => {
+            order.program = image::program(image, &order, words);
+            order.mounts = image::accounts(order.folder.parent().unwrap_or(&order.folder))?;
+        }
     }
+    Ok(order)
 }
 
 /// Returns how a command failed, or `None` if it succeeded.

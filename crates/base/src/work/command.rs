@@ -30,6 +30,9 @@ pub struct Command {
     /// The lock file of what it runs in. Without one, it runs in whatever the machine has, and the record says what that was.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub lock: Option<LockFile>,
+    /// The container image that it runs in, if any.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub image: Option<Image>,
     /// The outputs by name.
     pub out: BTreeMap<String, Out>,
     /// Parameters, for placeholders such as `{rho}`.
@@ -80,6 +83,39 @@ pub struct LockFile {
     pub path: String,
     /// BLAKE3 hash of its bytes.
     pub hash: String,
+}
+
+/// A container image, and the program that runs commands in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    /// The image as the program takes it, with its digest, such as `debian@sha256:…`.
+    pub reference: String,
+    /// The words before those of the command, with the placeholders `{image}` and `{folder}`.
+    pub with: Vec<String>,
+}
+
+impl Image {
+    /// Names of the placeholders.
+    pub const PLACEHOLDERS: [&str; 2] = ["image", "folder"];
+
+    /// Whether a reference ends with a digest, which names one image for ever.
+    pub fn has_digest(reference: &str) -> bool {
+        let Some((name, digits)) = reference.rsplit_once("sha256:") else { return false };
+        let is_digit = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+        digits.len() == 64 && digits.chars().all(is_digit) && (name.is_empty() || name.ends_with('@'))
+    }
+
+    /// Returns the words that come before the command, if it runs in `folder`.
+    pub fn words(&self, folder: &str) -> Vec<String> {
+        let value = |piece| match piece {
+            Piece::Text(text) => text,
+            Piece::Name("image") => &self.reference,
+            Piece::Name("folder") => folder,
+            Piece::Name(_) => "",
+        };
+        self.with.iter().map(|word| pieces(word).map(value).collect()).collect()
+    }
 }
 
 /// What an output of a command contains.
@@ -315,6 +351,7 @@ mod tests {
                 .into(),
             code: BTreeMap::new(),
             lock: None,
+            image: None,
             out: [("t".to_owned(), out(OutputFormat::Table)), ("d".to_owned(), out(OutputFormat::Svg))].into(),
             parameters: [("rho".to_owned(), Parameter::Float(0.1))].into(),
             variables: BTreeMap::new(),
@@ -337,6 +374,23 @@ mod tests {
         assert_eq!(values["out.d"], "out/d.svg");
         let names: Vec<_> = command.run.iter().flat_map(|word| Command::placeholders(word)).collect();
         assert_eq!(names, ["rho", "in.weights", "in.data", "out.t", "after"]);
+    }
+
+    #[test]
+    fn an_image_is_named_by_its_digest() {
+        let digest = format!("sha256:{}", "0a".repeat(32));
+        for named in [digest.clone(), format!("debian@{digest}"), format!("docker://ghcr.io/a/b:tag@{digest}")] {
+            assert!(Image::has_digest(&named), "{named}");
+        }
+        let upper = digest.replace('a', "A");
+        for not in
+            ["debian", "debian:12", "", &format!("debian:{digest}"), &digest[..70], &format!("{digest}0"), &upper]
+        {
+            assert!(!Image::has_digest(not), "{not}");
+        }
+        let with = ["run", "--volume={folder}:/work", "{image}", "{{x}}"].map(str::to_owned).into();
+        let image = Image { reference: "i".to_owned(), with };
+        assert_eq!(image.words("/f"), ["run", "--volume=/f:/work", "i", "{x}"]);
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub(crate) fn words(order: &Order, bubblewrap: &Bubblewrap) -> Result<Vec<OsStri
     for path in &system {
         words.show(path, &system);
     }
+    for (here, there) in &order.mounts {
+        words.path("--ro-bind", here, there);
+    }
     words.add(["--proc", "/proc", "--dev", "/dev"]);
     for device in order.devices.iter().filter(|device| device.exists()) {
         words.path("--dev-bind", device, device);

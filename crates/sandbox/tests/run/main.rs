@@ -9,6 +9,7 @@
 )]
 
 mod attempts;
+mod devices;
 mod ends;
 mod host;
 mod outputs;
@@ -41,6 +42,7 @@ fn order(level: Level, folder: &TempDir, script: &str) -> Order {
         folder: folder.path().to_owned(),
         reads: Vec::new(),
         system: system.to_vec(),
+        mounts: Vec::new(),
         variables: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
         devices: Vec::new(),
         limits: Limits { seconds: 20.0, memory: None, output_bytes: 1 << 20, output_files: 100, log_bytes: 10_000 },
