@@ -7,14 +7,11 @@ use super::node::{Data, Node, did_you_mean};
 use super::stages::{Checkpoint, Instance, Site, no_checkpoint};
 use crate::graph::{Input, StageId};
 use base::name::is_plain;
-use base::work::{Command, Content, LockFile, Out, OutputFormat, OutputSpec, Parameter, Terms, Work, is_bulk};
+use base::work::{Command, Content, LockFile, Out, OutputFormat, OutputSpec, Parameter, SECONDS, Terms, Work, is_bulk};
 
 /// Fields of a stage of kind `command` that are not parameters.
 const FIELDS: [&str; 12] =
     ["kind", "only", "run", "in", "code", "env", "out", "after", "variables", "seconds", "memory", "sandbox"];
-
-/// Default time limit of a command in seconds.
-const SECONDS: u32 = 3600;
 
 /// Returns the names of the stages in the table `in` of a command, in the order of its roles.
 pub fn named(node: &Node) -> Vec<String> {

@@ -1,5 +1,7 @@
 //! The kind `command`: a program of the user's own, in any language.
 
+mod names;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -139,12 +141,15 @@ pub struct Out {
     pub columns: Vec<String>,
 }
 
+/// Default time limit of a command in seconds.
+pub const SECONDS: u32 = 3600;
+
 /// Conditions of a run that are not part of its key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Terms {
     /// The folder that declared paths start from: that of the project.
     pub root: PathBuf,
-    /// Longest duration in seconds; 0 stands for the default.
+    /// Longest duration in seconds.
     pub seconds: u64,
     /// Largest memory in bytes; 0 for no limit.
     pub memory: u64,
