@@ -55,11 +55,11 @@ impl AllowedCommands {
     /// Returns a recorded command with the conditions under which it runs again. A result that was made in a sandbox is
     /// made again in one. The record does not hold the time limit, but the duration.
     fn prepared(&self, record: &Record, command: Command) -> Result<Command, RerunError> {
-        if !self.keys.contains(&record.parts.key()) {
-            return Err(RerunError::Command);
-        }
         if let Some(wrong) = other_files(&command, &self.root) {
             return Err(RerunError::Files(wrong));
+        }
+        if !self.keys.contains(&record.parts.key()) {
+            return Err(RerunError::Command);
         }
         let Provenance { seconds, machine, .. } = &record.provenance;
         let terms = Terms {
@@ -75,19 +75,19 @@ impl AllowedCommands {
 /// Recomputes records, one after the other.
 pub struct Rerunner {
     device: Device,
-    commands: AllowedCommands,
+    commands: Option<AllowedCommands>,
     worker: Option<(Policy, Worker)>,
 }
 
 impl Rerunner {
     /// Creates a rerunner that runs the stages that use libtorch on `device`, and no commands.
     pub fn new(device: Device) -> Self {
-        Self { device, commands: AllowedCommands::default(), worker: None }
+        Self { device, commands: None, worker: None }
     }
 
-    /// Lets it run commands.
+    /// Lets it run these commands.
     pub fn allowing(self, commands: AllowedCommands) -> Self {
-        Self { commands, ..self }
+        Self { commands: Some(commands), ..self }
     }
 
     /// Returns the work that a record describes and its numeric policy.
@@ -118,7 +118,10 @@ impl Rerunner {
     ) -> Result<Again, RerunError> {
         let (work, policy) = Self::work(record)?;
         let work = match work {
-            Work::Command(command) => Work::Command(self.commands.prepared(record, command)?),
+            Work::Command(command) => {
+                let allowed = self.commands.as_ref().ok_or(RerunError::Command)?;
+                Work::Command(allowed.prepared(record, command)?)
+            }
             work => work,
         };
         let inputs = &record.parts.inputs;

@@ -43,6 +43,9 @@ pub struct Command {
     /// Number of epochs of training before the checkpoint that it reads, if it reads one of several.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub after: Option<u32>,
+    /// How far the numbers of two runs can differ, if the command is not deterministic.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tolerance: Option<Tolerance>,
     /// Conditions of the run that do not determine its result.
     #[serde(skip)]
     pub terms: Terms,
@@ -115,6 +118,14 @@ impl OutputFormat {
         ("pdf", Self::Pdf),
         ("png", Self::Png),
     ];
+
+    /// Checks whether the numbers of an output can be compared.
+    pub fn has_numbers(self) -> bool {
+        match self {
+            Self::Table | Self::Json | Self::Weights => true,
+            Self::File | Self::Svg | Self::Pdf | Self::Png => false,
+        }
+    }
 
     /// Returns the extension of the file that the command writes.
     pub fn extension(self) -> &'static str {
@@ -324,6 +335,7 @@ mod tests {
             parameters: [("rho".to_owned(), Parameter::Float(0.1))].into(),
             variables: BTreeMap::new(),
             after: Some(5),
+            tolerance: None,
             terms: Terms::default(),
         }
     }
@@ -362,5 +374,9 @@ mod tests {
         assert_eq!(encoded(&command()), encoded(&other));
         let later = Command { after: Some(6), ..command() };
         assert_ne!(encoded(&command()), encoded(&later));
+        // What is not set is not encoded, so keys of earlier versions stay.
+        assert!(!String::from_utf8_lossy(&encoded(&command())).contains("tolerance"));
+        let tolerant = Command { tolerance: Some(Tolerance::NONE), ..command() };
+        assert_ne!(encoded(&command()), encoded(&tolerant));
     }
 }

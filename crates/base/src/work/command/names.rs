@@ -41,6 +41,7 @@ mod tests {
             parameters: BTreeMap::new(),
             variables: BTreeMap::new(),
             after: None,
+            tolerance: None,
             terms: Terms::default(),
         };
         assert_eq!(command(["a/b c.py", "uv.lock", "data/train.safetensors", "x"]).check_names(), Ok(()));
