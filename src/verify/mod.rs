@@ -6,6 +6,7 @@ mod attestations;
 mod beside;
 mod evidence;
 mod files;
+mod numbers;
 mod objects;
 mod rebuild;
 mod render;

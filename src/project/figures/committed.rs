@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
-use crate::engine::{Indifferent, Preference, Recorded, Standing};
+use crate::engine::{AllowedCommands, Indifferent, Preference, Recorded, Standing};
 use crate::plan::Knowledge;
 use crate::project::running::workers::cores;
 use crate::project::sharing::archives::archive_failure;
@@ -74,6 +74,8 @@ pub struct Rebuilding<'a> {
     pub seed: &'a str,
     /// Device that computes them.
     pub device: &'a Device,
+    /// The commands that may run.
+    pub commands: &'a AllowedCommands,
     /// Flag that stops the computation when it is set.
     pub cancel: &'a AtomicBool,
 }
@@ -177,9 +179,9 @@ impl Project {
         if asked.render {
             checks.push(verify::render(&evidence, place).map_err(fs)?);
         }
-        if let Some(Rebuilding { count, seed, device, cancel }) = &asked.rebuild {
+        if let Some(Rebuilding { count, seed, device, commands, cancel }) = &asked.rebuild {
             let picked = verify::pick(&evidence, Pick { count: *count, seed, training: false });
-            let all = verify::rebuild(&evidence, &picked, (device, cores()), cancel, tell);
+            let all = verify::rebuild(&evidence, &picked, (device, cores(), commands), cancel, tell);
             checks.push(verify::rebuilt(&evidence, picked.len(), &all, seed));
         }
         if let (true, Some(store)) = (asked.statistics, store) {

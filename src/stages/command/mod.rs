@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Device, Outputs, Progress, Read, Report, StageError};
 use base::digest::ObjectDigest;
+use base::isolation::Isolation;
 use base::table::Table;
 use base::work::{Command, OutputFormat};
 use draw::stamp;
@@ -30,15 +31,29 @@ const LOG: u64 = 64 << 10;
 /// Number of lines of this output that an error shows.
 const LINES: usize = 20;
 
+/// Compares the declared files of a recorded command with those in the project's folder. Returns what is wrong, if
+/// anything is.
+pub fn other_files(work: &Command, root: &Path) -> Option<String> {
+    let files = work.code.iter().chain(work.lock.iter().map(|lock| (&lock.path, &lock.hash)));
+    let wrong = |(path, hash): (&String, &String)| match files::read_regular(&root.join(path), FILE_LIMIT) {
+        Ok(bytes) if ObjectDigest::of(&bytes).to_string() == *hash => None,
+        Ok(_) => Some(format!("{path} differs from the recorded one: check out the commit of the lock")),
+        Err(error) if error.is_missing() => Some(format!("{path} does not exist: check out the commit of the lock")),
+        Err(error) => Some(error.to_string()),
+    };
+    work.check_names().err().or_else(|| files.filter_map(wrong).next())
+}
+
 /// Runs a command. It can use a GPU if `device` is one.
 pub fn run(work: &Command, device: &Device, read: &Read<'_>, report: &mut Report<'_>) -> Result<Outputs, StageError> {
+    work.check_names().map_err(StageError::Command)?;
     let folder = Folder::new()?;
     let reads = fill(work, &folder.path().join("files"), read)?;
     let installation = Installation::of(work);
     let gpu = Gpu::of(device).map_err(StageError::Command)?;
     if let Some(lock) = &work.lock {
         let text = String::from_utf8_lossy(&declared(work, &lock.path, &lock.hash)?).into_owned();
-        packages::check(&lock.path, &text, installation.environment()).map_err(StageError::Command)?;
+        packages::check(&lock.path, &text, installation.environment()).map_err(StageError::Unavailable)?;
     }
     let report = std::cell::RefCell::new(report);
     let is_cancelled = || !(report.borrow_mut())(Progress { done: 0.0, loss: None, images_per_second: None });
@@ -63,7 +78,7 @@ pub fn run(work: &Command, device: &Device, read: &Read<'_>, report: &mut Report
         outputs.push((recorded, stored(out.format, &out.columns, bytes).map_err(failed)?));
     }
     let mut outputs = Outputs::new(outputs, 1.0);
-    outputs.machine = Some(format!("sandbox {level}, {}{}", installation.words(), gpu.words()));
+    outputs.machine = Some(format!("{}, {}{}", isolation(level).words(), installation.words(), gpu.words()));
     outputs.device = gpu.is_some().then_some("cuda");
     Ok(outputs)
 }
@@ -158,13 +173,21 @@ fn level(
     };
     if level == Level::None && work.terms.sandboxed {
         let why = sandbox::why_not(Level::Namespaces).unwrap_or_default();
-        return Err(StageError::Command(format!("the stage requires a sandbox, and this machine has none: {why}")));
+        return Err(StageError::Unavailable(format!("the stage requires a sandbox, and this machine has none: {why}")));
     }
     Ok(level)
 }
 
 fn refused(error: SandboxError) -> StageError {
     StageError::Command(error.to_string())
+}
+
+fn isolation(level: Level) -> Isolation {
+    match level {
+        Level::Namespaces => Isolation::Namespaces,
+        Level::Landlock => Isolation::Landlock,
+        Level::None => Isolation::None,
+    }
 }
 
 /// Returns the order that runs some words of a command in a folder with the given files.

@@ -8,7 +8,12 @@ fn lock(stages: usize) -> Lock {
         version: 1,
         key: StageKey::from_bytes(*blake3::hash(&i.to_le_bytes()).as_bytes()),
         machine: format!("machine {}", i % 30),
-        outputs: [("weights".into(), object(i, "w")), ("metrics".into(), object(i, "m"))].into(),
+        outputs: [
+            ("weights".into(), object(i, "w")),
+            ("metrics".into(), object(i, "m")),
+            ("plot.svg".into(), object(i, "p")),
+        ]
+        .into(),
     };
     let mut stages: Vec<_> = (0..stages).map(stage).collect();
     let outputs = ["svg", "png", "pdf", "numbers"].map(|name| (name.to_owned(), object(0, name)));

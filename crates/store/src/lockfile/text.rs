@@ -100,9 +100,9 @@ fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-/// Returns a name as the key of a TOML table: in quotes, if it has a character that would need them.
-fn field(name: &str) -> String {
-    let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+/// Returns a name as a key, quoted only where TOML requires it: the outputs of commands can have dots.
+fn key(name: &str) -> String {
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if !name.is_empty() && name.chars().all(is_bare) { name.to_owned() } else { quoted(name) }
 }
 
@@ -302,8 +302,7 @@ fn locked(row: Row, machines: &BTreeMap<String, String>) -> Result<Locked, LockE
 /// Returns the line of a stage.
 fn line(stage: &Locked, machines: &BTreeMap<&str, String>) -> String {
     let machine = machines.get(stage.machine.as_str()).map(|name| format!("machine = \"{name}\", "));
-    let outputs: Vec<_> =
-        stage.outputs.iter().map(|(name, object)| format!("{} = \"{object}\"", field(name))).collect();
+    let outputs: Vec<_> = stage.outputs.iter().map(|(name, object)| format!("{} = \"{object}\"", key(name))).collect();
     format!(
         "  {{ name = {}, kind = \"{} {}\", {}key = \"{}\", outputs = {{ {} }} }},\n",
         quoted(&stage.name),
