@@ -11,7 +11,7 @@ use super::parse::whole;
 use super::signals::cancel_on_interrupt;
 use super::ui::Ui;
 use super::verify::random_seed;
-use crate::engine::EngineError;
+use crate::engine::{AllowedCommands, EngineError};
 use crate::project::{ExitCode, Failure, Project, Signer, Subject, cores};
 use crate::reports::Place;
 use crate::stages::Device;
@@ -77,7 +77,9 @@ impl AuditCommand {
             };
             ui.answer(&format!("{} {:.1} s: {how}", rebuilt.name, rebuilt.seconds));
         };
-        let all = verify::rebuild(&evidence, &picked, (&self.device, cores()), &cancel, &tell);
+        // Segments of training are no commands.
+        let no_commands = AllowedCommands::default();
+        let all = verify::rebuild(&evidence, &picked, (&self.device, cores(), &no_commands), &cancel, &tell);
         let check = verify::rebuilt(&evidence, picked.len(), &all, &seed);
         let stage = |key| lock.stages.iter().find(|stage| stage.key == key).map(Segment::of);
         let those = |wanted: fn(&Agreement) -> bool| -> Vec<Segment> {

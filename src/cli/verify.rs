@@ -7,13 +7,15 @@ use std::sync::atomic::Ordering;
 use clap::Args;
 
 use super::arguments::plain;
+use super::consent::{self, Answer};
 use super::signals::cancel_on_interrupt;
 use super::ui::Ui;
-use crate::engine::EngineError;
+use crate::engine::{AllowedCommands, EngineError};
 use crate::project::{ExitCode, Failure, Project, Rebuilding, Subject, VerifyLevels, cores};
 use crate::stages::Device;
 use crate::verify::{Check, Level, Rebuilt, Verdict};
 use base::parallel::parallel;
+use store::Store;
 
 /// Check that committed figures match what was computed. Exit code 0: everything matches; 1: something differs;
 /// 3: something needed is missing.
@@ -44,6 +46,9 @@ pub struct VerifyCommand {
     /// Device that --rebuild computes on: auto, cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     device: Device,
+    /// Allow --rebuild to run the commands of the figures this once.
+    #[arg(long, requires = "rebuild")]
+    yes: bool,
     /// Compare the committed figures statistically with results in this cache that another machine computed.
     #[arg(long)]
     statistics: bool,
@@ -89,10 +94,13 @@ impl VerifyCommand {
         let store = if needs_store { Some(project.store()?) } else { None };
         let seed = self.seed.clone().unwrap_or_else(random_seed);
         let cancel = cancel_on_interrupt();
-        let again = self.rebuild.map(|wanted| {
-            let count = if let HowMany::Some(count) = wanted { Some(count) } else { None };
-            Rebuilding { count, seed: &seed, device: &self.device, cancel: &cancel }
-        });
+        let count = if let Some(HowMany::Some(count)) = self.rebuild { Some(count) } else { None };
+        let commands = match (&self.rebuild, &store) {
+            (Some(_), Some(store)) => self.allowed(project, (&subjects, store), (count, &seed), ui)?,
+            _ => AllowedCommands::default(),
+        };
+        let (device, commands) = (&self.device, &commands);
+        let again = self.rebuild.map(|_| Rebuilding { count, seed: &seed, device, commands, cancel: &cancel });
         let asked =
             VerifyLevels { objects: self.objects, render: self.render, rebuild: again, statistics: self.statistics };
         let tell = |rebuilt: &Rebuilt| ui.say(&format!("{} {:.1} s", rebuilt.name, rebuilt.seconds));
@@ -123,6 +131,28 @@ impl VerifyCommand {
             Verdict::Differs => Err(Failure::new(ExitCode::Failed, message, "the lines marked DIFFERS say where")),
             Verdict::Missing => Err(Failure::new(ExitCode::Missing, message, "the lines marked missing say what")),
         }
+    }
+
+    /// Asks the user which commands may run again. If the user cannot be asked, the others are recomputed without them.
+    fn allowed(
+        &self,
+        project: &Project,
+        (subjects, store): (&[Subject], &Store),
+        chosen: (Option<usize>, &str),
+        ui: &Ui,
+    ) -> Result<AllowedCommands, Failure> {
+        let mut allowed = AllowedCommands { root: project.root().to_owned(), ..AllowedCommands::default() };
+        for (consent, keys) in project.commands_again(subjects, store, chosen)? {
+            match consent::ask(&consent, self.yes, ui)? {
+                Answer::Yes => allowed.keys.extend(keys),
+                Answer::No => {}
+                Answer::CannotAsk => {
+                    let lines = consent::shown(&consent);
+                    ui.warn(&format!("not allowed, so not run: {lines}\nread these lines; then add --yes to run them"));
+                }
+            }
+        }
+        Ok(allowed)
     }
 
     /// Returns the requested levels: their findings are printed even if all is well.

@@ -145,7 +145,7 @@ pub fn diff(a: &Closure, b: &Closure, read: &ReadOutput<'_>) -> Difference {
             *(if same_key || !own.is_empty() { &mut moved.themselves } else { &mut moved.followed }) += 1;
             compare_tables(a, b, read, &mut moved.columns);
         }
-        if a.record.parts.kind == KindName::Figure.name() {
+        if has_curves(a) && has_curves(b) {
             difference.figures.push(compare_figure(a, b, read));
         }
         causes.add(family(a), &own, !same_outputs);
@@ -215,7 +215,7 @@ fn table(side: Side, output: &Output, read: &ReadOutput<'_>) -> Option<Table> {
 
 fn compare_tables(a: &Member, b: &Member, read: &ReadOutput<'_>, columns: &mut Vec<ColumnChange>) {
     // The numbers of a figure are compared curve by curve.
-    if a.record.parts.kind == KindName::Figure.name() {
+    if has_curves(a) && has_curves(b) {
         return;
     }
     for (of_a, of_b) in differing(a, b).filter(|(output, _)| !is_bulk(&output.name)) {
@@ -223,6 +223,12 @@ fn compare_tables(a: &Member, b: &Member, read: &ReadOutput<'_>, columns: &mut V
             tables::merge(columns, tables::compare(&a.name, &of_a.name, &x, &y));
         }
     }
+}
+
+/// Returns whether a stage draws curves: a figure does, unless a command has drawn it.
+fn has_curves(member: &Member) -> bool {
+    let parts = &member.record.parts;
+    parts.kind == KindName::Figure.name() && !parts.parameters.contains_key("drawn")
 }
 
 fn compare_figure(a: &Member, b: &Member, read: &ReadOutput<'_>) -> FigureChange {

@@ -33,7 +33,7 @@ pub use packing::Packing;
 pub use preference::{Indifferent, Preference, Recorded, Standing};
 pub use repair::{Elsewhere, Repair, Repaired};
 pub use request::{Request, Summary, divergence};
-pub use rerun::{Again, RerunError, Rerunner};
+pub use rerun::{Again, AllowedCommands, RerunError, Rerunner};
 pub use resolve::{Inputs, Resolver, policy};
 pub use schedule::make;
 

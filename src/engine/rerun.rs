@@ -1,11 +1,15 @@
 //! Recomputes the outputs of a record from the record and the bytes of its inputs alone.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
 use super::resolve::policy;
-use crate::stages::{Device, Outputs, Report, StageError, Worker};
-use base::digest::ObjectDigest;
-use base::record::Record;
+use crate::stages::{Device, Outputs, Report, StageError, Worker, other_files};
+use base::digest::{ObjectDigest, StageKey};
+use base::isolation::Isolation;
+use base::record::{Provenance, Record};
 use base::value::Map;
-use base::work::{Policy, Work, WorkError};
+use base::work::{Command, Policy, SECONDS, Terms, Work, WorkError};
 
 /// Why a stage could not be recomputed.
 #[derive(Debug, thiserror::Error)]
@@ -20,8 +24,11 @@ pub enum RerunError {
     #[error("it was imported, not computed")]
     Imported,
     /// A record can come from anybody, and its command is not run without the user's consent.
-    #[error("it is a command: only `make` runs commands, and asks first")]
+    #[error("it is a command: only `make` and `verify --rebuild` run commands, and only those that you allow")]
     Command,
+    /// The project's folder does not have the files that a command declares.
+    #[error("{0}")]
+    Files(String),
     /// The computation failed.
     #[error(transparent)]
     Stage(#[from] StageError),
@@ -35,16 +42,52 @@ pub struct Again {
     pub machine: String,
 }
 
+/// The recorded commands that the user allows to run.
+#[derive(Debug, Clone, Default)]
+pub struct AllowedCommands {
+    /// The project's folder, which has the files that commands declare.
+    pub root: PathBuf,
+    /// The keys of the records.
+    pub keys: BTreeSet<StageKey>,
+}
+
+impl AllowedCommands {
+    /// Returns a recorded command with the conditions under which it runs again. A result that was made in a sandbox is
+    /// made again in one. The record does not hold the time limit, but the duration.
+    fn prepared(&self, record: &Record, command: Command) -> Result<Command, RerunError> {
+        if let Some(wrong) = other_files(&command, &self.root) {
+            return Err(RerunError::Files(wrong));
+        }
+        if !self.keys.contains(&record.parts.key()) {
+            return Err(RerunError::Command);
+        }
+        let Provenance { seconds, machine, .. } = &record.provenance;
+        let terms = Terms {
+            root: self.root.clone(),
+            seconds: u64::from(SECONDS).max((10.0 * seconds) as u64),
+            memory: 0,
+            sandboxed: Isolation::recorded(machine) > Isolation::None,
+        };
+        Ok(Command { terms, ..command })
+    }
+}
+
 /// Recomputes records, one after the other.
 pub struct Rerunner {
     device: Device,
+    commands: Option<AllowedCommands>,
     worker: Option<(Policy, Worker)>,
 }
 
 impl Rerunner {
-    /// Creates a rerunner that runs the stages that use libtorch on `device`.
+    /// Creates a rerunner that runs the stages that use libtorch on `device`, and no commands.
     pub fn new(device: Device) -> Self {
-        Self { device, worker: None }
+        Self { device, commands: None, worker: None }
+    }
+
+    /// Lets it run these commands.
+    pub fn allowing(self, commands: AllowedCommands) -> Self {
+        Self { commands: Some(commands), ..self }
     }
 
     /// Returns the work that a record describes and its numeric policy.
@@ -57,9 +100,6 @@ impl Rerunner {
             return Err(RerunError::Imported);
         }
         let work = Work::from_parameters(&parts.kind, parts.version, &parts.parameters)?;
-        if matches!(work, Work::Command(_)) {
-            return Err(RerunError::Command);
-        }
         let wanted = |of: Policy| if work.needs_torch() { policy(of) } else { Map::new() };
         let policies = [Policy::Native, Policy::Portable];
         let found = policies.into_iter().find(|found| wanted(*found) == parts.policy).ok_or(RerunError::Policy)?;
@@ -77,6 +117,13 @@ impl Rerunner {
         report: &mut Report<'_>,
     ) -> Result<Again, RerunError> {
         let (work, policy) = Self::work(record)?;
+        let work = match work {
+            Work::Command(command) => {
+                let allowed = self.commands.as_ref().ok_or(RerunError::Command)?;
+                Work::Command(allowed.prepared(record, command)?)
+            }
+            work => work,
+        };
         let inputs = &record.parts.inputs;
         let read = |role: &str| {
             let object = inputs.get(role).ok_or_else(|| StageError::NoInput(role.to_owned()))?;

@@ -14,7 +14,7 @@ mod targets;
 mod tests;
 mod text;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use store::{Options, Store, StoreError};
 
@@ -72,6 +72,11 @@ pub struct Project {
 }
 
 impl Project {
+    /// Returns the folder of the project, where the files of its commands are.
+    pub fn root(&self) -> &Path {
+        self.pipelines.parent().unwrap_or(Path::new(""))
+    }
+
     /// Opens the store, which must exist, so that a mistyped path does not create a new one.
     ///
     /// # Errors

@@ -7,14 +7,28 @@ use super::node::{Data, Node, did_you_mean};
 use super::stages::{Checkpoint, Instance, Site, no_checkpoint};
 use crate::graph::{Input, StageId};
 use base::name::is_plain;
-use base::work::{Command, Content, Image, LockFile, Out, OutputFormat, OutputSpec, Parameter, Terms, Work, is_bulk};
+use base::work::{
+    Command, Content, Image, LockFile, Out, OutputFormat, OutputSpec, Parameter, SECONDS, Terms, Tolerance, Work,
+    is_bulk,
+};
 
 /// Fields of a stage of kind `command` that are not parameters.
-const FIELDS: [&str; 12] =
-    ["kind", "only", "run", "in", "code", "env", "out", "after", "variables", "seconds", "memory", "sandbox"];
-
-/// Default time limit of a command in seconds.
-const SECONDS: u32 = 3600;
+const FIELDS: [&str; 14] = [
+    "kind",
+    "only",
+    "run",
+    "in",
+    "code",
+    "env",
+    "out",
+    "after",
+    "variables",
+    "seconds",
+    "memory",
+    "sandbox",
+    "deterministic",
+    "tolerance",
+];
 
 /// Returns the names of the stages in the table `in` of a command, in the order of its roles.
 pub fn named(node: &Node) -> Vec<String> {
@@ -93,8 +107,48 @@ fn read(site: &Site<'_>) -> Command {
         sandboxed: fields.choice("sandbox", Some(false), &[("require", true), ("try", false)]).unwrap_or_default(),
     };
     let ((lock, image), out, variables) = (environment(site), out(fields), variables(fields));
-    let parameters = parameters(fields);
-    Command { run, inputs: Vec::new(), code, lock, image, out, parameters, variables, after: None, terms }
+    let (parameters, tolerance) = (parameters(fields), tolerance(fields));
+    Command { run, inputs: Vec::new(), code, lock, image, out, parameters, variables, after: None, tolerance, terms }
+}
+
+/// Reads `deterministic` and `tolerance`: a relative tolerance, or a table with `relative` and `absolute`.
+fn tolerance(fields: &Fields<'_>) -> Option<Tolerance> {
+    let node = fields.node("tolerance");
+    match (fields.truth("deterministic", true), node) {
+        (true, None) => return None,
+        (true, Some(_)) => {
+            fields.complain(
+                "tolerance",
+                "a tolerance is for commands that are not deterministic: add `deterministic = false`",
+            );
+            return None;
+        }
+        (false, None) => {
+            let message = "say how far the numbers of two runs can differ: add `tolerance = 1e-6`, or another share";
+            fields.complain("deterministic", message);
+            return None;
+        }
+        (false, Some(_)) => {}
+    }
+    let share = |node: &Node| match node.data {
+        Data::Float(value) if (0.0..=1e9).contains(&value) => Some(value),
+        Data::Int(value @ 0..=1_000_000_000) => Some(value as f64),
+        _ => None,
+    };
+    let read = match &node?.data {
+        Data::Table(table) => table.iter().try_fold(Tolerance::NONE, |tolerance, (name, node)| match name.as_str() {
+            "relative" => Some(Tolerance { relative: share(node)?, ..tolerance }),
+            "absolute" => Some(Tolerance { absolute: share(node)?, ..tolerance }),
+            _ => None,
+        }),
+        _ => node.and_then(share).map(|relative| Tolerance { relative, ..Tolerance::NONE }),
+    };
+    if read.is_none() {
+        let message =
+            "`tolerance` must be a number such as 1e-6, or a table such as { relative = 1e-6, absolute = 1e-9 }";
+        fields.complain("tolerance", message);
+    }
+    read
 }
 
 /// Reads `env`: `"host"`, the lock file of the command's environment, or the image that it runs in.

@@ -36,8 +36,11 @@ impl Contents {
     pub fn of(name: &str, file: &str, text: &str) -> Result<Self, Diagnostic> {
         let root = parse_file(file, text)?;
         let panels = list(table(&root).get("panel"));
+        let commands = drawings(table(&root).get("figure"), name);
         let stages = table(&root).get("stage").map(|stages| table(stages).keys().cloned().collect());
-        Ok(Self { drawn: drawn(&panels, name), stages: stages.unwrap_or_default() })
+        let mut drawn = drawn(&panels, name);
+        drawn.extend(commands.into_iter().map(|(figure, _)| (figure.to_owned(), Need::Figure(figure.to_owned()))));
+        Ok(Self { drawn, stages: stages.unwrap_or_default() })
     }
 }
 
@@ -48,6 +51,21 @@ pub fn place<'a>(panel: &'a Node, pipeline: &'a str) -> (&'a str, &'a str) {
         _ => None,
     };
     (text("figure").unwrap_or(pipeline), text("id").unwrap_or_default())
+}
+
+/// Returns the figures that commands draw, with the names of these stages: those with a `drawing` in `[figure]`, which
+/// describes the figure with the pipeline's name, or in `[figure.NAME]`.
+pub fn drawings<'a>(figure: Option<&'a Node>, pipeline: &'a str) -> Vec<(&'a str, &'a str)> {
+    let Some(Node { data: Data::Table(own), .. }) = figure else { return Vec::new() };
+    let others = own.iter().filter_map(|(name, node)| match &node.data {
+        Data::Table(fields) => Some((name.as_str(), fields)),
+        _ => None,
+    });
+    let stage = |(name, fields): (&'a str, &'a BTreeMap<String, Node>)| match &fields.get("drawing")?.data {
+        Data::Text(stage) => Some((name, stage.as_str())),
+        _ => None,
+    };
+    std::iter::once((pipeline, own)).chain(others).filter_map(stage).collect()
 }
 
 /// Returns the figures to which the panels belong, and the panels of figures with several.

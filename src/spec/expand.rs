@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use super::claims;
 use super::code::Code;
 use super::command;
-use super::contents::place;
+use super::contents::{drawings, place};
 use super::curves::Sources;
 use super::fields::Fields;
 use super::forms::form;
@@ -77,7 +77,9 @@ pub fn expand(pipeline: &Pipeline) -> Result<Graph, Vec<Diagnostic>> {
     if complaints.is_empty() {
         let sources = Sources { settings: &settings, families: &families, graph: &graph };
         let figures = panels::add_figures(pipeline, sources, &mut complaints);
-        let drawn = || pipeline.panels.iter().map(|panel| place(panel, &pipeline.name).0);
+        let by_commands = drawings(pipeline.figure.as_ref(), &pipeline.name);
+        let of_panels = || pipeline.panels.iter().map(|panel| place(panel, &pipeline.name).0);
+        let drawn = || of_panels().chain(by_commands.iter().map(|(figure, _)| *figure));
         claims::misnamed(&pipeline.claims, drawn(), &mut complaints);
         claims::misnamed(&pipeline.published, drawn(), &mut complaints);
         let whole = figures.iter().filter(|(_, drawn, _)| drawn.whole);

@@ -6,6 +6,7 @@ mod command;
 mod contents;
 mod curvature;
 mod curves;
+mod drawing;
 mod expand;
 mod fields;
 mod forms;

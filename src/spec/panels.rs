@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::contents::{RESERVED, panel_name, place};
+use super::contents::{RESERVED, drawings, panel_name, place};
 use super::curves::{self, Curves, Sources};
+use super::drawing;
 use super::fields::Fields;
 use super::made::made_with;
 use super::node::{Data, Diagnostic, Node, Origin};
@@ -44,16 +45,32 @@ pub fn add_figures(
         }
         panels.push(read);
     }
-    if pipeline.panels.is_empty() {
-        complaints.push(pipeline.root.complain("the pipeline has no [[panel]], so there is nothing to draw"));
+    let commands: BTreeMap<&str, &str> = drawings(pipeline.figure.as_ref(), &pipeline.name).into_iter().collect();
+    if pipeline.panels.is_empty() && commands.is_empty() {
+        complaints.push(pipeline.root.complain(
+            "the pipeline has no [[panel]], so there is nothing to draw: add one, or name a command that draws the figure in \
+             [figure] with drawing = \"STAGE\"",
+        ));
     }
     check_texts(pipeline, complaints);
     let mut sheets = sheets(pipeline, complaints);
     let names: BTreeSet<&str> = places.iter().map(|(figure, _)| *figure).collect();
-    for name in sheets.keys().filter(|name| !names.contains(name.as_str()) && **name != pipeline.name) {
+    let is_drawn = |name: &str| names.contains(name) || commands.contains_key(name);
+    for name in sheets.keys().filter(|name| !is_drawn(name) && **name != pipeline.name) {
         complaints.push(pipeline.root.complain(format!("[figure.{name}] has no [[panel]] with figure = \"{name}\"")));
     }
     let mut found: Vec<(String, Drawn, Stage)> = Vec::new();
+    for (&name, &command) in commands.iter().filter(|(name, _)| !is_left_out((name, ""))) {
+        let Some(sheet) = sheets.remove(name) else { continue };
+        let node = pipeline.node_at(&["figure"]);
+        if names.contains(name) {
+            complaints
+                .push(node.complain(format!("`{name}` has panels and a `drawing`: a figure has one or the other")));
+        }
+        let stage = drawing::stage((name, &sheet.title), (command, node), sources, complaints);
+        let (figure, pipeline) = (name.to_owned(), pipeline.name.clone());
+        found.extend(stage.map(|stage| (figure.clone(), Drawn { stage: 0, figure, whole: true, pipeline }, stage)));
+    }
     for name in names {
         let own: Vec<&Read<'_>> = panels.iter().filter(|panel| panel.figure == *name).collect();
         let count = places.iter().filter(|(figure, _)| *figure == name).count();
@@ -131,6 +148,10 @@ fn sheets(pipeline: &Pipeline, complaints: &mut Vec<Diagnostic>) -> BTreeMap<Str
             title: fields.drawn_text("title", Some(title)),
             columns: fields.integer("columns", Some(2), 1..=8),
         };
+        if fields.has("drawing") {
+            fields.text("drawing", None);
+            check_name(&fields, name, &pipeline.name);
+        }
         complaints.extend(fields.finish("the table `figure`"));
         sheets.insert(name.clone(), sheet);
     }
@@ -147,7 +168,14 @@ fn drawn(
     let inputs: BTreeMap<_, _> = panels.iter().flat_map(|one| one.inputs.clone()).collect();
     let panels = panels.iter().map(|one| one.panel.clone()).collect();
     let note = note(pipeline, graph, &inputs);
-    let figure = Figure { name: name.to_owned(), title: sheet.title.clone(), note, columns: sheet.columns, panels };
+    let figure = Figure {
+        name: name.to_owned(),
+        title: sheet.title.clone(),
+        note,
+        columns: sheet.columns,
+        panels,
+        drawn: Vec::new(),
+    };
     let stage = Stage { name: name.to_owned(), work: Work::Figure(figure), inputs: inputs.into_values().collect() };
     let (whole, pipeline) = (name == figure_name, pipeline.name.clone());
     (name.to_owned(), Drawn { stage: 0, figure: figure_name.to_owned(), whole, pipeline }, stage)
@@ -175,17 +203,7 @@ fn panel<'a>(node: &'a Node, pipeline: &str, sources: Sources<'_>, complaints: &
     let none = BTreeMap::new();
     let fields = Fields::new(node, &none);
     let figure = fields.text("figure", Some(pipeline));
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-    if !is_plain(&figure) || !figure.chars().all(plain) {
-        let cure = if figure == pipeline { ": rename the file, or say figure = \"…\" in the panel" } else { "" };
-        fields.complain(
-            "figure",
-            format!("the name of a figure is lower-case letters, digits, - and _, at most 64{cure}"),
-        );
-    }
-    if RESERVED.contains(&figure.as_str()) {
-        fields.complain("figure", format!("no figure can be called `{figure}`: rename the file or the figure"));
-    }
+    check_name(&fields, &figure, pipeline);
     let id = fields.text("id", None);
     if !is_plain(&id) || !id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) {
         fields.complain("id", "the `id` of a panel must be lower-case letters or digits, such as \"a\"");
@@ -219,6 +237,21 @@ fn panel<'a>(node: &'a Node, pipeline: &str, sources: Sources<'_>, complaints: &
     let guides = fields.tables("guide").iter().map(|node| guide(node, complaints)).collect();
     complaints.extend(fields.finish("a panel"));
     Read { node, figure, panel: Panel { id, title, x, y, z, curves: found.curves, guides }, inputs: found.inputs }
+}
+
+/// Complains about a name that no figure can have.
+fn check_name(fields: &Fields<'_>, figure: &str, pipeline: &str) {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    if !is_plain(figure) || !figure.chars().all(plain) {
+        let cure = if figure == pipeline { ": rename the file, or say figure = \"…\" in the panel" } else { "" };
+        fields.complain(
+            "figure",
+            format!("the name of a figure is lower-case letters, digits, - and _, at most 64{cure}"),
+        );
+    }
+    if RESERVED.contains(&figure) {
+        fields.complain("figure", format!("no figure can be called `{figure}`: rename the file or the figure"));
+    }
 }
 
 fn guide(node: &Node, complaints: &mut Vec<Diagnostic>) -> Guide {

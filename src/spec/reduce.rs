@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::command;
-use super::contents::{Need, place};
+use super::contents::{Need, drawings, place};
 use super::node::{Data, Node};
 use super::pipeline::{Pipeline, list, table};
 
@@ -20,11 +20,15 @@ impl Pipeline {
         };
         self.left_out =
             self.panels.iter().filter(|panel| is_left_out(panel)).map(|panel| owned(place(panel, &name))).collect();
+        let drawings = drawings(self.figure.as_ref(), &name);
+        let (drawn, idle): (Vec<_>, Vec<_>) = drawings.into_iter().partition(|(figure, _)| whole(figure));
+        self.left_out.extend(idle.into_iter().map(|(figure, _)| owned((figure, ""))));
         self.claims.retain(|claim| whole(place(claim, &name).0));
         self.published.retain(|published| whole(place(published, &name).0));
         let panels = self.panels.iter().filter(|panel| !is_left_out(panel));
         let curves = panels.chain(&self.claims).flat_map(|node| list(table(node).get("curve")));
         let mut open: Vec<String> = curves.flat_map(|curve| names(&curve, &["from", "only"])).collect();
+        open.extend(drawn.into_iter().map(|(_, stage)| stage.to_owned()));
         open.extend(
             needs.iter().filter_map(|need| if let Need::Stage(stage) = need { Some(stage.clone()) } else { None }),
         );

@@ -33,6 +33,9 @@ pub enum StageError {
     /// A command failed. The text says how, with what it printed last.
     #[error("{0}")]
     Command(String),
+    /// This machine lacks what a command runs in, such as a sandbox or its packages.
+    #[error("{0}")]
+    Unavailable(String),
     /// libtorch or the device is not available.
     #[error("{0}")]
     Device(String),
@@ -48,9 +51,10 @@ pub enum StageError {
 }
 
 impl StageError {
-    /// Checks whether libtorch or a device is missing, which the user can fix, as opposed to a failure of the work.
+    /// Checks whether the machine lacks something that the user can provide, such as libtorch, a device or a sandbox, as
+    /// opposed to a failure of the work.
     pub fn is_missing(&self) -> bool {
-        matches!(self, Self::Device(_) | Self::NoTorch)
+        matches!(self, Self::Device(_) | Self::NoTorch | Self::Unavailable(_))
     }
 
     /// Returns libtorch's error for a device that is out of memory.

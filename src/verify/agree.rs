@@ -1,17 +1,19 @@
 //! Compares recomputed outputs with recorded ones.
 
+use super::numbers::Farthest;
 use crate::engine::Again;
 use base::record::{Output, Record};
-use base::table::{Table, Values};
-use base::work::{Contract, KindName, Work};
+use base::table::Table;
+use base::work::{Command, Contract, Work};
 
 /// The result of comparing recomputed outputs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Agreement {
     /// All bits are equal.
     Equal,
-    /// The bits differ, as the stage's contract allows between classes of machines, and all numbers are within their
-    /// tolerances. The text describes the number with the largest deviation.
+    /// The bits differ, as the contract of the stage allows between classes of machines, or as a command that is not
+    /// deterministic declares, and all numbers are within their tolerances. The text describes the number with the largest
+    /// deviation.
     Within(String),
     /// The bits differ where they must be equal, or numbers exceed their tolerances.
     Differs(Vec<String>),
@@ -27,14 +29,15 @@ pub fn agreement(record: &Record, work: &Work, again: &Again, read: &dyn Fn(&Out
     if others.is_empty() && record.outputs.len() == again.made.outputs.len() {
         return Agreement::Equal;
     }
-    let names = || others.iter().map(|output| format!("`{}` has different bytes", output.name)).collect();
+    if let Work::Command(command) = work {
+        return of_command(command, (record, again), &others, read);
+    }
     let same_class = again.machine == record.provenance.machine;
     if work.contract() == Contract::Everywhere || same_class || others.is_empty() {
-        return Agreement::Differs(names());
+        return Agreement::Differs(others.iter().map(|output| other_bytes(output)).collect());
     }
     let kind = work.kind_name();
-    let (mut beyond, mut worst) =
-        (Vec::new(), (0.0, String::from("the weights differ, but no number with a tolerance does")));
+    let (mut beyond, mut worst) = (Vec::new(), Farthest::default());
     for output in others {
         let Some(old) = read(output) else { return Agreement::Unjudged(format!("`{}` is not available", output.name)) };
         // Weights are not compared themselves, but by the numbers that were measured on them.
@@ -43,58 +46,60 @@ pub fn agreement(record: &Record, work: &Work, again: &Again, read: &dyn Fn(&Out
         else {
             continue;
         };
-        match farthest(kind, &old, &new) {
+        match Farthest::of_tables(&old, &new, &|column| kind.tolerance(column)) {
             Err(what) => beyond.push(format!("`{}`: {what}", output.name)),
-            Ok(found) => {
-                if let Some((column, row, a, b)) = found {
-                    let off = (a - b).abs() / a.abs().max(b.abs());
-                    let text = format!("{column} in row {row}: {a} recorded, {b} now");
-                    if kind.tolerance(&column).is_some_and(|tolerance| !tolerance.holds(a, b)) {
-                        beyond.push(text);
-                    } else if off > worst.0 {
-                        worst = (off, text);
-                    }
-                }
-            }
+            Ok(found) if found.is_beyond => beyond.push(found.words),
+            Ok(found) => worst = worst.or(found),
         }
     }
-    if beyond.is_empty() { Agreement::Within(worst.1) } else { Agreement::Differs(beyond) }
+    match (beyond.is_empty(), worst.words.is_empty()) {
+        (true, false) => Agreement::Within(worst.words),
+        (true, true) => Agreement::Within("the weights differ, but no number with a tolerance does".to_owned()),
+        (false, _) => Agreement::Differs(beyond),
+    }
 }
 
-/// A number of a table: column, row, value recorded, value now.
-type Number = (String, usize, f64, f64);
+fn other_bytes(output: &Output) -> String {
+    format!("`{}` has different bytes", output.name)
+}
 
-/// Returns the number with the largest relative deviation; numbers beyond their tolerance come first. `None` if all are
-/// equal.
-fn farthest(kind: KindName, old: &Table, new: &Table) -> Result<Option<Number>, String> {
-    let names = |table: &Table| table.columns().iter().map(|column| column.name.clone()).collect::<Vec<_>>();
-    if names(old) != names(new) || old.rows() != new.rows() {
-        return Err(format!("{} rows recorded, {} now, or the columns differ", old.rows(), new.rows()));
-    }
-    let mut found: Option<(bool, f64, Number)> = None;
-    for (a, b) in old.columns().iter().zip(new.columns()) {
-        if let (Values::Text(a_texts), Values::Text(b_texts)) = (&a.values, &b.values) {
-            if a_texts != b_texts {
-                return Err(format!("the texts of `{}` differ", a.name));
-            }
-            continue;
+/// Compares the outputs of a command that have other bytes now.
+fn of_command(
+    command: &Command,
+    (record, again): (&Record, &Again),
+    others: &[&Output],
+    read: &dyn Fn(&Output) -> Option<Vec<u8>>,
+) -> Agreement {
+    let Some(tolerance) = command.tolerance else {
+        let mut differs: Vec<_> = others.iter().map(|output| other_bytes(output)).collect();
+        if again.machine != record.provenance.machine {
+            differs.push(format!("it ran in `{}` then, and in `{}` now", record.provenance.machine, again.machine));
         }
-        let (Some(olds), Some(news)) = (old.numbers(&a.name), new.numbers(&b.name)) else {
-            return Err(format!("the types of `{}` differ", a.name));
+        differs.push("if it cannot give the same bits twice, declare `deterministic = false` and a `tolerance`".into());
+        return Agreement::Differs(differs);
+    };
+    let (mut beyond, mut worst, mut not_judged) = (Vec::new(), Farthest::default(), Vec::new());
+    for output in others {
+        let made = again.made.outputs.iter().find(|product| product.name == output.name);
+        let declared = command.outputs().find(|(recorded, ..)| *recorded == output.name);
+        let (Some(made), Some((.., out))) = (made, declared) else {
+            return Agreement::Differs(vec![other_bytes(output)]);
         };
-        let Some(tolerance) = kind.tolerance(&a.name) else { continue };
-        for (row, (a_value, b_value)) in olds.into_iter().zip(news).enumerate() {
-            if a_value.to_bits() == b_value.to_bits() {
-                continue;
-            }
-            let beyond = !tolerance.holds(a_value, b_value);
-            let off = (a_value - b_value).abs() / a_value.abs().max(b_value.abs());
-            if found.as_ref().is_none_or(|(was, share, _)| (beyond, off) > (*was, *share)) {
-                found = Some((beyond, off, (a.name.clone(), row, a_value, b_value)));
-            }
+        let Some(old) = read(output) else { return Agreement::Unjudged(format!("`{}` is not available", output.name)) };
+        match Farthest::of(out.format, &old, &made.bytes, tolerance) {
+            None => not_judged.push(format!("`{}` has different bytes and no numbers: it is not judged", output.name)),
+            Some(Err(what)) => beyond.push(format!("`{}`: {what}", output.name)),
+            Some(Ok(found)) if found.is_beyond => beyond.push(format!("`{}`: {}", output.name, found.words)),
+            Some(Ok(found)) => worst = worst.or(found),
         }
     }
-    Ok(found.map(|(_, _, found)| found))
+    if !beyond.is_empty() {
+        return Agreement::Differs(beyond);
+    }
+    let is_judged = command.out.values().any(|out| out.format.has_numbers());
+    let words: Vec<_> = Some(worst.words).filter(|words| !words.is_empty()).into_iter().chain(not_judged).collect();
+    let words = words.join("; ");
+    if is_judged { Agreement::Within(words) } else { Agreement::Unjudged(words) }
 }
 
 #[cfg(test)]

@@ -66,6 +66,24 @@ pub fn files(lock: &Lock, place: &Place) -> Result<Check, FsError> {
     Ok(check.summed_up(format!("{files} files, lock of {stages} stages, root {root}")))
 }
 
+/// Returns the drawings in the committed files, without stamps, as far as they are those of a lock. A figure that a command
+/// has drawn needs them, because they are not among the numbers beside the lock.
+///
+/// # Errors
+/// If a file cannot be read.
+pub fn drawings(lock: &Lock, place: &Place) -> Result<BTreeMap<ObjectDigest, Vec<u8>>, FsError> {
+    let mut found = BTreeMap::new();
+    for extension in lock.files.keys() {
+        let bytes = place.read(extension)?.unwrap_or_default();
+        let Ok((bytes, _)) = bare(extension, &bytes) else { continue };
+        let object = ObjectDigest::of(&bytes);
+        if lock.output(extension) == Some(object) {
+            found.insert(object, bytes);
+        }
+    }
+    Ok(found)
+}
+
 /// Compares the records beside a lock with the lock. Reading them has already checked that they form a chain and that
 /// the names of objects and keys are right.
 pub fn recorded(lock: &Lock, numbers: &Numbers, evidence: &Evidence<'_>) -> Check {

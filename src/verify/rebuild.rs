@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::{Agreement, Check, Evidence, Level, Verdict, agreement};
-use crate::engine::{RerunError, Rerunner};
+use crate::engine::{AllowedCommands, RerunError, Rerunner};
 use crate::stages::{self, Device, StageError};
 use base::digest::StageKey;
 use base::parallel::parallel;
@@ -73,11 +73,12 @@ pub fn pick<'a>(evidence: &'a Evidence<'_>, pick: Pick<'_>) -> Vec<(&'a Locked, 
     order.into_iter().map(|place| candidates[place]).collect()
 }
 
-/// Recomputes stages on a device, `jobs` in parallel; `tell` is called for each finished stage.
+/// Recomputes stages on a device, `jobs` in parallel; `tell` is called for each finished stage. Commands that are not
+/// allowed are not run.
 pub fn rebuild(
     evidence: &Evidence<'_>,
     picked: &[(&Locked, &Record)],
-    (device, jobs): (&Device, usize),
+    (device, jobs, commands): (&Device, usize, &AllowedCommands),
     cancel: &AtomicBool,
     tell: &(dyn Fn(&Rebuilt) + Sync),
 ) -> Vec<Rebuilt> {
@@ -89,7 +90,7 @@ pub fn rebuild(
     parallel(
         jobs,
         picked,
-        || Rerunner::new(device.clone()),
+        || Rerunner::new(device.clone()).allowing(commands.clone()),
         |rerunner, (stage, record)| {
             if cancel.load(Ordering::Relaxed) {
                 return None;
@@ -123,7 +124,8 @@ fn one(
             let missing = match &error {
                 RerunError::Stage(StageError::Store(StoreError::Missing(_)) | StageError::Cancelled) => true,
                 RerunError::Stage(error) => error.is_missing(),
-                RerunError::Work(_) | RerunError::Policy | RerunError::Imported | RerunError::Command => true,
+                RerunError::Work(_) | RerunError::Policy | RerunError::Imported => true,
+                RerunError::Command | RerunError::Files(_) => true,
             };
             Rebuilt { name, key, agreement: Err(error.to_string()), missing, machine: String::new(), policy, seconds }
         }

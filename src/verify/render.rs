@@ -58,5 +58,10 @@ pub fn render(evidence: &Evidence<'_>, place: &Place) -> Result<Check, files::Fs
     }
     let tables = record.parts.inputs.len();
     let count = made.len();
+    if record.parts.parameters.contains_key("drawn") {
+        return Ok(check.summed_up(format!(
+            "drawn by a command: {count} of its outputs compared; only `--rebuild` runs the command again"
+        )));
+    }
     Ok(check.summed_up(format!("drawn again from {tables} recorded tables, {count} outputs compared")))
 }

@@ -131,16 +131,6 @@ fn nothing_is_run_before_the_user_allows_it() {
     own.make(&[]);
     assert_eq!(own.run(&["make", "own"]).code, Some(0));
     assert_eq!(own.run(&["make", "own", "--dry-run", "--set", "factor=[5,6]"]).code, Some(0));
-    // A record does not make its command run, wherever it came from.
-    let verified = own.run(&["cache", "export", "own", "own.wdpipe"]);
-    assert_eq!(verified.code, Some(0), "{}", verified.stderr);
-    let other = Environment::new();
-    let file = own.environment.path("own.wdpipe");
-    let imported = other.run(&["cache", "import", file.to_str().unwrap(), "--accept", "unsigned"]);
-    assert_eq!(imported.code, Some(0), "{}", imported.stderr);
-    assert_eq!(own.run(&["lock", "own"]).code, Some(0));
-    let rebuilt = own.run(&["verify", "own", "--rebuild", "all"]);
-    assert!(rebuilt.stderr.contains("only `make`") || rebuilt.stdout.contains("only `make`"), "{}", rebuilt.stderr);
 }
 
 #[test]
@@ -236,6 +226,100 @@ fn a_command_sees_only_what_it_declares() {
     let mut command = own.environment.command(&["make", "own", "--yes", "--set", "factor=[1]"]);
     let ended = command.env("WDPIPE_PIPELINES", own.path("pipelines")).env("SECRET", "1").output().unwrap();
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+/// A command that draws the counts, and a figure of its drawings.
+const DRAWN: &str = r#"
+[stage.plot]
+kind = "command"
+run = ["sh", "code/plot.sh", "{in.all}", "{out.vector}", "{out.numbers}"]
+in = { all = "one" }
+code = ["code/plot.sh"]
+env = "host"
+out = { vector = "svg", numbers = "table" }
+[stage.one]
+kind = "valley"
+lr = 0.01
+noise = 0.3
+steps = 10
+every = 5
+flow_lr = 0.01
+flow_steps = 5
+seed = 0
+[figure.plotted]
+title = "Rows, drawn elsewhere"
+drawing = "plot"
+"#;
+
+const PLOT: &str = "rows=$(cat \"$1\"/* | wc -l)\nprintf 'step,rows\\n1,%d\\n' $rows > \"$3\"\n\
+    printf '<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 9 9\">\\n<style>*{}</style>\\n\
+    <rect width=\"%d\" height=\"9\"/></svg>\\n' $rows > \"$2\"\n";
+
+#[test]
+fn a_drawing_of_a_command_is_a_figure() {
+    let own = Own::new(SCRIPT);
+    own.write("pipelines/own.toml", &PIPELINE.replace("[[panel]]", &format!("{DRAWN}[[panel]]")));
+    own.write("code/plot.sh", PLOT);
+    let run = |arguments: &[&str]| {
+        let ended = own.run(arguments);
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.stderr);
+        ended.stdout
+    };
+    run(&["make", "plotted", "--yes"]);
+    let file = |name: &str| own.environment.path("reports/smoke").join(name);
+    let svg = std::fs::read_to_string(file("plotted.svg")).unwrap();
+    assert!(svg.contains("<metadata>wdpipe-figure/1 name=plotted key="), "{svg}");
+    assert!(std::fs::read_to_string(file("plotted.csv")).unwrap().starts_with("step,rows\n1,"));
+    assert!(!file("plotted.png").exists());
+    run(&["lock", "plotted"]);
+    let found = run(&["whois", file("plotted.svg").to_str().unwrap()]);
+    assert!(found.contains("plotted"), "{found}");
+    run(&["report", "plotted"]);
+    let html = std::fs::read_to_string(file("index.html")).unwrap();
+    assert!(html.contains("data:image/svg+xml") && html.contains("Rows, drawn elsewhere"), "the page shows no image");
+    // The committed files are enough to verify the drawing.
+    let away = own.environment.path("elsewhere");
+    let arguments = ["verify", "plotted", "--render", "--json", "--cache", away.to_str().unwrap()];
+    let told = run(&arguments);
+    assert!(told.contains("drawn by a command"), "{told}");
+    std::fs::write(file("plotted.svg"), svg.replace("height=\"9\"", "height=\"8\"")).unwrap();
+    assert_eq!(own.run(&arguments).code, Some(1));
+    // It does not depend on the panels, and they do not depend on it.
+    own.write("code/count.sh", "exit 1");
+    assert_eq!(own.run(&["make", "plotted"]).code, Some(0));
+    assert_eq!(own.run(&["make", "all", "--yes"]).code, Some(1));
+}
+
+#[test]
+fn mistakes_in_drawings_are_found_before_anything_runs() {
+    let own = Own::new(SCRIPT);
+    own.write("code/plot.sh", PLOT);
+    let whole = PIPELINE.replace("[[panel]]", &format!("{DRAWN}[[panel]]"));
+    for (from, to, wanted) in [
+        (
+            "drawing = \"plot\"",
+            "drawing = \"plt\"",
+            "names the stage `plt`, which does not exist; did you mean `plot`?",
+        ),
+        ("drawing = \"plot\"", "drawing = \"one\"", "needs a stage of kind command, but `one` is a valley"),
+        ("drawing = \"plot\"", "drawing = \"count\"", "stands for 4, one for each value of a setting"),
+        ("drawing = \"plot\"", "drawing = 1", "`drawing` must be text"),
+        ("vector = \"svg\"", "vector = \"file\"", "declare the format of `vector`, such as out = { vector = \"svg\" }"),
+        ("[figure.plotted]", "[figure.Plotted]", "the name of a figure is lower-case letters"),
+        ("[figure.plotted]", "[figure.all]", "no figure can be called `all`"),
+        ("[figure.plotted]", "[figure.own]", "`own` has panels and a `drawing`"),
+    ] {
+        assert!(whole.contains(from), "{from}");
+        own.write("pipelines/own.toml", &whole.replace(from, to));
+        let ended = own.run(&["make", "all", "--dry-run"]);
+        assert_eq!(ended.code, Some(2), "{to}: {}", ended.stderr);
+        assert!(
+            ended.stderr.contains(wanted) || ended.stdout.contains(wanted),
+            "{to}: {}{}",
+            ended.stdout,
+            ended.stderr
+        );
+    }
 }
 
 #[test]

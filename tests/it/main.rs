@@ -17,6 +17,7 @@ mod claims;
 #[cfg(feature = "torch")]
 mod clusters;
 mod commands;
+mod commands_again;
 #[cfg(feature = "torch")]
 mod damage;
 #[cfg(feature = "torch")]

@@ -187,8 +187,14 @@ fn drawn(curve: Curve, rows: &[[f64; 2]]) -> String {
         curves: vec![curve],
         guides: Vec::new(),
     };
-    let figure =
-        Figure { name: "f".into(), title: String::new(), note: String::new(), columns: 1, panels: vec![panel] };
+    let figure = Figure {
+        name: "f".into(),
+        title: String::new(),
+        note: String::new(),
+        columns: 1,
+        panels: vec![panel],
+        drawn: Vec::new(),
+    };
     assert_eq!(figure::check(&figure), Ok(()), "`check` cannot find the error");
     let tables = [("t".to_owned(), Table::of_rows(["epoch", "loss"], rows))].into();
     name_of_figure(&figure::draw(&figure, &tables).unwrap_err()).to_owned()

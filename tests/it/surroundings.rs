@@ -86,7 +86,7 @@ fn an_image_that_starts_only_without_a_sandbox_is_recorded_so_or_refused() {
     let environment = format!("{{ image = \"{image}\", with = {with} }}");
     runs_in(&own, &format!("{environment}\nsandbox = \"require\""));
     let ended = own.run(&[&["make", "own", "--yes"], &ONE[..]].concat());
-    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
     let wanted = format!("`sh` cannot run `true` in the image {image} in a sandbox, which the stage requires");
     assert!(ended.stderr.contains(&wanted) && ended.stderr.contains("storage"), "{}", ended.stderr);
     runs_in(&own, &environment);
@@ -98,7 +98,7 @@ fn an_image_that_starts_only_without_a_sandbox_is_recorded_so_or_refused() {
         &format!("{{ image = \"{image}\", with = [\"sh\", \"-c\", \"echo no such image; exit 3\", \"{{image}}\"] }}"),
     );
     let ended = own.run(&[&["make", "own", "--yes"], &ONE[..]].concat());
-    assert!(ended.code == Some(1) && ended.stderr.contains("no such image"), "{}", ended.stderr);
+    assert!(ended.code == Some(3) && ended.stderr.contains("no such image"), "{}", ended.stderr);
 }
 
 /// Makes an image for Charliecloud, which shows the programs of this machine. Returns its folder.

@@ -8,6 +8,7 @@ pub mod closure;
 pub mod codec;
 pub mod digest;
 pub mod expr;
+pub mod isolation;
 pub mod name;
 pub mod parallel;
 pub mod producers;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
-use crate::engine::{Indifferent, Preference, Recorded, Standing};
+use crate::engine::{AllowedCommands, Indifferent, Preference, Recorded, Standing};
 use crate::plan::Knowledge;
 use crate::project::running::workers::cores;
 use crate::project::sharing::archives::archive_failure;
@@ -74,6 +74,8 @@ pub struct Rebuilding<'a> {
     pub seed: &'a str,
     /// Device that computes them.
     pub device: &'a Device,
+    /// The commands that may run.
+    pub commands: &'a AllowedCommands,
     /// Flag that stops the computation when it is set.
     pub cancel: &'a AtomicBool,
 }
@@ -158,7 +160,9 @@ impl Project {
         };
         let nothing = (BTreeMap::new(), BTreeMap::new());
         let (records, objects) = numbers.as_ref().map_or((&nothing.0, &nothing.1), |n| (&n.records, &n.objects));
-        let evidence = Evidence::gather(&lock, records, objects, store)?;
+        let mut objects = objects.clone();
+        objects.extend(verify::drawings(&lock, place).map_err(fs)?);
+        let evidence = Evidence::gather(&lock, records, &objects, store)?;
         if let Some(numbers) = &numbers {
             checks.push(verify::recorded(&lock, numbers, &evidence));
             checks.push(verify::signatures(&evidence, &numbers.batches, &Trust::load(&self.trust)?));
@@ -175,9 +179,9 @@ impl Project {
         if asked.render {
             checks.push(verify::render(&evidence, place).map_err(fs)?);
         }
-        if let Some(Rebuilding { count, seed, device, cancel }) = &asked.rebuild {
+        if let Some(Rebuilding { count, seed, device, commands, cancel }) = &asked.rebuild {
             let picked = verify::pick(&evidence, Pick { count: *count, seed, training: false });
-            let all = verify::rebuild(&evidence, &picked, (device, cores()), cancel, tell);
+            let all = verify::rebuild(&evidence, &picked, (device, cores(), commands), cancel, tell);
             checks.push(verify::rebuilt(&evidence, picked.len(), &all, seed));
         }
         if let (true, Some(store)) = (asked.statistics, store) {

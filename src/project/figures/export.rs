@@ -25,7 +25,7 @@ pub struct Exported {
 }
 
 impl Selection {
-    /// Writes the SVG, PNG, PDF and numbers (CSV) of every figure among the targets that was made. Beside a variant,
+    /// Writes the files of every figure among the targets that was made: SVG, PNG, PDF and numbers (CSV). Beside a variant,
     /// writes the settings that the variant was made with.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ impl Selection {
             else {
                 continue;
             };
-            let Some(output) = outline.output("numbers") else { continue };
+            let Some(output) = outline.output("numbers").filter(|_| !figure.is_of_command()) else { continue };
             let numbers = Table::from_bytes(&store.output(output)?).map_err(|error| damaged(error.to_string()))?;
             let found =
                 figure::notices(figure, &numbers).map_err(|error| damaged(format!("{}: {error}", figure.name)))?;

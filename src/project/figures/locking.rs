@@ -18,7 +18,7 @@ use base::unlocked::host_programs;
 use files::Named;
 use store::Store;
 use store::archive::Scope;
-use store::lockfile::{FILES, Lock};
+use store::lockfile::{Lock, extension};
 use store::sign::Batch;
 
 /// A figure that was locked.
@@ -74,7 +74,8 @@ impl Selection {
             false => keep(&mut closure, &place),
         };
         let mut files = BTreeMap::new();
-        for extension in FILES {
+        let drawing = closure.members.last().map(|member| &member.record.outputs);
+        for extension in drawing.into_iter().flatten().map(|output| extension(&output.name)) {
             let hash = place.hash(extension).map_err(ReportError::from)?;
             let gone = || Failure::new(ExitCode::Storage, format!("{} is gone", place.path(extension).display()), "");
             files.insert(extension.to_owned(), hash.ok_or_else(gone)?);

@@ -8,3 +8,4 @@ pub mod locking;
 pub mod page;
 pub mod phases;
 pub mod published;
+pub mod rebuilding;

@@ -16,7 +16,7 @@ use base::table::Table;
 use base::unlocked::host_programs;
 use base::work::{Mark, Panel, Scale, Work};
 use draw::figure;
-use draw::page::{ClaimInfo, CurveInfo, Kept, Page, PanelInfo, Section, StageInfo, html, kept};
+use draw::page::{ClaimInfo, CurveInfo, Drawing, Kept, Page, PanelInfo, Section, StageInfo, html, kept};
 use store::Store;
 
 /// Maximum size of a page in bytes.
@@ -112,9 +112,19 @@ fn section(selection: &Selection, name: &str, store: &Store, project: &Project) 
         Some(output) => Ok(store.output(output)?),
         None => Err(storage(format!("the record of `{}` has no output `{name}`", work.name))),
     };
-    let svg = String::from_utf8(output("svg")?).map_err(|error| storage(error.to_string()))?;
-    let numbers = Table::from_bytes(&output("numbers")?).map_err(|error| storage(error.to_string()))?;
-    let caption = figure::caption(work, &numbers).map_err(|error| storage(error.to_string()))?;
+    let has = |name: &str| outline.output(name).is_some();
+    let drawing = match (has("svg"), has("png")) {
+        (true, _) => Drawing::Svg(String::from_utf8(output("svg")?).map_err(|error| storage(error.to_string()))?),
+        (false, true) => Drawing::Png(output("png")?),
+        (false, false) => Drawing::Pdf,
+    };
+    let (numbers, caption) = if work.is_of_command() {
+        (Table::default(), String::new())
+    } else {
+        let numbers = Table::from_bytes(&output("numbers")?).map_err(|error| storage(error.to_string()))?;
+        let caption = figure::caption(work, &numbers).map_err(|error| storage(error.to_string()))?;
+        (numbers, caption)
+    };
     let claims = claims(selection, &resolved.knowledge, store, name)?;
     let claim = |judged: Judged<'_>| ClaimInfo {
         id: judged.claim.id.clone(),
@@ -133,7 +143,7 @@ fn section(selection: &Selection, name: &str, store: &Store, project: &Project) 
     Ok(Some(Section {
         name: name.to_owned(),
         title: work.title.clone(),
-        svg,
+        drawing,
         numbers,
         panels: work.panels.iter().map(panel).collect(),
         caption,

@@ -87,6 +87,10 @@ pub fn published<'a>(
     let Some(drawn) = graph.figures.get(figure) else { return Ok(found) };
     let stage = &graph.stages[drawn.stage];
     let Work::Figure(work) = &stage.work else { return Ok(found) };
+    // A command can have drawn the figure, and then its inputs are no tables.
+    if work.is_of_command() {
+        return Ok(found);
+    }
     let tables = tables(&stage.inputs, knowledge, store)?.ok();
     // Other seeds are other runs at the same scale; any other change of a setting is another scale.
     let like_profile = selection.variants.set(figure).iter().all(|set| set.trim_start().starts_with("seed"));

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::project::targets::select::Selection;
-use crate::project::{Consent, Failure, all_quoted};
-use base::work::{Command, Work};
+use crate::project::{Consent, Failure, all_quoted, quoted};
+use base::work::{Command, Parameter, Work};
 use store::Store;
 
 /// The files that the commands of a selection declare.
@@ -44,18 +44,31 @@ impl Selection {
             _ => None,
         });
         let different: BTreeSet<Vec<String>> = commands.collect();
-        let what = "this project wants to run a program of its own";
-        Ok(different.into_iter().map(|lines| Consent { what: what.to_owned(), lines }).collect())
+        Ok(different.into_iter().map(consent).collect())
     }
 }
 
-/// Describes a command: its words with those that start its image, its files, and what it runs in.
+/// Returns the consent that a command needs.
+pub fn consent_to(command: &Command) -> Consent {
+    consent(lines(command))
+}
+
+fn consent(lines: Vec<String>) -> Consent {
+    Consent { what: "this project wants to run a program of its own".to_owned(), lines }
+}
+
+/// Describes a command: its words with those that start its image, its files, and what it runs in. A text can be code, so
+/// texts are among the lines, but numbers are not.
 fn lines(command: &Command) -> Vec<String> {
     let with = command.image.iter().flat_map(|image| &image.with);
     let words: Vec<String> = with.chain(&command.run).cloned().collect();
+    let texts = command.parameters.iter().filter_map(|(name, value)| match value {
+        Parameter::Text(text) => Some(format!("{{{name}}} is {}", quoted(text))),
+        Parameter::Bool(_) | Parameter::Int(_) | Parameter::Float(_) => None,
+    });
     let code = command.code.iter().map(|(path, hash)| format!("{path}  {}", &hash[..16.min(hash.len())]));
     let lock = command.lock.iter().map(|lock| format!("{}  {}", lock.path, &lock.hash[..16.min(lock.hash.len())]));
     let image = command.image.iter().map(|image| format!("image {}", image.reference));
     let variables = command.variables.iter().map(|(name, value)| format!("{name}={value}"));
-    std::iter::once(all_quoted(&words)).chain(code).chain(lock).chain(image).chain(variables).collect()
+    std::iter::once(all_quoted(&words)).chain(texts).chain(code).chain(lock).chain(image).chain(variables).collect()
 }

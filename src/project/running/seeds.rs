@@ -134,7 +134,7 @@ impl Selection {
             else {
                 continue;
             };
-            let Some(output) = outline.output("numbers") else { continue };
+            let Some(output) = outline.output("numbers").filter(|_| !figure.is_of_command()) else { continue };
             let table = Table::from_bytes(&store.output(output)?)
                 .map_err(|error| Failure::new(ExitCode::Storage, error.to_string(), ""))?;
             let column = |name: &str| table.numbers(name).unwrap_or_default();

@@ -14,8 +14,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Device, Outputs, Progress, Read, Report, StageError};
 use base::digest::ObjectDigest;
+use base::isolation::Isolation;
 use base::table::Table;
 use base::work::{Command, OutputFormat};
+use draw::stamp;
 use gpu::Gpu;
 use installation::Installation;
 use sandbox::{Ended, How, Level, Limits, Order, SandboxError};
@@ -30,15 +32,29 @@ const LOG: u64 = 64 << 10;
 /// Number of lines of this output that an error shows.
 const LINES: usize = 20;
 
+/// Compares the declared files of a recorded command with those in the project's folder. Returns what is wrong, if
+/// anything is.
+pub fn other_files(work: &Command, root: &Path) -> Option<String> {
+    let files = work.code.iter().chain(work.lock.iter().map(|lock| (&lock.path, &lock.hash)));
+    let wrong = |(path, hash): (&String, &String)| match files::read_regular(&root.join(path), FILE_LIMIT) {
+        Ok(bytes) if ObjectDigest::of(&bytes).to_string() == *hash => None,
+        Ok(_) => Some(format!("{path} differs from the recorded one: check out the commit of the lock")),
+        Err(error) if error.is_missing() => Some(format!("{path} does not exist: check out the commit of the lock")),
+        Err(error) => Some(error.to_string()),
+    };
+    work.check_names().err().or_else(|| files.filter_map(wrong).next())
+}
+
 /// Runs a command. It can use a GPU if `device` is one.
 pub fn run(work: &Command, device: &Device, read: &Read<'_>, report: &mut Report<'_>) -> Result<Outputs, StageError> {
+    work.check_names().map_err(StageError::Command)?;
     let folder = Folder::new()?;
     let reads = fill(work, &folder.path().join("files"), read)?;
     let installation = Installation::of(work);
-    let gpu = Gpu::of(device).map_err(StageError::Command)?;
+    let gpu = Gpu::of(device).map_err(StageError::Device)?;
     if let Some(lock) = &work.lock {
         let text = String::from_utf8_lossy(&declared(work, &lock.path, &lock.hash)?).into_owned();
-        packages::check(&lock.path, &text, installation.environment()).map_err(StageError::Command)?;
+        packages::check(&lock.path, &text, installation.environment()).map_err(StageError::Unavailable)?;
     }
     let report = std::cell::RefCell::new(report);
     let is_cancelled = || !(report.borrow_mut())(Progress { done: 0.0, loss: None, images_per_second: None });
@@ -63,12 +79,12 @@ pub fn run(work: &Command, device: &Device, read: &Read<'_>, report: &mut Report
         outputs.push((recorded, stored(out.format, &out.columns, bytes).map_err(failed)?));
     }
     let mut outputs = Outputs::new(outputs, 1.0);
-    let version = installation
-        .program()
-        .filter(|_| work.image.is_none())
-        .and_then(|program| interpreter::version(&order, program, folder.new_one("version").ok()?, &is_cancelled));
-    let version = version.map(|version| format!(", {version}")).unwrap_or_default();
-    outputs.machine = Some(format!("sandbox {level}, {}{version}{}", installation.words(), gpu.words()));
+    let version = match (&work.image, installation.program()) {
+        (None, Some(program)) => interpreter::version(&order, program, folder.new_one("version")?, &is_cancelled),
+        _ => None,
+    };
+    let words = [Some(isolation(level).words()), Some(installation.words()), version, gpu.words().map(str::to_owned)];
+    outputs.machine = Some(words.into_iter().flatten().collect::<Vec<_>>().join(", "));
     outputs.device = gpu.is_some().then_some("cuda");
     Ok(outputs)
 }
@@ -163,13 +179,21 @@ fn level(
     };
     if level == Level::None && work.terms.sandboxed {
         let why = sandbox::why_not(Level::Namespaces).unwrap_or_default();
-        return Err(StageError::Command(format!("the stage requires a sandbox, and this machine has none: {why}")));
+        return Err(StageError::Unavailable(format!("the stage requires a sandbox, and this machine has none: {why}")));
     }
     Ok(level)
 }
 
 fn refused(error: SandboxError) -> StageError {
     StageError::Command(error.to_string())
+}
+
+fn isolation(level: Level) -> Isolation {
+    match level {
+        Level::Namespaces => Isolation::Namespaces,
+        Level::Landlock => Isolation::Landlock,
+        Level::None => Isolation::None,
+    }
 }
 
 /// Returns the order that runs some words of a command in a folder with the given files.
@@ -234,10 +258,10 @@ fn last_lines(ended: &Ended) -> String {
     shown.iter().map(|line| format!("\n    {line}")).collect()
 }
 
-/// Checks an output, and returns the bytes to store: tables are converted to the table format, and other outputs are
-/// stored unchanged.
+/// Checks an output, and returns the bytes to store: tables are converted to the table format, drawings get a place for a
+/// stamp, and other outputs are stored unchanged.
 fn stored(format: OutputFormat, columns: &[String], bytes: Vec<u8>) -> Result<Vec<u8>, String> {
-    let starts = |mark: &[u8]| bytes.starts_with(mark);
+    let drawing = |format| stamp::prepared(format, &bytes).map_err(|error| error.to_string());
     let fine = match format {
         OutputFormat::Table => {
             let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
@@ -255,9 +279,9 @@ fn stored(format: OutputFormat, columns: &[String], bytes: Vec<u8>) -> Result<Ve
         OutputFormat::Json => serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok(),
         OutputFormat::Weights => safetensors::SafeTensors::deserialize(&bytes).is_ok(),
         OutputFormat::File => true,
-        OutputFormat::Svg => std::str::from_utf8(&bytes).is_ok_and(|text| text.contains("<svg")),
-        OutputFormat::Pdf => starts(b"%PDF-"),
-        OutputFormat::Png => starts(b"\x89PNG\r\n\x1a\n"),
+        OutputFormat::Svg => return drawing(stamp::Format::Svg),
+        OutputFormat::Pdf => return drawing(stamp::Format::Pdf),
+        OutputFormat::Png => return drawing(stamp::Format::Png),
     };
     if fine { Ok(bytes) } else { Err("its bytes are of another format".to_owned()) }
 }

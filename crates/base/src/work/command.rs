@@ -1,5 +1,7 @@
 //! The kind `command`: a program of the user's own, in any language.
 
+mod names;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -44,6 +46,9 @@ pub struct Command {
     /// Number of epochs of training before the checkpoint that it reads, if it reads one of several.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub after: Option<u32>,
+    /// How far the numbers of two runs can differ, if the command is not deterministic.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tolerance: Option<Tolerance>,
     /// Conditions of the run that do not determine its result.
     #[serde(skip)]
     pub terms: Terms,
@@ -150,6 +155,14 @@ impl OutputFormat {
         ("png", Self::Png),
     ];
 
+    /// Checks whether the numbers of an output can be compared.
+    pub fn has_numbers(self) -> bool {
+        match self {
+            Self::Table | Self::Json | Self::Weights => true,
+            Self::File | Self::Svg | Self::Pdf | Self::Png => false,
+        }
+    }
+
     /// Returns the extension of the file that the command writes.
     pub fn extension(self) -> &'static str {
         match self {
@@ -175,12 +188,15 @@ pub struct Out {
     pub columns: Vec<String>,
 }
 
+/// Default time limit of a command in seconds.
+pub const SECONDS: u32 = 3600;
+
 /// Conditions of a run that are not part of its key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Terms {
     /// The folder that declared paths start from: that of the project.
     pub root: PathBuf,
-    /// Longest duration in seconds; 0 stands for the default.
+    /// Longest duration in seconds.
     pub seconds: u64,
     /// Largest memory in bytes; 0 for no limit.
     pub memory: u64,
@@ -299,7 +315,7 @@ fn pieces(word: &str) -> impl Iterator<Item = Piece<'_>> {
 
 impl Kind for Command {
     const NAME: &'static str = "command";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     /// Each stage declares its own, see [`Command::specs`].
     const OUTPUTS: &'static [OutputSpec] = &[];
 
@@ -356,6 +372,7 @@ mod tests {
             parameters: [("rho".to_owned(), Parameter::Float(0.1))].into(),
             variables: BTreeMap::new(),
             after: Some(5),
+            tolerance: None,
             terms: Terms::default(),
         }
     }
@@ -411,5 +428,9 @@ mod tests {
         assert_eq!(encoded(&command()), encoded(&other));
         let later = Command { after: Some(6), ..command() };
         assert_ne!(encoded(&command()), encoded(&later));
+        // What is not set is not encoded, so keys of earlier versions stay.
+        assert!(!String::from_utf8_lossy(&encoded(&command())).contains("tolerance"));
+        let tolerant = Command { tolerance: Some(Tolerance::NONE), ..command() };
+        assert_ne!(encoded(&command()), encoded(&tolerant));
     }
 }

@@ -1,5 +1,7 @@
 //! Where a stage gives the same bytes when it runs again, and which numbers count as the same result if the bytes differ.
 
+use serde::{Deserialize, Serialize};
+
 use super::{KindName, Work};
 
 /// The determinism contract of a stage.
@@ -28,7 +30,8 @@ impl Contract {
 /// weights alone, and its losses and errors only as samples (`wdpipe::verify::statistics`). Fine-tuning with a small
 /// rate and measurements on given weights are not chaotic. The tolerances are several times the differences that were
 /// seen between AVX2 and AVX-512. Errors are in percent of images, and move in steps of one image.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Tolerance {
     /// Absolute tolerance, in the number's unit.
     pub absolute: f64,

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::contract::Tolerance;
 use super::cost::{Cost, Images};
 use super::import::Import;
-use super::kind::{Content, Holds, Kind, OutputSpec};
+use super::kind::{Content, Holds, Kind, OutputSpec, Presence};
 use super::model::{Numerics, is_default, is_false};
 
-/// A drawing of recorded numbers.
+/// A drawing of recorded numbers, or of a command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Figure {
@@ -26,24 +26,43 @@ pub struct Figure {
     pub columns: u32,
     /// Panels in reading order.
     pub panels: Vec<Panel>,
+    /// The outputs, if a command draws the figure instead of panels: some of those of the kind, in alphabetical order. The
+    /// stage reads each of them under the same name.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub drawn: Vec<String>,
+}
+
+impl Figure {
+    /// Returns whether a command draws the figure.
+    pub fn is_of_command(&self) -> bool {
+        !self.drawn.is_empty()
+    }
+}
+
+/// Declares an output that figures of panels have, and those of commands can have.
+const fn output(name: &'static str, content: Content) -> OutputSpec {
+    OutputSpec { name, content, presence: Presence::Sometimes }
 }
 
 impl Kind for Figure {
     const NAME: &'static str = "figure";
     const VERSION: u32 = 5;
     const OUTPUTS: &'static [OutputSpec] = &[
-        OutputSpec::new("svg", Content::Drawing),
-        OutputSpec::new("png", Content::Drawing),
-        OutputSpec::new("pdf", Content::Drawing),
-        OutputSpec::new("numbers", Content::Plotted),
+        output("svg", Content::Drawing),
+        output("png", Content::Drawing),
+        output("pdf", Content::Drawing),
+        output("numbers", Content::Plotted),
     ];
 
     fn tolerance(_: &str) -> Option<Tolerance> {
         Some(Tolerance::NONE)
     }
 
-    /// Returns the tables, under the names that the curves use.
+    /// Returns the tables, under the names that the curves use, or the outputs of the command that draws the figure.
     fn inputs(&self) -> Vec<&str> {
+        if self.is_of_command() {
+            return self.drawn.iter().map(String::as_str).collect();
+        }
         let curves = self.panels.iter().flat_map(|panel| &panel.curves);
         let tables = curves.flat_map(|curve| curve.replicas.iter().flatten()).map(|rows| rows.table.as_str());
         tables.collect::<BTreeSet<_>>().into_iter().collect()
@@ -69,8 +88,8 @@ impl Kind for Figure {
         None
     }
 
-    fn has(&self, _: &str) -> bool {
-        false
+    fn has(&self, output: &str) -> bool {
+        !self.is_of_command() || self.drawn.iter().any(|drawn| drawn == output)
     }
 }
 

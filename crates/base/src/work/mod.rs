@@ -27,7 +27,7 @@ mod train;
 mod valley;
 
 pub use bulk::is_bulk;
-pub use command::{Command, Image, LockFile, NOT_CODE, Out, OutputFormat, Parameter, Terms};
+pub use command::{Command, Image, LockFile, NOT_CODE, Out, OutputFormat, Parameter, SECONDS, Terms};
 pub use contract::{Contract, Tolerance};
 pub use cost::{Activations, Cost, Images, Steps};
 pub use dataset::{Dataset, Source};

@@ -199,7 +199,8 @@ pub fn check_text(text: &str) -> Result<(), FigureError> {
 /// See [`FigureError`].
 pub fn check(figure: &Figure) -> Result<(), FigureError> {
     let (name, title, note) = (String::new(), String::new(), String::new());
-    let nothing = numbers(&Figure { name, title, note, columns: 1, panels: Vec::new() }, &BTreeMap::new())?;
+    let nothing =
+        numbers(&Figure { name, title, note, columns: 1, panels: Vec::new(), drawn: Vec::new() }, &BTreeMap::new())?;
     let font = Font::bundled()?;
     svg::check_texts(figure, &font)?;
     let series = series::series(figure, &nothing)?;

@@ -44,6 +44,7 @@ pub(super) fn figure_of(curves: Vec<Curve>) -> Figure {
         note: String::new(),
         columns: 2,
         panels: vec![panel("a", curves)],
+        drawn: Vec::new(),
     }
 }
 
@@ -82,6 +83,7 @@ fn sample() -> (Figure, BTreeMap<String, Table>) {
             note: "Profile test: small.".into(),
             columns: 2,
             panels,
+            drawn: Vec::new(),
         },
         tables,
     )
@@ -389,7 +391,17 @@ fn marked() -> (Figure, BTreeMap<String, Table>) {
     panels[4].z = Some(axis("value", Scale::Log));
     panels[4].guides = vec![guide("xy = 2.6", "2.6 / x"), guide("xy = 5", "5 / x")];
     panels[2].guides = vec![guide("slope 1", "10 * x"), guide("", "5 * x^2")];
-    (Figure { name: "marks".into(), title: String::new(), note: String::new(), columns: 3, panels }, tables)
+    (
+        Figure {
+            name: "marks".into(),
+            title: String::new(),
+            note: String::new(),
+            columns: 3,
+            panels,
+            drawn: Vec::new(),
+        },
+        tables,
+    )
 }
 
 #[test]

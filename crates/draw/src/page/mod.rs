@@ -49,6 +49,17 @@ pub struct Page {
     pub kept: Vec<Kept>,
 }
 
+/// The drawing of a figure.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Drawing {
+    /// A complete SVG document. Its ids must differ from those of the other figures.
+    Svg(String),
+    /// An image in pixels.
+    Png(Vec<u8>),
+    /// The figure has only a PDF, which the page cannot show.
+    Pdf,
+}
+
 /// A figure with its claims, numbers and stages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Section {
@@ -56,8 +67,8 @@ pub struct Section {
     pub name: String,
     /// The figure's title; can be empty.
     pub title: String,
-    /// A complete SVG document. Its ids must differ from those of the other figures.
-    pub svg: String,
+    /// The drawing.
+    pub drawing: Drawing,
     /// The plotted numbers: the columns of [`crate::figure::numbers`], of which `panel`, `curve`, `x` and `mean`
     /// are needed to explore a panel. Rows that belong to no curve of [`Section::panels`] and unknown columns are
     /// left out.

@@ -31,7 +31,7 @@ pub(super) fn section(figure: &Section, anchor: &str) -> String {
 /// Returns the drawing, with the elements that the script needs to draw its panels. The script shows the button, because
 /// without the script the button would do nothing.
 fn drawing(figure: &Section, anchor: &str) -> String {
-    let drawing = svg::drawing(&figure.svg, &format!("{} {}", figure.name, figure.title));
+    let drawing = svg::drawing(&figure.drawing, &format!("{} {}", figure.name, figure.title));
     let caption = match figure.caption.trim() {
         "" => String::new(),
         caption => format!("<figcaption>{}</figcaption>\n", esc(caption)),

@@ -1,5 +1,6 @@
 //! Drawings in the page: plain drawings are part of it; others are images, in which no script runs.
 
+use super::Drawing;
 use super::text::{encode, esc};
 
 /// Elements of plain drawings. None of them loads, runs or links anything, and none makes a browser switch from the
@@ -25,16 +26,24 @@ const ELEMENTS: &[&str] = &[
     "tspan",
 ];
 
-/// Returns the markup that shows an SVG document. `name` is the alternative text if the drawing becomes an image.
-pub(super) fn drawing(svg: &str, name: &str) -> String {
-    let body = without_metadata(body(svg));
-    match is_plain(&body) {
-        true => body,
-        false => {
-            let address = encode(svg, b"-._~");
-            format!("<img src=\"data:image/svg+xml;charset=utf-8,{address}\" alt=\"{}\">", esc(name))
-        }
+/// Returns the markup that shows a drawing. `name` is the alternative text if the drawing becomes an image.
+pub(super) fn drawing(drawing: &Drawing, name: &str) -> String {
+    match drawing {
+        Drawing::Svg(svg) => document(svg, name),
+        Drawing::Png(bytes) => image("png", bytes, name),
+        Drawing::Pdf => "<p class=\"note\">This figure is a PDF file; see the files below.</p>".to_owned(),
     }
+}
+
+/// Returns the markup that shows an SVG document.
+fn document(svg: &str, name: &str) -> String {
+    let body = without_metadata(body(svg));
+    if is_plain(&body) { body } else { image("svg+xml;charset=utf-8", svg.as_bytes(), name) }
+}
+
+/// Returns an image that is part of the page.
+fn image(kind: &str, bytes: &[u8], name: &str) -> String {
+    format!("<img src=\"data:image/{kind},{}\" alt=\"{}\">", encode(bytes, b"-._~"), esc(name))
 }
 
 /// Returns the document without the XML declaration, which is not allowed in HTML.
@@ -130,10 +139,10 @@ mod tests {
         let plain = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1\">\n<title id=\"t\">a &lt; b</title>\n\
             <g clip-path=\"url(#c)\"><path d=\"M0 0\"/></g>\n</svg>";
         let file = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{plain}\n");
-        assert_eq!(drawing(&file, "n"), plain);
-        assert_eq!(drawing(&format!("\u{feff}{plain}"), "n"), plain);
+        assert_eq!(document(&file, "n"), plain);
+        assert_eq!(document(&format!("\u{feff}{plain}"), "n"), plain);
         let with = plain.replace("</title>", "</title><metadata><a:b xmlns:a=\"u\">x</a:b></metadata>");
-        assert_eq!(drawing(&with, "n"), plain);
+        assert_eq!(document(&with, "n"), plain);
     }
 
     #[test]
@@ -169,7 +178,7 @@ mod tests {
             "<svg></script><script>alert(1)</script></svg>",
         ];
         for svg in hostile {
-            let shown = drawing(svg, "a\"b");
+            let shown = document(svg, "a\"b");
             assert!(shown.starts_with("<img src=\"data:image/svg+xml;charset=utf-8,"), "{svg}: {shown}");
             assert!(
                 shown.ends_with("\" alt=\"a&quot;b\">") && shown.matches(['<', '>']).count() == 2,

@@ -47,13 +47,13 @@ pub(super) fn json(value: &serde_json::Value) -> String {
 /// host or an absolute path are encoded or preceded by a dot.
 pub(super) fn link(path: &str) -> String {
     let dot = if path.starts_with('/') { "." } else { "" };
-    format!("{dot}{}", encode(path, b"-._~/"))
+    format!("{dot}{}", encode(path.as_bytes(), b"-._~/"))
 }
 
 /// Percent-encodes all bytes except ASCII letters, digits and those in `keep`.
-pub(super) fn encode(text: &str, keep: &[u8]) -> String {
+pub(super) fn encode(bytes: &[u8], keep: &[u8]) -> String {
     let mut out = String::new();
-    for byte in text.bytes() {
+    for &byte in bytes {
         if byte.is_ascii_alphanumeric() || keep.contains(&byte) {
             out.push(char::from(byte));
         } else {

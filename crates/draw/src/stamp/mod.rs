@@ -13,6 +13,7 @@
 //! time proportional to their number.
 
 mod find;
+mod foreign;
 mod pdf;
 mod png;
 mod scan;
@@ -23,6 +24,7 @@ mod text;
 mod tests;
 
 pub use find::find;
+pub use foreign::{ForeignError, prepared};
 pub use text::Stamp;
 
 /// A format that can be stamped.

@@ -15,8 +15,13 @@ pub use text::{LIST_LIMIT, TEXT_LIMIT, Text};
 use base::closure::{self, Closure};
 use base::digest::{ClosureRoot, ObjectDigest, StageKey};
 
-/// Extensions of a figure's files in the reports folder, in this order.
+/// Extensions of a figure's files in the reports folder, in this order. Figures drawn by a command can have fewer files.
 pub const FILES: [&str; 4] = ["csv", "pdf", "png", "svg"];
+
+/// Returns the extension of the file that holds an output of a figure.
+pub fn extension(output: &str) -> &str {
+    if output == "numbers" { "csv" } else { output }
+}
 
 /// What a figure was computed from.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +36,7 @@ pub struct Lock {
     pub profile: String,
     /// The `--set` arguments that it was produced with.
     pub set: Vec<String>,
-    /// Hashes of its files, by extension; the extensions are those of [`FILES`].
+    /// Hashes of its files, by extension; the extensions are some of [`FILES`].
     pub files: BTreeMap<String, ObjectDigest>,
     /// The stages that it depends on, in dependency order, the figure last.
     pub stages: Vec<Locked>,

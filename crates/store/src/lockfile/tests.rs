@@ -8,7 +8,12 @@ fn lock(stages: usize) -> Lock {
         version: 1,
         key: StageKey::from_bytes(*blake3::hash(&i.to_le_bytes()).as_bytes()),
         machine: format!("machine {}", i % 30),
-        outputs: [("weights".into(), object(i, "w")), ("metrics".into(), object(i, "m"))].into(),
+        outputs: [
+            ("weights".into(), object(i, "w")),
+            ("metrics".into(), object(i, "m")),
+            ("plot.svg".into(), object(i, "p")),
+        ]
+        .into(),
     };
     let mut stages: Vec<_> = (0..stages).map(stage).collect();
     let outputs = ["svg", "png", "pdf", "numbers"].map(|name| (name.to_owned(), object(0, name)));
@@ -45,6 +50,21 @@ fn locks_round_trip_with_their_stages_inside_or_beside() {
         assert_eq!(read(&text).unwrap().to_text().unwrap(), text, "one lock has one text");
         assert!(!beside || text.lock.lines().count() < 80, "a long lock stays readable");
     }
+}
+
+/// The drawing of a command has an output whose name has a dot, and need not have all files.
+#[test]
+fn outputs_and_files_of_commands_round_trip() {
+    let mut lock = lock(2);
+    lock.stages[1].outputs.insert("plot.svg".into(), ObjectDigest::of(b"x"));
+    let drawing = lock.stages.last_mut().unwrap();
+    drawing.outputs.retain(|name, _| name == "svg");
+    lock.files.retain(|extension, _| extension == "svg");
+    let text = lock.to_text().unwrap();
+    assert_eq!(read(&text).unwrap(), lock);
+    lock.files.insert("pdf".into(), ObjectDigest::of(b"y"));
+    let wrong = read(&lock.to_text().unwrap()).unwrap_err().to_string();
+    assert!(wrong.contains("its files are not the outputs of its figure"), "{wrong}");
 }
 
 #[test]

@@ -31,13 +31,13 @@
 //! Instead of `stages`, `[closure]` can have `list = "…"`: the hash of the same lines, which are then stored,
 //! compressed, in `<figure>.stages.zst`. The last line is the BLAKE3 hash of everything before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::io::Read;
 
 use serde::Deserialize;
 
-use super::{FILES, Lock, LockError, Locked};
+use super::{FILES, Lock, LockError, Locked, extension};
 use base::digest::{ClosureRoot, ObjectDigest, StageKey};
 use base::name::{PLAIN, is_plain};
 use base::work::KindName;
@@ -98,6 +98,12 @@ struct Row {
 
 fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
+}
+
+/// Returns a name as a key, quoted only where TOML requires it: the outputs of commands can have dots.
+fn key(name: &str) -> String {
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !name.is_empty() && name.chars().all(is_bare) { name.to_owned() } else { quoted(name) }
 }
 
 /// Returns the name of a class of machines in a lock: a, b, …, z, aa, ….
@@ -207,6 +213,8 @@ impl Lock {
             || drawing.kind != KindName::Figure.name()
         {
             "the last stage is not its figure"
+        } else if !lock.files.keys().eq(&drawing.outputs.keys().map(|name| extension(name)).collect::<BTreeSet<_>>()) {
+            "its files are not the outputs of its figure"
         } else if lock.stages.len() != parsed.closure.count || kinds != parsed.closure.kinds {
             "the number of stages does not match"
         } else {
@@ -255,8 +263,8 @@ fn check_text(text: &str) -> Result<Parsed, LockError> {
     if parsed.version != 1 || !names.iter().all(|name| is_plain(name)) || parsed.name.as_ref() == Some(&parsed.figure) {
         return Err(LockError::Syntax(format!("it has an invalid name: {PLAIN}")));
     }
-    if parsed.files.keys().ne(FILES.iter()) {
-        return Err(LockError::Syntax(format!("its files must be {}", FILES.join(", "))));
+    if parsed.files.is_empty() || !parsed.files.keys().all(|file| FILES.contains(&file.as_str())) {
+        return Err(LockError::Syntax(format!("its files must be some of {}", FILES.join(", "))));
     }
     Ok(parsed)
 }
@@ -294,7 +302,7 @@ fn locked(row: Row, machines: &BTreeMap<String, String>) -> Result<Locked, LockE
 /// Returns the line of a stage.
 fn line(stage: &Locked, machines: &BTreeMap<&str, String>) -> String {
     let machine = machines.get(stage.machine.as_str()).map(|name| format!("machine = \"{name}\", "));
-    let outputs: Vec<_> = stage.outputs.iter().map(|(name, object)| format!("{name} = \"{object}\"")).collect();
+    let outputs: Vec<_> = stage.outputs.iter().map(|(name, object)| format!("{} = \"{object}\"", key(name))).collect();
     format!(
         "  {{ name = {}, kind = \"{} {}\", {}key = \"{}\", outputs = {{ {} }} }},\n",
         quoted(&stage.name),

@@ -134,10 +134,11 @@ fn hostile_text_does_not_run() {
     let mut page = hostile();
     for figure in &mut page.figures {
         // A drawing that a browser can show, but whose scripts must not run.
-        figure.svg =
+        figure.drawing = Drawing::Svg(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" onload=\"parent.hostile()\"><script>parent.hostile()</script>\
             <rect width=\"9\" height=\"9\"/></svg>"
-                .into();
+                .into(),
+        );
     }
     let seen = drive(&browser, &page);
     assert_eq!(seen["troubles"], serde_json::json!([]), "{seen:#}");
