@@ -36,6 +36,7 @@ mod progress;
 mod remote;
 mod report;
 mod selftest;
+mod setup;
 mod share;
 mod show;
 mod signals;
@@ -126,6 +127,7 @@ enum Command {
     Verify(verify::VerifyCommand),
     Audit(audit::AuditCommand),
     Whois(whois::WhoisCommand),
+    Setup(setup::SetupCommand),
     New(new::NewCommand),
     Check(check::CheckCommand),
     Graph(graph::GraphCommand),
@@ -205,6 +207,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Work(command) => command.run(project, &ui),
         Command::Status(command) => command.run(project, &ui),
         Command::Explain(command) => command.run(project, &ui),
+        Command::Setup(command) => command.run(&ui),
         Command::New(command) => command.run(project, &ui),
         Command::Report(command) => command.run(project, &ui),
         Command::Lock(command) => command.run(project, &ui),
