@@ -274,9 +274,11 @@ fn is_stale(bindings: &Path) -> bool {
 /// Returns the folders that are searched if the user names none.
 fn default_folders(program: Option<&Path>) -> Vec<PathBuf> {
     let beside = program.and_then(Path::parent);
-    let above = beside.into_iter().flat_map(|folder| folder.ancestors().skip(2).take(2)); // target/release, target/debug/deps
+    // The parents of other folders can belong to anybody.
+    let target = beside.into_iter().flat_map(Path::ancestors).find(|folder| folder.ends_with("target"));
     // This crate is in `crates/learn` of the checkout where it was compiled.
-    let checkouts = above.chain(Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2));
+    let checkouts =
+        target.and_then(Path::parent).into_iter().chain(Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2));
     let mut folders: Vec<PathBuf> = beside.map(|folder| folder.join("libtorch/lib")).into_iter().collect();
     folders.extend(checkouts.map(|checkout| checkout.join(".libtorch/lib")));
     folders.dedup();
@@ -433,9 +435,11 @@ mod tests {
     fn the_checkout_of_a_program_comes_before_the_one_where_it_was_compiled() {
         let folders = default_folders(Some(Path::new("/a/target/debug/deps/wdpipe")));
         let compiled = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().join(".libtorch/lib");
-        let expected = ["/a/target/debug/deps/libtorch/lib", "/a/target/.libtorch/lib", "/a/.libtorch/lib"];
-        assert_eq!(folders[..3], expected.map(PathBuf::from));
-        assert_eq!(folders[3..], [compiled]);
+        let expected = ["/a/target/debug/deps/libtorch/lib", "/a/.libtorch/lib"];
+        assert_eq!(folders[..2], expected.map(PathBuf::from));
+        assert_eq!(folders[2..], [compiled.clone()]);
+        let installed = default_folders(Some(Path::new("/home/me/.cargo/bin/wdpipe")));
+        assert_eq!(installed, [PathBuf::from("/home/me/.cargo/bin/libtorch/lib"), compiled]);
     }
 
     #[test]
