@@ -68,6 +68,7 @@ fn tell(figure: &str, locked: &Locked, ui: &Ui) {
     let verb = if locked.changed { "locked" } else { "unchanged" };
     let (path, stages) = (locked.path.display(), count(locked.stages, "stage"));
     ui.say(&format!("{verb} {path}: {stages}, records and numbers {}", bytes(locked.bytes)));
+    locked.unlocked.iter().for_each(|unlocked| ui.say(unlocked));
     for (other, settings) in &locked.others {
         let command = command(&["lock", figure], &settings.profile, &settings.set);
         ui.say(&format!("{} is another variant, not locked: `{command}` locks it", other.name));

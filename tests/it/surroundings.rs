@@ -86,7 +86,7 @@ fn an_image_that_starts_only_without_a_sandbox_is_recorded_so_or_refused() {
     let environment = format!("{{ image = \"{image}\", with = {with} }}");
     runs_in(&own, &format!("{environment}\nsandbox = \"require\""));
     let ended = own.run(&[&["make", "own", "--yes"], &ONE[..]].concat());
-    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
     let wanted = format!("`sh` cannot run `true` in the image {image} in a sandbox, which the stage requires");
     assert!(ended.stderr.contains(&wanted) && ended.stderr.contains("storage"), "{}", ended.stderr);
     runs_in(&own, &environment);
@@ -98,7 +98,7 @@ fn an_image_that_starts_only_without_a_sandbox_is_recorded_so_or_refused() {
         &format!("{{ image = \"{image}\", with = [\"sh\", \"-c\", \"echo no such image; exit 3\", \"{{image}}\"] }}"),
     );
     let ended = own.run(&[&["make", "own", "--yes"], &ONE[..]].concat());
-    assert!(ended.code == Some(1) && ended.stderr.contains("no such image"), "{}", ended.stderr);
+    assert!(ended.code == Some(3) && ended.stderr.contains("no such image"), "{}", ended.stderr);
 }
 
 /// Makes an image for Charliecloud, which shows the programs of this machine. Returns its folder.
@@ -152,4 +152,37 @@ fn a_command_gets_no_gpu_unasked() {
     assert_eq!(ended.code, Some(3), "{}", ended.stderr);
     assert!(ended.stderr.contains("cuda:1"), "{}", ended.stderr);
     assert!(own.environment.files("records").len() == 3, "nothing more ran");
+}
+
+#[test]
+fn programs_of_the_host_are_named_wherever_a_figure_is_judged() {
+    let mut places = ["/usr/local/bin", "/usr/bin"].iter().map(|folder| Path::new(folder).join("python3"));
+    let Some(program) = places.find(|program| program.exists()) else {
+        println!("skipped: this machine has no Python");
+        return;
+    };
+    let own = Own::new(SCRIPT);
+    let python = r#"run = ["python3", "code/count.py", "{in.path}", "{factor}", "{out.rows}"]"#;
+    let script = "import sys\nopen(sys.argv[3], 'w').write(f'step,rows\\n1,{sys.argv[2]}\\n')\n";
+    own.write("code/count.py", script);
+    let shell = r#"run = ["sh", "code/count.sh", "{in.path}", "{factor}", "{out.rows}"]"#;
+    own.write("pipelines/own.toml", &PIPELINE.replace(shell, python).replace("code/*.sh", "code/*.py"));
+    own.make(&ONE);
+    let version = std::process::Command::new(&program).arg("--version").output().unwrap();
+    let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
+    let said = explained(&own);
+    assert!(said.contains(", host /") && said.contains(&format!("), {version})")), "{said}");
+    // The figure of all runs.
+    own.make(&[]);
+    let sentence = "4 stages ran programs of the host, which nothing locks: own/count";
+    let locked = own.run(&["lock", "own"]);
+    assert!(locked.code == Some(0) && locked.stderr.contains(sentence), "{}", locked.stderr);
+    let verified = own.run(&["verify", "own"]);
+    assert!(verified.code == Some(0), "{}{}", verified.stdout, verified.stderr);
+    assert!(verified.stdout.contains(&format!("own (smoke): {sentence}")), "{}", verified.stdout);
+    let told = own.run(&["verify", "own", "--json"]).stdout;
+    assert!(told.contains(&format!("\"caveat\":\"{sentence}\"")), "{told}");
+    assert_eq!(own.run(&["report", "own"]).code, Some(0));
+    let page = std::fs::read_to_string(own.environment.path("reports/smoke/index.html")).unwrap();
+    assert!(page.contains(&format!("<p class=\"unlocked\">{sentence}.</p>")), "not on the page");
 }

@@ -45,6 +45,11 @@ pub(super) fn text(verified: &[Verified], variants: &[Subject], asked: &[Level],
         };
         ui.answer(&format!("{} ({profile}): a variant, not counted{how}", place.name));
     }
+    for figure in verified {
+        let (place, profile) = (&figure.subject.place, &figure.subject.profile);
+        let caveats = figure.checks.iter().filter_map(|check| check.caveat.as_ref());
+        caveats.for_each(|caveat| ui.answer(&format!("{} ({profile}): {caveat}", place.name)));
+    }
     if ui.verbose {
         ui.answer("");
         levels.iter().flat_map(|level| meaning(*level)).for_each(|line| ui.answer(&line));
@@ -86,6 +91,8 @@ struct LevelAnswer<'a> {
     verdict: String,
     summary: &'a str,
     findings: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caveat: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -104,6 +111,7 @@ impl<'a> VerifyAnswer<'a> {
             verdict: name(check.verdict),
             summary: &check.summary,
             findings: &check.findings,
+            caveat: check.caveat.as_deref(),
         };
         let figure = |figure: &'a Verified| VerifiedAnswer {
             figure: &figure.subject.place.name,

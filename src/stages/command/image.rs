@@ -72,5 +72,7 @@ pub fn level(
     let program = image.with.first().map_or("", String::as_str);
     let required = if sandboxed { " in a sandbox, which the stage requires" } else { "" };
     let reference = &image.reference;
-    Err(StageError::Command(format!("`{program}` cannot run `{ATTEMPT}` in the image {reference}{required}{attempts}")))
+    Err(StageError::Unavailable(format!(
+        "`{program}` cannot run `{ATTEMPT}` in the image {reference}{required}{attempts}"
+    )))
 }

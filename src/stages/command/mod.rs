@@ -4,6 +4,7 @@ mod csv;
 mod gpu;
 mod image;
 mod installation;
+mod interpreter;
 mod packages;
 mod undeclared;
 
@@ -50,7 +51,7 @@ pub fn run(work: &Command, device: &Device, read: &Read<'_>, report: &mut Report
     let folder = Folder::new()?;
     let reads = fill(work, &folder.path().join("files"), read)?;
     let installation = Installation::of(work);
-    let gpu = Gpu::of(device).map_err(StageError::Command)?;
+    let gpu = Gpu::of(device).map_err(StageError::Device)?;
     if let Some(lock) = &work.lock {
         let text = String::from_utf8_lossy(&declared(work, &lock.path, &lock.hash)?).into_owned();
         packages::check(&lock.path, &text, installation.environment()).map_err(StageError::Unavailable)?;
@@ -78,7 +79,12 @@ pub fn run(work: &Command, device: &Device, read: &Read<'_>, report: &mut Report
         outputs.push((recorded, stored(out.format, &out.columns, bytes).map_err(failed)?));
     }
     let mut outputs = Outputs::new(outputs, 1.0);
-    outputs.machine = Some(format!("{}, {}{}", isolation(level).words(), installation.words(), gpu.words()));
+    let version = match (&work.image, installation.program()) {
+        (None, Some(program)) => interpreter::version(&order, program, folder.new_one("version")?, &is_cancelled),
+        _ => None,
+    };
+    let words = [Some(isolation(level).words()), Some(installation.words()), version, gpu.words().map(str::to_owned)];
+    outputs.machine = Some(words.into_iter().flatten().collect::<Vec<_>>().join(", "));
     outputs.device = gpu.is_some().then_some("cuda");
     Ok(outputs)
 }

@@ -87,6 +87,8 @@ pub struct Section {
     pub command: String,
     /// The stages that produced the figure.
     pub stages: Vec<StageInfo>,
+    /// A sentence about stages whose programs nothing locks, if there are any.
+    pub unlocked: Option<String>,
     /// Files of the figure: label, and path relative to the page's folder, with `/` and not percent-encoded.
     pub files: Vec<(String, String)>,
 }

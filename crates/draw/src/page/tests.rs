@@ -92,6 +92,7 @@ fn smoke() -> Page {
         pipeline: ("fig3.toml".into(), include_str!("../../../../pipelines/fig3.toml").into()),
         command: "wdpipe make fig3 --profile smoke".into(),
         stages: (0..40).map(stage).collect(),
+        unlocked: None,
         files: [("SVG", "fig3.svg"), ("PNG", "fig3.png"), ("CSV", "fig3.csv")]
             .map(|(a, b)| (a.into(), b.into()))
             .into(),
@@ -170,6 +171,7 @@ fn hostile() -> Page {
             key: text(),
             outputs: vec![(text(), text())],
         }],
+        unlocked: Some(text()),
         files: vec![(text(), text()), ("bad".into(), "javascript:hostile()".into())],
     };
     Page {
