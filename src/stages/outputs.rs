@@ -23,6 +23,8 @@ pub struct Outputs {
     pub done: f64,
     /// What the stage ran in, for its record, if that is not the device of numeric stages.
     pub machine: Option<String>,
+    /// What the program of a command printed.
+    pub log: String,
     /// Facts about the run that no output shows.
     pub notes: Notes,
 }
@@ -77,6 +79,7 @@ impl Outputs {
             tensors: Vec::new(),
             done,
             machine: None,
+            log: String::new(),
             notes: Notes::default(),
         }
     }
@@ -111,7 +114,7 @@ impl Outputs {
         let outputs = end.iter().zip(digests).zip(files);
         let outputs = outputs.map(|(((name, _), object), bytes)| Product { name, object, bytes });
         let outputs = outputs.chain(others.into_iter().map(Product::new)).collect();
-        Ok(Self { outputs, tensors, done: 1.0, machine: None, notes: Notes::default() })
+        Ok(Self { outputs, tensors, done: 1.0, machine: None, log: String::new(), notes: Notes::default() })
     }
 }
 

@@ -22,8 +22,8 @@ const FILE_LIMIT: u64 = 256 << 20;
 const OUTPUT_LIMIT: u64 = 4 << 30;
 /// Maximum number of files that a command can create in its folder.
 const FILES: u64 = 100_000;
-/// Number of bytes of the program's output that are kept.
-const LOG: u64 = 64 << 10;
+/// Number of bytes that are kept of what the program prints. They become part of the record.
+const LOG: u64 = 16 << 10;
 /// Number of lines of this output that an error shows.
 const LINES: usize = 20;
 
@@ -71,6 +71,7 @@ pub fn run(work: &Command, read: &Read<'_>, report: &mut Report<'_>) -> Result<O
     }
     let mut outputs = Outputs::new(outputs, 1.0);
     outputs.machine = Some(format!("{}, {}", isolation(level).words(), installation.words()));
+    outputs.log = String::from_utf8_lossy(&ended.log).into_owned();
     Ok(outputs)
 }
 
