@@ -37,6 +37,7 @@ mod remote;
 mod report;
 mod selftest;
 mod share;
+mod shell;
 mod show;
 mod signals;
 mod statistics;
@@ -130,6 +131,7 @@ enum Command {
     Check(check::CheckCommand),
     Graph(graph::GraphCommand),
     Show(show::ShowCommand),
+    Shell(shell::ShellCommand),
     Export(exchange::ExportWeightsCommand),
     Import(exchange::ImportWeightsCommand),
     Push(remote::PushCommand),
@@ -217,6 +219,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(command) => command.run(project, &ui),
         Command::Graph(command) => command.run(project, &ui),
         Command::Show(command) => command.run(project, &ui),
+        Command::Shell(command) => command.run(project, &ui),
         Command::Export(command) => command.run(project, &ui),
         Command::Import(command) => command.run(project, &ui),
         Command::Push(command) => command.run(project, &ui),

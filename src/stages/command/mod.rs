@@ -3,7 +3,10 @@
 mod csv;
 mod installation;
 mod packages;
+mod trial;
 mod undeclared;
+
+pub use trial::Trial;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,16 +45,8 @@ pub fn other_files(work: &Command, root: &Path) -> Option<String> {
 
 /// Runs a command.
 pub fn run(work: &Command, read: &Read<'_>, report: &mut Report<'_>) -> Result<Outputs, StageError> {
-    work.check_names().map_err(StageError::Command)?;
-    let folder = Folder::new()?;
-    let reads = fill(work, &folder.path().join("files"), read)?;
-    let installation = Installation::find(&work.terms.root, work.run.first().map_or("", String::as_str));
-    if let Some(lock) = &work.lock {
-        let text = String::from_utf8_lossy(&declared(work, &lock.path, &lock.hash)?).into_owned();
-        packages::check(&lock.path, &text, installation.environment()).map_err(StageError::Unavailable)?;
-    }
     let level = level(work)?;
-    let order = order(work, folder.new_one("work")?, reads, (&installation, level));
+    let (folder, installation, order) = prepared(work, level, read)?;
     let report = std::cell::RefCell::new(report);
     let is_cancelled = || !(report.borrow_mut())(Progress { done: 0.0, loss: None, images_per_second: None });
     let ended = sandbox::run(&order, &is_cancelled).map_err(|error| StageError::Command(error.to_string()))?;
@@ -75,7 +70,22 @@ pub fn run(work: &Command, read: &Read<'_>, report: &mut Report<'_>) -> Result<O
     Ok(outputs)
 }
 
+/// Prepares a folder with the declared files and the inputs of a command, and the order to run it there.
+fn prepared(work: &Command, level: Level, read: &Read<'_>) -> Result<(Folder, Installation, Order), StageError> {
+    work.check_names().map_err(StageError::Command)?;
+    let folder = Folder::new()?;
+    let reads = fill(work, &folder.path().join("files"), read)?;
+    let installation = Installation::find(&work.terms.root, work.run.first().map_or("", String::as_str));
+    if let Some(lock) = &work.lock {
+        let text = String::from_utf8_lossy(&declared(work, &lock.path, &lock.hash)?).into_owned();
+        packages::check(&lock.path, &text, installation.environment()).map_err(StageError::Unavailable)?;
+    }
+    let order = order(work, folder.new_one("work")?, reads, (&installation, level));
+    Ok((folder, installation, order))
+}
+
 /// A temporary folder that is removed when this value is dropped.
+#[derive(Debug)]
 struct Folder(PathBuf);
 
 impl Folder {
