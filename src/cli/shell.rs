@@ -46,15 +46,15 @@ impl ShellCommand {
         let selection = project.select(&self.variant.to_variant(), std::slice::from_ref(&self.stage))?;
         let (name, command) = selection.only_command()?;
         consent::ensure(&consent_to(command), self.yes, ui)?;
-        let trial = selection.trial(&project.store()?, self.sandbox)?;
+        let sandbox = selection.sandbox(&project.store()?, self.sandbox)?;
         let words = all_quoted(&command.words());
-        ui.say(&format!("{name}: sandbox level {}. The command of the stage is:\n  {words}", trial.level()));
+        ui.say(&format!("{name}: sandbox level {}. The command of the stage is:\n  {words}", sandbox.level()));
         let failed = |error: crate::stages::StageError| Failure::new(ExitCode::Failed, error.to_string(), "");
         if self.program.is_empty() {
             ui.say("The folder is removed when you leave the shell with `exit`.");
-            return trial.shell(environment::terminal()).map_err(failed);
+            return sandbox.shell(environment::terminal()).map_err(failed);
         }
-        match trial.run(self.program.clone()).map_err(failed)? {
+        match sandbox.run(self.program.clone()).map_err(failed)? {
             None => Ok(()),
             Some(why) => Err(Failure::new(ExitCode::Failed, why, "")),
         }

@@ -41,7 +41,7 @@ mod train;
 
 use std::collections::BTreeMap;
 
-pub use command::{Trial, other_files};
+pub use command::{CommandSandbox, other_files};
 #[cfg(feature = "torch")]
 pub(crate) use device::open;
 pub use device::{Device, built_with, describe, gpus, has_room, libraries, prepare, variables_without_effect};

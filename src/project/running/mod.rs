@@ -5,5 +5,5 @@ pub mod estimates;
 pub mod forecast;
 pub mod making;
 pub mod seeds;
-pub mod trying;
+pub mod shell;
 pub mod workers;

@@ -3,10 +3,10 @@
 mod csv;
 mod installation;
 mod packages;
-mod trial;
+mod shell;
 mod undeclared;
 
-pub use trial::Trial;
+pub use shell::CommandSandbox;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -14,12 +14,12 @@ const SHELLS: [&str; 2] = ["/bin/bash", "/bin/sh"];
 
 /// The sandbox of a command. Its folder is removed when this value is dropped, and nothing in it is recorded.
 #[derive(Debug)]
-pub struct Trial {
+pub struct CommandSandbox {
     order: Order,
     _folder: Folder,
 }
 
-impl Trial {
+impl CommandSandbox {
     /// Prepares the sandbox as for the stage itself. Without a level, it is the level at which the stage would run.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use crate::engine::EngineError;
 use crate::project::targets::select::Selection;
 use crate::project::{ExitCode, Failure, quoted};
-use crate::stages::{StageError, Trial};
+use crate::stages::{CommandSandbox, StageError};
 use base::isolation::Isolation;
 use base::work::{Command, Work};
 use store::Store;
@@ -36,11 +36,11 @@ impl Selection {
         }
     }
 
-    /// Prepares the sandbox of the only target with its inputs.
+    /// Prepares the sandbox of the only target, with its inputs.
     ///
     /// # Errors
     /// The same as for [`Self::only_command`]; if an input was not made yet or cannot be read, or the sandbox cannot be had.
-    pub fn trial(&self, store: &Store, level: Option<Isolation>) -> Result<Trial, Failure> {
+    pub fn sandbox(&self, store: &Store, level: Option<Isolation>) -> Result<CommandSandbox, Failure> {
         let (name, command) = self.only_command()?;
         let resolved = self.resolve_imported(store)?;
         let Some((inputs, _)) = self.targets.first().map(|&id| resolved.inputs(id, store)).transpose()?.flatten()
@@ -59,6 +59,6 @@ impl Selection {
             Ok(store.output(output)?)
         };
         let failed = |source| EngineError::Stage { stage: name.to_owned(), source: Box::new(source) };
-        Ok(Trial::prepare(command, level, &read).map_err(failed)?)
+        Ok(CommandSandbox::prepare(command, level, &read).map_err(failed)?)
     }
 }
