@@ -38,6 +38,7 @@ mod report;
 mod selftest;
 mod setup;
 mod share;
+mod shell;
 mod show;
 mod signals;
 mod statistics;
@@ -132,6 +133,7 @@ enum Command {
     Check(check::CheckCommand),
     Graph(graph::GraphCommand),
     Show(show::ShowCommand),
+    Shell(shell::ShellCommand),
     Export(exchange::ExportWeightsCommand),
     Import(exchange::ImportWeightsCommand),
     Push(remote::PushCommand),
@@ -220,6 +222,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(command) => command.run(project, &ui),
         Command::Graph(command) => command.run(project, &ui),
         Command::Show(command) => command.run(project, &ui),
+        Command::Shell(command) => command.run(project, &ui),
         Command::Export(command) => command.run(project, &ui),
         Command::Import(command) => command.run(project, &ui),
         Command::Push(command) => command.run(project, &ui),

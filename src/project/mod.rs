@@ -35,7 +35,7 @@ pub use known::closures::{Extent, Loaded};
 pub use known::explained::Explained;
 pub use known::resolved::is_imported;
 pub use known::roots::CurrentFigure;
-pub use running::commands::Declared;
+pub use running::commands::{Declared, consent_to};
 pub use running::forecast::{Bill, Forecast, StageFamily, family};
 pub use running::making::{Making, Notice};
 pub use running::seeds::{Limits, MOST_SEEDS, MoreSeeds, Widest};

@@ -41,7 +41,7 @@ mod train;
 
 use std::collections::BTreeMap;
 
-pub use command::other_files;
+pub use command::{CommandSandbox, other_files};
 #[cfg(feature = "torch")]
 pub(crate) use device::open;
 pub use device::{
