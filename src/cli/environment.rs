@@ -75,6 +75,11 @@ pub fn consents() -> Option<PathBuf> {
     own_settings().map(|own| own.join("consent"))
 }
 
+/// Returns the type of the terminal, if the environment names it.
+pub fn terminal() -> Option<String> {
+    env::var("TERM").ok()
+}
+
 /// Returns the folder of this user's own settings.
 fn own_settings() -> Option<PathBuf> {
     // The standard for XDG_CONFIG_HOME says that relative paths must be ignored.

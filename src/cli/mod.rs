@@ -36,7 +36,9 @@ mod progress;
 mod remote;
 mod report;
 mod selftest;
+mod setup;
 mod share;
+mod shell;
 mod show;
 mod signals;
 mod statistics;
@@ -126,10 +128,12 @@ enum Command {
     Verify(verify::VerifyCommand),
     Audit(audit::AuditCommand),
     Whois(whois::WhoisCommand),
+    Setup(setup::SetupCommand),
     New(new::NewCommand),
     Check(check::CheckCommand),
     Graph(graph::GraphCommand),
     Show(show::ShowCommand),
+    Shell(shell::ShellCommand),
     Export(exchange::ExportWeightsCommand),
     Import(exchange::ImportWeightsCommand),
     Push(remote::PushCommand),
@@ -205,6 +209,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Work(command) => command.run(project, &ui),
         Command::Status(command) => command.run(project, &ui),
         Command::Explain(command) => command.run(project, &ui),
+        Command::Setup(command) => command.run(&ui),
         Command::New(command) => command.run(project, &ui),
         Command::Report(command) => command.run(project, &ui),
         Command::Lock(command) => command.run(project, &ui),
@@ -217,6 +222,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(command) => command.run(project, &ui),
         Command::Graph(command) => command.run(project, &ui),
         Command::Show(command) => command.run(project, &ui),
+        Command::Shell(command) => command.run(project, &ui),
         Command::Export(command) => command.run(project, &ui),
         Command::Import(command) => command.run(project, &ui),
         Command::Push(command) => command.run(project, &ui),

@@ -14,7 +14,7 @@ use base::table::Table;
 use files::Named;
 use store::Store;
 
-/// Print the outputs of a stage: its numbers, or one output unchanged.
+/// Print a stage's numbers, one output unchanged, or what its program printed.
 #[derive(Debug, Args)]
 pub struct ShowCommand {
     /// A stage, such as 'fig3/probe[after=17,lr=0.1,seed=0]', or a figure.
@@ -28,6 +28,9 @@ pub struct ShowCommand {
     /// File for that output instead of the terminal; - means standard output.
     #[arg(long, value_name = "FILE", requires = "output")]
     to: Option<PathBuf>,
+    /// Print what the program of a command printed when it ran.
+    #[arg(long, conflicts_with_all = ["output", "csv", "json"])]
+    log: bool,
     /// Print tables as comma-separated values.
     #[arg(long, conflicts_with = "json")]
     csv: bool,
@@ -61,6 +64,18 @@ impl ShowCommand {
         }
         if let Some(name) = &self.output {
             return self.raw(name, &known, &store, ui);
+        }
+        if self.log {
+            for (name, record) in known {
+                match record.provenance.log.trim_end() {
+                    "" => ui.say(&format!("{name} printed nothing")),
+                    log => {
+                        ui.say(&format!("{name}:"));
+                        ui.answer(log);
+                    }
+                }
+            }
+            return Ok(());
         }
         for (name, record) in known {
             self.tables(name, record, &store, ui)?;

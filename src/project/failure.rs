@@ -4,6 +4,7 @@ use super::{OTHER_IMPORT, quoted};
 use crate::engine::EngineError;
 use crate::reports::ReportError;
 use crate::spec::Diagnostic;
+use crate::stages::StageError;
 use base::work::Source;
 use files::FsError;
 use store::StoreError;
@@ -113,6 +114,10 @@ impl From<EngineError> for Failure {
                 Self::new(ExitCode::Missing, message, "run `wdpipe doctor` to see what is missing")
             }
             EngineError::Stage { source, .. } if source.is_storage() => Self::new(ExitCode::Storage, message, ""),
+            EngineError::Stage { stage, source } if matches!(*source, StageError::Command(_)) => {
+                let hint = format!("finished stages are kept; to try it by hand: `wdpipe shell {}`", quoted(&stage));
+                Self::new(ExitCode::Failed, message, hint)
+            }
             EngineError::Stage { .. } => Self::new(ExitCode::Failed, message, "finished stages are kept"),
             EngineError::GivenUp { .. } => Self::new(
                 ExitCode::Failed,

@@ -198,6 +198,34 @@ fn a_command_that_fails_is_shown_with_what_it_printed() {
 }
 
 #[test]
+fn what_a_program_prints_is_kept_with_its_result() {
+    let own = Own::new(&format!("echo 'counting' >&2\n{SCRIPT}echo \"done with $1\"\n"));
+    own.make(&[]);
+    let stage = "own/count[factor=1,seed=0]";
+    let shown = own.run(&["show", stage, "--log"]);
+    assert_eq!((shown.code, &*shown.stdout), (Some(0), "counting\ndone with in/path.csv\n"), "{}", shown.stderr);
+    let silent = own.run(&["show", "own/valley[seed=0]", "--log", "-q"]);
+    assert_eq!((silent.code, &*silent.stdout), (Some(0), ""), "{}", silent.stderr);
+    // What it prints changes neither its key nor its result, and it travels with the record.
+    let key = |own: &Own| {
+        let explained = own.run(&["explain", stage, "--json"]);
+        let explained: Value = serde_json::from_str(&explained.stdout).unwrap();
+        (explained[0]["key"].clone(), explained[0]["outputs"].clone())
+    };
+    let chatty = Own::new("yes x | head -c 1000000; printf 'step,rows\\n1,%s\\n' $2 > \"$3\"\n");
+    chatty.make(&[]);
+    let log = chatty.run(&["show", stage, "--log"]).stdout;
+    assert!(log.len() < 20_000 && log.contains("x\nx\n"), "{} bytes", log.len());
+    let file = own.environment.path("own.wdpipe").display().to_string();
+    assert_eq!(own.run(&["cache", "export", "own", &file, "--numbers"]).code, Some(0));
+    let other = Own::new("");
+    std::fs::copy(own.path("code/count.sh"), other.path("code/count.sh")).unwrap();
+    assert_eq!(other.run(&["cache", "import", &file, "--accept", "unsigned"]).code, Some(0));
+    assert_eq!(other.run(&["show", stage, "--log"]).stdout, shown.stdout);
+    assert_eq!(key(&own), key(&other));
+}
+
+#[test]
 fn a_command_sees_only_what_it_declares() {
     if sandbox::available()[0] == sandbox::Level::None {
         println!("skipped: this machine has no sandbox");

@@ -42,7 +42,7 @@ fn a_recorded_command_runs_again_if_the_user_allows_it() {
 /// Writes a table whose number deviates by chance from a million by up to a hundred, and a drawing that differs.
 const NOISY: &str = "noise=$(($(od -An -N4 -tu4 /dev/urandom) % 100))
 printf 'step,rows\\n1,%d\\n' $((1000000 + noise)) > \"$3\"
-echo \"<svg>$(od -An -N4 -tu4 /dev/urandom)</svg>\" > \"$4\"\n";
+echo \"<svg xmlns='http://www.w3.org/2000/svg'>$(od -An -N4 -tu4 /dev/urandom)</svg>\" > \"$4\"\n";
 
 #[test]
 fn a_command_that_is_not_deterministic_says_how_far_its_numbers_can_differ() {

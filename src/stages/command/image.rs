@@ -59,12 +59,12 @@ pub fn accounts(folder: &Path) -> Result<Vec<(PathBuf, PathBuf)>, StageError> {
 }
 
 /// Returns the whole command for an order: the words that start the image, and those that run in it.
-pub fn program(image: &Image, order: &Order, words: Vec<String>) -> Vec<std::ffi::OsString> {
+pub fn program(image: &Image, order: &Order, words: Vec<std::ffi::OsString>) -> Vec<std::ffi::OsString> {
     let folder = match order.level {
         Level::Namespaces => sandbox::INSIDE.to_owned(),
         Level::Landlock | Level::None => order.folder.display().to_string(),
     };
-    image.words(&folder).into_iter().chain(words).map(Into::into).collect()
+    image.words(&folder).into_iter().map(Into::into).chain(words).collect()
 }
 
 /// Returns the strictest level at which an image can be started. Such programs mount file systems and make namespaces,

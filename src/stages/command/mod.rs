@@ -6,7 +6,10 @@ mod image;
 mod installation;
 mod interpreter;
 mod packages;
+mod shell;
 mod undeclared;
+
+pub use shell::CommandSandbox;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,8 +30,8 @@ const FILE_LIMIT: u64 = 256 << 20;
 const OUTPUT_LIMIT: u64 = 4 << 30;
 /// Maximum number of files that a command can create in its folder.
 const FILES: u64 = 100_000;
-/// Number of bytes of the program's output that are kept.
-const LOG: u64 = 64 << 10;
+/// Number of bytes that are kept of what the program prints. They become part of the record.
+const LOG: u64 = 16 << 10;
 /// Number of lines of this output that an error shows.
 const LINES: usize = 20;
 
@@ -47,19 +50,9 @@ pub fn other_files(work: &Command, root: &Path) -> Option<String> {
 
 /// Runs a command. It can use a GPU if `device` is one.
 pub fn run(work: &Command, device: &Device, read: &Read<'_>, report: &mut Report<'_>) -> Result<Outputs, StageError> {
-    work.check_names().map_err(StageError::Command)?;
-    let folder = Folder::new()?;
-    let reads = fill(work, &folder.path().join("files"), read)?;
-    let installation = Installation::of(work);
-    let gpu = Gpu::of(device).map_err(StageError::Device)?;
-    if let Some(lock) = &work.lock {
-        let text = String::from_utf8_lossy(&declared(work, &lock.path, &lock.hash)?).into_owned();
-        packages::check(&lock.path, &text, installation.environment()).map_err(StageError::Unavailable)?;
-    }
     let report = std::cell::RefCell::new(report);
     let is_cancelled = || !(report.borrow_mut())(Progress { done: 0.0, loss: None, images_per_second: None });
-    let level = level(work, (&installation, &gpu), &folder, &is_cancelled)?;
-    let order = order(work, (&installation, &gpu, level), (folder.new_one("work")?, reads), work.words())?;
+    let Prepared { folder, installation, gpu, order } = prepared(work, (device, None), read, &is_cancelled)?;
     let ended = sandbox::run(&order, &is_cancelled).map_err(refused)?;
     if let Some(why) = failure(work, &ended)? {
         let undeclared = match ended.how {
@@ -83,13 +76,50 @@ pub fn run(work: &Command, device: &Device, read: &Read<'_>, report: &mut Report
         (None, Some(program)) => interpreter::version(&order, program, folder.new_one("version")?, &is_cancelled),
         _ => None,
     };
-    let words = [Some(isolation(level).words()), Some(installation.words()), version, gpu.words().map(str::to_owned)];
+    let level = isolation(order.level);
+    let words = [Some(level.words()), Some(installation.words()), version, gpu.words().map(str::to_owned)];
     outputs.machine = Some(words.into_iter().flatten().collect::<Vec<_>>().join(", "));
     outputs.device = gpu.is_some().then_some("cuda");
+    outputs.log = String::from_utf8_lossy(&ended.log).into_owned();
     Ok(outputs)
 }
 
+/// A command that is ready to run.
+#[derive(Debug)]
+struct Prepared {
+    folder: Folder,
+    installation: Installation,
+    gpu: Gpu,
+    order: Order,
+}
+
+/// Prepares a folder with the declared files and the inputs of a command, and the order to run it there: at a level, or
+/// else at the strictest one.
+fn prepared(
+    work: &Command,
+    (device, wanted): (&Device, Option<Level>),
+    read: &Read<'_>,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<Prepared, StageError> {
+    work.check_names().map_err(StageError::Command)?;
+    let folder = Folder::new()?;
+    let reads = fill(work, &folder.path().join("files"), read)?;
+    let installation = Installation::of(work);
+    let gpu = Gpu::of(device).map_err(StageError::Device)?;
+    if let Some(lock) = &work.lock {
+        let text = String::from_utf8_lossy(&declared(work, &lock.path, &lock.hash)?).into_owned();
+        packages::check(&lock.path, &text, installation.environment()).map_err(StageError::Unavailable)?;
+    }
+    let level = match wanted {
+        Some(level) => level,
+        None => self::level(work, (&installation, &gpu), &folder, is_cancelled)?,
+    };
+    let order = order(work, (&installation, &gpu, level), (folder.new_one("work")?, reads), work.words())?;
+    Ok(Prepared { folder, installation, gpu, order })
+}
+
 /// A temporary folder that is removed when this value is dropped.
+#[derive(Debug)]
 struct Folder(PathBuf);
 
 impl Folder {
@@ -226,8 +256,9 @@ fn order(
             log_bytes: LOG,
         },
     };
+    let words = words.into_iter().map(Into::into).collect();
     match &work.image {
-        None => order.program = words.into_iter().map(Into::into).collect(),
+        None => order.program = words,
         Some(image) => {
             order.program = image::program(image, &order, words);
             order.mounts = image::accounts(order.folder.parent().unwrap_or(&order.folder))?;
