@@ -118,7 +118,10 @@ fn image_of_this_machine(folder: &Path) -> PathBuf {
 
 #[test]
 fn charliecloud_runs_a_command_in_an_image_at_a_level_that_the_record_names() {
-    let script = format!("[ -e /etc/only-in-the-image ] && [ ! -e /etc/ld.so.cache ] || exit 9\n{SCRIPT}");
+    let script = format!(
+        "[ -e /etc/only-in-the-image ] && [ ! -e /etc/ld.so.cache ] || exit 9\n\
+         [ -n \"$SECRET\" ] && [ ! -e \"$SECRET\" ] || exit 8\n{SCRIPT}"
+    );
     // Landlock refuses all mounts. Without bubblewrap in PATH, there are no namespaces.
     let strictest = sandbox::available().into_iter().find(|level| *level != sandbox::Level::Landlock).unwrap();
     for (path, level) in [(None, strictest), (Some("/nowhere"), sandbox::Level::None)] {
@@ -135,7 +138,9 @@ fn charliecloud_runs_a_command_in_an_image_at_a_level_that_the_record_names() {
             r#"["ch-run", "--bind=/usr:/usr", "--bind={{folder}}:/work", "--cd=/work", "{}/{{image}}", "--"]"#,
             folder.display()
         );
-        runs_in(&own, &format!("{{ image = \"{}\", with = {with} }}", digest()));
+        own.write("secret.txt", "");
+        let variables = format!("variables = {{ SECRET = \"{}\" }}", own.path("secret.txt").display());
+        runs_in(&own, &format!("{{ image = \"{}\", with = {with} }}\n{variables}", digest()));
         let mut command = own.environment.command(&[&["make", "own", "--yes"], &ONE[..]].concat());
         let made = command.env("WDPIPE_PIPELINES", own.path("pipelines")).envs(path.map(|path| ("PATH", path)));
         let ended = made.output().unwrap();
