@@ -174,7 +174,12 @@ fn fill(work: &Command, folder: &Path, read: &Read<'_>) -> Result<Vec<(PathBuf, 
     for input in &work.inputs {
         let bytes = read(input)?;
         let bytes = match input.ends_with(".csv") {
-            true => csv::written(&Table::from_bytes(&bytes)?).into_bytes(),
+            true => {
+                let table = Table::from_bytes(&bytes)?;
+                let settings = work.collected.get(input);
+                let table = settings.map(|settings| csv::with_settings(&table, settings)).transpose()?.unwrap_or(table);
+                csv::written(&table).into_bytes()
+            }
             false => bytes,
         };
         put(format!("in/{input}"), &bytes)?;

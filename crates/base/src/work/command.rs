@@ -43,6 +43,9 @@ pub struct Command {
     /// Environment variables.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub variables: BTreeMap<String, String>,
+    /// For each input that is collected from one of several instances of a stage, the settings of that instance.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub collected: BTreeMap<String, BTreeMap<String, Parameter>>,
     /// Number of epochs of training before the checkpoint that it reads, if it reads one of several.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub after: Option<u32>,
@@ -372,6 +375,7 @@ mod tests {
             parameters: [("rho".to_owned(), Parameter::Float(0.1))].into(),
             variables: BTreeMap::new(),
             after: Some(5),
+            collected: BTreeMap::new(),
             tolerance: None,
             terms: Terms::default(),
         }
