@@ -6,6 +6,7 @@ use super::fields::Fields;
 use super::node::{Data, Node, did_you_mean};
 use super::stages::{Checkpoint, Instance, Site, no_checkpoint};
 use crate::graph::{Input, StageId};
+use base::isolation::Isolation;
 use base::name::is_plain;
 use base::work::{
     Command, Content, LockFile, Out, OutputFormat, OutputSpec, Parameter, SECONDS, Terms, Tolerance, Work, is_bulk,
@@ -28,6 +29,10 @@ const FIELDS: [&str; 14] = [
     "deterministic",
     "tolerance",
 ];
+
+/// The words for the weakest isolation of a command.
+const ISOLATION: [(&str, Option<Isolation>); 2] =
+    [("require", Some(Isolation::Landlock)), ("try", Some(Isolation::None))];
 
 /// Returns the names of the stages in the table `in` of a command, in the order of its roles.
 pub fn named(node: &Node) -> Vec<String> {
@@ -103,7 +108,7 @@ fn read(site: &Site<'_>) -> Command {
         root: site.code.home().to_owned(),
         seconds: u64::from(fields.integer("seconds", Some(SECONDS), 1..=10_000_000)),
         memory: u64::from(memory) << 20,
-        sandboxed: fields.choice("sandbox", Some(false), &[("require", true), ("try", false)]).unwrap_or_default(),
+        isolation: fields.choice("sandbox", Some(None), &ISOLATION).flatten(),
     };
     let (lock, out, variables) = (lock(site), out(fields), variables(fields));
     let (parameters, tolerance) = (parameters(fields), tolerance(fields));

@@ -157,13 +157,17 @@ fn declared(work: &Command, path: &str, hash: &str) -> Result<Vec<u8>, StageErro
     }
 }
 
-/// Returns the strictest sandbox level that this machine offers. Fails if the stage requires a sandbox and there is
-/// none.
+/// Returns the strictest sandbox level that this machine offers. Fails if the stage needs a stricter one.
 fn level(work: &Command) -> Result<Level, StageError> {
     let level = sandbox::available().first().copied().unwrap_or(Level::None);
-    if level == Level::None && work.terms.sandboxed {
-        let why = sandbox::why_not(Level::Namespaces).unwrap_or_default();
-        return Err(StageError::Unavailable(format!("the stage requires a sandbox, and this machine has none: {why}")));
+    let wanted = work.terms.isolation.unwrap_or_default();
+    if isolation(level) < wanted {
+        let stricter = Level::ALL.into_iter().filter(|level| isolation(*level) >= wanted);
+        let why: Vec<_> = stricter.filter_map(sandbox::why_not).collect();
+        return Err(StageError::Unavailable(format!(
+            "the stage needs a sandbox of level {wanted} or stricter, and this machine has none: {}",
+            why.join("; ")
+        )));
     }
     Ok(level)
 }
