@@ -158,9 +158,18 @@ title = "One command"
 [stage.one]
 kind = "command"
 run = ["true", "{out.x}"]
+code = []
 env = "host"
-out = { x = "file" }
+out = { x = ["a", "b"] }
 SANDBOX
+[[panel]]
+id = "a"
+x = { label = "a" }
+y = { label = "b" }
+[[panel.curve]]
+from = "one"
+x = "a"
+y = "b"
 [profile.smoke]
 "#;
 
