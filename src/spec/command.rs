@@ -7,6 +7,7 @@ use super::gather::{CHECKPOINTS, Gathered, file_name, gather, gathers};
 use super::node::{Data, Node, did_you_mean};
 use super::stages::{Checkpoint, Instance, Site, no_checkpoint};
 use crate::graph::{Input, StageId};
+use base::isolation::Isolation;
 use base::name::is_plain;
 use base::work::{
     Command, Content, Image, LockFile, Out, OutputFormat, OutputSpec, Parameter, SECONDS, Terms, Tolerance, Work,
@@ -30,6 +31,10 @@ const FIELDS: [&str; 14] = [
     "deterministic",
     "tolerance",
 ];
+
+/// The words for the weakest isolation of a command.
+const ISOLATION: [(&str, Option<Isolation>); 2] =
+    [("require", Some(Isolation::Landlock)), ("try", Some(Isolation::None))];
 
 /// Returns the names of the stages in the table `in` of a command, in the order of its roles.
 pub fn named(node: &Node) -> Vec<String> {
@@ -115,7 +120,7 @@ fn read(site: &Site<'_>) -> Command {
         root: site.code.home().to_owned(),
         seconds: u64::from(fields.integer("seconds", Some(SECONDS), 1..=10_000_000)),
         memory: u64::from(memory) << 20,
-        sandboxed: fields.choice("sandbox", Some(false), &[("require", true), ("try", false)]).unwrap_or_default(),
+        isolation: fields.choice("sandbox", Some(None), &ISOLATION).flatten(),
     };
     let ((lock, image), out, variables) = (environment(site), out(fields), variables(fields));
     let (parameters, tolerance) = (parameters(fields), tolerance(fields));
