@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use super::{StageError, last_lines};
+use super::{StageError, isolation, last_lines};
+use base::isolation::Isolation;
 use base::work::{Command, Image};
 use sandbox::{Ended, How, Level, Order};
 
@@ -72,15 +73,15 @@ pub fn program(image: &Image, order: &Order, words: Vec<std::ffi::OsString>) -> 
 /// of an image that is a single file is checked.
 ///
 /// # Errors
-/// If the digest is wrong, or the image cannot be started at any level, or only without a sandbox and `sandboxed` refuses that.
+/// If the digest is wrong, or the image cannot be started at any level, or only at one that is weaker than `wanted`.
 pub fn level(
     image: &Image,
-    sandboxed: bool,
+    wanted: Isolation,
     attempt: &dyn Fn(Level, Vec<String>) -> Result<Ended, StageError>,
 ) -> Result<Level, StageError> {
     static KNOWN: Mutex<Vec<(Image, Level)>> = Mutex::new(Vec::new());
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_allowed = |level: &Level| !sandboxed || *level != Level::None;
+    let is_allowed = |level: &Level| isolation(*level) >= wanted;
     let found = known.iter().find(|(other, level)| other == image && is_allowed(level));
     if let Some((_, level)) = found {
         return Ok(*level);
@@ -99,7 +100,10 @@ pub fn level(
         }
     }
     let program = image.with.first().map_or("", String::as_str);
-    let required = if sandboxed { " in a sandbox, which the stage requires" } else { "" };
+    let required = match wanted {
+        Isolation::None => String::new(),
+        wanted => format!(" in a sandbox of level {wanted} or stricter, which the stage needs"),
+    };
     let reference = &image.reference;
     Err(StageError::Unavailable(format!(
         "`{program}` cannot run `{ATTEMPT}` in the image {reference}{required}{attempts}"

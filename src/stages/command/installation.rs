@@ -7,7 +7,7 @@ use base::digest::ObjectDigest;
 use base::work::Command;
 
 /// The parts of the system that every command can read.
-const SYSTEM: [&str; 12] = [
+const SYSTEM: [&str; 13] = [
     "/usr",
     "/bin",
     "/sbin",
@@ -20,6 +20,7 @@ const SYSTEM: [&str; 12] = [
     "/etc/ld.so.conf.d",
     "/etc/fonts",
     "/etc/localtime",
+    "/etc/R",
 ];
 
 /// Environment variables that have the same values in every run. They exclude random seeds, the locale and the current
