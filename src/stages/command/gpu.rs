@@ -14,7 +14,7 @@ const LIMIT: u64 = 1 << 16;
 
 /// What a command gets of the machine's GPUs.
 #[derive(Debug, Default)]
-pub struct Gpu {
+pub struct GpuAccess {
     /// The device files.
     pub files: Vec<PathBuf>,
     /// Environment variables.
@@ -23,7 +23,7 @@ pub struct Gpu {
     words: Option<String>,
 }
 
-impl Gpu {
+impl GpuAccess {
     /// Returns what a command gets on a device. Only a chosen GPU is handed over: on `auto`, a program would use a GPU
     /// on some machines that its author did not think of.
     ///
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn a_chosen_gpu_is_handed_over_with_its_files() {
         let root = machine();
-        let gpu = Gpu::numbered(1, root.path(), (None, None)).unwrap();
+        let gpu = GpuAccess::numbered(1, root.path(), (None, None)).unwrap();
         let mut names: Vec<_> = gpu.files.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
         names.sort_unstable();
         assert_eq!(names, ["nvidia-caps", "nvidia-uvm", "nvidia0", "nvidia1", "nvidiactl"]);
@@ -132,7 +132,7 @@ mod tests {
         // It counts among those that the user shows.
         let shown = |number, list: &str| {
             let set = (Some(list.to_owned()), Some("PCI_BUS_ID".to_owned()));
-            Gpu::numbered(number, root.path(), set).map(|gpu| gpu.variables)
+            GpuAccess::numbered(number, root.path(), set).map(|gpu| gpu.variables)
         };
         let wanted = |name: &str| vec![(ORDER, "PCI_BUS_ID".to_owned()), (VISIBLE, name.to_owned())];
         assert_eq!(shown(1, "2, GPU-8f1b"), Ok(wanted("GPU-8f1b")));
@@ -141,14 +141,14 @@ mod tests {
             assert!(shown(number, list).unwrap_err().contains("cuda:"), "{number} {list}");
         }
         let empty = tempfile::tempdir().unwrap();
-        let error = Gpu::numbered(0, empty.path(), (None, None)).unwrap_err();
+        let error = GpuAccess::numbered(0, empty.path(), (None, None)).unwrap_err();
         assert!(error.starts_with("the device cuda:0 is not there: there is no device file"), "{error}");
     }
 
     #[test]
     fn no_gpu_is_handed_over_unasked() {
         for device in [Device::Auto, Device::Cpu] {
-            let none = Gpu::of(&device).unwrap();
+            let none = GpuAccess::of(&device).unwrap();
             assert!(!none.is_some() && none.words().is_none());
             assert_eq!(none.variables, [(VISIBLE, String::new())], "no program may find one by itself");
         }

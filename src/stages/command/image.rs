@@ -122,7 +122,7 @@ mod tests {
         let path = folder.path().join(format!("{reference}.sif"));
         let with = vec!["exec".to_owned(), format!("{}/{{image}}.sif", folder.path().display())];
         let image = Image { reference, with };
-        assert_eq!(paths(&image).collect::<Vec<_>>(), [path.clone()]);
+        assert_eq!(paths(&image).collect::<Vec<_>>(), std::slice::from_ref(&path));
         assert!(check_file(&image).is_ok(), "nothing is there");
         std::fs::write(&path, "abc").unwrap();
         assert!(check_file(&image).is_ok());

@@ -21,7 +21,7 @@ use base::isolation::Isolation;
 use base::table::Table;
 use base::work::{Command, OutputFormat};
 use draw::stamp;
-use gpu::Gpu;
+use gpu::GpuAccess;
 use installation::Installation;
 use sandbox::{Ended, How, Level, Limits, Order, SandboxError};
 
@@ -89,7 +89,7 @@ pub fn run(work: &Command, device: &Device, read: &Read<'_>, report: &mut Report
 struct Prepared {
     folder: Folder,
     installation: Installation,
-    gpu: Gpu,
+    gpu: GpuAccess,
     order: Order,
 }
 
@@ -105,7 +105,7 @@ fn prepared(
     let folder = Folder::new()?;
     let reads = fill(work, &folder.path().join("files"), read)?;
     let installation = Installation::of(work);
-    let gpu = Gpu::of(device).map_err(StageError::Device)?;
+    let gpu = GpuAccess::of(device).map_err(StageError::Device)?;
     if let Some(lock) = &work.lock {
         let text = String::from_utf8_lossy(&declared(work, &lock.path, &lock.hash)?).into_owned();
         packages::check(&lock.path, &text, installation.environment()).map_err(StageError::Unavailable)?;
@@ -199,7 +199,7 @@ fn declared(work: &Command, path: &str, hash: &str) -> Result<Vec<u8>, StageErro
 /// Returns the strictest sandbox level that is available for a command. Fails if the stage needs a stricter one.
 fn level(
     work: &Command,
-    (installation, gpu): (&Installation, &Gpu),
+    (installation, gpu): (&Installation, &GpuAccess),
     folder: &Folder,
     is_cancelled: &dyn Fn() -> bool,
 ) -> Result<Level, StageError> {
@@ -238,7 +238,7 @@ fn isolation(level: Level) -> Isolation {
 /// Returns the order that runs some words of a command in a folder with the given files.
 fn order(
     work: &Command,
-    (installation, gpu, level): (&Installation, &Gpu, Level),
+    (installation, gpu, level): (&Installation, &GpuAccess, Level),
     (folder, reads): (PathBuf, Vec<(PathBuf, PathBuf)>),
     words: Vec<String>,
 ) -> Result<Order, StageError> {
