@@ -10,6 +10,7 @@ use super::environment::{keyring, signer, wanted_key, who};
 use super::format::{columns, count, shown};
 use super::ui::Ui;
 use crate::project::{ExitCode, Failure, Project, Signable, sign, trusted_name};
+use base::isolation::Isolation;
 use store::sign::{KeyName, PublicKey, Trust};
 
 /// Manage the keys that sign results: your own, and those that the project trusts.
@@ -106,6 +107,7 @@ struct TrustAnswer<'a> {
     #[serde(rename = "use")]
     using: &'static str,
     import: &'static str,
+    sandbox: &'static str,
     keys: Vec<TrustedKeyAnswer<'a>>,
 }
 
@@ -190,6 +192,7 @@ impl ListKeysCommand {
                 file: shown(&project.trust),
                 using: policy.using.name(),
                 import: policy.import.name(),
+                sandbox: policy.sandbox.name(),
                 keys: keys.collect(),
             };
             ui.json(&KeysAnswer { own: own.collect(), trust });
@@ -207,7 +210,11 @@ impl ListKeysCommand {
             ui.answer("  none of them signs: choose one with WDPIPE_KEY=NAME");
         }
         let (file, using, import) = (project.trust.display(), policy.using.name(), policy.import.name());
-        ui.answer(&format!("{} in {file} (use: {using}, import: {import})", count(trust.keys().len(), "key")));
+        let sandbox = match policy.sandbox {
+            Isolation::None => String::new(),
+            level => format!(", sandbox: {level}"),
+        };
+        ui.answer(&format!("{} in {file} (use: {using}, import: {import}{sandbox})", count(trust.keys().len(), "key")));
         let rows = trust.keys().iter().map(|key| {
             let standing = key.revoked.as_ref().map_or("trusted".to_owned(), |reason| format!("revoked: {reason}"));
             vec![format!("  {}", key.name), key.public.to_string(), standing]

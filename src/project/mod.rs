@@ -79,6 +79,12 @@ impl Project {
         self.pipelines.parent().unwrap_or(Path::new(""))
     }
 
+    /// Checks whether several accounts share the store. A store that does not exist is not shared.
+    fn is_shared(&self) -> bool {
+        let access = files::canonical(&self.cache).and_then(|place| files::access(&place));
+        access.is_ok_and(|access| access.is_some_and(|access| access.is_shared()))
+    }
+
     /// Opens the store, which must exist, so that a mistyped path does not create a new one.
     ///
     /// # Errors

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fields::Fields;
+use super::gather::{CHECKPOINTS, Gathered, file_name, gather, gathers};
 use super::node::{Data, Node, did_you_mean};
 use super::stages::{Checkpoint, Instance, Site, no_checkpoint};
 use crate::graph::{Input, StageId};
+use base::isolation::Isolation;
 use base::name::is_plain;
 use base::work::{
     Command, Content, Image, LockFile, Out, OutputFormat, OutputSpec, Parameter, SECONDS, Terms, Tolerance, Work,
@@ -30,12 +32,22 @@ const FIELDS: [&str; 14] = [
     "tolerance",
 ];
 
+/// The words for the weakest isolation of a command.
+const ISOLATION: [(&str, Option<Isolation>); 2] =
+    [("require", Some(Isolation::Landlock)), ("try", Some(Isolation::None))];
+
 /// Returns the names of the stages in the table `in` of a command, in the order of its roles.
 pub fn named(node: &Node) -> Vec<String> {
     let Data::Table(fields) = &node.data else { return Vec::new() };
     let Some(Node { data: Data::Table(roles), .. }) = fields.get("in") else { return Vec::new() };
     let text = |node: &Node| if let Data::Text(text) = &node.data { Some(stage_of(text).0.to_owned()) } else { None };
     roles.values().filter_map(text).collect()
+}
+
+/// Returns all stages that the table `in` of a command names, with those whose instances are collected.
+pub fn all_named(node: &Node) -> Vec<String> {
+    let gathers = gathers(node);
+    named(node).into_iter().chain(gathers.iter().map(|gather| gather.stage().to_owned())).collect()
 }
 
 /// Splits `stage` or `stage:output`.
@@ -48,7 +60,10 @@ pub fn command(site: &mut Site<'_>) -> Instance {
     let fields = site.fields;
     let command = read(site);
     let roles = roles(fields);
-    let several = site.start.iter().filter(|instance| instance.checkpoints.len() > 1);
+    // Instances whose checkpoints are not collected have the same ones.
+    let one_by_one = site.gathered.iter().filter(|gathered| !gathered.gather.over.contains(CHECKPOINTS));
+    let first = one_by_one.filter_map(|gathered| gathered.instances.first()).map(|(_, instance)| *instance);
+    let several = site.start.iter().copied().chain(first).filter(|instance| instance.checkpoints.len() > 1);
     let epochs = several.map(|instance| instance.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect());
     let common: Option<BTreeSet<u32>> = epochs.reduce(|a: BTreeSet<u32>, b| a.intersection(&b).copied().collect());
     let chosen: Vec<Option<u32>> = match (&common, fields.integers("after")) {
@@ -69,11 +84,12 @@ pub fn command(site: &mut Site<'_>) -> Instance {
         for (instance, (role, output)) in site.start.iter().zip(&roles) {
             let at = |checkpoint: &&Checkpoint| instance.checkpoints.len() == 1 || Some(checkpoint.epoch) == after;
             if let Some(checkpoint) = instance.checkpoints.iter().find(at) {
-                inputs.extend(files_of(site, role, output.as_deref(), checkpoint.stage));
+                inputs.extend(files_of(site, (role, role), output.as_deref(), checkpoint.stage));
             }
         }
+        let collected = collect(site, after, &mut inputs);
         let inputs_named = inputs.iter().map(|input| input.role.clone()).collect();
-        let work = Command { inputs: inputs_named, after, ..command.clone() };
+        let work = Command { inputs: inputs_named, collected, after, ..command.clone() };
         check_placeholders(fields, &work);
         let name = match after {
             Some(epoch) if common.as_ref().is_some_and(|common| common.len() > 1) => format!("{}@{epoch}", site.name),
@@ -104,11 +120,24 @@ fn read(site: &Site<'_>) -> Command {
         root: site.code.home().to_owned(),
         seconds: u64::from(fields.integer("seconds", Some(SECONDS), 1..=10_000_000)),
         memory: u64::from(memory) << 20,
-        sandboxed: fields.choice("sandbox", Some(false), &[("require", true), ("try", false)]).unwrap_or_default(),
+        isolation: fields.choice("sandbox", Some(None), &ISOLATION).flatten(),
     };
     let ((lock, image), out, variables) = (environment(site), out(fields), variables(fields));
     let (parameters, tolerance) = (parameters(fields), tolerance(fields));
-    Command { run, inputs: Vec::new(), code, lock, image, out, parameters, variables, after: None, tolerance, terms }
+    Command {
+        run,
+        inputs: Vec::new(),
+        code,
+        lock,
+        image,
+        out,
+        parameters,
+        variables,
+        collected: BTreeMap::new(),
+        after: None,
+        tolerance,
+        terms,
+    }
 }
 
 /// Reads `deterministic` and `tolerance`: a relative tolerance, or a table with `relative` and `absolute`.
@@ -230,21 +259,66 @@ fn roles(fields: &Fields<'_>) -> Vec<(String, Option<String>)> {
         match &node.data {
             _ if !is_plain(role) => fields.complain("in", format!("`{role}` cannot be the name of an input")),
             Data::Text(text) => roles.push((role.clone(), stage_of(text).1.map(str::to_owned))),
-            _ => fields.complain("in", format!("`{role}` must be the name of a stage, not {}", node.describe())),
+            _ if gather(role, node).is_some() => {}
+            _ => fields.complain(
+                "in",
+                format!(
+                    "`{role}` must be the name of a stage, or {{ from = \"STAGE\", over = [\"seed\"] }} to collect its \
+                     instances, not {}",
+                    node.describe()
+                ),
+            ),
         }
     }
     roles
 }
 
-/// Returns the files of an input: one output of a stage, or all its outputs in a folder.
-fn files_of(site: &Site<'_>, role: &str, output: Option<&str>, stage: StageId) -> Vec<Input> {
+/// Adds the files of the inputs that collect instances: a folder for each input, with a file or folder for each instance.
+/// Returns the settings of the instance that each file is from.
+fn collect(
+    site: &Site<'_>,
+    after: Option<u32>,
+    inputs: &mut Vec<Input>,
+) -> BTreeMap<String, BTreeMap<String, Parameter>> {
+    let mut collected = BTreeMap::new();
+    for Gathered { gather, instances } in site.gathered {
+        let (role, output) = (gather.role.as_str(), stage_of(&gather.from).1);
+        let every = gather.over.contains(CHECKPOINTS);
+        let mut names = BTreeSet::new();
+        for (values, instance) in instances {
+            let several = instance.checkpoints.len() > 1;
+            let is_read = |checkpoint: &&Checkpoint| every || !several || Some(checkpoint.epoch) == after;
+            for checkpoint in instance.checkpoints.iter().filter(is_read) {
+                let mut name = file_name(values, (every && several).then_some(checkpoint.epoch));
+                // Names that are too long, or the same after their characters were replaced, are numbers.
+                if !is_plain(&name) || !names.insert(name.clone()) {
+                    name = format!("{:05}", names.len());
+                    names.insert(name.clone());
+                }
+                let mut settings: BTreeMap<String, Parameter> =
+                    values.iter().filter_map(|(name, node)| Some((name.clone(), scalar(node)?))).collect();
+                if every && several {
+                    settings.insert(CHECKPOINTS.to_owned(), Parameter::Int(checkpoint.epoch.into()));
+                }
+                for input in files_of(site, (&format!("{role}/{name}"), role), output, checkpoint.stage) {
+                    collected.insert(input.role.clone(), settings.clone());
+                    inputs.push(input);
+                }
+            }
+        }
+    }
+    collected
+}
+
+/// Returns the files of an input, whose names begin with `path`: one output of a stage, or all its outputs in a folder.
+fn files_of(site: &Site<'_>, (path, role): (&str, &str), output: Option<&str>, stage: StageId) -> Vec<Input> {
     let declared: Vec<&OutputSpec> = site.stages[stage].work.declared().collect();
     let input =
         |path: &str, spec: &OutputSpec| Input { role: format!("{path}.{}", extension(spec)), stage, output: spec.name };
     let named = |name: &str| declared.iter().find(|spec| spec.name == name || base_name(spec.name) == name);
     match (output, &declared[..]) {
         (Some(output), _) => match named(output) {
-            Some(spec) => vec![input(role, spec)],
+            Some(spec) => vec![input(path, spec)],
             None => {
                 let all: Vec<_> = declared.iter().map(|spec| spec.name).collect();
                 let name = &site.stages[stage].name;
@@ -252,10 +326,10 @@ fn files_of(site: &Site<'_>, role: &str, output: Option<&str>, stage: StageId) -
                 Vec::new()
             }
         },
-        (None, [one]) => vec![input(role, one)],
+        (None, [one]) => vec![input(path, one)],
         (None, all) => match named(role) {
-            Some(spec) => vec![input(role, spec)],
-            None => all.iter().map(|spec| input(&format!("{role}/{}", base_name(spec.name)), spec)).collect(),
+            Some(spec) => vec![input(path, spec)],
+            None => all.iter().map(|spec| input(&format!("{path}/{}", base_name(spec.name)), spec)).collect(),
         },
     }
 }

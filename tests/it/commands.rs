@@ -318,6 +318,57 @@ fn a_drawing_of_a_command_is_a_figure() {
     assert_eq!(own.run(&["make", "all", "--yes"]).code, Some(1));
 }
 
+/// A command that puts the counts of all factors and seeds below one another, and the last iterates of all runs.
+const COLLECTED: &str = r#"
+[stage.all]
+kind = "command"
+run = ["sh", "code/all.sh", "{in.counts}", "{in.paths}", "{out.all}"]
+in = { counts = { from = "count", over = ["factor", "seed"] }, paths = { from = "valley:path", over = ["seed"] } }
+code = ["code/all.sh"]
+env = "host"
+out = { all = "table" }
+"#;
+
+#[test]
+fn a_command_collects_the_runs_of_all_seeds() {
+    let own = Own::new(SCRIPT);
+    let whole = PIPELINE.replace("[[panel]]", &format!("{COLLECTED}[[panel]]"));
+    own.write("pipelines/own.toml", &whole);
+    own.write(
+        "code/all.sh",
+        "ls \"$2\" >&2\n(head -1 \"$1/factor-1_seed-0.csv\"; tail -q -n +2 \"$1\"/*.csv) > \"$3\"\n",
+    );
+    let make = |more: &[&str]| {
+        let ended = own.run(&[&["make", "own/all", "--yes", "--json"], more].concat());
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        serde_json::from_str::<Value>(&ended.stdout).unwrap()["stages_run"].as_u64().unwrap()
+    };
+    assert_eq!(make(&[]), 7);
+    let shown = own.run(&["show", "own/all"]).stdout;
+    let rows: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
+    for row in [["factor", "seed", "step", "rows"], ["1", "1", "1", "12"], ["2", "0", "1", "24"], ["2", "1", "1", "24"]]
+    {
+        assert!(rows.contains(&row.to_vec()), "{row:?}: {shown}");
+    }
+    // Another seed runs what it needs, and the command again.
+    assert_eq!(make(&["--set", "seed=[0,1,2]"]), 4);
+    assert_eq!(make(&["--set", "factor=[1]"]), 1);
+    // A setting that is not collected multiplies the command.
+    own.write("pipelines/own.toml", &whole.replace("over = [\"factor\", \"seed\"]", "over = [\"seed\"]"));
+    let planned = own.run(&["make", "own/all", "--dry-run"]);
+    assert!(planned.stdout.contains("own/all[factor=2]"), "{}", planned.stdout);
+    for (to, wanted) in [
+        ("over = [\"facter\"]", "`over` names `facter`, but `count` is swept over factor, seed, after"),
+        ("over = []", "{ from = \"STAGE\", over = [\"seed\"] }"),
+        ("of = \"seed\"", "{ from = \"STAGE\", over = [\"seed\"] }"),
+    ] {
+        own.write("pipelines/own.toml", &whole.replace("over = [\"factor\", \"seed\"]", to));
+        let ended = own.run(&["make", "own/all", "--yes"]);
+        assert_eq!(ended.code, Some(2), "{to}: {}", ended.stderr);
+        assert!(ended.stderr.contains(wanted), "{to}: {}", ended.stderr);
+    }
+}
+
 #[test]
 fn mistakes_in_drawings_are_found_before_anything_runs() {
     let own = Own::new(SCRIPT);

@@ -40,7 +40,7 @@ fn a_program_by_hand_sees_what_the_stage_sees() {
         String::from_utf8_lossy(&words).contains("7127")
     };
     let processes = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    assert_eq!(processes.filter(is_left).collect::<Vec<_>>(), [String::new(); 0]);
+    assert_eq!(processes.filter(is_left).count(), 0);
 }
 
 #[test]

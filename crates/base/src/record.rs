@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, CodecError, Format};
 use crate::digest::{ObjectDigest, RecordDigest, StageKey};
+use crate::isolation::Isolation;
 use crate::value::{Map, encode_length, encode_map, encode_text};
+use crate::work::KindName;
 
 /// The layout of a record without a log. Records without one keep it, so that older programs can read them.
 const FORMAT: Format = Format { magic: *b"WDre", version: 1, name: "record" };
@@ -181,6 +183,12 @@ impl Record {
     /// Returns the output of a name.
     pub fn output(&self, name: &str) -> Option<&Output> {
         self.outputs.iter().find(|output| output.name == name)
+    }
+
+    /// Returns how strictly the program was isolated; `None` if the stage ran no program of the user's own.
+    pub fn isolation(&self) -> Option<Isolation> {
+        let runs_program = KindName::named(&self.parts.kind).is_some_and(KindName::runs_program);
+        runs_program.then(|| Isolation::recorded(&self.provenance.machine))
     }
 
     /// Whether both yielded the same outputs, byte for byte.

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod find;
 pub mod folder;
+pub mod isolation;
 pub mod merge;
 pub mod select;
 pub mod variants;

@@ -174,7 +174,12 @@ fn fill(work: &Command, folder: &Path, read: &Read<'_>) -> Result<Vec<(PathBuf, 
     for input in &work.inputs {
         let bytes = read(input)?;
         let bytes = match input.ends_with(".csv") {
-            true => csv::written(&Table::from_bytes(&bytes)?).into_bytes(),
+            true => {
+                let table = Table::from_bytes(&bytes)?;
+                let settings = work.collected.get(input);
+                let table = settings.map(|settings| csv::with_settings(&table, settings)).transpose()?.unwrap_or(table);
+                csv::written(&table).into_bytes()
+            }
             false => bytes,
         };
         put(format!("in/{input}"), &bytes)?;
@@ -191,25 +196,29 @@ fn declared(work: &Command, path: &str, hash: &str) -> Result<Vec<u8>, StageErro
     }
 }
 
-/// Returns the strictest sandbox level that is available for a command. Fails if the stage requires a sandbox and there
-/// is none.
+/// Returns the strictest sandbox level that is available for a command. Fails if the stage needs a stricter one.
 fn level(
     work: &Command,
     (installation, gpu): (&Installation, &Gpu),
     folder: &Folder,
     is_cancelled: &dyn Fn() -> bool,
 ) -> Result<Level, StageError> {
+    let wanted = work.terms.isolation.unwrap_or_default();
     let level = match &work.image {
         None => sandbox::available().first().copied().unwrap_or(Level::None),
-        Some(image) => image::level(image, work.terms.sandboxed, &|level, words| {
+        Some(image) => image::level(image, wanted, &|level, words| {
             let own = folder.new_one(&format!("try-{level}"))?;
             let order = order(work, (installation, gpu, level), (own, Vec::new()), words)?;
             sandbox::run(&order, is_cancelled).map_err(refused)
         })?,
     };
-    if level == Level::None && work.terms.sandboxed {
-        let why = sandbox::why_not(Level::Namespaces).unwrap_or_default();
-        return Err(StageError::Unavailable(format!("the stage requires a sandbox, and this machine has none: {why}")));
+    if isolation(level) < wanted {
+        let stricter = Level::ALL.into_iter().filter(|level| isolation(*level) >= wanted);
+        let why: Vec<_> = stricter.filter_map(sandbox::why_not).collect();
+        return Err(StageError::Unavailable(format!(
+            "the stage needs a sandbox of level {wanted} or stricter, and this machine has none: {}",
+            why.join("; ")
+        )));
     }
     Ok(level)
 }
