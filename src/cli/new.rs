@@ -9,7 +9,9 @@ use crate::spec::{Contents, RESERVED};
 /// Text of the pipeline, in which NAME stands for the pipeline's name.
 const TEXT: &str = include_str!("new.toml");
 
-/// Write a commented pipeline to start from: pipelines/NAME.toml.
+/// Write a commented pipeline to start from.
+///
+/// Its file is pipelines/NAME.toml.
 #[derive(Debug, Args)]
 pub struct NewCommand {
     /// Name of the figure: lower-case letters, digits, - and _.

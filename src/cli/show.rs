@@ -14,7 +14,7 @@ use base::table::Table;
 use files::Named;
 use store::Store;
 
-/// Print the outputs of a stage: its numbers, or one output unchanged.
+/// Print the outputs of a stage: its numbers, or one output as it is.
 #[derive(Debug, Args)]
 pub struct ShowCommand {
     /// A stage, such as 'fig3/probe[after=17,lr=0.1,seed=0]', or a figure.

@@ -60,6 +60,7 @@ mod remotes;
 mod resumed;
 mod servers;
 mod sharing;
+mod shells;
 #[cfg(all(feature = "torch", target_os = "linux"))]
 mod signals;
 mod stress;

@@ -6,3 +6,4 @@ pub mod folder;
 pub mod merge;
 pub mod select;
 pub mod variants;
+pub mod words;
