@@ -20,7 +20,7 @@ use store::Store;
 use store::archive::{self, Admission, Header, Imported, Scope};
 use store::sign::Batch;
 
-/// Write a figure with everything it was made from to one file.
+/// Write a figure and everything it was made from to one file.
 ///
 /// The same results give the same file, byte for byte. Bulk data (weights, images) that the cache dropped is left out.
 #[derive(Debug, Args)]
@@ -39,8 +39,9 @@ pub struct ExportArchiveCommand {
     variant: VariantArgs,
 }
 
-/// Import a figure with everything it was made from, from a file that `cache export` wrote.
+/// Import a figure from a file that `cache export` wrote.
 ///
+/// The file contains everything that the figure was made from.
 /// The whole file is checked first. Records and objects that the cache already has are not written again.
 #[derive(Debug, Args)]
 pub struct ImportArchiveCommand {

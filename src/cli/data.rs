@@ -29,7 +29,9 @@ pub enum DataCommand {
     List(ListDataCommand),
 }
 
-/// Import CIFAR-10 or CIFAR-100 from a folder or archive: the binary version, the Python version, or an .npz.
+/// Import CIFAR-10 or CIFAR-100 from a folder or archive.
+///
+/// The binary version, the Python version and an .npz can be read.
 #[derive(Debug, Args)]
 pub struct ImportDataCommand {
     /// A folder, .tar, .tar.gz, .zip or .npz.
@@ -37,7 +39,9 @@ pub struct ImportDataCommand {
     path: PathBuf,
 }
 
-/// Download CIFAR-10 or CIFAR-100 from its authors, check its published checksum and import it.
+/// Download CIFAR-10 or CIFAR-100 from its authors, and import it.
+///
+/// The archive is checked against its published checksum. An interrupted download continues where it stopped.
 #[derive(Debug, Args)]
 pub struct FetchDataCommand {
     /// Name of the data set.

@@ -13,10 +13,10 @@ use crate::project::{ExitCode, Failure, Project, Signable, sign, trusted_name};
 use base::isolation::Isolation;
 use store::sign::{KeyName, PublicKey, Trust};
 
-/// Manage the keys that sign results: your own, and those that the project trusts.
+/// Manage your keys, which sign results, and those that are trusted.
 ///
-/// If you have a key, `make` signs what it computes. If you have several, WDPIPE_KEY=NAME chooses one; otherwise the key
-/// named `default` signs. Keys are stored in $WDPIPE_KEYS, or in wdpipe/keys in $XDG_CONFIG_HOME or ~/.config.
+/// If you have a key, `make` signs what it computes. If you have several, WDPIPE_KEY=NAME chooses one; otherwise the
+/// key named `default` signs. Keys are stored in $WDPIPE_KEYS, or in wdpipe/keys in $XDG_CONFIG_HOME or ~/.config.
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {
     Generate(GenerateKeyCommand),
@@ -69,11 +69,12 @@ pub struct RevokeKeyCommand {
     reason: String,
 }
 
-/// Sign results that you computed before you had a key, or in an interrupted run.
+/// Sign results that you computed earlier without a key.
 ///
-/// Only results that this account computed or imported in this cache count as yours; the cache's index remembers them.
-/// Results from a remote or an archive count as computed by others, whatever their records say. If the index was deleted,
-/// all results count as computed by others.
+/// These are results from before you had a key, or of an interrupted run. Only results that this account computed or
+/// imported in this cache count as yours; the cache's index remembers them. Results from a remote or an archive count
+/// as computed by others, whatever their records say. If the index was deleted, all results count as computed by
+/// others.
 #[derive(Debug, Args)]
 pub struct SignCommand {
     /// Figures, panels or stages, or all; everything they were made from is signed too.

@@ -24,7 +24,9 @@ const PROJECT: [(&str, &str); 9] = [
     (".gitattributes", "# Figures are hashed byte for byte: git must not convert line ends.\nreports/** -text\n"),
 ];
 
-/// Write a commented pipeline to start from: pipelines/NAME.toml.
+/// Write a commented pipeline to start from, or a new project.
+///
+/// Its file is pipelines/NAME.toml. A new project has the pipelines of the paper.
 #[derive(Debug, Args)]
 pub struct NewCommand {
     /// Name of the figure: lower-case letters, digits, - and _.

@@ -6,7 +6,9 @@ use super::ui::Ui;
 use crate::project::{ExitCode, Failure, install_libtorch};
 use crate::stages;
 
-/// Install libtorch for this user. Training needs it; in a checkout of wdpipe, `ci/setup` does the same for the checkout.
+/// Install libtorch for this user, to train.
+///
+/// In a checkout of wdpipe, `ci/setup` does the same for the checkout.
 #[derive(Debug, Args)]
 pub struct SetupCommand {
     /// Also install the CUDA libraries, for GPUs (download 2.3 GB, disk 2.8 GB).

@@ -11,7 +11,7 @@ use super::ui::Ui;
 use crate::project::{ExitCode, Failure, Project, all_quoted, consent_to};
 use base::isolation::Isolation;
 
-/// Open a shell in the sandbox of a command, with its inputs and declared files.
+/// Open a shell in the sandbox of a command, or run a program there.
 ///
 /// Prints the command of the stage, so that you can paste it. The folder is removed when the shell ends, and nothing in it
 /// is recorded.

@@ -14,7 +14,7 @@ use base::table::Table;
 use files::Named;
 use store::Store;
 
-/// Print a stage's numbers, one output unchanged, or what its program printed.
+/// Print the outputs of a stage, or what its program printed.
 #[derive(Debug, Args)]
 pub struct ShowCommand {
     /// A stage, such as 'fig3/probe[after=17,lr=0.1,seed=0]', or a figure.

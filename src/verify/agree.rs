@@ -167,6 +167,8 @@ mod tests {
             out: [("t".to_owned(), out(OutputFormat::Table)), ("f".to_owned(), out(OutputFormat::File))].into(),
             parameters: Default::default(),
             variables: Default::default(),
+            image: None,
+            collected: Default::default(),
             after: None,
             tolerance: tolerance.map(|relative| Tolerance { absolute: 0.0, relative }),
             terms: Terms::default(),

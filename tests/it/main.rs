@@ -62,6 +62,7 @@ mod resumed;
 mod servers;
 mod sharing;
 mod shell;
+mod shells;
 #[cfg(all(feature = "torch", target_os = "linux"))]
 mod signals;
 mod stress;

@@ -87,7 +87,9 @@ fn an_image_that_starts_only_without_a_sandbox_is_recorded_so_or_refused() {
     runs_in(&own, &format!("{environment}\nsandbox = \"require\""));
     let ended = own.run(&[&["make", "own", "--yes"], &ONE[..]].concat());
     assert_eq!(ended.code, Some(3), "{}", ended.stderr);
-    let wanted = format!("`sh` cannot run `true` in the image {image} in a sandbox, which the stage requires");
+    let wanted = format!(
+        "`sh` cannot run `true` in the image {image} in a sandbox of level landlock or stricter, which the stage needs"
+    );
     assert!(ended.stderr.contains(&wanted) && ended.stderr.contains("storage"), "{}", ended.stderr);
     runs_in(&own, &environment);
     assert_eq!(own.make(&ONE), 2);

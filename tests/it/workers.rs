@@ -207,7 +207,7 @@ fn mistakes_are_named_before_anything_is_submitted() {
         (&["make", "fig4", "--executor", "local:0"], "local:N"),
         (&["make", "fig4", "--executor", "pbs"], "slurm"),
         (&["make", "fig4", "--detach"], "--executor"),
-        (&["make", "fig4", "--executor", "local:2", "--ci", "1"], "--ci"),
+        (&["make", "fig4", "--executor", "local:2", "--until-width", "1"], "--until-width"),
         (&["jobs", "--log", "x"], "RUN"),
         (&["work", "nothing"], "8 hexadecimal digits"),
         (&["attach", "../../etc"], "8 hexadecimal digits"),

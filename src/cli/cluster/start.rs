@@ -48,7 +48,7 @@ impl FromStr for Choice {
 pub struct Start {
     /// Let several workers compute the stages: local:N starts N processes on this machine, each with a GPU of its own
     /// if there are several; slurm submits jobs, as cluster.toml describes them.
-    #[arg(long, value_name = "EXECUTOR", help_heading = "Workers", conflicts_with_all = ["ci", "keep_going"])]
+    #[arg(long, value_name = "EXECUTOR", help_heading = "Workers", conflicts_with_all = ["until_width", "keep_going"])]
     pub executor: Option<Choice>,
     /// With --executor: submit the workers and return; `wdpipe attach` follows them later.
     #[arg(long, requires = "executor", help_heading = "Workers")]

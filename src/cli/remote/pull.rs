@@ -15,10 +15,10 @@ use crate::project::{ChosenRemote, ExitCode, Failure, Project, Through, all_quot
 use base::work::is_bulk;
 use store::ObjectState;
 
-/// Fetch results of others: by default records and numbers, from which figures are drawn here.
+/// Fetch results of others from a remote.
 ///
-/// Everything is hashed as it arrives. Files that are here already are not fetched, and an interrupted transfer continues
-/// where it stopped.
+/// By default these are records and numbers, from which figures are drawn here. Everything is hashed as it arrives.
+/// Files that are here already are not fetched, and an interrupted transfer continues where it stopped.
 #[derive(Debug, Args)]
 pub struct PullCommand {
     /// Figures, panels or stages, or all.

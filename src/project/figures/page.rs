@@ -16,7 +16,7 @@ use base::table::Table;
 use base::unlocked::host_programs;
 use base::work::{Mark, Panel, Scale, Work};
 use draw::figure;
-use draw::page::{ClaimInfo, CurveInfo, Drawing, Kept, Page, PanelInfo, Section, StageInfo, html, kept};
+use draw::page::{ClaimInfo, CurveInfo, Kept, Page, PanelInfo, Picture, Section, StageInfo, html, kept};
 use store::Store;
 
 /// Maximum size of a page in bytes.
@@ -114,9 +114,9 @@ fn section(selection: &Selection, name: &str, store: &Store, project: &Project) 
     };
     let has = |name: &str| outline.output(name).is_some();
     let drawing = match (has("svg"), has("png")) {
-        (true, _) => Drawing::Svg(String::from_utf8(output("svg")?).map_err(|error| storage(error.to_string()))?),
-        (false, true) => Drawing::Png(output("png")?),
-        (false, false) => Drawing::Pdf,
+        (true, _) => Picture::Svg(String::from_utf8(output("svg")?).map_err(|error| storage(error.to_string()))?),
+        (false, true) => Picture::Png(output("png")?),
+        (false, false) => Picture::Pdf,
     };
     let (numbers, caption) = if work.is_of_command() {
         (Table::default(), String::new())

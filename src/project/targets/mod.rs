@@ -7,3 +7,4 @@ pub mod isolation;
 pub mod merge;
 pub mod select;
 pub mod variants;
+pub mod words;
