@@ -108,6 +108,12 @@ fn read(site: &Site<'_>) -> Command {
     if run.first().is_none_or(String::is_empty) && fields.has("run") {
         fields.complain("run", "`run` is empty: name a program and its arguments, such as [\"python3\", \"a.py\"]");
     }
+    if let [line] = &run[..]
+        && line.contains(char::is_whitespace)
+    {
+        let words: Vec<String> = line.split_whitespace().map(|word| format!("\"{word}\"")).collect();
+        fields.complain("run", format!("`run` has one text for each argument: run = [{}]", words.join(", ")));
+    }
     let mut code = BTreeMap::new();
     for pattern in fields.texts("code") {
         match site.code.named(&pattern) {

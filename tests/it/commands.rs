@@ -42,6 +42,9 @@ over = "seed"
 [profile.smoke]
 "#;
 
+/// The line of the command.
+const RUN: &str = r#"run = ["sh", "code/count.sh", "{in.path}", "{factor}", "{out.rows}"]"#;
+
 /// The number of stages: two runs, four counts, and the drawing.
 const STAGES: u64 = 7;
 
@@ -148,6 +151,8 @@ fn mistakes_are_found_before_anything_runs() {
         ("\"{factor}\", ", "", "does not use `factor`"),
         (", \"{out.rows}\"]", "]", "use {out.rows}"),
         ("run = [\"sh\"", "run = [\"\"", "`run` is empty"),
+        (RUN, "run = \"sh code/count.sh {in.path}\"", "run = [\"sh\", \"code/count.sh\", \"{in.path}\"]"),
+        (RUN, "run = [\"sh code/count.sh\"]", "one text for each argument: run = [\"sh\", \"code/count.sh\"]"),
         ("code/*.sh", "code/*.py", "no file matches `code/*.py`"),
         ("code/*.sh", "../secret", "not a path inside the project's folder"),
         ("code/*.sh", "/etc/passwd", "not a path inside the project's folder"),
@@ -178,7 +183,7 @@ fn a_command_that_fails_is_shown_with_what_it_printed() {
     for (script, wanted) in [
         ("echo first; echo 'no such thing' >&2; exit 7", vec!["exit code 7", "no such thing"]),
         ("kill -9 $$", vec!["signal 9"]),
-        ("true", vec!["the output `rows`", "No such file"]),
+        ("true", vec!["the output `rows`", "it must write to {out.rows}"]),
         ("printf 'a,b\\n1,2\\n' > \"$3\"", vec!["its columns are a, b, but the pipeline declares step, rows"]),
         ("printf 'step,rows\\n1\\n' > \"$3\"", vec!["line 2 has 1 fields"]),
         ("printf 'step,rows\\n\\377,1\\n' > \"$3\"", vec!["it is not UTF-8"]),
@@ -193,8 +198,18 @@ fn a_command_that_fails_is_shown_with_what_it_printed() {
     assert!(said.contains("it took longer than 1 s"), "{said}");
     // A program that does not exist.
     own.write("pipelines/own.toml", &PIPELINE.replace("run = [\"sh\"", "run = [\"no-such-program\""));
-    let said = own.fails(SCRIPT, &one);
-    assert!(said.contains("no-such-program"), "{said}");
+    let ended = own.run(&[&["make", "own", "--yes"], &one[..]].concat());
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    assert!(ended.stderr.contains("there is no program `no-such-program` in "), "{}", ended.stderr);
+    // A declared file can be run, whatever its mode.
+    own.write("code/count.sh", &format!("#!/bin/sh\n{SCRIPT}"));
+    for program in ["code/count.sh", "./code/count.sh"] {
+        own.write("pipelines/own.toml", &PIPELINE.replace("\"sh\", \"code/count.sh\"", &format!("\"{program}\"")));
+        own.make(&one);
+    }
+    own.write("pipelines/own.toml", &PIPELINE.replace("\"sh\", \"code/count.sh\"", "\"code/cuont.sh\""));
+    let ended = own.run(&[&["make", "own", "--yes"], &one[..]].concat());
+    assert!(ended.stderr.contains("there is no program `code/cuont.sh`: declare it in `code`"), "{}", ended.stderr);
 }
 
 #[test]
@@ -246,6 +261,12 @@ fn a_command_sees_only_what_it_declares() {
     own.write("code/helper.inc", "rows=3");
     let said = own.fails(". code/helper.inc", &one);
     assert!(said.contains("code/helper.inc is not declared: add it to `code`"), "{said}");
+    // A program that would need the network is told that there is none; files that the C library looks for are not named.
+    let said = own.fails("cat /etc/resolv.conf /etc/hosts || exit 9", &one);
+    assert!(
+        said.contains("the network, which commands do not have") && !said.contains("outside the project"),
+        "{said}"
+    );
     // Its environment is the same for everybody.
     own.write(
         "code/count.sh",

@@ -68,7 +68,12 @@ pub fn run(work: &Command, device: &Device, read: &Read<'_>, report: &mut Report
     for (recorded, name, out) in work.outputs() {
         let file = PathBuf::from("out").join(format!("{name}.{}", out.format.extension()));
         let failed = |why: String| StageError::Command(format!("the output `{name}`: {why}{}", last_lines(&ended)));
-        let bytes = sandbox::collect(&order.folder, &file, FILE_LIMIT).map_err(|error| failed(error.to_string()))?;
+        let bytes = sandbox::collect(&order.folder, &file, FILE_LIMIT).map_err(|error| {
+            failed(match error.is_missing() {
+                true => format!("the program did not write it: it must write to {{out.{name}}}"),
+                false => error.to_string(),
+            })
+        })?;
         outputs.push((recorded, stored(out.format, &out.columns, bytes).map_err(failed)?));
     }
     let mut outputs = Outputs::new(outputs, 1.0);
@@ -105,6 +110,7 @@ fn prepared(
     let folder = Folder::new()?;
     let reads = fill(work, &folder.path().join("files"), read)?;
     let installation = Installation::of(work);
+    missing_program(work, &installation)?;
     let gpu = GpuAccess::of(device).map_err(StageError::Device)?;
     if let Some(lock) = &work.lock {
         let text = String::from_utf8_lossy(&declared(work, &lock.path, &lock.hash)?).into_owned();
@@ -116,6 +122,19 @@ fn prepared(
     };
     let order = order(work, (&installation, &gpu, level), (folder.new_one("work")?, reads), work.words())?;
     Ok(Prepared { folder, installation, gpu, order })
+}
+
+/// Fails if there is no such program.
+fn missing_program(work: &Command, installation: &Installation) -> Result<(), StageError> {
+    let words = work.image.as_ref().map_or(&work.run, |image| &image.with);
+    let program = words.first().map_or("", String::as_str);
+    if installation.program().is_some() || work.code.contains_key(program.strip_prefix("./").unwrap_or(program)) {
+        return Ok(());
+    }
+    Err(StageError::Unavailable(match program.contains('/') && !program.starts_with('/') {
+        true => format!("there is no program `{program}`: declare it in `code`"),
+        false => format!("there is no program `{program}` in {}", installation.path()),
+    }))
 }
 
 /// A temporary folder that is removed when this value is dropped.
@@ -161,15 +180,19 @@ impl Drop for Folder {
 /// Copies the declared files and the inputs into a folder. Returns the path of each copy, and its name for the command.
 fn fill(work: &Command, folder: &Path, read: &Read<'_>) -> Result<Vec<(PathBuf, PathBuf)>, StageError> {
     let mut reads = Vec::new();
-    let mut put = |name: String, bytes: &[u8]| -> Result<(), StageError> {
+    let mut put = |name: String, bytes: &[u8]| -> Result<PathBuf, StageError> {
         let path = folder.join(&name);
         files::create_folder(path.parent().unwrap_or(folder))?;
         files::replace(&path, bytes)?;
-        reads.push((path, PathBuf::from(name)));
-        Ok(())
+        reads.push((path.clone(), PathBuf::from(name)));
+        Ok(path)
     };
     for (path, hash) in &work.code {
-        put(path.clone(), &declared(work, path, hash)?)?;
+        let copy = put(path.clone(), &declared(work, path, hash)?)?;
+        // The key does not hold modes, so every file of `code` can be run.
+        if let Some(access) = files::access(&copy)? {
+            files::set_access(&copy, access.group, 0o700)?;
+        }
     }
     for input in &work.inputs {
         let bytes = read(input)?;
