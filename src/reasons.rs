@@ -14,7 +14,7 @@ impl fmt::Display for MissReason {
             Self::Changed(changes) => f.write_str(&changes.iter().map(change).collect::<Vec<_>>().join("; ")),
             Self::Waits(stage) => write!(f, "waits for {stage}"),
             Self::NotHere => f.write_str("not imported here yet"),
-            Self::Dropped(output) => write!(f, "the bytes of `{output}` were dropped and are needed"),
+            Self::Dropped(output) => write!(f, "the bytes of `{output}` are needed and not in this cache"),
             Self::Damaged(output) => write!(f, "the bytes of `{output}` were damaged and are needed"),
             Self::Refused(refusal) => write!(f, "its result here is not used: {refusal}"),
         }
@@ -105,7 +105,7 @@ mod tests {
             (MissReason::NotHere, "not imported here yet", r#""not_here""#),
             (
                 MissReason::Dropped("weights".into()),
-                "the bytes of `weights` were dropped and are needed",
+                "the bytes of `weights` are needed and not in this cache",
                 r#"{"dropped":"weights"}"#,
             ),
             (

@@ -22,7 +22,7 @@ use store::sign::Batch;
 
 /// Write a figure and everything it was made from to one file.
 ///
-/// The same results give the same file, byte for byte. Bulk data (weights, images) that the cache dropped is left out.
+/// The same results give the same file, byte for byte. Bulk data (weights, images) that is not in the cache is left out.
 #[derive(Debug, Args)]
 pub struct ExportArchiveCommand {
     /// A figure or panel, such as fig3 or fig3c.
@@ -112,7 +112,7 @@ impl ExportArchiveCommand {
         ));
         if exported.dropped > 0 {
             let objects = count(exported.dropped, "bulk object");
-            ui.say(&format!("the archive lacks {objects}, which this cache dropped to save space"));
+            ui.say(&format!("the archive lacks {objects} that this cache does not have"));
         }
         Ok(())
     }

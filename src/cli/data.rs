@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::environment::{brought, sign_import};
 use super::explain::computed;
 use super::format::{bytes, columns, date};
+use super::share::store_or_none;
 use super::signals::cancel_on_interrupt;
 use super::ui::Ui;
 use crate::project::{Before, ExitCode, Failure, ImportedData, Project, imported_data, record_data};
@@ -96,7 +97,7 @@ impl DataCommand {
         match self {
             Self::Import(command) => take(project, &command.path, ui),
             Self::Fetch(command) => command.run(project, ui),
-            Self::List(command) => command.run(&project.store()?, ui),
+            Self::List(command) => command.run(&store_or_none(project, ui)?, ui),
         }
     }
 }

@@ -101,7 +101,7 @@ fn text(explained: &Explained<'_>, ui: &Ui) {
         for (output, at_hand) in outline.outputs.iter().zip(at_hand) {
             let note = match at_hand {
                 Bytes::Present => "",
-                Bytes::Dropped => ", bytes dropped",
+                Bytes::Dropped => ", bytes not in this cache",
                 Bytes::Damaged => ", bytes damaged",
             };
             row(&format!("output {}", output.name), format!("{}  {}{note}", output.object, bytes(output.bytes)));

@@ -250,7 +250,8 @@ impl MakeCommand {
             ui.say("only the first look is shown; `make` then adds seeds as long as an interval is too wide");
         }
         if let Some(choice) = self.start.executor.as_ref().filter(|_| !forecast.plan.run.is_empty()) {
-            self.start.describe(choice, (project, &selection.graph), &forecast, ui)?;
+            let jobs = self.jobs.map(NonZeroUsize::get);
+            self.start.describe(choice, (project, &selection.graph), (workers, jobs), &forecast, ui)?;
         }
         // The program ends here: freeing these would take long, as at the end of `finish`.
         std::mem::forget(forecast);

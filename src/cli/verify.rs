@@ -120,13 +120,7 @@ impl VerifyCommand {
             false => told::text(&verified, &variants, &self.asked(), ui),
         }
         let count = |verdict| verified.iter().filter(|figure| figure.verdict() == verdict).count();
-        let message = format!(
-            "of {} figures, {} hold, {} differ from their locks, and {} lack something",
-            verified.len(),
-            count(Verdict::Holds),
-            count(Verdict::Differs),
-            count(Verdict::Missing)
-        );
+        let message = told::counted(count(Verdict::Holds), count(Verdict::Differs), count(Verdict::Missing));
         match verdict {
             Verdict::Holds => Ok(()),
             Verdict::Differs => Err(Failure::new(ExitCode::Failed, message, "the lines marked DIFFERS say where")),

@@ -140,7 +140,7 @@ impl WhoisCommand {
         }
         if let (None, Some((place, settings))) = (locked, variant) {
             row("variant", place.path("svg").display().to_string());
-            row("again", command(&["make", &settings.figure], &settings.profile, &settings.set));
+            row("again", command(&settings.command(&place.name), &settings.profile, &settings.set));
         }
         for (name, values) in settings(records) {
             row(&name, values);

@@ -189,7 +189,7 @@ impl From<RemoteError> for Failure {
                             `wdpipe push all --check` from a cache that has it to send it again";
                 Self::new(ExitCode::Storage, message, hint)
             }
-            RemoteError::NotAdmitted { .. } => Self::new(ExitCode::Failed, message, ""),
+            RemoteError::NotAdmitted { refusal, .. } => Self::new(ExitCode::Failed, message, refusal.hint),
             RemoteError::OtherImport { .. } => Self::new(ExitCode::Failed, message, OTHER_IMPORT),
             RemoteError::Interrupted => {
                 Self::new(ExitCode::Interrupted, message, "received files are kept; run the command again to continue")

@@ -89,7 +89,7 @@ impl PullCommand {
         } else {
             ui.say(&format!("fetched {} and {} ({moved})", count(records, "record"), count(fetched.objects, "object")));
             if not_there > 0 {
-                ui.say(&format!("the remote lacks {} too (dropped to save space)", count(not_there, "object")));
+                ui.say(&format!("the remote lacks {} too", count(not_there, "object")));
             }
         }
         if let Some(failure) = through.trouble(&all_quoted(&self.targets)) {

@@ -95,7 +95,7 @@ impl PushCommand {
         ui.say(&format!("sent {records} and {objects} to {} ({})", chosen.name, moving.so_far()));
         if sent.missing > 0 {
             let objects = count(sent.missing, "object");
-            ui.say(&format!("not sent: {objects} that this cache dropped to save space"));
+            ui.say(&format!("not sent: {objects} that this cache does not have"));
         }
         if sent.mended > 0 {
             ui.say(&format!(
