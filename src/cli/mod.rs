@@ -29,6 +29,7 @@ mod log;
 mod make;
 mod narrow;
 mod new;
+mod numbers;
 mod operands;
 mod parse;
 mod planned;
@@ -130,6 +131,7 @@ enum Command {
     Check(check::CheckCommand),
     Graph(graph::GraphCommand),
     Show(show::ShowCommand),
+    Numbers(numbers::NumbersCommand),
     Export(exchange::ExportWeightsCommand),
     Import(exchange::ImportWeightsCommand),
     Push(remote::PushCommand),
@@ -217,6 +219,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(command) => command.run(project, &ui),
         Command::Graph(command) => command.run(project, &ui),
         Command::Show(command) => command.run(project, &ui),
+        Command::Numbers(command) => command.run(project, &ui),
         Command::Export(command) => command.run(project, &ui),
         Command::Import(command) => command.run(project, &ui),
         Command::Push(command) => command.run(project, &ui),

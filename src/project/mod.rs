@@ -9,6 +9,7 @@ mod figures;
 mod known;
 mod running;
 mod sharing;
+mod tables;
 mod targets;
 #[cfg(test)]
 mod tests;
@@ -47,6 +48,8 @@ pub use sharing::remotes::ChosenRemote;
 pub use sharing::repairing::{Outcomes, Repairing};
 pub use sharing::signing::{Signable, Signer, obstacle, sign, trusted_name};
 pub use sharing::weights::evaluation_of;
+pub use tables::sheet::TableFormat;
+pub use tables::stages::StageTable;
 pub use targets::check::CheckedPipelines;
 pub use targets::folder::Folder;
 pub use targets::select::{Selection, Variant};

@@ -65,6 +65,7 @@ mod signals;
 mod stress;
 mod subfolder;
 mod surroundings;
+mod tables;
 mod tampered;
 mod told;
 #[cfg(feature = "torch")]
