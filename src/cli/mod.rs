@@ -24,6 +24,7 @@ mod forged;
 mod format;
 mod graph;
 mod keys;
+mod live;
 mod lock;
 mod log;
 mod make;

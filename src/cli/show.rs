@@ -8,7 +8,7 @@ use super::arguments::VariantArgs;
 use super::explain::computed;
 use super::format::{bytes, columns, count};
 use super::ui::{Ui, is_text, not_for_eyes};
-use crate::project::{ExitCode, Failure, Project, StageTable, TableFormat, quoted};
+use crate::project::{EventFolder, ExitCode, Failure, Project, StageTable, TableFormat, quoted};
 use base::record::Record;
 use base::table::Table;
 use files::Named;
@@ -39,6 +39,9 @@ pub struct ShowCommand {
     /// Print the table as JSON.
     #[arg(long)]
     json: bool,
+    /// Write the numbers as runs of TensorBoard into a folder; of a figure, those of all stages that it needs.
+    #[arg(long, value_name = "DIR", conflicts_with = "form")]
+    tensorboard: Option<PathBuf>,
 }
 
 impl ShowCommand {
@@ -50,6 +53,14 @@ impl ShowCommand {
         let selection = project.select(&self.variant.to_variant(), std::slice::from_ref(&self.stage))?;
         let store = project.store()?;
         let resolved = selection.resolve_imported(&store)?;
+        if let Some(folder) = &self.tensorboard {
+            let written = resolved.events(&mut EventFolder::new(folder), &store)?;
+            if written == 0 {
+                return Err(self.not_run());
+            }
+            ui.say(&format!("wrote {} to {}", count(written, "stage"), folder.display()));
+            return Ok(());
+        }
         if self.csv || self.json {
             let table = resolved.table(&self.stage, self.output.as_deref())?;
             return if table.is_empty() { Err(self.not_run()) } else { self.write(&table, &store, ui) };

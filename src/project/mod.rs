@@ -50,6 +50,7 @@ pub use sharing::signing::{Signable, Signer, obstacle, sign, trusted_name};
 pub use sharing::weights::evaluation_of;
 pub use tables::sheet::TableFormat;
 pub use tables::stages::StageTable;
+pub use tables::tensorboard::EventFolder;
 pub use targets::check::CheckedPipelines;
 pub use targets::folder::Folder;
 pub use targets::select::{Selection, Variant};

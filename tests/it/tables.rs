@@ -1,5 +1,6 @@
 //! Recorded numbers as tables for other programs.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::environment::{Ended, Environment};
@@ -134,4 +135,44 @@ fn the_macros_of_a_paper_are_checked_like_its_figures() {
     let ended = environment.run(&check);
     assert!(ended.code == Some(1) && ended.stdout.contains("Last}{10.57}"), "{}{}", ended.stdout, ended.stderr);
     assert_eq!(environment.run(&["numbers", "fig3", "--tex", "--check", "none.tex"]).code, Some(3));
+}
+
+/// Lists the files of TensorBoard in a folder, each with the number of its events after the first.
+fn event_files(environment: &Environment, folder: &str) -> BTreeMap<String, usize> {
+    let root = environment.path(folder);
+    let mut found = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(&root).into_iter().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
+        let bytes = std::fs::read(entry.path()).unwrap();
+        let (mut at, mut frames) = (0, 0);
+        while at < bytes.len() {
+            at += 16 + u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
+            frames += 1;
+        }
+        assert_eq!(at, bytes.len());
+        found.insert(entry.path().strip_prefix(&root).unwrap().to_str().unwrap().to_owned(), frames - 1);
+    }
+    found
+}
+
+#[test]
+fn tensorboard_has_a_run_for_every_instance_of_a_stage() {
+    let environment = recorded();
+    fine(&environment, &["show", "fig3/trunk", "--tensorboard", "board"]);
+    let files = event_files(&environment, "board");
+    assert_eq!((files.len(), files.values().sum::<usize>()), (54, 9 * 21));
+    assert_eq!(files["fig3/trunk[lr=0.1,seed=0]/events.out.tfevents.0000000005.wdpipe"], 4);
+    // The same records give the same bytes.
+    let file = environment.path("board/fig3/trunk[lr=0.2,seed=2]/events.out.tfevents.0000000021.wdpipe");
+    let before = std::fs::read(&file).unwrap();
+    fine(&environment, &["show", "fig3", "--tensorboard", "board"]);
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+    let all = event_files(&environment, "board");
+    assert!(all.len() > 140 && files.keys().all(|file| all.contains_key(file)), "{all:?}");
+    // `make` writes the same runs as `show`.
+    fine(&environment, &["make", "fig4", "--tensorboard", "live"]);
+    fine(&environment, &["show", "fig4", "--tensorboard", "later"]);
+    let live = event_files(&environment, "live");
+    assert_eq!((live.len(), &live), (3, &event_files(&environment, "later")));
+    let ended = environment.run(&["show", "fig2/trunk", "--tensorboard", "none"]);
+    assert!(ended.code == Some(3) && !environment.path("none").exists(), "{}", ended.stderr);
 }
