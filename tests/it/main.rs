@@ -38,6 +38,7 @@ mod housekeeping;
 mod incremental;
 #[cfg(feature = "torch")]
 mod interrupted;
+mod json;
 mod keys;
 #[cfg(feature = "torch")]
 mod kinds;
