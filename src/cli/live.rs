@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::format::count;
 use super::ui::Ui;
 use crate::engine::Event;
-use crate::project::{EventFolder, Failure, Selection};
+use crate::project::{EventFolder, Selection};
 use store::Store;
 
 /// Shortest time between two looks into the store.
@@ -31,31 +31,33 @@ impl LiveEvents {
         Self { place, folder, written: 0, next: Instant::now(), failed: false }
     }
 
-    /// Writes the stages that have ended, if the last time is long enough ago. A folder that cannot be written does not stop
-    /// the run.
+    /// Writes the stages that have ended, if the last time is long enough ago.
     pub fn hear(&mut self, event: &Event, selection: &Selection, store: &Store, ui: &Ui) {
-        if self.failed || !matches!(event, Event::Ended { .. }) || Instant::now() < self.next {
+        if matches!(event, Event::Ended { .. }) && Instant::now() >= self.next {
+            let started = Instant::now();
+            self.fill(selection, store, ui);
+            self.next = Instant::now() + SHORTEST.max(started.elapsed() * SHARE);
+        }
+    }
+
+    /// Writes the rest, and says how much was written.
+    pub fn end(mut self, selection: &Selection, store: &Store, ui: &Ui) {
+        self.fill(selection, store, ui);
+        ui.say(&format!("wrote {} to {}", count(self.written, "stage"), self.place.display()));
+    }
+
+    /// Writes the stages that are known now. These files are no results, so a folder that cannot be written does not stop the
+    /// run.
+    fn fill(&mut self, selection: &Selection, store: &Store, ui: &Ui) {
+        if self.failed {
             return;
         }
-        let started = Instant::now();
-        if let Err(failure) = self.fill(selection, store) {
-            ui.warn(&format!("--tensorboard: {}", failure.message));
-            self.failed = true;
+        match self.folder.fill(selection, store) {
+            Ok(written) => self.written += written,
+            Err(failure) => {
+                ui.warn(&format!("--tensorboard: {}", failure.message));
+                self.failed = true;
+            }
         }
-        self.next = Instant::now() + SHORTEST.max(started.elapsed() * SHARE);
-    }
-
-    /// Writes the stages that are known now.
-    ///
-    /// # Errors
-    /// If the store cannot be read, or the folder cannot be written.
-    pub fn fill(&mut self, selection: &Selection, store: &Store) -> Result<(), Failure> {
-        self.written += self.folder.fill(selection, store)?;
-        Ok(())
-    }
-
-    /// Says what was written.
-    pub fn tell(&self, ui: &Ui) {
-        ui.say(&format!("{} in {} for TensorBoard", count(self.written, "stage"), self.place.display()));
     }
 }

@@ -300,9 +300,8 @@ impl MakeCommand {
             Notice::Ended => view.end(),
             Notice::Signed(records) => ui.say(&format!("{} signed by `{name}`", count(records, "record"))),
         })?;
-        if let Some(mut live) = live {
-            live.fill(&selection, store)?;
-            live.tell(ui);
+        if let Some(live) = live {
+            live.end(&selection, store, ui);
         }
         Ok(Once { selection, summary, workers })
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 
 use super::environment::{Ended, Environment};
 
@@ -175,4 +176,57 @@ fn tensorboard_has_a_run_for_every_instance_of_a_stage() {
     assert_eq!((live.len(), &live), (3, &event_files(&environment, "later")));
     let ended = environment.run(&["show", "fig2/trunk", "--tensorboard", "none"]);
     assert!(ended.code == Some(3) && !environment.path("none").exists(), "{}", ended.stderr);
+}
+
+/// Names a Python with pandas, polars and tensorboard.
+const READERS: &str = "WDPIPE_TEST_READERS";
+
+/// Checks event files: each scalar of a run must be that of the table.
+const BOARD: &str = "\
+import pandas as pd
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+table = pd.read_csv('trunk.csv')
+assert all(kind in 'if' for kind in (table[name].dtype.kind for name in table)), table.dtypes
+for (lr, seed), rows in table.groupby(['lr', 'seed']):
+    run = EventAccumulator(f'board/fig3/trunk[lr={lr:g},seed={seed}]', size_guidance={'scalars': 0}).Reload()
+    for column in ['train_loss', 'test_error', 'norm']:
+        scalars = run.Scalars('metrics/' + column)
+        assert [scalar.step for scalar in scalars] == list(rows.epoch), scalars
+        assert all(abs(s.value - v) <= 1e-6 * abs(v) for s, v in zip(scalars, rows[column])), scalars
+        assert sorted(s.wall_time for s in scalars) == [s.wall_time for s in scalars], scalars
+print('ok')
+";
+
+#[test]
+fn the_documented_programs_read_the_numbers() {
+    let environment = recorded();
+    fine(&environment, &["show", "fig3/trunk", "--csv", "--to", "trunk.csv"]);
+    fine(&environment, &["numbers", "fig3", "--to", "fig3.csv"]);
+    fine(&environment, &["show", "fig3/trunk", "--tensorboard", "board"]);
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/analysis.md")).unwrap();
+    let blocks = |language: &str| -> Vec<String> {
+        let fence = format!("```{language}\n");
+        page.split(&fence).skip(1).map(|block| block.split("```").next().unwrap().to_owned()).collect()
+    };
+    let printed = |program: &mut Command, wanted: &str| {
+        let ended = super::environment::ended(&program.current_dir(environment.folder.path()).output().unwrap());
+        assert!(ended.code == Some(0) && ended.stdout.contains(wanted), "{}{}", ended.stdout, ended.stderr);
+    };
+    assert_eq!((blocks("python").len(), blocks("r").len()), (2, 1));
+    match std::env::var_os(READERS) {
+        // The norm for lr = 0.1, and a test error.
+        Some(python) => {
+            for block in blocks("python") {
+                for number in ["10.77121", "71.25"] {
+                    printed(Command::new(&python).args(["-c", &block]), number);
+                }
+            }
+            printed(Command::new(&python).args(["-c", BOARD]), "ok");
+        }
+        None => println!("skipped: {READERS} does not name a Python with pandas, polars and tensorboard"),
+    }
+    match Command::new("Rscript").arg("--version").output() {
+        Ok(_) => printed(Command::new("Rscript").args(["-e", &blocks("r")[0]]), "10.77121"),
+        Err(_) => println!("skipped: there is no Rscript"),
+    }
 }

@@ -151,21 +151,22 @@ fn tex(value: f64) -> String {
 /// Turns a text into a name of letters, since LaTeX allows nothing else: `LR 0.1` becomes `LRZeroPointOne`.
 fn letters(text: &str) -> String {
     const DIGITS: [&str; 10] = ["Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"];
+    let symbols: Vec<char> = text.chars().collect();
+    let is_digit = |at: Option<usize>| at.and_then(|at| symbols.get(at)).is_some_and(char::is_ascii_digit);
+    let is_letter = |at: Option<usize>| at.and_then(|at| symbols.get(at)).is_some_and(char::is_ascii_alphabetic);
     let mut name = String::new();
-    let mut starts = true;
-    let mut symbols = text.chars().peekable();
-    while let Some(symbol) = symbols.next() {
-        let before_digit = symbols.peek().is_some_and(char::is_ascii_digit);
-        match (symbol, symbol.to_digit(10)) {
-            (_, Some(digit)) => name += DIGITS[digit as usize],
-            ('.', _) if before_digit => name += "Point",
-            ('-' | '−', _) if before_digit && starts => name += "Minus",
-            _ if symbol.is_ascii_alphabetic() => {
-                name.push(if starts { symbol.to_ascii_uppercase() } else { symbol });
-            }
+    for (at, &symbol) in symbols.iter().enumerate() {
+        let (before, next) = (at.checked_sub(1), Some(at + 1));
+        // The e of an exponent, as in 5e-4.
+        let exponent = before.is_some_and(|e| symbols[e] == 'e') && is_digit(at.checked_sub(2));
+        match symbol {
+            '0'..='9' => name += DIGITS[symbol as usize - '0' as usize],
+            '.' if is_digit(next) => name += "Point",
+            '-' | '−' if is_digit(next) && (exponent || !is_letter(before)) => name += "Minus",
+            'a'..='z' if !is_letter(before) => name.push(symbol.to_ascii_uppercase()),
+            'a'..='z' | 'A'..='Z' => name.push(symbol),
             _ => {}
         }
-        starts = !symbol.is_ascii_alphabetic();
     }
     name
 }
@@ -181,6 +182,7 @@ mod tests {
             ("LR 0.1", "LRZeroPointOne"),
             ("ema-below-sgd", "EmaBelowSgd"),
             ("λ = 5e-4, Tr(∇²L)", "FiveEMinusFourTrL"),
+            ("cifar-10 at -1", "CifarOneZeroAtMinusOne"),
             ("from 10 to 95.", "FromOneZeroToNineFive"),
             ("", ""),
         ] {

@@ -10,6 +10,7 @@ use crate::project::targets::select::Selection;
 use crate::project::{ExitCode, Failure};
 use base::record::Record;
 use base::table::{Cell, Table};
+use files::Named;
 use store::Store;
 
 /// The columns that count the steps; a table without them counts its rows.
@@ -71,7 +72,10 @@ impl Resolved<'_> {
             }
             // TensorBoard reads the files of a run in the order of their names.
             files::create_folder(&folder)?;
-            files::replace(&folder.join(format!("events.out.tfevents.{checkpoint:0>10}.wdpipe")), &file(&events))?;
+            // An event file can be written again at any time, so it need not be durable.
+            let mut named = Named::create(&folder.join(format!("events.out.tfevents.{checkpoint:0>10}.wdpipe")))?;
+            named.append(&file(&events))?;
+            named.put_unsynced()?;
             into.written.insert(id);
         }
         Ok(into.written.len() - before)
