@@ -37,6 +37,23 @@ pub struct ExportArchiveCommand {
     numbers: bool,
     #[command(flatten)]
     variant: VariantArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Output of `cache export --json`.
+#[derive(Serialize)]
+struct ExportAnswer<'a> {
+    figure: &'a str,
+    path: &'a str,
+    root: &'a ClosureRoot,
+    records: u32,
+    batches: u32,
+    objects: u32,
+    bulk: u32,
+    dropped: usize,
+    bytes: u64,
 }
 
 /// Import a figure from a file that `cache export` wrote.
@@ -94,6 +111,9 @@ impl ExportArchiveCommand {
             let hint = "name a figure or panel, such as fig3 or fig3c";
             return Err(Failure::usage(format!("`{target}` is not a figure"), hint));
         }
+        if self.json && file.as_os_str() == "-" {
+            return Err(Failure::usage("--json needs standard output, which gets the archive", "name a file"));
+        }
         let make = || format!("`wdpipe make {}` makes it", quoted(target));
         let closure = selection.resolve(store)?.closure(id, store).map_err(|error| match error {
             EngineError::NotMade(_) => Failure::new(ExitCode::Missing, error.to_string(), make()),
@@ -104,6 +124,12 @@ impl ExportArchiveCommand {
         let place = named.path().display().to_string();
         let exported = write_archive(named, &closure, &[], scope, store)?;
         let header = exported.header;
+        if self.json {
+            let Header { figure, root, records, batches, objects, bulk, .. } = &header;
+            let (records, batches, objects, bulk) = (*records, *batches, *objects, *bulk);
+            let (dropped, bytes) = (exported.dropped, exported.bytes);
+            ui.json(&ExportAnswer { figure, path: &place, root, records, batches, objects, bulk, dropped, bytes });
+        }
         ui.say(&format!(
             "wrote {place}: {} and {}, {}",
             count(header.records as usize, "record"),

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::arguments::plain;
 use super::environment::{now, signer, who};
@@ -42,6 +43,41 @@ pub struct AuditCommand {
     /// Device to compute on: auto, cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     device: Device,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Output of `audit --json`.
+#[derive(Serialize)]
+struct AuditAnswer<'a> {
+    figure: &'a str,
+    seed: &'a str,
+    /// Number of segments of training in the figure.
+    out_of: usize,
+    verdict: String,
+    segments: Vec<SegmentAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct SegmentAnswer<'a> {
+    stage: &'a str,
+    seconds: f64,
+    outcome: &'static str,
+    details: String,
+}
+
+impl<'a> SegmentAnswer<'a> {
+    fn of(rebuilt: &'a verify::Rebuilt) -> Self {
+        let (outcome, details) = match &rebuilt.agreement {
+            Ok(Agreement::Equal) => ("equal", String::new()),
+            Ok(Agreement::Within(worst)) => ("within", worst.to_string()),
+            Ok(Agreement::Differs(what)) => ("differs", what.join("; ")),
+            Ok(Agreement::Unjudged(why)) => ("unjudged", why.clone()),
+            Err(error) => ("failed", error.clone()),
+        };
+        Self { stage: &rebuilt.name, seconds: rebuilt.seconds, outcome, details }
+    }
 }
 
 impl AuditCommand {
@@ -69,6 +105,9 @@ impl AuditCommand {
         ui.say(&format!("{} of {out_of} segments of training, chosen by seed {seed}", picked.len()));
         let cancel = cancel_on_interrupt();
         let tell = |rebuilt: &verify::Rebuilt| {
+            if self.json {
+                return;
+            }
             let how = match &rebuilt.agreement {
                 Ok(Agreement::Equal) => "equal bit by bit".to_owned(),
                 Ok(Agreement::Within(worst)) => format!("within tolerance ({worst})"),
@@ -82,6 +121,11 @@ impl AuditCommand {
         let no_commands = AllowedCommands::default();
         let all = verify::rebuild(&evidence, &picked, (&self.device, cores(), &no_commands), &cancel, &tell);
         let check = verify::rebuilt(&evidence, picked.len(), &all, &seed);
+        if self.json {
+            let segments = all.iter().map(SegmentAnswer::of).collect();
+            let verdict = check.verdict.name().to_lowercase();
+            ui.json(&AuditAnswer { figure: &self.figure, seed: &seed, out_of, verdict, segments });
+        }
         let stage = |key| lock.stages.iter().find(|stage| stage.key == key).map(Segment::of);
         let those = |wanted: fn(&Agreement) -> bool| -> Vec<Segment> {
             let fits = |rebuilt: &&verify::Rebuilt| rebuilt.agreement.as_ref().is_ok_and(wanted);

@@ -10,6 +10,7 @@ use crate::graph::Carry;
 use crate::project::{
     Compared, ComparedValue, Failure, Judged, Ours, Project, Relation, relation_rows, tally, value_rows,
 };
+use draw::claim::Outcome;
 
 /// Compare figures with the paper: claims and published values.
 ///
@@ -105,6 +106,7 @@ struct ClaimAnswer<'a> {
     id: &'a str,
     text: &'a str,
     verdict: &'static str,
+    p: Option<f64>,
     statistics: &'a [String],
 }
 
@@ -151,8 +153,8 @@ impl<'a> ComparedAnswer<'a> {
 
 impl<'a> ClaimAnswer<'a> {
     fn of(Judged { claim, outcome }: &'a Judged<'_>) -> Self {
-        let (verdict, statistics) = (outcome.verdict.name(), &outcome.statistics);
-        Self { id: &claim.id, text: &claim.text, verdict, statistics }
+        let Outcome { verdict, p, statistics } = outcome;
+        Self { id: &claim.id, text: &claim.text, verdict: verdict.name(), p: *p, statistics }
     }
 }
 

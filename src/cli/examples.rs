@@ -138,6 +138,14 @@ pub const EXAMPLES: &[(&str, Examples)] = &[
         ],
     ),
     (
+        "wdpipe numbers",
+        &[
+            ("Print every run of a figure as CSV", "wdpipe numbers fig3"),
+            ("Write LaTeX macros for the sentences of a paper", "wdpipe numbers fig3 --tex --to fig3.tex"),
+            ("Check these macros", "wdpipe numbers fig3 --tex --check fig3.tex"),
+        ],
+    ),
+    (
         "wdpipe shell",
         &[
             ("Look around in the sandbox of a command", "wdpipe shell 'own/sharpness[rho=0.1]@5'"),

@@ -1,9 +1,10 @@
 //! `wdpipe lock`: records what a committed figure was made from.
 
 use clap::Args;
+use serde::Serialize;
 
 use super::arguments::VariantArgs;
-use super::format::{bytes, count};
+use super::format::{bytes, count, shown};
 use super::ui::Ui;
 use crate::plan::Knowledge;
 use crate::project::{ExitCode, Failure, Locked, Project, all_quoted, command};
@@ -27,6 +28,25 @@ pub struct LockCommand {
     /// Do not prefer the results in the present locks: take trusted results, or else the oldest.
     #[arg(long)]
     anew: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Output of `lock --json`.
+#[derive(Serialize)]
+struct LockAnswer {
+    profile: String,
+    locks: Vec<LockedAnswer>,
+}
+
+#[derive(Serialize)]
+struct LockedAnswer {
+    figure: String,
+    path: String,
+    changed: bool,
+    stages: usize,
+    bytes: u64,
 }
 
 impl LockCommand {
@@ -53,10 +73,18 @@ impl LockCommand {
                 return Err(Failure::new(ExitCode::Missing, message, hint));
             }
         }
+        let mut locks = Vec::new();
         for (figure, _) in selection.figures() {
             // The names of its stages, and their order, must not depend on other figures that are locked.
             let alone = selection.alone(figure, project)?;
-            tell(figure, &alone.lock(figure, &store, self.anew)?, ui);
+            let locked = alone.lock(figure, &store, self.anew)?;
+            tell(figure, &locked, ui);
+            let Locked { path, changed, stages, bytes, .. } = &locked;
+            let (changed, stages, bytes) = (*changed, *stages, *bytes);
+            locks.push(LockedAnswer { figure: figure.to_owned(), path: shown(path), changed, stages, bytes });
+        }
+        if self.json {
+            ui.json(&LockAnswer { profile: self.variant.profile.clone(), locks });
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! `wdpipe make`: makes figures, panels or stages, with everything they need.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -14,6 +15,7 @@ use super::consent;
 use super::dry;
 use super::environment::{now, of_remotes, signer, who};
 use super::format::{count, date, duration, shown};
+use super::live::LiveEvents;
 use super::narrow;
 use super::parse;
 use super::planned::say_plan;
@@ -68,6 +70,9 @@ pub struct MakeCommand {
     /// With --dry-run: GPU to estimate the cost for, from its data sheet: h200, h100, a100, l40s or rtx4090.
     #[arg(long, value_name = "GPU", value_parser = Gpu::named, requires = "dry_run", conflicts_with = "device")]
     assume: Option<Gpu>,
+    /// Write the numbers of every stage as runs of TensorBoard into a folder, while stages are computed.
+    #[arg(long, value_name = "DIR", conflicts_with = "dry_run")]
+    tensorboard: Option<PathBuf>,
     /// Print one JSON object at the end.
     #[arg(long)]
     json: bool,
@@ -281,6 +286,7 @@ impl MakeCommand {
         };
         let name = signer.as_ref().map(|signer| signer.name.to_string()).unwrap_or_default();
         let mut view = ProgressView::new(&selection.graph, *ui);
+        let mut live = self.tensorboard.as_ref().map(|folder| LiveEvents::new(folder));
         let summary = selection.make(&making, &mut |notice| match notice {
             Notice::CaughtUp(records) => {
                 let records = count(records, "record");
@@ -290,10 +296,18 @@ impl MakeCommand {
                 say_plan(plan, Some(total), ui);
                 view.begin(&plan.run.iter().map(|run| run.stage).collect::<Vec<_>>(), seconds);
             }
-            Notice::Event(event) => view.show(event),
+            Notice::Event(event) => {
+                view.show(event);
+                if let Some(live) = &mut live {
+                    live.hear(event, &selection, store, ui);
+                }
+            }
             Notice::Ended => view.end(),
             Notice::Signed(records) => ui.say(&format!("{} signed by `{name}`", count(records, "record"))),
         })?;
+        if let Some(live) = live {
+            live.end(&selection, store, ui);
+        }
         Ok(Once { selection, summary, workers })
     }
 

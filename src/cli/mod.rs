@@ -27,12 +27,14 @@ mod format;
 mod graph;
 mod help;
 mod keys;
+mod live;
 mod lock;
 mod log;
 mod make;
 mod man;
 mod narrow;
 mod new;
+mod numbers;
 mod operands;
 mod parse;
 mod planned;
@@ -143,6 +145,7 @@ enum Command {
     Explain(explain::ExplainCommand),
     Graph(graph::GraphCommand),
     Show(show::ShowCommand),
+    Numbers(numbers::NumbersCommand),
     Shell(shell::ShellCommand),
     Compare(compare::CompareCommand),
     Diff(diff::DiffCommand),
@@ -262,6 +265,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Graph(command) => command.run(project, &ui),
         Command::Show(command) => command.run(project, &ui),
         Command::Shell(command) => command.run(project, &ui),
+        Command::Numbers(command) => command.run(project, &ui),
         Command::Export(command) => command.run(project, &ui),
         Command::Import(command) => command.run(project, &ui),
         Command::Push(command) => command.run(project, &ui),

@@ -13,9 +13,9 @@ pub struct Pattern<'a> {
     /// The stage's name in its pipeline.
     pub family: &'a str,
     /// Settings and their values, in any order; omitted settings match any value.
-    axes: Vec<(&'a str, &'a str)>,
+    pub axes: Vec<(&'a str, &'a str)>,
     /// The epoch after `@`.
-    checkpoint: Option<&'a str>,
+    pub checkpoint: Option<&'a str>,
 }
 
 impl<'a> Pattern<'a> {

@@ -10,6 +10,7 @@ mod installing;
 mod known;
 mod running;
 mod sharing;
+mod tables;
 mod targets;
 #[cfg(test)]
 mod tests;
@@ -49,6 +50,9 @@ pub use sharing::remotes::ChosenRemote;
 pub use sharing::repairing::{Outcomes, Repairing};
 pub use sharing::signing::{Signable, Signer, obstacle, sign, trusted_name};
 pub use sharing::weights::evaluation_of;
+pub use tables::sheet::TableFormat;
+pub use tables::stages::StageTable;
+pub use tables::tensorboard::EventFolder;
 pub use targets::check::CheckedPipelines;
 pub use targets::folder::Folder;
 pub use targets::select::{Selection, Variant};

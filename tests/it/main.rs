@@ -39,6 +39,7 @@ mod incremental;
 #[cfg(feature = "torch")]
 mod interrupted;
 mod isolation;
+mod json;
 mod keys;
 #[cfg(feature = "torch")]
 mod kinds;
@@ -68,6 +69,7 @@ mod signals;
 mod stress;
 mod subfolder;
 mod surroundings;
+mod tables;
 mod tampered;
 mod told;
 #[cfg(feature = "torch")]

@@ -27,6 +27,48 @@ impl Values {
             Self::Text(values) => values.len(),
         }
     }
+
+    /// Returns the value in a row.
+    fn cell(&self, row: usize) -> Option<Cell<'_>> {
+        match self {
+            Self::Int(values) => values.get(row).copied().map(Cell::Int),
+            Self::Float(values) => values.get(row).copied().map(Cell::Float),
+            Self::Text(values) => values.get(row).map(|text| Cell::Text(text)),
+        }
+    }
+}
+
+/// One value of a table.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Cell<'a> {
+    /// An integer.
+    Int(i64),
+    /// A number, which can be NaN or infinite.
+    Float(f64),
+    /// Text.
+    Text(&'a str),
+}
+
+impl Cell<'_> {
+    /// Returns the value for CSV. Numbers have the fewest digits that read back as the same number; NaN and the infinities
+    /// are written as `NaN`, `inf` and `-inf`, which pandas, polars and R read as numbers.
+    pub fn to_csv(self) -> String {
+        match self {
+            Self::Int(value) => value.to_string(),
+            Self::Float(value) => value.to_string(),
+            Self::Text(text) => quote(text),
+        }
+    }
+
+    /// Returns the value for JSON. Numbers that are not finite become text, since JSON cannot represent them.
+    pub fn to_json(self) -> serde_json::Value {
+        match self {
+            Self::Int(value) => value.into(),
+            Self::Float(value) if value.is_finite() => value.into(),
+            Self::Float(value) => value.to_string().into(),
+            Self::Text(text) => text.into(),
+        }
+    }
 }
 
 /// A column: a name such as `test_error`, and its values.
@@ -127,45 +169,27 @@ impl Table {
     /// Returns comma-separated values with a header line (RFC 4180, but lines end in `\n`). Numbers are written with
     /// the fewest digits that read back as the same number.
     pub fn to_csv(&self) -> String {
-        let mut text = String::new();
-        let mut line = |cells: Vec<String>| {
-            text.push_str(&cells.join(","));
-            text.push('\n');
-        };
-        line(self.columns.iter().map(|column| quote(&column.name)).collect());
-        for row in 0..self.rows() {
-            line(self.columns.iter().map(|column| cell(&column.values, row)).collect());
-        }
-        text
+        let line = |cells: Vec<String>| cells.join(",") + "\n";
+        let header = line(self.columns.iter().map(|column| quote(&column.name)).collect());
+        let row = |row| line(self.row(row).map(|(_, cell)| cell.to_csv()).collect());
+        header + &(0..self.rows()).map(row).collect::<String>()
     }
 
     /// Returns the rows as JSON objects. Numbers that are not finite become text, since JSON cannot represent them.
     pub fn to_json(&self) -> serde_json::Value {
-        let row = |row: usize| {
-            let entry = |column: &Column| {
-                let value = match &column.values {
-                    Values::Int(values) => values[row].into(),
-                    Values::Float(values) if values[row].is_finite() => values[row].into(),
-                    Values::Float(values) => values[row].to_string().into(),
-                    Values::Text(values) => values[row].clone().into(),
-                };
-                (column.name.clone(), value)
-            };
-            self.columns.iter().map(entry).collect::<serde_json::Map<_, _>>().into()
-        };
-        (0..self.rows()).map(row).collect::<Vec<serde_json::Value>>().into()
+        let row = |row| self.row(row).map(|(name, cell)| (name.to_owned(), cell.to_json()));
+        let rows = (0..self.rows()).map(|at| row(at).collect::<serde_json::Map<_, _>>().into());
+        rows.collect::<Vec<serde_json::Value>>().into()
+    }
+
+    /// Returns the values of a row, each with the name of its column, in order.
+    pub fn row(&self, row: usize) -> impl Iterator<Item = (&str, Cell<'_>)> {
+        self.columns.iter().filter_map(move |column| Some((column.name.as_str(), column.values.cell(row)?)))
     }
 }
 
-fn cell(values: &Values, row: usize) -> String {
-    match values {
-        Values::Int(values) => values[row].to_string(),
-        Values::Float(values) => values[row].to_string(),
-        Values::Text(values) => quote(&values[row]),
-    }
-}
-
-fn quote(text: &str) -> String {
+/// Quotes a text for CSV, if necessary.
+pub fn quote(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 
@@ -187,6 +211,12 @@ mod tests {
         assert_eq!(sample().to_csv(), "epoch,loss,note\n0,0.1,\"a,b\"\n1,NaN,\"say \"\"x\"\"\"\n");
         let json = r#"[{"epoch":0,"loss":0.1,"note":"a,b"},{"epoch":1,"loss":"NaN","note":"say \"x\""}]"#;
         assert_eq!(sample().to_json().to_string(), json);
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_are_spelled_as_readers_of_csv_expect() {
+        let spelled = [f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY].map(|value| Cell::Float(value).to_csv());
+        assert_eq!(spelled, ["NaN", "NaN", "inf", "-inf"]);
     }
 
     #[test]

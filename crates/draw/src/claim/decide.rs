@@ -109,7 +109,11 @@ fn outcome(claim: &Weighed, doubts: &[Asked], [claimed, opposite]: &[Vec<f64>; 2
     } else if doubts.iter().any(Result::is_ok) {
         statistics.push(corrections(claim.runs, of));
     }
-    Outcome { verdict, statistics }
+    let p = match verdict {
+        Verdict::NotReproduced => opposite.iter().copied().fold(1.0, f64::min),
+        Verdict::Reproduced | Verdict::Undecided => claimed.iter().copied().fold(0.0, f64::max),
+    };
+    Outcome { verdict, p: doubts.iter().any(Result::is_ok).then_some(p), statistics }
 }
 
 /// Describes the corrections of the p in the lines.

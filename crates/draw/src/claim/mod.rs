@@ -159,11 +159,14 @@ impl Verdict {
 }
 
 /// A verdict and its statistics.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Outcome {
     /// The verdict.
     pub verdict: Verdict,
+    /// The claim's corrected p in the direction of the verdict, or in the claimed direction if it is undecided. `None` if there
+    /// is no test.
+    pub p: Option<f64>,
     /// One line per comparison: `LR 0.1: 2.5 ± 0.3 below 39.1 ± 2 (n = 3 pairs, p = 0.0004)`. The number after ± is the sample
     /// standard deviation over the replicas that were compared; for ratios and slopes the 95 % interval is given. The last line
     /// states the corrections of the p-values.

@@ -456,8 +456,9 @@ fn every_look_costs_and_none_comes_before_the_plan() {
     };
     let (first, second, third) = (p(&judged(4, 4)), p(&judged(3, 4)), p(&judged(3, 5)));
     assert!((second / first - 3.0).abs() < 0.01 && (third / first - 6.0).abs() < 0.01, "{first} {second} {third}");
+    assert!((judged(4, 4).p.unwrap() / first - 1.0).abs() < 1e-3, "the line states the claim's p");
     let early = judged(5, 4);
-    assert_eq!(early.verdict, Verdict::Undecided);
+    assert_eq!((early.verdict, early.p), (Verdict::Undecided, None));
     let wanted =
         "a: 1 ± 0 not shown to be below b: 2 ± 0.216 (n = 4 pairs; no verdict before the 5 planned runs are made)";
     assert_eq!(early.statistics, [wanted]);

@@ -16,6 +16,7 @@ mod notices;
 mod panel;
 mod pdf;
 mod png;
+mod replicas;
 mod rows;
 mod scale;
 mod series;
@@ -38,8 +39,9 @@ pub use look::{LOOKS, Look, Marker};
 pub use notices::notices;
 pub use pdf::pdf;
 pub use png::png;
+pub use replicas::{ReplicaValue, replica_values};
 pub use rows::{Row, SETTING, rows};
-pub use series::{numbers, replica_points};
+pub use series::{Point, numbers, replica_points};
 pub use svg::svg;
 
 /// A drawn figure.

@@ -10,7 +10,8 @@ use base::work::{Curve, Figure, Mark, Panel, Scale};
 
 /// Numbers of a curve at one place.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Point {
+pub struct Point {
+    /// Horizontal position.
     pub x: f64,
     /// Vertical value of a heat map's cell; NaN for other marks.
     pub y: f64,
@@ -127,7 +128,7 @@ pub(super) fn series(figure: &Figure, numbers: &Table) -> Result<Vec<Vec<Vec<Poi
     Ok(series)
 }
 
-fn names_differ(figure: &Figure) -> Result<(), FigureError> {
+pub(super) fn names_differ(figure: &Figure) -> Result<(), FigureError> {
     let mut panels = BTreeSet::new();
     for panel in &figure.panels {
         let twice = |what: String| FigureError::Twice { panel: panel.id.clone(), what };
@@ -142,7 +143,11 @@ fn names_differ(figure: &Figure) -> Result<(), FigureError> {
     Ok(())
 }
 
-fn aggregate(panel: &Panel, curve: &Curve, tables: &BTreeMap<String, Table>) -> Result<Vec<Point>, FigureError> {
+pub(super) fn aggregate(
+    panel: &Panel,
+    curve: &Curve,
+    tables: &BTreeMap<String, Table>,
+) -> Result<Vec<Point>, FigureError> {
     let mut values: BTreeMap<(Ordered, Ordered), Vec<Value>> = BTreeMap::new();
     let mut single = Vec::new();
     // The cells of a heat map show no spread.
@@ -181,7 +186,12 @@ pub fn replica_points(
 }
 
 /// Returns one row of a replica for each place, and refuses places that are not finite.
-fn one_at_a_place(panel: &str, curve: &Curve, replica: usize, rows: Vec<Row>) -> Result<Vec<Row>, FigureError> {
+pub(super) fn one_at_a_place(
+    panel: &str,
+    curve: &Curve,
+    replica: usize,
+    rows: Vec<Row>,
+) -> Result<Vec<Row>, FigureError> {
     let (panel, label) = (panel.to_owned(), curve.label.clone());
     let mut found: BTreeMap<(Ordered, Ordered), Row> = BTreeMap::new();
     for row in rows {
@@ -212,7 +222,7 @@ fn one_at_a_place(panel: &str, curve: &Curve, replica: usize, rows: Vec<Row>) ->
 }
 
 /// Returns the point of a single row. A row that is not finite in x or y has no value.
-fn alone(row: &Row, scale: Scale) -> Point {
+pub(super) fn alone(row: &Row, scale: Scale) -> Point {
     if row.x.is_finite() {
         summary(row.x, f64::NAN, vec![Value::of(row)], scale)
     } else {
@@ -255,7 +265,7 @@ fn summary(x: f64, y: f64, values: Vec<Value>, scale: Scale) -> Point {
 
 /// A number with the total order of floats.
 #[derive(Clone, Copy)]
-struct Ordered(f64);
+pub(super) struct Ordered(pub f64);
 
 impl PartialEq for Ordered {
     fn eq(&self, other: &Self) -> bool {
