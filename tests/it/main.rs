@@ -67,6 +67,7 @@ mod stress;
 mod subfolder;
 mod surroundings;
 mod tampered;
+mod terminals;
 mod told;
 #[cfg(feature = "torch")]
 mod trust;
