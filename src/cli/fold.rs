@@ -37,7 +37,7 @@ fn one(line: &str, width: usize) -> String {
 
 /// Splits a line into words with the spaces before them. Spaces between backquotes do not split.
 fn pieces(line: &str) -> Vec<&str> {
-    let has_quotes = line.matches('`').count() % 2 == 0;
+    let has_quotes = line.matches('`').count().is_multiple_of(2);
     let (mut pieces, mut start, mut quoted, mut before) = (Vec::new(), 0, false, ' ');
     for (at, letter) in line.char_indices() {
         if letter == ' ' && before != ' ' && !quoted {
