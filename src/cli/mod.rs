@@ -20,6 +20,7 @@ mod environment;
 mod examples;
 mod exchange;
 mod explain;
+mod fold;
 #[cfg(test)]
 #[cfg(all(feature = "torch", target_arch = "x86_64"))]
 mod forged;

@@ -71,6 +71,7 @@ mod subfolder;
 mod surroundings;
 mod tables;
 mod tampered;
+mod terminals;
 mod told;
 #[cfg(feature = "torch")]
 mod trust;
