@@ -43,7 +43,9 @@ impl LiveEvents {
     /// Writes the rest, and says how much was written.
     pub fn end(mut self, selection: &Selection, store: &Store, ui: &Ui) {
         self.fill(selection, store, ui);
-        ui.say(&format!("wrote {} to {}", count(self.written, "stage"), self.place.display()));
+        if !self.failed {
+            ui.say(&format!("wrote {} to {}", count(self.written, "stage"), self.place.display()));
+        }
     }
 
     /// Writes the stages that are known now. These files are no results, so a folder that cannot be written does not stop the

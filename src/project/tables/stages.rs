@@ -33,7 +33,7 @@ impl Resolved<'_> {
     /// stage has the recorded columns only; otherwise others say which stage a row is from.
     ///
     /// # Errors
-    /// If the targets have no such table, or no target was run.
+    /// If the targets have no such table.
     pub fn table<'s>(&'s self, target: &str, wanted: Option<&'s str>) -> Result<StageTable<'s>, Failure> {
         let stages = &self.selection.graph.stages;
         let tables = |id: StageId| -> Vec<&'s str> {
