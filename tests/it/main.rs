@@ -49,6 +49,7 @@ mod layers;
 mod libtorch;
 #[cfg(not(feature = "torch"))]
 mod many;
+mod mistakes;
 mod old_stores;
 mod outputs;
 mod pipelines;
