@@ -54,13 +54,13 @@ fn write(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
 }
 
+/// Copies the files of a folder. Folders without files are left out: an empty store has hundreds of them.
 fn copy(from: &Path, to: &Path) {
-    for entry in walkdir::WalkDir::new(from).into_iter().map(Result::unwrap) {
+    for entry in walkdir::WalkDir::new(from).into_iter().map(Result::unwrap).filter(|entry| entry.file_type().is_file())
+    {
         let target = to.join(entry.path().strip_prefix(from).unwrap());
-        match entry.file_type().is_dir() {
-            true => std::fs::create_dir_all(target).unwrap(),
-            false => drop(std::fs::copy(entry.path(), target).unwrap()),
-        }
+        std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+        std::fs::copy(entry.path(), target).unwrap();
     }
 }
 
@@ -112,7 +112,7 @@ fn likely_mistakes_end_with_advice() {
         std::iter::from_fn(|| {
             let place = next.fetch_add(1, Ordering::Relaxed);
             let case = fixture.case.get(place)?;
-            let t=std::time::Instant::now();let r=Some(case.check(&root.path().join(place.to_string()), &fixture.pipelines, root.path()));eprintln!("{:.2} {}",t.elapsed().as_secs_f64(),case.name);r
+            Some(case.check(&root.path().join(place.to_string()), &fixture.pipelines, root.path()))
         })
         .flatten()
         .collect::<Vec<_>>()
