@@ -33,6 +33,7 @@ mod lock;
 mod log;
 mod make;
 mod man;
+mod mistyped;
 mod narrow;
 mod new;
 mod numbers;
@@ -230,7 +231,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let (cli, in_force) = match read.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, InForce::of(&matches)))) {
         Ok(read) => read,
-        Err(error) => return ui::usage(&error),
+        Err(error) => return ui::usage(&mistyped::advise(error, &arguments)),
     };
     let ui = Ui::new(cli.global.quiet, cli.global.verbose > 0, in_force);
     if let Err(failure) = log::install(cli.global.verbose) {

@@ -50,6 +50,7 @@ mod layers;
 mod libtorch;
 #[cfg(not(feature = "torch"))]
 mod many;
+mod mistakes;
 mod old_stores;
 mod outputs;
 mod pipelines;
