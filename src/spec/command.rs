@@ -131,7 +131,7 @@ fn read(site: &Site<'_>) -> Command {
         inputs: Vec::new(),
         code,
         lock,
-        image,
+        image: image.map(Box::new),
         out,
         parameters,
         variables,

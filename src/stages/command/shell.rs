@@ -29,7 +29,7 @@ impl CommandSandbox {
     pub fn prepare(work: &Command, wanted: Option<Isolation>, read: &Read<'_>) -> Result<Self, StageError> {
         let wanted = wanted.map(at).transpose()?;
         let Prepared { folder, order, .. } = prepared(work, (&Device::Cpu, wanted), read, &|| false)?;
-        Ok(Self { order, image: work.image.clone(), _folder: folder })
+        Ok(Self { order, image: work.image.as_deref().cloned(), _folder: folder })
     }
 
     /// Returns its level.

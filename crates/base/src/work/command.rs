@@ -35,7 +35,7 @@ pub struct Command {
     pub lock: Option<LockFile>,
     /// The container image that it runs in, if any.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub image: Option<Image>,
+    pub image: Option<Box<Image>>,
     /// The outputs by name.
     pub out: BTreeMap<String, Out>,
     /// Parameters, for placeholders such as `{rho}`.
