@@ -66,7 +66,7 @@ impl<'a> ProgressView<'a> {
         // On a terminal that cannot move its cursor (TERM=dumb), bars are hidden.
         let bars = MultiProgress::new();
         if !bars.is_hidden() && !self.ui.quiet() && !stages.is_empty() {
-            // The bars come last, since a narrow terminal cuts the end off.
+            // The numbers come first, so that they stay together on a narrow terminal.
             let overall = bars.add(ProgressBar::new(TICKS).with_style(style("{msg}  {bar:30.cyan/blue}")));
             self.live = Some(Live { bars, overall, stages: BTreeMap::new() });
         }
@@ -167,7 +167,7 @@ impl<'a> ProgressView<'a> {
             _ => String::new(),
         };
         live.overall.set_position((share * TICKS as f64) as u64);
-        live.overall.set_message(format!("{}/{} stages{left}, {} so far", self.ended, self.to_run, duration(elapsed)));
+        live.overall.set_message(format!("{}/{} stages, {}{left}", self.ended, self.to_run, duration(elapsed)));
     }
 
     fn line(&self, text: &str) {
