@@ -437,7 +437,7 @@ mod tests {
         let compiled = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().join(".libtorch/lib");
         let expected = ["/a/target/debug/deps/libtorch/lib", "/a/.libtorch/lib"];
         assert_eq!(folders[..2], expected.map(PathBuf::from));
-        assert_eq!(folders[2..], std::slice::from_ref(&compiled)[..]);
+        assert_eq!(&folders[2..], std::slice::from_ref(&compiled));
         let installed = default_folders(Some(Path::new("/home/me/.cargo/bin/wdpipe")));
         assert_eq!(installed, [PathBuf::from("/home/me/.cargo/bin/libtorch/lib"), compiled]);
     }
