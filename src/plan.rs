@@ -3,6 +3,7 @@
 use crate::graph::{Graph, StageId};
 use base::changes::{self, Change};
 use base::digest::StageKey;
+use base::isolation::Isolation;
 use base::record::{KeyParts, Outline, Output};
 
 /// Knowledge about a stage.
@@ -55,6 +56,22 @@ pub enum MissReason {
     Dropped(String),
     /// The bytes of this output were damaged, and a target or a stage needs them.
     Damaged(String),
+    /// There is a record, but the project does not use it.
+    Refused(Refusal),
+}
+
+/// Why a project does not use a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refusal {
+    /// No trusted key signed it.
+    Unsigned,
+    /// Its command ran in a weaker sandbox than the project asks for.
+    Sandbox {
+        /// The sandbox in which it ran.
+        ran: Isolation,
+        /// The weakest that the project accepts.
+        wanted: Isolation,
+    },
 }
 
 impl MissReason {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::plan::MissReason;
+use crate::plan::{MissReason, Refusal};
 use base::changes::{Change, How, Part};
 
 impl fmt::Display for MissReason {
@@ -14,8 +14,20 @@ impl fmt::Display for MissReason {
             Self::Changed(changes) => f.write_str(&changes.iter().map(change).collect::<Vec<_>>().join("; ")),
             Self::Waits(stage) => write!(f, "waits for {stage}"),
             Self::NotHere => f.write_str("not imported here yet"),
-            Self::Dropped(output) => write!(f, "the bytes of `{output}` were dropped and are needed"),
+            Self::Dropped(output) => write!(f, "the bytes of `{output}` are needed and not in this cache"),
             Self::Damaged(output) => write!(f, "the bytes of `{output}` were damaged and are needed"),
+            Self::Refused(refusal) => write!(f, "its result here is not used: {refusal}"),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsigned => f.write_str("no trusted key signed it"),
+            Self::Sandbox { ran, wanted } => {
+                write!(f, "it was made with sandbox level {ran}, and trust.toml asks for {wanted}")
+            }
         }
     }
 }
@@ -30,6 +42,7 @@ enum Written<'a> {
     NotHere,
     Dropped(&'a str),
     Damaged(&'a str),
+    Refused(String),
 }
 
 impl Serialize for MissReason {
@@ -41,6 +54,7 @@ impl Serialize for MissReason {
             Self::NotHere => Written::NotHere,
             Self::Dropped(output) => Written::Dropped(output),
             Self::Damaged(output) => Written::Damaged(output),
+            Self::Refused(refusal) => Written::Refused(refusal.to_string()),
         };
         written.serialize(serializer)
     }
@@ -67,6 +81,7 @@ pub fn change(Change { part, how }: &Change) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base::isolation::Isolation;
 
     fn to(old: &str, new: &str) -> How {
         How::To(old.into(), new.into())
@@ -90,13 +105,23 @@ mod tests {
             (MissReason::NotHere, "not imported here yet", r#""not_here""#),
             (
                 MissReason::Dropped("weights".into()),
-                "the bytes of `weights` were dropped and are needed",
+                "the bytes of `weights` are needed and not in this cache",
                 r#"{"dropped":"weights"}"#,
             ),
             (
                 MissReason::Damaged("weights".into()),
                 "the bytes of `weights` were damaged and are needed",
                 r#"{"damaged":"weights"}"#,
+            ),
+            (
+                MissReason::Refused(Refusal::Unsigned),
+                "its result here is not used: no trusted key signed it",
+                r#"{"refused":"no trusted key signed it"}"#,
+            ),
+            (
+                MissReason::Refused(Refusal::Sandbox { ran: Isolation::None, wanted: Isolation::Landlock }),
+                "its result here is not used: it was made with sandbox level none, and trust.toml asks for landlock",
+                r#"{"refused":"it was made with sandbox level none, and trust.toml asks for landlock"}"#,
             ),
         ] {
             assert_eq!(reason.to_string(), words);

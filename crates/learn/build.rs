@@ -1,5 +1,5 @@
-//! Writes the jumps through which tch's functions are called (see `src/torch/mod.rs`), for the functions that
-//! `ci/setup` has found in the library it compiled. Without the feature `torch` this script does nothing.
+//! Writes the jumps through which tch's functions are called (see `src/torch/mod.rs`), for the functions in
+//! `libtorch/symbols.txt`. Without the feature `torch` this script does nothing.
 
 #![allow(clippy::disallowed_methods, reason = "a build script has no other way to files")]
 
@@ -7,18 +7,15 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};
 
-const SHIM: &str = "src/torch/shim.cpp";
-const COMPILED_SHIM: &str = "../../.libtorch/shim.cpp";
-const SYMBOLS: &str = "../../.libtorch/symbols.txt";
+/// The functions of tch and of our own C++ file.
+const SYMBOLS: &str = "libtorch/symbols.txt";
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     if env::var_os("CARGO_FEATURE_TORCH").is_none() {
         return;
     }
-    for input in [SHIM, COMPILED_SHIM, SYMBOLS] {
-        println!("cargo::rerun-if-changed={input}");
-    }
+    println!("cargo::rerun-if-changed={SYMBOLS}");
     if let Err(message) = write_jumps() {
         println!("cargo::error={message}");
         process::exit(1);
@@ -26,12 +23,7 @@ fn main() {
 }
 
 fn write_jumps() -> Result<(), String> {
-    let missing = || "libtorch is not set up: run ci/setup".to_owned();
-    let symbols = fs::read_to_string(SYMBOLS).map_err(|_| missing())?;
-    let compiled = fs::read(COMPILED_SHIM).map_err(|_| missing())?;
-    if fs::read(SHIM).ok() != Some(compiled) {
-        return Err(format!("{SHIM} has changed since libtorch was set up: run ci/setup"));
-    }
+    let symbols = fs::read_to_string(SYMBOLS).map_err(|error| format!("cannot read {SYMBOLS}: {error}"))?;
     let names: Vec<&str> = symbols.lines().collect();
     let variable = |name: &str| env::var(name).map_err(|error| format!("{name}: {error}"));
     let (system, processor) = (variable("CARGO_CFG_TARGET_OS")?, variable("CARGO_CFG_TARGET_ARCH")?);

@@ -90,30 +90,32 @@ impl InForce {
     }
 }
 
+/// Splits a command into words, as a shell does.
+#[cfg(test)]
+pub fn words(command: &str) -> Vec<String> {
+    let (mut words, mut word, mut within) = (Vec::new(), None::<String>, false);
+    let mut letters = command.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\'' => {
+                within = !within;
+                word.get_or_insert_default();
+            }
+            '\\' if !within => word.get_or_insert_default().extend(letters.next()),
+            ' ' if !within => words.extend(word.take()),
+            letter => word.get_or_insert_default().push(letter),
+        }
+    }
+    words.extend(word);
+    words
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
 
     use super::*;
-
-    /// Splits a command into words, as a shell does.
-    fn words(command: &str) -> Vec<String> {
-        let (mut words, mut word, mut within) = (Vec::new(), None::<String>, false);
-        let mut letters = command.chars();
-        while let Some(letter) = letters.next() {
-            match letter {
-                '\'' => {
-                    within = !within;
-                    word.get_or_insert_default();
-                }
-                '\\' if !within => word.get_or_insert_default().extend(letters.next()),
-                ' ' if !within => words.extend(word.take()),
-                letter => word.get_or_insert_default().push(letter),
-            }
-        }
-        words.extend(word);
-        words
-    }
+    use crate::cli::help::is_help;
 
     fn in_force(arguments: &[&str]) -> InForce {
         InForce::of(&Cli::command().try_get_matches_from(arguments).unwrap())
@@ -209,7 +211,8 @@ mod tests {
                 for command in commands(line).filter(|command| !NAMED.contains(command)) {
                     let command = command.split(" | ").next().unwrap();
                     count += 1;
-                    if let Err(error) = Cli::try_parse_from(words(&filled(command))) {
+                    let read = Cli::try_parse_from(words(&filled(command)));
+                    if let Some(error) = read.err().filter(|error| !is_help(error)) {
                         let error = error.to_string();
                         wrong.push(format!("{}: {command}: {}", entry.path().display(), error.lines().next().unwrap()));
                     }

@@ -20,9 +20,9 @@ use store::Store;
 use store::archive::{self, Admission, Header, Imported, Scope};
 use store::sign::Batch;
 
-/// Write a figure with everything it was made from to one file.
+/// Write a figure and everything it was made from to one file.
 ///
-/// The same results give the same file, byte for byte. Bulk data (weights, images) that the cache dropped is left out.
+/// The same results give the same file, byte for byte. Bulk data (weights, images) that is not in the cache is left out.
 #[derive(Debug, Args)]
 pub struct ExportArchiveCommand {
     /// A figure or panel, such as fig3 or fig3c.
@@ -56,8 +56,9 @@ struct ExportAnswer<'a> {
     bytes: u64,
 }
 
-/// Import a figure with everything it was made from, from a file that `cache export` wrote.
+/// Import a figure from a file that `cache export` wrote.
 ///
+/// The file contains everything that the figure was made from.
 /// The whole file is checked first. Records and objects that the cache already has are not written again.
 #[derive(Debug, Args)]
 pub struct ImportArchiveCommand {
@@ -137,7 +138,7 @@ impl ExportArchiveCommand {
         ));
         if exported.dropped > 0 {
             let objects = count(exported.dropped, "bulk object");
-            ui.say(&format!("the archive lacks {objects}, which this cache dropped to save space"));
+            ui.say(&format!("the archive lacks {objects} that this cache does not have"));
         }
         Ok(())
     }

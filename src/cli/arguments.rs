@@ -8,7 +8,7 @@ use base::name::{PLAIN, is_plain};
 /// Profile and settings.
 #[derive(Debug, Clone, Args)]
 pub struct VariantArgs {
-    /// Scale: smoke (two CPU cores, minutes), quick (one GPU) or paper (as in the paper).
+    /// Profile of the pipelines: how large and how long the runs are.
     #[arg(long, default_value = "smoke", value_name = "NAME", value_parser = plain)]
     pub profile: String,
     /// Change a setting or a stage's parameter, such as 'lr=[0.1,0.25]' or trunk.wd=0.01. Repeatable.

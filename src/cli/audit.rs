@@ -19,11 +19,12 @@ use crate::stages::Device;
 use crate::verify::{self, Agreement, Evidence, Pick, Verdict};
 use store::attestation::{Attestation, Segment, Testimony};
 
-/// Recompute random segments of a figure's training from their checkpoints, and add a signed attestation.
+/// Recompute random segments of a training, and attest the result.
 ///
-/// The attestation is appended to reports/PROFILE/FIGURE.receipts. Commit this file: `verify` then reports how much of the
-/// figure was recomputed, and how many different keys signed it. The exit code is 1 if a segment came out differently; the
-/// attestation records this too.
+/// Each segment starts from its recorded checkpoint. The signed attestation is appended to
+/// reports/PROFILE/FIGURE.receipts. Commit this file: `verify` then reports how much of the figure was recomputed, and
+/// how many different keys signed it. The exit code is 1 if a segment came out differently; the attestation records
+/// this too.
 #[derive(Debug, Args)]
 pub struct AuditCommand {
     /// A figure or variant (fig3@1a2b3c4d) that has a lock.

@@ -15,21 +15,12 @@ use base::digest::ObjectDigest;
 /// Number of divergences shown by default; -v prints all.
 const PARTINGS: usize = 4;
 
-/// Find where two training runs first differ: the first segment, the first tensor, the first number,
-/// and how far apart they are.
+/// Find where two training runs first differ, and by how much.
 ///
-///   wdpipe bisect 'fig3/trunk[lr=0.1,seed=0]' --cache-b ../other/cache
-///   wdpipe bisect 4be1a86afe17 2d3fb0c8b8d1      two records
-///   wdpipe bisect 53a1f00d                       a key: says whether it has several outcomes
-///
-/// Nothing is computed: the records hold a hash of every tensor after every segment, and only the
-/// bytes of two tensors are read. Incomplete runs are compared as far as they go. The exit code is
-/// 0 if all runs are the same, and 1 if any differ.
+/// Prints the first segment, the first tensor and the first number that differ. Nothing is computed: the records hold a
+/// hash of every tensor after every segment, and only the bytes of two tensors are read. Incomplete runs are compared
+/// as far as they go. The exit code is 0 if all runs are the same, and 1 if any differ.
 #[derive(Debug, Args)]
-#[command(
-    verbatim_doc_comment,
-    about = "Find where two training runs first differ: the segment, tensor and number, and by how much"
-)]
 pub struct BisectCommand {
     #[command(flatten)]
     operands: OperandArgs,

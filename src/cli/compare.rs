@@ -12,12 +12,13 @@ use crate::project::{
 };
 use draw::claim::Outcome;
 
-/// Compare figures with the paper: a verdict on each claim, and published values beside those computed here.
+/// Compare figures with the paper: claims and published values.
 ///
-/// One-sided tests at the 5 % level over three or more seeds decide whether a claim is reproduced, not reproduced or
-/// undecided; they are corrected for the number of claims of the figure and for seeds added later. A published value is
-/// compared with ours at the same fraction of the same phase of the learning rate; it agrees if the 90 % interval of the
-/// difference is within the tolerance. Nothing is computed: make the figures first.
+/// Prints a verdict on each claim, and published values beside those computed here. One-sided tests at the 5 % level
+/// over three or more seeds decide whether a claim is reproduced, not reproduced or undecided; they are corrected for
+/// the number of claims of the figure and for seeds added later. A published value is compared with ours at the same
+/// fraction of the same phase of the learning rate; it agrees if the 90 % interval of the difference is within the
+/// tolerance. Nothing is computed: make the figures first.
 #[derive(Debug, Args)]
 pub struct CompareCommand {
     /// Figures [default: all].

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::environment::{brought, sign_import};
 use super::explain::computed;
 use super::format::{bytes, columns, date};
+use super::share::store_or_none;
 use super::signals::cancel_on_interrupt;
 use super::ui::Ui;
 use crate::project::{Before, ExitCode, Failure, ImportedData, Project, imported_data, record_data};
@@ -29,7 +30,9 @@ pub enum DataCommand {
     List(ListDataCommand),
 }
 
-/// Import CIFAR-10 or CIFAR-100 from a folder or archive: the binary version, the Python version, or an .npz.
+/// Import CIFAR-10 or CIFAR-100 from a folder or archive.
+///
+/// The binary version, the Python version and an .npz can be read.
 #[derive(Debug, Args)]
 pub struct ImportDataCommand {
     /// A folder, .tar, .tar.gz, .zip or .npz.
@@ -37,7 +40,9 @@ pub struct ImportDataCommand {
     path: PathBuf,
 }
 
-/// Download CIFAR-10 or CIFAR-100 from its authors, check its published checksum and import it.
+/// Download CIFAR-10 or CIFAR-100 from its authors, and import it.
+///
+/// The archive is checked against its published checksum. An interrupted download continues where it stopped.
 #[derive(Debug, Args)]
 pub struct FetchDataCommand {
     /// Name of the data set.
@@ -92,7 +97,7 @@ impl DataCommand {
         match self {
             Self::Import(command) => take(project, &command.path, ui),
             Self::Fetch(command) => command.run(project, ui),
-            Self::List(command) => command.run(&project.store()?, ui),
+            Self::List(command) => command.run(&store_or_none(project, ui)?, ui),
         }
     }
 }

@@ -14,18 +14,11 @@ const LINES: usize = 8;
 /// Number of names shown in a line.
 const NAMES: usize = 4;
 
-/// Compare two figures down to the settings: which settings differ, which results moved and by how
-/// much, and which stayed the same.
+/// Compare two figures: which settings differ, which results moved.
 ///
-///   wdpipe diff fig3 --set-b lr=[0.1,0.25]       two settings, both made before
-///   wdpipe diff fig3 --cache-b ../other/cache    two checkouts
-///
-/// Nothing is computed. The exit code is 0 if both are the same, and 1 if they differ.
+/// Also prints by how much results moved, and which stayed the same. Nothing is computed. The exit code is 0 if both
+/// are the same, and 1 if they differ.
 #[derive(Debug, Args)]
-#[command(
-    verbatim_doc_comment,
-    about = "Compare two figures down to the settings: which settings differ, and which results moved"
-)]
 pub struct DiffCommand {
     #[command(flatten)]
     operands: OperandArgs,

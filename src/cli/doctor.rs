@@ -16,7 +16,7 @@ use base::work::{Policy, Source};
 use sandbox::Level;
 use store::{Store, StoreError};
 
-/// Check what a run needs: libtorch, devices, the cache, the pipelines, the data.
+/// Check what a run needs: libtorch, devices, cache, pipelines, data.
 #[derive(Debug, Args)]
 pub struct DoctorCommand {
     /// Print one JSON object.

@@ -19,6 +19,14 @@ pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or_default()
 }
 
+/// Returns the program as the user called it. A path is made absolute, so that it can be called from every folder.
+pub fn program() -> String {
+    let called = PathBuf::from(env::args_os().next().unwrap_or_else(|| "wdpipe".into()));
+    let is_path = called.components().count() > 1;
+    let program = env::current_dir().ok().filter(|_| is_path).map_or(called.clone(), |here| here.join(&called));
+    program.to_string_lossy().into_owned()
+}
+
 /// Returns `user@host`, as far as the environment shows them.
 pub fn who() -> String {
     let named = |name| std::env::var(name).ok().filter(|user| !user.is_empty());
@@ -73,6 +81,11 @@ pub fn keyring() -> Option<Keyring> {
 /// Returns the folder with what this user allowed to be run, if the environment shows it.
 pub fn consents() -> Option<PathBuf> {
     own_settings().map(|own| own.join("consent"))
+}
+
+/// Returns the type of the terminal, if the environment names it.
+pub fn terminal() -> Option<String> {
+    env::var("TERM").ok()
 }
 
 /// Returns the folder of this user's own settings.

@@ -16,7 +16,7 @@ use learn::exchange::{self, Float64};
 use learn::layout::layout;
 use store::OBJECT_LIMIT;
 
-/// Write a stage's weights to a file for PyTorch and other programs.
+/// Write a stage's weights to a file for PyTorch and others.
 ///
 /// Names and shapes are those of a PyTorch state dict; `load_state_dict(safetensors.torch.load_file(FILE))` loads it.
 #[derive(Debug, Args)]
@@ -41,7 +41,7 @@ pub struct ExportWeightsCommand {
     to: Option<PathBuf>,
 }
 
-/// Import weights from a safetensors file, so that pipelines can start from them.
+/// Import weights from a safetensors file, for use in pipelines.
 #[derive(Debug, Args)]
 pub struct ImportWeightsCommand {
     /// Safetensors file, as written by `wdpipe export` or PyTorch.
@@ -72,8 +72,8 @@ enum Names {
     Authors,
 }
 
-/// Hint how PyTorch writes a file that `import` accepts, even for a model in the memory format channels_last, whose tensors
-/// are not contiguous.
+/// Hint how PyTorch writes a file that `import` accepts, even for a model in the memory format channels_last, whose
+/// tensors are not contiguous.
 const SAVE: &str = "from PyTorch: safetensors.torch.save_file({k: v.float().contiguous() for k, v in \
                     model.state_dict().items()}, FILE)";
 

@@ -15,7 +15,9 @@ use crate::project::{Explained, Failure, Project};
 use base::digest::{ObjectDigest, StageKey};
 use base::record::{Output, Provenance, Record};
 
-/// Explain what a stage computes, from which inputs, and why it would run or not.
+/// Explain what a stage computes, and why it would run or not.
+///
+/// Prints its parameters and where each was set, its inputs, its key, and the records of this key.
 #[derive(Debug, Args)]
 pub struct ExplainCommand {
     /// A stage, such as 'fig3/trunk[lr=0.1,seed=0]@5', or several (fig3/trunk[lr=0.1]).
@@ -99,7 +101,7 @@ fn text(explained: &Explained<'_>, ui: &Ui) {
         for (output, at_hand) in outline.outputs.iter().zip(at_hand) {
             let note = match at_hand {
                 Bytes::Present => "",
-                Bytes::Dropped => ", bytes dropped",
+                Bytes::Dropped => ", bytes not in this cache",
                 Bytes::Damaged => ", bytes damaged",
             };
             row(&format!("output {}", output.name), format!("{}  {}{note}", output.object, bytes(output.bytes)));

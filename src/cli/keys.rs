@@ -10,12 +10,13 @@ use super::environment::{keyring, signer, wanted_key, who};
 use super::format::{columns, count, shown};
 use super::ui::Ui;
 use crate::project::{ExitCode, Failure, Project, Signable, sign, trusted_name};
+use base::isolation::Isolation;
 use store::sign::{KeyName, PublicKey, Trust};
 
-/// Manage the keys that sign results: your own, and those that the project trusts.
+/// Manage your keys, which sign results, and those that are trusted.
 ///
-/// If you have a key, `make` signs what it computes. If you have several, WDPIPE_KEY=NAME chooses one; otherwise the key
-/// named `default` signs. Keys are stored in $WDPIPE_KEYS, or in wdpipe/keys in $XDG_CONFIG_HOME or ~/.config.
+/// If you have a key, `make` signs what it computes. If you have several, WDPIPE_KEY=NAME chooses one; otherwise the
+/// key named `default` signs. Keys are stored in $WDPIPE_KEYS, or in wdpipe/keys in $XDG_CONFIG_HOME or ~/.config.
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {
     Generate(GenerateKeyCommand),
@@ -68,11 +69,12 @@ pub struct RevokeKeyCommand {
     reason: String,
 }
 
-/// Sign results that you computed before you had a key, or in an interrupted run.
+/// Sign results that you computed earlier without a key.
 ///
-/// Only results that this account computed or imported in this cache count as yours; the cache's index remembers them.
-/// Results from a remote or an archive count as computed by others, whatever their records say. If the index was deleted,
-/// all results count as computed by others.
+/// These are results from before you had a key, or of an interrupted run. Only results that this account computed or
+/// imported in this cache count as yours; the cache's index remembers them. Results from a remote or an archive count
+/// as computed by others, whatever their records say. If the index was deleted, all results count as computed by
+/// others.
 #[derive(Debug, Args)]
 pub struct SignCommand {
     /// Figures, panels or stages, or all; everything they were made from is signed too.
@@ -106,6 +108,7 @@ struct TrustAnswer<'a> {
     #[serde(rename = "use")]
     using: &'static str,
     import: &'static str,
+    sandbox: &'static str,
     keys: Vec<TrustedKeyAnswer<'a>>,
 }
 
@@ -190,6 +193,7 @@ impl ListKeysCommand {
                 file: shown(&project.trust),
                 using: policy.using.name(),
                 import: policy.import.name(),
+                sandbox: policy.sandbox.name(),
                 keys: keys.collect(),
             };
             ui.json(&KeysAnswer { own: own.collect(), trust });
@@ -207,7 +211,11 @@ impl ListKeysCommand {
             ui.answer("  none of them signs: choose one with WDPIPE_KEY=NAME");
         }
         let (file, using, import) = (project.trust.display(), policy.using.name(), policy.import.name());
-        ui.answer(&format!("{} in {file} (use: {using}, import: {import})", count(trust.keys().len(), "key")));
+        let sandbox = match policy.sandbox {
+            Isolation::None => String::new(),
+            level => format!(", sandbox: {level}"),
+        };
+        ui.answer(&format!("{} in {file} (use: {using}, import: {import}{sandbox})", count(trust.keys().len(), "key")));
         let rows = trust.keys().iter().map(|key| {
             let standing = key.revoked.as_ref().map_or("trusted".to_owned(), |reason| format!("revoked: {reason}"));
             vec![format!("  {}", key.name), key.public.to_string(), standing]

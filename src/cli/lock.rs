@@ -10,10 +10,11 @@ use crate::plan::Knowledge;
 use crate::project::{ExitCode, Failure, Locked, Project, all_quoted, command};
 use base::work::Work;
 
-/// Write the locks of figures that were made: what each was made from, to be committed and checked.
+/// Lock figures: record what each was made from, to be committed.
 ///
-/// The command also writes FIGURE.wdpipe beside reports/PROFILE/FIGURE.lock, with the figure's records and numbers, so that
-/// `verify` needs no cache. If there are several results, `make` prefers the locked one.
+/// Writes reports/PROFILE/FIGURE.lock, which `verify` checks. The command also writes FIGURE.wdpipe beside
+/// reports/PROFILE/FIGURE.lock, with the figure's records and numbers, so that `verify` needs no cache. If there are
+/// several results, `make` prefers the locked one.
 #[derive(Debug, Args)]
 pub struct LockCommand {
     /// Figures, or all.
@@ -96,6 +97,7 @@ fn tell(figure: &str, locked: &Locked, ui: &Ui) {
     let verb = if locked.changed { "locked" } else { "unchanged" };
     let (path, stages) = (locked.path.display(), count(locked.stages, "stage"));
     ui.say(&format!("{verb} {path}: {stages}, records and numbers {}", bytes(locked.bytes)));
+    locked.unlocked.iter().for_each(|unlocked| ui.say(unlocked));
     for (other, settings) in &locked.others {
         let command = command(&["lock", figure], &settings.profile, &settings.set);
         ui.say(&format!("{} is another variant, not locked: `{command}` locks it", other.name));

@@ -45,7 +45,8 @@ pub struct MakeCommand {
     targets: Vec<String>,
     #[command(flatten)]
     variant: VariantArgs,
-    /// Name of the figure's files [default: that of the figure; FIGURE@HASH8 if --set or --ci changes the figure].
+    /// Name of the figure's files [default: that of the figure; FIGURE@HASH8 if --set or --until-width
+    /// changes the figure].
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Device to train on: auto (a GPU if there is one), cpu, cuda or cuda:N.
@@ -80,10 +81,10 @@ pub struct MakeCommand {
     /// Add seeds, in steps to 3, 5, 8, 12, 18, …, until the 95 % confidence interval of every point's mean is at most this wide,
     /// in the unit of the axis. The looks at these numbers of seeds share the 5 %. Each interval holds by itself, for runs
     /// that do not diverge.
-    #[arg(long, value_name = "WIDTH", value_parser = parse::width)]
-    ci: Option<f64>,
-    /// With --ci: time limit, such as 90s, 20min or 2h; seeds that would exceed it are not added.
-    #[arg(long, value_name = "TIME", requires = "ci", value_parser = parse::time)]
+    #[arg(long, alias = "ci", value_name = "WIDTH", value_parser = parse::width)]
+    until_width: Option<f64>,
+    /// With --until-width: time limit, such as 90s, 20min or 2h; seeds that would exceed it are not added.
+    #[arg(long, value_name = "TIME", requires = "until_width", value_parser = parse::time)]
     budget: Option<f64>,
 }
 
@@ -184,7 +185,7 @@ impl MakeCommand {
         let by_workers = by_workers.min(once.summary.cached);
         once.summary.cached -= by_workers;
         once.summary.computed += by_workers;
-        if let Some(width) = self.ci {
+        if let Some(width) = self.until_width {
             let limits = Limits { width, budget: self.budget, started };
             while once.summary.errors.is_empty() && !cancel.load(Ordering::Relaxed) {
                 let next = narrow::more_seeds(&once, project, &store, (&variant, &self.targets), &limits, ui)?;
@@ -250,8 +251,12 @@ impl MakeCommand {
             ui.warn(&format!("{message}: {hint}"));
         }
         dry::print(&selection.graph, &forecast, &self.variant.profile, self.json, ui);
+        if self.until_width.is_some() {
+            ui.say("only the first look is shown; `make` then adds seeds as long as an interval is too wide");
+        }
         if let Some(choice) = self.start.executor.as_ref().filter(|_| !forecast.plan.run.is_empty()) {
-            self.start.describe(choice, (project, &selection.graph), &forecast, ui)?;
+            let jobs = self.jobs.map(NonZeroUsize::get);
+            self.start.describe(choice, (project, &selection.graph), (workers, jobs), &forecast, ui)?;
         }
         // The program ends here: freeing these would take long, as at the end of `finish`.
         std::mem::forget(forecast);

@@ -1,4 +1,4 @@
-//! `wdpipe make --ci`: reports how well the means are known, and why seeds are added or not.
+//! `wdpipe make --until-width`: reports how well the means are known, and why seeds are added or not.
 
 use super::format::{count, duration};
 use super::make::Once;

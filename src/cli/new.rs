@@ -1,60 +1,112 @@
-//! `wdpipe new`: writes a pipeline to start from.
+//! `wdpipe new`: writes a pipeline to start from, or a project with the paper's pipelines.
+
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::ui::Ui;
-use crate::project::{ExitCode, Failure, Folder, Project};
+use crate::project::{ExitCode, Failure, Folder, Project, quoted};
 use crate::spec::{Contents, RESERVED};
 
 /// Text of the pipeline, in which NAME stands for the pipeline's name.
 const TEXT: &str = include_str!("new.toml");
 
-/// Write a commented pipeline to start from: pipelines/NAME.toml.
+/// The files of a new project: the paper's pipelines, and what git must know about a project.
+const PROJECT: [(&str, &str); 9] = [
+    ("pipelines/fig1.toml", include_str!("../../pipelines/fig1.toml")),
+    ("pipelines/fig2.toml", include_str!("../../pipelines/fig2.toml")),
+    ("pipelines/fig3.toml", include_str!("../../pipelines/fig3.toml")),
+    ("pipelines/fig4.toml", include_str!("../../pipelines/fig4.toml")),
+    ("pipelines/grid.toml", include_str!("../../pipelines/grid.toml")),
+    ("pipelines/momentum.toml", include_str!("../../pipelines/momentum.toml")),
+    ("pipelines/prop3.toml", include_str!("../../pipelines/prop3.toml")),
+    (".gitignore", "/cache/\n# Variants: figures made with other settings than their pipelines say.\n/reports/*/*@*\n"),
+    (".gitattributes", "# Figures are hashed byte for byte: git must not convert line ends.\nreports/** -text\n"),
+];
+
+/// Write a commented pipeline to start from, or a new project.
+///
+/// Its file is pipelines/NAME.toml. A new project has the pipelines of the paper.
 #[derive(Debug, Args)]
 pub struct NewCommand {
     /// Name of the figure: lower-case letters, digits, - and _.
-    #[arg(value_name = "NAME")]
-    name: String,
+    #[arg(value_name = "NAME", required_unless_present = "project")]
+    name: Option<String>,
+    /// Make a new project in the folder DIR, with the pipelines of the paper.
+    #[arg(long, value_name = "DIR")]
+    project: Option<PathBuf>,
+}
+
+fn storage(error: files::FsError) -> Failure {
+    Failure::new(ExitCode::Storage, error.to_string(), "")
 }
 
 impl NewCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// If the name is invalid, the pipeline exists already, or it cannot be written.
+    /// If the name is invalid, a file exists already, or it cannot be written.
     pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
-        let name = &self.name;
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-        if !name.starts_with(|c: char| c.is_ascii_lowercase())
-            || !name.chars().all(plain)
-            || RESERVED.contains(&name.as_str())
-        {
-            let message = format!("`{name}` is not a valid name for a figure");
-            return Err(Failure::usage(message, "begin with a lower-case letter, then use those, digits, - and _"));
-        }
-        let path = project.pipelines.join(format!("{name}.toml"));
-        let storage = |error: files::FsError| Failure::new(ExitCode::Storage, error.to_string(), "");
+        let pipelines = match &self.project {
+            Some(folder) => {
+                new_project(folder)?;
+                let shown = folder.display();
+                ui.say(&format!("wrote a project with the pipelines of the paper to {shown}; to make a figure, run"));
+                ui.command(&format!("cd {} && wdpipe make fig3", quoted(&shown.to_string())));
+                folder.join("pipelines")
+            }
+            None => project.pipelines.clone(),
+        };
+        self.name.as_ref().map_or(Ok(()), |name| new_pipeline(name, &pipelines, ui))
+    }
+}
+
+/// Writes a project. Nothing is written if one of its files exists.
+fn new_project(folder: &Path) -> Result<(), Failure> {
+    for (name, _) in PROJECT {
+        let path = folder.join(name);
         if files::identity(&path).map_err(storage)?.is_some() {
             let message = format!("{} already exists", path.display());
-            return Err(Failure::usage(message, "choose another name, or edit that file"));
+            return Err(Failure::usage(message, "choose a new folder"));
         }
-        let text = TEXT.replace("NAME", name);
-        let drawn = Contents::of(name, "", &text).map_err(|complaint| vec![complaint])?.drawn;
-        // In a folder without pipelines no name is taken.
-        let taken = Folder::read(&project.pipelines).ok().and_then(|folder| folder.owner_of_any(drawn.keys()));
-        if let Some((taken, path)) = taken {
-            return Err(Failure::usage(format!("`{taken}` is drawn by {path}"), "choose another name"));
-        }
-        files::create_folder(&project.pipelines).map_err(storage)?;
-        files::replace(&path, text.as_bytes()).map_err(storage)?;
-        ui.say(&format!("wrote {}; to make it, run", path.display()));
-        ui.command(&format!("wdpipe make {name}"));
-        Ok(())
     }
+    for (name, text) in PROJECT {
+        let path = folder.join(name);
+        files::create_folder(path.parent().unwrap_or(folder)).map_err(storage)?;
+        files::replace(&path, text.as_bytes()).map_err(storage)?;
+    }
+    Ok(())
+}
+
+fn new_pipeline(name: &str, pipelines: &Path, ui: &Ui) -> Result<(), Failure> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(plain) || RESERVED.contains(&name) {
+        let message = format!("`{name}` is not a valid name for a figure");
+        return Err(Failure::usage(message, "begin with a lower-case letter, then use those, digits, - and _"));
+    }
+    let path = pipelines.join(format!("{name}.toml"));
+    if files::identity(&path).map_err(storage)?.is_some() {
+        let message = format!("{} already exists", path.display());
+        return Err(Failure::usage(message, "choose another name, or edit that file"));
+    }
+    let text = TEXT.replace("NAME", name);
+    let drawn = Contents::of(name, "", &text).map_err(|complaint| vec![complaint])?.drawn;
+    // In a folder without pipelines no name is taken.
+    let taken = Folder::read(pipelines).ok().and_then(|folder| folder.owner_of_any(drawn.keys()));
+    if let Some((taken, path)) = taken {
+        return Err(Failure::usage(format!("`{taken}` is drawn by {path}"), "choose another name"));
+    }
+    files::create_folder(pipelines).map_err(storage)?;
+    files::replace(&path, text.as_bytes()).map_err(storage)?;
+    ui.say(&format!("wrote {}; to make it, run", path.display()));
+    ui.command(&format!("wdpipe make {name}"));
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::spec::{Pipeline, expand};
 
@@ -66,5 +118,16 @@ mod tests {
             assert_eq!(graph.figures.keys().collect::<Vec<_>>(), ["mine", "mine-a", "mine-b"]);
             assert_eq!(graph.claims.len(), 1);
         }
+    }
+
+    #[test]
+    fn a_new_project_has_all_pipelines_of_the_paper() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
+        let here: BTreeSet<String> = files::list(&folder).unwrap().into_iter().collect();
+        let in_project = PROJECT.iter().filter_map(|(name, _)| name.strip_prefix("pipelines/")).map(str::to_owned);
+        assert_eq!(in_project.collect::<BTreeSet<_>>(), here);
+        let new = tempfile::tempdir().unwrap();
+        new_project(&new.path().join("a/b")).unwrap();
+        assert!(new_project(&new.path().join("a/b")).unwrap_err().message.contains("already exists"));
     }
 }

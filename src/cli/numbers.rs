@@ -16,9 +16,9 @@ const SHOWN: usize = 8;
 /// Maximum size of a checked file in bytes.
 const LARGEST: u64 = 16 << 20;
 
-/// Print the numbers of a figure, run by run: one row for each panel, curve, x and seed.
+/// Print the numbers of a figure, seed by seed.
 ///
-/// The settings of each run are columns, and the drawn numbers (mean, std, low, high, n, diverged) stand beside its value.
+/// There is one row for each panel, curve, x and seed. The settings of each run are columns, and the drawn numbers (mean, std, low, high, n, diverged) stand beside its value.
 /// With --tex, print LaTeX macros for the sentences of a paper instead: the figure's root, the last numbers of its curves, the
 /// verdicts and p-values of its claims, and our values beside published ones. Nothing is computed: make the figure first.
 #[derive(Debug, Args)]

@@ -6,10 +6,11 @@ use super::arguments::VariantArgs;
 use super::ui::Ui;
 use crate::project::{Failure, Project, WrittenPage};
 
-/// Write reports/PROFILE/index.html: every figure that was made, its claims, and its origin.
+/// Write the page of a profile: figures, claims and origins.
 ///
-/// The page is one file and needs no network. `wdpipe make all` writes it too. Figures that are on the page but were not
-/// made here stay unchanged. With settings that change figures, the page is index@HASH8.html.
+/// The page is reports/PROFILE/index.html. It is one file and needs no network. `wdpipe make all` writes it too.
+/// Figures that are on the page but were not made here stay unchanged. With settings that change figures, the page is
+/// index@HASH8.html.
 #[derive(Debug, Args)]
 pub struct ReportCommand {
     /// Figures whose sections are rewritten [default: all that were made].

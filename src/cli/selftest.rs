@@ -9,7 +9,9 @@ use super::statistics::StatisticsCommand;
 use super::ui::Ui;
 use crate::project::{ExitCode, Failure};
 
-/// Check the numbers: against PyTorch, estimators against exact values, and what tests over seeds can show.
+/// Check the numbers against PyTorch and against exact values.
+///
+/// Also simulates what tests over seeds can show.
 #[derive(Debug, Subcommand)]
 pub enum SelftestCommand {
     Numerics(NumericsCommand),
@@ -18,7 +20,7 @@ pub enum SelftestCommand {
     Report(NumericsPageCommand),
 }
 
-/// Repeat runs of PyTorch, and print how far every result is from PyTorch's.
+/// Repeat runs of PyTorch, and print the distance of every result.
 #[derive(Debug, Args)]
 pub struct NumericsCommand {
     /// Case files (safetensors): initial weights, batches and PyTorch's results.
@@ -32,7 +34,9 @@ pub struct NumericsCommand {
     json: bool,
 }
 
-/// Compare every estimator with exact values, on a network whose matrices are computed completely.
+/// Compare every estimator with exact values.
+///
+/// The matrices of a small network are computed completely for this.
 #[derive(Debug, Args)]
 pub struct EstimatorsCommand {
     /// Number of estimates of every quantity.
@@ -43,7 +47,7 @@ pub struct EstimatorsCommand {
     json: bool,
 }
 
-/// Write the results of all these checks as a page (docs/numerics.md).
+/// Write the results of these checks as a page.
 #[derive(Debug, Args)]
 pub struct NumericsPageCommand {
     /// Case files.

@@ -14,7 +14,7 @@ use base::table::Table;
 use files::Named;
 use store::Store;
 
-/// Print the outputs of a stage: its numbers, or one output unchanged.
+/// Print the outputs of a stage, or what its program printed.
 ///
 /// With --csv or --json, prints one table over all stages that the target names. The settings that tell the stages apart, such
 /// as seed and lr, are columns; a recorded column of the same name becomes recorded_NAME. A target that is the whole name of
@@ -33,6 +33,9 @@ pub struct ShowCommand {
     /// File for that output or table instead of the terminal; - means standard output.
     #[arg(long, value_name = "FILE", requires = "form")]
     to: Option<PathBuf>,
+    /// Print what the program of a command printed when it ran.
+    #[arg(long, conflicts_with_all = ["output", "csv", "json"])]
+    log: bool,
     /// Print the table as comma-separated values.
     #[arg(long, conflicts_with = "json")]
     csv: bool,
@@ -40,7 +43,7 @@ pub struct ShowCommand {
     #[arg(long)]
     json: bool,
     /// Write the numbers as runs of TensorBoard into a folder; of a figure, those of all stages that it needs.
-    #[arg(long, value_name = "DIR", conflicts_with = "form")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["form", "log"])]
     tensorboard: Option<PathBuf>,
 }
 
@@ -76,6 +79,18 @@ impl ShowCommand {
         }
         if let Some(name) = &self.output {
             return self.raw(name, &known, &store, ui);
+        }
+        if self.log {
+            for (name, record) in known {
+                match record.provenance.log.trim_end() {
+                    "" => ui.say(&format!("{name} printed nothing")),
+                    log => {
+                        ui.say(&format!("{name}:"));
+                        ui.answer(log);
+                    }
+                }
+            }
+            return Ok(());
         }
         for (name, record) in known {
             tables(name, record, &store, ui)?;

@@ -1,4 +1,4 @@
-//! `wdpipe selftest statistics`: simulates what the rules of `compare` and `make --ci` achieve.
+//! `wdpipe selftest statistics`: simulates what the rules of `compare` and `make --until-width` achieve.
 
 use clap::Args;
 
@@ -7,9 +7,9 @@ use super::ui::Ui;
 use crate::project::{ExitCode, Failure};
 use draw::claim::simulate::{Covered, Population, coverage, false_findings, power};
 
-/// Simulate seeds, and print how often intervals cover the mean, how often noise is called a finding, and how often a
-/// difference is found.
+/// Simulate seeds, and print how often statistical rules are right.
 ///
+/// Prints how often intervals cover the mean, how often noise is called a finding, and how often a difference is found.
 /// The random numbers are fixed: the same number of cases gives the same answer everywhere.
 #[derive(Debug, Args)]
 pub struct StatisticsCommand {
@@ -110,7 +110,7 @@ impl Simulated {
         ];
         format!(
             "## What seeds can show\n\nResults of a simulation with {cases} cases per number (`wdpipe selftest \
-             statistics`; the random numbers are fixed). SD is the standard deviation of a run.\n\n`make --ci` adds \
+             statistics`; the random numbers are fixed). SD is the standard deviation of a run.\n\n`make --until-width` adds \
              seeds until every mean's 95 % interval is narrow enough. It looks at 3, 5, 8, 12, 18, … seeds, and look \
              k uses an interval with the error probability 5 %/(k(k + 1)), so that all looks together have at most 5 %. The \
              table shows how often the last interval covered the mean, and how many seeds it took (at most about \

@@ -76,8 +76,8 @@ impl StatusCommand {
             return Ok(());
         }
         family_lines(&families).iter().for_each(|line| ui.answer(line));
-        let row = |(name, VariantSettings { figure, profile, set, .. }): &(String, VariantSettings)| {
-            vec![format!("  {name}"), command(&["make", figure], profile, set)]
+        let row = |(name, made): &(String, VariantSettings)| {
+            vec![format!("  {name}"), command(&made.command(name), &made.profile, &made.set)]
         };
         if !variants.is_empty() {
             ui.answer(&format!("variants in {}, and how each was made", selection.folder.display()));

@@ -17,7 +17,7 @@ use super::ui::Ui;
 use crate::project::{ExitCode, Failure};
 use crate::stress::{Guarantee, Role, StressError, StressReport, Task, Trial, stress_test};
 
-/// Test what a file system guarantees, before you trust it with a cache.
+/// Test what a file system guarantees, before it holds a cache.
 ///
 /// Processes write, read and collect garbage at the same time in a temporary cache, and are killed at random times; then
 /// everything is checked. The exit code is 1 if a guarantee that wdpipe needs is missing.

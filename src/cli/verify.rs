@@ -17,12 +17,13 @@ use crate::verify::{Check, Level, Rebuilt, Verdict};
 use base::parallel::parallel;
 use store::Store;
 
-/// Check that committed figures match what was computed. Exit code 0: everything matches; 1: something differs;
-/// 3: something needed is missing.
+/// Check that committed figures match what was computed.
 ///
-/// Without options the command needs no cache, no GPU and no libtorch: it compares the files, the records beside them and
-/// the pipelines with the locks. Every figure in the reports folder must have a lock; variants (FIGURE@HASH8) need none.
-/// Each option checks more; -v explains what each level shows and what it leaves open.
+/// Exit code 0: everything matches; 1: something differs; 3: something needed is missing.
+///
+/// Without options the command needs no cache, no GPU and no libtorch: it compares the files, the records beside them
+/// and the pipelines with the locks. Every figure in the reports folder must have a lock; variants (FIGURE@HASH8) need
+/// none. Each option checks more; -v explains what each level shows and what it leaves open.
 #[derive(Debug, Args)]
 pub struct VerifyCommand {
     /// Figures, including their variants that have a lock [default: all].
@@ -119,13 +120,7 @@ impl VerifyCommand {
             false => told::text(&verified, &variants, &self.asked(), ui),
         }
         let count = |verdict| verified.iter().filter(|figure| figure.verdict() == verdict).count();
-        let message = format!(
-            "of {} figures, {} hold, {} differ from their locks, and {} lack something",
-            verified.len(),
-            count(Verdict::Holds),
-            count(Verdict::Differs),
-            count(Verdict::Missing)
-        );
+        let message = told::counted(count(Verdict::Holds), count(Verdict::Differs), count(Verdict::Missing));
         match verdict {
             Verdict::Holds => Ok(()),
             Verdict::Differs => Err(Failure::new(ExitCode::Failed, message, "the lines marked DIFFERS say where")),

@@ -21,8 +21,9 @@ use store::lockfile::Lock;
 /// Largest size of a file, in bytes.
 const LIMIT: u64 = 256 << 20;
 
-/// Print the pipeline, settings and stages of a figure, given any copy of its SVG, PNG, PDF or CSV, or a document that
-/// contains one.
+/// Print from what a figure was made, given any copy of it.
+///
+/// FILE is an SVG, PNG, PDF or CSV, or a document that contains one. Prints the pipeline, the settings and the stages.
 #[derive(Debug, Args)]
 pub struct WhoisCommand {
     /// File with the figure.
@@ -139,7 +140,7 @@ impl WhoisCommand {
         }
         if let (None, Some((place, settings))) = (locked, variant) {
             row("variant", place.path("svg").display().to_string());
-            row("again", command(&["make", &settings.figure], &settings.profile, &settings.set));
+            row("again", command(&settings.command(&place.name), &settings.profile, &settings.set));
         }
         for (name, values) in settings(records) {
             row(&name, values);

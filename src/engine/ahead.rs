@@ -64,6 +64,10 @@ impl Recorded for Ahead<'_> {
         Ok(None)
     }
 
+    fn recorded(&self, key: &StageKey, digest: &RecordDigest) -> Result<Option<Record>, StoreError> {
+        self.store.recorded(key, digest)
+    }
+
     fn state(&self, object: &ObjectDigest) -> Result<ObjectState, StoreError> {
         match self.store.state(object)? {
             ObjectState::Missing if self.catalogue.object(object).is_some() => Ok(ObjectState::Present),

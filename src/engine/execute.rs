@@ -232,6 +232,7 @@ impl Context<'_> {
                 None if stage.work.needs_torch() => runner.machine(),
                 None => String::new(),
             },
+            log: made.log,
         };
         let record = Record { parts: job.parts.clone(), outputs, tensors: made.tensors, provenance };
         let (stage, before) = (job.stage, known);

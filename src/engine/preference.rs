@@ -1,5 +1,6 @@
 //! Where records are looked up, and which of several records of one key is used.
 
+use crate::plan::Refusal;
 use base::digest::{ObjectDigest, RecordDigest, StageKey};
 use base::record::{Outline, Record};
 use store::sign::PublicKey;
@@ -23,6 +24,12 @@ pub trait Recorded: Sync {
     /// # Errors
     /// If the record cannot be read.
     fn last_named(&self, stage: &str) -> Result<Option<Record>, StoreError>;
+
+    /// Returns a record of a key; `None` if it is not here.
+    ///
+    /// # Errors
+    /// If the record cannot be read.
+    fn recorded(&self, key: &StageKey, digest: &RecordDigest) -> Result<Option<Record>, StoreError>;
 
     /// Returns whether an object is present, missing or damaged.
     ///
@@ -50,6 +57,10 @@ impl Recorded for Store {
         Self::last_named(self, stage)
     }
 
+    fn recorded(&self, key: &StageKey, digest: &RecordDigest) -> Result<Option<Record>, StoreError> {
+        Self::recorded(self, key, digest)
+    }
+
     fn state(&self, object: &ObjectDigest) -> Result<ObjectState, StoreError> {
         Self::state(self, object)
     }
@@ -69,7 +80,7 @@ pub enum Standing {
     /// It exists.
     Known,
     /// It must not be used.
-    Refused,
+    Refused(Refusal),
 }
 
 /// Ranks records.
@@ -77,7 +88,7 @@ pub trait Preference: Sync {
     /// Returns the standing of a record of a key found in `source`.
     ///
     /// # Errors
-    /// If signatures cannot be read.
+    /// If the record or signatures cannot be read.
     fn standing(&self, source: &dyn Recorded, key: &StageKey, outline: &Outline) -> Result<Standing, StoreError>;
 
     /// Returns whether records can be refused, so that even the only record of a key has to be checked.

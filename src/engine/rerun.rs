@@ -66,7 +66,7 @@ impl AllowedCommands {
             root: self.root.clone(),
             seconds: u64::from(SECONDS).max((10.0 * seconds) as u64),
             memory: 0,
-            sandboxed: Isolation::recorded(machine) > Isolation::None,
+            isolation: Some(Isolation::recorded(machine).min(Isolation::Landlock)),
         };
         Ok(Command { terms, ..command })
     }

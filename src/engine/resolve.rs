@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use super::EngineError;
 use super::preference::{Preference, Recorded, Standing};
 use crate::graph::{Graph, Stage, StageId};
-use crate::plan::{Bytes, Knowledge, MissReason};
+use crate::plan::{Bytes, Knowledge, MissReason, Refusal};
 use base::digest::StageKey;
 use base::parallel::beside;
 use base::record::{self, KeyParts, Outline, Output};
@@ -185,9 +185,24 @@ impl<'a> Resolver<'a> {
         if let Some(known) = self.known(&key)? {
             return Ok(known);
         }
+        if let Some(refusal) = self.refusal(&key)? {
+            return Ok(Knowledge::Absent { key, reason: MissReason::Refused(refusal) });
+        }
         let last = self.store.last_named(&self.graph.stages[id].name)?;
         let reason = MissReason::between(last.as_ref().map(|last| &last.parts), &parts);
         Ok(Knowledge::Absent { key, reason })
+    }
+
+    /// Returns why the first record of a key that has no usable record is not used; `None` if there is no record.
+    fn refusal(&self, key: &StageKey) -> Result<Option<Refusal>, EngineError> {
+        if !self.preference.is_strict() {
+            return Ok(None);
+        }
+        let Some(first) = self.store.outlines(key)?.into_iter().next() else { return Ok(None) };
+        Ok(match self.preference.standing(self.store, key, &first)? {
+            Standing::Refused(refusal) => Some(refusal),
+            Standing::Locked | Standing::Trusted | Standing::Known => None,
+        })
     }
 
     /// Returns the inputs of a stage by role; `None` if one is not known yet.
@@ -247,7 +262,7 @@ impl<'a> Resolver<'a> {
         }
         for outline in all {
             if !self.preference.is_strict()
-                || self.preference.standing(self.store, &key, &outline)? != Standing::Refused
+                || !matches!(self.preference.standing(self.store, &key, &outline)?, Standing::Refused(_))
             {
                 return Ok(outline);
             }
@@ -272,7 +287,7 @@ impl<'a> Resolver<'a> {
             };
             standings.push((standing, outline));
         }
-        standings.retain(|(standing, _)| *standing != Standing::Refused);
+        standings.retain(|(standing, _)| !matches!(standing, Standing::Refused(_)));
         // The sort is stable, so that equal records stay in the store's order.
         standings.sort_by_key(|(standing, _)| *standing);
         let best = standings.first().map(|(standing, _)| *standing);

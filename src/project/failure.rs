@@ -4,6 +4,7 @@ use super::{OTHER_IMPORT, quoted};
 use crate::engine::EngineError;
 use crate::reports::ReportError;
 use crate::spec::Diagnostic;
+use crate::stages::StageError;
 use base::work::Source;
 use files::FsError;
 use store::StoreError;
@@ -113,6 +114,10 @@ impl From<EngineError> for Failure {
                 Self::new(ExitCode::Missing, message, "run `wdpipe doctor` to see what is missing")
             }
             EngineError::Stage { source, .. } if source.is_storage() => Self::new(ExitCode::Storage, message, ""),
+            EngineError::Stage { stage, source } if matches!(*source, StageError::Command(_)) => {
+                let hint = format!("finished stages are kept; to try it by hand: `wdpipe shell {}`", quoted(&stage));
+                Self::new(ExitCode::Failed, message, hint)
+            }
             EngineError::Stage { .. } => Self::new(ExitCode::Failed, message, "finished stages are kept"),
             EngineError::GivenUp { .. } => Self::new(
                 ExitCode::Failed,
@@ -184,7 +189,7 @@ impl From<RemoteError> for Failure {
                             `wdpipe push all --check` from a cache that has it to send it again";
                 Self::new(ExitCode::Storage, message, hint)
             }
-            RemoteError::NotAdmitted { .. } => Self::new(ExitCode::Failed, message, ""),
+            RemoteError::NotAdmitted { refusal, .. } => Self::new(ExitCode::Failed, message, refusal.hint),
             RemoteError::OtherImport { .. } => Self::new(ExitCode::Failed, message, OTHER_IMPORT),
             RemoteError::Interrupted => {
                 Self::new(ExitCode::Interrupted, message, "received files are kept; run the command again to continue")

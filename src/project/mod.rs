@@ -6,6 +6,7 @@ mod consent;
 mod discovery;
 mod failure;
 mod figures;
+mod installing;
 mod known;
 mod running;
 mod sharing;
@@ -29,12 +30,13 @@ pub use figures::listings::{relation_rows, tally, value_rows};
 pub use figures::locking::{Departure, Locked};
 pub use figures::page::WrittenPage;
 pub use figures::published::{ComparedValue, Ours, Relation};
+pub use installing::install_libtorch;
 pub use known::behind::is_hex;
 pub use known::closures::{Extent, Loaded};
 pub use known::explained::Explained;
 pub use known::resolved::is_imported;
 pub use known::roots::CurrentFigure;
-pub use running::commands::Declared;
+pub use running::commands::{Declared, consent_to};
 pub use running::forecast::{Bill, Forecast, StageFamily, family};
 pub use running::making::{Making, Notice};
 pub use running::seeds::{Limits, MOST_SEEDS, MoreSeeds, Widest};
@@ -79,6 +81,12 @@ impl Project {
     /// Returns the folder of the project, where the files of its commands are.
     pub fn root(&self) -> &Path {
         self.pipelines.parent().unwrap_or(Path::new(""))
+    }
+
+    /// Checks whether several accounts share the store. A store that does not exist is not shared.
+    fn is_shared(&self) -> bool {
+        let access = files::canonical(&self.cache).and_then(|place| files::access(&place));
+        access.is_ok_and(|access| access.is_some_and(|access| access.is_shared()))
     }
 
     /// Opens the store, which must exist, so that a mistyped path does not create a new one.

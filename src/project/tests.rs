@@ -151,3 +151,54 @@ fn committed_figures_are_found_with_what_lies_beside_them() {
     assert!(found.starts_with("there is no locked figure `fig99` in "), "{found}");
     assert_eq!(code, ExitCode::Missing);
 }
+
+/// A pipeline with a command; its line `sandbox` is to be filled in.
+const COMMAND: &str = r#"
+title = "One command"
+[stage.one]
+kind = "command"
+run = ["true", "{out.x}"]
+code = []
+env = "host"
+out = { x = ["a", "b"] }
+SANDBOX
+[[panel]]
+id = "a"
+x = { label = "a" }
+y = { label = "b" }
+[[panel.curve]]
+from = "one"
+x = "a"
+y = "b"
+[profile.smoke]
+"#;
+
+#[test]
+fn commands_need_a_sandbox_in_a_shared_store_unless_the_pipeline_says_otherwise() {
+    use std::os::unix::fs::PermissionsExt;
+
+    use base::isolation::Isolation::{self, Landlock, Namespaces, None as No};
+
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let project = Project { cache: at("cache"), pipelines: at("pipelines"), trust: at("trust.toml"), ..repository().1 };
+    std::fs::create_dir(&project.pipelines).unwrap();
+    let isolation = |sandbox: &str| -> Option<Isolation> {
+        std::fs::write(project.pipelines.join("own.toml"), COMMAND.replace("SANDBOX", sandbox)).unwrap();
+        let selection = project.select(&smoke(&[]), &["own/one".to_owned()]).unwrap();
+        let (_, command) = selection.only_command().unwrap();
+        command.terms.isolation
+    };
+    let mode = |mode| std::fs::set_permissions(&project.cache, std::fs::Permissions::from_mode(mode)).unwrap();
+    assert_eq!(isolation(""), Some(No), "there is no store yet");
+    project.store_to_fill().unwrap();
+    mode(0o700);
+    assert_eq!(["", "sandbox = \"require\""].map(isolation), [Some(No), Some(Landlock)]);
+    mode(0o777);
+    assert_eq!(
+        ["", "sandbox = \"require\"", "sandbox = \"try\""].map(isolation),
+        [Some(Landlock), Some(Landlock), Some(No)]
+    );
+    std::fs::write(&project.trust, "[policy]\nuse = \"signed\"\nsandbox = \"namespaces\"").unwrap();
+    assert_eq!(isolation("sandbox = \"try\""), Some(Namespaces), "the project's policy comes first");
+}

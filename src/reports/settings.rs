@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::Place;
+use super::{Place, is_variant};
 use base::digest::StageKey;
 use files::FsError;
 
@@ -43,6 +43,13 @@ impl VariantSettings {
         toml::from_str(&files::read_text(&place.path("toml"), LIMIT).ok()?).ok()
     }
 
+    /// Returns the words of the command that makes this figure again with files of this name, without profile and settings.
+    pub fn command<'a>(&'a self, name: &'a str) -> Vec<&'a str> {
+        let own = name == self.figure || is_variant(name);
+        let named: &[&str] = if own { &[] } else { &["--name", name] };
+        [&["make", self.figure.as_str()], named].concat()
+    }
+
     /// Writes the settings beside the variant.
     ///
     /// # Errors
@@ -68,6 +75,8 @@ mod tests {
         let key = StageKey::from_bytes([7; 32]);
         let made = VariantSettings { figure: "fig3".to_owned(), profile: "smoke".to_owned(), set, key };
         made.write(&place).unwrap();
+        assert_eq!(made.command(&place.name), ["make", "fig3"]);
+        assert_eq!(made.command("mine"), ["make", "fig3", "--name", "mine"]);
         std::fs::write(folder.path().join("other.toml"), "x = 1").unwrap();
         assert_eq!(VariantSettings::all(folder.path()).unwrap(), [(place, made)]);
     }

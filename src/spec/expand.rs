@@ -10,6 +10,7 @@ use super::contents::{drawings, place};
 use super::curves::Sources;
 use super::fields::Fields;
 use super::forms::form;
+use super::gather::{Gather, Gathered, gathers};
 use super::node::{Data, Diagnostic, Node, Origin, did_you_mean};
 use super::panels;
 use super::pipeline::Pipeline;
@@ -118,7 +119,16 @@ struct Template<'a> {
     kind: KindName,
     form: Form,
     start: Vec<String>,
+    gathers: Vec<Gather>,
     data: Option<String>,
+}
+
+impl Template<'_> {
+    /// Returns the names of all stages that the stage names.
+    fn named(&self) -> impl Iterator<Item = &str> {
+        let plain = self.start.iter().chain(&self.data).map(String::as_str);
+        plain.chain(self.gathers.iter().map(Gather::stage))
+    }
 }
 
 fn templates<'a>(pipeline: &'a Pipeline, complaints: &mut Vec<Diagnostic>) -> BTreeMap<String, Template<'a>> {
@@ -138,17 +148,19 @@ fn templates<'a>(pipeline: &'a Pipeline, complaints: &mut Vec<Diagnostic>) -> BT
             _ => Vec::new(),
         };
         let mut start = [named("start"), named("of")].concat();
+        let mut gathers = Vec::new();
         if kind == KindName::Command {
-            start = command::named(node);
+            (start, gathers) = (command::named(node), self::gathers(node));
         }
         let data = named("data").into_iter().next();
-        for other in start.iter().chain(&data) {
+        let template = Template { node, kind, form, start, gathers, data };
+        for other in template.named() {
             if !pipeline.stages.contains_key(other) {
                 let hint = did_you_mean(other, pipeline.stages.keys().map(String::as_str));
                 complaints.push(node.complain(format!("stage `{name}` names `{other}`, which does not exist{hint}")));
             }
         }
-        templates.insert(name.clone(), Template { node, kind, form, start, data });
+        templates.insert(name.clone(), template);
     }
     templates
 }
@@ -170,7 +182,7 @@ fn order(templates: &BTreeMap<String, Template<'_>>, complaints: &mut Vec<Diagno
             return Err(template.node.complain(format!("these stages start from each other in a circle: {circle}")));
         }
         path.push(name);
-        for other in template.start.iter().chain(&template.data) {
+        for other in template.named() {
             visit(other, templates, path, order)?;
         }
         path.pop();
@@ -232,10 +244,12 @@ fn instantiate(
 ) -> Family {
     let mut axes: BTreeSet<String> = settings.used_in(template.node, complaints);
     axes.retain(|name| settings.swept.contains(name));
-    let named = || template.start.iter().chain(&template.data).filter_map(|name| families.get(name));
-    for family in named() {
-        axes.extend(family.axes.iter().cloned());
-    }
+    let named = || template.named().filter_map(|name| families.get(name));
+    let plain = template.start.iter().chain(&template.data).filter_map(|name| families.get(name));
+    let gathers = || template.gathers.iter().filter_map(|gather| Some((gather, families.get(gather.stage())?)));
+    axes.extend(plain.flat_map(|family| family.axes.iter().cloned()));
+    axes.extend(gathers().flat_map(|(gather, family)| gather.axes(family)));
+    complaints.extend(gathers().filter_map(|(gather, family)| Some(template.node.complain(gather.unfit(family)?))));
     if let Some(complaint) = unfit(name, template, families) {
         complaints.push(complaint);
         return Family::default();
@@ -257,6 +271,8 @@ fn instantiate(
         };
         let is_kept = allowed.iter().all(|(name, places)| point.get(name).is_none_or(|place| places.contains(place)));
         let start: Vec<&Instance> = template.start.iter().filter_map(at).collect();
+        let gathered: Vec<Gathered<'_>> =
+            gathers().map(|(gather, family)| gather.at(&point, family, settings)).collect();
         let data = template.data.as_ref().and_then(at);
         if !is_kept || start.len() < template.start.len() || data.is_some() != template.data.is_some() {
             continue;
@@ -271,8 +287,16 @@ fn instantiate(
         }
         let full = format!("{}/{name}{}", pipeline.name, settings.suffix(&point));
         let form = &template.form;
-        let mut site =
-            Site { name: &full, fields: &fields, form, start: &start, data, code, stages: &mut graph.stages };
+        let mut site = Site {
+            name: &full,
+            fields: &fields,
+            form,
+            start: &start,
+            gathered: &gathered,
+            data,
+            code,
+            stages: &mut graph.stages,
+        };
         let instance = (form.build)(&mut site);
         complaints.extend(fields.finish(&format!("stage `{name}`")));
         if let Some(checkpoint) = instance.checkpoints.first() {

@@ -10,6 +10,7 @@ mod drawing;
 mod expand;
 mod fields;
 mod forms;
+mod gather;
 mod lineage;
 mod made;
 mod node;

@@ -161,6 +161,15 @@ impl Pipeline {
         Ok(plain.map(|(name, node)| (name.clone(), text_of(table(node).get("about")))).collect())
     }
 
+    /// Returns the paths that a `--set` can change: settings, fields of stages, and the policy.
+    pub fn paths(&self) -> Vec<String> {
+        let fields = |(stage, node): (&String, &Node)| {
+            table(node).keys().map(|field| format!("{stage}.{field}")).collect::<Vec<_>>()
+        };
+        let stages = self.stages.iter().flat_map(fields);
+        self.settings.keys().cloned().chain(stages).chain(["policy".to_owned()]).collect()
+    }
+
     /// Returns everything that a `--set` can change.
     fn values(&self) -> [BTreeMap<String, Node>; 3] {
         let policy = self.policy.clone().map(|policy| ("policy".to_owned(), policy));

@@ -38,7 +38,7 @@ impl Pipeline {
                 && needed.insert(stage)
             {
                 open.extend(names(node, &["start", "of", "data"]));
-                open.extend(command::named(node));
+                open.extend(command::all_named(node));
             }
         }
         let stages = std::mem::take(&mut self.stages).into_iter();

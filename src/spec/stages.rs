@@ -2,6 +2,7 @@
 
 use super::code::Code;
 use super::fields::Fields;
+use super::gather::Gathered;
 use crate::graph::{Input, Stage, StageId};
 use base::work::{KindName, Model, Numerics, Projection, Sphere, Work};
 
@@ -88,6 +89,8 @@ pub struct Site<'a> {
     pub form: &'a Form,
     /// The instances that it starts from or measures.
     pub start: &'a [&'a Instance],
+    /// The instances that its inputs collect.
+    pub gathered: &'a [Gathered<'a>],
     /// The stage that makes its data, if it names one.
     pub data: Option<StageId>,
     /// The files of the project that commands can declare.

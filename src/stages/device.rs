@@ -131,6 +131,22 @@ pub fn libraries() -> Result<String, String> {
     return Ok("not built in: cached results can be drawn, but nothing can be trained".to_owned());
 }
 
+/// Returns the folder in which `wdpipe setup` installs libtorch for this user, if the environment shows it.
+pub fn own_libtorch() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let data = folder("XDG_DATA_HOME").or_else(|| folder("HOME").map(|home| home.join(".local/share")));
+    data.map(|data| data.join("wdpipe/libtorch"))
+}
+
+/// Returns the script that installs libtorch, and the names and contents of its files; `None` if this program does not use
+/// libtorch.
+pub fn libtorch_setup() -> Option<(&'static str, &'static [(&'static str, &'static str)])> {
+    #[cfg(feature = "torch")]
+    return Some((learn::torch::SCRIPT, &learn::torch::SETUP));
+    #[cfg(not(feature = "torch"))]
+    return None;
+}
+
 /// Returns the environment variables that the user has set but that are ignored, so that no result depends on them. The list is
 /// empty until libtorch is loaded.
 pub fn variables_without_effect() -> &'static [String] {
@@ -194,6 +210,7 @@ mod with_torch {
         let libraries = Libraries {
             chosen: std::env::var_os("WDPIPE_LIBTORCH").filter(|value| !value.is_empty()).map(Into::into),
             program: std::env::current_exe().ok(),
+            own: super::own_libtorch(),
             policy,
         };
         let loaded = load(&libraries).map_err(|error| error.to_string())?;

@@ -41,10 +41,13 @@ mod train;
 
 use std::collections::BTreeMap;
 
-pub use command::other_files;
+pub use command::{CommandSandbox, other_files};
 #[cfg(feature = "torch")]
 pub(crate) use device::open;
-pub use device::{Device, built_with, describe, gpus, has_room, libraries, prepare, variables_without_effect};
+pub use device::{
+    Device, built_with, describe, gpus, has_room, libraries, libtorch_setup, own_libtorch, prepare,
+    variables_without_effect,
+};
 pub use error::StageError;
 pub use outputs::{Notes, Outputs, Product};
 pub use processor::describe as describe_processor;

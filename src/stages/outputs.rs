@@ -25,6 +25,8 @@ pub struct Outputs {
     pub device: Option<&'static str>,
     /// What the stage ran in, for its record, if that is not the device of numeric stages.
     pub machine: Option<String>,
+    /// What the program of a command printed.
+    pub log: String,
     /// Facts about the run that no output shows.
     pub notes: Notes,
 }
@@ -80,6 +82,7 @@ impl Outputs {
             done,
             device: None,
             machine: None,
+            log: String::new(),
             notes: Notes::default(),
         }
     }
@@ -114,7 +117,7 @@ impl Outputs {
         let outputs = end.iter().zip(digests).zip(files);
         let outputs = outputs.map(|(((name, _), object), bytes)| Product { name, object, bytes });
         let outputs = outputs.chain(others.into_iter().map(Product::new)).collect();
-        Ok(Self { outputs, tensors, done: 1.0, device: None, machine: None, notes: Notes::default() })
+        Ok(Self { outputs, tensors, ..Self::new([], 1.0) })
     }
 }
 

@@ -24,16 +24,20 @@ pub enum Agreement {
 /// Compares recomputed outputs with a record; `read` returns the bytes of a recorded output.
 pub fn agreement(record: &Record, work: &Work, again: &Again, read: &dyn Fn(&Output) -> Option<Vec<u8>>) -> Agreement {
     let made = |name: &str| again.made.outputs.iter().find(|product| product.name == name);
+    let [then, now] = [record.outputs.len(), again.made.outputs.len()];
+    if then != now {
+        return Agreement::Differs(vec![format!("it has {now} outputs, but {then} recorded")]);
+    }
     let differs = |output: &&Output| made(&output.name).is_none_or(|product| product.object != output.object);
     let others: Vec<&Output> = record.outputs.iter().filter(differs).collect();
-    if others.is_empty() && record.outputs.len() == again.made.outputs.len() {
+    if others.is_empty() {
         return Agreement::Equal;
     }
     if let Work::Command(command) = work {
         return of_command(command, (record, again), &others, read);
     }
     let same_class = again.machine == record.provenance.machine;
-    if work.contract() == Contract::Everywhere || same_class || others.is_empty() {
+    if work.contract() == Contract::Everywhere || same_class {
         return Agreement::Differs(others.iter().map(|output| other_bytes(output)).collect());
     }
     let kind = work.kind_name();
@@ -98,7 +102,7 @@ fn of_command(
     }
     let is_judged = command.out.values().any(|out| out.format.has_numbers());
     let words: Vec<_> = Some(worst.words).filter(|words| !words.is_empty()).into_iter().chain(not_judged).collect();
-    let words = words.join("; ");
+    let words = if words.is_empty() { "all numbers are equal".to_owned() } else { words.join("; ") };
     if is_judged { Agreement::Within(words) } else { Agreement::Unjudged(words) }
 }
 
@@ -108,7 +112,8 @@ mod tests {
     use crate::stages::Outputs;
     use base::digest::ObjectDigest;
     use base::record::{KeyParts, Provenance};
-    use base::work::{Dataset, METRICS, Model, ModelName, Predictions, Source};
+    use base::table::{Column, Values};
+    use base::work::{Dataset, METRICS, Model, ModelName, Out, OutputFormat, Predictions, Source, Terms, Tolerance};
 
     fn metrics(norm: f64) -> Vec<u8> {
         Table::of_rows(METRICS, &[[0.0, 0.1, 1.0, 20.0, 1.0, 20.0, norm]]).to_bytes().unwrap()
@@ -149,5 +154,58 @@ mod tests {
             matches!(compare(30.0, 30.000_001, "b", &Work::Dataset(data)), Agreement::Differs(_)),
             "the same everywhere"
         );
+    }
+
+    /// Compares the outputs of a command with a table and a file; those in `recorded` and `made` by name and bytes.
+    fn command(tolerance: Option<f64>, recorded: &[(&str, &[u8])], made: &[(&'static str, &[u8])]) -> Agreement {
+        let out = |format| Out { format, columns: Vec::new() };
+        let work = Work::Command(Command {
+            run: vec!["x".into()],
+            inputs: Vec::new(),
+            code: Default::default(),
+            lock: None,
+            out: [("t".to_owned(), out(OutputFormat::Table)), ("f".to_owned(), out(OutputFormat::File))].into(),
+            parameters: Default::default(),
+            variables: Default::default(),
+            image: None,
+            collected: Default::default(),
+            after: None,
+            tolerance: tolerance.map(|relative| Tolerance { absolute: 0.0, relative }),
+            terms: Terms::default(),
+        });
+        let output = |(name, bytes): &(&str, &[u8])| Output {
+            name: (*name).into(),
+            object: ObjectDigest::of(bytes),
+            bytes: bytes.len() as u64,
+            inline: Some(bytes.to_vec()),
+        };
+        let (kind, parameters) = ("command".into(), work.parameters().unwrap());
+        let parts = KeyParts { kind, version: 1, parameters, inputs: Default::default(), policy: Default::default() };
+        let outputs = recorded.iter().map(output).collect();
+        let record = Record { parts, outputs, tensors: Vec::new(), provenance: Provenance::default() };
+        let made = Outputs::new(made.iter().map(|(name, bytes)| (*name, bytes.to_vec())), 1.0);
+        agreement(&record, &work, &Again { made, machine: String::new() }, &|output| output.inline.clone())
+    }
+
+    #[test]
+    fn commands_are_compared_as_they_declare() {
+        let table = |value: f64| Table::of_rows(["x"], &[[value]]).to_bytes().unwrap();
+        let (one, near, far) = (table(1.0), table(1.001), table(2.0));
+        let whole = Table::new(vec![Column { name: "x".into(), values: Values::Int(vec![1]) }]).unwrap();
+        let whole = whole.to_bytes().unwrap();
+        let of = |tolerance, now: &[u8], file: &[u8]| {
+            command(tolerance, &[("f.bin", b"a"), ("t", &one)], &[("f.bin", file), ("t", now)])
+        };
+        assert_eq!(of(None, &one, b"a"), Agreement::Equal);
+        assert!(matches!(of(None, &near, b"a"), Agreement::Differs(said) if said[1].contains("deterministic = false")));
+        assert!(
+            matches!(of(Some(0.01), &near, b"a"), Agreement::Within(said) if said == "x in row 0: 1 recorded, 1.001 now")
+        );
+        assert!(matches!(of(Some(0.01), &near, b"b"), Agreement::Within(said) if said.ends_with("it is not judged")));
+        assert!(matches!(of(Some(0.01), &far, b"b"), Agreement::Differs(_)));
+        assert_eq!(of(Some(0.01), &whole, b"a"), Agreement::Within("all numbers are equal".into()));
+        // A record cannot hide an output.
+        let fewer = command(Some(0.01), &[("f.bin", b"a")], &[("f.bin", b"a"), ("t", &one)]);
+        assert_eq!(fewer, Agreement::Differs(vec!["it has 2 outputs, but 1 recorded".into()]));
     }
 }

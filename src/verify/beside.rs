@@ -36,6 +36,11 @@ impl Recorded for Beside<'_> {
         Ok(self.by_name.get(stage).map(|record| (*record).clone()))
     }
 
+    fn recorded(&self, key: &StageKey, digest: &RecordDigest) -> Result<Option<Record>, StoreError> {
+        let mut found = self.by_key.get(key).into_iter().flatten();
+        Ok(found.find(|(other, _)| other == digest).map(|(_, record)| (*record).clone()))
+    }
+
     fn state(&self, _: &ObjectDigest) -> Result<ObjectState, StoreError> {
         // The outputs of the stages are known, whether or not their bytes are present.
         Ok(ObjectState::Present)

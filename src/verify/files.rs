@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Check, Evidence, Level, Verdict};
 use crate::reports::{Place, bare, stamp_of};
 use base::digest::ObjectDigest;
+use base::unlocked::host_programs;
 use files::FsError;
 use store::archive::Numbers;
 use store::lockfile::Lock;
@@ -108,5 +109,6 @@ pub fn recorded(lock: &Lock, numbers: &Numbers, evidence: &Evidence<'_>) -> Chec
         }
     }
     check.findings.extend(machines.iter().map(|(machine, count)| format!("{count} computed on {machine}")));
+    check.caveat = host_programs(evidence.known().map(|(stage, record)| (stage.name.as_str(), &record.parts)));
     check.summed_up(format!("{} records form one chain", numbers.records.len()))
 }

@@ -142,6 +142,8 @@ pub struct Check {
     pub summary: String,
     /// Problems and notes, one line each.
     pub findings: Vec<String>,
+    /// What readers must know even if the check holds.
+    pub caveat: Option<String>,
 }
 
 impl Check {
@@ -152,12 +154,12 @@ impl Check {
 
     /// Creates a check that ended at once with a verdict.
     pub fn failed(level: Level, verdict: Verdict, what: &str) -> Self {
-        Self { level, verdict, summary: what.to_owned(), findings: Vec::new() }
+        Self { level, verdict, summary: what.to_owned(), findings: Vec::new(), caveat: None }
     }
 
     /// Creates a check without findings.
     fn new(level: Level) -> Self {
-        Self { level, verdict: Verdict::Holds, summary: String::new(), findings: Vec::new() }
+        Self { level, verdict: Verdict::Holds, summary: String::new(), findings: Vec::new(), caveat: None }
     }
 
     /// Adds a problem.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Check, Evidence, Level, Verdict};
+use base::record::Record;
 use store::sign::{Accept, Batch, PublicKey, Standing, Trust};
 
 /// Reports who signed the records of a lock. `batches` are the signatures beside the lock. Under a policy that uses
@@ -42,6 +43,15 @@ pub fn signatures(evidence: &Evidence<'_>, batches: &[Vec<u8>], trust: &Trust) -
         check.found(
             Verdict::Differs,
             format!("{count} records are not signed by a trusted key, as trust.toml requires"),
+        );
+    }
+    let wanted = trust.policy.sandbox;
+    let weaker = |record: &Record| record.isolation().is_some_and(|ran| ran < wanted);
+    let weak = evidence.records.iter().flatten().filter(|(_, record)| weaker(record)).count();
+    if weak > 0 {
+        check.found(
+            Verdict::Differs,
+            format!("{weak} commands ran in a weaker sandbox than {wanted}, which trust.toml requires"),
         );
     }
     check.summed_up(format!("of {} records {}", digests.len(), parts.join(", ")))

@@ -68,7 +68,10 @@ pub fn statistics(locked: &Table, here: &Table) -> Check {
         check.findings.push(text);
     }
     if count == 0 && same < a.len() && check.verdict == Verdict::Holds {
-        check.found(Verdict::Missing, "no point has two runs on both sides: add seeds (`make --ci`) for a comparison");
+        check.found(
+            Verdict::Missing,
+            "no point has two runs on both sides: add seeds (`make --until-width`) for a comparison",
+        );
     }
     let smallest = tests.first().map_or(String::new(), |(p, ..)| format!(", smallest p = {p:.2e}"));
     check.summed_up(format!("{} points: {same} equal, {count} tested, {significant} differ{smallest}", a.len()))

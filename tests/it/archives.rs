@@ -45,6 +45,9 @@ fn there_and_back(figure: &str, sets: &[&str], make: &dyn Fn(&Environment) -> se
         assert!(number(&done, "new_records") > 0, "{done}");
         let again = json(&there, &import);
         assert_eq!((number(&again, "new_records"), number(&again, "new_objects")), (0, 0));
+        // Bulk data that an archive lacks never was in this cache, so nobody dropped it.
+        let ended = there.run(&[&["cache", "export", figure, "c.wdpipe"], sets].concat());
+        assert!(!ended.stderr.contains("dropped"), "{}", ended.stderr);
         let remade = make(&there);
         // From an archive of numbers, only the drawing is made again.
         assert_eq!(number(&remade, "stages_run"), scope.len() as u64);

@@ -42,6 +42,9 @@ over = "seed"
 [profile.smoke]
 "#;
 
+/// The line of the command.
+const RUN: &str = r#"run = ["sh", "code/count.sh", "{in.path}", "{factor}", "{out.rows}"]"#;
+
 /// The number of stages: two runs, four counts, and the drawing.
 const STAGES: u64 = 7;
 
@@ -148,6 +151,8 @@ fn mistakes_are_found_before_anything_runs() {
         ("\"{factor}\", ", "", "does not use `factor`"),
         (", \"{out.rows}\"]", "]", "use {out.rows}"),
         ("run = [\"sh\"", "run = [\"\"", "`run` is empty"),
+        (RUN, "run = \"sh code/count.sh {in.path}\"", "run = [\"sh\", \"code/count.sh\", \"{in.path}\"]"),
+        (RUN, "run = [\"sh code/count.sh\"]", "one text for each argument: run = [\"sh\", \"code/count.sh\"]"),
         ("code/*.sh", "code/*.py", "no file matches `code/*.py`"),
         ("code/*.sh", "../secret", "not a path inside the project's folder"),
         ("code/*.sh", "/etc/passwd", "not a path inside the project's folder"),
@@ -178,7 +183,7 @@ fn a_command_that_fails_is_shown_with_what_it_printed() {
     for (script, wanted) in [
         ("echo first; echo 'no such thing' >&2; exit 7", vec!["exit code 7", "no such thing"]),
         ("kill -9 $$", vec!["signal 9"]),
-        ("true", vec!["the output `rows`", "No such file"]),
+        ("true", vec!["the output `rows`", "it must write to {out.rows}"]),
         ("printf 'a,b\\n1,2\\n' > \"$3\"", vec!["its columns are a, b, but the pipeline declares step, rows"]),
         ("printf 'step,rows\\n1\\n' > \"$3\"", vec!["line 2 has 1 fields"]),
         ("printf 'step,rows\\n\\377,1\\n' > \"$3\"", vec!["it is not UTF-8"]),
@@ -193,8 +198,46 @@ fn a_command_that_fails_is_shown_with_what_it_printed() {
     assert!(said.contains("it took longer than 1 s"), "{said}");
     // A program that does not exist.
     own.write("pipelines/own.toml", &PIPELINE.replace("run = [\"sh\"", "run = [\"no-such-program\""));
-    let said = own.fails(SCRIPT, &one);
-    assert!(said.contains("no-such-program"), "{said}");
+    let ended = own.run(&[&["make", "own", "--yes"], &one[..]].concat());
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    assert!(ended.stderr.contains("there is no program `no-such-program` in "), "{}", ended.stderr);
+    // A declared file can be run, whatever its mode.
+    own.write("code/count.sh", &format!("#!/bin/sh\n{SCRIPT}"));
+    for program in ["code/count.sh", "./code/count.sh"] {
+        own.write("pipelines/own.toml", &PIPELINE.replace("\"sh\", \"code/count.sh\"", &format!("\"{program}\"")));
+        own.make(&one);
+    }
+    own.write("pipelines/own.toml", &PIPELINE.replace("\"sh\", \"code/count.sh\"", "\"code/cuont.sh\""));
+    let ended = own.run(&[&["make", "own", "--yes"], &one[..]].concat());
+    assert!(ended.stderr.contains("there is no program `code/cuont.sh`: declare it in `code`"), "{}", ended.stderr);
+}
+
+#[test]
+fn what_a_program_prints_is_kept_with_its_result() {
+    let own = Own::new(&format!("echo 'counting' >&2\n{SCRIPT}echo \"done with $1\"\n"));
+    own.make(&[]);
+    let stage = "own/count[factor=1,seed=0]";
+    let shown = own.run(&["show", stage, "--log"]);
+    assert_eq!((shown.code, &*shown.stdout), (Some(0), "counting\ndone with in/path.csv\n"), "{}", shown.stderr);
+    let silent = own.run(&["show", "own/valley[seed=0]", "--log", "-q"]);
+    assert_eq!((silent.code, &*silent.stdout), (Some(0), ""), "{}", silent.stderr);
+    // What it prints changes neither its key nor its result, and it travels with the record.
+    let key = |own: &Own| {
+        let explained = own.run(&["explain", stage, "--json"]);
+        let explained: Value = serde_json::from_str(&explained.stdout).unwrap();
+        (explained[0]["key"].clone(), explained[0]["outputs"].clone())
+    };
+    let chatty = Own::new("yes x | head -c 1000000; printf 'step,rows\\n1,%s\\n' $2 > \"$3\"\n");
+    chatty.make(&[]);
+    let log = chatty.run(&["show", stage, "--log"]).stdout;
+    assert!(log.len() < 20_000 && log.contains("x\nx\n"), "{} bytes", log.len());
+    let file = own.environment.path("own.wdpipe").display().to_string();
+    assert_eq!(own.run(&["cache", "export", "own", &file, "--numbers"]).code, Some(0));
+    let other = Own::new("");
+    std::fs::copy(own.path("code/count.sh"), other.path("code/count.sh")).unwrap();
+    assert_eq!(other.run(&["cache", "import", &file, "--accept", "unsigned"]).code, Some(0));
+    assert_eq!(other.run(&["show", stage, "--log"]).stdout, shown.stdout);
+    assert_eq!(key(&own), key(&other));
 }
 
 #[test]
@@ -218,6 +261,12 @@ fn a_command_sees_only_what_it_declares() {
     own.write("code/helper.inc", "rows=3");
     let said = own.fails(". code/helper.inc", &one);
     assert!(said.contains("code/helper.inc is not declared: add it to `code`"), "{said}");
+    // A program that would need the network is told that there is none; files that the C library looks for are not named.
+    let said = own.fails("cat /etc/resolv.conf /etc/hosts || exit 9", &one);
+    assert!(
+        said.contains("the network, which commands do not have") && !said.contains("outside the project"),
+        "{said}"
+    );
     // Its environment is the same for everybody.
     own.write(
         "code/count.sh",
@@ -288,6 +337,57 @@ fn a_drawing_of_a_command_is_a_figure() {
     own.write("code/count.sh", "exit 1");
     assert_eq!(own.run(&["make", "plotted"]).code, Some(0));
     assert_eq!(own.run(&["make", "all", "--yes"]).code, Some(1));
+}
+
+/// A command that puts the counts of all factors and seeds below one another, and the last iterates of all runs.
+const COLLECTED: &str = r#"
+[stage.all]
+kind = "command"
+run = ["sh", "code/all.sh", "{in.counts}", "{in.paths}", "{out.all}"]
+in = { counts = { from = "count", over = ["factor", "seed"] }, paths = { from = "valley:path", over = ["seed"] } }
+code = ["code/all.sh"]
+env = "host"
+out = { all = "table" }
+"#;
+
+#[test]
+fn a_command_collects_the_runs_of_all_seeds() {
+    let own = Own::new(SCRIPT);
+    let whole = PIPELINE.replace("[[panel]]", &format!("{COLLECTED}[[panel]]"));
+    own.write("pipelines/own.toml", &whole);
+    own.write(
+        "code/all.sh",
+        "ls \"$2\" >&2\n(head -1 \"$1/factor-1_seed-0.csv\"; tail -q -n +2 \"$1\"/*.csv) > \"$3\"\n",
+    );
+    let make = |more: &[&str]| {
+        let ended = own.run(&[&["make", "own/all", "--yes", "--json"], more].concat());
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        serde_json::from_str::<Value>(&ended.stdout).unwrap()["stages_run"].as_u64().unwrap()
+    };
+    assert_eq!(make(&[]), 7);
+    let shown = own.run(&["show", "own/all"]).stdout;
+    let rows: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
+    for row in [["factor", "seed", "step", "rows"], ["1", "1", "1", "12"], ["2", "0", "1", "24"], ["2", "1", "1", "24"]]
+    {
+        assert!(rows.contains(&row.to_vec()), "{row:?}: {shown}");
+    }
+    // Another seed runs what it needs, and the command again.
+    assert_eq!(make(&["--set", "seed=[0,1,2]"]), 4);
+    assert_eq!(make(&["--set", "factor=[1]"]), 1);
+    // A setting that is not collected multiplies the command.
+    own.write("pipelines/own.toml", &whole.replace("over = [\"factor\", \"seed\"]", "over = [\"seed\"]"));
+    let planned = own.run(&["make", "own/all", "--dry-run"]);
+    assert!(planned.stdout.contains("own/all[factor=2]"), "{}", planned.stdout);
+    for (to, wanted) in [
+        ("over = [\"facter\"]", "`over` names `facter`, but `count` is swept over factor, seed, after"),
+        ("over = []", "{ from = \"STAGE\", over = [\"seed\"] }"),
+        ("of = \"seed\"", "{ from = \"STAGE\", over = [\"seed\"] }"),
+    ] {
+        own.write("pipelines/own.toml", &whole.replace("over = [\"factor\", \"seed\"]", to));
+        let ended = own.run(&["make", "own/all", "--yes"]);
+        assert_eq!(ended.code, Some(2), "{to}: {}", ended.stderr);
+        assert!(ended.stderr.contains(wanted), "{to}: {}", ended.stderr);
+    }
 }
 
 #[test]

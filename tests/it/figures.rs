@@ -156,9 +156,12 @@ fn what_a_profile_says_of_itself_is_not_said_of_what_was_set() {
 #[test]
 fn seeds_are_added_until_the_intervals_are_narrow() {
     let environment = Environment::new();
-    let stopped = environment.run(&Environment::tiny("fig3b", &["--ci", "1000", "--budget", "0s"]));
+    let looked = environment.run(&Environment::tiny("fig3b", &["--until-width", "1000", "--dry-run"]));
+    assert!(looked.stderr.contains("only the first look is shown"), "{}", looked.stderr);
+    let stopped = environment.run(&Environment::tiny("fig3b", &["--until-width", "1000", "--budget", "0s"]));
     assert_eq!(stopped.code, Some(0), "{}", stopped.stderr);
     assert!(stopped.stderr.contains("stopped at 1 seed: "), "{}", stopped.stderr);
+    // `--ci` is the former name.
     let ended = environment.run(&Environment::tiny("fig3b", &["--ci", "1000", "--name", "narrow"]));
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     for part in ["1 seed: the widest 95 % interval is not known yet", "all intervals are at most 1000 wide"] {
@@ -174,9 +177,9 @@ fn seeds_are_added_until_the_intervals_are_narrow() {
     let runs = fewest.unwrap();
     assert!(svg.contains(&format!("Means over {runs} runs")), "the figure states its number of runs");
     for (arguments, message) in [
-        (&["make", "fig3b", "--ci", "x"][..], "a number above 0 is needed"),
-        (&["make", "fig3b", "--budget", "2h"], "--ci"),
-        (&["make", "fig3/init", "--ci", "1"], "--ci needs a figure"),
+        (&["make", "fig3b", "--until-width", "x"][..], "a number above 0 is needed"),
+        (&["make", "fig3b", "--budget", "2h"], "--until-width"),
+        (&["make", "fig3/init", "--until-width", "1"], "--until-width needs a figure"),
     ] {
         let ended = environment.run(arguments);
         assert_eq!(ended.code, Some(2), "{}", ended.stderr);

@@ -79,7 +79,9 @@ fn keys_are_made_listed_trusted_and_revoked() {
     let own = serde_json::json!([{ "name": "default", "public": public, "path": file, "signs": true }]);
     let keys = serde_json::json!([{ "name": "ann", "public": public, "revoked": null }]);
     assert_eq!(listed["own"], own);
-    let wanted = serde_json::json!({ "file": "trust.toml", "use": "signed", "import": "signed", "keys": keys });
+    let wanted = serde_json::json!({
+        "file": "trust.toml", "use": "signed", "import": "signed", "sandbox": "none", "keys": keys
+    });
     assert_eq!(listed["trust"], wanted);
 
     home.refuses(&["keys", "revoke", "ann"], 2, "--reason");

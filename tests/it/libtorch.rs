@@ -21,7 +21,7 @@ fn a_libtorch_that_was_cut_off_is_refused_with_what_to_do() {
             let ended = ended(&output);
             assert_eq!(ended.code, Some(3), "{length} bytes, {arguments:?}: {}", ended.stderr);
             let said = ended.stdout + &ended.stderr;
-            for part in [name, "is damaged", "run `ci/setup` again"] {
+            for part in [name, "is damaged", "run `wdpipe setup` again"] {
                 assert!(cfg!(target_os = "macos") || said.contains(part), "{length} bytes: no {part} in {said}");
             }
         }

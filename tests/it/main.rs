@@ -38,6 +38,7 @@ mod housekeeping;
 mod incremental;
 #[cfg(feature = "torch")]
 mod interrupted;
+mod isolation;
 mod json;
 mod keys;
 #[cfg(feature = "torch")]
@@ -61,6 +62,8 @@ mod remotes;
 mod resumed;
 mod servers;
 mod sharing;
+mod shell;
+mod shells;
 #[cfg(all(feature = "torch", target_os = "linux"))]
 mod signals;
 mod stress;

@@ -1,7 +1,7 @@
 //! Snapshots of what the program prints: standard output, standard error and exit code together. After a wanted change run
 //! `INSTA_UPDATE=always cargo test --test it printed` and read the difference.
 
-use super::environment::{Environment, ended};
+use super::environment::Environment;
 
 /// Parts that differ from run to run or from machine to machine, and what stands for them.
 const VARIABLE: [(&str, &str); 8] = [
@@ -17,12 +17,7 @@ const VARIABLE: [(&str, &str); 8] = [
 
 fn printed(environment: &Environment, commands: &[&[&str]]) -> String {
     let one = |arguments: &&[&str]| {
-        let mut command = environment.command(arguments);
-        // Help shows the variables that are set, and breaks its lines accordingly.
-        if arguments.iter().any(|argument| ["-h", "--help"].contains(argument)) {
-            command.env_remove("WDPIPE_PIPELINES");
-        }
-        let ended = ended(&command.output().unwrap());
+        let ended = environment.run(arguments);
         let code = ended.code.map_or("killed".to_owned(), |code| format!("exit code {code}"));
         let folder = environment.folder.path().display().to_string();
         let streams = [("", ended.stdout), ("stderr:\n", ended.stderr)];

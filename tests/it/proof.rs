@@ -169,7 +169,9 @@ fn what_is_signed_by_a_trusted_key_comes_in_and_nothing_else() {
     let archive = ann.file("fig3", "wdpipe").to_str().unwrap().to_owned();
     let refused = bob.run(&["cache", "import", &archive]);
     assert_eq!(refused.code, Some(1), "{}", refused.stderr);
-    assert!(refused.stderr.contains("not admitted"), "{}", refused.stderr);
+    let told = format!("`wdpipe keys trust NAME {public}` trusts the key");
+    let (error, hint) = refused.stderr.split_once("\n hint: ").unwrap();
+    assert!(error.contains("not admitted") && hint.contains(&told), "{}", refused.stderr);
     assert!(bob.files("records").is_empty());
     assert_eq!(bob.run(&["keys", "trust", "ann", &public]).code, Some(0));
     assert_eq!(bob.run(&["cache", "import", &archive]).code, Some(0));

@@ -86,8 +86,10 @@ fn an_image_that_starts_only_without_a_sandbox_is_recorded_so_or_refused() {
     let environment = format!("{{ image = \"{image}\", with = {with} }}");
     runs_in(&own, &format!("{environment}\nsandbox = \"require\""));
     let ended = own.run(&[&["make", "own", "--yes"], &ONE[..]].concat());
-    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    let wanted = format!("`sh` cannot run `true` in the image {image} in a sandbox, which the stage requires");
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    let wanted = format!(
+        "`sh` cannot run `true` in the image {image} in a sandbox of level landlock or stricter, which the stage needs"
+    );
     assert!(ended.stderr.contains(&wanted) && ended.stderr.contains("storage"), "{}", ended.stderr);
     runs_in(&own, &environment);
     assert_eq!(own.make(&ONE), 2);
@@ -98,7 +100,7 @@ fn an_image_that_starts_only_without_a_sandbox_is_recorded_so_or_refused() {
         &format!("{{ image = \"{image}\", with = [\"sh\", \"-c\", \"echo no such image; exit 3\", \"{{image}}\"] }}"),
     );
     let ended = own.run(&[&["make", "own", "--yes"], &ONE[..]].concat());
-    assert!(ended.code == Some(1) && ended.stderr.contains("no such image"), "{}", ended.stderr);
+    assert!(ended.code == Some(3) && ended.stderr.contains("no such image"), "{}", ended.stderr);
 }
 
 /// Makes an image for Charliecloud, which shows the programs of this machine. Returns its folder.
@@ -118,25 +120,37 @@ fn image_of_this_machine(folder: &Path) -> PathBuf {
 
 #[test]
 fn charliecloud_runs_a_command_in_an_image_at_a_level_that_the_record_names() {
-    let own = Own::new(&format!("[ -e /etc/only-in-the-image ] && [ ! -e /etc/ld.so.cache ] || exit 9\n{SCRIPT}"));
-    let folder = own.environment.path("images");
-    let image = image_of_this_machine(&folder);
-    let mut attempt = std::process::Command::new("ch-run");
-    attempt.arg("--bind=/usr:/usr").arg(&image).args(["--", "true"]).env("USER", "x");
-    if !attempt.output().is_ok_and(|output| output.status.success()) {
-        println!("skipped: there is no `ch-run` that works");
-        return;
-    }
-    let with = format!(
-        r#"["ch-run", "--bind=/usr:/usr", "--bind={{folder}}:/work", "--cd=/work", "{}/{{image}}", "--"]"#,
-        folder.display()
+    let script = format!(
+        "[ -e /etc/only-in-the-image ] && [ ! -e /etc/ld.so.cache ] || exit 9\n\
+         [ -n \"$SECRET\" ] && [ ! -e \"$SECRET\" ] || exit 8\n{SCRIPT}"
     );
-    runs_in(&own, &format!("{{ image = \"{}\", with = {with} }}", digest()));
-    assert_eq!(own.make(&ONE), 3);
-    let said = explained(&own);
-    // Landlock refuses all mounts.
-    let level = sandbox::available().into_iter().find(|level| *level != sandbox::Level::Landlock).unwrap();
-    assert!(said.contains(&format!("sandbox {level}, image {} by /usr/bin/ch-run", digest())), "{said}");
+    // Landlock refuses all mounts. Without bubblewrap in PATH, there are no namespaces.
+    let strictest = sandbox::available().into_iter().find(|level| *level != sandbox::Level::Landlock).unwrap();
+    for (path, level) in [(None, strictest), (Some("/nowhere"), sandbox::Level::None)] {
+        let own = Own::new(&script);
+        let folder = own.environment.path("images");
+        let image = image_of_this_machine(&folder);
+        let mut attempt = std::process::Command::new("ch-run");
+        attempt.arg("--bind=/usr:/usr").arg(&image).args(["--", "true"]).env("USER", "x");
+        if !attempt.output().is_ok_and(|output| output.status.success()) {
+            println!("skipped: there is no `ch-run` that works");
+            return;
+        }
+        let with = format!(
+            r#"["ch-run", "--bind=/usr:/usr", "--bind={{folder}}:/work", "--cd=/work", "{}/{{image}}", "--"]"#,
+            folder.display()
+        );
+        own.write("secret.txt", "");
+        let variables = format!("variables = {{ SECRET = \"{}\" }}", own.path("secret.txt").display());
+        runs_in(&own, &format!("{{ image = \"{}\", with = {with} }}\n{variables}", digest()));
+        let mut command = own.environment.command(&[&["make", "own", "--yes"], &ONE[..]].concat());
+        let made = command.env("WDPIPE_PIPELINES", own.path("pipelines")).envs(path.map(|path| ("PATH", path)));
+        let ended = made.output().unwrap();
+        assert!(ended.status.success(), "{level}: {}", String::from_utf8_lossy(&ended.stderr));
+        let said = explained(&own);
+        let wanted = format!("sandbox {level}, image {} by /usr/bin/ch-run", digest());
+        assert!(said.contains(&wanted), "{said}");
+    }
 }
 
 #[test]
@@ -152,4 +166,37 @@ fn a_command_gets_no_gpu_unasked() {
     assert_eq!(ended.code, Some(3), "{}", ended.stderr);
     assert!(ended.stderr.contains("cuda:1"), "{}", ended.stderr);
     assert!(own.environment.files("records").len() == 3, "nothing more ran");
+}
+
+#[test]
+fn programs_of_the_host_are_named_wherever_a_figure_is_judged() {
+    let mut places = ["/usr/local/bin", "/usr/bin"].iter().map(|folder| Path::new(folder).join("python3"));
+    let Some(program) = places.find(|program| program.exists()) else {
+        println!("skipped: this machine has no Python");
+        return;
+    };
+    let own = Own::new(SCRIPT);
+    let python = r#"run = ["python3", "code/count.py", "{in.path}", "{factor}", "{out.rows}"]"#;
+    let script = "import sys\nopen(sys.argv[3], 'w').write(f'step,rows\\n1,{sys.argv[2]}\\n')\n";
+    own.write("code/count.py", script);
+    let shell = r#"run = ["sh", "code/count.sh", "{in.path}", "{factor}", "{out.rows}"]"#;
+    own.write("pipelines/own.toml", &PIPELINE.replace(shell, python).replace("code/*.sh", "code/*.py"));
+    own.make(&ONE);
+    let version = std::process::Command::new(&program).arg("--version").output().unwrap();
+    let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
+    let said = explained(&own);
+    assert!(said.contains(", host /") && said.contains(&format!("), {version})")), "{said}");
+    // The figure of all runs.
+    own.make(&[]);
+    let sentence = "4 stages ran programs of the host, which nothing locks: own/count";
+    let locked = own.run(&["lock", "own"]);
+    assert!(locked.code == Some(0) && locked.stderr.contains(sentence), "{}", locked.stderr);
+    let verified = own.run(&["verify", "own"]);
+    assert!(verified.code == Some(0), "{}{}", verified.stdout, verified.stderr);
+    assert!(verified.stdout.contains(&format!("own (smoke): {sentence}")), "{}", verified.stdout);
+    let told = own.run(&["verify", "own", "--json"]).stdout;
+    assert!(told.contains(&format!("\"caveat\":\"{sentence}\"")), "{told}");
+    assert_eq!(own.run(&["report", "own"]).code, Some(0));
+    let page = std::fs::read_to_string(own.environment.path("reports/smoke/index.html")).unwrap();
+    assert!(page.contains(&format!("<p class=\"unlocked\">{sentence}.</p>")), "not on the page");
 }

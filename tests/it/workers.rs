@@ -207,7 +207,7 @@ fn mistakes_are_named_before_anything_is_submitted() {
         (&["make", "fig4", "--executor", "local:0"], "local:N"),
         (&["make", "fig4", "--executor", "pbs"], "slurm"),
         (&["make", "fig4", "--detach"], "--executor"),
-        (&["make", "fig4", "--executor", "local:2", "--ci", "1"], "--ci"),
+        (&["make", "fig4", "--executor", "local:2", "--until-width", "1"], "--until-width"),
         (&["jobs", "--log", "x"], "RUN"),
         (&["work", "nothing"], "8 hexadecimal digits"),
         (&["attach", "../../etc"], "8 hexadecimal digits"),
@@ -235,6 +235,14 @@ fn a_dry_run_describes_the_workers_and_starts_none() {
     assert!(planned.stderr.contains("would run on local by 3 workers (this machine"), "{}", planned.stderr);
     assert!(serde_json::from_str::<Value>(&planned.stdout).unwrap()["machines"]["seconds"]["64"].is_number());
     assert!(!environment.path("cache").exists());
+    // More workers than cores are not faster.
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let estimate = |workers: usize| {
+        let executor = format!("local:{workers}");
+        let planned = environment.run(&["make", "fig3", "--device", "cpu", "--executor", &executor, "--dry-run"]);
+        planned.stderr.rsplit_once(", about ").unwrap().1.to_owned()
+    };
+    assert_eq!(estimate(cores), estimate(4 * cores));
     // Without Slurm, it says so before anything is submitted.
     let mut command = environment.command(&["make", "fig4", "--dry-run", "--executor", "slurm"]);
     let planned = ended(&command.env("PATH", "/nowhere").output().unwrap());

@@ -2,10 +2,14 @@
 
 use std::fmt;
 
+use serde::Deserialize;
+
 /// A level of isolation, from the weakest to the strictest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Isolation {
     /// None: the program could read everything that its user can read.
+    #[default]
     None,
     /// Landlock: the program could not open undeclared files.
     Landlock,

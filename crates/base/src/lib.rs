@@ -16,5 +16,6 @@ pub mod record;
 pub mod rng;
 pub mod stats;
 pub mod table;
+pub mod unlocked;
 pub mod value;
 pub mod work;

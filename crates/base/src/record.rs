@@ -6,9 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, CodecError, Format};
 use crate::digest::{ObjectDigest, RecordDigest, StageKey};
+use crate::isolation::Isolation;
 use crate::value::{Map, encode_length, encode_map, encode_text};
+use crate::work::KindName;
 
+/// The layout of a record without a log. Records without one keep it, so that older programs can read them.
 const FORMAT: Format = Format { magic: *b"WDre", version: 1, name: "record" };
+
+/// The layout of a record with a log: the record as in version 1, then the log.
+const WITH_LOG: Format = Format { version: 2, ..FORMAT };
 
 /// Maximum number of bytes of a record: decoding the worst record of that size takes 110 MiB of memory (a list of
 /// maps with one entry each, 27 times the bytes). Records of figures are the largest, with 40 kB at smoke scale.
@@ -111,6 +117,9 @@ pub struct Provenance {
     /// Class of machines within which the same key gives the same bytes: processor or GPU model,
     /// instruction set, libtorch version.
     pub machine: String,
+    /// What the program of a command printed. If that was much, the middle is left out.
+    #[serde(skip)]
+    pub log: String,
 }
 
 /// The record of a run of a key.
@@ -132,7 +141,10 @@ impl Record {
     /// # Errors
     /// If the record is larger than [`RECORD_LIMIT`].
     pub fn to_bytes(&self) -> Result<(RecordDigest, Vec<u8>), CodecError> {
-        let bytes = codec::encode(FORMAT, self)?;
+        let bytes = match self.provenance.log.as_str() {
+            "" => codec::encode(FORMAT, self)?,
+            log => codec::encode(WITH_LOG, &(self, log))?,
+        };
         codec::within(FORMAT, &bytes, RECORD_LIMIT)?;
         Ok((RecordDigest::of(&bytes), bytes))
     }
@@ -144,7 +156,7 @@ impl Record {
     /// not match its hash.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodecError> {
         within_limit(bytes)?;
-        let record: Self = codec::decode(FORMAT, bytes)?;
+        let record = Self::decode(bytes)?;
         for output in &record.outputs {
             if let Some(inline) = &output.inline
                 && (ObjectDigest::of(inline) != output.object || inline.len() as u64 != output.bytes)
@@ -156,9 +168,27 @@ impl Record {
         Ok(record)
     }
 
+    fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        match codec::decode::<(Self, String)>(WITH_LOG, bytes) {
+            // One record must have one encoding.
+            Ok((_, log)) if log.is_empty() => {
+                Err(CodecError::Damaged { name: FORMAT.name, reason: "its log is empty".to_owned() })
+            }
+            Ok((record, log)) => Ok(Self { provenance: Provenance { log, ..record.provenance }, ..record }),
+            Err(CodecError::Version { found, .. }) if found == FORMAT.version => codec::decode(FORMAT, bytes),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Returns the output of a name.
     pub fn output(&self, name: &str) -> Option<&Output> {
         self.outputs.iter().find(|output| output.name == name)
+    }
+
+    /// Returns how strictly the program was isolated; `None` if the stage ran no program of the user's own.
+    pub fn isolation(&self) -> Option<Isolation> {
+        let runs_program = KindName::named(&self.parts.kind).is_some_and(KindName::runs_program);
+        runs_program.then(|| Isolation::recorded(&self.provenance.machine))
     }
 
     /// Whether both yielded the same outputs, byte for byte.
@@ -261,6 +291,23 @@ mod tests {
         record.outputs[0].inline = Some(b"tablf".to_vec());
         let (_, bytes) = record.to_bytes().unwrap();
         assert!(matches!(Record::from_bytes(&bytes), Err(CodecError::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_log_is_kept_and_changes_neither_the_key_nor_a_record_without_one() {
+        let plain = sample();
+        let mut logged = plain.clone();
+        logged.provenance.log = "epoch 1\n".into();
+        let (old, bytes) = plain.to_bytes().unwrap();
+        assert_eq!(bytes[4..6], [1, 0], "an older program can read it");
+        let (new, with_log) = logged.to_bytes().unwrap();
+        assert_eq!(with_log[4..6], [2, 0], "an older program refuses it");
+        assert_eq!(Record::from_bytes(&with_log), Ok(logged.clone()));
+        assert!(old != new && plain.parts.key() == logged.parts.key() && plain.same_outputs(&logged));
+        let empty = codec::encode(WITH_LOG, &(&plain, "")).unwrap();
+        assert!(matches!(Record::from_bytes(&empty), Err(CodecError::Damaged { .. })));
+        let next = [&b"WDre\x03\x00"[..], &bytes[6..]].concat();
+        assert!(matches!(Record::from_bytes(&next), Err(CodecError::Version { found: 3, known: 2, .. })));
     }
 
     #[test]

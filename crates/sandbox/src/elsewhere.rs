@@ -1,9 +1,8 @@
 //! The same functions on systems other than Linux, which have no level at all.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::order::{Access, Ended, Level, Order, SandboxError};
+use super::order::{Access, Ended, How, Level, Order, SandboxError};
 
 /// Path of the program's folder as the program sees it at the level of namespaces.
 pub const INSIDE: &str = "/wdpipe";
@@ -52,6 +51,6 @@ pub fn trace(order: &Order, _: &[(PathBuf, PathBuf)], _: &dyn Fn() -> bool) -> R
 ///
 /// # Errors
 /// Always.
-pub fn shell_command(order: &Order) -> Result<Vec<OsString>, SandboxError> {
+pub fn shell(order: &Order) -> Result<How, SandboxError> {
     unavailable(order)
 }

@@ -7,6 +7,15 @@ use base::codec::CodecError;
 use base::digest::{ObjectDigest, StageKey};
 use files::FsError;
 
+/// Why a record of others is not admitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reason.
+    pub reason: String,
+    /// What admits it.
+    pub hint: String,
+}
+
 /// Why a store operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

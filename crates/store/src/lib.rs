@@ -60,7 +60,7 @@ pub use catalogue::{
 };
 pub use check::{CheckReport, KindStats, Progress, Stats};
 pub use claims::{Claim, Claiming, Holder, HolderName};
-pub use error::StoreError;
+pub use error::{Refusal, StoreError};
 pub use gc::{GcDone, GcPlan, GcPolicy, PlannedObject};
 pub use layout::{MARKER, batch_path, marker, object_path, record_path};
 pub use object::OBJECT_LIMIT;

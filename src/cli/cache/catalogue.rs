@@ -7,8 +7,9 @@ use crate::cli::ui::Ui;
 use crate::project::Failure;
 use store::Store;
 
-/// List the cache's content in a few files, so that others can use its folder through a web server, ssh or a bucket.
+/// List the cache's content in a few files, for use as a remote.
 ///
+/// Others can then use the folder through a web server, ssh or a bucket.
 /// From then on `make` and `pull` keep the list up to date. Run this command again after `cache gc`, or if a run was
 /// killed.
 #[derive(Debug, Args)]

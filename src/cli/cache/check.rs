@@ -21,12 +21,13 @@ use base::digest::{ObjectDigest, RecordDigest};
 use base::table::Table;
 use store::{CheckReport, Finding, Store};
 
-/// Hash everything in the cache, and move damaged files aside. In a shared cache, also check file modes.
+/// Hash everything in the cache, and move damaged files aside.
 ///
-/// The next `make` recomputes damaged objects that it needs. The exit code is 4 if anything was damaged. With --repair,
-/// damaged objects of current stages and missing objects of current figures and pins are recomputed at once, as their
-/// records say, and stored only if they have the recorded hash. The exit code is then 0 if all of them are present again,
-/// 1 if something came out differently, and 3 if something cannot be recovered here.
+/// In a shared cache, the modes of the files are checked too. The next `make` recomputes damaged objects that it needs.
+/// The exit code is 4 if anything was damaged. With --repair, damaged objects of current stages and missing objects of
+/// current figures and pins are recomputed at once, as their records say, and stored only if they have the recorded
+/// hash. The exit code is then 0 if all of them are present again, 1 if something came out differently, and 3 if
+/// something cannot be recovered here.
 #[derive(Debug, Args)]
 pub struct CacheCheckCommand {
     /// Recover damaged or missing objects that something current needs.

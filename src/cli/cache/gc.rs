@@ -13,13 +13,13 @@ use crate::cli::ui::Ui;
 use crate::project::{Failure, Project};
 use store::{GcDone, GcPlan, GcPolicy, Store};
 
-/// Remove objects that nothing current needs. Records stay: they are small, and the objects can be recomputed from them.
+/// Remove objects that nothing current needs.
 ///
-/// Objects are needed if they belong to the pipelines under their profiles or to a lock in the reports folder, or if you
-/// used them recently. With --keep-bytes, objects are removed only until the rest fits into that size; if the unneeded
-/// ones are not enough, needed objects are removed too, beginning with those that are cheap to recompute for their size.
-/// Pinned objects, locked figures, imported data, objects of running stages, and objects younger than the grace time
-/// always stay.
+/// Records stay: they are small, and the objects can be recomputed from them. Objects are needed if they belong to the
+/// pipelines under their profiles or to a lock in the reports folder, or if you used them recently. With --keep-bytes,
+/// objects are removed only until the rest fits into that size; if the unneeded ones are not enough, needed objects are
+/// removed too, beginning with those that are cheap to recompute for their size. Pinned objects, locked figures,
+/// imported data, objects of running stages, and objects younger than the grace time always stay.
 #[derive(Debug, Args)]
 pub struct GcCommand {
     #[command(flatten)]

@@ -13,8 +13,9 @@ use crate::project::{ExitCode, Failure, Project, is_hex};
 use base::digest::{ObjectDigest, StageKey};
 use store::{PinName, Store};
 
-/// Protect a figure, a stage or an object, with everything it was made from, from `cache gc`.
+/// Protect a figure, a stage or an object from `cache gc`.
 ///
+/// Everything that it was made from is protected too.
 /// Pinning does not bring back missing objects; `make` and `cache check --repair` do. Without a target, the pins are
 /// listed.
 #[derive(Debug, Args)]

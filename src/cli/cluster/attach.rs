@@ -11,7 +11,7 @@ use super::{executor_of, launch_of};
 use crate::cluster::{Followed, JobId, Run, RunId, Watch};
 use crate::project::{ExitCode, Failure, Project};
 
-/// Follow a run that was left, and write its figures when it is complete.
+/// Follow a run that was left, and write its figures at the end.
 #[derive(Debug, Args)]
 pub struct AttachCommand {
     /// The run, as `wdpipe jobs` lists it.
@@ -22,7 +22,7 @@ pub struct AttachCommand {
     json: bool,
 }
 
-/// End a run: its jobs are cancelled, and finished stages are kept.
+/// End a run: cancel its jobs, and keep finished stages.
 #[derive(Debug, Args)]
 pub struct CancelCommand {
     /// The run, as `wdpipe jobs` lists it.

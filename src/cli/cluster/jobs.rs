@@ -13,7 +13,9 @@ use store::Store;
 /// Maximum size of a log that is read, in bytes.
 const LOG: u64 = 64 << 20;
 
-/// List the runs of this cache, or show one: its workers, its failures, its logs.
+/// List the runs of this cache, or show one and its logs.
+///
+/// Prints its workers and its failures.
 #[derive(Debug, Args)]
 pub struct JobsCommand {
     /// A run [default: all].

@@ -48,7 +48,7 @@ impl FromStr for Choice {
 pub struct Start {
     /// Let several workers compute the stages: local:N starts N processes on this machine, each with a GPU of its own
     /// if there are several; slurm submits jobs, as cluster.toml describes them.
-    #[arg(long, value_name = "EXECUTOR", help_heading = "Workers", conflicts_with_all = ["ci", "keep_going"])]
+    #[arg(long, value_name = "EXECUTOR", help_heading = "Workers", conflicts_with_all = ["until_width", "keep_going"])]
     pub executor: Option<Choice>,
     /// With --executor: submit the workers and return; `wdpipe attach` follows them later.
     #[arg(long, requires = "executor", help_heading = "Workers")]
@@ -90,6 +90,11 @@ pub enum Started {
     GoesOn,
 }
 
+/// Returns the number of stages that each of several workers without a GPU runs at a time.
+fn shared(workers: usize) -> usize {
+    (cores() / workers).max(1)
+}
+
 impl Start {
     fn engine(&self, choice: &Choice, project: &Project) -> Result<Engine, Failure> {
         Ok(match choice {
@@ -106,6 +111,7 @@ impl Start {
         &self,
         choice: &Choice,
         (project, graph): (&Project, &Graph),
+        (here, jobs): (&Workers, Option<usize>),
         forecast: &Forecast<'_>,
         ui: &Ui,
     ) -> Result<(), Failure> {
@@ -126,7 +132,14 @@ impl Start {
             1 => String::new(),
             _ => format!(", each replaced up to {} when its time is over", times_in_words(generations - 1)),
         };
-        let time = forecast.on_machines([workers]).map(|([seconds], ..)| format!(", about {}", duration(seconds)));
+        // Workers on the same machine are no faster than its cores.
+        let at_a_time = match (choice, &here.likely) {
+            (Choice::Local(all), Device::Cpu) => {
+                (all * jobs.unwrap_or(shared(*all))).min(cores()).min(forecast.plan.run.len())
+            }
+            _ => workers,
+        };
+        let time = forecast.on_machines([at_a_time]).map(|([seconds], ..)| format!(", about {}", duration(seconds)));
         ui.say(&format!(
             "would run on {} by {} ({}){followed}{}",
             engine.name(),
@@ -152,13 +165,11 @@ impl Start {
         let began = Instant::now();
         let engine = self.engine(choice, project)?;
         // Workers without a GPU share out the cores. How many stages share a GPU is found out by the worker that has it.
-        let shared = match choice {
-            Choice::Local(workers) if !matches!(wanted.workers.likely, Device::Cuda(_)) => {
-                Some((cores() / workers).max(1))
-            }
+        let jobs = match choice {
+            Choice::Local(workers) if !matches!(wanted.workers.likely, Device::Cuda(_)) => Some(shared(*workers)),
             _ => None,
         };
-        let jobs = wanted.jobs.or(shared);
+        let jobs = wanted.jobs.or(jobs);
         let request = RunRequest {
             targets: wanted.targets.to_vec(),
             profile: wanted.variant.profile.clone(),

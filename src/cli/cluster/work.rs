@@ -16,7 +16,9 @@ use crate::cluster::{Deadline, Ended, Engine, Me, Post, Run, RunId, Said, TASK, 
 use crate::engine::Environment;
 use crate::project::{ExitCode, Failure, Notice, Project, cores};
 
-/// Compute stages of a run as one of its workers. `make --executor` starts workers by itself.
+/// Compute stages of a run as one of its workers.
+///
+/// `make --executor` starts workers by itself; start another one with this command.
 #[derive(Debug, Args)]
 pub struct WorkCommand {
     /// The run, as `wdpipe jobs` lists it.

@@ -22,8 +22,9 @@ pub use watch::Moving;
 
 /// Manage the remotes, where results are shared.
 ///
-/// A remote is a cache somewhere else: a folder, s3://BUCKET/PREFIX, gs://…, az://CONTAINER/PREFIX, https://… (read only),
-/// or ssh://HOST/FOLDER. Credentials come from the usual variables and files of each service and are never stored.
+/// A remote is a cache somewhere else: a folder, s3://BUCKET/PREFIX, gs://…, az://CONTAINER/PREFIX, https://… (read
+/// only), or ssh://HOST/FOLDER. Credentials come from the usual variables and files of each service and are never
+/// stored.
 #[derive(Debug, Subcommand)]
 pub enum RemoteCommand {
     Add(AddRemoteCommand),
@@ -61,8 +62,9 @@ pub struct RemoveRemoteCommand {
     name: String,
 }
 
-/// Test a remote: whether it can be reached, what it holds, whether it can be written, and whether it tells two writers
-/// apart.
+/// Test whether a remote can be read and written.
+///
+/// Also prints what it holds, and whether it tells two writers apart.
 #[derive(Debug, Args)]
 pub struct TestRemoteCommand {
     /// Name from the list, or a URL.

@@ -15,10 +15,10 @@ use crate::project::{ChosenRemote, ExitCode, Failure, Project, Through, all_quot
 use base::work::is_bulk;
 use store::ObjectState;
 
-/// Fetch results of others: by default records and numbers, from which figures are drawn here.
+/// Fetch results of others from a remote.
 ///
-/// Everything is hashed as it arrives. Files that are here already are not fetched, and an interrupted transfer continues
-/// where it stopped.
+/// By default these are records and numbers, from which figures are drawn here. Everything is hashed as it arrives.
+/// Files that are here already are not fetched, and an interrupted transfer continues where it stopped.
 #[derive(Debug, Args)]
 pub struct PullCommand {
     /// Figures, panels or stages, or all.
@@ -89,7 +89,7 @@ impl PullCommand {
         } else {
             ui.say(&format!("fetched {} and {} ({moved})", count(records, "record"), count(fetched.objects, "object")));
             if not_there > 0 {
-                ui.say(&format!("the remote lacks {} too (dropped to save space)", count(not_there, "object")));
+                ui.say(&format!("the remote lacks {} too", count(not_there, "object")));
             }
         }
         if let Some(failure) = through.trouble(&all_quoted(&self.targets)) {

@@ -13,9 +13,9 @@ use crate::project::{ChosenRemote, ExitCode, Failure, Objection, Project, all_qu
 use base::work::is_bulk;
 use store::remote;
 
-/// Send results to a remote: records, signatures, and the objects that are here.
+/// Send results to a remote.
 ///
-/// Files that the remote already has are not sent again.
+/// These are records, signatures, and the objects that are here. Files that the remote already has are not sent again.
 #[derive(Debug, Args)]
 pub struct PushCommand {
     /// Figures, panels or stages, or all.
@@ -95,7 +95,7 @@ impl PushCommand {
         ui.say(&format!("sent {records} and {objects} to {} ({})", chosen.name, moving.so_far()));
         if sent.missing > 0 {
             let objects = count(sent.missing, "object");
-            ui.say(&format!("not sent: {objects} that this cache dropped to save space"));
+            ui.say(&format!("not sent: {objects} that this cache does not have"));
         }
         if sent.mended > 0 {
             ui.say(&format!(

@@ -39,11 +39,16 @@ pub(super) fn text(verified: &[Verified], variants: &[Subject], asked: &[Level],
     for Subject { profile, place } in variants {
         let how = match VariantSettings::read(place) {
             Some(settings) => {
-                format!(", made by `{}`", command(&["make", &settings.figure], profile, &settings.set))
+                format!(", made by `{}`", command(&settings.command(&place.name), profile, &settings.set))
             }
             None => String::new(),
         };
         ui.answer(&format!("{} ({profile}): a variant, not counted{how}", place.name));
+    }
+    for figure in verified {
+        let (place, profile) = (&figure.subject.place, &figure.subject.profile);
+        let caveats = figure.checks.iter().filter_map(|check| check.caveat.as_ref());
+        caveats.for_each(|caveat| ui.answer(&format!("{} ({profile}): {caveat}", place.name)));
     }
     if ui.verbose {
         ui.answer("");
@@ -53,6 +58,25 @@ pub(super) fn text(verified: &[Verified], variants: &[Subject], asked: &[Level],
         let names: Vec<_> = levels.iter().map(|level| level.name()).collect();
         let more = if ui.verbose { "" } else { " (-v shows what that proves)" };
         ui.answer(&format!("ok: {}, checked {}{more}", count(verified.len(), "figure"), names.join(", ")));
+    }
+}
+
+/// Says how many figures hold, differ from their locks, and lack something.
+pub(super) fn counted(holds: usize, differs: usize, lacks: usize) -> String {
+    let of = |number: usize, one: &str, more: &str| match number {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        _ => Some(format!("{number} {more}")),
+    };
+    let parts = [
+        of(holds, "holds", "hold"),
+        of(differs, "differs from its lock", "differ from their locks"),
+        of(lacks, "lacks something", "lack something"),
+    ];
+    let parts = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    match holds + differs + lacks {
+        1 => format!("the figure{}", parts.trim_start_matches('1')),
+        all => format!("of {all} figures, {parts}"),
     }
 }
 
@@ -86,6 +110,8 @@ struct LevelAnswer<'a> {
     verdict: String,
     summary: &'a str,
     findings: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caveat: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -104,6 +130,7 @@ impl<'a> VerifyAnswer<'a> {
             verdict: name(check.verdict),
             summary: &check.summary,
             findings: &check.findings,
+            caveat: check.caveat.as_deref(),
         };
         let figure = |figure: &'a Verified| VerifiedAnswer {
             figure: &figure.subject.place.name,
@@ -119,6 +146,24 @@ impl<'a> VerifyAnswer<'a> {
             verdict: name(verdict),
             figures: verified.iter().map(figure).collect(),
             variants: variants.iter().map(variant).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_figures_are_grammatical() {
+        for (counts, wanted) in [
+            ([0, 1, 0], "the figure differs from its lock"),
+            ([0, 0, 1], "the figure lacks something"),
+            ([1, 0, 1], "of 2 figures, 1 holds, 1 lacks something"),
+            ([5, 2, 3], "of 10 figures, 5 hold, 2 differ from their locks, 3 lack something"),
+        ] {
+            let [holds, differs, lacks] = counts;
+            assert_eq!(counted(holds, differs, lacks), wanted);
         }
     }
 }

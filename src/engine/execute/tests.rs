@@ -1,7 +1,6 @@
 use super::*;
 use crate::engine::Indifferent;
 use crate::graph::Stage;
-use crate::stages::Notes;
 use base::work::{Dataset, Source};
 use store::ObjectState;
 
@@ -20,7 +19,7 @@ impl Runner for Scripted {
             return Err(StageError::Cancelled);
         }
         let outputs = self.0.take().expect("it runs once")?;
-        Ok(Outputs { outputs, tensors: Vec::new(), done: 1.0, device: None, machine: None, notes: Notes::default() })
+        Ok(Outputs { outputs, ..Outputs::new([], 1.0) })
     }
 
     fn device(&self) -> String {

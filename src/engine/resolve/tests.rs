@@ -23,6 +23,10 @@ impl Recorded for Memory {
         Ok(None)
     }
 
+    fn recorded(&self, _: &StageKey, _: &RecordDigest) -> Result<Option<Record>, StoreError> {
+        Ok(None)
+    }
+
     fn state(&self, object: &ObjectDigest) -> Result<ObjectState, StoreError> {
         Ok(if self.objects.contains(object) { ObjectState::Present } else { ObjectState::Missing })
     }
@@ -41,7 +45,7 @@ impl Preference for Named {
     }
 
     fn is_strict(&self) -> bool {
-        self.0.values().any(|standing| *standing == Standing::Refused)
+        self.0.values().any(|standing| matches!(standing, Standing::Refused(_)))
     }
 }
 
@@ -88,7 +92,8 @@ fn used(outcomes: &[&str], at_hand: &[&str], standings: &[(&str, Standing)]) -> 
 
 #[test]
 fn of_several_outcomes_the_best_that_is_at_hand_is_used() {
-    use Standing::{Locked, Refused, Trusted};
+    use Standing::{Locked, Trusted};
+    let refused = Standing::Refused(Refusal::Unsigned);
     let is = |name: &str, several| (Some(name.to_owned()), several);
     assert_eq!(used(&[], &[], &[]), (None, false));
     assert_eq!(used(&["a"], &[], &[]), is("a", false));
@@ -98,8 +103,8 @@ fn of_several_outcomes_the_best_that_is_at_hand_is_used() {
     assert_eq!(used(&["a", "b"], &["a", "b"], &[("b", Trusted)]), is("b", true));
     assert_eq!(used(&["a", "b"], &["a"], &[("b", Trusted)]), is("b", true), "trust comes before bytes");
     assert_eq!(used(&["a", "b", "c"], &["c"], &[("b", Locked), ("c", Trusted)]), is("b", true));
-    assert_eq!(used(&["a"], &["a"], &[("a", Refused)]), (None, false));
-    assert_eq!(used(&["a", "b"], &["a"], &[("a", Refused)]), is("b", true));
+    assert_eq!(used(&["a"], &["a"], &[("a", refused)]), (None, false));
+    assert_eq!(used(&["a", "b"], &["a"], &[("a", refused)]), is("b", true));
 }
 
 #[test]

@@ -275,7 +275,7 @@ impl Runner for Fake<'_> {
         let was_short = id == trial.at && (trial.trouble == AlwaysShort || once);
         let one_by_one = (id == trial.at && trial.trouble == NotRecorded).then(|| "CUDA refused".to_owned());
         let notes = Notes { was_short, one_by_one };
-        Ok(Outputs { outputs: outputs.collect(), tensors: Vec::new(), done: 1.0, device: None, machine: None, notes })
+        Ok(Outputs { outputs: outputs.collect(), notes, ..Outputs::new([], 1.0) })
     }
 
     fn device(&self) -> String {

@@ -14,6 +14,7 @@ use crate::reports::{Place, ReportError, VariantSettings};
 use base::closure::{Closure, Member};
 use base::digest::{RecordDigest, StageKey};
 use base::record::Record;
+use base::unlocked::host_programs;
 use files::Named;
 use store::Store;
 use store::archive::Scope;
@@ -32,6 +33,8 @@ pub struct Locked {
     pub stages: usize,
     /// Size in bytes of the file beside it with records and numbers.
     pub bytes: u64,
+    /// A sentence about stages whose programs nothing locks, if there are any.
+    pub unlocked: Option<String>,
     /// The figure's variants without a lock, in the same folder.
     pub others: Vec<(Place, VariantSettings)>,
 }
@@ -90,6 +93,7 @@ impl Selection {
             changed,
             stages: closure.members.len(),
             bytes: numbers.bytes,
+            unlocked: host_programs(closure.members.iter().map(|member| (member.name.as_str(), &member.record.parts))),
             others: unlocked(&place, figure)?,
         })
     }

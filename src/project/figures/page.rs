@@ -13,9 +13,10 @@ use crate::project::{ExitCode, Failure, Project, command};
 use crate::reports;
 use base::digest::Description;
 use base::table::Table;
+use base::unlocked::host_programs;
 use base::work::{Mark, Panel, Scale, Work};
 use draw::figure;
-use draw::page::{ClaimInfo, CurveInfo, Drawing, Kept, Page, PanelInfo, Section, StageInfo, html, kept};
+use draw::page::{ClaimInfo, CurveInfo, Kept, Page, PanelInfo, Picture, Section, StageInfo, html, kept};
 use store::Store;
 
 /// Maximum size of a page in bytes.
@@ -113,9 +114,9 @@ fn section(selection: &Selection, name: &str, store: &Store, project: &Project) 
     };
     let has = |name: &str| outline.output(name).is_some();
     let drawing = match (has("svg"), has("png")) {
-        (true, _) => Drawing::Svg(String::from_utf8(output("svg")?).map_err(|error| storage(error.to_string()))?),
-        (false, true) => Drawing::Png(output("png")?),
-        (false, false) => Drawing::Pdf,
+        (true, _) => Picture::Svg(String::from_utf8(output("svg")?).map_err(|error| storage(error.to_string()))?),
+        (false, true) => Picture::Png(output("png")?),
+        (false, false) => Picture::Pdf,
     };
     let (numbers, caption) = if work.is_of_command() {
         (Table::default(), String::new())
@@ -138,6 +139,7 @@ fn section(selection: &Selection, name: &str, store: &Store, project: &Project) 
     let place = selection.place(name);
     let files = [("SVG", "svg"), ("PNG", "png"), ("PDF", "pdf"), ("numbers (CSV)", "csv")];
     let linked = files.iter().filter(|(_, extension)| place.path(extension).exists());
+    let (stages, unlocked) = stages(drawn.stage, &resolved, store)?;
     Ok(Some(Section {
         name: name.to_owned(),
         title: work.title.clone(),
@@ -149,7 +151,8 @@ fn section(selection: &Selection, name: &str, store: &Store, project: &Project) 
         published,
         pipeline: (format!("pipelines/{file}"), text),
         command: command(&["make", name], &selection.profile, selection.variants.set(name)),
-        stages: stages(drawn.stage, &resolved, store)?,
+        stages,
+        unlocked,
         files: linked.map(|(label, extension)| ((*label).to_owned(), format!("{}.{extension}", place.name))).collect(),
     }))
 }
@@ -178,23 +181,29 @@ fn panel(panel: &Panel) -> PanelInfo {
     }
 }
 
-/// Lists the stages that a figure depends on, from their records.
-fn stages(figure: StageId, resolved: &Resolved<'_>, store: &Store) -> Result<Vec<StageInfo>, Failure> {
+/// Lists the stages that a figure depends on, from their records, and describes those whose programs nothing locks.
+fn stages(
+    figure: StageId,
+    resolved: &Resolved<'_>,
+    store: &Store,
+) -> Result<(Vec<StageInfo>, Option<String>), Failure> {
     let needed = resolved.selection.graph.closure(&[figure]);
-    let mut infos = Vec::new();
+    let (mut infos, mut parts) = (Vec::new(), Vec::new());
     for (id, stage, _) in resolved.stages().filter(|(id, ..)| needed[*id]) {
         let Some((key, outline)) = resolved.known(id) else { continue };
         let Some(record) = resolved.record(id, store)? else { continue };
         let made = record.provenance;
         infos.push(StageInfo {
             name: stage.name.clone(),
-            kind: record.parts.kind,
+            kind: record.parts.kind.clone(),
             seconds: made.seconds,
             device: made.device,
             machine: made.machine,
             key: key.to_string(),
             outputs: outline.outputs.iter().map(|o| (o.name.clone(), o.object.to_string())).collect(),
         });
+        parts.push((stage.name.as_str(), record.parts));
     }
-    Ok(infos)
+    let unlocked = host_programs(parts.iter().map(|(name, parts)| (*name, parts)));
+    Ok((infos, unlocked))
 }

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 
 use crate::engine::{Preference, Recorded, Standing};
+use crate::plan::Refusal;
 use crate::reports::Place;
 use base::digest::{ObjectDigest, StageKey};
+use base::isolation::Isolation;
 use base::record::Outline;
 use store::StoreError;
 use store::sign::{Accept, PublicKey, Trust};
@@ -44,6 +46,22 @@ impl Preferred {
         !self.is_strict() || self.trust.vouches(&[*key])
     }
 
+    /// Returns the refusal of a record whose command ran in a weaker sandbox than the project asks for.
+    fn too_weak(
+        &self,
+        source: &dyn Recorded,
+        key: &StageKey,
+        outline: &Outline,
+    ) -> Result<Option<Refusal>, StoreError> {
+        let wanted = self.trust.policy.sandbox;
+        if wanted == Isolation::None {
+            return Ok(None);
+        }
+        let record = source.recorded(key, &outline.digest)?;
+        let ran = record.and_then(|record| record.isolation()).filter(|ran| *ran < wanted);
+        Ok(ran.map(|ran| Refusal::Sandbox { ran, wanted }))
+    }
+
     fn held(&self) -> &Held {
         self.held.get_or_init(|| {
             let mut held = Held::new();
@@ -67,8 +85,13 @@ impl Preference for Preferred {
         let locked = self.held().get(key).is_some_and(|held| held.iter().any(yields));
         // If there are no trusted keys, the signers do not matter.
         let trusted = !self.trust.keys().is_empty() && self.trust.vouches(&source.signers(&outline.digest)?);
-        Ok(match (self.is_strict() && !trusted, locked, trusted) {
-            (true, ..) => Standing::Refused,
+        let refusal = match self.is_strict() {
+            true if !trusted => Some(Refusal::Unsigned),
+            true => self.too_weak(source, key, outline)?,
+            false => None,
+        };
+        Ok(match (refusal, locked, trusted) {
+            (Some(refusal), ..) => Standing::Refused(refusal),
             (_, true, _) => Standing::Locked,
             (_, _, true) => Standing::Trusted,
             _ => Standing::Known,

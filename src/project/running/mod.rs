@@ -5,4 +5,5 @@ pub mod estimates;
 pub mod forecast;
 pub mod making;
 pub mod seeds;
+pub mod shell;
 pub mod workers;

@@ -165,7 +165,7 @@ impl Selection {
         }
         if means.widest.is_none() && means.agree == 0 {
             let hint = "choose figures whose curves are means, such as fig2a";
-            return Err(Failure::usage("--ci needs a figure with means over seeds", hint));
+            return Err(Failure::usage("--until-width needs a figure with means over seeds", hint));
         }
         Ok(means)
     }

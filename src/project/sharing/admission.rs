@@ -7,8 +7,8 @@ use std::str::FromStr;
 use crate::project::{Failure, Project};
 use base::closure::Member;
 use base::digest::RecordDigest;
-use store::Store;
 use store::sign::{Accept, Batch, PublicKey, Standing, Trust};
+use store::{Refusal, Store};
 
 /// Hint for the case that other data were imported here under the same name.
 pub const OTHER_IMPORT: &str =
@@ -89,19 +89,21 @@ impl Gate {
     /// Checks that a record is admitted, given batches of signatures.
     ///
     /// # Errors
-    /// If the record is not admitted. The message has the reason, and the option that admits the record.
-    pub fn admits(&self, digest: RecordDigest, batches: &[Batch]) -> Result<(), String> {
+    /// If the record is not admitted; the hint has the option that admits it.
+    pub fn admits(&self, digest: RecordDigest, batches: &[Batch]) -> Result<(), Refusal> {
         let signs = |batch: &&Batch| batch.records().binary_search(&digest).is_ok();
         let signers: BTreeSet<PublicKey> = batches.iter().filter(signs).map(|batch| *batch.by()).collect();
         self.objects(&signers).map_or(Ok(()), |objection| {
-            Err(match objection {
-                Objection::Stranger(key) => format!(
-                    "it is signed by {key}, which trust.toml does not contain: `wdpipe keys trust NAME {key}` trusts the \
-                     key, `--accept {key}` lets the record in once"
+            let unsigned = "`--accept unsigned` lets it in";
+            let (reason, hint) = match objection {
+                Objection::Stranger(key) => (
+                    format!("it is signed by {key}, which trust.toml does not contain"),
+                    format!("`wdpipe keys trust NAME {key}` trusts the key, `--accept {key}` lets the record in once"),
                 ),
-                Objection::Unsigned => "nobody signed it: `--accept unsigned` lets it in".to_owned(),
-                Objection::Revoked => "only revoked keys signed it: `--accept unsigned` lets it in".to_owned(),
-            })
+                Objection::Unsigned => ("nobody signed it".to_owned(), unsigned.to_owned()),
+                Objection::Revoked => ("only revoked keys signed it".to_owned(), unsigned.to_owned()),
+            };
+            Err(Refusal { reason, hint })
         })
     }
 

@@ -58,9 +58,9 @@ pub fn archive_failure(error: ArchiveError, file: &Path) -> Failure {
         ArchiveError::Io(_) | ArchiveError::Checksum => Failure::new(ExitCode::Storage, message, ""),
         ArchiveError::OtherImport(_) => Failure::new(ExitCode::Failed, message, OTHER_IMPORT),
         ArchiveError::Missing { .. } => Failure::new(ExitCode::Missing, message, ""),
-        ArchiveError::NotThis
-        | ArchiveError::Version { .. }
-        | ArchiveError::Refused(_)
-        | ArchiveError::NotAdmitted { .. } => Failure::new(ExitCode::Failed, message, ""),
+        ArchiveError::NotAdmitted { refusal, .. } => Failure::new(ExitCode::Failed, message, refusal.hint),
+        ArchiveError::NotThis | ArchiveError::Version { .. } | ArchiveError::Refused(_) => {
+            Failure::new(ExitCode::Failed, message, "")
+        }
     }
 }

@@ -185,10 +185,10 @@ impl<'a> Through<'a> {
     fn fetch(&self, store: &Store, wanted: &Fetch<'_>) -> Result<Fetched, RemoteError> {
         let (gate, at) = (&self.gate, self.remote.name());
         let admits = |digest: RecordDigest, record: &Record, batches: &[sign::Batch]| {
-            gate.admits(digest, batches).map_err(|reason| RemoteError::NotAdmitted {
+            gate.admits(digest, batches).map_err(|refusal| RemoteError::NotAdmitted {
                 at: at.to_owned(),
                 stage: record.provenance.stage.clone(),
-                reason,
+                refusal,
             })
         };
         remote::fetch(self.remote.as_ref(), store, wanted, &admits, self.watch)

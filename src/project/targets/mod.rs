@@ -3,6 +3,8 @@
 pub mod check;
 pub mod find;
 pub mod folder;
+pub mod isolation;
 pub mod merge;
 pub mod select;
 pub mod variants;
+pub mod words;

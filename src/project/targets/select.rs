@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::find::{drawn, find};
 use super::folder::{File, Folder, WantedFiles};
+use super::isolation::isolate;
 use super::merge::append;
 use super::variants::Variants;
 use crate::graph::{Graph, Stage, StageId};
@@ -250,7 +251,9 @@ fn read_all(project: &Project, variant: &Variant, folder: &Folder, wanted: &Want
     };
     let places: BTreeSet<Place> =
         files.iter().flat_map(|(file, _)| file.contents.drawn.keys()).flat_map(places).collect();
-    selection.preference = Preferred::new(places.into_iter().collect(), Trust::load(&project.trust)?);
+    let trust = Trust::load(&project.trust)?;
+    isolate(&mut selection.graph, project.is_shared(), trust.policy.sandbox);
+    selection.preference = Preferred::new(places.into_iter().collect(), trust);
     Ok(selection)
 }
 

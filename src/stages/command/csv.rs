@@ -2,11 +2,30 @@
 
 use std::fmt::Write;
 
-use base::table::{Column, Table, Values};
+use std::collections::BTreeMap;
+
+use base::table::{Column, Table, TableError, Values};
+use base::work::Parameter;
 
 /// Maximum numbers of columns and rows.
 const COLUMNS: usize = 10_000;
 const ROWS: usize = 10_000_000;
+
+/// Returns a table with the settings of the instance that it is from as its first columns. A column of the table with the name
+/// of a setting stays as it is.
+pub fn with_settings(table: &Table, settings: &BTreeMap<String, Parameter>) -> Result<Table, TableError> {
+    let rows = table.rows();
+    let is_new = |name: &String| table.columns().iter().all(|column| column.name != *name);
+    let columns = settings.iter().filter(|(name, _)| is_new(name)).map(|(name, value)| Column {
+        name: name.clone(),
+        values: match value {
+            Parameter::Int(value) => Values::Int(vec![*value; rows]),
+            Parameter::Float(value) => Values::Float(vec![*value; rows]),
+            Parameter::Bool(_) | Parameter::Text(_) => Values::Text(vec![value.to_string(); rows]),
+        },
+    });
+    Table::new(columns.chain(table.columns().iter().cloned()).collect())
+}
 
 /// Returns a table as CSV. Numbers have enough digits to be read back exactly.
 pub fn written(table: &Table) -> String {

@@ -14,16 +14,16 @@ const LIMIT: u64 = 1 << 16;
 
 /// What a command gets of the machine's GPUs.
 #[derive(Debug, Default)]
-pub struct Gpu {
+pub struct GpuAccess {
     /// The device files.
     pub files: Vec<PathBuf>,
     /// Environment variables.
     pub variables: Vec<(&'static str, String)>,
     /// The models of the GPUs and the version of the driver, for the record.
-    words: String,
+    words: Option<String>,
 }
 
-impl Gpu {
+impl GpuAccess {
     /// Returns what a command gets on a device. Only a chosen GPU is handed over: on `auto`, a program would use a GPU
     /// on some machines that its author did not think of.
     ///
@@ -60,7 +60,7 @@ impl Gpu {
         Ok(Self {
             files: files.into_iter().map(|name| dev.join(name)).collect(),
             variables: order.into_iter().chain([(VISIBLE, name)]).collect(),
-            words: words(&root.join("proc/driver/nvidia")),
+            words: Some(words(&root.join("proc/driver/nvidia"))),
         })
     }
 
@@ -69,9 +69,9 @@ impl Gpu {
         !self.files.is_empty()
     }
 
-    /// Describes the GPU for the record, after what the command ran in.
-    pub fn words(&self) -> &str {
-        &self.words
+    /// Describes the GPU for the record, if there is one.
+    pub fn words(&self) -> Option<&str> {
+        self.words.as_deref()
     }
 }
 
@@ -93,7 +93,7 @@ fn words(driver: &Path) -> String {
     let version = read(driver.join("version"));
     let is_version = |word: &&str| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit());
     let version = version.lines().next().and_then(|line| line.split_whitespace().find(is_version));
-    format!(", GPU {models}{}", version.map(|version| format!(", driver {version}")).unwrap_or_default())
+    format!("GPU {models}{}", version.map(|version| format!(", driver {version}")).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -123,16 +123,16 @@ mod tests {
     #[test]
     fn a_chosen_gpu_is_handed_over_with_its_files() {
         let root = machine();
-        let gpu = Gpu::numbered(1, root.path(), (None, None)).unwrap();
+        let gpu = GpuAccess::numbered(1, root.path(), (None, None)).unwrap();
         let mut names: Vec<_> = gpu.files.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
         names.sort_unstable();
         assert_eq!(names, ["nvidia-caps", "nvidia-uvm", "nvidia0", "nvidia1", "nvidiactl"]);
         assert_eq!(gpu.variables, [(VISIBLE, "1".to_owned())]);
-        assert_eq!(gpu.words(), ", GPU NVIDIA H200, driver 550.54.15");
+        assert_eq!(gpu.words(), Some("GPU NVIDIA H200, driver 550.54.15"));
         // It counts among those that the user shows.
         let shown = |number, list: &str| {
             let set = (Some(list.to_owned()), Some("PCI_BUS_ID".to_owned()));
-            Gpu::numbered(number, root.path(), set).map(|gpu| gpu.variables)
+            GpuAccess::numbered(number, root.path(), set).map(|gpu| gpu.variables)
         };
         let wanted = |name: &str| vec![(ORDER, "PCI_BUS_ID".to_owned()), (VISIBLE, name.to_owned())];
         assert_eq!(shown(1, "2, GPU-8f1b"), Ok(wanted("GPU-8f1b")));
@@ -141,15 +141,15 @@ mod tests {
             assert!(shown(number, list).unwrap_err().contains("cuda:"), "{number} {list}");
         }
         let empty = tempfile::tempdir().unwrap();
-        let error = Gpu::numbered(0, empty.path(), (None, None)).unwrap_err();
+        let error = GpuAccess::numbered(0, empty.path(), (None, None)).unwrap_err();
         assert!(error.starts_with("the device cuda:0 is not there: there is no device file"), "{error}");
     }
 
     #[test]
     fn no_gpu_is_handed_over_unasked() {
         for device in [Device::Auto, Device::Cpu] {
-            let none = Gpu::of(&device).unwrap();
-            assert!(!none.is_some() && none.words().is_empty());
+            let none = GpuAccess::of(&device).unwrap();
+            assert!(!none.is_some() && none.words().is_none());
             assert_eq!(none.variables, [(VISIBLE, String::new())], "no program may find one by itself");
         }
     }

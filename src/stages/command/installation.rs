@@ -7,7 +7,7 @@ use base::digest::ObjectDigest;
 use base::work::Command;
 
 /// The parts of the system that every command can read.
-const SYSTEM: [&str; 12] = [
+const SYSTEM: [&str; 13] = [
     "/usr",
     "/bin",
     "/sbin",
@@ -20,6 +20,7 @@ const SYSTEM: [&str; 12] = [
     "/etc/ld.so.conf.d",
     "/etc/fonts",
     "/etc/localtime",
+    "/etc/R",
 ];
 
 /// Environment variables that have the same values in every run. They exclude random seeds, the locale and the current
@@ -50,8 +51,10 @@ pub struct Installation {
     /// Path of the program with links resolved, unless it is a declared file. For an image, this is the program that
     /// starts the image.
     program: Option<PathBuf>,
-    /// The image that the command runs in, and the paths that lead to it.
-    image: Option<(String, Vec<PathBuf>)>,
+    /// Paths that lead to the image that the command runs in.
+    image: Vec<PathBuf>,
+    /// What surrounds the program, for the record.
+    place: String,
 }
 
 impl Installation {
@@ -61,8 +64,13 @@ impl Installation {
             None => (&work.run, Self::of_project(&work.terms.root)),
             Some(image) => {
                 let paths = image::paths(image).chain([PathBuf::from("/sys")]).collect();
-                (&image.with, Self { image: Some((image.reference.clone(), paths)), ..Self::default() })
+                (&image.with, Self { image: paths, ..Self::default() })
             }
+        };
+        found.place = match (&work.image, &work.lock) {
+            (Some(image), _) => format!("image {} by ", image.reference),
+            (None, Some(_)) => String::new(),
+            (None, None) => "host ".to_owned(),
         };
         found.program = words.first().and_then(|program| found.look(program));
         found
@@ -89,10 +97,14 @@ impl Installation {
         self.environment.as_deref()
     }
 
+    /// Returns the path of the program; `None` if it is a declared file.
+    pub fn program(&self) -> Option<&Path> {
+        self.program.as_deref()
+    }
+
     /// Returns the folders that the command can read.
     pub fn folders(&self) -> Vec<PathBuf> {
-        let image = self.image.iter().flat_map(|(_, paths)| paths);
-        let own = self.environment.iter().chain(&self.base).chain(image).cloned();
+        let own = self.environment.iter().chain(&self.base).chain(&self.image).cloned();
         SYSTEM.iter().map(PathBuf::from).chain(own).collect()
     }
 
@@ -102,12 +114,12 @@ impl Installation {
         format!("{own}/usr/local/bin:/usr/bin:/bin")
     }
 
-    /// Describes the program for the record: its path, and the hash of its bytes; in an image, also the image.
+    /// Describes the program for the record: what surrounds it, its path, and the hash of its bytes.
     pub fn words(&self) -> String {
-        let image = self.image.as_ref().map(|(reference, _)| format!("image {reference} by ")).unwrap_or_default();
-        let Some(program) = &self.program else { return format!("{image}a declared program") };
+        let place = &self.place;
+        let Some(program) = &self.program else { return format!("{place}a declared program") };
         let hash = files::read_regular(program, PROGRAM_LIMIT).map(|bytes| ObjectDigest::of(&bytes).short());
         let hash = hash.map(|hash| format!(" ({hash})")).unwrap_or_default();
-        format!("{image}{}{hash}", program.display())
+        format!("{place}{}{hash}", program.display())
     }
 }

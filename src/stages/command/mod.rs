@@ -4,8 +4,12 @@ mod csv;
 mod gpu;
 mod image;
 mod installation;
+mod interpreter;
 mod packages;
+mod shell;
 mod undeclared;
+
+pub use shell::CommandSandbox;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +21,7 @@ use base::isolation::Isolation;
 use base::table::Table;
 use base::work::{Command, OutputFormat};
 use draw::stamp;
-use gpu::Gpu;
+use gpu::GpuAccess;
 use installation::Installation;
 use sandbox::{Ended, How, Level, Limits, Order, SandboxError};
 
@@ -26,8 +30,8 @@ const FILE_LIMIT: u64 = 256 << 20;
 const OUTPUT_LIMIT: u64 = 4 << 30;
 /// Maximum number of files that a command can create in its folder.
 const FILES: u64 = 100_000;
-/// Number of bytes of the program's output that are kept.
-const LOG: u64 = 64 << 10;
+/// Number of bytes that are kept of what the program prints. They become part of the record.
+const LOG: u64 = 16 << 10;
 /// Number of lines of this output that an error shows.
 const LINES: usize = 20;
 
@@ -46,19 +50,9 @@ pub fn other_files(work: &Command, root: &Path) -> Option<String> {
 
 /// Runs a command. It can use a GPU if `device` is one.
 pub fn run(work: &Command, device: &Device, read: &Read<'_>, report: &mut Report<'_>) -> Result<Outputs, StageError> {
-    work.check_names().map_err(StageError::Command)?;
-    let folder = Folder::new()?;
-    let reads = fill(work, &folder.path().join("files"), read)?;
-    let installation = Installation::of(work);
-    let gpu = Gpu::of(device).map_err(StageError::Command)?;
-    if let Some(lock) = &work.lock {
-        let text = String::from_utf8_lossy(&declared(work, &lock.path, &lock.hash)?).into_owned();
-        packages::check(&lock.path, &text, installation.environment()).map_err(StageError::Unavailable)?;
-    }
     let report = std::cell::RefCell::new(report);
     let is_cancelled = || !(report.borrow_mut())(Progress { done: 0.0, loss: None, images_per_second: None });
-    let level = level(work, (&installation, &gpu), &folder, &is_cancelled)?;
-    let order = order(work, (&installation, &gpu, level), (folder.new_one("work")?, reads), work.words())?;
+    let Prepared { folder, installation, gpu, order } = prepared(work, (device, None), read, &is_cancelled)?;
     let ended = sandbox::run(&order, &is_cancelled).map_err(refused)?;
     if let Some(why) = failure(work, &ended)? {
         let undeclared = match ended.how {
@@ -74,16 +68,77 @@ pub fn run(work: &Command, device: &Device, read: &Read<'_>, report: &mut Report
     for (recorded, name, out) in work.outputs() {
         let file = PathBuf::from("out").join(format!("{name}.{}", out.format.extension()));
         let failed = |why: String| StageError::Command(format!("the output `{name}`: {why}{}", last_lines(&ended)));
-        let bytes = sandbox::collect(&order.folder, &file, FILE_LIMIT).map_err(|error| failed(error.to_string()))?;
+        let bytes = sandbox::collect(&order.folder, &file, FILE_LIMIT).map_err(|error| {
+            failed(match error.is_missing() {
+                true => format!("the program did not write it: it must write to {{out.{name}}}"),
+                false => error.to_string(),
+            })
+        })?;
         outputs.push((recorded, stored(out.format, &out.columns, bytes).map_err(failed)?));
     }
     let mut outputs = Outputs::new(outputs, 1.0);
-    outputs.machine = Some(format!("{}, {}{}", isolation(level).words(), installation.words(), gpu.words()));
+    let version = match (&work.image, installation.program()) {
+        (None, Some(program)) => interpreter::version(&order, program, folder.new_one("version")?, &is_cancelled),
+        _ => None,
+    };
+    let level = isolation(order.level);
+    let words = [Some(level.words()), Some(installation.words()), version, gpu.words().map(str::to_owned)];
+    outputs.machine = Some(words.into_iter().flatten().collect::<Vec<_>>().join(", "));
     outputs.device = gpu.is_some().then_some("cuda");
+    outputs.log = String::from_utf8_lossy(&ended.log).into_owned();
     Ok(outputs)
 }
 
+/// A command that is ready to run.
+#[derive(Debug)]
+struct Prepared {
+    folder: Folder,
+    installation: Installation,
+    gpu: GpuAccess,
+    order: Order,
+}
+
+/// Prepares a folder with the declared files and the inputs of a command, and the order to run it there: at a level, or
+/// else at the strictest one.
+fn prepared(
+    work: &Command,
+    (device, wanted): (&Device, Option<Level>),
+    read: &Read<'_>,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<Prepared, StageError> {
+    work.check_names().map_err(StageError::Command)?;
+    let folder = Folder::new()?;
+    let reads = fill(work, &folder.path().join("files"), read)?;
+    let installation = Installation::of(work);
+    missing_program(work, &installation)?;
+    let gpu = GpuAccess::of(device).map_err(StageError::Device)?;
+    if let Some(lock) = &work.lock {
+        let text = String::from_utf8_lossy(&declared(work, &lock.path, &lock.hash)?).into_owned();
+        packages::check(&lock.path, &text, installation.environment()).map_err(StageError::Unavailable)?;
+    }
+    let level = match wanted {
+        Some(level) => level,
+        None => self::level(work, (&installation, &gpu), &folder, is_cancelled)?,
+    };
+    let order = order(work, (&installation, &gpu, level), (folder.new_one("work")?, reads), work.words())?;
+    Ok(Prepared { folder, installation, gpu, order })
+}
+
+/// Fails if there is no such program.
+fn missing_program(work: &Command, installation: &Installation) -> Result<(), StageError> {
+    let words = work.image.as_ref().map_or(&work.run, |image| &image.with);
+    let program = words.first().map_or("", String::as_str);
+    if installation.program().is_some() || work.code.contains_key(program.strip_prefix("./").unwrap_or(program)) {
+        return Ok(());
+    }
+    Err(StageError::Unavailable(match program.contains('/') && !program.starts_with('/') {
+        true => format!("there is no program `{program}`: declare it in `code`"),
+        false => format!("there is no program `{program}` in {}", installation.path()),
+    }))
+}
+
 /// A temporary folder that is removed when this value is dropped.
+#[derive(Debug)]
 struct Folder(PathBuf);
 
 impl Folder {
@@ -125,20 +180,29 @@ impl Drop for Folder {
 /// Copies the declared files and the inputs into a folder. Returns the path of each copy, and its name for the command.
 fn fill(work: &Command, folder: &Path, read: &Read<'_>) -> Result<Vec<(PathBuf, PathBuf)>, StageError> {
     let mut reads = Vec::new();
-    let mut put = |name: String, bytes: &[u8]| -> Result<(), StageError> {
+    let mut put = |name: String, bytes: &[u8]| -> Result<PathBuf, StageError> {
         let path = folder.join(&name);
         files::create_folder(path.parent().unwrap_or(folder))?;
         files::replace(&path, bytes)?;
-        reads.push((path, PathBuf::from(name)));
-        Ok(())
+        reads.push((path.clone(), PathBuf::from(name)));
+        Ok(path)
     };
     for (path, hash) in &work.code {
-        put(path.clone(), &declared(work, path, hash)?)?;
+        let copy = put(path.clone(), &declared(work, path, hash)?)?;
+        // The key does not hold modes, so every file of `code` can be run.
+        if let Some(access) = files::access(&copy)? {
+            files::set_access(&copy, access.group, 0o700)?;
+        }
     }
     for input in &work.inputs {
         let bytes = read(input)?;
         let bytes = match input.ends_with(".csv") {
-            true => csv::written(&Table::from_bytes(&bytes)?).into_bytes(),
+            true => {
+                let table = Table::from_bytes(&bytes)?;
+                let settings = work.collected.get(input);
+                let table = settings.map(|settings| csv::with_settings(&table, settings)).transpose()?.unwrap_or(table);
+                csv::written(&table).into_bytes()
+            }
             false => bytes,
         };
         put(format!("in/{input}"), &bytes)?;
@@ -155,25 +219,29 @@ fn declared(work: &Command, path: &str, hash: &str) -> Result<Vec<u8>, StageErro
     }
 }
 
-/// Returns the strictest sandbox level that is available for a command. Fails if the stage requires a sandbox and there
-/// is none.
+/// Returns the strictest sandbox level that is available for a command. Fails if the stage needs a stricter one.
 fn level(
     work: &Command,
-    (installation, gpu): (&Installation, &Gpu),
+    (installation, gpu): (&Installation, &GpuAccess),
     folder: &Folder,
     is_cancelled: &dyn Fn() -> bool,
 ) -> Result<Level, StageError> {
+    let wanted = work.terms.isolation.unwrap_or_default();
     let level = match &work.image {
         None => sandbox::available().first().copied().unwrap_or(Level::None),
-        Some(image) => image::level(image, work.terms.sandboxed, &|level, words| {
+        Some(image) => image::level(image, wanted, &|level, words| {
             let own = folder.new_one(&format!("try-{level}"))?;
             let order = order(work, (installation, gpu, level), (own, Vec::new()), words)?;
             sandbox::run(&order, is_cancelled).map_err(refused)
         })?,
     };
-    if level == Level::None && work.terms.sandboxed {
-        let why = sandbox::why_not(Level::Namespaces).unwrap_or_default();
-        return Err(StageError::Unavailable(format!("the stage requires a sandbox, and this machine has none: {why}")));
+    if isolation(level) < wanted {
+        let stricter = Level::ALL.into_iter().filter(|level| isolation(*level) >= wanted);
+        let why: Vec<_> = stricter.filter_map(sandbox::why_not).collect();
+        return Err(StageError::Unavailable(format!(
+            "the stage needs a sandbox of level {wanted} or stricter, and this machine has none: {}",
+            why.join("; ")
+        )));
     }
     Ok(level)
 }
@@ -193,7 +261,7 @@ fn isolation(level: Level) -> Isolation {
 /// Returns the order that runs some words of a command in a folder with the given files.
 fn order(
     work: &Command,
-    (installation, gpu, level): (&Installation, &Gpu, Level),
+    (installation, gpu, level): (&Installation, &GpuAccess, Level),
     (folder, reads): (PathBuf, Vec<(PathBuf, PathBuf)>),
     words: Vec<String>,
 ) -> Result<Order, StageError> {
@@ -220,8 +288,9 @@ fn order(
             log_bytes: LOG,
         },
     };
+    let words = words.into_iter().map(Into::into).collect();
     match &work.image {
-        None => order.program = words.into_iter().map(Into::into).collect(),
+        None => order.program = words,
         Some(image) => {
             order.program = image::program(image, &order, words);
             order.mounts = image::accounts(order.folder.parent().unwrap_or(&order.folder))?;

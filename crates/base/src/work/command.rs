@@ -15,6 +15,7 @@ use super::cost::{Cost, Images};
 use super::import::Import;
 use super::kind::{Content, Holds, Kind, OutputSpec, one_row};
 use super::model::Numerics;
+use crate::isolation::Isolation;
 
 /// Folders of a project that hold no code: results, and what other programs keep for themselves.
 pub const NOT_CODE: [&str; 3] = ["cache", "target", "reports"];
@@ -43,6 +44,9 @@ pub struct Command {
     /// Environment variables.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub variables: BTreeMap<String, String>,
+    /// For each input that is collected from one of several instances of a stage, the settings of that instance.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub collected: BTreeMap<String, BTreeMap<String, Parameter>>,
     /// Number of epochs of training before the checkpoint that it reads, if it reads one of several.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub after: Option<u32>,
@@ -200,8 +204,8 @@ pub struct Terms {
     pub seconds: u64,
     /// Largest memory in bytes; 0 for no limit.
     pub memory: u64,
-    /// Whether the command must not run without a sandbox.
-    pub sandboxed: bool,
+    /// The weakest isolation in which the command may run; `None` if the pipeline does not say.
+    pub isolation: Option<Isolation>,
 }
 
 impl Command {
@@ -372,6 +376,7 @@ mod tests {
             parameters: [("rho".to_owned(), Parameter::Float(0.1))].into(),
             variables: BTreeMap::new(),
             after: Some(5),
+            collected: BTreeMap::new(),
             tolerance: None,
             terms: Terms::default(),
         }
@@ -422,8 +427,10 @@ mod tests {
 
     #[test]
     fn terms_are_no_part_of_the_key() {
-        let other =
-            Command { terms: Terms { root: "elsewhere".into(), seconds: 9, memory: 9, sandboxed: true }, ..command() };
+        let other = Command {
+            terms: Terms { root: "elsewhere".into(), seconds: 9, memory: 9, isolation: Some(Isolation::Landlock) },
+            ..command()
+        };
         let encoded = |command: &Command| crate::value::encoded(command).unwrap();
         assert_eq!(encoded(&command()), encoded(&other));
         let later = Command { after: Some(6), ..command() };

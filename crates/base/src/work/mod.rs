@@ -189,6 +189,11 @@ pub enum WorkError {
 }
 
 impl KindName {
+    /// Checks whether stages of this kind run a program of the user's own, whose isolation is recorded.
+    pub fn runs_program(self) -> bool {
+        matches!(self, Self::Command)
+    }
+
     /// Finds a kind by its name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.name() == name)

@@ -51,7 +51,7 @@ pub struct Covered {
     pub seeds: f64,
 }
 
-/// Adds seeds as `make --ci` does, until the interval is at most `width` wide, or more than 500 seeds are drawn.
+/// Adds seeds as `make --until-width` does, until the interval is at most `width` wide, or more than 500 seeds are drawn.
 pub fn coverage(population: Population, width: f64, cases: u32) -> Covered {
     let (mut covered, mut seeds) = (0_u32, 0_usize);
     for case in 0..cases {

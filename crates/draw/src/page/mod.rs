@@ -51,7 +51,7 @@ pub struct Page {
 
 /// The drawing of a figure.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Drawing {
+pub enum Picture {
     /// A complete SVG document. Its ids must differ from those of the other figures.
     Svg(String),
     /// An image in pixels.
@@ -68,7 +68,7 @@ pub struct Section {
     /// The figure's title; can be empty.
     pub title: String,
     /// The drawing.
-    pub drawing: Drawing,
+    pub drawing: Picture,
     /// The plotted numbers: the columns of [`crate::figure::numbers`], of which `panel`, `curve`, `x` and `mean`
     /// are needed to explore a panel. Rows that belong to no curve of [`Section::panels`] and unknown columns are
     /// left out.
@@ -87,6 +87,8 @@ pub struct Section {
     pub command: String,
     /// The stages that produced the figure.
     pub stages: Vec<StageInfo>,
+    /// A sentence about stages whose programs nothing locks, if there are any.
+    pub unlocked: Option<String>,
     /// Files of the figure: label, and path relative to the page's folder, with `/` and not percent-encoded.
     pub files: Vec<(String, String)>,
 }

@@ -20,6 +20,9 @@ pub(super) fn section(figure: &Section, anchor: &str) -> String {
     figure.published.iter().for_each(|listing| out.push_str(&listed(listing)));
     out.push_str(&producer(figure));
     out.push_str(&pipeline(&figure.pipeline.0, &figure.pipeline.1));
+    if let Some(unlocked) = &figure.unlocked {
+        out.push_str(&format!("<p class=\"unlocked\">{}.</p>\n", esc(unlocked)));
+    }
     out.push_str(&stages::stages(&figure.stages, &figure.name));
     out.push_str("<p class=\"back\"><a href=\"#contents\">Back to the contents</a></p>\n</section>\n");
     out

@@ -1,6 +1,6 @@
 //! Drawings in the page: plain drawings are part of it; others are images, in which no script runs.
 
-use super::Drawing;
+use super::Picture;
 use super::text::{encode, esc};
 
 /// Elements of plain drawings. None of them loads, runs or links anything, and none makes a browser switch from the
@@ -27,11 +27,11 @@ const ELEMENTS: &[&str] = &[
 ];
 
 /// Returns the markup that shows a drawing. `name` is the alternative text if the drawing becomes an image.
-pub(super) fn drawing(drawing: &Drawing, name: &str) -> String {
+pub(super) fn drawing(drawing: &Picture, name: &str) -> String {
     match drawing {
-        Drawing::Svg(svg) => document(svg, name),
-        Drawing::Png(bytes) => image("png", bytes, name),
-        Drawing::Pdf => "<p class=\"note\">This figure is a PDF file; see the files below.</p>".to_owned(),
+        Picture::Svg(svg) => document(svg, name),
+        Picture::Png(bytes) => image("png", bytes, name),
+        Picture::Pdf => "<p class=\"note\">This figure is a PDF file; see the files below.</p>".to_owned(),
     }
 }
 

@@ -65,7 +65,7 @@ fn smoke() -> Page {
     let figure = Section {
         name: "fig3".into(),
         title: "Weight decay and a large learning rate: the noise drives the iterates to flatter minima".into(),
-        drawing: Drawing::Svg(SVG.into()),
+        drawing: Picture::Svg(SVG.into()),
         numbers: table(CSV, &["panel", "curve"]),
         panels: vec![
             panel("a", "Norm of the weights", (epoch, "‖w‖"), plain("line").chain(averaged()).collect()),
@@ -92,6 +92,7 @@ fn smoke() -> Page {
         pipeline: ("fig3.toml".into(), include_str!("../../../../pipelines/fig3.toml").into()),
         command: "wdpipe make fig3 --profile smoke".into(),
         stages: (0..40).map(stage).collect(),
+        unlocked: None,
         files: [("SVG", "fig3.svg"), ("PNG", "fig3.png"), ("CSV", "fig3.csv")]
             .map(|(a, b)| (a.into(), b.into()))
             .into(),
@@ -128,7 +129,7 @@ fn marks() -> Section {
     let numbers = table(csv, &["panel", "curve"]);
     Section {
         name: "marks".into(),
-        drawing: Drawing::Svg(SVG.replace("wdpipe-fig3", "wdpipe-marks")),
+        drawing: Picture::Svg(SVG.replace("wdpipe-fig3", "wdpipe-marks")),
         numbers,
         panels,
         ..smoke().figures.remove(0)
@@ -150,7 +151,7 @@ fn hostile() -> Page {
     let figure = Section {
         name: text(),
         title: text(),
-        drawing: Drawing::Svg(text()),
+        drawing: Picture::Svg(text()),
         numbers: Table::new(numbers).unwrap(),
         panels: vec![
             panel(HOSTILE, HOSTILE, (HOSTILE, HOSTILE), vec![curve.clone()]),
@@ -170,6 +171,7 @@ fn hostile() -> Page {
             key: text(),
             outputs: vec![(text(), text())],
         }],
+        unlocked: Some(text()),
         files: vec![(text(), text()), ("bad".into(), "javascript:hostile()".into())],
     };
     Page {
@@ -278,7 +280,7 @@ fn without_javascript_everything_is_said() {
     for figure in &page.figures {
         // Except for the file's metadata, which the page leaves out.
         let shown = |line| if str::starts_with(line, "<metadata>") { "" } else { line };
-        let Drawing::Svg(svg) = &figure.drawing else { panic!() };
+        let Picture::Svg(svg) = &figure.drawing else { panic!() };
         let lines: Vec<&str> = svg.split_once("?>").unwrap().1.trim().lines().map(shown).collect();
         assert!(before_script.contains(&lines.join("\n")), "the drawing of {}", figure.name);
         for claim in &figure.claims {

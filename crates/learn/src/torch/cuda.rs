@@ -16,11 +16,11 @@ pub enum CudaError {
     #[error("there is no NVIDIA driver: {0}")]
     Driver(String),
     /// The libraries are not installed.
-    #[error("libtorch's CUDA libraries are not in {} or {}: run `ci/setup --cuda`", .beside.display(), .apart.display())]
+    #[error("libtorch's CUDA libraries are not in {} or {}: run `wdpipe setup --cuda`", .beside.display(), .apart.display())]
     NotFound {
         /// The folder of libtorch.
         beside: PathBuf,
-        /// The folder where `ci/setup --cuda` puts them.
+        /// The folder where `wdpipe setup --cuda` puts them.
         apart: PathBuf,
     },
     /// The library, or one that it needs, cannot be opened.
@@ -52,7 +52,7 @@ fn open(folder: &Path) -> Result<PathBuf, CudaError> {
     };
     elf::check(&path).map_err(|(path, damage)| CudaError::Open {
         path,
-        reason: format!("it is damaged: {damage}; run `ci/setup --cuda` again"),
+        reason: format!("it is damaged: {damage}; run `wdpipe setup --cuda` again"),
     })?;
     // cuDNN opens the compiler for its kernels by a bare name, and the compiler opens its other half in the same way; each
     // gets the library that is already open. Without them, cuDNN uses its precompiled kernels, so a failure is ignored here.
@@ -167,7 +167,7 @@ mod tests {
     fn without_driver_or_libraries_the_reason_is_named() {
         let error = load(Path::new("/nowhere/lib")).unwrap_err();
         if driver().is_ok() {
-            assert!(error.to_string().contains("/nowhere/cuda: run `ci/setup --cuda`"), "{error}");
+            assert!(error.to_string().contains("/nowhere/cuda: run `wdpipe setup --cuda`"), "{error}");
         } else {
             assert!(matches!(error, CudaError::Driver(_)), "{error}");
             assert_eq!(name(0), None);

@@ -99,9 +99,10 @@ pub fn to_host(tensor: &tch::Tensor) -> Result<tch::Tensor, tch::TchError> {
 pub(super) fn open(folder: &Path) {
     GPU.get_or_init(|| {
         let path = folder.join(file_name("wdpipe_cuda"));
-        elf::whole(&path).map_err(|damage| format!("{} is damaged: {damage}; run ci/setup again", path.display()))?;
+        elf::whole(&path)
+            .map_err(|damage| format!("{} is damaged: {damage}; run `wdpipe setup` again", path.display()))?;
         let library = Library::open(path.as_os_str(), Binding::NowLocal)?;
-        Gpu::of(library).ok_or_else(|| format!("{} lacks a function: run ci/setup", path.display()))
+        Gpu::of(library).ok_or_else(|| format!("{} lacks a function: run `wdpipe setup`", path.display()))
     });
 }
 

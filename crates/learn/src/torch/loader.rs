@@ -9,6 +9,7 @@ use super::cuda::{self, CudaError};
 use super::environment;
 use super::gpu;
 use super::library::{Binding, Library};
+use super::setup::SHIM;
 use super::shim;
 use super::{caches, elf};
 use base::work::Policy;
@@ -25,6 +26,8 @@ pub struct Libraries {
     /// The program's own file. The search covers `libtorch/lib` next to it, `.libtorch` in the checkout above it, and then
     /// the checkout where the program was compiled.
     pub program: Option<PathBuf>,
+    /// The folder of this user's own libtorch, which is searched last.
+    pub own: Option<PathBuf>,
     /// The numeric policy, which is the same for the whole process.
     pub policy: Policy,
 }
@@ -33,7 +36,7 @@ pub struct Libraries {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
     /// The library is in none of the folders.
-    #[error("{file} is not in {}: run `ci/setup`, or set WDPIPE_LIBTORCH to libtorch's folder", list(.searched))]
+    #[error("{file} is not in {}: run `wdpipe setup`, or set WDPIPE_LIBTORCH to libtorch's folder", list(.searched))]
     NotFound {
         /// The file that is missing.
         file: String,
@@ -49,7 +52,7 @@ pub enum LoadError {
         reason: String,
     },
     /// The library, or one that it opens, is damaged.
-    #[error("{} is damaged: {damage}; run `ci/setup` again", .path.display())]
+    #[error("{} is damaged: {damage}; run `wdpipe setup` again", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -57,7 +60,7 @@ pub enum LoadError {
         damage: elf::Damage,
     },
     /// The library is another version.
-    #[error("libtorch in {} is version {found}, but {VERSION} is required: run `ci/setup`", .folder.display())]
+    #[error("libtorch in {} is version {found}, but {VERSION} is required: run `wdpipe setup`", .folder.display())]
     Version {
         /// The folder where it was found.
         folder: PathBuf,
@@ -65,13 +68,16 @@ pub enum LoadError {
         found: String,
     },
     /// The bindings were compiled from other sources than the program.
-    #[error("{} lacks the function {name}: run `ci/setup` again", .path.display())]
+    #[error("{} lacks the function {name}: run `wdpipe setup` again", .path.display())]
     Symbol {
         /// The bindings.
         path: PathBuf,
         /// The missing function.
         name: &'static str,
     },
+    /// The bindings were compiled with another version of our own C++ file.
+    #[error("{} was compiled for another version of wdpipe: run `wdpipe setup` again", .0.display())]
+    Stale(PathBuf),
     /// The portable policy is not possible on this machine.
     #[error("the policy `portable` needs {0}; to compute here with other keys, use `--set policy=native`")]
     Portable(String),
@@ -182,7 +188,8 @@ pub fn load(libraries: &Libraries) -> Result<&'static Loaded, LoadError> {
 }
 
 fn open(libraries: &Libraries) -> Result<Loaded, LoadError> {
-    let defaults = default_folders(libraries.program.as_deref());
+    let mut defaults = default_folders(libraries.program.as_deref());
+    defaults.extend(libraries.own.iter().map(|own| own.join("lib")));
     let torch = match &libraries.chosen {
         Some(chosen) => find("torch_cpu", vec![chosen.clone(), chosen.join("lib")])?,
         None => find("torch_cpu", defaults.clone())?,
@@ -198,6 +205,9 @@ fn open(libraries: &Libraries) -> Result<Loaded, LoadError> {
     }
     elf::check(&torch).map_err(|(path, damage)| LoadError::Damaged { path, damage })?;
     elf::whole(&bindings).map_err(|damage| LoadError::Damaged { path: bindings.clone(), damage })?;
+    if is_stale(&bindings) {
+        return Err(LoadError::Stale(bindings));
+    }
     // libtorch is opened first, by its path: the bindings, and later the CUDA half, name it without a path and get this one.
     let opened = open_library(&torch, Binding::LazyGlobal)?;
     if libraries.policy == Policy::Portable {
@@ -253,12 +263,22 @@ fn portable_on(processor: &Processor) -> Result<(), LoadError> {
     Err(LoadError::Portable(format!("an x86-64 processor with AVX2, FMA and F16C, and this one {lacks}")))
 }
 
+/// Checks whether the bindings were compiled with another [`SHIM`]: the installer leaves the file that it compiled next to their
+/// folder.
+fn is_stale(bindings: &Path) -> bool {
+    #[expect(clippy::disallowed_methods, reason = "`learn` reads only what belongs to libtorch")]
+    let compiled = bindings.ancestors().nth(2).and_then(|folder| std::fs::read(folder.join("shim.cpp")).ok());
+    compiled.is_some_and(|compiled| compiled != SHIM.as_bytes())
+}
+
 /// Returns the folders that are searched if the user names none.
 fn default_folders(program: Option<&Path>) -> Vec<PathBuf> {
     let beside = program.and_then(Path::parent);
-    let above = beside.into_iter().flat_map(|folder| folder.ancestors().skip(2).take(2)); // target/release, target/debug/deps
+    // The parents of other folders can belong to anybody.
+    let target = beside.into_iter().flat_map(Path::ancestors).find(|folder| folder.ends_with("target"));
     // This crate is in `crates/learn` of the checkout where it was compiled.
-    let checkouts = above.chain(Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2));
+    let checkouts =
+        target.and_then(Path::parent).into_iter().chain(Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2));
     let mut folders: Vec<PathBuf> = beside.map(|folder| folder.join("libtorch/lib")).into_iter().collect();
     folders.extend(checkouts.map(|checkout| checkout.join(".libtorch/lib")));
     folders.dedup();
@@ -408,16 +428,29 @@ mod tests {
                 searched: vec!["/nowhere".into(), "/nowhere/lib".into()]
             }
         );
-        assert!(error.to_string().contains("run `ci/setup`"), "{error}");
+        assert!(error.to_string().contains("run `wdpipe setup`"), "{error}");
     }
 
     #[test]
     fn the_checkout_of_a_program_comes_before_the_one_where_it_was_compiled() {
         let folders = default_folders(Some(Path::new("/a/target/debug/deps/wdpipe")));
         let compiled = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().join(".libtorch/lib");
-        let expected = ["/a/target/debug/deps/libtorch/lib", "/a/target/.libtorch/lib", "/a/.libtorch/lib"];
-        assert_eq!(folders[..3], expected.map(PathBuf::from));
-        assert_eq!(folders[3..], [compiled]);
+        let expected = ["/a/target/debug/deps/libtorch/lib", "/a/.libtorch/lib"];
+        assert_eq!(folders[..2], expected.map(PathBuf::from));
+        assert_eq!(folders[2..], [compiled.clone()]);
+        let installed = default_folders(Some(Path::new("/home/me/.cargo/bin/wdpipe")));
+        assert_eq!(installed, [PathBuf::from("/home/me/.cargo/bin/libtorch/lib"), compiled]);
+    }
+
+    #[test]
+    fn bindings_of_another_version_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let bindings = folder.path().join("lib/libtch.so");
+        assert!(!is_stale(&bindings), "a library that somebody else compiled has no such file");
+        std::fs::write(folder.path().join("shim.cpp"), SHIM).unwrap();
+        assert!(!is_stale(&bindings));
+        std::fs::write(folder.path().join("shim.cpp"), "// other").unwrap();
+        assert!(is_stale(&bindings));
     }
 
     #[test]

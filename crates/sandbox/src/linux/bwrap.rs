@@ -3,17 +3,21 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::child::Terminal;
 use super::layout::{INSIDE, TEMPORARY, shown_in_place, variables};
 use super::levels::Bubblewrap;
-use crate::order::{Level, Order, SandboxError};
+use crate::order::{Order, SandboxError};
 
 /// Maximum number of words that bubblewrap takes.
 const WORDS: usize = 8500;
 
 /// Returns bubblewrap's words for an order, up to the program's own.
-pub(crate) fn words(order: &Order, bubblewrap: &Bubblewrap) -> Result<Vec<OsString>, SandboxError> {
+pub(crate) fn words(order: &Order, bubblewrap: &Bubblewrap, terminal: Terminal) -> Result<Vec<OsString>, SandboxError> {
     let mut words = Words(vec![bubblewrap.program.clone().into()]);
-    words.add(["--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"]);
+    words.add(["--unshare-all", "--unshare-user", "--die-with-parent"]);
+    if terminal == Terminal::None {
+        words.add(["--new-session"]);
+    }
     words.add(["--hostname", "wdpipe", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"]);
     // The language can be installed below /tmp.
     words.path("--bind", &order.folder.join(TEMPORARY), Path::new("/tmp"));
@@ -53,27 +57,6 @@ pub(crate) fn words(order: &Order, bubblewrap: &Bubblewrap) -> Result<Vec<OsStri
         true => Err(SandboxError::Order("the command has too many paths and variables for bubblewrap".to_owned())),
         false => Ok(words.0),
     }
-}
-
-/// Returns the words that a user can run by hand to be in the same sandbox, after [`prepare`].
-///
-/// Only namespaces can be had by hand. At the other levels, the words only give the folder and the environment.
-///
-/// [`prepare`]: super::prepare
-///
-/// # Errors
-/// If the order asks for namespaces and this machine has none.
-pub fn shell_command(order: &Order) -> Result<Vec<OsString>, SandboxError> {
-    let mut clean = vec!["env".into(), "-i".into()];
-    if order.level == Level::Namespaces {
-        // Without a terminal, a shell has no job control.
-        clean.extend(words(order, Bubblewrap::get()?)?.into_iter().filter(|word| word != "--new-session"));
-    } else {
-        clean.extend(["-C".into(), order.folder.clone().into()]);
-        clean.extend(variables(order).into_iter().map(|(name, value)| format!("{name}={value}").into()));
-    }
-    clean.extend(order.program.iter().cloned());
-    Ok(clean)
 }
 
 struct Words(Vec<OsString>);

@@ -8,10 +8,21 @@ use super::landlock::Ruleset;
 use super::notify::Microphone;
 use super::seccomp::Filter;
 
+/// What a program gets of the caller's terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Terminal {
+    /// Nothing.
+    None,
+    /// The terminal itself, as a shell needs it.
+    Shared,
+}
+
 /// Everything that the process does to itself before it becomes the program. All of it is prepared before the fork,
 /// because other threads can hold the locks of the allocator at that moment.
 #[derive(Debug)]
 pub(crate) struct Restrictions {
+    /// The caller's terminal.
+    pub terminal: Terminal,
     /// Largest size of one file in bytes.
     pub file_size: u64,
     /// The file through which a process joins a control group.
@@ -30,7 +41,7 @@ impl Restrictions {
     /// # Errors
     /// If the kernel refuses one of them.
     pub fn apply(&self) -> io::Result<()> {
-        separate()?;
+        separate(self.terminal)?;
         for (resource, limit) in [(libc::RLIMIT_CORE, 0), (libc::RLIMIT_FSIZE, self.file_size)] {
             let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
             // SAFETY: the call reads a structure that outlives it.
@@ -54,11 +65,13 @@ impl Restrictions {
     }
 }
 
-/// Leaves the session of the caller, and fixes what is inherited from it.
-fn separate() -> io::Result<()> {
+/// Leaves the session of the caller unless its terminal is shared, and fixes what is inherited from it.
+fn separate(terminal: Terminal) -> io::Result<()> {
     // SAFETY: these system calls take only numbers and change only this process.
     unsafe {
-        check(libc::setsid())?;
+        if terminal == Terminal::None {
+            check(libc::setsid())?;
+        }
         check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0))?;
         libc::umask(0o022);
         // Addresses that differ from run to run change the order of sets of objects in some languages. Where the kernel

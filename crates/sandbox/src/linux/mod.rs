@@ -12,12 +12,13 @@ mod log;
 mod notify;
 mod run;
 mod seccomp;
+mod shell;
 mod supervisor;
 mod trace;
 mod watch;
 
-pub use bwrap::shell_command;
 pub use layout::{INSIDE, prepare};
 pub use levels::{available, why_not};
 pub use run::run;
+pub use shell::shell;
 pub use trace::trace;

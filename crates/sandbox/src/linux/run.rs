@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::bwrap;
 use super::cgroup::Group;
-use super::child::Restrictions;
+use super::child::{Restrictions, Terminal};
 use super::landlock::{self, Ruleset};
 use super::layout::{prepare, variables};
 use super::levels::Bubblewrap;
@@ -57,7 +57,7 @@ impl Running {
     pub fn start(order: &Order, microphone: Option<Microphone>) -> Result<Self, SandboxError> {
         prepare(order)?;
         let before = files::usage(&order.folder, u64::MAX);
-        let (mut command, mut restrictions) = command(order, microphone)?;
+        let (mut command, mut restrictions) = command(order, Terminal::None, microphone)?;
         let group = order.limits.memory.and_then(Group::create);
         restrictions.group = group.as_ref().and_then(Group::door);
         let pipe = || io::pipe().map_err(SandboxError::system("make a pipe"));
@@ -159,13 +159,17 @@ impl Running {
 }
 
 /// Returns the command that runs an order, and what its process does before.
-fn command(order: &Order, microphone: Option<Microphone>) -> Result<(Command, Restrictions), SandboxError> {
+pub(super) fn command(
+    order: &Order,
+    terminal: Terminal,
+    microphone: Option<Microphone>,
+) -> Result<(Command, Restrictions), SandboxError> {
     let mut words = order.program.clone();
     let (mut landlock, mut filter) = (None, Filter::everywhere());
     match order.level {
         Level::Namespaces => {
             filter = Filter::beside_namespaces();
-            words.splice(0..0, bwrap::words(order, Bubblewrap::get()?)?);
+            words.splice(0..0, bwrap::words(order, Bubblewrap::get()?, terminal)?);
         }
         Level::Landlock => {
             let why = || "this kernel has no Landlock".to_owned();
@@ -186,7 +190,10 @@ fn command(order: &Order, microphone: Option<Microphone>) -> Result<(Command, Re
     };
     // One byte more shows that a file reached the limit.
     let file_size = order.limits.output_bytes.saturating_add(1);
-    Ok((command, Restrictions { file_size, group: None, landlock, filter, microphone }))
+    if terminal == Terminal::Shared {
+        filter = filter.without_typing();
+    }
+    Ok((command, Restrictions { terminal, file_size, group: None, landlock, filter, microphone }))
 }
 
 /// Waits until there is something to read, at most for the given time.
@@ -216,7 +223,8 @@ fn last_number(reported: &[u8]) -> Result<libc::c_int, SandboxError> {
     numbers.get(1).copied().ok_or(SandboxError::Lost)
 }
 
-fn how(status: libc::c_int, level: Level) -> How {
+/// Returns how a program ended, from the status of its process.
+pub(super) fn how(status: libc::c_int, level: Level) -> How {
     if libc::WIFSIGNALED(status) {
         return How::Signal(libc::WTERMSIG(status));
     }

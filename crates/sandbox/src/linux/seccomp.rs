@@ -43,6 +43,11 @@ const NAMESPACED: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INE
 const NUMBER_AT: u32 = 0;
 const ARCHITECTURE_AT: u32 = 4;
 const ARGUMENT_AT: u32 = 16;
+/// Offset of the second argument, lower half.
+const SECOND_ARGUMENT_AT: u32 = 24;
+
+/// Number of steps of a filter before its list of calls: they check the architecture and load the call's number.
+const HEAD: usize = 6;
 
 const REFUSE: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
 
@@ -77,6 +82,21 @@ impl Filter {
     pub fn beside_landlock(sockets: bool) -> Self {
         let sockets: &[_] = if sockets { &[libc::SYS_socket] } else { &[] };
         Self::new(&[&EVERYWHERE[..], &WITHOUT_NAMESPACES, sockets].concat(), REFUSE)
+    }
+
+    /// Also refuses to type into the terminal, as if the user did: the text would go to the user's own shell later.
+    pub fn without_typing(mut self) -> Self {
+        let refused = [libc::TIOCSTI as u32, libc::TIOCLINUX as u32];
+        let checks = [
+            skip(libc::BPF_JEQ, libc::SYS_ioctl as u32, 0, 5),
+            load(SECOND_ARGUMENT_AT),
+            skip(libc::BPF_JEQ, refused[0], 1, 0),
+            skip(libc::BPF_JEQ, refused[1], 0, 1),
+            give(REFUSE),
+            load(NUMBER_AT),
+        ];
+        self.0.splice(HEAD..HEAD, checks);
+        self
     }
 
     /// Applies an action to the given calls, and allows all others.
@@ -167,6 +187,17 @@ mod tests {
         assert_eq!(socket(Filter::beside_namespaces(), libc::AF_VSOCK), REFUSE);
         for kind in NAMESPACED {
             assert_eq!(socket(Filter::beside_namespaces(), kind), libc::SECCOMP_RET_ALLOW);
+        }
+        for filter in [Filter::everywhere(), Filter::beside_namespaces(), Filter::beside_landlock(true)] {
+            let ioctl = |filter: &Filter, request: libc::Ioctl| {
+                verdict(filter, ARCHITECTURE, libc::SYS_ioctl as u32, request as u32)
+            };
+            assert_eq!(ioctl(&filter, libc::TIOCSTI), libc::SECCOMP_RET_ALLOW);
+            let filter = filter.without_typing();
+            assert_eq!([libc::TIOCSTI, libc::TIOCLINUX].map(|request| ioctl(&filter, request)), [REFUSE; 2]);
+            assert_eq!(ioctl(&filter, libc::TIOCGWINSZ), libc::SECCOMP_RET_ALLOW);
+            assert_eq!(verdict(&filter, ARCHITECTURE, libc::SYS_keyctl as u32, 0), REFUSE);
+            assert_eq!(verdict(&filter, ARCHITECTURE, libc::SYS_read as u32, 0), libc::SECCOMP_RET_ALLOW);
         }
         let others = Filter::beside_namespaces();
         assert_eq!(verdict(&others, ARCHITECTURE, libc::SYS_read as u32, 99), libc::SECCOMP_RET_ALLOW);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use sandbox::{How, collect};
 
-use super::{levels, order, run, script};
+use super::{levels, order, processes, run, script};
 
 #[test]
 fn declared_files_are_copied_in_and_outputs_are_read() {
@@ -62,18 +62,39 @@ fn what_cannot_be_measured_is_too_much_and_is_removed() {
     }
 }
 
+/// Runs a script in a shell's sandbox, and prints what it prints. It is a test of its own, because `shell` ends all
+/// children of its caller.
 #[test]
-fn the_same_sandbox_can_be_had_by_hand() {
+#[ignore = "is started by another test"]
+fn by_hand() {
+    let Ok(level) = std::env::var("LEVEL") else { return };
+    let level = levels().into_iter().find(|one| one.to_string() == level).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut order = order(level, &folder, &std::env::var("SCRIPT").unwrap());
+    order.reads = vec![(std::env::var("FILE").unwrap().into(), "in/a.txt".into())];
+    println!("{:?}", sandbox::shell(&order).unwrap());
+}
+
+#[test]
+fn a_shell_is_in_the_same_sandbox() {
     for level in levels() {
         let (outside, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        std::fs::write(outside.path().join("a.txt"), "declared").unwrap();
-        let mut order = order(level, &folder, "cat in/a.txt; pwd; env | sort");
-        order.reads = vec![(outside.path().join("a.txt"), "in/a.txt".into())];
-        let by_run = run(&order).log;
-        sandbox::prepare(&order).unwrap();
-        let words = sandbox::shell_command(&order).unwrap();
-        let by_hand = std::process::Command::new(&words[0]).args(&words[1..]).output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&by_hand.stdout), String::from_utf8_lossy(&by_run), "{level}");
+        let file = outside.path().join("a.txt");
+        std::fs::write(&file, "declared").unwrap();
+        let script = "cat in/a.txt; env | sed s,=/.*,=, | sort; cat < /etc/hostname; sleep 7113 & exit 9";
+        let mut order = order(level, &folder, script);
+        order.reads = vec![(file.clone(), "in/a.txt".into())];
+        let by_run = run(&order);
+        let mut by_hand = std::process::Command::new(std::env::current_exe().unwrap());
+        by_hand.args(["--exact", "outputs::by_hand", "--ignored", "--nocapture"]);
+        by_hand.env("LEVEL", level.to_string()).env("SCRIPT", script).env("FILE", file);
+        let by_hand = by_hand.output().unwrap();
+        let said = String::from_utf8_lossy(&[by_hand.stdout, by_hand.stderr].concat()).into_owned();
+        for line in String::from_utf8_lossy(&by_run.log).lines() {
+            assert!(said.contains(line), "{level}: {line}: {said}");
+        }
+        assert!(said.contains("Exited(9)") && by_run.how == How::Exited(9), "{level}: {said}");
+        assert!(processes("sleep 7113").is_empty(), "{level}");
     }
 }
 

@@ -6,12 +6,12 @@ use std::path::Path;
 use super::entries::Entries;
 use super::numbers::Numbers;
 use super::{ArchiveError, Header, refused};
-use crate::{OBJECT_LIMIT, ObjectState, Store, StoreError};
+use crate::{OBJECT_LIMIT, ObjectState, Refusal, Store, StoreError};
 use base::digest::{ObjectDigest, RecordDigest};
 use base::record::Record;
 
 /// Decides whether a record is admitted, given the archive's batches of signatures; the error says why not.
-pub type Admitted<'a> = dyn Fn(&Record, RecordDigest, &[Vec<u8>]) -> Result<(), String> + 'a;
+pub type Admitted<'a> = dyn Fn(&Record, RecordDigest, &[Vec<u8>]) -> Result<(), Refusal> + 'a;
 
 /// What an import needs to decide which records are admitted, and to store signatures.
 pub struct Admission<'a> {
@@ -54,7 +54,7 @@ pub fn import(path: &Path, store: &Store, admission: &Admission<'_>, dry_run: bo
     for (digest, record) in &numbers.records {
         let stage = || record.provenance.stage.clone();
         (admission.admitted)(record, *digest, &numbers.batches)
-            .map_err(|reason| ArchiveError::NotAdmitted { stage: stage(), reason })?;
+            .map_err(|refusal| ArchiveError::NotAdmitted { stage: stage(), refusal })?;
     }
     let mut done = Imported {
         header: numbers.header.clone(),

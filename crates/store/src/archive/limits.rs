@@ -1,6 +1,6 @@
 //! Limits for the parts of an archive, in the file and in memory.
 
-use base::record::Record;
+use base::record::{Provenance, Record};
 use base::value::{Map, Value};
 
 /// Maximum number of unpacked bytes of an archive's numbers.
@@ -25,7 +25,8 @@ pub(super) const WINDOW_LOG: u32 = 23;
 /// Returns the approximate number of bytes of memory that a record takes.
 pub(super) fn weight(record: &Record) -> u64 {
     let Record { parts, outputs, tensors, provenance } = record;
-    let made = [&provenance.stage, &provenance.wdpipe, &provenance.who, &provenance.device, &provenance.machine];
+    let Provenance { stage, wdpipe, who, device, machine, log, .. } = provenance;
+    let made = [stage, wdpipe, who, device, machine, log];
     let inline = |output: &base::record::Output| output.inline.as_ref().map_or(0, Vec::len) as u64;
     size_of::<Record>() as u64
         + map(&parts.parameters)

@@ -36,7 +36,7 @@ pub use limits::{BATCH_LIMIT, ENTRY_LIMIT, NUMBERS_LIMIT};
 pub use numbers::{Numbers, read_numbers};
 pub use write::{Exported, export};
 
-use crate::StoreError;
+use crate::{Refusal, StoreError};
 use base::codec::{self, CodecError, Format};
 use base::digest::{ClosureRoot, ObjectDigest, RecordDigest, StageKey};
 use files::FsError;
@@ -129,12 +129,12 @@ pub enum ArchiveError {
     #[error("invalid archive: {0}")]
     Refused(String),
     /// A record is not admitted.
-    #[error("the record of `{stage}` is not admitted: {reason}")]
+    #[error("the record of `{stage}` is not admitted: {}", .refusal.reason)]
     NotAdmitted {
         /// Name of its stage.
         stage: String,
-        /// Reason.
-        reason: String,
+        /// Why, and what admits it.
+        refusal: Refusal,
     },
     /// Importing the record would replace a different import that stages start from.
     #[error("`{0}` in the archive differs from the one that was imported here")]

@@ -69,14 +69,14 @@ pub enum RemoteError {
     #[error(transparent)]
     Store(#[from] crate::StoreError),
     /// A record must not be imported.
-    #[error("the record of `{stage}` from {at} is not admitted: {reason}")]
+    #[error("the record of `{stage}` from {at} is not admitted: {}", .refusal.reason)]
     NotAdmitted {
         /// The remote.
         at: String,
         /// The stage.
         stage: String,
-        /// Reason, and what to do.
-        reason: String,
+        /// Why, and what admits it.
+        refusal: crate::Refusal,
     },
     /// Fetching the record would replace a local import that stages start from.
     #[error("`{stage}` in {at} differs from the one that was imported here")]

@@ -9,6 +9,7 @@ use toml::Spanned;
 use super::edit;
 use super::key::PublicKey;
 use super::name::KeyName;
+use base::isolation::Isolation;
 use files::FsError;
 
 /// Maximum number of bytes of a file of trusted keys.
@@ -69,11 +70,14 @@ pub struct Policy {
     pub using: Accept,
     /// Which records can be imported from archives and remotes, given by `import`. By default, only signed ones can.
     pub import: Accept,
+    /// The weakest isolation in which a command whose result is used may have run, given by `sandbox`. It counts only for
+    /// signed records, since anybody can write another one.
+    pub sandbox: Isolation,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { using: Accept::Any, import: Accept::Signed }
+        Self { using: Accept::Any, import: Accept::Signed, sandbox: Isolation::None }
     }
 }
 
@@ -108,6 +112,7 @@ pub enum Standing<'a> {
 /// [policy]
 /// use = "any"        # or "signed": which records of the store are used
 /// import = "signed"  # or "any": which records can be imported from elsewhere
+/// sandbox = "none"   # or "landlock", "namespaces": the weakest sandbox of the commands whose results are used
 ///
 /// [[key]]
 /// name = "ann"
@@ -142,7 +147,12 @@ impl Trust {
         let wrong = |offset, message| TrustError::Wrong { file: file.to_owned(), line: line(offset), message };
         let read: File = toml::from_str(text)
             .map_err(|error| wrong(error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
-        let mut trust = Self { policy: read.policy, keys: Vec::new() };
+        let read_at = read.policy.span().start;
+        let mut trust = Self { policy: read.policy.into_inner(), keys: Vec::new() };
+        if trust.policy.sandbox > Isolation::None && trust.policy.using == Accept::Any {
+            let message = "`sandbox` needs `use = \"signed\"`: without a signature, a record can claim any sandbox";
+            return Err(wrong(read_at, message.to_owned()));
+        }
         let (mut names, mut keys) = (HashMap::new(), HashMap::new());
         for Entry { name, public, revoked } in read.key {
             let (name_at, public_at) = (name.span().start, public.span().start);
@@ -236,10 +246,14 @@ pub(super) fn fault(reason: &str) -> Option<&'static str> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    #[serde(default)]
-    policy: Policy,
+    #[serde(default = "no_policy")]
+    policy: Spanned<Policy>,
     #[serde(default)]
     key: Vec<Entry>,
+}
+
+fn no_policy() -> Spanned<Policy> {
+    Spanned::new(0..0, Policy::default())
 }
 
 #[derive(Deserialize)]
@@ -266,9 +280,11 @@ mod tests {
     #[test]
     fn what_is_not_said_is_the_default() {
         assert_eq!(parse(""), Ok(Trust::default()));
-        assert_eq!(parse("[policy]\n").unwrap().policy, Policy { using: Accept::Any, import: Accept::Signed });
+        assert_eq!(parse("[policy]\n").unwrap().policy, Policy::default());
         let policy = parse("[policy]\nuse = \"signed\"\nimport = \"any\"").unwrap().policy;
-        assert_eq!(policy, Policy { using: Accept::Signed, import: Accept::Any });
+        assert_eq!(policy, Policy { using: Accept::Signed, import: Accept::Any, ..Policy::default() });
+        let policy = parse("[policy]\nuse = \"signed\"\nsandbox = \"namespaces\"").unwrap().policy;
+        assert_eq!(policy.sandbox, Isolation::Namespaces);
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(Trust::load(&folder.path().join("trust.toml")).unwrap(), Trust::default());
         assert!(Trust::load(folder.path()).is_err(), "a folder is not a missing file");
@@ -292,6 +308,8 @@ mod tests {
         let cases = [
             ("[policy]\nuse = \"sined\"".to_owned(), 2, "unknown variant `sined`"),
             ("\n[policy]\nuses = \"any\"".to_owned(), 3, "unknown field `uses`"),
+            ("[policy]\nuse = \"signed\"\nsandbox = \"some\"".to_owned(), 3, "unknown variant `some`"),
+            ("\n[policy]\nsandbox = \"landlock\"".to_owned(), 2, "`sandbox` needs `use = \"signed\"`"),
             ("keys = []".to_owned(), 1, "unknown field `keys`"),
             ("[[key]]\nname = \"a\"".to_owned(), 1, "missing field `public`"),
             ("[[key]]\nname = \"a b\"\npublic = \"\"".to_owned(), 2, "is not a valid key name"),

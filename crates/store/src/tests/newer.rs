@@ -7,7 +7,7 @@ use base::digest::RecordDigest;
 /// Writes the file of a record as a newer program would.
 fn newer_record(store: &Store, record: &Record) -> PathBuf {
     let (_, mut bytes) = record.to_bytes().unwrap();
-    bytes[4..6].copy_from_slice(&2_u16.to_le_bytes());
+    bytes[4..6].copy_from_slice(&3_u16.to_le_bytes());
     let folder = store.layout.records(&record.parts.key());
     fs::create_dir_all(&folder).unwrap();
     let path = folder.join(RecordDigest::of(&bytes).to_string());
@@ -65,7 +65,7 @@ fn newer_records_are_left_alone_and_nothing_is_removed_that_they_may_need() {
     for refused in
         [store.records(&record.parts.key()).unwrap_err(), store.plan_gc(&GcPolicy::default(), u64::MAX).unwrap_err()]
     {
-        assert!(refused.to_string().contains("use a newer wdpipe, one that reads 2"), "{refused}");
+        assert!(refused.to_string().contains("use a newer wdpipe, one that reads 3"), "{refused}");
     }
     store.publish(&super::record("probe", 2, 1, b"", &[])).unwrap();
     assert_eq!(store.known_makings().unwrap().len(), 1, "what can be read can be repaired");

@@ -42,6 +42,7 @@ mod tests {
             variables: BTreeMap::new(),
             after: None,
             image: None,
+            collected: BTreeMap::new(),
             tolerance: None,
             terms: Terms::default(),
         };

@@ -134,7 +134,7 @@ fn hostile_text_does_not_run() {
     let mut page = hostile();
     for figure in &mut page.figures {
         // A drawing that a browser can show, but whose scripts must not run.
-        figure.drawing = Drawing::Svg(
+        figure.drawing = Picture::Svg(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" onload=\"parent.hostile()\"><script>parent.hostile()</script>\
             <rect width=\"9\" height=\"9\"/></svg>"
                 .into(),

@@ -12,7 +12,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{ObjectState, Store};
+use crate::{ObjectState, Refusal, Store};
 use base::closure::Closure;
 use base::record::{KeyParts, Output, Provenance, Record};
 use base::value::{Map, Value};
@@ -227,7 +227,11 @@ fn records_must_be_admitted_and_another_import_is_not() {
     let (_other_folder, other) = empty();
     let admitted = |record: &Record, digest: RecordDigest, batches: &[Vec<u8>]| {
         assert_eq!((name(record), batches), (digest, &[batch("x")][..]));
-        if record.parts.kind == "train" { Err("nobody signed it".to_owned()) } else { Ok(()) }
+        if record.parts.kind == "train" {
+            Err(Refusal { reason: "nobody signed it".into(), hint: String::new() })
+        } else {
+            Ok(())
+        }
     };
     let error = take_if(&other, &bytes, &admitted, false).unwrap_err();
     assert_eq!(error.to_string(), "the record of `f/train` is not admitted: nobody signed it");
