@@ -66,8 +66,8 @@ fn print(Compared { figure, claims, published }: &Compared<'_>, all: bool, ui: &
         ui.answer("  no claims and no published values");
     }
     for Judged { claim, outcome } in claims {
-        ui.answer(&format!("  {}: {}", outcome.verdict.name(), claim.text));
-        outcome.statistics.iter().for_each(|line| ui.answer(&format!("      {line}")));
+        ui.tell(&format!("  {}: {}", outcome.verdict.name(), claim.text));
+        outcome.statistics.iter().for_each(|line| ui.tell(&format!("      {line}")));
     }
     if !published.values.is_empty() {
         ui.answer(&format!("  published values: {}", tally(published.values.iter().map(|beside| beside.standing))));

@@ -48,13 +48,13 @@ pub fn print(graph: &Graph, forecast: &Forecast<'_>, profile: &str, json: bool, 
         return;
     }
     if plan.run.len() > LINES {
-        family_lines(&forecast.families()).iter().for_each(|line| ui.answer(line));
+        family_lines(&forecast.families()).iter().for_each(|line| ui.tell(line));
     } else {
         let row = |run: &ToRun| {
             let cost = forecast.seconds(run.stage).filter(|seconds| *seconds > 0.0).map(duration).unwrap_or_default();
             vec![graph.stages[run.stage].name.clone(), cost, run.reason.to_string()]
         };
-        columns(&plan.run.iter().map(row).collect::<Vec<_>>()).iter().for_each(|line| ui.answer(line));
+        columns(&plan.run.iter().map(row).collect::<Vec<_>>()).iter().for_each(|line| ui.tell(line));
     }
     ui.answer("");
     let mut heading =
@@ -74,20 +74,20 @@ pub fn print(graph: &Graph, forecast: &Forecast<'_>, profile: &str, json: bool, 
         row
     };
     let rows = std::iter::once(heading).chain(bills.iter().map(row)).collect::<Vec<_>>();
-    columns(&rows).iter().for_each(|line| ui.answer(line));
+    columns(&rows).iter().for_each(|line| ui.tell(line));
     if forecast.unknown.is_some() {
         ui.answer("Shared stages count in every target.");
         return;
     }
     if let Some((seconds, longest, last)) = forecast.on_machines(MACHINES).filter(|(seconds, ..)| seconds[0] >= WORTH) {
         let [one, eight, many] = seconds.map(duration);
-        ui.answer(&format!(
+        ui.tell(&format!(
             "One stage at a time on 1, 8 or 64 machines: {one}, {eight} or {many}. The longest chain of stages takes {} (to {last}).",
             duration(longest)
         ));
     }
     if let Some(gpu) = forecast.gpu() {
-        ui.answer(&assumed(gpu, bills.iter().filter_map(|bill| bill.gpu_bytes).max().unwrap_or_default()));
+        ui.tell(&assumed(gpu, bills.iter().filter_map(|bill| bill.gpu_bytes).max().unwrap_or_default()));
         return;
     }
     let basis = if forecast.is_measured() {
@@ -95,7 +95,7 @@ pub fn print(graph: &Graph, forecast: &Forecast<'_>, profile: &str, json: bool, 
     } else {
         "assumed, since nothing was measured here (on a CPU, `make` times some steps first)"
     };
-    ui.answer(&format!(
+    ui.tell(&format!(
         "Time is for {}, at the throughput {basis}; shared stages count in every target.",
         count(jobs.get(), "job")
     ));

@@ -141,12 +141,9 @@ pub const EXAMPLES: &[(&str, Examples)] = &[
     (
         "wdpipe numbers",
         &[
-            (
-                "Write the numbers of every seed, with the settings as columns",
-                "wdpipe numbers fig3 --to fig3-seeds.csv",
-            ),
-            ("Write macros for the sentences of a paper", "wdpipe numbers fig3 --tex --to fig3-numbers.tex"),
-            ("Check that they hold the recorded numbers", "wdpipe numbers fig3 --tex --check fig3-numbers.tex"),
+            ("Print every run of a figure as CSV", "wdpipe numbers fig3"),
+            ("Write LaTeX macros for the sentences of a paper", "wdpipe numbers fig3 --tex --to fig3.tex"),
+            ("Check these macros", "wdpipe numbers fig3 --tex --check fig3.tex"),
         ],
     ),
     (

@@ -166,8 +166,14 @@ impl ImportWeightsCommand {
         let file = files::read_regular(&self.file, OBJECT_LIMIT)
             .map_err(|error| Failure::new(ExitCode::Missing, error.to_string(), ""))?;
         let float64 = if self.round { Float64::Rounded } else { Float64::Exact };
-        let exchange::ImportedWeights { model, weights, done, is_average } = exchange::import(&file, float64)
-            .map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", self.file.display()), SAVE))?;
+        let exchange::ImportedWeights { model, weights, done, is_average } =
+            exchange::import(&file, float64).map_err(|error| {
+                let is_archive = self.file.extension().is_some_and(|extension| extension == "wdpipe");
+                let path = self.file.display().to_string();
+                let archive = format!("it is an archive: run `wdpipe cache import {}` to import it", quoted(&path));
+                let hint = if is_archive { archive } else { SAVE.to_owned() };
+                Failure::new(ExitCode::Failed, format!("{path}: {error}"), hint)
+            })?;
         for done in done {
             ui.say(&done);
         }

@@ -63,7 +63,7 @@ impl LockCommand {
         if let Some(name) = &self.name {
             selection.call(name, project)?;
         }
-        let store = project.store()?;
+        let store = project.store_of(&self.targets)?;
         // All figures are checked before a lock is written.
         let knowledge = selection.resolve_to_lock(&store, self.anew)?.knowledge;
         for (figure, id) in selection.figures() {

@@ -20,6 +20,7 @@ mod environment;
 mod examples;
 mod exchange;
 mod explain;
+mod fold;
 #[cfg(test)]
 #[cfg(all(feature = "torch", target_arch = "x86_64"))]
 mod forged;
@@ -32,6 +33,7 @@ mod lock;
 mod log;
 mod make;
 mod man;
+mod mistyped;
 mod narrow;
 mod new;
 mod numbers;
@@ -229,7 +231,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let (cli, in_force) = match read.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, InForce::of(&matches)))) {
         Ok(read) => read,
-        Err(error) => return ui::usage(&error),
+        Err(error) => return ui::usage(&mistyped::advise(error, &arguments)),
     };
     let ui = Ui::new(cli.global.quiet, cli.global.verbose > 0, in_force);
     if let Err(failure) = log::install(cli.global.verbose) {
@@ -264,8 +266,8 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(command) => command.run(project, &ui),
         Command::Graph(command) => command.run(project, &ui),
         Command::Show(command) => command.run(project, &ui),
-        Command::Numbers(command) => command.run(project, &ui),
         Command::Shell(command) => command.run(project, &ui),
+        Command::Numbers(command) => command.run(project, &ui),
         Command::Export(command) => command.run(project, &ui),
         Command::Import(command) => command.run(project, &ui),
         Command::Push(command) => command.run(project, &ui),

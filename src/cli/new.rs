@@ -82,7 +82,14 @@ fn new_pipeline(name: &str, pipelines: &Path, ui: &Ui) -> Result<(), Failure> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(plain) || RESERVED.contains(&name) {
         let message = format!("`{name}` is not a valid name for a figure");
-        return Err(Failure::usage(message, "begin with a lower-case letter, then use those, digits, - and _"));
+        let hint = if RESERVED.contains(&name) {
+            "this word has another meaning on the command line, as `all` means every figure: choose another name"
+        } else if name.ends_with(".toml") {
+            "leave out .toml: the program adds it"
+        } else {
+            "begin with a lower-case letter, then use those, digits, - and _"
+        };
+        return Err(Failure::usage(message, hint));
     }
     let path = pipelines.join(format!("{name}.toml"));
     if files::identity(&path).map_err(storage)?.is_some() {

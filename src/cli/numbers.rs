@@ -16,7 +16,7 @@ const SHOWN: usize = 8;
 /// Maximum size of a checked file in bytes.
 const LARGEST: u64 = 16 << 20;
 
-/// Print the numbers of a figure, seed by seed.
+/// Print the numbers of a figure, run by run.
 ///
 /// There is one row for each panel, curve, x and seed. The settings of each run are columns, and the drawn numbers (mean, std, low, high, n, diverged) stand beside its value.
 /// With --tex, print LaTeX macros for the sentences of a paper instead: the figure's root, the last numbers of its curves, the

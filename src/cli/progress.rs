@@ -63,9 +63,11 @@ impl<'a> ProgressView<'a> {
         self.started = Instant::now();
         self.to_run = stages.len();
         self.work = stages.iter().map(|&stage| self.estimates[stage]).sum::<f64>().max(1e-9);
-        if self.ui.terminal && !self.ui.quiet() && !stages.is_empty() {
-            let bars = MultiProgress::new();
-            let overall = bars.add(ProgressBar::new(TICKS).with_style(style("{bar:30.cyan/blue} {msg}")));
+        // On a terminal that cannot move its cursor (TERM=dumb), bars are hidden.
+        let bars = MultiProgress::new();
+        if !bars.is_hidden() && !self.ui.quiet() && !stages.is_empty() {
+            // The bars come last, since a narrow terminal cuts the end off.
+            let overall = bars.add(ProgressBar::new(TICKS).with_style(style("{msg}  {bar:30.cyan/blue}")));
             self.live = Some(Live { bars, overall, stages: BTreeMap::new() });
         }
     }
@@ -79,7 +81,7 @@ impl<'a> ProgressView<'a> {
                     self.line(&format!("      start {} ({reason})", self.graph.stages[*stage].name));
                 }
                 if let Some(live) = &mut self.live {
-                    let bar = ProgressBar::new(TICKS).with_style(style("  {bar:20} {prefix}  {msg}"));
+                    let bar = ProgressBar::new(TICKS).with_style(style("  {prefix}  {msg}  {bar:20}"));
                     let bar = live.bars.add(bar.with_prefix(plain(&self.graph.stages[*stage].name).into_owned()));
                     live.stages.insert(*stage, bar);
                 }
@@ -165,7 +167,7 @@ impl<'a> ProgressView<'a> {
             _ => String::new(),
         };
         live.overall.set_position((share * TICKS as f64) as u64);
-        live.overall.set_message(format!("{}/{} stages, {}{left}", self.ended, self.to_run, duration(elapsed)));
+        live.overall.set_message(format!("{}/{} stages{left}, {} so far", self.ended, self.to_run, duration(elapsed)));
     }
 
     fn line(&self, text: &str) {

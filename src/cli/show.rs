@@ -9,7 +9,7 @@ use super::explain::computed;
 use super::format::{bytes, columns, count};
 use super::ui::{Ui, is_text, not_for_eyes};
 use crate::project::{EventFolder, ExitCode, Failure, Project, StageTable, TableFormat, quoted};
-use base::record::Record;
+use base::record::{Output, Record};
 use base::table::Table;
 use files::Named;
 use store::Store;
@@ -137,7 +137,9 @@ impl ShowCommand {
             let message = format!("`{}` names {} stages, but --output needs one", self.stage, known.len());
             return Err(Failure::usage(message, format!("name one of them; the first is '{}'", known[0].0)));
         };
-        let Some(output) = record.output(name) else {
+        // The drawings, weights and files of a command are recorded with their extensions.
+        let stem = |output: &&Output| output.name.split('.').next() == Some(name);
+        let Some(output) = record.output(name).or_else(|| record.outputs.iter().find(stem)) else {
             let names: Vec<_> = record.outputs.iter().map(|output| output.name.as_str()).collect();
             return Err(Failure::usage(
                 format!("`{stage}` has no output `{name}`"),

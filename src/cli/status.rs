@@ -8,7 +8,8 @@ use super::format::{columns, duration};
 use super::planned::warn_of_damage;
 use super::share::store_or_none;
 use super::ui::Ui;
-use crate::project::{Failure, Project, Selection, StageFamily, Workers, command};
+use crate::plan::MissReason;
+use crate::project::{Failure, Project, Selection, StageFamily, Workers, command, family};
 use crate::reports::{ReportError, VariantSettings};
 use crate::stages::Device;
 
@@ -75,7 +76,7 @@ impl StatusCommand {
             });
             return Ok(());
         }
-        family_lines(&families).iter().for_each(|line| ui.answer(line));
+        family_lines(&families).iter().for_each(|line| ui.tell(line));
         let row = |(name, made): &(String, VariantSettings)| {
             vec![format!("  {name}"), command(&made.command(name), &made.profile, &made.set)]
         };
@@ -99,7 +100,12 @@ pub fn family_lines(families: &[StageFamily]) -> Vec<String> {
     let mut rows = vec![["stage", "kind", "cached", "to run", "cost", "why"].map(str::to_owned).to_vec()];
     for StageFamily { name, kind, stages, to_run, seconds, reason } in families {
         let cost = if *seconds > 0.0 { duration(*seconds) } else { String::new() };
-        let why = reason.as_ref().map(ToString::to_string).unwrap_or_default();
+        let why = match reason {
+            // One of the stages is as good as the other.
+            Some(MissReason::Waits(stage)) => MissReason::Waits(family(stage).to_owned()).to_string(),
+            Some(reason) => reason.to_string(),
+            None => String::new(),
+        };
         let cached = format!("{}/{stages}", stages - to_run);
         rows.push(vec![name.clone(), (*kind).to_owned(), cached, to_run.to_string(), cost, why]);
     }

@@ -6,8 +6,10 @@ use std::io::{BufRead, ErrorKind, IsTerminal, Read, Write};
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
+use terminal_size::{Height, Width, terminal_size_of};
 
 use super::advice::InForce;
+use super::fold::folded;
 use crate::project::{ExitCode, Failure};
 use files::{FsError, Named, Stream};
 
@@ -37,6 +39,8 @@ pub struct Ui {
     pub verbose: bool,
     /// Whether standard error is a terminal.
     pub terminal: bool,
+    /// Widths of standard output and standard error, if they are terminals.
+    widths: [Option<usize>; 2],
     /// Options that recommended commands are completed with.
     in_force: &'static InForce,
 }
@@ -46,12 +50,14 @@ impl Ui {
     pub fn new(quiet: bool, verbose: bool, in_force: InForce) -> Self {
         // The options are needed as long as the program runs.
         let in_force = Box::leak(Box::new(in_force));
-        Self { quiet, verbose, terminal: std::io::stderr().is_terminal(), in_force }
+        let width = |size: Option<(Width, Height)>| size.map(|(width, _)| width.0.into());
+        let widths = [terminal_size_of(std::io::stdout()), terminal_size_of(std::io::stderr())].map(width);
+        Self { quiet, verbose, terminal: std::io::stderr().is_terminal(), widths, in_force }
     }
 
-    /// Prints a result that contains recommended commands.
+    /// Prints a result in words, which may contain recommended commands.
     pub fn tell(&self, text: &str) {
-        self.answer(&self.in_force.complete(text));
+        self.answer(&folded(&self.in_force.complete(text), self.widths[0]));
     }
 
     /// Prints a recommended command alone, to be copied.
@@ -84,13 +90,17 @@ impl Ui {
     /// Prints a message, unless the user requested quiet.
     pub fn say(&self, text: &str) {
         if !self.quiet {
-            let _ = writeln!(std::io::stderr().lock(), "{}", plain(&self.in_force.complete(text)));
+            self.message(&self.in_force.complete(text));
         }
     }
 
     /// Prints a warning.
     pub fn warn(&self, text: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "warning: {}", plain(&self.in_force.complete(text)));
+        self.message(&format!("warning: {}", self.in_force.complete(text)));
+    }
+
+    fn message(&self, text: &str) {
+        let _ = writeln!(std::io::stderr().lock(), "{}", plain(&folded(text, self.widths[1])));
     }
 
     /// Asks a question at the terminal; everything but a yes is a no.
@@ -113,13 +123,13 @@ impl Ui {
         if failure.message.is_empty() {
             return;
         }
-        let mut out = std::io::stderr().lock();
         // A recommended command must not repeat a setting that can be the mistake in the command line.
         let fewer = self.in_force.without_settings();
         let in_force = if failure.code == ExitCode::Usage { &fewer } else { self.in_force };
-        let _ = writeln!(out, "error: {}", plain(&in_force.complete(&failure.message)).replace('\n', "\n       "));
-        if !failure.hint.is_empty() {
-            let _ = writeln!(out, " hint: {}", plain(&in_force.complete(&failure.hint)).replace('\n', "\n       "));
+        for (label, text) in [("error: ", &failure.message), (" hint: ", &failure.hint)] {
+            if !text.is_empty() {
+                self.message(&format!("{label}{}", in_force.complete(text).replace('\n', "\n       ")));
+            }
         }
     }
 }

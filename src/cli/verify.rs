@@ -68,7 +68,10 @@ enum HowMany {
 fn stages_wanted(text: &str) -> Result<HowMany, String> {
     match text {
         "all" => Ok(HowMany::All),
-        _ => text.parse().map(HowMany::Some).map_err(|_| "a number of stages, or all, is needed".to_owned()),
+        _ => {
+            let count = text.parse().ok().filter(|count| *count > 0).map(HowMany::Some);
+            count.ok_or_else(|| "a number of stages, or all, is needed; at least 1".to_owned())
+        }
     }
 }
 

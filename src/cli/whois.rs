@@ -68,11 +68,15 @@ impl WhoisCommand {
         stamps.retain(|stamp| seen.insert((stamp.figure.clone(), stamp.key, stamp.root)));
         if stamps.is_empty() {
             let message = format!("nothing in {} says which figure it shows", self.file.display());
-            return Err(Failure::new(
-                ExitCode::Missing,
-                message,
-                "it was not drawn by wdpipe, or another program removed its metadata",
-            ));
+            let is = |extension: &str| self.file.extension().is_some_and(|own| own == extension);
+            let hint = if files::is_pointer(&bytes) {
+                format!("it {}", files::IS_POINTER)
+            } else if is("lock") || is("wdpipe") {
+                "it is not a picture: give the figure beside it, such as the .svg".to_owned()
+            } else {
+                "it was not drawn by wdpipe, or another program removed its metadata".to_owned()
+            };
+            return Err(Failure::new(ExitCode::Missing, message, hint));
         }
         let store = project.store_if_any();
         let variants = variants(project);

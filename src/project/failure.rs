@@ -8,6 +8,7 @@ use crate::stages::StageError;
 use base::work::Source;
 use files::FsError;
 use store::StoreError;
+use store::lockfile::LockError;
 use store::remote::{ListError, RemoteError};
 use store::sign::{KeyringError, TrustError};
 
@@ -80,7 +81,7 @@ impl From<StoreError> for Failure {
         } else if let StoreError::NoStore(_) = error {
             "give the folder of the store with --cache DIR, or run `wdpipe make all` to create a store"
         } else if let StoreError::NotAFolder(_) = error {
-            "give a folder with --cache DIR; run `wdpipe cache import FILE` to import a file that `wdpipe cache export` wrote"
+            "give a folder with --cache DIR; `wdpipe cache import FILE --cache DIR` reads an archive into it"
         } else {
             ""
         };
@@ -160,7 +161,10 @@ impl From<KeyringError> for Failure {
 impl From<ListError> for Failure {
     fn from(error: ListError) -> Self {
         let hint = match &error {
-            ListError::Unknown { name, .. } => format!("if you mean a folder, write ./{name}"),
+            ListError::Unknown { name, .. } => {
+                format!("run `wdpipe remote add {name} URL` to add it; if you mean a folder, write ./{name}")
+            }
+            ListError::Exists(name) => format!("run `wdpipe remote remove {name}` first to replace it"),
             _ => String::new(),
         };
         let code = if let ListError::Fs(_) = error { ExitCode::Storage } else { ExitCode::Usage };
@@ -202,6 +206,7 @@ impl From<ReportError> for Failure {
     fn from(error: ReportError) -> Self {
         let hint = match &error {
             ReportError::Fs(_) => "give --reports DIR if the figures are in another folder",
+            ReportError::Lock { source: LockError::Pointer, .. } => "",
             ReportError::Lock { .. } => "restore the committed file, or write a new one with `wdpipe lock FIGURE`",
             ReportError::Attestation { .. } => "restore the committed file; an attestation cannot be repaired",
         };

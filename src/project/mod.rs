@@ -97,6 +97,23 @@ impl Project {
         Store::existing(&self.cache, &self.options)
     }
 
+    /// Opens the store to read the results of targets. Without a store, they were not made.
+    ///
+    /// # Errors
+    /// If there is no store, or [`Store::existing`] fails.
+    pub fn store_of(&self, targets: &[String]) -> Result<Store, Failure> {
+        self.store().map_err(|error| match error {
+            StoreError::NoStore(_) => {
+                let hint = format!(
+                    "run `wdpipe make {}`, or give the folder of the store with --cache DIR",
+                    all_quoted(targets)
+                );
+                Failure::new(ExitCode::Missing, format!("nothing was made yet: {error}"), hint)
+            }
+            error => error.into(),
+        })
+    }
+
     /// Opens the store for writing, and creates it if it does not exist.
     ///
     /// # Errors

@@ -157,6 +157,9 @@ pub fn parse_set(assignment: &str, value: &str) -> Result<Node, Diagnostic> {
         Err(_) if is_open(value) => wrong(format!(
             "the value is incomplete: a shell splits words at spaces, so put it in quotes, such as --set '{path}=[0.1, 0.2]'"
         )),
+        Err(_) if value.starts_with('.') && value.parse::<f64>().is_ok() => {
+            wrong(format!("a number has a digit before the point: --set {path}=0{value}"))
+        }
         Err(_) if value.contains(',') && DeValue::parse(&format!("[{value}]")).is_ok() => {
             wrong(format!("several values are a list: --set '{path}=[{value}]'"))
         }
@@ -172,7 +175,18 @@ pub fn is_open(value: &str) -> bool {
 
 fn complaint(error: &toml::de::Error, at: &impl Fn(Range<usize>) -> Origin) -> Diagnostic {
     let origin = at(error.span().unwrap_or(0..0));
-    Diagnostic { origin, message: format!("this is not TOML: {}", error.message()) }
+    let is_conflict = match &origin {
+        Origin::File(file, bytes) => ["<<<<<<<", "=======", ">>>>>>>"].iter().any(|mark| {
+            let start = file.text[..bytes.start].rfind('\n').map_or(0, |end| end + 1);
+            file.text[start..].starts_with(mark)
+        }),
+        Origin::Set(..) => false,
+    };
+    let message = match is_conflict {
+        true => "this is a conflict marker of git: resolve the merge".to_owned(),
+        false => format!("this is not TOML: {}", error.message()),
+    };
+    Diagnostic { origin, message }
 }
 
 fn convert(value: &Spanned<DeValue<'_>>, at: &impl Fn(Range<usize>) -> Origin) -> Result<Node, Diagnostic> {

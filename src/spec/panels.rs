@@ -46,7 +46,10 @@ pub fn add_figures(
         panels.push(read);
     }
     let commands: BTreeMap<&str, &str> = drawings(pipeline.figure.as_ref(), &pipeline.name).into_iter().collect();
-    if pipeline.panels.is_empty() && commands.is_empty() {
+    let single = pipeline.node_at(&["panel"]);
+    if pipeline.panels.is_empty() && matches!(single.data, Data::Table(_)) && *single != pipeline.root {
+        complaints.push(single.complain("panels are a list: write [[panel]] in two pairs of brackets"));
+    } else if pipeline.panels.is_empty() && commands.is_empty() {
         complaints.push(pipeline.root.complain(
             "the pipeline has no [[panel]], so there is nothing to draw: add one, or name a command that draws the figure in \
              [figure] with drawing = \"STAGE\"",

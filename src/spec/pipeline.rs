@@ -181,6 +181,28 @@ impl Pipeline {
         path.iter().fold(&self.root, |node, name| table(node).get(*name).unwrap_or(node))
     }
 
+    /// Says what a `--set` can change, for a path that begins with no setting or stage.
+    fn unknown(&self, path: &[&str]) -> String {
+        let head = path[0];
+        let is_known = |name: &str| self.settings.contains_key(name) || self.stages.contains_key(name);
+        let dotted = head.replace('/', ".");
+        let mend = if path.get(1).is_some_and(|name| is_known(name)) {
+            format!(": leave out `{head}.`")
+        } else if dotted.split_once('.').is_some_and(|(stage, _)| is_known(stage)) {
+            format!(": write {dotted}")
+        } else {
+            let close = did_you_mean(head, self.settings.keys().chain(self.stages.keys()).map(String::as_str));
+            let list = |names: &BTreeMap<String, Node>| names.keys().cloned().collect::<Vec<_>>().join(", ");
+            let parts = [("settings", list(&self.settings)), ("stages", list(&self.stages))];
+            let parts = parts.iter().filter(|(_, names)| !names.is_empty());
+            match close.is_empty() {
+                true => parts.map(|(what, names)| format!("; {what}: {names}")).collect(),
+                false => close,
+            }
+        };
+        format!("there is no setting or stage `{head}`{mend}")
+    }
+
     fn overlay(&mut self, path: &[&str], value: &Node, complaints: &mut Vec<Diagnostic>) {
         let head = path[0];
         if let Some(setting) = self.stages.get(head).and_then(|stage| reference(stage, &path[1..])) {
@@ -200,9 +222,7 @@ impl Pipeline {
                 _ => put(stage, &path[1..], value),
             }
         } else {
-            let known = self.settings.keys().chain(self.stages.keys()).map(String::as_str);
-            let hint = did_you_mean(head, known);
-            complaints.push(value.complain(format!("there is no setting or stage `{head}`{hint}")));
+            complaints.push(value.complain(self.unknown(path)));
         }
     }
 }

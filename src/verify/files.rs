@@ -8,7 +8,7 @@ use base::digest::ObjectDigest;
 use base::unlocked::host_programs;
 use files::FsError;
 use store::archive::Numbers;
-use store::lockfile::Lock;
+use store::lockfile::{LINE_ENDS, Lock};
 
 /// Returns which aspect of a figure a file shows, by its extension.
 fn layer(extension: &str) -> &'static str {
@@ -37,7 +37,10 @@ pub fn files(lock: &Lock, place: &Place) -> Result<Check, FsError> {
     for (extension, hash) in &lock.files {
         let path = place.path(extension);
         let Some(bytes) = place.read(extension)? else {
-            check.found(Verdict::Missing, format!("{} is not there", path.display()));
+            check.found(
+                Verdict::Missing,
+                format!("{0} is not there: `git checkout -- {0}` restores it", path.display()),
+            );
             continue;
         };
         let content = bare(extension, &bytes);
@@ -54,11 +57,17 @@ pub fn files(lock: &Lock, place: &Place) -> Result<Check, FsError> {
             let what = format!("{}: the drawing matches the lock, but the embedded stamp differs", path.display());
             check.found(Verdict::Differs, what);
         } else {
-            let what = match ObjectDigest::of(&without_cr(&bytes)) == *hash {
-                true => "only the line ends differ: git converted them (core.autocrlf)".to_owned(),
-                false => format!("the bytes differ from the lock: {}", layer(extension)),
+            let (verdict, what) = if files::is_pointer(&bytes) {
+                (Verdict::Missing, format!(" {}", files::IS_POINTER))
+            } else if ObjectDigest::of(&without_cr(&bytes)) == *hash {
+                (Verdict::Differs, format!(": {LINE_ENDS}"))
+            } else {
+                let path = path.display();
+                let layer = layer(extension);
+                let what = format!(": the bytes differ from the lock: {layer}; `git checkout -- {path}` restores them");
+                (Verdict::Differs, what)
             };
-            check.found(Verdict::Differs, format!("{}: {what}", path.display()));
+            check.found(verdict, format!("{}{what}", path.display()));
         }
     }
     let root = lock.root().short();

@@ -42,7 +42,10 @@ pub fn signatures(evidence: &Evidence<'_>, batches: &[Vec<u8>], trust: &Trust) -
         let count = digests.len() - vouched.len();
         check.found(
             Verdict::Differs,
-            format!("{count} records are not signed by a trusted key, as trust.toml requires"),
+            format!(
+                "{count} records are not signed by a trusted key, as trust.toml requires: `wdpipe keys sign FIGURE` and then \
+                 `wdpipe lock FIGURE` sign them"
+            ),
         );
     }
     let wanted = trust.policy.sandbox;

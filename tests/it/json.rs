@@ -158,7 +158,7 @@ fn every_field_of_an_answer_is_documented() {
             for line in body.lines().map(str::trim) {
                 if let Some(attribute) = line.strip_prefix("#[serde(") {
                     flat = attribute.starts_with("flatten");
-                    renamed = attribute.strip_prefix("rename").and_then(|name| name.split('"').nth(1));
+                    renamed = attribute.strip_prefix("rename").and_then(|rest| rest.split('"').nth(1));
                 } else if let Some((name, _)) = line.split_once(": ").filter(|_| !line.starts_with("//")) {
                     let name = renamed.take().unwrap_or_else(|| name.trim_start_matches("pub "));
                     count += 1;

@@ -50,6 +50,7 @@ mod layers;
 mod libtorch;
 #[cfg(not(feature = "torch"))]
 mod many;
+mod mistakes;
 mod old_stores;
 mod outputs;
 mod pipelines;
@@ -71,6 +72,7 @@ mod subfolder;
 mod surroundings;
 mod tables;
 mod tampered;
+mod terminals;
 mod told;
 #[cfg(feature = "torch")]
 mod trust;

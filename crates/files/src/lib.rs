@@ -15,6 +15,7 @@ mod lock;
 mod look;
 mod modes;
 mod named;
+mod pointer;
 mod private;
 mod process;
 mod stream;
@@ -40,6 +41,7 @@ pub use modes::{
     set_access, survey, user_name,
 };
 pub use named::{Named, replace, write_named};
+pub use pointer::{IS_POINTER, is_pointer};
 pub use private::{create_private, private_folder, read_private};
 pub use process::Process;
 pub use stream::Stream;

@@ -23,8 +23,13 @@ pub enum StoreError {
     #[error(transparent)]
     Fs(#[from] FsError),
     /// The folder is neither empty nor a store.
-    #[error("{} is not a wdpipe store and not empty: choose an empty or new folder", .0.display())]
-    NotAStore(PathBuf),
+    #[error("{} is not a wdpipe store and not empty: {advice}", path.display())]
+    NotAStore {
+        /// The folder.
+        path: PathBuf,
+        /// What to do.
+        advice: String,
+    },
     /// There is no store in a place to be read.
     #[error("there is no store at {}", .0.display())]
     NoStore(PathBuf),

@@ -71,7 +71,7 @@ impl Layout {
             Ok(text) => text,
             Err(error) if error.is_missing() => return Self::find_begun(root, &marker),
             Err(error) if error.source.kind() == std::io::ErrorKind::PermissionDenied => return Err(error.into()),
-            Err(_) => return Err(StoreError::NotAStore(root.to_owned())),
+            Err(_) => return Err(not_a_store(root)),
         };
         // Later programs may add lines, such as the version of wdpipe that they need.
         let mut lines = text.lines();
@@ -82,7 +82,7 @@ impl Layout {
                 let needs = lines.find_map(|line| line.strip_prefix(NEEDS)).and_then(version_number);
                 Err(StoreError::Version { path: root.to_owned(), found, known: VERSION, needs })
             }
-            None => Err(StoreError::NotAStore(root.to_owned())),
+            None => Err(not_a_store(root)),
         }
     }
 
@@ -97,7 +97,7 @@ impl Layout {
         // Another process may have created the store since the marker was read.
         match files::identity(marker)? {
             Some(_) => Self::find(root),
-            None => Err(StoreError::NotAStore(root.to_owned())),
+            None => Err(not_a_store(root)),
         }
     }
 
@@ -289,6 +289,25 @@ impl Layout {
         }
         Ok(all)
     }
+}
+
+/// Makes the error for a folder that is not a store, which can be close to one.
+fn not_a_store(root: &Path) -> StoreError {
+    let has = |path: PathBuf| files::identity(&path).is_ok_and(|found| found.is_some());
+    let cache = root.join("cache");
+    let above = root.join("..");
+    let advice = if SHARDED.iter().all(|folder| has(root.join(folder))) {
+        format!(
+            "it has {OBJECTS} and {RECORDS}, but no valid file {MARKER}; copy that file too if this is a copy of a store"
+        )
+    } else if has(cache.join(MARKER)) {
+        format!("did you mean {}?", cache.display())
+    } else if has(above.join(MARKER)) {
+        "it is a folder inside a store: give the folder above it".to_owned()
+    } else {
+        "choose an empty or new folder".to_owned()
+    };
+    StoreError::NotAStore { path: root.to_owned(), advice }
 }
 
 /// Returns the text if it is nothing but a version number.

@@ -62,6 +62,10 @@ fn size(text: &str) -> Result<u64, String> {
     };
     let bytes = number.trim().parse::<f64>().ok().zip(factor).map(|(number, factor)| number * factor);
     let bytes = bytes.filter(|bytes| *bytes >= 0.0 && *bytes < 1e18);
+    // Whoever writes 20 means 20 GB; nobody limits a cache to 20 bytes.
+    if unit.is_empty() && bytes.is_some_and(|bytes| bytes > 0.0 && bytes < 1e6) {
+        return Err(format!("the unit is missing: write {number}G or {number}M, or {number}b for bytes"));
+    }
     bytes.map(|bytes| bytes as u64).ok_or_else(|| "a size is needed, such as 20G, 500MB or 1.5GiB".to_owned())
 }
 
@@ -213,10 +217,10 @@ mod tests {
     #[test]
     fn sizes_are_read_as_people_write_them() {
         let read = |text| size(text).ok();
-        assert_eq!(["0", "512", "512b"].map(read), [Some(0), Some(512), Some(512)]);
+        assert_eq!(["0", "5000000", "512b"].map(read), [Some(0), Some(5_000_000), Some(512)]);
         assert_eq!(["20G", "20GiB", "20 g"].map(read), [Some(20 << 30); 3]);
         assert_eq!(["500MB", "0.5GB", "1.5KiB"].map(read), [Some(500_000_000), Some(500_000_000), Some(1536)]);
-        for wrong in ["", "G", "-1", "1X", "1GBB", "1iB", "NaN", "1e30", "inf", "1 2", "é", "1é"] {
+        for wrong in ["", "20", "512", "G", "-1", "1X", "1GBB", "1iB", "NaN", "1e30", "inf", "1 2", "é", "1é"] {
             assert!(size(wrong).is_err(), "{wrong}");
         }
     }

@@ -131,6 +131,6 @@ impl<'a> Shown<'a> {
 }
 
 fn style() -> ProgressStyle {
-    let style = ProgressStyle::with_template("{bar:30.cyan/blue} {pos}/{len} stages, {msg}");
+    let style = ProgressStyle::with_template("{bar:10.cyan/blue} {pos}/{len} stages, {msg}");
     style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")
 }

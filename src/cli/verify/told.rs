@@ -12,7 +12,7 @@ use crate::reports::VariantSettings;
 use crate::verify::{Check, Level, Verdict};
 
 /// Width of explanations, in characters.
-const WIDTH: usize = 86;
+const WIDTH: usize = 66;
 
 /// Prints the result for people. Passed checks are printed with -v, or if they were requested without -q.
 pub(super) fn text(verified: &[Verified], variants: &[Subject], asked: &[Level], ui: &Ui) {
@@ -52,7 +52,7 @@ pub(super) fn text(verified: &[Verified], variants: &[Subject], asked: &[Level],
     }
     if ui.verbose {
         ui.answer("");
-        levels.iter().flat_map(|level| meaning(*level)).for_each(|line| ui.answer(&line));
+        levels.iter().flat_map(|level| meaning(*level)).for_each(|line| ui.tell(&line));
     }
     if verified.iter().all(|figure| figure.verdict() == Verdict::Holds) {
         let names: Vec<_> = levels.iter().map(|level| level.name()).collect();

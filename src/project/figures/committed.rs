@@ -8,7 +8,7 @@ use crate::plan::Knowledge;
 use crate::project::running::workers::cores;
 use crate::project::sharing::archives::archive_failure;
 use crate::project::targets::select::{Selection, Variant};
-use crate::project::{ExitCode, Failure, Project, command};
+use crate::project::{Failure, Project, command};
 use crate::reports::{Place, ReportError, VariantSettings, is_variant};
 use crate::stages::Device;
 use crate::verify::{self, Check, Evidence, Level, Pick, Verdict};
@@ -112,16 +112,10 @@ impl Project {
         };
         let none = |target: &&String| *target != "all" && !subjects.iter().any(|subject| names(target, subject));
         if let Some(target) = targets.iter().find(none) {
-            let message = format!("there is no locked figure `{target}` in {}", self.reports.display());
-            return Err(Failure::new(ExitCode::Missing, message, format!("run `wdpipe lock {target}` to lock it")));
+            return Err(self.no_figure(target, &subjects));
         }
         if subjects.is_empty() {
-            let message = format!("there is no figure in {}", self.reports.display());
-            return Err(Failure::new(
-                ExitCode::Missing,
-                message,
-                "run `wdpipe lock all` to lock all figures that were made",
-            ));
+            return Err(self.no_figures(profile));
         }
         let wanted = |subject: &Subject| everything || targets.iter().any(|target| names(target, subject));
         subjects.retain(wanted);

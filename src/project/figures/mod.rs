@@ -1,5 +1,6 @@
 //! Uses of results: the files of figures, locks, the page, and the comparison with the paper.
 
+mod absent;
 pub mod committed;
 pub mod export;
 pub mod judged;

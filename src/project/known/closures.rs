@@ -8,7 +8,7 @@ use crate::engine::EngineError;
 use crate::project::figures::committed::Subject;
 use crate::project::sharing::archives::archive_failure;
 use crate::project::targets::select::Variant;
-use crate::project::{ExitCode, Failure, Project};
+use crate::project::{ExitCode, Failure, Project, quoted};
 use crate::reports::Place;
 use crate::verify::Evidence;
 use base::closure::Closure;
@@ -177,10 +177,21 @@ fn archived(path: &Path) -> Result<Loaded, Failure> {
     Ok(Loaded { title: path.display().to_string(), closure, read: Box::new(read) })
 }
 
+/// Makes the failure for a target of which a stage is missing: the whole target must be made, since other stages can be missing
+/// too.
+fn not_made(error: EngineError, target: &str) -> Failure {
+    match error {
+        EngineError::NotMade(_) => {
+            Failure::new(ExitCode::Missing, error.to_string(), format!("run `wdpipe make {}`", quoted(target)))
+        }
+        error => error.into(),
+    }
+}
+
 /// Loads the results of a target of the pipelines.
 fn made(project: &Project, variant: &Variant, operand: &str, extent: Extent) -> Result<Loaded, Failure> {
     let selection = project.select(variant, &[operand.to_owned()])?;
-    let (graph, store) = (&selection.graph, project.store()?);
+    let (graph, store) = (&selection.graph, project.store_of(&[operand.to_owned()])?);
     let resolved = selection.resolve(&store)?;
     let ids: Vec<usize> = match extent {
         Extent::Whole => selection.targets.clone(),
@@ -192,12 +203,12 @@ fn made(project: &Project, variant: &Variant, operand: &str, extent: Extent) -> 
         if seen.contains(&graph.stages[id].name) {
             continue;
         }
-        let members = resolved.closure(id, &store)?.members;
+        let members = resolved.closure(id, &store).map_err(|error| not_made(error, operand))?.members;
         closure.members.extend(members.into_iter().filter(|member| seen.insert(member.name.clone())));
     }
     match selection.targets.first() {
         Some(&first) if closure.members.is_empty() => {
-            Err(EngineError::NotMade(graph.stages[first].name.clone()).into())
+            Err(not_made(EngineError::NotMade(graph.stages[first].name.clone()), operand))
         }
         _ => Ok(Loaded::of_store(operand, closure, store)),
     }

@@ -53,14 +53,29 @@ pub fn archive_failure(error: ArchiveError, file: &Path) -> Failure {
     let message = format!("{}: {error}", file.display());
     match error {
         ArchiveError::Store(error) => error.into(),
+        ArchiveError::Fs(error) if file.is_dir() => {
+            let hint = format!(
+                "an archive is a .wdpipe file; to use a folder as the cache, give --cache {0}, and to copy from another \
+                 cache, run `wdpipe pull FIGURE --from {1}`",
+                file.display(),
+                Path::new(".").join(file).display()
+            );
+            Failure::new(ExitCode::Missing, error.to_string(), hint)
+        }
         ArchiveError::Fs(FsError { operation: "read", .. }) => Failure::new(ExitCode::Missing, error.to_string(), ""),
         ArchiveError::Fs(_) => Failure::new(ExitCode::Storage, error.to_string(), ""),
         ArchiveError::Io(_) | ArchiveError::Checksum => Failure::new(ExitCode::Storage, message, ""),
         ArchiveError::OtherImport(_) => Failure::new(ExitCode::Failed, message, OTHER_IMPORT),
         ArchiveError::Missing { .. } => Failure::new(ExitCode::Missing, message, ""),
         ArchiveError::NotAdmitted { refusal, .. } => Failure::new(ExitCode::Failed, message, refusal.hint),
-        ArchiveError::NotThis | ArchiveError::Version { .. } | ArchiveError::Refused(_) => {
-            Failure::new(ExitCode::Failed, message, "")
+        ArchiveError::Pointer => Failure::new(ExitCode::Missing, message, ""),
+        ArchiveError::NotThis => {
+            let hint = format!(
+                "an archive is a .wdpipe file, as beside a lock; `wdpipe whois {}` finds the origin of a picture",
+                quoted(&file.display().to_string())
+            );
+            Failure::new(ExitCode::Failed, message, hint)
         }
+        ArchiveError::Version { .. } | ArchiveError::Refused(_) => Failure::new(ExitCode::Failed, message, ""),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::admission::{Accepted, Gate};
 use crate::project::{ExitCode, Failure, Project};
-use store::remote::{Environment, ListError, Named, RemoteError, Remotes, Transport, open};
+use store::remote::{Environment, ListError, Location, Named, RemoteError, Remotes, Transport, open};
 
 /// A remote that the user chose.
 pub struct ChosenRemote {
@@ -19,6 +19,18 @@ impl ChosenRemote {
     /// # Errors
     /// If there is none, or there are several.
     pub fn find(project: &Project, name: Option<&str>, around: Environment) -> Result<Self, Failure> {
+        let chosen = Self::listed(project, name, around)?;
+        if let Location::Folder(folder) = &chosen.remote.location
+            && files::canonical(folder)
+                .is_ok_and(|place| files::canonical(&project.cache).is_ok_and(|own| own == place))
+        {
+            let message = format!("the remote {} is this cache itself", chosen.name);
+            return Err(Failure::usage(message, "choose another folder for the remote"));
+        }
+        Ok(chosen)
+    }
+
+    fn listed(project: &Project, name: Option<&str>, around: Environment) -> Result<Self, Failure> {
         let remotes = Remotes::load(&project.remotes)?;
         let chosen = |name: &str, remote: Named| Self { name: name.to_owned(), remote, around };
         let listed =

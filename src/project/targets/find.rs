@@ -22,6 +22,9 @@ pub fn drawn(graph: &Graph, name: &str) -> Vec<StageId> {
 /// # Errors
 /// If there are none; the message suggests similar names.
 pub fn find(graph: &Graph, pattern: &str) -> Result<Vec<StageId>, Failure> {
+    if pattern.matches('[').count() > pattern.matches(']').count() {
+        return Err(Failure::usage(format!("`{pattern}` lacks its closing bracket `]`"), ""));
+    }
     let found = graph.find(pattern);
     if !found.is_empty() {
         return Ok(found);

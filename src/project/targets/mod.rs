@@ -5,6 +5,7 @@ pub mod find;
 pub mod folder;
 pub mod isolation;
 pub mod merge;
+mod misnamed;
 pub mod select;
 pub mod variants;
 pub mod words;

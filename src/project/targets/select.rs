@@ -136,7 +136,9 @@ impl Project {
         }
         for target in targets.iter().filter(|target| *target != "all") {
             match drawn(&selection.graph, target)[..] {
-                [] => selection.targets.extend(find(&selection.graph, target)?),
+                [] => selection.targets.extend(
+                    find(&selection.graph, target).map_err(|failure| self.misnamed(target, &selection, failure))?,
+                ),
                 ref figures => selection.targets.extend(figures),
             }
         }

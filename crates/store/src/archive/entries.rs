@@ -112,7 +112,9 @@ fn check_bytes(source: &mut (impl Read + Seek), size: u64) -> Result<(), Archive
     source.take(START).read_to_end(&mut start)?;
     let Some((magic, version)) = start.split_first_chunk::<4>() else { return Err(ArchiveError::NotThis) };
     if *magic != MAGIC {
-        return Err(ArchiveError::NotThis);
+        let mut more = start.clone();
+        source.take(64).read_to_end(&mut more)?;
+        return Err(if files::is_pointer(&more) { ArchiveError::Pointer } else { ArchiveError::NotThis });
     }
     let Ok(version) = <[u8; 2]>::try_from(version) else { return Err(ArchiveError::Checksum) };
     let found = u16::from_le_bytes(version);

@@ -113,6 +113,9 @@ pub enum ArchiveError {
     /// The store cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Git LFS has not downloaded the file.
+    #[error("it {}", files::IS_POINTER)]
+    Pointer,
     /// The file is not an archive.
     #[error("not a wdpipe archive")]
     NotThis,

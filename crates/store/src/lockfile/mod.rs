@@ -59,9 +59,17 @@ pub struct Locked {
     pub outputs: BTreeMap<String, ObjectDigest>,
 }
 
+/// Says that git converted the line ends of a file, and how to undo it.
+pub const LINE_ENDS: &str = "only its line ends differ: they are CRLF, as git writes them with core.autocrlf. Put the line \
+                             `reports/** -text` into .gitattributes, delete the converted files and run \
+                             `git checkout -- reports`";
+
 /// Why a text cannot be read as a lock.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LockError {
+    /// Git LFS has not downloaded the file.
+    #[error("it {}", files::IS_POINTER)]
+    Pointer,
     /// The text has invalid syntax.
     #[error("it is not a lock: {0}")]
     Syntax(String),
@@ -69,10 +77,7 @@ pub enum LockError {
     #[error("it has format version {0}, but this wdpipe reads version 1: use a newer wdpipe")]
     Version(u32),
     /// Only the line ends were changed.
-    #[error(
-        "only its line ends differ: they are CRLF, as git writes them with core.autocrlf. Put the line `reports/** -text` \
-         into .gitattributes, delete the converted files and run `git checkout -- reports`"
-    )]
+    #[error("{LINE_ENDS}")]
     LineEnds,
     /// The text was edited by hand or damaged.
     #[error("it is damaged or was edited: {0}")]

@@ -236,6 +236,9 @@ fn is_sealed(text: &str) -> bool {
 
 /// Checks everything about the text that does not depend on its stages.
 fn check_text(text: &str) -> Result<Parsed, LockError> {
+    if files::is_pointer(text.as_bytes()) {
+        return Err(LockError::Pointer);
+    }
     let syntax = |error: toml::de::Error| LockError::Syntax(error.to_string().trim_end().to_owned());
     if text.len() as u64 > TEXT_LIMIT {
         return Err(LockError::Syntax(format!("it has more than {TEXT_LIMIT} bytes")));

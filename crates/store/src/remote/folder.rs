@@ -24,6 +24,10 @@ impl Folder {
     /// Opens a folder that holds a store; `make` says whether to create a missing store.
     pub fn open(root: &Path, make: bool) -> Result<Self, RemoteError> {
         let name = root.display().to_string();
+        if !make && files::identity(root).map_err(refused(&name))?.is_none() {
+            let reason = "does not exist: correct the path in remotes.toml, or send results there with `wdpipe push`";
+            return Err(RemoteError::NoStore { at: name, reason: reason.to_owned() });
+        }
         if !make && files::identity(&root.join(MARKER)).map_err(refused(&name))?.is_none() {
             return Err(RemoteError::Missing { at: name, path: "wdpipe-store: it is not a store".to_owned() });
         }

@@ -146,7 +146,7 @@ impl Trust {
         let line = |offset: usize| text.as_bytes().iter().take(offset).filter(|&&byte| byte == b'\n').count() + 1;
         let wrong = |offset, message| TrustError::Wrong { file: file.to_owned(), line: line(offset), message };
         let read: File = toml::from_str(text)
-            .map_err(|error| wrong(error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
+            .map_err(|error| wrong(error.span().map_or(0, |span| span.start), misplaced(error.message())))?;
         let read_at = read.policy.span().start;
         let mut trust = Self { policy: read.policy.into_inner(), keys: Vec::new() };
         if trust.policy.sandbox > Isolation::None && trust.policy.using == Accept::Any {
@@ -262,6 +262,16 @@ struct Entry {
     name: Spanned<String>,
     public: Spanned<String>,
     revoked: Option<Spanned<String>>,
+}
+
+/// Adds to TOML's message where a field of the policy belongs.
+fn misplaced(message: &str) -> String {
+    let is_of_policy =
+        ["use", "import", "sandbox"].iter().any(|field| message.contains(&format!("unknown field `{field}`")));
+    match is_of_policy && message.contains("`policy`") {
+        true => format!("{message}: write it below a line [policy]"),
+        false => message.to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -182,7 +182,7 @@ fn only_stores_and_empty_folders_are_opened() {
     assert_eq!(store.get(&ObjectDigest::of(b"x")).unwrap(), b"x");
 
     fs::write(folder.path().join("thesis.tex"), "").unwrap();
-    assert!(matches!(Store::open(folder.path()), Err(StoreError::NotAStore(_))));
+    assert!(matches!(Store::open(folder.path()), Err(StoreError::NotAStore { .. })));
     assert!(!folder.path().join("objects").exists());
     assert!(matches!(Store::open(&folder.path().join("thesis.tex")), Err(StoreError::NotAFolder(_))));
 
@@ -191,7 +191,7 @@ fn only_stores_and_empty_folders_are_opened() {
     assert!(matches!(error, StoreError::Version { found: 7, known: 1, .. }), "{error}");
     for text in [&b""[..], b"\xff", b"wdpipe store, layout version x", &[b'x'; 5000]] {
         overwrite(&root.join("wdpipe-store"), text);
-        assert!(matches!(Store::open(&root), Err(StoreError::NotAStore(_))));
+        assert!(matches!(Store::open(&root), Err(StoreError::NotAStore { .. })));
     }
 }
 
