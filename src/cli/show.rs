@@ -43,7 +43,7 @@ pub struct ShowCommand {
     #[arg(long)]
     json: bool,
     /// Write the numbers as runs of TensorBoard into a folder; of a figure, those of all stages that it needs.
-    #[arg(long, value_name = "DIR", conflicts_with = "form")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["form", "log"])]
     tensorboard: Option<PathBuf>,
 }
 
