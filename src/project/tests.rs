@@ -134,7 +134,7 @@ fn operands_and_pins_name_targets_locks_archives_and_hashes() {
     }
     let (found, code) = message(project.behind("00000000", &smoke(&[]), &store));
     assert!(found.starts_with("no key, record or object in "), "{found}");
-    assert_eq!(code, ExitCode::Missing);
+    assert_eq!(code, ExitCode::Usage);
     assert_eq!(message(project.load(&smoke(&["lr=9"]), "fig3", Extent::Whole)).1, ExitCode::Missing);
 }
 
