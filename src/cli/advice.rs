@@ -212,7 +212,7 @@ mod tests {
                     let command = command.split(" | ").next().unwrap();
                     count += 1;
                     let read = Cli::try_parse_from(words(&filled(command)));
-                    if let Some(error) = read.err().filter(|error| !is_help(error)) {
+                    if let Some(error) = read.err().filter(|error| error.use_stderr() && !is_help(error)) {
                         let error = error.to_string();
                         wrong.push(format!("{}: {command}: {}", entry.path().display(), error.lines().next().unwrap()));
                     }

@@ -42,7 +42,7 @@ impl CompareCommand {
         if figures.is_empty() {
             return Err(Failure::usage("the target is not a figure", "name figures, such as fig3, or none for all"));
         }
-        let store = project.store()?;
+        let store = project.store_of(&self.targets)?;
         let compared = selection.compare(&figures, &store)?;
         if self.variant.profile != "paper" {
             let profile = &self.variant.profile;

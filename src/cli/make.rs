@@ -28,8 +28,8 @@ use super::ui::Ui;
 use crate::cost::gpus::Gpu;
 use crate::engine::{self, EngineError, Environment, Everything};
 use crate::project::{
-    ChosenRemote, Departure, Exported, Failure, Limits, Making, Notice, Project, Selection, Through, Variant, Workers,
-    all_quoted, obstacle,
+    ChosenRemote, Departure, ExitCode, Exported, Failure, Limits, Making, Notice, Project, Selection, Through, Variant,
+    Workers, all_quoted, obstacle,
 };
 use crate::stages::Device;
 use base::digest::ObjectDigest;
@@ -137,6 +137,10 @@ impl MakeCommand {
         let variant = self.variant.to_variant();
         // The pipelines are read first, so that a mistake in them or a wrong folder does not create a store.
         let (selection, workers) = self.selected(project, &variant, ui)?;
+        if selection.figures().next().is_some() && project.reports.is_file() {
+            let message = format!("{} is a file, but figures need a folder", project.reports.display());
+            return Err(Failure::new(ExitCode::Storage, message, "give --reports DIR to write to another folder"));
+        }
         let store = if self.dry_run { store_or_none(project, ui)? } else { project.store_to_fill()? };
         share::warn(&store, ui)?;
         let moving = self.remote.as_ref().map(|_| Moving::new("fetched", Arc::clone(&cancel), ui));

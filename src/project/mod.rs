@@ -104,10 +104,8 @@ impl Project {
     pub fn store_of(&self, targets: &[String]) -> Result<Store, Failure> {
         self.store().map_err(|error| match error {
             StoreError::NoStore(_) => {
-                let hint = format!(
-                    "run `wdpipe make {}`, or give the folder of the store with --cache DIR",
-                    all_quoted(targets)
-                );
+                let targets = if targets.is_empty() { "all".to_owned() } else { all_quoted(targets) };
+                let hint = format!("run `wdpipe make {targets}`, or give the folder of the store with --cache DIR");
                 Failure::new(ExitCode::Missing, format!("nothing was made yet: {error}"), hint)
             }
             error => error.into(),

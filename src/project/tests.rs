@@ -149,7 +149,7 @@ fn committed_figures_are_found_with_what_lies_beside_them() {
     assert!(checks.len() > 3 && wrong.is_empty(), "{wrong:?}");
     let (found, code) = message(project.committed(Some("smoke"), &["fig99".to_owned()]));
     assert!(found.starts_with("there is no locked figure `fig99` in "), "{found}");
-    assert_eq!(code, ExitCode::Missing);
+    assert_eq!(code, ExitCode::Usage);
 }
 
 /// A pipeline with a command; its line `sandbox` is to be filled in.

@@ -32,7 +32,7 @@ fn mistakes_on_the_command_line() {
         (&["make", "fig3", "--pipelines", "nowhere"], 2, "there is no pipeline (*.toml) in the folder nowhere"),
         (&["make", "fig3", "--set", "data.source=cifar10"], 3, "`wdpipe data fetch cifar10`"),
         (&["data", "import", "nowhere"], 3, "nowhere"),
-        (&["verify", "all", "nosuch"], 3, "there is no locked figure `nosuch`"),
+        (&["verify", "all", "nosuch"], 2, "there is no locked figure `nosuch`"),
         (&["make", "all", "nosuch"], 2, "there is no figure, panel or stage `nosuch`"),
         (&["make", "all", "fig3/trunk@6"], 2, "has no checkpoint @6, only those after 1, 5, 9"),
         (&["make", "fig3", "--set", "lr=[0.1,", "0.2]"], 2, "put it in quotes: --set 'lr=[0.1, 0.2]'"),

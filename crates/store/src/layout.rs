@@ -24,10 +24,24 @@ pub(super) const RECORDS: &str = "records";
 /// Folders that have a shard for every first byte of a name.
 const SHARDED: [&str; 2] = [OBJECTS, RECORDS];
 
-/// Names allowed in a folder that is to become a store: a tag for backup programs, and the folders left by an
+/// Name of the file that keeps git from adding a store to the repository around it.
+const IGNORED: &str = ".gitignore";
+
+/// Names allowed in a folder that is to become a store: files for git and backup programs, and the folders left by an
 /// earlier, interrupted attempt.
-const HARMLESS: [&str; 10] =
-    ["CACHEDIR.TAG", "catalogue", "claims", "objects", "pins", "quarantine", "records", "runs", "signatures", "tmp"];
+const HARMLESS: [&str; 11] = [
+    IGNORED,
+    "CACHEDIR.TAG",
+    "catalogue",
+    "claims",
+    "objects",
+    "pins",
+    "quarantine",
+    "records",
+    "runs",
+    "signatures",
+    "tmp",
+];
 
 /// Returns the text of the file that marks a store.
 pub fn marker() -> String {
@@ -109,6 +123,7 @@ impl Layout {
     fn create(root: &Path, marker: &Path) -> Result<Self, StoreError> {
         let layout = Self { root: root.to_owned() };
         layout.create_folders()?;
+        files::publish(&layout.temporary(), &root.join(IGNORED), &[b"*\n"])?;
         // The marker comes last, so that an unfinished store is never mistaken for a complete one.
         files::publish(&layout.temporary(), marker, &[self::marker().as_bytes()])?;
         files::sync_folder(root)?;

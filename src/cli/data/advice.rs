@@ -11,6 +11,10 @@ const READ: &str = "supported: a folder, .tar, .tar.gz or .zip with CIFAR's bina
                     test.bin) or Python files (data_batch_1 …; train, test), or an .npz with x_train, y_train, x_test and \
                     y_test";
 
+/// Says what to do with data that are not CIFAR.
+const OTHER: &str = "Only CIFAR-10 and CIFAR-100 can be imported; a stage of kind `command` can use other data, as files that \
+                     it declares in `code`";
+
 /// Returns the failure for an error of an import.
 pub(super) fn refused(error: &ImportError) -> Failure {
     let fetch = fetch(error.data_set.or_else(|| named(&error.path)));
@@ -45,9 +49,10 @@ pub(super) fn refused(error: &ImportError) -> Failure {
         Fault::Format(Format::Compressed(_)) => (ExitCode::Storage, format!("unpack it and name the result. {READ}")),
         Fault::Format(_) => (ExitCode::Storage, READ.to_owned()),
         Fault::Truncated | Fault::Damaged(_) => (ExitCode::Storage, format!("copy it again to `{path}`; {fetch}")),
-        Fault::Size { .. } | Fault::Content { .. } | Fault::Label { .. } | Fault::ClassSize { .. } => {
-            (ExitCode::Storage, format!("use another copy; {fetch}"))
+        Fault::Size { .. } | Fault::Content { .. } => {
+            (ExitCode::Storage, format!("use another copy; {fetch}. {OTHER}"))
         }
+        Fault::Label { .. } | Fault::ClassSize { .. } => (ExitCode::Storage, format!("use another copy; {fetch}")),
     };
     Failure::new(code, error.to_string(), hint)
 }

@@ -121,7 +121,8 @@ impl RemoteCommand {
 impl TestRemoteCommand {
     fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let chosen = ChosenRemote::find(project, Some(&self.remote), of_remotes())?;
-        let remote = chosen.open(false)?;
+        // The usual hint is to run this command.
+        let remote = chosen.open(false).map_err(|error| Failure { hint: String::new(), ..error.into() })?;
         let moving = Moving::new("read", super::signals::cancel_on_interrupt(), ui);
         let catalogue = store::remote::catalogue(remote.as_ref(), &moving)?;
         let (records, objects) = catalogue.counts();

@@ -273,7 +273,9 @@ fn current(lock: &Lock, profile: &str, numbers: &Numbers, project: &Project) -> 
     if key.is_none() || key != lock.drawing().map(|drawing| drawing.key) {
         let first = absent.next().unwrap_or_else(|| "the drawing differs".to_owned());
         check.summary = format!("{}.toml asks for something else", lock.pipeline);
-        check.found(Verdict::Differs, first);
+        let words = |name| command(&[name, &lock.figure], &lock.profile, &lock.set);
+        let again = format!("`{}` and `{}` follow the change; or undo it", words("make"), words("lock"));
+        check.found(Verdict::Differs, format!("{first}; {again}"));
     }
     Ok(check)
 }

@@ -239,6 +239,11 @@ fn check_text(text: &str) -> Result<Parsed, LockError> {
     if files::is_pointer(text.as_bytes()) {
         return Err(LockError::Pointer);
     }
+    if text.lines().any(|line| line.starts_with("<<<<<<< ")) {
+        let mend =
+            "it has conflict markers of git: take the file of one side, or delete it and run `wdpipe lock FIGURE`";
+        return Err(altered(mend));
+    }
     let syntax = |error: toml::de::Error| LockError::Syntax(error.to_string().trim_end().to_owned());
     if text.len() as u64 > TEXT_LIMIT {
         return Err(LockError::Syntax(format!("it has more than {TEXT_LIMIT} bytes")));
