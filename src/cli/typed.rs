@@ -59,7 +59,7 @@ impl Typed {
     /// Returns the value of an option: `--option VALUE` or `--option=VALUE`.
     pub fn value(&self, option: &str) -> Option<&str> {
         let mut words = self.0.iter();
-        words.find_map(|word| Some(word.strip_prefix("--")?.strip_prefix(option)?)).and_then(|rest| match rest {
+        words.find_map(|word| word.strip_prefix("--")?.strip_prefix(option)).and_then(|rest| match rest {
             "" => words.next().map(String::as_str),
             rest => rest.strip_prefix('='),
         })
