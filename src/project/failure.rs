@@ -85,7 +85,9 @@ impl From<StoreError> for Failure {
         } else {
             ""
         };
-        Self::new(ExitCode::Storage, error.to_string(), hint)
+        // Without a store, nothing was made yet.
+        let code = if let StoreError::NoStore(_) = error { ExitCode::Missing } else { ExitCode::Storage };
+        Self::new(code, error.to_string(), hint)
     }
 }
 

@@ -255,7 +255,7 @@ fn what_only_reads_makes_no_store() {
         let all = if cache == "cahce" { &READERS[..] } else { &READERS[..1] };
         for command in all {
             let ended = environment.run(&[command, &["--cache", cache][..]].concat());
-            let (code, message) = (4, format!("there is no store at {cache}"));
+            let (code, message) = (3, format!("there is no store at {cache}"));
             assert!(
                 ended.code == Some(code) && ended.stderr.contains(&message),
                 "{command:?}: {:?} {}",

@@ -155,11 +155,9 @@ fn a_panel_does_not_stop_at_stages_of_another() {
 fn the_examples_of_the_help_exist() {
     let environment = Environment::new();
     let help = environment.run(&["--help"]).stdout;
-    let commands = help
-        .lines()
-        .skip_while(|line| !line.starts_with("Commands:"))
-        .skip(1)
-        .take_while(|line| line.starts_with("  "));
+    // Commands are in groups before the options; the lines of long descriptions are indented further.
+    let commands = help.lines().skip_while(|line| *line != "Make:").take_while(|line| *line != "Options:");
+    let commands = commands.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
     let commands: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
     assert!(commands.len() > 20, "{commands:?}");
     let mut examples = std::collections::BTreeSet::new();
@@ -175,8 +173,9 @@ fn the_examples_of_the_help_exist() {
             let unmatched = word.ends_with(']') && !word.contains('[');
             // A name such as fig3@1a2b3c4d stands for the files of a variant.
             let is_variant = word.contains('@') && !word.contains('/');
-            let is_file =
-                [".svg", ".lock", ".wdpipe", ".pdf", ".png", ".csv", ".toml"].iter().any(|end| word.ends_with(end));
+            let is_file = [".svg", ".lock", ".wdpipe", ".pdf", ".png", ".csv", ".toml", ".tex"]
+                .iter()
+                .any(|end| word.ends_with(end));
             if word[3..].starts_with(|c: char| c.is_ascii_digit()) && !is_file && !is_variant && !unmatched {
                 examples.insert(word.to_owned());
             }
