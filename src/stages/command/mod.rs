@@ -18,8 +18,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::{Device, Outputs, Progress, Read, Report, StageError};
 use base::digest::ObjectDigest;
 use base::isolation::Isolation;
+use base::rng::Stream;
 use base::table::Table;
-use base::work::{Command, OutputFormat};
+use base::work::{Command, OutputFormat, Parameter};
 use draw::stamp;
 use gpu::GpuAccess;
 use installation::Installation;
@@ -258,6 +259,17 @@ fn isolation(level: Level) -> Isolation {
     }
 }
 
+/// Returns a seed for the random numbers of a program, below 2³² as NumPy and R want it. It is derived, as all seeds, from the
+/// parameter `seed` (0 if there is none) and the checkpoint.
+fn seed(work: &Command) -> u64 {
+    let seed = match work.parameters.get("seed") {
+        Some(Parameter::Int(seed)) => seed.unsigned_abs(),
+        _ => 0,
+    };
+    let after: Vec<u64> = work.after.into_iter().map(u64::from).collect();
+    Stream::new(seed, "command", &after).next_u64() >> 32
+}
+
 /// Returns the order that runs some words of a command in a folder with the given files.
 fn order(
     work: &Command,
@@ -268,6 +280,7 @@ fn order(
     let mut variables: BTreeMap<String, String> =
         installation::VARIABLES.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     variables.insert("PATH".to_owned(), installation.path());
+    variables.insert("WDPIPE_SEED".to_owned(), seed(work).to_string());
     variables.extend(work.variables.clone());
     variables.extend(gpu.variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     let memory = (work.terms.memory > 0).then_some(work.terms.memory);
@@ -347,4 +360,28 @@ fn stored(format: OutputFormat, columns: &[String], bytes: Vec<u8>) -> Result<Ve
         OutputFormat::Png => return drawing(stamp::Format::Png),
     };
     if fine { Ok(bytes) } else { Err("its bytes are of another format".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::value::Value;
+    use base::work::Work;
+
+    /// A changed seed changes the results of programs, so it needs a new version of the kind.
+    #[test]
+    fn the_seed_of_a_program_depends_on_its_seed_and_checkpoint() {
+        let command = |seed: &str, after: Option<u32>| -> Command {
+            let text = format!("run = ['x']\ninputs = []\ncode = {{}}\nout = {{}}\nparameters = {{ {seed} }}\n");
+            let parameters = Value::of(&toml::from_str::<toml::Table>(&text).unwrap()).unwrap();
+            let Value::Map(map) = parameters else { panic!() };
+            let Ok(Work::Command(mut command)) = Work::from_parameters("command", 2, &map) else { panic!() };
+            command.after = after;
+            command
+        };
+        let seeds =
+            [("", None), ("seed = 1", None), ("seed = 1", Some(5))].map(|(text, after)| seed(&command(text, after)));
+        assert_eq!(seeds, [168_197_709, 2_014_843_815, 2_556_708]);
+        assert_eq!(seed(&command("seed = 0", None)), seeds[0]);
+    }
 }
