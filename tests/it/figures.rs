@@ -202,7 +202,7 @@ fn a_new_pipeline_is_made_as_it_is_and_shown_on_a_page() {
     for name in ["all", "Fig", "../x", "", "1a"] {
         run(&["new", name], 2);
     }
-    run(&["report"], 4);
+    run(&["report"], 3);
     let small =
         ["--set", "init.width=1", "--set", "run.epochs=1", "--set", "data.train=60", "--set", "trace.images=20"];
     run(&[&["make", "all", "--device", "cpu"], &small[..]].concat(), 0);

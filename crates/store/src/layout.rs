@@ -197,6 +197,11 @@ impl Layout {
         folders
     }
 
+    /// Returns the path of the file that keeps git from adding the store.
+    pub fn ignored(&self) -> PathBuf {
+        self.root.join(IGNORED)
+    }
+
     /// Whether the files in a top-level folder never change.
     pub(super) fn holds_published(&self, top: &Path) -> bool {
         top != self.temporary() && top != self.claims()

@@ -58,6 +58,7 @@ pub fn share(root: &Path, group: u32) -> Result<Shared, StoreError> {
             }
         }
     }
+    shared.set(&account, &layout.ignored(), group, SHARED_FILE)?;
     shared.set(&account, &layout.marker(), group, SHARED_FILE)?;
     // From now on every account has its own index.
     Index::remove(&layout.index());
