@@ -20,7 +20,7 @@ pub struct LiveEvents {
     folder: EventFolder,
     written: usize,
     next: Instant,
-    /// Whether it could not be written, which is said once.
+    /// Whether writing failed; the user is told only once.
     failed: bool,
 }
 
