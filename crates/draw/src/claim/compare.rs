@@ -82,34 +82,82 @@ fn want(runs: usize) -> &'static str {
     }
 }
 
-/// The p-values of a comparison before correction.
+/// What a test says about a statement, before correction.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Support {
+    /// The p of the statement: small if the numbers support it.
+    pub p: f64,
+    /// The distance of the estimate from the bound that has to be rejected, in sample standard deviations of one run.
+    /// Below 0 if the estimate is on the other side of the bound.
+    pub effect: f64,
+    /// The factor that is contained in `p` because the best of several tests is used.
+    pub tests: f64,
+}
+
+impl Support {
+    /// Returns the support for a difference below a bound.
+    pub fn below(test: &TTest, bound: f64) -> Self {
+        Self { p: test.p_below(bound), effect: (bound - test.difference) / per_run(test), tests: 1.0 }
+    }
+
+    /// Returns the support for a difference above a bound.
+    pub fn above(test: &TTest, bound: f64) -> Self {
+        Self { p: test.p_above(bound), effect: (test.difference - bound) / per_run(test), tests: 1.0 }
+    }
+
+    /// Returns the support for two statements together, both of which have to be shown.
+    fn and(self, other: Self) -> Self {
+        Self { p: self.p.max(other.p), effect: self.effect.min(other.effect), tests: self.tests.max(other.tests) }
+    }
+
+    /// Returns the support for the better of two statements that exclude each other.
+    fn or(self, other: Self) -> Self {
+        let better = Self { effect: self.effect.max(other.effect), p: self.p.min(other.p), tests: 1.0 };
+        better.best_of(2)
+    }
+
+    /// Returns the support for a statement that was chosen as the best of several (Bonferroni).
+    pub fn best_of(self, tests: usize) -> Self {
+        let tests = tests as f64;
+        Self { p: (tests * self.p).min(1.0), tests: tests * self.tests, ..self }
+    }
+}
+
+/// Returns the sample standard deviation of one run, or of the difference of a pair of runs.
+fn per_run(test: &TTest) -> f64 {
+    test.stderr * (test.dof + 1.0).sqrt()
+}
+
+/// The support for a comparison and for its opposite.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Doubt {
-    /// p of the claim: small if the numbers support it.
-    pub claimed: f64,
-    /// p of the opposite: small if the numbers support that.
-    pub opposite: f64,
+    /// The support for the claim.
+    pub claimed: Support,
+    /// The support for its opposite.
+    pub opposite: Support,
 }
 
 impl Doubt {
-    /// Returns the p-values of the claim that the difference is below 0.
+    /// Weighs the claim that the difference is below 0.
     pub fn below(test: &TTest) -> Self {
-        Self { claimed: test.p_below(0.0), opposite: test.p_above(0.0) }
+        Self { claimed: Support::below(test, 0.0), opposite: Support::above(test, 0.0) }
     }
 
-    /// Returns the p-values of the claim that the difference is above 0.
+    /// Weighs the claim that the difference is above 0.
     pub fn above(test: &TTest) -> Self {
-        Self { claimed: test.p_above(0.0), opposite: test.p_below(0.0) }
+        Self::below(test).reversed()
     }
 
-    /// Returns the p-values of the claim that the difference is between two bounds. Both tests have to reject. For the opposite,
-    /// one rejection is enough, so its p is doubled.
+    /// Weighs the claim that the difference is between two bounds. Both tests have to reject. For the opposite, one
+    /// rejection is enough, so its p is doubled.
     pub fn within(test: &TTest, low: f64, high: f64) -> Self {
-        let opposite = (2.0 * test.p_below(low).min(test.p_above(high))).min(1.0);
-        Self { claimed: test.p_above(low).max(test.p_below(high)), opposite }
+        Self {
+            claimed: Support::above(test, low).and(Support::below(test, high)),
+            opposite: Support::below(test, low).or(Support::above(test, high)),
+        }
     }
 
-    /// Returns the p-values of the opposite claim.
+    /// Returns the opposite claim.
     pub fn reversed(self) -> Self {
         Self { claimed: self.opposite, opposite: self.claimed }
     }
@@ -125,7 +173,7 @@ pub(super) struct Comparison {
     pub object: String,
     /// See [`Evidence::counts`].
     pub counts: String,
-    /// The p-values, or the reason why there are none.
+    /// The support for the claim and its opposite, or the reason why there is no test.
     pub doubt: Result<Doubt, &'static str>,
 }
 

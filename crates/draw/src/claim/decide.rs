@@ -1,7 +1,8 @@
 //! Verdicts on all claims of a figure from their comparisons: corrections, lines, decisions.
 
-use super::compare::{Comparison, Doubt, short};
+use super::compare::{Comparison, Doubt, Support, short};
 use super::looks::{ALPHA, Runs, factor};
+use super::outlook::outlook;
 use super::{Outcome, Verdict};
 
 /// The p-values of a comparison, or the reason why there are none or they are not used yet.
@@ -48,14 +49,14 @@ impl Direction {
     /// Returns the claimed direction. All comparisons have to go as claimed, so the claim's p is the largest, and no correction
     /// is necessary.
     fn claimed(doubts: &[Asked], looks: f64) -> Self {
-        Self(doubts.iter().map(|doubt| doubt.as_ref().map_or(1.0, |doubt| looks * doubt.claimed).min(1.0)).collect())
+        Self(doubts.iter().map(|doubt| doubt.as_ref().map_or(1.0, |doubt| looks * doubt.claimed.p).min(1.0)).collect())
     }
 
     /// Returns the opposite direction. One comparison in it is enough, so the claim's p is the smallest, times their number
     /// (Bonferroni).
     fn opposite(doubts: &[Asked], looks: f64) -> Self {
         let many = looks * doubts.len() as f64;
-        Self(doubts.iter().map(|doubt| doubt.as_ref().map_or(1.0, |doubt| many * doubt.opposite).min(1.0)).collect())
+        Self(doubts.iter().map(|doubt| doubt.as_ref().map_or(1.0, |doubt| many * doubt.opposite.p).min(1.0)).collect())
     }
 }
 
@@ -108,6 +109,12 @@ fn outcome(claim: &Weighed, doubts: &[Asked], [claimed, opposite]: &[Vec<f64>; 2
         statistics.push(claim.why.clone());
     } else if doubts.iter().any(Result::is_ok) {
         statistics.push(corrections(claim.runs, of));
+    }
+    let known: Result<Vec<Doubt>, _> = doubts.iter().cloned().collect();
+    if let (Verdict::Undecided, Ok(known)) = (verdict, known) {
+        let missing: Vec<Support> =
+            known.iter().zip(claimed).filter(|(_, p)| !shown(**p)).map(|(doubt, _)| doubt.claimed).collect();
+        statistics.extend(outlook(&missing, of));
     }
     let p = match verdict {
         Verdict::NotReproduced => opposite.iter().copied().fold(1.0, f64::min),

@@ -23,6 +23,9 @@
 //! the usual two-sided test. Holm's correction (1979) is applied over the claims of a figure, separately for each direction.
 //! There is no correction across figures.
 //!
+//! **Outlook.** An undecided claim says how many seeds would probably decide it ([`outlook`]), if the observed means and
+//! spreads are the true ones.
+//!
 //! Normality of the levels over replicas is not tested: three runs cannot show it. Student's t is exact for normal levels
 //! and nearly exact for other levels that are not skewed; a spread over orders of magnitude calls for `log`. The verdicts
 //! hold for runs that do not diverge, and for other seeds (of the initial weights and the order of the data) with the same
@@ -33,6 +36,7 @@ mod decide;
 pub mod equivalence;
 mod level;
 pub mod looks;
+mod outlook;
 pub mod phase;
 pub mod precision;
 pub mod simulate;
@@ -168,8 +172,8 @@ pub struct Outcome {
     /// is no test.
     pub p: Option<f64>,
     /// One line per comparison: `LR 0.1: 2.5 ± 0.3 below 39.1 ± 2 (n = 3 pairs, p = 0.0004)`. The number after ± is the sample
-    /// standard deviation over the replicas that were compared; for ratios and slopes the 95 % interval is given. The last line
-    /// states the corrections of the p-values.
+    /// standard deviation over the replicas that were compared; for ratios and slopes the 95 % interval is given. A line
+    /// after them states the corrections of the p-values, and the last line of an undecided claim says what would decide it.
     pub statistics: Vec<String>,
 }
 

@@ -1,6 +1,6 @@
 //! Translation of a statement into its comparisons.
 
-use super::compare::{Comparison, Doubt, Evidence, short, spread};
+use super::compare::{Comparison, Doubt, Evidence, Support, short, spread};
 use super::level::{Levels, Range, Span, logarithm};
 use super::{ClaimError, Series, Statement, Window};
 
@@ -125,14 +125,15 @@ fn u_shape(series: &Series, span: Span, log: bool) -> Result<[Comparison; 2], Cl
     let against = |end: &Levels, x: f64| {
         let evidence = Evidence::difference(&inner[lowest], end, log)?;
         // The opposite: the end is below every inner point. Its p is that of the inner point with the weakest evidence.
-        let mut opposite = 0.0_f64;
+        let mut weakest: Option<Support> = None;
         for point in inner {
-            let doubt = Evidence::difference(point, end, log)?.test.map_or(1.0, |test| test.p_above(0.0));
-            opposite = opposite.max(doubt);
+            let none = Support { p: 1.0, effect: f64::NEG_INFINITY, tests: 1.0 };
+            let support = Evidence::difference(point, end, log)?.test.map_or(none, |test| Support::above(&test, 0.0));
+            weakest = weakest.filter(|weakest| weakest.p >= support.p).or(Some(support));
         }
         let doubt = evidence.test.map(|test| {
-            let chosen = inner.len() as f64 * test.p_below(0.0);
-            Doubt { claimed: chosen.min(1.0), opposite }
+            let claimed = Support::below(&test, 0.0).best_of(inner.len());
+            Doubt { claimed, opposite: weakest.unwrap_or(claimed) }
         });
         let subject = format!("{}: {} at x = {}", series.label, spread(&evidence.used[0]), short(places[lowest + 1]));
         let object = format!("{} at x = {}", spread(&evidence.used[1]), short(x));
