@@ -11,7 +11,7 @@ impl fmt::Display for MissReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::New => f.write_str("never run here"),
-            Self::Changed(changes) => f.write_str(&changes.iter().map(change).collect::<Vec<_>>().join("; ")),
+            Self::Changed(changes) => f.write_str(&listed(changes)),
             Self::Waits(stage) => write!(f, "waits for {stage}"),
             Self::NotHere => f.write_str("not imported here yet"),
             Self::Dropped(output) => write!(f, "the bytes of `{output}` are needed and not in this cache"),
@@ -58,6 +58,21 @@ impl Serialize for MissReason {
         };
         written.serialize(serializer)
     }
+}
+
+/// The number of inputs that a reason names. A figure can have hundreds.
+const INPUTS: usize = 3;
+
+/// Returns changes in words, in one line: all parameters, but only the first inputs.
+fn listed(changes: &[Change]) -> String {
+    let (inputs, other): (Vec<_>, Vec<_>) = changes.iter().partition(|change| matches!(change.part, Part::Input(_)));
+    let mut words: Vec<String> = other.into_iter().chain(inputs.iter().copied().take(INPUTS)).map(change).collect();
+    match inputs.len().saturating_sub(INPUTS) {
+        0 => {}
+        1 => words.push("one more input differs".to_owned()),
+        more => words.push(format!("{more} more inputs differ")),
+    }
+    words.join("; ")
 }
 
 /// Returns a change in words: `lr: 0.1 → 0.2`.
@@ -127,6 +142,18 @@ mod tests {
             assert_eq!(reason.to_string(), words);
             assert_eq!(serde_json::to_string(&reason).unwrap(), json);
         }
+    }
+
+    #[test]
+    fn of_many_inputs_a_reason_names_the_first() {
+        let input = |role: usize| Change { part: Part::Input(format!("run {role}")), how: How::New(None) };
+        let words = |inputs: usize| {
+            let changes = (0..inputs).map(input).chain([lr(to("0.1", "0.2"))]).collect();
+            MissReason::Changed(changes).to_string()
+        };
+        assert_eq!(words(1), "lr: 0.1 → 0.2; input run 0 is new");
+        assert!(words(4).ends_with("input run 2 is new; one more input differs"), "{}", words(4));
+        assert!(words(516).ends_with("input run 2 is new; 513 more inputs differ"), "{}", words(516));
     }
 
     #[test]
