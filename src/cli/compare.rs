@@ -4,7 +4,6 @@ use clap::Args;
 use serde::Serialize;
 
 use super::arguments::VariantArgs;
-use super::format::columns;
 use super::ui::Ui;
 use crate::graph::Carry;
 use crate::project::{
@@ -74,7 +73,7 @@ fn print(Compared { figure, claims, published }: &Compared<'_>, all: bool, ui: &
     }
     let shown: Vec<_> = published.values.iter().filter(|beside| all || beside.ours.is_some()).collect();
     if !shown.is_empty() {
-        columns(&value_rows(shown.iter().copied())).iter().for_each(|line| ui.answer(&format!("    {line}")));
+        ui.table(&value_rows(shown.iter().copied()), 4);
     }
     if shown.len() < published.values.len() {
         ui.answer("    (-v also shows values without a counterpart here)");
@@ -82,7 +81,7 @@ fn print(Compared { figure, claims, published }: &Compared<'_>, all: bool, ui: &
     if !published.relations.is_empty() {
         let standings = published.relations.iter().map(|relation| relation.standing);
         ui.answer(&format!("  relations that carry over: {}", tally(standings)));
-        columns(&relation_rows(&published.relations)).iter().for_each(|line| ui.answer(&format!("    {line}")));
+        ui.table(&relation_rows(&published.relations), 4);
     }
 }
 

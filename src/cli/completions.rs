@@ -35,6 +35,26 @@ enum Shell {
     Fish,
 }
 
+/// Line for zsh that loads its system of completions, unless the user's settings have done it.
+const LOAD: &str = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i }";
+
+/// Command of clap's script for zsh that adds words, each with a space behind it; and the same without a space after `=`.
+const ADD: &str = "[[ -n $other ]] && _describe -V 'values' other";
+const ADD_OPEN: &str = "local -a open=(${(M)other:#*=}) closed=(${other:#*=})
+        [[ -n $open ]] && _describe -V 'values' open -S ''
+        [[ -n $closed ]] && _describe -V 'values' closed";
+
+impl Shell {
+    /// Returns clap's script with what it lacks.
+    fn complete(self, script: &str) -> String {
+        match (self, script.split_once('\n')) {
+            // The first line must stay the first, because zsh looks for it.
+            (Self::Zsh, Some((first, rest))) => format!("{first}\n{LOAD}\n{}", rest.replace(ADD, ADD_OPEN)),
+            _ => script.to_owned(),
+        }
+    }
+}
+
 impl CompletionsCommand {
     /// Runs the command.
     ///
@@ -52,7 +72,7 @@ impl CompletionsCommand {
             .completer(name)
             .map(|shell| shell.write_registration(VARIABLE, "wdpipe", "wdpipe", &environment::program(), &mut script));
         match written {
-            Some(Ok(())) => ui.answer(String::from_utf8_lossy(&script).trim()),
+            Some(Ok(())) => ui.answer(&self.shell.complete(String::from_utf8_lossy(&script).trim())),
             Some(Err(error)) => return Err(Failure::new(ExitCode::Failed, error.to_string(), "")),
             None => return Err(Failure::usage(format!("there is no script for {name}"), "")),
         }

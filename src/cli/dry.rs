@@ -1,17 +1,18 @@
 //! `wdpipe make --dry-run`: prints the plan, and the cost of each figure.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Serialize;
 
 use super::format::{bytes, columns, count, duration};
-use super::planned::say_plan;
+use super::planned::{say_plan, warn_of_room};
 use super::status::family_lines;
 use super::ui::Ui;
 use crate::cost::gpus::{Gpu, REACHED};
 use crate::graph::Graph;
 use crate::plan::{MissReason, ToRun};
-use crate::project::{Bill, Forecast};
+use crate::project::{Bill, Forecast, Room};
 
 /// Largest number of stages that are listed one by one; more are listed by family.
 const LINES: usize = 100;
@@ -23,9 +24,10 @@ const WORTH: f64 = 60.0;
 const MACHINES: [usize; 3] = [1, 8, 64];
 
 /// Prints the plan.
-pub fn print(graph: &Graph, forecast: &Forecast<'_>, profile: &str, json: bool, ui: &Ui) {
+pub fn print(graph: &Graph, forecast: &Forecast<'_>, (room, store): (Room, &Path), profile: &str, json: bool, ui: &Ui) {
     let Forecast { plan, jobs, .. } = forecast;
     say_plan(plan, forecast.total(), ui);
+    warn_of_room(room, store, ui);
     let bills = forecast.bills();
     if json {
         let stage = |run| ToRunAnswer::of(run, graph, forecast);
@@ -34,6 +36,8 @@ pub fn print(graph: &Graph, forecast: &Forecast<'_>, profile: &str, json: bool, 
             stages_total: plan.cached + plan.run.len(),
             stages_cached: plan.cached,
             stages_to_run: plan.run.len(),
+            bytes_to_write: room.needed,
+            bytes_free: room.free,
             seconds: forecast.total(),
             measured: forecast.is_measured(),
             assumed: forecast.gpu().map(|gpu| gpu.name),
@@ -108,6 +112,8 @@ struct DryRunAnswer<'a> {
     stages_total: usize,
     stages_cached: usize,
     stages_to_run: usize,
+    bytes_to_write: u64,
+    bytes_free: Option<u64>,
     seconds: Option<f64>,
     measured: bool,
     assumed: Option<&'static str>,

@@ -9,6 +9,7 @@ use super::environment::{brought, sign_import};
 use super::format::{bytes, count};
 use super::ui::{Ui, not_for_eyes};
 use crate::project::{ExitCode, Failure, ImportedWeights, Project, evaluation_of, quoted, record_weights};
+use crate::spec::OWN;
 use base::work::Work;
 use files::Named;
 use learn::LearnError;
@@ -95,7 +96,7 @@ impl ExportWeightsCommand {
             return Err(Failure::usage(message, format!("name one of them; the first is '{first}'")));
         };
         let stage = &graph.stages[id];
-        let store = project.store()?;
+        let store = project.store_of(std::slice::from_ref(&self.stage))?;
         let (model, weights) = match &stage.work {
             Work::EmaEval(work) if ["weights", "ema"].contains(&self.output.as_str()) => {
                 let estimating = || ui.say("estimating batch-norm statistics from the training images");
@@ -171,7 +172,11 @@ impl ImportWeightsCommand {
                 let is_archive = self.file.extension().is_some_and(|extension| extension == "wdpipe");
                 let path = self.file.display().to_string();
                 let archive = format!("it is an archive: run `wdpipe cache import {}` to import it", quoted(&path));
-                let hint = if is_archive { archive } else { SAVE.to_owned() };
+                let hint = match error {
+                    _ if is_archive => archive,
+                    LearnError::Data(_) => format!("{SAVE}; {OWN}"),
+                    _ => SAVE.to_owned(),
+                };
                 Failure::new(ExitCode::Failed, format!("{path}: {error}"), hint)
             })?;
         for done in done {

@@ -95,6 +95,21 @@ pub fn columns(rows: &[Vec<String>]) -> Vec<String> {
     rows.iter().map(line).collect()
 }
 
+/// Aligns rows under a heading in columns. If these are wider than `width`, lists each row as a block of lines instead: the
+/// heading of a column and its cell.
+pub fn table(rows: &[Vec<String>], width: Option<usize>) -> Vec<String> {
+    let lines = columns(rows);
+    let fits = |width: usize| lines.iter().all(|line| line.chars().count() <= width);
+    match (width, rows.split_first()) {
+        (Some(width), Some((heading, rows))) if !fits(width) => {
+            let pair = |(name, cell): (&String, &String)| vec![name.clone(), cell.clone()];
+            let block = |row: &Vec<String>| columns(&heading.iter().zip(row).map(pair).collect::<Vec<_>>());
+            rows.iter().map(block).collect::<Vec<_>>().join(&String::new())
+        }
+        _ => lines,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +131,24 @@ mod tests {
         let dates: Vec<_> = [0, 951_782_400, 1_795_418_100, 4_107_542_399].map(date).into();
         let wanted = ["1970-01-01 00:00:00Z", "2000-02-29 00:00:00Z", "2026-11-23 07:15:00Z", "2100-02-28 23:59:59Z"];
         assert_eq!(dates, wanted);
+    }
+
+    #[test]
+    fn a_table_that_is_too_wide_is_listed_cell_by_cell() {
+        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
+        let rows = [row(["panel", "here", "verdict"]), row(["a", "31.8 ± 0.2", "agrees"]), row(["b", "–", "no data"])];
+        assert_eq!(table(&rows, Some(26)), columns(&rows));
+        assert_eq!(table(&rows, None), columns(&rows));
+        let narrow = [
+            "panel    a",
+            "here     31.8 ± 0.2",
+            "verdict  agrees",
+            "",
+            "panel    b",
+            "here     –",
+            "verdict  no data",
+        ];
+        assert_eq!(table(&rows, Some(25)), narrow);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::format::{count, date, duration, shown};
 use super::live::LiveEvents;
 use super::narrow;
 use super::parse;
-use super::planned::say_plan;
+use super::planned::{say_plan, warn_of_room};
 use super::progress::ProgressView;
 use super::remote::Moving;
 use super::report;
@@ -245,6 +245,7 @@ impl MakeCommand {
             }
             None => selection.plan(store)?,
         };
+        let room = selection.room(&plan, store);
         let forecast = selection.forecast(plan, store, workers, self.assume)?;
         if let Some(why) = &forecast.unknown {
             ui.warn(&format!("{why}; the duration of the stages there is unknown"));
@@ -254,7 +255,7 @@ impl MakeCommand {
         {
             ui.warn(&format!("{message}: {hint}"));
         }
-        dry::print(&selection.graph, &forecast, &self.variant.profile, self.json, ui);
+        dry::print(&selection.graph, &forecast, (room, &project.cache), &self.variant.profile, self.json, ui);
         if self.until_width.is_some() {
             ui.say("only the first look is shown; `make` then adds seeds as long as an interval is too wide");
         }
@@ -296,8 +297,9 @@ impl MakeCommand {
                 let records = count(records, "record");
                 ui.say(&format!("{records} that you computed here before had no signature; signed by `{name}`"));
             }
-            Notice::Planned { plan, seconds, total } => {
+            Notice::Planned { plan, seconds, total, room } => {
                 say_plan(plan, Some(total), ui);
+                warn_of_room(room, store.root(), ui);
                 view.begin(&plan.run.iter().map(|run| run.stage).collect::<Vec<_>>(), seconds);
             }
             Notice::Event(event) => {

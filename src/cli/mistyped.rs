@@ -7,6 +7,11 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::typed::Typed;
 use crate::project::quoted;
+use crate::spec::OWN;
+
+/// Units of sizes and times, in small letters.
+const UNITS: [&str; 18] =
+    ["b", "k", "kb", "kib", "m", "mb", "mib", "g", "gb", "gib", "t", "tb", "tib", "s", "min", "h", "hours", "d"];
 
 /// Replaces clap's tips where the program knows better.
 pub fn advise(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
@@ -31,6 +36,9 @@ pub fn advise(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
                 error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
             }
         }
+        ErrorKind::InvalidValue if arguments.windows(2).any(|words| words == ["data", "fetch"]) => {
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![OWN.into()]));
+        }
         _ => {}
     }
     error
@@ -45,6 +53,10 @@ fn option(argument: &str, typed: &Typed) -> Option<String> {
         "-f" | "--force" | "--rerun" | "--no-cache" => {
             "changed stages run again by themselves; `wdpipe verify --rebuild all` computes the others again and compares"
                 .to_owned()
+        }
+        unit if UNITS.contains(&unit.to_lowercase().as_str()) => {
+            let number = typed.before(argument).filter(|number| number.parse::<f64>().is_ok())?;
+            format!("write a number and its unit as one word: {number}{unit}")
         }
         _ => {
             let setting = argument.strip_prefix("--")?;

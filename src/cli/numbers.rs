@@ -49,7 +49,7 @@ impl NumbersCommand {
     /// If the target is not a figure, its numbers are not recorded yet, or a file cannot be read or written.
     pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let selection = project.select(&self.variant.to_variant(), std::slice::from_ref(&self.figure))?;
-        let store = project.store()?;
+        let store = project.store_of(std::slice::from_ref(&self.figure))?;
         let resolved = selection.resolve(&store)?;
         let (id, figure) = resolved.one_figure()?;
         if self.tex {

@@ -1,8 +1,11 @@
 //! Messages about a plan.
 
-use super::format::{count, duration};
+use std::path::Path;
+
+use super::format::{bytes, count, duration};
 use super::ui::Ui;
 use crate::plan::Plan;
+use crate::project::Room;
 
 /// Prints how much must run, and the estimated time if it is known.
 pub fn say_plan(plan: &Plan, seconds: Option<f64>, ui: &Ui) {
@@ -13,6 +16,19 @@ pub fn say_plan(plan: &Plan, seconds: Option<f64>, ui: &Ui) {
     };
     ui.say(&format!("{}: {} cached, {} to run{cost}", count(total, "stage"), plan.cached, plan.run.len()));
     warn_of_damage(plan, ui);
+}
+
+/// Warns if the results of a plan do not fit on the file system of the store.
+pub fn warn_of_room(room: Room, store: &Path, ui: &Ui) {
+    if let Some(free) = room.free.filter(|_| !room.is_enough()) {
+        ui.warn(&format!(
+            "the results take about {}, but there are only {} free for {}: free some space, or name a folder on another disk \
+             with --cache DIR",
+            bytes(room.needed),
+            bytes(free),
+            store.display()
+        ));
+    }
 }
 
 /// Warns of damaged outputs that nothing needs.

@@ -46,7 +46,7 @@ impl ShellCommand {
         let selection = project.select(&self.variant.to_variant(), std::slice::from_ref(&self.stage))?;
         let (name, command) = selection.only_command()?;
         consent::ensure(&consent_to(command), self.yes, ui)?;
-        let sandbox = selection.sandbox(&project.store()?, self.sandbox)?;
+        let sandbox = selection.sandbox(&project.store_of(std::slice::from_ref(&self.stage))?, self.sandbox)?;
         let words = all_quoted(&command.words());
         ui.say(&format!("{name}: sandbox level {}. The command of the stage is:\n  {words}", sandbox.level()));
         let failed = |error: crate::stages::StageError| Failure::new(ExitCode::Failed, error.to_string(), "");

@@ -54,7 +54,7 @@ impl ShowCommand {
     /// If there is no such stage, it was not run yet, or the store cannot be read.
     pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let selection = project.select(&self.variant.to_variant(), std::slice::from_ref(&self.stage))?;
-        let store = project.store()?;
+        let store = project.store_of(std::slice::from_ref(&self.stage))?;
         let resolved = selection.resolve_imported(&store)?;
         if let Some(folder) = &self.tensorboard {
             let written = resolved.events(&mut EventFolder::new(folder), &store)?;

@@ -56,6 +56,12 @@ impl Typed {
         Project::find(named, here.as_deref(), home.as_deref(), Options::default())
     }
 
+    /// Returns the word before a word.
+    pub fn before(&self, word: &str) -> Option<&str> {
+        let mut pairs = self.0.windows(2);
+        pairs.find_map(|pair| if pair[1] == word { Some(pair[0].as_str()) } else { None })
+    }
+
     /// Returns the value of an option: `--option VALUE` or `--option=VALUE`.
     pub fn value(&self, option: &str) -> Option<&str> {
         let mut words = self.0.iter();

@@ -10,6 +10,7 @@ use terminal_size::{Height, Width, terminal_size_of};
 
 use super::advice::InForce;
 use super::fold::folded;
+use super::format::table;
 use crate::project::{ExitCode, Failure};
 use files::{FsError, Named, Stream};
 
@@ -71,6 +72,12 @@ impl Ui {
         if answers.failed.is_none() {
             answers.failed = answers.append(format!("{}\n", plain(text)).as_bytes()).err();
         }
+    }
+
+    /// Prints rows under a heading: in columns, or cell by cell if the terminal is too narrow for these.
+    pub fn table(&self, rows: &[Vec<String>], indent: usize) {
+        let width = self.widths[0].map(|width| width.saturating_sub(indent));
+        table(rows, width).iter().for_each(|line| self.answer(&format!("{:indent$}{line}", "")));
     }
 
     /// Prints one JSON value, the keys of its objects in alphabetical order.

@@ -39,6 +39,7 @@ pub use known::roots::CurrentFigure;
 pub use running::commands::{Declared, consent_to};
 pub use running::forecast::{Bill, Forecast, StageFamily, family};
 pub use running::making::{Making, Notice};
+pub use running::room::Room;
 pub use running::seeds::{Limits, MOST_SEEDS, MoreSeeds, Widest};
 pub use running::workers::{Workers, cores};
 use sharing::admission::OTHER_IMPORT;

@@ -222,7 +222,12 @@ fn known_tables<'a>(
     let mut known = Vec::new();
     for name in from {
         let Some(family) = families.get(name) else {
-            let hint = did_you_mean(name, families.keys().map(String::as_str));
+            let hint = match name.split_once(':') {
+                Some((stage, table)) if families.contains_key(stage) => {
+                    format!("; a curve names a table in a field of its own: from = \"{stage}\", table = \"{table}\"")
+                }
+                _ => did_you_mean(name, families.keys().map(String::as_str)),
+            };
             fields.complain("from", format!("there is no stage `{name}`{hint}"));
             continue;
         };

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use super::OWN;
 use super::claims;
 use super::code::Code;
 use super::command;
@@ -138,7 +139,8 @@ fn templates<'a>(pipeline: &'a Pipeline, complaints: &mut Vec<Diagnostic>) -> BT
     for (name, node) in &pipeline.stages {
         let none = BTreeMap::new();
         let fields = Fields::new(node, &none);
-        let Some((kind, form)) = fields.choice("kind", None, &kinds).and_then(|kind| Some((kind, form(kind)?))) else {
+        let Some((kind, form)) = fields.choice_or("kind", None, &kinds, OWN).and_then(|kind| Some((kind, form(kind)?)))
+        else {
             // Only this field was read, so other complaints of `finish` would be wrong.
             complaints.extend(fields.finish(name).into_iter().take(1));
             continue;
@@ -355,7 +357,9 @@ fn unfit(name: &str, template: &Template<'_>, families: &BTreeMap<String, Family
         let kind = families.get(other)?.kind?;
         let names: Vec<_> = allowed.iter().map(|kind| kind.name()).collect();
         let (kind_name, names) = (kind.name(), names.join(" or "));
-        let message = format!("stage `{name}` needs a stage of kind {names}, but `{other}` is a {kind_name}");
+        let own =
+            if kind == KindName::Command { format!(", which only commands can read; {OWN}") } else { String::new() };
+        let message = format!("stage `{name}` needs a stage of kind {names}, but `{other}` is a {kind_name}{own}");
         (!allowed.contains(&kind)).then(|| template.node.complain(message))
     };
     let data = template.data.iter().find_map(|other| wrong(other, &[KindName::Dataset]));

@@ -17,6 +17,8 @@ pub struct Fields<'a> {
     asked: RefCell<BTreeSet<&'static str>>,
     /// Whether fields with other names were read as well.
     takes_others: Cell<bool>,
+    /// Advice about fields of other names.
+    advice: Cell<&'static str>,
     complaints: RefCell<Vec<Diagnostic>>,
 }
 
@@ -24,7 +26,8 @@ impl<'a> Fields<'a> {
     /// Starts reading `table`, in which `$name` stands for `values[name]`.
     pub fn new(table: &'a Node, values: &'a Values) -> Self {
         let (asked, complaints) = (RefCell::default(), RefCell::default());
-        Self { table, values, asked, takes_others: Cell::new(false), complaints }
+        let (takes_others, advice) = (Cell::new(false), Cell::new(""));
+        Self { table, values, asked, takes_others, advice, complaints }
     }
 
     /// Returns whether the field exists. It still has to be read.
@@ -53,6 +56,11 @@ impl<'a> Fields<'a> {
         };
         let others = fields.iter().filter(|(name, _)| !names.contains(&name.as_str()));
         others.filter_map(|(name, node)| Some((name.as_str(), resolved(node)?))).collect()
+    }
+
+    /// Sets the advice for fields whose names are not similar to a known one.
+    pub fn advise(&self, advice: &'static str) {
+        self.advice.set(advice);
     }
 
     /// Adds a complaint about a field, or about the table if the field is absent.
@@ -167,6 +175,17 @@ impl<'a> Fields<'a> {
 
     /// Reads one of several words.
     pub fn choice<T: Copy>(&self, name: &'static str, default: Option<T>, words: &[(&str, T)]) -> Option<T> {
+        self.choice_or(name, default, words, "")
+    }
+
+    /// Reads one of several words, with advice for words that are not similar to one of them.
+    pub fn choice_or<T: Copy>(
+        &self,
+        name: &'static str,
+        default: Option<T>,
+        words: &[(&str, T)],
+        advice: &str,
+    ) -> Option<T> {
         let Some(node) = self.node(name) else {
             if default.is_none() {
                 let all: Vec<_> = words.iter().map(|(word, _)| *word).collect();
@@ -181,6 +200,7 @@ impl<'a> Fields<'a> {
         if found.is_none() {
             let all: Vec<_> = words.iter().map(|(word, _)| *word).collect();
             let hint = did_you_mean(node.describe().trim_matches('"'), all.iter().copied());
+            let hint = if hint.is_empty() { after(advice) } else { hint };
             self.complain(name, format!("`{name}` must be one of {}, not {}{hint}", all.join(", "), node.describe()));
         }
         found
@@ -253,7 +273,10 @@ impl<'a> Fields<'a> {
                 for (name, node) in fields.iter().filter(|(name, _)| !asked.contains(name.as_str())) {
                     let hint = did_you_mean(name, asked.iter().copied());
                     let known: Vec<_> = asked.iter().copied().collect();
-                    let known = if hint.is_empty() { format!("; known: {}", known.join(", ")) } else { hint };
+                    let known = match hint.is_empty() {
+                        true => format!("; known: {}{}", known.join(", "), after(self.advice.get())),
+                        false => hint,
+                    };
                     complaints.push(node.complain(format!("{what} has no `{name}`{known}")));
                 }
             }
@@ -261,6 +284,11 @@ impl<'a> Fields<'a> {
         }
         complaints
     }
+}
+
+/// Returns advice as the end of a message.
+fn after(advice: &str) -> String {
+    if advice.is_empty() { String::new() } else { format!("; {advice}") }
 }
 
 /// Returns how to write an integral number without a decimal point.

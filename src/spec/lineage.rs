@@ -1,5 +1,6 @@
 //! Reads the properties that stages inherit from the run that they start from.
 
+use super::OWN;
 use super::fields::Fields;
 use super::stages::{Convention, Lineage, Site};
 use crate::graph::Stage;
@@ -13,7 +14,8 @@ pub fn founder(site: &Site<'_>) -> Lineage {
     let fields = site.fields;
     let variants = [("text", Convention::Text), ("official-code", Convention::OfficialCode)];
     let variant = fields.choice("variant", Some(Convention::Text), &variants).unwrap_or(Convention::Text);
-    let name = fields.choice("model", None, &ModelName::ALL).unwrap_or(ModelName::PreactResnet18);
+    fields.advise(OWN);
+    let name = fields.choice_or("model", None, &ModelName::ALL, OWN).unwrap_or(ModelName::PreactResnet18);
     // These two defaults follow the authors' code. The paper's text does not say how images are standardised.
     let conv_bias = variant == Convention::OfficialCode && name.is_scale_invariant();
     let input = if name == ModelName::Vgg16 { InputScale::CifarImagenet } else { InputScale::Cifar };
@@ -78,8 +80,11 @@ pub fn inherit(site: &Site<'_>) -> Option<Lineage> {
         let all = if *source == Source::Cifar100 { 100 } else { 10 };
         let classes = classes.as_ref().map_or(all, |classes| classes.len() as u32);
         if lineage.model.classes < classes {
-            let message =
-                format!("{} has {classes} classes, but the network has only {}", source.name(), lineage.model.classes);
+            let (name, few) = (source.name(), lineage.model.classes);
+            let message = format!(
+                "{name} has {classes} classes, but the network has only {few}: set classes = {classes} where the network \
+                 begins, or choose {few} classes of the data, such as classes = [0, 1]"
+            );
             fields.complain("data", message);
         }
     }

@@ -27,6 +27,9 @@ mod sweep;
 mod training;
 mod valley;
 
+/// Says how a pipeline uses images and networks that wdpipe does not have.
+pub const OWN: &str = "images and networks of your own need stages of kind command: see docs/own-network.md";
+
 pub use contents::{Contents, Need, RESERVED};
 pub use expand::expand;
 pub use forms::is_reference;

@@ -34,9 +34,11 @@ impl Pipeline {
         );
         let mut needed = BTreeSet::new();
         while let Some(stage) = open.pop() {
-            if let Some(node) = self.stages.get(&stage)
-                && needed.insert(stage)
-            {
+            let Some(node) = self.stages.get(&stage) else {
+                // The name is a mistake, and the complaint about it suggests one of all stages.
+                return;
+            };
+            if needed.insert(stage) {
                 open.extend(names(node, &["start", "of", "data"]));
                 open.extend(command::all_named(node));
             }

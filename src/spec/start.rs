@@ -1,5 +1,6 @@
 //! Builds instances of stages that read no other stage of the pipeline: data, initial and imported weights.
 
+use super::OWN;
 use super::lineage::{IMAGES, founder};
 use super::stages::{Convention, Instance, Site};
 use base::work::{Dataset, Imported, Init, InitScheme, Source, Work};
@@ -8,7 +9,8 @@ use base::work::{Dataset, Imported, Init, InitScheme, Source, Work};
 pub fn dataset(site: &mut Site<'_>) -> Instance {
     let fields = site.fields;
     let sources = [("cifar10", Source::Cifar10), ("cifar100", Source::Cifar100), ("shapes10", Source::Shapes10)];
-    let source = fields.choice("source", None, &sources).unwrap_or(Source::Shapes10);
+    fields.advise(OWN);
+    let source = fields.choice_or("source", None, &sources, OWN).unwrap_or(Source::Shapes10);
     let train = fields.integer("train", None, 1..=IMAGES);
     let test = fields.integer("test", None, 1..=IMAGES);
     let seed = fields.seed("seed", Some(0));

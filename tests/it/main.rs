@@ -61,6 +61,7 @@ mod proof;
 mod raised;
 mod remotes;
 mod resumed;
+mod room;
 mod servers;
 mod sharing;
 mod shell;

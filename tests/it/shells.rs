@@ -1,4 +1,4 @@
-//! Words are completed in a real bash, and `man` reads the pages.
+//! Words are completed in a real bash, zsh and fish, and `man` reads the pages.
 
 use std::process::Command;
 
@@ -73,6 +73,58 @@ fn bash_completes_words_of_a_project_that_is_named() {
     let pipelines = project.path("pipelines").display().to_string();
     let Some(found) = completed(&elsewhere, &["status", "--pipelines", &pipelines, "toy-"]) else { return };
     assert_eq!(found, ["toy-a", "toy-b"]);
+}
+
+/// A zsh with no settings of the user on a pseudo-terminal. It completes each line, and prints what then stands on it.
+const ZSH: &str = r#"
+zmodload zsh/zpty
+zpty complete zsh -f -i
+zpty -w complete 'PS1=; unsetopt zle_bracketed_paste; show() { print -r -- "<$BUFFER>"; BUFFER= }'
+zpty -w complete 'zle -N show; bindkey "^X" show'
+zpty -w complete "source <('$0' completions zsh); print rea''dy"
+zpty -r -m complete shown '*ready*'
+for line in "$@"; do
+    zpty -w -n complete "$line"$'\t\x18'
+    zpty -r -m complete shown '*<*>*'
+    print -r -- "<${${shown##*<}%%>*}>"
+done
+zpty -d complete"#;
+
+#[test]
+fn zsh_completes_words_and_leaves_no_space_before_a_value() {
+    let project = project();
+    let lines = [
+        ("wdpipe veri", "<wdpipe verify >"),
+        ("wdpipe make toy/", "<wdpipe make toy/valley >"),
+        ("wdpipe make toy --profile h", "<wdpipe make toy --profile huge >"),
+        ("wdpipe make toy --set valley.s", "<wdpipe make toy --set valley.steps=>"),
+        ("wdpipe push toy --to l", "<wdpipe push toy --to lab >"),
+        ("wdpipe data import pipel", "<wdpipe data import pipelines/>"),
+    ];
+    let arguments = ["-f", "-c", ZSH, env!("CARGO_BIN_EXE_wdpipe")].into_iter().chain(lines.map(|(line, _)| line));
+    let Some(mut zsh) = command(&project, "zsh", &arguments.collect::<Vec<_>>()) else { return };
+    let ended = ended_of(&zsh.output().unwrap());
+    let found: Vec<&str> = ended.stdout.lines().map(str::trim_end).collect();
+    assert_eq!(found, lines.map(|(_, wanted)| wanted), "{}", ended.stderr);
+}
+
+#[test]
+fn fish_completes_words_of_the_program_and_of_the_project() {
+    let project = project();
+    for (line, wanted) in [
+        ("wdpipe veri", &["verify"][..]),
+        ("wdpipe make to", &["toy", "toy-a", "toy-b", "toy/valley"]),
+        ("wdpipe make toy --profile ", &["huge", "smoke"]),
+        ("wdpipe make toy --set valley.s", &["valley.steps="]),
+        ("wdpipe make toy --remote=", &["--remote=lab"]),
+    ] {
+        let script = format!("'{}' completions fish | source; complete -C '{line}'", env!("CARGO_BIN_EXE_wdpipe"));
+        let Some(mut fish) = command(&project, "fish", &["--no-config", "-c", &script]) else { return };
+        let ended = ended_of(&fish.output().unwrap());
+        // A description can follow the word.
+        let found: Vec<&str> = ended.stdout.lines().filter_map(|line| line.split('\t').next()).collect();
+        assert_eq!(found, wanted, "{line}: {}", ended.stderr);
+    }
 }
 
 #[test]

@@ -210,7 +210,11 @@ const ENDLESS: u64 = 16 << 20;
 
 /// Reads an open file of `size` bytes and at most `limit` bytes.
 fn read_limited(file: &mut File, size: u64, limit: u64) -> io::Result<Vec<u8>> {
-    let too_large = || io::Error::new(ErrorKind::FileTooLarge, format!("it is larger than {limit} bytes"));
+    let too_large = || {
+        let most =
+            if limit.is_multiple_of(1 << 20) { format!("{} MiB", limit >> 20) } else { format!("{limit} bytes") };
+        io::Error::new(ErrorKind::FileTooLarge, format!("it is larger than {most}"))
+    };
     if size > limit {
         return Err(too_large());
     }

@@ -9,6 +9,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::super::format::{count, duration};
+use super::super::planned::warn_of_room;
 use super::super::ui::Ui;
 use super::follow::{EVERY, follow, why_not};
 use super::{SiteArgs, executor_of, launch_of, own_hash, times};
@@ -190,13 +191,15 @@ impl Start {
         if open.is_done() {
             return Ok(Started::Complete(0));
         }
+        let plan = selection.plan(store)?;
+        warn_of_room(selection.room(&plan, store), store.root(), ui);
         let limits = executor.check()?;
         if let Engine::Slurm(site) = &run.request.engine {
             self.site.ensure(site, ui)?;
         }
         let generations = match limits.seconds {
             Some(limit) => {
-                let forecast = selection.forecast(selection.plan(store)?, store, wanted.workers, None)?;
+                let forecast = selection.forecast(plan, store, wanted.workers, None)?;
                 let workers = run.request.engine.workers();
                 generations(&selection.graph, &forecast, (Deadline::usable(limit as f64), workers), ui)?
             }

@@ -1,6 +1,7 @@
 //! Hints for data sets that cannot be imported, by data set and by fault; and how far the content of an import is known.
 
 use crate::project::{ExitCode, Failure, quoted};
+use crate::spec::OWN;
 use std::path::Path;
 
 use base::work::Source;
@@ -11,14 +12,12 @@ const READ: &str = "supported: a folder, .tar, .tar.gz or .zip with CIFAR's bina
                     test.bin) or Python files (data_batch_1 …; train, test), or an .npz with x_train, y_train, x_test and \
                     y_test";
 
-/// Says what to do with data that are not CIFAR.
-const OTHER: &str = "Only CIFAR-10 and CIFAR-100 can be imported; a stage of kind `command` can use other data, as files that \
-                     it declares in `code`";
-
 /// Returns the failure for an error of an import.
 pub(super) fn refused(error: &ImportError) -> Failure {
     let fetch = fetch(error.data_set.or_else(|| named(&error.path)));
     let path = error.path.display();
+    // What a user has who has no CIFAR.
+    let other = format!("only CIFAR-10 and CIFAR-100 can be imported; {OWN}");
     let (code, hint) = match &error.fault {
         fault if is_parquet(fault) => (
             ExitCode::Storage,
@@ -33,7 +32,7 @@ pub(super) fn refused(error: &ImportError) -> Failure {
         Fault::NotCifar { beside: Some(name) } => {
             (ExitCode::Missing, format!("if that is the data set, run {}", import(&error.path.join(name))))
         }
-        Fault::NotCifar { beside: None } => (ExitCode::Missing, READ.to_owned()),
+        Fault::NotCifar { beside: None } => (ExitCode::Missing, format!("{READ}; {other}")),
         Fault::Both(places) | Fault::Twice { places, .. } if error.path.is_dir() => (
             ExitCode::Usage,
             format!(
@@ -44,15 +43,14 @@ pub(super) fn refused(error: &ImportError) -> Failure {
         Fault::Both(_) | Fault::Twice { .. } => (ExitCode::Usage, "unpack it and name the folder of one".to_owned()),
         Fault::Missing(_) => (ExitCode::Missing, format!("use a complete copy; {fetch}")),
         Fault::Format(Format::One(_)) => {
-            (ExitCode::Storage, format!("name the folder that holds all files of the data set. {READ}"))
+            (ExitCode::Storage, format!("name the folder that holds all files of the data set; {READ}; {other}"))
         }
-        Fault::Format(Format::Compressed(_)) => (ExitCode::Storage, format!("unpack it and name the result. {READ}")),
-        Fault::Format(_) => (ExitCode::Storage, READ.to_owned()),
+        Fault::Format(Format::Compressed(_)) => (ExitCode::Storage, format!("unpack it and name the result; {READ}")),
+        Fault::Format(_) => (ExitCode::Storage, format!("{READ}; {other}")),
         Fault::Truncated | Fault::Damaged(_) => (ExitCode::Storage, format!("copy it again to `{path}`; {fetch}")),
-        Fault::Size { .. } | Fault::Content { .. } => {
-            (ExitCode::Storage, format!("use another copy; {fetch}. {OTHER}"))
+        Fault::Size { .. } | Fault::Content { .. } | Fault::Label { .. } | Fault::ClassSize { .. } => {
+            (ExitCode::Storage, format!("use another copy; {fetch}; {other}"))
         }
-        Fault::Label { .. } | Fault::ClassSize { .. } => (ExitCode::Storage, format!("use another copy; {fetch}")),
     };
     Failure::new(code, error.to_string(), hint)
 }

@@ -30,12 +30,17 @@ pub fn listings(published: &Comparison<'_>) -> Vec<Listing> {
 
 /// Returns published values as rows of a table, under a heading.
 pub fn value_rows<'a>(values: impl Iterator<Item = &'a ComparedValue<'a>>) -> Vec<Vec<String>> {
-    std::iter::once(VALUES.map(str::to_owned).to_vec()).chain(values.map(row)).collect()
+    std::iter::once(headings(VALUES)).chain(values.map(row)).collect()
 }
 
 /// Returns orders and ratios as rows of a table, under a heading.
 pub fn relation_rows(relations: &[Relation<'_>]) -> Vec<Vec<String>> {
-    std::iter::once(RELATIONS.map(str::to_owned).to_vec()).chain(relations.iter().map(related)).collect()
+    std::iter::once(headings(RELATIONS)).chain(relations.iter().map(related)).collect()
+}
+
+/// Returns the headings for a terminal, where the last column has a name as well.
+fn headings<const N: usize>(names: [&str; N]) -> Vec<String> {
+    names.map(|name| if name.is_empty() { "verdict".to_owned() } else { name.to_owned() }).to_vec()
 }
 
 /// Counts each standing, in the order in which the standings first occur: `3 agree, 2 not known`.

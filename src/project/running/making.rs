@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicBool;
 
 use super::estimates::{estimates, pace};
+use super::room::Room;
 use super::workers::Workers;
 use crate::engine::{self, Duty, Environment, Event, Preference, Request, Summary};
 use crate::plan::{Knowledge, Plan};
@@ -43,6 +44,8 @@ pub enum Notice<'a> {
         seconds: &'a [f64],
         /// Estimated duration of the plan, in seconds.
         total: f64,
+        /// Room on disk for the results.
+        room: Room,
     },
     /// An event of the engine.
     Event(&'a Event),
@@ -94,7 +97,8 @@ impl Selection {
                 let measure = |steps: &_, chains| pace(chosen, self.graph.policy, steps, chains);
                 estimates.calibrate(&self.graph, plan, workers.jobs, measure);
                 let total = estimates.of_plan(plan, workers.jobs);
-                tell(Notice::Planned { plan, seconds: &estimates.seconds, total });
+                let room = self.room(plan, store);
+                tell(Notice::Planned { plan, seconds: &estimates.seconds, total, room });
             }
             tell(Notice::Event(&event));
         })?;

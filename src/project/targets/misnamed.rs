@@ -1,7 +1,8 @@
-//! Advice for words that are no targets, but name something else: a file, a variant or a remote.
+//! Advice for words that are no targets, but name something else: a file, a variant, a profile or a remote.
 
 use std::path::Path;
 
+use super::folder::Folder;
 use super::select::Selection;
 use crate::project::{Failure, Project, command, quoted};
 use crate::reports::{Place, VariantSettings};
@@ -12,10 +13,15 @@ impl Project {
     pub(super) fn misnamed(&self, target: &str, selection: &Selection, failure: Failure) -> Failure {
         let advice =
             self.as_remote(target).or_else(|| as_variant(target, selection)).or_else(|| as_file(target, selection));
-        match advice {
+        match advice.or_else(|| self.as_profile(target)) {
             Some(hint) => Failure { hint, ..failure },
             None => failure,
         }
+    }
+
+    fn as_profile(&self, target: &str) -> Option<String> {
+        let is_profile = Folder::read(&self.pipelines).ok()?.profiles().contains(target);
+        is_profile.then(|| format!("`{target}` is a profile: name a figure, and add --profile {target}"))
     }
 
     fn as_remote(&self, target: &str) -> Option<String> {
@@ -27,9 +33,12 @@ impl Project {
 /// Explains the name of the files of a variant, or a name that the user gave a figure with `--name`.
 fn as_variant(target: &str, selection: &Selection) -> Option<String> {
     let place = Place { folder: selection.folder.clone(), name: target.to_owned() };
-    let VariantSettings { figure, profile, set, .. } = VariantSettings::read(&place)?;
-    let words = command(&["make", &figure], &profile, &set);
-    Some(format!("these are the files of a variant of {figure}: `{words}` makes it"))
+    let settings = VariantSettings::read(&place)?;
+    let words = command(&settings.command(target), &settings.profile, &settings.set);
+    Some(format!(
+        "these are the files of a variant of {}: name the figure with its settings, as in `{words}`",
+        settings.figure
+    ))
 }
 
 /// Finds the figure whose pipeline or picture a file is.

@@ -5,6 +5,7 @@ mod gpu;
 mod image;
 mod installation;
 mod interpreter;
+mod modules;
 mod packages;
 mod shell;
 mod undeclared;
@@ -59,7 +60,13 @@ pub fn run(work: &Command, device: &Device, read: &Read<'_>, report: &mut Report
         let undeclared = match ended.how {
             // In an image, paths lead to other files.
             How::Exited(_) if work.image.is_none() => {
-                undeclared::words(&order, &work.terms.root, folder.new_one("trace")?, &is_cancelled)
+                let log = String::from_utf8_lossy(&ended.log);
+                let lock = work.lock.as_ref().map(|lock| lock.path.as_str());
+                let named = undeclared::words(&order, &work.terms.root, folder.new_one("trace")?, &is_cancelled);
+                match modules::advice(&log, installation.environment(), lock) {
+                    Some(advice) if named.is_empty() => format!("\n    {advice}"),
+                    _ => named,
+                }
             }
             _ => String::new(),
         };
@@ -338,7 +345,7 @@ fn last_lines(ended: &Ended) -> String {
 /// stamp, and other outputs are stored unchanged.
 fn stored(format: OutputFormat, columns: &[String], bytes: Vec<u8>) -> Result<Vec<u8>, String> {
     let drawing = |format| stamp::prepared(format, &bytes).map_err(|error| error.to_string());
-    let fine = match format {
+    let (fine, wanted) = match format {
         OutputFormat::Table => {
             let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
             let table = csv::read(&text)?;
@@ -352,14 +359,17 @@ fn stored(format: OutputFormat, columns: &[String], bytes: Vec<u8>) -> Result<Ve
             }
             return table.to_bytes().map_err(|error| error.to_string());
         }
-        OutputFormat::Json => serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok(),
-        OutputFormat::Weights => safetensors::SafeTensors::deserialize(&bytes).is_ok(),
-        OutputFormat::File => true,
+        OutputFormat::Json => (serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok(), "it is not JSON"),
+        OutputFormat::Weights => (
+            safetensors::SafeTensors::deserialize(&bytes).is_ok(),
+            "it is not a safetensors file, as safetensors.torch.save_file writes it; declare other files as \"file\"",
+        ),
+        OutputFormat::File => return Ok(bytes),
         OutputFormat::Svg => return drawing(stamp::Format::Svg),
         OutputFormat::Pdf => return drawing(stamp::Format::Pdf),
         OutputFormat::Png => return drawing(stamp::Format::Png),
     };
-    if fine { Ok(bytes) } else { Err("its bytes are of another format".to_owned()) }
+    if fine { Ok(bytes) } else { Err(wanted.to_owned()) }
 }
 
 #[cfg(test)]

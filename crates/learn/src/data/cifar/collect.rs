@@ -278,9 +278,10 @@ fn of_arrays(layouts: &[Layout], arrays: [[Part; 2]; 2]) -> Result<Form, Fault> 
     let wanted = [layout.images[0] * (layout.binary.len() - 1), layout.images[1]];
     let mut parts = Vec::new();
     for ([images, labels], wanted) in arrays.into_iter().zip(wanted) {
-        for (count, part) in [(images.pixels.len() / IMAGE_BYTES, &images), (labels.labels.len(), &labels)] {
+        let counts = [(images.pixels.len() / IMAGE_BYTES, &images, "images"), (labels.labels.len(), &labels, "labels")];
+        for (count, part, what) in counts {
             if count != wanted {
-                let reason = format!("there are {count} instead of {wanted}");
+                let reason = format!("there are {count} {what} instead of {wanted}");
                 return Err(Fault::Content { file: part.name.clone(), reason });
             }
         }

@@ -203,7 +203,7 @@ fn arrays_of_the_wrong_size_are_refused() {
     let short = Layout { images: [10, 10], ..cifar10 };
     let names = ["x_train", "y_train", "x_test", "y_test"];
     let error = import_bytes(&zip::tests::zip(&arrays(&short, names, true, "|u1"), false)).unwrap_err().to_string();
-    assert_eq!(error, "cannot be used: in `x_train.npy`, there are 50 instead of 100");
+    assert_eq!(error, "cannot be used: in `x_train.npy`, there are 50 images instead of 100");
     let mut above = arrays(&cifar10, names, true, "|u1");
     above[3].1.pop();
     above[3].1.push(200);
