@@ -1,4 +1,4 @@
-//! Describes in words what the runs of a figure were made with. The words are derived from its stages, so that they are
+//! Describes in words what the runs of a figure were made with: data, networks, lengths of training, seeds. The words are derived from its stages, so that they are
 //! true after any `--set`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::graph::{Graph, StageId};
 use base::work::{Dataset, Model, ModelName, Source, Work};
 
-/// Describes the data, networks and lengths of training on which some stages depend; empty if there are none.
+/// Describes the data, networks, lengths of training and seeds on which some stages depend; empty if there are none.
 pub fn made_with(graph: &Graph, from: impl IntoIterator<Item = StageId>) -> String {
     let mut found = Found::default();
     for id in behind(graph, from) {
@@ -14,7 +14,10 @@ pub fn made_with(graph: &Graph, from: impl IntoIterator<Item = StageId>) -> Stri
             Work::Dataset(dataset) => {
                 found.data.insert(images(dataset));
             }
-            Work::Init(init) => found.add_network(&init.model),
+            Work::Init(init) => {
+                found.add_network(&init.model);
+                found.seeds.insert(init.seed);
+            }
             Work::Imported(imported) => found.add_network(&imported.model),
             Work::Train(train) => {
                 // A segment replaces the segment that it continues as the end of the run.
@@ -22,12 +25,14 @@ pub fn made_with(graph: &Graph, from: impl IntoIterator<Item = StageId>) -> Stri
                     found.ends.remove(&input.stage);
                 }
                 found.ends.insert(id, train.first_epoch + train.epochs);
+                found.seeds.insert(train.seed);
             }
             Work::Probe(probe) => {
                 found.tuned.insert(probe.epochs);
             }
             Work::Valley(valley) => {
                 found.steps.insert(valley.steps);
+                found.seeds.insert(valley.seed);
             }
             Work::EmaEval(_)
             | Work::Predictions(_)
@@ -65,6 +70,8 @@ struct Found {
     tuned: BTreeSet<u32>,
     /// Numbers of steps in a valley.
     steps: BTreeSet<u32>,
+    /// Seeds of initial weights and of training.
+    seeds: BTreeSet<u64>,
 }
 
 impl Found {
@@ -97,6 +104,11 @@ impl Found {
         }
         if !self.steps.is_empty() {
             parts.push(format!("{} steps", list(self.steps.into_iter().map(thousands))));
+        }
+        match self.seeds.len() {
+            0 => {}
+            1 => parts.push("1 seed".to_owned()),
+            seeds => parts.push(format!("{seeds} seeds")),
         }
         parts.retain(|part| !part.is_empty());
         parts.join("; ")

@@ -7,7 +7,7 @@ use resvg::usvg::{self, roxmltree};
 
 use super::*;
 use base::rng::Stream;
-use base::work::{Axis, Curve, Guide, Mark, Panel, Rows, Scale};
+use base::work::{Axis, Curve, FontSize, Guide, Mark, Panel, Rows, Scale, Width};
 
 pub(super) fn curve(label: &str, replicas: Vec<Vec<String>>) -> Curve {
     let rows = |table: String| Rows { table, settings: BTreeMap::new() };
@@ -43,6 +43,8 @@ pub(super) fn figure_of(curves: Vec<Curve>) -> Figure {
         title: String::new(),
         note: String::new(),
         columns: 2,
+        width: Width::default(),
+        font_size: FontSize::default(),
         panels: vec![panel("a", curves)],
         drawn: Vec::new(),
     }
@@ -82,6 +84,8 @@ fn sample() -> (Figure, BTreeMap<String, Table>) {
             title: "A figure".into(),
             note: "Profile test: small.".into(),
             columns: 2,
+            width: Width::default(),
+            font_size: FontSize::default(),
             panels,
             drawn: Vec::new(),
         },
@@ -397,6 +401,8 @@ fn marked() -> (Figure, BTreeMap<String, Table>) {
             title: String::new(),
             note: String::new(),
             columns: 3,
+            width: Width::default(),
+            font_size: FontSize::default(),
             panels,
             drawn: Vec::new(),
         },
