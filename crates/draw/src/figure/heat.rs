@@ -52,7 +52,7 @@ pub(super) fn cells(out: &mut Writer, plot: &Plot, points: &[Point], scale: Kind
 
 /// Returns the boxes of the numbers in the cells, large enough for any number.
 pub(super) fn labels(plot: &Plot, points: &[Point]) -> Vec<Rect> {
-    let (width, height) = (5.5 * style::CELL_LABEL, 1.4 * style::CELL_LABEL);
+    let (width, height) = (5.5 * style::CELL_LABEL, 2.0 * style::CELL_LABEL);
     let at = |point: &Point| plot.at(point.x, point.y);
     points.iter().filter_map(at).map(|(x, y)| Rect { x: x - width / 2.0, y: y - height / 2.0, width, height }).collect()
 }

@@ -162,7 +162,9 @@ impl<'a> Grid<'a> {
             if change.abs() < 0.01 || turn == TURNS || (change < 0.0 && across <= least) {
                 let gap = spare.max(0.0) / columns as f64;
                 lefts.iter_mut().zip(1..).for_each(|((x, _), c)| *x += gap * f64::from(c));
-                return Ok(Self { cells, lefts, size, width: width.max(width - spare) });
+                // Only labels that leave no room for plot areas make the drawing wider.
+                let over = if spare < -1.0 { -spare } else { 0.0 };
+                return Ok(Self { cells, lefts, size, width: width + over });
             }
             across += change;
         }

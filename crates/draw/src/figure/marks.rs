@@ -176,6 +176,7 @@ pub(super) fn bars(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point
         let Some((x, y)) = plot.at(point.x, point.mean) else { continue };
         let half = (plot.at(point.x + style::BAR / 2.0, point.mean).map_or(x, |(edge, _)| edge) - x).abs();
         let bar = Rect { x: x - half, y: y.min(foot), width: 2.0 * half, height: (foot - y).abs() };
+        bar.draw(out, &[("fill", &style::BACKGROUND)]);
         // Pale inside, so that the error bar stands out.
         let look: [(&str, &dyn Display); 4] = [
             ("fill", &colour(curve)),

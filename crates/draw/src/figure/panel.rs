@@ -77,6 +77,10 @@ fn guides(out: &mut Writer, cell: &Cell) {
     let mut taken = heat::labels(&cell.plot, &cells);
     for guide in &cell.panel.guides {
         let Some((path, at, anchor)) = marks::guide(&cell.plot, guide) else { continue };
+        if !cells.is_empty() {
+            // A pale edge, which a guide needs in dark cells.
+            thin(out, &path, style::BACKGROUND, 3.0 * style::FRAME);
+        }
         let look: [(&str, &dyn Display); 5] = [
             ("d", &path),
             ("fill", &"none"),
@@ -150,7 +154,15 @@ fn bands(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
         let look: [(&str, &dyn Display); 3] =
             [("d", &path.closed()), ("fill", &colour(curve)), ("fill-opacity", &style::BAND_OPACITY)];
         out.leaf("path", &look);
-        thin(out, &[upper.open(), lower.open()].concat(), colour(curve), style::FRAME);
+        let edges = [upper.open(), lower.open()].concat();
+        let look: [(&str, &dyn Display); 5] = [
+            ("d", &edges),
+            ("fill", &"none"),
+            ("stroke", &colour(curve)),
+            ("stroke-width", &Px(style::FRAME)),
+            ("stroke-dasharray", &style::EDGE),
+        ];
+        out.leaf("path", &look);
     }
 }
 

@@ -31,11 +31,11 @@ pub const MIDDLE: f64 = 0.365;
 /// Least width of a plot area next to others. If there is less room, panels go into more rows.
 pub const NARROWEST: f64 = 150.0;
 /// Height of a plot area, as a share of its width, and its limits.
-pub const HEIGHT: (f64, f64, f64) = (0.7, 90.0, 260.0);
+pub const HEIGHT: (f64, f64, f64) = (0.64, 90.0, 260.0);
 /// Empty border of the figure.
 pub const MARGIN: f64 = 4.0;
 /// Gap between neighbouring panels.
-pub const GAP: (f64, f64) = (22.0, 20.0);
+pub const GAP: (f64, f64) = (22.0, 12.0);
 /// Gap between a text and the element that it labels.
 pub const PAD: f64 = 6.0;
 
@@ -45,6 +45,8 @@ pub const DASHES: [(&str, &str); 4] =
     [("", "4.5 2.5"), ("14 2.5", "2 2"), ("11 2.5 2 2.5", "4.5 2 1.5 2"), ("11 2.5 2 2.5 2 2.5", "4.5 2 1.5 2 1.5 2")];
 pub const GUIDE: &str = "5.5 3";
 pub const DOTTED: &str = "1 2.5";
+/// Dash of the edges of bands.
+pub const EDGE: &str = "0.9 1.4";
 pub const BAND_OPACITY: f64 = 0.2;
 /// Width of the thinnest lines.
 pub const FRAME: f64 = 0.9;
