@@ -274,7 +274,7 @@ fn tick_marks(out: &mut Writer, cell: &Cell) {
         thin(out, &path, style::INK, style::FRAME);
     }
     for tick in cell.x_ticks.iter().filter(|tick| !tick.label.is_empty()) {
-        let y = bottom + style::TICK + 3.0 + style::ASCENT * style::TICK_LABEL;
+        let y = bottom + style::TICK + 4.5 + style::ASCENT * style::TICK_LABEL;
         out.label((plot.across(tick.place), y), "middle", style::TICK_LABEL, &tick.label);
     }
     for tick in cell.y_ticks.iter().filter(|tick| !tick.label.is_empty()) {
@@ -350,7 +350,23 @@ mod tests {
         let kept = thinned(dense);
         assert_eq!(
             kept,
-            [(0.0, 0.0), (0.476, 100.0), (0.499, 59.0), (0.5, 66.0), (0.505, 0.0), (0.981, 100.0), (0.999, 24.0)]
+            [
+                (0.0, 0.0),
+                (0.274, 100.0),
+                (0.319, 11.0),
+                (0.32, 18.0),
+                (0.404, 0.0),
+                (0.577, 100.0),
+                (0.639, 29.0),
+                (0.64, 36.0),
+                (0.707, 0.0),
+                (0.88, 100.0),
+                (0.959, 47.0),
+                (0.96, 54.0),
+                (0.967, 2.0),
+                (0.981, 100.0),
+                (0.999, 24.0)
+            ]
         );
     }
 }
