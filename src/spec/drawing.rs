@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::curves::Sources;
 use super::node::{Diagnostic, Node, did_you_mean};
 use crate::graph::{Input, Stage};
-use base::work::{Command, Figure, KindName, OutputFormat, Work};
+use base::work::{Command, Figure, FontSize, KindName, OutputFormat, Width, Work};
 
 /// Returns the stage of a figure whose drawings, and numbers if there are any, are outputs of a command.
 pub fn stage(
@@ -18,8 +18,17 @@ pub fn stage(
         Ok(inputs) => {
             let drawn = inputs.keys().map(|output| (*output).to_owned()).collect();
             let (name, title) = (name.to_owned(), title.to_owned());
-            let figure =
-                Figure { name: name.clone(), title, note: String::new(), columns: 1, panels: Vec::new(), drawn };
+            let figure = Figure {
+                name: name.clone(),
+                title,
+                note: String::new(),
+                columns: 1,
+                // The command decides how large its drawings are.
+                width: Width::default(),
+                font_size: FontSize::default(),
+                panels: Vec::new(),
+                drawn,
+            };
             Some(Stage { name, work: Work::Figure(figure), inputs: inputs.into_values().collect() })
         }
         Err(message) => {

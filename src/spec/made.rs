@@ -1,4 +1,4 @@
-//! Describes in words what the runs of a figure were made with. The words are derived from its stages, so that they are
+//! Describes in words what the runs of a figure were made with: data, networks, lengths of training, seeds. The words are derived from its stages, so that they are
 //! true after any `--set`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::graph::{Graph, StageId};
 use base::work::{Dataset, Model, ModelName, Source, Work};
 
-/// Describes the data, networks and lengths of training on which some stages depend; empty if there are none.
+/// Describes the data, networks, lengths of training and seeds on which some stages depend; empty if there are none.
 pub fn made_with(graph: &Graph, from: impl IntoIterator<Item = StageId>) -> String {
     let mut found = Found::default();
     for id in behind(graph, from) {
@@ -14,7 +14,10 @@ pub fn made_with(graph: &Graph, from: impl IntoIterator<Item = StageId>) -> Stri
             Work::Dataset(dataset) => {
                 found.data.insert(images(dataset));
             }
-            Work::Init(init) => found.add_network(&init.model),
+            Work::Init(init) => {
+                found.add_network(&init.model);
+                found.seeds.insert(init.seed);
+            }
             Work::Imported(imported) => found.add_network(&imported.model),
             Work::Train(train) => {
                 // A segment replaces the segment that it continues as the end of the run.
@@ -22,12 +25,14 @@ pub fn made_with(graph: &Graph, from: impl IntoIterator<Item = StageId>) -> Stri
                     found.ends.remove(&input.stage);
                 }
                 found.ends.insert(id, train.first_epoch + train.epochs);
+                found.seeds.insert(train.seed);
             }
             Work::Probe(probe) => {
                 found.tuned.insert(probe.epochs);
             }
             Work::Valley(valley) => {
                 found.steps.insert(valley.steps);
+                found.seeds.insert(valley.seed);
             }
             Work::EmaEval(_)
             | Work::Predictions(_)
@@ -65,6 +70,8 @@ struct Found {
     tuned: BTreeSet<u32>,
     /// Numbers of steps in a valley.
     steps: BTreeSet<u32>,
+    /// Seeds of initial weights and of training.
+    seeds: BTreeSet<u64>,
 }
 
 impl Found {
@@ -97,6 +104,11 @@ impl Found {
         }
         if !self.steps.is_empty() {
             parts.push(format!("{} steps", list(self.steps.into_iter().map(thousands))));
+        }
+        match self.seeds.len() {
+            0 => {}
+            1 => parts.push("1 seed".to_owned()),
+            seeds => parts.push(format!("{seeds} seeds")),
         }
         parts.retain(|part| !part.is_empty());
         parts.join("; ")
@@ -154,13 +166,16 @@ mod tests {
     fn the_foot_says_what_the_stages_say() {
         assert_eq!(
             note(("fig3", FIG3), "fig3", "paper", &[]),
-            "Profile paper: 50,000 CIFAR-10 training images; ResNet-18 of width 64; 200 epochs; fine-tuning for 100 epochs."
+            "Profile paper: 50,000 CIFAR-10 training images; ResNet-18 of width 64; 200 epochs; fine-tuning for 100 epochs; 5 seeds."
         );
         // The note of a panel covers only its own dependencies.
         let norms = note(("fig3", FIG3), "fig3a", "paper", &[]);
-        assert_eq!(norms, "Profile paper: 50,000 CIFAR-10 training images; ResNet-18 of width 64; 200 epochs.");
+        assert_eq!(
+            norms,
+            "Profile paper: 50,000 CIFAR-10 training images; ResNet-18 of width 64; 200 epochs; 5 seeds."
+        );
         let tuned = note(("fig3", FIG3), "fig3d", "paper", &[]);
-        assert!(tuned.ends_with("; 99 epochs; fine-tuning for 100 epochs."), "{tuned}");
+        assert!(tuned.ends_with("; 99 epochs; fine-tuning for 100 epochs; 5 seeds."), "{tuned}");
         let several = note(("fig1", FIG1), "fig1", "paper", &[]);
         assert!(
             several.contains(": 50,000 CIFAR-10 training images and 50,000 CIFAR-100 training images; "),
@@ -172,7 +187,7 @@ mod tests {
         );
         let two = note(("prop3", PROP3), "prop3", "smoke", &["two_init.width=5", "sphere.width=6", "run.epochs=21"]);
         assert!(two.contains("200 built-in training images of 2 classes and 320 built-in training images; "), "{two}");
-        assert!(two.contains("scale-invariant ResNet-18 of widths 5 and 6; 13 to 21 epochs."), "{two}");
+        assert!(two.contains("scale-invariant ResNet-18 of widths 5 and 6; 13 to 21 epochs; 2 seeds."), "{two}");
     }
 
     #[test]
@@ -181,7 +196,7 @@ mod tests {
         assert_eq!(
             note(("fig3", FIG3), "fig3d", "smoke", &[&sets[..], &["probe.epochs=1"]].concat()),
             "Profile smoke with 6 changes: 10,000 CIFAR-10 training images; ResNet-18 of width 8; 5 epochs; \
-             fine-tuning for 1 epoch."
+             fine-tuning for 1 epoch; 3 seeds."
         );
         let wide = note(("fig3", FIG3), "fig3a", "smoke", &["init.width=8", "seed=[0]"]);
         assert!(
@@ -189,13 +204,13 @@ mod tests {
             "{wide}"
         );
         let valley = |sets: &[&str]| note(("fig4", FIG4), "fig4", "smoke", sets);
-        assert_eq!(valley(&[]), "Profile smoke: 1,600 steps.");
-        assert_eq!(valley(&["valley.steps=200"]), "Profile smoke with valley.steps=200: 200 steps.");
-        // Seeds are not mentioned; a setting whose name only begins with `seed` is.
+        assert_eq!(valley(&[]), "Profile smoke: 1,600 steps; 3 seeds.");
+        assert_eq!(valley(&["valley.steps=200"]), "Profile smoke with valley.steps=200: 200 steps; 3 seeds.");
+        // Seeds are counted, not mentioned as a change; a setting whose name only begins with `seed` is.
         let text =
             FIG4.replace("[settings]", "[settings]\nseeding = 100").replace("every      = 100", "every = \"$seeding\"");
         let seeding = note(("fig4", &text), "fig4", "smoke", &["seeding=200", "seed=[4]"]);
-        assert_eq!(seeding, "Profile smoke with seeding=200: 1,600 steps.");
+        assert_eq!(seeding, "Profile smoke with seeding=200: 1,600 steps; 1 seed.");
     }
 
     #[test]

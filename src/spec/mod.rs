@@ -20,6 +20,7 @@ mod pipeline;
 mod places;
 mod published;
 mod reduce;
+mod sheets;
 mod snippet;
 mod stages;
 mod start;

@@ -9,6 +9,7 @@ use super::fields::Fields;
 use super::made::made_with;
 use super::node::{Data, Diagnostic, Node, Origin};
 use super::pipeline::Pipeline;
+use super::sheets::{self, Sheet};
 use crate::graph::{Drawn, Graph, Input, Stage};
 use base::expr::Expr;
 use base::name::is_plain;
@@ -21,12 +22,6 @@ struct Read<'a> {
     figure: String,
     panel: Panel,
     inputs: BTreeMap<String, Input>,
-}
-
-/// The layout of a figure.
-struct Sheet {
-    title: String,
-    columns: u32,
 }
 
 /// Returns a stage that draws each figure, and one for each of its panels if it has several.
@@ -56,8 +51,8 @@ pub fn add_figures(
         ));
     }
     check_texts(pipeline, complaints);
-    let mut sheets = sheets(pipeline, complaints);
     let names: BTreeSet<&str> = places.iter().map(|(figure, _)| *figure).collect();
+    let mut sheets = sheets::read(pipeline, &names, complaints);
     let is_drawn = |name: &str| names.contains(name) || commands.contains_key(name);
     for name in sheets.keys().filter(|name| !is_drawn(name) && **name != pipeline.name) {
         complaints.push(pipeline.root.complain(format!("[figure.{name}] has no [[panel]] with figure = \"{name}\"")));
@@ -78,7 +73,7 @@ pub fn add_figures(
         let own: Vec<&Read<'_>> = panels.iter().filter(|panel| panel.figure == *name).collect();
         let count = places.iter().filter(|(figure, _)| *figure == name).count();
         if count > 1 {
-            let sheet = Sheet { title: String::new(), columns: 1 };
+            let sheet = Sheet { title: String::new(), columns: 1, ..sheets.get(name).cloned().unwrap_or_default() };
             found.extend(own.iter().map(|one| {
                 drawn(
                     (&panel_name(name, &one.panel.id), name),
@@ -92,7 +87,7 @@ pub fn add_figures(
         if own.len() < count {
             continue;
         }
-        let sheet = sheets.remove(name).unwrap_or(Sheet { title: String::new(), columns: 2 });
+        let sheet = sheets.remove(name).unwrap_or_default();
         let whole = drawn((name, name), &sheet, &own, pipeline, sources.graph);
         if let (true, Work::Figure(figure)) = (complaints.is_empty(), &whole.2.work)
             && let Err(error) = figure::check(figure)
@@ -130,37 +125,6 @@ fn check_texts(pipeline: &Pipeline, complaints: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Reads `[figure]`, which describes the figure with the pipeline's name, and every `[figure.NAME]`.
-fn sheets(pipeline: &Pipeline, complaints: &mut Vec<Diagnostic>) -> BTreeMap<String, Sheet> {
-    let own = Sheet { title: pipeline.title.clone(), columns: 2 };
-    let mut sheets = BTreeMap::from([(pipeline.name.clone(), own)]);
-    let Some(node) = &pipeline.figure else { return sheets };
-    let Data::Table(table) = &node.data else {
-        complaints.push(node.complain("`figure` must be a table"));
-        return sheets;
-    };
-    let is_sheet = |node: &Node| matches!(node.data, Data::Table(_));
-    let own = table.iter().filter(|(_, node)| !is_sheet(node)).map(|(name, node)| (name.clone(), node.clone()));
-    let own = Node { origin: node.origin.clone(), data: Data::Table(own.collect()) };
-    let others = table.iter().filter(|(_, node)| is_sheet(node));
-    for (name, node) in [(&pipeline.name, &own)].into_iter().chain(others) {
-        let none = BTreeMap::new();
-        let fields = Fields::new(node, &none);
-        let title = if *name == pipeline.name { pipeline.title.as_str() } else { "" };
-        let sheet = Sheet {
-            title: fields.drawn_text("title", Some(title)),
-            columns: fields.integer("columns", Some(2), 1..=8),
-        };
-        if fields.has("drawing") {
-            fields.text("drawing", None);
-            check_name(&fields, name, &pipeline.name);
-        }
-        complaints.extend(fields.finish("the table `figure`"));
-        sheets.insert(name.clone(), sheet);
-    }
-    sheets
-}
-
 fn drawn(
     (name, figure_name): (&str, &str),
     sheet: &Sheet,
@@ -176,6 +140,8 @@ fn drawn(
         title: sheet.title.clone(),
         note,
         columns: sheet.columns,
+        width: sheet.width,
+        font_size: sheet.font_size,
         panels,
         drawn: Vec::new(),
     };
@@ -184,11 +150,11 @@ fn drawn(
     (name.to_owned(), Drawn { stage: 0, figure: figure_name.to_owned(), whole, pipeline }, stage)
 }
 
-/// Returns the note at the foot of a figure: the scale of its runs, and the changes by `--set`. The number of seeds is
-/// not mentioned, since it is counted from the runs.
+/// Returns the note at the foot of a figure: the scale of its runs, and the changes by `--set`, except changes of the drawing
+/// itself and of the seeds, which `made_with` counts.
 fn note(pipeline: &Pipeline, graph: &Graph, behind: &BTreeMap<String, Input>) -> String {
     let path = |set: &str| set.split('=').next().unwrap_or_default().trim().to_owned();
-    let other = |set: &&str| !["seed", "policy"].contains(&&*path(set));
+    let other = |set: &&str| !["seed", "policy"].contains(&&*path(set)) && !path(set).starts_with("figure.");
     let changed: Vec<&str> = pipeline.sets.iter().map(String::as_str).filter(other).collect();
     let changed = match changed.len() {
         0 => String::new(),
@@ -243,7 +209,7 @@ fn panel<'a>(node: &'a Node, pipeline: &str, sources: Sources<'_>, complaints: &
 }
 
 /// Complains about a name that no figure can have.
-fn check_name(fields: &Fields<'_>, figure: &str, pipeline: &str) {
+pub(super) fn check_name(fields: &Fields<'_>, figure: &str, pipeline: &str) {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     if !is_plain(figure) || !figure.chars().all(plain) {
         let cure = if figure == pipeline { ": rename the file, or say figure = \"…\" in the panel" } else { "" };

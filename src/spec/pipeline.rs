@@ -1,7 +1,7 @@
 //! A pipeline file with a profile and `--set` options applied: the resulting settings, stages and panels.
 //!
 //! Later values take precedence: first the file, then the profile, then every `--set` in order. A path is the
-//! name of a setting (`lr`), of a stage with its parameter (`trunk.epochs`), or `policy`.
+//! name of a setting (`lr`), of a stage with its parameter (`trunk.epochs`), `policy`, or a field of the figure (`figure.width`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ pub struct Pipeline {
     pub planned: BTreeMap<String, Node>,
     /// The stages' tables by name.
     pub stages: BTreeMap<String, Node>,
-    /// Layout of the figure: panels per row.
+    /// Layout of the figures: titles, panels per row, size on paper.
     pub figure: Option<Node>,
     /// The panels in order.
     pub panels: Vec<Node>,
@@ -67,7 +67,7 @@ impl Pipeline {
     pub fn knows(&self, set: &str) -> bool {
         let Ok((path, _)) = split_set(set) else { return true };
         let root = path.split('.').next().unwrap_or_default().trim();
-        root == "policy" || self.settings.contains_key(root) || self.stages.contains_key(root)
+        ["policy", "figure"].contains(&root) || self.settings.contains_key(root) || self.stages.contains_key(root)
     }
 
     /// Reads the text of a pipeline file and applies a profile and `--set PATH=VALUE` options.
@@ -161,19 +161,25 @@ impl Pipeline {
         Ok(plain.map(|(name, node)| (name.clone(), text_of(table(node).get("about")))).collect())
     }
 
-    /// Returns the paths that a `--set` can change: settings, fields of stages, and the policy.
+    /// Returns the paths that a `--set` can change: settings, fields of stages, the policy, and the size of figures on paper.
     pub fn paths(&self) -> Vec<String> {
         let fields = |(stage, node): (&String, &Node)| {
             table(node).keys().map(|field| format!("{stage}.{field}")).collect::<Vec<_>>()
         };
         let stages = self.stages.iter().flat_map(fields);
-        self.settings.keys().cloned().chain(stages).chain(["policy".to_owned()]).collect()
+        self.settings
+            .keys()
+            .cloned()
+            .chain(stages)
+            .chain(["policy", "figure.width", "figure.font_size"].map(str::to_owned))
+            .collect()
     }
 
     /// Returns everything that a `--set` can change.
     fn values(&self) -> [BTreeMap<String, Node>; 3] {
-        let policy = self.policy.clone().map(|policy| ("policy".to_owned(), policy));
-        [self.settings.clone(), self.stages.clone(), policy.into_iter().collect()]
+        let others = [("policy", &self.policy), ("figure", &self.figure)].into_iter();
+        let others = others.filter_map(|(name, node)| Some((name.to_owned(), node.clone()?)));
+        [self.settings.clone(), self.stages.clone(), others.collect()]
     }
 
     /// Returns a value of the file, or the innermost existing table around it.
@@ -220,6 +226,14 @@ impl Pipeline {
                 (1, Data::Table(_)) => merge(stage, value),
                 (1, _) => complaints.push(value.complain(format!("`{head}` is a stage: say {head}.PARAMETER = …"))),
                 _ => put(stage, &path[1..], value),
+            }
+        } else if head == "figure" {
+            let empty = Node { origin: value.origin.clone(), data: Data::Table(BTreeMap::new()) };
+            let figure = self.figure.get_or_insert(empty);
+            match (path.len(), &value.data) {
+                (1, Data::Table(_)) => merge(figure, value),
+                (1, _) => complaints.push(value.complain("`figure` is a table: say figure.FIELD = …")),
+                _ => put(figure, &path[1..], value),
             }
         } else {
             complaints.push(value.complain(self.unknown(path)));

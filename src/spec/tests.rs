@@ -1,6 +1,7 @@
 //! Tests the pipelines that come with the program, and mistakes in them.
 
 mod parts;
+mod print;
 mod roles;
 mod swept;
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use base::table::Table;
-use base::work::{Axis, Curve, Figure, Mark, Panel, Rows, Scale};
+use base::work::{Axis, Curve, Figure, FontSize, Mark, Panel, Rows, Scale, Width};
 use draw::claim::{ClaimError, Series, Statement, judge};
 use draw::figure::{self, FigureError};
 use wdpipe::spec::{Pipeline, expand};
@@ -192,6 +192,8 @@ fn drawn(curve: Curve, rows: &[[f64; 2]]) -> String {
         title: String::new(),
         note: String::new(),
         columns: 1,
+        width: Width::default(),
+        font_size: FontSize::default(),
         panels: vec![panel],
         drawn: Vec::new(),
     };

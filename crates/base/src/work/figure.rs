@@ -22,8 +22,14 @@ pub struct Figure {
     /// Note at the bottom: the scale of the run.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub note: String,
-    /// Number of panels per row.
+    /// Largest number of panels per row; there are fewer where the width leaves a panel too little room.
     pub columns: u32,
+    /// Width on paper.
+    #[serde(skip_serializing_if = "is_default", default)]
+    pub width: Width,
+    /// Size of labels on paper.
+    #[serde(skip_serializing_if = "is_default", default)]
+    pub font_size: FontSize,
     /// Panels in reading order.
     pub panels: Vec<Panel>,
     /// The outputs, if a command draws the figure instead of panels: some of those of the kind, in alphabetical order. The
@@ -39,6 +45,49 @@ impl Figure {
     }
 }
 
+/// Width of a figure on paper.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Width {
+    /// The text of a page of one column, as in the style of NeurIPS: 5.5 inches.
+    #[default]
+    Text,
+    /// One of two columns, as in the styles of ICML and IEEE: 3.25 inches.
+    Column,
+    /// Another width, in millimetres.
+    Mm(f64),
+}
+
+impl Width {
+    /// The widths that can be set in millimetres: from a narrow column to a poster.
+    pub const RANGE: RangeInclusive<f64> = 60.0..=600.0;
+
+    /// Returns the width in inches.
+    pub fn inches(self) -> f64 {
+        match self {
+            Self::Text => 5.5,
+            Self::Column => 3.25,
+            Self::Mm(width) => width / 25.4,
+        }
+    }
+}
+
+/// Size of a figure's labels on paper, in points (1/72 inch). Titles are larger; tick labels and the foot are smaller.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FontSize(pub f64);
+
+impl FontSize {
+    /// The sizes that can be set. At the smallest, the smallest text is of 6 points: that of exponents and indices.
+    pub const RANGE: RangeInclusive<f64> = 8.0..=24.0;
+}
+
+impl Default for FontSize {
+    fn default() -> Self {
+        Self(8.0)
+    }
+}
+
 /// Declares an output that figures of panels have, and those of commands can have.
 const fn output(name: &'static str, content: Content) -> OutputSpec {
     OutputSpec { name, content, presence: Presence::Sometimes }
@@ -46,7 +95,7 @@ const fn output(name: &'static str, content: Content) -> OutputSpec {
 
 impl Kind for Figure {
     const NAME: &'static str = "figure";
-    const VERSION: u32 = 5;
+    const VERSION: u32 = 6;
     const OUTPUTS: &'static [OutputSpec] = &[
         output("svg", Content::Drawing),
         output("png", Content::Drawing),
@@ -198,7 +247,7 @@ impl Mark {
 pub struct Curve {
     /// Label in the legend.
     pub label: String,
-    /// Index into the palette: the same eight colours three times, each time with another dash and marker.
+    /// Index into the palette: the same eight colours three times, each time with other dashes and markers.
     pub colour: u32,
     /// Whether the line is dashed instead of solid.
     #[serde(skip_serializing_if = "is_false", default)]

@@ -32,7 +32,7 @@ pub use contract::{Contract, Tolerance};
 pub use cost::{Activations, Cost, Images, Steps};
 pub use dataset::{Dataset, Source};
 pub use ema_eval::{EMA_METRICS, EmaEval};
-pub use figure::{Axis, Curve, Figure, Guide, Mark, Panel, Rows, Scale};
+pub use figure::{Axis, Curve, Figure, FontSize, Guide, Mark, Panel, Rows, Scale, Width};
 pub use hessian_trace::{Estimator, HessianTrace, Stop, TRACE};
 pub use import::Import;
 pub use imported::Imported;

@@ -38,13 +38,15 @@ fn means(figure: &Figure, series: &Series) -> String {
     };
     let has = |mark: Mark| shown.iter().any(|(other, _)| *other == mark);
     let place = within(figure, |panel| panel.curves.iter().any(|curve| curve.mark.is_mean()));
+    let nouns = [(Mark::Line, "line"), (Mark::Points, "point"), (Mark::Bars, "bar"), (Mark::Heat, "cell")];
+    let nouns = nouns.into_iter().filter(|(mark, _)| has(*mark)).map(|(_, noun)| noun);
     if most <= 1 {
-        let nouns = [(Mark::Line, "curve"), (Mark::Points, "point"), (Mark::Bars, "bar"), (Mark::Heat, "cell")];
-        let nouns = nouns.into_iter().filter(|(mark, _)| has(*mark)).map(|(_, noun)| format!("every {noun}"));
+        let nouns = nouns.map(|noun| format!("every {noun}"));
         return sentence(&place, &format!("{} is one run{}", list(nouns.collect()), reach(figure, series)));
     }
     let runs = if least == most { format!("{most} runs") } else { format!("{least} to {most} runs") };
-    sentence(&place, &format!("means over {runs}{}", reach(figure, series)))
+    let nouns = nouns.map(|noun| format!("{noun}s"));
+    sentence(&place, &format!("{} are means over {runs}{}", list(nouns.collect()), reach(figure, series)))
 }
 
 /// Describes the bands and error bars of means; empty if there are none.

@@ -1,6 +1,6 @@
 //! The bundled font: DejaVu Sans, reduced to Latin-1, Greek and the signs that figures use.
 
-use super::FigureError;
+use super::{FigureError, script};
 
 /// The font file. Its licence is `font/LICENSE.txt`.
 pub(super) const BYTES: &[u8] = include_bytes!("font/DejaVuSans-subset.ttf");
@@ -15,7 +15,9 @@ impl Font {
 
     /// Refuses a text with a character that the font lacks. These include all characters that XML cannot hold.
     pub fn check(&self, text: &str) -> Result<(), FigureError> {
-        match text.chars().find(|&character| self.0.glyph_index(character).is_none()) {
+        let parts = script::parts(text);
+        let mut drawn = parts.iter().flat_map(|(_, part)| part.chars());
+        match drawn.find(|&character| self.0.glyph_index(character).is_none()) {
             Some(character) => Err(FigureError::Glyph { character, text: text.to_owned() }),
             None => Ok(()),
         }
@@ -23,6 +25,11 @@ impl Font {
 
     /// Returns the width of a text at a size.
     pub fn width(&self, text: &str, size: f64) -> f64 {
+        script::parts(text).iter().map(|(level, part)| self.of_part(part) * level.size(size)).sum()
+    }
+
+    /// Returns the width of characters at size 1.
+    fn of_part(&self, text: &str) -> f64 {
         let advance = |character| self.0.glyph_index(character).and_then(|glyph| self.0.glyph_hor_advance(glyph));
         // Combining accents are above the letter before them.
         let units: u64 = text
@@ -30,7 +37,7 @@ impl Font {
             .filter(|character| !('\u{300}'..'\u{370}').contains(character))
             .map(|character| u64::from(advance(character).unwrap_or(0)))
             .sum();
-        units as f64 * size / f64::from(self.0.units_per_em())
+        units as f64 / f64::from(self.0.units_per_em())
     }
 
     /// Breaks a text into lines of at most `width`: between words, and inside words that are longer. Lines

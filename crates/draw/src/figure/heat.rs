@@ -1,5 +1,6 @@
 //! Heat maps: cells, their colours and the numbers in them.
 
+use super::colour::contrast;
 use super::layout::{Plot, Rect};
 use super::scale::Scale;
 use super::series::Point;
@@ -27,8 +28,9 @@ pub(super) fn cells(out: &mut Writer, plot: &Plot, points: &[Point], scale: Kind
         let share = height(point.mean).map(|height| if most > least { (height - least) / (most - least) } else { 0.5 });
         let (fill, ink) = match share {
             Some(share) => {
-                let (fill, dark) = shade(share);
-                (fill, if dark { style::BACKGROUND } else { style::INK })
+                let fill = shade(share);
+                let ink = ink(&fill);
+                (fill, ink)
             }
             // A value of 0 or less is below all colours of a logarithmic scale.
             None if point.mean.is_finite() => (style::BACKGROUND.to_owned(), style::INK),
@@ -50,7 +52,7 @@ pub(super) fn cells(out: &mut Writer, plot: &Plot, points: &[Point], scale: Kind
 
 /// Returns the boxes of the numbers in the cells, large enough for any number.
 pub(super) fn labels(plot: &Plot, points: &[Point]) -> Vec<Rect> {
-    let (width, height) = (5.5 * style::CELL_LABEL, 1.4 * style::CELL_LABEL);
+    let (width, height) = (5.5 * style::CELL_LABEL, 2.0 * style::CELL_LABEL);
     let at = |point: &Point| plot.at(point.x, point.y);
     points.iter().filter_map(at).map(|(x, y)| Rect { x: x - width / 2.0, y: y - height / 2.0, width, height }).collect()
 }
@@ -86,8 +88,8 @@ fn edge(edges: &[(f64, f64, f64)], place: f64) -> Option<(f64, f64)> {
     edges.iter().find(|(_, here, _)| (here - place).abs() < 1e-9).map(|(low, _, high)| (*low, *high))
 }
 
-/// Returns the colour of a share from 0 to 1, and whether it is dark.
-fn shade(share: f64) -> (String, bool) {
+/// Returns the colour of a share from 0 to 1.
+fn shade(share: f64) -> String {
     let steps = style::HEAT.len() - 1;
     let at = share.clamp(0.0, 1.0) * steps as f64;
     let i = (at.floor() as usize).min(steps - 1);
@@ -95,10 +97,13 @@ fn shade(share: f64) -> (String, bool) {
         let (from, to) = (f64::from(style::HEAT[i][c]), f64::from(style::HEAT[i + 1][c]));
         (from + (at - i as f64) * (to - from)).round() as u8
     };
-    let (red, green, blue) = (mix(0), mix(1), mix(2));
-    // Luminance according to ITU-R BT.601.
-    let light = 0.299 * f64::from(red) + 0.587 * f64::from(green) + 0.114 * f64::from(blue);
-    (format!("#{red:02x}{green:02x}{blue:02x}"), light < 128.0)
+    format!("#{:02x}{:02x}{:02x}", mix(0), mix(1), mix(2))
+}
+
+/// Returns the colour of text with the most contrast on a cell.
+fn ink(fill: &str) -> &'static str {
+    let [dark, light] = style::CELL_INKS;
+    if contrast(dark, fill) >= contrast(light, fill) { dark } else { light }
 }
 
 #[cfg(test)]
@@ -110,7 +115,18 @@ mod tests {
         let edges = edges([0.0, 1.0, 3.0, 1.0].into_iter());
         assert_eq!(edges, [(-0.5, 0.0, 0.5), (0.5, 1.0, 2.0), (2.0, 3.0, 4.0)]);
         assert_eq!(super::edges([2.0].into_iter()), [(1.5, 2.0, 2.5)]);
-        assert_eq!((shade(0.0).1, shade(1.0).1), (false, true));
-        assert_ne!(shade(0.2).0, shade(0.3).0);
+        assert_eq!(
+            ["#fff3d6", "#8fcbcf", "#1d3557"],
+            [shade(0.0), shade(0.5), shade(1.0)].each_ref().map(String::as_str)
+        );
+    }
+
+    #[test]
+    fn numbers_stand_out_from_their_cells() {
+        for fill in (0..=500).map(|step| shade(f64::from(step) / 500.0)).chain([style::GRID.to_owned()]) {
+            let found = contrast(ink(&fill), &fill);
+            assert!(found >= 4.5, "{} on {fill} has a contrast of {found:.2}", ink(&fill));
+        }
+        assert!(contrast(style::PALE_INK, style::GRID) >= 4.5);
     }
 }

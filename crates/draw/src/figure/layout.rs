@@ -86,6 +86,8 @@ pub(super) struct Cell<'a> {
 
 /// A figure's parts and their places.
 pub(super) struct Layout<'a> {
+    /// CSS pixels (1/96 inch) on paper per unit of the drawing.
+    pub unit: f64,
     pub width: f64,
     pub height: f64,
     pub title: Vec<String>,
@@ -100,40 +102,97 @@ fn lines_height(lines: &[String], size: f64) -> f64 {
     lines.len() as f64 * style::LINE * size
 }
 
+/// Panels in columns of equal plot areas.
+struct Grid<'a> {
+    cells: Vec<Cell<'a>>,
+    /// Left edge of each column's plot areas, and the room that labels need to the left of it.
+    lefts: Vec<(f64, f64)>,
+    size: (f64, f64),
+    /// Width of the drawing.
+    width: f64,
+}
+
+impl<'a> Grid<'a> {
+    /// Arranges panels within a width: in at most the wanted number of columns, and in fewer if plot areas would be too narrow.
+    fn of(figure: &'a Figure, series: &'a [Vec<Vec<Point>>], font: &Font, width: f64) -> Result<Self, FigureError> {
+        let count = figure.panels.len().max(1);
+        let wanted = (figure.columns.max(1) as usize).min(count);
+        let mut grid = Self::in_columns(wanted, figure, series, font, width)?;
+        while grid.lefts.len() > 1 && grid.size.0 < style::NARROWEST {
+            // As many rows as that takes, as full as possible.
+            let rows = count.div_ceil(grid.lefts.len() - 1);
+            grid = Self::in_columns(count.div_ceil(rows), figure, series, font, width)?;
+        }
+        Ok(grid)
+    }
+
+    /// Arranges panels in columns. The labels' room depends on the ticks and thus on the size of the plot areas, and the size on
+    /// the room, so both are found in turns.
+    fn in_columns(
+        columns: usize,
+        figure: &'a Figure,
+        series: &'a [Vec<Vec<Point>>],
+        font: &Font,
+        width: f64,
+    ) -> Result<Self, FigureError> {
+        const TURNS: u32 = 8;
+        let mut across = width / columns as f64 - 60.0;
+        let mut turn = 0;
+        loop {
+            let (share, least, most) = style::HEIGHT;
+            across = across.max(least);
+            let size = (across, (share * across).clamp(least, most));
+            let cells = figure.panels.iter().zip(series).map(|(panel, series)| Cell::of(panel, series, font, size));
+            let cells: Vec<Cell<'a>> = cells.collect::<Result<_, _>>()?;
+            let of_column = |c: usize, measure: fn(&Cell) -> f64| {
+                cells.iter().skip(c).step_by(columns).map(measure).fold(0.0, f64::max)
+            };
+            let mut lefts = Vec::new();
+            let mut x = style::MARGIN;
+            for c in 0..columns {
+                let left = of_column(c, |cell| cell.left);
+                x += left + if c > 0 { style::GAP.0 } else { 0.0 };
+                lefts.push((x, left));
+                x += size.0 + of_column(c, |cell| cell.right);
+            }
+            let spare = width - (x + style::MARGIN);
+            turn += 1;
+            // Ticks can come and go with the size. So the last turns only make plot areas smaller, and the rest is shared out.
+            let change = if turn > TURNS / 2 { spare.min(0.0) } else { spare } / columns as f64;
+            if change.abs() < 0.01 || turn == TURNS || (change < 0.0 && across <= least) {
+                let gap = spare.max(0.0) / columns as f64;
+                lefts.iter_mut().zip(1..).for_each(|((x, _), c)| *x += gap * f64::from(c));
+                // Only labels that leave no room for plot areas make the drawing wider.
+                let over = if spare < -1.0 { -spare } else { 0.0 };
+                return Ok(Self { cells, lefts, size, width: width + over });
+            }
+            across += change;
+        }
+    }
+}
+
 impl<'a> Layout<'a> {
     pub fn of(figure: &'a Figure, series: &'a [Vec<Vec<Point>>], font: &Font) -> Result<Self, FigureError> {
+        let unit = figure.font_size.0 / 72.0 * 96.0 / style::AXIS_LABEL;
+        let Grid { mut cells, lefts, size, width } =
+            Grid::of(figure, series, font, figure.width.inches() * 96.0 / unit)?;
+        let columns = lefts.len();
+
         let entries: Vec<_> = figure.panels.iter().zip(series).map(|(p, s)| legend::entries(p, s)).collect();
         let shared = if figure.panels.len() > 1 { legend::shared(entries.clone()) } else { None };
-        let size = if figure.panels.len() > 1 { style::PLOT } else { style::PLOT_ALONE };
-        let mut cells: Vec<Cell> = Vec::new();
         let mut below: Vec<f64> = Vec::new();
-        for ((panel, series), entries) in figure.panels.iter().zip(series).zip(entries) {
-            let mut cell = Cell::of(panel, series, font, size)?;
+        for (cell, entries) in cells.iter_mut().zip(entries) {
             let mut under = cell.under();
-            if shared.is_none() && !is_bars(panel) {
+            if shared.is_none() && !is_bars(cell.panel) {
                 cell.place_legend(entries, font, &mut under);
             }
-            cells.push(cell);
             below.push(under);
         }
 
-        let columns = (figure.columns.max(1) as usize).min(cells.len().max(1));
-        let of_column = |c: usize, measure: fn(&Cell) -> f64| cells.iter().skip(c).step_by(columns).map(measure);
         let most = |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, f64::max);
-        let mut width = style::MARGIN;
-        let mut lefts = Vec::new();
-        for c in 0..columns {
-            let left = most(&mut of_column(c, |cell| cell.left));
-            width += left + if c > 0 { style::GAP.0 } else { 0.0 };
-            width = width.ceil();
-            lefts.push((width, left));
-            width += size.0 + most(&mut of_column(c, |cell| cell.right));
-        }
-        width = (width + style::MARGIN).ceil();
-
         let title = font.wrap(&figure.title, style::FIGURE_TITLE, width - 2.0 * style::MARGIN);
         let mut y = style::MARGIN + lines_height(&title, style::FIGURE_TITLE);
-        y += if title.is_empty() { 0.0 } else { 1.5 * style::PAD };
+        y += if title.is_empty() { 0.0 } else { style::PAD };
         for (row, (cells, below)) in cells.chunks_mut(columns).zip(below.chunks(columns)).enumerate() {
             y += if row > 0 { style::GAP.1 } else { 0.0 };
             y += most(&mut cells.iter().map(Cell::above));
@@ -158,7 +217,12 @@ impl<'a> Layout<'a> {
         y += if caption.is_empty() { 0.0 } else { style::PAD };
         let baseline = y + style::ASCENT * style::CAPTION;
         y += lines_height(&caption, style::CAPTION);
-        Ok(Self { width, height: (y + style::MARGIN).ceil(), title, cells, caption: (caption, baseline), legend })
+        Ok(Self { unit, width, height: (y + style::MARGIN).ceil(), title, cells, caption: (caption, baseline), legend })
+    }
+
+    /// Returns the width and height in CSS pixels.
+    pub fn on_paper(&self) -> (f64, f64) {
+        (self.width * self.unit, self.height * self.unit)
     }
 }
 
@@ -190,7 +254,7 @@ impl<'a> Cell<'a> {
         let plot = Plot { area: Rect { x: 0.0, y: 0.0, width: size.0, height: size.1 }, x, y };
         let width = |tick: &Tick| font.width(&tick.label, style::TICK_LABEL);
         let beside = |a: &Tick, b: &Tick| (b.place - a.place) * size.0 >= (width(a) + width(b)) / 2.0 + style::TICK_GAP;
-        let above = |a: &Tick, b: &Tick| (b.place - a.place) * size.1 >= 1.3 * style::TICK_LABEL;
+        let above = |a: &Tick, b: &Tick| (b.place - a.place) * size.1 >= 1.4 * style::TICK_LABEL;
         // The rows and columns of cells have ticks at their own places.
         let named = |axis: &Axis, scale: &Scale, value: fn(&Point) -> f64| match &axis.ticks {
             None if has_cells => Axis { ticks: Some(cells().map(value).collect()), ..axis.clone() },

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::font::Font;
 use super::layout::{Plot, Rect};
-use super::look::{Look, Marker};
+use super::look::Look;
 use super::series::Point;
 use super::svg::{Px, Writer, line};
 use super::{marks, panel, style};
@@ -164,16 +164,17 @@ impl Entry {
         let centre = (x + style::KEY / 2.0, middle);
         match self.mark {
             Mark::Path => {
-                panel::thin(out, &line((x, middle), (x + style::KEY, middle)), self.look.colour, style::GRID_LINE);
+                panel::thin(out, &line((x, middle), (x + style::KEY, middle)), self.look.colour, style::FRAME);
             }
             Mark::Line | Mark::Heat | Mark::Bars => {
                 stroke(out, &line((x, middle), (x + style::KEY, middle)), self.look);
-                if self.mark == Mark::Line && self.look.marker != Marker::Circle {
+                if self.mark == Mark::Line {
                     marks::line_dot(out, centre, self.look, self.dashed);
                 }
             }
             Mark::Points => {
-                marks::dot(out, centre, self.look.marker, style::MEAN_DOT, (self.look.colour, style::PALETTE[0]), 1.0);
+                let colours = (self.look.colour, self.look.colour);
+                marks::dot(out, centre, self.look.marker, style::MEAN_DOT, colours, 1.0);
             }
             Mark::Dots => marks::row_dot(out, centre, self.look, 1.0),
             Mark::Arrows => marks::arrow(out, (x, middle), (x + style::KEY, middle), self.look.colour),

@@ -23,8 +23,10 @@ pub(super) fn dot(
     (fill, edge): (&str, &str),
     opacity: f64,
 ) {
+    // The edge is never pale: it shows where the dot is.
     let corners = match marker {
         Marker::Circle => Vec::new(),
+        Marker::Triangle => [(0.0, -1.3), (1.25, 0.85), (-1.25, 0.85)].to_vec(),
         Marker::Square => [(-0.89, -0.89), (0.89, -0.89), (0.89, 0.89), (-0.89, 0.89)].to_vec(),
         Marker::Diamond => [(0.0, -1.25), (1.25, 0.0), (0.0, 1.25), (-1.25, 0.0)].to_vec(),
     };
@@ -37,7 +39,7 @@ pub(super) fn dot(
     };
     look.extend([("fill", &fill as &dyn Display), ("stroke", &edge), ("stroke-width", &width)]);
     if opacity < 1.0 {
-        look.extend([("fill-opacity", &opacity as &dyn Display), ("stroke-opacity", &opacity)]);
+        look.push(("fill-opacity", &opacity));
     }
     out.leaf(if marker == Marker::Circle { "circle" } else { "path" }, &look);
 }
@@ -60,7 +62,7 @@ fn inside(plot: &Plot, point: &Point) -> Option<(f64, f64)> {
 
 /// Draws means as dots with error bars, joined by a dotted line.
 pub(super) fn points(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
-    let edge = style::PALETTE[0];
+    let edge = colour(curve);
     for run in super::panel::runs(plot, points).filter(|run| run.len() > 1) {
         let mut path = Path::default();
         run.iter().filter_map(|point| plot.at(point.x, point.mean)).for_each(|at| path.to(at));
@@ -75,7 +77,7 @@ pub(super) fn points(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Poi
     }
     points.iter().for_each(|point| error_bar(out, plot, edge, point));
     for at in points.iter().filter_map(|point| inside(plot, point)) {
-        dot(out, at, look(curve).marker, style::MEAN_DOT, (colour(curve), edge), 1.0);
+        dot(out, at, look(curve).marker, style::MEAN_DOT, (edge, edge), 1.0);
     }
 }
 
@@ -174,7 +176,15 @@ pub(super) fn bars(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point
         let Some((x, y)) = plot.at(point.x, point.mean) else { continue };
         let half = (plot.at(point.x + style::BAR / 2.0, point.mean).map_or(x, |(edge, _)| edge) - x).abs();
         let bar = Rect { x: x - half, y: y.min(foot), width: 2.0 * half, height: (foot - y).abs() };
-        bar.draw(out, &[("fill", &colour(curve))]);
+        bar.draw(out, &[("fill", &style::BACKGROUND)]);
+        // Pale inside, so that the error bar stands out.
+        let look: [(&str, &dyn Display); 4] = [
+            ("fill", &colour(curve)),
+            ("fill-opacity", &style::BAR_OPACITY),
+            ("stroke", &colour(curve)),
+            ("stroke-width", &Px(style::FRAME)),
+        ];
+        bar.draw(out, &look);
         error_bar(out, plot, style::INK, point);
     }
 }
@@ -233,7 +243,7 @@ pub(super) fn star(out: &mut Writer, (x, y): (f64, f64), colour: &str) {
         path.to((x + radius * dx, y + radius * dy));
     }
     let look: [(&str, &dyn Display); 4] =
-        [("d", &path.closed()), ("fill", &colour), ("stroke", &style::INK), ("stroke-width", &Px(style::GRID_LINE))];
+        [("d", &path.closed()), ("fill", &colour), ("stroke", &style::INK), ("stroke-width", &Px(style::FRAME))];
     out.leaf("path", &look);
 }
 

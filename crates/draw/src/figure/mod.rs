@@ -1,11 +1,13 @@
 //! Drawing: from recorded tables to numbers, SVG, PNG and PDF.
 //!
 //! [`numbers`] aggregates replicas, [`svg`] draws those numbers, [`png`] rasterises the drawing, [`pdf`] turns it into a page.
+//! A drawing has the size that it has on paper: a page that includes it without scaling prints every text at its size.
 //! Each is a pure function with the same result, to the byte, on every platform: positions are computed only with IEEE-754's
 //! exactly rounded operations, text is measured and rasterised with the bundled font, and nothing else is read.
 //! **If drawings change, bump the version of the stage kind `figure`.**
 
 mod caption;
+mod colour;
 mod font;
 mod heat;
 mod layout;
@@ -19,6 +21,7 @@ mod png;
 mod replicas;
 mod rows;
 mod scale;
+mod script;
 mod series;
 mod spread;
 mod style;
@@ -49,7 +52,7 @@ pub use svg::svg;
 pub struct Drawing {
     /// The vector drawing, a complete SVG 1.1 document in UTF-8.
     pub svg: String,
-    /// The drawing as a PNG, at two pixels per unit.
+    /// The drawing as a PNG, with 300 pixels per inch.
     pub png: Vec<u8>,
     /// The drawing as a page of PDF.
     pub pdf: Vec<u8>,
@@ -200,14 +203,13 @@ pub fn check_text(text: &str) -> Result<(), FigureError> {
 /// # Errors
 /// See [`FigureError`].
 pub fn check(figure: &Figure) -> Result<(), FigureError> {
-    let (name, title, note) = (String::new(), String::new(), String::new());
-    let nothing =
-        numbers(&Figure { name, title, note, columns: 1, panels: Vec::new(), drawn: Vec::new() }, &BTreeMap::new())?;
+    let nothing = numbers(&Figure { panels: Vec::new(), ..figure.clone() }, &BTreeMap::new())?;
     let font = Font::bundled()?;
     svg::check_texts(figure, &font)?;
     let series = series::series(figure, &nothing)?;
     let layout = Layout::of(figure, &series, &font)?;
-    png::pixels(layout.width, layout.height).map(drop)
+    let (width, height) = layout.on_paper();
+    png::pixels(width, height).map(drop)
 }
 
 /// Draws a figure of recorded tables.

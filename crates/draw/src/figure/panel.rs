@@ -4,7 +4,6 @@ use std::fmt::Display;
 
 use super::layout::{Cell, Plot};
 use super::legend::{colour, look, stroke};
-use super::look::Marker;
 use super::series::Point;
 use super::svg::{Path, Px, Writer, line};
 use super::ticks::Tick;
@@ -46,7 +45,7 @@ pub(super) fn draw(out: &mut Writer, cell: &Cell, clip: &str) {
             if part == "curve" {
                 // These can reach over the frame, so that no half of a mark is cut off.
                 match curve.mark {
-                    Mark::Line => dots(out, plot, curve, points),
+                    Mark::Line => markers(out, plot, curve, points),
                     Mark::Points => marks::points(out, plot, curve, points),
                     Mark::Dots => marks::dots(out, plot, curve, points),
                     Mark::Star => marks::stars(out, plot, curve, points),
@@ -78,12 +77,16 @@ fn guides(out: &mut Writer, cell: &Cell) {
     let mut taken = heat::labels(&cell.plot, &cells);
     for guide in &cell.panel.guides {
         let Some((path, at, anchor)) = marks::guide(&cell.plot, guide) else { continue };
+        if !cells.is_empty() {
+            // A pale edge, which a guide needs in dark cells.
+            thin(out, &path, style::BACKGROUND, 3.0 * style::FRAME);
+        }
         let look: [(&str, &dyn Display); 5] = [
             ("d", &path),
             ("fill", &"none"),
             ("stroke", &style::PALE_INK),
             ("stroke-width", &Px(style::FRAME)),
-            ("stroke-dasharray", &style::DASH),
+            ("stroke-dasharray", &style::GUIDE),
         ];
         out.leaf("path", &look);
         if guide.label.is_empty() {
@@ -105,7 +108,7 @@ fn path(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
     for run in runs(plot, points).filter(|run| run.len() > 1) {
         let mut path = Path::default();
         run.iter().filter_map(|point| plot.at(point.x, point.mean)).for_each(|at| path.to(at));
-        thin(out, &path.open(), colour(curve), style::GRID_LINE);
+        thin(out, &path.open(), colour(curve), style::FRAME);
     }
 }
 
@@ -127,7 +130,7 @@ fn grid(out: &mut Writer, cell: &Cell) {
         path += &line((area.x, y), (area.x + area.width, y));
     }
     if !path.is_empty() {
-        thin(out, &path, style::GRID, style::GRID_LINE);
+        thin(out, &path, style::GRID, style::FRAME);
     }
 }
 
@@ -143,11 +146,22 @@ fn bands(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
         let edge = |pick: fn((f64, f64)) -> f64| {
             thinned(run.iter().filter_map(move |point| Some((plot.at(point.x, point.mean)?.0, pick(plot.band(point))))))
         };
-        let mut path = Path::default();
-        edge(|(high, _)| high).into_iter().for_each(|at| path.to(at));
-        edge(|(_, low)| low).into_iter().rev().for_each(|at| path.to(at));
+        let (high, low) = (edge(|(high, _)| high), edge(|(_, low)| low));
+        let (mut path, mut upper, mut lower) = (Path::default(), Path::default(), Path::default());
+        high.iter().chain(low.iter().rev()).for_each(|at| path.to(*at));
+        high.into_iter().for_each(|at| upper.to(at));
+        low.into_iter().for_each(|at| lower.to(at));
         let look: [(&str, &dyn Display); 3] =
             [("d", &path.closed()), ("fill", &colour(curve)), ("fill-opacity", &style::BAND_OPACITY)];
+        out.leaf("path", &look);
+        let edges = [upper.open(), lower.open()].concat();
+        let look: [(&str, &dyn Display); 5] = [
+            ("d", &edges),
+            ("fill", &"none"),
+            ("stroke", &colour(curve)),
+            ("stroke-width", &Px(style::FRAME)),
+            ("stroke-dasharray", &style::EDGE),
+        ];
         out.leaf("path", &look);
     }
 }
@@ -183,20 +197,16 @@ fn lines(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
     }
 }
 
-/// Draws dots where there are few points, or one stands alone. They can reach over the frame, so that no half is cut off.
-fn dots(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
+/// Draws markers: at every point if there are few, otherwise at some, in other places for curves of other looks, so that curves
+/// on top of each other keep theirs apart. Markers can reach over the frame, so that no half is cut off.
+fn markers(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
     let look = look(curve);
     let inside = |point: &&Point| plot.x.inside(point.x).is_some() && plot.y.inside(point.mean).is_some();
-    // Of many points, only some have a dot, and only if its shape distinguishes curves.
-    let every = match (points.len() <= style::FEW, look.marker) {
-        (true, _) => 1,
-        (false, Marker::Circle) => usize::MAX,
-        (false, _) => points.len() / style::MARKERS,
-    };
+    let every = if points.len() <= style::FEW { 1 } else { points.len().div_ceil(style::MARKERS) };
+    let first = (2 * (curve.colour as usize % 4) + 1) * every / 8;
     for run in runs(plot, points) {
-        let few =
-            run.iter().enumerate().filter(|(i, _)| run.len() == 1 || (i + 1) % every == 0).map(|(_, point)| point);
-        for at in few.filter(inside).filter_map(|point| plot.at(point.x, point.mean)) {
+        let marked = run.iter().enumerate().filter(|(i, _)| run.len() == 1 || i % every == first % every);
+        for at in marked.map(|(_, point)| point).filter(inside).filter_map(|point| plot.at(point.x, point.mean)) {
             marks::line_dot(out, at, look, curve.dashed);
         }
     }
@@ -264,7 +274,7 @@ fn tick_marks(out: &mut Writer, cell: &Cell) {
         thin(out, &path, style::INK, style::FRAME);
     }
     for tick in cell.x_ticks.iter().filter(|tick| !tick.label.is_empty()) {
-        let y = bottom + style::TICK + 3.0 + style::ASCENT * style::TICK_LABEL;
+        let y = bottom + style::TICK + 4.5 + style::ASCENT * style::TICK_LABEL;
         out.label((plot.across(tick.place), y), "middle", style::TICK_LABEL, &tick.label);
     }
     for tick in cell.y_ticks.iter().filter(|tick| !tick.label.is_empty()) {
@@ -289,9 +299,7 @@ fn labels(out: &mut Writer, cell: &Cell) {
     for (i, text) in cell.y_label.iter().enumerate() {
         let x = area.x - cell.left + (i as f64 * style::LINE + style::ASCENT) * style::AXIS_LABEL;
         let turn = format!("translate({} {}) rotate(-90)", Px(x), Px(centre.1));
-        let look: [(&str, &dyn Display); 3] =
-            [("transform", &turn), ("text-anchor", &"middle"), ("font-size", &Px(style::AXIS_LABEL))];
-        out.words("text", &look, text);
+        out.text(&[("transform", &turn), ("text-anchor", &"middle")], style::AXIS_LABEL, text);
     }
 }
 
@@ -342,7 +350,23 @@ mod tests {
         let kept = thinned(dense);
         assert_eq!(
             kept,
-            [(0.0, 0.0), (0.476, 100.0), (0.499, 59.0), (0.5, 66.0), (0.505, 0.0), (0.981, 100.0), (0.999, 24.0)]
+            [
+                (0.0, 0.0),
+                (0.274, 100.0),
+                (0.319, 11.0),
+                (0.32, 18.0),
+                (0.404, 0.0),
+                (0.577, 100.0),
+                (0.639, 29.0),
+                (0.64, 36.0),
+                (0.707, 0.0),
+                (0.88, 100.0),
+                (0.959, 47.0),
+                (0.96, 54.0),
+                (0.967, 2.0),
+                (0.981, 100.0),
+                (0.999, 24.0)
+            ]
         );
     }
 }

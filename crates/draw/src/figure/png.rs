@@ -6,7 +6,7 @@ use resvg::{tiny_skia, usvg};
 
 use super::{FigureError, font, style};
 
-/// Rasterises a drawing at two pixels per unit, with only the bundled font. The file contains the size of its pixels, so that
+/// Rasterises a drawing at 300 pixels per inch, with only the bundled font. The file contains the size of its pixels, so that
 /// documents show it at the size of the drawing. It has no time stamps.
 ///
 /// # Errors
@@ -27,7 +27,7 @@ pub fn png(svg: &str) -> Result<Vec<u8>, FigureError> {
 /// Length of the signature and the chunk `IHDR`, with which every PNG begins.
 const HEADER: usize = 8 + 4 + 4 + 13 + 4;
 
-/// Adds a chunk `pHYs` (PNG specification, 11.3.5.3) after the header: a unit of the drawing is 1/96 inch.
+/// Adds a chunk `pHYs` (PNG specification, 11.3.5.3) after the header: a CSS pixel is 1/96 inch.
 fn with_density(png: &[u8]) -> Option<Vec<u8>> {
     let (header, rest) = png.split_at_checked(HEADER)?;
     let per_metre = (style::PNG_SCALE * 96.0 / 0.0254).round() as u32;
@@ -72,7 +72,7 @@ pub(super) fn tree(svg: &str) -> Result<usvg::Tree, usvg::Error> {
 mod tests {
     #[test]
     fn a_png_says_how_large_it_is_and_stays_one() {
-        let svg = r#"<svg xmlns="http://www.w3.org/2000/svg" width="30" height="20"/>"#;
+        let svg = r#"<svg xmlns="http://www.w3.org/2000/svg" width="32" height="20"/>"#;
         let bytes = super::png(svg).unwrap();
         let mut chunks = Vec::new();
         let mut rest = &bytes[8..];
@@ -87,8 +87,8 @@ mod tests {
         }
         let kinds: Vec<&[u8]> = chunks.iter().map(|chunk| &chunk[..4]).collect();
         assert_eq!(kinds, [&b"IHDR"[..], b"pHYs", b"IDAT", b"IEND"]);
-        // 192 pixels per inch are 7559 per metre, in both directions.
-        assert_eq!(chunks[1][4..], [0, 0, 0x1d, 0x87, 0, 0, 0x1d, 0x87, 1]);
-        assert_eq!(resvg::tiny_skia::Pixmap::decode_png(&bytes).unwrap().width(), 60);
+        // 300 pixels per inch are 11811 per metre, in both directions.
+        assert_eq!(chunks[1][4..], [0, 0, 0x2e, 0x23, 0, 0, 0x2e, 0x23, 1]);
+        assert_eq!(resvg::tiny_skia::Pixmap::decode_png(&bytes).unwrap().width(), 100);
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::{self, Display, Write};
 
 use super::font::Font;
 use super::layout::Layout;
+use super::script::{Level, parts, spoken};
 use super::{FigureError, series, style};
 use base::table::Table;
 use base::work::{Figure, Scale};
@@ -20,14 +21,15 @@ pub fn svg(figure: &Figure, numbers: &Table) -> Result<String, FigureError> {
     let layout = Layout::of(figure, &series, &font)?;
     let id = identifier(&figure.name);
     let (width, height) = (layout.width, layout.height);
+    let on_paper = layout.on_paper();
 
     let mut out = Writer { text: "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned() };
     out.open(
         "svg",
         &[
             ("xmlns", &"http://www.w3.org/2000/svg"),
-            ("width", &Px(width)),
-            ("height", &Px(height)),
+            ("width", &Px(on_paper.0)),
+            ("height", &Px(on_paper.1)),
             ("viewBox", &format!("0 0 {} {}", Px(width), Px(height))),
             ("role", &"img"),
             ("aria-labelledby", &format!("{id}-title {id}-desc")),
@@ -36,7 +38,7 @@ pub fn svg(figure: &Figure, numbers: &Table) -> Result<String, FigureError> {
         ],
     );
     let title = if figure.title.is_empty() { &figure.name } else { &figure.title };
-    out.words("title", &[("id", &format!("{id}-title"))], title);
+    out.words("title", &[("id", &format!("{id}-title"))], &spoken(title));
     out.words("desc", &[("id", &format!("{id}-desc"))], &description(figure));
     out.leaf("rect", &[("width", &Px(width)), ("height", &Px(height)), ("fill", &style::BACKGROUND)]);
     for (i, line) in layout.title.iter().enumerate() {
@@ -77,17 +79,17 @@ fn description(figure: &Figure) -> String {
     let mut text = String::new();
     for panel in &figure.panels {
         let log = |scale| if scale == Scale::Log { " (logarithmic)" } else { "" };
-        let curves: Vec<&str> = panel.curves.iter().map(|curve| curve.label.as_str()).collect();
+        let curves: Vec<String> = panel.curves.iter().map(|curve| spoken(&curve.label)).collect();
         let (x, y) = (&panel.x, &panel.y);
         let separator = if text.is_empty() { "" } else { " " };
         let _ = write!(
             text,
             "{separator}Panel {}: {}. {}{} against {}{}: {}.",
             panel.id,
-            panel.title,
-            y.label,
+            spoken(&panel.title),
+            spoken(&y.label),
             log(y.scale),
-            x.label,
+            spoken(&x.label),
             log(x.scale),
             curves.join(", ")
         );
@@ -194,18 +196,38 @@ impl Writer {
         self.close(name);
     }
 
+    /// Writes a `<text>`, in which exponents and indices are smaller and shifted.
+    pub fn text(&mut self, attributes: &Attributes, size: f64, words: &str) {
+        self.start("text", attributes);
+        let _ = write!(self.text, " font-size=\"{}\">", Px(size));
+        let mut drop = 0.0;
+        for (level, part) in parts(words) {
+            let shift = Px(level.drop(size) - drop);
+            drop = level.drop(size);
+            match level {
+                Level::Line if shift.0 == 0.0 => escape(&mut self.text, &part),
+                Level::Line => self.part(&[("dy", &shift)], &part),
+                _ => self.part(&[("dy", &shift), ("font-size", &Px(level.size(size)))], &part),
+            }
+        }
+        self.close("text");
+    }
+
+    fn part(&mut self, attributes: &Attributes, words: &str) {
+        self.start("tspan", attributes);
+        self.text.push('>');
+        escape(&mut self.text, words);
+        self.text.push_str("</tspan>");
+    }
+
     /// Writes a line of text. `anchor` says whether the position is the start, the middle or the end of its baseline.
     pub fn label(&mut self, (x, y): (f64, f64), anchor: &str, size: f64, words: &str) {
-        self.words("text", &[("x", &Px(x)), ("y", &Px(y)), ("text-anchor", &anchor), ("font-size", &Px(size))], words);
+        self.text(&[("x", &Px(x)), ("y", &Px(y)), ("text-anchor", &anchor)], size, words);
     }
-}
 
-impl Writer {
     /// Writes a line of text in a colour.
     pub fn tinted(&mut self, (x, y): (f64, f64), anchor: &str, size: f64, colour: &str, words: &str) {
-        let look: [(&str, &dyn Display); 5] =
-            [("x", &Px(x)), ("y", &Px(y)), ("text-anchor", &anchor), ("font-size", &Px(size)), ("fill", &colour)];
-        self.words("text", &look, words);
+        self.text(&[("x", &Px(x)), ("y", &Px(y)), ("text-anchor", &anchor), ("fill", &colour)], size, words);
     }
 }
 

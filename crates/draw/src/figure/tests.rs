@@ -1,13 +1,14 @@
 //! Tests of whole drawings: pinned bytes, and labels that neither overlap nor leave the canvas.
 
 mod absent;
+mod print;
 mod spread;
 
 use resvg::usvg::{self, roxmltree};
 
 use super::*;
 use base::rng::Stream;
-use base::work::{Axis, Curve, Guide, Mark, Panel, Rows, Scale};
+use base::work::{Axis, Curve, FontSize, Guide, Mark, Panel, Rows, Scale, Width};
 
 pub(super) fn curve(label: &str, replicas: Vec<Vec<String>>) -> Curve {
     let rows = |table: String| Rows { table, settings: BTreeMap::new() };
@@ -43,6 +44,8 @@ pub(super) fn figure_of(curves: Vec<Curve>) -> Figure {
         title: String::new(),
         note: String::new(),
         columns: 2,
+        width: Width::default(),
+        font_size: FontSize::default(),
         panels: vec![panel("a", curves)],
         drawn: Vec::new(),
     }
@@ -82,6 +85,8 @@ fn sample() -> (Figure, BTreeMap<String, Table>) {
             title: "A figure".into(),
             note: "Profile test: small.".into(),
             columns: 2,
+            width: Width::default(),
+            font_size: FontSize::default(),
             panels,
             drawn: Vec::new(),
         },
@@ -257,18 +262,19 @@ fn lone_points_have_error_bars_and_breaks_break_lines() {
     let (figure, tables) = sample();
     let svg = drawn(&figure, &tables);
     let document = roxmltree::Document::parse(&svg).unwrap();
-    let pieces = |part| {
+    let lines = |part| {
         let of_part = |n: &roxmltree::Node| [n.attribute("data-dashed"), n.attribute("data-part")] == [Some("1"), part];
-        document.descendants().find(of_part).unwrap().descendants().filter(|n| n.has_tag_name("path")).count()
+        let part = document.descendants().find(of_part).unwrap();
+        part.descendants().filter(|n| n.has_tag_name("path") && n.attribute("fill") == Some("none")).count()
     };
-    assert_eq!(pieces(Some("band")), 2, "a point without a finite value parts the band");
-    assert_eq!(pieces(Some("curve")), 3, "and the curve, and there is a cross");
+    assert_eq!(lines(Some("band")), 2, "a point without a finite value parts the edges of the band");
+    assert_eq!(lines(Some("curve")), 3, "and the curve, and there is a cross");
 
     let rows = |y| Table::of_rows(["x", "y"], &[[1.0, y]]);
     let tables = BTreeMap::from([("t".to_owned(), rows(2.0)), ("u".to_owned(), rows(3.0))]);
     let one = figure_of(vec![curve("c", vec![vec!["t".into()], vec!["u".into()]])]);
     let svg = drawn(&one, &tables);
-    assert_eq!(svg.matches("<circle").count(), 1);
+    assert_eq!(svg.matches("<circle").count(), 2, "one, and one in the legend");
 }
 
 /// Returns the plot area, the legend's box if there is one, and all vertices of curves and bands.
@@ -397,6 +403,8 @@ fn marked() -> (Figure, BTreeMap<String, Table>) {
             title: String::new(),
             note: String::new(),
             columns: 3,
+            width: Width::default(),
+            font_size: FontSize::default(),
             panels,
             drawn: Vec::new(),
         },

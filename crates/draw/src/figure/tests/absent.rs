@@ -206,7 +206,7 @@ fn a_cell_shows_its_number_though_its_colour_scale_has_no_place_for_it() {
     figure.panels[0].curves[0].replicas.push(vec![Rows { table: "two".into(), settings: BTreeMap::new() }]);
     let (svg, caption, _) = seen(&figure, &tables);
     assert!(cells(&svg).contains_key("50 ×"), "{svg}");
-    assert_eq!(caption, "Means over 2 runs. ×: runs that diverged.");
+    assert_eq!(caption, "Cells are means over 2 runs. ×: runs that diverged.");
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn a_path_and_a_line_of_one_colour_differ_in_the_legend() {
     let document = roxmltree::Document::parse(&svg).unwrap();
     let legend = document.descendants().find(|node| node.has_attribute("data-legend")).unwrap();
     let widths: Vec<&str> = legend.descendants().filter_map(|node| node.attribute("stroke-width")).collect();
-    assert_eq!((widths, notices.len()), (vec!["1.7", "0.7"], 0), "as they are drawn");
+    assert_eq!((widths, notices.len()), (vec!["1.8", "0.9", "0.9"], 0), "as they are drawn");
 }
 
 #[test]
@@ -293,7 +293,10 @@ fn error_bars_end_at_the_frame() {
     let (svg, caption, _) = seen(&figure, &tables);
     let (plot, _, vertices) = parts(&svg);
     assert!(vertices.iter().all(|(_, y)| (plot.y - 0.01..=plot.y + plot.height + 0.01).contains(y)), "{vertices:?}");
-    assert_eq!(caption, "Means over 2 runs; error bars: mean ± 1 standard deviation of the runs, in logarithms.");
+    assert_eq!(
+        caption,
+        "Points are means over 2 runs; error bars: mean ± 1 standard deviation of the runs, in logarithms."
+    );
 }
 
 #[test]
@@ -309,12 +312,12 @@ fn captions_say_what_is_drawn() {
     assert_eq!(of(&figure), "Every point is one run.");
     let rows = Rows { table: "t".into(), settings: BTreeMap::new() };
     figure.panels[0].curves[0].replicas.push(vec![rows]);
-    assert_eq!(of(&figure), "Means over 2 runs.", "which are equal");
+    assert_eq!(of(&figure), "Points are means over 2 runs.", "which are equal");
     let mut dots = figure.panels[0].clone();
     (dots.id, dots.curves[0].mark) = ("b".into(), Mark::Dots);
     figure.panels.push(dots);
     assert_eq!(
         of(&figure),
-        "In (a), means over 2 runs. In (b), every dot is one moment of one run, the paler the earlier."
+        "In (a), points are means over 2 runs. In (b), every dot is one moment of one run, the paler the earlier."
     );
 }

@@ -27,7 +27,7 @@ fn bands_on_a_log_axis_end_above_its_floor() {
     let (figure, tables) = figure_with(Mark::Line, Scale::Log, false, &[low, low, high]);
     let (ends, caption) = seen(&figure, &tables);
     assert!(ends.iter().all(|(low, high)| *low > 0.3 && *high < 100.0), "{ends:?}");
-    assert_eq!(caption, "Means over 3 runs; bands: mean ± 1 standard deviation of the runs, in logarithms.");
+    assert_eq!(caption, "Lines are means over 3 runs; bands: mean ± 1 standard deviation of the runs, in logarithms.");
     // The whole band is inside the frame.
     let svg = drawn(&figure, &tables);
     let (plot, _, vertices) = parts(&svg);
@@ -41,7 +41,7 @@ fn bands_on_a_log_axis_end_above_its_floor() {
     assert_eq!(columns(&figure), columns(&linear));
     let (ends, caption) = seen(&linear, &tables);
     assert!(ends[2].0 < 0.0, "{ends:?}");
-    assert_eq!(caption, "Means over 3 runs; bands: mean ± 1 standard deviation of the runs.");
+    assert_eq!(caption, "Lines are means over 3 runs; bands: mean ± 1 standard deviation of the runs.");
 }
 
 #[test]
@@ -52,13 +52,13 @@ fn the_caption_says_which_axes_count_in_logarithms_and_where_there_is_no_band() 
     let (ends, words) = seen(&figure, &tables);
     assert_eq!(ends[0], (1.5, 1.5));
     let of_runs = "error bars: mean ± 1 standard deviation of the runs, in logarithms";
-    assert_eq!(words, format!("Means over 2 runs; {of_runs}, none where a run is 0 or less."));
+    assert_eq!(words, format!("Points are means over 2 runs; {of_runs}, none where a run is 0 or less."));
     let mut linear = figure.panels[0].clone();
     (linear.id, linear.y.scale, linear.curves[0].mark) = ("b".into(), Scale::Linear, Mark::Line);
     figure.panels.push(linear);
     let words = caption(&figure, &numbers(&figure, &tables).unwrap()).unwrap();
     let of_runs = "bands and error bars: mean ± 1 standard deviation of the runs, on log axes in logarithms";
-    assert_eq!(words, format!("Means over 2 runs; {of_runs}, none where a run is 0 or less."));
+    assert_eq!(words, format!("Lines and points are means over 2 runs; {of_runs}, none where a run is 0 or less."));
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn one_run_shows_the_error_of_its_estimates_and_several_their_spread() {
     let one: &[[f64; 3]] = &[[0.0, 10.0, 2.0], [1.0, 20.0, 4.0]];
     let exact: &[[f64; 3]] = &[[0.0, 10.0, 0.0], [1.0, 20.0, 0.0]];
     let estimate = "± 1 standard error of the estimate";
-    for (mark, noun, bars) in [(Mark::Line, "curve", "bands"), (Mark::Points, "point", "error bars")] {
+    for (mark, noun, bars) in [(Mark::Line, "line", "bands"), (Mark::Points, "point", "error bars")] {
         let (figure, tables) = figure_with(mark, Scale::Linear, true, &[one]);
         let (ends, caption) = seen(&figure, &tables);
         assert_eq!(ends, [(8.0, 12.0), (16.0, 24.0)]);
@@ -85,7 +85,7 @@ fn one_run_shows_the_error_of_its_estimates_and_several_their_spread() {
         let (ends, caption) = seen(&figure, &tables);
         assert_eq!(ends[0], (10.0, 10.0), "two equal runs");
         assert!((ends[1].1 - 22.0 - 12_f64.sqrt()).abs() < 1e-12, "{ends:?}");
-        assert!(caption.starts_with("Means over 3 runs; ") && !caption.contains("estimate"), "{caption}");
+        assert!(caption.contains("s are means over 3 runs; ") && !caption.contains("estimate"), "{caption}");
         let (figure, tables) = figure_with(mark, Scale::Linear, true, &[one, &[[1.0, 26.0, 9.0]]]);
         let (ends, caption) = seen(&figure, &tables);
         assert_eq!(ends[0], (8.0, 12.0));
