@@ -1,7 +1,8 @@
 //! One figure's part of the page.
 
 use super::text::{esc, json, link, plural};
-use super::{ClaimInfo, Listing, Section, data, stages, svg};
+use super::words::defined;
+use super::{CheckInfo, Checks, ClaimInfo, Listing, Section, data, flow, stages, svg};
 
 /// The verdicts, with the class of their badge and a sign, so that they do not differ only in colour.
 pub(super) const VERDICTS: [(&str, &str, &str); 3] =
@@ -16,15 +17,57 @@ pub(super) fn section(figure: &Section, anchor: &str) -> String {
     let mut out = format!("<section id=\"{anchor}\" aria-labelledby=\"{anchor}-heading\">\n");
     out.push_str(&format!("<h2 id=\"{anchor}-heading\">{}{title}</h2>\n", esc(&figure.name)));
     out.push_str(&drawing(figure, anchor));
+    out.push_str(&origin(figure));
     out.push_str(&claims(&figure.claims));
-    figure.published.iter().for_each(|listing| out.push_str(&listed(listing)));
+    if !figure.published.is_empty() {
+        out.push_str("<h3>Published values</h3>\n");
+        figure.published.iter().for_each(|listing| out.push_str(&listed(listing)));
+    }
+    out.push_str("<h3>Files</h3>\n");
     out.push_str(&producer(figure));
     out.push_str(&pipeline(&figure.pipeline.0, &figure.pipeline.1));
     if let Some(unlocked) = &figure.unlocked {
         out.push_str(&format!("<p class=\"unlocked\">{}.</p>\n", esc(unlocked)));
     }
-    out.push_str(&stages::stages(&figure.stages, &figure.name));
+    if !figure.stages.is_empty() {
+        out.push_str("<h3>Stages</h3>\n");
+        out.push_str(&flow::picture(&figure.stages, &figure.name, anchor));
+        out.push_str(&stages::stages(&figure.stages, &figure.name, anchor));
+    }
     out.push_str("<p class=\"back\"><a href=\"#contents\">Back to the contents</a></p>\n</section>\n");
+    out
+}
+
+/// Returns a few words on whether a figure was checked against its lock.
+pub(super) fn standing(checks: &Checks) -> String {
+    let (class, words) = match checks {
+        Checks::NotLocked => ("open", "not locked"),
+        Checks::Done(levels) if levels.iter().all(|level| level.holds) => ("yes", "verified"),
+        Checks::Done(_) => ("no", "not verified"),
+    };
+    format!("<span class=\"state {class}\">{words}</span>")
+}
+
+/// Returns the root, the date, and what was checked.
+fn origin(figure: &Section) -> String {
+    let mut out = "<dl class=\"origin\">\n".to_owned();
+    let mut fact = |word: &str, html: String| out.push_str(&format!("<div><dt>{word}</dt><dd>{html}</dd></div>\n"));
+    if !figure.root.is_empty() {
+        fact(&defined("root", "Root", "term"), format!("<code>{}</code>", esc(&figure.root)));
+    }
+    if !figure.newest.is_empty() {
+        fact("Newest result", esc(&figure.newest).to_string());
+    }
+    let level = |check: &CheckInfo| {
+        let summary = if check.holds { String::new() } else { format!(" ({})", esc(&check.summary)) };
+        format!("<span title=\"{}\">{} {}{summary}</span>", esc(&check.meaning), esc(&check.level), esc(&check.verdict))
+    };
+    let found = match &figure.checks {
+        Checks::NotLocked => "there was no lock to compare with".to_owned(),
+        Checks::Done(levels) => levels.iter().map(level).collect::<Vec<_>>().join(", "),
+    };
+    fact("<code>verify</code>, when this was written", format!("{} {found}", standing(&figure.checks)));
+    out.push_str("</dl>\n");
     out
 }
 
@@ -63,9 +106,12 @@ fn claims(claims: &[ClaimInfo]) -> String {
             lines => format!("<p class=\"statistics\">{}</p>\n", esc(lines)),
         };
         out.push_str(&format!(
-            "<li>\n<p><span class=\"badge {class}\"><span aria-hidden=\"true\">{sign}</span> {}</span> {} \
-             <span class=\"note\">{}</span></p>\n{statistics}</li>\n",
-            esc(&claim.verdict),
+            "<li>\n<p>{} {} <span class=\"note\">{}</span></p>\n{statistics}</li>\n",
+            defined(
+                &claim.verdict,
+                &format!("<span aria-hidden=\"true\">{sign}</span> {}", esc(&claim.verdict)),
+                &format!("badge {class}"),
+            ),
             esc(&claim.text),
             esc(&claim.id),
         ));
@@ -82,10 +128,15 @@ fn listed(listing: &Listing) -> String {
     let row = |row: &Vec<String>| format!("<tr>{}</tr>\n", cells(row, ["td"; 2]));
     let rows: String = listing.rows.iter().map(row).collect();
     let title = esc(&listing.title);
+    let open = if listing.open { " open" } else { "" };
+    let note = match listing.note.trim() {
+        "" => String::new(),
+        note => format!("<p class=\"hint\">{}</p>\n", esc(note)),
+    };
     format!(
-        "<details>\n<summary>{title}</summary>\n\
+        "<details{open}>\n<summary>{title}</summary>\n\
          <div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{title}\">\n<table>\n\
-         <thead><tr>{}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n</details>\n",
+         <thead><tr>{}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n{note}</details>\n",
         cells(&listing.heading, ["th scope=\"col\"", "th"]),
     )
 }
