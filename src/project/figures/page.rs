@@ -194,12 +194,15 @@ fn checks(place: Place, selection: &Selection, project: &Project) -> Result<Chec
     let subject = Subject { profile: selection.profile.clone(), place };
     let levels = VerifyLevels { objects: false, render: false, rebuild: None, statistics: false };
     let checks = project.verify(&subject, None, &levels, &|_| ())?;
-    let told = |check: Check| CheckInfo {
-        level: check.level.name().to_owned(),
-        holds: check.verdict == Verdict::Holds,
-        verdict: check.verdict.name().to_owned(),
-        summary: check.findings.first().cloned().unwrap_or(check.summary),
-        meaning: check.level.meaning()[0].to_owned(),
+    let told = |Check { level, verdict, summary, findings, .. }: Check| {
+        let holds = verdict == Verdict::Holds;
+        CheckInfo {
+            level: level.name().to_owned(),
+            holds,
+            verdict: verdict.name().to_owned(),
+            summary: findings.into_iter().next().filter(|_| !holds).unwrap_or(summary),
+            meaning: level.meaning()[0].to_owned(),
+        }
     };
     Ok(Checks::Done(checks.into_iter().map(told).collect()))
 }

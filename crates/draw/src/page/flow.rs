@@ -8,8 +8,8 @@ use super::text::{esc, plural};
 /// Largest number of nodes before stages are joined by their kind alone.
 const MOST_NODES: usize = 24;
 /// Size of a node, gaps between nodes, and the margin, in pixels.
-const NODE: (f64, f64) = (136.0, 44.0);
-const GAP: (f64, f64) = (38.0, 14.0);
+const NODE: (f64, f64) = (146.0, 44.0);
+const GAP: (f64, f64) = (34.0, 14.0);
 const MARGIN: f64 = 4.0;
 /// Longest name in characters that fits into a node.
 const LONGEST: usize = 17;

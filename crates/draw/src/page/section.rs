@@ -21,11 +21,11 @@ pub(super) fn section(figure: &Section, anchor: &str) -> String {
     out.push_str(&claims(&figure.claims));
     if !figure.published.is_empty() {
         out.push_str("<h3>Published values</h3>\n");
-        figure.published.iter().for_each(|listing| out.push_str(&listed(listing)));
+        figure.published.iter().for_each(|listing| out.push_str(&listed(listing, &figure.name)));
     }
     out.push_str("<h3>Files</h3>\n");
     out.push_str(&producer(figure));
-    out.push_str(&pipeline(&figure.pipeline.0, &figure.pipeline.1));
+    out.push_str(&pipeline(&figure.pipeline, &figure.name));
     if let Some(unlocked) = &figure.unlocked {
         out.push_str(&format!("<p class=\"unlocked\">{}.</p>\n", esc(unlocked)));
     }
@@ -59,14 +59,14 @@ fn origin(figure: &Section) -> String {
         fact("Newest result", esc(&figure.newest).to_string());
     }
     let level = |check: &CheckInfo| {
-        let summary = if check.holds { String::new() } else { format!(" ({})", esc(&check.summary)) };
-        format!("<span title=\"{}\">{} {}{summary}</span>", esc(&check.meaning), esc(&check.level), esc(&check.verdict))
+        let [name, verdict, summary] = [&check.level, &check.verdict, &check.summary].map(|text| esc(text));
+        format!("<li title=\"{}\">{name} {verdict}: {summary}</li>", esc(&check.meaning))
     };
     let found = match &figure.checks {
-        Checks::NotLocked => "there was no lock to compare with".to_owned(),
-        Checks::Done(levels) => levels.iter().map(level).collect::<Vec<_>>().join(", "),
+        Checks::NotLocked => " there was no lock to compare with".to_owned(),
+        Checks::Done(levels) => format!("<ul>{}</ul>", levels.iter().map(level).collect::<String>()),
     };
-    fact("<code>verify</code>, when this was written", format!("{} {found}", standing(&figure.checks)));
+    fact("<code>verify</code>, when this was written", format!("{}{found}", standing(&figure.checks)));
     out.push_str("</dl>\n");
     out
 }
@@ -121,7 +121,7 @@ fn claims(claims: &[ClaimInfo]) -> String {
 }
 
 /// Returns a table that the reader can unfold.
-fn listed(listing: &Listing) -> String {
+fn listed(listing: &Listing, figure: &str) -> String {
     let cells = |cells: &[String], [start, end]: [&str; 2]| -> String {
         cells.iter().map(|cell| format!("<{start}>{}</{end}>", esc(cell))).collect()
     };
@@ -135,8 +135,9 @@ fn listed(listing: &Listing) -> String {
     };
     format!(
         "<details{open}>\n<summary>{title}</summary>\n\
-         <div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{title}\">\n<table>\n\
+         <div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{title}, {}\">\n<table>\n\
          <thead><tr>{}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n{note}</details>\n",
+        esc(figure),
         cells(&listing.heading, ["th scope=\"col\"", "th"]),
     )
 }
@@ -156,15 +157,16 @@ fn producer(figure: &Section) -> String {
     out
 }
 
-fn pipeline(name: &str, text: &str) -> String {
+fn pipeline((name, text): &(String, String), figure: &str) -> String {
     if text.is_empty() {
         return String::new();
     }
     let (name, lines) = (esc(name), plural(text.lines().count(), "line"));
     format!(
         "<details>\n<summary>Pipeline: {name}, {lines}</summary>\n\
-         <pre class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Text of {name}\"><code>{}</code></pre>\n\
+         <pre class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Text of {name}, {}\"><code>{}</code></pre>\n\
          </details>\n",
+        esc(figure),
         esc(text),
     )
 }

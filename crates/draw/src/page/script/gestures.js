@@ -26,7 +26,8 @@ Object.assign(Panel.prototype, {
       else this.leave();
     });
     for (const name of ["pointerup", "pointercancel"]) plot.addEventListener(name, (event) => this.release(event, name));
-    plot.addEventListener("pointerleave", () => this.pointers.size || this.leave());
+    // What a finger has read stays after it is lifted.
+    plot.addEventListener("pointerleave", (event) => this.pointers.size || event.pointerType === "touch" || this.leave());
     plot.addEventListener("blur", () => this.leave());
     plot.addEventListener("dblclick", () => this.showAll());
     // The wheel alone scrolls the page. With Ctrl it zooms, as does a pinch on a touchpad, which browsers report so.

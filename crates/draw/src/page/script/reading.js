@@ -67,7 +67,7 @@ Object.assign(Panel.prototype, {
     return (this.scales.x.to - this.scales.x.from) / (other.scales.x.to - other.scales.x.from);
   },
 
-  /** Reads all curves at a stop. */
+  /** Reads all curves at a stop. A curve that has no point there is read at its nearest one. */
   readStop(stop) {
     if (!Number.isFinite(stop) || !this.stops.length || Math.abs(this.stops[nearestIndex(this.stops, stop)] - stop) > 1) {
       this.forget();
@@ -75,19 +75,29 @@ Object.assign(Panel.prototype, {
     }
     if (this.reading === stop) return;
     this.reading = stop;
-    let x = null;
-    for (const { curve, sorted, xs, dot, row, value } of this.readable) {
-      const point = xs.length ? sorted[nearestIndex(xs, stop)] : null;
-      const is = point !== null && Math.abs(point.x - stop) < 0.75;
-      row.hidden = !is;
-      dot.setAttribute("visibility", is && !(point.y < this.area.top - 1 || point.y > this.area.bottom + 1) ? "inherit" : "hidden");
-      if (!is) continue;
-      x ??= curve.x[point.i];
+    const found = this.readable.map((one) => {
+      const { xs, sorted } = one;
+      const within = xs.length > 0 && stop >= xs[0] - 1 && stop <= xs.at(-1) + 1;
+      return { ...one, point: within ? sorted[nearestIndex(xs, stop)] : null };
+    });
+    const isHere = ({ point }) => point !== null && Math.abs(point.x - stop) < 0.75;
+    const here = found.find(isHere);
+    const counts = new Set(found.filter(isHere).map(({ curve, point }) => curve.n[point.i]));
+    for (const one of found) {
+      const { curve, point, dot, row, value } = one;
+      row.hidden = point === null;
+      const isSeen = point !== null && point.y >= this.area.top - 1 && point.y <= this.area.bottom + 1;
+      dot.setAttribute("visibility", isSeen ? "inherit" : "hidden");
+      if (point === null) continue;
       dot.setAttribute("transform", `translate(${px(point.x)} ${px(point.y)})`);
-      value.textContent = this.words(curve, point.i);
+      const aside = isHere(one) ? "" : ` at ${short(curve.x[point.i])}`;
+      value.textContent = this.words(curve, point.i, counts.size > 1) + aside;
     }
+    const [count] = counts;
+    const number = counts.size === 1 && Number.isFinite(count) ? `, n = ${count}` : "";
     const bars = this.curves.every((curve) => curve.mark === "bars");
-    this.place.textContent = bars ? this.data.y.label : `${this.link.axis.label.trim() || "x"}: ${short(x)}`;
+    const place = bars ? this.data.y.label : `${this.link.axis.label.trim() || "x"}: ${short(here?.curve.x[here.point.i])}`;
+    this.place.textContent = place + number;
     this.rule.setAttribute("transform", `translate(${px(stop)} 0)`);
     this.rule.setAttribute("visibility", "inherit");
     this.tell(stop, this.area.top);
@@ -105,7 +115,7 @@ Object.assign(Panel.prototype, {
       dot.setAttribute("visibility", row.hidden ? "hidden" : "inherit");
       if (row.hidden) continue;
       dot.setAttribute("transform", `translate(${px(hit.x)} ${px(hit.y)})`);
-      value.textContent = this.words(curve, hit.i);
+      value.textContent = this.words(curve, hit.i, true);
     }
     this.place.textContent = `${this.link.axis.label.trim() || "x"}: ${short(hit.curve.x[hit.i])}`;
     this.rule.setAttribute("visibility", "hidden");
@@ -124,9 +134,9 @@ Object.assign(Panel.prototype, {
   },
 
   /** The value of a curve at a point, in words. */
-  words(curve, i) {
-    const std = Number.isFinite(curve.std[i]) ? ` ± ${short(curve.std[i])}` : "";
-    const count = Number.isFinite(curve.n[i]) ? ` (n = ${curve.n[i]})` : "";
+  words(curve, i, withCount) {
+    const std = Number.isFinite(curve.std[i]) ? ` ± ${short(curve.std[i], 2)}` : "";
+    const count = withCount && Number.isFinite(curve.n[i]) ? ` (n = ${curve.n[i]})` : "";
     const lost = curve.diverged[i] > 0 ? `, ${curve.diverged[i]} diverged` : "";
     const runs = this.eachRun && curve.runs.length ? `: ${curve.runs.map((run) => short(run.y[i])).join(", ")}` : "";
     return `${short(curve.y[i])}${std}${count}${lost}${runs}`;

@@ -12,12 +12,12 @@ const svg = make((name) => document.createElementNS("http://www.w3.org/2000/svg"
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const px = (value) => String(Math.round(value * 100) / 100);
 
-/** A number with five significant digits. */
-const short = (value) => {
+/** A number with some significant digits. */
+const short = (value, digits = 5) => {
   if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(3).replace("e+", "e").replaceAll("-", "−");
-  return String(Number(value.toPrecision(5))).replace("-", "−");
+  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(Math.min(digits - 1, 3)).replace("e+", "e").replaceAll("-", "−");
+  return String(Number(value.toPrecision(digits))).replace("-", "−");
 };
 
 const button = (text, action, attributes = {}) => {
