@@ -28,8 +28,8 @@ use super::ui::Ui;
 use crate::cost::gpus::Gpu;
 use crate::engine::{self, EngineError, Environment, Everything};
 use crate::project::{
-    ChosenRemote, Departure, ExitCode, Exported, Failure, Limits, Making, Notice, Project, Selection, Through, Variant,
-    Workers, all_quoted, obstacle,
+    ChosenRemote, Departure, ExitCode, Exported, Failure, Limits, Making, Notice, PageWish, Project, Selection,
+    Through, Variant, Workers, all_quoted, obstacle,
 };
 use crate::stages::Device;
 use base::digest::ObjectDigest;
@@ -341,7 +341,7 @@ impl MakeCommand {
         say_departures(&selection, &summary, store, ui);
         selection.catalogue(&summary, store)?;
         if self.targets.iter().any(|target| target == "all") && summary.errors.is_empty() && !interrupted {
-            report::tell(&selection.write_page(true, store, project)?, ui);
+            report::tell(&selection.write_page(PageWish { all: true, commit: false }, store, project)?, ui);
         }
         let seconds = started.elapsed().as_secs_f64();
         ui.say(&format!("{} run, {} cached, {}", count(summary.computed, "stage"), summary.cached, duration(seconds)));

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::arguments::VariantArgs;
 use super::ui::Ui;
-use crate::project::{Failure, Project, WrittenPage};
+use crate::project::{Failure, PageWish, Project, WrittenPage};
 
 /// Write the page of a profile: figures, claims and origins.
 ///
@@ -18,6 +18,9 @@ pub struct ReportCommand {
     targets: Vec<String>,
     #[command(flatten)]
     variant: VariantArgs,
+    /// Name the git commit of the project on the page, with its date. The page then changes with every commit.
+    #[arg(long)]
+    commit: bool,
 }
 
 impl ReportCommand {
@@ -28,7 +31,8 @@ impl ReportCommand {
     pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let selection = project.select(&self.variant.to_variant(), &self.targets)?;
         let all = self.targets.is_empty() || self.targets.iter().any(|target| target == "all");
-        tell(&selection.write_page(all, &project.store()?, project)?, ui);
+        let wish = PageWish { all, commit: self.commit };
+        tell(&selection.write_page(wish, &project.store()?, project)?, ui);
         Ok(())
     }
 }

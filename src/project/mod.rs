@@ -28,7 +28,7 @@ pub use figures::export::Exported;
 pub use figures::judged::{Compared, Judged};
 pub use figures::listings::{relation_rows, tally, value_rows};
 pub use figures::locking::{Departure, Locked};
-pub use figures::page::WrittenPage;
+pub use figures::page::{PageWish, WrittenPage};
 pub use figures::published::{ComparedValue, Ours, Relation};
 pub use installing::install_libtorch;
 pub use known::behind::is_hex;
@@ -57,7 +57,7 @@ pub use tables::tensorboard::EventFolder;
 pub use targets::check::CheckedPipelines;
 pub use targets::folder::Folder;
 pub use targets::select::{Selection, Variant};
-pub use text::{all_quoted, command, count, quoted, short};
+pub use text::{all_quoted, command, count, date, quoted, short};
 
 /// The places of a checkout.
 #[derive(Debug, Clone)]

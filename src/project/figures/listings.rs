@@ -11,21 +11,43 @@ const VALUES: [&str; 8] = ["panel", "curve", "published at", "published", "here 
 /// Headings of the columns of orders and ratios.
 const RELATIONS: [&str; 6] = ["panel", "published at", "published", "here at", "here", ""];
 
-/// Lists published values and ours, for the page.
+/// Lists published values and ours, for the page. Values that cannot be compared are in a table of their own, which says why.
 pub fn listings(published: &Comparison<'_>) -> Vec<Listing> {
-    let listing = |what: &str, tally: String, heading: &[&str], rows: Vec<Vec<String>>| Listing {
-        title: format!("{what}: {tally}"),
-        heading: heading.iter().map(|name| (*name).to_owned()).collect(),
-        rows,
-    };
     let Comparison { values, relations } = published;
-    let of_values = tally(values.iter().map(|beside| beside.standing));
-    let of_relations = tally(relations.iter().map(|relation| relation.standing));
+    let (beside, apart): (Vec<_>, Vec<_>) = values.iter().partition(|value| is_compared(value.standing));
+    let of = |values: &[&ComparedValue<'_>]| -> (Vec<Standing>, Vec<Vec<String>>) {
+        values.iter().map(|value| (value.standing, row(value))).unzip()
+    };
+    let related = relations.iter().map(|relation| (relation.standing, related(relation))).unzip();
     let listings = [
-        listing("Published values", of_values, &VALUES, values.iter().map(row).collect()),
-        listing("What carries over of them", of_relations, &RELATIONS, relations.iter().map(related).collect()),
+        listing("Beside ours", &VALUES, of(&beside), true),
+        listing("What carries over of them", &RELATIONS, related, true),
+        listing("Not compared", &VALUES, of(&apart), false),
     ];
     listings.into_iter().filter(|listing| !listing.rows.is_empty()).collect()
+}
+
+/// Checks whether a comparison found something out about a value, or tried to.
+fn is_compared(standing: Standing) -> bool {
+    matches!(standing, Standing::Agrees | Standing::Differs | Standing::NotKnown)
+}
+
+fn listing(what: &str, heading: &[&str], (standings, rows): (Vec<Standing>, Vec<Vec<String>>), open: bool) -> Listing {
+    let mut meanings: Vec<String> = Vec::new();
+    for standing in &standings {
+        let meaning = format!("{}: {}", standing.name(), standing.meaning());
+        if !meanings.contains(&meaning) {
+            meanings.push(meaning);
+        }
+    }
+    let named = |name: &&str| if name.is_empty() { "verdict" } else { name }.to_owned();
+    Listing {
+        title: format!("{what}: {}", tally(standings.into_iter())),
+        heading: heading.iter().map(named).collect(),
+        rows,
+        note: meanings.iter().map(|meaning| format!("{meaning}.")).collect::<Vec<_>>().join(" "),
+        open,
+    }
 }
 
 /// Returns published values as rows of a table, under a heading.

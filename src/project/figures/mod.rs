@@ -1,7 +1,9 @@
 //! Uses of results: the files of figures, locks, the page, and the comparison with the paper.
 
 mod absent;
+mod commit;
 pub mod committed;
+mod explored;
 pub mod export;
 pub mod judged;
 pub mod listings;

@@ -3,24 +3,45 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::judged::{Judged, claims};
+use super::commit::commit;
+use super::committed::{Subject, VerifyLevels};
+use super::explored::panels;
+use super::judged::{Judged, claims, tables};
 use super::listings::listings;
 use super::published::published;
 use crate::graph::StageId;
 use crate::project::known::resolved::Resolved;
 use crate::project::targets::select::Selection;
+use crate::project::text::date;
 use crate::project::{ExitCode, Failure, Project, command};
-use crate::reports;
+use crate::reports::{self, Place, ReportError};
+use crate::verify::{Check, Verdict};
 use base::digest::Description;
 use base::table::Table;
 use base::unlocked::host_programs;
-use base::work::{Mark, Panel, Scale, Work};
+use base::work::Work;
 use draw::figure;
-use draw::page::{ClaimInfo, CurveInfo, Kept, Page, PanelInfo, Picture, Section, StageInfo, html, kept};
+use draw::page::{CheckInfo, Checks, ClaimInfo, Kept, Page, Paper, Picture, Section, StageInfo, html, kept};
 use store::Store;
 
 /// Maximum size of a page in bytes.
 const LIMIT: u64 = 1 << 30;
+
+/// The paper's title, authors and number on arXiv.
+const PAPER: (&str, [&str; 4], &str) = (
+    "Why Do We Need Weight Decay for Overparameterized Deep Networks?",
+    ["Francesco D'Angelo", "Aditya Varre", "Maksym Andriushchenko", "Nicolas Flammarion"],
+    "2310.04415",
+);
+
+/// What a page shows.
+#[derive(Debug, Clone, Copy)]
+pub struct PageWish {
+    /// Whether the targets are all existing figures.
+    pub all: bool,
+    /// Whether the page names the project's commit. Without it, the page depends only on results, locks and pipelines.
+    pub commit: bool,
+}
 
 /// A page that was written.
 pub struct WrittenPage {
@@ -37,12 +58,11 @@ pub struct WrittenPage {
 }
 
 impl Selection {
-    /// Writes the page of the figures among the targets that were made. `all` says whether the targets are all existing
-    /// figures.
+    /// Writes the page of the figures among the targets that were made.
     ///
     /// # Errors
-    /// If none of the figures was made, or the page cannot be written.
-    pub fn write_page(&self, all: bool, store: &Store, project: &Project) -> Result<WrittenPage, Failure> {
+    /// If none of the figures was made, git does not know the commit, or the page cannot be written.
+    pub fn write_page(&self, wish: PageWish, store: &Store, project: &Project) -> Result<WrittenPage, Failure> {
         let storage = |error: files::FsError| Failure::new(ExitCode::Storage, error.to_string(), "");
         let path = self.folder.join(format!("{}.html", page_name(self)));
         let before = match files::read_text(&path, LIMIT) {
@@ -66,14 +86,17 @@ impl Selection {
             let hint = "run `wdpipe make all` to make all figures";
             return Err(Failure::new(ExitCode::Missing, "no figure was made yet with these settings", hint));
         }
-        let gone = |name: &String| all && !unmade.contains(name);
+        let gone = |name: &String| wish.all && !unmade.contains(name);
         let (gone, kept): (Vec<Kept>, Vec<Kept>) = kept.into_values().partition(|kept| gone(&kept.name));
         let names = |kept: &[Kept]| kept.iter().map(|kept| kept.name.clone()).collect::<Vec<_>>();
         let (gone, stays) = (names(&gone), names(&kept));
+        let (title, authors, arxiv) = PAPER;
         let page = Page {
-            title: "Why Do We Need Weight Decay for Overparameterized Deep Networks?".to_owned(),
+            title: title.to_owned(),
             profile: self.profile.clone(),
             about: String::new(),
+            paper: Some(Paper { authors: authors.map(str::to_owned).to_vec(), arxiv: arxiv.to_owned() }),
+            commit: if wish.commit { Some(commit(project.root())?) } else { None },
             program: format!("wdpipe {}", env!("CARGO_PKG_VERSION")),
             figures,
             kept,
@@ -118,12 +141,14 @@ fn section(selection: &Selection, name: &str, store: &Store, project: &Project) 
         (false, true) => Picture::Png(output("png")?),
         (false, false) => Picture::Pdf,
     };
-    let (numbers, caption) = if work.is_of_command() {
-        (Table::default(), String::new())
+    let (numbers, caption, panels) = if work.is_of_command() {
+        (Table::default(), String::new(), Vec::new())
     } else {
         let numbers = Table::from_bytes(&output("numbers")?).map_err(|error| storage(error.to_string()))?;
         let caption = figure::caption(work, &numbers).map_err(|error| storage(error.to_string()))?;
-        (numbers, caption)
+        let tables = tables(&graph.stages[drawn.stage].inputs, &resolved.knowledge, store)?.ok();
+        let panels = panels(work, &numbers, tables.as_ref())?;
+        (numbers, caption, panels)
     };
     let claims = claims(selection, &resolved.knowledge, store, name)?;
     let claim = |judged: Judged<'_>| ClaimInfo {
@@ -139,13 +164,16 @@ fn section(selection: &Selection, name: &str, store: &Store, project: &Project) 
     let place = selection.place(name);
     let files = [("SVG", "svg"), ("PNG", "png"), ("PDF", "pdf"), ("numbers (CSV)", "csv")];
     let linked = files.iter().filter(|(_, extension)| place.path(extension).exists());
-    let (stages, unlocked) = stages(drawn.stage, &resolved, store)?;
+    let (stages, unlocked, newest) = stages(drawn.stage, &resolved, store)?;
     Ok(Some(Section {
         name: name.to_owned(),
         title: work.title.clone(),
+        root: resolved.closure(drawn.stage, store)?.root().to_string(),
+        newest,
+        checks: checks(place.clone(), selection, project)?,
         drawing,
         numbers,
-        panels: work.panels.iter().map(panel).collect(),
+        panels,
         caption,
         claims: claims.into_iter().map(claim).collect(),
         published,
@@ -157,42 +185,47 @@ fn section(selection: &Selection, name: &str, store: &Store, project: &Project) 
     }))
 }
 
-fn panel(panel: &Panel) -> PanelInfo {
-    let curve = |curve: &base::work::Curve| {
-        let look = figure::Look::of(curve.colour, curve.dashed);
-        CurveInfo {
-            label: curve.label.clone(),
-            colour: look.colour.to_owned(),
-            dashed: curve.dashed,
-            dash: look.dash.to_owned(),
-            marker: look.marker.name().to_owned(),
-            // The page uses the word from statistics.
-            mark: if curve.mark == Mark::Dots { "scatter" } else { curve.mark.name() }.to_owned(),
+/// Checks a figure against its lock at the levels that need only committed files.
+fn checks(place: Place, selection: &Selection, project: &Project) -> Result<Checks, Failure> {
+    let has_lock = files::identity(&place.path("lock")).map_err(ReportError::from)?.is_some();
+    if !has_lock {
+        return Ok(Checks::NotLocked);
+    }
+    let subject = Subject { profile: selection.profile.clone(), place };
+    let levels = VerifyLevels { objects: false, render: false, rebuild: None, statistics: false };
+    let checks = project.verify(&subject, None, &levels, &|_| ())?;
+    let told = |Check { level, verdict, summary, findings, .. }: Check| {
+        let holds = verdict == Verdict::Holds;
+        CheckInfo {
+            level: level.name().to_owned(),
+            holds,
+            verdict: verdict.name().to_owned(),
+            summary: findings.into_iter().next().filter(|_| !holds).unwrap_or(summary),
+            meaning: level.meaning()[0].to_owned(),
         }
     };
-    PanelInfo {
-        id: panel.id.clone(),
-        title: panel.title.clone(),
-        x_label: panel.x.label.clone(),
-        y_label: panel.y.label.clone(),
-        x_log: panel.x.scale == Scale::Log,
-        y_log: panel.y.scale == Scale::Log,
-        curves: panel.curves.iter().map(curve).collect(),
-    }
+    Ok(Checks::Done(checks.into_iter().map(told).collect()))
 }
 
-/// Lists the stages that a figure depends on, from their records, and describes those whose programs nothing locks.
+/// Lists the stages that a figure depends on, from their records. Describes those whose programs nothing locks, and returns the
+/// date of the newest result.
 fn stages(
     figure: StageId,
     resolved: &Resolved<'_>,
     store: &Store,
-) -> Result<(Vec<StageInfo>, Option<String>), Failure> {
-    let needed = resolved.selection.graph.closure(&[figure]);
-    let (mut infos, mut parts) = (Vec::new(), Vec::new());
+) -> Result<(Vec<StageInfo>, Option<String>, String), Failure> {
+    let graph = &resolved.selection.graph;
+    let needed = graph.closure(&[figure]);
+    let (mut infos, mut parts, mut newest) = (Vec::new(), Vec::new(), 0);
+    let mut listed: BTreeMap<StageId, usize> = BTreeMap::new();
     for (id, stage, _) in resolved.stages().filter(|(id, ..)| needed[*id]) {
         let Some((key, outline)) = resolved.known(id) else { continue };
         let Some(record) = resolved.record(id, store)? else { continue };
         let made = record.provenance;
+        newest = newest.max(made.finished);
+        let inputs: BTreeSet<usize> =
+            stage.inputs.iter().filter_map(|input| listed.get(&input.stage)).copied().collect();
+        listed.insert(id, infos.len());
         infos.push(StageInfo {
             name: stage.name.clone(),
             kind: record.parts.kind.clone(),
@@ -200,10 +233,12 @@ fn stages(
             device: made.device,
             machine: made.machine,
             key: key.to_string(),
+            inputs: inputs.into_iter().collect(),
             outputs: outline.outputs.iter().map(|o| (o.name.clone(), o.object.to_string())).collect(),
         });
         parts.push((stage.name.as_str(), record.parts));
     }
     let unlocked = host_programs(parts.iter().map(|(name, parts)| (*name, parts)));
-    Ok((infos, unlocked))
+    let day = date(newest).chars().take("2026-11-23".len()).collect();
+    Ok((infos, unlocked, day))
 }

@@ -42,6 +42,21 @@ impl Standing {
             Self::OrderOnly => "order only",
         }
     }
+
+    /// Returns what the result means, for readers who do not know the word.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Agrees => "shown to be within the tolerance, or in the published order",
+            Self::Differs => "shown to be outside the tolerance, or in the opposite order",
+            Self::NotKnown => "the runs show neither agreement nor a difference",
+            Self::NotComparable => {
+                "these runs have another scale than the published ones, and nothing says that the value carries over"
+            }
+            Self::NotMade => "our number is not computed yet",
+            Self::NoCounterpart => "our figure has no such curve, or no such place",
+            Self::OrderOnly => "the order of the curves is compared, not the value itself",
+        }
+    }
 }
 
 /// A published mean.

@@ -6,6 +6,7 @@
 //! exactly rounded operations, text is measured and rasterised with the bundled font, and nothing else is read.
 //! **If drawings change, bump the version of the stage kind `figure`.**
 
+mod axes;
 mod caption;
 mod colour;
 mod font;
@@ -38,6 +39,7 @@ use base::work::Figure;
 use font::Font;
 use layout::Layout;
 
+pub use axes::{AxisScales, PanelAxes, TickedScale, axes};
 pub use look::{LOOKS, Look, Marker};
 pub use notices::notices;
 pub use pdf::pdf;

@@ -50,7 +50,7 @@ fn cover(ticks: &[Tick]) -> bool {
 }
 
 /// Returns the densest set of at least two round values that leaves room for its labels.
-fn chosen(scale: &Scale, apart: impl Fn(&Tick, &Tick) -> bool) -> Vec<Tick> {
+pub(super) fn chosen(scale: &Scale, apart: impl Fn(&Tick, &Tick) -> bool) -> Vec<Tick> {
     let mut best: Vec<Tick> = Vec::new();
     for values in candidates(scale) {
         let ticks = named(&values, scale);

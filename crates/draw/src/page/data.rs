@@ -1,9 +1,15 @@
-//! The numbers in the page, for the page's script.
+//! The numbers in the page, for the page's script. `script/data.js` describes their form.
 
 use serde_json::{Value, json};
 
-use super::{CurveInfo, PanelInfo, Section};
+use super::{CurveInfo, PanelInfo, RunInfo, Section};
+use crate::figure::{AxisScales, TickedScale};
 use base::table::{Table, Values};
+
+/// The version of the form. The script ignores numbers of another form, which a page can keep from an earlier program.
+const FORM: u32 = 2;
+/// The unit of the places of ticks, as a fraction of the axis.
+const PLACES: f64 = 1e5;
 
 /// The marks that the script draws.
 const MARKS: [&str; 5] = ["line", "points", "bars", "scatter", "path"];
@@ -12,38 +18,60 @@ const COLUMNS: [(&str, &str); 7] =
     [("x", "x"), ("mean", "y"), ("std", "std"), ("low", "low"), ("high", "high"), ("n", "n"), ("diverged", "diverged")];
 
 /// Returns the panels that can be explored, with their numbers, and the ids of the other panels; `None` if no panel can be
-/// explored. Numbers that are not finite are null.
+/// explored. Panels with the same horizontal axis share it. Numbers that are not finite are null.
 pub(super) fn explorable(section: &Section) -> Option<Value> {
     let rows = Rows::of(&section.numbers)?;
-    let mut panels = Vec::new();
-    let mut others = Vec::new();
+    let (mut panels, mut others, mut axes) = (Vec::new(), Vec::new(), Vec::new());
     for info in &section.panels {
-        match panel(info, &rows) {
+        match panel(info, &rows, &mut axes) {
             Some(panel) => panels.push(panel),
             None => others.push(&info.id),
         }
     }
-    (!panels.is_empty()).then(|| json!({ "name": section.name, "panels": panels, "others": others }))
+    (!panels.is_empty()).then(|| {
+        json!({
+            "form": FORM,
+            "name": section.name,
+            "root": section.root,
+            "xAxes": axes,
+            "panels": panels,
+            "others": others,
+        })
+    })
 }
 
-fn panel(info: &PanelInfo, rows: &Rows) -> Option<Value> {
+fn panel(info: &PanelInfo, rows: &Rows, axes: &mut Vec<Value>) -> Option<Value> {
     if !info.curves.iter().all(|curve| MARKS.contains(&curve.mark.as_str())) {
         return None;
     }
+    let (x, y) = (axis(&info.x_label, &info.axes.x), axis(&info.y_label, &info.axes.y));
     let places: Vec<Vec<usize>> = info.curves.iter().map(|curve| rows.places(info, curve)).collect();
     if !places.iter().flatten().any(|&row| rows.is_point(row)) {
         return None;
     }
+    let shared = axes.iter().position(|axis| *axis == x).unwrap_or_else(|| {
+        axes.push(x);
+        axes.len() - 1
+    });
     let curves: Vec<Value> = info.curves.iter().zip(&places).map(|(curve, places)| rows.curve(curve, places)).collect();
-    Some(json!({
-        "id": info.id,
-        "title": info.title,
-        "xLabel": info.x_label,
-        "yLabel": info.y_label,
-        "xLog": info.x_log,
-        "yLog": info.y_log,
-        "curves": curves,
-    }))
+    Some(json!({ "id": info.id, "title": info.title, "x": shared, "y": y, "curves": curves }))
+}
+
+fn axis(label: &str, scales: &AxisScales) -> Value {
+    let scale = |scale: &TickedScale| {
+        let level = |ticks: &Vec<(f64, String)>| {
+            let at: Vec<i64> = ticks.iter().map(|(place, _)| (place * PLACES).round() as i64).collect();
+            let text: Vec<&str> = ticks.iter().map(|(_, label)| label.as_str()).collect();
+            json!({ "at": at, "text": text })
+        };
+        json!({ "low": scale.low, "high": scale.high, "ticks": scale.levels.iter().map(level).collect::<Vec<_>>() })
+    };
+    json!({
+        "label": label,
+        "isLog": scales.is_log,
+        "linear": scales.linear.as_ref().map(scale),
+        "log": scales.log.as_ref().map(scale),
+    })
 }
 
 /// The known columns that the table has.
@@ -90,6 +118,7 @@ impl<'a> Rows<'a> {
         curve.insert("dash".into(), dash(&info.dash).into());
         curve.insert("marker".into(), info.marker.as_str().into());
         curve.insert("mark".into(), info.mark.as_str().into());
+        curve.insert("dashed".into(), info.dashed.into());
         for (key, values) in &self.numbers {
             let values: Vec<f64> = places.iter().filter_map(|&row| values.get(row).copied()).collect();
             // The script expects x and y; other columns without a finite value can be absent.
@@ -97,8 +126,18 @@ impl<'a> Rows<'a> {
                 curve.insert((*key).into(), values.into_iter().map(number).collect());
             }
         }
+        if let (false, Some((_, x))) = (info.runs.is_empty(), self.numbers.iter().find(|(key, _)| *key == "x")) {
+            let x: Vec<f64> = places.iter().filter_map(|&row| x.get(row).copied()).collect();
+            curve.insert("runs".into(), info.runs.iter().map(|run| run_at(run, &x)).collect());
+        }
         curve.into()
     }
+}
+
+/// Returns a run's values at the places of its curve, null where it has none.
+fn run_at(run: &RunInfo, x: &[f64]) -> Value {
+    let value = |x: &f64| run.points.iter().find(|point| point.0 == *x).map_or(Value::Null, |point| number(point.1));
+    json!({ "name": run.name, "y": x.iter().map(value).collect::<Vec<_>>() })
 }
 
 /// Returns a number as JSON: integers without a fraction, numbers that are not finite as null.

@@ -15,6 +15,8 @@ pub struct Kept {
     pub(super) verdicts: BTreeMap<String, usize>,
     /// The keys of the figure's stages.
     pub(super) stages: BTreeSet<String>,
+    /// The date of the newest result; can be empty.
+    pub(super) newest: String,
 }
 
 /// Start of a section.
@@ -44,7 +46,11 @@ fn one(page: &str, rest: &str) -> Option<Kept> {
         let count = section.split_once("<summary>Stages: ").and_then(|(_, rest)| rest.split(',').next()?.parse().ok());
         stages.extend((0..count.unwrap_or(0_usize)).map(|stage| format!("{name} {stage}")));
     }
+    // The format is that of `section::origin`.
+    let date = section.split_once("<dt>Newest result</dt><dd>").and_then(|(_, rest)| rest.split('<').next());
+    let newest = date.unwrap_or_default().to_owned();
     Some(Kept {
+        newest,
         name: name.to_owned(),
         entry: format!("{}{entry}", &beginning[1..]),
         verdicts: tally.into_iter().flat_map(|tally| tally.split(", ").filter_map(verdict)).collect(),

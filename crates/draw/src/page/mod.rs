@@ -5,6 +5,8 @@
 //! text, including the drawings, is untrusted.
 
 mod data;
+mod flow;
+mod head;
 mod kept;
 mod section;
 mod stages;
@@ -12,25 +14,32 @@ mod svg;
 #[cfg(test)]
 mod tests;
 mod text;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::kept::{Kept, kept};
-use self::text::{esc, plural};
+use self::text::esc;
+use crate::figure::PanelAxes;
 use base::table::Table;
 
 const STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
+/// The parts of the page's script, which are one module of JavaScript.
+const SCRIPT: &str = concat!(
+    include_str!("script/data.js"),
+    include_str!("script/text.js"),
+    include_str!("script/scale.js"),
+    include_str!("script/curves.js"),
+    include_str!("script/panel.js"),
+    include_str!("script/reading.js"),
+    include_str!("script/gestures.js"),
+    include_str!("script/export.js"),
+    include_str!("script/page.js"),
+);
 
 /// Content Security Policy: the browser can load nothing. Drawings that are not plain SVG are `data:` images.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; \
     base-uri 'none'; form-action 'none'";
-
-/// Explanation of the verdicts and their limits.
-const RULES: &str = "<p class=\"note\">A claim is decided by one-sided tests over three or more seeds at 5 %, corrected \
-    for the other claims of its figure (Holm), not for those of other figures, and for each seed that was added to those \
-    planned. Runs that diverged are left out, so verdicts hold for the survivors. Seeds vary the initial weights and the \
-    order of the data, neither the training nor the test images.</p>\n";
 
 /// Content of the page.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,12 +50,25 @@ pub struct Page {
     pub profile: String,
     /// The profile's description; can be empty.
     pub about: String,
+    /// The paper whose figures are regenerated.
+    pub paper: Option<Paper>,
+    /// The commit that the page was written from, with its date; only if the writer asked for it.
+    pub commit: Option<String>,
     /// The program and its version, such as `wdpipe 0.1.0`.
     pub program: String,
     /// The figures.
     pub figures: Vec<Section>,
     /// Figures of an earlier page that are kept unchanged.
     pub kept: Vec<Kept>,
+}
+
+/// A published paper.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Paper {
+    /// The authors.
+    pub authors: Vec<String>,
+    /// Its number on arXiv.
+    pub arxiv: String,
 }
 
 /// The drawing of a figure.
@@ -67,6 +89,12 @@ pub struct Section {
     pub name: String,
     /// The figure's title; can be empty.
     pub title: String,
+    /// The root of everything that the figure was made from, in hexadecimal digits; can be empty.
+    pub root: String,
+    /// The date of the newest result among the stages, such as `2026-11-28`; can be empty.
+    pub newest: String,
+    /// Whether the figure has a lock, and what was checked of it when the page was written.
+    pub checks: Checks,
     /// The drawing.
     pub drawing: Picture,
     /// The plotted numbers: the columns of [`crate::figure::numbers`], of which `panel`, `curve`, `x` and `mean`
@@ -93,6 +121,30 @@ pub struct Section {
     pub files: Vec<(String, String)>,
 }
 
+/// What `verify` found about a figure.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Checks {
+    /// The figure has no lock, so there was nothing to compare it with.
+    NotLocked,
+    /// The levels that were checked.
+    Done(Vec<CheckInfo>),
+}
+
+/// One level of verification.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckInfo {
+    /// The level, such as `files`.
+    pub level: String,
+    /// Whether everything was as expected.
+    pub holds: bool,
+    /// The verdict, such as `ok`.
+    pub verdict: String,
+    /// A summary in one line.
+    pub summary: String,
+    /// What the level proves.
+    pub meaning: String,
+}
+
 /// One pair of axes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PanelInfo {
@@ -104,10 +156,8 @@ pub struct PanelInfo {
     pub x_label: String,
     /// Label of the vertical axis.
     pub y_label: String,
-    /// Whether the horizontal axis is logarithmic.
-    pub x_log: bool,
-    /// Whether the vertical axis is logarithmic.
-    pub y_log: bool,
+    /// The scales of both axes, with their ticks.
+    pub axes: PanelAxes,
     /// The curves, in the order in which they are drawn.
     pub curves: Vec<CurveInfo>,
 }
@@ -128,6 +178,17 @@ pub struct CurveInfo {
     /// Mark: `line`, `points`, `bars`, `scatter` or `path`. A panel with a curve of another mark (`arrows`, `star`,
     /// `heat`) cannot be explored.
     pub mark: String,
+    /// The runs whose means the curve shows; none if they are not known.
+    pub runs: Vec<RunInfo>,
+}
+
+/// One run of a curve.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunInfo {
+    /// Name, such as `seed 0`.
+    pub name: String,
+    /// The points (x, y).
+    pub points: Vec<(f64, f64)>,
 }
 
 /// A claim of a figure.
@@ -152,6 +213,10 @@ pub struct Listing {
     pub heading: Vec<String>,
     /// The rows. No row has more cells than the heading.
     pub rows: Vec<Vec<String>>,
+    /// An explanation below the table; can be empty.
+    pub note: String,
+    /// Whether the table is shown unfolded.
+    pub open: bool,
 }
 
 /// A stage and its record.
@@ -169,6 +234,8 @@ pub struct StageInfo {
     pub machine: String,
     /// The key, in hexadecimal digits.
     pub key: String,
+    /// Indices of the stages whose outputs it reads.
+    pub inputs: Vec<usize>,
     /// The outputs: name and hash in hexadecimal digits.
     pub outputs: Vec<(String, String)>,
 }
@@ -180,18 +247,19 @@ pub fn html(page: &Page) -> String {
     let mut figures: Vec<Kept> = new.chain(page.kept.iter().cloned()).collect();
     // The paper's figures come first.
     figures.sort_by_key(|figure| (!figure.name.starts_with("fig"), figure.name.clone()));
-    let mut out = head(page);
-    out.push_str(&header(page, &figures));
-    out.push_str(&contents(&figures));
+    let mut out = document(page);
+    out.push_str(&head::header(page, &figures));
+    out.push_str(&head::contents(&figures));
+    out.push_str(&words::definitions());
     out.push_str("<main>\n");
     figures.iter().for_each(|figure| out.push_str(&figure.section));
     out.push_str("</main>\n");
     out.push_str(&format!("<footer><p>Written by {}.</p></footer>\n", esc(&page.program)));
-    out.push_str(&format!("<script>\n{SCRIPT}</script>\n</body>\n</html>\n"));
+    out.push_str(&format!("<script type=\"module\">\n{SCRIPT}</script>\n</body>\n</html>\n"));
     out
 }
 
-fn head(page: &Page) -> String {
+fn document(page: &Page) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
@@ -216,56 +284,20 @@ fn written(figure: &Section, anchor: &str) -> Kept {
     };
     let claims = match verdicts.is_empty() {
         true => String::new(),
-        false => format!(" <span class=\"note\">{}</span>", tally(&verdicts)),
+        false => format!(" <span class=\"note\">{}</span>", head::tally(&verdicts)),
     };
     let name = esc(&figure.name);
     Kept {
         name: figure.name.clone(),
-        entry: format!("<li><a href=\"#{anchor}\"><strong>{name}</strong>{title}</a>{claims}</li>\n"),
+        entry: format!(
+            "<li><a href=\"#{anchor}\"><strong>{name}</strong>{title}</a> {}{claims}</li>\n",
+            section::standing(&figure.checks),
+        ),
         section: section::section(figure, anchor),
+        newest: esc(&figure.newest).to_string(),
         verdicts,
         stages: figure.stages.iter().map(|stage| stage.key.clone()).collect(),
     }
-}
-
-fn header(page: &Page, figures: &[Kept]) -> String {
-    let about = match page.about.trim().trim_end_matches('.') {
-        "" => String::new(),
-        about => format!(": {}", esc(about)),
-    };
-    let mut verdicts: BTreeMap<String, usize> = BTreeMap::new();
-    for (verdict, count) in figures.iter().flat_map(|figure| &figure.verdicts) {
-        *verdicts.entry(verdict.clone()).or_default() += count;
-    }
-    // Figures can share stages; each stage is counted once.
-    let stages: BTreeSet<&String> = figures.iter().flat_map(|figure| &figure.stages).collect();
-    let rules = if verdicts.values().sum::<usize>() == 0 { "" } else { RULES };
-    let (figures, stages) = (plural(figures.len(), "figure"), plural(stages.len(), "stage"));
-    let counts = match verdicts.values().sum() {
-        0 => format!("{figures}, {stages}."),
-        claims => format!("{figures}, {}, {stages}. Of the claims: {}.", plural(claims, "claim"), tally(&verdicts)),
-    };
-    format!(
-        "<header>\n<h1>{}</h1>\n<p>Profile <strong>{}</strong>{about}.</p>\n<p>{counts}</p>\n{rules}</header>\n",
-        esc(&page.title),
-        esc(&page.profile),
-    )
-}
-
-fn contents(figures: &[Kept]) -> String {
-    let entries: String = figures.iter().map(|figure| figure.entry.as_str()).collect();
-    format!(
-        "<nav id=\"contents\" aria-labelledby=\"contents-heading\">\n\
-         <h2 id=\"contents-heading\">Contents</h2>\n<ul>\n{entries}</ul>\n</nav>\n"
-    )
-}
-
-/// Formats the number of claims with each verdict as HTML: `2 reproduced, 1 undecided`. The known verdicts come first.
-fn tally(verdicts: &BTreeMap<String, usize>) -> String {
-    let place = |verdict: &str| section::VERDICTS.iter().position(|known| known.0 == verdict).unwrap_or(usize::MAX);
-    let mut sorted: Vec<_> = verdicts.iter().collect();
-    sorted.sort_by_key(|(verdict, _)| (place(verdict), *verdict));
-    sorted.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns for each figure an id that is unique on the page. The prefix keeps a figure's name from being

@@ -1,8 +1,9 @@
-//! The stages of a figure: totals of each kind, then each stage.
+//! The stages of a figure: totals of those with one name and kind, then each stage.
 
 use std::collections::BTreeSet;
 
 use super::StageInfo;
+use super::flow::groups;
 use super::text::{esc, time};
 
 /// Largest number of stages that are listed. If there are more, only totals are shown.
@@ -13,7 +14,7 @@ const DIGITS: usize = 12;
 const MOST_NAMES: usize = 4;
 
 /// Returns the stages, folded under a summary with their number and total time.
-pub(super) fn stages(stages: &[StageInfo], figure: &str) -> String {
+pub(super) fn stages(stages: &[StageInfo], figure: &str, anchor: &str) -> String {
     if stages.is_empty() {
         return String::new();
     }
@@ -26,7 +27,7 @@ pub(super) fn stages(stages: &[StageInfo], figure: &str) -> String {
         1..=MOST_ROWS => rows(stages, figure),
         many => format!("<p>{many} stages are too many to list here, so only the totals are shown.</p>\n"),
     };
-    let totals = totals(stages, figure);
+    let totals = totals(stages, figure, anchor);
     format!("<details>\n<summary>Stages: {count}, {took}</summary>\n{totals}{rows}</details>\n")
 }
 
@@ -35,26 +36,23 @@ fn total<'a>(stages: impl Iterator<Item = &'a StageInfo>) -> f64 {
     stages.map(|stage| stage.seconds).filter(|seconds| seconds.is_finite()).reduce(|a, b| a + b).unwrap_or(f64::NAN)
 }
 
-fn totals(stages: &[StageInfo], figure: &str) -> String {
-    let mut kinds: Vec<&str> = Vec::new();
-    for stage in stages {
-        if !kinds.contains(&stage.kind.as_str()) {
-            kinds.push(&stage.kind);
-        }
-    }
-    let mut out = table(figure, "Totals of each kind", &["Kind", "Stages", "Time", "Longest", "Devices", "Machines"]);
-    for kind in kinds {
-        let of_kind: Vec<&StageInfo> = stages.iter().filter(|stage| stage.kind == kind).collect();
-        let longest = of_kind.iter().map(|stage| stage.seconds).fold(f64::NAN, f64::max);
+/// Returns the totals. The picture of the graph links to their rows.
+fn totals(stages: &[StageInfo], figure: &str, anchor: &str) -> String {
+    let headings = ["Stage", "Kind", "Stages", "Time", "Longest", "Devices", "Machines"];
+    let mut out = table(figure, "Totals", &headings);
+    for (index, group) in groups(stages).iter().enumerate() {
+        let all: Vec<&StageInfo> = group.stages.iter().filter_map(|&stage| stages.get(stage)).collect();
+        let longest = all.iter().map(|stage| stage.seconds).fold(f64::NAN, f64::max);
         out.push_str(&format!(
-            "<tr><th scope=\"row\">{}</th><td class=\"number\">{}</td><td class=\"number\">{}</td>\
-             <td class=\"number\">{}</td><td>{}</td><td class=\"machine\">{}</td></tr>\n",
-            esc(kind),
-            of_kind.len(),
-            time(total(of_kind.iter().copied())),
+            "<tr id=\"{anchor}-stages-{index}\"><th scope=\"row\">{}</th><td>{}</td><td class=\"number\">{}</td>\
+             <td class=\"number\">{}</td><td class=\"number\">{}</td><td>{}</td><td class=\"machine\">{}</td></tr>\n",
+            esc(group.name),
+            esc(group.kind),
+            all.len(),
+            time(total(all.iter().copied())),
             time(longest),
-            names(of_kind.iter().map(|stage| stage.device.as_str())),
-            names(of_kind.iter().map(|stage| stage.machine.as_str())),
+            names(all.iter().map(|stage| stage.device.as_str())),
+            names(all.iter().map(|stage| stage.machine.as_str())),
         ));
     }
     out.push_str("</tbody>\n</table>\n</div>\n");

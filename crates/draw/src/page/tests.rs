@@ -4,6 +4,7 @@ mod browser;
 
 use super::*;
 use base::table::{Column, Values};
+use base::work::{Axis, Curve, Figure, Mark, Panel, Rows, Scale};
 
 const SVG: &str = include_str!("../../../../reports/smoke/fig3.svg");
 const CSV: &str = include_str!("../../../../reports/smoke/fig3.csv");
@@ -28,12 +29,54 @@ fn curve(label: &str, colour: &str, mark: &str) -> CurveInfo {
     let (label, colour, mark) = (label.to_owned(), colour.to_owned(), mark.to_owned());
     let dashed = label.ends_with("(EMA)");
     let dash = if dashed { "5.5 3" } else { "" }.to_owned();
-    CurveInfo { dashed, dash, marker: "circle".into(), label, colour, mark }
+    CurveInfo { dashed, dash, marker: "circle".into(), label, colour, mark, runs: Vec::new() }
 }
 
 fn panel(id: &str, title: &str, (x_label, y_label): (&str, &str), curves: Vec<CurveInfo>) -> PanelInfo {
     let [id, title, x_label, y_label] = [id, title, x_label, y_label].map(str::to_owned);
-    PanelInfo { id, title, x_label, y_label, x_log: false, y_log: true, curves }
+    PanelInfo { id, title, x_label, y_label, axes: axes(&curves, [false, true], &[]), curves }
+}
+
+/// Returns axes with room for points, as the figure computes them.
+fn axes(curves: &[CurveInfo], [x_log, y_log]: [bool; 2], points: &[[f64; 2]]) -> PanelAxes {
+    let scale = |log| if log { Scale::Log } else { Scale::Linear };
+    let axis = |log| Axis { label: String::new(), scale: scale(log), range: None, ticks: None };
+    let is_bars = curves.iter().any(|curve| curve.mark == "bars");
+    let one = |(i, curve): (usize, &CurveInfo)| Curve {
+        label: if is_bars { curve.label.clone() } else { i.to_string() },
+        colour: 0,
+        dashed: false,
+        mark: if is_bars { Mark::Bars } else { Mark::Line },
+        unnamed: false,
+        x: "x".into(),
+        y: "y".into(),
+        z: None,
+        error: None,
+        to: None,
+        last: false,
+        replicas: vec![vec![Rows { table: "t".into(), settings: BTreeMap::new() }]],
+    };
+    let curves = curves.iter().take(if is_bars { usize::MAX } else { 1 }).enumerate().map(one).collect();
+    let (id, title, guides) = ("a".to_owned(), String::new(), Vec::new());
+    let panel = Panel { id, title, x: axis(x_log), y: axis(y_log), z: None, curves, guides };
+    let (name, title, note) = Default::default();
+    let figure = Figure { name, title, note, columns: 1, panels: vec![panel], drawn: Vec::new() };
+    let tables = BTreeMap::from([("t".to_owned(), Table::of_rows(["x", "y"], points))]);
+    let numbers = crate::figure::numbers(&figure, &tables).unwrap();
+    crate::figure::axes(&figure, &numbers, &[]).unwrap().remove(0)
+}
+
+/// Gives panels axes that fit the numbers of the repository's figure.
+fn fitted(mut panels: Vec<PanelInfo>) -> Vec<PanelInfo> {
+    for panel in &mut panels {
+        let rows = CSV.lines().map(|line| line.split(',').collect::<Vec<_>>()).filter(|row| row[0] == panel.id);
+        let corners = rows.flat_map(|row| [6, 7].map(|y| [3, y].map(|cell| row[cell].parse::<f64>().unwrap())));
+        let corner =
+            |pick: fn(f64, f64) -> f64| corners.clone().reduce(|a, b| [pick(a[0], b[0]), pick(a[1], b[1])]).unwrap();
+        let points = [corner(f64::min), corner(f64::max)];
+        panel.axes = axes(&panel.curves, [false, true], &points);
+    }
+    panels
 }
 
 fn claim(id: &str, text: &str, verdict: &str, statistics: &str) -> ClaimInfo {
@@ -51,8 +94,16 @@ fn stage(i: usize) -> StageInfo {
         device: "cpu".to_owned(),
         machine: "x86_64 AVX512, AuthenticAMD family 25 model 17, libtorch 2.11.0".to_owned(),
         key: hash(1),
+        inputs: (i >= 2).then_some(i / 2).into_iter().collect(),
         outputs: vec![("weights".to_owned(), hash(2)), ("metrics".to_owned(), hash(3))],
     }
+}
+
+fn check(level: &str, holds: bool) -> CheckInfo {
+    let verdict = if holds { "ok" } else { "DIFFERS" };
+    let [level, verdict, summary, meaning] =
+        [level, verdict, "fig3.svg is another file", "the files match"].map(str::to_owned);
+    CheckInfo { level, holds, verdict, summary, meaning }
 }
 
 /// Returns the report of the repository, as its page shows it.
@@ -62,17 +113,20 @@ fn smoke() -> Page {
     let averaged = ["LR 0.1 (EMA)", "LR 0.15 (EMA)", "LR 0.2 (EMA)"];
     let averaged = || averaged.into_iter().zip(colours).map(|(l, c)| curve(l, c, "line"));
     let (epoch, start) = ("Epoch", "Epoch after which fine-tuning starts");
-    let figure = Section {
+    let mut figure = Section {
         name: "fig3".into(),
         title: "Weight decay and a large learning rate: the noise drives the iterates to flatter minima".into(),
+        root: "14f10f0115f4".into(),
+        newest: "2026-11-28".into(),
+        checks: Checks::Done(vec![check("files", true), check("records", true)]),
         drawing: Picture::Svg(SVG.into()),
         numbers: table(CSV, &["panel", "curve"]),
-        panels: vec![
+        panels: fitted(vec![
             panel("a", "Norm of the weights", (epoch, "‖w‖"), plain("line").chain(averaged()).collect()),
             panel("b", "Test error", (epoch, "Test error (%)"), plain("line").chain(averaged()).collect()),
             panel("c", "Tr(∇²L) of fine-tuned iterates", (start, "Tr(∇²L)"), plain("points").collect()),
             panel("d", "Test error of fine-tuned iterates", (start, "Test error (%)"), plain("line").collect()),
-        ],
+        ]),
         caption: "3 runs a curve.".into(),
         claims: vec![
             claim(
@@ -88,6 +142,8 @@ fn smoke() -> Page {
             title: "Published values: 1 agrees".into(),
             heading: ["curve", "published", "here", ""].map(str::to_owned).to_vec(),
             rows: vec![["<LR> 0.1", "10.25 ± 0.25", "10.3 ± 0.1", "agrees"].map(str::to_owned).to_vec()],
+            note: "These runs have another scale.".into(),
+            open: true,
         }],
         pipeline: ("fig3.toml".into(), include_str!("../../../../pipelines/fig3.toml").into()),
         command: "wdpipe make fig3 --profile smoke".into(),
@@ -97,10 +153,16 @@ fn smoke() -> Page {
             .map(|(a, b)| (a.into(), b.into()))
             .into(),
     };
+    for (seed, shift) in [("seed 0", -0.5), ("seed 1", 0.5)] {
+        let points = vec![(0.0, 31.0 + shift), (2.0, 26.5 + shift)];
+        figure.panels[0].curves[0].runs.push(RunInfo { name: seed.into(), points });
+    }
     Page {
         title: "Why Do We Need Weight Decay for Overparameterized Deep Networks?".into(),
         profile: "smoke".into(),
         about: "built-in images, a tiny network, three seeds, two CPU cores, under 3 minutes".into(),
+        paper: Some(Paper { authors: vec!["F. D'Angelo".into(), "A. Varre".into()], arxiv: "2310.04415".into() }),
+        commit: None,
         program: "wdpipe 0.1.0".into(),
         figures: vec![figure],
         kept: Vec::new(),
@@ -119,7 +181,8 @@ fn marks() -> Section {
         panel("e", "Bars", ("Class", "Count"), vec![curve("up", "#1d3557", "bars"), curve("down", "#faa307", "bars")]);
     let mut f =
         panel("f", "Points", ("x", "y"), vec![curve("cloud", "#a10035", "scatter"), curve("way", "#4a8f3c", "path")]);
-    (e.y_log, f.y_log, f.x_log) = (false, false, true);
+    e.axes = axes(&e.curves, [false, false], &[[0.0, -4.0], [1.0, 14.0]]);
+    f.axes = axes(&f.curves, [true, false], &[[0.001, -1.0], [10.0, 5.0]]);
     let panels = vec![
         e,
         f,
@@ -146,11 +209,27 @@ fn hostile() -> Page {
     for (name, values) in [("x", [1.0, 2.0]), ("mean", [f64::INFINITY, 1.0]), ("std", [f64::NAN; 2])] {
         numbers.push(Column { name: name.into(), values: Values::Float(values.into()) });
     }
-    let curve =
-        CurveInfo { label: text(), colour: text(), dashed: false, dash: text(), marker: text(), mark: "line".into() };
+    let curve = CurveInfo {
+        label: text(),
+        colour: text(),
+        dashed: false,
+        dash: text(),
+        marker: text(),
+        mark: "line".into(),
+        runs: vec![RunInfo { name: text(), points: vec![(1.0, 2.0)] }],
+    };
     let figure = Section {
         name: text(),
         title: text(),
+        root: text(),
+        newest: text(),
+        checks: Checks::Done(vec![CheckInfo {
+            level: text(),
+            holds: false,
+            verdict: text(),
+            summary: text(),
+            meaning: text(),
+        }]),
         drawing: Picture::Svg(text()),
         numbers: Table::new(numbers).unwrap(),
         panels: vec![
@@ -159,7 +238,13 @@ fn hostile() -> Page {
         ],
         caption: text(),
         claims: vec![claim(HOSTILE, HOSTILE, HOSTILE, HOSTILE)],
-        published: vec![Listing { title: text(), heading: vec![text()], rows: vec![vec![text()]] }],
+        published: vec![Listing {
+            title: text(),
+            heading: vec![text()],
+            rows: vec![vec![text()]],
+            note: text(),
+            open: false,
+        }],
         pipeline: (text(), text()),
         command: text(),
         stages: vec![StageInfo {
@@ -169,6 +254,7 @@ fn hostile() -> Page {
             device: text(),
             machine: text(),
             key: text(),
+            inputs: vec![0, 7],
             outputs: vec![(text(), text())],
         }],
         unlocked: Some(text()),
@@ -178,6 +264,8 @@ fn hostile() -> Page {
         title: text(),
         profile: text(),
         about: text(),
+        paper: Some(Paper { authors: vec![text()], arxiv: text() }),
+        commit: Some(text()),
         program: text(),
         figures: vec![figure.clone(), figure],
         kept: Vec::new(),
@@ -262,7 +350,11 @@ fn the_page_is_well_formed_and_asks_for_nothing() {
     let addresses = [values(&tags, "href"), values(&tags, "src")].concat();
     for address in &addresses {
         let known = address.strip_prefix('#').is_some_and(|id| ids.iter().any(|known| known == id));
-        assert!(known || ["data:,", "fig3.svg", "fig3.png", "fig3.csv"].contains(&address.as_str()), "{address}");
+        let paper = address == "https://arxiv.org/abs/2310.04415";
+        assert!(
+            known || paper || ["data:,", "fig3.svg", "fig3.png", "fig3.csv"].contains(&address.as_str()),
+            "{address}"
+        );
     }
     assert!(addresses.iter().any(|address| address == "#figure-fig3") && addresses.iter().any(|a| a == "fig3.csv"));
     for name in ["url(http", "@import", "@font-face", "fetch(", "XMLHttpRequest", "import("] {
@@ -276,7 +368,7 @@ fn without_javascript_everything_is_said() {
     let mut page = smoke();
     page.figures.push(marks());
     let html = html(&page);
-    let before_script = &html[..html.rfind("<script>").unwrap()];
+    let before_script = &html[..html.rfind("<script type=\"module\">").unwrap()];
     for figure in &page.figures {
         // Except for the file's metadata, which the page leaves out.
         let shown = |line| if str::starts_with(line, "<metadata>") { "" } else { line };
@@ -285,7 +377,7 @@ fn without_javascript_everything_is_said() {
         assert!(before_script.contains(&lines.join("\n")), "the drawing of {}", figure.name);
         for claim in &figure.claims {
             assert!(before_script.contains(&claim.text) && before_script.contains(&claim.statistics));
-            assert!(before_script.contains(&format!("</span> {}</span>", claim.verdict)));
+            assert!(before_script.contains(&format!("</span> {}</a>", claim.verdict)));
         }
         for stage in &figure.stages {
             assert!(
@@ -297,7 +389,14 @@ fn without_javascript_everything_is_said() {
     assert!(!html.contains("<?xml"));
     let texts = [
         "Profile <strong>smoke</strong>: built-in images",
-        "2 figures, 6 claims, 40 stages. Of the claims: 2 reproduced, 2 not reproduced, 2 undecided.",
+        "2 figures, 6 claims, 40 stages. Of the claims: 2 reproduced, 2 not reproduced, 2 undecided. Computed on 2026-11-28.",
+        "by F. D&#39;Angelo, A. Varre, computed again: <a href=\"https://arxiv.org/abs/2310.04415\">arXiv:2310.04415</a>",
+        "Root</a></dt><dd><code>14f10f0115f4</code></dd>",
+        "<span class=\"state yes\">verified</span><ul><li title=\"the files match\">files ok: ",
+        "<dt id=\"word-undecided\"><dfn>undecided</dfn></dt><dd>Neither:",
+        "<a class=\"badge open\" href=\"#word-undecided\">",
+        "These runs have another scale.",
+        ">trunk</text><text class=\"kind\"",
         "3 runs a curve.",
         "wdpipe make fig3 --profile smoke",
         "[profile.smoke]",
@@ -323,7 +422,11 @@ fn hostile_text_stays_text() {
     assert_eq!((count("script"), count("img"), count("style")), (3, 2, 1));
     assert!(!page.contains("<script>hostile") && !page.contains("<!-- "), "nothing got out");
     assert!(tags.iter().all(|(_, attributes)| !attributes.contains(" onerror=hostile()>")), "{tags:?}");
-    assert!(values(&tags, "href").iter().all(|address| !address.contains(':') || address == "data:,"));
+    assert!(values(&tags, "href").iter().all(|address| {
+        // The address of the paper cannot be another site.
+        let address = address.strip_prefix("https://arxiv.org/abs/%3C/script%3E").unwrap_or(address);
+        !address.contains(':') || address == "data:,"
+    }));
     let ids = values(&tags, "id");
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "{ids:?}");
     let (_, json) = page.split_once("class=\"numbers\">").unwrap();
@@ -366,19 +469,79 @@ fn panels_are_explored_where_their_marks_can_be_drawn() {
     assert_eq!((points(&twins, 0), points(&twins, 1)), (23, 23));
 }
 
+/// Returns the numbers that a page hands to its script, figure by figure.
+fn handed(page: &str) -> Vec<serde_json::Value> {
+    let all = page.split("class=\"numbers\">").skip(1);
+    all.map(|rest| serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()).collect()
+}
+
+#[test]
+fn the_script_gets_every_number_of_the_csv_file() {
+    let page = html(&smoke());
+    let data = handed(&page).remove(0);
+    let cells: Vec<Vec<&str>> = CSV.lines().skip(1).map(|line| line.split(',').collect()).collect();
+    let mut rows = 0;
+    for panel in data["panels"].as_array().unwrap() {
+        for curve in panel["curves"].as_array().unwrap() {
+            let dashed = if curve["dashed"] == true { "1" } else { "0" };
+            let own = [panel["id"].as_str().unwrap(), curve["label"].as_str().unwrap(), dashed];
+            let of_file: Vec<_> = cells.iter().filter(|row| row[..3] == own).collect();
+            for (column, key) in ["x", "y", "std", "low", "high", "n", "diverged"].into_iter().enumerate() {
+                let numbers =
+                    |row: &&Vec<&str>| if row[column + 3] == "NaN" { "null" } else { row[column + 3] }.to_owned();
+                let text: Vec<String> = of_file.iter().map(|row| numbers(row)).collect();
+                // The digits are those of the file.
+                let text = format!("[{}]", text.join(","));
+                assert!(page.contains(&format!("\"{key}\":{text}")), "{own:?} {key}: {text}");
+                assert_eq!(curve[key], serde_json::from_str::<serde_json::Value>(&text).unwrap(), "{own:?} {key}");
+            }
+            rows += of_file.len();
+        }
+    }
+    assert_eq!(rows, cells.len());
+    // The values of runs are beside the points of their curve.
+    let runs = &data["panels"][0]["curves"][0]["runs"];
+    assert_eq!((&runs[1]["name"], &runs[1]["y"][0], &runs[1]["y"][2]), (&"seed 1".into(), &31.5.into(), &27.into()));
+    assert!(runs[0]["y"][1].is_null() && runs[0]["y"].as_array().unwrap().len() == 23);
+    // Panels with equal axes share them.
+    let axes: Vec<_> = data["panels"].as_array().unwrap().iter().map(|panel| panel["x"].as_u64().unwrap()).collect();
+    assert_eq!((axes, data["xAxes"].as_array().unwrap().len()), (vec![0, 0, 1, 1], 2));
+    let ticks = &data["xAxes"][0]["linear"]["ticks"];
+    assert_eq!(ticks.as_array().unwrap().len(), 5);
+    assert_eq!(ticks[0]["at"].as_array().unwrap().len(), ticks[0]["text"].as_array().unwrap().len());
+}
+
+#[test]
+fn the_page_says_what_verify_found_and_nothing_more() {
+    let shown = |checks| section::section(&Section { checks, ..smoke().figures.remove(0) }, "a");
+    let bad = shown(Checks::Done(vec![check("files", false), check("records", true)]));
+    assert!(
+        bad.contains(
+            "not verified</span><ul><li title=\"the files match\">files DIFFERS: fig3.svg is another file</li>"
+        ),
+        "{bad}"
+    );
+    let none = shown(Checks::NotLocked);
+    assert!(none.contains("not locked</span> there was no lock to compare with") && !none.contains("verified<"));
+    // Only a writer who asks for it gets a commit on the page.
+    assert!(!html(&smoke()).contains("from commit"));
+    let page = Page { commit: Some("abc of 2026-11-30".into()), ..smoke() };
+    assert!(html(&page).contains("Written from commit <code>abc of 2026-11-30</code>."));
+}
+
 #[test]
 fn many_stages_are_summed_up() {
     let all: Vec<StageInfo> = (0..=stages::MOST_ROWS).map(stage).collect();
-    let (few, many) = (stages::stages(&all[1..], "fig3"), stages::stages(&all, "fig3"));
-    assert_eq!(few.matches("<tr>").count(), 1 + 4 + 1 + 2000);
-    assert_eq!(many.matches("<tr>").count(), 1 + 4);
+    let (few, many) = (stages::stages(&all[1..], "fig3", "a"), stages::stages(&all, "fig3", "a"));
+    assert_eq!(few.matches("<tr").count(), 1 + 4 + 1 + 2000);
+    assert_eq!(many.matches("<tr").count(), 1 + 4);
     assert!(many.contains("2001 stages are too many to list here"), "{many}");
     let known = StageInfo { seconds: 60.0, device: "a".into(), ..stage(0) };
     let unknown = StageInfo { seconds: f64::NAN, device: "b".into(), ..stage(4) };
-    assert!(stages::stages(std::slice::from_ref(&unknown), "fig3").contains("Stages: 1, of unknown time<"));
-    let text = stages::stages(&[known, unknown], "fig3");
+    assert!(stages::stages(std::slice::from_ref(&unknown), "fig3", "a").contains("Stages: 1, of unknown time<"));
+    let text = stages::stages(&[known, unknown], "fig3", "a");
     assert!(text.contains("Stages: 2, 1 min 0 s in all") && text.contains("<td>a; b</td>"), "{text}");
-    assert_eq!(stages::stages(&[], "fig3"), "");
+    assert_eq!(stages::stages(&[], "fig3", "a"), "");
 }
 
 #[test]
