@@ -22,6 +22,9 @@ mod commands_again;
 mod damage;
 #[cfg(feature = "torch")]
 mod diverged;
+// Documents are written for the program with training, and running their commands once is enough.
+#[cfg(all(feature = "torch", unix))]
+mod documents;
 #[cfg_attr(not(feature = "torch"), expect(dead_code, reason = "only the tests that train need all of it"))]
 mod environment;
 #[cfg(feature = "torch")]
