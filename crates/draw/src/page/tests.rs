@@ -60,7 +60,16 @@ fn axes(curves: &[CurveInfo], [x_log, y_log]: [bool; 2], points: &[[f64; 2]]) ->
     let (id, title, guides) = ("a".to_owned(), String::new(), Vec::new());
     let panel = Panel { id, title, x: axis(x_log), y: axis(y_log), z: None, curves, guides };
     let (name, title, note) = Default::default();
-    let figure = Figure { name, title, note, columns: 1, panels: vec![panel], drawn: Vec::new() };
+    let figure = Figure {
+        name,
+        title,
+        note,
+        columns: 1,
+        width: Default::default(),
+        font_size: Default::default(),
+        panels: vec![panel],
+        drawn: Vec::new(),
+    };
     let tables = BTreeMap::from([("t".to_owned(), Table::of_rows(["x", "y"], points))]);
     let numbers = crate::figure::numbers(&figure, &tables).unwrap();
     crate::figure::axes(&figure, &numbers, &[]).unwrap().remove(0)
