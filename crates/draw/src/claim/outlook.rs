@@ -27,8 +27,10 @@ pub(super) fn outlook(missing: &[Support], claims: usize) -> Option<String> {
         return Some(format!("{of}: more seeds with such means would not reproduce it"));
     }
     let seeds = missing.iter().map(|support| seeds(*support, claims)).reduce(|a, b| Some(a?.max(b?)))?;
-    let seeds = seeds.map_or_else(|| format!("more than {MOST} seeds"), |seeds| format!("about {seeds} planned seeds"));
-    Some(format!("{seeds} would show it with a probability of 80 %, if means and spreads are as here"))
+    let seeds = seeds.map_or_else(|| format!("more than {MOST}"), |seeds| format!("about {seeds}"));
+    Some(format!(
+        "{seeds} planned seeds would show it with a probability of 80 %, if means and spreads stay as they are"
+    ))
 }
 
 /// Returns the smallest number of planned runs that is enough for one comparison; `None` if that is more than [`MOST`].
