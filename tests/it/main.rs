@@ -64,6 +64,7 @@ mod proof;
 mod raised;
 mod remotes;
 mod resumed;
+mod schemas;
 mod servers;
 mod sharing;
 mod shell;
