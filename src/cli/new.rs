@@ -31,8 +31,8 @@ const PROJECT: [(&str, &str); 14] = [
 
 /// Write a pipeline to start from, or a new project.
 ///
-/// The file is pipelines/NAME.toml: a commented example or, with --from, a copy. A copy has the stages of the original, so nothing
-/// is computed again, and its figures have new names. A new project has the pipelines of the paper.
+/// The file is pipelines/NAME.toml: a commented example or, with --from, a copy. A copy has the stages of the original,
+/// so nothing is computed again, and its figures have new names. A new project has the pipelines of the paper.
 #[derive(Debug, Args)]
 pub struct NewCommand {
     /// Name of the figure: lower-case letters, digits, - and _.

@@ -1,5 +1,5 @@
-//! Makes the JSON schemas of `trust.toml`, `remotes.toml` and `cluster.toml` from what their readers say about mistakes: a reader
-//! that gets an unknown field or a wrong value lists what it accepts.
+//! Makes the JSON schemas of `trust.toml`, `remotes.toml` and `cluster.toml` from what their readers say about mistakes:
+//! a reader that gets an unknown field or a wrong value lists what it accepts.
 
 use std::path::Path;
 

@@ -39,9 +39,25 @@ impl Checked {
 }
 
 /// A valid pipeline.
-const FINE: &str = "title = \"x\"\n[settings]\nseed = [0]\n[stage.valley]\nkind = \"valley\"\nsteps = 10\nseed = \"$seed\"\n\
-    [[panel]]\nid = \"a\"\nx = { label = \"Step\" }\ny = { label = \"Loss\" }\n\
-    [[panel.curve]]\nfrom = \"valley\"\nx = \"step\"\ny = \"loss\"\n[profile.smoke]\nvalley.steps = 5\n";
+const FINE: &str = r#"
+title = "x"
+[settings]
+seed = [0]
+[stage.valley]
+kind = "valley"
+steps = 10
+seed = "$seed"
+[[panel]]
+id = "a"
+x = { label = "Step" }
+y = { label = "Loss" }
+[[panel.curve]]
+from = "valley"
+x = "step"
+y = "loss"
+[profile.smoke]
+valley.steps = 5
+"#;
 
 #[test]
 fn schemas_accept_every_pipeline() {

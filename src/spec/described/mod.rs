@@ -1,7 +1,7 @@
 //! Describes all fields of pipelines as data, for the tables in docs/reference.md and the schemas in schemas/.
 //!
-//! No list of fields exists: the readers themselves note what they accept while they read sample pipelines. A field that a reader
-//! asks for, but that no sample has, makes a test fail.
+//! No list of fields exists: the readers themselves note what they accept while they read sample pipelines. A field that
+//! a reader asks for, but that no sample has, makes a test fail.
 
 mod files;
 mod reference;
@@ -169,8 +169,8 @@ fn describe(name: &'static str, reads: &[Read], is_inherited: bool) -> Field {
     Field { name, accepts, absent, only_if: only_if(name, reads) }
 }
 
-/// Finds the choice that decides whether a field is read: no table in which it is read has a word of the others. A field that is
-/// read only if it is present has none.
+/// Finds the choice that decides whether a field is read: no table in which it is read has a word of the others. A field
+/// that is read only if it is present has none.
 fn only_if(name: &'static str, reads: &[Read]) -> Option<(&'static str, Vec<String>)> {
     let (with, without): (Vec<&Read>, Vec<&Read>) = reads.iter().partition(|read| read.last(name).is_some());
     if without.iter().any(|read| read.notes.iter().any(|note| note.name == name)) {
@@ -189,8 +189,8 @@ fn only_if(name: &'static str, reads: &[Read]) -> Option<(&'static str, Vec<Stri
 }
 
 impl Read {
-    /// Returns the last note of a reader that said what the field accepts. A stage that reads an inherited field again has a
-    /// choice of its own.
+    /// Returns the last note of a reader that said what the field accepts. A stage that reads an inherited field again
+    /// has a choice of its own.
     fn last(&self, name: &str) -> Option<&Note> {
         self.notes.iter().rfind(|note| note.name == name && note.typed.is_some())
     }

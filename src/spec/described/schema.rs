@@ -88,7 +88,8 @@ fn any_stage(places: &BTreeMap<String, Vec<Field>>) -> Value {
     json!({ "type": "object", "required": ["kind"], "properties": properties, "allOf": all })
 }
 
-/// Returns the schema of a stage of a kind. Its fields can be references to settings, and profiles can add missing ones.
+/// Returns the schema of a stage of a kind. Its fields can be references to settings. None is required, since a profile can
+/// add it.
 fn stage(kind: KindName, fields: &[Field]) -> Value {
     let mut properties: Map<String, Value> =
         fields.iter().map(|field| (field.name.to_owned(), described(field, of_stage(field)))).collect();
@@ -159,7 +160,8 @@ fn of_stage(field: &Field) -> Value {
     let mut schema = values(accepts);
     match schema["type"].as_str() {
         Some("string") => schema,
-        // Constraints of numbers do not apply to strings, and the other way round. One schema gives better messages than two.
+        // Constraints of numbers do not apply to strings, and the other way round. One schema gives better messages than
+        // two.
         Some(kind) => {
             schema["type"] = json!([kind, "string"]);
             schema["pattern"] = SETTING.into();
@@ -198,36 +200,59 @@ pub fn description(schema: &Value) -> String {
 pub fn untyped(place: &str, field: &str) -> Value {
     let text = json!({ "type": "string" });
     let texts = json!({ "type": "array", "minItems": 1, "items": { "type": "string" } });
-    let table = |properties: Value, required: Value| json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false });
     let tolerance = json!({ "type": "number", "minimum": 0, "maximum": 1e9 });
-    match (place, field) {
-        ("a panel", "x" | "y" | "z") => reference("the axis"),
-        ("a curve", "pick") => json!({ "type": "object", "additionalProperties": { "type": "integer" },
-            "description": "a table of settings and indices into their lists; -1 is the last value" }),
-        ("a table of published values", "values") => json!({ "type": "array",
-            "items": { "type": "array", "minItems": 3, "maxItems": 4 },
-            "description": "a list of `[\"curve\", x, mean]` or `[\"curve\", x, mean, std]`; x is a number or `[from, to]`" }),
-        ("stage command", "in") => json!({ "type": "object", "additionalProperties": { "anyOf": [
-            text, table(json!({ "from": text, "over": texts }), json!(["from", "over"])) ] },
-            "description": "a table of names and stages; `{ from = \"STAGE\", over = [\"SETTING\"] }` collects instances" }),
-        ("stage command", "env") => json!({ "anyOf": [
-            { "const": "host" },
-            table(json!({ "lock": text }), json!(["lock"])),
-            table(json!({ "image": text, "with": texts }), json!(["image", "with"])) ],
-            "description": "`{ lock = \"uv.lock\" }`, `{ image = \"…@sha256:…\", with = [\"podman\", …] }` or `\"host\"`" }),
-        ("stage command", "out") => json!({ "type": "object", "minProperties": 1, "additionalProperties": { "anyOf": [
-            { "enum": OutputFormat::ALL.map(|(name, _)| name) }, texts ] },
-            "description": "a table of names and formats, or lists of a table's columns" }),
-        ("stage command", "variables") => json!({ "type": "object",
-            "additionalProperties": { "type": ["number", "string", "boolean"] },
-            "description": "a table of environment variables" }),
-        ("stage command", "tolerance") => json!({ "anyOf": [
-            tolerance, table(json!({ "relative": tolerance, "absolute": tolerance }), json!([])) ],
-            "description": "a relative tolerance, or `{ relative = 1e-6, absolute = 1e-9 }`" }),
-        _ => panic!(
-            "{place}: no sample has the field `{field}`: add one to tests/fixtures/fields/fields.toml, or describe it here"
+    let (description, mut schema) = match (place, field) {
+        ("a panel", "x" | "y" | "z") => return reference("the axis"),
+        ("a curve", "pick") => (
+            "a table of settings and indices into their lists; -1 is the last value",
+            json!({ "type": "object", "additionalProperties": { "type": "integer" } }),
         ),
-    }
+        ("a table of published values", "values") => (
+            "a list of `[\"curve\", x, mean]` or `[\"curve\", x, mean, std]`; x is a number or `[from, to]`",
+            json!({ "type": "array", "items": { "type": "array", "minItems": 3, "maxItems": 4 } }),
+        ),
+        ("stage command", "in") => {
+            let gathered = table(json!({ "from": text, "over": texts }), json!(["from", "over"]));
+            (
+                "a table of names and stages; `{ from = \"STAGE\", over = [\"SETTING\"] }` collects instances",
+                json!({ "type": "object", "additionalProperties": { "anyOf": [text, gathered] } }),
+            )
+        }
+        ("stage command", "env") => {
+            let lock = table(json!({ "lock": text }), json!(["lock"]));
+            let image = table(json!({ "image": text, "with": texts }), json!(["image", "with"]));
+            (
+                "`{ lock = \"uv.lock\" }`, `{ image = \"…@sha256:…\", with = [\"podman\", …] }` or `\"host\"`",
+                json!({ "anyOf": [{ "const": "host" }, lock, image] }),
+            )
+        }
+        ("stage command", "out") => {
+            let formats = json!({ "enum": OutputFormat::ALL.map(|(name, _)| name) });
+            (
+                "a table of names and formats, or lists of a table's columns",
+                json!({ "type": "object", "minProperties": 1, "additionalProperties": { "anyOf": [formats, texts] } }),
+            )
+        }
+        ("stage command", "variables") => (
+            "a table of environment variables",
+            json!({ "type": "object", "additionalProperties": { "type": ["number", "string", "boolean"] } }),
+        ),
+        ("stage command", "tolerance") => {
+            let both = table(json!({ "relative": tolerance, "absolute": tolerance }), json!([]));
+            ("a relative tolerance, or `{ relative = 1e-6, absolute = 1e-9 }`", json!({ "anyOf": [tolerance, both] }))
+        }
+        _ => panic!(
+            "{place}: no sample has the field `{field}`: add one to tests/fixtures/fields/fields.toml, or describe the \
+             field here"
+        ),
+    };
+    schema["description"] = description.into();
+    schema
+}
+
+/// Returns the schema of a table with these properties only.
+fn table(properties: Value, required: Value) -> Value {
+    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
 
 fn reference(place: &str) -> Value {
