@@ -18,6 +18,7 @@ pub const EXAMPLES: &[(&str, Examples)] = &[
         "wdpipe new",
         &[
             ("Begin a pipeline for a figure of your own", "wdpipe new mine"),
+            ("Begin with a copy of a figure", "wdpipe new mine --from fig3"),
             ("Write it to another folder", "wdpipe new mine --pipelines drafts"),
             ("Make a new project with the pipelines of the paper", "wdpipe new --project lab"),
         ],

@@ -43,6 +43,8 @@ mod planned;
 mod progress;
 mod remote;
 mod report;
+#[cfg(test)]
+mod schemas;
 mod selftest;
 mod setup;
 mod share;

@@ -8,7 +8,7 @@ use base::work::{
 };
 
 /// Statistics that batch norms divide by, as a pipeline names them.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Norms {
     Running,
     Refreshed,
@@ -19,7 +19,7 @@ enum Norms {
 pub fn hessian_trace(site: &mut Site<'_>) -> Instance {
     measured(site, |fields, site, lineage| {
         let seed = fields.seed("seed", None);
-        let precision = trace_precision(fields, lineage);
+        let precision = trace_precision(fields);
         let loss = loss(fields, site, lineage, Norms::Running);
         let estimator = estimator(fields, &loss, lineage.variant == Convention::OfficialCode);
         move |after| Work::HessianTrace(HessianTrace { loss, estimator, precision, after, seed })
@@ -30,7 +30,7 @@ pub fn hessian_trace(site: &mut Site<'_>) -> Instance {
 pub fn top_eigenvalue(site: &mut Site<'_>) -> Instance {
     measured(site, |fields, site, lineage| {
         let seed = fields.seed("seed", None);
-        always_float32(fields, lineage);
+        always_float32(fields);
         let loss = loss(fields, site, lineage, Norms::Running);
         let iterations = fields.integer("iterations", Some(100), 1..=300);
         let tolerance = fields.number("tolerance", Some(1e-3), 0.0..=1.0);
@@ -42,7 +42,7 @@ pub fn top_eigenvalue(site: &mut Site<'_>) -> Instance {
 pub fn noise_covariance(site: &mut Site<'_>) -> Instance {
     measured(site, |fields, site, lineage| {
         let seed = fields.seed("seed", None);
-        always_float32(fields, lineage);
+        always_float32(fields);
         let loss = noisy(fields, loss(fields, site, lineage, Norms::Refreshed));
         let draws = fields.integer("draws", Some(100), 1..=100_000);
         move |after| Work::NoiseCovariance(NoiseCovariance { loss, draws, after, seed })
@@ -53,7 +53,7 @@ pub fn noise_covariance(site: &mut Site<'_>) -> Instance {
 pub fn noise_scale(site: &mut Site<'_>) -> Instance {
     measured(site, |fields, site, lineage| {
         let seed = fields.seed("seed", None);
-        let precision = trace_precision(fields, lineage);
+        let precision = trace_precision(fields);
         let loss = noisy(fields, loss(fields, site, lineage, Norms::Refreshed));
         let exact = loss.model.classes <= FEW_CLASSES || loss.statistics == NormStatistics::Batch;
         if exact && fields.has("draws") {
@@ -81,22 +81,14 @@ fn measured<M: Fn(u32) -> Work>(
 }
 
 /// Reads how a trace computes products: in float32, even if training does not, or in TF32 if the stage itself requests it.
-fn trace_precision(fields: &Fields<'_>, lineage: Lineage) -> Precision {
-    match (fields.has("precision"), lineage.numerics.precision) {
-        (false, _) | (true, Precision::Fp32) => Precision::Fp32,
-        (true, Precision::Tf32) => Precision::Tf32,
-        (true, Precision::Bf16 | Precision::Fp16) => {
-            fields.complain("precision", "a trace takes fp32 or tf32");
-            Precision::Fp32
-        }
-    }
+fn trace_precision(fields: &Fields<'_>) -> Precision {
+    let words = [("fp32", Precision::Fp32), ("tf32", Precision::Tf32)];
+    fields.choice("precision", Some(Precision::Fp32), &words).unwrap_or(Precision::Fp32)
 }
 
 /// Checks that the stage does not request another precision than float32.
-fn always_float32(fields: &Fields<'_>, lineage: Lineage) {
-    if fields.has("precision") && lineage.numerics.precision != Precision::Fp32 {
-        fields.complain("precision", "this is always computed in fp32");
-    }
+fn always_float32(fields: &Fields<'_>) {
+    fields.choice("precision", Some(Precision::Fp32), &[("fp32", Precision::Fp32)]);
 }
 
 /// Maximum number of classes C for which exact values are the default. They take C − 1 or C backward passes.

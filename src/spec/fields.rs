@@ -3,8 +3,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::ops::RangeInclusive;
 
+use super::accepts::Accepts;
 use super::node::{Data, Diagnostic, Node, did_you_mean};
 
 /// The values of the settings for one instance of a stage.
@@ -20,23 +22,37 @@ pub struct Fields<'a> {
     /// Advice about fields of other names.
     advice: Cell<&'static str>,
     complaints: RefCell<Vec<Diagnostic>>,
+    /// What the readers accept, for the tests that describe all fields.
+    #[cfg(test)]
+    notes: RefCell<Vec<super::described::Note>>,
 }
 
 impl<'a> Fields<'a> {
     /// Starts reading `table`, in which `$name` stands for `values[name]`.
     pub fn new(table: &'a Node, values: &'a Values) -> Self {
-        let (asked, complaints) = (RefCell::default(), RefCell::default());
-        let (takes_others, advice) = (Cell::new(false), Cell::new(""));
-        Self { table, values, asked, takes_others, advice, complaints }
+        Self {
+            table,
+            values,
+            asked: RefCell::default(),
+            takes_others: Cell::new(false),
+            advice: Cell::new(""),
+            complaints: RefCell::default(),
+            #[cfg(test)]
+            notes: RefCell::default(),
+        }
     }
 
     /// Returns whether the field exists. It still has to be read.
-    pub fn has(&self, name: &str) -> bool {
+    pub fn has(&self, name: &'static str) -> bool {
+        #[cfg(test)]
+        self.notes.borrow_mut().push(super::described::Note::untyped(name));
         matches!(&self.table.data, Data::Table(fields) if fields.contains_key(name))
     }
 
     /// Returns the field; a reference to a setting is replaced by the setting's value.
     pub fn node(&self, name: &'static str) -> Option<&'a Node> {
+        #[cfg(test)]
+        self.notes.borrow_mut().push(super::described::Note::untyped(name));
         self.asked.borrow_mut().insert(name);
         let Data::Table(fields) = &self.table.data else { return None };
         let node = fields.get(name)?;
@@ -69,13 +85,21 @@ impl<'a> Fields<'a> {
         self.complaints.borrow_mut().push(node.complain(message));
     }
 
-    fn read<T>(
+    /// Notes what a reader accepts, and the value of the absent field, for the tests that describe all fields.
+    #[cfg(test)]
+    fn note(&self, name: &'static str, accepts: &Accepts, default: Option<String>) {
+        self.notes.borrow_mut().push(super::described::Note::new(name, accepts, default));
+    }
+
+    fn read<T: fmt::Debug>(
         &self,
         name: &'static str,
         default: Option<T>,
-        wanted: &str,
+        wanted: &Accepts,
         read: impl Fn(&Data) -> Option<T>,
     ) -> Option<T> {
+        #[cfg(test)]
+        self.note(name, wanted, default.as_ref().map(|default| format!("{default:?}")));
         let Some(node) = self.node(name) else {
             if default.is_none() {
                 self.complain(name, format!("`{name}` is missing: {wanted}"));
@@ -84,7 +108,7 @@ impl<'a> Fields<'a> {
         };
         let value = read(&node.data);
         if value.is_none() {
-            let cure = if wanted.starts_with("an integer") { pointless(&node.data) } else { String::new() };
+            let cure = if wanted.is_integer() { pointless(&node.data) } else { String::new() };
             self.complain(name, format!("`{name}` must be {wanted}, not {}{cure}", node.describe()));
         }
         value
@@ -92,12 +116,11 @@ impl<'a> Fields<'a> {
 
     /// Reads an integer in a range.
     pub fn integer(&self, name: &'static str, default: Option<u32>, range: RangeInclusive<u32>) -> u32 {
-        let wanted = format!("an integer from {} to {}", range.start(), range.end());
         let read = |data: &Data| match data {
             Data::Int(value) => u32::try_from(*value).ok().filter(|value| range.contains(value)),
             _ => None,
         };
-        self.read(name, default, &wanted, read).unwrap_or(*range.start())
+        self.read(name, default, &Accepts::Integer(range.clone()), read).unwrap_or(*range.start())
     }
 
     /// Reads a seed, which is an integer from 0.
@@ -106,20 +129,19 @@ impl<'a> Fields<'a> {
             Data::Int(value) => u64::try_from(*value).ok(),
             _ => None,
         };
-        self.read(name, default, "an integer from 0", read).unwrap_or_default()
+        self.read(name, default, &Accepts::Seed, read).unwrap_or_default()
     }
 
     /// Reads a number in a range.
     pub fn number(&self, name: &'static str, default: Option<f64>, range: RangeInclusive<f64>) -> f64 {
-        let wanted = format!("a number from {} to {}", range.start(), range.end());
         let read = |data: &Data| number(data).filter(|value| range.contains(value));
-        self.read(name, default, &wanted, read).unwrap_or(*range.start())
+        self.read(name, default, &Accepts::Number(range.clone()), read).unwrap_or(*range.start())
     }
 
     /// Reads a number above 0.
     pub fn positive(&self, name: &'static str, default: Option<f64>, most: f64) -> f64 {
         let read = |data: &Data| number(data).filter(|value| *value > 0.0 && *value <= most);
-        self.read(name, default, &format!("a number above 0, at most {most}"), read).unwrap_or(1.0)
+        self.read(name, default, &Accepts::Positive(most), read).unwrap_or(1.0)
     }
 
     /// Reads a Boolean.
@@ -128,7 +150,7 @@ impl<'a> Fields<'a> {
             Data::Bool(value) => Some(*value),
             _ => None,
         };
-        self.read(name, Some(default), "true or false", read).unwrap_or(default)
+        self.read(name, Some(default), &Accepts::Truth, read).unwrap_or(default)
     }
 
     /// Reads text.
@@ -137,7 +159,7 @@ impl<'a> Fields<'a> {
             Data::Text(value) => Some(value.clone()),
             _ => None,
         };
-        self.read(name, default.map(str::to_owned), "text", read).unwrap_or_default()
+        self.read(name, default.map(str::to_owned), &Accepts::Text, read).unwrap_or_default()
     }
 
     /// Reads text that will be drawn.
@@ -151,6 +173,8 @@ impl<'a> Fields<'a> {
 
     /// Reads an expression, in which `$name` is not replaced yet.
     pub fn expression(&self, name: &'static str, default: Option<&str>) -> String {
+        #[cfg(test)]
+        self.note(name, &Accepts::Expression, default.map(|default| format!("{default:?}")));
         self.asked.borrow_mut().insert(name);
         let node = match &self.table.data {
             Data::Table(fields) => fields.get(name),
@@ -161,7 +185,7 @@ impl<'a> Fields<'a> {
             (None, Some(default)) => default.to_owned(),
             (Some(_), _) => {
                 let node = node.unwrap_or(self.table);
-                let message = format!("`{name}` must be an expression in quotes, not {}", node.describe());
+                let message = format!("`{name}` must be {}, not {}", Accepts::Expression, node.describe());
                 self.complaints.borrow_mut().push(node.complain(message));
                 String::new()
             }
@@ -174,22 +198,31 @@ impl<'a> Fields<'a> {
     }
 
     /// Reads one of several words.
-    pub fn choice<T: Copy>(&self, name: &'static str, default: Option<T>, words: &[(&str, T)]) -> Option<T> {
+    pub fn choice<T: Copy + PartialEq>(
+        &self,
+        name: &'static str,
+        default: Option<T>,
+        words: &[(&str, T)],
+    ) -> Option<T> {
         self.choice_or(name, default, words, "")
     }
 
     /// Reads one of several words, with advice for words that are not similar to one of them.
-    pub fn choice_or<T: Copy>(
+    pub fn choice_or<T: Copy + PartialEq>(
         &self,
         name: &'static str,
         default: Option<T>,
         words: &[(&str, T)],
         advice: &str,
     ) -> Option<T> {
+        #[cfg(test)]
+        {
+            let note = super::described::Note::choice(name, default.as_ref(), words, self.node(name));
+            self.notes.borrow_mut().push(note);
+        }
         let Some(node) = self.node(name) else {
             if default.is_none() {
-                let all: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-                self.complain(name, format!("`{name}` is missing: one of {}", all.join(", ")));
+                self.complain(name, format!("`{name}` is missing: {}", Accepts::words(words)));
             }
             return default;
         };
@@ -198,16 +231,18 @@ impl<'a> Fields<'a> {
             _ => None,
         };
         if found.is_none() {
-            let all: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-            let hint = did_you_mean(node.describe().trim_matches('"'), all.iter().copied());
+            let hint = did_you_mean(node.describe().trim_matches('"'), words.iter().map(|(word, _)| *word));
             let hint = if hint.is_empty() { after(advice) } else { hint };
-            self.complain(name, format!("`{name}` must be one of {}, not {}{hint}", all.join(", "), node.describe()));
+            let message = format!("`{name}` must be {}, not {}{hint}", Accepts::words(words), node.describe());
+            self.complain(name, message);
         }
         found
     }
 
     /// Reads an optional list of integers; a single integer counts as a list of one.
     pub fn integers(&self, name: &'static str) -> Option<Vec<u32>> {
+        #[cfg(test)]
+        self.note(name, &Accepts::Integers, Some("None".to_owned()));
         let node = self.node(name)?;
         let integer = |data: &Data| match data {
             Data::Int(value) => u32::try_from(*value).ok(),
@@ -223,7 +258,7 @@ impl<'a> Fields<'a> {
                 _ => node,
             };
             let (found, cure) = (wrong.describe(), pointless(&wrong.data));
-            self.complain(name, format!("`{name}` must be a list of integers from 0, not of {found}{cure}"));
+            self.complain(name, format!("`{name}` must be {}, not of {found}{cure}", Accepts::Integers));
         }
         read
     }
@@ -239,7 +274,7 @@ impl<'a> Fields<'a> {
             Data::List(values) => values.iter().map(text).collect(),
             _ => None,
         };
-        self.read(name, None, "text or a list of texts", read).unwrap_or_default()
+        self.read(name, None, &Accepts::Texts, read).unwrap_or_default()
     }
 
     /// Reads an optional list of numbers.
@@ -248,16 +283,18 @@ impl<'a> Fields<'a> {
             Data::List(values) => values.iter().map(|node| number(&node.data)).collect::<Option<Vec<_>>>().map(Some),
             _ => None,
         };
-        self.read(name, Some(None), "a list of numbers", read).flatten()
+        self.read(name, Some(None), &Accepts::Numbers, read).flatten()
     }
 
     /// Reads a list of tables (empty if absent).
     pub fn tables(&self, name: &'static str) -> &'a [Node] {
+        #[cfg(test)]
+        self.note(name, &Accepts::Tables, None);
         match self.node(name).map(|node| &node.data) {
             Some(Data::List(values)) if values.iter().all(|node| matches!(node.data, Data::Table(_))) => values,
             None => &[],
             Some(_) => {
-                self.complain(name, format!("`{name}` must be a list of tables"));
+                self.complain(name, format!("`{name}` must be {}", Accepts::Tables));
                 &[]
             }
         }
@@ -265,6 +302,8 @@ impl<'a> Fields<'a> {
 
     /// Returns all complaints, including one for each field that was not read.
     pub fn finish(self, what: &str) -> Vec<Diagnostic> {
+        #[cfg(test)]
+        super::described::add(what, self.table, self.notes.into_inner());
         let mut complaints = self.complaints.into_inner();
         let asked = self.asked.into_inner();
         match &self.table.data {

@@ -1,9 +1,11 @@
 //! Turns the text of a pipeline file into a checked graph of stages.
 
+mod accepts;
 mod claims;
 mod code;
 mod command;
 mod contents;
+mod copy;
 mod curvature;
 mod curves;
 mod drawing;
@@ -32,11 +34,14 @@ mod valley;
 pub const OWN: &str = "images and networks of your own need stages of kind command: see docs/own-network.md";
 
 pub use contents::{Contents, Need, RESERVED};
+pub use copy::{renamed, with_figures_renamed};
 pub use expand::expand;
 pub use forms::is_reference;
 pub use node::{Data, Diagnostic, Node, Origin, did_you_mean, is_open, parse_file};
 pub use origin::Told;
 pub use pipeline::{Pipeline, check_set};
 
+#[cfg(test)]
+pub mod described;
 #[cfg(test)]
 mod tests;

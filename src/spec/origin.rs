@@ -7,7 +7,7 @@ use super::pipeline::Pipeline;
 use super::sweep::{Settings, label};
 
 /// Parameters that a stage inherits from the stage that it starts from, unless it sets them itself.
-const INHERITED: [&str; 11] = [
+pub(super) const INHERITED: [&str; 11] = [
     "model",
     "width",
     "classes",

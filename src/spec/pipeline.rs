@@ -51,7 +51,8 @@ pub struct Pipeline {
 }
 
 /// Keys of a pipeline file.
-const KEYS: [&str; 9] = ["title", "policy", "settings", "stage", "figure", "panel", "claim", "published", "profile"];
+pub(super) const KEYS: [&str; 9] =
+    ["title", "policy", "settings", "stage", "figure", "panel", "claim", "published", "profile"];
 
 /// Returns the tables of a `[[list]]`.
 pub(super) fn list(node: Option<&Node>) -> Vec<Node> {

@@ -272,9 +272,9 @@ fn what_does_not_go_together_is_said() {
         ("scale.statistics=running2", "`statistics` must be one of running, refreshed, batch"),
         ("trace.estimator=exact", "an exact trace draws nothing: leave `stderr` out, or choose another `estimator`"),
         ("scale.draws=3", "with so few classes, each is used in turn: leave `draws` out"),
-        ("trace.precision=bf16", "a trace takes fp32 or tf32"),
-        ("scale.precision=fp16", "a trace takes fp32 or tf32"),
-        ("top.precision=tf32", "this is always computed in fp32"),
+        ("trace.precision=bf16", "`precision` must be one of fp32, tf32, not \"bf16\""),
+        ("scale.precision=fp16", "`precision` must be one of fp32, tf32, not \"fp16\""),
+        ("top.precision=tf32", "`precision` must be fp32, not \"tf32\""),
         ("top.images=61", "`images` is 61, but there are only 60 training images"),
     ] {
         let error = error(set);

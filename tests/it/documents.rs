@@ -1,5 +1,5 @@
-//! Runs the commands in README and docs/, and follows the links of all documents. CONTRIBUTING.md has the convention for
-//! `console` blocks.
+//! Runs the commands in README and docs/, and follows the links of all documents. CONTRIBUTING.md has the convention
+//! for `console` blocks.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -73,7 +73,7 @@ fn is_line(shown: &str, printed: &str) -> bool {
     }
 }
 
-/// The folder in which a page's commands run: a copy of the checkout, an empty home, and the program in a folder of `PATH`.
+/// The folder in which a page's commands run: a copy of the checkout, no home, and the program in a folder of `PATH`.
 struct Place {
     folder: TempDir,
 }
@@ -107,9 +107,8 @@ impl Place {
                 let (shown, printed) = (step.output.join("\n    "), lines.join("\n    "));
                 let Step { line, command, code, .. } = step;
                 let ended = ended.status;
-                Err(format!(
-                    "line {line}: {command}\n  shown, exit code {code}:\n    {shown}\n  printed, {ended}:\n    {printed}\n"
-                ))
+                let (shown, printed) = (format!("exit code {code}:\n    {shown}"), format!("{ended}:\n    {printed}"));
+                Err(format!("line {line}: {command}\n  shown, {shown}\n  printed, {printed}\n"))
             }
         }
     }

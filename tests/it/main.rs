@@ -65,6 +65,7 @@ mod raised;
 mod remotes;
 mod resumed;
 mod room;
+mod schemas;
 mod servers;
 mod sharing;
 mod shell;

@@ -36,6 +36,47 @@ fn a_sweep_that_a_curve_does_not_name_is_refused_before_anything_runs() {
 }
 
 #[test]
+fn a_new_pipeline_from_a_figure_computes_nothing_again() {
+    let environment = with_pipelines();
+    let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/reports/smoke/fig3.wdpipe");
+    assert_eq!(environment.run(&["cache", "import", archive, "--accept", "unsigned"]).code, Some(0));
+    let made = run(&environment, &["new", "mine", "--from", "fig3"]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    assert!((made.stdout + &made.stderr).contains("wdpipe make mine"));
+    let text = std::fs::read_to_string(environment.path("p/mine.toml")).unwrap();
+    let heading =
+        "# A copy of fig3.toml, in which effective-lr is mine-effective-lr, fig3 is mine, fig6a is mine-fig6a.\n\n";
+    let original = std::fs::read_to_string(environment.path("p/fig3.toml")).unwrap();
+    let names = |text: &str| text.replace("mine-effective-lr", "effective-lr").replace("mine-fig6a", "fig6a");
+    assert_eq!(names(text.strip_prefix(heading).unwrap()), original, "the rest of the file is the same");
+    let stages = |figure: &str| {
+        let ended = run(&environment, &["make", figure, "--dry-run"]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let said = ended.stdout + &ended.stderr;
+        let line = said.lines().find(|line| line.contains(" cached, ")).unwrap();
+        line.split(", about").next().unwrap().to_owned()
+    };
+    // Only the drawing is new.
+    assert_eq!((stages("fig3"), stages("mine")), (stages("mine"), "167 stages: 166 cached, 1 to run".to_owned()));
+    assert_eq!(run(&environment, &["check"]).code, Some(0));
+
+    // Another figure of that file, names that are taken, and a figure that does not exist.
+    let part = run(&environment, &["new", "part", "--from", "fig6a"]);
+    assert!((part.stdout + &part.stderr).contains("wdpipe make part-fig6a"));
+    for (arguments, said) in [
+        (["new", "mine", "--from", "fig3"], "mine.toml already exists"),
+        (["new", "fig6a", "--from", "fig3"], "`fig6a` is drawn by"),
+        (["new", "other", "--from", "fig33"], "no pipeline draws `fig33`; did you mean `fig3"),
+    ] {
+        let ended = run(&environment, &arguments);
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(said), "{arguments:?}: {}", ended.stderr);
+    }
+    assert_eq!(std::fs::read_to_string(environment.path("p/mine.toml")).unwrap(), text);
+    assert!(!environment.path("p/other.toml").exists());
+}
+
+#[test]
 fn a_copied_pipeline_does_not_replace_the_figures_of_the_first() {
     let environment = with_pipelines();
     edit(&environment, "fig3.toml", "my3.toml", |text| text.replace("lr    = [0.1, 0.15, 0.2]", "lr    = [0.1]"));

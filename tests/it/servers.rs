@@ -32,7 +32,7 @@ fn program(name: &str) -> Option<PathBuf> {
 }
 
 /// Finds a program, or prints why the test is skipped.
-fn needed(name: &str) -> Option<PathBuf> {
+pub fn needed(name: &str) -> Option<PathBuf> {
     let found = program(name);
     if found.is_none() {
         println!("skipped: there is no {name} (`ci/servers` installs it)");
