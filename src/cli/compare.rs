@@ -69,18 +69,18 @@ fn print(Compared { figure, claims, published }: &Compared<'_>, all: bool, ui: &
         outcome.statistics.iter().for_each(|line| ui.tell(&format!("      {line}")));
     }
     if !published.values.is_empty() {
-        ui.answer(&format!("  published values: {}", tally(published.values.iter().map(|beside| beside.standing))));
+        ui.tell(&format!("  published values: {}", tally(published.values.iter().map(|beside| beside.standing))));
     }
     let shown: Vec<_> = published.values.iter().filter(|beside| all || beside.ours.is_some()).collect();
     if !shown.is_empty() {
         ui.table(&value_rows(shown.iter().copied()), 4);
     }
     if shown.len() < published.values.len() {
-        ui.answer("    (-v also shows values without a counterpart here)");
+        ui.tell("    (-v also shows values without a counterpart here)");
     }
     if !published.relations.is_empty() {
         let standings = published.relations.iter().map(|relation| relation.standing);
-        ui.answer(&format!("  relations that carry over: {}", tally(standings)));
+        ui.tell(&format!("  relations that carry over: {}", tally(standings)));
         ui.table(&relation_rows(&published.relations), 4);
     }
 }

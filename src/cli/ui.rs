@@ -77,7 +77,7 @@ impl Ui {
     /// Prints rows under a heading: in columns, or cell by cell if the terminal is too narrow for these.
     pub fn table(&self, rows: &[Vec<String>], indent: usize) {
         let width = self.widths[0].map(|width| width.saturating_sub(indent));
-        table(rows, width).iter().for_each(|line| self.answer(&format!("{:indent$}{line}", "")));
+        table(rows, width).iter().for_each(|line| self.answer(format!("{:indent$}{line}", "").trim_end()));
     }
 
     /// Prints one JSON value, the keys of its objects in alphabetical order.

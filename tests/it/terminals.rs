@@ -22,10 +22,18 @@ fn shown(environment: &Environment, columns: usize, term: &str, arguments: &[&st
 #[test]
 fn lines_fit_into_narrow_terminals() {
     let environment = Environment::new();
+    let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/reports/smoke/fig1.wdpipe");
+    let imported = environment.run(&["cache", "import", archive, "--accept", "unsigned"]);
+    assert_eq!(imported.code, Some(0), "{}", imported.stderr);
     for columns in [40, 80, 200] {
-        for arguments in
-            [&["-h"][..], &["help", "cache"], &["make", "fig1", "--dry-run"], &["status", "fig1"], &["make", "x"]]
-        {
+        for arguments in [
+            &["-h"][..],
+            &["help", "cache"],
+            &["make", "fig1", "--dry-run"],
+            &["status", "fig1"],
+            &["compare", "fig1", "-v"],
+            &["make", "x"],
+        ] {
             let Some(text) = shown(&environment, columns, "dumb", arguments) else { return };
             assert!(text.lines().count() > 1, "{arguments:?}: {text}");
             // A name stays whole.

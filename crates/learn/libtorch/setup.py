@@ -158,15 +158,20 @@ def set_up(cuda):
         broken = [name for name in cut_off(HOME / "lib") if name not in COMPILED]
         if broken:
             say(f"setting libtorch up again: {', '.join(broken)} was cut off")
-        if broken or stamp.values.get("libtorch") != source.stamp() or not (HOME / f"lib/libtorch_cpu{SUFFIX}").exists():
+        is_new = bool(broken) or stamp.values.get("libtorch") != source.stamp()
+        is_new = is_new or not (HOME / f"lib/libtorch_cpu{SUFFIX}").exists()
+        wanted = bindings_stamp()
+        products = [HOME / f"lib/libtch{SUFFIX}", HOME / "shim.cpp"]
+        if is_new or stamp.values.get("bindings") != wanted or not all(map(is_there, products)):
+            # Say what is missing before half a gigabyte is downloaded.
+            need_tools(downloads=is_new and not source.folder)
+        if is_new:
             stamp.forget("libtorch", "bindings", "gpu")
             source.install(work)
             broken = [name for name in cut_off(HOME / "lib") if name not in COMPILED]
             if broken:
                 raise Problem(f"{broken[0]} in {source.folder or 'the wheel'} is cut off: install that PyTorch again")
             stamp.set("libtorch", source.stamp())
-        wanted = bindings_stamp()
-        products = [HOME / f"lib/libtch{SUFFIX}", HOME / "shim.cpp"]
         if stamp.values.get("bindings") != wanted or not all(map(is_there, products)):
             compile_bindings(work)
             stamp.set("bindings", wanted)
@@ -310,6 +315,24 @@ def version_of(folder):
     return None
 
 
+def find_compiler():
+    return next(filter(shutil.which, [os.environ.get("CXX") or "g++", "g++", "clang++"]), None)
+
+
+def need_tools(downloads, compiles=True):
+    """Fails if programs are missing, and names all of them with their packages."""
+    missing, without_package = {}, []
+    if downloads and subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True).returncode != 0:
+        missing[f"pip for {sys.executable}"] = "python3-pip"
+    if compiles and not (find_compiler() and shutil.which("nm")):
+        missing["a C++ compiler (g++ or clang++)"] = "g++"
+    if compiles and not shutil.which("cargo"):
+        without_package = ["cargo (https://rustup.rs)"]
+    if missing or without_package:
+        packages = f" (Debian: apt-get install {' '.join(missing.values())})" if missing else ""
+        raise Problem(f"these are missing, install them: {', '.join([*missing, *without_package])}{packages}")
+
+
 def system():
     name = f"{'macos' if MACOS else sys.platform} {platform.machine()}"
     if name not in WHEELS:
@@ -322,8 +345,7 @@ def download(table):
     here = system()
     if here not in table:
         raise Problem(f"there is no CUDA for {here}")
-    if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True).returncode != 0:
-        raise Problem(f"pip is missing for {sys.executable}: install it (Debian: apt-get install python3-pip)")
+    need_tools(downloads=True, compiles=False)
     folder, temporary = HOME / "download", HOME / "download/tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -382,9 +404,7 @@ def bindings_stamp():
 
 
 def compile_bindings(work):
-    compiler = next(filter(shutil.which, [os.environ.get("CXX") or "g++", "g++", "clang++"]), None)
-    if compiler is None or not shutil.which("nm"):
-        raise Problem("a C++ compiler is missing: install g++ or clang++ (Debian: apt-get install g++)")
+    compiler = find_compiler()
     need_space(0.1, "the bindings")
     source = torch_sys(work) / "libtch"
     include, lib = HOME / "include", HOME / "lib"
@@ -421,7 +441,7 @@ def compile_gpu(work):
     for wheel in wheels.values():
         unpack(wheel, r"nvidia/cu13/(include)/(.+)", work / "headers")
     include, library = HOME / "include", work / "libwdpipe_cuda.so"
-    compiler = next(filter(shutil.which, [os.environ.get("CXX") or "g++", "g++", "clang++"]), "g++")
+    compiler = find_compiler() or "g++"
     options = [*COMPILE, f"-I{include}", f"-I{work}/headers/include", "-shared", "-Wl,-z,lazy"]
     with step("compiling the CUDA code"):
         run([compiler, *options, str(GPU), "-o", str(library)], "compiling gpu.cpp")
@@ -430,8 +450,6 @@ def compile_gpu(work):
 
 def torch_sys(work):
     """Returns the folder of the torch-sys sources, which cargo downloads if they are not there yet."""
-    if not shutil.which("cargo"):
-        raise Problem("cargo is missing: install Rust")
     checkout = HERE.parent.parent.parent
     command = ["cargo", "metadata", "--format-version=1"]
     if (checkout / "Cargo.lock").exists():

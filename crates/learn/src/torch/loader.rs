@@ -44,7 +44,7 @@ pub enum LoadError {
         searched: Vec<PathBuf>,
     },
     /// The library exists but cannot be opened.
-    #[error("cannot open {}: {reason}", .path.display())]
+    #[error("cannot open {}: {reason}{}", .path.display(), cure(.reason))]
     Open {
         /// The library.
         path: PathBuf,
@@ -344,6 +344,17 @@ mod jumps {
     include!(concat!(env!("OUT_DIR"), "/jumps.rs"));
 }
 
+/// Returns what to do about a message of the dynamic loader, as the end of that message.
+fn cure(reason: &str) -> &'static str {
+    if reason.contains("libstdc++.so.6: cannot open") {
+        "; install the C++ runtime (Debian: apt-get install libstdc++6)"
+    } else if reason.contains("GLIBC") && reason.contains("not found") {
+        "; it was compiled on a newer system: run `wdpipe setup` on this one"
+    } else {
+        ""
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tch::{Device, Kind, Tensor};
@@ -352,6 +363,17 @@ mod tests {
 
     fn random(shape: &[i64]) -> Tensor {
         Tensor::randn(shape, (Kind::Float, Device::Cpu))
+    }
+
+    #[test]
+    fn messages_of_the_dynamic_loader_have_a_cure() {
+        let told =
+            |reason: &str| LoadError::Open { path: "/l/libtch.so".into(), reason: reason.to_owned() }.to_string();
+        let missing = "libstdc++.so.6: cannot open shared object file: No such file or directory";
+        assert!(told(missing).ends_with("; install the C++ runtime (Debian: apt-get install libstdc++6)"));
+        let old = "/lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.32' not found (required by /l/libtch.so)";
+        assert!(told(old).ends_with("; it was compiled on a newer system: run `wdpipe setup` on this one"));
+        assert_eq!(told("file too short"), "cannot open /l/libtch.so: file too short");
     }
 
     fn values(tensor: &Tensor) -> Vec<f32> {
