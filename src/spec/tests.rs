@@ -1,5 +1,6 @@
 //! Tests the pipelines that come with the program, and mistakes in them.
 
+mod looks;
 mod parts;
 mod print;
 mod roles;

@@ -175,7 +175,7 @@ fn seeds_are_added_until_the_intervals_are_narrow() {
     assert!(ended.stderr.contains("3 seeds: the widest 95 % interval is not known yet"), "{}", ended.stderr);
     let svg = std::fs::read_to_string(environment.path("reports/smoke/narrow.svg")).unwrap();
     let runs = fewest.unwrap();
-    assert!(svg.contains(&format!("Means over {runs} runs")), "the figure states its number of runs");
+    assert!(svg.contains(&format!("are means over {runs} runs")), "the figure states its number of runs");
     for (arguments, message) in [
         (&["make", "fig3b", "--until-width", "x"][..], "a number above 0 is needed"),
         (&["make", "fig3b", "--budget", "2h"], "--until-width"),
@@ -272,7 +272,7 @@ fn make_warns_of_numbers_that_are_not_drawn_where_they_belong() {
     assert!(notices.iter().any(|notice| notice.as_str().unwrap().starts_with(warning)), "{notices:?}");
     assert!(!ended.stderr.contains("panel b") && !ended.stderr.contains("look the same"), "{}", ended.stderr);
     let svg = std::fs::read_to_string(environment.path("reports/smoke/edges.svg")).unwrap();
-    assert_eq!(svg.matches("font-size=\"9.5\"").count(), 12, "every run has its cell");
-    assert!(svg.contains(">0<") && svg.contains("stroke-dasharray=\"9 2 1.5 2\""), "{svg}");
+    assert_eq!(svg.matches("font-size=\"10\"").count(), 12, "every run has its cell");
+    assert!(svg.contains(">0<") && svg.contains("stroke-dasharray=\"11 2.5 2 2.5\""), "{svg}");
     assert!(svg.contains("In (a), triangles at the edge are "), "{svg}");
 }

@@ -97,10 +97,18 @@ mod tests {
 
     #[test]
     fn a_figure_with_the_default_settings_is_no_variant_however_they_are_said() {
-        let default = ("f".to_owned(), "Profile smoke: 1,600 steps.".to_owned());
-        for same in [&[][..], &["noise=0.5"], &["valley.lr=0.1"], &["noise=0.1", "noise=0.5"], &["seed=[0,1]"]] {
+        let default = ("f".to_owned(), "Profile smoke: 1,600 steps; 2 seeds.".to_owned());
+        for same in [
+            &[][..],
+            &["noise=0.5"],
+            &["valley.lr=0.1"],
+            &["noise=0.1", "noise=0.5"],
+            &["seed=[0,1]"],
+            &["figure.width=text"],
+        ] {
             assert_eq!(named("smoke", same), default, "{same:?}");
         }
+        assert_ne!(named("smoke", &["figure.width=column"]).0, "f");
         // The policy `portable` does not affect stages without libtorch.
         assert_eq!(named("smoke", &["policy=portable"]), default);
         assert_eq!(named("quick", &["noise=0.3"]).0, "f");
@@ -110,7 +118,7 @@ mod tests {
     fn other_settings_give_a_name_that_is_always_the_same() {
         let (name, note) = named("smoke", &["noise=0.3"]);
         assert!(reports::is_variant(&name) && name.starts_with("f@"), "{name}");
-        assert_eq!(note, "Profile smoke with noise=0.3: 1,600 steps.");
+        assert_eq!(note, "Profile smoke with noise=0.3: 1,600 steps; 2 seeds.");
         assert_eq!(
             named("smoke", &["seed=[0,1]", "noise=0.3"]).0,
             name,

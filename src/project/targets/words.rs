@@ -58,6 +58,6 @@ mod tests {
         let list = |words: BTreeSet<String>| words.into_iter().collect::<Vec<_>>();
         assert_eq!(list(folder.targets()), ["all", "good/s"]);
         assert_eq!(list(folder.profiles()), ["a"]);
-        assert_eq!(list(folder.settings("a")), ["policy", "s.n", "x"]);
+        assert_eq!(list(folder.settings("a")), ["figure.font_size", "figure.width", "policy", "s.n", "x"]);
     }
 }

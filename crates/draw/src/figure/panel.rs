@@ -154,6 +154,14 @@ fn bands(out: &mut Writer, plot: &Plot, curve: &Curve, points: &[Point]) {
         let look: [(&str, &dyn Display); 3] =
             [("d", &path.closed()), ("fill", &colour(curve)), ("fill-opacity", &style::BAND_OPACITY)];
         out.leaf("path", &look);
+        // Next to the line itself, edges would only make it look frayed.
+        let is_wide = |point: &Point| {
+            let (high, low) = plot.band(point);
+            low - high > 3.0 * style::CURVE
+        };
+        if !run.iter().any(is_wide) {
+            continue;
+        }
         let edges = [upper.open(), lower.open()].concat();
         let look: [(&str, &dyn Display); 5] = [
             ("d", &edges),
