@@ -1,6 +1,6 @@
 //! Numbers and texts in a form for people.
 
-pub use crate::project::{count, short};
+pub use crate::project::{count, date, short};
 
 /// Formats a duration: `0.4 s`, `12 s`, `3 min 20 s`, `5 h 10 min`, `4 d 3 h`.
 pub fn duration(seconds: f64) -> String {
@@ -51,20 +51,6 @@ pub fn plain(text: &str) -> String {
 /// Returns a path for JSON, which must be Unicode: other bytes become replacement characters.
 pub fn shown(path: &std::path::Path) -> String {
     path.display().to_string()
-}
-
-/// Formats seconds since 1970 as a date and time in UTC: `2026-11-23 07:15:00Z`.
-pub fn date(seconds: u64) -> String {
-    // Days to civil date in the proleptic Gregorian calendar, counting years from March.
-    let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (year, month) = if month < 10 { (year, month + 3) } else { (year + 1, month - 9) };
-    let year = year + era * 400;
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
 /// Breaks a text between words into lines of at most `width` characters; longer words stay whole.

@@ -8,6 +8,7 @@ mod failure;
 mod figures;
 mod installing;
 mod known;
+mod papers;
 mod running;
 mod sharing;
 mod tables;
@@ -31,11 +32,14 @@ pub use figures::locking::{Departure, Locked};
 pub use figures::page::WrittenPage;
 pub use figures::published::{ComparedValue, Ours, Relation};
 pub use installing::install_libtorch;
-pub use known::behind::is_hex;
+pub use known::behind::{is_hash, is_hex};
 pub use known::closures::{Extent, Loaded};
 pub use known::explained::Explained;
 pub use known::resolved::is_imported;
 pub use known::roots::CurrentFigure;
+pub use papers::caption::Markup;
+pub use papers::packing::Packing;
+pub use papers::repository;
 pub use running::commands::{Declared, consent_to};
 pub use running::forecast::{Bill, Forecast, StageFamily, family};
 pub use running::making::{Making, Notice};
@@ -56,7 +60,7 @@ pub use tables::tensorboard::EventFolder;
 pub use targets::check::CheckedPipelines;
 pub use targets::folder::Folder;
 pub use targets::select::{Selection, Variant};
-pub use text::{all_quoted, command, count, quoted, short};
+pub use text::{all_quoted, command, count, date, quoted, short};
 
 /// The places of a checkout.
 #[derive(Debug, Clone)]
