@@ -195,17 +195,27 @@ fn is_here(program: &str) -> bool {
 }
 
 #[test]
-fn latex_keeps_the_root_of_an_included_figure() {
+fn latex_compiles_the_macros_and_keeps_the_root_of_an_included_figure() {
+    let engines: Vec<&str> = ["pdflatex", "lualatex", "xelatex"].into_iter().filter(|engine| is_here(engine)).collect();
+    if engines.is_empty() {
+        return;
+    }
     let environment = committed("fig4");
+    fine(&environment, &["make", "fig4"]);
+    fine(&environment, &["numbers", "fig4", "--tex", "--to", "numbers.tex"]);
+    let macros = std::fs::read_to_string(environment.path("numbers.tex")).unwrap();
+    let names = macros.lines().filter_map(|line| line.strip_prefix("\\newcommand{")?.split_once('}'));
+    let used: String = names.map(|(name, _)| format!("{name} and ${name}$.\n\n")).collect();
+    assert!(used.contains("\\FigFourRoot"), "{macros}");
     let cited = fine(&environment, &["cite", "fig4", "--format", "latex"]).stdout;
     let (kept, sentence) = cited.trim_end().split_once('\n').unwrap();
     let paper = format!(
-        "\\documentclass{{article}}\n\\usepackage{{graphicx}}\n\\begin{{document}}\n\\begin{{figure}}\n\
-         \\includegraphics[width=\\linewidth]{{reports/smoke/fig4.pdf}}\n{kept}\n\\caption{{A figure. {sentence}}}\n\
-         \\end{{figure}}\n\\end{{document}}\n"
+        "\\documentclass{{article}}\n\\usepackage{{graphicx}}\n\\input{{numbers.tex}}\n\\begin{{document}}\n{used}\
+         \\begin{{figure}}\n\\includegraphics[width=\\linewidth]{{reports/smoke/fig4.pdf}}\n{kept}\n\
+         \\caption{{A figure. {sentence}}}\n\\end{{figure}}\n\\end{{document}}\n"
     );
     std::fs::write(environment.path("paper.tex"), paper).unwrap();
-    for engine in ["pdflatex", "lualatex", "xelatex"].into_iter().filter(|engine| is_here(engine)) {
+    for engine in engines {
         let mut command = Command::new(engine);
         command
             .args(["-interaction=nonstopmode", "-halt-on-error", "paper.tex"])

@@ -28,8 +28,8 @@ impl CitedFigure {
         };
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{whole}\" height=\"{HEIGHT}\" role=\"img\" \
-             aria-labelledby=\"title\">\n\
-             <title id=\"title\">{title}</title>\n\
+             aria-label=\"{title}\">\n\
+             <title>{title}</title>\n\
              <desc>Figure {figure}, profile {profile}, root {root}</desc>\n\
              <metadata>{stamp}</metadata>\n\
              <path d=\"M{first} 0h-{outer}a3 3 0 0 0-3 3v14a3 3 0 0 0 3 3h{outer}z\" fill=\"{NAME}\"/>\n\
@@ -50,7 +50,7 @@ impl CitedFigure {
 
 /// Writes a text for XML.
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -62,7 +62,7 @@ mod tests {
     fn a_badge_says_what_is_recorded_and_can_be_traced() {
         let figure = cited("fig3");
         let badge = figure.badge();
-        assert!(badge.contains("<title id=\"title\">wdpipe fig3, root abababab, not locked</title>"), "{badge}");
+        assert!(badge.contains("<title>wdpipe fig3, root abababab, not locked</title>"), "{badge}");
         assert_eq!(draw::stamp::find(badge.as_bytes()), [figure.stamp.clone()]);
         let addresses = badge.matches("http").count();
         assert_eq!(addresses, 1, "only the name of the namespace is an address: {badge}");

@@ -3,15 +3,18 @@
 
 use std::path::Path;
 
-use yaml_rust2::{Yaml, YamlLoader};
+use yaml_rust2::parser::Parser;
+use yaml_rust2::{Event, Yaml, YamlLoader};
 
 use crate::project::Failure;
 
 /// Name of the file.
 pub const FILE: &str = "CITATION.cff";
 
-/// Maximum size in bytes. It also bounds how deeply the file can be nested.
+/// Maximum size in bytes.
 const LIMIT: u64 = 64 << 10;
+/// Maximum nesting depth. The loader is recursive, so a deeper file could overflow the stack.
+const DEPTH: usize = 32;
 
 /// Who made a project, and under which licences.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,6 +56,9 @@ impl Citation {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
+        if let Some(reason) = excess(text) {
+            return Err(reason);
+        }
         let documents = YamlLoader::load_from_str(text).map_err(|error| error.to_string())?;
         let Some(file) = documents.first().filter(|file| file.as_hash().is_some()) else {
             return Err("it has no fields".to_owned());
@@ -79,6 +85,21 @@ impl Author {
         let id = text_of(&author["orcid"]).or_else(|| text_of(&author["website"]));
         Some(Self { name, is_person, id, affiliation: text_of(&author["affiliation"]) })
     }
+}
+
+/// Returns why a file could take too much memory: it is nested deeply, or repeats its parts. Reads events one by one.
+fn excess(text: &str) -> Option<String> {
+    let (mut parser, mut depth) = (Parser::new_from_str(text), 0);
+    while depth <= DEPTH {
+        match parser.next_token() {
+            Ok((Event::SequenceStart(..) | Event::MappingStart(..), _)) => depth += 1,
+            Ok((Event::SequenceEnd | Event::MappingEnd, _)) => depth -= 1,
+            Ok((Event::Alias(_), _)) => return Some("it has an alias (`*name`)".to_owned()),
+            Ok((Event::StreamEnd, _)) | Err(_) => return None,
+            Ok(_) => {}
+        }
+    }
+    Some(format!("it is nested more than {DEPTH} deep"))
 }
 
 /// Returns a text that is not empty.
@@ -118,7 +139,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(Citation::of(folder.path()).unwrap(), Citation::default());
         let deep = "- ".repeat(LIMIT as usize / 2 - 1);
-        for text in ["a: [", "", "just a text", &"[".repeat(50_000), &deep] {
+        for text in ["a: [", "", "just a text", "a: &a [x]\nb: *a", &"[".repeat(50_000), &deep] {
             std::fs::write(folder.path().join(FILE), text).unwrap();
             let failure = Citation::of(folder.path()).unwrap_err();
             assert!(failure.message.contains(FILE), "{}", failure.message);

@@ -195,7 +195,11 @@ fn licence(licence: &str, entities: &mut Entities) -> Value {
         true => licence.to_owned(),
         false => format!("https://spdx.org/licenses/{}", address(licence)),
     };
-    entities.add(&id, "CreativeWork", json!({ "name": licence, "description": "Licence of this folder" }))
+    entities.add(
+        &id,
+        "CreativeWork",
+        json!({ "name": licence, "description": "A licence of this folder; if there are several, choose one" }),
+    )
 }
 
 #[cfg(test)]
