@@ -189,6 +189,7 @@ pub const EXAMPLES: &[(&str, Examples)] = &[
         &[
             ("Print from what a drawing was made", "wdpipe whois figure.png"),
             ("List all its stages", "wdpipe whois paper.pdf --stages"),
+            ("Find the figure of a root that a caption gives", "wdpipe whois 14f10f0115f4"),
         ],
     ),
     (
@@ -301,6 +302,25 @@ pub const EXAMPLES: &[(&str, Examples)] = &[
             ("Write the weights after 5 epochs", "wdpipe export 'fig3/trunk[lr=0.1,seed=0]@5'"),
             ("Write the moving average", "wdpipe export 'fig3/trunk[lr=0.1,seed=0]@5' --output ema"),
             ("Use the names of the authors' code", "wdpipe export 'fig3/trunk[lr=0.1,seed=0]@5' --names authors"),
+        ],
+    ),
+    (
+        "wdpipe crate",
+        &[
+            ("Pack a locked figure to deposit it", "wdpipe crate fig3 ../fig3"),
+            ("Also pack the weights that the cache holds", "wdpipe crate fig3 ../fig3 --all"),
+            (
+                "Say when it is published, and under which licence",
+                "wdpipe crate fig3 ../fig3 --date 2026-12-01 --license CC-BY-4.0",
+            ),
+        ],
+    ),
+    (
+        "wdpipe cite",
+        &[
+            ("Print a sentence for the caption of a figure", "wdpipe cite fig3"),
+            ("Write it as LaTeX to a file", "wdpipe cite fig3 --format latex > fig3-caption.tex"),
+            ("Write a badge for a web page", "wdpipe cite fig3 --badge fig3-badge.svg"),
         ],
     ),
     (

@@ -8,6 +8,7 @@ mod bench;
 mod bisect;
 mod cache;
 mod check;
+mod cite;
 mod cluster;
 mod compare;
 mod completions;
@@ -43,6 +44,7 @@ mod planned;
 mod progress;
 mod remote;
 mod report;
+mod rocrate;
 #[cfg(test)]
 mod schemas;
 mod selftest;
@@ -168,6 +170,8 @@ enum Command {
     #[command(subcommand)]
     Remote(remote::RemoteCommand),
     Export(exchange::ExportWeightsCommand),
+    Crate(rocrate::CrateCommand),
+    Cite(cite::CiteCommand),
     #[command(subcommand)]
     Keys(keys::KeysCommand),
     // Maintain.
@@ -271,6 +275,8 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Shell(command) => command.run(project, &ui),
         Command::Numbers(command) => command.run(project, &ui),
         Command::Export(command) => command.run(project, &ui),
+        Command::Crate(command) => command.run(project, &ui),
+        Command::Cite(command) => command.run(project, &ui),
         Command::Import(command) => command.run(project, &ui),
         Command::Push(command) => command.run(project, &ui),
         Command::Pull(command) => command.run(project, &ui),

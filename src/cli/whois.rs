@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::format::{columns, count, date, shown};
 use super::ui::Ui;
-use crate::project::{ExitCode, Failure, Project, Subject, command};
+use crate::project::{ExitCode, Failure, Project, Subject, command, is_hash};
 use crate::reports::{Place, VariantSettings, bare};
 use crate::verify::Evidence;
 use base::digest::{ClosureRoot, ObjectDigest, StageKey};
@@ -23,10 +23,11 @@ const LIMIT: u64 = 256 << 20;
 
 /// Print from what a figure was made, given any copy of it.
 ///
-/// FILE is an SVG, PNG, PDF or CSV, or a document that contains one. Prints the pipeline, the settings and the stages.
+/// FILE is an SVG, PNG, PDF or CSV, or a document that contains one. It can also be a root: at least 8 digits, as a caption or
+/// a badge gives them. Prints the pipeline, the settings and the stages.
 #[derive(Debug, Args)]
 pub struct WhoisCommand {
-    /// File with the figure.
+    /// File with the figure, or the first digits of its root.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// List all stages.
@@ -56,34 +57,22 @@ impl WhoisCommand {
     /// # Errors
     /// If the file cannot be read, or nothing in it shows its origin.
     pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
-        let bytes = files::read(&self.file, LIMIT).map_err(|error| Failure::usage(error.to_string(), ""))?;
+        let bytes = match files::read(&self.file, LIMIT) {
+            Ok(bytes) => Some(bytes),
+            Err(error) if error.is_missing() && self.digits().is_some() => None,
+            Err(error) => return Err(Failure::usage(error.to_string(), "")),
+        };
         let locks = locks(project)?;
-        let hash = ObjectDigest::of(&bytes);
-        let mut stamps = find(&bytes);
-        // A CSV carries no stamp, but can be the committed one.
-        for (_, lock) in locks.iter().filter(|(_, lock)| lock.files.values().any(|file| *file == hash)) {
-            stamps.extend(crate::reports::stamp_of(lock));
-        }
-        let mut seen = BTreeSet::new();
-        stamps.retain(|stamp| seen.insert((stamp.figure.clone(), stamp.key, stamp.root)));
-        if stamps.is_empty() {
-            let message = format!("nothing in {} says which figure it shows", self.file.display());
-            let is = |extension: &str| self.file.extension().is_some_and(|own| own == extension);
-            let hint = if files::is_pointer(&bytes) {
-                format!("it {}", files::IS_POINTER)
-            } else if is("lock") || is("wdpipe") {
-                "it is not a picture: give the figure beside it, such as the .svg".to_owned()
-            } else {
-                "it was not drawn by wdpipe, or another program removed its metadata".to_owned()
-            };
-            return Err(Failure::new(ExitCode::Missing, message, hint));
-        }
+        let stamps = match &bytes {
+            Some(bytes) => self.stamps(bytes, &locks)?,
+            None => self.rooted(project)?,
+        };
         let store = project.store_if_any();
         let variants = variants(project);
         let mut all = Vec::new();
         for stamp in stamps {
             let variant = variants.iter().find(|(_, settings)| settings.key == stamp.key).cloned();
-            all.push(Traced { variant, ..self.trace(stamp, &bytes, &locks, store.as_ref())? });
+            all.push(Traced { variant, ..self.trace(stamp, bytes.as_deref(), &locks, store.as_ref())? });
         }
         if self.json {
             ui.json(&all.iter().map(WhoisAnswer::of).collect::<Vec<_>>());
@@ -93,14 +82,57 @@ impl WhoisCommand {
         Ok(())
     }
 
+    /// Returns the operand, if it can be the first digits of a root.
+    fn digits(&self) -> Option<&str> {
+        self.file.to_str().filter(|word| is_hash(word))
+    }
+
+    /// Returns the stamps of the figures whose root begins with the operand.
+    fn rooted(&self, project: &Project) -> Result<Vec<Stamp>, Failure> {
+        let digits = self.digits().unwrap_or_default();
+        let stamps = project.stamps_with(digits);
+        if stamps.is_empty() {
+            let message = format!("no figure in {} has a root that begins with {digits}", project.reports.display());
+            let hint = "run this in a checkout of the repository that has the figure, or give a copy of the figure";
+            return Err(Failure::new(ExitCode::Missing, message, hint));
+        }
+        Ok(stamps)
+    }
+
+    /// Returns the stamps in a file, each once.
+    fn stamps(&self, bytes: &[u8], locks: &[(Subject, Lock)]) -> Result<Vec<Stamp>, Failure> {
+        let hash = ObjectDigest::of(bytes);
+        let mut stamps = find(bytes);
+        // A CSV carries no stamp, but can be the committed one.
+        for (_, lock) in locks.iter().filter(|(_, lock)| lock.files.values().any(|file| *file == hash)) {
+            stamps.extend(crate::reports::stamp_of(lock));
+        }
+        let mut seen = BTreeSet::new();
+        stamps.retain(|stamp| seen.insert((stamp.figure.clone(), stamp.key, stamp.root)));
+        if stamps.is_empty() {
+            let message = format!("nothing in {} says which figure it shows", self.file.display());
+            let is = |extension: &str| self.file.extension().is_some_and(|own| own == extension);
+            let hint = if files::is_pointer(bytes) {
+                format!("it {}", files::IS_POINTER)
+            } else if is("lock") || is("wdpipe") {
+                "it is not a picture: give the figure beside it, such as the .svg".to_owned()
+            } else {
+                "it was not drawn by wdpipe, or another program removed its metadata. If its caption gives a root, run \
+                 `wdpipe whois ROOT`"
+                    .to_owned()
+            };
+            return Err(Failure::new(ExitCode::Missing, message, hint));
+        }
+        Ok(stamps)
+    }
+
     fn trace(
         &self,
         stamp: Stamp,
-        bytes: &[u8],
+        bytes: Option<&[u8]>,
         locks: &[(Subject, Lock)],
         store: Option<&Store>,
     ) -> Result<Traced, Failure> {
-        let hash = ObjectDigest::of(bytes);
         let of = locks.iter().find(|(_, lock)| crate::reports::stamp_of(lock).as_ref() == Some(&stamp));
         let Some((subject, lock)) = of else {
             // The figure is not locked here, but the store can have its records.
@@ -108,11 +140,15 @@ impl WhoisCommand {
             let records = records.into_iter().map(|(_, record)| (record.provenance.stage.clone(), record)).collect();
             return Ok(Traced { stamp, locked: None, identical: false, content: "", records, variant: None });
         };
-        let identical = lock.files.values().any(|file| *file == hash);
+        let hash = bytes.map(ObjectDigest::of);
+        let identical = lock.files.values().any(|file| Some(*file) == hash);
         let extension = self.file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        let content = match bare(extension, bytes) {
+        let content = match bytes.map(|bytes| bare(extension, bytes)) {
+            None => "",
             _ if identical => "byte for byte the committed file",
-            Ok((bare, Some(_))) if Some(ObjectDigest::of(&bare)) == lock.output(extension) => "the committed drawing",
+            Some(Ok((bare, Some(_)))) if Some(ObjectDigest::of(&bare)) == lock.output(extension) => {
+                "the committed drawing"
+            }
             _ => "NOT the committed bytes: a copy that was converted or changed, or a document that contains it",
         };
         // Damaged files count as missing; `verify` reports them.
@@ -132,13 +168,15 @@ impl WhoisCommand {
         row("root", stamp.root.to_string());
         match locked {
             Some((subject, lock)) => {
-                row("lock", format!("{}: {content}", subject.place.path("lock").display()));
+                let lock_file = subject.place.path("lock").display().to_string();
+                row("lock", if content.is_empty() { lock_file } else { format!("{lock_file}: {content}") });
                 row("pipeline", format!("{}.toml, profile {}", lock.pipeline, lock.profile));
                 let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
                 lock.stages.iter().for_each(|stage| *kinds.entry(&stage.kind).or_default() += 1);
                 let kinds: Vec<_> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
                 row("stages", format!("{}: {}", lock.stages.len(), kinds.join(", ")));
                 row("again", command(&["make", &lock.figure], &lock.profile, &lock.set));
+                row("check", command(&["verify", &subject.place.name], &subject.profile, &[]));
             }
             None => row("lock", "none in the reports folder has this key and root".to_owned()),
         }

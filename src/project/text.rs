@@ -1,4 +1,4 @@
-//! Formats counts, numbers, and recommended commands for messages.
+//! Formats counts, numbers, times, and recommended commands for messages.
 
 use std::borrow::Cow;
 

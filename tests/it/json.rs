@@ -122,6 +122,8 @@ fn answers_have_the_documented_fields_and_types() {
         ("keys list", ""),
         ("data list", ""),
         ("cache export", "fig4 fig4.wdpipe"),
+        ("crate", "fig4 packed --license MIT"),
+        ("cite", "fig4"),
         ("cache import", "fig4.wdpipe --accept unsigned"),
         ("jobs", ""),
         ("cache stats", ""),
