@@ -1,7 +1,7 @@
 //! The page of a report: one HTML file that shows every figure, its claims, and its provenance.
 //!
 //! Pure. The file needs no other files and makes no requests to the network. Without JavaScript it shows the
-//! drawings; with JavaScript the panels can be explored, drawn by `page.js` from the numbers in the file. All
+//! drawings; with JavaScript the panels can be explored, drawn by `script` from the numbers in the file. All
 //! text, including the drawings, is untrusted.
 
 mod data;

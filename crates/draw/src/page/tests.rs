@@ -392,7 +392,7 @@ fn without_javascript_everything_is_said() {
         "2 figures, 6 claims, 40 stages. Of the claims: 2 reproduced, 2 not reproduced, 2 undecided. Computed on 2026-11-28.",
         "by F. D&#39;Angelo, A. Varre, computed again: <a href=\"https://arxiv.org/abs/2310.04415\">arXiv:2310.04415</a>",
         "Root</a></dt><dd><code>14f10f0115f4</code></dd>",
-        "<span class=\"state yes\">verified</span><ul><li title=\"the files match\">files ok: ",
+        "<span class=\"state yes\">matches its lock</span><ul><li title=\"the files match\">files ok: ",
         "<dt id=\"word-undecided\"><dfn>undecided</dfn></dt><dd>Neither:",
         "<a class=\"badge open\" href=\"#word-undecided\">",
         "These runs have another scale.",
@@ -517,12 +517,14 @@ fn the_page_says_what_verify_found_and_nothing_more() {
     let bad = shown(Checks::Done(vec![check("files", false), check("records", true)]));
     assert!(
         bad.contains(
-            "not verified</span><ul><li title=\"the files match\">files DIFFERS: fig3.svg is another file</li>"
+            "differs from its lock</span><ul><li title=\"the files match\">files DIFFERS: fig3.svg is another file</li>"
         ),
         "{bad}"
     );
+    let missing = CheckInfo { verdict: "missing".into(), ..check("records", false) };
+    assert!(shown(Checks::Done(vec![check("files", true), missing])).contains("state open\">not complete<"));
     let none = shown(Checks::NotLocked);
-    assert!(none.contains("not locked</span> there was no lock to compare with") && !none.contains("verified<"));
+    assert!(none.contains("not locked</span> there was no lock to compare with") && !none.contains("matches its lock"));
     // Only a writer who asks for it gets a commit on the page.
     assert!(!html(&smoke()).contains("from commit"));
     let page = Page { commit: Some("abc of 2026-11-30".into()), ..smoke() };
