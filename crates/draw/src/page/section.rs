@@ -151,7 +151,7 @@ fn producer(figure: &Section) -> String {
     if !figure.files.is_empty() {
         let anchor = |(label, path): &(String, String)| format!("<a href=\"{}\">{}</a>", esc(&link(path)), esc(label));
         let links: Vec<String> = figure.files.iter().map(anchor).collect();
-        out.push_str(&format!("<p class=\"files\">Files: {}</p>\n", links.join(" · ")));
+        out.push_str(&format!("<p class=\"files\">{}</p>\n", links.join(" · ")));
     }
     if !figure.command.trim().is_empty() {
         let command = esc(&figure.command);
