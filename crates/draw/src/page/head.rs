@@ -35,7 +35,8 @@ pub(super) fn header(page: &Page, figures: &[Kept]) -> String {
         None => String::new(),
     };
     format!(
-        "<header>\n<h1>{}</h1>\n{}<p>Profile <strong>{}</strong>{about}.</p>\n<p>{counts}{dates}</p>\n{commit}{rules}</header>\n",
+        "<header>\n<h1>{}</h1>\n{}<p>Profile <strong>{}</strong>{about}.</p>\n<p>{counts}{dates}</p>\n\
+         {commit}{rules}</header>\n",
         esc(&page.title),
         page.paper.as_ref().map(paper).unwrap_or_default(),
         esc(&page.profile),
