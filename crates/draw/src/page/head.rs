@@ -31,7 +31,10 @@ pub(super) fn header(page: &Page, figures: &[Kept]) -> String {
         claims => format!("{figures}, {}, {stages}. Of the claims: {}.", plural(claims, "claim"), tally(&verdicts)),
     };
     let commit = match &page.commit {
-        Some(commit) => format!("<p>Written from commit <code>{}</code>.</p>\n", esc(commit)),
+        Some(commit) => {
+            let (hash, rest) = commit.split_at(commit.find(' ').unwrap_or(commit.len()));
+            format!("<p>Written from commit <code>{}</code>{}.</p>\n", esc(hash), esc(rest))
+        }
         None => String::new(),
     };
     format!(

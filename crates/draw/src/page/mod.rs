@@ -52,7 +52,7 @@ pub struct Page {
     pub about: String,
     /// The paper whose figures are regenerated.
     pub paper: Option<Paper>,
-    /// The commit that the page was written from, with its date; only if the writer asked for it.
+    /// The commit that the page was written from, and after a space its date; only if the writer asked for it.
     pub commit: Option<String>,
     /// The program and its version, such as `wdpipe 0.1.0`.
     pub program: String,

@@ -491,7 +491,7 @@ fn the_script_gets_every_number_of_the_csv_file() {
             for (column, key) in ["x", "y", "std", "low", "high", "n", "diverged"].into_iter().enumerate() {
                 let numbers =
                     |row: &&Vec<&str>| if row[column + 3] == "NaN" { "null" } else { row[column + 3] }.to_owned();
-                let text: Vec<String> = of_file.iter().map(|row| numbers(row)).collect();
+                let text: Vec<String> = of_file.iter().map(numbers).collect();
                 // The digits are those of the file.
                 let text = format!("[{}]", text.join(","));
                 assert!(page.contains(&format!("\"{key}\":{text}")), "{own:?} {key}: {text}");
@@ -530,7 +530,7 @@ fn the_page_says_what_verify_found_and_nothing_more() {
     // Only a writer who asks for it gets a commit on the page.
     assert!(!html(&smoke()).contains("from commit"));
     let page = Page { commit: Some("abc of 2026-11-30".into()), ..smoke() };
-    assert!(html(&page).contains("Written from commit <code>abc of 2026-11-30</code>."));
+    assert!(html(&page).contains("Written from commit <code>abc</code> of 2026-11-30."));
 }
 
 #[test]
