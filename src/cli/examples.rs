@@ -182,6 +182,7 @@ pub const EXAMPLES: &[(&str, Examples)] = &[
         &[
             ("Write the page of the default profile", "wdpipe report"),
             ("Write one section of another page again", "wdpipe report fig3 --profile quick"),
+            ("Name the git commit on the page", "wdpipe report --commit"),
         ],
     ),
     (

@@ -189,6 +189,46 @@ fn names_do_not_lead_out_of_the_folder() {
 }
 
 #[test]
+fn the_page_tells_what_was_checked_and_names_a_commit_only_if_asked() {
+    let project = Project::new(&["one"]);
+    project.fine("make one -q");
+    project.fine("report");
+    let page = || std::fs::read_to_string(project.0.path("reports/smoke/index.html")).unwrap();
+    assert!(page().contains("not locked</span> there was no lock to compare with"));
+    project.fine("lock one");
+    project.fine("report");
+    let locked = page();
+    assert!(locked.contains("matches its lock</span>") && locked.contains(">pipeline ok: one.toml asks for these"));
+    assert!(locked.contains("form one chain") && !locked.contains("from commit"));
+    project.fine("report");
+    assert_eq!(page(), locked);
+    let refused = project.run("report --commit");
+    assert!(
+        refused.code == Some(1) && refused.stderr.contains("git does not say which commit this is"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(page(), locked);
+    // The files of the figure no longer match.
+    let svg = project.0.path("reports/smoke/one.svg");
+    std::fs::write(&svg, std::fs::read_to_string(&svg).unwrap() + "\n").unwrap();
+    project.fine("report");
+    assert!(page().contains("differs from its lock</span><ul><li") && page().contains(">files DIFFERS: "));
+
+    let git = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        command.current_dir(project.0.path(".")).args(["-c", "user.name=a", "-c", "user.email=a@b"]).args(arguments);
+        command.status().is_ok_and(|status| status.success())
+    };
+    if !(git(&["init", "-q"]) && git(&["add", "pipelines"]) && git(&["commit", "-q", "-m", "first"])) {
+        println!("skipped: no git that can commit");
+        return;
+    }
+    project.fine("report --commit");
+    assert!(page().contains("<p>Written from commit <code>") && page().contains(", with changes in "), "no commit");
+}
+
+#[test]
 fn a_page_of_some_figures_keeps_the_others() {
     let project = Project::new(&["one", "two"]);
     project.fine("make all -q");

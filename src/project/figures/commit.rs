@@ -5,8 +5,8 @@ use std::process::Command;
 
 use crate::project::{ExitCode, Failure, count};
 
-/// Returns the project's commit with its date, and the number of files that differ from it. Pages are not counted, since they
-/// are written before they are committed.
+/// Returns the project's commit with its date, and the number of files that differ from it. Pages are not counted, since
+/// they are written before they are committed.
 ///
 /// # Errors
 /// If git cannot be run, or the project has no commit.

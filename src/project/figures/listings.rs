@@ -11,7 +11,8 @@ const VALUES: [&str; 8] = ["panel", "curve", "published at", "published", "here 
 /// Headings of the columns of orders and ratios.
 const RELATIONS: [&str; 6] = ["panel", "published at", "published", "here at", "here", ""];
 
-/// Lists published values and ours, for the page. Values that cannot be compared are in a table of their own, which says why.
+/// Lists published values and ours, for the page. Values that cannot be compared are in a table of their own, which
+/// says why.
 pub fn listings(published: &Comparison<'_>) -> Vec<Listing> {
     let Comparison { values, relations } = published;
     let (beside, apart): (Vec<_>, Vec<_>) = values.iter().partition(|value| is_compared(value.standing));

@@ -207,8 +207,8 @@ fn checks(place: Place, selection: &Selection, project: &Project) -> Result<Chec
     Ok(Checks::Done(checks.into_iter().map(told).collect()))
 }
 
-/// Lists the stages that a figure depends on, from their records. Describes those whose programs nothing locks, and returns the
-/// date of the newest result.
+/// Lists the stages that a figure depends on, from their records. Describes those whose programs nothing locks, and
+/// returns the date of the newest result.
 fn stages(
     figure: StageId,
     resolved: &Resolved<'_>,

@@ -1,5 +1,5 @@
-//! The axes of panels as data, for a page on which readers zoom. Every limit, tick and label is computed here, by the same
-//! rules as those of the drawing.
+//! The axes of panels as data, for a page on which readers zoom. Every limit, tick and label is computed here, by the
+//! same rules as those of the drawing.
 
 use base::table::Table;
 use base::work::{Axis, Figure, Mark, Panel, Scale as Kind};
@@ -42,8 +42,8 @@ pub struct TickedScale {
     pub low: f64,
     /// Upper limit.
     pub high: f64,
-    /// The ticks of the whole axis, then those for halves of it, quarters, and so on: the place of each as a fraction of the
-    /// axis, ascending, and its label.
+    /// The ticks of the whole axis, then those for halves of it, quarters, and so on: the place of each as a fraction of
+    /// the axis, ascending, and its label.
     pub levels: Vec<Vec<(f64, String)>>,
 }
 

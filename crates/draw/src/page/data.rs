@@ -17,8 +17,8 @@ const MARKS: [&str; 5] = ["line", "points", "bars", "scatter", "path"];
 const COLUMNS: [(&str, &str); 7] =
     [("x", "x"), ("mean", "y"), ("std", "std"), ("low", "low"), ("high", "high"), ("n", "n"), ("diverged", "diverged")];
 
-/// Returns the panels that can be explored, with their numbers, and the ids of the other panels; `None` if no panel can be
-/// explored. Panels with the same horizontal axis share it. Numbers that are not finite are null.
+/// Returns the panels that can be explored, with their numbers, and the ids of the other panels; `None` if no panel
+/// can be explored. Panels with the same horizontal axis share it. Numbers that are not finite are null.
 pub(super) fn explorable(section: &Section) -> Option<Value> {
     let rows = Rows::of(&section.numbers)?;
     let (mut panels, mut others, mut axes) = (Vec::new(), Vec::new(), Vec::new());

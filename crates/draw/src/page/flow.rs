@@ -62,7 +62,7 @@ fn edges(stages: &[StageInfo], groups: &[Group<'_>]) -> Vec<(usize, usize)> {
     edges
 }
 
-/// Returns the column of every group: one more than the last of its inputs. Edges back to an earlier group do not count.
+/// Returns the column of every group: one more than the last of its inputs. Edges to an earlier group do not count.
 fn columns(count: usize, edges: &[(usize, usize)]) -> Vec<usize> {
     let mut columns = vec![0; count];
     for to in 0..count {
@@ -72,7 +72,8 @@ fn columns(count: usize, edges: &[(usize, usize)]) -> Vec<usize> {
     columns
 }
 
-/// Returns the picture, in a box that scrolls; an empty text without stages. Each node links to `{anchor}-stages-{index}`.
+/// Returns the picture, in a box that scrolls; an empty text without stages. Each node links to the id
+/// `{anchor}-stages-{index}`.
 pub(super) fn picture(stages: &[StageInfo], figure: &str, anchor: &str) -> String {
     let groups = groups(stages);
     if groups.is_empty() {
@@ -98,7 +99,8 @@ pub(super) fn picture(stages: &[StageInfo], figure: &str, anchor: &str) -> Strin
     let words = format!("{} of {figure}: {}", plural(stages.len(), "stage"), spoken(&groups));
     let mut out = format!(
         "<div class=\"scroll flow\" tabindex=\"0\" role=\"region\" aria-label=\"Graph of the stages of {0}\">\n\
-         <svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"group\" aria-label=\"{1}\">\n",
+         <svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"group\" \
+         aria-label=\"{1}\">\n",
         esc(figure),
         esc(&words),
     );

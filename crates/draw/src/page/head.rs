@@ -31,11 +31,15 @@ pub(super) fn header(page: &Page, figures: &[Kept]) -> String {
         claims => format!("{figures}, {}, {stages}. Of the claims: {}.", plural(claims, "claim"), tally(&verdicts)),
     };
     let commit = match &page.commit {
-        Some(commit) => format!("<p>Written from commit <code>{}</code>.</p>\n", esc(commit)),
+        Some(commit) => {
+            let (hash, rest) = commit.split_at(commit.find(' ').unwrap_or(commit.len()));
+            format!("<p>Written from commit <code>{}</code>{}.</p>\n", esc(hash), esc(rest))
+        }
         None => String::new(),
     };
     format!(
-        "<header>\n<h1>{}</h1>\n{}<p>Profile <strong>{}</strong>{about}.</p>\n<p>{counts}{dates}</p>\n{commit}{rules}</header>\n",
+        "<header>\n<h1>{}</h1>\n{}<p>Profile <strong>{}</strong>{about}.</p>\n<p>{counts}{dates}</p>\n\
+         {commit}{rules}</header>\n",
         esc(&page.title),
         page.paper.as_ref().map(paper).unwrap_or_default(),
         esc(&page.profile),

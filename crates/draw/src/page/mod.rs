@@ -1,7 +1,7 @@
 //! The page of a report: one HTML file that shows every figure, its claims, and its provenance.
 //!
 //! Pure. The file needs no other files and makes no requests to the network. Without JavaScript it shows the
-//! drawings; with JavaScript the panels can be explored, drawn by `page.js` from the numbers in the file. All
+//! drawings; with JavaScript the panels can be explored, drawn by `script` from the numbers in the file. All
 //! text, including the drawings, is untrusted.
 
 mod data;
@@ -52,7 +52,7 @@ pub struct Page {
     pub about: String,
     /// The paper whose figures are regenerated.
     pub paper: Option<Paper>,
-    /// The commit that the page was written from, with its date; only if the writer asked for it.
+    /// The commit that the page was written from, and after a space its date; only if the writer asked for it.
     pub commit: Option<String>,
     /// The program and its version, such as `wdpipe 0.1.0`.
     pub program: String,

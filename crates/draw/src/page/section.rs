@@ -42,8 +42,11 @@ pub(super) fn section(figure: &Section, anchor: &str) -> String {
 pub(super) fn standing(checks: &Checks) -> String {
     let (class, words) = match checks {
         Checks::NotLocked => ("open", "not locked"),
-        Checks::Done(levels) if levels.iter().all(|level| level.holds) => ("yes", "verified"),
-        Checks::Done(_) => ("no", "not verified"),
+        Checks::Done(levels) if levels.iter().all(|level| level.holds) => ("yes", "matches its lock"),
+        Checks::Done(levels) if levels.iter().all(|level| level.holds || level.verdict == "missing") => {
+            ("open", "not complete")
+        }
+        Checks::Done(_) => ("no", "differs from its lock"),
     };
     format!("<span class=\"state {class}\">{words}</span>")
 }
@@ -148,7 +151,7 @@ fn producer(figure: &Section) -> String {
     if !figure.files.is_empty() {
         let anchor = |(label, path): &(String, String)| format!("<a href=\"{}\">{}</a>", esc(&link(path)), esc(label));
         let links: Vec<String> = figure.files.iter().map(anchor).collect();
-        out.push_str(&format!("<p class=\"files\">Files: {}</p>\n", links.join(" · ")));
+        out.push_str(&format!("<p class=\"files\">{}</p>\n", links.join(" · ")));
     }
     if !figure.command.trim().is_empty() {
         let command = esc(&figure.command);

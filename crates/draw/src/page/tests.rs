@@ -398,10 +398,12 @@ fn without_javascript_everything_is_said() {
     assert!(!html.contains("<?xml"));
     let texts = [
         "Profile <strong>smoke</strong>: built-in images",
-        "2 figures, 6 claims, 40 stages. Of the claims: 2 reproduced, 2 not reproduced, 2 undecided. Computed on 2026-11-28.",
-        "by F. D&#39;Angelo, A. Varre, computed again: <a href=\"https://arxiv.org/abs/2310.04415\">arXiv:2310.04415</a>",
+        "2 figures, 6 claims, 40 stages. Of the claims: 2 reproduced, 2 not reproduced, 2 undecided.",
+        "2 undecided. Computed on 2026-11-28.",
+        "by F. D&#39;Angelo, A. Varre, computed again: ",
+        "<a href=\"https://arxiv.org/abs/2310.04415\">arXiv:2310.04415</a>",
         "Root</a></dt><dd><code>14f10f0115f4</code></dd>",
-        "<span class=\"state yes\">verified</span><ul><li title=\"the files match\">files ok: ",
+        "<span class=\"state yes\">matches its lock</span><ul><li title=\"the files match\">files ok: ",
         "<dt id=\"word-undecided\"><dfn>undecided</dfn></dt><dd>Neither:",
         "<a class=\"badge open\" href=\"#word-undecided\">",
         "These runs have another scale.",
@@ -498,7 +500,7 @@ fn the_script_gets_every_number_of_the_csv_file() {
             for (column, key) in ["x", "y", "std", "low", "high", "n", "diverged"].into_iter().enumerate() {
                 let numbers =
                     |row: &&Vec<&str>| if row[column + 3] == "NaN" { "null" } else { row[column + 3] }.to_owned();
-                let text: Vec<String> = of_file.iter().map(|row| numbers(row)).collect();
+                let text: Vec<String> = of_file.iter().map(numbers).collect();
                 // The digits are those of the file.
                 let text = format!("[{}]", text.join(","));
                 assert!(page.contains(&format!("\"{key}\":{text}")), "{own:?} {key}: {text}");
@@ -526,16 +528,18 @@ fn the_page_says_what_verify_found_and_nothing_more() {
     let bad = shown(Checks::Done(vec![check("files", false), check("records", true)]));
     assert!(
         bad.contains(
-            "not verified</span><ul><li title=\"the files match\">files DIFFERS: fig3.svg is another file</li>"
+            "differs from its lock</span><ul><li title=\"the files match\">files DIFFERS: fig3.svg is another file</li>"
         ),
         "{bad}"
     );
+    let missing = CheckInfo { verdict: "missing".into(), ..check("records", false) };
+    assert!(shown(Checks::Done(vec![check("files", true), missing])).contains("state open\">not complete<"));
     let none = shown(Checks::NotLocked);
-    assert!(none.contains("not locked</span> there was no lock to compare with") && !none.contains("verified<"));
+    assert!(none.contains("not locked</span> there was no lock to compare with") && !none.contains("matches its lock"));
     // Only a writer who asks for it gets a commit on the page.
     assert!(!html(&smoke()).contains("from commit"));
     let page = Page { commit: Some("abc of 2026-11-30".into()), ..smoke() };
-    assert!(html(&page).contains("Written from commit <code>abc of 2026-11-30</code>."));
+    assert!(html(&page).contains("Written from commit <code>abc</code> of 2026-11-30."));
 }
 
 #[test]

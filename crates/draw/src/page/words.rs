@@ -28,8 +28,8 @@ pub(super) fn definitions() -> String {
     };
     let all: String = WORDS.iter().map(one).collect();
     format!(
-        "<section class=\"words\" aria-labelledby=\"words-heading\">\n<h2 id=\"words-heading\">Words on this page</h2>\n\
-         <dl>\n{all}</dl>\n</section>\n"
+        "<section class=\"words\" aria-labelledby=\"words-heading\">\n\
+         <h2 id=\"words-heading\">Words on this page</h2>\n<dl>\n{all}</dl>\n</section>\n"
     )
 }
 

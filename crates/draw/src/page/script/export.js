@@ -38,7 +38,6 @@ Object.assign(Panel.prototype, {
   image() {
     const { width, height } = this.size;
     const plot = this.plot.cloneNode(true);
-    plot.querySelector(".pointer").remove();
     const title = svg("text", { ...FONT, "font-size": "13", x: px(width / 2), y: "18", "text-anchor": "middle" });
     title.append(this.element.querySelector("h3").textContent);
     const entries = this.visible().map((curve, i) => {

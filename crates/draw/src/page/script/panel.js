@@ -42,7 +42,9 @@ class Panel {
       + "plus and minus zoom, Shift with arrows moves the view, 0 shows everything.");
     this.tip = html("div", { class: "tip", "aria-hidden": "true" });
     this.tip.hidden = true;
-    this.frame = html("div", { class: "plot" }, this.plot, this.tip);
+    // What moves with the pointer has a layer of its own, so that the curves are not painted again.
+    this.pointer = svg("svg", { class: "pointer", "aria-hidden": "true" });
+    this.frame = html("div", { class: "plot" }, this.plot, this.pointer, this.tip);
     this.spoken = html("p", { class: "unseen", "aria-live": "polite" });
     this.legend = html("div", { class: "legend", role: "group", "aria-label": `Curves of ${name}: choose which are shown` });
     this.legend.append(...this.curves.map((curve) => this.legendButton(curve)));
@@ -150,14 +152,14 @@ class Panel {
     const drawn = this.visible().map((curve) => ({ curve, ...drawCurve(curve, x, y, this.eachRun) }));
     const inside = svg("g", { "clip-path": `url(#${clip})` });
     inside.append(...drawn.flatMap((one) => one.below), ...drawn.flatMap((one) => one.above));
-    this.pointer = svg("g", { class: "pointer", "pointer-events": "none" });
-    for (const [name, value] of Object.entries({ viewBox: `0 0 ${width} ${height}`, width, height })) this.plot.setAttribute(name, value);
+    for (const [name, value] of Object.entries({ viewBox: `0 0 ${width} ${height}`, width, height })) {
+      for (const layer of [this.plot, this.pointer]) layer.setAttribute(name, value);
+    }
     this.plot.replaceChildren(
       svg("clipPath", { id: clip }, svg("rect", frame)),
       ...this.axes(x.ticks(true), yTicks, height),
       inside,
       svg("rect", { ...frame, fill: "none", stroke: INK, "stroke-width": "0.9" }),
-      this.pointer,
     );
     this.reset.disabled = [this.window, this.link.window].every(([start, end]) => start === 0 && end === 1);
     this.logX?.setAttribute("aria-pressed", String(this.link.log));

@@ -86,7 +86,8 @@ Object.assign(Panel.prototype, {
     for (const one of found) {
       const { curve, point, dot, row, value } = one;
       row.hidden = point === null;
-      const isSeen = point !== null && point.y >= this.area.top - 1 && point.y <= this.area.bottom + 1;
+      // Where runs are shown, no curve has a point at the mean.
+      const isSeen = point !== null && !(this.eachRun && curve.runs.length) && point.y >= this.area.top - 1 && point.y <= this.area.bottom + 1;
       dot.setAttribute("visibility", isSeen ? "inherit" : "hidden");
       if (point === null) continue;
       dot.setAttribute("transform", `translate(${px(point.x)} ${px(point.y)})`);
@@ -115,7 +116,7 @@ Object.assign(Panel.prototype, {
       dot.setAttribute("visibility", row.hidden ? "hidden" : "inherit");
       if (row.hidden) continue;
       dot.setAttribute("transform", `translate(${px(hit.x)} ${px(hit.y)})`);
-      value.textContent = this.words(curve, hit.i, true);
+      value.textContent = this.words(curve, hit.i, false);
     }
     this.place.textContent = `${this.link.axis.label.trim() || "x"}: ${short(hit.curve.x[hit.i])}`;
     this.rule.setAttribute("visibility", "hidden");

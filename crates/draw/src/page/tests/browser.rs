@@ -164,4 +164,5 @@ fn hostile_text_does_not_run() {
     assert_eq!(seen["troubles"], json!([]), "{seen:#}");
     assert_eq!(seen["requests"], json!([]), "{seen:#}");
     assert_eq!(seen["panels"], json!([HOSTILE, HOSTILE]), "{seen:#}");
+    assert_eq!((&seen["failure"], &seen["images"]), (&json!(null), &json!(["svg", "svg"])), "{seen:#}");
 }

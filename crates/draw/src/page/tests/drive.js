@@ -196,6 +196,16 @@
       const [room, drawing] = [document.querySelector(".panels"), document.querySelector(".drawing")];
       seen.closed = [room.hidden, drawing.hidden, buttons[0].getAttribute("aria-expanded")];
     }
+    // Whatever the texts are, panels can be read, show their runs, and be saved as an image that is well-formed.
+    seen.images = [];
+    for (const panel of panelOf("a") ? [] : all(".panel")) {
+      tool(panel, "All seeds").click();
+      key(plotOf(panel), "End");
+      window.Blob = class { constructor([text]) { seen.images.push(new DOMParser().parseFromString(text, "image/svg+xml").documentElement.localName); } };
+      URL.createObjectURL = () => "blob:none";
+      HTMLAnchorElement.prototype.click = () => {};
+      tool(panel, "SVG").click();
+    }
     await settle();
   } catch (error) {
     seen.failure = String(error.stack ?? error);
