@@ -43,6 +43,7 @@ mod planned;
 mod progress;
 mod remote;
 mod report;
+mod running;
 mod selftest;
 mod setup;
 mod share;
@@ -55,6 +56,7 @@ mod stress;
 mod typed;
 mod ui;
 mod verify;
+mod watch;
 mod whois;
 
 use std::ffi::{OsStr, OsString};
@@ -139,6 +141,7 @@ enum Command {
     Jobs(cluster::JobsCommand),
     Cancel(cluster::CancelCommand),
     Work(cluster::WorkCommand),
+    Watch(watch::WatchCommand),
     #[command(subcommand)]
     Data(data::DataCommand),
     Import(exchange::ImportWeightsCommand),
@@ -251,6 +254,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Jobs(command) => command.run(project, &ui),
         Command::Cancel(command) => command.run(project, &ui),
         Command::Work(command) => command.run(project, &ui),
+        Command::Watch(command) => command.run(project, &ui),
         Command::Status(command) => command.run(project, &ui),
         Command::Explain(command) => command.run(project, &ui),
         Command::Setup(command) => command.run(&ui),
