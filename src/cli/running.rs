@@ -194,14 +194,14 @@ mod tests {
     fn a_worker_is_named_last_and_a_name_is_cut_in_its_middle() {
         let stages = [(Reading { stage: "a-very-long-pipeline/x[lr=0.1]@5".into(), ..Reading::default() }, "12_3")];
         let narrow = Screen { width: 30, height: 24 };
-        assert_eq!(lines(&stages, narrow), ["    0 % a-very-l…x[lr=0.1]@5  ".trim_end(), "        12_3"]);
+        assert_eq!(lines(&stages, narrow), ["    0 % a-very-…ne/x[lr=0.1]@5", "        12_3"]);
         assert_eq!(lines(&stages, Screen::default()), ["    0 % a-very-long-pipeline/x[lr=0.1]@5  12_3"]);
     }
 
     #[test]
     fn small_curves_show_the_course() {
         assert_eq!(sparkline(&trail(1), 8), "");
-        assert_eq!(sparkline(&trail(4), 8), "█▃▂▁");
+        assert_eq!(sparkline(&trail(4), 8), "█▃▁▁");
         assert_eq!(sparkline(&Trail { points: vec![(1.0, 2.0), (2.0, 2.0)] }, 8), "▁▁");
         let rising = Trail { points: (0..240).map(|at| (f64::from(at), f64::from(at))).collect() };
         assert_eq!(sparkline(&rising, 8), "▁▂▃▄▅▆▇█");

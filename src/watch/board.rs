@@ -136,7 +136,7 @@ mod tests {
             losses: Trail { points: points.to_vec() },
             ..Reading::default()
         };
-        RunningStage { key: StageKey::of(&[checkpoint]), holder, reading }
+        RunningStage { key: StageKey::from_bytes([checkpoint; 32]), holder, reading }
     }
 
     fn runs(board: &Board, now: Instant) -> Vec<Value> {

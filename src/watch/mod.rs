@@ -3,7 +3,8 @@
 mod board;
 mod http;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::engine::RunningStage;
@@ -11,7 +12,7 @@ use board::Board;
 use http::Content;
 pub use http::Door;
 
-/// Shortest time between two looks into the store, however many pages are open.
+/// Shortest time between two looks into the store.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// The files of the page, by the ends of their addresses.
@@ -26,25 +27,26 @@ impl Door {
     ///
     /// # Errors
     /// If the system refuses to serve.
-    pub fn show(
-        self,
-        look: impl Fn() -> Vec<RunningStage> + 'static,
-        is_over: impl Fn() -> bool,
-    ) -> std::io::Result<()> {
-        let state = RefCell::new((Board::default(), None::<Instant>));
+    pub fn show(self, look: impl Fn() -> Vec<RunningStage>, is_over: impl Fn() -> bool) -> std::io::Result<()> {
+        let board = Rc::new(RefCell::new(Board::default()));
+        let shown = Rc::clone(&board);
         let routes = move |name: &str| match FILES.iter().find(|(own, ..)| *own == name) {
             Some((_, kind, text)) => Some(Content { kind, text: (*text).to_owned() }),
             None if name == "state.json" => {
-                let (board, looked) = &mut *state.borrow_mut();
-                let now = Instant::now();
-                if looked.is_none_or(|looked| now.duration_since(looked) >= LOOK) {
-                    board.update(look(), now);
-                    *looked = Some(now);
-                }
-                Some(Content { kind: "application/json", text: board.to_json(now) })
+                Some(Content { kind: "application/json", text: shown.borrow().to_json(Instant::now()) })
             }
             None => None,
         };
-        self.serve(routes, is_over)
+        let looked = Cell::new(None::<Instant>);
+        // Curves also grow while no page is open.
+        let tick = || {
+            let now = Instant::now();
+            if looked.get().is_none_or(|looked| now.duration_since(looked) >= LOOK) {
+                board.borrow_mut().update(look(), now);
+                looked.set(Some(now));
+            }
+            is_over()
+        };
+        self.serve(routes, tick)
     }
 }

@@ -3,8 +3,8 @@
 // Asks for the values every second and draws a card for each run. All text of the answer is set as text, never as HTML.
 
 const EVERY = 1000;
-const [WIDTH, HEIGHT] = [240, 120];
-const [LEFT, RIGHT, TOP, BOTTOM] = [40, 10, 8, 20];
+const [WIDTH, HEIGHT] = [200, 112];
+const [LEFT, RIGHT, TOP, BOTTOM] = [38, 8, 8, 22];
 const SVG = "http://www.w3.org/2000/svg";
 
 const cards = new Map();
@@ -91,7 +91,7 @@ function describe(run) {
   const where = run.host ? ` on ${run.host}` : "";
   const job = run.job ? ` (job ${run.job})` : "";
   const who = `process ${run.process}${where}${job} of ${run.user}`;
-  if (!run.is_running) return `ended ${seconds(run.quiet)} ago; ${who}`;
+  if (!run.is_running) return `ended; its last values came ${seconds(run.quiet)} ago from ${who}`;
   return run.quiet > 15 ? `no news for ${seconds(run.quiet)}; ${who}` : who;
 }
 
@@ -102,7 +102,11 @@ function update(shown, run) {
   set(shown.state, describe(run));
   shown.card.classList.toggle("ended", !run.is_running);
   shown.done.value = run.done;
-  const rows = [["Stage", run.stage.slice(run.name.length) || "whole"], ["Done", `${Math.round(100 * run.done)} %`]];
+  // When a stage ends, its last share is not known.
+  shown.done.hidden = !run.is_running;
+  const rows = [];
+  if (run.is_running) rows.push(["Done", `${Math.round(100 * run.done)} %`]);
+  if (run.stage !== run.name) rows.push(["Segment", run.stage.slice(run.name.length)]);
   if (run.epoch !== null) rows.push(["Epoch", run.epoch.toFixed(1)]);
   if (run.loss !== null) rows.push(["Training loss", run.loss.toFixed(3)]);
   if (run.test_error !== null) rows.push(["Test error", `${run.test_error.toFixed(1)} %`]);
