@@ -141,12 +141,12 @@ enum Command {
     Jobs(cluster::JobsCommand),
     Cancel(cluster::CancelCommand),
     Work(cluster::WorkCommand),
-    Watch(watch::WatchCommand),
     #[command(subcommand)]
     Data(data::DataCommand),
     Import(exchange::ImportWeightsCommand),
     // Look.
     Status(status::StatusCommand),
+    Watch(watch::WatchCommand),
     Explain(explain::ExplainCommand),
     Graph(graph::GraphCommand),
     Show(show::ShowCommand),

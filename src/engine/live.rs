@@ -214,6 +214,95 @@ fn run_of(parts: &KeyParts) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base::digest::ObjectDigest;
+    use base::work::{Model, ModelName, Numerics, Train};
+    use std::collections::BTreeMap;
+
+    /// A segment of a run of training, and the parts of its key.
+    fn segment(first_epoch: u32, lr: f64) -> (Stage, KeyParts) {
+        let train = Train {
+            model: Model::new(ModelName::PreactResnet18, 1, 10),
+            numerics: Numerics::float32(false),
+            batch: 10,
+            lr,
+            wd: 0.0,
+            momentum: 0.0,
+            sphere: None,
+            ema: None,
+            first_epoch,
+            epochs: 5,
+            eval_every: None,
+            eval_images: None,
+            seed: 0,
+        };
+        let work = Work::Train(train);
+        let weights = ObjectDigest::of(&first_epoch.to_le_bytes());
+        let parts = KeyParts {
+            kind: work.kind().to_owned(),
+            version: work.version(),
+            parameters: work.parameters().unwrap(),
+            inputs: BTreeMap::from([("weights".to_owned(), weights), ("train".to_owned(), ObjectDigest::of(b"x"))]),
+            policy: BTreeMap::new(),
+        };
+        (Stage { name: format!("fig3/trunk@{}", first_epoch + 5), work, inputs: vec![] }, parts)
+    }
+
+    fn epoch(live: &Live, id: StageId, number: u32) {
+        let epoch = f64::from(number) + 1.0;
+        let step = Progress::Step { done: 0.5, epoch, loss: None, images_per_second: 1.0 };
+        for _ in 0..1000 {
+            live.hear(id, &step);
+        }
+        live.hear(id, &Progress::Epoch { epoch, loss: 1.0 / epoch });
+        live.hear(id, &Progress::Evaluated([f64::from(number), 0.0, 0.0, 0.0, 0.0, 50.0, 0.0]));
+    }
+
+    #[test]
+    fn a_reader_gets_the_latest_values_and_every_row_and_nobody_waits_for_it() {
+        let (live, (stage, parts)) = (Live::default(), segment(0, 0.1));
+        live.begin(0, &stage, &parts);
+        assert!(live.take().is_empty());
+        (0..3).for_each(|number| epoch(&live, 0, number));
+        let [(0, reading, rows)] = &live.take()[..] else { panic!() };
+        assert_eq!((reading.epoch, reading.loss, reading.test_error), (Some(3.0), Some(1.0 / 3.0), Some(50.0)));
+        assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), [0.0, 1.0, 2.0]);
+        assert_eq!((reading.losses.points.len(), reading.test_errors.points[2]), (3, (3.0, 50.0)));
+        assert!(live.take().is_empty(), "nothing is new");
+        // What left the finite numbers is no value.
+        live.hear(0, &Progress::Epoch { epoch: 4.0, loss: f64::NAN });
+        let [(0, reading, rows)] = &live.take()[..] else { panic!() };
+        assert_eq!((reading.loss, reading.losses.points.len(), rows.len()), (None, 3, 0));
+    }
+
+    #[test]
+    fn a_segment_continues_the_trails_of_its_run_only() {
+        let live = Live::default();
+        let (first, parts) = segment(0, 0.1);
+        live.begin(0, &first, &parts);
+        epoch(&live, 0, 4);
+        live.take();
+        let points = |id, (stage, parts): (Stage, KeyParts)| {
+            live.begin(id, &stage, &parts);
+            epoch(&live, id, 5);
+            live.take().pop().unwrap().1.losses.points.len()
+        };
+        assert_eq!(points(1, segment(5, 0.2)), 1);
+        assert_eq!(points(2, segment(5, 0.1)), 2);
+        // The run starts again.
+        assert_eq!(points(3, segment(0, 0.1)), 1);
+    }
+
+    #[test]
+    fn a_stage_has_a_note_after_a_while() {
+        let (live, (stage, parts)) = (Live::default(), segment(0, 0.1));
+        live.begin(0, &stage, &parts);
+        assert_eq!(live.hear(0, &Progress::Done(0.25)), (0.25, None));
+        live.stages().get_mut(&0).unwrap().noted -= NOTE_EVERY;
+        let (_, note) = live.hear(0, &Progress::Done(0.5));
+        let reading: Reading = serde_json::from_slice(&note.unwrap()).unwrap();
+        assert_eq!((&*reading.stage, reading.done), ("fig3/trunk@5", 0.5));
+        assert_eq!(live.hear(0, &Progress::Done(0.5)).1, None);
+    }
 
     #[test]
     fn a_trail_ascends_and_stays_short() {
