@@ -28,5 +28,8 @@ mod project;
 // Workers on this machine and on clusters.
 mod cluster;
 
+// A page with live values.
+mod watch;
+
 // Arguments, terminal, exit codes.
 pub mod cli;

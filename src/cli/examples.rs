@@ -73,6 +73,13 @@ pub const EXAMPLES: &[(&str, Examples)] = &[
         ],
     ),
     (
+        "wdpipe watch",
+        &[
+            ("Show the running stages in a browser, while `make` runs elsewhere", "wdpipe watch"),
+            ("Use the same port each time, for a tunnel", "wdpipe watch --port 8642"),
+        ],
+    ),
+    (
         "wdpipe data",
         &[
             ("List the data sets, and whether each is here", "wdpipe data list"),

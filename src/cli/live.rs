@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::format::count;
 use super::ui::Ui;
 use crate::engine::Event;
-use crate::project::{EventFolder, Selection};
+use crate::project::{EventFolder, Failure, Selection};
 use store::Store;
 
 /// Shortest time between two looks into the store.
@@ -31,8 +31,12 @@ impl LiveEvents {
         Self { place, folder, written: 0, next: Instant::now(), failed: false }
     }
 
-    /// Writes the stages that have ended, if the last time is long enough ago.
+    /// Writes new rows of a stage that is running, or the stages that have ended, if the last time is long enough ago.
     pub fn hear(&mut self, event: &Event, selection: &Selection, store: &Store, ui: &Ui) {
+        if let (Event::Progress { stage, rows, .. }, false) = (event, self.failed) {
+            let grown = self.folder.grow((*stage, &selection.graph.stages[*stage].name), rows);
+            self.check(grown, ui);
+        }
         if matches!(event, Event::Ended { .. }) && Instant::now() >= self.next {
             let started = Instant::now();
             self.fill(selection, store, ui);
@@ -54,12 +58,17 @@ impl LiveEvents {
         if self.failed {
             return;
         }
-        match self.folder.fill(selection, store) {
-            Ok(written) => self.written += written,
-            Err(failure) => {
+        let filled = self.folder.fill(selection, store);
+        self.written += self.check(filled, ui).unwrap_or_default();
+    }
+
+    /// Tells the user about the first failure, after which nothing is written.
+    fn check<T>(&mut self, result: Result<T, Failure>, ui: &Ui) -> Option<T> {
+        result
+            .inspect_err(|failure| {
                 ui.warn(&format!("--tensorboard: {}", failure.message));
                 self.failed = true;
-            }
-        }
+            })
+            .ok()
     }
 }

@@ -45,6 +45,7 @@ mod progress;
 mod remote;
 mod report;
 mod rocrate;
+mod running;
 #[cfg(test)]
 mod schemas;
 mod selftest;
@@ -59,6 +60,7 @@ mod stress;
 mod typed;
 mod ui;
 mod verify;
+mod watch;
 mod whois;
 
 use std::ffi::{OsStr, OsString};
@@ -148,6 +150,7 @@ enum Command {
     Import(exchange::ImportWeightsCommand),
     // Look.
     Status(status::StatusCommand),
+    Watch(watch::WatchCommand),
     Explain(explain::ExplainCommand),
     Graph(graph::GraphCommand),
     Show(show::ShowCommand),
@@ -257,6 +260,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Jobs(command) => command.run(project, &ui),
         Command::Cancel(command) => command.run(project, &ui),
         Command::Work(command) => command.run(project, &ui),
+        Command::Watch(command) => command.run(project, &ui),
         Command::Status(command) => command.run(project, &ui),
         Command::Explain(command) => command.run(project, &ui),
         Command::Setup(command) => command.run(&ui),

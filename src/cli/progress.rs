@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::environment::now;
 use super::format::{date, duration};
+use super::running::lines;
 use super::ui::{Ui, plain};
-use crate::engine::{Event, Outcome};
+use crate::engine::{Event, Outcome, Reading};
 use crate::graph::{Graph, StageId};
 use store::{Finding, Holder};
 
@@ -30,12 +31,12 @@ pub struct ProgressView<'a> {
 }
 
 struct Live {
-    bars: MultiProgress,
-    overall: ProgressBar,
-    stages: BTreeMap<StageId, ProgressBar>,
+    /// The bar of the whole run; its message has the lines of the running stages.
+    bar: ProgressBar,
+    stages: BTreeMap<StageId, Reading>,
 }
 
-/// Resolution of the overall bar, which counts estimated work and not stages.
+/// Resolution of the bar, which counts estimated work and not stages.
 const TICKS: u64 = 1000;
 
 impl<'a> ProgressView<'a> {
@@ -64,11 +65,9 @@ impl<'a> ProgressView<'a> {
         self.to_run = stages.len();
         self.work = stages.iter().map(|&stage| self.estimates[stage]).sum::<f64>().max(1e-9);
         // On a terminal that cannot move its cursor (TERM=dumb), bars are hidden.
-        let bars = MultiProgress::new();
-        if !bars.is_hidden() && !self.ui.quiet() && !stages.is_empty() {
-            // The numbers come first, so that they stay together on a narrow terminal.
-            let overall = bars.add(ProgressBar::new(TICKS).with_style(style("{msg}  {bar:30.cyan/blue}")));
-            self.live = Some(Live { bars, overall, stages: BTreeMap::new() });
+        let bar = ProgressBar::new(TICKS).with_style(style());
+        if !bar.is_hidden() && !self.ui.quiet() && !stages.is_empty() {
+            self.live = Some(Live { bar, stages: BTreeMap::new() });
         }
     }
 
@@ -81,17 +80,13 @@ impl<'a> ProgressView<'a> {
                     self.line(&format!("      start {} ({reason})", self.graph.stages[*stage].name));
                 }
                 if let Some(live) = &mut self.live {
-                    let bar = ProgressBar::new(TICKS).with_style(style("  {prefix}  {msg}  {bar:20}"));
-                    let bar = live.bars.add(bar.with_prefix(plain(&self.graph.stages[*stage].name).into_owned()));
-                    live.stages.insert(*stage, bar);
+                    let name = self.graph.stages[*stage].name.clone();
+                    live.stages.insert(*stage, Reading { stage: name, ..Reading::default() });
                 }
             }
-            Event::Progress { stage, done, loss, images_per_second } => {
-                if let Some(bar) = self.live.as_ref().and_then(|live| live.stages.get(stage)) {
-                    bar.set_position((done * TICKS as f64) as u64);
-                    let loss = loss.map(|loss| format!("loss {loss:.3}")).unwrap_or_default();
-                    let rate = images_per_second.map(|rate| format!("{rate:.0} images/s")).unwrap_or_default();
-                    bar.set_message(format!("{loss}  {rate}"));
+            Event::Progress { stage, reading, .. } => {
+                if let Some(shown) = self.live.as_mut().and_then(|live| live.stages.get_mut(stage)) {
+                    shown.clone_from(reading);
                 }
             }
             Event::Elsewhere { stage, holder } => {
@@ -133,8 +128,8 @@ impl<'a> ProgressView<'a> {
     fn ended(&mut self, stage: StageId, outcome: &Outcome) {
         self.ended += 1;
         self.done += self.estimates[stage];
-        if let Some(bar) = self.live.as_mut().and_then(|live| live.stages.remove(&stage)) {
-            bar.finish_and_clear();
+        if let Some(live) = &mut self.live {
+            live.stages.remove(&stage);
         }
         let name = &self.graph.stages[stage].name;
         let (ended, to_run) = (self.ended, self.to_run.max(self.ended));
@@ -157,8 +152,7 @@ impl<'a> ProgressView<'a> {
 
     fn overall(&self) {
         let Some(live) = &self.live else { return };
-        let part =
-            |(&stage, bar): (&StageId, &ProgressBar)| self.estimates[stage] * bar.position() as f64 / TICKS as f64;
+        let part = |(&stage, reading): (&StageId, &Reading)| self.estimates[stage] * reading.done;
         let running: f64 = live.stages.iter().map(part).sum();
         let share = ((self.done + running) / self.work).clamp(0.0, 1.0);
         let elapsed = self.started.elapsed().as_secs_f64();
@@ -166,13 +160,17 @@ impl<'a> ProgressView<'a> {
             share if share > 0.02 => format!(", about {} left", duration(elapsed * (1.0 - share) / share)),
             _ => String::new(),
         };
-        live.overall.set_position((share * TICKS as f64) as u64);
-        live.overall.set_message(format!("{}/{} stages, {}{left}", self.ended, self.to_run, duration(elapsed)));
+        live.bar.set_position((share * TICKS as f64) as u64);
+        // The numbers come first, so that they stay together on a narrow terminal.
+        live.bar.set_prefix(format!("{}/{} stages, {}{left}", self.ended, self.to_run, duration(elapsed)));
+        let stages: Vec<_> = live.stages.values().map(|reading| (reading.clone(), "")).collect();
+        let lines = lines(&stages, self.ui.screen());
+        live.bar.set_message(lines.iter().map(|line| format!("\n{line}")).collect::<String>());
     }
 
     fn line(&self, text: &str) {
         match &self.live {
-            Some(live) => drop(live.bars.println(plain(text))),
+            Some(live) => live.bar.println(plain(text)),
             None => self.ui.say(text),
         }
     }
@@ -180,8 +178,7 @@ impl<'a> ProgressView<'a> {
     /// Clears the live view.
     pub fn end(&mut self) {
         if let Some(live) = self.live.take() {
-            live.stages.values().for_each(ProgressBar::finish_and_clear);
-            live.overall.finish_and_clear();
+            live.bar.finish_and_clear();
         }
     }
 }
@@ -199,9 +196,11 @@ fn told(holder: &Holder, now: u64) -> String {
     format!("process {process}{host}{job} is computing it since {day}{minute} UTC")
 }
 
-fn style(template: &str) -> ProgressStyle {
-    // The templates are constants of this file; a wrong one would only look plain.
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")
+fn style() -> ProgressStyle {
+    // The template is a constant; a wrong one would only look plain.
+    ProgressStyle::with_template("{prefix}  {bar:30.cyan/blue}{msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("━╸─")
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use terminal_size::{Height, Width, terminal_size_of};
 use super::advice::InForce;
 use super::fold::folded;
 use super::format::table;
+use super::running::Screen;
 use crate::project::{ExitCode, Failure};
 use files::{FsError, Named, Stream};
 
@@ -118,6 +119,12 @@ impl Ui {
         let mut answer = String::new();
         let read = std::io::stdin().lock().take(100).read_line(&mut answer);
         read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+    }
+
+    /// Returns the size of the terminal now, since its user can change it; a usual one if standard error is no terminal.
+    pub fn screen(&self) -> Screen {
+        let size = terminal_size_of(std::io::stderr());
+        size.map_or_else(Screen::default, |(width, height)| Screen { width: width.0.into(), height: height.0.into() })
     }
 
     /// Returns whether messages other than warnings and errors are suppressed.

@@ -28,7 +28,7 @@ pub use follow::{Followed, News, View, Watch};
 pub use host::host;
 pub use local::{Local, TASK};
 pub use open::Open;
-pub use run::{Engine, Run, RunId, RunRequest, Times, WorkerState, program_hash};
+pub use run::{Engine, Run, RunId, RunRequest, Running, Times, WorkerState, program_hash};
 pub use shift::Deadline;
 pub use site::SlurmSite;
 pub use slurm::{SCRATCH, Slurm, task_name, time_left};

@@ -129,7 +129,7 @@ impl Post<'_> {
                 Ok(_) => selection.make(&making, &mut |notice| {
                     match &notice {
                         Notice::Planned { seconds, .. } => shift.plan(seconds),
-                        Notice::Event(Event::Progress { stage, done, .. }) => shift.progressed(*stage, *done),
+                        Notice::Event(Event::Progress { stage, reading, .. }) => shift.progressed(*stage, reading.done),
                         Notice::Event(Event::Ended { stage, outcome }) => {
                             let computed = matches!(outcome, Outcome::Computed(_) | Outcome::Diverged(..));
                             shift.ended(*stage, computed);

@@ -1,7 +1,9 @@
 //! Events reported while stages run.
 
+use super::live::Reading;
 use crate::graph::StageId;
 use crate::plan::{MissReason, Plan};
+use crate::stages::MetricsRow;
 use store::{Finding, Holder};
 
 /// How a stage ended.
@@ -29,16 +31,14 @@ pub enum Event {
         /// Why it has to run.
         reason: MissReason,
     },
-    /// The progress of a stage.
+    /// The progress of a stage. Sent a few times per second, with the latest values only.
     Progress {
         /// The stage.
         stage: StageId,
-        /// Fraction of the work done, from 0 to 1.
-        done: f64,
-        /// Recent mean training loss, if the stage trains.
-        loss: Option<f64>,
-        /// Training images per second, if the stage trains.
-        images_per_second: Option<f64>,
+        /// Its latest values.
+        reading: Box<Reading>,
+        /// The rows of its table `metrics` since the last such event.
+        rows: Vec<MetricsRow>,
     },
     /// A stage waits because another process is running it. Sent again when it is another process, and from time to time.
     Elsewhere {

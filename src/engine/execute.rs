@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::EngineError;
 use super::duty::Duty;
 use super::events::Event;
+use super::live::Live;
 use super::resolve::{Inputs, Resolver};
 use super::write_queue::{OnTheWay, Unstored};
 use crate::cost;
@@ -133,6 +134,10 @@ pub struct Context<'a> {
     pub environment: &'a Environment,
     /// Receives events.
     pub report: &'a (dyn Fn(Event) + Sync),
+    /// Receives the share of a stage's work that is done, after every step.
+    pub progressed: &'a (dyn Fn(StageId, f64) + Sync),
+    /// Receives the values of running stages.
+    pub live: &'a Live,
     /// Returns whether to stop.
     pub cancelled: &'a (dyn Fn() -> bool + Sync),
 }
@@ -184,9 +189,13 @@ impl Context<'_> {
                 None => Ok(self.store.output(output)?),
             }
         };
+        self.live.begin(job.stage, stage, &job.parts);
         let mut progress = |progress: Progress| {
-            let Progress { done, loss, images_per_second } = progress;
-            (self.report)(Event::Progress { stage: job.stage, done, loss, images_per_second });
+            let (done, shown) = self.live.hear(job.stage, &progress);
+            (self.progressed)(job.stage, done);
+            if let Some(note) = shown {
+                claim.note(note);
+            }
             !(self.cancelled)()
         };
         let made = runner.run(&stage.work, &job.parts.inputs, &read, &mut progress).map_err(|source| match source {

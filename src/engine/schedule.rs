@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use super::EngineError;
 use super::events::Event;
 use super::execute::{Context, Executed, Job, Runner};
 use super::frontier::Frontier;
+use super::live::Live;
 use super::packing::Packing;
 use super::queue::{Next, Queue, Stored, Tell};
 use super::request::{Request, Summary};
@@ -25,6 +26,9 @@ use store::Store;
 /// Time from the first attempt to claim a stage that another process is running to the second, and between checks whether
 /// to stop.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Longest time until new values of running stages are passed on.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Creates the runners and threads.
 struct Crew<'a> {
@@ -80,6 +84,7 @@ fn make_with(request: &Request<'_>, crew: &Crew<'_>, on_event: &mut dyn FnMut(Ev
         wake: Condvar::new(),
         is_stopped: AtomicBool::new(false),
         on_the_way: OnTheWay::default(),
+        live: Live::default(),
         started: Instant::now(),
     };
     schedule.run(workers, on_event)?;
@@ -125,6 +130,7 @@ struct Schedule<'a, 'c> {
     /// Whether all threads should end, since one of them panicked or nobody receives the events any more.
     is_stopped: AtomicBool,
     on_the_way: OnTheWay,
+    live: Live,
     started: Instant,
 }
 
@@ -176,8 +182,17 @@ impl<'a> Schedule<'a, '_> {
                 self.lock().workers -= workers - started;
                 self.wake.notify_all();
             }
-            for event in events {
-                on_event(event);
+            loop {
+                let event = events.recv_timeout(LOOK);
+                // The last values of a stage come before the event that it has ended.
+                for (stage, reading, rows) in self.live.take() {
+                    on_event(Event::Progress { stage, reading: Box::new(reading), rows });
+                }
+                match event {
+                    Ok(event) => on_event(event),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
             }
             for panic in threads.into_iter().filter_map(|thread| thread.join().err()) {
                 let (stage, message) = ("the scheduler".to_owned(), message(&*panic));
@@ -204,12 +219,6 @@ impl<'a> Schedule<'a, '_> {
     fn work(&self, number: usize, tell: Tell<'_>) {
         let _part = Part { schedule: self, is_worker: true };
         let Request { graph, store, duty, environment, .. } = *self.request;
-        let watched = |event: Event| {
-            if let Event::Progress { stage, done, .. } = event {
-                self.progressed(stage, done);
-            }
-            tell(event);
-        };
         let context = Context {
             graph,
             store,
@@ -217,7 +226,9 @@ impl<'a> Schedule<'a, '_> {
             resolver: self.resolver,
             duty,
             environment,
-            report: &watched,
+            report: tell,
+            progressed: &|stage, done| self.progressed(stage, done),
+            live: &self.live,
             cancelled: &|| self.is_stopped(),
         };
         let mut runner = (self.crew.runner)(number);

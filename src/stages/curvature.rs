@@ -67,7 +67,7 @@ fn refresh(
 
 /// Returns a function that reports the share of the steps that are done.
 pub fn watch(report: &mut Report<'_>) -> impl FnMut(usize, usize) -> bool {
-    |done, total| report(Progress { done: done as f64 / total.max(1) as f64, loss: None, images_per_second: None })
+    |done, total| report(Progress::Done(done as f64 / total.max(1) as f64))
 }
 
 /// Returns a row with the epoch in the first column and NaN in all others.

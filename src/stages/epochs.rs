@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::torch::{EVALUATION_BATCH, Sets};
-use super::{Progress, Report, StageError};
+use super::{MetricsRow, Progress, Report, StageError};
 use base::table::Table;
 use base::work::{DIVERGED, METRICS};
 use learn::batches::{DeviceImages, Pass};
@@ -41,7 +41,7 @@ pub fn run_epoch(
     let started = Instant::now();
     let mut read = started;
     let mut last = None;
-    state.run_epoch(images, pass, sgd, number, session, |progress| {
+    let ended = state.run_epoch(images, pass, sgd, number, session, |progress| {
         if progress.loss.is_none() && read.elapsed() >= READ_LOSS {
             read = Instant::now();
             return Answer::Loss;
@@ -49,9 +49,12 @@ pub fn run_epoch(
         last = progress.loss.or(last);
         let share = progress.step as f64 / progress.steps as f64;
         let rate = (progress.step * pass.batch()) as f64 / started.elapsed().as_secs_f64().max(1e-9);
-        let go_on = report(Progress { done: start + length * share, loss: last, images_per_second: Some(rate) });
+        let (done, epoch) = (start + length * share, f64::from(number) + share);
+        let go_on = report(Progress::Step { done, epoch, loss: last, images_per_second: rate });
         if go_on { Answer::Continue } else { Answer::Cancel }
     })?;
+    // Whether to stop is asked again at the next step.
+    report(Progress::Epoch { epoch: f64::from(number) + 1.0, loss: ended.loss });
     Ok(())
 }
 
@@ -62,7 +65,7 @@ pub fn metrics(
     epoch: u32,
     lr: f64,
     session: &Session,
-) -> Result<[f64; 7], LearnError> {
+) -> Result<MetricsRow, LearnError> {
     let on_train = evaluate(network, sets.judged, EVALUATION_BATCH, session)?;
     let on_test = evaluate(network, sets.test, EVALUATION_BATCH, session)?;
     let norm = network.norm()?;
@@ -70,7 +73,7 @@ pub fn metrics(
 }
 
 /// Returns the row of an epoch in which the run was no longer finite.
-pub fn diverged_row(epoch: u32, lr: f64) -> [f64; METRICS.len()] {
+pub fn diverged_row(epoch: u32, lr: f64) -> MetricsRow {
     let mut row = [f64::NAN; METRICS.len()];
     (row[0], row[1]) = (f64::from(epoch), lr);
     row

@@ -56,21 +56,40 @@ use base::digest::ObjectDigest;
 use base::table::Table;
 #[cfg(not(feature = "torch"))]
 use base::work::Kind;
-use base::work::{EmaEval, Policy, Work};
+use base::work::{EmaEval, METRICS, Policy, Work};
 use learn::Divergence;
 #[cfg(feature = "torch")]
 use learn::LearnError;
 use learn::weights::Weights;
 
-/// Progress of a stage.
+/// A row of a table with the columns [`METRICS`].
+pub type MetricsRow = [f64; METRICS.len()];
+
+/// What a stage reports while it runs. Everything in it is computed in any case.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Progress {
-    /// Share of the work done, from 0 to 1.
-    pub done: f64,
-    /// Training loss of the latest batch, if the stage trains.
-    pub loss: Option<f64>,
-    /// Training images per second, if the stage trains.
-    pub images_per_second: Option<f64>,
+pub enum Progress {
+    /// This share of the work is done, from 0 to 1.
+    Done(f64),
+    /// A step of training was submitted to the device.
+    Step {
+        /// Share of the work done, from 0 to 1.
+        done: f64,
+        /// Number of epochs since the initial weights; a probe counts from its own start.
+        epoch: f64,
+        /// Training loss of the latest batch whose loss was read in this epoch.
+        loss: Option<f64>,
+        /// Training images per second.
+        images_per_second: f64,
+    },
+    /// An epoch of training ended.
+    Epoch {
+        /// Number of epochs since the initial weights; a probe counts from its own start.
+        epoch: f64,
+        /// Mean training loss of the batches of the epoch.
+        loss: f64,
+    },
+    /// A segment of training evaluated its network.
+    Evaluated(MetricsRow),
 }
 
 /// Describes the output `diverged` of a stage of training in words; returns `None` if the bytes are not such a table.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::epochs::{Epoch, diverged_output, diverged_row, metrics, run_epoch};
 use super::torch::{End, StageInputs, Torch};
-use super::{Outputs, Report, StageError};
+use super::{MetricsRow, Outputs, Progress, Report, StageError};
 use base::table::Table;
 use base::work::{METRICS, Train};
 use learn::batches::{Pass, training_order};
@@ -46,7 +46,9 @@ pub fn run(
             ended => ended?,
         }
         if work.evaluates(epoch) {
-            rows.push(metrics(&state.network, &sets, epoch, work.lr, inputs.session)?);
+            let row = metrics(&state.network, &sets, epoch, work.lr, inputs.session)?;
+            report(Progress::Evaluated(row));
+            rows.push(row);
         }
     }
     let metrics = ("metrics", Table::of_rows(METRICS, &rows).to_bytes()?);
@@ -96,7 +98,7 @@ fn start(work: &Train, torch: &mut Torch, inputs: &StageInputs<'_>) -> Result<Op
 /// segment.
 fn diverged_segment(
     work: &Train,
-    mut rows: Vec<[f64; METRICS.len()]>,
+    mut rows: Vec<MetricsRow>,
     divergence: Option<Divergence>,
 ) -> Result<Outputs, StageError> {
     // A segment that starts from weights that are not finite does nothing.

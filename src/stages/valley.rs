@@ -12,7 +12,7 @@ pub fn run(work: &Valley, report: &mut Report<'_>) -> Result<Outputs, StageError
     let mut rows = Vec::new();
     for (step, iterate) in iterates.iter().enumerate().step_by(every) {
         let done = step as f64 / iterates.len() as f64;
-        if !report(Progress { done, loss: None, images_per_second: None }) {
+        if !report(Progress::Done(done)) {
             return Err(StageError::Cancelled);
         }
         rows.push(valley::tuned_row(step, *iterate, valley::tuned(work, *iterate)));

@@ -17,13 +17,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("engine", &["cost", "graph", "plan", "stages"]),
     ("bench", &["cost", "stages"]),
     ("verify", &["engine", "reports", "stages"]),
+    ("watch", &["engine"]),
     ("cluster", &["cost", "engine", "graph", "plan", "project", "spec", "stages"]),
     ("project", &["bench", "cost", "engine", "graph", "plan", "reports", "spec", "stages", "verify"]),
     (
         "cli",
         &[
             "bench", "cluster", "cost", "differ", "engine", "graph", "plan", "project", "reports", "spec", "stages",
-            "stress", "verify",
+            "stress", "verify", "watch",
         ],
     ),
 ];

@@ -85,6 +85,7 @@ mod trust;
 #[cfg(feature = "torch")]
 mod variables;
 mod variants;
+mod watch;
 #[cfg(not(feature = "torch"))]
 mod without_torch;
 mod workers;

@@ -1,11 +1,12 @@
 //! Claims: the right to compute a key, which one process has at a time.
 //!
 //! `claims/KEY` is the file of a name ([`files::Lock`]) whose text says who holds it ([`text`]). A thread renews the
-//! text of every held claim ([`keeper`]). A holder is dead if its file is not locked, or if its text has not changed
+//! text of every held claim ([`keeper`]), and writes what the holder says about its stage ([`notes`]). A holder is dead if its file is not locked, or if its text has not changed
 //! for [`BEATS`] heartbeats: of the heartbeat that the text states, and by the clock of whoever waits. Clocks of two
 //! machines are never compared. Two processes that compute one key are harmless: they publish the same record, or two.
 
 mod keeper;
+mod notes;
 mod text;
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use notes::Note;
 pub use text::{Holder, HolderName};
 
 use super::sharing::Finding;
@@ -21,6 +23,7 @@ use super::{Store, StoreError};
 use base::digest::StageKey;
 use files::{Attempt, Found, Lock, Locks, Reach, System, Terms};
 use keeper::{Keeper, Lease};
+use notes::OwnNote;
 use text::ClaimText;
 
 /// Time between two signs of life of a holder, unless the caller sets another.
@@ -52,7 +55,6 @@ impl Claiming {
 #[derive(Debug)]
 pub struct Claim {
     orphan: Option<Holder>,
-    #[cfg_attr(not(test), expect(dead_code, reason = "held for its drop"))]
     lease: Lease,
 }
 
@@ -60,6 +62,12 @@ impl Claim {
     /// Returns the dead holder from whom the claim was taken over.
     pub fn orphan(&self) -> Option<&Holder> {
         self.orphan.as_ref()
+    }
+
+    /// Shows a text to other processes while the claim is held ([`Store::notes`]). The thread that renews claims writes it
+    /// within a second, so the caller never waits. Only the latest text is written, and none that is too long.
+    pub fn note(&self, text: Vec<u8>) {
+        self.lease.note(text);
     }
 }
 
@@ -157,7 +165,8 @@ impl Store {
                     claims.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
                     let orphan = orphan.or_else(|| ClaimText::read(lock.left())).map(|text: ClaimText| text.holder);
                     tracing::debug!(key = %key.short(), claimed = true, orphan = orphan.is_some(), "claim");
-                    return Ok(Claiming::Ours(Claim { orphan, lease: claims.keeper.keep(lock, text) }));
+                    let note = OwnNote::new(&self.layout, key, orphan.is_some());
+                    return Ok(Claiming::Ours(Claim { orphan, lease: claims.keeper.keep(lock, text, note) }));
                 }
                 Attempt::Theirs(found) => {
                     claims.note_locks(found.is_locked, &terms);

@@ -21,6 +21,9 @@ pub(super) const OBJECTS: &str = "objects";
 /// Name of the folder of records.
 pub(super) const RECORDS: &str = "records";
 
+/// End of the name of the file with the note on a claim.
+const NOTE: &str = ".note";
+
 /// Folders that have a shard for every first byte of a name.
 const SHARDED: [&str; 2] = [OBJECTS, RECORDS];
 
@@ -275,6 +278,11 @@ impl Layout {
         self.claims().join(key.to_string())
     }
 
+    /// Returns the path of the note on a key's claim.
+    pub(super) fn note(&self, key: &StageKey) -> PathBuf {
+        self.claims().join(format!("{key}{NOTE}"))
+    }
+
     /// Returns all objects that have a file; files with other names are skipped.
     pub(super) fn all_objects(&self) -> Result<Vec<ObjectDigest>, StoreError> {
         self.names(OBJECTS, |text| text.parse().ok())
@@ -295,9 +303,16 @@ impl Layout {
         Ok(files::list(&self.signatures())?.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
-    /// Returns the keys that have a file in `claims/`, locked or left over.
-    pub(super) fn all_claims(&self) -> Result<Vec<StageKey>, StoreError> {
-        Ok(files::list(&self.claims())?.iter().filter_map(|name| name.parse().ok()).collect())
+    /// Returns the keys that have a file in `claims/`, held or left over.
+    pub(super) fn all_claims(&self) -> Result<BTreeSet<StageKey>, StoreError> {
+        let names = files::list(&self.claims())?;
+        Ok(names.iter().filter_map(|name| name.strip_suffix(NOTE).unwrap_or(name).parse().ok()).collect())
+    }
+
+    /// Returns the keys that have a note.
+    pub(super) fn all_notes(&self) -> Result<Vec<StageKey>, StoreError> {
+        let names = files::list(&self.claims())?;
+        Ok(names.iter().filter_map(|name| name.strip_suffix(NOTE)?.parse().ok()).collect())
     }
 
     fn names<T>(&self, kind: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, StoreError> {

@@ -59,7 +59,7 @@ pub use catalogue::{
     parts_to_read,
 };
 pub use check::{CheckReport, KindStats, Progress, Stats};
-pub use claims::{Claim, Claiming, Holder, HolderName};
+pub use claims::{Claim, Claiming, Holder, HolderName, Note};
 pub use error::{Refusal, StoreError};
 pub use gc::{GcDone, GcPlan, GcPolicy, PlannedObject};
 pub use layout::{MARKER, batch_path, marker, object_path, record_path};

@@ -1,26 +1,27 @@
 //! Shows the progress of a run while a command follows it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::super::format::{count, duration};
+use super::super::running::lines;
 use super::super::ui::{Ui, plain};
-use crate::cluster::{Engine, Failed, Followed, News, Run, View, Watch};
+use crate::cluster::{Engine, Failed, Followed, News, Run, Running, View, Watch};
+use crate::engine::{Reading, RunningStage, running};
 use crate::project::{ExitCode, Failure};
+use store::Store;
 
 /// Time between two checks of a run's state.
 pub const EVERY: Duration = Duration::from_secs(1);
-
-/// Maximum number of running stages that are listed.
-const LISTED: usize = 8;
 
 /// Follows a run and shows its progress.
 ///
 /// # Errors
 /// If the run cannot be completed, or the store cannot be read.
 pub fn follow(watch: &Watch<'_>, ui: &Ui) -> Result<Followed, Failure> {
-    let mut shown = Shown::new(ui);
+    let mut shown = Shown::new(watch.store, ui);
     let followed = watch.follow(&mut |news| shown.show(news));
     shown.bar.finish_and_clear();
     followed
@@ -61,6 +62,7 @@ pub fn why_not(followed: &Followed, run: &Run) -> Option<Failure> {
 
 /// What is on the screen.
 struct Shown<'a> {
+    store: &'a Store,
     ui: &'a Ui,
     bar: ProgressBar,
     began: Instant,
@@ -70,12 +72,12 @@ struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn new(ui: &'a Ui) -> Self {
+    fn new(store: &'a Store, ui: &'a Ui) -> Self {
         let bar = match ui.terminal && !ui.quiet() {
             true => ProgressBar::new(0).with_style(style()),
             false => ProgressBar::hidden(),
         };
-        Self { ui, bar, began: Instant::now(), done: None, waiting: String::new() }
+        Self { store, ui, bar, began: Instant::now(), done: None, waiting: String::new() }
     }
 
     fn show(&mut self, news: News<'_>) {
@@ -108,18 +110,33 @@ impl<'a> Shown<'a> {
         };
         self.bar.set_length((done + left) as u64);
         self.bar.set_position(done as u64);
-        let running =
-            view.workers.iter().flat_map(|(name, worker)| worker.stages.iter().map(move |stage| (name, stage)));
-        let lines = running.take(LISTED).map(|(name, stage)| {
-            format!("\n  {:>3.0} % {}  {}", 100.0 * stage.done, plain(&stage.stage), plain(name.as_str()))
-        });
-        self.bar.set_message(format!("{tasks}, {}{rest}{}", duration(elapsed), lines.collect::<String>()));
+        if !self.bar.is_hidden() {
+            let lines = lines(&self.running(view), self.ui.screen());
+            let lines = lines.iter().map(|line| format!("\n{line}"));
+            self.bar.set_message(format!("{tasks}, {}{rest}{}", duration(elapsed), lines.collect::<String>()));
+        }
         // Without a terminal, print a line when there was progress.
         if self.bar.is_hidden() && (done > printed || tasks != self.waiting) {
             self.done = Some((first, done));
             self.line(&format!("  [{done}/{}] {tasks}", done + left));
             self.waiting = tasks;
         }
+    }
+
+    /// Returns the values of the running stages: from the notes on their claims, or else from the workers' states.
+    fn running<'v>(&self, view: &View<'v>) -> Vec<(Reading, &'v str)> {
+        let noted: BTreeMap<String, Reading> = running(self.store)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|RunningStage { key, reading, .. }| (key.to_string(), reading))
+            .collect();
+        let stages =
+            view.workers.iter().flat_map(|(name, worker)| worker.stages.iter().map(move |stage| (name, stage)));
+        let reading = |stage: &Running| match noted.get(&stage.key) {
+            Some(reading) => reading.clone(),
+            None => Reading { stage: stage.stage.clone(), done: stage.done, ..Reading::default() },
+        };
+        stages.map(|(name, stage)| (reading(stage), name.as_str())).collect()
     }
 
     fn line(&self, text: &str) {

@@ -4,9 +4,11 @@ use clap::Args;
 use serde::Serialize;
 
 use super::super::format::{columns, count, shown};
+use super::super::running::values;
 use super::super::ui::Ui;
 use super::executor_of;
-use crate::cluster::{Failed, JobId, Open, Run, RunId, State, WorkerState};
+use crate::cluster::{Failed, JobId, Open, Run, RunId, Running, State, WorkerState};
+use crate::engine::running;
 use crate::project::{Failure, Project, all_quoted};
 use store::Store;
 
@@ -109,9 +111,15 @@ impl JobsCommand {
         ui.answer(&format!("run {}: {}, profile {}, on {}", row.run, row.targets, row.profile, row.executor));
         ui.answer(&format!("{}: {} done, {} left", row.state, count(row.stages_done, "stage"), row.stages_left));
         ui.answer(&format!("{} running, {} waiting", count(row.workers_running, "worker"), row.workers_waiting));
+        let noted = running(of.1)?;
+        let state = |stage: &Running| {
+            let own = noted.iter().find(|noted| noted.key.to_string() == stage.key);
+            let (done, values) = own.map_or((stage.done, Vec::new()), |own| (own.reading.done, values(&own.reading)));
+            let all: Vec<String> = [format!("{:.0} %", 100.0 * done)].into_iter().chain(values).collect();
+            format!("{} ({})", stage.stage, all.join(", "))
+        };
         let line = |(name, worker): &(JobId, WorkerState)| {
-            let stages: Vec<String> =
-                worker.stages.iter().map(|stage| format!("{} ({:.0} %)", stage.stage, 100.0 * stage.done)).collect();
+            let stages: Vec<String> = worker.stages.iter().map(state).collect();
             let does = worker.ended.clone().unwrap_or_else(|| stages.join(", "));
             vec![name.to_string(), worker.host.clone(), count(worker.computed, "stage"), does]
         };

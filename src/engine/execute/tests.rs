@@ -15,7 +15,7 @@ impl Runner for Scripted {
         _: &Read<'_>,
         report: &mut Report<'_>,
     ) -> Result<Outputs, StageError> {
-        if !report(Progress { done: 0.5, loss: None, images_per_second: None }) {
+        if !report(Progress::Done(0.5)) {
             return Err(StageError::Cancelled);
         }
         let outputs = self.0.take().expect("it runs once")?;
@@ -73,6 +73,8 @@ impl Bench {
             duty: &crate::engine::Everything,
             environment: &environment,
             report: &|_| {},
+            progressed: &|_, _| {},
+            live: &Live::default(),
             cancelled: &|| is_cancelled,
         };
         context.execute(runner, job)

@@ -256,7 +256,7 @@ impl Runner for Fake<'_> {
                 _ => {}
             }
         }
-        if !report(Progress { done: 0.5, loss: None, images_per_second: None }) {
+        if !report(Progress::Done(0.5)) {
             return Err(StageError::Cancelled);
         }
         let product = |name: &'static str, output: &Output| Product {

@@ -22,9 +22,14 @@ pub fn file(events: &[Scalars]) -> Vec<u8> {
     double(1, events.first().map_or(0.0, |event| event.wall_time), &mut first);
     text(3, b"brain.Event:2", &mut first);
     frame(&first, &mut bytes);
-    for event in events {
-        frame(&message(event), &mut bytes);
-    }
+    bytes.extend(more(events));
+    bytes
+}
+
+/// Returns the end of an event file, to be appended to one that exists.
+pub fn more(events: &[Scalars]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    events.iter().for_each(|event| frame(&message(event), &mut bytes));
     bytes
 }
 

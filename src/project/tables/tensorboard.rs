@@ -1,16 +1,19 @@
 //! Writes recorded tables as runs of TensorBoard.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::events::{Scalars, file};
+use super::events::{Scalars, file, more};
 use crate::graph::{Pattern, StageId};
 use crate::project::known::resolved::Resolved;
 use crate::project::targets::select::Selection;
 use crate::project::{ExitCode, Failure};
+use crate::stages::MetricsRow;
 use base::record::Record;
 use base::table::{Cell, Table};
-use files::Named;
+use base::work::METRICS;
+use files::{FsError, Named};
 use store::Store;
 
 /// The columns that count the steps; a table without them counts its rows.
@@ -21,12 +24,14 @@ pub struct EventFolder {
     folder: PathBuf,
     /// The stages that are there already.
     written: BTreeSet<StageId>,
+    /// The stages that were begun while they ran, with the last epoch that was written.
+    begun: BTreeMap<StageId, f64>,
 }
 
 impl EventFolder {
     /// Names a folder, which is created when there is something to write.
     pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), written: BTreeSet::new() }
+        Self { folder: folder.to_owned(), written: BTreeSet::new(), begun: BTreeMap::new() }
     }
 
     /// Looks up the targets in a store, and writes the stages that were not written yet; see [`Resolved::events`].
@@ -35,6 +40,52 @@ impl EventFolder {
     /// If the store cannot be read, or a file cannot be written.
     pub fn fill(&mut self, selection: &Selection, store: &Store) -> Result<usize, Failure> {
         selection.resolve(store)?.events(self, store)
+    }
+
+    /// Writes rows of `metrics` of a stage that is running. The last row's time is now. TensorBoard keeps a file open while it
+    /// grows, so the rest is appended when the stage is recorded.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn grow(&mut self, (id, name): (StageId, &str), rows: &[MetricsRow]) -> Result<(), Failure> {
+        let (Some([first, ..]), Some([last, ..])) = (rows.first(), rows.last()) else { return Ok(()) };
+        let wall_time = files::now() as f64 / 1e9;
+        let scalars = |row: &MetricsRow| Scalars {
+            wall_time,
+            step: row[0] as i64,
+            values: METRICS
+                .iter()
+                .zip(row)
+                .skip(1)
+                .map(|(column, value)| (format!("metrics/{column}"), *value))
+                .collect(),
+        };
+        let events: Vec<Scalars> = rows.iter().map(scalars).collect();
+        // A stage that starts again gets a new file.
+        let goes_on = self.begun.insert(id, *last).is_some_and(|before| before < *first);
+        self.write(name, &events, goes_on)
+    }
+
+    /// Writes the file of a stage, or the end of one that exists.
+    fn write(&self, stage: &str, events: &[Scalars], goes_on: bool) -> Result<(), Failure> {
+        let checkpoint = Pattern::of(stage).checkpoint.unwrap_or("0");
+        let run = stage.strip_suffix(&format!("@{checkpoint}")).unwrap_or(stage);
+        // The value of a setting can be a path.
+        let (name, settings) = run.split_at(run.find('[').unwrap_or(run.len()));
+        let folder = self.folder.join(format!("{name}{}", settings.replace('/', "_")));
+        // TensorBoard reads the files of a run in the order of their names.
+        files::create_folder(&folder)?;
+        let path = folder.join(format!("events.out.tfevents.{checkpoint:0>10}.wdpipe"));
+        // An event file can be written again at any time, so it need not be durable.
+        if goes_on {
+            let failed = |source| FsError { operation: "write", path: path.clone(), source };
+            files::append(&path)?.write_all(&more(events)).map_err(failed)?;
+        } else {
+            let mut named = Named::create(&path)?;
+            named.append(&file(events))?;
+            named.put_unsynced()?;
+        }
+        Ok(())
     }
 }
 
@@ -58,24 +109,16 @@ impl Resolved<'_> {
                 continue;
             }
             let Some(record) = self.record(id, store)? else { continue };
-            let checkpoint = Pattern::of(&stage.name).checkpoint.unwrap_or("0");
-            let run = stage.name.strip_suffix(&format!("@{checkpoint}")).unwrap_or(&stage.name);
-            // The value of a setting can be a path.
-            let (name, settings) = run.split_at(run.find('[').unwrap_or(run.len()));
-            let folder = into.folder.join(format!("{name}{}", settings.replace('/', "_")));
+            let begun = into.begun.remove(&id);
             let mut events = Vec::new();
             for (name, _) in stage.work.tables() {
                 let Some(output) = record.output(name) else { continue };
                 let table = Table::from_bytes(&store.output(output)?)
                     .map_err(|error| Failure::new(ExitCode::Storage, error.to_string(), ""))?;
-                events.extend(scalars(name, &table, &record));
+                let is_new = |event: &Scalars| name != "metrics" || begun.is_none_or(|last| event.step > last as i64);
+                events.extend(scalars(name, &table, &record).into_iter().filter(is_new));
             }
-            // TensorBoard reads the files of a run in the order of their names.
-            files::create_folder(&folder)?;
-            // An event file can be written again at any time, so it need not be durable.
-            let mut named = Named::create(&folder.join(format!("events.out.tfevents.{checkpoint:0>10}.wdpipe")))?;
-            named.append(&file(&events))?;
-            named.put_unsynced()?;
+            into.write(&stage.name, &events, begun.is_some())?;
             into.written.insert(id);
         }
         Ok(into.written.len() - before)

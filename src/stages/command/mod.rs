@@ -53,7 +53,7 @@ pub fn other_files(work: &Command, root: &Path) -> Option<String> {
 /// Runs a command. It can use a GPU if `device` is one.
 pub fn run(work: &Command, device: &Device, read: &Read<'_>, report: &mut Report<'_>) -> Result<Outputs, StageError> {
     let report = std::cell::RefCell::new(report);
-    let is_cancelled = || !(report.borrow_mut())(Progress { done: 0.0, loss: None, images_per_second: None });
+    let is_cancelled = || !(report.borrow_mut())(Progress::Done(0.0));
     let Prepared { folder, installation, gpu, order } = prepared(work, (device, None), read, &is_cancelled)?;
     let ended = sandbox::run(&order, &is_cancelled).map_err(refused)?;
     if let Some(why) = failure(work, &ended)? {

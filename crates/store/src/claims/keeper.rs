@@ -1,12 +1,16 @@
-//! The thread that shows that this process is alive: it renews the texts of all held claims.
+//! The thread that shows that this process is alive: it renews the texts of all held claims, and writes their notes.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::notes::OwnNote;
 use super::text::ClaimText;
 use files::Lock;
+
+/// Longest time until a new note is written.
+const NOTES: Duration = Duration::from_secs(1);
 
 /// Renews claims. Its thread starts with the first claim and ends with this value. It reads no environment variables,
 /// because others may set them after the first claim.
@@ -36,6 +40,7 @@ struct All {
 struct Kept {
     lock: Lock,
     text: Mutex<ClaimText>,
+    note: OwnNote,
 }
 
 /// A held claim; it is released when this value is dropped.
@@ -52,9 +57,9 @@ impl Keeper {
     }
 
     /// Keeps a claim alive, whose file has this text.
-    pub(super) fn keep(&self, lock: Lock, text: ClaimText) -> Lease {
+    pub(super) fn keep(&self, lock: Lock, text: ClaimText, note: OwnNote) -> Lease {
         self.begun.call_once(|| self.begin());
-        let kept = Arc::new(Kept { lock, text: Mutex::new(text) });
+        let kept = Arc::new(Kept { lock, text: Mutex::new(text), note });
         let mut all = self.shared.all();
         let number = all.next;
         all.next += 1;
@@ -88,8 +93,9 @@ impl Shared {
     }
 
     fn run(&self, heartbeat: Duration) {
+        let mut renewed = Instant::now();
         loop {
-            let waited = self.ends.wait_timeout_while(self.all(), heartbeat, |all| !all.is_over);
+            let waited = self.ends.wait_timeout_while(self.all(), heartbeat.min(NOTES), |all| !all.is_over);
             let (all, _) = waited.unwrap_or_else(PoisonError::into_inner);
             if all.is_over {
                 return;
@@ -97,7 +103,11 @@ impl Shared {
             let claims: Vec<_> = all.claims.values().map(Arc::clone).collect();
             // Others can claim and release keys while a slow file system writes.
             drop(all);
-            claims.iter().for_each(|kept| kept.renew());
+            if renewed.elapsed() >= heartbeat {
+                renewed = Instant::now();
+                claims.iter().for_each(|kept| kept.renew());
+            }
+            claims.iter().for_each(|kept| kept.write_note());
         }
     }
 }
@@ -110,19 +120,33 @@ impl Kept {
             tracing::warn!(%error, "a claim was not renewed");
         }
     }
+
+    fn write_note(&self) {
+        let holder = self.text.lock().unwrap_or_else(PoisonError::into_inner).holder.clone();
+        self.note.write(&holder);
+    }
+}
+
+impl Lease {
+    /// Replaces the note of the claim.
+    pub(super) fn note(&self, text: Vec<u8>) {
+        self.kept.note.set(text);
+    }
 }
 
 #[cfg(test)]
 impl Lease {
-    /// Renews the claim, as the thread does.
+    /// Renews the claim and writes its note, as the thread does.
     pub(super) fn beat(&self) {
         self.kept.renew();
+        self.kept.write_note();
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         self.shared.all().claims.remove(&self.number);
+        self.kept.note.end();
         // The thread can be about to renew it, which does no harm afterwards.
         self.kept.lock.release();
     }

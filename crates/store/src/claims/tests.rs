@@ -207,3 +207,64 @@ fn missing_locks_are_told_once_with_the_file_system() {
         assert!(store.warning_about_locks().is_none());
     }
 }
+
+#[test]
+fn a_note_is_shown_while_its_claim_is_held() {
+    let folder = Folder::new();
+    let (one, two) = (folder.store("n1", Reach::All), folder.store("n2", Reach::All));
+    let note = folder.path().with_extension("note");
+    let claim = one.claim(&KEY).unwrap().ours().unwrap();
+    assert_eq!(two.notes().unwrap(), []);
+    for text in [&b"half"[..], b"", b"more than half"] {
+        claim.note(b"overwritten".to_vec());
+        claim.note(text.to_vec());
+        claim.lease.beat();
+        let [shown] = &two.notes().unwrap()[..] else { panic!() };
+        assert_eq!((shown.key, &*shown.holder.host, &shown.text[..]), (KEY, "n1", text));
+    }
+    // A long one is left out, and so is one that nobody changed.
+    let before = fs::metadata(&note).unwrap().ino();
+    claim.note(vec![b'x'; 65 << 10]);
+    claim.lease.beat();
+    claim.lease.beat();
+    assert_eq!(fs::metadata(&note).unwrap().ino(), before);
+    claim.note(b"too late".to_vec());
+    drop(claim);
+    assert!(folder.is_clean());
+}
+
+#[test]
+fn a_note_of_a_dead_holder_is_not_shown_and_removed() {
+    let folder = Folder::new();
+    let (one, two) = (folder.store("n1", Reach::All), folder.store("n2", Reach::All));
+    let note = folder.path().with_extension("note");
+    let claim = one.claim(&KEY).unwrap().ours().unwrap();
+    claim.note(b"half".to_vec());
+    claim.lease.beat();
+    let (text, shown) = (fs::read(folder.path()).unwrap(), fs::read(&note).unwrap());
+    drop(claim);
+    // Killed after writing it: the next holder says nothing yet, and removes it at the end.
+    fs::write(folder.path(), &text).unwrap();
+    fs::write(&note, &shown).unwrap();
+    let claim = two.claim(&KEY).unwrap().ours().unwrap();
+    assert_eq!((two.notes().unwrap(), note.exists()), (vec![], true));
+    drop(claim);
+    assert!(folder.is_clean());
+    // Left alone, or with a claim: a collection removes it.
+    for claim in [None, Some(&text)] {
+        fs::write(&note, &shown).unwrap();
+        claim.into_iter().for_each(|text| fs::write(folder.path(), text).unwrap());
+        assert!(two.held_claims().unwrap().is_empty());
+        assert!(folder.is_clean());
+    }
+    // A process of this machine that is gone.
+    let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+    let name = HolderName { host: "n1".into(), process: child.id(), job: None };
+    let dead = ClaimText::new(&name, "ann", Duration::from_secs(3600)).begun();
+    fs::write(folder.path(), dead.to_bytes()).unwrap();
+    fs::write(&note, format!("wdpipe note 1\n{} {} n1\nhalf", dead.holder.process, dead.holder.since)).unwrap();
+    assert_eq!(two.notes().unwrap().len(), 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(two.notes().unwrap(), []);
+}

@@ -38,12 +38,12 @@ impl Store {
         Ok(done)
     }
 
-    /// Returns the keys that are being computed. This also removes lock files of dead processes.
-    pub(super) fn held_claims(&self) -> Result<Vec<StageKey>, StoreError> {
+    /// Returns the keys that are being computed. This also removes what dead processes left in `claims/`.
+    pub(crate) fn held_claims(&self) -> Result<Vec<StageKey>, StoreError> {
         let mut held = Vec::new();
         for key in self.layout.all_claims()? {
             match self.claim(&key) {
-                Ok(Claiming::Ours(_free)) => {}
+                Ok(Claiming::Ours(_free)) => drop(files::remove(&self.layout.note(&key))),
                 Ok(Claiming::Theirs(_)) => held.push(key),
                 // A read-only file system does not allow locks; nothing is removed there either.
                 Err(error) if error.is_read_only() => held.push(key),
