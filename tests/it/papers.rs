@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::commands::{Own, SCRIPT};
 use super::environment::{Ended, Environment, ended};
 
 /// Copies the committed files of a figure to the reports folder of an environment.
@@ -149,6 +150,29 @@ fn weights_are_packed_on_demand_and_only_a_figure_that_verifies_is_packed() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     assert!(!left.iter().any(|name| name.contains("second")), "{left:?}");
+}
+
+#[test]
+fn files_that_commands_declare_are_packed() {
+    let own = Own::new(SCRIPT);
+    own.make(&[]);
+    let folder = own.environment.path("packed");
+    let pack = || own.run(&["crate", "own", folder.to_str().unwrap(), "--license", "MIT"]);
+    assert_eq!(own.run(&["lock", "own"]).code, Some(0));
+    // Without --license nothing names one: the project has no CITATION.cff.
+    let refused = own.run(&["crate", "own", folder.to_str().unwrap()]);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(refused.stderr.contains("give --license"), "{}", refused.stderr);
+    own.write("code/count.sh", "exit 0\n");
+    let changed = pack();
+    assert_eq!(changed.code, Some(1), "{}", changed.stderr);
+    assert!(!folder.exists());
+    own.write("code/count.sh", SCRIPT);
+    assert_eq!(pack().code, Some(0));
+    assert_eq!(contents(&folder)["code/count.sh"], SCRIPT.as_bytes());
+    let mut verify = own.environment.command(&["verify"]);
+    let verified = ended(&verify.env_remove("WDPIPE_PIPELINES").current_dir(&folder).output().unwrap());
+    assert_eq!(verified.code, Some(0), "{}{}", verified.stdout, verified.stderr);
 }
 
 #[test]
