@@ -230,7 +230,7 @@ fn latex_compiles_the_macros_and_keeps_the_root_of_an_included_figure() {
     let macros = std::fs::read_to_string(environment.path("numbers.tex")).unwrap();
     let names = macros.lines().filter_map(|line| line.strip_prefix("\\newcommand{")?.split_once('}'));
     let used: String = names.map(|(name, _)| format!("{name} and ${name}$.\n\n")).collect();
-    assert!(used.contains("\\FigFourRoot"), "{macros}");
+    assert!(used.contains("\\FigFourRootShort"), "{macros}");
     let cited = fine(&environment, &["cite", "fig4", "--format", "latex"]).stdout;
     let (kept, sentence) = cited.trim_end().split_once('\n').unwrap();
     let paper = format!(
