@@ -14,6 +14,7 @@ mod compare;
 mod completions;
 mod consent;
 mod data;
+mod deposit;
 mod diff;
 mod doctor;
 mod dry;
@@ -44,7 +45,6 @@ mod planned;
 mod progress;
 mod remote;
 mod report;
-mod rocrate;
 mod running;
 #[cfg(test)]
 mod schemas;
@@ -173,7 +173,7 @@ enum Command {
     #[command(subcommand)]
     Remote(remote::RemoteCommand),
     Export(exchange::ExportWeightsCommand),
-    Crate(rocrate::CrateCommand),
+    Crate(deposit::CrateCommand),
     Cite(cite::CiteCommand),
     #[command(subcommand)]
     Keys(keys::KeysCommand),

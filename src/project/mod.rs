@@ -38,7 +38,7 @@ pub use known::explained::Explained;
 pub use known::resolved::is_imported;
 pub use known::roots::CurrentFigure;
 pub use papers::caption::Markup;
-pub use papers::packing::Packing;
+pub use papers::deposit::DepositOptions;
 pub use papers::repository;
 pub use running::commands::{Declared, consent_to};
 pub use running::forecast::{Bill, Forecast, StageFamily, family};

@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::commands::{Own, SCRIPT};
 use super::environment::{Ended, Environment, ended};
 
 /// Copies the committed files of a figure to the reports folder of an environment.
@@ -152,6 +153,29 @@ fn weights_are_packed_on_demand_and_only_a_figure_that_verifies_is_packed() {
 }
 
 #[test]
+fn files_that_commands_declare_are_packed() {
+    let own = Own::new(SCRIPT);
+    own.make(&[]);
+    let folder = own.environment.path("packed");
+    let pack = || own.run(&["crate", "own", folder.to_str().unwrap(), "--license", "MIT"]);
+    assert_eq!(own.run(&["lock", "own"]).code, Some(0));
+    // Without --license nothing names one: the project has no CITATION.cff.
+    let refused = own.run(&["crate", "own", folder.to_str().unwrap()]);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(refused.stderr.contains("give --license"), "{}", refused.stderr);
+    own.write("code/count.sh", "exit 0\n");
+    let changed = pack();
+    assert_eq!(changed.code, Some(1), "{}", changed.stderr);
+    assert!(!folder.exists());
+    own.write("code/count.sh", SCRIPT);
+    assert_eq!(pack().code, Some(0));
+    assert_eq!(contents(&folder)["code/count.sh"], SCRIPT.as_bytes());
+    let mut verify = own.environment.command(&["verify"]);
+    let verified = ended(&verify.env_remove("WDPIPE_PIPELINES").current_dir(&folder).output().unwrap());
+    assert_eq!(verified.code, Some(0), "{}{}", verified.stdout, verified.stderr);
+}
+
+#[test]
 fn captions_and_badges_lead_back_to_the_figure() {
     let environment = committed("fig4");
     let cited =
@@ -206,7 +230,7 @@ fn latex_compiles_the_macros_and_keeps_the_root_of_an_included_figure() {
     let macros = std::fs::read_to_string(environment.path("numbers.tex")).unwrap();
     let names = macros.lines().filter_map(|line| line.strip_prefix("\\newcommand{")?.split_once('}'));
     let used: String = names.map(|(name, _)| format!("{name} and ${name}$.\n\n")).collect();
-    assert!(used.contains("\\FigFourRoot"), "{macros}");
+    assert!(used.contains("\\FigFourRootShort"), "{macros}");
     let cited = fine(&environment, &["cite", "fig4", "--format", "latex"]).stdout;
     let (kept, sentence) = cited.trim_end().split_once('\n').unwrap();
     let paper = format!(

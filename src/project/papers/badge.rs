@@ -63,7 +63,7 @@ mod tests {
         let figure = cited("fig3");
         let badge = figure.badge();
         assert!(badge.contains("<title>wdpipe fig3, root abababab, not locked</title>"), "{badge}");
-        assert_eq!(draw::stamp::find(badge.as_bytes()), [figure.stamp.clone()]);
+        assert_eq!(draw::stamp::find(badge.as_bytes()), std::slice::from_ref(&figure.stamp));
         let addresses = badge.matches("http").count();
         assert_eq!(addresses, 1, "only the name of the namespace is an address: {badge}");
         assert!(cited("a<b").badge().contains("wdpipe a&lt;b"));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::CitedFigure;
 use super::actions::{self, instant};
 use super::citation::{Author, Citation, FILE};
-use super::packing::PackedFile;
+use super::deposit::PackedFile;
 use base::closure::Closure;
 use base::digest::ObjectDigest;
 use base::value;

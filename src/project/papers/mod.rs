@@ -5,8 +5,8 @@ mod actions;
 mod badge;
 pub mod caption;
 mod citation;
+pub mod deposit;
 mod metadata;
-pub mod packing;
 mod rooted;
 
 use crate::project::{ExitCode, Failure, Project, Subject, quoted};

@@ -62,12 +62,14 @@ impl Resolved<'_> {
                 hint,
             ));
         }
-        let root = engine::closure_root(&selection.graph, &self.knowledge, id, store)?.to_string();
+        let root = engine::closure_root(&selection.graph, &self.knowledge, id, store)?;
         let mut macros = Macros { figure: letters(name), text: String::new(), taken: BTreeMap::new() };
         let again = command(&["numbers", name, "--tex"], &selection.profile, selection.variants.set(name));
         macros.comment(&format!("Written by `{again}`. Do not edit it: write it again."));
         macros.comment(&format!("root {root}"));
-        macros.define("Root", &root);
+        macros.define("Root", &root.to_string());
+        // In a sentence, the whole root would run over the edge of the page.
+        macros.define("RootShort", &root.short());
         macros.define("Profile", &selection.profile.replace('_', "\\_"));
         self.curves(id, figure, store, &mut macros)?;
         let of_figure = selection.graph.figures.get(name).is_some_and(|drawn| drawn.whole);

@@ -8,7 +8,7 @@ use super::files::compare;
 use super::{Absent, Field, forms, places};
 use crate::spec::accepts::Accepts;
 use crate::spec::pipeline::KEYS;
-use base::work::{KindName, OutputFormat, Policy};
+use base::work::{KindName, OutputFormat, Policy, Width};
 
 /// The pattern of a reference to a setting.
 const SETTING: &str = "^\\$";
@@ -203,6 +203,14 @@ pub fn untyped(place: &str, field: &str) -> Value {
     let tolerance = json!({ "type": "number", "minimum": 0, "maximum": 1e9 });
     let (description, mut schema) = match (place, field) {
         ("a panel", "x" | "y" | "z") => return reference("the axis"),
+        ("figure", "width") => {
+            let range = Width::RANGE;
+            (
+                "`text` (5.5 inches), `column` (3.25 inches), or a number of millimetres from 60 to 600",
+                json!({ "anyOf": [{ "enum": ["text", "column"] },
+                    { "type": "number", "minimum": range.start(), "maximum": range.end() }] }),
+            )
+        }
         ("a curve", "pick") => (
             "a table of settings and indices into their lists; -1 is the last value",
             json!({ "type": "object", "additionalProperties": { "type": "integer" } }),

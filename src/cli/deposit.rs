@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::arguments::plain;
 use super::format::{bytes, count, shown};
 use super::ui::Ui;
-use crate::project::{Failure, Packing, Project};
+use crate::project::{DepositOptions, Failure, Project};
 use base::digest::ClosureRoot;
 
 /// Pack a locked figure with RO-Crate metadata, for a deposit.
@@ -73,8 +73,8 @@ impl CrateCommand {
     pub fn run(&self, project: &Project, ui: &Ui) -> Result<(), Failure> {
         let figure = project.cited(&self.figure, &self.profile)?;
         let store = if self.all { Some(project.store()?) } else { None };
-        let packing = Packing { all: store.as_ref(), licence: self.license.clone(), date: self.date.clone() };
-        let packed = project.pack(&figure, &self.folder, &packing)?;
+        let options = DepositOptions { all: store.as_ref(), licence: self.license.clone(), date: self.date.clone() };
+        let packed = project.pack(&figure, &self.folder, &options)?;
         if self.json {
             let (files, bytes, stages) = (packed.files, packed.bytes, packed.stages);
             let (figure, root, path) = (self.figure.as_str(), &figure.stamp.root, shown(&self.folder));

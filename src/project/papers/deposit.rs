@@ -29,7 +29,7 @@ const LIMIT: u64 = 256 << 20;
 const BESIDE: [&str; 5] = ["lock", "stages.zst", "wdpipe", "receipts", "toml"];
 
 /// What to pack beside the figure, and what to say about it.
-pub struct Packing<'a> {
+pub struct DepositOptions<'a> {
     /// Store whose weights and images are packed too, in a second archive.
     pub all: Option<&'a Store>,
     /// Licence, if not that of CITATION.cff: an identifier of SPDX or an address.
@@ -69,7 +69,7 @@ impl Project {
     /// # Errors
     /// If the folder exists, nothing names a licence, a file or record of the figure is missing or has changed, or something
     /// cannot be read or written.
-    pub fn pack(&self, figure: &CitedFigure, folder: &Path, packing: &Packing<'_>) -> Result<Packed, Failure> {
+    pub fn pack(&self, figure: &CitedFigure, folder: &Path, options: &DepositOptions<'_>) -> Result<Packed, Failure> {
         let name = &figure.subject.place.name;
         let Some(file_name) = folder.file_name() else {
             return Err(Failure::usage(format!("{} is not a new folder", folder.display()), "name a new folder"));
@@ -78,7 +78,7 @@ impl Project {
             return Err(Failure::usage(format!("{} already exists", folder.display()), "name a new folder"));
         }
         let mut citation = Citation::of(self.root())?;
-        if let Some(licence) = &packing.licence {
+        if let Some(licence) = &options.licence {
             citation.licences = vec![licence.clone()];
         }
         if citation.licences.is_empty() {
@@ -91,7 +91,7 @@ impl Project {
         // The folder gets its name when it is complete, so an interrupted run leaves nothing under that name.
         let hidden = format!(".{}.{}.partial", file_name.to_string_lossy(), std::process::id());
         let mut draft = Draft { folder: folder.with_file_name(hidden), files: BTreeMap::new() };
-        let packed = draft.fill(self, figure, &citation, packing).and_then(|packed| {
+        let packed = draft.fill(self, figure, &citation, options).and_then(|packed| {
             files::rename(&draft.folder, folder)?;
             Ok(packed)
         });
@@ -109,7 +109,7 @@ impl Draft {
         project: &Project,
         figure: &CitedFigure,
         citation: &Citation,
-        packing: &Packing<'_>,
+        options: &DepositOptions<'_>,
     ) -> Result<Packed, Failure> {
         let (place, profile) = (&figure.subject.place, &figure.subject.profile);
         let lock = verified(project, figure)?;
@@ -129,7 +129,7 @@ impl Draft {
         let mut archives = BTreeMap::new();
         let numbers: BTreeSet<_> = objects.keys().copied().chain(inline(&closure)).collect();
         archives.insert(format!("reports/{profile}/{}.wdpipe", place.name), numbers);
-        if let Some(store) = packing.all {
+        if let Some(store) = options.all {
             let all = format!("{}-all.wdpipe", place.name);
             archives.insert(all.clone(), self.archive(&all, &closure, store)?);
         }
@@ -141,7 +141,7 @@ impl Draft {
             archives: &archives,
             pipeline: &pipeline,
             citation,
-            date: packing.date.as_deref(),
+            date: options.date.as_deref(),
         };
         // A value of JSON can always be written as text.
         let text = serde_json::to_string_pretty(&metadata(&described)).unwrap_or_default() + "\n";
