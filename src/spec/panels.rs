@@ -6,10 +6,10 @@ use super::contents::{RESERVED, drawings, panel_name, place};
 use super::curves::{self, Curves, Sources};
 use super::drawing;
 use super::fields::Fields;
+use super::layouts::{self, Layout};
 use super::made::made_with;
 use super::node::{Data, Diagnostic, Node, Origin};
 use super::pipeline::Pipeline;
-use super::sheets::{self, Sheet};
 use crate::graph::{Drawn, Graph, Input, Stage};
 use base::expr::Expr;
 use base::name::is_plain;
@@ -52,20 +52,20 @@ pub fn add_figures(
     }
     check_texts(pipeline, complaints);
     let names: BTreeSet<&str> = places.iter().map(|(figure, _)| *figure).collect();
-    let mut sheets = sheets::read(pipeline, &names, complaints);
+    let mut layouts = layouts::read(pipeline, &names, complaints);
     let is_drawn = |name: &str| names.contains(name) || commands.contains_key(name);
-    for name in sheets.keys().filter(|name| !is_drawn(name) && **name != pipeline.name) {
+    for name in layouts.keys().filter(|name| !is_drawn(name) && **name != pipeline.name) {
         complaints.push(pipeline.root.complain(format!("[figure.{name}] has no [[panel]] with figure = \"{name}\"")));
     }
     let mut found: Vec<(String, Drawn, Stage)> = Vec::new();
     for (&name, &command) in commands.iter().filter(|(name, _)| !is_left_out((name, ""))) {
-        let Some(sheet) = sheets.remove(name) else { continue };
+        let Some(layout) = layouts.remove(name) else { continue };
         let node = pipeline.node_at(&["figure"]);
         if names.contains(name) {
             complaints
                 .push(node.complain(format!("`{name}` has panels and a `drawing`: a figure has one or the other")));
         }
-        let stage = drawing::stage((name, &sheet.title), (command, node), sources, complaints);
+        let stage = drawing::stage((name, &layout.title), (command, node), sources, complaints);
         let (figure, pipeline) = (name.to_owned(), pipeline.name.clone());
         found.extend(stage.map(|stage| (figure.clone(), Drawn { stage: 0, figure, whole: true, pipeline }, stage)));
     }
@@ -73,11 +73,11 @@ pub fn add_figures(
         let own: Vec<&Read<'_>> = panels.iter().filter(|panel| panel.figure == *name).collect();
         let count = places.iter().filter(|(figure, _)| *figure == name).count();
         if count > 1 {
-            let sheet = Sheet { title: String::new(), columns: 1, ..sheets.get(name).cloned().unwrap_or_default() };
+            let layout = Layout { title: String::new(), columns: 1, ..layouts.get(name).cloned().unwrap_or_default() };
             found.extend(own.iter().map(|one| {
                 drawn(
                     (&panel_name(name, &one.panel.id), name),
-                    &sheet,
+                    &layout,
                     std::slice::from_ref(one),
                     pipeline,
                     sources.graph,
@@ -87,8 +87,8 @@ pub fn add_figures(
         if own.len() < count {
             continue;
         }
-        let sheet = sheets.remove(name).unwrap_or_default();
-        let whole = drawn((name, name), &sheet, &own, pipeline, sources.graph);
+        let layout = layouts.remove(name).unwrap_or_default();
+        let whole = drawn((name, name), &layout, &own, pipeline, sources.graph);
         if let (true, Work::Figure(figure)) = (complaints.is_empty(), &whole.2.work)
             && let Err(error) = figure::check(figure)
         {
@@ -127,7 +127,7 @@ fn check_texts(pipeline: &Pipeline, complaints: &mut Vec<Diagnostic>) {
 
 fn drawn(
     (name, figure_name): (&str, &str),
-    sheet: &Sheet,
+    layout: &Layout,
     panels: &[&Read<'_>],
     pipeline: &Pipeline,
     graph: &Graph,
@@ -137,11 +137,11 @@ fn drawn(
     let note = note(pipeline, graph, &inputs);
     let figure = Figure {
         name: name.to_owned(),
-        title: sheet.title.clone(),
+        title: layout.title.clone(),
         note,
-        columns: sheet.columns,
-        width: sheet.width,
-        font_size: sheet.font_size,
+        columns: layout.columns,
+        width: layout.width,
+        font_size: layout.font_size,
         panels,
         drawn: Vec::new(),
     };

@@ -25,7 +25,7 @@ impl Font {
 
     /// Returns the width of a text at a size.
     pub fn width(&self, text: &str, size: f64) -> f64 {
-        script::parts(text).iter().map(|(level, part)| self.of_part(part) * level.size(size)).sum()
+        script::parts(text).iter().map(|(script, part)| self.of_part(part) * script.size(size)).sum()
     }
 
     /// Returns the width of characters at size 1.

@@ -7,7 +7,7 @@ use super::style;
 
 /// Where a part of a text stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Level {
+pub(super) enum Script {
     /// On the line.
     Line,
     /// Above it, as an exponent.
@@ -16,7 +16,7 @@ pub(super) enum Level {
     Below,
 }
 
-impl Level {
+impl Script {
     /// Returns the size of a part of a text.
     pub fn size(self, of_text: f64) -> f64 {
         if self == Self::Line { of_text } else { style::SCRIPT.min(of_text) }
@@ -51,9 +51,9 @@ const ABOVE: [(char, char); 14] = [
 ];
 
 /// Returns a text as parts on different levels.
-pub(super) fn parts(text: &str) -> Vec<(Level, String)> {
-    let mut parts: Vec<(Level, String)> = Vec::new();
-    let mut add = |level: Level, text: &str| match parts.last_mut() {
+pub(super) fn parts(text: &str) -> Vec<(Script, String)> {
+    let mut parts: Vec<(Script, String)> = Vec::new();
+    let mut add = |level: Script, text: &str| match parts.last_mut() {
         Some((last, before)) if *last == level => before.push_str(text),
         _ => parts.push((level, text.to_owned())),
     };
@@ -65,7 +65,7 @@ pub(super) fn parts(text: &str) -> Vec<(Level, String)> {
             rest = after;
         } else {
             let end = character.len_utf8();
-            add(Level::Line, &rest[..end]);
+            add(Script::Line, &rest[..end]);
             rest = &rest[end..];
         }
     }
@@ -73,21 +73,21 @@ pub(super) fn parts(text: &str) -> Vec<(Level, String)> {
 }
 
 /// Returns the exponent or index at the start of a text, and the text after it.
-fn script<'a>(before: &str, text: &'a str) -> Option<(Level, String, &'a str)> {
+fn script<'a>(before: &str, text: &'a str) -> Option<(Script, String, &'a str)> {
     let first = text.chars().next()?;
     if let Some((_, plain)) = ABOVE.iter().find(|(raised, _)| *raised == first) {
-        return Some((Level::Above, plain.to_string(), &text[first.len_utf8()..]));
+        return Some((Script::Above, plain.to_string(), &text[first.len_utf8()..]));
     }
     let level = match first {
-        '^' if before.chars().next_back().is_some_and(|base| !base.is_whitespace()) => Level::Above,
-        '_' if is_symbol(before) => Level::Below,
+        '^' if before.chars().next_back().is_some_and(|base| !base.is_whitespace()) => Script::Above,
+        '_' if is_symbol(before) => Script::Below,
         _ => return None,
     };
     let rest = &text[1..];
     let (inner, after) = match rest.strip_prefix('{') {
         Some(inner) => inner.split_once('}')?,
         None => {
-            let sign = usize::from(level == Level::Above && rest.starts_with('-'));
+            let sign = usize::from(level == Script::Above && rest.starts_with('-'));
             let length = rest[sign..].find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.len() - sign);
             if length == 0 {
                 return None;
@@ -108,13 +108,13 @@ fn is_symbol(text: &str) -> bool {
 pub(super) fn spoken(text: &str) -> String {
     let raise =
         |character: char| ABOVE.iter().find(|(_, plain)| *plain == character).map_or(character, |(raised, _)| *raised);
-    let say = |(level, part): (Level, String)| match level {
-        Level::Line => part,
-        Level::Above if part.chars().all(|character| raise(character) != character) => {
+    let say = |(level, part): (Script, String)| match level {
+        Script::Line => part,
+        Script::Above if part.chars().all(|character| raise(character) != character) => {
             part.chars().map(raise).collect()
         }
-        Level::Above => format!(" to the power of {part}"),
-        Level::Below => format!(" sub {part}"),
+        Script::Above => format!(" to the power of {part}"),
+        Script::Below => format!(" sub {part}"),
     };
     parts(text).into_iter().map(say).collect()
 }
@@ -125,10 +125,10 @@ mod tests {
 
     /// Returns a text with its exponents in `<>` and its indices in `[]`.
     fn marked(text: &str) -> String {
-        let mark = |(level, part): (Level, String)| match level {
-            Level::Line => part,
-            Level::Above => format!("<{part}>"),
-            Level::Below => format!("[{part}]"),
+        let mark = |(level, part): (Script, String)| match level {
+            Script::Line => part,
+            Script::Above => format!("<{part}>"),
+            Script::Below => format!("[{part}]"),
         };
         parts(text).into_iter().map(mark).collect()
     }

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Write};
 
 use super::font::Font;
 use super::layout::Layout;
-use super::script::{Level, parts, spoken};
+use super::script::{Script, parts, spoken};
 use super::{FigureError, series, style};
 use base::table::Table;
 use base::work::{Figure, Scale};
@@ -205,8 +205,8 @@ impl Writer {
             let shift = Px(level.drop(size) - drop);
             drop = level.drop(size);
             match level {
-                Level::Line if shift.0 == 0.0 => escape(&mut self.text, &part),
-                Level::Line => self.part(&[("dy", &shift)], &part),
+                Script::Line if shift.0 == 0.0 => escape(&mut self.text, &part),
+                Script::Line => self.part(&[("dy", &shift)], &part),
                 _ => self.part(&[("dy", &shift), ("font-size", &Px(level.size(size)))], &part),
             }
         }

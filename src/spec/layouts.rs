@@ -10,7 +10,7 @@ use base::work::{FontSize, Width};
 
 /// The layout of a figure.
 #[derive(Clone)]
-pub struct Sheet {
+pub struct Layout {
     /// Title above the panels; can be empty.
     pub title: String,
     /// Largest number of panels per row.
@@ -21,39 +21,39 @@ pub struct Sheet {
     pub font_size: FontSize,
 }
 
-impl Default for Sheet {
+impl Default for Layout {
     fn default() -> Self {
         Self { title: String::new(), columns: 2, width: Width::default(), font_size: FontSize::default() }
     }
 }
 
-/// Returns the sheet of every drawn figure and of every table, by name. `[figure]` describes the figure with the pipeline's name;
+/// Returns the layout of every drawn figure and of every table, by name. `[figure]` describes the figure with the pipeline's name;
 /// its width and font size are those of all figures of the file that set none.
-pub fn read(pipeline: &Pipeline, drawn: &BTreeSet<&str>, complaints: &mut Vec<Diagnostic>) -> BTreeMap<String, Sheet> {
+pub fn read(pipeline: &Pipeline, drawn: &BTreeSet<&str>, complaints: &mut Vec<Diagnostic>) -> BTreeMap<String, Layout> {
     let none = Node { origin: pipeline.root.origin.clone(), data: Data::Table(BTreeMap::new()) };
     let node = pipeline.figure.as_ref().unwrap_or(&none);
     let Data::Table(table) = &node.data else {
         complaints.push(node.complain("`figure` must be a table"));
         return BTreeMap::new();
     };
-    let is_sheet = |node: &Node| matches!(node.data, Data::Table(_));
-    let own = table.iter().filter(|(_, node)| !is_sheet(node)).map(|(name, node)| (name.clone(), node.clone()));
+    let is_layout = |node: &Node| matches!(node.data, Data::Table(_));
+    let own = table.iter().filter(|(_, node)| !is_layout(node)).map(|(name, node)| (name.clone(), node.clone()));
     let own = Node { origin: node.origin.clone(), data: Data::Table(own.collect()) };
-    let usual = Sheet { title: pipeline.title.clone(), ..Sheet::default() };
-    let own = sheet(&pipeline.name, &own, &usual, pipeline, complaints);
-    let usual = Sheet { title: String::new(), columns: 2, ..own };
-    let mut sheets: BTreeMap<String, Sheet> = drawn.iter().map(|name| ((*name).to_owned(), usual.clone())).collect();
-    for (name, node) in table.iter().filter(|(_, node)| is_sheet(node)) {
-        sheets.insert(name.clone(), sheet(name, node, &usual, pipeline, complaints));
+    let usual = Layout { title: pipeline.title.clone(), ..Layout::default() };
+    let own = layout(&pipeline.name, &own, &usual, pipeline, complaints);
+    let usual = Layout { title: String::new(), columns: 2, ..own };
+    let mut layouts: BTreeMap<String, Layout> = drawn.iter().map(|name| ((*name).to_owned(), usual.clone())).collect();
+    for (name, node) in table.iter().filter(|(_, node)| is_layout(node)) {
+        layouts.insert(name.clone(), layout(name, node, &usual, pipeline, complaints));
     }
-    sheets.insert(pipeline.name.clone(), own);
-    sheets
+    layouts.insert(pipeline.name.clone(), own);
+    layouts
 }
 
-fn sheet(name: &str, node: &Node, usual: &Sheet, pipeline: &Pipeline, complaints: &mut Vec<Diagnostic>) -> Sheet {
+fn layout(name: &str, node: &Node, usual: &Layout, pipeline: &Pipeline, complaints: &mut Vec<Diagnostic>) -> Layout {
     let none = BTreeMap::new();
     let fields = Fields::new(node, &none);
-    let sheet = Sheet {
+    let layout = Layout {
         title: fields.drawn_text("title", Some(&usual.title)),
         columns: fields.integer("columns", Some(usual.columns), 1..=8),
         width: width(&fields, usual.width),
@@ -64,7 +64,7 @@ fn sheet(name: &str, node: &Node, usual: &Sheet, pipeline: &Pipeline, complaints
         check_name(&fields, name, &pipeline.name);
     }
     complaints.extend(fields.finish("the table `figure`"));
-    sheet
+    layout
 }
 
 /// Reads a width: one with a name, or a number of millimetres.
