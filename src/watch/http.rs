@@ -156,7 +156,7 @@ impl Rules {
             return Err(StatusCode::FORBIDDEN);
         }
         // Browsers name the page that causes a request.
-        let is_from_here = |origin: &[u8]| origin.strip_prefix(b"http://").is_some_and(|host| is_own(host));
+        let is_from_here = |origin: &[u8]| origin.strip_prefix(b"http://").is_some_and(is_own);
         let is_same = |site: &[u8]| site == b"same-origin" || site == b"none";
         let site = HeaderName::from_static("sec-fetch-site");
         if !all(&header::ORIGIN).into_iter().all(is_from_here) || !all(&site).into_iter().all(is_same) {

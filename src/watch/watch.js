@@ -4,7 +4,7 @@
 
 const EVERY = 1000;
 const [WIDTH, HEIGHT] = [200, 112];
-const [LEFT, RIGHT, TOP, BOTTOM] = [38, 8, 8, 22];
+const [LEFT, RIGHT, TOP, BOTTOM] = [46, 8, 8, 22];
 const SVG = "http://www.w3.org/2000/svg";
 
 const cards = new Map();
