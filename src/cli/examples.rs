@@ -140,7 +140,7 @@ pub const EXAMPLES: &[(&str, Examples)] = &[
     (
         "wdpipe show",
         &[
-            ("Print the numbers of a stage", "wdpipe show 'fig3/probe[after=17,lr=0.1,seed=0]'"),
+            ("Print the numbers of a stage", "wdpipe show 'fig3/probe[after=21,lr=0.1,seed=0]'"),
             ("Write one table over all runs of a stage", "wdpipe show fig3/trunk --csv --to trunk.csv"),
             ("Write all numbers of a figure for TensorBoard", "wdpipe show fig3 --tensorboard board"),
             ("Write a drawing to a file", "wdpipe show fig3 --output svg --to fig3.svg"),

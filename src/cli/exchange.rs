@@ -22,7 +22,7 @@ use store::OBJECT_LIMIT;
 /// Names and shapes are those of a PyTorch state dict; `load_state_dict(safetensors.torch.load_file(FILE))` loads it.
 #[derive(Debug, Args)]
 pub struct ExportWeightsCommand {
-    /// A stage with weights, such as 'fig3/trunk[lr=0.1,seed=0]@5' or 'fig3/probe[after=17,lr=0.1,seed=0]'; or one of kind
+    /// A stage with weights, such as 'fig3/trunk[lr=0.1,seed=0]@5' or 'fig3/probe[after=21,lr=0.1,seed=0]'; or one of kind
     /// ema_eval, such as 'fig3/ema[lr=0.1,seed=0]@5', for the averaged network with its batch-norm statistics.
     #[arg(value_name = "STAGE")]
     stage: String,

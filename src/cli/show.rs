@@ -22,7 +22,7 @@ use store::Store;
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("form").args(["output", "csv", "json"]).multiple(true)))]
 pub struct ShowCommand {
-    /// Stages, such as fig3/trunk or 'fig3/probe[after=17,lr=0.1,seed=0]', or a figure.
+    /// Stages, such as fig3/trunk or 'fig3/probe[after=21,lr=0.1,seed=0]', or a figure.
     #[arg(value_name = "STAGE")]
     stage: String,
     #[command(flatten)]

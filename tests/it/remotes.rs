@@ -63,7 +63,7 @@ impl Two {
         assert!(refused.stderr.contains("nobody signed it"), "{}", refused.stderr);
 
         let pulled = self.json("other", &["pull", "fig3", "--from", url, "--accept", "unsigned"]);
-        assert_eq!((number(&pulled, "stages"), number(&pulled, "unknown")), (167, 0));
+        assert_eq!((number(&pulled, "stages"), number(&pulled, "unknown")), (185, 0));
         assert!(number(&pulled, "bytes") < 2_000_000, "{pulled}");
         let started = Instant::now();
         let made = self.json("other", &["make", "fig3"]);
