@@ -134,8 +134,8 @@ impl Live {
             // The stages of a graph are in the order in which they run.
             let before = stages.iter().rev().find(is_before).filter(|_| train.first_epoch > 0);
             if let Some((before, entry)) = before.map(|(id, entry)| (*id, entry)) {
-                let Reading { test_error, losses, test_errors, .. } = entry.reading.clone();
-                reading = Reading { test_error, losses, test_errors, ..reading };
+                let Reading { loss, test_error, losses, test_errors, .. } = entry.reading.clone();
+                reading = Reading { loss, test_error, losses, test_errors, ..reading };
                 if !entry.is_new {
                     stages.remove(&before);
                 }
