@@ -209,7 +209,7 @@ impl MakeCommand {
         }
         let device = if self.assume.is_some() { &Device::Cuda(0) } else { &self.device };
         let workers = Workers::choose(device, selection.graph.policy, self.jobs);
-        let workers = workers.map_err(|error| Failure::usage(error, "use --device cpu"))?;
+        let workers = workers.map_err(|error| Failure::usage(error, "use --device cpu, or add --set policy=native"))?;
         let about = match &selection.about[..] {
             [about] if !about.is_empty() => format!(" ({about})"),
             _ => String::new(),

@@ -20,8 +20,8 @@ fn mistakes_on_the_command_line() {
         (&["make", "fig3", "--set", "trunk.start=decay"], 2, "in a circle"),
         (&["make", "fig3", "--device", "gpu"], 2, "there is no device `gpu`: choose auto, cpu, cuda or cuda:N"),
         #[cfg(feature = "torch")]
-        (&["make", "fig3", "--device", "cuda:77"], 3, "the device cuda:77 is not there"),
-        (&["make", "fig3", "--device", "cuda", "--set", "policy=portable"], 2, "cuda:0 needs the policy `native`"),
+        (&["make", "fig3", "--device", "cuda:77", "--set", "policy=native"], 3, "the device cuda:77 is not there"),
+        (&["make", "fig3", "--device", "cuda"], 2, "add --set policy=native"),
         (&["make", "fig3", "--jobs", "0"], 2, "'--jobs <N>': a whole number of at least 1 is needed; without --jobs"),
         (&["make", "fig3", "--jobs", "all"], 2, "'--jobs <N>': a whole number of at least 1 is needed; without --jobs"),
         (&["audit", "fig3", "--segments", "few"], 2, "a whole number of at least 1 is needed"),
