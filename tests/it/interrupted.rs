@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::environment::{Environment, STAGES, ended, hashes, number};
+use super::workers::wait_for;
 
 #[test]
 fn a_killed_run_goes_on_where_it_was() {
@@ -50,7 +51,8 @@ fn processes_on_one_cache_share_the_work() {
 fn ctrl_c_ends_with_its_code_and_keeps_what_is_finished() {
     let environment = Environment::new();
     let child = environment.start("fig3", &["--set", "trunk.epochs=500", "--jobs", "1"]);
-    std::thread::sleep(Duration::from_millis(1500));
+    let records = || walkdir::WalkDir::new(environment.path("cache/records")).into_iter().flatten();
+    wait_for("a finished stage", || records().any(|entry| entry.file_type().is_file()));
     let id = i32::try_from(child.id()).unwrap();
     // SAFETY: a signal to our own child, which was not waited for yet.
     assert_eq!(unsafe { libc::kill(id, libc::SIGINT) }, 0);

@@ -21,7 +21,7 @@ fn stages_whose_arithmetic_is_not_counted_take_what_they_took() {
 #[test]
 fn of_a_device_that_is_not_here_no_time_is_told() {
     let environment = Environment::new();
-    let dry = ["make", "fig3", "-n", "--device", "cuda:77"];
+    let dry = ["make", "fig3", "-n", "--device", "cuda:77", "--set", "policy=native"];
     let ended = environment.run(&dry);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(ended.stderr.contains("the duration of the stages there is unknown"), "{}", ended.stderr);

@@ -35,7 +35,7 @@ fn run(environment: &Environment) -> String {
     one["run"].as_str().unwrap().to_owned()
 }
 
-fn wait_for(what: &str, is_so: impl Fn() -> bool) {
+pub fn wait_for(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < PATIENCE, "{what}");
