@@ -22,6 +22,9 @@ const NOTE_EVERY: Duration = Duration::from_millis(500);
 /// Maximum number of points of a trail.
 const POINTS: usize = 240;
 
+/// Maximum length of a name in a note, in bytes.
+const NAME: usize = 4096;
+
 /// The parameters of training in which the segments of one run differ.
 const PLACE: [&str; 2] = ["first_epoch", "epochs"];
 
@@ -195,7 +198,9 @@ pub fn running(store: &Store) -> Result<Vec<RunningStage>, StoreError> {
     let read = |Note { key, holder, text }| {
         // Anybody who can write to the store can write anything there.
         let reading: Reading = serde_json::from_slice(&text).ok()?;
-        let is_short = reading.losses.points.len().max(reading.test_errors.points.len()) <= POINTS;
+        let is_short = reading.losses.points.len().max(reading.test_errors.points.len()) <= POINTS
+            && reading.stage.len() <= NAME
+            && reading.run.len() <= NAME;
         is_short.then_some(RunningStage { key, holder, reading })
     };
     Ok(store.notes()?.into_iter().filter_map(read).collect())

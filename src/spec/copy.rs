@@ -13,7 +13,7 @@ pub fn renamed(figure: &str, original: &str, copy: &str) -> String {
 /// Returns the text of the copy `copy` of the pipeline `original`, in which no figure has its old name.
 ///
 /// # Errors
-/// If the text is not TOML.
+/// If the text is not TOML, or a name is in a place where it cannot be changed.
 pub fn with_figures_renamed(file: &str, text: &str, original: &str, copy: &str) -> Result<String, Diagnostic> {
     let root = parse_file(file, text)?;
     let tables = ["panel", "claim", "published"].into_iter().flat_map(|name| list(table(&root).get(name)));
@@ -30,7 +30,21 @@ pub fn with_figures_renamed(file: &str, text: &str, original: &str, copy: &str) 
     for (range, figure) in changes.into_iter().rev() {
         out.replace_range(range, &renamed(&figure, original, copy));
     }
-    Ok(out)
+    match kept(&parse_file(file, &out)?, copy) {
+        Some(heading) => {
+            Err(heading.complain("this name of a figure cannot be changed: write `[figure.NAME]` on a line of its own"))
+        }
+        None => Ok(out),
+    }
+}
+
+/// Returns a table of a figure whose name is none of the copy's.
+fn kept<'a>(root: &'a Node, copy: &str) -> Option<&'a Node> {
+    let profiles = table(root).get("profile").into_iter().flat_map(|profiles| table(profiles).values());
+    let figures = std::iter::once(root).chain(profiles).filter_map(|of| table(of).get("figure"));
+    let is_kept = |name: &str| name != copy && !name.starts_with(&format!("{copy}-"));
+    let sheets = figures.flat_map(table).filter(|(_, node)| matches!(node.data, Data::Table(_)));
+    sheets.filter(|(name, _)| is_kept(name)).map(|(_, node)| node).next()
 }
 
 /// Returns a name and its place between the quotes. The origin of a value is its key.
@@ -55,6 +69,14 @@ mod tests {
             .replace("figure = \"fig3\"", "figure = \"mine\"")
             .replace("figure=\"other\"", "figure=\"mine-other\"");
         assert_eq!(with_figures_renamed("p", text, "fig3", "mine").unwrap(), wanted);
+        for kept in [
+            "[figure]\nother.width = 100\n",
+            "[profile.smoke]\nfigure.other.width = 100\n",
+            " [figure.other]\nwidth = 100\n",
+        ] {
+            let refused = with_figures_renamed("p", kept, "fig3", "mine").unwrap_err().to_string();
+            assert!(refused.contains("on a line of its own"), "{refused}");
+        }
         assert!(with_figures_renamed("p", "x =", "fig3", "mine").unwrap_err().to_string().starts_with("p:1: "));
     }
 }

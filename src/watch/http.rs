@@ -26,6 +26,8 @@ const CONNECTIONS: usize = 32;
 const REQUEST: usize = 16 << 10;
 /// Maximum time for the head of a request.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Maximum time of a connection, so that clients that do not read cannot keep all of them. The page connects again.
+const CONNECTION: Duration = Duration::from_secs(60);
 /// Time between two checks whether to end.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -118,7 +120,7 @@ impl Door {
                     let mut http = http1::Builder::new();
                     http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(REQUEST);
                     // A connection that breaks concerns only the browser.
-                    let _ = http.serve_connection(TokioIo::new(stream), service).await;
+                    let _ = timeout(CONNECTION, http.serve_connection(TokioIo::new(stream), service)).await;
                     drop(seat);
                 });
             }
@@ -148,7 +150,9 @@ impl Rules {
         let all = |name: &HeaderName| -> Vec<&[u8]> {
             request.headers().get_all(name).iter().map(HeaderValue::as_bytes).collect()
         };
-        let hosts = ["127.0.0.1", "localhost"].map(|host| format!("{host}:{}", self.port));
+        // Browsers leave out port 80.
+        let port = if self.port == 80 { String::new() } else { format!(":{}", self.port) };
+        let hosts = ["127.0.0.1", "localhost"].map(|host| format!("{host}{port}"));
         // A page that makes its own name lead to this machine (DNS rebinding) sends that name.
         let [host] = all(&header::HOST)[..] else { return Err(StatusCode::FORBIDDEN) };
         let is_own = |text: &[u8]| hosts.iter().any(|own| own.as_bytes() == text);

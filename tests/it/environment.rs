@@ -1,5 +1,6 @@
 //! A separate folder for every test, where the program runs with a minimal environment.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -63,6 +64,14 @@ impl Environment {
             }
         }
         command.args(arguments).stdin(Stdio::null());
+        // Tests that run in the background of a shell inherit an ignored SIGINT, which the program would keep ignoring.
+        let heard = || {
+            // SAFETY: plain values; the new process has one thread.
+            unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+            Ok(())
+        };
+        // SAFETY: between fork and exec, the closure only calls a function that is allowed there.
+        unsafe { command.pre_exec(heard) };
         command
     }
 

@@ -91,6 +91,8 @@ impl Project {
         // The folder gets its name when it is complete, so an interrupted run leaves nothing under that name.
         let hidden = format!(".{}.{}.partial", file_name.to_string_lossy(), std::process::id());
         let mut draft = Draft { folder: folder.with_file_name(hidden), files: BTreeMap::new() };
+        // A killed run with the same process number can have left a folder of this name.
+        files::remove_all(&draft.folder)?;
         let packed = draft.fill(self, figure, &citation, options).and_then(|packed| {
             files::rename(&draft.folder, folder)?;
             Ok(packed)

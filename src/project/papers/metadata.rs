@@ -54,6 +54,10 @@ pub struct Entities {
 }
 
 impl Entities {
+    fn has(&self, id: &str) -> bool {
+        self.known.contains(id)
+    }
+
     /// Adds an entity, unless there is one with its identifier, and returns a reference to it.
     pub fn add(&mut self, id: &str, kind: &str, fields: Value) -> Value {
         if self.known.insert(id.to_owned()) {
@@ -180,7 +184,9 @@ fn kind(path: &str, described: &Described<'_>) -> (&'static str, &'static str) {
 }
 
 fn author(number: usize, author: &Author, entities: &mut Entities) -> Value {
-    let id = author.id.clone().unwrap_or_else(|| format!("#author-{number}"));
+    // Authors can share an address, such as that of a website, but not an entity.
+    let own = author.id.clone().filter(|id| !entities.has(id));
+    let id = own.unwrap_or_else(|| format!("#author-{number}"));
     let affiliation = author.affiliation.as_ref().map(|name| {
         let id = format!("#organisation-{}", address(name).replace('/', "%2F"));
         entities.add(&id, "Organization", json!({ "name": name }))

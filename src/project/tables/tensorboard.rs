@@ -48,6 +48,10 @@ impl EventFolder {
     /// # Errors
     /// If the file cannot be written.
     pub fn grow(&mut self, (id, name): (StageId, &str), rows: &[MetricsRow]) -> Result<(), Failure> {
+        // Rows of a stage can arrive after its record, which has all of them.
+        if self.written.contains(&id) {
+            return Ok(());
+        }
         let (Some([first, ..]), Some([last, ..])) = (rows.first(), rows.last()) else { return Ok(()) };
         let wall_time = files::now() as f64 / 1e9;
         let scalars = |row: &MetricsRow| Scalars {

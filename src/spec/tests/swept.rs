@@ -90,16 +90,13 @@ fn what_tells_tables_apart_is_accepted() {
     fine(TWO_BATCHES, &[("last  = true", "last = true\nover = \"batch\"")], &[]);
     // Probes at several epochs as dots of one run.
     let swept = [
-        ("after  = [1, 9, 17]", "after = [1, 9]"),
         ("after  = [1, 3, 5, 9, 15, 25, 35, 45, 55, 65, 75, 85, 95]\nimages", "after = \"$after\"\nimages"),
         ("lr_two  = [3e-3] ", "after = [1, 5]\nlr_two = [3e-3] "),
-        ("sphere_noise.after  = [1, 9, 17]", ""),
+        ("sphere_noise.after  = [1, 5, 9, 13, 17]", ""),
         ("\nnoise.after  = [1, 5, 9, 13, 17, 21]", ""),
         ("two_noise.after  = [1, 5, 9, 13]", ""),
-        ("sphere_run.checkpoint_every = 8", "sphere_run.checkpoint_every = 4"),
     ];
-    let changes: Vec<_> = swept.into_iter().filter(|(old, _)| PROP3.contains(old)).skip(1).collect();
-    fine(PROP3, &changes, &[]);
+    fine(PROP3, &swept, &[]);
 }
 
 #[test]

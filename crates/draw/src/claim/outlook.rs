@@ -3,7 +3,8 @@
 //! The spread of a few runs is itself an estimate, so the number is a guide for planning and no result. The power of a t
 //! test is approximated: n runs show an effect of d standard deviations with the given probability if d·√n is at least the
 //! sum of the two quantiles of Student's t with n − 1 degrees of freedom. For one test at 5 % and 80 %, this gives 27 runs for
-//! d = 0.5 and 8 for d = 1, as the noncentral t distribution does.
+//! d = 0.5 and 8 for d = 1, as the noncentral t distribution does. If a claim needs several tests, they share the 20 % of
+//! failures (Bonferroni), so that the claim is shown with at least that probability.
 
 use super::compare::Support;
 use super::looks::{ALPHA, FEWEST, factor};
@@ -26,20 +27,23 @@ pub(super) fn outlook(missing: &[Support], claims: usize) -> Option<String> {
         };
         return Some(format!("{of}: more seeds with such means would not reproduce it"));
     }
-    let seeds = missing.iter().map(|support| seeds(*support, claims)).reduce(|a, b| Some(a?.max(b?)))?;
+    let parts: f64 = missing.iter().map(|support| support.parts).sum();
+    let missed = (1.0 - POWER) / parts;
+    let seeds = missing.iter().map(|support| seeds(*support, claims, missed)).reduce(|a, b| Some(a?.max(b?)))?;
     let seeds = seeds.map_or_else(|| format!("more than {MOST}"), |seeds| format!("about {seeds}"));
     Some(format!(
-        "{seeds} planned seeds would show it with a probability of 80 %, if means and spreads stay as they are"
+        "{seeds} planned seeds would show it with a probability of at least 80 %, if means and spreads stay as they are"
     ))
 }
 
-/// Returns the smallest number of planned runs that is enough for one comparison; `None` if that is more than [`MOST`].
-fn seeds(support: Support, claims: usize) -> Option<usize> {
+/// Returns the smallest number of planned runs with which one comparison is missed with at most this probability; `None` if
+/// that is more than [`MOST`].
+fn seeds(support: Support, claims: usize, missed: f64) -> Option<usize> {
     // The strictest case of Holm's correction, at the first look.
     let tail = ALPHA / (factor(1) * claims as f64 * support.tests);
     (FEWEST..=MOST).find(|n| {
         let dof = (n - 1) as f64;
-        support.effect * (*n as f64).sqrt() >= t_quantile(tail, dof) + t_quantile(1.0 - POWER, dof)
+        support.effect * (*n as f64).sqrt() >= t_quantile(tail, dof) + t_quantile(missed, dof)
     })
 }
 
@@ -50,7 +54,7 @@ mod tests {
     use crate::claim::{Series, Statement, Verdict, decide, weigh};
 
     fn support(effect: f64) -> Support {
-        Support { p: 0.2, effect, tests: 1.0 }
+        Support { p: 0.2, effect, tests: 1.0, parts: 1.0 }
     }
 
     #[test]
@@ -67,10 +71,10 @@ mod tests {
             (5.0, 9, 4),
         ];
         for (effect, claims, exact) in exact {
-            let ours = seeds(support(effect), claims).unwrap();
+            let ours = seeds(support(effect), claims, 0.2).unwrap();
             assert!(ours.abs_diff(exact) <= 1, "{effect}, {claims} claims: {ours} for {exact}");
         }
-        assert_eq!(seeds(support(0.01), 1), None);
+        assert_eq!(seeds(support(0.01), 1, 0.2), None);
     }
 
     #[test]

@@ -127,7 +127,7 @@ fn u_shape(series: &Series, span: Span, log: bool) -> Result<[Comparison; 2], Cl
         // The opposite: the end is below every inner point. Its p is that of the inner point with the weakest evidence.
         let mut weakest: Option<Support> = None;
         for point in inner {
-            let none = Support { p: 1.0, effect: f64::NEG_INFINITY, tests: 1.0 };
+            let none = Support { p: 1.0, effect: f64::NEG_INFINITY, tests: 1.0, parts: 1.0 };
             let support = Evidence::difference(point, end, log)?.test.map_or(none, |test| Support::above(&test, 0.0));
             weakest = weakest.filter(|weakest| weakest.p >= support.p).or(Some(support));
         }
