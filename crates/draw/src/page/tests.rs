@@ -6,8 +6,8 @@ use super::*;
 use base::table::{Column, Values};
 use base::work::{Axis, Curve, Figure, Mark, Panel, Rows, Scale};
 
-const SVG: &str = include_str!("../../../../reports/smoke/fig3.svg");
-const CSV: &str = include_str!("../../../../reports/smoke/fig3.csv");
+const SVG: &str = include_str!("tests/fig3.svg");
+const CSV: &str = include_str!("tests/fig3.csv");
 /// Text that ends elements, attributes and scripts, and begins new ones.
 const HOSTILE: &str = "</script><script>hostile()</script>\"'><img src=x onerror=hostile()><!-- & \u{2028}]]></pre>";
 
