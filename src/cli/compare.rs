@@ -7,7 +7,7 @@ use super::arguments::VariantArgs;
 use super::ui::Ui;
 use crate::graph::Carry;
 use crate::project::{
-    Compared, ComparedValue, Failure, Judged, Ours, Project, Relation, relation_rows, tally, value_rows,
+    Compared, ComparedValue, Failure, Judged, Ours, Project, Relation, count, relation_rows, tally, value_rows,
 };
 use draw::claim::Outcome;
 
@@ -55,11 +55,15 @@ impl CompareCommand {
         } else {
             compared.iter().for_each(|compared| print(compared, ui.verbose, ui));
         }
+        for Compared { figure, missing, .. } in compared.iter().filter(|compared| compared.missing > 0) {
+            let (tables, ways) = (count(*missing, "table"), selection.ways_to_numbers(figure));
+            ui.say(&format!("{figure}: {tables} not recorded: {ways}"));
+        }
         Ok(())
     }
 }
 
-fn print(Compared { figure, claims, published }: &Compared<'_>, all: bool, ui: &Ui) {
+fn print(Compared { figure, claims, published, .. }: &Compared<'_>, all: bool, ui: &Ui) {
     ui.answer(figure);
     if claims.is_empty() && published.values.is_empty() {
         ui.answer("  no claims and no published values");

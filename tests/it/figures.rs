@@ -114,6 +114,17 @@ fn claims_and_published_values_are_compared() {
     assert!(before.stdout.contains("undecided: The averaged weights err less than SGD itself."), "{}", before.stdout);
     assert!(before.stdout.contains("are not recorded yet"), "{}", before.stdout);
     assert!(before.stdout.contains("published values: 114 not made\n"), "{}", before.stdout);
+    assert!(before.stderr.contains("tables not recorded: `wdpipe make fig3 --profile"), "{}", before.stderr);
+    // Numbers that are committed beside a figure can be imported instead; a variant's cannot.
+    let committed = environment.path("reports/smoke");
+    std::fs::create_dir_all(&committed).unwrap();
+    let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/smoke/fig3.wdpipe");
+    std::fs::copy(archive, committed.join("fig3.wdpipe")).unwrap();
+    let import = "fig3.wdpipe --accept unsigned` imports the committed ones";
+    for (arguments, is_committed) in [(vec!["compare", "fig3"], true), (tiny(&["compare", "fig3"]), false)] {
+        let ended = environment.run(&arguments);
+        assert_eq!(ended.stderr.contains(import), is_committed, "{}", ended.stderr);
+    }
     environment.make("fig3", &[]);
     let ended = environment.run(&tiny(&["compare", "fig3", "--json"]));
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);

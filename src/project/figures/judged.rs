@@ -30,6 +30,8 @@ pub struct Compared<'a> {
     pub claims: Vec<Judged<'a>>,
     /// The published values, beside ours.
     pub published: Comparison<'a>,
+    /// Number of tables that the claims or the figure need and that are not recorded.
+    pub missing: usize,
 }
 
 impl Selection {
@@ -44,7 +46,12 @@ impl Selection {
         let compared = |figure: &String| {
             let claims = claims(self, &knowledge, store, figure)?;
             let published = published(self, &knowledge, store, figure)?;
-            Ok(Compared { figure: figure.clone(), claims, published })
+            let drawn = self.graph.figures.get(figure).into_iter().flat_map(|drawn| &self.graph.stages[drawn.stage].inputs);
+            let read = claims.iter().flat_map(|judged| &judged.claim.inputs).chain(drawn);
+            let read: BTreeSet<_> = read.map(|input| (input.stage, input.output)).collect();
+            let is_missing = |(stage, _): &&(StageId, _)| !matches!(knowledge[*stage], Knowledge::Known { .. });
+            let missing = read.iter().filter(is_missing).count();
+            Ok(Compared { figure: figure.clone(), claims, published, missing })
         };
         figures.iter().map(compared).collect()
     }

@@ -56,7 +56,7 @@ impl Resolved<'_> {
         let inputs = &self.selection.graph.stages[id].inputs;
         let tables = tables(inputs, &self.knowledge, store)?.map_err(|missing| {
             let message = format!("{missing} of {} tables of `{}` are not recorded yet", inputs.len(), figure.name);
-            Failure::new(ExitCode::Missing, message, format!("`wdpipe make {}` makes them", figure.name))
+            Failure::new(ExitCode::Missing, message, self.selection.ways_to_numbers(&figure.name))
         })?;
         let values = replica_values(figure, &tables).map_err(unfit)?;
         let runs: BTreeMap<&str, Pattern<'_>> = tables.keys().map(|name| (name.as_str(), Pattern::of(name))).collect();

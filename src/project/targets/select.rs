@@ -10,7 +10,7 @@ use super::merge::append;
 use super::variants::Variants;
 use crate::graph::{Graph, Stage, StageId};
 use crate::project::known::preference::Preferred;
-use crate::project::{Failure, Project};
+use crate::project::{Failure, Project, quoted};
 use crate::reports::Place;
 use crate::spec::{Diagnostic, Need, Pipeline, RESERVED, check_set, expand, is_open};
 use base::name::{PLAIN, is_plain};
@@ -47,6 +47,19 @@ impl Selection {
     /// Returns the place of a figure's files for this selection's settings.
     pub fn place(&self, figure: &str) -> Place {
         Place { folder: self.folder.clone(), name: self.variants.name(figure).to_owned() }
+    }
+
+    /// Says how a user gets the numbers of a figure or panel that are not recorded: by computing them, or by importing the
+    /// archive that is committed beside the figure.
+    pub fn ways_to_numbers(&self, name: &str) -> String {
+        let make = format!("`wdpipe make {name}` makes them");
+        let figure = self.graph.figures.get(name).map_or(name, |drawn| &drawn.figure);
+        let archive = self.place(figure).path("wdpipe");
+        if !archive.is_file() {
+            return make;
+        }
+        let file = archive.display().to_string();
+        format!("{make}; `wdpipe cache import {} --accept unsigned` imports the committed ones", quoted(&file))
     }
 
     /// Lists the figures among the targets, with the stages that draw them.
