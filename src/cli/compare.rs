@@ -57,7 +57,7 @@ impl CompareCommand {
         }
         for Compared { figure, missing, .. } in compared.iter().filter(|compared| compared.missing > 0) {
             let (tables, ways) = (count(*missing, "table"), selection.ways_to_numbers(figure));
-            ui.say(&format!("{figure}: {tables} not recorded: {ways}"));
+            ui.say(&format!("the records of {figure} lack {tables}: {ways}"));
         }
         Ok(())
     }

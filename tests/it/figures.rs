@@ -114,7 +114,11 @@ fn claims_and_published_values_are_compared() {
     assert!(before.stdout.contains("undecided: The averaged weights err less than SGD itself."), "{}", before.stdout);
     assert!(before.stdout.contains("are not recorded yet"), "{}", before.stdout);
     assert!(before.stdout.contains("published values: 114 not made\n"), "{}", before.stdout);
-    assert!(before.stderr.contains("tables not recorded: `wdpipe make fig3 --profile"), "{}", before.stderr);
+    assert!(
+        before.stderr.contains("the records of fig3 lack 16 tables: `wdpipe make fig3 --set 'lr=[0.1,0.2]'"),
+        "{}",
+        before.stderr
+    );
     // Numbers that are committed beside a figure can be imported instead; a variant's cannot.
     let committed = environment.path("reports/smoke");
     std::fs::create_dir_all(&committed).unwrap();

@@ -46,7 +46,8 @@ impl Selection {
         let compared = |figure: &String| {
             let claims = claims(self, &knowledge, store, figure)?;
             let published = published(self, &knowledge, store, figure)?;
-            let drawn = self.graph.figures.get(figure).into_iter().flat_map(|drawn| &self.graph.stages[drawn.stage].inputs);
+            let drawn =
+                self.graph.figures.get(figure).into_iter().flat_map(|drawn| &self.graph.stages[drawn.stage].inputs);
             let read = claims.iter().flat_map(|judged| &judged.claim.inputs).chain(drawn);
             let read: BTreeSet<_> = read.map(|input| (input.stage, input.output)).collect();
             let is_missing = |(stage, _): &&(StageId, _)| !matches!(knowledge[*stage], Knowledge::Known { .. });
