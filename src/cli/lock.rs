@@ -13,8 +13,9 @@ use base::work::Work;
 /// Lock figures: record what each was made from, to be committed.
 ///
 /// Writes reports/PROFILE/FIGURE.lock, which `verify` checks. The command also writes FIGURE.wdpipe beside
-/// reports/PROFILE/FIGURE.lock, with the figure's records and numbers, so that `verify` needs no cache. If there are
-/// several results, `make` prefers the locked one.
+/// reports/PROFILE/FIGURE.lock, with the figure's records and numbers, so that `verify` needs no cache. The archives of
+/// a pipeline's other figures are packed against that of the figure with the pipeline's name, and need it beside them. If
+/// there are several results, `make` prefers the locked one.
 #[derive(Debug, Args)]
 pub struct LockCommand {
     /// Figures, or all.

@@ -56,6 +56,7 @@ mod many;
 mod mistakes;
 mod old_stores;
 mod outputs;
+mod packed;
 mod papers;
 mod pipelines;
 #[cfg(feature = "torch")]

@@ -148,7 +148,9 @@ impl Project {
         let numbers = match subject.numbers() {
             Ok(numbers) => numbers,
             Err(error) => {
-                checks.push(Check::failed(Level::Records, Verdict::Differs, &error.to_string()));
+                let is_incomplete = matches!(error, ArchiveError::Reference { .. });
+                let verdict = if is_incomplete { Verdict::Missing } else { Verdict::Differs };
+                checks.push(Check::failed(Level::Records, verdict, &error.to_string()));
                 return Ok(checks);
             }
         };

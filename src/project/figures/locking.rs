@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::export::Exported;
+use super::packing;
 use crate::engine::{self, Preference};
 use crate::plan::Knowledge;
 use crate::project::known::resolved::Resolved;
@@ -85,14 +86,18 @@ impl Selection {
         let names = [&place.name, figure, pipeline, &self.profile];
         let lock = Lock::of(names, self.variants.set(figure), &closure, files);
         // Write the evidence first, and then the lock that refers to it.
-        let numbers = write_archive(Named::create(&place.path("wdpipe"))?, &closure, &batches, Scope::Numbers, store)?;
-        let changed = place.write_lock(&lock)?;
+        let archive = place.path("wdpipe");
+        let changed = packing::replacing(&place, &lock, || {
+            write_archive(Named::create(&archive)?, &closure, &batches, Scope::Numbers, store)?;
+            Ok(place.write_lock(&lock)?)
+        })?;
+        let bytes = files::identity(&archive).map_err(ReportError::from)?.map_or(0, |identity| identity.size);
         Ok(Locked {
             files: exported,
             path: place.path("lock"),
             changed,
             stages: closure.members.len(),
-            bytes: numbers.bytes,
+            bytes,
             unlocked: host_programs(closure.members.iter().map(|member| (member.name.as_str(), &member.record.parts))),
             others: unlocked(&place, figure)?,
         })

@@ -8,6 +8,7 @@ pub mod export;
 pub mod judged;
 pub mod listings;
 pub mod locking;
+mod packing;
 pub mod page;
 pub mod phases;
 pub mod published;

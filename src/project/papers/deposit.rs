@@ -17,7 +17,7 @@ use base::digest::ObjectDigest;
 use base::record::Record;
 use base::value::{Map, Value};
 use files::Named;
-use store::archive::Scope;
+use store::archive::{self, ArchiveError, Scope};
 use store::lockfile::Lock;
 use store::{ObjectState, Store};
 
@@ -25,8 +25,8 @@ use store::{ObjectState, Store};
 const METADATA: &str = "ro-crate-metadata.json";
 /// Maximum size in bytes of a file that is copied.
 const LIMIT: u64 = 256 << 20;
-/// Extensions of the files beside a figure's drawings and numbers.
-const BESIDE: [&str; 5] = ["lock", "stages.zst", "wdpipe", "receipts", "toml"];
+/// Extensions of the files beside a figure's drawings and numbers that are copied as they are.
+const BESIDE: [&str; 4] = ["lock", "stages.zst", "receipts", "toml"];
 
 /// What to pack beside the figure, and what to say about it.
 pub struct DepositOptions<'a> {
@@ -119,6 +119,8 @@ impl Draft {
             let to = format!("reports/{profile}/{}.{extension}", place.name);
             self.copy(&place.path(extension), &to)?;
         }
+        let to = format!("reports/{profile}/{}.wdpipe", place.name);
+        self.copy_archive(&place.path("wdpipe"), &to)?;
         let pipeline = format!("pipelines/{}.toml", lock.pipeline);
         self.copy(&project.pipelines.join(format!("{}.toml", lock.pipeline)), &pipeline)?;
         self.copy(&project.root().join(citation::FILE), citation::FILE)?;
@@ -130,7 +132,7 @@ impl Draft {
         }
         let mut archives = BTreeMap::new();
         let numbers: BTreeSet<_> = objects.keys().copied().chain(inline(&closure)).collect();
-        archives.insert(format!("reports/{profile}/{}.wdpipe", place.name), numbers);
+        archives.insert(to, numbers);
         if let Some(store) = options.all {
             let all = format!("{}-all.wdpipe", place.name);
             archives.insert(all.clone(), self.archive(&all, &closure, store)?);
@@ -157,6 +159,15 @@ impl Draft {
         match files::read(from, LIMIT) {
             Err(error) if error.is_missing() => Ok(()),
             Err(error) => Err(error.into()),
+            Ok(bytes) => self.write(to, &bytes),
+        }
+    }
+
+    /// Copies an archive of numbers, if it exists, so that it needs no other archive beside it.
+    fn copy_archive(&mut self, from: &Path, to: &str) -> Result<(), Failure> {
+        match archive::repack(from, None) {
+            Err(ArchiveError::Fs(error)) if error.is_missing() => Ok(()),
+            Err(error) => Err(archive_failure(error, from)),
             Ok(bytes) => self.write(to, &bytes),
         }
     }

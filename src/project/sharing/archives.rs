@@ -68,6 +68,11 @@ pub fn archive_failure(error: ArchiveError, file: &Path) -> Failure {
         ArchiveError::OtherImport(_) => Failure::new(ExitCode::Failed, message, OTHER_IMPORT),
         ArchiveError::Missing { .. } => Failure::new(ExitCode::Missing, message, ""),
         ArchiveError::NotAdmitted { refusal, .. } => Failure::new(ExitCode::Failed, message, refusal.hint),
+        ArchiveError::Reference { .. } => {
+            let hint = "take both files from the same commit or download; or `wdpipe lock` the figure again, which needs \
+                        its results in the cache";
+            Failure::new(ExitCode::Missing, message, hint)
+        }
         ArchiveError::Pointer => Failure::new(ExitCode::Missing, message, ""),
         ArchiveError::NotThis => {
             let hint = format!(

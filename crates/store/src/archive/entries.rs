@@ -1,34 +1,27 @@
 //! Reading an archive entry by entry.
 
-use std::io::{BufReader, Read, Seek, SeekFrom, Take, Write};
+use std::io::{BufReader, Read, Take, Write};
 
 use super::limits::{ENTRY_LIMIT, HEADER_LIMIT, NUMBERS_LIMIT, WINDOW_LOG};
-use super::{ArchiveError, Header, MAGIC, START, TRAILER, VERSION, hasher, refused};
+use super::reference::decoder;
+use super::{ArchiveError, Header, refused};
 
 /// Number of bytes read at a time.
-const PIECE: usize = 128 << 10;
+pub(super) const PIECE: usize = 128 << 10;
 
 /// The unpacked entries of an archive, in order.
-pub(super) struct Entries<R: Read> {
+pub(super) struct Entries<'a, R: Read> {
     /// Header of the archive.
     pub(super) header: Header,
-    unpacked: zstd::stream::read::Decoder<'static, BufReader<Take<R>>>,
+    unpacked: zstd::stream::read::Decoder<'a, BufReader<Take<R>>>,
     /// Remaining number of bytes allowed for the numbers.
     left: u64,
 }
 
-impl<R: Read + Seek> Entries<R> {
-    /// Opens the entries of an archive of `size` bytes after hashing all of it.
-    pub(super) fn open(mut source: R, size: u64) -> Result<Self, ArchiveError> {
-        check_bytes(&mut source, size)?;
-        Self::unhashed(source, size)
-    }
-
-    /// Opens an archive without hashing it: for bytes that were hashed before, or are checked one by one.
-    pub(super) fn unhashed(mut source: R, size: u64) -> Result<Self, ArchiveError> {
-        source.seek(SeekFrom::Start(START))?;
-        let packed = BufReader::with_capacity(PIECE, source.take(size.saturating_sub(START + TRAILER)));
-        let mut unpacked = zstd::stream::read::Decoder::with_buffer(packed)?;
+impl<'a, R: Read> Entries<'a, R> {
+    /// Opens the entries in an archive's frames, which were packed with a prefix.
+    pub(super) fn open(frames: Take<R>, prefix: &'a [u8]) -> Result<Self, ArchiveError> {
+        let mut unpacked = decoder(BufReader::with_capacity(PIECE, frames), prefix)?;
         unpacked.window_log_max(WINDOW_LOG)?;
         let mut left = NUMBERS_LIMIT;
         let header = number(&mut unpacked, &mut left, "a header", HEADER_LIMIT)?;
@@ -38,9 +31,7 @@ impl<R: Read + Seek> Entries<R> {
         }
         Ok(Self { header, unpacked, left })
     }
-}
 
-impl<R: Read> Entries<R> {
     /// Returns the next entry of the numbers, of at most `limit` bytes.
     pub(super) fn number(&mut self, what: &str, limit: u64) -> Result<Vec<u8>, ArchiveError> {
         number(&mut self.unpacked, &mut self.left, what, limit)
@@ -103,30 +94,4 @@ fn number(unpacked: &mut impl Read, left: &mut u64, what: &str, limit: u64) -> R
 /// Returns the error for entries that cannot be unpacked.
 fn unreadable(error: std::io::Error) -> ArchiveError {
     ArchiveError::Refused(format!("it cannot be unpacked: {error}"))
-}
-
-/// Checks that a file is an archive of this version with exactly the bytes that were written.
-fn check_bytes(source: &mut (impl Read + Seek), size: u64) -> Result<(), ArchiveError> {
-    source.seek(SeekFrom::Start(0))?;
-    let mut start = Vec::new();
-    source.take(START).read_to_end(&mut start)?;
-    let Some((magic, version)) = start.split_first_chunk::<4>() else { return Err(ArchiveError::NotThis) };
-    if *magic != MAGIC {
-        let mut more = start.clone();
-        source.take(64).read_to_end(&mut more)?;
-        return Err(if files::is_pointer(&more) { ArchiveError::Pointer } else { ArchiveError::NotThis });
-    }
-    let Ok(version) = <[u8; 2]>::try_from(version) else { return Err(ArchiveError::Checksum) };
-    let found = u16::from_le_bytes(version);
-    if found != VERSION {
-        return Err(ArchiveError::Version { found });
-    }
-    let Some(length) = size.checked_sub(START + TRAILER) else { return Err(ArchiveError::Checksum) };
-    let mut hasher = hasher();
-    hasher.update(&start);
-    let hashed = std::io::copy(&mut BufReader::with_capacity(PIECE, source.by_ref().take(length)), &mut hasher)?;
-    let mut trailer = Vec::new();
-    source.take(TRAILER + 1).read_to_end(&mut trailer)?;
-    let is_whole = hashed == length && trailer == hasher.finalize().as_bytes();
-    if is_whole { Ok(()) } else { Err(ArchiveError::Checksum) }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::entries::Entries;
 use super::numbers::Numbers;
+use super::reference::Checked;
 use super::{ArchiveError, Header, refused};
 use crate::{OBJECT_LIMIT, ObjectState, Refusal, Store, StoreError};
 use base::digest::{ObjectDigest, RecordDigest};
@@ -46,8 +47,8 @@ pub struct Imported {
 /// If the archive is invalid, a record is not admitted, or a different import is in the store. In that case, nothing is
 /// written. If the store cannot be written, files imported before remain.
 pub fn import(path: &Path, store: &Store, admission: &Admission<'_>, dry_run: bool) -> Result<Imported, ArchiveError> {
-    let (mut file, identity) = files::open(path)?;
-    let mut entries = Entries::open(&mut file, identity.size)?;
+    let mut archive = Checked::open(path)?;
+    let mut entries = archive.entries()?;
     let numbers = Numbers::take(&mut entries)?;
     let bulk = check_bulk(&mut entries, &numbers)?;
     entries.end()?;
@@ -86,7 +87,7 @@ pub fn import(path: &Path, store: &Store, admission: &Admission<'_>, dry_run: bo
         }
         return Ok(done);
     }
-    take_bulk(&mut file, identity.size, &bulk, store, &mut done)?;
+    take_bulk(&mut archive, &bulk, store, &mut done)?;
     let mut together = store.bulk();
     for (object, bytes) in &numbers.objects {
         let length = bytes.len() as u64;
@@ -111,7 +112,10 @@ impl Imported {
 
 /// Hashes the bulk objects: the records must name each of them, and they must be in order. Returns them with their
 /// lengths.
-fn check_bulk(entries: &mut Entries<impl Read>, numbers: &Numbers) -> Result<Vec<(ObjectDigest, u64)>, ArchiveError> {
+fn check_bulk(
+    entries: &mut Entries<'_, impl Read>,
+    numbers: &Numbers,
+) -> Result<Vec<(ObjectDigest, u64)>, ArchiveError> {
     let wanted = numbers.bulk()?;
     let mut found: Vec<(ObjectDigest, u64)> = Vec::new();
     for _ in 0..entries.header.bulk {
@@ -136,8 +140,7 @@ fn check_bulk(entries: &mut Entries<impl Read>, numbers: &Numbers) -> Result<Vec
 /// Stores the bulk objects that were checked before. They are hashed again, since the file may have changed in the
 /// meantime.
 fn take_bulk(
-    file: &mut (impl Read + Seek),
-    size: u64,
+    archive: &mut Checked<impl Read + Seek>,
     bulk: &[(ObjectDigest, u64)],
     store: &Store,
     done: &mut Imported,
@@ -145,7 +148,7 @@ fn take_bulk(
     if bulk.is_empty() {
         return Ok(());
     }
-    let mut entries = Entries::unhashed(file, size)?;
+    let mut entries = archive.entries()?;
     entries.skip_numbers()?;
     for (object, length) in bulk {
         if entries.length()? != *length {

@@ -3,7 +3,8 @@
 //! | bytes | content |
 //! | --- | --- |
 //! | 4 | `WDar` |
-//! | 2 | version of this format, little-endian |
+//! | 2 | version of this format, little-endian: 1 if it is packed alone, 2 if against a reference |
+//! | 1 + n + 32 | only in version 2: length and name of the reference's file; the hash at the end of the reference |
 //! | … | a zstd frame: the [`Header`], then the *numbers*: records, batches of signatures, objects that are not bulk |
 //! | … | only in an archive of everything: a second frame: the bulk objects (weights, images) |
 //! | 32 | BLAKE3 (derived key, see the code) of all bytes before |
@@ -17,6 +18,9 @@
 //! compress: their frame is compressed lightly. So an archive of numbers is small enough to be committed next to its
 //! figure, and an archive of everything is the same plus a second frame.
 //!
+//! The archives of figures with mostly the same records, such as those of one pipeline, can be packed against the archive
+//! of one of these figures in the same folder ([`mod@reference`]).
+//!
 //! An archive is untrusted until it has been checked: the whole file is hashed before anything in it is read; every
 //! size is checked against a limit before memory is allocated ([`limits`]); and its contents must be exactly what its
 //! figure needs ([`Numbers::check`]).
@@ -25,6 +29,7 @@ mod entries;
 mod import;
 mod limits;
 mod numbers;
+mod reference;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -34,7 +39,8 @@ use serde::{Deserialize, Serialize};
 pub use import::{Admission, Admitted, Imported, import};
 pub use limits::{BATCH_LIMIT, ENTRY_LIMIT, NUMBERS_LIMIT};
 pub use numbers::{Numbers, read_numbers};
-pub use write::{Exported, export};
+pub use reference::{ReferenceName, reference};
+pub use write::{Exported, export, repack};
 
 use crate::{Refusal, StoreError};
 use base::codec::{self, CodecError, Format};
@@ -42,11 +48,12 @@ use base::digest::{ClosureRoot, ObjectDigest, RecordDigest, StageKey};
 use files::FsError;
 
 const MAGIC: [u8; 4] = *b"WDar";
-const VERSION: u16 = 1;
+/// Versions of the format: packed alone, and packed against a reference.
+const ALONE: u16 = 1;
+const AGAINST: u16 = 2;
 const HEADER: Format = Format { magic: *b"WDah", version: 1, name: "archive header" };
 
-/// Numbers of bytes before the first frame and after the last.
-const START: u64 = 6;
+/// Number of bytes after the last frame.
 const TRAILER: u64 = 32;
 
 /// Returns the hasher for the hash at the end of an archive.
@@ -120,7 +127,7 @@ pub enum ArchiveError {
     #[error("not a wdpipe archive")]
     NotThis,
     /// The archive was written by another version of the program.
-    #[error("it has format version {found}, but this wdpipe reads version {VERSION}: use a newer wdpipe")]
+    #[error("it has format version {found}, but this wdpipe reads versions {ALONE} and {AGAINST}: use a newer wdpipe")]
     Version {
         /// Version of the archive.
         found: u16,
@@ -128,6 +135,14 @@ pub enum ArchiveError {
     /// The bytes were changed.
     #[error("its checksum is wrong: it was altered or cut off; get it again")]
     Checksum,
+    /// The archive is packed against another one, which is missing or differs.
+    #[error("it holds only what {file} in the same folder does not hold, and {file} {problem}")]
+    Reference {
+        /// Name of the file of the other archive.
+        file: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The checksum is right, but the contents are not an archive of a figure.
     #[error("invalid archive: {0}")]
     Refused(String),

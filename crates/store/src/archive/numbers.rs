@@ -1,11 +1,12 @@
 //! The numbers of an archive, in memory, checked as far as possible without computing.
 
 use std::collections::BTreeMap;
-use std::io::{Cursor, Read};
+use std::io::Read;
 use std::path::Path;
 
 use super::entries::Entries;
 use super::limits::{BATCH_LIMIT, MEMORY_LIMIT, NUMBERS_LIMIT, weight};
+use super::reference::Checked;
 use super::{ArchiveError, Header, Scope, refused};
 use base::closure::Closure;
 use base::digest::{BatchDigest, ObjectDigest, RecordDigest};
@@ -34,20 +35,19 @@ pub struct Numbers {
 /// # Errors
 /// If the file cannot be read, is not an archive, was altered, contains bulk objects, or fails [`Numbers::check`].
 pub fn read_numbers(path: &Path) -> Result<Numbers, ArchiveError> {
-    let (file, identity) = files::open(path)?;
-    Numbers::read(Entries::open(file, identity.size)?)
+    Numbers::read(Checked::open(path)?.entries()?)
 }
 
 impl Numbers {
-    /// Reads and checks an archive of numbers from the bytes of its file.
+    /// Reads and checks an archive of numbers from the bytes of its file. It must not have a reference.
     ///
     /// # Errors
     /// See [`read_numbers`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ArchiveError> {
-        Self::read(Entries::open(Cursor::new(bytes), bytes.len() as u64)?)
+        Self::read(Checked::from_bytes(bytes)?.entries()?)
     }
 
-    fn read(mut entries: Entries<impl Read>) -> Result<Self, ArchiveError> {
+    fn read(mut entries: Entries<'_, impl Read>) -> Result<Self, ArchiveError> {
         if entries.header.scope != Scope::Numbers || entries.header.bulk != 0 {
             return refused("it holds more than numbers: import it into a cache with `wdpipe cache import FILE`");
         }
@@ -57,7 +57,7 @@ impl Numbers {
     }
 
     /// Reads the numbers from the start of an archive, and checks them.
-    pub(super) fn take(entries: &mut Entries<impl Read>) -> Result<Self, ArchiveError> {
+    pub(super) fn take(entries: &mut Entries<'_, impl Read>) -> Result<Self, ArchiveError> {
         let header = entries.header.clone();
         let (mut records, mut batches, mut objects) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
         let mut memory = 0;

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::Path;
 
 use super::limits::{ENTRY_LIMIT, MEMORY_LIMIT, NUMBERS_LIMIT, WINDOW_LOG, weight};
 use super::numbers::sizes;
-use super::{ArchiveError, Header, MAGIC, Scope, VERSION, hasher, refused};
+use super::reference::{Checked, Reference, ReferenceName};
+use super::{AGAINST, ALONE, ArchiveError, Header, MAGIC, Scope, hasher, refused};
 use crate::{ObjectState, Store, StoreError};
 use base::closure::Closure;
 use base::digest::{BatchDigest, Hashing, ObjectDigest, RecordDigest};
@@ -69,11 +71,7 @@ pub fn export(
     };
     fits(&header, closure, batches.values().map(|batch| batch.len() as u64), objects.values().copied())?;
 
-    let mut hashed = Hashing::new(out, hasher());
-    hashed.write_all(&MAGIC)?;
-    hashed.write_all(&VERSION.to_le_bytes())?;
-    let mut numbers = zstd::stream::write::Encoder::new(hashed, NUMBERS_LEVEL)?;
-    numbers.window_log(WINDOW_LOG)?;
+    let mut numbers = begin(out, None)?;
     entry(&mut numbers, &header.to_bytes().map_err(|error| ArchiveError::Refused(error.to_string()))?)?;
     for record in records.values() {
         entry(&mut numbers, &record.to_bytes().map_err(|error| ArchiveError::Refused(error.to_string()))?.1)?;
@@ -93,10 +91,64 @@ pub fn export(
         }
         hashed = packed.finish()?;
     }
+    Ok(Exported { header, dropped, bytes: seal(hashed)? })
+}
+
+/// Packs an archive of numbers again: against a reference in the same folder, or alone. Its contents stay the same.
+/// Packed alone, its bytes are those that [`export`] wrote. Returns the bytes of the file.
+///
+/// # Errors
+/// If one of the archives cannot be read or is invalid, if the archive holds more than numbers, or if the reference is
+/// itself packed against another archive.
+pub fn repack(path: &Path, against: Option<&Path>) -> Result<Vec<u8>, ArchiveError> {
+    let mut archive = Checked::open(path)?;
+    if archive.entries()?.header.scope != Scope::Numbers {
+        return refused("only archives of numbers are packed against another archive");
+    }
+    let unpacked = archive.unpacked()?;
+    let reference = against.map(Reference::open).transpose()?;
+    let mut bytes = Vec::new();
+    let mut numbers = begin(&mut bytes, reference.as_ref())?;
+    numbers.write_all(&unpacked)?;
+    seal(numbers.finish()?)?;
+    Ok(bytes)
+}
+
+/// The bytes of an archive on their way to a file.
+type Sealing<'a> = Hashing<&'a mut dyn Write>;
+
+/// Writes the bytes before the first frame, and starts the frame.
+fn begin<'a>(
+    out: &'a mut dyn Write,
+    reference: Option<&'a Reference>,
+) -> Result<zstd::stream::write::Encoder<'a, Sealing<'a>>, ArchiveError> {
+    let mut hashed = Hashing::new(out, hasher());
+    hashed.write_all(&MAGIC)?;
+    let mut numbers = match reference {
+        None => {
+            hashed.write_all(&ALONE.to_le_bytes())?;
+            zstd::stream::write::Encoder::new(hashed, NUMBERS_LEVEL)?
+        }
+        Some(Reference { name: ReferenceName { file, end }, numbers }) => {
+            hashed.write_all(&AGAINST.to_le_bytes())?;
+            hashed.write_all(&[
+                u8::try_from(file.len()).or_else(|_| refused("the name of its reference is too long"))?
+            ])?;
+            hashed.write_all(file.as_bytes())?;
+            hashed.write_all(end)?;
+            zstd::stream::write::Encoder::with_ref_prefix(hashed, NUMBERS_LEVEL, numbers)?
+        }
+    };
+    numbers.window_log(WINDOW_LOG)?;
+    Ok(numbers)
+}
+
+/// Writes the hash after the last frame; returns the size of the archive.
+fn seal(hashed: Sealing<'_>) -> Result<u64, ArchiveError> {
     let Hashing { out, hasher, length } = hashed;
-    let trailer: [u8; 32] = hasher.finalize().into();
-    out.write_all(&trailer)?;
-    Ok(Exported { header, dropped, bytes: length + trailer.len() as u64 })
+    let end: [u8; 32] = hasher.finalize().into();
+    out.write_all(&end)?;
+    Ok(length + end.len() as u64)
 }
 
 /// Checks that the written archive can be read again.

@@ -11,7 +11,7 @@ struct Forged {
 
 impl Forged {
     fn of(bytes: &[u8]) -> Self {
-        let packed = &bytes[START as usize..bytes.len() - TRAILER as usize];
+        let packed = &bytes[6..bytes.len() - TRAILER as usize];
         let unpacked = zstd::decode_all(packed).unwrap();
         let (mut entries, mut rest) = (Vec::new(), &unpacked[..]);
         while let Some((length, after)) = rest.split_first_chunk::<8>() {
@@ -58,11 +58,11 @@ impl Forged {
 /// Returns an archive of the given unpacked bytes.
 pub(super) fn packed(unpacked: &[u8]) -> Vec<u8> {
     let frame = zstd::encode_all(unpacked, 1).unwrap();
-    sealed([&MAGIC[..], &VERSION.to_le_bytes(), &frame].concat())
+    sealed([&MAGIC[..], &ALONE.to_le_bytes(), &frame].concat())
 }
 
 /// Appends a valid checksum.
-fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+pub(super) fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
     let hash = *hasher().update(&bytes).finalize().as_bytes();
     bytes.extend(hash);
     bytes
@@ -251,7 +251,7 @@ fn sizes_are_not_believed() {
     for (bytes, part) in [
         (&b""[..], "not a wdpipe archive"),
         (b"WDar", "checksum"),
-        (b"WDar\x02\x00", "format version 2"),
+        (b"WDar\x03\x00", "format version 3"),
         (b"WDar\x01\x00", "checksum"),
         (&sealed(b"WDar\x01\x00".to_vec()), "cannot be unpacked"),
         (&sealed(b"WDar\x01\x00rubbish".to_vec()), "cannot be unpacked"),

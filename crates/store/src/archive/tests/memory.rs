@@ -15,12 +15,17 @@ fn peak() -> u64 {
 
 /// Writes an archive whose unpacked bytes start with `start`, followed by repeated `unit`s up to `length` bytes.
 fn bomb(path: &Path, start: &[u8], unit: &[u8], length: u64) {
+    bomb_after(path, &ALONE.to_le_bytes(), start, unit, length);
+}
+
+/// Like [`bomb`], with these bytes before the first frame.
+fn bomb_after(path: &Path, head: &[u8], start: &[u8], unit: &[u8], length: u64) {
     let mut frame = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
     frame.write_all(start).unwrap();
     for _ in 0..length / unit.len() as u64 {
         frame.write_all(unit).unwrap();
     }
-    let mut bytes = [&MAGIC[..], &VERSION.to_le_bytes(), &frame.finish().unwrap()].concat();
+    let mut bytes = [&MAGIC[..], head, &frame.finish().unwrap()].concat();
     let hash = *hasher().update(&bytes).finalize().as_bytes();
     bytes.extend(hash);
     fs::write(path, bytes).unwrap();
@@ -50,8 +55,8 @@ fn measures() {
         let store = Store::open(&folder.join("in")).unwrap();
         let admission = Admission { admitted: &|_, _, _| Ok(()), keep: &|_| Ok(true) };
         let done = import(path, &store, &admission, false).unwrap();
-        let (file, identity) = files::open(path).unwrap();
-        let closure = Numbers::take(&mut entries::Entries::open(file, identity.size).unwrap()).unwrap().closure();
+        let mut archive = super::super::reference::Checked::open(path).unwrap();
+        let closure = Numbers::take(&mut archive.entries().unwrap()).unwrap().closure();
         export(&store, &closure, &[], Scope::All, &mut fs::File::create(folder.join("again")).unwrap()).unwrap();
         format!("took {}", done.new_bytes)
     } else {
@@ -107,6 +112,19 @@ fn bombs_are_refused_within_256_mib() {
         assert!(said.contains(part), "{name}: {said}");
         assert!(memory < 256, "{name}: {memory} MiB");
     }
+    // The reference may be as large as the archive.
+    let allowed = [header(0, 0, 1), claim(64 * mib - 1000)].concat();
+    bomb(&folder.path().join("r"), &[], &zeros, 64 * mib);
+    let end = fs::read(folder.path().join("r")).unwrap();
+    let head = [&AGAINST.to_le_bytes()[..], b"\x01r", &end[end.len() - 32..]].concat();
+    bomb_after(&folder.path().join("both"), &head, &allowed, &zeros, gib);
+    let (memory, said) = measured(&folder.path().join("both"));
+    assert!(said.contains("its figure's record is missing"), "{said}");
+    assert!(memory < 256, "{memory} MiB");
+    bomb(&folder.path().join("r"), &[], &zeros, gib);
+    let (memory, said) = measured(&folder.path().join("both"));
+    assert!(said.contains("its numbers are more than"), "{said}");
+    assert!(memory < 256, "{memory} MiB");
 }
 
 /// Returns a figure that depends on weights of 128 MiB, half of which is compressible.

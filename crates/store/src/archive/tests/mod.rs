@@ -3,6 +3,7 @@
 
 mod hostile;
 mod memory;
+mod reference;
 
 use std::collections::BTreeMap;
 use std::fs;
