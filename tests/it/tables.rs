@@ -121,7 +121,7 @@ fn the_macros_of_a_paper_are_checked_like_its_figures() {
         }
     }
     for part in [
-        "\\newcommand{\\FigThreeRoot}{3c86e284864d4c0d2ecd64837078898c82ebcb63e80cf6c56f89102a1cbdfacb}\n",
+        "\\newcommand{\\FigThreeRoot}{4a1459b29c36f1a0ca3f91216ca15a70876a470c75a957a95bee2ca8f6f8b3fa}\n",
         "\\newcommand{\\FigThreeALRZeroPointOneLast}{10.69}\n",
         "ClaimNormSettlesVerdict}{not reproduced}\n",
         "ClaimNormSettlesP}{\\ensuremath{2.278\\cdot10^{-4}}}\n",

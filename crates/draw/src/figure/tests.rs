@@ -112,7 +112,7 @@ fn the_drawing_is_pinned() {
     );
 }
 
-const PINNED: [&str; 4] = ["f551aa439a6c2ced", "7ebf9f2c947d6482", "8f0a63e198d582cf", "24859b05c9d8b30f"];
+const PINNED: [&str; 4] = ["f551aa439a6c2ced", "7ebf9f2c947d6482", "8e2249aad40f39f3", "24859b05c9d8b30f"];
 
 #[test]
 fn drawings_are_well_formed_and_name_their_parts() {

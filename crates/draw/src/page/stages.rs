@@ -8,7 +8,8 @@ use super::text::{esc, time};
 
 /// Largest number of stages that are listed. If there are more, only totals are shown.
 pub(super) const MOST_ROWS: usize = 2000;
-/// Number of digits of a hash that are shown; the tooltip shows the whole hash.
+/// Number of digits of a hash that are shown. The tooltip of a key shows the whole key. That of an output would make the page
+/// a fifth larger, and the lock has these hashes.
 const DIGITS: usize = 12;
 /// Largest number of devices or machines that are named for a kind.
 const MOST_NAMES: usize = 4;
@@ -62,8 +63,11 @@ fn totals(stages: &[StageInfo], figure: &str, anchor: &str) -> String {
 fn rows(stages: &[StageInfo], figure: &str) -> String {
     let mut out = table(figure, "Each stage", &["Stage", "Kind", "Time", "Device", "Machine", "Key", "Outputs"]);
     for stage in stages {
-        let outputs: Vec<String> =
-            stage.outputs.iter().map(|(name, digits)| format!("{} {}", esc(name), hash(digits))).collect();
+        let outputs: Vec<String> = stage
+            .outputs
+            .iter()
+            .map(|(name, digits)| format!("{} <code>{}</code>", esc(name), short(digits)))
+            .collect();
         out.push_str(&format!(
             "<tr><th scope=\"row\">{}</th><td>{}</td><td class=\"number\">{}</td><td>{}</td>\
              <td class=\"machine\">{}</td><td>{}</td>\
@@ -74,7 +78,7 @@ fn rows(stages: &[StageInfo], figure: &str) -> String {
             time(stage.seconds),
             esc(&stage.device),
             esc(&stage.machine),
-            hash(&stage.key),
+            format_args!("<code title=\"{}\">{}</code>", esc(&stage.key), short(&stage.key)),
             outputs.join("<br>"),
         ));
     }
@@ -107,7 +111,6 @@ fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
     shown.join("; ")
 }
 
-fn hash(digits: &str) -> String {
-    let short: String = digits.chars().take(DIGITS).collect();
-    format!("<code title=\"{}\">{}</code>", esc(digits), esc(&short))
+fn short(digits: &str) -> String {
+    esc(&digits.chars().take(DIGITS).collect::<String>()).to_string()
 }
