@@ -8,7 +8,7 @@ use super::arguments::VariantArgs;
 use super::explain::computed;
 use super::format::{bytes, columns, count};
 use super::ui::{Ui, is_text, not_for_eyes};
-use crate::project::{EventFolder, ExitCode, Failure, Project, StageTable, TableFormat, quoted};
+use crate::project::{EventFolder, ExitCode, Failure, Project, Selection, StageTable, TableFormat, quoted};
 use base::record::{Output, Record};
 use base::table::Table;
 use files::Named;
@@ -59,14 +59,14 @@ impl ShowCommand {
         if let Some(folder) = &self.tensorboard {
             let written = resolved.events(&mut EventFolder::new(folder), &store)?;
             if written == 0 {
-                return Err(self.not_run());
+                return Err(self.not_run(&selection));
             }
             ui.say(&format!("wrote {} to {}", count(written, "stage"), folder.display()));
             return Ok(());
         }
         if self.csv || self.json {
             let table = resolved.table(&self.stage, self.output.as_deref())?;
-            return if table.is_empty() { Err(self.not_run()) } else { self.write(&table, &store, ui) };
+            return if table.is_empty() { Err(self.not_run(&selection)) } else { self.write(&table, &store, ui) };
         }
         let mut records = Vec::new();
         for &id in &selection.targets {
@@ -75,7 +75,7 @@ impl ShowCommand {
         }
         let known: Vec<_> = records.iter().map(|(name, record)| (*name, record)).collect();
         if known.is_empty() {
-            return Err(self.not_run());
+            return Err(self.not_run(&selection));
         }
         if let Some(name) = &self.output {
             return self.raw(name, &known, &store, ui);
@@ -98,9 +98,9 @@ impl ShowCommand {
         Ok(())
     }
 
-    fn not_run(&self) -> Failure {
+    fn not_run(&self, selection: &Selection) -> Failure {
         let message = format!("`{}` was not run yet with these settings", self.stage);
-        Failure::new(ExitCode::Missing, message, format!("`wdpipe make {}` runs it", quoted(&self.stage)))
+        Failure::new(ExitCode::Missing, message, selection.ways_to_result(&self.stage))
     }
 
     /// Writes the table of all targets.

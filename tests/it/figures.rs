@@ -124,8 +124,16 @@ fn claims_and_published_values_are_compared() {
     std::fs::create_dir_all(&committed).unwrap();
     let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/smoke/fig3.wdpipe");
     std::fs::copy(archive, committed.join("fig3.wdpipe")).unwrap();
-    let import = "fig3.wdpipe --accept unsigned` imports the committed ones";
-    for (arguments, is_committed) in [(vec!["compare", "fig3"], true), (tiny(&["compare", "fig3"]), false)] {
+    let import = "fig3.wdpipe --accept unsigned` imports what is committed";
+    for (arguments, is_committed) in [
+        (vec!["compare", "fig3"], true),
+        (vec!["show", "fig3"], true),
+        (vec!["numbers", "fig3", "--tex"], true),
+        // The archive has no record of a panel, and no stage's name is a file.
+        (vec!["show", "fig3b"], false),
+        (vec!["show", "fig3/trunk[lr=0.1,seed=0]@5"], false),
+        (tiny(&["compare", "fig3"]), false),
+    ] {
         let ended = environment.run(&arguments);
         assert_eq!(ended.stderr.contains(import), is_committed, "{}", ended.stderr);
     }

@@ -142,7 +142,7 @@ fn tampered_figures_locks_and_archives_are_refused() {
 
 #[test]
 fn a_file_in_the_place_of_another_is_refused() {
-    let other = "effective-lr";
+    let other = "fig1";
     for extension in ["svg", "png", "pdf", "csv", "lock", "wdpipe"] {
         let environment = with_figure();
         let path = environment.path(&format!("reports/smoke/{FIGURE}.{extension}"));

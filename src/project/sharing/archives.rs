@@ -69,8 +69,8 @@ pub fn archive_failure(error: ArchiveError, file: &Path) -> Failure {
         ArchiveError::Missing { .. } => Failure::new(ExitCode::Missing, message, ""),
         ArchiveError::NotAdmitted { refusal, .. } => Failure::new(ExitCode::Failed, message, refusal.hint),
         ArchiveError::Reference { .. } => {
-            let hint = "take both files from the same commit or download; or `wdpipe lock` the figure again, which needs \
-                        its results in the cache";
+            let hint = "take both files from the same commit or download; or lock the figure again, for which its \
+                        results must be in the cache";
             Failure::new(ExitCode::Missing, message, hint)
         }
         ArchiveError::Pointer => Failure::new(ExitCode::Missing, message, ""),

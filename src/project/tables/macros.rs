@@ -55,12 +55,8 @@ impl Resolved<'_> {
     pub fn macros(&self, id: StageId, figure: &Figure, store: &Store) -> Result<String, Failure> {
         let (selection, name) = (self.selection, figure.name.as_str());
         if self.known(id).is_none() {
-            let hint = format!("`wdpipe make {name}` makes it");
-            return Err(Failure::new(
-                ExitCode::Missing,
-                format!("`{name}` was not made yet with these settings"),
-                hint,
-            ));
+            let message = format!("`{name}` was not made yet with these settings");
+            return Err(Failure::new(ExitCode::Missing, message, selection.ways_to_result(name)));
         }
         let root = engine::closure_root(&selection.graph, &self.knowledge, id, store)?;
         let mut macros = Macros { figure: letters(name), text: String::new(), taken: BTreeMap::new() };

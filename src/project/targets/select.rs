@@ -52,14 +52,16 @@ impl Selection {
     /// Says how a user gets the numbers of a figure or panel that are not recorded: by computing them, or by importing the
     /// archive that is committed beside the figure.
     pub fn ways_to_numbers(&self, name: &str) -> String {
-        let make = format!("`wdpipe make {name}` makes them");
         let figure = self.graph.figures.get(name).map_or(name, |drawn| &drawn.figure);
-        let archive = self.place(figure).path("wdpipe");
-        if !archive.is_file() {
-            return make;
-        }
-        let file = archive.display().to_string();
-        format!("{make}; `wdpipe cache import {} --accept unsigned` imports the committed ones", quoted(&file))
+        with_import(format!("`wdpipe make {name}` makes them"), &self.place(figure))
+    }
+
+    /// Says how a user gets the result of a target that is not recorded. The archive beside a figure holds the result of the
+    /// figure, but not those of its panels.
+    pub fn ways_to_result(&self, target: &str) -> String {
+        let make = format!("`wdpipe make {}` makes it", quoted(target));
+        let is_whole = self.graph.figures.get(target).is_some_and(|drawn| drawn.whole);
+        if is_whole { with_import(make, &self.place(target)) } else { make }
     }
 
     /// Lists the figures among the targets, with the stages that draw them.
@@ -115,6 +117,16 @@ impl Selection {
         self.variants.call(figure, name);
         Ok(())
     }
+}
+
+/// Adds the command that imports the archive beside a figure, if there is one.
+fn with_import(make: String, place: &Place) -> String {
+    let archive = place.path("wdpipe");
+    if !archive.is_file() {
+        return make;
+    }
+    let file = archive.display().to_string();
+    format!("{make}; `wdpipe cache import {} --accept unsigned` imports what is committed", quoted(&file))
 }
 
 impl Project {
