@@ -13,9 +13,9 @@ use base::work::Work;
 /// Lock figures: record what each was made from, to be committed.
 ///
 /// Writes reports/PROFILE/FIGURE.lock, which `verify` checks. The command also writes FIGURE.wdpipe beside
-/// reports/PROFILE/FIGURE.lock, with the figure's records and numbers, so that `verify` needs no cache. The archives of
-/// a pipeline's other figures are packed against that of the figure with the pipeline's name, and need it beside them. If
-/// there are several results, `make` prefers the locked one.
+/// reports/PROFILE/FIGURE.lock, with the figure's records and numbers, so that `verify` needs no cache. The figure that
+/// has the pipeline's name is the main one. The archives of the pipeline's other figures are packed against its archive,
+/// and need it beside them. If there are several results, `make` prefers the locked one.
 #[derive(Debug, Args)]
 pub struct LockCommand {
     /// Figures, or all.
@@ -48,6 +48,7 @@ struct LockedAnswer {
     changed: bool,
     stages: usize,
     bytes: u64,
+    packed_again: Vec<String>,
 }
 
 impl LockCommand {
@@ -80,9 +81,17 @@ impl LockCommand {
             let alone = selection.alone(figure, project)?;
             let locked = alone.lock(figure, &store, self.anew)?;
             tell(figure, &locked, ui);
-            let Locked { path, changed, stages, bytes, .. } = &locked;
+            let Locked { path, changed, stages, bytes, packed_again, .. } = &locked;
             let (changed, stages, bytes) = (*changed, *stages, *bytes);
-            locks.push(LockedAnswer { figure: figure.to_owned(), path: shown(path), changed, stages, bytes });
+            let packed_again = packed_again.iter().map(|path| shown(path)).collect();
+            locks.push(LockedAnswer {
+                figure: figure.to_owned(),
+                path: shown(path),
+                changed,
+                stages,
+                bytes,
+                packed_again,
+            });
         }
         if self.json {
             ui.json(&LockAnswer { profile: self.variant.profile.clone(), locks });
@@ -98,6 +107,9 @@ fn tell(figure: &str, locked: &Locked, ui: &Ui) {
     let verb = if locked.changed { "locked" } else { "unchanged" };
     let (path, stages) = (locked.path.display(), count(locked.stages, "stage"));
     ui.say(&format!("{verb} {path}: {stages}, records and numbers {}", bytes(locked.bytes)));
+    for other in &locked.packed_again {
+        ui.say(&format!("packed again: {}, which needs the archive of {figure}; commit both", other.display()));
+    }
     locked.unlocked.iter().for_each(|unlocked| ui.say(unlocked));
     for (other, settings) in &locked.others {
         let command = command(&["lock", figure], &settings.profile, &settings.set);

@@ -150,7 +150,11 @@ impl Project {
             Err(error) => {
                 let is_incomplete = matches!(error, ArchiveError::Reference { .. });
                 let verdict = if is_incomplete { Verdict::Missing } else { Verdict::Differs };
-                checks.push(Check::failed(Level::Records, verdict, &error.to_string()));
+                let mut what = error.to_string();
+                if let ArchiveError::Reference { file, .. } = &error {
+                    what += &format!(": `git checkout -- {}` restores it", place.folder.join(file).display());
+                }
+                checks.push(Check::failed(Level::Records, verdict, &what));
                 return Ok(checks);
             }
         };

@@ -8,7 +8,7 @@ use super::packing;
 use crate::engine::{self, Preference};
 use crate::plan::Knowledge;
 use crate::project::known::resolved::Resolved;
-use crate::project::sharing::archives::write_archive;
+use crate::project::sharing::archives::{archive_failure, write_archive};
 use crate::project::targets::select::Selection;
 use crate::project::{ExitCode, Failure, count};
 use crate::reports::{Place, ReportError, VariantSettings};
@@ -18,7 +18,7 @@ use base::record::Record;
 use base::unlocked::host_programs;
 use files::Named;
 use store::Store;
-use store::archive::Scope;
+use store::archive::{self, ArchiveError, Scope};
 use store::lockfile::{Lock, extension};
 use store::sign::Batch;
 
@@ -34,6 +34,8 @@ pub struct Locked {
     pub stages: usize,
     /// Size in bytes of the file beside it with records and numbers.
     pub bytes: u64,
+    /// Archives of other figures of the pipeline that were packed again, because they are packed against this one's.
+    pub packed_again: Vec<PathBuf>,
     /// A sentence about stages whose programs nothing locks, if there are any.
     pub unlocked: Option<String>,
     /// The figure's variants without a lock, in the same folder.
@@ -72,7 +74,7 @@ impl Selection {
         let mut closure = resolved.closure(self.targets[0], store)?;
         let batches = match anew || self.preference.is_strict() {
             true => Vec::new(),
-            false => keep(&mut closure, &place),
+            false => keep(&mut closure, &place)?,
         };
         let mut files = BTreeMap::new();
         let drawing = closure.members.last().map(|member| &member.record.outputs);
@@ -86,18 +88,19 @@ impl Selection {
         let names = [&place.name, figure, pipeline, &self.profile];
         let lock = Lock::of(names, self.variants.set(figure), &closure, files);
         // Write the evidence first, and then the lock that refers to it.
-        let archive = place.path("wdpipe");
-        let changed = packing::replacing(&place, &lock, || {
-            write_archive(Named::create(&archive)?, &closure, &batches, Scope::Numbers, store)?;
+        let path = place.path("wdpipe");
+        let (changed, packed_again) = packing::replacing(&place, &lock, || {
+            write_archive(Named::create(&path)?, &closure, &batches, Scope::Numbers, store)?;
             Ok(place.write_lock(&lock)?)
         })?;
-        let bytes = files::identity(&archive).map_err(ReportError::from)?.map_or(0, |identity| identity.size);
+        let bytes = files::identity(&path).map_err(ReportError::from)?.map_or(0, |identity| identity.size);
         Ok(Locked {
             files: exported,
             path: place.path("lock"),
             changed,
             stages: closure.members.len(),
             bytes,
+            packed_again,
             unlocked: host_programs(closure.members.iter().map(|member| (member.name.as_str(), &member.record.parts))),
             others: unlocked(&place, figure)?,
         })
@@ -131,9 +134,28 @@ impl Selection {
 
 /// Replaces records by records that are already beside the lock, where the stage and the outputs are the same. So locking an
 /// unchanged figure changes nothing. Returns the signatures beside the lock that cover the kept records.
-fn keep(closure: &mut Closure, place: &Place) -> Vec<Vec<u8>> {
-    // A damaged file is replaced.
-    let Ok(beside) = store::archive::read_numbers(&place.path("wdpipe")) else { return Vec::new() };
+///
+/// # Errors
+/// If the file with them may be sound, but cannot be read here.
+fn keep(closure: &mut Closure, place: &Place) -> Result<Vec<Vec<u8>>, Failure> {
+    let path = place.path("wdpipe");
+    let beside = match archive::read_numbers(&path) {
+        Ok(beside) => beside,
+        Err(ArchiveError::Fs(error)) if error.is_missing() => return Ok(Vec::new()),
+        Err(
+            error
+            @ (ArchiveError::Reference { .. } | ArchiveError::Fs(_) | ArchiveError::Io(_) | ArchiveError::Pointer),
+        ) => {
+            let mut failure = archive_failure(error, &path);
+            failure.hint = format!(
+                "restore it, or lock with --anew, which drops the records and signatures in {}",
+                path.display()
+            );
+            return Err(failure);
+        }
+        // A damaged file is replaced.
+        Err(_) => return Ok(Vec::new()),
+    };
     let mut by_key: BTreeMap<StageKey, Vec<(&RecordDigest, &Record)>> = BTreeMap::new();
     for (digest, record) in &beside.records {
         by_key.entry(record.parts.key()).or_default().push((digest, record));
@@ -149,7 +171,7 @@ fn keep(closure: &mut Closure, place: &Place) -> Vec<Vec<u8>> {
     let signs = |bytes: &Vec<u8>| {
         Batch::from_bytes(bytes).is_ok_and(|batch| batch.records().iter().any(|record| kept.contains(record)))
     };
-    beside.batches.into_iter().filter(signs).collect()
+    Ok(beside.batches.into_iter().filter(signs).collect())
 }
 
 /// Finds the variants of a figure that have no lock, so that the user does not mistake one for the locked figure.

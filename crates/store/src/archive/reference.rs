@@ -6,11 +6,12 @@
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
-use std::path::{Component, Path};
+use std::path::Path;
 
 use super::entries::{Entries, PIECE};
 use super::limits::{HEADER_LIMIT, NUMBERS_LIMIT, WINDOW_LOG};
 use super::{AGAINST, ALONE, ArchiveError, MAGIC, TRAILER, hasher, refused};
+use base::name::is_plain;
 
 /// Which archive another one is packed against.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,9 +162,9 @@ fn head(source: &mut (impl Read + Seek)) -> Result<(u64, Option<ReferenceName>),
         ALONE => Ok((6, None)),
         AGAINST => {
             let mut length = [0];
-            source.read_exact(&mut length).map_err(|_| ArchiveError::Checksum)?;
+            source.read_exact(&mut length).map_err(cut_off)?;
             let mut rest = vec![0; usize::from(length[0]) + 32];
-            source.read_exact(&mut rest).map_err(|_| ArchiveError::Checksum)?;
+            source.read_exact(&mut rest).map_err(cut_off)?;
             let Some((file, end)) = rest.split_last_chunk::<32>() else { return Err(ArchiveError::Checksum) };
             match String::from_utf8(file.to_vec()) {
                 Ok(file) if is_file_name(&file) => Ok((7 + rest.len() as u64, Some(ReferenceName { file, end: *end }))),
@@ -174,11 +175,14 @@ fn head(source: &mut (impl Read + Seek)) -> Result<(u64, Option<ReferenceName>),
     }
 }
 
-/// Returns whether this names a file in a folder: it comes from a file that anybody can have written.
+/// Returns the error for an archive that ends too early, or cannot be read.
+fn cut_off(error: std::io::Error) -> ArchiveError {
+    if error.kind() == std::io::ErrorKind::UnexpectedEof { ArchiveError::Checksum } else { error.into() }
+}
+
+/// Returns whether this can be the name of an archive in a folder: it comes from a file that anybody can have written.
 fn is_file_name(name: &str) -> bool {
-    let mut parts = Path::new(name).components();
-    let is_one = matches!(parts.next(), Some(Component::Normal(part)) if part == name) && parts.next().is_none();
-    is_one && name.len() < 256 && !name.contains(char::is_control)
+    name.strip_suffix(".wdpipe").is_some_and(is_plain)
 }
 
 /// Checks that an archive has exactly the bytes that were written; returns the hash at its end.

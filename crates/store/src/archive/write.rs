@@ -5,10 +5,12 @@ use std::io::Write;
 use std::path::Path;
 
 use super::limits::{ENTRY_LIMIT, MEMORY_LIMIT, NUMBERS_LIMIT, WINDOW_LOG, weight};
-use super::numbers::sizes;
+use super::numbers::{Numbers, sizes};
 use super::reference::{Checked, Reference, ReferenceName};
 use super::{AGAINST, ALONE, ArchiveError, Header, MAGIC, Scope, hasher, refused};
 use crate::{ObjectState, Store, StoreError};
+use zstd::zstd_safe::CParameter;
+
 use base::closure::Closure;
 use base::digest::{BatchDigest, Hashing, ObjectDigest, RecordDigest};
 use base::record::Record;
@@ -102,9 +104,13 @@ pub fn export(
 /// itself packed against another archive.
 pub fn repack(path: &Path, against: Option<&Path>) -> Result<Vec<u8>, ArchiveError> {
     let mut archive = Checked::open(path)?;
-    if archive.entries()?.header.scope != Scope::Numbers {
+    let mut entries = archive.entries()?;
+    if entries.header.scope != Scope::Numbers {
         return refused("only archives of numbers are packed against another archive");
     }
+    // An invalid archive must not become one that can be read.
+    Numbers::take(&mut entries)?;
+    entries.end()?;
     let unpacked = archive.unpacked()?;
     let reference = against.map(Reference::open).transpose()?;
     let mut bytes = Vec::new();
@@ -136,7 +142,10 @@ fn begin<'a>(
             ])?;
             hashed.write_all(file.as_bytes())?;
             hashed.write_all(end)?;
-            zstd::stream::write::Encoder::with_ref_prefix(hashed, NUMBERS_LEVEL, numbers)?
+            let mut frame = zstd::stream::write::Encoder::with_ref_prefix(hashed, NUMBERS_LEVEL, numbers)?;
+            // Otherwise the bytes can depend on where the reference lies in memory.
+            frame.set_parameter(CParameter::DeterministicRefPrefix(true))?;
+            frame
         }
     };
     numbers.window_log(WINDOW_LOG)?;

@@ -114,14 +114,14 @@ fn bombs_are_refused_within_256_mib() {
     }
     // The reference may be as large as the archive.
     let allowed = [header(0, 0, 1), claim(64 * mib - 1000)].concat();
-    bomb(&folder.path().join("r"), &[], &zeros, 64 * mib);
-    let end = fs::read(folder.path().join("r")).unwrap();
-    let head = [&AGAINST.to_le_bytes()[..], b"\x01r", &end[end.len() - 32..]].concat();
+    bomb(&folder.path().join("r.wdpipe"), &[], &zeros, 64 * mib);
+    let end = fs::read(folder.path().join("r.wdpipe")).unwrap();
+    let head = [&AGAINST.to_le_bytes()[..], b"\x08r.wdpipe", &end[end.len() - 32..]].concat();
     bomb_after(&folder.path().join("both"), &head, &allowed, &zeros, gib);
     let (memory, said) = measured(&folder.path().join("both"));
     assert!(said.contains("its figure's record is missing"), "{said}");
     assert!(memory < 256, "{memory} MiB");
-    bomb(&folder.path().join("r"), &[], &zeros, gib);
+    bomb(&folder.path().join("r.wdpipe"), &[], &zeros, gib);
     let (memory, said) = measured(&folder.path().join("both"));
     assert!(said.contains("its numbers are more than"), "{said}");
     assert!(memory < 256, "{memory} MiB");
