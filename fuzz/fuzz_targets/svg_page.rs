@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use draw::page::{Page, Section, html};
+use draw::page::{Checks, Page, Picture, Section, html};
 use base::table::Table;
 
 const PLAIN: &str = "<svg></svg>";
@@ -33,7 +33,10 @@ fn page(svg: &str) -> String {
     let section = Section {
         name: "f".to_owned(),
         title: "t".to_owned(),
-        svg: svg.to_owned(),
+        root: String::new(),
+        newest: String::new(),
+        checks: Checks::NotLocked,
+        drawing: Picture::Svg(svg.to_owned()),
         numbers: Table::default(),
         panels: Vec::new(),
         caption: String::new(),
@@ -42,10 +45,11 @@ fn page(svg: &str) -> String {
         pipeline: ("p".to_owned(), "p".to_owned()),
         command: "c".to_owned(),
         stages: Vec::new(),
+        unlocked: None,
         files: Vec::new(),
     };
     let [title, profile, about, program] = ["a", "b", "c", "d"].map(str::to_owned);
-    html(&Page { title, profile, about, program, figures: vec![section], kept: Vec::new() })
+    html(&Page { title, profile, about, paper: None, commit: None, program, figures: vec![section], kept: Vec::new() })
 }
 
 fn is_image(drawing: &str) -> bool {
