@@ -150,7 +150,11 @@ fn without_the_main_archive_the_others_are_missing_not_right() {
     let said = project.run("lock after --cache none");
     assert_eq!((said.code, &project.archives()[0]), (Some(3), &packed[0]));
     let said = project.run("lock after");
-    assert!(said.code == Some(3) && said.stderr.contains("--anew"), "signatures may be in it: {}", said.stderr);
+    assert!(
+        said.code == Some(3) && said.stderr.contains("`wdpipe lock after --anew"),
+        "signatures may be in it: {}",
+        said.stderr
+    );
     assert_eq!(&project.archives()[0], &packed[0]);
     project.fine("lock after --anew -q");
     project.fine("verify after --render");

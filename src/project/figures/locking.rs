@@ -10,7 +10,7 @@ use crate::plan::Knowledge;
 use crate::project::known::resolved::Resolved;
 use crate::project::sharing::archives::{archive_failure, write_archive};
 use crate::project::targets::select::Selection;
-use crate::project::{ExitCode, Failure, count};
+use crate::project::{ExitCode, Failure, command, count};
 use crate::reports::{Place, ReportError, VariantSettings};
 use base::closure::{Closure, Member};
 use base::digest::{RecordDigest, StageKey};
@@ -74,7 +74,11 @@ impl Selection {
         let mut closure = resolved.closure(self.targets[0], store)?;
         let batches = match anew || self.preference.is_strict() {
             true => Vec::new(),
-            false => keep(&mut closure, &place)?,
+            false => keep(&mut closure, &place).map_err(|mut failure| {
+                let anew = command(&["lock", figure, "--anew"], &self.profile, self.variants.set(figure));
+                failure.hint = format!("restore it; or `{anew}`, which drops the records and signatures in it");
+                failure
+            })?,
         };
         let mut files = BTreeMap::new();
         let drawing = closure.members.last().map(|member| &member.record.outputs);
@@ -146,12 +150,7 @@ fn keep(closure: &mut Closure, place: &Place) -> Result<Vec<Vec<u8>>, Failure> {
             error
             @ (ArchiveError::Reference { .. } | ArchiveError::Fs(_) | ArchiveError::Io(_) | ArchiveError::Pointer),
         ) => {
-            let mut failure = archive_failure(error, &path);
-            failure.hint = format!(
-                "restore it, or lock with --anew, which drops the records and signatures in {}",
-                path.display()
-            );
-            return Err(failure);
+            return Err(archive_failure(error, &path));
         }
         // A damaged file is replaced.
         Err(_) => return Ok(Vec::new()),

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
+use zstd::zstd_safe::CParameter;
+
 use super::limits::{ENTRY_LIMIT, MEMORY_LIMIT, NUMBERS_LIMIT, WINDOW_LOG, weight};
 use super::numbers::{Numbers, sizes};
 use super::reference::{Checked, Reference, ReferenceName};
 use super::{AGAINST, ALONE, ArchiveError, Header, MAGIC, Scope, hasher, refused};
 use crate::{ObjectState, Store, StoreError};
-use zstd::zstd_safe::CParameter;
-
 use base::closure::Closure;
 use base::digest::{BatchDigest, Hashing, ObjectDigest, RecordDigest};
 use base::record::Record;
