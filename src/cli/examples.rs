@@ -197,7 +197,7 @@ pub const EXAMPLES: &[(&str, Examples)] = &[
         &[
             ("Print from what a drawing was made", "wdpipe whois figure.png"),
             ("List all its stages", "wdpipe whois paper.pdf --stages"),
-            ("Find the figure of a root that a caption gives", "wdpipe whois 4a1459b29c36"),
+            ("Find the figure of a root that a caption gives", "wdpipe whois 240d5eb4a1b8"),
         ],
     ),
     (

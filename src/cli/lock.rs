@@ -75,6 +75,9 @@ impl LockCommand {
                 return Err(Failure::new(ExitCode::Missing, message, hint));
             }
         }
+        let _held = selection.hold(|folder| {
+            ui.say(&format!("waiting for another process that locks figures in {}", folder.display()));
+        })?;
         let mut locks = Vec::new();
         for (figure, _) in selection.figures() {
             // The names of its stages, and their order, must not depend on other figures that are locked.

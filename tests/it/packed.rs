@@ -1,6 +1,9 @@
 //! The archives of a pipeline's figures are packed against that of the figure with the pipeline's name.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use super::environment::{Ended, Environment};
 
@@ -166,4 +169,24 @@ fn without_the_main_archive_the_others_are_missing_not_right() {
     std::fs::write(project.path("main"), before).unwrap();
     let said = project.run("verify after").stdout;
     assert!(said.contains(&format!("{needs} cannot be used: ")), "{said}");
+}
+
+#[test]
+fn processes_lock_one_after_another() {
+    let project = Project::made();
+    // What another process holds while it locks.
+    let folder = File::open(project.0.path("reports/smoke")).unwrap();
+    folder.lock().unwrap();
+    let mut command = project.0.command(&["lock", "all"]);
+    command.env("WDPIPE_PIPELINES", project.0.path("pipelines")).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line, "waiting for another process that locks figures in reports/smoke\n");
+    assert!(project.archives().iter().all(Vec::is_empty), "nothing is written");
+    folder.unlock().unwrap();
+    said.read_to_string(&mut line).unwrap();
+    assert!(child.wait().unwrap().success(), "{line}");
+    project.fine("verify --render");
 }

@@ -173,6 +173,10 @@ fn killed_workers_are_replaced_and_lose_nothing() {
     let made = ended(&child.wait_with_output().unwrap());
     assert_eq!(made.code, Some(0), "{}", made.stderr);
     assert_eq!(objects(&alone), objects(&environment));
+    // A worker killed between its record and the end of its claim leaves the claim, and nobody needs the stage any
+    // more: gc removes it.
+    let swept = environment.run(&["cache", "gc", "--dry-run"]);
+    assert_eq!(swept.code, Some(0), "{}", swept.stderr);
     nothing_is_damaged(&environment);
 }
 

@@ -10,6 +10,7 @@ mod beneath;
 mod copy;
 mod draft;
 mod faults;
+mod hold;
 mod kernel;
 mod lock;
 mod look;
@@ -31,6 +32,7 @@ pub use batch::Batch;
 pub use beneath::{Usage, hand_over, read_beneath, remove_untrusted, usage};
 pub use draft::{Draft, freshen, publish};
 use faults::{Step, pass};
+pub use hold::Hold;
 #[cfg(target_os = "linux")]
 pub use kernel::open_path;
 pub use kernel::{create_one_folder, link_target, open_to_tell, owner, tell, unlinked};

@@ -1,7 +1,7 @@
 //! Writes locks. A lock beside a committed figure lists the stages that the figure was made from.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::export::Exported;
 use super::packing;
@@ -16,7 +16,7 @@ use base::closure::{Closure, Member};
 use base::digest::{RecordDigest, StageKey};
 use base::record::Record;
 use base::unlocked::host_programs;
-use files::Named;
+use files::{Hold, Named};
 use store::Store;
 use store::archive::{self, ArchiveError, Scope};
 use store::lockfile::{Lock, extension};
@@ -62,7 +62,17 @@ impl Selection {
         self.resolve_by(store, anew.as_ref().unwrap_or(&self.preference), &self.targets)
     }
 
-    /// Locks the only figure of a selection. Also writes the figure's files, replacing existing ones, since the lock
+    /// Holds the folder of the figures, so that several processes lock figures one after another: each may pack again what
+    /// another writes. `waits` is called before waiting.
+    ///
+    /// # Errors
+    /// If the folder cannot be created or locked.
+    pub fn hold(&self, waits: impl FnOnce(&Path)) -> Result<Hold, Failure> {
+        files::create_folder(&self.folder).map_err(ReportError::from)?;
+        Ok(Hold::of(&self.folder, || waits(&self.folder)).map_err(ReportError::from)?)
+    }
+
+    /// Locks the only figure of a selection, whose folder the caller [holds](Self::hold). Also writes the figure's files, replacing existing ones, since the lock
     /// contains their hashes.
     ///
     /// # Errors

@@ -95,7 +95,7 @@ const fn output(name: &'static str, content: Content) -> OutputSpec {
 
 impl Kind for Figure {
     const NAME: &'static str = "figure";
-    const VERSION: u32 = 7;
+    const VERSION: u32 = 8;
     const OUTPUTS: &'static [OutputSpec] = &[
         output("svg", Content::Drawing),
         output("png", Content::Drawing),

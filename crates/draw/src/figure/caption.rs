@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::notices::{Absence, absences};
 use super::series::Point;
-use base::work::{Curve, Figure, Mark, Panel, Scale};
+use base::expr::Expr;
+use base::work::{Curve, Figure, Guide, Mark, Panel, Scale};
 
 type Series = [Vec<Vec<Point>>];
 
@@ -19,6 +20,7 @@ pub fn words(figure: &Figure, series: &Series) -> String {
         means(figure, series),
         single(figure, series),
         diverged(figure, series),
+        guides(figure, series),
         absent(figure, series),
         counting(figure).to_owned(),
     ];
@@ -128,6 +130,38 @@ fn diverged(figure: &Figure, series: &Series) -> String {
         matches!(curve.mark, Mark::Heat | Mark::Bars) && points.iter().any(|point| point.diverged > 0)
     };
     if curves(figure, series).any(is_crossed) { "×: runs that diverged.".to_owned() } else { String::new() }
+}
+
+/// Names the guides over the cells of heat maps, where there is no room for their labels.
+fn guides(figure: &Figure, series: &Series) -> String {
+    let mut named: Vec<(Vec<String>, Vec<&str>)> = Vec::new();
+    for (panel, all) in figure.panels.iter().zip(series) {
+        let cells = panel.curves.iter().zip(all).filter(|(curve, _)| curve.mark == Mark::Heat);
+        let Some(x) = middle(cells.flat_map(|(_, points)| points)) else { continue };
+        let height = |guide: &Guide| {
+            Expr::parse(&guide.y).map_or(f64::NAN, |expression| expression.eval(&|name| (name == "x").then_some(x)))
+        };
+        let mut guides: Vec<&Guide> = panel.guides.iter().filter(|guide| !guide.label.is_empty()).collect();
+        guides.sort_by(|a, b| height(a).total_cmp(&height(b)));
+        let labels: Vec<String> = guides.into_iter().map(|guide| guide.label.clone()).collect();
+        match named.iter_mut().find(|(same, _)| *same == labels) {
+            _ if labels.is_empty() => {}
+            Some((_, ids)) => ids.push(&panel.id),
+            None => named.push((labels, vec![&panel.id])),
+        }
+    }
+    let sentence = |(labels, ids): (Vec<String>, Vec<&str>)| {
+        let what = if labels.len() == 1 { "dashed line" } else { "dashed lines, from below" };
+        sentence(&within(figure, |panel| ids.contains(&panel.id.as_str())), &format!("{what}: {}", list(labels)))
+    };
+    named.into_iter().map(sentence).collect::<Vec<_>>().join(" ")
+}
+
+/// Returns the middle of the places of the points along the axis; `None` without points.
+fn middle<'a>(points: impl Iterator<Item = &'a Point>) -> Option<f64> {
+    let mut places: Vec<f64> = points.map(|point| point.x).filter(|x| x.is_finite()).collect();
+    places.sort_by(f64::total_cmp);
+    places.get(places.len() / 2).copied()
 }
 
 /// Describes the numbers that cannot be drawn within the axes.

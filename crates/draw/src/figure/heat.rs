@@ -1,6 +1,7 @@
 //! Heat maps: cells, their colours and the numbers in them.
 
 use super::colour::contrast;
+use super::font::Font;
 use super::layout::{Plot, Rect};
 use super::scale::Scale;
 use super::series::Point;
@@ -9,8 +10,16 @@ use super::svg::Writer;
 use super::ticks::short;
 use base::work::Scale as Kind;
 
-/// Draws cells around the places of the points, coloured and labelled by their means.
-pub(super) fn cells(out: &mut Writer, plot: &Plot, points: &[Point], scale: Kind) {
+/// A cell of a heat map.
+pub(super) struct Tile {
+    area: Rect,
+    fill: String,
+    ink: &'static str,
+    text: String,
+}
+
+/// Returns the cells around the places of the points, coloured and labelled by their means.
+pub(super) fn tiles(plot: &Plot, points: &[Point], scale: Kind) -> Vec<Tile> {
     let across = cells_along(&plot.x, points.iter().map(|point| point.x));
     let down = cells_along(&plot.y, points.iter().map(|point| point.y));
     let height = |value: f64| match scale {
@@ -19,12 +28,11 @@ pub(super) fn cells(out: &mut Writer, plot: &Plot, points: &[Point], scale: Kind
     };
     let heights = || points.iter().filter_map(|point| height(point.mean));
     let (least, most) = (heights().fold(f64::INFINITY, f64::min), heights().fold(f64::NEG_INFINITY, f64::max));
-    for point in points {
-        let (Some(x), Some(y)) = (plot.x.place(point.x), plot.y.place(point.y)) else { continue };
-        let (Some((left, right)), Some((low, high))) = (edge(&across, x), edge(&down, y)) else { continue };
-        let corner = (plot.across(left), plot.down(high));
-        let cell =
-            Rect { x: corner.0, y: corner.1, width: plot.across(right) - corner.0, height: plot.down(low) - corner.1 };
+    let tile = |point: &Point| {
+        let (left, right) = edge(&across, plot.x.place(point.x)?)?;
+        let (low, high) = edge(&down, plot.y.place(point.y)?)?;
+        let (x, y) = (plot.across(left), plot.down(high));
+        let area = Rect { x, y, width: plot.across(right) - x, height: plot.down(low) - y };
         let share = height(point.mean).map(|height| if most > least { (height - least) / (most - least) } else { 0.5 });
         let (fill, ink) = match share {
             Some(share) => {
@@ -41,20 +49,27 @@ pub(super) fn cells(out: &mut Writer, plot: &Plot, points: &[Point], scale: Kind
             (true, true) => format!("{} ×", short(point.mean)),
             (false, _) => "×".to_owned(),
         };
-        cell.draw(
-            out,
-            &[("fill", &fill), ("stroke", &style::BACKGROUND), ("stroke-width", &super::svg::Px(style::FRAME))],
-        );
-        let at = (cell.x + cell.width / 2.0, cell.y + cell.height / 2.0 + style::MIDDLE * style::CELL_LABEL);
-        out.tinted(at, "middle", style::CELL_LABEL, ink, &text);
-    }
+        Some(Tile { area, fill, ink, text })
+    };
+    points.iter().filter_map(tile).collect()
 }
 
-/// Returns the boxes of the numbers in the cells, large enough for any number.
-pub(super) fn labels(plot: &Plot, points: &[Point]) -> Vec<Rect> {
-    let (width, height) = (5.5 * style::CELL_LABEL, 2.0 * style::CELL_LABEL);
-    let at = |point: &Point| plot.at(point.x, point.y);
-    points.iter().filter_map(at).map(|(x, y)| Rect { x: x - width / 2.0, y: y - height / 2.0, width, height }).collect()
+impl Tile {
+    /// Draws the cell without its number.
+    pub fn draw(&self, out: &mut Writer) {
+        let frame = super::svg::Px(style::FRAME);
+        self.area.draw(out, &[("fill", &self.fill), ("stroke", &style::BACKGROUND), ("stroke-width", &frame)]);
+    }
+
+    /// Draws the number on a patch of the cell's colour, which keeps guides away from the digits.
+    pub fn number(&self, out: &mut Writer, font: &Font) {
+        let (x, y) = (self.area.x + self.area.width / 2.0, self.area.y + self.area.height / 2.0);
+        let width = (font.width(&self.text, style::CELL_LABEL) + style::PAD).min(self.area.width);
+        let height = (1.2 * style::CELL_LABEL).min(self.area.height);
+        Rect { x: x - width / 2.0, y: y - height / 2.0, width, height }.draw(out, &[("fill", &self.fill)]);
+        let at = (x, y + style::MIDDLE * style::CELL_LABEL);
+        out.tinted(at, "middle", style::CELL_LABEL, self.ink, &self.text);
+    }
 }
 
 /// Returns the start, place and end of the cells around values along an axis.

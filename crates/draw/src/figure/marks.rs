@@ -276,24 +276,3 @@ pub(super) fn guide(plot: &Plot, guide: &Guide) -> Option<(String, (f64, f64), &
     };
     Some((path.open(), place.0, place.1))
 }
-
-/// Returns the place on a guide for its label that overlaps no taken place and is nearest to the guide's middle.
-pub(super) fn free_place(plot: &Plot, guide: &Guide, taken: &[Rect]) -> Option<Rect> {
-    let inside = along(plot, guide);
-    let (width, height) = (0.62 * style::CAPTION * guide.label.chars().count() as f64, 1.3 * style::CAPTION);
-    let area = plot.area;
-    let fits = |rect: &Rect| {
-        let within = rect.x >= area.x && rect.x + rect.width <= area.x + area.width;
-        let within = within && rect.y >= area.y && rect.y + rect.height <= area.y + area.height;
-        within && taken.iter().all(|other| !touch(rect, other))
-    };
-    let middle = inside.len() as f64 / 2.0;
-    let mut order: Vec<usize> = (0..inside.len()).collect();
-    order.sort_by(|a, b| (*a as f64 - middle).abs().total_cmp(&(*b as f64 - middle).abs()));
-    let rect = |i: usize| Rect { x: inside[i].0 - width / 2.0, y: inside[i].1 - height / 2.0, width, height };
-    order.into_iter().map(rect).find(fits)
-}
-
-fn touch(a: &Rect, b: &Rect) -> bool {
-    a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height
-}

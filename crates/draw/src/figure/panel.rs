@@ -2,28 +2,34 @@
 
 use std::fmt::Display;
 
+use super::font::Font;
+use super::heat::{self, Tile};
 use super::layout::{Cell, Plot};
 use super::legend::{colour, look, stroke};
 use super::series::Point;
 use super::svg::{Path, Px, Writer, line};
 use super::ticks::Tick;
-use super::{heat, marks, notices, style};
+use super::{marks, notices, style};
 use base::work::{Curve, Mark, Scale};
 
 /// Draws a panel; `clip` is an id for the outline of its plot area.
-pub(super) fn draw(out: &mut Writer, cell: &Cell, clip: &str) {
+pub(super) fn draw(out: &mut Writer, cell: &Cell, clip: &str, font: &Font) {
     let plot = &cell.plot;
     out.open("g", &[("data-panel", &cell.panel.id)]);
     out.open("clipPath", &[("id", &clip)]);
     plot.area.draw(out, &[]);
     out.close("clipPath");
     grid(out, cell);
+    let heights = cell.panel.z.as_ref().map_or(Scale::Linear, |axis| axis.scale);
+    let maps = cell.panel.curves.iter().zip(cell.series).filter(|(curve, _)| curve.mark == Mark::Heat);
+    let tiles: Vec<Tile> = maps.flat_map(|(_, points)| heat::tiles(plot, points, heights)).collect();
     out.open("g", &[("clip-path", &format!("url(#{clip})"))]);
-    for (_, points) in cell.panel.curves.iter().zip(cell.series).filter(|(curve, _)| curve.mark == Mark::Heat) {
-        heat::cells(out, plot, points, cell.panel.z.as_ref().map_or(Scale::Linear, |axis| axis.scale));
-    }
+    tiles.iter().for_each(|tile| tile.draw(out));
     out.close("g");
-    guides(out, cell);
+    guides(out, cell, !tiles.is_empty());
+    out.open("g", &[("clip-path", &format!("url(#{clip})"))]);
+    tiles.iter().for_each(|tile| tile.number(out, font));
+    out.close("g");
     // All bands are drawn below all curves, so that no curve is hidden.
     let (mut diverging, mut off) = (0, 0);
     for part in ["band", "curve"] {
@@ -70,14 +76,11 @@ pub(super) fn draw(out: &mut Writer, cell: &Cell, clip: &str) {
     out.close("g");
 }
 
-/// Draws the guides, each with its label where it leaves the plot.
-fn guides(out: &mut Writer, cell: &Cell) {
-    let heat = cell.panel.curves.iter().zip(cell.series).filter(|(curve, _)| curve.mark == Mark::Heat);
-    let cells: Vec<Point> = heat.flat_map(|(_, points)| points).copied().collect();
-    let mut taken = heat::labels(&cell.plot, &cells);
+/// Draws the guides, each with its label where it leaves the plot. Those over the cells of a heat map are named at the foot.
+fn guides(out: &mut Writer, cell: &Cell, over_cells: bool) {
     for guide in &cell.panel.guides {
         let Some((path, at, anchor)) = marks::guide(&cell.plot, guide) else { continue };
-        if !cells.is_empty() {
+        if over_cells {
             // A pale edge, which a guide needs in dark cells.
             thin(out, &path, style::BACKGROUND, 3.0 * style::FRAME);
         }
@@ -89,16 +92,8 @@ fn guides(out: &mut Writer, cell: &Cell) {
             ("stroke-dasharray", &style::GUIDE),
         ];
         out.leaf("path", &look);
-        if guide.label.is_empty() {
-            continue;
-        }
-        if cells.is_empty() {
+        if !over_cells && !guide.label.is_empty() {
             out.tinted(at, anchor, style::CAPTION, style::PALE_INK, &guide.label);
-        } else if let Some(place) = marks::free_place(&cell.plot, guide, &taken) {
-            place.draw(out, &[("fill", &style::BACKGROUND), ("fill-opacity", &style::LEGEND_OPACITY)]);
-            let at = (place.x + place.width / 2.0, place.y + place.height / 2.0 + style::MIDDLE * style::CAPTION);
-            out.tinted(at, "middle", style::CAPTION, style::INK, &guide.label);
-            taken.push(place);
         }
     }
 }

@@ -46,7 +46,7 @@ pub fn svg(figure: &Figure, numbers: &Table) -> Result<String, FigureError> {
         out.label((width / 2.0, y), "middle", style::FIGURE_TITLE, line);
     }
     for (i, cell) in layout.cells.iter().enumerate() {
-        super::panel::draw(&mut out, cell, &format!("{id}-clip{i}"));
+        super::panel::draw(&mut out, cell, &format!("{id}-clip{i}"), &font);
     }
     if let Some((legend, at)) = &layout.legend {
         legend.draw(&mut out, *at);

@@ -417,11 +417,15 @@ fn every_mark_is_drawn_and_labels_keep_apart() {
     let (figure, tables) = marked();
     check_labels(&figure, &tables);
     let text = drawn(&figure, &tables);
-    for part in [">xy = 5<", ">slope 1<", ">H<", ">9<", "stroke-dasharray=\"1 2.5\""] {
+    for part in [">slope 1<", ">H<", ">9<", "stroke-dasharray=\"1 2.5\""] {
         assert!(text.contains(part), "{part} is missing");
     }
     let numbers = numbers(&figure, &tables).unwrap();
     assert_eq!(svg(&figure, &numbers).unwrap(), text);
+    // Guides run below the numbers of cells, and are named at the foot.
+    assert!(text.rfind(&format!("stroke-dasharray=\"{}\"", style::GUIDE)) < text.find(">9<"));
+    let words = caption::words(&figure, &series::series(&figure, &numbers).unwrap());
+    assert!(words.contains("In (e), dashed lines, from below: xy = 2.6 and xy = 5."), "{words}");
     // Marks that show every row keep the order of the rows; means are sorted.
     let of = |id: &str| {
         let panel = figure.panels.iter().position(|panel| panel.id == id).unwrap();
