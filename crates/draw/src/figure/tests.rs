@@ -112,7 +112,7 @@ fn the_drawing_is_pinned() {
     );
 }
 
-const PINNED: [&str; 4] = ["f551aa439a6c2ced", "7ebf9f2c947d6482", "8e2249aad40f39f3", "24859b05c9d8b30f"];
+const PINNED: [&str; 4] = ["f551aa439a6c2ced", "f881266da7e54155", "8e2249aad40f39f3", "10050993a0aec044"];
 
 #[test]
 fn drawings_are_well_formed_and_name_their_parts() {

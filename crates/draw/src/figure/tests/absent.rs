@@ -137,22 +137,28 @@ fn heat(rows: &[[f64; 3]], (x, y, z): (Scale, Scale, Scale)) -> (Figure, BTreeMa
     (figure, BTreeMap::from([("grid".to_owned(), Table::of_rows(["x", "y", "z"], rows))]))
 }
 
-/// Returns the boxes of the cells by the number in them.
+/// Returns the boxes of the cells by the number in them, which is drawn on a patch in the middle of its cell.
 fn cells(svg: &str) -> BTreeMap<String, (f64, f64, f64, f64)> {
     let document = roxmltree::Document::parse(svg).unwrap();
-    let mut found = BTreeMap::new();
+    let area = |node: &roxmltree::Node| {
+        let number = |name: &str| node.attribute(name)?.parse::<f64>().ok();
+        Some((number("x")?, number("y")?, number("width")?, number("height")?))
+    };
+    let middle = |(x, y, width, height): (f64, f64, f64, f64)| (x + width / 2.0, y + height / 2.0);
     let nodes: Vec<_> = document.descendants().filter(|node| node.is_element()).collect();
+    let boxes: Vec<_> = nodes.iter().filter(|node| node.has_attribute("stroke")).filter_map(area).collect();
+    let mut found = BTreeMap::new();
     for pair in nodes.windows(2) {
-        let number = |name: &str| pair[0].attribute(name).and_then(|text| text.parse::<f64>().ok());
-        if let (Some(x), Some(y), Some(width), Some(height), true, Some(text)) = (
-            number("x"),
-            number("y"),
-            number("width"),
-            number("height"),
-            pair[0].has_attribute("stroke") && pair[1].has_tag_name("text"),
-            pair[1].text(),
-        ) {
-            found.insert(text.to_owned(), (x, y, width, height));
+        let (Some(patch), true, Some(text)) = (area(&pair[0]), pair[1].has_tag_name("text"), pair[1].text()) else {
+            continue;
+        };
+        let at = middle(patch);
+        let is_around = |cell: &&(f64, f64, f64, f64)| {
+            let (x, y) = middle(**cell);
+            (x - at.0).abs() < 0.02 && (y - at.1).abs() < 0.02
+        };
+        if let Some(cell) = boxes.iter().find(is_around) {
+            found.insert(text.to_owned(), *cell);
         }
     }
     found
@@ -306,7 +312,8 @@ fn captions_say_what_is_drawn() {
     assert_eq!(
         of(&figure),
         "In (a), (b) and (e), every point, every bar and every cell is one run. In (c) and (d), every dot is one \
-         moment of one run, the paler the earlier; thin lines, arrows and stars show single runs."
+         moment of one run, the paler the earlier; thin lines, arrows and stars show single runs. In (e), dashed lines, from \
+         below: xy = 2.6 and xy = 5."
     );
     figure.panels.truncate(1);
     assert_eq!(of(&figure), "Every point is one run.");

@@ -52,7 +52,9 @@ fn everything_with_a_meaning_stands_out_from_the_paper() {
         let mut seen = 0;
         for node in document.descendants().filter(|node| node.is_element()) {
             // The cells of a heat map have a number in them, in a colour of its own.
-            let is_cell = node.has_tag_name("rect") && node.attribute("stroke") == Some(style::BACKGROUND);
+            let has_number = node.next_sibling_element().is_some_and(|next| next.has_tag_name("text"));
+            let is_cell =
+                node.has_tag_name("rect") && (node.attribute("stroke") == Some(style::BACKGROUND) || has_number);
             for colour in ["fill", "stroke"].into_iter().filter_map(|name| node.attribute(name)) {
                 if colour == "none"
                     || [style::BACKGROUND, style::GRID, style::CELL_INKS[1]].contains(&colour)
